@@ -5,7 +5,11 @@
 //! with `keep()`; the compiler sees to it.
 
 pub mod arena;
+pub mod buffer;
 pub mod config;
+pub mod keep;
+pub mod time;
 
 pub use arena::Arena;
 pub use config::{ConfigError, Limits, Timeouts};
+pub use keep::Keep;

@@ -1,0 +1,166 @@
+//! Bytes that have arrived and wait for more.
+
+/// What was left over from a turn: a partial head, content or frame.
+///
+/// The bytes are contiguous, so that a parser can work on them in place.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    /// Initialised throughout, so that a read can go into its end without filling it first.
+    memory: Vec<u8>,
+    /// Index into `memory`; `start <= end`.
+    start: usize,
+    /// Index into `memory`; `end <= memory.len()`.
+    end: usize,
+}
+
+/// Free room that a read finds at least.
+const ROOM_BYTES: usize = 16 << 10;
+
+impl Inbox {
+    /// Bytes held.
+    pub fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// True if nothing is held.
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// The bytes held, oldest first.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.memory[self.start..self.end]
+    }
+
+    /// Keeps bytes `from..to` of those held and forgets the others.
+    pub fn keep(&mut self, from: usize, to: usize) {
+        debug_assert!(from <= to && to <= self.len());
+        self.end = self.start + to;
+        self.start += from;
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+    }
+
+    /// Adds a copy of `bytes`.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.reserve(bytes.len());
+        self.memory[self.end..self.end + bytes.len()].copy_from_slice(bytes);
+        self.end += bytes.len();
+    }
+
+    /// Room for a read, at the end of what is held; [`filled`](Inbox::filled) tells how much of it
+    /// was used. Grows with what has arrived, never with what was announced.
+    pub fn room(&mut self) -> &mut [u8] {
+        self.reserve(ROOM_BYTES);
+        &mut self.memory[self.end..]
+    }
+
+    /// The first `bytes` bytes of [`room`](Inbox::room) now hold what was read.
+    pub fn filled(&mut self, bytes: usize) {
+        self.end += bytes;
+        debug_assert!(self.end <= self.memory.len());
+    }
+
+    fn reserve(&mut self, bytes: usize) {
+        if self.memory.len() - self.end >= bytes {
+            return;
+        }
+        if self.start > 0 {
+            self.memory.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        if self.memory.len() - self.end < bytes {
+            let wanted = (self.end + bytes).max(self.memory.len() * 2).next_multiple_of(4096);
+            if self.end == 0 {
+                // Nothing to preserve: fresh zero pages cost less than copying old bytes.
+                self.memory = vec![0; wanted];
+            } else {
+                self.memory.resize(wanted, 0);
+            }
+        }
+    }
+}
+
+/// Inboxes that wait for their next connection.
+#[derive(Debug, Default)]
+pub struct Pool {
+    // Boxed, because that is how a connection holds one: a pointer while it has any, else nothing.
+    #[expect(clippy::vec_box, reason = "moving the box is what taking and giving back are")]
+    spare: Vec<Box<Inbox>>,
+}
+
+/// Inboxes kept at most, and the largest that is kept.
+const SPARE_MAX: usize = 32;
+const SPARE_BYTES_MAX: usize = 256 << 10;
+
+impl Pool {
+    /// An empty inbox.
+    pub fn take(&mut self) -> Box<Inbox> {
+        if cfg!(any(fuzzing, fleeting_paranoid)) {
+            return Box::default();
+        }
+        self.spare.pop().unwrap_or_default()
+    }
+
+    /// Takes back an inbox; what it holds is forgotten.
+    pub fn give(&mut self, mut inbox: Box<Inbox>) {
+        if cfg!(any(fuzzing, fleeting_paranoid))
+            || self.spare.len() == SPARE_MAX
+            || inbox.memory.len() > SPARE_BYTES_MAX
+        {
+            return;
+        }
+        (inbox.start, inbox.end) = (0, 0);
+        if cfg!(debug_assertions) {
+            inbox.memory.fill(crate::arena::OVERWRITTEN);
+        }
+        self.spare.push(inbox);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holds_what_is_put_in() {
+        let mut inbox = Inbox::default();
+        inbox.push(b"hello");
+        let room = inbox.room();
+        assert!(room.len() >= ROOM_BYTES);
+        room[..6].copy_from_slice(b" world");
+        inbox.filled(6);
+        assert_eq!(inbox.bytes_mut(), b"hello world");
+        inbox.keep(6, 9);
+        assert_eq!(inbox.bytes_mut(), b"wor");
+        inbox.push(&[b'x'; 100_000]);
+        assert_eq!(inbox.len(), 100_003);
+        assert_eq!(&inbox.bytes_mut()[..4], b"worx");
+        inbox.keep(100_003, 100_003);
+        assert!(inbox.is_empty());
+    }
+
+    #[test]
+    fn grows_in_proportion_to_what_arrived() {
+        let mut inbox = Inbox::default();
+        for _ in 0..1000 {
+            inbox.room()[..1000].fill(1);
+            inbox.filled(1000);
+        }
+        assert!(inbox.memory.len() <= 2 * (1_000_000 + ROOM_BYTES), "{}", inbox.memory.len());
+    }
+
+    #[test]
+    fn the_pool_forgets_what_was_held_and_keeps_no_giants() {
+        let mut pool = Pool::default();
+        let mut inbox = pool.take();
+        inbox.push(b"secret");
+        pool.give(inbox);
+        let mut again = pool.take();
+        assert!(again.is_empty() && again.bytes_mut().is_empty());
+        again.push(&vec![1; SPARE_BYTES_MAX + 1]);
+        pool.give(again);
+        assert!(pool.spare.is_empty());
+    }
+}

@@ -1,0 +1,10 @@
+//! The buffers that a connection owns only while it needs them.
+//!
+//! They know bytes, not protocols. An idle connection owns none: an [`Inbox`] goes back to the
+//! worker's [`Pool`] when it is drained, an [`Outbox`] is dropped when it is.
+
+mod inbox;
+mod outbox;
+
+pub use inbox::{Inbox, Pool};
+pub use outbox::{Outbox, Piece, Taken};

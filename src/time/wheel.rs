@@ -1,0 +1,219 @@
+//! A coarse hashed timer wheel.
+//!
+//! It knows keys and generations, not connections. An entry fires in the tick it was armed for,
+//! never early; whoever is woken looks whether its deadline has moved on and arms again. So
+//! activity costs nothing here: it only moves a number that the owner keeps.
+
+/// Milliseconds of one tick: how late an entry may fire.
+const TICK_MS: u64 = 128;
+/// Ticks the wheel can hold; a later deadline is armed for the last and re-armed from there.
+const SLOTS: u64 = 512;
+const NONE: u32 = u32::MAX;
+
+/// An entry whose tick has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// What the entry was armed with.
+    pub key: u32,
+    /// What the entry was armed with.
+    pub generation: u32,
+    /// The tick it was armed for, as [`Wheel::arm`] returned it.
+    pub tick: u64,
+}
+
+#[derive(Debug)]
+struct Node {
+    key: u32,
+    generation: u32,
+    /// Index into `nodes`, or `NONE`.
+    next: u32,
+}
+
+/// Deadlines of many connections, in constant time each.
+#[derive(Debug)]
+pub struct Wheel {
+    /// First node of each slot's list: index into `nodes`, or `NONE`.
+    slots: Box<[u32]>,
+    nodes: Vec<Node>,
+    /// First node of the list of free ones: index into `nodes`, or `NONE`.
+    free: u32,
+    /// All ticks up to this one have fired.
+    fired: u64,
+    /// The time as last told: entries of ticks up to this one are due.
+    current: u64,
+    /// No entry is armed for a tick before this one, once `fired` has been passed.
+    earliest: u64,
+    armed: usize,
+}
+
+impl Wheel {
+    /// An empty wheel that begins at `now_ms`.
+    pub fn new(now_ms: u64) -> Wheel {
+        let tick = now_ms / TICK_MS;
+        Wheel {
+            slots: vec![NONE; SLOTS as usize].into(),
+            nodes: Vec::new(),
+            free: NONE,
+            fired: tick,
+            current: tick,
+            earliest: u64::MAX,
+            armed: 0,
+        }
+    }
+
+    /// The tick in which a deadline is noticed: the first that begins after it.
+    #[inline]
+    pub fn tick_of(deadline_ms: u64) -> u64 {
+        deadline_ms / TICK_MS + 1
+    }
+
+    /// Arms an entry for `deadline_ms` and tells for which tick: a deadline beyond the wheel's
+    /// horizon of about a minute is armed for its end.
+    pub fn arm(&mut self, key: u32, generation: u32, deadline_ms: u64) -> u64 {
+        let tick = Wheel::tick_of(deadline_ms).clamp(self.fired + 1, self.fired + SLOTS - 1);
+        let slot = (tick % SLOTS) as usize;
+        let node = Node { key, generation, next: self.slots[slot] };
+        let index = if self.free == NONE {
+            self.nodes.push(node);
+            (self.nodes.len() - 1) as u32
+        } else {
+            let index = self.free;
+            self.free = std::mem::replace(&mut self.nodes[index as usize], node).next;
+            index
+        };
+        self.slots[slot] = index;
+        self.earliest = self.earliest.min(tick);
+        self.armed += 1;
+        tick
+    }
+
+    /// Tells the time. What is due by then comes from [`pop`](Wheel::pop).
+    #[inline]
+    pub fn advance(&mut self, now_ms: u64) {
+        self.current = self.current.max(now_ms / TICK_MS);
+    }
+
+    /// The next entry that is due, in the order of ticks.
+    #[inline]
+    pub fn pop(&mut self) -> Option<Due> {
+        if self.earliest > self.current {
+            self.fired = self.current;
+            return None;
+        }
+        self.pop_due()
+    }
+
+    fn pop_due(&mut self) -> Option<Due> {
+        while self.earliest <= self.current {
+            self.fired = self.fired.max(self.earliest - 1);
+            let slot = (self.earliest % SLOTS) as usize;
+            let index = self.slots[slot];
+            if index != NONE {
+                let node = &mut self.nodes[index as usize];
+                let due = Due { key: node.key, generation: node.generation, tick: self.earliest };
+                self.slots[slot] = std::mem::replace(&mut node.next, self.free);
+                self.free = index;
+                self.armed -= 1;
+                return Some(due);
+            }
+            self.find_earliest();
+        }
+        self.fired = self.current;
+        None
+    }
+
+    /// Moves `earliest` to the next slot that holds something.
+    fn find_earliest(&mut self) {
+        let from = self.earliest + 1;
+        // Every entry lies within SLOTS ticks of the tick that fires.
+        self.earliest = if self.armed == 0 {
+            u64::MAX
+        } else {
+            (from..from + SLOTS).find(|tick| self.slots[(tick % SLOTS) as usize] != NONE).unwrap_or(u64::MAX)
+        };
+    }
+
+    /// When to look again, in the milliseconds of `now_ms`; `None` while nothing is armed.
+    ///
+    /// Exact once [`pop`](Wheel::pop) has returned `None`.
+    #[inline]
+    pub fn next_ms(&self) -> Option<u64> {
+        (self.earliest != u64::MAX).then(|| self.earliest * TICK_MS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn due(wheel: &mut Wheel, now_ms: u64) -> Vec<u32> {
+        wheel.advance(now_ms);
+        std::iter::from_fn(|| wheel.pop()).map(|due| due.key).collect()
+    }
+
+    #[test]
+    fn fires_after_the_deadline_and_soon() {
+        for deadline in [0, 1, 127, 128, 129, 1000, 10_000, 60_000] {
+            let mut wheel = Wheel::new(0);
+            wheel.arm(7, 0, deadline);
+            assert_eq!(due(&mut wheel, deadline), [0; 0], "{deadline}: early");
+            assert!(wheel.next_ms().unwrap() > deadline);
+            assert!(wheel.next_ms().unwrap() <= deadline + TICK_MS);
+            assert_eq!(due(&mut wheel, deadline + TICK_MS), [7], "{deadline}");
+            assert_eq!(wheel.next_ms(), None);
+        }
+    }
+
+    #[test]
+    fn a_far_deadline_comes_up_early_to_be_armed_again() {
+        let mut wheel = Wheel::new(1000);
+        let deadline = 1000 + 10 * SLOTS * TICK_MS;
+        let mut tick = wheel.arm(1, 2, deadline);
+        let mut rounds = 0;
+        loop {
+            let now = wheel.next_ms().unwrap();
+            wheel.advance(now);
+            let due = wheel.pop().unwrap();
+            assert_eq!(due, Due { key: 1, generation: 2, tick });
+            rounds += 1;
+            if now >= deadline {
+                break;
+            }
+            tick = wheel.arm(1, 2, deadline);
+            assert_eq!(wheel.pop(), None);
+        }
+        assert!((10..13).contains(&rounds), "{rounds}");
+    }
+
+    #[test]
+    fn many_entries_with_jumps_each_fire_once_in_order() {
+        let mut wheel = Wheel::new(0);
+        let mut seed = 1u64;
+        let mut random = move |below: u64| {
+            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (seed >> 33) % below
+        };
+        let mut waiting = std::collections::BTreeMap::new();
+        let (mut now, mut key) = (0, 0);
+        for _ in 0..20_000 {
+            if random(3) > 0 {
+                let deadline = now + random(SLOTS * TICK_MS - 2 * TICK_MS);
+                wheel.arm(key, 0, deadline);
+                waiting.insert(key, deadline);
+                key += 1;
+            } else {
+                let jump = if random(20) == 0 { 200_000 } else { 300 };
+                now += random(jump);
+                wheel.advance(now);
+                let mut last = 0;
+                while let Some(due) = wheel.pop() {
+                    let deadline = waiting.remove(&due.key).expect("fires once");
+                    assert!(deadline < now && due.tick >= last);
+                    last = due.tick;
+                }
+                assert!(waiting.values().all(|deadline| deadline + TICK_MS >= now));
+            }
+        }
+        assert!(wheel.nodes.len() < 3000, "free nodes are used again: {}", wheel.nodes.len());
+    }
+}
