@@ -1,0 +1,3 @@
+//! Promises of the whole, one module each.
+
+mod tidy;
