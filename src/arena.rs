@@ -52,7 +52,6 @@ impl Arena {
     /// arena.alloc(String::from("its heap memory would leak"));
     /// ```
     #[inline]
-    #[expect(clippy::mut_from_ref, reason = "each call hands out memory of its own, as Bump::alloc does")]
     pub fn alloc<T>(&self, value: T) -> &mut T {
         const { assert!(!std::mem::needs_drop::<T>(), "a type with Drop cannot live in the arena") };
         self.bump.alloc(value)
@@ -74,7 +73,6 @@ impl Arena {
     ///
     /// A type that needs `Drop` is refused at compile time.
     #[inline]
-    #[expect(clippy::mut_from_ref, reason = "each call hands out memory of its own, as Bump does")]
     pub fn alloc_slice_with<T>(&self, len: usize, make: impl FnMut(usize) -> T) -> &mut [T] {
         const { assert!(!std::mem::needs_drop::<T>(), "a type with Drop cannot live in the arena") };
         self.bump.alloc_slice_fill_with(len, make)

@@ -7,6 +7,7 @@ mod limits;
 mod timeouts;
 
 pub use limits::Limits;
+pub(crate) use limits::READ_BYTES;
 pub use timeouts::Timeouts;
 
 use std::fmt;

@@ -1,0 +1,48 @@
+//! JSON in and out of handlers, through serde.
+
+use super::{Error, Request, Response};
+use serde::{Deserialize, Serialize};
+
+impl<'r> Request<'r> {
+    /// The content read as JSON (RFC 8259). The value may borrow from the request.
+    ///
+    /// ```
+    /// # use fleeting::{App, Response};
+    /// #[derive(serde::Deserialize)]
+    /// struct Order<'r> {
+    ///     item: &'r str, // a slice of the request's content
+    ///     count: u32,
+    /// }
+    ///
+    /// let app = App::new().post("/orders", |req| {
+    ///     let order: Order<'_> = req.json()?;
+    ///     Ok(Response::text(req.arena().format(format_args!("{} x {}", order.count, order.item))))
+    /// });
+    /// ```
+    ///
+    /// # Errors
+    /// 415 unless the Content-Type is `application/json` or ends in `+json`; 400 if the content is
+    /// not JSON or not of this shape.
+    pub fn json<T: Deserialize<'r>>(&self) -> Result<T, Error> {
+        let media_type = self.header("content-type").unwrap_or_default();
+        let essence = media_type.split(';').next().unwrap_or_default().trim();
+        let tail = essence.get(essence.len().saturating_sub(5)..).unwrap_or_default();
+        if !essence.eq_ignore_ascii_case("application/json") && !tail.eq_ignore_ascii_case("+json") {
+            return Err(Error::unsupported_media_type("expected Content-Type: application/json"));
+        }
+        serde_json::from_slice(self.body()).map_err(|error| Error::bad_request(error.to_string()))
+    }
+}
+
+impl<'r> Response<'r> {
+    /// 200 with `value` as JSON, written into the request's arena.
+    ///
+    /// # Errors
+    /// 500 if the value cannot be written as JSON (a map whose keys are not text, say).
+    pub fn json<T: Serialize + ?Sized>(req: &Request<'r>, value: &T) -> Result<Response<'r>, Error> {
+        let mut writer = req.arena().writer();
+        serde_json::to_writer(&mut writer, value).map_err(|error| Error::internal(error.to_string()))?;
+        let response = Response::status(200).body(writer.finish());
+        Ok(Response { content_type: Some("application/json"), ..response })
+    }
+}

@@ -1,0 +1,261 @@
+//! Finds what answers a request: by path first, then by method.
+//!
+//! It knows paths and methods, not what handlers do. Fixed paths are looked up in one hash table,
+//! so their cost does not grow with their number; those with parameters go through a radix tree.
+
+use super::websocket::Upgrade;
+use super::{Handler, RouteError};
+use crate::arena::Arena;
+use crate::http1::{Head, Method, TargetForm};
+use ahash::RandomState;
+use std::collections::HashMap;
+
+/// The routes of an application.
+#[derive(Default)]
+pub(super) struct Router {
+    pub(super) endpoints: Vec<Endpoint>,
+    /// Indices into `endpoints`, of those whose path has no parameters.
+    fixed: HashMap<Box<str>, u32, RandomState>,
+    /// Indices into `endpoints`, of all others.
+    patterns: matchit::Router<u32>,
+}
+
+/// Everything that one path answers.
+#[derive(Default)]
+pub(super) struct Endpoint {
+    pub(super) handlers: Vec<(Box<str>, Box<dyn Handler>)>,
+    pub(super) socket: Option<Box<dyn Upgrade>>,
+    /// The value of Allow (RFC 9110 §10.2.1).
+    allow: String,
+}
+
+/// What a request leads to.
+pub(crate) enum Resolved<'a> {
+    /// A handler, and the route's parameters.
+    Handler(&'a dyn Handler, &'a [(&'a str, &'a str)]),
+    /// A WebSocket's opening handshake, and the route's parameters.
+    Upgrade(&'a dyn Upgrade, &'a [(&'a str, &'a str)]),
+    /// An answer that needs neither a handler nor the content.
+    Early(Early<'a>),
+}
+
+/// An answer that the router gives itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Early<'a> {
+    /// 404.
+    NotFound,
+    /// 405 with Allow.
+    MethodNotAllowed(&'a str),
+    /// 204 with Allow: OPTIONS on a route that has no handler for it.
+    Options(&'a str),
+    /// 501: a method that no route could have (RFC 9110 §9.1).
+    MethodUnknown,
+    /// 400: a parameter that is not UTF-8 once decoded.
+    BadParameter,
+}
+
+/// What `OPTIONS *` answers: the methods that the server knows at all.
+const ALLOW_ALL: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
+impl Router {
+    /// The endpoint of `path`, made if it is new.
+    pub(super) fn endpoint(&mut self, path: &str) -> Result<&mut Endpoint, RouteError> {
+        if !path.starts_with('/') {
+            return Err(RouteError::NotAPath(path.into()));
+        }
+        let next = self.endpoints.len() as u32;
+        let index = if path.contains(['{', '}']) {
+            match self.patterns.insert(path, next) {
+                Ok(()) => next,
+                // The same pattern again is the same endpoint; a different one that overlaps is not.
+                Err(matchit::InsertError::Conflict { with }) if with == path => {
+                    *self.patterns.at(path).map_err(|_| RouteError::Pattern(path.into(), with))?.value
+                }
+                Err(error) => return Err(RouteError::Pattern(path.into(), error.to_string())),
+            }
+        } else {
+            *self.fixed.entry(path.into()).or_insert(next)
+        };
+        if index == next {
+            self.endpoints.push(Endpoint::default());
+        }
+        Ok(&mut self.endpoints[index as usize])
+    }
+
+    /// What answers `head`. Parameters are decoded into the arena.
+    #[inline]
+    pub(super) fn resolve<'a>(&'a self, head: &Head<'a>, arena: &'a Arena) -> Resolved<'a> {
+        let mut path = head.target.path;
+        match head.target.form {
+            TargetForm::Asterisk => return Resolved::Early(Early::Options(ALLOW_ALL)),
+            // RFC 9110 §9.3.6: an origin server opens no tunnel.
+            TargetForm::Authority => return Resolved::Early(Early::MethodUnknown),
+            TargetForm::Origin | TargetForm::Absolute => {}
+        }
+        if path.contains('%') {
+            path = decode_unreserved(path, arena);
+        }
+        let (index, params) = match self.fixed.get(path) {
+            Some(index) => (*index, &[][..]),
+            None => match self.patterns.at(path) {
+                Err(_) => return Resolved::Early(Early::NotFound),
+                Ok(found) => match decode_params(&found.params, arena) {
+                    Some(params) => (*found.value, params),
+                    None => return Resolved::Early(Early::BadParameter),
+                },
+            },
+        };
+        self.endpoints[index as usize].resolve(head, params)
+    }
+}
+
+impl Endpoint {
+    /// Adds a handler; a method that has one already is an error.
+    pub(super) fn add(&mut self, method: &str, handler: Box<dyn Handler>) -> Result<(), RouteError> {
+        if Method::from(method).as_str().is_empty() || self.handler(method).is_some() {
+            return Err(RouteError::Twice(method.into()));
+        }
+        if method == "GET" && self.socket.is_some() {
+            return Err(RouteError::Twice("GET (a WebSocket's handshake)".into()));
+        }
+        self.handlers.push((method.into(), handler));
+        self.list_methods();
+        Ok(())
+    }
+
+    /// Makes the path a WebSocket's.
+    pub(super) fn upgrade(&mut self, socket: Box<dyn Upgrade>) -> Result<(), RouteError> {
+        if self.socket.is_some() || self.handler("GET").is_some() {
+            return Err(RouteError::Twice("GET (a WebSocket's handshake)".into()));
+        }
+        self.socket = Some(socket);
+        self.list_methods();
+        Ok(())
+    }
+
+    fn list_methods(&mut self) {
+        let mut methods: Vec<&str> = self.handlers.iter().map(|(method, _)| &**method).collect();
+        let get = self.handler("GET").is_some();
+        if self.socket.is_some() {
+            methods.push("GET");
+        }
+        if get && !methods.contains(&"HEAD") {
+            methods.push("HEAD");
+        }
+        if !methods.contains(&"OPTIONS") {
+            methods.push("OPTIONS");
+        }
+        self.allow = methods.join(", ");
+    }
+
+    #[inline]
+    fn handler(&self, method: &str) -> Option<&dyn Handler> {
+        self.handlers.iter().find(|(known, _)| **known == *method).map(|(_, handler)| &**handler)
+    }
+
+    #[inline]
+    fn resolve<'a>(&'a self, head: &Head<'a>, params: &'a [(&'a str, &'a str)]) -> Resolved<'a> {
+        let method = head.method;
+        if let Some(handler) = self.handler(method.as_str()) {
+            return Resolved::Handler(handler, params);
+        }
+        match method {
+            // RFC 9110 §9.3.2: HEAD is GET without the content.
+            Method::Head if self.handler("GET").is_some() => {
+                Resolved::Handler(self.handler("GET").expect("just found"), params)
+            }
+            Method::Get if self.socket.is_some() => {
+                Resolved::Upgrade(&**self.socket.as_ref().expect("just found"), params)
+            }
+            Method::Options => Resolved::Early(Early::Options(&self.allow)),
+            Method::Extension(_) => Resolved::Early(Early::MethodUnknown),
+            _ => Resolved::Early(Early::MethodNotAllowed(&self.allow)),
+        }
+    }
+}
+
+/// Decodes percent-encoded unreserved characters, which mean the same either way, and no others
+/// (RFC 3986 §6.2.2.2): `/%70ing` is `/ping`, `/a%2Fb` stays one segment.
+fn decode_unreserved<'a>(path: &'a str, arena: &'a Arena) -> &'a str {
+    let mut out = bytes_in(path, arena);
+    let (mut from, mut to) = (0, 0);
+    while from < out.len() {
+        let decoded = percent(&out[from..]).filter(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte));
+        out[to] = decoded.unwrap_or(out[from]);
+        from += if decoded.is_some() { 3 } else { 1 };
+        to += 1;
+    }
+    out = &mut out[..to];
+    std::str::from_utf8(out).unwrap_or(path)
+}
+
+/// Parameters, percent-decoded; `None` if one is not UTF-8 then.
+fn decode_params<'a>(
+    params: &matchit::Params<'a, 'a>,
+    arena: &'a Arena,
+) -> Option<&'a [(&'a str, &'a str)]> {
+    let out = arena.alloc_slice_with(params.len(), |_| ("", ""));
+    for (slot, (name, value)) in out.iter_mut().zip(params.iter()) {
+        *slot = (name, if value.contains('%') { decode(value, arena)? } else { value });
+    }
+    Some(out)
+}
+
+fn decode<'a>(value: &str, arena: &'a Arena) -> Option<&'a str> {
+    let out = bytes_in(value, arena);
+    let (mut from, mut to) = (0, 0);
+    while from < out.len() {
+        let decoded = percent(&out[from..]);
+        // A '%' that begins no octet is itself, as in browsers and nginx.
+        out[to] = decoded.unwrap_or(out[from]);
+        from += if decoded.is_some() { 3 } else { 1 };
+        to += 1;
+    }
+    std::str::from_utf8(&out[..to]).ok()
+}
+
+fn bytes_in<'a>(text: &str, arena: &'a Arena) -> &'a mut [u8] {
+    let bytes = text.as_bytes();
+    arena.alloc_slice_with(bytes.len(), |at| bytes[at])
+}
+
+/// The octet that `bytes` begins with in percent-encoding (RFC 3986 §2.1).
+fn percent(bytes: &[u8]) -> Option<u8> {
+    let &[b'%', high, low, ..] = bytes else { return None };
+    let digit = |byte: u8| (byte as char).to_digit(16);
+    Some((digit(high)? * 16 + digit(low)?) as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unreserved_characters_are_decoded_and_no_others() {
+        fn check(path: &str, expected: &str) {
+            let arena = Arena::new(1024);
+            assert_eq!(decode_unreserved(path, &arena), expected);
+        }
+        check("/%70lain", "/plain");
+        check("/a%2Fb", "/a%2Fb");
+        check("/a%2fb%7E", "/a%2fb~");
+        check("/%", "/%");
+        check("/%4", "/%4");
+        check("/%zz", "/%zz");
+        check("/%ff%41", "/%ffA");
+    }
+
+    #[test]
+    fn parameters_are_decoded() {
+        fn check(value: &str, expected: Option<&str>) {
+            let arena = Arena::new(1024);
+            assert_eq!(decode(value, &arena), expected, "{value}");
+        }
+        check("a%20b", Some("a b"));
+        check("caf%C3%A9", Some("café"));
+        check("a%2Fb", Some("a/b"));
+        check("100%", Some("100%"));
+        check("%E9", None);
+        check("%00", Some("\0"));
+    }
+}

@@ -1,0 +1,194 @@
+//! WebSockets as an application sees them.
+
+use super::{ConnId, Error, Request};
+use crate::ws::{self, CloseCode, Policy};
+use std::fmt;
+use std::rc::Rc;
+
+/// Serves the WebSockets of a route.
+///
+/// A [`Session`](WebSocket::Session) belongs to one connection. It is `'static`, so it cannot hold a
+/// piece of the upgrade request or of a message: what it keeps, it copies.
+///
+/// ```
+/// use fleeting::{App, Error, Message, Request, Socket, WebSocket};
+///
+/// struct Echo;
+///
+/// impl WebSocket for Echo {
+///     type Session = ();
+///
+///     fn open(&self, _req: &Request<'_>, _socket: &mut Socket<'_>) -> Result<(), Error> {
+///         Ok(())
+///     }
+///
+///     fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
+///         socket.send(message);
+///     }
+/// }
+///
+/// let app = App::new().ws("/ws", Echo);
+/// ```
+pub trait WebSocket: 'static {
+    /// What the server remembers of one connection.
+    type Session: 'static;
+
+    /// A client has passed the opening handshake. What is sent here follows the 101.
+    ///
+    /// # Errors
+    /// Refuses the upgrade: the error is the answer to the request.
+    fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<Self::Session, Error>;
+
+    /// A message has arrived. It borrows the read buffer: copy what shall stay.
+    fn message(&self, session: &mut Self::Session, message: Message<'_>, socket: &mut Socket<'_>);
+
+    /// After a send told [`Sent::Backpressure`], everything queued has left. Called once for each
+    /// such time, however many sends told so.
+    fn drain(&self, session: &mut Self::Session, socket: &mut Socket<'_>) {
+        let _ = (session, socket);
+    }
+
+    /// The connection has ended, in whatever way; nothing can be sent any more. `code` and `reason` are
+    /// those of the first Close, the peer's or ours (RFC 6455 §7.1.5); `None` if it had no code (1005
+    /// elsewhere) or if there was none (1006).
+    fn close(&self, session: Self::Session, code: Option<CloseCode>, reason: &str) {
+        let _ = (session, code, reason);
+    }
+}
+
+/// A message (RFC 6455 §5.6), whole and unmasked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Message<'m> {
+    /// UTF-8 text.
+    Text(&'m str),
+    /// Any bytes.
+    Binary(&'m [u8]),
+}
+
+impl Message<'_> {
+    /// The payload.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Message::Text(text) => text.as_bytes(),
+            Message::Binary(bytes) => bytes,
+        }
+    }
+}
+
+/// What became of a message that was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// It leaves with the answers of this turn, or soon after.
+    Sent,
+    /// It is queued, but the peer has more than `outbox_bytes` to take:
+    /// [`WebSocket::drain`] tells when it has taken them.
+    Backpressure,
+    /// The connection is closing: it was not sent.
+    Dropped,
+}
+
+/// The sending side of a WebSocket, for the time of one call.
+pub struct Socket<'a> {
+    out: &'a mut dyn Outgoing,
+    conn: ConnId,
+    protocol: Option<&'a str>,
+}
+
+/// What a [`Socket`] writes to.
+pub(crate) trait Outgoing {
+    /// Sends a message.
+    fn message(&mut self, message: Message<'_>) -> Sent;
+    /// Begins the closing handshake.
+    fn close(&mut self, code: CloseCode, reason: &str);
+}
+
+impl<'a> Socket<'a> {
+    pub(crate) fn new(out: &'a mut dyn Outgoing, conn: ConnId, protocol: Option<&'a str>) -> Socket<'a> {
+        Socket { out, conn, protocol }
+    }
+
+    /// Sends a message, in one frame. It is copied or on its way when this returns.
+    pub fn send(&mut self, message: Message<'_>) -> Sent {
+        self.out.message(message)
+    }
+
+    /// Sends a text message.
+    pub fn text(&mut self, text: &str) -> Sent {
+        self.send(Message::Text(text))
+    }
+
+    /// Sends a binary message.
+    pub fn binary(&mut self, bytes: &[u8]) -> Sent {
+        self.send(Message::Binary(bytes))
+    }
+
+    /// Begins the closing handshake (RFC 6455 §7.1.2). Messages that still arrive are not delivered.
+    /// A reason of more than 123 bytes is cut.
+    pub fn close(&mut self, code: CloseCode, reason: &str) {
+        self.out.close(code, reason);
+    }
+
+    /// The connection's name.
+    pub fn conn_id(&self) -> ConnId {
+        self.conn
+    }
+
+    /// The subprotocol that was agreed on. Told in [`WebSocket::open`] only; `None` later.
+    pub fn protocol(&self) -> Option<&str> {
+        self.protocol
+    }
+}
+
+impl fmt::Debug for Socket<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket").field("conn", &self.conn).finish_non_exhaustive()
+    }
+}
+
+/// A route's WebSocket, its session's type forgotten.
+pub(crate) trait Upgrade {
+    fn policy(&self) -> &Policy;
+    fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<Box<dyn LiveSocket>, Error>;
+}
+
+/// A session and what serves it.
+pub(crate) trait LiveSocket {
+    fn message(&mut self, message: Message<'_>, socket: &mut Socket<'_>);
+    fn drain(&mut self, socket: &mut Socket<'_>);
+    fn close(self: Box<Self>, code: Option<CloseCode>, reason: &str);
+}
+
+pub(super) struct Endpoint<W> {
+    pub(super) server: Rc<W>,
+    pub(super) policy: ws::Policy,
+}
+
+struct Live<W: WebSocket> {
+    server: Rc<W>,
+    session: W::Session,
+}
+
+impl<W: WebSocket> Upgrade for Endpoint<W> {
+    fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<Box<dyn LiveSocket>, Error> {
+        let session = self.server.open(req, socket)?;
+        Ok(Box::new(Live { server: self.server.clone(), session }))
+    }
+}
+
+impl<W: WebSocket> LiveSocket for Live<W> {
+    fn message(&mut self, message: Message<'_>, socket: &mut Socket<'_>) {
+        self.server.message(&mut self.session, message, socket);
+    }
+
+    fn drain(&mut self, socket: &mut Socket<'_>) {
+        self.server.drain(&mut self.session, socket);
+    }
+
+    fn close(self: Box<Self>, code: Option<CloseCode>, reason: &str) {
+        self.server.close(self.session, code, reason);
+    }
+}

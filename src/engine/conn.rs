@@ -1,0 +1,95 @@
+//! The record of one connection.
+//!
+//! It has no lifetime parameter: it holds offsets and what it owns. Slices of what was read exist
+//! only inside one dispatch.
+
+use super::deadline::Timer;
+use super::websocket::OpenSocket;
+use crate::buffer::{Inbox, Outbox};
+use crate::http1;
+use std::net::SocketAddr;
+
+/// A connection between two turns.
+pub(super) struct Conn<S> {
+    pub(super) stream: S,
+    pub(super) peer: Option<SocketAddr>,
+    pub(super) protocol: Protocol,
+    pub(super) writing: Writing,
+    pub(super) source: Source,
+    /// What has arrived and is not done with; `None` while that is nothing.
+    pub(super) inbox: Option<Box<Inbox>>,
+    /// The inbox was left although it may hold something whole: the budget was used up, or the peer
+    /// must first take what it was sent.
+    pub(super) unfinished: bool,
+    /// What the stream did not take; `None` while that is nothing.
+    pub(super) outbox: Option<Box<Outbox>>,
+    /// The stream has failed.
+    pub(super) broken: bool,
+    /// On the list of those that get a turn without an event.
+    pub(super) runnable: bool,
+    pub(super) timer: Timer,
+}
+
+/// What the bytes that arrive mean.
+pub(super) enum Protocol {
+    Http(http1::Decoder),
+    WebSocket(Box<OpenSocket>),
+}
+
+/// The sending side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Writing {
+    /// Answers may follow.
+    Open,
+    /// Nothing follows what is queued.
+    Last,
+    /// Everything has left and the peer was told so; what it still sends is read and thrown away,
+    /// so that the last answer is not lost to a reset (RFC 9112 §9.6).
+    Lingering,
+}
+
+/// The receiving side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The stream has told that it holds nothing; an event will come when it does.
+    Drained,
+    /// There may be something to read.
+    Ready,
+    /// The peer has ended its side: the end is yet to be read.
+    Ending,
+    /// The end has been read.
+    Ended,
+}
+
+impl<S> Conn<S> {
+    pub(super) fn new(stream: S, peer: Option<SocketAddr>) -> Conn<S> {
+        Conn {
+            stream,
+            peer,
+            protocol: Protocol::Http(http1::Decoder::new()),
+            writing: Writing::Open,
+            source: Source::Drained,
+            inbox: None,
+            unfinished: false,
+            outbox: None,
+            broken: false,
+            runnable: false,
+            timer: Timer::default(),
+        }
+    }
+
+    /// Whether a read may bring something.
+    pub(super) fn may_read(&self) -> bool {
+        matches!(self.source, Source::Ready | Source::Ending)
+    }
+
+    /// Whether more requests or messages can be answered in this turn.
+    pub(super) fn can_answer(&self) -> bool {
+        self.writing == Writing::Open && self.outbox.is_none() && !self.unfinished && !self.broken
+    }
+
+    /// Whether there is something to do that no event will tell of.
+    pub(super) fn wants_turn(&self) -> bool {
+        self.outbox.is_none() && (self.unfinished || self.may_read())
+    }
+}

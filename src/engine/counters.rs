@@ -1,0 +1,74 @@
+//! What a worker has counted since it began.
+
+use crate::http1::Refusal;
+use crate::ws::Failure;
+
+/// Counts of one worker. All but `connections` only grow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Connections open now.
+    pub connections: u64,
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Times accepting was put off: descriptors or connections were used up.
+    pub accept_backoffs: u64,
+    /// Requests answered by a handler, and handshakes.
+    pub requests: u64,
+    /// Requests that the protocol or the router answered: 4xx and 5xx without a handler, OPTIONS.
+    pub early_answers: u64,
+    /// WebSockets opened.
+    pub websockets: u64,
+    /// WebSocket messages delivered.
+    pub messages: u64,
+    /// Messages that were not sent, because the peer reads too slowly or the connection is closing.
+    pub dropped: u64,
+    /// Handlers that panicked.
+    pub panics: u64,
+    /// Connections that a timeout ended.
+    pub timeouts: u64,
+    /// Messages for connections that are gone.
+    pub stale_ids: u64,
+    refused: [u64; Refusal::ALL.len()],
+    failed: [u64; Failure::ALL.len()],
+}
+
+impl Default for Counters {
+    fn default() -> Counters {
+        Counters {
+            connections: 0,
+            accepted: 0,
+            accept_backoffs: 0,
+            requests: 0,
+            early_answers: 0,
+            websockets: 0,
+            messages: 0,
+            dropped: 0,
+            panics: 0,
+            timeouts: 0,
+            stale_ids: 0,
+            refused: [0; Refusal::ALL.len()],
+            failed: [0; Failure::ALL.len()],
+        }
+    }
+}
+
+impl Counters {
+    /// Requests refused, by the reason's label.
+    pub fn refused(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Refusal::ALL.iter().map(|refusal| (refusal.label(), self.refused[refusal.index()]))
+    }
+
+    /// WebSockets failed, by the reason's label.
+    pub fn failed(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Failure::ALL.iter().map(|failure| (failure.label(), self.failed[failure.index()]))
+    }
+
+    pub(super) fn count_refused(&mut self, refusal: Refusal) {
+        self.refused[refusal.index()] += 1;
+    }
+
+    pub(super) fn count_failed(&mut self, failure: Failure) {
+        self.failed[failure.index()] += 1;
+    }
+}

@@ -1,0 +1,99 @@
+//! What a connection is waited for, and until when.
+//!
+//! A deadline is a number in the record; the wheel holds an entry that fires at or before it and is
+//! armed again if the deadline has moved on. So activity costs a store, not a timer.
+
+use super::conn::{Conn, Protocol, Writing};
+use crate::config::Timeouts;
+use crate::http1::Awaits;
+
+/// What must happen before the deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Waiting {
+    /// A request's first byte.
+    #[default]
+    Request,
+    /// The rest of a head.
+    Head,
+    /// The rest of a request's content.
+    Content,
+    /// The rest of content that nobody wants.
+    Discard,
+    /// The peer taking what is queued for it.
+    Write,
+    /// The peer's end, after our last answer.
+    Linger,
+    /// A frame.
+    Frame,
+    /// The peer's Close.
+    Close,
+}
+
+/// A connection's deadline.
+#[derive(Debug, Default)]
+pub(super) struct Timer {
+    pub(super) waiting: Waiting,
+    /// Milliseconds: when the wait began, or when there was last activity that renews it.
+    pub(super) since: u64,
+    /// Milliseconds; `u64::MAX` is none.
+    pub(super) deadline: u64,
+    /// Tick of the wheel's entry that will look at this connection first; 0 is none.
+    pub(super) armed: u64,
+}
+
+/// Bytes a second that content must arrive at, once its grace is over.
+const CONTENT_FLOOR: u64 = 1024;
+
+impl Timer {
+    /// Works out the wait and its end. `fresh`: something was completed, so that the wait begins anew
+    /// even if it is of the same kind.
+    #[inline]
+    pub(super) fn settle<S>(conn: &mut Conn<S>, timeouts: &Timeouts, now_ms: u64, fresh: bool) {
+        let waiting = waiting(conn);
+        let ms = |timeout: std::time::Duration| match timeout.as_millis() as u64 {
+            0 => u64::MAX,
+            ms => ms,
+        };
+        let timer = &mut conn.timer;
+        if fresh || waiting != timer.waiting {
+            timer.since = now_ms;
+            timer.waiting = waiting;
+        }
+        let allowed = match waiting {
+            Waiting::Request => ms(timeouts.idle),
+            Waiting::Head => ms(timeouts.head),
+            Waiting::Content => {
+                let received = conn.inbox.as_ref().map_or(0, |inbox| inbox.len()) as u64;
+                ms(timeouts.body_stall).saturating_add(received * 1000 / CONTENT_FLOOR)
+            }
+            Waiting::Discard | Waiting::Linger => ms(timeouts.linger),
+            Waiting::Write => ms(timeouts.write_stall),
+            Waiting::Close => ms(timeouts.close),
+            Waiting::Frame => match &conn.protocol {
+                Protocol::WebSocket(socket) if !socket.pinged => ms(timeouts.ping).min(ms(timeouts.ws_idle)),
+                _ => ms(timeouts.ws_idle),
+            },
+        };
+        timer.deadline = timer.since.saturating_add(allowed);
+    }
+}
+
+#[inline]
+fn waiting<S>(conn: &Conn<S>) -> Waiting {
+    if conn.writing == Writing::Lingering {
+        return Waiting::Linger;
+    }
+    if conn.outbox.is_some() {
+        return Waiting::Write;
+    }
+    match &conn.protocol {
+        Protocol::Http(decoder) => match decoder.awaits() {
+            Awaits::Request => Waiting::Request,
+            Awaits::Head => Waiting::Head,
+            Awaits::Content => Waiting::Content,
+            Awaits::Discard | Awaits::Close => Waiting::Discard,
+        },
+        Protocol::WebSocket(socket) if socket.is_open() => Waiting::Frame,
+        Protocol::WebSocket(_) => Waiting::Close,
+    }
+}

@@ -1,0 +1,321 @@
+//! The engine: what happens to a connection, and in which order.
+//!
+//! It knows no poll and no clock: events and the time are passed in. A turn of the loop is
+//! [`Engine::begin`], then [`Engine::ready`] for each event, then [`Engine::run`]: the runnable list,
+//! then the timers.
+
+use super::conn::{Conn, Protocol, Source, Writing};
+use super::counters::Counters;
+use super::deadline::{Timer, Waiting};
+use super::mailbox::Command;
+use super::output::Output;
+use super::table::Table;
+use super::turn::{Desk, Fate, Turn};
+use super::{http, websocket};
+use crate::app::{App, ConnId, Message};
+use crate::arena::Arena;
+use crate::config::{Limits, Timeouts};
+use crate::time::{Now, Wheel};
+use crate::transport::Stream;
+use crate::ws::CloseCode;
+use std::net::SocketAddr;
+
+/// What an engine is told when it is made.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// What a peer may send.
+    pub limits: Limits,
+    /// How long a peer may take.
+    pub timeouts: Timeouts,
+    /// The worker's number, the first part of its connections' names.
+    pub worker: u16,
+}
+
+/// What a poll has told of a connection.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Readiness {
+    /// There may be something to read.
+    pub readable: bool,
+    /// There may be room to write.
+    pub writable: bool,
+    /// The peer has ended its sending side, or the connection has failed.
+    pub ended: bool,
+}
+
+/// All connections of one worker.
+pub struct Engine<S> {
+    table: Table<Conn<S>>,
+    desk: Desk,
+    timeouts: Timeouts,
+    wheel: Wheel,
+    now: Now,
+    /// Those that get a turn without an event, because no event will come: they used up their budget.
+    runnable: Vec<ConnId>,
+    /// The list that is being worked through; kept for its memory.
+    running: Vec<ConnId>,
+    /// Milliseconds: when what is still open is cut off.
+    cut_off: Option<u64>,
+}
+
+impl<S: Stream> Engine<S> {
+    /// An engine without connections.
+    pub fn new(app: App, settings: Settings, now: Now) -> Engine<S> {
+        let Settings { limits, timeouts, worker } = settings;
+        Engine {
+            table: Table::new(worker),
+            desk: Desk::new(app, limits, now),
+            timeouts,
+            wheel: Wheel::new(now.ms),
+            now,
+            runnable: Vec::new(),
+            running: Vec::new(),
+            cut_off: None,
+        }
+    }
+
+    /// Tells the time; all that follows happens then.
+    #[inline]
+    pub fn begin(&mut self, now: Now) {
+        self.now = now;
+        self.desk.date.update(now.unix_secs);
+    }
+
+    /// Takes a connection in. Its events come through [`ready`](Engine::ready).
+    pub fn accept(&mut self, stream: S, peer: Option<SocketAddr>) -> ConnId {
+        self.desk.counters.accepted += 1;
+        let id = self.table.insert(Conn::new(stream, peer));
+        self.settle(id, true);
+        id
+    }
+
+    /// Whether the limit of connections allows another.
+    pub fn has_room(&self) -> bool {
+        self.table.len() < self.desk.limits.connections && self.cut_off.is_none()
+    }
+
+    /// The stream of a connection, to register it.
+    pub fn stream_mut(&mut self, id: ConnId) -> Option<&mut S> {
+        self.table.get_mut(id).map(|conn| &mut conn.stream)
+    }
+
+    /// Drops a connection, as if it had failed.
+    pub fn abort(&mut self, id: ConnId) {
+        if let Some(mut conn) = self.table.remove(id) {
+            if let Protocol::WebSocket(open) = &mut conn.protocol {
+                open.end(None, "", &mut self.desk.counters);
+            }
+            self.desk.recycle(&mut conn);
+        }
+    }
+
+    /// Gives a connection the turn that an event calls for. A name that is stale is ignored.
+    #[inline]
+    pub fn ready(&mut self, id: ConnId, readiness: Readiness) {
+        let Some(conn) = self.table.get_mut(id) else { return };
+        if conn.source != Source::Ended {
+            if readiness.ended {
+                conn.source = Source::Ending;
+            } else if readiness.readable && conn.source == Source::Drained {
+                conn.source = Source::Ready;
+            }
+        }
+        self.drive(id, readiness.writable);
+    }
+
+    /// Gives a turn to each that is runnable, and looks after the deadlines that have passed.
+    pub fn run(&mut self) {
+        std::mem::swap(&mut self.runnable, &mut self.running);
+        for at in 0..self.running.len() {
+            let id = self.running[at];
+            if let Some(conn) = self.table.get_mut(id) {
+                conn.runnable = false;
+                self.drive(id, false);
+            }
+        }
+        self.running.clear();
+        self.wheel.advance(self.now.ms);
+        while let Some(due) = self.wheel.pop() {
+            let id = ConnId { generation: due.generation, index: due.key, ..self.table.id(due.key) };
+            let Some(conn) = self.table.get_mut(id) else { continue };
+            // An entry that was left behind when the deadline moved forward.
+            if conn.timer.armed != due.tick {
+                continue;
+            }
+            conn.timer.armed = 0;
+            if conn.timer.deadline <= self.now.ms {
+                self.expire(id);
+            } else {
+                self.arm(id);
+            }
+        }
+        if self.cut_off.is_some_and(|cut_off| cut_off <= self.now.ms) {
+            for id in self.table.ids() {
+                self.desk.counters.timeouts += 1;
+                self.abort(id);
+            }
+        }
+        self.desk.trim();
+    }
+
+    /// When [`run`](Engine::run) has something to do, in the milliseconds of [`Now`]; 0 is at once.
+    #[inline]
+    pub fn next_ms(&self) -> Option<u64> {
+        if !self.runnable.is_empty() {
+            return Some(0);
+        }
+        match (self.wheel.next_ms(), self.cut_off) {
+            (Some(wheel), Some(cut_off)) => Some(wheel.min(cut_off)),
+            (wheel, cut_off) => wheel.or(cut_off),
+        }
+    }
+
+    /// Does what a [`Handle`](super::Handle) has asked for.
+    pub(super) fn command(&mut self, command: Command) {
+        match command {
+            Command::Text(id, text) => self.tell(id, |conn, desk| websocket::send(conn, Message::Text(&text), desk)),
+            Command::Binary(id, bytes) => {
+                self.tell(id, |conn, desk| websocket::send(conn, Message::Binary(&bytes), desk));
+            }
+            Command::Close(id, code, reason) => {
+                self.tell(id, |conn, desk| websocket::close(conn, code, &reason, desk));
+            }
+            Command::Shutdown => self.shutdown(),
+        }
+    }
+
+    /// Ends in good order: idle connections at once, requests in flight with their answer,
+    /// WebSockets with 1001 (RFC 6455 §7.4.1), the rest when the grace is over.
+    pub fn shutdown(&mut self) {
+        if self.cut_off.is_some() {
+            return;
+        }
+        self.desk.shutting_down = true;
+        let grace = match self.timeouts.grace.as_millis() as u64 {
+            0 => u64::MAX,
+            ms => self.now.ms.saturating_add(ms),
+        };
+        self.cut_off = Some(grace);
+        for id in self.table.ids() {
+            let Some(conn) = self.table.get_mut(id) else { continue };
+            if matches!(conn.protocol, Protocol::WebSocket(_)) {
+                self.tell(id, |conn, desk| websocket::close(conn, CloseCode::AWAY, "shutting down", desk));
+                continue;
+            }
+            // A request may have come that no event has told of yet.
+            if conn.source == Source::Drained {
+                conn.source = Source::Ready;
+            }
+            self.drive(id, false);
+            if self.table.get_mut(id).is_some_and(|conn| conn.timer.waiting == Waiting::Request) {
+                self.abort(id);
+            }
+        }
+    }
+
+    /// Whether a shutdown has begun and nothing is open any more.
+    pub fn is_over(&self) -> bool {
+        self.cut_off.is_some() && self.table.len() == 0
+    }
+
+    /// What has been counted.
+    pub fn counters(&self) -> Counters {
+        let mut counters = self.desk.counters.clone();
+        counters.connections = self.table.len() as u64;
+        counters
+    }
+
+    /// The arena, for what it reports of itself.
+    pub fn arena(&self) -> &Arena {
+        &self.desk.arena
+    }
+
+    /// The worker's number.
+    pub(super) fn worker(&self) -> u16 {
+        self.table.worker()
+    }
+
+    pub(super) fn count_accept_backoff(&mut self) {
+        self.desk.counters.accept_backoffs += 1;
+    }
+
+    /// Lets `say` send something on a connection that has not asked for it.
+    fn tell(&mut self, id: ConnId, say: impl FnOnce(&mut Conn<S>, &mut Desk)) {
+        match self.table.get_mut(id) {
+            Some(conn) => say(conn, &mut self.desk),
+            None => {
+                self.desk.counters.stale_ids += 1;
+                return;
+            }
+        }
+        self.drive(id, false);
+    }
+
+    /// One connection's turn, and what follows from it.
+    #[inline]
+    fn drive(&mut self, id: ConnId, writable: bool) {
+        let Some(conn) = self.table.get_mut(id) else { return };
+        let mut turn = Turn::new(conn, id, &mut self.desk);
+        let (fate, fresh) = (turn.take(writable), turn.fresh);
+        if fate == Fate::Dies {
+            return self.abort(id);
+        }
+        if conn.wants_turn() && !std::mem::replace(&mut conn.runnable, true) {
+            self.runnable.push(id);
+        }
+        self.settle(id, fresh);
+    }
+
+    /// Works out a connection's deadline and sees that the wheel will look at it in time.
+    #[inline]
+    fn settle(&mut self, id: ConnId, fresh: bool) {
+        let Some(conn) = self.table.get_mut(id) else { return };
+        Timer::settle(conn, &self.timeouts, self.now.ms, fresh);
+        let timer = &conn.timer;
+        if timer.deadline != u64::MAX && (timer.armed == 0 || Wheel::tick_of(timer.deadline) < timer.armed) {
+            self.arm(id);
+        }
+    }
+
+    fn arm(&mut self, id: ConnId) {
+        let Some(conn) = self.table.get_mut(id) else { return };
+        if conn.timer.deadline != u64::MAX {
+            conn.timer.armed = self.wheel.arm(id.index, id.generation, conn.timer.deadline);
+        }
+    }
+
+    /// A connection's deadline has passed.
+    fn expire(&mut self, id: ConnId) {
+        let Some(conn) = self.table.get_mut(id) else { return };
+        match conn.timer.waiting {
+            Waiting::Head | Waiting::Content => {
+                self.desk.counters.timeouts += 1;
+                let mut out = Output::new(conn, &mut self.desk.cork);
+                http::timed_out(&mut out, self.desk.date.text());
+                conn.writing = Writing::Last;
+                self.drive(id, false);
+            }
+            Waiting::Frame => {
+                let idle_ms = self.timeouts.ws_idle.as_millis() as u64;
+                let silent_ms = self.now.ms - conn.timer.since;
+                if idle_ms > 0 && silent_ms >= idle_ms {
+                    self.desk.counters.timeouts += 1;
+                    websocket::close(conn, CloseCode::AWAY, "idle for too long", &mut self.desk);
+                } else {
+                    websocket::ping(conn, &mut self.desk);
+                }
+                self.drive(id, false);
+            }
+            Waiting::Request | Waiting::Discard | Waiting::Write | Waiting::Linger | Waiting::Close => {
+                self.desk.counters.timeouts += 1;
+                self.abort(id);
+            }
+        }
+    }
+}
+
+impl<S> std::fmt::Debug for Engine<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("connections", &self.table.len()).finish_non_exhaustive()
+    }
+}
+

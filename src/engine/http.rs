@@ -1,0 +1,242 @@
+//! Requests to handlers, answers to the cork.
+//!
+//! One request is one pass through `next`: decode, route, call, encode. The arena is reset after each,
+//! pipelined ones included.
+
+use super::conn::{Conn, Protocol};
+use super::output::Output;
+use super::turn::{Desk, Ran, Stop};
+use super::websocket::{self, OpenSocket, guarded};
+use crate::app::{ConnId, Early, Error, Request, RequestParts, Resolved, Response};
+use crate::arena::OVERWRITTEN;
+use crate::http1::{self, ConnectionHeader, ContentLength, ContentStep, HeadStep, Method, ResponseHead, Version};
+use crate::transport::Stream;
+
+/// Content that is read and thrown away after an early answer, to keep the connection.
+const DISCARD_BYTES_MAX: u64 = 256 << 10;
+
+/// What one pass came to.
+enum Step {
+    /// The first `filled` bytes of the input must come again with more behind them.
+    Starved { filled: usize },
+    /// So many bytes are of no use.
+    Skipped(usize),
+    /// Nothing more can be understood, and there is nothing to say.
+    Broken,
+    /// A request was answered; so many bytes are done with.
+    Answered { consumed: usize, keep_alive: bool },
+    /// A request opened a WebSocket.
+    Upgraded { consumed: usize, socket: Box<OpenSocket> },
+}
+
+/// Answers what is whole in `input`, at most `budget` requests.
+#[inline]
+pub(super) fn run<S: Stream>(
+    conn: &mut Conn<S>,
+    id: ConnId,
+    input: &mut [u8],
+    budget: &mut usize,
+    desk: &mut Desk,
+) -> Ran {
+    let (mut from, mut to) = (0, input.len());
+    let stop = loop {
+        if from == to {
+            break Stop::Starved;
+        }
+        if conn.outbox.is_some() || conn.broken {
+            break Stop::Blocked;
+        }
+        if *budget == 0 {
+            break Stop::Budget;
+        }
+        let step = next(conn, id, &mut input[from..to], desk);
+        desk.arena.reset();
+        let consumed = match step {
+            Step::Starved { filled } => {
+                to = from + filled;
+                break Stop::Starved;
+            }
+            Step::Skipped(bytes) => {
+                from += bytes;
+                continue;
+            }
+            Step::Broken => break Stop::Over,
+            Step::Answered { consumed, .. } | Step::Upgraded { consumed, .. } => consumed,
+        };
+        if cfg!(debug_assertions) {
+            input[from..from + consumed].fill(OVERWRITTEN);
+        }
+        from += consumed;
+        *budget -= 1;
+        match step {
+            Step::Answered { keep_alive: false, .. } => break Stop::Over,
+            Step::Upgraded { socket, .. } => {
+                conn.protocol = Protocol::WebSocket(socket);
+                break Stop::Upgraded;
+            }
+            _ => {}
+        }
+    };
+    Ran { from, to, stop }
+}
+
+#[inline]
+fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut Desk) -> Step {
+    let Protocol::Http(decoder) = &mut conn.protocol else {
+        unreachable!("only an HTTP connection is run here");
+    };
+    let Desk { app, limits, arena, cork, counters, date, shutting_down, .. } = desk;
+    let mut out = Output::of(&mut conn.stream, &mut conn.outbox, &mut conn.broken, cork);
+    let date = date.text();
+    let length = input.len();
+
+    let (head, rest, resumed) = match decoder.head(input, arena, limits) {
+        HeadStep::Incomplete { filled } => return Step::Starved { filled },
+        HeadStep::Skip(bytes) => return Step::Skipped(bytes),
+        HeadStep::Broken(refusal) => {
+            counters.count_refused(refusal);
+            return Step::Broken;
+        }
+        HeadStep::Refused(refusal) => {
+            counters.count_refused(refusal);
+            respond(&mut out, refused(refusal), &Terms::last(Version::Http11), date);
+            return Step::Answered { consumed: length, keep_alive: false };
+        }
+        HeadStep::Head { head, rest, resumed } => (head, rest, resumed),
+    };
+    let resolved = app.resolve(&head, arena);
+    let mut terms = Terms {
+        version: head.version,
+        keep_alive: head.keep_alive && !*shutting_down,
+        head_only: head.method == Method::Head,
+    };
+
+    if let Resolved::Early(early) = resolved {
+        counters.early_answers += 1;
+        // A client that waits for 100 may or may not send its content now: only an end is clear.
+        terms.keep_alive &= !head.expects_continue && head.method != Method::Connect;
+        terms.keep_alive = decoder.discard(&head, DISCARD_BYTES_MAX) && terms.keep_alive;
+        respond(&mut out, early_answer(early), &terms, date);
+        return Step::Answered { consumed: head.len, keep_alive: terms.keep_alive };
+    }
+    if !resumed && head.expects_continue {
+        out.cork.extend_from_slice(http1::CONTINUE);
+    }
+
+    let (content, trailers, consumed) = match decoder.content(&head, rest, arena, limits) {
+        ContentStep::Incomplete { filled } => return Step::Starved { filled },
+        ContentStep::Refused(refusal) => {
+            counters.count_refused(refusal);
+            respond(&mut out, refused(refusal), &Terms::last(head.version), date);
+            return Step::Answered { consumed: length, keep_alive: false };
+        }
+        ContentStep::Whole { content, trailers, consumed } => (content, trailers, consumed),
+    };
+    counters.requests += 1;
+    let request =
+        |params| Request::new(RequestParts { head, content, trailers, params, arena, conn: id, peer: conn.peer });
+    let response = match resolved {
+        Resolved::Handler(handler, params) => {
+            let request = request(params);
+            match guarded(counters, || handler.call(&request)) {
+                Some(answer) => answer.unwrap_or_else(Response::from),
+                None => Error::internal("The handler failed.").into(),
+            }
+        }
+        Resolved::Upgrade(upgrade, params) => {
+            match websocket::open(upgrade, &request(params), &mut out, limits.outbox_bytes, counters, date) {
+                Ok(socket) => return Step::Upgraded { consumed, socket },
+                Err(response) => response,
+            }
+        }
+        Resolved::Early(_) => unreachable!("answered above"),
+    };
+    terms.keep_alive &= !response.close;
+    respond(&mut out, response, &terms, date);
+    Step::Answered { consumed, keep_alive: terms.keep_alive }
+}
+
+/// What a response must heed beside what it says.
+struct Terms {
+    version: Version,
+    keep_alive: bool,
+    /// The request was HEAD.
+    head_only: bool,
+}
+
+impl Terms {
+    /// Of a connection that ends with this response.
+    fn last(version: Version) -> Terms {
+        Terms { version, keep_alive: false, head_only: false }
+    }
+}
+
+/// Encodes a response: RFC 9112 §6 for what frames it, §9.6 for what becomes of the connection.
+#[inline]
+fn respond<S: Stream>(out: &mut Output<'_, S>, response: Response<'_>, terms: &Terms, date: &[u8; 29]) {
+    let bytes = response.body.bytes().len() as u64;
+    let connection = match (terms.keep_alive, terms.version) {
+        // RFC 9110 §15.5.22: 426 names what to upgrade to.
+        (true, Version::Http11) if response.status == 426 => ConnectionHeader::Upgrade,
+        (true, Version::Http11) => ConnectionHeader::Implied,
+        (true, Version::Http10) => ConnectionHeader::KeepAlive,
+        (false, _) => ConnectionHeader::Close,
+    };
+    // RFC 9110 §8.6: 204 has no Content-Length, and that of a 304 is the one a 200 would have.
+    let silent = matches!(response.status, 204 | 304);
+    let content = if silent { ContentLength::None } else { ContentLength::Known(bytes) };
+    http1::encode_head(
+        out.cork,
+        &ResponseHead {
+            status: response.status,
+            content_type: response.content_type,
+            fields: response.fields.bytes(),
+            content,
+            connection,
+            date,
+        },
+    );
+    if !silent && !terms.head_only {
+        out.body(response.body);
+    }
+}
+
+fn refused(refusal: http1::Refusal) -> Response<'static> {
+    Error::new(refusal.status(), refusal.to_string()).into()
+}
+
+/// The answer to a request that was not finished in time (RFC 9110 §15.5.9).
+pub(super) fn timed_out<S: Stream>(out: &mut Output<'_, S>, date: &[u8; 29]) {
+    let response = Error::new(408, "The request took too long to arrive.").into();
+    respond(out, response, &Terms::last(Version::Http11), date);
+}
+
+fn early_answer<'a>(early: Early<'a>) -> Response<'a> {
+    let with_allow = |response: Response<'a>, allow: &str| {
+        response.header("allow", allow).unwrap_or_else(Response::from)
+    };
+    match early {
+        Early::NotFound => Error::not_found("There is nothing at this path.").into(),
+        Early::MethodNotAllowed(allow) => {
+            with_allow(Error::new(405, "The method is not allowed here.").into(), allow)
+        }
+        Early::Options(allow) => with_allow(Response::empty(204), allow),
+        Early::MethodUnknown => Error::new(501, "The method is not known.").into(),
+        Early::BadParameter => Error::bad_request("The path is not UTF-8 once decoded.").into(),
+    }
+}
+
+/// The response to a handshake that was refused.
+pub(super) fn rejected(rejected: crate::ws::Rejected) -> Response<'static> {
+    let mut response = Response::from(Error::new(rejected.status(), rejected.to_string()));
+    let mut add = |name, value: &[u8]| {
+        response.fields.push(name, value).expect("a constant field is well-formed");
+    };
+    if rejected.needs_version_header() {
+        add("sec-websocket-version", b"13");
+    }
+    if rejected.status() == 405 {
+        add("allow", b"GET");
+    }
+    response
+}

@@ -1,0 +1,132 @@
+//! Messages to a worker from other threads.
+
+use crate::app::{ConnId, Message};
+use crate::ws::CloseCode;
+use mio::Waker;
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What a worker is asked to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Text(ConnId, Box<str>),
+    Binary(ConnId, Box<[u8]>),
+    Close(ConnId, CloseCode, Box<str>),
+    Shutdown,
+}
+
+/// A worker's queue of commands, and the means to wake it.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    commands: Mutex<Vec<Command>>,
+    /// A wake-up is on its way that the worker has not seen yet.
+    woken: AtomicBool,
+    waker: Waker,
+}
+
+/// Commands that wait for one worker at most.
+const COMMANDS_MAX: usize = 65_536;
+
+impl Mailbox {
+    pub(crate) fn new(waker: Waker) -> Mailbox {
+        Mailbox { commands: Mutex::default(), woken: AtomicBool::new(false), waker }
+    }
+
+    fn post(&self, command: Command) -> Result<(), SendError> {
+        {
+            let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
+            // Shutting down is never refused.
+            if commands.len() >= COMMANDS_MAX && !matches!(command, Command::Shutdown) {
+                return Err(SendError::Full);
+            }
+            commands.push(command);
+        }
+        self.wake().map_err(|_| SendError::Gone)
+    }
+
+    fn wake(&self) -> io::Result<()> {
+        if self.woken.swap(true, Ordering::AcqRel) { Ok(()) } else { self.waker.wake() }
+    }
+
+    /// Moves everything that waits into `into`, which is empty.
+    pub(crate) fn drain(&self, into: &mut Vec<Command>) {
+        // The flag first: a command posted from here on wakes the worker again.
+        self.woken.store(false, Ordering::Release);
+        std::mem::swap(&mut *self.commands.lock().unwrap_or_else(PoisonError::into_inner), into);
+    }
+
+    /// Whether a wake-up has come since the last [`drain`](Mailbox::drain).
+    #[inline]
+    pub(crate) fn is_woken(&self) -> bool {
+        self.woken.load(Ordering::Acquire)
+    }
+}
+
+/// Speaks to a running server from any thread. Cloning it is cheap.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    mailboxes: Arc<[Arc<Mailbox>]>,
+}
+
+/// Why a worker was not asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The worker has too many commands waiting: it was not queued.
+    Full,
+    /// There is no such worker (any more).
+    Gone,
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SendError::Full => "the worker's mailbox is full",
+            SendError::Gone => "there is no such worker",
+        })
+    }
+}
+
+impl std::error::Error for SendError {}
+
+impl Handle {
+    pub(crate) fn new(mailboxes: Vec<Arc<Mailbox>>) -> Handle {
+        Handle { mailboxes: mailboxes.into() }
+    }
+
+    fn mailbox(&self, conn: ConnId) -> Result<&Mailbox, SendError> {
+        self.mailboxes.get(conn.worker as usize).map(|mailbox| &**mailbox).ok_or(SendError::Gone)
+    }
+
+    /// Sends a message to a WebSocket. It is dropped, and counted, if the connection is gone or has
+    /// more than `outbox_bytes` to take already.
+    ///
+    /// # Errors
+    /// [`SendError`] if the connection's worker could not be asked.
+    pub fn send(&self, conn: ConnId, message: Message<'_>) -> Result<(), SendError> {
+        self.mailbox(conn)?.post(match message {
+            Message::Text(text) => Command::Text(conn, text.into()),
+            Message::Binary(bytes) => Command::Binary(conn, bytes.into()),
+        })
+    }
+
+    /// Begins a WebSocket's closing handshake (RFC 6455 §7.1.2).
+    ///
+    /// # Errors
+    /// [`SendError`] if the connection's worker could not be asked.
+    pub fn close(&self, conn: ConnId, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        self.mailbox(conn)?.post(Command::Close(conn, code, reason.into()))
+    }
+
+    /// Ends the server in good order: nothing more is accepted, requests in flight are answered with
+    /// `Connection: close`, WebSockets are closed with 1001, and after the `grace` timeout the rest is
+    /// cut off.
+    pub fn shutdown(&self) {
+        for mailbox in self.mailboxes.iter() {
+            // A worker that is gone is shut down.
+            let _ = mailbox.post(Command::Shutdown);
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! Connections, their turns, and the loop that gives them.
+//!
+//! [`Engine`] holds the connections and does all the work on them; it is generic over its stream
+//! and is told the time, so that a simulator can drive it. [`Worker`] is the thin mio loop around it.
+//! Handlers are called from here and nowhere else, and only here are bytes moved between a
+//! connection's buffers and its stream.
+
+mod conn;
+mod counters;
+mod deadline;
+mod driver;
+mod http;
+mod mailbox;
+mod output;
+mod table;
+mod turn;
+mod websocket;
+mod worker;
+
+pub use counters::Counters;
+pub use mailbox::{Handle, SendError};
+pub use driver::{Engine, Readiness, Settings};
+pub use worker::{Worker, WorkerError};
+
+pub(crate) use worker::Seat;

@@ -1,0 +1,106 @@
+//! The slab of connection records.
+//!
+//! Its invariant: a pair of index and generation names at most one connection, ever.
+
+use crate::app::ConnId;
+use slab::Slab;
+
+/// Records by index, each with a generation that grows when its place is used again.
+pub(super) struct Table<T> {
+    /// `None` is a place that is never used again: its generations have run out.
+    places: Slab<Option<T>>,
+    /// One for each index that was ever used: the generation of its present or next record.
+    generations: Vec<u32>,
+    worker: u16,
+    retired: usize,
+}
+
+impl<T> Table<T> {
+    pub(super) fn new(worker: u16) -> Table<T> {
+        Table { places: Slab::new(), generations: Vec::new(), worker, retired: 0 }
+    }
+
+    pub(super) fn worker(&self) -> u16 {
+        self.worker
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.places.len() - self.retired
+    }
+
+    pub(super) fn insert(&mut self, record: T) -> ConnId {
+        let index = self.places.insert(Some(record));
+        if index == self.generations.len() {
+            self.generations.push(0);
+        }
+        self.id(index as u32)
+    }
+
+    /// The present name of what is at `index`.
+    pub(super) fn id(&self, index: u32) -> ConnId {
+        ConnId { worker: self.worker, index, generation: self.generations[index as usize] }
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, id: ConnId) -> Option<&mut T> {
+        let live = id.worker == self.worker && self.generations.get(id.index as usize) == Some(&id.generation);
+        if !live {
+            return None;
+        }
+        self.places.get_mut(id.index as usize)?.as_mut()
+    }
+
+    pub(super) fn remove(&mut self, id: ConnId) -> Option<T> {
+        self.get_mut(id)?;
+        let record = self.places[id.index as usize].take();
+        match id.generation.checked_add(1) {
+            Some(next) => {
+                self.generations[id.index as usize] = next;
+                self.places.remove(id.index as usize);
+            }
+            None => self.retired += 1,
+        }
+        record
+    }
+
+    /// The names of all records.
+    pub(super) fn ids(&self) -> Vec<ConnId> {
+        let live = self.places.iter().filter(|(_, place)| place.is_some());
+        live.map(|(index, _)| self.id(index as u32)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stale_name_finds_nothing() {
+        let mut table = Table::new(3);
+        let first = table.insert("first");
+        assert_eq!(table.get_mut(first), Some(&mut "first"));
+        assert_eq!(table.remove(first), Some("first"));
+        let second = table.insert("second");
+        assert_eq!(first.index, second.index);
+        assert_ne!(first, second);
+        assert_eq!(table.get_mut(first), None);
+        assert_eq!(table.remove(first), None);
+        assert_eq!(table.get_mut(ConnId { worker: 0, ..second }), None);
+        assert_eq!(table.get_mut(ConnId { index: 9, ..second }), None);
+        assert_eq!((table.len(), table.ids()), (1, vec![second]));
+    }
+
+    #[test]
+    fn a_place_whose_generations_have_run_out_is_retired() {
+        let mut table = Table::new(0);
+        let id = table.insert(1);
+        table.remove(id);
+        table.generations[0] = u32::MAX;
+        let last = table.insert(2);
+        assert_eq!((last.index, last.generation), (0, u32::MAX));
+        assert_eq!(table.remove(last), Some(2));
+        assert_eq!((table.len(), table.get_mut(last)), (0, None));
+        assert_eq!(table.insert(3).index, 1);
+        assert_eq!(table.ids().len(), 1);
+    }
+}

@@ -1,0 +1,293 @@
+//! One connection's turn: send what is queued, answer what has come, read more, flush once.
+//!
+//! It knows no other connection. Its invariant: the cork is empty before and after, and every byte
+//! that was read is answered, kept in the inbox, or of no more use to anyone.
+
+use super::conn::{Conn, Protocol, Source, Writing};
+use super::counters::Counters;
+use super::output::Output;
+use super::{http, websocket};
+use crate::app::{App, ConnId};
+use crate::arena::Arena;
+use crate::buffer::{Pool, Taken};
+use crate::config::{Limits, READ_BYTES};
+use crate::time::{DateCache, Now};
+use crate::transport::Stream;
+use std::io;
+
+/// What the worker has for the connection whose turn it is.
+pub(super) struct Desk {
+    pub(super) app: App,
+    pub(super) limits: Limits,
+    pub(super) arena: Arena,
+    /// Answers of one connection's turn; empty between turns.
+    pub(super) cork: Vec<u8>,
+    /// What a read fills, for connections that have nothing left over.
+    read_buffer: Vec<u8>,
+    pool: Pool,
+    pub(super) date: DateCache,
+    pub(super) counters: Counters,
+    pub(super) shutting_down: bool,
+}
+
+/// How far the input of a turn was worked through.
+pub(super) struct Ran {
+    /// Bytes `from..to` of the input must come again: `from <= to`.
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) stop: Stop,
+}
+
+/// Why it was not worked through further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// What is left is not whole.
+    Starved,
+    /// This connection has had its share of the turn.
+    Budget,
+    /// The peer must first take what it was sent.
+    Blocked,
+    /// Nothing more will be answered.
+    Over,
+    /// From here on it is a WebSocket.
+    Upgraded,
+}
+
+/// Whether a connection lives on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Lives,
+    Dies,
+}
+
+/// A cork that has grown beyond this is given back.
+const CORK_KEPT_BYTES: usize = 1 << 20;
+/// Reads for one connection in one turn whose bytes are thrown away.
+const DISCARD_READS: usize = 4;
+
+impl Desk {
+    pub(super) fn new(app: App, limits: Limits, now: Now) -> Desk {
+        Desk {
+            app,
+            arena: Arena::new(limits.arena_bytes),
+            cork: Vec::with_capacity(16 << 10),
+            read_buffer: vec![0; READ_BYTES],
+            pool: Pool::default(),
+            date: DateCache::new(now.unix_secs),
+            counters: Counters::default(),
+            shutting_down: false,
+            limits,
+        }
+    }
+
+    /// Takes back what a connection that ends has borrowed.
+    pub(super) fn recycle<S>(&mut self, conn: &mut Conn<S>) {
+        if let Some(inbox) = conn.inbox.take() {
+            self.pool.give(inbox);
+        }
+    }
+
+    /// Gives back what a rare large answer has taken.
+    pub(super) fn trim(&mut self) {
+        if self.cork.capacity() > CORK_KEPT_BYTES {
+            self.cork = Vec::with_capacity(16 << 10);
+        }
+    }
+}
+
+/// One connection's turn.
+pub(super) struct Turn<'a, S> {
+    conn: &'a mut Conn<S>,
+    id: ConnId,
+    desk: &'a mut Desk,
+    /// Something was completed, so that the connection is waited for anew.
+    pub(super) fresh: bool,
+}
+
+impl<'a, S: Stream> Turn<'a, S> {
+    pub(super) fn new(conn: &'a mut Conn<S>, id: ConnId, desk: &'a mut Desk) -> Turn<'a, S> {
+        Turn { conn, id, desk, fresh: false }
+    }
+
+    /// Takes the turn. `writable`: the stream may take what is queued.
+    #[inline]
+    pub(super) fn take(&mut self, writable: bool) -> Fate {
+        if writable && self.conn.outbox.is_some() {
+            self.send_queued();
+        }
+        if self.conn.writing == Writing::Open && self.conn.outbox.is_none() {
+            self.answer();
+        }
+        self.output().flush();
+        if self.conn.broken {
+            return Fate::Dies;
+        }
+        if self.conn.writing == Writing::Open || self.conn.outbox.is_some() {
+            return Fate::Lives;
+        }
+        self.finish()
+    }
+
+    fn output(&mut self) -> Output<'_, S> {
+        Output::new(self.conn, &mut self.desk.cork)
+    }
+
+    fn send_queued(&mut self) {
+        match self.output().send_outbox() {
+            Taken::All => {
+                self.fresh = true;
+                websocket::drained(self.conn, self.id, self.desk);
+            }
+            Taken::Blocked { progress } => self.fresh |= progress,
+        }
+    }
+
+    /// Works through what is there, then reads once and works through that.
+    #[inline]
+    fn answer(&mut self) {
+        let mut budget = self.desk.limits.pipeline;
+        if self.conn.unfinished {
+            self.work_through_inbox(&mut budget);
+        }
+        if self.conn.may_read() && self.conn.can_answer() {
+            self.read(&mut budget);
+        }
+    }
+
+    fn work_through_inbox(&mut self, budget: &mut usize) {
+        let Some(mut inbox) = self.conn.inbox.take() else { return };
+        let (from, to) = self.work_through(inbox.bytes_mut(), budget);
+        inbox.keep(from, to);
+        if inbox.is_empty() {
+            self.desk.pool.give(inbox);
+        } else {
+            self.conn.inbox = Some(inbox);
+        }
+    }
+
+    #[inline]
+    fn read(&mut self, budget: &mut usize) {
+        if self.conn.inbox.is_some() {
+            let inbox = self.conn.inbox.as_mut().expect("just seen");
+            let room = inbox.room();
+            if let Some(bytes) = read_into(&mut self.conn.stream, &mut self.conn.source, &mut self.conn.broken, room) {
+                inbox.filled(bytes);
+                self.work_through_inbox(budget);
+            }
+        } else {
+            // Taken out for the time that slices of it are alive.
+            let mut buffer = std::mem::take(&mut self.desk.read_buffer);
+            let conn = &mut *self.conn;
+            if let Some(bytes) = read_into(&mut conn.stream, &mut conn.source, &mut conn.broken, &mut buffer) {
+                let (from, to) = self.work_through(&mut buffer[..bytes], budget);
+                if from < to {
+                    let mut inbox = self.desk.pool.take();
+                    inbox.push(&buffer[from..to]);
+                    self.conn.inbox = Some(inbox);
+                }
+                if cfg!(any(fuzzing, fleeting_paranoid)) {
+                    // Freed, so that AddressSanitizer sees whoever still looks at what was read.
+                    buffer = vec![0; READ_BYTES];
+                }
+            }
+            self.desk.read_buffer = buffer;
+        }
+        if self.conn.source == Source::Ended {
+            self.ended();
+        }
+    }
+
+    /// The peer sends no more: what is queued for it still leaves (RFC 9112 §9.6).
+    fn ended(&mut self) {
+        self.conn.writing = Writing::Last;
+        self.conn.unfinished = false;
+        if let Protocol::WebSocket(open) = &mut self.conn.protocol {
+            open.end(None, "", &mut self.desk.counters);
+        }
+    }
+
+    /// Returns the bounds of what must come again.
+    #[inline]
+    fn work_through(&mut self, input: &mut [u8], budget: &mut usize) -> (usize, usize) {
+        let (mut from, mut to) = (0, input.len());
+        let stop = loop {
+            let before = *budget;
+            let ran = if matches!(self.conn.protocol, Protocol::Http(_)) {
+                let ran = http::run(self.conn, self.id, &mut input[from..to], budget, self.desk);
+                self.fresh |= *budget < before;
+                ran
+            } else {
+                self.fresh = true;
+                websocket::run(self.conn, self.id, &mut input[from..to], self.desk)
+            };
+            (from, to) = (from + ran.from, from + ran.to);
+            if ran.stop != Stop::Upgraded {
+                break ran.stop;
+            }
+        };
+        self.conn.unfinished = matches!(stop, Stop::Budget | Stop::Blocked) && from < to;
+        if stop == Stop::Over {
+            self.conn.writing = Writing::Last;
+            return (to, to);
+        }
+        (from, to)
+    }
+
+    /// Everything has left: tells the peer so, and waits for its end.
+    fn finish(&mut self) -> Fate {
+        if self.conn.source == Source::Ended {
+            return Fate::Dies;
+        }
+        if self.conn.writing == Writing::Last {
+            if self.conn.stream.shutdown_write().is_err() {
+                return Fate::Dies;
+            }
+            self.conn.writing = Writing::Lingering;
+            self.conn.unfinished = false;
+            self.desk.recycle(self.conn);
+        }
+        for _ in 0..DISCARD_READS {
+            if !self.conn.may_read() {
+                break;
+            }
+            let conn = &mut *self.conn;
+            read_into(&mut conn.stream, &mut conn.source, &mut conn.broken, &mut self.desk.read_buffer);
+            if conn.broken || conn.source == Source::Ended {
+                return Fate::Dies;
+            }
+        }
+        Fate::Lives
+    }
+}
+
+/// Reads once. `None` if nothing came: there is nothing now, or never will be.
+#[inline]
+fn read_into<S: Stream>(
+    stream: &mut S,
+    source: &mut Source,
+    broken: &mut bool,
+    room: &mut [u8],
+) -> Option<usize> {
+    loop {
+        match stream.read(room) {
+            Ok(0) => {
+                *source = Source::Ended;
+                return None;
+            }
+            Ok(bytes) => {
+                // A short read has drained the stream: the next event is a new one. But the end that
+                // this event has told of is still to be read.
+                if bytes < room.len() && *source == Source::Ready {
+                    *source = Source::Drained;
+                }
+                return Some(bytes);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                *source = Source::Drained;
+                *broken |= error.kind() != io::ErrorKind::WouldBlock;
+                return None;
+            }
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Frames to sessions, messages to the cork.
+
+use super::conn::{Conn, Protocol};
+use super::counters::Counters;
+use super::http;
+use super::output::Output;
+use super::turn::{Desk, Ran, Stop};
+use crate::app::{ConnId, Error, LiveSocket, Message, Outgoing, Request, Response, Sent, Socket, Upgrade};
+use crate::arena::OVERWRITTEN;
+use crate::http1::Version;
+use crate::transport::Stream;
+use crate::ws::{self, CloseCode, Closing, Event, Opcode, Step};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// The state of an open WebSocket.
+pub(super) struct OpenSocket {
+    decoder: ws::Decoder,
+    speech: Speech,
+    /// `None` once the session has been told of the end.
+    live: Option<Box<dyn LiveSocket>>,
+    /// A ping has been sent, and nothing has come since.
+    pub(super) pinged: bool,
+}
+
+/// What decides whether something may be sent.
+#[derive(Default)]
+struct Speech {
+    closing: Closing,
+    /// The code of the Close that we began with, if we began.
+    began_with: Option<CloseCode>,
+    /// A send has told `Backpressure`, and `drain` has not been called since.
+    drain_due: bool,
+}
+
+impl OpenSocket {
+    /// Whether neither side has begun to close.
+    pub(super) fn is_open(&self) -> bool {
+        self.speech.closing == Closing::Open
+    }
+
+    /// Tells the session of the end, once.
+    pub(super) fn end(&mut self, code: Option<CloseCode>, reason: &str, counters: &mut Counters) {
+        if let Some(live) = self.live.take() {
+            let code = self.speech.began_with.or(code);
+            guarded(counters, || live.close(code, reason));
+        }
+    }
+}
+
+/// Runs the application's code; a panic is counted and told by `None`.
+pub(super) fn guarded<T>(counters: &mut Counters, call: impl FnOnce() -> T) -> Option<T> {
+    let result = catch_unwind(AssertUnwindSafe(call)).ok();
+    counters.panics += u64::from(result.is_none());
+    result
+}
+
+/// Judges a handshake and opens the session. What the session sends first follows the 101 in the cork.
+pub(super) fn open<'r, S: Stream>(
+    upgrade: &dyn Upgrade,
+    request: &Request<'r>,
+    out: &mut Output<'_, S>,
+    outbox_bytes: usize,
+    counters: &mut Counters,
+    date: &[u8; 29],
+) -> Result<Box<OpenSocket>, Response<'r>> {
+    let head = request.head();
+    if !head.framing.is_empty() {
+        return Err(Response::from(Error::bad_request("A handshake has no content.")).close());
+    }
+    let (method, http11) = (head.method.as_str(), head.version >= Version::Http11);
+    let fields = |name: &'static str| head.fields.get_all(name);
+    let accepted =
+        ws::handshake::accept(method, http11, head.host, fields, upgrade.policy()).map_err(http::rejected)?;
+
+    let before = out.cork.len();
+    ws::handshake::encode_switching_protocols(out.cork, &accepted, &[], date);
+    let mut speech = Speech::default();
+    // Nothing leaves before it is known that the session takes the connection.
+    out.held = true;
+    let mut dropped = 0;
+    let mut sender = Sender { out, speech: &mut speech, outbox_bytes, dropped: &mut dropped };
+    let mut socket = Socket::new(&mut sender, request.conn_id(), accepted.protocol);
+    let opened = guarded(counters, || upgrade.open(request, &mut socket));
+    out.held = false;
+    counters.dropped += dropped;
+    let error = match opened {
+        Some(Ok(live)) => {
+            counters.websockets += 1;
+            let decoder = ws::Decoder::new();
+            return Ok(Box::new(OpenSocket { decoder, speech, live: Some(live), pinged: false }));
+        }
+        Some(Err(error)) => error,
+        None => Error::internal("The handler failed."),
+    };
+    out.cork.truncate(before);
+    Err(error.into())
+}
+
+/// Answers what is whole in `input`.
+#[inline]
+pub(super) fn run<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut Desk) -> Ran {
+    let Protocol::WebSocket(open) = &mut conn.protocol else {
+        unreachable!("only a WebSocket is run here");
+    };
+    let Desk { limits, cork, counters, .. } = desk;
+    let mut out = Output::of(&mut conn.stream, &mut conn.outbox, &mut conn.broken, cork);
+    open.pinged = false;
+    let mut from = 0;
+    let stop = loop {
+        if !open.speech.closing.may_read() {
+            from = input.len();
+            break Stop::Over;
+        }
+        if out.is_blocked() {
+            break Stop::Blocked;
+        }
+        let (event, consumed) = match open.decoder.next(&mut input[from..], limits) {
+            Step::Incomplete => break Stop::Starved,
+            Step::Event { event, consumed } => (event, consumed),
+            Step::Failed(failure) => {
+                counters.count_failed(failure);
+                let (code, reason) = (failure.close_code(), failure.to_string());
+                if open.speech.closing.failed() {
+                    ws::encode::encode_close(out.cork, Some(code), &reason);
+                }
+                open.end(Some(code), &reason, counters);
+                continue;
+            }
+        };
+        let message = match event {
+            Event::Text(text) => Some(Message::Text(text)),
+            Event::Binary(bytes) => Some(Message::Binary(bytes)),
+            Event::Ping(payload) => {
+                if open.speech.closing.may_send() {
+                    ws::encode::encode_pong(out.cork, payload);
+                }
+                None
+            }
+            Event::Pong(_) | Event::Fragment => None,
+            Event::Close { code, reason } => {
+                // RFC 6455 §5.5.1: the answer echoes the code.
+                if open.speech.closing.received() {
+                    ws::encode::encode_close(out.cork, code, "");
+                    open.speech.closing.sent();
+                }
+                if let Some(live) = open.live.take() {
+                    let code = open.speech.began_with.or(code);
+                    guarded(counters, || live.close(code, reason));
+                }
+                None
+            }
+        };
+        if let (Some(message), Some(live)) = (message, &mut open.live)
+            && open.speech.closing.delivers()
+        {
+            counters.messages += 1;
+            let mut dropped = 0;
+            let outbox_bytes = limits.outbox_bytes;
+            let mut sender = Sender { out: &mut out, speech: &mut open.speech, outbox_bytes, dropped: &mut dropped };
+            if guarded(counters, || live.message(message, &mut Socket::new(&mut sender, id, None))).is_none() {
+                sender.close(CloseCode::ERROR, "");
+            }
+            counters.dropped += dropped;
+        }
+        if cfg!(debug_assertions) {
+            input[from..from + consumed].fill(OVERWRITTEN);
+        }
+        from += consumed;
+    };
+    if stop == Stop::Starved && from == input.len() {
+        open.decoder.release();
+    }
+    Ran { from, to: input.len(), stop }
+}
+
+/// Sends what nobody asked for: a message from a [`Handle`](super::Handle).
+pub(super) fn send<S: Stream>(conn: &mut Conn<S>, message: Message<'_>, desk: &mut Desk) {
+    let queued = conn.outbox.as_ref().map_or(0, |outbox| outbox.bytes());
+    let fits = queued + message.bytes().len() <= desk.limits.outbox_bytes;
+    speak(conn, desk, |sender, _| {
+        if fits {
+            sender.message(message);
+        } else {
+            *sender.dropped += 1;
+        }
+    });
+}
+
+/// Begins the closing handshake; does nothing if it has begun.
+pub(super) fn close<S: Stream>(conn: &mut Conn<S>, code: CloseCode, reason: &str, desk: &mut Desk) {
+    speak(conn, desk, |sender, _| sender.close(code, reason));
+}
+
+/// Asks the peer whether it is still there.
+pub(super) fn ping<S: Stream>(conn: &mut Conn<S>, desk: &mut Desk) {
+    if let Protocol::WebSocket(open) = &mut conn.protocol {
+        open.pinged = true;
+    }
+    speak(conn, desk, |sender, _| ws::encode::encode_ping(sender.out.cork, b""));
+}
+
+/// Tells the session that all it sent has left, if it was told of backpressure.
+pub(super) fn drained<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk: &mut Desk) {
+    let Protocol::WebSocket(open) = &mut conn.protocol else { return };
+    if !std::mem::take(&mut open.speech.drain_due) {
+        return;
+    }
+    let mut panicked = Counters::default();
+    speak(conn, desk, |sender, live| {
+        let call = || live.drain(&mut Socket::new(&mut *sender, id, None));
+        if guarded(&mut panicked, call).is_none() {
+            sender.close(CloseCode::ERROR, "");
+        }
+    });
+    desk.counters.panics += panicked.panics;
+}
+
+/// Lets `say` send on an open WebSocket; for any other connection it does nothing.
+fn speak<S: Stream>(
+    conn: &mut Conn<S>,
+    desk: &mut Desk,
+    say: impl FnOnce(&mut Sender<'_, '_, S>, &mut dyn LiveSocket),
+) {
+    let Protocol::WebSocket(open) = &mut conn.protocol else { return };
+    let OpenSocket { speech, live: Some(live), .. } = &mut **open else { return };
+    let Desk { limits, cork, counters, .. } = desk;
+    let mut out = Output::of(&mut conn.stream, &mut conn.outbox, &mut conn.broken, cork);
+    let outbox_bytes = limits.outbox_bytes;
+    say(&mut Sender { out: &mut out, speech, outbox_bytes, dropped: &mut counters.dropped }, &mut **live);
+}
+
+/// The sending side that a session sees.
+struct Sender<'a, 'o, S> {
+    out: &'a mut Output<'o, S>,
+    speech: &'a mut Speech,
+    outbox_bytes: usize,
+    dropped: &'a mut u64,
+}
+
+impl<S: Stream> Outgoing for Sender<'_, '_, S> {
+    #[inline]
+    fn message(&mut self, message: Message<'_>) -> Sent {
+        if !self.speech.closing.may_send() || *self.out.dead {
+            *self.dropped += 1;
+            return Sent::Dropped;
+        }
+        let opcode = match message {
+            Message::Text(_) => Opcode::Text,
+            Message::Binary(_) => Opcode::Binary,
+        };
+        ws::encode::encode_header(self.out.cork, opcode, true, message.bytes().len());
+        self.out.bytes(message.bytes());
+        if self.out.queued_bytes() > self.outbox_bytes {
+            self.speech.drain_due = true;
+            Sent::Backpressure
+        } else {
+            Sent::Sent
+        }
+    }
+
+    fn close(&mut self, code: CloseCode, reason: &str) {
+        if self.speech.closing == Closing::Open {
+            ws::encode::encode_close(self.out.cork, Some(code), reason);
+            self.speech.closing.sent();
+            self.speech.began_with = Some(code);
+        }
+    }
+}

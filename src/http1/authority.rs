@@ -1,0 +1,135 @@
+//! `uri-host [ ":" port ]`, as Host and targets have it (RFC 3986 §3.2, RFC 9110 §7.2).
+//!
+//! It knows the grammar and resolves nothing. Userinfo is not part of it: `@` is refused.
+
+use std::net::Ipv6Addr;
+
+/// An authority, cut at its port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Authority {
+    pub(super) host_is_empty: bool,
+    pub(super) has_port: bool,
+}
+
+/// Checks an authority; `None` if it is not one. An empty host and an empty port are grammatical.
+#[inline]
+pub(super) fn check(authority: &[u8]) -> Option<Authority> {
+    let (host_len, rest) = if authority.first() == Some(&b'[') {
+        let close = authority.iter().position(|&b| b == b']')?;
+        if !is_ip_literal(&authority[1..close]) {
+            return None;
+        }
+        (close + 1, &authority[close + 1..])
+    } else {
+        let len = authority.iter().position(|&b| !NAME[b as usize]).unwrap_or(authority.len());
+        (len, &authority[len..])
+    };
+    match rest {
+        [] => Some(Authority { host_is_empty: host_len == 0, has_port: false }),
+        [b':', port @ ..] => {
+            is_port(port).then_some(Authority { host_is_empty: host_len == 0, has_port: !port.is_empty() })
+        }
+        // Percent-encoded names are rare: they are checked again from the start, with care.
+        [b'%', ..] => escaped(authority),
+        _ => None,
+    }
+}
+
+/// `reg-name` without `pct-encoded`: unreserved and sub-delims (RFC 3986 §3.2.2).
+static NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0;
+    while b < 256 {
+        let byte = b as u8;
+        table[b] = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'.' | b'_' | b'~')
+            || matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=');
+        b += 1;
+    }
+    table
+};
+
+#[cold]
+fn escaped(authority: &[u8]) -> Option<Authority> {
+    let mut rest = authority;
+    loop {
+        rest = match rest {
+            [] => return Some(Authority { host_is_empty: false, has_port: false }),
+            [b':', port @ ..] => {
+                return is_port(port)
+                    .then_some(Authority { host_is_empty: false, has_port: !port.is_empty() });
+            }
+            [b'%', high, low, rest @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => rest,
+            [b, rest @ ..] if NAME[*b as usize] => rest,
+            _ => return None,
+        };
+    }
+}
+
+fn is_port(port: &[u8]) -> bool {
+    port.len() <= 5
+        && port.iter().all(u8::is_ascii_digit)
+        && port.iter().fold(0, |number, &b| number * 10 + u32::from(b - b'0')) <= 65535
+}
+
+/// What stands between the brackets: an IPv6 address, or `IPvFuture` (RFC 3986 §3.2.2).
+fn is_ip_literal(literal: &[u8]) -> bool {
+    if let [b'v' | b'V', future @ ..] = literal {
+        let Some(dot) = future.iter().position(|&b| b == b'.') else { return false };
+        let (version, address) = (&future[..dot], &future[dot + 1..]);
+        return !version.is_empty()
+            && version.iter().all(u8::is_ascii_hexdigit)
+            && !address.is_empty()
+            && address.iter().all(|&b| NAME[b as usize] || b == b':');
+    }
+    std::str::from_utf8(literal).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn authorities() {
+        fn check(authority: &str, expected: Option<(bool, bool)>) {
+            let found = super::check(authority.as_bytes()).map(|a| (a.host_is_empty, a.has_port));
+            assert_eq!(found, expected, "{authority:?}");
+        }
+        let (plain, with_port) = (Some((false, false)), Some((false, true)));
+        check("", Some((true, false)));
+        check(":80", Some((true, true)));
+        check("a", plain);
+        check("a:", plain);
+        check("example.org:8080", with_port);
+        check("127.0.0.1:1", with_port);
+        check("a_b-c.d~e", plain);
+        check("a,b", plain);
+        check("caf%C3%A9:80", with_port);
+        check("%41", plain);
+        check("a%4", None);
+        check("a%4g", None);
+        check("a%", None);
+        check("[::1]", plain);
+        check("[::1]:8080", with_port);
+        check("[::ffff:1.2.3.4]:0", with_port);
+        check("[v1.a:b]", plain);
+        check("[v.a]", None);
+        check("[v1]", None);
+        check("[::1", None);
+        check("[]", None);
+        check("[::1]x", None);
+        check("[fe80::1%25eth0]", None);
+        check("::1", None);
+        check("a:65535", with_port);
+        check("a:65536", None);
+        check("a:99999999999", None);
+        check("a:-1", None);
+        check("a:b", None);
+        check("a:1:2", None);
+        check("user@a", None);
+        check("a b", None);
+        check("a/b", None);
+        check("a?b", None);
+        check("a#b", None);
+        check("caf\u{e9}", None);
+        check("a\\b", None);
+    }
+}

@@ -1,0 +1,445 @@
+//! The reading side of a connection: which bytes are a head, which are content, and what comes next.
+//!
+//! It keeps no bytes and borrows none between calls; the caller keeps them and shows them again. It does
+//! not know when, nor from where they come. Its invariant: as long as it says `Incomplete`, the bytes it
+//! asked to keep come again in the same order, and new ones follow.
+
+use super::chunks::{Chunks, Cursor, Data};
+use super::parse::{self, Draft, Fault};
+use super::scan::{Scan, narrow};
+use super::{Fields, Framing, Head, Refusal, trailers};
+use crate::{Arena, Limits};
+
+/// Empty lines that are ignored before a request line (RFC 9112 §2.2 asks for one at least).
+const BLANK_LINES_MAX: u8 = 2;
+
+/// Reads the requests of one connection.
+///
+/// The caller shows [`head`](Decoder::head) all bytes that have arrived and are not consumed, and does
+/// what it says. For every [`HeadStep::Head`] it decides, and then calls [`content`](Decoder::content),
+/// or [`discard`](Decoder::discard) if it answers without the content, or closes. Until it calls one of
+/// these nothing has happened, and the same bytes give the same head again.
+///
+/// ```
+/// use fleeting::http1::{ContentStep, Decoder, HeadStep};
+/// use fleeting::{Arena, Limits};
+///
+/// let (arena, limits) = (Arena::new(4096), Limits::default());
+/// let mut decoder = Decoder::new();
+/// let mut input = *b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhiGET";
+/// let HeadStep::Head { head, rest, .. } = decoder.head(&mut input, &arena, &limits) else { panic!() };
+/// assert_eq!(head.target.path, "/x");
+/// let ContentStep::Whole { content, consumed, .. } = decoder.content(&head, rest, &arena, &limits) else {
+///     panic!()
+/// };
+/// assert_eq!(content, b"hi");
+/// assert_eq!(consumed, 50); // `GET` is the next request's
+/// ```
+#[derive(Debug)]
+pub struct Decoder {
+    state: Reading,
+}
+
+#[derive(Debug)]
+enum Reading {
+    /// In a head, or before one.
+    Head { scan: Scan, blank_lines: u8 },
+    /// The head has been told; content of known length is not all there.
+    Sized {
+        head_len: u32,
+        /// Bytes of the head and the content together.
+        len: usize,
+    },
+    /// The head has been told; the chunks are not all there.
+    Chunked { head_len: u32, decoded: usize, chunks: Chunks },
+    /// The head has been told; the chunks are decoded.
+    Decoded {
+        head_len: u32,
+        trailers_len: u32,
+        content_len: usize,
+        /// Offset of the trailer section from the end of the head; at least `content_len`.
+        trailers_at: usize,
+    },
+    /// The request has been answered; so much of its content is still to come.
+    DiscardSized { left: u64 },
+    /// The request has been answered; its chunks may take so many bytes more.
+    DiscardChunked { left: u64, chunks: Chunks },
+    /// Nothing that comes is read.
+    Closed(Refusal),
+}
+
+/// What [`Decoder::head`] found.
+#[derive(Debug)]
+pub enum HeadStep<'r> {
+    /// More bytes are needed. The first `filled` bytes of the input are to be kept, and those behind
+    /// them forgotten: chunks have been decoded in place, and the input has become shorter.
+    Incomplete {
+        /// Bytes to keep, and to show again when more have come.
+        filled: usize,
+    },
+    /// The first bytes, so many, belong to no request (an empty line before one, discarded content):
+    /// consume them and call again with what is left. Never zero.
+    Skip(usize),
+    /// A request.
+    Head {
+        /// What it says.
+        head: Head<'r>,
+        /// What follows the head in the input.
+        rest: &'r mut [u8],
+        /// This head was told before, and [`Decoder::content`] was incomplete. Now it will not be: what
+        /// was decided about this request still holds, and `100 Continue` is not sent again.
+        resumed: bool,
+    },
+    /// The bytes are no request: answer so and close.
+    Refused(Refusal),
+    /// Content that was being discarded broke its framing, or the bound. Its request has been answered:
+    /// close without another answer.
+    Broken(Refusal),
+}
+
+/// What [`Decoder::content`] found.
+#[derive(Debug)]
+pub enum ContentStep<'r> {
+    /// The request is complete.
+    Whole {
+        /// The content, chunks decoded.
+        content: &'r [u8],
+        /// The trailer fields of chunked content.
+        trailers: Fields<'r>,
+        /// Bytes of this request, counted from the start of the input that [`Decoder::head`] was given.
+        consumed: usize,
+    },
+    /// More bytes are needed: as for [`HeadStep::Incomplete`], `filled` counts from the start of the
+    /// input that [`Decoder::head`] was given. Call [`Decoder::head`] when there are more.
+    Incomplete {
+        /// Bytes to keep, and to show again when more have come.
+        filled: usize,
+    },
+    /// The content is not to be had: answer so and close.
+    Refused(Refusal),
+}
+
+/// What a connection is waiting for; it decides which deadline applies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Awaits {
+    /// The first byte of a request.
+    Request,
+    /// The rest of a head.
+    Head,
+    /// The rest of a request's content.
+    Content,
+    /// The rest of content that nobody wants.
+    Discard,
+    /// Nothing: bytes were refused.
+    Close,
+}
+
+impl Default for Decoder {
+    fn default() -> Decoder {
+        Decoder::new()
+    }
+}
+
+impl Decoder {
+    /// At the start of a connection.
+    pub const fn new() -> Decoder {
+        Decoder { state: Reading::START }
+    }
+
+    /// What is awaited, after the last step was `Incomplete`.
+    pub fn awaits(&self) -> Awaits {
+        match self.state {
+            Reading::Head { scan, .. } if scan.is_new() => Awaits::Request,
+            Reading::Head { .. } => Awaits::Head,
+            Reading::Sized { .. } | Reading::Chunked { .. } | Reading::Decoded { .. } => Awaits::Content,
+            Reading::DiscardSized { .. } | Reading::DiscardChunked { .. } => Awaits::Discard,
+            Reading::Closed(_) => Awaits::Close,
+        }
+    }
+
+    /// Whether nothing of a request has been seen: the connection can be closed without loss.
+    pub fn is_idle(&self) -> bool {
+        self.awaits() == Awaits::Request
+    }
+
+    /// Reads on in `input`, all bytes of the connection that are not consumed.
+    ///
+    /// What is returned lives as long as the input and the arena. Limits must not change within a request.
+    #[inline]
+    pub fn head<'r>(&mut self, input: &'r mut [u8], arena: &'r Arena, limits: &Limits) -> HeadStep<'r> {
+        if let Reading::Head { scan, .. } = &self.state
+            && scan.is_new()
+            && !matches!(input.first(), None | Some(b'\r' | b'\n'))
+            && let Ok(draft) = parse::head(input, arena, limits)
+        {
+            self.state = Reading::START;
+            return told(draft, input, false);
+        }
+        self.slow_head(input, arena, limits)
+    }
+
+    /// All that is not a whole and faultless head in one piece.
+    #[cold]
+    fn slow_head<'r>(&mut self, input: &'r mut [u8], arena: &'r Arena, limits: &Limits) -> HeadStep<'r> {
+        let filled = input.len();
+        match &mut self.state {
+            Reading::Closed(refusal) => HeadStep::Refused(*refusal),
+            _ if filled == 0 => HeadStep::Incomplete { filled: 0 },
+            Reading::Head { scan, blank_lines } => {
+                if scan.is_new() {
+                    match input {
+                        [b'\n', ..] => return self.refuse(Refusal::BareLf),
+                        [b'\r'] => return HeadStep::Incomplete { filled },
+                        [b'\r', b'\n', ..] if *blank_lines < BLANK_LINES_MAX => {
+                            *blank_lines += 1;
+                            return HeadStep::Skip(2);
+                        }
+                        [b'\r', b'\n', ..] => return self.refuse(Refusal::BlankLines),
+                        [b'\r', ..] => return self.refuse(Refusal::BareCr),
+                        _ => {}
+                    }
+                }
+                match scan.run(input, parse::bounds(limits)) {
+                    Ok(Some(len)) => self.reparsed(len, input, arena, limits, false),
+                    Ok(None) => HeadStep::Incomplete { filled },
+                    Err(refusal) => self.refuse(refusal),
+                }
+            }
+            Reading::Sized { len, .. } if filled < *len => HeadStep::Incomplete { filled },
+            Reading::Sized { head_len, .. } | Reading::Decoded { head_len, .. } => {
+                let len = *head_len as usize;
+                self.reparsed(len, input, arena, limits, true)
+            }
+            Reading::Chunked { head_len, decoded, chunks } => {
+                let head_len = *head_len as usize;
+                match kept(chunks, *decoded, &mut input[head_len..], limits) {
+                    Ok(Chunking::Incomplete { decoded: now, filled }) => {
+                        *decoded = now;
+                        HeadStep::Incomplete { filled: head_len + filled }
+                    }
+                    Ok(Chunking::Whole { content_len, trailers_at, trailers_len }) => {
+                        self.state = Reading::Decoded {
+                            head_len: narrow(head_len),
+                            trailers_len: narrow(trailers_len),
+                            content_len,
+                            trailers_at,
+                        };
+                        self.reparsed(head_len, input, arena, limits, true)
+                    }
+                    Err(refusal) => self.refuse(refusal),
+                }
+            }
+            Reading::DiscardSized { left } => {
+                let here = usize::try_from(*left).map_or(filled, |left| left.min(filled));
+                *left -= here as u64;
+                if *left == 0 {
+                    self.state = Reading::START;
+                }
+                HeadStep::Skip(here)
+            }
+            Reading::DiscardChunked { left, chunks } => {
+                let window = usize::try_from(*left).map_or(filled, |left| left.min(filled));
+                let mut cursor = Cursor { read: 0, write: 0 };
+                let data = Data::Discarded { end_max: *left };
+                match chunks.run(&mut input[..window], &mut cursor, data, limits) {
+                    Ok(Some(trailers_len)) => {
+                        let section = &input[cursor.read..cursor.read + trailers_len];
+                        if let Err(refusal) = trailers::parse(section, arena, limits) {
+                            self.state = Reading::Closed(refusal);
+                            return HeadStep::Broken(refusal);
+                        }
+                        self.state = Reading::START;
+                        HeadStep::Skip(cursor.read + trailers_len)
+                    }
+                    Ok(None) if window as u64 == *left => {
+                        self.state = Reading::Closed(Refusal::ContentTooLarge);
+                        HeadStep::Broken(Refusal::ContentTooLarge)
+                    }
+                    Ok(None) => {
+                        *left -= cursor.read as u64;
+                        if cursor.read > 0 {
+                            HeadStep::Skip(cursor.read)
+                        } else {
+                            HeadStep::Incomplete { filled }
+                        }
+                    }
+                    Err(refusal) => {
+                        self.state = Reading::Closed(refusal);
+                        HeadStep::Broken(refusal)
+                    }
+                }
+            }
+        }
+    }
+
+    /// The content of `head`, which [`head`](Decoder::head) has just told, in the `rest` it gave.
+    ///
+    /// `consumed` and `filled` count from the start of the input that `head` was given.
+    #[inline]
+    pub fn content<'r>(
+        &mut self,
+        head: &Head<'_>,
+        rest: &'r mut [u8],
+        arena: &'r Arena,
+        limits: &Limits,
+    ) -> ContentStep<'r> {
+        if head.framing.is_empty() {
+            self.state = Reading::START;
+            return ContentStep::Whole { content: &[], trailers: Fields::default(), consumed: head.len };
+        }
+        match head.framing {
+            Framing::None => ContentStep::Incomplete { filled: head.len + rest.len() },
+            Framing::Length(length) => self.sized(head.len, length, rest, limits),
+            Framing::Chunked => self.chunked(head.len, rest, arena, limits),
+        }
+    }
+
+    fn sized<'r>(
+        &mut self,
+        head_len: usize,
+        length: u64,
+        rest: &'r mut [u8],
+        limits: &Limits,
+    ) -> ContentStep<'r> {
+        let length = match usize::try_from(length) {
+            Ok(length) if length <= limits.body_bytes && length <= usize::MAX - head_len => length,
+            _ => {
+                self.state = Reading::Closed(Refusal::ContentTooLarge);
+                return ContentStep::Refused(Refusal::ContentTooLarge);
+            }
+        };
+        let len = head_len + length;
+        let rest = &*rest;
+        match rest.get(..length) {
+            Some(content) => {
+                self.state = Reading::START;
+                ContentStep::Whole { content, trailers: Fields::default(), consumed: len }
+            }
+            None => {
+                self.state = Reading::Sized { head_len: narrow(head_len), len };
+                ContentStep::Incomplete { filled: head_len + rest.len() }
+            }
+        }
+    }
+
+    fn chunked<'r>(
+        &mut self,
+        head_len: usize,
+        rest: &'r mut [u8],
+        arena: &'r Arena,
+        limits: &Limits,
+    ) -> ContentStep<'r> {
+        let (content_len, trailers_at, trailers_len) = match self.state {
+            Reading::Decoded { content_len, trailers_at, trailers_len, .. } => {
+                (content_len, trailers_at, trailers_len as usize)
+            }
+            _ => {
+                let mut chunks = Chunks::new();
+                match kept(&mut chunks, 0, rest, limits) {
+                    Ok(Chunking::Whole { content_len, trailers_at, trailers_len }) => {
+                        (content_len, trailers_at, trailers_len)
+                    }
+                    Ok(Chunking::Incomplete { decoded, filled }) => {
+                        self.state = Reading::Chunked { head_len: narrow(head_len), decoded, chunks };
+                        return ContentStep::Incomplete { filled: head_len + filled };
+                    }
+                    Err(refusal) => {
+                        self.state = Reading::Closed(refusal);
+                        return ContentStep::Refused(refusal);
+                    }
+                }
+            }
+        };
+        let rest = &*rest;
+        match trailers::parse(&rest[trailers_at..trailers_at + trailers_len], arena, limits) {
+            Ok(trailers) => {
+                self.state = Reading::START;
+                let consumed = head_len + trailers_at + trailers_len;
+                ContentStep::Whole { content: &rest[..content_len], trailers, consumed }
+            }
+            Err(refusal) => {
+                self.state = Reading::Closed(refusal);
+                ContentStep::Refused(refusal)
+            }
+        }
+    }
+
+    /// Instead of [`content`](Decoder::content), for a head that is not resumed: the request is answered
+    /// without its content, which will be read off and thrown away, `bound` bytes at most, the framing
+    /// of chunks included.
+    ///
+    /// `false`: it is known already that it is too much, and the connection must be closed. `true`: the
+    /// caller consumes the `head.len` bytes of the head and goes on with [`head`](Decoder::head). It had
+    /// better close as well when the client waits for `100 Continue`: it may never send the content.
+    pub fn discard(&mut self, head: &Head<'_>, bound: u64) -> bool {
+        self.state = match (&self.state, head.framing) {
+            (Reading::Head { .. }, Framing::None | Framing::Length(0)) => Reading::START,
+            (Reading::Head { .. }, Framing::Length(left)) if left <= bound => Reading::DiscardSized { left },
+            (Reading::Head { .. }, Framing::Chunked) if bound > 0 => {
+                Reading::DiscardChunked { left: bound, chunks: Chunks::new() }
+            }
+            _ => Reading::Closed(Refusal::ContentTooLarge),
+        };
+        !matches!(self.state, Reading::Closed(_))
+    }
+
+    /// Parses a head whose length is known, from its scan or from the first time.
+    fn reparsed<'r>(
+        &mut self,
+        len: usize,
+        input: &'r mut [u8],
+        arena: &'r Arena,
+        limits: &Limits,
+        resumed: bool,
+    ) -> HeadStep<'r> {
+        match parse::head(&input[..len], arena, limits) {
+            Ok(draft) => {
+                if !resumed {
+                    self.state = Reading::START;
+                }
+                told(draft, input, resumed)
+            }
+            Err(Fault::Refused(refusal)) => self.refuse(refusal),
+            // A scan has found its end, so it is complete.
+            Err(Fault::Unclear) => self.refuse(Refusal::FieldLine),
+        }
+    }
+
+    fn refuse<'r>(&mut self, refusal: Refusal) -> HeadStep<'r> {
+        self.state = Reading::Closed(refusal);
+        HeadStep::Refused(refusal)
+    }
+}
+
+impl Reading {
+    const START: Reading = Reading::Head { scan: Scan::HEAD, blank_lines: 0 };
+}
+
+#[inline]
+fn told<'r>(draft: Draft<'r>, input: &'r mut [u8], resumed: bool) -> HeadStep<'r> {
+    let (front, rest) = input.split_at_mut(draft.len);
+    HeadStep::Head { head: draft.over(front), rest, resumed }
+}
+
+/// How far chunks are decoded, counted from the end of the head.
+enum Chunking {
+    Incomplete { decoded: usize, filled: usize },
+    Whole { content_len: usize, trailers_at: usize, trailers_len: usize },
+}
+
+/// Decodes chunks in place; `rest` begins with the `decoded` bytes of earlier calls.
+fn kept(chunks: &mut Chunks, decoded: usize, rest: &mut [u8], limits: &Limits) -> Result<Chunking, Refusal> {
+    let mut cursor = Cursor { read: decoded, write: decoded };
+    let data = Data::Kept { end_max: limits.body_bytes as u64 };
+    Ok(match chunks.run(rest, &mut cursor, data, limits)? {
+        Some(trailers_len) => {
+            Chunking::Whole { content_len: cursor.write, trailers_at: cursor.read, trailers_len }
+        }
+        None => {
+            // What is left is the beginning of a trailer section: no gap may stay before it.
+            let filled = cursor.write + (rest.len() - cursor.read);
+            rest.copy_within(cursor.read.., cursor.write);
+            Chunking::Incomplete { decoded: cursor.write, filled }
+        }
+    })
+}

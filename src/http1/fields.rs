@@ -1,0 +1,199 @@
+//! The fields of a head or a trailer section, as they lie in the read bytes.
+//!
+//! It knows where names and values are and not what they mean. Its invariant: a [`Span`] was measured
+//! in the very section that it is read from.
+
+use std::fmt;
+
+/// A piece of a section.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Span {
+    /// Offset from the start of the section; `at + len` is at most its length.
+    pub(super) at: u32,
+    pub(super) len: u32,
+}
+
+impl Span {
+    #[inline]
+    pub(super) fn bytes(self, section: &[u8]) -> &[u8] {
+        let at = self.at as usize;
+        section.get(at..at + self.len as usize).unwrap_or_default()
+    }
+
+    #[inline]
+    pub(super) fn text(self, section: &[u8]) -> &str {
+        std::str::from_utf8(self.bytes(section)).unwrap_or_default()
+    }
+}
+
+/// Where one field lies.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct FieldSpan {
+    pub(super) name: Span,
+    pub(super) value: Span,
+}
+
+/// The fields of a request head or of its trailer section, in the order they came in.
+///
+/// Names are compared without regard to case (RFC 9110 §5.1). Values are bytes, without the white space
+/// around them; they may hold bytes above 127, whose meaning is the field's own matter (RFC 9110 §5.5).
+#[derive(Clone, Copy, Default)]
+pub struct Fields<'r> {
+    section: &'r [u8],
+    spans: &'r [FieldSpan],
+}
+
+impl<'r> Fields<'r> {
+    #[inline]
+    pub(super) const fn new(section: &'r [u8], spans: &'r [FieldSpan]) -> Fields<'r> {
+        Fields { section, spans }
+    }
+
+    /// The value of the first field called `name`.
+    #[inline]
+    pub fn get(&self, name: &str) -> Option<&'r [u8]> {
+        self.get_all(name).next()
+    }
+
+    /// The values of all fields called `name`.
+    #[inline]
+    pub fn get_all<'n>(&self, name: &'n str) -> FieldValues<'r, 'n> {
+        FieldValues { section: self.section, spans: self.spans.iter(), name }
+    }
+
+    /// All fields, names as they were spelled.
+    pub fn iter(&self) -> FieldIter<'r> {
+        FieldIter { section: self.section, spans: self.spans.iter() }
+    }
+
+    /// How many fields there are.
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// Whether one of the comma-separated lists called `name` has the member `token`, in any case
+    /// (RFC 9110 §5.6.1).
+    pub fn list_has_token(&self, name: &str, token: &str) -> bool {
+        self.get_all(name).any(|list| members(list).any(|m| m.eq_ignore_ascii_case(token.as_bytes())))
+    }
+}
+
+impl fmt::Debug for Fields<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map()
+            .entries(self.iter().map(|(name, value)| (name, String::from_utf8_lossy(value))))
+            .finish()
+    }
+}
+
+impl<'r> IntoIterator for Fields<'r> {
+    type Item = (&'r str, &'r [u8]);
+    type IntoIter = FieldIter<'r>;
+
+    fn into_iter(self) -> FieldIter<'r> {
+        self.iter()
+    }
+}
+
+/// All fields of [`Fields`]: name and value.
+#[derive(Debug, Clone)]
+pub struct FieldIter<'r> {
+    section: &'r [u8],
+    spans: std::slice::Iter<'r, FieldSpan>,
+}
+
+impl<'r> Iterator for FieldIter<'r> {
+    type Item = (&'r str, &'r [u8]);
+
+    fn next(&mut self) -> Option<(&'r str, &'r [u8])> {
+        let span = self.spans.next()?;
+        Some((span.name.text(self.section), span.value.bytes(self.section)))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.spans.size_hint()
+    }
+}
+
+impl ExactSizeIterator for FieldIter<'_> {}
+
+/// The values of the fields with one name.
+#[derive(Debug, Clone)]
+pub struct FieldValues<'r, 'n> {
+    section: &'r [u8],
+    spans: std::slice::Iter<'r, FieldSpan>,
+    name: &'n str,
+}
+
+impl<'r> Iterator for FieldValues<'r, '_> {
+    type Item = &'r [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'r [u8]> {
+        let name = self.name.as_bytes();
+        let span = self.spans.find(|span| {
+            span.name.len as usize == name.len() && span.name.bytes(self.section).eq_ignore_ascii_case(name)
+        })?;
+        Some(span.value.bytes(self.section))
+    }
+}
+
+/// The members of a comma-separated list, without the white space around them; empty ones are left in.
+pub(super) fn members(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    list.split(|&b| b == b',').map(<[u8]>::trim_ascii)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(section: &str, test: impl FnOnce(Fields<'_>)) {
+        let mut spans = Vec::new();
+        let mut at = 0;
+        for line in section.split_inclusive('\n') {
+            let (name, value) = line.trim_end().split_once(':').unwrap();
+            spans.push(FieldSpan {
+                name: Span { at, len: name.len() as u32 },
+                value: Span { at: at + name.len() as u32 + 1, len: value.len() as u32 },
+            });
+            at += line.len() as u32;
+        }
+        test(Fields::new(section.as_bytes(), &spans));
+    }
+
+    #[test]
+    fn names_have_no_case_and_order_stays() {
+        with("Host:a\nX-Id:1\nx-id:2\nX-I:3\n", |fields| {
+            assert_eq!(fields.len(), 4);
+            assert!(!fields.is_empty());
+            assert_eq!(fields.get("HOST"), Some(&b"a"[..]));
+            assert_eq!(fields.get("x-ID"), Some(&b"1"[..]));
+            assert_eq!(fields.get("x-idd"), None);
+            assert_eq!(fields.get_all("X-ID").collect::<Vec<_>>(), [b"1", b"2"]);
+            let names: Vec<_> = fields.iter().map(|(name, _)| name).collect();
+            assert_eq!(names, ["Host", "X-Id", "x-id", "X-I"]);
+        });
+        assert!(Fields::default().is_empty());
+    }
+
+    #[test]
+    fn lists() {
+        with("a:x, Y\t,z\na:w\nb:xy\n", |fields| {
+            let check = |name, token, expected| {
+                assert_eq!(fields.list_has_token(name, token), expected, "{name} {token}");
+            };
+            check("a", "x", true);
+            check("A", "y", true);
+            check("a", "Z", true);
+            check("a", "w", true);
+            check("a", "v", false);
+            check("b", "x", false);
+            check("c", "x", false);
+        });
+    }
+}

@@ -1,0 +1,84 @@
+//! Request methods.
+//!
+//! It knows their names and no semantics. Its invariant: a name that has a variant of its own is
+//! never an extension.
+
+use std::fmt;
+
+macro_rules! methods {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal;)+) => {
+        /// A request method (RFC 9110 §9). Methods are case-sensitive: `get` is an extension.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Method<'r> {
+            $($(#[$doc])* $variant,)+
+            /// Any other token.
+            Extension(&'r str),
+        }
+
+        impl<'r> Method<'r> {
+            /// The method's name.
+            #[inline]
+            pub const fn as_str(self) -> &'r str {
+                match self {
+                    $(Method::$variant => $name,)+
+                    Method::Extension(name) => name,
+                }
+            }
+        }
+
+        impl<'r> From<&'r str> for Method<'r> {
+            #[inline]
+            fn from(name: &'r str) -> Method<'r> {
+                match name {
+                    $($name => Method::$variant,)+
+                    _ => Method::Extension(name),
+                }
+            }
+        }
+
+        #[cfg(test)]
+        const KNOWN: &[Method<'static>] = &[$(Method::$variant,)+];
+    };
+}
+
+methods! {
+    /// RFC 9110 §9.3.1.
+    Get = "GET";
+    /// RFC 9110 §9.3.2.
+    Head = "HEAD";
+    /// RFC 9110 §9.3.3.
+    Post = "POST";
+    /// RFC 9110 §9.3.4.
+    Put = "PUT";
+    /// RFC 9110 §9.3.5.
+    Delete = "DELETE";
+    /// RFC 9110 §9.3.6.
+    Connect = "CONNECT";
+    /// RFC 9110 §9.3.7.
+    Options = "OPTIONS";
+    /// RFC 9110 §9.3.8.
+    Trace = "TRACE";
+    /// RFC 5789.
+    Patch = "PATCH";
+}
+
+impl fmt::Display for Method<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        for method in KNOWN {
+            assert_eq!(Method::from(method.as_str()), *method);
+        }
+        assert_eq!(Method::from("get"), Method::Extension("get"));
+        assert_eq!(Method::from("BREW").as_str(), "BREW");
+    }
+}

@@ -1,0 +1,44 @@
+//! HTTP/1.1 as a state machine over bytes: request heads, framing, chunks and response heads.
+//!
+//! [`Decoder`] is told which bytes of a connection have arrived and says what they are; [`encode_head`]
+//! and its companions write what goes back. Nothing here knows a socket, a clock, a route or a handler,
+//! and a decoder holds no bytes: only numbers say where in the stream it is.
+//!
+//! ```text
+//!   bytes -> Decoder::head -> Head ----> the caller decides ----> Decoder::content -> content, trailers
+//!               |  |                            |
+//!               |  `-> Incomplete: read more    `-> Decoder::discard: answered early, throw it away
+//!               `----> Refused: answer with its status and close
+//! ```
+//!
+//! The invariant is that events are a function of the byte stream: however it is cut into reads, the
+//! same heads, contents and refusals come out, and a refusal is that of the shortest prefix that
+//! deserves one. It is tested for every cut of a corpus (`trace`).
+
+mod authority;
+mod chunks;
+mod decoder;
+mod encode;
+mod fields;
+mod head;
+mod method;
+mod notes;
+mod parse;
+mod refusal;
+mod scan;
+mod status;
+mod target;
+#[cfg(any(test, fuzzing))]
+pub mod trace;
+mod trailers;
+
+pub use decoder::{Awaits, ContentStep, Decoder, HeadStep};
+pub use encode::{
+    CONTINUE, ConnectionHeader, ContentLength, FieldError, ResponseHead, encode_chunk, encode_field,
+    encode_head, encode_last_chunk,
+};
+pub use fields::{FieldIter, FieldValues, Fields};
+pub use head::{Framing, Head, Version};
+pub use method::Method;
+pub use refusal::Refusal;
+pub use target::{Target, TargetForm};

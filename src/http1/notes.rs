@@ -1,0 +1,134 @@
+//! The fields that HTTP itself heeds: Host, Connection, Expect, Upgrade and those of the framing.
+//!
+//! It is shown each field once, in order, and knows neither target nor limits. Its invariant: framing
+//! that leaves a doubt is a refusal, never a guess.
+
+use super::fields::{Span, members};
+use super::{Framing, Refusal, Version, authority};
+
+/// What the fields say that HTTP itself heeds, gathered in one pass over them.
+#[derive(Default)]
+pub(super) struct Notes {
+    pub(super) host: Option<Span>,
+    length: Option<u64>,
+    encoding: Option<Result<(), Refusal>>,
+    /// The first refusal, in the order of the fields.
+    refusal: Option<Refusal>,
+    pub(super) close: bool,
+    pub(super) keep_alive: bool,
+    /// `upgrade` in Connection.
+    pub(super) upgrade: bool,
+    /// `websocket` in Upgrade.
+    pub(super) websocket: bool,
+    pub(super) expects_continue: bool,
+}
+
+impl Notes {
+    #[inline]
+    pub(super) fn take(&mut self, name: &str, value: &[u8], span: Span) {
+        match name.len() {
+            4 if name.eq_ignore_ascii_case("host") => {
+                if self.host.replace(span).is_some() {
+                    self.refuse(Refusal::HostTwice);
+                } else if authority::check(value).is_none() {
+                    self.refuse(Refusal::BadHost);
+                }
+            }
+            6 if name.eq_ignore_ascii_case("expect") => self.expect(value),
+            7 if name.eq_ignore_ascii_case("upgrade") => {
+                self.websocket |= members(value).any(|m| m.eq_ignore_ascii_case(b"websocket"));
+            }
+            10 if name.eq_ignore_ascii_case("connection") => self.connection(value),
+            14 if name.eq_ignore_ascii_case("content-length") => match content_length(value) {
+                // RFC 9112 §6.3 allows equal ones to be merged; here two are one too many.
+                _ if self.length.is_some() => self.refuse(Refusal::LengthTwice),
+                Some(length) => self.length = Some(length),
+                None => self.refuse(Refusal::BadLength),
+            },
+            17 if name.eq_ignore_ascii_case("transfer-encoding") => self.encoding(value),
+            _ => {}
+        }
+    }
+
+    #[cold]
+    fn refuse(&mut self, refusal: Refusal) {
+        self.refusal.get_or_insert(refusal);
+    }
+
+    /// RFC 9110 §7.6.1: connection options are tokens in any case.
+    fn connection(&mut self, value: &[u8]) {
+        for option in members(value) {
+            match option.len() {
+                5 => self.close |= option.eq_ignore_ascii_case(b"close"),
+                7 => self.upgrade |= option.eq_ignore_ascii_case(b"upgrade"),
+                10 => self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive"),
+                _ => {}
+            }
+        }
+    }
+
+    fn expect(&mut self, value: &[u8]) {
+        for expectation in members(value).filter(|m| !m.is_empty()) {
+            if expectation.eq_ignore_ascii_case(b"100-continue") {
+                self.expects_continue = true;
+            } else {
+                self.refuse(Refusal::UnknownExpectation);
+            }
+        }
+    }
+
+    fn encoding(&mut self, value: &[u8]) {
+        if self.encoding.replace(transfer_encoding(value)).is_some() {
+            self.refuse(Refusal::EncodingTwice);
+        }
+    }
+
+    /// RFC 9112 §6.3; whatever leaves a doubt is refused.
+    #[inline]
+    pub(super) fn framing(&self, version: Version) -> Result<Framing, Refusal> {
+        if let Some(refusal) = self.refusal {
+            return Err(refusal);
+        }
+        match (self.encoding, self.length) {
+            (None, None) => Ok(Framing::None),
+            (None, Some(length)) => Ok(Framing::Length(length)),
+            (Some(_), Some(_)) => Err(Refusal::LengthWithEncoding),
+            // RFC 9112 §6.1
+            (Some(_), None) if version == Version::Http10 => Err(Refusal::EncodingInHttp10),
+            (Some(encoding), None) => encoding.map(|()| Framing::Chunked),
+        }
+    }
+}
+
+/// RFC 9110 §8.6: Content-Length = 1*DIGIT
+fn content_length(value: &[u8]) -> Option<u64> {
+    if value.is_empty() {
+        return None;
+    }
+    value.iter().try_fold(0u64, |length, &b| {
+        let digit = b.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        length.checked_mul(10)?.checked_add(u64::from(digit))
+    })
+}
+
+/// RFC 9112 §6.1, §7: `chunked` and nothing else.
+fn transfer_encoding(value: &[u8]) -> Result<(), Refusal> {
+    if value.eq_ignore_ascii_case(b"chunked") {
+        return Ok(());
+    }
+    // A quoted parameter may hold a comma; all that is lost is the nicer of two refusals.
+    let mut chunked = false;
+    for coding in members(value) {
+        let name_len = coding.iter().position(|b| matches!(b, b';' | b' ' | b'\t')).unwrap_or(coding.len());
+        let name = &coding[..name_len];
+        if chunked || name.is_empty() || (name.eq_ignore_ascii_case(b"chunked") && name.len() < coding.len())
+        {
+            return Err(Refusal::BadEncoding);
+        }
+        chunked = name.eq_ignore_ascii_case(b"chunked");
+    }
+    Err(Refusal::UnknownEncoding)
+}

@@ -1,0 +1,389 @@
+//! From the bytes of a head to a checked [`Head`].
+//!
+//! httparse finds the parts, this file decides whether they make a request. It knows no state: the
+//! verdict depends on the head's bytes and the limits. What is accepted here is what a [`Scan`] and then
+//! the checks would accept: lines end in CRLF and nowhere else, and the limits hold.
+//!
+//! The result is a [`Draft`] of offsets, because the caller needs the bytes behind the head mutably,
+//! and only offsets let go of the borrow of the whole.
+//!
+//! [`Scan`]: super::scan::Scan
+
+use super::fields::{FieldSpan, Fields, Span};
+use super::notes::Notes;
+use super::scan::{Bounds, narrow, section_max};
+use super::target::{self, TargetSpans};
+use super::{Framing, Head, Method, Refusal, Version};
+use crate::{Arena, Limits};
+use httparse::{Error, Header, Request, Status};
+use std::mem::MaybeUninit;
+
+/// What a request line may have beside its target: a method, a version and the signs between.
+const REQUEST_LINE_SLACK: usize = 64;
+
+/// Fields that are looked for at first; with more, the head is parsed a second time.
+const FIELDS_AT_FIRST: usize = 48;
+
+/// A checked head, as offsets into its bytes.
+pub(super) struct Draft<'r> {
+    pub(super) len: usize,
+    target: Span,
+    target_spans: TargetSpans,
+    /// The Host field or the target's authority.
+    host: Span,
+    fields: &'r [FieldSpan],
+    version: Version,
+    framing: Framing,
+    keep_alive: bool,
+    expects_continue: bool,
+    upgrade: bool,
+}
+
+/// Why there is no draft.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The head is not complete, or not as a scan would have it: scan it.
+    Unclear,
+    Refused(Refusal),
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Fault {
+        Fault::Refused(refusal)
+    }
+}
+
+impl<'r> Draft<'r> {
+    /// The head, over the bytes that the draft was made from.
+    #[inline]
+    pub(super) fn over(self, bytes: &'r [u8]) -> Head<'r> {
+        let method = Span { at: 0, len: self.target.at - 1 };
+        Head {
+            method: Method::from(method.text(bytes)),
+            target: self.target_spans.over(self.target.text(bytes)),
+            version: self.version,
+            fields: Fields::new(bytes, self.fields),
+            framing: self.framing,
+            host: self.host.text(bytes),
+            keep_alive: self.keep_alive,
+            expects_continue: self.expects_continue,
+            upgrade: self.upgrade,
+            len: self.len,
+        }
+    }
+}
+
+/// The bounds of a request head.
+pub(super) fn bounds(limits: &Limits) -> Bounds {
+    Bounds {
+        first_line: limits.target_bytes.saturating_add(REQUEST_LINE_SLACK),
+        section: section_max(limits.head_bytes),
+        too_large: Refusal::HeadTooLarge,
+    }
+}
+
+/// Parses the head that `input` begins with; it must not begin with an empty line.
+#[inline]
+pub(super) fn head<'r>(input: &[u8], arena: &'r Arena, limits: &Limits) -> Result<Draft<'r>, Fault> {
+    let mut table = [const { MaybeUninit::uninit() }; FIELDS_AT_FIRST];
+    let fields_max = limits.headers.min(FIELDS_AT_FIRST);
+    let mut request = Request::new(&mut []);
+    match request.parse_with_uninit_headers(input, &mut table[..fields_max]) {
+        Ok(Status::Complete(len)) => check(input, len, &request, arena, limits),
+        Ok(Status::Partial) => Err(Fault::Unclear),
+        Err(Error::TooManyHeaders) if limits.headers > FIELDS_AT_FIRST => head_of_many(input, arena, limits),
+        Err(error) => Err(refusal(error, &request, input).into()),
+    }
+}
+
+#[cold]
+fn head_of_many<'r>(input: &[u8], arena: &'r Arena, limits: &Limits) -> Result<Draft<'r>, Fault> {
+    // A field line has at least 4 bytes: `a:` and CRLF.
+    let fields_max = limits.headers.min(input.len().min(section_max(limits.head_bytes)) / 4);
+    let mut table = vec![MaybeUninit::uninit(); fields_max];
+    let mut request = Request::new(&mut []);
+    match request.parse_with_uninit_headers(input, &mut table) {
+        Ok(Status::Complete(len)) => check(input, len, &request, arena, limits),
+        Ok(Status::Partial) => Err(Fault::Unclear),
+        Err(error) => Err(refusal(error, &request, input).into()),
+    }
+}
+
+/// What httparse's error means, by how far it got.
+#[cold]
+fn refusal(error: Error, request: &Request<'_, '_>, input: &[u8]) -> Refusal {
+    match (error, request.method, request.path) {
+        (Error::TooManyHeaders, ..) => Refusal::TooManyFields,
+        (_, None, _) => Refusal::BadMethod,
+        (_, _, None) => Refusal::BadTarget,
+        (Error::Version, Some(method), Some(target)) => {
+            let word = input.get(method.len() + target.len() + 2..).unwrap_or_default();
+            match word {
+                // RFC 9112 §2.3: HTTP-version = HTTP-name "/" DIGIT "." DIGIT
+                [b'H', b'T', b'T', b'P', b'/', major, b'.', minor, b'\r', ..]
+                    if major.is_ascii_digit() && minor.is_ascii_digit() =>
+                {
+                    Refusal::UnsupportedVersion
+                }
+                _ => Refusal::BadVersion,
+            }
+        }
+        _ if request.version.is_none() => Refusal::RequestLine,
+        // An error in the line break after the version looks like one in a field line, and is told
+        // apart by the byte after the version.
+        (_, Some(method), Some(target)) => match input.get(method.len() + target.len() + 10) {
+            Some(b'\r') => Refusal::FieldLine,
+            _ => Refusal::RequestLine,
+        },
+    }
+}
+
+#[inline]
+fn check<'r>(
+    input: &[u8],
+    len: usize,
+    request: &Request<'_, '_>,
+    arena: &'r Arena,
+    limits: &Limits,
+) -> Result<Draft<'r>, Fault> {
+    let (Some(method), Some(raw), Some(minor)) = (request.method, request.path, request.version) else {
+        return Err(Fault::Unclear);
+    };
+    let bounds = bounds(limits);
+    // httparse takes LF for a line's end (RFC 9112 §2.2 allows that; here it is refused). A CR is always
+    // followed by LF in what it accepts, so it is enough to look before each LF, that is before each
+    // name and at the end. An LF without CR, as a limit that is exceeded, is the scan's to judge.
+    let line_len = method.len() + raw.len() + " HTTP/1.1 \r\n".len();
+    if len > bounds.section || line_len > bounds.first_line || !input[..len].ends_with(b"\r\n\r\n") {
+        return Err(Fault::Unclear);
+    }
+    let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
+    if raw.len() > limits.target_bytes {
+        return Err(Refusal::TargetTooLong.into());
+    }
+    let target_spans = target::split(Method::from(method), raw.as_bytes())?;
+
+    let offset = |part: &[u8]| narrow((part.as_ptr() as usize).wrapping_sub(input.as_ptr() as usize));
+    let mut lines_end_in_crlf = true;
+    let mut notes = Notes::default();
+    let headers = &*request.headers;
+    let fields = arena.alloc_slice_with(headers.len(), |i| {
+        let Header { name, value } = headers[i];
+        let at = offset(name.as_bytes());
+        lines_end_in_crlf &= matches!(input.get((at as usize).wrapping_sub(2)), Some(b'\r'));
+        let value_span = Span { at: offset(value), len: value.len() as u32 };
+        notes.take(name, value, value_span);
+        FieldSpan { name: Span { at, len: name.len() as u32 }, value: value_span }
+    });
+    if !lines_end_in_crlf {
+        return Err(Fault::Unclear);
+    }
+    let framing = notes.framing(version)?;
+    let target = Span { at: narrow(method.len() + 1), len: raw.len() as u32 };
+    let host = match (target_spans.authority, notes.host, version) {
+        // RFC 9112 §3.2: exactly one Host in HTTP/1.1, whatever the target says.
+        (_, None, Version::Http11) => return Err(Refusal::HostMissing.into()),
+        // RFC 9112 §3.2.2: the target's authority replaces it.
+        (Some(authority), ..) => Span { at: target.at + authority.at, ..authority },
+        (None, host, _) => host.unwrap_or_default(),
+    };
+    Ok(Draft {
+        len,
+        target,
+        target_spans,
+        host,
+        fields,
+        version,
+        framing,
+        // RFC 9112 §9.3
+        keep_alive: !notes.close && (version == Version::Http11 || notes.keep_alive),
+        // RFC 9110 §10.1.1: ignored without content, and in HTTP/1.0.
+        expects_continue: notes.expects_continue && version == Version::Http11 && !framing.is_empty(),
+        // RFC 9110 §7.8: ignored in HTTP/1.0.
+        upgrade: notes.websocket && notes.upgrade && version == Version::Http11,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(head: &str, expected: Result<&str, Refusal>) {
+        let arena = Arena::new(4096);
+        let bytes = head.as_bytes();
+        let found = super::head(bytes, &arena, &Limits::default()).map(|draft| {
+            let head = draft.over(bytes);
+            assert_eq!(head.len, bytes.len());
+            let flags =
+                [(head.keep_alive, "keep"), (head.expects_continue, "continue"), (head.upgrade, "ws")];
+            let flags: Vec<_> = flags.iter().filter(|f| f.0).map(|f| f.1).collect();
+            format!("{:?} {} [{}]", head.framing, flags.join("+"), head.host)
+        });
+        let found = found.map_err(|fault| match fault {
+            Fault::Refused(refusal) => refusal,
+            Fault::Unclear => panic!("{head:?} is unclear"),
+        });
+        assert_eq!(found.as_deref(), expected.as_deref(), "{head:?}");
+    }
+
+    fn check_fields(fields: &str, expected: Result<&str, Refusal>) {
+        check(&format!("POST / HTTP/1.1\r\n{fields}\r\n"), expected);
+    }
+
+    #[test]
+    fn request_lines() {
+        let refused = |line: &str, refusal| check(&format!("{line}\r\nHost: a\r\n\r\n"), Err(refusal));
+        check("GET / HTTP/1.1\r\nHost: a\r\n\r\n", Ok("None keep [a]"));
+        check("BREW /x?y HTTP/1.1\r\nHost: a\r\n\r\n", Ok("None keep [a]"));
+        check("GET / HTTP/1.0\r\n\r\n", Ok("None  []"));
+        refused("GET /", Refusal::BadTarget);
+        refused("GET", Refusal::BadMethod);
+        refused("GET HTTP/1.1", Refusal::BadTarget);
+        refused("GET /a b HTTP/1.1", Refusal::BadVersion);
+        refused("GET  / HTTP/1.1", Refusal::BadTarget);
+        refused("GET /  HTTP/1.1", Refusal::BadVersion);
+        refused(" GET / HTTP/1.1", Refusal::BadMethod);
+        refused("G(T / HTTP/1.1", Refusal::BadMethod);
+        refused("GET / HTTP/1.1 ", Refusal::RequestLine);
+        refused("GET / HTTP/1.11", Refusal::RequestLine);
+        refused("GET / HTTP/1.2", Refusal::UnsupportedVersion);
+        refused("GET / HTTP/2.0", Refusal::UnsupportedVersion);
+        refused("PRI * HTTP/2.0", Refusal::UnsupportedVersion);
+        refused("GET / HTTP/0.9", Refusal::UnsupportedVersion);
+        refused("GET / HTTP/2", Refusal::BadVersion);
+        refused("GET / HTTP/10.0", Refusal::BadVersion);
+        refused("GET / HTTP/x.y", Refusal::BadVersion);
+        refused("GET / http/1.1", Refusal::BadVersion);
+        refused("GET / ", Refusal::BadVersion);
+        refused("GET index HTTP/1.1", Refusal::BadTarget);
+        refused("GET /a#b HTTP/1.1", Refusal::BadTarget);
+        refused("GET /\u{e9} HTTP/1.1", Refusal::BadTarget);
+        refused("GET * HTTP/1.1", Refusal::BadTarget);
+    }
+
+    #[test]
+    fn field_lines() {
+        let refused = |line: &str| check_fields(&format!("Host: a\r\n{line}\r\n"), Err(Refusal::FieldLine));
+        refused("X-A : b");
+        refused("X-A");
+        refused(": b");
+        refused(" b");
+        refused("X-A: b\r\n c");
+        refused("X[A]: b");
+        refused("X\u{e9}: b");
+        check_fields("Host: a\r\nX-A: caf\u{e9}\r\n", Ok("None keep [a]"));
+        check_fields("Host: a\r\nX-A:\r\nX-B: \t\r\n", Ok("None keep [a]"));
+        check_fields("Host: \t a \t\r\nx!#$%&'*+-.^_`|~0Z:b\r\n", Ok("None keep [a]"));
+        let many = |n: usize| format!("Host: a\r\n{}", "X: y\r\n".repeat(n - 1));
+        check_fields(&many(48), Ok("None keep [a]"));
+        check_fields(&many(49), Ok("None keep [a]"));
+        check_fields(&many(100), Ok("None keep [a]"));
+        check_fields(&many(101), Err(Refusal::TooManyFields));
+    }
+
+    #[test]
+    fn hosts() {
+        check_fields("", Err(Refusal::HostMissing));
+        check_fields("Host:\r\n", Ok("None keep []"));
+        check_fields("hOST: a:80\r\n", Ok("None keep [a:80]"));
+        check_fields("Host: [::1]:80\r\n", Ok("None keep [[::1]:80]"));
+        check_fields("Host: a b\r\n", Err(Refusal::BadHost));
+        check_fields("Host: a, b\r\n", Err(Refusal::BadHost));
+        check_fields("Host: a/b\r\n", Err(Refusal::BadHost));
+        check_fields("Host: a\r\nHost: a\r\n", Err(Refusal::HostTwice));
+        check("GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n", Err(Refusal::HostTwice));
+        check("GET http://b:1/ HTTP/1.1\r\nHost: a\r\n\r\n", Ok("None keep [b:1]"));
+        check("GET http://b:1/ HTTP/1.1\r\n\r\n", Err(Refusal::HostMissing));
+        check("GET http://b:1/ HTTP/1.1\r\nHost: a b\r\n\r\n", Err(Refusal::BadHost));
+        check("CONNECT b:1 HTTP/1.1\r\nHost: a\r\n\r\n", Ok("None keep [b:1]"));
+    }
+
+    #[test]
+    fn framings() {
+        let host = |fields: &str, expected| check_fields(&format!("Host: a\r\n{fields}"), expected);
+        let length = |value: &str, expected| host(&format!("Content-Length: {value}\r\n"), expected);
+        length("0", Ok("Length(0) keep [a]"));
+        length("5", Ok("Length(5) keep [a]"));
+        length("005", Ok("Length(5) keep [a]"));
+        length("18446744073709551615", Ok("Length(18446744073709551615) keep [a]"));
+        for bad in [
+            "",
+            "18446744073709551616",
+            "-5",
+            "+5",
+            "five",
+            "0x5",
+            "5 5",
+            "5, 5",
+            "5,",
+            "5;",
+            "5.0",
+            "\u{665}",
+        ] {
+            length(bad, Err(Refusal::BadLength));
+        }
+        length("5\r\ncontent-length: 5", Err(Refusal::LengthTwice));
+        length("5\r\ncontent-length: x", Err(Refusal::LengthTwice));
+        let encoding = |value: &str, expected| host(&format!("Transfer-Encoding: {value}\r\n"), expected);
+        encoding("chunked", Ok("Chunked keep [a]"));
+        encoding("CHUNKED", Ok("Chunked keep [a]"));
+        encoding("tea", Err(Refusal::UnknownEncoding));
+        encoding("gzip", Err(Refusal::UnknownEncoding));
+        encoding("identity", Err(Refusal::UnknownEncoding));
+        encoding("gzip, chunked", Err(Refusal::UnknownEncoding));
+        encoding("gzip;q=1, chunked", Err(Refusal::UnknownEncoding));
+        encoding("\u{b}chunked", Err(Refusal::FieldLine));
+        for bad in
+            ["", ",", "chunked,", ",chunked", "chunked, gzip", "chunked, chunked", "chunked;a=b", "chunked x"]
+        {
+            encoding(bad, Err(Refusal::BadEncoding));
+        }
+        encoding("chunked\r\nTransfer-Encoding: chunked", Err(Refusal::EncodingTwice));
+        encoding("gzip\r\nTransfer-Encoding: chunked", Err(Refusal::EncodingTwice));
+        encoding("chunked\r\nContent-Length: 1", Err(Refusal::LengthWithEncoding));
+        host("Content-Length: 1\r\nTransfer-Encoding: tea\r\n", Err(Refusal::LengthWithEncoding));
+        check("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", Err(Refusal::EncodingInHttp10));
+    }
+
+    #[test]
+    fn connections_and_expectations() {
+        let with = |version: &str, fields: &str, expected| {
+            check(&format!("POST / HTTP/{version}\r\nHost: a\r\n{fields}\r\n"), expected);
+        };
+        with("1.1", "Connection: close\r\n", Ok("None  [a]"));
+        with("1.1", "CONNECTION: CLOSE\r\n", Ok("None  [a]"));
+        with("1.1", "Connection: keep-alive\r\n", Ok("None keep [a]"));
+        with("1.1", "Connection: x\r\nConnection: y, close ,z\r\n", Ok("None  [a]"));
+        with("1.1", "Connection: closed, not-close\r\n", Ok("None keep [a]"));
+        with("1.0", "", Ok("None  [a]"));
+        with("1.0", "Connection: Keep-Alive\r\n", Ok("None keep [a]"));
+        with("1.0", "Connection: keep-alive, close\r\n", Ok("None  [a]"));
+        with("1.1", "Expect: 100-Continue\r\nContent-Length: 1\r\n", Ok("Length(1) keep+continue [a]"));
+        with("1.1", "Expect: 100-continue\r\n", Ok("None keep [a]"));
+        with("1.0", "Expect: 100-continue\r\nContent-Length: 1\r\n", Ok("Length(1)  [a]"));
+        with("1.1", "Expect: tea\r\n", Err(Refusal::UnknownExpectation));
+        with("1.1", "Expect: 100-continue, tea\r\n", Err(Refusal::UnknownExpectation));
+        with("1.1", "Upgrade: WebSocket\r\nConnection: keep-alive, UPGRADE\r\n", Ok("None keep+ws [a]"));
+        with("1.1", "Upgrade: h2c, websocket\r\nConnection: upgrade\r\n", Ok("None keep+ws [a]"));
+        with("1.1", "Upgrade: websocket\r\n", Ok("None keep [a]"));
+        with("1.1", "Connection: upgrade\r\nUpgrade: tea/1\r\n", Ok("None keep [a]"));
+        with("1.0", "Upgrade: websocket\r\nConnection: upgrade, keep-alive\r\n", Ok("None keep [a]"));
+    }
+
+    #[test]
+    fn what_a_scan_must_judge_is_unclear() {
+        fn check(head: &str) {
+            let arena = Arena::new(4096);
+            let found = super::head(head.as_bytes(), &arena, &Limits::default()).err();
+            assert_eq!(found, Some(Fault::Unclear), "{head:?}");
+        }
+        check("GET / HTTP/1.1\r\nHost: a\r\n");
+        check("GET / HTTP/1.1\nHost: a\r\n\r\n");
+        check("GET / HTTP/1.1\r\nHost: a\nX: y\r\n\r\n");
+        check("GET / HTTP/1.1\r\nHost: a\r\n\n");
+        check("GET / HTTP/1.1\r\nHost: a\n\r\n");
+        check("GET / HTTP/1.1\n\r\n");
+        check(&format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(8300)));
+        check(&format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "a".repeat(17000)));
+    }
+}

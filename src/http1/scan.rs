@@ -1,0 +1,173 @@
+//! Finds the end of a head or of a trailer section, a byte at a time if it must be.
+//!
+//! It knows lines and no fields. It remembers how far it has looked, so that however often it is asked
+//! each byte is looked at once; and it stops at the first byte that is not to be, so that its verdict
+//! is that of the shortest prefix that deserves it.
+
+use super::Refusal;
+
+/// Where a scan stands. The bytes before `at` must come again, unchanged, before new ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Scan {
+    /// Bytes looked at, counted from the start of the section.
+    at: u32,
+    place: Place,
+    /// No line has ended yet.
+    first_line: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    LineStart,
+    /// After a CR at the start of a line: LF ends the section.
+    LineStartCr,
+    Text,
+    /// After a CR within a line: LF ends the line.
+    TextCr,
+}
+
+/// How far a section may reach, and what is said when it does not end there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Bytes of the first line, its CRLF included.
+    pub(super) first_line: usize,
+    /// Bytes of the whole section, its empty line included.
+    pub(super) section: usize,
+    pub(super) too_large: Refusal,
+}
+
+impl Scan {
+    /// At the start of a request line, which is not empty.
+    pub(super) const HEAD: Scan = Scan { at: 0, place: Place::Text, first_line: true };
+    /// At the start of a section of field lines.
+    pub(super) const FIELDS: Scan = Scan { at: 0, place: Place::LineStart, first_line: false };
+
+    pub(super) const fn is_new(self) -> bool {
+        self.at == 0
+    }
+
+    /// Looks on in `section`, and tells how long it is once its end is there.
+    pub(super) fn run(&mut self, section: &[u8], bounds: Bounds) -> Result<Option<usize>, Refusal> {
+        let mut at = self.at as usize;
+        #[cfg(test)]
+        tests::count(section.len().saturating_sub(at));
+        while at < section.len() {
+            if at >= bounds.section {
+                return Err(bounds.too_large);
+            }
+            if self.first_line && at >= bounds.first_line {
+                return Err(Refusal::TargetTooLong);
+            }
+            match (self.place, section[at]) {
+                (Place::LineStart, b'\r') => self.place = Place::LineStartCr,
+                (Place::LineStart, _) => {
+                    self.place = Place::Text;
+                    continue;
+                }
+                (Place::LineStartCr, b'\n') => {
+                    self.at = narrow(at + 1);
+                    return Ok(Some(at + 1));
+                }
+                (Place::TextCr, b'\n') => {
+                    self.place = Place::LineStart;
+                    self.first_line = false;
+                }
+                (Place::LineStartCr | Place::TextCr, _) => return Err(Refusal::BareCr),
+                (Place::Text, _) => {
+                    let bound =
+                        if self.first_line { bounds.first_line.min(bounds.section) } else { bounds.section };
+                    let window = &section[at..section.len().min(bound)];
+                    let Some(text) = window.iter().position(|&b| is_control(b)) else {
+                        at += window.len();
+                        continue;
+                    };
+                    at += text;
+                    match section[at] {
+                        b'\r' => self.place = Place::TextCr,
+                        b'\n' => return Err(Refusal::BareLf),
+                        _ => return Err(Refusal::ControlByte),
+                    }
+                }
+            }
+            at += 1;
+        }
+        self.at = narrow(at);
+        Ok(None)
+    }
+}
+
+/// Control characters are no part of a line, HTAB excepted (RFC 9110 §5.5).
+pub(super) const fn is_control(byte: u8) -> bool {
+    (byte < b' ' && byte != b'\t') || byte == 0x7f
+}
+
+/// Positions in a head fit 32 bits: [`section_max`] sees to it.
+pub(super) fn narrow(position: usize) -> u32 {
+    u32::try_from(position).unwrap_or(u32::MAX)
+}
+
+/// The limit `head_bytes`, as far as positions can count.
+pub(super) fn section_max(head_bytes: usize) -> usize {
+    head_bytes.min(u32::MAX as usize / 2)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    thread_local! {
+        static SCANNED: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(super) fn count(bytes: usize) {
+        SCANNED.set(SCANNED.get() + bytes);
+    }
+
+    /// Bytes that scans of this thread have looked at so far.
+    pub(in super::super) fn scanned() -> usize {
+        SCANNED.get()
+    }
+
+    #[test]
+    fn sections() {
+        let bounds = Bounds { first_line: 10, section: 20, too_large: Refusal::HeadTooLarge };
+        let check = |start: Scan, section: &str, expected: Result<Option<usize>, Refusal>| {
+            let mut scan = start;
+            assert_eq!(scan.run(section.as_bytes(), bounds), expected, "{section:?}");
+            // The same, byte by byte: the verdict comes with the byte that brings it.
+            let mut scan = start;
+            let mut bytewise = Ok(None);
+            for end in 1..=section.len() {
+                bytewise = scan.run(&section.as_bytes()[..end], bounds);
+                if bytewise != Ok(None) {
+                    break;
+                }
+            }
+            assert_eq!(bytewise, expected, "{section:?} bytewise");
+        };
+        check(Scan::HEAD, "", Ok(None));
+        check(Scan::HEAD, "G / V", Ok(None));
+        check(Scan::HEAD, "G / V\r\n", Ok(None));
+        check(Scan::HEAD, "G / V\r\n\r", Ok(None));
+        check(Scan::HEAD, "G / V\r\n\r\n", Ok(Some(9)));
+        check(Scan::HEAD, "G / V\r\n\r\nmore\n\n", Ok(Some(9)));
+        check(Scan::HEAD, "G\r\na:\tb\r\nc\r\n\r\n", Ok(Some(14)));
+        check(Scan::HEAD, "G\n", Err(Refusal::BareLf));
+        check(Scan::HEAD, "G\r\n\n", Err(Refusal::BareLf));
+        check(Scan::HEAD, "G\r\r\n", Err(Refusal::BareCr));
+        check(Scan::HEAD, "G\r\n\ra", Err(Refusal::BareCr));
+        check(Scan::HEAD, "G\0", Err(Refusal::ControlByte));
+        check(Scan::HEAD, "G\x7f", Err(Refusal::ControlByte));
+        check(Scan::HEAD, "12345678\r\n", Ok(None));
+        check(Scan::HEAD, "1234567890", Ok(None));
+        check(Scan::HEAD, "123456789\r\n", Err(Refusal::TargetTooLong));
+        check(Scan::HEAD, "12345678901\n", Err(Refusal::TargetTooLong));
+        check(Scan::HEAD, "123456789\n1", Err(Refusal::BareLf));
+        check(Scan::HEAD, "1234\r\n6789012345\r\n\r\n", Ok(Some(20)));
+        check(Scan::HEAD, "1234\r\n67890123456\r\n\r\n", Err(Refusal::HeadTooLarge));
+        check(Scan::FIELDS, "\r\n", Ok(Some(2)));
+        check(Scan::FIELDS, "a:b\r\n\r\n", Ok(Some(7)));
+        check(Scan::FIELDS, "12345678901234\r\n\r\n", Ok(Some(18)));
+    }
+}

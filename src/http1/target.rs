@@ -1,0 +1,172 @@
+//! The request target and its four forms (RFC 9112 §3.2).
+//!
+//! It takes the target apart and decodes nothing: path and query are as they were sent. Its invariant:
+//! a path begins with `/`, unless the form has none.
+
+use super::fields::Span;
+use super::{Method, Refusal, authority};
+
+/// What a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Target<'r> {
+    /// The target as it was sent.
+    pub raw: &'r str,
+    /// Which of the four forms it has.
+    pub form: TargetForm,
+    /// The path, not decoded, beginning with `/`; `*` in asterisk form, empty in authority form.
+    pub path: &'r str,
+    /// What follows the first `?`, not decoded.
+    pub query: Option<&'r str>,
+}
+
+/// The form of a request target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TargetForm {
+    /// `/path?query` (RFC 9112 §3.2.1).
+    Origin,
+    /// `http://host/path?query` (RFC 9112 §3.2.2).
+    Absolute,
+    /// `host:port`, for CONNECT only (RFC 9112 §3.2.3).
+    Authority,
+    /// `*`, for OPTIONS only (RFC 9112 §3.2.4).
+    Asterisk,
+}
+
+/// Where the parts of a target lie, from its first byte on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TargetSpans {
+    pub(super) form: TargetForm,
+    pub(super) authority: Option<Span>,
+    /// `None`: the path is empty in the target, and means `/`.
+    path: Option<Span>,
+    query: Option<Span>,
+}
+
+impl TargetSpans {
+    #[inline]
+    pub(super) fn over(self, raw: &str) -> Target<'_> {
+        let part = |span: Span| raw.get(span.at as usize..(span.at + span.len) as usize).unwrap_or_default();
+        Target { raw, form: self.form, path: self.path.map_or("/", part), query: self.query.map(part) }
+    }
+}
+
+/// Takes a target apart.
+#[inline]
+pub(super) fn split(method: Method<'_>, target: &[u8]) -> Result<TargetSpans, Refusal> {
+    if target.first() == Some(&b'/') && method != Method::Connect {
+        return path_and_query(TargetForm::Origin, None, target, 0);
+    }
+    other_form(method, target)
+}
+
+#[cold]
+fn other_form(method: Method<'_>, target: &[u8]) -> Result<TargetSpans, Refusal> {
+    let whole = Span { at: 0, len: target.len() as u32 };
+    if method == Method::Connect {
+        // RFC 9112 §3.2.3: host and port, both of them.
+        return match authority::check(target) {
+            Some(a) if a.has_port && !a.host_is_empty => Ok(TargetSpans {
+                form: TargetForm::Authority,
+                authority: Some(whole),
+                path: Some(Span { at: 0, len: 0 }),
+                query: None,
+            }),
+            _ => Err(Refusal::BadTarget),
+        };
+    }
+    if target == b"*" {
+        return if method == Method::Options {
+            Ok(TargetSpans { form: TargetForm::Asterisk, authority: None, path: Some(whole), query: None })
+        } else {
+            Err(Refusal::BadTarget)
+        };
+    }
+    let scheme_len = ["http://", "https://"]
+        .iter()
+        .find(|s| target.get(..s.len()).is_some_and(|start| start.eq_ignore_ascii_case(s.as_bytes())))
+        .ok_or(Refusal::BadTarget)?
+        .len();
+    let rest = &target[scheme_len..];
+    let len = rest.iter().position(|b| matches!(b, b'/' | b'?' | b'#')).unwrap_or(rest.len());
+    // RFC 9110 §4.2.1: the host is not empty. Userinfo is refused (RFC 9110 §4.2.4).
+    if authority::check(&rest[..len]).is_none_or(|a| a.host_is_empty) {
+        return Err(Refusal::BadTarget);
+    }
+    let authority = Span { at: scheme_len as u32, len: len as u32 };
+    path_and_query(TargetForm::Absolute, Some(authority), target, scheme_len + len)
+}
+
+/// `at` is where the path begins, empty or not.
+#[inline]
+fn path_and_query(
+    form: TargetForm,
+    authority: Option<Span>,
+    target: &[u8],
+    at: usize,
+) -> Result<TargetSpans, Refusal> {
+    let tail = &target[at..];
+    let path_len = tail.iter().position(|&b| b == b'?').unwrap_or(tail.len());
+    // No fragment (RFC 9112 §3.2), visible ASCII only.
+    if tail.iter().fold(false, |bad, &b| bad | (b == b'#') | !(0x21..0x7f).contains(&b)) {
+        return Err(Refusal::BadTarget);
+    }
+    let path = (path_len > 0).then_some(Span { at: at as u32, len: path_len as u32 });
+    let query = (path_len < tail.len())
+        .then(|| Span { at: (at + path_len + 1) as u32, len: (tail.len() - path_len - 1) as u32 });
+    Ok(TargetSpans { form, authority, path, query })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms() {
+        /// `expected` is form, path, query and authority, or nothing if it is refused.
+        fn check(line: &str, expected: Option<(TargetForm, &str, Option<&str>, Option<&str>)>) {
+            let (method, raw) = line.split_once(' ').unwrap();
+            let spans = split(Method::from(method), raw.as_bytes());
+            let found = spans.ok().map(|spans| {
+                let target = spans.over(raw);
+                assert_eq!(target.raw, raw);
+                (target.form, target.path, target.query, spans.authority.map(|a| a.text(raw.as_bytes())))
+            });
+            assert_eq!(found, expected, "{line}");
+        }
+        use TargetForm::*;
+        check("GET /", Some((Origin, "/", None, None)));
+        check("GET /a/b", Some((Origin, "/a/b", None, None)));
+        check("GET /a?", Some((Origin, "/a", Some(""), None)));
+        check("GET /a?b=c?d", Some((Origin, "/a", Some("b=c?d"), None)));
+        check("GET //a", Some((Origin, "//a", None, None)));
+        check("GET /{|}\"", Some((Origin, "/{|}\"", None, None)));
+        check("GET /a#b", None);
+        check("GET /a?b#c", None);
+        check("GET /caf\u{e9}", None);
+        check("GET index", None);
+        check("GET ?a", None);
+        check("GET *", None);
+        check("OPTIONS *", Some((Asterisk, "*", None, None)));
+        check("OPTIONS **", None);
+        check("OPTIONS /", Some((Origin, "/", None, None)));
+        check("GET http://a/b?c", Some((Absolute, "/b", Some("c"), Some("a"))));
+        check("GET HTTPS://a:80", Some((Absolute, "/", None, Some("a:80"))));
+        check("GET http://a?b", Some((Absolute, "/", Some("b"), Some("a"))));
+        check("GET http://[::1]:8/", Some((Absolute, "/", None, Some("[::1]:8"))));
+        check("GET http://a#b", None);
+        check("GET http://u@a/", None);
+        check("GET http://", None);
+        check("GET http:///a", None);
+        check("GET http://:80/", None);
+        check("GET http:/a", None);
+        check("GET ftp://a/", None);
+        check("GET a:80", None);
+        check("CONNECT a:80", Some((Authority, "", None, Some("a:80"))));
+        check("CONNECT a", None);
+        check("CONNECT a:", None);
+        check("CONNECT :80", None);
+        check("CONNECT /", None);
+        check("CONNECT http://a:80", None);
+    }
+}

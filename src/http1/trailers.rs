@@ -1,0 +1,93 @@
+//! The trailer section of chunked content (RFC 9112 §7.1.2).
+//!
+//! It knows which fields may not come this late and leaves the rest to the handler. What it is given has
+//! been scanned: lines end in CRLF and hold no control characters.
+
+use super::Refusal;
+use super::fields::{FieldSpan, Fields, Span};
+use super::scan::narrow;
+use crate::{Arena, Limits};
+use httparse::{EMPTY_HEADER, Error, Status};
+
+/// Fields for framing, routing, authentication, request control or the handling of content: not in a
+/// trailer (RFC 9110 §6.5.1).
+const FORBIDDEN: &[&str] = &[
+    "authorization",
+    "cache-control",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "cookie",
+    "expect",
+    "host",
+    "keep-alive",
+    "max-forwards",
+    "proxy-authorization",
+    "proxy-connection",
+    "range",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Parses a whole trailer section, its empty line included.
+pub(super) fn parse<'r>(section: &'r [u8], arena: &'r Arena, limits: &Limits) -> Result<Fields<'r>, Refusal> {
+    if section == b"\r\n" {
+        return Ok(Fields::default());
+    }
+    let lines = section.iter().filter(|&&b| b == b'\n').count() - 1;
+    if lines > limits.headers {
+        return Err(Refusal::TooManyFields);
+    }
+    let table = arena.alloc_slice_with(lines, |_| EMPTY_HEADER);
+    let headers = match httparse::parse_headers(section, table) {
+        Ok(Status::Complete((_, headers))) => headers,
+        Err(Error::TooManyHeaders) => return Err(Refusal::TooManyFields),
+        Ok(Status::Partial) | Err(_) => return Err(Refusal::TrailerLine),
+    };
+    if headers.iter().any(|h| FORBIDDEN.iter().any(|name| h.name.eq_ignore_ascii_case(name))) {
+        return Err(Refusal::TrailerForbidden);
+    }
+    let span = |part: &[u8]| Span {
+        at: narrow((part.as_ptr() as usize).wrapping_sub(section.as_ptr() as usize)),
+        len: narrow(part.len()),
+    };
+    let spans = arena.alloc_slice_with(headers.len(), |i| FieldSpan {
+        name: span(headers[i].name.as_bytes()),
+        value: span(headers[i].value),
+    });
+    Ok(Fields::new(section, spans))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections() {
+        fn check(section: &str, expected: Result<&[(&str, &str)], Refusal>) {
+            let arena = Arena::new(4096);
+            let limits = Limits { headers: 3, ..Limits::default() };
+            let found = parse(section.as_bytes(), &arena, &limits).map(|fields| {
+                fields.iter().map(|(n, v)| (n, std::str::from_utf8(v).unwrap())).collect::<Vec<_>>()
+            });
+            assert_eq!(found.as_deref(), expected.as_ref().map(|f| *f), "{section:?}");
+        }
+        check("\r\n", Ok(&[]));
+        check("X-Sum: 1\r\n\r\n", Ok(&[("X-Sum", "1")]));
+        check("a:\r\nb: c \r\nd:\te\r\n\r\n", Ok(&[("a", ""), ("b", "c"), ("d", "e")]));
+        check("a:b\r\na:b\r\na:b\r\na:b\r\n\r\n", Err(Refusal::TooManyFields));
+        check("a\r\n\r\n", Err(Refusal::TrailerLine));
+        check("a : b\r\n\r\n", Err(Refusal::TrailerLine));
+        check(" a: b\r\n\r\n", Err(Refusal::TrailerLine));
+        check("a: b\r\n c\r\n\r\n", Err(Refusal::TrailerLine));
+        check("Content-length: 5\r\n\r\n", Err(Refusal::TrailerForbidden));
+        check("X: 1\r\nHOST: a\r\n\r\n", Err(Refusal::TrailerForbidden));
+        for name in FORBIDDEN {
+            check(&format!("{name}: x\r\n\r\n"), Err(Refusal::TrailerForbidden));
+        }
+    }
+}

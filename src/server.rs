@@ -1,0 +1,321 @@
+//! Starting and ending a server: listeners, worker threads, the handle.
+//!
+//! It knows no connection. Its invariant: what cannot work (an address in use, a wrong route) is an
+//! error of [`Builder::serve`], not of the running server.
+
+use crate::app::{App, RouteError};
+use crate::config::{Limits, Timeouts};
+use crate::engine::{Handle, Seat, Settings, Worker, WorkerError};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+
+/// A running server.
+///
+/// ```
+/// use fleeting::{App, Response, Server};
+///
+/// let server = Server::builder()
+///     .bind("127.0.0.1:0")
+///     .serve(|_worker| App::new().get("/", |_req| Ok(Response::text("hello"))))?;
+/// println!("listening on {}", server.local_addrs()[0]);
+/// server.handle().shutdown(); // from any thread, at any time
+/// server.run()?;
+/// # Ok::<(), fleeting::ServeError>(())
+/// ```
+#[derive(Debug)]
+pub struct Server {
+    threads: Vec<JoinHandle<io::Result<()>>>,
+    handle: Handle,
+    addrs: Vec<SocketAddr>,
+}
+
+/// What a worker is told when its application is built.
+#[derive(Debug, Clone)]
+pub struct WorkerContext {
+    /// The worker's number, from 0.
+    pub index: usize,
+    /// Speaks to all workers of the server.
+    pub handle: Handle,
+}
+
+/// Why a server does not start, or has failed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// An address is malformed, has no host of that name, or cannot be listened on.
+    Bind(String, io::Error),
+    /// No address was given.
+    NoAddress,
+    /// A route is wrong.
+    Route(RouteError),
+    /// The system has refused something else.
+    Io(io::Error),
+    /// A worker has panicked, which is a bug: handlers' panics are caught.
+    Panicked,
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ServeError::Bind(addr, error) => match error.kind() {
+                io::ErrorKind::AddrInUse => write!(f, "cannot listen on {addr}: the address is in use"),
+                _ => write!(f, "cannot listen on {addr}: {error}"),
+            },
+            ServeError::NoAddress => f.write_str("no address to listen on"),
+            ServeError::Route(error) => fmt::Display::fmt(error, f),
+            ServeError::Io(error) => fmt::Display::fmt(error, f),
+            ServeError::Panicked => f.write_str("a worker has panicked"),
+        }
+    }
+}
+
+impl std::error::Error for ServeError {}
+
+impl From<io::Error> for ServeError {
+    fn from(error: io::Error) -> ServeError {
+        ServeError::Io(error)
+    }
+}
+
+impl From<WorkerError> for ServeError {
+    fn from(error: WorkerError) -> ServeError {
+        match error {
+            WorkerError::Io(error) => ServeError::Io(error),
+            WorkerError::Route(error) => ServeError::Route(error),
+        }
+    }
+}
+
+/// What a server is made from.
+#[derive(Debug, Clone)]
+pub struct Builder {
+    addrs: Vec<String>,
+    workers: usize,
+    settings: Settings,
+}
+
+/// Connections that the system queues for a listener until they are accepted.
+const BACKLOG: i32 = 4096;
+/// Descriptors that are not for connections: standard streams, polls, listeners, the application's.
+const DESCRIPTORS_KEPT: usize = 64;
+
+impl Server {
+    /// Begins with one worker, no address, and the default limits and timeouts.
+    pub fn builder() -> Builder {
+        Builder { addrs: Vec::new(), workers: 1, settings: Settings::default() }
+    }
+
+    /// Where it listens; a port that was 0 is the one it got.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.addrs
+    }
+
+    /// Speaks to the server from any thread.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Waits until the server has been shut down through its [`Handle`].
+    ///
+    /// # Errors
+    /// If a worker has failed; the others are shut down then.
+    pub fn run(self) -> Result<(), ServeError> {
+        let mut outcome = Ok(());
+        for thread in self.threads {
+            let ended = match thread.join() {
+                Ok(ended) => ended.map_err(ServeError::Io),
+                Err(_) => Err(ServeError::Panicked),
+            };
+            if ended.is_err() && outcome.is_ok() {
+                self.handle.shutdown();
+                outcome = ended;
+            }
+        }
+        outcome
+    }
+}
+
+impl Builder {
+    /// Listens on `addr`, such as `127.0.0.1:8080`, `[::]:80` or `localhost:0`. May be called again.
+    pub fn bind(mut self, addr: impl Into<String>) -> Builder {
+        self.addrs.push(addr.into());
+        self
+    }
+
+    /// Runs `workers` threads, at least one, each with connections and an [`App`] of its own.
+    pub fn workers(mut self, workers: usize) -> Builder {
+        self.workers = workers.clamp(1, usize::from(u16::MAX));
+        self
+    }
+
+    /// Sets what a peer may send.
+    pub fn limits(mut self, limits: Limits) -> Builder {
+        self.settings.limits = limits;
+        self
+    }
+
+    /// Sets how long a peer may take.
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Builder {
+        self.settings.timeouts = timeouts;
+        self
+    }
+
+    /// Starts the server. `make` is called once on each worker's thread, so what it makes needs be
+    /// neither `Send` nor `Sync`.
+    ///
+    /// # Errors
+    /// [`ServeError`]: nothing is listening then.
+    pub fn serve<F>(self, make: F) -> Result<Server, ServeError>
+    where
+        F: Fn(&WorkerContext) -> App + Send + Sync + 'static,
+    {
+        let workers = self.workers;
+        let (seats, handle) = seats(workers)?;
+        let (addrs, mut listeners) = self.listeners()?;
+        let settings = self.settings(workers);
+        let make = Arc::new(make);
+        let (started, starts) = mpsc::channel();
+        let mut threads = Vec::with_capacity(workers);
+        for (index, seat) in seats.into_iter().enumerate() {
+            let own = listeners.iter_mut().map(|shared| shared.pop().expect("one for each worker")).collect();
+            let settings = Settings { worker: index as u16, ..settings.clone() };
+            let (make, started) = (make.clone(), started.clone());
+            let context = WorkerContext { index, handle: handle.clone() };
+            let work = move || {
+                let worker = Worker::new(seat, own, make(&context), settings);
+                drop((make, context));
+                match worker {
+                    Ok(mut worker) => {
+                        let _ = started.send(Ok(()));
+                        drop(started);
+                        worker.run()
+                    }
+                    Err(error) => {
+                        let _ = started.send(Err(error));
+                        Ok(())
+                    }
+                }
+            };
+            threads.push(thread::Builder::new().name(format!("fleeting-{index}")).spawn(work)?);
+        }
+        drop(started);
+        let server = Server { threads, handle, addrs };
+        for _ in 0..workers {
+            let start = starts.recv().unwrap_or(Ok(()));
+            if let Err(error) = start {
+                server.handle.shutdown();
+                let _ = server.run();
+                return Err(error.into());
+            }
+        }
+        Ok(server)
+    }
+
+    /// Makes one worker for a thread that is the caller's own: see [`Worker::turn`].
+    ///
+    /// # Errors
+    /// As [`serve`](Builder::serve).
+    pub fn worker(self, make: impl FnOnce(&WorkerContext) -> App) -> Result<Worker, ServeError> {
+        let builder = self.workers(1);
+        let (mut seats, handle) = seats(1)?;
+        let (_, listeners) = builder.listeners()?;
+        let app = make(&WorkerContext { index: 0, handle });
+        let settings = builder.settings(1);
+        let seat = seats.pop().expect("one was made");
+        Ok(Worker::new(seat, listeners.into_iter().flatten().collect(), app, settings)?)
+    }
+
+    /// The settings of one of `workers` workers: no more connections than there are descriptors.
+    fn settings(&self, workers: usize) -> Settings {
+        let mut settings = self.settings.clone();
+        if let Some(descriptors) = descriptors_max() {
+            let share = descriptors.saturating_sub(DESCRIPTORS_KEPT) / workers;
+            settings.limits.connections = settings.limits.connections.min(share).max(1);
+        }
+        settings
+    }
+
+    /// For each address one listener per worker.
+    fn listeners(&self) -> Result<(Vec<SocketAddr>, Vec<Vec<TcpListener>>), ServeError> {
+        let mut addrs = Vec::new();
+        let mut listeners = Vec::new();
+        for text in &self.addrs {
+            let failed = |error| ServeError::Bind(text.clone(), error);
+            let mut resolved = text.to_socket_addrs().map_err(failed)?;
+            let addr = resolved.next().ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+            let (addr, shared) = listen(addr, self.workers).map_err(failed)?;
+            addrs.push(addr);
+            listeners.push(shared);
+        }
+        if addrs.is_empty() { Err(ServeError::NoAddress) } else { Ok((addrs, listeners)) }
+    }
+}
+
+fn seats(workers: usize) -> io::Result<(Vec<Seat>, Handle)> {
+    let seats = (0..workers).map(|_| Seat::new()).collect::<io::Result<Vec<_>>>()?;
+    let handle = Handle::new(seats.iter().map(|seat| seat.mailbox.clone()).collect());
+    Ok((seats, handle))
+}
+
+/// Binds `addr` once for each worker: the system spreads connections over listeners that share a port
+/// (SO_REUSEPORT). Port 0 becomes one that is free.
+fn listen(addr: SocketAddr, workers: usize) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
+    // SO_REUSEPORT would also share the port with another process of the same user: whether it is
+    // taken, only a socket without it can tell.
+    let first = bind(addr, false)?;
+    let addr = first.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
+    if workers == 1 {
+        first.listen(BACKLOG)?;
+        return Ok((addr, vec![first.into()]));
+    }
+    drop(first);
+    let listeners = (0..workers).map(|_| {
+        let socket = bind(addr, true)?;
+        socket.listen(BACKLOG)?;
+        Ok(socket.into())
+    });
+    Ok((addr, listeners.collect::<io::Result<_>>()?))
+}
+
+fn bind(addr: SocketAddr, shared: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart must not wait for the last run's connections to be forgotten.
+    socket.set_reuse_address(true)?;
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
+    socket.bind(&addr.into())?;
+    Ok(socket)
+}
+
+/// The most descriptors that this process may have, where the system tells.
+fn descriptors_max() -> Option<usize> {
+    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits.lines().find(|line| line.starts_with("Max open files"))?;
+    line["Max open files".len()..].split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_is_an_error_however_many_workers() {
+        let (addr, held) = listen("127.0.0.1:0".parse().unwrap(), 2).unwrap();
+        assert_eq!(held.len(), 2);
+        for workers in [1, 2] {
+            let error = listen(addr, workers).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        }
+    }
+
+    #[test]
+    fn the_system_tells_how_many_descriptors_there_are() {
+        assert!(descriptors_max().unwrap() > DESCRIPTORS_KEPT);
+    }
+}

@@ -1,0 +1,423 @@
+//! What a client sends, turned into messages.
+//!
+//! Knows no socket and keeps no input: the caller holds the bytes and hands in the same ones again,
+//! with more behind them, until a frame is whole. Then it is handed out where it lies, unmasked in
+//! place. Only the pieces of a fragmented message are copied, into a buffer that lives as long as it.
+//!
+//! Invariant: events and failure are a function of the byte stream, however it is cut, and no byte is
+//! unmasked twice.
+
+use super::header::{HEADER_BYTES_MAX, Header};
+use super::mask::unmask;
+use super::utf8::Utf8;
+use super::{CloseCode, Failure, Opcode};
+use crate::config::Limits;
+
+/// The reading side of one connection.
+///
+/// ```
+/// use fleeting::Limits;
+/// use fleeting::ws::{Decoder, Event, Step};
+///
+/// // RFC 6455 §5.7: a masked "Hello".
+/// let mut input = *b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
+/// let mut decoder = Decoder::new();
+/// let limits = Limits::default();
+/// assert_eq!(decoder.next(&mut input[..8], &limits), Step::Incomplete);
+/// assert_eq!(
+///     decoder.next(&mut input, &limits),
+///     Step::Event { event: Event::Text("Hello"), consumed: 11 },
+/// );
+/// ```
+#[derive(Debug, Default)]
+pub struct Decoder {
+    /// The header at the start of the input, once it has been read and found right.
+    frame: Option<Header>,
+    /// Bytes of that frame's payload that are unmasked (and judged) already; 0 without a frame.
+    seen_bytes: usize,
+    /// The kind of the fragmented message under way, its first frame included.
+    message: Option<Kind>,
+    /// Frames begun of that message.
+    fragments: u32,
+    /// The payloads of its whole frames. At most `message_bytes` of capacity; without a message none,
+    /// but for the time that the last event borrows it.
+    gathered: Vec<u8>,
+    /// Where in a character the text so far ends; a whole text leaves nothing behind.
+    utf8: Utf8,
+    failed: Option<Failure>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Binary,
+}
+
+/// What became of the input.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step<'m> {
+    /// More is needed. All of the input must come again, as it is now, with more behind it.
+    Incomplete,
+    /// Something is there.
+    Event {
+        /// What it is.
+        event: Event<'m>,
+        /// Bytes at the start of the input that are done with once the event is handled.
+        consumed: usize,
+    },
+    /// The connection is to be failed: a Close frame with [`Failure::close_code`], then the end.
+    /// Nothing more is read.
+    Failed(Failure),
+}
+
+/// What a client said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event<'m> {
+    /// A text message.
+    Text(&'m str),
+    /// A binary message.
+    Binary(&'m [u8]),
+    /// A ping; a pong with the same payload is due.
+    Ping(&'m [u8]),
+    /// A pong.
+    Pong(&'m [u8]),
+    /// A Close frame. Nothing after it is to be read (RFC 6455 §5.5.1).
+    Close {
+        /// Its code, if it has one.
+        code: Option<CloseCode>,
+        /// Its reason; empty without a code.
+        reason: &'m str,
+    },
+    /// A piece of a message was put by; the message is not whole yet.
+    Fragment,
+}
+
+impl Decoder {
+    /// A connection's state right after the handshake.
+    pub fn new() -> Decoder {
+        Decoder::default()
+    }
+
+    /// Looks for the next event in `input`, all the bytes not consumed yet.
+    ///
+    /// Payload that has arrived is unmasked in place at once, text is judged at once. After
+    /// [`Step::Incomplete`] the same bytes must come again, changed as they are. After a message the
+    /// next call, even with an empty input, gives back what its fragments were gathered in.
+    pub fn next<'m>(&'m mut self, input: &'m mut [u8], limits: &Limits) -> Step<'m> {
+        self.release();
+        if let Some(failure) = self.failed {
+            return Step::Failed(failure);
+        }
+        let frame = match self.frame {
+            Some(frame) => frame,
+            None => match self.begin(input, limits) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return Step::Incomplete,
+                Err(failure) => return self.fail(failure),
+            },
+        };
+
+        let whole = input.len() >= frame.frame_bytes();
+        // A control frame is short, and its payload is judged as a whole.
+        if !whole && frame.opcode.is_control() {
+            return Step::Incomplete;
+        }
+        let end = input.len().min(frame.frame_bytes());
+        let Some(payload) = input.get_mut(usize::from(frame.header_bytes)..end) else {
+            return Step::Incomplete;
+        };
+        let seen_bytes = self.seen_bytes;
+        let Some(fresh) = payload.get_mut(seen_bytes..) else { return Step::Incomplete };
+        unmask(fresh, frame.mask, seen_bytes);
+
+        if frame.opcode.is_control() {
+            self.frame = None;
+            let event = match frame.opcode {
+                Opcode::Ping => Event::Ping(payload),
+                Opcode::Pong => Event::Pong(payload),
+                _ => match close(payload) {
+                    Ok(event) => event,
+                    Err(failure) => return self.fail(failure),
+                },
+            };
+            return Step::Event { event, consumed: end };
+        }
+
+        let text = frame.opcode == Opcode::Text || self.message == Some(Kind::Text);
+        // RFC 6455 §8.1. While some of a text is missing, what has come is judged, so that it fails where
+        // it goes wrong. Once it is all there it is judged as a whole, by what makes a `str` of it: most
+        // texts come at once and are looked at once, the others twice.
+        if whole && frame.fin {
+            self.utf8 = Utf8::default();
+        } else if text && self.utf8.feed(fresh).is_err() {
+            return self.fail(Failure::TextInvalid);
+        }
+        if !whole {
+            self.seen_bytes = payload.len();
+            return Step::Incomplete;
+        }
+        self.frame = None;
+        self.seen_bytes = 0;
+
+        let message: &'m [u8] = if self.message.is_some() {
+            self.gather(payload, limits);
+            if !frame.fin {
+                return Step::Event { event: Event::Fragment, consumed: end };
+            }
+            self.message = None;
+            &self.gathered
+        } else {
+            payload
+        };
+        if !text {
+            return Step::Event { event: Event::Binary(message), consumed: end };
+        }
+        match std::str::from_utf8(message) {
+            Ok(text) => Step::Event { event: Event::Text(text), consumed: end },
+            Err(_) => {
+                self.failed = Some(Failure::TextInvalid);
+                Step::Failed(Failure::TextInvalid)
+            }
+        }
+    }
+
+    /// How long the input has to be for the frame at its start to be whole; before the header has been
+    /// read, the most that a header may need.
+    ///
+    /// After [`Step::Incomplete`] it is more than the input had. It is for sizing a buffer, whose growth
+    /// should still follow the bytes that arrive: what a header claims costs the peer nothing.
+    pub fn wants(&self) -> usize {
+        self.frame.map_or(HEADER_BYTES_MAX, |frame| frame.frame_bytes())
+    }
+
+    /// Whether a fragmented message is under way.
+    pub fn in_message(&self) -> bool {
+        self.message.is_some()
+    }
+
+    /// Bytes that the connection holds for a fragmented message.
+    pub fn gathered_bytes(&self) -> usize {
+        self.gathered.capacity()
+    }
+
+    /// Gives back the memory of the last fragmented message, if none is under way.
+    ///
+    /// [`next`](Decoder::next) does it too; this is for when there is nothing to read.
+    pub fn release(&mut self) {
+        if self.message.is_none() && self.gathered.capacity() > 0 {
+            self.gathered = Vec::new();
+        }
+    }
+
+    /// Reads a header and sees whether its frame may come now.
+    fn begin(&mut self, input: &[u8], limits: &Limits) -> Result<Option<Header>, Failure> {
+        let Some(frame) = Header::read(input, limits.frame_bytes)? else { return Ok(None) };
+        // RFC 6455 §5.4: the frames of a message come one after the other, only control frames between.
+        let kind = match (frame.opcode, self.message) {
+            (Opcode::Text | Opcode::Binary, Some(_)) => return Err(Failure::MessageUnfinished),
+            (Opcode::Continuation, None) => return Err(Failure::NothingToContinue),
+            (Opcode::Continuation, kind) => kind,
+            (Opcode::Text, None) => Some(Kind::Text),
+            (Opcode::Binary, None) => Some(Kind::Binary),
+            (Opcode::Close | Opcode::Ping | Opcode::Pong, _) => {
+                self.frame = Some(frame);
+                return Ok(Some(frame));
+            }
+        };
+        // Before any memory is taken for it; `gathered` is within the limit, the difference is exact.
+        if frame.payload_bytes > limits.message_bytes.saturating_sub(self.gathered.len()) {
+            return Err(Failure::MessageTooBig);
+        }
+        if self.message.is_none() {
+            self.fragments = 0;
+        }
+        if self.fragments as usize >= limits.fragments {
+            return Err(Failure::TooManyFragments);
+        }
+        self.fragments = self.fragments.saturating_add(1);
+        if !frame.fin {
+            self.message = kind;
+        }
+        self.frame = Some(frame);
+        Ok(Some(frame))
+    }
+
+    /// Puts a piece of a message by. Doubles the buffer when it is full, but not past the limit.
+    fn gather(&mut self, payload: &[u8], limits: &Limits) {
+        let needed = self.gathered.len() + payload.len();
+        if needed > self.gathered.capacity() {
+            let doubled = self.gathered.capacity().saturating_mul(2).min(limits.message_bytes);
+            self.gathered.reserve_exact(doubled.max(needed) - self.gathered.len());
+        }
+        self.gathered.extend_from_slice(payload);
+    }
+
+    fn fail(&mut self, failure: Failure) -> Step<'static> {
+        self.failed = Some(failure);
+        self.message = None;
+        self.release();
+        Step::Failed(failure)
+    }
+}
+
+/// RFC 6455 §5.5.1: nothing, or a code and a reason.
+fn close(payload: &[u8]) -> Result<Event<'_>, Failure> {
+    if payload.is_empty() {
+        return Ok(Event::Close { code: None, reason: "" });
+    }
+    let (code, reason) = payload.split_first_chunk().ok_or(Failure::CloseTooShort)?;
+    let code = CloseCode::new(u16::from_be_bytes(*code)).ok_or(Failure::CloseCodeInvalid)?;
+    let reason = std::str::from_utf8(reason).map_err(|_| Failure::CloseReasonInvalid)?;
+    Ok(Event::Close { code: Some(code), reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::corpus::{Frame, frame, masked};
+    use super::super::trace::trace;
+    use super::*;
+
+    fn limits(message_bytes: usize, frame_bytes: usize, fragments: usize) -> Limits {
+        Limits { message_bytes, frame_bytes, fragments, ..Limits::default() }
+    }
+
+    #[test]
+    fn small() {
+        assert!(size_of::<Decoder>() <= 64, "{}", size_of::<Decoder>());
+    }
+
+    #[test]
+    fn limits_hold_at_their_edge() {
+        fn check(frames: &[Frame<'_>], expected: &str) {
+            let limits = limits(10, 8, 3);
+            assert_eq!(trace(&masked(frames), &[], &limits), expected, "{frames:x?}");
+        }
+        check(&[frame(0x82, b"12345678")], "binary 3132333435363738\nwaits for 14, has 0\n");
+        check(&[frame(0x82, b"123456789")], "failed frame_too_big\n");
+        let (first, last) = (frame(0x02, b"12345678"), frame(0x80, b"9a"));
+        check(&[first, last], "fragment\nbinary 31323334353637383961\nwaits for 14, has 0\n");
+        check(&[first, frame(0x80, b"9ab")], "fragment\nfailed message_too_big\n");
+        check(
+            &[first, frame(0x00, b"9a"), frame(0x00, b"b")],
+            "fragment\nfragment\nfailed message_too_big\n",
+        );
+        // Empty pieces are bounded by their number.
+        let (start, more, end) = (frame(0x01, b""), frame(0x00, b""), frame(0x80, b""));
+        check(&[start, more, end], "fragment\nfragment\ntext \"\"\nwaits for 14, has 0\n");
+        check(&[start, more, more, end], "fragment\nfragment\nfragment\nfailed too_many_fragments\n");
+        check(&[start, end, start, more], "fragment\ntext \"\"\nfragment\nfragment\nwaits for 14, has 0\n");
+    }
+
+    #[test]
+    fn a_claim_takes_no_memory() {
+        let limits = limits(1 << 30, 1 << 30, 10);
+        let mut decoder = Decoder::new();
+        let mut input = *b"\x02\xff\0\0\0\0\x20\0\0\0mask";
+        assert_eq!(decoder.next(&mut input, &limits), Step::Incomplete);
+        assert_eq!(decoder.gathered_bytes(), 0);
+        assert_eq!(decoder.wants(), (512 << 20) + 14);
+    }
+
+    #[test]
+    fn the_buffer_of_fragments_stays_within_the_limit_and_goes() {
+        let limits = limits(1000, 1000, 100);
+        let mut decoder = Decoder::new();
+        for index in 0..10 {
+            let opcode = if index == 0 { 0x02 } else { 0x00 };
+            let mut input = masked(&[frame(opcode, &[7; 100])]);
+            let step = decoder.next(&mut input, &limits);
+            assert_eq!(step, Step::Event { event: Event::Fragment, consumed: 106 });
+            assert!(decoder.gathered_bytes() <= 1000);
+        }
+        let mut input = masked(&[frame(0x80, b"")]);
+        let step = decoder.next(&mut input, &limits);
+        assert_eq!(step, Step::Event { event: Event::Binary(&[7; 1000]), consumed: 6 });
+        assert_eq!(decoder.next(&mut [], &limits), Step::Incomplete);
+        assert_eq!(decoder.gathered_bytes(), 0);
+
+        // It goes with a failure, too.
+        let mut input = masked(&[frame(0x02, &[7; 100])]);
+        assert!(matches!(decoder.next(&mut input, &limits), Step::Event { .. }));
+        let mut input = masked(&[frame(0x83, b"")]);
+        assert_eq!(decoder.next(&mut input, &limits), Step::Failed(Failure::ReservedOpcode));
+        assert_eq!(decoder.gathered_bytes(), 0);
+    }
+
+    #[test]
+    fn one_frame_is_not_copied() {
+        let mut input = masked(&[frame(0x81, b"where it lies")]);
+        let payload = input[6..].as_ptr();
+        let mut decoder = Decoder::new();
+        let Step::Event { event: Event::Text(text), consumed: 19 } =
+            decoder.next(&mut input, &Limits::default())
+        else {
+            panic!("no text")
+        };
+        assert_eq!(text, "where it lies");
+        assert_eq!(text.as_ptr(), payload);
+    }
+
+    #[test]
+    fn a_failure_is_final() {
+        let limits = Limits::default();
+        let mut decoder = Decoder::new();
+        let mut input = masked(&[frame(0x83, b"")]);
+        assert_eq!(decoder.next(&mut input, &limits), Step::Failed(Failure::ReservedOpcode));
+        let mut input = masked(&[frame(0x81, b"fine")]);
+        assert_eq!(decoder.next(&mut input, &limits), Step::Failed(Failure::ReservedOpcode));
+    }
+
+    #[test]
+    fn shrunk_input_is_no_panic() {
+        let limits = Limits::default();
+        let mut decoder = Decoder::new();
+        let mut input = masked(&[frame(0x81, b"some text")]);
+        assert_eq!(decoder.next(&mut input[..12], &limits), Step::Incomplete);
+        for len in 0..12 {
+            assert_eq!(decoder.next(&mut input[..len], &limits), Step::Incomplete);
+        }
+    }
+
+    #[test]
+    fn a_byte_at_a_time_nothing_is_looked_at_twice() {
+        // What the decoder has seen is overwritten with bytes that no text has. If it judged them again
+        // it would fail, if it unmasked them again they would change.
+        let limits = Limits::default();
+        let text = "aé€😀".repeat(6554);
+        let mut input = masked(&[frame(0x81, text.as_bytes())]);
+        assert!(text.len() > 65535);
+        let mut decoder = Decoder::new();
+        for len in 1..input.len() {
+            assert_eq!(decoder.next(&mut input[..len], &limits), Step::Incomplete);
+            if len > 14 {
+                assert_eq!(input[len - 1], text.as_bytes()[len - 15]);
+                input[len - 1] = 0xff;
+            }
+        }
+        let last = input.len() - 1;
+        assert!(input[14..last].iter().all(|byte| *byte == 0xff));
+        input[14..last].copy_from_slice(&text.as_bytes()[..last - 14]);
+        let consumed = input.len();
+        assert_eq!(decoder.next(&mut input, &limits), Step::Event { event: Event::Text(&text), consumed });
+    }
+
+    #[test]
+    fn close_payloads() {
+        fn check(payload: &[u8], expected: Result<(Option<u16>, &str), Failure>) {
+            let found = match close(payload) {
+                Ok(Event::Close { code, reason }) => Ok((code.map(CloseCode::get), reason)),
+                Ok(other) => panic!("{other:?}"),
+                Err(failure) => Err(failure),
+            };
+            assert_eq!(found, expected, "{payload:x?}");
+        }
+        check(b"", Ok((None, "")));
+        check(b"\x03\xe8", Ok((Some(1000), "")));
+        check(b"\x0f\xa0bye", Ok((Some(4000), "bye")));
+        check(b"\x03", Err(Failure::CloseTooShort));
+        check(b"\x03\xed", Err(Failure::CloseCodeInvalid));
+        check(b"\x00\x00", Err(Failure::CloseCodeInvalid));
+        check(b"\x03\xe8\xff", Err(Failure::CloseReasonInvalid));
+        check(b"\x03\xe8\xe2\x82", Err(Failure::CloseReasonInvalid));
+    }
+}

@@ -1,0 +1,105 @@
+//! Frames as a server sends them: unmasked (RFC 6455 §5.1), each message in one frame.
+//!
+//! Knows no connection: whether a frame may be sent now is [`Closing`](super::Closing)'s to say.
+//! Invariant: what is appended is a whole frame that keeps the rules for its kind.
+
+use super::header::CONTROL_BYTES_MAX;
+use super::{CloseCode, Opcode};
+use tungstenite::protocol::frame::FrameHeader;
+
+/// Appends the header of a frame with `len` bytes of payload, which the caller puts behind it.
+///
+/// `fin` is whether the frame is the last of its message.
+pub fn encode_header(out: &mut Vec<u8>, opcode: Opcode, fin: bool, len: usize) {
+    let header = FrameHeader { is_final: fin, opcode: opcode.to_wire(), ..FrameHeader::default() };
+    // Writing to a `Vec` does not fail.
+    let _ = header.format(len as u64, out);
+}
+
+/// Appends a text message.
+pub fn encode_text(out: &mut Vec<u8>, text: &str) {
+    encode_frame(out, Opcode::Text, text.as_bytes());
+}
+
+/// Appends a binary message.
+pub fn encode_binary(out: &mut Vec<u8>, payload: &[u8]) {
+    encode_frame(out, Opcode::Binary, payload);
+}
+
+/// Appends a ping with the first 125 bytes of `payload`: there is no room for more (RFC 6455 §5.5).
+pub fn encode_ping(out: &mut Vec<u8>, payload: &[u8]) {
+    encode_frame(out, Opcode::Ping, &payload[..payload.len().min(CONTROL_BYTES_MAX)]);
+}
+
+/// Appends a pong with the first 125 bytes of `payload`; a ping's payload is never longer.
+pub fn encode_pong(out: &mut Vec<u8>, payload: &[u8]) {
+    encode_frame(out, Opcode::Pong, &payload[..payload.len().min(CONTROL_BYTES_MAX)]);
+}
+
+/// Appends a Close frame with `code` and as many whole characters of `reason` as fit into 123 bytes.
+/// Without a code there is no reason (RFC 6455 §5.5.1).
+pub fn encode_close(out: &mut Vec<u8>, code: Option<CloseCode>, reason: &str) {
+    let Some(code) = code else { return encode_header(out, Opcode::Close, true, 0) };
+    let reason = &reason[..reason.floor_char_boundary(CONTROL_BYTES_MAX - 2)];
+    encode_header(out, Opcode::Close, true, 2 + reason.len());
+    out.extend_from_slice(&code.get().to_be_bytes());
+    out.extend_from_slice(reason.as_bytes());
+}
+
+fn encode_frame(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
+    out.reserve(payload.len() + 10);
+    encode_header(out, opcode, true, payload.len());
+    out.extend_from_slice(payload);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        let mut out = b"before".to_vec();
+        write(&mut out);
+        out.split_off(6)
+    }
+
+    #[test]
+    fn headers() {
+        fn check(opcode: Opcode, fin: bool, len: usize, expected: &[u8]) {
+            assert_eq!(encoded(|out| encode_header(out, opcode, fin, len)), expected, "{opcode:?} {len}");
+        }
+        check(Opcode::Text, true, 0, b"\x81\x00");
+        check(Opcode::Text, false, 125, b"\x01\x7d");
+        check(Opcode::Binary, true, 126, b"\x82\x7e\x00\x7e");
+        check(Opcode::Continuation, true, 65535, b"\x80\x7e\xff\xff");
+        check(Opcode::Continuation, false, 65536, b"\x00\x7f\0\0\0\0\0\x01\0\0");
+        check(Opcode::Ping, true, 5, b"\x89\x05");
+        check(Opcode::Pong, true, 5, b"\x8a\x05");
+    }
+
+    #[test]
+    fn frames() {
+        // RFC 6455 §5.7.
+        assert_eq!(encoded(|out| encode_text(out, "Hello")), b"\x81\x05Hello");
+        assert_eq!(encoded(|out| encode_ping(out, b"Hello")), b"\x89\x05Hello");
+        assert_eq!(encoded(|out| encode_pong(out, b"Hello")), b"\x8a\x05Hello");
+        let payload = vec![7; 256];
+        assert_eq!(encoded(|out| encode_binary(out, &payload)), [b"\x82\x7e\x01\x00", &payload[..]].concat());
+        assert_eq!(encoded(|out| encode_ping(out, &payload)).len(), 127);
+        assert_eq!(encoded(|out| encode_pong(out, &payload)).len(), 127);
+    }
+
+    #[test]
+    fn closes() {
+        fn check(code: Option<CloseCode>, reason: &str, expected: &[u8]) {
+            assert_eq!(encoded(|out| encode_close(out, code, reason)), expected, "{code:?} {reason}");
+        }
+        check(None, "", b"\x88\x00");
+        check(None, "not said", b"\x88\x00");
+        check(Some(CloseCode::NORMAL), "", b"\x88\x02\x03\xe8");
+        check(Some(CloseCode::AWAY), "bye", b"\x88\x05\x03\xe9bye");
+        let long = "é".repeat(100);
+        let cut = [b"\x88\x7c\x03\xe8", "é".repeat(61).as_bytes()].concat();
+        check(Some(CloseCode::NORMAL), &long, &cut);
+        check(Some(CloseCode::NORMAL), &"x".repeat(124), &[b"\x88\x7d\x03\xe8", &[b'x'; 123][..]].concat());
+    }
+}

@@ -1,0 +1,351 @@
+//! The opening handshake, from the server's side (RFC 6455 §4.2).
+//!
+//! Knows no parser: the request is a method, a version, a host and a way to look fields up. Knows no
+//! socket: the answer is written into a `Vec`. Invariant: of several faults the same one is named, the
+//! first in the order of [`accept`]'s checks.
+
+use super::{Rejected, origin};
+use tungstenite::handshake::derive_accept_key;
+
+/// Who may connect, and which subprotocols are spoken.
+///
+/// The default: pages of the same origin, clients that are no browsers, and no subprotocol.
+///
+/// ```
+/// use fleeting::ws::Policy;
+///
+/// let policy = Policy::new().origin("https://app.example.com").protocol("chat.v2").protocol("chat.v1");
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Policy {
+    origins: Vec<Box<str>>,
+    protocols: Vec<Box<str>>,
+}
+
+impl Policy {
+    /// Same origin only, no subprotocol.
+    pub fn new() -> Policy {
+        Policy::default()
+    }
+
+    /// Lets pages of `origin` connect too, such as `https://example.com:8443`; `*` means any. It is
+    /// compared as a whole, but for case.
+    #[must_use]
+    pub fn origin(mut self, origin: &str) -> Policy {
+        self.origins.push(origin.into());
+        self
+    }
+
+    /// Adds a subprotocol. The first one added that a client offers is chosen. A name that is no token
+    /// (RFC 9110 §5.6.2) never is, because no client can offer it.
+    #[must_use]
+    pub fn protocol(mut self, protocol: &str) -> Policy {
+        self.protocols.push(protocol.into());
+        self
+    }
+
+    /// RFC 6455 §10.2.
+    fn admits(&self, origin: &[u8], host: &str) -> bool {
+        let Ok(origin) = std::str::from_utf8(origin) else { return self.origins.iter().any(|o| **o == *"*") };
+        origin::is_same(origin, host)
+            || self.origins.iter().any(|listed| **listed == *"*" || listed.eq_ignore_ascii_case(origin))
+    }
+}
+
+/// A handshake that is right, and what the answer to it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Accepted<'p> {
+    /// The value of `Sec-WebSocket-Accept`, in ASCII.
+    pub accept_key: [u8; 28],
+    /// The subprotocol, as the policy spells it.
+    pub protocol: Option<&'p str>,
+}
+
+/// Judges a handshake (RFC 6455 §4.2.1, §4.2.2).
+///
+/// `http11` is whether the request is HTTP/1.1 or later, `host` its Host field. `fields` yields the
+/// values of all fields of a name, which it has to find whatever its case. Checked are, in this order:
+/// method, HTTP version, `Upgrade` and `Connection`, WebSocket version, key, origin, subprotocols.
+///
+/// # Errors
+/// The first thing that is not right.
+pub fn accept<'a, 'p, I>(
+    method: &str,
+    http11: bool,
+    host: &str,
+    fields: impl Fn(&'static str) -> I,
+    policy: &'p Policy,
+) -> Result<Accepted<'p>, Rejected>
+where
+    I: IntoIterator<Item = &'a [u8]>,
+{
+    if method != "GET" {
+        return Err(Rejected::Method);
+    }
+    if !http11 {
+        return Err(Rejected::HttpVersion);
+    }
+    let names = |name, token: &str| {
+        fields(name)
+            .into_iter()
+            .flat_map(elements)
+            .any(|element| element.eq_ignore_ascii_case(token.as_bytes()))
+    };
+    if !names("Upgrade", "websocket") || !names("Connection", "upgrade") {
+        return Err(Rejected::NotAnUpgrade);
+    }
+    match only(fields("Sec-WebSocket-Version")) {
+        Ok(Some(b"13")) => {}
+        Ok(None) => return Err(Rejected::VersionMissing),
+        _ => return Err(Rejected::VersionUnsupported),
+    }
+    let key = match only(fields("Sec-WebSocket-Key")) {
+        Ok(Some(key)) if is_key(key) => key,
+        _ => return Err(Rejected::Key),
+    };
+    match only(fields("Origin")) {
+        // RFC 6455 §4.2.2: no browser, no origin.
+        Ok(None) => {}
+        Ok(Some(origin)) if policy.admits(origin, host) => {}
+        _ => return Err(Rejected::Origin),
+    }
+    let protocol = choose(fields("Sec-WebSocket-Protocol"), policy)?;
+    let mut accept_key = [0; 28];
+    // 20 bytes of SHA-1 are 28 characters of base64.
+    accept_key.copy_from_slice(derive_accept_key(key).as_bytes());
+    Ok(Accepted { accept_key, protocol })
+}
+
+/// Appends the 101 that seals a handshake (RFC 6455 §4.2.2). What follows it is frames.
+///
+/// `extra` is further fields, each `Name: value` with its CRLF; `date` is the value of Date.
+pub fn encode_switching_protocols(out: &mut Vec<u8>, accepted: &Accepted<'_>, extra: &[u8], date: &[u8; 29]) {
+    out.extend_from_slice(
+        b"HTTP/1.1 101 Switching Protocols\r\n\
+          Upgrade: websocket\r\n\
+          Connection: Upgrade\r\n\
+          Sec-WebSocket-Accept: ",
+    );
+    out.extend_from_slice(&accepted.accept_key);
+    if let Some(protocol) = accepted.protocol {
+        out.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
+        out.extend_from_slice(protocol.as_bytes());
+    }
+    out.extend_from_slice(b"\r\nDate: ");
+    out.extend_from_slice(date);
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(extra);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The first of the policy's subprotocols that the client offers (RFC 6455 §4.2.2).
+fn choose<'a, 'p>(
+    offered: impl IntoIterator<Item = &'a [u8]>,
+    policy: &'p Policy,
+) -> Result<Option<&'p str>, Rejected> {
+    // The place of the best so far in the policy's list.
+    let mut best = policy.protocols.len();
+    for protocol in offered.into_iter().flat_map(elements) {
+        if !protocol.iter().copied().all(is_token_byte) {
+            return Err(Rejected::Protocol);
+        }
+        // They are compared case and all: RFC 6455 §1.9 has no word of folding.
+        if let Some(place) = policy.protocols[..best].iter().position(|name| name.as_bytes() == protocol) {
+            best = place;
+        }
+    }
+    Ok(policy.protocols.get(best).map(|name| &**name))
+}
+
+/// The one value there is, without the white space around it; an error if there are several.
+fn only<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Result<Option<&'a [u8]>, ()> {
+    let mut values = values.into_iter();
+    match (values.next(), values.next()) {
+        (value, None) => Ok(value.map(<[u8]>::trim_ascii)),
+        _ => Err(()),
+    }
+}
+
+/// The elements of a list; empty ones do not count (RFC 9110 §5.6.1.2).
+fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
+}
+
+/// RFC 6455 §4.1: 16 bytes in base64 (RFC 4648 §4), which are 22 characters and two of padding. The last
+/// of them has four bits left over, which are zero.
+fn is_key(key: &[u8]) -> bool {
+    let Some((characters, b"==")) = key.split_at_checked(22) else { return false };
+    characters.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
+        && matches!(characters[21], b'A' | b'Q' | b'g' | b'w')
+}
+
+/// RFC 9110 §5.6.2.
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of RFC 6455 §1.3.
+    const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+    const GOOD: [(&str, &str); 4] = [
+        ("upgrade", "websocket"),
+        ("connection", "Upgrade"),
+        ("sec-websocket-key", KEY),
+        ("sec-websocket-version", "13"),
+    ];
+
+    fn judge<'p>(fields: &[(&str, &str)], policy: &'p Policy) -> Result<(String, Option<&'p str>), Rejected> {
+        let find = |name: &str| {
+            let name = name.to_ascii_lowercase();
+            fields.iter().filter(move |field| field.0 == name).map(|field| field.1.as_bytes())
+        };
+        accept("GET", true, "example.com:8080", find, policy)
+            .map(|accepted| (String::from_utf8(accepted.accept_key.to_vec()).unwrap(), accepted.protocol))
+    }
+
+    /// The good request with the fields called like `changed`'s taken out and `changed` put in.
+    fn with<'a>(changed: &[(&'a str, &'a str)], absent: &str) -> Vec<(&'a str, &'a str)> {
+        let kept = GOOD.into_iter().filter(|(name, _)| *name != absent);
+        let kept = kept.filter(|(name, _)| changed.iter().all(|other| other.0 != *name));
+        kept.chain(changed.iter().copied()).collect()
+    }
+
+    #[test]
+    fn the_example_of_the_rfc() {
+        let policy = Policy::new();
+        assert_eq!(judge(&GOOD, &policy), Ok(("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned(), None)));
+    }
+
+    #[test]
+    fn method_and_version_come_first() {
+        let policy = Policy::new();
+        let none = |_: &str| None;
+        assert_eq!(accept("POST", false, "h", none, &policy), Err(Rejected::Method));
+        assert_eq!(accept("get", true, "h", none, &policy), Err(Rejected::Method));
+        assert_eq!(accept("GET", false, "h", none, &policy), Err(Rejected::HttpVersion));
+        assert_eq!(accept("GET", true, "h", none, &policy), Err(Rejected::NotAnUpgrade));
+    }
+
+    #[test]
+    fn fields() {
+        fn check(changed: &[(&str, &str)], absent: &str, expected: Result<(), Rejected>) {
+            let found = judge(&with(changed, absent), &Policy::new()).map(|_| ());
+            assert_eq!(found, expected, "{changed:?} without {absent:?}");
+        }
+        use Rejected::*;
+        check(&[("upgrade", "h2c, WebSocket"), ("connection", "keep-alive , upgrade")], "", Ok(()));
+        check(&[("connection", "keep-alive"), ("connection", ",, Upgrade ,")], "", Ok(()));
+        check(&[("connection", "keep-alive")], "", Err(NotAnUpgrade));
+        check(&[("connection", "upgraded")], "", Err(NotAnUpgrade));
+        check(&[("upgrade", "websocket/13")], "", Err(NotAnUpgrade));
+        check(&[("upgrade", "web socket")], "", Err(NotAnUpgrade));
+        check(&[], "upgrade", Err(NotAnUpgrade));
+        check(&[], "connection", Err(NotAnUpgrade));
+
+        check(&[], "sec-websocket-version", Err(VersionMissing));
+        check(&[("sec-websocket-version", "8")], "", Err(VersionUnsupported));
+        check(&[("sec-websocket-version", "013")], "", Err(VersionUnsupported));
+        check(&[("sec-websocket-version", "13, 8")], "", Err(VersionUnsupported));
+        check(&[("sec-websocket-version", "")], "", Err(VersionUnsupported));
+        let twice = [("sec-websocket-version", "13"), ("sec-websocket-version", "13")];
+        check(&twice, "", Err(VersionUnsupported));
+
+        check(&[], "sec-websocket-key", Err(Key));
+        check(&[("sec-websocket-key", KEY), ("sec-websocket-key", KEY)], "", Err(Key));
+        check(&[("sec-websocket-key", "  AAAAAAAAAAAAAAAAAAAAAA== ")], "", Ok(()));
+        check(&[("sec-websocket-key", "+/AAAAAAAAAAAAAAAAAAAg==")], "", Ok(()));
+        for key in [
+            "",
+            "short",
+            "AAAAAAAAAAAAAAAAAAAAAB==",   // bits left over
+            "AAAAAAAAAAAAAAAAAAAAAAA=",   // 17 bytes
+            "AAAAAAAAAAAAAAAAAAAAAA",     // no padding
+            "AAAAAAAAAAAAAAAAAAAAAA=A",   // padding in the middle
+            "AAAAAAAAAAAAAAAAAAAAA-A==",  // too long
+            "AAAAAAAAAAAAAAAAAAAA-A==",   // URL alphabet
+            "AAAAAAAAAA AAAAAAAAAAA==",   // white space
+            "AAAAAAAAAAAAAAAAAAAAAA==AA", // something behind
+        ] {
+            check(&[("sec-websocket-key", key)], "", Err(Key));
+        }
+
+        check(&[("origin", "http://example.com:8080")], "", Ok(()));
+        check(&[("origin", "http://example.com")], "", Err(Origin));
+        check(&[("origin", "null")], "", Err(Origin));
+        check(&[("origin", "")], "", Err(Origin));
+        let twice = [("origin", "http://example.com:8080"), ("origin", "http://example.com:8080")];
+        check(&twice, "", Err(Origin));
+
+        check(&[("sec-websocket-protocol", "chat, superchat")], "", Ok(()));
+        check(&[("sec-websocket-protocol", "")], "", Ok(()));
+        check(&[("sec-websocket-protocol", "chat superchat")], "", Err(Protocol));
+        check(&[("sec-websocket-protocol", "chat"), ("sec-websocket-protocol", "a\"b")], "", Err(Protocol));
+        check(&[("sec-websocket-protocol", "café")], "", Err(Protocol));
+
+        // The first fault in the order of the checks.
+        let all = [("sec-websocket-version", "8"), ("sec-websocket-key", ""), ("origin", "null")];
+        check(&all, "", Err(VersionUnsupported));
+        check(&all[1..], "", Err(Key));
+    }
+
+    #[test]
+    fn listed_origins() {
+        fn check(listed: &[&str], origin: &str, expected: bool) {
+            let policy = listed.iter().fold(Policy::new(), |policy, origin| policy.origin(origin));
+            assert_eq!(
+                judge(&with(&[("origin", origin)], ""), &policy).is_ok(),
+                expected,
+                "{listed:?} {origin}"
+            );
+        }
+        check(&["https://a.example"], "https://a.example", true);
+        check(&["https://a.example"], "HTTPS://A.example", true);
+        check(&["https://a.example"], "https://a.example:443", false);
+        check(&["https://a.example"], "http://a.example", false);
+        check(&["https://a.example"], "http://example.com:8080", true);
+        check(&["https://a.example", "null"], "null", true);
+        check(&["*"], "null", true);
+        check(&["*"], "https://anything", true);
+    }
+
+    #[test]
+    fn subprotocols() {
+        fn check(known: &[&str], offered: &[&str], expected: Option<&str>) {
+            let policy = known.iter().fold(Policy::new(), |policy, name| policy.protocol(name));
+            let fields: Vec<_> = offered.iter().map(|value| ("sec-websocket-protocol", *value)).collect();
+            let found = judge(&with(&fields, ""), &policy).unwrap().1;
+            assert_eq!(found, expected, "{known:?} {offered:?}");
+        }
+        check(&[], &["a"], None);
+        check(&["a"], &[], None);
+        check(&["a", "b"], &["a, b"], Some("a"));
+        check(&["a", "b"], &["b, a"], Some("a"));
+        check(&["a", "b"], &["c", "b"], Some("b"));
+        check(&["a", "b"], &["b", "x,a"], Some("a"));
+        check(&["a"], &["A"], None);
+        check(&["a\r\nX: y"], &["a"], None);
+    }
+
+    #[test]
+    fn switching_protocols() {
+        fn check(protocol: Option<&str>, extra: &str, expected: &str) {
+            let mut out = Vec::new();
+            let accepted = Accepted { accept_key: *b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", protocol };
+            let date = b"Sun, 06 Nov 1994 08:49:37 GMT";
+            encode_switching_protocols(&mut out, &accepted, extra.as_bytes(), date);
+            let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                        Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
+            assert_eq!(String::from_utf8(out).unwrap(), format!("{head}{expected}\r\n"));
+        }
+        check(None, "", "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n");
+        check(
+            Some("chat"),
+            "X-A: b\r\n",
+            "Sec-WebSocket-Protocol: chat\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nX-A: b\r\n",
+        );
+    }
+}

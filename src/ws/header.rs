@@ -1,0 +1,145 @@
+//! A frame's header: read by tungstenite, then held to the rules that it leaves to its caller.
+//!
+//! Knows nothing of the frames before. Invariant: the verdict on a header depends on the whole header
+//! and is given when its last byte is there, not earlier; of several faults the same one is named.
+
+use super::{Failure, Opcode};
+use std::io::Cursor;
+use tungstenite::protocol::frame::FrameHeader;
+
+/// The most bytes a header has: two, eight of length, four of mask (RFC 6455 §5.2).
+pub(super) const HEADER_BYTES_MAX: usize = 14;
+
+/// The most bytes of payload in a control frame (RFC 6455 §5.5).
+pub(super) const CONTROL_BYTES_MAX: usize = 125;
+
+/// A client's frame header that keeps all rules which concern it alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) opcode: Opcode,
+    /// Whether the frame is the last of its message.
+    pub(super) fin: bool,
+    pub(super) mask: [u8; 4],
+    /// Bytes of the header itself, 6 to 14.
+    pub(super) header_bytes: u8,
+    /// At most `frame_bytes` in a data frame, at most 125 in a control frame.
+    pub(super) payload_bytes: usize,
+}
+
+impl Header {
+    /// The header at the start of `input`; `None` while some of it is missing.
+    ///
+    /// `frame_bytes` bounds the payload of data frames; the RFC bounds that of control frames.
+    pub(super) fn read(input: &[u8], frame_bytes: usize) -> Result<Option<Header>, Failure> {
+        let mut cursor = Cursor::new(input);
+        let (header, length) = match FrameHeader::parse(&mut cursor) {
+            Ok(Some(parsed)) => parsed,
+            Ok(None) => return Ok(None),
+            // Reading from memory has no other error.
+            Err(_) => return Err(Failure::ReservedOpcode),
+        };
+        let opcode = Opcode::from_wire(header.opcode).ok_or(Failure::ReservedOpcode)?;
+        // RFC 6455 §5.2: the reserved bits must be 0 unless an extension says otherwise.
+        if header.rsv1 || header.rsv2 || header.rsv3 {
+            return Err(Failure::ReservedBits);
+        }
+        // RFC 6455 §5.1: a server must close upon a frame that is not masked.
+        let mask = header.mask.ok_or(Failure::Unmasked)?;
+        // RFC 6455 §5.2: "the most significant bit MUST be 0".
+        if length >> 63 != 0 {
+            return Err(Failure::LengthHighBit);
+        }
+        // RFC 6455 §5.2: "the minimal number of bytes MUST be used to encode the length".
+        let header_bytes = header.len(length);
+        if cursor.position() != header_bytes as u64 {
+            return Err(Failure::LengthNotMinimal);
+        }
+        if opcode.is_control() {
+            // RFC 6455 §5.5.
+            if !header.is_final {
+                return Err(Failure::ControlFragmented);
+            }
+            if length > CONTROL_BYTES_MAX as u64 {
+                return Err(Failure::ControlTooLong);
+            }
+            // RFC 6455 §5.5.1: a body begins with a code of two bytes.
+            if opcode == Opcode::Close && length == 1 {
+                return Err(Failure::CloseTooShort);
+            }
+        } else if length > frame_bytes as u64 {
+            return Err(Failure::FrameTooBig);
+        }
+        Ok(Some(Header {
+            opcode,
+            fin: header.is_final,
+            mask,
+            header_bytes: header_bytes as u8,
+            // It is no more than a limit, which is a usize.
+            payload_bytes: length as usize,
+        }))
+    }
+
+    /// Bytes of the whole frame.
+    pub(super) fn frame_bytes(&self) -> usize {
+        self.payload_bytes.saturating_add(usize::from(self.header_bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers() {
+        fn check(input: &[u8], expected: Result<(Opcode, bool, usize, u8), Failure>) {
+            let verdict = Header::read(input, 70_000);
+            let found =
+                verdict.map(|header| header.map(|h| (h.opcode, h.fin, h.payload_bytes, h.header_bytes)));
+            assert_eq!(found, expected.map(Some), "{input:x?}");
+            // No byte less is enough for a verdict, and what follows does not change it.
+            assert_eq!(Header::read(&input[..input.len() - 1], 70_000), Ok(None), "{input:x?}");
+            assert_eq!(Header::read(&[input, b"more"].concat(), 70_000), verdict, "{input:x?}");
+        }
+        use Failure::*;
+        check(b"\x81\x85mask", Ok((Opcode::Text, true, 5, 6)));
+        check(b"\x02\x80mask", Ok((Opcode::Binary, false, 0, 6)));
+        check(b"\x80\xfdmask", Ok((Opcode::Continuation, true, 125, 6)));
+        check(b"\x82\xfe\x00\x7emask", Ok((Opcode::Binary, true, 126, 8)));
+        check(b"\x82\xfe\xff\xffmask", Ok((Opcode::Binary, true, 65535, 8)));
+        check(b"\x82\xff\0\0\0\0\0\x01\0\0mask", Ok((Opcode::Binary, true, 65536, 14)));
+        check(b"\x89\xfdmask", Ok((Opcode::Ping, true, 125, 6)));
+        check(b"\x8a\x80mask", Ok((Opcode::Pong, true, 0, 6)));
+        check(b"\x88\x82mask", Ok((Opcode::Close, true, 2, 6)));
+        // One fault each.
+        check(b"\xc1\x80mask", Err(ReservedBits));
+        check(b"\xa1\x80mask", Err(ReservedBits));
+        check(b"\x91\x80mask", Err(ReservedBits));
+        check(b"\x83\x80mask", Err(ReservedOpcode));
+        check(b"\x87\x80mask", Err(ReservedOpcode));
+        check(b"\x8b\x80mask", Err(ReservedOpcode));
+        check(b"\x8f\x80mask", Err(ReservedOpcode));
+        check(b"\x81\x05", Err(Unmasked));
+        check(b"\x81\x7e\x00\x80", Err(Unmasked));
+        check(b"\x82\xfe\x00\x7dmask", Err(LengthNotMinimal));
+        check(b"\x82\xfe\x00\x00mask", Err(LengthNotMinimal));
+        check(b"\x82\xff\0\0\0\0\0\0\xff\xffmask", Err(LengthNotMinimal));
+        check(b"\x88\xff\0\0\0\0\0\0\0\x01mask", Err(LengthNotMinimal));
+        check(b"\x82\xff\x80\0\0\0\0\0\0\x01mask", Err(LengthHighBit));
+        check(b"\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xffmask", Err(FrameTooBig));
+        check(b"\x82\xff\0\0\0\0\0\x01\x11\x71mask", Err(FrameTooBig));
+        check(b"\x89\xfe\x00\x7emask", Err(ControlTooLong));
+        check(b"\x09\x80mask", Err(ControlFragmented));
+        check(b"\x08\x80mask", Err(ControlFragmented));
+        check(b"\x88\x81mask", Err(CloseTooShort));
+        // Two at once: the same one always.
+        check(b"\xf3\x05", Err(ReservedOpcode));
+        check(b"\xf1\x05", Err(ReservedBits));
+    }
+
+    #[test]
+    fn the_limit_is_for_data_frames() {
+        assert_eq!(Header::read(b"\x82\x82mask", 1), Err(Failure::FrameTooBig));
+        assert!(matches!(Header::read(b"\x82\x81mask", 1), Ok(Some(_))));
+        assert!(matches!(Header::read(b"\x89\xfdmask", 1), Ok(Some(_))));
+    }
+}

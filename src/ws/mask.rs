@@ -1,0 +1,68 @@
+//! The masking of client frames (RFC 6455 §5.3): XOR with four bytes, over and over.
+//!
+//! Knows no frame. Invariant: unmasking a payload in pieces, each with its offset, is the same as
+//! unmasking it at once.
+
+/// XORs `payload`, which begins `offset` bytes into the frame's payload, with `mask`.
+pub(super) fn unmask(payload: &mut [u8], mut mask: [u8; 4], offset: usize) {
+    mask.rotate_left(offset % 4);
+    let word = u32::from_ne_bytes(mask);
+    let wide = u64::from(word) << 32 | u64::from(word);
+    let (blocks, rest) = payload.as_chunks_mut::<8>();
+    for block in blocks {
+        *block = (u64::from_ne_bytes(*block) ^ wide).to_ne_bytes();
+    }
+    for (byte, mask) in rest.iter_mut().zip(mask.iter().cycle()) {
+        *byte ^= mask;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+    fn naive(payload: &mut [u8], mask: [u8; 4], offset: usize) {
+        for (index, byte) in payload.iter_mut().enumerate() {
+            *byte ^= mask[(offset + index) % 4];
+        }
+    }
+
+    #[test]
+    fn same_as_naive_at_every_alignment_and_length() {
+        let original: Vec<u8> = (0..=255u8).cycle().take(400).collect();
+        for start in 0..16 {
+            for len in (0..100).chain([127, 128, 255, 256, 257, 300]) {
+                for offset in [0, 1, 2, 3, 4, 5, 6, 7, 1021] {
+                    let mut expected = original.clone();
+                    naive(&mut expected[start..start + len], MASK, offset);
+                    let mut payload = original.clone();
+                    unmask(&mut payload[start..start + len], MASK, offset);
+                    assert_eq!(payload, expected, "start {start} len {len} offset {offset}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn in_pieces() {
+        let original: Vec<u8> = (0..=255).collect();
+        let mut expected = original.clone();
+        naive(&mut expected, MASK, 0);
+        for cut in 0..original.len() {
+            let mut payload = original.clone();
+            unmask(&mut payload[..cut], MASK, 0);
+            unmask(&mut payload[cut..], MASK, cut);
+            assert_eq!(payload, expected, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn the_example_of_the_rfc() {
+        // RFC 6455 §5.7: a masked "Hello".
+        let mut payload = [0x7f, 0x9f, 0x4d, 0x51, 0x58];
+        unmask(&mut payload, MASK, 0);
+        assert_eq!(&payload, b"Hello");
+    }
+}

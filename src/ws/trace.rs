@@ -1,0 +1,132 @@
+//! A client's byte stream, fed to a [`Decoder`] in pieces and written down, for tests and fuzzers.
+//!
+//! Treats the bytes as a connection would: what is left over from a piece stays, the next is put
+//! behind it. Invariant (and what it is for): [`trace`] does not depend on `cuts`.
+
+use super::{Decoder, Event, Failure, Step};
+use crate::config::Limits;
+use std::fmt::Write as _;
+
+/// How a stream ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The client may go on; `wanted` as by [`Decoder::wants`].
+    Waits {
+        /// Bytes left over.
+        left: usize,
+        /// The length at which they would be looked at again.
+        wanted: usize,
+    },
+    /// A Close frame came.
+    Closed,
+    /// The client broke a rule, in the frame that starts at the offset.
+    Failed(Failure, usize),
+}
+
+/// Feeds `stream` in the pieces between `cuts` (ascending; those past its end do not count), shows each
+/// event and says how it ended.
+pub fn drive(stream: &[u8], cuts: &[usize], limits: &Limits, mut show: impl FnMut(Event<'_>)) -> End {
+    let mut decoder = Decoder::new();
+    let mut inbox = Vec::new();
+    let mut done = 0;
+    let mut from = 0;
+    for cut in cuts.iter().copied().chain([stream.len()]) {
+        let to = cut.clamp(from, stream.len());
+        inbox.extend_from_slice(&stream[from..to]);
+        from = to;
+        let mut start = 0;
+        loop {
+            let left = inbox.len() - start;
+            match decoder.next(&mut inbox[start..], limits) {
+                Step::Incomplete => break assert!(decoder.wants() > left, "{decoder:?} has {left}"),
+                Step::Event { event, consumed } => {
+                    show(event);
+                    start += consumed;
+                    if matches!(event, Event::Close { .. }) {
+                        return End::Closed;
+                    }
+                }
+                Step::Failed(failure) => return End::Failed(failure, done + start),
+            }
+        }
+        inbox.drain(..start);
+        done += start;
+    }
+    assert!(decoder.gathered_bytes() <= limits.message_bytes);
+    assert!(decoder.in_message() || decoder.gathered_bytes() == 0);
+    End::Waits { left: inbox.len(), wanted: decoder.wants() }
+}
+
+/// Feeds `stream` cut at `cuts` and writes down what happened, a line for each event and for the end.
+pub fn trace(stream: &[u8], cuts: &[usize], limits: &Limits) -> String {
+    let mut lines = String::new();
+    let end = drive(stream, cuts, limits, |event| {
+        let _ = match event {
+            Event::Text(text) => writeln!(lines, "text {text:?}"),
+            Event::Binary(bytes) => writeln!(lines, "binary {}", hex(bytes)),
+            Event::Ping(bytes) => writeln!(lines, "ping {}", hex(bytes)),
+            Event::Pong(bytes) => writeln!(lines, "pong {}", hex(bytes)),
+            Event::Close { code: None, .. } => writeln!(lines, "close"),
+            Event::Close { code: Some(code), reason } => writeln!(lines, "close {code} {reason:?}"),
+            Event::Fragment => writeln!(lines, "fragment"),
+        };
+    });
+    let _ = match end {
+        End::Waits { left, wanted } => writeln!(lines, "waits for {wanted}, has {left}"),
+        End::Closed => Ok(()),
+        End::Failed(failure, _) => writeln!(lines, "failed {}", failure.label()),
+    };
+    lines
+}
+
+/// Panics unless `stream` means the same whole, a byte at a time, and cut at `cuts`.
+pub fn check_cuts(stream: &[u8], cuts: &[usize], limits: &Limits) {
+    let whole = trace(stream, &[], limits);
+    assert_eq!(trace(stream, cuts, limits), whole, "cut at {cuts:?}: {stream:x?}");
+    let bytewise: Vec<usize> = (1..stream.len()).collect();
+    assert_eq!(trace(stream, &bytewise, limits), whole, "bytewise: {stream:x?}");
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::corpus;
+    use super::*;
+
+    #[test]
+    fn corpus_means_what_it_should() {
+        for case in corpus::streams() {
+            assert_eq!(trace(&case.bytes, &[], &corpus::limits()), case.expected, "{}", case.name);
+        }
+    }
+
+    #[test]
+    fn any_two_cuts_mean_the_same() {
+        let limits = corpus::limits();
+        for case in corpus::streams() {
+            for first in 0..=case.bytes.len() {
+                for second in first..=case.bytes.len() {
+                    let found = trace(&case.bytes, &[first, second], &limits);
+                    assert_eq!(found, case.expected, "{} cut at {first} and {second}", case.name);
+                }
+            }
+            check_cuts(&case.bytes, &[], &limits);
+        }
+    }
+
+    #[test]
+    fn any_prefix_means_the_same_however_cut() {
+        let limits = corpus::limits();
+        for case in corpus::streams() {
+            for end in 0..case.bytes.len() {
+                check_cuts(&case.bytes[..end], &[end / 2], &limits);
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! UTF-8 that comes in pieces, judged as it comes.
+//!
+//! Knows no frame and keeps no text, only the up to three bytes of a character that is not all there
+//! yet. Invariant: [`Utf8::feed`] fails with the first byte after which no continuation could be
+//! valid, whatever the pieces were.
+
+/// The state between two pieces of a text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Utf8 {
+    /// The beginning of an unfinished character; bytes from `pending_bytes` on mean nothing.
+    pending: [u8; 3],
+    /// At most 3.
+    pending_bytes: u8,
+}
+
+/// No text begins like this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Invalid;
+
+impl Utf8 {
+    /// Judges the next piece.
+    pub(super) fn feed(&mut self, mut piece: &[u8]) -> Result<(), Invalid> {
+        while self.pending_bytes > 0 {
+            let Some((&byte, rest)) = piece.split_first() else { return Ok(()) };
+            self.finish_character(byte)?;
+            piece = rest;
+        }
+        let Err(error) = std::str::from_utf8(piece) else { return Ok(()) };
+        // An error without a length is an end in the middle of a character.
+        if error.error_len().is_some() {
+            return Err(Invalid);
+        }
+        let unfinished = &piece[error.valid_up_to()..];
+        let kept = self.pending.get_mut(..unfinished.len()).ok_or(Invalid)?;
+        kept.copy_from_slice(unfinished);
+        self.pending_bytes = unfinished.len() as u8;
+        Ok(())
+    }
+
+    /// Adds `byte` to the pending ones.
+    fn finish_character(&mut self, byte: u8) -> Result<(), Invalid> {
+        let len = usize::from(self.pending_bytes);
+        let mut character = [self.pending[0], self.pending[1], self.pending[2], 0];
+        character[len] = byte;
+        match std::str::from_utf8(&character[..=len]) {
+            Ok(_) => self.pending_bytes = 0,
+            Err(error) if error.error_len().is_some() || len == 3 => return Err(Invalid),
+            Err(_) => {
+                self.pending[len] = byte;
+                self.pending_bytes += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The number of bytes before the verdict, fed one by one; `None` if all is well.
+    fn failed_at(bytes: &[u8]) -> Option<usize> {
+        let mut utf8 = Utf8::default();
+        for (index, byte) in bytes.iter().enumerate() {
+            if utf8.feed(std::slice::from_ref(byte)).is_err() {
+                return Some(index);
+            }
+        }
+        (utf8.pending_bytes > 0).then_some(bytes.len())
+    }
+
+    #[test]
+    fn fails_at_the_first_hopeless_byte() {
+        fn check(bytes: &[u8], expected: Option<usize>) {
+            assert_eq!(failed_at(bytes), expected, "{bytes:x?}");
+        }
+        check(b"", None);
+        check(b"hello", None);
+        check("κόσμε €😀".as_bytes(), None);
+        check(b"\xf4\x8f\xbf\xbf", None); // U+10FFFF
+        check(b"\xf4\x90\x80\x80", Some(1)); // beyond it
+        check(b"\xed\xa0\x80", Some(1)); // a surrogate
+        check(b"\xed\x9f\xbf\xee\x80\x80", None);
+        check(b"\xc0\xaf", Some(0)); // overlong
+        check(b"\xe0\x80\xaf", Some(1));
+        check(b"\xf0\x80\x80\xaf", Some(1));
+        check(b"\xf5", Some(0));
+        check(b"\xff", Some(0));
+        check(b"a\x80", Some(1));
+        check(b"\xe2\x82", Some(2)); // cut short
+        check(b"\xe2\x82a", Some(2));
+        check(b"\xf0\x9f\x98a", Some(3));
+        check(b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xf4\x90\x80\x80\x65", Some(12)); // Autobahn 6.4.1
+    }
+
+    #[test]
+    fn pieces_do_not_matter() {
+        // All two-cut splits of texts which are right, wrong and cut short.
+        for text in
+            [&b"a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80z"[..], b"\xe2\x82\xacab\xed\xa0\x80c", b"abc\xf0\x9f"]
+        {
+            let expected = std::str::from_utf8(text).is_ok();
+            for first in 0..=text.len() {
+                for second in first..=text.len() {
+                    let mut utf8 = Utf8::default();
+                    let verdict = [&text[..first], &text[first..second], &text[second..]]
+                        .into_iter()
+                        .try_for_each(|piece| utf8.feed(piece))
+                        .is_ok_and(|()| utf8.pending_bytes == 0);
+                    assert_eq!(verdict, expected, "{text:x?} cut at {first} and {second}");
+                }
+            }
+        }
+    }
+}
