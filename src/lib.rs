@@ -43,7 +43,9 @@ pub mod time;
 pub mod transport;
 pub mod ws;
 
-pub use app::{App, Body, ConnId, Error, Handler, KeptRequest, Message, Request, Response, Sent, Socket, WebSocket};
+pub use app::{
+    App, Body, ConnId, Error, Handler, KeptRequest, Message, Request, Response, Sent, Socket, WebSocket,
+};
 pub use arena::Arena;
 pub use config::{ConfigError, Limits, Timeouts};
 pub use engine::{Handle, Worker};

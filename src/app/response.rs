@@ -109,7 +109,13 @@ impl<'r> Response<'r> {
     #[inline]
     pub fn status(status: u16) -> Response<'r> {
         assert!((200..=599).contains(&status), "{status} is not a final status");
-        Response { status, content_type: None, fields: FieldBlock::default(), body: Body::Empty, close: false }
+        Response {
+            status,
+            content_type: None,
+            fields: FieldBlock::default(),
+            body: Body::Empty,
+            close: false,
+        }
     }
 
     /// A response of this status that stays without content.

@@ -180,7 +180,8 @@ fn decode_unreserved<'a>(path: &'a str, arena: &'a Arena) -> &'a str {
     let mut out = bytes_in(path, arena);
     let (mut from, mut to) = (0, 0);
     while from < out.len() {
-        let decoded = percent(&out[from..]).filter(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte));
+        let decoded =
+            percent(&out[from..]).filter(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte));
         out[to] = decoded.unwrap_or(out[from]);
         from += if decoded.is_some() { 3 } else { 1 };
         to += 1;
@@ -190,10 +191,7 @@ fn decode_unreserved<'a>(path: &'a str, arena: &'a Arena) -> &'a str {
 }
 
 /// Parameters, percent-decoded; `None` if one is not UTF-8 then.
-fn decode_params<'a>(
-    params: &matchit::Params<'a, 'a>,
-    arena: &'a Arena,
-) -> Option<&'a [(&'a str, &'a str)]> {
+fn decode_params<'a>(params: &matchit::Params<'a, 'a>, arena: &'a Arena) -> Option<&'a [(&'a str, &'a str)]> {
     let out = arena.alloc_slice_with(params.len(), |_| ("", ""));
     for (slot, (name, value)) in out.iter_mut().zip(params.iter()) {
         *slot = (name, if value.contains('%') { decode(value, arena)? } else { value });

@@ -172,7 +172,9 @@ impl<S: Stream> Engine<S> {
     /// Does what a [`Handle`](super::Handle) has asked for.
     pub(super) fn command(&mut self, command: Command) {
         match command {
-            Command::Text(id, text) => self.tell(id, |conn, desk| websocket::send(conn, Message::Text(&text), desk)),
+            Command::Text(id, text) => {
+                self.tell(id, |conn, desk| websocket::send(conn, Message::Text(&text), desk))
+            }
             Command::Binary(id, bytes) => {
                 self.tell(id, |conn, desk| websocket::send(conn, Message::Binary(&bytes), desk));
             }
@@ -318,4 +320,3 @@ impl<S> std::fmt::Debug for Engine<S> {
         f.debug_struct("Engine").field("connections", &self.table.len()).finish_non_exhaustive()
     }
 }
-

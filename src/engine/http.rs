@@ -9,7 +9,9 @@ use super::turn::{Desk, Ran, Stop};
 use super::websocket::{self, OpenSocket, guarded};
 use crate::app::{ConnId, Early, Error, Request, RequestParts, Resolved, Response};
 use crate::arena::OVERWRITTEN;
-use crate::http1::{self, ConnectionHeader, ContentLength, ContentStep, HeadStep, Method, ResponseHead, Version};
+use crate::http1::{
+    self, ConnectionHeader, ContentLength, ContentStep, Framing, HeadStep, Method, ResponseHead, Version,
+};
 use crate::transport::Stream;
 
 /// Content that is read and thrown away after an early answer, to keep the connection.
@@ -119,7 +121,9 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
         respond(&mut out, early_answer(early), &terms, date);
         return Step::Answered { consumed: head.len, keep_alive: terms.keep_alive };
     }
-    if !resumed && head.expects_continue {
+    // Content that is too large is not asked for.
+    let welcome = !matches!(head.framing, Framing::Length(length) if length > limits.body_bytes as u64);
+    if !resumed && head.expects_continue && welcome {
         out.cork.extend_from_slice(http1::CONTINUE);
     }
 
@@ -133,8 +137,9 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
         ContentStep::Whole { content, trailers, consumed } => (content, trailers, consumed),
     };
     counters.requests += 1;
-    let request =
-        |params| Request::new(RequestParts { head, content, trailers, params, arena, conn: id, peer: conn.peer });
+    let request = |params| {
+        Request::new(RequestParts { head, content, trailers, params, arena, conn: id, peer: conn.peer })
+    };
     let response = match resolved {
         Resolved::Handler(handler, params) => {
             let request = request(params);
@@ -212,9 +217,8 @@ pub(super) fn timed_out<S: Stream>(out: &mut Output<'_, S>, date: &[u8; 29]) {
 }
 
 fn early_answer<'a>(early: Early<'a>) -> Response<'a> {
-    let with_allow = |response: Response<'a>, allow: &str| {
-        response.header("allow", allow).unwrap_or_else(Response::from)
-    };
+    let with_allow =
+        |response: Response<'a>, allow: &str| response.header("allow", allow).unwrap_or_else(Response::from);
     match early {
         Early::NotFound => Error::not_found("There is nothing at this path.").into(),
         Early::MethodNotAllowed(allow) => {
@@ -229,14 +233,9 @@ fn early_answer<'a>(early: Early<'a>) -> Response<'a> {
 /// The response to a handshake that was refused.
 pub(super) fn rejected(rejected: crate::ws::Rejected) -> Response<'static> {
     let mut response = Response::from(Error::new(rejected.status(), rejected.to_string()));
-    let mut add = |name, value: &[u8]| {
-        response.fields.push(name, value).expect("a constant field is well-formed");
-    };
-    if rejected.needs_version_header() {
-        add("sec-websocket-version", b"13");
-    }
-    if rejected.status() == 405 {
-        add("allow", b"GET");
+    for (name, value) in rejected.fields() {
+        // Upgrade and Connection do not go in here: the encoder writes them with every 426.
+        let _ = response.fields.push(name, value.as_bytes());
     }
     response
 }

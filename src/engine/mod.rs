@@ -18,8 +18,8 @@ mod websocket;
 mod worker;
 
 pub use counters::Counters;
-pub use mailbox::{Handle, SendError};
 pub use driver::{Engine, Readiness, Settings};
+pub use mailbox::{Handle, SendError};
 pub use worker::{Worker, WorkerError};
 
 pub(crate) use worker::Seat;

@@ -43,7 +43,8 @@ impl<T> Table<T> {
 
     #[inline]
     pub(super) fn get_mut(&mut self, id: ConnId) -> Option<&mut T> {
-        let live = id.worker == self.worker && self.generations.get(id.index as usize) == Some(&id.generation);
+        let live =
+            id.worker == self.worker && self.generations.get(id.index as usize) == Some(&id.generation);
         if !live {
             return None;
         }

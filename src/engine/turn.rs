@@ -170,7 +170,9 @@ impl<'a, S: Stream> Turn<'a, S> {
         if self.conn.inbox.is_some() {
             let inbox = self.conn.inbox.as_mut().expect("just seen");
             let room = inbox.room();
-            if let Some(bytes) = read_into(&mut self.conn.stream, &mut self.conn.source, &mut self.conn.broken, room) {
+            if let Some(bytes) =
+                read_into(&mut self.conn.stream, &mut self.conn.source, &mut self.conn.broken, room)
+            {
                 inbox.filled(bytes);
                 self.work_through_inbox(budget);
             }
@@ -178,7 +180,8 @@ impl<'a, S: Stream> Turn<'a, S> {
             // Taken out for the time that slices of it are alive.
             let mut buffer = std::mem::take(&mut self.desk.read_buffer);
             let conn = &mut *self.conn;
-            if let Some(bytes) = read_into(&mut conn.stream, &mut conn.source, &mut conn.broken, &mut buffer) {
+            if let Some(bytes) = read_into(&mut conn.stream, &mut conn.source, &mut conn.broken, &mut buffer)
+            {
                 let (from, to) = self.work_through(&mut buffer[..bytes], budget);
                 if from < to {
                     let mut inbox = self.desk.pool.take();

@@ -156,8 +156,10 @@ pub(super) fn run<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], d
             counters.messages += 1;
             let mut dropped = 0;
             let outbox_bytes = limits.outbox_bytes;
-            let mut sender = Sender { out: &mut out, speech: &mut open.speech, outbox_bytes, dropped: &mut dropped };
-            if guarded(counters, || live.message(message, &mut Socket::new(&mut sender, id, None))).is_none() {
+            let mut sender =
+                Sender { out: &mut out, speech: &mut open.speech, outbox_bytes, dropped: &mut dropped };
+            if guarded(counters, || live.message(message, &mut Socket::new(&mut sender, id, None))).is_none()
+            {
                 sender.close(CloseCode::ERROR, "");
             }
             counters.dropped += dropped;

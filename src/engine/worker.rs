@@ -137,7 +137,8 @@ impl Worker {
     /// Those of polling; the worker is of no more use then.
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
         let patience = self.patience();
-        let timeout = patience.map_or(timeout, |patience| Some(timeout.map_or(patience, |t| t.min(patience))));
+        let timeout =
+            patience.map_or(timeout, |patience| Some(timeout.map_or(patience, |t| t.min(patience))));
         match self.poll.poll(&mut self.events, timeout) {
             Ok(()) => {}
             // A signal has ended the wait: no events, the turn goes on.

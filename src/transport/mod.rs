@@ -5,7 +5,7 @@
 
 mod tcp;
 
-pub use tcp::{listen, accept};
+pub use tcp::{accept, listen};
 
 use std::io::{self, IoSlice};
 
