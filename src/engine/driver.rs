@@ -95,7 +95,7 @@ impl<S: Stream> Engine<S> {
 
     /// The stream of a connection, to register it.
     pub fn stream_mut(&mut self, id: ConnId) -> Option<&mut S> {
-        self.table.get_mut(id).map(|conn| &mut conn.stream)
+        self.table.find(id).map(|conn| &mut conn.stream)
     }
 
     /// Drops a connection, as if it had failed.
@@ -111,7 +111,7 @@ impl<S: Stream> Engine<S> {
     /// Gives a connection the turn that an event calls for. A name that is stale is ignored.
     #[inline]
     pub fn ready(&mut self, id: ConnId, readiness: Readiness) {
-        let Some(conn) = self.table.get_mut(id) else { return };
+        let Some(conn) = self.table.find(id) else { return };
         if conn.source != Source::Ended {
             if readiness.ended {
                 conn.source = Source::Ending;
@@ -127,7 +127,7 @@ impl<S: Stream> Engine<S> {
         std::mem::swap(&mut self.runnable, &mut self.running);
         for at in 0..self.running.len() {
             let id = self.running[at];
-            if let Some(conn) = self.table.get_mut(id) {
+            if let Some(conn) = self.table.find(id) {
                 conn.runnable = false;
                 self.drive(id, false);
             }
@@ -136,7 +136,7 @@ impl<S: Stream> Engine<S> {
         self.wheel.advance(self.now.ms);
         while let Some(due) = self.wheel.pop() {
             let id = ConnId { generation: due.generation, index: due.key, ..self.table.id(due.key) };
-            let Some(conn) = self.table.get_mut(id) else { continue };
+            let Some(conn) = self.table.find(id) else { continue };
             // An entry that was left behind when the deadline moved forward.
             if conn.timer.armed != due.tick {
                 continue;
@@ -198,7 +198,7 @@ impl<S: Stream> Engine<S> {
         };
         self.cut_off = Some(grace);
         for id in self.table.ids() {
-            let Some(conn) = self.table.get_mut(id) else { continue };
+            let Some(conn) = self.table.find(id) else { continue };
             if matches!(conn.protocol, Protocol::WebSocket(_)) {
                 self.tell(id, |conn, desk| websocket::close(conn, CloseCode::AWAY, "shutting down", desk));
                 continue;
@@ -208,7 +208,7 @@ impl<S: Stream> Engine<S> {
                 conn.source = Source::Ready;
             }
             self.drive(id, false);
-            if self.table.get_mut(id).is_some_and(|conn| conn.timer.waiting == Waiting::Request) {
+            if self.table.find(id).is_some_and(|conn| conn.timer.waiting == Waiting::Request) {
                 self.abort(id);
             }
         }
@@ -242,7 +242,7 @@ impl<S: Stream> Engine<S> {
 
     /// Lets `say` send something on a connection that has not asked for it.
     fn tell(&mut self, id: ConnId, say: impl FnOnce(&mut Conn<S>, &mut Desk)) {
-        match self.table.get_mut(id) {
+        match self.table.find(id) {
             Some(conn) => say(conn, &mut self.desk),
             None => {
                 self.desk.counters.stale_ids += 1;
@@ -255,7 +255,7 @@ impl<S: Stream> Engine<S> {
     /// One connection's turn, and what follows from it.
     #[inline]
     fn drive(&mut self, id: ConnId, writable: bool) {
-        let Some(conn) = self.table.get_mut(id) else { return };
+        let Some(conn) = self.table.find(id) else { return };
         let mut turn = Turn::new(conn, id, &mut self.desk);
         let (fate, fresh) = (turn.take(writable), turn.fresh);
         if fate == Fate::Dies {
@@ -270,7 +270,7 @@ impl<S: Stream> Engine<S> {
     /// Works out a connection's deadline and sees that the wheel will look at it in time.
     #[inline]
     fn settle(&mut self, id: ConnId, fresh: bool) {
-        let Some(conn) = self.table.get_mut(id) else { return };
+        let Some(conn) = self.table.find(id) else { return };
         Timer::settle(conn, &self.timeouts, self.now.ms, fresh);
         let timer = &conn.timer;
         if timer.deadline != u64::MAX && (timer.armed == 0 || Wheel::tick_of(timer.deadline) < timer.armed) {
@@ -279,7 +279,7 @@ impl<S: Stream> Engine<S> {
     }
 
     fn arm(&mut self, id: ConnId) {
-        let Some(conn) = self.table.get_mut(id) else { return };
+        let Some(conn) = self.table.find(id) else { return };
         if conn.timer.deadline != u64::MAX {
             conn.timer.armed = self.wheel.arm(id.index, id.generation, conn.timer.deadline);
         }
@@ -287,7 +287,7 @@ impl<S: Stream> Engine<S> {
 
     /// A connection's deadline has passed.
     fn expire(&mut self, id: ConnId) {
-        let Some(conn) = self.table.get_mut(id) else { return };
+        let Some(conn) = self.table.find(id) else { return };
         match conn.timer.waiting {
             Waiting::Head | Waiting::Content => {
                 self.desk.counters.timeouts += 1;

@@ -42,7 +42,7 @@ impl<T> Table<T> {
     }
 
     #[inline]
-    pub(super) fn get_mut(&mut self, id: ConnId) -> Option<&mut T> {
+    pub(super) fn find(&mut self, id: ConnId) -> Option<&mut T> {
         let live =
             id.worker == self.worker && self.generations.get(id.index as usize) == Some(&id.generation);
         if !live {
@@ -52,7 +52,7 @@ impl<T> Table<T> {
     }
 
     pub(super) fn remove(&mut self, id: ConnId) -> Option<T> {
-        self.get_mut(id)?;
+        self.find(id)?;
         let record = self.places[id.index as usize].take();
         match id.generation.checked_add(1) {
             Some(next) => {
@@ -79,15 +79,15 @@ mod tests {
     fn a_stale_name_finds_nothing() {
         let mut table = Table::new(3);
         let first = table.insert("first");
-        assert_eq!(table.get_mut(first), Some(&mut "first"));
+        assert_eq!(table.find(first), Some(&mut "first"));
         assert_eq!(table.remove(first), Some("first"));
         let second = table.insert("second");
         assert_eq!(first.index, second.index);
         assert_ne!(first, second);
-        assert_eq!(table.get_mut(first), None);
+        assert_eq!(table.find(first), None);
         assert_eq!(table.remove(first), None);
-        assert_eq!(table.get_mut(ConnId { worker: 0, ..second }), None);
-        assert_eq!(table.get_mut(ConnId { index: 9, ..second }), None);
+        assert_eq!(table.find(ConnId { worker: 0, ..second }), None);
+        assert_eq!(table.find(ConnId { index: 9, ..second }), None);
         assert_eq!((table.len(), table.ids()), (1, vec![second]));
     }
 
@@ -100,7 +100,7 @@ mod tests {
         let last = table.insert(2);
         assert_eq!((last.index, last.generation), (0, u32::MAX));
         assert_eq!(table.remove(last), Some(2));
-        assert_eq!((table.len(), table.get_mut(last)), (0, None));
+        assert_eq!((table.len(), table.find(last)), (0, None));
         assert_eq!(table.insert(3).index, 1);
         assert_eq!(table.ids().len(), 1);
     }

@@ -273,8 +273,8 @@ fn close(payload: &[u8]) -> Result<Event<'_>, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::corpus::{Frame, frame, masked};
-    use super::super::trace::trace;
+    use crate::ws::corpus::{Frame, frame, masked};
+    use crate::ws::trace::trace;
     use super::*;
 
     fn limits(message_bytes: usize, frame_bytes: usize, fragments: usize) -> Limits {

@@ -178,7 +178,7 @@ impl Write for Stream<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::corpus;
+    use crate::ws::corpus;
     use super::*;
 
     #[test]

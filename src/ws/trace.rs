@@ -96,7 +96,7 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::corpus;
+    use crate::ws::corpus;
     use super::*;
 
     #[test]
