@@ -6,6 +6,7 @@
 use super::conn::{Conn, Protocol, Writing};
 use crate::config::Timeouts;
 use crate::http1::Awaits;
+use std::time::Duration;
 
 /// What must happen before the deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,6 +42,40 @@ pub(super) struct Timer {
     pub(super) armed: u64,
 }
 
+/// The timeouts in milliseconds, `u64::MAX` for none: worked out once, looked at every turn.
+#[derive(Debug)]
+pub(super) struct Allowances {
+    head: u64,
+    idle: u64,
+    body_stall: u64,
+    write_stall: u64,
+    ping: u64,
+    pub(super) ws_idle: u64,
+    close: u64,
+    pub(super) grace: u64,
+    linger: u64,
+}
+
+impl Allowances {
+    pub(super) fn new(timeouts: &Timeouts) -> Allowances {
+        let ms = |timeout: Duration| match timeout.as_millis() as u64 {
+            0 => u64::MAX,
+            ms => ms,
+        };
+        Allowances {
+            head: ms(timeouts.head),
+            idle: ms(timeouts.idle),
+            body_stall: ms(timeouts.body_stall),
+            write_stall: ms(timeouts.write_stall),
+            ping: ms(timeouts.ping),
+            ws_idle: ms(timeouts.ws_idle),
+            close: ms(timeouts.close),
+            grace: ms(timeouts.grace),
+            linger: ms(timeouts.linger),
+        }
+    }
+}
+
 /// Bytes a second that content must arrive at, once its grace is over.
 const CONTENT_FLOOR: u64 = 1024;
 
@@ -48,30 +83,26 @@ impl Timer {
     /// Works out the wait and its end. `fresh`: something was completed, so that the wait begins anew
     /// even if it is of the same kind.
     #[inline]
-    pub(super) fn settle<S>(conn: &mut Conn<S>, timeouts: &Timeouts, now_ms: u64, fresh: bool) {
+    pub(super) fn settle<S>(conn: &mut Conn<S>, allowances: &Allowances, now_ms: u64, fresh: bool) {
         let waiting = waiting(conn);
-        let ms = |timeout: std::time::Duration| match timeout.as_millis() as u64 {
-            0 => u64::MAX,
-            ms => ms,
-        };
         let timer = &mut conn.timer;
         if fresh || waiting != timer.waiting {
             timer.since = now_ms;
             timer.waiting = waiting;
         }
         let allowed = match waiting {
-            Waiting::Request => ms(timeouts.idle),
-            Waiting::Head => ms(timeouts.head),
+            Waiting::Request => allowances.idle,
+            Waiting::Head => allowances.head,
             Waiting::Content => {
                 let received = conn.inbox.as_ref().map_or(0, |inbox| inbox.len()) as u64;
-                ms(timeouts.body_stall).saturating_add(received * 1000 / CONTENT_FLOOR)
+                allowances.body_stall.saturating_add(received * 1000 / CONTENT_FLOOR)
             }
-            Waiting::Discard | Waiting::Linger => ms(timeouts.linger),
-            Waiting::Write => ms(timeouts.write_stall),
-            Waiting::Close => ms(timeouts.close),
+            Waiting::Discard | Waiting::Linger => allowances.linger,
+            Waiting::Write => allowances.write_stall,
+            Waiting::Close => allowances.close,
             Waiting::Frame => match &conn.protocol {
-                Protocol::WebSocket(socket) if !socket.pinged => ms(timeouts.ping).min(ms(timeouts.ws_idle)),
-                _ => ms(timeouts.ws_idle),
+                Protocol::WebSocket(socket) if !socket.pinged => allowances.ping.min(allowances.ws_idle),
+                _ => allowances.ws_idle,
             },
         };
         timer.deadline = timer.since.saturating_add(allowed);

@@ -6,7 +6,7 @@
 
 use super::conn::{Conn, Protocol, Source, Writing};
 use super::counters::Counters;
-use super::deadline::{Timer, Waiting};
+use super::deadline::{Allowances, Timer, Waiting};
 use super::mailbox::Command;
 use super::output::Output;
 use super::table::Table;
@@ -46,7 +46,7 @@ pub struct Readiness {
 pub struct Engine<S> {
     table: Table<Conn<S>>,
     desk: Desk,
-    timeouts: Timeouts,
+    allowances: Allowances,
     wheel: Wheel,
     now: Now,
     /// Those that get a turn without an event, because no event will come: they used up their budget.
@@ -64,7 +64,7 @@ impl<S: Stream> Engine<S> {
         Engine {
             table: Table::new(worker),
             desk: Desk::new(app, limits, now),
-            timeouts,
+            allowances: Allowances::new(&timeouts),
             wheel: Wheel::new(now.ms),
             now,
             runnable: Vec::new(),
@@ -192,11 +192,7 @@ impl<S: Stream> Engine<S> {
             return;
         }
         self.desk.shutting_down = true;
-        let grace = match self.timeouts.grace.as_millis() as u64 {
-            0 => u64::MAX,
-            ms => self.now.ms.saturating_add(ms),
-        };
-        self.cut_off = Some(grace);
+        self.cut_off = Some(self.now.ms.saturating_add(self.allowances.grace));
         for id in self.table.ids() {
             let Some(conn) = self.table.find(id) else { continue };
             if matches!(conn.protocol, Protocol::WebSocket(_)) {
@@ -271,7 +267,7 @@ impl<S: Stream> Engine<S> {
     #[inline]
     fn settle(&mut self, id: ConnId, fresh: bool) {
         let Some(conn) = self.table.find(id) else { return };
-        Timer::settle(conn, &self.timeouts, self.now.ms, fresh);
+        Timer::settle(conn, &self.allowances, self.now.ms, fresh);
         let timer = &conn.timer;
         if timer.deadline != u64::MAX && (timer.armed == 0 || Wheel::tick_of(timer.deadline) < timer.armed) {
             self.arm(id);
@@ -297,9 +293,7 @@ impl<S: Stream> Engine<S> {
                 self.drive(id, false);
             }
             Waiting::Frame => {
-                let idle_ms = self.timeouts.ws_idle.as_millis() as u64;
-                let silent_ms = self.now.ms - conn.timer.since;
-                if idle_ms > 0 && silent_ms >= idle_ms {
+                if self.now.ms - conn.timer.since >= self.allowances.ws_idle {
                     self.desk.counters.timeouts += 1;
                     websocket::close(conn, CloseCode::AWAY, "idle for too long", &mut self.desk);
                 } else {

@@ -148,6 +148,7 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
                 None => Error::internal("The handler failed.").into(),
             }
         }
+        Resolved::Upgrade(..) if *shutting_down => Error::unavailable("The server is shutting down.").into(),
         Resolved::Upgrade(upgrade, params) => {
             match websocket::open(upgrade, &request(params), &mut out, limits.outbox_bytes, counters, date) {
                 Ok(socket) => return Step::Upgraded { consumed, socket },

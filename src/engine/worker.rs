@@ -83,6 +83,8 @@ const WAKER: Token = Token(usize::MAX);
 const EVENTS: usize = 1024;
 /// Connections accepted at one door in one turn.
 const ACCEPTS: usize = 256;
+/// Milliseconds of the longest wait: an hour is as good as for ever.
+const PATIENCE_MS_MAX: u64 = 3_600_000;
 /// Milliseconds without accepting, after descriptors have run out.
 const ACCEPT_BACKOFF_MS: u64 = 100;
 
@@ -205,7 +207,8 @@ impl Worker {
         if next_ms == 0 {
             return Some(Duration::ZERO);
         }
-        Some(Duration::from_millis(next_ms.saturating_sub(self.clock.now().ms)))
+        // The system's poll counts milliseconds in 31 bits.
+        Some(Duration::from_millis(next_ms.saturating_sub(self.clock.now().ms).min(PATIENCE_MS_MAX)))
     }
 
     fn carry_out_commands(&mut self) {

@@ -273,9 +273,9 @@ fn close(payload: &[u8]) -> Result<Event<'_>, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::ws::corpus::{Frame, frame, masked};
     use crate::ws::trace::trace;
-    use super::*;
 
     fn limits(message_bytes: usize, frame_bytes: usize, fragments: usize) -> Limits {
         Limits { message_bytes, frame_bytes, fragments, ..Limits::default() }

@@ -178,8 +178,8 @@ impl Write for Stream<'_> {
 
 #[cfg(test)]
 mod tests {
-    use crate::ws::corpus;
     use super::*;
+    use crate::ws::corpus;
 
     #[test]
     fn corpus_and_its_prefixes() {

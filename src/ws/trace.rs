@@ -96,8 +96,8 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::ws::corpus;
     use super::*;
+    use crate::ws::corpus;
 
     #[test]
     fn corpus_means_what_it_should() {
