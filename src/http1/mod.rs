@@ -27,12 +27,13 @@ mod parse;
 mod refusal;
 mod scan;
 mod status;
+mod step;
 mod target;
 #[cfg(any(test, fuzzing))]
 pub mod trace;
 mod trailers;
 
-pub use decoder::{Awaits, ContentStep, Decoder, HeadStep};
+pub use decoder::Decoder;
 pub use encode::{
     CONTINUE, ConnectionHeader, ContentLength, FieldError, ResponseHead, encode_chunk, encode_field,
     encode_head, encode_last_chunk,
@@ -41,4 +42,5 @@ pub use fields::{FieldIter, FieldValues, Fields};
 pub use head::{Framing, Head, Version};
 pub use method::Method;
 pub use refusal::Refusal;
+pub use step::{Awaits, ContentStep, HeadStep};
 pub use target::{Target, TargetForm};

@@ -100,9 +100,9 @@ pub(super) fn head<'r>(input: &[u8], arena: &'r Arena, limits: &Limits) -> Resul
 fn head_of_many<'r>(input: &[u8], arena: &'r Arena, limits: &Limits) -> Result<Draft<'r>, Fault> {
     // A field line has at least 4 bytes: `a:` and CRLF.
     let fields_max = limits.headers.min(input.len().min(section_max(limits.head_bytes)) / 4);
-    let mut table = vec![MaybeUninit::uninit(); fields_max];
+    let table = arena.alloc_slice_with(fields_max, |_| MaybeUninit::uninit());
     let mut request = Request::new(&mut []);
-    match request.parse_with_uninit_headers(input, &mut table) {
+    match request.parse_with_uninit_headers(input, table) {
         Ok(Status::Complete(len)) => check(input, len, &request, arena, limits),
         Ok(Status::Partial) => Err(Fault::Unclear),
         Err(error) => Err(refusal(error, &request, input).into()),

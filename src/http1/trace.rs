@@ -31,6 +31,33 @@ pub fn trace<'p>(pieces: impl IntoIterator<Item = &'p [u8]>, limits: &Limits) ->
     engine.events
 }
 
+/// Checks a stream against its cuts; the body of a fuzz target.
+///
+/// The first byte says how many cuts there are and which limits hold, the next ones where the cuts are,
+/// and the rest is the stream.
+///
+/// # Panics
+/// When the events depend on the cuts.
+pub fn fuzz(data: &[u8]) {
+    let Some((&first, rest)) = data.split_first() else { return };
+    let Some((cuts, mut stream)) = rest.split_at_checked(usize::from(first % 8)) else { return };
+    let limits = if first & 0x80 == 0 {
+        Limits { head_bytes: 200, target_bytes: 20, body_bytes: 40, headers: 4, ..Limits::default() }
+    } else {
+        Limits::default()
+    };
+    let whole = trace([stream], &limits);
+    assert_eq!(trace(stream.chunks(1), &limits), whole, "a byte at a time");
+    let mut pieces = Vec::new();
+    for &cut in cuts {
+        let (piece, tail) = stream.split_at(usize::from(cut).min(stream.len()));
+        pieces.push(piece);
+        stream = tail;
+    }
+    pieces.push(stream);
+    assert_eq!(trace(pieces, &limits), whole, "cut at {cuts:?}");
+}
+
 struct Engine {
     decoder: Decoder,
     arena: Arena,
@@ -315,6 +342,14 @@ mod tests {
     }
 
     #[test]
+    fn fuzz_takes_any_bytes() {
+        fuzz(b"");
+        fuzz(b"\x07\x01");
+        fuzz(b"\x02\x05\xffGET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        fuzz(b"\x81\x30POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n");
+    }
+
+    #[test]
     fn states_are_small_and_tell_what_they_await() {
         use crate::http1::Awaits;
         assert!(size_of::<Decoder>() <= 48, "{} bytes", size_of::<Decoder>());
@@ -336,5 +371,63 @@ mod tests {
         awaits("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na", Awaits::Content);
         awaits("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2", Awaits::Content);
         awaits("\n", Awaits::Close);
+    }
+
+    /// Streams spliced from pieces that matter, with bytes changed, cut at random.
+    #[test]
+    fn random_streams() {
+        const PIECES: &[&str] = &[
+            "GET /a HTTP/1.1\r\nHost: a\r\n\r\n",
+            "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
+            "POST /discard HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
+            "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "POST /discard HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "3\r\nabc\r\n",
+            "5;a=\"b\"\r\nhello\r\n",
+            "0\r\n\r\n",
+            "0\r\nS: 1\r\n\r\n",
+            "\r\n",
+            "\n",
+            "X: y\r\n",
+            "GET http://b/ HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+            "OPTIONS * HTTP/1.1\r\nHost: [::1]:80\r\nExpect: 100-continue\r\n\r\n",
+        ];
+        const BYTES: &[u8] = b"\r\n\r\n\0\t :;,\"0f/\x7f\x80";
+        let limits = limits();
+        let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+        let mut below = |n: usize| {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            (seed >> 33) as usize % n
+        };
+        for _ in 0..4000 {
+            let mut stream = Vec::new();
+            for _ in 0..1 + below(5) {
+                stream.extend_from_slice(PIECES[below(PIECES.len())].as_bytes());
+            }
+            for _ in 0..below(3) {
+                let at = below(stream.len());
+                match below(3) {
+                    0 => stream[at] = BYTES[below(BYTES.len())],
+                    1 => stream.insert(at, BYTES[below(BYTES.len())]),
+                    _ => drop(stream.drain(at..(at + 1 + below(3)).min(stream.len()))),
+                }
+                if stream.is_empty() {
+                    stream.push(b'G');
+                }
+            }
+            let whole = trace([&*stream], &limits);
+            let mut pieces = Vec::new();
+            let mut rest = &stream[..];
+            while !rest.is_empty() {
+                let (piece, tail) = rest.split_at(1 + below(rest.len().min(24)));
+                pieces.push(piece);
+                rest = tail;
+            }
+            let text = stream.escape_ascii();
+            assert_eq!(trace(pieces, &limits), whole, "{text}");
+            assert_eq!(trace(stream.chunks(1), &limits), whole, "{text} bytewise");
+        }
     }
 }
