@@ -45,6 +45,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("mio", &["engine", "transport"]),
     ("socket2", &["server"]),
     ("clap", &["main", "cli"]),
+    ("rlimit", &["cli"]),
+    ("signal_hook", &["cli"]),
+    ("toml", &["cli"]),
 ];
 
 /// Files of `src` that may say `unsafe`. Each needs a line in ARCHITECTURE.md that says why.

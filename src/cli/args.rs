@@ -1,0 +1,132 @@
+//! The command line.
+
+use super::{Failure, bounds};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub(super) enum Asked {
+    /// To serve, with these settings.
+    Serve(Flags),
+    /// For help or the version, which it has been told.
+    Told,
+}
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "fleeting",
+    version,
+    about = "A zero-copy, arena-based HTTP/1.1 and WebSocket server",
+    long_about = "A zero-copy, arena-based HTTP/1.1 and WebSocket server.\n\n\
+        Without arguments it serves a small page, a few plain routes and a WebSocket echo on \
+        http://127.0.0.1:8080, until Ctrl-C or SIGTERM ends it in good order.",
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true
+)]
+struct Line {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve; what `fleeting` alone does too
+    Serve(Flags),
+}
+
+/// Settings on the command line. Their values are read where those of the environment are.
+#[derive(Debug, Default, Args)]
+pub(super) struct Flags {
+    /// Address to listen on, such as 127.0.0.1:8080, [::]:80 or localhost:0 (any free port); may be
+    /// given more than once [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) listen: Vec<String>,
+    /// Threads that serve, each with connections of its own [default: 1]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(super) workers: Option<String>,
+    /// Bound what a peer may send, such as body_bytes=8MiB; may be given more than once. The names
+    /// are listed by --help
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(super) limit: Vec<String>,
+    /// Bound how long a peer may take, such as idle=30s; may be given more than once. The names are
+    /// listed by --help
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(super) timeout: Vec<String>,
+    /// Read settings from this TOML file
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+}
+
+/// Reads the command line, the program's name first.
+pub(super) fn asked(line: impl IntoIterator<Item = OsString>) -> Result<Asked, Failure> {
+    let reference = bounds::reference();
+    let command = Line::command()
+        .after_long_help(reference.clone())
+        .mut_subcommand("serve", |serve| serve.after_long_help(reference));
+    let read = command.try_get_matches_from(line).and_then(|found| Line::from_arg_matches(&found));
+    match read {
+        Ok(Line { command: Some(Command::Serve(flags)), .. } | Line { command: None, flags }) => {
+            Ok(Asked::Serve(flags))
+        }
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            let _ = error.print();
+            Ok(Asked::Told)
+        }
+        Err(error) => Err(Failure::Usage(brief(&error.render().to_string()))),
+    }
+}
+
+/// What clap says in a paragraph, in a line: the error and its tips, without the usage.
+fn brief(rendered: &str) -> String {
+    let said = rendered.lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut said = said.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let mut brief = said.next().unwrap_or_default().trim_start_matches("error: ").to_string();
+    for line in said {
+        brief.push_str("; ");
+        brief.push_str(line);
+    }
+    brief + "; see fleeting --help"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Asked, Failure> {
+        asked(line.split(' ').map(OsString::from))
+    }
+
+    #[test]
+    fn the_command_is_well_formed() {
+        Line::command().debug_assert();
+    }
+
+    #[test]
+    fn serving_needs_no_word() {
+        for line in ["fleeting --listen a:1 --workers 2", "fleeting serve --workers 2 --listen a:1"] {
+            match read(line) {
+                Ok(Asked::Serve(flags)) => {
+                    assert_eq!((flags.listen, flags.workers), (vec!["a:1".into()], Some("2".into())));
+                }
+                other => panic!("{line}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_wrong_flag_is_one_line() {
+        match read("fleeting serve --wrokers 2") {
+            Err(Failure::Usage(message)) => {
+                assert!(message.contains("--wrokers"), "{message}");
+                assert!(message.contains("--workers"), "{message}");
+                assert!(!message.contains('\n'), "{message}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What the program is on top of the library: arguments, settings, routes, signals.
+//!
+//! It knows the library's public items only. Its invariant: a mistake at the start is one line on
+//! standard error, never a panic, and the exit status tells whose it is ([`Failure`]).
+
+mod args;
+mod bounds;
+mod file;
+mod routes;
+mod serve;
+mod settings;
+
+use args::{Asked, asked};
+use settings::Settings;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Why the program ends without having done what it was asked.
+#[derive(Debug)]
+enum Failure {
+    /// It was asked for something that cannot be meant: status 2.
+    Usage(String),
+    /// What it needs is not to be had: status 1.
+    Runtime(String),
+}
+
+/// Does what the command line says.
+pub fn run() -> ExitCode {
+    match begin() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let (status, message) = match failure {
+                Failure::Usage(message) => (2, message),
+                Failure::Runtime(message) => (1, message),
+            };
+            say(&format!("fleeting: {}", one_line(&message)));
+            ExitCode::from(status)
+        }
+    }
+}
+
+fn begin() -> Result<(), Failure> {
+    match asked(std::env::args_os())? {
+        Asked::Serve(flags) => serve::serve(Settings::gather(&flags, std::env::vars_os())?),
+        Asked::Told => Ok(()),
+    }
+}
+
+/// Writes a line to standard error; that nobody reads it is no reason to end.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// A message may quote what the user wrote: whatever that holds, it stays one line.
+fn one_line(message: &str) -> String {
+    let mut line = String::with_capacity(message.len());
+    for c in message.chars() {
+        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
+    }
+    line
+}

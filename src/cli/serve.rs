@@ -1,0 +1,95 @@
+//! `fleeting serve`: from settings to a running server, and to its end.
+
+use super::settings::Settings;
+use super::{Failure, routes, say};
+use fleeting::{Handle, ServeError, Server};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::thread;
+
+/// Serves until a signal has ended it.
+pub(super) fn serve(settings: Settings) -> Result<(), Failure> {
+    // A connection is a descriptor. The soft limit is for programs that use select(2), and this one
+    // does not; if it cannot be raised, it bounds the connections, which is no failure.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
+    // Before the server is there, so that no signal is lost.
+    let signals = Signals::new([SIGTERM, SIGINT]);
+    let signals = signals.map_err(|error| Failure::Runtime(format!("cannot handle signals: {error}")))?;
+    let mut builder =
+        Server::builder().workers(settings.workers).limits(settings.limits).timeouts(settings.timeouts);
+    for addr in settings.listen {
+        builder = builder.bind(addr);
+    }
+    let failed = |error: ServeError| Failure::Runtime(error.to_string());
+    let server = builder.serve(|_worker| routes::app()).map_err(failed)?;
+    obey(signals, server.handle())?;
+    // Whoever started it may have closed its output, which is no reason not to serve.
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(greeting(server.local_addrs()).as_bytes()).and_then(|()| stdout.flush());
+    drop(stdout);
+    server.run().map_err(failed)
+}
+
+/// The first signal shuts the server down, the second ends the program at once.
+fn obey(mut signals: Signals, handle: Handle) -> Result<(), Failure> {
+    let obey = move || {
+        let mut signals = signals.forever();
+        if signals.next().is_some() {
+            say("shutting down");
+            handle.shutdown();
+        }
+        if let Some(signal) = signals.next() {
+            // As a shell reports one that a signal has ended.
+            std::process::exit(128 + signal);
+        }
+    };
+    let spawned = thread::Builder::new().name("fleeting-signals".into()).spawn(obey);
+    spawned.map(drop).map_err(|error| Failure::Runtime(format!("cannot start a thread: {error}")))
+}
+
+/// Where it listens, and what to try there.
+fn greeting(addrs: &[SocketAddr]) -> String {
+    let mut text = format!("fleeting {} listens on\n", env!("CARGO_PKG_VERSION"));
+    for addr in addrs {
+        let _ = writeln!(text, "  http://{addr}");
+    }
+    if let Some(addr) = addrs.first() {
+        let at = reachable(*addr);
+        let _ = write!(
+            text,
+            "\nTry\n  \
+             curl http://{at}/plaintext\n  \
+             curl http://{at}/json\n  \
+             curl http://{at}/echo -d 'anything'\n  \
+             curl http://{at}/healthz\n  \
+             http://{at}/ in a browser: a page that speaks to the WebSocket echo\n  \
+             ws://{at}/ws, the echo itself, with websocat or `python3 -m websockets`\n\
+             Ctrl-C ends it.\n"
+        );
+    }
+    text
+}
+
+/// An address that this machine reaches `addr` at.
+fn reachable(addr: SocketAddr) -> SocketAddr {
+    match addr.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => (Ipv4Addr::LOCALHOST, addr.port()).into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => (Ipv6Addr::LOCALHOST, addr.port()).into(),
+        _ => addr,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_address_is_told_and_the_first_can_be_tried() {
+        let text = greeting(&["0.0.0.0:80".parse().unwrap(), "[::1]:81".parse().unwrap()]);
+        assert!(text.contains("\n  http://0.0.0.0:80\n  http://[::1]:81\n"), "{text}");
+        assert!(text.contains("curl http://127.0.0.1:80/json\n"), "{text}");
+    }
+}

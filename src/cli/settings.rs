@@ -1,0 +1,245 @@
+//! What the server is made with, put together from defaults, file, environment and flags.
+
+use super::Failure;
+use super::args::Flags;
+use super::file;
+use fleeting::{Limits, Timeouts};
+use std::ffi::{OsStr, OsString};
+use std::net::SocketAddr;
+use std::path::Path;
+
+/// Where the program listens unless told otherwise.
+const LISTEN: &str = "127.0.0.1:8080";
+
+/// Everything that can be set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Settings {
+    pub(super) listen: Vec<String>,
+    pub(super) workers: usize,
+    pub(super) limits: Limits,
+    pub(super) timeouts: Timeouts,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            listen: vec![LISTEN.into()],
+            workers: 1,
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// Flags go before the environment, that before the file, that before the defaults.
+    pub(super) fn gather(
+        flags: &Flags,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Settings, Failure> {
+        let environment = ours(environment)?;
+        let named = environment.iter().find(|(name, _)| name == "CONFIG").map(|(_, path)| Path::new(path));
+        let mut settings = Settings::default();
+        if let Some(path) = flags.config.as_deref().or(named) {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| Failure::Runtime(format!("cannot read {}: {error}", path.display())))?;
+            let wrong = |why| Failure::Usage(format!("{}{why}", path.display()));
+            file::apply(&text, &mut settings).map_err(wrong)?;
+        }
+        settings.apply_environment(&environment)?;
+        settings.apply_flags(flags)?;
+        Ok(settings)
+    }
+
+    fn apply_environment(&mut self, environment: &[(String, String)]) -> Result<(), Failure> {
+        for (name, value) in environment {
+            let known = |names: &[&str], prefix: &str| {
+                names
+                    .iter()
+                    .map(|name| format!("{prefix}{}", name.to_uppercase()))
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            };
+            let set = if name == "LISTEN" {
+                self.set_listen(value.split(',').map(|addr| addr.trim().to_string()).collect())
+            } else if name == "WORKERS" {
+                self.set_workers(value)
+            } else if let Some(limit) = name.strip_prefix("LIMIT_") {
+                match lower(limit, Limits::NAMES) {
+                    Some(limit) => self.limits.set(limit, value).map_err(|error| error.to_string()),
+                    None => {
+                        Err(format!("no such limit; there are: {}", known(Limits::NAMES, "FLEETING_LIMIT_")))
+                    }
+                }
+            } else if let Some(timeout) = name.strip_prefix("TIMEOUT_") {
+                match lower(timeout, Timeouts::NAMES) {
+                    Some(timeout) => self.timeouts.set(timeout, value).map_err(|error| error.to_string()),
+                    None => Err(format!(
+                        "no such timeout; there are: {}",
+                        known(Timeouts::NAMES, "FLEETING_TIMEOUT_")
+                    )),
+                }
+            } else {
+                Ok(())
+            };
+            set.map_err(|why| Failure::Usage(format!("FLEETING_{name}: {why}")))?;
+        }
+        Ok(())
+    }
+
+    fn apply_flags(&mut self, flags: &Flags) -> Result<(), Failure> {
+        if !flags.listen.is_empty() {
+            self.set_listen(flags.listen.clone())
+                .map_err(|why| Failure::Usage(format!("--listen: {why}")))?;
+        }
+        if let Some(workers) = &flags.workers {
+            self.set_workers(workers).map_err(|why| Failure::Usage(format!("--workers: {why}")))?;
+        }
+        for text in &flags.limit {
+            let set = name_and_value(text)
+                .and_then(|(name, value)| self.limits.set(name, value).map_err(|error| error.to_string()));
+            set.map_err(|why| Failure::Usage(format!("--limit {text}: {why}")))?;
+        }
+        for text in &flags.timeout {
+            let set = name_and_value(text)
+                .and_then(|(name, value)| self.timeouts.set(name, value).map_err(|error| error.to_string()));
+            set.map_err(|why| Failure::Usage(format!("--timeout {text}: {why}")))?;
+        }
+        Ok(())
+    }
+
+    /// Replaces the addresses.
+    pub(super) fn set_listen(&mut self, addrs: Vec<String>) -> Result<(), String> {
+        match addrs.iter().find(|addr| !is_address(addr)) {
+            None if addrs.is_empty() => Err("no address".into()),
+            None => {
+                self.listen = addrs;
+                Ok(())
+            }
+            Some(addr) => {
+                Err(format!("bad address `{addr}`; expected HOST:PORT, such as 127.0.0.1:8080 or [::]:80"))
+            }
+        }
+    }
+
+    /// Sets the number of workers.
+    pub(super) fn set_workers(&mut self, value: &str) -> Result<(), String> {
+        // A worker's number is 16 bits of its connections' names.
+        match value.trim().parse::<u16>() {
+            Ok(workers) if workers > 0 => {
+                self.workers = workers.into();
+                Ok(())
+            }
+            _ => Err(format!("bad value `{value}`; expected a number from 1 to {}", u16::MAX)),
+        }
+    }
+}
+
+/// The variables whose names begin with `FLEETING_`, without it. An empty one counts as not set.
+///
+/// Of names that are none of ours nothing is said, limits and timeouts apart: others, such as a
+/// cluster that has a service of this name, set variables too.
+fn ours(
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Vec<(String, String)>, Failure> {
+    let mut found = Vec::new();
+    for (name, value) in environment {
+        let Some(name) = name.to_str().and_then(|name| name.strip_prefix("FLEETING_")) else { continue };
+        let known = ["CONFIG", "LISTEN", "WORKERS"].contains(&name);
+        if !known && !name.starts_with("LIMIT_") && !name.starts_with("TIMEOUT_") || value.is_empty() {
+            continue;
+        }
+        let value = value.to_str().ok_or_else(|| not_text(name, &value))?;
+        found.push((name.to_string(), value.to_string()));
+    }
+    Ok(found)
+}
+
+fn not_text(name: &str, value: &OsStr) -> Failure {
+    Failure::Usage(format!("FLEETING_{name}: {value:?} is not UTF-8"))
+}
+
+/// The name that `capitals` stands for.
+fn lower<'n>(capitals: &str, names: &[&'n str]) -> Option<&'n str> {
+    names.iter().find(|name| name.to_uppercase() == capitals).copied()
+}
+
+fn name_and_value(text: &str) -> Result<(&str, &str), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((name.trim(), value))
+}
+
+/// Whether `text` has the shape of an address; whether there is such a host only the system knows.
+fn is_address(text: &str) -> bool {
+    let host_and_port = |(host, port): (&str, &str)| {
+        let named = !host.is_empty() && host.bytes().all(|b| b.is_ascii_graphic() && !b":/[]".contains(&b));
+        named && port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok()
+    };
+    text.parse::<SocketAddr>().is_ok() || text.rsplit_once(':').is_some_and(host_and_port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
+        pairs.iter().map(|(name, value)| (name.into(), value.into())).collect()
+    }
+
+    #[test]
+    fn addresses() {
+        fn check(text: &str, expected: bool) {
+            assert_eq!(is_address(text), expected, "{text}");
+        }
+        check("127.0.0.1:8080", true);
+        check("[::1]:0", true);
+        check("localhost:80", true);
+        check("", false);
+        check("8080", false);
+        check(":8080", false);
+        check("localhost", false);
+        check("localhost:", false);
+        check("localhost:65536", false);
+        check("localhost:+1", false);
+        check("::1:80", false);
+        check("http://localhost:80", false);
+    }
+
+    #[test]
+    fn the_environment_sets_everything() {
+        let set = environment(&[
+            ("FLEETING_LISTEN", "a:1, b:2"),
+            ("FLEETING_WORKERS", "3"),
+            ("FLEETING_LIMIT_BODY_BYTES", "8MiB"),
+            ("FLEETING_TIMEOUT_WS_IDLE", "7s"),
+            ("FLEETING_TIMEOUT_IDLE", ""),
+            ("FLEETING_PORT", "tcp://10.0.0.1:80"),
+            ("PATH", "/bin"),
+        ]);
+        let settings = Settings::gather(&Flags::default(), set).unwrap();
+        assert_eq!(settings.listen, ["a:1", "b:2"]);
+        assert_eq!(settings.workers, 3);
+        assert_eq!(settings.limits.body_bytes, 8 << 20);
+        assert_eq!(settings.timeouts.ws_idle.as_secs(), 7);
+        assert_eq!(settings.timeouts.idle, Timeouts::default().idle);
+    }
+
+    #[test]
+    fn a_mistake_names_itself() {
+        fn check(name: &str, value: &str, expected: &str) {
+            match Settings::gather(&Flags::default(), environment(&[(name, value)])) {
+                Err(Failure::Usage(message)) => {
+                    assert!(message.starts_with(name) && message.contains(expected), "{message}");
+                }
+                other => panic!("{name}={value}: {other:?}"),
+            }
+        }
+        check("FLEETING_WORKERS", "0", "from 1");
+        check("FLEETING_WORKERS", "two", "`two`");
+        check("FLEETING_WORKERS", "65536", "65535");
+        check("FLEETING_LISTEN", "a:1,", "``");
+        check("FLEETING_LIMIT_BODY", "1", "FLEETING_LIMIT_BODY_BYTES");
+        check("FLEETING_LIMIT_body_bytes", "1", "no such limit");
+        check("FLEETING_TIMEOUT_IDLE", "10", "10s");
+    }
+}
