@@ -68,7 +68,7 @@ pub(super) fn open<'r, S: Stream>(
         return Err(Response::from(Error::bad_request("A handshake has no content.")).close());
     }
     let (method, http11) = (head.method.as_str(), head.version >= Version::Http11);
-    let fields = |name: &'static str| head.fields.get_all(name);
+    let fields = |name: &'static str| head.fields.values(name);
     let accepted =
         ws::handshake::accept(method, http11, head.host, fields, upgrade.policy()).map_err(http::rejected)?;
 

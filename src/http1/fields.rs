@@ -52,12 +52,12 @@ impl<'r> Fields<'r> {
     /// The value of the first field called `name`.
     #[inline]
     pub fn get(&self, name: &str) -> Option<&'r [u8]> {
-        self.get_all(name).next()
+        self.values(name).next()
     }
 
     /// The values of all fields called `name`.
     #[inline]
-    pub fn get_all<'n>(&self, name: &'n str) -> FieldValues<'r, 'n> {
+    pub fn values<'n>(&self, name: &'n str) -> FieldValues<'r, 'n> {
         FieldValues { section: self.section, spans: self.spans.iter(), name }
     }
 
@@ -79,7 +79,7 @@ impl<'r> Fields<'r> {
     /// Whether one of the comma-separated lists called `name` has the member `token`, in any case
     /// (RFC 9110 §5.6.1).
     pub fn list_has_token(&self, name: &str, token: &str) -> bool {
-        self.get_all(name).any(|list| members(list).any(|m| m.eq_ignore_ascii_case(token.as_bytes())))
+        self.values(name).any(|list| members(list).any(|m| m.eq_ignore_ascii_case(token.as_bytes())))
     }
 }
 
@@ -174,7 +174,7 @@ mod tests {
             assert_eq!(fields.get("HOST"), Some(&b"a"[..]));
             assert_eq!(fields.get("x-ID"), Some(&b"1"[..]));
             assert_eq!(fields.get("x-idd"), None);
-            assert_eq!(fields.get_all("X-ID").collect::<Vec<_>>(), [b"1", b"2"]);
+            assert_eq!(fields.values("X-ID").collect::<Vec<_>>(), [b"1", b"2"]);
             let names: Vec<_> = fields.iter().map(|(name, _)| name).collect();
             assert_eq!(names, ["Host", "X-Id", "x-id", "X-I"]);
         });
