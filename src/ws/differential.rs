@@ -244,7 +244,7 @@ mod tests {
             }
             compare(&bytes);
             let cuts = [random(bytes.len() + 1), random(bytes.len() + 1)];
-            super::super::trace::check_cuts(&bytes, &cuts, &corpus::limits());
+            crate::ws::trace::check_cuts(&bytes, &cuts, &corpus::limits());
         }
     }
 }
