@@ -1,3 +1,5 @@
 //! Promises of the whole, one module each.
 
+#[cfg(feature = "cli")]
+mod program;
 mod tidy;

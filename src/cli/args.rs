@@ -49,12 +49,12 @@ pub(super) struct Flags {
     /// Threads that serve, each with connections of its own [default: 1]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(super) workers: Option<String>,
-    /// Bound what a peer may send, such as body_bytes=8MiB; may be given more than once. The names
-    /// are listed by --help
+    /// Bound what a peer may send, such as body_bytes=8MiB; may be given more than once (names:
+    /// --help)
     #[arg(long, value_name = "NAME=VALUE")]
     pub(super) limit: Vec<String>,
-    /// Bound how long a peer may take, such as idle=30s; may be given more than once. The names are
-    /// listed by --help
+    /// Bound how long a peer may take, such as idle=30s; may be given more than once (names:
+    /// --help)
     #[arg(long, value_name = "NAME=VALUE")]
     pub(super) timeout: Vec<String>,
     /// Read settings from this TOML file

@@ -37,8 +37,8 @@ const TIMEOUTS: &[Timeout] = &[
 ];
 
 const ELSEWHERE: &str = "\
-Settings may also come from the environment and from a TOML file. A flag goes before the environment,
-that before the file, that before the default.
+Settings may also come from the environment and from a TOML file. A flag goes before the \
+environment, that before the file, that before the default.
 
   FLEETING_CONFIG=fleeting.toml            # where the file is, without --config
   FLEETING_LISTEN=127.0.0.1:80,[::1]:80    # addresses, with commas
@@ -53,8 +53,8 @@ that before the file, that before the default.
   [timeouts]
   idle = \"30s\"
 
-Exit status: 0 after SIGTERM or Ctrl-C, once all is answered and closed; 1 when an address or a file is
-not to be had; 2 for a wrong flag, value or file. A second signal ends it at once.
+Exit status: 0 after SIGTERM or Ctrl-C, once all is answered and closed; 1 when an address or a file \
+is not to be had; 2 for a wrong flag, value or file. A second signal ends it at once.
 
 Examples:
   fleeting
@@ -121,8 +121,9 @@ mod tests {
 
     #[test]
     fn the_reference_fits_a_terminal() {
-        for line in reference().lines() {
-            assert!(line.len() <= 104, "{line}");
+        // Prose is wrapped where it is shown, tables are not.
+        for line in reference().lines().filter(|line| line.starts_with(' ')) {
+            assert!(line.len() <= 80, "{line}");
         }
     }
 }
