@@ -51,3 +51,8 @@ pub use config::{ConfigError, Limits, Timeouts};
 pub use engine::{Handle, Worker};
 pub use keep::Keep;
 pub use server::{ServeError, Server, WorkerContext};
+
+/// Compiles what the README shows.
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+pub struct ReadmeDoctests;

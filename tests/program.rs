@@ -388,6 +388,8 @@ fn sigterm_ends_it_in_good_order() {
         }
         // Reading on answers the Close, and comes to the end.
         assert!(matches!(socket.read(), Err(tungstenite::Error::ConnectionClosed)));
+        // Who holds on after that is waited for, for as long as the timeout `linger` says.
+        drop(socket);
         assert_eq!(idle.read(&mut [0; 16]).unwrap(), 0, "an idle connection is closed");
         assert_eq!(running.ended().code(), Some(0), "SIG{signal}");
     }

@@ -62,6 +62,7 @@ const DOCUMENTS: &[(&str, usize)] = &[
     ("CONTRIBUTING.md", usize::MAX),
     ("LICENSE-APACHE", usize::MAX),
     ("LICENSE-MIT", usize::MAX),
+    ("README.md", usize::MAX),
     ("SECURITY.md", usize::MAX),
 ];
 const ARCHITECTURE_LINES_MAX: usize = 200;

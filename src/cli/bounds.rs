@@ -74,7 +74,7 @@ pub(super) fn reference() -> String {
     text.push_str("\nTimeouts (--timeout NAME=VALUE): a number with ms, s or m; 0s is none\n");
     let timeouts = Timeouts::default();
     for (name, value, what) in TIMEOUTS {
-        let value = format!("{}s", value(&timeouts).as_secs());
+        let value = seconds(value(&timeouts));
         let _ = writeln!(text, "  {name:<14} {value:>8}  {what}");
     }
     text.push('\n');
@@ -89,6 +89,10 @@ fn size(name: &str, value: usize) -> String {
     } else {
         format!("{}KiB", value >> 10)
     }
+}
+
+fn seconds(timeout: Duration) -> String {
+    format!("{}s", timeout.as_secs())
 }
 
 #[cfg(test)]
@@ -117,6 +121,16 @@ mod tests {
             timeouts.set(name, "12345ms").unwrap();
             assert_eq!(value(&timeouts).as_millis(), 12345, "{name}");
         }
+    }
+
+    #[test]
+    fn the_readme_has_the_same_defaults() {
+        let readme = include_str!("../../README.md");
+        let check = |name: &str, shown: String| {
+            assert!(readme.contains(&format!("\n| `{name}` | {shown} | ")), "{name}: {shown}");
+        };
+        LIMITS.iter().for_each(|(name, value, _)| check(name, size(name, value(&Limits::default()))));
+        TIMEOUTS.iter().for_each(|(name, value, _)| check(name, seconds(value(&Timeouts::default()))));
     }
 
     #[test]
