@@ -78,6 +78,8 @@ impl<S: Stream> Engine<S> {
     pub fn begin(&mut self, now: Now) {
         self.now = now;
         self.desk.date.update(now.unix_secs);
+        // Whoever uses up its budget in this turn waits for the next.
+        std::mem::swap(&mut self.runnable, &mut self.running);
     }
 
     /// Takes a connection in. Its events come through [`ready`](Engine::ready).
@@ -119,12 +121,16 @@ impl<S: Stream> Engine<S> {
                 conn.source = Source::Ready;
             }
         }
+        // Its turn comes anyway, and is to be one: the budget is for a turn.
+        if conn.runnable && conn.outbox.is_none() {
+            return;
+        }
         self.drive(id, readiness.writable);
     }
 
-    /// Gives a turn to each that is runnable, and looks after the deadlines that have passed.
+    /// Gives a turn to each that was runnable when the turn began, and looks after the deadlines that
+    /// have passed.
     pub fn run(&mut self) {
-        std::mem::swap(&mut self.runnable, &mut self.running);
         for at in 0..self.running.len() {
             let id = self.running[at];
             if let Some(conn) = self.table.find(id) {
