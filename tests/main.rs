@@ -2,4 +2,5 @@
 
 #[cfg(feature = "cli")]
 mod program;
+mod escape;
 mod tidy;

@@ -1,0 +1,13 @@
+// A copy of a request's content, sent to a thread that works on it later.
+
+use fleeting::{App, Keep, Response};
+use std::sync::mpsc;
+
+fn main() {
+    let (jobs, work) = mpsc::channel::<Box<[u8]>>();
+    std::thread::spawn(move || work.iter().map(|bytes| bytes.len()).sum::<usize>());
+    let _app = App::new().post("/jobs", move |req| {
+        let _ = jobs.send(req.body().keep());
+        Ok(Response::empty(202))
+    });
+}

@@ -1,0 +1,14 @@
+// A copy of a header's value in a list that outlives the request.
+
+use fleeting::{App, Keep, Response};
+use std::cell::RefCell;
+
+fn main() {
+    let seen = RefCell::new(Vec::<Box<str>>::new());
+    let _app = App::new().get("/", move |req| {
+        if let Some(id) = req.header("x-id") {
+            seen.borrow_mut().push(id.keep());
+        }
+        Ok(Response::empty(204))
+    });
+}

@@ -1,0 +1,13 @@
+// Fiber's mistake: a piece of the request as the key of a global map. The lock does not help.
+
+use fleeting::{App, Response};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+fn main() {
+    let clients = Arc::new(Mutex::new(HashMap::<&str, u32>::new()));
+    let _app = App::new().post("/clients/{id}", move |req| {
+        *clients.lock().unwrap().entry(req.param("id")).or_default() += 1;
+        Ok(Response::empty(204))
+    });
+}

@@ -1,0 +1,13 @@
+// A copy of a piece of the request as the key of a global map.
+
+use fleeting::{App, Keep, Response};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+fn main() {
+    let clients = Arc::new(Mutex::new(HashMap::<Box<str>, u32>::new()));
+    let _app = App::new().post("/clients/{id}", move |req| {
+        *clients.lock().unwrap().entry(req.param("id").keep()).or_default() += 1;
+        Ok(Response::empty(204))
+    });
+}

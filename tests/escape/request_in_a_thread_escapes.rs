@@ -1,0 +1,12 @@
+// A whole request in a thread of its own.
+
+use fleeting::{App, Response};
+use std::thread;
+
+fn main() {
+    let _app = App::new().post("/jobs", |req| {
+        let path = req.path();
+        thread::spawn(move || println!("{path}"));
+        Ok(Response::empty(202))
+    });
+}

@@ -1,0 +1,12 @@
+// A copy of a whole request in a thread of its own.
+
+use fleeting::{App, Keep, Response};
+use std::thread;
+
+fn main() {
+    let _app = App::new().post("/jobs", |req| {
+        let request = req.keep();
+        thread::spawn(move || println!("{} {:?}", request.path(), request.header("x-id")));
+        Ok(Response::empty(202))
+    });
+}
