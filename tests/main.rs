@@ -1,6 +1,17 @@
-//! Promises of the whole, one module each.
+//! Promises of the whole, one module each; `client` and `rig` are what they are tested with.
 
 #[cfg(feature = "cli")]
 mod program;
+mod client;
 mod escape;
+mod identity;
+mod limits;
+mod panics;
+mod pipelining;
+mod rig;
+mod routing;
+mod shutdown;
+mod start;
 mod tidy;
+mod timeouts;
+mod upgrade;

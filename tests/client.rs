@@ -1,0 +1,238 @@
+//! A client that says exactly what it is told to, and waits for answers, never for time.
+//!
+//! Whatever does not come within `PATIENCE` fails the test: it bounds how long a broken server can
+//! hold the suite up, nothing else depends on it.
+
+use socket2::{Domain, Socket, Type};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// More than anything takes that works.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The key of RFC 6455 §1.3, and what is to be made of it.
+const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
+pub const TEXT: u8 = 1;
+pub const BINARY: u8 = 2;
+pub const CLOSE: u8 = 8;
+pub const PING: u8 = 9;
+pub const PONG: u8 = 10;
+
+/// One connection, from the peer's side.
+pub struct Client {
+    stream: TcpStream,
+    /// What has arrived and was not asked for yet.
+    rest: Vec<u8>,
+}
+
+/// A response.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+/// A frame that the server sent.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Frame {
+    pub opcode: u8,
+    pub payload: Vec<u8>,
+}
+
+impl Answer {
+    /// The value of the first field of this name.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let fields = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
+        fields.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("the content is text")
+    }
+}
+
+impl Frame {
+    pub fn text(&self) -> &str {
+        assert_eq!(self.opcode, TEXT, "{self:?}");
+        std::str::from_utf8(&self.payload).expect("a text message is text")
+    }
+
+    /// The code of a Close frame.
+    pub fn close_code(&self) -> u16 {
+        assert_eq!(self.opcode, CLOSE, "{self:?}");
+        u16::from_be_bytes(self.payload[..2].try_into().expect("a code"))
+    }
+}
+
+impl Client {
+    pub fn connect(addr: SocketAddr) -> Client {
+        Client::of(TcpStream::connect(addr).expect("the server listens"))
+    }
+
+    /// Who has little room for what it is sent.
+    pub fn connect_narrow(addr: SocketAddr) -> Client {
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None).expect("a socket");
+        socket.set_recv_buffer_size(4096).expect("it may be small");
+        socket.connect(&addr.into()).expect("the server listens");
+        Client::of(socket.into())
+    }
+
+    fn of(stream: TcpStream) -> Client {
+        stream.set_nodelay(true).expect("a TCP stream");
+        stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
+        stream.set_write_timeout(Some(PATIENCE)).expect("not zero");
+        Client { stream, rest: Vec::new() }
+    }
+
+    /// A WebSocket, its handshake done.
+    pub fn websocket(addr: SocketAddr, path: &str) -> Client {
+        Client::connect(addr).upgraded(path)
+    }
+
+    pub fn upgraded(mut self, path: &str) -> Client {
+        self.send(handshake(path, ""));
+        let answer = self.answer();
+        assert_eq!(answer.status, 101, "{}", answer.head);
+        assert_eq!(answer.field("sec-websocket-accept"), Some(ACCEPT));
+        self
+    }
+
+    /// The same connection, for another thread.
+    pub fn twin(&self) -> Client {
+        assert!(self.rest.is_empty(), "what has arrived belongs to one of them");
+        Client { stream: self.stream.try_clone().expect("a descriptor"), rest: Vec::new() }
+    }
+
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).expect("the server reads");
+    }
+
+    pub fn get(&mut self, path: &str) -> Answer {
+        self.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
+        self.answer()
+    }
+
+    /// The next response, with the content that its head announces.
+    pub fn answer(&mut self) -> Answer {
+        let mut answer = self.answer_to_head();
+        let length = answer.field("content-length").map_or(0, |value| value.parse().expect("a number"));
+        self.fill(length);
+        answer.body = self.rest.drain(..length).collect();
+        answer
+    }
+
+    /// The next response, to a request that was HEAD.
+    pub fn answer_to_head(&mut self) -> Answer {
+        let mut looked_at = 0;
+        let length = loop {
+            if let Some(at) = self.rest[looked_at..].windows(4).position(|four| four == b"\r\n\r\n") {
+                break looked_at + at + 4;
+            }
+            looked_at = self.rest.len().saturating_sub(3);
+            self.fill(self.rest.len() + 1);
+        };
+        let head = String::from_utf8(self.rest.drain(..length).collect()).expect("ASCII");
+        let status = head.strip_prefix("HTTP/1.1 ").and_then(|line| line.get(..3)?.parse().ok());
+        Answer { status: status.unwrap_or_else(|| panic!("a status line: {head}")), head, body: Vec::new() }
+    }
+
+    /// The end comes, in good order, and nothing before it.
+    #[track_caller]
+    pub fn ended(&mut self) {
+        let mut bytes = [0; 256];
+        match self.stream.read(&mut bytes) {
+            Ok(0) => assert!(self.rest.is_empty(), "{:?}", String::from_utf8_lossy(&self.rest)),
+            Ok(n) => panic!("not the end: {:?}", String::from_utf8_lossy(&bytes[..n])),
+            Err(error) => panic!("not the end: {error}"),
+        }
+    }
+
+    /// The end comes, in whatever way, whatever is before it.
+    #[track_caller]
+    pub fn cut_off(&mut self) {
+        let mut bytes = [0; 64 << 10];
+        loop {
+            match self.stream.read(&mut bytes) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return,
+                Err(error) => panic!("not the end: {error}"),
+            }
+        }
+    }
+
+    pub fn frame(&mut self, opcode: u8, payload: impl AsRef<[u8]>) {
+        self.send(frame(true, opcode, payload.as_ref()));
+    }
+
+    /// The next frame.
+    pub fn next_frame(&mut self) -> Frame {
+        self.fill(2);
+        assert_eq!(self.rest[0] & 0x70, 0, "a reserved bit");
+        assert_eq!(self.rest[1] & 0x80, 0, "a server does not mask");
+        let (length, header) = match self.rest[1] {
+            126 => {
+                self.fill(4);
+                (usize::from(u16::from_be_bytes(self.rest[2..4].try_into().expect("two"))), 4)
+            }
+            127 => {
+                self.fill(10);
+                (u64::from_be_bytes(self.rest[2..10].try_into().expect("eight")) as usize, 10)
+            }
+            length => (usize::from(length), 2),
+        };
+        let opcode = self.rest[0] & 0x0f;
+        self.fill(header + length);
+        let payload = self.rest.drain(..header + length).skip(header).collect();
+        Frame { opcode, payload }
+    }
+
+    /// Reads until so many bytes are there.
+    #[track_caller]
+    fn fill(&mut self, length: usize) {
+        let mut bytes = [0; 16 << 10];
+        while self.rest.len() < length {
+            match self.stream.read(&mut bytes) {
+                Ok(0) => panic!("the end, after {:?}", String::from_utf8_lossy(&self.rest)),
+                Ok(n) => self.rest.extend_from_slice(&bytes[..n]),
+                Err(error) => panic!("{error}, after {:?}", String::from_utf8_lossy(&self.rest)),
+            }
+        }
+    }
+}
+
+/// The opening handshake for `path`, with further fields if wanted (each with its CRLF).
+pub fn handshake(path: &str, fields: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n{fields}\r\n"
+    )
+}
+
+/// A frame as a client sends it.
+pub fn frame(fin: bool, opcode: u8, payload: &[u8]) -> Vec<u8> {
+    const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+    let mut bytes = vec![u8::from(fin) << 7 | opcode];
+    match payload.len() {
+        length @ 0..126 => bytes.push(0x80 | length as u8),
+        length @ 126..0x1_0000 => {
+            bytes.push(0x80 | 126);
+            bytes.extend_from_slice(&(length as u16).to_be_bytes());
+        }
+        length => {
+            bytes.push(0x80 | 127);
+            bytes.extend_from_slice(&(length as u64).to_be_bytes());
+        }
+    }
+    bytes.extend_from_slice(&MASK);
+    bytes.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    bytes
+}

@@ -1,0 +1,98 @@
+//! A name is never given twice: who holds that of a connection which is gone reaches nobody.
+
+use crate::client::{Client, TEXT};
+use crate::rig::{self, Rig};
+use fleeting::ws::CloseCode;
+use fleeting::{App, ConnId, Error, Message, Request, Response, Socket, WebSocket};
+use std::sync::mpsc::{self, Receiver, Sender};
+
+/// Tells its name as it opens, and sends every message back.
+struct Named(Sender<ConnId>);
+
+impl WebSocket for Named {
+    type Session = ConnId;
+
+    fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<ConnId, Error> {
+        assert_eq!(req.conn_id(), socket.conn_id());
+        self.0.send(socket.conn_id()).expect("the test waits");
+        Ok(socket.conn_id())
+    }
+
+    fn message(&self, session: &mut ConnId, message: Message<'_>, socket: &mut Socket<'_>) {
+        assert_eq!(*session, socket.conn_id());
+        socket.send(message);
+    }
+}
+
+fn rig() -> (Rig, Receiver<ConnId>) {
+    let (names, name) = mpsc::channel();
+    let rig = rig::run(move |_| {
+        let http = names.clone();
+        App::new().ws("/ws", Named(names)).get("/", move |req| {
+            http.send(req.conn_id()).expect("the test waits");
+            Ok(Response::empty(204))
+        })
+    });
+    (rig, name)
+}
+
+#[test]
+fn a_stale_name_reaches_nobody() {
+    let (rig, name) = rig();
+    let first = Client::websocket(rig.addr, "/ws");
+    let stale = name.recv().expect("it has opened");
+    drop(first);
+    rig.wait(|counters| counters.connections == 0);
+
+    let mut second = Client::websocket(rig.addr, "/ws");
+    let fresh = name.recv().expect("it has opened");
+    // The record is the same one, the name is not.
+    let place = |conn: ConnId| conn.to_string().rsplit_once('-').expect("three parts").0.to_string();
+    assert_eq!(place(stale), place(fresh));
+    assert_ne!(stale, fresh);
+
+    rig.handle.send(stale, Message::Text("for the first")).expect("the worker is there");
+    rig.handle.close(stale, CloseCode::NORMAL, "").expect("the worker is there");
+    rig.handle.send(fresh, Message::Text("for the second")).expect("the worker is there");
+    assert_eq!(second.next_frame().text(), "for the second");
+    second.frame(TEXT, "still open");
+    assert_eq!(second.next_frame().text(), "still open");
+    let counters = rig.wait(|counters| counters.messages == 1);
+    assert_eq!((counters.stale_ids, counters.dropped), (2, 0));
+}
+
+#[test]
+fn many_that_use_one_record_have_names_of_their_own() {
+    let (rig, name) = rig();
+    let mut names = Vec::new();
+    for turn in 0..50 {
+        let client = Client::websocket(rig.addr, "/ws");
+        names.push(name.recv().expect("it has opened"));
+        drop(client);
+        rig.wait(|counters| counters.connections == 0 && counters.accepted == turn + 1);
+    }
+    for conn in &names {
+        rig.handle.send(*conn, Message::Text("nobody")).expect("the worker is there");
+    }
+    rig.wait(|counters| counters.stale_ids == 50);
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), 50);
+}
+
+#[test]
+fn a_connection_that_is_no_websocket_gets_no_message() {
+    let (rig, name) = rig();
+    let mut client = Client::connect(rig.addr);
+    assert_eq!(client.get("/").status, 204);
+    let conn = name.recv().expect("it was asked");
+    rig.handle.send(conn, Message::Text("stray")).expect("the worker is there");
+    rig.handle.close(conn, CloseCode::NORMAL, "").expect("the worker is there");
+    assert_eq!(client.get("/").status, 204);
+    // The connection keeps its name, as a WebSocket too.
+    assert_eq!(name.recv(), Ok(conn));
+    let mut client = client.upgraded("/ws");
+    assert_eq!(name.recv(), Ok(conn));
+    rig.handle.send(conn, Message::Text("hello")).expect("the worker is there");
+    assert_eq!(client.next_frame().text(), "hello");
+}

@@ -1,0 +1,152 @@
+//! Requests sent without waiting for answers are answered in order, a share at a time, and no faster
+//! than the peer takes the answers.
+
+use crate::client::Client;
+use crate::rig;
+use fleeting::{App, Body, Response, Server, Worker};
+use std::cell::RefCell;
+use std::fmt::Write as _;
+use std::io::{ErrorKind, Write as _};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::thread;
+use std::time::Duration;
+
+const LARGE_BYTES: usize = 1 << 20;
+static LARGE: [u8; LARGE_BYTES] = [b'x'; LARGE_BYTES];
+/// How many large requests are sent in all: far more bytes than any socket's buffers take.
+const LARGE_REQUESTS: usize = 64;
+
+fn numbered(numbers: std::ops::Range<usize>) -> String {
+    numbers.fold(String::new(), |mut all, number| {
+        let _ = write!(all, "GET /number/{number} HTTP/1.1\r\nHost: test\r\n\r\n");
+        all
+    })
+}
+
+fn worker(app: App) -> (Worker, SocketAddr) {
+    let worker = Server::builder().bind("127.0.0.1:0").worker(|_| app).expect("the worker starts");
+    let addr = worker.local_addrs().expect("it listens")[0];
+    (worker, addr)
+}
+
+#[test]
+fn answers_come_in_order() {
+    let rig = rig::run(|_| {
+        App::new()
+            .get("/number/{number}", |req| Ok(Response::text(req.param("number"))))
+            .post("/echo", |req| Ok(Response::bytes(req.body())))
+    });
+    let mut client = Client::connect(rig.addr);
+    client.send(numbered(0..500));
+    for number in 0..500 {
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.text()), (200, number.to_string().as_str()));
+    }
+    // Of all kinds, and cut at every place that is not between two requests.
+    let mixed = "POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\n\r\none\
+                 GET /nowhere HTTP/1.1\r\nHost: test\r\n\r\n\
+                 POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n2\r\ntw\r\n1\r\no\r\n0\r\n\r\n\
+                 GET /number/3 HTTP/1.1\r\nHost: test\r\n\r\n";
+    for cut in 1..mixed.len() {
+        client.send(&mixed[..cut]);
+        client.send(&mixed[cut..]);
+        let answers: Vec<_> = (0..4).map(|_| client.answer()).collect();
+        let statuses = answers.iter().map(|answer| answer.status).collect::<Vec<_>>();
+        assert_eq!(statuses, [200, 404, 200, 200], "cut at {cut}");
+        assert_eq!((answers[0].text(), answers[2].text(), answers[3].text()), ("one", "two", "3"));
+    }
+}
+
+#[test]
+fn what_follows_a_close_is_not_answered() {
+    let rig = rig::run(|_| App::new().get("/number/{number}", |req| Ok(Response::text(req.param("number")))));
+    let mut client = Client::connect(rig.addr);
+    let last = "GET /number/2 HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+    client.send(numbered(0..2) + last + &numbered(3..100));
+    for number in ["0", "1", "2"] {
+        assert_eq!(client.answer().text(), number);
+    }
+    client.ended();
+    drop(client);
+    assert_eq!(rig.wait(|counters| counters.connections == 0).requests, 3);
+}
+
+#[test]
+fn a_long_pipeline_keeps_nobody_waiting() {
+    let asked = Rc::new(RefCell::new(Vec::new()));
+    let log = asked.clone();
+    let (mut worker, addr) = worker(App::new().get("/number/{number}", move |req| {
+        log.borrow_mut().push(req.conn_id());
+        Ok(Response::text(req.param("number")))
+    }));
+    let mut greedy = Client::connect(addr);
+    let mut modest = Client::connect(addr);
+    greedy.send(numbered(0..500));
+    modest.send(numbered(0..1));
+    while worker.counters().requests < 501 {
+        let before = worker.counters().requests;
+        worker.turn(Some(Duration::from_secs(1))).expect("polling works");
+        let answered = worker.counters().requests - before;
+        assert!(answered <= 33, "{answered} requests in one turn");
+    }
+    let asked = asked.borrow();
+    let alone = asked.iter().find(|conn| asked.iter().filter(|other| other == conn).count() == 1);
+    let at = asked.iter().position(|conn| Some(conn) == alone).expect("both were asked");
+    assert!(at <= 32, "the other connection had its turn after {at} requests");
+    assert_eq!(modest.answer().text(), "0");
+    for number in 0..500 {
+        assert_eq!(greedy.answer().text(), number.to_string());
+    }
+}
+
+/// A peer that sends and does not read is read from no more, once the sockets are full; when it reads
+/// at last, nothing is missing.
+#[test]
+fn who_does_not_read_is_not_read_from() {
+    let app = App::new().post("/large/{number}", |req| {
+        assert_eq!(req.body().len(), LARGE_BYTES - 1, "the limit of a body is one more");
+        Response::bytes(Body::Static(&LARGE)).header("x-number", req.param("number"))
+    });
+    let (mut worker, addr) = worker(app);
+    let mut client = Client::connect(addr);
+    let requests: Vec<u8> = (0..LARGE_REQUESTS).flat_map(large_request).collect();
+
+    client.stream().set_nonblocking(true).expect("a TCP stream");
+    let (mut sent, mut refused) = (0, 0);
+    // The server has had turns enough, and room was not made by any of them.
+    while refused < 100 {
+        worker.turn(Some(Duration::ZERO)).expect("polling works");
+        let mut stream = client.stream();
+        match stream.write(&requests[sent..requests.len().min(sent + (64 << 10))]) {
+            Ok(bytes) => (sent, refused) = (sent + bytes, 0),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+        assert!(sent < requests.len(), "the server reads without end");
+    }
+    let answered = worker.counters().requests;
+    assert!(0 < answered && answered < LARGE_REQUESTS as u64, "{answered} requests answered");
+
+    client.stream().set_nonblocking(false).expect("a TCP stream");
+    let mut writer = client.twin();
+    let writing = thread::spawn(move || writer.send(&requests[sent..]));
+    let reading = thread::spawn(move || {
+        for number in 0..LARGE_REQUESTS {
+            let answer = client.answer();
+            assert_eq!(answer.field("x-number"), Some(number.to_string().as_str()));
+            assert!(answer.body == LARGE, "answer {number} is not what was sent");
+        }
+    });
+    while !reading.is_finished() {
+        worker.turn(Some(Duration::from_millis(10))).expect("polling works");
+    }
+    reading.join().expect("every answer came, in order");
+    writing.join().expect("every request was taken");
+}
+
+fn large_request(number: usize) -> Vec<u8> {
+    let length = LARGE_BYTES - 1;
+    let head = format!("POST /large/{number} HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n");
+    [head.as_bytes(), &LARGE[..length]].concat()
+}

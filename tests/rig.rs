@@ -1,0 +1,115 @@
+//! A worker on a thread of its own, and its counters after every turn: what a test waits for.
+
+use crate::client::PATIENCE;
+use fleeting::engine::Counters;
+use fleeting::{
+    App, Error, Handle, Limits, Message, Request, Server, Socket, Timeouts, WebSocket, WorkerContext,
+};
+use std::net::SocketAddr;
+use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::thread::{self, JoinHandle};
+
+/// A running server. Dropping it shuts it down and fails if its thread has.
+pub struct Rig {
+    pub addr: SocketAddr,
+    pub handle: Handle,
+    seen: Arc<Seen>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Seen {
+    counters: Mutex<Counters>,
+    changed: Condvar,
+}
+
+/// Runs what `make` makes, with the defaults.
+pub fn run(make: impl FnOnce(&WorkerContext) -> App + Send + 'static) -> Rig {
+    run_with(|_, _| {}, make)
+}
+
+/// Runs what `make` makes, with the defaults changed by `set`.
+pub fn run_with(
+    set: impl FnOnce(&mut Limits, &mut Timeouts),
+    make: impl FnOnce(&WorkerContext) -> App + Send + 'static,
+) -> Rig {
+    let (mut limits, mut timeouts) = (Limits::default(), Timeouts::default());
+    set(&mut limits, &mut timeouts);
+    let builder = Server::builder().bind("127.0.0.1:0").limits(limits).timeouts(timeouts);
+    let (started, start) = mpsc::channel();
+    let seen = Arc::new(Seen::default());
+    let shown = seen.clone();
+    let thread = thread::spawn(move || {
+        let mut handle = None;
+        let worker = builder.worker(|context| {
+            handle = Some(context.handle.clone());
+            make(context)
+        });
+        let mut worker = worker.expect("the worker starts");
+        let addr = worker.local_addrs().expect("it listens")[0];
+        started.send((addr, handle.expect("told above"))).expect("the test waits");
+        while {
+            let goes_on = worker.turn(None).expect("polling works");
+            *shown.counters.lock().expect("nobody panics with it") = worker.counters();
+            shown.changed.notify_all();
+            goes_on
+        } {}
+    });
+    let (addr, handle) = start.recv().expect("the worker starts");
+    Rig { addr, handle, seen, thread: Some(thread) }
+}
+
+impl Rig {
+    /// Waits until the counters are so. Tells what they are then.
+    #[track_caller]
+    pub fn wait(&self, until: impl Fn(&Counters) -> bool) -> Counters {
+        let counters = self.seen.counters.lock().expect("nobody panics with it");
+        let waited = self.seen.changed.wait_timeout_while(counters, PATIENCE, |counters| !until(counters));
+        let (counters, timeout) = waited.expect("nobody panics with it");
+        let counters = counters.clone();
+        assert!(!timeout.timed_out(), "it does not come to that: {counters:?}");
+        counters
+    }
+
+    /// Shuts down; what was counted in the end.
+    pub fn finish(self) -> Counters {
+        let seen = self.seen.clone();
+        self.handle.shutdown();
+        self.over();
+        seen.counters.lock().expect("nobody panics with it").clone()
+    }
+
+    /// Waits until a shutdown is complete.
+    pub fn over(mut self) {
+        self.join();
+    }
+
+    fn join(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            assert!(ended.is_ok() || thread::panicking(), "the worker has panicked");
+        }
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        self.handle.shutdown();
+        self.join();
+    }
+}
+
+/// Sends every message back.
+pub struct Echo;
+
+impl WebSocket for Echo {
+    type Session = ();
+
+    fn open(&self, _req: &Request<'_>, _socket: &mut Socket<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
+        socket.send(message);
+    }
+}

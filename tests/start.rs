@@ -1,0 +1,89 @@
+//! What cannot work is an error of the start, and says what is wrong.
+
+use crate::rig::Echo;
+use fleeting::{App, Response, ServeError, Server};
+use std::net::TcpListener;
+
+/// The error of a server that does not start.
+#[track_caller]
+fn refused(addr: &str, workers: usize, make: impl Fn() -> App + Send + Sync + 'static) -> ServeError {
+    Server::builder().bind(addr).workers(workers).serve(move |_| make()).expect_err("it cannot start")
+}
+
+#[test]
+fn a_port_that_is_taken() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let addr = taken.local_addr().expect("it is bound").to_string();
+    for workers in [1, 2] {
+        let error = refused(&addr, workers, App::new);
+        assert!(matches!(error, ServeError::Bind(..)));
+        assert_eq!(error.to_string(), format!("cannot listen on {addr}: the address is in use"));
+    }
+    let error = Server::builder().bind(&addr).worker(|_| App::new()).expect_err("it is taken");
+    assert_eq!(error.to_string(), format!("cannot listen on {addr}: the address is in use"));
+}
+
+#[test]
+fn a_port_that_a_server_has_is_free_after_it() {
+    let server = Server::builder().bind("127.0.0.1:0").workers(2).serve(|_| App::new()).expect("it starts");
+    let addr = server.local_addrs()[0].to_string();
+    assert!(matches!(refused(&addr, 2, App::new), ServeError::Bind(..)));
+    server.handle().shutdown();
+    server.run().expect("it has ended");
+    let again = Server::builder().bind(&addr).serve(|_| App::new()).expect("the port is free");
+    assert_eq!(again.local_addrs()[0].to_string(), addr);
+    again.handle().shutdown();
+    again.run().expect("it has ended");
+}
+
+#[test]
+fn an_address_that_is_none() {
+    for addr in ["", "localhost", "127.0.0.1", "127.0.0.1:65536", "nowhere.invalid:0"] {
+        let error = refused(addr, 1, App::new);
+        assert!(error.to_string().starts_with(&format!("cannot listen on {addr}: ")), "{error}");
+    }
+    let error = Server::builder().serve(|_| App::new()).expect_err("there is no address");
+    assert_eq!(error.to_string(), "no address to listen on");
+}
+
+#[test]
+fn several_addresses() {
+    let server = Server::builder()
+        .bind("127.0.0.1:0")
+        .bind("localhost:0")
+        .workers(2)
+        .serve(|_| App::new().get("/", |_req| Ok(Response::text("hello"))));
+    let server = server.expect("it starts");
+    assert_eq!(server.local_addrs().len(), 2);
+    for addr in server.local_addrs() {
+        assert_eq!(crate::client::Client::connect(*addr).get("/").text(), "hello");
+    }
+    server.handle().shutdown();
+    server.run().expect("it has ended");
+}
+
+#[test]
+fn routes_that_conflict() {
+    fn check(make: fn() -> App, said: &str) {
+        assert!(make().check().is_err());
+        for workers in [1, 2] {
+            let error = refused("127.0.0.1:0", workers, make);
+            assert!(matches!(error, ServeError::Route(_)));
+            assert!(error.to_string().contains(said), "{error} does not say {said}");
+        }
+    }
+    fn ok(_req: &fleeting::Request<'_>) -> Result<Response<'static>, fleeting::Error> {
+        Ok(Response::empty(204))
+    }
+    check(|| App::new().get("/a", |_req| ok(_req)).get("/a", |_req| ok(_req)), "GET");
+    check(|| App::new().get("/{a}", |_req| ok(_req)).get("/{a}", |_req| ok(_req)), "GET");
+    check(|| App::new().get("/{a}", |_req| ok(_req)).post("/{b}", |_req| ok(_req)), "/{b}");
+    check(|| App::new().get("/{a", |_req| ok(_req)), "/{a");
+    check(|| App::new().get("a", |_req| ok(_req)), "does not begin with /");
+    check(|| App::new().get("/ws", |_req| ok(_req)).ws("/ws", Echo), "GET");
+    check(|| App::new().ws("/ws", Echo).get("/ws", |_req| ok(_req)), "GET");
+    check(|| App::new().ws("/ws", Echo).ws("/ws", Echo), "GET");
+    let both =
+        App::new().get("/{a}", |_req| ok(_req)).post("/{a}", |_req| ok(_req)).get("/a", |_req| ok(_req));
+    assert_eq!(both.check(), Ok(()));
+}

@@ -1,0 +1,185 @@
+//! Who is slow is bounded, for each thing that one can be slow at, and told so where that helps.
+
+use crate::client::{CLOSE, Client, PING, PONG, TEXT};
+use crate::rig::{self, Echo, Rig};
+use fleeting::ws::CloseCode;
+use fleeting::{App, Body, Error, Message, Request, Response, Socket, Timeouts, WebSocket};
+use std::time::Duration;
+
+const SHORT: Duration = Duration::from_millis(100);
+static LARGE: [u8; 32 << 20] = [b'x'; 32 << 20];
+
+/// Says goodbye to whoever says anything.
+struct Goodbye;
+
+impl WebSocket for Goodbye {
+    type Session = ();
+
+    fn open(&self, _req: &Request<'_>, _socket: &mut Socket<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn message(&self, _session: &mut (), _message: Message<'_>, socket: &mut Socket<'_>) {
+        socket.close(CloseCode::NORMAL, "goodbye");
+    }
+}
+
+/// A server with no timeout but those that `set` sets.
+fn rig(set: impl FnOnce(&mut Timeouts)) -> Rig {
+    let app = || {
+        App::new()
+            .get("/", |_req| Ok(Response::text("hello")))
+            .get("/large", |_req| Ok(Response::bytes(Body::Static(&LARGE))))
+            .get("/last", |_req| Ok(Response::text("goodbye").close()))
+            .post("/echo", |req| Ok(Response::bytes(req.body())))
+            .ws("/ws", Echo)
+            .ws("/goodbye", Goodbye)
+    };
+    let none = |timeouts: &mut Timeouts| {
+        for name in Timeouts::NAMES {
+            timeouts.set(name, "0s").expect("a name and a time");
+        }
+        timeouts.grace = SHORT;
+        set(timeouts);
+    };
+    rig::run_with(|_, timeouts| none(timeouts), move |_| app())
+}
+
+/// What a request that did not arrive in time is answered with.
+fn late(mut client: Client, rig: &Rig) {
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.field("connection")), (408, Some("close")));
+    client.ended();
+    drop(client);
+    let counters = rig.wait(|counters| counters.connections == 0);
+    assert_eq!((counters.timeouts, counters.requests), (1, 0));
+}
+
+#[test]
+fn half_a_head_is_408() {
+    let rig = rig(|timeouts| timeouts.head = SHORT);
+    let mut client = Client::connect(rig.addr);
+    client.send("GET / HTTP/1.1\r\nHo");
+    late(client, &rig);
+}
+
+#[test]
+fn a_head_a_byte_at_a_time_is_408_all_the_same() {
+    let rig = rig(|timeouts| timeouts.head = SHORT);
+    let mut client = Client::connect(rig.addr);
+    client.send("GET / HTTP/1.1\r\nHost: test\r\n");
+    let mut slow = client.twin();
+    // Each byte comes after the server had a turn: it has answered another client meanwhile.
+    let mut other = Client::connect(rig.addr);
+    other.get("/");
+    while rig.wait(|_| true).timeouts == 0 {
+        slow.send("x");
+        other.get("/");
+    }
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.field("connection")), (408, Some("close")));
+}
+
+#[test]
+fn content_that_does_not_come_is_408() {
+    let rig = rig(|timeouts| timeouts.body_stall = SHORT);
+    for head in ["Content-Length: 10\r\n\r\nhalf", "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"] {
+        let before = rig.wait(|counters| counters.connections == 0).timeouts;
+        let mut client = Client::connect(rig.addr);
+        client.send(format!("POST /echo HTTP/1.1\r\nHost: test\r\n{head}"));
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.field("connection")), (408, Some("close")));
+        client.ended();
+        drop(client);
+        rig.wait(|counters| counters.timeouts == before + 1 && counters.connections == 0);
+    }
+}
+
+#[test]
+fn an_idle_connection_ends_without_a_word() {
+    let rig = rig(|timeouts| timeouts.idle = SHORT);
+    let mut used = Client::connect(rig.addr);
+    assert_eq!(used.get("/").status, 200);
+    used.ended();
+    let mut unused = Client::connect(rig.addr);
+    unused.ended();
+    assert_eq!(rig.wait(|counters| counters.connections == 0).timeouts, 2);
+}
+
+#[test]
+fn a_pong_keeps_a_websocket_open() {
+    let rig = rig(|timeouts| (timeouts.ping, timeouts.ws_idle) = (SHORT, SHORT * 10));
+    let mut client = Client::websocket(rig.addr, "/ws");
+    // More pings than fit into the time that it may be idle for.
+    for _ in 0..11 {
+        let ping = client.next_frame();
+        assert_eq!(ping.opcode, PING);
+        client.frame(PONG, &ping.payload);
+    }
+    client.frame(TEXT, "still there");
+    assert_eq!(client.next_frame().text(), "still there");
+    assert_eq!(rig.wait(|counters| counters.messages == 1).timeouts, 0);
+}
+
+#[test]
+fn a_websocket_that_does_not_answer_a_ping_is_closed_with_1001() {
+    let rig = rig(|timeouts| (timeouts.ping, timeouts.ws_idle) = (SHORT, SHORT * 5));
+    let mut client = Client::websocket(rig.addr, "/ws");
+    assert_eq!(client.next_frame().opcode, PING);
+    let close = client.next_frame();
+    assert_eq!(close.close_code(), 1001);
+    client.frame(CLOSE, &close.payload);
+    client.ended();
+}
+
+#[test]
+fn an_idle_websocket_is_closed_with_1001() {
+    let rig = rig(|timeouts| timeouts.ws_idle = SHORT);
+    let mut client = Client::websocket(rig.addr, "/ws");
+    let close = client.next_frame();
+    assert_eq!(close.close_code(), 1001);
+    client.frame(CLOSE, &close.payload);
+    client.ended();
+    drop(client);
+    assert_eq!(rig.wait(|counters| counters.connections == 0).timeouts, 1);
+}
+
+#[test]
+fn a_close_that_is_not_answered_is_not_awaited_for_ever() {
+    let rig = rig(|timeouts| timeouts.close = SHORT);
+    let mut client = Client::websocket(rig.addr, "/goodbye");
+    client.frame(TEXT, "hello");
+    assert_eq!(client.next_frame().close_code(), 1000);
+    client.ended();
+    assert_eq!(rig.wait(|counters| counters.connections == 0).timeouts, 1);
+}
+
+#[test]
+fn who_takes_nothing_of_what_is_queued_is_cut_off() {
+    let rig = rig(|timeouts| timeouts.write_stall = SHORT);
+    let mut client = Client::connect_narrow(rig.addr);
+    client.send("GET /large HTTP/1.1\r\nHost: test\r\n\r\n");
+    let counters = rig.wait(|counters| counters.requests == 1 && counters.connections == 0);
+    assert_eq!(counters.timeouts, 1);
+    client.cut_off();
+}
+
+#[test]
+fn who_does_not_close_after_the_last_answer_is_cut_off() {
+    let rig = rig(|timeouts| timeouts.linger = SHORT);
+    let mut client = Client::connect(rig.addr);
+    let answer = client.get("/last");
+    assert_eq!(answer.field("connection"), Some("close"));
+    client.ended();
+    assert_eq!(rig.wait(|counters| counters.connections == 0).timeouts, 1);
+}
+
+#[test]
+fn who_closes_after_the_last_answer_is_not_waited_for() {
+    let rig = rig(|_| {});
+    let mut client = Client::connect(rig.addr);
+    client.get("/last");
+    client.ended();
+    drop(client);
+    assert_eq!(rig.wait(|counters| counters.connections == 0).timeouts, 0);
+}

@@ -1,0 +1,141 @@
+//! A request becomes a WebSocket, or is refused and stays a request; nothing is lost in between.
+
+use crate::client::{BINARY, Client, TEXT, frame, handshake};
+use crate::rig::{self, Rig};
+use fleeting::ws::Policy;
+use fleeting::{App, Error, Message, Request, Response, Socket, WebSocket};
+
+/// Greets, with what it knows of the handshake; refuses who asks for it.
+struct Greeter;
+
+impl WebSocket for Greeter {
+    type Session = String;
+
+    fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<String, Error> {
+        let name = req.param("name").to_string();
+        let protocol = socket.protocol().unwrap_or("no protocol").to_string();
+        socket.text(&format!("hello {name}, {protocol}"));
+        socket.binary(&[7; 70_000]);
+        if req.query() == Some("refuse") {
+            return Err(Error::forbidden("not you"));
+        }
+        Ok(name)
+    }
+
+    fn message(&self, session: &mut String, message: Message<'_>, socket: &mut Socket<'_>) {
+        if let Message::Text(text) = message {
+            socket.text(&format!("{session}: {text}"));
+        }
+    }
+}
+
+fn rig() -> Rig {
+    rig::run(|_| {
+        let policy = Policy::new().origin("https://app.example").protocol("v2").protocol("v1");
+        App::new()
+            .get("/", |_req| Ok(Response::text("still HTTP")))
+            .post("/ws/{name}", |_req| Ok(Response::text("posted")))
+            .ws_with("/ws/{name}", policy, Greeter)
+    })
+}
+
+/// What `open` has sent.
+#[track_caller]
+fn greeted(client: &mut Client, greeting: &str) {
+    assert_eq!(client.next_frame().text(), greeting);
+    let second = client.next_frame();
+    assert_eq!((second.opcode, second.payload.len()), (BINARY, 70_000));
+}
+
+#[test]
+fn what_open_sends_follows_the_101() {
+    let rig = rig();
+    let mut client = Client::websocket(rig.addr, "/ws/ann%20e");
+    greeted(&mut client, "hello ann e, no protocol");
+    client.frame(TEXT, "hi");
+    assert_eq!(client.next_frame().text(), "ann e: hi");
+}
+
+#[test]
+fn frames_in_the_same_segment_as_the_handshake_are_delivered() {
+    let rig = rig();
+    let mut all = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n".to_vec();
+    all.extend(handshake("/ws/bea", "").as_bytes());
+    for number in 0..100 {
+        all.extend(frame(true, TEXT, format!("{number}").as_bytes()));
+    }
+    for cut in [all.len(), 10, 40, 200, 240, all.len() - 1] {
+        let mut client = Client::connect(rig.addr);
+        client.send(&all[..cut]);
+        client.send(&all[cut..]);
+        assert_eq!(client.answer().text(), "still HTTP");
+        assert_eq!(client.answer().status, 101);
+        greeted(&mut client, "hello bea, no protocol");
+        for number in 0..100 {
+            assert_eq!(client.next_frame().text(), format!("bea: {number}"), "cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn what_open_refuses_is_answered_and_the_connection_stays() {
+    let rig = rig();
+    let mut client = Client::connect(rig.addr);
+    client.send(handshake("/ws/cleo?refuse", ""));
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.text()), (403, "not you"));
+    assert_eq!((answer.field("upgrade"), answer.field("connection")), (None, None));
+    assert_eq!(client.get("/").text(), "still HTTP");
+    greeted(&mut client.upgraded("/ws/cleo"), "hello cleo, no protocol");
+    let counters = rig.wait(|counters| counters.websockets == 1);
+    assert_eq!(counters.accepted, 1);
+}
+
+#[test]
+fn the_servers_favourite_protocol_is_chosen() {
+    let check = |offered: &str, chosen: Option<&str>| {
+        let rig = rig();
+        let mut client = Client::connect(rig.addr);
+        client.send(handshake("/ws/dora", offered));
+        let answer = client.answer();
+        assert_eq!(answer.status, 101);
+        assert_eq!(answer.field("sec-websocket-protocol"), chosen);
+        greeted(&mut client, &format!("hello dora, {}", chosen.unwrap_or("no protocol")));
+    };
+    check("", None);
+    check("Sec-WebSocket-Protocol: v1, v2\r\n", Some("v2"));
+    check("Sec-WebSocket-Protocol: v0\r\nSec-WebSocket-Protocol: v1\r\n", Some("v1"));
+    check("Sec-WebSocket-Protocol: v3\r\n", None);
+}
+
+#[test]
+fn a_page_of_another_origin_must_be_listed() {
+    let rig = rig();
+    let check = |origin: &str, status: u16| {
+        let mut client = Client::connect(rig.addr);
+        client.send(handshake("/ws/eve", &format!("Origin: {origin}\r\n")));
+        assert_eq!(client.answer().status, status, "{origin}");
+    };
+    check("http://test", 101);
+    check("https://app.example", 101);
+    check("https://app.example.evil", 403);
+    check("http://app.example", 403);
+    check("null", 403);
+}
+
+#[test]
+fn what_is_no_handshake_is_refused() {
+    let rig = rig();
+    let mut client = Client::connect(rig.addr);
+    let answer = client.get("/ws/fay");
+    assert_eq!((answer.status, answer.field("upgrade")), (426, Some("websocket")));
+    let right = handshake("/ws/fay", "");
+    client.send(right.replace("Version: 13", "Version: 8"));
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.field("sec-websocket-version")), (426, Some("13")));
+    client.send(right.replace("dGhl", ""));
+    assert_eq!(client.answer().status, 400);
+    client.send(right.replace("GET", "POST"));
+    assert_eq!(client.answer().text(), "posted");
+    assert_eq!(client.upgraded("/ws/fay").next_frame().text(), "hello fay, no protocol");
+}
