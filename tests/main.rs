@@ -2,7 +2,9 @@
 
 #[cfg(feature = "cli")]
 mod program;
+mod allocations;
 mod client;
+mod descriptors;
 mod escape;
 mod identity;
 mod limits;

@@ -1,0 +1,52 @@
+//! Out of descriptors, a worker turns away who it cannot take, and takes the next when it can again.
+
+use crate::client::Client;
+use fleeting::{App, Response, Server};
+use std::fs::File;
+use std::process::Command;
+
+const CHILD: &str = "FLEETING_FEW_DESCRIPTORS";
+
+/// Runs itself again, alone in a process that may have few descriptors: the limit is the process's.
+#[test]
+fn running_out_of_them_is_survived() {
+    if std::env::var_os(CHILD).is_some() {
+        return out_of_descriptors();
+    }
+    let child = Command::new("sh")
+        .args(["-c", "ulimit -n 128 && exec \"$0\" --exact descriptors::running_out_of_them_is_survived"])
+        .arg(std::env::current_exe().expect("this test has a path"))
+        .env(CHILD, "1")
+        .output()
+        .expect("there is a shell");
+    let said = String::from_utf8_lossy(&child.stdout) + String::from_utf8_lossy(&child.stderr);
+    assert!(child.status.success() && said.contains("1 passed"), "{said}");
+}
+
+fn out_of_descriptors() {
+    let app = App::new().get("/", |_req| Ok(Response::text("hello")));
+    let mut worker = Server::builder().bind("127.0.0.1:0").worker(|_| app).expect("it starts");
+    let addr = worker.local_addrs().expect("it listens")[0];
+    let mut hoard = Vec::new();
+    while let Ok(file) = File::open("/dev/null") {
+        hoard.push(file);
+    }
+    assert!(hoard.len() < 128, "the limit does not hold");
+    // Room for the client's end, none for the server's.
+    hoard.pop();
+    let mut turned_away = Client::connect(addr);
+    while worker.counters().accept_backoffs == 0 {
+        worker.turn(None).expect("polling works");
+    }
+    turned_away.cut_off();
+    drop(turned_away);
+
+    let mut client = Client::connect(addr);
+    hoard.clear();
+    client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+    while worker.counters().requests == 0 {
+        worker.turn(None).expect("polling works");
+    }
+    assert_eq!(client.answer().text(), "hello");
+    assert_eq!(worker.counters().accepted, 1);
+}
