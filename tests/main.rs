@@ -6,6 +6,7 @@ mod allocations;
 mod client;
 mod descriptors;
 mod escape;
+mod foreign_loop;
 mod identity;
 mod limits;
 mod panics;
