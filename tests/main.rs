@@ -1,7 +1,5 @@
 //! Promises of the whole, one module each; `client` and `rig` are what they are tested with.
 
-#[cfg(feature = "cli")]
-mod program;
 mod allocations;
 mod client;
 mod descriptors;
@@ -11,6 +9,8 @@ mod identity;
 mod limits;
 mod panics;
 mod pipelining;
+#[cfg(feature = "cli")]
+mod program;
 mod rig;
 mod routing;
 mod shutdown;
