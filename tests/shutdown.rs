@@ -7,6 +7,8 @@ use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::time::Duration;
 
+static LARGE: [u8; 32 << 20] = [0; 32 << 20];
+
 fn app() -> App {
     App::new()
         .get("/", |_req| Ok(Response::text("hello")))
@@ -93,7 +95,6 @@ fn who_is_stuck_is_cut_off_when_the_grace_is_over() {
 
 #[test]
 fn who_does_not_read_is_cut_off_when_the_grace_is_over() {
-    static LARGE: [u8; 32 << 20] = [b'x'; 32 << 20];
     let rig = rig::run_with(
         |_, timeouts| timeouts.grace = Duration::from_millis(200),
         |_| App::new().get("/", |_req| Ok(Response::bytes(fleeting::Body::Static(&LARGE)))),
@@ -103,6 +104,42 @@ fn who_does_not_read_is_cut_off_when_the_grace_is_over() {
     rig.wait(|counters| counters.requests == 1);
     let counters = rig.finish();
     assert_eq!((counters.connections, counters.timeouts), (0, 1));
+}
+
+/// It reads what was queued for it, and is not waited for any longer than that.
+#[test]
+fn who_reads_slowly_is_waited_for_and_no_longer() {
+    let rig = rig::run(|_| App::new().get("/", |_req| Ok(Response::bytes(fleeting::Body::Static(&LARGE)))));
+    let mut idle = Client::connect(rig.addr);
+    let mut slow = Client::connect_narrow(rig.addr);
+    slow.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+    rig.wait(|counters| counters.requests == 1 && counters.connections == 2);
+    rig.handle.shutdown();
+    idle.ended();
+    assert_eq!(slow.answer().body.len(), LARGE.len());
+    slow.ended();
+    drop(slow);
+    let counters = rig.finish();
+    assert_eq!((counters.connections, counters.timeouts), (0, 0));
+}
+
+/// Content that is not wanted is still to come: its request was answered, the connection was to stay.
+#[test]
+fn who_sends_what_is_not_wanted_is_waited_for_and_no_longer() {
+    let rig = rig::run(|_| app());
+    let mut idle = Client::connect(rig.addr);
+    let mut client = Client::connect(rig.addr);
+    client.send("POST /nowhere HTTP/1.1\r\nHost: test\r\nContent-Length: 8\r\n\r\nhalf");
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.field("connection")), (404, None));
+    rig.wait(|counters| counters.connections == 2);
+    rig.handle.shutdown();
+    idle.ended();
+    client.send("full");
+    client.ended();
+    drop(client);
+    let counters = rig.finish();
+    assert_eq!((counters.connections, counters.timeouts), (0, 0));
 }
 
 #[test]

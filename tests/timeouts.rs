@@ -7,7 +7,7 @@ use fleeting::{App, Body, Error, Message, Request, Response, Socket, Timeouts, W
 use std::time::Duration;
 
 const SHORT: Duration = Duration::from_millis(100);
-static LARGE: [u8; 32 << 20] = [b'x'; 32 << 20];
+static LARGE: [u8; 32 << 20] = [0; 32 << 20];
 
 /// Says goodbye to whoever says anything.
 struct Goodbye;

@@ -110,7 +110,7 @@ impl Timer {
 }
 
 #[inline]
-fn waiting<S>(conn: &Conn<S>) -> Waiting {
+pub(super) fn waiting<S>(conn: &Conn<S>) -> Waiting {
     if conn.writing == Writing::Lingering {
         return Waiting::Linger;
     }

@@ -53,7 +53,7 @@ pub struct Engine<S> {
     runnable: Vec<ConnId>,
     /// The list that is being worked through; kept for its memory.
     running: Vec<ConnId>,
-    /// Milliseconds: when what is still open is cut off.
+    /// Milliseconds: when what is still open is cut off. Set once a shutdown has told everybody.
     cut_off: Option<u64>,
 }
 
@@ -194,11 +194,10 @@ impl<S: Stream> Engine<S> {
     /// Ends in good order: idle connections at once, requests in flight with their answer,
     /// WebSockets with 1001 (RFC 6455 §7.4.1), the rest when the grace is over.
     pub fn shutdown(&mut self) {
-        if self.cut_off.is_some() {
+        if self.desk.shutting_down {
             return;
         }
         self.desk.shutting_down = true;
-        self.cut_off = Some(self.now.ms.saturating_add(self.allowances.grace));
         for id in self.table.ids() {
             let Some(conn) = self.table.find(id) else { continue };
             if matches!(conn.protocol, Protocol::WebSocket(_)) {
@@ -214,6 +213,7 @@ impl<S: Stream> Engine<S> {
                 self.abort(id);
             }
         }
+        self.cut_off = Some(self.now.ms.saturating_add(self.allowances.grace));
     }
 
     /// Whether a shutdown has begun and nothing is open any more.
@@ -259,7 +259,11 @@ impl<S: Stream> Engine<S> {
     fn drive(&mut self, id: ConnId, writable: bool) {
         let Some(conn) = self.table.find(id) else { return };
         let mut turn = Turn::new(conn, id, &mut self.desk);
-        let (fate, fresh) = (turn.take(writable), turn.fresh);
+        let (mut fate, fresh) = (turn.take(writable), turn.fresh);
+        // A shutdown has closed who was idle; this is somebody who has become so since.
+        if self.cut_off.is_some() && fate == Fate::Lives && turn.is_idle() {
+            fate = turn.end();
+        }
         if fate == Fate::Dies {
             return self.abort(id);
         }

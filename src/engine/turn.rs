@@ -5,6 +5,7 @@
 
 use super::conn::{Conn, Protocol, Source, Writing};
 use super::counters::Counters;
+use super::deadline::{self, Waiting};
 use super::output::Output;
 use super::{http, websocket};
 use crate::app::{App, ConnId};
@@ -125,6 +126,21 @@ impl<'a, S: Stream> Turn<'a, S> {
         if self.conn.writing == Writing::Open || self.conn.outbox.is_some() {
             return Fate::Lives;
         }
+        self.finish()
+    }
+
+    /// Whether nothing is under way: neither a request nor an answer.
+    pub(super) fn is_idle(&self) -> bool {
+        let conn = &*self.conn;
+        conn.writing == Writing::Open
+            && conn.inbox.is_none()
+            && !conn.may_read()
+            && deadline::waiting(conn) == Waiting::Request
+    }
+
+    /// Nothing more will be answered.
+    pub(super) fn end(&mut self) -> Fate {
+        self.conn.writing = Writing::Last;
         self.finish()
     }
 
