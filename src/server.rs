@@ -99,6 +99,15 @@ pub struct Builder {
     settings: Settings,
 }
 
+/// Shuts all workers down when one of them ends, in whatever way: a server is whole or over.
+struct Alarm(Handle);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        self.0.shutdown();
+    }
+}
+
 /// Connections that the system queues for a listener until they are accepted.
 const BACKLOG: i32 = 4096;
 /// Descriptors that are not for connections: standard streams, polls, listeners, the application's.
@@ -187,6 +196,7 @@ impl Builder {
             let (make, started) = (make.clone(), started.clone());
             let context = WorkerContext { index, handle: handle.clone() };
             let work = move || {
+                let _alarm = Alarm(context.handle.clone());
                 let worker = Worker::new(seat, own, make(&context), settings);
                 drop((make, context));
                 match worker {
@@ -206,12 +216,14 @@ impl Builder {
         drop(started);
         let server = Server { threads, handle, addrs };
         for _ in 0..workers {
-            let start = starts.recv().unwrap_or(Ok(()));
-            if let Err(error) = start {
-                server.handle.shutdown();
-                let _ = server.run();
-                return Err(error.into());
-            }
+            let failed = match starts.recv() {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => ServeError::from(error),
+                Err(_) => ServeError::Panicked,
+            };
+            server.handle.shutdown();
+            let _ = server.run();
+            return Err(failed);
         }
         Ok(server)
     }
