@@ -5,7 +5,7 @@
 
 use socket2::{Domain, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// More than anything takes that works.
@@ -113,6 +113,11 @@ impl Client {
 
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).expect("the server reads");
+    }
+
+    /// Nothing more comes from this side.
+    pub fn end(&mut self) {
+        self.stream.shutdown(Shutdown::Write).expect("it is open");
     }
 
     pub fn get(&mut self, path: &str) -> Answer {

@@ -1,8 +1,8 @@
 //! Requests sent without waiting for answers are answered in order, a share at a time, and no faster
 //! than the peer takes the answers.
 
-use crate::client::Client;
-use crate::rig;
+use crate::client::{BINARY, Client, frame};
+use crate::rig::{self, Echo};
 use fleeting::{App, Body, Response, Server, Worker};
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -73,6 +73,29 @@ fn what_follows_a_close_is_not_answered() {
 }
 
 #[test]
+fn who_sends_no_more_still_gets_every_answer() {
+    let rig = rig::run(|_| {
+        App::new()
+            .get("/number/{number}", |req| Ok(Response::text(req.param("number"))))
+            .get("/large", |_req| Ok(Response::bytes(Body::Static(&LARGE))))
+    });
+    let large = "GET /large HTTP/1.1\r\nHost: test\r\n\r\n";
+    for requests in [numbered(0..500), large.repeat(16) + &numbered(0..500)] {
+        let mut client = Client::connect(rig.addr);
+        client.send(&requests);
+        client.end();
+        for _ in 0..requests.matches("/large").count() {
+            assert!(client.answer().body == LARGE);
+        }
+        for number in 0..500 {
+            assert_eq!(client.answer().text(), number.to_string());
+        }
+        client.ended();
+        rig.wait(|counters| counters.connections == 0);
+    }
+}
+
+#[test]
 fn a_long_pipeline_keeps_nobody_waiting() {
     let asked = Rc::new(RefCell::new(Vec::new()));
     let log = asked.clone();
@@ -100,17 +123,19 @@ fn a_long_pipeline_keeps_nobody_waiting() {
     }
 }
 
+/// What [`flood`] is answered with.
+type Reading = fn(Client);
+
 /// A peer that sends and does not read is read from no more, once the sockets are full; when it reads
 /// at last, nothing is missing.
-#[test]
-fn who_does_not_read_is_not_read_from() {
-    let app = App::new().post("/large/{number}", |req| {
-        assert_eq!(req.body().len(), LARGE_BYTES - 1, "the limit of a body is one more");
-        Response::bytes(Body::Static(&LARGE)).header("x-number", req.param("number"))
-    });
+fn flood(
+    app: App,
+    mut client_of: impl FnMut(&mut Worker, SocketAddr) -> Client,
+    sends: Vec<u8>,
+    read: Reading,
+) {
     let (mut worker, addr) = worker(app);
-    let mut client = Client::connect(addr);
-    let requests: Vec<u8> = (0..LARGE_REQUESTS).flat_map(large_request).collect();
+    let client = client_of(&mut worker, addr);
 
     client.stream().set_nonblocking(true).expect("a TCP stream");
     let (mut sent, mut refused) = (0, 0);
@@ -118,31 +143,69 @@ fn who_does_not_read_is_not_read_from() {
     while refused < 100 {
         worker.turn(Some(Duration::ZERO)).expect("polling works");
         let mut stream = client.stream();
-        match stream.write(&requests[sent..requests.len().min(sent + (64 << 10))]) {
+        match stream.write(&sends[sent..sends.len().min(sent + (64 << 10))]) {
             Ok(bytes) => (sent, refused) = (sent + bytes, 0),
             Err(error) if error.kind() == ErrorKind::WouldBlock => refused += 1,
             Err(error) => panic!("{error}"),
         }
-        assert!(sent < requests.len(), "the server reads without end");
+        assert!(sent < sends.len(), "the server reads without end");
     }
-    let answered = worker.counters().requests;
-    assert!(0 < answered && answered < LARGE_REQUESTS as u64, "{answered} requests answered");
+    let counters = worker.counters();
+    let answered = counters.requests + counters.messages;
+    assert!(0 < answered && answered < LARGE_REQUESTS as u64, "{answered} answers");
 
     client.stream().set_nonblocking(false).expect("a TCP stream");
     let mut writer = client.twin();
-    let writing = thread::spawn(move || writer.send(&requests[sent..]));
-    let reading = thread::spawn(move || {
-        for number in 0..LARGE_REQUESTS {
-            let answer = client.answer();
-            assert_eq!(answer.field("x-number"), Some(number.to_string().as_str()));
-            assert!(answer.body == LARGE, "answer {number} is not what was sent");
-        }
-    });
+    let writing = thread::spawn(move || writer.send(&sends[sent..]));
+    let reading = thread::spawn(move || read(client));
     while !reading.is_finished() {
         worker.turn(Some(Duration::from_millis(10))).expect("polling works");
     }
     reading.join().expect("every answer came, in order");
-    writing.join().expect("every request was taken");
+    writing.join().expect("everything was taken");
+}
+
+#[test]
+fn who_does_not_read_is_not_read_from() {
+    let app = App::new().post("/large/{number}", |req| {
+        assert_eq!(req.body().len(), LARGE_BYTES - 1, "the limit of a body is one more");
+        Response::bytes(Body::Static(&LARGE)).header("x-number", req.param("number"))
+    });
+    let sends = (0..LARGE_REQUESTS).flat_map(large_request).collect();
+    flood(
+        app,
+        |_, addr| Client::connect(addr),
+        sends,
+        |mut client| {
+            for number in 0..LARGE_REQUESTS {
+                let answer = client.answer();
+                assert_eq!(answer.field("x-number"), Some(number.to_string().as_str()));
+                assert!(answer.body == LARGE, "answer {number} is not what was sent");
+            }
+        },
+    );
+}
+
+#[test]
+fn whose_websocket_does_not_read_is_not_read_from() {
+    let opened = |worker: &mut Worker, addr| {
+        let opening = thread::spawn(move || Client::websocket(addr, "/ws"));
+        while !opening.is_finished() {
+            worker.turn(Some(Duration::from_millis(10))).expect("polling works");
+        }
+        opening.join().expect("it has opened")
+    };
+    let sends = (0..LARGE_REQUESTS).flat_map(|number| frame(true, BINARY, &large_message(number))).collect();
+    flood(App::new().ws("/ws", Echo), opened, sends, |mut client| {
+        for number in 0..LARGE_REQUESTS {
+            let message = client.next_frame();
+            assert!(message.payload == large_message(number), "message {number} is not what was sent");
+        }
+    });
+}
+
+fn large_message(number: usize) -> Vec<u8> {
+    vec![number as u8; LARGE_BYTES - number]
 }
 
 fn large_request(number: usize) -> Vec<u8> {

@@ -1,7 +1,7 @@
 //! What cannot work is an error of the start, and says what is wrong.
 
 use crate::rig::Echo;
-use fleeting::{App, Response, ServeError, Server};
+use fleeting::{App, Response, ServeError, Server, WorkerContext};
 use std::net::TcpListener;
 
 /// The error of a server that does not start.
@@ -60,6 +60,18 @@ fn several_addresses() {
     }
     server.handle().shutdown();
     server.run().expect("it has ended");
+}
+
+#[test]
+fn an_application_that_panics() {
+    for broken in 0..2 {
+        let make = move |context: &WorkerContext| {
+            assert_ne!(context.index, broken, "planted");
+            App::new()
+        };
+        let error = Server::builder().bind("127.0.0.1:0").workers(2).serve(make).expect_err("it panics");
+        assert_eq!(error.to_string(), "a worker has panicked");
+    }
 }
 
 #[test]
