@@ -3,6 +3,7 @@
 mod allocations;
 mod client;
 mod descriptors;
+mod ending;
 mod escape;
 mod foreign_loop;
 mod identity;
