@@ -26,10 +26,17 @@ pub(super) struct OpenSocket {
 #[derive(Default)]
 struct Speech {
     closing: Closing,
-    /// The code of the Close that we began with, if we began.
-    began_with: Option<CloseCode>,
+    /// What the Close said that we began with, if we began.
+    began_with: Option<(CloseCode, Box<str>)>,
     /// A send has told `Backpressure`, and `drain` has not been called since.
     drain_due: bool,
+}
+
+impl Speech {
+    /// What the first Close said (RFC 6455 §7.1.5, §7.1.6): ours if we began, else the one given.
+    fn first_close<'a>(&'a self, code: Option<CloseCode>, reason: &'a str) -> (Option<CloseCode>, &'a str) {
+        self.began_with.as_ref().map_or((code, reason), |(code, reason)| (Some(*code), reason))
+    }
 }
 
 impl OpenSocket {
@@ -41,7 +48,7 @@ impl OpenSocket {
     /// Tells the session of the end, once.
     pub(super) fn end(&mut self, code: Option<CloseCode>, reason: &str, counters: &mut Counters) {
         if let Some(live) = self.live.take() {
-            let code = self.speech.began_with.or(code);
+            let (code, reason) = self.speech.first_close(code, reason);
             guarded(counters, || live.close(code, reason));
         }
     }
@@ -144,7 +151,7 @@ pub(super) fn run<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], d
                     open.speech.closing.sent();
                 }
                 if let Some(live) = open.live.take() {
-                    let code = open.speech.began_with.or(code);
+                    let (code, reason) = open.speech.first_close(code, reason);
                     guarded(counters, || live.close(code, reason));
                 }
                 None
@@ -264,7 +271,7 @@ impl<S: Stream> Outgoing for Sender<'_, '_, S> {
         if self.speech.closing == Closing::Open {
             ws::encode::encode_close(self.out.cork, Some(code), reason);
             self.speech.closing.sent();
-            self.speech.began_with = Some(code);
+            self.speech.began_with = Some((code, reason.into()));
         }
     }
 }
