@@ -78,11 +78,11 @@ fn the_session_closes() {
             client.frame(TEXT, "hello");
             let sent = client.next_frame();
             assert_eq!((sent.close_code(), &sent.payload[2..]), (4001, &b"goodbye"[..]));
-            client.frame(CLOSE, close(4001, ""));
+            client.frame(CLOSE, close(4001, "not ours"));
             client.ended();
         },
         Some(4001),
-        "",
+        "goodbye",
     );
 }
 
@@ -95,7 +95,7 @@ fn the_session_closes_and_the_peer_does_not_answer() {
             client.ended();
         },
         Some(4001),
-        "",
+        "goodbye",
     );
 }
 
@@ -112,7 +112,7 @@ fn a_handle_closes() {
             client.ended();
         },
         Some(4002),
-        "",
+        "by order",
     );
 }
 
@@ -152,6 +152,6 @@ fn the_server_shuts_down() {
             client.ended();
         },
         Some(1001),
-        "",
+        "shutting down",
     );
 }
