@@ -20,7 +20,8 @@ pub(crate) enum Command {
 /// A worker's queue of commands, and the means to wake it.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
-    commands: Mutex<Vec<Command>>,
+    /// `None` once the worker is gone.
+    commands: Mutex<Option<Vec<Command>>>,
     /// A wake-up is on its way that the worker has not seen yet.
     woken: AtomicBool,
     waker: Waker,
@@ -31,12 +32,13 @@ const COMMANDS_MAX: usize = 65_536;
 
 impl Mailbox {
     pub(crate) fn new(waker: Waker) -> Mailbox {
-        Mailbox { commands: Mutex::default(), woken: AtomicBool::new(false), waker }
+        Mailbox { commands: Mutex::new(Some(Vec::new())), woken: AtomicBool::new(false), waker }
     }
 
     fn post(&self, command: Command) -> Result<(), SendError> {
         {
             let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
+            let commands = commands.as_mut().ok_or(SendError::Gone)?;
             // Shutting down is never refused.
             if commands.len() >= COMMANDS_MAX && !matches!(command, Command::Shutdown) {
                 return Err(SendError::Full);
@@ -54,7 +56,14 @@ impl Mailbox {
     pub(crate) fn drain(&self, into: &mut Vec<Command>) {
         // The flag first: a command posted from here on wakes the worker again.
         self.woken.store(false, Ordering::Release);
-        std::mem::swap(&mut *self.commands.lock().unwrap_or_else(PoisonError::into_inner), into);
+        if let Some(commands) = &mut *self.commands.lock().unwrap_or_else(PoisonError::into_inner) {
+            std::mem::swap(commands, into);
+        }
+    }
+
+    /// The worker is gone: nobody is going to carry anything out.
+    pub(crate) fn close(&self) {
+        *self.commands.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Whether a wake-up has come since the last [`drain`](Mailbox::drain).

@@ -308,6 +308,12 @@ fn readiness(event: &Event) -> Readiness {
     }
 }
 
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.mailbox.close();
+    }
+}
+
 impl AsRawFd for Worker {
     /// Readable when [`turn`](Worker::turn) has something to do, timers aside.
     fn as_raw_fd(&self) -> RawFd {
