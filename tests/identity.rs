@@ -1,7 +1,8 @@
 //! A name is never given twice: who holds that of a connection which is gone reaches nobody.
 
-use crate::client::{Client, TEXT};
+use crate::client::{CLOSE, Client, TEXT};
 use crate::rig::{self, Rig};
+use fleeting::engine::SendError;
 use fleeting::ws::CloseCode;
 use fleeting::{App, ConnId, Error, Message, Request, Response, Socket, WebSocket};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -95,4 +96,21 @@ fn a_connection_that_is_no_websocket_gets_no_message() {
     assert_eq!(name.recv(), Ok(conn));
     rig.handle.send(conn, Message::Text("hello")).expect("the worker is there");
     assert_eq!(client.next_frame().text(), "hello");
+}
+
+#[test]
+fn nobody_is_there_after_the_end() {
+    let (rig, name) = rig();
+    let mut client = Client::websocket(rig.addr, "/ws");
+    let conn = name.recv().expect("it has opened");
+    let handle = rig.handle.clone();
+    handle.close(conn, CloseCode::NORMAL, "").expect("the worker is there");
+    let close = client.next_frame();
+    client.frame(CLOSE, close.payload);
+    client.ended();
+    drop(client);
+    rig.finish();
+    assert_eq!(handle.send(conn, Message::Text("too late")), Err(SendError::Gone));
+    assert_eq!(handle.close(conn, CloseCode::NORMAL, ""), Err(SendError::Gone));
+    handle.shutdown();
 }
