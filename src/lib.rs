@@ -36,6 +36,8 @@ pub mod arena;
 pub mod buffer;
 pub mod config;
 pub mod engine;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod http1;
 pub mod keep;
 pub mod server;

@@ -22,6 +22,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("transport", 2),
     ("app", 3),
     ("engine", 4),
+    ("fuzzing", 4),
     ("server", 5),
     ("cli", 6),
     ("main", 6),

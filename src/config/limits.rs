@@ -111,8 +111,9 @@ impl Limits {
     }
 }
 
-/// Bytes that one read may bring.
-pub(crate) const READ_BYTES: usize = 128 << 10;
+/// Bytes that one read may bring. Few in a fuzzer: the buffer is made anew for each read, and short
+/// inputs shall need several.
+pub(crate) const READ_BYTES: usize = if cfg!(fuzzing) { 2 << 10 } else { 128 << 10 };
 
 fn size(value: &str) -> Option<usize> {
     let (number, unit) = number_and_unit(value)?;

@@ -1,0 +1,27 @@
+//! Requests, cut in different ways.
+//!
+//! The invariant of [`http1`](crate::http1): heads, contents and refusals do not depend on the cuts.
+
+use super::{BYTEWISE_MAX, cuts, pieces};
+use crate::Limits;
+use crate::http1::trace::trace;
+
+/// Panics unless the stream means the same whole, cut as the input says, and a byte at a time; and unless
+/// a stream that ends earlier tells no more than the beginning.
+pub fn http1_split(bytes: &[u8]) {
+    let (cuts, variant, stream) = cuts(bytes);
+    // Small, so that they are met; the second so small that little else is.
+    let limits = match variant & 1 {
+        0 => Limits { head_bytes: 400, target_bytes: 80, body_bytes: 64, headers: 60, ..Limits::default() },
+        _ => Limits { head_bytes: 90, target_bytes: 12, body_bytes: 5, headers: 3, ..Limits::default() },
+    };
+    let whole = trace([stream], &limits);
+    assert_eq!(trace(pieces(stream, &cuts), &limits), whole, "cut at {cuts:?}");
+    if stream.len() <= BYTEWISE_MAX {
+        assert_eq!(trace(stream.chunks(1), &limits), whole, "bytewise");
+    }
+    if let Some(&end) = cuts.first() {
+        let part = trace([&stream[..end]], &limits);
+        assert!(whole.starts_with(&part), "ended at {end}: {part:?}, not the beginning of {whole:?}");
+    }
+}
