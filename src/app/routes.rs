@@ -76,7 +76,8 @@ impl App {
 
     routes!(get "GET", head "HEAD", post "POST", put "PUT", patch "PATCH", delete "DELETE", options "OPTIONS");
 
-    /// Answers `method` (a token, RFC 9110 §9.1) on `path`.
+    /// Answers `method` (a token, RFC 9110 §9.1) on `path`, with a function or a type that is a
+    /// [`Handler`]. A closure's lifetimes are not inferred here: see [`get`](App::get) and its like.
     ///
     /// A mistake is remembered: the server does not start, [`check`](App::check) tells why.
     pub fn route(mut self, method: &str, path: &str, handler: impl Handler + 'static) -> App {
