@@ -150,7 +150,8 @@ impl Server {
 }
 
 impl Builder {
-    /// Listens on `addr`, such as `127.0.0.1:8080`, `[::]:80` or `localhost:0`. May be called again.
+    /// Listens on `addr`, such as `127.0.0.1:8080`, `[::]:80` or `localhost:0`; of a name with several
+    /// addresses, on the first that can be had. May be called again.
     pub fn bind(mut self, addr: impl Into<String>) -> Builder {
         self.addrs.push(addr.into());
         self
@@ -258,9 +259,15 @@ impl Builder {
         let mut listeners = Vec::new();
         for text in &self.addrs {
             let failed = |error| ServeError::Bind(text.clone(), error);
-            let mut resolved = text.to_socket_addrs().map_err(failed)?;
-            let addr = resolved.next().ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
-            let (addr, shared) = listen(addr, self.workers).map_err(failed)?;
+            // A name may stand for several addresses: the first that can be had is taken.
+            let mut outcome = Err(io::ErrorKind::NotFound.into());
+            for addr in text.to_socket_addrs().map_err(failed)? {
+                outcome = listen(addr, self.workers);
+                if outcome.is_ok() {
+                    break;
+                }
+            }
+            let (addr, shared) = outcome.map_err(failed)?;
             addrs.push(addr);
             listeners.push(shared);
         }
