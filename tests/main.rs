@@ -15,6 +15,8 @@ mod program;
 mod rig;
 mod routing;
 mod shutdown;
+mod simulator;
+mod split;
 mod start;
 mod tidy;
 mod timeouts;
