@@ -6,6 +6,7 @@ mod descriptors;
 mod ending;
 mod escape;
 mod foreign_loop;
+mod found;
 mod identity;
 mod limits;
 mod panics;

@@ -85,11 +85,21 @@ impl<S> Conn<S> {
 
     /// Whether more requests or messages can be answered in this turn.
     pub(super) fn can_answer(&self) -> bool {
-        self.writing == Writing::Open && self.outbox.is_none() && !self.unfinished && !self.broken
+        self.writing == Writing::Open
+            && self.outbox.is_none()
+            && !self.unfinished
+            && !self.broken
+            && !self.drain_is_due()
+    }
+
+    /// Whether a session waits to be told that all it sent has left. Until then no more is read, as
+    /// with an outbox.
+    pub(super) fn drain_is_due(&self) -> bool {
+        matches!(&self.protocol, Protocol::WebSocket(open) if open.drain_is_due())
     }
 
     /// Whether there is something to do that no event will tell of.
     pub(super) fn wants_turn(&self) -> bool {
-        self.outbox.is_none() && (self.unfinished || self.may_read())
+        self.outbox.is_none() && (self.unfinished || self.may_read() || self.drain_is_due())
     }
 }

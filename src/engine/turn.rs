@@ -116,7 +116,11 @@ impl<'a, S: Stream> Turn<'a, S> {
         if writable && self.conn.outbox.is_some() {
             self.send_queued();
         }
-        if self.conn.writing == Writing::Open && self.conn.outbox.is_none() {
+        // The cork may hold what this turn is for.
+        if self.conn.outbox.is_none() && self.desk.cork.is_empty() {
+            websocket::drained(self.conn, self.id, self.desk);
+        }
+        if self.conn.writing == Writing::Open && self.conn.outbox.is_none() && !self.conn.drain_is_due() {
             self.answer();
         }
         self.output().flush();
@@ -150,10 +154,7 @@ impl<'a, S: Stream> Turn<'a, S> {
 
     fn send_queued(&mut self) {
         match self.output().send_outbox() {
-            Taken::All => {
-                self.fresh = true;
-                websocket::drained(self.conn, self.id, self.desk);
-            }
+            Taken::All => self.fresh = true,
             Taken::Blocked { progress } => self.fresh |= progress,
         }
     }

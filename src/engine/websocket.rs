@@ -45,6 +45,11 @@ impl OpenSocket {
         self.speech.closing == Closing::Open
     }
 
+    /// Whether the session waits to be told that all it sent has left.
+    pub(super) fn drain_is_due(&self) -> bool {
+        self.speech.drain_due
+    }
+
     /// Tells the session of the end, once.
     pub(super) fn end(&mut self, code: Option<CloseCode>, reason: &str, counters: &mut Counters) {
         if let Some(live) = self.live.take() {
@@ -208,7 +213,9 @@ pub(super) fn ping<S: Stream>(conn: &mut Conn<S>, desk: &mut Desk) {
     speak(conn, desk, |sender, _| ws::encode::encode_ping(sender.out.cork, b""));
 }
 
-/// Tells the session that all it sent has left, if it was told of backpressure.
+/// Tells the session that all it sent has left, if it was told of backpressure. That may be so in a
+/// turn without an outbox: the cork alone was over the mark, and the stream took all of it.
+#[inline]
 pub(super) fn drained<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk: &mut Desk) {
     let Protocol::WebSocket(open) = &mut conn.protocol else { return };
     if !std::mem::take(&mut open.speech.drain_due) {

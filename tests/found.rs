@@ -1,0 +1,97 @@
+//! What the simulator has found, or its making: each case stays, without chance.
+
+use crate::simulator::random::Random;
+use crate::simulator::script::{client_frame, server_frame};
+use crate::simulator::service::{Log, STATIC_BYTES, app, flood};
+use crate::simulator::wire::{SimStream, Wire};
+use fleeting::ConnId;
+use fleeting::engine::{Engine, Readiness, Settings};
+use fleeting::time::Now;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+const MASK: [u8; 4] = [1, 2, 3, 4];
+
+/// An engine with one connection.
+struct Bench {
+    engine: Engine<SimStream>,
+    clock: Rc<Cell<u64>>,
+    wire: Rc<RefCell<Wire>>,
+    id: ConnId,
+}
+
+impl Bench {
+    /// A client that sends `stream` when it is told to; `capacity` bytes fit into its pipe.
+    fn new(settings: Settings, stream: &[u8], capacity: usize) -> Bench {
+        let clock = Rc::new(Cell::new(1000));
+        let mut wire = Wire::new(&clock, Random::new(0), stream.to_vec());
+        wire.capacity = capacity;
+        let wire = Rc::new(RefCell::new(wire));
+        let now = Now { ms: clock.get(), unix_secs: 0 };
+        let mut engine = Engine::new(app(&Rc::new(Log::default())), settings, now);
+        let id = engine.accept(SimStream::new(&wire), None);
+        Bench { engine, clock, wire, id }
+    }
+
+    /// Time passes, bytes arrive, and the engine does all there is to do.
+    fn turn(&mut self, passes_ms: u64, bytes: usize) {
+        self.clock.set(self.clock.get() + passes_ms);
+        self.wire.borrow_mut().arrive(bytes);
+        let now = Now { ms: self.clock.get(), unix_secs: 0 };
+        self.engine.begin(now);
+        while self.wire.borrow().is_due() {
+            let due: Readiness = std::mem::take(&mut self.wire.borrow_mut().due);
+            self.engine.ready(self.id, due);
+        }
+        self.engine.run();
+        while self.engine.next_ms() == Some(0) {
+            self.engine.begin(now);
+            self.engine.run();
+        }
+        assert_eq!(self.wire.borrow().violation, None);
+    }
+
+    /// The client takes what there is until there is no more.
+    fn take_all(&mut self) {
+        loop {
+            let waiting = self.wire.borrow().written.len() - self.wire.borrow().taken;
+            if waiting == 0 {
+                return;
+            }
+            self.wire.borrow_mut().take(waiting);
+            self.turn(0, 0);
+        }
+    }
+}
+
+/// The mark can be passed in the cork, and then the stream takes everything at once: no outbox ever
+/// drains, and `drain` must be called all the same.
+#[test]
+fn backpressure_that_ends_with_the_turn_is_told_to_have_ended() {
+    let mut settings = Settings::default();
+    settings.limits.outbox_bytes = 100;
+    let stream = [UPGRADE.as_bytes(), &client_frame(0x81, b"flood abc 20 90", MASK)].concat();
+    let mut bench = Bench::new(settings, &stream, usize::MAX);
+    bench.turn(0, stream.len());
+    let frames: Vec<u8> =
+        (1..=20).flat_map(|at| server_frame(0x81, flood("abc", at, 90).as_bytes())).collect();
+    assert!(bench.wire.borrow().written.ends_with(&frames), "not all was sent");
+}
+
+/// The same with the client's end behind its order: the session's messages go first, as they do when an
+/// outbox holds them back.
+#[test]
+fn the_end_of_a_client_is_read_after_its_backpressure_has_ended() {
+    let mut settings = Settings::default();
+    settings.limits.outbox_bytes = 100;
+    let stream = [UPGRADE.as_bytes(), &client_frame(0x81, b"flood abc 20 90", MASK)].concat();
+    let mut bench = Bench::new(settings, &stream, usize::MAX);
+    bench.wire.borrow_mut().finish();
+    bench.turn(0, stream.len());
+    let wire = bench.wire.borrow();
+    let last = server_frame(0x81, flood("abc", 20, 90).as_bytes());
+    assert!(wire.written.ends_with(&last), "not all was sent");
+    assert!(wire.dropped.is_some());
+}
