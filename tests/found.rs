@@ -95,3 +95,20 @@ fn the_end_of_a_client_is_read_after_its_backpressure_has_ended() {
     assert!(wire.written.ends_with(&last), "not all was sent");
     assert!(wire.dropped.is_some());
 }
+
+/// RFC 6455 §7.1.1 leaves it to us how long the peer's Close is awaited; not as long as the peer likes.
+#[test]
+fn a_peer_that_goes_on_talking_does_not_put_off_the_close() {
+    let ping = client_frame(0x89, b"still here", MASK);
+    let head = [UPGRADE.as_bytes(), &client_frame(0x81, b"close", MASK)].concat();
+    let stream = [&head[..], &ping.repeat(20)].concat();
+    let settings = Settings::default();
+    let close_secs = settings.timeouts.close.as_secs();
+    let mut bench = Bench::new(settings, &stream, usize::MAX);
+    bench.turn(0, head.len());
+    for _ in 0..=close_secs {
+        assert!(bench.wire.borrow().dropped.is_none());
+        bench.turn(1000, ping.len());
+    }
+    assert!(bench.wire.borrow().dropped.is_some(), "the peer keeps the connection");
+}

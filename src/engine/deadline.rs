@@ -86,7 +86,8 @@ impl Timer {
     pub(super) fn settle<S>(conn: &mut Conn<S>, allowances: &Allowances, now_ms: u64, fresh: bool) {
         let waiting = waiting(conn);
         let timer = &mut conn.timer;
-        if fresh || waiting != timer.waiting {
+        // A peer that goes on talking does not put off the end of the closing handshake.
+        if waiting != timer.waiting || (fresh && waiting != Waiting::Close) {
             timer.since = now_ms;
             timer.waiting = waiting;
         }
