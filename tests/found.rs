@@ -112,3 +112,14 @@ fn a_peer_that_goes_on_talking_does_not_put_off_the_close() {
     }
     assert!(bench.wire.borrow().dropped.is_some(), "the peer keeps the connection");
 }
+
+/// RFC 9110 §9.3.2: a response to HEAD has no content, be it an error's.
+#[test]
+fn a_head_request_that_is_refused_for_its_content_is_answered_without_any() {
+    let stream = b"HEAD /bye HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n";
+    let mut bench = Bench::new(Settings::default(), stream, usize::MAX);
+    bench.turn(0, stream.len());
+    let wire = bench.wire.borrow();
+    assert!(wire.written.starts_with(b"HTTP/1.1 413 "));
+    assert!(wire.written.ends_with(b"\r\n\r\n"), "{}", wire.written.escape_ascii());
+}

@@ -131,7 +131,8 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
         ContentStep::Incomplete { filled } => return Step::Starved { filled },
         ContentStep::Refused(refusal) => {
             counters.count_refused(refusal);
-            respond(&mut out, refused(refusal), &Terms::last(head.version), date);
+            terms.keep_alive = false;
+            respond(&mut out, refused(refusal), &terms, date);
             return Step::Answered { consumed: length, keep_alive: false };
         }
         ContentStep::Whole { content, trailers, consumed } => (content, trailers, consumed),
