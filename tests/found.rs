@@ -96,6 +96,35 @@ fn the_end_of_a_client_is_read_after_its_backpressure_has_ended() {
     assert!(wire.dropped.is_some());
 }
 
+/// Its answer was on its way when the shutdown came, without a word of closing. Once the client has
+/// taken it nothing is awaited, least of all the end of the grace.
+#[test]
+fn a_connection_that_becomes_idle_after_the_shutdown_is_closed() {
+    let stream = b"GET /static HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut bench = Bench::new(Settings::default(), stream, 10_000);
+    bench.turn(0, stream.len());
+    bench.engine.shutdown();
+    assert!(!bench.engine.is_over());
+    bench.take_all();
+    assert!(bench.wire.borrow().written.len() > STATIC_BYTES);
+    assert!(bench.wire.borrow().write_ended.is_some(), "the connection is kept");
+    bench.wire.borrow_mut().finish();
+    bench.turn(0, 0);
+    assert!(bench.engine.is_over());
+}
+
+/// Content that is read and thrown away at the time of the shutdown: the same.
+#[test]
+fn a_connection_whose_last_content_is_thrown_away_after_the_shutdown_is_closed() {
+    let stream = b"POST /nothing HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
+    let mut bench = Bench::new(Settings::default(), stream, usize::MAX);
+    bench.turn(0, stream.len() - 2);
+    bench.engine.shutdown();
+    assert!(bench.wire.borrow().dropped.is_none());
+    bench.turn(0, 2);
+    assert!(bench.wire.borrow().write_ended.is_some(), "the connection is kept");
+}
+
 /// RFC 6455 §7.1.1 leaves it to us how long the peer's Close is awaited; not as long as the peer likes.
 #[test]
 fn a_peer_that_goes_on_talking_does_not_put_off_the_close() {

@@ -1,0 +1,386 @@
+//! One seed: an engine, its clients, the time, and what must hold.
+//!
+//! It drives the engine as [`Worker`](fleeting::Worker) does: begin, events, run, accept.
+
+use super::client::{Client, World};
+use super::random::Random;
+use super::script::Tally;
+use super::service::{Log, app};
+use super::wire::SimStream;
+use fleeting::Limits;
+use fleeting::app::ConnId;
+use fleeting::engine::{Engine, Readiness, Settings};
+use fleeting::time::{DateCache, Now};
+use std::cell::Cell;
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
+
+const BEGIN_UNIX_SECS: u64 = 1_767_225_590;
+/// Clients and engine are done within so many steps.
+const STEPS_MAX: usize = 200_000;
+/// The engine is done within so many turns, if clients do nothing.
+const TURNS_MAX: usize = 5_000;
+/// Milliseconds after the last thing a client does in which every connection must be gone.
+const END_MS: u64 = 200_000;
+
+pub struct Run {
+    random: Random,
+    engine: Engine<SimStream>,
+    settings: Settings,
+    log: Rc<Log>,
+    clock: Rc<Cell<u64>>,
+    dates: HashSet<[u8; 29]>,
+    clients: Vec<Client>,
+    /// Clients that were let in; the others wait, in their order.
+    accepted: usize,
+    stale: Vec<ConnId>,
+    shut: bool,
+    faults: bool,
+    jumps: bool,
+    trace: DefaultHasher,
+}
+
+/// How the clients end.
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    /// They leave.
+    Leave,
+    /// They stay, and time goes by.
+    Stay,
+    /// The engine is shut down.
+    Shutdown,
+}
+
+/// Plays a seed. Returns a number that stands for everything that happened.
+pub fn play(seed: u64) -> Result<u64, String> {
+    let mut run = Run::new(seed);
+    run.live()?;
+    run.end()?;
+    run.count()?;
+    Ok(run.trace.finish())
+}
+
+impl Run {
+    fn new(seed: u64) -> Run {
+        let mut random = Random::new(seed);
+        let clock = Rc::new(Cell::new(random.below(1 << 24) as u64));
+        let (faults, jumps) = (random.chance(400), random.chance(300));
+        let settings = Settings { limits: limits(&mut random), ..Settings::default() };
+        let log = Rc::new(Log::default());
+        let app = app(&log);
+        assert_eq!(app.check(), Ok(()));
+        let count = random.within(4, 28);
+        let clients = (0..count).map(|number| Client::new(number, &mut random, &clock, faults)).collect();
+        let now = Now { ms: clock.get(), unix_secs: BEGIN_UNIX_SECS + clock.get() / 1000 };
+        Run {
+            random,
+            engine: Engine::new(app, settings.clone(), now),
+            settings,
+            log,
+            clock,
+            dates: HashSet::new(),
+            clients,
+            accepted: 0,
+            stale: Vec::new(),
+            shut: false,
+            faults,
+            jumps,
+            trace: DefaultHasher::new(),
+        }
+    }
+
+    /// Clients come and do what they do; events come late.
+    fn live(&mut self) -> Result<(), String> {
+        let steps = self.random.within(20, 150);
+        let shutdown = self.random.chance(150).then(|| self.random.below(steps));
+        for step in 0..steps {
+            if shutdown == Some(step) {
+                self.shutdown()?;
+            }
+            let pass = match self.random.below(1000) {
+                0..20 if self.jumps => self.random.within(1000, 40_000),
+                20..26 if self.jumps => self.random.within(60_000, 30_000_000),
+                _ => self.random.within(0, 4),
+            };
+            self.clock.set(self.clock.get() + pass as u64);
+            self.turn(false)?;
+            if !self.shut {
+                self.accept();
+            }
+            let now = self.clock.get();
+            for client in &mut self.clients {
+                client.act(&mut self.random, now, false);
+            }
+            if step % 16 == 15 {
+                self.settle()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Clients do the rest, and then time passes only as the engine asks for it.
+    fn end(&mut self) -> Result<(), String> {
+        self.hurry(false)?;
+        if !self.shut {
+            self.each(|client, _| client.expect_complete())?;
+        }
+        let end = self.random.one_of(&[End::Leave, End::Stay, End::Stay, End::Shutdown]);
+        if end == End::Shutdown && !self.shut {
+            self.shutdown()?;
+        }
+        let begun = self.clock.get();
+        let mut last = begun;
+        loop {
+            let acted = self.hurry(end == End::Leave)?;
+            let now = self.clock.get();
+            last = if acted { now } else { last };
+            let waits = !self.shut && self.accepted < self.clients.len();
+            if self.engine.counters().connections == 0 && !waits {
+                break;
+            }
+            let Some(next) = self.engine.next_ms() else {
+                return Err("open connections, but no timer".into());
+            };
+            if next > now.max(last) + END_MS {
+                return Err(format!("nothing happens for {} ms", next - last));
+            }
+            if now > last + END_MS {
+                return Err("a connection is not ended in time".into());
+            }
+            let grace = self.settings.timeouts.grace.as_millis() as u64;
+            if self.shut && now > begun + grace {
+                return Err("a connection is not ended by the shutdown".into());
+            }
+            self.clock.set(now.max(next));
+            self.turn(true)?;
+            let past = self.engine.next_ms().is_some_and(|next| next <= self.clock.get() && next > 0);
+            if past && !self.engine.is_over() {
+                return Err("the engine asks for a time that has passed".into());
+            }
+        }
+        if self.shut && !self.engine.is_over() {
+            return Err("everything is closed, but the shutdown is not over".into());
+        }
+        match self.clients[..self.accepted].iter().find(|client| client.wire.borrow().dropped.is_none()) {
+            Some(_) => Err("a stream was not let go".into()),
+            None => Ok(()),
+        }
+    }
+
+    /// What was counted, and what was not changed by the clients that the counts are of.
+    fn count(&mut self) -> Result<(), String> {
+        let counters = self.engine.counters();
+        let accepted = self.accepted as u64;
+        if (counters.accepted, counters.connections) != (accepted, 0) {
+            return Err(format!("{accepted} connections were accepted: {counters:?}"));
+        }
+        if self.log.opened != self.log.closed {
+            let (opened, closed) = (self.log.opened.get(), self.log.closed.get());
+            return Err(format!("{opened} sessions were opened, {closed} were told of their end"));
+        }
+        let refused: u64 = counters.refused().map(|(_, count)| count).sum();
+        let failed: u64 = counters.failed().map(|(_, count)| count).sum();
+        let clients = &self.clients[..self.accepted];
+        let responses: u64 = clients.iter().map(Client::responses).sum();
+        let answered = counters.requests + counters.early_answers + refused;
+        if responses > answered + counters.timeouts {
+            return Err(format!("{responses} responses, but {counters:?}"));
+        }
+        if !self.faults && !self.jumps && clients.iter().all(|client| !client.disturbed) {
+            let mut tally = Tally::default();
+            clients.iter().for_each(|client| tally += client.tally());
+            let counted = Tally {
+                requests: counters.requests,
+                early: counters.early_answers,
+                refused,
+                websockets: counters.websockets,
+                messages: counters.messages,
+                failed,
+                panics: counters.panics,
+                responses,
+            };
+            if counted != tally {
+                return Err(format!("expected {tally:?}\n counted {counted:?}"));
+            }
+        }
+        for client in &self.clients {
+            client.wire.borrow().written.hash(&mut self.trace);
+        }
+        Ok(())
+    }
+
+    fn now(&self) -> Now {
+        Now { ms: self.clock.get(), unix_secs: BEGIN_UNIX_SECS + self.clock.get() / 1000 }
+    }
+
+    fn begin(&mut self) {
+        self.dates.insert(*DateCache::new(self.now().unix_secs).text());
+        self.engine.begin(self.now());
+    }
+
+    fn shutdown(&mut self) -> Result<(), String> {
+        self.begin();
+        self.shut = true;
+        self.engine.shutdown();
+        self.engine.run();
+        self.look()
+    }
+
+    /// A turn of the loop. `all`: every event that is due comes now; else some come late, and some come
+    /// that nobody needs.
+    fn turn(&mut self, all: bool) -> Result<(), String> {
+        self.begin();
+        let from = self.random.below(self.clients.len());
+        for at in (from..self.clients.len()).chain(0..from) {
+            let client = &self.clients[at];
+            let Some(id) = client.id else { continue };
+            let readiness = {
+                let mut wire = client.wire.borrow_mut();
+                if wire.is_due() && (all || self.random.chance(600)) {
+                    let due = std::mem::take(&mut wire.due);
+                    // A poll tells all that holds, not just what is new.
+                    if self.random.chance(500) { due } else { merged(due, wire.state()) }
+                } else if !all && self.random.chance(20) {
+                    let (readable, writable) = (self.random.chance(500), self.random.chance(500));
+                    Readiness { readable, writable, ended: false }
+                } else {
+                    continue;
+                }
+            };
+            (id, self.clock.get(), readiness.readable, readiness.writable, readiness.ended)
+                .hash(&mut self.trace);
+            self.engine.ready(id, readiness);
+        }
+        self.use_stale_name()?;
+        self.engine.run();
+        self.look()
+    }
+
+    /// Names a connection that is gone: nobody else's must feel it.
+    fn use_stale_name(&mut self) -> Result<(), String> {
+        if self.stale.is_empty() || !self.random.chance(100) {
+            return Ok(());
+        }
+        let id = self.stale[self.random.below(self.stale.len())];
+        let felt = |run: &Run| {
+            let calls: u64 = run.clients.iter().map(|client| client.wire.borrow().calls).sum();
+            (calls, run.engine.counters().connections)
+        };
+        let before = felt(self);
+        self.engine.ready(id, Readiness { readable: true, writable: true, ended: self.random.chance(500) });
+        self.engine.abort(id);
+        if felt(self) != before || self.engine.stream_mut(id).is_some() {
+            return Err(format!("{id} is gone, but its name reached somebody"));
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self) {
+        while self.accepted < self.clients.len() && self.engine.has_room() && self.random.chance(700) {
+            let client = &mut self.clients[self.accepted];
+            let id = self.engine.accept(client.stream(), None);
+            client.id = Some(id);
+            let mut wire = client.wire.borrow_mut();
+            // Registering tells what holds already.
+            wire.due = merged(wire.due, wire.state());
+            drop(wire);
+            id.hash(&mut self.trace);
+            self.accepted += 1;
+        }
+    }
+
+    /// Delivers what is due until nothing is, without letting time pass, and sees that nothing is stuck.
+    fn settle(&mut self) -> Result<(), String> {
+        for _ in 0..TURNS_MAX {
+            let due = self.clients.iter().any(|client| client.id.is_some() && client.is_due());
+            if !due && self.engine.next_ms() != Some(0) {
+                return self.each(|client, world| client.expect_served(world));
+            }
+            self.turn(true)?;
+        }
+        Err("the engine never comes to rest".into())
+    }
+
+    /// Clients do all they can, without letting time pass. Whether they did anything.
+    fn hurry(&mut self, leave: bool) -> Result<bool, String> {
+        let mut ever = false;
+        for _ in 0..STEPS_MAX {
+            self.settle()?;
+            let before = self.accepted;
+            if !self.shut {
+                self.accept();
+            }
+            let (now, mut acted) = (self.clock.get(), self.accepted > before);
+            for client in self.clients[..self.accepted].iter_mut() {
+                acted |= client.act(&mut self.random, now, true);
+            }
+            ever |= acted;
+            if !acted {
+                let room = !self.shut && self.accepted < self.clients.len() && self.engine.has_room();
+                if room {
+                    continue;
+                }
+                if leave {
+                    self.clients[..self.accepted].iter_mut().for_each(Client::leave);
+                    self.settle()?;
+                }
+                return Ok(ever);
+            }
+        }
+        Err("the clients never come to rest".into())
+    }
+
+    /// Compares all that was written, and sees that what was let go was let go for a reason.
+    fn look(&mut self) -> Result<(), String> {
+        self.each(|client, world| {
+            if client.id.is_none() || client.buried {
+                return Ok(());
+            }
+            client.compare(world)?;
+            client.expect_reason_for_end(world)
+        })?;
+        for client in &mut self.clients {
+            if client.buried
+                && let Some(id) = client.id.take()
+            {
+                self.stale.push(id);
+            }
+        }
+        Ok(())
+    }
+
+    fn each(
+        &mut self,
+        mut check: impl FnMut(&mut Client, &World<'_>) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let world = World {
+            now: self.clock.get(),
+            timeouts: &self.settings.timeouts,
+            shut: self.shut,
+            dates: &self.dates,
+        };
+        for (number, client) in self.clients.iter_mut().enumerate() {
+            check(client, &world).map_err(|what| format!("client {number} at {} ms: {what}", world.now))?;
+        }
+        Ok(())
+    }
+}
+
+fn limits(random: &mut Random) -> Limits {
+    let mut limits = Limits::default();
+    limits.pipeline = random.one_of(&[1, 2, 32]);
+    limits.outbox_bytes = random.one_of(&[100, 10_000, 256 << 10]);
+    limits.connections = random.one_of(&[4, 10_000, 10_000]);
+    // A debug build overwrites all of it after each request.
+    limits.arena_bytes = 1024;
+    limits
+}
+
+fn merged(a: Readiness, b: Readiness) -> Readiness {
+    Readiness {
+        readable: a.readable || b.readable,
+        writable: a.writable || b.writable,
+        ended: a.ended || b.ended,
+    }
+}
