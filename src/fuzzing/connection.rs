@@ -242,6 +242,7 @@ impl Play {
                 break;
             }
             assert!(turn < 10_000, "it goes round and round");
+            self.engine.begin(self.now);
         }
         assert!(self.engine.arena().reserved_bytes() <= 16 << 10);
     }
