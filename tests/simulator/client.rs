@@ -220,9 +220,7 @@ impl Client {
         // After the last response or frame there is another bound.
         let at = if self.checked == self.script.says.len() { self.checked } else { at };
         let got = &wire.written[at..];
-        let item = self.script.item_at(wire.read);
-        let frames = matches!(item.phase, Phase::Frames | Phase::Closing);
-        let frames = frames || (wire.read == item.end && item.tally.websockets > 0);
+        let frames = self.script.tally_before(wire.read).websockets > 0;
         let silent =
             |since: u64, allowed: std::time::Duration| world.now - since >= allowed.as_millis() as u64;
         if frames && !self.script.over_at(at) {
@@ -319,10 +317,12 @@ impl Client {
             return Err("everything was said, but the end was not".into());
         }
         let phase = self.script.phase_before(wire.read);
+        let discards = self.script.item_at(wire.read).phase == Phase::Discard && wire.read < wire.sent.len();
         let idle =
             matches!(phase, Phase::Http | Phase::Discard) && boundary && !self.script.is_content(wire.read);
         let open = self.script.tally_before(wire.read).websockets > 0;
-        if world.shut && idle && !open && wire.read == wire.arrived && wire.write_ended.is_none() {
+        if world.shut && idle && !discards && !open && wire.read == wire.arrived && wire.write_ended.is_none()
+        {
             let (read, written) = (shown(&wire.sent, wire.read), shown(&wire.written, wire.written.len()));
             return Err(format!(
                 "an idle connection was kept in spite of the shutdown\n read: {read}\n written: {written}"
@@ -400,7 +400,13 @@ impl Client {
     /// What the server must have counted, if nothing has disturbed the script.
     pub fn tally(&self) -> Tally {
         let wire = self.wire.borrow();
-        self.script.tally_before(wire.arrived)
+        let mut tally = self.script.tally_before(wire.arrived);
+        // A request may be refused before it is whole, and the client ends then.
+        let item = self.script.item_at(wire.arrived);
+        if item.start < wire.arrived && wire.arrived < item.end && item.says_end <= wire.written.len() {
+            tally += item.tally;
+        }
+        tally
     }
 
     /// Final responses that were written whole.
@@ -445,15 +451,6 @@ impl Script {
     /// Whether the server has sent a Close before the bound `at`.
     fn over_at(&self, at: usize) -> bool {
         self.bounds.iter().any(|bound| *bound < at && self.says[*bound] == 0x88)
-    }
-
-    /// Whether the client does not answer the server's Close.
-    pub fn still_here(&self) -> bool {
-        self.items
-            .iter()
-            .rev()
-            .find(|item| item.phase == Phase::Closing)
-            .is_some_and(|item| self.sent[item.start] == 0x89)
     }
 }
 

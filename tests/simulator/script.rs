@@ -523,6 +523,15 @@ impl Script {
         self.item(Phase::Frames, &client_frame(0x89, payload.as_bytes(), mask), NOTHING);
     }
 
+    /// Whether the client does not answer the server's Close.
+    pub fn still_here(&self) -> bool {
+        self.items
+            .iter()
+            .rev()
+            .find(|item| item.phase == Phase::Closing)
+            .is_some_and(|item| self.sent[item.start] == 0x89)
+    }
+
     /// The item that the byte at `offset` of `sent` belongs to; the last one at the end.
     pub fn item_at(&self, offset: usize) -> &Item {
         let at = self.items.partition_point(|item| item.end <= offset);
