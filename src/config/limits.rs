@@ -100,14 +100,15 @@ impl Limits {
         Ok(())
     }
 
-    /// The most bytes of user memory that one connection's buffers hold: its inbox (a head, a body
-    /// or a frame, with one read of slack), its reassembly buffer and its outbox up to the mark.
+    /// The most bytes of user memory that one connection's buffers hold: its inbox (a head and a body, or
+    /// a frame, with one read of slack, and twice that because it grows by doubling), its reassembly
+    /// buffer, and its outbox up to the mark.
     ///
     /// An answer larger than `outbox_bytes` comes on top while it drains: its size is the handler's.
     pub fn connection_bytes(&self) -> usize {
         let request = self.head_bytes.saturating_add(self.body_bytes);
         let inbox = request.max(self.frame_bytes.saturating_add(14)).saturating_add(READ_BYTES);
-        inbox.saturating_add(self.message_bytes).saturating_add(self.outbox_bytes)
+        inbox.saturating_mul(2).saturating_add(self.message_bytes).saturating_add(self.outbox_bytes)
     }
 }
 
