@@ -97,6 +97,25 @@ impl Arena {
         ArenaWriter { bytes: BumpVec::new_in(&self.bump) }
     }
 
+    /// A growing list in the arena, to be filled and then taken as a slice. There is room for `capacity`
+    /// values at once; beyond, what is outgrown stays behind until the reset.
+    ///
+    /// A type that needs `Drop` is refused at compile time.
+    ///
+    /// ```
+    /// let arena = fleeting::Arena::new(4096);
+    /// let mut squares = arena.list(3);
+    /// for n in 1..=4 {
+    ///     squares.push(n * n);
+    /// }
+    /// assert_eq!(squares.finish(), [1, 4, 9, 16]);
+    /// ```
+    #[inline]
+    pub fn list<T>(&self, capacity: usize) -> ArenaList<'_, T> {
+        const { assert!(!std::mem::needs_drop::<T>(), "a type with Drop cannot live in the arena") };
+        ArenaList { items: BumpVec::with_capacity_in(capacity, &self.bump) }
+    }
+
     /// Ends the life of everything in the arena.
     #[inline]
     pub fn reset(&mut self) {
@@ -150,6 +169,37 @@ impl fmt::Debug for Arena {
 #[derive(Debug)]
 pub struct ArenaWriter<'r> {
     bytes: BumpVec<'r, u8>,
+}
+
+/// A growing list in an [`Arena`].
+#[derive(Debug)]
+pub struct ArenaList<'r, T> {
+    items: BumpVec<'r, T>,
+}
+
+impl<'r, T> ArenaList<'r, T> {
+    /// Adds a value.
+    #[inline]
+    pub fn push(&mut self, value: T) {
+        self.items.push(value);
+    }
+
+    /// How many values there are.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// The values, for as long as the arena is not reset.
+    #[inline]
+    pub fn finish(self) -> &'r [T] {
+        self.items.into_bump_slice()
+    }
 }
 
 impl<'r> ArenaWriter<'r> {

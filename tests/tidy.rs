@@ -35,6 +35,7 @@ const STRANGERS: &[(&str, &str)] = &[("http1", "ws")];
 const ROOMS: &[(&str, &[&str])] = &[
     ("bumpalo", &["arena"]),
     ("httparse", &["http1"]),
+    ("wide", &["http1"]),
     ("tungstenite", &["ws"]),
     ("zlib_rs", &["ws"]),
     ("simdutf8", &["ws"]),

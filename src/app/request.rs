@@ -48,17 +48,17 @@ impl<'r> Request<'r> {
 
     /// The target's path as it was sent, percent-encoded, without the query; begins with `/`.
     pub fn path(&self) -> &'r str {
-        self.parts.head.target.path
+        self.parts.head.target.path()
     }
 
     /// What follows the `?` of the target, as it was sent.
     pub fn query(&self) -> Option<&'r str> {
-        self.parts.head.target.query
+        self.parts.head.target.query()
     }
 
     /// The authority that the request is for: Host, or that of an absolute target (RFC 9112 §3.2.2).
     pub fn host(&self) -> &'r str {
-        self.parts.head.host
+        self.parts.head.host()
     }
 
     /// The protocol's version.

@@ -15,7 +15,7 @@ use std::collections::HashMap;
 pub(super) struct Router {
     pub(super) endpoints: Vec<Endpoint>,
     /// Indices into `endpoints`, of those whose path has no parameters.
-    fixed: HashMap<Box<str>, u32, RandomState>,
+    fixed: HashMap<Box<[u8]>, u32, RandomState>,
     /// Indices into `endpoints`, of all others.
     patterns: matchit::Router<u32>,
 }
@@ -74,7 +74,7 @@ impl Router {
                 Err(error) => return Err(RouteError::Pattern(path.into(), error.to_string())),
             }
         } else {
-            *self.fixed.entry(path.into()).or_insert(next)
+            *self.fixed.entry(path.as_bytes().into()).or_insert(next)
         };
         if index == next {
             self.endpoints.push(Endpoint::default());
@@ -85,19 +85,20 @@ impl Router {
     /// What answers `head`. Parameters are decoded into the arena.
     #[inline]
     pub(super) fn resolve<'a>(&'a self, head: &Head<'a>, arena: &'a Arena) -> Resolved<'a> {
-        let mut path = head.target.path;
-        match head.target.form {
+        let mut path = head.target.path_bytes();
+        match head.target.form() {
             TargetForm::Asterisk => return Resolved::Early(Early::Options(ALLOW_ALL)),
             // RFC 9110 §9.3.6: an origin server opens no tunnel.
             TargetForm::Authority => return Resolved::Early(Early::MethodUnknown),
             TargetForm::Origin | TargetForm::Absolute => {}
         }
-        if path.contains('%') {
+        if head.target.is_escaped() {
             path = decode_unreserved(path, arena);
         }
         let (index, params) = match self.fixed.get(path) {
             Some(index) => (*index, &[][..]),
-            None => match self.patterns.at(path) {
+            // What a target holds is ASCII, decoded or not.
+            None => match self.patterns.at(std::str::from_utf8(path).unwrap_or_default()) {
                 Err(_) => return Resolved::Early(Early::NotFound),
                 Ok(found) => match decode_params(&found.params, arena) {
                     Some(params) => (*found.value, params),
@@ -176,8 +177,8 @@ impl Endpoint {
 
 /// Decodes percent-encoded unreserved characters, which mean the same either way, and no others
 /// (RFC 3986 §6.2.2.2): `/%70ing` is `/ping`, `/a%2Fb` stays one segment.
-fn decode_unreserved<'a>(path: &'a str, arena: &'a Arena) -> &'a str {
-    let mut out = bytes_in(path, arena);
+fn decode_unreserved<'a>(path: &[u8], arena: &'a Arena) -> &'a [u8] {
+    let out = bytes_in(path, arena);
     let (mut from, mut to) = (0, 0);
     while from < out.len() {
         let decoded =
@@ -186,8 +187,7 @@ fn decode_unreserved<'a>(path: &'a str, arena: &'a Arena) -> &'a str {
         from += if decoded.is_some() { 3 } else { 1 };
         to += 1;
     }
-    out = &mut out[..to];
-    std::str::from_utf8(out).unwrap_or(path)
+    &out[..to]
 }
 
 /// Parameters, percent-decoded; `None` if one is not UTF-8 then.
@@ -200,7 +200,7 @@ fn decode_params<'a>(params: &matchit::Params<'a, 'a>, arena: &'a Arena) -> Opti
 }
 
 fn decode<'a>(value: &str, arena: &'a Arena) -> Option<&'a str> {
-    let out = bytes_in(value, arena);
+    let out = bytes_in(value.as_bytes(), arena);
     let (mut from, mut to) = (0, 0);
     while from < out.len() {
         let decoded = percent(&out[from..]);
@@ -212,8 +212,7 @@ fn decode<'a>(value: &str, arena: &'a Arena) -> Option<&'a str> {
     std::str::from_utf8(&out[..to]).ok()
 }
 
-fn bytes_in<'a>(text: &str, arena: &'a Arena) -> &'a mut [u8] {
-    let bytes = text.as_bytes();
+fn bytes_in<'a>(bytes: &[u8], arena: &'a Arena) -> &'a mut [u8] {
     arena.alloc_slice_with(bytes.len(), |at| bytes[at])
 }
 
@@ -232,7 +231,7 @@ mod tests {
     fn unreserved_characters_are_decoded_and_no_others() {
         fn check(path: &str, expected: &str) {
             let arena = Arena::new(1024);
-            assert_eq!(decode_unreserved(path, &arena), expected);
+            assert_eq!(decode_unreserved(path.as_bytes(), &arena), expected.as_bytes());
         }
         check("/%70lain", "/plain");
         check("/a%2Fb", "/a%2Fb");

@@ -28,7 +28,7 @@ const BLANK_LINES_MAX: u8 = 2;
 /// let mut decoder = Decoder::new();
 /// let mut input = *b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhiGET";
 /// let HeadStep::Head { head, rest, .. } = decoder.head(&mut input, &arena, &limits) else { panic!() };
-/// assert_eq!(head.target.path, "/x");
+/// assert_eq!(head.target.path(), "/x");
 /// let ContentStep::Whole { content, consumed, .. } = decoder.content(&head, rest, &arena, &limits) else {
 ///     panic!()
 /// };

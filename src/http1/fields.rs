@@ -6,7 +6,7 @@
 use std::fmt;
 
 /// A piece of a section.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Span {
     /// Offset from the start of the section; `at + len` is at most its length.
     pub(super) at: u32,
@@ -27,7 +27,7 @@ impl Span {
 }
 
 /// Where one field lies.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct FieldSpan {
     pub(super) name: Span,
     pub(super) value: Span,
@@ -47,6 +47,11 @@ impl<'r> Fields<'r> {
     #[inline]
     pub(super) const fn new(section: &'r [u8], spans: &'r [FieldSpan]) -> Fields<'r> {
         Fields { section, spans }
+    }
+
+    /// What the spans were measured in.
+    pub(super) fn section(&self) -> &'r [u8] {
+        self.section
     }
 
     /// The value of the first field called `name`.

@@ -3,6 +3,7 @@
 //! It knows nothing of how it was read. Its invariant: what stands here has passed every check of the
 //! head; there is one way to frame the content, and it is `framing`.
 
+use super::fields::Span;
 use super::{Fields, Method, Target};
 
 /// What a request says before its content.
@@ -19,9 +20,6 @@ pub struct Head<'r> {
     pub fields: Fields<'r>,
     /// How the content is framed.
     pub framing: Framing,
-    /// The authority that the request is meant for: that of the target if it has one, or else the Host
-    /// field (RFC 9112 §3.3). Empty if neither says one.
-    pub host: &'r str,
     /// The connection may be used for another request (RFC 9112 §9.3).
     pub keep_alive: bool,
     /// The client waits for `100 Continue` before it sends the content (RFC 9110 §10.1.1). Never set
@@ -32,6 +30,16 @@ pub struct Head<'r> {
     pub upgrade: bool,
     /// Bytes of the head, its empty line included.
     pub len: usize,
+    /// The target's authority or the Host field, in what the fields were measured in.
+    pub(super) host: Span,
+}
+
+impl<'r> Head<'r> {
+    /// The authority that the request is meant for: that of the target if it has one, or else the Host
+    /// field (RFC 9112 §3.3). Empty if neither says one.
+    pub fn host(&self) -> &'r str {
+        self.host.text(self.fields.section())
+    }
 }
 
 /// A version of HTTP that is served.

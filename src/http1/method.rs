@@ -27,6 +27,17 @@ macro_rules! methods {
             }
         }
 
+        impl Method<'static> {
+            /// The method of the standards that `input` begins with, if a space follows it.
+            #[inline]
+            pub(super) fn read(input: &[u8]) -> Option<Method<'static>> {
+                $(if input.starts_with(concat!($name, " ").as_bytes()) {
+                    return Some(Method::$variant);
+                })+
+                None
+            }
+        }
+
         impl<'r> From<&'r str> for Method<'r> {
             #[inline]
             fn from(name: &'r str) -> Method<'r> {

@@ -16,11 +16,13 @@
 //! deserves one. It is tested for every cut of a corpus (`trace`).
 
 mod authority;
+mod block;
 mod chunks;
 mod decoder;
 mod encode;
 mod fields;
 mod head;
+mod lex;
 mod method;
 mod notes;
 mod parse;

@@ -7,7 +7,7 @@ use super::fields::{Span, members};
 use super::{Framing, Refusal, Version, authority};
 
 /// What the fields say that HTTP itself heeds, gathered in one pass over them.
-#[derive(Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Notes {
     pub(super) host: Option<Span>,
     length: Option<u64>,
@@ -25,27 +25,27 @@ pub(super) struct Notes {
 
 impl Notes {
     #[inline]
-    pub(super) fn take(&mut self, name: &str, value: &[u8], span: Span) {
+    pub(super) fn take(&mut self, name: &[u8], value: &[u8], span: Span) {
         match name.len() {
-            4 if name.eq_ignore_ascii_case("host") => {
+            4 if name.eq_ignore_ascii_case(b"host") => {
                 if self.host.replace(span).is_some() {
                     self.refuse(Refusal::HostTwice);
                 } else if authority::check(value).is_none() {
                     self.refuse(Refusal::BadHost);
                 }
             }
-            6 if name.eq_ignore_ascii_case("expect") => self.expect(value),
-            7 if name.eq_ignore_ascii_case("upgrade") => {
+            6 if name.eq_ignore_ascii_case(b"expect") => self.expect(value),
+            7 if name.eq_ignore_ascii_case(b"upgrade") => {
                 self.websocket |= members(value).any(|m| m.eq_ignore_ascii_case(b"websocket"));
             }
-            10 if name.eq_ignore_ascii_case("connection") => self.connection(value),
-            14 if name.eq_ignore_ascii_case("content-length") => match content_length(value) {
+            10 if name.eq_ignore_ascii_case(b"connection") => self.connection(value),
+            14 if name.eq_ignore_ascii_case(b"content-length") => match content_length(value) {
                 // RFC 9112 §6.3 allows equal ones to be merged; here two are one too many.
                 _ if self.length.is_some() => self.refuse(Refusal::LengthTwice),
                 Some(length) => self.length = Some(length),
                 None => self.refuse(Refusal::BadLength),
             },
-            17 if name.eq_ignore_ascii_case("transfer-encoding") => self.encoding(value),
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.encoding(value),
             _ => {}
         }
     }

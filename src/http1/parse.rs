@@ -1,8 +1,9 @@
 //! From the bytes of a head to a checked [`Head`].
 //!
-//! httparse finds the parts, this file decides whether they make a request. It knows no state: the
-//! verdict depends on the head's bytes and the limits. What is accepted here is what a [`Scan`] and then
-//! the checks would accept: lines end in CRLF and nowhere else, and the limits hold.
+//! The lexer ([`lex`]) finds the parts of a head of the common form; httparse finds those of all others.
+//! This file decides whether they make a request. It knows no state: the verdict depends on the head's
+//! bytes and the limits. What is accepted here is what a [`Scan`] and then the checks would accept: lines
+//! end in CRLF and nowhere else, and the limits hold.
 //!
 //! The result is a [`Draft`] of offsets, because the caller needs the bytes behind the head mutably,
 //! and only offsets let go of the borrow of the whole.
@@ -10,10 +11,10 @@
 //! [`Scan`]: super::scan::Scan
 
 use super::fields::{FieldSpan, Fields, Span};
+use super::lex::{self, Parts};
 use super::notes::Notes;
 use super::scan::{Bounds, narrow, section_max};
-use super::target::{self, TargetSpans};
-use super::{Framing, Head, Method, Refusal, Version};
+use super::{Framing, Head, Method, Refusal, Version, target};
 use crate::{Arena, Limits};
 use httparse::{Error, Header, Request, Status};
 use std::mem::MaybeUninit;
@@ -21,22 +22,14 @@ use std::mem::MaybeUninit;
 /// What a request line may have beside its target: a method, a version and the signs between.
 const REQUEST_LINE_SLACK: usize = 64;
 
-/// Fields that are looked for at first; with more, the head is parsed a second time.
-const FIELDS_AT_FIRST: usize = 48;
-
 /// A checked head, as offsets into its bytes.
 pub(super) struct Draft<'r> {
     pub(super) len: usize,
-    target: Span,
-    target_spans: TargetSpans,
+    /// What a head is made of, but for what is worked out of it below.
+    parts: Parts<'r>,
     /// The Host field or the target's authority.
     host: Span,
-    fields: &'r [FieldSpan],
-    version: Version,
     framing: Framing,
-    keep_alive: bool,
-    expects_continue: bool,
-    upgrade: bool,
 }
 
 /// Why there is no draft.
@@ -57,18 +50,23 @@ impl<'r> Draft<'r> {
     /// The head, over the bytes that the draft was made from.
     #[inline]
     pub(super) fn over(self, bytes: &'r [u8]) -> Head<'r> {
-        let method = Span { at: 0, len: self.target.at - 1 };
+        let Draft { len, parts, host, framing } = self;
+        let Parts { method, target, target_spans, version, fields, notes, .. } = parts;
+        let http11 = version == Version::Http11;
         Head {
-            method: Method::from(method.text(bytes)),
-            target: self.target_spans.over(self.target.text(bytes)),
-            version: self.version,
-            fields: Fields::new(bytes, self.fields),
-            framing: self.framing,
-            host: self.host.text(bytes),
-            keep_alive: self.keep_alive,
-            expects_continue: self.expects_continue,
-            upgrade: self.upgrade,
-            len: self.len,
+            method: method.unwrap_or_else(|| Method::from(Span { at: 0, len: target.at - 1 }.text(bytes))),
+            target: target_spans.over(target.bytes(bytes)),
+            version,
+            fields: Fields::new(bytes, fields),
+            framing,
+            // RFC 9112 §9.3
+            keep_alive: !notes.close && (http11 || notes.keep_alive),
+            // RFC 9110 §10.1.1: ignored without content, and in HTTP/1.0.
+            expects_continue: notes.expects_continue && http11 && !framing.is_empty(),
+            // RFC 9110 §7.8: ignored in HTTP/1.0.
+            upgrade: notes.websocket && notes.upgrade && http11,
+            len,
+            host,
         }
     }
 }
@@ -85,32 +83,42 @@ pub(super) fn bounds(limits: &Limits) -> Bounds {
 /// Parses the head that `input` begins with; it must not begin with an empty line.
 #[inline]
 pub(super) fn head<'r>(input: &[u8], arena: &'r Arena, limits: &Limits) -> Result<Draft<'r>, Fault> {
-    let mut table = [const { MaybeUninit::uninit() }; FIELDS_AT_FIRST];
-    let fields_max = limits.headers.min(FIELDS_AT_FIRST);
-    let mut request = Request::new(&mut []);
-    match request.parse_with_uninit_headers(input, &mut table[..fields_max]) {
-        Ok(Status::Complete(len)) => check(input, len, &request, arena, limits),
-        Ok(Status::Partial) => Err(Fault::Unclear),
-        Err(Error::TooManyHeaders) if limits.headers > FIELDS_AT_FIRST => head_of_many(input, arena, limits),
-        Err(error) => Err(refusal(error, &request, input).into()),
+    match lex::head(input, arena, limits.headers) {
+        Some(parts) => {
+            #[cfg(any(test, fuzzing))]
+            assert_same(input, &parts, arena, limits);
+            sized(parts.len, parts.target, limits)?;
+            check(parts)
+        }
+        None => check(uncommon(input, arena, limits)?),
     }
 }
 
+/// What the lexer finds is what httparse finds.
+#[cfg(any(test, fuzzing))]
+fn assert_same(input: &[u8], lexed: &Parts<'_>, arena: &Arena, limits: &Limits) {
+    if sized(lexed.len, lexed.target, limits).is_ok() {
+        let mut parts = uncommon(input, arena, limits).expect("the lexer has accepted it");
+        parts.method = Method::read(input);
+        assert_eq!(*lexed, parts);
+    }
+}
+
+/// A head that the lexer has left to httparse.
 #[cold]
-fn head_of_many<'r>(input: &[u8], arena: &'r Arena, limits: &Limits) -> Result<Draft<'r>, Fault> {
+fn uncommon<'r>(input: &[u8], arena: &'r Arena, limits: &Limits) -> Result<Parts<'r>, Fault> {
     // A field line has at least 4 bytes: `a:` and CRLF.
     let fields_max = limits.headers.min(input.len().min(section_max(limits.head_bytes)) / 4);
     let table = arena.alloc_slice_with(fields_max, |_| MaybeUninit::uninit());
     let mut request = Request::new(&mut []);
     match request.parse_with_uninit_headers(input, table) {
-        Ok(Status::Complete(len)) => check(input, len, &request, arena, limits),
+        Ok(Status::Complete(len)) => parts(input, len, &request, arena, limits),
         Ok(Status::Partial) => Err(Fault::Unclear),
         Err(error) => Err(refusal(error, &request, input).into()),
     }
 }
 
 /// What httparse's error means, by how far it got.
-#[cold]
 fn refusal(error: Error, request: &Request<'_, '_>, input: &[u8]) -> Refusal {
     match (error, request.method, request.path) {
         (Error::TooManyHeaders, ..) => Refusal::TooManyFields,
@@ -138,31 +146,26 @@ fn refusal(error: Error, request: &Request<'_, '_>, input: &[u8]) -> Refusal {
     }
 }
 
-#[inline]
-fn check<'r>(
+/// The parts that httparse has found.
+fn parts<'r>(
     input: &[u8],
     len: usize,
     request: &Request<'_, '_>,
     arena: &'r Arena,
     limits: &Limits,
-) -> Result<Draft<'r>, Fault> {
+) -> Result<Parts<'r>, Fault> {
     let (Some(method), Some(raw), Some(minor)) = (request.method, request.path, request.version) else {
         return Err(Fault::Unclear);
     };
-    let bounds = bounds(limits);
     // httparse takes LF for a line's end (RFC 9112 §2.2 allows that; here it is refused). A CR is always
     // followed by LF in what it accepts, so it is enough to look before each LF, that is before each
-    // name and at the end. An LF without CR, as a limit that is exceeded, is the scan's to judge.
-    let line_len = method.len() + raw.len() + " HTTP/1.1 \r\n".len();
-    if len > bounds.section || line_len > bounds.first_line || !input[..len].ends_with(b"\r\n\r\n") {
+    // name and at the end. An LF without CR is the scan's to judge.
+    if !input[..len].ends_with(b"\r\n\r\n") {
         return Err(Fault::Unclear);
     }
-    let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
-    if raw.len() > limits.target_bytes {
-        return Err(Refusal::TargetTooLong.into());
-    }
+    let target = Span { at: narrow(method.len() + 1), len: narrow(raw.len()) };
+    sized(len, target, limits)?;
     let target_spans = target::split(Method::from(method), raw.as_bytes())?;
-
     let offset = |part: &[u8]| narrow((part.as_ptr() as usize).wrapping_sub(input.as_ptr() as usize));
     let mut lines_end_in_crlf = true;
     let mut notes = Notes::default();
@@ -171,37 +174,52 @@ fn check<'r>(
         let Header { name, value } = headers[i];
         let at = offset(name.as_bytes());
         lines_end_in_crlf &= matches!(input.get((at as usize).wrapping_sub(2)), Some(b'\r'));
-        let value_span = Span { at: offset(value), len: value.len() as u32 };
-        notes.take(name, value, value_span);
-        FieldSpan { name: Span { at, len: name.len() as u32 }, value: value_span }
+        let value_span = Span { at: offset(value), len: narrow(value.len()) };
+        notes.take(name.as_bytes(), value, value_span);
+        FieldSpan { name: Span { at, len: narrow(name.len()) }, value: value_span }
     });
     if !lines_end_in_crlf {
         return Err(Fault::Unclear);
     }
-    let framing = notes.framing(version)?;
-    let target = Span { at: narrow(method.len() + 1), len: raw.len() as u32 };
-    let host = match (target_spans.authority, notes.host, version) {
+    Ok(Parts {
+        len,
+        method: None,
+        target,
+        target_spans,
+        version: if minor == 0 { Version::Http10 } else { Version::Http11 },
+        fields,
+        notes,
+    })
+}
+
+/// Holds a head and its request line to the limits.
+#[inline]
+fn sized(len: usize, target: Span, limits: &Limits) -> Result<(), Fault> {
+    let bounds = bounds(limits);
+    let line_len = (target.at + target.len) as usize + " HTTP/1.1\r\n".len();
+    if len > bounds.section || line_len > bounds.first_line {
+        // The scan finds where the limit was exceeded.
+        return Err(Fault::Unclear);
+    }
+    if target.len as usize > limits.target_bytes {
+        return Err(Refusal::TargetTooLong.into());
+    }
+    Ok(())
+}
+
+/// Judges a head whose parts are all well-formed.
+#[inline]
+fn check(parts: Parts<'_>) -> Result<Draft<'_>, Fault> {
+    let Parts { len, target, target_spans, version, .. } = parts;
+    let framing = parts.notes.framing(version)?;
+    let host = match (target_spans.authority, parts.notes.host, version) {
         // RFC 9112 §3.2: exactly one Host in HTTP/1.1, whatever the target says.
         (_, None, Version::Http11) => return Err(Refusal::HostMissing.into()),
         // RFC 9112 §3.2.2: the target's authority replaces it.
         (Some(authority), ..) => Span { at: target.at + authority.at, ..authority },
         (None, host, _) => host.unwrap_or_default(),
     };
-    Ok(Draft {
-        len,
-        target,
-        target_spans,
-        host,
-        fields,
-        version,
-        framing,
-        // RFC 9112 §9.3
-        keep_alive: !notes.close && (version == Version::Http11 || notes.keep_alive),
-        // RFC 9110 §10.1.1: ignored without content, and in HTTP/1.0.
-        expects_continue: notes.expects_continue && version == Version::Http11 && !framing.is_empty(),
-        // RFC 9110 §7.8: ignored in HTTP/1.0.
-        upgrade: notes.websocket && notes.upgrade && version == Version::Http11,
-    })
+    Ok(Draft { len, parts, host, framing })
 }
 
 #[cfg(test)]
@@ -217,7 +235,7 @@ mod tests {
             let flags =
                 [(head.keep_alive, "keep"), (head.expects_continue, "continue"), (head.upgrade, "ws")];
             let flags: Vec<_> = flags.iter().filter(|f| f.0).map(|f| f.1).collect();
-            format!("{:?} {} [{}]", head.framing, flags.join("+"), head.host)
+            format!("{:?} {} [{}]", head.framing, flags.join("+"), head.host())
         });
         let found = found.map_err(|fault| match fault {
             Fault::Refused(refusal) => refusal,

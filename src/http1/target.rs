@@ -5,19 +5,55 @@
 
 use super::fields::Span;
 use super::{Method, Refusal, authority};
+use std::fmt;
 
 /// What a request is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
+#[derive(Clone, Copy)]
 pub struct Target<'r> {
+    /// Visible ASCII.
+    raw: &'r [u8],
+    spans: TargetSpans,
+}
+
+impl<'r> Target<'r> {
     /// The target as it was sent.
-    pub raw: &'r str,
+    pub fn raw(&self) -> &'r str {
+        Span { at: 0, len: self.raw.len() as u32 }.text(self.raw)
+    }
+
     /// Which of the four forms it has.
-    pub form: TargetForm,
+    #[inline]
+    pub fn form(&self) -> TargetForm {
+        self.spans.form
+    }
+
     /// The path, not decoded, beginning with `/`; `*` in asterisk form, empty in authority form.
-    pub path: &'r str,
+    pub fn path(&self) -> &'r str {
+        self.spans.path.map_or("/", |span| span.text(self.raw))
+    }
+
+    /// The bytes of [`path`](Target::path), all of them visible ASCII.
+    #[inline]
+    pub fn path_bytes(&self) -> &'r [u8] {
+        self.spans.path.map_or(b"/", |span| span.bytes(self.raw))
+    }
+
     /// What follows the first `?`, not decoded.
-    pub query: Option<&'r str>,
+    pub fn query(&self) -> Option<&'r str> {
+        self.spans.query.map(|span| span.text(self.raw))
+    }
+
+    /// Whether there is a `%` in it.
+    #[inline]
+    pub fn is_escaped(&self) -> bool {
+        self.spans.escaped
+    }
+}
+
+impl fmt::Debug for Target<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Target").field(&self.form()).field(&self.raw()).finish()
+    }
 }
 
 /// The form of a request target.
@@ -34,20 +70,21 @@ pub enum TargetForm {
 }
 
 /// Where the parts of a target lie, from its first byte on.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TargetSpans {
     pub(super) form: TargetForm,
     pub(super) authority: Option<Span>,
     /// `None`: the path is empty in the target, and means `/`.
-    path: Option<Span>,
-    query: Option<Span>,
+    pub(super) path: Option<Span>,
+    pub(super) query: Option<Span>,
+    /// There is a `%` in it.
+    pub(super) escaped: bool,
 }
 
 impl TargetSpans {
     #[inline]
-    pub(super) fn over(self, raw: &str) -> Target<'_> {
-        let part = |span: Span| raw.get(span.at as usize..(span.at + span.len) as usize).unwrap_or_default();
-        Target { raw, form: self.form, path: self.path.map_or("/", part), query: self.query.map(part) }
+    pub(super) fn over(self, raw: &[u8]) -> Target<'_> {
+        Target { raw, spans: self }
     }
 }
 
@@ -71,13 +108,15 @@ fn other_form(method: Method<'_>, target: &[u8]) -> Result<TargetSpans, Refusal>
                 authority: Some(whole),
                 path: Some(Span { at: 0, len: 0 }),
                 query: None,
+                escaped: false,
             }),
             _ => Err(Refusal::BadTarget),
         };
     }
     if target == b"*" {
         return if method == Method::Options {
-            Ok(TargetSpans { form: TargetForm::Asterisk, authority: None, path: Some(whole), query: None })
+            let form = TargetForm::Asterisk;
+            Ok(TargetSpans { form, authority: None, path: Some(whole), query: None, escaped: false })
         } else {
             Err(Refusal::BadTarget)
         };
@@ -114,7 +153,7 @@ fn path_and_query(
     let path = (path_len > 0).then_some(Span { at: at as u32, len: path_len as u32 });
     let query = (path_len < tail.len())
         .then(|| Span { at: (at + path_len + 1) as u32, len: (tail.len() - path_len - 1) as u32 });
-    Ok(TargetSpans { form, authority, path, query })
+    Ok(TargetSpans { form, authority, path, query, escaped: tail.contains(&b'%') })
 }
 
 #[cfg(test)]
@@ -128,9 +167,12 @@ mod tests {
             let (method, raw) = line.split_once(' ').unwrap();
             let spans = split(Method::from(method), raw.as_bytes());
             let found = spans.ok().map(|spans| {
-                let target = spans.over(raw);
-                assert_eq!(target.raw, raw);
-                (target.form, target.path, target.query, spans.authority.map(|a| a.text(raw.as_bytes())))
+                let target = spans.over(raw.as_bytes());
+                assert_eq!(target.raw(), raw);
+                assert_eq!(target.is_escaped(), raw.contains('%'));
+                assert_eq!(target.path().as_bytes(), target.path_bytes());
+                let authority = spans.authority.map(|a| a.text(raw.as_bytes()));
+                (target.form(), target.path(), target.query(), authority)
             });
             assert_eq!(found, expected, "{line}");
         }
@@ -141,6 +183,7 @@ mod tests {
         check("GET /a?b=c?d", Some((Origin, "/a", Some("b=c?d"), None)));
         check("GET //a", Some((Origin, "//a", None, None)));
         check("GET /{|}\"", Some((Origin, "/{|}\"", None, None)));
+        check("GET /a%20b?c", Some((Origin, "/a%20b", Some("c"), None)));
         check("GET /a#b", None);
         check("GET /a?b#c", None);
         check("GET /caf\u{e9}", None);

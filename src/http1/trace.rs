@@ -99,7 +99,7 @@ impl Engine {
                         self.told = Some(line);
                     }
                     let keep_alive = head.keep_alive;
-                    if head.target.path.starts_with(DISCARDED) {
+                    if head.target.path().starts_with(DISCARDED) {
                         if !self.decoder.discard(&head, DISCARD_MAX) {
                             self.events.push("not discarded".into());
                             return false;
@@ -138,13 +138,13 @@ impl Engine {
 }
 
 fn describe(head: &Head<'_>) -> String {
-    let mut text = format!("{} {} {:?} {:?}", head.method, head.target.raw, head.version, head.framing);
+    let mut text = format!("{} {} {:?} {:?}", head.method, head.target.raw(), head.version, head.framing);
     for (set, name) in
         [(head.keep_alive, " keep-alive"), (head.expects_continue, " continue"), (head.upgrade, " upgrade")]
     {
         text.push_str(if set { name } else { "" });
     }
-    for part in [head.host, head.target.path, head.target.query.unwrap_or("-")] {
+    for part in [head.host(), head.target.path(), head.target.query().unwrap_or("-")] {
         text.push(' ');
         text.push_str(part);
     }

@@ -1,0 +1,140 @@
+//! The parts of a head, found in one pass over its bytes.
+//!
+//! It knows the common form, which is nearly every request there is: a method of the standards, a target
+//! that begins with `/`, lines that end in CRLF. Of anything else it says nothing, and httparse has the
+//! word ([`parse`](super::parse)). Its invariant: what it finds is what httparse finds.
+
+use super::block::{Block, below, find};
+use super::chunks::is_token;
+use super::fields::{FieldSpan, Span};
+use super::notes::Notes;
+use super::scan::narrow;
+use super::target::TargetSpans;
+use super::{Method, TargetForm, Version};
+use crate::arena::{Arena, ArenaList};
+
+/// What a head is made of, before it is judged as a whole.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Parts<'r> {
+    /// Bytes of the head, its empty line included.
+    pub(super) len: usize,
+    /// `None`: an extension, the bytes before the target.
+    pub(super) method: Option<Method<'static>>,
+    pub(super) target: Span,
+    pub(super) target_spans: TargetSpans,
+    pub(super) version: Version,
+    pub(super) fields: &'r [FieldSpan],
+    pub(super) notes: Notes,
+}
+
+/// Fields that there is room for at first.
+const FIELDS_AT_FIRST: usize = 16;
+
+/// The parts of the head that `input` begins with; `None` if it is not complete or not of the common
+/// form, or has more than `fields_max` fields.
+#[inline]
+pub(super) fn head<'r>(input: &[u8], arena: &'r Arena, fields_max: usize) -> Option<Parts<'r>> {
+    let method = Method::read(input)?;
+    let target_at = method.as_str().len() + 1;
+    if input.get(target_at) != Some(&b'/') || method == Method::Connect {
+        return None;
+    }
+    let (target_end, target_spans) = target(input, target_at)?;
+    let line_end = input.get(target_end..)?.first_chunk()?;
+    let version = match line_end {
+        b" HTTP/1.1\r\n" => Version::Http11,
+        b" HTTP/1.0\r\n" => Version::Http10,
+        _ => return None,
+    };
+    let mut fields = arena.list(FIELDS_AT_FIRST.min(fields_max));
+    let mut notes = Notes::default();
+    let len = section(input, target_end + line_end.len(), fields_max, &mut fields, &mut notes)?;
+    Some(Parts {
+        len,
+        method: Some(method),
+        target: span(target_at, target_end),
+        target_spans,
+        version,
+        fields: fields.finish(),
+        notes,
+    })
+}
+
+/// Where a target in origin form ends, and its parts.
+#[inline(always)]
+fn target(input: &[u8], start: usize) -> Option<(usize, TargetSpans)> {
+    let (mut at, mut question, mut escaped) = (start, None, false);
+    let end = loop {
+        let block = Block::at(input, at);
+        let ends = block.not_visible();
+        let within = below(ends);
+        // RFC 9112 §3.2: no fragment.
+        if block.is(b'#') & within != 0 {
+            return None;
+        }
+        escaped |= block.is(b'%') & within != 0;
+        let questions = block.is(b'?') & within;
+        if questions != 0 && question.is_none() {
+            question = Some(at + questions.trailing_zeros() as usize);
+        }
+        if ends != 0 {
+            break at + ends.trailing_zeros() as usize;
+        }
+        at += 16;
+    };
+    let spans = TargetSpans {
+        form: TargetForm::Origin,
+        authority: None,
+        path: Some(span(0, question.unwrap_or(end) - start)),
+        query: question.map(|question| span(question + 1 - start, end - start)),
+        escaped,
+    };
+    Some((end, spans))
+}
+
+/// Reads field lines from `at` on, up to the empty line; returns where that ends.
+#[inline(always)]
+fn section(
+    input: &[u8],
+    mut at: usize,
+    fields_max: usize,
+    fields: &mut ArenaList<'_, FieldSpan>,
+    notes: &mut Notes,
+) -> Option<usize> {
+    loop {
+        let name_at = at;
+        let mut name_end = find(input, name_at, Block::not_word);
+        // The rest of `tchar` (RFC 9110 §5.6.2) is rare in names.
+        while input.get(name_end).is_some_and(|&b| is_token(b)) {
+            name_end = find(input, name_end + 1, Block::not_word);
+        }
+        let name = input.get(name_at..name_end)?;
+        if name.is_empty() {
+            return (input.get(at..at + 2)? == b"\r\n").then_some(at + 2);
+        }
+        if input.get(name_end) != Some(&b':') || fields.len() == fields_max {
+            return None;
+        }
+        let mut value_at = name_end + 1;
+        while let Some(b' ' | b'\t') = input.get(value_at) {
+            value_at += 1;
+        }
+        let line_end = find(input, value_at, Block::not_value);
+        if input.get(line_end..line_end + 2)? != b"\r\n" {
+            return None;
+        }
+        let mut value = input.get(value_at..line_end)?;
+        while let [front @ .., b' ' | b'\t'] = value {
+            value = front;
+        }
+        let value_span = span(value_at, value_at + value.len());
+        notes.take(name, value, value_span);
+        fields.push(FieldSpan { name: span(name_at, name_end), value: value_span });
+        at = line_end + 2;
+    }
+}
+
+#[inline(always)]
+fn span(from: usize, to: usize) -> Span {
+    Span { at: narrow(from), len: narrow(to - from) }
+}
