@@ -34,7 +34,7 @@ fn read(input: &mut [u8], arena: &Arena, limits: &Limits) -> usize {
     let HeadStep::Head { head, rest, .. } = decoder.head(input, arena, limits) else {
         panic!("no head");
     };
-    black_box(head.target.path);
+    black_box(head.target.path_bytes());
     match decoder.content(&head, rest, arena, limits) {
         ContentStep::Whole { content, .. } => black_box(content).len(),
         other => panic!("{other:?}"),

@@ -25,7 +25,7 @@ pub struct Request<'r> {
 
 /// What a request is put together from.
 pub(crate) struct RequestParts<'r> {
-    pub(crate) head: Head<'r>,
+    pub(crate) head: &'r Head<'r>,
     pub(crate) content: &'r [u8],
     pub(crate) trailers: Fields<'r>,
     /// Names and decoded values of the route's parameters.
@@ -122,8 +122,8 @@ impl<'r> Request<'r> {
         self.parts.peer
     }
 
-    pub(crate) fn head(&self) -> &Head<'r> {
-        &self.parts.head
+    pub(crate) fn head(&self) -> &'r Head<'r> {
+        self.parts.head
     }
 }
 

@@ -106,7 +106,7 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
         }
         HeadStep::Head { head, rest, resumed } => (head, rest, resumed),
     };
-    let resolved = app.resolve(&head, arena);
+    let resolved = app.resolve(head, arena);
     let mut terms = Terms {
         version: head.version,
         keep_alive: head.keep_alive && !*shutting_down,
@@ -117,7 +117,7 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
         counters.early_answers += 1;
         // A client that waits for 100 may or may not send its content now: only an end is clear.
         terms.keep_alive &= !head.expects_continue && head.method != Method::Connect;
-        terms.keep_alive = decoder.discard(&head, DISCARD_BYTES_MAX) && terms.keep_alive;
+        terms.keep_alive = decoder.discard(head, DISCARD_BYTES_MAX) && terms.keep_alive;
         respond(&mut out, early_answer(early), &terms, date);
         return Step::Answered { consumed: head.len, keep_alive: terms.keep_alive };
     }
@@ -127,7 +127,7 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
         out.cork.extend_from_slice(http1::CONTINUE);
     }
 
-    let (content, trailers, consumed) = match decoder.content(&head, rest, arena, limits) {
+    let (content, trailers, consumed) = match decoder.content(head, rest, arena, limits) {
         ContentStep::Incomplete { filled } => return Step::Starved { filled },
         ContentStep::Refused(refusal) => {
             counters.count_refused(refusal);

@@ -20,16 +20,8 @@ impl Block {
     pub(super) fn at(input: &[u8], at: usize) -> Block {
         match input.get(at..).and_then(<[u8]>::first_chunk::<BYTES>) {
             Some(bytes) => Block(u8x16::new(*bytes)),
-            None => Block::last(input, at),
+            None => Block(u8x16::new(last(input, at).to_ne_bytes())),
         }
-    }
-
-    #[inline(never)]
-    fn last(input: &[u8], at: usize) -> Block {
-        let mut bytes = [0; BYTES];
-        let rest = input.get(at..).unwrap_or_default();
-        bytes[..rest.len()].copy_from_slice(rest);
-        Block(u8x16::new(bytes))
     }
 
     /// Those that are `byte`.
@@ -65,6 +57,15 @@ impl Block {
         let hyphen = self.0.simd_eq(u8x16::splat(b'-'));
         (!(letter | digit | hyphen)).to_bitmask()
     }
+}
+
+/// The last bytes of `input`, fewer than sixteen. As a number it is returned in registers.
+#[inline(never)]
+fn last(input: &[u8], at: usize) -> u128 {
+    let mut bytes = [0; BYTES];
+    let rest = input.get(at..).unwrap_or_default();
+    bytes[..rest.len()].copy_from_slice(rest);
+    u128::from_ne_bytes(bytes)
 }
 
 /// The first position from `at` on that `ends` picks, at most the input's length.

@@ -107,7 +107,7 @@ impl Decoder {
             && let Ok(draft) = parse::head(input, arena, limits)
         {
             self.state = Reading::START;
-            return told(draft, input, false);
+            return told(draft, input, arena, false);
         }
         self.slow_head(input, arena, limits)
     }
@@ -331,7 +331,7 @@ impl Decoder {
                 if !resumed {
                     self.state = Reading::START;
                 }
-                told(draft, input, resumed)
+                told(draft, input, arena, resumed)
             }
             Err(Fault::Refused(refusal)) => self.refuse(refusal),
             // A scan has found its end, so it is complete.
@@ -349,10 +349,11 @@ impl Reading {
     const START: Reading = Reading::Head { scan: Scan::HEAD, blank_lines: 0 };
 }
 
-#[inline]
-fn told<'r>(draft: Draft<'r>, input: &'r mut [u8], resumed: bool) -> HeadStep<'r> {
+#[inline(always)]
+fn told<'r>(draft: Draft<'r>, input: &'r mut [u8], arena: &'r Arena, resumed: bool) -> HeadStep<'r> {
     let (front, rest) = input.split_at_mut(draft.len);
-    HeadStep::Head { head: draft.over(front), rest, resumed }
+    // In the arena, so that it is written once and never moved again.
+    HeadStep::Head { head: arena.alloc(draft.over(front)), rest, resumed }
 }
 
 /// How far chunks are decoded, counted from the end of the head.

@@ -8,7 +8,6 @@ use super::block::{Block, below, find};
 use super::chunks::is_token;
 use super::fields::{FieldSpan, Span};
 use super::notes::Notes;
-use super::scan::narrow;
 use super::target::TargetSpans;
 use super::{Method, TargetForm, Version};
 use crate::arena::{Arena, ArenaList};
@@ -32,8 +31,10 @@ const FIELDS_AT_FIRST: usize = 16;
 
 /// The parts of the head that `input` begins with; `None` if it is not complete or not of the common
 /// form, or has more than `fields_max` fields.
-#[inline]
+#[inline(always)]
 pub(super) fn head<'r>(input: &[u8], arena: &'r Arena, fields_max: usize) -> Option<Parts<'r>> {
+    // Positions fit 32 bits, here and in spans.
+    let input = &input[..input.len().min(u32::MAX as usize)];
     let method = Method::read(input)?;
     let target_at = method.as_str().len() + 1;
     if input.get(target_at) != Some(&b'/') || method == Method::Connect {
@@ -41,10 +42,12 @@ pub(super) fn head<'r>(input: &[u8], arena: &'r Arena, fields_max: usize) -> Opt
     }
     let (target_end, target_spans) = target(input, target_at)?;
     let line_end = input.get(target_end..)?.first_chunk()?;
-    let version = match line_end {
-        b" HTTP/1.1\r\n" => Version::Http11,
-        b" HTTP/1.0\r\n" => Version::Http10,
-        _ => return None,
+    let version = if line_end == b" HTTP/1.1\r\n" {
+        Version::Http11
+    } else if line_end == b" HTTP/1.0\r\n" {
+        Version::Http10
+    } else {
+        return None;
     };
     let mut fields = arena.list(FIELDS_AT_FIRST.min(fields_max));
     let mut notes = Notes::default();
@@ -102,39 +105,43 @@ fn section(
     notes: &mut Notes,
 ) -> Option<usize> {
     loop {
-        let name_at = at;
-        let mut name_end = find(input, name_at, Block::not_word);
-        // The rest of `tchar` (RFC 9110 §5.6.2) is rare in names.
-        while input.get(name_end).is_some_and(|&b| is_token(b)) {
-            name_end = find(input, name_end + 1, Block::not_word);
+        if let Some(b"\r\n") = input.get(at..at + 2) {
+            return Some(at + 2);
         }
-        let name = input.get(name_at..name_end)?;
-        if name.is_empty() {
-            return (input.get(at..at + 2)? == b"\r\n").then_some(at + 2);
+        // Neither search waits for the other, so the next line can begin as soon as this one's end is known.
+        let line_end = find(input, at, Block::not_value);
+        let mut name_end = find(input, at, Block::not_word);
+        if input.get(name_end) != Some(&b':') {
+            name_end = rare_name(input, name_end)?;
         }
-        if input.get(name_end) != Some(&b':') || fields.len() == fields_max {
+        if input.get(line_end..line_end + 2) != Some(b"\r\n") || name_end == at || fields.len() == fields_max {
             return None;
         }
         let mut value_at = name_end + 1;
         while let Some(b' ' | b'\t') = input.get(value_at) {
             value_at += 1;
         }
-        let line_end = find(input, value_at, Block::not_value);
-        if input.get(line_end..line_end + 2)? != b"\r\n" {
-            return None;
-        }
         let mut value = input.get(value_at..line_end)?;
         while let [front @ .., b' ' | b'\t'] = value {
             value = front;
         }
         let value_span = span(value_at, value_at + value.len());
-        notes.take(name, value, value_span);
-        fields.push(FieldSpan { name: span(name_at, name_end), value: value_span });
+        notes.take(input.get(at..name_end)?, value, value_span);
+        fields.push(FieldSpan { name: span(at, name_end), value: value_span });
         at = line_end + 2;
     }
 }
 
+/// Where a name ends that has other characters of `tchar` (RFC 9110 §5.6.2) from `at` on.
+#[cold]
+fn rare_name(input: &[u8], mut at: usize) -> Option<usize> {
+    while input.get(at).is_some_and(|&b| is_token(b)) {
+        at += 1;
+    }
+    (input.get(at) == Some(&b':')).then_some(at)
+}
+
 #[inline(always)]
 fn span(from: usize, to: usize) -> Span {
-    Span { at: narrow(from), len: narrow(to - from) }
+    Span { at: from as u32, len: (to - from) as u32 }
 }

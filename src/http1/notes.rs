@@ -26,26 +26,27 @@ pub(super) struct Notes {
 impl Notes {
     #[inline]
     pub(super) fn take(&mut self, name: &[u8], value: &[u8], span: Span) {
-        match name.len() {
-            4 if name.eq_ignore_ascii_case(b"host") => {
+        // Few names have the length and the first letter of one that matters here.
+        match (name.len(), name.first().map_or(0, |first| first | 0x20)) {
+            (4, b'h') if name.eq_ignore_ascii_case(b"host") => {
                 if self.host.replace(span).is_some() {
                     self.refuse(Refusal::HostTwice);
                 } else if authority::check(value).is_none() {
                     self.refuse(Refusal::BadHost);
                 }
             }
-            6 if name.eq_ignore_ascii_case(b"expect") => self.expect(value),
-            7 if name.eq_ignore_ascii_case(b"upgrade") => {
+            (6, b'e') if name.eq_ignore_ascii_case(b"expect") => self.expect(value),
+            (7, b'u') if name.eq_ignore_ascii_case(b"upgrade") => {
                 self.websocket |= members(value).any(|m| m.eq_ignore_ascii_case(b"websocket"));
             }
-            10 if name.eq_ignore_ascii_case(b"connection") => self.connection(value),
-            14 if name.eq_ignore_ascii_case(b"content-length") => match content_length(value) {
+            (10, b'c') if name.eq_ignore_ascii_case(b"connection") => self.connection(value),
+            (14, b'c') if name.eq_ignore_ascii_case(b"content-length") => match content_length(value) {
                 // RFC 9112 §6.3 allows equal ones to be merged; here two are one too many.
                 _ if self.length.is_some() => self.refuse(Refusal::LengthTwice),
                 Some(length) => self.length = Some(length),
                 None => self.refuse(Refusal::BadLength),
             },
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.encoding(value),
+            (17, b't') if name.eq_ignore_ascii_case(b"transfer-encoding") => self.encoding(value),
             _ => {}
         }
     }
@@ -57,6 +58,10 @@ impl Notes {
 
     /// RFC 9110 §7.6.1: connection options are tokens in any case.
     fn connection(&mut self, value: &[u8]) {
+        if value == b"keep-alive" {
+            self.keep_alive = true;
+            return;
+        }
         for option in members(value) {
             match option.len() {
                 5 => self.close |= option.eq_ignore_ascii_case(b"close"),

@@ -48,7 +48,7 @@ impl From<Refusal> for Fault {
 
 impl<'r> Draft<'r> {
     /// The head, over the bytes that the draft was made from.
-    #[inline]
+    #[inline(always)]
     pub(super) fn over(self, bytes: &'r [u8]) -> Head<'r> {
         let Draft { len, parts, host, framing } = self;
         let Parts { method, target, target_spans, version, fields, notes, .. } = parts;
@@ -81,7 +81,7 @@ pub(super) fn bounds(limits: &Limits) -> Bounds {
 }
 
 /// Parses the head that `input` begins with; it must not begin with an empty line.
-#[inline]
+#[inline(always)]
 pub(super) fn head<'r>(input: &[u8], arena: &'r Arena, limits: &Limits) -> Result<Draft<'r>, Fault> {
     match lex::head(input, arena, limits.headers) {
         Some(parts) => {
@@ -208,7 +208,7 @@ fn sized(len: usize, target: Span, limits: &Limits) -> Result<(), Fault> {
 }
 
 /// Judges a head whose parts are all well-formed.
-#[inline]
+#[inline(always)]
 fn check(parts: Parts<'_>) -> Result<Draft<'_>, Fault> {
     let Parts { len, target, target_spans, version, .. } = parts;
     let framing = parts.notes.framing(version)?;

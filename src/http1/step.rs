@@ -20,7 +20,7 @@ pub enum HeadStep<'r> {
     /// A request.
     Head {
         /// What it says.
-        head: Head<'r>,
+        head: &'r Head<'r>,
         /// What follows the head in the input.
         rest: &'r mut [u8],
         /// This head was told before, and [`Decoder::content`](super::Decoder::content) was incomplete. Now it will not be: what

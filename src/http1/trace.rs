@@ -91,7 +91,7 @@ impl Engine {
                     return false;
                 }
                 HeadStep::Head { head, rest, resumed } => {
-                    let line = describe(&head);
+                    let line = describe(head);
                     if resumed {
                         assert_eq!(self.told.as_deref(), Some(&*line), "a head has changed");
                     } else {
@@ -100,13 +100,13 @@ impl Engine {
                     }
                     let keep_alive = head.keep_alive;
                     if head.target.path().starts_with(DISCARDED) {
-                        if !self.decoder.discard(&head, DISCARD_MAX) {
+                        if !self.decoder.discard(head, DISCARD_MAX) {
                             self.events.push("not discarded".into());
                             return false;
                         }
                         start += head.len;
                     } else {
-                        match self.decoder.content(&head, rest, arena, limits) {
+                        match self.decoder.content(head, rest, arena, limits) {
                             ContentStep::Incomplete { filled } => {
                                 assert!(!resumed, "a resumed head has its content");
                                 break start + filled;
@@ -359,7 +359,7 @@ mod tests {
             decoder = Decoder::new();
             let mut input = stream.as_bytes().to_vec();
             if let HeadStep::Head { head, rest, .. } = decoder.head(&mut input, &arena, &limits) {
-                decoder.content(&head, rest, &arena, &limits);
+                decoder.content(head, rest, &arena, &limits);
             }
             assert_eq!(decoder.awaits(), expected, "{stream:?}");
             assert_eq!(decoder.is_idle(), expected == Awaits::Request);
