@@ -76,8 +76,7 @@ fn requests(c: &mut Criterion) {
 fn responses(c: &mut Criterion) {
     let head = ResponseHead {
         status: 200,
-        content_type: Some("text/plain; charset=utf-8"),
-        fields: b"x-id: 7\r\n",
+        fields: b"Content-Type: text/plain; charset=utf-8\r\nx-id: 7\r\n",
         content: ContentLength::Known(1024),
         connection: ConnectionHeader::Implied,
         date: DATE,

@@ -1,5 +1,6 @@
 //! JSON in and out of handlers, through serde.
 
+use super::response::JSON;
 use super::{Error, Request, Response};
 use serde::{Deserialize, Serialize};
 
@@ -42,7 +43,6 @@ impl<'r> Response<'r> {
     pub fn json<T: Serialize + ?Sized>(req: &Request<'r>, value: &T) -> Result<Response<'r>, Error> {
         let mut writer = req.arena().writer();
         serde_json::to_writer(&mut writer, value).map_err(|error| Error::internal(error.to_string()))?;
-        let response = Response::status(200).body(writer.finish());
-        Ok(Response { content_type: Some("application/json"), ..response })
+        Ok(Response::of_type(JSON, writer.finish()))
     }
 }

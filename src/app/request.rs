@@ -23,13 +23,16 @@ pub struct Request<'r> {
     parts: RequestParts<'r>,
 }
 
+/// Names and decoded values of a route's parameters, if it has any. A thin pointer: a slice is two words,
+/// which are written one by one, read as one, and so waited for.
+pub(crate) type Params<'r> = Option<&'r &'r [(&'r str, &'r str)]>;
+
 /// What a request is put together from.
 pub(crate) struct RequestParts<'r> {
     pub(crate) head: &'r Head<'r>,
     pub(crate) content: &'r [u8],
     pub(crate) trailers: Fields<'r>,
-    /// Names and decoded values of the route's parameters.
-    pub(crate) params: &'r [(&'r str, &'r str)],
+    pub(crate) params: Params<'r>,
     pub(crate) arena: &'r Arena,
     pub(crate) conn: ConnId,
     pub(crate) peer: Option<SocketAddr>,
@@ -103,7 +106,7 @@ impl<'r> Request<'r> {
 
     /// The value of a parameter of the route, percent-decoded, if there is one of this name.
     pub fn try_param(&self, name: &str) -> Option<&'r str> {
-        self.parts.params.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+        self.parts.params?.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
     }
 
     /// The arena of this request, to build the response in.

@@ -18,7 +18,6 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Response<'r> {
     pub(crate) status: u16,
-    pub(crate) content_type: Option<&'static str>,
     pub(crate) fields: FieldBlock,
     pub(crate) body: Body<'r>,
     pub(crate) close: bool,
@@ -99,7 +98,11 @@ impl<'r> From<Cow<'r, str>> for Body<'r> {
     }
 }
 
-const TEXT: &str = "text/plain; charset=utf-8";
+const TEXT: &[u8] = b"Content-Type: text/plain; charset=utf-8\r\n";
+const HTML: &[u8] = b"Content-Type: text/html; charset=utf-8\r\n";
+const BYTES: &[u8] = b"Content-Type: application/octet-stream\r\n";
+#[cfg(feature = "json")]
+pub(super) const JSON: &[u8] = b"Content-Type: application/json\r\n";
 
 impl<'r> Response<'r> {
     /// A response of this status, without content for now.
@@ -109,13 +112,13 @@ impl<'r> Response<'r> {
     #[inline]
     pub fn status(status: u16) -> Response<'r> {
         assert!((200..=599).contains(&status), "{status} is not a final status");
-        Response {
-            status,
-            content_type: None,
-            fields: FieldBlock::default(),
-            body: Body::Empty,
-            close: false,
-        }
+        Response { status, fields: FieldBlock::Fixed(b""), body: Body::Empty, close: false }
+    }
+
+    /// 200 with a Content-Type, encoded already.
+    #[inline]
+    pub(super) fn of_type(line: &'static [u8], body: impl Into<Body<'r>>) -> Response<'r> {
+        Response { status: 200, fields: FieldBlock::Fixed(line), body: body.into(), close: false }
     }
 
     /// A response of this status that stays without content.
@@ -127,17 +130,17 @@ impl<'r> Response<'r> {
     /// 200 with `text/plain; charset=utf-8`.
     #[inline]
     pub fn text(text: impl Into<Body<'r>>) -> Response<'r> {
-        Response { content_type: Some(TEXT), ..Response::status(200) }.body(text)
+        Response::of_type(TEXT, text)
     }
 
     /// 200 with `text/html; charset=utf-8`.
     pub fn html(text: impl Into<Body<'r>>) -> Response<'r> {
-        Response { content_type: Some("text/html; charset=utf-8"), ..Response::status(200) }.body(text)
+        Response::of_type(HTML, text)
     }
 
     /// 200 with `application/octet-stream`.
     pub fn bytes(bytes: impl Into<Body<'r>>) -> Response<'r> {
-        Response { content_type: Some("application/octet-stream"), ..Response::status(200) }.body(bytes)
+        Response::of_type(BYTES, bytes)
     }
 
     /// Sets the content.
@@ -163,9 +166,6 @@ impl<'r> Response<'r> {
     /// `Transfer-Encoding`, `Connection`, `Date`...).
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Result<Response<'r>, Error> {
         self.fields.push(name, value.as_ref())?;
-        if name.eq_ignore_ascii_case("content-type") {
-            self.content_type = None;
-        }
         Ok(self)
     }
 
@@ -183,13 +183,18 @@ impl From<Error> for Response<'_> {
             Cow::Borrowed(text) => Body::Static(text.as_bytes()),
             Cow::Owned(text) => Body::Owned(text.into_bytes()),
         };
-        Response { content_type: Some(TEXT), body, ..Response::status(status) }
+        Response { status, ..Response::of_type(TEXT, body) }
     }
 }
 
-/// Fields as they go on the wire, in memory that the thread's next response uses again.
-#[derive(Default)]
-pub(crate) struct FieldBlock(Vec<u8>);
+/// Fields as they go on the wire.
+pub(crate) enum FieldBlock {
+    /// The Content-Type that a constructor has set, or nothing.
+    Fixed(&'static [u8]),
+    /// In memory that the thread's next response uses again. The first `fixed_bytes` are a Content-Type
+    /// that was there already, and goes if another one is set.
+    Memory { bytes: Vec<u8>, fixed_bytes: usize },
+}
 
 thread_local! {
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
@@ -197,23 +202,35 @@ thread_local! {
 
 impl FieldBlock {
     pub(crate) fn push(&mut self, name: &str, value: &[u8]) -> Result<(), FieldError> {
-        if self.0.capacity() == 0 {
-            self.0 = SPARE.take();
+        if let FieldBlock::Fixed(line) = *self {
+            let mut bytes = SPARE.take();
+            bytes.extend_from_slice(line);
+            *self = FieldBlock::Memory { bytes, fixed_bytes: line.len() };
         }
-        http1::encode_field(&mut self.0, name, value)
+        let FieldBlock::Memory { bytes, fixed_bytes } = self else { unreachable!("just made") };
+        http1::encode_field(bytes, name, value)?;
+        if *fixed_bytes > 0 && name.eq_ignore_ascii_case("content-type") {
+            bytes.drain(..std::mem::take(fixed_bytes));
+        }
+        Ok(())
     }
 
     #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0
+        match self {
+            FieldBlock::Fixed(line) => line,
+            FieldBlock::Memory { bytes, .. } => bytes,
+        }
     }
 }
 
 impl Drop for FieldBlock {
     #[inline]
     fn drop(&mut self) {
-        if self.0.capacity() > 0 && self.0.capacity() <= 4096 {
-            let mut memory = std::mem::take(&mut self.0);
+        if let FieldBlock::Memory { bytes, .. } = self
+            && bytes.capacity() <= 4096
+        {
+            let mut memory = std::mem::take(bytes);
             memory.clear();
             SPARE.set(memory);
         }
@@ -222,7 +239,7 @@ impl Drop for FieldBlock {
 
 impl fmt::Debug for FieldBlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&String::from_utf8_lossy(&self.0), f)
+        fmt::Debug::fmt(&String::from_utf8_lossy(self.bytes()), f)
     }
 }
 
@@ -256,10 +273,23 @@ mod tests {
     #[test]
     fn field_memory_is_used_again() {
         let first = Response::status(200).header("x-a", "1").unwrap();
-        let at = first.fields.0.as_ptr();
+        let at = first.fields.bytes().as_ptr();
         drop(first);
         let second = Response::status(200).header("x-b", "2").unwrap();
-        assert_eq!(second.fields.0.as_ptr(), at);
+        assert_eq!(second.fields.bytes().as_ptr(), at);
         assert_eq!(second.fields.bytes(), b"x-b: 2\r\n");
+    }
+
+    #[test]
+    fn one_content_type() {
+        let check = |response: Result<Response<'_>, Error>, expected: &str| {
+            assert_eq!(std::str::from_utf8(response.unwrap().fields.bytes()).unwrap(), expected);
+        };
+        check(Ok(Response::html("")), "Content-Type: text/html; charset=utf-8\r\n");
+        check(Response::html("").header("a", "b"), "Content-Type: text/html; charset=utf-8\r\na: b\r\n");
+        check(Response::text("").content_type("text/css"), "content-type: text/css\r\n");
+        let later = Response::text("").header("a", "b").and_then(|r| r.content_type("text/css"));
+        check(later, "a: b\r\ncontent-type: text/css\r\n");
+        check(Response::empty(204).content_type("text/css"), "content-type: text/css\r\n");
     }
 }

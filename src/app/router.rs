@@ -4,6 +4,7 @@
 //! so their cost does not grow with their number; those with parameters go through a radix tree.
 
 use super::websocket::Upgrade;
+use super::request::Params;
 use super::{Handler, RouteError};
 use crate::arena::Arena;
 use crate::http1::{Head, Method, TargetForm};
@@ -23,18 +24,39 @@ pub(super) struct Router {
 /// Everything that one path answers.
 #[derive(Default)]
 pub(super) struct Endpoint {
-    pub(super) handlers: Vec<(Box<str>, Box<dyn Handler>)>,
+    pub(super) handlers: Vec<(KeptMethod, Box<dyn Handler>)>,
     pub(super) socket: Option<Box<dyn Upgrade>>,
     /// The value of Allow (RFC 9110 §10.2.1).
     allow: String,
 }
 
+/// A method that a route answers.
+pub(super) enum KeptMethod {
+    /// One that has a variant of its own: it is compared as a number.
+    Known(Method<'static>),
+    Extension(Box<str>),
+}
+
+impl KeptMethod {
+    fn new(name: &str) -> KeptMethod {
+        Method::known(name).map_or_else(|| KeptMethod::Extension(name.into()), KeptMethod::Known)
+    }
+
+    #[inline]
+    fn as_method(&self) -> Method<'_> {
+        match self {
+            KeptMethod::Known(method) => *method,
+            KeptMethod::Extension(name) => Method::Extension(name),
+        }
+    }
+}
+
 /// What a request leads to.
 pub(crate) enum Resolved<'a> {
     /// A handler, and the route's parameters.
-    Handler(&'a dyn Handler, &'a [(&'a str, &'a str)]),
+    Handler(&'a dyn Handler, Params<'a>),
     /// A WebSocket's opening handshake, and the route's parameters.
-    Upgrade(&'a dyn Upgrade, &'a [(&'a str, &'a str)]),
+    Upgrade(&'a dyn Upgrade, Params<'a>),
     /// An answer that needs neither a handler nor the content.
     Early(Early<'a>),
 }
@@ -96,12 +118,12 @@ impl Router {
             path = decode_unreserved(path, arena);
         }
         let (index, params) = match self.fixed.get(path) {
-            Some(index) => (*index, &[][..]),
+            Some(index) => (*index, None),
             // What a target holds is ASCII, decoded or not.
             None => match self.patterns.at(std::str::from_utf8(path).unwrap_or_default()) {
                 Err(_) => return Resolved::Early(Early::NotFound),
                 Ok(found) => match decode_params(&found.params, arena) {
-                    Some(params) => (*found.value, params),
+                    Some(params) => (*found.value, Some(&*arena.alloc(params))),
                     None => return Resolved::Early(Early::BadParameter),
                 },
             },
@@ -113,20 +135,21 @@ impl Router {
 impl Endpoint {
     /// Adds a handler; a method that has one already is an error.
     pub(super) fn add(&mut self, method: &str, handler: Box<dyn Handler>) -> Result<(), RouteError> {
-        if Method::from(method).as_str().is_empty() || self.handler(method).is_some() {
+        let kept = KeptMethod::new(method);
+        if method.is_empty() || self.handler(kept.as_method()).is_some() {
             return Err(RouteError::Twice(method.into()));
         }
         if method == "GET" && self.socket.is_some() {
             return Err(RouteError::Twice("GET (a WebSocket's handshake)".into()));
         }
-        self.handlers.push((method.into(), handler));
+        self.handlers.push((kept, handler));
         self.list_methods();
         Ok(())
     }
 
     /// Makes the path a WebSocket's.
     pub(super) fn upgrade(&mut self, socket: Box<dyn Upgrade>) -> Result<(), RouteError> {
-        if self.socket.is_some() || self.handler("GET").is_some() {
+        if self.socket.is_some() || self.handler(Method::Get).is_some() {
             return Err(RouteError::Twice("GET (a WebSocket's handshake)".into()));
         }
         self.socket = Some(socket);
@@ -135,8 +158,8 @@ impl Endpoint {
     }
 
     fn list_methods(&mut self) {
-        let mut methods: Vec<&str> = self.handlers.iter().map(|(method, _)| &**method).collect();
-        let get = self.handler("GET").is_some();
+        let mut methods: Vec<&str> = self.handlers.iter().map(|(method, _)| method.as_method().as_str()).collect();
+        let get = self.handler(Method::Get).is_some();
         if self.socket.is_some() {
             methods.push("GET");
         }
@@ -150,20 +173,20 @@ impl Endpoint {
     }
 
     #[inline]
-    fn handler(&self, method: &str) -> Option<&dyn Handler> {
-        self.handlers.iter().find(|(known, _)| **known == *method).map(|(_, handler)| &**handler)
+    fn handler(&self, method: Method<'_>) -> Option<&dyn Handler> {
+        self.handlers.iter().find(|(kept, _)| kept.as_method() == method).map(|(_, handler)| &**handler)
     }
 
     #[inline]
-    fn resolve<'a>(&'a self, head: &Head<'a>, params: &'a [(&'a str, &'a str)]) -> Resolved<'a> {
+    fn resolve<'a>(&'a self, head: &Head<'a>, params: Params<'a>) -> Resolved<'a> {
         let method = head.method;
-        if let Some(handler) = self.handler(method.as_str()) {
+        if let Some(handler) = self.handler(method) {
             return Resolved::Handler(handler, params);
         }
         match method {
             // RFC 9110 §9.3.2: HEAD is GET without the content.
-            Method::Head if self.handler("GET").is_some() => {
-                Resolved::Handler(self.handler("GET").expect("just found"), params)
+            Method::Head if self.handler(Method::Get).is_some() => {
+                Resolved::Handler(self.handler(Method::Get).expect("just found"), params)
             }
             Method::Get if self.socket.is_some() => {
                 Resolved::Upgrade(&**self.socket.as_ref().expect("just found"), params)

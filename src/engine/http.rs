@@ -101,7 +101,7 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
         }
         HeadStep::Refused(refusal) => {
             counters.count_refused(refusal);
-            respond(&mut out, refused(refusal), &Terms::last(Version::Http11), date);
+            Terms::last(Version::Http11).answer(&mut out, &mut refused(refusal), date);
             return Step::Answered { consumed: length, keep_alive: false };
         }
         HeadStep::Head { head, rest, resumed } => (head, rest, resumed),
@@ -118,8 +118,8 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
         // A client that waits for 100 may or may not send its content now: only an end is clear.
         terms.keep_alive &= !head.expects_continue && head.method != Method::Connect;
         terms.keep_alive = decoder.discard(head, DISCARD_BYTES_MAX) && terms.keep_alive;
-        respond(&mut out, early_answer(early), &terms, date);
-        return Step::Answered { consumed: head.len, keep_alive: terms.keep_alive };
+        let keep_alive = terms.answer(&mut out, &mut early_answer(early), date);
+        return Step::Answered { consumed: head.len, keep_alive };
     }
     // Content that is too large is not asked for.
     let welcome = !matches!(head.framing, Framing::Length(length) if length > limits.body_bytes as u64);
@@ -132,7 +132,7 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
         ContentStep::Refused(refusal) => {
             counters.count_refused(refusal);
             terms.keep_alive = false;
-            respond(&mut out, refused(refusal), &terms, date);
+            terms.answer(&mut out, &mut refused(refusal), date);
             return Step::Answered { consumed: length, keep_alive: false };
         }
         ContentStep::Whole { content, trailers, consumed } => (content, trailers, consumed),
@@ -144,10 +144,18 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
     let response = match resolved {
         Resolved::Handler(handler, params) => {
             let request = request(params);
-            match guarded(counters, || handler.call(&request)) {
-                Some(answer) => answer.unwrap_or_else(Response::from),
-                None => Error::internal("The handler failed.").into(),
+            // What the handler returns is encoded where it lies: it is large, and moving it costs as much
+            // as routing.
+            let answered = guarded(counters, || {
+                match handler.call(&request) {
+                    Ok(ref mut response) => terms.answer(&mut out, response, date),
+                    Err(error) => terms.answer(&mut out, &mut error.into(), date),
+                }
+            });
+            if let Some(keep_alive) = answered {
+                return Step::Answered { consumed, keep_alive };
             }
+            Error::internal("The handler failed.").into()
         }
         Resolved::Upgrade(..) if *shutting_down => Error::unavailable("The server is shutting down.").into(),
         Resolved::Upgrade(upgrade, params) => {
@@ -158,9 +166,9 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
         }
         Resolved::Early(_) => unreachable!("answered above"),
     };
-    terms.keep_alive &= !response.close;
-    respond(&mut out, response, &terms, date);
-    Step::Answered { consumed, keep_alive: terms.keep_alive }
+    let mut response: Response<'_> = response;
+    let keep_alive = terms.answer(&mut out, &mut response, date);
+    Step::Answered { consumed, keep_alive }
 }
 
 /// What a response must heed beside what it says.
@@ -176,35 +184,30 @@ impl Terms {
     fn last(version: Version) -> Terms {
         Terms { version, keep_alive: false, head_only: false }
     }
-}
 
-/// Encodes a response: RFC 9112 §6 for what frames it, §9.6 for what becomes of the connection.
-#[inline]
-fn respond<S: Stream>(out: &mut Output<'_, S>, response: Response<'_>, terms: &Terms, date: &[u8; 29]) {
-    let bytes = response.body.bytes().len() as u64;
-    let connection = match (terms.keep_alive, terms.version) {
-        // RFC 9110 §15.5.22: 426 names what to upgrade to.
-        (true, Version::Http11) if response.status == 426 => ConnectionHeader::Upgrade,
-        (true, Version::Http11) => ConnectionHeader::Implied,
-        (true, Version::Http10) => ConnectionHeader::KeepAlive,
-        (false, _) => ConnectionHeader::Close,
-    };
-    // RFC 9110 §8.6: 204 has no Content-Length, and that of a 304 is the one a 200 would have.
-    let silent = matches!(response.status, 204 | 304);
-    let content = if silent { ContentLength::None } else { ContentLength::Known(bytes) };
-    http1::encode_head(
-        out.cork,
-        &ResponseHead {
-            status: response.status,
-            content_type: response.content_type,
-            fields: response.fields.bytes(),
-            content,
-            connection,
-            date,
-        },
-    );
-    if !silent && !terms.head_only {
-        out.body(response.body);
+    /// Encodes a response: RFC 9112 §6 for what frames it, §9.6 for what becomes of the connection.
+    /// Tells whether that may be used again. A body that is large is taken out of the response.
+    #[inline]
+    fn answer<S: Stream>(&self, out: &mut Output<'_, S>, response: &mut Response<'_>, date: &[u8; 29]) -> bool {
+        let bytes = response.body.bytes().len() as u64;
+        let keep_alive = self.keep_alive && !response.close;
+        let connection = match (keep_alive, self.version) {
+            // RFC 9110 §15.5.22: 426 names what to upgrade to.
+            (true, Version::Http11) if response.status == 426 => ConnectionHeader::Upgrade,
+            (true, Version::Http11) => ConnectionHeader::Implied,
+            (true, Version::Http10) => ConnectionHeader::KeepAlive,
+            (false, _) => ConnectionHeader::Close,
+        };
+        // RFC 9110 §8.6: 204 has no Content-Length, and that of a 304 is the one a 200 would have.
+        let silent = matches!(response.status, 204 | 304);
+        let content = if silent { ContentLength::None } else { ContentLength::Known(bytes) };
+        let fields = response.fields.bytes();
+        let head = ResponseHead { status: response.status, fields, content, connection, date };
+        http1::encode_head(out.cork, &head);
+        if !silent && !self.head_only {
+            out.body(&mut response.body);
+        }
+        keep_alive
     }
 }
 
@@ -214,8 +217,8 @@ fn refused(refusal: http1::Refusal) -> Response<'static> {
 
 /// The answer to a request that was not finished in time (RFC 9110 §15.5.9).
 pub(super) fn timed_out<S: Stream>(out: &mut Output<'_, S>, date: &[u8; 29]) {
-    let response = Error::new(408, "The request took too long to arrive.").into();
-    respond(out, response, &Terms::last(Version::Http11), date);
+    let mut response = Error::new(408, "The request took too long to arrive.").into();
+    Terms::last(Version::Http11).answer(out, &mut response, date);
 }
 
 fn early_answer<'a>(early: Early<'a>) -> Response<'a> {

@@ -54,16 +54,20 @@ impl<'a, S: Stream> Output<'a, S> {
         self.cork.len() + self.outbox.as_ref().map_or(0, |outbox| outbox.bytes())
     }
 
-    /// Sends a response's content.
+    /// Sends a response's content, and takes it if it is large.
     #[inline]
-    pub(super) fn body(&mut self, body: Body<'_>) {
-        match body {
-            Body::Empty => {}
-            body if body.bytes().len() < LARGE_BYTES => self.cork.extend_from_slice(body.bytes()),
-            Body::Borrowed(bytes) => self.bytes(bytes),
-            Body::Static(bytes) => self.large(Piece::Static(bytes)),
-            Body::Owned(bytes) => self.large(Piece::Owned(bytes)),
-            Body::Shared(bytes) => self.large(Piece::Shared(bytes)),
+    pub(super) fn body(&mut self, body: &mut Body<'_>) {
+        let bytes = body.bytes();
+        if bytes.len() < LARGE_BYTES {
+            self.cork.extend_from_slice(bytes);
+        } else {
+            match std::mem::replace(body, Body::Empty) {
+                Body::Empty => {}
+                Body::Borrowed(bytes) => self.bytes(bytes),
+                Body::Static(bytes) => self.large(Piece::Static(bytes)),
+                Body::Owned(bytes) => self.large(Piece::Owned(bytes)),
+                Body::Shared(bytes) => self.large(Piece::Shared(bytes)),
+            }
         }
         if self.cork.len() >= CORK_BYTES_MAX {
             self.flush();

@@ -2,6 +2,8 @@
 //!
 //! It knows the grammar and resolves nothing. Userinfo is not part of it: `@` is refused.
 
+use super::block::find;
+use super::fields::Span;
 use std::net::Ipv6Addr;
 
 /// An authority, cut at its port.
@@ -9,6 +11,23 @@ use std::net::Ipv6Addr;
 pub(super) struct Authority {
     pub(super) host_is_empty: bool,
     pub(super) has_port: bool,
+}
+
+/// As [`check`], of what lies at `span` in `section`: what follows it there lets sixteen bytes be looked at
+/// at once.
+#[inline]
+pub(super) fn check_in(section: &[u8], span: Span) -> Option<Authority> {
+    let (at, end) = (span.at as usize, (span.at + span.len) as usize);
+    let host_end = find(section, at, |block| block.not_word() & !block.is(b'.'));
+    if host_end >= end && at < end {
+        return Some(Authority { host_is_empty: false, has_port: false });
+    }
+    match section.get(host_end..end) {
+        Some([b':', port @ ..]) if host_end > at => {
+            is_port(port).then_some(Authority { host_is_empty: false, has_port: !port.is_empty() })
+        }
+        _ => check(span.bytes(section)),
+    }
 }
 
 /// Checks an authority; `None` if it is not one. An empty host and an empty port are grammatical.
@@ -96,11 +115,20 @@ fn is_ip_literal(literal: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn authorities() {
         fn check(authority: &str, expected: Option<(bool, bool)>) {
             let found = super::check(authority.as_bytes()).map(|a| (a.host_is_empty, a.has_port));
             assert_eq!(found, expected, "{authority:?}");
+            // Whatever stands around it.
+            for (before, behind) in [("", ""), ("a:", "a.b.c:80\r\n"), ("Host: ", "\r\n\r\n"), ("", "0")] {
+                let span = Span { at: before.len() as u32, len: authority.len() as u32 };
+                let section = format!("{before}{authority}{behind}");
+                let found = check_in(section.as_bytes(), span).map(|a| (a.host_is_empty, a.has_port));
+                assert_eq!(found, expected, "{authority:?} in {section:?}");
+            }
         }
         let (plain, with_port) = (Some((false, false)), Some((false, true)));
         check("", Some((true, false)));

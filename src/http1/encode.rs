@@ -17,9 +17,7 @@ pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 pub struct ResponseHead<'a> {
     /// The status, of three digits: 100 to 999.
     pub status: u16,
-    /// Content-Type; left out if it could not stand in a field line.
-    pub content_type: Option<&'a str>,
-    /// Further fields, as [`encode_field`] wrote them.
+    /// The caller's fields, as [`encode_field`] wrote them.
     pub fields: &'a [u8],
     /// How the content is framed.
     pub content: ContentLength,
@@ -58,42 +56,44 @@ pub enum ConnectionHeader {
 /// Responses that cannot have content, 1xx and 204, get no framing field, whatever is asked for
 /// (RFC 9110 §8.6, RFC 9112 §6.1).
 pub fn encode_head(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
-    let content_type = head.content_type.filter(|value| is_value(value.as_bytes()));
-    out.reserve(FIXED_BYTES_MAX + content_type.map_or(0, str::len) + head.fields.len());
-
-    match status_line(head.status) {
-        Some(line) => out.extend_from_slice(line),
-        None => {
-            // RFC 9112 §4: the space stays, the reason may be absent.
-            out.extend_from_slice(b"HTTP/1.1 ");
-            push_decimal(out, u64::from(head.status));
-            out.extend_from_slice(b" \r\n");
+    out.reserve(FIXED_BYTES_MAX + head.fields.len());
+    if head.status == 200 {
+        // Its length is known here, so that it is not a call that copies it.
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\nDate: ");
+    } else {
+        match status_line(head.status) {
+            Some(line) => out.extend_from_slice(line),
+            None => {
+                // RFC 9112 §4: the space stays, the reason may be absent.
+                out.extend_from_slice(b"HTTP/1.1 ");
+                push_decimal(out, u64::from(head.status));
+                out.extend_from_slice(b" \r\n");
+            }
         }
+        out.extend_from_slice(b"Date: ");
     }
-    out.extend_from_slice(b"Date: ");
     out.extend_from_slice(head.date);
-    if let Some(value) = content_type {
-        out.extend_from_slice(b"\r\nContent-Type: ");
-        out.extend_from_slice(value.as_bytes());
-    }
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(head.fields);
     if !matches!(head.status, 100..=199 | 204) {
         match head.content {
             ContentLength::Known(length) => {
-                out.extend_from_slice(b"\r\nContent-Length: ");
+                out.extend_from_slice(b"Content-Length: ");
                 push_decimal(out, length);
+                out.extend_from_slice(b"\r\n");
             }
-            ContentLength::Chunked => out.extend_from_slice(b"\r\nTransfer-Encoding: chunked"),
+            ContentLength::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
             ContentLength::None => {}
         }
     }
-    out.extend_from_slice(match head.connection {
-        ConnectionHeader::Implied => b"\r\n",
-        ConnectionHeader::Close => b"\r\nConnection: close\r\n",
-        ConnectionHeader::KeepAlive => b"\r\nConnection: keep-alive\r\n",
-        ConnectionHeader::Upgrade => b"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n",
-    });
-    out.extend_from_slice(head.fields);
-    out.extend_from_slice(b"\r\n");
+    match head.connection {
+        ConnectionHeader::Implied => out.extend_from_slice(b"\r\n"),
+        ConnectionHeader::Close => out.extend_from_slice(b"Connection: close\r\n\r\n"),
+        ConnectionHeader::KeepAlive => out.extend_from_slice(b"Connection: keep-alive\r\n\r\n"),
+        ConnectionHeader::Upgrade => {
+            out.extend_from_slice(b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+        }
+    }
 }
 
 /// More than everything in a head but the caller's fields.
@@ -202,19 +202,14 @@ fn push_decimal(out: &mut Vec<u8>, number: u64) {
         }
         pairs
     };
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    let mut left = number;
-    while left >= 10 {
-        at -= 2;
-        digits[at..at + 2].copy_from_slice(&PAIRS[(left % 100) as usize]);
-        left /= 100;
+    if number >= 100 {
+        push_decimal(out, number / 100);
+        out.extend_from_slice(&PAIRS[(number % 100) as usize]);
+    } else if number >= 10 {
+        out.extend_from_slice(&PAIRS[number as usize]);
+    } else {
+        out.push(b'0' + number as u8);
     }
-    if left > 0 || number == 0 {
-        at -= 1;
-        digits[at] = b'0' + left as u8;
-    }
-    out.extend_from_slice(&digits[at..]);
 }
 
 #[cfg(test)]
@@ -225,7 +220,6 @@ mod tests {
 
     const HEAD: ResponseHead<'static> = ResponseHead {
         status: 200,
-        content_type: None,
         fields: b"",
         content: ContentLength::Known(0),
         connection: ConnectionHeader::Implied,
@@ -259,18 +253,15 @@ mod tests {
         check(
             ResponseHead {
                 status: 404,
-                content_type: Some("text/plain; charset=utf-8"),
                 fields: b"A: b\r\n",
                 content: ContentLength::Chunked,
                 connection: ConnectionHeader::Close,
                 ..HEAD
             },
-            "HTTP/1.1 404 Not Found|@Content-Type: text/plain; charset=utf-8|Transfer-Encoding: chunked|\
-             Connection: close|A: b||",
+            "HTTP/1.1 404 Not Found|@A: b|Transfer-Encoding: chunked|Connection: close||",
         );
         check(
             ResponseHead {
-                content_type: Some("a\r\nb: c"),
                 content: ContentLength::None,
                 connection: ConnectionHeader::KeepAlive,
                 ..HEAD
@@ -285,7 +276,6 @@ mod tests {
             let mut out = Vec::new();
             let head = ResponseHead {
                 status,
-                content_type: Some(""),
                 content: ContentLength::Known(u64::MAX),
                 connection: ConnectionHeader::Upgrade,
                 ..HEAD

@@ -126,7 +126,7 @@ fn section(
             value = front;
         }
         let value_span = span(value_at, value_at + value.len());
-        notes.take(input.get(at..name_end)?, value, value_span);
+        notes.take(input, input.get(at..name_end)?, value, value_span);
         fields.push(FieldSpan { name: span(at, name_end), value: value_span });
         at = line_end + 2;
     }

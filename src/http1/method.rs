@@ -28,6 +28,14 @@ macro_rules! methods {
         }
 
         impl Method<'static> {
+            /// The method of this name, if it is one of the standards'.
+            pub fn known(name: &str) -> Option<Method<'static>> {
+                match name {
+                    $($name => Some(Method::$variant),)+
+                    _ => None,
+                }
+            }
+
             /// The method of the standards that `input` begins with, if a space follows it.
             #[inline]
             pub(super) fn read(input: &[u8]) -> Option<Method<'static>> {
@@ -39,12 +47,8 @@ macro_rules! methods {
         }
 
         impl<'r> From<&'r str> for Method<'r> {
-            #[inline]
             fn from(name: &'r str) -> Method<'r> {
-                match name {
-                    $($name => Method::$variant,)+
-                    _ => Method::Extension(name),
-                }
+                Method::known(name).unwrap_or(Method::Extension(name))
             }
         }
 

@@ -24,14 +24,15 @@ pub(super) struct Notes {
 }
 
 impl Notes {
+    /// `value` lies at `span` of `section`.
     #[inline]
-    pub(super) fn take(&mut self, name: &[u8], value: &[u8], span: Span) {
+    pub(super) fn take(&mut self, section: &[u8], name: &[u8], value: &[u8], span: Span) {
         // Few names have the length and the first letter of one that matters here.
         match (name.len(), name.first().map_or(0, |first| first | 0x20)) {
             (4, b'h') if name.eq_ignore_ascii_case(b"host") => {
                 if self.host.replace(span).is_some() {
                     self.refuse(Refusal::HostTwice);
-                } else if authority::check(value).is_none() {
+                } else if authority::check_in(section, span).is_none() {
                     self.refuse(Refusal::BadHost);
                 }
             }

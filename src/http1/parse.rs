@@ -175,7 +175,7 @@ fn parts<'r>(
         let at = offset(name.as_bytes());
         lines_end_in_crlf &= matches!(input.get((at as usize).wrapping_sub(2)), Some(b'\r'));
         let value_span = Span { at: offset(value), len: narrow(value.len()) };
-        notes.take(name.as_bytes(), value, value_span);
+        notes.take(input, name.as_bytes(), value, value_span);
         FieldSpan { name: Span { at, len: narrow(name.len()) }, value: value_span }
     });
     if !lines_end_in_crlf {

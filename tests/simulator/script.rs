@@ -104,8 +104,13 @@ const FAILED: &str = "The handler failed.";
 /// A final response as it goes on the wire, its date left open.
 pub fn response(status: &str, kind: &str, fields: &str, body: &[u8], head_only: bool) -> Vec<u8> {
     let length = body.len();
+    // What is said of the connection comes last, whoever asked for it.
+    let (connection, fields): (Vec<&str>, Vec<&str>) =
+        fields.split_inclusive('\n').partition(|line| line.starts_with("Connection:"));
+    let (connection, fields) = (connection.concat(), fields.concat());
     let head = format!(
-        "HTTP/1.1 {status}\r\nDate: {DATE}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n{fields}\r\n"
+        "HTTP/1.1 {status}\r\nDate: {DATE}\r\nContent-Type: {kind}\r\n{fields}Content-Length: {length}\r\n\
+         {connection}\r\n"
     );
     let mut bytes = head.into_bytes();
     if !head_only {
