@@ -86,18 +86,7 @@ fn escaped(authority: &[u8]) -> Option<Authority> {
 }
 
 fn is_port(port: &[u8]) -> bool {
-    if port.len() > 5 {
-        return false;
-    }
-    let mut number = 0;
-    for b in port {
-        let digit = b.wrapping_sub(b'0');
-        if digit > 9 {
-            return false;
-        }
-        number = number * 10 + u32::from(digit);
-    }
-    number <= 65535
+    port.iter().all(u8::is_ascii_digit) && (port.len() < 5 || (port.len() == 5 && port <= &b"65535"[..]))
 }
 
 /// What stands between the brackets: an IPv6 address, or `IPvFuture` (RFC 3986 §3.2.2).

@@ -30,13 +30,12 @@ impl Block {
         self.0.simd_eq(u8x16::splat(byte)).to_bitmask()
     }
 
-    /// Those that cannot be in a field value: controls but HTAB (RFC 9110 §5.5).
+    /// Control characters. All but HTAB cannot be in a field value (RFC 9110 §5.5).
     #[inline(always)]
-    pub(super) fn not_value(self) -> Mask {
+    pub(super) fn control(self) -> Mask {
         let low = self.0.min(u8x16::splat(0x1f)).simd_eq(self.0);
-        let tab = self.0.simd_eq(u8x16::splat(b'\t'));
         let delete = self.0.simd_eq(u8x16::splat(0x7f));
-        ((low ^ tab) | delete).to_bitmask()
+        (low | delete).to_bitmask()
     }
 
     /// Those that cannot be in a target: all but visible ASCII (RFC 3986 §2).
@@ -70,14 +69,18 @@ fn last(input: &[u8], at: usize) -> u128 {
 
 /// The first position from `at` on that `ends` picks, at most the input's length.
 #[inline(always)]
-pub(super) fn find(input: &[u8], mut at: usize, ends: impl Fn(Block) -> Mask) -> usize {
-    loop {
-        let mask = ends(Block::at(input, at));
-        if mask != 0 {
-            return at + mask.trailing_zeros() as usize;
-        }
+pub(super) fn find(input: &[u8], at: usize, ends: impl Fn(Block) -> Mask) -> usize {
+    find_on(input, at, ends(Block::at(input, at)), ends)
+}
+
+/// As [`find`], for who has looked at the block at `at` already.
+#[inline(always)]
+pub(super) fn find_on(input: &[u8], mut at: usize, mut mask: Mask, ends: impl Fn(Block) -> Mask) -> usize {
+    while mask == 0 {
         at += BYTES;
+        mask = ends(Block::at(input, at));
     }
+    at + mask.trailing_zeros() as usize
 }
 
 /// The bits below the lowest that is set; all, if none is.
@@ -89,7 +92,6 @@ pub(super) fn below(mask: Mask) -> Mask {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http1::scan::is_control;
 
     #[test]
     fn every_byte_at_every_place() {
@@ -107,7 +109,7 @@ mod tests {
             }
         }
         check("is", |block| block.is(b'?'), |byte| byte == b'?');
-        check("value", Block::not_value, is_control);
+        check("control", Block::control, |byte| byte.is_ascii_control());
         check("visible", Block::not_visible, |byte| !byte.is_ascii_graphic());
         check("word", Block::not_word, |byte| !byte.is_ascii_alphanumeric() && byte != b'-');
     }

@@ -4,7 +4,7 @@
 //! that begins with `/`, lines that end in CRLF. Of anything else it says nothing, and httparse has the
 //! word ([`parse`](super::parse)). Its invariant: what it finds is what httparse finds.
 
-use super::block::{Block, below, find};
+use super::block::{Block, below, find, find_on};
 use super::chunks::is_token;
 use super::fields::{FieldSpan, Span};
 use super::notes::Notes;
@@ -105,29 +105,32 @@ fn section(
     notes: &mut Notes,
 ) -> Option<usize> {
     loop {
-        if let Some(b"\r\n") = input.get(at..at + 2) {
+        if input.get(at..).and_then(<[u8]>::first_chunk) == Some(b"\r\n") {
             return Some(at + 2);
         }
+        let line = Block::at(input, at);
         // Neither search waits for the other, so the next line can begin as soon as this one's end is known.
-        let line_end = find(input, at, Block::not_value);
-        let mut name_end = find(input, at, Block::not_word);
+        let mut line_end = find_on(input, at, line.control(), Block::control);
+        let mut name_end = find_on(input, at, line.not_word(), Block::not_word);
         if input.get(name_end) != Some(&b':') {
             name_end = rare_name(input, name_end)?;
         }
-        if input.get(line_end..line_end + 2) != Some(b"\r\n") || name_end == at || fields.len() == fields_max {
+        if input.get(line_end..)?.first_chunk() != Some(b"\r\n") {
+            line_end = rare_value(input, line_end)?;
+        }
+        if name_end == at || fields.len() == fields_max {
             return None;
         }
-        let mut value_at = name_end + 1;
+        let (mut value_at, mut value_end) = (name_end + 1, line_end);
         while let Some(b' ' | b'\t') = input.get(value_at) {
             value_at += 1;
         }
-        let mut value = input.get(value_at..line_end)?;
-        while let [front @ .., b' ' | b'\t'] = value {
-            value = front;
+        while value_end > value_at && matches!(input[value_end - 1], b' ' | b'\t') {
+            value_end -= 1;
         }
-        let value_span = span(value_at, value_at + value.len());
-        notes.take(input, input.get(at..name_end)?, value, value_span);
-        fields.push(FieldSpan { name: span(at, name_end), value: value_span });
+        let field = FieldSpan { name: span(at, name_end), value: span(value_at, value_end) };
+        notes.take(input, field);
+        fields.push(field);
         at = line_end + 2;
     }
 }
@@ -139,6 +142,15 @@ fn rare_name(input: &[u8], mut at: usize) -> Option<usize> {
         at += 1;
     }
     (input.get(at) == Some(&b':')).then_some(at)
+}
+
+/// Where a line ends that has tabs in its value from `at` on.
+#[cold]
+fn rare_value(input: &[u8], mut at: usize) -> Option<usize> {
+    while input.get(at) == Some(&b'\t') {
+        at = find(input, at + 1, Block::control);
+    }
+    (input.get(at..at + 2) == Some(b"\r\n")).then_some(at)
 }
 
 #[inline(always)]

@@ -3,7 +3,7 @@
 //! It is shown each field once, in order, and knows neither target nor limits. Its invariant: framing
 //! that leaves a doubt is a refusal, never a guess.
 
-use super::fields::{Span, members};
+use super::fields::{FieldSpan, Span, members};
 use super::{Framing, Refusal, Version, authority};
 
 /// What the fields say that HTTP itself heeds, gathered in one pass over them.
@@ -24,31 +24,45 @@ pub(super) struct Notes {
 }
 
 impl Notes {
-    /// `value` lies at `span` of `section`.
-    #[inline]
-    pub(super) fn take(&mut self, section: &[u8], name: &[u8], value: &[u8], span: Span) {
+    #[inline(always)]
+    pub(super) fn take(&mut self, section: &[u8], field: FieldSpan) {
+        let name = field.name.bytes(section);
         // Few names have the length and the first letter of one that matters here.
         match (name.len(), name.first().map_or(0, |first| first | 0x20)) {
-            (4, b'h') if name.eq_ignore_ascii_case(b"host") => {
-                if self.host.replace(span).is_some() {
-                    self.refuse(Refusal::HostTwice);
-                } else if authority::check_in(section, span).is_none() {
-                    self.refuse(Refusal::BadHost);
-                }
+            (4, b'h') if is(name, b"host") => self.host(section, field.value),
+            (6, b'e') | (7, b'u') | (10 | 14, b'c') | (17, b't') => {
+                self.heed(name, field.value.bytes(section));
             }
-            (6, b'e') if name.eq_ignore_ascii_case(b"expect") => self.expect(value),
-            (7, b'u') if name.eq_ignore_ascii_case(b"upgrade") => {
-                self.websocket |= members(value).any(|m| m.eq_ignore_ascii_case(b"websocket"));
-            }
-            (10, b'c') if name.eq_ignore_ascii_case(b"connection") => self.connection(value),
-            (14, b'c') if name.eq_ignore_ascii_case(b"content-length") => match content_length(value) {
+            _ => {}
+        }
+    }
+
+    /// RFC 9112 §3.2
+    #[inline(always)]
+    fn host(&mut self, section: &[u8], value: Span) {
+        if self.host.replace(value).is_some() {
+            self.refuse(Refusal::HostTwice);
+        } else if authority::check_in(section, value).is_none() {
+            self.refuse(Refusal::BadHost);
+        }
+    }
+
+    fn heed(&mut self, name: &[u8], value: &[u8]) {
+        if is(name, b"connection") {
+            self.connection(value);
+        } else if is(name, b"content-length") {
+            match content_length(value) {
                 // RFC 9112 §6.3 allows equal ones to be merged; here two are one too many.
                 _ if self.length.is_some() => self.refuse(Refusal::LengthTwice),
                 Some(length) => self.length = Some(length),
                 None => self.refuse(Refusal::BadLength),
-            },
-            (17, b't') if name.eq_ignore_ascii_case(b"transfer-encoding") => self.encoding(value),
-            _ => {}
+            }
+        } else if is(name, b"transfer-encoding") {
+            self.encoding(value);
+        } else if is(name, b"upgrade") {
+            self.websocket |= members(value).any(|m| m.eq_ignore_ascii_case(b"websocket"));
+        } else if is(name, b"expect") {
+            self.expect(value);
         }
     }
 
@@ -104,6 +118,13 @@ impl Notes {
             (Some(encoding), None) => encoding.map(|()| Framing::Chunked),
         }
     }
+}
+
+/// Whether a field is called `known`, which has small letters and hyphens only. In a name no other
+/// character than `H` and `h` becomes `h` with that bit set, and none but the hyphen a hyphen.
+#[inline(always)]
+fn is<const N: usize>(name: &[u8], known: &[u8; N]) -> bool {
+    <&[u8; N]>::try_from(name).is_ok_and(|name| name.map(|b| b | 0x20) == *known)
 }
 
 /// RFC 9110 §8.6: Content-Length = 1*DIGIT

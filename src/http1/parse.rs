@@ -174,9 +174,12 @@ fn parts<'r>(
         let Header { name, value } = headers[i];
         let at = offset(name.as_bytes());
         lines_end_in_crlf &= matches!(input.get((at as usize).wrapping_sub(2)), Some(b'\r'));
-        let value_span = Span { at: offset(value), len: narrow(value.len()) };
-        notes.take(input, name.as_bytes(), value, value_span);
-        FieldSpan { name: Span { at, len: narrow(name.len()) }, value: value_span }
+        let field = FieldSpan {
+            name: Span { at, len: narrow(name.len()) },
+            value: Span { at: offset(value), len: narrow(value.len()) },
+        };
+        notes.take(input, field);
+        field
     });
     if !lines_end_in_crlf {
         return Err(Fault::Unclear);
