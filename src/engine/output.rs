@@ -50,6 +50,7 @@ impl<'a, S: Stream> Output<'a, S> {
     }
 
     /// Bytes that wait for the stream.
+    #[inline]
     pub(super) fn queued_bytes(&self) -> usize {
         self.cork.len() + self.outbox.as_ref().map_or(0, |outbox| outbox.bytes())
     }
@@ -75,7 +76,7 @@ impl<'a, S: Stream> Output<'a, S> {
     }
 
     /// Sends bytes that are only borrowed: what the stream does not take is copied.
-    #[inline]
+    #[inline(always)]
     pub(super) fn bytes(&mut self, bytes: &[u8]) {
         if self.held || bytes.len() < LARGE_BYTES {
             self.cork.extend_from_slice(bytes);
@@ -83,10 +84,14 @@ impl<'a, S: Stream> Output<'a, S> {
                 self.flush();
             }
         } else {
-            let from = self.write_with_cork(bytes);
-            if from < bytes.len() && !*self.dead {
-                self.outbox.get_or_insert_default().push_copy(&bytes[from..]);
-            }
+            self.large_bytes(bytes);
+        }
+    }
+
+    fn large_bytes(&mut self, bytes: &[u8]) {
+        let from = self.write_with_cork(bytes);
+        if from < bytes.len() && !*self.dead {
+            self.outbox.get_or_insert_default().push_copy(&bytes[from..]);
         }
     }
 
@@ -127,7 +132,6 @@ impl<'a, S: Stream> Output<'a, S> {
     }
 
     /// Sends what is in the cork.
-    #[inline]
     pub(super) fn flush(&mut self) {
         if !self.cork.is_empty() {
             self.write_with_cork(&[]);

@@ -59,9 +59,16 @@ impl OpenSocket {
     }
 }
 
-/// Runs the application's code; a panic is counted and told by `None`.
+/// Runs the application's code; a panic is told by `None`.
+#[inline]
+fn catch<T>(call: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(call)).ok()
+}
+
+/// As [`catch`], and counts the panic.
+#[inline]
 pub(super) fn guarded<T>(counters: &mut Counters, call: impl FnOnce() -> T) -> Option<T> {
-    let result = catch_unwind(AssertUnwindSafe(call)).ok();
+    let result = catch(call);
     counters.panics += u64::from(result.is_none());
     result
 }
@@ -89,12 +96,11 @@ pub(super) fn open<'r, S: Stream>(
     let mut speech = Speech::default();
     // Nothing leaves before it is known that the session takes the connection.
     out.held = true;
-    let mut dropped = 0;
-    let mut sender = Sender { out, speech: &mut speech, outbox_bytes, dropped: &mut dropped };
+    let mut sender = Sender { out, speech: &mut speech, outbox_bytes, dropped: &mut counters.dropped };
     let mut socket = Socket::new(&mut sender, request.conn_id(), accepted.protocol);
-    let opened = guarded(counters, || upgrade.open(request, &mut socket));
+    let opened = catch(|| upgrade.open(request, &mut socket));
+    counters.panics += u64::from(opened.is_none());
     out.held = false;
-    counters.dropped += dropped;
     let error = match opened {
         Some(Ok(live)) => {
             counters.websockets += 1;
@@ -166,15 +172,17 @@ pub(super) fn run<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], d
             && open.speech.closing.delivers()
         {
             counters.messages += 1;
-            let mut dropped = 0;
-            let outbox_bytes = limits.outbox_bytes;
-            let mut sender =
-                Sender { out: &mut out, speech: &mut open.speech, outbox_bytes, dropped: &mut dropped };
-            if guarded(counters, || live.message(message, &mut Socket::new(&mut sender, id, None))).is_none()
-            {
+            let mut sender = Sender {
+                out: &mut out,
+                speech: &mut open.speech,
+                outbox_bytes: limits.outbox_bytes,
+                dropped: &mut counters.dropped,
+            };
+            let call = || live.message(message, &mut Socket::new(&mut sender, id, None));
+            if catch(call).is_none() {
                 sender.close(CloseCode::ERROR, "");
+                counters.panics += 1;
             }
-            counters.dropped += dropped;
         }
         if cfg!(debug_assertions) {
             input[from..from + consumed].fill(OVERWRITTEN);
@@ -221,14 +229,14 @@ pub(super) fn drained<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk: &mut Desk
     if !std::mem::take(&mut open.speech.drain_due) {
         return;
     }
-    let mut panicked = Counters::default();
+    let mut panicked = false;
     speak(conn, desk, |sender, live| {
-        let call = || live.drain(&mut Socket::new(&mut *sender, id, None));
-        if guarded(&mut panicked, call).is_none() {
+        panicked = catch(|| live.drain(&mut Socket::new(&mut *sender, id, None))).is_none();
+        if panicked {
             sender.close(CloseCode::ERROR, "");
         }
     });
-    desk.counters.panics += panicked.panics;
+    desk.counters.panics += u64::from(panicked);
 }
 
 /// Lets `say` send on an open WebSocket; for any other connection it does nothing.

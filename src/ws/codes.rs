@@ -10,17 +10,17 @@ use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opcode {
     /// A further piece of the message begun before.
-    Continuation,
+    Continuation = 0x0,
     /// A text message, or its first piece.
-    Text,
+    Text = 0x1,
     /// A binary message, or its first piece.
-    Binary,
+    Binary = 0x2,
     /// The closing handshake.
-    Close,
+    Close = 0x8,
     /// A question whether the peer is there.
-    Ping,
+    Ping = 0x9,
     /// The answer to a ping.
-    Pong,
+    Pong = 0xa,
 }
 
 impl Opcode {
@@ -42,14 +42,7 @@ impl Opcode {
     }
 
     pub(super) fn to_wire(self) -> OpCode {
-        match self {
-            Opcode::Continuation => OpCode::Data(Data::Continue),
-            Opcode::Text => OpCode::Data(Data::Text),
-            Opcode::Binary => OpCode::Data(Data::Binary),
-            Opcode::Close => OpCode::Control(Control::Close),
-            Opcode::Ping => OpCode::Control(Control::Ping),
-            Opcode::Pong => OpCode::Control(Control::Pong),
-        }
+        OpCode::from(self as u8)
     }
 }
 

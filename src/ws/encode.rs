@@ -4,13 +4,21 @@
 //! Invariant: what is appended is a whole frame that keeps the rules for its kind.
 
 use super::header::CONTROL_BYTES_MAX;
-use super::{CloseCode, Opcode};
+use super::{CloseCode, Opcode, short};
 use tungstenite::protocol::frame::FrameHeader;
 
 /// Appends the header of a frame with `len` bytes of payload, which the caller puts behind it.
 ///
 /// `fin` is whether the frame is the last of its message.
+#[inline]
 pub fn encode_header(out: &mut Vec<u8>, opcode: Opcode, fin: bool, len: usize) {
+    match short::header(opcode, fin, len) {
+        Some(header) => out.extend_from_slice(&header),
+        None => encode_long_header(out, opcode, fin, len),
+    }
+}
+
+fn encode_long_header(out: &mut Vec<u8>, opcode: Opcode, fin: bool, len: usize) {
     let header = FrameHeader { is_final: fin, opcode: opcode.to_wire(), ..FrameHeader::default() };
     // Writing to a `Vec` does not fail.
     let _ = header.format(len as u64, out);

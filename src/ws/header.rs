@@ -30,14 +30,15 @@ impl Header {
     /// The header at the start of `input`; `None` while some of it is missing.
     ///
     /// `frame_bytes` bounds the payload of data frames; the RFC bounds that of control frames.
+    #[inline]
     pub(super) fn read(input: &[u8], frame_bytes: usize) -> Result<Option<Header>, Failure> {
-        let mut cursor = Cursor::new(input);
-        let (header, length) = match FrameHeader::parse(&mut cursor) {
-            Ok(Some(parsed)) => parsed,
-            Ok(None) => return Ok(None),
-            // Reading from memory has no other error.
-            Err(_) => return Err(Failure::ReservedOpcode),
+        // As many bytes as a header may have, if they are there: their number is a constant then, and
+        // what the codec reads it copies without a call.
+        let parsed = match input.first_chunk::<HEADER_BYTES_MAX>() {
+            Some(bytes) => parse(Cursor::new(bytes))?,
+            None => parse(Cursor::new(input))?,
         };
+        let Some((header, length, bytes_read)) = parsed else { return Ok(None) };
         let opcode = Opcode::from_wire(header.opcode).ok_or(Failure::ReservedOpcode)?;
         // RFC 6455 §5.2: the reserved bits must be 0 unless an extension says otherwise.
         if header.rsv1 || header.rsv2 || header.rsv3 {
@@ -51,7 +52,7 @@ impl Header {
         }
         // RFC 6455 §5.2: "the minimal number of bytes MUST be used to encode the length".
         let header_bytes = header.len(length);
-        if cursor.position() != header_bytes as u64 {
+        if bytes_read != header_bytes as u64 {
             return Err(Failure::LengthNotMinimal);
         }
         if opcode.is_control() {
@@ -80,8 +81,20 @@ impl Header {
     }
 
     /// Bytes of the whole frame.
+    #[inline]
     pub(super) fn frame_bytes(&self) -> usize {
         self.payload_bytes.saturating_add(usize::from(self.header_bytes))
+    }
+}
+
+/// A header as the codec reads it, the payload's length, and how many bytes were read.
+#[inline(always)]
+fn parse<T: AsRef<[u8]>>(mut cursor: Cursor<T>) -> Result<Option<(FrameHeader, u64, u64)>, Failure> {
+    match FrameHeader::parse(&mut cursor) {
+        Ok(Some((header, length))) => Ok(Some((header, length, cursor.position()))),
+        Ok(None) => Ok(None),
+        // Reading from memory has no other error.
+        Err(_) => Err(Failure::ReservedOpcode),
     }
 }
 

@@ -6,15 +6,47 @@
 /// XORs `payload`, which begins `offset` bytes into the frame's payload, with `mask`.
 pub(super) fn unmask(payload: &mut [u8], mut mask: [u8; 4], offset: usize) {
     mask.rotate_left(offset % 4);
-    let word = u32::from_ne_bytes(mask);
-    let wide = u64::from(word) << 32 | u64::from(word);
-    let (blocks, rest) = payload.as_chunks_mut::<8>();
+    let wide = wide(mask);
+    let (blocks, rest) = payload.as_chunks_mut::<WORD>();
     for block in blocks {
         *block = (u64::from_ne_bytes(*block) ^ wide).to_ne_bytes();
     }
     for (byte, mask) in rest.iter_mut().zip(mask.iter().cycle()) {
         *byte ^= mask;
     }
+}
+
+/// Unmasks the payload that begins `header_bytes` into `frame` and moves it down to where a word begins,
+/// over the header, which has been read. Returns it: its text is judged word by word at once, instead of
+/// byte by byte up to there.
+#[inline]
+pub(super) fn unmask_aligned(frame: &mut [u8], header_bytes: usize, mask: [u8; 4]) -> &mut [u8] {
+    let past_word = (frame.as_ptr() as usize).wrapping_add(header_bytes) % WORD;
+    // A masked header has six bytes at least.
+    let frame = &mut frame[header_bytes.saturating_sub(past_word)..];
+    let shift = past_word.min(header_bytes);
+    let bytes = frame.len() - shift;
+    let mut at = 0;
+    while let Some(masked) = frame.get(shift + at..).and_then(<[u8]>::first_chunk) {
+        let word = u64::from_ne_bytes(*masked) ^ wide(mask);
+        let Some(place) = frame.get_mut(at..).and_then(<[u8]>::first_chunk_mut) else { break };
+        *place = word.to_ne_bytes();
+        at += WORD;
+    }
+    while at < bytes {
+        frame[at] = frame[shift + at] ^ mask[at % 4];
+        at += 1;
+    }
+    &mut frame[..bytes]
+}
+
+const WORD: usize = size_of::<u64>();
+
+/// The mask for a word.
+#[inline]
+fn wide(mask: [u8; 4]) -> u64 {
+    let word = u32::from_ne_bytes(mask);
+    u64::from(word) << 32 | u64::from(word)
 }
 
 #[cfg(test)]
@@ -40,6 +72,26 @@ mod tests {
                     let mut payload = original.clone();
                     unmask(&mut payload[start..start + len], MASK, offset);
                     assert_eq!(payload, expected, "start {start} len {len} offset {offset}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn moved_to_a_word() {
+        let original: Vec<u8> = (0..=255u8).cycle().take(400).collect();
+        for start in 0..16 {
+            for header_bytes in [6, 8, 14] {
+                for len in (0..40).chain([125, 126, 300]) {
+                    let end = start + header_bytes + len;
+                    let mut expected = original.clone();
+                    naive(&mut expected[start + header_bytes..end], MASK, 0);
+                    let mut frame = original.clone();
+                    let payload = unmask_aligned(&mut frame[start..end], header_bytes, MASK);
+                    assert_eq!(payload, &expected[start + header_bytes..end], "{start} {header_bytes} {len}");
+                    assert!(payload.as_ptr() as usize % 8 == 0 || header_bytes == 6, "{start} {header_bytes}");
+                    assert_eq!(frame[..start], original[..start]);
+                    assert_eq!(frame[end..], original[end..]);
                 }
             }
         }

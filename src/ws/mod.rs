@@ -17,6 +17,7 @@ mod header;
 mod mask;
 mod origin;
 mod rejected;
+mod short;
 mod utf8;
 
 #[cfg(test)]
