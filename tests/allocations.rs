@@ -1,27 +1,104 @@
 //! In the steady state the engine's thread allocates nothing.
 //!
 //! A worker takes its turns on the test's thread, where allocations are counted; a client on another
-//! thread says `WARM_UP` things first and `COUNTED` after that.
+//! thread says `WARM_UP` things first and then those that count.
 
-use crate::client::{BINARY, Client, frame};
+use crate::client::{BINARY, Client, PING, PONG, TEXT, frame};
 use crate::rig::Echo;
 use allocation_counter::AllocationInfo;
 use fleeting::engine::Counters;
-use fleeting::{App, Response, Server, Worker};
-use std::thread;
+use fleeting::{App, Body, Error, Request, Response, Server, Worker};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// Multiples of `PIPELINED`.
+/// A multiple of `PIPELINED`, as all that is counted in requests.
 const WARM_UP: u64 = 512;
-const COUNTED: u64 = 10_000;
 /// Requests sent at once.
 const PIPELINED: u64 = 16;
-const CONTENT: &[u8] = &[b'x'; 1024];
+static CONTENT: [u8; 1024] = [b'x'; 1024];
+static LARGE: [u8; 64 << 10] = [b'y'; 64 << 10];
+/// More than one read brings.
+static HUGE: [u8; 136 << 10] = [b'z'; 136 << 10];
+/// Bytes that the server has seen of what comes in pieces before the rest is sent.
+const FIRST_PIECE: usize = 100;
+const PIECE: usize = 16 << 10;
 
-/// Counts the worker's allocations while `client` says things that `done` counts.
+/// What is said so many times, to whom, by which client, without an allocation. Each row is a test.
+macro_rules! nothing_is_allocated_for {
+    ($($(#[$attribute:meta])* $name:ident: $times:literal $said:ident, $app:expr, $client:expr;)*) => {$(
+        $(#[$attribute])*
+        #[test]
+        fn $name() {
+            let counted = allocations($app, $said, $times, $client);
+            assert_eq!(counted.count_total, 0, "{counted:?}");
+        }
+    )*};
+}
+
+nothing_is_allocated_for! {
+    plain_get: 10_000 requests, app(), asks(get("/"), b"hello");
+    pipelined_requests: 10_000 requests, app(), pipelines();
+    wrapped_handler: 5_000 requests, wrapped(), asks(get("/"), b"hello");
+    error_answer: 5_000 requests, app(), gets_404("/error");
+    nothing_at_the_path: 10_000 early_answers, app(), gets_404("/nowhere");
+
+    fixed_route_of_10_000: 5_000 requests, crowded(), asks(get("/r/5000/x"), b"5000");
+    parameter_route_of_10_000: 5_000 requests, crowded(), asks(get("/p/5000/me"), b"me");
+    two_parameters: 5_000 requests, app(), asks(get("/users/ann%20e/posts/7?a=b"), b"ann e wrote 7");
+    three_parameters: 5_000 requests, app(), asks(get("/three/1/2/3"), b"1, 2, 3");
+
+    further_field: 5_000 requests, app(), asks(get_with("/field", "X-Id: 12345\r\n"), b"hello");
+    five_further_fields: 5_000 requests, app(), asks(get_with("/five", BROWSER), b"five");
+    ten_fields_looked_up: 5_000 requests, app(), asks(get_with("/ten", BROWSER), b"282");
+
+    #[cfg(feature = "json")]
+    json: 5_000 requests, orders(), asks(order(), br#"{"item":"pear","count":7}"#);
+
+    content: 10_000 requests, app(), asks(post("/echo", &CONTENT), &CONTENT);
+    content_in_pieces: 5_000 requests, app(), asks_in_pieces(sized("/echo", &CONTENT), &CONTENT);
+    one_chunk: 5_000 requests, app(), asks(chunked("/echo", &CONTENT, CONTENT.len(), ""), &CONTENT);
+    many_chunks: 2_000 requests, app(), asks(chunked("/echo", &CONTENT, 16, ""), &CONTENT);
+    chunks_with_trailers: 2_000 requests, app(),
+        asks(chunked("/sum", &CONTENT, 100, "X-Count: 11\r\nX-Sum: 7\r\n"), b"7");
+
+    large_content: 1_000 requests, app(), asks(post("/length", &LARGE), b"65536");
+    large_content_in_pieces: 1_000 requests, app(), asks_in_pieces(sized("/length", &LARGE), b"65536");
+    large_chunked_content: 1_000 requests, app(), asks(chunked("/length", &LARGE, 4096, ""), b"65536");
+    content_larger_than_a_read: 1_000 requests, app(), asks(post("/length", &HUGE), b"139264");
+    large_static_answer: 1_000 requests, app(), asks(get("/large"), &LARGE);
+    large_borrowed_answer: 1_000 requests, app(), asks(post("/echo", &LARGE), &LARGE);
+
+    messages_of_1_kib: 5_000 messages, app(), says(frame(true, BINARY, &CONTENT), &CONTENT);
+    large_messages: 1_000 messages, app(), says(frame(true, TEXT, &LARGE), &LARGE);
+    large_messages_in_pieces: 1_000 messages, app(), says_in_pieces(frame(true, TEXT, &LARGE), &LARGE);
+}
+
+/// A message in fragments is gathered in memory that its connection owns until it is whole: that is
+/// one allocation a fragment at most.
+#[test]
+fn fragmented_messages() {
+    const TIMES: u64 = 5_000;
+    let (first, second, third) = (&CONTENT[..400], &CONTENT[400..800], &CONTENT[800..]);
+    let frames = [frame(false, BINARY, first), frame(false, 0, second), frame(true, 0, third)];
+    let counted = allocations(app(), messages, TIMES, says(frames.concat(), &CONTENT));
+    assert!(counted.count_total <= 3 * TIMES, "{counted:?}");
+    assert_eq!(counted.count_current, 0, "none stays: {counted:?}");
+}
+
+/// The check above can fail: an allocation in a handler is seen, each time.
+#[test]
+fn a_planted_allocation_is_seen() {
+    let app = app().get("/planted", |req| Ok(Response::text(req.path().to_string())));
+    let counted = allocations(app, requests, 1_000, asks(get("/planted"), b"/planted"));
+    assert_eq!(counted.count_total, 1_000, "{counted:?}");
+}
+
+/// Counts the worker's allocations while `client` says `times` things, of which `said` counts those that
+/// were heard.
 fn allocations(
     app: App,
-    done: fn(&Counters) -> u64,
+    said: fn(&Counters) -> u64,
+    times: u64,
     client: impl FnOnce(Client, u64) + Send + 'static,
 ) -> AllocationInfo {
     let mut limits = fleeting::Limits::default();
@@ -30,207 +107,255 @@ fn allocations(
     let mut worker =
         Server::builder().bind("127.0.0.1:0").limits(limits).worker(|_| app).expect("the worker starts");
     let addr = worker.local_addrs().expect("it listens")[0];
-    let speaker = thread::spawn(move || client(Client::connect(addr), WARM_UP + COUNTED));
+    // What is sent at once may arrive in pieces now and then: this leaves an inbox that it fits in.
+    let upload = asks_in_pieces(sized("/length", &HUGE), b"139264");
+    let first = thread::spawn(move || upload(Client::connect(addr), 1));
+    finish(&mut worker, first);
+
+    let before = said(&worker.counters());
+    let speaker = thread::spawn(move || client(Client::connect(addr), WARM_UP + times));
     let turns = |worker: &mut Worker, until: u64| {
-        while done(&worker.counters()) < until && !speaker.is_finished() {
+        while said(&worker.counters()) < before + until && !speaker.is_finished() {
             worker.turn(Some(Duration::from_secs(1))).expect("polling works");
         }
     };
     turns(&mut worker, WARM_UP);
-    let counted = allocation_counter::measure(|| turns(&mut worker, WARM_UP + COUNTED));
-    assert_eq!(done(&worker.counters()), WARM_UP + COUNTED, "the client has given up");
+    let counted = allocation_counter::measure(|| turns(&mut worker, WARM_UP + times));
+    assert_eq!(said(&worker.counters()), before + WARM_UP + times, "the client has given up");
+    finish(&mut worker, speaker);
+    counted
+}
+
+fn finish(worker: &mut Worker, speaker: JoinHandle<()>) {
     while !speaker.is_finished() {
         worker.turn(Some(Duration::from_millis(10))).expect("polling works");
     }
     speaker.join().expect("the client got what it asked for");
-    counted
-}
-
-/// Sends `request` so many times, each after the answer to the one before it, which must be `expected`
-/// but for its head.
-fn keep_alive(
-    request: impl AsRef<[u8]> + Send + 'static,
-    expected: &'static [u8],
-) -> impl FnOnce(Client, u64) + Send {
-    move |mut client, times| {
-        for _ in 0..times {
-            client.send(&request);
-            let answer = client.answer();
-            assert!(answer.status == 200 && answer.body == expected, "{}{}", answer.head, answer.text());
-        }
-    }
 }
 
 fn requests(counters: &Counters) -> u64 {
     counters.requests
 }
 
+fn early_answers(counters: &Counters) -> u64 {
+    counters.early_answers
+}
+
 fn messages(counters: &Counters) -> u64 {
     counters.messages
 }
 
-#[track_caller]
-fn none(counted: AllocationInfo) {
-    assert_eq!(counted.count_total, 0, "{counted:?}");
-}
+// ---------------------------------------------------------------- who is asked
 
-#[test]
-fn get() {
-    let app = App::new().get("/", |_req| Ok(Response::text("hello")));
-    none(allocations(app, requests, keep_alive(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n", b"hello")));
-}
-
-#[test]
-fn route_with_parameters() {
-    let app = App::new().get("/users/{user}/posts/{post}", |req| {
-        let (user, post) = (req.param("user"), req.param("post"));
-        Ok(Response::text(req.arena().format(format_args!("{user} wrote {post}"))))
-    });
-    let request = b"GET /users/ann%20e/posts/7?a=b HTTP/1.1\r\nHost: test\r\nX-Id: 1\r\n\r\n";
-    none(allocations(app, requests, keep_alive(request, b"ann e wrote 7")));
-}
-
-#[test]
-fn response_with_a_further_field() {
-    let app = App::new()
-        .get("/", |req| Response::text("hello").header("x-id", req.header("x-id").unwrap_or_default()));
-    let request = b"GET / HTTP/1.1\r\nHost: test\r\nX-Id: 12345\r\n\r\n";
-    none(allocations(app, requests, keep_alive(request, b"hello")));
-}
-
-#[test]
-fn wrapped_handler() {
-    let app = App::new()
+fn app() -> App {
+    App::new()
         .get("/", |_req| Ok(Response::text("hello")))
-        .wrap(|req, handler| handler.call(req)?.header("x-wrapped", "yes"));
-    none(allocations(app, requests, keep_alive(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n", b"hello")));
+        .get("/error", |_req| Err(Error::not_found("gone")))
+        .get("/number/{number}", |req| Ok(Response::text(req.param("number"))))
+        .get("/users/{user}/posts/{post}", |req| {
+            let (user, post) = (req.param("user"), req.param("post"));
+            Ok(Response::text(req.arena().format(format_args!("{user} wrote {post}"))))
+        })
+        .get("/three/{a}/{b}/{c}", |req| {
+            let (a, b, c) = (req.param("a"), req.param("b"), req.param("c"));
+            Ok(Response::text(req.arena().format(format_args!("{a}, {b}, {c}"))))
+        })
+        .get("/field", |req| Response::text("hello").header("x-id", req.header("x-id").unwrap_or_default()))
+        .get("/five", |_req| {
+            Response::text("five")
+                .header("cache-control", "public, max-age=3600")?
+                .header("etag", "\"33a64df551425fcc55e4d42a148795d9f25f89d4\"")?
+                .header("set-cookie", "session=8f14e45fceea167a5a36dedd4bea2543; HttpOnly")?
+                .header("vary", "accept-encoding")?
+                .header("x-frame-options", "DENY")
+        })
+        .get("/ten", |req| {
+            let found = TEN.iter().map(|name| req.header(name).map_or(0, str::len));
+            Ok(Response::text(req.arena().format(format_args!("{}", found.sum::<usize>()))))
+        })
+        .get("/large", |_req| Ok(Response::bytes(Body::Static(&LARGE))))
+        .post("/echo", |req| Ok(Response::bytes(req.body())))
+        .post("/length", length)
+        .post("/sum", |req| Ok(Response::bytes(req.trailers().get("x-sum").unwrap_or_default())))
+        .ws("/ws", Echo)
 }
 
-#[test]
-fn error_answer() {
-    let app = App::new().get("/", |_req| Err(fleeting::Error::not_found("gone")));
-    let client = |mut client: Client, times| {
-        for _ in 0..times {
-            assert_eq!(client.get("/").status, 404);
-        }
-    };
-    none(allocations(app, requests, client));
+fn length<'r>(req: &Request<'r>) -> Result<Response<'r>, Error> {
+    Ok(Response::text(req.arena().format(format_args!("{}", req.body().len()))))
 }
 
-#[test]
-fn nothing_at_the_path() {
-    let client = |mut client: Client, times| {
-        for _ in 0..times {
-            assert_eq!(client.get("/nowhere").status, 404);
-        }
-    };
-    none(allocations(App::new(), |counters| counters.early_answers, client));
+fn wrapped() -> App {
+    app().wrap(|req, handler| handler.call(req)?.header("x-wrapped", "yes"))
 }
 
+/// With 10,000 further routes without parameters, and as many with one.
+fn crowded() -> App {
+    (0..10_000).fold(app(), |app, route| {
+        app.get(&format!("/r/{route}/x"), move |req| {
+            Ok(Response::text(req.arena().format(format_args!("{route}"))))
+        })
+        .get(&format!("/p/{route}/{{name}}"), |req| Ok(Response::text(req.param("name"))))
+    })
+}
+
+/// With JSON in and out.
 #[cfg(feature = "json")]
-#[test]
-fn json() {
+fn orders() -> App {
     #[derive(serde::Deserialize, serde::Serialize)]
     struct Order<'r> {
         item: &'r str,
         count: u32,
     }
-    let app = App::new().post("/", |req| {
+    app().post("/orders", |req| {
         let order: Order<'_> = req.json()?;
         Response::json(req, &Order { count: order.count + 1, ..order })
-    });
-    let request = post("application/json", br#"{ "item": "pear", "count": 6 }"#);
-    none(allocations(app, requests, keep_alive(request, br#"{"item":"pear","count":7}"#)));
+    })
 }
 
-/// A request with this content.
-fn post(content_type: &str, content: &[u8]) -> Vec<u8> {
+// ---------------------------------------------------------------- what is said
+
+/// What a browser sends beside Host.
+const BROWSER: &str = "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\
+    Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n\
+    Accept-Language: en-US,en;q=0.5\r\n\
+    Accept-Encoding: gzip, deflate, br, zstd\r\n\
+    Referer: http://test/previous/page\r\n\
+    Connection: keep-alive\r\n\
+    Cookie: session=8f14e45fceea167a5a36dedd4bea2543; theme=dark; lang=en\r\n\
+    Upgrade-Insecure-Requests: 1\r\n\
+    Sec-Fetch-Dest: document\r\n\
+    Sec-Fetch-Mode: navigate\r\n\
+    Sec-Fetch-Site: same-origin\r\n\
+    Priority: u=0, i\r\n";
+
+const TEN: [&str; 10] = [
+    "host",
+    "user-agent",
+    "accept",
+    "accept-language",
+    "accept-encoding",
+    "referer",
+    "cookie",
+    "sec-fetch-dest",
+    "sec-fetch-mode",
+    "priority",
+];
+
+fn get(path: &str) -> Vec<u8> {
+    get_with(path, "")
+}
+
+/// With these fields, each with its CRLF.
+fn get_with(path: &str, fields: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: test\r\n{fields}\r\n").into_bytes()
+}
+
+/// A head but for its last CRLF, and what follows it.
+type Parts = (String, Vec<u8>);
+
+fn sized(path: &str, content: &[u8]) -> Parts {
     let length = content.len();
-    let head = format!(
-        "POST / HTTP/1.1\r\nHost: test\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n"
-    );
-    [head.as_bytes(), content].concat()
+    (format!("POST {path} HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n"), content.to_vec())
 }
 
-fn echo() -> App {
-    App::new().post("/", |req| Ok(Response::bytes(req.body()))).ws("/ws", Echo)
+fn post(path: &str, content: &[u8]) -> Vec<u8> {
+    let (head, content) = sized(path, content);
+    [head.as_bytes(), b"\r\n", &content].concat()
 }
 
-#[test]
-fn content() {
-    none(allocations(echo(), requests, keep_alive(post("text/plain", CONTENT), CONTENT)));
+#[cfg(feature = "json")]
+fn order() -> Vec<u8> {
+    let (head, content) = sized("/orders", br#"{ "item": "pear", "count": 6 }"#);
+    [head.as_bytes(), b"Content-Type: application/json\r\n\r\n", &content].concat()
 }
 
-/// The server has seen the head and some of the content before the rest comes: that needs an inbox.
-#[test]
-fn content_in_pieces() {
-    let client = |mut client: Client, times| {
-        let head = "POST / HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: 1024\r\n\r\n";
-        let (first, second) = CONTENT.split_at(100);
+/// In chunks of at most `chunk` bytes, with these trailer fields, each with its CRLF.
+fn chunked(path: &str, content: &[u8], chunk: usize, trailers: &str) -> Vec<u8> {
+    let head = format!("POST {path} HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let mut request = head.into_bytes();
+    for piece in content.chunks(chunk) {
+        request.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
+        request.extend_from_slice(piece);
+        request.extend_from_slice(b"\r\n");
+    }
+    request.extend_from_slice(format!("0\r\n{trailers}\r\n").as_bytes());
+    request
+}
+
+// ---------------------------------------------------------------- who says it
+
+/// Sends `request` so many times, each after the answer to the one before it, which must be `expected`
+/// but for its head.
+fn asks(request: Vec<u8>, expected: &'static [u8]) -> impl FnOnce(Client, u64) + Send {
+    move |mut client, times| {
         for _ in 0..times {
-            client.send([head.as_bytes(), first].concat());
-            assert_eq!(client.answer_to_head().status, 100);
-            client.send(second);
-            assert!(client.answer().body == CONTENT);
+            client.send(&request);
+            answered(&mut client, expected);
         }
-    };
-    none(allocations(echo(), requests, client));
+    }
 }
 
-#[test]
-fn chunked_content() {
-    let request = b"POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n\
-                    6\r\nhello \r\n5;x=y\r\nworld\r\n0\r\nX-Trailer: 1\r\n\r\n";
-    none(allocations(echo(), requests, keep_alive(request, b"hello world")));
+/// As `asks`, but the server has seen the head and some of the content before the rest comes, which
+/// needs an inbox.
+fn asks_in_pieces((head, content): Parts, expected: &'static [u8]) -> impl FnOnce(Client, u64) + Send {
+    let first = [head.as_bytes(), b"Expect: 100-continue\r\n\r\n", &content[..FIRST_PIECE]].concat();
+    move |mut client, times| {
+        for _ in 0..times {
+            client.send(&first);
+            assert_eq!(client.answer_to_head().status, 100);
+            content[FIRST_PIECE..].chunks(PIECE).for_each(|piece| client.send(piece));
+            answered(&mut client, expected);
+        }
+    }
 }
 
-#[test]
-fn pipelined_requests() {
-    let app = App::new().get("/{number}", |req| Ok(Response::text(req.param("number"))));
-    let client = |mut client: Client, times| {
-        let requests = (0..PIPELINED).map(|n| format!("GET /{n} HTTP/1.1\r\nHost: test\r\n\r\n"));
-        let requests: String = requests.collect();
+fn answered(client: &mut Client, expected: &[u8]) {
+    let answer = client.answer();
+    assert!(answer.status == 200 && answer.body == expected, "{}{}", answer.head, answer.text());
+}
+
+fn gets_404(path: &'static str) -> impl FnOnce(Client, u64) + Send {
+    move |mut client, times| {
+        for _ in 0..times {
+            assert_eq!(client.get(path).status, 404);
+        }
+    }
+}
+
+fn pipelines() -> impl FnOnce(Client, u64) + Send {
+    let requests: Vec<u8> = (0..PIPELINED).flat_map(|number| get(&format!("/number/{number}"))).collect();
+    move |mut client, times| {
         for _ in 0..times / PIPELINED {
             client.send(&requests);
             for number in 0..PIPELINED {
                 assert_eq!(client.answer().text(), number.to_string());
             }
         }
-    };
-    none(allocations(app, requests, client));
+    }
 }
 
-/// Sends `bytes`, the frames of one message, so many times; each time the payload comes back.
-fn messages_of(bytes: Vec<u8>) -> impl FnOnce(Client, u64) + Send {
+/// Sends `frames`, those of one message, so many times; each time `payload` comes back.
+fn says(frames: Vec<u8>, payload: &'static [u8]) -> impl FnOnce(Client, u64) + Send {
     move |client, times| {
         let mut client = client.upgraded("/ws");
         for _ in 0..times {
-            client.send(&bytes);
-            assert!(client.next_frame().payload == CONTENT);
+            client.send(&frames);
+            assert!(client.next_frame().payload == payload);
         }
     }
 }
 
-#[test]
-fn websocket_messages() {
-    none(allocations(echo(), messages, messages_of(frame(true, BINARY, CONTENT))));
-}
-
-/// A message in fragments is gathered in memory that its connection owns until it is whole: that is
-/// one allocation a fragment at most.
-#[test]
-fn fragmented_websocket_messages() {
-    let (first, second, third) = (&CONTENT[..400], &CONTENT[400..800], &CONTENT[800..]);
-    let frames = [frame(false, BINARY, first), frame(false, 0, second), frame(true, 0, third)];
-    let counted = allocations(echo(), messages, messages_of(frames.concat()));
-    assert!(counted.count_total <= 3 * COUNTED, "{counted:?}");
-    assert_eq!(counted.count_current, 0, "none stays: {counted:?}");
-}
-
-/// The check above can fail: an allocation in a handler is seen, each time.
-#[test]
-fn a_planted_allocation_is_seen() {
-    let app = App::new().get("/", |req| Ok(Response::text(req.path().to_string())));
-    let counted = allocations(app, requests, keep_alive(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n", b"/"));
-    assert_eq!(counted.count_total, COUNTED, "{counted:?}");
+/// As `says`, but the server has seen the beginning before the rest comes: it has answered the ping in
+/// front of it.
+fn says_in_pieces(message: Vec<u8>, payload: &'static [u8]) -> impl FnOnce(Client, u64) + Send {
+    let first = [&frame(true, PING, b""), &message[..FIRST_PIECE]].concat();
+    move |client, times| {
+        let mut client = client.upgraded("/ws");
+        for _ in 0..times {
+            client.send(&first);
+            assert_eq!(client.next_frame().opcode, PONG);
+            message[FIRST_PIECE..].chunks(PIECE).for_each(|piece| client.send(piece));
+            assert!(client.next_frame().payload == payload);
+        }
+    }
 }

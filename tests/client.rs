@@ -130,7 +130,7 @@ impl Client {
         let mut answer = self.answer_to_head();
         let length = answer.field("content-length").map_or(0, |value| value.parse().expect("a number"));
         self.fill(length);
-        answer.body = self.rest.drain(..length).collect();
+        answer.body = self.take(length);
         answer
     }
 
@@ -196,8 +196,14 @@ impl Client {
         };
         let opcode = self.rest[0] & 0x0f;
         self.fill(header + length);
-        let payload = self.rest.drain(..header + length).skip(header).collect();
-        Frame { opcode, payload }
+        self.take(header);
+        Frame { opcode, payload: self.take(length) }
+    }
+
+    /// So many bytes of those that are there.
+    fn take(&mut self, length: usize) -> Vec<u8> {
+        let rest = self.rest.split_off(length);
+        std::mem::replace(&mut self.rest, rest)
     }
 
     /// Reads until so many bytes are there.

@@ -3,10 +3,14 @@
 
     compare.py SCENARIO[,SCENARIO...] [options] NAME=COMMAND [NAME=COMMAND ...]
 
-COMMAND starts a server in the foreground; '{port}' in it becomes a free port and
-'{bin}' the directory of the built peers. A bare NAME means NAME='{bin}/NAME {port}',
-and a bare 'ours' the example bench_server of this repository.
+COMMAND starts a server in the foreground; '{port}' in it becomes a free port, '{bin}'
+the directory of the built peers, and '{flags}' what a scenario wants the server to be
+started with (--routes, --workers); a server whose command has no '{flags}' is left out
+of such a scenario. A bare NAME means NAME='{bin}/NAME {port}', and a bare 'ours' the
+example bench_server of this repository, which takes flags.
 Servers run on one core, the load generator on another; the rounds go A B C, A B C.
+A sweep (routes, tree, conns, workers) is the scenarios whose names begin so, in one
+table and in interleaved rounds: each row is compared with the same server's first.
 Only the standard library is used.
 
 The first number to look at is the server's CPU time per request: on two cores the
@@ -27,6 +31,7 @@ import statistics
 import subprocess
 import sys
 import time
+from typing import NamedTuple
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LUA = os.path.join(HERE, "lua")
@@ -43,7 +48,7 @@ OURS = os.path.join(target_dir(REPO), "release", "examples", "bench_server")
 
 def command_of(name):
     """What a bare NAME on the command line starts."""
-    return shlex.quote(OURS) + " --port {port}" if name == "ours" else "{bin}/" + name + " {port}"
+    return shlex.quote(OURS) + " --port {port} {flags}" if name == "ours" else "{bin}/" + name + " {port}"
 
 
 def wrk(path="/", conns=64, lua=None):
@@ -54,31 +59,55 @@ def ws(*args):
     return ("ws", list(args))
 
 
-# name: (what a line counts, load)
+class Scenario(NamedTuple):
+    unit: str  # what a line counts
+    load: tuple
+    flags: str = ""  # what the server is started with
+    spread: bool = False  # server and load share both cores
+
+
 SCENARIOS = {
-    "plain": ("req", wrk()),
-    "pipe16": ("req", wrk(lua="pipeline.lua")),
-    "one": ("req", wrk(conns=1)),
-    "headers": ("req", wrk(lua="headers.lua")),
-    "headers16": ("req", wrk(lua="headers_pipeline.lua")),
-    "post1k": ("req", wrk(path="/echo", lua="post.lua")),
-    "body100k": ("req", wrk(path="/100k")),
-    "http-idle": ("conn", ws("--mode", "http-idle", "--conns", "10000")),
-    "ws16": ("msg", ws("--size", "16")),
-    "ws16x32": ("msg", ws("--size", "16", "--depth", "32")),
-    "ws16-one": ("msg", ws("--size", "16", "--conns", "1")),
-    "ws1k": ("msg", ws("--size", "1024", "--binary")),
-    "ws1kx32": ("msg", ws("--size", "1024", "--binary", "--depth", "32")),
-    "ws1k-text": ("msg", ws("--size", "1024")),
-    "ws64k": ("msg", ws("--size", "65536", "--binary")),
-    "ws1m": ("msg", ws("--size", "1048576", "--binary", "--conns", "16")),
-    "ws-deflate1k": ("msg", ws("--size", "1024", "--deflate")),
-    "ws-idle": ("conn", ws("--mode", "idle", "--conns", "10000")),
-    "pub16": ("delivery", ws("--mode", "pubsub", "--conns", "1000", "--size", "16")),
-    "pub16x16": ("delivery", ws("--mode", "pubsub", "--conns", "1000", "--size", "16", "--depth", "16")),
-    "pub1k": ("delivery", ws("--mode", "pubsub", "--conns", "1000", "--size", "1024", "--binary")),
-    "pub1kx16": ("delivery", ws("--mode", "pubsub", "--conns", "1000", "--size", "1024", "--binary", "--depth", "16")),
+    "plain": Scenario("req", wrk()),
+    "pipe16": Scenario("req", wrk(lua="pipeline.lua")),
+    "one": Scenario("req", wrk(conns=1)),
+    "headers": Scenario("req", wrk(lua="headers.lua")),
+    "headers16": Scenario("req", wrk(lua="headers_pipeline.lua")),
+    "post1k": Scenario("req", wrk(path="/echo", lua="post.lua")),
+    "body100k": Scenario("req", wrk(path="/100k")),
+    "params3": Scenario("req", wrk(path="/users/ann/posts/7", lua="pipeline.lua")),
+    "headers10": Scenario("req", wrk(path="/ten", lua="headers10.lua")),
+    "http-idle": Scenario("conn", ws("--mode", "http-idle", "--conns", "10000")),
+    "ws16": Scenario("msg", ws("--size", "16")),
+    "ws16x32": Scenario("msg", ws("--size", "16", "--depth", "32")),
+    "ws16-one": Scenario("msg", ws("--size", "16", "--conns", "1")),
+    "ws1k": Scenario("msg", ws("--size", "1024", "--binary")),
+    "ws1kx32": Scenario("msg", ws("--size", "1024", "--binary", "--depth", "32")),
+    "ws1k-text": Scenario("msg", ws("--size", "1024")),
+    "ws64k": Scenario("msg", ws("--size", "65536", "--binary")),
+    "ws1m": Scenario("msg", ws("--size", "1048576", "--binary", "--conns", "16")),
+    "ws-deflate1k": Scenario("msg", ws("--size", "1024", "--deflate")),
+    "ws-idle": Scenario("conn", ws("--mode", "idle", "--conns", "10000")),
+    "pub16": Scenario("delivery", ws("--mode", "pubsub", "--conns", "1000", "--size", "16")),
+    "pub16x16": Scenario("delivery", ws("--mode", "pubsub", "--conns", "1000", "--size", "16", "--depth", "16")),
+    "pub1k": Scenario("delivery", ws("--mode", "pubsub", "--conns", "1000", "--size", "1024", "--binary")),
+    "pub1kx16": Scenario("delivery", ws("--mode", "pubsub", "--conns", "1000", "--size", "1024", "--binary", "--depth", "16")),
 }
+for n in (1, 100, 10000):
+    SCENARIOS[f"routes{n}"] = Scenario("req", wrk(path=f"/r/{n // 2}/x", lua="pipeline.lua"), f"--routes {n}")
+    SCENARIOS[f"tree{n}"] = Scenario("req", wrk(path=f"/p/{n // 2}/ann", lua="pipeline.lua"), f"--routes {n}")
+# wrk opens its connections within the measured time: what that costs is taken off (see opening_us).
+for n in (10, 100, 1000, 10000):
+    SCENARIOS[f"conns{n}"] = Scenario("req", wrk(conns=n))
+# The same load for each worker, so that each finds as much to do whenever it wakes: half of the load would
+# be dearer per request without anything being shared. Its rate is fixed by pauses and far from what either
+# can do, so that the three threads seldom wait for a core.
+for n in (1, 2):
+    SCENARIOS[f"workers{n}"] = Scenario("req", wrk(conns=200 * n, lua="think.lua"), f"--workers {n}", spread=True)
+SWEEPS = {
+    sweep: [s for s in SCENARIOS if re.fullmatch(sweep + r"\d+", s)] for sweep in ("routes", "tree", "conns", "workers")
+}
+
+DESCRIPTORS_KEPT = 64  # that a server or wrk has beside its connections
 
 
 def fail(msg):
@@ -130,14 +159,14 @@ def rss_kib(pid):
 
 
 class Server:
-    def __init__(self, name, command, cpu, bindir):
-        self.name = name
+    def __init__(self, name, command, flags, cpus, bindir):
         self.port = free_port()
+        command = command.replace("{flags}", flags)
         argv = [a.replace("{port}", str(self.port)).replace("{bin}", bindir) for a in shlex.split(command)]
         if "/" in argv[0] and not os.access(argv[0], os.X_OK):
             fail(f"{name}: {argv[0]} is not built")
         self.proc = subprocess.Popen(
-            ["taskset", "-c", str(cpu)] + argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            ["taskset", "-c", cpus] + argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
         self.pid = self.proc.pid  # taskset replaces itself
         for _ in range(250):
@@ -172,9 +201,33 @@ def wrk_us(text, q):
     return float(m.group(1)) * UNITS[m.group(2)] or None if m else None
 
 
-def run_wrk(load, s, secs, cpu):
+def opening_us(s, conns):
+    """CPU time that so many connections cost the server that come and go without a request."""
+    begin = settled_us(s.pid)
+    sockets = [socket.create_connection(("127.0.0.1", s.port), 5) for _ in range(conns)]
+    settled_us(s.pid)
+    for each in sockets:
+        each.close()
+    return settled_us(s.pid) - begin
+
+
+def settled_us(pid):
+    """The CPU time once it hardly grows any more."""
+    last = cpu_us(pid)
+    for _ in range(20):
+        time.sleep(0.1)
+        now = cpu_us(pid)
+        if now - last < 100:
+            break
+        last = now
+    return now
+
+
+def run_wrk(load, s, secs, cpus):
     _, path, conns, lua = load
-    cmd = ["taskset", "-c", str(cpu), "wrk", "-t1", f"-c{conns}", f"-d{secs}s", "--latency"]
+    # Few connections cost nothing beside the requests on them.
+    opening = opening_us(s, conns) if conns >= 1000 else 0
+    cmd = ["taskset", "-c", cpus, "wrk", "-t1", f"-c{conns}", f"-d{secs}s", "--latency"]
     if lua:
         cmd += ["-s", os.path.join(LUA, lua)]
     cmd.append(f"http://127.0.0.1:{s.port}{path}")
@@ -188,7 +241,7 @@ def run_wrk(load, s, secs, cpu):
     bad = re.search(r"Non-2xx or 3xx responses: (\d+)|Socket errors: .*", r.stdout)
     return {
         "rate": float(re.search(r"Requests/sec:\s+([\d.]+)", r.stdout).group(1)),
-        "cpu": (c1 - c0) / n,
+        "cpu": (c1 - c0 - opening) / n,
         "busy": (c1 - c0) / ((t1 - t0) * 1e6),
         "p50": wrk_us(r.stdout, 50),
         "p99": wrk_us(r.stdout, 99),
@@ -196,10 +249,10 @@ def run_wrk(load, s, secs, cpu):
     }
 
 
-def run_ws(load, s, secs, cpu, wsload):
+def run_ws(load, s, secs, cpus, wsload):
     args = load[1]
     idle = "idle" in " ".join(args)
-    cmd = ["taskset", "-c", str(cpu), wsload, "--port", str(s.port), "--json", "--pid", str(s.pid)] + args
+    cmd = ["taskset", "-c", cpus, wsload, "--port", str(s.port), "--json", "--pid", str(s.pid)] + args
     cmd += ["--secs", "0.2"] if idle else ["--secs", str(secs)]
     r = subprocess.run(cmd, capture_output=True, text=True, timeout=secs + 60)
     if r.returncode:
@@ -236,53 +289,125 @@ def table(head, rows):
             print("|" + "|".join("-" * (x + 1) + (":" if i else "-") for i, x in enumerate(w)) + "|")
 
 
-def report(scenario, unit, names, data, ref):
-    print(f"\n## {scenario}")
-    if unit == "conn":
-        base = median(data[ref], "bytes") if ref in data else None
-        rows = []
-        for n in names:
-            b = median(data[n], "bytes")
-            err = next((r["error"] for r in data[n] if "error" in r), "")
-            rows.append([n, fmt(b, 0), fmt(median(data[n], "rss"), 0), fmt(b / base, 2) if b and base else "-", err])
-        table(["server", "bytes/conn", "RSS KiB", f"ratio to {ref}", "note"], rows)
-        return
-    base = median(data[ref], "cpu") if ref in data else None
-    brate = median(data[ref], "rate") if ref in data else None
+class Row(NamedTuple):
+    """One server under one scenario."""
+
+    label: str
+    server: str
+    command: str
+    scenario: str
+    base: str  # label of the row that it is compared with
+
+
+def rows_of(asked, specs, ref):
+    """What a scenario or a sweep measures, and what the ratios are to."""
+    points = SWEEPS.get(asked, [asked])
     rows = []
-    for n in names:
-        d = [r for r in data[n] if "error" not in r]
-        errs = [r["error"] for r in data[n] if "error" in r]
+    for server, command in specs:
+        if SCENARIOS[points[0]].flags and "{flags}" not in command:
+            print(f"\n{asked}: {server} is left out, its command takes no {{flags}}")
+        elif asked in SWEEPS:
+            rows += [Row(f"{server} {p}", server, command, p, f"{server} {points[0]}") for p in points]
+        else:
+            rows.append(Row(server, server, command, asked, ref))
+    return rows, points[0] if asked in SWEEPS else ref
+
+
+def start(row, a):
+    scenario = SCENARIOS[row.scenario]
+    return Server(row.label, row.command, scenario.flags, both(a) if scenario.spread else a.server_cpu, a.bin)
+
+
+def load(row, server, secs, a):
+    scenario = SCENARIOS[row.scenario]
+    cpus = both(a) if scenario.spread else a.load_cpu
+    if scenario.load[0] == "wrk":
+        return run_wrk(scenario.load, server, secs, cpus)
+    return run_ws(scenario.load, server, secs, cpus, a.wsload)
+
+
+def both(a):
+    return f"{a.server_cpu},{a.load_cpu}"
+
+
+def measure(rows, a):
+    """All rounds: what every row came to in each."""
+    one_shot = SCENARIOS[rows[0].scenario].unit == "conn"
+    servers = []
+    data = {row.label: [] for row in rows}
+    try:
+        if not one_shot:
+            servers = [start(row, a) for row in rows]
+            for row, server in zip(rows, servers):  # warm up
+                load(row, server, 1, a)
+        for rnd in range(1 if one_shot else a.rounds):
+            for i, row in enumerate(rows):
+                if one_shot:  # memory: a fresh process, so that nothing is left from before
+                    servers.append(start(row, a))
+                r = load(row, servers[i], a.secs, a)
+                r.setdefault("rss", rss_kib(servers[i].pid))
+                data[row.label].append(r)
+                if one_shot:
+                    servers[i].stop()
+                if a.json:
+                    with open(a.json, "a") as f:
+                        f.write(json.dumps({"scenario": row.scenario, "server": row.server, "round": rnd, **r}) + "\n")
+    finally:
+        for s in servers:
+            s.stop()
+    return data
+
+
+def report(title, rows, data, ref):
+    print(f"\n## {title}")
+    unit = SCENARIOS[rows[0].scenario].unit
+    if unit == "conn":
+        lines = []
+        for row in rows:
+            b, base = median(data[row.label], "bytes"), median(data.get(row.base, []), "bytes")
+            err = next((r["error"] for r in data[row.label] if "error" in r), "")
+            lines.append([row.label, fmt(b, 0), fmt(median(data[row.label], "rss"), 0), ratio(base, b), err])
+        table(["server", "bytes/conn", "RSS KiB", f"ratio to {ref}", "note"], lines)
+        return
+    lines = []
+    for row in rows:
+        d = [r for r in data[row.label] if "error" not in r]
+        errs = [r["error"] for r in data[row.label] if "error" in r]
         rate, cpu, busy = median(d, "rate"), median(d, "cpu"), median(d, "busy")
         cpus = [r["cpu"] for r in d]
         spread = f"{min(cpus):.2f}-{max(cpus):.2f}" if cpus else "-"
         star = "*" if busy is not None and busy < 0.95 else ""
         note = next((r["note"] for r in d if r["note"]), "") or (errs[0] if errs else "")
-        rows.append(
+        base = data.get(row.base, [])
+        lines.append(
             [
-                n,
+                row.label,
                 fmt(rate, 0) + star,
                 fmt(cpu, 3),
                 spread,
                 fmt(busy and busy * 100, 0),
                 fmt(median(d, "p50")),
                 fmt(median(d, "p99")),
-                fmt(median(data[n], "rss"), 0),
-                fmt(base / cpu, 2) if cpu and base else "-",
-                fmt(rate / brate, 2) if rate and brate else "-",
+                fmt(median(d, "rss"), 0),
+                ratio(cpu, median(base, "cpu")),
+                ratio(median(base, "rate"), rate),
                 note,
             ]
         )
     table(
         ["server", f"{unit}/s", f"CPU us/{unit}", "min-max", "busy %", "p50 us", "p99 us", "RSS KiB",
          f"CPU vs {ref}", f"rate vs {ref}", "note"],
-        rows,
+        lines,
     )
+
+
+def ratio(base, value):
+    return fmt(value / base, 2) if base and value else "-"
 
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ap.add_argument("scenario", help="comma-separated; one of: " + " ".join(SCENARIOS))
+    ap.add_argument("scenario", help="comma-separated; of: " + " ".join(SCENARIOS) + "; sweeps: " + " ".join(SWEEPS))
     ap.add_argument("servers", nargs="+", metavar="NAME[=COMMAND]")
     ap.add_argument("--rounds", type=int, default=5)
     ap.add_argument("--secs", type=int, default=3, help="seconds per measurement")
@@ -296,51 +421,25 @@ def main():
     a = ap.parse_args()
     if not (1 <= a.rounds <= 100 and 1 <= a.secs <= 60):
         fail("--rounds 1..100, --secs 1..60")
-    scenarios = a.scenario.split(",")
-    for s in scenarios:
-        if s not in SCENARIOS:
-            fail(f"no scenario {s}; there are: {' '.join(SCENARIOS)}")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    asked = a.scenario.split(",")
+    for name in asked:
+        if name not in SCENARIOS and name not in SWEEPS:
+            fail(f"no scenario {name}; there are: {' '.join(SCENARIOS)}; and the sweeps {' '.join(SWEEPS)}")
+        for point in SWEEPS.get(name, [name]):
+            generator, *what = SCENARIOS[point].load
+            if generator == "wrk" and hard != resource.RLIM_INFINITY and what[1] + DESCRIPTORS_KEPT > hard:
+                fail(f"{point} needs more descriptors than the limit of {hard}")
 
     specs = [x.split("=", 1) if "=" in x else (x, command_of(x)) for x in a.servers]
     names = [n for n, _ in specs]
     if len(set(names)) != len(names):
         fail("two servers of one name")
-    ref = a.ref or names[0]
-    for scenario in scenarios:
-        unit, load = SCENARIOS[scenario]
-        one_shot = unit == "conn"
-        servers = []
-        data = {n: [] for n in names}
-        try:
-            if not one_shot:
-                for n, c in specs:
-                    servers.append(Server(n, c, a.server_cpu, a.bin))
-                for s in servers:  # warm up
-                    run_wrk(load, s, 1, a.load_cpu) if load[0] == "wrk" else run_ws(load, s, 1, a.load_cpu, a.wsload)
-            for rnd in range(1 if one_shot else a.rounds):
-                for i, (n, c) in enumerate(specs):
-                    if one_shot:  # memory: a fresh process, so that nothing is left from before
-                        servers.append(Server(n, c, a.server_cpu, a.bin))
-                        s = servers[-1]
-                    else:
-                        s = servers[i]
-                    if load[0] == "wrk":
-                        r = run_wrk(load, s, a.secs, a.load_cpu)
-                    else:
-                        r = run_ws(load, s, a.secs, a.load_cpu, a.wsload)
-                    r.setdefault("rss", rss_kib(s.pid))
-                    data[n].append(r)
-                    if one_shot:
-                        s.stop()
-                    if a.json:
-                        with open(a.json, "a") as f:
-                            f.write(json.dumps({"scenario": scenario, "server": n, "round": rnd, **r}) + "\n")
-        finally:
-            for s in servers:
-                s.stop()
-        report(scenario, unit, names, data, ref)
+    for name in asked:
+        rows, ref = rows_of(name, specs, a.ref or names[0])
+        if rows:
+            report(name, rows, measure(rows, a), ref)
         sys.stdout.flush()
 
 
