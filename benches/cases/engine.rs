@@ -1,0 +1,221 @@
+//! Whole turns of the engine, over a stream in memory. The router is not public: its share shows in how
+//! the figures differ.
+
+use super::{BROWSER, Case, PLAIN, frame, post};
+use fleeting::engine::{Engine, Readiness, Settings};
+use fleeting::time::Now;
+use fleeting::transport::Stream;
+use fleeting::{App, ConnId, Error, Message, Request, Response, Socket, WebSocket};
+use std::io::{self, IoSlice};
+
+const NOW: Now = Now { ms: 1, unix_secs: 784_111_777 };
+
+const HANDSHAKE: &str = "GET /ws HTTP/1.1\r\nHost: localhost:8080\r\nUpgrade: websocket\r\n\
+    Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+/// What `/fields` looks up: nine that a browser sends, and one that it does not.
+const LOOKED_UP: [&str; 10] = [
+    "Host",
+    "Connection",
+    "Upgrade-Insecure-Requests",
+    "User-Agent",
+    "Accept",
+    "Referer",
+    "Accept-Encoding",
+    "Accept-Language",
+    "Cookie",
+    "X-Request-Id",
+];
+
+/// Requests a turn; the engine answers 32 at most.
+const PIPELINED: u64 = 16;
+
+/// A peer that sends the same over and over and takes every answer.
+struct Wire {
+    sends: Vec<u8>,
+    /// What was answered, until nobody listens any more.
+    answer: Option<Vec<u8>>,
+}
+
+impl Stream for Wire {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        buffer[..self.sends.len()].copy_from_slice(&self.sends);
+        Ok(self.sends.len())
+    }
+
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        if let Some(answer) = &mut self.answer {
+            answer.extend_from_slice(buffer);
+        }
+        Ok(buffer.len())
+    }
+
+    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        buffers.iter().map(|buffer| self.write(buffer)).sum()
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Echo;
+
+impl WebSocket for Echo {
+    type Session = ();
+
+    fn open(&self, _req: &Request<'_>, _socket: &mut Socket<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
+        socket.send(message);
+    }
+}
+
+fn app() -> App {
+    let app = App::new()
+        .get("/", |_req| Ok(Response::text("hello")))
+        .get("/hello/{name}", |req| Ok(Response::text(req.param("name"))))
+        .get("/shops/{shop}/orders/{order}/items/{item}", |req| {
+            let length = ["shop", "order", "item"].map(|name| req.param(name).len()).iter().sum::<usize>();
+            Ok(Response::text(if length == 9 { "three" } else { "wrong" }))
+        })
+        .get("/fields", |req| {
+            let found = LOOKED_UP.iter().filter(|name| req.header(name).is_some()).count();
+            Ok(Response::text(if found == 9 { "nine" } else { "wrong" }))
+        })
+        .post("/echo", |req| Ok(Response::bytes(req.body())))
+        .ws("/ws", Echo);
+    #[cfg(feature = "json")]
+    let app = app.post("/orders", json::order);
+    app
+}
+
+#[cfg(feature = "json")]
+mod json {
+    use fleeting::{Error, Request, Response};
+
+    pub const SENT: &str = r#"{ "item": "pear", "count": 6 }"#;
+    pub const ANSWERED: &str = r#"{"item":"pear","count":7}"#;
+
+    #[derive(serde::Deserialize, serde::Serialize)]
+    struct Order<'r> {
+        item: &'r str,
+        count: u32,
+    }
+
+    pub fn order<'r>(req: &Request<'r>) -> Result<Response<'r>, Error> {
+        let order: Order<'_> = req.json()?;
+        Response::json(req, &Order { count: order.count + 1, ..order })
+    }
+}
+
+/// An engine with one connection.
+struct Rig {
+    engine: Engine<Wire>,
+    id: ConnId,
+}
+
+impl Rig {
+    fn new(app: App) -> Rig {
+        let mut engine = Engine::new(app, Settings::default(), NOW);
+        let id = engine.accept(Wire { sends: Vec::new(), answer: None }, None);
+        Rig { engine, id }
+    }
+
+    fn turn(&mut self) {
+        self.engine.begin(NOW);
+        self.engine.ready(self.id, Readiness { readable: true, ..Readiness::default() });
+        self.engine.run();
+    }
+
+    /// A turn in which the peer sends this, as in all after it; tells what is answered.
+    fn exchange(&mut self, sends: Vec<u8>) -> Vec<u8> {
+        self.wire().sends = sends;
+        self.wire().answer = Some(Vec::new());
+        self.turn();
+        self.wire().answer.take().expect("put there above")
+    }
+
+    fn wire(&mut self) -> &mut Wire {
+        self.engine.stream_mut(self.id).expect("the connection is open")
+    }
+}
+
+/// So many requests a turn, each of which is answered with this content.
+fn answers(
+    name: impl Into<String>,
+    requests: u64,
+    app: impl FnOnce() -> App + 'static,
+    sends: String,
+    content: &str,
+) -> Case {
+    let content = content.to_string();
+    Case::new(name, requests, move || {
+        let mut rig = Rig::new(app());
+        let answer = String::from_utf8(rig.exchange(sends.into_bytes())).expect("text was asked for");
+        let (head, end) = ("HTTP/1.1 200 OK\r\n", format!("\r\n\r\n{content}"));
+        let complete = [head, &end].iter().all(|part| answer.matches(*part).count() as u64 == requests);
+        assert!(complete, "{requests} answers of {content:?} were expected: {answer}");
+        move || rig.turn()
+    })
+}
+
+pub fn requests() -> Vec<Case> {
+    let case = |name, requests: u64, request: &str, content| {
+        answers(format!("engine/{name}"), requests, app, request.repeat(requests as usize), content)
+    };
+    let kib = "x".repeat(1024);
+    let parameters = "GET /shops/bit/orders/417/items/tie HTTP/1.1\r\nHost: localhost:8080\r\n\r\n";
+    vec![
+        case("GET", 1, PLAIN, "hello"),
+        case("GET 16 pipelined", PIPELINED, PLAIN, "hello"),
+        case("GET 431 B 16 pipelined", PIPELINED, BROWSER, "world"),
+        case("POST 1 KiB", 1, &post("/echo", "text/plain", &kib), &kib),
+        #[cfg(feature = "json")]
+        case("JSON", 1, &post("/orders", "application/json", json::SENT), json::ANSWERED),
+        case("3 parameters", 1, parameters, "three"),
+        case("10 fields looked up", 1, &BROWSER.replace("/hello/world", "/fields"), "nine"),
+    ]
+}
+
+/// What is asked for is spread over the routes: where the hash table has put one of them is chance.
+pub fn routes() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for routes in [1, 100, 10_000] {
+        for (kind, target) in [("fixed", "plain"), ("parameter", "hello/world")] {
+            let app = move || {
+                (0..routes).fold(App::new(), |app, route| {
+                    app.get(&format!("/{route:05}/plain"), |_req| Ok(Response::text("world")))
+                        .get(&format!("/{route:05}/hello/{{name}}"), |req| {
+                            Ok(Response::text(req.param("name")))
+                        })
+                })
+            };
+            let request = |n| {
+                let route = n * routes / PIPELINED;
+                format!("GET /{route:05}/{target} HTTP/1.1\r\nHost: localhost:8080\r\n\r\n")
+            };
+            let sends = (0..PIPELINED).map(request).collect();
+            cases.push(answers(format!("routes/{kind} of {routes}"), PIPELINED, app, sends, "world"));
+        }
+    }
+    cases
+}
+
+pub fn messages() -> Vec<Case> {
+    let echo = |name, messages: u64, bytes| {
+        Case::new(name, messages, move || {
+            let mut rig = Rig::new(app());
+            let accepted = rig.exchange(HANDSHAKE.into());
+            assert!(accepted.starts_with(b"HTTP/1.1 101 "), "{}", accepted.escape_ascii());
+            let sent = frame(2, bytes).repeat(messages as usize);
+            // A server's frames have no mask.
+            let unmasked = sent.len() - 4 * messages as usize;
+            assert_eq!(rig.exchange(sent).len(), unmasked, "each message comes back");
+            move || rig.turn()
+        })
+    };
+    vec![echo("engine/ws echo 16 B 32 at once", 32, 16), echo("engine/ws echo 64 KiB", 1, 64 << 10)]
+}

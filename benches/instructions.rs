@@ -1,0 +1,36 @@
+//! Does one of the cases for `benches/instructions`, which counts.
+
+use std::process::ExitCode;
+
+mod cases;
+
+const WARM_UP: u64 = 64;
+const TURNS: u64 = 256;
+
+/// The one function that is counted, by this name.
+#[inline(never)]
+fn counted_turns(turn: &mut cases::Turn) {
+    for _ in 0..TURNS {
+        turn();
+    }
+}
+
+/// Without a name (`cargo bench` says `--bench`) it lists all, and how many units are counted of each.
+fn main() -> ExitCode {
+    let Some(name) = std::env::args().skip(1).find(|arg| arg != "--bench") else {
+        for case in cases::all() {
+            println!("{},{}", case.name, case.units * TURNS);
+        }
+        return ExitCode::SUCCESS;
+    };
+    let Some(case) = cases::all().into_iter().find(|case| case.name == name) else {
+        eprintln!("instructions: no case {name}");
+        return ExitCode::from(2);
+    };
+    let mut turn = (case.start)();
+    for _ in 0..WARM_UP {
+        turn();
+    }
+    counted_turns(&mut turn);
+    ExitCode::SUCCESS
+}
