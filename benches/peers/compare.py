@@ -234,12 +234,14 @@ def run_wrk(load, s, secs, cpus):
     c0, t0 = cpu_us(s.pid), time.monotonic()
     r = subprocess.run(cmd, capture_output=True, text=True, timeout=secs + 30)
     c1, t1 = cpu_us(s.pid), time.monotonic()
-    m = re.search(r"(\d+) requests in", r.stdout)
+    m = re.search(r"(\d+) requests in ([\d.]+)(us|ms|s|m)\b", r.stdout)
     if r.returncode or not m or int(m.group(1)) == 0:
         return {"error": (r.stderr or r.stdout).strip()[-300:]}
     n = int(m.group(1))
     bad = re.search(r"Non-2xx or 3xx responses: (\d+)|Socket errors: .*", r.stdout)
     return {
+        "requests": n,
+        "seconds": float(m.group(2)) * UNITS[m.group(3)] / 1e6,
         "rate": float(re.search(r"Requests/sec:\s+([\d.]+)", r.stdout).group(1)),
         "cpu": (c1 - c0 - opening) / n,
         "busy": (c1 - c0) / ((t1 - t0) * 1e6),
