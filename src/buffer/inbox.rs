@@ -15,6 +15,8 @@ pub struct Inbox {
 
 /// Free room that a read finds at least.
 const ROOM_BYTES: usize = 16 << 10;
+/// Bytes of room that are made ahead for each byte that has arrived.
+const CREDIT: usize = 8;
 
 impl Inbox {
     /// Bytes held.
@@ -50,9 +52,14 @@ impl Inbox {
     }
 
     /// Room for a read, at the end of what is held; [`filled`](Inbox::filled) tells how much of it
-    /// was used. Grows with what has arrived, never with what was announced.
-    pub fn room(&mut self) -> &mut [u8] {
-        self.reserve(ROOM_BYTES);
+    /// was used.
+    ///
+    /// `whole_bytes` is how much must be held for something to be whole; 0 if that is not known. Room is
+    /// made for it at once, so that it arrives where it will lie, but only as far as what has arrived
+    /// already stands for it: an announcement alone costs the peer nothing.
+    pub fn room(&mut self, whole_bytes: usize) -> &mut [u8] {
+        let credit_bytes = self.len().saturating_mul(CREDIT);
+        self.reserve(whole_bytes.saturating_sub(self.len()).min(credit_bytes).max(ROOM_BYTES));
         &mut self.memory[self.end..]
     }
 
@@ -71,7 +78,9 @@ impl Inbox {
             (self.start, self.end) = (0, self.end - self.start);
         }
         if self.memory.len() - self.end < bytes {
-            let wanted = (self.end + bytes).max(self.memory.len() * 2).next_multiple_of(4096);
+            // Doubled, unless it is known how much it will be.
+            let doubled = if bytes > ROOM_BYTES { 0 } else { self.memory.len() * 2 };
+            let wanted = (self.end + bytes).max(doubled).next_multiple_of(4096);
             if self.end == 0 {
                 // Nothing to preserve: fresh zero pages cost less than copying old bytes.
                 self.memory = vec![0; wanted];
@@ -88,11 +97,14 @@ pub struct Pool {
     // Boxed, because that is how a connection holds one: a pointer while it has any, else nothing.
     #[expect(clippy::vec_box, reason = "moving the box is what taking and giving back are")]
     spare: Vec<Box<Inbox>>,
+    /// Bytes of memory of all in `spare`.
+    bytes: usize,
 }
 
-/// Inboxes kept at most, and the largest that is kept.
+/// Inboxes kept at most, and the memory they may have together. Large ones are worth keeping: memory
+/// that is new to the process costs a page fault every 4 KiB.
 const SPARE_MAX: usize = 32;
-const SPARE_BYTES_MAX: usize = 256 << 10;
+const SPARE_BYTES_MAX: usize = 8 << 20;
 
 impl Pool {
     /// An empty inbox.
@@ -100,14 +112,16 @@ impl Pool {
         if cfg!(any(fuzzing, fleeting_paranoid)) {
             return Box::default();
         }
-        self.spare.pop().unwrap_or_default()
+        let inbox = self.spare.pop().unwrap_or_default();
+        self.bytes -= inbox.memory.len();
+        inbox
     }
 
     /// Takes back an inbox; what it holds is forgotten.
     pub fn give(&mut self, mut inbox: Box<Inbox>) {
         if cfg!(any(fuzzing, fleeting_paranoid))
             || self.spare.len() == SPARE_MAX
-            || inbox.memory.len() > SPARE_BYTES_MAX
+            || self.bytes + inbox.memory.len() > SPARE_BYTES_MAX
         {
             return;
         }
@@ -115,6 +129,7 @@ impl Pool {
         if cfg!(debug_assertions) {
             inbox.memory.fill(crate::arena::OVERWRITTEN);
         }
+        self.bytes += inbox.memory.len();
         self.spare.push(inbox);
     }
 }
@@ -127,7 +142,7 @@ mod tests {
     fn holds_what_is_put_in() {
         let mut inbox = Inbox::default();
         inbox.push(b"hello");
-        let room = inbox.room();
+        let room = inbox.room(0);
         assert!(room.len() >= ROOM_BYTES);
         room[..6].copy_from_slice(b" world");
         inbox.filled(6);
@@ -145,10 +160,21 @@ mod tests {
     fn grows_in_proportion_to_what_arrived() {
         let mut inbox = Inbox::default();
         for _ in 0..1000 {
-            inbox.room()[..1000].fill(1);
+            inbox.room(0)[..1000].fill(1);
             inbox.filled(1000);
         }
         assert!(inbox.memory.len() <= 2 * (1_000_000 + ROOM_BYTES), "{}", inbox.memory.len());
+    }
+
+    #[test]
+    fn room_is_made_for_what_is_announced_as_far_as_it_has_come() {
+        let mut inbox = Inbox::default();
+        inbox.push(&[1; 100]);
+        assert!(inbox.room(1 << 20).len() <= ROOM_BYTES + 4096, "100 bytes stand for little");
+        inbox.push(&[1; 100_000]);
+        let room = inbox.room(300_000).len();
+        assert!((199_900..210_000).contains(&room), "exactly what is missing: {room}");
+        assert!(inbox.room(50 << 20).len() < 9 * 100_100);
     }
 
     #[test]
@@ -162,5 +188,13 @@ mod tests {
         again.push(&vec![1; SPARE_BYTES_MAX + 1]);
         pool.give(again);
         assert!(pool.spare.is_empty());
+        for _ in 0..SPARE_MAX {
+            let mut large = Box::<Inbox>::default();
+            large.push(&vec![1; SPARE_BYTES_MAX / 4]);
+            pool.give(large);
+        }
+        assert_eq!(pool.spare.len(), 4);
+        pool.take();
+        assert_eq!(pool.bytes, 3 * SPARE_BYTES_MAX / 4);
     }
 }

@@ -92,6 +92,14 @@ impl<S> Conn<S> {
             && !self.drain_is_due()
     }
 
+    /// How many bytes must be held for something to be whole; 0 if that is not known.
+    pub(super) fn wants(&self) -> usize {
+        match &self.protocol {
+            Protocol::Http(decoder) => decoder.wants(),
+            Protocol::WebSocket(open) => open.wants(),
+        }
+    }
+
     /// Whether a session waits to be told that all it sent has left. Until then no more is read, as
     /// with an outbox.
     pub(super) fn drain_is_due(&self) -> bool {

@@ -185,8 +185,9 @@ impl<'a, S: Stream> Turn<'a, S> {
     #[inline]
     fn read(&mut self, budget: &mut usize) {
         if self.conn.inbox.is_some() {
+            let wants = self.conn.wants();
             let inbox = self.conn.inbox.as_mut().expect("just seen");
-            let room = inbox.room();
+            let room = inbox.room(wants);
             if let Some(bytes) =
                 read_into(&mut self.conn.stream, &mut self.conn.source, &mut self.conn.broken, room)
             {

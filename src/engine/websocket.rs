@@ -40,6 +40,11 @@ impl Speech {
 }
 
 impl OpenSocket {
+    /// How long the frame under way is.
+    pub(super) fn wants(&self) -> usize {
+        self.decoder.wants()
+    }
+
     /// Whether neither side has begun to close.
     pub(super) fn is_open(&self) -> bool {
         self.speech.closing == Closing::Open

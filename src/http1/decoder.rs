@@ -96,6 +96,15 @@ impl Decoder {
         self.awaits() == Awaits::Request
     }
 
+    /// How long the input has to be for the request to be whole, after the last step was `Incomplete`;
+    /// 0 if that is not known yet.
+    pub fn wants(&self) -> usize {
+        match self.state {
+            Reading::Sized { len, .. } => len,
+            _ => 0,
+        }
+    }
+
     /// Reads on in `input`, all bytes of the connection that are not consumed.
     ///
     /// What is returned lives as long as the input and the arena. Limits must not change within a request.
