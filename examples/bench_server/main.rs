@@ -3,10 +3,11 @@
 //! `cargo run --release --example bench_server -- --port 8080`
 //!
 //! With `--spin` the worker never sleeps in its poll: it takes turns for ever, and keeps its core busy.
+//! Who asks for `/quit` ends the server in good order, so that an instrumented build writes its profile.
 
 mod app;
 
-use fleeting::Server;
+use fleeting::{App, Response, Server, WorkerContext};
 use std::time::Duration;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -19,10 +20,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let builder = Server::builder().bind(format!("127.0.0.1:{port}")).limits(app::limits()?);
     if spin {
-        let mut worker = builder.worker(|_context| app::app())?;
+        let mut worker = builder.worker(with_quit)?;
         while worker.turn(Some(Duration::ZERO))? {}
     } else {
-        builder.serve(|_context| app::app())?.run()?;
+        builder.serve(with_quit)?.run()?;
     }
     Ok(())
+}
+
+fn with_quit(context: &WorkerContext) -> App {
+    let handle = context.handle.clone();
+    app::app().get("/quit", move |_req| {
+        handle.shutdown();
+        Ok(Response::text("goodbye\n"))
+    })
 }
