@@ -3,8 +3,8 @@
 //! It knows paths and methods, not what handlers do. Fixed paths are looked up in one hash table,
 //! so their cost does not grow with their number; those with parameters go through a radix tree.
 
-use super::websocket::Upgrade;
 use super::request::Params;
+use super::websocket::Upgrade;
 use super::{Handler, RouteError};
 use crate::arena::Arena;
 use crate::http1::{Head, Method, TargetForm};
@@ -158,7 +158,8 @@ impl Endpoint {
     }
 
     fn list_methods(&mut self) {
-        let mut methods: Vec<&str> = self.handlers.iter().map(|(method, _)| method.as_method().as_str()).collect();
+        let mut methods: Vec<&str> =
+            self.handlers.iter().map(|(method, _)| method.as_method().as_str()).collect();
         let get = self.handler(Method::Get).is_some();
         if self.socket.is_some() {
             methods.push("GET");

@@ -146,11 +146,9 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
             let request = request(params);
             // What the handler returns is encoded where it lies: it is large, and moving it costs as much
             // as routing.
-            let answered = guarded(counters, || {
-                match handler.call(&request) {
-                    Ok(ref mut response) => terms.answer(&mut out, response, date),
-                    Err(error) => terms.answer(&mut out, &mut error.into(), date),
-                }
+            let answered = guarded(counters, || match handler.call(&request) {
+                Ok(ref mut response) => terms.answer(&mut out, response, date),
+                Err(error) => terms.answer(&mut out, &mut error.into(), date),
             });
             if let Some(keep_alive) = answered {
                 return Step::Answered { consumed, keep_alive };
@@ -188,7 +186,12 @@ impl Terms {
     /// Encodes a response: RFC 9112 §6 for what frames it, §9.6 for what becomes of the connection.
     /// Tells whether that may be used again. A body that is large is taken out of the response.
     #[inline]
-    fn answer<S: Stream>(&self, out: &mut Output<'_, S>, response: &mut Response<'_>, date: &[u8; 29]) -> bool {
+    fn answer<S: Stream>(
+        &self,
+        out: &mut Output<'_, S>,
+        response: &mut Response<'_>,
+        date: &[u8; 29],
+    ) -> bool {
         let bytes = response.body.bytes().len() as u64;
         let keep_alive = self.keep_alive && !response.close;
         let connection = match (keep_alive, self.version) {

@@ -93,8 +93,8 @@ pub(super) fn open<'r, S: Stream>(
     }
     let (method, http11) = (head.method.as_str(), head.version >= Version::Http11);
     let fields = |name: &'static str| head.fields.values(name);
-    let accepted =
-        ws::handshake::accept(method, http11, head.host(), fields, upgrade.policy()).map_err(http::rejected)?;
+    let accepted = ws::handshake::accept(method, http11, head.host(), fields, upgrade.policy())
+        .map_err(http::rejected)?;
 
     let before = out.cork.len();
     ws::handshake::encode_switching_protocols(out.cork, &accepted, &[], date);

@@ -261,11 +261,7 @@ mod tests {
             "HTTP/1.1 404 Not Found|@A: b|Transfer-Encoding: chunked|Connection: close||",
         );
         check(
-            ResponseHead {
-                content: ContentLength::None,
-                connection: ConnectionHeader::KeepAlive,
-                ..HEAD
-            },
+            ResponseHead { content: ContentLength::None, connection: ConnectionHeader::KeepAlive, ..HEAD },
             "HTTP/1.1 200 OK|@Connection: keep-alive||",
         );
     }

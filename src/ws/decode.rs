@@ -9,8 +9,8 @@
 
 use super::header::{HEADER_BYTES_MAX, Header};
 use super::mask::{unmask, unmask_aligned};
-use super::utf8::Utf8;
 use super::short::{self, Short};
+use super::utf8::Utf8;
 use super::{CloseCode, Failure, Opcode};
 use crate::config::Limits;
 

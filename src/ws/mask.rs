@@ -89,7 +89,10 @@ mod tests {
                     let mut frame = original.clone();
                     let payload = unmask_aligned(&mut frame[start..end], header_bytes, MASK);
                     assert_eq!(payload, &expected[start + header_bytes..end], "{start} {header_bytes} {len}");
-                    assert!(payload.as_ptr() as usize % 8 == 0 || header_bytes == 6, "{start} {header_bytes}");
+                    assert!(
+                        payload.as_ptr() as usize % 8 == 0 || header_bytes == 6,
+                        "{start} {header_bytes}"
+                    );
                     assert_eq!(frame[..start], original[..start]);
                     assert_eq!(frame[end..], original[end..]);
                 }

@@ -39,8 +39,11 @@ pub(super) fn read(input: &[u8]) -> Option<Short> {
         _ => return None,
     };
     let payload_bytes = usize::from(second.wrapping_sub(0x80));
-    (payload_bytes <= CONTROL_BYTES_MAX && input.len() >= HEADER_BYTES + payload_bytes)
-        .then_some(Short { opcode, mask, payload_bytes })
+    (payload_bytes <= CONTROL_BYTES_MAX && input.len() >= HEADER_BYTES + payload_bytes).then_some(Short {
+        opcode,
+        mask,
+        payload_bytes,
+    })
 }
 
 /// The header that a server sends before `len` bytes of payload, if it has two bytes.

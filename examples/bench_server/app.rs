@@ -1,12 +1,7 @@
-//! The server that `benches/` measures: the paths that every peer offers, and some that show how its own
-//! cost grows.
-//!
-//! `cargo run --release --example bench_server -- --port 8080 [--workers N] [--routes N]`
+//! What every peer offers, some routes that show how our own cost grows, and the limits they are under.
 
-use fleeting::{App, Body, Error, Limits, Message, Request, Response, Server, Socket, WebSocket};
-use std::env;
+use fleeting::{App, Body, ConfigError, Error, Limits, Message, Request, Response, Socket, WebSocket};
 
-const USAGE: &str = "usage: bench_server --port PORT [--workers N] [--routes N]";
 const HELLO: &str = "Hello, World!";
 static BIG: [u8; 100 * 1024] = [b'x'; 100 * 1024];
 
@@ -24,13 +19,6 @@ const TEN: [&str; 10] = [
     "sec-fetch-mode",
 ];
 
-struct Options {
-    port: u16,
-    workers: usize,
-    /// Further routes without parameters, and as many with one.
-    routes: usize,
-}
-
 struct Echo;
 
 impl WebSocket for Echo {
@@ -45,22 +33,8 @@ impl WebSocket for Echo {
     }
 }
 
-fn options() -> Option<Options> {
-    let mut options = Options { port: 0, workers: 1, routes: 1 };
-    let mut args = env::args().skip(1);
-    while let Some(flag) = args.next() {
-        let value = args.next()?;
-        match flag.as_str() {
-            "--port" => options.port = value.parse().ok()?,
-            "--workers" => options.workers = value.parse().ok()?,
-            "--routes" => options.routes = value.parse().ok()?,
-            _ => return None,
-        }
-    }
-    (options.port > 0).then_some(options)
-}
-
-fn app(routes: usize) -> App {
+/// With so many further routes without parameters, and as many with one.
+pub fn app(routes: usize) -> App {
     let app = App::new()
         .get("/", |_req| Ok(Response::text(HELLO)))
         .get("/100k", |_req| Ok(Response::text(Body::Static(&BIG))))
@@ -80,17 +54,10 @@ fn app(routes: usize) -> App {
     })
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let Options { port, workers, routes } = options().ok_or(USAGE)?;
+pub fn limits() -> Result<Limits, ConfigError> {
     let mut limits = Limits::default();
     limits.set("message_bytes", "64MiB")?;
     limits.set("frame_bytes", "64MiB")?;
     limits.set("connections", "100000")?;
-    let server = Server::builder()
-        .bind(format!("127.0.0.1:{port}"))
-        .workers(workers)
-        .limits(limits)
-        .serve(move |_worker| app(routes))?;
-    server.run()?;
-    Ok(())
+    Ok(limits)
 }

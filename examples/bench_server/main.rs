@@ -1,0 +1,60 @@
+//! The server that `benches/` measures: the paths that every peer offers, and some that show how its own
+//! cost grows.
+//!
+//! `cargo run --release --example bench_server -- --port 8080 [--workers N] [--routes N] [--spin]`
+//!
+//! With `--spin` there is one worker, which never sleeps in its poll: it takes turns for ever, and keeps
+//! its core busy. Who asks for `/quit` ends the server in good order, so that an instrumented build writes
+//! its profile.
+
+mod app;
+
+use fleeting::{App, Response, Server, WorkerContext};
+use std::env;
+use std::time::Duration;
+
+const USAGE: &str = "usage: bench_server --port PORT [--workers N] [--routes N] [--spin]";
+
+struct Options {
+    port: u16,
+    workers: usize,
+    /// Further routes without parameters, and as many with one.
+    routes: usize,
+    spin: bool,
+}
+
+fn options() -> Option<Options> {
+    let mut options = Options { port: 0, workers: 1, routes: 1, spin: false };
+    let mut args = env::args().skip(1);
+    while let Some(flag) = args.next() {
+        match flag.as_str() {
+            "--port" => options.port = args.next()?.parse().ok()?,
+            "--workers" => options.workers = args.next()?.parse().ok()?,
+            "--routes" => options.routes = args.next()?.parse().ok()?,
+            "--spin" => options.spin = true,
+            _ => return None,
+        }
+    }
+    (options.port > 0).then_some(options)
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let Options { port, workers, routes, spin } = options().ok_or(USAGE)?;
+    let builder = Server::builder().bind(format!("127.0.0.1:{port}")).limits(app::limits()?);
+    let app = move |context: &WorkerContext| with_quit(app::app(routes), context);
+    if spin {
+        let mut worker = builder.worker(app)?;
+        while worker.turn(Some(Duration::ZERO))? {}
+    } else {
+        builder.workers(workers).serve(app)?.run()?;
+    }
+    Ok(())
+}
+
+fn with_quit(app: App, context: &WorkerContext) -> App {
+    let handle = context.handle.clone();
+    app.get("/quit", move |_req| {
+        handle.shutdown();
+        Ok(Response::text("goodbye\n"))
+    })
+}
