@@ -22,7 +22,7 @@ fn read(input: &mut [u8], arena: &Arena, limits: &Limits) -> usize {
         panic!("no head");
     };
     black_box(head.target.path_bytes());
-    match decoder.content(&head, rest, arena, limits) {
+    match decoder.content(head, rest, arena, limits) {
         ContentStep::Whole { content, .. } => black_box(content).len(),
         other => panic!("{other:?}"),
     }

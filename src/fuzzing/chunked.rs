@@ -57,7 +57,7 @@ fn decoded(body: &[u8], limits: &Limits) -> Outcome {
     let HeadStep::Head { head, rest, resumed: false } = decoder.head(&mut input, &arena, limits) else {
         panic!("the head is a good one");
     };
-    match decoder.content(&head, rest, &arena, limits) {
+    match decoder.content(head, rest, &arena, limits) {
         ContentStep::Incomplete { .. } => Outcome::Starved,
         ContentStep::Refused(_) => Outcome::Refused,
         ContentStep::Whole { content, trailers, consumed } => Outcome::Whole {

@@ -90,7 +90,7 @@ mod tests {
                     let payload = unmask_aligned(&mut frame[start..end], header_bytes, MASK);
                     assert_eq!(payload, &expected[start + header_bytes..end], "{start} {header_bytes} {len}");
                     assert!(
-                        payload.as_ptr() as usize % 8 == 0 || header_bytes == 6,
+                        (payload.as_ptr() as usize).is_multiple_of(8) || header_bytes == 6,
                         "{start} {header_bytes}"
                     );
                     assert_eq!(frame[..start], original[..start]);

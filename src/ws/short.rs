@@ -54,8 +54,8 @@ pub(super) fn header(opcode: Opcode, fin: bool, len: usize) -> Option<[u8; 2]> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::header::Header;
     use super::*;
+    use crate::ws::header::Header;
     use tungstenite::protocol::frame::FrameHeader;
 
     #[test]
