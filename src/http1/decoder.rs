@@ -110,12 +110,13 @@ impl Decoder {
     /// What is returned lives as long as the input and the arena. Limits must not change within a request.
     #[inline]
     pub fn head<'r>(&mut self, input: &'r mut [u8], arena: &'r Arena, limits: &Limits) -> HeadStep<'r> {
-        if let Reading::Head { scan, .. } = &self.state
+        if let Reading::Head { scan, blank_lines } = &mut self.state
             && scan.is_new()
             && !matches!(input.first(), None | Some(b'\r' | b'\n'))
             && let Ok(draft) = parse::head(input, arena, limits)
         {
-            self.state = Reading::START;
+            // Which is all that differs from the start.
+            *blank_lines = 0;
             return told(draft, input, arena, false);
         }
         self.slow_head(input, arena, limits)
@@ -227,7 +228,7 @@ impl Decoder {
         limits: &Limits,
     ) -> ContentStep<'r> {
         if head.framing.is_empty() {
-            self.state = Reading::START;
+            debug_assert!(self.is_idle(), "a head without content leaves the decoder at its start");
             return ContentStep::Whole { content: &[], trailers: Fields::default(), consumed: head.len };
         }
         match head.framing {

@@ -55,6 +55,7 @@ pub enum ConnectionHeader {
 ///
 /// Responses that cannot have content, 1xx and 204, get no framing field, whatever is asked for
 /// (RFC 9110 §8.6, RFC 9112 §6.1).
+#[inline(always)]
 pub fn encode_head(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
     out.reserve(FIXED_BYTES_MAX + head.fields.len());
     if head.status == 200 {
