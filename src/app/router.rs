@@ -119,16 +119,26 @@ impl Router {
         }
         let (index, params) = match self.fixed.get(path) {
             Some(index) => (*index, None),
-            // What a target holds is ASCII, decoded or not.
-            None => match self.patterns.at(std::str::from_utf8(path).unwrap_or_default()) {
-                Err(_) => return Resolved::Early(Early::NotFound),
-                Ok(found) => match decode_params(&found.params, arena) {
-                    Some(params) => (*found.value, Some(&*arena.alloc(params))),
-                    None => return Resolved::Early(Early::BadParameter),
-                },
+            None => match self.find_pattern(path, arena) {
+                Ok((index, params)) => (index, Some(params)),
+                Err(early) => return Resolved::Early(early),
             },
         };
         self.endpoints[index as usize].resolve(head, params)
+    }
+
+    /// The endpoint whose path has parameters and matches `path`, and their values.
+    #[inline(never)]
+    fn find_pattern<'a>(
+        &'a self,
+        path: &'a [u8],
+        arena: &'a Arena,
+    ) -> Result<(u32, &'a &'a [(&'a str, &'a str)]), Early<'a>> {
+        // What a target holds is ASCII, decoded or not.
+        let path = std::str::from_utf8(path).unwrap_or_default();
+        let found = self.patterns.at(path).map_err(|_| Early::NotFound)?;
+        let params = decode_params(&found.params, arena).ok_or(Early::BadParameter)?;
+        Ok((*found.value, arena.alloc(params)))
     }
 }
 
@@ -201,6 +211,7 @@ impl Endpoint {
 
 /// Decodes percent-encoded unreserved characters, which mean the same either way, and no others
 /// (RFC 3986 §6.2.2.2): `/%70ing` is `/ping`, `/a%2Fb` stays one segment.
+#[inline(never)]
 fn decode_unreserved<'a>(path: &[u8], arena: &'a Arena) -> &'a [u8] {
     let out = bytes_in(path, arena);
     let (mut from, mut to) = (0, 0);

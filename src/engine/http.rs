@@ -32,7 +32,10 @@ enum Step {
 }
 
 /// Answers what is whole in `input`, at most `budget` requests.
-#[inline]
+///
+/// What most requests do is kept together here and in what is inlined here, and what few do is called:
+/// after each system call this code comes from the second-level cache, so its length counts.
+#[inline(never)]
 pub(super) fn run<S: Stream>(
     conn: &mut Conn<S>,
     id: ConnId,
@@ -93,6 +96,7 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
     let length = input.len();
 
     let (head, rest, resumed) = match decoder.head(input, arena, limits) {
+        HeadStep::Head { head, rest, resumed } => (head, rest, resumed),
         HeadStep::Incomplete { filled } => return Step::Starved { filled },
         HeadStep::Skip(bytes) => return Step::Skipped(bytes),
         HeadStep::Broken(refusal) => {
@@ -101,10 +105,9 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
         }
         HeadStep::Refused(refusal) => {
             counters.count_refused(refusal);
-            Terms::last(Version::Http11).answer(&mut out, &mut refused(refusal), date);
+            refuse(&mut out, refusal, Version::Http11, date);
             return Step::Answered { consumed: length, keep_alive: false };
         }
-        HeadStep::Head { head, rest, resumed } => (head, rest, resumed),
     };
     let resolved = app.resolve(head, arena);
     let mut terms = Terms {
@@ -118,7 +121,7 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
         // A client that waits for 100 may or may not send its content now: only an end is clear.
         terms.keep_alive &= !head.expects_continue && head.method != Method::Connect;
         terms.keep_alive = decoder.discard(head, DISCARD_BYTES_MAX) && terms.keep_alive;
-        let keep_alive = terms.answer(&mut out, &mut early_answer(early), date);
+        let keep_alive = answer_early(&mut out, early, &terms, date);
         return Step::Answered { consumed: head.len, keep_alive };
     }
     // Content that is too large is not asked for.
@@ -131,8 +134,7 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
         ContentStep::Incomplete { filled } => return Step::Starved { filled },
         ContentStep::Refused(refusal) => {
             counters.count_refused(refusal);
-            terms.keep_alive = false;
-            terms.answer(&mut out, &mut refused(refusal), date);
+            refuse(&mut out, refusal, terms.version, date);
             return Step::Answered { consumed: length, keep_alive: false };
         }
         ContentStep::Whole { content, trailers, consumed } => (content, trailers, consumed),
@@ -141,7 +143,7 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
     let request = |params| {
         Request::new(RequestParts { head, content, trailers, params, arena, conn: id, peer: conn.peer })
     };
-    let response = match resolved {
+    let mut response = match resolved {
         Resolved::Handler(handler, params) => {
             let request = request(params);
             // What the handler returns is encoded where it lies: it is large, and moving it costs as much
@@ -164,7 +166,6 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
         }
         Resolved::Early(_) => unreachable!("answered above"),
     };
-    let mut response: Response<'_> = response;
     let keep_alive = terms.answer(&mut out, &mut response, date);
     Step::Answered { consumed, keep_alive }
 }
@@ -214,8 +215,11 @@ impl Terms {
     }
 }
 
-fn refused(refusal: http1::Refusal) -> Response<'static> {
-    Error::new(refusal.status(), refusal.to_string()).into()
+/// The last answer, to what is no request or has content that is not to be had.
+#[cold]
+fn refuse<S: Stream>(out: &mut Output<'_, S>, refusal: http1::Refusal, version: Version, date: &[u8; 29]) {
+    let mut response = Error::new(refusal.status(), refusal.to_string()).into();
+    Terms::last(version).answer(out, &mut response, date);
 }
 
 /// The answer to a request that was not finished in time (RFC 9110 §15.5.9).
@@ -224,10 +228,16 @@ pub(super) fn timed_out<S: Stream>(out: &mut Output<'_, S>, date: &[u8; 29]) {
     Terms::last(Version::Http11).answer(out, &mut response, date);
 }
 
-fn early_answer<'a>(early: Early<'a>) -> Response<'a> {
+#[inline(never)]
+fn answer_early<'a, S: Stream>(
+    out: &mut Output<'_, S>,
+    early: Early<'a>,
+    terms: &Terms,
+    date: &[u8; 29],
+) -> bool {
     let with_allow =
         |response: Response<'a>, allow: &str| response.header("allow", allow).unwrap_or_else(Response::from);
-    match early {
+    let mut response: Response<'a> = match early {
         Early::NotFound => Error::not_found("There is nothing at this path.").into(),
         Early::MethodNotAllowed(allow) => {
             with_allow(Error::new(405, "The method is not allowed here.").into(), allow)
@@ -235,7 +245,8 @@ fn early_answer<'a>(early: Early<'a>) -> Response<'a> {
         Early::Options(allow) => with_allow(Response::empty(204), allow),
         Early::MethodUnknown => Error::new(501, "The method is not known.").into(),
         Early::BadParameter => Error::bad_request("The path is not UTF-8 once decoded.").into(),
-    }
+    };
+    terms.answer(out, &mut response, date)
 }
 
 /// The response to a handshake that was refused.

@@ -120,7 +120,7 @@ pub(super) fn open<'r, S: Stream>(
 }
 
 /// Answers what is whole in `input`.
-#[inline]
+#[inline(never)]
 pub(super) fn run<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut Desk) -> Ran {
     let Protocol::WebSocket(open) = &mut conn.protocol else {
         unreachable!("only a WebSocket is run here");

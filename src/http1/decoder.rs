@@ -238,6 +238,7 @@ impl Decoder {
         }
     }
 
+    #[inline(never)]
     fn sized<'r>(
         &mut self,
         head_len: usize,
@@ -266,6 +267,7 @@ impl Decoder {
         }
     }
 
+    #[inline(never)]
     fn chunked<'r>(
         &mut self,
         head_len: usize,
