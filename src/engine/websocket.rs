@@ -57,10 +57,7 @@ impl OpenSocket {
 
     /// Tells the session of the end, once.
     pub(super) fn end(&mut self, code: Option<CloseCode>, reason: &str, counters: &mut Counters) {
-        if let Some(live) = self.live.take() {
-            let (code, reason) = self.speech.first_close(code, reason);
-            guarded(counters, || live.close(code, reason));
-        }
+        end(&mut self.live, &self.speech, code, reason, counters);
     }
 }
 
@@ -127,59 +124,47 @@ pub(super) fn run<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], d
     };
     let Desk { limits, cork, counters, .. } = desk;
     let mut out = Output::of(&mut conn.stream, &mut conn.outbox, &mut conn.broken, cork);
-    open.pinged = false;
+    let OpenSocket { decoder, speech, live, pinged } = &mut **open;
+    *pinged = false;
     let mut from = 0;
     let stop = loop {
-        if !open.speech.closing.may_read() {
+        if !speech.closing.may_read() {
             from = input.len();
             break Stop::Over;
         }
         if out.is_blocked() {
             break Stop::Blocked;
         }
-        let (event, consumed) = match open.decoder.next(&mut input[from..], limits) {
-            Step::Incomplete => break Stop::Starved,
-            Step::Event { event, consumed } => (event, consumed),
-            Step::Failed(failure) => {
-                counters.count_failed(failure);
-                let (code, reason) = (failure.close_code(), failure.to_string());
-                if open.speech.closing.failed() {
-                    ws::encode::encode_close(out.cork, Some(code), &reason);
+        let (event, consumed) = match decoder.short(&mut input[from..], limits) {
+            Some(short) => short,
+            None => match decoder.next(&mut input[from..], limits) {
+                Step::Incomplete => break Stop::Starved,
+                Step::Event { event, consumed } => (event, consumed),
+                Step::Failed(failure) => {
+                    fail(failure, speech, live, out.cork, counters);
+                    continue;
                 }
-                open.end(Some(code), &reason, counters);
+            },
+        };
+        let message = match event {
+            Event::Text(text) => Message::Text(text),
+            Event::Binary(bytes) => Message::Binary(bytes),
+            other => {
+                heed(other, speech, live, out.cork, counters);
+                if cfg!(debug_assertions) {
+                    input[from..from + consumed].fill(OVERWRITTEN);
+                }
+                from += consumed;
                 continue;
             }
         };
-        let message = match event {
-            Event::Text(text) => Some(Message::Text(text)),
-            Event::Binary(bytes) => Some(Message::Binary(bytes)),
-            Event::Ping(payload) => {
-                if open.speech.closing.may_send() {
-                    ws::encode::encode_pong(out.cork, payload);
-                }
-                None
-            }
-            Event::Pong(_) | Event::Fragment => None,
-            Event::Close { code, reason } => {
-                // RFC 6455 §5.5.1: the answer echoes the code.
-                if open.speech.closing.received() {
-                    ws::encode::encode_close(out.cork, code, "");
-                    open.speech.closing.sent();
-                }
-                if let Some(live) = open.live.take() {
-                    let (code, reason) = open.speech.first_close(code, reason);
-                    guarded(counters, || live.close(code, reason));
-                }
-                None
-            }
-        };
-        if let (Some(message), Some(live)) = (message, &mut open.live)
-            && open.speech.closing.delivers()
+        if let Some(live) = live
+            && speech.closing.delivers()
         {
             counters.messages += 1;
             let mut sender = Sender {
                 out: &mut out,
-                speech: &mut open.speech,
+                speech,
                 outbox_bytes: limits.outbox_bytes,
                 dropped: &mut counters.dropped,
             };
@@ -195,9 +180,63 @@ pub(super) fn run<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], d
         from += consumed;
     };
     if stop == Stop::Starved && from == input.len() {
-        open.decoder.release();
+        decoder.release();
     }
     Ran { from, to: input.len(), stop }
+}
+
+/// Does what an event calls for that is no message.
+#[inline(never)]
+fn heed(
+    event: Event<'_>,
+    speech: &mut Speech,
+    live: &mut Option<Box<dyn LiveSocket>>,
+    cork: &mut Vec<u8>,
+    counters: &mut Counters,
+) {
+    match event {
+        Event::Ping(payload) if speech.closing.may_send() => ws::encode::encode_pong(cork, payload),
+        Event::Close { code, reason } => {
+            // RFC 6455 §5.5.1: the answer echoes the code.
+            if speech.closing.received() {
+                ws::encode::encode_close(cork, code, "");
+                speech.closing.sent();
+            }
+            end(live, speech, code, reason, counters);
+        }
+        _ => {}
+    }
+}
+
+/// The peer has broken a rule: says which, and tells the session of the end.
+#[cold]
+fn fail(
+    failure: ws::Failure,
+    speech: &mut Speech,
+    live: &mut Option<Box<dyn LiveSocket>>,
+    cork: &mut Vec<u8>,
+    counters: &mut Counters,
+) {
+    counters.count_failed(failure);
+    let (code, reason) = (failure.close_code(), failure.to_string());
+    if speech.closing.failed() {
+        ws::encode::encode_close(cork, Some(code), &reason);
+    }
+    end(live, speech, Some(code), &reason, counters);
+}
+
+/// Tells a session of the end, once.
+fn end(
+    live: &mut Option<Box<dyn LiveSocket>>,
+    speech: &Speech,
+    code: Option<CloseCode>,
+    reason: &str,
+    counters: &mut Counters,
+) {
+    if let Some(live) = live.take() {
+        let (code, reason) = speech.first_close(code, reason);
+        guarded(counters, || live.close(code, reason));
+    }
 }
 
 /// Sends what nobody asked for: a message from a [`Handle`](super::Handle).

@@ -104,35 +104,58 @@ impl Decoder {
     /// Payload that has arrived is unmasked in place at once, text is judged at once. After
     /// [`Step::Incomplete`] the same bytes must come again, changed as they are. After a message the
     /// next call, even with an empty input, gives back what its fragments were gathered in.
-    #[inline]
+    #[inline(never)]
     pub fn next<'m>(&'m mut self, input: &'m mut [u8], limits: &Limits) -> Step<'m> {
-        self.release();
-        let unburdened = self.frame.is_none() && self.message.is_none() && self.failed.is_none();
-        match short::read(input) {
-            Some(short) if unburdened && short.is_within(limits) => self.short(input, short),
-            _ => self.long(input, limits),
+        match self.short_frame(input, limits) {
+            Some(short) => match self.open(input, short) {
+                Some((event, consumed)) => Step::Event { event, consumed },
+                None => Step::Failed(Failure::TextInvalid),
+            },
+            None => self.long(input, limits),
         }
     }
 
-    /// The short message that the input begins with.
+    /// As [`next`](Decoder::next), but only if a short message in one frame comes next and is all there;
+    /// else `None`, and `next` has the word.
+    ///
+    /// It is for the loop around it: what is returned here stays in registers.
     #[inline(always)]
-    fn short<'m>(&mut self, input: &'m mut [u8], short: Short) -> Step<'m> {
+    pub fn short<'m>(&mut self, input: &'m mut [u8], limits: &Limits) -> Option<(Event<'m>, usize)> {
+        let short = self.short_frame(input, limits)?;
+        self.open(input, short)
+    }
+
+    #[inline(always)]
+    fn short_frame(&mut self, input: &[u8], limits: &Limits) -> Option<Short> {
+        if self.frame.is_some() || self.message.is_some() || self.failed.is_some() {
+            return None;
+        }
+        self.release();
+        short::read(input).filter(|short| short.is_within(limits))
+    }
+
+    /// Unmasks a short message; `None` if it says that it is text and is not.
+    #[inline(always)]
+    fn open<'m>(&mut self, input: &'m mut [u8], short: Short) -> Option<(Event<'m>, usize)> {
         let consumed = short::HEADER_BYTES + short.payload_bytes;
         let frame = &mut input[..consumed];
         if short.opcode == Opcode::Binary {
             let payload = &mut frame[short::HEADER_BYTES..];
             unmask(payload, short.mask, 0);
-            return Step::Event { event: Event::Binary(payload), consumed };
+            return Some((Event::Binary(payload), consumed));
         }
         match std::str::from_utf8(unmask_aligned(frame, short::HEADER_BYTES, short.mask)) {
-            Ok(text) => Step::Event { event: Event::Text(text), consumed },
-            Err(_) => self.fail(Failure::TextInvalid),
+            Ok(text) => Some((Event::Text(text), consumed)),
+            Err(_) => {
+                self.fail(Failure::TextInvalid);
+                None
+            }
         }
     }
 
-    /// Any other frame, or a part of one. Out of line, so that the loop around short messages is short.
-    #[inline(never)]
+    /// Any other frame, or a part of one.
     fn long<'m>(&'m mut self, input: &'m mut [u8], limits: &Limits) -> Step<'m> {
+        self.release();
         if let Some(failure) = self.failed {
             return Step::Failed(failure);
         }

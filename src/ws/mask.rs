@@ -4,9 +4,14 @@
 //! unmasking it at once.
 
 /// XORs `payload`, which begins `offset` bytes into the frame's payload, with `mask`.
+///
+/// Sixteen bytes are one store: what is copied to the answer next is read in such pieces, and to read what
+/// two stores have written is to wait for both.
+#[inline(always)]
 pub(super) fn unmask(payload: &mut [u8], mut mask: [u8; 4], offset: usize) {
     mask.rotate_left(offset % 4);
-    let wide = wide(mask);
+    let word = u32::from_ne_bytes(mask);
+    let wide = u64::from(word) << 32 | u64::from(word);
     let (blocks, rest) = payload.as_chunks_mut::<WORD>();
     for block in blocks {
         *block = (u64::from_ne_bytes(*block) ^ wide).to_ne_bytes();
@@ -23,31 +28,15 @@ pub(super) fn unmask(payload: &mut [u8], mut mask: [u8; 4], offset: usize) {
 pub(super) fn unmask_aligned(frame: &mut [u8], header_bytes: usize, mask: [u8; 4]) -> &mut [u8] {
     let past_word = (frame.as_ptr() as usize).wrapping_add(header_bytes) % WORD;
     // A masked header has six bytes at least.
-    let frame = &mut frame[header_bytes.saturating_sub(past_word)..];
-    let shift = past_word.min(header_bytes);
-    let bytes = frame.len() - shift;
-    let mut at = 0;
-    while let Some(masked) = frame.get(shift + at..).and_then(<[u8]>::first_chunk) {
-        let word = u64::from_ne_bytes(*masked) ^ wide(mask);
-        let Some(place) = frame.get_mut(at..).and_then(<[u8]>::first_chunk_mut) else { break };
-        *place = word.to_ne_bytes();
-        at += WORD;
-    }
-    while at < bytes {
-        frame[at] = frame[shift + at] ^ mask[at % 4];
-        at += 1;
-    }
-    &mut frame[..bytes]
+    let start = header_bytes.saturating_sub(past_word);
+    let end = frame.len() - (header_bytes - start);
+    frame.copy_within(header_bytes.., start);
+    let payload = &mut frame[start..end];
+    unmask(payload, mask, 0);
+    payload
 }
 
 const WORD: usize = size_of::<u64>();
-
-/// The mask for a word.
-#[inline]
-fn wide(mask: [u8; 4]) -> u64 {
-    let word = u32::from_ne_bytes(mask);
-    u64::from(word) << 32 | u64::from(word)
-}
 
 #[cfg(test)]
 mod tests {
