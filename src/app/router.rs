@@ -120,7 +120,7 @@ impl Router {
         let (index, params) = match self.fixed.get(path) {
             Some(index) => (*index, None),
             None => match self.find_pattern(path, arena) {
-                Ok((index, params)) => (index, Some(params)),
+                Ok(found) => found,
                 Err(early) => return Resolved::Early(early),
             },
         };
@@ -133,12 +133,12 @@ impl Router {
         &'a self,
         path: &'a [u8],
         arena: &'a Arena,
-    ) -> Result<(u32, &'a &'a [(&'a str, &'a str)]), Early<'a>> {
+    ) -> Result<(u32, Params<'a>), Early<'a>> {
         // What a target holds is ASCII, decoded or not.
         let path = std::str::from_utf8(path).unwrap_or_default();
         let found = self.patterns.at(path).map_err(|_| Early::NotFound)?;
         let params = decode_params(&found.params, arena).ok_or(Early::BadParameter)?;
-        Ok((*found.value, arena.alloc(params)))
+        Ok((*found.value, Some(arena.alloc(params))))
     }
 }
 
