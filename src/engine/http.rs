@@ -105,7 +105,7 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
         }
         HeadStep::Refused(refusal) => {
             counters.count_refused(refusal);
-            refuse(&mut out, refusal, Version::Http11, date);
+            refuse(&mut out, refusal, &Terms::last(Version::Http11), date);
             return Step::Answered { consumed: length, keep_alive: false };
         }
     };
@@ -134,7 +134,8 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
         ContentStep::Incomplete { filled } => return Step::Starved { filled },
         ContentStep::Refused(refusal) => {
             counters.count_refused(refusal);
-            refuse(&mut out, refusal, terms.version, date);
+            terms.keep_alive = false;
+            refuse(&mut out, refusal, &terms, date);
             return Step::Answered { consumed: length, keep_alive: false };
         }
         ContentStep::Whole { content, trailers, consumed } => (content, trailers, consumed),
@@ -217,9 +218,9 @@ impl Terms {
 
 /// The last answer, to what is no request or has content that is not to be had.
 #[cold]
-fn refuse<S: Stream>(out: &mut Output<'_, S>, refusal: http1::Refusal, version: Version, date: &[u8; 29]) {
+fn refuse<S: Stream>(out: &mut Output<'_, S>, refusal: http1::Refusal, terms: &Terms, date: &[u8; 29]) {
     let mut response = Error::new(refusal.status(), refusal.to_string()).into();
-    Terms::last(version).answer(out, &mut response, date);
+    terms.answer(out, &mut response, date);
 }
 
 /// The answer to a request that was not finished in time (RFC 9110 §15.5.9).
