@@ -131,7 +131,8 @@ impl Arena {
             self.bump = Bump::with_capacity(self.kept_bytes);
         }
         if cfg!(debug_assertions) {
-            self.bump.alloc_slice_fill_copy(self.bump.chunk_capacity(), OVERWRITTEN);
+            // A chunk is used from its end on: what was used last comes first now.
+            self.bump.alloc_slice_fill_copy(used.min(self.bump.chunk_capacity()), OVERWRITTEN);
             self.bump.reset();
         }
     }

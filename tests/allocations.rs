@@ -8,6 +8,7 @@ use crate::rig::Echo;
 use allocation_counter::AllocationInfo;
 use fleeting::engine::Counters;
 use fleeting::{App, Body, Error, Request, Response, Server, Worker};
+use std::io::Write as _;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -65,6 +66,7 @@ nothing_is_allocated_for! {
     large_content_in_pieces: 1_000 requests, app(), asks_in_pieces(sized("/length", &LARGE), b"65536");
     large_chunked_content: 1_000 requests, app(), asks(chunked("/length", &LARGE, 4096, ""), b"65536");
     content_larger_than_a_read: 1_000 requests, app(), asks(post("/length", &HUGE), b"139264");
+    large_answer_from_the_arena: 1_000 requests, app(), asks(get("/large/arena"), &LARGE);
     large_static_answer: 1_000 requests, app(), asks(get("/large"), &LARGE);
     large_borrowed_answer: 1_000 requests, app(), asks(post("/echo", &LARGE), &LARGE);
 
@@ -101,11 +103,7 @@ fn allocations(
     times: u64,
     client: impl FnOnce(Client, u64) + Send + 'static,
 ) -> AllocationInfo {
-    let mut limits = fleeting::Limits::default();
-    // What a debug build overwrites after each request.
-    limits.arena_bytes = 2 << 10;
-    let mut worker =
-        Server::builder().bind("127.0.0.1:0").limits(limits).worker(|_| app).expect("the worker starts");
+    let mut worker = Server::builder().bind("127.0.0.1:0").worker(|_| app).expect("the worker starts");
     let addr = worker.local_addrs().expect("it listens")[0];
     // What is sent at once may arrive in pieces now and then: this leaves an inbox that it fits in.
     let upload = asks_in_pieces(sized("/length", &HUGE), b"139264");
@@ -172,6 +170,11 @@ fn app() -> App {
         .get("/ten", |req| {
             let found = TEN.iter().map(|name| req.header(name).map_or(0, str::len));
             Ok(Response::text(req.arena().format(format_args!("{}", found.sum::<usize>()))))
+        })
+        .get("/large/arena", |req| {
+            let mut writer = req.arena().writer();
+            LARGE.chunks(1000).try_for_each(|piece| writer.write_all(piece)).expect("memory takes all");
+            Ok(Response::bytes(writer.finish()))
         })
         .get("/large", |_req| Ok(Response::bytes(Body::Static(&LARGE))))
         .post("/echo", |req| Ok(Response::bytes(req.body())))

@@ -129,11 +129,7 @@ impl Router {
 
     /// The endpoint whose path has parameters and matches `path`, and their values.
     #[inline(never)]
-    fn find_pattern<'a>(
-        &'a self,
-        path: &'a [u8],
-        arena: &'a Arena,
-    ) -> Result<(u32, Params<'a>), Early<'a>> {
+    fn find_pattern<'a>(&'a self, path: &'a [u8], arena: &'a Arena) -> Result<(u32, Params<'a>), Early<'a>> {
         // What a target holds is ASCII, decoded or not.
         let path = std::str::from_utf8(path).unwrap_or_default();
         let found = self.patterns.at(path).map_err(|_| Early::NotFound)?;

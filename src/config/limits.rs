@@ -37,7 +37,8 @@ pub struct Limits {
     pub connections: usize,
     /// Pipelined requests answered for one connection in one turn, before others have their turn.
     pub pipeline: usize,
-    /// Bytes of the arena's chunk that stay reserved between requests.
+    /// Bytes of the arena's chunk that stay reserved between requests. One worker has one arena, and what
+    /// no request has used yet takes no memory.
     pub arena_bytes: usize,
 }
 
@@ -54,7 +55,7 @@ impl Default for Limits {
             outbox_bytes: 256 << 10,
             connections: 10_000,
             pipeline: 32,
-            arena_bytes: 16 << 10,
+            arena_bytes: 256 << 10,
         }
     }
 }
