@@ -17,19 +17,20 @@ const USAGE: &str = "usage: bench_server --port PORT [--workers N] [--routes N] 
 
 struct Options {
     port: u16,
-    workers: usize,
+    /// So many threads; `None`: one worker on the main thread.
+    workers: Option<usize>,
     /// Further routes without parameters, and as many with one.
     routes: usize,
     spin: bool,
 }
 
 fn options() -> Option<Options> {
-    let mut options = Options { port: 0, workers: 1, routes: 1, spin: false };
+    let mut options = Options { port: 0, workers: None, routes: 1, spin: false };
     let mut args = env::args().skip(1);
     while let Some(flag) = args.next() {
         match flag.as_str() {
             "--port" => options.port = args.next()?.parse().ok()?,
-            "--workers" => options.workers = args.next()?.parse().ok()?,
+            "--workers" => options.workers = Some(args.next()?.parse().ok()?),
             "--routes" => options.routes = args.next()?.parse().ok()?,
             "--spin" => options.spin = true,
             _ => return None,
@@ -42,7 +43,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let Options { port, workers, routes, spin } = options().ok_or(USAGE)?;
     let builder = Server::builder().bind(format!("127.0.0.1:{port}")).limits(app::limits()?);
     let app = move |context: &WorkerContext| with_quit(app::app(routes), context);
-    if workers > 1 {
+    if let Some(workers) = workers {
         builder.workers(workers).serve(app)?.run()?;
         return Ok(());
     }
