@@ -126,8 +126,7 @@ impl Arena {
             return;
         }
         self.bump.reset();
-        // The chunk that was added last is kept, and it is the largest.
-        if used > self.kept_bytes && self.bump.allocated_bytes() > self.kept_bytes * 2 {
+        if self.bump.allocated_bytes() > self.kept_bytes * 2 {
             self.bump = Bump::with_capacity(self.kept_bytes);
         }
         if cfg!(debug_assertions) {
