@@ -119,6 +119,6 @@ mod tests {
     #[test]
     fn small() {
         // A stream is a descriptor.
-        assert!(size_of::<Conn<i32>>() <= 136, "{}", size_of::<Conn<i32>>());
+        assert!(size_of::<Conn<i32>>() <= 128, "{}", size_of::<Conn<i32>>());
     }
 }

@@ -6,6 +6,7 @@
 use super::conn::{Conn, Protocol, Writing};
 use crate::config::Timeouts;
 use crate::http1::Awaits;
+use crate::time::Tick;
 use std::time::Duration;
 
 /// What must happen before the deadline.
@@ -39,7 +40,7 @@ pub(super) struct Timer {
     /// Milliseconds; `u64::MAX` is none.
     pub(super) deadline: u64,
     /// Tick of the wheel's entry that will look at this connection first; 0 is none.
-    pub(super) armed: u64,
+    pub(super) armed: Tick,
     /// A ping has been sent, and no frame has come since.
     pub(super) pinged: bool,
 }
