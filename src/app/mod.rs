@@ -25,4 +25,4 @@ pub use websocket::{Message, Sent, Socket, WebSocket};
 
 pub(crate) use request::RequestParts;
 pub(crate) use router::{Early, Resolved};
-pub(crate) use websocket::{LiveSocket, Outgoing, Upgrade};
+pub(crate) use websocket::{LiveSocket, Outgoing, Reader, Upgrade};

@@ -148,14 +148,23 @@ impl fmt::Debug for Socket<'_> {
 /// A route's WebSocket, its session's type forgotten.
 pub(crate) trait Upgrade {
     fn policy(&self) -> &Policy;
-    fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<Box<dyn LiveSocket>, Error>;
+    fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<Box<Reader>, Error>;
 }
 
-/// A session and what serves it.
+/// Where a connection's frames go: their decoder, and behind it the session. They are one allocation,
+/// because this is what an idle WebSocket costs.
+pub(crate) struct Reader<L: ?Sized = dyn LiveSocket> {
+    pub(crate) decoder: ws::Decoder,
+    pub(crate) live: L,
+}
+
+/// A session and what serves it. Once it has been told of the end, all that it is told is nothing to it.
 pub(crate) trait LiveSocket {
+    /// Whether it has not been told of the end.
+    fn is_open(&self) -> bool;
     fn message(&mut self, message: Message<'_>, socket: &mut Socket<'_>);
     fn drain(&mut self, socket: &mut Socket<'_>);
-    fn close(self: Box<Self>, code: Option<CloseCode>, reason: &str);
+    fn close(&mut self, code: Option<CloseCode>, reason: &str);
 }
 
 pub(super) struct Endpoint<W> {
@@ -165,7 +174,8 @@ pub(super) struct Endpoint<W> {
 
 struct Live<W: WebSocket> {
     server: Rc<W>,
-    session: W::Session,
+    /// `None` once it has been told of the end.
+    session: Option<W::Session>,
 }
 
 impl<W: WebSocket> Upgrade for Endpoint<W> {
@@ -173,22 +183,56 @@ impl<W: WebSocket> Upgrade for Endpoint<W> {
         &self.policy
     }
 
-    fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<Box<dyn LiveSocket>, Error> {
-        let session = self.server.open(req, socket)?;
-        Ok(Box::new(Live { server: self.server.clone(), session }))
+    fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<Box<Reader>, Error> {
+        let session = Some(self.server.open(req, socket)?);
+        let live = Live { server: self.server.clone(), session };
+        Ok(Box::new(Reader { decoder: ws::Decoder::new(), live }))
     }
 }
 
 impl<W: WebSocket> LiveSocket for Live<W> {
+    fn is_open(&self) -> bool {
+        self.session.is_some()
+    }
+
     fn message(&mut self, message: Message<'_>, socket: &mut Socket<'_>) {
-        self.server.message(&mut self.session, message, socket);
+        if let Some(session) = &mut self.session {
+            self.server.message(session, message, socket);
+        }
     }
 
     fn drain(&mut self, socket: &mut Socket<'_>) {
-        self.server.drain(&mut self.session, socket);
+        if let Some(session) = &mut self.session {
+            self.server.drain(session, socket);
+        }
     }
 
-    fn close(self: Box<Self>, code: Option<CloseCode>, reason: &str) {
-        self.server.close(self.session, code, reason);
+    fn close(&mut self, code: Option<CloseCode>, reason: &str) {
+        if let Some(session) = self.session.take() {
+            self.server.close(session, code, reason);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Deaf;
+
+    impl WebSocket for Deaf {
+        type Session = ();
+
+        fn open(&self, _req: &Request<'_>, _socket: &mut Socket<'_>) -> Result<(), Error> {
+            Ok(())
+        }
+
+        fn message(&self, _session: &mut (), _message: Message<'_>, _socket: &mut Socket<'_>) {}
+    }
+
+    #[test]
+    fn small() {
+        // The decoder, two words for the session: an allocator that rounds up to 64 bytes has 8 for itself.
+        assert!(size_of::<Reader<Live<Deaf>>>() <= 56, "{}", size_of::<Reader<Live<Deaf>>>());
     }
 }

@@ -33,7 +33,7 @@ pub(super) struct Conn<S> {
 /// What the bytes that arrive mean.
 pub(super) enum Protocol {
     Http(http1::Decoder),
-    WebSocket(Box<OpenSocket>),
+    WebSocket(OpenSocket),
 }
 
 /// The sending side.
@@ -109,5 +109,16 @@ impl<S> Conn<S> {
     /// Whether there is something to do that no event will tell of.
     pub(super) fn wants_turn(&self) -> bool {
         self.outbox.is_none() && (self.unfinished || self.may_read() || self.drain_is_due())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small() {
+        // A stream is a descriptor.
+        assert!(size_of::<Conn<i32>>() <= 128, "{}", size_of::<Conn<i32>>());
     }
 }

@@ -6,6 +6,7 @@
 use super::conn::{Conn, Protocol, Writing};
 use crate::config::Timeouts;
 use crate::http1::Awaits;
+use crate::time::Tick;
 use std::time::Duration;
 
 /// What must happen before the deadline.
@@ -39,7 +40,9 @@ pub(super) struct Timer {
     /// Milliseconds; `u64::MAX` is none.
     pub(super) deadline: u64,
     /// Tick of the wheel's entry that will look at this connection first; 0 is none.
-    pub(super) armed: u64,
+    pub(super) armed: Tick,
+    /// A ping has been sent, and no frame has come since.
+    pub(super) pinged: bool,
 }
 
 /// The timeouts in milliseconds, `u64::MAX` for none: worked out once, looked at every turn.
@@ -101,10 +104,8 @@ impl Timer {
             Waiting::Discard | Waiting::Linger => allowances.linger,
             Waiting::Write => allowances.write_stall,
             Waiting::Close => allowances.close,
-            Waiting::Frame => match &conn.protocol {
-                Protocol::WebSocket(socket) if !socket.pinged => allowances.ping.min(allowances.ws_idle),
-                _ => allowances.ws_idle,
-            },
+            Waiting::Frame if timer.pinged => allowances.ws_idle,
+            Waiting::Frame => allowances.ping.min(allowances.ws_idle),
         };
         timer.deadline = timer.since.saturating_add(allowed);
     }

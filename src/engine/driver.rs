@@ -279,7 +279,8 @@ impl<S: Stream> Engine<S> {
         let Some(conn) = self.table.find(id) else { return };
         Timer::settle(conn, &self.allowances, self.now.ms, fresh);
         let timer = &conn.timer;
-        if timer.deadline != u64::MAX && (timer.armed == 0 || Wheel::tick_of(timer.deadline) < timer.armed) {
+        let late = timer.armed == 0 || self.wheel.tick_of(timer.deadline) < u64::from(timer.armed);
+        if timer.deadline != u64::MAX && late {
             self.arm(id);
         }
     }

@@ -6,7 +6,7 @@
 use super::conn::{Conn, Protocol};
 use super::output::Output;
 use super::turn::{Desk, Ran, Stop};
-use super::websocket::{self, OpenSocket, guarded};
+use super::websocket::{self, guarded};
 use crate::app::{ConnId, Early, Error, Request, RequestParts, Resolved, Response};
 use crate::arena::OVERWRITTEN;
 use crate::http1::{
@@ -27,8 +27,8 @@ enum Step {
     Broken,
     /// A request was answered; so many bytes are done with.
     Answered { consumed: usize, keep_alive: bool },
-    /// A request opened a WebSocket.
-    Upgraded { consumed: usize, socket: Box<OpenSocket> },
+    /// A request opened a WebSocket, which the connection is now.
+    Upgraded { consumed: usize },
 }
 
 /// Answers what is whole in `input`, at most `budget` requests.
@@ -66,7 +66,7 @@ pub(super) fn run<S: Stream>(
                 continue;
             }
             Step::Broken => break Stop::Over,
-            Step::Answered { consumed, .. } | Step::Upgraded { consumed, .. } => consumed,
+            Step::Answered { consumed, .. } | Step::Upgraded { consumed } => consumed,
         };
         if cfg!(debug_assertions) {
             input[from..from + consumed].fill(OVERWRITTEN);
@@ -75,10 +75,7 @@ pub(super) fn run<S: Stream>(
         *budget -= 1;
         match step {
             Step::Answered { keep_alive: false, .. } => break Stop::Over,
-            Step::Upgraded { socket, .. } => {
-                conn.protocol = Protocol::WebSocket(socket);
-                break Stop::Upgraded;
-            }
+            Step::Upgraded { .. } => break Stop::Upgraded,
             _ => {}
         }
     };
@@ -161,7 +158,10 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
         Resolved::Upgrade(..) if *shutting_down => Error::unavailable("The server is shutting down.").into(),
         Resolved::Upgrade(upgrade, params) => {
             match websocket::open(upgrade, &request(params), &mut out, limits.outbox_bytes, counters, date) {
-                Ok(socket) => return Step::Upgraded { consumed, socket },
+                Ok(socket) => {
+                    conn.protocol = Protocol::WebSocket(socket);
+                    return Step::Upgraded { consumed };
+                }
                 Err(response) => response,
             }
         }

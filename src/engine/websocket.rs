@@ -5,7 +5,9 @@ use super::counters::Counters;
 use super::http;
 use super::output::Output;
 use super::turn::{Desk, Ran, Stop};
-use crate::app::{ConnId, Error, LiveSocket, Message, Outgoing, Request, Response, Sent, Socket, Upgrade};
+use crate::app::{
+    ConnId, Error, LiveSocket, Message, Outgoing, Reader, Request, Response, Sent, Socket, Upgrade,
+};
 use crate::arena::OVERWRITTEN;
 use crate::http1::Version;
 use crate::transport::Stream;
@@ -14,20 +16,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The state of an open WebSocket.
 pub(super) struct OpenSocket {
-    decoder: ws::Decoder,
+    reader: Box<Reader>,
     speech: Speech,
-    /// `None` once the session has been told of the end.
-    live: Option<Box<dyn LiveSocket>>,
-    /// A ping has been sent, and nothing has come since.
-    pub(super) pinged: bool,
 }
 
 /// What decides whether something may be sent.
 #[derive(Default)]
 struct Speech {
     closing: Closing,
-    /// What the Close said that we began with, if we began.
-    began_with: Option<(CloseCode, Box<str>)>,
+    /// What the Close said that we began with, if we began. Few have, and not for long: it is one pointer.
+    began_with: Option<Box<(CloseCode, Box<str>)>>,
     /// A send has told `Backpressure`, and `drain` has not been called since.
     drain_due: bool,
 }
@@ -35,14 +33,14 @@ struct Speech {
 impl Speech {
     /// What the first Close said (RFC 6455 §7.1.5, §7.1.6): ours if we began, else the one given.
     fn first_close<'a>(&'a self, code: Option<CloseCode>, reason: &'a str) -> (Option<CloseCode>, &'a str) {
-        self.began_with.as_ref().map_or((code, reason), |(code, reason)| (Some(*code), reason))
+        self.began_with.as_deref().map_or((code, reason), |(code, reason)| (Some(*code), reason))
     }
 }
 
 impl OpenSocket {
     /// How long the frame under way is.
     pub(super) fn wants(&self) -> usize {
-        self.decoder.wants()
+        self.reader.decoder.wants()
     }
 
     /// Whether neither side has begun to close.
@@ -57,7 +55,7 @@ impl OpenSocket {
 
     /// Tells the session of the end, once.
     pub(super) fn end(&mut self, code: Option<CloseCode>, reason: &str, counters: &mut Counters) {
-        end(&mut self.live, &self.speech, code, reason, counters);
+        end(&mut self.reader.live, &self.speech, code, reason, counters);
     }
 }
 
@@ -83,7 +81,7 @@ pub(super) fn open<'r, S: Stream>(
     outbox_bytes: usize,
     counters: &mut Counters,
     date: &[u8; 29],
-) -> Result<Box<OpenSocket>, Response<'r>> {
+) -> Result<OpenSocket, Response<'r>> {
     let head = request.head();
     if !head.framing.is_empty() {
         return Err(Response::from(Error::bad_request("A handshake has no content.")).close());
@@ -104,10 +102,9 @@ pub(super) fn open<'r, S: Stream>(
     counters.panics += u64::from(opened.is_none());
     out.held = false;
     let error = match opened {
-        Some(Ok(live)) => {
+        Some(Ok(reader)) => {
             counters.websockets += 1;
-            let decoder = ws::Decoder::new();
-            return Ok(Box::new(OpenSocket { decoder, speech, live: Some(live), pinged: false }));
+            return Ok(OpenSocket { reader, speech });
         }
         Some(Err(error)) => error,
         None => Error::internal("The handler failed."),
@@ -124,8 +121,9 @@ pub(super) fn run<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], d
     };
     let Desk { limits, cork, counters, .. } = desk;
     let mut out = Output::of(&mut conn.stream, &mut conn.outbox, &mut conn.broken, cork);
-    let OpenSocket { decoder, speech, live, pinged } = &mut **open;
-    *pinged = false;
+    let OpenSocket { reader, speech } = open;
+    let Reader { decoder, live } = &mut **reader;
+    conn.timer.pinged = false;
     let mut from = 0;
     let stop = loop {
         if !speech.closing.may_read() {
@@ -158,9 +156,7 @@ pub(super) fn run<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], d
                 continue;
             }
         };
-        if let Some(live) = live
-            && speech.closing.delivers()
-        {
+        if speech.closing.delivers() {
             counters.messages += 1;
             let mut sender = Sender {
                 out: &mut out,
@@ -190,7 +186,7 @@ pub(super) fn run<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], d
 fn heed(
     event: Event<'_>,
     speech: &mut Speech,
-    live: &mut Option<Box<dyn LiveSocket>>,
+    live: &mut dyn LiveSocket,
     cork: &mut Vec<u8>,
     counters: &mut Counters,
 ) {
@@ -213,7 +209,7 @@ fn heed(
 fn fail(
     failure: ws::Failure,
     speech: &mut Speech,
-    live: &mut Option<Box<dyn LiveSocket>>,
+    live: &mut dyn LiveSocket,
     cork: &mut Vec<u8>,
     counters: &mut Counters,
 ) {
@@ -227,16 +223,14 @@ fn fail(
 
 /// Tells a session of the end, once.
 fn end(
-    live: &mut Option<Box<dyn LiveSocket>>,
+    live: &mut dyn LiveSocket,
     speech: &Speech,
     code: Option<CloseCode>,
     reason: &str,
     counters: &mut Counters,
 ) {
-    if let Some(live) = live.take() {
-        let (code, reason) = speech.first_close(code, reason);
-        guarded(counters, || live.close(code, reason));
-    }
+    let (code, reason) = speech.first_close(code, reason);
+    guarded(counters, || live.close(code, reason));
 }
 
 /// Sends what nobody asked for: a message from a [`Handle`](super::Handle).
@@ -259,9 +253,7 @@ pub(super) fn close<S: Stream>(conn: &mut Conn<S>, code: CloseCode, reason: &str
 
 /// Asks the peer whether it is still there.
 pub(super) fn ping<S: Stream>(conn: &mut Conn<S>, desk: &mut Desk) {
-    if let Protocol::WebSocket(open) = &mut conn.protocol {
-        open.pinged = true;
-    }
+    conn.timer.pinged = true;
     speak(conn, desk, |sender, _| ws::encode::encode_ping(sender.out.cork, b""));
 }
 
@@ -290,11 +282,17 @@ fn speak<S: Stream>(
     say: impl FnOnce(&mut Sender<'_, '_, S>, &mut dyn LiveSocket),
 ) {
     let Protocol::WebSocket(open) = &mut conn.protocol else { return };
-    let OpenSocket { speech, live: Some(live), .. } = &mut **open else { return };
+    let OpenSocket { reader, speech } = open;
+    if !reader.live.is_open() {
+        return;
+    }
     let Desk { limits, cork, counters, .. } = desk;
     let mut out = Output::of(&mut conn.stream, &mut conn.outbox, &mut conn.broken, cork);
     let outbox_bytes = limits.outbox_bytes;
-    say(&mut Sender { out: &mut out, speech, outbox_bytes, dropped: &mut counters.dropped }, &mut **live);
+    say(
+        &mut Sender { out: &mut out, speech, outbox_bytes, dropped: &mut counters.dropped },
+        &mut reader.live,
+    );
 }
 
 /// The sending side that a session sees.
@@ -330,7 +328,7 @@ impl<S: Stream> Outgoing for Sender<'_, '_, S> {
         if self.speech.closing == Closing::Open {
             ws::encode::encode_close(self.out.cork, Some(code), reason);
             self.speech.closing.sent();
-            self.speech.began_with = Some((code, reason.into()));
+            self.speech.began_with = Some(Box::new((code, reason.into())));
         }
     }
 }

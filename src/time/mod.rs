@@ -9,4 +9,4 @@ mod wheel;
 
 pub use clock::{Clock, Now};
 pub use date::DateCache;
-pub use wheel::{Due, Wheel};
+pub use wheel::{Due, Tick, Wheel};

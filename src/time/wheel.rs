@@ -10,6 +10,10 @@ const TICK_MS: u64 = 128;
 const SLOTS: u64 = 512;
 const NONE: u32 = u32::MAX;
 
+/// Ticks since the wheel began; an entry's is never 0. Every connection keeps one, so it is small: 32 bits
+/// last for 17 years of one process.
+pub type Tick = u32;
+
 /// An entry whose tick has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
@@ -18,7 +22,7 @@ pub struct Due {
     /// What the entry was armed with.
     pub generation: u32,
     /// The tick it was armed for, as [`Wheel::arm`] returned it.
-    pub tick: u64,
+    pub tick: Tick,
 }
 
 #[derive(Debug)]
@@ -34,6 +38,8 @@ struct Node {
 pub struct Wheel {
     /// First node of each slot's list: index into `nodes`, or `NONE`.
     slots: Box<[u32]>,
+    /// When tick 0 began.
+    start_ms: u64,
     nodes: Vec<Node>,
     /// First node of the list of free ones: index into `nodes`, or `NONE`.
     free: u32,
@@ -49,13 +55,13 @@ pub struct Wheel {
 impl Wheel {
     /// An empty wheel that begins at `now_ms`.
     pub fn new(now_ms: u64) -> Wheel {
-        let tick = now_ms / TICK_MS;
         Wheel {
             slots: vec![NONE; SLOTS as usize].into(),
+            start_ms: now_ms,
             nodes: Vec::new(),
             free: NONE,
-            fired: tick,
-            current: tick,
+            fired: 0,
+            current: 0,
             earliest: u64::MAX,
             armed: 0,
         }
@@ -63,14 +69,14 @@ impl Wheel {
 
     /// The tick in which a deadline is noticed: the first that begins after it.
     #[inline]
-    pub fn tick_of(deadline_ms: u64) -> u64 {
-        deadline_ms / TICK_MS + 1
+    pub fn tick_of(&self, deadline_ms: u64) -> u64 {
+        deadline_ms.saturating_sub(self.start_ms) / TICK_MS + 1
     }
 
     /// Arms an entry for `deadline_ms` and tells for which tick: a deadline beyond the wheel's
     /// horizon of about a minute is armed for its end.
-    pub fn arm(&mut self, key: u32, generation: u32, deadline_ms: u64) -> u64 {
-        let tick = Wheel::tick_of(deadline_ms).clamp(self.fired + 1, self.fired + SLOTS - 1);
+    pub fn arm(&mut self, key: u32, generation: u32, deadline_ms: u64) -> Tick {
+        let tick = self.tick_of(deadline_ms).clamp(self.fired + 1, self.fired + SLOTS - 1);
         let slot = (tick % SLOTS) as usize;
         let node = Node { key, generation, next: self.slots[slot] };
         let index = if self.free == NONE {
@@ -84,13 +90,13 @@ impl Wheel {
         self.slots[slot] = index;
         self.earliest = self.earliest.min(tick);
         self.armed += 1;
-        tick
+        tick as Tick
     }
 
     /// Tells the time. What is due by then comes from [`pop`](Wheel::pop).
     #[inline]
     pub fn advance(&mut self, now_ms: u64) {
-        self.current = self.current.max(now_ms / TICK_MS);
+        self.current = self.current.max(now_ms.saturating_sub(self.start_ms) / TICK_MS);
     }
 
     /// The next entry that is due, in the order of ticks.
@@ -110,7 +116,7 @@ impl Wheel {
             let index = self.slots[slot];
             if index != NONE {
                 let node = &mut self.nodes[index as usize];
-                let due = Due { key: node.key, generation: node.generation, tick: self.earliest };
+                let due = Due { key: node.key, generation: node.generation, tick: self.earliest as Tick };
                 self.slots[slot] = std::mem::replace(&mut node.next, self.free);
                 self.free = index;
                 self.armed -= 1;
@@ -138,7 +144,7 @@ impl Wheel {
     /// Exact once [`pop`](Wheel::pop) has returned `None`.
     #[inline]
     pub fn next_ms(&self) -> Option<u64> {
-        (self.earliest != u64::MAX).then(|| self.earliest * TICK_MS)
+        (self.earliest != u64::MAX).then(|| self.start_ms + self.earliest * TICK_MS)
     }
 }
 
@@ -161,6 +167,17 @@ mod tests {
             assert!(wheel.next_ms().unwrap() <= deadline + TICK_MS);
             assert_eq!(due(&mut wheel, deadline + TICK_MS), [7], "{deadline}");
             assert_eq!(wheel.next_ms(), None);
+        }
+    }
+
+    #[test]
+    fn it_may_begin_at_any_time() {
+        for start in [1, 1000, 1 << 40, u64::MAX / 2] {
+            let mut wheel = Wheel::new(start);
+            assert_eq!(wheel.arm(7, 0, start), 1, "{start}");
+            assert_eq!(due(&mut wheel, start + TICK_MS - 1), [0; 0], "{start}");
+            assert_eq!(wheel.next_ms(), Some(start + TICK_MS));
+            assert_eq!(due(&mut wheel, start + TICK_MS), [7], "{start}");
         }
     }
 

@@ -32,26 +32,41 @@ use crate::config::Limits;
 /// ```
 #[derive(Debug, Default)]
 pub struct Decoder {
-    /// The header at the start of the input, once it has been read and found right.
-    frame: Option<Header>,
-    /// Bytes of that frame's payload that are unmasked (and judged) already; 0 without a frame.
-    seen_bytes: usize,
-    /// The kind of the fragmented message under way, its first frame included.
-    message: Option<Kind>,
-    /// Frames begun of that message.
-    fragments: u32,
-    /// The payloads of its whole frames. At most `message_bytes` of capacity; without a message none,
-    /// but for the time that the last event borrows it.
-    gathered: Vec<u8>,
+    place: Place,
+    /// The fragmented message under way, from the end of its first frame on; then, for the time that the
+    /// last event borrows it, the whole one. Most connections never have any: it is behind a pointer.
+    gathered: Option<Box<Gathered>>,
     /// Where in a character the text so far ends; a whole text leaves nothing behind.
     utf8: Utf8,
-    failed: Option<Failure>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Text,
-    Binary,
+/// What is at the start of the input.
+#[derive(Debug, Clone, Copy, Default)]
+enum Place {
+    /// A header that has not been read.
+    #[default]
+    Header,
+    /// A frame whose header has been read and found right.
+    Frame {
+        header: Header,
+        /// Bytes of its payload that are unmasked (and judged) already.
+        seen_bytes: usize,
+    },
+    /// Nothing that is read any more.
+    Failed(Failure),
+}
+
+/// What has come of a fragmented message.
+#[derive(Debug)]
+struct Gathered {
+    /// Its first frame said that it is text.
+    text: bool,
+    /// Its last frame is among them.
+    whole: bool,
+    /// Frames that it has come in.
+    fragments: usize,
+    /// Their payloads. At most `message_bytes` of capacity.
+    payload: Vec<u8>,
 }
 
 /// What became of the input.
@@ -127,11 +142,11 @@ impl Decoder {
 
     #[inline(always)]
     fn short_frame(&mut self, input: &[u8], limits: &Limits) -> Option<Short> {
-        if self.frame.is_some() || self.message.is_some() || self.failed.is_some() {
+        if !matches!(self.place, Place::Header) || self.gathered.is_some() {
             return None;
         }
-        self.release();
-        short::read(input).filter(|short| short.is_within(limits))
+        let short = short::read(input)?;
+        if short.is_within(limits) { Some(short) } else { None }
     }
 
     /// Unmasks a short message; `None` if it says that it is text and is not.
@@ -156,33 +171,30 @@ impl Decoder {
     /// Any other frame, or a part of one.
     fn long<'m>(&'m mut self, input: &'m mut [u8], limits: &Limits) -> Step<'m> {
         self.release();
-        if let Some(failure) = self.failed {
-            return Step::Failed(failure);
-        }
-        let frame = match self.frame {
-            Some(frame) => frame,
-            None => match self.begin(input, limits) {
-                Ok(Some(frame)) => frame,
+        let (frame, seen_bytes) = match self.place {
+            Place::Frame { header, seen_bytes } => (header, seen_bytes),
+            Place::Header => match self.read(input, limits) {
+                Ok(Some(frame)) => (frame, 0),
                 Ok(None) => return Step::Incomplete,
                 Err(failure) => return self.fail(failure),
             },
+            Place::Failed(failure) => return Step::Failed(failure),
         };
 
         let whole = input.len() >= frame.frame_bytes();
         // A control frame is short, and its payload is judged as a whole.
         if !whole && frame.opcode.is_control() {
-            return Step::Incomplete;
+            return self.wait(frame, seen_bytes);
         }
         let end = input.len().min(frame.frame_bytes());
         let Some(payload) = input.get_mut(usize::from(frame.header_bytes)..end) else {
-            return Step::Incomplete;
+            return self.wait(frame, seen_bytes);
         };
-        let seen_bytes = self.seen_bytes;
-        let Some(fresh) = payload.get_mut(seen_bytes..) else { return Step::Incomplete };
+        let Some(fresh) = payload.get_mut(seen_bytes..) else { return self.wait(frame, seen_bytes) };
         unmask(fresh, frame.mask, seen_bytes);
 
         if frame.opcode.is_control() {
-            self.frame = None;
+            self.place = Place::Header;
             let event = match frame.opcode {
                 Opcode::Ping => Event::Ping(payload),
                 Opcode::Pong => Event::Pong(payload),
@@ -194,7 +206,7 @@ impl Decoder {
             return Step::Event { event, consumed: end };
         }
 
-        let text = frame.opcode == Opcode::Text || self.message == Some(Kind::Text);
+        let text = self.gathered.as_ref().map_or(frame.opcode == Opcode::Text, |gathered| gathered.text);
         // RFC 6455 §8.1. While some of a text is missing, what has come is judged, so that it fails where
         // it goes wrong. Once it is all there it is judged as a whole, by what makes a `str` of it: most
         // texts come at once and are looked at once, the others twice.
@@ -204,21 +216,20 @@ impl Decoder {
             return self.fail(Failure::TextInvalid);
         }
         if !whole {
-            self.seen_bytes = payload.len();
-            return Step::Incomplete;
+            return self.wait(frame, payload.len());
         }
-        self.frame = None;
-        self.seen_bytes = 0;
+        self.place = Place::Header;
 
-        let message: &'m [u8] = if self.message.is_some() {
-            self.gather(payload, limits);
+        let message: &'m [u8] = if frame.fin && self.gathered.is_none() {
+            payload
+        } else {
+            let gathered = self.gathered.get_or_insert_with(|| Gathered::new(text));
+            gathered.add(payload, limits);
+            gathered.whole = frame.fin;
             if !frame.fin {
                 return Step::Event { event: Event::Fragment, consumed: end };
             }
-            self.message = None;
-            &self.gathered
-        } else {
-            payload
+            &gathered.payload
         };
         if !text {
             return Step::Event { event: Event::Binary(message), consumed: end };
@@ -226,7 +237,7 @@ impl Decoder {
         match std::str::from_utf8(message) {
             Ok(text) => Step::Event { event: Event::Text(text), consumed: end },
             Err(_) => {
-                self.failed = Some(Failure::TextInvalid);
+                self.place = Place::Failed(Failure::TextInvalid);
                 Step::Failed(Failure::TextInvalid)
             }
         }
@@ -238,76 +249,79 @@ impl Decoder {
     /// After [`Step::Incomplete`] it is more than the input had. It is for sizing a buffer, whose growth
     /// should still follow the bytes that arrive: what a header claims costs the peer nothing.
     pub fn wants(&self) -> usize {
-        self.frame.map_or(HEADER_BYTES_MAX, |frame| frame.frame_bytes())
+        match self.place {
+            Place::Frame { header, .. } => header.frame_bytes(),
+            Place::Header | Place::Failed(_) => HEADER_BYTES_MAX,
+        }
     }
 
-    /// Whether a fragmented message is under way.
+    /// Whether a fragmented message is under way: its first frame has come, and its last has not.
     pub fn in_message(&self) -> bool {
-        self.message.is_some()
+        self.gathered.as_ref().is_some_and(|gathered| !gathered.whole)
     }
 
-    /// Bytes that the connection holds for a fragmented message.
+    /// Bytes that the connection holds for a fragmented message's payload.
     pub fn gathered_bytes(&self) -> usize {
-        self.gathered.capacity()
+        self.gathered.as_ref().map_or(0, |gathered| gathered.payload.capacity())
     }
 
     /// Gives back the memory of the last fragmented message, if none is under way.
     ///
     /// [`next`](Decoder::next) does it too; this is for when there is nothing to read.
     pub fn release(&mut self) {
-        if self.message.is_none() && self.gathered.capacity() > 0 {
-            self.gathered = Vec::new();
+        if self.gathered.as_ref().is_some_and(|gathered| gathered.whole) {
+            self.gathered = None;
         }
     }
 
     /// Reads a header and sees whether its frame may come now.
-    fn begin(&mut self, input: &[u8], limits: &Limits) -> Result<Option<Header>, Failure> {
+    fn read(&self, input: &[u8], limits: &Limits) -> Result<Option<Header>, Failure> {
         let Some(frame) = Header::read(input, limits.frame_bytes)? else { return Ok(None) };
-        // RFC 6455 §5.4: the frames of a message come one after the other, only control frames between.
-        let kind = match (frame.opcode, self.message) {
-            (Opcode::Text | Opcode::Binary, Some(_)) => return Err(Failure::MessageUnfinished),
-            (Opcode::Continuation, None) => return Err(Failure::NothingToContinue),
-            (Opcode::Continuation, kind) => kind,
-            (Opcode::Text, None) => Some(Kind::Text),
-            (Opcode::Binary, None) => Some(Kind::Binary),
-            (Opcode::Close | Opcode::Ping | Opcode::Pong, _) => {
-                self.frame = Some(frame);
-                return Ok(Some(frame));
+        if !frame.opcode.is_control() {
+            // RFC 6455 §5.4: the frames of a message come one after the other, only control frames between.
+            let (fragments, bytes) = match (&self.gathered, frame.opcode) {
+                (Some(gathered), Opcode::Continuation) => (gathered.fragments, gathered.payload.len()),
+                (Some(_), _) => return Err(Failure::MessageUnfinished),
+                (None, Opcode::Continuation) => return Err(Failure::NothingToContinue),
+                (None, _) => (0, 0),
+            };
+            // Before any memory is taken for it; `bytes` is within the limit, the difference is exact.
+            if frame.payload_bytes > limits.message_bytes.saturating_sub(bytes) {
+                return Err(Failure::MessageTooBig);
             }
-        };
-        // Before any memory is taken for it; `gathered` is within the limit, the difference is exact.
-        if frame.payload_bytes > limits.message_bytes.saturating_sub(self.gathered.len()) {
-            return Err(Failure::MessageTooBig);
+            if fragments >= limits.fragments {
+                return Err(Failure::TooManyFragments);
+            }
         }
-        if self.message.is_none() {
-            self.fragments = 0;
-        }
-        if self.fragments as usize >= limits.fragments {
-            return Err(Failure::TooManyFragments);
-        }
-        self.fragments = self.fragments.saturating_add(1);
-        if !frame.fin {
-            self.message = kind;
-        }
-        self.frame = Some(frame);
         Ok(Some(frame))
     }
 
-    /// Puts a piece of a message by. Doubles the buffer when it is full, but not past the limit.
-    fn gather(&mut self, payload: &[u8], limits: &Limits) {
-        let needed = self.gathered.len() + payload.len();
-        if needed > self.gathered.capacity() {
-            let doubled = self.gathered.capacity().saturating_mul(2).min(limits.message_bytes);
-            self.gathered.reserve_exact(doubled.max(needed) - self.gathered.len());
-        }
-        self.gathered.extend_from_slice(payload);
+    fn wait(&mut self, header: Header, seen_bytes: usize) -> Step<'static> {
+        self.place = Place::Frame { header, seen_bytes };
+        Step::Incomplete
     }
 
     fn fail(&mut self, failure: Failure) -> Step<'static> {
-        self.failed = Some(failure);
-        self.message = None;
-        self.release();
+        self.place = Place::Failed(failure);
+        self.gathered = None;
         Step::Failed(failure)
+    }
+}
+
+impl Gathered {
+    fn new(text: bool) -> Box<Gathered> {
+        Box::new(Gathered { text, whole: false, fragments: 0, payload: Vec::new() })
+    }
+
+    /// Puts a piece by. Makes room for as much again as has come, but not past the limit.
+    fn add(&mut self, piece: &[u8], limits: &Limits) {
+        let needed = self.payload.len() + piece.len();
+        if needed > self.payload.capacity() {
+            let doubled = needed.saturating_mul(2).min(limits.message_bytes);
+            self.payload.reserve_exact(doubled.max(needed) - self.payload.len());
+        }
+        self.payload.extend_from_slice(piece);
+        self.fragments += 1;
     }
 }
 
@@ -334,7 +348,7 @@ mod tests {
 
     #[test]
     fn small() {
-        assert!(size_of::<Decoder>() <= 64, "{}", size_of::<Decoder>());
+        assert!(size_of::<Decoder>() <= 40, "{}", size_of::<Decoder>());
     }
 
     #[test]
