@@ -102,7 +102,9 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
         }
         HeadStep::Refused(refusal) => {
             counters.count_refused(refusal);
-            refuse(&mut out, refusal, &Terms::last(Version::Http11), date);
+            // RFC 9110 §9.3.2, also for a head that is refused, and for content that is when it comes later.
+            let terms = Terms { head_only: input.starts_with(b"HEAD "), ..Terms::last(Version::Http11) };
+            refuse(&mut out, refusal, &terms, date);
             return Step::Answered { consumed: length, keep_alive: false };
         }
     };
