@@ -172,37 +172,6 @@ pub struct ArenaWriter<'r> {
     bytes: BumpVec<'r, u8>,
 }
 
-/// A growing list in an [`Arena`].
-#[derive(Debug)]
-pub struct ArenaList<'r, T> {
-    items: BumpVec<'r, T>,
-}
-
-impl<'r, T> ArenaList<'r, T> {
-    /// Adds a value.
-    #[inline]
-    pub fn push(&mut self, value: T) {
-        self.items.push(value);
-    }
-
-    /// How many values there are.
-    #[inline]
-    pub fn len(&self) -> usize {
-        self.items.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
-    }
-
-    /// The values, for as long as the arena is not reset.
-    #[inline]
-    pub fn finish(self) -> &'r [T] {
-        self.items.into_bump_slice()
-    }
-}
-
 impl<'r> ArenaWriter<'r> {
     /// What was written, for as long as the arena is not reset.
     pub fn finish(self) -> &'r [u8] {
@@ -232,6 +201,37 @@ impl fmt::Write for ArenaWriter<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.bytes.extend_from_slice_copy(text.as_bytes());
         Ok(())
+    }
+}
+
+/// A growing list in an [`Arena`].
+#[derive(Debug)]
+pub struct ArenaList<'r, T> {
+    items: BumpVec<'r, T>,
+}
+
+impl<'r, T> ArenaList<'r, T> {
+    /// Adds a value.
+    #[inline]
+    pub fn push(&mut self, value: T) {
+        self.items.push(value);
+    }
+
+    /// How many values there are.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// The values, for as long as the arena is not reset.
+    #[inline]
+    pub fn finish(self) -> &'r [T] {
+        self.items.into_bump_slice()
     }
 }
 

@@ -12,7 +12,8 @@ pub(super) struct Block(u8x16);
 /// Bit `i` is set if byte `i` of a block is among those that were asked for.
 pub(super) type Mask = u32;
 
-const BYTES: usize = 16;
+/// Bytes of a block.
+pub(super) const BYTES: usize = 16;
 
 impl Block {
     /// The bytes from `at` on.

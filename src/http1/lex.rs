@@ -4,7 +4,7 @@
 //! that begins with `/`, lines that end in CRLF. Of anything else it says nothing, and httparse has the
 //! word ([`parse`](super::parse)). Its invariant: what it finds is what httparse finds.
 
-use super::block::{Block, below, find, find_on};
+use super::block::{BYTES, Block, below, find, find_on};
 use super::chunks::is_token;
 use super::fields::{FieldSpan, Span};
 use super::notes::Notes;
@@ -83,7 +83,7 @@ fn target(input: &[u8], start: usize) -> Option<(usize, TargetSpans)> {
         if ends != 0 {
             break at + ends.trailing_zeros() as usize;
         }
-        at += 16;
+        at += BYTES;
     };
     let spans = TargetSpans {
         form: TargetForm::Origin,
