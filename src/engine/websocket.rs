@@ -145,18 +145,16 @@ pub(super) fn run<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], d
             },
         };
         let message = match event {
-            Event::Text(text) => Message::Text(text),
-            Event::Binary(bytes) => Message::Binary(bytes),
+            Event::Text(text) => Some(Message::Text(text)),
+            Event::Binary(bytes) => Some(Message::Binary(bytes)),
             other => {
                 heed(other, speech, live, out.cork, counters);
-                if cfg!(debug_assertions) {
-                    input[from..from + consumed].fill(OVERWRITTEN);
-                }
-                from += consumed;
-                continue;
+                None
             }
         };
-        if speech.closing.delivers() {
+        if let Some(message) = message
+            && speech.closing.delivers()
+        {
             counters.messages += 1;
             let mut sender = Sender {
                 out: &mut out,
