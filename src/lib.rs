@@ -40,18 +40,22 @@ pub mod engine;
 pub mod fuzzing;
 pub mod http1;
 pub mod keep;
+pub mod pubsub;
 pub mod server;
 pub mod time;
 pub mod transport;
 pub mod ws;
 
 pub use app::{
-    App, Body, ConnId, Error, Handler, KeptRequest, Message, Request, Response, Sent, Socket, WebSocket,
+    App, Body, ConnId, Error, Handler, KeptRequest, Message, Request, Response, Sent, Socket, SocketOptions,
+    WebSocket,
 };
 pub use arena::Arena;
+pub use buffer::SlowConsumer;
 pub use config::{ConfigError, Limits, Timeouts};
 pub use engine::{Handle, Worker};
 pub use keep::Keep;
+pub use pubsub::{Broker, Publication, TopicError};
 pub use server::{ServeError, Server, WorkerContext};
 
 /// Compiles what the README shows.

@@ -13,15 +13,18 @@ mod request;
 mod response;
 mod router;
 mod routes;
+mod socket_options;
 mod websocket;
 
+pub use crate::ws::Message;
 pub use conn_id::ConnId;
 pub use error::Error;
 pub use handler::{Handler, Wrapped};
 pub use request::{KeptRequest, Request};
 pub use response::{Body, Response};
 pub use routes::{App, RouteError};
-pub use websocket::{Message, Sent, Socket, WebSocket};
+pub use socket_options::SocketOptions;
+pub use websocket::{Sent, Socket, WebSocket};
 
 pub(crate) use request::RequestParts;
 pub(crate) use router::{Early, Resolved};
