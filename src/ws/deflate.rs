@@ -106,14 +106,15 @@ fn step(
         let room = out.room(bytes_max);
         let (room_bytes, before) = (room.len(), (inflate.total_in(), inflate.total_out()));
         let status = inflate.decompress(&input[read..], room, flush);
-        let status = status.map_err(|_| Failure::DeflateInvalid)?;
         let consumed = (inflate.total_in() - before.0) as usize;
         let written = (inflate.total_out() - before.1) as usize;
         read += consumed;
         out.filled(written);
+        // Of two faults it is the first: what was written comes before what stopped it.
         if out.bytes().len() > bytes_max {
             return Err(Failure::MessageTooBig);
         }
+        let status = status.map_err(|_| Failure::DeflateInvalid)?;
         if status == Status::StreamEnd {
             // RFC 7692 §7.2.3.4: a block may say that it is the last of its stream, and more may follow:
             // another stream, in which nothing refers back (RFC 1951 §3.2.3).
