@@ -88,7 +88,7 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
     let Protocol::Http(decoder) = &mut conn.protocol else {
         unreachable!("only an HTTP connection is run here");
     };
-    let Desk { app, limits, arena, cork, counters, date, exchange, shutting_down, .. } = desk;
+    let Desk { app, limits, arena, cork, counters, date, exchange, codec, shutting_down, .. } = desk;
     let mut out = Output::of(&mut conn.stream, &mut conn.outbox, &mut conn.broken, cork);
     let date = date.text();
     let length = input.len();
@@ -142,7 +142,15 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
     };
     counters.requests += 1;
     let request = |params| {
-        Request::new(RequestParts { head, content, trailers, params, arena, conn: id, peer: conn.peer })
+        Request::new(RequestParts {
+            head,
+            content,
+            trailers,
+            params,
+            arena,
+            conn: id,
+            peer: conn.peer.addr(),
+        })
     };
     let mut response = match resolved {
         Resolved::Handler(handler, params) => {
@@ -160,7 +168,7 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
         }
         Resolved::Upgrade(..) if *shutting_down => Error::unavailable("The server is shutting down.").into(),
         Resolved::Upgrade(upgrade, params) => {
-            let means = Means { limits, counters, exchange };
+            let means = Means { limits, counters, exchange, codec };
             match websocket::open(upgrade, &request(params), &mut out, means, date) {
                 Ok(socket) => {
                     conn.protocol = Protocol::WebSocket(socket);
