@@ -1,6 +1,7 @@
 //! A response as a handler makes it.
 
 use super::Error;
+use crate::buffer::FilePart;
 use crate::http1::{self, FieldError};
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -37,10 +38,26 @@ pub enum Body<'r> {
     Owned(Vec<u8>),
     /// Bytes shared with others: never copied when they are many.
     Shared(Arc<[u8]>),
+    /// A part of a file, read when it is sent: mostly by the kernel, which copies it nowhere else.
+    File(Box<FilePart>),
 }
 
 impl Body<'_> {
-    /// The bytes.
+    /// How many bytes it has, wherever they lie.
+    #[inline]
+    pub fn len(&self) -> u64 {
+        match self {
+            Body::File(part) => part.len(),
+            _ => self.bytes().len() as u64,
+        }
+    }
+
+    /// Whether it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes in memory: none of a file's.
     #[inline]
     pub fn bytes(&self) -> &[u8] {
         match self {
@@ -49,6 +66,7 @@ impl Body<'_> {
             Body::Static(bytes) => bytes,
             Body::Owned(bytes) => bytes,
             Body::Shared(bytes) => bytes,
+            Body::File(_) => &[],
         }
     }
 }
@@ -86,6 +104,12 @@ impl From<Vec<u8>> for Body<'_> {
 impl From<Arc<[u8]>> for Body<'_> {
     fn from(bytes: Arc<[u8]>) -> Self {
         Body::Shared(bytes)
+    }
+}
+
+impl From<FilePart> for Body<'_> {
+    fn from(part: FilePart) -> Self {
+        Body::File(Box::new(part))
     }
 }
 

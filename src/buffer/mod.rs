@@ -3,8 +3,10 @@
 //! They know bytes, not protocols. An idle connection owns none: an [`Inbox`] goes back to the
 //! worker's [`Pool`] when it is drained, an [`Outbox`] is dropped when it is.
 
+mod file_part;
 mod inbox;
 mod outbox;
 
+pub use file_part::FilePart;
 pub use inbox::{Inbox, Pool};
-pub use outbox::{Outbox, Piece, Taken};
+pub use outbox::{Outbox, Piece, Portion, Taken};
