@@ -149,6 +149,13 @@ impl Client {
         Answer { status: status.unwrap_or_else(|| panic!("a status line: {head}")), head, body: Vec::new() }
     }
 
+    /// The next bytes, whatever they mean.
+    #[track_caller]
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+        self.fill(count);
+        self.take(count)
+    }
+
     /// The end comes, in good order, and nothing before it.
     #[track_caller]
     pub fn ended(&mut self) {

@@ -145,6 +145,15 @@ impl<'r> Response<'r> {
         Response { status: 200, fields: FieldBlock::Fixed(line), body: body.into(), close: false }
     }
 
+    /// A response of this status with a Content-Type, which goes if another one is set.
+    pub(super) fn typed(status: u16, media_type: &str) -> Result<Response<'r>, Error> {
+        let mut response = Response::status(status).content_type(media_type)?;
+        if let FieldBlock::Memory { bytes, fixed_bytes } = &mut response.fields {
+            *fixed_bytes = bytes.len();
+        }
+        Ok(response)
+    }
+
     /// A response of this status that stays without content.
     #[inline]
     pub fn empty(status: u16) -> Response<'r> {
@@ -314,6 +323,9 @@ mod tests {
         check(Response::text("").content_type("text/css"), "content-type: text/css\r\n");
         let later = Response::text("").header("a", "b").and_then(|r| r.content_type("text/css"));
         check(later, "a: b\r\ncontent-type: text/css\r\n");
+        check(Response::typed(200, "text/css"), "content-type: text/css\r\n");
+        let replaced = Response::typed(200, "text/css").and_then(|r| r.content_type("text/html"));
+        check(replaced, "content-type: text/html\r\n");
         check(Response::empty(204).content_type("text/css"), "content-type: text/css\r\n");
     }
 }
