@@ -2,7 +2,7 @@
 
 use crate::client::{Answer, Client};
 use crate::rig::{self, Rig};
-use fleeting::{App, Files, Response};
+use fleeting::{App, Files, Response, Server};
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::{FileExt, symlink};
@@ -452,4 +452,23 @@ fn curl_gets_what_it_asks_for() {
     let mut zipped = Vec::new();
     File::open(page.with_extension("html.gz")).unwrap().read_to_end(&mut zipped).unwrap();
     check(&["-H", "Accept-Encoding: gzip"], "/page.html", &zipped);
+}
+
+#[test]
+fn a_fast_reader_does_not_keep_the_loop() {
+    const BYTES: usize = 64 << 20;
+    let scratch = Scratch::new("share");
+    File::create(scratch.root().join("large")).unwrap().set_len(BYTES as u64).unwrap();
+    let files = Files::new(scratch.root()).unwrap();
+    let builder = Server::builder().bind("127.0.0.1:0");
+    let mut worker = builder.worker(|_| App::new().files("/", files.clone())).expect("the worker starts");
+    let addr = worker.local_addrs().expect("it listens")[0];
+    let reader = std::thread::spawn(move || Client::connect(addr).get("/large").body.len());
+    let mut turns = 0;
+    while !reader.is_finished() {
+        worker.turn(Some(Duration::from_millis(10))).expect("polling works");
+        turns += 1;
+    }
+    assert_eq!(reader.join().expect("it has read"), BYTES);
+    assert!(turns >= BYTES >> 20, "{turns} turns for {BYTES} bytes: more than a megabyte in each");
 }
