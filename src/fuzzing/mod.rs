@@ -5,6 +5,7 @@
 
 mod chunked;
 mod connection;
+mod files;
 mod http1;
 mod peer;
 mod replies;
@@ -12,6 +13,7 @@ mod ws;
 
 pub use chunked::chunked;
 pub use connection::connection;
+pub use files::{file_path, range};
 pub use http1::http1_split;
 pub use ws::{ws_frames, ws_vs_tungstenite};
 
@@ -70,6 +72,8 @@ mod tests {
         replay("ws_frames", ws_frames);
         replay("ws_vs_tungstenite", ws_vs_tungstenite);
         replay("connection", connection);
+        replay("range", range);
+        replay("file_path", file_path);
     }
 
     #[test]
