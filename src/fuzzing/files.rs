@@ -33,7 +33,7 @@ fn naive_range(value: &[u8], length: u64) -> Selected {
     let [member] = members[..] else { return Selected::Whole };
     let Some((first, last)) = member.split_once('-') else { return Selected::Whole };
     let good = |digits: &str| digits.chars().all(|c| c.is_ascii_digit());
-    if unit.to_ascii_lowercase() != "bytes"
+    if !unit.eq_ignore_ascii_case("bytes")
         || !good(first)
         || !good(last)
         || (first.is_empty() && last.is_empty())
