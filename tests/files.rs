@@ -2,12 +2,13 @@
 
 use crate::client::{Answer, Client};
 use crate::rig::{self, Rig};
-use fleeting::{App, Files, Response, Server};
+use fleeting::{App, FilePart, Files, Response, Server};
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 /// A folder that is there for one test: `root` is served, what is beside it must not be.
@@ -410,16 +411,7 @@ fn a_file_that_is_cut_short_ends_the_connection() {
     client.send("GET /cut HTTP/1.1\r\nHost: test\r\n\r\nGET /fixed HTTP/1.1\r\nHost: test\r\n\r\n");
     assert_eq!(client.answer_to_head().status, 200);
     file.set_len(1 << 20).unwrap();
-    let mut bytes = [0; 64 << 10];
-    let mut received = 0u64;
-    loop {
-        match client.stream().read(&mut bytes) {
-            Ok(0) => break,
-            Ok(read) => received += read as u64,
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break,
-            Err(error) => panic!("not the end: {error}"),
-        }
-    }
+    let received = client.until_cut_off().len();
     assert!(received < 256 << 20, "{received} bytes of a file that was cut to a megabyte");
     assert_eq!(Client::connect(rig.addr).get("/fixed").text(), "fixed");
 }
@@ -471,4 +463,52 @@ fn a_fast_reader_does_not_keep_the_loop() {
     }
     assert_eq!(reader.join().expect("it has read"), BYTES);
     assert!(turns >= BYTES >> 20, "{turns} turns for {BYTES} bytes: more than a megabyte in each");
+}
+
+/// A file that became shorter between being opened and being sent, small and large.
+#[test]
+fn a_file_that_ends_too_early_is_not_made_up() {
+    let scratch = Scratch::new("short");
+    scratch.file("ten", "0123456789");
+    let file = Arc::new(File::open(scratch.root().join("ten")).unwrap());
+    let rig = rig::run(move |_| {
+        App::new().get("/fixed", |_req| Ok(Response::text("fixed"))).get("/claimed/{bytes}", move |req| {
+            let bytes = req.param("bytes").parse().expect("a number");
+            Ok(Response::bytes(FilePart::new(file.clone(), 0, bytes)))
+        })
+    });
+    for claimed in ["11", "16383", "16384", "1000000", "18446744073709551615"] {
+        let mut client = Client::connect(rig.addr);
+        client.send("GET /fixed HTTP/1.1\r\nHost: test\r\n\r\n");
+        client.send(format!("GET /claimed/{claimed} HTTP/1.1\r\nHost: test\r\n\r\n"));
+        client.send("GET /fixed HTTP/1.1\r\nHost: test\r\n\r\n");
+        assert_eq!(client.answer().text(), "fixed");
+        let head = client.answer_to_head();
+        assert_eq!(head.field("content-length"), Some(claimed));
+        let rest = client.until_cut_off();
+        assert!(b"0123456789".starts_with(&rest[..]), "{claimed}: {:?}", String::from_utf8_lossy(&rest));
+    }
+    assert_eq!(Client::connect(rig.addr).get("/claimed/10").text(), "0123456789");
+}
+
+#[test]
+fn other_routes_go_before_files() {
+    let scratch = Scratch::new("routes");
+    scratch.file("users/me/picture", "picture").file("users/you", "not this");
+    let files = Files::new(scratch.root()).unwrap();
+    let rig = rig::run(move |_| {
+        let app = App::new().get("/users/{user}", |req| Ok(Response::text(req.param("user"))));
+        app.files("/", files.clone()).files("/deep/below", files.clone())
+    });
+    let mut client = Client::connect(rig.addr);
+    for (path, content) in [
+        ("/users/you", "you"),
+        ("/users/me/picture", "picture"),
+        ("/deep/below/users/you", "not this"),
+        ("/d%65ep/below/users/me/../me/picture", "picture"),
+    ] {
+        assert_eq!(client.get(path).text(), content, "{path}");
+    }
+    assert_eq!(client.get("/deep/below").field("location"), Some("./below/"));
+    assert_eq!(client.get("/deep/other").status, 404);
 }

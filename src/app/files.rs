@@ -26,6 +26,9 @@ use std::sync::Arc;
 /// - Nothing outside the directory is ever opened, whatever links lie in it: a link that stays beneath it is
 ///   followed, an absolute one never is. Names that begin with a dot are not served, but for `.well-known`.
 ///
+/// Files are sent by the kernel; what is not in its memory yet is read from the disk while the worker waits.
+/// A file that is being sent takes a descriptor; when there are none left the answer is 503.
+///
 /// The directory is opened once. A copy is another name of the same one: workers share it.
 ///
 /// ```no_run
