@@ -149,6 +149,13 @@ impl Client {
         Answer { status: status.unwrap_or_else(|| panic!("a status line: {head}")), head, body: Vec::new() }
     }
 
+    /// The next bytes, whatever they mean.
+    #[track_caller]
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+        self.fill(count);
+        self.take(count)
+    }
+
     /// The end comes, in good order, and nothing before it.
     #[track_caller]
     pub fn ended(&mut self) {
@@ -163,12 +170,19 @@ impl Client {
     /// The end comes, in whatever way, whatever is before it.
     #[track_caller]
     pub fn cut_off(&mut self) {
+        self.until_cut_off();
+    }
+
+    /// What is before the end, which comes in whatever way.
+    #[track_caller]
+    pub fn until_cut_off(&mut self) -> Vec<u8> {
+        let mut before = std::mem::take(&mut self.rest);
         let mut bytes = [0; 64 << 10];
         loop {
             match self.stream.read(&mut bytes) {
-                Ok(0) => return,
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => return,
+                Ok(0) => return before,
+                Ok(read) => before.extend_from_slice(&bytes[..read]),
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return before,
                 Err(error) => panic!("not the end: {error}"),
             }
         }

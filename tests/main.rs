@@ -5,6 +5,7 @@ mod client;
 mod descriptors;
 mod ending;
 mod escape;
+mod files;
 mod foreign_loop;
 mod found;
 mod identity;

@@ -6,6 +6,7 @@
 
 mod conn_id;
 mod error;
+mod files;
 mod handler;
 #[cfg(feature = "json")]
 mod json;
@@ -19,6 +20,7 @@ mod websocket;
 pub use crate::ws::Message;
 pub use conn_id::ConnId;
 pub use error::Error;
+pub use files::Files;
 pub use handler::{Handler, Wrapped};
 pub use request::{KeptRequest, Request};
 pub use response::{Body, Response};

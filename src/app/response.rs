@@ -1,6 +1,7 @@
 //! A response as a handler makes it.
 
 use super::Error;
+use crate::buffer::FilePart;
 use crate::http1::{self, FieldError};
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -37,10 +38,26 @@ pub enum Body<'r> {
     Owned(Vec<u8>),
     /// Bytes shared with others: never copied when they are many.
     Shared(Arc<[u8]>),
+    /// A part of a file, read when it is sent: mostly by the kernel, which copies it nowhere else.
+    File(Box<FilePart>),
 }
 
 impl Body<'_> {
-    /// The bytes.
+    /// How many bytes it has, wherever they lie.
+    #[inline]
+    pub fn len(&self) -> u64 {
+        match self {
+            Body::File(part) => part.len(),
+            _ => self.bytes().len() as u64,
+        }
+    }
+
+    /// Whether it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes in memory: none of a file's.
     #[inline]
     pub fn bytes(&self) -> &[u8] {
         match self {
@@ -49,6 +66,7 @@ impl Body<'_> {
             Body::Static(bytes) => bytes,
             Body::Owned(bytes) => bytes,
             Body::Shared(bytes) => bytes,
+            Body::File(_) => &[],
         }
     }
 }
@@ -89,6 +107,12 @@ impl From<Arc<[u8]>> for Body<'_> {
     }
 }
 
+impl From<FilePart> for Body<'_> {
+    fn from(part: FilePart) -> Self {
+        Body::File(Box::new(part))
+    }
+}
+
 impl<'r> From<Cow<'r, str>> for Body<'r> {
     fn from(text: Cow<'r, str>) -> Body<'r> {
         match text {
@@ -119,6 +143,15 @@ impl<'r> Response<'r> {
     #[inline]
     pub(super) fn of_type(line: &'static [u8], body: impl Into<Body<'r>>) -> Response<'r> {
         Response { status: 200, fields: FieldBlock::Fixed(line), body: body.into(), close: false }
+    }
+
+    /// A response of this status with a Content-Type, which goes if another one is set.
+    pub(super) fn typed(status: u16, media_type: &str) -> Result<Response<'r>, Error> {
+        let mut response = Response::status(status).content_type(media_type)?;
+        if let FieldBlock::Memory { bytes, fixed_bytes } = &mut response.fields {
+            *fixed_bytes = bytes.len();
+        }
+        Ok(response)
     }
 
     /// A response of this status that stays without content.
@@ -290,6 +323,9 @@ mod tests {
         check(Response::text("").content_type("text/css"), "content-type: text/css\r\n");
         let later = Response::text("").header("a", "b").and_then(|r| r.content_type("text/css"));
         check(later, "a: b\r\ncontent-type: text/css\r\n");
+        check(Response::typed(200, "text/css"), "content-type: text/css\r\n");
+        let replaced = Response::typed(200, "text/css").and_then(|r| r.content_type("text/html"));
+        check(replaced, "content-type: text/html\r\n");
         check(Response::empty(204).content_type("text/css"), "content-type: text/css\r\n");
     }
 }

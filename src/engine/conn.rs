@@ -139,7 +139,10 @@ impl<S> Conn<S> {
 
     /// Whether there is something to do that no event will tell of.
     pub(super) fn wants_turn(&self) -> bool {
-        self.outbox.is_none() && (self.unfinished || self.may_read() || self.drain_is_due())
+        match &self.outbox {
+            Some(outbox) => outbox.is_paused(),
+            None => self.unfinished || self.may_read() || self.drain_is_due(),
+        }
     }
 }
 

@@ -206,7 +206,7 @@ impl Terms {
         response: &mut Response<'_>,
         date: &[u8; 29],
     ) -> bool {
-        let bytes = response.body.bytes().len() as u64;
+        let bytes = response.body.len();
         let keep_alive = self.keep_alive && !response.close;
         let connection = match (keep_alive, self.version) {
             // RFC 9110 §15.5.22: 426 names what to upgrade to.
