@@ -198,7 +198,7 @@ impl Builder {
             let context = WorkerContext { index, handle: handle.clone() };
             let work = move || {
                 let _alarm = Alarm(context.handle.clone());
-                let worker = Worker::new(seat, own, make(&context), settings);
+                let worker = Worker::new(seat, &context.handle, own, make(&context), settings);
                 drop((make, context));
                 match worker {
                     Ok(mut worker) => {
@@ -237,10 +237,10 @@ impl Builder {
         let builder = self.workers(1);
         let (mut seats, handle) = seats(1)?;
         let (_, listeners) = builder.listeners()?;
-        let app = make(&WorkerContext { index: 0, handle });
+        let app = make(&WorkerContext { index: 0, handle: handle.clone() });
         let settings = builder.settings(1);
         let seat = seats.pop().expect("one was made");
-        Ok(Worker::new(seat, listeners.into_iter().flatten().collect(), app, settings)?)
+        Ok(Worker::new(seat, &handle, listeners.into_iter().flatten().collect(), app, settings)?)
     }
 
     /// The settings of one of `workers` workers: no more connections than there are descriptors.

@@ -7,10 +7,11 @@
 use super::conn::{Conn, Protocol, Source, Writing};
 use super::counters::Counters;
 use super::deadline::{Allowances, Timer, Waiting};
-use super::mailbox::Command;
+use super::desk::{Desk, Fate};
+use super::mailbox::{Command, Handle, Mailbox};
 use super::output::Output;
 use super::table::Table;
-use super::turn::{Desk, Fate, Turn};
+use super::turn::Turn;
 use super::{http, websocket};
 use crate::app::{App, ConnId, Message};
 use crate::arena::Arena;
@@ -19,6 +20,7 @@ use crate::time::{Now, Wheel};
 use crate::transport::Stream;
 use crate::ws::CloseCode;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// What an engine is told when it is made.
 #[derive(Debug, Clone, Default)]
@@ -55,11 +57,28 @@ pub struct Engine<S> {
     running: Vec<ConnId>,
     /// Milliseconds: when what is still open is cut off. Set once a shutdown has told everybody.
     cut_off: Option<u64>,
+    /// What other threads, and the connections' own deferred work, ask for.
+    mailbox: Arc<Mailbox>,
+    /// Commands being carried out; empty between turns, kept for its memory.
+    commands: Vec<Command>,
+    /// A [`Handle`] has asked for the shutdown, which begins with the next [`run`](Engine::run).
+    shutdown_due: bool,
 }
 
 impl<S: Stream> Engine<S> {
-    /// An engine without connections.
+    /// An engine without connections, the only one of its server, that nobody wakes: see
+    /// [`with_handle`](Engine::with_handle).
     pub fn new(app: App, settings: Settings, now: Now) -> Engine<S> {
+        let handle = Handle::unattended(usize::from(settings.worker) + 1);
+        Engine::with_handle(app, settings, now, &handle)
+    }
+
+    /// An engine without connections that does what `handle` asks of the worker of its number, from the
+    /// beginning of each turn on.
+    ///
+    /// # Panics
+    /// If the handle has no such worker.
+    pub fn with_handle(app: App, settings: Settings, now: Now, handle: &Handle) -> Engine<S> {
         let Settings { limits, timeouts, worker } = settings;
         Engine {
             table: Table::new(worker),
@@ -70,16 +89,22 @@ impl<S: Stream> Engine<S> {
             runnable: Vec::new(),
             running: Vec::new(),
             cut_off: None,
+            mailbox: handle.mailbox_of(worker).expect("the handle has this worker").clone(),
+            commands: Vec::new(),
+            shutdown_due: false,
         }
     }
 
-    /// Tells the time; all that follows happens then.
+    /// Tells the time, and does what other threads have asked for; all that follows happens then.
     #[inline]
     pub fn begin(&mut self, now: Now) {
         self.now = now;
         self.desk.date.update(now.unix_secs);
         // Whoever uses up its budget in this turn waits for the next.
         std::mem::swap(&mut self.runnable, &mut self.running);
+        if self.mailbox.is_woken() {
+            self.carry_out_commands();
+        }
     }
 
     /// Takes a connection in. Its events come through [`ready`](Engine::ready).
@@ -131,6 +156,9 @@ impl<S: Stream> Engine<S> {
     /// Gives a turn to each that was runnable when the turn began, and looks after the deadlines that
     /// have passed.
     pub fn run(&mut self) {
+        if std::mem::take(&mut self.shutdown_due) {
+            self.shutdown();
+        }
         for at in 0..self.running.len() {
             let id = self.running[at];
             if let Some(conn) = self.table.find(id) {
@@ -175,8 +203,22 @@ impl<S: Stream> Engine<S> {
         }
     }
 
-    /// Does what a [`Handle`](super::Handle) has asked for.
-    pub(super) fn command(&mut self, command: Command) {
+    #[inline(never)]
+    fn carry_out_commands(&mut self) {
+        let mut commands = std::mem::take(&mut self.commands);
+        self.mailbox.drain(&mut commands);
+        for command in commands.drain(..) {
+            self.carry_out(command);
+        }
+        self.commands = commands;
+    }
+
+    /// Whether the next [`run`](Engine::run) begins a shutdown: the last moment to accept who waits.
+    pub(super) fn is_shutdown_due(&self) -> bool {
+        self.shutdown_due
+    }
+
+    fn carry_out(&mut self, command: Command) {
         match command {
             Command::Text(id, text) => {
                 self.tell(id, |conn, desk| websocket::send(conn, Message::Text(&text), desk))
@@ -187,7 +229,7 @@ impl<S: Stream> Engine<S> {
             Command::Close(id, code, reason) => {
                 self.tell(id, |conn, desk| websocket::close(conn, code, &reason, desk));
             }
-            Command::Shutdown => self.shutdown(),
+            Command::Shutdown => self.shutdown_due = true,
         }
     }
 
@@ -317,6 +359,12 @@ impl<S: Stream> Engine<S> {
                 self.abort(id);
             }
         }
+    }
+}
+
+impl<S> Drop for Engine<S> {
+    fn drop(&mut self) {
+        self.mailbox.close();
     }
 }
 

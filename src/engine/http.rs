@@ -4,8 +4,8 @@
 //! pipelined ones included.
 
 use super::conn::{Conn, Protocol};
+use super::desk::{Desk, Ran, Stop};
 use super::output::Output;
-use super::turn::{Desk, Ran, Stop};
 use super::websocket::{self, guarded};
 use crate::app::{ConnId, Early, Error, Request, RequestParts, Resolved, Response};
 use crate::arena::OVERWRITTEN;

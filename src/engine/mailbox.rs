@@ -24,14 +24,15 @@ pub(crate) struct Mailbox {
     commands: Mutex<Option<Vec<Command>>>,
     /// A wake-up is on its way that the worker has not seen yet.
     woken: AtomicBool,
-    waker: Waker,
+    /// What ends the worker's wait; `None` if nobody waits.
+    waker: Option<Waker>,
 }
 
 /// Commands that wait for one worker at most.
 const COMMANDS_MAX: usize = 65_536;
 
 impl Mailbox {
-    pub(crate) fn new(waker: Waker) -> Mailbox {
+    pub(crate) fn new(waker: Option<Waker>) -> Mailbox {
         Mailbox { commands: Mutex::new(Some(Vec::new())), woken: AtomicBool::new(false), waker }
     }
 
@@ -49,7 +50,11 @@ impl Mailbox {
     }
 
     fn wake(&self) -> io::Result<()> {
-        if self.woken.swap(true, Ordering::AcqRel) { Ok(()) } else { self.waker.wake() }
+        match &self.waker {
+            _ if self.woken.swap(true, Ordering::AcqRel) => Ok(()),
+            Some(waker) => waker.wake(),
+            None => Ok(()),
+        }
     }
 
     /// Moves everything that waits into `into`, which is empty.
@@ -105,8 +110,18 @@ impl Handle {
         Handle { mailboxes: mailboxes.into() }
     }
 
+    /// For engines that nobody waits for: whoever drives them gives them their turns. There is one for each of
+    /// `workers` workers, which takes its commands when its turn begins.
+    pub fn unattended(workers: usize) -> Handle {
+        Handle::new((0..workers).map(|_| Arc::new(Mailbox::new(None))).collect())
+    }
+
+    pub(super) fn mailbox_of(&self, worker: u16) -> Option<&Arc<Mailbox>> {
+        self.mailboxes.get(usize::from(worker))
+    }
+
     fn mailbox(&self, conn: ConnId) -> Result<&Mailbox, SendError> {
-        self.mailboxes.get(conn.worker as usize).map(|mailbox| &**mailbox).ok_or(SendError::Gone)
+        self.mailbox_of(conn.worker).map(|mailbox| &**mailbox).ok_or(SendError::Gone)
     }
 
     /// Sends a message to a WebSocket. It is dropped, and counted, if the connection is gone or has

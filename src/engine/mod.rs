@@ -8,6 +8,7 @@
 mod conn;
 mod counters;
 mod deadline;
+mod desk;
 mod driver;
 mod http;
 mod mailbox;

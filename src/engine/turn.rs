@@ -4,97 +4,18 @@
 //! that was read is answered, kept in the inbox, or of no more use to anyone.
 
 use super::conn::{Conn, Protocol, Source, Writing};
-use super::counters::Counters;
 use super::deadline::{self, Waiting};
+use super::desk::{Desk, Fate, Stop};
 use super::output::Output;
 use super::{http, websocket};
-use crate::app::{App, ConnId};
-use crate::arena::Arena;
-use crate::buffer::{Pool, Taken};
-use crate::config::{Limits, READ_BYTES};
-use crate::time::{DateCache, Now};
+use crate::app::ConnId;
+use crate::buffer::Taken;
+use crate::config::READ_BYTES;
 use crate::transport::Stream;
 use std::io;
 
-/// What the worker has for the connection whose turn it is.
-pub(super) struct Desk {
-    pub(super) app: App,
-    pub(super) limits: Limits,
-    pub(super) arena: Arena,
-    /// Answers of one connection's turn; empty between turns.
-    pub(super) cork: Vec<u8>,
-    /// What a read fills, for connections that have nothing left over.
-    read_buffer: Vec<u8>,
-    pool: Pool,
-    pub(super) date: DateCache,
-    pub(super) counters: Counters,
-    pub(super) shutting_down: bool,
-}
-
-/// How far the input of a turn was worked through.
-pub(super) struct Ran {
-    /// Bytes `from..to` of the input must come again: `from <= to`.
-    pub(super) from: usize,
-    pub(super) to: usize,
-    pub(super) stop: Stop,
-}
-
-/// Why it was not worked through further.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stop {
-    /// What is left is not whole.
-    Starved,
-    /// This connection has had its share of the turn.
-    Budget,
-    /// The peer must first take what it was sent.
-    Blocked,
-    /// Nothing more will be answered.
-    Over,
-    /// From here on it is a WebSocket.
-    Upgraded,
-}
-
-/// Whether a connection lives on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
-    Lives,
-    Dies,
-}
-
-/// A cork that has grown beyond this is given back.
-const CORK_KEPT_BYTES: usize = 1 << 20;
 /// Reads for one connection in one turn whose bytes are thrown away.
 const DISCARD_READS: usize = 4;
-
-impl Desk {
-    pub(super) fn new(app: App, limits: Limits, now: Now) -> Desk {
-        Desk {
-            app,
-            arena: Arena::new(limits.arena_bytes),
-            cork: Vec::with_capacity(16 << 10),
-            read_buffer: vec![0; READ_BYTES],
-            pool: Pool::default(),
-            date: DateCache::new(now.unix_secs),
-            counters: Counters::default(),
-            shutting_down: false,
-            limits,
-        }
-    }
-
-    /// Takes back what a connection that ends has borrowed.
-    pub(super) fn recycle<S>(&mut self, conn: &mut Conn<S>) {
-        if let Some(inbox) = conn.inbox.take() {
-            self.pool.give(inbox);
-        }
-    }
-
-    /// Gives back what a rare large answer has taken.
-    pub(super) fn trim(&mut self) {
-        if self.cork.capacity() > CORK_KEPT_BYTES {
-            self.cork = Vec::with_capacity(16 << 10);
-        }
-    }
-}
 
 /// One connection's turn.
 pub(super) struct Turn<'a, S> {

@@ -2,9 +2,9 @@
 
 use super::conn::{Conn, Protocol};
 use super::counters::Counters;
+use super::desk::{Desk, Ran, Stop};
 use super::http;
 use super::output::Output;
-use super::turn::{Desk, Ran, Stop};
 use crate::app::{
     ConnId, Error, LiveSocket, Message, Outgoing, Reader, Request, Response, Sent, Socket, Upgrade,
 };

@@ -2,7 +2,7 @@
 
 use super::counters::Counters;
 use super::driver::{Engine, Readiness, Settings};
-use super::mailbox::{Command, Mailbox};
+use super::mailbox::{Handle, Mailbox};
 use crate::app::{App, ConnId, RouteError};
 use crate::time::Clock;
 use crate::transport;
@@ -27,9 +27,6 @@ pub struct Worker {
     events: Events,
     engine: Engine<TcpStream>,
     doors: Vec<Door>,
-    mailbox: Arc<Mailbox>,
-    /// Commands being carried out; empty between turns, kept for its memory.
-    commands: Vec<Command>,
     clock: Clock,
     /// Given up for a moment when descriptors have run out, to turn away who waits.
     spare: Option<File>,
@@ -97,7 +94,7 @@ pub(crate) struct Seat {
 impl Seat {
     pub(crate) fn new() -> io::Result<Seat> {
         let poll = Poll::new()?;
-        let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), WAKER)?));
+        let mailbox = Arc::new(Mailbox::new(Some(Waker::new(poll.registry(), WAKER)?)));
         Ok(Seat { poll, mailbox })
     }
 }
@@ -105,6 +102,7 @@ impl Seat {
 impl Worker {
     pub(crate) fn new(
         seat: Seat,
+        handle: &Handle,
         listeners: Vec<std::net::TcpListener>,
         app: App,
         settings: Settings,
@@ -120,10 +118,8 @@ impl Worker {
         Ok(Worker {
             poll: seat.poll,
             events: Events::with_capacity(EVENTS),
-            engine: Engine::new(app, settings, clock.now()),
+            engine: Engine::with_handle(app, settings, clock.now(), handle),
             doors,
-            mailbox: seat.mailbox,
-            commands: Vec::new(),
             clock,
             spare: spare(),
             accept_after: 0,
@@ -148,8 +144,8 @@ impl Worker {
             Err(error) => return Err(error),
         }
         self.engine.begin(self.clock.now());
-        if self.mailbox.is_woken() {
-            self.carry_out_commands();
+        if self.engine.is_shutdown_due() {
+            self.close_doors();
         }
         for event in &self.events {
             match event.token() {
@@ -211,17 +207,11 @@ impl Worker {
         Some(Duration::from_millis(next_ms.saturating_sub(self.clock.now().ms).min(PATIENCE_MS_MAX)))
     }
 
-    fn carry_out_commands(&mut self) {
-        self.mailbox.drain(&mut self.commands);
-        for command in self.commands.drain(..) {
-            if matches!(command, Command::Shutdown) {
-                // Who is in the backlog already was promised an answer by the system.
-                self.doors.iter_mut().for_each(|door| door.knocked = true);
-                let _ = accept(&mut self.doors, &mut self.engine, &self.poll, &mut self.spare);
-                self.doors.clear();
-            }
-            self.engine.command(command);
-        }
+    fn close_doors(&mut self) {
+        // Who is in the backlog already was promised an answer by the system.
+        self.doors.iter_mut().for_each(|door| door.knocked = true);
+        let _ = accept(&mut self.doors, &mut self.engine, &self.poll, &mut self.spare);
+        self.doors.clear();
     }
 
     fn accept(&mut self) {
@@ -305,12 +295,6 @@ fn readiness(event: &Event) -> Readiness {
         readable: event.is_readable(),
         writable: event.is_writable(),
         ended: event.is_read_closed() || event.is_error(),
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        self.mailbox.close();
     }
 }
 

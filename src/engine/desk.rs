@@ -1,0 +1,90 @@
+//! What a worker lends to the connection whose turn it is, and what that turn tells it.
+//!
+//! It knows no connection but to take back what one has borrowed. Its invariant: the cork and the arena
+//! are empty between turns.
+
+use super::conn::Conn;
+use super::counters::Counters;
+use crate::app::App;
+use crate::arena::Arena;
+use crate::buffer::Pool;
+use crate::config::{Limits, READ_BYTES};
+use crate::time::{DateCache, Now};
+
+/// What the worker has for the connection whose turn it is.
+pub(super) struct Desk {
+    pub(super) app: App,
+    pub(super) limits: Limits,
+    pub(super) arena: Arena,
+    /// Answers of one connection's turn; empty between turns.
+    pub(super) cork: Vec<u8>,
+    /// What a read fills, for connections that have nothing left over.
+    pub(super) read_buffer: Vec<u8>,
+    pub(super) pool: Pool,
+    pub(super) date: DateCache,
+    pub(super) counters: Counters,
+    pub(super) shutting_down: bool,
+}
+
+/// How far the input of a turn was worked through.
+pub(super) struct Ran {
+    /// Bytes `from..to` of the input must come again: `from <= to`.
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) stop: Stop,
+}
+
+/// Why it was not worked through further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// What is left is not whole.
+    Starved,
+    /// This connection has had its share of the turn.
+    Budget,
+    /// The peer must first take what it was sent.
+    Blocked,
+    /// Nothing more will be answered.
+    Over,
+    /// From here on it is a WebSocket.
+    Upgraded,
+}
+
+/// Whether a connection lives on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Lives,
+    Dies,
+}
+
+/// A cork that has grown beyond this is given back.
+const CORK_KEPT_BYTES: usize = 1 << 20;
+
+impl Desk {
+    pub(super) fn new(app: App, limits: Limits, now: Now) -> Desk {
+        Desk {
+            app,
+            arena: Arena::new(limits.arena_bytes),
+            cork: Vec::with_capacity(16 << 10),
+            read_buffer: vec![0; READ_BYTES],
+            pool: Pool::default(),
+            date: DateCache::new(now.unix_secs),
+            counters: Counters::default(),
+            shutting_down: false,
+            limits,
+        }
+    }
+
+    /// Takes back what a connection that ends has borrowed.
+    pub(super) fn recycle<S>(&mut self, conn: &mut Conn<S>) {
+        if let Some(inbox) = conn.inbox.take() {
+            self.pool.give(inbox);
+        }
+    }
+
+    /// Gives back what a rare large answer has taken.
+    pub(super) fn trim(&mut self) {
+        if self.cork.capacity() > CORK_KEPT_BYTES {
+            self.cork = Vec::with_capacity(16 << 10);
+        }
+    }
+}
