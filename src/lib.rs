@@ -46,7 +46,8 @@ pub mod transport;
 pub mod ws;
 
 pub use app::{
-    App, Body, ConnId, Error, Handler, KeptRequest, Message, Request, Response, Sent, Socket, WebSocket,
+    App, Body, ConnId, Error, Flow, Gone, Handler, KeptRequest, Message, Progress, Request, Responder,
+    Response, Resume, Room, Sent, Socket, Source, Upload, Waker, WebSocket,
 };
 pub use arena::Arena;
 pub use config::{ConfigError, Limits, Timeouts};

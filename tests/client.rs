@@ -3,7 +3,7 @@
 //! Whatever does not come within `PATIENCE` fails the test: it bounds how long a broken server can
 //! hold the suite up, nothing else depends on it.
 
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
@@ -118,6 +118,12 @@ impl Client {
     /// Nothing more comes from this side.
     pub fn end(&mut self) {
         self.stream.shutdown(Shutdown::Write).expect("it is open");
+    }
+
+    /// Is gone, without a word.
+    pub fn reset(self) {
+        let at_once = Some(Duration::ZERO);
+        SockRef::from(&self.stream).set_linger(at_once).expect("it is open");
     }
 
     pub fn get(&mut self, path: &str) -> Answer {

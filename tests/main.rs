@@ -2,6 +2,7 @@
 
 mod allocations;
 mod client;
+mod defer;
 mod descriptors;
 mod ending;
 mod escape;
@@ -19,6 +20,8 @@ mod shutdown;
 mod simulator;
 mod split;
 mod start;
+mod thread_pool;
 mod tidy;
 mod timeouts;
 mod upgrade;
+mod uploads;

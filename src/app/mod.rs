@@ -5,6 +5,7 @@
 //! request, by construction.
 
 mod conn_id;
+mod defer;
 mod error;
 mod handler;
 #[cfg(feature = "json")]
@@ -13,16 +14,28 @@ mod request;
 mod response;
 mod router;
 mod routes;
+mod source;
+mod upload;
+mod waker;
 mod websocket;
 
 pub use conn_id::ConnId;
+pub use defer::{Gone, Responder};
 pub use error::Error;
 pub use handler::{Handler, Wrapped};
 pub use request::{KeptRequest, Request};
-pub use response::{Body, Response};
+pub use response::{Body, Pending, Response};
 pub use routes::{App, RouteError};
+pub use source::{Progress, Room, Source};
+pub use upload::{Flow, Resume, Upload};
+pub use waker::Waker;
 pub use websocket::{Message, Sent, Socket, WebSocket};
 
+pub(crate) use defer::Promise;
 pub(crate) use request::RequestParts;
+pub(crate) use response::{Awaited, FieldBlock};
 pub(crate) use router::{Early, Resolved};
+pub(crate) use source::Streamed;
+pub(crate) use upload::{Brake, LiveUpload, Uploads};
+pub(crate) use waker::Bell;
 pub(crate) use websocket::{LiveSocket, Outgoing, Reader, Upgrade};

@@ -21,6 +21,10 @@ pub(super) enum Waiting {
     Content,
     /// The rest of content that nobody wants.
     Discard,
+    /// The answer that another thread makes.
+    Answer,
+    /// The application, which may take as long as it likes.
+    Application,
     /// The peer taking what is queued for it.
     Write,
     /// The peer's end, after our last answer.
@@ -51,6 +55,7 @@ pub(super) struct Allowances {
     head: u64,
     idle: u64,
     body_stall: u64,
+    answer: u64,
     write_stall: u64,
     ping: u64,
     pub(super) ws_idle: u64,
@@ -69,6 +74,7 @@ impl Allowances {
             head: ms(timeouts.head),
             idle: ms(timeouts.idle),
             body_stall: ms(timeouts.body_stall),
+            answer: ms(timeouts.answer),
             write_stall: ms(timeouts.write_stall),
             ping: ms(timeouts.ping),
             ws_idle: ms(timeouts.ws_idle),
@@ -98,10 +104,15 @@ impl Timer {
             Waiting::Request => allowances.idle,
             Waiting::Head => allowances.head,
             Waiting::Content => {
-                let received = conn.inbox.as_ref().map_or(0, |inbox| inbox.len()) as u64;
-                allowances.body_stall.saturating_add(received * 1000 / CONTENT_FLOOR)
+                let received = match &conn.protocol {
+                    Protocol::Exchange(exchange) => exchange.received(),
+                    _ => conn.inbox.as_ref().map_or(0, |inbox| inbox.len()) as u64,
+                };
+                allowances.body_stall.saturating_add(received.saturating_mul(1000) / CONTENT_FLOOR)
             }
             Waiting::Discard | Waiting::Linger => allowances.linger,
+            Waiting::Answer => allowances.answer,
+            Waiting::Application => u64::MAX,
             Waiting::Write => allowances.write_stall,
             Waiting::Close => allowances.close,
             Waiting::Frame if timer.pinged => allowances.ws_idle,
@@ -126,6 +137,7 @@ pub(super) fn waiting<S>(conn: &Conn<S>) -> Waiting {
             Awaits::Content => Waiting::Content,
             Awaits::Discard | Awaits::Close => Waiting::Discard,
         },
+        Protocol::Exchange(exchange) => exchange.waiting(),
         Protocol::WebSocket(socket) if socket.is_open() => Waiting::Frame,
         Protocol::WebSocket(_) => Waiting::Close,
     }

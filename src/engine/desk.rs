@@ -5,11 +5,12 @@
 
 use super::conn::Conn;
 use super::counters::Counters;
-use crate::app::App;
+use crate::app::{App, Bell};
 use crate::arena::Arena;
 use crate::buffer::Pool;
 use crate::config::{Limits, READ_BYTES};
 use crate::time::{DateCache, Now};
+use std::sync::Arc;
 
 /// What the worker has for the connection whose turn it is.
 pub(super) struct Desk {
@@ -24,6 +25,10 @@ pub(super) struct Desk {
     pub(super) date: DateCache,
     pub(super) counters: Counters,
     pub(super) shutting_down: bool,
+    /// Where other threads ask for a turn.
+    pub(super) bell: Arc<dyn Bell>,
+    /// What the sources of responses write on; empty until one does, then kept for its memory.
+    pub(super) sheet: Vec<u8>,
 }
 
 /// How far the input of a turn was worked through.
@@ -45,8 +50,8 @@ pub(super) enum Stop {
     Blocked,
     /// Nothing more will be answered.
     Over,
-    /// From here on it is a WebSocket.
-    Upgraded,
+    /// From here on the connection's protocol is another.
+    Changed,
 }
 
 /// Whether a connection lives on.
@@ -60,7 +65,7 @@ pub(super) enum Fate {
 const CORK_KEPT_BYTES: usize = 1 << 20;
 
 impl Desk {
-    pub(super) fn new(app: App, limits: Limits, now: Now) -> Desk {
+    pub(super) fn new(app: App, limits: Limits, now: Now, bell: Arc<dyn Bell>) -> Desk {
         Desk {
             app,
             arena: Arena::new(limits.arena_bytes),
@@ -70,6 +75,8 @@ impl Desk {
             date: DateCache::new(now.unix_secs),
             counters: Counters::default(),
             shutting_down: false,
+            bell,
+            sheet: Vec::new(),
             limits,
         }
     }

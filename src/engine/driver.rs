@@ -12,7 +12,7 @@ use super::mailbox::{Command, Handle, Mailbox};
 use super::output::Output;
 use super::table::Table;
 use super::turn::Turn;
-use super::{http, websocket};
+use super::{exchange, http, websocket};
 use crate::app::{App, ConnId, Message};
 use crate::arena::Arena;
 use crate::config::{Limits, Timeouts};
@@ -80,16 +80,17 @@ impl<S: Stream> Engine<S> {
     /// If the handle has no such worker.
     pub fn with_handle(app: App, settings: Settings, now: Now, handle: &Handle) -> Engine<S> {
         let Settings { limits, timeouts, worker } = settings;
+        let mailbox = handle.mailbox_of(worker).expect("the handle has this worker").clone();
         Engine {
             table: Table::new(worker),
-            desk: Desk::new(app, limits, now),
+            desk: Desk::new(app, limits, now, mailbox.clone()),
             allowances: Allowances::new(&timeouts),
             wheel: Wheel::new(now.ms),
             now,
             runnable: Vec::new(),
             running: Vec::new(),
             cut_off: None,
-            mailbox: handle.mailbox_of(worker).expect("the handle has this worker").clone(),
+            mailbox,
             commands: Vec::new(),
             shutdown_due: false,
         }
@@ -131,6 +132,7 @@ impl<S: Stream> Engine<S> {
             if let Protocol::WebSocket(open) = &mut conn.protocol {
                 open.end(None, "", &mut self.desk.counters);
             }
+            exchange::end(&mut conn, &mut self.desk.counters);
             self.desk.recycle(&mut conn);
         }
     }
@@ -151,6 +153,14 @@ impl<S: Stream> Engine<S> {
             return;
         }
         self.drive(id, readiness.writable);
+    }
+
+    /// A poll has told that a connection is closed both ways, or has failed. For most it is enough to know
+    /// that it has [ended](Readiness::ended): reading tells the rest. One that awaits an answer is not read.
+    pub fn failed(&mut self, id: ConnId) {
+        if self.table.find(id).is_some_and(|conn| matches!(conn.protocol, Protocol::Exchange(_))) {
+            self.abort(id);
+        }
     }
 
     /// Gives a turn to each that was runnable when the turn began, and looks after the deadlines that
@@ -229,6 +239,7 @@ impl<S: Stream> Engine<S> {
             Command::Close(id, code, reason) => {
                 self.tell(id, |conn, desk| websocket::close(conn, code, &reason, desk));
             }
+            Command::Wake(id) => self.drive(id, false),
             Command::Shutdown => self.shutdown_due = true,
         }
     }
@@ -250,6 +261,7 @@ impl<S: Stream> Engine<S> {
             if conn.source == Source::Drained {
                 conn.source = Source::Ready;
             }
+            exchange::ending(conn, &mut self.desk.counters);
             self.drive(id, false);
             if self.table.find(id).is_some_and(|conn| conn.timer.waiting == Waiting::Request) {
                 self.abort(id);
@@ -340,11 +352,19 @@ impl<S: Stream> Engine<S> {
         match conn.timer.waiting {
             Waiting::Head | Waiting::Content => {
                 self.desk.counters.timeouts += 1;
+                exchange::end(conn, &mut self.desk.counters);
                 let mut out = Output::new(conn, &mut self.desk.cork);
                 http::timed_out(&mut out, self.desk.date.text());
                 conn.writing = Writing::Last;
                 self.drive(id, false);
             }
+            Waiting::Answer => {
+                self.desk.counters.timeouts += 1;
+                exchange::overdue(conn, id, &mut self.desk);
+                self.drive(id, false);
+            }
+            // It has no deadline.
+            Waiting::Application => {}
             Waiting::Frame => {
                 if self.now.ms - conn.timer.since >= self.allowances.ws_idle {
                     self.desk.counters.timeouts += 1;

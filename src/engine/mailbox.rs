@@ -1,6 +1,6 @@
 //! Messages to a worker from other threads.
 
-use crate::app::{ConnId, Message};
+use crate::app::{Bell, ConnId, Message};
 use crate::ws::CloseCode;
 use mio::Waker;
 use std::fmt;
@@ -14,6 +14,8 @@ pub(crate) enum Command {
     Text(ConnId, Box<str>),
     Binary(ConnId, Box<[u8]>),
     Close(ConnId, CloseCode, Box<str>),
+    /// To give a connection a turn.
+    Wake(ConnId),
     Shutdown,
 }
 
@@ -40,8 +42,9 @@ impl Mailbox {
         {
             let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
             let commands = commands.as_mut().ok_or(SendError::Gone)?;
-            // Shutting down is never refused.
-            if commands.len() >= COMMANDS_MAX && !matches!(command, Command::Shutdown) {
+            // Shutting down is never refused, nor a turn: of these there is one for each that waits.
+            let refusable = !matches!(command, Command::Shutdown | Command::Wake(_));
+            if commands.len() >= COMMANDS_MAX && refusable {
                 return Err(SendError::Full);
             }
             commands.push(command);
@@ -75,6 +78,13 @@ impl Mailbox {
     #[inline]
     pub(crate) fn is_woken(&self) -> bool {
         self.woken.load(Ordering::Acquire)
+    }
+}
+
+impl Bell for Mailbox {
+    fn ring(&self, conn: ConnId) {
+        // A worker that is gone has dropped its connections.
+        let _ = self.post(Command::Wake(conn));
     }
 }
 

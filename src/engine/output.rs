@@ -68,6 +68,8 @@ impl<'a, S: Stream> Output<'a, S> {
                 Body::Static(bytes) => self.large(Piece::Static(bytes)),
                 Body::Owned(bytes) => self.large(Piece::Owned(bytes)),
                 Body::Shared(bytes) => self.large(Piece::Shared(bytes)),
+                // It has no bytes, and is taken out before.
+                Body::Pending(_) => {}
             }
         }
         if self.cork.len() >= CORK_BYTES_MAX {

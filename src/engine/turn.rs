@@ -7,7 +7,7 @@ use super::conn::{Conn, Protocol, Source, Writing};
 use super::deadline::{self, Waiting};
 use super::desk::{Desk, Fate, Stop};
 use super::output::Output;
-use super::{http, websocket};
+use super::{exchange, http, websocket};
 use crate::app::ConnId;
 use crate::buffer::Taken;
 use crate::config::READ_BYTES;
@@ -37,11 +37,16 @@ impl<'a, S: Stream> Turn<'a, S> {
         if writable && self.conn.outbox.is_some() {
             self.send_queued();
         }
-        // The cork may hold what this turn is for.
-        if self.conn.outbox.is_none() && self.desk.cork.is_empty() {
-            websocket::drained(self.conn, self.id, self.desk);
+        if self.conn.outbox.is_none() {
+            match &self.conn.protocol {
+                Protocol::Http(_) => {}
+                Protocol::Exchange(_) => self.fresh |= exchange::advance(self.conn, self.id, self.desk),
+                // The cork may hold what this turn is for.
+                Protocol::WebSocket(_) if !self.desk.cork.is_empty() => {}
+                Protocol::WebSocket(_) => websocket::drained(self.conn, self.id, self.desk),
+            }
         }
-        if self.conn.writing == Writing::Open && self.conn.outbox.is_none() && !self.conn.drain_is_due() {
+        if self.conn.writing == Writing::Open && self.conn.outbox.is_none() && !self.conn.is_held() {
             self.answer();
         }
         self.output().flush();
@@ -146,6 +151,7 @@ impl<'a, S: Stream> Turn<'a, S> {
         if let Protocol::WebSocket(open) = &mut self.conn.protocol {
             open.end(None, "", &mut self.desk.counters);
         }
+        exchange::end(self.conn, &mut self.desk.counters);
     }
 
     /// Returns the bounds of what must come again.
@@ -154,16 +160,24 @@ impl<'a, S: Stream> Turn<'a, S> {
         let (mut from, mut to) = (0, input.len());
         let stop = loop {
             let before = *budget;
-            let ran = if matches!(self.conn.protocol, Protocol::Http(_)) {
-                let ran = http::run(self.conn, self.id, &mut input[from..to], budget, self.desk);
-                self.fresh |= *budget < before;
-                ran
-            } else {
-                self.fresh = true;
-                websocket::run(self.conn, self.id, &mut input[from..to], self.desk)
+            let ran = match self.conn.protocol {
+                Protocol::Http(_) => {
+                    let ran = http::run(self.conn, self.id, &mut input[from..to], budget, self.desk);
+                    self.fresh |= *budget < before;
+                    ran
+                }
+                Protocol::Exchange(_) => {
+                    let ran = exchange::run(self.conn, self.id, &mut input[from..to], self.desk);
+                    self.fresh |= matches!(ran.stop, Stop::Changed | Stop::Over);
+                    ran
+                }
+                Protocol::WebSocket(_) => {
+                    self.fresh = true;
+                    websocket::run(self.conn, self.id, &mut input[from..to], self.desk)
+                }
             };
             (from, to) = (from + ran.from, from + ran.to);
-            if ran.stop != Stop::Upgraded {
+            if ran.stop != Stop::Changed {
                 break ran.stop;
             }
         };
