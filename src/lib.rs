@@ -46,8 +46,9 @@ pub mod transport;
 pub mod ws;
 
 pub use app::{
-    App, Body, ConnId, Error, Flow, Gone, Handler, KeptRequest, Message, Progress, Request, Responder,
-    Response, Resume, Room, Sent, Socket, Source, Upload, Waker, WebSocket,
+    App, Body, BodySender, ConnId, Error, Event, EventSender, Flow, Gone, Handler, KeptRequest, Message,
+    Progress, Pushed, Request, Responder, Response, Resume, Room, Sent, Socket, Source, Upload, Waker,
+    WebSocket,
 };
 pub use arena::Arena;
 pub use config::{ConfigError, Limits, Timeouts};

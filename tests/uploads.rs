@@ -354,13 +354,16 @@ fn a_shutdown_lets_it_arrive_or_cuts_it_off() {
         assert_eq!(client.answer_to_head().status, 100);
         client.send("half");
     }
+    let mut idle = Client::connect(rig.addr);
+    idle.get("/");
     rig.handle.shutdown();
+    idle.ended();
     clients[0].send("full");
     let answer = clients[0].answer();
     assert_eq!((answer.text(), answer.field("connection")), (&*expected("halffull"), Some("close")));
     finished(&hears, 8);
     clients[1].cut_off();
     aborted(&hears, 4);
-    drop(clients);
+    drop((clients, idle));
     rig.finish();
 }

@@ -4,9 +4,11 @@
 //! buffer and the arena, and returns a [`Response`] that may borrow them too. Exactly one answer per
 //! request, by construction.
 
+mod channel;
 mod conn_id;
 mod defer;
 mod error;
+mod events;
 mod handler;
 #[cfg(feature = "json")]
 mod json;
@@ -19,9 +21,11 @@ mod upload;
 mod waker;
 mod websocket;
 
+pub use channel::{BodySender, Pushed};
 pub use conn_id::ConnId;
 pub use defer::{Gone, Responder};
 pub use error::Error;
+pub use events::{Event, EventError, EventSender};
 pub use handler::{Handler, Wrapped};
 pub use request::{KeptRequest, Request};
 pub use response::{Body, Pending, Response};

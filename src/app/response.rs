@@ -163,6 +163,12 @@ impl<'r> Response<'r> {
         Response { status: 200, fields: FieldBlock::Fixed(line), body: body.into(), close: false }
     }
 
+    /// With this Content-Type, encoded already, and no other field.
+    pub(super) fn with_line(mut self, line: &'static [u8]) -> Response<'r> {
+        self.fields = FieldBlock::Fixed(line);
+        self
+    }
+
     /// A response of this status that stays without content.
     #[inline]
     pub fn empty(status: u16) -> Response<'r> {
