@@ -140,6 +140,44 @@ impl Client {
         answer
     }
 
+    /// The next response, whose content comes in chunks.
+    pub fn answer_in_chunks(&mut self) -> Answer {
+        let mut answer = self.answer_to_head();
+        assert_eq!(answer.field("transfer-encoding"), Some("chunked"), "{}", answer.head);
+        assert_eq!(answer.field("content-length"), None);
+        loop {
+            let chunk = self.chunk();
+            if chunk.is_empty() {
+                return answer;
+            }
+            answer.body.extend(chunk);
+        }
+    }
+
+    /// The next chunk's data; none if it is the last.
+    #[track_caller]
+    pub fn chunk(&mut self) -> Vec<u8> {
+        let line = loop {
+            if let Some(at) = self.rest.windows(2).position(|two| two == b"\r\n") {
+                break at;
+            }
+            self.fill(self.rest.len() + 1);
+        };
+        let size = String::from_utf8(self.take(line + 2)).expect("ASCII");
+        let size = usize::from_str_radix(size.trim_end(), 16).expect("a size");
+        self.fill(size + 2);
+        let data = self.take(size);
+        assert_eq!(self.take(2), b"\r\n");
+        data
+    }
+
+    /// What comes before the end, in whatever way that comes.
+    pub fn until_cut_off(&mut self) -> Vec<u8> {
+        // A reset may come instead of an end.
+        let _ = self.stream.read_to_end(&mut self.rest);
+        std::mem::take(&mut self.rest)
+    }
+
     /// The next response, to a request that was HEAD.
     pub fn answer_to_head(&mut self) -> Answer {
         let mut looked_at = 0;

@@ -217,6 +217,15 @@ impl<'r> Response<'r> {
         Ok(self)
     }
 
+    /// Changes the status, for a response that came from elsewhere with its content.
+    ///
+    /// # Panics
+    /// If `status` is not a final status, 200 to 599 (RFC 9110 §15).
+    pub fn with_status(mut self, status: u16) -> Response<'r> {
+        self.status = Response::status(status).status;
+        self
+    }
+
     /// Closes the connection after this response.
     pub fn close(mut self) -> Response<'r> {
         self.close = true;
