@@ -4,7 +4,7 @@
 //! only inside one dispatch.
 
 use super::deadline::Timer;
-use super::exchange::Exchange;
+use super::transfer::Transfer;
 use super::websocket::OpenSocket;
 use crate::buffer::{Inbox, Outbox};
 use crate::http1;
@@ -35,7 +35,7 @@ pub(super) struct Conn<S> {
 pub(super) enum Protocol {
     Http(http1::Decoder),
     /// A request that does not pass in one piece.
-    Exchange(Box<Exchange>),
+    Transfer(Box<Transfer>),
     WebSocket(OpenSocket),
 }
 
@@ -99,7 +99,7 @@ impl<S> Conn<S> {
     pub(super) fn wants(&self) -> usize {
         match &self.protocol {
             Protocol::Http(decoder) => decoder.wants(),
-            Protocol::Exchange(_) => 0,
+            Protocol::Transfer(_) => 0,
             Protocol::WebSocket(open) => open.wants(),
         }
     }
@@ -109,7 +109,7 @@ impl<S> Conn<S> {
     pub(super) fn is_held(&self) -> bool {
         match &self.protocol {
             Protocol::Http(_) => false,
-            Protocol::Exchange(exchange) => exchange.is_held(),
+            Protocol::Transfer(transfer) => transfer.is_held(),
             Protocol::WebSocket(open) => open.drain_is_due(),
         }
     }
@@ -120,7 +120,7 @@ impl<S> Conn<S> {
             return false;
         }
         match &self.protocol {
-            Protocol::Exchange(exchange) if exchange.is_held() => exchange.is_runnable(),
+            Protocol::Transfer(transfer) if transfer.is_held() => transfer.is_runnable(),
             Protocol::WebSocket(open) if open.drain_is_due() => true,
             _ => self.unfinished || self.may_read(),
         }

@@ -105,7 +105,7 @@ impl Timer {
             Waiting::Head => allowances.head,
             Waiting::Content => {
                 let received = match &conn.protocol {
-                    Protocol::Exchange(exchange) => exchange.received(),
+                    Protocol::Transfer(transfer) => transfer.received(),
                     _ => conn.inbox.as_ref().map_or(0, |inbox| inbox.len()) as u64,
                 };
                 allowances.body_stall.saturating_add(received.saturating_mul(1000) / CONTENT_FLOOR)
@@ -137,7 +137,7 @@ pub(super) fn waiting<S>(conn: &Conn<S>) -> Waiting {
             Awaits::Content => Waiting::Content,
             Awaits::Discard | Awaits::Close => Waiting::Discard,
         },
-        Protocol::Exchange(exchange) => exchange.waiting(),
+        Protocol::Transfer(transfer) => transfer.waiting(),
         Protocol::WebSocket(socket) if socket.is_open() => Waiting::Frame,
         Protocol::WebSocket(_) => Waiting::Close,
     }

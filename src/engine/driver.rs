@@ -12,7 +12,7 @@ use super::mailbox::{Command, Handle, Mailbox};
 use super::output::Output;
 use super::table::Table;
 use super::turn::Turn;
-use super::{exchange, http, websocket};
+use super::{http, transfer, websocket};
 use crate::app::{App, ConnId, Message};
 use crate::arena::Arena;
 use crate::config::{Limits, Timeouts};
@@ -132,7 +132,7 @@ impl<S: Stream> Engine<S> {
             if let Protocol::WebSocket(open) = &mut conn.protocol {
                 open.end(None, "", &mut self.desk.counters);
             }
-            exchange::end(&mut conn, &mut self.desk.counters);
+            transfer::end(&mut conn, &mut self.desk.counters);
             self.desk.recycle(&mut conn);
         }
     }
@@ -158,7 +158,7 @@ impl<S: Stream> Engine<S> {
     /// A poll has told that a connection is closed both ways, or has failed. For most it is enough to know
     /// that it has [ended](Readiness::ended): reading tells the rest. One that awaits an answer is not read.
     pub fn failed(&mut self, id: ConnId) {
-        if self.table.find(id).is_some_and(|conn| matches!(conn.protocol, Protocol::Exchange(_))) {
+        if self.table.find(id).is_some_and(|conn| matches!(conn.protocol, Protocol::Transfer(_))) {
             self.abort(id);
         }
     }
@@ -261,7 +261,7 @@ impl<S: Stream> Engine<S> {
             if conn.source == Source::Drained {
                 conn.source = Source::Ready;
             }
-            exchange::ending(conn, &mut self.desk.counters);
+            transfer::ending(conn, &mut self.desk.counters);
             self.drive(id, false);
             if self.table.find(id).is_some_and(|conn| conn.timer.waiting == Waiting::Request) {
                 self.abort(id);
@@ -352,7 +352,7 @@ impl<S: Stream> Engine<S> {
         match conn.timer.waiting {
             Waiting::Head | Waiting::Content => {
                 self.desk.counters.timeouts += 1;
-                exchange::end(conn, &mut self.desk.counters);
+                transfer::end(conn, &mut self.desk.counters);
                 let mut out = Output::new(conn, &mut self.desk.cork);
                 http::timed_out(&mut out, self.desk.date.text());
                 conn.writing = Writing::Last;
@@ -360,7 +360,7 @@ impl<S: Stream> Engine<S> {
             }
             Waiting::Answer => {
                 self.desk.counters.timeouts += 1;
-                exchange::overdue(conn, id, &mut self.desk);
+                transfer::overdue(conn, id, &mut self.desk);
                 self.drive(id, false);
             }
             // It has no deadline.

@@ -6,10 +6,10 @@
 use super::conn::{Conn, Protocol};
 use super::counters::Counters;
 use super::desk::{Desk, Ran, Stop};
-use super::exchange::{self, Deferred, Exchange, Stage};
 use super::output::Output;
 use super::receiving::{self, Unopened};
 use super::sending::{Frame, Sending};
+use super::transfer::{self, Deferred, Stage, Transfer};
 use super::websocket::{self, guarded};
 use crate::app::{
     Awaited, Body, ConnId, Early, Error, FieldBlock, Request, RequestParts, Resolved, Response, Uploads,
@@ -33,7 +33,7 @@ enum Step {
     Broken,
     /// A request was answered; so many bytes are done with.
     Answered { consumed: usize, keep_alive: bool },
-    /// A request has made the connection something else: a WebSocket, or an exchange.
+    /// A request has made the connection something else: a WebSocket, or a transfer.
     Changed { consumed: usize },
 }
 
@@ -134,8 +134,8 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
         let parts = RequestParts { head, content, trailers, params, arena, conn: id, peer: conn.peer };
         let step = open_upload(uploads, parts, length, &mut out, decoder, &mut terms, counters, date);
         return match step {
-            Ok(exchange) => {
-                exchange::hold(&mut conn.protocol, exchange, id, bell);
+            Ok(transfer) => {
+                transfer::hold(&mut conn.protocol, transfer, id, bell);
                 Step::Changed { consumed: head.len }
             }
             Err(answered) => answered,
@@ -173,8 +173,8 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
             match answered {
                 Some(Answered::Keeps) => return Step::Answered { consumed, keep_alive: true },
                 Some(Answered::Closes) => return Step::Answered { consumed, keep_alive: false },
-                Some(Answered::Held(exchange)) => {
-                    exchange::hold(&mut conn.protocol, exchange, id, bell);
+                Some(Answered::Held(transfer)) => {
+                    transfer::hold(&mut conn.protocol, transfer, id, bell);
                     return Step::Changed { consumed };
                 }
                 None => {}
@@ -209,14 +209,14 @@ fn open_upload<S: Stream>(
     terms: &mut Terms,
     counters: &mut Counters,
     date: &[u8; 29],
-) -> Result<Box<Exchange>, Step> {
+) -> Result<Box<Transfer>, Step> {
     let head = parts.head;
     match receiving::open(uploads, &Request::new(parts), decoder, counters) {
         Ok(upload) => {
             if head.expects_continue {
                 out.cork.extend_from_slice(http1::CONTINUE);
             }
-            Ok(Exchange::new(*terms, Stage::Receiving(upload)))
+            Ok(Transfer::new(*terms, Stage::Receiving(upload)))
         }
         Err(Unopened::Refused(refusal)) => {
             counters.count_refused(refusal);
@@ -249,7 +249,7 @@ pub(super) enum Answered {
     /// This was the last one.
     Closes,
     /// The answer is not there yet, or not all of it.
-    Held(Box<Exchange>),
+    Held(Box<Transfer>),
 }
 
 impl Answered {
@@ -319,7 +319,7 @@ impl Terms {
             Awaited::Answer(promise) => {
                 let fields = std::mem::replace(&mut response.fields, FieldBlock::Fixed(b""));
                 let deferred = Deferred { promise, fields, close: response.close };
-                return Answered::Held(Exchange::new(*self, Stage::Deferred(deferred)));
+                return Answered::Held(Transfer::new(*self, Stage::Deferred(deferred)));
             }
             Awaited::Source(streamed) => streamed,
         };
@@ -341,7 +341,7 @@ impl Terms {
         match streamed {
             Some(streamed) => {
                 let terms = Terms { keep_alive, ..*self };
-                Answered::Held(Exchange::new(terms, Stage::Sending(Sending::new(streamed, frame))))
+                Answered::Held(Transfer::new(terms, Stage::Sending(Sending::new(streamed, frame))))
             }
             None if keep_alive => Answered::Keeps,
             None => Answered::Closes,

@@ -6,9 +6,9 @@
 use super::conn::{Conn, Protocol};
 use super::counters::Counters;
 use super::desk::{Desk, Ran, Stop};
-use super::exchange::{self, Exchange, Stage};
 use super::http::{self, Answered};
 use super::output::Output;
+use super::transfer::{self, Stage, Transfer};
 use super::websocket::guarded;
 use crate::app::{Brake, ConnId, Error, Flow, LiveUpload, Request, Response, Uploads};
 use crate::arena::OVERWRITTEN;
@@ -91,10 +91,10 @@ enum Step {
 /// Hands the session what is in `input`.
 pub(super) fn run<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut Desk) -> Ran {
     let to = input.len();
-    let Protocol::Exchange(exchange) = &mut conn.protocol else {
-        unreachable!("only an exchange is run here");
+    let Protocol::Transfer(transfer) = &mut conn.protocol else {
+        unreachable!("only a transfer is run here");
     };
-    let Exchange { decoder, terms, stage: Stage::Receiving(receiving) } = &mut **exchange else {
+    let Transfer { decoder, terms, stage: Stage::Receiving(receiving) } = &mut **transfer else {
         unreachable!("only an upload is run here");
     };
     let (from, step) = receiving.take(decoder, id, input, desk);
@@ -125,8 +125,8 @@ pub(super) fn run<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], d
             })
         }
     };
-    exchange::finish(conn, answered, id, desk);
-    Ran { from, to, stop: exchange::stop(conn) }
+    transfer::finish(conn, answered, id, desk);
+    Ran { from, to, stop: transfer::stop(conn) }
 }
 
 impl Receiving {

@@ -7,7 +7,7 @@ use super::conn::{Conn, Protocol, Source, Writing};
 use super::deadline::{self, Waiting};
 use super::desk::{Desk, Fate, Stop};
 use super::output::Output;
-use super::{exchange, http, websocket};
+use super::{http, transfer, websocket};
 use crate::app::ConnId;
 use crate::buffer::Taken;
 use crate::config::READ_BYTES;
@@ -40,7 +40,7 @@ impl<'a, S: Stream> Turn<'a, S> {
         if self.conn.outbox.is_none() {
             match &self.conn.protocol {
                 Protocol::Http(_) => {}
-                Protocol::Exchange(_) => self.fresh |= exchange::advance(self.conn, self.id, self.desk),
+                Protocol::Transfer(_) => self.fresh |= transfer::advance(self.conn, self.id, self.desk),
                 // The cork may hold what this turn is for.
                 Protocol::WebSocket(_) if !self.desk.cork.is_empty() => {}
                 Protocol::WebSocket(_) => websocket::drained(self.conn, self.id, self.desk),
@@ -151,7 +151,7 @@ impl<'a, S: Stream> Turn<'a, S> {
         if let Protocol::WebSocket(open) = &mut self.conn.protocol {
             open.end(None, "", &mut self.desk.counters);
         }
-        exchange::end(self.conn, &mut self.desk.counters);
+        transfer::end(self.conn, &mut self.desk.counters);
     }
 
     /// Returns the bounds of what must come again.
@@ -166,8 +166,8 @@ impl<'a, S: Stream> Turn<'a, S> {
                     self.fresh |= *budget < before;
                     ran
                 }
-                Protocol::Exchange(_) => {
-                    let ran = exchange::run(self.conn, self.id, &mut input[from..to], self.desk);
+                Protocol::Transfer(_) => {
+                    let ran = transfer::run(self.conn, self.id, &mut input[from..to], self.desk);
                     self.fresh |= matches!(ran.stop, Stop::Changed | Stop::Over);
                     ran
                 }

@@ -20,7 +20,7 @@ use crate::transport::Stream;
 use std::sync::Arc;
 
 /// What a connection is busy with.
-pub(super) struct Exchange {
+pub(super) struct Transfer {
     /// The connection's, until it is over.
     pub(super) decoder: Decoder,
     pub(super) terms: Terms,
@@ -45,10 +45,10 @@ pub(super) struct Deferred {
     pub(super) close: bool,
 }
 
-impl Exchange {
+impl Transfer {
     /// In its first turn; [`hold`] makes it the connection's.
-    pub(super) fn new(terms: Terms, stage: Stage) -> Box<Exchange> {
-        Box::new(Exchange { decoder: Decoder::new(), terms, stage })
+    pub(super) fn new(terms: Terms, stage: Stage) -> Box<Transfer> {
+        Box::new(Transfer { decoder: Decoder::new(), terms, stage })
     }
 
     /// Whether nothing is read meanwhile.
@@ -85,21 +85,21 @@ impl Exchange {
     }
 }
 
-/// Makes `exchange` what the connection is busy with.
+/// Makes `transfer` what the connection is busy with.
 #[inline(never)]
-pub(super) fn hold(protocol: &mut Protocol, mut exchange: Box<Exchange>, id: ConnId, bell: &Arc<dyn Bell>) {
+pub(super) fn hold(protocol: &mut Protocol, mut transfer: Box<Transfer>, id: ConnId, bell: &Arc<dyn Bell>) {
     match protocol {
-        Protocol::Http(decoder) => exchange.decoder = std::mem::take(decoder),
-        Protocol::Exchange(before) => exchange.decoder = std::mem::take(&mut before.decoder),
+        Protocol::Http(decoder) => transfer.decoder = std::mem::take(decoder),
+        Protocol::Transfer(before) => transfer.decoder = std::mem::take(&mut before.decoder),
         Protocol::WebSocket(_) => unreachable!("a WebSocket has no requests"),
     }
-    match &mut exchange.stage {
+    match &mut transfer.stage {
         Stage::Deferred(deferred) => deferred.promise.bind(Waker::new(id, bell.clone())),
         Stage::Sending(sending) => sending.bind(Waker::new(id, bell.clone())),
         // Few are ever paused.
         Stage::Receiving(_) => {}
     }
-    *protocol = Protocol::Exchange(exchange);
+    *protocol = Protocol::Transfer(transfer);
 }
 
 /// Goes on with what needs no input. Returns whether something was completed.
@@ -107,12 +107,12 @@ pub(super) fn hold(protocol: &mut Protocol, mut exchange: Box<Exchange>, id: Con
 pub(super) fn advance<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk: &mut Desk) -> bool {
     let mut fresh = false;
     loop {
-        let Protocol::Exchange(exchange) = &mut conn.protocol else { return fresh };
+        let Protocol::Transfer(transfer) = &mut conn.protocol else { return fresh };
         let Desk { cork, counters, date, sheet, .. } = desk;
         let mut out = Output::of(&mut conn.stream, &mut conn.outbox, &mut conn.broken, cork);
-        let mut terms = exchange.terms;
+        let mut terms = transfer.terms;
         terms.keep_alive &= !desk.shutting_down;
-        let answered = match &mut exchange.stage {
+        let answered = match &mut transfer.stage {
             Stage::Deferred(deferred) => {
                 let Some(mut response) = deferred.promise.take() else { return fresh };
                 response.fields.put_in_front(&deferred.fields);
@@ -131,7 +131,7 @@ pub(super) fn advance<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk: &mut Desk
             }
             Stage::Sending(sending) => match sending.send(&mut out, sheet, counters) {
                 Went::On => return fresh,
-                Went::Out if exchange.terms.keep_alive => Answered::Keeps,
+                Went::Out if transfer.terms.keep_alive => Answered::Keeps,
                 Went::Out => Answered::Closes,
                 Went::Wrong => {
                     *out.dead = true;
@@ -157,16 +157,16 @@ pub(super) fn finish<S>(conn: &mut Conn<S>, answered: Answered, id: ConnId, desk
     }
 }
 
-/// Goes on with an exchange in its input.
+/// Goes on with a transfer in its input.
 #[inline(never)]
 pub(super) fn run<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut Desk) -> Ran {
-    let receives = |exchange: &Exchange| matches!(exchange.stage, Stage::Receiving(_)) && !exchange.is_held();
-    if matches!(&conn.protocol, Protocol::Exchange(exchange) if receives(exchange)) {
+    let receives = |transfer: &Transfer| matches!(transfer.stage, Stage::Receiving(_)) && !transfer.is_held();
+    if matches!(&conn.protocol, Protocol::Transfer(transfer) if receives(transfer)) {
         return receiving::run(conn, id, input, desk);
     }
     advance(conn, id, desk);
     let stop = match &conn.protocol {
-        Protocol::Exchange(exchange) if !receives(exchange) => Stop::Blocked,
+        Protocol::Transfer(transfer) if !receives(transfer) => Stop::Blocked,
         _ => stop(conn),
     };
     Ran { from: 0, to: input.len(), stop }
@@ -177,14 +177,14 @@ pub(super) fn stop<S>(conn: &Conn<S>) -> Stop {
     if conn.writing == Writing::Open { Stop::Changed } else { Stop::Over }
 }
 
-/// Ends an exchange, if there is one, and tells who takes part.
+/// Ends a transfer, if there is one, and tells who takes part.
 #[inline(never)]
 pub(super) fn end<S>(conn: &mut Conn<S>, counters: &mut Counters) {
-    let Protocol::Exchange(exchange) = &mut conn.protocol else { return };
-    if let Stage::Receiving(receiving) = &mut exchange.stage {
+    let Protocol::Transfer(transfer) = &mut conn.protocol else { return };
+    if let Stage::Receiving(receiving) = &mut transfer.stage {
         receiving.abort(counters);
     }
-    let decoder = std::mem::take(&mut exchange.decoder);
+    let decoder = std::mem::take(&mut transfer.decoder);
     let before = std::mem::replace(&mut conn.protocol, Protocol::Http(decoder));
     // What is dropped here is the application's.
     guarded(counters, move || drop(before));
@@ -192,8 +192,8 @@ pub(super) fn end<S>(conn: &mut Conn<S>, counters: &mut Counters) {
 
 /// The answer did not come in time (RFC 9110 §15.6.5).
 pub(super) fn overdue<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk: &mut Desk) {
-    let Protocol::Exchange(exchange) = &mut conn.protocol else { return };
-    let mut terms = exchange.terms;
+    let Protocol::Transfer(transfer) = &mut conn.protocol else { return };
+    let mut terms = transfer.terms;
     terms.keep_alive &= !desk.shutting_down;
     let mut out = Output::of(&mut conn.stream, &mut conn.outbox, &mut conn.broken, &mut desk.cork);
     let mut response = Error::new(504, "The answer took too long.").into();
@@ -203,8 +203,8 @@ pub(super) fn overdue<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk: &mut Desk
 
 /// The server is shutting down: tells who could go on for ever.
 pub(super) fn ending<S>(conn: &mut Conn<S>, counters: &mut Counters) {
-    if let Protocol::Exchange(exchange) = &mut conn.protocol
-        && let Stage::Sending(sending) = &mut exchange.stage
+    if let Protocol::Transfer(transfer) = &mut conn.protocol
+        && let Stage::Sending(sending) = &mut transfer.stage
         && guarded(counters, || sending.ending()).is_none()
     {
         conn.broken = true;
