@@ -40,6 +40,7 @@ pub mod engine;
 pub mod fuzzing;
 pub mod http1;
 pub mod keep;
+pub mod pubsub;
 pub mod server;
 pub mod time;
 pub mod transport;
@@ -47,13 +48,15 @@ pub mod ws;
 
 pub use app::{
     App, Body, BodySender, ConnId, Error, Event, EventSender, Flow, Gone, Handler, KeptRequest, Message,
-    Progress, Pushed, Request, Responder, Response, Resume, Room, Sent, Socket, Source, Upload, Waker,
-    WebSocket,
+    Progress, Pushed, Request, Responder, Response, Resume, Room, Sent, Socket, SocketOptions, Source,
+    Upload, Waker, WebSocket,
 };
 pub use arena::Arena;
+pub use buffer::SlowConsumer;
 pub use config::{ConfigError, Limits, Timeouts};
 pub use engine::{Handle, Worker};
 pub use keep::Keep;
+pub use pubsub::{Broker, Publication, TopicError};
 pub use server::{ServeError, Server, WorkerContext};
 
 /// Compiles what the README shows.

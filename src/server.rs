@@ -6,6 +6,7 @@
 use crate::app::{App, RouteError};
 use crate::config::{Limits, Timeouts};
 use crate::engine::{Handle, Seat, Settings, Worker, WorkerError};
+use crate::pubsub::Broker;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::fmt;
 use std::io;
@@ -92,11 +93,12 @@ impl From<WorkerError> for ServeError {
 }
 
 /// What a server is made from.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Builder {
     addrs: Vec<String>,
     workers: usize,
     settings: Settings,
+    broker: Option<Arc<dyn Broker>>,
 }
 
 /// Shuts all workers down when one of them ends, in whatever way: a server is whole or over.
@@ -116,7 +118,7 @@ const DESCRIPTORS_KEPT: usize = 64;
 impl Server {
     /// Begins with one worker, no address, and the default limits and timeouts.
     pub fn builder() -> Builder {
-        Builder { addrs: Vec::new(), workers: 1, settings: Settings::default() }
+        Builder { addrs: Vec::new(), workers: 1, settings: Settings::default(), broker: None }
     }
 
     /// Where it listens; a port that was 0 is the one it got.
@@ -175,6 +177,12 @@ impl Builder {
         self
     }
 
+    /// Gives everything that is published to `broker` too, for others: see [`Broker`].
+    pub fn broker(mut self, broker: Arc<dyn Broker>) -> Builder {
+        self.broker = Some(broker);
+        self
+    }
+
     /// Starts the server. `make` is called once on each worker's thread, so what it makes needs be
     /// neither `Send` nor `Sync`.
     ///
@@ -185,7 +193,7 @@ impl Builder {
         F: Fn(&WorkerContext) -> App + Send + Sync + 'static,
     {
         let workers = self.workers;
-        let (seats, handle) = seats(workers)?;
+        let (seats, handle) = seats(workers, self.broker.clone())?;
         let (addrs, mut listeners) = self.listeners()?;
         let settings = self.settings(workers);
         let make = Arc::new(make);
@@ -235,7 +243,7 @@ impl Builder {
     /// As [`serve`](Builder::serve).
     pub fn worker(self, make: impl FnOnce(&WorkerContext) -> App) -> Result<Worker, ServeError> {
         let builder = self.workers(1);
-        let (mut seats, handle) = seats(1)?;
+        let (mut seats, handle) = seats(1, builder.broker.clone())?;
         let (_, listeners) = builder.listeners()?;
         let app = make(&WorkerContext { index: 0, handle: handle.clone() });
         let settings = builder.settings(1);
@@ -275,9 +283,18 @@ impl Builder {
     }
 }
 
-fn seats(workers: usize) -> io::Result<(Vec<Seat>, Handle)> {
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("addrs", &self.addrs)
+            .field("workers", &self.workers)
+            .finish_non_exhaustive()
+    }
+}
+
+fn seats(workers: usize, broker: Option<Arc<dyn Broker>>) -> io::Result<(Vec<Seat>, Handle)> {
     let seats = (0..workers).map(|_| Seat::new()).collect::<io::Result<Vec<_>>>()?;
-    let handle = Handle::new(seats.iter().map(|seat| seat.mailbox.clone()).collect());
+    let handle = Handle::new(seats.iter().map(|seat| seat.mailbox.clone()).collect(), broker);
     Ok((seats, handle))
 }
 

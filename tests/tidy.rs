@@ -43,7 +43,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("redis", &["store"]),
     ("rustls", &["transport"]),
     ("matchit", &["app"]),
-    ("slab", &["engine"]),
+    ("slab", &["engine", "pubsub"]),
     ("mio", &["engine", "transport"]),
     ("socket2", &["server"]),
     ("clap", &["main", "cli"]),

@@ -1,5 +1,6 @@
 //! What every peer offers, some routes that show how our own cost grows, and the limits they are under.
 
+use fleeting::ws::CloseCode;
 use fleeting::{App, Body, ConfigError, Error, Limits, Message, Request, Response, Socket, WebSocket};
 
 const HELLO: &str = "Hello, World!";
@@ -18,6 +19,38 @@ const TEN: [&str; 10] = [
     "sec-fetch-dest",
     "sec-fetch-mode",
 ];
+
+/// What `/pub` hears goes to all at `/sub`.
+const TOPIC: &str = "t";
+
+struct Subscriber;
+
+impl WebSocket for Subscriber {
+    type Session = ();
+
+    fn open(&self, _req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
+        socket.subscribe(TOPIC).map_err(|error| Error::unavailable(error.to_string()))?;
+        Ok(())
+    }
+
+    fn message(&self, _session: &mut (), _message: Message<'_>, _socket: &mut Socket<'_>) {}
+}
+
+struct Publisher;
+
+impl WebSocket for Publisher {
+    type Session = ();
+
+    fn open(&self, _req: &Request<'_>, _socket: &mut Socket<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
+        if let Err(error) = socket.publish(TOPIC, message) {
+            socket.close(CloseCode::TOO_BIG, &error.to_string());
+        }
+    }
+}
 
 struct Echo;
 
@@ -47,7 +80,9 @@ pub fn app(routes: usize) -> App {
             Ok(Response::text(req.arena().format(format_args!("{length}"))))
         })
         .post("/echo", |req| Ok(Response::bytes(req.body())))
-        .ws("/ws", Echo);
+        .ws("/ws", Echo)
+        .ws("/sub", Subscriber)
+        .ws("/pub", Publisher);
     (0..routes).fold(app, |app, route| {
         app.get(&format!("/r/{route}/x"), |_req| Ok(Response::text(HELLO)))
             .get(&format!("/p/{route}/{{name}}"), |req| Ok(Response::text(req.param("name"))))

@@ -16,11 +16,13 @@ mod request;
 mod response;
 mod router;
 mod routes;
+mod socket_options;
 mod source;
 mod upload;
 mod waker;
 mod websocket;
 
+pub use crate::ws::Message;
 pub use channel::{BodySender, Pushed};
 pub use conn_id::ConnId;
 pub use defer::{Gone, Responder};
@@ -30,10 +32,11 @@ pub use handler::{Handler, Wrapped};
 pub use request::{KeptRequest, Request};
 pub use response::{Body, Pending, Response};
 pub use routes::{App, RouteError};
+pub use socket_options::SocketOptions;
 pub use source::{Progress, Room, Source};
 pub use upload::{Flow, Resume, Upload};
 pub use waker::Waker;
-pub use websocket::{Message, Sent, Socket, WebSocket};
+pub use websocket::{Sent, Socket, WebSocket};
 
 pub(crate) use defer::Promise;
 pub(crate) use request::RequestParts;

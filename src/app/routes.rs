@@ -2,12 +2,12 @@
 
 use super::handler::Wrapped;
 use super::router::{Resolved, Router};
+use super::socket_options::SocketOptions;
 use super::upload::{Depot, Upload};
 use super::websocket::{Endpoint, WebSocket};
 use super::{Error, Handler, Request, Response};
 use crate::arena::Arena;
 use crate::http1::Head;
-use crate::ws::Policy;
 use std::fmt;
 use std::rc::Rc;
 
@@ -29,6 +29,8 @@ use std::rc::Rc;
 #[derive(Default)]
 pub struct App {
     router: Router,
+    /// Of each WebSocket route, in the order in which they were added.
+    sockets: Vec<SocketOptions>,
     error: Option<RouteError>,
 }
 
@@ -98,12 +100,16 @@ impl App {
 
     /// Serves WebSockets on `path`, to clients of the same origin.
     pub fn ws<W: WebSocket>(self, path: &str, server: W) -> App {
-        self.ws_with(path, Policy::default(), server)
+        self.ws_with(path, SocketOptions::default(), server)
     }
 
-    /// Serves WebSockets on `path`, with the origins and subprotocols of `policy`.
-    pub fn ws_with<W: WebSocket>(mut self, path: &str, policy: Policy, server: W) -> App {
-        let socket = Box::new(Endpoint { server: Rc::new(server), policy });
+    /// Serves WebSockets on `path`, as `options` say; a [`Policy`](crate::ws::Policy) alone will do.
+    pub fn ws_with<W: WebSocket>(mut self, path: &str, options: impl Into<SocketOptions>, server: W) -> App {
+        let options = options.into();
+        let policy = options.policy.clone();
+        let number = self.sockets.len() as u16;
+        self.sockets.push(options);
+        let socket = Box::new(Endpoint { server: Rc::new(server), policy, number });
         let added = self.router.endpoint(path).and_then(|endpoint| endpoint.upgrade(socket));
         self.note(added);
         self
@@ -144,6 +150,11 @@ impl App {
         if let (Err(error), None) = (added, &self.error) {
             self.error = Some(error);
         }
+    }
+
+    /// The options of all WebSocket routes, by their number.
+    pub(crate) fn sockets(&self) -> &[SocketOptions] {
+        &self.sockets
     }
 
     #[inline]

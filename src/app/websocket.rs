@@ -1,7 +1,9 @@
 //! WebSockets as an application sees them.
 
 use super::{ConnId, Error, Request};
-use crate::ws::{self, CloseCode, Policy};
+use crate::buffer::SlowConsumer;
+use crate::pubsub::TopicError;
+use crate::ws::{self, CloseCode, Message, Policy};
 use std::fmt;
 use std::rc::Rc;
 
@@ -56,25 +58,6 @@ pub trait WebSocket: 'static {
     }
 }
 
-/// A message (RFC 6455 §5.6), whole and unmasked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Message<'m> {
-    /// UTF-8 text.
-    Text(&'m str),
-    /// Any bytes.
-    Binary(&'m [u8]),
-}
-
-impl Message<'_> {
-    /// The payload.
-    pub fn bytes(&self) -> &[u8] {
-        match self {
-            Message::Text(text) => text.as_bytes(),
-            Message::Binary(bytes) => bytes,
-        }
-    }
-}
-
 /// What became of a message that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sent {
@@ -83,7 +66,8 @@ pub enum Sent {
     /// It is queued, but the peer has more than `outbox_bytes` to take:
     /// [`WebSocket::drain`] tells when it has taken them.
     Backpressure,
-    /// The connection is closing: it was not sent.
+    /// It was not sent: the connection is closing, or has been told [`Backpressure`](Sent::Backpressure) and
+    /// the peer has not taken anything since. It is counted.
     Dropped,
 }
 
@@ -100,6 +84,12 @@ pub(crate) trait Outgoing {
     fn message(&mut self, message: Message<'_>) -> Sent;
     /// Begins the closing handshake.
     fn close(&mut self, code: CloseCode, reason: &str);
+    /// Subscribes to a topic or a filter. Tells whether that is new.
+    fn subscribe(&mut self, filter: &str, slow: Option<SlowConsumer>) -> Result<bool, TopicError>;
+    /// Ends a subscription. Tells whether there was one.
+    fn unsubscribe(&mut self, filter: &str) -> bool;
+    /// Publishes to all subscribers; `own`: this connection too, if it is one.
+    fn publish(&mut self, topic: &str, message: Message<'_>, own: bool) -> Result<(), TopicError>;
 }
 
 impl<'a> Socket<'a> {
@@ -128,6 +118,74 @@ impl<'a> Socket<'a> {
         self.out.close(code, reason);
     }
 
+    /// Subscribes this connection to a topic, or to all topics that a filter stands for: `prices.*` is every
+    /// topic whose name begins with `prices.` and goes on. The `*` may only be its last character.
+    ///
+    /// What is published from now on is sent to it, each publication once, however many of its
+    /// subscriptions fit. Tells whether the subscription is new.
+    ///
+    /// ```
+    /// # use fleeting::{Error, Message, Request, Socket, WebSocket};
+    /// struct Prices;
+    ///
+    /// impl WebSocket for Prices {
+    ///     type Session = ();
+    ///
+    ///     fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
+    ///         let wanted = req.query().unwrap_or("prices.*");
+    ///         socket.subscribe(wanted).map_err(|error| Error::bad_request(error.to_string()))?;
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
+    ///         // To all others who want it.
+    ///         let _ = socket.publish_to_others("prices.eur", message);
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`TopicError`]: a name that cannot be, or one of the limits `topics`, `subscriptions` and `topic_bytes`.
+    pub fn subscribe(&mut self, filter: &str) -> Result<bool, TopicError> {
+        self.out.subscribe(filter, None)
+    }
+
+    /// As [`subscribe`](Socket::subscribe), and says what becomes of these publications when the peer reads
+    /// too slowly, whatever the route's options say. Of several subscriptions that fit, that to the topic
+    /// itself decides, then that to the filter which was there first.
+    ///
+    /// # Errors
+    /// As [`subscribe`](Socket::subscribe).
+    pub fn subscribe_with(&mut self, filter: &str, slow: SlowConsumer) -> Result<bool, TopicError> {
+        self.out.subscribe(filter, Some(slow))
+    }
+
+    /// Ends a subscription, named as it was made. What was published before may still arrive. Tells whether
+    /// there was one.
+    pub fn unsubscribe(&mut self, filter: &str) -> bool {
+        self.out.unsubscribe(filter)
+    }
+
+    /// Publishes a message to all who have subscribed to the topic, on all workers, this connection included
+    /// if it has.
+    ///
+    /// It leaves at the end of the turn, behind what was sent here directly. What one session publishes
+    /// reaches every subscriber in its order.
+    ///
+    /// # Errors
+    /// [`TopicError`]: a name that cannot be, or a message over `message_bytes`. Nobody gets it then.
+    pub fn publish(&mut self, topic: &str, message: Message<'_>) -> Result<(), TopicError> {
+        self.out.publish(topic, message, true)
+    }
+
+    /// As [`publish`](Socket::publish), but not to this connection.
+    ///
+    /// # Errors
+    /// As [`publish`](Socket::publish).
+    pub fn publish_to_others(&mut self, topic: &str, message: Message<'_>) -> Result<(), TopicError> {
+        self.out.publish(topic, message, false)
+    }
+
     /// The connection's name.
     pub fn conn_id(&self) -> ConnId {
         self.conn
@@ -148,6 +206,8 @@ impl fmt::Debug for Socket<'_> {
 /// A route's WebSocket, its session's type forgotten.
 pub(crate) trait Upgrade {
     fn policy(&self) -> &Policy;
+    /// The route's number among those of the application.
+    fn number(&self) -> u16;
     fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<Box<Reader>, Error>;
 }
 
@@ -170,6 +230,7 @@ pub(crate) trait LiveSocket {
 pub(super) struct Endpoint<W> {
     pub(super) server: Rc<W>,
     pub(super) policy: ws::Policy,
+    pub(super) number: u16,
 }
 
 struct Live<W: WebSocket> {
@@ -181,6 +242,10 @@ struct Live<W: WebSocket> {
 impl<W: WebSocket> Upgrade for Endpoint<W> {
     fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    fn number(&self) -> u16 {
+        self.number
     }
 
     fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<Box<Reader>, Error> {

@@ -5,6 +5,8 @@
 
 mod inbox;
 mod outbox;
+mod slow;
 
 pub use inbox::{Inbox, Pool};
-pub use outbox::{Outbox, Piece, Taken};
+pub use outbox::{Offered, Outbox, Piece, Published, Taken};
+pub use slow::SlowConsumer;

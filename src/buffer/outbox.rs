@@ -1,5 +1,6 @@
 //! Bytes that the socket did not take, in the order in which they leave.
 
+use super::SlowConsumer;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -13,6 +14,34 @@ pub enum Piece {
     Static(&'static [u8]),
     /// Bytes that several connections send.
     Shared(Arc<[u8]>),
+    /// A message that was published.
+    Published(Published),
+}
+
+/// A published message that waits for one subscriber.
+#[derive(Debug, Clone)]
+pub struct Published {
+    /// The topic's name, and behind it the frame. All who wait for it share it.
+    block: Arc<[u8]>,
+    /// Length of the name, at most that of `block`.
+    name_bytes: u32,
+    slow: SlowConsumer,
+}
+
+impl Published {
+    /// `block` is the topic's name, of `name_bytes` bytes, and behind it the frame.
+    pub fn new(block: Arc<[u8]>, name_bytes: usize, slow: SlowConsumer) -> Published {
+        debug_assert!(name_bytes <= block.len());
+        Published { block, name_bytes: name_bytes as u32, slow }
+    }
+
+    fn name(&self) -> &[u8] {
+        &self.block[..self.name_bytes as usize]
+    }
+
+    fn frame(&self) -> &[u8] {
+        &self.block[self.name_bytes as usize..]
+    }
 }
 
 impl Piece {
@@ -22,8 +51,33 @@ impl Piece {
             Piece::Owned(bytes) => bytes,
             Piece::Static(bytes) => bytes,
             Piece::Shared(bytes) => bytes,
+            Piece::Published(published) => published.frame(),
         }
     }
+
+    /// Bytes of memory that a queue is charged for it: what it shares with others is charged to each.
+    fn charge(&self) -> usize {
+        PIECE_BYTES
+            + match self {
+                Piece::Owned(bytes) => bytes.capacity(),
+                Piece::Static(_) => 0,
+                Piece::Shared(bytes) => bytes.len(),
+                Piece::Published(published) => published.block.len(),
+            }
+    }
+}
+
+/// What became of a published message, and of those that made room for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Offered {
+    /// It is queued. If not, it is dropped.
+    pub queued: bool,
+    /// Older ones that were dropped for it.
+    pub dropped_oldest: u64,
+    /// Older ones of its topic that it has taken the place of.
+    pub conflated: u64,
+    /// There was no room, and the policy is to close: all that waited are dropped as well.
+    pub too_slow: bool,
 }
 
 /// How far a queue got with its socket.
@@ -46,17 +100,28 @@ pub struct Outbox {
     sent: usize,
     /// Bytes still to leave, over all pieces.
     bytes: usize,
+    /// What all pieces are charged, together.
+    charged_bytes: usize,
+    /// Published messages that have left, all of each.
+    delivered: u64,
 }
 
 /// Pieces given to the kernel in one call.
 const VECTOR_MAX: usize = 16;
 /// Copies are joined up to this size.
 const JOIN_BYTES: usize = 64 << 10;
+/// What the queue itself needs for a piece: a list that grows by doubling has at most as many places free.
+const PIECE_BYTES: usize = 2 * size_of::<Piece>();
 
 impl Outbox {
     /// Bytes still to leave.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Bytes of memory that are held: a bound for them, with what is shared charged in full.
+    pub fn memory_bytes(&self) -> usize {
+        self.charged_bytes
     }
 
     /// Queues a piece from its byte `from` on.
@@ -65,22 +130,87 @@ impl Outbox {
         if bytes == 0 {
             return;
         }
-        if self.pieces.is_empty() {
+        let piece = if self.pieces.is_empty() {
             self.sent = from;
-            self.pieces.push_back(piece);
+            piece
         } else if from == 0 {
-            self.pieces.push_back(piece);
+            piece
         } else {
-            self.pieces.push_back(Piece::Owned(piece.bytes()[from..].to_vec()));
-        }
+            Piece::Owned(piece.bytes()[from..].to_vec())
+        };
+        self.charged_bytes += piece.charge();
+        self.pieces.push_back(piece);
         self.bytes += bytes;
+    }
+
+    /// Queues a published message of which `sent` bytes have left, in a queue that is empty.
+    pub fn push_begun(&mut self, published: Published, sent: usize) {
+        self.push(Piece::Published(published), sent);
+    }
+
+    /// Queues a published message, if there is room for it: all that is queued, it included, is to be charged
+    /// `memory_bytes_max` at most. If there is none, what becomes of it and of others is for its policy.
+    pub fn offer(&mut self, published: Published, memory_bytes_max: usize) -> Offered {
+        let mut offered = Offered::default();
+        let slow = published.slow;
+        if slow == SlowConsumer::Conflate {
+            let same = |piece: &Piece| {
+                matches!(piece, Piece::Published(other)
+                    if other.slow == SlowConsumer::Conflate && other.name() == published.name())
+            };
+            offered.conflated = u64::from(self.drop_first(same));
+        }
+        let piece = Piece::Published(published);
+        while self.charged_bytes + piece.charge() > memory_bytes_max {
+            let older = |piece: &Piece| matches!(piece, Piece::Published(other) if other.slow == SlowConsumer::DropOldest);
+            if slow == SlowConsumer::DropOldest && self.drop_first(older) {
+                offered.dropped_oldest += 1;
+                continue;
+            }
+            offered.too_slow = slow == SlowConsumer::Close;
+            return offered;
+        }
+        offered.queued = true;
+        self.push(piece, 0);
+        offered
+    }
+
+    /// Drops all published messages that have not begun to leave. Tells how many they were.
+    pub fn drop_published(&mut self) -> u64 {
+        let mut dropped = 0;
+        while self.drop_first(|piece| matches!(piece, Piece::Published(_))) {
+            dropped += 1;
+        }
+        dropped
+    }
+
+    /// Published messages that are queued, one that has begun to leave among them.
+    pub fn published(&self) -> u64 {
+        self.pieces.iter().filter(|piece| matches!(piece, Piece::Published(_))).count() as u64
+    }
+
+    /// Published messages that have left since this was asked last.
+    pub fn take_delivered(&mut self) -> u64 {
+        std::mem::take(&mut self.delivered)
+    }
+
+    /// Drops the first piece that is `unwanted` and has not begun to leave; false if there is none.
+    fn drop_first(&mut self, unwanted: impl Fn(&Piece) -> bool) -> bool {
+        let begun = usize::from(self.sent > 0);
+        let found = self.pieces.iter().skip(begun).position(unwanted);
+        let Some(piece) = found.and_then(|at| self.pieces.remove(begun + at)) else { return false };
+        self.bytes -= piece.bytes().len();
+        self.charged_bytes -= piece.charge();
+        true
     }
 
     /// Queues a copy of `bytes`.
     pub fn push_copy(&mut self, bytes: &[u8]) {
         match self.pieces.back_mut() {
             Some(Piece::Owned(last)) if last.len() + bytes.len() <= JOIN_BYTES => {
+                let before = last.capacity();
                 last.extend_from_slice(bytes);
+                self.charged_bytes += last.capacity() - before;
                 self.bytes += bytes.len();
             }
             _ => self.push(Piece::Owned(bytes.to_vec()), 0),
@@ -127,6 +257,8 @@ impl Outbox {
                 break;
             }
             self.sent -= length;
+            self.charged_bytes -= first.charge();
+            self.delivered += u64::from(matches!(first, Piece::Published(_)));
             self.pieces.pop_front();
         }
     }
@@ -164,6 +296,66 @@ mod tests {
             }
             assert_eq!(got, expected);
         }
+    }
+
+    /// Offers messages, `topic:text` each, for which there is room for `room`; what was told of the last, and
+    /// what waits then.
+    fn offer(slow: SlowConsumer, room: usize, begun: usize, messages: &str) -> (Offered, String) {
+        let mut outbox = Outbox::default();
+        let mut told = Offered::default();
+        for (at, message) in messages.split(' ').enumerate() {
+            let (name, text) = message.split_once(':').unwrap();
+            let block: Arc<[u8]> = [name, text].concat().into_bytes().into();
+            let published = Published::new(block, name.len(), slow);
+            told = outbox.offer(published, room * (PIECE_BYTES + message.len() - 1));
+            if at == 0 && begun > 0 {
+                outbox.take(begun);
+            }
+        }
+        let waits: Vec<_> =
+            outbox.pieces.iter().map(|piece| String::from_utf8_lossy(piece.bytes())).collect();
+        let waits = waits.join(" ");
+        assert_eq!(outbox.published(), outbox.pieces.len() as u64);
+        assert_eq!(outbox.bytes, waits.replace(' ', "").len() - begun);
+        assert_eq!(outbox.memory_bytes(), outbox.pieces.iter().map(Piece::charge).sum::<usize>());
+        (told, waits)
+    }
+
+    #[test]
+    fn what_has_no_room_is_for_the_policy_to_say() {
+        use SlowConsumer::*;
+        let queued = Offered { queued: true, ..Offered::default() };
+        let check = |slow, begun, messages, told, waits: &str| {
+            assert_eq!(offer(slow, 3, begun, messages), (told, waits.to_string()), "{slow} {messages}");
+        };
+        for slow in SlowConsumer::ALL {
+            check(slow, 0, "a:11 b:22 c:33", queued, "11 22 33");
+        }
+        check(DropNewest, 0, "a:11 b:22 c:33 d:44", Offered::default(), "11 22 33");
+        check(DropOldest, 0, "a:11 b:22 c:33 d:44", Offered { dropped_oldest: 1, ..queued }, "22 33 44");
+        // What has begun to leave is not dropped.
+        check(DropOldest, 1, "a:11 b:22 c:33 d:44", Offered { dropped_oldest: 1, ..queued }, "11 33 44");
+        check(Close, 0, "a:11 b:22 c:33 d:44", Offered { too_slow: true, ..Offered::default() }, "11 22 33");
+        check(Conflate, 0, "a:11 b:22 a:33", Offered { conflated: 1, ..queued }, "22 33");
+        check(Conflate, 1, "a:11 b:22 a:33", queued, "11 22 33");
+        check(Conflate, 0, "a:11 b:22 c:33 d:44", Offered::default(), "11 22 33");
+        check(Conflate, 0, "a:11 b:22 c:33 c:44", Offered { conflated: 1, ..queued }, "11 22 44");
+    }
+
+    #[test]
+    fn only_what_has_the_same_policy_is_dropped_for_another() {
+        let mut outbox = Outbox::default();
+        let published = |slow| Published::new(b"txx".as_slice().into(), 1, slow);
+        let room = 3 * (PIECE_BYTES + 3);
+        outbox.push_copy(b"answer");
+        assert!(outbox.offer(published(SlowConsumer::Conflate), room).queued);
+        assert_eq!(outbox.offer(published(SlowConsumer::DropOldest), room), Offered::default());
+        assert_eq!(outbox.offer(published(SlowConsumer::DropNewest), room), Offered::default());
+        assert_eq!(outbox.drop_published(), 1);
+        assert_eq!((outbox.bytes(), outbox.published()), (6, 0));
+        assert!(outbox.offer(published(SlowConsumer::DropOldest), room).queued);
+        assert!(matches!(outbox.send(|slices| Ok(slices[0].len())), Ok(Taken::All)));
+        assert_eq!((outbox.take_delivered(), outbox.take_delivered(), outbox.memory_bytes()), (1, 0, 0));
     }
 
     #[test]

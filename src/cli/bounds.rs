@@ -20,6 +20,9 @@ const LIMITS: &[Limit] = &[
     ("outbox_bytes", |l| l.outbox_bytes, "queued for a slow reader before sends are refused"),
     ("connections", |l| l.connections, "connections of a worker; more wait to be accepted"),
     ("pipeline", |l| l.pipeline, "requests of a connection before others have a turn"),
+    ("topics", |l| l.topics, "topics and filters that a worker's connections have"),
+    ("subscriptions", |l| l.subscriptions, "subscriptions of a connection"),
+    ("topic_bytes", |l| l.topic_bytes, "a topic's name"),
     ("arena_bytes", |l| l.arena_bytes, "memory kept from one request for the next"),
 ];
 
@@ -87,8 +90,10 @@ fn size(name: &str, value: usize) -> String {
         value.to_string()
     } else if value.is_multiple_of(1 << 20) {
         format!("{}MiB", value >> 20)
-    } else {
+    } else if value.is_multiple_of(1 << 10) {
         format!("{}KiB", value >> 10)
+    } else {
+        value.to_string()
     }
 }
 

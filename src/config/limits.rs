@@ -37,6 +37,12 @@ pub struct Limits {
     pub connections: usize,
     /// Pipelined requests answered for one connection in one turn, before others have their turn.
     pub pipeline: usize,
+    /// Topics and filters that a worker's connections may have subscribed to.
+    pub topics: usize,
+    /// Subscriptions of one connection.
+    pub subscriptions: usize,
+    /// Bytes of a topic's name, or of a filter.
+    pub topic_bytes: usize,
     /// Bytes of the arena's chunk that stay reserved between requests. One worker has one arena, and what
     /// no request has used yet takes no memory.
     pub arena_bytes: usize,
@@ -55,6 +61,9 @@ impl Default for Limits {
             outbox_bytes: 256 << 10,
             connections: 10_000,
             pipeline: 32,
+            topics: 65_536,
+            subscriptions: 128,
+            topic_bytes: 256,
             arena_bytes: 256 << 10,
         }
     }
@@ -73,6 +82,9 @@ impl Limits {
         "outbox_bytes",
         "connections",
         "pipeline",
+        "topics",
+        "subscriptions",
+        "topic_bytes",
         "arena_bytes",
     ];
 
@@ -92,6 +104,9 @@ impl Limits {
             "outbox_bytes" => &mut self.outbox_bytes,
             "connections" => &mut self.connections,
             "pipeline" => &mut self.pipeline,
+            "topics" => &mut self.topics,
+            "subscriptions" => &mut self.subscriptions,
+            "topic_bytes" => &mut self.topic_bytes,
             "arena_bytes" => &mut self.arena_bytes,
             _ => return Err(ConfigError::UnknownName(name.into(), Limits::NAMES)),
         };

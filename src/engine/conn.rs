@@ -29,6 +29,9 @@ pub(super) struct Conn<S> {
     /// On the list of those that get a turn without an event.
     pub(super) runnable: bool,
     pub(super) timer: Timer,
+    /// When it became a WebSocket, if its route bounds how long it may be one: in units of
+    /// [`OPENED_MS`](super::deadline::OPENED_MS); 0 if that was not noted.
+    pub(super) opened: u32,
 }
 
 /// What the bytes that arrive mean.
@@ -78,6 +81,7 @@ impl<S> Conn<S> {
             broken: false,
             runnable: false,
             timer: Timer::default(),
+            opened: 0,
         }
     }
 

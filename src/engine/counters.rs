@@ -23,6 +23,26 @@ pub struct Counters {
     pub messages: u64,
     /// Messages that were not sent, because the peer reads too slowly or the connection is closing.
     pub dropped: u64,
+    /// Messages published: by sessions here, by other workers, through a [`Handle`](super::Handle).
+    pub published: u64,
+    /// Publications times subscribers here: `delivered`, or one of the five behind it, or still queued.
+    pub matched: u64,
+    /// Of these, those that the system has taken, all of each.
+    pub delivered: u64,
+    /// Of these, those that were dropped because there was no room.
+    pub dropped_newest: u64,
+    /// Of these, those that were dropped to make room for newer ones.
+    pub dropped_oldest: u64,
+    /// Of these, those that a newer one of their topic has taken the place of.
+    pub conflated: u64,
+    /// Of these, those that waited when their subscriber was closed for being too slow, and the one more.
+    pub dropped_slow: u64,
+    /// Of these, those whose subscriber was closing, or ended before it had taken them.
+    pub dropped_closing: u64,
+    /// Subscribers closed with 1013 for being too slow.
+    pub closed_slow: u64,
+    /// Publications that another worker's mailbox had no room for.
+    pub publications_lost: u64,
     /// Handlers that panicked.
     pub panics: u64,
     /// Connections that a timeout ended.
@@ -44,6 +64,16 @@ impl Default for Counters {
             websockets: 0,
             messages: 0,
             dropped: 0,
+            published: 0,
+            matched: 0,
+            delivered: 0,
+            dropped_newest: 0,
+            dropped_oldest: 0,
+            conflated: 0,
+            dropped_slow: 0,
+            dropped_closing: 0,
+            closed_slow: 0,
+            publications_lost: 0,
             panics: 0,
             timeouts: 0,
             stale_ids: 0,

@@ -4,6 +4,7 @@
 //! armed again if the deadline has moved on. So activity costs a store, not a timer.
 
 use super::conn::{Conn, Protocol, Writing};
+use crate::app::SocketOptions;
 use crate::config::Timeouts;
 use crate::http1::Awaits;
 use crate::time::Tick;
@@ -45,7 +46,8 @@ pub(super) struct Timer {
     pub(super) deadline: u64,
     /// Tick of the wheel's entry that will look at this connection first; 0 is none.
     pub(super) armed: Tick,
-    /// A ping has been sent, and no frame has come since.
+    /// A ping has been sent, with the payload of [`ping_payload`](Timer::ping_payload), and neither its answer
+    /// nor any other frame has come since.
     pub(super) pinged: bool,
 }
 
@@ -57,27 +59,39 @@ pub(super) struct Allowances {
     body_stall: u64,
     answer: u64,
     write_stall: u64,
-    ping: u64,
-    pub(super) ws_idle: u64,
+    sockets: Vec<SocketAllowances>,
     close: u64,
     pub(super) grace: u64,
     linger: u64,
 }
 
+/// What a route allows its WebSockets.
+#[derive(Debug)]
+struct SocketAllowances {
+    ping: u64,
+    idle: u64,
+    lifetime: u64,
+}
+
 impl Allowances {
-    pub(super) fn new(timeouts: &Timeouts) -> Allowances {
+    /// `sockets` are the options of all WebSocket routes, by their number.
+    pub(super) fn new(timeouts: &Timeouts, sockets: &[SocketOptions]) -> Allowances {
         let ms = |timeout: Duration| match timeout.as_millis() as u64 {
             0 => u64::MAX,
             ms => ms,
         };
+        let sockets = sockets.iter().map(|options| SocketAllowances {
+            ping: ms(options.ping.unwrap_or(timeouts.ping)),
+            idle: ms(options.idle.unwrap_or(timeouts.ws_idle)),
+            lifetime: ms(options.lifetime.unwrap_or_default()),
+        });
         Allowances {
             head: ms(timeouts.head),
             idle: ms(timeouts.idle),
             body_stall: ms(timeouts.body_stall),
             answer: ms(timeouts.answer),
             write_stall: ms(timeouts.write_stall),
-            ping: ms(timeouts.ping),
-            ws_idle: ms(timeouts.ws_idle),
+            sockets: sockets.collect(),
             close: ms(timeouts.close),
             grace: ms(timeouts.grace),
             linger: ms(timeouts.linger),
@@ -85,10 +99,24 @@ impl Allowances {
     }
 }
 
+/// Milliseconds in which a WebSocket's age is counted.
+pub(super) const OPENED_MS: u64 = 64;
+
 /// Bytes a second that content must arrive at, once its grace is over.
 const CONTENT_FLOOR: u64 = 1024;
 
 impl Timer {
+    /// What a ping asks to be sent back: when the wait began, which is another time in the next wait.
+    pub(super) fn ping_payload(&self) -> [u8; 8] {
+        self.since.to_be_bytes()
+    }
+
+    /// Whether a pong tells that the peer is there: as the answer to our ping, or as a sign of life of its own
+    /// accord (RFC 6455 §5.5.3).
+    pub(super) fn is_answered_by(&self, pong: &[u8]) -> bool {
+        !self.pinged || pong == self.ping_payload()
+    }
+
     /// Works out the wait and its end. `fresh`: something was completed, so that the wait begins anew
     /// even if it is of the same kind.
     #[inline]
@@ -115,10 +143,65 @@ impl Timer {
             Waiting::Application => u64::MAX,
             Waiting::Write => allowances.write_stall,
             Waiting::Close => allowances.close,
-            Waiting::Frame if timer.pinged => allowances.ws_idle,
-            Waiting::Frame => allowances.ping.min(allowances.ws_idle),
+            Waiting::Frame => {
+                conn.timer.deadline = frame_deadline(conn, allowances, now_ms);
+                return;
+            }
         };
         timer.deadline = timer.since.saturating_add(allowed);
+    }
+}
+
+/// When an open WebSocket is to be looked at: for a ping, because it was silent, or because it was open for
+/// long enough.
+#[inline]
+fn frame_deadline<S>(conn: &mut Conn<S>, allowances: &Allowances, now_ms: u64) -> u64 {
+    let allowed = allowances.socket(conn);
+    let quiet = if conn.timer.pinged { allowed.idle } else { allowed.ping.min(allowed.idle) };
+    let deadline = conn.timer.since.saturating_add(quiet);
+    if allowed.lifetime == u64::MAX {
+        return deadline;
+    }
+    if conn.opened == 0 {
+        conn.opened = (now_ms / OPENED_MS) as u32 + 1;
+    }
+    deadline.min(allowances.end(conn))
+}
+
+/// What is due to an open WebSocket whose deadline has passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Overdue {
+    /// A ping.
+    Ping,
+    /// The end: nothing came, not even the answer to a ping.
+    Silent,
+    /// The end: it was open for as long as it may be.
+    Old,
+}
+
+impl Allowances {
+    fn socket<S>(&self, conn: &Conn<S>) -> &SocketAllowances {
+        let Protocol::WebSocket(open) = &conn.protocol else {
+            unreachable!("only a WebSocket waits for frames");
+        };
+        &self.sockets[usize::from(open.route())]
+    }
+
+    /// Milliseconds: when a WebSocket will have been open for as long as its route allows.
+    fn end<S>(&self, conn: &Conn<S>) -> u64 {
+        (u64::from(conn.opened) * OPENED_MS).saturating_add(self.socket(conn).lifetime)
+    }
+
+    /// Why an open WebSocket's deadline has passed.
+    pub(super) fn overdue<S>(&self, conn: &Conn<S>, now_ms: u64) -> Overdue {
+        let allowed = self.socket(conn);
+        if allowed.lifetime != u64::MAX && self.end(conn) <= now_ms {
+            Overdue::Old
+        } else if now_ms.saturating_sub(conn.timer.since) >= allowed.idle {
+            Overdue::Silent
+        } else {
+            Overdue::Ping
+        }
     }
 }
 

@@ -5,6 +5,8 @@
 
 use super::conn::Conn;
 use super::counters::Counters;
+use super::exchange::Exchange;
+use super::handle::Handle;
 use crate::app::{App, Bell};
 use crate::arena::Arena;
 use crate::buffer::Pool;
@@ -24,6 +26,7 @@ pub(super) struct Desk {
     pub(super) pool: Pool,
     pub(super) date: DateCache,
     pub(super) counters: Counters,
+    pub(super) exchange: Exchange,
     pub(super) shutting_down: bool,
     /// Where other threads ask for a turn.
     pub(super) bell: Arc<dyn Bell>,
@@ -37,6 +40,8 @@ pub(super) struct Ran {
     pub(super) from: usize,
     pub(super) to: usize,
     pub(super) stop: Stop,
+    /// Something was completed, or is a sign of life: what is waited for is waited for anew.
+    pub(super) fresh: bool,
 }
 
 /// Why it was not worked through further.
@@ -65,15 +70,17 @@ pub(super) enum Fate {
 const CORK_KEPT_BYTES: usize = 1 << 20;
 
 impl Desk {
-    pub(super) fn new(app: App, limits: Limits, now: Now, bell: Arc<dyn Bell>) -> Desk {
+    pub(super) fn new(app: App, limits: Limits, now: Now, handle: &Handle, worker: u16) -> Desk {
+        let bell = handle.mailbox_of(worker).expect("the handle has this worker").clone();
         Desk {
-            app,
             arena: Arena::new(limits.arena_bytes),
             cork: Vec::with_capacity(16 << 10),
             read_buffer: vec![0; READ_BYTES],
             pool: Pool::default(),
             date: DateCache::new(now.unix_secs),
             counters: Counters::default(),
+            exchange: Exchange::new(handle, worker, app.sockets()),
+            app,
             shutting_down: false,
             bell,
             sheet: Vec::new(),

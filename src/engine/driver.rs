@@ -6,9 +6,11 @@
 
 use super::conn::{Conn, Protocol, Source, Writing};
 use super::counters::Counters;
-use super::deadline::{Allowances, Timer, Waiting};
+use super::deadline::{Allowances, Overdue, Timer, Waiting};
+use super::delivery::{self, Aftermath};
 use super::desk::{Desk, Fate};
-use super::mailbox::{Command, Handle, Mailbox};
+use super::handle::Handle;
+use super::mailbox::{Command, Mailbox};
 use super::output::Output;
 use super::table::Table;
 use super::turn::Turn;
@@ -44,6 +46,9 @@ pub struct Readiness {
     pub ended: bool,
 }
 
+/// Publications are delivered before the turn's end when they are this much.
+const SHEET_BYTES_MAX: usize = 256 << 10;
+
 /// All connections of one worker.
 pub struct Engine<S> {
     table: Table<Conn<S>>,
@@ -63,6 +68,8 @@ pub struct Engine<S> {
     commands: Vec<Command>,
     /// A [`Handle`] has asked for the shutdown, which begins with the next [`run`](Engine::run).
     shutdown_due: bool,
+    /// Empty between deliveries, kept for its memory.
+    aftermath: Aftermath,
 }
 
 impl<S: Stream> Engine<S> {
@@ -80,19 +87,19 @@ impl<S: Stream> Engine<S> {
     /// If the handle has no such worker.
     pub fn with_handle(app: App, settings: Settings, now: Now, handle: &Handle) -> Engine<S> {
         let Settings { limits, timeouts, worker } = settings;
-        let mailbox = handle.mailbox_of(worker).expect("the handle has this worker").clone();
         Engine {
             table: Table::new(worker),
-            desk: Desk::new(app, limits, now, mailbox.clone()),
-            allowances: Allowances::new(&timeouts),
+            allowances: Allowances::new(&timeouts, app.sockets()),
+            desk: Desk::new(app, limits, now, handle, worker),
             wheel: Wheel::new(now.ms),
             now,
             runnable: Vec::new(),
             running: Vec::new(),
             cut_off: None,
-            mailbox,
+            mailbox: handle.mailbox_of(worker).expect("the handle has this worker").clone(),
             commands: Vec::new(),
             shutdown_due: false,
+            aftermath: Aftermath::default(),
         }
     }
 
@@ -131,8 +138,11 @@ impl<S: Stream> Engine<S> {
         if let Some(mut conn) = self.table.remove(id) {
             if let Protocol::WebSocket(open) = &mut conn.protocol {
                 open.end(None, "", &mut self.desk.counters);
+                open.leave(&mut self.desk);
             }
             transfer::end(&mut conn, &mut self.desk.counters);
+            let queued = conn.outbox.as_ref().map_or(0, |outbox| outbox.published());
+            self.desk.counters.dropped_closing += queued;
             self.desk.recycle(&mut conn);
         }
     }
@@ -192,6 +202,7 @@ impl<S: Stream> Engine<S> {
                 self.arm(id);
             }
         }
+        self.deliver();
         if self.cut_off.is_some_and(|cut_off| cut_off <= self.now.ms) {
             for id in self.table.ids() {
                 self.desk.counters.timeouts += 1;
@@ -204,7 +215,7 @@ impl<S: Stream> Engine<S> {
     /// When [`run`](Engine::run) has something to do, in the milliseconds of [`Now`]; 0 is at once.
     #[inline]
     pub fn next_ms(&self) -> Option<u64> {
-        if !self.runnable.is_empty() {
+        if !self.runnable.is_empty() || !self.desk.exchange.is_settled() {
             return Some(0);
         }
         match (self.wheel.next_ms(), self.cut_off) {
@@ -231,15 +242,20 @@ impl<S: Stream> Engine<S> {
     fn carry_out(&mut self, command: Command) {
         match command {
             Command::Text(id, text) => {
-                self.tell(id, |conn, desk| websocket::send(conn, Message::Text(&text), desk))
+                self.tell(id, |conn, desk| websocket::send(conn, id, Message::Text(&text), desk))
             }
             Command::Binary(id, bytes) => {
-                self.tell(id, |conn, desk| websocket::send(conn, Message::Binary(&bytes), desk));
+                self.tell(id, |conn, desk| websocket::send(conn, id, Message::Binary(&bytes), desk));
             }
             Command::Close(id, code, reason) => {
-                self.tell(id, |conn, desk| websocket::close(conn, code, &reason, desk));
+                self.tell(id, |conn, desk| websocket::close(conn, id, code, &reason, desk));
             }
             Command::Wake(id) => self.drive(id, false),
+            Command::Publish(publication) => {
+                let Desk { exchange, limits, counters, .. } = &mut self.desk;
+                exchange.take_in(&publication, limits, counters);
+            }
+            Command::Count(census) => census.add(self.desk.exchange.topics.counts()),
             Command::Shutdown => self.shutdown_due = true,
         }
     }
@@ -254,7 +270,9 @@ impl<S: Stream> Engine<S> {
         for id in self.table.ids() {
             let Some(conn) = self.table.find(id) else { continue };
             if matches!(conn.protocol, Protocol::WebSocket(_)) {
-                self.tell(id, |conn, desk| websocket::close(conn, CloseCode::AWAY, "shutting down", desk));
+                self.tell(id, |conn, desk| {
+                    websocket::close(conn, id, CloseCode::AWAY, "shutting down", desk)
+                });
                 continue;
             }
             // A request may have come that no event has told of yet.
@@ -308,6 +326,33 @@ impl<S: Stream> Engine<S> {
         self.drive(id, false);
     }
 
+    /// Sends what was published to those who have subscribed, and looks after those who could not take it.
+    #[inline]
+    fn deliver(&mut self) {
+        // Whom this closes may publish something as it ends.
+        while !self.desk.exchange.is_settled() {
+            self.deliver_once();
+        }
+    }
+
+    #[inline(never)]
+    fn deliver_once(&mut self) {
+        let mut aftermath = std::mem::take(&mut self.aftermath);
+        delivery::deliver(&mut self.table, &mut self.desk, &mut aftermath);
+        for id in aftermath.blocked.drain(..) {
+            self.settle(id, false);
+        }
+        for id in aftermath.too_slow.drain(..) {
+            self.tell(id, |conn, desk| {
+                websocket::close(conn, id, CloseCode::TRY_AGAIN, "reads too slowly", desk)
+            });
+        }
+        for id in aftermath.failed.drain(..) {
+            self.abort(id);
+        }
+        self.aftermath = aftermath;
+    }
+
     /// One connection's turn, and what follows from it.
     #[inline]
     fn drive(&mut self, id: ConnId, writable: bool) {
@@ -321,10 +366,18 @@ impl<S: Stream> Engine<S> {
         if fate == Fate::Dies {
             return self.abort(id);
         }
+        if let Protocol::WebSocket(open) = &mut conn.protocol
+            && !open.is_open()
+        {
+            open.leave(&mut self.desk);
+        }
         if conn.wants_turn() && !std::mem::replace(&mut conn.runnable, true) {
             self.runnable.push(id);
         }
         self.settle(id, fresh);
+        if self.desk.exchange.topics.sheet.bytes() > SHEET_BYTES_MAX {
+            self.deliver();
+        }
     }
 
     /// Works out a connection's deadline and sees that the wheel will look at it in time.
@@ -366,11 +419,15 @@ impl<S: Stream> Engine<S> {
             // It has no deadline.
             Waiting::Application => {}
             Waiting::Frame => {
-                if self.now.ms - conn.timer.since >= self.allowances.ws_idle {
-                    self.desk.counters.timeouts += 1;
-                    websocket::close(conn, CloseCode::AWAY, "idle for too long", &mut self.desk);
-                } else {
-                    websocket::ping(conn, &mut self.desk);
+                match self.allowances.overdue(conn, self.now.ms) {
+                    Overdue::Ping => websocket::ping(conn, id, &mut self.desk),
+                    Overdue::Silent => {
+                        self.desk.counters.timeouts += 1;
+                        websocket::close(conn, id, CloseCode::AWAY, "idle for too long", &mut self.desk);
+                    }
+                    Overdue::Old => {
+                        websocket::close(conn, id, CloseCode::AWAY, "open for long enough", &mut self.desk);
+                    }
                 }
                 self.drive(id, false);
             }

@@ -10,7 +10,7 @@ use super::output::Output;
 use super::receiving::{self, Unopened};
 use super::sending::{Frame, Sending};
 use super::transfer::{self, Deferred, Stage, Transfer};
-use super::websocket::{self, guarded};
+use super::websocket::{self, Means, guarded};
 use crate::app::{
     Awaited, Body, ConnId, Early, Error, FieldBlock, Request, RequestParts, Resolved, Response, Uploads,
 };
@@ -50,6 +50,7 @@ pub(super) fn run<S: Stream>(
     desk: &mut Desk,
 ) -> Ran {
     let (mut from, mut to) = (0, input.len());
+    let before = *budget;
     let stop = loop {
         if from == to {
             break Stop::Starved;
@@ -85,7 +86,7 @@ pub(super) fn run<S: Stream>(
             _ => {}
         }
     };
-    Ran { from, to, stop }
+    Ran { from, to, stop, fresh: *budget < before }
 }
 
 #[inline]
@@ -93,7 +94,7 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
     let Protocol::Http(decoder) = &mut conn.protocol else {
         unreachable!("only an HTTP connection is run here");
     };
-    let Desk { app, limits, arena, cork, counters, date, shutting_down, bell, .. } = desk;
+    let Desk { app, limits, arena, cork, counters, date, exchange, shutting_down, bell, .. } = desk;
     let mut out = Output::of(&mut conn.stream, &mut conn.outbox, &mut conn.broken, cork);
     let date = date.text();
     let length = input.len();
@@ -183,7 +184,8 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
         }
         Resolved::Upgrade(..) if *shutting_down => Error::unavailable("The server is shutting down.").into(),
         Resolved::Upgrade(upgrade, params) => {
-            match websocket::open(upgrade, &request(params), &mut out, limits.outbox_bytes, counters, date) {
+            let means = Means { limits, counters, exchange };
+            match websocket::open(upgrade, &request(params), &mut out, means, date) {
                 Ok(socket) => {
                     conn.protocol = Protocol::WebSocket(socket);
                     return Step::Changed { consumed };

@@ -1,12 +1,15 @@
 //! Messages to a worker from other threads.
 
-use crate::app::{Bell, ConnId, Message};
-use crate::ws::CloseCode;
+use crate::app::{Bell, ConnId};
+use crate::pubsub::Publication;
+use crate::ws::{CloseCode, Message};
 use mio::Waker;
-use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use super::census::Census;
+use super::handle::SendError;
 
 /// What a worker is asked to do.
 #[derive(Debug)]
@@ -14,42 +17,95 @@ pub(crate) enum Command {
     Text(ConnId, Box<str>),
     Binary(ConnId, Box<[u8]>),
     Close(ConnId, CloseCode, Box<str>),
+    Publish(Arc<Publication>),
+    Count(Arc<Census>),
     /// To give a connection a turn.
     Wake(ConnId),
     Shutdown,
+}
+
+impl Command {
+    pub(super) fn message(conn: ConnId, message: Message<'_>) -> Command {
+        match message {
+            Message::Text(text) => Command::Text(conn, text.into()),
+            Message::Binary(bytes) => Command::Binary(conn, bytes.into()),
+        }
+    }
+
+    /// Bytes that it holds for a peer.
+    fn bytes(&self) -> usize {
+        match self {
+            Command::Text(_, text) => text.len(),
+            Command::Binary(_, bytes) => bytes.len(),
+            Command::Publish(publication) => publication.memory_bytes(),
+            Command::Close(..) | Command::Count(_) | Command::Wake(_) | Command::Shutdown => 0,
+        }
+    }
 }
 
 /// A worker's queue of commands, and the means to wake it.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     /// `None` once the worker is gone.
-    commands: Mutex<Option<Vec<Command>>>,
+    queue: Mutex<Option<Queue>>,
     /// A wake-up is on its way that the worker has not seen yet.
     woken: AtomicBool,
     /// What ends the worker's wait; `None` if nobody waits.
     waker: Option<Waker>,
 }
 
-/// Commands that wait for one worker at most.
+#[derive(Debug, Default)]
+struct Queue {
+    commands: Vec<Command>,
+    /// What all of them hold for peers, together.
+    bytes: usize,
+}
+
+/// Commands that wait for one worker at most, and the bytes that they hold for peers.
 const COMMANDS_MAX: usize = 65_536;
+const COMMAND_BYTES_MAX: usize = 64 << 20;
+
+impl Queue {
+    fn push(&mut self, command: Command) -> Result<(), SendError> {
+        let bytes = self.bytes + command.bytes();
+        // Shutting down is never refused, nor a turn: of these there is one for each that waits.
+        let full = self.commands.len() >= COMMANDS_MAX || bytes > COMMAND_BYTES_MAX;
+        if full && !matches!(command, Command::Shutdown | Command::Wake(_)) {
+            return Err(SendError::Full);
+        }
+        self.bytes = bytes;
+        self.commands.push(command);
+        Ok(())
+    }
+}
 
 impl Mailbox {
     pub(crate) fn new(waker: Option<Waker>) -> Mailbox {
-        Mailbox { commands: Mutex::new(Some(Vec::new())), woken: AtomicBool::new(false), waker }
+        Mailbox { queue: Mutex::new(Some(Queue::default())), woken: AtomicBool::new(false), waker }
     }
 
-    fn post(&self, command: Command) -> Result<(), SendError> {
-        {
-            let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
-            let commands = commands.as_mut().ok_or(SendError::Gone)?;
-            // Shutting down is never refused, nor a turn: of these there is one for each that waits.
-            let refusable = !matches!(command, Command::Shutdown | Command::Wake(_));
-            if commands.len() >= COMMANDS_MAX && refusable {
-                return Err(SendError::Full);
-            }
-            commands.push(command);
-        }
+    pub(super) fn post(&self, command: Command) -> Result<(), SendError> {
+        self.with_queue(|queue| queue.push(command))??;
         self.wake().map_err(|_| SendError::Gone)
+    }
+
+    /// Posts publications in their order. Tells how many of them there was no room for.
+    pub(super) fn post_publications(&self, publications: &[Arc<Publication>]) -> u64 {
+        let pushed = self.with_queue(|queue| {
+            let push = |publication: &&Arc<Publication>| {
+                queue.push(Command::Publish((*publication).clone())).is_err()
+            };
+            publications.iter().filter(push).count() as u64
+        });
+        // A worker that is gone has no subscribers.
+        let Ok(lost) = pushed else { return 0 };
+        let _ = self.wake();
+        lost
+    }
+
+    fn with_queue<T>(&self, ask: impl FnOnce(&mut Queue) -> T) -> Result<T, SendError> {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.as_mut().map(ask).ok_or(SendError::Gone)
     }
 
     fn wake(&self) -> io::Result<()> {
@@ -61,17 +117,20 @@ impl Mailbox {
     }
 
     /// Moves everything that waits into `into`, which is empty.
-    pub(crate) fn drain(&self, into: &mut Vec<Command>) {
+    pub(super) fn drain(&self, into: &mut Vec<Command>) {
         // The flag first: a command posted from here on wakes the worker again.
         self.woken.store(false, Ordering::Release);
-        if let Some(commands) = &mut *self.commands.lock().unwrap_or_else(PoisonError::into_inner) {
-            std::mem::swap(commands, into);
-        }
+        let _ = self.with_queue(|queue| {
+            queue.bytes = 0;
+            std::mem::swap(&mut queue.commands, into);
+        });
     }
 
     /// The worker is gone: nobody is going to carry anything out.
     pub(crate) fn close(&self) {
-        *self.commands.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Not while the queue is locked: a census that ends may tell somebody who posts.
+        drop(queue);
     }
 
     /// Whether a wake-up has come since the last [`drain`](Mailbox::drain).
@@ -85,82 +144,5 @@ impl Bell for Mailbox {
     fn ring(&self, conn: ConnId) {
         // A worker that is gone has dropped its connections.
         let _ = self.post(Command::Wake(conn));
-    }
-}
-
-/// Speaks to a running server from any thread. Cloning it is cheap.
-#[derive(Debug, Clone)]
-pub struct Handle {
-    mailboxes: Arc<[Arc<Mailbox>]>,
-}
-
-/// Why a worker was not asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SendError {
-    /// The worker has too many commands waiting: it was not queued.
-    Full,
-    /// There is no such worker (any more).
-    Gone,
-}
-
-impl fmt::Display for SendError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            SendError::Full => "the worker's mailbox is full",
-            SendError::Gone => "there is no such worker",
-        })
-    }
-}
-
-impl std::error::Error for SendError {}
-
-impl Handle {
-    pub(crate) fn new(mailboxes: Vec<Arc<Mailbox>>) -> Handle {
-        Handle { mailboxes: mailboxes.into() }
-    }
-
-    /// For engines that nobody waits for: whoever drives them gives them their turns. There is one for each of
-    /// `workers` workers, which takes its commands when its turn begins.
-    pub fn unattended(workers: usize) -> Handle {
-        Handle::new((0..workers).map(|_| Arc::new(Mailbox::new(None))).collect())
-    }
-
-    pub(super) fn mailbox_of(&self, worker: u16) -> Option<&Arc<Mailbox>> {
-        self.mailboxes.get(usize::from(worker))
-    }
-
-    fn mailbox(&self, conn: ConnId) -> Result<&Mailbox, SendError> {
-        self.mailbox_of(conn.worker).map(|mailbox| &**mailbox).ok_or(SendError::Gone)
-    }
-
-    /// Sends a message to a WebSocket. It is dropped, and counted, if the connection is gone or has
-    /// more than `outbox_bytes` to take already.
-    ///
-    /// # Errors
-    /// [`SendError`] if the connection's worker could not be asked.
-    pub fn send(&self, conn: ConnId, message: Message<'_>) -> Result<(), SendError> {
-        self.mailbox(conn)?.post(match message {
-            Message::Text(text) => Command::Text(conn, text.into()),
-            Message::Binary(bytes) => Command::Binary(conn, bytes.into()),
-        })
-    }
-
-    /// Begins a WebSocket's closing handshake (RFC 6455 §7.1.2).
-    ///
-    /// # Errors
-    /// [`SendError`] if the connection's worker could not be asked.
-    pub fn close(&self, conn: ConnId, code: CloseCode, reason: &str) -> Result<(), SendError> {
-        self.mailbox(conn)?.post(Command::Close(conn, code, reason.into()))
-    }
-
-    /// Ends the server in good order: nothing more is accepted, requests in flight are answered with
-    /// `Connection: close`, WebSockets are closed with 1001, and after the `grace` timeout the rest is
-    /// cut off.
-    pub fn shutdown(&self) {
-        for mailbox in self.mailboxes.iter() {
-            // A worker that is gone is shut down.
-            let _ = mailbox.post(Command::Shutdown);
-        }
     }
 }

@@ -5,11 +5,15 @@
 //! Handlers are called from here and nowhere else, and only here are bytes moved between a
 //! connection's buffers and its stream.
 
+mod census;
 mod conn;
 mod counters;
 mod deadline;
+mod delivery;
 mod desk;
 mod driver;
+mod exchange;
+mod handle;
 mod http;
 mod mailbox;
 mod output;
@@ -23,7 +27,7 @@ mod worker;
 
 pub use counters::Counters;
 pub use driver::{Engine, Readiness, Settings};
-pub use mailbox::{Handle, SendError};
+pub use handle::{Handle, SendError};
 pub use worker::{Worker, WorkerError};
 
 pub(crate) use worker::Seat;

@@ -140,10 +140,13 @@ impl<'a, S: Stream> Output<'a, S> {
         }
     }
 
-    /// Sends what is in the outbox; what is in the cork stays behind it.
-    pub(super) fn send_outbox(&mut self) -> Taken {
+    /// Sends what is in the outbox; what is in the cork stays behind it. Adds the published messages that have
+    /// left to `delivered`.
+    pub(super) fn send_outbox(&mut self, delivered: &mut u64) -> Taken {
         let Some(outbox) = self.outbox else { return Taken::All };
-        match outbox.send(|slices| self.stream.write_vectored(slices)) {
+        let taken = outbox.send(|slices| self.stream.write_vectored(slices));
+        *delivered += outbox.take_delivered();
+        match taken {
             Ok(Taken::All) => {
                 *self.outbox = None;
                 Taken::All

@@ -104,8 +104,8 @@ pub(super) fn run<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], d
     let date = date.text();
     let mut out = Output::of(&mut conn.stream, &mut conn.outbox, &mut conn.broken, cork);
     let answered = match step {
-        Step::Starved => return Ran { from, to, stop: Stop::Starved },
-        Step::Paused => return Ran { from, to, stop: Stop::Blocked },
+        Step::Starved => return Ran { from, to, stop: Stop::Starved, fresh: false },
+        Step::Paused => return Ran { from, to, stop: Stop::Blocked, fresh: false },
         Step::Refused(refusal) => {
             counters.count_refused(refusal);
             receiving.abort(counters);
@@ -126,7 +126,7 @@ pub(super) fn run<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], d
         }
     };
     transfer::finish(conn, answered, id, desk);
-    Ran { from, to, stop: transfer::stop(conn) }
+    Ran { from, to, stop: transfer::stop(conn), fresh: true }
 }
 
 impl Receiving {

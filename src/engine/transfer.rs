@@ -169,7 +169,7 @@ pub(super) fn run<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], d
         Protocol::Transfer(transfer) if !receives(transfer) => Stop::Blocked,
         _ => stop(conn),
     };
-    Ran { from: 0, to: input.len(), stop }
+    Ran { from: 0, to: input.len(), stop, fresh: stop != Stop::Blocked }
 }
 
 /// Whether the input goes on to whatever the connection is after an answer.

@@ -79,7 +79,8 @@ impl<'a, S: Stream> Turn<'a, S> {
     }
 
     fn send_queued(&mut self) {
-        match self.output().send_outbox() {
+        let Desk { cork, counters, .. } = &mut *self.desk;
+        match Output::new(self.conn, cork).send_outbox(&mut counters.delivered) {
             Taken::All => self.fresh = true,
             Taken::Blocked { progress } => self.fresh |= progress,
         }
@@ -159,23 +160,12 @@ impl<'a, S: Stream> Turn<'a, S> {
     fn work_through(&mut self, input: &mut [u8], budget: &mut usize) -> (usize, usize) {
         let (mut from, mut to) = (0, input.len());
         let stop = loop {
-            let before = *budget;
             let ran = match self.conn.protocol {
-                Protocol::Http(_) => {
-                    let ran = http::run(self.conn, self.id, &mut input[from..to], budget, self.desk);
-                    self.fresh |= *budget < before;
-                    ran
-                }
-                Protocol::Transfer(_) => {
-                    let ran = transfer::run(self.conn, self.id, &mut input[from..to], self.desk);
-                    self.fresh |= matches!(ran.stop, Stop::Changed | Stop::Over);
-                    ran
-                }
-                Protocol::WebSocket(_) => {
-                    self.fresh = true;
-                    websocket::run(self.conn, self.id, &mut input[from..to], self.desk)
-                }
+                Protocol::Http(_) => http::run(self.conn, self.id, &mut input[from..to], budget, self.desk),
+                Protocol::Transfer(_) => transfer::run(self.conn, self.id, &mut input[from..to], self.desk),
+                Protocol::WebSocket(_) => websocket::run(self.conn, self.id, &mut input[from..to], self.desk),
             };
+            self.fresh |= ran.fresh;
             (from, to) = (from + ran.from, from + ran.to);
             if ran.stop != Stop::Changed {
                 break ran.stop;

@@ -3,13 +3,17 @@
 use super::conn::{Conn, Protocol};
 use super::counters::Counters;
 use super::desk::{Desk, Ran, Stop};
+use super::exchange::Exchange;
 use super::http;
 use super::output::Output;
 use crate::app::{
     ConnId, Error, LiveSocket, Message, Outgoing, Reader, Request, Response, Sent, Socket, Upgrade,
 };
 use crate::arena::OVERWRITTEN;
+use crate::buffer::SlowConsumer;
+use crate::config::Limits;
 use crate::http1::Version;
+use crate::pubsub::{Encoding, SubscriberId, TopicError};
 use crate::transport::Stream;
 use crate::ws::{self, CloseCode, Closing, Event, Opcode, Step};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,9 +32,26 @@ struct Speech {
     began_with: Option<Box<(CloseCode, Box<str>)>>,
     /// A send has told `Backpressure`, and `drain` has not been called since.
     drain_due: bool,
+    /// The number of its route.
+    route: u16,
+    /// Its name among those who have subscribed to topics, if it has ever.
+    subscriber: Option<SubscriberId>,
+}
+
+/// What a session may need of its worker to do what it is asked to.
+pub(super) struct Means<'a> {
+    pub(super) limits: &'a Limits,
+    pub(super) counters: &'a mut Counters,
+    pub(super) exchange: &'a mut Exchange,
 }
 
 impl Speech {
+    fn leave(&mut self, exchange: &mut Exchange, counters: &mut Counters) {
+        if let Some(who) = self.subscriber.take() {
+            counters.dropped_closing += exchange.topics.leave(who);
+        }
+    }
+
     /// What the first Close said (RFC 6455 §7.1.5, §7.1.6): ours if we began, else the one given.
     fn first_close<'a>(&'a self, code: Option<CloseCode>, reason: &'a str) -> (Option<CloseCode>, &'a str) {
         self.began_with.as_deref().map_or((code, reason), |(code, reason)| (Some(*code), reason))
@@ -51,6 +72,16 @@ impl OpenSocket {
     /// Whether the session waits to be told that all it sent has left.
     pub(super) fn drain_is_due(&self) -> bool {
         self.speech.drain_due
+    }
+
+    /// The number of its route.
+    pub(super) fn route(&self) -> u16 {
+        self.speech.route
+    }
+
+    /// Ends its subscriptions.
+    pub(super) fn leave(&mut self, desk: &mut Desk) {
+        self.speech.leave(&mut desk.exchange, &mut desk.counters);
     }
 
     /// Tells the session of the end, once.
@@ -78,8 +109,7 @@ pub(super) fn open<'r, S: Stream>(
     upgrade: &dyn Upgrade,
     request: &Request<'r>,
     out: &mut Output<'_, S>,
-    outbox_bytes: usize,
-    counters: &mut Counters,
+    means: Means<'_>,
     date: &[u8; 29],
 ) -> Result<OpenSocket, Response<'r>> {
     let head = request.head();
@@ -93,22 +123,24 @@ pub(super) fn open<'r, S: Stream>(
 
     let before = out.cork.len();
     ws::handshake::encode_switching_protocols(out.cork, &accepted, &[], date);
-    let mut speech = Speech::default();
+    let mut speech = Speech { route: upgrade.number(), ..Speech::default() };
     // Nothing leaves before it is known that the session takes the connection.
     out.held = true;
-    let mut sender = Sender { out, speech: &mut speech, outbox_bytes, dropped: &mut counters.dropped };
-    let mut socket = Socket::new(&mut sender, request.conn_id(), accepted.protocol);
-    let opened = catch(|| upgrade.open(request, &mut socket));
+    let id = request.conn_id();
+    let mut sender = Sender { out, speech: &mut speech, id, means };
+    let opened = catch(|| upgrade.open(request, &mut Socket::new(&mut sender, id, accepted.protocol)));
+    let Sender { out, speech, means: Means { counters, exchange, .. }, .. } = sender;
     counters.panics += u64::from(opened.is_none());
     out.held = false;
     let error = match opened {
         Some(Ok(reader)) => {
             counters.websockets += 1;
-            return Ok(OpenSocket { reader, speech });
+            return Ok(OpenSocket { reader, speech: std::mem::take(speech) });
         }
         Some(Err(error)) => error,
         None => Error::internal("The handler failed."),
     };
+    speech.leave(exchange, counters);
     out.cork.truncate(before);
     Err(error.into())
 }
@@ -119,18 +151,18 @@ pub(super) fn run<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], d
     let Protocol::WebSocket(open) = &mut conn.protocol else {
         unreachable!("only a WebSocket is run here");
     };
-    let Desk { limits, cork, counters, .. } = desk;
+    let Desk { limits, cork, counters, exchange, .. } = desk;
     let mut out = Output::of(&mut conn.stream, &mut conn.outbox, &mut conn.broken, cork);
     let OpenSocket { reader, speech } = open;
     let Reader { decoder, live } = &mut **reader;
-    conn.timer.pinged = false;
-    let mut from = 0;
+    let (mut from, mut alive) = (0, false);
     let stop = loop {
         if !speech.closing.may_read() {
             from = input.len();
             break Stop::Over;
         }
-        if out.is_blocked() {
+        // Who was told of backpressure is first told of its end.
+        if out.is_blocked() || speech.drain_due {
             break Stop::Blocked;
         }
         let (event, consumed) = match decoder.short(&mut input[from..], limits) {
@@ -147,21 +179,23 @@ pub(super) fn run<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], d
         let message = match event {
             Event::Text(text) => Some(Message::Text(text)),
             Event::Binary(bytes) => Some(Message::Binary(bytes)),
+            Event::Pong(payload) => {
+                alive |= conn.timer.is_answered_by(payload);
+                from += consumed;
+                continue;
+            }
             other => {
                 heed(other, speech, live, out.cork, counters);
                 None
             }
         };
+        alive = true;
         if let Some(message) = message
             && speech.closing.delivers()
         {
             counters.messages += 1;
-            let mut sender = Sender {
-                out: &mut out,
-                speech,
-                outbox_bytes: limits.outbox_bytes,
-                dropped: &mut counters.dropped,
-            };
+            let means = Means { limits, counters, exchange };
+            let mut sender = Sender { out: &mut out, speech, id, means };
             let call = || live.message(message, &mut Socket::new(&mut sender, id, None));
             if catch(call).is_none() {
                 sender.close(CloseCode::ERROR, "");
@@ -176,7 +210,10 @@ pub(super) fn run<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], d
     if stop == Stop::Starved && from == input.len() {
         decoder.release();
     }
-    Ran { from, to: input.len(), stop }
+    // A frame that is not all there yet is a sign of life too.
+    alive |= from < input.len();
+    conn.timer.pinged &= !alive;
+    Ran { from, to: input.len(), stop, fresh: alive }
 }
 
 /// Does what an event calls for that is no message.
@@ -232,27 +269,34 @@ fn end(
 }
 
 /// Sends what nobody asked for: a message from a [`Handle`](super::Handle).
-pub(super) fn send<S: Stream>(conn: &mut Conn<S>, message: Message<'_>, desk: &mut Desk) {
-    let queued = conn.outbox.as_ref().map_or(0, |outbox| outbox.bytes());
-    let fits = queued + message.bytes().len() <= desk.limits.outbox_bytes;
-    speak(conn, desk, |sender, _| {
+pub(super) fn send<S: Stream>(conn: &mut Conn<S>, id: ConnId, message: Message<'_>, desk: &mut Desk) {
+    let held = conn.outbox.as_ref().map_or(0, |outbox| outbox.memory_bytes());
+    let fits = held + message.bytes().len() <= desk.limits.outbox_bytes;
+    speak(conn, id, desk, |sender, _| {
         if fits {
             sender.message(message);
         } else {
-            *sender.dropped += 1;
+            sender.means.counters.dropped += 1;
         }
     });
 }
 
 /// Begins the closing handshake; does nothing if it has begun.
-pub(super) fn close<S: Stream>(conn: &mut Conn<S>, code: CloseCode, reason: &str, desk: &mut Desk) {
-    speak(conn, desk, |sender, _| sender.close(code, reason));
+pub(super) fn close<S: Stream>(
+    conn: &mut Conn<S>,
+    id: ConnId,
+    code: CloseCode,
+    reason: &str,
+    desk: &mut Desk,
+) {
+    speak(conn, id, desk, |sender, _| sender.close(code, reason));
 }
 
 /// Asks the peer whether it is still there.
-pub(super) fn ping<S: Stream>(conn: &mut Conn<S>, desk: &mut Desk) {
+pub(super) fn ping<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk: &mut Desk) {
     conn.timer.pinged = true;
-    speak(conn, desk, |sender, _| ws::encode::encode_ping(sender.out.cork, b""));
+    let payload = conn.timer.ping_payload();
+    speak(conn, id, desk, |sender, _| ws::encode::encode_ping(sender.out.cork, &payload));
 }
 
 /// Tells the session that all it sent has left, if it was told of backpressure. That may be so in a
@@ -264,7 +308,7 @@ pub(super) fn drained<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk: &mut Desk
         return;
     }
     let mut panicked = false;
-    speak(conn, desk, |sender, live| {
+    speak(conn, id, desk, |sender, live| {
         panicked = catch(|| live.drain(&mut Socket::new(&mut *sender, id, None))).is_none();
         if panicked {
             sender.close(CloseCode::ERROR, "");
@@ -276,6 +320,7 @@ pub(super) fn drained<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk: &mut Desk
 /// Lets `say` send on an open WebSocket; for any other connection it does nothing.
 fn speak<S: Stream>(
     conn: &mut Conn<S>,
+    id: ConnId,
     desk: &mut Desk,
     say: impl FnOnce(&mut Sender<'_, '_, S>, &mut dyn LiveSocket),
 ) {
@@ -284,28 +329,39 @@ fn speak<S: Stream>(
     if !reader.live.is_open() {
         return;
     }
-    let Desk { limits, cork, counters, .. } = desk;
+    let Desk { limits, cork, counters, exchange, .. } = desk;
     let mut out = Output::of(&mut conn.stream, &mut conn.outbox, &mut conn.broken, cork);
-    let outbox_bytes = limits.outbox_bytes;
-    say(
-        &mut Sender { out: &mut out, speech, outbox_bytes, dropped: &mut counters.dropped },
-        &mut reader.live,
-    );
+    let means = Means { limits, counters, exchange };
+    say(&mut Sender { out: &mut out, speech, id, means }, &mut reader.live);
 }
 
 /// The sending side that a session sees.
 struct Sender<'a, 'o, S> {
     out: &'a mut Output<'o, S>,
     speech: &'a mut Speech,
-    outbox_bytes: usize,
-    dropped: &'a mut u64,
+    id: ConnId,
+    means: Means<'a>,
+}
+
+impl<S: Stream> Sender<'_, '_, S> {
+    /// Whether there is no room: the peer has been sent too much, and has taken nothing of it since the
+    /// session was told so.
+    #[inline(never)]
+    fn is_full(&mut self) -> bool {
+        let outbox_bytes = self.means.limits.outbox_bytes;
+        if !self.out.held && self.out.queued_bytes() > outbox_bytes {
+            // Nobody has asked the stream yet for what is in the cork.
+            self.out.flush();
+        }
+        self.out.queued_bytes() > outbox_bytes
+    }
 }
 
 impl<S: Stream> Outgoing for Sender<'_, '_, S> {
     #[inline]
     fn message(&mut self, message: Message<'_>) -> Sent {
-        if !self.speech.closing.may_send() || *self.out.dead {
-            *self.dropped += 1;
+        if !self.speech.closing.may_send() || *self.out.dead || (self.speech.drain_due && self.is_full()) {
+            self.means.counters.dropped += 1;
             return Sent::Dropped;
         }
         let opcode = match message {
@@ -314,7 +370,7 @@ impl<S: Stream> Outgoing for Sender<'_, '_, S> {
         };
         ws::encode::encode_header(self.out.cork, opcode, true, message.bytes().len());
         self.out.bytes(message.bytes());
-        if self.out.queued_bytes() > self.outbox_bytes {
+        if self.out.queued_bytes() > self.means.limits.outbox_bytes {
             self.speech.drain_due = true;
             Sent::Backpressure
         } else {
@@ -328,5 +384,24 @@ impl<S: Stream> Outgoing for Sender<'_, '_, S> {
             self.speech.closing.sent();
             self.speech.began_with = Some(Box::new((code, reason.into())));
         }
+    }
+
+    fn subscribe(&mut self, filter: &str, slow: Option<SlowConsumer>) -> Result<bool, TopicError> {
+        if self.speech.closing != Closing::Open {
+            return Err(TopicError::Closing);
+        }
+        let slow = slow.unwrap_or_else(|| self.means.exchange.slow_of(self.speech.route));
+        let (who, whom) = (&mut self.speech.subscriber, (self.id, Encoding::PLAIN));
+        self.means.exchange.topics.subscribe(who, whom, filter, slow, self.means.limits)
+    }
+
+    fn unsubscribe(&mut self, filter: &str) -> bool {
+        self.speech.subscriber.is_some_and(|who| self.means.exchange.topics.unsubscribe(who, filter))
+    }
+
+    fn publish(&mut self, topic: &str, message: Message<'_>, own: bool) -> Result<(), TopicError> {
+        let Means { limits, counters, exchange } = &mut self.means;
+        let except = self.speech.subscriber.filter(|_| !own);
+        exchange.publish(topic, message, except, limits, counters)
     }
 }

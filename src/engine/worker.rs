@@ -2,7 +2,8 @@
 
 use super::counters::Counters;
 use super::driver::{Engine, Readiness, Settings};
-use super::mailbox::{Handle, Mailbox};
+use super::handle::Handle;
+use super::mailbox::Mailbox;
 use crate::app::{App, ConnId, RouteError};
 use crate::time::Clock;
 use crate::transport;

@@ -5,14 +5,22 @@
 
 mod chunked;
 mod connection;
+#[cfg(feature = "deflate")]
+mod extensions;
 mod http1;
+#[cfg(feature = "deflate")]
+mod inflate;
 mod peer;
 mod replies;
 mod ws;
 
 pub use chunked::chunked;
 pub use connection::connection;
+#[cfg(feature = "deflate")]
+pub use extensions::ws_extensions;
 pub use http1::http1_split;
+#[cfg(feature = "deflate")]
+pub use inflate::ws_inflate;
 pub use ws::{ws_frames, ws_vs_tungstenite};
 
 /// Places at which an input says that its rest is to be cut.
@@ -70,6 +78,13 @@ mod tests {
         replay("ws_frames", ws_frames);
         replay("ws_vs_tungstenite", ws_vs_tungstenite);
         replay("connection", connection);
+    }
+
+    #[cfg(feature = "deflate")]
+    #[test]
+    fn corpora_of_compression_pass() {
+        replay("ws_extensions", ws_extensions);
+        replay("ws_inflate", ws_inflate);
     }
 
     #[test]

@@ -163,3 +163,50 @@ pub(super) fn streams() -> Vec<Case> {
         ),
     ]
 }
+
+/// More of them, for a connection that has agreed on permessage-deflate: what a message is compressed to
+/// does not matter here, and is never UTF-8.
+pub(super) fn compressed_streams() -> Vec<Case> {
+    let framed = |name, frames: &[Frame<'_>], expected| Case { name, bytes: masked(frames), expected };
+    let long = [0xff; 130];
+    vec![
+        framed(
+            "compressed and not",
+            &[frame(0xc1, b"\xf2\x48"), frame(0x81, "é".as_bytes()), frame(0xc2, b"\xff"), frame(0x82, b"!")],
+            "compressed text f248\ntext \"é\"\ncompressed binary ff\nbinary 21\nwaits for 14, has 0\n",
+        ),
+        framed("empty", &[frame(0xc1, b"")], "compressed text \nwaits for 14, has 0\n"),
+        framed(
+            "fragments with a ping between",
+            &[frame(0x41, b"\xff\xe2"), frame(0x89, b"p"), frame(0x00, b"\x82"), frame(0x80, b"\xff")],
+            "fragment\nping 70\nfragment\ncompressed text ffe282ff\nwaits for 14, has 0\n",
+        ),
+        framed(
+            "fragments, then a text in fragments",
+            &[frame(0x42, b""), frame(0x80, b"\xff"), frame(0x01, b"\xc3"), frame(0x80, b"\xa9")],
+            "fragment\ncompressed binary ff\nfragment\ntext \"é\"\nwaits for 14, has 0\n",
+        ),
+        framed(
+            "a text that is none",
+            &[frame(0xc1, b"\xff"), frame(0x81, b"\xff")],
+            "compressed text ff\nfailed text_invalid\n",
+        ),
+        framed(
+            "the bit on a continuation",
+            &[frame(0x41, b"\xff"), frame(0xc0, b"\xff")],
+            "fragment\nfailed reserved_bits\n",
+        ),
+        framed("the bit on a ping", &[frame(0xc9, b"")], "failed reserved_bits\n"),
+        framed("another bit, too", &[frame(0xe1, b"")], "failed reserved_bits\n"),
+        framed(
+            "too big while it is compressed",
+            &[frame(0x42, &long), frame(0x80, &long[..71])],
+            "fragment\nfailed message_too_big\n",
+        ),
+        framed(
+            "a message in a message",
+            &[frame(0x41, b"\xff"), frame(0xc1, b"\xff")],
+            "fragment\nfailed message_unfinished\n",
+        ),
+    ]
+}

@@ -38,6 +38,8 @@ pub struct Decoder {
     gathered: Option<Box<Gathered>>,
     /// Where in a character the text so far ends; a whole text leaves nothing behind.
     utf8: Utf8,
+    /// Messages may come compressed.
+    deflate: bool,
 }
 
 /// What is at the start of the input.
@@ -61,6 +63,8 @@ enum Place {
 struct Gathered {
     /// Its first frame said that it is text.
     text: bool,
+    /// Its first frame said that it is compressed.
+    compressed: bool,
     /// Its last frame is among them.
     whole: bool,
     /// Frames that it has come in.
@@ -93,6 +97,14 @@ pub enum Event<'m> {
     Text(&'m str),
     /// A binary message.
     Binary(&'m [u8]),
+    /// A message as permessage-deflate has it (RFC 7692 §7.2.2): to be inflated, and a text to be judged
+    /// then. It comes only to who has agreed to it: [`Decoder::with_deflate`].
+    Compressed {
+        /// Whether it is a text.
+        text: bool,
+        /// The whole message, as it came.
+        payload: &'m [u8],
+    },
     /// A ping; a pong with the same payload is due.
     Ping(&'m [u8]),
     /// A pong.
@@ -112,6 +124,11 @@ impl Decoder {
     /// A connection's state right after the handshake.
     pub fn new() -> Decoder {
         Decoder::default()
+    }
+
+    /// The same, after a handshake that has agreed on permessage-deflate.
+    pub fn with_deflate() -> Decoder {
+        Decoder { deflate: true, ..Decoder::default() }
     }
 
     /// Looks for the next event in `input`, all the bytes not consumed yet.
@@ -206,13 +223,16 @@ impl Decoder {
             return Step::Event { event, consumed: end };
         }
 
-        let text = self.gathered.as_ref().map_or(frame.opcode == Opcode::Text, |gathered| gathered.text);
+        let (text, compressed) = match &self.gathered {
+            Some(gathered) => (gathered.text, gathered.compressed),
+            None => (frame.opcode == Opcode::Text, frame.compressed),
+        };
         // RFC 6455 §8.1. While some of a text is missing, what has come is judged, so that it fails where
         // it goes wrong. Once it is all there it is judged as a whole, by what makes a `str` of it: most
-        // texts come at once and are looked at once, the others twice.
+        // texts come at once and are looked at once, the others twice. What is compressed is no text yet.
         if whole && frame.fin {
             self.utf8 = Utf8::default();
-        } else if text && self.utf8.feed(fresh).is_err() {
+        } else if text && !compressed && self.utf8.feed(fresh).is_err() {
             return self.fail(Failure::TextInvalid);
         }
         if !whole {
@@ -223,7 +243,7 @@ impl Decoder {
         let message: &'m [u8] = if frame.fin && self.gathered.is_none() {
             payload
         } else {
-            let gathered = self.gathered.get_or_insert_with(|| Gathered::new(text));
+            let gathered = self.gathered.get_or_insert_with(|| Gathered::new(text, compressed));
             gathered.add(payload, limits);
             gathered.whole = frame.fin;
             if !frame.fin {
@@ -231,6 +251,9 @@ impl Decoder {
             }
             &gathered.payload
         };
+        if compressed {
+            return Step::Event { event: Event::Compressed { text, payload: message }, consumed: end };
+        }
         if !text {
             return Step::Event { event: Event::Binary(message), consumed: end };
         }
@@ -276,7 +299,7 @@ impl Decoder {
 
     /// Reads a header and sees whether its frame may come now.
     fn read(&self, input: &[u8], limits: &Limits) -> Result<Option<Header>, Failure> {
-        let Some(frame) = Header::read(input, limits.frame_bytes)? else { return Ok(None) };
+        let Some(frame) = Header::read(input, limits.frame_bytes, self.deflate)? else { return Ok(None) };
         if !frame.opcode.is_control() {
             // RFC 6455 §5.4: the frames of a message come one after the other, only control frames between.
             let (fragments, bytes) = match (&self.gathered, frame.opcode) {
@@ -309,8 +332,8 @@ impl Decoder {
 }
 
 impl Gathered {
-    fn new(text: bool) -> Box<Gathered> {
-        Box::new(Gathered { text, whole: false, fragments: 0, payload: Vec::new() })
+    fn new(text: bool, compressed: bool) -> Box<Gathered> {
+        Box::new(Gathered { text, compressed, whole: false, fragments: 0, payload: Vec::new() })
     }
 
     /// Puts a piece by. Makes room for as much again as has come, but not past the limit.

@@ -16,7 +16,7 @@
 //! Invariant: what both show up to then is the same, and so is whether the stream is refused.
 
 use super::trace::{End, drive};
-use super::{Event, Failure};
+use super::{Decoder, Event, Failure};
 use crate::config::Limits;
 use std::io::{self, Cursor, Read, Write};
 use tungstenite::error::{Error, ProtocolError};
@@ -45,7 +45,7 @@ pub fn compare(bytes: &[u8]) {
         ..Limits::default()
     };
     let mut ours = Vec::new();
-    let end = drive(bytes, &[], &limits, |event| ours.extend(said(event)));
+    let end = drive(Decoder::new(), bytes, &[], &limits, |event| ours.extend(said(event)));
     let (mut theirs, error) = theirs(bytes);
 
     match end {
@@ -123,7 +123,7 @@ fn said(event: Event<'_>) -> Option<Said> {
         Event::Ping(bytes) => Said::Ping(bytes.to_vec()),
         Event::Pong(bytes) => Said::Pong(bytes.to_vec()),
         Event::Close { code, reason } => Said::Close(code.map(|code| (code.get(), reason.to_owned()))),
-        Event::Fragment => return None,
+        Event::Compressed { .. } | Event::Fragment => return None,
     })
 }
 

@@ -18,6 +18,15 @@ pub fn encode_header(out: &mut Vec<u8>, opcode: Opcode, fin: bool, len: usize) {
     }
 }
 
+/// The same for a compressed message, or for its first frame: with the first reserved bit set
+/// (RFC 7692 §6). `opcode` is that of a message.
+pub fn encode_compressed_header(out: &mut Vec<u8>, opcode: Opcode, fin: bool, len: usize) {
+    debug_assert!(matches!(opcode, Opcode::Text | Opcode::Binary));
+    let start = out.len();
+    encode_header(out, opcode, fin, len);
+    out[start] |= 0x40;
+}
+
 fn encode_long_header(out: &mut Vec<u8>, opcode: Opcode, fin: bool, len: usize) {
     let header = FrameHeader { is_final: fin, opcode: opcode.to_wire(), ..FrameHeader::default() };
     // Writing to a `Vec` does not fail.
@@ -82,6 +91,18 @@ mod tests {
         check(Opcode::Continuation, false, 65536, b"\x00\x7f\0\0\0\0\0\x01\0\0");
         check(Opcode::Ping, true, 5, b"\x89\x05");
         check(Opcode::Pong, true, 5, b"\x8a\x05");
+    }
+
+    #[test]
+    fn headers_of_compressed_messages() {
+        fn check(opcode: Opcode, fin: bool, len: usize, expected: &[u8]) {
+            let found = encoded(|out| encode_compressed_header(out, opcode, fin, len));
+            assert_eq!(found, expected, "{opcode:?} {len}");
+        }
+        check(Opcode::Text, true, 7, b"\xc1\x07");
+        check(Opcode::Text, false, 3, b"\x41\x03");
+        check(Opcode::Binary, true, 126, b"\xc2\x7e\x00\x7e");
+        check(Opcode::Binary, true, 65536, b"\xc2\x7f\0\0\0\0\0\x01\0\0");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Failure {
-    /// A reserved bit was set and no extension gives it a meaning.
+    /// A reserved bit was set and no extension gives it a meaning, or not there.
     ReservedBits,
     /// An opcode that has no meaning yet.
     ReservedOpcode,
@@ -42,6 +42,8 @@ pub enum Failure {
     MessageTooBig,
     /// A message in more frames than `fragments`.
     TooManyFragments,
+    /// A compressed message that cannot be inflated, or breaks off.
+    DeflateInvalid,
 }
 
 impl Failure {
@@ -63,6 +65,7 @@ impl Failure {
         Failure::FrameTooBig,
         Failure::MessageTooBig,
         Failure::TooManyFragments,
+        Failure::DeflateInvalid,
     ];
 
     /// Its place in [`ALL`](Failure::ALL), for an array of counters.
@@ -84,7 +87,11 @@ impl Failure {
             | Failure::MessageUnfinished
             | Failure::CloseTooShort
             | Failure::CloseCodeInvalid => CloseCode::PROTOCOL,
-            Failure::CloseReasonInvalid | Failure::TextInvalid => CloseCode::INVALID,
+            // RFC 7692 names no code for data that cannot be inflated. It is no fault of framing, which
+            // would be 1002: the payload is not of the type that its header claims.
+            Failure::CloseReasonInvalid | Failure::TextInvalid | Failure::DeflateInvalid => {
+                CloseCode::INVALID
+            }
             Failure::FrameTooBig | Failure::MessageTooBig => CloseCode::TOO_BIG,
             Failure::TooManyFragments => CloseCode::POLICY,
         }
@@ -109,13 +116,14 @@ impl Failure {
             Failure::FrameTooBig => "frame_too_big",
             Failure::MessageTooBig => "message_too_big",
             Failure::TooManyFragments => "too_many_fragments",
+            Failure::DeflateInvalid => "deflate_invalid",
         }
     }
 
     /// What was wrong, in a sentence that fits into a Close frame's reason.
     pub const fn sentence(self) -> &'static str {
         match self {
-            Failure::ReservedBits => "a reserved bit is set, but no extension was agreed on",
+            Failure::ReservedBits => "a reserved bit is set, and no extension agreed on means it here",
             Failure::ReservedOpcode => "the opcode is reserved",
             Failure::Unmasked => "a client's frames must be masked",
             Failure::LengthNotMinimal => "the payload length is not written in its shortest form",
@@ -131,6 +139,7 @@ impl Failure {
             Failure::FrameTooBig => "the frame is larger than is accepted here",
             Failure::MessageTooBig => "the message is larger than is accepted here",
             Failure::TooManyFragments => "the message has more fragments than are accepted here",
+            Failure::DeflateInvalid => "the compressed message cannot be inflated",
         }
     }
 }

@@ -4,12 +4,13 @@
 //! socket: the answer is written into a `Vec`. Invariant: of several faults the same one is named, the
 //! first in the order of [`accept`]'s checks.
 
-use super::{Rejected, origin};
+use super::extension::{self, Negotiated};
+use super::{Compression, Rejected, origin};
 use tungstenite::handshake::derive_accept_key;
 
-/// Who may connect, and which subprotocols are spoken.
+/// Who may connect, which subprotocols are spoken, and whether messages are compressed.
 ///
-/// The default: pages of the same origin, clients that are no browsers, and no subprotocol.
+/// The default: pages of the same origin, clients that are no browsers, no subprotocol and no compression.
 ///
 /// ```
 /// use fleeting::ws::Policy;
@@ -20,10 +21,11 @@ use tungstenite::handshake::derive_accept_key;
 pub struct Policy {
     origins: Vec<Box<str>>,
     protocols: Vec<Box<str>>,
+    compression: Compression,
 }
 
 impl Policy {
-    /// Same origin only, no subprotocol.
+    /// Same origin only, no subprotocol, no compression.
     pub fn new() -> Policy {
         Policy::default()
     }
@@ -44,6 +46,18 @@ impl Policy {
         self
     }
 
+    /// Compresses messages for clients that offer it (RFC 7692).
+    #[must_use]
+    pub fn compression(mut self, compression: Compression) -> Policy {
+        self.compression = compression;
+        self
+    }
+
+    /// What was set with [`compression`](Policy::compression).
+    pub fn wanted_compression(&self) -> &Compression {
+        &self.compression
+    }
+
     /// RFC 6455 §10.2.
     fn admits(&self, origin: &[u8], host: &str) -> bool {
         let Ok(origin) = std::str::from_utf8(origin) else { return self.origins.iter().any(|o| **o == *"*") };
@@ -60,13 +74,15 @@ pub struct Accepted<'p> {
     pub accept_key: [u8; 28],
     /// The subprotocol, as the policy spells it.
     pub protocol: Option<&'p str>,
+    /// What was agreed on about compression; `None` if nothing is compressed.
+    pub deflate: Option<Negotiated>,
 }
 
 /// Judges a handshake (RFC 6455 §4.2.1, §4.2.2).
 ///
 /// `http11` is whether the request is HTTP/1.1 or later, `host` its Host field. `fields` yields the
 /// values of all fields of a name, which it has to find whatever its case. Checked are, in this order:
-/// method, HTTP version, `Upgrade` and `Connection`, WebSocket version, key, origin, subprotocols.
+/// method, HTTP version, `Upgrade` and `Connection`, WebSocket version, key, origin, subprotocols, extensions.
 ///
 /// # Errors
 /// The first thing that is not right.
@@ -111,10 +127,13 @@ where
         _ => return Err(Rejected::Origin),
     }
     let protocol = choose(fields("Sec-WebSocket-Protocol"), policy)?;
+    // RFC 6455 §9.1: to be failed if it is malformed. What it offers may be declined, by silence.
+    let deflate = extension::negotiate(fields("Sec-WebSocket-Extensions"), &policy.compression);
+    let deflate = deflate.map_err(|_| Rejected::Extensions)?;
     let mut accept_key = [0; 28];
     // 20 bytes of SHA-1 are 28 characters of base64.
     accept_key.copy_from_slice(derive_accept_key(key).as_bytes());
-    Ok(Accepted { accept_key, protocol })
+    Ok(Accepted { accept_key, protocol, deflate })
 }
 
 /// Appends the 101 that seals a handshake (RFC 6455 §4.2.2). What follows it is frames.
@@ -131,6 +150,10 @@ pub fn encode_switching_protocols(out: &mut Vec<u8>, accepted: &Accepted<'_>, ex
     if let Some(protocol) = accepted.protocol {
         out.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
         out.extend_from_slice(protocol.as_bytes());
+    }
+    if let Some(deflate) = accepted.deflate {
+        out.extend_from_slice(b"\r\nSec-WebSocket-Extensions: ");
+        deflate.encode(out);
     }
     out.extend_from_slice(b"\r\nDate: ");
     out.extend_from_slice(date);
@@ -181,7 +204,7 @@ fn is_key(key: &[u8]) -> bool {
 }
 
 /// RFC 9110 §5.6.2.
-fn is_token_byte(byte: u8) -> bool {
+pub(super) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
@@ -286,6 +309,10 @@ mod tests {
         check(&[("sec-websocket-protocol", "chat"), ("sec-websocket-protocol", "a\"b")], "", Err(Protocol));
         check(&[("sec-websocket-protocol", "café")], "", Err(Protocol));
 
+        check(&[("sec-websocket-extensions", "permessage-deflate; a=b, c")], "", Ok(()));
+        check(&[("sec-websocket-extensions", "")], "", Ok(()));
+        check(&[("sec-websocket-extensions", "permessage-deflate; a=b c")], "", Err(Extensions));
+
         // The first fault in the order of the checks.
         let all = [("sec-websocket-version", "8"), ("sec-websocket-key", ""), ("origin", "null")];
         check(&all, "", Err(VersionUnsupported));
@@ -334,7 +361,8 @@ mod tests {
     fn switching_protocols() {
         fn check(protocol: Option<&str>, extra: &str, expected: &str) {
             let mut out = Vec::new();
-            let accepted = Accepted { accept_key: *b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", protocol };
+            let accept_key = *b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+            let accepted = Accepted { accept_key, protocol, deflate: None };
             let date = b"Sun, 06 Nov 1994 08:49:37 GMT";
             encode_switching_protocols(&mut out, &accepted, extra.as_bytes(), date);
             let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -346,6 +374,37 @@ mod tests {
             Some("chat"),
             "X-A: b\r\n",
             "Sec-WebSocket-Protocol: chat\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nX-A: b\r\n",
+        );
+    }
+
+    #[cfg(feature = "deflate")]
+    #[test]
+    fn compression_is_answered() {
+        let policy = Policy::new().compression(Compression::shared().window(11)).protocol("chat");
+        let mut fields = with(&[("sec-websocket-protocol", "chat")], "");
+        fields.push(("sec-websocket-extensions", "x, permessage-deflate; server_max_window_bits=8"));
+        fields.push(("sec-websocket-extensions", "permessage-deflate; client_max_window_bits"));
+        let find = |name: &str| {
+            let name = name.to_ascii_lowercase();
+            fields.iter().filter(move |field| field.0 == name).map(|field| field.1.as_bytes())
+        };
+        let accepted = accept("GET", true, "example.com", find, &policy).unwrap();
+        let deflate = accepted.deflate.unwrap();
+        assert_eq!((deflate.server_takeover, deflate.client_takeover), (false, false));
+        assert_eq!((deflate.server_window_bits, deflate.client_window_bits()), (11, Some(11)));
+        let mut out = Vec::new();
+        encode_switching_protocols(&mut out, &accepted, b"", b"Sun, 06 Nov 1994 08:49:37 GMT");
+        let text = String::from_utf8(out).unwrap();
+        let lines: Vec<_> = text.lines().skip(4).collect();
+        assert_eq!(
+            lines,
+            [
+                "Sec-WebSocket-Protocol: chat",
+                "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; \
+                 client_no_context_takeover; server_max_window_bits=11; client_max_window_bits=11",
+                "Date: Sun, 06 Nov 1994 08:49:37 GMT",
+                "",
+            ]
         );
     }
 }

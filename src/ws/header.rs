@@ -19,6 +19,8 @@ pub(super) struct Header {
     pub(super) opcode: Opcode,
     /// Whether the frame is the last of its message.
     pub(super) fin: bool,
+    /// Whether it begins a compressed message.
+    pub(super) compressed: bool,
     pub(super) mask: [u8; 4],
     /// Bytes of the header itself, 6 to 14.
     pub(super) header_bytes: u8,
@@ -29,9 +31,10 @@ pub(super) struct Header {
 impl Header {
     /// The header at the start of `input`; `None` while some of it is missing.
     ///
-    /// `frame_bytes` bounds the payload of data frames; the RFC bounds that of control frames.
+    /// `frame_bytes` bounds the payload of data frames; the RFC bounds that of control frames. `deflate`
+    /// is whether permessage-deflate was agreed on.
     #[inline]
-    pub(super) fn read(input: &[u8], frame_bytes: usize) -> Result<Option<Header>, Failure> {
+    pub(super) fn read(input: &[u8], frame_bytes: usize, deflate: bool) -> Result<Option<Header>, Failure> {
         // As many bytes as a header may have, if they are there: their number is a constant then, and
         // what the codec reads it copies without a call.
         let parsed = match input.first_chunk::<HEADER_BYTES_MAX>() {
@@ -40,8 +43,10 @@ impl Header {
         };
         let Some((header, length, bytes_read)) = parsed else { return Ok(None) };
         let opcode = Opcode::from_wire(header.opcode).ok_or(Failure::ReservedOpcode)?;
-        // RFC 6455 §5.2: the reserved bits must be 0 unless an extension says otherwise.
-        if header.rsv1 || header.rsv2 || header.rsv3 {
+        // RFC 6455 §5.2: the reserved bits must be 0 unless an extension says otherwise. RFC 7692 §6 does
+        // so of the first one, and only where a message begins.
+        let begins = matches!(opcode, Opcode::Text | Opcode::Binary);
+        if header.rsv1 && !(deflate && begins) || header.rsv2 || header.rsv3 {
             return Err(Failure::ReservedBits);
         }
         // RFC 6455 §5.1: a server must close upon a frame that is not masked.
@@ -73,6 +78,7 @@ impl Header {
         Ok(Some(Header {
             opcode,
             fin: header.is_final,
+            compressed: header.rsv1,
             mask,
             header_bytes: header_bytes as u8,
             // It is no more than a limit, which is a usize.
@@ -105,13 +111,13 @@ mod tests {
     #[test]
     fn headers() {
         fn check(input: &[u8], expected: Result<(Opcode, bool, usize, u8), Failure>) {
-            let verdict = Header::read(input, 70_000);
+            let verdict = Header::read(input, 70_000, false);
             let found =
                 verdict.map(|header| header.map(|h| (h.opcode, h.fin, h.payload_bytes, h.header_bytes)));
             assert_eq!(found, expected.map(Some), "{input:x?}");
             // No byte less is enough for a verdict, and what follows does not change it.
-            assert_eq!(Header::read(&input[..input.len() - 1], 70_000), Ok(None), "{input:x?}");
-            assert_eq!(Header::read(&[input, b"more"].concat(), 70_000), verdict, "{input:x?}");
+            assert_eq!(Header::read(&input[..input.len() - 1], 70_000, false), Ok(None), "{input:x?}");
+            assert_eq!(Header::read(&[input, b"more"].concat(), 70_000, false), verdict, "{input:x?}");
         }
         use Failure::*;
         check(b"\x81\x85mask", Ok((Opcode::Text, true, 5, 6)));
@@ -151,8 +157,34 @@ mod tests {
 
     #[test]
     fn the_limit_is_for_data_frames() {
-        assert_eq!(Header::read(b"\x82\x82mask", 1), Err(Failure::FrameTooBig));
-        assert!(matches!(Header::read(b"\x82\x81mask", 1), Ok(Some(_))));
-        assert!(matches!(Header::read(b"\x89\xfdmask", 1), Ok(Some(_))));
+        assert_eq!(Header::read(b"\x82\x82mask", 1, false), Err(Failure::FrameTooBig));
+        assert!(matches!(Header::read(b"\x82\x81mask", 1, false), Ok(Some(_))));
+        assert!(matches!(Header::read(b"\x89\xfdmask", 1, false), Ok(Some(_))));
+    }
+
+    #[test]
+    fn the_first_reserved_bit_with_deflate() {
+        fn check(first: u8, expected: Result<bool, Failure>) {
+            let found = Header::read(&[first, 0x80, 1, 2, 3, 4], 10, true);
+            assert_eq!(found.map(|header| header.unwrap().compressed), expected, "{first:x}");
+            if expected != Ok(false) {
+                let without = Header::read(&[first, 0x80, 1, 2, 3, 4], 10, false);
+                assert_eq!(without, Err(Failure::ReservedBits), "{first:x}");
+            }
+        }
+        for (first, compressed) in [(0x81, 0xc1), (0x82, 0xc2), (0x01, 0x41), (0x02, 0x42)] {
+            check(first, Ok(false));
+            check(compressed, Ok(true));
+            for others in [0x10, 0x20, 0x30] {
+                check(first | others, Err(Failure::ReservedBits));
+                check(compressed | others, Err(Failure::ReservedBits));
+            }
+        }
+        // Continuations, Close, Ping, Pong.
+        for first in [0x40, 0xc0, 0xc8, 0xc9, 0xca] {
+            check(first, Err(Failure::ReservedBits));
+        }
+        check(0x80, Ok(false));
+        check(0x89, Ok(false));
     }
 }

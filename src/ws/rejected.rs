@@ -25,6 +25,8 @@ pub enum Rejected {
     Origin,
     /// `Sec-WebSocket-Protocol` is not a list of tokens.
     Protocol,
+    /// `Sec-WebSocket-Extensions` is not a list of extensions with their parameters.
+    Extensions,
 }
 
 impl Rejected {
@@ -38,6 +40,7 @@ impl Rejected {
         Rejected::Key,
         Rejected::Origin,
         Rejected::Protocol,
+        Rejected::Extensions,
     ];
 
     /// Its place in [`ALL`](Rejected::ALL), for an array of counters.
@@ -48,7 +51,11 @@ impl Rejected {
     /// The status to answer with.
     pub const fn status(self) -> u16 {
         match self {
-            Rejected::HttpVersion | Rejected::VersionMissing | Rejected::Key | Rejected::Protocol => 400,
+            Rejected::HttpVersion
+            | Rejected::VersionMissing
+            | Rejected::Key
+            | Rejected::Protocol
+            | Rejected::Extensions => 400,
             Rejected::Origin => 403,
             Rejected::Method => 405,
             Rejected::NotAnUpgrade | Rejected::VersionUnsupported => 426,
@@ -66,6 +73,7 @@ impl Rejected {
             Rejected::Key => "key",
             Rejected::Origin => "origin",
             Rejected::Protocol => "protocol",
+            Rejected::Extensions => "extensions",
         }
     }
 
@@ -88,7 +96,11 @@ impl Rejected {
             Rejected::NotAnUpgrade => &[UPGRADE, CONNECTION],
             Rejected::VersionMissing => &[VERSION],
             Rejected::VersionUnsupported => &[UPGRADE, CONNECTION, VERSION],
-            Rejected::HttpVersion | Rejected::Key | Rejected::Origin | Rejected::Protocol => &[],
+            Rejected::HttpVersion
+            | Rejected::Key
+            | Rejected::Origin
+            | Rejected::Protocol
+            | Rejected::Extensions => &[],
         }
     }
 }
@@ -104,6 +116,7 @@ impl fmt::Display for Rejected {
             Rejected::Key => "Sec-WebSocket-Key must be there once, with 16 bytes in base64",
             Rejected::Origin => "pages of this origin may not connect",
             Rejected::Protocol => "Sec-WebSocket-Protocol must be a list of tokens",
+            Rejected::Extensions => "Sec-WebSocket-Extensions must be a list of tokens with parameters",
         })
     }
 }

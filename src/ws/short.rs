@@ -68,9 +68,12 @@ mod tests {
                     for (byte, value) in input.iter_mut().zip([first, second, 1, 2, 3, 4]) {
                         *byte = value;
                     }
-                    let codec = Header::read(&input, usize::MAX).ok().flatten().filter(|header| {
+                    let codec = Header::read(&input, usize::MAX, true).ok().flatten().filter(|header| {
                         let data = matches!(header.opcode, Opcode::Text | Opcode::Binary);
-                        data && header.fin && header.payload_bytes <= 125 && header.frame_bytes() <= length
+                        data && header.fin
+                            && !header.compressed
+                            && header.payload_bytes <= 125
+                            && header.frame_bytes() <= length
                     });
                     let expected = codec.map(|header| {
                         let Header { opcode, mask, payload_bytes, .. } = header;

@@ -23,10 +23,15 @@ pub enum End {
     Failed(Failure, usize),
 }
 
-/// Feeds `stream` in the pieces between `cuts` (ascending; those past its end do not count), shows each
-/// event and says how it ended.
-pub fn drive(stream: &[u8], cuts: &[usize], limits: &Limits, mut show: impl FnMut(Event<'_>)) -> End {
-    let mut decoder = Decoder::new();
+/// Feeds `stream` to `decoder` in the pieces between `cuts` (ascending; those past its end do not count),
+/// shows each event and says how it ended.
+pub fn drive(
+    mut decoder: Decoder,
+    stream: &[u8],
+    cuts: &[usize],
+    limits: &Limits,
+    mut show: impl FnMut(Event<'_>),
+) -> End {
     let mut inbox = Vec::new();
     let mut done = 0;
     let mut from = 0;
@@ -59,11 +64,24 @@ pub fn drive(stream: &[u8], cuts: &[usize], limits: &Limits, mut show: impl FnMu
 
 /// Feeds `stream` cut at `cuts` and writes down what happened, a line for each event and for the end.
 pub fn trace(stream: &[u8], cuts: &[usize], limits: &Limits) -> String {
+    written(Decoder::new(), stream, cuts, limits)
+}
+
+/// The same where messages may come compressed.
+pub fn trace_with_deflate(stream: &[u8], cuts: &[usize], limits: &Limits) -> String {
+    written(Decoder::with_deflate(), stream, cuts, limits)
+}
+
+fn written(decoder: Decoder, stream: &[u8], cuts: &[usize], limits: &Limits) -> String {
     let mut lines = String::new();
-    let end = drive(stream, cuts, limits, |event| {
+    let end = drive(decoder, stream, cuts, limits, |event| {
         let _ = match event {
             Event::Text(text) => writeln!(lines, "text {text:?}"),
             Event::Binary(bytes) => writeln!(lines, "binary {}", hex(bytes)),
+            Event::Compressed { text: true, payload } => writeln!(lines, "compressed text {}", hex(payload)),
+            Event::Compressed { text: false, payload } => {
+                writeln!(lines, "compressed binary {}", hex(payload))
+            }
             Event::Ping(bytes) => writeln!(lines, "ping {}", hex(bytes)),
             Event::Pong(bytes) => writeln!(lines, "pong {}", hex(bytes)),
             Event::Close { code: None, .. } => writeln!(lines, "close"),
@@ -79,12 +97,15 @@ pub fn trace(stream: &[u8], cuts: &[usize], limits: &Limits) -> String {
     lines
 }
 
-/// Panics unless `stream` means the same whole, a byte at a time, and cut at `cuts`.
+/// Panics unless `stream` means the same whole, a byte at a time, and cut at `cuts`, be messages
+/// compressed or not.
 pub fn check_cuts(stream: &[u8], cuts: &[usize], limits: &Limits) {
-    let whole = trace(stream, &[], limits);
-    assert_eq!(trace(stream, cuts, limits), whole, "cut at {cuts:?}: {stream:x?}");
     let bytewise: Vec<usize> = (1..stream.len()).collect();
-    assert_eq!(trace(stream, &bytewise, limits), whole, "bytewise: {stream:x?}");
+    for trace in [trace, trace_with_deflate] {
+        let whole = trace(stream, &[], limits);
+        assert_eq!(trace(stream, cuts, limits), whole, "cut at {cuts:?}: {stream:x?}");
+        assert_eq!(trace(stream, &bytewise, limits), whole, "bytewise: {stream:x?}");
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -104,26 +125,37 @@ mod tests {
         for case in corpus::streams() {
             assert_eq!(trace(&case.bytes, &[], &corpus::limits()), case.expected, "{}", case.name);
         }
+        for case in corpus::compressed_streams() {
+            let found = trace_with_deflate(&case.bytes, &[], &corpus::limits());
+            assert_eq!(found, case.expected, "{}", case.name);
+            // To who has not agreed to it, each of them is wrong.
+            let found = trace(&case.bytes, &[], &corpus::limits());
+            assert!(found.ends_with("failed reserved_bits\n"), "{}: {found}", case.name);
+        }
     }
 
     #[test]
     fn any_two_cuts_mean_the_same() {
-        let limits = corpus::limits();
-        for case in corpus::streams() {
-            for first in 0..=case.bytes.len() {
-                for second in first..=case.bytes.len() {
-                    let found = trace(&case.bytes, &[first, second], &limits);
-                    assert_eq!(found, case.expected, "{} cut at {first} and {second}", case.name);
+        fn check(cases: Vec<corpus::Case>, trace: fn(&[u8], &[usize], &Limits) -> String) {
+            let limits = corpus::limits();
+            for case in cases {
+                for first in 0..=case.bytes.len() {
+                    for second in first..=case.bytes.len() {
+                        let found = trace(&case.bytes, &[first, second], &limits);
+                        assert_eq!(found, case.expected, "{} cut at {first} and {second}", case.name);
+                    }
                 }
+                check_cuts(&case.bytes, &[], &limits);
             }
-            check_cuts(&case.bytes, &[], &limits);
         }
+        check(corpus::streams(), trace);
+        check(corpus::compressed_streams(), trace_with_deflate);
     }
 
     #[test]
     fn any_prefix_means_the_same_however_cut() {
         let limits = corpus::limits();
-        for case in corpus::streams() {
+        for case in corpus::streams().into_iter().chain(corpus::compressed_streams()) {
             for end in 0..case.bytes.len() {
                 check_cuts(&case.bytes[..end], &[end / 2], &limits);
             }

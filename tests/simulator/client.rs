@@ -11,6 +11,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::rc::Rc;
 
+/// Bytes that a ping of the server's asks to be sent back.
+const PING_PAYLOAD_BYTES: usize = 8;
+
 pub struct Client {
     pub id: Option<ConnId>,
     pub wire: Rc<RefCell<Wire>>,
@@ -211,6 +214,12 @@ impl Client {
             }
             self.script.says[at..end].copy_from_slice(date);
         }
+        // What a ping asks to be sent back is the server's own affair.
+        let (from, to) =
+            (self.pinged_to.saturating_sub(PING_PAYLOAD_BYTES), self.pinged_to.min(written.len()));
+        if from < to {
+            self.script.says[from..to].copy_from_slice(&written[from..to]);
+        }
         Ok(())
     }
 
@@ -224,9 +233,10 @@ impl Client {
         let silent =
             |since: u64, allowed: std::time::Duration| world.now - since >= allowed.as_millis() as u64;
         if frames && !self.script.over_at(at) {
-            if silent(wire.last_read_ms, world.timeouts.ping) && alike(got, b"\x89\0") {
-                self.script.insert(at, b"\x89\0", wire.read);
-                self.pinged_to = at + 2;
+            if silent(wire.last_read_ms, world.timeouts.ping) && alike(got, b"\x89\x08") {
+                let ping = [&b"\x89\x08"[..], &[0; PING_PAYLOAD_BYTES]].concat();
+                self.script.insert(at, &ping, wire.read);
+                self.pinged_to = at + ping.len();
                 self.checked = at;
                 return Ok(());
             }

@@ -208,7 +208,7 @@ const MALFORMED: &[(&str, &str, &str)] = &[
 /// Frames that fail a connection: first bytes of the frame, code, sentence.
 const MISFRAMED: &[(&[u8], u16, &str)] = &[
     (b"\x83\x80mask", 1002, "the opcode is reserved"),
-    (b"\xc1\x80mask", 1002, "a reserved bit is set, but no extension was agreed on"),
+    (b"\xc1\x80mask", 1002, "a reserved bit is set, and no extension agreed on means it here"),
     (b"\x80\x80mask", 1002, "there is no message to continue"),
     (b"\x88\x81mask\0", 1002, "a close frame's payload is empty or begins with a code of two bytes"),
     (b"\x81\x81\0\0\0\0\xff", 1007, "the text is not UTF-8"),

@@ -1,0 +1,144 @@
+//! Publications of a turn, out to their subscribers.
+//!
+//! It knows no topic's name. Its invariant: what was due to a subscriber has left, is queued, or was
+//! counted as dropped, when it is through; and a message that has begun to leave is queued to its end.
+
+use super::conn::{Conn, Protocol, Writing};
+use super::counters::Counters;
+use super::desk::Desk;
+use super::exchange::Exchange;
+use super::table::Table;
+use crate::app::ConnId;
+use crate::buffer::{Outbox, Published};
+use crate::config::Limits;
+use crate::pubsub::{Encoding, Run, Sheet};
+use crate::transport::Stream;
+use std::io;
+
+/// Who has to be looked after when all was delivered.
+#[derive(Default)]
+pub(super) struct Aftermath {
+    /// Their streams have failed.
+    pub(super) failed: Vec<ConnId>,
+    /// They have an outbox now.
+    pub(super) blocked: Vec<ConnId>,
+    /// They are to be closed for being too slow.
+    pub(super) too_slow: Vec<ConnId>,
+}
+
+/// Sends, or queues, what is due to everybody.
+#[inline(never)]
+pub(super) fn deliver<S: Stream>(table: &mut Table<Conn<S>>, desk: &mut Desk, aftermath: &mut Aftermath) {
+    let Desk { exchange, limits, counters, .. } = desk;
+    exchange.tell_others(counters);
+    let Exchange { topics, .. } = exchange;
+    topics.sheet.complete(|_, _, _, _| unreachable!("nobody has asked for another encoding"));
+    let due = topics.due();
+    for who in &due {
+        while let Some((id, encoding, run)) = topics.owed(*who) {
+            let Some(conn) = table.find(id).filter(|conn| may_send(conn)) else {
+                counters.dropped_closing += run.len();
+                continue;
+            };
+            let sheet = &mut topics.sheet;
+            let mut left = run;
+            if conn.outbox.is_none() {
+                let frames = sheet.frames(encoding, run.from, run.to);
+                let sent = write(conn, frames);
+                if sent == frames.len() {
+                    counters.delivered += run.len();
+                    continue;
+                }
+                if conn.broken {
+                    counters.dropped_closing += run.len();
+                    aftermath.failed.push(id);
+                    continue;
+                }
+                left = begin_outbox(conn, sheet, encoding, run, sent, counters);
+                aftermath.blocked.push(id);
+            }
+            let outbox = conn.outbox.as_mut().expect("it was there, or was begun");
+            if queue(outbox, sheet, encoding, left, limits, counters) {
+                aftermath.too_slow.push(id);
+                while let Some((_, _, run)) = topics.owed(*who) {
+                    counters.dropped_slow += run.len();
+                }
+            }
+        }
+    }
+    topics.settled(due);
+}
+
+fn may_send<S>(conn: &Conn<S>) -> bool {
+    let open = matches!(&conn.protocol, Protocol::WebSocket(socket) if socket.is_open());
+    open && conn.writing == Writing::Open && !conn.broken
+}
+
+/// Writes once; tells how much the stream took.
+#[inline]
+fn write<S: Stream>(conn: &mut Conn<S>, frames: &[u8]) -> usize {
+    loop {
+        match conn.stream.write(frames) {
+            Ok(0) => conn.broken = true,
+            Ok(taken) => return taken,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => conn.broken = true,
+        }
+        return 0;
+    }
+}
+
+/// The stream took `sent` bytes of the run, and no more: queues the rest of a message that has begun to
+/// leave, whatever room there is for it. Tells what is left behind it.
+fn begin_outbox<S>(
+    conn: &mut Conn<S>,
+    sheet: &mut Sheet,
+    encoding: Encoding,
+    run: Run,
+    mut sent: usize,
+    counters: &mut Counters,
+) -> Run {
+    let outbox = conn.outbox.insert(Box::default());
+    let mut at = run.from;
+    while sent > 0 {
+        let length = sheet.frame_bytes(encoding, at);
+        if sent < length {
+            outbox.push_begun(published(sheet, encoding, at, run), sent);
+            sent = 0;
+        } else {
+            counters.delivered += 1;
+            sent -= length;
+        }
+        at += 1;
+    }
+    Run { from: at, ..run }
+}
+
+/// Queues a run as far as there is room; tells whether its subscriber is to be closed for being too slow.
+fn queue(
+    outbox: &mut Outbox,
+    sheet: &mut Sheet,
+    encoding: Encoding,
+    run: Run,
+    limits: &Limits,
+    counters: &mut Counters,
+) -> bool {
+    for at in run.from..run.to {
+        let offered = outbox.offer(published(sheet, encoding, at, run), limits.outbox_bytes);
+        counters.dropped_oldest += offered.dropped_oldest;
+        counters.conflated += offered.conflated;
+        if offered.too_slow {
+            counters.closed_slow += 1;
+            counters.dropped_slow += outbox.drop_published() + u64::from(run.to - at);
+            return true;
+        }
+        counters.dropped_newest += u64::from(!offered.queued);
+    }
+    false
+}
+
+fn published(sheet: &mut Sheet, encoding: Encoding, at: u32, run: Run) -> Published {
+    let (block, name_bytes) = sheet.shared(encoding, at);
+    Published::new(block, name_bytes, run.slow)
+}

@@ -1,0 +1,142 @@
+//! What other threads hold of a running server.
+
+use super::census::Census;
+use super::mailbox::{Command, Mailbox};
+use crate::app::ConnId;
+use crate::pubsub::{Broker, Publication, TopicCount};
+use crate::ws::{CloseCode, Message};
+use std::fmt;
+use std::sync::Arc;
+
+/// Speaks to a running server from any thread. Cloning it is cheap.
+#[derive(Clone)]
+pub struct Handle {
+    mailboxes: Arc<[Arc<Mailbox>]>,
+    broker: Option<Arc<dyn Broker>>,
+}
+
+/// Why a worker was not asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The worker has too much waiting: it was not queued.
+    Full,
+    /// There is no such worker (any more).
+    Gone,
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SendError::Full => "the worker's mailbox is full",
+            SendError::Gone => "there is no such worker",
+        })
+    }
+}
+
+impl std::error::Error for SendError {}
+
+impl Handle {
+    pub(crate) fn new(mailboxes: Vec<Arc<Mailbox>>, broker: Option<Arc<dyn Broker>>) -> Handle {
+        Handle { mailboxes: mailboxes.into(), broker }
+    }
+
+    /// For engines that nobody waits for: whoever drives them gives them their turns. There is one for each of
+    /// `workers` workers, which takes its commands when its turn begins.
+    pub fn unattended(workers: usize) -> Handle {
+        Handle::new((0..workers).map(|_| Arc::new(Mailbox::new(None))).collect(), None)
+    }
+
+    pub(super) fn mailbox_of(&self, worker: u16) -> Option<&Arc<Mailbox>> {
+        self.mailboxes.get(usize::from(worker))
+    }
+
+    fn mailbox(&self, conn: ConnId) -> Result<&Mailbox, SendError> {
+        self.mailbox_of(conn.worker).map(|mailbox| &**mailbox).ok_or(SendError::Gone)
+    }
+
+    /// Sends a message to a WebSocket. It is dropped, and counted, if the connection is gone or has
+    /// no room for it within `outbox_bytes`.
+    ///
+    /// # Errors
+    /// [`SendError`] if the connection's worker could not be asked.
+    pub fn send(&self, conn: ConnId, message: Message<'_>) -> Result<(), SendError> {
+        self.mailbox(conn)?.post(Command::message(conn, message))
+    }
+
+    /// Begins a WebSocket's closing handshake (RFC 6455 §7.1.2).
+    ///
+    /// # Errors
+    /// [`SendError`] if the connection's worker could not be asked.
+    pub fn close(&self, conn: ConnId, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        self.mailbox(conn)?.post(Command::Close(conn, code, reason.into()))
+    }
+
+    /// Publishes a message under the name of a topic, to its subscribers on all workers and to the broker.
+    ///
+    /// Those that one thread publishes reach every subscriber in their order. It is copied once, however
+    /// many workers there are. A name that no subscription can be to, or a message over `message_bytes`,
+    /// reaches nobody.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] if a worker had no room for it; its subscribers do not get it then.
+    pub fn publish(&self, topic: &str, message: Message<'_>) -> Result<(), SendError> {
+        let publication = Arc::new(Publication::new(topic, message));
+        if let Some(broker) = &self.broker {
+            broker.publish(&publication);
+        }
+        self.deliver(&publication)
+    }
+
+    /// Publishes what a [`Broker`] has from outside: to the subscribers on all workers, and to no broker.
+    ///
+    /// # Errors
+    /// As [`publish`](Handle::publish).
+    pub fn deliver(&self, publication: &Arc<Publication>) -> Result<(), SendError> {
+        let publication = std::slice::from_ref(publication);
+        let lost: u64 = self.mailboxes.iter().map(|mailbox| mailbox.post_publications(publication)).sum();
+        if lost == 0 { Ok(()) } else { Err(SendError::Full) }
+    }
+
+    /// Counts topics and their subscribers on all workers, sorted by name. `done` is called with them on a
+    /// worker's thread, or at once if there is none any more: it must not block.
+    pub fn count_topics(&self, done: impl FnOnce(Vec<TopicCount>) + Send + 'static) {
+        let census = Arc::new(Census::new(Box::new(done)));
+        for mailbox in self.mailboxes.iter() {
+            // One that is gone, or has no time, has nothing to add.
+            let _ = mailbox.post(Command::Count(census.clone()));
+        }
+    }
+
+    /// Ends the server in good order: nothing more is accepted, requests in flight are answered with
+    /// `Connection: close`, WebSockets are closed with 1001, and after the `grace` timeout the rest is
+    /// cut off.
+    pub fn shutdown(&self) {
+        for mailbox in self.mailboxes.iter() {
+            // A worker that is gone is shut down.
+            let _ = mailbox.post(Command::Shutdown);
+        }
+    }
+
+    /// Whether what one worker publishes is for anybody but itself.
+    #[inline]
+    pub(super) fn has_others(&self) -> bool {
+        self.mailboxes.len() > 1 || self.broker.is_some()
+    }
+
+    /// Tells everybody but `worker`, which has made them, of publications. Tells how many were lost, by the
+    /// workers that had no room.
+    pub(super) fn relay(&self, worker: u16, publications: &[Arc<Publication>]) -> u64 {
+        if let Some(broker) = &self.broker {
+            publications.iter().for_each(|publication| broker.publish(publication));
+        }
+        let others = self.mailboxes.iter().enumerate().filter(|(other, _)| *other != usize::from(worker));
+        others.map(|(_, mailbox)| mailbox.post_publications(publications)).sum()
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("workers", &self.mailboxes.len()).finish_non_exhaustive()
+    }
+}

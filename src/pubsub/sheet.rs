@@ -1,0 +1,212 @@
+//! What was published in a turn: framed once, one frame after the other.
+//!
+//! Knows no subscriber. Whoever is due several publications in a row is due one slice. Invariant: the
+//! frames of an encoding lie in the order of their entries, and those of needed entries are whole.
+
+use crate::ws::{Message, Opcode, encode};
+use std::sync::Arc;
+
+/// How a subscriber is to be sent its messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Encoding(u8);
+
+impl Encoding {
+    /// Frames as they are.
+    pub(crate) const PLAIN: Encoding = Encoding(0);
+    const COUNT: usize = 8;
+
+    /// Frames that are compressed with a window of so many bits, 9 to 15, and no context.
+    pub(crate) fn deflated(window_bits: u8) -> Encoding {
+        debug_assert!((9..=15).contains(&window_bits));
+        Encoding(window_bits - 8)
+    }
+
+    /// The bits of the window, if it is compressed.
+    pub(crate) fn window_bits(self) -> Option<u8> {
+        (self != Encoding::PLAIN).then_some(self.0 + 8)
+    }
+
+    fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// The publications of a turn, by their numbers from 0.
+#[derive(Debug, Default)]
+pub(crate) struct Sheet {
+    names: String,
+    entries: Vec<Entry>,
+    encodings: [Frames; Encoding::COUNT],
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// Index into `names`; the name begins where that of the entry before ends.
+    name_end: usize,
+    opcode: Opcode,
+    /// Index into the plain frames.
+    payload_start: usize,
+}
+
+/// All frames of one encoding.
+#[derive(Debug, Default)]
+struct Frames {
+    bytes: Vec<u8>,
+    /// Indices into `bytes`, one for each entry that was encoded: where its frame ends. That of an entry
+    /// which nobody needs in this encoding is empty.
+    ends: Vec<usize>,
+    /// Entries that somebody needs in this encoding, in their order.
+    needed: Vec<u32>,
+    /// Frames that live on in somebody's outbox, behind their topic's name; by entry.
+    shared: Vec<Option<Arc<[u8]>>>,
+}
+
+/// A sheet whose frames have grown beyond this is made anew.
+const KEPT_BYTES: usize = 1 << 20;
+
+impl Sheet {
+    /// How many publications there are; the number of the next.
+    pub(crate) fn len(&self) -> u32 {
+        self.entries.len() as u32
+    }
+
+    /// Bytes of all plain frames.
+    pub(crate) fn bytes(&self) -> usize {
+        self.encodings[0].bytes.len()
+    }
+
+    /// Adds a publication.
+    pub(crate) fn push(&mut self, name: &str, message: Message<'_>) {
+        self.names.push_str(name);
+        let plain = &mut self.encodings[0];
+        encode::encode_header(&mut plain.bytes, message.opcode(), true, message.bytes().len());
+        let payload_start = plain.bytes.len();
+        plain.bytes.extend_from_slice(message.bytes());
+        plain.ends.push(plain.bytes.len());
+        self.entries.push(Entry { name_end: self.names.len(), opcode: message.opcode(), payload_start });
+    }
+
+    /// Somebody needs entry `at`, which may be the next one, in this encoding.
+    #[inline]
+    pub(crate) fn need(&mut self, encoding: Encoding, at: u32) {
+        let needed = &mut self.encodings[encoding.index()].needed;
+        if encoding != Encoding::PLAIN && needed.last() != Some(&at) {
+            needed.push(at);
+        }
+    }
+
+    /// Encodes what is needed and was not encoded yet: `encode` appends a whole frame.
+    pub(crate) fn complete(&mut self, mut encode: impl FnMut(Encoding, Opcode, &[u8], &mut Vec<u8>)) {
+        let (plain, others) = self.encodings.split_first_mut().expect("there is the plain one");
+        for (frames, number) in others.iter_mut().zip(1..) {
+            for at in frames.needed.drain(..) {
+                let entry = &self.entries[at as usize];
+                frames.ends.resize(at as usize, frames.bytes.len());
+                let payload = &plain.bytes[entry.payload_start..plain.ends[at as usize]];
+                encode(Encoding(number), entry.opcode, payload, &mut frames.bytes);
+                frames.ends.push(frames.bytes.len());
+            }
+        }
+    }
+
+    /// The frames of entries `from..to`, one after the other.
+    #[inline]
+    pub(crate) fn frames(&self, encoding: Encoding, from: u32, to: u32) -> &[u8] {
+        let frames = &self.encodings[encoding.index()];
+        &frames.bytes[frames.start(from)..frames.ends[to as usize - 1]]
+    }
+
+    /// Length of an entry's frame in bytes.
+    pub(crate) fn frame_bytes(&self, encoding: Encoding, at: u32) -> usize {
+        let frames = &self.encodings[encoding.index()];
+        frames.ends[at as usize] - frames.start(at)
+    }
+
+    /// An entry's frame in memory of its own, which all who hold on to it share: the topic's name, and behind
+    /// it the frame. Tells the length of the name.
+    pub(crate) fn shared(&mut self, encoding: Encoding, at: u32) -> (Arc<[u8]>, usize) {
+        let at = at as usize;
+        let name_start = at.checked_sub(1).map_or(0, |before| self.entries[before].name_end);
+        let name = &self.names.as_bytes()[name_start..self.entries[at].name_end];
+        let Frames { bytes, ends, shared, .. } = &mut self.encodings[encoding.index()];
+        if shared.len() <= at {
+            shared.resize(at + 1, None);
+        }
+        let start = at.checked_sub(1).map_or(0, |before| ends[before]);
+        let block = shared[at].get_or_insert_with(|| [name, &bytes[start..ends[at]]].concat().into());
+        (block.clone(), name.len())
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        self.names.clear();
+        self.entries.clear();
+        for frames in &mut self.encodings {
+            if frames.bytes.capacity() > KEPT_BYTES {
+                *frames = Frames::default();
+            }
+            frames.bytes.clear();
+            frames.ends.clear();
+            frames.needed.clear();
+            frames.shared.clear();
+        }
+    }
+}
+
+impl Frames {
+    #[inline]
+    fn start(&self, at: u32) -> usize {
+        if at == 0 { 0 } else { self.ends[at as usize - 1] }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_lie_one_after_the_other() {
+        let mut sheet = Sheet::default();
+        sheet.push("a", Message::Text("one"));
+        sheet.push("bb", Message::Binary(b"two"));
+        sheet.push("c", Message::Text(""));
+        assert_eq!((sheet.len(), sheet.bytes()), (3, 12));
+        assert_eq!(sheet.frames(Encoding::PLAIN, 0, 3), b"\x81\x03one\x82\x03two\x81\x00");
+        assert_eq!(sheet.frames(Encoding::PLAIN, 1, 2), b"\x82\x03two");
+        assert_eq!(sheet.frame_bytes(Encoding::PLAIN, 2), 2);
+        let (block, name_bytes) = sheet.shared(Encoding::PLAIN, 1);
+        assert_eq!((&block[..], name_bytes), (&b"bb\x82\x03two"[..], 2));
+        assert!(Arc::ptr_eq(&block, &sheet.shared(Encoding::PLAIN, 1).0), "made once");
+        sheet.clear();
+        assert_eq!((sheet.len(), sheet.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn an_encoding_is_made_once_for_those_that_are_needed() {
+        let mut sheet = Sheet::default();
+        let encoding = Encoding::deflated(15);
+        assert_eq!((encoding.window_bits(), Encoding::PLAIN.window_bits()), (Some(15), None));
+        let mut made = Vec::new();
+        for at in 0..6u32 {
+            for _ in 0..3 {
+                if at % 2 == 1 {
+                    sheet.need(encoding, at);
+                }
+                sheet.need(Encoding::PLAIN, at);
+            }
+            sheet.push("t", Message::Text(&at.to_string()));
+            if at == 3 {
+                sheet.complete(|_, opcode, payload, out| {
+                    made.push((opcode, payload.to_vec()));
+                    out.extend_from_slice(&[b"<", payload, b">"].concat());
+                });
+            }
+        }
+        sheet.complete(|_, _, payload, out| out.extend_from_slice(&[b"<", payload, b">"].concat()));
+        assert_eq!(made, [(Opcode::Text, b"1".to_vec()), (Opcode::Text, b"3".to_vec())]);
+        for (at, expected) in [(1, "<1>"), (3, "<3>"), (5, "<5>")] {
+            assert_eq!(sheet.frames(encoding, at, at + 1), expected.as_bytes());
+        }
+        assert_eq!(sheet.shared(encoding, 3).0[..], *b"t<3>");
+    }
+}

@@ -1,0 +1,405 @@
+//! Extensions as they are offered and agreed on (RFC 6455 §9.1); of them permessage-deflate (RFC 7692).
+//!
+//! Knows no codec and no request, only the values of `Sec-WebSocket-Extensions`. Invariant: what is
+//! agreed on answers one offer, the first that is acceptable as a whole, and says nothing that this offer
+//! does not allow.
+
+use super::compression::{Compression, Mode};
+use super::handshake::is_token_byte;
+
+/// What was agreed on about compression (RFC 7692 §7.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Negotiated {
+    /// How far back the server's matches may go, as a power of two, 9 to 15.
+    pub server_window_bits: u8,
+    /// The server's messages may refer to those before them.
+    pub server_takeover: bool,
+    /// The client's messages may refer to those before them.
+    pub client_takeover: bool,
+    /// What else the answer says: in the low bits the client's window, 0 if it is not named;
+    /// [`SERVER_WINDOW_SAID`].
+    windows: u8,
+}
+
+/// Set in `windows` if the answer names the server's window.
+const SERVER_WINDOW_SAID: u8 = 0x80;
+
+const NAME: &[u8] = b"permessage-deflate";
+const SERVER_ALONE: &[u8] = b"server_no_context_takeover";
+const CLIENT_ALONE: &[u8] = b"client_no_context_takeover";
+const SERVER_WINDOW: &[u8] = b"server_max_window_bits";
+const CLIENT_WINDOW: &[u8] = b"client_max_window_bits";
+
+impl Negotiated {
+    /// The client's window as the answer names it, a power of two, 8 to 15.
+    pub fn client_window_bits(&self) -> Option<u8> {
+        Some(self.windows & !SERVER_WINDOW_SAID).filter(|bits| *bits != 0)
+    }
+
+    /// Appends the value of the answer's `Sec-WebSocket-Extensions`.
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(NAME);
+        let mut parameter = |name: &[u8], bits: Option<u8>| {
+            out.extend_from_slice(b"; ");
+            out.extend_from_slice(name);
+            match bits {
+                Some(bits @ 10..) => out.extend_from_slice(&[b'=', b'1', b'0' + (bits - 10)]),
+                Some(bits) => out.extend_from_slice(&[b'=', b'0' + bits]),
+                None => {}
+            }
+        };
+        if !self.server_takeover {
+            parameter(SERVER_ALONE, None);
+        }
+        if !self.client_takeover {
+            parameter(CLIENT_ALONE, None);
+        }
+        if self.windows & SERVER_WINDOW_SAID != 0 {
+            parameter(SERVER_WINDOW, Some(self.server_window_bits));
+        }
+        if let Some(bits) = self.client_window_bits() {
+            parameter(CLIENT_WINDOW, Some(bits));
+        }
+    }
+}
+
+/// The field does not follow RFC 6455 §9.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Malformed;
+
+/// Reads all offers and agrees to the first that suits what is `wanted`.
+///
+/// All are read to their end, whatever came before and whether or not any is wanted, because RFC 6455
+/// §9.1 wants the connection failed for a value that is malformed.
+pub(super) fn negotiate<'a>(
+    fields: impl IntoIterator<Item = &'a [u8]>,
+    wanted: &Compression,
+) -> Result<Option<Negotiated>, Malformed> {
+    let mut agreed = None;
+    for field in fields {
+        let mut list = List { rest: field };
+        while let Some(offer) = list.offer()? {
+            agreed = agreed.or_else(|| offer.agree(wanted));
+        }
+    }
+    Ok(agreed.filter(|_| cfg!(feature = "deflate")))
+}
+
+/// One offer of permessage-deflate, or of what is not.
+#[derive(Debug, Default)]
+struct Offer {
+    /// It is of another extension, or has to be declined.
+    declined: bool,
+    server_alone: bool,
+    client_alone: bool,
+    server_window: Option<u8>,
+    /// With its value, which may be missing.
+    client_window: Option<Option<u8>>,
+}
+
+impl Offer {
+    /// Adds a parameter. RFC 7692 §7.1: one that is unknown, comes twice or has a wrong value makes that
+    /// the offer has to be declined.
+    fn add(&mut self, name: &[u8], value: Option<&[u8]>) {
+        let bits = value.map(window_bits);
+        let fits = match (name, bits) {
+            (SERVER_ALONE, None) => !std::mem::replace(&mut self.server_alone, true),
+            (CLIENT_ALONE, None) => !std::mem::replace(&mut self.client_alone, true),
+            (SERVER_WINDOW, Some(Some(bits))) => self.server_window.replace(bits).is_none(),
+            (CLIENT_WINDOW, None) => self.client_window.replace(None).is_none(),
+            (CLIENT_WINDOW, Some(Some(bits))) => self.client_window.replace(Some(bits)).is_none(),
+            _ => false,
+        };
+        self.declined |= !fits;
+    }
+
+    fn agree(&self, wanted: &Compression) -> Option<Negotiated> {
+        let takeover = match wanted.mode() {
+            Mode::Off => return None,
+            // RFC 7692 §7.1.1: the server may ask for either without being offered it.
+            Mode::Shared => false,
+            Mode::Dedicated => true,
+        };
+        // zlib cannot make a raw stream with a window of 2^8.
+        if self.declined || self.server_window == Some(8) {
+            return None;
+        }
+        let largest = wanted.window_bits();
+        let server_window_bits = self.server_window.map_or(largest, |offered| offered.min(largest));
+        // RFC 7692 §7.1.2.1: to accept the parameter is to answer it; without an offer it may be said, too.
+        let said = self.server_window.is_some() || server_window_bits < 15;
+        // RFC 7692 §7.1.2.2: only a client that has offered it understands it.
+        let client = self.client_window.filter(|_| largest < 15).map(|bits| bits.unwrap_or(15).min(largest));
+        Some(Negotiated {
+            server_window_bits,
+            server_takeover: takeover && !self.server_alone,
+            client_takeover: takeover && !self.client_alone,
+            windows: client.unwrap_or(0) | if said { SERVER_WINDOW_SAID } else { 0 },
+        })
+    }
+}
+
+/// RFC 7692 §7.1.2: 8 to 15 in decimal, without leading zeros. `value` may be escaped as in a quoted string.
+fn window_bits(value: &[u8]) -> Option<u8> {
+    let mut digits = value.iter().copied().filter(|byte| *byte != b'\\');
+    match (digits.next(), digits.next(), digits.next()) {
+        (Some(digit @ b'8'..=b'9'), None, None) => Some(digit - b'0'),
+        (Some(b'1'), Some(digit @ b'0'..=b'5'), None) => Some(10 + digit - b'0'),
+        _ => None,
+    }
+}
+
+/// What is left of a field:
+///
+/// ```text
+/// extension-list = 1#( token *( ";" token [ "=" ( token / quoted-string ) ] ) )
+/// ```
+///
+/// with white space between any two of them (RFC 2616 §2.1, by whose rules RFC 6455 §9.1 is written).
+struct List<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> List<'a> {
+    /// The next element. As in other lists, empty ones do not count.
+    fn offer(&mut self) -> Result<Option<Offer>, Malformed> {
+        while self.takes(b',') {}
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let mut offer = Offer { declined: self.token()? != NAME, ..Offer::default() };
+        while self.takes(b';') {
+            let name = self.token()?;
+            let value = if self.takes(b'=') { Some(self.value()?) } else { None };
+            offer.add(name, value);
+        }
+        if self.rest.is_empty() || self.takes(b',') { Ok(Some(offer)) } else { Err(Malformed) }
+    }
+
+    /// Whether `separator` comes next; it and the white space on both sides are taken then.
+    fn takes(&mut self, separator: u8) -> bool {
+        self.white_space();
+        let found = self.rest.first() == Some(&separator);
+        if found {
+            self.rest = &self.rest[1..];
+            self.white_space();
+        }
+        found
+    }
+
+    fn white_space(&mut self) {
+        let space = self.rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+        self.rest = &self.rest[space..];
+    }
+
+    fn token(&mut self) -> Result<&'a [u8], Malformed> {
+        let length = self.rest.iter().take_while(|byte| is_token_byte(**byte)).count();
+        let (token, rest) = self.rest.split_at(length);
+        self.rest = rest;
+        if token.is_empty() { Err(Malformed) } else { Ok(token) }
+    }
+
+    /// A token, or a quoted string without its quotes, which has to be a token once it is unescaped.
+    fn value(&mut self) -> Result<&'a [u8], Malformed> {
+        let Some(quoted) = self.rest.strip_prefix(b"\"") else { return self.token() };
+        let mut at = 0;
+        loop {
+            match quoted[at..] {
+                [b'"', ..] if at > 0 => {
+                    self.rest = &quoted[at + 1..];
+                    return Ok(&quoted[..at]);
+                }
+                [b'\\', byte, ..] if is_token_byte(byte) => at += 2,
+                [byte, ..] if is_token_byte(byte) => at += 1,
+                _ => return Err(Malformed),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: &str = "permessage-deflate";
+
+    /// What is answered, or why not.
+    fn answer(offers: &[&str], wanted: &Compression) -> Result<Option<String>, Malformed> {
+        let agreed = negotiate(offers.iter().map(|offer| offer.as_bytes()), wanted)?;
+        Ok(agreed.map(|agreed| {
+            let mut out = Vec::new();
+            agreed.encode(&mut out);
+            String::from_utf8(out).unwrap()
+        }))
+    }
+
+    #[test]
+    fn small() {
+        assert!(size_of::<Option<Negotiated>>() <= 4);
+    }
+
+    #[test]
+    fn grammar() {
+        fn check(fields: &[&str], well_formed: bool) {
+            for wanted in [Compression::off(), Compression::shared()] {
+                assert_eq!(answer(fields, &wanted).is_ok(), well_formed, "{fields:?}");
+            }
+        }
+        check(&[], true);
+        check(&[""], true);
+        check(&[" , ,, "], true);
+        check(&["a"], true);
+        check(&["a;b;c=d;e=\"f\", g ; h = i\t;j=\"\\k\\l\""], true);
+        check(&["a,b", "c;d"], true);
+        check(&["\ta\t,\tb\t"], true);
+        for wrong in [
+            ";",
+            "a;",
+            "a;;b",
+            "a;b=",
+            "a;b=;c",
+            "a;=b",
+            "a b",
+            "a;b c",
+            "a;b=c d",
+            "a=b",
+            "a;b=\"",
+            "a;b=\"\"",
+            "a;b=\"c",
+            "a;b=\"c d\"",
+            "a;b=\"c\\\"",
+            "a;b=\"c\\ \"",
+            "a;b=\"c\"d",
+            "a;b=c\"d\"",
+            "a;b=\"c;d\"",
+            "\"a\"",
+            "a;\"b\"",
+            "a\0",
+            "é",
+            "a;b=é",
+            "a/b",
+            "a;b\r\nc",
+        ] {
+            check(&[wrong], false);
+            check(&[PLAIN, wrong], false);
+            check(&[wrong, PLAIN], false);
+        }
+        // A string does not go on in the next field.
+        check(&["a;b=\"c", "d\""], false);
+    }
+
+    #[cfg(feature = "deflate")]
+    #[test]
+    fn offers() {
+        fn check(wanted: Compression, fields: &[&str], expected: Option<&str>) {
+            let expected = expected.map(|parameters| format!("{PLAIN}{parameters}"));
+            assert_eq!(answer(fields, &wanted), Ok(expected), "{fields:?} {wanted:?}");
+        }
+        let (off, shared, own) = (Compression::off(), Compression::shared(), Compression::dedicated());
+        const ALONE: &str = "; server_no_context_takeover; client_no_context_takeover";
+
+        check(off, &[PLAIN], None);
+        check(shared, &[], None);
+        check(shared, &["permessage-bzip2, x-webkit-deflate-frame"], None);
+        check(shared, &[PLAIN], Some(ALONE));
+        check(own, &[PLAIN], Some(""));
+        // What browsers offer.
+        check(shared, &["permessage-deflate; client_max_window_bits"], Some(ALONE));
+        check(own, &["permessage-deflate; client_max_window_bits"], Some(""));
+
+        check(own, &["permessage-deflate; server_no_context_takeover"], Some("; server_no_context_takeover"));
+        check(own, &["permessage-deflate; client_no_context_takeover"], Some("; client_no_context_takeover"));
+        check(
+            own,
+            &["permessage-deflate;client_no_context_takeover;server_no_context_takeover"],
+            Some(ALONE),
+        );
+
+        // The server's window: what was offered is answered, what was not may be.
+        check(own, &["permessage-deflate; server_max_window_bits=10"], Some("; server_max_window_bits=10"));
+        check(own, &["permessage-deflate; server_max_window_bits=15"], Some("; server_max_window_bits=15"));
+        check(own, &["permessage-deflate; server_max_window_bits=9"], Some("; server_max_window_bits=9"));
+        check(own.window(12), &[PLAIN], Some("; server_max_window_bits=12"));
+        let narrow = own.window(12);
+        check(
+            narrow,
+            &["permessage-deflate; server_max_window_bits=11"],
+            Some("; server_max_window_bits=11"),
+        );
+        check(
+            narrow,
+            &["permessage-deflate; server_max_window_bits=13"],
+            Some("; server_max_window_bits=12"),
+        );
+        check(own, &["permessage-deflate; server_max_window_bits=8"], None);
+        check(own, &["permessage-deflate; server_max_window_bits"], None);
+
+        // The client's: only if it was offered.
+        check(
+            narrow,
+            &["permessage-deflate; client_max_window_bits"],
+            Some("; server_max_window_bits=12; client_max_window_bits=12"),
+        );
+        check(
+            narrow,
+            &["permessage-deflate; client_max_window_bits=10"],
+            Some("; server_max_window_bits=12; client_max_window_bits=10"),
+        );
+        for bits in 8..=15 {
+            check(own, &[&format!("permessage-deflate; client_max_window_bits={bits}")], Some(""));
+        }
+
+        // Quoted values mean the same.
+        check(
+            own,
+            &["permessage-deflate; server_max_window_bits=\"1\\0\""],
+            Some("; server_max_window_bits=10"),
+        );
+
+        for wrong in [
+            "unknown",
+            "unknown=1",
+            "server_no_context_takeover=1",
+            "client_no_context_takeover=true",
+            "server_max_window_bits=08",
+            "server_max_window_bits=010",
+            "server_max_window_bits=7",
+            "server_max_window_bits=16",
+            "server_max_window_bits=100",
+            "server_max_window_bits=1",
+            "server_max_window_bits=a",
+            "client_max_window_bits=08",
+            "client_max_window_bits=7",
+            "client_max_window_bits=16",
+            "client_max_window_bits=x",
+            "client_max_window_bits=+9",
+            "Server_no_context_takeover",
+            "server_max_window_bits=10; server_max_window_bits=10",
+            "server_no_context_takeover; server_no_context_takeover",
+            "client_no_context_takeover; client_no_context_takeover",
+            "client_max_window_bits; client_max_window_bits=10",
+        ] {
+            let offer = format!("permessage-deflate; {wrong}");
+            check(own, &[&offer], None);
+            // The next one counts, in the same field or another.
+            check(own, &[&format!("{offer}, {PLAIN}")], Some(""));
+            check(own, &[&offer, PLAIN], Some(""));
+        }
+        // RFC 7692 §7.1: the first that suits, not the best.
+        check(
+            own,
+            &[
+                "permessage-deflate; server_max_window_bits=8, permessage-deflate; server_max_window_bits=10, \
+               permessage-deflate",
+            ],
+            Some("; server_max_window_bits=10"),
+        );
+    }
+
+    #[cfg(not(feature = "deflate"))]
+    #[test]
+    fn offers_are_not_heeded() {
+        assert_eq!(answer(&[PLAIN], &Compression::dedicated()), Ok(None));
+    }
+}
