@@ -2,9 +2,11 @@
 
 mod allocations;
 mod client;
+mod defer;
 mod descriptors;
 mod ending;
 mod escape;
+mod events;
 mod files;
 mod foreign_loop;
 mod found;
@@ -20,6 +22,9 @@ mod shutdown;
 mod simulator;
 mod split;
 mod start;
+mod streaming;
+mod thread_pool;
 mod tidy;
 mod timeouts;
 mod upgrade;
+mod uploads;

@@ -30,6 +30,7 @@ const TIMEOUTS: &[Timeout] = &[
     ("head", |t| t.head, "for a whole request head; then 408"),
     ("idle", |t| t.idle, "without a request; then closed"),
     ("body_stall", |t| t.body_stall, "grace before content must come at 1 KiB/s; then 408"),
+    ("answer", |t| t.answer, "for an answer that a handler has deferred; then 504"),
     ("write_stall", |t| t.write_stall, "without a byte taken of what is queued; then cut off"),
     ("ping", |t| t.ping, "without a WebSocket frame; then a ping"),
     ("ws_idle", |t| t.ws_idle, "without a WebSocket frame; then closed with 1001"),

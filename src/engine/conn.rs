@@ -4,6 +4,7 @@
 //! only inside one dispatch.
 
 use super::deadline::Timer;
+use super::transfer::Transfer;
 use super::websocket::OpenSocket;
 use crate::buffer::{Inbox, Outbox};
 use crate::http1;
@@ -63,6 +64,8 @@ impl From<Option<SocketAddr>> for Peer {
 /// What the bytes that arrive mean.
 pub(super) enum Protocol {
     Http(http1::Decoder),
+    /// A request that does not pass in one piece.
+    Transfer(Box<Transfer>),
     WebSocket(OpenSocket),
 }
 
@@ -120,28 +123,37 @@ impl<S> Conn<S> {
             && self.outbox.is_none()
             && !self.unfinished
             && !self.broken
-            && !self.drain_is_due()
+            && !self.is_held()
     }
 
     /// How many bytes must be held for something to be whole; 0 if that is not known.
     pub(super) fn wants(&self) -> usize {
         match &self.protocol {
             Protocol::Http(decoder) => decoder.wants(),
+            Protocol::Transfer(_) => 0,
             Protocol::WebSocket(open) => open.wants(),
         }
     }
 
-    /// Whether a session waits to be told that all it sent has left. Until then no more is read, as
-    /// with an outbox.
-    pub(super) fn drain_is_due(&self) -> bool {
-        matches!(&self.protocol, Protocol::WebSocket(open) if open.drain_is_due())
+    /// Whether no more is read for now, as with an outbox: a session waits to be told that all it sent has
+    /// left, or an answer is awaited.
+    pub(super) fn is_held(&self) -> bool {
+        match &self.protocol {
+            Protocol::Http(_) => false,
+            Protocol::Transfer(transfer) => transfer.is_held(),
+            Protocol::WebSocket(open) => open.drain_is_due(),
+        }
     }
 
     /// Whether there is something to do that no event will tell of.
     pub(super) fn wants_turn(&self) -> bool {
-        match &self.outbox {
-            Some(outbox) => outbox.is_paused(),
-            None => self.unfinished || self.may_read() || self.drain_is_due(),
+        if let Some(outbox) = &self.outbox {
+            return outbox.is_paused();
+        }
+        match &self.protocol {
+            Protocol::Transfer(transfer) if transfer.is_held() => transfer.is_runnable(),
+            Protocol::WebSocket(open) if open.drain_is_due() => true,
+            _ => self.unfinished || self.may_read(),
         }
     }
 }

@@ -74,6 +74,8 @@ impl<'a, S: Stream> Output<'a, S> {
                 Body::Owned(bytes) => self.large(Piece::Owned(bytes)),
                 Body::Shared(bytes) => self.large(Piece::Shared(bytes)),
                 Body::File(part) => self.file(part),
+                // It has no bytes, and is taken out before.
+                Body::Pending(_) => {}
             }
         }
         if self.cork.len() >= CORK_BYTES_MAX {
