@@ -4,6 +4,7 @@ use super::ConnId;
 use crate::arena::Arena;
 use crate::http1::{Fields, Head, Method, Version};
 use crate::keep::{self, Keep};
+use crate::transport::Peer;
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -35,7 +36,7 @@ pub(crate) struct RequestParts<'r> {
     pub(crate) params: Params<'r>,
     pub(crate) arena: &'r Arena,
     pub(crate) conn: ConnId,
-    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) peer: &'r Peer,
 }
 
 impl<'r> Request<'r> {
@@ -122,7 +123,7 @@ impl<'r> Request<'r> {
 
     /// The peer's address, where the transport has one.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.parts.peer
+        self.parts.peer.addr()
     }
 
     pub(crate) fn head(&self) -> &'r Head<'r> {

@@ -52,6 +52,10 @@ mod with {
     }
 
     impl Codec {
+        pub(in crate::engine) fn new() -> Codec {
+            Codec::default()
+        }
+
         /// Where messages are inflated into, to be given back.
         pub(in crate::engine) fn take_inflated(&mut self) -> Inflated {
             std::mem::take(&mut self.shared.inflated)
@@ -152,16 +156,18 @@ mod without {
     use super::*;
     use crate::ws::Compression;
 
-    #[derive(Default)]
     pub(in crate::engine) struct Codec;
 
-    #[derive(Default)]
     pub(in crate::engine) struct Inflated;
 
     /// There is none.
     pub(in crate::engine) enum SocketCodec {}
 
     impl Codec {
+        pub(in crate::engine) fn new() -> Codec {
+            Codec
+        }
+
         pub(in crate::engine) fn take_inflated(&mut self) -> Inflated {
             Inflated
         }

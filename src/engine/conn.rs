@@ -8,7 +8,8 @@ use super::transfer::Transfer;
 use super::websocket::OpenSocket;
 use crate::buffer::{Inbox, Outbox};
 use crate::http1;
-use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+use crate::transport::Peer;
+use std::net::SocketAddr;
 
 /// A connection between two turns.
 pub(super) struct Conn<S> {
@@ -32,33 +33,6 @@ pub(super) struct Conn<S> {
     /// When it became a WebSocket, if its route bounds how long it may be one: in units of
     /// [`OPENED_MS`](super::deadline::OPENED_MS); 0 if that was not noted.
     pub(super) opened: u32,
-}
-
-/// A peer's address, where the transport has one: kept small, because every connection has one.
-pub(super) enum Peer {
-    None,
-    V4(SocketAddrV4),
-    V6(Box<SocketAddrV6>),
-}
-
-impl Peer {
-    pub(super) fn addr(&self) -> Option<SocketAddr> {
-        match self {
-            Peer::None => None,
-            Peer::V4(addr) => Some((*addr).into()),
-            Peer::V6(addr) => Some((**addr).into()),
-        }
-    }
-}
-
-impl From<Option<SocketAddr>> for Peer {
-    fn from(addr: Option<SocketAddr>) -> Peer {
-        match addr {
-            None => Peer::None,
-            Some(SocketAddr::V4(addr)) => Peer::V4(addr),
-            Some(SocketAddr::V6(addr)) => Peer::V6(Box::new(addr)),
-        }
-    }
 }
 
 /// What the bytes that arrive mean.

@@ -83,7 +83,7 @@ impl Desk {
             counters: Counters::default(),
             exchange: Exchange::new(handle, worker, app.sockets()),
             app,
-            codec: Codec::default(),
+            codec: Codec::new(),
             shutting_down: false,
             bell,
             sheet: Vec::new(),

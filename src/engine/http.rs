@@ -132,7 +132,7 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
     }
     if let Resolved::Upload(uploads, params) = resolved {
         let (content, trailers): (&[u8], _) = (&[], Default::default());
-        let parts = RequestParts { head, content, trailers, params, arena, conn: id, peer: conn.peer.addr() };
+        let parts = RequestParts { head, content, trailers, params, arena, conn: id, peer: &conn.peer };
         let step = open_upload(uploads, parts, length, &mut out, decoder, &mut terms, counters, date);
         return match step {
             Ok(transfer) => {
@@ -160,15 +160,7 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
     };
     counters.requests += 1;
     let request = |params| {
-        Request::new(RequestParts {
-            head,
-            content,
-            trailers,
-            params,
-            arena,
-            conn: id,
-            peer: conn.peer.addr(),
-        })
+        Request::new(RequestParts { head, content, trailers, params, arena, conn: id, peer: &conn.peer })
     };
     let mut response = match resolved {
         Resolved::Handler(handler, params) => {

@@ -169,17 +169,20 @@ pub(super) fn run<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], d
         unreachable!("only a WebSocket is run here");
     };
     let Desk { limits, cork, counters, exchange, codec, .. } = desk;
+    let limits = &*limits;
     let mut out = Output::of(&mut conn.stream, &mut conn.outbox, &mut conn.broken, cork);
     let OpenSocket { reader, speech, codec: own } = open;
     let Reader { decoder, live } = &mut **reader;
+    let means = Means { limits, counters, exchange, codec };
+    let mut sender = Sender { out: &mut out, speech, codec: own.as_deref_mut(), id, means };
     let (mut from, mut alive) = (0, false);
     let stop = loop {
-        if !speech.closing.may_read() {
+        if !sender.speech.closing.may_read() {
             from = input.len();
             break Stop::Over;
         }
         // Who was told of backpressure is first told of its end.
-        if out.is_blocked() || speech.drain_due {
+        if sender.out.is_blocked() || sender.speech.drain_due {
             break Stop::Blocked;
         }
         let (event, consumed) = match decoder.short(&mut input[from..], limits) {
@@ -188,38 +191,17 @@ pub(super) fn run<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], d
                 Step::Incomplete => break Stop::Starved,
                 Step::Event { event, consumed } => (event, consumed),
                 Step::Failed(failure) => {
-                    fail(failure, speech, live, out.cork, counters);
+                    fail(failure, &mut sender, live);
                     continue;
                 }
             },
         };
-        let message = match event {
-            Event::Text(text) => Some(Message::Text(text)),
-            Event::Binary(bytes) => Some(Message::Binary(bytes)),
-            Event::Pong(payload) => {
-                alive |= conn.timer.is_answered_by(payload);
-                from += consumed;
-                continue;
-            }
-            Event::Compressed { text, payload } => {
-                let means = Means { limits, counters, exchange, codec };
-                let mut sender = Sender { out: &mut out, speech, codec: own.as_deref_mut(), id, means };
-                tell_compressed(&mut sender, live, text, payload);
-                None
-            }
-            other => {
-                heed(other, speech, live, out.cork, counters);
-                None
-            }
-        };
-        alive = true;
-        if let Some(message) = message
-            && speech.closing.delivers()
-        {
-            let means = Means { limits, counters, exchange, codec };
-            let mut sender = Sender { out: &mut out, speech, codec: own.as_deref_mut(), id, means };
-            tell(&mut sender, live, message);
+        match event {
+            Event::Text(text) => tell(&mut sender, live, Message::Text(text)),
+            Event::Binary(bytes) => tell(&mut sender, live, Message::Binary(bytes)),
+            other => heed(other, &mut sender, live),
         }
+        alive |= !matches!(event, Event::Pong(payload) if !conn.timer.is_answered_by(payload));
         if cfg!(debug_assertions) {
             input[from..from + consumed].fill(OVERWRITTEN);
         }
@@ -234,9 +216,12 @@ pub(super) fn run<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], d
     Ran { from, to: input.len(), stop, fresh: alive }
 }
 
-/// Gives a session its message.
+/// Gives a session its message, unless we have begun to close.
 #[inline]
 fn tell<S: Stream>(sender: &mut Sender<'_, '_, S>, live: &mut dyn LiveSocket, message: Message<'_>) {
+    if !sender.speech.closing.delivers() {
+        return;
+    }
     sender.means.counters.messages += 1;
     let id = sender.id;
     if catch(|| live.message(message, &mut Socket::new(sender, id, None))).is_none() {
@@ -246,37 +231,31 @@ fn tell<S: Stream>(sender: &mut Sender<'_, '_, S>, live: &mut dyn LiveSocket, me
 }
 
 /// Inflates a message and gives it to the session.
-#[inline(never)]
 fn tell_compressed<S: Stream>(
     sender: &mut Sender<'_, '_, S>,
     live: &mut dyn LiveSocket,
     text: bool,
     payload: &[u8],
 ) {
-    if !sender.speech.closing.delivers() {
-        return;
-    }
     let Some(own) = &mut sender.codec else { unreachable!("they come only to who has agreed to them") };
     let Means { limits, codec, .. } = &mut sender.means;
     let mut inflated = codec.take_inflated();
     let bytes = own.inflate(payload, &mut inflated, codec, limits.message_bytes);
     match bytes.and_then(|bytes| compression::message(text, bytes)) {
         Ok(message) => tell(sender, live, message),
-        Err(failure) => fail(failure, sender.speech, live, sender.out.cork, sender.means.counters),
+        Err(failure) => fail(failure, sender, live),
     }
     sender.means.codec.give_inflated(inflated);
 }
 
-/// Does what an event calls for that is no message.
+/// Does what an event calls for that is no message, or none yet.
 #[inline(never)]
-fn heed(
-    event: Event<'_>,
-    speech: &mut Speech,
-    live: &mut dyn LiveSocket,
-    cork: &mut Vec<u8>,
-    counters: &mut Counters,
-) {
+fn heed<S: Stream>(event: Event<'_>, sender: &mut Sender<'_, '_, S>, live: &mut dyn LiveSocket) {
+    let (speech, cork) = (&mut *sender.speech, &mut *sender.out.cork);
     match event {
+        Event::Compressed { text, payload } if speech.closing.delivers() => {
+            tell_compressed(sender, live, text, payload);
+        }
         Event::Ping(payload) if speech.closing.may_send() => ws::encode::encode_pong(cork, payload),
         Event::Close { code, reason } => {
             // RFC 6455 §5.5.1: the answer echoes the code.
@@ -284,7 +263,7 @@ fn heed(
                 ws::encode::encode_close(cork, code, "");
                 speech.closing.sent();
             }
-            end(live, speech, code, reason, counters);
+            end(live, speech, code, reason, sender.means.counters);
         }
         _ => {}
     }
@@ -292,19 +271,13 @@ fn heed(
 
 /// The peer has broken a rule: says which, and tells the session of the end.
 #[cold]
-fn fail(
-    failure: ws::Failure,
-    speech: &mut Speech,
-    live: &mut dyn LiveSocket,
-    cork: &mut Vec<u8>,
-    counters: &mut Counters,
-) {
-    counters.count_failed(failure);
+fn fail<S: Stream>(failure: ws::Failure, sender: &mut Sender<'_, '_, S>, live: &mut dyn LiveSocket) {
+    sender.means.counters.count_failed(failure);
     let (code, reason) = (failure.close_code(), failure.to_string());
-    if speech.closing.failed() {
-        ws::encode::encode_close(cork, Some(code), &reason);
+    if sender.speech.closing.failed() {
+        ws::encode::encode_close(sender.out.cork, Some(code), &reason);
     }
-    end(live, speech, Some(code), &reason, counters);
+    end(live, sender.speech, Some(code), &reason, sender.means.counters);
 }
 
 /// Tells a session of the end, once.

@@ -3,8 +3,10 @@
 //! The engine is generic over [`Stream`]: a TCP stream in production, a seeded pretence in the
 //! simulator. A stream knows nothing of what it carries, and never blocks.
 
+mod peer;
 mod tcp;
 
+pub(crate) use peer::Peer;
 pub use tcp::{accept, listen};
 
 use std::fs::File;
