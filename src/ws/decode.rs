@@ -223,10 +223,8 @@ impl Decoder {
             return Step::Event { event, consumed: end };
         }
 
-        let (text, compressed) = match &self.gathered {
-            Some(gathered) => (gathered.text, gathered.compressed),
-            None => (frame.opcode == Opcode::Text, frame.compressed),
-        };
+        let text = self.gathered.as_ref().map_or(frame.opcode == Opcode::Text, |gathered| gathered.text);
+        let compressed = self.deflate && self.is_compressed(&frame);
         // RFC 6455 §8.1. While some of a text is missing, what has come is judged, so that it fails where
         // it goes wrong. Once it is all there it is judged as a whole, by what makes a `str` of it: most
         // texts come at once and are looked at once, the others twice. What is compressed is no text yet.
@@ -317,6 +315,12 @@ impl Decoder {
             }
         }
         Ok(Some(frame))
+    }
+
+    /// Whether `frame` belongs to a compressed message.
+    #[cold]
+    fn is_compressed(&self, frame: &Header) -> bool {
+        self.gathered.as_ref().map_or(frame.compressed, |gathered| gathered.compressed)
     }
 
     fn wait(&mut self, header: Header, seen_bytes: usize) -> Step<'static> {

@@ -43,10 +43,8 @@ impl Header {
         };
         let Some((header, length, bytes_read)) = parsed else { return Ok(None) };
         let opcode = Opcode::from_wire(header.opcode).ok_or(Failure::ReservedOpcode)?;
-        // RFC 6455 §5.2: the reserved bits must be 0 unless an extension says otherwise. RFC 7692 §6 does
-        // so of the first one, and only where a message begins.
-        let begins = matches!(opcode, Opcode::Text | Opcode::Binary);
-        if header.rsv1 && !(deflate && begins) || header.rsv2 || header.rsv3 {
+        // RFC 6455 §5.2: the reserved bits must be 0 unless an extension says otherwise.
+        if (header.rsv1 || header.rsv2 || header.rsv3) && !(deflate && is_compressed(&header, opcode)) {
             return Err(Failure::ReservedBits);
         }
         // RFC 6455 §5.1: a server must close upon a frame that is not masked.
@@ -91,6 +89,12 @@ impl Header {
     pub(super) fn frame_bytes(&self) -> usize {
         self.payload_bytes.saturating_add(usize::from(self.header_bytes))
     }
+}
+
+/// RFC 7692 §6: the first reserved bit, and only where a message begins.
+#[cold]
+fn is_compressed(header: &FrameHeader, opcode: Opcode) -> bool {
+    header.rsv1 && !header.rsv2 && !header.rsv3 && matches!(opcode, Opcode::Text | Opcode::Binary)
 }
 
 /// A header as the codec reads it, the payload's length, and how many bytes were read.
