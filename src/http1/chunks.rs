@@ -165,6 +165,7 @@ impl Chunks {
     }
 
     /// The step that `byte` leads to, outside of data and trailers.
+    #[inline(always)]
     fn after(&mut self, step: Step, byte: u8, extension_max: usize) -> Result<Step, Refusal> {
         match (step, byte) {
             (Step::Size(digits), _) => {
