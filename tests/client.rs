@@ -171,13 +171,6 @@ impl Client {
         data
     }
 
-    /// What comes before the end, in whatever way that comes.
-    pub fn until_cut_off(&mut self) -> Vec<u8> {
-        // A reset may come instead of an end.
-        let _ = self.stream.read_to_end(&mut self.rest);
-        std::mem::take(&mut self.rest)
-    }
-
     /// The next response, to a request that was HEAD.
     pub fn answer_to_head(&mut self) -> Answer {
         let mut looked_at = 0;
@@ -191,6 +184,13 @@ impl Client {
         let head = String::from_utf8(self.rest.drain(..length).collect()).expect("ASCII");
         let status = head.strip_prefix("HTTP/1.1 ").and_then(|line| line.get(..3)?.parse().ok());
         Answer { status: status.unwrap_or_else(|| panic!("a status line: {head}")), head, body: Vec::new() }
+    }
+
+    /// The next bytes, whatever they mean.
+    #[track_caller]
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+        self.fill(count);
+        self.take(count)
     }
 
     /// The end comes, in good order, and nothing before it.
@@ -207,12 +207,19 @@ impl Client {
     /// The end comes, in whatever way, whatever is before it.
     #[track_caller]
     pub fn cut_off(&mut self) {
+        self.until_cut_off();
+    }
+
+    /// What is before the end, which comes in whatever way.
+    #[track_caller]
+    pub fn until_cut_off(&mut self) -> Vec<u8> {
+        let mut before = std::mem::take(&mut self.rest);
         let mut bytes = [0; 64 << 10];
         loop {
             match self.stream.read(&mut bytes) {
-                Ok(0) => return,
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => return,
+                Ok(0) => return before,
+                Ok(read) => before.extend_from_slice(&bytes[..read]),
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return before,
                 Err(error) => panic!("not the end: {error}"),
             }
         }

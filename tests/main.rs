@@ -7,6 +7,7 @@ mod descriptors;
 mod ending;
 mod escape;
 mod events;
+mod files;
 mod foreign_loop;
 mod found;
 mod identity;

@@ -9,6 +9,7 @@ mod conn_id;
 mod defer;
 mod error;
 mod events;
+mod files;
 mod handler;
 #[cfg(feature = "json")]
 mod json;
@@ -28,6 +29,7 @@ pub use conn_id::ConnId;
 pub use defer::{Gone, Responder};
 pub use error::Error;
 pub use events::{Event, EventError, EventSender};
+pub use files::Files;
 pub use handler::{Handler, Wrapped};
 pub use request::{KeptRequest, Request};
 pub use response::{Body, Pending, Response};

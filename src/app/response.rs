@@ -3,6 +3,7 @@
 use super::Error;
 use super::defer::Promise;
 use super::source::Streamed;
+use crate::buffer::FilePart;
 use crate::http1::{self, FieldError};
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -39,6 +40,8 @@ pub enum Body<'r> {
     Owned(Vec<u8>),
     /// Bytes shared with others: never copied when they are many.
     Shared(Arc<[u8]>),
+    /// A part of a file, read when it is sent: mostly by the kernel, which copies it nowhere else.
+    File(Box<FilePart>),
     /// Content that is not there yet: see [`Response::defer`] and [`Response::source`].
     Pending(Pending),
 }
@@ -81,7 +84,21 @@ impl Body<'_> {
         Body::Pending(Pending { awaited: Box::new(awaited) })
     }
 
-    /// The bytes; none of those that are not there yet.
+    /// How many bytes it has, wherever they lie.
+    #[inline]
+    pub fn len(&self) -> u64 {
+        match self {
+            Body::File(part) => part.len(),
+            _ => self.bytes().len() as u64,
+        }
+    }
+
+    /// Whether it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes in memory: none of a file's, and none of those that are not there yet.
     #[inline]
     pub fn bytes(&self) -> &[u8] {
         match self {
@@ -90,7 +107,7 @@ impl Body<'_> {
             Body::Static(bytes) => bytes,
             Body::Owned(bytes) => bytes,
             Body::Shared(bytes) => bytes,
-            Body::Pending(_) => &[],
+            Body::File(_) | Body::Pending(_) => &[],
         }
     }
 }
@@ -131,6 +148,12 @@ impl From<Arc<[u8]>> for Body<'_> {
     }
 }
 
+impl From<FilePart> for Body<'_> {
+    fn from(part: FilePart) -> Self {
+        Body::File(Box::new(part))
+    }
+}
+
 impl<'r> From<Cow<'r, str>> for Body<'r> {
     fn from(text: Cow<'r, str>) -> Body<'r> {
         match text {
@@ -161,6 +184,15 @@ impl<'r> Response<'r> {
     #[inline]
     pub(super) fn of_type(line: &'static [u8], body: impl Into<Body<'r>>) -> Response<'r> {
         Response { status: 200, fields: FieldBlock::Fixed(line), body: body.into(), close: false }
+    }
+
+    /// A response of this status with a Content-Type, which goes if another one is set.
+    pub(super) fn typed(status: u16, media_type: &str) -> Result<Response<'r>, Error> {
+        let mut response = Response::status(status).content_type(media_type)?;
+        if let FieldBlock::Memory { bytes, fixed_bytes } = &mut response.fields {
+            *fixed_bytes = bytes.len();
+        }
+        Ok(response)
     }
 
     /// With this Content-Type, encoded already, and no other field.
@@ -379,6 +411,9 @@ mod tests {
         check(Response::text("").content_type("text/css"), "content-type: text/css\r\n");
         let later = Response::text("").header("a", "b").and_then(|r| r.content_type("text/css"));
         check(later, "a: b\r\ncontent-type: text/css\r\n");
+        check(Response::typed(200, "text/css"), "content-type: text/css\r\n");
+        let replaced = Response::typed(200, "text/css").and_then(|r| r.content_type("text/html"));
+        check(replaced, "content-type: text/html\r\n");
         check(Response::empty(204).content_type("text/css"), "content-type: text/css\r\n");
     }
 }

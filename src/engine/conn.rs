@@ -8,12 +8,12 @@ use super::transfer::Transfer;
 use super::websocket::OpenSocket;
 use crate::buffer::{Inbox, Outbox};
 use crate::http1;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 
 /// A connection between two turns.
 pub(super) struct Conn<S> {
     pub(super) stream: S,
-    pub(super) peer: Option<SocketAddr>,
+    pub(super) peer: Peer,
     pub(super) protocol: Protocol,
     pub(super) writing: Writing,
     pub(super) source: Source,
@@ -32,6 +32,33 @@ pub(super) struct Conn<S> {
     /// When it became a WebSocket, if its route bounds how long it may be one: in units of
     /// [`OPENED_MS`](super::deadline::OPENED_MS); 0 if that was not noted.
     pub(super) opened: u32,
+}
+
+/// A peer's address, where the transport has one: kept small, because every connection has one.
+pub(super) enum Peer {
+    None,
+    V4(SocketAddrV4),
+    V6(Box<SocketAddrV6>),
+}
+
+impl Peer {
+    pub(super) fn addr(&self) -> Option<SocketAddr> {
+        match self {
+            Peer::None => None,
+            Peer::V4(addr) => Some((*addr).into()),
+            Peer::V6(addr) => Some((**addr).into()),
+        }
+    }
+}
+
+impl From<Option<SocketAddr>> for Peer {
+    fn from(addr: Option<SocketAddr>) -> Peer {
+        match addr {
+            None => Peer::None,
+            Some(SocketAddr::V4(addr)) => Peer::V4(addr),
+            Some(SocketAddr::V6(addr)) => Peer::V6(Box::new(addr)),
+        }
+    }
 }
 
 /// What the bytes that arrive mean.
@@ -71,7 +98,7 @@ impl<S> Conn<S> {
     pub(super) fn new(stream: S, peer: Option<SocketAddr>) -> Conn<S> {
         Conn {
             stream,
-            peer,
+            peer: peer.into(),
             protocol: Protocol::Http(http1::Decoder::new()),
             writing: Writing::Open,
             source: Source::Drained,
@@ -120,8 +147,8 @@ impl<S> Conn<S> {
 
     /// Whether there is something to do that no event will tell of.
     pub(super) fn wants_turn(&self) -> bool {
-        if self.outbox.is_some() {
-            return false;
+        if let Some(outbox) = &self.outbox {
+            return outbox.is_paused();
         }
         match &self.protocol {
             Protocol::Transfer(transfer) if transfer.is_held() => transfer.is_runnable(),

@@ -3,6 +3,7 @@
 //! It knows no connection but to take back what one has borrowed. Its invariant: the cork and the arena
 //! are empty between turns.
 
+use super::compression::Codec;
 use super::conn::Conn;
 use super::counters::Counters;
 use super::exchange::Exchange;
@@ -27,6 +28,7 @@ pub(super) struct Desk {
     pub(super) date: DateCache,
     pub(super) counters: Counters,
     pub(super) exchange: Exchange,
+    pub(super) codec: Codec,
     pub(super) shutting_down: bool,
     /// Where other threads ask for a turn.
     pub(super) bell: Arc<dyn Bell>,
@@ -81,6 +83,7 @@ impl Desk {
             counters: Counters::default(),
             exchange: Exchange::new(handle, worker, app.sockets()),
             app,
+            codec: Codec::default(),
             shutting_down: false,
             bell,
             sheet: Vec::new(),

@@ -159,7 +159,7 @@ impl<S: Stream> Engine<S> {
             }
         }
         // Its turn comes anyway, and is to be one: the budget is for a turn.
-        if conn.runnable && conn.outbox.is_none() {
+        if conn.runnable && conn.outbox.as_ref().is_none_or(|outbox| outbox.is_paused()) {
             return;
         }
         self.drive(id, readiness.writable);

@@ -94,7 +94,7 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
     let Protocol::Http(decoder) = &mut conn.protocol else {
         unreachable!("only an HTTP connection is run here");
     };
-    let Desk { app, limits, arena, cork, counters, date, exchange, shutting_down, bell, .. } = desk;
+    let Desk { app, limits, arena, cork, counters, date, exchange, codec, shutting_down, bell, .. } = desk;
     let mut out = Output::of(&mut conn.stream, &mut conn.outbox, &mut conn.broken, cork);
     let date = date.text();
     let length = input.len();
@@ -132,7 +132,7 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
     }
     if let Resolved::Upload(uploads, params) = resolved {
         let (content, trailers): (&[u8], _) = (&[], Default::default());
-        let parts = RequestParts { head, content, trailers, params, arena, conn: id, peer: conn.peer };
+        let parts = RequestParts { head, content, trailers, params, arena, conn: id, peer: conn.peer.addr() };
         let step = open_upload(uploads, parts, length, &mut out, decoder, &mut terms, counters, date);
         return match step {
             Ok(transfer) => {
@@ -160,7 +160,15 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
     };
     counters.requests += 1;
     let request = |params| {
-        Request::new(RequestParts { head, content, trailers, params, arena, conn: id, peer: conn.peer })
+        Request::new(RequestParts {
+            head,
+            content,
+            trailers,
+            params,
+            arena,
+            conn: id,
+            peer: conn.peer.addr(),
+        })
     };
     let mut response = match resolved {
         Resolved::Handler(handler, params) => {
@@ -184,7 +192,7 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
         }
         Resolved::Upgrade(..) if *shutting_down => Error::unavailable("The server is shutting down.").into(),
         Resolved::Upgrade(upgrade, params) => {
-            let means = Means { limits, counters, exchange };
+            let means = Means { limits, counters, exchange, codec };
             match websocket::open(upgrade, &request(params), &mut out, means, date) {
                 Ok(socket) => {
                     conn.protocol = Protocol::WebSocket(socket);
@@ -279,7 +287,7 @@ impl Terms {
     ) -> Answered {
         let bytes = match &response.body {
             Body::Pending(_) => return self.answer_later(out, response, date),
-            body => body.bytes().len() as u64,
+            body => body.len(),
         };
         let keep_alive = self.keep_alive && !response.close;
         let connection = self.connection(keep_alive, response.status);

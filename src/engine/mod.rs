@@ -6,6 +6,7 @@
 //! connection's buffers and its stream.
 
 mod census;
+mod compression;
 mod conn;
 mod counters;
 mod deadline;

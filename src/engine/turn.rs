@@ -34,7 +34,7 @@ impl<'a, S: Stream> Turn<'a, S> {
     /// Takes the turn. `writable`: the stream may take what is queued.
     #[inline]
     pub(super) fn take(&mut self, writable: bool) -> Fate {
-        if writable && self.conn.outbox.is_some() {
+        if self.conn.outbox.as_ref().is_some_and(|outbox| writable || outbox.is_paused()) {
             self.send_queued();
         }
         if self.conn.outbox.is_none() {
@@ -81,7 +81,7 @@ impl<'a, S: Stream> Turn<'a, S> {
     fn send_queued(&mut self) {
         let Desk { cork, counters, .. } = &mut *self.desk;
         match Output::new(self.conn, cork).send_outbox(&mut counters.delivered) {
-            Taken::All => self.fresh = true,
+            Taken::All | Taken::Paused => self.fresh = true,
             Taken::Blocked { progress } => self.fresh |= progress,
         }
     }
