@@ -7,8 +7,11 @@ use crate::client::{BINARY, Client, PING, PONG, TEXT, frame};
 use crate::rig::Echo;
 use allocation_counter::AllocationInfo;
 use fleeting::engine::Counters;
-use fleeting::{App, Body, Error, Request, Response, Server, Worker};
+use fleeting::http1::Fields;
+use fleeting::{App, Body, Error, Flow, Pushed, Request, Response, Server, Upload, Worker};
 use std::io::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -93,6 +96,105 @@ fn a_planted_allocation_is_seen() {
     let app = app().get("/planted", |req| Ok(Response::text(req.path().to_string())));
     let counted = allocations(app, requests, 1_000, asks(get("/planted"), b"/planted"));
     assert_eq!(counted.count_total, 1_000, "{counted:?}");
+}
+
+/// Content of a request in pieces, of a request that has begun long before.
+#[test]
+fn pieces_of_an_upload() {
+    let taken = Arc::new(AtomicU64::new(0));
+    let app = App::new().upload("POST", "/up", Meter(taken.clone()));
+    let counted = streamed(app, &taken, |mut client, pieces| {
+        let length = pieces * LARGE.len() as u64;
+        client.send(format!("POST /up HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n"));
+        (0..pieces).for_each(|_| client.send(LARGE));
+        answered(&mut client, b"taken");
+    });
+    assert_eq!(counted.count_total, 0, "{counted:?}");
+}
+
+/// The same in chunks.
+#[test]
+fn chunks_of_an_upload() {
+    let taken = Arc::new(AtomicU64::new(0));
+    let app = App::new().upload("POST", "/up", Meter(taken.clone()));
+    let counted = streamed(app, &taken, |mut client, pieces| {
+        client.send("POST /up HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let chunk = [format!("{:x}\r\n", LARGE.len()).as_bytes(), &LARGE, b"\r\n"].concat();
+        (0..pieces).for_each(|_| client.send(&chunk));
+        client.send("0\r\n\r\n");
+        answered(&mut client, b"taken");
+    });
+    assert_eq!(counted.count_total, 0, "{counted:?}");
+}
+
+/// Content of a response that another thread sends in pieces, each when the one before it has arrived.
+#[test]
+fn pieces_of_a_download() {
+    let (opened, senders) = mpsc::channel();
+    let app = App::new().get("/down", move |_req| {
+        let (response, sender) = Response::channel(LARGE.len());
+        opened.send(sender).expect("the test waits");
+        Ok(response)
+    });
+    let arrived = Arc::new(AtomicU64::new(0));
+    let counts = arrived.clone();
+    let counted = streamed(app, &arrived, move |mut client, pieces| {
+        client.send("GET /down HTTP/1.1\r\nHost: test\r\n\r\n");
+        let mut sender = senders.recv().expect("the handler was called");
+        assert_eq!(client.answer_to_head().status, 200);
+        for _ in 0..pieces {
+            assert_eq!(sender.try_send(&LARGE), Pushed::Sent);
+            assert!(client.chunk() == LARGE);
+            counts.fetch_add(LARGE.len() as u64, Ordering::Relaxed);
+        }
+        sender.finish();
+        assert!(client.chunk().is_empty());
+    });
+    assert_eq!(counted.count_total, 0, "{counted:?}");
+}
+
+/// Counts the bytes it takes.
+struct Meter(Arc<AtomicU64>);
+
+impl Upload for Meter {
+    type Session = ();
+
+    fn open(&self, _req: &Request<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn piece(&self, _session: &mut (), piece: &[u8], _flow: &mut Flow<'_>) -> Result<(), Error> {
+        self.0.fetch_add(piece.len() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn finish(&self, _session: (), _trailers: Fields<'_>) -> Result<Response<'static>, Error> {
+        Ok(Response::text("taken"))
+    }
+}
+
+/// Counts the worker's allocations while `client` has as much content as 2,000 pieces pass, after a tenth of
+/// them and before the last ones; `passed` tells how many bytes have.
+fn streamed(
+    app: App,
+    passed: &AtomicU64,
+    client: impl FnOnce(Client, u64) + Send + 'static,
+) -> AllocationInfo {
+    const PIECES: u64 = 2_000;
+    let bytes = |pieces: u64| pieces * LARGE.len() as u64;
+    let mut worker = Server::builder().bind("127.0.0.1:0").worker(|_| app).expect("the worker starts");
+    let addr = worker.local_addrs().expect("it listens")[0];
+    let speaker = thread::spawn(move || client(Client::connect(addr), PIECES));
+    let turns = |worker: &mut Worker, until: u64| {
+        while passed.load(Ordering::Relaxed) < until && !speaker.is_finished() {
+            worker.turn(Some(Duration::from_millis(10))).expect("polling works");
+        }
+    };
+    turns(&mut worker, bytes(PIECES / 10));
+    let counted = allocation_counter::measure(|| turns(&mut worker, bytes(PIECES - 10)));
+    assert!(passed.load(Ordering::Relaxed) >= bytes(PIECES - 10), "the client has given up");
+    finish(&mut worker, speaker);
+    counted
 }
 
 /// Counts the worker's allocations while `client` says `times` things, of which `said` counts those that

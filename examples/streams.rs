@@ -1,0 +1,57 @@
+//! Content of any length both ways, through the memory of one piece.
+//!
+//!     cargo run --release --example streams -- 127.0.0.1:8080
+//!
+//! `PUT /up` counts what it is sent; `GET /down/{bytes}` sends so many bytes. `benches/streams` measures
+//! what the process takes meanwhile.
+
+use fleeting::http1::Fields;
+use fleeting::{App, Error, Flow, Progress, Request, Response, Room, ServeError, Server, Source, Upload};
+
+fn main() -> Result<(), ServeError> {
+    let addr = std::env::args().nth(1).unwrap_or("127.0.0.1:8080".into());
+    let app = |_worker: &_| {
+        App::new().upload("PUT", "/up", Count).get("/down/{bytes}", |req| {
+            let bytes = req.param("bytes").parse().map_err(|_| Error::bad_request("not a number"))?;
+            Ok(Response::source(Some(bytes), Zeros { left: bytes }))
+        })
+    };
+    let server = Server::builder().bind(addr).serve(app)?;
+    println!("listening on {}", server.local_addrs()[0]);
+    server.run()
+}
+
+/// Counts what it is sent, and keeps nothing of it.
+struct Count;
+
+impl Upload for Count {
+    type Session = u64;
+
+    fn open(&self, _req: &Request<'_>) -> Result<u64, Error> {
+        Ok(0)
+    }
+
+    fn piece(&self, bytes: &mut u64, piece: &[u8], _flow: &mut Flow<'_>) -> Result<(), Error> {
+        *bytes += piece.len() as u64;
+        Ok(())
+    }
+
+    fn finish(&self, bytes: u64, _trailers: Fields<'_>) -> Result<Response<'static>, Error> {
+        Ok(Response::text(format!("{bytes}\n")))
+    }
+}
+
+/// So many zeros.
+struct Zeros {
+    left: u64,
+}
+
+impl Source for Zeros {
+    fn read(&mut self, room: &mut Room<'_>) -> Result<Progress, Error> {
+        let bytes = usize::try_from(self.left).map_or(room.left(), |left| left.min(room.left()));
+        room.spare()[..bytes].fill(0);
+        room.filled(bytes);
+        self.left -= bytes as u64;
+        Ok(if self.left == 0 { Progress::End } else { Progress::More })
+    }
+}
