@@ -1,6 +1,6 @@
 //! Topics: who has subscribed to what, and what is due to whom.
 //!
-//! [`Topics`] is one worker's table. It knows no connection but a name it was given for one, no socket
+//! `Topics` is one worker's table. It knows no connection but a name it was given for one, no socket
 //! and no thread: publications gather in it during a turn, and whoever drives it takes them out for each
 //! subscriber. A [`Publication`] is what travels between workers, a [`Broker`] what takes it further.
 //!
