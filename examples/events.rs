@@ -31,7 +31,8 @@ fn main() -> Result<(), ServeError> {
             thread::sleep(Duration::from_millis(250));
         }
     });
-    server.run()
+    server.run()?;
+    Ok(())
 }
 
 /// Whoever looks on, on whichever worker.

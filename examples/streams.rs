@@ -18,7 +18,8 @@ fn main() -> Result<(), ServeError> {
     };
     let server = Server::builder().bind(addr).serve(app)?;
     println!("listening on {}", server.local_addrs()[0]);
-    server.run()
+    server.run()?;
+    Ok(())
 }
 
 /// Counts what it is sent, and keeps nothing of it.

@@ -19,7 +19,8 @@ fn main() -> Result<(), ServeError> {
     let (pool, _threads) = Pool::new(THREADS, QUEUE);
     let server = Server::builder().bind(addr).serve(move |_worker| app(pool.clone()))?;
     println!("listening on {}", server.local_addrs()[0]);
-    server.run()
+    server.run()?;
+    Ok(())
 }
 
 /// What a thread is to do. It owns all it needs: nothing of the request leaves the handler by itself.

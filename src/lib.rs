@@ -55,7 +55,7 @@ pub use app::{
 pub use arena::Arena;
 pub use buffer::{FilePart, SlowConsumer};
 pub use config::{ConfigError, Limits, Timeouts};
-pub use engine::{Handle, Worker};
+pub use engine::{Handle, Subscription, Worker};
 pub use keep::Keep;
 pub use pubsub::{Broker, Publication, TopicError};
 pub use server::{ServeError, Server, WorkerContext};

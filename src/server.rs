@@ -5,7 +5,7 @@
 
 use crate::app::{App, RouteError};
 use crate::config::{Limits, Timeouts};
-use crate::engine::{Handle, Seat, Settings, Worker, WorkerError};
+use crate::engine::{Handle, Seat, Settings, ShutdownReport, Worker, WorkerError};
 use crate::pubsub::Broker;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::fmt;
@@ -30,7 +30,7 @@ use std::thread::{self, JoinHandle};
 /// ```
 #[derive(Debug)]
 pub struct Server {
-    threads: Vec<JoinHandle<io::Result<()>>>,
+    threads: Vec<JoinHandle<io::Result<ShutdownReport>>>,
     handle: Handle,
     addrs: Vec<SocketAddr>,
 }
@@ -131,20 +131,25 @@ impl Server {
         self.handle.clone()
     }
 
-    /// Waits until the server has been shut down through its [`Handle`].
+    /// Waits until the server has been shut down through its [`Handle`]. Tells who was there when it was, and
+    /// who had to be cut off.
     ///
     /// # Errors
     /// If a worker has failed; the others are shut down then.
-    pub fn run(self) -> Result<(), ServeError> {
-        let mut outcome = Ok(());
+    pub fn run(self) -> Result<ShutdownReport, ServeError> {
+        let mut outcome = Ok(ShutdownReport::default());
         for thread in self.threads {
             let ended = match thread.join() {
                 Ok(ended) => ended.map_err(ServeError::Io),
                 Err(_) => Err(ServeError::Panicked),
             };
-            if ended.is_err() && outcome.is_ok() {
-                self.handle.shutdown();
-                outcome = ended;
+            match (ended, &mut outcome) {
+                (Ok(report), Ok(whole)) => whole.add(report),
+                (Err(failed), Ok(_)) => {
+                    self.handle.shutdown();
+                    outcome = Err(failed);
+                }
+                (_, Err(_)) => {}
             }
         }
         outcome
@@ -212,11 +217,11 @@ impl Builder {
                     Ok(mut worker) => {
                         let _ = started.send(Ok(()));
                         drop(started);
-                        worker.run()
+                        worker.run().map(|()| worker.shutdown_report().clone())
                     }
                     Err(error) => {
                         let _ = started.send(Err(error));
-                        Ok(())
+                        Ok(ShutdownReport::default())
                     }
                 }
             };

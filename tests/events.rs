@@ -2,7 +2,7 @@
 
 use crate::client::Client;
 use crate::rig;
-use fleeting::{App, Event, EventSender, Pushed, Response};
+use fleeting::{App, Event, EventSender, Pushed, Response, Timeouts};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -11,14 +11,21 @@ use std::time::Duration;
 mod example;
 
 fn rig() -> (rig::Rig, Receiver<EventSender>) {
+    rig_with(|_| {})
+}
+
+fn rig_with(set: impl FnOnce(&mut Timeouts)) -> (rig::Rig, Receiver<EventSender>) {
     let (opened, senders) = channel();
-    let rig = rig::run(move |_| {
-        App::new().get("/", |_req| Ok(Response::text("hello"))).get("/events", move |_req| {
-            let (response, events) = Response::events(1000);
-            opened.send(events).expect("the test waits");
-            Ok(response)
-        })
-    });
+    let rig = rig::run_with(
+        |_, timeouts| set(timeouts),
+        move |_| {
+            App::new().get("/", |_req| Ok(Response::text("hello"))).get("/events", move |_req| {
+                let (response, events) = Response::events(1000);
+                opened.send(events).expect("the test waits");
+                Ok(response)
+            })
+        },
+    );
     (rig, senders)
 }
 
@@ -47,6 +54,30 @@ fn events_and_comments_arrive() {
     drop(events);
     assert_eq!((client.chunk(), client.chunk()), (b"data: last\n\n".to_vec(), Vec::new()));
     assert_eq!(client.get("/").text(), "hello");
+}
+
+#[test]
+fn a_comment_fills_the_quiet() {
+    let (rig, senders) = rig_with(|timeouts| timeouts.ping = Duration::from_millis(50));
+    let mut client = Client::connect(rig.addr);
+    let mut events = open(&mut client, &senders);
+    for number in ["1", "2"] {
+        assert_eq!(client.chunk(), b":\n\n");
+        events.send(&Event::data(number)).expect("the client is there");
+        let expected = format!("data: {number}\n\n").into_bytes();
+        // Another comment may have been before it.
+        while client.chunk() != expected {}
+    }
+}
+
+#[test]
+fn who_ends_its_side_of_a_stream_has_left() {
+    let (rig, senders) = rig();
+    let mut client = Client::connect(rig.addr);
+    let events = open(&mut client, &senders);
+    client.end();
+    rig.wait(|counters| counters.connections == 0);
+    assert!(events.is_gone());
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod foreign_loop;
 mod found;
 mod identity;
 mod limits;
+mod listeners;
 mod panics;
 mod pipelining;
 #[cfg(feature = "cli")]

@@ -81,10 +81,10 @@ impl Response<'_> {
         Response::channel_of(capacity_bytes, false)
     }
 
-    pub(super) fn channel_of(capacity_bytes: usize, ends_early: bool) -> (Response<'static>, BodySender) {
+    pub(super) fn channel_of(capacity_bytes: usize, events: bool) -> (Response<'static>, BodySender) {
         let state = State { queue: VecDeque::new(), writer: Writer::Open, is_read: true, waker: None };
         let channel = Arc::new(Channel { capacity_bytes, state: Mutex::new(state), moved: Condvar::new() });
-        let outlet = Outlet { channel: channel.clone(), ends_early, ending: false };
+        let outlet = Outlet { channel: channel.clone(), events, ending: false, quiet: false };
         (Response::source(None, outlet), BodySender { channel })
     }
 }
@@ -173,12 +173,17 @@ impl fmt::Debug for BodySender {
     }
 }
 
+/// A comment in a stream of events, between two of them (WHATWG HTML §9.2.6).
+const COMMENT: &[u8] = b":\n\n";
+
 /// The connection's end.
 struct Outlet {
     channel: Arc<Channel>,
-    /// A shutdown completes the content, whatever the sender would still have sent.
-    ends_early: bool,
+    /// The content is a stream of events: it goes on for ever, a shutdown completes it, and a comment fills
+    /// the quiet.
+    events: bool,
     ending: bool,
+    quiet: bool,
 }
 
 impl Source for Outlet {
@@ -187,6 +192,9 @@ impl Source for Outlet {
         let (front, back) = state.queue.as_slices();
         let taken = room.push(front) + room.push(back);
         state.queue.drain(..taken);
+        if std::mem::take(&mut self.quiet) && room.used() == 0 {
+            room.push(COMMENT);
+        }
         let progress = match state.writer {
             _ if !state.queue.is_empty() => Progress::More,
             _ if self.ending => Progress::End,
@@ -204,8 +212,16 @@ impl Source for Outlet {
         Ok(progress)
     }
 
+    fn is_endless(&self) -> bool {
+        self.events
+    }
+
+    fn quiet(&mut self) {
+        self.quiet = self.events;
+    }
+
     fn ending(&mut self) {
-        if self.ends_early {
+        if self.events {
             self.ending = true;
             self.channel.state().is_read = false;
             self.channel.moved.notify_all();

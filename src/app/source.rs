@@ -44,6 +44,17 @@ pub trait Source: Send + 'static {
     /// The server is shutting down. [`read`](Source::read) is called once more after this; what is not
     /// complete when the `grace` timeout is over is cut off.
     fn ending(&mut self) {}
+
+    /// Whether it goes on until somebody ends it, as a stream of events does. Then the client has left when
+    /// it ends its side, which others may do and read on (RFC 9112 §9.6).
+    fn is_endless(&self) -> bool {
+        false
+    }
+
+    /// Nothing has left for as long as the `ping` timeout says. [`read`](Source::read) is called once more
+    /// after this, of a source that [`is_endless`](Source::is_endless), to say something of no account: so
+    /// that proxies keep the connection, and a client that has gone without a word is found out.
+    fn quiet(&mut self) {}
 }
 
 /// How a [`Source`] goes on.
@@ -139,6 +150,21 @@ impl Response<'_> {
     /// 304. Until it has ended nothing further of the connection is read.
     pub fn source(length: Option<u64>, source: impl Source) -> Response<'static> {
         Response::streamed(length, Box::new(source))
+    }
+
+    /// The same with another source, made of the one it has.
+    pub(crate) fn beside(self, wrap: impl FnOnce(Box<dyn Source>) -> Box<dyn Source>) -> Self {
+        let Response { status, fields, body, close } = self;
+        let body = match body {
+            Body::Pending(pending) => Body::pending(match pending.into_awaited() {
+                Awaited::Source(Streamed { length, source }) => {
+                    Awaited::Source(Streamed { length, source: wrap(source) })
+                }
+                answer => answer,
+            }),
+            body => body,
+        };
+        Response { status, fields, body, close }
     }
 
     pub(super) fn streamed(length: Option<u64>, source: Box<dyn Source>) -> Response<'static> {

@@ -35,7 +35,7 @@ pub(super) fn serve(settings: Settings) -> Result<(), Failure> {
         .write_all(greeting(server.local_addrs(), settings.files.as_deref()).as_bytes())
         .and_then(|()| stdout.flush());
     drop(stdout);
-    server.run().map_err(failed)
+    server.run().map(drop).map_err(failed)
 }
 
 /// The first signal shuts the server down, the second ends the program at once.

@@ -27,7 +27,8 @@ pub struct Timeouts {
     pub answer: Duration,
     /// Without a byte taken by a peer for whom something is queued; then it is cut off.
     pub write_stall: Duration,
-    /// Without a frame on a WebSocket before the server sends a ping.
+    /// Without a frame on a WebSocket before the server sends a ping; without an event on a stream of them
+    /// before it sends a comment.
     pub ping: Duration,
     /// Without a frame on a WebSocket before it is closed with 1001.
     pub ws_idle: Duration,

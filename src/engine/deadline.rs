@@ -26,6 +26,8 @@ pub(super) enum Waiting {
     Answer,
     /// The application, which may take as long as it likes.
     Application,
+    /// Something to send from a source that goes on for ever.
+    Quiet,
     /// The peer taking what is queued for it.
     Write,
     /// The peer's end, after our last answer.
@@ -59,6 +61,8 @@ pub(super) struct Allowances {
     body_stall: u64,
     answer: u64,
     write_stall: u64,
+    /// Before an endless answer says something of no account.
+    quiet: u64,
     sockets: Vec<SocketAllowances>,
     close: u64,
     pub(super) grace: u64,
@@ -91,6 +95,7 @@ impl Allowances {
             body_stall: ms(timeouts.body_stall),
             answer: ms(timeouts.answer),
             write_stall: ms(timeouts.write_stall),
+            quiet: ms(timeouts.ping),
             sockets: sockets.collect(),
             close: ms(timeouts.close),
             grace: ms(timeouts.grace),
@@ -141,6 +146,7 @@ impl Timer {
             Waiting::Discard | Waiting::Linger => allowances.linger,
             Waiting::Answer => allowances.answer,
             Waiting::Application => u64::MAX,
+            Waiting::Quiet => allowances.quiet,
             Waiting::Write => allowances.write_stall,
             Waiting::Close => allowances.close,
             Waiting::Frame => {

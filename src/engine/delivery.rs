@@ -6,7 +6,7 @@
 use super::conn::{Conn, Protocol, Writing};
 use super::counters::Counters;
 use super::desk::Desk;
-use super::exchange::Exchange;
+use super::exchange::Target;
 use super::table::Table;
 use crate::app::ConnId;
 use crate::buffer::{Outbox, Published};
@@ -31,13 +31,20 @@ pub(super) struct Aftermath {
 pub(super) fn deliver<S: Stream>(table: &mut Table<Conn<S>>, desk: &mut Desk, aftermath: &mut Aftermath) {
     let Desk { exchange, limits, counters, codec, .. } = desk;
     exchange.tell_others(counters);
-    let Exchange { topics, .. } = exchange;
-    topics.sheet.complete(|encoding, opcode, payload, out| {
+    exchange.topics.sheet.complete(|encoding, opcode, payload, out| {
         codec.encode_published(encoding, opcode, payload, out);
     });
-    let due = topics.due();
+    let due = exchange.topics.due();
     for who in &due {
-        while let Some((id, encoding, run)) = topics.owed(*who) {
+        while let Some((target, encoding, run)) = exchange.topics.owed(*who) {
+            let id = match target {
+                Target::Conn(id) => id,
+                Target::Listener(id) => {
+                    exchange.tell(id, run, counters);
+                    continue;
+                }
+            };
+            let topics = &mut exchange.topics;
             let Some(conn) = table.find(id).filter(|conn| may_send(conn)) else {
                 counters.dropped_closing += run.len();
                 continue;
@@ -73,7 +80,7 @@ pub(super) fn deliver<S: Stream>(table: &mut Table<Conn<S>>, desk: &mut Desk, af
             }
         }
     }
-    topics.settled(due);
+    exchange.topics.settled(due);
 }
 
 fn may_send<S>(conn: &Conn<S>) -> bool {

@@ -12,6 +12,7 @@ use super::desk::{Desk, Fate};
 use super::handle::Handle;
 use super::mailbox::{Command, Mailbox};
 use super::output::Output;
+use super::report::{ShutdownReport, Straggler};
 use super::table::Table;
 use super::turn::Turn;
 use super::{http, transfer, websocket};
@@ -68,6 +69,7 @@ pub struct Engine<S> {
     commands: Vec<Command>,
     /// A [`Handle`] has asked for the shutdown, which begins with the next [`run`](Engine::run).
     shutdown_due: bool,
+    report: ShutdownReport,
     /// Empty between deliveries, kept for its memory.
     aftermath: Aftermath,
 }
@@ -99,6 +101,7 @@ impl<S: Stream> Engine<S> {
             mailbox: handle.mailbox_of(worker).expect("the handle has this worker").clone(),
             commands: Vec::new(),
             shutdown_due: false,
+            report: ShutdownReport::default(),
             aftermath: Aftermath::default(),
         }
     }
@@ -153,6 +156,9 @@ impl<S: Stream> Engine<S> {
         let Some(conn) = self.table.find(id) else { return };
         if conn.source != Source::Ended {
             if readiness.ended {
+                if transfer::is_endless(conn) {
+                    return self.abort(id);
+                }
                 conn.source = Source::Ending;
             } else if readiness.readable && conn.source == Source::Drained {
                 conn.source = Source::Ready;
@@ -206,6 +212,7 @@ impl<S: Stream> Engine<S> {
         if self.cut_off.is_some_and(|cut_off| cut_off <= self.now.ms) {
             for id in self.table.ids() {
                 self.desk.counters.timeouts += 1;
+                self.report.stragglers.extend(self.table.find(id).map(|conn| Straggler::new(conn)));
                 self.abort(id);
             }
         }
@@ -255,6 +262,10 @@ impl<S: Stream> Engine<S> {
                 let Desk { exchange, limits, counters, .. } = &mut self.desk;
                 exchange.take_in(&publication, limits, counters);
             }
+            Command::Listen(id, filter, ear) => {
+                self.desk.exchange.listen(id, &filter, ear, &self.desk.limits);
+            }
+            Command::Unlisten(id) => self.desk.exchange.unlisten(id, &mut self.desk.counters),
             Command::Count(census) => census.add(self.desk.exchange.topics.counts()),
             Command::Shutdown => self.shutdown_due = true,
         }
@@ -269,7 +280,8 @@ impl<S: Stream> Engine<S> {
         self.desk.shutting_down = true;
         for id in self.table.ids() {
             let Some(conn) = self.table.find(id) else { continue };
-            if matches!(conn.protocol, Protocol::WebSocket(_)) {
+            if let Protocol::WebSocket(open) = &conn.protocol {
+                self.report.websockets += u64::from(open.is_open());
                 self.tell(id, |conn, desk| {
                     websocket::close(conn, id, CloseCode::AWAY, "shutting down", desk)
                 });
@@ -291,6 +303,11 @@ impl<S: Stream> Engine<S> {
     /// Whether a shutdown has begun and nothing is open any more.
     pub fn is_over(&self) -> bool {
         self.cut_off.is_some() && self.table.len() == 0
+    }
+
+    /// What a shutdown has come to; final once it [`is_over`](Engine::is_over).
+    pub fn shutdown_report(&self) -> &ShutdownReport {
+        &self.report
     }
 
     /// What has been counted.
@@ -417,6 +434,11 @@ impl<S: Stream> Engine<S> {
                 self.drive(id, false);
             }
             // It has no deadline.
+            Waiting::Quiet => {
+                transfer::quiet(conn, &mut self.desk.counters);
+                self.drive(id, false);
+                self.settle(id, true);
+            }
             Waiting::Application => {}
             Waiting::Frame => {
                 match self.allowances.overdue(conn, self.now.ms) {

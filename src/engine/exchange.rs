@@ -5,17 +5,28 @@
 
 use super::counters::Counters;
 use super::handle::Handle;
+use super::listeners::{Ear, Listener, ListenerId};
+use super::websocket::guarded;
 use crate::app::{ConnId, SocketOptions};
 use crate::buffer::SlowConsumer;
 use crate::config::Limits;
-use crate::pubsub::{Publication, SubscriberId, TopicError, Topics};
+use crate::pubsub::{Encoding, Publication, Run, SubscriberId, TopicError, Topics};
 use crate::ws::Message;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::hash::RandomState;
 use std::sync::Arc;
+
+/// Who something is due to.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Target {
+    Conn(ConnId),
+    Listener(ListenerId),
+}
 
 /// A worker's part in publishing.
 pub(super) struct Exchange {
-    pub(super) topics: Topics<ConnId>,
+    pub(super) topics: Topics<Target>,
+    listeners: HashMap<ListenerId, Listener, RandomState>,
     handle: Handle,
     /// The worker's number.
     worker: u16,
@@ -35,6 +46,7 @@ impl Exchange {
     pub(super) fn new(handle: &Handle, worker: u16, sockets: &[SocketOptions]) -> Exchange {
         Exchange {
             topics: Topics::default(),
+            listeners: HashMap::default(),
             handle: handle.clone(),
             worker,
             slow: sockets.iter().map(|options| options.slow).collect(),
@@ -73,6 +85,45 @@ impl Exchange {
         if let Ok(matched) = self.topics.publish(name, message, None, limits) {
             counters.matched += matched;
             counters.published += 1;
+        }
+    }
+
+    /// Subscribes a listener. If that is not allowed, it is dropped.
+    pub(super) fn listen(&mut self, id: ListenerId, filter: &str, ear: Ear, limits: &Limits) {
+        let (mut who, whom) = (None, (Target::Listener(id), Encoding::PLAIN));
+        let slow = SlowConsumer::DropNewest;
+        if self.topics.subscribe(&mut who, whom, filter, slow, limits).is_ok()
+            && let Some(who) = who
+        {
+            self.listeners.insert(id, Listener { ear, who });
+        }
+    }
+
+    /// Ends a listener's subscription.
+    pub(super) fn unlisten(&mut self, id: ListenerId, counters: &mut Counters) {
+        if let Some(listener) = self.listeners.remove(&id) {
+            counters.dropped_closing += self.topics.leave(listener.who);
+            // What is dropped here is the application's.
+            guarded(counters, move || drop(listener));
+        }
+    }
+
+    /// Tells a listener what it is due.
+    pub(super) fn tell(&mut self, id: ListenerId, run: Run, counters: &mut Counters) {
+        let Some(listener) = self.listeners.get_mut(&id) else {
+            counters.dropped_closing += run.len();
+            return;
+        };
+        for at in run.from..run.to {
+            let (topic, message) = self.topics.sheet.publication(at);
+            match guarded(counters, || (listener.ear)(topic, message)) {
+                Some(true) => counters.delivered += 1,
+                Some(false) => counters.dropped_newest += 1,
+                None => {
+                    counters.dropped_closing += u64::from(run.to - at);
+                    return self.unlisten(id, counters);
+                }
+            }
         }
     }
 

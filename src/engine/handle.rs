@@ -51,6 +51,11 @@ impl Handle {
         self.mailboxes.get(usize::from(worker))
     }
 
+    /// To the one worker that has this listener: publications reach all of them.
+    pub(super) fn post_to_listener(&self, listener: u64, command: Command) -> Result<(), SendError> {
+        self.mailboxes[(listener % self.mailboxes.len() as u64) as usize].post(command)
+    }
+
     fn mailbox(&self, conn: ConnId) -> Result<&Mailbox, SendError> {
         self.mailbox_of(conn.worker).map(|mailbox| &**mailbox).ok_or(SendError::Gone)
     }

@@ -10,15 +10,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::census::Census;
 use super::handle::SendError;
+use super::listeners::{Ear, ListenerId};
 
 /// What a worker is asked to do.
-#[derive(Debug)]
 pub(crate) enum Command {
     Text(ConnId, Box<str>),
     Binary(ConnId, Box<[u8]>),
     Close(ConnId, CloseCode, Box<str>),
     Publish(Arc<Publication>),
     Count(Arc<Census>),
+    Listen(ListenerId, Box<str>, Ear),
+    Unlisten(ListenerId),
     /// To give a connection a turn.
     Wake(ConnId),
     Shutdown,
@@ -38,13 +40,17 @@ impl Command {
             Command::Text(_, text) => text.len(),
             Command::Binary(_, bytes) => bytes.len(),
             Command::Publish(publication) => publication.memory_bytes(),
-            Command::Close(..) | Command::Count(_) | Command::Wake(_) | Command::Shutdown => 0,
+            Command::Close(..)
+            | Command::Count(_)
+            | Command::Listen(..)
+            | Command::Unlisten(_)
+            | Command::Wake(_)
+            | Command::Shutdown => 0,
         }
     }
 }
 
 /// A worker's queue of commands, and the means to wake it.
-#[derive(Debug)]
 pub(crate) struct Mailbox {
     /// `None` once the worker is gone.
     queue: Mutex<Option<Queue>>,
@@ -54,7 +60,7 @@ pub(crate) struct Mailbox {
     waker: Option<Waker>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Queue {
     commands: Vec<Command>,
     /// What all of them hold for peers, together.
@@ -70,7 +76,7 @@ impl Queue {
         let bytes = self.bytes + command.bytes();
         // Shutting down is never refused, nor a turn: of these there is one for each that waits.
         let full = self.commands.len() >= COMMANDS_MAX || bytes > COMMAND_BYTES_MAX;
-        if full && !matches!(command, Command::Shutdown | Command::Wake(_)) {
+        if full && !matches!(command, Command::Shutdown | Command::Wake(_) | Command::Unlisten(_)) {
             return Err(SendError::Full);
         }
         self.bytes = bytes;

@@ -61,6 +61,17 @@ impl Sending {
         self.parked
     }
 
+    /// Whether the source goes on until somebody ends it.
+    pub(super) fn is_endless(&self) -> bool {
+        self.streamed.source.is_endless()
+    }
+
+    /// Tells the source that nothing has left for long, and has it asked once more.
+    pub(super) fn quiet(&mut self) {
+        self.streamed.source.quiet();
+        self.parked = false;
+    }
+
     /// Tells the source of a shutdown, and has it asked once more.
     pub(super) fn ending(&mut self) {
         self.streamed.source.ending();

@@ -64,6 +64,7 @@ impl Transfer {
             Stage::Deferred(_) => Waiting::Answer,
             Stage::Receiving(receiving) if !receiving.is_paused() => Waiting::Content,
             Stage::Receiving(_) => Waiting::Application,
+            Stage::Sending(sending) if sending.is_endless() => Waiting::Quiet,
             Stage::Sending(_) => Waiting::Application,
         }
     }
@@ -201,11 +202,27 @@ pub(super) fn overdue<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk: &mut Desk
     finish(conn, answered, id, desk);
 }
 
+/// Whether it is a stream that goes on until its client leaves.
+pub(super) fn is_endless<S>(conn: &Conn<S>) -> bool {
+    matches!(&conn.protocol, Protocol::Transfer(transfer)
+        if matches!(&transfer.stage, Stage::Sending(sending) if sending.is_endless()))
+}
+
+/// Nothing has left for long: lets an endless source say so.
+pub(super) fn quiet<S>(conn: &mut Conn<S>, counters: &mut Counters) {
+    tell_source(conn, counters, Sending::quiet);
+}
+
 /// The server is shutting down: tells who could go on for ever.
 pub(super) fn ending<S>(conn: &mut Conn<S>, counters: &mut Counters) {
+    tell_source(conn, counters, Sending::ending);
+}
+
+/// Calls the source of what is sent, if something is.
+fn tell_source<S>(conn: &mut Conn<S>, counters: &mut Counters, tell: impl FnOnce(&mut Sending)) {
     if let Protocol::Transfer(transfer) = &mut conn.protocol
         && let Stage::Sending(sending) = &mut transfer.stage
-        && guarded(counters, || sending.ending()).is_none()
+        && guarded(counters, || tell(sending)).is_none()
     {
         conn.broken = true;
     }

@@ -4,7 +4,7 @@ use super::compression::{self, Codec, SocketCodec};
 use super::conn::{Conn, Protocol};
 use super::counters::Counters;
 use super::desk::{Desk, Ran, Stop};
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Target};
 use super::http;
 use super::output::Output;
 use crate::app::{
@@ -425,7 +425,7 @@ impl<S: Stream> Outgoing for Sender<'_, '_, S> {
         }
         let slow = slow.unwrap_or_else(|| self.means.exchange.slow_of(self.speech.route));
         let encoding = self.codec.as_ref().map_or(Encoding::PLAIN, |codec| codec.encoding());
-        let (who, whom) = (&mut self.speech.subscriber, (self.id, encoding));
+        let (who, whom) = (&mut self.speech.subscriber, (Target::Conn(self.id), encoding));
         self.means.exchange.topics.subscribe(who, whom, filter, slow, self.means.limits)
     }
 

@@ -4,6 +4,7 @@ use super::counters::Counters;
 use super::driver::{Engine, Readiness, Settings};
 use super::handle::Handle;
 use super::mailbox::Mailbox;
+use super::report::ShutdownReport;
 use crate::app::{App, ConnId, RouteError};
 use crate::time::Clock;
 use crate::transport;
@@ -186,6 +187,11 @@ impl Worker {
     /// Those of the system.
     pub fn local_addrs(&self) -> io::Result<Vec<SocketAddr>> {
         self.doors.iter().map(|door| door.listener.local_addr()).collect()
+    }
+
+    /// What a shutdown has come to; final once [`turn`](Worker::turn) has returned false.
+    pub fn shutdown_report(&self) -> &ShutdownReport {
+        self.engine.shutdown_report()
     }
 
     /// What has been counted so far.

@@ -17,5 +17,6 @@ pub use names::TopicError;
 pub use publication::Publication;
 pub use topics::{SubscriberId, TopicCount};
 
+pub(crate) use names::check_filter;
 pub(crate) use sheet::{Encoding, Sheet};
 pub(crate) use topics::{Run, Topics};

@@ -72,6 +72,11 @@ pub(super) fn filter(text: &str, bytes_max: usize) -> Result<Filter<'_>, TopicEr
     Ok(filter)
 }
 
+/// Sees whether something may be subscribed to, but for its length.
+pub(crate) fn check_filter(text: &str) -> Result<(), TopicError> {
+    filter(text, usize::MAX).map(drop)
+}
+
 /// Sees whether something may be published under this name.
 #[inline]
 pub(super) fn check_name(name: &str, bytes_max: usize) -> Result<(), TopicError> {

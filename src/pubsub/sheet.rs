@@ -118,6 +118,20 @@ impl Sheet {
         &frames.bytes[frames.start(from)..frames.ends[to as usize - 1]]
     }
 
+    /// An entry's topic and message.
+    pub(crate) fn publication(&self, at: u32) -> (&str, Message<'_>) {
+        let at = at as usize;
+        let Entry { name_end, opcode, payload_start } = self.entries[at];
+        let plain = &self.encodings[0];
+        let payload = &plain.bytes[payload_start..plain.ends[at]];
+        let name_start = at.checked_sub(1).map_or(0, |before| self.entries[before].name_end);
+        let message = match opcode {
+            Opcode::Text => Message::Text(std::str::from_utf8(payload).unwrap_or_default()),
+            _ => Message::Binary(payload),
+        };
+        (&self.names[name_start..name_end], message)
+    }
+
     /// Length of an entry's frame in bytes.
     pub(crate) fn frame_bytes(&self, encoding: Encoding, at: u32) -> usize {
         let frames = &self.encodings[encoding.index()];
@@ -176,6 +190,8 @@ mod tests {
         assert_eq!(sheet.frames(Encoding::PLAIN, 0, 3), b"\x81\x03one\x82\x03two\x81\x00");
         assert_eq!(sheet.frames(Encoding::PLAIN, 1, 2), b"\x82\x03two");
         assert_eq!(sheet.frame_bytes(Encoding::PLAIN, 2), 2);
+        assert_eq!(sheet.publication(0), ("a", Message::Text("one")));
+        assert_eq!(sheet.publication(1), ("bb", Message::Binary(b"two")));
         let (block, name_bytes) = sheet.shared(Encoding::PLAIN, 1);
         assert_eq!((&block[..], name_bytes), (&b"bb\x82\x03two"[..], 2));
         assert!(Arc::ptr_eq(&block, &sheet.shared(Encoding::PLAIN, 1).0), "made once");

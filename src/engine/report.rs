@@ -1,0 +1,74 @@
+//! What a shutdown has come to.
+
+use super::conn::{Conn, Protocol};
+use std::fmt;
+use std::net::SocketAddr;
+
+/// Who was there when a shutdown began, and who had to be cut off when its grace was over.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// WebSockets that were told 1001 (RFC 6455 §7.4.1).
+    pub websockets: u64,
+    /// Connections that were still open when the `grace` timeout was over.
+    pub stragglers: Vec<Straggler>,
+}
+
+/// A connection that did not end in time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Straggler {
+    /// The peer's address, where the transport has one.
+    pub peer: Option<SocketAddr>,
+    /// What it was busy with.
+    pub business: Business,
+    /// Bytes in memory that it had not taken.
+    pub queued_bytes: usize,
+}
+
+/// What a connection was busy with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Business {
+    /// A request that was not all there, or an answer that was not taken.
+    Request,
+    /// Content that was streamed, or an answer that was deferred.
+    Transfer,
+    /// A WebSocket that did not answer the Close.
+    WebSocket,
+}
+
+impl ShutdownReport {
+    /// Adds what another worker reports.
+    pub(crate) fn add(&mut self, other: ShutdownReport) {
+        self.websockets += other.websockets;
+        self.stragglers.extend(other.stragglers);
+    }
+}
+
+impl Straggler {
+    pub(super) fn new<S>(conn: &Conn<S>) -> Straggler {
+        let business = match conn.protocol {
+            Protocol::Http(_) => Business::Request,
+            Protocol::Transfer(_) => Business::Transfer,
+            Protocol::WebSocket(_) => Business::WebSocket,
+        };
+        let queued_bytes = conn.outbox.as_ref().map_or(0, |outbox| outbox.bytes());
+        Straggler { peer: conn.peer.addr(), business, queued_bytes }
+    }
+}
+
+impl fmt::Display for Straggler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.peer {
+            Some(peer) => write!(f, "{peer}: ")?,
+            None => f.write_str("a peer without an address: ")?,
+        }
+        f.write_str(match self.business {
+            Business::Request => "a request",
+            Business::Transfer => "a transfer",
+            Business::WebSocket => "a WebSocket",
+        })?;
+        write!(f, ", {} bytes not taken", self.queued_bytes)
+    }
+}

@@ -1,0 +1,154 @@
+//! The application hears what is published, without a connection; and a browser hears it as events.
+
+use crate::client::{Client, TEXT};
+use crate::rig;
+use fleeting::{App, Error, Message, Request, Server, Socket, TopicError, WebSocket};
+use std::sync::mpsc;
+
+/// Publishes `topic message`, or just the message as binary under `binary`.
+struct Publisher;
+
+impl WebSocket for Publisher {
+    type Session = ();
+
+    fn open(&self, _req: &Request<'_>, _socket: &mut Socket<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
+        let published = match message {
+            Message::Text(text) => {
+                let (topic, text) = text.split_once(' ').expect("a topic and a text");
+                socket.publish(topic, Message::Text(text))
+            }
+            binary => socket.publish("binary", binary),
+        };
+        published.expect("it may be published");
+    }
+}
+
+/// What a listener hears goes to the test.
+fn ear(sender: mpsc::Sender<String>) -> impl FnMut(&str, Message<'_>) -> bool + Send {
+    move |topic, message| {
+        let message = String::from_utf8_lossy(message.bytes());
+        sender.send(format!("{topic}={message}")).is_ok()
+    }
+}
+
+#[test]
+fn a_listener_hears_sessions_and_handles_in_order_until_it_is_dropped() {
+    let rig = rig::run(|_| App::new().ws("/ws", Publisher));
+    let (sender, heard) = mpsc::channel();
+    let subscription = rig.handle.subscribe("a.*", ear(sender.clone())).expect("a good filter");
+    let mut client = Client::websocket(rig.addr, "/ws");
+    for number in 0..100 {
+        client.frame(TEXT, format!("a.{number} {number}"));
+        client.frame(TEXT, "b nobody");
+    }
+    for number in 0..100 {
+        assert_eq!(heard.recv().expect("it is told"), format!("a.{number}={number}"));
+    }
+    rig.handle.publish("a.x", Message::Binary(b"bytes")).expect("there is room");
+    assert_eq!(heard.recv().expect("it is told"), "a.x=bytes");
+    drop(subscription);
+    // In the order of the mailbox: the first is gone when the second comes.
+    let second = rig.handle.subscribe("a.*", ear(sender)).expect("a good filter");
+    rig.handle.publish("a.last", Message::Text("once")).expect("there is room");
+    assert_eq!(heard.recv().expect("it is told"), "a.last=once");
+    drop(second);
+    let counters = rig.finish();
+    assert!(heard.recv().is_err(), "nothing more, and nobody is left to say it");
+    assert_eq!((counters.matched, counters.delivered), (102, 102));
+}
+
+#[test]
+fn a_listener_may_refuse_and_one_that_panics_is_not_called_again() {
+    let rig = rig::run(|_| App::new());
+    let (sender, heard) = mpsc::channel();
+    let mut ear = ear(sender);
+    let refusing = move |topic: &str, message: Message<'_>| {
+        assert!(message.bytes() != b"panic", "planned");
+        ear(topic, message);
+        false
+    };
+    let _subscription = rig.handle.subscribe("t", refusing).expect("a good filter");
+    for text in ["one", "panic", "two"] {
+        rig.handle.publish("t", Message::Text(text)).expect("there is room");
+    }
+    assert_eq!(heard.recv().expect("it is told"), "t=one");
+    assert!(heard.recv().is_err(), "it was dropped");
+    let counters = rig.finish();
+    assert_eq!((counters.delivered, counters.dropped_newest, counters.panics), (0, 1, 1));
+    // Whether the others were due to it depends on whether it was gone when they came.
+    assert_eq!(counters.matched, 1 + counters.dropped_closing);
+}
+
+#[test]
+fn what_cannot_be_listened_to_is_an_error() {
+    let rig = rig::run_with(|limits, _| limits.topics = 1, |_| App::new());
+    let subscribe = |filter: &str, sender| rig.handle.subscribe(filter, ear(sender)).map(drop);
+    let (sender, _heard) = mpsc::channel();
+    assert_eq!(subscribe("a*b", sender.clone()), Err(TopicError::Wildcard));
+    assert_eq!(subscribe("", sender), Err(TopicError::Empty));
+    let (sender, heard) = mpsc::channel();
+    let _first = rig.handle.subscribe("first", ear(sender)).expect("a good filter");
+    let (sender, unheard) = mpsc::channel();
+    let _second = rig.handle.subscribe("second", ear(sender)).expect("a good filter");
+    assert!(unheard.recv().is_err(), "there may be one topic: the second's listener is dropped");
+    rig.handle.publish("first", Message::Text("still there")).expect("there is room");
+    assert_eq!(heard.recv().expect("it is told"), "first=still there");
+}
+
+/// A server with so many workers, on which `/events/{filter}` is a stream and `/ws` publishes.
+fn server(workers: usize) -> Server {
+    let server = Server::builder().bind("127.0.0.1:0").workers(workers).serve(|worker| {
+        let handle = worker.handle.clone();
+        App::new().ws("/ws", Publisher).get("/events/{filter}", move |req| {
+            let events = handle.events(req.param("filter"), 1 << 20);
+            events.map_err(|error| Error::bad_request(error.to_string()))
+        })
+    });
+    server.expect("it starts")
+}
+
+#[test]
+fn events_are_what_is_published_on_any_worker() {
+    let server = server(2);
+    let addr = server.local_addrs()[0];
+    let mut streams: Vec<Client> = (0..8)
+        .map(|_| {
+            let mut client = Client::connect(addr);
+            client.send("GET /events/prices.* HTTP/1.1\r\nHost: test\r\n\r\n");
+            let head = client.answer_to_head().head;
+            assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+            assert!(head.contains("text/event-stream"), "{head}");
+            client
+        })
+        .collect();
+    // All have subscribed when they are counted.
+    let count = || {
+        let (sender, counted) = mpsc::channel();
+        server.handle().count_topics(move |topics| sender.send(topics).expect("the test waits"));
+        counted.recv().expect("it is told").iter().map(|topic| topic.subscribers).sum::<usize>()
+    };
+    while count() < 8 {}
+    let mut publisher = Client::websocket(addr, "/ws");
+    publisher.frame(2, b"binary is none");
+    for text in ["one", "two\nlines", "three"] {
+        publisher.frame(TEXT, format!("prices.eur {text}"));
+        publisher.frame(TEXT, "other nobody");
+    }
+    for client in &mut streams {
+        let expected = "data: one\n\ndata: two\ndata: lines\n\ndata: three\n\n";
+        let mut seen = String::new();
+        while seen.len() < expected.len() {
+            seen.push_str(std::str::from_utf8(&client.chunk()).expect("text"));
+        }
+        assert_eq!(seen, expected);
+    }
+    // Who is gone is not subscribed any more, without anything being published.
+    drop(streams);
+    while count() > 0 {}
+    server.handle().shutdown();
+    server.run().expect("nothing has failed");
+}
