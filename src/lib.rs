@@ -28,7 +28,7 @@
 //! ```
 //!
 //! The parts, from the ground up: [`arena`], [`buffer`], [`config`] and [`time`]; the protocols as pure
-//! state machines, [`http1`] and [`ws`]; [`transport`]; the application's own types (re-exported here);
+//! state machines, [`http1`] and [`ws`]; [`transport`] and [`files`]; the application's own types (re-exported here);
 //! [`engine`]; and [`Server`].
 
 pub mod app;
@@ -36,6 +36,7 @@ pub mod arena;
 pub mod buffer;
 pub mod config;
 pub mod engine;
+pub mod files;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod http1;
@@ -47,11 +48,12 @@ pub mod transport;
 pub mod ws;
 
 pub use app::{
-    App, Body, ConnId, Error, Handler, KeptRequest, Message, Request, Response, Sent, Socket, SocketOptions,
-    WebSocket,
+    App, Body, BodySender, ConnId, Error, Event, EventSender, Files, Flow, Gone, Handler, KeptRequest,
+    Message, Progress, Pushed, Request, Responder, Response, Resume, Room, Sent, Socket, SocketOptions,
+    Source, Upload, Waker, WebSocket,
 };
 pub use arena::Arena;
-pub use buffer::SlowConsumer;
+pub use buffer::{FilePart, SlowConsumer};
 pub use config::{ConfigError, Limits, Timeouts};
 pub use engine::{Handle, Worker};
 pub use keep::Keep;

@@ -3,7 +3,7 @@
 //! Whatever does not come within `PATIENCE` fails the test: it bounds how long a broken server can
 //! hold the suite up, nothing else depends on it.
 
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
@@ -120,6 +120,12 @@ impl Client {
         self.stream.shutdown(Shutdown::Write).expect("it is open");
     }
 
+    /// Is gone, without a word.
+    pub fn reset(self) {
+        let at_once = Some(Duration::ZERO);
+        SockRef::from(&self.stream).set_linger(at_once).expect("it is open");
+    }
+
     pub fn get(&mut self, path: &str) -> Answer {
         self.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
         self.answer()
@@ -132,6 +138,37 @@ impl Client {
         self.fill(length);
         answer.body = self.take(length);
         answer
+    }
+
+    /// The next response, whose content comes in chunks.
+    pub fn answer_in_chunks(&mut self) -> Answer {
+        let mut answer = self.answer_to_head();
+        assert_eq!(answer.field("transfer-encoding"), Some("chunked"), "{}", answer.head);
+        assert_eq!(answer.field("content-length"), None);
+        loop {
+            let chunk = self.chunk();
+            if chunk.is_empty() {
+                return answer;
+            }
+            answer.body.extend(chunk);
+        }
+    }
+
+    /// The next chunk's data; none if it is the last.
+    #[track_caller]
+    pub fn chunk(&mut self) -> Vec<u8> {
+        let line = loop {
+            if let Some(at) = self.rest.windows(2).position(|two| two == b"\r\n") {
+                break at;
+            }
+            self.fill(self.rest.len() + 1);
+        };
+        let size = String::from_utf8(self.take(line + 2)).expect("ASCII");
+        let size = usize::from_str_radix(size.trim_end(), 16).expect("a size");
+        self.fill(size + 2);
+        let data = self.take(size);
+        assert_eq!(self.take(2), b"\r\n");
+        data
     }
 
     /// The next response, to a request that was HEAD.
@@ -149,6 +186,13 @@ impl Client {
         Answer { status: status.unwrap_or_else(|| panic!("a status line: {head}")), head, body: Vec::new() }
     }
 
+    /// The next bytes, whatever they mean.
+    #[track_caller]
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+        self.fill(count);
+        self.take(count)
+    }
+
     /// The end comes, in good order, and nothing before it.
     #[track_caller]
     pub fn ended(&mut self) {
@@ -163,12 +207,19 @@ impl Client {
     /// The end comes, in whatever way, whatever is before it.
     #[track_caller]
     pub fn cut_off(&mut self) {
+        self.until_cut_off();
+    }
+
+    /// What is before the end, which comes in whatever way.
+    #[track_caller]
+    pub fn until_cut_off(&mut self) -> Vec<u8> {
+        let mut before = std::mem::take(&mut self.rest);
         let mut bytes = [0; 64 << 10];
         loop {
             match self.stream.read(&mut bytes) {
-                Ok(0) => return,
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => return,
+                Ok(0) => return before,
+                Ok(read) => before.extend_from_slice(&bytes[..read]),
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return before,
                 Err(error) => panic!("not the end: {error}"),
             }
         }

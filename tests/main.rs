@@ -2,9 +2,12 @@
 
 mod allocations;
 mod client;
+mod defer;
 mod descriptors;
 mod ending;
 mod escape;
+mod events;
+mod files;
 mod foreign_loop;
 mod found;
 mod identity;
@@ -23,6 +26,9 @@ mod simulator;
 mod slow_consumers;
 mod split;
 mod start;
+mod streaming;
+mod thread_pool;
 mod tidy;
 mod timeouts;
 mod upgrade;
+mod uploads;

@@ -184,6 +184,27 @@ impl Drop for Scratch {
     }
 }
 
+/// A folder, likewise.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Folder(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().expect("the target folder's name is text")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
 // ---------------------------------------------------------------- routes
 
 #[test]
@@ -207,6 +228,45 @@ fn every_route_answers() {
     assert_eq!(check(running.answer(&typed), "x-a/b; c=\"d\"", "a=b"), 3);
     assert_eq!(status(&running.get("/nothing")), 404);
     assert_eq!(status(&running.get("/echo")), 405);
+}
+
+#[test]
+fn a_directory_is_served_in_place_of_the_page() {
+    let folder = Folder::new("served");
+    std::fs::write(folder.0.join("index.html"), "home").unwrap();
+    std::fs::write(folder.0.join("plaintext"), "not this").unwrap();
+    std::fs::write(folder.0.join("a.css"), "a{}").unwrap();
+    let config = Scratch::new("served", &format!("files = '{}'\n", folder.path()));
+    let from_environment = {
+        let mut command = program(&["serve", "--listen", "127.0.0.1:0"]);
+        command.env("FLEETING_FILES", folder.path());
+        Running::start(command)
+    };
+    let flag = Running::serve(&["--files", folder.path(), "--workers", "2"]);
+    for running in [flag, from_environment, Running::serve(&["--config", config.path()])] {
+        let check = |path: &str, expected: u16, content: &str| {
+            let answer = running.get(path);
+            assert_eq!(status(&answer), expected, "{path}");
+            assert!(answer.ends_with(&format!("\r\n\r\n{content}")), "{answer}");
+        };
+        check("/", 200, "home");
+        check("/a.css", 200, "a{}");
+        check("/plaintext", 200, "Hello, World!");
+        check("/nothing", 404, "There is no such file.");
+        check("/../a.css", 400, "The path leads out of the root.");
+    }
+}
+
+#[test]
+fn a_directory_that_is_none_is_one_line_and_status_1() {
+    let file = Scratch::new("no-directory", "");
+    let expected = &["cannot serve the files of", file.path(), "Not a directory"];
+    refused(program(&["--files", file.path()]), 1, expected);
+    refused(program(&["--files", "/nowhere/at.all"]), 1, &["/nowhere/at.all: No such file"]);
+    refused(program(&["--files", ""]), 2, &["--files", "a value is required"]);
+    let mut command = program(&[]);
+    command.env("FLEETING_FILES", "/nowhere/at.all");
+    refused(command, 1, &["/nowhere/at.all"]);
 }
 
 #[test]
@@ -356,7 +416,7 @@ fn a_wrong_file_is_one_line() {
         refused(command, 2, expected);
     };
     check("malformed", "workers = 1\nlisten = [\n", &[".toml:2: "]);
-    check("key", "port = 80\n", &["port: unknown key", "listen workers limits timeouts"]);
+    check("key", "port = 80\n", &["port: unknown key", "listen workers files limits timeouts"]);
     check("limit", "[limits]\nbody = 80\n", &["limits.body: unknown name", "body_bytes"]);
     check("value", "[timeouts]\nidle = \"soon\"\n", &["timeouts.idle: bad value `soon`"]);
 }

@@ -4,8 +4,12 @@
 //! buffer and the arena, and returns a [`Response`] that may borrow them too. Exactly one answer per
 //! request, by construction.
 
+mod channel;
 mod conn_id;
+mod defer;
 mod error;
+mod events;
+mod files;
 mod handler;
 #[cfg(feature = "json")]
 mod json;
@@ -14,18 +18,33 @@ mod response;
 mod router;
 mod routes;
 mod socket_options;
+mod source;
+mod upload;
+mod waker;
 mod websocket;
 
 pub use crate::ws::Message;
+pub use channel::{BodySender, Pushed};
 pub use conn_id::ConnId;
+pub use defer::{Gone, Responder};
 pub use error::Error;
+pub use events::{Event, EventError, EventSender};
+pub use files::Files;
 pub use handler::{Handler, Wrapped};
 pub use request::{KeptRequest, Request};
-pub use response::{Body, Response};
+pub use response::{Body, Pending, Response};
 pub use routes::{App, RouteError};
 pub use socket_options::SocketOptions;
+pub use source::{Progress, Room, Source};
+pub use upload::{Flow, Resume, Upload};
+pub use waker::Waker;
 pub use websocket::{Sent, Socket, WebSocket};
 
+pub(crate) use defer::Promise;
 pub(crate) use request::RequestParts;
+pub(crate) use response::{Awaited, FieldBlock};
 pub(crate) use router::{Early, Resolved};
+pub(crate) use source::Streamed;
+pub(crate) use upload::{Brake, LiveUpload, Uploads};
+pub(crate) use waker::Bell;
 pub(crate) use websocket::{LiveSocket, Outgoing, Reader, Upgrade};

@@ -1,6 +1,9 @@
 //! A response as a handler makes it.
 
 use super::Error;
+use super::defer::Promise;
+use super::source::Streamed;
+use crate::buffer::FilePart;
 use crate::http1::{self, FieldError};
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -37,10 +40,65 @@ pub enum Body<'r> {
     Owned(Vec<u8>),
     /// Bytes shared with others: never copied when they are many.
     Shared(Arc<[u8]>),
+    /// A part of a file, read when it is sent: mostly by the kernel, which copies it nowhere else.
+    File(Box<FilePart>),
+    /// Content that is not there yet: see [`Response::defer`] and [`Response::source`].
+    Pending(Pending),
+}
+
+/// Content, or a whole answer, that is not there yet.
+pub struct Pending {
+    awaited: Box<Awaited>,
+}
+
+/// What is not there yet.
+pub(crate) enum Awaited {
+    /// Another thread's answer.
+    Answer(Promise),
+    /// Content that is made while it is sent.
+    Source(Streamed),
+}
+
+impl Pending {
+    #[cfg(test)]
+    pub(super) fn awaited(&self) -> &Awaited {
+        &self.awaited
+    }
+
+    pub(crate) fn into_awaited(self) -> Awaited {
+        *self.awaited
+    }
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match *self.awaited {
+            Awaited::Answer(_) => "Pending(answer)",
+            Awaited::Source(_) => "Pending(source)",
+        })
+    }
 }
 
 impl Body<'_> {
-    /// The bytes.
+    pub(super) fn pending(awaited: Awaited) -> Self {
+        Body::Pending(Pending { awaited: Box::new(awaited) })
+    }
+
+    /// How many bytes it has, wherever they lie.
+    #[inline]
+    pub fn len(&self) -> u64 {
+        match self {
+            Body::File(part) => part.len(),
+            _ => self.bytes().len() as u64,
+        }
+    }
+
+    /// Whether it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes in memory: none of a file's, and none of those that are not there yet.
     #[inline]
     pub fn bytes(&self) -> &[u8] {
         match self {
@@ -49,6 +107,7 @@ impl Body<'_> {
             Body::Static(bytes) => bytes,
             Body::Owned(bytes) => bytes,
             Body::Shared(bytes) => bytes,
+            Body::File(_) | Body::Pending(_) => &[],
         }
     }
 }
@@ -89,6 +148,12 @@ impl From<Arc<[u8]>> for Body<'_> {
     }
 }
 
+impl From<FilePart> for Body<'_> {
+    fn from(part: FilePart) -> Self {
+        Body::File(Box::new(part))
+    }
+}
+
 impl<'r> From<Cow<'r, str>> for Body<'r> {
     fn from(text: Cow<'r, str>) -> Body<'r> {
         match text {
@@ -119,6 +184,21 @@ impl<'r> Response<'r> {
     #[inline]
     pub(super) fn of_type(line: &'static [u8], body: impl Into<Body<'r>>) -> Response<'r> {
         Response { status: 200, fields: FieldBlock::Fixed(line), body: body.into(), close: false }
+    }
+
+    /// A response of this status with a Content-Type, which goes if another one is set.
+    pub(super) fn typed(status: u16, media_type: &str) -> Result<Response<'r>, Error> {
+        let mut response = Response::status(status).content_type(media_type)?;
+        if let FieldBlock::Memory { bytes, fixed_bytes } = &mut response.fields {
+            *fixed_bytes = bytes.len();
+        }
+        Ok(response)
+    }
+
+    /// With this Content-Type, encoded already, and no other field.
+    pub(super) fn with_line(mut self, line: &'static [u8]) -> Response<'r> {
+        self.fields = FieldBlock::Fixed(line);
+        self
     }
 
     /// A response of this status that stays without content.
@@ -169,6 +249,15 @@ impl<'r> Response<'r> {
         Ok(self)
     }
 
+    /// Changes the status, for a response that came from elsewhere with its content.
+    ///
+    /// # Panics
+    /// If `status` is not a final status, 200 to 599 (RFC 9110 §15).
+    pub fn with_status(mut self, status: u16) -> Response<'r> {
+        self.status = Response::status(status).status;
+        self
+    }
+
     /// Closes the connection after this response.
     pub fn close(mut self) -> Response<'r> {
         self.close = true;
@@ -213,6 +302,21 @@ impl FieldBlock {
             bytes.drain(..std::mem::take(fixed_bytes));
         }
         Ok(())
+    }
+
+    /// Puts the fields of a response that was deferred in front of those of its answer. There is one
+    /// Content-Type: the answer's, if it has one.
+    pub(crate) fn put_in_front(&mut self, before: &FieldBlock) {
+        if before.bytes().is_empty() {
+            return;
+        }
+        let is_type =
+            |line: &[u8]| line.get(..13).is_some_and(|name| name.eq_ignore_ascii_case(b"content-type:"));
+        let lines = |bytes| <[u8]>::split_inclusive(bytes, |byte| *byte == b'\n');
+        let typed = lines(self.bytes()).any(is_type);
+        let kept = lines(before.bytes()).filter(|line| !(typed && is_type(line)));
+        let bytes = kept.chain(lines(self.bytes())).flatten().copied().collect();
+        *self = FieldBlock::Memory { bytes, fixed_bytes: 0 };
     }
 
     #[inline]
@@ -281,6 +385,23 @@ mod tests {
     }
 
     #[test]
+    fn fields_of_a_deferred_response_come_first() {
+        fn check(before: Response<'_>, answer: Response<'_>, expected: &str) {
+            let (before, mut answer) = (before, answer);
+            answer.fields.put_in_front(&before.fields);
+            assert_eq!(std::str::from_utf8(answer.fields.bytes()).unwrap(), expected);
+            drop(std::mem::replace(&mut answer.fields, FieldBlock::Fixed(b"")));
+        }
+        let one = || Response::status(200).header("a", "1").unwrap();
+        let html = "Content-Type: text/html; charset=utf-8\r\n";
+        check(Response::status(200), Response::html(""), html);
+        check(one(), Response::status(200), "a: 1\r\n");
+        check(one(), Response::html(""), &format!("a: 1\r\n{html}"));
+        check(Response::text("").header("a", "1").unwrap(), Response::html(""), &format!("a: 1\r\n{html}"));
+        check(Response::html(""), one(), &format!("{html}a: 1\r\n"));
+    }
+
+    #[test]
     fn one_content_type() {
         let check = |response: Result<Response<'_>, Error>, expected: &str| {
             assert_eq!(std::str::from_utf8(response.unwrap().fields.bytes()).unwrap(), expected);
@@ -290,6 +411,9 @@ mod tests {
         check(Response::text("").content_type("text/css"), "content-type: text/css\r\n");
         let later = Response::text("").header("a", "b").and_then(|r| r.content_type("text/css"));
         check(later, "a: b\r\ncontent-type: text/css\r\n");
+        check(Response::typed(200, "text/css"), "content-type: text/css\r\n");
+        let replaced = Response::typed(200, "text/css").and_then(|r| r.content_type("text/html"));
+        check(replaced, "content-type: text/html\r\n");
         check(Response::empty(204).content_type("text/css"), "content-type: text/css\r\n");
     }
 }

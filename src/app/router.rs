@@ -4,6 +4,7 @@
 //! so their cost does not grow with their number; those with parameters go through a radix tree.
 
 use super::request::Params;
+use super::upload::Uploads;
 use super::websocket::Upgrade;
 use super::{Handler, RouteError};
 use crate::arena::Arena;
@@ -26,6 +27,7 @@ pub(super) struct Router {
 pub(super) struct Endpoint {
     pub(super) handlers: Vec<(KeptMethod, Box<dyn Handler>)>,
     pub(super) socket: Option<Box<dyn Upgrade>>,
+    uploads: Vec<(KeptMethod, Box<dyn Uploads>)>,
     /// The value of Allow (RFC 9110 §10.2.1).
     allow: String,
 }
@@ -57,6 +59,8 @@ pub(crate) enum Resolved<'a> {
     Handler(&'a dyn Handler, Params<'a>),
     /// A WebSocket's opening handshake, and the route's parameters.
     Upgrade(&'a dyn Upgrade, Params<'a>),
+    /// An upload, and the route's parameters.
+    Upload(&'a dyn Uploads, Params<'a>),
     /// An answer that needs neither a handler nor the content.
     Early(Early<'a>),
 }
@@ -141,21 +145,35 @@ impl Router {
 impl Endpoint {
     /// Adds a handler; a method that has one already is an error.
     pub(super) fn add(&mut self, method: &str, handler: Box<dyn Handler>) -> Result<(), RouteError> {
+        self.handlers.push((self.free(method)?, handler));
+        self.list_methods();
+        Ok(())
+    }
+
+    /// Adds an upload; a method that has one already, or a handler, is an error.
+    pub(super) fn add_upload(&mut self, method: &str, uploads: Box<dyn Uploads>) -> Result<(), RouteError> {
+        self.uploads.push((self.free(method)?, uploads));
+        self.list_methods();
+        Ok(())
+    }
+
+    /// The method, if nothing answers it.
+    fn free(&self, method: &str) -> Result<KeptMethod, RouteError> {
         let kept = KeptMethod::new(method);
-        if method.is_empty() || self.handler(kept.as_method()).is_some() {
+        let name = kept.as_method();
+        if method.is_empty() || self.handler(name).is_some() || self.upload(name).is_some() {
             return Err(RouteError::Twice(method.into()));
         }
         if method == "GET" && self.socket.is_some() {
             return Err(RouteError::Twice("GET (a WebSocket's handshake)".into()));
         }
-        self.handlers.push((kept, handler));
-        self.list_methods();
-        Ok(())
+        Ok(kept)
     }
 
     /// Makes the path a WebSocket's.
     pub(super) fn upgrade(&mut self, socket: Box<dyn Upgrade>) -> Result<(), RouteError> {
-        if self.socket.is_some() || self.handler(Method::Get).is_some() {
+        let taken = self.handler(Method::Get).is_some() || self.upload(Method::Get).is_some();
+        if self.socket.is_some() || taken {
             return Err(RouteError::Twice("GET (a WebSocket's handshake)".into()));
         }
         self.socket = Some(socket);
@@ -166,6 +184,7 @@ impl Endpoint {
     fn list_methods(&mut self) {
         let mut methods: Vec<&str> =
             self.handlers.iter().map(|(method, _)| method.as_method().as_str()).collect();
+        methods.extend(self.uploads.iter().map(|(method, _)| method.as_method().as_str()));
         let get = self.handler(Method::Get).is_some();
         if self.socket.is_some() {
             methods.push("GET");
@@ -184,11 +203,18 @@ impl Endpoint {
         self.handlers.iter().find(|(kept, _)| kept.as_method() == method).map(|(_, handler)| &**handler)
     }
 
+    fn upload(&self, method: Method<'_>) -> Option<&dyn Uploads> {
+        self.uploads.iter().find(|(kept, _)| kept.as_method() == method).map(|(_, uploads)| &**uploads)
+    }
+
     #[inline]
     fn resolve<'a>(&'a self, head: &Head<'a>, params: Params<'a>) -> Resolved<'a> {
         let method = head.method;
         if let Some(handler) = self.handler(method) {
             return Resolved::Handler(handler, params);
+        }
+        if let Some(uploads) = self.upload(method) {
+            return Resolved::Upload(uploads, params);
         }
         match method {
             // RFC 9110 §9.3.2: HEAD is GET without the content.

@@ -1,7 +1,8 @@
 //! Bytes that the socket did not take, in the order in which they leave.
 
-use super::SlowConsumer;
+use super::{FilePart, SlowConsumer};
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
@@ -16,6 +17,8 @@ pub enum Piece {
     Shared(Arc<[u8]>),
     /// A message that was published.
     Published(Published),
+    /// Bytes that are read when they leave.
+    File(Box<FilePart>),
 }
 
 /// A published message that waits for one subscriber.
@@ -45,13 +48,14 @@ impl Published {
 }
 
 impl Piece {
-    /// The bytes.
+    /// The bytes in memory: none of a file's.
     pub fn bytes(&self) -> &[u8] {
         match self {
             Piece::Owned(bytes) => bytes,
             Piece::Static(bytes) => bytes,
             Piece::Shared(bytes) => bytes,
             Piece::Published(published) => published.frame(),
+            Piece::File(_) => &[],
         }
     }
 
@@ -63,6 +67,7 @@ impl Piece {
                 Piece::Static(_) => 0,
                 Piece::Shared(bytes) => bytes.len(),
                 Piece::Published(published) => published.block.len(),
+                Piece::File(_) => size_of::<FilePart>(),
             }
     }
 }
@@ -80,6 +85,22 @@ pub struct Offered {
     pub too_slow: bool,
 }
 
+/// What the front of a queue offers to its socket.
+#[derive(Debug)]
+pub enum Portion<'a> {
+    /// Bytes in memory, for `writev`.
+    Memory(&'a [IoSlice<'a>]),
+    /// `bytes` bytes of a file, from `offset` on, for `sendfile`.
+    File {
+        /// The file.
+        file: &'a File,
+        /// Where in it they begin.
+        offset: u64,
+        /// How many at most; at least 1.
+        bytes: usize,
+    },
+}
+
 /// How far a queue got with its socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taken {
@@ -90,6 +111,8 @@ pub enum Taken {
         /// At least one byte has left.
         progress: bool,
     },
+    /// The share of a turn has left, and the socket may take more: no event will tell of it.
+    Paused,
 }
 
 /// What is queued for a peer that reads more slowly than it is answered.
@@ -98,12 +121,14 @@ pub struct Outbox {
     pieces: VecDeque<Piece>,
     /// Bytes of the first piece that have left; less than its length.
     sent: usize,
-    /// Bytes still to leave, over all pieces.
+    /// Bytes in memory still to leave, over all pieces; those of files are not counted.
     bytes: usize,
     /// What all pieces are charged, together.
     charged_bytes: usize,
     /// Published messages that have left, all of each.
     delivered: u64,
+    /// More could leave at once, but for the share of a turn.
+    paused: bool,
 }
 
 /// Pieces given to the kernel in one call.
@@ -114,7 +139,7 @@ const JOIN_BYTES: usize = 64 << 10;
 const PIECE_BYTES: usize = 2 * size_of::<Piece>();
 
 impl Outbox {
-    /// Bytes still to leave.
+    /// Bytes in memory still to leave. Those of a file wait in the file, and are none.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -124,8 +149,34 @@ impl Outbox {
         self.charged_bytes
     }
 
-    /// Queues a piece from its byte `from` on.
+    /// Whether nothing is left to leave.
+    pub fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// Whether more could leave at once, though no event will tell of it: see [`Taken::Paused`].
+    pub fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Queues a part of a file.
+    pub fn push_file(&mut self, part: Box<FilePart>) {
+        if part.is_empty() {
+            return;
+        }
+        if self.pieces.is_empty() {
+            self.sent = 0;
+        }
+        let piece = Piece::File(part);
+        self.charged_bytes += piece.charge();
+        self.pieces.push_back(piece);
+    }
+
+    /// Queues a piece from its byte `from` on; a file's is queued whole.
     pub fn push(&mut self, piece: Piece, from: usize) {
+        if let Piece::File(part) = piece {
+            return self.push_file(part);
+        }
         let bytes = piece.bytes().len() - from;
         if bytes == 0 {
             return;
@@ -217,21 +268,43 @@ impl Outbox {
         }
     }
 
-    /// Hands as much as possible to `write`, which takes slices as `writev` does.
+    /// Hands as much as possible to `write`, which takes what it is given as `writev` and `sendfile` do;
+    /// of files at most `file_bytes_max`.
     ///
     /// # Errors
-    /// Those of `write`, but for `WouldBlock` ([`Taken::Blocked`]) and `Interrupted` (tried again).
-    pub fn send(&mut self, mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>) -> io::Result<Taken> {
-        let mut progress = false;
-        while self.bytes > 0 {
-            let mut slices = [IoSlice::new(&[]); VECTOR_MAX];
-            let mut used = 0;
-            for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
-                let from = if used == 0 { self.sent } else { 0 };
-                *slice = IoSlice::new(&piece.bytes()[from..]);
-                used += 1;
-            }
-            match write(&slices[..used]) {
+    /// Those of `write`, but for `WouldBlock` ([`Taken::Blocked`]) and `Interrupted` (tried again). Taking
+    /// nothing is one: a socket that does is dead, and so is a file that ends before its part does.
+    pub fn send(
+        &mut self,
+        file_bytes_max: usize,
+        mut write: impl FnMut(Portion<'_>) -> io::Result<usize>,
+    ) -> io::Result<Taken> {
+        let (mut progress, mut share) = (false, file_bytes_max);
+        self.paused = false;
+        while let Some(first) = self.pieces.front() {
+            let taken = if let Piece::File(part) = first {
+                let bytes = part.len().min(share as u64) as usize;
+                if bytes == 0 {
+                    self.paused = true;
+                    return Ok(Taken::Paused);
+                }
+                let taken = write(Portion::File { file: part.file(), offset: part.offset(), bytes });
+                share -= *taken.as_ref().unwrap_or(&0);
+                taken
+            } else {
+                let mut slices = [IoSlice::new(&[]); VECTOR_MAX];
+                let mut used = 0;
+                for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
+                    if matches!(piece, Piece::File(_)) {
+                        break;
+                    }
+                    let from = if used == 0 { self.sent } else { 0 };
+                    *slice = IoSlice::new(&piece.bytes()[from..]);
+                    used += 1;
+                }
+                write(Portion::Memory(&slices[..used]))
+            };
+            match taken {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(taken) => {
                     self.take(taken);
@@ -247,11 +320,18 @@ impl Outbox {
         Ok(Taken::All)
     }
 
-    /// Forgets the first `taken` bytes.
+    /// Forgets the first `taken` bytes, which were of one portion.
     fn take(&mut self, taken: usize) {
+        if let Some(Piece::File(part)) = self.pieces.front_mut() {
+            part.take(taken as u64);
+            if part.is_empty() {
+                self.charged_bytes -= self.pieces.pop_front().as_ref().map_or(0, Piece::charge);
+            }
+            return;
+        }
         self.bytes -= taken;
         self.sent += taken;
-        while let Some(first) = self.pieces.front() {
+        while let Some(first) = self.pieces.front().filter(|piece| !matches!(piece, Piece::File(_))) {
             let length = first.bytes().len();
             if self.sent < length {
                 break;
@@ -267,6 +347,30 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::FileExt;
+
+    /// What `portion` holds.
+    fn read(portion: &Portion<'_>) -> Vec<u8> {
+        match *portion {
+            Portion::Memory(slices) => slices.iter().flat_map(|slice| slice.iter().copied()).collect(),
+            Portion::File { file, offset, bytes } => {
+                let mut buffer = vec![0; bytes];
+                let read = file.read_at(&mut buffer, offset).unwrap();
+                buffer.truncate(read);
+                buffer
+            }
+        }
+    }
+
+    /// This file, which begins with `//! Bytes`.
+    fn own_source() -> Arc<File> {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/buffer/outbox.rs");
+        Arc::new(File::open(path).unwrap())
+    }
+
+    fn own_part(offset: u64, bytes: u64) -> Box<FilePart> {
+        Box::new(FilePart::new(own_source(), offset, bytes))
+    }
 
     #[test]
     fn bytes_leave_in_order_whatever_the_socket_takes() {
@@ -276,18 +380,21 @@ mod tests {
             outbox.push_copy(b"copy ");
             outbox.push_copy(b"joined ");
             outbox.push(Piece::Shared(Arc::from(&b"shared "[..])), 0);
+            outbox.push_file(own_part(0, 3));
+            outbox.push(Piece::File(own_part(4, 5)), 0);
+            outbox.push_file(own_part(4, 0));
             outbox.push(Piece::Owned(b"xowned".to_vec()), 1);
             outbox.push(Piece::Static(b""), 0);
-            let expected = b"static copy joined shared owned";
-            assert_eq!(outbox.bytes(), expected.len());
+            let expected = b"static copy joined shared //!Bytesowned";
+            assert_eq!(outbox.bytes(), expected.len() - 8, "a file's bytes are not in memory");
             let (mut got, mut calls) = (Vec::new(), 0);
-            while outbox.bytes() > 0 {
-                let taken = outbox.send(|slices| {
+            while !outbox.is_empty() {
+                let taken = outbox.send(usize::MAX, |portion| {
                     calls += 1;
                     if calls % 2 == 0 {
                         return Err(io::ErrorKind::WouldBlock.into());
                     }
-                    let all: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+                    let all = read(&portion);
                     let n = all.len().min(step);
                     got.extend_from_slice(&all[..n]);
                     Ok(n)
@@ -295,6 +402,7 @@ mod tests {
                 assert_ne!(taken.unwrap(), Taken::Blocked { progress: false });
             }
             assert_eq!(got, expected);
+            assert_eq!(outbox.bytes(), 0);
         }
     }
 
@@ -354,16 +462,45 @@ mod tests {
         assert_eq!(outbox.drop_published(), 1);
         assert_eq!((outbox.bytes(), outbox.published()), (6, 0));
         assert!(outbox.offer(published(SlowConsumer::DropOldest), room).queued);
-        assert!(matches!(outbox.send(|slices| Ok(slices[0].len())), Ok(Taken::All)));
+        let all = |portion: Portion<'_>| Ok(read(&portion).len());
+        assert!(matches!(outbox.send(0, all), Ok(Taken::All)));
         assert_eq!((outbox.take_delivered(), outbox.take_delivered(), outbox.memory_bytes()), (1, 0, 0));
+    }
+
+    #[test]
+    fn a_file_has_its_share_of_a_turn() {
+        let mut outbox = Outbox::default();
+        outbox.push_file(own_part(0, 20));
+        outbox.push_copy(b"!");
+        let mut got = Vec::new();
+        let mut turn = |outbox: &mut Outbox| {
+            let taken = outbox.send(8, |portion| {
+                let all = read(&portion);
+                got.extend_from_slice(&all);
+                Ok(all.len())
+            });
+            (taken.unwrap(), outbox.is_paused(), got.len())
+        };
+        assert_eq!(turn(&mut outbox), (Taken::Paused, true, 8));
+        assert_eq!(turn(&mut outbox), (Taken::Paused, true, 16));
+        assert_eq!(turn(&mut outbox), (Taken::All, false, 21));
     }
 
     #[test]
     fn a_dead_socket_is_an_error() {
         let mut outbox = Outbox::default();
         outbox.push_copy(b"x");
-        assert!(outbox.send(|_| Ok(0)).is_err());
-        assert!(outbox.send(|_| Err(io::ErrorKind::BrokenPipe.into())).is_err());
+        assert!(outbox.send(1, |_| Ok(0)).is_err());
+        assert!(outbox.send(1, |_| Err(io::ErrorKind::BrokenPipe.into())).is_err());
         assert_eq!(outbox.bytes(), 1);
+    }
+
+    #[test]
+    fn a_file_that_ends_too_early_is_an_error() {
+        let length = own_source().metadata().unwrap().len();
+        let mut outbox = Outbox::default();
+        outbox.push_file(own_part(length - 2, 4));
+        let sent = outbox.send(usize::MAX, |portion| Ok(read(&portion).len()));
+        assert_eq!(sent.unwrap_err().kind(), io::ErrorKind::WriteZero);
     }
 }

@@ -49,6 +49,10 @@ pub(super) struct Flags {
     /// Threads that serve, each with connections of its own [default: 1]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(super) workers: Option<String>,
+    /// Serve the files of this directory at /, in place of the page; index.html for a directory, no
+    /// listings, no names that begin with a dot
+    #[arg(long, value_name = "DIR")]
+    pub(super) files: Option<PathBuf>,
     /// Bound what a peer may send, such as body_bytes=8MiB; may be given more than once (names:
     /// --help)
     #[arg(long, value_name = "NAME=VALUE")]

@@ -30,6 +30,7 @@ const TIMEOUTS: &[Timeout] = &[
     ("head", |t| t.head, "for a whole request head; then 408"),
     ("idle", |t| t.idle, "without a request; then closed"),
     ("body_stall", |t| t.body_stall, "grace before content must come at 1 KiB/s; then 408"),
+    ("answer", |t| t.answer, "for an answer that a handler has deferred; then 504"),
     ("write_stall", |t| t.write_stall, "without a byte taken of what is queued; then cut off"),
     ("ping", |t| t.ping, "without a WebSocket frame; then a ping"),
     ("ws_idle", |t| t.ws_idle, "without a WebSocket frame; then closed with 1001"),
@@ -46,23 +47,26 @@ environment, that before the file, that before the default.
   FLEETING_CONFIG=fleeting.toml            # where the file is, without --config
   FLEETING_LISTEN=127.0.0.1:80,[::1]:80    # addresses, with commas
   FLEETING_WORKERS=2
+  FLEETING_FILES=public                    # a directory to serve, as --files
   FLEETING_LIMIT_BODY_BYTES=8MiB           # any limit, in capitals
   FLEETING_TIMEOUT_IDLE=30s                # any timeout
 
   listen = [\"127.0.0.1:8080\"]              # the file; every key may be left out
   workers = 2
+  files = \"public\"                         # from where the program was started
   [limits]
   body_bytes = \"8MiB\"
   [timeouts]
   idle = \"30s\"
 
-Exit status: 0 after SIGTERM or Ctrl-C, once all is answered and closed; 1 when an address or a file \
-is not to be had; 2 for a wrong flag, value or file. A second signal ends it at once.
+Exit status: 0 after SIGTERM or Ctrl-C, once all is answered and closed; 1 when an address or a file or \
+a directory is not to be had; 2 for a wrong flag, value or file. A second signal ends it at once.
 
 Examples:
   fleeting
   fleeting serve --listen 0.0.0.0:8080 --workers 2
   fleeting serve --listen 127.0.0.1:0 --limit body_bytes=8MiB --timeout idle=5m
+  fleeting serve --files public
   fleeting serve --config fleeting.toml";
 
 /// The tables of names, and the ways to set them.

@@ -4,7 +4,7 @@ use super::settings::Settings;
 use toml::{Table, Value};
 
 /// Keys that a file may have.
-const KEYS: &str = "listen workers limits timeouts";
+const KEYS: &str = "listen workers files limits timeouts";
 
 /// Sets what the file's `text` sets.
 ///
@@ -23,6 +23,8 @@ pub(super) fn apply(text: &str, settings: &mut Settings) -> Result<(), String> {
             ("listen", other) => Err(misfit(other, "an address or an array of them")),
             ("workers", Value::Integer(workers)) => settings.set_workers(&workers.to_string()),
             ("workers", other) => Err(misfit(other, "a number")),
+            ("files", Value::String(directory)) => settings.set_files(directory.into()),
+            ("files", other) => Err(misfit(other, "a directory as text")),
             ("limits", Value::Table(limits)) => {
                 each(limits, key, |name, value| settings.limits.set(name, value).map_err(|e| e.to_string()))?;
                 Ok(())
@@ -76,12 +78,13 @@ mod tests {
 
     #[test]
     fn a_file_sets_everything() {
-        let text = "listen = ['a:1', 'b:2']\nworkers = 2\n[limits]\nbody_bytes = '8MiB'\nheaders = 7\n\
+        let text = "listen = ['a:1', 'b:2']\nworkers = 2\nfiles = 'd'\n[limits]\nbody_bytes = '8MiB'\nheaders = 7\n\
                     [timeouts]\nidle = '3s'\n";
         let mut settings = Settings::default();
         apply(text, &mut settings).unwrap();
         assert_eq!(settings.listen, ["a:1", "b:2"]);
         assert_eq!(settings.workers, 2);
+        assert_eq!(settings.files.as_deref(), Some("d".as_ref()));
         assert_eq!((settings.limits.body_bytes, settings.limits.headers), (8 << 20, 7));
         assert_eq!(settings.timeouts.idle.as_secs(), 3);
         apply("listen = 'c:3'", &mut settings).unwrap();
@@ -113,6 +116,8 @@ mod tests {
         check("listen = [80]", &["addresses as text"]);
         check("listen = []", &["no address"]);
         check("listen = 'x'", &["`x`", "HOST:PORT"]);
+        check("files = 1", &[": files: ", "a directory"]);
+        check("files = ''", &[": files: ", "empty"]);
         check("limits = 1", &["a table"]);
         check("[limits]\nbody = 1", &[": limits.body: unknown name", "body_bytes"]);
         check("[limits]\nbody_bytes = -1", &[": limits.body_bytes: bad value `-1`"]);

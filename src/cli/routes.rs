@@ -1,17 +1,19 @@
 //! What the program serves.
 
-use fleeting::{App, Body, Error, Message, Request, Response, Socket, WebSocket};
+use fleeting::{App, Body, Error, Files, Message, Request, Response, Socket, WebSocket};
 use serde::Serialize;
 
 /// The page: self-contained, no other request is made for it.
 const PAGE: &str = include_str!("page.html");
 const HELLO: &str = "Hello, World!";
 
-/// A worker's application.
-pub(super) fn app() -> App {
-    App::new()
-        .get("/", |_req| Ok(Response::html(Body::Static(PAGE.as_bytes()))))
-        .get("/plaintext", |_req| Ok(Response::text(HELLO)))
+/// A worker's application: the page, or the files instead of it.
+pub(super) fn app(files: Option<Files>) -> App {
+    let app = match files {
+        Some(files) => App::new().files("/", files),
+        None => App::new().get("/", |_req| Ok(Response::html(Body::Static(PAGE.as_bytes())))),
+    };
+    app.get("/plaintext", |_req| Ok(Response::text(HELLO)))
         .get("/json", |req| Response::json(req, &Greeting { message: HELLO }))
         .get("/healthz", |_req| Ok(Response::text("ok")))
         .post("/echo", echo)

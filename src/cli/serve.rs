@@ -2,12 +2,13 @@
 
 use super::settings::Settings;
 use super::{Failure, routes, say};
-use fleeting::{Handle, ServeError, Server};
+use fleeting::{Files, Handle, ServeError, Server};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::thread;
 
 /// Serves until a signal has ended it.
@@ -18,17 +19,21 @@ pub(super) fn serve(settings: Settings) -> Result<(), Failure> {
     // Before the server is there, so that no signal is lost.
     let signals = Signals::new([SIGTERM, SIGINT]);
     let signals = signals.map_err(|error| Failure::Runtime(format!("cannot handle signals: {error}")))?;
+    let files = settings.files.as_deref().map(Files::new).transpose();
+    let files = files.map_err(|error| Failure::Runtime(format!("cannot serve the files of {error}")))?;
     let mut builder =
         Server::builder().workers(settings.workers).limits(settings.limits).timeouts(settings.timeouts);
     for addr in settings.listen {
         builder = builder.bind(addr);
     }
     let failed = |error: ServeError| Failure::Runtime(error.to_string());
-    let server = builder.serve(|_worker| routes::app()).map_err(failed)?;
+    let server = builder.serve(move |_worker| routes::app(files.clone())).map_err(failed)?;
     obey(signals, server.handle())?;
     // Whoever started it may have closed its output, which is no reason not to serve.
     let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(greeting(server.local_addrs()).as_bytes()).and_then(|()| stdout.flush());
+    let _ = stdout
+        .write_all(greeting(server.local_addrs(), settings.files.as_deref()).as_bytes())
+        .and_then(|()| stdout.flush());
     drop(stdout);
     server.run().map_err(failed)
 }
@@ -51,13 +56,17 @@ fn obey(mut signals: Signals, handle: Handle) -> Result<(), Failure> {
 }
 
 /// Where it listens, and what to try there.
-fn greeting(addrs: &[SocketAddr]) -> String {
+fn greeting(addrs: &[SocketAddr], files: Option<&Path>) -> String {
     let mut text = format!("fleeting {} listens on\n", env!("CARGO_PKG_VERSION"));
     for addr in addrs {
         let _ = writeln!(text, "  http://{addr}");
     }
     if let Some(addr) = addrs.first() {
         let at = reachable(*addr);
+        let root = match files {
+            Some(directory) => format!("the files of {}", directory.display()),
+            None => "a page that speaks to the WebSocket echo".into(),
+        };
         let _ = write!(
             text,
             "\nTry\n  \
@@ -65,7 +74,7 @@ fn greeting(addrs: &[SocketAddr]) -> String {
              curl http://{at}/json\n  \
              curl http://{at}/echo -d 'anything'\n  \
              curl http://{at}/healthz\n  \
-             http://{at}/ in a browser: a page that speaks to the WebSocket echo\n  \
+             http://{at}/ in a browser: {root}\n  \
              ws://{at}/ws, the echo itself, with websocat or `python3 -m websockets`\n\
              Ctrl-C ends it.\n"
         );
@@ -88,8 +97,11 @@ mod tests {
 
     #[test]
     fn every_address_is_told_and_the_first_can_be_tried() {
-        let text = greeting(&["0.0.0.0:80".parse().unwrap(), "[::1]:81".parse().unwrap()]);
+        let addrs = ["0.0.0.0:80".parse().unwrap(), "[::1]:81".parse().unwrap()];
+        let text = greeting(&addrs, None);
         assert!(text.contains("\n  http://0.0.0.0:80\n  http://[::1]:81\n"), "{text}");
         assert!(text.contains("curl http://127.0.0.1:80/json\n"), "{text}");
+        let text = greeting(&addrs, Some(Path::new("public")));
+        assert!(text.contains("http://127.0.0.1:80/ in a browser: the files of public\n"), "{text}");
     }
 }

@@ -6,7 +6,7 @@ use super::file;
 use fleeting::{Limits, Timeouts};
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Where the program listens unless told otherwise.
 const LISTEN: &str = "127.0.0.1:8080";
@@ -16,6 +16,8 @@ const LISTEN: &str = "127.0.0.1:8080";
 pub(super) struct Settings {
     pub(super) listen: Vec<String>,
     pub(super) workers: usize,
+    /// The directory that is served, if one is.
+    pub(super) files: Option<PathBuf>,
     pub(super) limits: Limits,
     pub(super) timeouts: Timeouts,
 }
@@ -25,6 +27,7 @@ impl Default for Settings {
         Settings {
             listen: vec![LISTEN.into()],
             workers: 1,
+            files: None,
             limits: Limits::default(),
             timeouts: Timeouts::default(),
         }
@@ -64,6 +67,8 @@ impl Settings {
                 self.set_listen(value.split(',').map(|addr| addr.trim().to_string()).collect())
             } else if name == "WORKERS" {
                 self.set_workers(value)
+            } else if name == "FILES" {
+                self.set_files(value.into())
             } else if let Some(limit) = name.strip_prefix("LIMIT_") {
                 match lower(limit, Limits::NAMES) {
                     Some(limit) => self.limits.set(limit, value).map_err(|error| error.to_string()),
@@ -95,6 +100,9 @@ impl Settings {
         if let Some(workers) = &flags.workers {
             self.set_workers(workers).map_err(|why| Failure::Usage(format!("--workers: {why}")))?;
         }
+        if let Some(directory) = &flags.files {
+            self.set_files(directory.clone()).map_err(|why| Failure::Usage(format!("--files: {why}")))?;
+        }
         for text in &flags.limit {
             let set = name_and_value(text)
                 .and_then(|(name, value)| self.limits.set(name, value).map_err(|error| error.to_string()));
@@ -122,6 +130,15 @@ impl Settings {
         }
     }
 
+    /// Sets the directory that is served; whether it is one is seen when it is opened.
+    pub(super) fn set_files(&mut self, directory: PathBuf) -> Result<(), String> {
+        if directory.as_os_str().is_empty() {
+            return Err("the name is empty; . is the directory that the program was started in".into());
+        }
+        self.files = Some(directory);
+        Ok(())
+    }
+
     /// Sets the number of workers.
     pub(super) fn set_workers(&mut self, value: &str) -> Result<(), String> {
         // A worker's number is 16 bits of its connections' names.
@@ -145,7 +162,7 @@ fn ours(
     let mut found = Vec::new();
     for (name, value) in environment {
         let Some(name) = name.to_str().and_then(|name| name.strip_prefix("FLEETING_")) else { continue };
-        let known = ["CONFIG", "LISTEN", "WORKERS"].contains(&name);
+        let known = ["CONFIG", "LISTEN", "WORKERS", "FILES"].contains(&name);
         if !known && !name.starts_with("LIMIT_") && !name.starts_with("TIMEOUT_") || value.is_empty() {
             continue;
         }
@@ -210,6 +227,7 @@ mod tests {
         let set = environment(&[
             ("FLEETING_LISTEN", "a:1, b:2"),
             ("FLEETING_WORKERS", "3"),
+            ("FLEETING_FILES", "a/b"),
             ("FLEETING_LIMIT_BODY_BYTES", "8MiB"),
             ("FLEETING_TIMEOUT_WS_IDLE", "7s"),
             ("FLEETING_TIMEOUT_IDLE", ""),
@@ -219,6 +237,7 @@ mod tests {
         let settings = Settings::gather(&Flags::default(), set).unwrap();
         assert_eq!(settings.listen, ["a:1", "b:2"]);
         assert_eq!(settings.workers, 3);
+        assert_eq!(settings.files.as_deref(), Some(Path::new("a/b")));
         assert_eq!(settings.limits.body_bytes, 8 << 20);
         assert_eq!(settings.timeouts.ws_idle.as_secs(), 7);
         assert_eq!(settings.timeouts.idle, Timeouts::default().idle);

@@ -23,6 +23,8 @@ pub struct Timeouts {
     pub idle: Duration,
     /// Grace before the content of a request must arrive at 1 KiB a second; then 408.
     pub body_stall: Duration,
+    /// For an answer that a handler has deferred; then 504 (RFC 9110 §15.6.5).
+    pub answer: Duration,
     /// Without a byte taken by a peer for whom something is queued; then it is cut off.
     pub write_stall: Duration,
     /// Without a frame on a WebSocket before the server sends a ping.
@@ -46,6 +48,7 @@ impl Default for Timeouts {
             head: s(10),
             idle: s(60),
             body_stall: s(5),
+            answer: s(60),
             write_stall: s(30),
             ping: s(30),
             ws_idle: s(120),
@@ -59,8 +62,19 @@ impl Default for Timeouts {
 
 impl Timeouts {
     /// The names that [`set`](Timeouts::set) takes, in the order of the fields.
-    pub const NAMES: &'static [&'static str] =
-        &["head", "idle", "body_stall", "write_stall", "ping", "ws_idle", "close", "tls", "grace", "linger"];
+    pub const NAMES: &'static [&'static str] = &[
+        "head",
+        "idle",
+        "body_stall",
+        "answer",
+        "write_stall",
+        "ping",
+        "ws_idle",
+        "close",
+        "tls",
+        "grace",
+        "linger",
+    ];
 
     /// Sets the timeout `name` from text: a number with `ms`, `s` or `m`; `0s` turns it off.
     ///
@@ -71,6 +85,7 @@ impl Timeouts {
             "head" => &mut self.head,
             "idle" => &mut self.idle,
             "body_stall" => &mut self.body_stall,
+            "answer" => &mut self.answer,
             "write_stall" => &mut self.write_stall,
             "ping" => &mut self.ping,
             "ws_idle" => &mut self.ws_idle,

@@ -4,15 +4,16 @@
 //! only inside one dispatch.
 
 use super::deadline::Timer;
+use super::transfer::Transfer;
 use super::websocket::OpenSocket;
 use crate::buffer::{Inbox, Outbox};
 use crate::http1;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 
 /// A connection between two turns.
 pub(super) struct Conn<S> {
     pub(super) stream: S,
-    pub(super) peer: Option<SocketAddr>,
+    pub(super) peer: Peer,
     pub(super) protocol: Protocol,
     pub(super) writing: Writing,
     pub(super) source: Source,
@@ -33,9 +34,38 @@ pub(super) struct Conn<S> {
     pub(super) opened: u32,
 }
 
+/// A peer's address, where the transport has one: kept small, because every connection has one.
+pub(super) enum Peer {
+    None,
+    V4(SocketAddrV4),
+    V6(Box<SocketAddrV6>),
+}
+
+impl Peer {
+    pub(super) fn addr(&self) -> Option<SocketAddr> {
+        match self {
+            Peer::None => None,
+            Peer::V4(addr) => Some((*addr).into()),
+            Peer::V6(addr) => Some((**addr).into()),
+        }
+    }
+}
+
+impl From<Option<SocketAddr>> for Peer {
+    fn from(addr: Option<SocketAddr>) -> Peer {
+        match addr {
+            None => Peer::None,
+            Some(SocketAddr::V4(addr)) => Peer::V4(addr),
+            Some(SocketAddr::V6(addr)) => Peer::V6(Box::new(addr)),
+        }
+    }
+}
+
 /// What the bytes that arrive mean.
 pub(super) enum Protocol {
     Http(http1::Decoder),
+    /// A request that does not pass in one piece.
+    Transfer(Box<Transfer>),
     WebSocket(OpenSocket),
 }
 
@@ -68,7 +98,7 @@ impl<S> Conn<S> {
     pub(super) fn new(stream: S, peer: Option<SocketAddr>) -> Conn<S> {
         Conn {
             stream,
-            peer,
+            peer: peer.into(),
             protocol: Protocol::Http(http1::Decoder::new()),
             writing: Writing::Open,
             source: Source::Drained,
@@ -93,26 +123,38 @@ impl<S> Conn<S> {
             && self.outbox.is_none()
             && !self.unfinished
             && !self.broken
-            && !self.drain_is_due()
+            && !self.is_held()
     }
 
     /// How many bytes must be held for something to be whole; 0 if that is not known.
     pub(super) fn wants(&self) -> usize {
         match &self.protocol {
             Protocol::Http(decoder) => decoder.wants(),
+            Protocol::Transfer(_) => 0,
             Protocol::WebSocket(open) => open.wants(),
         }
     }
 
-    /// Whether a session waits to be told that all it sent has left. Until then no more is read, as
-    /// with an outbox.
-    pub(super) fn drain_is_due(&self) -> bool {
-        matches!(&self.protocol, Protocol::WebSocket(open) if open.drain_is_due())
+    /// Whether no more is read for now, as with an outbox: a session waits to be told that all it sent has
+    /// left, or an answer is awaited.
+    pub(super) fn is_held(&self) -> bool {
+        match &self.protocol {
+            Protocol::Http(_) => false,
+            Protocol::Transfer(transfer) => transfer.is_held(),
+            Protocol::WebSocket(open) => open.drain_is_due(),
+        }
     }
 
     /// Whether there is something to do that no event will tell of.
     pub(super) fn wants_turn(&self) -> bool {
-        self.outbox.is_none() && (self.unfinished || self.may_read() || self.drain_is_due())
+        if let Some(outbox) = &self.outbox {
+            return outbox.is_paused();
+        }
+        match &self.protocol {
+            Protocol::Transfer(transfer) if transfer.is_held() => transfer.is_runnable(),
+            Protocol::WebSocket(open) if open.drain_is_due() => true,
+            _ => self.unfinished || self.may_read(),
+        }
     }
 }
 

@@ -22,6 +22,10 @@ pub(super) enum Waiting {
     Content,
     /// The rest of content that nobody wants.
     Discard,
+    /// The answer that another thread makes.
+    Answer,
+    /// The application, which may take as long as it likes.
+    Application,
     /// The peer taking what is queued for it.
     Write,
     /// The peer's end, after our last answer.
@@ -53,6 +57,7 @@ pub(super) struct Allowances {
     head: u64,
     idle: u64,
     body_stall: u64,
+    answer: u64,
     write_stall: u64,
     sockets: Vec<SocketAllowances>,
     close: u64,
@@ -84,6 +89,7 @@ impl Allowances {
             head: ms(timeouts.head),
             idle: ms(timeouts.idle),
             body_stall: ms(timeouts.body_stall),
+            answer: ms(timeouts.answer),
             write_stall: ms(timeouts.write_stall),
             sockets: sockets.collect(),
             close: ms(timeouts.close),
@@ -126,10 +132,15 @@ impl Timer {
             Waiting::Request => allowances.idle,
             Waiting::Head => allowances.head,
             Waiting::Content => {
-                let received = conn.inbox.as_ref().map_or(0, |inbox| inbox.len()) as u64;
-                allowances.body_stall.saturating_add(received * 1000 / CONTENT_FLOOR)
+                let received = match &conn.protocol {
+                    Protocol::Transfer(transfer) => transfer.received(),
+                    _ => conn.inbox.as_ref().map_or(0, |inbox| inbox.len()) as u64,
+                };
+                allowances.body_stall.saturating_add(received.saturating_mul(1000) / CONTENT_FLOOR)
             }
             Waiting::Discard | Waiting::Linger => allowances.linger,
+            Waiting::Answer => allowances.answer,
+            Waiting::Application => u64::MAX,
             Waiting::Write => allowances.write_stall,
             Waiting::Close => allowances.close,
             Waiting::Frame => {
@@ -209,6 +220,7 @@ pub(super) fn waiting<S>(conn: &Conn<S>) -> Waiting {
             Awaits::Content => Waiting::Content,
             Awaits::Discard | Awaits::Close => Waiting::Discard,
         },
+        Protocol::Transfer(transfer) => transfer.waiting(),
         Protocol::WebSocket(socket) if socket.is_open() => Waiting::Frame,
         Protocol::WebSocket(_) => Waiting::Close,
     }

@@ -29,10 +29,12 @@ pub(super) struct Aftermath {
 /// Sends, or queues, what is due to everybody.
 #[inline(never)]
 pub(super) fn deliver<S: Stream>(table: &mut Table<Conn<S>>, desk: &mut Desk, aftermath: &mut Aftermath) {
-    let Desk { exchange, limits, counters, .. } = desk;
+    let Desk { exchange, limits, counters, codec, .. } = desk;
     exchange.tell_others(counters);
     let Exchange { topics, .. } = exchange;
-    topics.sheet.complete(|_, _, _, _| unreachable!("nobody has asked for another encoding"));
+    topics.sheet.complete(|encoding, opcode, payload, out| {
+        codec.encode_published(encoding, opcode, payload, out);
+    });
     let due = topics.due();
     for who in &due {
         while let Some((id, encoding, run)) = topics.owed(*who) {
@@ -40,6 +42,11 @@ pub(super) fn deliver<S: Stream>(table: &mut Table<Conn<S>>, desk: &mut Desk, af
                 counters.dropped_closing += run.len();
                 continue;
             };
+            if encoding != Encoding::PLAIN
+                && let Protocol::WebSocket(open) = &mut conn.protocol
+            {
+                open.was_sent_foreign();
+            }
             let sheet = &mut topics.sheet;
             let mut left = run;
             if conn.outbox.is_none() {

@@ -3,15 +3,17 @@
 //! It knows no connection but to take back what one has borrowed. Its invariant: the cork and the arena
 //! are empty between turns.
 
+use super::compression::Codec;
 use super::conn::Conn;
 use super::counters::Counters;
 use super::exchange::Exchange;
 use super::handle::Handle;
-use crate::app::App;
+use crate::app::{App, Bell};
 use crate::arena::Arena;
 use crate::buffer::Pool;
 use crate::config::{Limits, READ_BYTES};
 use crate::time::{DateCache, Now};
+use std::sync::Arc;
 
 /// What the worker has for the connection whose turn it is.
 pub(super) struct Desk {
@@ -26,7 +28,12 @@ pub(super) struct Desk {
     pub(super) date: DateCache,
     pub(super) counters: Counters,
     pub(super) exchange: Exchange,
+    pub(super) codec: Codec,
     pub(super) shutting_down: bool,
+    /// Where other threads ask for a turn.
+    pub(super) bell: Arc<dyn Bell>,
+    /// What the sources of responses write on; empty until one does, then kept for its memory.
+    pub(super) sheet: Vec<u8>,
 }
 
 /// How far the input of a turn was worked through.
@@ -50,8 +57,8 @@ pub(super) enum Stop {
     Blocked,
     /// Nothing more will be answered.
     Over,
-    /// From here on it is a WebSocket.
-    Upgraded,
+    /// From here on the connection's protocol is another.
+    Changed,
 }
 
 /// Whether a connection lives on.
@@ -66,6 +73,7 @@ const CORK_KEPT_BYTES: usize = 1 << 20;
 
 impl Desk {
     pub(super) fn new(app: App, limits: Limits, now: Now, handle: &Handle, worker: u16) -> Desk {
+        let bell = handle.mailbox_of(worker).expect("the handle has this worker").clone();
         Desk {
             arena: Arena::new(limits.arena_bytes),
             cork: Vec::with_capacity(16 << 10),
@@ -75,7 +83,10 @@ impl Desk {
             counters: Counters::default(),
             exchange: Exchange::new(handle, worker, app.sockets()),
             app,
+            codec: Codec::default(),
             shutting_down: false,
+            bell,
+            sheet: Vec::new(),
             limits,
         }
     }

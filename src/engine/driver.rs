@@ -14,7 +14,7 @@ use super::mailbox::{Command, Mailbox};
 use super::output::Output;
 use super::table::Table;
 use super::turn::Turn;
-use super::{http, websocket};
+use super::{http, transfer, websocket};
 use crate::app::{App, ConnId, Message};
 use crate::arena::Arena;
 use crate::config::{Limits, Timeouts};
@@ -140,6 +140,7 @@ impl<S: Stream> Engine<S> {
                 open.end(None, "", &mut self.desk.counters);
                 open.leave(&mut self.desk);
             }
+            transfer::end(&mut conn, &mut self.desk.counters);
             let queued = conn.outbox.as_ref().map_or(0, |outbox| outbox.published());
             self.desk.counters.dropped_closing += queued;
             self.desk.recycle(&mut conn);
@@ -158,10 +159,18 @@ impl<S: Stream> Engine<S> {
             }
         }
         // Its turn comes anyway, and is to be one: the budget is for a turn.
-        if conn.runnable && conn.outbox.is_none() {
+        if conn.runnable && conn.outbox.as_ref().is_none_or(|outbox| outbox.is_paused()) {
             return;
         }
         self.drive(id, readiness.writable);
+    }
+
+    /// A poll has told that a connection is closed both ways, or has failed. For most it is enough to know
+    /// that it has [ended](Readiness::ended): reading tells the rest. One that awaits an answer is not read.
+    pub fn failed(&mut self, id: ConnId) {
+        if self.table.find(id).is_some_and(|conn| matches!(conn.protocol, Protocol::Transfer(_))) {
+            self.abort(id);
+        }
     }
 
     /// Gives a turn to each that was runnable when the turn began, and looks after the deadlines that
@@ -241,6 +250,7 @@ impl<S: Stream> Engine<S> {
             Command::Close(id, code, reason) => {
                 self.tell(id, |conn, desk| websocket::close(conn, id, code, &reason, desk));
             }
+            Command::Wake(id) => self.drive(id, false),
             Command::Publish(publication) => {
                 let Desk { exchange, limits, counters, .. } = &mut self.desk;
                 exchange.take_in(&publication, limits, counters);
@@ -269,6 +279,7 @@ impl<S: Stream> Engine<S> {
             if conn.source == Source::Drained {
                 conn.source = Source::Ready;
             }
+            transfer::ending(conn, &mut self.desk.counters);
             self.drive(id, false);
             if self.table.find(id).is_some_and(|conn| conn.timer.waiting == Waiting::Request) {
                 self.abort(id);
@@ -394,11 +405,19 @@ impl<S: Stream> Engine<S> {
         match conn.timer.waiting {
             Waiting::Head | Waiting::Content => {
                 self.desk.counters.timeouts += 1;
+                transfer::end(conn, &mut self.desk.counters);
                 let mut out = Output::new(conn, &mut self.desk.cork);
                 http::timed_out(&mut out, self.desk.date.text());
                 conn.writing = Writing::Last;
                 self.drive(id, false);
             }
+            Waiting::Answer => {
+                self.desk.counters.timeouts += 1;
+                transfer::overdue(conn, id, &mut self.desk);
+                self.drive(id, false);
+            }
+            // It has no deadline.
+            Waiting::Application => {}
             Waiting::Frame => {
                 match self.allowances.overdue(conn, self.now.ms) {
                     Overdue::Ping => websocket::ping(conn, id, &mut self.desk),

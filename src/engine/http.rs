@@ -4,10 +4,16 @@
 //! pipelined ones included.
 
 use super::conn::{Conn, Protocol};
+use super::counters::Counters;
 use super::desk::{Desk, Ran, Stop};
 use super::output::Output;
+use super::receiving::{self, Unopened};
+use super::sending::{Frame, Sending};
+use super::transfer::{self, Deferred, Stage, Transfer};
 use super::websocket::{self, Means, guarded};
-use crate::app::{ConnId, Early, Error, Request, RequestParts, Resolved, Response};
+use crate::app::{
+    Awaited, Body, ConnId, Early, Error, FieldBlock, Request, RequestParts, Resolved, Response, Uploads,
+};
 use crate::arena::OVERWRITTEN;
 use crate::http1::{
     self, ConnectionHeader, ContentLength, ContentStep, Framing, HeadStep, Method, ResponseHead, Version,
@@ -15,7 +21,7 @@ use crate::http1::{
 use crate::transport::Stream;
 
 /// Content that is read and thrown away after an early answer, to keep the connection.
-const DISCARD_BYTES_MAX: u64 = 256 << 10;
+pub(super) const DISCARD_BYTES_MAX: u64 = 256 << 10;
 
 /// What one pass came to.
 enum Step {
@@ -27,8 +33,8 @@ enum Step {
     Broken,
     /// A request was answered; so many bytes are done with.
     Answered { consumed: usize, keep_alive: bool },
-    /// A request opened a WebSocket, which the connection is now.
-    Upgraded { consumed: usize },
+    /// A request has made the connection something else: a WebSocket, or a transfer.
+    Changed { consumed: usize },
 }
 
 /// Answers what is whole in `input`, at most `budget` requests.
@@ -67,7 +73,7 @@ pub(super) fn run<S: Stream>(
                 continue;
             }
             Step::Broken => break Stop::Over,
-            Step::Answered { consumed, .. } | Step::Upgraded { consumed } => consumed,
+            Step::Answered { consumed, .. } | Step::Changed { consumed } => consumed,
         };
         if cfg!(debug_assertions) {
             input[from..from + consumed].fill(OVERWRITTEN);
@@ -76,7 +82,7 @@ pub(super) fn run<S: Stream>(
         *budget -= 1;
         match step {
             Step::Answered { keep_alive: false, .. } => break Stop::Over,
-            Step::Upgraded { .. } => break Stop::Upgraded,
+            Step::Changed { .. } => break Stop::Changed,
             _ => {}
         }
     };
@@ -88,7 +94,7 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
     let Protocol::Http(decoder) = &mut conn.protocol else {
         unreachable!("only an HTTP connection is run here");
     };
-    let Desk { app, limits, arena, cork, counters, date, exchange, shutting_down, .. } = desk;
+    let Desk { app, limits, arena, cork, counters, date, exchange, codec, shutting_down, bell, .. } = desk;
     let mut out = Output::of(&mut conn.stream, &mut conn.outbox, &mut conn.broken, cork);
     let date = date.text();
     let length = input.len();
@@ -124,6 +130,18 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
         let keep_alive = answer_early(&mut out, early, &terms, date);
         return Step::Answered { consumed: head.len, keep_alive };
     }
+    if let Resolved::Upload(uploads, params) = resolved {
+        let (content, trailers): (&[u8], _) = (&[], Default::default());
+        let parts = RequestParts { head, content, trailers, params, arena, conn: id, peer: conn.peer.addr() };
+        let step = open_upload(uploads, parts, length, &mut out, decoder, &mut terms, counters, date);
+        return match step {
+            Ok(transfer) => {
+                transfer::hold(&mut conn.protocol, transfer, id, bell);
+                Step::Changed { consumed: head.len }
+            }
+            Err(answered) => answered,
+        };
+    }
     // Content that is too large is not asked for.
     let welcome = !matches!(head.framing, Framing::Length(length) if length > limits.body_bytes as u64);
     if !resumed && head.expects_continue && welcome {
@@ -142,7 +160,15 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
     };
     counters.requests += 1;
     let request = |params| {
-        Request::new(RequestParts { head, content, trailers, params, arena, conn: id, peer: conn.peer })
+        Request::new(RequestParts {
+            head,
+            content,
+            trailers,
+            params,
+            arena,
+            conn: id,
+            peer: conn.peer.addr(),
+        })
     };
     let mut response = match resolved {
         Resolved::Handler(handler, params) => {
@@ -153,34 +179,95 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
                 Ok(ref mut response) => terms.answer(&mut out, response, date),
                 Err(error) => terms.answer(&mut out, &mut error.into(), date),
             });
-            if let Some(keep_alive) = answered {
-                return Step::Answered { consumed, keep_alive };
+            match answered {
+                Some(Answered::Keeps) => return Step::Answered { consumed, keep_alive: true },
+                Some(Answered::Closes) => return Step::Answered { consumed, keep_alive: false },
+                Some(Answered::Held(transfer)) => {
+                    transfer::hold(&mut conn.protocol, transfer, id, bell);
+                    return Step::Changed { consumed };
+                }
+                None => {}
             }
             Error::internal("The handler failed.").into()
         }
         Resolved::Upgrade(..) if *shutting_down => Error::unavailable("The server is shutting down.").into(),
         Resolved::Upgrade(upgrade, params) => {
-            let means = Means { limits, counters, exchange };
+            let means = Means { limits, counters, exchange, codec };
             match websocket::open(upgrade, &request(params), &mut out, means, date) {
                 Ok(socket) => {
                     conn.protocol = Protocol::WebSocket(socket);
-                    return Step::Upgraded { consumed };
+                    return Step::Changed { consumed };
                 }
                 Err(response) => response,
             }
         }
-        Resolved::Early(_) => unreachable!("answered above"),
+        Resolved::Early(_) | Resolved::Upload(..) => unreachable!("answered above"),
     };
-    let keep_alive = terms.answer(&mut out, &mut response, date);
+    let keep_alive = terms.answer(&mut out, &mut response, date).keeps();
     Step::Answered { consumed, keep_alive }
 }
 
+/// Begins an upload, or answers why not.
+#[inline(never)]
+#[expect(clippy::too_many_arguments, reason = "they are what `next` has in its hands")]
+fn open_upload<S: Stream>(
+    uploads: &dyn Uploads,
+    parts: RequestParts<'_>,
+    length: usize,
+    out: &mut Output<'_, S>,
+    decoder: &mut http1::Decoder,
+    terms: &mut Terms,
+    counters: &mut Counters,
+    date: &[u8; 29],
+) -> Result<Box<Transfer>, Step> {
+    let head = parts.head;
+    match receiving::open(uploads, &Request::new(parts), decoder, counters) {
+        Ok(upload) => {
+            if head.expects_continue {
+                out.cork.extend_from_slice(http1::CONTINUE);
+            }
+            Ok(Transfer::new(*terms, Stage::Receiving(upload)))
+        }
+        Err(Unopened::Refused(refusal)) => {
+            counters.count_refused(refusal);
+            refuse(out, refusal, &Terms { keep_alive: false, ..*terms }, date);
+            Err(Step::Answered { consumed: length, keep_alive: false })
+        }
+        Err(Unopened::Error(error)) => {
+            // As for any early answer: a client that waits for 100 may or may not send its content now.
+            terms.keep_alive &= !head.expects_continue;
+            terms.keep_alive = decoder.discard_rest(DISCARD_BYTES_MAX) && terms.keep_alive;
+            let keep_alive = terms.answer(out, &mut error.into(), date).keeps();
+            Err(Step::Answered { consumed: head.len, keep_alive })
+        }
+    }
+}
+
 /// What a response must heed beside what it says.
-struct Terms {
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
     version: Version,
-    keep_alive: bool,
+    pub(super) keep_alive: bool,
     /// The request was HEAD.
     head_only: bool,
+}
+
+/// What becomes of a connection with an answer.
+pub(super) enum Answered {
+    /// It may be used again.
+    Keeps,
+    /// This was the last one.
+    Closes,
+    /// The answer is not there yet, or not all of it.
+    Held(Box<Transfer>),
+}
+
+impl Answered {
+    /// Of an answer that is there.
+    #[inline]
+    fn keeps(&self) -> bool {
+        matches!(self, Answered::Keeps)
+    }
 }
 
 impl Terms {
@@ -190,23 +277,20 @@ impl Terms {
     }
 
     /// Encodes a response: RFC 9112 §6 for what frames it, §9.6 for what becomes of the connection.
-    /// Tells whether that may be used again. A body that is large is taken out of the response.
+    /// A body that is large is taken out of the response.
     #[inline]
-    fn answer<S: Stream>(
+    pub(super) fn answer<S: Stream>(
         &self,
         out: &mut Output<'_, S>,
         response: &mut Response<'_>,
         date: &[u8; 29],
-    ) -> bool {
-        let bytes = response.body.bytes().len() as u64;
-        let keep_alive = self.keep_alive && !response.close;
-        let connection = match (keep_alive, self.version) {
-            // RFC 9110 §15.5.22: 426 names what to upgrade to.
-            (true, Version::Http11) if response.status == 426 => ConnectionHeader::Upgrade,
-            (true, Version::Http11) => ConnectionHeader::Implied,
-            (true, Version::Http10) => ConnectionHeader::KeepAlive,
-            (false, _) => ConnectionHeader::Close,
+    ) -> Answered {
+        let bytes = match &response.body {
+            Body::Pending(_) => return self.answer_later(out, response, date),
+            body => body.len(),
         };
+        let keep_alive = self.keep_alive && !response.close;
+        let connection = self.connection(keep_alive, response.status);
         // RFC 9110 §8.6: 204 has no Content-Length, and that of a 304 is the one a 200 would have.
         let silent = matches!(response.status, 204 | 304);
         let content = if silent { ContentLength::None } else { ContentLength::Known(bytes) };
@@ -216,13 +300,73 @@ impl Terms {
         if !silent && !self.head_only {
             out.body(&mut response.body);
         }
-        keep_alive
+        if keep_alive { Answered::Keeps } else { Answered::Closes }
+    }
+
+    #[inline]
+    fn connection(&self, keep_alive: bool, status: u16) -> ConnectionHeader {
+        match (keep_alive, self.version) {
+            // RFC 9110 §15.5.22: 426 names what to upgrade to.
+            (true, Version::Http11) if status == 426 => ConnectionHeader::Upgrade,
+            (true, Version::Http11) => ConnectionHeader::Implied,
+            (true, Version::Http10) => ConnectionHeader::KeepAlive,
+            (false, _) => ConnectionHeader::Close,
+        }
+    }
+
+    /// Encodes as much as is there of a response that is not there in one piece.
+    #[inline(never)]
+    fn answer_later<S: Stream>(
+        &self,
+        out: &mut Output<'_, S>,
+        response: &mut Response<'_>,
+        date: &[u8; 29],
+    ) -> Answered {
+        let Body::Pending(pending) = std::mem::replace(&mut response.body, Body::Empty) else {
+            return self.answer(out, response, date);
+        };
+        let streamed = match pending.into_awaited() {
+            Awaited::Answer(promise) => {
+                let fields = std::mem::replace(&mut response.fields, FieldBlock::Fixed(b""));
+                let deferred = Deferred { promise, fields, close: response.close };
+                return Answered::Held(Transfer::new(*self, Stage::Deferred(deferred)));
+            }
+            Awaited::Source(streamed) => streamed,
+        };
+        let silent = matches!(response.status, 204 | 304);
+        let (content, frame) = match (streamed.length, self.version) {
+            (Some(left), _) => (ContentLength::Known(left), Frame::Counted { left }),
+            (None, Version::Http11) => (ContentLength::Chunked, Frame::Chunks),
+            // RFC 9112 §6.3: what has no framing ends with the connection.
+            (None, Version::Http10) => (ContentLength::None, Frame::Close),
+        };
+        let keep_alive = self.keep_alive && !response.close && frame != Frame::Close;
+        // One that is not asked is dropped first: that is the application's code, and may panic.
+        let streamed = Some(streamed).filter(|_| !silent && !self.head_only);
+        let connection = self.connection(keep_alive, response.status);
+        let content = if silent { ContentLength::None } else { content };
+        let fields = response.fields.bytes();
+        let head = ResponseHead { status: response.status, fields, content, connection, date };
+        http1::encode_head(out.cork, &head);
+        match streamed {
+            Some(streamed) => {
+                let terms = Terms { keep_alive, ..*self };
+                Answered::Held(Transfer::new(terms, Stage::Sending(Sending::new(streamed, frame))))
+            }
+            None if keep_alive => Answered::Keeps,
+            None => Answered::Closes,
+        }
     }
 }
 
 /// The last answer, to what is no request or has content that is not to be had.
 #[cold]
-fn refuse<S: Stream>(out: &mut Output<'_, S>, refusal: http1::Refusal, terms: &Terms, date: &[u8; 29]) {
+pub(super) fn refuse<S: Stream>(
+    out: &mut Output<'_, S>,
+    refusal: http1::Refusal,
+    terms: &Terms,
+    date: &[u8; 29],
+) {
     let mut response = Error::new(refusal.status(), refusal.to_string()).into();
     terms.answer(out, &mut response, date);
 }
@@ -251,7 +395,7 @@ fn answer_early<'a, S: Stream>(
         Early::MethodUnknown => Error::new(501, "The method is not known.").into(),
         Early::BadParameter => Error::bad_request("The path is not UTF-8 once decoded.").into(),
     };
-    terms.answer(out, &mut response, date)
+    terms.answer(out, &mut response, date).keeps()
 }
 
 /// The response to a handshake that was refused.

@@ -1,6 +1,6 @@
 //! Messages to a worker from other threads.
 
-use crate::app::ConnId;
+use crate::app::{Bell, ConnId};
 use crate::pubsub::Publication;
 use crate::ws::{CloseCode, Message};
 use mio::Waker;
@@ -19,6 +19,8 @@ pub(crate) enum Command {
     Close(ConnId, CloseCode, Box<str>),
     Publish(Arc<Publication>),
     Count(Arc<Census>),
+    /// To give a connection a turn.
+    Wake(ConnId),
     Shutdown,
 }
 
@@ -36,7 +38,7 @@ impl Command {
             Command::Text(_, text) => text.len(),
             Command::Binary(_, bytes) => bytes.len(),
             Command::Publish(publication) => publication.memory_bytes(),
-            Command::Close(..) | Command::Count(_) | Command::Shutdown => 0,
+            Command::Close(..) | Command::Count(_) | Command::Wake(_) | Command::Shutdown => 0,
         }
     }
 }
@@ -66,9 +68,9 @@ const COMMAND_BYTES_MAX: usize = 64 << 20;
 impl Queue {
     fn push(&mut self, command: Command) -> Result<(), SendError> {
         let bytes = self.bytes + command.bytes();
-        // Shutting down is never refused.
+        // Shutting down is never refused, nor a turn: of these there is one for each that waits.
         let full = self.commands.len() >= COMMANDS_MAX || bytes > COMMAND_BYTES_MAX;
-        if full && !matches!(command, Command::Shutdown) {
+        if full && !matches!(command, Command::Shutdown | Command::Wake(_)) {
             return Err(SendError::Full);
         }
         self.bytes = bytes;
@@ -135,5 +137,12 @@ impl Mailbox {
     #[inline]
     pub(crate) fn is_woken(&self) -> bool {
         self.woken.load(Ordering::Acquire)
+    }
+}
+
+impl Bell for Mailbox {
+    fn ring(&self, conn: ConnId) {
+        // A worker that is gone has dropped its connections.
+        let _ = self.post(Command::Wake(conn));
     }
 }

@@ -6,6 +6,7 @@
 //! connection's buffers and its stream.
 
 mod census;
+mod compression;
 mod conn;
 mod counters;
 mod deadline;
@@ -17,7 +18,10 @@ mod handle;
 mod http;
 mod mailbox;
 mod output;
+mod receiving;
+mod sending;
 mod table;
+mod transfer;
 mod turn;
 mod websocket;
 mod worker;

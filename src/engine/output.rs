@@ -5,12 +5,17 @@
 
 use super::conn::Conn;
 use crate::app::Body;
-use crate::buffer::{Outbox, Piece, Taken};
+use crate::buffer::{FilePart, Outbox, Piece, Portion, Taken};
 use crate::transport::Stream;
 use std::io::{self, IoSlice};
+use std::os::unix::fs::FileExt;
 
 /// From this size on a piece is not copied into the cork.
 const LARGE_BYTES: usize = 16 << 10;
+/// Bytes of files that a connection sends in one turn, so that who reads fast does not keep the loop.
+const FILE_BYTES_A_TURN: usize = 1 << 20;
+/// Bytes of a file that leave at once when it is the answer; it goes on in the connection's next turn.
+const FILE_BYTES_AT_ONCE: usize = 64 << 10;
 /// The cork is emptied on the way when it holds this much.
 const CORK_BYTES_MAX: usize = 256 << 10;
 
@@ -59,7 +64,7 @@ impl<'a, S: Stream> Output<'a, S> {
     #[inline]
     pub(super) fn body(&mut self, body: &mut Body<'_>) {
         let bytes = body.bytes();
-        if bytes.len() < LARGE_BYTES {
+        if bytes.len() < LARGE_BYTES && !matches!(body, Body::File(_)) {
             self.cork.extend_from_slice(bytes);
         } else {
             match std::mem::replace(body, Body::Empty) {
@@ -68,6 +73,9 @@ impl<'a, S: Stream> Output<'a, S> {
                 Body::Static(bytes) => self.large(Piece::Static(bytes)),
                 Body::Owned(bytes) => self.large(Piece::Owned(bytes)),
                 Body::Shared(bytes) => self.large(Piece::Shared(bytes)),
+                Body::File(part) => self.file(part),
+                // It has no bytes, and is taken out before.
+                Body::Pending(_) => {}
             }
         }
         if self.cork.len() >= CORK_BYTES_MAX {
@@ -92,6 +100,32 @@ impl<'a, S: Stream> Output<'a, S> {
         let from = self.write_with_cork(bytes);
         if from < bytes.len() && !*self.dead {
             self.outbox.get_or_insert_default().push_copy(&bytes[from..]);
+        }
+    }
+
+    /// A small file is joined in the cork, a large one goes out behind it. Not while the cork is held.
+    #[inline(never)]
+    fn file(&mut self, part: Box<FilePart>) {
+        if part.len() < LARGE_BYTES as u64 {
+            let corked = self.cork.len();
+            self.cork.resize(corked + part.len() as usize, 0);
+            if part.file().read_exact_at(&mut self.cork[corked..], part.offset()).is_err() {
+                // The file is shorter than was announced: only an end tells the peer.
+                self.cork.truncate(corked);
+                self.flush();
+                *self.dead = true;
+            }
+            return;
+        }
+        self.flush();
+        if *self.dead {
+            return;
+        }
+        let queued = self.outbox.is_some();
+        self.outbox.get_or_insert_default().push_file(part);
+        if !queued {
+            // Nothing that was published is in a queue that was not there.
+            self.send(FILE_BYTES_AT_ONCE, &mut 0);
         }
     }
 
@@ -141,15 +175,22 @@ impl<'a, S: Stream> Output<'a, S> {
     /// Sends what is in the outbox; what is in the cork stays behind it. Adds the published messages that have
     /// left to `delivered`.
     pub(super) fn send_outbox(&mut self, delivered: &mut u64) -> Taken {
+        self.send(FILE_BYTES_A_TURN, delivered)
+    }
+
+    fn send(&mut self, file_bytes_max: usize, delivered: &mut u64) -> Taken {
         let Some(outbox) = self.outbox else { return Taken::All };
-        let taken = outbox.send(|slices| self.stream.write_vectored(slices));
+        let sent = outbox.send(file_bytes_max, |portion| match portion {
+            Portion::Memory(slices) => self.stream.write_vectored(slices),
+            Portion::File { file, offset, bytes } => self.stream.send_file(file, offset, bytes),
+        });
         *delivered += outbox.take_delivered();
-        match taken {
+        match sent {
             Ok(Taken::All) => {
                 *self.outbox = None;
                 Taken::All
             }
-            Ok(blocked) => blocked,
+            Ok(rest) => rest,
             Err(_) => {
                 *self.dead = true;
                 Taken::Blocked { progress: false }

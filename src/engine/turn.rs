@@ -7,7 +7,7 @@ use super::conn::{Conn, Protocol, Source, Writing};
 use super::deadline::{self, Waiting};
 use super::desk::{Desk, Fate, Stop};
 use super::output::Output;
-use super::{http, websocket};
+use super::{http, transfer, websocket};
 use crate::app::ConnId;
 use crate::buffer::Taken;
 use crate::config::READ_BYTES;
@@ -34,14 +34,19 @@ impl<'a, S: Stream> Turn<'a, S> {
     /// Takes the turn. `writable`: the stream may take what is queued.
     #[inline]
     pub(super) fn take(&mut self, writable: bool) -> Fate {
-        if writable && self.conn.outbox.is_some() {
+        if self.conn.outbox.as_ref().is_some_and(|outbox| writable || outbox.is_paused()) {
             self.send_queued();
         }
-        // The cork may hold what this turn is for.
-        if self.conn.outbox.is_none() && self.desk.cork.is_empty() {
-            websocket::drained(self.conn, self.id, self.desk);
+        if self.conn.outbox.is_none() {
+            match &self.conn.protocol {
+                Protocol::Http(_) => {}
+                Protocol::Transfer(_) => self.fresh |= transfer::advance(self.conn, self.id, self.desk),
+                // The cork may hold what this turn is for.
+                Protocol::WebSocket(_) if !self.desk.cork.is_empty() => {}
+                Protocol::WebSocket(_) => websocket::drained(self.conn, self.id, self.desk),
+            }
         }
-        if self.conn.writing == Writing::Open && self.conn.outbox.is_none() && !self.conn.drain_is_due() {
+        if self.conn.writing == Writing::Open && self.conn.outbox.is_none() && !self.conn.is_held() {
             self.answer();
         }
         self.output().flush();
@@ -76,7 +81,7 @@ impl<'a, S: Stream> Turn<'a, S> {
     fn send_queued(&mut self) {
         let Desk { cork, counters, .. } = &mut *self.desk;
         match Output::new(self.conn, cork).send_outbox(&mut counters.delivered) {
-            Taken::All => self.fresh = true,
+            Taken::All | Taken::Paused => self.fresh = true,
             Taken::Blocked { progress } => self.fresh |= progress,
         }
     }
@@ -147,6 +152,7 @@ impl<'a, S: Stream> Turn<'a, S> {
         if let Protocol::WebSocket(open) = &mut self.conn.protocol {
             open.end(None, "", &mut self.desk.counters);
         }
+        transfer::end(self.conn, &mut self.desk.counters);
     }
 
     /// Returns the bounds of what must come again.
@@ -154,14 +160,14 @@ impl<'a, S: Stream> Turn<'a, S> {
     fn work_through(&mut self, input: &mut [u8], budget: &mut usize) -> (usize, usize) {
         let (mut from, mut to) = (0, input.len());
         let stop = loop {
-            let ran = if matches!(self.conn.protocol, Protocol::Http(_)) {
-                http::run(self.conn, self.id, &mut input[from..to], budget, self.desk)
-            } else {
-                websocket::run(self.conn, self.id, &mut input[from..to], self.desk)
+            let ran = match self.conn.protocol {
+                Protocol::Http(_) => http::run(self.conn, self.id, &mut input[from..to], budget, self.desk),
+                Protocol::Transfer(_) => transfer::run(self.conn, self.id, &mut input[from..to], self.desk),
+                Protocol::WebSocket(_) => websocket::run(self.conn, self.id, &mut input[from..to], self.desk),
             };
             self.fresh |= ran.fresh;
             (from, to) = (from + ran.from, from + ran.to);
-            if ran.stop != Stop::Upgraded {
+            if ran.stop != Stop::Changed {
                 break ran.stop;
             }
         };

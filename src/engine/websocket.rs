@@ -1,5 +1,6 @@
 //! Frames to sessions, messages to the cork.
 
+use super::compression::{self, Codec, SocketCodec};
 use super::conn::{Conn, Protocol};
 use super::counters::Counters;
 use super::desk::{Desk, Ran, Stop};
@@ -15,13 +16,15 @@ use crate::config::Limits;
 use crate::http1::Version;
 use crate::pubsub::{Encoding, SubscriberId, TopicError};
 use crate::transport::Stream;
-use crate::ws::{self, CloseCode, Closing, Event, Opcode, Step};
+use crate::ws::{self, CloseCode, Closing, Event, Step};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The state of an open WebSocket.
 pub(super) struct OpenSocket {
     reader: Box<Reader>,
     speech: Speech,
+    /// There if messages may be compressed.
+    codec: Option<Box<SocketCodec>>,
 }
 
 /// What decides whether something may be sent.
@@ -43,6 +46,7 @@ pub(super) struct Means<'a> {
     pub(super) limits: &'a Limits,
     pub(super) counters: &'a mut Counters,
     pub(super) exchange: &'a mut Exchange,
+    pub(super) codec: &'a mut Codec,
 }
 
 impl Speech {
@@ -77,6 +81,13 @@ impl OpenSocket {
     /// The number of its route.
     pub(super) fn route(&self) -> u16 {
         self.speech.route
+    }
+
+    /// It is sent a publication that was compressed for many.
+    pub(super) fn was_sent_foreign(&mut self) {
+        if let Some(codec) = &mut self.codec {
+            codec.was_sent_foreign();
+        }
     }
 
     /// Ends its subscriptions.
@@ -127,15 +138,21 @@ pub(super) fn open<'r, S: Stream>(
     // Nothing leaves before it is known that the session takes the connection.
     out.held = true;
     let id = request.conn_id();
-    let mut sender = Sender { out, speech: &mut speech, id, means };
+    let mut codec =
+        accepted.deflate.map(|agreed| SocketCodec::new(agreed, upgrade.policy().wanted_compression()));
+    let mut sender = Sender { out, speech: &mut speech, codec: codec.as_deref_mut(), id, means };
     let opened = catch(|| upgrade.open(request, &mut Socket::new(&mut sender, id, accepted.protocol)));
     let Sender { out, speech, means: Means { counters, exchange, .. }, .. } = sender;
     counters.panics += u64::from(opened.is_none());
     out.held = false;
     let error = match opened {
-        Some(Ok(reader)) => {
+        Some(Ok(mut reader)) => {
             counters.websockets += 1;
-            return Ok(OpenSocket { reader, speech: std::mem::take(speech) });
+            let speech = std::mem::take(speech);
+            if codec.is_some() {
+                reader.decoder = ws::Decoder::with_deflate();
+            }
+            return Ok(OpenSocket { reader, speech, codec });
         }
         Some(Err(error)) => error,
         None => Error::internal("The handler failed."),
@@ -151,9 +168,9 @@ pub(super) fn run<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], d
     let Protocol::WebSocket(open) = &mut conn.protocol else {
         unreachable!("only a WebSocket is run here");
     };
-    let Desk { limits, cork, counters, exchange, .. } = desk;
+    let Desk { limits, cork, counters, exchange, codec, .. } = desk;
     let mut out = Output::of(&mut conn.stream, &mut conn.outbox, &mut conn.broken, cork);
-    let OpenSocket { reader, speech } = open;
+    let OpenSocket { reader, speech, codec: own } = open;
     let Reader { decoder, live } = &mut **reader;
     let (mut from, mut alive) = (0, false);
     let stop = loop {
@@ -184,6 +201,12 @@ pub(super) fn run<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], d
                 from += consumed;
                 continue;
             }
+            Event::Compressed { text, payload } => {
+                let means = Means { limits, counters, exchange, codec };
+                let mut sender = Sender { out: &mut out, speech, codec: own.as_deref_mut(), id, means };
+                tell_compressed(&mut sender, live, text, payload);
+                None
+            }
             other => {
                 heed(other, speech, live, out.cork, counters);
                 None
@@ -193,14 +216,9 @@ pub(super) fn run<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], d
         if let Some(message) = message
             && speech.closing.delivers()
         {
-            counters.messages += 1;
-            let means = Means { limits, counters, exchange };
-            let mut sender = Sender { out: &mut out, speech, id, means };
-            let call = || live.message(message, &mut Socket::new(&mut sender, id, None));
-            if catch(call).is_none() {
-                sender.close(CloseCode::ERROR, "");
-                counters.panics += 1;
-            }
+            let means = Means { limits, counters, exchange, codec };
+            let mut sender = Sender { out: &mut out, speech, codec: own.as_deref_mut(), id, means };
+            tell(&mut sender, live, message);
         }
         if cfg!(debug_assertions) {
             input[from..from + consumed].fill(OVERWRITTEN);
@@ -214,6 +232,39 @@ pub(super) fn run<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], d
     alive |= from < input.len();
     conn.timer.pinged &= !alive;
     Ran { from, to: input.len(), stop, fresh: alive }
+}
+
+/// Gives a session its message.
+#[inline]
+fn tell<S: Stream>(sender: &mut Sender<'_, '_, S>, live: &mut dyn LiveSocket, message: Message<'_>) {
+    sender.means.counters.messages += 1;
+    let id = sender.id;
+    if catch(|| live.message(message, &mut Socket::new(sender, id, None))).is_none() {
+        sender.close(CloseCode::ERROR, "");
+        sender.means.counters.panics += 1;
+    }
+}
+
+/// Inflates a message and gives it to the session.
+#[inline(never)]
+fn tell_compressed<S: Stream>(
+    sender: &mut Sender<'_, '_, S>,
+    live: &mut dyn LiveSocket,
+    text: bool,
+    payload: &[u8],
+) {
+    if !sender.speech.closing.delivers() {
+        return;
+    }
+    let Some(own) = &mut sender.codec else { unreachable!("they come only to who has agreed to them") };
+    let Means { limits, codec, .. } = &mut sender.means;
+    let mut inflated = codec.take_inflated();
+    let bytes = own.inflate(payload, &mut inflated, codec, limits.message_bytes);
+    match bytes.and_then(|bytes| compression::message(text, bytes)) {
+        Ok(message) => tell(sender, live, message),
+        Err(failure) => fail(failure, sender.speech, live, sender.out.cork, sender.means.counters),
+    }
+    sender.means.codec.give_inflated(inflated);
 }
 
 /// Does what an event calls for that is no message.
@@ -325,20 +376,21 @@ fn speak<S: Stream>(
     say: impl FnOnce(&mut Sender<'_, '_, S>, &mut dyn LiveSocket),
 ) {
     let Protocol::WebSocket(open) = &mut conn.protocol else { return };
-    let OpenSocket { reader, speech } = open;
+    let OpenSocket { reader, speech, codec: own } = open;
     if !reader.live.is_open() {
         return;
     }
-    let Desk { limits, cork, counters, exchange, .. } = desk;
+    let Desk { limits, cork, counters, exchange, codec, .. } = desk;
     let mut out = Output::of(&mut conn.stream, &mut conn.outbox, &mut conn.broken, cork);
-    let means = Means { limits, counters, exchange };
-    say(&mut Sender { out: &mut out, speech, id, means }, &mut reader.live);
+    let means = Means { limits, counters, exchange, codec };
+    say(&mut Sender { out: &mut out, speech, codec: own.as_deref_mut(), id, means }, &mut reader.live);
 }
 
 /// The sending side that a session sees.
 struct Sender<'a, 'o, S> {
     out: &'a mut Output<'o, S>,
     speech: &'a mut Speech,
+    codec: Option<&'a mut SocketCodec>,
     id: ConnId,
     means: Means<'a>,
 }
@@ -355,6 +407,16 @@ impl<S: Stream> Sender<'_, '_, S> {
         }
         self.out.queued_bytes() > outbox_bytes
     }
+
+    /// Sends a message compressed, if it is worth it.
+    #[inline(never)]
+    fn send_compressed(&mut self, message: Message<'_>) -> bool {
+        let Some(own) = &mut self.codec else { return false };
+        let Some(payload) = own.compress(message.bytes(), self.means.codec) else { return false };
+        ws::encode::encode_compressed_header(self.out.cork, message.opcode(), true, payload.len());
+        self.out.bytes(payload);
+        true
+    }
 }
 
 impl<S: Stream> Outgoing for Sender<'_, '_, S> {
@@ -364,12 +426,10 @@ impl<S: Stream> Outgoing for Sender<'_, '_, S> {
             self.means.counters.dropped += 1;
             return Sent::Dropped;
         }
-        let opcode = match message {
-            Message::Text(_) => Opcode::Text,
-            Message::Binary(_) => Opcode::Binary,
-        };
-        ws::encode::encode_header(self.out.cork, opcode, true, message.bytes().len());
-        self.out.bytes(message.bytes());
+        if self.codec.is_none() || !self.send_compressed(message) {
+            ws::encode::encode_header(self.out.cork, message.opcode(), true, message.bytes().len());
+            self.out.bytes(message.bytes());
+        }
         if self.out.queued_bytes() > self.means.limits.outbox_bytes {
             self.speech.drain_due = true;
             Sent::Backpressure
@@ -391,7 +451,8 @@ impl<S: Stream> Outgoing for Sender<'_, '_, S> {
             return Err(TopicError::Closing);
         }
         let slow = slow.unwrap_or_else(|| self.means.exchange.slow_of(self.speech.route));
-        let (who, whom) = (&mut self.speech.subscriber, (self.id, Encoding::PLAIN));
+        let encoding = self.codec.as_ref().map_or(Encoding::PLAIN, |codec| codec.encoding());
+        let (who, whom) = (&mut self.speech.subscriber, (self.id, encoding));
         self.means.exchange.topics.subscribe(who, whom, filter, slow, self.means.limits)
     }
 
@@ -400,7 +461,7 @@ impl<S: Stream> Outgoing for Sender<'_, '_, S> {
     }
 
     fn publish(&mut self, topic: &str, message: Message<'_>, own: bool) -> Result<(), TopicError> {
-        let Means { limits, counters, exchange } = &mut self.means;
+        let Means { limits, counters, exchange, .. } = &mut self.means;
         let except = self.speech.subscriber.filter(|_| !own);
         exchange.publish(topic, message, except, limits, counters)
     }

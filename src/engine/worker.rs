@@ -157,7 +157,13 @@ impl Worker {
                         door.knocked = true;
                     }
                 }
-                token => self.engine.ready(conn_of(token, &self.engine), readiness(event)),
+                token => {
+                    let id = conn_of(token, &self.engine);
+                    if event.is_error() || event.is_write_closed() {
+                        self.engine.failed(id);
+                    }
+                    self.engine.ready(id, readiness(event));
+                }
             }
         }
         self.engine.run();

@@ -4,7 +4,7 @@
 //! after the other, and running out of them is an error like any other.
 
 use super::{BYTEWISE_MAX, cuts, pieces};
-use crate::http1::trace::trace;
+use crate::http1::trace::{trace, trace_streamed};
 use crate::http1::{ContentStep, Decoder, HeadStep};
 use crate::{Arena, Limits};
 
@@ -40,6 +40,9 @@ pub fn chunked(bytes: &[u8]) {
         let bytewise = [HEAD].into_iter().chain(body.chunks(1));
         assert_eq!(trace(bytewise, &limits), whole, "bytewise");
     }
+    let streamed = trace_streamed([&stream[..]], &limits);
+    assert_eq!(streamed.0, whole, "streamed");
+    assert_eq!(trace_streamed(pieces(&stream, &shifted), &limits), streamed, "streamed, cut at {cuts:?}");
     match expected {
         Outcome::Whole { consumed, .. } => {
             assert_eq!(whole[2..], trace([&body[consumed..]], &limits), "what follows");

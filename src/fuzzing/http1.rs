@@ -4,10 +4,10 @@
 
 use super::{BYTEWISE_MAX, cuts, pieces};
 use crate::Limits;
-use crate::http1::trace::trace;
+use crate::http1::trace::{trace, trace_streamed};
 
 /// Panics unless the stream means the same whole, cut as the input says, and a byte at a time; and unless
-/// a stream that ends earlier tells no more than the beginning.
+/// a stream that ends earlier tells no more than the beginning. Streaming the contents must change nothing.
 pub fn http1_split(bytes: &[u8]) {
     let (cuts, variant, stream) = cuts(bytes);
     // Small, so that they are met; the second so small that little else is.
@@ -17,8 +17,12 @@ pub fn http1_split(bytes: &[u8]) {
     };
     let whole = trace([stream], &limits);
     assert_eq!(trace(pieces(stream, &cuts), &limits), whole, "cut at {cuts:?}");
+    let streamed = trace_streamed([stream], &limits);
+    assert_eq!(streamed.0, whole, "streamed");
+    assert_eq!(trace_streamed(pieces(stream, &cuts), &limits), streamed, "streamed, cut at {cuts:?}");
     if stream.len() <= BYTEWISE_MAX {
         assert_eq!(trace(stream.chunks(1), &limits), whole, "bytewise");
+        assert_eq!(trace_streamed(stream.chunks(1), &limits), streamed, "streamed, bytewise");
     }
     if let Some(&end) = cuts.first() {
         let part = trace([&stream[..end]], &limits);

@@ -7,6 +7,7 @@ mod chunked;
 mod connection;
 #[cfg(feature = "deflate")]
 mod extensions;
+mod files;
 mod http1;
 #[cfg(feature = "deflate")]
 mod inflate;
@@ -18,6 +19,7 @@ pub use chunked::chunked;
 pub use connection::connection;
 #[cfg(feature = "deflate")]
 pub use extensions::ws_extensions;
+pub use files::{file_path, range};
 pub use http1::http1_split;
 #[cfg(feature = "deflate")]
 pub use inflate::ws_inflate;
@@ -78,6 +80,8 @@ mod tests {
         replay("ws_frames", ws_frames);
         replay("ws_vs_tungstenite", ws_vs_tungstenite);
         replay("connection", connection);
+        replay("range", range);
+        replay("file_path", file_path);
     }
 
     #[cfg(feature = "deflate")]

@@ -67,6 +67,17 @@ pub(super) enum Data {
     Discarded { end_max: u64 },
 }
 
+/// What stands in chunks that are read on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Passed {
+    /// Data, in these bytes.
+    Data { from: usize, to: usize },
+    /// The whole trailer section.
+    Section { at: usize, len: usize },
+    /// Everything before `at` is done with; behind it a trailer section has begun, which must come again.
+    Starved { at: usize },
+}
+
 /// The trailer section's length, if all is there.
 pub(super) type Progress = Result<Option<usize>, Refusal>;
 
@@ -102,11 +113,7 @@ impl Chunks {
                         self.step = Step::DataCr;
                     }
                 }
-                Step::Trailers => {
-                    let bounds =
-                        Bounds { first_line: usize::MAX, section, too_large: Refusal::TrailersTooLarge };
-                    return self.trailers.run(&bytes[cursor.read..], bounds);
-                }
+                Step::Trailers => return self.trailers.run(&bytes[cursor.read..], trailers_in(section)),
                 step => {
                     self.step = self.after(step, bytes[cursor.read], section)?;
                     cursor.read += 1;
@@ -124,6 +131,37 @@ impl Chunks {
             }
         }
         Ok(None)
+    }
+
+    /// Reads on to the next data or to the end, of what may hold `left` bytes of data more.
+    pub(super) fn pass(&mut self, bytes: &[u8], left: u64, limits: &Limits) -> Result<Passed, Refusal> {
+        let section = section_max(limits.head_bytes);
+        let mut at = 0;
+        while at < bytes.len() {
+            match self.step {
+                Step::Data => {
+                    let here = bytes.len() - at;
+                    let len = usize::try_from(self.number).map_or(here, |left| left.min(here));
+                    self.number -= len as u64;
+                    if self.number == 0 {
+                        self.step = Step::DataCr;
+                    }
+                    return Ok(Passed::Data { from: at, to: at + len });
+                }
+                Step::Trailers => {
+                    let len = self.trailers.run(&bytes[at..], trailers_in(section))?;
+                    return Ok(len.map_or(Passed::Starved { at }, |len| Passed::Section { at, len }));
+                }
+                step => {
+                    self.step = self.after(step, bytes[at], section)?;
+                    at += 1;
+                    if step == Step::SizeLf && self.number > left {
+                        return Err(Refusal::ContentTooLarge);
+                    }
+                }
+            }
+        }
+        Ok(Passed::Starved { at })
     }
 
     /// The step that `byte` leads to, outside of data and trailers.
@@ -172,6 +210,11 @@ impl Chunks {
         }
         Ok(Step::Extension(place))
     }
+}
+
+/// The bounds of a trailer section of at most `section` bytes.
+fn trailers_in(section: usize) -> Bounds {
+    Bounds { first_line: usize::MAX, section, too_large: Refusal::TrailersTooLarge }
 }
 
 impl Extension {

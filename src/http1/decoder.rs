@@ -4,10 +4,10 @@
 //! not know when, nor from where they come. Its invariant: as long as it says `Incomplete`, the bytes it
 //! asked to keep come again in the same order, and new ones follow.
 
-use super::chunks::{Chunks, Cursor, Data};
+use super::chunks::{Chunks, Cursor, Data, Passed};
 use super::parse::{self, Draft, Fault};
 use super::scan::{Scan, narrow};
-use super::{Awaits, ContentStep, Fields, Framing, Head, HeadStep, Refusal, trailers};
+use super::{Awaits, ContentStep, Fields, Framing, Head, HeadStep, PieceStep, Refusal, trailers};
 use crate::{Arena, Limits};
 
 /// Empty lines that are ignored before a request line (RFC 9112 §2.2 asks for one at least).
@@ -17,8 +17,9 @@ const BLANK_LINES_MAX: u8 = 2;
 ///
 /// The caller shows [`head`](Decoder::head) all bytes that have arrived and are not consumed, and does
 /// what it says. For every [`HeadStep::Head`] it decides, and then calls [`content`](Decoder::content),
-/// or [`discard`](Decoder::discard) if it answers without the content, or closes. Until it calls one of
-/// these nothing has happened, and the same bytes give the same head again.
+/// or [`stream`](Decoder::stream) to be told the content in pieces, or [`discard`](Decoder::discard) if it
+/// answers without the content, or closes. Until it calls one of these nothing has happened, and the same
+/// bytes give the same head again.
 ///
 /// ```
 /// use fleeting::http1::{ContentStep, Decoder, HeadStep};
@@ -60,6 +61,10 @@ enum Reading {
         /// Offset of the trailer section from the end of the head; at least `content_len`.
         trailers_at: usize,
     },
+    /// The head has been told and consumed; so much content is still to be told in pieces.
+    StreamSized { left: u64 },
+    /// The head has been told and consumed; the chunks are told in pieces, `left` bytes more at most.
+    StreamChunked { left: u64, chunks: Chunks },
     /// The request has been answered; so much of its content is still to come.
     DiscardSized { left: u64 },
     /// The request has been answered; its chunks may take so many bytes more.
@@ -86,6 +91,7 @@ impl Decoder {
             Reading::Head { scan, .. } if scan.is_new() => Awaits::Request,
             Reading::Head { .. } => Awaits::Head,
             Reading::Sized { .. } | Reading::Chunked { .. } | Reading::Decoded { .. } => Awaits::Content,
+            Reading::StreamSized { .. } | Reading::StreamChunked { .. } => Awaits::Content,
             Reading::DiscardSized { .. } | Reading::DiscardChunked { .. } => Awaits::Discard,
             Reading::Closed(_) => Awaits::Close,
         }
@@ -173,6 +179,8 @@ impl Decoder {
                     Err(refusal) => self.refuse(refusal),
                 }
             }
+            // Not called for these: `piece` is.
+            Reading::StreamSized { .. } | Reading::StreamChunked { .. } => HeadStep::Incomplete { filled },
             Reading::DiscardSized { left } => {
                 let here = usize::try_from(*left).map_or(filled, |left| left.min(filled));
                 *left -= here as u64;
@@ -323,6 +331,79 @@ impl Decoder {
             (Reading::Head { .. }, Framing::Length(left)) if left <= bound => Reading::DiscardSized { left },
             (Reading::Head { .. }, Framing::Chunked) if bound > 0 => {
                 Reading::DiscardChunked { left: bound, chunks: Chunks::new() }
+            }
+            _ => Reading::Closed(Refusal::ContentTooLarge),
+        };
+        !matches!(self.state, Reading::Closed(_))
+    }
+
+    /// Instead of [`content`](Decoder::content), for a head that is not resumed: the content is told in
+    /// pieces, of `limit` bytes together at most. `limits.body_bytes` does not count for it.
+    ///
+    /// The caller consumes the `head.len` bytes of the head and goes on with [`piece`](Decoder::piece), also
+    /// when there is no content.
+    ///
+    /// # Errors
+    /// It is known already that it is too much: answer so and close.
+    pub fn stream(&mut self, head: &Head<'_>, limit: u64) -> Result<(), Refusal> {
+        self.state = match head.framing {
+            Framing::None => Reading::StreamSized { left: 0 },
+            Framing::Length(left) if left <= limit => Reading::StreamSized { left },
+            Framing::Length(_) => {
+                self.state = Reading::Closed(Refusal::ContentTooLarge);
+                return Err(Refusal::ContentTooLarge);
+            }
+            Framing::Chunked => Reading::StreamChunked { left: limit, chunks: Chunks::new() },
+        };
+        Ok(())
+    }
+
+    /// The next piece of content that is [streamed](Decoder::stream), in the bytes that have arrived and are
+    /// not consumed; there may be none.
+    pub fn piece<'r>(&mut self, input: &'r [u8], arena: &'r Arena, limits: &Limits) -> PieceStep<'r> {
+        let refusal = match &mut self.state {
+            Reading::StreamSized { left: 0 } => {
+                self.state = Reading::START;
+                return PieceStep::End { trailers: Fields::default(), consumed: 0 };
+            }
+            Reading::StreamSized { left } if !input.is_empty() => {
+                let here = usize::try_from(*left).map_or(input.len(), |left| left.min(input.len()));
+                *left -= here as u64;
+                return PieceStep::Piece { bytes: &input[..here], consumed: here };
+            }
+            Reading::StreamChunked { left, chunks } => match chunks.pass(input, *left, limits) {
+                Ok(Passed::Data { from, to }) => {
+                    *left -= (to - from) as u64;
+                    return PieceStep::Piece { bytes: &input[from..to], consumed: to };
+                }
+                Ok(Passed::Starved { at }) => return PieceStep::Incomplete { consumed: at },
+                Ok(Passed::Section { at, len }) => {
+                    match trailers::parse(&input[at..at + len], arena, limits) {
+                        Ok(trailers) => {
+                            self.state = Reading::START;
+                            return PieceStep::End { trailers, consumed: at + len };
+                        }
+                        Err(refusal) => refusal,
+                    }
+                }
+                Err(refusal) => refusal,
+            },
+            Reading::Closed(refusal) => *refusal,
+            // Nothing has arrived, or nothing is streamed.
+            _ => return PieceStep::Incomplete { consumed: 0 },
+        };
+        self.state = Reading::Closed(refusal);
+        PieceStep::Refused(refusal)
+    }
+
+    /// As [`discard`](Decoder::discard), for the rest of content that is streamed: the request is answered
+    /// without it.
+    pub fn discard_rest(&mut self, bound: u64) -> bool {
+        self.state = match self.state {
+            Reading::StreamSized { left: 0 } => Reading::START,
+            Reading::StreamSized { left } if left <= bound => Reading::DiscardSized { left },
+            Reading::StreamChunked { chunks, .. } if bound > 0 => {
+                Reading::DiscardChunked { left: bound, chunks }
             }
             _ => Reading::Closed(Refusal::ContentTooLarge),
         };

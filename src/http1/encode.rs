@@ -173,20 +173,30 @@ pub fn encode_chunk(out: &mut Vec<u8>, data: &[u8]) {
     if data.is_empty() {
         return;
     }
-    let mut size = [0; 16];
-    let mut at = size.len();
-    let mut left = data.len();
-    while left > 0 {
-        at -= 1;
-        size[at] = b"0123456789abcdef"[left % 16];
-        left /= 16;
-    }
-    out.reserve(data.len() + size.len() + 4);
-    out.extend_from_slice(&size[at..]);
-    out.extend_from_slice(b"\r\n");
+    out.reserve(data.len() + SIZE_LINE_MAX + 2);
+    encode_chunk_size(out, data.len());
     out.extend_from_slice(data);
     out.extend_from_slice(b"\r\n");
 }
+
+/// Appends the line that a chunk of `size` bytes begins with, for who sends the data from elsewhere, and a
+/// CRLF behind it. None may be of no bytes: it would be the last one.
+pub fn encode_chunk_size(out: &mut Vec<u8>, size: usize) {
+    debug_assert!(size > 0, "a chunk without data ends the content");
+    let mut line = [0; SIZE_LINE_MAX];
+    let mut at = line.len() - 2;
+    line[at..].copy_from_slice(b"\r\n");
+    let mut left = size;
+    while left > 0 {
+        at -= 1;
+        line[at] = b"0123456789abcdef"[left % 16];
+        left /= 16;
+    }
+    out.extend_from_slice(&line[at..]);
+}
+
+/// Bytes of a chunk's size, and its CRLF.
+const SIZE_LINE_MAX: usize = 18;
 
 /// Appends the last chunk and an empty trailer section: the content ends.
 pub fn encode_last_chunk(out: &mut Vec<u8>) {

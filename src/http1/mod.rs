@@ -7,6 +7,7 @@
 //! ```text
 //!   bytes -> Decoder::head -> Head ----> the caller decides ----> Decoder::content -> content, trailers
 //!               |  |                            |
+//!               |  |                            |-> Decoder::stream, Decoder::piece -> pieces, trailers
 //!               |  `-> Incomplete: read more    `-> Decoder::discard: answered early, throw it away
 //!               `----> Refused: answer with its status and close
 //! ```
@@ -37,12 +38,12 @@ mod trailers;
 
 pub use decoder::Decoder;
 pub use encode::{
-    CONTINUE, ConnectionHeader, ContentLength, FieldError, ResponseHead, encode_chunk, encode_field,
-    encode_head, encode_last_chunk,
+    CONTINUE, ConnectionHeader, ContentLength, FieldError, ResponseHead, encode_chunk, encode_chunk_size,
+    encode_field, encode_head, encode_last_chunk,
 };
 pub use fields::{FieldIter, FieldValues, Fields};
 pub use head::{Framing, Head, Version};
 pub use method::Method;
 pub use refusal::Refusal;
-pub use step::{Awaits, ContentStep, HeadStep};
+pub use step::{Awaits, ContentStep, HeadStep, PieceStep};
 pub use target::{Target, TargetForm};

@@ -56,6 +56,32 @@ pub enum ContentStep<'r> {
     Refused(Refusal),
 }
 
+/// What [`Decoder::piece`](super::Decoder::piece) found. `consumed` counts from the start of its input.
+#[derive(Debug)]
+pub enum PieceStep<'r> {
+    /// Some of the content, never nothing: consume so many bytes and call again with what is left.
+    Piece {
+        /// The bytes, where they lie in the input.
+        bytes: &'r [u8],
+        /// Bytes up to their end.
+        consumed: usize,
+    },
+    /// The content has ended, and the next request follows.
+    End {
+        /// The trailer fields of chunked content.
+        trailers: Fields<'r>,
+        /// Bytes up to the end of the request.
+        consumed: usize,
+    },
+    /// More bytes are needed; those behind the ones consumed are to be shown again.
+    Incomplete {
+        /// Bytes that are done with.
+        consumed: usize,
+    },
+    /// The rest of the content is not to be had: answer so and close.
+    Refused(Refusal),
+}
+
 /// What a connection is waiting for; it decides which deadline applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Awaits {

@@ -3,7 +3,7 @@
 //! It keeps the bytes as an engine would. Its invariant is what it is there to test: the events do not
 //! depend on the pieces.
 
-use super::{ContentStep, Decoder, Head, HeadStep};
+use super::{ContentStep, Decoder, Head, HeadStep, PieceStep, Refusal};
 use crate::{Arena, Limits};
 
 /// Requests whose path begins so are answered early; their content is discarded.
@@ -15,12 +15,33 @@ const DISCARD_MAX: u64 = 64;
 /// The events of a connection on which `pieces` arrive, one after the other. It ends with a refusal, or
 /// with a request that asks to close.
 pub fn trace<'p>(pieces: impl IntoIterator<Item = &'p [u8]>, limits: &Limits) -> Vec<String> {
+    play(pieces, limits, None).events
+}
+
+/// As [`trace`], with all contents streamed. The events must be the same; what had come of content that
+/// did not end is told beside them.
+pub fn trace_streamed<'p>(
+    pieces: impl IntoIterator<Item = &'p [u8]>,
+    limits: &Limits,
+) -> (Vec<String>, Option<Vec<u8>>) {
+    let engine = play(pieces, limits, Some(Vec::new()));
+    (engine.events, engine.streaming.then_some(engine.streamed).flatten())
+}
+
+fn play<'p>(
+    pieces: impl IntoIterator<Item = &'p [u8]>,
+    limits: &Limits,
+    streamed: Option<Vec<u8>>,
+) -> Engine {
     let mut engine = Engine {
         decoder: Decoder::new(),
         arena: Arena::new(512),
         inbox: Vec::new(),
         events: Vec::new(),
         told: None,
+        streamed,
+        streaming: false,
+        closes: false,
     };
     for piece in pieces {
         engine.inbox.extend_from_slice(piece);
@@ -28,7 +49,7 @@ pub fn trace<'p>(pieces: impl IntoIterator<Item = &'p [u8]>, limits: &Limits) ->
             break;
         }
     }
-    engine.events
+    engine
 }
 
 /// Checks a stream against its cuts; the body of a fuzz target.
@@ -65,6 +86,12 @@ struct Engine {
     events: Vec<String>,
     /// The head that was told last, to compare it with when it comes again.
     told: Option<String>,
+    /// What the pieces of a request's content have come to; `None` if contents are told whole.
+    streamed: Option<Vec<u8>>,
+    /// In content that is streamed.
+    streaming: bool,
+    /// The request whose content is streamed is the last one.
+    closes: bool,
 }
 
 impl Engine {
@@ -76,16 +103,41 @@ impl Engine {
             let arena = &self.arena;
             let input = &mut self.inbox[start..];
             let input_len = input.len();
+            if self.streaming {
+                match self.decoder.piece(input, arena, limits) {
+                    PieceStep::Piece { bytes, consumed } => {
+                        assert!(!bytes.is_empty() && consumed <= input_len);
+                        self.streamed.as_mut().expect("streaming").extend_from_slice(bytes);
+                        start += consumed;
+                        continue;
+                    }
+                    PieceStep::Incomplete { consumed } => {
+                        start += consumed;
+                        break self.inbox.len();
+                    }
+                    PieceStep::Refused(refusal) => return refused(&mut self.events, refusal),
+                    PieceStep::End { trailers, consumed } => {
+                        let streamed = self.streamed.as_mut().expect("streaming");
+                        let content = streamed.escape_ascii();
+                        self.events.push(format!("content {content} {trailers:?}"));
+                        streamed.clear();
+                        self.streaming = false;
+                        start += consumed;
+                    }
+                }
+                if self.closes {
+                    self.events.push("close".into());
+                    return false;
+                }
+                continue;
+            }
             match self.decoder.head(input, arena, limits) {
                 HeadStep::Incomplete { filled } => break start + filled,
                 HeadStep::Skip(len) => {
                     assert!((1..=input_len).contains(&len), "skips {len} of {input_len}");
                     start += len;
                 }
-                HeadStep::Refused(refusal) => {
-                    self.events.push(format!("refused {}", refusal.label()));
-                    return false;
-                }
+                HeadStep::Refused(refusal) => return refused(&mut self.events, refusal),
                 HeadStep::Broken(refusal) => {
                     self.events.push(format!("broken {}", refusal.label()));
                     return false;
@@ -105,16 +157,20 @@ impl Engine {
                             return false;
                         }
                         start += head.len;
+                    } else if self.streamed.is_some() {
+                        if let Err(refusal) = self.decoder.stream(head, limits.body_bytes as u64) {
+                            return refused(&mut self.events, refusal);
+                        }
+                        start += head.len;
+                        (self.streaming, self.closes) = (true, !keep_alive);
+                        continue;
                     } else {
                         match self.decoder.content(head, rest, arena, limits) {
                             ContentStep::Incomplete { filled } => {
                                 assert!(!resumed, "a resumed head has its content");
                                 break start + filled;
                             }
-                            ContentStep::Refused(refusal) => {
-                                self.events.push(format!("refused {}", refusal.label()));
-                                return false;
-                            }
+                            ContentStep::Refused(refusal) => return refused(&mut self.events, refusal),
                             ContentStep::Whole { content, trailers, consumed } => {
                                 let content = content.escape_ascii();
                                 self.events.push(format!("content {content} {trailers:?}"));
@@ -135,6 +191,12 @@ impl Engine {
         self.inbox.drain(..start);
         true
     }
+}
+
+/// Writes down the last event of a connection.
+fn refused(events: &mut Vec<String>, refusal: Refusal) -> bool {
+    events.push(format!("refused {}", refusal.label()));
+    false
 }
 
 fn describe(head: &Head<'_>) -> String {
@@ -173,12 +235,17 @@ mod tests {
         let whole = trace([bytes], &limits);
         let shown: Vec<_> = whole.iter().map(|event| shorten(event)).collect();
         assert_eq!(shown, expected, "{stream:?}");
+        let streamed = trace_streamed([bytes], &limits);
+        assert_eq!(streamed.0, whole, "{stream:?} streamed");
+        assert_eq!(trace_streamed(bytes.chunks(1), &limits), streamed, "{stream:?} streamed bytewise");
         for b in 0..=bytes.len() {
             // Long streams are cut in three at some places only.
             let step = bytes.len() / 120 * 6 + 1;
             for a in (0..=b).step_by(step).chain([b]) {
                 let cut = trace([&bytes[..a], &bytes[a..b], &bytes[b..]], &limits);
                 assert_eq!(cut, whole, "{stream:?} cut at {a} and {b}");
+                let cut = trace_streamed([&bytes[..a], &bytes[a..b], &bytes[b..]], &limits);
+                assert_eq!(cut, streamed, "{stream:?} streamed, cut at {a} and {b}");
             }
         }
         assert_eq!(trace(bytes.chunks(1), &limits), whole, "{stream:?} bytewise");
@@ -186,6 +253,10 @@ mod tests {
         for end in 0..bytes.len() {
             let part = trace([&bytes[..end]], &limits);
             assert!(whole.starts_with(&part), "{stream:?} ended at {end}: {part:?}");
+            let streamed = trace_streamed([&bytes[..end]], &limits);
+            assert_eq!(streamed.0, part, "{stream:?} streamed, ended at {end}");
+            let bytewise = trace_streamed(bytes[..end].chunks(1), &limits);
+            assert_eq!(bytewise, streamed, "{stream:?} streamed, ended at {end}, bytewise");
             assert_eq!(trace(bytes[..end].chunks(1), &limits), part, "{stream:?} ended at {end}, bytewise");
         }
     }
@@ -426,6 +497,13 @@ mod tests {
                 rest = tail;
             }
             let text = stream.escape_ascii();
+            let streamed = trace_streamed([&*stream], &limits);
+            assert_eq!(streamed.0, whole, "{text} streamed");
+            assert_eq!(
+                trace_streamed(pieces.iter().copied(), &limits),
+                streamed,
+                "{text} streamed in pieces"
+            );
             assert_eq!(trace(pieces, &limits), whole, "{text}");
             assert_eq!(trace(stream.chunks(1), &limits), whole, "{text} bytewise");
         }

@@ -16,12 +16,14 @@ impl Encoding {
     const COUNT: usize = 8;
 
     /// Frames that are compressed with a window of so many bits, 9 to 15, and no context.
+    #[cfg(any(test, feature = "deflate"))]
     pub(crate) fn deflated(window_bits: u8) -> Encoding {
         debug_assert!((9..=15).contains(&window_bits));
         Encoding(window_bits - 8)
     }
 
     /// The bits of the window, if it is compressed.
+    #[cfg(any(test, feature = "deflate"))]
     pub(crate) fn window_bits(self) -> Option<u8> {
         (self != Encoding::PLAIN).then_some(self.0 + 8)
     }

@@ -5,8 +5,10 @@
 
 mod clock;
 mod date;
+mod http_date;
 mod wheel;
 
 pub use clock::{Clock, Now};
 pub use date::DateCache;
+pub use http_date::parse_http_date;
 pub use wheel::{Due, Tick, Wheel};

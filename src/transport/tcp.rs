@@ -2,6 +2,8 @@
 
 use super::Stream;
 use mio::net::{TcpListener, TcpStream};
+#[cfg(target_os = "linux")]
+use std::fs::File;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 
@@ -19,6 +21,17 @@ impl Stream for TcpStream {
     #[inline]
     fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         Write::write_vectored(self, buffers)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn send_file(&mut self, file: &File, offset: u64, bytes: usize) -> io::Result<usize> {
+        use rustix::io::Errno;
+        let mut at = offset;
+        match rustix::fs::sendfile(&*self, file, Some(&mut at), bytes) {
+            // The file system does not know how.
+            Err(Errno::INVAL | Errno::NOSYS) => super::send_through_memory(self, file, offset, bytes),
+            sent => Ok(sent?),
+        }
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {

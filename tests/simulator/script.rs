@@ -4,7 +4,7 @@
 //! server works. Every payload carries the client's number, so that a byte of another's is seen.
 
 use super::random::Random;
-use super::service::{self, SHARED_BYTES, STATIC_BYTES};
+use super::service::{self, FILE_BYTES, SHARED_BYTES, STATIC_BYTES};
 
 /// A client's part and the server's.
 #[derive(Default)]
@@ -332,9 +332,14 @@ impl Script {
                 self.item(Phase::Http, &body, HANDLED);
             }
             66..72 => {
-                let (path, body) = match random.below(3) {
+                let (path, body) = match random.below(4) {
                     0 => ("/static".into(), vec![b's'; STATIC_BYTES]),
                     1 => ("/shared".into(), vec![b'h'; SHARED_BYTES]),
+                    2 => {
+                        // Read into the cork, sent at once, sent in two turns.
+                        let bytes = random.one_of(&[9, 30_000, FILE_BYTES]);
+                        (format!("/file/{bytes}"), service::file_content(bytes))
+                    }
                     _ => {
                         let count = random.one_of(&[10, 1000, 2000]);
                         (format!("/owned/{tag}/{count}"), tag.repeat(count).into_bytes())

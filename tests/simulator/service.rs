@@ -1,16 +1,33 @@
 //! The application that is served, and a log of what it was told.
 
 use fleeting::ws::CloseCode;
-use fleeting::{App, Body, Error, Message, Request, Response, Sent, Socket, WebSocket};
+use fleeting::{App, Body, Error, FilePart, Message, Request, Response, Sent, Socket, WebSocket};
 use std::cell::{Cell, RefCell};
+use std::fs::{self, File};
 use std::panic::resume_unwind;
+use std::path::Path;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 pub const STATIC_BYTES: usize = 100 << 10;
 pub const SHARED_BYTES: usize = 40 << 10;
 /// What lies there for everyone.
 pub static STATIC: [u8; STATIC_BYTES] = [b's'; STATIC_BYTES];
+
+pub const FILE_BYTES: usize = 100 << 10;
+/// A file without a name: it goes with the process.
+static FILE: LazyLock<Arc<File>> = LazyLock::new(|| {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("simulator-{}", std::process::id()));
+    fs::write(&path, file_content(FILE_BYTES)).expect("a file");
+    let file = File::open(&path).expect("just written");
+    fs::remove_file(&path).expect("just written");
+    Arc::new(file)
+});
+
+/// The last `bytes` bytes of the file.
+pub fn file_content(bytes: usize) -> Vec<u8> {
+    (FILE_BYTES - bytes..FILE_BYTES).map(|at| b'a' + (at / 7 % 26) as u8).collect()
+}
 
 /// What the application was told, for who compares it.
 #[derive(Default)]
@@ -42,6 +59,10 @@ pub fn app(log: &Rc<Log>) -> App {
         .get("/tag/{tag}", |req| Ok(Response::text(req.param("tag"))))
         .get("/static", |_req| Ok(Response::bytes(Body::Static(&STATIC))))
         .get("/shared", move |_req| Ok(Response::bytes(shared.clone())))
+        .get("/file/{bytes}", |req| {
+            let bytes = req.param("bytes").parse().map_err(|_| Error::bad_request("no number"))?;
+            Ok(Response::bytes(FilePart::new(FILE.clone(), FILE_BYTES as u64 - bytes, bytes)))
+        })
         .get("/owned/{tag}/{count}", |req| {
             let count = req.param("count").parse().map_err(|_| Error::bad_request("no count"))?;
             Ok(Response::bytes(req.param("tag").repeat(count)))

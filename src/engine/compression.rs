@@ -1,0 +1,210 @@
+//! Compressed messages of the engine's WebSockets: whose codec is used, and for what.
+//!
+//! It knows no stream. Without the feature `deflate` nothing is ever agreed on, so nothing here is used.
+//! Its invariant: what a connection is sent refers only to what the same connection was sent.
+
+use crate::pubsub::Encoding;
+use crate::ws::encode::encode_header;
+use crate::ws::{Failure, Message, Negotiated, Opcode};
+
+#[cfg(feature = "deflate")]
+pub(super) use with::{Codec, SocketCodec};
+#[cfg(not(feature = "deflate"))]
+pub(super) use without::{Codec, SocketCodec};
+
+/// A message that was inflated; a text is judged here.
+pub(super) fn message(text: bool, bytes: &[u8]) -> Result<Message<'_>, Failure> {
+    if !text {
+        return Ok(Message::Binary(bytes));
+    }
+    // RFC 6455 §8.1, of what is there once it is inflated.
+    std::str::from_utf8(bytes).map(Message::Text).map_err(|_| Failure::TextInvalid)
+}
+
+#[cfg(feature = "deflate")]
+mod with {
+    use super::*;
+    use crate::ws::Compression;
+    use crate::ws::deflate::{self, Deflater, Inflated, Inflater};
+    use crate::ws::encode::encode_compressed_header;
+
+    /// A worker's: for all messages that refer to none before.
+    #[derive(Default)]
+    pub(in crate::engine) struct Codec {
+        shared: deflate::Codec,
+        /// A message being compressed; its length is known only then.
+        compressed: Vec<u8>,
+    }
+
+    /// Beyond this what a message was compressed into is given back.
+    const KEPT_BYTES: usize = 64 << 10;
+
+    /// What a connection has agreed to, and the windows that it holds for it.
+    pub(in crate::engine) struct SocketCodec {
+        agreed: Negotiated,
+        level: u8,
+        threshold_bytes: usize,
+        /// There once a message needs it, if they may refer to those before.
+        inflater: Option<Box<Inflater>>,
+        deflater: Option<Box<Deflater>>,
+        /// It was sent what the deflater knows nothing of: the next message must refer to none before.
+        foreign: bool,
+    }
+
+    impl Codec {
+        /// Where messages are inflated into, to be given back.
+        pub(in crate::engine) fn take_inflated(&mut self) -> Inflated {
+            std::mem::take(&mut self.shared.inflated)
+        }
+
+        pub(in crate::engine) fn give_inflated(&mut self, mut inflated: Inflated) {
+            if cfg!(any(fuzzing, fleeting_paranoid)) {
+                return;
+            }
+            inflated.trim();
+            self.shared.inflated = inflated;
+        }
+
+        /// Appends a published message's frame, compressed with this encoding's window if it is worth it.
+        pub(in crate::engine) fn encode_published(
+            &mut self,
+            encoding: Encoding,
+            opcode: Opcode,
+            payload: &[u8],
+            out: &mut Vec<u8>,
+        ) {
+            // One for all who have this window, so as the default has it, whatever their routes say.
+            let wanted = Compression::shared();
+            match encoding.window_bits() {
+                Some(bits) if payload.len() >= wanted.threshold_bytes() => {
+                    self.compressed.clear();
+                    let deflater = self.shared.deflater(bits, wanted.effort());
+                    deflater.message(payload, false, &mut self.compressed);
+                    encode_compressed_header(out, opcode, true, self.compressed.len());
+                    out.extend_from_slice(&self.compressed);
+                    self.compressed.shrink_to(KEPT_BYTES);
+                }
+                _ => {
+                    encode_header(out, opcode, true, payload.len());
+                    out.extend_from_slice(payload);
+                }
+            }
+        }
+    }
+
+    impl SocketCodec {
+        pub(in crate::engine) fn new(agreed: Negotiated, wanted: &Compression) -> Box<SocketCodec> {
+            let (level, threshold_bytes) = (wanted.effort(), wanted.threshold_bytes());
+            let (inflater, deflater) = (None, None);
+            Box::new(SocketCodec { agreed, level, threshold_bytes, inflater, deflater, foreign: false })
+        }
+
+        /// How publications are encoded for it. They refer to nothing before, so that one is for all.
+        pub(in crate::engine) fn encoding(&self) -> Encoding {
+            Encoding::deflated(self.agreed.server_window_bits)
+        }
+
+        /// It was sent a publication, compressed by another deflater than its own.
+        pub(in crate::engine) fn was_sent_foreign(&mut self) {
+            self.foreign = true;
+        }
+
+        /// Inflates a message.
+        pub(in crate::engine) fn inflate<'m>(
+            &mut self,
+            payload: &[u8],
+            into: &'m mut Inflated,
+            codec: &mut Codec,
+            bytes_max: usize,
+        ) -> Result<&'m [u8], Failure> {
+            let takeover = self.agreed.client_takeover;
+            let inflater =
+                if takeover { self.inflater.get_or_insert_default() } else { &mut codec.shared.inflater };
+            inflater.message(payload, takeover, into, bytes_max)
+        }
+
+        /// Compresses a payload, if it is worth it.
+        pub(in crate::engine) fn compress<'c>(
+            &mut self,
+            payload: &[u8],
+            codec: &'c mut Codec,
+        ) -> Option<&'c [u8]> {
+            if payload.len() < self.threshold_bytes {
+                return None;
+            }
+            let (bits, level) = (self.agreed.server_window_bits, self.level);
+            let takeover = self.agreed.server_takeover && !std::mem::take(&mut self.foreign);
+            let deflater = if self.agreed.server_takeover {
+                self.deflater.get_or_insert_with(|| Box::new(Deflater::new(bits, level)))
+            } else {
+                codec.shared.deflater(bits, level)
+            };
+            codec.compressed.clear();
+            codec.compressed.shrink_to(KEPT_BYTES);
+            deflater.message(payload, takeover, &mut codec.compressed);
+            Some(&codec.compressed)
+        }
+    }
+}
+
+#[cfg(not(feature = "deflate"))]
+mod without {
+    use super::*;
+    use crate::ws::Compression;
+
+    #[derive(Default)]
+    pub(in crate::engine) struct Codec;
+
+    #[derive(Default)]
+    pub(in crate::engine) struct Inflated;
+
+    /// There is none.
+    pub(in crate::engine) enum SocketCodec {}
+
+    impl Codec {
+        pub(in crate::engine) fn take_inflated(&mut self) -> Inflated {
+            Inflated
+        }
+
+        pub(in crate::engine) fn give_inflated(&mut self, _: Inflated) {}
+
+        pub(in crate::engine) fn encode_published(
+            &mut self,
+            _: Encoding,
+            opcode: Opcode,
+            payload: &[u8],
+            out: &mut Vec<u8>,
+        ) {
+            encode_header(out, opcode, true, payload.len());
+            out.extend_from_slice(payload);
+        }
+    }
+
+    impl SocketCodec {
+        pub(in crate::engine) fn new(_: Negotiated, _: &Compression) -> Box<SocketCodec> {
+            unreachable!("without the feature nothing is agreed on")
+        }
+
+        pub(in crate::engine) fn encoding(&self) -> Encoding {
+            match *self {}
+        }
+
+        pub(in crate::engine) fn was_sent_foreign(&mut self) {
+            match *self {}
+        }
+
+        pub(in crate::engine) fn inflate<'m>(
+            &mut self,
+            _: &[u8],
+            _: &'m mut Inflated,
+            _: &mut Codec,
+            _: usize,
+        ) -> Result<&'m [u8], Failure> {
+            match *self {}
+        }
+
+        pub(in crate::engine) fn compress<'c>(&mut self, _: &[u8], _: &'c mut Codec) -> Option<&'c [u8]> {
+            match *self {}
+        }
+    }
+}

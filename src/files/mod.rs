@@ -1,0 +1,21 @@
+//! What it takes to answer with a file: where it is, whether it may be had, which part of it is asked for.
+//!
+//! It knows requests' fields and the file system, no routes and no sockets. All but [`Root`] is pure: a
+//! function of text, numbers and a time that is passed in. Its invariant: what a client sends chooses
+//! among the regular files beneath one directory, and never leads out of it.
+
+mod coding;
+mod media;
+mod path;
+mod preconditions;
+mod range;
+mod root;
+mod validators;
+
+pub use coding::{Coding, Codings};
+pub use media::{MediaType, media_type};
+pub use path::{PATH_BYTES_MAX, Place, Unplaced, place};
+pub use preconditions::{Asked, Verdict, judge};
+pub use range::{Selected, select};
+pub use root::{Found, Root, is_shortage, open_file};
+pub use validators::Validators;

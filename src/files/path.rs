@@ -1,0 +1,195 @@
+//! From a request's path to one beneath a root.
+//!
+//! It knows no file system. Its invariant: the segments of a place are none of them empty, `.` or `..`,
+//! and hold no NUL, slash or backslash; so joined to a root they name something beneath it, symbolic
+//! links aside ([`Root`](super::Root) sees to those).
+
+use std::fmt;
+
+/// Bytes of a place at most: the system's 4,096 less what is put behind it.
+pub const PATH_BYTES_MAX: usize = 4_000;
+
+/// Where beneath the root a path leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Segments with `/` between them, decoded; empty for the root itself.
+    pub relative: String,
+    /// The path says that it is a directory: it ends in `/`, `.` or `..`.
+    pub directory: bool,
+}
+
+/// Why a path leads nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Unplaced {
+    /// More `..` than there is to go up.
+    Climbs,
+    /// A NUL, which no name on any system has.
+    Nul,
+    /// A segment is not UTF-8 once decoded.
+    NotUtf8,
+    /// A segment holds an encoded slash, or a backslash.
+    Separator,
+    /// A segment begins with a dot.
+    Hidden,
+    /// More than [`PATH_BYTES_MAX`].
+    TooLong,
+}
+
+impl Unplaced {
+    /// What it is answered with. As nginx, 400 for what cannot be meant: a NUL, or going up from the root.
+    /// The others could be names, and there is no file of that name: RFC 3986 §2.2 makes an encoded slash
+    /// part of a name, where nginx takes it for the end of one.
+    pub fn status(self) -> u16 {
+        match self {
+            Unplaced::Climbs | Unplaced::Nul | Unplaced::NotUtf8 => 400,
+            Unplaced::Separator | Unplaced::Hidden | Unplaced::TooLong => 404,
+        }
+    }
+}
+
+impl fmt::Display for Unplaced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Unplaced::Climbs => "The path leads out of the root.",
+            Unplaced::Nul => "The path holds a NUL.",
+            Unplaced::NotUtf8 => "The path is not UTF-8 once decoded.",
+            Unplaced::Separator | Unplaced::Hidden | Unplaced::TooLong => "There is no such file.",
+        })
+    }
+}
+
+impl std::error::Error for Unplaced {}
+
+/// Decodes a path, percent-encoded and with or without a slash before it, and takes out what says nothing
+/// (RFC 3986 §5.2.4, after decoding, so that `%2e%2e` is `..`). It is decoded once: `%252e` is `%2e`.
+///
+/// Names that begin with a dot are left out unless `hidden`: they are where `.git`, `.env` and
+/// `.htpasswd` lie. `.well-known` at the root is for everybody (RFC 8615).
+///
+/// # Errors
+/// [`Unplaced`].
+pub fn place(path: &[u8], hidden: bool) -> Result<Place, Unplaced> {
+    let mut relative = String::with_capacity(path.len());
+    let mut directory = true;
+    for segment in path.split(|byte| *byte == b'/') {
+        let name = decode(segment)?;
+        directory = matches!(name.as_str(), "" | "." | "..");
+        match name.as_str() {
+            "" | "." => continue,
+            ".." if relative.is_empty() => return Err(Unplaced::Climbs),
+            ".." => relative.truncate(relative.rfind('/').unwrap_or(0)),
+            name => {
+                let known = relative.is_empty() && name == ".well-known";
+                if name.starts_with('.') && !hidden && !known {
+                    return Err(Unplaced::Hidden);
+                }
+                if !relative.is_empty() {
+                    relative.push('/');
+                }
+                relative.push_str(name);
+            }
+        }
+        if relative.len() > PATH_BYTES_MAX {
+            return Err(Unplaced::TooLong);
+        }
+    }
+    Ok(Place { relative, directory })
+}
+
+fn decode(segment: &[u8]) -> Result<String, Unplaced> {
+    let mut name = Vec::with_capacity(segment.len());
+    let mut at = 0;
+    while at < segment.len() {
+        // A '%' that begins no octet is itself, as in a route's parameters.
+        let octet = octet(&segment[at..]);
+        let byte = octet.unwrap_or(segment[at]);
+        at += if octet.is_some() { 3 } else { 1 };
+        match byte {
+            0 => return Err(Unplaced::Nul),
+            // Other systems, and programs that names are handed on to, take it for a slash.
+            b'/' | b'\\' => return Err(Unplaced::Separator),
+            _ => name.push(byte),
+        }
+    }
+    String::from_utf8(name).map_err(|_| Unplaced::NotUtf8)
+}
+
+/// The octet that `bytes` begins with in percent-encoding (RFC 3986 §2.1).
+fn octet(bytes: &[u8]) -> Option<u8> {
+    let &[b'%', high, low, ..] = bytes else { return None };
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    Some((digit(high)? * 16 + digit(low)?) as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_lead_beneath_the_root_or_nowhere() {
+        fn check(path: &str, expected: Result<(&str, bool), Unplaced>) {
+            let expected =
+                expected.map(|(relative, directory)| Place { relative: relative.into(), directory });
+            assert_eq!(place(path.as_bytes(), false), expected, "{path}");
+        }
+        check("", Ok(("", true)));
+        check("/", Ok(("", true)));
+        check("a.html", Ok(("a.html", false)));
+        check("/a/b.html", Ok(("a/b.html", false)));
+        check("/a/b/", Ok(("a/b", true)));
+        check("//etc//passwd", Ok(("etc/passwd", false)));
+        check("/./a/././b", Ok(("a/b", false)));
+        check("/a/.", Ok(("a", true)));
+        check("/a/b/..", Ok(("a", true)));
+        check("/a/..", Ok(("", true)));
+        check("/a/../b", Ok(("b", false)));
+        check("/caf%C3%A9%20noir", Ok(("café noir", false)));
+        check("/100%", Ok(("100%", false)));
+        check("/%zz%4", Ok(("%zz%4", false)));
+        check("/%252e%252e/x", Ok(("%2e%2e/x", false)));
+        check("/..", Err(Unplaced::Climbs));
+        check("/../etc/passwd", Err(Unplaced::Climbs));
+        check("/a/../../etc/passwd", Err(Unplaced::Climbs));
+        check("/a/..//../x", Err(Unplaced::Climbs));
+        for dots in ["%2e%2e", "%2E.", ".%2e", "%2E%2e"] {
+            check(&format!("/{dots}/x"), Err(Unplaced::Climbs));
+            check(&format!("/a/{dots}"), Ok(("", true)));
+        }
+        check("/..%2fetc", Err(Unplaced::Separator));
+        check("/a%2Fb", Err(Unplaced::Separator));
+        check("/..%5cetc", Err(Unplaced::Separator));
+        check("/a\\b", Err(Unplaced::Separator));
+        check("/a%00", Err(Unplaced::Nul));
+        check("/a%00/../b", Err(Unplaced::Nul));
+        check("/%E9", Err(Unplaced::NotUtf8));
+        check("/.git/config", Err(Unplaced::Hidden));
+        check("/a/.env", Err(Unplaced::Hidden));
+        check("/%2egit/config", Err(Unplaced::Hidden));
+        check("/...", Err(Unplaced::Hidden));
+        check("/a/.well-known", Err(Unplaced::Hidden));
+        check("/.well-known/acme", Ok((".well-known/acme", false)));
+        check(&"/aaaaaaa".repeat(500), Ok((&"/aaaaaaa".repeat(500)[1..], false)));
+        check(&"/aaaaaaa".repeat(501), Err(Unplaced::TooLong));
+    }
+
+    #[test]
+    fn hidden_names_are_for_who_wants_them() {
+        let expected = Place { relative: ".git/config".into(), directory: false };
+        assert_eq!(place(b"/.git/config", true), Ok(expected));
+        assert_eq!(place(b"/.git/../..", true), Err(Unplaced::Climbs));
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_a_bad_request() {
+        fn check(unplaced: Unplaced, expected: u16) {
+            assert_eq!(unplaced.status(), expected, "{unplaced}");
+        }
+        check(Unplaced::Climbs, 400);
+        check(Unplaced::Nul, 400);
+        check(Unplaced::NotUtf8, 400);
+        check(Unplaced::Separator, 404);
+        check(Unplaced::Hidden, 404);
+        check(Unplaced::TooLong, 404);
+    }
+}

@@ -1,0 +1,181 @@
+//! Whether a request is to be carried out, and on which part: its preconditions, in their order.
+//!
+//! It knows fields and validators, no file. Its invariant is the order of RFC 9110 §13.2.2: a later
+//! condition is not looked at once an earlier one has decided.
+
+use super::{Selected, Validators, select};
+use crate::http1::{Fields, Method};
+use crate::time::parse_http_date;
+
+/// A request, as far as it has a say here.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'r> {
+    /// Its method.
+    pub method: Method<'r>,
+    /// The fields of its head.
+    pub fields: Fields<'r>,
+    /// Seconds since 1970-01-01 UTC: when it is answered.
+    pub now_unix_secs: u64,
+}
+
+/// What is to be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// 200 with all of it.
+    Whole,
+    /// 206 with bytes `first..=last`.
+    Part {
+        /// The first byte's position.
+        first: u64,
+        /// The last one's.
+        last: u64,
+    },
+    /// 304.
+    NotModified,
+    /// 412.
+    Failed,
+    /// 416.
+    Unsatisfiable,
+}
+
+/// Judges `asked`, for a representation of `bytes` bytes with these validators.
+pub fn judge(asked: &Asked<'_>, validators: &Validators, bytes: u64) -> Verdict {
+    let Asked { method, fields, now_unix_secs } = *asked;
+    let date = |name| parse_http_date(fields.get(name)?, now_unix_secs);
+    let among = |name, strong| {
+        let mut values = fields.values(name).peekable();
+        values.peek()?;
+        Some(values.any(|value| validators.is_among(value, strong)))
+    };
+    let modified_since = |date| validators.modified_secs > date;
+    // Steps 1 and 2: the one stands in for the other, also when it is not understood (§13.1.4).
+    let goes_on = match among("if-match", true) {
+        Some(matches) => matches,
+        None => !date("if-unmodified-since").is_some_and(modified_since),
+    };
+    if !goes_on {
+        return Verdict::Failed;
+    }
+    let reads = matches!(method, Method::Get | Method::Head);
+    // Steps 3 and 4.
+    match among("if-none-match", false) {
+        Some(true) if reads => return Verdict::NotModified,
+        Some(true) => return Verdict::Failed,
+        Some(false) => {}
+        None if reads && date("if-modified-since").is_some_and(|date| !modified_since(date)) => {
+            return Verdict::NotModified;
+        }
+        None => {}
+    }
+    // Step 5. RFC 9110 §14.2: of the methods only GET has ranges.
+    let mut ranges = fields.values("range");
+    let (Method::Get, Some(range), None) = (method, ranges.next(), ranges.next()) else {
+        return Verdict::Whole;
+    };
+    if fields.get("if-range").is_some_and(|value| !is_in_range(value, validators, now_unix_secs)) {
+        return Verdict::Whole;
+    }
+    match select(range, bytes) {
+        Selected::Whole => Verdict::Whole,
+        Selected::Part { first, last } => Verdict::Part { first, last },
+        Selected::Unsatisfiable => Verdict::Unsatisfiable,
+    }
+}
+
+/// Whether the condition of If-Range holds (RFC 9110 §13.1.5): a tag that is strongly the same, or exactly
+/// the date, if that tells states apart: not in the second that may still bring another (§8.8.2.2).
+fn is_in_range(value: &[u8], validators: &Validators, now_unix_secs: u64) -> bool {
+    if value.starts_with(b"\"") {
+        return value == validators.tag.as_bytes();
+    }
+    let modified_secs = validators.modified_secs;
+    modified_secs < now_unix_secs && parse_http_date(value, now_unix_secs) == Some(modified_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http1::{Decoder, HeadStep};
+    use crate::{Arena, Limits};
+
+    /// When the file was modified, and an hour before and after.
+    const THEN: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    const BEFORE: &str = "Sun, 06 Nov 1994 07:49:37 GMT";
+    const AFTER: &str = "Sun, 06 Nov 1994 09:49:37 GMT";
+    const SECS: u64 = 784_111_777;
+
+    fn verdict(method: &str, fields: &str, now_unix_secs: u64) -> Verdict {
+        let mut request = format!("{method} / HTTP/1.1\r\nHost: a\r\n{fields}\r\n").into_bytes();
+        let (arena, mut decoder) = (Arena::new(4096), Decoder::new());
+        let HeadStep::Head { head, .. } = decoder.head(&mut request, &arena, &Limits::default()) else {
+            panic!("{fields:?} is no head");
+        };
+        let validators = Validators { tag: "\"a\"".into(), modified_secs: SECS };
+        judge(&Asked { method: head.method, fields: head.fields, now_unix_secs }, &validators, 100)
+    }
+
+    #[track_caller]
+    fn check(fields: &[&str], expected: Verdict) {
+        let fields: String = fields.iter().map(|line| format!("{line}\r\n")).collect();
+        assert_eq!(verdict("GET", &fields, SECS + 86_400), expected, "{fields}");
+    }
+
+    #[test]
+    fn each_condition() {
+        check(&[], Verdict::Whole);
+        check(&["If-None-Match: \"a\""], Verdict::NotModified);
+        check(&["If-None-Match: W/\"a\""], Verdict::NotModified);
+        check(&["If-None-Match: \"b\"", "If-None-Match: \"a\""], Verdict::NotModified);
+        check(&["If-None-Match: *"], Verdict::NotModified);
+        check(&["If-None-Match: \"b\""], Verdict::Whole);
+        check(&["If-Match: \"b\", \"a\""], Verdict::Whole);
+        check(&["If-Match: *"], Verdict::Whole);
+        check(&["If-Match: W/\"a\""], Verdict::Failed);
+        check(&["If-Match: \"b\""], Verdict::Failed);
+        for (date, since, unmodified) in [
+            (BEFORE, Verdict::Whole, Verdict::Failed),
+            (THEN, Verdict::NotModified, Verdict::Whole),
+            (AFTER, Verdict::NotModified, Verdict::Whole),
+            ("yesterday", Verdict::Whole, Verdict::Whole),
+        ] {
+            check(&[&format!("If-Modified-Since: {date}")], since);
+            check(&[&format!("If-Unmodified-Since: {date}")], unmodified);
+        }
+    }
+
+    #[test]
+    fn their_order() {
+        check(&["If-Match: \"a\"", &format!("If-Unmodified-Since: {BEFORE}")], Verdict::Whole);
+        check(&["If-Match: \"b\"", "If-None-Match: \"a\""], Verdict::Failed);
+        check(&["If-Match: \"a\"", "If-None-Match: \"a\""], Verdict::NotModified);
+        check(&["If-None-Match: \"b\"", &format!("If-Modified-Since: {THEN}")], Verdict::Whole);
+        check(&["If-None-Match: \"a\"", "Range: bytes=0-1"], Verdict::NotModified);
+        check(&["If-Match: \"b\"", "Range: bytes=0-1"], Verdict::Failed);
+    }
+
+    #[test]
+    fn ranges_and_their_condition() {
+        let part = Verdict::Part { first: 0, last: 1 };
+        check(&["Range: bytes=0-1"], part);
+        check(&["Range: bytes=100-"], Verdict::Unsatisfiable);
+        check(&["Range: bytes=0-1", "Range: bytes=0-1"], Verdict::Whole);
+        for (condition, expected) in [
+            ("\"a\"", part),
+            ("W/\"a\"", Verdict::Whole),
+            ("\"b\"", Verdict::Whole),
+            ("a", Verdict::Whole),
+            (THEN, part),
+            (BEFORE, Verdict::Whole),
+            (AFTER, Verdict::Whole),
+        ] {
+            check(&["Range: bytes=0-1", &format!("If-Range: {condition}")], expected);
+        }
+        let unsatisfiable = ["Range: bytes=100-", "If-Range: \"b\""];
+        check(&unsatisfiable, Verdict::Whole);
+        // In the second of the modification the date says too little.
+        let fields = format!("Range: bytes=0-1\r\nIf-Range: {THEN}\r\n");
+        assert_eq!(verdict("GET", &fields, SECS), Verdict::Whole);
+        assert_eq!(verdict("HEAD", "Range: bytes=0-1\r\n", SECS), Verdict::Whole);
+        assert_eq!(verdict("POST", "If-None-Match: \"a\"\r\n", SECS), Verdict::Failed);
+    }
+}

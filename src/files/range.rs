@@ -1,0 +1,124 @@
+//! The part of a representation that Range asks for (RFC 9110 §14).
+//!
+//! It knows a value and a length. Its invariant: what it selects is not empty and lies within the length.
+
+/// What a Range field comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Selected {
+    /// Everything: the field says nothing that is understood, and is ignored.
+    Whole,
+    /// Bytes `first..=last`: `first <= last < length`.
+    Part {
+        /// The first byte's position.
+        first: u64,
+        /// The last one's.
+        last: u64,
+    },
+    /// Nothing that is there: 416 (RFC 9110 §15.5.17).
+    Unsatisfiable,
+}
+
+/// Reads the value of a Range field, for a representation of `length` bytes.
+///
+/// A server may ignore the field (RFC 9110 §14.2), and this one does when it asks for more than one
+/// range: the answer is then the whole, which holds them all. So does an unknown unit, and a range whose
+/// last byte comes before its first (§14.1.1).
+pub fn select(value: &[u8], length: u64) -> Selected {
+    read(value, length).unwrap_or(Selected::Whole)
+}
+
+fn read(value: &[u8], length: u64) -> Option<Selected> {
+    let equals = value.iter().position(|byte| *byte == b'=')?;
+    let (unit, set) = (&value[..equals], &value[equals + 1..]);
+    // RFC 9110 §14.1: a unit's name is in any case.
+    if !unit.eq_ignore_ascii_case(b"bytes") {
+        return None;
+    }
+    // RFC 9110 §5.6.1.2: empty members of a list are to be read over.
+    let mut members = set.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|m| !m.is_empty());
+    let (range, None) = (members.next()?, members.next()) else { return None };
+    let dash = range.iter().position(|byte| *byte == b'-')?;
+    let (first, last) = (&range[..dash], &range[dash + 1..]);
+    if first.is_empty() {
+        // RFC 9110 §14.1.2: the last so many, or all if there are fewer.
+        return match (number(last)?, length) {
+            (0, _) => Some(Selected::Unsatisfiable),
+            // It can be satisfied, but no Content-Range says so of nothing.
+            (_, 0) => None,
+            (bytes, _) => Some(Selected::Part { first: length.saturating_sub(bytes), last: length - 1 }),
+        };
+    }
+    let first = number(first)?;
+    let last = if last.is_empty() { u64::MAX } else { number(last)? };
+    if last < first {
+        return None;
+    }
+    if first >= length {
+        return Some(Selected::Unsatisfiable);
+    }
+    Some(Selected::Part { first, last: last.min(length - 1) })
+}
+
+/// A number; one that is too large to be told is as good as the largest.
+fn number(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0u64, |number, byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        Some(number.saturating_mul(10).saturating_add(digit))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges() {
+        fn check(value: &str, length: u64, expected: Selected) {
+            assert_eq!(select(value.as_bytes(), length), expected, "{value} of {length}");
+        }
+        let part = |first, last| Selected::Part { first, last };
+        check("bytes=0-499", 10_000, part(0, 499)); // RFC 9110 §14.1.2
+        check("bytes=500-999", 10_000, part(500, 999));
+        check("bytes=-500", 10_000, part(9_500, 9_999));
+        check("bytes=9500-", 10_000, part(9_500, 9_999));
+        check("bytes=0-0", 1, part(0, 0));
+        check("bytes=0-", 1, part(0, 0));
+        check("bytes=5-99", 10, part(5, 9));
+        check("bytes=-99", 10, part(0, 9));
+        check("BYTES=0-1", 10, part(0, 1));
+        check("bytes= , 0-1 ,,", 10, part(0, 1));
+        check("bytes=1-99999999999999999999999", 10, part(1, 9));
+        check("bytes=-99999999999999999999999", 10, part(0, 9));
+        check("bytes=10-", 10, Selected::Unsatisfiable);
+        check("bytes=10-20", 10, Selected::Unsatisfiable);
+        check("bytes=99999999999999999999999-", 10, Selected::Unsatisfiable);
+        check("bytes=-0", 10, Selected::Unsatisfiable);
+        check("bytes=0-", 0, Selected::Unsatisfiable);
+        check("bytes=-1", 0, Selected::Whole);
+        for ignored in [
+            "",
+            "bytes",
+            "bytes=",
+            "bytes=-",
+            "bytes=,",
+            "bytes=1",
+            "bytes=2-1",
+            "bytes=a-b",
+            "bytes=0-1-2",
+            "bytes=+0-1",
+            "bytes=0 -1",
+            "bytes =0-1",
+            "lines=0-1",
+            "0-1",
+            "bytes=0-1,4-5",
+            "bytes=0x0-1",
+            "bytes=--1",
+            "=0-1",
+        ] {
+            check(ignored, 10, Selected::Whole);
+        }
+    }
+}

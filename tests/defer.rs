@@ -1,0 +1,242 @@
+//! An answer may come later and from anywhere: order, framing and bounds are those of any other.
+
+use crate::client::Client;
+use crate::rig::{self, Rig};
+use fleeting::{App, Body, Error, Gone, Responder, Response, Timeouts};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+const SHORT: Duration = Duration::from_millis(100);
+
+/// `/later` hands its responder to the test.
+fn app(later: Sender<Responder>) -> App {
+    let defer = move || {
+        let (response, responder) = Response::defer();
+        later.send(responder).expect("the test waits");
+        response
+    };
+    let and_panic = defer.clone();
+    App::new()
+        .get("/", |_req| Ok(Response::text("hello")))
+        .get("/later", move |_req| Ok(defer()))
+        .get("/now", |_req| {
+            let (response, responder) = Response::defer();
+            responder.send(Response::text("now")).expect("nobody has gone");
+            Ok(response)
+        })
+        .get("/never", |_req| Ok(Response::defer().0))
+        .get("/twice", |_req| {
+            let (response, responder) = Response::defer();
+            let (inner, innermost) = Response::defer();
+            thread::spawn(move || {
+                responder.send(inner).expect("the client waits");
+                innermost.send(Response::text("twice")).expect("the client waits");
+            });
+            Ok(response)
+        })
+        .get("/replaced", |_req| {
+            let (response, responder) = Response::defer();
+            let response = response.body("something else");
+            assert!(responder.is_gone());
+            assert_eq!(responder.send(Response::text("late")), Err(Gone));
+            Ok(response)
+        })
+        .get("/panic", move |_req| {
+            let _response = and_panic();
+            panic!("planted")
+        })
+        .wrap(|req, handler| handler.call(req)?.header("x-wrapped", "yes"))
+}
+
+fn rig_with(set: impl FnOnce(&mut Timeouts)) -> (Rig, Receiver<Responder>) {
+    let (later, responders) = channel();
+    (rig::run_with(|_, timeouts| set(timeouts), move |_| app(later)), responders)
+}
+
+fn rig() -> (Rig, Receiver<Responder>) {
+    rig_with(|_| {})
+}
+
+fn ask(client: &mut Client, path: &str) {
+    client.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
+}
+
+#[test]
+fn an_answer_comes_from_another_thread() {
+    let (rig, responders) = rig();
+    let mut client = Client::connect(rig.addr);
+    for number in 0..3 {
+        ask(&mut client, "/later");
+        let responder = responders.recv().expect("the handler was called");
+        let answer = Response::text(number.to_string()).header("x-own", "too").expect("a field");
+        thread::spawn(move || responder.send(answer)).join().expect("no panic").expect("the client waits");
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.text()), (200, &*number.to_string()));
+        // The wrapping handler has put its field on the deferred response: it goes in front.
+        let (wrapped, own) = (answer.head.find("x-wrapped: yes\r\n"), answer.head.find("x-own: too\r\n"));
+        assert!(wrapped.is_some() && wrapped < own, "{}", answer.head);
+    }
+    assert_eq!(client.get("/now").text(), "now");
+    assert_eq!(client.get("/twice").text(), "twice");
+    assert_eq!(client.get("/replaced").text(), "something else");
+    assert_eq!(rig.wait(|counters| counters.requests == 6).connections, 1);
+}
+
+#[test]
+fn who_drops_the_responder_answers_500() {
+    let (rig, responders) = rig();
+    let mut client = Client::connect(rig.addr);
+    assert_eq!(client.get("/never").status, 500);
+    ask(&mut client, "/later");
+    drop(responders.recv().expect("the handler was called"));
+    assert_eq!(client.answer().status, 500);
+    assert_eq!(client.get("/").text(), "hello");
+}
+
+#[test]
+fn a_panic_after_deferring_is_500_and_nobody_waits() {
+    let (rig, responders) = rig();
+    let mut client = Client::connect(rig.addr);
+    assert_eq!(client.get("/panic").status, 500);
+    assert!(responders.recv().expect("the handler was called").is_gone());
+    assert_eq!(client.get("/").text(), "hello");
+}
+
+#[test]
+fn what_is_pipelined_behind_it_waits() {
+    let (rig, responders) = rig();
+    let mut client = Client::connect(rig.addr);
+    let paths = ["/", "/later", "/", "/now", "/later", "/", "/never", "/"];
+    client.send(paths.map(|path| format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n")).concat());
+    assert_eq!(client.answer().text(), "hello");
+    let first = responders.recv().expect("the handler was called");
+    assert_eq!(rig.wait(|counters| counters.requests == 2).requests, 2);
+    assert!(responders.try_recv().is_err(), "no handler is called before the answer");
+    first.send(Response::text("first")).expect("the client waits");
+    for expected in ["first", "hello", "now"] {
+        assert_eq!(client.answer().text(), expected);
+    }
+    let second = responders.recv().expect("the handler was called");
+    second.send(Response::bytes(vec![b'x'; 1 << 20])).expect("the client waits");
+    assert_eq!(client.answer().body.len(), 1 << 20);
+    assert_eq!(client.answer().text(), "hello");
+    assert_eq!((client.answer().status, client.answer().text()), (500, "hello"));
+}
+
+#[test]
+fn head_and_http_10_are_answered_in_their_way() {
+    let (rig, responders) = rig();
+    let mut client = Client::connect(rig.addr);
+    client.send("HEAD /later HTTP/1.1\r\nHost: test\r\n\r\n");
+    let responder = responders.recv().expect("the handler was called");
+    responder.send(Response::text("hello")).expect("the client waits");
+    assert_eq!(client.answer_to_head().field("content-length"), Some("5"));
+    assert_eq!(client.get("/").text(), "hello");
+    client.send("GET /later HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    let responder = responders.recv().expect("the handler was called");
+    responder.send(Response::text("old")).expect("the client waits");
+    let answer = client.answer();
+    assert_eq!((answer.text(), answer.field("connection")), ("old", Some("keep-alive")));
+    client.send("GET /later HTTP/1.0\r\n\r\n");
+    let responder = responders.recv().expect("the handler was called");
+    responder.send(Error::not_found("nothing")).expect("the client waits");
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.field("connection")), (404, Some("close")));
+    client.ended();
+}
+
+#[test]
+fn a_close_on_either_closes() {
+    let (rig, responders) = rig();
+    let mut client = Client::connect(rig.addr);
+    ask(&mut client, "/later");
+    let responder = responders.recv().expect("the handler was called");
+    responder.send(Response::text("last").close()).expect("the client waits");
+    assert_eq!(client.answer().field("connection"), Some("close"));
+    client.ended();
+}
+
+#[test]
+fn a_client_that_has_ended_its_side_gets_its_answer() {
+    let (rig, responders) = rig();
+    let mut client = Client::connect(rig.addr);
+    ask(&mut client, "/later");
+    client.end();
+    let responder = responders.recv().expect("the handler was called");
+    // The end has been told: others have had turns since.
+    Client::connect(rig.addr).get("/");
+    assert!(!responder.is_gone());
+    responder.send(Response::bytes(Body::Owned(vec![b'x'; 1 << 20]))).expect("the client waits");
+    assert_eq!(client.answer().body.len(), 1 << 20);
+    client.ended();
+    rig.wait(|counters| counters.connections == 0);
+}
+
+#[test]
+fn who_answers_a_client_that_is_gone_is_told_so() {
+    let (rig, responders) = rig();
+    let mut client = Client::connect(rig.addr);
+    ask(&mut client, "/later");
+    let responder = responders.recv().expect("the handler was called");
+    client.reset();
+    rig.wait(|counters| counters.connections == 0);
+    assert!(responder.is_gone());
+    assert_eq!(responder.send(Response::text("late")), Err(Gone));
+    assert_eq!(Client::connect(rig.addr).get("/").text(), "hello");
+}
+
+#[test]
+fn an_answer_that_takes_too_long_is_504() {
+    let (rig, responders) = rig_with(|timeouts| timeouts.answer = SHORT);
+    let mut client = Client::connect(rig.addr);
+    ask(&mut client, "/later");
+    ask(&mut client, "/");
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.field("connection")), (504, None));
+    let responder = responders.recv().expect("the handler was called");
+    assert_eq!(responder.send(Response::text("late")), Err(Gone));
+    // Nothing of what came too late is in the way of what follows.
+    assert_eq!((client.answer().text(), client.get("/").text()), ("hello", "hello"));
+    assert_eq!(rig.wait(|counters| counters.requests == 3).timeouts, 1);
+}
+
+#[test]
+fn a_shutdown_waits_for_the_answer() {
+    let (rig, responders) = rig();
+    let mut client = Client::connect(rig.addr);
+    ask(&mut client, "/later");
+    let responder = responders.recv().expect("the handler was called");
+    let mut idle = Client::connect(rig.addr);
+    idle.get("/");
+    rig.handle.shutdown();
+    idle.ended();
+    responder.send(Response::text("the last")).expect("the client waits");
+    let answer = client.answer();
+    assert_eq!((answer.text(), answer.field("connection")), ("the last", Some("close")));
+    client.ended();
+    drop((client, idle));
+    assert_eq!(rig.finish().timeouts, 0);
+}
+
+#[test]
+fn a_shutdown_does_not_wait_for_ever() {
+    let (rig, responders) = rig_with(|timeouts| timeouts.grace = SHORT);
+    let mut client = Client::connect(rig.addr);
+    ask(&mut client, "/later");
+    let responder = responders.recv().expect("the handler was called");
+    rig.handle.shutdown();
+    client.cut_off();
+    rig.over();
+    assert!(responder.is_gone());
+}
+
+#[test]
+fn an_answer_after_the_server_is_dropped() {
+    let (rig, responders) = rig_with(|timeouts| timeouts.grace = SHORT);
+    let mut client = Client::connect(rig.addr);
+    ask(&mut client, "/later");
+    let responder = responders.recv().expect("the handler was called");
+    drop(rig);
+    assert_eq!(responder.send(Response::text("late")), Err(Gone));
+}

@@ -1,0 +1,92 @@
+//! Server-sent events as a browser gets them, and the example that sends some.
+
+use crate::client::Client;
+use crate::rig;
+use fleeting::{App, Event, EventSender, Pushed, Response};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+#[path = "../examples/events.rs"]
+#[expect(dead_code, reason = "its `main` is for cargo run")]
+mod example;
+
+fn rig() -> (rig::Rig, Receiver<EventSender>) {
+    let (opened, senders) = channel();
+    let rig = rig::run(move |_| {
+        App::new().get("/", |_req| Ok(Response::text("hello"))).get("/events", move |_req| {
+            let (response, events) = Response::events(1000);
+            opened.send(events).expect("the test waits");
+            Ok(response)
+        })
+    });
+    (rig, senders)
+}
+
+fn open(client: &mut Client, senders: &Receiver<EventSender>) -> EventSender {
+    client.send("GET /events HTTP/1.1\r\nHost: test\r\nAccept: text/event-stream\r\n\r\n");
+    let answer = client.answer_to_head();
+    let fields = ["content-type", "cache-control", "transfer-encoding"].map(|name| answer.field(name));
+    assert_eq!(fields, [Some("text/event-stream"), Some("no-store"), Some("chunked")]);
+    senders.recv().expect("the handler was called")
+}
+
+#[test]
+fn events_and_comments_arrive() {
+    let (rig, senders) = rig();
+    let mut client = Client::connect(rig.addr);
+    let mut events = open(&mut client, &senders);
+    let event = Event::data("one\r\ntwo").name("tick").id("7").retry(Duration::from_secs(3));
+    assert_eq!(events.try_send(&event), Ok(Pushed::Sent));
+    assert_eq!(client.chunk(), b"event: tick\nid: 7\nretry: 3000\ndata: one\ndata: two\n\n");
+    assert_eq!(events.comment("still there"), Pushed::Sent);
+    assert_eq!(client.chunk(), b": still there\n\n");
+    assert!(events.try_send(&Event::data("x").name("a\nb")).is_err());
+    assert_eq!(events.try_send(&Event::data(&"x".repeat(1000))), Ok(Pushed::Full));
+    events.send(&Event::data("last")).expect("the client is there");
+    // The end of it is a good one, and the connection goes on.
+    drop(events);
+    assert_eq!((client.chunk(), client.chunk()), (b"data: last\n\n".to_vec(), Vec::new()));
+    assert_eq!(client.get("/").text(), "hello");
+}
+
+#[test]
+fn a_shutdown_ends_the_stream() {
+    let (rig, senders) = rig();
+    let mut client = Client::connect(rig.addr);
+    let mut events = open(&mut client, &senders);
+    rig.handle.shutdown();
+    assert_eq!(client.chunk(), b"");
+    client.ended();
+    assert!(events.is_gone());
+    assert_eq!(events.comment(""), Pushed::Gone);
+    drop(client);
+    assert_eq!(rig.finish().timeouts, 0);
+}
+
+#[test]
+fn a_client_that_is_gone_is_told_of() {
+    let (rig, senders) = rig();
+    let mut client = Client::connect(rig.addr);
+    let mut events = open(&mut client, &senders);
+    client.reset();
+    rig.wait(|counters| counters.connections == 0);
+    assert!(events.is_gone() && events.send(&Event::data("x")).is_err());
+}
+
+#[test]
+fn the_example_counts_for_everybody() {
+    let pages = example::Pages::default();
+    let shown = pages.clone();
+    let rig = rig::run(move |_| example::app(shown));
+    let mut clients: Vec<_> = (0..3).map(|_| Client::connect(rig.addr)).collect();
+    assert!(clients[0].get("/").text().contains("EventSource('/count')"));
+    for client in &mut clients {
+        client.send("GET /count HTTP/1.1\r\nHost: test\r\nLast-Event-ID: 41\r\n\r\n");
+        assert_eq!(client.answer_to_head().field("content-type"), Some("text/event-stream"));
+        assert_eq!(client.chunk(), b": 41\n\n");
+    }
+    pages.show(42);
+    for client in &mut clients {
+        assert_eq!(client.chunk(), b"event: count\nid: 42\ndata: 42\n\n");
+    }
+}

@@ -1,0 +1,369 @@
+//! Content that is taken as it arrives: whole, in order, and with one end.
+
+use crate::client::Client;
+use crate::rig::{self, Rig};
+use fleeting::http1::Fields;
+use fleeting::{App, Error, Flow, Request, Response, Resume, Timeouts, Upload};
+use std::io::Write as _;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+const SHORT: Duration = Duration::from_millis(100);
+
+/// What the test is told of.
+#[derive(Debug)]
+enum Told {
+    Paused(Resume),
+    Finished(u64),
+    Aborted(u64),
+}
+
+/// Counts and sums up. What content begins with decides what it does.
+struct Sum {
+    told: Sender<Told>,
+    limit: u64,
+}
+
+#[derive(Default)]
+struct Sofar {
+    bytes: u64,
+    sum: u64,
+}
+
+impl Upload for Sum {
+    type Session = Sofar;
+
+    fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    fn open(&self, req: &Request<'_>) -> Result<Sofar, Error> {
+        assert!(req.body().is_empty(), "only the head is there");
+        match req.query() {
+            Some("refuse") => Err(Error::forbidden("not you")),
+            Some("panic") => panic!("planted"),
+            _ => Ok(Sofar::default()),
+        }
+    }
+
+    fn piece(&self, sofar: &mut Sofar, piece: &[u8], flow: &mut Flow<'_>) -> Result<(), Error> {
+        assert!(!piece.is_empty());
+        if sofar.bytes == 0 {
+            match piece[0] {
+                b'P' => self.told.send(Told::Paused(flow.pause())).expect("the test waits"),
+                b'R' => flow.pause().resume(),
+                b'E' => return Err(Error::new(422, "not this")),
+                b'!' => panic!("planted"),
+                _ => {}
+            }
+        }
+        sofar.bytes += piece.len() as u64;
+        sofar.sum += piece.iter().map(|byte| u64::from(*byte)).sum::<u64>();
+        Ok(())
+    }
+
+    fn finish(&self, sofar: Sofar, trailers: Fields<'_>) -> Result<Response<'static>, Error> {
+        self.told.send(Told::Finished(sofar.bytes)).expect("the test waits");
+        match trailers.get("x-then") {
+            Some(b"panic") => panic!("planted"),
+            Some(b"error") => return Err(Error::new(422, "not so")),
+            Some(b"later") => {
+                let (response, responder) = Response::defer();
+                thread::spawn(move || responder.send(Response::text("later")).expect("the client waits"));
+                return Ok(response);
+            }
+            _ => {}
+        }
+        Ok(Response::text(format!("{} {}", sofar.bytes, sofar.sum)))
+    }
+
+    fn abort(&self, sofar: Sofar) {
+        self.told.send(Told::Aborted(sofar.bytes)).expect("the test waits");
+        assert_ne!(sofar.bytes, 13, "planted");
+    }
+}
+
+fn rig_with(limit: u64, set: impl FnOnce(&mut Timeouts)) -> (Rig, Receiver<Told>) {
+    let (told, hears) = channel();
+    let app = move || {
+        App::new()
+            .get("/", |_req| Ok(Response::text("hello")))
+            .post("/echo", |req| Ok(Response::bytes(req.body())))
+            .upload("POST", "/up", Sum { told, limit })
+    };
+    (rig::run_with(|_, timeouts| set(timeouts), move |_| app()), hears)
+}
+
+fn rig() -> (Rig, Receiver<Told>) {
+    rig_with(u64::MAX, |_| {})
+}
+
+fn sized(path: &str, content: &str) -> String {
+    let length = content.len();
+    format!("POST {path} HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n{content}")
+}
+
+fn chunked(content: &str, trailers: &str) -> String {
+    let chunks: String = content
+        .as_bytes()
+        .chunks(7)
+        .map(|chunk| format!("{:x};x\r\n{}\r\n", chunk.len(), std::str::from_utf8(chunk).expect("ASCII")))
+        .collect();
+    format!(
+        "POST /up HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}0\r\n{trailers}\r\n"
+    )
+}
+
+fn expected(content: &str) -> String {
+    format!("{} {}", content.len(), content.bytes().map(u64::from).sum::<u64>())
+}
+
+#[track_caller]
+fn finished(hears: &Receiver<Told>, bytes: usize) {
+    match hears.recv() {
+        Ok(Told::Finished(told)) => assert_eq!(told, bytes as u64),
+        other => panic!("not finished: {other:?}"),
+    }
+}
+
+#[track_caller]
+fn aborted(hears: &Receiver<Told>, bytes: usize) {
+    match hears.recv() {
+        Ok(Told::Aborted(told)) => assert_eq!(told, bytes as u64),
+        other => panic!("not aborted: {other:?}"),
+    }
+}
+
+#[test]
+fn content_of_either_framing_however_it_is_cut() {
+    let (rig, hears) = rig();
+    let content = "Some content of the request";
+    let mut client = Client::connect(rig.addr);
+    for request in
+        [sized("/up", content), chunked(content, ""), sized("/up", ""), chunked("", "X-Sum: 1\r\n")]
+    {
+        let whole = if request.contains("content of") || request.contains(";x") { content } else { "" };
+        // Also in two pieces, of which the server has seen the first: another client was answered since.
+        for cut in (0..request.len()).step_by(17) {
+            client.send(&request[..cut]);
+            Client::connect(rig.addr).get("/");
+            client.send(&request[cut..]);
+            assert_eq!(client.answer().text(), expected(whole), "cut at {cut}");
+            finished(&hears, whole.len());
+        }
+    }
+    assert_eq!(client.get("/").text(), "hello");
+}
+
+#[test]
+fn pipelined_uploads_are_answered_in_order() {
+    let (rig, hears) = rig();
+    let mut client = Client::connect(rig.addr);
+    let get = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
+    let one = [&sized("/up", "abc"), get, &chunked("Rdefg", "X-Then: later\r\n"), &sized("/echo", "h"), get]
+        .concat();
+    client.send(one.repeat(20));
+    for _ in 0..20 {
+        assert_eq!(client.answer().text(), expected("abc"));
+        assert_eq!(client.answer().text(), "hello");
+        assert_eq!(client.answer().text(), "later");
+        assert_eq!(client.answer().text(), "h");
+        assert_eq!(client.answer().text(), "hello");
+        finished(&hears, 3);
+        finished(&hears, 5);
+    }
+}
+
+#[test]
+fn more_than_any_buffer_passes() {
+    const BYTES: usize = 40 << 20;
+    let (rig, hears) = rig();
+    let mut client = Client::connect(rig.addr);
+    client.send(format!("POST /up HTTP/1.1\r\nHost: test\r\nContent-Length: {BYTES}\r\n\r\n"));
+    let piece = vec![b'x'; 1 << 20];
+    (0..BYTES >> 20).for_each(|_| client.send(&piece));
+    assert_eq!(client.answer().text(), format!("{BYTES} {}", BYTES * usize::from(b'x')));
+    finished(&hears, BYTES);
+    // A handler's content is bounded as ever.
+    client.send(format!("POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: {BYTES}\r\n\r\n"));
+    assert_eq!(client.answer().status, 413);
+}
+
+#[test]
+fn more_than_its_own_limit_is_413() {
+    let (rig, hears) = rig_with(10, |_| {});
+    let mut client = Client::connect(rig.addr);
+    client.send(sized("/up", "0123456789"));
+    assert_eq!(client.answer().status, 200);
+    finished(&hears, 10);
+    client.send("POST /up HTTP/1.1\r\nHost: test\r\nContent-Length: 11\r\nExpect: 100-continue\r\n\r\n");
+    assert_eq!(client.answer().status, 413);
+    client.ended();
+    let mut client = Client::connect(rig.addr);
+    client.send(chunked("0123456789x", ""));
+    assert_eq!(client.answer().status, 413);
+    aborted(&hears, 7);
+    client.ended();
+    assert!(hears.try_recv().is_err(), "the first was never opened");
+}
+
+#[test]
+fn a_client_that_waits_is_told_to_go_on() {
+    let (rig, hears) = rig();
+    let mut client = Client::connect(rig.addr);
+    let head = "HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n";
+    client.send(format!("POST /up {head}"));
+    assert_eq!(client.answer_to_head().status, 100);
+    client.send("abc");
+    assert_eq!(client.answer().text(), expected("abc"));
+    finished(&hears, 3);
+    client.send(format!("POST /up?refuse {head}"));
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.field("connection")), (403, Some("close")));
+    client.ended();
+}
+
+#[test]
+fn what_is_refused_is_answered_and_the_rest_thrown_away() {
+    let (rig, hears) = rig();
+    let mut client = Client::connect(rig.addr);
+    let check = |client: &mut Client, request: &str, status: u16| {
+        client.send(request);
+        assert_eq!(client.answer().status, status, "{request}");
+        assert_eq!(client.get("/").text(), "hello", "{request}");
+    };
+    check(&mut client, &sized("/up?refuse", "GET / HTTP/1.1\r\n\r\n"), 403);
+    check(&mut client, &sized("/up?panic", "abc"), 500);
+    check(&mut client, &sized("/up", "E GET / HTTP/1.1\r\n\r\n"), 422);
+    aborted(&hears, 0);
+    check(&mut client, &chunked("Error in the first of several chunks", "X: y\r\n"), 422);
+    aborted(&hears, 0);
+    check(&mut client, &sized("/up", "! panic"), 500);
+    aborted(&hears, 0);
+    check(&mut client, &chunked("abc", "X-Then: panic\r\n"), 500);
+    finished(&hears, 3);
+    check(&mut client, &chunked("abc", "X-Then: error\r\n"), 422);
+    finished(&hears, 3);
+    // Too much to be thrown away: it is answered all the same.
+    client.send("POST /up HTTP/1.1\r\nHost: test\r\nContent-Length: 999999999\r\n\r\nE");
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.field("connection")), (422, Some("close")));
+    aborted(&hears, 0);
+    client.ended();
+    assert_eq!(rig.wait(|counters| counters.panics == 3).panics, 3);
+}
+
+#[test]
+fn broken_framing_is_refused_and_told() {
+    let (rig, hears) = rig();
+    for broken in ["3\r\nabcX", "3\r\nabc\r\n0\r\nHost: a\r\n\r\n", "3\r\nabc\r\n-1\r\n"] {
+        let mut client = Client::connect(rig.addr);
+        client.send(format!("POST /up HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n{broken}"));
+        assert_eq!(client.answer().status, 400, "{broken:?}");
+        aborted(&hears, 3);
+        client.ended();
+    }
+}
+
+#[test]
+fn a_pause_holds_the_client_up() {
+    let (rig, hears) = rig_with(u64::MAX, |timeouts| timeouts.body_stall = SHORT);
+    let mut client = Client::connect(rig.addr);
+    const BYTES: usize = 64 << 20;
+    client.send(format!("POST /up HTTP/1.1\r\nHost: test\r\nContent-Length: {BYTES}\r\n\r\nP"));
+    let Ok(Told::Paused(resume)) = hears.recv() else { panic!("not paused") };
+    // More than the sockets hold is not taken, however often it is offered.
+    client.stream().set_nonblocking(true).expect("a socket");
+    let piece = vec![b'P'; 64 << 10];
+    let mut sent = 1;
+    let mut offers = 0;
+    while offers < 20 {
+        match client.stream().write(&piece[..piece.len().min(BYTES - sent)]) {
+            Ok(bytes) => sent += bytes,
+            Err(_) => {
+                // The server has turns meanwhile, and its timers run.
+                Client::connect(rig.addr).get("/");
+                offers += 1;
+            }
+        }
+        assert!(sent < BYTES, "all of it was taken");
+    }
+    client.stream().set_nonblocking(false).expect("a socket");
+    thread::spawn(|| drop(resume)).join().expect("no panic");
+    while sent < BYTES {
+        let bytes = piece.len().min(BYTES - sent);
+        client.send(&piece[..bytes]);
+        sent += bytes;
+    }
+    assert_eq!(client.answer().text(), format!("{BYTES} {}", BYTES * usize::from(b'P')));
+    finished(&hears, BYTES);
+    assert_eq!(rig.wait(|_| true).timeouts, 0);
+}
+
+#[test]
+fn content_that_stalls_is_408() {
+    let (rig, hears) = rig_with(u64::MAX, |timeouts| timeouts.body_stall = SHORT);
+    let mut client = Client::connect(rig.addr);
+    client.send("POST /up HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\nhalf");
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.field("connection")), (408, Some("close")));
+    aborted(&hears, 4);
+    client.ended();
+}
+
+#[test]
+fn a_client_that_goes_in_the_middle() {
+    let (rig, hears) = rig();
+    let half = |content: &str| {
+        let mut client = Client::connect(rig.addr);
+        client.send(format!("POST /up HTTP/1.1\r\nHost: test\r\nContent-Length: 99\r\n\r\n{content}"));
+        client
+    };
+    // It ends its side: nothing more can come.
+    let mut client = half("abcd");
+    client.end();
+    aborted(&hears, 4);
+    client.ended();
+    // It is reset, while it is read, and while it is not.
+    let client = half("abcde");
+    rig.wait(|counters| counters.requests == 2);
+    client.reset();
+    // All of it may have arrived before the reset was read, or none.
+    assert!(matches!(hears.recv(), Ok(Told::Aborted(_))));
+    let client = half("Paused");
+    let Ok(Told::Paused(resume)) = hears.recv() else { panic!("not paused") };
+    client.reset();
+    aborted(&hears, 6);
+    resume.resume();
+    // A panic in being told of it harms nobody.
+    let mut client = half("thirteenbytes");
+    client.end();
+    aborted(&hears, 13);
+    rig.wait(|counters| counters.connections == 0 && counters.panics == 1);
+    assert_eq!(Client::connect(rig.addr).get("/").text(), "hello");
+}
+
+#[test]
+fn a_shutdown_lets_it_arrive_or_cuts_it_off() {
+    let (rig, hears) = rig_with(u64::MAX, |timeouts| timeouts.grace = 2 * SHORT);
+    let head = "POST /up HTTP/1.1\r\nHost: test\r\nContent-Length: 8\r\nExpect: 100-continue\r\n\r\n";
+    let mut clients: Vec<_> = (0..2).map(|_| Client::connect(rig.addr)).collect();
+    for client in &mut clients {
+        client.send(head);
+        assert_eq!(client.answer_to_head().status, 100);
+        client.send("half");
+    }
+    let mut idle = Client::connect(rig.addr);
+    idle.get("/");
+    rig.handle.shutdown();
+    idle.ended();
+    clients[0].send("full");
+    let answer = clients[0].answer();
+    assert_eq!((answer.text(), answer.field("connection")), (&*expected("halffull"), Some("close")));
+    finished(&hears, 8);
+    clients[1].cut_off();
+    aborted(&hears, 4);
+    drop((clients, idle));
+    rig.finish();
+}
