@@ -127,6 +127,9 @@ impl Timer {
         if waiting != timer.waiting || (fresh && waiting != Waiting::Close) {
             timer.since = now_ms;
             timer.waiting = waiting;
+            // Whatever was completed is a sign of life, and the answer to a ping from before would not fit the
+            // new wait: it is asked for again when that has lasted for long enough.
+            timer.pinged = false;
         }
         let allowed = match waiting {
             Waiting::Request => allowances.idle,
