@@ -155,7 +155,7 @@ fn numbers_of(frames: &[Frame]) -> Vec<usize> {
 
 /// How many wait at least if the outbox is as full as it can be: a message's charge is its topic, its
 /// frame, and what the queue needs.
-const WAIT_MIN: usize = 20;
+const WAIT_MIN: usize = 15;
 
 #[test]
 fn drop_newest_keeps_the_oldest() {

@@ -131,12 +131,15 @@ pub struct Outbox {
     paused: bool,
 }
 
+/// A list of so many pieces is a small one.
+const LIST_MIN: usize = 4;
 /// Pieces given to the kernel in one call.
 const VECTOR_MAX: usize = 16;
 /// Copies are joined up to this size.
 const JOIN_BYTES: usize = 64 << 10;
-/// What the queue itself needs for a piece: a list that grows by doubling has at most as many places free.
-const PIECE_BYTES: usize = 2 * size_of::<Piece>();
+/// What a piece needs beside its bytes: its place in the list, of which at most three of four are free, and
+/// the two counts of what is shared.
+const PIECE_BYTES: usize = 4 * size_of::<Piece>() + 2 * size_of::<usize>();
 
 impl Outbox {
     /// Bytes in memory still to leave. Those of a file wait in the file, and are none.
@@ -252,7 +255,15 @@ impl Outbox {
         let Some(piece) = found.and_then(|at| self.pieces.remove(begun + at)) else { return false };
         self.bytes -= piece.bytes().len();
         self.charged_bytes -= piece.charge();
+        self.slim();
         true
+    }
+
+    /// Gives back what the list needed when it was longer.
+    fn slim(&mut self) {
+        if self.pieces.capacity() > 4 * self.pieces.len().max(LIST_MIN) {
+            self.pieces.shrink_to(2 * self.pieces.len());
+        }
     }
 
     /// Queues a copy of `bytes`.
@@ -341,6 +352,7 @@ impl Outbox {
             self.delivered += u64::from(matches!(first, Piece::Published(_)));
             self.pieces.pop_front();
         }
+        self.slim();
     }
 }
 
