@@ -266,11 +266,23 @@ impl Outbox {
         }
     }
 
+    /// What [`memory_bytes`](Outbox::memory_bytes) will be once a copy of so many bytes is queued.
+    pub fn memory_bytes_with(&self, copied: usize) -> usize {
+        let more = match self.pieces.back() {
+            Some(Piece::Owned(last)) if last.len() + copied <= JOIN_BYTES => {
+                joined_capacity(last, copied) - last.capacity()
+            }
+            _ => PIECE_BYTES + copied,
+        };
+        self.charged_bytes + more
+    }
+
     /// Queues a copy of `bytes`.
     pub fn push_copy(&mut self, bytes: &[u8]) {
         match self.pieces.back_mut() {
             Some(Piece::Owned(last)) if last.len() + bytes.len() <= JOIN_BYTES => {
                 let before = last.capacity();
+                last.reserve_exact(joined_capacity(last, bytes.len()) - last.len());
                 last.extend_from_slice(bytes);
                 self.charged_bytes += last.capacity() - before;
                 self.bytes += bytes.len();
@@ -354,6 +366,12 @@ impl Outbox {
         }
         self.slim();
     }
+}
+
+/// The room that a piece has once so many bytes are joined to it: it doubles as long as it may be joined to.
+fn joined_capacity(piece: &Vec<u8>, more: usize) -> usize {
+    let (wanted, capacity) = (piece.len() + more, piece.capacity());
+    if wanted <= capacity { capacity } else { wanted.max((2 * capacity).min(JOIN_BYTES)) }
 }
 
 #[cfg(test)]
@@ -496,6 +514,19 @@ mod tests {
         assert_eq!(turn(&mut outbox), (Taken::Paused, true, 8));
         assert_eq!(turn(&mut outbox), (Taken::Paused, true, 16));
         assert_eq!(turn(&mut outbox), (Taken::All, false, 21));
+    }
+
+    #[test]
+    fn what_a_copy_takes_is_known_before() {
+        let mut outbox = Outbox::default();
+        for bytes in [1, 1, 3, 100, 0, 5000, 60_000, 10, 70_000, 70_000, 2] {
+            let expected = outbox.memory_bytes_with(bytes);
+            outbox.push_copy(&vec![b'x'; bytes]);
+            if bytes > 0 {
+                assert_eq!(outbox.memory_bytes(), expected, "{bytes}");
+            }
+            assert_eq!(outbox.memory_bytes(), outbox.pieces.iter().map(Piece::charge).sum::<usize>());
+        }
     }
 
     #[test]
