@@ -1,14 +1,20 @@
 //! In the steady state the engine's thread allocates nothing.
 //!
 //! A worker takes its turns on the test's thread, where allocations are counted; a client on another
-//! thread says `WARM_UP` things first and then those that count.
+//! thread says `WARM_UP` things first and then those that count. Broadcasts go through pipes instead, whose
+//! other ends are on the same thread and allocate nothing either.
 
 use crate::client::{BINARY, Client, PING, PONG, TEXT, frame};
+use crate::pipe::{Peer, Stage};
 use crate::rig::Echo;
 use allocation_counter::AllocationInfo;
-use fleeting::engine::Counters;
+use fleeting::engine::{Counters, Settings};
 use fleeting::http1::Fields;
-use fleeting::{App, Body, Error, Flow, Pushed, Request, Response, Server, Upload, Worker};
+use fleeting::{
+    App, Body, Error, Flow, Handle, Message, Pushed, Request, Response, Server, Socket, Upload, WebSocket,
+    Worker,
+};
+use std::hint::black_box;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -195,6 +201,81 @@ fn streamed(
     assert!(passed.load(Ordering::Relaxed) >= bytes(PIECES - 10), "the client has given up");
     finish(&mut worker, speaker);
     counted
+}
+
+const SUBSCRIBERS: u64 = 100;
+
+/// Who subscribes to "a", and publishes there what it says.
+struct Feed;
+
+impl WebSocket for Feed {
+    type Session = ();
+
+    fn open(&self, _req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
+        socket.subscribe("a").map_err(|error| Error::bad_request(error.to_string()))?;
+        Ok(())
+    }
+
+    fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
+        if message == Message::Text("planted") {
+            black_box(vec![0u8; 100]);
+        }
+        socket.publish("a", message).expect("it is in order");
+    }
+}
+
+/// One publisher, `times` publications, 100 subscribers on each of so many engines that share a handle: all
+/// allocations, the engines' and the mailboxes'.
+fn broadcast(payload: &[u8], times: u64, engines: u16) -> AllocationInfo {
+    let handle = Handle::unattended(usize::from(engines));
+    let stages = (0..engines).map(|worker| {
+        let settings = Settings { worker, ..Settings::default() };
+        Stage::with_handle(App::new().ws("/ws", Feed), settings, &handle)
+    });
+    let mut stages: Vec<Stage> = stages.collect();
+    let open = |stage: &mut Stage| (0..SUBSCRIBERS).map(|_| stage.websocket("/ws")).collect::<Vec<_>>();
+    let subscribers: Vec<Vec<Peer>> = stages.iter_mut().map(open).collect();
+    let said = frame(true, TEXT, payload);
+    let mut publish = |times: u64| {
+        for _ in 0..times {
+            stages[0].arrive(&subscribers[0][0], &said);
+            for (stage, subscribers) in stages.iter_mut().zip(&subscribers) {
+                stage.turn();
+                for subscriber in subscribers {
+                    let mut count = 0;
+                    subscriber.each_frame(|_, got| {
+                        assert!(got == payload);
+                        count += 1;
+                    });
+                    assert_eq!(count, 1);
+                }
+            }
+        }
+    };
+    publish(WARM_UP);
+    let counted = allocation_counter::measure(|| publish(times));
+    for stage in &stages {
+        let counters = stage.counters();
+        let all = SUBSCRIBERS * (WARM_UP + times);
+        assert_eq!((counters.matched, counters.delivered), (all, all));
+    }
+    counted
+}
+
+#[test]
+fn broadcasts() {
+    for payload in [&CONTENT[..16], &CONTENT] {
+        for (times, engines) in [(10_000, 1), (2_000, 2)] {
+            let counted = broadcast(payload, times, engines);
+            assert_eq!(counted.count_total, 0, "{} bytes, {engines} engines: {counted:?}", payload.len());
+        }
+    }
+}
+
+/// The check above can fail as well.
+#[test]
+fn an_allocation_planted_in_a_broadcast_is_seen() {
+    assert_eq!(broadcast(b"planted", 500, 2).count_total, 500);
 }
 
 /// Counts the worker's allocations while `client` says `times` things, of which `said` counts those that

@@ -1,4 +1,4 @@
-//! Promises of the whole, one module each; `client` and `rig` are what they are tested with.
+//! Promises of the whole, one module each; `client`, `pipe` and `rig` are what they are tested with.
 
 mod allocations;
 mod client;
@@ -11,16 +11,20 @@ mod files;
 mod foreign_loop;
 mod found;
 mod identity;
+mod keeping_alive;
 mod limits;
 mod listeners;
 mod panics;
+mod pipe;
 mod pipelining;
 #[cfg(feature = "cli")]
 mod program;
+mod pubsub;
 mod rig;
 mod routing;
 mod shutdown;
 mod simulator;
+mod slow_consumers;
 mod split;
 mod start;
 mod streaming;

@@ -131,12 +131,15 @@ pub struct Outbox {
     paused: bool,
 }
 
+/// A list of so many pieces is a small one.
+const LIST_MIN: usize = 4;
 /// Pieces given to the kernel in one call.
 const VECTOR_MAX: usize = 16;
 /// Copies are joined up to this size.
 const JOIN_BYTES: usize = 64 << 10;
-/// What the queue itself needs for a piece: a list that grows by doubling has at most as many places free.
-const PIECE_BYTES: usize = 2 * size_of::<Piece>();
+/// What a piece needs beside its bytes: its place in the list, of which at most three of four are free, and
+/// the two counts of what is shared.
+const PIECE_BYTES: usize = 4 * size_of::<Piece>() + 2 * size_of::<usize>();
 
 impl Outbox {
     /// Bytes in memory still to leave. Those of a file wait in the file, and are none.
@@ -252,7 +255,26 @@ impl Outbox {
         let Some(piece) = found.and_then(|at| self.pieces.remove(begun + at)) else { return false };
         self.bytes -= piece.bytes().len();
         self.charged_bytes -= piece.charge();
+        self.slim();
         true
+    }
+
+    /// Gives back what the list needed when it was longer.
+    fn slim(&mut self) {
+        if self.pieces.capacity() > 4 * self.pieces.len().max(LIST_MIN) {
+            self.pieces.shrink_to(2 * self.pieces.len());
+        }
+    }
+
+    /// What [`memory_bytes`](Outbox::memory_bytes) will be once a copy of so many bytes is queued.
+    pub fn memory_bytes_with(&self, copied: usize) -> usize {
+        let more = match self.pieces.back() {
+            Some(Piece::Owned(last)) if last.len() + copied <= JOIN_BYTES => {
+                joined_capacity(last, copied) - last.capacity()
+            }
+            _ => PIECE_BYTES + copied,
+        };
+        self.charged_bytes + more
     }
 
     /// Queues a copy of `bytes`.
@@ -260,6 +282,7 @@ impl Outbox {
         match self.pieces.back_mut() {
             Some(Piece::Owned(last)) if last.len() + bytes.len() <= JOIN_BYTES => {
                 let before = last.capacity();
+                last.reserve_exact(joined_capacity(last, bytes.len()) - last.len());
                 last.extend_from_slice(bytes);
                 self.charged_bytes += last.capacity() - before;
                 self.bytes += bytes.len();
@@ -341,7 +364,14 @@ impl Outbox {
             self.delivered += u64::from(matches!(first, Piece::Published(_)));
             self.pieces.pop_front();
         }
+        self.slim();
     }
+}
+
+/// The room that a piece has once so many bytes are joined to it: it doubles as long as it may be joined to.
+fn joined_capacity(piece: &Vec<u8>, more: usize) -> usize {
+    let (wanted, capacity) = (piece.len() + more, piece.capacity());
+    if wanted <= capacity { capacity } else { wanted.max((2 * capacity).min(JOIN_BYTES)) }
 }
 
 #[cfg(test)]
@@ -484,6 +514,19 @@ mod tests {
         assert_eq!(turn(&mut outbox), (Taken::Paused, true, 8));
         assert_eq!(turn(&mut outbox), (Taken::Paused, true, 16));
         assert_eq!(turn(&mut outbox), (Taken::All, false, 21));
+    }
+
+    #[test]
+    fn what_a_copy_takes_is_known_before() {
+        let mut outbox = Outbox::default();
+        for bytes in [1, 1, 3, 100, 0, 5000, 60_000, 10, 70_000, 70_000, 2] {
+            let expected = outbox.memory_bytes_with(bytes);
+            outbox.push_copy(&vec![b'x'; bytes]);
+            if bytes > 0 {
+                assert_eq!(outbox.memory_bytes(), expected, "{bytes}");
+            }
+            assert_eq!(outbox.memory_bytes(), outbox.pieces.iter().map(Piece::charge).sum::<usize>());
+        }
     }
 
     #[test]

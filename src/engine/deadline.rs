@@ -48,6 +48,11 @@ pub(super) struct Timer {
     pub(super) deadline: u64,
     /// Tick of the wheel's entry that will look at this connection first; 0 is none.
     pub(super) armed: Tick,
+    /// Milliseconds: when a WebSocket's peer has given its last sign of life. What it takes of what it is sent is
+    /// none: its system may do that alone.
+    heard: u64,
+    /// It has given one since that was noted.
+    is_heard: bool,
     /// A ping has been sent, with the payload of [`ping_payload`](Timer::ping_payload), and neither its answer
     /// nor any other frame has come since.
     pub(super) pinged: bool,
@@ -111,9 +116,15 @@ pub(super) const OPENED_MS: u64 = 64;
 const CONTENT_FLOOR: u64 = 1024;
 
 impl Timer {
-    /// What a ping asks to be sent back: when the wait began, which is another time in the next wait.
+    /// What a ping asks to be sent back: when the peer was heard last, which is another time for the next ping.
     pub(super) fn ping_payload(&self) -> [u8; 8] {
-        self.since.to_be_bytes()
+        self.heard.to_be_bytes()
+    }
+
+    /// The peer has given a sign of life.
+    #[inline]
+    pub(super) fn hear(&mut self) {
+        self.is_heard = true;
     }
 
     /// Whether a pong tells that the peer is there: as the answer to our ping, or as a sign of life of its own
@@ -132,6 +143,10 @@ impl Timer {
         if waiting != timer.waiting || (fresh && waiting != Waiting::Close) {
             timer.since = now_ms;
             timer.waiting = waiting;
+        }
+        if std::mem::take(&mut timer.is_heard) {
+            timer.heard = now_ms;
+            timer.pinged = false;
         }
         let allowed = match waiting {
             Waiting::Request => allowances.idle,
@@ -164,7 +179,7 @@ impl Timer {
 fn frame_deadline<S>(conn: &mut Conn<S>, allowances: &Allowances, now_ms: u64) -> u64 {
     let allowed = allowances.socket(conn);
     let quiet = if conn.timer.pinged { allowed.idle } else { allowed.ping.min(allowed.idle) };
-    let deadline = conn.timer.since.saturating_add(quiet);
+    let deadline = conn.timer.heard.saturating_add(quiet);
     if allowed.lifetime == u64::MAX {
         return deadline;
     }
@@ -203,7 +218,7 @@ impl Allowances {
         let allowed = self.socket(conn);
         if allowed.lifetime != u64::MAX && self.end(conn) <= now_ms {
             Overdue::Old
-        } else if now_ms.saturating_sub(conn.timer.since) >= allowed.idle {
+        } else if now_ms.saturating_sub(conn.timer.heard) >= allowed.idle {
             Overdue::Silent
         } else {
             Overdue::Ping

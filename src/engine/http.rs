@@ -188,6 +188,7 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
             match websocket::open(upgrade, &request(params), &mut out, means, date) {
                 Ok(socket) => {
                     conn.protocol = Protocol::WebSocket(socket);
+                    conn.timer.hear();
                     return Step::Changed { consumed };
                 }
                 Err(response) => response,

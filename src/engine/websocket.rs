@@ -11,7 +11,7 @@ use crate::app::{
     ConnId, Error, LiveSocket, Message, Outgoing, Reader, Request, Response, Sent, Socket, Upgrade,
 };
 use crate::arena::OVERWRITTEN;
-use crate::buffer::SlowConsumer;
+use crate::buffer::{Outbox, SlowConsumer};
 use crate::config::Limits;
 use crate::http1::Version;
 use crate::pubsub::{Encoding, SubscriberId, TopicError};
@@ -212,7 +212,9 @@ pub(super) fn run<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], d
     }
     // A frame that is not all there yet is a sign of life too.
     alive |= from < input.len();
-    conn.timer.pinged &= !alive;
+    if alive {
+        conn.timer.hear();
+    }
     Ran { from, to: input.len(), stop, fresh: alive }
 }
 
@@ -292,12 +294,19 @@ fn end(
     guarded(counters, || live.close(code, reason));
 }
 
+/// Bytes of a server's frame before its payload, at most.
+const HEADER_BYTES_MAX: usize = 10;
+
 /// Sends what nobody asked for: a message from a [`Handle`](super::Handle).
 pub(super) fn send<S: Stream>(conn: &mut Conn<S>, id: ConnId, message: Message<'_>, desk: &mut Desk) {
-    let held = conn.outbox.as_ref().map_or(0, |outbox| outbox.memory_bytes());
-    let fits = held + message.bytes().len() <= desk.limits.outbox_bytes;
+    let frame_bytes = HEADER_BYTES_MAX + message.bytes().len();
+    let empty = Outbox::default();
+    let queued = conn.outbox.as_deref().unwrap_or(&empty).memory_bytes_with(frame_bytes);
+    let fits = queued <= desk.limits.outbox_bytes;
     speak(conn, id, desk, |sender, _| {
         if fits {
+            // In one piece, which is what was reckoned with.
+            sender.out.held = true;
             sender.message(message);
         } else {
             sender.means.counters.dropped += 1;

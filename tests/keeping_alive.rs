@@ -1,0 +1,226 @@
+//! A WebSocket is kept for as long as there is a sign of life, and its route allows.
+
+use crate::client::{CLOSE, Frame, PING, PONG, TEXT};
+use crate::pipe::{Peer, Stage};
+use crate::rig::Echo;
+use fleeting::engine::Settings;
+use fleeting::{App, Error, Message, Request, Socket, SocketOptions, Timeouts, WebSocket};
+use std::time::Duration;
+
+/// Milliseconds that a timer may be late by.
+const LATE: u64 = 200;
+
+/// A route `/ws` with these options, where the server's own timeouts are a minute and two.
+fn stage(options: SocketOptions) -> Stage {
+    let mut timeouts = Timeouts::default();
+    timeouts.ping = Duration::from_secs(60);
+    timeouts.ws_idle = Duration::from_secs(120);
+    let app = App::new().ws_with("/ws", options, Echo).ws("/other", Echo).ws("/feed", Feed);
+    Stage::new(app, Settings { timeouts, ..Settings::default() })
+}
+
+/// Subscribes everybody to "feed", and publishes there what anybody says.
+struct Feed;
+
+impl WebSocket for Feed {
+    type Session = ();
+
+    fn open(&self, _req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
+        socket.subscribe("feed").map_err(|error| Error::bad_request(error.to_string()))?;
+        Ok(())
+    }
+
+    fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
+        socket.publish("feed", message).expect("it is in order");
+    }
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// Nothing but a ping has come; its payload.
+#[track_caller]
+fn pinged(peer: &Peer) -> Vec<u8> {
+    let frames = peer.frames();
+    let [Frame { opcode: PING, payload }] = &frames[..] else { panic!("{frames:?}") };
+    payload.clone()
+}
+
+/// Nothing but a Close with 1001 and this reason has come.
+#[track_caller]
+fn closed(peer: &Peer, reason: &str) {
+    let frames = peer.frames();
+    let [close] = &frames[..] else { panic!("{frames:?}") };
+    assert_eq!((close.close_code(), &close.payload[2..]), (1001, reason.as_bytes()));
+}
+
+#[test]
+fn a_route_has_its_own_ping_and_idle() {
+    let mut stage = stage(SocketOptions::new().ping(ms(1000)).idle(ms(3000)));
+    let (own, other) = (stage.websocket("/ws"), stage.websocket("/other"));
+    stage.pass(999);
+    assert_eq!(own.frames(), []);
+    stage.pass(1 + LATE);
+    pinged(&own);
+    stage.pass(1999 - LATE);
+    assert_eq!(own.frames(), []);
+    stage.pass(1 + LATE);
+    closed(&own, "idle for too long");
+    assert_eq!((stage.counters().timeouts, other.frames()), (1, vec![]));
+    // That of the server, for who has none of its own.
+    stage.pass(57_000 + LATE);
+    pinged(&other);
+    stage.pass(60_000);
+    closed(&other, "idle for too long");
+}
+
+#[test]
+fn zero_is_never() {
+    let mut stage = stage(SocketOptions::new().ping(ms(0)).idle(ms(0)).lifetime(ms(0)));
+    let peer = stage.websocket("/ws");
+    stage.pass(365 * 86_400_000);
+    assert_eq!(peer.frames(), []);
+    stage.say(&peer, TEXT, "still here");
+    assert_eq!(peer.texts(), ["still here"]);
+}
+
+#[test]
+fn without_a_ping_silence_ends_it_all_the_same() {
+    let mut stage = stage(SocketOptions::new().ping(ms(0)).idle(ms(3000)));
+    let peer = stage.websocket("/ws");
+    stage.pass(2999);
+    assert_eq!(peer.frames(), []);
+    stage.pass(1 + LATE);
+    closed(&peer, "idle for too long");
+}
+
+/// What is said 500 ms after a ping, and whether that is a sign of life: idle is counted from it then.
+#[test]
+fn the_right_pong_is_a_sign_of_life_and_a_wrong_one_is_not() {
+    fn check(what: &str, alive: bool, answer: impl FnOnce(&mut Stage, &Peer, Vec<u8>)) {
+        let mut stage = stage(SocketOptions::new().ping(ms(1000)).idle(ms(3000)));
+        let peer = stage.websocket("/ws");
+        stage.pass(1000 + LATE);
+        let payload = pinged(&peer);
+        stage.pass(500);
+        answer(&mut stage, &peer, payload);
+        peer.frames();
+        // More than 3,000 ms after the opening, less after the answer.
+        stage.pass(1500 + LATE);
+        let opcodes: Vec<u8> = peer.frames().iter().map(|frame| frame.opcode).collect();
+        assert_eq!(opcodes, if alive { [PING] } else { [CLOSE] }, "{what}");
+    }
+    check("the right one", true, |stage, peer, payload| stage.say(peer, PONG, payload));
+    check("none", false, |_, _, _| {});
+    check("an empty one", false, |stage, peer, _| stage.say(peer, PONG, ""));
+    check("a wrong one", false, |stage, peer, mut payload| {
+        payload[7] ^= 1;
+        stage.say(peer, PONG, payload);
+    });
+    check("a longer one", false, |stage, peer, payload| stage.say(peer, PONG, [&payload[..], b"x"].concat()));
+    check("a wrong one, then the right one", true, |stage, peer, payload| {
+        stage.say(peer, PONG, "");
+        stage.say(peer, PONG, payload);
+    });
+    check("a wrong one with a message behind it", true, |stage, peer, _| {
+        stage.say(peer, PONG, "");
+        stage.say(peer, TEXT, "hello");
+    });
+    check("a ping", true, |stage, peer, _| stage.say(peer, PING, ""));
+    check("a message", true, |stage, peer, _| stage.say(peer, TEXT, "hello"));
+    check("the beginning of a frame", true, |stage, peer, _| stage.arrive(peer, b"\x81"));
+}
+
+/// RFC 6455 §5.5.3: a pong may come of its own accord.
+#[test]
+fn a_pong_that_nobody_asked_for_is_a_sign_of_life() {
+    let mut stage = stage(SocketOptions::new().ping(ms(1000)).idle(ms(3000)));
+    let peer = stage.websocket("/ws");
+    for _ in 0..20 {
+        stage.pass(900);
+        stage.say(&peer, PONG, "of its own accord");
+        assert_eq!(peer.frames(), []);
+    }
+    stage.pass(1000 + LATE);
+    pinged(&peer);
+}
+
+/// An answer to an earlier ping says nothing of now.
+#[test]
+fn the_pong_of_an_earlier_ping_is_a_wrong_one() {
+    let mut stage = stage(SocketOptions::new().ping(ms(1000)).idle(ms(3000)));
+    let peer = stage.websocket("/ws");
+    stage.pass(1000 + LATE);
+    let first = pinged(&peer);
+    stage.say(&peer, PONG, &first);
+    stage.pass(1000 + LATE);
+    let second = pinged(&peer);
+    assert_ne!(first, second);
+    stage.say(&peer, PONG, &first);
+    stage.pass(2000);
+    closed(&peer, "idle for too long");
+}
+
+/// Who takes what was queued is alive; the pong that follows, to the ping from before, must not be held
+/// against it, and the next silence is asked about again.
+#[test]
+fn a_ping_that_was_out_while_the_peer_was_slow_is_forgotten() {
+    let mut stage = stage(SocketOptions::new());
+    let (feed, other) = (stage.websocket("/feed"), stage.websocket("/feed"));
+    stage.pass(60_000 + LATE);
+    let payload = pinged(&feed);
+    pinged(&other);
+    feed.narrow(0);
+    stage.say(&other, TEXT, "news");
+    assert!(feed.is_full());
+    stage.pass(1000);
+    stage.make_room(&feed, usize::MAX);
+    assert_eq!(feed.texts(), ["news"]);
+    stage.say(&feed, PONG, payload);
+    stage.pass(60_000 + LATE);
+    pinged(&feed);
+}
+
+#[test]
+fn a_lifetime_ends_it_while_messages_flow() {
+    let mut stage = stage(SocketOptions::new().ping(ms(1000)).lifetime(ms(10_000)));
+    let (peer, other) = (stage.websocket("/ws"), stage.websocket("/other"));
+    for _ in 0..19 {
+        stage.pass(500);
+        stage.say(&peer, TEXT, "tick");
+        assert_eq!(peer.texts(), ["tick"]);
+    }
+    stage.pass(500 + LATE);
+    closed(&peer, "open for long enough");
+    // Nobody was silent: that is no timeout.
+    assert_eq!(stage.counters().timeouts, 0);
+    stage.say(&peer, CLOSE, 1001u16.to_be_bytes());
+    stage.say(&other, TEXT, "still here");
+    assert_eq!(other.texts(), ["still here"]);
+}
+
+#[test]
+fn a_lifetime_ends_it_though_nothing_else_does() {
+    let options = SocketOptions::new().ping(ms(0)).idle(ms(0)).lifetime(ms(3_600_000));
+    let mut stage = stage(options);
+    let peer = stage.websocket("/ws");
+    stage.pass(3_599_900);
+    assert_eq!(peer.frames(), []);
+    stage.pass(100 + LATE);
+    closed(&peer, "open for long enough");
+}
+
+/// The peer has five seconds for its Close, as in any closing handshake.
+#[test]
+fn who_does_not_answer_the_close_is_let_go() {
+    let mut stage = stage(SocketOptions::new().lifetime(ms(1000)));
+    let peer = stage.websocket("/ws");
+    stage.pass(1000 + LATE);
+    closed(&peer, "open for long enough");
+    stage.pass(5000 - LATE);
+    assert!(!peer.is_gone());
+    stage.pass(2 * LATE);
+    assert!(peer.is_gone());
+    assert_eq!(stage.counters().timeouts, 1);
+}

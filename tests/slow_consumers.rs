@@ -1,0 +1,488 @@
+//! Who reads too slowly costs nobody else a message, holds no more memory than is allowed, and loses
+//! nothing that is not counted.
+
+use crate::client::{CLOSE, Client, Frame, PING, PONG, TEXT};
+use crate::pipe::{Peer, Stage};
+use crate::rig;
+use fleeting::engine::{Counters, Settings};
+use fleeting::{
+    App, Error, Handle, Limits, Message, Request, Sent, SlowConsumer, Socket, SocketOptions, WebSocket,
+};
+use std::cell::RefCell;
+use std::ops::Range;
+use std::rc::Rc;
+
+const SUBSCRIBERS: usize = 1000;
+/// Every tenth never reads.
+const STALLED: usize = 100;
+const PUBLICATIONS: usize = 300;
+const TOPICS: usize = 4;
+const OUTBOX_BYTES: usize = 16 << 10;
+
+/// A feed of all topics; what a member says is published, in parts of `topic:text`.
+struct Feed;
+
+impl WebSocket for Feed {
+    type Session = ();
+
+    fn open(&self, _req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
+        socket.subscribe("*").map_err(|error| Error::bad_request(error.to_string()))?;
+        Ok(())
+    }
+
+    fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
+        let Message::Text(text) = message else { panic!("text is published") };
+        let (topic, text) = text.split_once(':').expect("a topic");
+        socket.publish(topic, Message::Text(text)).expect("it is in order");
+    }
+}
+
+fn settings() -> Settings {
+    let mut settings = Settings::default();
+    settings.limits.outbox_bytes = OUTBOX_BYTES;
+    settings
+}
+
+fn feed(slow: SlowConsumer) -> (Stage, Handle) {
+    let handle = Handle::unattended(1);
+    let app = App::new().ws_with("/feed", SocketOptions::new().slow_consumer(slow), Feed);
+    (Stage::with_handle(app, settings(), &handle), handle)
+}
+
+fn topic(number: usize) -> String {
+    format!("topic{}", number % TOPICS)
+}
+
+/// Publication `number`, of several hundred bytes, all of them its own.
+fn text(number: usize) -> String {
+    format!("{number} {}", format!("{}.", number * 7919).repeat(80))
+}
+
+fn number(text: &str) -> usize {
+    let (number, _) = text.split_once(' ').expect("a number first");
+    let number = number.parse().expect("a number");
+    assert_eq!(text, self::text(number), "every byte of it");
+    number
+}
+
+/// Publishes so many, a few in each turn.
+fn publish(stage: &mut Stage, handle: &Handle, numbers: Range<usize>, mut after_turn: impl FnMut()) {
+    let mut batch = 1;
+    let mut left = numbers;
+    while !left.is_empty() {
+        for number in left.by_ref().take(batch) {
+            handle.publish(&topic(number), Message::Text(&text(number))).expect("there is room");
+        }
+        batch = batch % 7 + 1;
+        stage.turn();
+        after_turn();
+    }
+}
+
+/// Takes the numbers of what has arrived.
+fn numbers(peer: &Peer) -> Vec<usize> {
+    peer.texts().iter().map(|text| number(text)).collect()
+}
+
+/// All that became of publications.
+fn accounted(counters: &Counters) -> u64 {
+    counters.delivered
+        + counters.dropped_newest
+        + counters.dropped_oldest
+        + counters.conflated
+        + counters.dropped_slow
+        + counters.dropped_closing
+}
+
+/// 1,000 subscribers, 100 of them stalled at different places of a frame. What a stalled one finds at
+/// last is for `found` to judge: the frames, of which the first so many had left, or begun to, in time.
+fn promise(slow: SlowConsumer, found: impl Fn(&[Frame], usize)) -> Counters {
+    let (mut stage, handle) = feed(slow);
+    let peers: Vec<Peer> = (0..SUBSCRIBERS).map(|_| stage.websocket("/feed")).collect();
+    // Buffers are as large as they will be before memory is measured.
+    publish(&mut stage, &handle, 0..28, || peers.iter().for_each(|peer| peer.each_frame(|_, _| {})));
+    let before = stage.counters();
+    assert_eq!((before.matched, before.delivered), (28 * SUBSCRIBERS as u64, 28 * SUBSCRIBERS as u64));
+
+    let (stalled, others): (Vec<_>, Vec<_>) = peers.iter().enumerate().partition(|(at, _)| at % 10 == 0);
+    assert_eq!(stalled.len(), STALLED);
+    // From nothing at all to the third frame.
+    let room = |at: usize| (at / 10) * 9;
+    stalled.iter().for_each(|(at, peer)| peer.narrow(room(*at)));
+    let mut next = vec![0; SUBSCRIBERS];
+    let held = allocation_counter::measure(|| {
+        publish(&mut stage, &handle, 0..PUBLICATIONS, || {
+            for (at, peer) in &others {
+                peer.each_frame(|opcode, payload| {
+                    let text = std::str::from_utf8(payload).expect("text");
+                    assert_eq!((opcode, number(text)), (TEXT, next[*at]), "subscriber {at}");
+                    next[*at] += 1;
+                });
+            }
+        });
+    });
+    assert!(others.iter().all(|(at, _)| next[*at] == PUBLICATIONS), "{slow}: somebody else has lost some");
+    let most = (STALLED * OUTBOX_BYTES) as i64;
+    assert!(held.bytes_current <= most, "{slow}: {} bytes are held, of {most}", held.bytes_current);
+
+    let mut received = 28 * SUBSCRIBERS + PUBLICATIONS * others.len();
+    for (at, peer) in &stalled {
+        let starts = (0..PUBLICATIONS).scan(0, |end, number| {
+            let start = *end;
+            *end += text(number).len() + 4;
+            Some(start)
+        });
+        let started = starts.take_while(|start| *start < room(*at)).count();
+        stage.make_room(peer, usize::MAX);
+        let frames = peer.frames();
+        found(&frames, started);
+        received += frames.iter().filter(|frame| frame.opcode == TEXT).count();
+        assert!(!peer.is_full());
+    }
+    let counters = stage.counters();
+    let published = (PUBLICATIONS + 28) as u64;
+    assert_eq!((counters.published, counters.delivered), (published, received as u64), "{slow}");
+    // Who was closed is no subscriber any more.
+    let matched = published * SUBSCRIBERS as u64;
+    assert!(counters.matched == matched || slow == SlowConsumer::Close, "{slow}: {counters:?}");
+    assert_eq!(counters.matched, accounted(&counters), "{slow}: {counters:?}");
+    counters
+}
+
+fn numbers_of(frames: &[Frame]) -> Vec<usize> {
+    frames.iter().map(|frame| number(frame.text())).collect()
+}
+
+/// How many wait at least if the outbox is as full as it can be: a message's charge is its topic, its
+/// frame, and what the queue needs.
+const WAIT_MIN: usize = 15;
+
+#[test]
+fn drop_newest_keeps_the_oldest() {
+    let counters = promise(SlowConsumer::DropNewest, |frames, _| {
+        let numbers = numbers_of(frames);
+        assert!(numbers.len() >= WAIT_MIN && numbers.len() < PUBLICATIONS, "{numbers:?}");
+        // The last of them may be smaller ones that fitted later.
+        let full = numbers.iter().zip(0..).take_while(|(number, at)| **number == *at).count();
+        assert!(full >= WAIT_MIN && numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
+    });
+    let others = counters.dropped_oldest + counters.conflated + counters.dropped_slow;
+    assert!(counters.dropped_newest > 0 && others == 0, "{counters:?}");
+}
+
+#[test]
+fn drop_oldest_keeps_the_newest() {
+    let counters = promise(SlowConsumer::DropOldest, |frames, started| {
+        let numbers = numbers_of(frames);
+        let kept = numbers.len() - started;
+        assert_eq!(numbers[..started], *(0..started).collect::<Vec<_>>(), "what had begun");
+        assert!(kept >= WAIT_MIN, "{numbers:?}");
+        assert_eq!(numbers[started..], *(PUBLICATIONS - kept..PUBLICATIONS).collect::<Vec<_>>());
+    });
+    let others = counters.dropped_newest + counters.conflated + counters.dropped_slow;
+    assert!(counters.dropped_oldest > 0 && others == 0, "{counters:?}");
+}
+
+#[test]
+fn conflate_keeps_the_latest_of_each_topic() {
+    let counters = promise(SlowConsumer::Conflate, |frames, started| {
+        let expected: Vec<_> = (0..started).chain(PUBLICATIONS - TOPICS..PUBLICATIONS).collect();
+        assert_eq!(numbers_of(frames), expected);
+    });
+    let others = counters.dropped_newest + counters.dropped_oldest + counters.dropped_slow;
+    assert!(counters.conflated > 0 && others == 0, "{counters:?}");
+}
+
+#[test]
+fn close_finishes_what_has_begun_and_closes_with_1013() {
+    let counters = promise(SlowConsumer::Close, |frames, started| {
+        let (close, messages) = frames.split_last().expect("a Close at least");
+        assert_eq!(numbers_of(messages), (0..started).collect::<Vec<_>>());
+        assert_eq!((close.close_code(), &close.payload[2..]), (1013, &b"reads too slowly"[..]));
+    });
+    assert_eq!(counters.closed_slow, STALLED as u64);
+    let others = counters.dropped_newest + counters.dropped_oldest + counters.conflated;
+    // Who is closed has no subscriptions any more: what is published later does not match it.
+    assert!(counters.dropped_slow > 0 && others == 0, "{counters:?}");
+}
+
+/// One subscriber that takes nothing, with all its memory its own: whatever it is sent, it holds what is
+/// allowed, and a queue that was long once is not remembered.
+#[test]
+fn a_stalled_connection_holds_no_more_than_it_may() {
+    // The outbox itself, and lists of the engine for who has one.
+    const RECORD_BYTES: i64 = 512;
+    for slow in [SlowConsumer::DropNewest, SlowConsumer::DropOldest, SlowConsumer::Conflate] {
+        for sizes in [&[1][..], &[100], &[5000], &[1, 5000], &[1, 100, 1000]] {
+            let (mut stage, handle) = feed(slow);
+            let peer = stage.websocket("/feed");
+            let long = "x".repeat(5000);
+            let publish = |stage: &mut Stage, bytes: usize, times: usize| {
+                for at in 0..times {
+                    let topic = ["a", "b", "c", "d"][at % 4];
+                    handle.publish(topic, Message::Text(&long[..bytes])).expect("there is room");
+                    stage.turn();
+                }
+            };
+            sizes.iter().for_each(|bytes| publish(&mut stage, *bytes, 10));
+            peer.frames();
+            peer.narrow(0);
+            for bytes in sizes {
+                let held = allocation_counter::measure(|| publish(&mut stage, *bytes, 1000));
+                let most = OUTBOX_BYTES as i64 + RECORD_BYTES;
+                assert!(held.bytes_current <= most, "{slow} {sizes:?}: {} of {most}", held.bytes_current);
+                stage.make_room(&peer, usize::MAX);
+                peer.frames();
+                peer.narrow(0);
+            }
+        }
+    }
+}
+
+/// As above, for a queue that gets shorter, but never empty, before it gets longer again.
+#[test]
+fn a_queue_that_was_long_is_not_held_for_ever() {
+    let (mut stage, handle) = feed(SlowConsumer::DropNewest);
+    let peer = stage.websocket("/feed");
+    let long = "x".repeat(1000);
+    handle.publish("a", Message::Text(&long)).expect("there is room");
+    stage.turn();
+    peer.frames();
+    peer.narrow(0);
+    let held = allocation_counter::measure(|| {
+        let publish = |stage: &mut Stage, text: &str, times: usize| {
+            for _ in 0..times {
+                handle.publish("a", Message::Text(text)).expect("there is room");
+                stage.turn();
+            }
+        };
+        publish(&mut stage, "x", 1000);
+        // All but a few leave.
+        let waiting = stage.counters().matched - accounted(&stage.counters());
+        stage.make_room(&peer, (waiting as usize - 3) * 3);
+        assert!(peer.is_full());
+        publish(&mut stage, &long, 100);
+    });
+    // What has arrived at the peer is not the server's.
+    let arrived = 1 << 10;
+    let most = (OUTBOX_BYTES + 512 + arrived) as i64;
+    assert!(held.bytes_current <= most, "{} of {most}", held.bytes_current);
+}
+
+/// Sends from a [`Handle`] are refused where publications are.
+#[test]
+fn sends_that_nobody_asked_for_hold_no_more_either() {
+    for bytes in [1, 10, 60, 1000, 3000, 9000] {
+        let (mut stage, handle) = feed(SlowConsumer::DropNewest);
+        let peer = stage.websocket("/feed");
+        let long = "x".repeat(bytes);
+        for _ in 0..10 {
+            handle.send(peer.id, Message::Text(&long)).expect("there is room");
+            stage.turn();
+        }
+        assert_eq!(peer.frames().len(), 10);
+        peer.narrow(0);
+        let held = allocation_counter::measure(|| {
+            for _ in 0..OUTBOX_BYTES / bytes + 10 {
+                handle.send(peer.id, Message::Text(&long)).expect("there is room");
+                stage.turn();
+            }
+        });
+        let most = OUTBOX_BYTES as i64 + 512;
+        assert!(held.bytes_current <= most, "{bytes}: {} of {most}", held.bytes_current);
+        assert!(stage.counters().dropped > 0, "{:?}", stage.counters());
+        stage.make_room(&peer, usize::MAX);
+        let came = peer.frames();
+        assert!(came.iter().all(|frame| frame.text() == long), "whole messages");
+        assert_eq!(came.len() as u64 + stage.counters().dropped, (OUTBOX_BYTES / bytes + 10) as u64);
+        assert!(came.len() * (bytes + 4) > OUTBOX_BYTES / 3, "{bytes}: only {} were queued", came.len());
+    }
+}
+
+/// A frame larger than all the room there is: what has begun is finished, behind it is nothing.
+#[test]
+fn a_frame_that_has_begun_is_finished_whatever_its_size() {
+    for slow in SlowConsumer::ALL {
+        let (mut stage, handle) = feed(slow);
+        let peer = stage.websocket("/feed");
+        peer.narrow(1);
+        let huge = "y".repeat(10 * OUTBOX_BYTES);
+        for text in [&huge[..], "little", &huge] {
+            handle.publish("a", Message::Text(text)).expect("there is room");
+            stage.turn();
+        }
+        for _ in 0..2 * huge.len() / 1000 {
+            stage.make_room(&peer, 1000);
+        }
+        let frames = peer.frames();
+        assert_eq!(frames[0].text(), huge);
+        let behind = frames.get(1).map(|frame| frame.opcode);
+        assert_eq!(
+            (frames.len(), behind),
+            if slow == SlowConsumer::Close { (2, Some(CLOSE)) } else { (1, None) }
+        );
+        let counters = stage.counters();
+        assert_eq!((counters.delivered, counters.matched), (1, accounted(&counters)), "{slow}");
+    }
+}
+
+/// Answers of a session are taken, and its publications wait behind them in the order they were made in.
+#[test]
+fn conflated_messages_stay_behind_what_was_published_before_them() {
+    let (mut stage, _) = feed(SlowConsumer::Conflate);
+    let (peer, publisher) = (stage.websocket("/feed"), stage.websocket("/feed"));
+    peer.narrow(0);
+    for said in ["a:1", "b:2", "a:3", "c:4", "b:5"] {
+        stage.say(&publisher, TEXT, said);
+    }
+    stage.make_room(&peer, usize::MAX);
+    assert_eq!(
+        (peer.texts(), publisher.texts()),
+        (["3", "4", "5"].map(String::from).to_vec(), ["1", "2", "3", "4", "5"].map(String::from).to_vec(),)
+    );
+}
+
+/// Several policies on one connection: each drops its own only.
+#[test]
+fn a_subscription_has_its_own_policy() {
+    struct Mixed;
+
+    impl WebSocket for Mixed {
+        type Session = ();
+
+        fn open(&self, _req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
+            let mut subscribe =
+                |filter, slow| socket.subscribe_with(filter, slow).map_err(|_| Error::internal("no"));
+            subscribe("keep", SlowConsumer::DropNewest)?;
+            subscribe("price.*", SlowConsumer::Conflate)?;
+            Ok(())
+        }
+
+        fn message(&self, _session: &mut (), _message: Message<'_>, _socket: &mut Socket<'_>) {}
+    }
+
+    let handle = Handle::unattended(1);
+    let mut stage = Stage::with_handle(App::new().ws("/ws", Mixed), settings(), &handle);
+    let peer = stage.websocket("/ws");
+    peer.narrow(0);
+    for round in 0..10 {
+        for name in ["keep", "price.a", "price.b"] {
+            handle.publish(name, Message::Text(&format!("{name} {round}"))).expect("there is room");
+        }
+        stage.turn();
+    }
+    stage.make_room(&peer, usize::MAX);
+    let mut expected: Vec<String> = (0..10).map(|round| format!("keep {round}")).collect();
+    expected.extend(["price.a 9".into(), "price.b 9".into()]);
+    assert_eq!(peer.texts(), expected);
+    assert_eq!(stage.counters().conflated, 18);
+}
+
+/// What sends told, and how often `drain` was called, of one session that was told `send N BYTES`.
+#[derive(Default)]
+struct Told {
+    sends: Vec<Sent>,
+    drains: usize,
+}
+
+struct Speaker(Rc<RefCell<Told>>);
+
+impl WebSocket for Speaker {
+    type Session = ();
+
+    fn open(&self, _req: &Request<'_>, _socket: &mut Socket<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
+        let Message::Text(text) = message else { panic!("an order is text") };
+        let (times, bytes) = text.split_once(' ').expect("two numbers");
+        let payload = vec![b'z'; bytes.parse().expect("a number")];
+        for _ in 0..times.parse().expect("a number") {
+            self.0.borrow_mut().sends.push(socket.binary(&payload));
+        }
+    }
+
+    fn drain(&self, _session: &mut (), _socket: &mut Socket<'_>) {
+        self.0.borrow_mut().drains += 1;
+    }
+}
+
+#[test]
+fn a_send_tells_what_became_of_it_and_drain_is_called_once() {
+    let told = Rc::new(RefCell::new(Told::default()));
+    let mut stage = Stage::new(App::new().ws("/ws", Speaker(told.clone())), settings());
+    let peer = stage.websocket("/ws");
+    let half = OUTBOX_BYTES / 2;
+    for round in 1..4 {
+        peer.narrow(0);
+        told.borrow_mut().sends.clear();
+        stage.say(&peer, TEXT, format!("5 {half}"));
+        assert_eq!(
+            told.borrow().sends,
+            [Sent::Sent, Sent::Backpressure, Sent::Dropped, Sent::Dropped, Sent::Dropped]
+        );
+        // It is not read any more: this waits.
+        stage.say(&peer, TEXT, "1 10");
+        assert_eq!(told.borrow().sends.len(), 5);
+        stage.make_room(&peer, half);
+        stage.make_room(&peer, 1);
+        assert_eq!(told.borrow().drains, round - 1, "not all has left");
+        stage.make_room(&peer, usize::MAX);
+        assert_eq!(told.borrow().drains, round);
+        assert_eq!(told.borrow().sends[5..], [Sent::Sent]);
+        let lengths: Vec<usize> = peer.frames().iter().map(|frame| frame.payload.len()).collect();
+        assert_eq!(lengths, [half, half, 10]);
+        stage.turn();
+        assert_eq!((told.borrow().drains, stage.counters().dropped), (round, 3 * round as u64));
+    }
+}
+
+/// A smaller number, over real sockets: 20 subscribers, 2 of them do not read.
+#[test]
+fn over_sockets() {
+    const TIMES: usize = 400;
+    for slow in SlowConsumer::ALL {
+        let set = |limits: &mut Limits| limits.outbox_bytes = 64 << 10;
+        let rig = rig::run_with(
+            |limits, _| set(limits),
+            move |_| App::new().ws_with("/feed", SocketOptions::new().slow_consumer(slow), Feed),
+        );
+        let mut stalled: Vec<Client> =
+            (0..2).map(|_| Client::connect_narrow(rig.addr).upgraded("/feed")).collect();
+        let mut others: Vec<Client> = (0..18).map(|_| Client::websocket(rig.addr, "/feed")).collect();
+        let long = "w".repeat(40_000);
+        for at in 0..TIMES {
+            // Each after all who read have the one before.
+            rig.handle.publish("a", Message::Text(&format!("{at} {long}"))).expect("there is room");
+            for other in &mut others {
+                let frame = other.next_frame();
+                assert!(frame.text().starts_with(&format!("{at} ")), "{slow}");
+            }
+        }
+        let counters = rig.wait(|counters| counters.published == TIMES as u64);
+        let lost = counters.dropped_newest + counters.dropped_oldest + counters.conflated;
+        assert!(lost + counters.dropped_slow > 0, "{slow}: {counters:?}");
+        assert_eq!(counters.closed_slow, if slow == SlowConsumer::Close { 2 } else { 0 });
+        for client in &mut stalled {
+            // It is read when all that waits has left: the answer is behind it.
+            client.frame(PING, "");
+            let mut last = None;
+            loop {
+                let frame = client.next_frame();
+                if frame.opcode != TEXT {
+                    let expected = if slow == SlowConsumer::Close { CLOSE } else { PONG };
+                    assert_eq!(frame.opcode, expected, "{slow}: {frame:?}");
+                    break;
+                }
+                let (at, rest) = frame.text().split_once(' ').expect("a number first");
+                let at: usize = at.parse().expect("a number");
+                assert!(rest == long && last.is_none_or(|last| last < at), "{slow}: {at} after {last:?}");
+                last = Some(at);
+            }
+        }
+        drop((stalled, others));
+        let counters = rig.finish();
+        assert_eq!(counters.matched, accounted(&counters), "{slow}: {counters:?}");
+    }
+}
