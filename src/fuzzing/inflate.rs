@@ -5,36 +5,57 @@
 
 use super::{cuts, pieces};
 use crate::ws::Failure;
-use crate::ws::deflate::{Deflater, Inflated, Inflater};
+use crate::ws::deflate::{Codec, Inflated, Inflater};
+use std::cell::RefCell;
+
+thread_local! {
+    /// Used again and again, because making one clears more memory than all else that is done here.
+    static CODEC: RefCell<Codec> = RefCell::default();
+}
+
+/// A message without content: what is read or written after it without takeover refers to nothing before.
+const EMPTY: &[u8] = b"\x00";
 
 /// Panics unless each piece of the input inflates to what the second inflater makes of it, and comes back
 /// when it is compressed first.
 pub fn ws_inflate(bytes: &[u8]) {
+    CODEC.with_borrow_mut(|codec| inflate_and_deflate(bytes, codec));
+}
+
+fn inflate_and_deflate(bytes: &[u8], codec: &mut Codec) {
     let (cuts, variant, stream) = cuts(bytes);
     let takeover = variant & 1 != 0;
     // Small, so that they are met.
     let bytes_max = [0, 10, 300, 70_000][usize::from(variant >> 1 & 3)];
-    let (mut inflater, mut out, mut naive) = (Inflater::new(), Inflated::new(), Naive::default());
+    let (mut out, mut naive) = (Inflated::new(), Naive::default());
+    forget(&mut codec.inflater, &mut out);
     for payload in pieces(stream, &cuts) {
-        let found = inflater.message(payload, takeover, &mut out, bytes_max).map(<[u8]>::to_vec);
+        let found = codec.inflater.message(payload, takeover, &mut out, bytes_max).map(<[u8]>::to_vec);
         let expected = naive.message(payload, takeover, bytes_max);
         assert!(found == expected, "{payload:x?}: {found:x?}, not {expected:x?}");
         assert!(out.held_bytes() <= bytes_max + 1);
     }
 
     let (window_bits, level) = (9 + (variant >> 2) % 7, [1, 2, 6, 9][usize::from(variant >> 3 & 3)]);
-    let mut deflater = Deflater::new(window_bits, level);
-    let (mut inflater, mut naive, mut compressed) = (Inflater::new(), Naive::default(), Vec::new());
+    let (mut naive, mut compressed, mut first) = (Naive::default(), Vec::new(), true);
+    forget(&mut codec.inflater, &mut out);
     // Twice, so that there is something to refer to.
     for message in pieces(stream, &cuts).into_iter().chain(pieces(stream, &cuts)) {
         compressed.clear();
-        deflater.message(message, takeover, &mut compressed);
-        let found = inflater.message(&compressed, takeover, &mut out, message.len());
+        let refers = takeover && !first;
+        codec.deflater(window_bits, level).message(message, refers, &mut compressed);
+        first &= message.is_empty();
+        let found = codec.inflater.message(&compressed, takeover, &mut out, message.len());
         assert!(found == Ok(message), "{message:x?} is {compressed:x?} with {window_bits} and {level}");
         let found = naive.message(&compressed, takeover, message.len());
         assert!(found.as_deref() == Ok(message), "{message:x?} is {compressed:x?}");
         assert!(naive.farthest <= 1 << window_bits, "{} back with {window_bits}", naive.farthest);
     }
+}
+
+/// Has nothing that comes now refer to what was before.
+fn forget(inflater: &mut Inflater, out: &mut Inflated) {
+    assert_eq!(inflater.message(EMPTY, false, out, 0), Ok(&b""[..]));
 }
 
 /// The second inflater.
@@ -312,6 +333,7 @@ fn require(holds: bool) -> Read<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ws::deflate::Deflater;
 
     #[test]
     fn the_second_inflater_knows_good_from_bad() {
