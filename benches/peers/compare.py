@@ -64,6 +64,7 @@ class Scenario(NamedTuple):
     load: tuple
     flags: str = ""  # what the server is started with
     spread: bool = False  # server and load share both cores
+    as_is: bool = False  # servers that take no flags run without
 
 
 SCENARIOS = {
@@ -92,6 +93,9 @@ SCENARIOS = {
     "pub1k": Scenario("delivery", ws("--mode", "pubsub", "--conns", "1000", "--size", "1024", "--binary")),
     "pub1kx16": Scenario("delivery", ws("--mode", "pubsub", "--conns", "1000", "--size", "1024", "--binary", "--depth", "16")),
 }
+# Two workers, of servers that have them: subscribers are on both, the publisher is on one.
+for name in ("pub16", "pub16x16", "pub1k", "pub1kx16"):
+    SCENARIOS[name + "-two"] = SCENARIOS[name]._replace(flags="--workers 2", spread=True, as_is=True)
 for n in (1, 100, 10000):
     SCENARIOS[f"routes{n}"] = Scenario("req", wrk(path=f"/r/{n // 2}/x", lua="pipeline.lua"), f"--routes {n}")
     SCENARIOS[f"tree{n}"] = Scenario("req", wrk(path=f"/p/{n // 2}/ann", lua="pipeline.lua"), f"--routes {n}")
@@ -306,7 +310,7 @@ def rows_of(asked, specs, ref):
     points = SWEEPS.get(asked, [asked])
     rows = []
     for server, command in specs:
-        if SCENARIOS[points[0]].flags and "{flags}" not in command:
+        if SCENARIOS[points[0]].flags and not SCENARIOS[points[0]].as_is and "{flags}" not in command:
             print(f"\n{asked}: {server} is left out, its command takes no {{flags}}")
         elif asked in SWEEPS:
             rows += [Row(f"{server} {p}", server, command, p, f"{server} {points[0]}") for p in points]

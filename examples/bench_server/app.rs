@@ -1,6 +1,6 @@
 //! What every peer offers, some routes that show how our own cost grows, and the limits they are under.
 
-use fleeting::ws::CloseCode;
+use fleeting::ws::{CloseCode, Compression, Policy};
 use fleeting::{App, Body, ConfigError, Error, Limits, Message, Request, Response, Socket, WebSocket};
 
 const HELLO: &str = "Hello, World!";
@@ -80,7 +80,8 @@ pub fn app(routes: usize) -> App {
             Ok(Response::text(req.arena().format(format_args!("{length}"))))
         })
         .post("/echo", |req| Ok(Response::bytes(req.body())))
-        .ws("/ws", Echo)
+        // Compressed for who offers it, which only `ws-deflate1k` does.
+        .ws_with("/ws", Policy::new().compression(Compression::shared()), Echo)
         .ws("/sub", Subscriber)
         .ws("/pub", Publisher);
     (0..routes).fold(app, |app, route| {
