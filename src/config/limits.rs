@@ -116,17 +116,28 @@ impl Limits {
         Ok(())
     }
 
-    /// The most bytes of user memory that one connection's buffers hold: its inbox (a head and a body, or
-    /// a frame, with one read of slack, and twice that because it grows by doubling), its reassembly
-    /// buffer, and its outbox up to the mark.
+    /// The most bytes of user memory that one connection holds: its inbox (a head and a body, or a frame,
+    /// with one read of slack, and twice that because it grows by doubling), its reassembly buffer, its
+    /// outbox up to the mark, a publication that has begun to leave, and its subscriptions.
     ///
-    /// An answer larger than `outbox_bytes` comes on top while it drains: its size is the handler's.
+    /// An answer larger than `outbox_bytes` comes on top while it drains: its size is the handler's. So do
+    /// windows of its own, if its route compresses with them:
+    /// [`Compression::connection_bytes`](crate::ws::Compression::connection_bytes).
     pub fn connection_bytes(&self) -> usize {
         let request = self.head_bytes.saturating_add(self.body_bytes);
-        let inbox = request.max(self.frame_bytes.saturating_add(14)).saturating_add(READ_BYTES);
-        inbox.saturating_mul(2).saturating_add(self.message_bytes).saturating_add(self.outbox_bytes)
+        let frame = self.frame_bytes.saturating_add(FRAME_HEADER_BYTES_MAX);
+        let inbox = request.max(frame).saturating_add(READ_BYTES).saturating_mul(2);
+        let begun = self.message_bytes.saturating_add(self.topic_bytes + FRAME_HEADER_BYTES_MAX);
+        let subscriptions = self.subscriptions.saturating_mul(SUBSCRIPTION_BYTES);
+        let parts = [self.message_bytes, self.outbox_bytes, begun, subscriptions];
+        parts.iter().fold(inbox, |sum, part| sum.saturating_add(*part))
     }
 }
+
+/// RFC 6455 §5.2.
+const FRAME_HEADER_BYTES_MAX: usize = 14;
+/// Its place in the subscriber's list and in the topic's, both of which grow by doubling. Names are the topics'.
+const SUBSCRIPTION_BYTES: usize = 2 * (8 + 8);
 
 /// Bytes that one read may bring. Few in a fuzzer: the buffer is made anew for each read, and short
 /// inputs shall need several.

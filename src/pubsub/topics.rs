@@ -472,6 +472,12 @@ mod tests {
     }
 
     #[test]
+    fn small() {
+        // As `Limits::connection_bytes` has it.
+        assert!(size_of::<Member>() <= 8 && size_of::<Subscription>() <= 8);
+    }
+
+    #[test]
     fn bounds() {
         let mut table = Table::default();
         (table.limits.topics, table.limits.subscriptions, table.limits.topic_bytes) = (3, 2, 5);
