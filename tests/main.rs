@@ -2,6 +2,8 @@
 
 mod allocations;
 mod client;
+#[cfg(feature = "deflate")]
+mod compression;
 mod defer;
 mod descriptors;
 mod ending;

@@ -57,17 +57,22 @@ impl Stage {
 
     /// A WebSocket, its handshake done, with room for everything.
     pub fn websocket(&mut self, path: &str) -> Peer {
+        self.upgraded(path, "").0
+    }
+
+    /// The same, of a handshake with further `fields`; the head of the answer comes with it.
+    pub fn upgraded(&mut self, path: &str, fields: &str) -> (Peer, String) {
         let ends = Ends { room: usize::MAX, ..Ends::default() };
         let ends = Rc::new(RefCell::new(ends));
         let id = self.engine.accept(Pipe(ends.clone()), None);
         let peer = Peer { id, ends };
-        self.arrive(&peer, handshake(path, "").as_bytes());
+        self.arrive(&peer, handshake(path, fields).as_bytes());
         let mut ends = peer.ends.borrow_mut();
         let head = ends.written.windows(4).position(|four| four == b"\r\n\r\n").expect("an answer") + 4;
         assert!(ends.written.starts_with(b"HTTP/1.1 101 "), "{}", ends.written.escape_ascii());
-        ends.written.drain(..head);
+        let head = String::from_utf8(ends.written.drain(..head).collect()).expect("ASCII");
         drop(ends);
-        peer
+        (peer, head)
     }
 
     /// A turn without an event.
@@ -172,17 +177,17 @@ impl Peer {
     }
 }
 
-/// The frame of a server that begins at `at`, if it is all there: its opcode, and where its payload lies.
-/// It is the last of its message, without a mask or a reserved bit.
+/// The frame of a server that begins at `at`, if it is all there: its opcode, with 0x40 if it is compressed, and
+/// where its payload lies. It is the last of its message, without a mask or another reserved bit.
 pub fn frame_at(bytes: &[u8], at: usize) -> Option<(u8, Range<usize>)> {
     let &[first, second, ..] = bytes.get(at..)? else { return None };
-    assert_eq!((first & 0xf0, second & 0x80), (0x80, 0), "not a frame: {}", bytes[at..].escape_ascii());
+    assert_eq!((first & 0xb0, second & 0x80), (0x80, 0), "not a frame: {}", bytes[at..].escape_ascii());
     let (length, start) = match second {
         126 => (usize::from(u16::from_be_bytes(*bytes.get(at + 2..)?.first_chunk()?)), at + 4),
         127 => (u64::from_be_bytes(*bytes.get(at + 2..)?.first_chunk()?) as usize, at + 10),
         length => (usize::from(length), at + 2),
     };
-    (start + length <= bytes.len()).then_some((first & 0x0f, start..start + length))
+    (start + length <= bytes.len()).then_some((first & 0x4f, start..start + length))
 }
 
 impl Stream for Pipe {

@@ -1,0 +1,258 @@
+//! Compressed messages through the engine (RFC 7692): agreed on, read, sent, published, and bounded.
+
+use crate::client::{BINARY, CLOSE, TEXT};
+use crate::pipe::{Peer, Stage};
+use crate::rig::Echo;
+use fleeting::engine::Settings;
+use fleeting::ws::deflate::{Deflater, Inflated, Inflater};
+use fleeting::ws::{Compression, Policy};
+use fleeting::{App, Error, Limits, Message, Request, Socket, WebSocket};
+
+/// The bit of a compressed message's first frame.
+const RSV1: u8 = 0x40;
+
+/// Subscribes to "a"; publishes there what it is told as binary, and echoes texts.
+struct Feed;
+
+impl WebSocket for Feed {
+    type Session = ();
+
+    fn open(&self, _req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
+        socket.subscribe("a").map_err(|error| Error::bad_request(error.to_string()))?;
+        Ok(())
+    }
+
+    fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
+        match message {
+            Message::Text(_) => drop(socket.send(message)),
+            Message::Binary(_) => socket.publish("a", message).expect("it is in order"),
+        }
+    }
+}
+
+fn stage(compression: &str) -> Stage {
+    stage_with(compression, |_| {})
+}
+
+fn stage_with(compression: &str, set: impl FnOnce(&mut Limits)) -> Stage {
+    let compression: Compression = compression.parse().expect("as the command line has it");
+    let policy = Policy::new().compression(compression);
+    let app =
+        App::new().ws_with("/echo", policy.clone(), Echo).ws_with("/feed", policy, Feed).ws("/plain", Echo);
+    let mut settings = Settings::default();
+    set(&mut settings.limits);
+    Stage::new(app, settings)
+}
+
+/// A client and its codec.
+struct Zipped {
+    peer: Peer,
+    deflater: Deflater,
+    inflater: Inflater,
+    inflated: Inflated,
+    /// What was agreed on for the client's messages, and for ours.
+    takeover: (bool, bool),
+}
+
+impl Zipped {
+    fn new(stage: &mut Stage, path: &str, offer: &str) -> Zipped {
+        let fields = format!("Sec-WebSocket-Extensions: permessage-deflate{offer}\r\n");
+        let (peer, head) = stage.upgraded(path, &fields);
+        let agreed = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Extensions: "));
+        let agreed = agreed.unwrap_or_else(|| panic!("nothing was agreed on: {head}"));
+        let takeover =
+            ["client", "server"].map(|side| !agreed.contains(&format!("{side}_no_context_takeover")));
+        Zipped {
+            peer,
+            deflater: Deflater::new(15, 6),
+            inflater: Inflater::new(),
+            inflated: Inflated::new(),
+            takeover: takeover.into(),
+        }
+    }
+
+    fn say(&mut self, stage: &mut Stage, opcode: u8, payload: &[u8]) {
+        let mut compressed = Vec::new();
+        self.deflater.message(payload, self.takeover.0, &mut compressed);
+        stage.say(&self.peer, opcode | RSV1, compressed);
+    }
+
+    /// What has come: opcodes as they were, payloads inflated.
+    fn hear(&mut self) -> Vec<(u8, Vec<u8>)> {
+        let mut heard = Vec::new();
+        for frame in self.peer.frames() {
+            let payload = if frame.opcode & RSV1 == 0 {
+                frame.payload
+            } else {
+                let inflated = &mut self.inflated;
+                let found = self.inflater.message(&frame.payload, self.takeover.1, inflated, 1 << 20);
+                found.expect("it inflates").to_vec()
+            };
+            heard.push((frame.opcode, payload));
+        }
+        heard
+    }
+}
+
+/// Prose enough to be compressed, not twice the same.
+fn prose(number: usize) -> Vec<u8> {
+    format!("{number} is the number of what is said here for the {number}th time, and said again. ")
+        .repeat(4)
+        .into()
+}
+
+#[test]
+fn messages_come_back_whatever_was_agreed_on() {
+    for (mode, offer, agreed) in [
+        ("shared", "; client_max_window_bits", (false, false)),
+        ("shared,window=9", "", (false, false)),
+        ("shared", "; server_max_window_bits=10", (false, false)),
+        ("dedicated", "", (true, true)),
+        ("dedicated", "; server_no_context_takeover", (true, false)),
+        ("dedicated", "; client_no_context_takeover", (false, true)),
+        ("dedicated,window=10,level=6", "; client_max_window_bits", (true, true)),
+    ] {
+        let mut stage = stage(mode);
+        let mut clients: Vec<Zipped> = (0..3).map(|_| Zipped::new(&mut stage, "/echo", offer)).collect();
+        assert_eq!(clients[0].takeover, agreed, "{mode} {offer}");
+        for number in 0..20 {
+            for client in &mut clients {
+                for opcode in [TEXT, BINARY] {
+                    let message = prose(number);
+                    client.say(&mut stage, opcode, &message);
+                    assert_eq!(client.hear(), [(opcode | RSV1, message)], "{mode} {offer}");
+                }
+                // Too short to be worth it, and nothing at all.
+                for message in [&b"short"[..], b""] {
+                    client.say(&mut stage, TEXT, message);
+                    assert_eq!(client.hear(), [(TEXT, message.to_vec())]);
+                    stage.say(&client.peer, TEXT, message);
+                    assert_eq!(client.hear(), [(TEXT, message.to_vec())]);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_is_agreed_on_where_it_is_not_wanted() {
+    let mut stage = stage("off");
+    for path in ["/echo", "/plain"] {
+        let offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+        let (peer, head) = stage.upgraded(path, offer);
+        assert!(!head.contains("Extensions"), "{head}");
+        stage.say(&peer, TEXT | RSV1, b"\x02\x00");
+        assert_eq!(peer.frames()[0].close_code(), 1002);
+    }
+}
+
+#[test]
+fn publications_are_compressed_once_for_all_and_mix_with_each_one_s_own() {
+    for mode in ["shared", "dedicated", "dedicated,window=9"] {
+        let mut stage = stage(mode);
+        let plain = stage.websocket("/feed");
+        let mut clients: Vec<Zipped> = ["", "; server_max_window_bits=11", "; server_no_context_takeover"]
+            .iter()
+            .map(|offer| Zipped::new(&mut stage, "/feed", offer))
+            .collect();
+        for number in 0..50 {
+            let (published, own) = (prose(number), prose(number + 1000));
+            stage.say(&plain, BINARY, &published);
+            assert_eq!(plain.frames()[0].payload, published);
+            for client in &mut clients {
+                // What it is sent then may refer to what it was sent before, but not to that.
+                client.say(&mut stage, TEXT, &own);
+                client.say(&mut stage, TEXT, &own);
+                let expected = [
+                    (BINARY | RSV1, published.clone()),
+                    (TEXT | RSV1, own.clone()),
+                    (TEXT | RSV1, own.clone()),
+                ];
+                assert_eq!(client.hear(), expected, "{mode}");
+            }
+        }
+        stage.say(&plain, BINARY, b"short");
+        for client in &mut clients {
+            assert_eq!(client.hear(), [(BINARY, b"short".to_vec())]);
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_inflated_or_is_no_text_fails_the_connection() {
+    fn check(mode: &str, opcode: u8, message: &[u8], code: u16) {
+        let mut stage = stage(mode);
+        let mut client = Zipped::new(&mut stage, "/echo", "");
+        client.say(&mut stage, TEXT, b"fine");
+        assert_eq!(client.hear().len(), 1);
+        stage.say(&client.peer, opcode, message);
+        let close = client.peer.frames().pop().expect("a Close");
+        assert_eq!((close.opcode, close.close_code()), (CLOSE, code), "{mode} {}", message.escape_ascii());
+        let failed: u64 = stage.counters().failed().map(|(_, count)| count).sum();
+        assert_eq!((failed, stage.counters().messages), (1, 1));
+    }
+    for mode in ["shared", "dedicated"] {
+        check(mode, TEXT | RSV1, b"\xff\xff\xff", 1007);
+        // A stored block of one byte that is no text.
+        check(mode, TEXT | RSV1, b"\x00\x01\x00\xfe\xff\xff\x00", 1007);
+        // RFC 7692 §6.1: not on a control frame, and no other bit.
+        check(mode, 0x9 | RSV1, b"ping", 1002);
+        check(mode, TEXT | 0x20, b"x", 1002);
+    }
+}
+
+/// So many zeros, a thousand of which are a byte or so.
+fn bomb(bytes: usize) -> Vec<u8> {
+    let mut compressed = Vec::new();
+    Deflater::new(15, 9).message(&vec![0; bytes], false, &mut compressed);
+    assert!(compressed.len() * 900 < bytes, "{} bytes", compressed.len());
+    compressed
+}
+
+#[test]
+fn a_bomb_is_stopped_at_the_limit_in_less_than_twice_its_memory() {
+    for (mode, limit) in [("shared", 1 << 20), ("dedicated", 1 << 20), ("shared", 64 << 10)] {
+        let mut stage = stage_with(mode, |limits| limits.message_bytes = limit);
+        let payload = bomb(20 * limit);
+        let mut client = Zipped::new(&mut stage, "/echo", "");
+        // The codec is there before: it is the worker's, or a known sum.
+        client.say(&mut stage, TEXT, b"first");
+        assert_eq!(client.hear().len(), 1);
+        let counted = allocation_counter::measure(|| stage.say(&client.peer, TEXT | RSV1, &payload));
+        assert_eq!(client.peer.frames()[0].close_code(), 1009, "{mode}");
+        assert!(counted.bytes_max < 2 * limit as u64, "{mode}: {counted:?}");
+        // One that has room for it is served as before.
+        let mut other = Zipped::new(&mut stage, "/echo", "");
+        let zeros = vec![b'0'; limit];
+        other.say(&mut stage, TEXT, &zeros);
+        assert!(other.hear() == [(TEXT | RSV1, zeros)]);
+    }
+}
+
+#[test]
+fn a_compressed_echo_and_a_compressed_broadcast_allocate_nothing() {
+    for mode in ["shared", "dedicated"] {
+        let mut stage = stage(mode);
+        let echo = Zipped::new(&mut stage, "/echo", "");
+        let feed: Vec<Zipped> = (0..50).map(|_| Zipped::new(&mut stage, "/feed", "")).collect();
+        // Of this the client's codec has no part: without takeover the same bytes are the same message.
+        let message = prose(7);
+        let mut compressed = Vec::new();
+        Deflater::new(15, 6).message(&message, false, &mut compressed);
+        let echoed = crate::client::frame(true, TEXT | RSV1, &compressed);
+        let published = crate::client::frame(true, BINARY | RSV1, &compressed);
+        let mut round = || {
+            let mut count = 0;
+            stage.arrive(&echo.peer, &echoed);
+            echo.peer.each_frame(|opcode, _| count += usize::from(opcode == TEXT | RSV1));
+            stage.arrive(&feed[0].peer, &published);
+            for subscriber in &feed {
+                subscriber.peer.each_frame(|opcode, _| count += usize::from(opcode == BINARY | RSV1));
+            }
+            assert_eq!(count, 51);
+        };
+        (0..200).for_each(|_| round());
+        let counted = allocation_counter::measure(|| (0..2_000).for_each(|_| round()));
+        assert_eq!(counted.count_total, 0, "{mode}: {counted:?}");
+    }
+}
