@@ -30,6 +30,11 @@ impl Inbox {
     }
 
     /// The bytes held, oldest first.
+    pub fn bytes(&self) -> &[u8] {
+        &self.memory[self.start..self.end]
+    }
+
+    /// The same, to be worked on in place.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.memory[self.start..self.end]
     }

@@ -423,8 +423,9 @@ impl<S: Stream> Engine<S> {
             Waiting::Head | Waiting::Content => {
                 self.desk.counters.timeouts += 1;
                 transfer::end(conn, &mut self.desk.counters);
+                let head_only = conn.inbox.as_ref().is_some_and(|inbox| http::is_head(inbox.bytes()));
                 let mut out = Output::new(conn, &mut self.desk.cork);
-                http::timed_out(&mut out, self.desk.date.text());
+                http::timed_out(&mut out, head_only, self.desk.date.text());
                 conn.writing = Writing::Last;
                 self.drive(id, false);
             }
@@ -433,12 +434,12 @@ impl<S: Stream> Engine<S> {
                 transfer::overdue(conn, id, &mut self.desk);
                 self.drive(id, false);
             }
-            // It has no deadline.
             Waiting::Quiet => {
                 transfer::quiet(conn, &mut self.desk.counters);
                 self.drive(id, false);
                 self.settle(id, true);
             }
+            // It has no deadline.
             Waiting::Application => {}
             Waiting::Frame => {
                 match self.allowances.overdue(conn, self.now.ms) {

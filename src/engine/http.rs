@@ -109,8 +109,7 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
         }
         HeadStep::Refused(refusal) => {
             counters.count_refused(refusal);
-            // RFC 9110 §9.3.2, also for a head that is refused, and for content that is when it comes later.
-            let terms = Terms { head_only: input.starts_with(b"HEAD "), ..Terms::last(Version::Http11) };
+            let terms = Terms { head_only: is_head(input), ..Terms::last(Version::Http11) };
             refuse(&mut out, refusal, &terms, date);
             return Step::Answered { consumed: length, keep_alive: false };
         }
@@ -364,10 +363,16 @@ pub(super) fn refuse<S: Stream>(
     terms.answer(out, &mut response, date);
 }
 
+/// Whether the request that begins so is HEAD. Its answer has no content (RFC 9110 §9.3.2), also if it is
+/// refused, or has content that is refused or never comes.
+pub(super) fn is_head(request: &[u8]) -> bool {
+    request.starts_with(b"HEAD ")
+}
+
 /// The answer to a request that was not finished in time (RFC 9110 §15.5.9).
-pub(super) fn timed_out<S: Stream>(out: &mut Output<'_, S>, date: &[u8; 29]) {
+pub(super) fn timed_out<S: Stream>(out: &mut Output<'_, S>, head_only: bool, date: &[u8; 29]) {
     let mut response = Error::new(408, "The request took too long to arrive.").into();
-    Terms::last(Version::Http11).answer(out, &mut response, date);
+    Terms { head_only, ..Terms::last(Version::Http11) }.answer(out, &mut response, date);
 }
 
 #[inline(never)]

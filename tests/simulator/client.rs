@@ -256,7 +256,14 @@ impl Client {
         let asked = item.phase == Phase::Http && item.start == wire.seen && self.script.is_content(wire.seen);
         let text = b"The request took too long to arrive.";
         let kind = "text/plain; charset=utf-8";
-        let timeout = response("408 Request Timeout", kind, "Connection: close\r\n", text, false);
+        // The request's head is an item of its own if its content is asked for.
+        let begins = if self.script.is_content(item.start) {
+            self.script.item_at(item.start - 1).start
+        } else {
+            item.start
+        };
+        let head_only = wire.sent[begins..wire.seen].starts_with(b"HEAD ");
+        let timeout = response("408 Request Timeout", kind, "Connection: close\r\n", text, head_only);
         let began = if asked { self.script.item_at(item.start - 1).began } else { item.began };
         if (partial || asked) && silent(began, world.timeouts.body_stall) && alike(got, &timeout) {
             return self.end_with(at, &timeout);
