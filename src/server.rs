@@ -198,7 +198,7 @@ impl Builder {
         F: Fn(&WorkerContext) -> App + Send + Sync + 'static,
     {
         let workers = self.workers;
-        let (seats, handle) = seats(workers, self.broker.clone())?;
+        let (seats, handle) = seats(workers, self.broker.clone(), &self.settings.limits)?;
         let (addrs, mut listeners) = self.listeners()?;
         let settings = self.settings(workers);
         let make = Arc::new(make);
@@ -248,7 +248,7 @@ impl Builder {
     /// As [`serve`](Builder::serve).
     pub fn worker(self, make: impl FnOnce(&WorkerContext) -> App) -> Result<Worker, ServeError> {
         let builder = self.workers(1);
-        let (mut seats, handle) = seats(1, builder.broker.clone())?;
+        let (mut seats, handle) = seats(1, builder.broker.clone(), &builder.settings.limits)?;
         let (_, listeners) = builder.listeners()?;
         let app = make(&WorkerContext { index: 0, handle: handle.clone() });
         let settings = builder.settings(1);
@@ -297,9 +297,13 @@ impl fmt::Debug for Builder {
     }
 }
 
-fn seats(workers: usize, broker: Option<Arc<dyn Broker>>) -> io::Result<(Vec<Seat>, Handle)> {
+fn seats(
+    workers: usize,
+    broker: Option<Arc<dyn Broker>>,
+    limits: &Limits,
+) -> io::Result<(Vec<Seat>, Handle)> {
     let seats = (0..workers).map(|_| Seat::new()).collect::<io::Result<Vec<_>>>()?;
-    let handle = Handle::new(seats.iter().map(|seat| seat.mailbox.clone()).collect(), broker);
+    let handle = Handle::new(seats.iter().map(|seat| seat.mailbox.clone()).collect(), broker, limits);
     Ok((seats, handle))
 }
 

@@ -3,7 +3,7 @@
 use crate::client::{BINARY, Client, TEXT};
 use crate::pipe::Stage;
 use crate::rig::{self, Rig};
-use fleeting::engine::{SendError, Settings};
+use fleeting::engine::{PublishError, SendError, Settings};
 use fleeting::pubsub::TopicCount;
 use fleeting::{
     App, Broker, Error, Handle, Limits, Message, Publication, Request, Server, Socket, TopicError, WebSocket,
@@ -193,7 +193,9 @@ fn a_handle_publishes_from_any_thread_in_the_order_of_each() {
             *next += 1;
         }
     }
-    publishers.map(|thread| thread.join().expect("all was published"));
+    for thread in publishers {
+        thread.join().expect("all was published");
+    }
 }
 
 // ---------------------------------------------------------------- limits
@@ -255,7 +257,10 @@ fn a_message_that_is_too_long_is_published_to_nobody() {
     let rig = rig::run_with(|limits, _| limits.message_bytes = 100, |_| App::new().ws("/ws", Long));
     let mut client = Client::websocket(rig.addr, "/ws");
     // Nor does a handle's reach anybody.
-    publish(&rig.handle, &[("a", &"y".repeat(101))], "a");
+    let refused = rig.handle.publish("a", Message::Text(&"y".repeat(101)));
+    assert_eq!(refused, Err(PublishError::Topic(TopicError::MessageTooBig(100))));
+    assert_eq!(rig.handle.publish("a*", Message::Text("")), Err(PublishError::Topic(TopicError::Wildcard)));
+    publish(&rig.handle, &[], "a");
     assert_eq!(until_end(&mut client), ["x".repeat(100)]);
     assert_eq!((rig.wait(|counters| counters.published == 2).matched), 2);
 }
@@ -465,7 +470,7 @@ fn a_full_mailbox_is_told() {
     first.turn();
     assert_eq!(subscribers[0].frames().len(), posted + 1, "who has room gets it all the same");
     let full = handle.publish("a", Message::Text(&long));
-    assert_eq!(full, Err(SendError::Full));
+    assert_eq!(full, Err(PublishError::Full));
     assert_eq!(handle.send(subscribers[1].id, Message::Text(&long)), Err(SendError::Full));
     first.turn();
     first.say(&publisher, TEXT, format!("pub a {}", &long[..1 << 19]));

@@ -79,11 +79,6 @@ fn publish(stage: &mut Stage, handle: &Handle, numbers: Range<usize>, mut after_
     }
 }
 
-/// Takes the numbers of what has arrived.
-fn numbers(peer: &Peer) -> Vec<usize> {
-    peer.texts().iter().map(|text| number(text)).collect()
-}
-
 /// All that became of publications.
 fn accounted(counters: &Counters) -> u64 {
     counters.delivered

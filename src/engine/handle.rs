@@ -3,7 +3,8 @@
 use super::census::Census;
 use super::mailbox::{Command, Mailbox};
 use crate::app::ConnId;
-use crate::pubsub::{Broker, Publication, TopicCount};
+use crate::config::Limits;
+use crate::pubsub::{Broker, Publication, TopicCount, TopicError, check_publication};
 use crate::ws::{CloseCode, Message};
 use std::fmt;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 pub struct Handle {
     mailboxes: Arc<[Arc<Mailbox>]>,
     broker: Option<Arc<dyn Broker>>,
+    limits: Arc<Limits>,
 }
 
 /// Why a worker was not asked.
@@ -36,15 +38,46 @@ impl fmt::Display for SendError {
 
 impl std::error::Error for SendError {}
 
+/// Why a message was not published, or not to all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// It cannot be published at all.
+    Topic(TopicError),
+    /// A worker has too much waiting.
+    Full,
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PublishError::Topic(error) => fmt::Display::fmt(error, f),
+            PublishError::Full => fmt::Display::fmt(&SendError::Full, f),
+        }
+    }
+}
+
+impl std::error::Error for PublishError {}
+
 impl Handle {
-    pub(crate) fn new(mailboxes: Vec<Arc<Mailbox>>, broker: Option<Arc<dyn Broker>>) -> Handle {
-        Handle { mailboxes: mailboxes.into(), broker }
+    pub(crate) fn new(
+        mailboxes: Vec<Arc<Mailbox>>,
+        broker: Option<Arc<dyn Broker>>,
+        limits: &Limits,
+    ) -> Handle {
+        Handle { mailboxes: mailboxes.into(), broker, limits: Arc::new(limits.clone()) }
     }
 
     /// For engines that nobody waits for: whoever drives them gives them their turns. There is one for each of
     /// `workers` workers, which takes its commands when its turn begins.
     pub fn unattended(workers: usize) -> Handle {
-        Handle::new((0..workers).map(|_| Arc::new(Mailbox::new(None))).collect(), None)
+        let mailboxes = (0..workers).map(|_| Arc::new(Mailbox::new(None)));
+        Handle::new(mailboxes.collect(), None, &Limits::default())
+    }
+
+    /// What may be published and subscribed to.
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     pub(super) fn mailbox_of(&self, worker: u16) -> Option<&Arc<Mailbox>> {
@@ -80,23 +113,24 @@ impl Handle {
     /// Publishes a message under the name of a topic, to its subscribers on all workers and to the broker.
     ///
     /// Those that one thread publishes reach every subscriber in their order. It is copied once, however
-    /// many workers there are. A name that no subscription can be to, or a message over `message_bytes`,
-    /// reaches nobody.
+    /// many workers there are.
     ///
     /// # Errors
-    /// [`SendError::Full`] if a worker had no room for it; its subscribers do not get it then.
-    pub fn publish(&self, topic: &str, message: Message<'_>) -> Result<(), SendError> {
+    /// [`PublishError::Topic`] for a name that cannot be, or a message over `message_bytes`: nobody gets it.
+    /// [`PublishError::Full`] if a worker had no room for it: its subscribers do not get it.
+    pub fn publish(&self, topic: &str, message: Message<'_>) -> Result<(), PublishError> {
+        check_publication(topic, message, &self.limits).map_err(PublishError::Topic)?;
         let publication = Arc::new(Publication::new(topic, message));
         if let Some(broker) = &self.broker {
             broker.publish(&publication);
         }
-        self.deliver(&publication)
+        self.deliver(&publication).map_err(|_| PublishError::Full)
     }
 
     /// Publishes what a [`Broker`] has from outside: to the subscribers on all workers, and to no broker.
     ///
     /// # Errors
-    /// As [`publish`](Handle::publish).
+    /// [`SendError::Full`] if a worker had no room for it; its subscribers do not get it then.
     pub fn deliver(&self, publication: &Arc<Publication>) -> Result<(), SendError> {
         let publication = std::slice::from_ref(publication);
         let lost: u64 = self.mailboxes.iter().map(|mailbox| mailbox.post_publications(publication)).sum();

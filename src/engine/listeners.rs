@@ -82,7 +82,7 @@ impl Handle {
         filter: &str,
         listener: impl FnMut(&str, Message<'_>) -> bool + Send + 'static,
     ) -> Result<Subscription, TopicError> {
-        check_filter(filter)?;
+        check_filter(filter, self.limits())?;
         let id = ListenerId::next();
         let subscription = Subscription { handle: self.clone(), id };
         let _ = self.post_to_listener(id.0, Command::Listen(id, filter.into(), Box::new(listener)));

@@ -30,7 +30,7 @@ mod worker;
 
 pub use counters::Counters;
 pub use driver::{Engine, Readiness, Settings};
-pub use handle::{Handle, SendError};
+pub use handle::{Handle, PublishError, SendError};
 pub use listeners::Subscription;
 pub use report::{Business, ShutdownReport, Straggler};
 pub use worker::{Worker, WorkerError};

@@ -17,6 +17,6 @@ pub use names::TopicError;
 pub use publication::Publication;
 pub use topics::{SubscriberId, TopicCount};
 
-pub(crate) use names::check_filter;
+pub(crate) use names::{check_filter, check_publication};
 pub(crate) use sheet::{Encoding, Sheet};
 pub(crate) use topics::{Run, Topics};

@@ -3,6 +3,8 @@
 //! Knows no table. Invariant: a name holds no `*` and no control character, and a filter has its `*`, if
 //! it has one, at the end.
 
+use crate::config::Limits;
+use crate::ws::Message;
 use std::fmt;
 
 /// Why something cannot be subscribed to or published.
@@ -72,14 +74,24 @@ pub(super) fn filter(text: &str, bytes_max: usize) -> Result<Filter<'_>, TopicEr
     Ok(filter)
 }
 
-/// Sees whether something may be subscribed to, but for its length.
-pub(crate) fn check_filter(text: &str) -> Result<(), TopicError> {
-    filter(text, usize::MAX).map(drop)
+/// Sees whether something may be subscribed to.
+pub(crate) fn check_filter(text: &str, limits: &Limits) -> Result<(), TopicError> {
+    filter(text, limits.topic_bytes).map(drop)
+}
+
+/// Sees whether a message may be published under this name.
+#[inline]
+pub(crate) fn check_publication(name: &str, message: Message<'_>, limits: &Limits) -> Result<(), TopicError> {
+    check_name(name, limits.topic_bytes)?;
+    if message.bytes().len() > limits.message_bytes {
+        return Err(TopicError::MessageTooBig(limits.message_bytes));
+    }
+    Ok(())
 }
 
 /// Sees whether something may be published under this name.
 #[inline]
-pub(super) fn check_name(name: &str, bytes_max: usize) -> Result<(), TopicError> {
+fn check_name(name: &str, bytes_max: usize) -> Result<(), TopicError> {
     if name.is_empty() {
         return Err(TopicError::Empty);
     }

@@ -197,10 +197,7 @@ impl<C: Copy> Topics<C> {
         except: Option<SubscriberId>,
         limits: &Limits,
     ) -> Result<u64, TopicError> {
-        names::check_name(name, limits.topic_bytes)?;
-        if message.bytes().len() > limits.message_bytes {
-            return Err(TopicError::MessageTooBig(limits.message_bytes));
-        }
+        names::check_publication(name, message, limits)?;
         let mut count = 0;
         if let Some(topic) = self.exact.get(name) {
             count += self.mark(*topic, except);
