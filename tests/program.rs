@@ -416,7 +416,11 @@ fn a_wrong_file_is_one_line() {
         refused(command, 2, expected);
     };
     check("malformed", "workers = 1\nlisten = [\n", &[".toml:2: "]);
-    check("key", "port = 80\n", &["port: unknown key", "listen workers files limits timeouts"]);
+    check(
+        "key",
+        "port = 80\n",
+        &["port: unknown key", "listen workers files compression slow_consumer limits timeouts"],
+    );
     check("limit", "[limits]\nbody = 80\n", &["limits.body: unknown name", "body_bytes"]);
     check("value", "[timeouts]\nidle = \"soon\"\n", &["timeouts.idle: bad value `soon`"]);
 }

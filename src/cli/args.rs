@@ -53,6 +53,15 @@ pub(super) struct Flags {
     /// listings, no names that begin with a dot
     #[arg(long, value_name = "DIR")]
     pub(super) files: Option<PathBuf>,
+    /// Compress WebSocket messages for clients that offer it: off, shared (each message alone) or
+    /// dedicated (windows for each connection), then any of window=9..15, level=1..9 and
+    /// threshold=BYTES, with commas between [default: off]
+    #[arg(long, value_name = "MODE")]
+    pub(super) compression: Option<String>,
+    /// What becomes of what is published for a client of /hub that reads too slowly: drop-newest,
+    /// drop-oldest, conflate or close [default: drop-newest]
+    #[arg(long, value_name = "POLICY")]
+    pub(super) slow_consumer: Option<String>,
     /// Bound what a peer may send, such as body_bytes=8MiB; may be given more than once (names:
     /// --help)
     #[arg(long, value_name = "NAME=VALUE")]

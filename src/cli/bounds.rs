@@ -48,12 +48,16 @@ environment, that before the file, that before the default.
   FLEETING_LISTEN=127.0.0.1:80,[::1]:80    # addresses, with commas
   FLEETING_WORKERS=2
   FLEETING_FILES=public                    # a directory to serve, as --files
+  FLEETING_COMPRESSION=shared,window=12    # as --compression
+  FLEETING_SLOW_CONSUMER=conflate          # as --slow-consumer
   FLEETING_LIMIT_BODY_BYTES=8MiB           # any limit, in capitals
   FLEETING_TIMEOUT_IDLE=30s                # any timeout
 
   listen = [\"127.0.0.1:8080\"]              # the file; every key may be left out
   workers = 2
   files = \"public\"                         # from where the program was started
+  compression = \"shared\"
+  slow_consumer = \"conflate\"
   [limits]
   body_bytes = \"8MiB\"
   [timeouts]
@@ -67,6 +71,7 @@ Examples:
   fleeting serve --listen 0.0.0.0:8080 --workers 2
   fleeting serve --listen 127.0.0.1:0 --limit body_bytes=8MiB --timeout idle=5m
   fleeting serve --files public
+  fleeting serve --compression dedicated,window=12 --slow-consumer conflate
   fleeting serve --config fleeting.toml";
 
 /// The tables of names, and the ways to set them.

@@ -4,7 +4,7 @@ use super::settings::Settings;
 use toml::{Table, Value};
 
 /// Keys that a file may have.
-const KEYS: &str = "listen workers files limits timeouts";
+const KEYS: &str = "listen workers files compression slow_consumer limits timeouts";
 
 /// Sets what the file's `text` sets.
 ///
@@ -25,6 +25,10 @@ pub(super) fn apply(text: &str, settings: &mut Settings) -> Result<(), String> {
             ("workers", other) => Err(misfit(other, "a number")),
             ("files", Value::String(directory)) => settings.set_files(directory.into()),
             ("files", other) => Err(misfit(other, "a directory as text")),
+            ("compression", Value::String(mode)) => settings.set_compression(mode),
+            ("compression", other) => Err(misfit(other, "a mode as text, such as \"shared\"")),
+            ("slow_consumer", Value::String(policy)) => settings.set_slow_consumer(policy),
+            ("slow_consumer", other) => Err(misfit(other, "a policy as text, such as \"conflate\"")),
             ("limits", Value::Table(limits)) => {
                 each(limits, key, |name, value| settings.limits.set(name, value).map_err(|e| e.to_string()))?;
                 Ok(())
@@ -75,16 +79,21 @@ fn misfit(value: &Value, expected: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fleeting::SlowConsumer;
+    use fleeting::ws::Compression;
 
     #[test]
     fn a_file_sets_everything() {
-        let text = "listen = ['a:1', 'b:2']\nworkers = 2\nfiles = 'd'\n[limits]\nbody_bytes = '8MiB'\nheaders = 7\n\
+        let text = "listen = ['a:1', 'b:2']\nworkers = 2\nfiles = 'd'\ncompression = 'off,level=3'\n\
+                    slow_consumer = 'close'\n[limits]\nbody_bytes = '8MiB'\nheaders = 7\n\
                     [timeouts]\nidle = '3s'\n";
         let mut settings = Settings::default();
         apply(text, &mut settings).unwrap();
         assert_eq!(settings.listen, ["a:1", "b:2"]);
         assert_eq!(settings.workers, 2);
         assert_eq!(settings.files.as_deref(), Some("d".as_ref()));
+        assert_eq!(settings.compression, Compression::off().level(3));
+        assert_eq!(settings.slow_consumer, SlowConsumer::Close);
         assert_eq!((settings.limits.body_bytes, settings.limits.headers), (8 << 20, 7));
         assert_eq!(settings.timeouts.idle.as_secs(), 3);
         apply("listen = 'c:3'", &mut settings).unwrap();
@@ -118,6 +127,10 @@ mod tests {
         check("listen = 'x'", &["`x`", "HOST:PORT"]);
         check("files = 1", &[": files: ", "a directory"]);
         check("files = ''", &[": files: ", "empty"]);
+        check("compression = 'on'", &[": compression: ", "`on`", "shared"]);
+        check("compression = true", &[": compression: ", "boolean"]);
+        check("slow_consumer = 'wait'", &[": slow_consumer: ", "`wait`", "conflate"]);
+        check("slow_consumer = 1", &["a policy as text"]);
         check("limits = 1", &["a table"]);
         check("[limits]\nbody = 1", &[": limits.body: unknown name", "body_bytes"]);
         check("[limits]\nbody_bytes = -1", &[": limits.body_bytes: bad value `-1`"]);

@@ -5,10 +5,14 @@
 
 mod args;
 mod bounds;
+mod command;
+mod delivery;
 mod file;
+mod hub;
 mod routes;
 mod serve;
 mod settings;
+mod topics;
 
 use args::{Asked, asked};
 use settings::Settings;

@@ -1,6 +1,12 @@
 //! What the program serves.
 
-use fleeting::{App, Body, Error, Files, Message, Request, Response, Socket, WebSocket};
+use super::hub::Hub;
+use super::settings::Settings;
+use super::topics;
+use fleeting::ws::Policy;
+use fleeting::{
+    App, Body, Error, Files, Handle, Message, Request, Response, Socket, SocketOptions, WebSocket,
+};
 use serde::Serialize;
 
 /// The page: self-contained, no other request is made for it.
@@ -8,16 +14,22 @@ const PAGE: &str = include_str!("page.html");
 const HELLO: &str = "Hello, World!";
 
 /// A worker's application: the page, or the files instead of it.
-pub(super) fn app(files: Option<Files>) -> App {
+pub(super) fn app(files: Option<Files>, settings: &Settings, handle: &Handle) -> App {
     let app = match files {
         Some(files) => App::new().files("/", files),
         None => App::new().get("/", |_req| Ok(Response::html(Body::Static(PAGE.as_bytes())))),
     };
-    app.get("/plaintext", |_req| Ok(Response::text(HELLO)))
+    // Both to pages of the same origin only.
+    let policy = Policy::new().compression(settings.compression);
+    let hub = SocketOptions::new().policy(policy.clone()).slow_consumer(settings.slow_consumer);
+    let app = app
+        .get("/plaintext", |_req| Ok(Response::text(HELLO)))
         .get("/json", |req| Response::json(req, &Greeting { message: HELLO }))
         .get("/healthz", |_req| Ok(Response::text("ok")))
         .post("/echo", echo)
-        .ws("/ws", Echo)
+        .ws_with("/ws", policy, Echo)
+        .ws_with("/hub", hub, Hub);
+    topics::routes(app, handle)
 }
 
 #[derive(Serialize)]

@@ -2,7 +2,8 @@
 
 use super::settings::Settings;
 use super::{Failure, routes, say};
-use fleeting::{Files, Handle, ServeError, Server};
+use fleeting::engine::ShutdownReport;
+use fleeting::{Files, Handle, ServeError, Server, WorkerContext};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::fmt::Write as _;
@@ -21,21 +22,27 @@ pub(super) fn serve(settings: Settings) -> Result<(), Failure> {
     let signals = signals.map_err(|error| Failure::Runtime(format!("cannot handle signals: {error}")))?;
     let files = settings.files.as_deref().map(Files::new).transpose();
     let files = files.map_err(|error| Failure::Runtime(format!("cannot serve the files of {error}")))?;
-    let mut builder =
-        Server::builder().workers(settings.workers).limits(settings.limits).timeouts(settings.timeouts);
-    for addr in settings.listen {
+    let mut builder = Server::builder()
+        .workers(settings.workers)
+        .limits(settings.limits.clone())
+        .timeouts(settings.timeouts.clone());
+    for addr in &settings.listen {
         builder = builder.bind(addr);
     }
     let failed = |error: ServeError| Failure::Runtime(error.to_string());
-    let server = builder.serve(move |_worker| routes::app(files.clone())).map_err(failed)?;
+    let directory = settings.files.clone();
+    let make = move |worker: &WorkerContext| routes::app(files.clone(), &settings, &worker.handle);
+    let server = builder.serve(make).map_err(failed)?;
     obey(signals, server.handle())?;
     // Whoever started it may have closed its output, which is no reason not to serve.
     let mut stdout = std::io::stdout().lock();
     let _ = stdout
-        .write_all(greeting(server.local_addrs(), settings.files.as_deref()).as_bytes())
+        .write_all(greeting(server.local_addrs(), directory.as_deref()).as_bytes())
         .and_then(|()| stdout.flush());
     drop(stdout);
-    server.run().map(drop).map_err(failed)
+    let report = server.run().map_err(failed)?;
+    ending(&report).lines().for_each(say);
+    Ok(())
 }
 
 /// The first signal shuts the server down, the second ends the program at once.
@@ -53,6 +60,24 @@ fn obey(mut signals: Signals, handle: Handle) -> Result<(), Failure> {
     };
     let spawned = thread::Builder::new().name("fleeting-signals".into()).spawn(obey);
     spawned.map(drop).map_err(|error| Failure::Runtime(format!("cannot start a thread: {error}")))
+}
+
+/// Stragglers that are named; of more there is only the number.
+const STRAGGLERS_NAMED: usize = 10;
+
+/// Who was told of the shutdown, and who had to be cut off.
+fn ending(report: &ShutdownReport) -> String {
+    let mut text = String::new();
+    if report.websockets > 0 {
+        let _ = writeln!(text, "WebSockets that were told 1001 (going away): {}", report.websockets);
+    }
+    if !report.stragglers.is_empty() {
+        let _ = writeln!(text, "cut off when the grace was over: {}", report.stragglers.len());
+    }
+    for straggler in report.stragglers.iter().take(STRAGGLERS_NAMED) {
+        let _ = writeln!(text, "  {straggler}");
+    }
+    text
 }
 
 /// Where it listens, and what to try there.
@@ -74,8 +99,11 @@ fn greeting(addrs: &[SocketAddr], files: Option<&Path>) -> String {
              curl http://{at}/json\n  \
              curl http://{at}/echo -d 'anything'\n  \
              curl http://{at}/healthz\n  \
+             curl -N 'http://{at}/topics/prices.*', and while it waits\n  \
+             curl http://{at}/topics/prices.eur -H 'Content-Type: text/plain' -d 1.08\n  \
              http://{at}/ in a browser: {root}\n  \
-             ws://{at}/ws, the echo itself, with websocat or `python3 -m websockets`\n\
+             ws://{at}/ws, the echo itself, with websocat or `python3 -m websockets`\n  \
+             ws://{at}/hub, where {{\"subscribe\": \"prices.*\"}} is understood\n\
              Ctrl-C ends it.\n"
         );
     }

@@ -3,7 +3,8 @@
 use super::Failure;
 use super::args::Flags;
 use super::file;
-use fleeting::{Limits, Timeouts};
+use fleeting::ws::Compression;
+use fleeting::{ConfigError, Limits, SlowConsumer, Timeouts};
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,10 @@ pub(super) struct Settings {
     pub(super) workers: usize,
     /// The directory that is served, if one is.
     pub(super) files: Option<PathBuf>,
+    /// Of messages on `/ws` and `/hub`.
+    pub(super) compression: Compression,
+    /// What becomes of publications for who reads `/hub` too slowly.
+    pub(super) slow_consumer: SlowConsumer,
     pub(super) limits: Limits,
     pub(super) timeouts: Timeouts,
 }
@@ -28,6 +33,8 @@ impl Default for Settings {
             listen: vec![LISTEN.into()],
             workers: 1,
             files: None,
+            compression: Compression::off(),
+            slow_consumer: SlowConsumer::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
         }
@@ -69,6 +76,10 @@ impl Settings {
                 self.set_workers(value)
             } else if name == "FILES" {
                 self.set_files(value.into())
+            } else if name == "COMPRESSION" {
+                self.set_compression(value)
+            } else if name == "SLOW_CONSUMER" {
+                self.set_slow_consumer(value)
             } else if let Some(limit) = name.strip_prefix("LIMIT_") {
                 match lower(limit, Limits::NAMES) {
                     Some(limit) => self.limits.set(limit, value).map_err(|error| error.to_string()),
@@ -102,6 +113,13 @@ impl Settings {
         }
         if let Some(directory) = &flags.files {
             self.set_files(directory.clone()).map_err(|why| Failure::Usage(format!("--files: {why}")))?;
+        }
+        if let Some(mode) = &flags.compression {
+            self.set_compression(mode).map_err(|why| Failure::Usage(format!("--compression: {why}")))?;
+        }
+        if let Some(policy) = &flags.slow_consumer {
+            self.set_slow_consumer(policy)
+                .map_err(|why| Failure::Usage(format!("--slow-consumer: {why}")))?;
         }
         for text in &flags.limit {
             let set = name_and_value(text)
@@ -139,6 +157,18 @@ impl Settings {
         Ok(())
     }
 
+    /// Sets how messages are compressed.
+    pub(super) fn set_compression(&mut self, mode: &str) -> Result<(), String> {
+        self.compression = mode.trim().parse().map_err(|error: ConfigError| error.to_string())?;
+        Ok(())
+    }
+
+    /// Sets what becomes of publications for who reads too slowly.
+    pub(super) fn set_slow_consumer(&mut self, policy: &str) -> Result<(), String> {
+        self.slow_consumer = policy.trim().parse()?;
+        Ok(())
+    }
+
     /// Sets the number of workers.
     pub(super) fn set_workers(&mut self, value: &str) -> Result<(), String> {
         // A worker's number is 16 bits of its connections' names.
@@ -162,7 +192,7 @@ fn ours(
     let mut found = Vec::new();
     for (name, value) in environment {
         let Some(name) = name.to_str().and_then(|name| name.strip_prefix("FLEETING_")) else { continue };
-        let known = ["CONFIG", "LISTEN", "WORKERS", "FILES"].contains(&name);
+        let known = ["CONFIG", "LISTEN", "WORKERS", "FILES", "COMPRESSION", "SLOW_CONSUMER"].contains(&name);
         if !known && !name.starts_with("LIMIT_") && !name.starts_with("TIMEOUT_") || value.is_empty() {
             continue;
         }
@@ -228,6 +258,8 @@ mod tests {
             ("FLEETING_LISTEN", "a:1, b:2"),
             ("FLEETING_WORKERS", "3"),
             ("FLEETING_FILES", "a/b"),
+            ("FLEETING_COMPRESSION", "off,window=10"),
+            ("FLEETING_SLOW_CONSUMER", "conflate"),
             ("FLEETING_LIMIT_BODY_BYTES", "8MiB"),
             ("FLEETING_TIMEOUT_WS_IDLE", "7s"),
             ("FLEETING_TIMEOUT_IDLE", ""),
@@ -238,6 +270,8 @@ mod tests {
         assert_eq!(settings.listen, ["a:1", "b:2"]);
         assert_eq!(settings.workers, 3);
         assert_eq!(settings.files.as_deref(), Some(Path::new("a/b")));
+        assert_eq!(settings.compression, Compression::off().window(10));
+        assert_eq!(settings.slow_consumer, SlowConsumer::Conflate);
         assert_eq!(settings.limits.body_bytes, 8 << 20);
         assert_eq!(settings.timeouts.ws_idle.as_secs(), 7);
         assert_eq!(settings.timeouts.idle, Timeouts::default().idle);
@@ -257,6 +291,8 @@ mod tests {
         check("FLEETING_WORKERS", "two", "`two`");
         check("FLEETING_WORKERS", "65536", "65535");
         check("FLEETING_LISTEN", "a:1,", "``");
+        check("FLEETING_COMPRESSION", "gzip", "`gzip`");
+        check("FLEETING_SLOW_CONSUMER", "drop", "drop-oldest");
         check("FLEETING_LIMIT_BODY", "1", "FLEETING_LIMIT_BODY_BYTES");
         check("FLEETING_LIMIT_body_bytes", "1", "no such limit");
         check("FLEETING_TIMEOUT_IDLE", "10", "10s");

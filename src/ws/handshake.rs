@@ -58,8 +58,9 @@ impl Policy {
         &self.compression
     }
 
-    /// RFC 6455 §10.2.
-    fn admits(&self, origin: &[u8], host: &str) -> bool {
+    /// Whether a page of `origin`, the value of its field, may speak to the server that it knows as `host`
+    /// (RFC 6455 §10.2).
+    pub fn admits(&self, origin: &[u8], host: &str) -> bool {
         let Ok(origin) = std::str::from_utf8(origin) else { return self.origins.iter().any(|o| **o == *"*") };
         origin::is_same(origin, host)
             || self.origins.iter().any(|listed| **listed == *"*" || listed.eq_ignore_ascii_case(origin))
