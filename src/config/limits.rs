@@ -24,7 +24,8 @@ pub struct Limits {
     pub target_bytes: usize,
     /// Bytes of a request's content, decoded; more is 413 (RFC 9110 §15.5.14).
     pub body_bytes: usize,
-    /// Bytes of a WebSocket message, reassembled; more closes with 1009 (RFC 6455 §7.4.1).
+    /// Bytes of a WebSocket message, reassembled and inflated; more closes with 1009 (RFC 6455 §7.4.1). A
+    /// compressed one may have an eighth more on the wire, because what cannot be compressed grows.
     pub message_bytes: usize,
     /// Bytes of a WebSocket frame's payload; more closes with 1009.
     pub frame_bytes: usize,

@@ -297,7 +297,8 @@ impl Decoder {
 
     /// Reads a header and sees whether its frame may come now.
     fn read(&self, input: &[u8], limits: &Limits) -> Result<Option<Header>, Failure> {
-        let Some(frame) = Header::read(input, limits.frame_bytes, self.deflate)? else { return Ok(None) };
+        let most = if self.deflate { with_overhead(limits.frame_bytes) } else { limits.frame_bytes };
+        let Some(frame) = Header::read(input, most, self.deflate)? else { return Ok(None) };
         if !frame.opcode.is_control() {
             // RFC 6455 §5.4: the frames of a message come one after the other, only control frames between.
             let (fragments, bytes) = match (&self.gathered, frame.opcode) {
@@ -306,8 +307,14 @@ impl Decoder {
                 (None, Opcode::Continuation) => return Err(Failure::NothingToContinue),
                 (None, _) => (0, 0),
             };
+            let compressed = self.gathered.as_ref().map_or(frame.compressed, |gathered| gathered.compressed);
+            let message_bytes =
+                if compressed { with_overhead(limits.message_bytes) } else { limits.message_bytes };
+            if frame.payload_bytes > limits.frame_bytes && !compressed {
+                return Err(Failure::FrameTooBig);
+            }
             // Before any memory is taken for it; `bytes` is within the limit, the difference is exact.
-            if frame.payload_bytes > limits.message_bytes.saturating_sub(bytes) {
+            if frame.payload_bytes > message_bytes.saturating_sub(bytes) {
                 return Err(Failure::MessageTooBig);
             }
             if fragments >= limits.fragments {
@@ -333,6 +340,12 @@ impl Decoder {
         self.gathered = None;
         Step::Failed(failure)
     }
+}
+
+/// What as many bytes may become when they cannot be compressed: stored blocks have a header each (RFC 1951
+/// §3.2.4), fixed codes nine bits for some eight. A message within the limit is to pass, compressed or not.
+fn with_overhead(bytes: usize) -> usize {
+    bytes.saturating_add(bytes / 8 + 64)
 }
 
 impl Gathered {

@@ -1,0 +1,303 @@
+"""Clients that others have written, against the program; see run.
+
+Every test starts the program on a free port and waits for what it expects, with a bound that only something
+broken reaches.
+"""
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import traceback
+from contextlib import contextmanager
+
+from websockets.asyncio.client import connect
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
+
+PROGRAM = os.path.abspath(sys.argv[1])
+PATIENCE = 30
+PAGE = """<!doctype html><meta charset="utf-8"><title>events</title><script>
+let opens = 0;
+const say = (text) => fetch("/topics/seen", {method: "POST", headers: {"Content-Type": "text/plain"}, body: text});
+const events = new EventSource("/topics/news.*");
+events.onopen = () => { opens += 1; };
+events.onmessage = (event) => say("got " + event.data).catch(() => {});
+// Said again and again: whoever listens may come later than this page.
+setInterval(() => { if (events.readyState === 1) say("open " + opens).catch(() => {}); }, 200);
+</script>"""
+
+
+class Server:
+    def __init__(self, *args, port=0):
+        command = [PROGRAM, "serve", "--listen", f"127.0.0.1:{port}", *args]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("FLEETING_")}
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        for line in self.process.stdout:
+            if found := re.search(r"http://127\.0\.0\.1:(\d+)", line):
+                self.port = int(found[1])
+                break
+        else:
+            raise AssertionError("the program did not say where it listens")
+        self.at = f"127.0.0.1:{self.port}"
+
+    def end(self):
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(PATIENCE) == 0, "the program did not end well"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+def curl(*args, content=None):
+    command = ["curl", "--silent", "--show-error", "--max-time", str(PATIENCE), *args]
+    done = subprocess.run(command, input=content, stdout=subprocess.PIPE, timeout=2 * PATIENCE, check=False)
+    assert done.returncode == 0, f"{args}: curl ends with {done.returncode}"
+    return done.stdout
+
+
+def publish(server, topic, text):
+    url = f"http://{server.at}/topics/{topic}"
+    status = curl("-o", os.devnull, "-w", "%{http_code}", "-H", "Content-Type: text/plain", "--data-binary", text, url)
+    assert status == b"202", status
+
+
+@contextmanager
+def running(command, **options):
+    """A program that is ended with the test."""
+    process = subprocess.Popen(command, **options)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+
+# ---------------------------------------------------------------- curl
+
+
+def curl_speaks_to_every_route():
+    with Server() as server:
+        url = f"http://{server.at}"
+        assert curl(f"{url}/plaintext") == b"Hello, World!"
+        assert json.loads(curl(f"{url}/json")) == {"message": "Hello, World!"}
+        assert curl(f"{url}/healthz") == b"ok"
+        assert b"<html" in curl(f"{url}/").lower()
+        assert curl("-d", "anything", f"{url}/echo") == b"anything"
+        # Of unknown length: curl sends chunks, and asks before it does.
+        large = os.urandom(900_000)
+        assert curl("-T", "-", "-X", "POST", "-H", "Expect: 100-continue", f"{url}/echo", content=large) == large
+        status = curl("-o", os.devnull, "-w", "%{http_code}", "-I", f"{url}/plaintext")
+        assert status == b"200", status
+
+
+def curl_gets_parts_of_files():
+    with tempfile.TemporaryDirectory() as directory:
+        content = os.urandom(300_000)
+        with open(f"{directory}/data.bin", "wb") as file:
+            file.write(content)
+        with Server("--files", directory) as server:
+            url = f"http://{server.at}/data.bin"
+            assert curl(url) == content
+            assert curl("-r", "1000-1999", url) == content[1000:2000]
+            assert curl("-r", "-500", url) == content[-500:]
+            part = f"{directory}/part"
+            with open(part, "wb") as file:
+                file.write(content[:100_000])
+            curl("-C", "-", "-o", part, url)
+            with open(part, "rb") as file:
+                assert file.read() == content, "what was missing was fetched"
+            etag = re.search(rb"(?i)^etag: (.*?)\r$", curl("-I", url), re.M)[1].decode()
+            status = curl("-o", os.devnull, "-w", "%{http_code}", "-H", f"If-None-Match: {etag}", url)
+            assert status == b"304", status
+
+
+def curl_reads_events():
+    with Server("--workers", "2") as server:
+        command = ["curl", "-sN", "--max-time", str(PATIENCE), f"http://{server.at}/topics/prices.*"]
+        with running(command, stdout=subprocess.PIPE, text=True) as listener:
+            subscribed(server, "prices.*", 1)
+            for number in range(3):
+                publish(server, "prices.eur", f"price {number}")
+                publish(server, "other", "nobody's")
+            for number in range(3):
+                line = listener.stdout.readline()
+                expected = {"topic": "prices.eur", "data": f"price {number}"}
+                assert line.startswith("data: ") and json.loads(line[6:]) == expected, line
+                assert listener.stdout.readline() == "\n"
+            # The end of the server is a good end of the stream.
+            server.end()
+            assert listener.stdout.read() == "" and listener.wait(PATIENCE) == 0
+
+
+def subscribed(server, name, count):
+    """Waits until so many have subscribed."""
+    while True:
+        counts = json.loads(curl(f"http://{server.at}/topics"))
+        if sum(topic["subscribers"] for topic in counts if topic["name"] == name) == count:
+            return
+
+
+# ---------------------------------------------------------------- websockets
+
+
+async def command(socket, **members):
+    await socket.send(json.dumps(members))
+    return json.loads(await socket.recv())
+
+
+def hub(server, **options):
+    return connect(f"ws://{server.at}/hub", open_timeout=PATIENCE, max_size=4 << 20, **options)
+
+
+async def echoes(mode, offer, expected):
+    with Server("--compression", mode) as server:
+        extensions = None if offer is None else [ClientPerMessageDeflateFactory(**offer)]
+        options = {"max_size": 4 << 20, "open_timeout": PATIENCE}
+        if extensions is not None:
+            options.update(compression=None, extensions=extensions)
+        async with connect(f"ws://{server.at}/ws", **options) as socket:
+            agreed = socket.response.headers.get("Sec-WebSocket-Extensions", "")
+            for part in expected:
+                assert part in agreed, f"{mode}: {agreed} has no {part}"
+            assert bool(expected) == bool(agreed), f"{mode}: {agreed}"
+            for size in (0, 1, 63, 64, 127, 128, 1000, 70_000, 1 << 20):
+                for seed in range(3):
+                    text = ("%d of %d, over and over; " % (seed, size) * (size // 8 + 1))[:size]
+                    await socket.send(text)
+                    assert await socket.recv() == text
+                    noise = os.urandom(size)
+                    await socket.send(noise)
+                    assert await socket.recv() == noise
+            # In pieces, which the client compresses as one message.
+            await socket.send(["some ", "text ", "in pieces " * 1000])
+            assert await socket.recv() == "some text " + "in pieces " * 1000
+            await asyncio.wait_for(await socket.ping(), PATIENCE)
+        assert socket.close_code == 1000
+        server.end()
+
+
+def websockets_echoes_in_every_mode():
+    offers = [
+        ("off", None, []),
+        ("shared", None, ["server_no_context_takeover", "client_no_context_takeover"]),
+        ("shared,window=9", None, ["server_max_window_bits=9"]),
+        ("dedicated", None, ["permessage-deflate"]),
+        ("dedicated", {"server_no_context_takeover": True}, ["server_no_context_takeover"]),
+        ("dedicated", {"client_no_context_takeover": True}, ["client_no_context_takeover"]),
+        ("dedicated", {"server_max_window_bits": 9, "client_max_window_bits": 9}, ["server_max_window_bits=9"]),
+        ("dedicated,window=10", {"client_max_window_bits": True}, ["client_max_window_bits=10"]),
+    ]
+    for mode, offer, expected in offers:
+        asyncio.run(echoes(mode, offer, expected))
+
+
+async def talk():
+    with Server("--compression", "dedicated", "--workers", "2") as server:
+        async with hub(server) as one, hub(server) as other, hub(server, compression=None) as plain:
+            for socket in (one, other, plain):
+                assert await command(socket, subscribe="room.*", id=7) == {"subscribed": "room.*", "id": 7}
+            for number in range(50):
+                data = {"number": number, "text": "said to all who are in the room. " * 20}
+                assert await command(one, publish="room.1", data=data, to_others=True) == {"published": "room.1"}
+                for socket in (other, plain):
+                    assert json.loads(await socket.recv()) == {"topic": "room.1", "data": data}
+            assert "unknown command" in (await command(other, subscrbe="x"))["error"]
+            publish(server, "room.2", "from curl")
+            for socket in (one, other, plain):
+                assert json.loads(await socket.recv()) == {"topic": "room.2", "data": "from curl"}
+            counts = json.loads(curl(f"http://{server.at}/topics"))
+            assert [(topic["name"], topic["subscribers"]) for topic in counts] == [("room.*", 3)], counts
+            # They answer the Close as they wait for a message: then nobody is cut off.
+            waiting = [asyncio.create_task(socket.wait_closed()) for socket in (one, other, plain)]
+            server.process.send_signal(signal.SIGTERM)
+            await asyncio.wait_for(asyncio.gather(*waiting), PATIENCE)
+            assert {socket.close_code for socket in (one, other, plain)} == {1001}
+            assert server.process.wait(PATIENCE) == 0
+
+
+def websockets_clients_talk_through_the_hub():
+    asyncio.run(talk())
+
+
+# ---------------------------------------------------------------- a browser
+
+
+async def told(socket, wanted):
+    """Waits for what the page says."""
+    while True:
+        delivery = json.loads(await asyncio.wait_for(socket.recv(), PATIENCE))
+        if delivery.get("data") == wanted:
+            return
+
+
+async def browse(chromium, directory):
+    with open(f"{directory}/index.html", "w", encoding="utf-8") as file:
+        file.write(PAGE)
+    with Server("--files", directory) as server:
+        async with hub(server) as listener:
+            await command(listener, subscribe="seen")
+            browser = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+                       f"--user-data-dir={directory}/.profile", "--remote-debugging-port=0", f"http://{server.at}/"]
+            with running(browser, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+                await told(listener, "open 1")
+                for number in range(3):
+                    publish(server, "news.today", f"line {number}\nand another")
+                    data = json.dumps({"topic": "news.today", "data": f"line {number}\nand another"}, separators=(",", ":"))
+                    await told(listener, f"got {data}")
+                # The server ends and another one comes: the browser finds it by itself.
+                await listener.close()
+                server.end()
+                with Server("--files", directory, port=server.port) as next_server:
+                    async with hub(next_server) as listener:
+                        await command(listener, subscribe="seen")
+                        await told(listener, "open 2")
+                        publish(next_server, "news.again", "after the restart")
+                        await told(listener, 'got {"topic":"news.again","data":"after the restart"}')
+
+
+def a_browser_s_event_source_reads_events_and_comes_back():
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert chromium, "there is no chromium"
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
+        asyncio.run(browse(chromium, directory))
+
+
+TESTS = [
+    curl_speaks_to_every_route,
+    curl_gets_parts_of_files,
+    curl_reads_events,
+    websockets_echoes_in_every_mode,
+    websockets_clients_talk_through_the_hub,
+    a_browser_s_event_source_reads_events_and_comes_back,
+]
+
+
+def main():
+    failed = 0
+    for test in TESTS:
+        try:
+            test()
+        except Exception:
+            failed += 1
+            print(f"FAILED {test.__name__}")
+            traceback.print_exc(file=sys.stdout)
+        else:
+            print(f"ok     {test.__name__}")
+    print(f"{len(TESTS) - failed} passed, {failed} failed")
+    sys.exit(1 if failed else 0)
+
+
+main()
