@@ -12,6 +12,8 @@ mod events;
 mod files;
 mod foreign_loop;
 mod found;
+#[cfg(feature = "cli")]
+mod hub;
 mod identity;
 mod keeping_alive;
 mod limits;

@@ -24,13 +24,13 @@ fn program(args: &[&str]) -> Command {
 }
 
 /// A program that serves, ended when it is dropped.
-struct Running {
+pub struct Running {
     child: Child,
     stderr: BufReader<ChildStderr>,
     /// Held to the end: a program whose output is closed is a test of its own.
     stdout: Option<BufReader<ChildStdout>>,
     /// Where it has said that it listens.
-    addrs: Vec<SocketAddr>,
+    pub addrs: Vec<SocketAddr>,
 }
 
 impl Drop for Running {
@@ -66,7 +66,7 @@ impl Running {
     }
 
     /// Serves on a free port with these arguments too.
-    fn serve(args: &[&str]) -> Running {
+    pub fn serve(args: &[&str]) -> Running {
         Running::start(program(&[&["serve", "--listen", "127.0.0.1:0"], args].concat()))
     }
 
@@ -105,7 +105,7 @@ impl Running {
         tungstenite::client(url, self.connect()).expect("it upgrades").0
     }
 
-    fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status();
         assert!(sent.expect("there is kill(1)").success());
     }
@@ -114,6 +114,13 @@ impl Running {
         let mut line = String::new();
         self.stderr.read_line(&mut line).unwrap();
         line
+    }
+
+    /// All it has said on standard error, once it has ended by itself.
+    pub fn said_at_the_end(mut self) -> String {
+        let mut said = String::new();
+        self.stderr.read_to_string(&mut said).expect("text");
+        said
     }
 
     /// How it has ended, which it does by itself.
