@@ -38,13 +38,14 @@
 //! [`Engine::next_ms`]: fleeting::engine::Engine::next_ms
 
 mod client;
+mod crowd;
+mod hub;
 pub mod random;
 mod run;
 pub mod script;
 pub mod service;
 pub mod wire;
 
-use run::play;
 use std::env;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -57,23 +58,22 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// Plays a seed; what went wrong is told with the command that plays it again.
-fn played(seed: u64) -> Result<u64, String> {
+fn played(name: &str, play: fn(u64) -> Result<u64, String>, seed: u64) -> Result<u64, String> {
     let played = catch_unwind(AssertUnwindSafe(|| play(seed)));
     let what = match played {
         Ok(Ok(trace)) => return Ok(trace),
         Ok(Err(what)) => what,
         Err(_) => "it panics".into(),
     };
-    Err(format!("seed {seed}: {what}\n replay: FLEETING_SEED={seed} cargo test simulator::seeds\n"))
+    Err(format!("seed {seed}: {what}\n replay: FLEETING_SEED={seed} cargo test simulator::{name}\n"))
 }
 
-#[test]
-fn seeds() {
+fn play_all(name: &str, play: fn(u64) -> Result<u64, String>) {
     let seeds = match number("FLEETING_SEED") {
         Some(seed) => seed..seed + 1,
         None => 0..number("FLEETING_SEEDS").unwrap_or(SEEDS),
     };
-    let failed: Vec<String> = seeds.filter_map(|seed| played(seed).err()).collect();
+    let failed: Vec<String> = seeds.filter_map(|seed| played(name, play, seed).err()).collect();
     assert!(
         failed.is_empty(),
         "{} seeds fail; the first:\n{}",
@@ -83,8 +83,19 @@ fn seeds() {
 }
 
 #[test]
+fn seeds() {
+    play_all("seeds", run::play);
+}
+
+#[test]
+fn topics() {
+    play_all("topics", crowd::play);
+}
+
+#[test]
 fn a_seed_is_the_same_every_time() {
     for seed in 0..20 {
-        assert_eq!(played(seed), played(seed), "seed {seed}");
+        assert_eq!(played("seeds", run::play, seed), played("seeds", run::play, seed), "seed {seed}");
+        assert_eq!(played("topics", crowd::play, seed), played("topics", crowd::play, seed), "seed {seed}");
     }
 }

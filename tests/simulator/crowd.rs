@@ -1,0 +1,432 @@
+//! Two engines that share a handle, and a crowd that subscribes, publishes and reads as chance will have it.
+//!
+//! What is due to whom is worked out by [`hub`](super::hub) when it is published; here it is compared with
+//! what was written.
+
+use super::hub::{FILTERS, Record, Shared, TOPICS, app, publish_outside};
+use super::random::Random;
+use super::script::client_frame;
+use super::wire::{SimStream, Wire};
+use crate::client::handshake;
+use crate::pipe::frame_at;
+use fleeting::engine::{Counters, Engine, Settings};
+use fleeting::time::Now;
+use fleeting::{ConnId, Handle, Limits, Message, SlowConsumer};
+use std::cell::{Cell, RefCell};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
+
+/// The engines are done within so many rounds, if nobody does anything.
+const ROUNDS_MAX: usize = 20_000;
+/// Milliseconds after a shutdown in which every connection must be gone.
+const END_MS: u64 = 200_000;
+
+/// One of the crowd, as the network sees it.
+struct Person {
+    number: usize,
+    engine: usize,
+    wire: Rc<RefCell<Wire>>,
+    id: ConnId,
+    /// Bytes of `written` that were compared: the head of the answer, and whole frames.
+    checked: usize,
+    /// Publications that have arrived, by their place among those that are due.
+    got: usize,
+    /// Whole frames of publications in what was written.
+    publications: u64,
+    /// What it said itself, and what a handle has told it, that has arrived.
+    said: usize,
+    told: usize,
+    closed: bool,
+    takes: usize,
+    never_takes: bool,
+}
+
+struct Crowd {
+    random: Random,
+    engines: [Engine<SimStream>; 2],
+    handle: Handle,
+    record: Shared,
+    clock: Rc<Cell<u64>>,
+    people: Vec<Person>,
+    /// Somebody has left, or was sent away: what was still due to them is nobody's to say.
+    anybody_left: bool,
+    trace: DefaultHasher,
+}
+
+/// Plays a seed. Returns a number that stands for everything that happened.
+pub fn play(seed: u64) -> Result<u64, String> {
+    let mut crowd = Crowd::new(seed);
+    crowd.live()?;
+    crowd.drain()?;
+    crowd.count()?;
+    crowd.end()?;
+    Ok(crowd.trace.finish())
+}
+
+impl Crowd {
+    fn new(seed: u64) -> Crowd {
+        // Not the same numbers as the other play of this seed.
+        let mut random = Random::new(seed ^ 0xc0_ffee);
+        let clock = Rc::new(Cell::new(1_000 + random.below(1 << 20) as u64));
+        let mut limits = Limits::default();
+        limits.outbox_bytes = random.one_of(&[300, 2_000, 20_000]);
+        limits.pipeline = random.one_of(&[1, 4, 32]);
+        limits.arena_bytes = 1024;
+        let (record, handle) = (Shared::default(), Handle::unattended(2));
+        let now = Now { ms: clock.get(), unix_secs: 1_767_225_600 };
+        let engine = |worker: usize| {
+            let settings = Settings { limits: limits.clone(), worker: worker as u16, ..Settings::default() };
+            Engine::with_handle(app(&record, worker), settings, now, &handle)
+        };
+        let engines = [engine(0), engine(1)];
+        let mut crowd = Crowd {
+            random,
+            engines,
+            handle,
+            record,
+            clock,
+            people: Vec::new(),
+            anybody_left: false,
+            trace: DefaultHasher::new(),
+        };
+        let alone = crowd.random.chance(300);
+        let slow_ones = crowd.random.one_of(&[0, 300]);
+        for _ in 0..crowd.random.within(2, 9) {
+            crowd.join(alone, slow_ones);
+        }
+        crowd
+    }
+
+    /// One more, whose handshake arrives at once.
+    fn join(&mut self, alone: bool, slow_ones: usize) {
+        let random = &mut self.random;
+        let (number, engine) = (self.people.len(), if alone { 0 } else { random.below(2) });
+        let slow = random.one_of(&SlowConsumer::ALL);
+        let hello = handshake(&format!("/{slow}?{number}"), "").into_bytes();
+        let length = hello.len();
+        let mut wire = Wire::new(&self.clock, Random::new(random.next()), hello);
+        wire.trouble = random.one_of(&[0, 0, 100, 400]);
+        wire.capacity = random.one_of(&[40, 700, 1 << 20]);
+        let never_takes = random.chance(slow_ones);
+        if !never_takes && slow_ones == 0 {
+            // Nobody is slow: there is room for everything.
+            (wire.capacity, wire.trouble) = (usize::MAX, 0);
+        }
+        wire.arrive(length);
+        let wire = Rc::new(RefCell::new(wire));
+        let id = self.engines[engine].accept(SimStream::new(&wire), None);
+        let mut record = self.record.borrow_mut();
+        record.members.push(Default::default());
+        record.members[number].engine = engine;
+        drop(record);
+        let takes = random.one_of(&[1, 60, 4_000]);
+        self.people.push(Person {
+            number,
+            engine,
+            wire,
+            id,
+            checked: 0,
+            got: 0,
+            publications: 0,
+            said: 0,
+            told: 0,
+            closed: false,
+            takes,
+            never_takes,
+        });
+    }
+
+    fn live(&mut self) -> Result<(), String> {
+        let leaving = self.random.one_of(&[0, 0, 4]);
+        for _ in 0..self.random.within(30, 160) {
+            self.clock.set(self.clock.get() + self.random.below(3) as u64);
+            for at in 0..self.people.len() {
+                if self.random.chance(400) {
+                    self.say(at);
+                }
+                if self.random.chance(500) {
+                    let (random, person) = (&mut self.random, &self.people[at]);
+                    person.take(person.takes.min(1 + random.below(person.takes)));
+                }
+                if self.random.chance(leaving) {
+                    self.leave(at);
+                }
+            }
+            for _ in 0..self.random.one_of(&[0, 0, 1, 3]) {
+                publish_outside(&self.record, &self.handle, &mut self.random)?;
+            }
+            let first = self.random.below(2);
+            for engine in [first, 1 - first] {
+                if self.random.chance(700) {
+                    self.turn(engine, false)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Somebody says something; it arrives in as many pieces as chance will have it.
+    fn say(&mut self, at: usize) {
+        let random = &mut self.random;
+        let person = &self.people[at];
+        let mut wire = person.wire.borrow_mut();
+        if wire.fin || wire.reset {
+            return;
+        }
+        let (filter, topic) = (random.one_of(FILTERS), random.one_of(TOPICS));
+        let bytes = random.one_of(&[0, 30, 130, 700]);
+        let text = match random.below(20) {
+            0..4 => format!("sub {filter}"),
+            4 => format!("sub {filter} {}", random.one_of(&SlowConsumer::ALL)),
+            5 => format!("unsub {filter}"),
+            6..13 => format!("pub {topic} {bytes}"),
+            13..16 => format!("others {topic} {bytes}"),
+            16 => format!("flood {} {bytes}", random.within(1, 6)),
+            17 => {
+                let text = format!("t {} {}", person.number, random.below(1000));
+                if self.handle.send(person.id, Message::Text(&text)).is_ok() {
+                    self.record.borrow_mut().members[person.number].told.push(text);
+                }
+                return;
+            }
+            _ => format!("echo {}", random.below(1000)),
+        };
+        let mask = (random.next() as u32).to_ne_bytes();
+        let frame = client_frame(0x81, text.as_bytes(), mask);
+        wire.sent.extend_from_slice(&frame);
+        let left = wire.sent.len() - wire.arrived;
+        let bytes = if random.chance(700) { left } else { random.below(left + 1) };
+        wire.arrive(bytes);
+    }
+
+    /// Somebody goes, with or without a word.
+    fn leave(&mut self, at: usize) {
+        let person = &self.people[at];
+        let mut wire = person.wire.borrow_mut();
+        if wire.fin || wire.reset {
+            return;
+        }
+        self.anybody_left = true;
+        match self.random.below(3) {
+            0 => wire.reset(),
+            1 => wire.finish(),
+            _ => {
+                wire.sent.extend_from_slice(&client_frame(0x81, b"close", [1, 2, 3, 4]));
+                let left = wire.sent.len() - wire.arrived;
+                wire.arrive(left);
+            }
+        }
+    }
+
+    /// A turn of one engine. `all`: every event that is due comes now.
+    fn turn(&mut self, engine: usize, all: bool) -> Result<(), String> {
+        self.record.borrow_mut().begin(engine);
+        self.engines[engine].begin(Now { ms: self.clock.get(), unix_secs: 1_767_225_600 });
+        let from = self.random.below(self.people.len());
+        for at in (from..self.people.len()).chain(0..from) {
+            let person = &self.people[at];
+            let due = {
+                let mut wire = person.wire.borrow_mut();
+                if person.engine != engine || !wire.is_due() || !(all || self.random.chance(700)) {
+                    continue;
+                }
+                std::mem::take(&mut wire.due)
+            };
+            self.engines[engine].ready(person.id, due);
+        }
+        self.engines[engine].run();
+        self.look()
+    }
+
+    /// Compares what was written with what is due.
+    fn look(&mut self) -> Result<(), String> {
+        let record = self.record.borrow();
+        if let Some(violation) = &record.violation {
+            return Err(violation.clone());
+        }
+        for person in &mut self.people {
+            person.compare(&record).map_err(|what| format!("member {}: {what}", person.number))?;
+        }
+        Ok(())
+    }
+
+    /// Everybody takes everything, until there is nothing left to do.
+    fn drain(&mut self) -> Result<(), String> {
+        for person in &mut self.people {
+            let mut wire = person.wire.borrow_mut();
+            let left = wire.sent.len() - wire.arrived;
+            if left > 0 && !wire.fin && !wire.reset {
+                wire.arrive(left);
+            }
+            person.never_takes = false;
+        }
+        for _ in 0..ROUNDS_MAX {
+            self.people.iter().for_each(|person| person.take(usize::MAX));
+            for engine in 0..2 {
+                self.turn(engine, true)?;
+            }
+            let rest = |person: &Person| {
+                let wire = person.wire.borrow();
+                wire.dropped.is_some() || wire.reset || (!wire.is_due() && wire.taken == wire.written.len())
+            };
+            let idle = self.engines.iter().all(|engine| engine.next_ms() != Some(0));
+            // What one engine publishes in its last turn, the other takes in at its next.
+            if idle && self.people.iter().all(rest) {
+                for engine in 0..2 {
+                    self.turn(engine, true)?;
+                }
+                if self.people.iter().all(rest) {
+                    return Ok(());
+                }
+            }
+        }
+        Err("the engines never come to rest".into())
+    }
+
+    /// What was counted is what became of everything.
+    fn count(&mut self) -> Result<(), String> {
+        let record = self.record.borrow();
+        let sent_away: u64 = self.engines.iter().map(|engine| engine.counters().closed_slow).sum();
+        for (number, engine) in self.engines.iter().enumerate() {
+            let counters = engine.counters();
+            let lost = lost(&counters);
+            let failed = |what: &str| Err(format!("engine {number}: {what}: {counters:?}"));
+            if counters.matched != counters.delivered + lost {
+                return failed("what was matched is not what became of it");
+            }
+            if !self.anybody_left && sent_away == 0 && counters.matched != record.matched[number] {
+                return failed(&format!("{} were due", record.matched[number]));
+            }
+            let people = || self.people.iter().filter(|person| person.engine == number);
+            let arrived: u64 = people().map(|person| person.publications).sum();
+            if arrived != counters.delivered {
+                return failed(&format!("{arrived} were written"));
+            }
+            for person in people().filter(|_| lost == 0 && !self.anybody_left) {
+                let due = record.members[person.number].due.len();
+                if person.publications != due as u64 {
+                    let arrived = person.publications;
+                    return failed(&format!("member {}: {arrived} of {due} arrived", person.number));
+                }
+            }
+            (counters.matched, counters.delivered, counters.conflated).hash(&mut self.trace);
+        }
+        for person in &self.people {
+            let member = &record.members[person.number];
+            if member.open && member.pressed {
+                return Err(format!(
+                    "member {} was never told of the end of its backpressure",
+                    person.number
+                ));
+            }
+            if member.open && !member.closing && person.said != member.said.len() {
+                let (arrived, said) = (person.said, member.said.len());
+                return Err(format!("member {}: {arrived} of its own {said} arrived", person.number));
+            }
+            person.wire.borrow().written.hash(&mut self.trace);
+        }
+        Ok(())
+    }
+
+    /// Both are shut down, and in time nothing is left.
+    fn end(&mut self) -> Result<(), String> {
+        self.handle.shutdown();
+        let until = self.clock.get() + END_MS;
+        while self.engines.iter().any(|engine| !engine.is_over()) {
+            if self.clock.get() > until {
+                return Err("a connection is not ended by the shutdown".into());
+            }
+            for engine in 0..2 {
+                self.turn(engine, true)?;
+            }
+            self.people.iter().for_each(|person| person.take(usize::MAX));
+            let next = self.engines.iter().filter_map(Engine::next_ms).min().unwrap_or(0);
+            self.clock.set(self.clock.get().max(next));
+        }
+        let record = self.record.borrow();
+        match record.opened == record.closed {
+            true => Ok(()),
+            false => {
+                Err(format!("{} sessions were opened, {} told of their end", record.opened, record.closed))
+            }
+        }
+    }
+}
+
+/// Publications that were due and did not leave, each counted once.
+fn lost(counters: &Counters) -> u64 {
+    counters.dropped_newest
+        + counters.dropped_oldest
+        + counters.conflated
+        + counters.dropped_slow
+        + counters.dropped_closing
+}
+
+impl Person {
+    fn take(&self, bytes: usize) {
+        let mut wire = self.wire.borrow_mut();
+        let waiting = wire.written.len() - wire.taken;
+        if !self.never_takes && !wire.reset && waiting > 0 {
+            wire.take(waiting.min(bytes));
+        }
+    }
+
+    fn compare(&mut self, record: &Record) -> Result<(), String> {
+        let shared = self.wire.clone();
+        let wire = shared.borrow();
+        if let Some(violation) = &wire.violation {
+            return Err(violation.clone());
+        }
+        let written = &wire.written;
+        if self.checked == 0 {
+            let Some(head) = written.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(()) };
+            if !written.starts_with(b"HTTP/1.1 101 ") {
+                return Err("the handshake was refused".into());
+            }
+            self.checked = head + 4;
+        }
+        while let Some((opcode, payload)) = frame_at(written, self.checked) {
+            self.checked = payload.end;
+            let (payload, member) = (&written[payload], &record.members[self.number]);
+            if self.closed {
+                return Err("something came after the Close".into());
+            }
+            match (opcode, payload.first()) {
+                (8, _) => self.closed = true,
+                (1 | 2, Some(b'p')) => self.publication(opcode, payload, record)?,
+                (1, Some(b't')) => {
+                    let found = member.told[self.told..].iter().position(|text| text.as_bytes() == payload);
+                    let found = found.ok_or("a handle has not sent this, or not so late")?;
+                    self.told += found + 1;
+                }
+                (1, _) => {
+                    if member.said.get(self.said).is_none_or(|text| text.as_bytes() != payload) {
+                        return Err(format!("it did not say this now: {}", payload.escape_ascii()));
+                    }
+                    self.said += 1;
+                }
+                _ => return Err(format!("opcode {opcode} was not expected")),
+            }
+        }
+        Ok(())
+    }
+
+    /// No phantom, no duplicate, none before another that was due first, and no byte changed.
+    fn publication(&mut self, opcode: u8, payload: &[u8], record: &Record) -> Result<(), String> {
+        let due = &record.members[self.number].due;
+        let is_this = |number: &usize| record.published[*number].payload == payload;
+        let found = due[self.got..].iter().position(is_this);
+        let found = found.ok_or_else(|| {
+            let shown = payload[..payload.len().min(40)].escape_ascii().to_string();
+            let before = due[..self.got].iter().any(is_this);
+            format!("{shown} is {}", if before { "there again, or too late" } else { "not due" })
+        })?;
+        let published = &record.published[due[self.got + found]];
+        if (opcode == 1) != matches!(published.message(), Message::Text(_)) {
+            return Err(format!("opcode {opcode} is not that of what was published"));
+        }
+        self.got += found + 1;
+        self.publications += 1;
+        Ok(())
+    }
+}
