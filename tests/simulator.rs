@@ -32,9 +32,34 @@
 //! 10. Every stream was let go, every session told of its end once, and the counters agree with the
 //!     model; with clients disturbed, responses are at most what was counted.
 //!
+//! Among the requests are some that another thread answers, or never does ([`Response::defer`]), some whose
+//! content comes from a source that sleeps now and then, and uploads that pause: the run wakes, answers and
+//! resumes them between turns, as chance will have it. What they are answered is known all the same, and that
+//! nothing behind one of them is answered before it.
+//!
+//! The second play, [`crowd`], has two engines that share a handle, and members that subscribe, unsubscribe,
+//! publish, leave, and read slowly or not at all, with each policy for the slow, while others publish through
+//! the handle. What is due to whom is worked out when something is published, from the subscriptions of that
+//! moment ([`hub`]). After every turn, of every member:
+//! 1. No phantom: a publication that was written was due to it; opcode and payload are what was published, so
+//!    no byte of another connection is among them.
+//! 2. No duplicate and no reorder: publications come in the order in which they became due, which is that of
+//!    each publisher, each at most once. What a policy drops is left out, and nothing else changes places.
+//! 3. Frames are whole: one that has begun is finished, whatever is dropped behind it. After a Close nothing comes.
+//! 4. What its session has sent, and was not told to be dropped, comes in its order; what a handle has sent comes in
+//!    its order or not at all. `drain` comes once for each time that it was told of backpressure, before the next
+//!    message.
+//!
+//! In the end, when everybody has taken everything:
+//! 5. No loss without a count: what was matched is what was delivered and what was dropped, conflated or closed,
+//!    by engine; what was delivered is what was written. If nobody has left, what was matched is what was due.
+//! 6. If nobody was slow and nobody has left, all that was due has arrived.
+//! 7. After a shutdown every session has been told of its end.
+//!
 //! `FLEETING_SEED=N` plays one seed, `FLEETING_SEEDS=N` the first N. Events and bytes of a seed are the
 //! same every time.
 //!
+//! [`Response::defer`]: fleeting::Response::defer
 //! [`Engine::next_ms`]: fleeting::engine::Engine::next_ms
 
 mod client;

@@ -302,6 +302,24 @@ fn a_pause_holds_the_client_up() {
 }
 
 #[test]
+fn a_pause_at_the_end_of_the_content_is_ended_too() {
+    // In one piece, with and without another request behind it.
+    for behind in ["", "GET / HTTP/1.1\r\nHost: test\r\n\r\n"] {
+        let (rig, hears) = rig();
+        let mut client = Client::connect(rig.addr);
+        client.send(format!("{}{behind}", sized("/up", "P")));
+        let Ok(Told::Paused(resume)) = hears.recv() else { panic!("not paused") };
+        resume.resume();
+        assert_eq!(client.answer().text(), expected("P"));
+        finished(&hears, 1);
+        if !behind.is_empty() {
+            assert_eq!(client.answer().text(), "hello");
+        }
+        assert_eq!(client.get("/").text(), "hello");
+    }
+}
+
+#[test]
 fn content_that_stalls_is_408() {
     let (rig, hears) = rig_with(u64::MAX, |timeouts| timeouts.body_stall = SHORT);
     let mut client = Client::connect(rig.addr);

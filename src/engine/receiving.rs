@@ -35,12 +35,14 @@ impl Receiving {
         self.received
     }
 
-    /// Looks whether a pause is over.
-    pub(super) fn look(&mut self) {
-        if self.paused && !self.brake.as_ref().is_some_and(|brake| brake.is_on()) {
+    /// Looks whether a pause is over, and tells so.
+    pub(super) fn look(&mut self) -> bool {
+        let over = self.paused && !self.brake.as_ref().is_some_and(|brake| brake.is_on());
+        if over {
             self.paused = false;
             self.received = 0;
         }
+        over
     }
 
     /// Tells the session that the rest will not come, if it does not know of the end.

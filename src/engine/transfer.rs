@@ -127,8 +127,16 @@ pub(super) fn advance<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk: &mut Desk
                 })
             }
             Stage::Receiving(receiving) => {
-                receiving.look();
-                return fresh;
+                if !receiving.look() {
+                    return fresh;
+                }
+                // It may have paused at the end of its content: nothing more would come to tell of that.
+                let ran = receiving::run(conn, id, &mut [], desk);
+                if !ran.fresh {
+                    return fresh;
+                }
+                fresh = true;
+                continue;
             }
             Stage::Sending(sending) => match sending.send(&mut out, sheet, counters) {
                 Went::On => return fresh,

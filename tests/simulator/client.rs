@@ -478,10 +478,10 @@ fn as_last(response: &[u8]) -> Option<Vec<u8>> {
     let kept = "Connection: keep-alive\r\n";
     let head = if head.contains(kept) {
         head.replace(kept, "Connection: close\r\n")
-    } else if head.contains("Connection: close") || !head.contains("Content-Length") {
+    } else if head.contains("Connection: close") {
         return None;
     } else {
-        let line = head.find("Content-Length")?;
+        let line = head.find("Content-Length").or_else(|| head.find("Transfer-Encoding"))?;
         let after = line + head[line..].find("\r\n")? + 2;
         format!("{}Connection: close\r\n{}", &head[..after], &head[after..])
     };

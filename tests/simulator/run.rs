@@ -103,6 +103,8 @@ impl Run {
                 20..26 if self.jumps => self.random.within(60_000, 30_000_000),
                 _ => self.random.within(0, 4),
             };
+            // Nobody waits for so long that it would be answered with 504.
+            self.log.go_on(&mut self.random, pass >= 1000);
             self.clock.set(self.clock.get() + pass as u64);
             self.turn(false)?;
             if !self.shut {
@@ -294,6 +296,7 @@ impl Run {
     fn settle(&mut self) -> Result<(), String> {
         for _ in 0..TURNS_MAX {
             let due = self.clients.iter().any(|client| client.id.is_some() && client.is_due());
+            let due = self.log.go_on(&mut self.random, true) || due;
             if !due && self.engine.next_ms() != Some(0) {
                 return self.each(|client, world| client.expect_served(world));
             }

@@ -376,6 +376,48 @@ impl Script {
                 self.say(&response("200 OK", TEXT, fields, tag.as_bytes(), false));
                 self.item(Phase::Http, format!("GET /tag/{tag} HTTP/1.0\r\n{asks}\r\n").as_bytes(), HANDLED);
             }
+            // Answered later, or never: that is 500.
+            87..90 => {
+                let answered = random.chance(800);
+                let (status, text) = match answered {
+                    true => ("200 OK", tag.as_str()),
+                    false => ("500 Internal Server Error", "The request was not answered."),
+                };
+                self.say(&response(status, TEXT, fields, text.as_bytes(), false));
+                let word = if answered { "yes" } else { "no" };
+                let lines = format!("GET /later/{tag}/{word} HTTP/1.1\r\n{host}{asks}\r\n");
+                self.item(Phase::Http, lines.as_bytes(), HANDLED);
+            }
+            // From a source, piece by piece.
+            90..93 => {
+                let (count, known) = (random.within(1, 12), random.chance(400));
+                let (framing, body) = if known {
+                    (format!("Content-Length: {}\r\n", tag.len() * count), tag.repeat(count))
+                } else {
+                    let pieces = format!("{:x}\r\n{tag}\r\n", tag.len()).repeat(count);
+                    ("Transfer-Encoding: chunked\r\n".into(), pieces + "0\r\n\r\n")
+                };
+                let head = random.chance(100);
+                let body = if head { "" } else { &body };
+                self.say(
+                    format!("HTTP/1.1 200 OK\r\nDate: {DATE}\r\n{framing}{fields}\r\n{body}").as_bytes(),
+                );
+                let (method, word) = (if head { "HEAD" } else { "GET" }, if known { "yes" } else { "no" });
+                let lines = format!("{method} /source/{tag}/{count}/{word} HTTP/1.1\r\n{host}{asks}\r\n");
+                self.item(Phase::Http, lines.as_bytes(), HANDLED);
+            }
+            // Taken as it arrives.
+            93..96 => {
+                let body = self.payload_of_any_size(random);
+                self.say(&response("200 OK", TEXT, fields, service::sum(&body).as_bytes(), false));
+                let (framing, content) = if random.chance(500) {
+                    ("Transfer-Encoding: chunked".into(), chunked(random, &body))
+                } else {
+                    (format!("Content-Length: {}", body.len()), body)
+                };
+                let head = format!("POST /sum HTTP/1.1\r\n{host}{framing}\r\n{asks}\r\n");
+                self.item(Phase::Http, &[head.as_bytes(), &content].concat(), HANDLED);
+            }
             // A pipeline, longer than the budget of a turn.
             _ => {
                 for _ in 0..random.within(2, 40) {

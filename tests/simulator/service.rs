@@ -1,13 +1,18 @@
 //! The application that is served, and a log of what it was told.
 
+use super::random::Random;
+use fleeting::http1::Fields;
 use fleeting::ws::CloseCode;
-use fleeting::{App, Body, Error, FilePart, Message, Request, Response, Sent, Socket, WebSocket};
+use fleeting::{
+    App, Body, Error, FilePart, Flow, Message, Progress, Request, Responder, Response, Resume, Room, Sent,
+    Socket, Source, Upload, Waker, WebSocket,
+};
 use std::cell::{Cell, RefCell};
 use std::fs::{self, File};
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::rc::Rc;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 
 pub const STATIC_BYTES: usize = 100 << 10;
 pub const SHARED_BYTES: usize = 40 << 10;
@@ -36,9 +41,104 @@ pub struct Log {
     pub lines: RefCell<Option<Vec<String>>>,
     pub opened: Cell<u64>,
     pub closed: Cell<u64>,
+    /// Answers that are still to be given, each with its text; without one it is dropped.
+    responders: RefCell<Vec<(Option<String>, Responder)>>,
+    /// Of sources that wait to be woken.
+    wakers: Arc<Mutex<Vec<Waker>>>,
+    /// Of uploads that are paused.
+    resumes: RefCell<Vec<Resume>>,
+}
+
+/// Pieces of a source between which it waits to be woken.
+const SLEEP_EVERY: usize = 3;
+
+/// A text, over and over, each time as a piece of its own.
+struct Repeats {
+    text: String,
+    left: usize,
+    wakers: Arc<Mutex<Vec<Waker>>>,
+}
+
+impl Source for Repeats {
+    fn read(&mut self, room: &mut Room<'_>) -> Result<Progress, Error> {
+        if self.left == 0 {
+            return Ok(Progress::End);
+        }
+        room.push(self.text.as_bytes());
+        self.left -= 1;
+        if self.left % SLEEP_EVERY != 0 {
+            return Ok(Progress::More);
+        }
+        self.wakers.lock().expect("nobody panics with it").push(room.waker().clone());
+        Ok(Progress::Later)
+    }
+}
+
+/// Adds up what it is sent, and pauses now and then.
+struct Sum {
+    log: Rc<Log>,
+}
+
+/// What [`Sum`] answers.
+pub fn sum(content: &[u8]) -> String {
+    let sum = content.iter().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(*byte)));
+    format!("{} bytes, {sum}", content.len())
+}
+
+impl Upload for Sum {
+    type Session = Vec<u8>;
+
+    fn open(&self, req: &Request<'_>) -> Result<Vec<u8>, Error> {
+        self.log.request(req);
+        Ok(Vec::new())
+    }
+
+    fn piece(&self, content: &mut Vec<u8>, piece: &[u8], flow: &mut Flow<'_>) -> Result<(), Error> {
+        content.extend_from_slice(piece);
+        if content.len() % 3 == 0 {
+            self.log.resumes.borrow_mut().push(flow.pause());
+        }
+        Ok(())
+    }
+
+    fn finish(&self, content: Vec<u8>, _trailers: Fields<'_>) -> Result<Response<'static>, Error> {
+        Ok(Response::text(sum(&content)))
+    }
 }
 
 impl Log {
+    /// Does some of what is waited for, or all. Whether it did anything.
+    pub fn go_on(&self, random: &mut Random, all: bool) -> bool {
+        let mut done = false;
+        let mut now = || {
+            let now = all || random.chance(300);
+            done |= now;
+            now
+        };
+        let responders = self.responders.take();
+        for (text, responder) in responders {
+            if !now() {
+                self.responders.borrow_mut().push((text, responder));
+            } else if let Some(text) = text {
+                // Whoever has asked may be gone.
+                let _ = responder.send(Response::text(text));
+            }
+        }
+        let wakers = std::mem::take(&mut *self.wakers.lock().expect("nobody panics with it"));
+        for waker in wakers {
+            if now() {
+                waker.wake();
+            } else {
+                self.wakers.lock().expect("nobody panics with it").push(waker);
+            }
+        }
+        let resumes = self.resumes.take();
+        for resume in resumes {
+            if now() { resume.resume() } else { self.resumes.borrow_mut().push(resume) }
+        }
+        done
+    }
+
     fn note(&self, line: impl FnOnce() -> String) {
         if let Some(lines) = &mut *self.lines.borrow_mut() {
             lines.push(line());
@@ -71,6 +171,24 @@ pub fn app(log: &Rc<Log>) -> App {
         .get("/panic", |_req| resume_unwind(Box::new("planned")))
         .get("/bye", |_req| Ok(Response::text("bye").close()))
         .post("/echo", |req| Ok(Response::bytes(req.body())))
+        .get("/later/{tag}/{answered}", {
+            let log = log.clone();
+            move |req| {
+                let (response, responder) = Response::defer();
+                let text = (req.param("answered") == "yes").then(|| req.param("tag").to_string());
+                log.responders.borrow_mut().push((text, responder));
+                Ok(response)
+            }
+        })
+        .get("/source/{tag}/{count}/{known}", {
+            let log = log.clone();
+            move |req| {
+                let left = req.param("count").parse().map_err(|_| Error::bad_request("no count"))?;
+                let text = req.param("tag").to_string();
+                let length = (req.param("known") == "yes").then_some((text.len() * left) as u64);
+                Ok(Response::source(length, Repeats { text, left, wakers: log.wakers.clone() }))
+            }
+        })
         .wrap({
             let log = log.clone();
             move |req, handler| {
@@ -78,6 +196,7 @@ pub fn app(log: &Rc<Log>) -> App {
                 handler.call(req)
             }
         })
+        .upload("POST", "/sum", Sum { log: log.clone() })
         .ws("/ws", Parrot { log: log.clone() })
 }
 
