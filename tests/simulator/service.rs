@@ -66,7 +66,7 @@ impl Source for Repeats {
         }
         room.push(self.text.as_bytes());
         self.left -= 1;
-        if self.left % SLEEP_EVERY != 0 {
+        if !self.left.is_multiple_of(SLEEP_EVERY) {
             return Ok(Progress::More);
         }
         self.wakers.lock().expect("nobody panics with it").push(room.waker().clone());
@@ -95,7 +95,7 @@ impl Upload for Sum {
 
     fn piece(&self, content: &mut Vec<u8>, piece: &[u8], flow: &mut Flow<'_>) -> Result<(), Error> {
         content.extend_from_slice(piece);
-        if content.len() % 3 == 0 {
+        if content.len().is_multiple_of(3) {
             self.log.resumes.borrow_mut().push(flow.pause());
         }
         Ok(())
