@@ -262,7 +262,9 @@ impl Client {
         } else {
             item.start
         };
-        let head_only = wire.sent[begins..wire.seen].starts_with(b"HEAD ");
+        // Also what has come in the very turn in which the time was up.
+        let known = wire.read_in_time.unwrap_or(wire.read).max(begins);
+        let head_only = wire.sent[begins..known].starts_with(b"HEAD ");
         let timeout = response("408 Request Timeout", kind, "Connection: close\r\n", text, head_only);
         let began = if asked { self.script.item_at(item.start - 1).began } else { item.began };
         if (partial || asked) && silent(began, world.timeouts.body_stall) && alike(got, &timeout) {
