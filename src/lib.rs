@@ -43,6 +43,7 @@ pub mod http1;
 pub mod keep;
 pub mod pubsub;
 pub mod server;
+pub mod store;
 pub mod time;
 pub mod transport;
 pub mod ws;
@@ -59,6 +60,7 @@ pub use engine::{Handle, Subscription, Worker};
 pub use keep::Keep;
 pub use pubsub::{Broker, Publication, TopicError};
 pub use server::{ServeError, Server, WorkerContext};
+pub use store::{Store, StoreError};
 
 /// Compiles what the README shows.
 #[doc = include_str!("../README.md")]
