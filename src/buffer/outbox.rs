@@ -203,39 +203,52 @@ impl Outbox {
     }
 
     /// Queues a published message, if there is room for it: all that is queued, it included, is to be charged
-    /// `memory_bytes_max` at most. If there is none, what becomes of it and of others is for its policy.
+    /// `memory_bytes_max` at most. If there is none, what becomes of it and of others is for its policy; nothing
+    /// is dropped for a message that has no room all the same.
     pub fn offer(&mut self, published: Published, memory_bytes_max: usize) -> Offered {
-        let mut offered = Offered::default();
         let slow = published.slow;
-        if slow == SlowConsumer::Conflate {
-            let same = |piece: &Piece| {
-                matches!(piece, Piece::Published(other)
-                    if other.slow == SlowConsumer::Conflate && other.name() == published.name())
-            };
-            offered.conflated = u64::from(self.drop_first(same));
-        }
-        let piece = Piece::Published(published);
-        while self.charged_bytes + piece.charge() > memory_bytes_max {
-            let older = |piece: &Piece| matches!(piece, Piece::Published(other) if other.slow == SlowConsumer::DropOldest);
-            if slow == SlowConsumer::DropOldest && self.drop_first(older) {
-                offered.dropped_oldest += 1;
-                continue;
+        let charge = PIECE_BYTES + published.block.len();
+        let has_room = |charged_bytes: usize| charged_bytes + charge <= memory_bytes_max;
+        let mut offered = Offered::default();
+        match slow {
+            SlowConsumer::Conflate => {
+                let same =
+                    self.waiting(|other| other.slow == slow && other.name() == published.name()).next();
+                if let Some(at) = same.filter(|at| has_room(self.charged_bytes - self.pieces[*at].charge())) {
+                    self.drop_at(at);
+                    offered.conflated = 1;
+                }
             }
-            offered.too_slow = slow == SlowConsumer::Close;
-            return offered;
+            SlowConsumer::DropOldest if !has_room(self.charged_bytes) => {
+                let mut charged_bytes = self.charged_bytes;
+                let enough = self.waiting(|other| other.slow == slow).position(|at| {
+                    charged_bytes -= self.pieces[at].charge();
+                    has_room(charged_bytes)
+                });
+                for _ in 0..enough.map_or(0, |last| last + 1) {
+                    let oldest = self.waiting(|other| other.slow == slow).next();
+                    self.drop_at(oldest.expect("it was just counted"));
+                    offered.dropped_oldest += 1;
+                }
+            }
+            _ => {}
         }
-        offered.queued = true;
-        self.push(piece, 0);
+        offered.queued = has_room(self.charged_bytes);
+        offered.too_slow = !offered.queued && slow == SlowConsumer::Close;
+        if offered.queued {
+            self.push(Piece::Published(published), 0);
+        }
         offered
     }
 
     /// Drops all published messages that have not begun to leave. Tells how many they were.
     pub fn drop_published(&mut self) -> u64 {
         let mut dropped = 0;
-        while self.drop_first(|piece| matches!(piece, Piece::Published(_))) {
+        loop {
+            let Some(at) = self.waiting(|_| true).next() else { return dropped };
+            self.drop_at(at);
             dropped += 1;
         }
-        dropped
     }
 
     /// Published messages that are queued, one that has begun to leave among them.
@@ -248,15 +261,20 @@ impl Outbox {
         std::mem::take(&mut self.delivered)
     }
 
-    /// Drops the first piece that is `unwanted` and has not begun to leave; false if there is none.
-    fn drop_first(&mut self, unwanted: impl Fn(&Piece) -> bool) -> bool {
+    /// Where the pieces are that are `wanted` and have not begun to leave, the first to leave first.
+    fn waiting(&self, wanted: impl Fn(&Published) -> bool) -> impl Iterator<Item = usize> {
         let begun = usize::from(self.sent > 0);
-        let found = self.pieces.iter().skip(begun).position(unwanted);
-        let Some(piece) = found.and_then(|at| self.pieces.remove(begun + at)) else { return false };
+        let wanted =
+            move |at: &usize| matches!(&self.pieces[*at], Piece::Published(published) if wanted(published));
+        (begun..self.pieces.len()).filter(wanted)
+    }
+
+    /// Drops a piece that has not begun to leave.
+    fn drop_at(&mut self, at: usize) {
+        let piece = self.pieces.remove(at).expect("there is one");
         self.bytes -= piece.bytes().len();
         self.charged_bytes -= piece.charge();
         self.slim();
-        true
     }
 
     /// Gives back what the list needed when it was longer.
@@ -478,6 +496,21 @@ mod tests {
         check(Conflate, 1, "a:11 b:22 a:33", queued, "11 22 33");
         check(Conflate, 0, "a:11 b:22 c:33 d:44", Offered::default(), "11 22 33");
         check(Conflate, 0, "a:11 b:22 c:33 c:44", Offered { conflated: 1, ..queued }, "11 22 44");
+        // Nothing is dropped for what has no room all the same: these are twice as long as all the room there is.
+        let huge = "x".repeat(2 * 3 * (PIECE_BYTES + 3));
+        let offer_huge = |slow, messages: &str| {
+            let mut outbox = Outbox::default();
+            let room = 3 * (PIECE_BYTES + 3);
+            for message in messages.split(' ') {
+                assert!(outbox.offer(Published::new(message.as_bytes().into(), 1, slow), room).queued);
+            }
+            let block = ["a", &huge].concat().into_bytes().into();
+            let told = outbox.offer(Published::new(block, 1, slow), room);
+            (told, outbox.published())
+        };
+        for slow in [DropNewest, DropOldest, Conflate] {
+            assert_eq!(offer_huge(slow, "a11 b22 c33"), (Offered::default(), 3), "{slow}");
+        }
     }
 
     #[test]
