@@ -125,6 +125,8 @@ pub struct Outbox {
     bytes: usize,
     /// What all pieces are charged, together.
     charged_bytes: usize,
+    /// Pieces that are no published messages.
+    answers: usize,
     /// Published messages that have left, all of each.
     delivered: u64,
     /// More could leave at once, but for the share of a turn.
@@ -157,6 +159,11 @@ impl Outbox {
         self.pieces.is_empty()
     }
 
+    /// Whether anything is queued that was not published: what the peer was answered, or sent by itself.
+    pub fn holds_answers(&self) -> bool {
+        self.answers > 0
+    }
+
     /// Whether more could leave at once, though no event will tell of it: see [`Taken::Paused`].
     pub fn is_paused(&self) -> bool {
         self.paused
@@ -172,6 +179,7 @@ impl Outbox {
         }
         let piece = Piece::File(part);
         self.charged_bytes += piece.charge();
+        self.answers += 1;
         self.pieces.push_back(piece);
     }
 
@@ -193,6 +201,7 @@ impl Outbox {
             Piece::Owned(piece.bytes()[from..].to_vec())
         };
         self.charged_bytes += piece.charge();
+        self.answers += usize::from(!matches!(piece, Piece::Published(_)));
         self.pieces.push_back(piece);
         self.bytes += bytes;
     }
@@ -367,6 +376,7 @@ impl Outbox {
             part.take(taken as u64);
             if part.is_empty() {
                 self.charged_bytes -= self.pieces.pop_front().as_ref().map_or(0, Piece::charge);
+                self.answers -= 1;
             }
             return;
         }
@@ -379,7 +389,10 @@ impl Outbox {
             }
             self.sent -= length;
             self.charged_bytes -= first.charge();
-            self.delivered += u64::from(matches!(first, Piece::Published(_)));
+            match first {
+                Piece::Published(_) => self.delivered += 1,
+                _ => self.answers -= 1,
+            }
             self.pieces.pop_front();
         }
         self.slim();
@@ -435,6 +448,7 @@ mod tests {
             outbox.push(Piece::Static(b""), 0);
             let expected = b"static copy joined shared //!Bytesowned";
             assert_eq!(outbox.bytes(), expected.len() - 8, "a file's bytes are not in memory");
+            assert_eq!(outbox.answers, outbox.pieces.len());
             let (mut got, mut calls) = (Vec::new(), 0);
             while !outbox.is_empty() {
                 let taken = outbox.send(usize::MAX, |portion| {
@@ -450,7 +464,7 @@ mod tests {
                 assert_ne!(taken.unwrap(), Taken::Blocked { progress: false });
             }
             assert_eq!(got, expected);
-            assert_eq!(outbox.bytes(), 0);
+            assert!(outbox.bytes() == 0 && !outbox.holds_answers());
         }
     }
 
@@ -525,6 +539,13 @@ mod tests {
         assert_eq!(outbox.drop_published(), 1);
         assert_eq!((outbox.bytes(), outbox.published()), (6, 0));
         assert!(outbox.offer(published(SlowConsumer::DropOldest), room).queued);
+        let answer = |portion: Portion<'_>| Ok(read(&portion).len().min(6));
+        let mut once = false;
+        let blocked = outbox.send(0, |portion| match std::mem::replace(&mut once, true) {
+            false => answer(portion),
+            true => Err(io::ErrorKind::WouldBlock.into()),
+        });
+        assert!(matches!(blocked, Ok(Taken::Blocked { progress: true })) && !outbox.holds_answers());
         let all = |portion: Portion<'_>| Ok(read(&portion).len());
         assert!(matches!(outbox.send(0, all), Ok(Taken::All)));
         assert_eq!((outbox.take_delivered(), outbox.take_delivered(), outbox.memory_bytes()), (1, 0, 0));
