@@ -140,6 +140,24 @@ fn messages_come_back_whatever_was_agreed_on() {
 }
 
 #[test]
+fn messages_below_the_threshold_are_sent_as_they_are() {
+    for (mode, threshold) in [
+        ("shared", 128),
+        ("dedicated", 64),
+        ("shared,threshold=1000", 1000),
+        ("dedicated,threshold=300", 300),
+    ] {
+        let mut stage = stage(mode);
+        let mut client = Zipped::new(&mut stage, "/echo", "");
+        for (bytes, opcode) in [(threshold - 1, TEXT), (threshold, TEXT | RSV1)] {
+            let message = vec![b'a'; bytes];
+            client.say(&mut stage, TEXT, &message);
+            assert_eq!(client.hear(), [(opcode, message)], "{mode} {bytes}");
+        }
+    }
+}
+
+#[test]
 fn nothing_is_agreed_on_where_it_is_not_wanted() {
     let mut stage = stage("off");
     for path in ["/echo", "/plain"] {
