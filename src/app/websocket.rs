@@ -152,7 +152,7 @@ impl<'a> Socket<'a> {
 
     /// As [`subscribe`](Socket::subscribe), and says what becomes of these publications when the peer reads
     /// too slowly, whatever the route's options say. Of several subscriptions that fit, that to the topic
-    /// itself decides, then that to the filter which was there first.
+    /// itself decides, then that to the longest filter.
     ///
     /// # Errors
     /// As [`subscribe`](Socket::subscribe).
