@@ -378,6 +378,54 @@ fn who_is_slower_than_what_is_published_is_heard() {
     }
 }
 
+/// Backpressure ends when what was sent has left, also of who always has publications waiting.
+#[test]
+fn backpressure_ends_among_publications() {
+    struct Both(Rc<RefCell<Told>>);
+
+    impl WebSocket for Both {
+        type Session = ();
+
+        fn open(&self, _req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
+            socket.subscribe("*").map(drop).map_err(|error| Error::bad_request(error.to_string()))
+        }
+
+        fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
+            self.0.borrow_mut().sends.push(socket.send(message));
+        }
+
+        fn drain(&self, _session: &mut (), _socket: &mut Socket<'_>) {
+            self.0.borrow_mut().drains += 1;
+        }
+    }
+
+    let (handle, told) = (Handle::unattended(1), Rc::new(RefCell::new(Told::default())));
+    let mut stage = Stage::with_handle(App::new().ws("/ws", Both(told.clone())), settings(), &handle);
+    let peer = stage.websocket("/ws");
+    peer.narrow(0);
+    let (published, said) = ("p".repeat(1000), "s".repeat(OUTBOX_BYTES / 2));
+    let publish = |stage: &mut Stage| {
+        handle.publish("topic", Message::Text(&published)).expect("there is room");
+        stage.turn();
+    };
+    (0..20).for_each(|_| publish(&mut stage));
+    for round in 1..4 {
+        stage.say(&peer, TEXT, &said);
+        assert_eq!(told.borrow().sends, vec![Sent::Backpressure; round]);
+        let mut came = 0;
+        while came == 0 {
+            assert!(peer.is_full() && told.borrow().drains == round - 1);
+            publish(&mut stage);
+            stage.make_room(&peer, 500);
+            came = peer.frames().iter().filter(|frame| frame.text() == said).count();
+        }
+        // As soon as the last byte of it has left.
+        assert_eq!((came, told.borrow().drains, peer.is_full()), (1, round, true));
+        (0..20).for_each(|_| publish(&mut stage));
+    }
+    assert_eq!(stage.counters().dropped, 0);
+}
+
 /// Who talks and takes nothing is cut off all the same.
 #[test]
 fn to_talk_is_not_to_take() {

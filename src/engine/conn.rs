@@ -96,8 +96,12 @@ impl<S> Conn<S> {
     /// Publications that wait are no reason against it: of a peer that is slower than they come there may
     /// always be some, and it is to be heard all the same.
     pub(super) fn can_answer(&self) -> bool {
-        let blocked = self.outbox.as_ref().is_some_and(|outbox| outbox.holds_answers());
-        self.writing == Writing::Open && !blocked && !self.broken && !self.is_held()
+        self.writing == Writing::Open && !self.is_blocked() && !self.broken && !self.is_held()
+    }
+
+    /// Whether the peer has not taken yet what it was answered.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.outbox.as_ref().is_some_and(|outbox| outbox.holds_answers())
     }
 
     /// How many bytes must be held for something to be whole; 0 if that is not known.
@@ -128,7 +132,7 @@ impl<S> Conn<S> {
         }
         match &self.protocol {
             Protocol::Transfer(transfer) if transfer.is_held() => transfer.is_runnable(),
-            Protocol::WebSocket(open) if open.drain_is_due() => self.outbox.is_none(),
+            Protocol::WebSocket(open) if open.drain_is_due() => true,
             _ => self.unfinished || self.may_read(),
         }
     }

@@ -37,7 +37,7 @@ impl<'a, S: Stream> Turn<'a, S> {
         if self.conn.outbox.as_ref().is_some_and(|outbox| writable || outbox.is_paused()) {
             self.send_queued();
         }
-        if self.conn.outbox.is_none() {
+        if !self.conn.is_blocked() {
             match &self.conn.protocol {
                 Protocol::Http(_) => {}
                 Protocol::Transfer(_) => self.fresh |= transfer::advance(self.conn, self.id, self.desk),
