@@ -3,10 +3,11 @@
 use crate::client::{BINARY, CLOSE, TEXT};
 use crate::pipe::{Peer, Stage};
 use crate::rig::Echo;
+use crate::simulator::random::Random;
 use fleeting::engine::Settings;
 use fleeting::ws::deflate::{Deflater, Inflated, Inflater};
 use fleeting::ws::{Compression, Policy};
-use fleeting::{App, Error, Limits, Message, Request, Socket, WebSocket};
+use fleeting::{App, Error, Handle, Limits, Message, Request, Socket, WebSocket};
 
 /// The bit of a compressed message's first frame.
 const RSV1: u8 = 0x40;
@@ -35,13 +36,17 @@ fn stage(compression: &str) -> Stage {
 }
 
 fn stage_with(compression: &str, set: impl FnOnce(&mut Limits)) -> Stage {
+    stage_of(compression, &Handle::unattended(1), set)
+}
+
+fn stage_of(compression: &str, handle: &Handle, set: impl FnOnce(&mut Limits)) -> Stage {
     let compression: Compression = compression.parse().expect("as the command line has it");
     let policy = Policy::new().compression(compression);
     let app =
         App::new().ws_with("/echo", policy.clone(), Echo).ws_with("/feed", policy, Feed).ws("/plain", Echo);
     let mut settings = Settings::default();
     set(&mut settings.limits);
-    Stage::new(app, settings)
+    Stage::with_handle(app, settings, handle)
 }
 
 /// A client and its codec.
@@ -135,6 +140,24 @@ fn messages_come_back_whatever_was_agreed_on() {
 }
 
 #[test]
+fn messages_below_the_threshold_are_sent_as_they_are() {
+    for (mode, threshold) in [
+        ("shared", 128),
+        ("dedicated", 64),
+        ("shared,threshold=1000", 1000),
+        ("dedicated,threshold=300", 300),
+    ] {
+        let mut stage = stage(mode);
+        let mut client = Zipped::new(&mut stage, "/echo", "");
+        for (bytes, opcode) in [(threshold - 1, TEXT), (threshold, TEXT | RSV1)] {
+            let message = vec![b'a'; bytes];
+            client.say(&mut stage, TEXT, &message);
+            assert_eq!(client.hear(), [(opcode, message)], "{mode} {bytes}");
+        }
+    }
+}
+
+#[test]
 fn nothing_is_agreed_on_where_it_is_not_wanted() {
     let mut stage = stage("off");
     for path in ["/echo", "/plain"] {
@@ -175,6 +198,63 @@ fn publications_are_compressed_once_for_all_and_mix_with_each_one_s_own() {
         for client in &mut clients {
             assert_eq!(client.hear(), [(BINARY, b"short".to_vec())]);
         }
+    }
+}
+
+/// So many bytes in which nothing is found again.
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut random = Random::new(bytes as u64);
+    (0..bytes).map(|_| random.below(256) as u8).collect()
+}
+
+#[test]
+fn what_gets_no_smaller_is_sent_as_it_is_unless_later_messages_refer_to_it() {
+    for (mode, compressed) in [("shared", 0), ("dedicated", RSV1)] {
+        let mut stage = stage(mode);
+        let mut client = Zipped::new(&mut stage, "/echo", "");
+        let mut reader = Zipped::new(&mut stage, "/feed", "");
+        for bytes in [128, 1000, 70_000, 1000] {
+            let noise = noise(bytes);
+            client.say(&mut stage, BINARY, &noise);
+            assert!(client.hear() == [(BINARY | compressed, noise.clone())], "{mode} {bytes}");
+            // What is published refers to nothing, and nothing to it.
+            reader.say(&mut stage, BINARY, &noise);
+            assert!(reader.hear() == [(BINARY, noise)], "{mode} {bytes}");
+        }
+        let prose = prose(1);
+        client.say(&mut stage, TEXT, &prose);
+        assert_eq!(client.hear(), [(TEXT | RSV1, prose)]);
+    }
+}
+
+/// What nobody asked for is bounded by what it becomes, not by what it was.
+#[test]
+fn what_grows_is_held_within_the_limit_too() {
+    const OUTBOX_BYTES: usize = 16 << 10;
+    for mode in ["shared", "dedicated"] {
+        let handle = Handle::unattended(1);
+        let mut stage = stage_of(mode, &handle, |limits| limits.outbox_bytes = OUTBOX_BYTES);
+        let mut client = Zipped::new(&mut stage, "/echo", "");
+        let noise = noise(OUTBOX_BYTES * 31 / 32);
+        // The codec, and all that the worker needs, is there before.
+        client.say(&mut stage, BINARY, &noise);
+        handle.send(client.peer.id, Message::Binary(&noise[..1000])).expect("there is room");
+        stage.turn();
+        assert_eq!(client.hear().len(), 2);
+        client.peer.narrow(0);
+        let held = allocation_counter::measure(|| {
+            for bytes in [noise.len(), 1000] {
+                handle.send(client.peer.id, Message::Binary(&noise[..bytes])).expect("there is room");
+                stage.turn();
+            }
+        });
+        // The outbox itself, and lists of the engine for who has one.
+        let most = OUTBOX_BYTES as i64 + 512;
+        assert!(held.bytes_current <= most, "{mode}: {} of {most}", held.bytes_current);
+        stage.make_room(&client.peer, usize::MAX);
+        let heard: Vec<usize> = client.hear().iter().map(|(_, payload)| payload.len()).collect();
+        assert_eq!(heard, [if mode == "shared" { noise.len() } else { 1000 }], "{mode}");
+        assert_eq!(stage.counters().dropped, 1);
     }
 }
 

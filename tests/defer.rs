@@ -2,7 +2,7 @@
 
 use crate::client::Client;
 use crate::rig::{self, Rig};
-use fleeting::{App, Body, Error, Gone, Responder, Response, Timeouts};
+use fleeting::{App, Body, Error, Gone, Responder, Response, Server, Timeouts};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -184,6 +184,24 @@ fn who_answers_a_client_that_is_gone_is_told_so() {
     assert!(responder.is_gone());
     assert_eq!(responder.send(Response::text("late")), Err(Gone));
     assert_eq!(Client::connect(rig.addr).get("/").text(), "hello");
+}
+
+/// What a poll tells of the end may come in one with the request.
+#[test]
+fn who_answers_a_client_that_was_gone_before_it_was_heard_is_told_so() {
+    let (later, responders) = channel();
+    let mut timeouts = Timeouts::default();
+    timeouts.answer = SHORT;
+    let builder = Server::builder().bind("127.0.0.1:0").timeouts(timeouts);
+    let mut worker = builder.worker(move |_| app(later)).expect("it starts");
+    let mut client = Client::connect(worker.local_addrs().expect("it listens")[0]);
+    ask(&mut client, "/later");
+    client.reset();
+    while worker.counters().accepted == 0 || worker.counters().connections > 0 {
+        worker.turn(None).expect("polling works");
+    }
+    assert_eq!((worker.counters().requests, worker.counters().timeouts), (1, 0));
+    assert!(responders.recv().expect("the handler was called").is_gone());
 }
 
 #[test]

@@ -279,6 +279,10 @@ fn nothing_leads_out() {
     symlink("..", root.join("parent")).unwrap();
     symlink(scratch.0.join("secret"), root.join("absolute")).unwrap();
     symlink("/", root.join("slash")).unwrap();
+    symlink("nothing", root.join("dangling")).unwrap();
+    // A neighbour that leads out is none.
+    scratch.file("a.js", "plain");
+    symlink("../secret", root.join("a.js.br")).unwrap();
     assert!(Command::new("mkfifo").arg(root.join("fifo")).status().expect("there is mkfifo(1)").success());
     for prefix in ["/", "/static"] {
         let rig = scratch.serve(prefix);
@@ -319,6 +323,7 @@ fn nothing_leads_out() {
             "/parent/root/a/b.txt",
             "/absolute",
             "/slash/etc/passwd",
+            "/dangling",
             "/fifo",
             "/.env",
             "/.git/config",
@@ -327,6 +332,8 @@ fn nothing_leads_out() {
         ] {
             check(nowhere, 404);
         }
+        let plain = ask(&mut client, "GET", &format!("{at}/a.js"), "Accept-Encoding: br\r\n");
+        assert_eq!((plain.text(), plain.field("content-encoding")), ("plain", None));
     }
 }
 
@@ -414,6 +421,31 @@ fn a_file_that_is_cut_short_ends_the_connection() {
     let received = client.until_cut_off().len();
     assert!(received < 256 << 20, "{received} bytes of a file that was cut to a megabyte");
     assert_eq!(Client::connect(rig.addr).get("/fixed").text(), "fixed");
+}
+
+/// What was opened is sent, whatever becomes of its name.
+#[test]
+fn a_file_that_is_replaced_while_it_is_sent_is_sent_to_its_end() {
+    const BYTES: usize = 32 << 20;
+    let scratch = Scratch::new("replaced");
+    let rig = scratch.serve("/");
+    for replaced in [true, false] {
+        let old = pattern(0, BYTES);
+        scratch.file("file", &old);
+        let mut client = Client::connect_narrow(rig.addr);
+        client.send("GET /file HTTP/1.1\r\nHost: test\r\n\r\nGET /file HTTP/1.1\r\nHost: test\r\n\r\n");
+        assert_eq!(client.answer_to_head().status, 200);
+        if replaced {
+            scratch.file("new", "new");
+            fs::rename(scratch.root().join("new"), scratch.root().join("file")).unwrap();
+        } else {
+            fs::remove_file(scratch.root().join("file")).unwrap();
+        }
+        assert!(client.bytes(BYTES) == old, "another file's bytes");
+        let next = client.answer();
+        let expected = if replaced { (200, "new") } else { (404, "There is no such file.") };
+        assert_eq!((next.status, next.text()), expected);
+    }
 }
 
 #[test]

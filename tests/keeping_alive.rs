@@ -182,6 +182,56 @@ fn a_ping_that_was_out_while_the_peer_was_slow_is_forgotten() {
     pinged(&feed);
 }
 
+/// While it takes slowly what it is sent, it cannot be asked: that is not held against it, but what it does not
+/// answer then is.
+#[test]
+fn who_was_slow_for_longer_than_it_may_be_silent_is_asked_first() {
+    for answers in [true, false] {
+        let mut stage = stage(SocketOptions::new());
+        let (feed, other) = (stage.websocket("/feed"), stage.websocket("/feed"));
+        feed.narrow(0);
+        for _ in 0..13 {
+            stage.say(&other, TEXT, "news that are longer than what is taken");
+            stage.make_room(&feed, 1);
+            stage.pass(10_000);
+        }
+        stage.make_room(&feed, usize::MAX);
+        assert_eq!(feed.texts().len(), 13);
+        stage.pass(LATE);
+        let payload = pinged(&feed);
+        stage.pass(59_000);
+        if answers {
+            stage.say(&feed, PONG, payload);
+        }
+        stage.pass(1000 + LATE);
+        if answers {
+            assert_eq!(feed.frames(), []);
+            stage.pass(59_000);
+            pinged(&feed);
+        } else {
+            closed(&feed, "idle for too long");
+        }
+    }
+}
+
+#[test]
+fn a_lifetime_ends_it_though_it_is_slow() {
+    let mut stage = stage(SocketOptions::new().lifetime(ms(10_000)));
+    let peer = stage.websocket("/ws");
+    peer.narrow(0);
+    stage.say(&peer, TEXT, "longer than what is taken");
+    for _ in 0..11 {
+        stage.make_room(&peer, 1);
+        stage.pass(1000);
+    }
+    // The Close is behind what was queued, and nothing comes behind it.
+    stage.say(&peer, TEXT, "too late");
+    stage.make_room(&peer, usize::MAX);
+    let [answer, close] = &peer.frames()[..] else { panic!("an answer and a Close") };
+    assert_eq!((answer.text(), close.close_code()), ("longer than what is taken", 1001));
+    assert_eq!(stage.counters().timeouts, 0);
+}
+
 #[test]
 fn a_lifetime_ends_it_while_messages_flow() {
     let mut stage = stage(SocketOptions::new().ping(ms(1000)).lifetime(ms(10_000)));

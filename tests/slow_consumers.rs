@@ -337,6 +337,113 @@ fn conflated_messages_stay_behind_what_was_published_before_them() {
     );
 }
 
+/// Who always has something waiting, because more is published than it takes, can be heard nevertheless.
+#[test]
+fn who_is_slower_than_what_is_published_is_heard() {
+    for slow in [SlowConsumer::DropNewest, SlowConsumer::DropOldest, SlowConsumer::Conflate] {
+        let (mut stage, handle) = feed(slow);
+        let peer = stage.websocket("/feed");
+        peer.narrow(0);
+        let mut numbers = (0..).step_by(TOPICS).map(|first| first..first + TOPICS);
+        let mut until = |stage: &mut Stage, opcode: u8| {
+            for _ in 0..1000 {
+                for number in numbers.next().expect("there is no end of them") {
+                    handle.publish(&topic(number), Message::Text(&text(number))).expect("there is room");
+                }
+                stage.make_room(&peer, 500);
+                assert!(peer.is_full(), "{slow}: nothing waits");
+                if let Some(frame) = peer.frames().into_iter().find(|frame| frame.opcode == opcode) {
+                    return frame.payload;
+                }
+            }
+            panic!("{slow}: there is no answer");
+        };
+        for round in ["one", "two"] {
+            stage.say(&peer, PING, round);
+            assert_eq!(until(&mut stage, PONG), round.as_bytes());
+        }
+        // Its Close ends the subscription; what had been queued leaves before ours.
+        stage.say(&peer, CLOSE, 1000u16.to_be_bytes());
+        let closing = stage.counters().matched;
+        handle.publish("topic", Message::Text("too late")).expect("there is room");
+        stage.turn();
+        stage.make_room(&peer, usize::MAX);
+        let (close, before) = peer
+            .frames()
+            .split_last()
+            .map(|(close, before)| (close.close_code(), before.len()))
+            .expect("a Close");
+        assert!(close == 1000 && before > 0, "{slow}: {close}");
+        assert_eq!((stage.counters().matched, accounted(&stage.counters())), (closing, closing), "{slow}");
+    }
+}
+
+/// Backpressure ends when what was sent has left, also of who always has publications waiting.
+#[test]
+fn backpressure_ends_among_publications() {
+    struct Both(Rc<RefCell<Told>>);
+
+    impl WebSocket for Both {
+        type Session = ();
+
+        fn open(&self, _req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
+            socket.subscribe("*").map(drop).map_err(|error| Error::bad_request(error.to_string()))
+        }
+
+        fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
+            self.0.borrow_mut().sends.push(socket.send(message));
+        }
+
+        fn drain(&self, _session: &mut (), _socket: &mut Socket<'_>) {
+            self.0.borrow_mut().drains += 1;
+        }
+    }
+
+    let (handle, told) = (Handle::unattended(1), Rc::new(RefCell::new(Told::default())));
+    let mut stage = Stage::with_handle(App::new().ws("/ws", Both(told.clone())), settings(), &handle);
+    let peer = stage.websocket("/ws");
+    peer.narrow(0);
+    let (published, said) = ("p".repeat(1000), "s".repeat(OUTBOX_BYTES / 2));
+    let publish = |stage: &mut Stage| {
+        handle.publish("topic", Message::Text(&published)).expect("there is room");
+        stage.turn();
+    };
+    (0..20).for_each(|_| publish(&mut stage));
+    for round in 1..4 {
+        stage.say(&peer, TEXT, &said);
+        assert_eq!(told.borrow().sends, vec![Sent::Backpressure; round]);
+        let mut came = 0;
+        while came == 0 {
+            assert!(peer.is_full() && told.borrow().drains == round - 1);
+            publish(&mut stage);
+            stage.make_room(&peer, 500);
+            came = peer.frames().iter().filter(|frame| frame.text() == said).count();
+        }
+        // As soon as the last byte of it has left.
+        assert_eq!((came, told.borrow().drains, peer.is_full()), (1, round, true));
+        (0..20).for_each(|_| publish(&mut stage));
+    }
+    assert_eq!(stage.counters().dropped, 0);
+}
+
+/// Who talks and takes nothing is cut off all the same.
+#[test]
+fn to_talk_is_not_to_take() {
+    let (mut stage, handle) = feed(SlowConsumer::DropOldest);
+    let peer = stage.websocket("/feed");
+    peer.narrow(0);
+    handle.publish("topic", Message::Text("news")).expect("there is room");
+    stage.turn();
+    for _ in 0..29 {
+        stage.pass(1000);
+        stage.say(&peer, PONG, "of its own accord");
+    }
+    assert!(!peer.is_gone());
+    stage.pass(1200);
+    assert!(peer.is_gone());
+    assert_eq!(stage.counters().timeouts, 1);
+}
+
 /// Several policies on one connection: each drops its own only.
 #[test]
 fn a_subscription_has_its_own_policy() {

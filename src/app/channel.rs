@@ -58,7 +58,7 @@ impl Channel {
 }
 
 impl Response<'_> {
-    /// 200 with content that is sent by other threads, of which at most `capacity_bytes` are queued: a
+    /// 200 with content that is sent by other threads, of which at most `capacity_bytes`, or one, are queued: a
     /// client that reads slowly holds up who sends. It goes out as that of a [`source`](Response::source) of
     /// unknown length.
     ///
@@ -83,6 +83,8 @@ impl Response<'_> {
 
     pub(super) fn channel_of(capacity_bytes: usize, events: bool) -> (Response<'static>, BodySender) {
         let state = State { queue: VecDeque::new(), writer: Writer::Open, is_read: true, waker: None };
+        // Through a queue without any room nothing would ever pass.
+        let capacity_bytes = capacity_bytes.max(1);
         let channel = Arc::new(Channel { capacity_bytes, state: Mutex::new(state), moved: Condvar::new() });
         let outlet = Outlet { channel: channel.clone(), events, ending: false, quiet: false };
         (Response::source(None, outlet), BodySender { channel })
@@ -237,5 +239,23 @@ impl Drop for Outlet {
         state.queue = VecDeque::new();
         drop(state);
         self.channel.moved.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_or_none_of_what_is_sent_fits() {
+        for (capacity_bytes, fits) in [(0, 1), (1, 1), (5, 5)] {
+            let (response, mut sender) = Response::channel(capacity_bytes);
+            assert_eq!(sender.try_send(&[0; 6][..fits + 1]), Pushed::Full, "{capacity_bytes}");
+            assert_eq!(sender.try_send(&[0; 6][..fits]), Pushed::Sent, "{capacity_bytes}");
+            assert_eq!(sender.try_send(&[0]), Pushed::Full, "{capacity_bytes}");
+            drop(response);
+            assert_eq!(sender.try_send(&[0]), Pushed::Gone);
+            assert!(sender.is_gone() && sender.send(&[0]).is_err());
+        }
     }
 }

@@ -44,8 +44,8 @@ pub trait WebSocket: 'static {
     /// A message has arrived. It borrows the read buffer: copy what shall stay.
     fn message(&self, session: &mut Self::Session, message: Message<'_>, socket: &mut Socket<'_>);
 
-    /// After a send told [`Sent::Backpressure`], everything queued has left. Called once for each
-    /// such time, however many sends told so.
+    /// After a send told [`Sent::Backpressure`], everything that was sent has left; what is published may still
+    /// wait. Called once for each such time, however many sends told so.
     fn drain(&self, session: &mut Self::Session, socket: &mut Socket<'_>) {
         let _ = (session, socket);
     }
@@ -63,8 +63,8 @@ pub trait WebSocket: 'static {
 pub enum Sent {
     /// It leaves with the answers of this turn, or soon after.
     Sent,
-    /// It is queued, but the peer has more than `outbox_bytes` to take:
-    /// [`WebSocket::drain`] tells when it has taken them.
+    /// It is queued, but the peer has more than `outbox_bytes` to take, publications included:
+    /// [`WebSocket::drain`] tells when it has taken what it was sent.
     Backpressure,
     /// It was not sent: the connection is closing, or has been told [`Backpressure`](Sent::Backpressure) and
     /// the peer has not taken anything since. It is counted.
@@ -152,7 +152,7 @@ impl<'a> Socket<'a> {
 
     /// As [`subscribe`](Socket::subscribe), and says what becomes of these publications when the peer reads
     /// too slowly, whatever the route's options say. Of several subscriptions that fit, that to the topic
-    /// itself decides, then that to the filter which was there first.
+    /// itself decides, then that to the longest filter.
     ///
     /// # Errors
     /// As [`subscribe`](Socket::subscribe).

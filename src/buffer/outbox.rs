@@ -125,6 +125,8 @@ pub struct Outbox {
     bytes: usize,
     /// What all pieces are charged, together.
     charged_bytes: usize,
+    /// Pieces that are no published messages.
+    answers: usize,
     /// Published messages that have left, all of each.
     delivered: u64,
     /// More could leave at once, but for the share of a turn.
@@ -157,6 +159,11 @@ impl Outbox {
         self.pieces.is_empty()
     }
 
+    /// Whether anything is queued that was not published: what the peer was answered, or sent by itself.
+    pub fn holds_answers(&self) -> bool {
+        self.answers > 0
+    }
+
     /// Whether more could leave at once, though no event will tell of it: see [`Taken::Paused`].
     pub fn is_paused(&self) -> bool {
         self.paused
@@ -172,6 +179,7 @@ impl Outbox {
         }
         let piece = Piece::File(part);
         self.charged_bytes += piece.charge();
+        self.answers += 1;
         self.pieces.push_back(piece);
     }
 
@@ -193,6 +201,7 @@ impl Outbox {
             Piece::Owned(piece.bytes()[from..].to_vec())
         };
         self.charged_bytes += piece.charge();
+        self.answers += usize::from(!matches!(piece, Piece::Published(_)));
         self.pieces.push_back(piece);
         self.bytes += bytes;
     }
@@ -203,39 +212,52 @@ impl Outbox {
     }
 
     /// Queues a published message, if there is room for it: all that is queued, it included, is to be charged
-    /// `memory_bytes_max` at most. If there is none, what becomes of it and of others is for its policy.
+    /// `memory_bytes_max` at most. If there is none, what becomes of it and of others is for its policy; nothing
+    /// is dropped for a message that has no room all the same.
     pub fn offer(&mut self, published: Published, memory_bytes_max: usize) -> Offered {
-        let mut offered = Offered::default();
         let slow = published.slow;
-        if slow == SlowConsumer::Conflate {
-            let same = |piece: &Piece| {
-                matches!(piece, Piece::Published(other)
-                    if other.slow == SlowConsumer::Conflate && other.name() == published.name())
-            };
-            offered.conflated = u64::from(self.drop_first(same));
-        }
-        let piece = Piece::Published(published);
-        while self.charged_bytes + piece.charge() > memory_bytes_max {
-            let older = |piece: &Piece| matches!(piece, Piece::Published(other) if other.slow == SlowConsumer::DropOldest);
-            if slow == SlowConsumer::DropOldest && self.drop_first(older) {
-                offered.dropped_oldest += 1;
-                continue;
+        let charge = PIECE_BYTES + published.block.len();
+        let has_room = |charged_bytes: usize| charged_bytes + charge <= memory_bytes_max;
+        let mut offered = Offered::default();
+        match slow {
+            SlowConsumer::Conflate => {
+                let same =
+                    self.waiting(|other| other.slow == slow && other.name() == published.name()).next();
+                if let Some(at) = same.filter(|at| has_room(self.charged_bytes - self.pieces[*at].charge())) {
+                    self.drop_at(at);
+                    offered.conflated = 1;
+                }
             }
-            offered.too_slow = slow == SlowConsumer::Close;
-            return offered;
+            SlowConsumer::DropOldest if !has_room(self.charged_bytes) => {
+                let mut charged_bytes = self.charged_bytes;
+                let enough = self.waiting(|other| other.slow == slow).position(|at| {
+                    charged_bytes -= self.pieces[at].charge();
+                    has_room(charged_bytes)
+                });
+                for _ in 0..enough.map_or(0, |last| last + 1) {
+                    let oldest = self.waiting(|other| other.slow == slow).next();
+                    self.drop_at(oldest.expect("it was just counted"));
+                    offered.dropped_oldest += 1;
+                }
+            }
+            _ => {}
         }
-        offered.queued = true;
-        self.push(piece, 0);
+        offered.queued = has_room(self.charged_bytes);
+        offered.too_slow = !offered.queued && slow == SlowConsumer::Close;
+        if offered.queued {
+            self.push(Piece::Published(published), 0);
+        }
         offered
     }
 
     /// Drops all published messages that have not begun to leave. Tells how many they were.
     pub fn drop_published(&mut self) -> u64 {
         let mut dropped = 0;
-        while self.drop_first(|piece| matches!(piece, Piece::Published(_))) {
+        loop {
+            let Some(at) = self.waiting(|_| true).next() else { return dropped };
+            self.drop_at(at);
             dropped += 1;
         }
-        dropped
     }
 
     /// Published messages that are queued, one that has begun to leave among them.
@@ -248,15 +270,20 @@ impl Outbox {
         std::mem::take(&mut self.delivered)
     }
 
-    /// Drops the first piece that is `unwanted` and has not begun to leave; false if there is none.
-    fn drop_first(&mut self, unwanted: impl Fn(&Piece) -> bool) -> bool {
+    /// Where the pieces are that are `wanted` and have not begun to leave, the first to leave first.
+    fn waiting(&self, wanted: impl Fn(&Published) -> bool) -> impl Iterator<Item = usize> {
         let begun = usize::from(self.sent > 0);
-        let found = self.pieces.iter().skip(begun).position(unwanted);
-        let Some(piece) = found.and_then(|at| self.pieces.remove(begun + at)) else { return false };
+        let wanted =
+            move |at: &usize| matches!(&self.pieces[*at], Piece::Published(published) if wanted(published));
+        (begun..self.pieces.len()).filter(wanted)
+    }
+
+    /// Drops a piece that has not begun to leave.
+    fn drop_at(&mut self, at: usize) {
+        let piece = self.pieces.remove(at).expect("there is one");
         self.bytes -= piece.bytes().len();
         self.charged_bytes -= piece.charge();
         self.slim();
-        true
     }
 
     /// Gives back what the list needed when it was longer.
@@ -349,6 +376,7 @@ impl Outbox {
             part.take(taken as u64);
             if part.is_empty() {
                 self.charged_bytes -= self.pieces.pop_front().as_ref().map_or(0, Piece::charge);
+                self.answers -= 1;
             }
             return;
         }
@@ -361,7 +389,10 @@ impl Outbox {
             }
             self.sent -= length;
             self.charged_bytes -= first.charge();
-            self.delivered += u64::from(matches!(first, Piece::Published(_)));
+            match first {
+                Piece::Published(_) => self.delivered += 1,
+                _ => self.answers -= 1,
+            }
             self.pieces.pop_front();
         }
         self.slim();
@@ -417,6 +448,7 @@ mod tests {
             outbox.push(Piece::Static(b""), 0);
             let expected = b"static copy joined shared //!Bytesowned";
             assert_eq!(outbox.bytes(), expected.len() - 8, "a file's bytes are not in memory");
+            assert_eq!(outbox.answers, outbox.pieces.len());
             let (mut got, mut calls) = (Vec::new(), 0);
             while !outbox.is_empty() {
                 let taken = outbox.send(usize::MAX, |portion| {
@@ -432,7 +464,7 @@ mod tests {
                 assert_ne!(taken.unwrap(), Taken::Blocked { progress: false });
             }
             assert_eq!(got, expected);
-            assert_eq!(outbox.bytes(), 0);
+            assert!(outbox.bytes() == 0 && !outbox.holds_answers());
         }
     }
 
@@ -478,6 +510,21 @@ mod tests {
         check(Conflate, 1, "a:11 b:22 a:33", queued, "11 22 33");
         check(Conflate, 0, "a:11 b:22 c:33 d:44", Offered::default(), "11 22 33");
         check(Conflate, 0, "a:11 b:22 c:33 c:44", Offered { conflated: 1, ..queued }, "11 22 44");
+        // Nothing is dropped for what has no room all the same: these are twice as long as all the room there is.
+        let huge = "x".repeat(2 * 3 * (PIECE_BYTES + 3));
+        let offer_huge = |slow, messages: &str| {
+            let mut outbox = Outbox::default();
+            let room = 3 * (PIECE_BYTES + 3);
+            for message in messages.split(' ') {
+                assert!(outbox.offer(Published::new(message.as_bytes().into(), 1, slow), room).queued);
+            }
+            let block = ["a", &huge].concat().into_bytes().into();
+            let told = outbox.offer(Published::new(block, 1, slow), room);
+            (told, outbox.published())
+        };
+        for slow in [DropNewest, DropOldest, Conflate] {
+            assert_eq!(offer_huge(slow, "a11 b22 c33"), (Offered::default(), 3), "{slow}");
+        }
     }
 
     #[test]
@@ -492,6 +539,13 @@ mod tests {
         assert_eq!(outbox.drop_published(), 1);
         assert_eq!((outbox.bytes(), outbox.published()), (6, 0));
         assert!(outbox.offer(published(SlowConsumer::DropOldest), room).queued);
+        let answer = |portion: Portion<'_>| Ok(read(&portion).len().min(6));
+        let mut once = false;
+        let blocked = outbox.send(0, |portion| match std::mem::replace(&mut once, true) {
+            false => answer(portion),
+            true => Err(io::ErrorKind::WouldBlock.into()),
+        });
+        assert!(matches!(blocked, Ok(Taken::Blocked { progress: true })) && !outbox.holds_answers());
         let all = |portion: Portion<'_>| Ok(read(&portion).len());
         assert!(matches!(outbox.send(0, all), Ok(Taken::All)));
         assert_eq!((outbox.take_delivered(), outbox.take_delivered(), outbox.memory_bytes()), (1, 0, 0));

@@ -12,9 +12,10 @@ pub enum SlowConsumer {
     /// The new one is dropped.
     #[default]
     DropNewest,
-    /// The oldest that still wait are dropped, until there is room.
+    /// The oldest that still wait are dropped, until there is room; if none can be made, the new one is.
     DropOldest,
-    /// Of each topic only the latest waits, also while there is room; if there is none for it, it is dropped.
+    /// Of each topic only the latest waits, also while there is room; if there is none for it, it is dropped,
+    /// and the one before stays.
     Conflate,
     /// All that wait are dropped and the WebSocket is closed with 1013 (Try Again Later).
     Close,

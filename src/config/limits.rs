@@ -119,7 +119,7 @@ impl Limits {
 
     /// The most bytes of user memory that one connection holds: its inbox (a head and a body, or a frame,
     /// with one read of slack, and twice that because it grows by doubling), its reassembly buffer, its
-    /// outbox up to the mark, a publication that has begun to leave, and its subscriptions.
+    /// outbox up to the mark, a publication that has begun to leave, a read's pongs, and its subscriptions.
     ///
     /// An answer larger than `outbox_bytes` comes on top while it drains: its size is the handler's. So do
     /// windows of its own, if its route compresses with them:
@@ -130,7 +130,7 @@ impl Limits {
         let inbox = request.max(frame).saturating_add(READ_BYTES).saturating_mul(2);
         let begun = self.message_bytes.saturating_add(self.topic_bytes + FRAME_HEADER_BYTES_MAX);
         let subscriptions = self.subscriptions.saturating_mul(SUBSCRIPTION_BYTES);
-        let parts = [self.message_bytes, self.outbox_bytes, begun, subscriptions];
+        let parts = [self.message_bytes, self.outbox_bytes, begun, READ_BYTES, subscriptions];
         parts.iter().fold(inbox, |sum, part| sum.saturating_add(*part))
     }
 }

@@ -79,20 +79,20 @@ mod with {
         ) {
             // One for all who have this window, so as the default has it, whatever their routes say.
             let wanted = Compression::shared();
-            match encoding.window_bits() {
-                Some(bits) if payload.len() >= wanted.threshold_bytes() => {
-                    self.compressed.clear();
-                    let deflater = self.shared.deflater(bits, wanted.effort());
-                    deflater.message(payload, false, &mut self.compressed);
-                    encode_compressed_header(out, opcode, true, self.compressed.len());
-                    out.extend_from_slice(&self.compressed);
-                    self.compressed.shrink_to(KEPT_BYTES);
-                }
-                _ => {
-                    encode_header(out, opcode, true, payload.len());
-                    out.extend_from_slice(payload);
-                }
+            let bits = encoding.window_bits().filter(|_| payload.len() >= wanted.threshold_bytes());
+            self.compressed.clear();
+            if let Some(bits) = bits {
+                self.shared.deflater(bits, wanted.effort()).message(payload, false, &mut self.compressed);
             }
+            // What cannot be compressed is sent as it is.
+            if bits.is_some() && self.compressed.len() < payload.len() {
+                encode_compressed_header(out, opcode, true, self.compressed.len());
+                out.extend_from_slice(&self.compressed);
+            } else {
+                encode_header(out, opcode, true, payload.len());
+                out.extend_from_slice(payload);
+            }
+            self.compressed.shrink_to(KEPT_BYTES);
         }
     }
 
@@ -113,6 +113,12 @@ mod with {
             self.foreign = true;
         }
 
+        /// Bytes that a payload of so many may have once it is compressed: what cannot be compressed is sent as
+        /// it is, unless later messages may refer to it.
+        pub(in crate::engine) fn bytes_max(&self, payload_bytes: usize) -> usize {
+            if self.agreed.server_takeover { deflate::bytes_max(payload_bytes) } else { payload_bytes }
+        }
+
         /// Inflates a message.
         pub(in crate::engine) fn inflate<'m>(
             &mut self,
@@ -128,6 +134,9 @@ mod with {
         }
 
         /// Compresses a payload, if it is worth it.
+        ///
+        /// With takeover also what gets no smaller: the first messages do not, and later ones do because they
+        /// refer to them.
         pub(in crate::engine) fn compress<'c>(
             &mut self,
             payload: &[u8],
@@ -146,7 +155,8 @@ mod with {
             codec.compressed.clear();
             codec.compressed.shrink_to(KEPT_BYTES);
             deflater.message(payload, takeover, &mut codec.compressed);
-            Some(&codec.compressed)
+            let smaller = codec.compressed.len() < payload.len();
+            (smaller || self.agreed.server_takeover).then_some(&codec.compressed[..])
         }
     }
 }
@@ -196,6 +206,10 @@ mod without {
         }
 
         pub(in crate::engine) fn was_sent_foreign(&mut self) {
+            match *self {}
+        }
+
+        pub(in crate::engine) fn bytes_max(&self, _: usize) -> usize {
             match *self {}
         }
 

@@ -91,13 +91,17 @@ impl<S> Conn<S> {
         matches!(self.source, Source::Ready | Source::Ending)
     }
 
-    /// Whether more requests or messages can be answered in this turn.
+    /// Whether more requests or messages can be answered in this turn, if there are any.
+    ///
+    /// Publications that wait are no reason against it: of a peer that is slower than they come there may
+    /// always be some, and it is to be heard all the same.
     pub(super) fn can_answer(&self) -> bool {
-        self.writing == Writing::Open
-            && self.outbox.is_none()
-            && !self.unfinished
-            && !self.broken
-            && !self.is_held()
+        self.writing == Writing::Open && !self.is_blocked() && !self.broken && !self.is_held()
+    }
+
+    /// Whether the peer has not taken yet what it was answered.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.outbox.as_ref().is_some_and(|outbox| outbox.holds_answers())
     }
 
     /// How many bytes must be held for something to be whole; 0 if that is not known.
@@ -121,7 +125,9 @@ impl<S> Conn<S> {
 
     /// Whether there is something to do that no event will tell of.
     pub(super) fn wants_turn(&self) -> bool {
-        if let Some(outbox) = &self.outbox {
+        if let Some(outbox) =
+            self.outbox.as_ref().filter(|outbox| outbox.is_paused() || outbox.holds_answers())
+        {
             return outbox.is_paused();
         }
         match &self.protocol {

@@ -138,6 +138,9 @@ impl Timer {
     #[inline]
     pub(super) fn settle<S>(conn: &mut Conn<S>, allowances: &Allowances, now_ms: u64, fresh: bool) {
         let waiting = waiting(conn);
+        if waiting == Waiting::Frame && conn.timer.waiting == Waiting::Write {
+            be_asked(conn, allowances, now_ms);
+        }
         let timer = &mut conn.timer;
         // A peer that goes on talking does not put off the end of the closing handshake.
         if waiting != timer.waiting || (fresh && waiting != Waiting::Close) {
@@ -162,7 +165,12 @@ impl Timer {
             Waiting::Answer => allowances.answer,
             Waiting::Application => u64::MAX,
             Waiting::Quiet => allowances.quiet,
-            Waiting::Write => allowances.write_stall,
+            Waiting::Write => {
+                let stalled = timer.since.saturating_add(allowances.write_stall);
+                allowances.note_opened(conn, now_ms);
+                conn.timer.deadline = stalled.min(allowances.end(conn));
+                return;
+            }
             Waiting::Close => allowances.close,
             Waiting::Frame => {
                 conn.timer.deadline = frame_deadline(conn, allowances, now_ms);
@@ -177,16 +185,20 @@ impl Timer {
 /// long enough.
 #[inline]
 fn frame_deadline<S>(conn: &mut Conn<S>, allowances: &Allowances, now_ms: u64) -> u64 {
+    allowances.note_opened(conn, now_ms);
     let allowed = allowances.socket(conn);
     let quiet = if conn.timer.pinged { allowed.idle } else { allowed.ping.min(allowed.idle) };
-    let deadline = conn.timer.heard.saturating_add(quiet);
-    if allowed.lifetime == u64::MAX {
-        return deadline;
+    conn.timer.heard.saturating_add(quiet).min(allowances.end(conn))
+}
+
+/// While it was sent what it takes slowly a peer could not be asked whether it is there: before its silence is
+/// held against it, it is. One that has a ping unanswered was asked.
+#[inline(never)]
+fn be_asked<S>(conn: &mut Conn<S>, allowances: &Allowances, now_ms: u64) {
+    let ping = allowances.socket(conn).ping;
+    if !conn.timer.pinged {
+        conn.timer.heard = conn.timer.heard.max(now_ms.saturating_sub(ping));
     }
-    if conn.opened == 0 {
-        conn.opened = (now_ms / OPENED_MS) as u32 + 1;
-    }
-    deadline.min(allowances.end(conn))
 }
 
 /// What is due to an open WebSocket whose deadline has passed.
@@ -208,17 +220,40 @@ impl Allowances {
         &self.sockets[usize::from(open.route())]
     }
 
-    /// Milliseconds: when a WebSocket will have been open for as long as its route allows.
+    /// Notes when a WebSocket was opened, if its route bounds how long it may be one.
+    #[inline]
+    fn note_opened<S>(&self, conn: &mut Conn<S>, now_ms: u64) {
+        if let Protocol::WebSocket(open) = &conn.protocol
+            && conn.opened == 0
+            && self.sockets[usize::from(open.route())].lifetime != u64::MAX
+        {
+            conn.opened = (now_ms / OPENED_MS) as u32 + 1;
+        }
+    }
+
+    /// Milliseconds: when an open WebSocket will have been so for as long as its route allows; never, for what is
+    /// none.
+    #[inline]
     fn end<S>(&self, conn: &Conn<S>) -> u64 {
-        (u64::from(conn.opened) * OPENED_MS).saturating_add(self.socket(conn).lifetime)
+        match &conn.protocol {
+            Protocol::WebSocket(open) if open.is_open() && conn.opened > 0 => {
+                let lifetime = self.sockets[usize::from(open.route())].lifetime;
+                (u64::from(conn.opened) * OPENED_MS).saturating_add(lifetime)
+            }
+            _ => u64::MAX,
+        }
+    }
+
+    /// Whether a connection is a WebSocket that was open for as long as its route allows.
+    pub(super) fn is_old<S>(&self, conn: &Conn<S>, now_ms: u64) -> bool {
+        self.end(conn) <= now_ms
     }
 
     /// Why an open WebSocket's deadline has passed.
     pub(super) fn overdue<S>(&self, conn: &Conn<S>, now_ms: u64) -> Overdue {
-        let allowed = self.socket(conn);
-        if allowed.lifetime != u64::MAX && self.end(conn) <= now_ms {
+        if self.is_old(conn, now_ms) {
             Overdue::Old
-        } else if now_ms.saturating_sub(conn.timer.heard) >= allowed.idle {
+        } else if now_ms.saturating_sub(conn.timer.heard) >= self.socket(conn).idle {
             Overdue::Silent
         } else {
             Overdue::Ping

@@ -416,6 +416,13 @@ impl<S: Stream> Engine<S> {
         }
     }
 
+    /// A WebSocket was open for as long as its route allows.
+    fn grow_old(&mut self, id: ConnId) {
+        self.tell(id, |conn, desk| {
+            websocket::close(conn, id, CloseCode::AWAY, "open for long enough", desk);
+        });
+    }
+
     /// A connection's deadline has passed.
     fn expire(&mut self, id: ConnId) {
         let Some(conn) = self.table.find(id) else { return };
@@ -448,12 +455,11 @@ impl<S: Stream> Engine<S> {
                         self.desk.counters.timeouts += 1;
                         websocket::close(conn, id, CloseCode::AWAY, "idle for too long", &mut self.desk);
                     }
-                    Overdue::Old => {
-                        websocket::close(conn, id, CloseCode::AWAY, "open for long enough", &mut self.desk);
-                    }
+                    Overdue::Old => return self.grow_old(id),
                 }
                 self.drive(id, false);
             }
+            Waiting::Write if self.allowances.is_old(conn, self.now.ms) => self.grow_old(id),
             Waiting::Request | Waiting::Discard | Waiting::Write | Waiting::Linger | Waiting::Close => {
                 self.desk.counters.timeouts += 1;
                 self.abort(id);

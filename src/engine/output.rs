@@ -48,10 +48,10 @@ impl<'a, S: Stream> Output<'a, S> {
         Output { stream, outbox, cork, dead, held: false }
     }
 
-    /// Whether no more should be read, because the peer does not take what it is sent.
+    /// Whether no more should be read, because the peer does not take what it is answered.
     #[inline]
     pub(super) fn is_blocked(&self) -> bool {
-        *self.dead || self.outbox.is_some()
+        *self.dead || self.outbox.as_ref().is_some_and(|outbox| outbox.holds_answers())
     }
 
     /// Bytes that wait for the stream.

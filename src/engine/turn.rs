@@ -37,7 +37,7 @@ impl<'a, S: Stream> Turn<'a, S> {
         if self.conn.outbox.as_ref().is_some_and(|outbox| writable || outbox.is_paused()) {
             self.send_queued();
         }
-        if self.conn.outbox.is_none() {
+        if !self.conn.is_blocked() {
             match &self.conn.protocol {
                 Protocol::Http(_) => {}
                 Protocol::Transfer(_) => self.fresh |= transfer::advance(self.conn, self.id, self.desk),
@@ -46,8 +46,13 @@ impl<'a, S: Stream> Turn<'a, S> {
                 Protocol::WebSocket(_) => websocket::drained(self.conn, self.id, self.desk),
             }
         }
-        if self.conn.writing == Writing::Open && self.conn.outbox.is_none() && !self.conn.is_held() {
+        if self.conn.can_answer() {
+            let (waits, fresh) = (self.conn.outbox.is_some(), self.fresh);
             self.answer();
+            // Who is heard has not taken anything for that.
+            if waits {
+                self.fresh = fresh;
+            }
         }
         self.output().flush();
         if self.conn.broken {
@@ -93,7 +98,7 @@ impl<'a, S: Stream> Turn<'a, S> {
         if self.conn.unfinished {
             self.work_through_inbox(&mut budget);
         }
-        if self.conn.may_read() && self.conn.can_answer() {
+        if self.conn.may_read() && !self.conn.unfinished && self.conn.can_answer() {
             self.read(&mut budget);
         }
     }
@@ -151,6 +156,7 @@ impl<'a, S: Stream> Turn<'a, S> {
         self.conn.unfinished = false;
         if let Protocol::WebSocket(open) = &mut self.conn.protocol {
             open.end(None, "", &mut self.desk.counters);
+            open.leave(self.desk);
         }
         transfer::end(self.conn, &mut self.desk.counters);
     }

@@ -299,7 +299,12 @@ const HEADER_BYTES_MAX: usize = 10;
 
 /// Sends what nobody asked for: a message from a [`Handle`](super::Handle).
 pub(super) fn send<S: Stream>(conn: &mut Conn<S>, id: ConnId, message: Message<'_>, desk: &mut Desk) {
-    let frame_bytes = HEADER_BYTES_MAX + message.bytes().len();
+    let bytes = message.bytes().len();
+    let frame_bytes = HEADER_BYTES_MAX
+        + match &conn.protocol {
+            Protocol::WebSocket(OpenSocket { codec: Some(own), .. }) => own.bytes_max(bytes),
+            _ => bytes,
+        };
     let empty = Outbox::default();
     let queued = conn.outbox.as_deref().unwrap_or(&empty).memory_bytes_with(frame_bytes);
     let fits = queued <= desk.limits.outbox_bytes;

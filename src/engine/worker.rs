@@ -160,10 +160,11 @@ impl Worker {
                 }
                 token => {
                     let id = conn_of(token, &self.engine);
+                    self.engine.ready(id, readiness(event));
+                    // Behind its turn, in which it may have come to await an answer.
                     if event.is_error() || event.is_write_closed() {
                         self.engine.failed(id);
                     }
-                    self.engine.ready(id, readiness(event));
                 }
             }
         }

@@ -48,7 +48,7 @@ pub(crate) struct Topics<C> {
     exact: HashMap<Rc<str>, u32, RandomState>,
     /// Indices into `topics`, of those that stand for all names which begin so.
     prefixes: HashMap<Rc<str>, u32, RandomState>,
-    /// Lengths in bytes of all `prefixes`, and how many there are of each.
+    /// Lengths in bytes of all `prefixes`, and how many there are of each; the longest first.
     prefix_lengths: Vec<(usize, usize)>,
     subscribers: Slab<Subscriber<C>>,
     /// Subscribers that something is due to, in the order in which it became so. One that has left, or was
@@ -304,9 +304,9 @@ impl<C: Copy> Topics<C> {
         let topic = Topic { name: name.clone(), is_prefix, members: Vec::new(), published: 0 };
         let index = self.topics.insert(topic) as u32;
         if is_prefix {
-            match self.prefix_lengths.iter_mut().find(|(length, _)| *length == name.len()) {
-                Some((_, count)) => *count += 1,
-                None => self.prefix_lengths.push((name.len(), 1)),
+            match self.prefix_lengths.binary_search_by(|(length, _)| name.len().cmp(length)) {
+                Ok(at) => self.prefix_lengths[at].1 += 1,
+                Err(at) => self.prefix_lengths.insert(at, (name.len(), 1)),
             }
             self.prefixes.insert(name, index);
         } else {
@@ -333,7 +333,7 @@ impl<C: Copy> Topics<C> {
                 {
                     self.prefix_lengths[at].1 -= 1;
                     if self.prefix_lengths[at].1 == 0 {
-                        self.prefix_lengths.swap_remove(at);
+                        self.prefix_lengths.remove(at);
                     }
                 }
             } else {
@@ -466,6 +466,34 @@ mod tests {
         }
         // Nobody is due "x": it is no entry.
         assert_eq!(runs, [(0, 2, SlowConsumer::Conflate), (2, 4, SlowConsumer::Close)]);
+    }
+
+    #[test]
+    fn of_several_the_nearest_to_the_name_has_its_policy() {
+        use SlowConsumer::*;
+        fn decides(filters: &[(&str, SlowConsumer)], name: &str, expected: SlowConsumer) {
+            let mut table = Table::default();
+            // Of other lengths, and there before.
+            for other in ["q*", "pppppp*", "*", "ppp*"] {
+                table.subscribe(2, other).unwrap();
+            }
+            for (filter, slow) in filters {
+                table.subscribe_as(1, filter, *slow).unwrap();
+            }
+            table.unsubscribe(2, "*");
+            table.publish(name);
+            let (_, _, run) = table.topics.owed(table.names[1].unwrap()).unwrap();
+            assert_eq!((run.len(), run.slow), (1, expected), "{filters:?}");
+        }
+        let filters = [("p.a", Close), ("p.*", Conflate), ("*", DropOldest), ("p*", DropNewest)];
+        for turn in 0..filters.len() {
+            let mut filters = filters;
+            filters.rotate_left(turn);
+            decides(&filters, "p.a", Close);
+            decides(&filters, "p.b", Conflate);
+            decides(&filters, "pq", DropNewest);
+            decides(&filters, "a", DropOldest);
+        }
     }
 
     #[test]

@@ -131,6 +131,12 @@ fn step(
     }
 }
 
+/// Bytes that so many are compressed to, at most: fixed codes have nine bits for eight at worst, and a block
+/// a few bytes of its own.
+pub(crate) fn bytes_max(payload_bytes: usize) -> usize {
+    payload_bytes + payload_bytes / 6 + 64
+}
+
 /// What writes compressed messages.
 pub struct Deflater {
     deflate: Deflate,
@@ -168,9 +174,8 @@ impl Deflater {
         let mut rest = payload;
         let mut end = out.len();
         loop {
-            // Fixed codes have nine bits for eight at worst, and a block a few bytes of its own. More is
-            // made if it does not do.
-            out.resize(end + rest.len() + rest.len() / 6 + 64, 0);
+            // More is made if it does not do.
+            out.resize(end + bytes_max(rest.len()), 0);
             let (room_bytes, before) = (out.len() - end, (self.deflate.total_in(), self.deflate.total_out()));
             let status = self.deflate.compress(rest, &mut out[end..], DeflateFlush::SyncFlush);
             debug_assert!(status.is_ok(), "{status:?}");
@@ -416,13 +421,15 @@ mod tests {
             // The same again, just too far back and just near enough.
             let far = [&noise[..window], &noise[..window]].concat();
             let near = [&noise[..window / 4], &noise[..window / 4]].concat();
-            let size = |message: &[u8]| {
-                let mut compressed = Vec::new();
-                Deflater::new(window_bits, 6).message(message, true, &mut compressed);
-                compressed.len()
-            };
-            assert!(size(&far) >= far.len(), "{window_bits}");
-            assert!(size(&near) < near.len() * 3 / 4, "{window_bits}");
+            for level in [1, 6] {
+                let size = |message: &[u8]| {
+                    let mut compressed = Vec::new();
+                    Deflater::new(window_bits, level).message(message, true, &mut compressed);
+                    compressed.len()
+                };
+                assert!(size(&far) >= far.len(), "{window_bits} {level}");
+                assert!(size(&near) < near.len() * 3 / 4, "{window_bits} {level}");
+            }
         }
     }
 
