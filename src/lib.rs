@@ -60,7 +60,7 @@ pub use engine::{Handle, Subscription, Worker};
 pub use keep::Keep;
 pub use pubsub::{Broker, Publication, TopicError};
 pub use server::{ServeError, Server, WorkerContext};
-pub use store::{Store, StoreError};
+pub use store::{Memory, Store, StoreError};
 
 /// Compiles what the README shows.
 #[doc = include_str!("../README.md")]

@@ -31,6 +31,7 @@ mod simulator;
 mod slow_consumers;
 mod split;
 mod start;
+mod store;
 mod streaming;
 mod thread_pool;
 mod tidy;
