@@ -18,6 +18,7 @@ mod identity;
 mod keeping_alive;
 mod limits;
 mod listeners;
+mod memory;
 mod panics;
 mod pipe;
 mod pipelining;

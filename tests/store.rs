@@ -4,11 +4,10 @@
 //! takes, but for `PATIENCE`.
 
 use crate::client::PATIENCE;
-use fleeting::store::{Cursor, KEY_BYTES_MAX, Memory, Store, StoreLimits};
+use fleeting::store::{Cursor, KEY_BYTES_MAX, Store};
 use fleeting::{Arena, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -553,29 +552,4 @@ fn scans_in_motion(subject: &Subject<'_>) {
         }
     });
     assert_eq!(subject.scan("moves/", 100).len(), 0);
-}
-
-// ---------------------------------------------------------------- the one in memory
-
-/// A store in memory whose clock is a number.
-fn memory(limits: StoreLimits) -> (Memory, Arc<AtomicU64>) {
-    let now = Arc::new(AtomicU64::new(1));
-    let clock = now.clone();
-    (Memory::with_clock(limits, move || clock.load(Ordering::Relaxed)), now)
-}
-
-#[test]
-fn memory_keeps_its_promises() {
-    let (store, now) = memory(StoreLimits::default());
-    let tick = || {
-        now.fetch_add(7, Ordering::Relaxed);
-    };
-    keeps_its_promises(&Subject { store: &store, prefix: "test:", tick: &tick });
-}
-
-#[test]
-fn memory_with_the_machines_clock_keeps_its_promises() {
-    let store = Memory::default();
-    keeps_its_promises(&Subject { store: &store, prefix: "test:", tick: &|| {} });
-    assert!(!store.waits());
 }
