@@ -19,6 +19,7 @@ mod keeping_alive;
 mod limits;
 mod listeners;
 mod memory;
+mod offload;
 mod panics;
 mod pipe;
 mod pipelining;
