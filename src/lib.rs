@@ -49,9 +49,9 @@ pub mod transport;
 pub mod ws;
 
 pub use app::{
-    App, Body, BodySender, ConnId, Error, Event, EventSender, Files, Flow, Gone, Handler, KeptRequest,
-    Message, Progress, Pushed, Request, Responder, Response, Resume, Room, Sent, Socket, SocketOptions,
-    Source, Upload, Waker, WebSocket,
+    App, Body, BodySender, ConnId, Error, Event, EventSender, Files, Flow, Full, Gone, Handler, KeptRequest,
+    Message, Offload, OffloadOptions, Progress, Pushed, Request, Responder, Response, Resume, Room, Sent,
+    Socket, SocketOptions, Source, Upload, Waker, WebSocket,
 };
 pub use arena::Arena;
 pub use buffer::{FilePart, SlowConsumer};
@@ -60,7 +60,7 @@ pub use engine::{Handle, Subscription, Worker};
 pub use keep::Keep;
 pub use pubsub::{Broker, Publication, TopicError};
 pub use server::{ServeError, Server, WorkerContext};
-pub use store::{Store, StoreError};
+pub use store::{Memory, Store, StoreError};
 
 /// Compiles what the README shows.
 #[doc = include_str!("../README.md")]

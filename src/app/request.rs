@@ -3,14 +3,13 @@
 use super::ConnId;
 use crate::arena::Arena;
 use crate::http1::{Fields, Head, Method, Version};
-use crate::keep::{self, Keep};
 use crate::transport::Peer;
 use std::fmt;
 use std::net::SocketAddr;
 
 /// One request. Everything it returns lives as long as `'r`: until the response has been encoded.
 ///
-/// To keep something longer, copy it: [`keep`](Keep::keep).
+/// To keep something longer, copy it: [`keep`](crate::Keep::keep).
 ///
 /// ```compile_fail
 /// // A piece of the request cannot leave the handler: "borrowed data escapes".
@@ -129,6 +128,10 @@ impl<'r> Request<'r> {
     pub(crate) fn head(&self) -> &'r Head<'r> {
         self.parts.head
     }
+
+    pub(super) fn parts(&self) -> &RequestParts<'r> {
+        &self.parts
+    }
 }
 
 impl fmt::Debug for Request<'_> {
@@ -138,86 +141,5 @@ impl fmt::Debug for Request<'_> {
             .field("path", &self.path())
             .field("content_bytes", &self.body().len())
             .finish_non_exhaustive()
-    }
-}
-
-/// A whole request, copied out of the arena in one block.
-#[derive(Clone, PartialEq, Eq)]
-pub struct KeptRequest {
-    /// Everything, one after the other: method, path, query, then names and values, then the content.
-    block: Box<[u8]>,
-    /// Ends of the pieces in `block`, in their order; each is at least the one before it.
-    ends: Box<[u32]>,
-    has_query: bool,
-}
-
-impl KeptRequest {
-    fn piece(&self, index: usize) -> &[u8] {
-        let from = if index == 0 { 0 } else { self.ends[index - 1] as usize };
-        &self.block[from..self.ends[index] as usize]
-    }
-
-    fn text(&self, index: usize) -> &str {
-        std::str::from_utf8(self.piece(index)).expect("copied from text")
-    }
-
-    /// The method.
-    pub fn method(&self) -> &str {
-        self.text(0)
-    }
-
-    /// The path, as [`Request::path`].
-    pub fn path(&self) -> &str {
-        self.text(1)
-    }
-
-    /// The query, as [`Request::query`].
-    pub fn query(&self) -> Option<&str> {
-        self.has_query.then(|| self.text(2))
-    }
-
-    /// The value of the first field of this name, in any case.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        let fields = (3..self.ends.len() - 1).step_by(2);
-        let at = fields.into_iter().find(|at| self.text(*at).eq_ignore_ascii_case(name))?;
-        std::str::from_utf8(self.piece(at + 1)).ok()
-    }
-
-    /// The content.
-    pub fn body(&self) -> &[u8] {
-        self.piece(self.ends.len() - 1)
-    }
-}
-
-impl fmt::Debug for KeptRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeptRequest")
-            .field("method", &self.method())
-            .field("path", &self.path())
-            .field("content_bytes", &self.body().len())
-            .finish_non_exhaustive()
-    }
-}
-
-impl Keep for Request<'_> {
-    type Kept = KeptRequest;
-
-    fn keep(&self) -> KeptRequest {
-        let mut pieces: Vec<&[u8]> = Vec::with_capacity(4 + 2 * self.fields().len());
-        pieces.push(self.parts.head.method.as_str().as_bytes());
-        pieces.push(self.path().as_bytes());
-        pieces.push(self.query().unwrap_or_default().as_bytes());
-        for (name, value) in self.fields().iter() {
-            pieces.push(name.as_bytes());
-            pieces.push(value);
-        }
-        pieces.push(self.body());
-        let block = pieces.concat();
-        keep::count(block.len());
-        let ends = pieces.iter().scan(0, |end, piece| {
-            *end += piece.len() as u32;
-            Some(*end)
-        });
-        KeptRequest { ends: ends.collect(), block: block.into(), has_query: self.query().is_some() }
     }
 }

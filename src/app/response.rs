@@ -5,6 +5,7 @@ use super::defer::Promise;
 use super::source::Streamed;
 use crate::buffer::FilePart;
 use crate::http1::{self, FieldError};
+use crate::keep;
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
@@ -263,6 +264,25 @@ impl<'r> Response<'r> {
         self.close = true;
         self
     }
+
+    /// The same response, borrowing nothing: content that it has borrowed is copied, and counted as by
+    /// [`Keep`](crate::Keep).
+    pub fn keep(self) -> Response<'static> {
+        let Response { status, fields, body, close } = self;
+        let body = match body {
+            Body::Borrowed(bytes) => {
+                keep::count(bytes.len());
+                Body::Owned(bytes.to_vec())
+            }
+            Body::Empty => Body::Empty,
+            Body::Static(bytes) => Body::Static(bytes),
+            Body::Owned(bytes) => Body::Owned(bytes),
+            Body::Shared(bytes) => Body::Shared(bytes),
+            Body::File(part) => Body::File(part),
+            Body::Pending(pending) => Body::Pending(pending),
+        };
+        Response { status, fields, body, close }
+    }
 }
 
 impl From<Error> for Response<'_> {
@@ -372,6 +392,26 @@ mod tests {
         check("Connection", "close", false);
         assert!(Response::status(200).content_type("text/plain\r\nx: y").is_err());
         assert!(Response::status(200).content_type("text/plain").is_ok());
+    }
+
+    #[test]
+    fn a_kept_response_borrows_nothing() {
+        let check = |response: Response<'_>, copied: u64| {
+            let (status, close, content) = (response.status, response.close, response.body.bytes().to_vec());
+            let fields = response.fields.bytes().to_vec();
+            let before = keep::kept_bytes();
+            let kept: Response<'static> = response.keep();
+            assert_eq!(keep::kept_bytes() - before, copied);
+            assert_eq!((kept.status, kept.close, kept.body.bytes()), (status, close, &*content));
+            assert_eq!(kept.fields.bytes(), fields);
+        };
+        let borrowed = String::from("borrowed");
+        check(Response::text(&*borrowed), 8);
+        check(Response::status(201).header("a", "b").unwrap().body(&*borrowed).close(), 8);
+        check(Response::text("owned".to_string()), 0);
+        check(Response::text(Body::Static(b"static")), 0);
+        check(Response::bytes(Arc::<[u8]>::from(&b"shared"[..])), 0);
+        check(Response::empty(204), 0);
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! head; there is one way to frame the content, and it is `framing`.
 
 use super::fields::Span;
-use super::{Fields, Method, Target};
+use super::{Fields, Method, Target, parse};
+use crate::arena::Arena;
 
 /// What a request says before its content.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +40,18 @@ impl<'r> Head<'r> {
     /// field (RFC 9112 §3.3). Empty if neither says one.
     pub fn host(&self) -> &'r str {
         self.host.text(self.fields.section())
+    }
+
+    /// The bytes it was read from: `len` of them.
+    pub(crate) fn bytes(&self) -> &'r [u8] {
+        self.fields.section()
+    }
+
+    /// The head that was read from these [`bytes`](Head::bytes), or a copy of them, under whatever limits;
+    /// `None` if none ever was.
+    pub(crate) fn read_again(bytes: &'r [u8], arena: &'r Arena) -> Option<&'r Head<'r>> {
+        let draft = parse::head(bytes, arena, &parse::no_limits()).ok()?;
+        Some(arena.alloc(draft.over(bytes)))
     }
 }
 

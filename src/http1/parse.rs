@@ -80,6 +80,11 @@ pub(super) fn bounds(limits: &Limits) -> Bounds {
     }
 }
 
+/// Limits for what was held to others before.
+pub(super) fn no_limits() -> Limits {
+    Limits { headers: usize::MAX, head_bytes: usize::MAX, target_bytes: usize::MAX, ..Limits::default() }
+}
+
 /// Parses the head that `input` begins with; it must not begin with an empty line.
 #[inline(always)]
 pub(super) fn head<'r>(input: &[u8], arena: &'r Arena, limits: &Limits) -> Result<Draft<'r>, Fault> {
@@ -234,7 +239,9 @@ mod tests {
         let bytes = head.as_bytes();
         let found = super::head(bytes, &arena, &Limits::default()).map(|draft| {
             let head = draft.over(bytes);
-            assert_eq!(head.len, bytes.len());
+            assert_eq!((head.len, head.bytes()), (bytes.len(), bytes));
+            let again = Head::read_again(bytes, &arena).expect("it was read before");
+            assert_eq!(format!("{again:?} {}", again.host()), format!("{head:?} {}", head.host()));
             let flags =
                 [(head.keep_alive, "keep"), (head.expects_continue, "continue"), (head.upgrade, "ws")];
             let flags: Vec<_> = flags.iter().filter(|f| f.0).map(|f| f.1).collect();

@@ -16,6 +16,11 @@ pub struct Target<'r> {
 }
 
 impl<'r> Target<'r> {
+    /// A target that was taken apart before.
+    pub(crate) fn read_again(method: Method<'_>, raw: &'r [u8]) -> Option<Target<'r>> {
+        split(method, raw).ok().map(|spans| spans.over(raw))
+    }
+
     /// The target as it was sent.
     pub fn raw(&self) -> &'r str {
         Span { at: 0, len: self.raw.len() as u32 }.text(self.raw)

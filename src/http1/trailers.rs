@@ -5,6 +5,7 @@
 
 use super::Refusal;
 use super::fields::{FieldSpan, Fields, Span};
+use super::parse::no_limits;
 use super::scan::narrow;
 use crate::{Arena, Limits};
 use httparse::{EMPTY_HEADER, Error, Status};
@@ -62,6 +63,18 @@ pub(super) fn parse<'r>(section: &'r [u8], arena: &'r Arena, limits: &Limits) ->
     Ok(Fields::new(section, spans))
 }
 
+impl<'r> Fields<'r> {
+    /// The trailer section that these fields were read from; empty if there was none.
+    pub(crate) fn trailer_bytes(&self) -> &'r [u8] {
+        self.section()
+    }
+
+    /// The fields that were read from these [`bytes`](Fields::trailer_bytes), or a copy of them.
+    pub(crate) fn read_trailers_again(bytes: &'r [u8], arena: &'r Arena) -> Option<Fields<'r>> {
+        if bytes.is_empty() { Some(Fields::default()) } else { parse(bytes, arena, &no_limits()).ok() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +85,8 @@ mod tests {
             let arena = Arena::new(4096);
             let limits = Limits { headers: 3, ..Limits::default() };
             let found = parse(section.as_bytes(), &arena, &limits).map(|fields| {
+                let again = Fields::read_trailers_again(fields.trailer_bytes(), &arena).expect("it was read");
+                assert_eq!(format!("{again:?}"), format!("{fields:?}"));
                 fields.iter().map(|(n, v)| (n, std::str::from_utf8(v).unwrap())).collect::<Vec<_>>()
             });
             assert_eq!(found.as_deref(), expected.as_ref().map(|f| *f), "{section:?}");

@@ -9,6 +9,8 @@ use std::fmt;
 pub enum StoreError {
     /// The key is empty or has more than [`KEY_BYTES_MAX`](super::KEY_BYTES_MAX) bytes.
     Key,
+    /// The value has more bytes than the store takes.
+    Value,
     /// The store holds as many entries or bytes as it may.
     Full,
     /// What is there is no number in decimal, or the sum is beyond an `i64`.
@@ -21,6 +23,7 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StoreError::Key => write!(f, "a key has 1 to {} bytes", super::KEY_BYTES_MAX),
+            StoreError::Value => f.write_str("the value is too large for the store"),
             StoreError::Full => f.write_str("the store is full"),
             StoreError::NotANumber => f.write_str("the value is no number, or the sum is too large for one"),
             StoreError::Unavailable(why) => write!(f, "the store is not available: {why}"),

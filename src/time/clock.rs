@@ -26,7 +26,12 @@ impl Clock {
     /// The time at this moment.
     pub fn now(&self) -> Now {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Now { ms: self.start.elapsed().as_millis() as u64 + 1, unix_secs: unix.as_secs() }
+        Now { ms: self.now_ms(), unix_secs: unix.as_secs() }
+    }
+
+    /// The milliseconds of the time at this moment.
+    pub fn now_ms(&self) -> u64 {
+        self.start.elapsed().as_millis() as u64 + 1
     }
 }
 

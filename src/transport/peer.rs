@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 
 /// A peer's address, where the transport has one: kept small, because every connection has one.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Peer {
     None,
     V4(SocketAddrV4),

@@ -1,0 +1,101 @@
+//! What the store in memory costs: time for each operation, and what stays resident after a million records.
+//!
+//!     cargo bench --bench store [-- RECORDS [THREADS]]
+//!
+//! Records are put in with a time to live, read, and expire. When none is left, the resident memory must be
+//! that of before within 10 %: if not, it says so and fails. Each round begins where the one before it has ended.
+
+use fleeting::Arena;
+use fleeting::store::{Memory, Store, StoreLimits};
+use std::hint::black_box;
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
+
+const ROUNDS: usize = 3;
+const LIFE_MS: u64 = 500;
+/// How often a server would have the store expire what has had its life, and how much at a time.
+const EXPIRE: usize = 1000;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1).filter_map(|argument| argument.parse::<usize>().ok());
+    let records = arguments.next().unwrap_or(1_000_000);
+    let threads = arguments.next().unwrap_or(2).max(1);
+    let store = Memory::new(StoreLimits { entries: records, bytes: 1 << 30, ..StoreLimits::default() });
+    // Whatever is set up once is there now, an arena of the allocator for each thread too.
+    for _ in 0..2 {
+        churn(&store, 1000, threads, &mut 0);
+    }
+    println!("{records} records by {threads} threads, {LIFE_MS} ms to live");
+    println!("round  base KiB  peak KiB  after KiB  entries  bytes     set ns    get ns  expire ns");
+    let base = resident_kib();
+    let mut worst = base;
+    for round in 1..=ROUNDS {
+        let mut peak = 0;
+        let [set, get, expire] = churn(&store, records, threads, &mut peak);
+        let (after, census) = (resident_kib(), store.census());
+        let (entries, bytes) = (census.entries.unwrap_or(0), census.bytes.unwrap_or(0));
+        println!(
+            "{round:5}  {base:8}  {peak:8}  {after:9}  {entries:7}  {bytes:5}  {set:9.0} {get:9.0}  {expire:9.0}"
+        );
+        assert_eq!((entries, bytes), (0, 0));
+        worst = worst.max(after);
+    }
+    if worst * 10 <= base * 11 {
+        println!("within 10 %: {worst} KiB of {base} KiB");
+        return ExitCode::SUCCESS;
+    }
+    println!("more than 10 % beyond: {worst} KiB of {base} KiB");
+    ExitCode::FAILURE
+}
+
+/// Puts records in, reads them, and has them expire. Tells the nanoseconds of each.
+fn churn(store: &Memory, records: usize, threads: usize, peak: &mut usize) -> [f64; 3] {
+    let share = records / threads;
+    let each = |work: &(dyn Fn(usize, &mut Arena) + Sync)| {
+        let begin = Instant::now();
+        thread::scope(|scope| {
+            for thread in 0..threads {
+                scope.spawn(move || {
+                    let mut arena = Arena::new(4096);
+                    for number in thread * share..(thread + 1) * share {
+                        work(number, &mut arena);
+                        arena.reset();
+                    }
+                });
+            }
+        });
+        begin.elapsed().as_nanos() as f64 / share as f64
+    };
+    let set = each(&|number, arena| {
+        let key = arena.format(format_args!("record:{number}"));
+        let value = &[b'v'; 200][..number % 200];
+        store
+            .set(key, value, Some(Duration::from_millis(LIFE_MS + number as u64 % 500)))
+            .expect("there is room");
+    });
+    *peak = resident_kib();
+    let get = each(&|number, arena| {
+        let key = arena.format(format_args!("record:{number}"));
+        black_box(store.get(key, arena).expect("it is in order"));
+    });
+    let (mut spent, mut expired) = (Duration::ZERO, 0);
+    while store.census().entries != Some(0) {
+        let begin = Instant::now();
+        let count = store.expire(EXPIRE);
+        if count > 0 {
+            spent += begin.elapsed();
+            expired += count;
+        } else {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+    [set, get, spent.as_nanos() as f64 / expired.max(1) as f64]
+}
+
+/// What the system says is in memory (proc(5), statm).
+fn resident_kib() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux tells");
+    let pages: usize = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("a number");
+    pages * 4
+}

@@ -1,0 +1,447 @@
+//! Handlers that wait do so on threads of their own: others are served meanwhile, and nobody waits for too long.
+
+use crate::client::{Client, PATIENCE};
+use crate::rig::{self, Rig};
+use fleeting::app::OffloadCounters;
+use fleeting::{App, Error, Full, Keep, Offload, OffloadOptions, Request, Response};
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A limit that is waited for.
+const SHORT: Duration = Duration::from_millis(200);
+
+fn options(threads: usize, queue: usize, time_limit: Duration) -> OffloadOptions {
+    OffloadOptions { threads, queue, time_limit }
+}
+
+/// Where handlers wait until the test lets them go on, each that has arrived having said so.
+struct Gate {
+    arrived: Mutex<Sender<String>>,
+    opened: Mutex<Receiver<()>>,
+}
+
+impl Gate {
+    fn wait(&self, who: &str) {
+        self.arrived.lock().expect("nobody panics with it").send(who.to_string()).expect("the test waits");
+        self.opened.lock().expect("nobody panics with it").recv().expect("the test lets it go on");
+    }
+}
+
+/// The test's side of it.
+struct Keeper {
+    arrivals: Receiver<String>,
+    open: Sender<()>,
+}
+
+impl Keeper {
+    /// Somebody has arrived.
+    fn arrival(&self) -> String {
+        self.arrivals.recv_timeout(PATIENCE).expect("somebody arrives")
+    }
+
+    fn open(&self) {
+        self.open.send(()).expect("the gate is there");
+    }
+}
+
+/// `/wait/{who}` waits at the gate, on the threads of the offload.
+fn rig(options: OffloadOptions) -> (Rig, Arc<Offload>, Keeper) {
+    let (arrived, arrivals) = channel();
+    let (open, opened) = channel();
+    let gate = Arc::new(Gate { arrived: Mutex::new(arrived), opened: Mutex::new(opened) });
+    let offload = Arc::new(Offload::new(options).expect("there are threads"));
+    let threads = offload.clone();
+    let rig = rig::run(move |_| app(&threads, gate));
+    (rig, offload, Keeper { arrivals, open })
+}
+
+fn app(offload: &Offload, gate: Arc<Gate>) -> App {
+    let wait = move |req: &Request<'_>| gate.wait(req.param("who"));
+    App::new()
+        .get("/", |_req| Ok(Response::text("hello")))
+        .route(
+            "GET",
+            "/wait/{who}",
+            offload.closure(move |req| {
+                wait(req);
+                Ok(Response::text(req.param("who")))
+            }),
+        )
+        .route("GET", "/echo/{text}", offload.closure(|req| Ok(Response::text(req.param("text")))))
+        .route("GET", "/panic", offload.closure(|_req| panic!("planted")))
+        .route("GET", "/no-such-parameter", offload.closure(|req| Ok(Response::text(req.param("name")))))
+        .route("GET", "/error", offload.closure(|_req| Err(Error::not_found("gone"))))
+        .route("GET", "/arena", offload.handler(in_the_arena))
+        .route("GET", "/later", offload.closure(|_req| later()))
+        .route("GET", "/pieces", offload.closure(|_req| pieces()))
+}
+
+fn in_the_arena<'r>(req: &Request<'r>) -> Result<Response<'r>, Error> {
+    let text = req.arena().format(format_args!("{} {}", req.method(), req.path()));
+    Response::status(201).header("x-own", "yes").map(|response| response.body(text).close())
+}
+
+/// Deferred once more.
+fn later() -> Result<Response<'static>, Error> {
+    let (response, responder) = Response::defer();
+    thread::spawn(move || responder.send(Response::text("later")).expect("the client waits"));
+    Ok(response)
+}
+
+fn pieces() -> Result<Response<'static>, Error> {
+    let (response, mut body) = Response::channel(16);
+    thread::spawn(move || {
+        body.send(&[b'x'; 1000]).expect("the client reads");
+        body.finish();
+    });
+    Ok(response)
+}
+
+fn ask(client: &mut Client, path: &str) {
+    client.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
+}
+
+/// Waits until it has counted so.
+#[track_caller]
+fn counted(offload: &Offload, until: impl Fn(&OffloadCounters) -> bool) -> OffloadCounters {
+    let begin = Instant::now();
+    loop {
+        let counters = offload.counters();
+        if until(&counters) {
+            return counters;
+        }
+        assert!(begin.elapsed() < PATIENCE, "it does not come to that: {counters:?}");
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn others_are_served_while_all_threads_wait() {
+    let (rig, offload, keeper) = rig(options(2, 10, PATIENCE));
+    let mut clients: Vec<Client> = (0..4).map(|_| Client::connect(rig.addr)).collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        ask(client, &format!("/wait/{number}"));
+    }
+    // Two have a thread, and two wait for one.
+    let mut arrived = [keeper.arrival(), keeper.arrival()];
+    counted(&offload, |counters| counters.queued == 2);
+    let mut other = Client::connect(rig.addr);
+    for _ in 0..100 {
+        assert_eq!(other.get("/").text(), "hello");
+    }
+    (0..4).for_each(|_| keeper.open());
+    for (number, client) in clients.iter_mut().enumerate() {
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.text()), (200, &*number.to_string()));
+    }
+    arrived.sort();
+    assert!(arrived.iter().all(|who| ["0", "1", "2", "3"].contains(&&**who)));
+    let counters = counted(&offload, |counters| counters.ran == 4);
+    assert_eq!((counters.queued, counters.skipped, counters.timed_out), (0, 0, 0));
+}
+
+#[test]
+fn answers_are_in_the_order_of_the_requests() {
+    let (rig, _offload, keeper) = rig(options(4, 100, PATIENCE));
+    let mut client = Client::connect(rig.addr);
+    let paths = ["/wait/a", "/", "/echo/b", "/error", "/wait/c", "/echo/d", "/"];
+    client.send(paths.map(|path| format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n")).concat());
+    for expected in ["a", "hello", "b", "gone", "c", "d", "hello"] {
+        if ["a", "c"].contains(&expected) {
+            assert_eq!(keeper.arrival(), expected);
+            keeper.open();
+        }
+        assert_eq!(client.answer().text(), expected);
+    }
+}
+
+#[test]
+fn answers_of_all_kinds() {
+    let (rig, _offload, _keeper) = rig(options(1, 10, PATIENCE));
+    let mut client = Client::connect(rig.addr);
+    let answer = client.get("/error");
+    assert_eq!((answer.status, answer.text()), (404, "gone"));
+    assert_eq!(client.get("/later").text(), "later");
+    ask(&mut client, "/pieces");
+    assert_eq!(client.answer_in_chunks().body, [b'x'; 1000]);
+    client.send("HEAD /echo/hello HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!(client.answer_to_head().field("content-length"), Some("5"));
+    ask(&mut client, "/arena");
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.text()), (201, "GET /arena"));
+    assert_eq!((answer.field("x-own"), answer.field("connection")), (Some("yes"), Some("close")));
+    client.ended();
+}
+
+#[test]
+fn who_waits_for_too_long_is_answered_and_what_comes_late_reaches_nobody() {
+    let (rig, offload, keeper) = rig(options(1, 10, SHORT));
+    let mut first = Client::connect(rig.addr);
+    ask(&mut first, "/wait/running");
+    assert_eq!(keeper.arrival(), "running");
+    let mut second = Client::connect(rig.addr);
+    ask(&mut second, "/wait/queued");
+    for client in [&mut first, &mut second] {
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.field("retry-after")), (503, Some("1")), "{}", answer.head);
+        assert_eq!(answer.field("connection"), None);
+    }
+    // The one that was queued is so no more, and is never begun.
+    let counters = counted(&offload, |counters| counters.skipped == 1);
+    assert_eq!((counters.queued, counters.ran, counters.timed_out), (0, 0, 2));
+    keeper.open();
+    counted(&offload, |counters| counters.ran == 1);
+    assert!(keeper.arrivals.try_recv().is_err());
+    // What the first says now is nobody's: what follows has its own answers.
+    for client in [&mut first, &mut second] {
+        assert_eq!(client.get("/").text(), "hello");
+    }
+    drop((rig, first, second));
+    assert_eq!(offload.counters().ran, 1);
+}
+
+#[test]
+fn who_finds_the_queue_full_is_turned_away_at_once() {
+    let (rig, offload, keeper) = rig(options(1, 2, PATIENCE));
+    let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(rig.addr)).collect();
+    ask(&mut clients[0], "/wait/0");
+    assert_eq!(keeper.arrival(), "0");
+    for (number, client) in clients.iter_mut().enumerate().skip(1) {
+        ask(client, &format!("/wait/{number}"));
+    }
+    counted(&offload, |counters| counters.queued == 2);
+    let mut turned_away = Client::connect(rig.addr);
+    for _ in 0..3 {
+        let answer = turned_away.get("/echo/x");
+        assert_eq!((answer.status, answer.field("retry-after")), (503, Some("1")));
+    }
+    assert_eq!(offload.run(|| panic!("it is not done")), Err(Full));
+    assert_eq!(offload.counters().refused_full, 4);
+    (0..3).for_each(|_| keeper.open());
+    for (number, client) in clients.iter_mut().enumerate() {
+        assert_eq!(client.answer().text(), number.to_string());
+    }
+    assert_eq!(turned_away.get("/echo/x").text(), "x");
+}
+
+#[test]
+fn nothing_is_begun_for_who_is_gone() {
+    let (rig, offload, keeper) = rig(options(1, 10, PATIENCE));
+    let mut first = Client::connect(rig.addr);
+    ask(&mut first, "/wait/first");
+    assert_eq!(keeper.arrival(), "first");
+    let mut gone = Client::connect(rig.addr);
+    ask(&mut gone, "/wait/gone");
+    let mut last = Client::connect(rig.addr);
+    ask(&mut last, "/wait/last");
+    counted(&offload, |counters| counters.queued == 2);
+    gone.reset();
+    rig.wait(|counters| counters.connections == 2);
+    keeper.open();
+    assert_eq!(keeper.arrival(), "last");
+    keeper.open();
+    assert_eq!((first.answer().text(), last.answer().text()), ("first", "last"));
+    let counters = counted(&offload, |counters| counters.ran == 2);
+    assert_eq!((counters.skipped, counters.queued), (1, 0));
+}
+
+#[test]
+fn a_panic_costs_one_answer() {
+    let (rig, offload, _keeper) = rig(options(1, 10, PATIENCE));
+    let mut client = Client::connect(rig.addr);
+    for path in ["/panic", "/no-such-parameter", "/panic"] {
+        let answer = client.get(path);
+        assert_eq!((answer.status, answer.field("connection")), (500, None));
+        assert!(!answer.text().contains("planted"), "what went wrong is nobody's business");
+        assert_eq!(client.get("/echo/alive").text(), "alive");
+    }
+    offload.run(|| panic!("planted")).expect("there is room");
+    assert_eq!(client.get("/echo/alive").text(), "alive");
+    assert_eq!(counted(&offload, |counters| counters.ran == 8).panicked, 4);
+    assert_eq!(rig.finish().panics, 0);
+}
+
+#[test]
+fn work_without_a_request_is_done_in_its_turn() {
+    let offload = Offload::new(options(1, 100, SHORT)).expect("there are threads");
+    let (done, told) = channel();
+    for number in 0..100 {
+        let done = done.clone();
+        offload.run(move || done.send(number).expect("the test waits")).expect("there is room for all");
+    }
+    drop((offload, done));
+    assert_eq!(told.into_iter().collect::<Vec<_>>(), (0..100).collect::<Vec<_>>());
+}
+
+#[test]
+fn dropping_it_ends_what_is_queued_and_turns_others_away() {
+    let (rig, offload, keeper) = rig(options(1, 10_000, PATIENCE));
+    let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(rig.addr)).collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        ask(client, &format!("/wait/{number}"));
+        // In this order.
+        counted(&offload, |counters| counters.queued == number as u64);
+        if number == 0 {
+            keeper.arrival();
+        }
+    }
+    let offload = Arc::into_inner(offload).expect("the rig has let go of it");
+    let drops = thread::spawn(move || drop(offload));
+    // It has begun to end once somebody is turned away; who was too early for that waits with the others.
+    let mut waiting = Vec::new();
+    let mut late = loop {
+        let mut client = Client::connect(rig.addr);
+        ask(&mut client, "/echo/late");
+        rig.wait(|counters| counters.requests == 4 + waiting.len() as u64);
+        client.stream().set_nonblocking(true).expect("it is open");
+        let has_answer = client.stream().peek(&mut [0]).is_ok();
+        client.stream().set_nonblocking(false).expect("it is open");
+        if has_answer {
+            break client;
+        }
+        waiting.push(client);
+    };
+    assert_eq!(late.answer().status, 503);
+    (0..3).for_each(|_| keeper.open());
+    for (number, client) in clients.iter_mut().enumerate() {
+        assert_eq!(client.answer().text(), number.to_string());
+    }
+    waiting.iter_mut().for_each(|client| assert_eq!(client.answer().text(), "late"));
+    drops.join().expect("it ends");
+    assert_eq!(late.get("/echo/late").status, 503);
+    assert_eq!(late.get("/").text(), "hello");
+}
+
+#[test]
+fn dropping_it_does_not_wait_for_who_never_ends() {
+    let (rig, offload, keeper) = rig(options(1, 10, SHORT));
+    let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(rig.addr)).collect();
+    for client in &mut clients {
+        ask(client, "/wait/for-ever");
+    }
+    keeper.arrival();
+    let (ran, runs) = channel();
+    offload.run(move || ran.send(()).expect("the test waits")).expect("there is room");
+    drop(offload);
+    assert!(runs.recv().is_err(), "what was queued behind it is dropped");
+    for client in &mut clients {
+        assert_eq!(client.answer().status, 503);
+    }
+    keeper.open();
+    assert_eq!(clients[0].get("/").text(), "hello");
+}
+
+#[test]
+fn many_at_once() {
+    let (rig, offload, _keeper) = rig(options(3, 1000, PATIENCE));
+    let addr = rig.addr;
+    let clients = (0..8).map(|number| {
+        thread::spawn(move || {
+            let mut client = Client::connect(addr);
+            for round in 0..50 {
+                let texts: Vec<String> = (0..4).map(|at| format!("{number}-{round}-{at}")).collect();
+                let request = |text: &String| format!("GET /echo/{text} HTTP/1.1\r\nHost: test\r\n\r\n");
+                client.send(texts.iter().map(request).collect::<String>());
+                texts.iter().for_each(|text| assert_eq!(client.answer().text(), text));
+            }
+        })
+    });
+    clients.collect::<Vec<_>>().into_iter().for_each(|client| client.join().expect("all are answered"));
+    let counters = counted(&offload, |counters| counters.ran == 8 * 50 * 4);
+    assert_eq!((counters.queued, counters.skipped, counters.timed_out, counters.panicked), (0, 0, 0, 0));
+}
+
+// ---------------------------------------------------------------- the same request
+
+/// All that a handler can see of a request.
+fn described(req: &Request<'_>) -> String {
+    let mut text = String::new();
+    let mut say = |arguments: std::fmt::Arguments<'_>| text.write_fmt(arguments).expect("memory takes all");
+    say(format_args!("{:?} {:?} {:?} ", req.method(), req.path(), req.query()));
+    say(format_args!("{:?} {:?}\n", req.host(), req.version()));
+    for (name, value) in req.fields() {
+        say(format_args!("{name}: {value:?}\n"));
+    }
+    say(format_args!("{:?} {:?}\n", req.header("x-id"), req.header("x-raw")));
+    say(format_args!("{:?} {:?} {:?}\n", req.try_param("a"), req.try_param("b"), req.try_param("c")));
+    say(format_args!("{:?}\n", req.body()));
+    for (name, value) in req.trailers() {
+        say(format_args!("{name}: {value:?}\n"));
+    }
+    say(format_args!("{} {:?}\n", req.conn_id(), req.peer_addr()));
+    text
+}
+
+fn describe<'r>(req: &Request<'r>) -> Result<Response<'r>, Error> {
+    Ok(Response::text(described(req)))
+}
+
+#[test]
+fn the_request_is_the_same_on_another_thread() {
+    let offload = Arc::new(Offload::new(options(2, 10, PATIENCE)).expect("there are threads"));
+    let threads = offload.clone();
+    let (sees, seen) = channel();
+    let compared = Arc::new(AtomicUsize::new(0));
+    let compares = compared.clone();
+    let rig = rig::run(move |_| {
+        App::new()
+            .route("GET", "/fixed", threads.handler(describe))
+            .route("POST", "/one/{a}", threads.handler(describe))
+            .route("POST", "/two/{b}/{*c}", threads.handler(describe))
+            .route("BREW", "/fixed", threads.handler(describe))
+            .wrap(move |req, handler| {
+                // What is kept says the same, without being made a request again.
+                let kept = req.keep();
+                assert_eq!(
+                    (kept.method(), kept.path(), kept.query()),
+                    (req.method().as_str(), req.path(), req.query())
+                );
+                assert!(kept.fields().eq(req.fields()), "{:?}", req.fields());
+                assert_eq!(
+                    (kept.header("X-ID"), kept.header("x-raw")),
+                    (req.header("X-ID"), req.header("x-raw"))
+                );
+                assert_eq!((kept.body(), kept.try_param("a")), (req.body(), req.try_param("a")));
+                assert_eq!((kept.conn_id(), kept.peer_addr()), (req.conn_id(), req.peer_addr()));
+                assert_eq!(kept.clone(), req.keep());
+                compares.fetch_add(1, Ordering::Relaxed);
+                sees.send(described(req)).expect("the test waits");
+                handler.call(req)
+            })
+    });
+    let mut client = Client::connect(rig.addr);
+    let long = "x".repeat(3000);
+    let body = "y".repeat(100_000);
+    let requests: Vec<Vec<u8>> = vec![
+        b"GET /fixed HTTP/1.1\r\nHost: test\r\n\r\n".to_vec(),
+        b"GET /fixed? HTTP/1.1\r\nHost: test\r\n\r\n".to_vec(),
+        b"GET /fixed?a=b?c&d=%20 HTTP/1.1\r\nHost:\r\nX-Id:\t 7 \t\r\n\r\n".to_vec(),
+        b"GET /%66ixed HTTP/1.1\r\nhost: [::1]:80\r\nX-Id: 1\r\nx-id: 2\r\nX-ID: 3\r\nX-Empty:\r\n\r\n".to_vec(),
+        b"GET /fixed HTTP/1.1\r\nHost: test\r\nX-Raw: caf\xe9 \xff\r\nX-Id: a:b: c\r\n\r\n".to_vec(),
+        b"GET http://other.example:8080/fixed?q HTTP/1.1\r\nHost: test\r\n\r\n".to_vec(),
+        b"BREW /fixed HTTP/1.1\r\nHost: test\r\n!#$%&'*+.^_`|~: odd\r\n\r\n".to_vec(),
+        b"GET /fixed HTTP/1.0\r\nConnection: keep-alive\r\n\r\n".to_vec(),
+        b"POST /one/caf%C3%A9%2F%00x?q HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\n\r\n\0\r\n".to_vec(),
+        b"POST /two/b/c/d//e HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n".to_vec(),
+        b"POST /one/1 HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n3;e=1\r\nabc\r\n2\r\nde\r\n0\r\n\
+          X-Sum: 1\r\nX-Sum: \xe9\r\nX-None:\r\n\r\n"
+            .to_vec(),
+        b"POST /one/1 HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_vec(),
+        format!("GET /fixed?{long} HTTP/1.1\r\nHost: test\r\nX-Id: {long}\r\n\r\n").into_bytes(),
+        format!("POST /one/1 HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes(),
+    ];
+    let many: String = (0..90).map(|number| format!("X-{number}: {number}\r\n")).collect();
+    let many = format!("GET /fixed HTTP/1.1\r\nHost: test\r\n{many}\r\n").into_bytes();
+    let count = requests.len() + 1;
+    for request in requests.into_iter().chain([many]) {
+        client.send(&request);
+        let (answer, seen) = (client.answer(), seen.recv_timeout(PATIENCE).expect("the handler is called"));
+        assert_eq!((answer.status, answer.text()), (200, &*seen), "{}", String::from_utf8_lossy(&request));
+    }
+    assert_eq!(compared.load(Ordering::Relaxed), count);
+    assert_eq!(counted(&offload, |counters| counters.ran == count as u64).panicked, 0);
+}
