@@ -116,7 +116,7 @@ mod with {
         /// Bytes that a payload of so many may have once it is compressed: what cannot be compressed is sent as
         /// it is, unless later messages may refer to it.
         pub(in crate::engine) fn bytes_max(&self, payload_bytes: usize) -> usize {
-            if self.agreed.server_takeover { deflate::bytes_max(payload_bytes) } else { payload_bytes }
+            if self.agreed.server_takeover { deflate::with_overhead(payload_bytes) } else { payload_bytes }
         }
 
         /// Inflates a message.

@@ -344,7 +344,7 @@ impl Decoder {
 
 /// What as many bytes may become when they cannot be compressed: stored blocks have a header each (RFC 1951
 /// §3.2.4), fixed codes nine bits for some eight. A message within the limit is to pass, compressed or not.
-fn with_overhead(bytes: usize) -> usize {
+pub(crate) fn with_overhead(bytes: usize) -> usize {
     bytes.saturating_add(bytes / 8 + 64)
 }
 

@@ -6,6 +6,7 @@
 
 use super::Failure;
 use super::compression::MEMORY_LEVEL;
+pub(crate) use super::decode::with_overhead;
 pub use super::inflated::Inflated;
 use zlib_rs::{Deflate, DeflateConfig, DeflateFlush, Inflate, InflateFlush, Status};
 
@@ -131,12 +132,6 @@ fn step(
     }
 }
 
-/// Bytes that so many are compressed to, at most: fixed codes have nine bits for eight at worst, and a block
-/// a few bytes of its own.
-pub(crate) fn bytes_max(payload_bytes: usize) -> usize {
-    payload_bytes + payload_bytes / 6 + 64
-}
-
 /// What writes compressed messages.
 pub struct Deflater {
     deflate: Deflate,
@@ -175,7 +170,7 @@ impl Deflater {
         let mut end = out.len();
         loop {
             // More is made if it does not do.
-            out.resize(end + bytes_max(rest.len()), 0);
+            out.resize(end + with_overhead(rest.len()), 0);
             let (room_bytes, before) = (out.len() - end, (self.deflate.total_in(), self.deflate.total_out()));
             let status = self.deflate.compress(rest, &mut out[end..], DeflateFlush::SyncFlush);
             debug_assert!(status.is_ok(), "{status:?}");
