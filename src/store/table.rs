@@ -311,12 +311,12 @@ mod tests {
         for (number, place) in PLACES.into_iter().enumerate() {
             table.set(place, number.to_string().as_bytes(), None, &usage).unwrap();
         }
-        for gone in 0..PLACES.len() {
+        for (gone, goes) in PLACES.into_iter().enumerate() {
             for (number, place) in PLACES.into_iter().enumerate() {
                 let expected = (number >= gone).then(|| number.to_string());
                 assert_eq!(table.value(place, &usage), expected.as_deref().map(str::as_bytes));
             }
-            assert!(table.delete(PLACES[gone], &usage));
+            assert!(table.delete(goes, &usage));
         }
         assert_eq!((usage.entries(), usage.bytes()), (0, 0));
     }
