@@ -93,9 +93,9 @@ fn churn(store: &Memory, records: usize, threads: usize, peak: &mut usize) -> [f
     [set, get, spent.as_nanos() as f64 / expired.max(1) as f64]
 }
 
-/// What the system says is in memory (proc(5), statm).
+/// What is in memory of what the process has mapped (proc(5), smaps_rollup; statm is not exact).
 fn resident_kib() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux tells");
-    let pages: usize = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("a number");
-    pages * 4
+    let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").expect("Linux tells");
+    let rss = rollup.lines().find_map(|line| line.strip_prefix("Rss:")).expect("there is a line");
+    rss.trim().trim_end_matches(" kB").parse().expect("a number")
 }

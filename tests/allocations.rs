@@ -10,10 +10,12 @@ use crate::rig::Echo;
 use allocation_counter::AllocationInfo;
 use fleeting::engine::{Counters, Settings};
 use fleeting::http1::Fields;
+use fleeting::store::{Cursor, Memory, Store, StoreError, StoreLimits};
 use fleeting::{
     App, Body, Error, Flow, Handle, Message, Pushed, Request, Response, Server, Socket, Upload, WebSocket,
-    Worker,
+    Worker, keep,
 };
+use std::cell::Cell;
 use std::hint::black_box;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -79,6 +81,16 @@ nothing_is_allocated_for! {
     large_static_answer: 1_000 requests, app(), asks(get("/large"), &LARGE);
     large_borrowed_answer: 1_000 requests, app(), asks(post("/echo", &LARGE), &LARGE);
 
+    store_get: 5_000 requests, stored(), asks(get("/get"), b"value");
+    store_get_of_nothing: 5_000 requests, stored(), asks(get("/get-nothing"), b"none");
+    store_overwrite: 5_000 requests, stored(), asks(get("/overwrite"), b"ok");
+    store_renew: 5_000 requests, stored(), asks(get("/renew"), b"true");
+    store_delete: 1_000 requests, stored(), asks(get("/delete"), b"true");
+    store_increment: 5_000 requests, stored(), asks(get("/increment"), b"more");
+    store_compare_and_set: 5_000 requests, stored(), asks(get("/swap"), b"true");
+    store_compare_and_set_in_vain: 5_000 requests, stored(), asks(get("/swap-in-vain"), b"false");
+    store_scan: 1_000 requests, stored(), asks(get("/scan"), b"10");
+
     messages_of_1_kib: 5_000 messages, app(), says(frame(true, BINARY, &CONTENT), &CONTENT);
     large_messages: 1_000 messages, app(), says(frame(true, TEXT, &LARGE), &LARGE);
     large_messages_in_pieces: 1_000 messages, app(), says_in_pieces(frame(true, TEXT, &LARGE), &LARGE);
@@ -94,6 +106,23 @@ fn fragmented_messages() {
     let counted = allocations(app(), messages, TIMES, says(frames.concat(), &CONTENT));
     assert!(counted.count_total <= 3 * TIMES, "{counted:?}");
     assert_eq!(counted.count_current, 0, "none stays: {counted:?}");
+}
+
+/// What is put into the store is all that is taken for it: in memory that the store has from the system, so that
+/// no block of the allocator is; counted by the store, and by [`keep`].
+#[test]
+fn store_keeps_what_it_is_given() {
+    const TIMES: u64 = 1_000;
+    let store = filled();
+    let (app, held) = (set_anew(store.clone()), || store.census().bytes.expect("it knows"));
+    let before = held();
+    let counted = allocations(app, requests, TIMES, asks(get("/set"), b"ok"));
+    assert_eq!(counted.count_total, 0, "{counted:?}");
+    let entries = WARM_UP + TIMES;
+    let key_and_value = "new:00000".len() + CONTENT.len();
+    let each = (52 + key_and_value as u64).next_multiple_of(8) + 8;
+    assert_eq!(held() - before, entries * each);
+    assert_eq!(KEPT.load(Ordering::Relaxed), entries * key_and_value as u64);
 }
 
 /// The check above can fail: an allocation in a handler is seen, each time.
@@ -382,6 +411,104 @@ fn crowded() -> App {
         })
         .get(&format!("/p/{route}/{{name}}"), |req| Ok(Response::text(req.param("name"))))
     })
+}
+
+/// Entries that stay: more than any that come and go beside them, so that the store's tables are not made
+/// smaller in between.
+const STAY: usize = 10_000;
+const COME_AND_GO: usize = 2_000;
+
+/// What `/set` has kept in all.
+static KEPT: AtomicU64 = AtomicU64::new(0);
+
+/// A store whose tables have had to hold as much already as they will have to.
+fn filled() -> Arc<Memory> {
+    let store = Memory::new(StoreLimits::default());
+    let set = |key: String| store.set(&key, b"1", None).expect("there is room");
+    (0..STAY).for_each(|number| set(format!("stays:{number}")));
+    (0..COME_AND_GO).for_each(|number| set(format!("new:{number:05}")));
+    (0..COME_AND_GO).for_each(|number| assert_eq!(store.delete(&format!("new:{number:05}")), Ok(true)));
+    Arc::new(store)
+}
+
+fn ok<'r>(_done: ()) -> Result<Response<'r>, Error> {
+    Ok(Response::text("ok"))
+}
+
+fn whether<'r>(done: bool) -> Result<Response<'r>, Error> {
+    Ok(Response::text(if done { "true" } else { "false" }))
+}
+
+fn internal(error: StoreError) -> Error {
+    Error::internal(error.to_string())
+}
+
+/// Each request sets another key.
+fn set_anew(store: Arc<Memory>) -> App {
+    let number = Cell::new(0);
+    App::new().post("/length", length).get("/set", move |req| {
+        let key = req.arena().format(format_args!("new:{:05}", number.replace(number.get() + 1)));
+        let before = keep::kept_bytes();
+        store.set(key, &CONTENT, None).map_err(internal)?;
+        KEPT.fetch_add(keep::kept_bytes() - before, Ordering::Relaxed);
+        ok(())
+    })
+}
+
+/// What handlers do with a store.
+fn stored() -> App {
+    let store = filled();
+    (0..COME_AND_GO)
+        .for_each(|number| store.set(&format!("new:{number:05}"), b"1", None).expect("there is room"));
+    store.set("key", b"value", None).expect("there is room");
+    store.set("swap", b"a longer one", None).expect("there is room");
+    let life = Some(Duration::from_secs(60));
+    let (number, turn) = (Cell::new(0), Cell::new(false));
+    let [get, nothing, overwrite, renew, delete, increment, swap, in_vain, scan] =
+        std::array::from_fn(|_| store.clone());
+    App::new()
+        .post("/length", length)
+        .get("/get", move |req| {
+            let value = get.get("key", req.arena()).map_err(internal)?;
+            Ok(Response::bytes(value.unwrap_or_default()))
+        })
+        .get("/get-nothing", move |req| {
+            let value = nothing.get("none", req.arena()).map_err(internal)?;
+            Ok(Response::text(if value.is_none() { "none" } else { "some" }))
+        })
+        .get("/overwrite", move |req| {
+            let value = req.arena().format(format_args!("{:?}", turn.replace(!turn.get())));
+            ok(overwrite.set("stays:1", value.as_bytes(), life).map_err(internal)?)
+        })
+        .get("/renew", move |_req| whether(renew.renew("stays:2", life).map_err(internal)?))
+        .get("/delete", move |req| {
+            let key = req.arena().format(format_args!("new:{:05}", number.replace(number.get() + 1)));
+            whether(delete.delete(key).map_err(internal)?)
+        })
+        .get("/increment", move |_req| {
+            let sum = increment.increment("count", 1, None).map_err(internal)?;
+            Ok(Response::text(if sum > 0 { "more" } else { "less" }))
+        })
+        .get("/swap", move |_req| {
+            let there =
+                swap.compare_and_set("swap", Some(b"a longer one"), b"shorter", life).map_err(internal)?;
+            let back =
+                swap.compare_and_set("swap", Some(b"shorter"), b"a longer one", None).map_err(internal)?;
+            whether(there && back)
+        })
+        .get("/swap-in-vain", move |_req| {
+            whether(in_vain.compare_and_set("stays:3", Some(b"2"), &CONTENT, None).map_err(internal)?)
+        })
+        .get("/scan", move |req| {
+            // One key is the prefix itself, ten go on.
+            let (mut count, mut from) = (0, Some(Cursor::START));
+            while let Some(cursor) = from {
+                let page = scan.scan("stays:123", cursor, 100, req.arena()).map_err(internal)?;
+                count += page.entries.len();
+                from = page.next;
+            }
+            Ok(Response::text(req.arena().format(format_args!("{}", count - 1))))
+        })
 }
 
 /// With JSON in and out.

@@ -22,8 +22,11 @@ pub struct Subject<'s> {
     pub tick: &'s (dyn Fn() + Sync),
 }
 
+/// Fails if the promise is not kept.
+type FindsOut = fn(&Subject<'_>);
+
 /// What is promised, and what finds out.
-pub const PROMISES: &[(&str, fn(&Subject<'_>))] = &[
+const PROMISES: &[(&str, FindsOut)] = &[
     ("what is set is there until it is deleted", set_get_delete),
     ("what it is given is copied", copies),
     ("values are any bytes", any_bytes),

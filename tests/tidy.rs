@@ -41,6 +41,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("zlib_rs", &["ws"]),
     ("simdutf8", &["ws"]),
     ("ahash", &["store", "pubsub", "app"]),
+    ("memmap2", &["store"]),
     ("redis", &["store"]),
     ("rustls", &["transport"]),
     ("rustix", &["files", "transport"]),

@@ -1,119 +1,113 @@
-//! Which entry was left alone longest.
+//! Which record was left alone longest.
 //!
-//! It knows indices and times, nothing of what they are for. Its invariant: the list from the oldest to the
-//! newest has every entry once, and their times never go back along it.
+//! It knows records and times, nothing of what they are for. Its invariant: the list from the oldest to the
+//! newest has every record once, and their times never go back along it.
 
-use super::table::trim;
+use super::log::{At, Log, Long, NONE, Word};
 
-const NONE: u32 = u32::MAX;
-
-/// Entries in the order in which they were touched.
+/// Records in the order in which they were touched.
 #[derive(Debug)]
 pub(super) struct Ages {
-    /// Of each entry.
-    links: Vec<Link>,
-    /// Both an index, or `NONE` if there are no entries.
-    oldest: u32,
-    newest: u32,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Link {
-    touched_ms: u64,
-    /// The entries beside it in the list, or `NONE`.
-    older: u32,
-    newer: u32,
+    /// `NONE` if there are no records, as the other.
+    oldest: At,
+    newest: At,
 }
 
 impl Ages {
     pub(super) const fn new() -> Ages {
-        Ages { links: Vec::new(), oldest: NONE, newest: NONE }
+        Ages { oldest: NONE, newest: NONE }
     }
 
-    /// Adds an entry; its index is how many there were.
-    pub(super) fn push(&mut self, now_ms: u64) {
-        self.links.push(Link { touched_ms: now_ms, older: NONE, newer: NONE });
-        self.append(self.links.len() as u32 - 1);
+    /// Adds a record, as the newest.
+    pub(super) fn link(&mut self, log: &mut Log, at: At, now_ms: u64) {
+        log.set_long(at, Long::TouchedMs, now_ms);
+        log.set_word(at, Word::Older, self.newest);
+        log.set_word(at, Word::Newer, NONE);
+        self.point(log, at);
     }
 
-    /// Makes an entry the newest.
-    pub(super) fn touch(&mut self, index: usize, now_ms: u64) {
-        self.unlink(index);
-        self.links[index].touched_ms = now_ms;
-        self.append(index as u32);
-    }
-
-    /// Takes an entry out; the last one gets its index.
-    pub(super) fn swap_remove(&mut self, index: usize) {
-        self.unlink(index);
-        self.links.swap_remove(index);
-        if let Some(Link { older, newer, .. }) = self.links.get(index).copied() {
-            *self.newer_of(older) = index as u32;
-            *self.older_of(newer) = index as u32;
+    /// Makes a record the newest.
+    pub(super) fn touch(&mut self, log: &mut Log, at: At, now_ms: u64) {
+        if self.newest == at {
+            return log.set_long(at, Long::TouchedMs, now_ms);
         }
-        trim(&mut self.links);
+        self.unlink(log, at);
+        self.link(log, at, now_ms);
+    }
+
+    /// Takes a record out.
+    pub(super) fn unlink(&mut self, log: &mut Log, at: At) {
+        let (older, newer) = (log.word(at, Word::Older), log.word(at, Word::Newer));
+        match older {
+            NONE => self.oldest = newer,
+            older => log.set_word(older, Word::Newer, newer),
+        }
+        match newer {
+            NONE => self.newest = older,
+            newer => log.set_word(newer, Word::Older, older),
+        }
+    }
+
+    /// A record is here now.
+    pub(super) fn moved(&mut self, log: &mut Log, to: At) {
+        self.point(log, to);
     }
 
     /// When the oldest was touched.
-    pub(super) fn oldest_ms(&self) -> Option<u64> {
-        self.links.get(self.oldest as usize).map(|link| link.touched_ms)
+    pub(super) fn oldest_ms(&self, log: &Log) -> Option<u64> {
+        (self.oldest != NONE).then(|| log.long(self.oldest, Long::TouchedMs))
     }
 
-    fn append(&mut self, index: u32) {
-        let older = std::mem::replace(&mut self.newest, index);
-        let link = &mut self.links[index as usize];
-        (link.older, link.newer) = (older, NONE);
-        *self.newer_of(older) = index;
-    }
-
-    fn unlink(&mut self, index: usize) {
-        let Link { older, newer, .. } = self.links[index];
-        *self.newer_of(older) = newer;
-        *self.older_of(newer) = older;
-    }
-
-    /// What says which entry follows `index`; the beginning of the list is what follows none.
-    fn newer_of(&mut self, index: u32) -> &mut u32 {
-        if index == NONE { &mut self.oldest } else { &mut self.links[index as usize].newer }
-    }
-
-    /// What says which entry is before `index`; the end of the list is what is before none.
-    fn older_of(&mut self, index: u32) -> &mut u32 {
-        if index == NONE { &mut self.newest } else { &mut self.links[index as usize].older }
+    /// Has the records beside `at` refer to it.
+    fn point(&mut self, log: &mut Log, at: At) {
+        match log.word(at, Word::Older) {
+            NONE => self.oldest = at,
+            older => log.set_word(older, Word::Newer, at),
+        }
+        match log.word(at, Word::Newer) {
+            NONE => self.newest = at,
+            newer => log.set_word(newer, Word::Older, at),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::log::tests::{record, seeded};
 
     #[test]
     fn the_oldest_is_the_one_that_was_touched_first() {
-        let mut seed = 3u64;
-        let mut random = move |below: usize| {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (seed >> 33) as usize % below
-        };
-        let (mut ages, mut model) = (Ages::new(), Vec::<u64>::new());
+        let mut random = seeded(3);
+        let (mut log, mut ages, mut model) = (Log::new(), Ages::new(), Vec::<(At, u64)>::new());
         for now in 0..20_000 {
-            match random(3) {
+            let index = random(model.len().max(1) as u64) as usize;
+            match random(4) {
                 0 if model.len() < 40 => {
-                    ages.push(now);
-                    model.push(now);
+                    let at = record(&mut log, 0);
+                    ages.link(&mut log, at, now);
+                    model.push((at, now));
                 }
                 1 if !model.is_empty() => {
-                    let index = random(model.len());
-                    ages.touch(index, now);
-                    model[index] = now;
+                    let (at, touched) = &mut model[index];
+                    ages.touch(&mut log, *at, now);
+                    *touched = now;
                 }
-                _ if !model.is_empty() => {
-                    let index = random(model.len());
-                    ages.swap_remove(index);
-                    model.swap_remove(index);
+                2 if !model.is_empty() => {
+                    let (at, _) = model.swap_remove(index);
+                    ages.unlink(&mut log, at);
+                    log.free(at);
+                }
+                3 if !model.is_empty() => {
+                    let (at, _) = &mut model[index];
+                    let to = log.relocate(*at).unwrap();
+                    ages.moved(&mut log, to);
+                    log.free(*at);
+                    *at = to;
                 }
                 _ => {}
             }
-            assert_eq!(ages.oldest_ms(), model.iter().min().copied());
+            assert_eq!(ages.oldest_ms(&log), model.iter().map(|(_, touched)| *touched).min());
         }
     }
 }

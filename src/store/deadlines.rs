@@ -1,6 +1,6 @@
-//! When each entry's life is over: a wheel of wheels, each entry in at most one of its lists.
+//! When each entry's life is over: a wheel of wheels, each record in at most one of its lists.
 //!
-//! It knows indices and times, nothing of what they are for. [`time::Wheel`](crate::time::Wheel) is for
+//! It knows records and times, nothing of what they are for. [`time::Wheel`](crate::time::Wheel) is for
 //! deadlines that mostly move before they come, and forgets none: entries that are deleted long before their
 //! time would stay in it until then, and those with an hour to live would be armed anew each minute. Here an entry
 //! is taken out of its list at once, and moved at most once a level on its way to its deadline, to which it is
@@ -11,9 +11,8 @@
 //! that was reached. So all above those are the same in both, and the first list of the lowest level that has any
 //! is the next that is due. Its invariant: the time that was reached is behind the beginning of no list.
 
-use super::table::trim;
+use super::log::{At, Half, Log, Long, NONE, Word};
 
-const NONE: u32 = u32::MAX;
 const LEVELS: usize = 8;
 /// Lists of a level, and the bits of a time that tell them apart.
 const LISTS: usize = 64;
@@ -28,102 +27,117 @@ const HORIZON_MS: u64 = 1 << (BITS * LEVELS as u32);
 /// The deadline of what has none.
 pub(super) const NEVER: u64 = u64::MAX;
 
-/// The deadlines of a table.
+/// The deadlines of a table. A record's list is right in the record only if it is the first of one, or in none.
 #[derive(Debug)]
 pub(super) struct Deadlines {
-    /// First entry of each list, that of `NEAR` last: an index, or `NONE`.
-    heads: [u32; LEVELS * LISTS + 1],
-    /// Which lists of each level have entries.
+    /// First record of each list, that of `NEAR` last, or `NONE`.
+    heads: [At; LEVELS * LISTS + 1],
+    /// Which lists of each level have records.
     filled: [u64; LEVELS],
-    /// Of each entry.
-    links: Vec<Link>,
     /// Every list of a time before this one is empty.
     reached_ms: u64,
     /// No deadline is before this one, but for those in `NEAR`.
     next_ms: u64,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Link {
-    deadline_ms: u64,
-    /// The entries beside it in its list, or `NONE`.
-    before: u32,
-    behind: u32,
-    /// Which list it is in. Right only for the first entry of one, and for those in none.
-    list: u16,
-}
-
 impl Deadlines {
     pub(super) const fn new() -> Deadlines {
-        Deadlines {
-            heads: [NONE; LEVELS * LISTS + 1],
-            filled: [0; LEVELS],
-            links: Vec::new(),
-            reached_ms: 0,
-            next_ms: NEVER,
+        Deadlines { heads: [NONE; LEVELS * LISTS + 1], filled: [0; LEVELS], reached_ms: 0, next_ms: NEVER }
+    }
+
+    /// Adds a record.
+    pub(super) fn link(&mut self, log: &mut Log, at: At, deadline_ms: u64) {
+        log.set_long(at, Long::DeadlineMs, deadline_ms);
+        if deadline_ms >= HORIZON_MS {
+            log.set_half(at, Half::List, OUT);
+            return;
+        }
+        let list = if deadline_ms <= self.reached_ms {
+            NEAR
+        } else {
+            // They differ, so there is a highest bit in which they do.
+            let level = (deadline_ms ^ self.reached_ms).ilog2() / BITS;
+            let list = (deadline_ms >> (BITS * level)) as usize % LISTS;
+            self.filled[level as usize] |= 1 << list;
+            self.next_ms = self.next_ms.min(deadline_ms);
+            (level as usize * LISTS + list) as u16
+        };
+        let behind = std::mem::replace(&mut self.heads[usize::from(list)], at);
+        if behind != NONE {
+            log.set_word(behind, Word::Before, at);
+        }
+        log.set_word(at, Word::Before, NONE);
+        log.set_word(at, Word::Behind, behind);
+        log.set_half(at, Half::List, list);
+    }
+
+    /// Gives a record another deadline.
+    pub(super) fn set(&mut self, log: &mut Log, at: At, deadline_ms: u64) {
+        if log.long(at, Long::DeadlineMs) != deadline_ms {
+            self.unlink(log, at);
+            self.link(log, at, deadline_ms);
         }
     }
 
-    /// Adds an entry; its index is how many there were.
-    pub(super) fn push(&mut self, deadline_ms: u64) {
-        self.links.push(Link { deadline_ms, before: NONE, behind: NONE, list: OUT });
-        self.link(self.links.len() - 1);
-    }
-
-    /// Gives an entry another deadline.
-    pub(super) fn set(&mut self, index: usize, deadline_ms: u64) {
-        if self.links[index].deadline_ms != deadline_ms {
-            self.unlink(index);
-            self.links[index].deadline_ms = deadline_ms;
-            self.link(index);
+    /// Takes a record out.
+    pub(super) fn unlink(&mut self, log: &mut Log, at: At) {
+        let list = log.half(at, Half::List);
+        if list == OUT {
+            return;
+        }
+        let (before, behind) = (log.word(at, Word::Before), log.word(at, Word::Behind));
+        if behind != NONE {
+            log.set_word(behind, Word::Before, before);
+        }
+        if before != NONE {
+            log.set_word(before, Word::Behind, behind);
+            return;
+        }
+        self.heads[usize::from(list)] = behind;
+        if behind != NONE {
+            log.set_half(behind, Half::List, list);
+        } else if list != NEAR {
+            self.filled[usize::from(list) / LISTS] &= !(1 << (usize::from(list) % LISTS));
         }
     }
 
-    /// Takes an entry out; the last one gets its index.
-    pub(super) fn swap_remove(&mut self, index: usize) {
-        self.unlink(index);
-        self.links.swap_remove(index);
-        if let Some(Link { before, behind, list, .. }) = self.links.get(index).copied()
-            && list != OUT
-        {
-            match before {
-                NONE => self.heads[usize::from(list)] = index as u32,
-                before => self.links[before as usize].behind = index as u32,
-            }
-            if behind != NONE {
-                self.links[behind as usize].before = index as u32;
-            }
+    /// A record is here now.
+    pub(super) fn moved(&mut self, log: &mut Log, to: At) {
+        let list = log.half(to, Half::List);
+        if list == OUT {
+            return;
         }
-        trim(&mut self.links);
+        match log.word(to, Word::Before) {
+            NONE => self.heads[usize::from(list)] = to,
+            before => log.set_word(before, Word::Behind, to),
+        }
+        match log.word(to, Word::Behind) {
+            NONE => {}
+            behind => log.set_word(behind, Word::Before, to),
+        }
     }
 
-    /// When the entry's life is over.
-    #[inline]
-    pub(super) fn of(&self, index: usize) -> u64 {
-        self.links[index].deadline_ms
-    }
-
-    /// An entry whose life is over by `now_ms`: it is told until it is taken out. Each that is told, or moved on
+    /// A record whose life is over by `now_ms`: it is told until it is taken out. Each that is told, or moved on
     /// the way, is one of the `steps`; `None` if there is no other, or no step left.
     #[inline]
-    pub(super) fn due(&mut self, now_ms: u64, steps: &mut usize) -> Option<usize> {
+    pub(super) fn due(&mut self, log: &mut Log, now_ms: u64, steps: &mut usize) -> Option<At> {
         if self.heads[usize::from(NEAR)] == NONE && now_ms < self.next_ms {
             return None;
         }
-        self.turn(now_ms, steps)
+        self.turn(log, now_ms, steps)
     }
 
-    fn turn(&mut self, now_ms: u64, steps: &mut usize) -> Option<usize> {
+    fn turn(&mut self, log: &mut Log, now_ms: u64, steps: &mut usize) -> Option<At> {
         loop {
             let near = self.heads[usize::from(NEAR)];
             if near != NONE {
-                let index = near as usize;
                 *steps = steps.checked_sub(1)?;
-                if self.links[index].deadline_ms <= self.reached_ms {
-                    return Some(index);
+                let deadline_ms = log.long(near, Long::DeadlineMs);
+                if deadline_ms <= self.reached_ms {
+                    return Some(near);
                 }
-                self.unlink(index);
-                self.link(index);
+                self.unlink(log, near);
+                self.link(log, near, deadline_ms);
                 continue;
             }
             let Some((list, begins_ms)) = self.first() else {
@@ -137,7 +151,7 @@ impl Deadlines {
                 return None;
             }
             self.reached_ms = begins_ms;
-            self.move_near(list);
+            self.move_near(log, list);
         }
     }
 
@@ -151,76 +165,36 @@ impl Deadlines {
     }
 
     /// Makes a whole list that of `NEAR`, which is empty.
-    fn move_near(&mut self, list: usize) {
+    fn move_near(&mut self, log: &mut Log, list: usize) {
         let head = std::mem::replace(&mut self.heads[list], NONE);
         self.filled[list / LISTS] &= !(1 << (list % LISTS));
         self.heads[usize::from(NEAR)] = head;
-        self.links[head as usize].list = NEAR;
-    }
-
-    /// Puts an entry into the list of its deadline.
-    fn link(&mut self, index: usize) {
-        let deadline_ms = self.links[index].deadline_ms;
-        if deadline_ms >= HORIZON_MS {
-            (self.links[index].list, self.links[index].before) = (OUT, NONE);
-            return;
-        }
-        let list = if deadline_ms <= self.reached_ms {
-            NEAR
-        } else {
-            // They differ, so there is a highest bit in which they do.
-            let level = (deadline_ms ^ self.reached_ms).ilog2() / BITS;
-            let list = (deadline_ms >> (BITS * level)) as usize % LISTS;
-            self.filled[level as usize] |= 1 << list;
-            self.next_ms = self.next_ms.min(deadline_ms);
-            (level as usize * LISTS + list) as u16
-        };
-        let behind = std::mem::replace(&mut self.heads[usize::from(list)], index as u32);
-        if behind != NONE {
-            self.links[behind as usize].before = index as u32;
-        }
-        let link = &mut self.links[index];
-        (link.before, link.behind, link.list) = (NONE, behind, list);
-    }
-
-    /// Takes an entry out of its list.
-    fn unlink(&mut self, index: usize) {
-        let Link { before, behind, list, .. } = self.links[index];
-        if behind != NONE {
-            self.links[behind as usize].before = before;
-        }
-        if before != NONE {
-            self.links[before as usize].behind = behind;
-        } else if list != OUT {
-            self.heads[usize::from(list)] = behind;
-            if behind != NONE {
-                self.links[behind as usize].list = list;
-            } else if list != NEAR {
-                self.filled[usize::from(list) / LISTS] &= !(1 << (usize::from(list) % LISTS));
-            }
-        }
-        let link = &mut self.links[index];
-        (link.before, link.behind, link.list) = (NONE, NONE, OUT);
+        log.set_half(head, Half::List, NEAR);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::log::tests::{record, seeded};
 
-    fn seeded(mut seed: u64) -> impl FnMut(u64) -> u64 {
-        move |below| {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (seed >> 16) % below
-        }
+    fn link(deadlines: &mut Deadlines, log: &mut Log, deadline_ms: u64) -> At {
+        let at = record(log, 0);
+        deadlines.link(log, at, deadline_ms);
+        at
+    }
+
+    fn unlink(deadlines: &mut Deadlines, log: &mut Log, at: At) {
+        deadlines.unlink(log, at);
+        log.free(at);
     }
 
     /// Takes out what is due, by their deadlines.
-    fn take(deadlines: &mut Deadlines, now_ms: u64) -> Vec<u64> {
+    fn take(deadlines: &mut Deadlines, log: &mut Log, now_ms: u64) -> Vec<u64> {
         let mut taken = Vec::new();
-        while let Some(index) = deadlines.due(now_ms, &mut usize::MAX.clone()) {
-            taken.push(deadlines.of(index));
-            deadlines.swap_remove(index);
+        while let Some(at) = deadlines.due(log, now_ms, &mut usize::MAX.clone()) {
+            taken.push(log.long(at, Long::DeadlineMs));
+            unlink(deadlines, log, at);
         }
         taken
     }
@@ -232,73 +206,63 @@ mod tests {
                 if begin >= deadline {
                     continue;
                 }
-                let mut deadlines = Deadlines::new();
-                assert_eq!(take(&mut deadlines, begin), [0; 0]);
-                deadlines.push(deadline);
-                assert_eq!(take(&mut deadlines, deadline - 1), [0; 0], "{deadline} from {begin}");
-                assert_eq!(take(&mut deadlines, deadline), [deadline], "from {begin}");
+                let (mut deadlines, mut log) = (Deadlines::new(), Log::new());
+                assert_eq!(take(&mut deadlines, &mut log, begin), [0; 0]);
+                link(&mut deadlines, &mut log, deadline);
+                assert_eq!(take(&mut deadlines, &mut log, deadline - 1), [0; 0], "{deadline} from {begin}");
+                assert_eq!(take(&mut deadlines, &mut log, deadline), [deadline], "from {begin}");
             }
         }
-        let mut deadlines = Deadlines::new();
+        let (mut deadlines, mut log) = (Deadlines::new(), Log::new());
         for never in [NEVER, HORIZON_MS, NEVER - 1] {
-            deadlines.push(never);
+            link(&mut deadlines, &mut log, never);
         }
-        assert_eq!(take(&mut deadlines, HORIZON_MS - 1), [0; 0]);
+        assert_eq!(take(&mut deadlines, &mut log, HORIZON_MS - 1), [0; 0]);
     }
 
     #[test]
     fn many_come_go_and_move_against_a_list() {
         for seed in 0..40 {
             let mut random = seeded(seed);
-            let (mut deadlines, mut model) = (Deadlines::new(), Vec::<u64>::new());
+            let (mut deadlines, mut log) = (Deadlines::new(), Log::new());
+            let mut model = Vec::<(At, u64)>::new();
             let mut now = random(1 << 30);
             for _ in 0..2000 {
                 let far = [10, 100, 5000, 1_000_000, 1 << 45][random(5) as usize];
                 let deadline = if random(20) == 0 { NEVER } else { now + random(far) };
+                let index = random(model.len().max(1) as u64) as usize;
                 match random(8) {
-                    0..3 => {
-                        deadlines.push(deadline);
-                        model.push(deadline);
-                    }
+                    0..3 => model.push((link(&mut deadlines, &mut log, deadline), deadline)),
                     3 if !model.is_empty() => {
-                        let index = random(model.len() as u64) as usize;
-                        deadlines.set(index, deadline);
-                        model[index] = deadline;
+                        deadlines.set(&mut log, model[index].0, deadline);
+                        model[index].1 = deadline;
                     }
                     4 if !model.is_empty() => {
-                        let index = random(model.len() as u64) as usize;
-                        deadlines.swap_remove(index);
-                        model.swap_remove(index);
+                        let (at, _) = model.swap_remove(index);
+                        unlink(&mut deadlines, &mut log, at);
                     }
-                    5 => {
-                        // With few steps, not all may come out, but none too early.
-                        let mut steps = random(6) as usize;
-                        while let Some(index) = deadlines.due(now, &mut steps) {
-                            assert!(model[index] <= now);
-                            assert_eq!(deadlines.of(index), model[index]);
-                            deadlines.swap_remove(index);
-                            model.swap_remove(index);
-                        }
+                    5 if !model.is_empty() => {
+                        let to = log.relocate(model[index].0).unwrap();
+                        deadlines.moved(&mut log, to);
+                        log.free(std::mem::replace(&mut model[index].0, to));
                     }
                     6 => {
                         let jump = [2, 70, 5000, 1 << 22, 1 << 44][random(5) as usize];
-                        now += random(jump);
-                        now = now.min(HORIZON_MS - 1);
-                        while let Some(index) = deadlines.due(now, &mut usize::MAX.clone()) {
-                            assert!(model[index] <= now, "{} at {now}", model[index]);
-                            deadlines.swap_remove(index);
-                            model.swap_remove(index);
+                        now = (now + random(jump)).min(HORIZON_MS - 1);
+                        // With few steps, not all may come out, but none too early.
+                        let all = random(2) == 0;
+                        let mut steps = if all { usize::MAX } else { random(6) as usize };
+                        while let Some(at) = deadlines.due(&mut log, now, &mut steps) {
+                            let index = model.iter().position(|(known, _)| *known == at).unwrap();
+                            let (_, deadline) = model.swap_remove(index);
+                            assert!(deadline <= now, "seed {seed}: {deadline} at {now}");
+                            unlink(&mut deadlines, &mut log, at);
                         }
-                        assert!(
-                            model.iter().all(|deadline| *deadline > now),
-                            "seed {seed}: one is late at {now}"
-                        );
+                        let late = model.iter().any(|(_, deadline)| *deadline <= now);
+                        assert!(!(all && late), "seed {seed}: one is late at {now}");
                     }
                     _ => {}
                 }
-            }
-            for (index, deadline) in model.iter().enumerate() {
-                assert_eq!(deadlines.of(index), *deadline);
             }
         }
     }
@@ -307,18 +271,18 @@ mod tests {
     #[test]
     fn few_steps_for_each() {
         let mut random = seeded(9);
-        let (mut deadlines, mut steps, mut pushed) = (Deadlines::new(), 0, 0);
+        let (mut deadlines, mut log, mut steps, mut linked) = (Deadlines::new(), Log::new(), 0, 0);
         for now in (0..2_000_000).step_by(100) {
             for _ in 0..5 {
-                deadlines.push(now + 1 + random(3_600_000));
-                pushed += 1;
+                link(&mut deadlines, &mut log, now + 1 + random(3_600_000));
+                linked += 1;
             }
             let mut left = usize::MAX;
-            while let Some(index) = deadlines.due(now, &mut left) {
-                deadlines.swap_remove(index);
+            while let Some(at) = deadlines.due(&mut log, now, &mut left) {
+                unlink(&mut deadlines, &mut log, at);
             }
             steps += usize::MAX - left;
         }
-        assert!(steps < pushed * 5, "{steps} steps for {pushed} entries");
+        assert!(steps < linked * 5, "{steps} steps for {linked} records");
     }
 }

@@ -29,9 +29,10 @@ use std::time::Duration;
 pub struct StoreLimits {
     /// Entries.
     pub entries: usize,
-    /// Bytes of all keys and values, and 96 for each entry: what the tables and the allocator need.
+    /// Bytes of all keys and values, and 60 to 67 for each entry: what the store needs to find it. What is
+    /// resident may be half as much again while entries come and go.
     pub bytes: usize,
-    /// Bytes of one value; at most 4 GiB.
+    /// Bytes of one value; at most 2 GiB.
     pub value_bytes: usize,
 }
 
@@ -44,8 +45,8 @@ impl Default for StoreLimits {
 
 /// Keeps entries in the memory of this process, for all its threads.
 ///
-/// An entry costs one allocation, its key and value together; what an operation finds there already is used again
-/// if it fits. What is full refuses: nothing is dropped to make room but what has had its life. Such entries are
+/// Its memory is the system's, asked for in large pieces and given back when entries go, whatever else the process
+/// has allocated; an entry by itself is no allocation. What is full refuses: nothing is dropped to make room but what has had its life. Such entries are
 /// found by nobody from that millisecond on. They are taken out by whoever comes by, a few at a time, by
 /// [`expire`](Store::expire), and all of them before anything is refused.
 ///
@@ -108,8 +109,8 @@ impl Memory {
     /// # Ok::<(), fleeting::StoreError>(())
     /// ```
     pub fn with_clock(limits: StoreLimits, clock: impl Fn() -> u64 + Send + Sync + 'static) -> Memory {
-        // A table counts in 32 bits.
-        let most = u32::MAX as usize - 1;
+        // A log counts in 32 bits.
+        let most = i32::MAX as usize;
         let limits = StoreLimits {
             entries: limits.entries.min(most),
             value_bytes: limits.value_bytes.min(most),

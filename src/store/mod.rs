@@ -8,6 +8,7 @@ mod buckets;
 mod census;
 mod deadlines;
 mod error;
+mod log;
 mod memory;
 mod table;
 mod usage;

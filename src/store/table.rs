@@ -1,39 +1,26 @@
-//! One shard of the memory store: entries, and the three orders they are in.
+//! One shard of the memory store: records, and the three orders they are in.
 //!
-//! It knows no lock, no clock and no hasher: hashes and the time are passed in. Entries lie one behind the other,
-//! without gaps, so their memory follows their number; when one goes, the last takes its place, here and in
-//! each of the orders. Its invariants: all four have the same entries under the same indices, and an entry whose
-//! life is over is found by nobody.
+//! It knows no lock, no clock and no hasher: hashes and the time are passed in. Its invariants: all three orders have
+//! the same records, those of the log that are not dead; and an entry whose life is over is found by nobody.
 
 use super::StoreError;
 use super::ages::Ages;
 use super::buckets::Buckets;
 use super::deadlines::{Deadlines, NEVER};
+use super::log::{At, Log, Long, record_bytes};
 use super::usage::Usage;
 use crate::arena::{Arena, ArenaList};
-use crate::keep;
 use std::io::Write as _;
 
-/// What a table needs for an entry beside its block, and what the allocator needs for that, about.
-pub(super) const ENTRY_BYTES: usize = 96;
-/// Entries for which memory is kept when there are fewer.
-pub(super) const LEAST: usize = 8;
+/// What a bucket costs, for each record.
+const BUCKET_BYTES: usize = 8;
 /// The longest number: a sign and 19 digits.
 const NUMBER_BYTES: usize = 20;
-/// A block of this size is not changed for being larger than it need be.
-const SMALL_BYTES: usize = 64;
-
-/// Gives memory back that is of no use for a while.
-pub(super) fn trim<T>(items: &mut Vec<T>) {
-    if items.capacity() > LEAST && items.len() * 4 < items.capacity() {
-        items.shrink_to((items.len() * 2).max(LEAST));
-    }
-}
 
 /// Some entries of the store.
 #[derive(Debug)]
 pub(super) struct Table {
-    entries: Vec<Entry>,
+    log: Log,
     buckets: Buckets,
     ages: Ages,
     deadlines: Deadlines,
@@ -49,57 +36,10 @@ pub(super) struct Place<'k> {
     pub(super) key: &'k str,
 }
 
-/// A key and its value, in one block.
-#[derive(Debug)]
-struct Entry {
-    /// The key, behind it the value, behind that what is not used.
-    block: Box<[u8]>,
-    value_bytes: u32,
-    key_bytes: u16,
-}
-
-impl Entry {
-    /// Copies both, with room for a value of `room` bytes.
-    fn new(key: &[u8], value: &[u8], room: usize) -> Entry {
-        let mut block = Vec::with_capacity(block_bytes(key, value, room));
-        block.extend_from_slice(key);
-        block.extend_from_slice(value);
-        block.resize(block.capacity(), 0);
-        keep::count(key.len() + value.len());
-        Entry { block: block.into(), value_bytes: value.len() as u32, key_bytes: key.len() as u16 }
-    }
-
-    #[inline]
-    fn key(&self) -> &[u8] {
-        &self.block[..usize::from(self.key_bytes)]
-    }
-
-    #[inline]
-    fn value(&self) -> &[u8] {
-        &self.block[usize::from(self.key_bytes)..][..self.value_bytes as usize]
-    }
-
-    /// Puts a copy of another value in, if it fits and does not leave most of the block unused.
-    fn rewrite(&mut self, value: &[u8]) -> bool {
-        let end = usize::from(self.key_bytes) + value.len();
-        if end > self.block.len() || self.block.len() > (end * 4).max(SMALL_BYTES) {
-            return false;
-        }
-        self.block[usize::from(self.key_bytes)..end].copy_from_slice(value);
-        self.value_bytes = value.len() as u32;
-        keep::count(value.len());
-        true
-    }
-}
-
-fn block_bytes(key: &[u8], value: &[u8], room: usize) -> usize {
-    key.len() + value.len().max(room)
-}
-
 impl Table {
     pub(super) const fn new() -> Table {
         Table {
-            entries: Vec::new(),
+            log: Log::new(),
             buckets: Buckets::new(),
             ages: Ages::new(),
             deadlines: Deadlines::new(),
@@ -120,9 +60,9 @@ impl Table {
     pub(super) fn expire(&mut self, most: usize, mut steps: usize, usage: &Usage) -> usize {
         let mut count = 0;
         while count < most
-            && let Some(index) = self.deadlines.due(self.now_ms, &mut steps)
+            && let Some(at) = self.deadlines.due(&mut self.log, self.now_ms, &mut steps)
         {
-            self.remove(index, usage);
+            self.remove(at, usage);
             self.expired += 1;
             count += 1;
         }
@@ -131,7 +71,7 @@ impl Table {
 
     /// The value.
     pub(super) fn value(&mut self, place: Place<'_>, usage: &Usage) -> Option<&[u8]> {
-        self.find(place, usage).map(|index| self.entries[index].value())
+        self.find(place, usage).map(|at| self.log.value(at))
     }
 
     /// Puts a copy of a value in.
@@ -149,13 +89,13 @@ impl Table {
     /// Takes an entry out.
     pub(super) fn delete(&mut self, place: Place<'_>, usage: &Usage) -> bool {
         let found = self.find(place, usage);
-        found.inspect(|index| self.remove(*index, usage)).is_some()
+        found.inspect(|at| self.remove(*at, usage)).is_some()
     }
 
     /// Gives an entry another life.
     pub(super) fn renew(&mut self, place: Place<'_>, life_ms: Option<u64>, usage: &Usage) -> bool {
-        let Some(index) = self.find(place, usage) else { return false };
-        self.live(index, self.deadline(life_ms), usage);
+        let Some(at) = self.find(place, usage) else { return false };
+        self.live(at, self.deadline(life_ms), usage);
         true
     }
 
@@ -169,7 +109,7 @@ impl Table {
     ) -> Result<i64, StoreError> {
         let found = self.find(place, usage);
         let (number, deadline_ms) = match found {
-            Some(index) => (number(self.entries[index].value())?, self.deadlines.of(index)),
+            Some(at) => (number(self.log.value(at))?, self.log.long(at, Long::DeadlineMs)),
             None => (0, self.deadline(life_ms)),
         };
         let sum = number.checked_add(by).ok_or(StoreError::NotANumber)?;
@@ -188,7 +128,7 @@ impl Table {
         usage: &Usage,
     ) -> Result<bool, StoreError> {
         let found = self.find(place, usage);
-        if found.map(|index| self.entries[index].value()) != expected {
+        if found.map(|at| self.log.value(at)) != expected {
             return Ok(false);
         }
         self.put(found, place, value, 0, self.deadline(life_ms), usage)?;
@@ -204,14 +144,14 @@ impl Table {
         arena: &'a Arena,
         found: &mut ArenaList<'a, (&'a str, &'a [u8])>,
     ) -> (usize, Option<u32>) {
-        let (entries, next) = self.buckets.bucket_from(from);
+        let (records, next) = self.buckets.bucket_from(&self.log, from);
         let mut seen = 0;
-        for index in entries {
+        for at in records {
             seen += 1;
-            let entry = &self.entries[index];
-            if entry.key().starts_with(prefix.as_bytes()) && self.deadlines.of(index) > self.now_ms {
-                let key = std::str::from_utf8(entry.key()).expect("it was copied from text");
-                found.push((arena.alloc_str(key), arena.alloc_bytes(entry.value())));
+            let key = self.log.key(at);
+            if key.starts_with(prefix.as_bytes()) && self.log.long(at, Long::DeadlineMs) > self.now_ms {
+                let key = std::str::from_utf8(key).expect("it was copied from text");
+                found.push((arena.alloc_str(key), arena.alloc_bytes(self.log.value(at))));
             }
         }
         (seen, next)
@@ -219,7 +159,7 @@ impl Table {
 
     /// How long the entry that was left alone longest has been so, in milliseconds.
     pub(super) fn oldest_ms(&self) -> Option<u64> {
-        self.ages.oldest_ms().map(|touched_ms| self.now_ms.saturating_sub(touched_ms))
+        self.ages.oldest_ms(&self.log).map(|touched_ms| self.now_ms.saturating_sub(touched_ms))
     }
 
     /// How many entries were taken out because their life was over.
@@ -229,13 +169,13 @@ impl Table {
 
     /// The entry, if its life is not over; if it is, it goes now.
     #[inline]
-    fn find(&mut self, place: Place<'_>, usage: &Usage) -> Option<usize> {
+    fn find(&mut self, place: Place<'_>, usage: &Usage) -> Option<At> {
         let Place { hash, key } = place;
-        let index = self.buckets.find(hash, |index| self.entries[index].key() == key.as_bytes())?;
-        if self.deadlines.of(index) > self.now_ms {
-            return Some(index);
+        let at = self.buckets.find(&self.log, hash, |at| self.log.key(at) == key.as_bytes())?;
+        if self.log.long(at, Long::DeadlineMs) > self.now_ms {
+            return Some(at);
         }
-        self.remove(index, usage);
+        self.remove(at, usage);
         self.expired += 1;
         None
     }
@@ -249,58 +189,83 @@ impl Table {
     /// cannot be, nothing has changed.
     fn put(
         &mut self,
-        found: Option<usize>,
+        found: Option<At>,
         place: Place<'_>,
         value: &[u8],
         room: usize,
         deadline_ms: u64,
         usage: &Usage,
     ) -> Result<(), StoreError> {
-        let key = place.key.as_bytes();
-        let Some(index) = found else {
-            if deadline_ms <= self.now_ms {
-                return Ok(());
-            }
-            let bytes = block_bytes(key, value, room);
-            usage.take_entry(ENTRY_BYTES + bytes)?;
-            self.entries.push(Entry::new(key, value, room));
-            self.buckets.push(place.hash);
-            self.ages.push(self.now_ms);
-            self.deadlines.push(deadline_ms);
+        if let Some(at) = found
+            && (deadline_ms <= self.now_ms || self.log.rewrite(at, value))
+        {
+            self.live(at, deadline_ms, usage);
             return Ok(());
-        };
-        if deadline_ms > self.now_ms && !self.entries[index].rewrite(value) {
-            let (before, after) = (self.entries[index].block.len(), block_bytes(key, value, room));
-            if after > before {
-                usage.take_bytes(after - before)?;
-            }
-            self.entries[index] = Entry::new(key, value, room);
-            if before > after {
-                usage.give_bytes(before - after);
-            }
         }
-        self.live(index, deadline_ms, usage);
+        if deadline_ms <= self.now_ms {
+            return Ok(());
+        }
+        let key = place.key.as_bytes();
+        let after = record_bytes(key.len(), value.len().max(room));
+        let before = found.map_or(0, |at| self.log.size(at));
+        match found {
+            None => usage.take_entry(after + BUCKET_BYTES)?,
+            Some(_) => usage.take_bytes(after.saturating_sub(before))?,
+        }
+        let Some(new) = self.log.append(place.hash, key, value, room) else {
+            match found {
+                None => usage.give_entry(after + BUCKET_BYTES),
+                Some(_) => usage.give_bytes(after.saturating_sub(before)),
+            }
+            return Err(StoreError::Full);
+        };
+        if let Some(at) = found {
+            self.unlink(at);
+            usage.give_bytes(before.saturating_sub(after));
+        }
+        self.buckets.link(&mut self.log, new);
+        self.ages.link(&mut self.log, new, self.now_ms);
+        self.deadlines.link(&mut self.log, new, deadline_ms);
+        self.compact();
         Ok(())
     }
 
     /// Gives an entry a deadline, at which it may have arrived.
-    fn live(&mut self, index: usize, deadline_ms: u64, usage: &Usage) {
+    fn live(&mut self, at: At, deadline_ms: u64, usage: &Usage) {
         if deadline_ms <= self.now_ms {
-            return self.remove(index, usage);
+            return self.remove(at, usage);
         }
-        self.ages.touch(index, self.now_ms);
-        self.deadlines.set(index, deadline_ms);
+        self.ages.touch(&mut self.log, at, self.now_ms);
+        self.deadlines.set(&mut self.log, at, deadline_ms);
     }
 
-    fn remove(&mut self, index: usize, usage: &Usage) {
-        let entry = self.entries.swap_remove(index);
-        trim(&mut self.entries);
-        self.buckets.swap_remove(index);
-        self.ages.swap_remove(index);
-        self.deadlines.swap_remove(index);
-        let bytes = ENTRY_BYTES + entry.block.len();
-        drop(entry);
+    fn remove(&mut self, at: At, usage: &Usage) {
+        let bytes = self.log.size(at) + BUCKET_BYTES;
+        self.unlink(at);
         usage.give_entry(bytes);
+        self.compact();
+    }
+
+    /// Takes a record out of all orders, and out of the log.
+    fn unlink(&mut self, at: At) {
+        self.buckets.unlink(&mut self.log, at);
+        self.ages.unlink(&mut self.log, at);
+        self.deadlines.unlink(&mut self.log, at);
+        self.log.free(at);
+    }
+
+    /// Empties a segment if too much is dead.
+    #[inline]
+    fn compact(&mut self) {
+        if let Some(mut residents) = self.log.crowded() {
+            while let Some(from) = self.log.next_of(&mut residents) {
+                let Some(to) = self.log.relocate(from) else { return };
+                self.buckets.moved(&mut self.log, from, to);
+                self.ages.moved(&mut self.log, to);
+                self.deadlines.moved(&mut self.log, to);
+                self.log.free(from);
+            }
+        }
     }
 }
 
@@ -346,12 +311,12 @@ mod tests {
         for (number, place) in PLACES.into_iter().enumerate() {
             table.set(place, number.to_string().as_bytes(), None, &usage).unwrap();
         }
-        for gone in 0..PLACES.len() {
+        for (gone, goes) in PLACES.into_iter().enumerate() {
             for (number, place) in PLACES.into_iter().enumerate() {
                 let expected = (number >= gone).then(|| number.to_string());
                 assert_eq!(table.value(place, &usage), expected.as_deref().map(str::as_bytes));
             }
-            assert!(table.delete(PLACES[gone], &usage));
+            assert!(table.delete(goes, &usage));
         }
         assert_eq!((usage.entries(), usage.bytes()), (0, 0));
     }
@@ -386,28 +351,6 @@ mod tests {
         table.increment(PLACES[1], 1, None, &usage).unwrap();
         table.advance(31, 8, &usage);
         assert_eq!(table.oldest_ms(), Some(1));
-    }
-
-    #[test]
-    fn a_block_is_used_again_unless_most_of_it_would_be_wasted() {
-        fn check(before: usize, after: usize, same: bool) {
-            let (mut table, usage) = (Table::new(), usage());
-            table.set(PLACES[0], &vec![1; before], None, &usage).unwrap();
-            let block = table.entries[0].block.as_ptr();
-            table.set(PLACES[0], &vec![2; after], None, &usage).unwrap();
-            let entry = &table.entries[0];
-            assert_eq!((entry.key(), entry.value()), (&b"a"[..], &vec![2; after][..]));
-            assert_eq!(entry.block.len() == 1 + before, same, "{before} to {after}");
-            assert_eq!(entry.block.as_ptr() == block, same, "{before} to {after}");
-            assert_eq!(usage.bytes(), ENTRY_BYTES + entry.block.len());
-        }
-        check(10, 10, true);
-        check(10, 0, true);
-        check(10, 11, false);
-        check(63, 1, true);
-        check(1000, 1000, true);
-        check(1000, 300, true);
-        check(1000, 200, false);
     }
 
     #[test]
