@@ -1,6 +1,7 @@
 //! Promises of the whole, one module each; `client`, `pipe` and `rig` are what they are tested with.
 
 mod allocations;
+mod announcements;
 mod client;
 #[cfg(feature = "deflate")]
 mod compression;

@@ -12,11 +12,12 @@ mod publication;
 mod sheet;
 mod topics;
 
-pub use broker::Broker;
+pub use broker::{Broker, Inlet};
 pub use names::TopicError;
 pub use publication::Publication;
 pub use topics::{SubscriberId, TopicCount};
 
+pub(crate) use broker::Attached;
 pub(crate) use names::{check_filter, check_publication};
-pub(crate) use sheet::{Encoding, Sheet};
+pub(crate) use sheet::{Encoding, Kind, Sheet};
 pub(crate) use topics::{Run, Topics};
