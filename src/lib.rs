@@ -61,6 +61,8 @@ pub use keep::Keep;
 pub use pubsub::{Broker, Inlet, Publication, TopicError};
 pub use server::{ServeError, Server, WorkerContext};
 pub use store::{Memory, Store, StoreError};
+#[cfg(feature = "redis")]
+pub use store::{Redis, RedisOptions, RedisUrl};
 
 /// Compiles what the README shows.
 #[doc = include_str!("../README.md")]

@@ -9,9 +9,13 @@ mod census;
 mod deadlines;
 mod error;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 mod table;
 mod usage;
 
+#[cfg(feature = "redis")]
+pub use self::redis::{Redis, RedisOptions, RedisUrl, RedisUrlError};
 pub use census::Census;
 pub use error::StoreError;
 pub use memory::{Memory, StoreLimits};
