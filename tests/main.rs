@@ -27,6 +27,8 @@ mod pipelining;
 #[cfg(feature = "cli")]
 mod program;
 mod pubsub;
+#[cfg(feature = "redis")]
+mod redis;
 mod rig;
 mod routing;
 mod shutdown;

@@ -5,7 +5,6 @@
 use crate::store::StoreError;
 use redis::RedisError;
 use std::borrow::Cow;
-use std::io;
 use std::time::Duration;
 
 /// What has gone wrong, as a sentence's second half: "the store is not available: ...".
@@ -19,16 +18,16 @@ pub(super) fn sentence(error: &RedisError, timeout: Duration) -> Cow<'static, st
         let detail = detail.split_once(" script: ").map_or(detail, |(detail, _)| detail);
         return format!("it says {code} {detail}").trim_end().to_string().into();
     }
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
-    match source.map(io::Error::kind) {
-        Some(io::ErrorKind::ConnectionRefused) => "it refuses connections".into(),
-        Some(io::ErrorKind::NotFound) => "there is no such socket".into(),
-        Some(io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
-            "it has closed the connection".into()
-        }
-        Some(_) => error.to_string().into(),
-        None => format!("what it says is not understood: {error}").into(),
+    if error.is_connection_refusal() {
+        return format!("it cannot be reached: {error}").into();
     }
+    if error.is_connection_dropped() {
+        return "it has closed the connection".into();
+    }
+    if error.is_io_error() {
+        return error.to_string().into();
+    }
+    format!("what it says is not understood: {error}").into()
 }
 
 /// The error of an operation that is not about numbers.
@@ -56,6 +55,7 @@ pub(super) fn number_error(error: &RedisError, timeout: Duration) -> StoreError 
 mod tests {
     use super::*;
     use redis::parse_redis_value;
+    use std::io;
 
     const TIMEOUT: Duration = Duration::from_millis(250);
 
@@ -109,8 +109,10 @@ mod tests {
         check(&failed(io::ErrorKind::TimedOut), "it has not answered within 250 ms");
         check(&failed(io::ErrorKind::WouldBlock), "it has not answered within 250 ms");
         check(&failed(io::ErrorKind::UnexpectedEof), "it has closed the connection");
-        check(&failed(io::ErrorKind::ConnectionRefused), "it refuses connections");
-        check(&failed(io::ErrorKind::NotFound), "there is no such socket");
+        check(&failed(io::ErrorKind::ConnectionRefused), "it cannot be reached: connection refused");
+        check(&failed(io::ErrorKind::NotFound), "it cannot be reached: entity not found");
+        check(&failed(io::ErrorKind::ConnectionReset), "it has closed the connection");
+        check(&failed(io::ErrorKind::BrokenPipe), "it has closed the connection");
         check(&failed(io::ErrorKind::PermissionDenied), "permission denied");
         let garbage = parse_redis_value(b"HTTP/1.1 400 Bad Request\r\n").unwrap_err();
         assert!(sentence(&garbage, TIMEOUT).starts_with("what it says is not understood: "), "{garbage}");

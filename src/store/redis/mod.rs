@@ -14,7 +14,7 @@ mod url;
 pub use options::RedisOptions;
 pub use url::{RedisUrl, RedisUrlError};
 
-use super::{Cursor, KEY_BYTES_MAX, Page, Store, StoreError};
+use super::{Census, Cursor, KEY_BYTES_MAX, Page, Store, StoreError};
 use crate::arena::Arena;
 use failure::{number_error, store_error};
 use link::Link;
@@ -22,6 +22,7 @@ use pool::Pool;
 use redis::{Cmd, RedisResult, Script, cmd};
 use std::fmt;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// A store in a Redis, 6.2 or later, or a Valkey: it outlives the process, and processes can share it.
@@ -54,6 +55,8 @@ pub struct Redis {
     begin_number: Script,
     /// Puts a value in the place of another one.
     replace: Script,
+    /// Operations refused because it was full.
+    refused: AtomicU64,
 }
 
 /// `PERSIST` alone does not tell an entry without a life from none.
@@ -92,6 +95,7 @@ impl Redis {
             persist: Script::new(PERSIST),
             begin_number: Script::new(BEGIN_NUMBER),
             replace: Script::new(REPLACE),
+            refused: AtomicU64::new(0),
         })
     }
 
@@ -116,7 +120,13 @@ impl Redis {
         let outcome = ask(link);
         link.see(&outcome);
         lent.give_back(outcome.as_ref().err());
-        outcome.map_err(|error| to_error(&error, self.options.timeout))
+        outcome.map_err(|error| {
+            let error = to_error(&error, self.options.timeout);
+            if error == StoreError::Full {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+            }
+            error
+        })
     }
 
     fn query<T: redis::FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
@@ -214,6 +224,10 @@ impl Store for Redis {
 
     fn waits(&self) -> bool {
         true
+    }
+
+    fn census(&self) -> Census {
+        Census { refused: Some(self.refused.load(Ordering::Relaxed)), ..Census::default() }
     }
 }
 
