@@ -62,7 +62,7 @@ pub use pubsub::{Broker, Inlet, Publication, TopicError};
 pub use server::{ServeError, Server, WorkerContext};
 pub use store::{Memory, Store, StoreError};
 #[cfg(feature = "redis")]
-pub use store::{Redis, RedisOptions, RedisUrl};
+pub use store::{Redis, RedisBroker, RedisOptions, RedisUrl};
 
 /// Compiles what the README shows.
 #[doc = include_str!("../README.md")]

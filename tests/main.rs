@@ -20,6 +20,8 @@ mod keeping_alive;
 mod limits;
 mod listeners;
 mod memory;
+#[cfg(feature = "redis")]
+mod nodes;
 mod offload;
 mod panics;
 mod pipe;

@@ -15,7 +15,9 @@ mod table;
 mod usage;
 
 #[cfg(feature = "redis")]
-pub use self::redis::{Redis, RedisOptions, RedisUrl, RedisUrlError};
+pub use self::redis::{
+    BrokerCounters, NodeError, Redis, RedisBroker, RedisOptions, RedisUrl, RedisUrlError, check_node,
+};
 pub use census::Census;
 pub use error::StoreError;
 pub use memory::{Memory, StoreLimits};

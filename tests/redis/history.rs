@@ -89,7 +89,7 @@ pub fn check_register(history: &[Entry]) -> Result<(), String> {
     long.sort_by_key(|span| span.first_answer);
     for pair in long.windows(2) {
         if pair[1].first_answer < pair[0].last_request {
-            return Err(format!("one of two values was seen too late: {pair:?}"));
+            return Err(format!("{} or {} was seen too late: {pair:?}", pair[0].value, pair[1].value));
         }
     }
     for one in &short {
@@ -98,7 +98,8 @@ pub fn check_register(history: &[Entry]) -> Result<(), String> {
         if let Some(around) = before.checked_sub(1).map(|at| &long[at])
             && one.first_answer < around.last_request
         {
-            return Err(format!("a value was seen before and after another: {around:?}, {one:?}"));
+            let (outer, inner) = (around.value, one.value);
+            return Err(format!("{outer} was seen before and after {inner}: {around:?}, {one:?}"));
         }
     }
     Ok(())

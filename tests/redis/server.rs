@@ -4,7 +4,7 @@ use crate::client::PATIENCE;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -113,12 +113,8 @@ impl RedisServer {
         let client = redis::Client::open(self.url()).expect("a good URL");
         let mut connection = client.get_connection().expect("it is running");
         let mut request = redis::cmd(command[0]);
-        command[1..].iter().for_each(|argument| drop(request.arg(*argument)));
+        request.arg(&command[1..]);
         request.query(&mut connection).unwrap_or_else(|error| panic!("{command:?}: {error}"))
-    }
-
-    pub fn folder(&self) -> &Path {
-        &self.folder
     }
 }
 

@@ -4,9 +4,11 @@
 //! whole operation. Invariant: once anything but an answer of Redis's has come of an operation, the link is not
 //! [whole](Link::is_whole): a reply that was not waited for could be taken for the next one's.
 
+use super::failure::sentence;
 use super::url::{Place, RedisUrl};
-use redis::{Cmd, ConnectionLike, FromRedisValue, Parser, RedisResult, Value};
+use redis::{ConnectionLike, Parser, RedisResult, Value};
 use socket2::{SockAddr, Socket, Type};
+use std::borrow::Cow;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, ToSocketAddrs};
 use std::time::{Duration, Instant};
@@ -49,6 +51,12 @@ impl RedisUrl {
 }
 
 impl Link {
+    /// Finds the addresses, and connects within `timeout`. Tells why it cannot.
+    pub(super) fn reach(url: &RedisUrl, timeout: Duration) -> Result<Link, Cow<'static, str>> {
+        let addrs = url.resolve().map_err(|error| format!("its name is not resolved: {error}"))?;
+        Link::connect(url, &addrs, Instant::now() + timeout).map_err(|error| sentence(&error, timeout))
+    }
+
     /// Connects to the first of `addrs` that can be had, as whom and to which database `url` says, and sees that it
     /// answers.
     pub(super) fn connect(url: &RedisUrl, addrs: &[SockAddr], deadline: Instant) -> RedisResult<Link> {
@@ -137,13 +145,6 @@ impl Link {
         let received = parser.parse_value(reader);
         self.whole &= received.is_ok();
         received
-    }
-
-    /// Sends a command and makes of the reply what is expected.
-    pub(super) fn query<T: FromRedisValue>(&mut self, command: &Cmd) -> RedisResult<T> {
-        let queried = command.query(self);
-        self.see(&queried);
-        queried
     }
 
     /// A reply that is well-formed and not what the operation expects belongs to something else.

@@ -1,16 +1,20 @@
 //! A store in a Redis, and the broker over its channels.
 //!
 //! [`Redis`] makes commands of the store's operations; it knows no socket. The rooms behind it: where a Redis is
-//! ([`url`]), one connection ([`link`]), the connections of a store ([`pool`]). Invariant: each operation is one
-//! command, or one script, or reads only.
+//! ([`url`]), one connection ([`link`]), the connections of a store ([`pool`]), and the [`broker`] with its two
+//! threads. Invariant: each operation is one command, or one script, or reads only.
 
 mod backoff;
+mod broker;
 mod failure;
 mod link;
 mod options;
 mod pool;
+mod publishing;
+mod subscribing;
 mod url;
 
+pub use broker::{BrokerCounters, NodeError, RedisBroker, check_node};
 pub use options::RedisOptions;
 pub use url::{RedisUrl, RedisUrlError};
 

@@ -1,6 +1,7 @@
 //! How a Redis is spoken to.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,7 +69,8 @@ impl RedisOptions {
 
     pub(super) fn tell(&self, down: Option<&str>) {
         if let Some(watch) = &self.watch {
-            watch(down);
+            // If it panics, the thread that calls it has still its work to do.
+            let _ = catch_unwind(AssertUnwindSafe(|| watch(down)));
         }
     }
 }
