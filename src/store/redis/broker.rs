@@ -278,6 +278,15 @@ impl Shared {
         }
     }
 
+    /// Waits for a connection to send on, for the `timeout` at most.
+    pub(super) fn wait_until_open(&self) {
+        let until = Instant::now() + self.options.timeout;
+        let mut state = self.state();
+        while !state.is_open && state.stage < Stage::Ending && Instant::now() < until {
+            state = self.wait(state, until);
+        }
+    }
+
     /// A thread has reached Redis, or has not, and why: whoever waits for that need not any longer.
     pub(super) fn has_tried(&self, who: Who, outcome: Result<(), &str>) {
         let mut state = self.state();

@@ -33,6 +33,7 @@ pub(super) fn run(shared: &Shared) {
             Ok(link) => {
                 let begin = Instant::now();
                 shared.state().is_open = true;
+                shared.changed.notify_all();
                 let Some(why) = send(shared, link) else { return };
                 close(shared);
                 // One that has lasted may well be had again at once.

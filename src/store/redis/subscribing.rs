@@ -66,11 +66,12 @@ impl Ears<'_> {
         state.cutter = Some(cutter);
         let has_missed = state.stage != Stage::Attached;
         drop(state);
-        // Before anybody is told that it is reached.
+        shared.has_tried(Who::Subscriber, Ok(()));
         if has_missed {
+            // Whoever is told may want to publish, which goes out again in a moment.
+            shared.wait_until_open();
             self.announce(&Gap::Reconnected);
         }
-        shared.has_tried(Who::Subscriber, Ok(()));
         link.set_heartbeat(shared.options.heartbeat);
         let error = loop {
             match link.receive() {
