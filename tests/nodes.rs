@@ -616,7 +616,8 @@ fn three_processes_are_one_hub_through_a_kill_of_redis() {
             }
             // Long enough for what was published to be given up.
             for program in &programs {
-                (0..50).for_each(|_| assert_eq!(Client::connect(program.addrs[0]).get("/healthz").status, 200));
+                (0..50)
+                    .for_each(|_| assert_eq!(Client::connect(program.addrs[0]).get("/healthz").status, 200));
             }
             redis.restart();
             let back = Instant::now();

@@ -6,7 +6,7 @@
 
 use super::failure::sentence;
 use super::url::{Place, RedisUrl};
-use redis::{ConnectionLike, Parser, RedisResult, Value};
+use redis::{Cmd, FromRedisValue, Parser, RedisResult, Value, from_redis_value};
 use socket2::{SockAddr, Socket, Type};
 use std::borrow::Cow;
 use std::io::{self, Read, Write};
@@ -147,6 +147,12 @@ impl Link {
         received
     }
 
+    /// Sends a command, and makes of the reply what is expected.
+    pub(super) fn query<T: FromRedisValue>(&mut self, command: &Cmd) -> RedisResult<T> {
+        self.send(&command.get_packed_command())?;
+        Ok(from_redis_value(self.receive()?.extract_error()?)?)
+    }
+
     /// A reply that is well-formed and not what the operation expects belongs to something else.
     pub(super) fn see<T>(&mut self, outcome: &RedisResult<T>) {
         self.whole &= match outcome {
@@ -154,36 +160,6 @@ impl Link {
             // Who may not write here may elsewhere, where the name leads now.
             Err(error) => error.code().is_some_and(|code| code != "READONLY"),
         };
-    }
-}
-
-impl ConnectionLike for Link {
-    fn req_packed_command(&mut self, command: &[u8]) -> RedisResult<Value> {
-        self.send(command)?;
-        self.receive()
-    }
-
-    fn req_packed_commands(
-        &mut self,
-        commands: &[u8],
-        offset: usize,
-        count: usize,
-    ) -> RedisResult<Vec<Value>> {
-        self.send(commands)?;
-        let replies: Vec<Value> = (0..offset + count).map(|_| self.receive()).collect::<RedisResult<_>>()?;
-        Ok(replies.into_iter().skip(offset).collect())
-    }
-
-    fn get_db(&self) -> i64 {
-        0
-    }
-
-    fn check_connection(&mut self) -> bool {
-        self.is_quiet()
-    }
-
-    fn is_open(&self) -> bool {
-        self.whole
     }
 }
 
@@ -265,5 +241,125 @@ impl Read for Reader<'_> {
                 },
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two ends of a connection: a link's, with so long for all of it, and a Redis's.
+    fn pair(timeout: Duration) -> (Link, Socket) {
+        let (socket, redis) = Socket::pair(socket2::Domain::UNIX, Type::STREAM, None).unwrap();
+        let patience = Patience::Until(Instant::now() + timeout);
+        (Link { socket, parser: Parser::new(), patience, whole: true }, redis)
+    }
+
+    /// Longer than anything takes that does not wait for it.
+    const LONG: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn replies_are_told_apart_however_they_come() {
+        let (mut link, mut redis) = pair(LONG);
+        redis.write_all(b"+OK\r\n$3\r\na\r\n\r\n:7\r\n-ERR no\r\n*2\r\n$-1\r\n$0\r\n\r\n").unwrap();
+        assert_eq!(link.receive(), Ok(Value::Okay));
+        assert_eq!(link.receive(), Ok(Value::BulkString(b"a\r\n".to_vec())));
+        assert_eq!(link.receive(), Ok(Value::Int(7)));
+        assert!(matches!(link.receive(), Ok(Value::ServerError(_))));
+        let two = vec![Value::Nil, Value::BulkString(Vec::new())];
+        assert_eq!(link.receive(), Ok(Value::Array(two)));
+        assert!(link.is_whole() && link.is_quiet());
+    }
+
+    #[test]
+    fn a_link_on_which_anything_else_comes_is_not_whole() {
+        let check = |bytes: &[u8], end: bool, expected: &str| {
+            let (mut link, mut redis) = pair(if end { LONG } else { Duration::from_millis(1) });
+            redis.write_all(bytes).unwrap();
+            let _held = (!end).then_some(redis);
+            let error = link.receive().unwrap_err();
+            assert!(sentence(&error, Duration::from_millis(1)).contains(expected), "{error}");
+            assert!(!link.is_whole());
+        };
+        check(b"", true, "closed the connection");
+        check(b"$5\r\nab", true, "closed the connection");
+        check(b"", false, "within 1 ms");
+        check(b"$5\r\nab", false, "within 1 ms");
+        check(b"HTTP/1.1", true, "not understood");
+        check(b"$x\r\n", true, "not understood");
+        // What comes while nobody waits for it.
+        let (mut link, mut redis) = pair(LONG);
+        assert!(link.is_quiet());
+        redis.write_all(b"+OK\r\n").unwrap();
+        assert!(!link.is_quiet() && !link.is_whole());
+        let (mut link, redis) = pair(LONG);
+        drop(redis);
+        assert!(!link.is_quiet() && !link.is_whole());
+        // What is no answer to what was asked.
+        let (mut link, mut redis) = pair(LONG);
+        redis.write_all(b"$1\r\na\r\n").unwrap();
+        let wrong = link.query::<i64>(&redis::cmd("DBSIZE"));
+        link.see(&wrong);
+        assert!(wrong.is_err() && !link.is_whole());
+    }
+
+    #[test]
+    fn an_error_of_redis_s_is_an_answer() {
+        let check = |line: &str, whole: bool| {
+            let (mut link, mut redis) = pair(LONG);
+            redis.write_all(format!("-{line}\r\n").as_bytes()).unwrap();
+            let refused = link.query::<()>(&redis::cmd("GET"));
+            link.see(&refused);
+            assert!(refused.is_err());
+            assert_eq!(link.is_whole(), whole, "{line}");
+        };
+        check("ERR value is not an integer or out of range", true);
+        check("OOM command not allowed", true);
+        check("LOADING Redis is loading the dataset in memory", true);
+        check("READONLY You can't write against a read only replica.", false);
+    }
+
+    #[test]
+    fn a_reply_has_a_bound() {
+        let (socket, mut redis) = Socket::pair(socket2::Domain::UNIX, Type::STREAM, None).unwrap();
+        redis.write_all(&[b'x'; 100]).unwrap();
+        let patience = Patience::Until(Instant::now() + LONG);
+        let mut reader = Reader { socket: &socket, patience, asked: false, room: 10 };
+        let mut into = [0; 64];
+        assert_eq!(reader.read(&mut into).unwrap(), 10);
+        assert!(reader.read(&mut into).unwrap_err().to_string().contains("more than 64 MiB"));
+        assert_eq!(reader.read(&mut []).unwrap(), 0);
+    }
+
+    #[test]
+    fn who_is_silent_is_asked_once_and_given_up() {
+        let (mut link, mut redis) = pair(LONG);
+        link.set_heartbeat(Duration::from_millis(10));
+        let other = std::thread::spawn(move || {
+            let mut asked = [0; PING.len()];
+            for _ in 0..2 {
+                redis.read_exact(&mut asked).unwrap();
+                assert_eq!(asked, PING);
+                redis.write_all(b"+PONG\r\n").unwrap();
+            }
+            redis.read_exact(&mut asked).unwrap();
+            // And nothing comes.
+            redis
+        });
+        assert_eq!(link.receive(), Ok(Value::SimpleString("PONG".into())));
+        assert_eq!(link.receive(), Ok(Value::SimpleString("PONG".into())));
+        assert!(link.receive().unwrap_err().is_timeout());
+        assert!(!link.is_whole());
+        drop(other.join());
+    }
+
+    #[test]
+    fn a_link_can_be_cut_from_elsewhere() {
+        let (mut link, _redis) = pair(LONG);
+        link.set_heartbeat(LONG);
+        let cutter = link.cutter().unwrap();
+        let other = std::thread::spawn(move || cutter.cut());
+        assert!(link.receive().unwrap_err().is_connection_dropped());
+        other.join().unwrap();
     }
 }

@@ -11,6 +11,7 @@ mod link;
 mod options;
 mod pool;
 mod publishing;
+mod script;
 mod subscribing;
 mod url;
 
@@ -23,7 +24,8 @@ use crate::arena::Arena;
 use failure::{number_error, store_error};
 use link::Link;
 use pool::Pool;
-use redis::{Cmd, RedisResult, Script, cmd};
+use redis::{Cmd, RedisResult, cmd};
+use script::Script;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -134,7 +136,7 @@ impl Redis {
     }
 
     fn query<T: redis::FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
-        self.ask(store_error, |link| command.query(link))
+        self.ask(store_error, |link| link.query(command))
     }
 }
 
@@ -158,7 +160,7 @@ impl Store for Redis {
         let key = self.key(key)?;
         match life {
             Some(life) => self.query(cmd("PEXPIRE").arg(key).arg(milliseconds(life))),
-            None => self.ask(store_error, |link| self.persist.key(key).invoke(link)),
+            None => self.ask(store_error, |link| self.persist.call(link, &key, None::<u64>)),
         }
     }
 
@@ -171,23 +173,26 @@ impl Store for Redis {
     ) -> Result<Page<'a>, StoreError> {
         let namespace = &*self.options.namespace;
         let pattern = escaped(&format!("{namespace}{prefix}")) + "*";
-        let step = limit.clamp(1, SCAN_STEP_MAX);
         // Others may have many keys and we few: what is found in half the time is a page, too.
         let enough = Instant::now() + self.options.timeout / 2;
         let (next, found) = self.ask(store_error, |link| {
             let (mut cursor, mut keys) = (from.0, Vec::<Vec<u8>>::new());
+            let mut step = limit.clamp(1, SCAN_STEP_MAX);
             loop {
                 let mut scan = cmd("SCAN");
                 scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(step);
-                let (next, some): (u64, Vec<Vec<u8>>) = scan.query(link)?;
-                keys.extend(some.into_iter().filter(|key| is_ours(key, namespace)));
+                let (next, some): (u64, Vec<Vec<u8>>) = link.query(&scan)?;
                 cursor = next;
+                if some.is_empty() {
+                    step = (2 * step).min(SCAN_STEP_MAX);
+                }
+                keys.extend(some.into_iter().filter(|key| is_ours(key, namespace)));
                 if cursor == 0 || keys.len() >= limit || Instant::now() >= enough {
                     break;
                 }
             }
             let values: Vec<Option<Vec<u8>>> =
-                if keys.is_empty() { Vec::new() } else { cmd("MGET").arg(&keys).query(link)? };
+                if keys.is_empty() { Vec::new() } else { link.query(cmd("MGET").arg(&keys))? };
             Ok((cursor, keys.into_iter().zip(values).collect::<Vec<_>>()))
         })?;
         let mut entries = arena.list(found.len());
@@ -204,8 +209,8 @@ impl Store for Redis {
     fn increment(&self, key: &str, by: i64, life: Option<Duration>) -> Result<i64, StoreError> {
         let key = self.key(key)?;
         self.ask(number_error, |link| match life {
-            Some(life) => self.begin_number.key(key).arg(by).arg(milliseconds(life)).invoke(link),
-            None => cmd("INCRBY").arg(key).arg(by).query(link),
+            Some(life) => self.begin_number.call(link, &key, (by, milliseconds(life))),
+            None => link.query(cmd("INCRBY").arg(key).arg(by)),
         })
     }
 
@@ -221,9 +226,7 @@ impl Store for Redis {
         let Some(expected) = expected else {
             return self.query(cmd("SET").arg(key).arg(value).arg("NX").arg(expiry(life)));
         };
-        self.ask(store_error, |link| {
-            self.replace.key(key).arg(expected).arg(value).arg(expiry(life)).invoke(link)
-        })
+        self.ask(store_error, |link| self.replace.call(link, &key, (expected, value, expiry(life))))
     }
 
     fn waits(&self) -> bool {

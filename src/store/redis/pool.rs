@@ -69,8 +69,13 @@ impl Shared {
         self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Redis is away, as somebody has found who has seen so many outages.
-    fn is_down(&self, outages: u64, why: Cow<'static, str>) {
+    /// Somebody who has seen so many outages has failed with something that he began then: Redis may be away.
+    fn suspect(&self, outages: u64, error: &RedisError, since: Instant) {
+        // Who had to wait for a link for most of his time says little about Redis.
+        if error.is_timeout() && since.elapsed() < self.options.timeout / 2 {
+            return;
+        }
+        let why = sentence(error, self.options.timeout);
         let mut state = self.state();
         if state.outages == outages && matches!(state.health, Health::Up) {
             state.outages += 1;
@@ -128,13 +133,13 @@ impl Pool {
                         state.count += 1;
                         let addrs = state.addrs.clone();
                         drop(state);
+                        let since = Instant::now();
                         let made = Link::connect(&shared.url, &addrs, deadline);
                         return made.map(lent).map_err(|error| {
                             shared.state().count -= 1;
                             shared.changed.notify_all();
-                            let why = sentence(&error, shared.options.timeout);
-                            shared.is_down(outages, why.clone());
-                            StoreError::Unavailable(why)
+                            shared.suspect(outages, &error, since);
+                            StoreError::Unavailable(sentence(&error, shared.options.timeout))
                         });
                     }
                     "all connections are in use".into()
@@ -175,11 +180,8 @@ impl Lent<'_> {
             }
             return;
         }
-        let Some(error) = failed else { return };
-        // Who had to wait for a link for most of its time says little about Redis.
-        let timeout = shared.options.timeout;
-        if !error.is_timeout() || self.since.elapsed() >= timeout / 2 {
-            shared.is_down(self.outages, sentence(error, timeout));
+        if let Some(error) = failed {
+            shared.suspect(self.outages, error, self.since);
         }
     }
 }

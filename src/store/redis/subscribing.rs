@@ -121,5 +121,5 @@ impl Ears<'_> {
 }
 
 fn subscribe(link: &mut Link, channel: &str) -> RedisResult<()> {
-    redis::cmd("SUBSCRIBE").arg(channel).query::<redis::Value>(link).map(drop)
+    link.query::<redis::Value>(redis::cmd("SUBSCRIBE").arg(channel)).map(drop)
 }
