@@ -58,9 +58,11 @@ pub use buffer::{FilePart, SlowConsumer};
 pub use config::{ConfigError, Limits, Timeouts};
 pub use engine::{Handle, Subscription, Worker};
 pub use keep::Keep;
-pub use pubsub::{Broker, Publication, TopicError};
+pub use pubsub::{Broker, Inlet, Publication, TopicError};
 pub use server::{ServeError, Server, WorkerContext};
 pub use store::{Memory, Store, StoreError};
+#[cfg(feature = "redis")]
+pub use store::{Redis, RedisBroker, RedisOptions, RedisUrl};
 
 /// Compiles what the README shows.
 #[doc = include_str!("../README.md")]

@@ -6,7 +6,7 @@
 use crate::app::{App, RouteError};
 use crate::config::{Limits, Timeouts};
 use crate::engine::{Handle, Seat, Settings, ShutdownReport, Worker, WorkerError};
-use crate::pubsub::Broker;
+use crate::pubsub::{Attached, Broker};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::fmt;
 use std::io;
@@ -182,7 +182,8 @@ impl Builder {
         self
     }
 
-    /// Gives everything that is published to `broker` too, for others: see [`Broker`].
+    /// Gives everything that is published to `broker` too, for others, and takes in what it brings: see
+    /// [`Broker`].
     pub fn broker(mut self, broker: Arc<dyn Broker>) -> Builder {
         self.broker = Some(broker);
         self
@@ -198,8 +199,9 @@ impl Builder {
         F: Fn(&WorkerContext) -> App + Send + Sync + 'static,
     {
         let workers = self.workers;
-        let (seats, handle) = seats(workers, self.broker.clone(), &self.settings.limits)?;
+        let (mut seats, handle) = seats(workers, self.broker.clone(), &self.settings.limits)?;
         let (addrs, mut listeners) = self.listeners()?;
+        attach(self.broker.as_ref(), &mut seats, &handle)?;
         let settings = self.settings(workers);
         let make = Arc::new(make);
         let (started, starts) = mpsc::channel();
@@ -250,6 +252,7 @@ impl Builder {
         let builder = self.workers(1);
         let (mut seats, handle) = seats(1, builder.broker.clone(), &builder.settings.limits)?;
         let (_, listeners) = builder.listeners()?;
+        attach(builder.broker.as_ref(), &mut seats, &handle)?;
         let app = make(&WorkerContext { index: 0, handle: handle.clone() });
         let settings = builder.settings(1);
         let seat = seats.pop().expect("one was made");
@@ -305,6 +308,14 @@ fn seats(
     let seats = (0..workers).map(|_| Seat::new()).collect::<io::Result<Vec<_>>>()?;
     let handle = Handle::new(seats.iter().map(|seat| seat.mailbox.clone()).collect(), broker, limits);
     Ok((seats, handle))
+}
+
+/// Lets the broker begin, which the last of the workers that are to sit here will end.
+fn attach(broker: Option<&Arc<dyn Broker>>, seats: &mut [Seat], handle: &Handle) -> io::Result<()> {
+    let Some(broker) = broker else { return Ok(()) };
+    let attached = Arc::new(Attached::new(broker.clone(), Arc::new(handle.inward()))?);
+    seats.iter_mut().for_each(|seat| seat.attached = Some(attached.clone()));
+    Ok(())
 }
 
 /// Binds `addr` once for each worker: the system spreads connections over listeners that share a port

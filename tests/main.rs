@@ -1,6 +1,7 @@
 //! Promises of the whole, one module each; `client`, `pipe` and `rig` are what they are tested with.
 
 mod allocations;
+mod announcements;
 mod client;
 #[cfg(feature = "deflate")]
 mod compression;
@@ -19,6 +20,8 @@ mod keeping_alive;
 mod limits;
 mod listeners;
 mod memory;
+#[cfg(feature = "redis")]
+mod nodes;
 mod offload;
 mod panics;
 mod pipe;
@@ -26,6 +29,8 @@ mod pipelining;
 #[cfg(feature = "cli")]
 mod program;
 mod pubsub;
+#[cfg(feature = "redis")]
+mod redis;
 mod rig;
 mod routing;
 mod shutdown;

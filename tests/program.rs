@@ -110,7 +110,8 @@ impl Running {
         assert!(sent.expect("there is kill(1)").success());
     }
 
-    fn stderr_line(&mut self) -> String {
+    /// The next line that it says on standard error.
+    pub fn stderr_line(&mut self) -> String {
         let mut line = String::new();
         self.stderr.read_line(&mut line).unwrap();
         line
@@ -409,6 +410,10 @@ fn a_wrong_flag_is_one_line_and_status_2() {
     refused(program(&["--limit", "body_bytes=1\n2"]), 2, &["1\\n2"]);
     refused(program(&["--timeout", "idel=1s"]), 2, &["unknown name `idel`", "idle"]);
     refused(program(&["--timeout", "idle=10"]), 2, &["bad value `10`", "10s"]);
+    refused(program(&["--store", "memroy"]), 2, &["--store", "neither `memory`", "redis://HOST"]);
+    refused(program(&["--store", "redis://user@host"]), 2, &["--store", "a user without a password"]);
+    refused(program(&["--store", "rediss://host"]), 2, &["--store", "TLS to Redis is not offered"]);
+    refused(program(&["--store", "redis://a", "--node", ""]), 2, &["--node", "1 to 64 bytes"]);
 }
 
 #[test]
@@ -426,7 +431,7 @@ fn a_wrong_file_is_one_line() {
     check(
         "key",
         "port = 80\n",
-        &["port: unknown key", "listen workers files compression slow_consumer limits timeouts"],
+        &["port: unknown key", "listen workers files compression slow_consumer store node limits timeouts"],
     );
     check("limit", "[limits]\nbody = 80\n", &["limits.body: unknown name", "body_bytes"]);
     check("value", "[timeouts]\nidle = \"soon\"\n", &["timeouts.idle: bad value `soon`"]);
@@ -444,6 +449,23 @@ fn a_wrong_variable_is_one_line_and_status_2() {
     check("FLEETING_LIMIT_BODY_BYTES", "lots", &["`lots`"]);
     check("FLEETING_LIMIT_BODY", "1", &["FLEETING_LIMIT_BODY_BYTES"]);
     check("FLEETING_TIMEOUT_IDLE", "10", &["`10`", "10s"]);
+    check("FLEETING_STORE", "redis://host:port", &["the port should be a number"]);
+    check("FLEETING_NODE", "a\u{7}", &["no control characters"]);
+}
+
+#[test]
+fn a_password_is_not_told() {
+    let secret = "redis://user:s3cret@host/x";
+    let (code, _, stderr) = outcome(program(&["--store", secret]));
+    assert!(code == Some(2) && !stderr.contains("s3cret"), "{stderr}");
+    let file = Scratch::new("secret", &format!("store = '{secret}'\n"));
+    let (code, _, stderr) = outcome(program(&["--config", file.path()]));
+    assert!(code == Some(2) && !stderr.contains("s3cret"), "{stderr}");
+    let mut running = Running::serve(&["--store", "redis://user:s3cret@nobody.invalid"]);
+    let line = running.stderr_line();
+    assert!(line.starts_with("redis://user:***@nobody.invalid:6379 is not available: "), "{line}");
+    assert!(!line.contains("s3cret"), "{line}");
+    assert_eq!(status(&running.get("/healthz")), 200, "it serves all the same");
 }
 
 #[test]

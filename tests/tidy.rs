@@ -48,7 +48,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("matchit", &["app"]),
     ("slab", &["engine", "pubsub"]),
     ("mio", &["engine", "transport"]),
-    ("socket2", &["server"]),
+    ("socket2", &["server", "store"]),
     ("clap", &["main", "cli"]),
     ("rlimit", &["cli"]),
     ("signal_hook", &["cli"]),

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 #[derive(Debug)]
 pub(super) enum Asked {
     /// To serve, with these settings.
-    Serve(Flags),
+    Serve(Box<Flags>),
     /// For help or the version, which it has been told.
     Told,
 }
@@ -62,6 +62,14 @@ pub(super) struct Flags {
     /// drop-oldest, conflate or close [default: drop-newest]
     #[arg(long, value_name = "POLICY")]
     pub(super) slow_consumer: Option<String>,
+    /// Where entries are kept: memory, redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE] or unix:///PATH. With a
+    /// Redis, topics are shared with the other nodes that have the same [default: memory]
+    #[arg(long, value_name = "WHERE")]
+    pub(super) store: Option<String>,
+    /// This server's name among those that share a Redis, for logs [default: the host's name and the
+    /// process's number]
+    #[arg(long, value_name = "NAME")]
+    pub(super) node: Option<String>,
     /// Bound what a peer may send, such as body_bytes=8MiB; may be given more than once (names:
     /// --help)
     #[arg(long, value_name = "NAME=VALUE")]
@@ -84,7 +92,7 @@ pub(super) fn asked(line: impl IntoIterator<Item = OsString>) -> Result<Asked, F
     let read = command.try_get_matches_from(line).and_then(|found| Line::from_arg_matches(&found));
     match read {
         Ok(Line { command: Some(Command::Serve(flags)), .. } | Line { command: None, flags }) => {
-            Ok(Asked::Serve(flags))
+            Ok(Asked::Serve(flags.into()))
         }
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             let _ = error.print();

@@ -50,6 +50,8 @@ environment, that before the file, that before the default.
   FLEETING_FILES=public                    # a directory to serve, as --files
   FLEETING_COMPRESSION=shared,window=12    # as --compression
   FLEETING_SLOW_CONSUMER=conflate          # as --slow-consumer
+  FLEETING_STORE=redis://:secret@cache/0   # as --store, and no secret in `ps`
+  FLEETING_NODE=a                          # as --node
   FLEETING_LIMIT_BODY_BYTES=8MiB           # any limit, in capitals
   FLEETING_TIMEOUT_IDLE=30s                # any timeout
 
@@ -58,6 +60,8 @@ environment, that before the file, that before the default.
   files = \"public\"                         # from where the program was started
   compression = \"shared\"
   slow_consumer = \"conflate\"
+  store = \"redis://127.0.0.1:6379\"
+  node = \"a\"
   [limits]
   body_bytes = \"8MiB\"
   [timeouts]
@@ -72,6 +76,7 @@ Examples:
   fleeting serve --listen 127.0.0.1:0 --limit body_bytes=8MiB --timeout idle=5m
   fleeting serve --files public
   fleeting serve --compression dedicated,window=12 --slow-consumer conflate
+  fleeting serve --store redis://127.0.0.1:6379 --node a
   fleeting serve --config fleeting.toml";
 
 /// The tables of names, and the ways to set them.

@@ -4,7 +4,7 @@ use super::settings::Settings;
 use toml::{Table, Value};
 
 /// Keys that a file may have.
-const KEYS: &str = "listen workers files compression slow_consumer limits timeouts";
+const KEYS: &str = "listen workers files compression slow_consumer store node limits timeouts";
 
 /// Sets what the file's `text` sets.
 ///
@@ -29,6 +29,10 @@ pub(super) fn apply(text: &str, settings: &mut Settings) -> Result<(), String> {
             ("compression", other) => Err(misfit(other, "a mode as text, such as \"shared\"")),
             ("slow_consumer", Value::String(policy)) => settings.set_slow_consumer(policy),
             ("slow_consumer", other) => Err(misfit(other, "a policy as text, such as \"conflate\"")),
+            ("store", Value::String(place)) => settings.set_store(place),
+            ("store", other) => Err(misfit(other, "a place as text, such as \"redis://127.0.0.1:6379\"")),
+            ("node", Value::String(name)) => settings.set_node(name),
+            ("node", other) => Err(misfit(other, "a name as text")),
             ("limits", Value::Table(limits)) => {
                 each(limits, key, |name, value| settings.limits.set(name, value).map_err(|e| e.to_string()))?;
                 Ok(())
@@ -79,13 +83,14 @@ fn misfit(value: &Value, expected: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::settings::Place;
     use fleeting::SlowConsumer;
     use fleeting::ws::Compression;
 
     #[test]
     fn a_file_sets_everything() {
         let text = "listen = ['a:1', 'b:2']\nworkers = 2\nfiles = 'd'\ncompression = 'off,level=3'\n\
-                    slow_consumer = 'close'\n[limits]\nbody_bytes = '8MiB'\nheaders = 7\n\
+                    slow_consumer = 'close'\nstore = 'redis://a/1'\nnode = 'n'\n[limits]\nbody_bytes = '8MiB'\nheaders = 7\n\
                     [timeouts]\nidle = '3s'\n";
         let mut settings = Settings::default();
         apply(text, &mut settings).unwrap();
@@ -94,6 +99,8 @@ mod tests {
         assert_eq!(settings.files.as_deref(), Some("d".as_ref()));
         assert_eq!(settings.compression, Compression::off().level(3));
         assert_eq!(settings.slow_consumer, SlowConsumer::Close);
+        assert_eq!(settings.store, Place::Redis("redis://a/1".parse().unwrap()));
+        assert_eq!(settings.node.as_deref(), Some("n"));
         assert_eq!((settings.limits.body_bytes, settings.limits.headers), (8 << 20, 7));
         assert_eq!(settings.timeouts.idle.as_secs(), 3);
         apply("listen = 'c:3'", &mut settings).unwrap();
@@ -131,6 +138,10 @@ mod tests {
         check("compression = true", &[": compression: ", "boolean"]);
         check("slow_consumer = 'wait'", &[": slow_consumer: ", "`wait`", "conflate"]);
         check("slow_consumer = 1", &["a policy as text"]);
+        check("store = 1", &[": store: ", "a place as text"]);
+        check("store = 'rediss://a'", &[": store: ", "TLS"]);
+        check("node = ''", &[": node: ", "1 to 64 bytes"]);
+        check("node = 1", &[": node: ", "a name as text"]);
         check("limits = 1", &["a table"]);
         check("[limits]\nbody = 1", &[": limits.body: unknown name", "body_bytes"]);
         check("[limits]\nbody_bytes = -1", &[": limits.body_bytes: bad value `-1`"]);

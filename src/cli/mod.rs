@@ -12,6 +12,7 @@ mod hub;
 mod routes;
 mod serve;
 mod settings;
+mod store;
 mod topics;
 
 use args::{Asked, asked};

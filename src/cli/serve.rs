@@ -1,7 +1,7 @@
 //! `fleeting serve`: from settings to a running server, and to its end.
 
 use super::settings::Settings;
-use super::{Failure, routes, say};
+use super::{Failure, routes, say, store};
 use fleeting::engine::ShutdownReport;
 use fleeting::{Files, Handle, ServeError, Server, WorkerContext};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -29,6 +29,11 @@ pub(super) fn serve(settings: Settings) -> Result<(), Failure> {
     for addr in &settings.listen {
         builder = builder.bind(addr);
     }
+    // It is there until the last worker has ended.
+    let opened = store::open(&settings)?;
+    if let Some(broker) = &opened.broker {
+        builder = builder.broker(broker.clone());
+    }
     let failed = |error: ServeError| Failure::Runtime(error.to_string());
     let directory = settings.files.clone();
     let make = move |worker: &WorkerContext| routes::app(files.clone(), &settings, &worker.handle);
@@ -37,11 +42,12 @@ pub(super) fn serve(settings: Settings) -> Result<(), Failure> {
     // Whoever started it may have closed its output, which is no reason not to serve.
     let mut stdout = std::io::stdout().lock();
     let _ = stdout
-        .write_all(greeting(server.local_addrs(), directory.as_deref()).as_bytes())
+        .write_all(greeting(server.local_addrs(), opened.told.as_deref(), directory.as_deref()).as_bytes())
         .and_then(|()| stdout.flush());
     drop(stdout);
     let report = server.run().map_err(failed)?;
     ending(&report).lines().for_each(say);
+    drop(opened.store);
     Ok(())
 }
 
@@ -81,10 +87,13 @@ fn ending(report: &ShutdownReport) -> String {
 }
 
 /// Where it listens, and what to try there.
-fn greeting(addrs: &[SocketAddr], files: Option<&Path>) -> String {
+fn greeting(addrs: &[SocketAddr], store: Option<&str>, files: Option<&Path>) -> String {
     let mut text = format!("fleeting {} listens on\n", env!("CARGO_PKG_VERSION"));
     for addr in addrs {
         let _ = writeln!(text, "  http://{addr}");
+    }
+    if let Some(store) = store {
+        let _ = writeln!(text, "and {store}");
     }
     if let Some(addr) = addrs.first() {
         let at = reachable(*addr);
@@ -126,10 +135,11 @@ mod tests {
     #[test]
     fn every_address_is_told_and_the_first_can_be_tried() {
         let addrs = ["0.0.0.0:80".parse().unwrap(), "[::1]:81".parse().unwrap()];
-        let text = greeting(&addrs, None);
+        let text = greeting(&addrs, None, None);
         assert!(text.contains("\n  http://0.0.0.0:80\n  http://[::1]:81\n"), "{text}");
         assert!(text.contains("curl http://127.0.0.1:80/json\n"), "{text}");
-        let text = greeting(&addrs, Some(Path::new("public")));
+        let text = greeting(&addrs, Some("keeps entries elsewhere"), Some(Path::new("public")));
+        assert!(text.contains("\n  http://[::1]:81\nand keeps entries elsewhere\n\nTry\n"), "{text}");
         assert!(text.contains("http://127.0.0.1:80/ in a browser: the files of public\n"), "{text}");
     }
 }

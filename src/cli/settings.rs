@@ -3,8 +3,9 @@
 use super::Failure;
 use super::args::Flags;
 use super::file;
+use fleeting::store::check_node;
 use fleeting::ws::Compression;
-use fleeting::{ConfigError, Limits, SlowConsumer, Timeouts};
+use fleeting::{ConfigError, Limits, RedisUrl, SlowConsumer, Timeouts};
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -23,8 +24,18 @@ pub(super) struct Settings {
     pub(super) compression: Compression,
     /// What becomes of publications for who reads `/hub` too slowly.
     pub(super) slow_consumer: SlowConsumer,
+    pub(super) store: Place,
+    /// The name among those that share a store, if one was given.
+    pub(super) node: Option<String>,
     pub(super) limits: Limits,
     pub(super) timeouts: Timeouts,
+}
+
+/// Where entries are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    Memory,
+    Redis(RedisUrl),
 }
 
 impl Default for Settings {
@@ -35,6 +46,8 @@ impl Default for Settings {
             files: None,
             compression: Compression::off(),
             slow_consumer: SlowConsumer::default(),
+            store: Place::Memory,
+            node: None,
             limits: Limits::default(),
             timeouts: Timeouts::default(),
         }
@@ -80,6 +93,10 @@ impl Settings {
                 self.set_compression(value)
             } else if name == "SLOW_CONSUMER" {
                 self.set_slow_consumer(value)
+            } else if name == "STORE" {
+                self.set_store(value)
+            } else if name == "NODE" {
+                self.set_node(value)
             } else if let Some(limit) = name.strip_prefix("LIMIT_") {
                 match lower(limit, Limits::NAMES) {
                     Some(limit) => self.limits.set(limit, value).map_err(|error| error.to_string()),
@@ -120,6 +137,12 @@ impl Settings {
         if let Some(policy) = &flags.slow_consumer {
             self.set_slow_consumer(policy)
                 .map_err(|why| Failure::Usage(format!("--slow-consumer: {why}")))?;
+        }
+        if let Some(place) = &flags.store {
+            self.set_store(place).map_err(|why| Failure::Usage(format!("--store: {why}")))?;
+        }
+        if let Some(name) = &flags.node {
+            self.set_node(name).map_err(|why| Failure::Usage(format!("--node: {why}")))?;
         }
         for text in &flags.limit {
             let set = name_and_value(text)
@@ -169,6 +192,26 @@ impl Settings {
         Ok(())
     }
 
+    /// Sets where entries are kept. What is wrong with it is told without it, because of the password.
+    pub(super) fn set_store(&mut self, place: &str) -> Result<(), String> {
+        self.store = match place.trim() {
+            "memory" => Place::Memory,
+            url => {
+                let read =
+                    url.parse().map_err(|error| format!("it is neither `memory` nor a Redis: {error}"));
+                Place::Redis(read?)
+            }
+        };
+        Ok(())
+    }
+
+    /// Sets the name among those that share a store.
+    pub(super) fn set_node(&mut self, name: &str) -> Result<(), String> {
+        check_node(name).map_err(|error| error.to_string())?;
+        self.node = Some(name.into());
+        Ok(())
+    }
+
     /// Sets the number of workers.
     pub(super) fn set_workers(&mut self, value: &str) -> Result<(), String> {
         // A worker's number is 16 bits of its connections' names.
@@ -182,6 +225,10 @@ impl Settings {
     }
 }
 
+/// Variables other than those of limits and timeouts, without `FLEETING_`.
+const VARIABLES: [&str; 8] =
+    ["CONFIG", "LISTEN", "WORKERS", "FILES", "COMPRESSION", "SLOW_CONSUMER", "STORE", "NODE"];
+
 /// The variables whose names begin with `FLEETING_`, without it. An empty one counts as not set.
 ///
 /// Of names that are none of ours nothing is said, limits and timeouts apart: others, such as a
@@ -192,8 +239,9 @@ fn ours(
     let mut found = Vec::new();
     for (name, value) in environment {
         let Some(name) = name.to_str().and_then(|name| name.strip_prefix("FLEETING_")) else { continue };
-        let known = ["CONFIG", "LISTEN", "WORKERS", "FILES", "COMPRESSION", "SLOW_CONSUMER"].contains(&name);
-        if !known && !name.starts_with("LIMIT_") && !name.starts_with("TIMEOUT_") || value.is_empty() {
+        if !VARIABLES.contains(&name) && !name.starts_with("LIMIT_") && !name.starts_with("TIMEOUT_")
+            || value.is_empty()
+        {
             continue;
         }
         let value = value.to_str().ok_or_else(|| not_text(name, &value))?;
@@ -260,6 +308,8 @@ mod tests {
             ("FLEETING_FILES", "a/b"),
             ("FLEETING_COMPRESSION", "off,window=10"),
             ("FLEETING_SLOW_CONSUMER", "conflate"),
+            ("FLEETING_STORE", "redis://:p@a:1"),
+            ("FLEETING_NODE", "n 1"),
             ("FLEETING_LIMIT_BODY_BYTES", "8MiB"),
             ("FLEETING_TIMEOUT_WS_IDLE", "7s"),
             ("FLEETING_TIMEOUT_IDLE", ""),
@@ -272,6 +322,8 @@ mod tests {
         assert_eq!(settings.files.as_deref(), Some(Path::new("a/b")));
         assert_eq!(settings.compression, Compression::off().window(10));
         assert_eq!(settings.slow_consumer, SlowConsumer::Conflate);
+        assert_eq!(settings.store, Place::Redis("redis://:p@a:1".parse().unwrap()));
+        assert_eq!(settings.node.as_deref(), Some("n 1"));
         assert_eq!(settings.limits.body_bytes, 8 << 20);
         assert_eq!(settings.timeouts.ws_idle.as_secs(), 7);
         assert_eq!(settings.timeouts.idle, Timeouts::default().idle);
@@ -293,6 +345,9 @@ mod tests {
         check("FLEETING_LISTEN", "a:1,", "``");
         check("FLEETING_COMPRESSION", "gzip", "`gzip`");
         check("FLEETING_SLOW_CONSUMER", "drop", "drop-oldest");
+        check("FLEETING_STORE", "memroy", "redis://HOST");
+        check("FLEETING_STORE", "redis://:secret@a/x", "the database should be a number");
+        check("FLEETING_NODE", "a\tb", "no control characters");
         check("FLEETING_LIMIT_BODY", "1", "FLEETING_LIMIT_BODY_BYTES");
         check("FLEETING_LIMIT_body_bytes", "1", "no such limit");
         check("FLEETING_TIMEOUT_IDLE", "10", "10s");

@@ -25,7 +25,10 @@ pub struct Counters {
     pub dropped: u64,
     /// Messages published: by sessions here, by other workers, through a [`Handle`](super::Handle).
     pub published: u64,
-    /// Publications times subscribers here: `delivered`, or one of the five behind it, or still queued.
+    /// Announcements made here.
+    pub announced: u64,
+    /// Publications and announcements times subscribers here: `delivered`, or one of the five behind it, or
+    /// still queued.
     pub matched: u64,
     /// Of these, those that the system has taken, all of each.
     pub delivered: u64,
@@ -65,6 +68,7 @@ impl Default for Counters {
             messages: 0,
             dropped: 0,
             published: 0,
+            announced: 0,
             matched: 0,
             delivered: 0,
             dropped_newest: 0,

@@ -262,6 +262,9 @@ impl<S: Stream> Engine<S> {
                 let Desk { exchange, limits, counters, .. } = &mut self.desk;
                 exchange.take_in(&publication, limits, counters);
             }
+            Command::Announce(announcement) => {
+                self.desk.exchange.announce(&announcement, &mut self.desk.counters);
+            }
             Command::Listen(id, filter, ear) => {
                 self.desk.exchange.listen(id, &filter, ear, &self.desk.limits);
             }

@@ -5,12 +5,12 @@
 
 use super::counters::Counters;
 use super::handle::Handle;
-use super::listeners::{Ear, Listener, ListenerId};
+use super::listeners::{Ear, Heard, Listener, ListenerId};
 use super::websocket::guarded;
 use crate::app::{ConnId, SocketOptions};
 use crate::buffer::SlowConsumer;
 use crate::config::Limits;
-use crate::pubsub::{Encoding, Publication, Run, SubscriberId, TopicError, Topics};
+use crate::pubsub::{Encoding, Kind, Publication, Run, SubscriberId, TopicError, Topics};
 use crate::ws::Message;
 use std::collections::{HashMap, VecDeque};
 use std::hash::RandomState;
@@ -88,6 +88,12 @@ impl Exchange {
         }
     }
 
+    /// Tells all who have subscribed to anything; the topic is what it is about.
+    pub(super) fn announce(&mut self, announcement: &Publication, counters: &mut Counters) {
+        counters.matched += self.topics.announce(announcement.topic(), announcement.message());
+        counters.announced += 1;
+    }
+
     /// Subscribes a listener. If that is not allowed, it is dropped.
     pub(super) fn listen(&mut self, id: ListenerId, filter: &str, ear: Ear, limits: &Limits) {
         let (mut who, whom) = (None, (Target::Listener(id), Encoding::PLAIN));
@@ -115,8 +121,11 @@ impl Exchange {
             return;
         };
         for at in run.from..run.to {
-            let (topic, message) = self.topics.sheet.publication(at);
-            match guarded(counters, || (listener.ear)(topic, message)) {
+            let heard = match self.topics.sheet.entry(at) {
+                (Kind::Publication, topic, message) => Heard::Publication(topic, message),
+                (Kind::Announcement, name, message) => Heard::Announcement(name, message),
+            };
+            match guarded(counters, || (listener.ear)(heard)) {
                 Some(true) => counters.delivered += 1,
                 Some(false) => counters.dropped_newest += 1,
                 None => {

@@ -4,7 +4,7 @@ use super::census::Census;
 use super::mailbox::{Command, Mailbox};
 use crate::app::ConnId;
 use crate::config::Limits;
-use crate::pubsub::{Broker, Publication, TopicCount, TopicError, check_publication};
+use crate::pubsub::{Broker, Inlet, Publication, TopicCount, TopicError, check_publication};
 use crate::ws::{CloseCode, Message};
 use std::fmt;
 use std::sync::Arc;
@@ -137,6 +137,28 @@ impl Handle {
         if lost == 0 { Ok(()) } else { Err(SendError::Full) }
     }
 
+    /// Tells everybody who has subscribed to anything, on all workers: a WebSocket gets the message, a stream of
+    /// [`events`](Handle::events) an event of type `name` with it as data, each once however many subscriptions it
+    /// has. It comes behind what was published before, and before what is published after, by the same thread.
+    ///
+    /// It is for what concerns all topics, such as that publications of other servers may have been missed. With
+    /// [`Conflate`](crate::SlowConsumer::Conflate) an announcement that waits gives way to the next.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] if a worker had no room for it, which is there when that for publications is used
+    /// up; its subscribers do not get it then.
+    pub fn announce(&self, name: &str, message: Message<'_>) -> Result<(), SendError> {
+        let announcement = Arc::new(Publication::new(name, message));
+        let mut told = Ok(());
+        for mailbox in self.mailboxes.iter() {
+            // A worker that is gone has no subscribers.
+            if mailbox.post(Command::Announce(announcement.clone())) == Err(SendError::Full) {
+                told = Err(SendError::Full);
+            }
+        }
+        told
+    }
+
     /// Counts topics and their subscribers on all workers, sorted by name. `done` is called with them on a
     /// worker's thread, or at once if there is none any more: it must not block.
     pub fn count_topics(&self, done: impl FnOnce(Vec<TopicCount>) + Send + 'static) {
@@ -157,6 +179,11 @@ impl Handle {
         }
     }
 
+    /// The same without its broker, for that one: what it has from outside goes in, and not out again.
+    pub(crate) fn inward(&self) -> Handle {
+        Handle { broker: None, ..self.clone() }
+    }
+
     /// Whether what one worker publishes is for anybody but itself.
     #[inline]
     pub(super) fn has_others(&self) -> bool {
@@ -171,6 +198,16 @@ impl Handle {
         }
         let others = self.mailboxes.iter().enumerate().filter(|(other, _)| *other != usize::from(worker));
         others.map(|(_, mailbox)| mailbox.post_publications(publications)).sum()
+    }
+}
+
+impl Inlet for Handle {
+    fn deliver(&self, publication: &Arc<Publication>) -> bool {
+        Handle::deliver(self, publication).is_ok()
+    }
+
+    fn announce(&self, name: &str, message: Message<'_>) -> bool {
+        Handle::announce(self, name, message).is_ok()
     }
 }
 

@@ -11,8 +11,17 @@ use crate::ws::Message;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Hears what is published; tells whether it has taken it.
-pub(crate) type Ear = Box<dyn FnMut(&str, Message<'_>) -> bool + Send>;
+/// Hears what is published and announced; tells whether it has taken it.
+pub(crate) type Ear = Box<dyn FnMut(Heard<'_>) -> bool + Send>;
+
+/// What a listener hears: a name, and a message.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Heard<'a> {
+    /// Under the topic of this name.
+    Publication(&'a str, Message<'a>),
+    /// Of what has this name.
+    Announcement(&'a str, Message<'a>),
+}
 
 /// Names a listener, for as long as the process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,7 +64,8 @@ impl Handle {
     /// filter as for [`Socket::subscribe`](crate::Socket::subscribe), until the [`Subscription`] is dropped.
     ///
     /// It is called on a worker's thread, which serves others too: it must not block. It tells whether it has
-    /// taken the message; if not, that is counted in `dropped_newest`. If it panics it is not called again.
+    /// taken the message; if not, that is counted in `dropped_newest`. If it panics it is not called again. It is
+    /// not told what is [announced](Handle::announce).
     ///
     /// ```
     /// use fleeting::{App, Message, Server};
@@ -80,18 +90,31 @@ impl Handle {
     pub fn subscribe(
         &self,
         filter: &str,
-        listener: impl FnMut(&str, Message<'_>) -> bool + Send + 'static,
+        mut listener: impl FnMut(&str, Message<'_>) -> bool + Send + 'static,
+    ) -> Result<Subscription, TopicError> {
+        self.hear(filter, move |heard| match heard {
+            Heard::Publication(topic, message) => listener(topic, message),
+            Heard::Announcement(..) => true,
+        })
+    }
+
+    /// As [`subscribe`](Handle::subscribe), for a listener that is told all there is to hear.
+    fn hear(
+        &self,
+        filter: &str,
+        ear: impl FnMut(Heard<'_>) -> bool + Send + 'static,
     ) -> Result<Subscription, TopicError> {
         check_filter(filter, self.limits())?;
         let id = ListenerId::next();
         let subscription = Subscription { handle: self.clone(), id };
-        let _ = self.post_to_listener(id.0, Command::Listen(id, filter.into(), Box::new(listener)));
+        let _ = self.post_to_listener(id.0, Command::Listen(id, filter.into(), Box::new(ear)));
         Ok(subscription)
     }
 
     /// A response whose content is a stream of server-sent events: the texts that are published under
     /// `filter`, each as the data of one event. At most `capacity_bytes` are queued for a client that reads
-    /// slowly; what finds no room, and what is binary, is dropped and counted in `dropped_newest`.
+    /// slowly; what finds no room, and what is binary, is dropped and counted in `dropped_newest`. What is
+    /// [announced](Handle::announce) is an event of its own type.
     ///
     /// ```
     /// use fleeting::{App, Error, Server};
@@ -110,9 +133,15 @@ impl Handle {
     /// As for [`subscribe`](Handle::subscribe). If it is not allowed the stream ends at once.
     pub fn events(&self, filter: &str, capacity_bytes: usize) -> Result<Response<'static>, TopicError> {
         let (response, mut events) = Response::events(capacity_bytes);
-        let subscription = self.subscribe(filter, move |_topic, message| match message {
-            Message::Text(text) => matches!(events.try_send(&Event::data(text)), Ok(Pushed::Sent)),
-            Message::Binary(_) => false,
+        let subscription = self.hear(filter, move |heard| {
+            let event = match heard {
+                Heard::Publication(_, Message::Text(text)) => Event::data(text),
+                Heard::Announcement(name, Message::Text(text)) => Event::data(text).name(name),
+                Heard::Publication(_, Message::Binary(_)) | Heard::Announcement(_, Message::Binary(_)) => {
+                    return false;
+                }
+            };
+            matches!(events.try_send(&event), Ok(Pushed::Sent))
         })?;
         // The subscription ends when the client is gone, not when the next event finds it so.
         Ok(response.beside(|source| Box::new(Subscribed { source, _subscription: subscription })))

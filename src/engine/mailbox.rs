@@ -18,6 +18,7 @@ pub(crate) enum Command {
     Binary(ConnId, Box<[u8]>),
     Close(ConnId, CloseCode, Box<str>),
     Publish(Arc<Publication>),
+    Announce(Arc<Publication>),
     Count(Arc<Census>),
     Listen(ListenerId, Box<str>, Ear),
     Unlisten(ListenerId),
@@ -39,7 +40,7 @@ impl Command {
         match self {
             Command::Text(_, text) => text.len(),
             Command::Binary(_, bytes) => bytes.len(),
-            Command::Publish(publication) => publication.memory_bytes(),
+            Command::Publish(publication) | Command::Announce(publication) => publication.memory_bytes(),
             Command::Close(..)
             | Command::Count(_)
             | Command::Listen(..)
@@ -70,12 +71,20 @@ struct Queue {
 /// Commands that wait for one worker at most, and the bytes that they hold for peers.
 const COMMANDS_MAX: usize = 65_536;
 const COMMAND_BYTES_MAX: usize = 64 << 20;
+/// Commands that there is room for beyond that, and bytes, if they are announcements: that publications were
+/// lost, for want of room, can still be told.
+const ANNOUNCEMENTS_MORE: usize = 1024;
+const ANNOUNCEMENT_BYTES_MORE: usize = 1 << 20;
 
 impl Queue {
     fn push(&mut self, command: Command) -> Result<(), SendError> {
         let bytes = self.bytes + command.bytes();
+        let (more, bytes_more) = match command {
+            Command::Announce(_) => (ANNOUNCEMENTS_MORE, ANNOUNCEMENT_BYTES_MORE),
+            _ => (0, 0),
+        };
         // Shutting down is never refused, nor a turn: of these there is one for each that waits.
-        let full = self.commands.len() >= COMMANDS_MAX || bytes > COMMAND_BYTES_MAX;
+        let full = self.commands.len() >= COMMANDS_MAX + more || bytes > COMMAND_BYTES_MAX + bytes_more;
         if full && !matches!(command, Command::Shutdown | Command::Wake(_) | Command::Unlisten(_)) {
             return Err(SendError::Full);
         }

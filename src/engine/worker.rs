@@ -6,6 +6,7 @@ use super::handle::Handle;
 use super::mailbox::Mailbox;
 use super::report::ShutdownReport;
 use crate::app::{App, ConnId, RouteError};
+use crate::pubsub::Attached;
 use crate::time::Clock;
 use crate::transport;
 use mio::event::Event;
@@ -34,6 +35,8 @@ pub struct Worker {
     spare: Option<File>,
     /// Milliseconds of the clock: no accepting before.
     accept_after: u64,
+    /// Held to the end: with the last worker the broker is let go.
+    _attached: Option<Arc<Attached>>,
 }
 
 /// A listener, and whether somebody may be waiting at it.
@@ -91,13 +94,15 @@ const ACCEPT_BACKOFF_MS: u64 = 100;
 pub(crate) struct Seat {
     poll: Poll,
     pub(crate) mailbox: Arc<Mailbox>,
+    /// What all workers of the server hold of its broker, once it is attached.
+    pub(crate) attached: Option<Arc<Attached>>,
 }
 
 impl Seat {
     pub(crate) fn new() -> io::Result<Seat> {
         let poll = Poll::new()?;
         let mailbox = Arc::new(Mailbox::new(Some(Waker::new(poll.registry(), WAKER)?)));
-        Ok(Seat { poll, mailbox })
+        Ok(Seat { poll, mailbox, attached: None })
     }
 }
 
@@ -125,6 +130,7 @@ impl Worker {
             clock,
             spare: spare(),
             accept_after: 0,
+            _attached: seat.attached,
         })
     }
 

@@ -5,6 +5,7 @@
 
 mod chunked;
 mod connection;
+mod envelope;
 #[cfg(feature = "deflate")]
 mod extensions;
 mod files;
@@ -17,6 +18,7 @@ mod ws;
 
 pub use chunked::chunked;
 pub use connection::connection;
+pub use envelope::envelope;
 #[cfg(feature = "deflate")]
 pub use extensions::ws_extensions;
 pub use files::{file_path, range};
@@ -80,6 +82,7 @@ mod tests {
         replay("ws_frames", ws_frames);
         replay("ws_vs_tungstenite", ws_vs_tungstenite);
         replay("connection", connection);
+        replay("envelope", envelope);
         replay("range", range);
         replay("file_path", file_path);
     }

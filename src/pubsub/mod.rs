@@ -7,16 +7,29 @@
 //! Invariant: each subscriber is due each publication at most once, in the order in which they were made.
 
 mod broker;
+#[cfg(any(feature = "redis", test, fuzzing))]
+mod envelope;
 mod names;
+#[cfg(any(feature = "redis", test))]
+mod peers;
 mod publication;
 mod sheet;
 mod topics;
 
-pub use broker::Broker;
+pub use broker::{Broker, Inlet};
 pub use names::TopicError;
+#[cfg(any(feature = "redis", test))]
+pub use peers::Gap;
 pub use publication::Publication;
 pub use topics::{SubscriberId, TopicCount};
 
+pub(crate) use broker::Attached;
+#[cfg(feature = "redis")]
+pub(crate) use envelope::NODE_BYTES_MAX;
+#[cfg(any(feature = "redis", test, fuzzing))]
+pub(crate) use envelope::{Content, Envelope};
 pub(crate) use names::{check_filter, check_publication};
-pub(crate) use sheet::{Encoding, Sheet};
+#[cfg(feature = "redis")]
+pub(crate) use peers::{Heard, Peers};
+pub(crate) use sheet::{Encoding, Kind, Sheet};
 pub(crate) use topics::{Run, Topics};

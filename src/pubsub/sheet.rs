@@ -43,11 +43,21 @@ pub(crate) struct Sheet {
 
 #[derive(Debug)]
 struct Entry {
+    kind: Kind,
     /// Index into `names`; the name begins where that of the entry before ends.
     name_end: usize,
     opcode: Opcode,
     /// Index into the plain frames.
     payload_start: usize,
+}
+
+/// Whom an entry is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Those who have subscribed to the topic of its name.
+    Publication,
+    /// All who have subscribed to anything; its name says what it is about.
+    Announcement,
 }
 
 /// All frames of one encoding.
@@ -77,15 +87,16 @@ impl Sheet {
         self.encodings[0].bytes.len()
     }
 
-    /// Adds a publication.
-    pub(crate) fn push(&mut self, name: &str, message: Message<'_>) {
+    /// Adds a publication, or an announcement.
+    pub(crate) fn push(&mut self, kind: Kind, name: &str, message: Message<'_>) {
         self.names.push_str(name);
         let plain = &mut self.encodings[0];
         encode::encode_header(&mut plain.bytes, message.opcode(), true, message.bytes().len());
         let payload_start = plain.bytes.len();
         plain.bytes.extend_from_slice(message.bytes());
         plain.ends.push(plain.bytes.len());
-        self.entries.push(Entry { name_end: self.names.len(), opcode: message.opcode(), payload_start });
+        let (name_end, opcode) = (self.names.len(), message.opcode());
+        self.entries.push(Entry { kind, name_end, opcode, payload_start });
     }
 
     /// Somebody needs entry `at`, which may be the next one, in this encoding.
@@ -118,10 +129,10 @@ impl Sheet {
         &frames.bytes[frames.start(from)..frames.ends[to as usize - 1]]
     }
 
-    /// An entry's topic and message.
-    pub(crate) fn publication(&self, at: u32) -> (&str, Message<'_>) {
+    /// What an entry is, its name and its message.
+    pub(crate) fn entry(&self, at: u32) -> (Kind, &str, Message<'_>) {
         let at = at as usize;
-        let Entry { name_end, opcode, payload_start } = self.entries[at];
+        let Entry { kind, name_end, opcode, payload_start } = self.entries[at];
         let plain = &self.encodings[0];
         let payload = &plain.bytes[payload_start..plain.ends[at]];
         let name_start = at.checked_sub(1).map_or(0, |before| self.entries[before].name_end);
@@ -129,7 +140,7 @@ impl Sheet {
             Opcode::Text => Message::Text(std::str::from_utf8(payload).unwrap_or_default()),
             _ => Message::Binary(payload),
         };
-        (&self.names[name_start..name_end], message)
+        (kind, &self.names[name_start..name_end], message)
     }
 
     /// Length of an entry's frame in bytes.
@@ -139,11 +150,15 @@ impl Sheet {
     }
 
     /// An entry's frame in memory of its own, which all who hold on to it share: the topic's name, and behind
-    /// it the frame. Tells the length of the name.
+    /// it the frame. Tells the length of the name. An announcement has none, so that it takes no topic's place.
     pub(crate) fn shared(&mut self, encoding: Encoding, at: u32) -> (Arc<[u8]>, usize) {
         let at = at as usize;
         let name_start = at.checked_sub(1).map_or(0, |before| self.entries[before].name_end);
-        let name = &self.names.as_bytes()[name_start..self.entries[at].name_end];
+        let entry = &self.entries[at];
+        let name = match entry.kind {
+            Kind::Publication => &self.names.as_bytes()[name_start..entry.name_end],
+            Kind::Announcement => b"",
+        };
         let Frames { bytes, ends, shared, .. } = &mut self.encodings[encoding.index()];
         if shared.len() <= at {
             shared.resize(at + 1, None);
@@ -183,18 +198,20 @@ mod tests {
     #[test]
     fn frames_lie_one_after_the_other() {
         let mut sheet = Sheet::default();
-        sheet.push("a", Message::Text("one"));
-        sheet.push("bb", Message::Binary(b"two"));
-        sheet.push("c", Message::Text(""));
+        sheet.push(Kind::Publication, "a", Message::Text("one"));
+        sheet.push(Kind::Announcement, "bb", Message::Binary(b"two"));
+        sheet.push(Kind::Publication, "c", Message::Text(""));
         assert_eq!((sheet.len(), sheet.bytes()), (3, 12));
         assert_eq!(sheet.frames(Encoding::PLAIN, 0, 3), b"\x81\x03one\x82\x03two\x81\x00");
         assert_eq!(sheet.frames(Encoding::PLAIN, 1, 2), b"\x82\x03two");
         assert_eq!(sheet.frame_bytes(Encoding::PLAIN, 2), 2);
-        assert_eq!(sheet.publication(0), ("a", Message::Text("one")));
-        assert_eq!(sheet.publication(1), ("bb", Message::Binary(b"two")));
+        assert_eq!(sheet.entry(0), (Kind::Publication, "a", Message::Text("one")));
+        assert_eq!(sheet.entry(1), (Kind::Announcement, "bb", Message::Binary(b"two")));
+        let (block, name_bytes) = sheet.shared(Encoding::PLAIN, 0);
+        assert_eq!((&block[..], name_bytes), (&b"a\x81\x03one"[..], 1));
+        assert!(Arc::ptr_eq(&block, &sheet.shared(Encoding::PLAIN, 0).0), "made once");
         let (block, name_bytes) = sheet.shared(Encoding::PLAIN, 1);
-        assert_eq!((&block[..], name_bytes), (&b"bb\x82\x03two"[..], 2));
-        assert!(Arc::ptr_eq(&block, &sheet.shared(Encoding::PLAIN, 1).0), "made once");
+        assert_eq!((&block[..], name_bytes), (&b"\x82\x03two"[..], 0));
         sheet.clear();
         assert_eq!((sheet.len(), sheet.bytes()), (0, 0));
     }
@@ -212,7 +229,7 @@ mod tests {
                 }
                 sheet.need(Encoding::PLAIN, at);
             }
-            sheet.push("t", Message::Text(&at.to_string()));
+            sheet.push(Kind::Publication, "t", Message::Text(&at.to_string()));
             if at == 3 {
                 sheet.complete(|_, opcode, payload, out| {
                     made.push((opcode, payload.to_vec()));

@@ -2,7 +2,7 @@
 
 use super::TopicError;
 use super::names::{self, Filter};
-use super::sheet::{Encoding, Sheet};
+use super::sheet::{Encoding, Kind, Sheet};
 use crate::buffer::SlowConsumer;
 use crate::config::Limits;
 use crate::ws::Message;
@@ -109,6 +109,23 @@ impl Run {
     }
 }
 
+impl<C> Subscriber<C> {
+    /// Entry `at`, which is not due to it yet, becomes so. Tells whether nothing was before.
+    #[inline]
+    fn owe(&mut self, at: u32, slow: SlowConsumer) -> bool {
+        let run = &mut self.run;
+        if run.to == at && run.slow == slow && at > 0 {
+            run.to += 1;
+            return false;
+        }
+        let before = std::mem::replace(run, Run { from: at, to: at + 1, slow });
+        if before.to > 0 {
+            self.earlier.push(before);
+        }
+        before.to == 0
+    }
+}
+
 impl<C> Default for Topics<C> {
     fn default() -> Topics<C> {
         Topics {
@@ -211,9 +228,30 @@ impl<C: Copy> Topics<C> {
             }
         }
         if count > 0 {
-            self.sheet.push(name, message);
+            self.sheet.push(Kind::Publication, name, message);
         }
         Ok(count)
+    }
+
+    /// Makes a message due to all who have subscribed to anything. `name` says what it is about. Tells how many
+    /// they are.
+    pub(crate) fn announce(&mut self, name: &str, message: Message<'_>) -> u64 {
+        let at = self.sheet.len();
+        let mut count = 0;
+        for (index, subscriber) in &mut self.subscribers {
+            // Each has policies for its subscriptions; the first is as good as any.
+            let Some(first) = subscriber.subscriptions.first() else { continue };
+            let slow = self.topics[first.topic as usize].members[first.at as usize].slow;
+            if subscriber.owe(at, slow) {
+                self.due.push(SubscriberId::new(index));
+            }
+            self.sheet.need(subscriber.encoding, at);
+            count += 1;
+        }
+        if count > 0 {
+            self.sheet.push(Kind::Announcement, name, message);
+        }
+        count
     }
 
     /// Makes the sheet's next entry due to all members of a topic. Tells to how many it was not yet.
@@ -228,19 +266,12 @@ impl<C: Copy> Topics<C> {
                 continue;
             }
             let subscriber = &mut self.subscribers[member.subscriber.index()];
-            let run = &mut subscriber.run;
             // Through another of its subscriptions.
-            if run.to == at + 1 {
+            if subscriber.run.to == at + 1 {
                 continue;
             }
-            if run.to == 0 {
-                *run = Run { from: at, to: at + 1, slow: member.slow };
+            if subscriber.owe(at, member.slow) {
                 self.due.push(member.subscriber);
-            } else if run.to == at && run.slow == member.slow {
-                run.to += 1;
-            } else {
-                subscriber.earlier.push(*run);
-                *run = Run { from: at, to: at + 1, slow: member.slow };
             }
             self.sheet.need(subscriber.encoding, at);
             count += 1;
@@ -449,6 +480,25 @@ mod tests {
         assert!(table.topics.exact.is_empty() && table.topics.prefixes.is_empty());
         assert!(table.topics.prefix_lengths.is_empty() && table.topics.subscribers.is_empty());
         assert_eq!(table.publish("a"), 0);
+    }
+
+    #[test]
+    fn an_announcement_is_due_to_all_who_have_subscribed_to_anything_once_and_in_order() {
+        let mut table = Table::default();
+        for (conn, filter) in [(1, "a"), (2, "a"), (2, "b*"), (3, "b"), (4, "c")] {
+            table.subscribe(conn, filter).unwrap();
+        }
+        table.unsubscribe(4, "c");
+        table.publish("a");
+        assert_eq!(table.topics.announce("gap", Message::Text("!")), 3);
+        table.publish("a");
+        assert_eq!(table.topics.announce("gap", Message::Text("?")), 3);
+        table.publish("b");
+        assert_eq!(table.deliver(), "1:a!a? 2:a!a? 3:!?b");
+        assert!(table.topics.is_settled());
+        (1..=4).for_each(|conn| assert_eq!(table.leave(conn), 0));
+        assert_eq!(table.topics.announce("gap", Message::Text("!")), 0);
+        assert_eq!((table.topics.sheet.len(), table.topics.is_settled()), (0, true));
     }
 
     #[test]

@@ -10,9 +10,15 @@ mod deadlines;
 mod error;
 mod log;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 mod table;
 mod usage;
 
+#[cfg(feature = "redis")]
+pub use self::redis::{
+    BrokerCounters, NodeError, Redis, RedisBroker, RedisOptions, RedisUrl, RedisUrlError, check_node,
+};
 pub use census::Census;
 pub use error::StoreError;
 pub use memory::{Memory, StoreLimits};

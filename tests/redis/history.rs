@@ -1,0 +1,203 @@
+//! What several threads have asked of a store and been told, and whether that can be.
+//!
+//! A register is checked as Gibbons and Korach have it ("Testing Shared Memories", 1997): where every value is
+//! written once, all that was done with one value, its write and its reads, must lie somewhere between the first
+//! answer and the last request. Two such spans that exclude everything else may not overlap, and what is short
+//! enough to be over at once may not lie within one of them.
+
+use std::collections::{BTreeSet, HashMap};
+
+/// A moment: a number of a counter that everybody increments.
+pub type Moment = u64;
+
+/// What was asked, and what came of it.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    pub asked: Moment,
+    /// `None`: nobody knows what has come of it, or when.
+    pub answered: Option<Moment>,
+    pub what: What,
+}
+
+/// Values are told by name; 0 is none at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    Read(u64),
+    Write(u64),
+    /// A value was there and another one took its place, if it is answered.
+    Swap(u64, u64),
+    /// A number became this, if it is answered.
+    Sum(i64),
+}
+
+/// All that was done with one value.
+#[derive(Debug)]
+struct Span {
+    value: u64,
+    first_answer: Moment,
+    last_request: Moment,
+}
+
+/// Says what cannot be in the history of a register that began as 0, and of which no value is written twice.
+pub fn check_register(history: &[Entry]) -> Result<(), String> {
+    // Who writes a value, and everybody who sees it.
+    let mut writes: HashMap<u64, &Entry> = HashMap::new();
+    let mut seen: HashMap<u64, Vec<&Entry>> = HashMap::new();
+    for entry in history {
+        match (&entry.what, entry.answered) {
+            (What::Read(value), Some(_)) => seen.entry(*value).or_default().push(entry),
+            (What::Swap(old, new), answered) => {
+                // One that nobody has heard of may have been a swap or not.
+                if answered.is_some() {
+                    seen.entry(*old).or_default().push(entry);
+                }
+                assert!(writes.insert(*new, entry).is_none(), "{new} is written twice");
+            }
+            (What::Write(value), _) => {
+                assert!(writes.insert(*value, entry).is_none(), "{value} is written twice")
+            }
+            (What::Read(_), None) => {}
+            (What::Sum(_), _) => panic!("not a register's"),
+        }
+    }
+    let mut spans = Vec::new();
+    let values: BTreeSet<u64> = writes.keys().chain(seen.keys()).copied().collect();
+    for value in values {
+        let readers = seen.get(&value).map_or(&[][..], Vec::as_slice);
+        let write = writes.get(&value);
+        let Some(write) = write else {
+            if value != 0 {
+                return Err(format!("{value} was read and nobody has written it: {readers:?}"));
+            }
+            // It was there before everything.
+            let last_request = readers.iter().map(|entry| entry.asked).max().unwrap_or(0);
+            spans.push(Span { value, first_answer: 0, last_request });
+            continue;
+        };
+        if let Some(early) = readers.iter().find(|reader| reader.answered.is_some_and(|at| at < write.asked))
+        {
+            return Err(format!("{value} was read before it was written: {early:?}, {write:?}"));
+        }
+        let answers = readers.iter().filter_map(|entry| entry.answered).chain(write.answered);
+        // What nobody has seen, nor has been told of, need not have been.
+        let Some(first_answer) = answers.min() else { continue };
+        let last_request = readers.iter().map(|entry| entry.asked).chain([write.asked]).max();
+        spans.push(Span { value, first_answer, last_request: last_request.unwrap_or(0) });
+    }
+    let (mut long, short): (Vec<Span>, Vec<Span>) =
+        spans.into_iter().partition(|span| span.first_answer < span.last_request);
+    long.sort_by_key(|span| span.first_answer);
+    for pair in long.windows(2) {
+        if pair[1].first_answer < pair[0].last_request {
+            return Err(format!("{} or {} was seen too late: {pair:?}", pair[0].value, pair[1].value));
+        }
+    }
+    for one in &short {
+        // The last that begins before it.
+        let before = long.partition_point(|span| span.first_answer < one.last_request);
+        if let Some(around) = before.checked_sub(1).map(|at| &long[at])
+            && one.first_answer < around.last_request
+        {
+            let (outer, inner) = (around.value, one.value);
+            return Err(format!("{outer} was seen before and after {inner}: {around:?}, {one:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// Says what cannot be in the history of a number that began as 0, to which ones were added, and which is `at_last`
+/// in the end.
+pub fn check_counter(history: &[Entry], at_last: i64) -> Result<(), String> {
+    let mut sums: Vec<(i64, Moment, Moment)> = Vec::new();
+    for entry in history {
+        if let (What::Sum(sum), Some(answered)) = (&entry.what, entry.answered) {
+            sums.push((*sum, entry.asked, answered));
+        }
+    }
+    let unknown = (history.len() - sums.len()) as i64;
+    let known = sums.len() as i64;
+    if !(known..=known + unknown).contains(&at_last) {
+        return Err(format!("{known} were added, and perhaps {unknown} more, and not {at_last}"));
+    }
+    sums.sort();
+    let mut latest_request = 0;
+    for pair in sums.windows(2) {
+        if pair[0].0 == pair[1].0 {
+            return Err(format!("two were told the same: {pair:?}"));
+        }
+        latest_request = pair[0].1.max(latest_request);
+        if pair[1].2 < latest_request {
+            return Err(format!("{} was told before somebody asked who was told less", pair[1].0));
+        }
+    }
+    match sums.last() {
+        Some((sum, ..)) if *sum > at_last => Err(format!("it was {sum} and became {at_last}")),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(asked: Moment, answered: impl Into<Option<Moment>>, what: What) -> Entry {
+        Entry { asked, answered: answered.into(), what }
+    }
+
+    #[test]
+    fn registers() {
+        use What::*;
+        #[track_caller]
+        fn check(history: &[Entry], expected: Result<(), &str>) {
+            let found = check_register(history);
+            match (&found, expected) {
+                (Ok(()), Ok(())) => {}
+                (Err(error), Err(expected)) if error.contains(expected) => {}
+                _ => panic!("{found:?}, not {expected:?}"),
+            }
+        }
+        let write = |value, from, to| entry(from, to, Write(value));
+        let read = |value, from, to| entry(from, to, Read(value));
+        check(&[], Ok(()));
+        check(&[read(0, 1, 2), write(1, 3, 4), read(1, 5, 6)], Ok(()));
+        check(&[write(1, 3, 4), read(0, 5, 6)], Err("before and after"));
+        check(&[write(1, 3, 6), read(0, 4, 5), read(1, 4, 5)], Ok(()));
+        check(&[read(7, 5, 6)], Err("nobody has written"));
+        check(&[read(1, 1, 2), write(1, 3, 4)], Err("before it was written"));
+        // A reply that was meant for somebody else.
+        check(&[write(1, 1, 2), write(2, 3, 4), read(1, 5, 6)], Err("before and after"));
+        check(&[write(1, 1, 2), write(2, 3, 4), read(2, 5, 6)], Ok(()));
+        check(&[write(1, 1, 4), write(2, 1, 4), read(1, 5, 6), read(2, 7, 8)], Err("too late"));
+        check(&[write(1, 1, 4), write(2, 1, 6), read(1, 4, 5), read(2, 7, 8)], Ok(()));
+        check(
+            &[write(1, 1, 2), write(2, 1, 2), read(1, 3, 4), read(2, 5, 6), read(1, 7, 8)],
+            Err("too late"),
+        );
+        // Of what nobody knows, both may be; and late.
+        let unknown = |value, from| entry(from, None, Write(value));
+        check(&[write(1, 1, 2), unknown(2, 3), read(1, 5, 6)], Ok(()));
+        check(&[write(1, 1, 2), unknown(2, 3), read(1, 5, 6), read(2, 7, 8)], Ok(()));
+        check(&[write(1, 1, 2), unknown(2, 3), read(2, 5, 6), read(1, 7, 8)], Err("before and after"));
+        // A swap has seen what it replaced.
+        let swap = |old, new, from, to: Option<Moment>| entry(from, to, Swap(old, new));
+        check(&[swap(0, 1, 1, Some(2)), swap(1, 2, 3, Some(4)), read(2, 5, 6)], Ok(()));
+        check(&[write(1, 1, 2), swap(0, 2, 3, Some(4))], Err("before and after"));
+        check(&[write(1, 1, 2), swap(0, 2, 3, None), read(1, 5, 6)], Ok(()));
+    }
+
+    #[test]
+    fn counters() {
+        let sum = |sum, from, to: Option<Moment>| entry(from, to, What::Sum(sum));
+        let good = [sum(1, 1, Some(3)), sum(2, 2, Some(4)), sum(0, 5, None), sum(3, 6, Some(7))];
+        assert_eq!(check_counter(&good, 3), Ok(()));
+        assert_eq!(check_counter(&good, 4), Ok(()));
+        assert!(check_counter(&good, 2).unwrap_err().contains("not 2"));
+        assert!(check_counter(&good, 5).unwrap_err().contains("not 5"));
+        let same = [sum(1, 1, Some(3)), sum(1, 2, Some(4))];
+        assert!(check_counter(&same, 2).unwrap_err().contains("the same"));
+        let late = [sum(2, 1, Some(2)), sum(1, 3, Some(4))];
+        assert!(check_counter(&late, 2).unwrap_err().contains("told less"));
+        let lost = [sum(5, 1, Some(2))];
+        assert!(check_counter(&lost, 1).unwrap_err().contains("became 1"));
+    }
+}

@@ -1,0 +1,174 @@
+//! What is between a test and its Redis: TCP in front of the socket, which can be held up, cut and closed.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::{self, JoinHandle};
+
+/// Ended when it is dropped.
+pub struct Proxy {
+    addr: SocketAddr,
+    shared: Arc<Shared>,
+    door: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    upstream: PathBuf,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    requests_held: bool,
+    replies_held: bool,
+    /// Pieces of requests and replies that are held now.
+    held: usize,
+    is_closed: bool,
+    over: bool,
+    connections: Vec<(TcpStream, UnixStream)>,
+    accepted: usize,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nobody panics with it")
+    }
+}
+
+impl Proxy {
+    pub fn start(upstream: PathBuf) -> Proxy {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+        let addr = listener.local_addr().expect("it listens");
+        let shared = Arc::new(Shared { upstream, state: Mutex::default(), changed: Condvar::new() });
+        let own = shared.clone();
+        let door = thread::spawn(move || {
+            for stream in listener.incoming() {
+                if own.state().over {
+                    return;
+                }
+                own.take(stream.expect("it was accepted"));
+            }
+        });
+        Proxy { addr, shared, door: Some(door) }
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://{}", self.addr)
+    }
+
+    fn set(&self, set: impl FnOnce(&mut State)) {
+        set(&mut self.shared.state());
+        self.shared.changed.notify_all();
+    }
+
+    /// From now on requests do not arrive.
+    pub fn hold_requests(&self) {
+        self.set(|state| state.requests_held = true);
+    }
+
+    /// From now on replies do not arrive.
+    pub fn hold_replies(&self) {
+        self.set(|state| state.replies_held = true);
+    }
+
+    /// What was held arrives.
+    pub fn release(&self) {
+        self.set(|state| (state.requests_held, state.replies_held) = (false, false));
+    }
+
+    /// Waits until so many pieces are held.
+    pub fn wait_for_held(&self, count: usize) {
+        let held = |state: &mut State| state.held < count;
+        drop(self.shared.changed.wait_while(self.shared.state(), held).expect("nobody panics with it"));
+    }
+
+    /// Ends all connections.
+    pub fn cut(&self) {
+        for (client, redis) in self.shared.state().connections.drain(..) {
+            let _ = client.shutdown(Shutdown::Both);
+            let _ = redis.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// From now on a connection is closed as soon as it is made, or is not.
+    pub fn close(&self, is_closed: bool) {
+        self.set(|state| state.is_closed = is_closed);
+    }
+
+    /// Connections that were made so far.
+    pub fn accepted(&self) -> usize {
+        self.shared.state().accepted
+    }
+}
+
+impl Shared {
+    fn take(self: &Arc<Shared>, client: TcpStream) {
+        let mut state = self.state();
+        state.accepted += 1;
+        self.changed.notify_all();
+        if state.is_closed {
+            return;
+        }
+        // A Redis that is not there has closed the connection.
+        let Ok(redis) = UnixStream::connect(&self.upstream) else { return };
+        client.set_nodelay(true).expect("it is open");
+        let twin = (client.try_clone().expect("a descriptor"), redis.try_clone().expect("a descriptor"));
+        state.connections.push(twin);
+        drop(state);
+        let (client2, redis2) =
+            (client.try_clone().expect("a descriptor"), redis.try_clone().expect("a descriptor"));
+        let (up, down) = (self.clone(), self.clone());
+        thread::spawn(move || up.pass(client2, redis2, |state| state.requests_held));
+        thread::spawn(move || down.pass(redis, client, |state| state.replies_held));
+    }
+
+    fn pass(&self, mut from: impl Read, mut to: impl Write + End, is_held: impl Fn(&State) -> bool) {
+        let mut bytes = [0; 64 << 10];
+        while let Ok(read) = from.read(&mut bytes)
+            && read > 0
+        {
+            let mut state = self.state();
+            if is_held(&state) {
+                state.held += 1;
+                self.changed.notify_all();
+                let held = |state: &mut State| is_held(state) && !state.over;
+                state = self.changed.wait_while(state, held).expect("nobody panics with it");
+                state.held -= 1;
+            }
+            drop(state);
+            // Whoever has gone meanwhile gets nothing; it is read to the end all the same.
+            let _ = to.write_all(&bytes[..read]);
+        }
+        to.end();
+    }
+}
+
+trait End {
+    fn end(&self);
+}
+
+impl End for TcpStream {
+    fn end(&self) {
+        let _ = self.shutdown(Shutdown::Both);
+    }
+}
+
+impl End for UnixStream {
+    fn end(&self) {
+        let _ = self.shutdown(Shutdown::Both);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.set(|state| state.over = true);
+        self.cut();
+        // The last one that it accepts.
+        drop(TcpStream::connect(self.addr));
+        let ended = self.door.take().map(JoinHandle::join);
+        assert!(matches!(ended, Some(Ok(()))) || thread::panicking(), "the proxy has panicked");
+    }
+}

@@ -1,0 +1,129 @@
+//! A real `redis-server` of a test's own: on a socket in a folder of its own, and nothing of it stays.
+
+use crate::client::PATIENCE;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+
+/// Ended when it is dropped.
+pub struct RedisServer {
+    folder: PathBuf,
+    arguments: Vec<String>,
+    child: Option<Child>,
+}
+
+impl RedisServer {
+    pub fn start() -> RedisServer {
+        RedisServer::start_with(&[])
+    }
+
+    /// With these arguments too.
+    pub fn start_with(arguments: &[&str]) -> RedisServer {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        // A socket's path may not be long.
+        let folder = std::env::temp_dir().join(format!("fleeting-redis-{}-{number}", std::process::id()));
+        fs::create_dir_all(&folder).expect("there is room for a folder");
+        let arguments = arguments.iter().map(ToString::to_string).collect();
+        let mut server = RedisServer { folder, arguments, child: None };
+        server.restart();
+        server
+    }
+
+    /// On a port, too, which is told.
+    pub fn start_on_a_port(arguments: &[&str]) -> (RedisServer, u16) {
+        // Somebody else may take the port before it does.
+        for _ in 0..10 {
+            let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+            let port = free.expect("there is a free port").port();
+            let mut server = RedisServer::stopped(arguments);
+            server.arguments.extend(["--port".into(), port.to_string(), "--bind".into(), "127.0.0.1".into()]);
+            if server.try_start() {
+                return (server, port);
+            }
+        }
+        panic!("no port stays free");
+    }
+
+    fn stopped(arguments: &[&str]) -> RedisServer {
+        let mut server = RedisServer::start_with(arguments);
+        server.kill();
+        server
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.folder.join("redis.sock")
+    }
+
+    pub fn url(&self) -> String {
+        format!("unix://{}", self.socket().display())
+    }
+
+    /// Ends it as `kill -9` does.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("it was running");
+            child.wait().expect("it has ended");
+        }
+    }
+
+    /// Starts it again. It is ready then.
+    pub fn restart(&mut self) {
+        self.kill();
+        assert!(self.try_start(), "redis-server has not started");
+    }
+
+    fn try_start(&mut self) -> bool {
+        let mut command = Command::new("redis-server");
+        let folder = self.folder.display().to_string();
+        let socket = self.socket().display().to_string();
+        command.args(["--port", "0", "--unixsocket", &socket, "--dir", &folder, "--save", ""]);
+        command.args(["--appendonly", "no", "--daemonize", "no", "--logfile", ""]).args(&self.arguments);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let mut child = child.expect("redis-server is needed: install the package `redis-server`");
+        let log = BufReader::new(child.stdout.take().expect("it is piped"));
+        self.child = Some(child);
+        let (tell, told) = mpsc::channel();
+        thread::spawn(move || {
+            // What it says is read to the end, so that it can go on saying it.
+            for line in log.lines().map_while(Result::ok) {
+                if line.to_lowercase().contains("ready to accept connections") {
+                    let _ = tell.send(());
+                }
+            }
+        });
+        // If it ends before, nobody is there to tell any more.
+        told.recv_timeout(PATIENCE).is_ok()
+    }
+
+    /// Stops it, or lets it go on.
+    pub fn signal(&self, name: &str) {
+        let id = self.child.as_ref().expect("it is running").id().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &id]).status();
+        assert!(sent.expect("there is kill(1)").success());
+    }
+
+    /// What it answers to a command.
+    pub fn ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> T {
+        let client = redis::Client::open(self.url()).expect("a good URL");
+        let mut connection = client.get_connection().expect("it is running");
+        let mut request = redis::cmd(command[0]);
+        request.arg(&command[1..]);
+        request.query(&mut connection).unwrap_or_else(|error| panic!("{command:?}: {error}"))
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
