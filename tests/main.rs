@@ -17,6 +17,8 @@ mod found;
 mod hub;
 mod identity;
 mod keeping_alive;
+#[cfg(feature = "cli")]
+mod lesson;
 mod limits;
 mod listeners;
 mod memory;

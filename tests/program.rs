@@ -14,7 +14,7 @@ use tungstenite::{Message, WebSocket};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The program with these arguments, and none of the environment's settings.
-fn program(args: &[&str]) -> Command {
+pub fn program(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fleeting"));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FLEETING_")) {
         command.env_remove(name);
@@ -362,14 +362,14 @@ fn a_timeout_is_obeyed() {
 // ---------------------------------------------------------------- mistakes
 
 /// Runs the program to its end: status, standard output, standard error.
-fn outcome(mut command: Command) -> (Option<i32>, String, String) {
+pub fn outcome(mut command: Command) -> (Option<i32>, String, String) {
     let output = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
 #[track_caller]
-fn refused(mut command: Command, expected_status: i32, expected: &[&str]) {
+pub fn refused(mut command: Command, expected_status: i32, expected: &[&str]) {
     let mut child = command.spawn().unwrap();
     let mut stdout = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut stdout).unwrap();

@@ -1,5 +1,6 @@
 //! The command line.
 
+use super::lesson::Mode;
 use super::{Failure, bounds};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -11,6 +12,8 @@ use std::path::PathBuf;
 pub(super) enum Asked {
     /// To serve, with these settings.
     Serve(Box<Flags>),
+    /// For the lesson.
+    Lesson(Lesson),
     /// For help or the version, which it has been told.
     Told,
 }
@@ -37,6 +40,20 @@ struct Line {
 enum Command {
     /// Serve; what `fleeting` alone does too
     Serve(Flags),
+    /// See what goes wrong when strings of a request are kept as Go's Fiber hands them out, and that it
+    /// does not here: two browser tabs against four versions of one application, over real sockets
+    Lesson(Lesson),
+}
+
+/// How the lesson is told.
+#[derive(Debug, Default, Args)]
+pub(super) struct Lesson {
+    /// Show the code of each version first
+    #[arg(long)]
+    pub(super) explain: bool,
+    /// Play this version only; may be given more than once [default: all]
+    #[arg(long, value_name = "MODE", hide_default_value = true)]
+    pub(super) mode: Vec<Mode>,
 }
 
 /// Settings on the command line. Their values are read where those of the environment are.
@@ -94,6 +111,7 @@ pub(super) fn asked(line: impl IntoIterator<Item = OsString>) -> Result<Asked, F
         Ok(Line { command: Some(Command::Serve(flags)), .. } | Line { command: None, flags }) => {
             Ok(Asked::Serve(flags.into()))
         }
+        Ok(Line { command: Some(Command::Lesson(lesson)), .. }) => Ok(Asked::Lesson(lesson)),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             let _ = error.print();
             Ok(Asked::Told)
@@ -136,6 +154,16 @@ mod tests {
                 }
                 other => panic!("{line}: {other:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn the_lesson_may_be_of_some_modes() {
+        match read("fleeting lesson --mode fiber+mutex --explain --mode arena") {
+            Ok(Asked::Lesson(lesson)) => {
+                assert_eq!((lesson.explain, lesson.mode), (true, vec![Mode::FiberMutex, Mode::Arena]));
+            }
+            other => panic!("{other:?}"),
         }
     }
 

@@ -9,6 +9,7 @@ mod command;
 mod delivery;
 mod file;
 mod hub;
+mod lesson;
 mod routes;
 mod serve;
 mod settings;
@@ -47,6 +48,7 @@ pub fn run() -> ExitCode {
 fn begin() -> Result<(), Failure> {
     match asked(std::env::args_os())? {
         Asked::Serve(flags) => serve::serve(Settings::gather(&flags, std::env::vars_os())?),
+        Asked::Lesson(wanted) => lesson::tell(&wanted.mode, wanted.explain),
         Asked::Told => Ok(()),
     }
 }

@@ -1,6 +1,7 @@
 //! What the program serves.
 
 use super::hub::Hub;
+use super::lesson::{self, Lesson};
 use super::settings::Settings;
 use super::topics;
 use fleeting::ws::Policy;
@@ -8,13 +9,14 @@ use fleeting::{
     App, Body, Error, Files, Handle, Message, Request, Response, Socket, SocketOptions, WebSocket,
 };
 use serde::Serialize;
+use std::sync::Arc;
 
 /// The page: self-contained, no other request is made for it.
 const PAGE: &str = include_str!("page.html");
 const HELLO: &str = "Hello, World!";
 
 /// A worker's application: the page, or the files instead of it.
-pub(super) fn app(files: Option<Files>, settings: &Settings, handle: &Handle) -> App {
+pub(super) fn app(files: Option<Files>, settings: &Settings, lesson: &Arc<Lesson>, handle: &Handle) -> App {
     let app = match files {
         Some(files) => App::new().files("/", files),
         None => App::new().get("/", |_req| Ok(Response::html(Body::Static(PAGE.as_bytes())))),
@@ -29,6 +31,7 @@ pub(super) fn app(files: Option<Files>, settings: &Settings, handle: &Handle) ->
         .post("/echo", echo)
         .ws_with("/ws", policy, Echo)
         .ws_with("/hub", hub, Hub);
+    let app = lesson::routes(app, handle, lesson);
     topics::routes(app, handle)
 }
 

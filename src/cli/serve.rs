@@ -1,5 +1,6 @@
 //! `fleeting serve`: from settings to a running server, and to its end.
 
+use super::lesson::Lesson;
 use super::settings::Settings;
 use super::{Failure, routes, say, store};
 use fleeting::engine::ShutdownReport;
@@ -10,6 +11,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 
 /// Serves until a signal has ended it.
@@ -36,7 +38,8 @@ pub(super) fn serve(settings: Settings) -> Result<(), Failure> {
     }
     let failed = |error: ServeError| Failure::Runtime(error.to_string());
     let directory = settings.files.clone();
-    let make = move |worker: &WorkerContext| routes::app(files.clone(), &settings, &worker.handle);
+    let lesson = Arc::new(Lesson::new());
+    let make = move |worker: &WorkerContext| routes::app(files.clone(), &settings, &lesson, &worker.handle);
     let server = builder.serve(make).map_err(failed)?;
     obey(signals, server.handle())?;
     // Whoever started it may have closed its output, which is no reason not to serve.
