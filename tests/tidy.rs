@@ -58,6 +58,9 @@ const ROOMS: &[(&str, &[&str])] = &[
 /// Files of `src` that may say `unsafe`. Each needs a line in ARCHITECTURE.md that says why.
 const UNSAFE_ALLOWED: &[&str] = &[];
 
+/// What is unsound on purpose: a program for AddressSanitizer to stop, in a crate of its own.
+const UNSOUND: &str = "tests/sanitizer/planted/src/main.rs";
+
 /// Lines a source file may have before its tests.
 const FILE_LINES_MAX: usize = 600;
 
@@ -525,6 +528,14 @@ fn sources_are_in_shape() {
 fn nothing_is_unfinished_ignored_or_asleep() {
     let all = [files("src", "rs"), files("tests", "rs")].concat();
     none(all.iter().flat_map(|(path, text)| unfinished(path, text)).collect());
+}
+
+#[test]
+fn what_is_unsound_on_purpose_stands_in_one_place() {
+    let all = [files("tests", "rs"), files("examples", "rs"), files("fuzz", "rs")].concat();
+    let says = |text: &str| tokens(&code_of(text)).iter().any(|(_, token)| *token == "unsafe");
+    let found: Vec<&str> = all.iter().filter(|(_, text)| says(text)).map(|(path, _)| path.as_str()).collect();
+    assert_eq!(found, [UNSOUND]);
 }
 
 #[test]

@@ -198,8 +198,9 @@ mod tests {
             large.push(&vec![1; SPARE_BYTES_MAX / 4]);
             pool.give(large);
         }
-        assert_eq!(pool.spare.len(), 4);
+        let kept = if cfg!(any(fuzzing, fleeting_paranoid)) { 0 } else { 4_usize };
+        assert_eq!(pool.spare.len(), kept);
         pool.take();
-        assert_eq!(pool.bytes, 3 * SPARE_BYTES_MAX / 4);
+        assert_eq!(pool.bytes, kept.saturating_sub(1) * SPARE_BYTES_MAX / 4);
     }
 }
