@@ -1,0 +1,14 @@
+// A copy of a piece of the request as a value in a map of all workers.
+
+use fleeting::{App, Keep, Response};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+fn main() {
+    let names = Arc::new(Mutex::new(HashMap::<u64, Box<str>>::new()));
+    let _app = App::new().post("/names", move |req| {
+        let name = req.header("x-id").unwrap_or("nobody");
+        names.lock().unwrap().insert(7, name.keep());
+        Ok(Response::empty(204))
+    });
+}
