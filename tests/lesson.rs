@@ -236,6 +236,60 @@ fn blocks<'d>(document: &'d str, kind: &str) -> Vec<&'d str> {
     document.split(&mark).skip(1).map(|rest| rest.split("```").next().unwrap_or_default()).collect()
 }
 
+/// Blocks of this kind, each with the file of this ending that was linked to last before it.
+fn quotations<'d>(document: &'d str, kind: &str, ending: &str) -> Vec<(String, &'d str)> {
+    let file = |before: &str| {
+        let at = before.rfind(&format!("{ending})")).expect("a link before the block");
+        let from = before[..at].rfind("(../").expect("a link from here") + "(../".len();
+        before[from..at + ending.len()].to_string()
+    };
+    let starts = document.match_indices(kind).map(|(at, _)| at);
+    starts
+        .map(|at| file(&document[..at]))
+        .zip(blocks(document, kind.trim_start_matches("```").trim_end()))
+        .collect()
+}
+
+#[test]
+fn the_compiler_has_said_what_it_is_quoted_with() {
+    let document = document();
+    let read = |file: &str| {
+        let path = format!("{}/{file}", env!("CARGO_MANIFEST_DIR"));
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{file}: {error}"))
+    };
+    let messages = quotations(&document, "```rustc\n", ".stderr");
+    assert!(messages.len() >= 10, "{} messages", messages.len());
+    for (file, message) in messages {
+        // Whole lines, from the first one on.
+        let said = read(&file);
+        assert!(message.starts_with("error") && said.starts_with(message), "{file} does not say\n{message}");
+    }
+    let code = quotations(&document, "```rust\n", ".rs");
+    assert!(code.len() >= 3, "{} pieces of code", code.len());
+    for (file, piece) in code {
+        assert!(read(&file).contains(&format!("\n{piece}")), "{file} does not contain\n{piece}");
+    }
+}
+
+#[test]
+fn what_the_documents_show_is_printed() {
+    let text = printed(&[]);
+    let document = document();
+    assert_eq!(blocks(&document, "console"), [format!("$ fleeting lesson\n{text}")]);
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+    let readme = fs::read_to_string(path).expect("there is a README");
+    let shown = blocks(&readme, "console").concat();
+    let mut rest = shown.lines().filter(|line| *line != "...");
+    assert_eq!(rest.next(), Some("$ fleeting lesson"));
+    let rest: Vec<&str> = rest.collect();
+    assert!(rest.len() >= 5, "{shown}");
+    // In their order, with others left out.
+    let mut lines = text.lines();
+    for line in rest {
+        assert!(lines.any(|printed| printed == line), "{line:?} is not printed, or not there\n{text}");
+    }
+}
+
 #[test]
 fn every_example_of_the_document_is_true() {
     let document = document();
