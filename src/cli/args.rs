@@ -39,7 +39,7 @@ struct Line {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve; what `fleeting` alone does too
-    Serve(Flags),
+    Serve(Box<Flags>),
     /// See what goes wrong when strings of a request are kept as Go's Fiber hands them out, and that it
     /// does not here: two browser tabs against four versions of one application, over real sockets
     Lesson(Lesson),
@@ -108,9 +108,8 @@ pub(super) fn asked(line: impl IntoIterator<Item = OsString>) -> Result<Asked, F
         .mut_subcommand("serve", |serve| serve.after_long_help(reference));
     let read = command.try_get_matches_from(line).and_then(|found| Line::from_arg_matches(&found));
     match read {
-        Ok(Line { command: Some(Command::Serve(flags)), .. } | Line { command: None, flags }) => {
-            Ok(Asked::Serve(flags.into()))
-        }
+        Ok(Line { command: Some(Command::Serve(flags)), .. }) => Ok(Asked::Serve(flags)),
+        Ok(Line { command: None, flags }) => Ok(Asked::Serve(flags.into())),
         Ok(Line { command: Some(Command::Lesson(lesson)), .. }) => Ok(Asked::Lesson(lesson)),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             let _ = error.print();
