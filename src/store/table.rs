@@ -322,6 +322,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_lies_close_together() {
+        let (mut table, usage) = (Table::new(), usage());
+        let keys: Vec<String> = (0..5000).map(|number| format!("key:{number}")).collect();
+        let place =
+            |number: usize| Place { hash: (number as u32).wrapping_mul(0x9e37_79b9), key: &keys[number] };
+        for number in 0..keys.len() {
+            let value = vec![number as u8; 100 + number % 400];
+            table.set(place(number), &value, Some(1000 + number as u64 % 10 * 1000), &usage).unwrap();
+        }
+        // Every tenth stays, wherever it lies, and is what it was.
+        table.advance(9999, usize::MAX, &usage);
+        assert_eq!(usage.entries(), keys.len() / 10);
+        assert!(table.log.crowded().is_none());
+        for number in 0..keys.len() {
+            let expected = (number % 10 == 9).then(|| vec![number as u8; 100 + number % 400]);
+            assert_eq!(table.value(place(number), &usage), expected.as_deref());
+        }
+        assert_eq!(table.oldest_ms(), Some(9999));
+        table.advance(10_000, usize::MAX, &usage);
+        assert_eq!((usage.entries(), usage.bytes()), (0, 0));
+    }
+
+    #[test]
     fn time_does_not_go_back() {
         let (mut table, usage) = (Table::new(), usage());
         table.advance(1000, 8, &usage);
