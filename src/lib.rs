@@ -66,5 +66,5 @@ pub use store::{Redis, RedisBroker, RedisOptions, RedisUrl};
 
 /// Compiles what the README shows.
 #[doc = include_str!("../README.md")]
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "redis"))]
 pub struct ReadmeDoctests;

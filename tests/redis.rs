@@ -28,8 +28,14 @@ fn connect(url: &str, options: RedisOptions) -> Redis {
     Redis::connect(url.parse().expect("a good URL"), options).expect("a thread can be started")
 }
 
+/// With the time limit that there is.
 fn open(url: &str) -> Redis {
     connect(url, RedisOptions::new())
+}
+
+/// With one that does not matter.
+fn open_patiently(url: &str) -> Redis {
+    connect(url, RedisOptions::new().timeout(PATIENCE))
 }
 
 #[track_caller]
@@ -63,7 +69,7 @@ fn recovery(store: &dyn Store) -> Duration {
 #[test]
 fn it_keeps_its_promises() {
     let server = RedisServer::start();
-    let store = open(&server.url());
+    let store = open_patiently(&server.url());
     keeps_its_promises(&Subject { store: &store, prefix: "test:", tick: &|| {} });
     assert!(store.waits());
 }
@@ -71,7 +77,7 @@ fn it_keeps_its_promises() {
 #[test]
 fn it_keeps_its_promises_over_tcp_to_a_database_behind_a_password() {
     let (server, port) = RedisServer::start_on_a_port(&["--requirepass", "s@crét"]);
-    let store = open(&format!("redis://:s%40cr%C3%A9t@127.0.0.1:{port}/3"));
+    let store = open_patiently(&format!("redis://:s%40cr%C3%A9t@127.0.0.1:{port}/3"));
     keeps_its_promises(&Subject { store: &store, prefix: "test:", tick: &|| {} });
     drop(store);
     drop(server);
@@ -80,8 +86,8 @@ fn it_keeps_its_promises_over_tcp_to_a_database_behind_a_password() {
 #[test]
 fn keys_are_in_a_namespace_and_others_are_not_seen() {
     let server = RedisServer::start();
-    let store = open(&server.url());
-    let other = connect(&server.url(), RedisOptions::new().namespace("other[*]:"));
+    let store = open_patiently(&server.url());
+    let other = connect(&server.url(), RedisOptions::new().namespace("other[*]:").timeout(PATIENCE));
     store.set("a", b"ours", None).expect("it takes it");
     other.set("a", b"theirs", None).expect("it takes it");
     assert_eq!(get(&store, "a"), Ok(Some("ours".into())));
@@ -106,7 +112,7 @@ fn keys_are_in_a_namespace_and_others_are_not_seen() {
 #[test]
 fn a_script_that_redis_has_forgotten_is_told_again() {
     let server = RedisServer::start();
-    let store = open(&server.url());
+    let store = open_patiently(&server.url());
     for number in 1..4 {
         server.ask::<()>(&["SCRIPT", "FLUSH"]);
         assert_eq!(store.increment("n", 1, Some(PATIENCE)), Ok(number));
@@ -123,7 +129,7 @@ fn a_script_that_redis_has_forgotten_is_told_again() {
 #[test]
 fn a_full_redis_is_full() {
     let server = RedisServer::start();
-    let store = open(&server.url());
+    let store = open_patiently(&server.url());
     store.set("n", b"1", None).expect("it takes it");
     server.ask::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
     assert_eq!(store.set("m", b"1", None), Err(StoreError::Full));
@@ -142,7 +148,7 @@ fn a_full_redis_is_full() {
 #[test]
 fn what_redis_refuses_is_told_and_does_no_harm() {
     let server = RedisServer::start();
-    let store = open(&server.url());
+    let store = open_patiently(&server.url());
     store.set("a", b"1", None).expect("it takes it");
     server.ask::<()>(&["REPLICAOF", "127.0.0.1", "1"]);
     assert!(unavailable(store.set("a", b"2", None)).starts_with("it says READONLY"));
@@ -155,13 +161,13 @@ fn what_redis_refuses_is_told_and_does_no_harm() {
 #[test]
 fn who_may_not_is_told_why() {
     let (_server, port) = RedisServer::start_on_a_port(&["--requirepass", "right"]);
-    let nobody = open(&format!("redis://127.0.0.1:{port}"));
+    let nobody = open_patiently(&format!("redis://127.0.0.1:{port}"));
     assert!(unavailable(get(&nobody, "a")).starts_with("it says NOAUTH"));
-    let wrong = open(&format!("redis://:wrong@127.0.0.1:{port}"));
+    let wrong = open_patiently(&format!("redis://:wrong@127.0.0.1:{port}"));
     assert!(unavailable(get(&wrong, "a")).starts_with("it says WRONGPASS"));
-    let database = open(&format!("redis://:right@127.0.0.1:{port}/77"));
+    let database = open_patiently(&format!("redis://:right@127.0.0.1:{port}/77"));
     assert!(unavailable(get(&database, "a")).contains("DB index is out of range"));
-    let user = open(&format!("redis://default:right@127.0.0.1:{port}"));
+    let user = open_patiently(&format!("redis://default:right@127.0.0.1:{port}"));
     assert_eq!(get(&user, "a"), Ok(None));
 }
 
@@ -249,55 +255,72 @@ fn a_redis_that_is_stopped_holds_nobody_up() {
 fn a_reply_that_trickles_in_is_bounded_as_a_whole() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
     let store = open(&format!("redis://{}", listener.local_addr().expect("it listens")));
+    let addr = listener.local_addr().expect("it listens");
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
             for stream in listener.incoming() {
-                let mut stream = stream.expect("it was accepted");
                 if over.load(Ordering::Relaxed) {
                     return;
                 }
-                let mut request = [0; 512];
-                let mut read = stream.read(&mut request).expect("it is open");
-                assert!(request[..read].ends_with(b"PING\r\n"));
-                stream.write_all(b"+PONG\r\n").expect("it is open");
-                read = stream.read(&mut request).unwrap_or(0);
-                if read > 0 {
-                    // Waiting for what does not come is what takes the time.
-                    stream.set_read_timeout(Some(Duration::from_millis(40))).expect("not zero");
-                    let mut sent = stream.write_all(b"$1000\r\n");
-                    while sent.is_ok() {
-                        sent = match stream.read(&mut request) {
-                            Ok(_) => break,
-                            Err(_) => stream.write_all(b"x"),
-                        };
-                    }
-                }
+                trickle(&mut stream.expect("it was accepted"));
             }
         });
+        let _ending = Ending(|| {
+            over.store(true, Ordering::Relaxed);
+            drop(TcpStream::connect(addr));
+        });
         for _ in 0..3 {
-            // Fails at once as long as it is not reached again.
             let deadline = Instant::now() + PATIENCE;
             loop {
                 let begin = Instant::now();
                 let why = unavailable(get(&store, "a"));
                 assert!(begin.elapsed() < LIMIT, "{:?}", begin.elapsed());
+                // Otherwise it was not reached yet.
                 if begin.elapsed() >= TIMEOUT / 2 {
                     assert!(why.contains("within 250 ms"), "{why}");
                     break;
                 }
-                assert!(Instant::now() < deadline);
+                assert!(Instant::now() < deadline, "it is not reached: {why}");
             }
         }
-        over.store(true, Ordering::Relaxed);
-        drop(TcpStream::connect(listener.local_addr().expect("it listens")));
     });
+}
+
+/// Answers the greeting, and the next request a byte at a time, until nobody waits for more.
+fn trickle(stream: &mut TcpStream) {
+    let mut request = [0; 512];
+    match stream.read(&mut request) {
+        Ok(read) if request[..read].ends_with(b"PING\r\n") => {}
+        _ => return,
+    }
+    if stream.write_all(b"+PONG\r\n").is_err() || stream.read(&mut request).unwrap_or(0) == 0 {
+        return;
+    }
+    // Waiting for what does not come is what takes the time.
+    stream.set_read_timeout(Some(Duration::from_millis(40))).expect("not zero");
+    let mut sent = stream.write_all(b"$1000\r\n");
+    while sent.is_ok() {
+        sent = match stream.read(&mut request) {
+            Ok(_) => return,
+            Err(_) => stream.write_all(b"x"),
+        };
+    }
+}
+
+/// Ends what others do, also if this thread panics meanwhile.
+struct Ending<E: FnMut()>(E);
+
+impl<E: FnMut()> Drop for Ending<E> {
+    fn drop(&mut self) {
+        self.0();
+    }
 }
 
 #[test]
 fn what_is_no_redis_is_told() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
-    let store = open(&format!("redis://{}", listener.local_addr().expect("it listens")));
+    let store = open_patiently(&format!("redis://{}", listener.local_addr().expect("it listens")));
     let (mut stream, _) = listener.accept().expect("it is reached");
     stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").expect("it is open");
     let why = unavailable(get(&store, "a"));
@@ -310,7 +333,7 @@ fn what_is_no_redis_is_told() {
 fn there_are_as_many_connections_as_allowed_and_they_are_used_again() {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.socket());
-    let store = connect(&proxy.url(), RedisOptions::new().connections(3));
+    let store = connect(&proxy.url(), RedisOptions::new().connections(3).timeout(PATIENCE));
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
@@ -321,6 +344,8 @@ fn there_are_as_many_connections_as_allowed_and_they_are_used_again() {
     assert_eq!(get(&store, "n"), Ok(Some("1600".into())));
     assert!((1..=3).contains(&proxy.accepted()), "{}", proxy.accepted());
     // All are in use, and stay so: whoever comes then is told in time.
+    let store = connect(&proxy.url(), RedisOptions::new().connections(3));
+    recovery(&store);
     proxy.hold_replies();
     thread::scope(|scope| {
         let askers: Vec<_> = (0..8)
@@ -342,13 +367,13 @@ fn there_are_as_many_connections_as_allowed_and_they_are_used_again() {
 #[test]
 fn a_connection_that_was_closed_while_it_was_idle_is_nobody_s_trouble() {
     let server = RedisServer::start();
-    let store = open(&server.url());
+    let store = open_patiently(&server.url());
     for round in 0..20 {
         assert_eq!(get(&store, "a"), Ok(None), "round {round}");
         server.ask::<()>(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
     }
     let proxy = Proxy::start(server.socket());
-    let store = open(&proxy.url());
+    let store = open_patiently(&proxy.url());
     for round in 0..20 {
         assert_eq!(get(&store, "a"), Ok(None), "round {round}");
         let before = proxy.accepted();
@@ -374,6 +399,7 @@ fn one_thread_tries_while_everybody_else_is_told_at_once() {
                 }
             });
         }
+        let _ending = Ending(|| over.store(true, Ordering::Relaxed));
         let mut waits = Vec::new();
         for _ in 0..7 {
             let begin = Instant::now();
@@ -381,7 +407,6 @@ fn one_thread_tries_while_everybody_else_is_told_at_once() {
             waits.push(begin.elapsed());
             drop(stream);
         }
-        over.store(true, Ordering::Relaxed);
         assert!(waits.iter().sum::<Duration>() >= Duration::from_millis(300), "it backs off: {waits:?}");
     });
     let refused = refused.into_inner();
@@ -489,8 +514,9 @@ fn no_wrong_value(store: &Redis, trouble: impl FnOnce(&Trial)) {
         let trial = &trial;
         let threads: Vec<_> =
             (0..THREADS).map(|thread| scope.spawn(move || play(store, trial, thread))).collect();
+        let ending = Ending(|| trial.over.store(true, Ordering::Relaxed));
         trouble(trial);
-        trial.over.store(true, Ordering::Relaxed);
+        drop(ending);
         threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
     });
     let mut all: Vec<(usize, Entry)> = histories.concat();
