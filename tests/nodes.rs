@@ -325,8 +325,12 @@ fn what_is_queued_has_a_bound() {
     }
     let counters = own.broker.counters();
     assert!(counters.dropped_full > 100, "{counters:?}");
-    // What was under way when it was given up may have arrived after all, or not.
-    until(|| own.broker.counters().dropped_away > 0);
+    // All of it is given up, and the connection with it. What was under way may have arrived after all, or not.
+    until(|| {
+        let counters = own.broker.counters();
+        counters.published == counters.sent + counters.dropped_away + counters.dropped_full
+    });
+    assert!(own.broker.counters().dropped_away > 0);
     proxy.release();
     own.connected(true);
     own.publish("t", "2");
