@@ -15,6 +15,7 @@ mod handler;
 mod json;
 mod kept;
 mod offload;
+mod query;
 mod request;
 mod response;
 mod router;

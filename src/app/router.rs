@@ -256,7 +256,7 @@ fn decode_params<'a>(params: &matchit::Params<'a, 'a>, arena: &'a Arena) -> Opti
     Some(out)
 }
 
-fn decode<'a>(value: &str, arena: &'a Arena) -> Option<&'a str> {
+pub(super) fn decode<'a>(value: &str, arena: &'a Arena) -> Option<&'a str> {
     let out = bytes_in(value.as_bytes(), arena);
     let (mut from, mut to) = (0, 0);
     while from < out.len() {

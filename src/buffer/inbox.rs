@@ -112,6 +112,11 @@ const SPARE_MAX: usize = 32;
 const SPARE_BYTES_MAX: usize = 8 << 20;
 
 impl Pool {
+    /// Bytes of memory that wait here.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// An empty inbox.
     pub fn take(&mut self) -> Box<Inbox> {
         if cfg!(any(fuzzing, fleeting_paranoid)) {

@@ -4,6 +4,7 @@
 //! [`Engine::begin`], then [`Engine::ready`] for each event, then [`Engine::run`]: the runnable list,
 //! then the timers.
 
+use super::census::{WorkerFigures, add_topics};
 use super::conn::{Conn, Protocol, Source, Writing};
 use super::counters::Counters;
 use super::deadline::{Allowances, Overdue, Timer, Waiting};
@@ -19,6 +20,7 @@ use super::{http, transfer, websocket};
 use crate::app::{App, ConnId, Message};
 use crate::arena::Arena;
 use crate::config::{Limits, Timeouts};
+use crate::keep::kept_bytes;
 use crate::time::{Now, Wheel};
 use crate::transport::Stream;
 use crate::ws::CloseCode;
@@ -269,7 +271,10 @@ impl<S: Stream> Engine<S> {
                 self.desk.exchange.listen(id, &filter, ear, &self.desk.limits);
             }
             Command::Unlisten(id) => self.desk.exchange.unlisten(id, &mut self.desk.counters),
-            Command::Count(census) => census.add(self.desk.exchange.topics.counts()),
+            Command::CountTopics(census) => {
+                census.add(|all| add_topics(all, self.desk.exchange.topics.counts()));
+            }
+            Command::Tell(census) => census.add(|all| all.push(self.figures())),
             Command::Shutdown => self.shutdown_due = true,
         }
     }
@@ -318,6 +323,21 @@ impl<S: Stream> Engine<S> {
         let mut counters = self.desk.counters.clone();
         counters.connections = self.table.len() as u64;
         counters
+    }
+
+    /// What it knows of itself; of what was kept, what this thread has kept.
+    pub fn figures(&self) -> WorkerFigures {
+        WorkerFigures {
+            worker: self.worker(),
+            counters: self.counters(),
+            connections_max: self.desk.limits.connections,
+            topics: self.desk.exchange.topics.len(),
+            topics_max: self.desk.limits.topics,
+            arena_high_water_bytes: self.desk.arena.high_water_bytes(),
+            arena_reserved_bytes: self.desk.arena.reserved_bytes(),
+            kept_bytes: kept_bytes(),
+            pooled_inbox_bytes: self.desk.pool.bytes(),
+        }
     }
 
     /// The arena, for what it reports of itself.

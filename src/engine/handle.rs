@@ -1,6 +1,6 @@
 //! What other threads hold of a running server.
 
-use super::census::Census;
+use super::census::{Census, TopicCounts, WorkerFigures};
 use super::mailbox::{Command, Mailbox};
 use crate::app::ConnId;
 use crate::config::Limits;
@@ -162,10 +162,43 @@ impl Handle {
     /// Counts topics and their subscribers on all workers, sorted by name. `done` is called with them on a
     /// worker's thread, or at once if there is none any more: it must not block.
     pub fn count_topics(&self, done: impl FnOnce(Vec<TopicCount>) + Send + 'static) {
-        let census = Arc::new(Census::new(Box::new(done)));
+        let tell = |counts: TopicCounts| done(counts.into_values().collect());
+        self.ask(Box::new(tell), Command::CountTopics);
+    }
+
+    /// Asks all workers for what they know of themselves. `done` is called with it, sorted by their numbers, on
+    /// a worker's thread, or at once if there is none any more: it must not block.
+    ///
+    /// ```
+    /// use fleeting::{App, Server};
+    /// use std::sync::mpsc;
+    ///
+    /// let server = Server::builder().bind("127.0.0.1:0").workers(2).serve(|_worker| App::new())?;
+    /// let (sender, told) = mpsc::channel();
+    /// server.handle().figures(move |workers| sender.send(workers).unwrap_or_default());
+    /// for worker in told.recv()? {
+    ///     println!("worker {}: {} connections", worker.worker, worker.counters.connections);
+    /// }
+    /// # server.handle().shutdown();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn figures(&self, done: impl FnOnce(Vec<WorkerFigures>) + Send + 'static) {
+        let tell = |mut workers: Vec<WorkerFigures>| {
+            workers.sort_unstable_by_key(|figures| figures.worker);
+            done(workers);
+        };
+        self.ask(Box::new(tell), Command::Tell);
+    }
+
+    fn ask<T: Default>(
+        &self,
+        done: Box<dyn FnOnce(T) + Send>,
+        question: impl Fn(Arc<Census<T>>) -> Command,
+    ) {
+        let census = Arc::new(Census::new(done));
         for mailbox in self.mailboxes.iter() {
             // One that is gone, or has no time, has nothing to add.
-            let _ = mailbox.post(Command::Count(census.clone()));
+            let _ = mailbox.post(question(census.clone()));
         }
     }
 

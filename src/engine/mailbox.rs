@@ -8,7 +8,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::census::Census;
+use super::census::{Census, TopicCounts, WorkerFigures};
 use super::handle::SendError;
 use super::listeners::{Ear, ListenerId};
 
@@ -19,7 +19,9 @@ pub(crate) enum Command {
     Close(ConnId, CloseCode, Box<str>),
     Publish(Arc<Publication>),
     Announce(Arc<Publication>),
-    Count(Arc<Census>),
+    CountTopics(Arc<Census<TopicCounts>>),
+    /// For what it knows of itself.
+    Tell(Arc<Census<Vec<WorkerFigures>>>),
     Listen(ListenerId, Box<str>, Ear),
     Unlisten(ListenerId),
     /// To give a connection a turn.
@@ -42,7 +44,8 @@ impl Command {
             Command::Binary(_, bytes) => bytes.len(),
             Command::Publish(publication) | Command::Announce(publication) => publication.memory_bytes(),
             Command::Close(..)
-            | Command::Count(_)
+            | Command::CountTopics(_)
+            | Command::Tell(_)
             | Command::Listen(..)
             | Command::Unlisten(_)
             | Command::Wake(_)

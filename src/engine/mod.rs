@@ -28,6 +28,7 @@ mod turn;
 mod websocket;
 mod worker;
 
+pub use census::WorkerFigures;
 pub use counters::Counters;
 pub use driver::{Engine, Readiness, Settings};
 pub use handle::{Handle, PublishError, SendError};

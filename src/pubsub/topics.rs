@@ -313,6 +313,11 @@ impl<C: Copy> Topics<C> {
         self.sheet.clear();
     }
 
+    /// How many topics and filters there are that somebody has subscribed to.
+    pub(crate) fn len(&self) -> usize {
+        self.topics.len()
+    }
+
     /// All topics and filters that somebody has subscribed to.
     pub(crate) fn counts(&self) -> impl Iterator<Item = TopicCount> {
         self.topics.iter().map(|(_, topic)| TopicCount {

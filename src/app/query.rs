@@ -1,0 +1,68 @@
+//! The query of a request, read as a form sends it (WHATWG URL, section 5.1).
+//!
+//! It knows text only. Its invariant: what was not sent as UTF-8 is not there.
+
+use super::Request;
+use super::router::decode;
+use crate::arena::Arena;
+
+impl<'r> Request<'r> {
+    /// The value of the first pair of this name in the query, `name=value&...`, decoded: `+` is a space, octets
+    /// are percent-encoded. `None` if there is no such pair or if its value is not UTF-8.
+    ///
+    /// ```
+    /// use fleeting::{App, Error, Response};
+    ///
+    /// let app = App::new().get("/search", |req| {
+    ///     let words = req.query_value("q").ok_or(Error::bad_request("There is no ?q= in it."))?;
+    ///     Ok(Response::text(words))
+    /// });
+    /// ```
+    pub fn query_value(&self, name: &str) -> Option<&'r str> {
+        value(self.query()?, name, self.arena())
+    }
+}
+
+fn value<'a>(query: &'a str, name: &str, arena: &'a Arena) -> Option<&'a str> {
+    let mut pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let (_, value) = pairs.find(|(known, _)| plain(known, arena) == Some(name))?;
+    plain(value, arena)
+}
+
+fn plain<'a>(text: &'a str, arena: &'a Arena) -> Option<&'a str> {
+    if !text.contains(['%', '+']) {
+        return Some(text);
+    }
+    // A plus that was meant is percent-encoded: it comes after.
+    let spaced = arena.alloc_slice_with(text.len(), |at| match text.as_bytes()[at] {
+        b'+' => b' ',
+        byte => byte,
+    });
+    decode(std::str::from_utf8(spaced).ok()?, arena)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values() {
+        fn check(query: &str, expected: Option<&str>) {
+            let arena = Arena::new(1024);
+            assert_eq!(value(query, "id", &arena), expected, "{query}");
+        }
+        check("id=a", Some("a"));
+        check("id=", Some(""));
+        check("id", Some(""));
+        check("x=1&id=a&id=b", Some("a"));
+        check("&&id=a=b", Some("a=b"));
+        check("%69d=a", Some("a"));
+        check("id=a+b%2Bc%20d", Some("a b+c d"));
+        check("id=%E2%82%AC", Some("€"));
+        check("id=100%", Some("100%"));
+        check("id=%ff", None);
+        check("", None);
+        check("ID=a", None);
+        check("xid=a", None);
+    }
+}
