@@ -6,6 +6,8 @@
 #[cfg(not(fleeting_paranoid))]
 mod allocations;
 mod announcements;
+#[cfg(feature = "cli")]
+mod census;
 mod client;
 #[cfg(feature = "deflate")]
 mod compression;
@@ -38,6 +40,8 @@ mod program;
 mod pubsub;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "cli")]
+mod registry;
 mod rig;
 mod routing;
 mod shutdown;

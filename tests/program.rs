@@ -288,15 +288,29 @@ fn the_websocket_echoes() {
 }
 
 #[test]
-fn the_page_is_self_contained() {
-    let page = include_str!("../src/cli/page.html");
-    for (at, _) in page.match_indices("http") {
-        let here = &page[at..];
-        let known =
-            ["http://127.0.0.1:8080/echo", "http/, \"ws\""].iter().any(|known| here.starts_with(known));
-        assert!(known, "{:.40}", here);
+fn the_page_is_asked_for_again_and_not_sent_again() {
+    let running = Running::serve(&[]);
+    for (path, kind) in [("/", "text/html"), ("/page.css", "text/css"), ("/page.js", "text/javascript")] {
+        let answer = running.get(path);
+        assert_eq!(status(&answer), 200, "{path}");
+        let head = answer.split("\r\n\r\n").next().unwrap();
+        let field = |name: &str| {
+            let line = head.lines().find(|line| line.to_lowercase().starts_with(&format!("{name}: ")));
+            line.unwrap_or_else(|| panic!("{path} has no {name}: {head}")).split_once(": ").unwrap().1
+        };
+        assert!(field("content-type").starts_with(kind) && field("content-type").ends_with("charset=utf-8"));
+        assert_eq!(field("cache-control"), "no-cache");
+        assert!(field("content-security-policy").starts_with("default-src 'none'; script-src 'self';"));
+        assert_eq!(field("x-content-type-options"), "nosniff");
+        let again = |tag: &str| {
+            running.answer(&format!(
+                "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nIf-None-Match: {tag}\r\n\r\n"
+            ))
+        };
+        let known = again(field("etag"));
+        assert!(status(&known) == 304 && known.ends_with("\r\n\r\n"), "{known}");
+        assert_eq!(status(&again("\"another\"")), 200);
     }
-    assert!(page.contains("name=\"viewport\"") && page.contains("prefers-color-scheme: dark"));
 }
 
 #[test]
@@ -431,7 +445,10 @@ fn a_wrong_file_is_one_line() {
     check(
         "key",
         "port = 80\n",
-        &["port: unknown key", "listen workers files compression slow_consumer store node limits timeouts"],
+        &[
+            "port: unknown key",
+            "listen workers files compression slow_consumer store node clients limits timeouts",
+        ],
     );
     check("limit", "[limits]\nbody = 80\n", &["limits.body: unknown name", "body_bytes"]);
     check("value", "[timeouts]\nidle = \"soon\"\n", &["timeouts.idle: bad value `soon`"]);

@@ -87,6 +87,14 @@ pub(super) struct Flags {
     /// process's number]
     #[arg(long, value_name = "NAME")]
     pub(super) node: Option<String>,
+    /// How long the record of a client is kept that no connection holds any more or yet, such as 10m
+    /// [default: 10m]
+    #[arg(long, value_name = "TIME")]
+    pub(super) client_life: Option<String>,
+    /// What becomes of a client's record when its connection closes: remove, or a time that it stays, such as
+    /// 30s [default: remove]
+    #[arg(long, value_name = "remove|TIME")]
+    pub(super) client_close: Option<String>,
     /// Bound what a peer may send, such as body_bytes=8MiB; may be given more than once (names:
     /// --help)
     #[arg(long, value_name = "NAME=VALUE")]

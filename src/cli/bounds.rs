@@ -52,6 +52,8 @@ environment, that before the file, that before the default.
   FLEETING_SLOW_CONSUMER=conflate          # as --slow-consumer
   FLEETING_STORE=redis://:secret@cache/0   # as --store, and no secret in `ps`
   FLEETING_NODE=a                          # as --node
+  FLEETING_CLIENT_LIFE=10m                 # as --client-life
+  FLEETING_CLIENT_CLOSE=30s                # as --client-close
   FLEETING_LIMIT_BODY_BYTES=8MiB           # any limit, in capitals
   FLEETING_TIMEOUT_IDLE=30s                # any timeout
 
@@ -62,6 +64,9 @@ environment, that before the file, that before the default.
   slow_consumer = \"conflate\"
   store = \"redis://127.0.0.1:6379\"
   node = \"a\"
+  [clients]
+  life = \"10m\"
+  on_close = \"remove\"
   [limits]
   body_bytes = \"8MiB\"
   [timeouts]

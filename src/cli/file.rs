@@ -4,7 +4,7 @@ use super::settings::Settings;
 use toml::{Table, Value};
 
 /// Keys that a file may have.
-const KEYS: &str = "listen workers files compression slow_consumer store node limits timeouts";
+const KEYS: &str = "listen workers files compression slow_consumer store node clients limits timeouts";
 
 /// Sets what the file's `text` sets.
 ///
@@ -33,6 +33,14 @@ pub(super) fn apply(text: &str, settings: &mut Settings) -> Result<(), String> {
             ("store", other) => Err(misfit(other, "a place as text, such as \"redis://127.0.0.1:6379\"")),
             ("node", Value::String(name)) => settings.set_node(name),
             ("node", other) => Err(misfit(other, "a name as text")),
+            ("clients", Value::Table(clients)) => {
+                each(clients, key, |name, value| match name {
+                    "life" => settings.set_client_life(value),
+                    "on_close" => settings.set_client_close(value),
+                    _ => Err("unknown name; there are: life on_close".into()),
+                })?;
+                Ok(())
+            }
             ("limits", Value::Table(limits)) => {
                 each(limits, key, |name, value| settings.limits.set(name, value).map_err(|e| e.to_string()))?;
                 Ok(())
@@ -43,7 +51,7 @@ pub(super) fn apply(text: &str, settings: &mut Settings) -> Result<(), String> {
                 })?;
                 Ok(())
             }
-            ("limits" | "timeouts", other) => Err(misfit(other, "a table")),
+            ("clients" | "limits" | "timeouts", other) => Err(misfit(other, "a table")),
             _ => Err(format!("unknown key; there are: {KEYS}")),
         };
         set.map_err(|why| format!(": {key}: {why}"))?;
@@ -90,7 +98,8 @@ mod tests {
     #[test]
     fn a_file_sets_everything() {
         let text = "listen = ['a:1', 'b:2']\nworkers = 2\nfiles = 'd'\ncompression = 'off,level=3'\n\
-                    slow_consumer = 'close'\nstore = 'redis://a/1'\nnode = 'n'\n[limits]\nbody_bytes = '8MiB'\nheaders = 7\n\
+                    slow_consumer = 'close'\nstore = 'redis://a/1'\nnode = 'n'\n\
+                    [clients]\nlife = '2s'\non_close = '1s'\n[limits]\nbody_bytes = '8MiB'\nheaders = 7\n\
                     [timeouts]\nidle = '3s'\n";
         let mut settings = Settings::default();
         apply(text, &mut settings).unwrap();
@@ -101,6 +110,7 @@ mod tests {
         assert_eq!(settings.slow_consumer, SlowConsumer::Close);
         assert_eq!(settings.store, Place::Redis("redis://a/1".parse().unwrap()));
         assert_eq!(settings.node.as_deref(), Some("n"));
+        assert_eq!((settings.clients.life.as_secs(), settings.clients.on_close.as_secs()), (2, 1));
         assert_eq!((settings.limits.body_bytes, settings.limits.headers), (8 << 20, 7));
         assert_eq!(settings.timeouts.idle.as_secs(), 3);
         apply("listen = 'c:3'", &mut settings).unwrap();
@@ -142,6 +152,10 @@ mod tests {
         check("store = 'rediss://a'", &[": store: ", "TLS"]);
         check("node = ''", &[": node: ", "1 to 64 bytes"]);
         check("node = 1", &[": node: ", "a name as text"]);
+        check("clients = 1", &["a table"]);
+        check("[clients]\nage = 1", &[": clients.age: unknown name", "on_close"]);
+        check("[clients]\nlife = '0s'", &[": clients.life: ", "`0s`"]);
+        check("[clients]\non_close = 'never'", &[": clients.on_close: ", "`never`", "remove"]);
         check("limits = 1", &["a table"]);
         check("[limits]\nbody = 1", &[": limits.body: unknown name", "body_bytes"]);
         check("[limits]\nbody_bytes = -1", &[": limits.body_bytes: bad value `-1`"]);

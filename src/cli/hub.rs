@@ -5,6 +5,7 @@
 
 use super::command::{self, Command, Outcome};
 use super::delivery::Delivery;
+use super::registry;
 use fleeting::{Error, Message, Request, Socket, WebSocket};
 use serde_json::value::RawValue;
 
@@ -46,6 +47,9 @@ fn obey(command: Command<&RawValue>, socket: &mut Socket<'_>) -> Result<Outcome,
             Ok(Outcome::Unsubscribed(filter))
         }
         Command::Publish { topic, data, to_others } => {
+            if topic.starts_with(registry::TOPICS) {
+                return Err(registry::RESERVED.into());
+            }
             let text = Delivery { topic: &topic, data }.encode();
             let published = if to_others {
                 socket.publish_to_others(&topic, Message::Text(&text))

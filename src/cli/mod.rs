@@ -5,11 +5,16 @@
 
 mod args;
 mod bounds;
+mod census;
 mod command;
+mod content;
 mod delivery;
 mod file;
 mod hub;
 mod lesson;
+mod origin;
+mod page;
+mod registry;
 mod routes;
 mod serve;
 mod settings;

@@ -2,24 +2,47 @@
 
 use super::hub::Hub;
 use super::lesson::{self, Lesson};
+use super::registry::{self, Registry};
 use super::settings::Settings;
-use super::topics;
+use super::{census, page, topics};
 use fleeting::ws::Policy;
 use fleeting::{
-    App, Body, Error, Files, Handle, Message, Request, Response, Socket, SocketOptions, WebSocket,
+    App, Error, Files, Handle, Message, Offload, Request, Response, Socket, SocketOptions, Store, WebSocket,
 };
 use serde::Serialize;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-/// The page: self-contained, no other request is made for it.
-const PAGE: &str = include_str!("page.html");
 const HELLO: &str = "Hello, World!";
 
+/// What all workers share.
+pub(super) struct Shared {
+    pub(super) settings: Settings,
+    /// Served in place of the page.
+    pub(super) files: Option<Files>,
+    pub(super) store: Arc<dyn Store>,
+    /// The server's name among those that share it.
+    pub(super) node: String,
+    /// Asks a store that waits.
+    pub(super) offload: Option<Arc<Offload>>,
+    pub(super) lesson: Arc<Lesson>,
+    /// It speaks to the workers, so the first of them makes it.
+    pub(super) registry: OnceLock<Arc<Registry>>,
+}
+
+impl Shared {
+    fn registry(&self, handle: &Handle) -> &Arc<Registry> {
+        let lives = self.settings.clients;
+        self.registry
+            .get_or_init(|| Arc::new(Registry::new(self.store.clone(), handle.clone(), &self.node, lives)))
+    }
+}
+
 /// A worker's application: the page, or the files instead of it.
-pub(super) fn app(files: Option<Files>, settings: &Settings, lesson: &Arc<Lesson>, handle: &Handle) -> App {
-    let app = match files {
-        Some(files) => App::new().files("/", files),
-        None => App::new().get("/", |_req| Ok(Response::html(Body::Static(PAGE.as_bytes())))),
+pub(super) fn app(shared: &Shared, handle: &Handle) -> App {
+    let (settings, registry) = (&shared.settings, shared.registry(handle));
+    let app = match &shared.files {
+        Some(files) => App::new().files("/", files.clone()),
+        None => page::routes(App::new()),
     };
     // Both to pages of the same origin only.
     let policy = Policy::new().compression(settings.compression);
@@ -29,10 +52,12 @@ pub(super) fn app(files: Option<Files>, settings: &Settings, lesson: &Arc<Lesson
         .get("/json", |req| Response::json(req, &Greeting { message: HELLO }))
         .get("/healthz", |_req| Ok(Response::text("ok")))
         .post("/echo", echo)
-        .ws_with("/ws", policy, Echo)
+        .ws_with("/ws", policy.clone(), Echo)
         .ws_with("/hub", hub, Hub);
-    let app = lesson::routes(app, handle, lesson);
-    topics::routes(app, handle)
+    let app = topics::routes(app, handle);
+    let app = lesson::routes(app, handle, &shared.lesson);
+    let app = registry::routes(app, registry, shared.offload.as_ref(), policy);
+    census::routes(app, handle, registry)
 }
 
 #[derive(Serialize)]

@@ -1,17 +1,20 @@
 //! `fleeting serve`: from settings to a running server, and to its end.
 
+use super::census::Upkeep;
 use super::lesson::Lesson;
+use super::routes::{self, Shared};
 use super::settings::Settings;
-use super::{Failure, routes, say, store};
+use super::store::Opened;
+use super::{Failure, say, store};
 use fleeting::engine::ShutdownReport;
-use fleeting::{Files, Handle, ServeError, Server, WorkerContext};
+use fleeting::{Files, Handle, Offload, OffloadOptions, ServeError, Server, WorkerContext};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 /// Serves until a signal has ended it.
@@ -38,19 +41,37 @@ pub(super) fn serve(settings: Settings) -> Result<(), Failure> {
     }
     let failed = |error: ServeError| Failure::Runtime(error.to_string());
     let directory = settings.files.clone();
-    let lesson = Arc::new(Lesson::new());
-    let make = move |worker: &WorkerContext| routes::app(files.clone(), &settings, &lesson, &worker.handle);
+    let Opened { store, node, told, .. } = opened;
+    // Threads that have nothing to wait for are not started.
+    let offload = store.waits().then(|| Offload::new(OffloadOptions::default()).map(Arc::new)).transpose();
+    let offload = offload.map_err(|error| Failure::Runtime(format!("cannot start a thread: {error}")))?;
+    let shared = Arc::new(Shared {
+        settings,
+        files,
+        store,
+        node,
+        offload,
+        lesson: Arc::new(Lesson::new()),
+        registry: OnceLock::new(),
+    });
+    let make = {
+        let shared = shared.clone();
+        move |worker: &WorkerContext| routes::app(&shared, &worker.handle)
+    };
     let server = builder.serve(make).map_err(failed)?;
+    let registry = shared.registry.get().expect("there is a worker").clone();
+    let upkeep = Upkeep::start(server.handle(), registry);
+    let upkeep = upkeep.map_err(|error| Failure::Runtime(format!("cannot start a thread: {error}")))?;
     obey(signals, server.handle())?;
     // Whoever started it may have closed its output, which is no reason not to serve.
     let mut stdout = std::io::stdout().lock();
     let _ = stdout
-        .write_all(greeting(server.local_addrs(), opened.told.as_deref(), directory.as_deref()).as_bytes())
+        .write_all(greeting(server.local_addrs(), told.as_deref(), directory.as_deref()).as_bytes())
         .and_then(|()| stdout.flush());
     drop(stdout);
     let report = server.run().map_err(failed)?;
+    drop(upkeep);
     ending(&report).lines().for_each(say);
-    drop(opened.store);
     Ok(())
 }
 
@@ -102,7 +123,7 @@ fn greeting(addrs: &[SocketAddr], store: Option<&str>, files: Option<&Path>) -> 
         let at = reachable(*addr);
         let root = match files {
             Some(directory) => format!("the files of {}", directory.display()),
-            None => "a page that speaks to the WebSocket echo".into(),
+            None => "a live page, to be opened twice".into(),
         };
         let _ = write!(
             text,

@@ -3,12 +3,14 @@
 use super::Failure;
 use super::args::Flags;
 use super::file;
+use super::registry::Lives;
 use fleeting::store::check_node;
 use fleeting::ws::Compression;
 use fleeting::{ConfigError, Limits, RedisUrl, SlowConsumer, Timeouts};
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Where the program listens unless told otherwise.
 const LISTEN: &str = "127.0.0.1:8080";
@@ -27,6 +29,8 @@ pub(super) struct Settings {
     pub(super) store: Place,
     /// The name among those that share a store, if one was given.
     pub(super) node: Option<String>,
+    /// How long records of clients are there.
+    pub(super) clients: Lives,
     pub(super) limits: Limits,
     pub(super) timeouts: Timeouts,
 }
@@ -48,6 +52,7 @@ impl Default for Settings {
             slow_consumer: SlowConsumer::default(),
             store: Place::Memory,
             node: None,
+            clients: Lives::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
         }
@@ -97,6 +102,10 @@ impl Settings {
                 self.set_store(value)
             } else if name == "NODE" {
                 self.set_node(value)
+            } else if name == "CLIENT_LIFE" {
+                self.set_client_life(value)
+            } else if name == "CLIENT_CLOSE" {
+                self.set_client_close(value)
             } else if let Some(limit) = name.strip_prefix("LIMIT_") {
                 match lower(limit, Limits::NAMES) {
                     Some(limit) => self.limits.set(limit, value).map_err(|error| error.to_string()),
@@ -143,6 +152,13 @@ impl Settings {
         }
         if let Some(name) = &flags.node {
             self.set_node(name).map_err(|why| Failure::Usage(format!("--node: {why}")))?;
+        }
+        if let Some(life) = &flags.client_life {
+            self.set_client_life(life).map_err(|why| Failure::Usage(format!("--client-life: {why}")))?;
+        }
+        if let Some(on_close) = &flags.client_close {
+            self.set_client_close(on_close)
+                .map_err(|why| Failure::Usage(format!("--client-close: {why}")))?;
         }
         for text in &flags.limit {
             let set = name_and_value(text)
@@ -205,6 +221,21 @@ impl Settings {
         Ok(())
     }
 
+    /// Sets how long the record of a client is there that no connection holds.
+    pub(super) fn set_client_life(&mut self, value: &str) -> Result<(), String> {
+        self.clients.life = positive(value)?;
+        Ok(())
+    }
+
+    /// Sets what becomes of a record whose connection has closed.
+    pub(super) fn set_client_close(&mut self, value: &str) -> Result<(), String> {
+        self.clients.on_close = match value.trim() {
+            "remove" => Duration::ZERO,
+            _ => positive(value).map_err(|why| format!("{why}; or remove"))?,
+        };
+        Ok(())
+    }
+
     /// Sets the name among those that share a store.
     pub(super) fn set_node(&mut self, name: &str) -> Result<(), String> {
         check_node(name).map_err(|error| error.to_string())?;
@@ -225,9 +256,30 @@ impl Settings {
     }
 }
 
-/// Variables other than those of limits and timeouts, without `FLEETING_`.
-const VARIABLES: [&str; 8] =
-    ["CONFIG", "LISTEN", "WORKERS", "FILES", "COMPRESSION", "SLOW_CONSUMER", "STORE", "NODE"];
+/// A time that is one.
+fn positive(value: &str) -> Result<Duration, String> {
+    // It is written as timeouts are.
+    let mut timeouts = Timeouts::default();
+    timeouts.set("idle", value).map_err(|error| error.to_string())?;
+    if timeouts.idle.is_zero() {
+        return Err(format!("bad value `{}`; expected a time such as 500ms, 10s or 2m", value.trim()));
+    }
+    Ok(timeouts.idle)
+}
+
+/// What the environment may set, limits and timeouts apart.
+const VARIABLES: &[&str] = &[
+    "CONFIG",
+    "LISTEN",
+    "WORKERS",
+    "FILES",
+    "COMPRESSION",
+    "SLOW_CONSUMER",
+    "STORE",
+    "NODE",
+    "CLIENT_LIFE",
+    "CLIENT_CLOSE",
+];
 
 /// The variables whose names begin with `FLEETING_`, without it. An empty one counts as not set.
 ///
@@ -310,6 +362,8 @@ mod tests {
             ("FLEETING_SLOW_CONSUMER", "conflate"),
             ("FLEETING_STORE", "redis://:p@a:1"),
             ("FLEETING_NODE", "n 1"),
+            ("FLEETING_CLIENT_LIFE", "2m"),
+            ("FLEETING_CLIENT_CLOSE", "3s"),
             ("FLEETING_LIMIT_BODY_BYTES", "8MiB"),
             ("FLEETING_TIMEOUT_WS_IDLE", "7s"),
             ("FLEETING_TIMEOUT_IDLE", ""),
@@ -324,6 +378,7 @@ mod tests {
         assert_eq!(settings.slow_consumer, SlowConsumer::Conflate);
         assert_eq!(settings.store, Place::Redis("redis://:p@a:1".parse().unwrap()));
         assert_eq!(settings.node.as_deref(), Some("n 1"));
+        assert_eq!((settings.clients.life.as_secs(), settings.clients.on_close.as_secs()), (120, 3));
         assert_eq!(settings.limits.body_bytes, 8 << 20);
         assert_eq!(settings.timeouts.ws_idle.as_secs(), 7);
         assert_eq!(settings.timeouts.idle, Timeouts::default().idle);
@@ -348,6 +403,8 @@ mod tests {
         check("FLEETING_STORE", "memroy", "redis://HOST");
         check("FLEETING_STORE", "redis://:secret@a/x", "the database should be a number");
         check("FLEETING_NODE", "a\tb", "no control characters");
+        check("FLEETING_CLIENT_LIFE", "0s", "`0s`");
+        check("FLEETING_CLIENT_CLOSE", "soon", "or remove");
         check("FLEETING_LIMIT_BODY", "1", "FLEETING_LIMIT_BODY_BYTES");
         check("FLEETING_LIMIT_body_bytes", "1", "no such limit");
         check("FLEETING_TIMEOUT_IDLE", "10", "10s");

@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// What was opened.
 pub(super) struct Opened {
     pub(super) store: Arc<dyn Store>,
+    /// This server's name among those that share it.
+    pub(super) node: String,
     /// What shares topics with the other nodes, if there may be any.
     pub(super) broker: Option<Arc<RedisBroker>>,
     /// What there is to say of it in a greeting.
@@ -21,11 +23,11 @@ pub(super) struct Opened {
 
 /// Opens what the settings say. A Redis need not be there yet.
 pub(super) fn open(settings: &Settings) -> Result<Opened, Failure> {
+    let node = settings.node.clone().unwrap_or_else(own_name);
     let Place::Redis(url) = &settings.store else {
         let store = Arc::new(Memory::new(StoreLimits::default()));
-        return Ok(Opened { store, broker: None, told: None });
+        return Ok(Opened { store, node, broker: None, told: None });
     };
-    let node = settings.node.clone().unwrap_or_else(own_name);
     let log = Arc::new(Log::new(url));
     let options = |part: usize| {
         let log = log.clone();
@@ -36,7 +38,7 @@ pub(super) fn open(settings: &Settings) -> Result<Opened, Failure> {
     let store = Redis::connect(url.clone(), options(0));
     let store = store.map_err(|error| Failure::Runtime(format!("cannot start a thread: {error}")))?;
     let told = Some(format!("keeps entries and shares topics in {url}, as node {}", one_line(&node)));
-    Ok(Opened { store: Arc::new(store), broker: Some(Arc::new(broker)), told })
+    Ok(Opened { store: Arc::new(store), node, broker: Some(Arc::new(broker)), told })
 }
 
 /// The host's name and the process's number.

@@ -4,12 +4,11 @@
 //! answered with 202 has a name that can be subscribed to and a size that can be sent.
 
 use super::delivery::Delivery;
+use super::{content, origin, registry};
 use fleeting::engine::PublishError;
 use fleeting::pubsub::TopicCount;
-use fleeting::ws::Policy;
 use fleeting::{App, Error, Handle, Message, Request, Response, TopicError};
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 /// Adds the routes.
 pub(super) fn routes(app: App, handle: &Handle) -> App {
@@ -30,13 +29,12 @@ fn listen(req: &Request<'_>, handle: &Handle) -> Result<Response<'static>, Error
 }
 
 fn publish<'r>(req: &Request<'r>, handle: &Handle) -> Result<Response<'r>, Error> {
-    // A page of any origin could post text here, unasked by its reader: the rule is that of WebSockets.
-    let mut origins = req.fields().values("origin");
-    if !origins.all(|origin| Policy::new().admits(origin, req.host())) {
-        return Err(Error::forbidden("Pages of this origin may not publish."));
-    }
+    origin::check(req, "publish")?;
     let topic = req.param("name");
-    let data = data(req)?;
+    if topic.starts_with(registry::TOPICS) {
+        return Err(Error::forbidden(registry::RESERVED));
+    }
+    let data = content::json(req)?;
     let text = Delivery { topic, data: &data }.encode();
     handle.publish(topic, Message::Text(&text)).map_err(|error| match error {
         PublishError::Topic(error @ TopicError::MessageTooBig(_)) => Error::new(413, error.to_string()),
@@ -48,34 +46,6 @@ fn publish<'r>(req: &Request<'r>, handle: &Handle) -> Result<Response<'r>, Error
     })?;
     // RFC 9110 §15.3.3: it is not known when all have it, or whether.
     Ok(Response::empty(202))
-}
-
-/// The content as JSON: as it is, or text as a string.
-fn data(req: &Request<'_>) -> Result<Box<RawValue>, Error> {
-    let media_type = req.header("content-type").unwrap_or_default();
-    let mut parts = media_type.split(';').map(str::trim);
-    let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
-    if essence == "application/json" || essence.ends_with("+json") {
-        let read = serde_json::from_slice(req.body());
-        return read.map_err(|error| Error::bad_request(format!("The content is not JSON: {error}.")));
-    }
-    if !essence.starts_with("text/") {
-        return Err(Error::unsupported_media_type(
-            "The Content-Type should be application/json, or text/plain for a string.",
-        ));
-    }
-    let charset = parts.find_map(|part| {
-        let (name, value) = part.split_once('=')?;
-        name.trim_end().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"'))
-    });
-    if !charset.is_none_or(|name| ["utf-8", "us-ascii"].iter().any(|known| name.eq_ignore_ascii_case(known)))
-    {
-        return Err(Error::unsupported_media_type("Text should be in UTF-8."));
-    }
-    let text = std::str::from_utf8(req.body()).map_err(|error| {
-        Error::bad_request(format!("The text is not UTF-8 from byte {} on.", error.valid_up_to()))
-    })?;
-    serde_json::value::to_raw_value(text).map_err(|error| Error::internal(error.to_string()))
 }
 
 /// A topic or a filter, as it is told.

@@ -190,11 +190,7 @@ impl Handle {
         self.ask(Box::new(tell), Command::Tell);
     }
 
-    fn ask<T: Default>(
-        &self,
-        done: Box<dyn FnOnce(T) + Send>,
-        question: impl Fn(Arc<Census<T>>) -> Command,
-    ) {
+    fn ask<T: Default>(&self, done: Box<dyn FnOnce(T) + Send>, question: impl Fn(Arc<Census<T>>) -> Command) {
         let census = Arc::new(Census::new(done));
         for mailbox in self.mailboxes.iter() {
             // One that is gone, or has no time, has nothing to add.

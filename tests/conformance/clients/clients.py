@@ -8,19 +8,18 @@ import asyncio
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import traceback
-from contextlib import contextmanager
 
+from browser import chromium
+from page import the_page_keeps_two_tabs_whole_and_shows_the_damage
+from program import PATIENCE, Server, curl, publish, running
 from websockets.asyncio.client import connect
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
-PROGRAM = os.path.abspath(sys.argv[1])
-PATIENCE = 30
 PAGE = """<!doctype html><meta charset="utf-8"><title>events</title><script>
 let opens = 0;
 const say = (text) => fetch("/topics/seen", {method: "POST", headers: {"Content-Type": "text/plain"}, body: text});
@@ -30,59 +29,6 @@ events.onmessage = (event) => say("got " + event.data).catch(() => {});
 // Said again and again: whoever listens may come later than this page.
 setInterval(() => { if (events.readyState === 1) say("open " + opens).catch(() => {}); }, 200);
 </script>"""
-
-
-class Server:
-    def __init__(self, *args, port=0):
-        command = [PROGRAM, "serve", "--listen", f"127.0.0.1:{port}", *args]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("FLEETING_")}
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-        for line in self.process.stdout:
-            if found := re.search(r"http://127\.0\.0\.1:(\d+)", line):
-                self.port = int(found[1])
-                break
-        else:
-            raise AssertionError("the program did not say where it listens")
-        self.at = f"127.0.0.1:{self.port}"
-
-    def end(self):
-        self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(PATIENCE) == 0, "the program did not end well"
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        self.process.stdout.close()
-
-
-def curl(*args, content=None):
-    command = ["curl", "--silent", "--show-error", "--max-time", str(PATIENCE), *args]
-    done = subprocess.run(command, input=content, stdout=subprocess.PIPE, timeout=2 * PATIENCE, check=False)
-    assert done.returncode == 0, f"{args}: curl ends with {done.returncode}"
-    return done.stdout
-
-
-def publish(server, topic, text):
-    url = f"http://{server.at}/topics/{topic}"
-    status = curl("-o", os.devnull, "-w", "%{http_code}", "-H", "Content-Type: text/plain", "--data-binary", text, url)
-    assert status == b"202", status
-
-
-@contextmanager
-def running(command, **options):
-    """A program that is ended with the test."""
-    process = subprocess.Popen(command, **options)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-        if process.stdout:
-            process.stdout.close()
 
 
 # ---------------------------------------------------------------- curl
@@ -243,15 +189,13 @@ async def told(socket, wanted):
             return
 
 
-async def browse(chromium, directory):
+async def browse(directory):
     with open(f"{directory}/index.html", "w", encoding="utf-8") as file:
         file.write(PAGE)
     with Server("--files", directory) as server:
         async with hub(server) as listener:
             await command(listener, subscribe="seen")
-            browser = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-                       f"--user-data-dir={directory}/.profile", "--remote-debugging-port=0", f"http://{server.at}/"]
-            with running(browser, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+            with chromium(f"{directory}/.profile", f"http://{server.at}/"):
                 await told(listener, "open 1")
                 for number in range(3):
                     publish(server, "news.today", f"line {number}\nand another")
@@ -269,10 +213,8 @@ async def browse(chromium, directory):
 
 
 def a_browser_s_event_source_reads_events_and_comes_back():
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert chromium, "there is no chromium"
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
-        asyncio.run(browse(chromium, directory))
+        asyncio.run(browse(directory))
 
 
 TESTS = [
@@ -282,6 +224,7 @@ TESTS = [
     websockets_echoes_in_every_mode,
     websockets_clients_talk_through_the_hub,
     a_browser_s_event_source_reads_events_and_comes_back,
+    the_page_keeps_two_tabs_whole_and_shows_the_damage,
 ]
 
 

@@ -1,0 +1,53 @@
+//! `/metrics` and `/census`: how much there is of everything, for Prometheus and for the page.
+//!
+//! It counts nothing itself: workers, store and registry do. Its invariant: both routes tell the same figures
+//! under the same names.
+
+mod exposition;
+mod figures;
+mod upkeep;
+mod watch;
+
+pub(super) use upkeep::Upkeep;
+
+use super::registry::Registry;
+use figures::Family;
+use fleeting::engine::WorkerFigures;
+use fleeting::{App, Error, Handle, Response};
+use std::sync::Arc;
+
+/// Adds the routes.
+pub(super) fn routes(app: App, handle: &Handle, registry: &Arc<Registry>) -> App {
+    let route = |told: fn(&[Family]) -> Result<Response<'static>, Error>| {
+        let (handle, registry) = (handle.clone(), registry.clone());
+        move || tell(&handle, &registry, told)
+    };
+    let (metrics, census) = (route(metrics), route(census));
+    app.get("/metrics", move |_req| Ok(metrics())).get("/census", move |_req| Ok(census()))
+}
+
+/// What all workers say, when the last of them has.
+fn tell(
+    handle: &Handle,
+    registry: &Arc<Registry>,
+    told: fn(&[Family]) -> Result<Response<'static>, Error>,
+) -> Response<'static> {
+    let (response, responder) = Response::defer();
+    let registry = registry.clone();
+    handle.figures(move |workers: Vec<WorkerFigures>| {
+        let families = figures::families(&workers, &registry.store().census(), &registry.census());
+        // Who has asked may be gone.
+        let _ = responder.send(told(&families).unwrap_or_else(Response::from));
+    });
+    response
+}
+
+fn metrics(families: &[Family]) -> Result<Response<'static>, Error> {
+    let response = Response::status(200).body(exposition::text(families));
+    response.content_type("text/plain; version=0.0.4; charset=utf-8")?.header("cache-control", "no-store")
+}
+
+fn census(families: &[Family]) -> Result<Response<'static>, Error> {
+    let text = exposition::json(families).map_err(|error| Error::internal(error.to_string()))?;
+    Response::status(200).body(text).content_type("application/json")?.header("cache-control", "no-store")
+}

@@ -1,0 +1,96 @@
+//! The page at `/`: one document, its style and its script, in the program itself.
+//!
+//! It knows no figure and no record: the script asks for them. Its invariant: the browser runs and loads nothing
+//! that does not come from here, whatever anybody stores or publishes (Content-Security-Policy), and asks again
+//! for each part whether it has changed.
+
+use fleeting::files::Validators;
+use fleeting::{App, Body, Error, Request, Response};
+
+/// Path, Content-Type, content.
+const PARTS: [(&str, &str, &str); 3] = [
+    ("/", "text/html; charset=utf-8", include_str!("index.html")),
+    ("/page.css", "text/css; charset=utf-8", include_str!("page.css")),
+    ("/page.js", "text/javascript; charset=utf-8", include_str!("page.js")),
+];
+
+/// Nothing but its own parts, and connections to where it came from.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Adds the routes.
+pub(super) fn routes(mut app: App) -> App {
+    for (path, media_type, content) in PARTS {
+        // Of the content: another version of the program has another tag only if that has changed.
+        let validators =
+            Validators { tag: format!("\"{:016x}\"", hash(content.as_bytes())), modified_secs: 0 };
+        app = app.get(path, move |req| part(req, media_type, content, &validators));
+    }
+    app
+}
+
+fn part<'r>(
+    req: &Request<'r>,
+    media_type: &str,
+    content: &'static str,
+    validators: &Validators,
+) -> Result<Response<'r>, Error> {
+    let mut conditions = req.fields().values("if-none-match");
+    // RFC 9110 §13.1.2.
+    let known = conditions.any(|tags| validators.is_among(tags, false));
+    let response = if known {
+        Response::empty(304)
+    } else {
+        Response::status(200).body(Body::Static(content.as_bytes())).content_type(media_type)?
+    };
+    response
+        .header("etag", &validators.tag)?
+        .header("cache-control", "no-cache")?
+        .header("content-security-policy", POLICY)?
+        .header("referrer-policy", "no-referrer")?
+        .header("x-content-type-options", "nosniff")
+}
+
+/// FNV-1a, 64 bits: the same in every run.
+fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes() {
+        // Of the function's own test vectors.
+        assert_eq!(hash(b""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(hash(b"a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(hash(b"foobar"), 0x8594_4171_f739_67e8);
+    }
+
+    #[test]
+    fn nothing_comes_from_elsewhere() {
+        for (path, _, content) in PARTS {
+            for (at, _) in content.match_indices("://") {
+                // The namespace of SVG is a name; nothing is loaded from there.
+                assert!(
+                    content[..at].ends_with("http") && content[at..].starts_with("://www.w3.org/2000/svg"),
+                    "{path}"
+                );
+            }
+            for risky in [
+                "innerHTML",
+                "outerHTML",
+                "insertAdjacentHTML",
+                "document.write",
+                "eval(",
+                " style=",
+                " onclick=",
+            ] {
+                assert!(!content.contains(risky), "{path}: {risky}");
+            }
+        }
+    }
+}
