@@ -2,6 +2,7 @@
 
 use crate::client::{Client, TEXT};
 use crate::program::Running;
+use crate::redis::server::RedisServer;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
 
@@ -160,7 +161,13 @@ fn the_figures_are_what_was_done() {
 
 #[test]
 fn the_census_has_the_same_figures() {
-    let program = Running::serve(&["--workers", "2"]);
+    let redis = RedisServer::start();
+    for arguments in [&["--workers", "2"][..], &["--store", &redis.url()]] {
+        same_figures(&Running::serve(arguments));
+    }
+}
+
+fn same_figures(program: &Running) {
     let mut client = Client::connect(program.addrs[0]);
     // The records have been counted once.
     let metrics = loop {

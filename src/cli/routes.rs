@@ -57,7 +57,7 @@ pub(super) fn app(shared: &Shared, handle: &Handle) -> App {
     let app = topics::routes(app, handle);
     let app = lesson::routes(app, handle, &shared.lesson);
     let app = registry::routes(app, registry, shared.offload.as_ref(), policy);
-    census::routes(app, handle, registry)
+    census::routes(app, handle, registry, shared.offload.as_ref())
 }
 
 #[derive(Serialize)]

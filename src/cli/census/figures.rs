@@ -4,6 +4,7 @@
 //! is there once.
 
 use super::super::registry;
+use fleeting::app::OffloadCounters;
 use fleeting::engine::{Counters, WorkerFigures};
 use fleeting::store;
 use serde::Serialize;
@@ -201,6 +202,21 @@ fn of_store(store: &store::Census) -> impl Iterator<Item = Family> {
     ]
     .into_iter()
     .map(|(name, kind, help, value)| Family::new(name, kind, help).with(value))
+}
+
+/// Of the threads that ask a store which waits.
+pub(super) fn of_offload(offload: &OffloadCounters) -> impl Iterator<Item = Family> + use<> {
+    let &OffloadCounters { queued, ran, skipped, refused_full, timed_out, panicked, .. } = offload;
+    [
+        ("fleeting_offload_queued", Kind::Gauge, "Jobs that wait for a thread.", queued),
+        ("fleeting_offload_done_total", Kind::Counter, "Jobs done.", ran),
+        ("fleeting_offload_skipped_total", Kind::Counter, "Jobs nobody waited for any more.", skipped),
+        ("fleeting_offload_refused_total", Kind::Counter, "Jobs there was no room for.", refused_full),
+        ("fleeting_offload_timeouts_total", Kind::Counter, "Requests answered 503 by the limit.", timed_out),
+        ("fleeting_offload_panics_total", Kind::Counter, "Jobs that panicked.", panicked),
+    ]
+    .into_iter()
+    .map(|(name, kind, help, value)| Family::new(name, kind, help).with(Some(Value::Count(value))))
 }
 
 fn of_clients(clients: &registry::Census) -> impl Iterator<Item = Family> {

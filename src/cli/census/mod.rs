@@ -13,14 +13,27 @@ pub(super) use upkeep::Upkeep;
 use super::registry::Registry;
 use figures::Family;
 use fleeting::engine::WorkerFigures;
-use fleeting::{App, Error, Handle, Response};
+use fleeting::{App, Error, Handle, Offload, Response};
 use std::sync::Arc;
 
+/// Whom to ask.
+#[derive(Clone)]
+struct Asked {
+    registry: Arc<Registry>,
+    offload: Option<Arc<Offload>>,
+}
+
 /// Adds the routes.
-pub(super) fn routes(app: App, handle: &Handle, registry: &Arc<Registry>) -> App {
+pub(super) fn routes(
+    app: App,
+    handle: &Handle,
+    registry: &Arc<Registry>,
+    offload: Option<&Arc<Offload>>,
+) -> App {
     let route = |told: fn(&[Family]) -> Result<Response<'static>, Error>| {
-        let (handle, registry) = (handle.clone(), registry.clone());
-        move || tell(&handle, &registry, told)
+        let asked = Asked { registry: registry.clone(), offload: offload.cloned() };
+        let handle = handle.clone();
+        move || tell(&handle, &asked, told)
     };
     let (metrics, census) = (route(metrics), route(census));
     app.get("/metrics", move |_req| Ok(metrics())).get("/census", move |_req| Ok(census()))
@@ -29,13 +42,14 @@ pub(super) fn routes(app: App, handle: &Handle, registry: &Arc<Registry>) -> App
 /// What all workers say, when the last of them has.
 fn tell(
     handle: &Handle,
-    registry: &Arc<Registry>,
+    asked: &Asked,
     told: fn(&[Family]) -> Result<Response<'static>, Error>,
 ) -> Response<'static> {
     let (response, responder) = Response::defer();
-    let registry = registry.clone();
+    let Asked { registry, offload } = asked.clone();
     handle.figures(move |workers: Vec<WorkerFigures>| {
-        let families = figures::families(&workers, &registry.store().census(), &registry.census());
+        let mut families = figures::families(&workers, &registry.store().census(), &registry.census());
+        families.extend(offload.iter().flat_map(|offload| figures::of_offload(&offload.counters())));
         // Who has asked may be gone.
         let _ = responder.send(told(&families).unwrap_or_else(Response::from));
     });

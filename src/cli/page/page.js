@@ -392,6 +392,11 @@ function openHub() {
     if (message.id === "records") return snapshot();
     if (message.topic?.startsWith("clients.")) return change(message);
     if (message.topic !== undefined) return log(message.topic, told(message.data));
+    if (message.gap) {
+      // Another node was out of reach: what it has published meanwhile is not known.
+      log("note", "some messages of other servers may be missing", "note");
+      return snapshot();
+    }
     if (message.error) return log("note", message.error, "note");
     if (message.subscribed) subscriptions.add(message.subscribed);
     if (message.unsubscribed) subscriptions.delete(message.unsubscribed);
