@@ -663,7 +663,8 @@ fn three_processes_are_one_hub_through_a_kill_of_redis() {
         let said = program.said_at_the_end();
         let (away, back) =
             (said.matches("is not available: ").count(), said.matches("available again").count());
-        assert!(away == back && (1..=3).contains(&away), "{said}");
+        // More than one reason may be found on the way.
+        assert!((1..=3).contains(&back) && (back..=3 * back).contains(&away), "{said}");
     }
 }
 

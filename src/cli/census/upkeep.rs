@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 const PERIOD: Duration = Duration::from_millis(250);
 /// Entries taken out at once: others want their turn at the store.
 const EXPIRED_MAX: usize = 10_000;
-/// Of its time, the part that counting the records may take: one in so many.
+/// How often it counts the records, if that takes little of its time; else one part of it in so many.
+const COUNTING: Duration = Duration::from_secs(1);
 const COUNTING_SHARE: u32 = 50;
 
 /// The thread; dropping it ends it.
@@ -73,7 +74,7 @@ impl Work {
             if self.count_at <= Instant::now() {
                 let begun = Instant::now();
                 self.registry.count();
-                self.count_at = Instant::now() + begun.elapsed() * COUNTING_SHARE;
+                self.count_at = Instant::now() + (begun.elapsed() * COUNTING_SHARE).max(COUNTING);
             }
             self.look();
         }
