@@ -196,6 +196,7 @@ find("clear").onclick = async () => {
 // ---------------------------------------------------------------- everybody's records
 
 const SHOWN_MAX = 60;
+const KNOWN_MAX = 500;
 const records = new Map(); // of the registry, by id
 let early = null; // what came while the records were fetched; null: nothing is being fetched
 
@@ -226,8 +227,8 @@ async function snapshot() {
 function change({ topic, data }) {
   const key = topic.slice("clients.".length);
   if (early) return early.push({ topic, data });
-  if (data) records.set(key, data);
-  else records.delete(key);
+  if (!data) records.delete(key);
+  else if (records.has(key) || records.size < KNOWN_MAX || key === id) records.set(key, data);
   if (key === id && tie) own = data;
   if (mode === "fleeting") showRegistry();
 }
@@ -248,7 +249,7 @@ function show(cards, empty) {
   list.replaceChildren(...cards.slice(0, SHOWN_MAX));
   if (!cards.length) list.append(make("li", { class: "empty" }, empty));
   find("more").hidden = cards.length <= SHOWN_MAX;
-  find("more").textContent = `and more, which are not shown`;
+  find("more").textContent = "There are more, which are not shown.";
 }
 
 const told = (sent) => (typeof sent === "string" ? sent : sent === null ? "nothing" : JSON.stringify(sent));
