@@ -486,6 +486,18 @@ const charts = {
   arena: new Chart(find("chart-arena"), bytes, binary),
 };
 
+function workers(census) {
+  const names = ["fleeting_connections", "fleeting_requests_total", "fleeting_arena_high_water_bytes", "fleeting_kept_bytes_total"];
+  const rows = (census[names[0]] ?? []).map(({ labels: { worker } }) => {
+    const [connections, requests, arena, kept] = names.map(
+      (name) => census[name]?.find((sample) => sample.labels.worker === worker)?.value ?? 0,
+    );
+    const cells = [worker, number.format(connections), number.format(requests), bytes(arena), bytes(requests ? kept / requests : 0)];
+    return make("tr", {}, ...cells.map((cell) => make("td", {}, cell)));
+  });
+  find("workers").replaceChildren(...rows);
+}
+
 let before = null; // requests and when, of the last look
 
 function figures(census, now) {
@@ -516,6 +528,7 @@ function figures(census, now) {
     ["Requests refused", sum("fleeting_requests_refused_total"), null],
     ["Requests in all", requests, null],
   ];
+  workers(census);
   find("census").replaceChildren(
     ...rows.filter(([, value]) => value !== null).map(([name, value, limit, format = number.format]) => {
       const row = make("div", {}, make("dt", {}, name));

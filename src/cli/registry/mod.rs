@@ -82,6 +82,9 @@ pub(super) struct Seen {
     pub(super) orphaned: u64,
 }
 
+/// A record as it is now, and who has held it until now.
+type Changed<'a, T> = (&'a [u8], Option<T>);
+
 /// Entries of the registry, as a piece of JSON.
 struct Listed {
     json: Vec<u8>,
@@ -151,7 +154,7 @@ impl Registry {
         id: &str,
         conn: ConnId,
         arena: &'a Arena,
-    ) -> Result<Option<(&'a [u8], Option<ConnId>)>, StoreError> {
+    ) -> Result<Option<Changed<'a, ConnId>>, StoreError> {
         let name = self.name_of(conn);
         self.ties.add(&name, conn, id);
         let tied = self.change(id, Some(&name), Some(self.lives.life), arena, |_| true);
@@ -184,7 +187,7 @@ impl Registry {
         life: Option<Duration>,
         arena: &'a Arena,
         fits: impl Fn(Option<&str>) -> bool,
-    ) -> Result<Option<(&'a [u8], Option<Box<str>>)>, StoreError> {
+    ) -> Result<Option<Changed<'a, Box<str>>>, StoreError> {
         let key = key(id, arena);
         for _ in 0..ATTEMPTS {
             let Some(before) = self.store.get(key, arena)? else { return Ok(None) };

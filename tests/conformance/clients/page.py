@@ -172,6 +172,7 @@ async def figures(tab):
     for chart in ("requests", "connections", "arena"):
         await tab.until(f"(document.querySelector('#chart-{chart} .curve')?.getAttribute('d') ?? '').includes('L')")
         await tab.until(f"/, the last minute: now \\d/.test(document.querySelector('#chart-{chart} svg').getAttribute('aria-label'))")
+    await tab.until("document.querySelectorAll('#workers tr').length === 2")
     row = "Array.from(document.querySelectorAll('#census > div')).find((row) => row.firstChild.textContent === '{}')"
     await tab.until(f"/^\\d+ of [\\d,]+$/.test({row.format('Connections')}.children[1].textContent)")
     await tab.until(f"{row.format('Clients')}.children[1].textContent === '2'")
@@ -251,7 +252,7 @@ async def visit(server, browser):
     await shot(one, "phone-dark", 360, 740, "dark", True)
     await fits(one, "the page")
     await readable(one, "body", ".lead", "#status", "#about", "#verdict", ".tag", "dt", "dd", "a", "button.first",
-                   "#toggle", "#modes input:checked + span", "#modes input:not(:checked) + span", "label",
+                   "#toggle", "#modes input:checked + span", "#modes input:not(:checked) + span", "label", "th", "td",
                    "#log li > :first-child", "figcaption", "figcaption output", ".plot .top", ".routes dt")
     await one.look(1280, 900, "light")
     await reached_by_keyboard(one)
