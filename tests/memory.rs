@@ -428,6 +428,7 @@ fn scan(store: &Memory, prefix: &str, limit: usize) -> BTreeMap<String, Vec<u8>>
 /// A million records that come and go by their time to live: everything comes back, counted in bytes of the
 /// allocator. What that is in pages of the system, `cargo bench --bench store` tells.
 #[test]
+#[cfg(not(fleeting_paranoid))]
 fn a_million_records_leave_nothing_behind() {
     const RECORDS: u64 = 1_000_000;
     let (store, now) = memory(StoreLimits { bytes: 1 << 30, ..StoreLimits::default() });
