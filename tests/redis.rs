@@ -4,17 +4,18 @@ mod history;
 pub mod proxy;
 pub mod server;
 
-use crate::client::PATIENCE;
+use crate::client::{Answer, Client, PATIENCE};
+use crate::rig;
 use crate::store::{Subject, keeps_its_promises};
 use fleeting::store::{Cursor, StoreError};
-use fleeting::{Arena, Redis, RedisOptions, Store};
+use fleeting::{App, Arena, Error, Offload, OffloadOptions, Redis, RedisOptions, Response, Store};
 use history::{Entry, Moment, What, check_counter, check_register};
 use proxy::Proxy;
 use server::RedisServer;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, mpsc};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -455,6 +456,90 @@ fn a_redis_that_is_killed_is_told_at_once_and_found_again() {
         assert!(recovery < RECOVERY, "{recovery:?}");
         assert_eq!(get(&store, "a"), Ok(None), "it keeps nothing itself");
     }
+}
+
+/// The answer, which must come in time. Keeps how long the slowest took.
+fn timed(client: &mut Client, path: &str, slowest: &Mutex<Duration>) -> Answer {
+    let begin = Instant::now();
+    let answer = client.get(path);
+    let took = begin.elapsed();
+    assert!(took < LIMIT, "{path} took {took:?}");
+    let mut slowest = slowest.lock().expect("nobody panics with it");
+    *slowest = took.max(*slowest);
+    answer
+}
+
+/// As must be: 503 in time while Redis is away or stopped, everything else as always, and back soon.
+#[test]
+fn routes_that_need_it_are_refused_in_time_and_no_others() {
+    let mut server = RedisServer::start_with(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let store = Arc::new(open(&server.url()));
+    let offload = Arc::new(Offload::new(OffloadOptions::default()).expect("there are threads"));
+    let threads = offload.clone();
+    let rig = rig::run(move |_| {
+        let visits = threads.closure(move |_req| match store.increment("visits", 1, None) {
+            Ok(sum) => Ok(Response::text(sum.to_string())),
+            Err(error) => Err(Error::unavailable(error.to_string())),
+        });
+        App::new().get("/ok", |_req| Ok(Response::text("ok"))).route("GET", "/visits", visits)
+    });
+    let over = AtomicBool::new(false);
+    let (answered, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let slowest = [Mutex::new(Duration::ZERO), Mutex::new(Duration::ZERO)];
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let (mut client, mut last) = (Client::connect(rig.addr), 0);
+                while !over.load(Ordering::Relaxed) {
+                    let answer = timed(&mut client, "/visits", &slowest[0]);
+                    if answer.status == 503 {
+                        refused.fetch_add(1, Ordering::Relaxed);
+                        continue;
+                    }
+                    let visits: u64 = answer.text().parse().expect("a number");
+                    assert!(answer.status == 200 && visits > last, "{visits} after {last}");
+                    last = visits;
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        scope.spawn(|| {
+            let mut client = Client::connect(rig.addr);
+            while !over.load(Ordering::Relaxed) {
+                assert_eq!(timed(&mut client, "/ok", &slowest[1]).text(), "ok");
+            }
+        });
+        let _ending = Ending(|| over.store(true, Ordering::Relaxed));
+        let wait = |counter: &AtomicUsize, more: usize| {
+            let (begin, until) = (Instant::now(), counter.load(Ordering::Relaxed) + more);
+            while counter.load(Ordering::Relaxed) < until {
+                assert!(begin.elapsed() < PATIENCE, "it does not come to that");
+                thread::yield_now();
+            }
+            begin.elapsed()
+        };
+        wait(&answered, 100);
+        for round in 0..4 {
+            if round % 2 == 0 {
+                server.kill()
+            } else {
+                server.signal("STOP")
+            }
+            wait(&refused, 200);
+            if round % 2 == 0 {
+                server.restart()
+            } else {
+                server.signal("CONT")
+            }
+            let recovery = wait(&answered, 1);
+            assert!(recovery < RECOVERY, "{recovery:?}");
+            println!("the first answer {recovery:?} after the return");
+            wait(&answered, 100);
+        }
+    });
+    println!("the slowest that needs it, and the slowest that does not: {slowest:?}");
+    rig.finish();
+    println!("{:?}", offload.counters());
 }
 
 // ---------------------------------------------------------------- no wrong value

@@ -61,8 +61,11 @@ impl Link {
     /// answers.
     pub(super) fn connect(url: &RedisUrl, addrs: &[SockAddr], deadline: Instant) -> RedisResult<Link> {
         let mut outcome = Err(io::ErrorKind::AddrNotAvailable.into());
-        for addr in addrs {
-            outcome = connect(addr, deadline);
+        for (at, addr) in addrs.iter().enumerate() {
+            // Each has its share of the time: one that does not answer leaves some for the others.
+            let now = Instant::now();
+            let share = deadline.saturating_duration_since(now) / (addrs.len() - at) as u32;
+            outcome = connect(addr, now + share);
             if outcome.is_ok() {
                 break;
             }
@@ -361,5 +364,36 @@ mod tests {
         let other = std::thread::spawn(move || cutter.cut());
         assert!(link.receive().unwrap_err().is_connection_dropped());
         other.join().unwrap();
+    }
+
+    #[test]
+    fn an_address_that_does_not_answer_leaves_time_for_the_next() {
+        let any: SockAddr = "127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into();
+        let listen = || {
+            let socket = Socket::new(any.domain(), Type::STREAM, None).unwrap();
+            socket.bind(&any).unwrap();
+            socket.listen(0).unwrap();
+            (socket.local_addr().unwrap(), socket)
+        };
+        // One whose queue is full, so that the system leaves who comes without an answer.
+        let (silent, _queue) = listen();
+        let mut queued = Vec::new();
+        loop {
+            let socket = Socket::new(any.domain(), Type::STREAM, None).unwrap();
+            match socket.connect_timeout(&silent, Duration::from_millis(50)) {
+                Ok(()) => queued.push(socket),
+                Err(_) => break,
+            }
+        }
+        let (good, listener) = listen();
+        let redis = std::thread::spawn(move || {
+            let (mut redis, _) = listener.accept().unwrap();
+            redis.read_exact(&mut [0; PING.len()]).unwrap();
+            redis.write_all(b"+PONG\r\n").unwrap();
+        });
+        let url = "redis://two.example".parse().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(2);
+        assert!(Link::connect(&url, &[silent, good], deadline).is_ok_and(|link| link.is_whole()));
+        redis.join().unwrap();
     }
 }

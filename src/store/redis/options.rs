@@ -61,8 +61,8 @@ impl RedisOptions {
         RedisOptions { heartbeat: heartbeat.max(Duration::from_millis(1)), ..self }
     }
 
-    /// Tells when Redis cannot be reached, and why, and with `None` when it is back. It is called on threads that
-    /// have this to do, so what it takes, the next attempt waits for.
+    /// Tells when Redis cannot be reached, and why, and with `None` when it is back. A broker finds out by itself, a
+    /// store when it is used. It is called on threads that have this to do: the next attempt waits for it.
     pub fn watch(self, watch: impl Fn(Option<&str>) + Send + Sync + 'static) -> RedisOptions {
         RedisOptions { watch: Some(Arc::new(watch)), ..self }
     }

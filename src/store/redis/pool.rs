@@ -26,8 +26,10 @@ struct Shared {
     url: RedisUrl,
     options: RedisOptions,
     state: Mutex<State>,
-    /// A link was put back or given up, or Redis has come or gone.
+    /// What an operation waits for: a link was put back or given up, or whether Redis is there is known.
     changed: Condvar,
+    /// What the thread that reaches Redis waits for: it has gone, or the pool has.
+    gone: Condvar,
 }
 
 struct State {
@@ -64,11 +66,6 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait<'g>(&self, state: MutexGuard<'g, State>, until: Instant) -> MutexGuard<'g, State> {
-        let left = until.saturating_duration_since(Instant::now());
-        self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
-    }
-
     /// Somebody who has seen so many outages has failed with something that he began then: Redis may be away.
     fn suspect(&self, outages: u64, error: &RedisError, since: Instant) {
         // Who had to wait for a link for most of his time says little about Redis.
@@ -82,9 +79,14 @@ impl Shared {
             state.health = Health::Down { why, hopeful: true };
             state.count -= state.idle.len();
             state.idle.clear();
-            self.changed.notify_all();
+            self.gone.notify_one();
         }
     }
+}
+
+fn wait<'g>(on: &Condvar, state: MutexGuard<'g, State>, until: Instant) -> MutexGuard<'g, State> {
+    let left = until.saturating_duration_since(Instant::now());
+    on.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
 }
 
 impl Pool {
@@ -98,7 +100,8 @@ impl Pool {
             addrs: Arc::default(),
             over: false,
         };
-        let shared = Arc::new(Shared { url, options, state: Mutex::new(state), changed: Condvar::new() });
+        let (state, changed, gone) = (Mutex::new(state), Condvar::new(), Condvar::new());
+        let shared = Arc::new(Shared { url, options, state, changed, gone });
         let own = shared.clone();
         thread::Builder::new().name("fleeting-redis".into()).spawn(move || keep_up(&own))?;
         Ok(Pool { shared })
@@ -148,7 +151,7 @@ impl Pool {
             if Instant::now() >= deadline {
                 return Err(StoreError::Unavailable(waited_for));
             }
-            state = shared.wait(state, deadline);
+            state = wait(&shared.changed, state, deadline);
         }
     }
 }
@@ -159,7 +162,7 @@ impl Drop for Pool {
         state.over = true;
         state.idle.clear();
         drop(state);
-        self.shared.changed.notify_all();
+        self.shared.gone.notify_one();
     }
 }
 
@@ -204,7 +207,7 @@ fn keep_up(shared: &Shared) {
     loop {
         let mut state = shared.state();
         while matches!(state.health, Health::Up) && !state.over {
-            state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = shared.gone.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         if state.over {
             return;
@@ -238,7 +241,7 @@ fn keep_up(shared: &Shared) {
                 let until = Instant::now() + backoff.wait(chance());
                 let mut state = shared.state();
                 while Instant::now() < until && !state.over {
-                    state = shared.wait(state, until);
+                    state = wait(&shared.gone, state, until);
                 }
             }
         }
