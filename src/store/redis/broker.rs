@@ -77,6 +77,8 @@ pub(super) struct State {
     pub(super) lost_at: Option<Instant>,
     /// Ends the wait for what others publish; there is one while it is waited for.
     pub(super) cutter: Option<Cutter>,
+    /// What others publish comes in, and who was to be told that some was missed has been.
+    pub(super) is_listening: bool,
     /// Times that a thread has reached Redis: the other one need not wait any longer then.
     reached: u64,
     /// Whether each thread has tried to reach it.
@@ -191,6 +193,7 @@ impl RedisBroker {
             is_open: false,
             lost_at: None,
             cutter: None,
+            is_listening: false,
             reached: 0,
             tried: [false; THREADS],
             away: [false; THREADS],
@@ -223,10 +226,11 @@ impl RedisBroker {
         self
     }
 
-    /// Whether publications go out and come in, as far as is known.
+    /// Whether publications go out and come in, as far as is known. After a loss this is not so before the gap
+    /// was announced.
     pub fn is_connected(&self) -> bool {
         let state = self.shared.state();
-        state.is_open && state.cutter.is_some()
+        state.is_open && state.is_listening
     }
 
     /// What was counted so far.

@@ -72,6 +72,7 @@ impl Ears<'_> {
             shared.wait_until_open();
             self.announce(&Gap::Reconnected);
         }
+        shared.state().is_listening = true;
         link.set_heartbeat(shared.options.heartbeat);
         let error = loop {
             match link.receive() {
@@ -85,7 +86,7 @@ impl Ears<'_> {
             }
         };
         let mut state = shared.state();
-        state.cutter = None;
+        (state.cutter, state.is_listening) = (None, false);
         if state.stage == Stage::Ending { Ok(()) } else { Err(wrong(error)) }
     }
 
