@@ -65,6 +65,14 @@ fn a_life_is_over_to_the_millisecond() {
             assert_eq!(store.get(key, &arena), Ok(None), "{life} ms");
         }
     }
+    // Parts of a millisecond are whole ones: nothing goes before its time.
+    for (nanos, life) in [(1, 1), (999_999, 1), (1_000_000, 1), (1_000_001, 2)] {
+        store.set("set", b"v", Some(Duration::from_nanos(nanos))).expect("there is room");
+        pass(&now, life - 1);
+        assert_eq!(store.get("set", &arena), Ok(Some(&b"v"[..])), "{nanos} ns");
+        pass(&now, 1);
+        assert_eq!(store.get("set", &arena), Ok(None), "{nanos} ns");
+    }
     // Longer than any clock runs.
     store.set("set", b"v", Some(Duration::MAX)).expect("there is room");
     pass(&now, u64::MAX / 2);

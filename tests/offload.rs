@@ -279,7 +279,8 @@ fn work_without_a_request_is_done_in_its_turn() {
 
 #[test]
 fn dropping_it_ends_what_is_queued_and_turns_others_away() {
-    let (rig, offload, keeper) = rig(options(1, 10_000, PATIENCE));
+    // An hour: what ends sooner does so because it was told, not because it was tired of waiting.
+    let (rig, offload, keeper) = rig(options(1, 10_000, Duration::from_secs(3600)));
     let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(rig.addr)).collect();
     for (number, client) in clients.iter_mut().enumerate() {
         ask(client, &format!("/wait/{number}"));
@@ -290,7 +291,11 @@ fn dropping_it_ends_what_is_queued_and_turns_others_away() {
         }
     }
     let offload = Arc::into_inner(offload).expect("the rig has let go of it");
-    let drops = thread::spawn(move || drop(offload));
+    let (dropped, drops) = channel();
+    thread::spawn(move || {
+        drop(offload);
+        dropped.send(()).expect("the test waits");
+    });
     // It has begun to end once somebody is turned away; who was too early for that waits with the others.
     let mut waiting = Vec::new();
     let mut late = loop {
@@ -311,7 +316,7 @@ fn dropping_it_ends_what_is_queued_and_turns_others_away() {
         assert_eq!(client.answer().text(), number.to_string());
     }
     waiting.iter_mut().for_each(|client| assert_eq!(client.answer().text(), "late"));
-    drops.join().expect("it ends");
+    drops.recv_timeout(PATIENCE).expect("it ends");
     assert_eq!(late.get("/echo/late").status, 503);
     assert_eq!(late.get("/").text(), "hello");
 }
