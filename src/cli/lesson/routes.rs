@@ -128,7 +128,7 @@ impl WebSocket for Tabs {
     type Session = Tab;
 
     fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<Tab, Error> {
-        let id = req.query().and_then(|query| query.split('&').find_map(|part| part.strip_prefix("id=")));
+        let id = req.query_value("id");
         let id = checked(id.ok_or(Error::bad_request("The query should be ?id=, with the client's id."))?)?;
         let tab = Tab { mode: mode(req)?, id: id.keep(), conn: socket.conn_id() };
         self.0.stage(tab.mode).open(&tab.id, tab.conn);
