@@ -65,14 +65,16 @@ impl Ears<'_> {
         }
         state.cutter = Some(cutter);
         let has_missed = state.stage != Stage::Attached;
+        // Before it is said that Redis was reached, for which the first time somebody waits.
+        state.is_listening = !has_missed;
         drop(state);
         shared.has_tried(Who::Subscriber, Ok(()));
         if has_missed {
             // Whoever is told may want to publish, which goes out again in a moment.
             shared.wait_until_open();
             self.announce(&Gap::Reconnected);
+            shared.state().is_listening = true;
         }
-        shared.state().is_listening = true;
         link.set_heartbeat(shared.options.heartbeat);
         let error = loop {
             match link.receive() {
