@@ -108,6 +108,21 @@ pub(super) struct Flags {
     pub(super) config: Option<PathBuf>,
 }
 
+impl Flags {
+    /// Those that are one text, by the names of the settings.
+    pub(super) fn texts(&self) -> [(&'static str, Option<&str>); 7] {
+        [
+            ("workers", self.workers.as_deref()),
+            ("compression", self.compression.as_deref()),
+            ("slow_consumer", self.slow_consumer.as_deref()),
+            ("store", self.store.as_deref()),
+            ("node", self.node.as_deref()),
+            ("client_life", self.client_life.as_deref()),
+            ("client_close", self.client_close.as_deref()),
+        ]
+    }
+}
+
 /// Reads the command line, the program's name first.
 pub(super) fn asked(line: impl IntoIterator<Item = OsString>) -> Result<Asked, Failure> {
     let reference = bounds::reference();

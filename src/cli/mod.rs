@@ -18,11 +18,11 @@ mod registry;
 mod routes;
 mod serve;
 mod settings;
+mod sources;
 mod store;
 mod topics;
 
 use args::{Asked, asked};
-use settings::Settings;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -52,7 +52,7 @@ pub fn run() -> ExitCode {
 
 fn begin() -> Result<(), Failure> {
     match asked(std::env::args_os())? {
-        Asked::Serve(flags) => serve::serve(Settings::gather(&flags, std::env::vars_os())?),
+        Asked::Serve(flags) => serve::serve(sources::gather(&flags, std::env::vars_os())?),
         Asked::Lesson(wanted) => lesson::tell(&wanted.mode, wanted.explain),
         Asked::Told => Ok(()),
     }

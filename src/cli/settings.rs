@@ -1,15 +1,13 @@
-//! What the server is made with, put together from defaults, file, environment and flags.
+//! What the server is made with.
+//!
+//! It knows no source of settings: each is set with text, and says what is wrong with that.
 
-use super::Failure;
-use super::args::Flags;
-use super::file;
 use super::registry::Lives;
 use fleeting::store::check_node;
 use fleeting::ws::Compression;
 use fleeting::{ConfigError, Limits, RedisUrl, SlowConsumer, Timeouts};
-use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Where the program listens unless told otherwise.
@@ -42,6 +40,20 @@ pub(super) enum Place {
     Redis(RedisUrl),
 }
 
+/// What sets one thing.
+type Set = fn(&mut Settings, &str) -> Result<(), String>;
+
+/// What is one text wherever it comes from, by its name.
+pub(super) const TEXTS: [(&str, Set); 7] = [
+    ("workers", Settings::set_workers),
+    ("compression", Settings::set_compression),
+    ("slow_consumer", Settings::set_slow_consumer),
+    ("store", Settings::set_store),
+    ("node", Settings::set_node),
+    ("client_life", Settings::set_client_life),
+    ("client_close", Settings::set_client_close),
+];
+
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
@@ -60,117 +72,10 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Flags go before the environment, that before the file, that before the defaults.
-    pub(super) fn gather(
-        flags: &Flags,
-        environment: impl IntoIterator<Item = (OsString, OsString)>,
-    ) -> Result<Settings, Failure> {
-        let environment = ours(environment)?;
-        let named = environment.iter().find(|(name, _)| name == "CONFIG").map(|(_, path)| Path::new(path));
-        let mut settings = Settings::default();
-        if let Some(path) = flags.config.as_deref().or(named) {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| Failure::Runtime(format!("cannot read {}: {error}", path.display())))?;
-            let wrong = |why| Failure::Usage(format!("{}{why}", path.display()));
-            file::apply(&text, &mut settings).map_err(wrong)?;
-        }
-        settings.apply_environment(&environment)?;
-        settings.apply_flags(flags)?;
-        Ok(settings)
-    }
-
-    fn apply_environment(&mut self, environment: &[(String, String)]) -> Result<(), Failure> {
-        for (name, value) in environment {
-            let known = |names: &[&str], prefix: &str| {
-                names
-                    .iter()
-                    .map(|name| format!("{prefix}{}", name.to_uppercase()))
-                    .collect::<Vec<_>>()
-                    .join(" ")
-            };
-            let set = if name == "LISTEN" {
-                self.set_listen(value.split(',').map(|addr| addr.trim().to_string()).collect())
-            } else if name == "WORKERS" {
-                self.set_workers(value)
-            } else if name == "FILES" {
-                self.set_files(value.into())
-            } else if name == "COMPRESSION" {
-                self.set_compression(value)
-            } else if name == "SLOW_CONSUMER" {
-                self.set_slow_consumer(value)
-            } else if name == "STORE" {
-                self.set_store(value)
-            } else if name == "NODE" {
-                self.set_node(value)
-            } else if name == "CLIENT_LIFE" {
-                self.set_client_life(value)
-            } else if name == "CLIENT_CLOSE" {
-                self.set_client_close(value)
-            } else if let Some(limit) = name.strip_prefix("LIMIT_") {
-                match lower(limit, Limits::NAMES) {
-                    Some(limit) => self.limits.set(limit, value).map_err(|error| error.to_string()),
-                    None => {
-                        Err(format!("no such limit; there are: {}", known(Limits::NAMES, "FLEETING_LIMIT_")))
-                    }
-                }
-            } else if let Some(timeout) = name.strip_prefix("TIMEOUT_") {
-                match lower(timeout, Timeouts::NAMES) {
-                    Some(timeout) => self.timeouts.set(timeout, value).map_err(|error| error.to_string()),
-                    None => Err(format!(
-                        "no such timeout; there are: {}",
-                        known(Timeouts::NAMES, "FLEETING_TIMEOUT_")
-                    )),
-                }
-            } else {
-                Ok(())
-            };
-            set.map_err(|why| Failure::Usage(format!("FLEETING_{name}: {why}")))?;
-        }
-        Ok(())
-    }
-
-    fn apply_flags(&mut self, flags: &Flags) -> Result<(), Failure> {
-        if !flags.listen.is_empty() {
-            self.set_listen(flags.listen.clone())
-                .map_err(|why| Failure::Usage(format!("--listen: {why}")))?;
-        }
-        if let Some(workers) = &flags.workers {
-            self.set_workers(workers).map_err(|why| Failure::Usage(format!("--workers: {why}")))?;
-        }
-        if let Some(directory) = &flags.files {
-            self.set_files(directory.clone()).map_err(|why| Failure::Usage(format!("--files: {why}")))?;
-        }
-        if let Some(mode) = &flags.compression {
-            self.set_compression(mode).map_err(|why| Failure::Usage(format!("--compression: {why}")))?;
-        }
-        if let Some(policy) = &flags.slow_consumer {
-            self.set_slow_consumer(policy)
-                .map_err(|why| Failure::Usage(format!("--slow-consumer: {why}")))?;
-        }
-        if let Some(place) = &flags.store {
-            self.set_store(place).map_err(|why| Failure::Usage(format!("--store: {why}")))?;
-        }
-        if let Some(name) = &flags.node {
-            self.set_node(name).map_err(|why| Failure::Usage(format!("--node: {why}")))?;
-        }
-        if let Some(life) = &flags.client_life {
-            self.set_client_life(life).map_err(|why| Failure::Usage(format!("--client-life: {why}")))?;
-        }
-        if let Some(on_close) = &flags.client_close {
-            self.set_client_close(on_close)
-                .map_err(|why| Failure::Usage(format!("--client-close: {why}")))?;
-        }
-        for text in &flags.limit {
-            let set = name_and_value(text)
-                .and_then(|(name, value)| self.limits.set(name, value).map_err(|error| error.to_string()));
-            set.map_err(|why| Failure::Usage(format!("--limit {text}: {why}")))?;
-        }
-        for text in &flags.timeout {
-            let set = name_and_value(text)
-                .and_then(|(name, value)| self.timeouts.set(name, value).map_err(|error| error.to_string()));
-            set.map_err(|why| Failure::Usage(format!("--timeout {text}: {why}")))?;
-        }
-        Ok(())
+    /// Sets what is one text wherever it comes from; `None` if it is none of them.
+    pub(super) fn set(&mut self, name: &str, value: &str) -> Option<Result<(), String>> {
+        let (_, set) = TEXTS.iter().find(|(known, _)| *known == name)?;
+        Some(set(self, value))
     }
 
     /// Replaces the addresses.
@@ -267,55 +172,6 @@ fn positive(value: &str) -> Result<Duration, String> {
     Ok(timeouts.idle)
 }
 
-/// What the environment may set, limits and timeouts apart.
-const VARIABLES: &[&str] = &[
-    "CONFIG",
-    "LISTEN",
-    "WORKERS",
-    "FILES",
-    "COMPRESSION",
-    "SLOW_CONSUMER",
-    "STORE",
-    "NODE",
-    "CLIENT_LIFE",
-    "CLIENT_CLOSE",
-];
-
-/// The variables whose names begin with `FLEETING_`, without it. An empty one counts as not set.
-///
-/// Of names that are none of ours nothing is said, limits and timeouts apart: others, such as a
-/// cluster that has a service of this name, set variables too.
-fn ours(
-    environment: impl IntoIterator<Item = (OsString, OsString)>,
-) -> Result<Vec<(String, String)>, Failure> {
-    let mut found = Vec::new();
-    for (name, value) in environment {
-        let Some(name) = name.to_str().and_then(|name| name.strip_prefix("FLEETING_")) else { continue };
-        if !VARIABLES.contains(&name) && !name.starts_with("LIMIT_") && !name.starts_with("TIMEOUT_")
-            || value.is_empty()
-        {
-            continue;
-        }
-        let value = value.to_str().ok_or_else(|| not_text(name, &value))?;
-        found.push((name.to_string(), value.to_string()));
-    }
-    Ok(found)
-}
-
-fn not_text(name: &str, value: &OsStr) -> Failure {
-    Failure::Usage(format!("FLEETING_{name}: {value:?} is not UTF-8"))
-}
-
-/// The name that `capitals` stands for.
-fn lower<'n>(capitals: &str, names: &[&'n str]) -> Option<&'n str> {
-    names.iter().find(|name| name.to_uppercase() == capitals).copied()
-}
-
-fn name_and_value(text: &str) -> Result<(&str, &str), String> {
-    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
-    Ok((name.trim(), value))
-}
-
 /// Whether `text` has the shape of an address; whether there is such a host only the system knows.
 fn is_address(text: &str) -> bool {
     let host_and_port = |(host, port): (&str, &str)| {
@@ -328,10 +184,6 @@ fn is_address(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn environment(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
-        pairs.iter().map(|(name, value)| (name.into(), value.into())).collect()
-    }
 
     #[test]
     fn addresses() {
@@ -350,63 +202,5 @@ mod tests {
         check("localhost:+1", false);
         check("::1:80", false);
         check("http://localhost:80", false);
-    }
-
-    #[test]
-    fn the_environment_sets_everything() {
-        let set = environment(&[
-            ("FLEETING_LISTEN", "a:1, b:2"),
-            ("FLEETING_WORKERS", "3"),
-            ("FLEETING_FILES", "a/b"),
-            ("FLEETING_COMPRESSION", "off,window=10"),
-            ("FLEETING_SLOW_CONSUMER", "conflate"),
-            ("FLEETING_STORE", "redis://:p@a:1"),
-            ("FLEETING_NODE", "n 1"),
-            ("FLEETING_CLIENT_LIFE", "2m"),
-            ("FLEETING_CLIENT_CLOSE", "3s"),
-            ("FLEETING_LIMIT_BODY_BYTES", "8MiB"),
-            ("FLEETING_TIMEOUT_WS_IDLE", "7s"),
-            ("FLEETING_TIMEOUT_IDLE", ""),
-            ("FLEETING_PORT", "tcp://10.0.0.1:80"),
-            ("PATH", "/bin"),
-        ]);
-        let settings = Settings::gather(&Flags::default(), set).unwrap();
-        assert_eq!(settings.listen, ["a:1", "b:2"]);
-        assert_eq!(settings.workers, 3);
-        assert_eq!(settings.files.as_deref(), Some(Path::new("a/b")));
-        assert_eq!(settings.compression, Compression::off().window(10));
-        assert_eq!(settings.slow_consumer, SlowConsumer::Conflate);
-        assert_eq!(settings.store, Place::Redis("redis://:p@a:1".parse().unwrap()));
-        assert_eq!(settings.node.as_deref(), Some("n 1"));
-        assert_eq!((settings.clients.life.as_secs(), settings.clients.on_close.as_secs()), (120, 3));
-        assert_eq!(settings.limits.body_bytes, 8 << 20);
-        assert_eq!(settings.timeouts.ws_idle.as_secs(), 7);
-        assert_eq!(settings.timeouts.idle, Timeouts::default().idle);
-    }
-
-    #[test]
-    fn a_mistake_names_itself() {
-        fn check(name: &str, value: &str, expected: &str) {
-            match Settings::gather(&Flags::default(), environment(&[(name, value)])) {
-                Err(Failure::Usage(message)) => {
-                    assert!(message.starts_with(name) && message.contains(expected), "{message}");
-                }
-                other => panic!("{name}={value}: {other:?}"),
-            }
-        }
-        check("FLEETING_WORKERS", "0", "from 1");
-        check("FLEETING_WORKERS", "two", "`two`");
-        check("FLEETING_WORKERS", "65536", "65535");
-        check("FLEETING_LISTEN", "a:1,", "``");
-        check("FLEETING_COMPRESSION", "gzip", "`gzip`");
-        check("FLEETING_SLOW_CONSUMER", "drop", "drop-oldest");
-        check("FLEETING_STORE", "memroy", "redis://HOST");
-        check("FLEETING_STORE", "redis://:secret@a/x", "the database should be a number");
-        check("FLEETING_NODE", "a\tb", "no control characters");
-        check("FLEETING_CLIENT_LIFE", "0s", "`0s`");
-        check("FLEETING_CLIENT_CLOSE", "soon", "or remove");
-        check("FLEETING_LIMIT_BODY", "1", "FLEETING_LIMIT_BODY_BYTES");
-        check("FLEETING_LIMIT_body_bytes", "1", "no such limit");
-        check("FLEETING_TIMEOUT_IDLE", "10", "10s");
     }
 }
