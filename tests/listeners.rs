@@ -5,7 +5,7 @@ use crate::rig;
 use fleeting::{App, Error, Message, Request, Server, Socket, TopicError, WebSocket};
 use std::sync::mpsc;
 
-/// Publishes `topic message`, or just the message as binary under `binary`.
+/// Publishes what it is told.
 struct Publisher;
 
 impl WebSocket for Publisher {
@@ -16,14 +16,7 @@ impl WebSocket for Publisher {
     }
 
     fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
-        let published = match message {
-            Message::Text(text) => {
-                let (topic, text) = text.split_once(' ').expect("a topic and a text");
-                socket.publish(topic, Message::Text(text))
-            }
-            binary => socket.publish("binary", binary),
-        };
-        published.expect("it may be published");
+        rig::publish_as_told(message, socket);
     }
 }
 

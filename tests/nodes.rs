@@ -6,6 +6,7 @@ use crate::client::{BINARY, Client, PATIENCE, TEXT};
 use crate::program::Running;
 use crate::redis::proxy::Proxy;
 use crate::redis::server::RedisServer;
+use crate::rig;
 use fleeting::{
     App, Broker, Error, Handle, Inlet, Message, Publication, RedisBroker, RedisOptions, Request, Response,
     Server, Socket, WebSocket,
@@ -411,7 +412,7 @@ fn names_of_nodes() {
 
 // ---------------------------------------------------------------- servers
 
-/// Subscribes to its query, and publishes what it is told: `topic text`, or bytes under "binary".
+/// Subscribes to its query, and publishes what it is told.
 struct Hub;
 
 impl WebSocket for Hub {
@@ -423,14 +424,7 @@ impl WebSocket for Hub {
     }
 
     fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
-        let published = match message {
-            Message::Text(text) => {
-                let (topic, text) = text.split_once(' ').expect("a topic and a text");
-                socket.publish(topic, Message::Text(text))
-            }
-            binary => socket.publish("binary", binary),
-        };
-        published.expect("it may be published");
+        rig::publish_as_told(message, socket);
     }
 }
 

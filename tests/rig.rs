@@ -113,3 +113,15 @@ impl WebSocket for Echo {
         socket.send(message);
     }
 }
+
+/// Publishes what a session is told: `topic text`, or bytes under `binary`.
+pub fn publish_as_told(message: Message<'_>, socket: &mut Socket<'_>) {
+    let published = match message {
+        Message::Text(text) => {
+            let (topic, text) = text.split_once(' ').expect("a topic and a text");
+            socket.publish(topic, Message::Text(text))
+        }
+        binary => socket.publish("binary", binary),
+    };
+    published.expect("it may be published");
+}

@@ -23,7 +23,7 @@ mod store;
 mod topics;
 
 use args::{Asked, asked};
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// Why the program ends without having done what it was asked.
@@ -33,6 +33,13 @@ enum Failure {
     Usage(String),
     /// What it needs is not to be had: status 1.
     Runtime(String),
+}
+
+impl Failure {
+    /// The system gives no more threads.
+    fn no_thread(error: io::Error) -> Failure {
+        Failure::Runtime(format!("cannot start a thread: {error}"))
+    }
 }
 
 /// Does what the command line says.

@@ -44,7 +44,7 @@ pub(super) fn serve(settings: Settings) -> Result<(), Failure> {
     let Opened { store, node, told, .. } = opened;
     // Threads that have nothing to wait for are not started.
     let offload = store.waits().then(|| Offload::new(OffloadOptions::default()).map(Arc::new)).transpose();
-    let offload = offload.map_err(|error| Failure::Runtime(format!("cannot start a thread: {error}")))?;
+    let offload = offload.map_err(Failure::no_thread)?;
     let shared = Arc::new(Shared {
         settings,
         files,
@@ -61,7 +61,7 @@ pub(super) fn serve(settings: Settings) -> Result<(), Failure> {
     let server = builder.serve(make).map_err(failed)?;
     let registry = shared.registry.get().expect("there is a worker").clone();
     let upkeep = Upkeep::start(server.handle(), registry);
-    let upkeep = upkeep.map_err(|error| Failure::Runtime(format!("cannot start a thread: {error}")))?;
+    let upkeep = upkeep.map_err(Failure::no_thread)?;
     obey(signals, server.handle())?;
     // Whoever started it may have closed its output, which is no reason not to serve.
     let mut stdout = std::io::stdout().lock();
@@ -89,7 +89,7 @@ fn obey(mut signals: Signals, handle: Handle) -> Result<(), Failure> {
         }
     };
     let spawned = thread::Builder::new().name("fleeting-signals".into()).spawn(obey);
-    spawned.map(drop).map_err(|error| Failure::Runtime(format!("cannot start a thread: {error}")))
+    spawned.map(drop).map_err(Failure::no_thread)
 }
 
 /// Stragglers that are named; of more there is only the number.

@@ -36,7 +36,7 @@ pub(super) fn open(settings: &Settings) -> Result<Opened, Failure> {
     let broker = RedisBroker::new(url.clone(), options(1), &node);
     let broker = broker.map_err(|error| Failure::Usage(format!("--node: {error}")))?.announce(announcement);
     let store = Redis::connect(url.clone(), options(0));
-    let store = store.map_err(|error| Failure::Runtime(format!("cannot start a thread: {error}")))?;
+    let store = store.map_err(Failure::no_thread)?;
     let told = Some(format!("keeps entries and shares topics in {url}, as node {}", one_line(&node)));
     Ok(Opened { store: Arc::new(store), node, broker: Some(Arc::new(broker)), told })
 }

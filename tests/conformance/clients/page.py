@@ -53,8 +53,7 @@ def clients(server):
 async def store(tab, note):
     """Stores something with the keyboard alone."""
     await tab.focus("#note")
-    await tab.value("document.activeElement.select()")
-    await tab.type(note)
+    await retype(tab, note)
     await tab.press("Enter")
 
 
@@ -133,13 +132,17 @@ async def reached_by_keyboard(tab):
     assert len(seen) == controls, f"{controls} controls, and the Tab key comes to {seen}"
 
 
+async def retype(tab, text):
+    """Types over what is in the field that has the focus."""
+    await tab.value("document.activeElement.select()")
+    await tab.type(text)
+
+
 async def topics(server, one, two):
     await one.focus("#topic")
-    await one.value("document.activeElement.select()")
-    await one.type("news.local")
+    await retype(one, "news.local")
     await one.press("Tab")
-    await one.value("document.activeElement.select()")
-    await one.type('{"rain": [1, 2]}')
+    await retype(one, '{"rain": [1, 2]}')
     await one.press("Enter")
     for tab in (one, two):
         await tab.until("document.getElementById('log').lastChild?.textContent === 'news.local{\"rain\":[1,2]}'")
@@ -158,8 +161,7 @@ async def topics(server, one, two):
         await tab.until(f"{IDS}.length === 2")
     # A subscription of one's own, and its end.
     await one.focus("#filter")
-    await one.value("document.activeElement.select()")
-    await one.type("weather")
+    await retype(one, "weather")
     await one.press("Enter")
     await one.until("document.querySelectorAll('#subscriptions li').length === 2")
     await one.focus("[aria-label='Unsubscribe from weather']")
