@@ -163,21 +163,21 @@ mod tests {
     fn an_answer_before_the_connection_is_known_is_found() {
         let (response, responder) = Response::defer();
         responder.send(Response::status(201)).unwrap();
-        let bell = Arc::new(Counting::default());
-        promise(&response).bind(Waker::new(CONN, bell.clone()));
+        let wake = Arc::new(Counting::default());
+        promise(&response).bind(Waker::new(CONN, wake.clone()));
         assert_eq!(promise(&response).take().unwrap().status, 201);
         assert!(promise(&response).take().is_none(), "once");
-        assert_eq!(bell.0.load(Ordering::Relaxed), 0);
+        assert_eq!(wake.0.load(Ordering::Relaxed), 0);
     }
 
     #[test]
     fn an_answer_wakes_the_connection() {
         let (response, responder) = Response::defer();
-        let bell = Arc::new(Counting::default());
-        promise(&response).bind(Waker::new(CONN, bell.clone()));
+        let wake = Arc::new(Counting::default());
+        promise(&response).bind(Waker::new(CONN, wake.clone()));
         assert!(promise(&response).take().is_none() && !responder.is_gone());
         std::thread::spawn(move || responder.send(Error::not_found("no"))).join().unwrap().unwrap();
-        assert_eq!(bell.0.load(Ordering::Relaxed), 1);
+        assert_eq!(wake.0.load(Ordering::Relaxed), 1);
         assert_eq!(promise(&response).take().unwrap().status, 404);
     }
 

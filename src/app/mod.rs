@@ -50,6 +50,6 @@ pub(crate) use request::RequestParts;
 pub(crate) use response::{Awaited, FieldBlock};
 pub(crate) use router::{Early, Resolved};
 pub(crate) use source::Streamed;
-pub(crate) use upload::{Brake, LiveUpload, Uploads};
-pub(crate) use waker::Bell;
+pub(crate) use upload::{LiveUpload, PauseGate, Uploads};
+pub(crate) use waker::WakeConn;
 pub(crate) use websocket::{LiveSocket, Outgoing, Reader, Upgrade};

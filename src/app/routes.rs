@@ -3,7 +3,7 @@
 use super::handler::Wrapped;
 use super::router::{Resolved, Router};
 use super::socket_options::SocketOptions;
-use super::upload::{Depot, Upload};
+use super::upload::{Upload, UploadRoute};
 use super::websocket::{Endpoint, WebSocket};
 use super::{Error, Handler, Request, Response};
 use crate::arena::Arena;
@@ -92,7 +92,7 @@ impl App {
     /// Takes the content of `method` on `path` as it arrives, instead of gathering it for a handler. What
     /// [`wrap`](App::wrap) puts around handlers does not go around uploads.
     pub fn upload<U: Upload>(mut self, method: &str, path: &str, server: U) -> App {
-        let uploads = Box::new(Depot(Rc::new(server)));
+        let uploads = Box::new(UploadRoute(Rc::new(server)));
         let added = self.router.endpoint(path).and_then(|endpoint| endpoint.add_upload(method, uploads));
         self.note(added);
         self

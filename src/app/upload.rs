@@ -3,7 +3,7 @@
 //! It knows neither the framing nor the socket. Its invariant: a session that was opened is told of the end
 //! exactly once, by `finish` or by `abort`.
 
-use super::{Bell, ConnId, Error, Request, Response, Waker};
+use super::{ConnId, Error, Request, Response, WakeConn, Waker};
 use crate::http1::Fields;
 use std::fmt;
 use std::rc::Rc;
@@ -81,14 +81,14 @@ pub trait Upload: 'static {
 
 /// What a session can say of the content that is still to come, for the time of one call.
 pub struct Flow<'a> {
-    brake: &'a mut Option<Arc<Brake>>,
+    gate: &'a mut Option<Arc<PauseGate>>,
     conn: ConnId,
-    bell: &'a Arc<dyn Bell>,
+    wake: &'a Arc<dyn WakeConn>,
 }
 
 /// What stops a connection's reading.
 #[derive(Debug)]
-pub(crate) struct Brake {
+pub(crate) struct PauseGate {
     waker: Waker,
     /// How many [`Resume`]s are out.
     holds: AtomicUsize,
@@ -98,23 +98,27 @@ pub(crate) struct Brake {
 #[derive(Debug)]
 #[must_use = "the content goes on as soon as this is dropped"]
 pub struct Resume {
-    brake: Arc<Brake>,
+    gate: Arc<PauseGate>,
 }
 
 impl<'a> Flow<'a> {
-    pub(crate) fn new(brake: &'a mut Option<Arc<Brake>>, conn: ConnId, bell: &'a Arc<dyn Bell>) -> Flow<'a> {
-        Flow { brake, conn, bell }
+    pub(crate) fn new(
+        gate: &'a mut Option<Arc<PauseGate>>,
+        conn: ConnId,
+        wake: &'a Arc<dyn WakeConn>,
+    ) -> Flow<'a> {
+        Flow { gate, conn, wake }
     }
 
     /// No further piece after this one, until what is returned is dropped: nothing is read meanwhile, and
     /// the client is held up by TCP. What has been read already waits in memory. No timeout runs.
     pub fn pause(&mut self) -> Resume {
-        let brake = self.brake.get_or_insert_with(|| {
-            let waker = Waker::new(self.conn, self.bell.clone());
-            Arc::new(Brake { waker, holds: AtomicUsize::new(0) })
+        let gate = self.gate.get_or_insert_with(|| {
+            let waker = Waker::new(self.conn, self.wake.clone());
+            Arc::new(PauseGate { waker, holds: AtomicUsize::new(0) })
         });
-        brake.holds.fetch_add(1, Ordering::Relaxed);
-        Resume { brake: brake.clone() }
+        gate.holds.fetch_add(1, Ordering::Relaxed);
+        Resume { gate: gate.clone() }
     }
 
     /// The connection's name.
@@ -129,7 +133,7 @@ impl fmt::Debug for Flow<'_> {
     }
 }
 
-impl Brake {
+impl PauseGate {
     /// Looks whether it is on.
     pub(crate) fn is_on(&self) -> bool {
         // Heard first: a resume from here on rings again.
@@ -147,8 +151,8 @@ impl Resume {
 
 impl Drop for Resume {
     fn drop(&mut self) {
-        if self.brake.holds.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.brake.waker.wake();
+        if self.gate.holds.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.gate.waker.wake();
         }
     }
 }
@@ -167,26 +171,26 @@ pub(crate) trait LiveUpload {
 }
 
 /// An upload on its route.
-pub(super) struct Depot<U>(pub(super) Rc<U>);
+pub(super) struct UploadRoute<U>(pub(super) Rc<U>);
 
-struct Live<U: Upload> {
+struct LiveSession<U: Upload> {
     server: Rc<U>,
     /// `None` once it has been told of the end.
     session: Option<U::Session>,
 }
 
-impl<U: Upload> Uploads for Depot<U> {
+impl<U: Upload> Uploads for UploadRoute<U> {
     fn limit(&self) -> u64 {
         self.0.limit()
     }
 
     fn open(&self, req: &Request<'_>) -> Result<Box<dyn LiveUpload>, Error> {
         let session = Some(self.0.open(req)?);
-        Ok(Box::new(Live { server: self.0.clone(), session }))
+        Ok(Box::new(LiveSession { server: self.0.clone(), session }))
     }
 }
 
-impl<U: Upload> LiveUpload for Live<U> {
+impl<U: Upload> LiveUpload for LiveSession<U> {
     fn piece(&mut self, piece: &[u8], flow: &mut Flow<'_>) -> Result<(), Error> {
         self.session.as_mut().map_or(Ok(()), |session| self.server.piece(session, piece, flow))
     }
@@ -213,17 +217,17 @@ mod tests {
     #[test]
     fn the_last_resume_rings() {
         let counting = Arc::new(Counting::default());
-        let bell: Arc<dyn Bell> = counting.clone();
-        let mut brake = None;
-        let mut flow = Flow::new(&mut brake, CONN, &bell);
+        let wake: Arc<dyn WakeConn> = counting.clone();
+        let mut gate = None;
+        let mut flow = Flow::new(&mut gate, CONN, &wake);
         let (first, second) = (flow.pause(), flow.pause());
-        let brake = brake.expect("just made");
-        assert!(brake.is_on());
+        let gate = gate.expect("just made");
+        assert!(gate.is_on());
         first.resume();
-        assert!(brake.is_on());
+        assert!(gate.is_on());
         assert_eq!(counting.0.load(Ordering::Relaxed), 0);
         std::thread::spawn(|| drop(second)).join().unwrap();
         assert_eq!(counting.0.load(Ordering::Relaxed), 1);
-        assert!(!brake.is_on());
+        assert!(!gate.is_on());
     }
 }

@@ -9,46 +9,46 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What gives a connection a turn; the engine's mailbox is one.
-pub(crate) trait Bell: Send + Sync {
+pub(crate) trait WakeConn: Send + Sync {
     /// Asks for a turn of `conn`; nothing happens if that is gone.
-    fn ring(&self, conn: ConnId);
+    fn wake(&self, conn: ConnId);
 }
 
 /// Wakes a response's [`Source`](super::Source) that has said [`Later`](super::Progress::Later), from any
 /// thread. Cloning it is cheap. Once the response is over, waking it does nothing.
 #[derive(Clone)]
 pub struct Waker {
-    rope: Arc<Rope>,
+    state: Arc<WakeState>,
 }
 
-struct Rope {
+struct WakeState {
     conn: ConnId,
-    bell: Arc<dyn Bell>,
-    /// It has rung, and the connection has not looked since.
-    rung: AtomicBool,
+    wake: Arc<dyn WakeConn>,
+    /// A wake-up was requested that the connection has not seen yet.
+    is_woken: AtomicBool,
 }
 
 impl Waker {
-    pub(crate) fn new(conn: ConnId, bell: Arc<dyn Bell>) -> Waker {
-        Waker { rope: Arc::new(Rope { conn, bell, rung: AtomicBool::new(false) }) }
+    pub(crate) fn new(conn: ConnId, wake: Arc<dyn WakeConn>) -> Waker {
+        Waker { state: Arc::new(WakeState { conn, wake, is_woken: AtomicBool::new(false) }) }
     }
 
     /// Has the connection look again.
     pub fn wake(&self) {
-        if !self.rope.rung.swap(true, Ordering::AcqRel) {
-            self.rope.bell.ring(self.rope.conn);
+        if !self.state.is_woken.swap(true, Ordering::AcqRel) {
+            self.state.wake.wake(self.state.conn);
         }
     }
 
     /// The connection looks now: whether it was asked to.
     pub(crate) fn heard(&self) -> bool {
-        self.rope.rung.swap(false, Ordering::AcqRel)
+        self.state.is_woken.swap(false, Ordering::AcqRel)
     }
 }
 
 impl fmt::Debug for Waker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Waker").field("conn", &self.rope.conn).finish_non_exhaustive()
+        f.debug_struct("Waker").field("conn", &self.state.conn).finish_non_exhaustive()
     }
 }
 
@@ -57,12 +57,12 @@ pub(super) mod tests {
     use super::*;
     use std::sync::atomic::AtomicUsize;
 
-    /// Counts how often it was rung.
+    /// Counts how often it was woken.
     #[derive(Default)]
     pub(crate) struct Counting(pub(crate) AtomicUsize);
 
-    impl Bell for Counting {
-        fn ring(&self, _conn: ConnId) {
+    impl WakeConn for Counting {
+        fn wake(&self, _conn: ConnId) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -70,15 +70,15 @@ pub(super) mod tests {
     pub(crate) const CONN: ConnId = ConnId { worker: 0, index: 1, generation: 2 };
 
     #[test]
-    fn rings_once_until_it_is_heard() {
-        let bell = Arc::new(Counting::default());
-        let waker = Waker::new(CONN, bell.clone());
+    fn wakes_once_until_it_is_heard() {
+        let wake = Arc::new(Counting::default());
+        let waker = Waker::new(CONN, wake.clone());
         assert!(!waker.heard());
         waker.clone().wake();
         waker.wake();
-        assert_eq!(bell.0.load(Ordering::Relaxed), 1);
+        assert_eq!(wake.0.load(Ordering::Relaxed), 1);
         assert!(waker.heard() && !waker.heard());
         waker.wake();
-        assert_eq!(bell.0.load(Ordering::Relaxed), 2);
+        assert_eq!(wake.0.load(Ordering::Relaxed), 2);
     }
 }

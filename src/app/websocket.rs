@@ -233,7 +233,7 @@ pub(super) struct Endpoint<W> {
     pub(super) number: u16,
 }
 
-struct Live<W: WebSocket> {
+struct LiveSession<W: WebSocket> {
     server: Rc<W>,
     /// `None` once it has been told of the end.
     session: Option<W::Session>,
@@ -250,12 +250,12 @@ impl<W: WebSocket> Upgrade for Endpoint<W> {
 
     fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<Box<Reader>, Error> {
         let session = Some(self.server.open(req, socket)?);
-        let live = Live { server: self.server.clone(), session };
+        let live = LiveSession { server: self.server.clone(), session };
         Ok(Box::new(Reader { decoder: ws::Decoder::new(), live }))
     }
 }
 
-impl<W: WebSocket> LiveSocket for Live<W> {
+impl<W: WebSocket> LiveSocket for LiveSession<W> {
     fn is_open(&self) -> bool {
         self.session.is_some()
     }
@@ -298,6 +298,6 @@ mod tests {
     #[test]
     fn small() {
         // The decoder, two words for the session: an allocator that rounds up to 64 bytes has 8 for itself.
-        assert!(size_of::<Reader<Live<Deaf>>>() <= 56, "{}", size_of::<Reader<Live<Deaf>>>());
+        assert!(size_of::<Reader<LiveSession<Deaf>>>() <= 56, "{}", size_of::<Reader<LiveSession<Deaf>>>());
     }
 }

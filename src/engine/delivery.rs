@@ -11,7 +11,7 @@ use super::table::Table;
 use crate::app::ConnId;
 use crate::buffer::{Outbox, Published};
 use crate::config::Limits;
-use crate::pubsub::{Encoding, Run, Sheet};
+use crate::pubsub::{Batch, BatchRange, Encoding};
 use crate::transport::Stream;
 use std::io;
 
@@ -31,12 +31,12 @@ pub(super) struct Aftermath {
 pub(super) fn deliver<S: Stream>(table: &mut Table<Conn<S>>, desk: &mut Desk, aftermath: &mut Aftermath) {
     let Desk { exchange, limits, counters, codec, .. } = desk;
     exchange.tell_others(counters);
-    exchange.topics.sheet.complete(|encoding, opcode, payload, out| {
+    exchange.topics.batch.complete(|encoding, opcode, payload, out| {
         codec.encode_published(encoding, opcode, payload, out);
     });
-    let due = exchange.topics.due();
-    for who in &due {
-        while let Some((target, encoding, run)) = exchange.topics.owed(*who) {
+    let pending = exchange.topics.pending();
+    for who in &pending {
+        while let Some((target, encoding, run)) = exchange.topics.take_pending(*who) {
             let id = match target {
                 Target::Conn(id) => id,
                 Target::Listener(id) => {
@@ -54,10 +54,10 @@ pub(super) fn deliver<S: Stream>(table: &mut Table<Conn<S>>, desk: &mut Desk, af
             {
                 open.was_sent_foreign();
             }
-            let sheet = &mut topics.sheet;
+            let batch = &mut topics.batch;
             let mut left = run;
             if conn.outbox.is_none() {
-                let frames = sheet.frames(encoding, run.from, run.to);
+                let frames = batch.frames(encoding, run.from, run.to);
                 let sent = write(conn, frames);
                 if sent == frames.len() {
                     counters.delivered += run.len();
@@ -68,19 +68,19 @@ pub(super) fn deliver<S: Stream>(table: &mut Table<Conn<S>>, desk: &mut Desk, af
                     aftermath.failed.push(id);
                     continue;
                 }
-                left = begin_outbox(conn, sheet, encoding, run, sent, counters);
+                left = begin_outbox(conn, batch, encoding, run, sent, counters);
                 aftermath.blocked.push(id);
             }
             let outbox = conn.outbox.as_mut().expect("it was there, or was begun");
-            if queue(outbox, sheet, encoding, left, limits, counters) {
+            if queue(outbox, batch, encoding, left, limits, counters) {
                 aftermath.too_slow.push(id);
-                while let Some((_, _, run)) = topics.owed(*who) {
+                while let Some((_, _, run)) = topics.take_pending(*who) {
                     counters.dropped_slow += run.len();
                 }
             }
         }
     }
-    exchange.topics.settled(due);
+    exchange.topics.clear(pending);
 }
 
 fn may_send<S>(conn: &Conn<S>) -> bool {
@@ -107,18 +107,18 @@ fn write<S: Stream>(conn: &mut Conn<S>, frames: &[u8]) -> usize {
 /// leave, whatever room there is for it. Tells what is left behind it.
 fn begin_outbox<S>(
     conn: &mut Conn<S>,
-    sheet: &mut Sheet,
+    batch: &mut Batch,
     encoding: Encoding,
-    run: Run,
+    run: BatchRange,
     mut sent: usize,
     counters: &mut Counters,
-) -> Run {
+) -> BatchRange {
     let outbox = conn.outbox.insert(Box::default());
     let mut at = run.from;
     while sent > 0 {
-        let length = sheet.frame_bytes(encoding, at);
+        let length = batch.frame_bytes(encoding, at);
         if sent < length {
-            outbox.push_begun(published(sheet, encoding, at, run), sent);
+            outbox.push_begun(published(batch, encoding, at, run), sent);
             sent = 0;
         } else {
             counters.delivered += 1;
@@ -126,20 +126,20 @@ fn begin_outbox<S>(
         }
         at += 1;
     }
-    Run { from: at, ..run }
+    BatchRange { from: at, ..run }
 }
 
 /// Queues a run as far as there is room; tells whether its subscriber is to be closed for being too slow.
 fn queue(
     outbox: &mut Outbox,
-    sheet: &mut Sheet,
+    batch: &mut Batch,
     encoding: Encoding,
-    run: Run,
+    run: BatchRange,
     limits: &Limits,
     counters: &mut Counters,
 ) -> bool {
     for at in run.from..run.to {
-        let offered = outbox.offer(published(sheet, encoding, at, run), limits.outbox_bytes);
+        let offered = outbox.offer(published(batch, encoding, at, run), limits.outbox_bytes);
         counters.dropped_oldest += offered.dropped_oldest;
         counters.conflated += offered.conflated;
         if offered.too_slow {
@@ -152,7 +152,7 @@ fn queue(
     false
 }
 
-fn published(sheet: &mut Sheet, encoding: Encoding, at: u32, run: Run) -> Published {
-    let (block, name_bytes) = sheet.shared(encoding, at);
+fn published(batch: &mut Batch, encoding: Encoding, at: u32, run: BatchRange) -> Published {
+    let (block, name_bytes) = batch.shared(encoding, at);
     Published::new(block, name_bytes, run.slow)
 }

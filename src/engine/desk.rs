@@ -8,7 +8,7 @@ use super::conn::Conn;
 use super::counters::Counters;
 use super::exchange::Exchange;
 use super::handle::Handle;
-use crate::app::{App, Bell};
+use crate::app::{App, WakeConn};
 use crate::arena::Arena;
 use crate::buffer::Pool;
 use crate::config::{Limits, READ_BYTES};
@@ -31,9 +31,9 @@ pub(super) struct Desk {
     pub(super) codec: Codec,
     pub(super) shutting_down: bool,
     /// Where other threads ask for a turn.
-    pub(super) bell: Arc<dyn Bell>,
+    pub(super) wake: Arc<dyn WakeConn>,
     /// What the sources of responses write on; empty until one does, then kept for its memory.
-    pub(super) sheet: Vec<u8>,
+    pub(super) source_buffer: Vec<u8>,
 }
 
 /// How far the input of a turn was worked through.
@@ -73,7 +73,7 @@ const CORK_KEPT_BYTES: usize = 1 << 20;
 
 impl Desk {
     pub(super) fn new(app: App, limits: Limits, now: Now, handle: &Handle, worker: u16) -> Desk {
-        let bell = handle.mailbox_of(worker).expect("the handle has this worker").clone();
+        let wake = handle.mailbox_of(worker).expect("the handle has this worker").clone();
         Desk {
             arena: Arena::new(limits.arena_bytes),
             cork: Vec::with_capacity(16 << 10),
@@ -85,8 +85,8 @@ impl Desk {
             app,
             codec: Codec::new(),
             shutting_down: false,
-            bell,
-            sheet: Vec::new(),
+            wake,
+            source_buffer: Vec::new(),
             limits,
         }
     }

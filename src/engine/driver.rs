@@ -50,7 +50,7 @@ pub struct Readiness {
 }
 
 /// Publications are delivered before the turn's end when they are this much.
-const SHEET_BYTES_MAX: usize = 256 << 10;
+const BATCH_BYTES_MAX: usize = 256 << 10;
 
 /// All connections of one worker.
 pub struct Engine<S> {
@@ -224,7 +224,7 @@ impl<S: Stream> Engine<S> {
     /// When [`run`](Engine::run) has something to do, in the milliseconds of [`Now`]; 0 is at once.
     #[inline]
     pub fn next_ms(&self) -> Option<u64> {
-        if !self.runnable.is_empty() || !self.desk.exchange.is_settled() {
+        if !self.runnable.is_empty() || !self.desk.exchange.is_delivered() {
             return Some(0);
         }
         match (self.wheel.next_ms(), self.cut_off) {
@@ -370,7 +370,7 @@ impl<S: Stream> Engine<S> {
     #[inline]
     fn deliver(&mut self) {
         // Whom this closes may publish something as it ends.
-        while !self.desk.exchange.is_settled() {
+        while !self.desk.exchange.is_delivered() {
             self.deliver_once();
         }
     }
@@ -415,7 +415,7 @@ impl<S: Stream> Engine<S> {
             self.runnable.push(id);
         }
         self.settle(id, fresh);
-        if self.desk.exchange.topics.sheet.bytes() > SHEET_BYTES_MAX {
+        if self.desk.exchange.topics.batch.bytes() > BATCH_BYTES_MAX {
             self.deliver();
         }
     }

@@ -10,7 +10,7 @@ use super::websocket::guarded;
 use crate::app::{ConnId, SocketOptions};
 use crate::buffer::SlowConsumer;
 use crate::config::Limits;
-use crate::pubsub::{Encoding, Kind, Publication, Run, SubscriberId, TopicError, Topics};
+use crate::pubsub::{BatchRange, Encoding, Kind, Publication, SubscriberId, TopicError, Topics};
 use crate::ws::Message;
 use std::collections::{HashMap, VecDeque};
 use std::hash::RandomState;
@@ -115,13 +115,13 @@ impl Exchange {
     }
 
     /// Tells a listener what it is due.
-    pub(super) fn tell(&mut self, id: ListenerId, run: Run, counters: &mut Counters) {
+    pub(super) fn tell(&mut self, id: ListenerId, run: BatchRange, counters: &mut Counters) {
         let Some(listener) = self.listeners.get_mut(&id) else {
             counters.dropped_closing += run.len();
             return;
         };
         for at in run.from..run.to {
-            let heard = match self.topics.sheet.entry(at) {
+            let heard = match self.topics.batch.entry(at) {
                 (Kind::Publication, topic, message) => Heard::Publication(topic, message),
                 (Kind::Announcement, name, message) => Heard::Announcement(name, message),
             };
@@ -138,8 +138,8 @@ impl Exchange {
 
     /// Whether the others, or subscribers here, have yet to be told something.
     #[inline]
-    pub(super) fn is_settled(&self) -> bool {
-        self.topics.is_settled() && self.outbound.is_empty()
+    pub(super) fn is_delivered(&self) -> bool {
+        self.topics.is_delivered() && self.outbound.is_empty()
     }
 
     /// Tells the others.

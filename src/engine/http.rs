@@ -94,7 +94,7 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
     let Protocol::Http(decoder) = &mut conn.protocol else {
         unreachable!("only an HTTP connection is run here");
     };
-    let Desk { app, limits, arena, cork, counters, date, exchange, codec, shutting_down, bell, .. } = desk;
+    let Desk { app, limits, arena, cork, counters, date, exchange, codec, shutting_down, wake, .. } = desk;
     let mut out = Output::of(&mut conn.stream, &mut conn.outbox, &mut conn.broken, cork);
     let date = date.text();
     let length = input.len();
@@ -135,7 +135,7 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
         let step = open_upload(uploads, parts, length, &mut out, decoder, &mut terms, counters, date);
         return match step {
             Ok(transfer) => {
-                transfer::hold(&mut conn.protocol, transfer, id, bell);
+                transfer::hold(&mut conn.protocol, transfer, id, wake);
                 Step::Changed { consumed: head.len }
             }
             Err(answered) => answered,
@@ -174,7 +174,7 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
                 Some(Answered::Keeps) => return Step::Answered { consumed, keep_alive: true },
                 Some(Answered::Closes) => return Step::Answered { consumed, keep_alive: false },
                 Some(Answered::Held(transfer)) => {
-                    transfer::hold(&mut conn.protocol, transfer, id, bell);
+                    transfer::hold(&mut conn.protocol, transfer, id, wake);
                     return Step::Changed { consumed };
                 }
                 None => {}

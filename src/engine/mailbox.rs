@@ -1,6 +1,6 @@
 //! Messages to a worker from other threads.
 
-use crate::app::{Bell, ConnId};
+use crate::app::{ConnId, WakeConn};
 use crate::pubsub::Publication;
 use crate::ws::{CloseCode, Message};
 use mio::Waker;
@@ -158,8 +158,8 @@ impl Mailbox {
     }
 }
 
-impl Bell for Mailbox {
-    fn ring(&self, conn: ConnId) {
+impl WakeConn for Mailbox {
+    fn wake(&self, conn: ConnId) {
         // A worker that is gone has dropped its connections.
         let _ = self.post(Command::Wake(conn));
     }

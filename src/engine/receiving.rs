@@ -10,7 +10,7 @@ use super::http::{self, Answered};
 use super::output::Output;
 use super::transfer::{self, Stage, Transfer};
 use super::websocket::guarded;
-use crate::app::{Brake, ConnId, Error, Flow, LiveUpload, Request, Response, Uploads};
+use crate::app::{ConnId, Error, Flow, LiveUpload, PauseGate, Request, Response, Uploads};
 use crate::arena::OVERWRITTEN;
 use crate::http1::{Decoder, Fields, PieceStep, Refusal};
 use crate::transport::Stream;
@@ -19,8 +19,8 @@ use std::sync::Arc;
 /// An upload under way.
 pub(super) struct Receiving {
     live: Box<dyn LiveUpload>,
-    brake: Option<Arc<Brake>>,
-    /// Nothing is read until the brake is off.
+    gate: Option<Arc<PauseGate>>,
+    /// Nothing is read until the gate is off.
     paused: bool,
     /// Bytes of content since the last pause.
     received: u64,
@@ -37,7 +37,7 @@ impl Receiving {
 
     /// Looks whether a pause is over, and tells so.
     pub(super) fn look(&mut self) -> bool {
-        let over = self.paused && !self.brake.as_ref().is_some_and(|brake| brake.is_on());
+        let over = self.paused && !self.gate.as_ref().is_some_and(|gate| gate.is_on());
         if over {
             self.paused = false;
             self.received = 0;
@@ -68,7 +68,7 @@ pub(super) fn open(
     counters.requests += 1;
     let live = guarded(counters, || uploads.open(request)).unwrap_or_else(|| Err(failed()));
     let live = live.map_err(Unopened::Error)?;
-    Ok(Receiving { live, brake: None, paused: false, received: 0 })
+    Ok(Receiving { live, gate: None, paused: false, received: 0 })
 }
 
 /// Why an upload does not begin.
@@ -140,7 +140,7 @@ impl Receiving {
         input: &mut [u8],
         desk: &mut Desk,
     ) -> (usize, Step) {
-        let Desk { limits, arena, counters, bell, .. } = desk;
+        let Desk { limits, arena, counters, wake, .. } = desk;
         let mut from = 0;
         loop {
             if self.paused {
@@ -150,15 +150,15 @@ impl Receiving {
             match decoder.piece(&input[from..], arena, limits) {
                 PieceStep::Piece { bytes, consumed } => {
                     self.received += bytes.len() as u64;
-                    let (live, brake) = (&mut self.live, &mut self.brake);
-                    let taken = guarded(counters, || live.piece(bytes, &mut Flow::new(brake, id, bell)));
+                    let (live, gate) = (&mut self.live, &mut self.gate);
+                    let taken = guarded(counters, || live.piece(bytes, &mut Flow::new(gate, id, wake)));
                     from += consumed;
                     match taken {
                         Some(Ok(())) => {}
                         Some(Err(error)) => return (from, Step::Answer(Err(error))),
                         None => return (from, Step::Answer(Err(failed()))),
                     }
-                    self.paused = self.brake.as_ref().is_some_and(|brake| brake.is_on());
+                    self.paused = self.gate.as_ref().is_some_and(|gate| gate.is_on());
                 }
                 PieceStep::End { trailers, consumed } => {
                     let result = finish(&mut *self.live, trailers, counters);

@@ -78,11 +78,11 @@ impl Sending {
         self.parked = false;
     }
 
-    /// Sends one piece, if there is one. It is made in `sheet`, the worker's, which keeps its memory.
+    /// Sends one piece, if there is one. It is made in `source_buffer`, the worker's, which keeps its memory.
     pub(super) fn send<S: Stream>(
         &mut self,
         out: &mut Output<'_, S>,
-        sheet: &mut Vec<u8>,
+        source_buffer: &mut Vec<u8>,
         counters: &mut Counters,
     ) -> Went {
         let Some(waker) = &self.waker else { return Went::On };
@@ -92,8 +92,8 @@ impl Sending {
             return Went::On;
         }
         // The other bytes are those behind the last chunk's data.
-        sheet.resize(ROOM_BYTES + CHUNK_END.len(), 0);
-        let mut room = Room::new(&mut sheet[..ROOM_BYTES], waker);
+        source_buffer.resize(ROOM_BYTES + CHUNK_END.len(), 0);
+        let mut room = Room::new(&mut source_buffer[..ROOM_BYTES], waker);
         let Some(Ok(progress)) = guarded(counters, || self.streamed.source.read(&mut room)) else {
             return Went::Wrong;
         };
@@ -107,9 +107,9 @@ impl Sending {
                     return Went::Wrong;
                 }
                 *left = rest;
-                out.bytes(&sheet[..bytes]);
+                out.bytes(&source_buffer[..bytes]);
             }
-            Frame::Close => out.bytes(&sheet[..bytes]),
+            Frame::Close => out.bytes(&source_buffer[..bytes]),
             Frame::Chunks if bytes == 0 => {
                 if ends {
                     http1::encode_last_chunk(out.cork);
@@ -118,8 +118,8 @@ impl Sending {
             Frame::Chunks => {
                 http1::encode_chunk_size(out.cork, bytes);
                 let end = if ends { CHUNK_END } else { &CHUNK_END[..2] };
-                sheet[bytes..bytes + end.len()].copy_from_slice(end);
-                out.bytes(&sheet[..bytes + end.len()]);
+                source_buffer[bytes..bytes + end.len()].copy_from_slice(end);
+                out.bytes(&source_buffer[..bytes + end.len()]);
             }
         }
         if ends { Went::Out } else { Went::On }

@@ -14,7 +14,7 @@ use super::output::Output;
 use super::receiving::{self, Receiving};
 use super::sending::{Sending, Went};
 use super::websocket::guarded;
-use crate::app::{Bell, ConnId, Error, FieldBlock, Promise, Waker};
+use crate::app::{ConnId, Error, FieldBlock, Promise, WakeConn, Waker};
 use crate::http1::Decoder;
 use crate::transport::Stream;
 use std::sync::Arc;
@@ -88,15 +88,20 @@ impl Transfer {
 
 /// Makes `transfer` what the connection is busy with.
 #[inline(never)]
-pub(super) fn hold(protocol: &mut Protocol, mut transfer: Box<Transfer>, id: ConnId, bell: &Arc<dyn Bell>) {
+pub(super) fn hold(
+    protocol: &mut Protocol,
+    mut transfer: Box<Transfer>,
+    id: ConnId,
+    wake: &Arc<dyn WakeConn>,
+) {
     match protocol {
         Protocol::Http(decoder) => transfer.decoder = std::mem::take(decoder),
         Protocol::Transfer(before) => transfer.decoder = std::mem::take(&mut before.decoder),
         Protocol::WebSocket(_) => unreachable!("a WebSocket has no requests"),
     }
     match &mut transfer.stage {
-        Stage::Deferred(deferred) => deferred.promise.bind(Waker::new(id, bell.clone())),
-        Stage::Sending(sending) => sending.bind(Waker::new(id, bell.clone())),
+        Stage::Deferred(deferred) => deferred.promise.bind(Waker::new(id, wake.clone())),
+        Stage::Sending(sending) => sending.bind(Waker::new(id, wake.clone())),
         // Few are ever paused.
         Stage::Receiving(_) => {}
     }
@@ -109,7 +114,7 @@ pub(super) fn advance<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk: &mut Desk
     let mut fresh = false;
     loop {
         let Protocol::Transfer(transfer) = &mut conn.protocol else { return fresh };
-        let Desk { cork, counters, date, sheet, .. } = desk;
+        let Desk { cork, counters, date, source_buffer, .. } = desk;
         let mut out = Output::of(&mut conn.stream, &mut conn.outbox, &mut conn.broken, cork);
         let mut terms = transfer.terms;
         terms.keep_alive &= !desk.shutting_down;
@@ -138,7 +143,7 @@ pub(super) fn advance<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk: &mut Desk
                 fresh = true;
                 continue;
             }
-            Stage::Sending(sending) => match sending.send(&mut out, sheet, counters) {
+            Stage::Sending(sending) => match sending.send(&mut out, source_buffer, counters) {
                 Went::On => return fresh,
                 Went::Out if transfer.terms.keep_alive => Answered::Keeps,
                 Went::Out => Answered::Closes,
@@ -156,7 +161,7 @@ pub(super) fn advance<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk: &mut Desk
 /// Does what follows from an answer.
 pub(super) fn finish<S>(conn: &mut Conn<S>, answered: Answered, id: ConnId, desk: &mut Desk) {
     match answered {
-        Answered::Held(next) => hold(&mut conn.protocol, next, id, &desk.bell),
+        Answered::Held(next) => hold(&mut conn.protocol, next, id, &desk.wake),
         Answered::Keeps => end(conn, &mut desk.counters),
         Answered::Closes => {
             end(conn, &mut desk.counters);

@@ -6,6 +6,7 @@
 //!
 //! Invariant: each subscriber is due each publication at most once, in the order in which they were made.
 
+mod batch;
 mod broker;
 #[cfg(any(feature = "redis", test, fuzzing))]
 mod envelope;
@@ -13,7 +14,6 @@ mod names;
 #[cfg(any(feature = "redis", test))]
 mod peers;
 mod publication;
-mod sheet;
 mod topics;
 
 pub use broker::{Broker, Inlet};
@@ -23,6 +23,7 @@ pub use peers::Gap;
 pub use publication::Publication;
 pub use topics::{SubscriberId, TopicCount};
 
+pub(crate) use batch::{Batch, Encoding, Kind};
 pub(crate) use broker::Attached;
 #[cfg(feature = "redis")]
 pub(crate) use envelope::NODE_BYTES_MAX;
@@ -31,5 +32,4 @@ pub(crate) use envelope::{Content, Envelope};
 pub(crate) use names::{check_filter, check_publication};
 #[cfg(feature = "redis")]
 pub(crate) use peers::{Heard, Peers};
-pub(crate) use sheet::{Encoding, Kind, Sheet};
-pub(crate) use topics::{Run, Topics};
+pub(crate) use topics::{BatchRange, Topics};

@@ -1,8 +1,8 @@
 //! One worker's topics and subscribers.
 
 use super::TopicError;
+use super::batch::{Batch, Encoding, Kind};
 use super::names::{self, Filter};
-use super::sheet::{Encoding, Kind, Sheet};
 use crate::buffer::SlowConsumer;
 use crate::config::Limits;
 use crate::ws::Message;
@@ -53,8 +53,8 @@ pub(crate) struct Topics<C> {
     subscribers: Slab<Subscriber<C>>,
     /// Subscribers that something is due to, in the order in which it became so. One that has left, or was
     /// served, may be among them.
-    due: Vec<SubscriberId>,
-    pub(crate) sheet: Sheet,
+    pending: Vec<SubscriberId>,
+    pub(crate) batch: Batch,
 }
 
 #[derive(Debug)]
@@ -77,9 +77,9 @@ struct Subscriber<C> {
     conn: C,
     encoding: Encoding,
     /// What is due to it at last; empty if nothing is.
-    run: Run,
+    run: BatchRange,
     /// What is due to it before that.
-    earlier: Vec<Run>,
+    earlier: Vec<BatchRange>,
     subscriptions: Vec<Subscription>,
 }
 
@@ -93,7 +93,7 @@ struct Subscription {
 
 /// Publications in a row that one subscriber is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Run {
+pub(crate) struct BatchRange {
     /// Number of the first.
     pub(crate) from: u32,
     /// Number behind the last; 0 if there are none.
@@ -102,7 +102,7 @@ pub(crate) struct Run {
     pub(crate) slow: SlowConsumer,
 }
 
-impl Run {
+impl BatchRange {
     /// How many there are.
     pub(crate) fn len(self) -> u64 {
         u64::from(self.to - self.from)
@@ -118,7 +118,7 @@ impl<C> Subscriber<C> {
             run.to += 1;
             return false;
         }
-        let before = std::mem::replace(run, Run { from: at, to: at + 1, slow });
+        let before = std::mem::replace(run, BatchRange { from: at, to: at + 1, slow });
         if before.to > 0 {
             self.earlier.push(before);
         }
@@ -134,8 +134,8 @@ impl<C> Default for Topics<C> {
             prefixes: HashMap::default(),
             prefix_lengths: Vec::new(),
             subscribers: Slab::new(),
-            due: Vec::new(),
-            sheet: Sheet::default(),
+            pending: Vec::new(),
+            batch: Batch::default(),
         }
     }
 }
@@ -172,7 +172,7 @@ impl<C: Copy> Topics<C> {
         }
         let topic = known.unwrap_or_else(|| self.add(filter));
         let subscriber = *who.get_or_insert_with(|| {
-            let (run, earlier, subscriptions) = (Run::default(), Vec::new(), Vec::new());
+            let (run, earlier, subscriptions) = (BatchRange::default(), Vec::new(), Vec::new());
             let subscriber = Subscriber { conn, encoding, run, earlier, subscriptions };
             SubscriberId::new(self.subscribers.insert(subscriber))
         });
@@ -228,7 +228,7 @@ impl<C: Copy> Topics<C> {
             }
         }
         if count > 0 {
-            self.sheet.push(Kind::Publication, name, message);
+            self.batch.push(Kind::Publication, name, message);
         }
         Ok(count)
     }
@@ -236,28 +236,28 @@ impl<C: Copy> Topics<C> {
     /// Makes a message due to all who have subscribed to anything. `name` says what it is about. Tells how many
     /// they are.
     pub(crate) fn announce(&mut self, name: &str, message: Message<'_>) -> u64 {
-        let at = self.sheet.len();
+        let at = self.batch.len();
         let mut count = 0;
         for (index, subscriber) in &mut self.subscribers {
             // Each has policies for its subscriptions; the first is as good as any.
             let Some(first) = subscriber.subscriptions.first() else { continue };
             let slow = self.topics[first.topic as usize].members[first.at as usize].slow;
             if subscriber.owe(at, slow) {
-                self.due.push(SubscriberId::new(index));
+                self.pending.push(SubscriberId::new(index));
             }
-            self.sheet.need(subscriber.encoding, at);
+            self.batch.need(subscriber.encoding, at);
             count += 1;
         }
         if count > 0 {
-            self.sheet.push(Kind::Announcement, name, message);
+            self.batch.push(Kind::Announcement, name, message);
         }
         count
     }
 
-    /// Makes the sheet's next entry due to all members of a topic. Tells to how many it was not yet.
+    /// Makes the batch's next entry due to all members of a topic. Tells to how many it was not yet.
     #[inline]
     fn mark(&mut self, topic: u32, except: Option<SubscriberId>) -> u64 {
-        let at = self.sheet.len();
+        let at = self.batch.len();
         let topic = &mut self.topics[topic as usize];
         topic.published += 1;
         let mut count = 0;
@@ -271,9 +271,9 @@ impl<C: Copy> Topics<C> {
                 continue;
             }
             if subscriber.owe(at, member.slow) {
-                self.due.push(member.subscriber);
+                self.pending.push(member.subscriber);
             }
-            self.sheet.need(subscriber.encoding, at);
+            self.batch.need(subscriber.encoding, at);
             count += 1;
         }
         count
@@ -281,19 +281,19 @@ impl<C: Copy> Topics<C> {
 
     /// Whether nothing is due to anybody.
     #[inline]
-    pub(crate) fn is_settled(&self) -> bool {
-        self.due.is_empty()
+    pub(crate) fn is_delivered(&self) -> bool {
+        self.pending.is_empty()
     }
 
-    /// The subscribers that something is due to, for [`owed`](Topics::owed); to be given back with
-    /// [`settled`](Topics::settled).
-    pub(crate) fn due(&mut self) -> Vec<SubscriberId> {
-        std::mem::take(&mut self.due)
+    /// The subscribers that something is due to, for [`take_pending`](Topics::take_pending); to be given back with
+    /// [`clear`](Topics::clear).
+    pub(crate) fn pending(&mut self) -> Vec<SubscriberId> {
+        std::mem::take(&mut self.pending)
     }
 
     /// Takes what is due to a subscriber at first, and whom to send it; `None` once nothing is.
     #[inline]
-    pub(crate) fn owed(&mut self, who: SubscriberId) -> Option<(C, Encoding, Run)> {
+    pub(crate) fn take_pending(&mut self, who: SubscriberId) -> Option<(C, Encoding, BatchRange)> {
         let subscriber = self.subscribers.get_mut(who.index())?;
         if subscriber.run.to == 0 {
             return None;
@@ -307,10 +307,10 @@ impl<C: Copy> Topics<C> {
     }
 
     /// Everything was taken: forgets the publications.
-    pub(crate) fn settled(&mut self, mut due: Vec<SubscriberId>) {
-        due.clear();
-        self.due = due;
-        self.sheet.clear();
+    pub(crate) fn clear(&mut self, mut pending: Vec<SubscriberId>) {
+        pending.clear();
+        self.pending = pending;
+        self.batch.clear();
     }
 
     /// How many topics and filters there are that somebody has subscribed to.
@@ -415,15 +415,15 @@ mod tests {
 
         /// What each is sent, `1:ab 2:a`.
         fn deliver(&mut self) -> String {
-            let due = self.topics.due();
+            let pending = self.topics.pending();
             let mut told = Vec::new();
-            for who in &due {
+            for who in &pending {
                 let mut text = String::new();
                 let mut to = 0;
-                while let Some((conn, encoding, run)) = self.topics.owed(*who) {
+                while let Some((conn, encoding, run)) = self.topics.take_pending(*who) {
                     to = conn;
                     for at in run.from..run.to {
-                        let frame = self.topics.sheet.frames(encoding, at, at + 1);
+                        let frame = self.topics.batch.frames(encoding, at, at + 1);
                         text.push_str(std::str::from_utf8(&frame[2..]).unwrap());
                     }
                 }
@@ -431,7 +431,7 @@ mod tests {
                     told.push(format!("{to}:{text}"));
                 }
             }
-            self.topics.settled(due);
+            self.topics.clear(pending);
             told.sort();
             told.join(" ")
         }
@@ -447,7 +447,7 @@ mod tests {
         let counts = ["a", "b", "abc", "a", "none"].map(|name| table.publish(name));
         assert_eq!(counts, [3, 2, 2, 3, 1]);
         assert_eq!(table.deliver(), "1:aa 2:aba 3:ababcanone 4:abc");
-        assert!(table.topics.is_settled());
+        assert!(table.topics.is_delivered());
         assert_eq!(table.deliver(), "");
     }
 
@@ -500,10 +500,10 @@ mod tests {
         assert_eq!(table.topics.announce("gap", Message::Text("?")), 3);
         table.publish("b");
         assert_eq!(table.deliver(), "1:a!a? 2:a!a? 3:!?b");
-        assert!(table.topics.is_settled());
+        assert!(table.topics.is_delivered());
         (1..=4).for_each(|conn| assert_eq!(table.leave(conn), 0));
         assert_eq!(table.topics.announce("gap", Message::Text("!")), 0);
-        assert_eq!((table.topics.sheet.len(), table.topics.is_settled()), (0, true));
+        assert_eq!((table.topics.batch.len(), table.topics.is_delivered()), (0, true));
     }
 
     #[test]
@@ -516,7 +516,7 @@ mod tests {
         }
         let who = table.names[1].unwrap();
         let mut runs = Vec::new();
-        while let Some((1, _, Run { from, to, slow })) = table.topics.owed(who) {
+        while let Some((1, _, BatchRange { from, to, slow })) = table.topics.take_pending(who) {
             runs.push((from, to, slow));
         }
         // Nobody is due "x": it is no entry.
@@ -537,7 +537,7 @@ mod tests {
             }
             table.unsubscribe(2, "*");
             table.publish(name);
-            let (_, _, run) = table.topics.owed(table.names[1].unwrap()).unwrap();
+            let (_, _, run) = table.topics.take_pending(table.names[1].unwrap()).unwrap();
             assert_eq!((run.len(), run.slow), (1, expected), "{filters:?}");
         }
         let filters = [("p.a", Close), ("p.*", Conflate), ("*", DropOldest), ("p*", DropNewest)];

@@ -35,7 +35,7 @@ impl Encoding {
 
 /// The publications of a turn, by their numbers from 0.
 #[derive(Debug, Default)]
-pub(crate) struct Sheet {
+pub(crate) struct Batch {
     names: String,
     entries: Vec<Entry>,
     encodings: [Frames; Encoding::COUNT],
@@ -73,10 +73,10 @@ struct Frames {
     shared: Vec<Option<Arc<[u8]>>>,
 }
 
-/// A sheet whose frames have grown beyond this is made anew.
+/// A batch whose frames have grown beyond this is made anew.
 const KEPT_BYTES: usize = 1 << 20;
 
-impl Sheet {
+impl Batch {
     /// How many publications there are; the number of the next.
     pub(crate) fn len(&self) -> u32 {
         self.entries.len() as u32
@@ -197,51 +197,51 @@ mod tests {
 
     #[test]
     fn frames_lie_one_after_the_other() {
-        let mut sheet = Sheet::default();
-        sheet.push(Kind::Publication, "a", Message::Text("one"));
-        sheet.push(Kind::Announcement, "bb", Message::Binary(b"two"));
-        sheet.push(Kind::Publication, "c", Message::Text(""));
-        assert_eq!((sheet.len(), sheet.bytes()), (3, 12));
-        assert_eq!(sheet.frames(Encoding::PLAIN, 0, 3), b"\x81\x03one\x82\x03two\x81\x00");
-        assert_eq!(sheet.frames(Encoding::PLAIN, 1, 2), b"\x82\x03two");
-        assert_eq!(sheet.frame_bytes(Encoding::PLAIN, 2), 2);
-        assert_eq!(sheet.entry(0), (Kind::Publication, "a", Message::Text("one")));
-        assert_eq!(sheet.entry(1), (Kind::Announcement, "bb", Message::Binary(b"two")));
-        let (block, name_bytes) = sheet.shared(Encoding::PLAIN, 0);
+        let mut batch = Batch::default();
+        batch.push(Kind::Publication, "a", Message::Text("one"));
+        batch.push(Kind::Announcement, "bb", Message::Binary(b"two"));
+        batch.push(Kind::Publication, "c", Message::Text(""));
+        assert_eq!((batch.len(), batch.bytes()), (3, 12));
+        assert_eq!(batch.frames(Encoding::PLAIN, 0, 3), b"\x81\x03one\x82\x03two\x81\x00");
+        assert_eq!(batch.frames(Encoding::PLAIN, 1, 2), b"\x82\x03two");
+        assert_eq!(batch.frame_bytes(Encoding::PLAIN, 2), 2);
+        assert_eq!(batch.entry(0), (Kind::Publication, "a", Message::Text("one")));
+        assert_eq!(batch.entry(1), (Kind::Announcement, "bb", Message::Binary(b"two")));
+        let (block, name_bytes) = batch.shared(Encoding::PLAIN, 0);
         assert_eq!((&block[..], name_bytes), (&b"a\x81\x03one"[..], 1));
-        assert!(Arc::ptr_eq(&block, &sheet.shared(Encoding::PLAIN, 0).0), "made once");
-        let (block, name_bytes) = sheet.shared(Encoding::PLAIN, 1);
+        assert!(Arc::ptr_eq(&block, &batch.shared(Encoding::PLAIN, 0).0), "made once");
+        let (block, name_bytes) = batch.shared(Encoding::PLAIN, 1);
         assert_eq!((&block[..], name_bytes), (&b"\x82\x03two"[..], 0));
-        sheet.clear();
-        assert_eq!((sheet.len(), sheet.bytes()), (0, 0));
+        batch.clear();
+        assert_eq!((batch.len(), batch.bytes()), (0, 0));
     }
 
     #[test]
     fn an_encoding_is_made_once_for_those_that_are_needed() {
-        let mut sheet = Sheet::default();
+        let mut batch = Batch::default();
         let encoding = Encoding::deflated(15);
         assert_eq!((encoding.window_bits(), Encoding::PLAIN.window_bits()), (Some(15), None));
         let mut made = Vec::new();
         for at in 0..6u32 {
             for _ in 0..3 {
                 if at % 2 == 1 {
-                    sheet.need(encoding, at);
+                    batch.need(encoding, at);
                 }
-                sheet.need(Encoding::PLAIN, at);
+                batch.need(Encoding::PLAIN, at);
             }
-            sheet.push(Kind::Publication, "t", Message::Text(&at.to_string()));
+            batch.push(Kind::Publication, "t", Message::Text(&at.to_string()));
             if at == 3 {
-                sheet.complete(|_, opcode, payload, out| {
+                batch.complete(|_, opcode, payload, out| {
                     made.push((opcode, payload.to_vec()));
                     out.extend_from_slice(&[b"<", payload, b">"].concat());
                 });
             }
         }
-        sheet.complete(|_, _, payload, out| out.extend_from_slice(&[b"<", payload, b">"].concat()));
+        batch.complete(|_, _, payload, out| out.extend_from_slice(&[b"<", payload, b">"].concat()));
         assert_eq!(made, [(Opcode::Text, b"1".to_vec()), (Opcode::Text, b"3".to_vec())]);
         for (at, expected) in [(1, "<1>"), (3, "<3>"), (5, "<5>")] {
-            assert_eq!(sheet.frames(encoding, at, at + 1), expected.as_bytes());
+            assert_eq!(batch.frames(encoding, at, at + 1), expected.as_bytes());
         }
-        assert_eq!(sheet.shared(encoding, 3).0[..], *b"t<3>");
+        assert_eq!(batch.shared(encoding, 3).0[..], *b"t<3>");
     }
 }
