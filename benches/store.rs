@@ -6,7 +6,7 @@
 //! that of before within 10 %: if not, it says so and fails. Each round begins where the one before it has ended.
 
 use fleeting::Arena;
-use fleeting::store::{Memory, Store, StoreLimits};
+use fleeting_store::{Memory, Store, StoreLimits};
 use std::hint::black_box;
 use std::process::ExitCode;
 use std::thread;

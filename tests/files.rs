@@ -1,8 +1,8 @@
 //! Files are answered with whole or in part, from beneath their directory and from nowhere else.
 
-use crate::client::{Answer, Client};
-use crate::rig::{self, Rig};
 use fleeting::{App, FilePart, Files, Response, Server};
+use fleeting_testkit::client::{Answer, Client};
+use fleeting_testkit::rig::{self, Rig};
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::{FileExt, symlink};

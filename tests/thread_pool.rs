@@ -1,8 +1,8 @@
 //! The example with a thread pool answers, in order, and serves others meanwhile.
 
-use crate::client::{Client, PATIENCE};
-use crate::rig;
 use fleeting::{Offload, OffloadOptions};
+use fleeting_testkit::client::{Client, PATIENCE};
+use fleeting_testkit::rig;
 use std::sync::Arc;
 
 #[path = "../examples/thread_pool.rs"]

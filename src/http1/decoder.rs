@@ -471,3 +471,53 @@ fn kept(chunks: &mut Chunks, decoded: usize, rest: &mut [u8], limits: &Limits) -
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http1::scan::tests::scanned;
+
+    #[test]
+    fn a_decoder_is_small_and_reports_what_it_awaits() {
+        assert!(size_of::<Decoder>() <= 48, "{} bytes", size_of::<Decoder>());
+        let (arena, limits) = (Arena::new(4096), Limits::default());
+        let mut decoder = Decoder::new();
+        let mut awaits = |stream: &str, expected| {
+            decoder = Decoder::new();
+            let mut input = stream.as_bytes().to_vec();
+            if let HeadStep::Head { head, rest, .. } = decoder.head(&mut input, &arena, &limits) {
+                decoder.content(head, rest, &arena, &limits);
+            }
+            assert_eq!(decoder.awaits(), expected, "{stream:?}");
+            assert_eq!(decoder.is_idle(), expected == Awaits::Request);
+        };
+        awaits("", Awaits::Request);
+        awaits("\r\n", Awaits::Request);
+        awaits("GET / HTTP/1.1\r\nHost: a\r\n\r\n", Awaits::Request);
+        awaits("G", Awaits::Head);
+        awaits("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na", Awaits::Content);
+        awaits("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2", Awaits::Content);
+        awaits("\n", Awaits::Close);
+    }
+
+    #[test]
+    fn a_head_that_arrives_bytewise_is_scanned_once() {
+        let (mut arena, limits) = (Arena::new(4096), Limits::default());
+        let mut stream = String::from("GET / HTTP/1.1\r\nHost: a\r\n");
+        while stream.len() < limits.head_bytes - 200 {
+            stream.push_str(&format!("X-{}: {}\r\n", stream.len(), "y".repeat(180)));
+        }
+        stream.push_str("\r\n");
+        let mut input = stream.into_bytes();
+        let before = scanned();
+        let mut decoder = Decoder::new();
+        for end in 1..input.len() {
+            let step = decoder.head(&mut input[..end], &arena, &limits);
+            assert!(matches!(step, HeadStep::Incomplete { filled } if filled == end));
+            arena.reset();
+        }
+        assert!(matches!(decoder.head(&mut input, &arena, &limits), HeadStep::Head { .. }));
+        let work = scanned() - before;
+        assert!(work <= input.len(), "{work} bytes scanned of {}", input.len());
+    }
+}

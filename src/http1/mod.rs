@@ -32,8 +32,6 @@ mod scan;
 mod status;
 mod step;
 mod target;
-#[cfg(any(test, fuzzing))]
-pub mod trace;
 mod trailers;
 
 pub use decoder::Decoder;
@@ -44,6 +42,8 @@ pub use encode::{
 pub use fields::{FieldIter, FieldValues, Fields};
 pub use head::{Framing, Head, Version};
 pub use method::Method;
+#[doc(hidden)]
+pub use parse::assert_lexer_agrees;
 pub use refusal::Refusal;
 pub use step::{Awaits, ContentStep, HeadStep, PieceStep};
 pub use target::{Target, TargetForm};

@@ -90,7 +90,7 @@ pub(super) fn no_limits() -> Limits {
 pub(super) fn head<'r>(input: &[u8], arena: &'r Arena, limits: &Limits) -> Result<Draft<'r>, Fault> {
     match lex::head(input, arena, limits.headers) {
         Some(parts) => {
-            #[cfg(any(test, fuzzing))]
+            #[cfg(test)]
             assert_same(input, &parts, arena, limits);
             sized(parts.len, parts.target, limits)?;
             check(parts)
@@ -99,8 +99,16 @@ pub(super) fn head<'r>(input: &[u8], arena: &'r Arena, limits: &Limits) -> Resul
     }
 }
 
+/// Panics if the lexer reads the head that `input` begins with, and httparse reads it differently.
+#[doc(hidden)]
+pub fn assert_lexer_agrees(input: &[u8], limits: &Limits) {
+    let arena = Arena::new(512);
+    if let Some(parts) = lex::head(input, &arena, limits.headers) {
+        assert_same(input, &parts, &arena, limits);
+    }
+}
+
 /// What the lexer finds is what httparse finds.
-#[cfg(any(test, fuzzing))]
 fn assert_same(input: &[u8], lexed: &Parts<'_>, arena: &Arena, limits: &Limits) {
     if sized(lexed.len, lexed.target, limits).is_ok() {
         let mut parts = uncommon(input, arena, limits).expect("the lexer has accepted it");

@@ -8,28 +8,16 @@
 
 mod batch;
 mod broker;
-#[cfg(any(feature = "redis", test, fuzzing))]
-mod envelope;
 mod names;
-#[cfg(any(feature = "redis", test))]
-mod peers;
 mod publication;
 mod topics;
 
 pub use broker::{Broker, Inlet};
 pub use names::TopicError;
-#[cfg(any(feature = "redis", test))]
-pub use peers::Gap;
 pub use publication::Publication;
 pub use topics::{SubscriberId, TopicCount};
 
 pub(crate) use batch::{Batch, Encoding, Kind};
 pub(crate) use broker::Attached;
-#[cfg(feature = "redis")]
-pub(crate) use envelope::NODE_BYTES_MAX;
-#[cfg(any(feature = "redis", test, fuzzing))]
-pub(crate) use envelope::{Content, Envelope};
 pub(crate) use names::{check_filter, check_publication};
-#[cfg(feature = "redis")]
-pub(crate) use peers::{Heard, Peers};
 pub(crate) use topics::{BatchRange, Topics};

@@ -57,8 +57,8 @@ impl Publication {
         }
     }
 
-    /// Bytes of memory that it holds.
-    pub(crate) fn memory_bytes(&self) -> usize {
+    /// Returns the bytes of memory that the publication holds, reserved ones included: for a broker that bounds its queue.
+    pub fn memory_bytes(&self) -> usize {
         let binary = self.binary.as_ref().map_or(0, Vec::capacity);
         size_of::<Publication>() + self.topic.capacity() + self.text.capacity() + binary
     }

@@ -28,13 +28,6 @@ mod rejected;
 mod short;
 mod utf8;
 
-#[cfg(test)]
-mod corpus;
-#[cfg(any(test, fuzzing))]
-pub mod differential;
-#[cfg(any(test, fuzzing))]
-pub mod trace;
-
 pub use closing::Closing;
 pub use codes::{CloseCode, Opcode};
 pub use compression::{Compression, Mode};

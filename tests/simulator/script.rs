@@ -3,8 +3,8 @@
 //! It knows the rules of the protocols and of the [`service`](super::service), and nothing of how the
 //! server works. Every payload carries the client's number, so that a byte of another's is seen.
 
-use super::random::Random;
 use super::service::{self, FILE_BYTES, SHARED_BYTES, STATIC_BYTES};
+use fleeting_testkit::random::Random;
 
 /// A client's part and the server's.
 #[derive(Default)]
@@ -629,7 +629,7 @@ impl Script {
 }
 
 fn mask(random: &mut Random) -> [u8; 4] {
-    (random.next() as u32).to_be_bytes()
+    (random.bits() as u32).to_be_bytes()
 }
 
 /// `body` in chunks, as chance will have it.
