@@ -1,10 +1,10 @@
 //! What the program serves.
 
-use super::hub::Hub;
-use super::lesson::{self, Lesson};
-use super::registry::{self, Registry};
-use super::settings::Settings;
-use super::{census, page, topics};
+use crate::hub::{self, Hub};
+use crate::lesson::{self, Lesson};
+use crate::registry::{self, Registry};
+use crate::settings::Settings;
+use crate::{metrics, page};
 use fleeting::ws::Policy;
 use fleeting::{
     App, Error, Files, Handle, Message, Offload, Request, Response, Socket, SocketOptions, WebSocket,
@@ -16,18 +16,18 @@ use std::sync::{Arc, OnceLock};
 const HELLO: &str = "Hello, World!";
 
 /// What all workers share.
-pub(super) struct Shared {
-    pub(super) settings: Settings,
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
     /// Served in place of the page.
-    pub(super) files: Option<Files>,
-    pub(super) store: Arc<dyn Store>,
+    pub(crate) files: Option<Files>,
+    pub(crate) store: Arc<dyn Store>,
     /// The server's name among those that share it.
-    pub(super) node: String,
+    pub(crate) node: String,
     /// Asks a store that waits.
-    pub(super) offload: Option<Arc<Offload>>,
-    pub(super) lesson: Arc<Lesson>,
+    pub(crate) offload: Option<Arc<Offload>>,
+    pub(crate) lesson: Arc<Lesson>,
     /// It speaks to the workers, so the first of them makes it.
-    pub(super) registry: OnceLock<Arc<Registry>>,
+    pub(crate) registry: OnceLock<Arc<Registry>>,
 }
 
 impl Shared {
@@ -39,7 +39,7 @@ impl Shared {
 }
 
 /// A worker's application: the page, or the files instead of it.
-pub(super) fn app(shared: &Shared, handle: &Handle) -> App {
+pub(crate) fn app(shared: &Shared, handle: &Handle) -> App {
     let (settings, registry) = (&shared.settings, shared.registry(handle));
     let app = match &shared.files {
         Some(files) => App::new().files("/", files.clone()),
@@ -47,18 +47,18 @@ pub(super) fn app(shared: &Shared, handle: &Handle) -> App {
     };
     // Both to pages of the same origin only.
     let policy = Policy::new().compression(settings.compression);
-    let hub = SocketOptions::new().policy(policy.clone()).slow_consumer(settings.slow_consumer);
+    let options = SocketOptions::new().policy(policy.clone()).slow_consumer(settings.slow_consumer);
     let app = app
         .get("/plaintext", |_req| Ok(Response::text(HELLO)))
         .get("/json", |req| Response::json(req, &Greeting { message: HELLO }))
         .get("/healthz", |_req| Ok(Response::text("ok")))
         .post("/echo", echo)
         .ws_with("/ws", policy.clone(), Echo)
-        .ws_with("/hub", hub, Hub);
-    let app = topics::routes(app, handle);
+        .ws_with("/hub", options, Hub);
+    let app = hub::routes(app, handle);
     let app = lesson::routes(app, handle, &shared.lesson);
     let app = registry::routes(app, registry, shared.offload.as_ref(), policy);
-    census::routes(app, handle, registry, shared.offload.as_ref())
+    metrics::routes(app, handle, registry, shared.offload.as_ref())
 }
 
 #[derive(Serialize)]

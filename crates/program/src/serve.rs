@@ -1,11 +1,11 @@
 //! `fleeting serve`: from settings to a running server, and to its end.
 
-use super::census::Upkeep;
-use super::lesson::Lesson;
-use super::routes::{self, Shared};
-use super::settings::Settings;
-use super::store::Opened;
-use super::{Failure, say, store};
+use crate::failure::{Failure, say};
+use crate::lesson::Lesson;
+use crate::maintenance::Upkeep;
+use crate::routes::{self, Shared};
+use crate::settings::Settings;
+use crate::store::{self, Opened};
 use fleeting::engine::ShutdownReport;
 use fleeting::{Files, Handle, Offload, OffloadOptions, ServeError, Server, WorkerContext};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -18,7 +18,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 
 /// Serves until a signal has ended it.
-pub(super) fn serve(settings: Settings) -> Result<(), Failure> {
+pub(crate) fn serve(settings: Settings) -> Result<(), Failure> {
     // A connection is a descriptor. The soft limit is for programs that use select(2), and this one
     // does not; if it cannot be raised, it bounds the connections, which is no failure.
     let _ = rlimit::increase_nofile_limit(u64::MAX);

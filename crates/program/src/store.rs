@@ -2,25 +2,25 @@
 //!
 //! It knows no route. Its invariant: what is not to be had now may come later, and is told in one line then and now.
 
-use super::settings::{Place, Settings};
-use super::{Failure, one_line, say};
+use crate::failure::{Failure, one_line, say};
+use crate::settings::{Place, Settings};
 use fleeting_store::{Gap, Memory, Redis, RedisBroker, RedisOptions, RedisUrl, Store, StoreLimits};
 use serde::Serialize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What was opened.
-pub(super) struct Opened {
-    pub(super) store: Arc<dyn Store>,
+pub(crate) struct Opened {
+    pub(crate) store: Arc<dyn Store>,
     /// This server's name among those that share it.
-    pub(super) node: String,
+    pub(crate) node: String,
     /// What shares topics with the other nodes, if there may be any.
-    pub(super) broker: Option<Arc<RedisBroker>>,
+    pub(crate) broker: Option<Arc<RedisBroker>>,
     /// What there is to say of it in a greeting.
-    pub(super) told: Option<String>,
+    pub(crate) told: Option<String>,
 }
 
 /// Opens what the settings say. A Redis need not be there yet.
-pub(super) fn open(settings: &Settings) -> Result<Opened, Failure> {
+pub(crate) fn open(settings: &Settings) -> Result<Opened, Failure> {
     let node = settings.node.clone().unwrap_or_else(own_name);
     let Place::Redis(url) = &settings.store else {
         let store = Arc::new(Memory::new(StoreLimits::default()));

@@ -3,9 +3,9 @@
 //! In builds for AddressSanitizer (`--cfg fleeting_paranoid`, see tests/sanitize) `nodes` is left out: it holds
 //! processes to a quarter of a second, and they are several times slower there.
 
-mod census;
 mod hub;
 mod lesson;
+mod metrics;
 #[cfg(not(fleeting_paranoid))]
 mod nodes;
 mod program;

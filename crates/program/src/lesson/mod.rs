@@ -26,7 +26,7 @@ mod stage;
 pub(super) use routes::routes;
 pub(super) use stage::Lesson;
 
-use super::Failure;
+use crate::failure::Failure;
 use clap::ValueEnum;
 use paint::Paint;
 use std::fmt;

@@ -3,11 +3,11 @@
 //! Each handler is written once, as if the store answered at once. One that waits has its handlers called on
 //! another thread; that is said in [`routes`] and nowhere else.
 
-use super::super::{content, origin};
-use super::Registry;
 use super::listing::Listing;
 use super::record::check_id;
+use super::records::Registry;
 use super::socket::Clients;
+use crate::request::{content, origin};
 use fleeting::app::Full;
 use fleeting::ws::Policy;
 use fleeting::{App, Error, Handler, Offload, Request, Response};
@@ -18,7 +18,7 @@ use std::sync::Arc;
 const SENT_BYTES_MAX: usize = 16 << 10;
 
 /// Adds the routes. `offload`, if the store waits: who asks it.
-pub(in super::super) fn routes(
+pub(crate) fn routes(
     app: App,
     registry: &Arc<Registry>,
     offload: Option<&Arc<Offload>>,

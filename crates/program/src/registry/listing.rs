@@ -3,7 +3,7 @@
 //! It knows no route. Its invariant: what is in memory of it is one page, however many records there are.
 
 use super::handlers::{busy, refusal};
-use super::{Listed, PAGE_BYTES, Registry};
+use super::records::{Listed, PAGE_BYTES, Registry};
 use fleeting::{Arena, Error, Offload, Progress, Room, Source, Waker};
 use fleeting_store::{Cursor, StoreError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

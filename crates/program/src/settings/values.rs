@@ -2,7 +2,7 @@
 //!
 //! It knows no source of settings: each is set with text, and says what is wrong with that.
 
-use super::registry::Lives;
+use crate::registry::Lives;
 use fleeting::ws::Compression;
 use fleeting::{ConfigError, Limits, SlowConsumer, Timeouts};
 use fleeting_store::{RedisUrl, check_node};
@@ -15,27 +15,27 @@ const LISTEN: &str = "127.0.0.1:8080";
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Settings {
-    pub(super) listen: Vec<String>,
-    pub(super) workers: usize,
+pub(crate) struct Settings {
+    pub(crate) listen: Vec<String>,
+    pub(crate) workers: usize,
     /// The directory that is served, if one is.
-    pub(super) files: Option<PathBuf>,
+    pub(crate) files: Option<PathBuf>,
     /// Of messages on `/ws` and `/hub`.
-    pub(super) compression: Compression,
+    pub(crate) compression: Compression,
     /// What becomes of publications for who reads `/hub` too slowly.
-    pub(super) slow_consumer: SlowConsumer,
-    pub(super) store: Place,
+    pub(crate) slow_consumer: SlowConsumer,
+    pub(crate) store: Place,
     /// The name among those that share a store, if one was given.
-    pub(super) node: Option<String>,
+    pub(crate) node: Option<String>,
     /// How long records of clients are there.
-    pub(super) clients: Lives,
-    pub(super) limits: Limits,
-    pub(super) timeouts: Timeouts,
+    pub(crate) clients: Lives,
+    pub(crate) limits: Limits,
+    pub(crate) timeouts: Timeouts,
 }
 
 /// Where entries are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
+pub(crate) enum Place {
     Memory,
     Redis(RedisUrl),
 }

@@ -4,14 +4,15 @@
 //! answered with 202 has a name that can be subscribed to and a size that can be sent.
 
 use super::delivery::Delivery;
-use super::{content, origin, registry};
+use crate::registry;
+use crate::request::{content, origin};
 use fleeting::engine::PublishError;
 use fleeting::pubsub::TopicCount;
 use fleeting::{App, Error, Handle, Message, Request, Response, TopicError};
 use serde::Serialize;
 
 /// Adds the routes.
-pub(super) fn routes(app: App, handle: &Handle) -> App {
+pub(crate) fn routes(app: App, handle: &Handle) -> App {
     let (counting, publishing, listening) = (handle.clone(), handle.clone(), handle.clone());
     app.get("/topics", move |_req| Ok(count(&counting)))
         .post("/topics/{name}", move |req| publish(req, &publishing))

@@ -3,16 +3,16 @@
 //! It knows no setting's values. Its invariant: who is heard later goes before who was heard earlier, and what is
 //! wrong is told with the name that its source has for it.
 
-use super::Failure;
 use super::args::Flags;
 use super::file;
-use super::settings::{Settings, TEXTS};
+use super::values::{Settings, TEXTS};
+use crate::failure::Failure;
 use fleeting::{Limits, Timeouts};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 /// Flags go before the environment, that before the file, that before the defaults.
-pub(super) fn gather(
+pub(crate) fn gather(
     flags: &Flags,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Settings, Failure> {
@@ -125,8 +125,8 @@ fn name_and_value(text: &str) -> Result<(&str, &str), String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::values::Place;
     use super::*;
-    use crate::settings::Place;
     use fleeting::SlowConsumer;
     use fleeting::ws::Compression;
 

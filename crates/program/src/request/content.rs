@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 ///
 /// # Errors
 /// 400 if it is not what its Content-Type says, 415 if that is neither.
-pub(super) fn json(req: &Request<'_>) -> Result<Box<RawValue>, Error> {
+pub(crate) fn json(req: &Request<'_>) -> Result<Box<RawValue>, Error> {
     let media_type = req.header("content-type").unwrap_or_default();
     let mut parts = media_type.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default().to_ascii_lowercase();

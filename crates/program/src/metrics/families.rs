@@ -3,7 +3,7 @@
 //! Names are Prometheus' way: base units, `_total` for what only grows. Its invariant: of a family each series
 //! is there once.
 
-use super::super::registry;
+use crate::registry;
 use fleeting::app::OffloadCounters;
 use fleeting::engine::{Counters, WorkerFigures};
 use serde::Serialize;

@@ -5,11 +5,11 @@
 
 use super::command::{self, Command, Outcome};
 use super::delivery::Delivery;
-use super::registry;
+use crate::registry;
 use fleeting::{Error, Message, Request, Socket, WebSocket};
 use serde_json::value::RawValue;
 
-pub(super) struct Hub;
+pub(crate) struct Hub;
 
 impl WebSocket for Hub {
     type Session = ();

@@ -1,6 +1,6 @@
 //! The configuration file: TOML to settings.
 
-use super::settings::Settings;
+use super::values::Settings;
 use toml::{Table, Value};
 
 /// Keys that a file may have.
@@ -90,8 +90,8 @@ fn misfit(value: &Value, expected: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::values::Place;
     use super::*;
-    use crate::settings::Place;
     use fleeting::SlowConsumer;
     use fleeting::ws::Compression;
 

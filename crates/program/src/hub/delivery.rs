@@ -7,14 +7,14 @@ use serde_json::value::RawValue;
 
 /// One publication: `{"topic":"prices.eur","data":1.0840}`.
 #[derive(Debug, Serialize)]
-pub(super) struct Delivery<'a> {
-    pub(super) topic: &'a str,
-    pub(super) data: &'a RawValue,
+pub(crate) struct Delivery<'a> {
+    pub(crate) topic: &'a str,
+    pub(crate) data: &'a RawValue,
 }
 
 impl Delivery<'_> {
     /// As a message's text.
-    pub(super) fn encode(&self) -> String {
+    pub(crate) fn encode(&self) -> String {
         serde_json::to_string(self).expect("text and JSON are written as JSON")
     }
 }

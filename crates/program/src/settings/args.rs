@@ -1,7 +1,8 @@
 //! The command line.
 
-use super::lesson::Mode;
-use super::{Failure, bounds};
+use super::reference;
+use crate::failure::Failure;
+use crate::lesson::Mode;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
@@ -9,7 +10,7 @@ use std::path::PathBuf;
 
 /// What the command line asks for.
 #[derive(Debug)]
-pub(super) enum Asked {
+pub(crate) enum Asked {
     /// To serve, with these settings.
     Serve(Box<Flags>),
     /// For the lesson.
@@ -47,18 +48,18 @@ enum Command {
 
 /// How the lesson is told.
 #[derive(Debug, Default, Args)]
-pub(super) struct Lesson {
+pub(crate) struct Lesson {
     /// Show the code of each version first
     #[arg(long)]
-    pub(super) explain: bool,
+    pub(crate) explain: bool,
     /// Play this version only; may be given more than once [default: all]
     #[arg(long, value_name = "MODE", hide_default_value = true)]
-    pub(super) mode: Vec<Mode>,
+    pub(crate) mode: Vec<Mode>,
 }
 
 /// Settings on the command line. Their values are read where those of the environment are.
 #[derive(Debug, Default, Args)]
-pub(super) struct Flags {
+pub(crate) struct Flags {
     /// Address to listen on, such as 127.0.0.1:8080, [::]:80 or localhost:0 (any free port); may be
     /// given more than once [default: 127.0.0.1:8080]
     #[arg(long, value_name = "HOST:PORT")]
@@ -124,8 +125,8 @@ impl Flags {
 }
 
 /// Reads the command line, the program's name first.
-pub(super) fn asked(line: impl IntoIterator<Item = OsString>) -> Result<Asked, Failure> {
-    let reference = bounds::reference();
+pub(crate) fn asked(line: impl IntoIterator<Item = OsString>) -> Result<Asked, Failure> {
+    let reference = reference::reference();
     let command = Line::command()
         .after_long_help(reference.clone())
         .mut_subcommand("serve", |serve| serve.after_long_help(reference));

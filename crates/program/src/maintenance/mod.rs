@@ -2,9 +2,10 @@
 //!
 //! It serves nobody and may wait. Its invariant: it ends when what was started with it ends.
 
-use super::super::registry::Registry;
-use super::super::say;
-use super::watch::Watch;
+mod warnings;
+
+use crate::failure::say;
+use crate::registry::Registry;
 use fleeting::Handle;
 use fleeting::engine::WorkerFigures;
 use std::io;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+use warnings::Watch;
 
 /// How often it looks.
 const PERIOD: Duration = Duration::from_millis(250);
@@ -23,13 +25,13 @@ const COUNTING_SHARE: u32 = 50;
 
 /// The thread; dropping it ends it.
 #[derive(Debug)]
-pub(in super::super) struct Upkeep {
+pub(crate) struct Upkeep {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Upkeep {
-    pub(in super::super) fn start(handle: Handle, registry: Arc<Registry>) -> io::Result<Upkeep> {
+    pub(crate) fn start(handle: Handle, registry: Arc<Registry>) -> io::Result<Upkeep> {
         let (stop, stopped) = mpsc::channel();
         let work = move || Work::new(handle, registry).run(&stopped);
         let thread = thread::Builder::new().name("fleeting-upkeep".into()).spawn(work)?;

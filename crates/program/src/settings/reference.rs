@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn the_readme_has_the_same_defaults() {
-        let readme = include_str!("../../../README.md");
+        let readme = include_str!("../../../../README.md");
         let check = |name: &str, shown: String| {
             assert!(readme.contains(&format!("\n| `{name}` | {shown} | ")), "{name}: {shown}");
         };

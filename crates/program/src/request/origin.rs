@@ -9,7 +9,7 @@ use fleeting::{Error, Request};
 ///
 /// # Errors
 /// 403; `what` says what it may not do.
-pub(super) fn check(req: &Request<'_>, what: &str) -> Result<(), Error> {
+pub(crate) fn check(req: &Request<'_>, what: &str) -> Result<(), Error> {
     let mut origins = req.fields().values("origin");
     if origins.all(|origin| Policy::new().admits(origin, req.host())) {
         return Ok(());

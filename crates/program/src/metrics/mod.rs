@@ -4,14 +4,10 @@
 //! under the same names.
 
 mod exposition;
-mod figures;
-mod upkeep;
-mod watch;
+mod families;
 
-pub(super) use upkeep::Upkeep;
-
-use super::registry::Registry;
-use figures::Family;
+use crate::registry::Registry;
+use families::Family;
 use fleeting::engine::WorkerFigures;
 use fleeting::{App, Error, Handle, Offload, Response};
 use std::sync::Arc;
@@ -24,7 +20,7 @@ struct Asked {
 }
 
 /// Adds the routes.
-pub(super) fn routes(
+pub(crate) fn routes(
     app: App,
     handle: &Handle,
     registry: &Arc<Registry>,
@@ -48,8 +44,8 @@ fn tell(
     let (response, responder) = Response::defer();
     let Asked { registry, offload } = asked.clone();
     handle.figures(move |workers: Vec<WorkerFigures>| {
-        let mut families = figures::families(&workers, &registry.store().census(), &registry.census());
-        families.extend(offload.iter().flat_map(|offload| figures::of_offload(&offload.counters())));
+        let mut families = families::families(&workers, &registry.store().census(), &registry.census());
+        families.extend(offload.iter().flat_map(|offload| families::of_offload(&offload.counters())));
         // Who has asked may be gone.
         let _ = responder.send(told(&families).unwrap_or_else(Response::from));
     });

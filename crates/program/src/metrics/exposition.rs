@@ -4,7 +4,7 @@
 //! Prometheus is: counters to be registered. Its invariant: each family has its HELP and TYPE once, before its
 //! samples, and no value of a label can end its line.
 
-use super::figures::{Family, Sample};
+use super::families::{Family, Sample};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use std::fmt::Write;
@@ -76,7 +76,7 @@ impl Serialize for Labels<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::figures::{Kind, Value};
+    use super::super::families::{Kind, Value};
     use super::*;
 
     fn families() -> Vec<Family> {

@@ -1,0 +1,10 @@
+//! The hub: topics that clients subscribe to and publish under, over WebSockets and over HTTP.
+
+mod command;
+mod delivery;
+mod socket;
+mod topics;
+
+pub(crate) use delivery::Delivery;
+pub(crate) use socket::Hub;
+pub(crate) use topics::routes;
