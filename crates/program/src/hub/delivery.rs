@@ -5,6 +5,15 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+/// What the names of topics begin with that only the registry publishes under; the rest is a client's id.
+pub(crate) const RESERVED_TOPICS: &str = "clients.";
+
+/// Why a client may not publish under `topic`, if it may not.
+pub(super) fn refusal(topic: &str) -> Option<&'static str> {
+    let reserved = topic.starts_with(RESERVED_TOPICS);
+    reserved.then_some("What is published under `clients.` is the registry's own.")
+}
+
 /// One publication: `{"topic":"prices.eur","data":1.0840}`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Delivery<'a> {

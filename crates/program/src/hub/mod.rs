@@ -5,6 +5,6 @@ mod delivery;
 mod socket;
 mod topics;
 
-pub(crate) use delivery::Delivery;
+pub(crate) use delivery::{Delivery, RESERVED_TOPICS};
 pub(crate) use socket::Hub;
 pub(crate) use topics::routes;

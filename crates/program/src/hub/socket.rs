@@ -4,8 +4,7 @@
 //! invariant: each message that arrives has one answer. What a client may say is in docs/hub.md.
 
 use super::command::{self, Command, Outcome};
-use super::delivery::Delivery;
-use crate::registry;
+use super::delivery::{Delivery, refusal};
 use fleeting::{Error, Message, Request, Socket, WebSocket};
 use serde_json::value::RawValue;
 
@@ -47,8 +46,8 @@ fn obey(command: Command<&RawValue>, socket: &mut Socket<'_>) -> Result<Outcome,
             Ok(Outcome::Unsubscribed(filter))
         }
         Command::Publish { topic, data, to_others } => {
-            if topic.starts_with(registry::TOPICS) {
-                return Err(registry::RESERVED.into());
+            if let Some(sentence) = refusal(&topic) {
+                return Err(sentence.into());
             }
             let text = Delivery { topic: &topic, data }.encode();
             let published = if to_others {

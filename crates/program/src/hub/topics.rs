@@ -3,8 +3,7 @@
 //! It knows no WebSocket; what it publishes reaches those of `/hub` all the same. Its invariant: what is
 //! answered with 202 has a name that can be subscribed to and a size that can be sent.
 
-use super::delivery::Delivery;
-use crate::registry;
+use super::delivery::{Delivery, refusal};
 use crate::request::{content, origin};
 use fleeting::engine::PublishError;
 use fleeting::pubsub::TopicCount;
@@ -32,8 +31,8 @@ fn listen(req: &Request<'_>, handle: &Handle) -> Result<Response<'static>, Error
 fn publish<'r>(req: &Request<'r>, handle: &Handle) -> Result<Response<'r>, Error> {
     origin::check(req, "publish")?;
     let topic = req.param("name");
-    if topic.starts_with(registry::TOPICS) {
-        return Err(Error::forbidden(registry::RESERVED));
+    if let Some(sentence) = refusal(topic) {
+        return Err(Error::forbidden(sentence));
     }
     let data = content::json(req)?;
     let text = Delivery { topic, data: &data }.encode();

@@ -3,15 +3,14 @@
 //! Each handler is written once, as if the store answered at once. One that waits has its handlers called on
 //! another thread; that is said in [`routes`] and nowhere else.
 
+use super::errors::{no_client, refusal};
 use super::listing::Listing;
 use super::record::check_id;
 use super::records::Registry;
 use super::socket::Clients;
 use crate::request::{content, origin};
-use fleeting::app::Full;
 use fleeting::ws::Policy;
 use fleeting::{App, Error, Handler, Offload, Request, Response};
-use fleeting_store::StoreError;
 use std::sync::Arc;
 
 /// What a client may send to be kept.
@@ -103,25 +102,6 @@ fn known<'r>(req: &Request<'r>) -> Result<&'r str, Error> {
     let id = req.param("id");
     check_id(id).map_err(|_| no_client())?;
     Ok(id)
-}
-
-pub(super) fn no_client() -> Error {
-    Error::not_found("There is no client of this id.")
-}
-
-/// Nobody has the time to ask the store.
-pub(super) fn busy(_full: Full) -> Error {
-    Error::unavailable("Too many are waiting for the store.")
-}
-
-/// What a client is answered when the store has not done it.
-pub(super) fn refusal(error: StoreError) -> Error {
-    match error {
-        // RFC 4918 §11.5.
-        StoreError::Full => Error::new(507, "The store is full."),
-        StoreError::Unavailable(_) => Error::unavailable(error.to_string()),
-        _ => Error::internal(error.to_string()),
-    }
 }
 
 fn json(record: &[u8]) -> Result<Response<'_>, Error> {

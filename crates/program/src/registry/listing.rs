@@ -2,7 +2,7 @@
 //!
 //! It knows no route. Its invariant: what is in memory of it is one page, however many records there are.
 
-use super::handlers::{busy, refusal};
+use super::errors::{busy, refusal};
 use super::records::{Listed, PAGE_BYTES, Registry};
 use fleeting::{Arena, Error, Offload, Progress, Room, Source, Waker};
 use fleeting_store::{Cursor, StoreError};

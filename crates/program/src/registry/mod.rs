@@ -3,6 +3,7 @@
 //!
 //! [`Registry`] is what is done with records, [`handlers`] and [`socket`] who asks for it.
 
+mod errors;
 mod handlers;
 mod listing;
 mod record;
@@ -13,4 +14,4 @@ mod tests;
 mod ties;
 
 pub(crate) use handlers::routes;
-pub(crate) use records::{Census, Lives, RESERVED, Registry, TOPICS};
+pub(crate) use records::{Census, Lives, Registry};

@@ -8,18 +8,14 @@
 
 use super::record::Record;
 use super::ties::Ties;
-use crate::hub::Delivery;
+use crate::hub::{Delivery, RESERVED_TOPICS};
 use fleeting::{Arena, ConnId, Handle, Message};
 use fleeting_store::{Cursor, Store, StoreError};
 use serde_json::value::RawValue;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What the topics of records begin with; the rest is the id.
-pub(crate) const TOPICS: &str = "clients.";
-/// Why nobody else publishes there.
-pub(crate) const RESERVED: &str = "What is published under `clients.` is the registry's own.";
-/// What their keys begin with, likewise.
+/// What the keys of records begin with; the rest is the id.
 const KEYS: &str = "clients/";
 /// Times that a record is read again because somebody else has changed it meanwhile.
 const ATTEMPTS: usize = 16;
@@ -199,7 +195,7 @@ impl Registry {
     fn publish(&self, id: &str, record: Option<&[u8]>) {
         let data = record.map_or(Ok(RawValue::NULL), serde_json::from_slice::<&RawValue>);
         let Ok(data) = data else { return };
-        let topic = format!("{TOPICS}{id}");
+        let topic = format!("{RESERVED_TOPICS}{id}");
         let text = Delivery { topic: &topic, data }.encode();
         // A limit may forbid the name, and a worker may have no room for it: the store is what counts.
         let _ = self.handle.publish(&topic, Message::Text(&text));

@@ -3,7 +3,7 @@
 //! It gets the record when it has it, and again as the answer to whatever it sends. The invariant: however the
 //! connection ends, and whatever a store that waits is doing meanwhile, its record is let go of once.
 
-use super::handlers::{busy, no_client, refusal};
+use super::errors::{busy, no_client, refusal};
 use super::record::check_id;
 use super::records::Registry;
 use fleeting::ws::CloseCode;

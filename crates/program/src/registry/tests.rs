@@ -1,6 +1,7 @@
 //! The registry with a store that waits: the same answers, and nothing held by who has gone meanwhile.
 
-use super::{Lives, Registry, routes};
+use super::handlers::routes;
+use super::records::{Lives, Registry};
 use fleeting::ws::Policy;
 use fleeting::{App, Arena, Handle, Offload, OffloadOptions, Server};
 use fleeting_store::{Cursor, Memory, Page, Store, StoreError, StoreLimits};
