@@ -1,11 +1,13 @@
 //! The program `fleeting`: a small real-time hub on top of the library. `fleeting --help` describes it.
 //!
-//! It uses only public items of the library and the store. Invariant: a mistake at start-up is one line on
-//! standard error, never a panic, and the exit status says whose mistake it is ([`failure`]).
+//! It uses only public items of the library and the store. Its invariant: a mistake at start-up is one line on
+//! standard error, never a panic, and the exit status says whether the user or the system is at fault
+//! ([`failure`]).
 
 mod failure;
 mod hub;
 mod lesson;
+mod log;
 mod maintenance;
 mod metrics;
 mod page;
@@ -17,7 +19,7 @@ mod settings;
 mod store;
 
 use failure::Failure;
-use settings::{Asked, asked};
+use settings::{Invocation, parse_command_line};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -27,11 +29,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Does what the command line asks for.
+/// Runs the command that the command line names.
 fn run() -> Result<(), Failure> {
-    match asked(std::env::args_os())? {
-        Asked::Serve(flags) => serve::serve(settings::gather(&flags, std::env::vars_os())?),
-        Asked::Lesson(wanted) => lesson::tell(&wanted.mode, wanted.explain),
-        Asked::Told => Ok(()),
+    match parse_command_line(std::env::args_os())? {
+        Invocation::Serve(flags) => serve::serve(settings::gather(&flags, std::env::vars_os())?),
+        Invocation::Lesson(lesson) => lesson::tell(&lesson.mode, lesson.explain),
+        Invocation::Printed => Ok(()),
     }
 }

@@ -32,9 +32,10 @@ pub(crate) struct Shared {
 
 impl Shared {
     fn registry(&self, handle: &Handle) -> &Arc<Registry> {
-        let lives = self.settings.clients;
-        self.registry
-            .get_or_init(|| Arc::new(Registry::new(self.store.clone(), handle.clone(), &self.node, lives)))
+        let lifetimes = self.settings.clients;
+        self.registry.get_or_init(|| {
+            Arc::new(Registry::new(self.store.clone(), handle.clone(), &self.node, lifetimes))
+        })
     }
 }
 

@@ -1,8 +1,9 @@
 //! `fleeting serve`: from settings to a running server, and to its end.
 
-use crate::failure::{Failure, say};
+use crate::failure::Failure;
 use crate::lesson::Lesson;
-use crate::maintenance::Upkeep;
+use crate::log;
+use crate::maintenance::Maintenance;
 use crate::routes::{self, Shared};
 use crate::settings::Settings;
 use crate::store::{self, Opened};
@@ -41,7 +42,7 @@ pub(crate) fn serve(settings: Settings) -> Result<(), Failure> {
     }
     let failed = |error: ServeError| Failure::Runtime(error.to_string());
     let directory = settings.files.clone();
-    let Opened { store, node, told, .. } = opened;
+    let Opened { store, node, description, .. } = opened;
     // Threads that have nothing to wait for are not started.
     let offload = store.waits().then(|| Offload::new(OffloadOptions::default()).map(Arc::new)).transpose();
     let offload = offload.map_err(Failure::no_thread)?;
@@ -60,27 +61,27 @@ pub(crate) fn serve(settings: Settings) -> Result<(), Failure> {
     };
     let server = builder.serve(make).map_err(failed)?;
     let registry = shared.registry.get().expect("there is a worker").clone();
-    let upkeep = Upkeep::start(server.handle(), registry);
-    let upkeep = upkeep.map_err(Failure::no_thread)?;
-    obey(signals, server.handle())?;
+    let maintenance = Maintenance::start(server.handle(), registry);
+    let maintenance = maintenance.map_err(Failure::no_thread)?;
+    watch_signals(signals, server.handle())?;
     // Whoever started it may have closed its output, which is no reason not to serve.
     let mut stdout = std::io::stdout().lock();
     let _ = stdout
-        .write_all(greeting(server.local_addrs(), told.as_deref(), directory.as_deref()).as_bytes())
+        .write_all(greeting(server.local_addrs(), description.as_deref(), directory.as_deref()).as_bytes())
         .and_then(|()| stdout.flush());
     drop(stdout);
     let report = server.run().map_err(failed)?;
-    drop(upkeep);
-    ending(&report).lines().for_each(say);
+    drop(maintenance);
+    shutdown_report(&report).lines().for_each(log::line);
     Ok(())
 }
 
 /// The first signal shuts the server down, the second ends the program at once.
-fn obey(mut signals: Signals, handle: Handle) -> Result<(), Failure> {
-    let obey = move || {
+fn watch_signals(mut signals: Signals, handle: Handle) -> Result<(), Failure> {
+    let watch = move || {
         let mut signals = signals.forever();
         if signals.next().is_some() {
-            say("shutting down");
+            log::line("shutting down");
             handle.shutdown();
         }
         if let Some(signal) = signals.next() {
@@ -88,7 +89,7 @@ fn obey(mut signals: Signals, handle: Handle) -> Result<(), Failure> {
             std::process::exit(128 + signal);
         }
     };
-    let spawned = thread::Builder::new().name("fleeting-signals".into()).spawn(obey);
+    let spawned = thread::Builder::new().name("fleeting-signals".into()).spawn(watch);
     spawned.map(drop).map_err(Failure::no_thread)
 }
 
@@ -96,7 +97,7 @@ fn obey(mut signals: Signals, handle: Handle) -> Result<(), Failure> {
 const STRAGGLERS_NAMED: usize = 10;
 
 /// Who was told of the shutdown, and who had to be cut off.
-fn ending(report: &ShutdownReport) -> String {
+fn shutdown_report(report: &ShutdownReport) -> String {
     let mut text = String::new();
     if report.websockets > 0 {
         let _ = writeln!(text, "WebSockets that were told 1001 (going away): {}", report.websockets);

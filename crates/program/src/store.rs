@@ -1,9 +1,10 @@
 //! Where the program keeps entries, and how it shares its topics: from settings.
 //!
-//! It knows no route. Its invariant: what is not to be had now may come later, and is told in one line then and now.
+//! It knows no route. Its invariant: what is not to be had now may come later, and is description in one line then and now.
 
-use crate::failure::{Failure, one_line, say};
-use crate::settings::{Place, Settings};
+use crate::failure::Failure;
+use crate::log;
+use crate::settings::{Settings, StoreLocation};
 use fleeting_store::{Gap, Memory, Redis, RedisBroker, RedisOptions, RedisUrl, Store, StoreLimits};
 use serde::Serialize;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,27 +17,29 @@ pub(crate) struct Opened {
     /// What shares topics with the other nodes, if there may be any.
     pub(crate) broker: Option<Arc<RedisBroker>>,
     /// What there is to say of it in a greeting.
-    pub(crate) told: Option<String>,
+    pub(crate) description: Option<String>,
 }
 
 /// Opens what the settings say. A Redis need not be there yet.
 pub(crate) fn open(settings: &Settings) -> Result<Opened, Failure> {
     let node = settings.node.clone().unwrap_or_else(own_name);
-    let Place::Redis(url) = &settings.store else {
+    let StoreLocation::Redis(url) = &settings.store else {
         let store = Arc::new(Memory::new(StoreLimits::default()));
-        return Ok(Opened { store, node, broker: None, told: None });
+        return Ok(Opened { store, node, broker: None, description: None });
     };
-    let log = Arc::new(Log::new(url));
+    let outages = Arc::new(Outages::new(url));
     let options = |part: usize| {
-        let log = log.clone();
-        RedisOptions::new().watch(move |down| log.changed(part, down).into_iter().for_each(|line| say(&line)))
+        let outages = outages.clone();
+        RedisOptions::new()
+            .watch(move |down| outages.changed(part, down).into_iter().for_each(|line| log::line(&line)))
     };
     let broker = RedisBroker::new(url.clone(), options(1), &node);
     let broker = broker.map_err(|error| Failure::Usage(format!("--node: {error}")))?.announce(announcement);
     let store = Redis::connect(url.clone(), options(0));
     let store = store.map_err(Failure::no_thread)?;
-    let told = Some(format!("keeps entries and shares topics in {url}, as node {}", one_line(&node)));
-    Ok(Opened { store: Arc::new(store), node, broker: Some(Arc::new(broker)), told })
+    let description =
+        Some(format!("keeps entries and shares topics in {url}, as node {}", log::one_line(&node)));
+    Ok(Opened { store: Arc::new(store), node, broker: Some(Arc::new(broker)), description })
 }
 
 /// The host's name and the process's number.
@@ -48,23 +51,23 @@ fn own_name() -> String {
     format!("{}-{}", &host[..host.floor_char_boundary(48)], std::process::id())
 }
 
-/// What a client of `/hub` and a listener of `/topics` are told of a gap; docs/hub.md has it.
+/// What a client of `/hub` and a listener of `/topics` are description of a gap; docs/hub.md has it.
 fn announcement(gap: &Gap) -> String {
     let gap = match gap {
-        Gap::Reconnected => Told { reason: "reconnected", publications: None },
-        Gap::Skipped { publications, .. } => Told { reason: "skipped", publications: *publications },
-        _ => Told { reason: "overflowed", publications: None },
+        Gap::Reconnected => GapText { reason: "reconnected", publications: None },
+        Gap::Skipped { publications, .. } => GapText { reason: "skipped", publications: *publications },
+        _ => GapText { reason: "overflowed", publications: None },
     };
     serde_json::to_string(&Announced { gap }).expect("text and numbers are written as JSON")
 }
 
 #[derive(Serialize)]
 struct Announced {
-    gap: Told,
+    gap: GapText,
 }
 
 #[derive(Serialize)]
-struct Told {
+struct GapText {
     reason: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     publications: Option<u64>,
@@ -72,15 +75,15 @@ struct Told {
 
 /// Says that Redis is away, and that it is back. The store and the broker find out each by itself: of both only the
 /// first says so.
-struct Log {
+struct Outages {
     url: String,
     /// Why each of the two cannot reach it.
     down: Mutex<[Option<String>; 2]>,
 }
 
-impl Log {
-    fn new(url: &RedisUrl) -> Log {
-        Log { url: url.to_string(), down: Mutex::default() }
+impl Outages {
+    fn new(url: &RedisUrl) -> Outages {
+        Outages { url: url.to_string(), down: Mutex::default() }
     }
 
     /// What there is to say, now that one of the two is away for this reason, or back.
@@ -93,7 +96,7 @@ impl Log {
             Some(why) => Some(format!(
                 "{} is not available: {}; it is tried again until it is",
                 self.url,
-                one_line(why)
+                log::one_line(why)
             )),
             None => (was.is_some() && other.is_none()).then(|| format!("{} is available again", self.url)),
         }
@@ -106,14 +109,14 @@ mod tests {
 
     #[test]
     fn an_outage_is_told_once_for_each_reason() {
-        let log = Log::new(&"redis://:secret@a".parse().unwrap());
-        let away = |part, why| log.changed(part, Some(why));
+        let outages = Outages::new(&"redis://:secret@a".parse().unwrap());
+        let away = |part, why| outages.changed(part, Some(why));
         let line = "redis://:***@a:6379 is not available: gone; it is tried again until it is";
         assert_eq!(away(0, "gone").as_deref(), Some(line));
         assert_eq!(away(1, "gone"), None);
-        assert_eq!(log.changed(1, None), None, "the store is still away");
-        assert_eq!(log.changed(0, None).as_deref(), Some("redis://:***@a:6379 is available again"));
-        assert_eq!(log.changed(0, None), None);
+        assert_eq!(outages.changed(1, None), None, "the store is still away");
+        assert_eq!(outages.changed(0, None).as_deref(), Some("redis://:***@a:6379 is available again"));
+        assert_eq!(outages.changed(0, None), None);
         assert!(away(1, "may not").unwrap().contains("may not;"));
         assert!(away(0, "a\nb").unwrap().contains("a\\nb;"));
     }

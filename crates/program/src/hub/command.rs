@@ -39,14 +39,14 @@ const COMMANDS: [(&str, &[&str]); 3] =
 const EXPECTED: &str = "expected a command, such as {\"subscribe\": \"prices.*\"}, {\"unsubscribe\": \"prices.*\"} \
      or {\"publish\": \"prices.eur\", \"data\": 1.08}";
 
-/// Reads a command, has it done, and says in JSON what came of it.
+/// Reads a command, has it execute, and says in JSON what came of it.
 pub(super) fn answer<'t>(
     text: &'t str,
-    done: impl FnOnce(Command<&'t RawValue>) -> Result<Outcome, String>,
+    execute: impl FnOnce(Command<&'t RawValue>) -> Result<Outcome, String>,
 ) -> String {
     match serde_json::from_str::<Members<'t>>(text) {
         Ok(members) => {
-            let outcome = members.command().and_then(done).unwrap_or_else(Outcome::Error);
+            let outcome = members.command().and_then(execute).unwrap_or_else(Outcome::Error);
             encode(&outcome, members.find("id"))
         }
         // It names the line and the column.
@@ -245,12 +245,12 @@ mod tests {
     #[test]
     fn answers_bear_the_id() {
         fn check(text: &str, expected: &str) {
-            let done = |command: Command<&RawValue>| match command {
+            let execute = |command: Command<&RawValue>| match command {
                 Command::Subscribe { filter, .. } => Ok(Outcome::Subscribed(filter)),
                 Command::Unsubscribe { filter } => Ok(Outcome::Unsubscribed(filter)),
                 Command::Publish { .. } => Err("no".to_string()),
             };
-            assert_eq!(answer(text, done), expected);
+            assert_eq!(answer(text, execute), expected);
         }
         check(r#"{"subscribe": "a\"b"}"#, r#"{"subscribed":"a\"b"}"#);
         check(r#"{"id": 1.0, "unsubscribe": "a"}"#, r#"{"unsubscribed":"a","id":1.0}"#);

@@ -19,7 +19,7 @@ impl WebSocket for Hub {
 
     fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
         let answer = match message {
-            Message::Text(text) => command::answer(text, |command| obey(command, socket)),
+            Message::Text(text) => command::answer(text, |command| execute(command, socket)),
             Message::Binary(_) => {
                 let sentence = "a binary message is no command; send JSON in a text message";
                 command::encode(&Outcome::Error(sentence.into()), None)
@@ -29,7 +29,7 @@ impl WebSocket for Hub {
     }
 }
 
-fn obey(command: Command<&RawValue>, socket: &mut Socket<'_>) -> Result<Outcome, String> {
+fn execute(command: Command<&RawValue>, socket: &mut Socket<'_>) -> Result<Outcome, String> {
     match command {
         Command::Subscribe { filter, slow } => {
             let subscribed = match slow {

@@ -48,9 +48,9 @@ fn publish<'r>(req: &Request<'r>, handle: &Handle) -> Result<Response<'r>, Error
     Ok(Response::empty(202))
 }
 
-/// A topic or a filter, as it is told.
+/// A topic or a filter, as it is counted.
 #[derive(Serialize)]
-struct Told<'a> {
+struct TopicText<'a> {
     name: &'a str,
     subscribers: usize,
     published: u64,
@@ -61,18 +61,18 @@ fn count(handle: &Handle) -> Response<'static> {
     let (response, responder) = Response::defer();
     handle.count_topics(move |counts| {
         // Who has asked may be gone.
-        let _ = responder.send(told(&counts).unwrap_or_else(Response::from));
+        let _ = responder.send(counted(&counts).unwrap_or_else(Response::from));
     });
     response
 }
 
-fn told(counts: &[TopicCount]) -> Result<Response<'static>, Error> {
-    let told = counts.iter().map(|TopicCount { name, subscribers, published }| Told {
+fn counted(counts: &[TopicCount]) -> Result<Response<'static>, Error> {
+    let counted = counts.iter().map(|TopicCount { name, subscribers, published }| TopicText {
         name,
         subscribers: *subscribers,
         published: *published,
     });
-    let told: Vec<_> = told.collect();
-    let text = serde_json::to_vec(&told).map_err(|error| Error::internal(error.to_string()))?;
+    let counted: Vec<_> = counted.collect();
+    let text = serde_json::to_vec(&counted).map_err(|error| Error::internal(error.to_string()))?;
     Response::status(200).body(text).content_type("application/json")?.header("cache-control", "no-store")
 }

@@ -4,7 +4,7 @@
 
 mod warnings;
 
-use crate::failure::say;
+use crate::log;
 use crate::registry::Registry;
 use fleeting::Handle;
 use fleeting::engine::WorkerFigures;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
-use warnings::Watch;
+use warnings::CapacityWarnings;
 
 /// How often it looks.
 const PERIOD: Duration = Duration::from_millis(250);
@@ -25,21 +25,21 @@ const COUNTING_SHARE: u32 = 50;
 
 /// The thread; dropping it ends it.
 #[derive(Debug)]
-pub(crate) struct Upkeep {
+pub(crate) struct Maintenance {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Upkeep {
-    pub(crate) fn start(handle: Handle, registry: Arc<Registry>) -> io::Result<Upkeep> {
+impl Maintenance {
+    pub(crate) fn start(handle: Handle, registry: Arc<Registry>) -> io::Result<Maintenance> {
         let (stop, stopped) = mpsc::channel();
         let work = move || Work::new(handle, registry).run(&stopped);
         let thread = thread::Builder::new().name("fleeting-upkeep".into()).spawn(work)?;
-        Ok(Upkeep { stop: Some(stop), thread: Some(thread) })
+        Ok(Maintenance { stop: Some(stop), thread: Some(thread) })
     }
 }
 
-impl Drop for Upkeep {
+impl Drop for Maintenance {
     fn drop(&mut self) {
         self.stop.take();
         if let Some(thread) = self.thread.take() {
@@ -52,7 +52,7 @@ impl Drop for Upkeep {
 struct Work {
     handle: Handle,
     registry: Arc<Registry>,
-    watch: Watch,
+    warnings: CapacityWarnings,
     /// When leases are to be renewed, and the records counted.
     renew_at: Instant,
     count_at: Instant,
@@ -61,7 +61,7 @@ struct Work {
 impl Work {
     fn new(handle: Handle, registry: Arc<Registry>) -> Work {
         let now = Instant::now();
-        Work { handle, registry, watch: Watch::default(), renew_at: now, count_at: now }
+        Work { handle, registry, warnings: CapacityWarnings::default(), renew_at: now, count_at: now }
     }
 
     fn run(mut self, stopped: &Receiver<()>) {
@@ -78,12 +78,12 @@ impl Work {
                 self.registry.count();
                 self.count_at = Instant::now() + (begun.elapsed() * COUNTING_SHARE).max(COUNTING);
             }
-            self.look();
+            self.check_capacities();
         }
     }
 
     /// Says what is near its bound.
-    fn look(&mut self) {
+    fn check_capacities(&mut self) {
         let (sender, told) = mpsc::channel();
         self.handle.figures(move |workers| {
             let _ = sender.send(workers);
@@ -108,8 +108,8 @@ impl Work {
     }
 
     fn warn(&mut self, what: &str, used: u64, max: u64) {
-        if let Some(sentence) = self.watch.look(what, used, max) {
-            say(&sentence);
+        if let Some(sentence) = self.warnings.check(what, used, max) {
+            log::line(&sentence);
         }
     }
 }

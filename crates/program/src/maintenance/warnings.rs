@@ -11,14 +11,14 @@ const BELOW: u64 = 80;
 
 /// What has been said.
 #[derive(Debug, Default)]
-pub(super) struct Watch {
+pub(super) struct CapacityWarnings {
     /// The bounds that were near, and have not been well below since.
     near: HashSet<String>,
 }
 
-impl Watch {
+impl CapacityWarnings {
     /// A sentence for the log, if `used` of `max` has just become too much.
-    pub(super) fn look(&mut self, what: &str, used: u64, max: u64) -> Option<String> {
+    pub(super) fn check(&mut self, what: &str, used: u64, max: u64) -> Option<String> {
         let (used_hundredfold, max) = (u128::from(used) * 100, u128::from(max));
         if used_hundredfold < u128::from(BELOW) * max {
             self.near.remove(what);
@@ -37,31 +37,31 @@ mod tests {
 
     #[test]
     fn a_bound_is_told_of_once_until_it_is_far_again() {
-        let mut watch = Watch::default();
-        let mut check = |what: &str, used: u64, told: bool| {
-            assert_eq!(watch.look(what, used, 1000).is_some(), told, "{what} {used}");
+        let mut warnings = CapacityWarnings::default();
+        let mut expect = |what: &str, used: u64, told: bool| {
+            assert_eq!(warnings.check(what, used, 1000).is_some(), told, "{what} {used}");
         };
-        check("a", 0, false);
-        check("a", 899, false);
-        check("a", 900, true);
-        check("a", 1000, false);
-        check("b", 950, true);
-        check("a", 850, false);
-        check("a", 990, false);
-        check("a", 800, false);
-        check("a", 900, false);
-        check("a", 799, false);
-        check("a", 900, true);
-        check("b", 950, false);
+        expect("a", 0, false);
+        expect("a", 899, false);
+        expect("a", 900, true);
+        expect("a", 1000, false);
+        expect("b", 950, true);
+        expect("a", 850, false);
+        expect("a", 990, false);
+        expect("a", 800, false);
+        expect("a", 900, false);
+        expect("a", 799, false);
+        expect("a", 900, true);
+        expect("b", 950, false);
     }
 
     #[test]
     fn what_is_told() {
-        let told = Watch::default().look("entries of the store", u64::MAX - 1, u64::MAX).unwrap();
+        let told = CapacityWarnings::default().check("entries of the store", u64::MAX - 1, u64::MAX).unwrap();
         assert!(told.starts_with("warning: entries of the store: 18446744073709551614 of"), "{told}");
         assert!(told.contains(", 99 % of"), "{told}");
         assert_eq!(
-            Watch::default().look("none", 0, 0).unwrap(),
+            CapacityWarnings::default().check("none", 0, 0).unwrap(),
             "warning: none: 0 of 0, 0 % of what there may be"
         );
     }

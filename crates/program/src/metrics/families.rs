@@ -77,13 +77,13 @@ impl Family {
 }
 
 /// What a worker counts under one name.
-type Counted = (&'static str, &'static str, fn(&Counters) -> u64);
+type CounterFamily = (&'static str, &'static str, fn(&Counters) -> u64);
 /// What a worker has, likewise.
-type Has = (&'static str, Kind, &'static str, fn(&WorkerFigures) -> u64);
+type WorkerFamily = (&'static str, Kind, &'static str, fn(&WorkerFigures) -> u64);
 /// What a worker counts by a reason.
-type Reasons = (&'static str, &'static str, fn(&Counters) -> Vec<(&'static str, u64)>);
+type ReasonFamily = (&'static str, &'static str, fn(&Counters) -> Vec<(&'static str, u64)>);
 
-const COUNTED: &[Counted] = &[
+const COUNTERS: &[CounterFamily] = &[
     ("fleeting_connections_accepted_total", "Connections accepted.", |c| c.accepted),
     ("fleeting_accept_backoffs_total", "Times accepting was put off, for want of descriptors.", |c| {
         c.accept_backoffs
@@ -108,7 +108,7 @@ const COUNTED: &[Counted] = &[
     ("fleeting_stale_ids_refused_total", "Messages for connections that are gone.", |c| c.stale_ids),
 ];
 
-const HAS: &[Has] = &[
+const OF_WORKERS: &[WorkerFamily] = &[
     ("fleeting_connections", Kind::Gauge, "Connections open.", |w| w.counters.connections),
     ("fleeting_connections_limit", Kind::Gauge, "Connections that may be open.", |w| {
         w.connections_max as u64
@@ -130,7 +130,7 @@ const HAS: &[Has] = &[
     }),
 ];
 
-const REASONS: &[Reasons] = &[
+const COUNTERS_BY_REASON: &[ReasonFamily] = &[
     ("fleeting_requests_refused_total", "Requests refused.", |c| c.refused().collect()),
     ("fleeting_websockets_failed_total", "WebSockets failed.", |c| c.failed().collect()),
     ("fleeting_publications_dropped_total", "Of those matched, dropped.", |c| {
@@ -144,28 +144,28 @@ const REASONS: &[Reasons] = &[
 ];
 
 /// All of them.
-pub(super) fn families(
+pub(super) fn all(
     workers: &[WorkerFigures],
     store: &fleeting_store::Census,
-    clients: &registry::Census,
+    clients: &registry::ClientCounts,
 ) -> Vec<Family> {
     let mut families = Vec::with_capacity(48);
     let number = |figures: &WorkerFigures| ("worker", figures.worker.to_string());
-    for (name, kind, help, of) in HAS {
+    for (name, kind, help, of) in OF_WORKERS {
         let mut family = Family::new(name, *kind, help);
         for figures in workers {
             family.push(vec![number(figures)], Value::Count(of(figures)));
         }
         families.push(family);
     }
-    for (name, help, of) in COUNTED {
+    for (name, help, of) in COUNTERS {
         let mut family = Family::new(name, Kind::Counter, help);
         for figures in workers {
             family.push(vec![number(figures)], Value::Count(of(&figures.counters)));
         }
         families.push(family);
     }
-    for (name, help, of) in REASONS {
+    for (name, help, of) in COUNTERS_BY_REASON {
         let mut family = Family::new(name, Kind::Counter, help);
         for figures in workers {
             for (reason, count) in of(&figures.counters) {
@@ -218,15 +218,19 @@ pub(super) fn of_offload(offload: &OffloadCounters) -> impl Iterator<Item = Fami
     .map(|(name, kind, help, value)| Family::new(name, kind, help).with(Some(Value::Count(value))))
 }
 
-fn of_clients(clients: &registry::Census) -> impl Iterator<Item = Family> {
-    let seen = clients.seen;
+fn of_clients(clients: &registry::ClientCounts) -> impl Iterator<Item = Family> {
+    let scanned = clients.scanned;
     [
         (
             "fleeting_clients",
             "Records of clients, when they were last counted.",
-            seen.map(|seen| seen.records),
+            scanned.map(|scanned| scanned.records),
         ),
-        ("fleeting_clients_orphaned", "Of these, without a live connection.", seen.map(|seen| seen.orphaned)),
+        (
+            "fleeting_clients_orphaned",
+            "Of these, without a live connection.",
+            scanned.map(|scanned| scanned.orphaned),
+        ),
         ("fleeting_clients_connected", "Connections tied to a record here.", Some(clients.connected)),
     ]
     .into_iter()

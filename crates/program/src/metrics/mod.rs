@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 /// Whom to ask.
 #[derive(Clone)]
-struct Asked {
+struct Sources {
     registry: Arc<Registry>,
     offload: Option<Arc<Offload>>,
 }
@@ -26,28 +26,28 @@ pub(crate) fn routes(
     registry: &Arc<Registry>,
     offload: Option<&Arc<Offload>>,
 ) -> App {
-    let route = |told: fn(&[Family]) -> Result<Response<'static>, Error>| {
-        let asked = Asked { registry: registry.clone(), offload: offload.cloned() };
+    let route = |render: fn(&[Family]) -> Result<Response<'static>, Error>| {
+        let sources = Sources { registry: registry.clone(), offload: offload.cloned() };
         let handle = handle.clone();
-        move || tell(&handle, &asked, told)
+        move || collect(&handle, &sources, render)
     };
     let (metrics, census) = (route(metrics), route(census));
     app.get("/metrics", move |_req| Ok(metrics())).get("/census", move |_req| Ok(census()))
 }
 
 /// What all workers say, when the last of them has.
-fn tell(
+fn collect(
     handle: &Handle,
-    asked: &Asked,
-    told: fn(&[Family]) -> Result<Response<'static>, Error>,
+    sources: &Sources,
+    render: fn(&[Family]) -> Result<Response<'static>, Error>,
 ) -> Response<'static> {
     let (response, responder) = Response::defer();
-    let Asked { registry, offload } = asked.clone();
+    let Sources { registry, offload } = sources.clone();
     handle.figures(move |workers: Vec<WorkerFigures>| {
-        let mut families = families::families(&workers, &registry.store().census(), &registry.census());
+        let mut families = families::all(&workers, &registry.store().census(), &registry.counts());
         families.extend(offload.iter().flat_map(|offload| families::of_offload(&offload.counters())));
         // Who has asked may be gone.
-        let _ = responder.send(told(&families).unwrap_or_else(Response::from));
+        let _ = responder.send(render(&families).unwrap_or_else(Response::from));
     });
     response
 }

@@ -16,47 +16,48 @@ use std::sync::Arc;
 /// What a client may send to be kept.
 const SENT_BYTES_MAX: usize = 16 << 10;
 
-/// Adds the routes. `offload`, if the store waits: who asks it.
+/// Adds the routes. `offload`, if the store waits: who handler it.
 pub(crate) fn routes(
     app: App,
     registry: &Arc<Registry>,
     offload: Option<&Arc<Offload>>,
     policy: Policy,
 ) -> App {
-    let asks = |does| Asks { does, registry: registry.clone(), offload: offload.cloned() };
+    let handler =
+        |operation| StoreHandler { operation, registry: registry.clone(), offload: offload.cloned() };
     let mut app = app.ws_with("/clients/ws", policy, Clients::new(registry, offload.cloned()));
-    for (method, path, does) in [
-        ("POST", "/clients", put as Does),
+    for (method, path, operation) in [
+        ("POST", "/clients", put as Operation),
         ("GET", "/clients", list),
         ("GET", "/clients/{id}", find),
         ("DELETE", "/clients/{id}", remove),
     ] {
         app = match offload {
-            Some(offload) => app.route(method, path, offload.handler(asks(does))),
-            None => app.route(method, path, asks(does)),
+            Some(offload) => app.route(method, path, offload.handler(handler(operation))),
+            None => app.route(method, path, handler(operation)),
         };
     }
     app
 }
 
-/// What one of them does.
-type Does = for<'r> fn(&Request<'r>, &Asks) -> Result<Response<'r>, Error>;
+/// What one of them operation.
+type Operation = for<'r> fn(&Request<'r>, &StoreHandler) -> Result<Response<'r>, Error>;
 
-/// A handler, and whom it asks.
-struct Asks {
-    does: Does,
+/// A handler, and whom it handler.
+struct StoreHandler {
+    operation: Operation,
     registry: Arc<Registry>,
-    /// Who asks a store that waits.
+    /// Who handler a store that waits.
     offload: Option<Arc<Offload>>,
 }
 
-impl Handler for Asks {
+impl Handler for StoreHandler {
     fn call<'r>(&self, req: &Request<'r>) -> Result<Response<'r>, Error> {
-        (self.does)(req, self)?.header("cache-control", "no-store")
+        (self.operation)(req, self)?.header("cache-control", "no-store")
     }
 }
 
-fn put<'r>(req: &Request<'r>, asks: &Asks) -> Result<Response<'r>, Error> {
+fn put<'r>(req: &Request<'r>, handler: &StoreHandler) -> Result<Response<'r>, Error> {
     origin::check(req, "store a client")?;
     let id = req.header("x-id").ok_or(Error::bad_request("The field X-Id is missing, or not UTF-8."))?;
     check_id(id).map_err(Error::bad_request)?;
@@ -66,7 +67,7 @@ fn put<'r>(req: &Request<'r>, asks: &Asks) -> Result<Response<'r>, Error> {
     let sent = if req.body().is_empty() { None } else { Some(content::json(req)?) };
     let sent = sent.as_deref().unwrap_or(serde_json::value::RawValue::NULL);
     let from = req.peer_addr().map(|addr| req.arena().format(format_args!("{addr}")));
-    let (new, record) = asks.registry.put(id, sent, from, req.arena()).map_err(refusal)?;
+    let (new, record) = handler.registry.put(id, sent, from, req.arena()).map_err(refusal)?;
     let response = json(record)?;
     if !new {
         return Ok(response);
@@ -76,24 +77,24 @@ fn put<'r>(req: &Request<'r>, asks: &Asks) -> Result<Response<'r>, Error> {
 }
 
 /// All records, or as many as `?limit=` says.
-fn list<'r>(req: &Request<'r>, asks: &Asks) -> Result<Response<'r>, Error> {
-    let most = match req.query_value("limit").map(str::parse) {
+fn list<'r>(req: &Request<'r>, handler: &StoreHandler) -> Result<Response<'r>, Error> {
+    let limit = match req.query_value("limit").map(str::parse) {
         None => usize::MAX,
-        Some(Ok(most)) if most > 0 => most,
+        Some(Ok(limit)) if limit > 0 => limit,
         Some(_) => return Err(Error::bad_request("`limit` should be a number from 1 on.")),
     };
-    let listing = Listing::begin(&asks.registry, asks.offload.clone(), most, req.arena());
+    let listing = Listing::begin(&handler.registry, handler.offload.clone(), limit, req.arena());
     Response::source(None, listing.map_err(refusal)?).content_type("application/json")
 }
 
-fn find<'r>(req: &Request<'r>, asks: &Asks) -> Result<Response<'r>, Error> {
+fn find<'r>(req: &Request<'r>, handler: &StoreHandler) -> Result<Response<'r>, Error> {
     let id = known(req)?;
-    json(asks.registry.find(id, req.arena()).map_err(refusal)?.ok_or_else(no_client)?)
+    json(handler.registry.find(id, req.arena()).map_err(refusal)?.ok_or_else(no_client)?)
 }
 
-fn remove<'r>(req: &Request<'r>, asks: &Asks) -> Result<Response<'r>, Error> {
+fn remove<'r>(req: &Request<'r>, handler: &StoreHandler) -> Result<Response<'r>, Error> {
     origin::check(req, "take a client out")?;
-    let removed = asks.registry.remove(known(req)?, req.arena()).map_err(refusal)?;
+    let removed = handler.registry.remove(known(req)?, req.arena()).map_err(refusal)?;
     if removed { Ok(Response::empty(204)) } else { Err(no_client()) }
 }
 

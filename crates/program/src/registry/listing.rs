@@ -3,7 +3,7 @@
 //! It knows no route. Its invariant: what is in memory of it is one page, however many records there are.
 
 use super::errors::{busy, refusal};
-use super::records::{Listed, PAGE_BYTES, Registry};
+use super::records::{PAGE_BYTES, RecordPage, Registry};
 use fleeting::{Arena, Error, Offload, Progress, Room, Source, Waker};
 use fleeting_store::{Cursor, StoreError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,38 +16,38 @@ pub(super) struct Listing {
     /// Bytes on their way.
     ready: Vec<u8>,
     /// Index into `ready`: what is before it has found room.
-    taken: usize,
+    sent: usize,
     /// What comes next.
-    next: Next,
+    next: NextPage,
     /// Records that may still be told, and whether one was.
-    left: usize,
-    begun: bool,
+    remaining: usize,
+    started: bool,
 }
 
-enum Next {
-    From(Cursor),
-    Asked(Arc<Asked>),
+enum NextPage {
+    At(Cursor),
+    Pending(Arc<PendingPage>),
     End,
 }
 
 /// A page that another thread gets.
 #[derive(Default)]
-struct Asked(Mutex<Answer>);
+struct PendingPage(Mutex<Answer>);
 
 #[derive(Default)]
 struct Answer {
-    listed: Option<Result<Listed, StoreError>>,
+    page: Option<Result<RecordPage, StoreError>>,
     waker: Option<Waker>,
 }
 
-impl Asked {
+impl PendingPage {
     fn lock(&self) -> MutexGuard<'_, Answer> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn answer(&self, listed: Result<Listed, StoreError>) {
+    fn answer(&self, page: Result<RecordPage, StoreError>) {
         let mut answer = self.lock();
-        answer.listed = Some(listed);
+        answer.page = Some(page);
         let waker = answer.waker.take();
         drop(answer);
         if let Some(waker) = waker {
@@ -57,75 +57,76 @@ impl Asked {
 }
 
 impl Listing {
-    /// With its first page, so that what is wrong is known before anything is sent. At most `most` records.
+    /// With its first page, so that what is wrong is known before anything is sent. At limit `limit` records.
     pub(super) fn begin(
         registry: &Arc<Registry>,
         offload: Option<Arc<Offload>>,
-        most: usize,
+        limit: usize,
         arena: &Arena,
     ) -> Result<Listing, StoreError> {
-        let listed = registry.list(Cursor::START, most, arena)?;
-        let (registry, ready, next) = (registry.clone(), b"{".to_vec(), Next::End);
-        let mut listing = Listing { registry, offload, ready, taken: 0, next, left: most, begun: false };
-        listing.take_in(listed);
+        let page = registry.list(Cursor::START, limit, arena)?;
+        let (registry, ready, next) = (registry.clone(), b"{".to_vec(), NextPage::End);
+        let mut listing =
+            Listing { registry, offload, ready, sent: 0, next, remaining: limit, started: false };
+        listing.append(page);
         Ok(listing)
     }
 
-    fn take_in(&mut self, listed: Listed) {
-        let Listed { json, records, next } = listed;
-        if records > 0 && self.begun {
+    fn append(&mut self, page: RecordPage) {
+        let RecordPage { json, records, next } = page;
+        if records > 0 && self.started {
             self.ready.push(b',');
         }
         self.ready.extend_from_slice(&json);
-        self.begun |= records > 0;
-        self.left -= records;
+        self.started |= records > 0;
+        self.remaining -= records;
         self.next = match next {
-            Some(cursor) if self.left > 0 => Next::From(cursor),
+            Some(cursor) if self.remaining > 0 => NextPage::At(cursor),
             _ => {
                 self.ready.push(b'}');
-                Next::End
+                NextPage::End
             }
         };
     }
 
     /// Gets the next page, or has another thread get it.
-    fn ask(&mut self, from: Cursor) -> Result<(), Error> {
-        let (registry, most) = (self.registry.clone(), self.left);
-        let list = move || registry.list(from, most, &Arena::new(PAGE_BYTES));
+    fn fetch(&mut self, from: Cursor) -> Result<(), Error> {
+        let (registry, limit) = (self.registry.clone(), self.remaining);
+        let list = move || registry.list(from, limit, &Arena::new(PAGE_BYTES));
         let Some(offload) = &self.offload else {
-            self.take_in(list().map_err(refusal)?);
+            self.append(list().map_err(refusal)?);
             return Ok(());
         };
-        let asked = Arc::new(Asked::default());
-        self.next = Next::Asked(asked.clone());
-        offload.run(move || asked.answer(list())).map_err(busy)
+        let pending = Arc::new(PendingPage::default());
+        self.next = NextPage::Pending(pending.clone());
+        offload.run(move || pending.answer(list())).map_err(busy)
     }
 }
 
 impl Source for Listing {
     fn read(&mut self, room: &mut Room<'_>) -> Result<Progress, Error> {
-        self.taken += room.push(&self.ready[self.taken..]);
-        if self.taken < self.ready.len() {
+        self.sent += room.push(&self.ready[self.sent..]);
+        if self.sent < self.ready.len() {
             return Ok(Progress::More);
         }
         self.ready.clear();
-        self.taken = 0;
-        if let Next::From(cursor) = self.next {
-            self.ask(cursor)?;
+        self.sent = 0;
+        if let NextPage::At(cursor) = self.next {
+            self.fetch(cursor)?;
         }
-        let asked = match &self.next {
-            Next::End if self.ready.is_empty() => return Ok(Progress::End),
+        let pending = match &self.next {
+            NextPage::End if self.ready.is_empty() => return Ok(Progress::End),
             // One page a look: others want theirs.
-            Next::End | Next::From(_) => return Ok(Progress::More),
-            Next::Asked(asked) => asked.clone(),
+            NextPage::End | NextPage::At(_) => return Ok(Progress::More),
+            NextPage::Pending(pending) => pending.clone(),
         };
-        let mut answer = asked.lock();
-        let Some(listed) = answer.listed.take() else {
+        let mut answer = pending.lock();
+        let Some(page) = answer.page.take() else {
             answer.waker = Some(room.waker().clone());
             return Ok(Progress::Later);
         };
         drop(answer);
-        self.take_in(listed.map_err(refusal)?);
+        self.append(page.map_err(refusal)?);
         Ok(Progress::More)
     }
 }

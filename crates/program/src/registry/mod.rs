@@ -5,13 +5,13 @@
 
 mod errors;
 mod handlers;
+mod holders;
 mod listing;
 mod record;
 mod records;
 mod socket;
 #[cfg(test)]
 mod tests;
-mod ties;
 
 pub(crate) use handlers::routes;
-pub(crate) use records::{Census, Lives, Registry};
+pub(crate) use records::{ClientCounts, RecordLifetimes, Registry};

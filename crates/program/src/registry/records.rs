@@ -6,8 +6,8 @@
 //! from the state in which it was read (compare and set); and whoever ends takes nothing away but its own, which
 //! the name of its connection says.
 
+use super::holders::Holders;
 use super::record::Record;
-use super::ties::Ties;
 use crate::hub::{Delivery, RESERVED_TOPICS};
 use fleeting::{Arena, ConnId, Handle, Message};
 use fleeting_store::{Cursor, Store, StoreError};
@@ -26,16 +26,16 @@ pub(super) const PAGE_BYTES: usize = 64 << 10;
 
 /// How long records are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Lives {
+pub(crate) struct RecordLifetimes {
     /// One that no live connection holds.
-    pub(crate) life: Duration,
+    pub(crate) unheld: Duration,
     /// One whose connection has ended; zero: it goes with it.
-    pub(crate) on_close: Duration,
+    pub(crate) after_close: Duration,
 }
 
-impl Default for Lives {
-    fn default() -> Lives {
-        Lives { life: Duration::from_secs(600), on_close: Duration::ZERO }
+impl Default for RecordLifetimes {
+    fn default() -> RecordLifetimes {
+        RecordLifetimes { unheld: Duration::from_secs(600), after_close: Duration::ZERO }
     }
 }
 
@@ -43,25 +43,25 @@ impl Default for Lives {
 pub(crate) struct Registry {
     store: Arc<dyn Store>,
     pub(super) handle: Handle,
-    lives: Lives,
+    lifetimes: RecordLifetimes,
     /// What the names of this process's connections begin with: no other process has it, nor the next one.
-    here: Box<str>,
-    ties: Ties,
-    seen: Mutex<Option<Seen>>,
+    process_prefix: Box<str>,
+    holders: Holders,
+    scanned: Mutex<Option<RecordCounts>>,
 }
 
 /// How many records there are.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Census {
-    /// Connections that hold one here.
+pub(crate) struct ClientCounts {
+    /// Connections that hold one process_prefix.
     pub(crate) connected: u64,
     /// What [`Registry::count`] came to last.
-    pub(crate) seen: Option<Seen>,
+    pub(crate) scanned: Option<RecordCounts>,
 }
 
 /// What a look at all records has come to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub(crate) struct RecordCounts {
     pub(crate) records: u64,
     /// Without a connection, or with one of this process that has ended. Those of other processes count as
     /// live: their lease tells.
@@ -72,7 +72,7 @@ pub(crate) struct Seen {
 pub(super) type Changed<'a, T> = (&'a [u8], Option<T>);
 
 /// Entries of the registry, as a piece of JSON.
-pub(super) struct Listed {
+pub(super) struct RecordPage {
     pub(super) json: Vec<u8>,
     pub(super) records: usize,
     pub(super) next: Option<Cursor>,
@@ -80,9 +80,21 @@ pub(super) struct Listed {
 
 impl Registry {
     /// Records in `store`, for the node of this name.
-    pub(crate) fn new(store: Arc<dyn Store>, handle: Handle, node: &str, lives: Lives) -> Registry {
-        let here = format!("{node}.{:x}/", now_ms()).into();
-        Registry { store, handle, lives, here, ties: Ties::default(), seen: Mutex::default() }
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        handle: Handle,
+        node: &str,
+        lifetimes: RecordLifetimes,
+    ) -> Registry {
+        let process_prefix = format!("{node}.{:x}/", now_ms()).into();
+        Registry {
+            store,
+            handle,
+            lifetimes,
+            process_prefix,
+            holders: Holders::default(),
+            scanned: Mutex::default(),
+        }
     }
 
     pub(crate) fn store(&self) -> &dyn Store {
@@ -104,7 +116,7 @@ impl Registry {
             let connection = before.and_then(Record::decode).and_then(|record| record.connection);
             let (id, from) = (id.into(), from.map(Into::into));
             let after = Record { id, sent, at_ms: now_ms(), from, connection }.encode();
-            if self.store.compare_and_set(key, before, &after, Some(self.lives.life))? {
+            if self.store.compare_and_set(key, before, &after, Some(self.lifetimes.unheld))? {
                 let after = arena.alloc_bytes(&after);
                 self.publish(id_of(key), Some(after));
                 return Ok((before.is_none(), after));
@@ -129,36 +141,37 @@ impl Registry {
     }
 
     /// The name that records know a connection under.
-    fn name_of(&self, conn: ConnId) -> Box<str> {
-        format!("{}{conn}", self.here).into()
+    fn connection_name(&self, conn: ConnId) -> Box<str> {
+        format!("{}{conn}", self.process_prefix).into()
     }
 
     /// Has a connection hold the record, and tells what that is now; `None` if there is none. Tells also who has
     /// held it until now, if that is a connection of this process.
-    pub(super) fn tie<'a>(
+    pub(super) fn attach<'a>(
         &self,
         id: &str,
         conn: ConnId,
         arena: &'a Arena,
     ) -> Result<Option<Changed<'a, ConnId>>, StoreError> {
-        let name = self.name_of(conn);
-        self.ties.add(&name, conn, id);
-        let tied = self.change(id, Some(&name), Some(self.lives.life), arena, |_| true);
-        if !matches!(tied, Ok(Some(_))) {
-            self.ties.remove(&name);
+        let name = self.connection_name(conn);
+        self.holders.add(&name, conn, id);
+        let attached = self.update(id, Some(&name), Some(self.lifetimes.unheld), arena, |_| true);
+        if !matches!(attached, Ok(Some(_))) {
+            self.holders.remove(&name);
         }
-        let Some((record, before)) = tied? else { return Ok(None) };
+        let Some((record, before)) = attached? else { return Ok(None) };
         self.publish(id, Some(record));
-        Ok(Some((record, before.and_then(|before| self.ties.find(&before)))))
+        Ok(Some((record, before.and_then(|before| self.holders.find(&before)))))
     }
 
     /// A connection that has held the record has ended. Whoever has taken it over keeps it.
-    pub(super) fn untie(&self, id: &str, conn: ConnId, arena: &Arena) -> Result<(), StoreError> {
-        let name = self.name_of(conn);
-        self.ties.remove(&name);
-        let stays = !self.lives.on_close.is_zero();
-        let untied = self.change(id, None, Some(self.lives.on_close), arena, |held| held == Some(&*name))?;
-        if let Some((record, _)) = untied {
+    pub(super) fn detach(&self, id: &str, conn: ConnId, arena: &Arena) -> Result<(), StoreError> {
+        let name = self.connection_name(conn);
+        self.holders.remove(&name);
+        let stays = !self.lifetimes.after_close.is_zero();
+        let detached =
+            self.update(id, None, Some(self.lifetimes.after_close), arena, |held| held == Some(&*name))?;
+        if let Some((record, _)) = detached {
             self.publish(id, stays.then_some(record));
         }
         Ok(())
@@ -166,7 +179,7 @@ impl Registry {
 
     /// Writes a record anew with another connection, if `fits` says so of the one that holds it. Tells the record,
     /// and who has held it; `None` if there was nothing to be written.
-    fn change<'a>(
+    fn update<'a>(
         &self,
         id: &str,
         connection: Option<&str>,
@@ -201,65 +214,66 @@ impl Registry {
         let _ = self.handle.publish(&topic, Message::Text(&text));
     }
 
-    /// Some of the records, from `from` on, at most `most`, with a comma between two of them.
-    pub(super) fn list(&self, from: Cursor, most: usize, arena: &Arena) -> Result<Listed, StoreError> {
+    /// Some of the records, from `from` on, at limit `limit`, with a comma between two of them.
+    pub(super) fn list(&self, from: Cursor, limit: usize, arena: &Arena) -> Result<RecordPage, StoreError> {
         let page = self.store.scan(KEYS, from, PAGE_RECORDS, arena)?;
-        let mut listed = Listed { json: Vec::new(), records: 0, next: page.next };
+        let mut records = RecordPage { json: Vec::new(), records: 0, next: page.next };
         let ours = page.entries.iter().filter(|(_, value)| Record::decode(value).is_some());
-        for (key, value) in ours.take(most) {
-            if listed.records > 0 {
-                listed.json.push(b',');
+        for (key, value) in ours.take(limit) {
+            if records.records > 0 {
+                records.json.push(b',');
             }
             let id = serde_json::to_string(id_of(key)).expect("text is written as JSON");
-            listed.json.extend_from_slice(id.as_bytes());
-            listed.json.push(b':');
-            listed.json.extend_from_slice(value);
-            listed.records += 1;
+            records.json.extend_from_slice(id.as_bytes());
+            records.json.push(b':');
+            records.json.extend_from_slice(value);
+            records.records += 1;
         }
-        Ok(listed)
+        Ok(records)
     }
 
     /// What is known of them without a look at the store.
-    pub(crate) fn census(&self) -> Census {
-        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        Census { connected: self.ties.len() as u64, seen }
+    pub(crate) fn counts(&self) -> ClientCounts {
+        let scanned = *self.scanned.lock().unwrap_or_else(PoisonError::into_inner);
+        ClientCounts { connected: self.holders.len() as u64, scanned }
     }
 
     /// Looks at all records.
     pub(crate) fn count(&self) {
-        let seen = self.counted().ok();
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+        let scanned = self.scan_counts().ok();
+        *self.scanned.lock().unwrap_or_else(PoisonError::into_inner) = scanned;
     }
 
-    fn counted(&self) -> Result<Seen, StoreError> {
-        let (mut seen, mut arena, mut from) = (Seen::default(), Arena::new(PAGE_BYTES), Some(Cursor::START));
+    fn scan_counts(&self) -> Result<RecordCounts, StoreError> {
+        let (mut scanned, mut arena, mut from) =
+            (RecordCounts::default(), Arena::new(PAGE_BYTES), Some(Cursor::START));
         while let Some(cursor) = from {
             let page = self.store.scan(KEYS, cursor, PAGE_RECORDS, &arena)?;
             for record in page.entries.iter().filter_map(|(_, value)| Record::decode(value)) {
-                seen.records += 1;
-                let live = record
-                    .connection
-                    .is_some_and(|name| !name.starts_with(&*self.here) || self.ties.find(&name).is_some());
-                seen.orphaned += u64::from(!live);
+                scanned.records += 1;
+                let live = record.connection.is_some_and(|name| {
+                    !name.starts_with(&*self.process_prefix) || self.holders.find(&name).is_some()
+                });
+                scanned.orphaned += u64::from(!live);
             }
             from = page.next;
             arena.reset();
         }
-        Ok(seen)
+        Ok(scanned)
     }
 
     /// How often [`renew`](Registry::renew) is to be called.
     pub(crate) fn renewal(&self) -> Duration {
-        self.lives.life / 3
+        self.lifetimes.unheld / 3
     }
 
     /// Gives a new lease to the records that connections of this process hold. Without one they go: nobody is
     /// there any more to take them out.
     pub(crate) fn renew(&self) {
         let mut arena = Arena::new(PAGE_BYTES);
-        for id in self.ties.ids() {
+        for id in self.holders.ids() {
             // What fails now is tried twice more before the lease is over.
-            let _ = self.store.renew(key(&id, &arena), Some(self.lives.life));
+            let _ = self.store.renew(key(&id, &arena), Some(self.lifetimes.unheld));
             arena.reset();
         }
     }

@@ -29,14 +29,14 @@ pub(super) struct Clients {
 pub(super) struct Client {
     id: Box<str>,
     conn: ConnId,
-    hold: Mutex<Hold>,
+    state: Mutex<HoldState>,
 }
 
 /// Whether it holds its record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Hold {
+enum HoldState {
     /// It is being asked for.
-    Asked,
+    Requested,
     Held,
     /// The connection has ended, or there is no record.
     Ended,
@@ -44,10 +44,10 @@ enum Hold {
 
 impl Client {
     /// Changes what is held; tells what was.
-    fn now(&self, hold: Hold) -> Hold {
-        let mut held = self.hold.lock().unwrap_or_else(PoisonError::into_inner);
+    fn set_state(&self, state: HoldState) -> HoldState {
+        let mut current = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         // From its end nothing comes back.
-        if *held == Hold::Ended { Hold::Ended } else { std::mem::replace(&mut held, hold) }
+        if *current == HoldState::Ended { HoldState::Ended } else { std::mem::replace(&mut current, state) }
     }
 }
 
@@ -59,8 +59,8 @@ impl Clients {
 
 impl Registry {
     /// Lets a client hold its record. Who has held it until now is told that it is over.
-    fn hold<'a>(&self, client: &Client, arena: &'a Arena) -> Result<Option<&'a [u8]>, StoreError> {
-        let Some((record, before)) = self.tie(&client.id, client.conn, arena)? else { return Ok(None) };
+    fn acquire<'a>(&self, client: &Client, arena: &'a Arena) -> Result<Option<&'a [u8]>, StoreError> {
+        let Some((record, before)) = self.attach(&client.id, client.conn, arena)? else { return Ok(None) };
         if let Some(before) = before.filter(|before| *before != client.conn) {
             self.close(before, TAKEN_OVER, "another connection holds the record now");
         }
@@ -68,23 +68,23 @@ impl Registry {
     }
 
     /// The same on a thread that may wait, for a connection that is open already.
-    fn hold_later(&self, client: &Client) {
+    fn acquire_later(&self, client: &Client) {
         let arena = Arena::new(RECORD_BYTES);
-        match self.hold(client, &arena) {
+        match self.acquire(client, &arena) {
             Ok(Some(record)) => {
-                if client.now(Hold::Held) == Hold::Ended {
+                if client.set_state(HoldState::Held) == HoldState::Ended {
                     // It has ended meanwhile.
-                    let _ = self.untie(&client.id, client.conn, &arena);
+                    let _ = self.detach(&client.id, client.conn, &arena);
                 } else {
                     self.send(client.conn, record);
                 }
             }
             Ok(None) => {
-                client.now(Hold::Ended);
+                client.set_state(HoldState::Ended);
                 self.close(client.conn, NO_CLIENT, "there is no client of this id");
             }
             Err(error) => {
-                client.now(Hold::Ended);
+                client.set_state(HoldState::Ended);
                 self.close(client.conn, CloseCode::TRY_AGAIN.get(), &error.to_string());
             }
         }
@@ -114,15 +114,15 @@ impl WebSocket for Clients {
             .query_value("id")
             .ok_or(Error::bad_request("The query should be ?id=, with the client's."))?;
         check_id(id).map_err(|_| no_client())?;
-        let (conn, hold) = (socket.conn_id(), Mutex::new(Hold::Asked));
-        let client = Arc::new(Client { id: id.keep(), conn, hold });
+        let (conn, state) = (socket.conn_id(), Mutex::new(HoldState::Requested));
+        let client = Arc::new(Client { id: id.keep(), conn, state });
         if let Some(offload) = &self.offload {
             let (registry, held) = (self.registry.clone(), client.clone());
-            offload.run(move || registry.hold_later(&held)).map_err(busy)?;
+            offload.run(move || registry.acquire_later(&held)).map_err(busy)?;
             return Ok(client);
         }
-        let record = self.registry.hold(&client, req.arena()).map_err(refusal)?.ok_or_else(no_client)?;
-        client.now(Hold::Held);
+        let record = self.registry.acquire(&client, req.arena()).map_err(refusal)?.ok_or_else(no_client)?;
+        client.set_state(HoldState::Held);
         socket.text(text(record));
         Ok(client)
     }
@@ -151,17 +151,17 @@ impl WebSocket for Clients {
 
     fn close(&self, client: Arc<Client>, _code: Option<CloseCode>, _reason: &str) {
         // If it is being asked for, who asks sees that it has ended.
-        if client.now(Hold::Ended) != Hold::Held {
+        if client.set_state(HoldState::Ended) != HoldState::Held {
             return;
         }
         let registry = self.registry.clone();
-        let untie = move || {
+        let detach = move || {
             // What the store has not done its lease will.
-            let _ = registry.untie(&client.id, client.conn, &Arena::new(RECORD_BYTES));
+            let _ = registry.detach(&client.id, client.conn, &Arena::new(RECORD_BYTES));
         };
         match &self.offload {
-            Some(offload) => drop(offload.run(untie)),
-            None => untie(),
+            Some(offload) => drop(offload.run(detach)),
+            None => detach(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The registry with a store that waits: the same answers, and nothing held by who has gone meanwhile.
 
 use super::handlers::routes;
-use super::records::{Lives, Registry};
+use super::records::{RecordLifetimes, Registry};
 use fleeting::ws::Policy;
 use fleeting::{App, Arena, Handle, Offload, OffloadOptions, Server};
 use fleeting_store::{Cursor, Memory, Page, Store, StoreError, StoreLimits};
@@ -106,7 +106,8 @@ impl Running {
         let (stored, offloaded) = (store.clone(), offload.clone());
         let server = Server::builder().bind("127.0.0.1:0").serve(move |worker| {
             let handle: Handle = worker.handle.clone();
-            let registry = Arc::new(Registry::new(stored.clone(), handle, "test", Lives::default()));
+            let registry =
+                Arc::new(Registry::new(stored.clone(), handle, "test", RecordLifetimes::default()));
             sender.send(registry.clone()).unwrap();
             routes(App::new(), &registry, Some(&offloaded), Policy::new())
         });
@@ -249,7 +250,7 @@ fn who_has_gone_meanwhile_holds_nothing() {
     while running.connections() > 0 {}
     running.store.set(Gate::Open);
     running.done(2);
-    assert_eq!(running.registry.census().connected, 0);
+    assert_eq!(running.registry.counts().connected, 0);
     assert_eq!(running.request("GET", "/clients/a", "").0, 404, "it went with its connection");
 }
 
@@ -260,7 +261,10 @@ fn a_store_that_cannot_be_had_is_told_of() {
     let mut holder = running.websocket("a");
     holder.text();
     running.registry.count();
-    assert_eq!(running.registry.census().seen.map(|seen| (seen.records, seen.orphaned)), Some((1, 0)));
+    assert_eq!(
+        running.registry.counts().scanned.map(|scanned| (scanned.records, scanned.orphaned)),
+        Some((1, 0))
+    );
     running.store.set(Gate::Broken);
     for (method, path) in
         [("POST", "/clients"), ("GET", "/clients"), ("GET", "/clients/a"), ("DELETE", "/clients/a")]
@@ -270,12 +274,15 @@ fn a_store_that_cannot_be_had_is_told_of() {
     }
     assert_eq!(running.websocket("a").close_code(), 1013);
     running.registry.count();
-    assert_eq!(running.registry.census().seen, None, "what is not known is not told");
+    assert_eq!(running.registry.counts().scanned, None, "what is not known is not told");
     // Its end finds no store either: the lease is what takes the record out.
     drop(holder);
     running.done(8);
-    assert_eq!(running.registry.census().connected, 0);
+    assert_eq!(running.registry.counts().connected, 0);
     running.store.set(Gate::Open);
     running.registry.count();
-    assert_eq!(running.registry.census().seen.map(|seen| (seen.records, seen.orphaned)), Some((1, 1)));
+    assert_eq!(
+        running.registry.counts().scanned.map(|scanned| (scanned.records, scanned.orphaned)),
+        Some((1, 1))
+    );
 }

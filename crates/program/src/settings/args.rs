@@ -1,6 +1,8 @@
-//! The command line.
+//! The command line: its commands and flags, and their help texts.
+//!
+//! It does not know what a value means: flags are text here.
 
-use super::reference;
+use super::help;
 use crate::failure::Failure;
 use crate::lesson::Mode;
 use clap::error::ErrorKind;
@@ -8,15 +10,15 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// What the command line asks for.
+/// The command that the command line asks for.
 #[derive(Debug)]
-pub(crate) enum Asked {
-    /// To serve, with these settings.
+pub(crate) enum Invocation {
+    /// Serve, with these flags.
     Serve(Box<Flags>),
-    /// For the lesson.
-    Lesson(Lesson),
-    /// For help or the version, which it has been told.
-    Told,
+    /// Play the lesson.
+    Lesson(LessonArgs),
+    /// Nothing more: help or the version was asked for and has been printed.
+    Printed,
 }
 
 #[derive(Debug, Parser)]
@@ -25,12 +27,13 @@ pub(crate) enum Asked {
     version,
     about = "A zero-copy, arena-based HTTP/1.1 and WebSocket server",
     long_about = "A zero-copy, arena-based HTTP/1.1 and WebSocket server.\n\n\
-        Without arguments it serves a small page, a few plain routes and a WebSocket echo on \
-        http://127.0.0.1:8080, until Ctrl-C or SIGTERM ends it in good order.",
+        Without arguments it serves a live demo page, a publish/subscribe hub, a registry of clients, a WebSocket \
+        echo and a few plain routes on \
+        http://127.0.0.1:8080. Ctrl-C or SIGTERM shuts it down gracefully.",
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true
 )]
-struct Line {
+struct CommandLine {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
@@ -39,69 +42,65 @@ struct Line {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve; what `fleeting` alone does too
+    /// Run the server; `fleeting` without a command does the same
     Serve(Box<Flags>),
-    /// See what goes wrong when strings of a request are kept as Go's Fiber hands them out, and that it
-    /// does not here: two browser tabs against four versions of one application, over real sockets
-    Lesson(Lesson),
+    /// Show what goes wrong when strings that Go's Fiber lends to a handler are kept, and why it cannot
+    /// happen here: two browser tabs against four versions of one application, over real sockets
+    Lesson(LessonArgs),
 }
 
-/// How the lesson is told.
+/// Options of the lesson.
 #[derive(Debug, Default, Args)]
-pub(crate) struct Lesson {
+pub(crate) struct LessonArgs {
     /// Show the code of each version first
     #[arg(long)]
     pub(crate) explain: bool,
-    /// Play this version only; may be given more than once [default: all]
+    /// Play only this version; repeatable [default: all]
     #[arg(long, value_name = "MODE", hide_default_value = true)]
     pub(crate) mode: Vec<Mode>,
 }
 
-/// Settings on the command line. Their values are read where those of the environment are.
+/// Settings on the command line, as text. They are parsed where those of the environment are.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Flags {
-    /// Address to listen on, such as 127.0.0.1:8080, [::]:80 or localhost:0 (any free port); may be
-    /// given more than once [default: 127.0.0.1:8080]
+    /// Address to listen on, such as 127.0.0.1:8080, [::]:80 or localhost:0 (any free port); repeatable
+    /// [default: 127.0.0.1:8080]
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) listen: Vec<String>,
-    /// Threads that serve, each with connections of its own [default: 1]
+    /// Worker threads, each with its own connections [default: 1]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(super) workers: Option<String>,
-    /// Serve the files of this directory at /, in place of the page; index.html for a directory, no
-    /// listings, no names that begin with a dot
+    /// Serve the files of this directory at / instead of the demo page. A directory is answered with its
+    /// index.html; there are no listings, and names that begin with a dot are hidden
     #[arg(long, value_name = "DIR")]
     pub(super) files: Option<PathBuf>,
-    /// Compress WebSocket messages for clients that offer it: off, shared (each message alone) or
-    /// dedicated (windows for each connection), then any of window=9..15, level=1..9 and
-    /// threshold=BYTES, with commas between [default: off]
+    /// Compress WebSocket messages for clients that offer it: off, shared (each message on its own) or
+    /// dedicated (a window per connection), then any of window=9..15, level=1..9 and threshold=BYTES,
+    /// separated by commas [default: off]
     #[arg(long, value_name = "MODE")]
     pub(super) compression: Option<String>,
-    /// What becomes of what is published for a client of /hub that reads too slowly: drop-newest,
-    /// drop-oldest, conflate or close [default: drop-newest]
+    /// What to do with publications for a client of /hub that reads too slowly: drop-newest, drop-oldest,
+    /// conflate or close [default: drop-newest]
     #[arg(long, value_name = "POLICY")]
     pub(super) slow_consumer: Option<String>,
-    /// Where entries are kept: memory, redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE] or unix:///PATH. With a
-    /// Redis, topics are shared with the other nodes that have the same [default: memory]
+    /// Where to keep entries: memory, redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE] or unix:///PATH. Nodes
+    /// that use the same Redis also share their topics [default: memory]
     #[arg(long, value_name = "WHERE")]
     pub(super) store: Option<String>,
-    /// This server's name among those that share a Redis, for logs [default: the host's name and the
-    /// process's number]
+    /// This server's name in the logs of the nodes that share a Redis [default: host name and process id]
     #[arg(long, value_name = "NAME")]
     pub(super) node: Option<String>,
-    /// How long the record of a client is kept that no connection holds any more or yet, such as 10m
-    /// [default: 10m]
+    /// How long to keep a client's record while no connection holds it [default: 10m]
     #[arg(long, value_name = "TIME")]
     pub(super) client_life: Option<String>,
-    /// What becomes of a client's record when its connection closes: remove, or a time that it stays, such as
+    /// What to do with a client's record when its connection closes: remove, or keep it for a time such as
     /// 30s [default: remove]
     #[arg(long, value_name = "remove|TIME")]
     pub(super) client_close: Option<String>,
-    /// Bound what a peer may send, such as body_bytes=8MiB; may be given more than once (names:
-    /// --help)
+    /// Set a limit, such as body_bytes=8MiB; repeatable (--help lists the names)
     #[arg(long, value_name = "NAME=VALUE")]
     pub(super) limit: Vec<String>,
-    /// Bound how long a peer may take, such as idle=30s; may be given more than once (names:
-    /// --help)
+    /// Set a timeout, such as idle=30s; repeatable (--help lists the names)
     #[arg(long, value_name = "NAME=VALUE")]
     pub(super) timeout: Vec<String>,
     /// Read settings from this TOML file
@@ -110,8 +109,8 @@ pub(crate) struct Flags {
 }
 
 impl Flags {
-    /// Those that are one text, by the names of the settings.
-    pub(super) fn texts(&self) -> [(&'static str, Option<&str>); 7] {
+    /// The flags that take one text, by the name of the setting.
+    pub(super) fn text_settings(&self) -> [(&'static str, Option<&str>); 7] {
         [
             ("workers", self.workers.as_deref()),
             ("compression", self.compression.as_deref()),
@@ -124,31 +123,35 @@ impl Flags {
     }
 }
 
-/// Reads the command line, the program's name first.
-pub(crate) fn asked(line: impl IntoIterator<Item = OsString>) -> Result<Asked, Failure> {
-    let reference = reference::reference();
-    let command = Line::command()
+/// Parses the command line, which begins with the program's name.
+///
+/// # Errors
+/// [`Failure::Usage`] with clap's message in one line.
+pub(crate) fn parse_command_line(line: impl IntoIterator<Item = OsString>) -> Result<Invocation, Failure> {
+    let reference = help::reference();
+    let command = CommandLine::command()
         .after_long_help(reference.clone())
         .mut_subcommand("serve", |serve| serve.after_long_help(reference));
-    let read = command.try_get_matches_from(line).and_then(|found| Line::from_arg_matches(&found));
-    match read {
-        Ok(Line { command: Some(Command::Serve(flags)), .. }) => Ok(Asked::Serve(flags)),
-        Ok(Line { command: None, flags }) => Ok(Asked::Serve(flags.into())),
-        Ok(Line { command: Some(Command::Lesson(lesson)), .. }) => Ok(Asked::Lesson(lesson)),
+    let parsed =
+        command.try_get_matches_from(line).and_then(|matches| CommandLine::from_arg_matches(&matches));
+    match parsed {
+        Ok(CommandLine { command: Some(Command::Serve(flags)), .. }) => Ok(Invocation::Serve(flags)),
+        Ok(CommandLine { command: None, flags }) => Ok(Invocation::Serve(flags.into())),
+        Ok(CommandLine { command: Some(Command::Lesson(lesson)), .. }) => Ok(Invocation::Lesson(lesson)),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             let _ = error.print();
-            Ok(Asked::Told)
+            Ok(Invocation::Printed)
         }
         Err(error) => Err(Failure::Usage(brief(&error.render().to_string()))),
     }
 }
 
-/// What clap says in a paragraph, in a line: the error and its tips, without the usage.
+/// Shortens clap's message to one line: the error and its tips, without the usage.
 fn brief(rendered: &str) -> String {
-    let said = rendered.lines().map(str::trim).filter(|line| !line.is_empty());
-    let mut said = said.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
-    let mut brief = said.next().unwrap_or_default().trim_start_matches("error: ").to_string();
-    for line in said {
+    let lines = rendered.lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut lines = lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let mut brief = lines.next().unwrap_or_default().trim_start_matches("error: ").to_string();
+    for line in lines {
         brief.push_str("; ");
         brief.push_str(line);
     }
@@ -159,20 +162,20 @@ fn brief(rendered: &str) -> String {
 mod tests {
     use super::*;
 
-    fn read(line: &str) -> Result<Asked, Failure> {
-        asked(line.split(' ').map(OsString::from))
+    fn parse(line: &str) -> Result<Invocation, Failure> {
+        parse_command_line(line.split(' ').map(OsString::from))
     }
 
     #[test]
     fn the_command_is_well_formed() {
-        Line::command().debug_assert();
+        CommandLine::command().debug_assert();
     }
 
     #[test]
-    fn serving_needs_no_word() {
+    fn serve_is_the_default_command() {
         for line in ["fleeting --listen a:1 --workers 2", "fleeting serve --workers 2 --listen a:1"] {
-            match read(line) {
-                Ok(Asked::Serve(flags)) => {
+            match parse(line) {
+                Ok(Invocation::Serve(flags)) => {
                     assert_eq!((flags.listen, flags.workers), (vec!["a:1".into()], Some("2".into())));
                 }
                 other => panic!("{line}: {other:?}"),
@@ -181,9 +184,9 @@ mod tests {
     }
 
     #[test]
-    fn the_lesson_may_be_of_some_modes() {
-        match read("fleeting lesson --mode fiber+mutex --explain --mode arena") {
-            Ok(Asked::Lesson(lesson)) => {
+    fn the_lesson_takes_several_modes() {
+        match parse("fleeting lesson --mode fiber+mutex --explain --mode arena") {
+            Ok(Invocation::Lesson(lesson)) => {
                 assert_eq!((lesson.explain, lesson.mode), (true, vec![Mode::FiberMutex, Mode::Arena]));
             }
             other => panic!("{other:?}"),
@@ -191,8 +194,8 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_flag_is_one_line() {
-        match read("fleeting serve --wrokers 2") {
+    fn a_wrong_flag_is_reported_in_one_line() {
+        match parse("fleeting serve --wrokers 2") {
             Err(Failure::Usage(message)) => {
                 assert!(message.contains("--wrokers"), "{message}");
                 assert!(message.contains("--workers"), "{message}");

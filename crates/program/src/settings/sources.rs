@@ -1,25 +1,29 @@
-//! Where settings come from: defaults, file, environment and flags.
+//! Collects settings from the defaults, the file, the environment and the flags.
 //!
-//! It knows no setting's values. Its invariant: who is heard later goes before who was heard earlier, and what is
-//! wrong is told with the name that its source has for it.
+//! It does not know what a value means. Its invariant: later sources override earlier ones, and every error
+//! begins with the flag, the variable or the file and key that is wrong.
 
 use super::args::Flags;
 use super::file;
-use super::values::{Settings, TEXTS};
+use super::values::{Settings, TEXT_SETTINGS};
 use crate::failure::Failure;
 use fleeting::{Limits, Timeouts};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-/// Flags go before the environment, that before the file, that before the defaults.
+/// Collects the settings: flags override the environment, the environment overrides the file, the file overrides
+/// the defaults.
+///
+/// # Errors
+/// [`Failure::Runtime`] if the file cannot be read, [`Failure::Usage`] if a setting is wrong.
 pub(crate) fn gather(
     flags: &Flags,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Settings, Failure> {
-    let environment = ours(environment)?;
-    let named = environment.iter().find(|(name, _)| name == "CONFIG").map(|(_, path)| Path::new(path));
+    let environment = fleeting_variables(environment)?;
+    let variable = environment.iter().find(|(name, _)| name == "CONFIG").map(|(_, path)| Path::new(path));
     let mut settings = Settings::default();
-    if let Some(path) = flags.config.as_deref().or(named) {
+    if let Some(path) = flags.config.as_deref().or(variable) {
         let text = std::fs::read_to_string(path)
             .map_err(|error| Failure::Runtime(format!("cannot read {}: {error}", path.display())))?;
         let wrong = |why| Failure::Usage(format!("{}{why}", path.display()));
@@ -34,21 +38,25 @@ pub(crate) fn gather(
 }
 
 fn apply_variable(settings: &mut Settings, name: &str, value: &str) -> Result<(), String> {
-    let known = |names: &[&str], prefix: &str| {
+    let variables = |prefix: &str, names: &[&str]| {
         names.iter().map(|name| format!("{prefix}{}", name.to_uppercase())).collect::<Vec<_>>().join(" ")
     };
     if let Some(limit) = name.strip_prefix("LIMIT_") {
-        return match lower(limit, Limits::NAMES) {
+        return match lowercase_name(limit, Limits::NAMES) {
             Some(limit) => settings.limits.set(limit, value).map_err(|error| error.to_string()),
-            None => Err(format!("no such limit; there are: {}", known(Limits::NAMES, "FLEETING_LIMIT_"))),
+            None => Err(format!(
+                "unknown limit; the variables are: {}",
+                variables("FLEETING_LIMIT_", Limits::NAMES)
+            )),
         };
     }
     if let Some(timeout) = name.strip_prefix("TIMEOUT_") {
-        return match lower(timeout, Timeouts::NAMES) {
+        return match lowercase_name(timeout, Timeouts::NAMES) {
             Some(timeout) => settings.timeouts.set(timeout, value).map_err(|error| error.to_string()),
-            None => {
-                Err(format!("no such timeout; there are: {}", known(Timeouts::NAMES, "FLEETING_TIMEOUT_")))
-            }
+            None => Err(format!(
+                "unknown timeout; the variables are: {}",
+                variables("FLEETING_TIMEOUT_", Timeouts::NAMES)
+            )),
         };
     }
     match name {
@@ -65,7 +73,7 @@ fn apply_flags(settings: &mut Settings, flags: &Flags) -> Result<(), String> {
     if let Some(directory) = &flags.files {
         settings.set_files(directory.clone()).map_err(|why| format!("--files: {why}"))?;
     }
-    for (name, value) in flags.texts() {
+    for (name, value) in flags.text_settings() {
         if let Some(Err(why)) = value.and_then(|value| settings.set(name, value)) {
             return Err(format!("--{}: {why}", name.replace('_', "-")));
         }
@@ -83,17 +91,17 @@ fn apply_flags(settings: &mut Settings, flags: &Flags) -> Result<(), String> {
     Ok(())
 }
 
-/// The variables whose names begin with `FLEETING_`, without it. An empty one counts as not set.
+/// Returns the variables that are settings, without the prefix `FLEETING_`. An empty variable counts as unset.
 ///
-/// Of names that are none of ours nothing is said, limits and timeouts apart: others, such as a
-/// cluster that has a service of this name, set variables too.
-fn ours(
+/// Unknown names are ignored, because Kubernetes sets `FLEETING_PORT` and the like for a service of this name.
+/// Unknown limits and timeouts are kept, and are errors later.
+fn fleeting_variables(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Vec<(String, String)>, Failure> {
     let mut found = Vec::new();
     for (name, value) in environment {
         let Some(name) = name.to_str().and_then(|name| name.strip_prefix("FLEETING_")) else { continue };
-        if value.is_empty() || !is_ours(name) {
+        if value.is_empty() || !is_setting(name) {
             continue;
         }
         let value = value.to_str().ok_or_else(|| not_text(name, &value))?;
@@ -102,9 +110,9 @@ fn ours(
     Ok(found)
 }
 
-fn is_ours(name: &str) -> bool {
+fn is_setting(name: &str) -> bool {
     ["CONFIG", "LISTEN", "FILES"].contains(&name)
-        || lower(name, &TEXTS.map(|(name, _)| name)).is_some()
+        || lowercase_name(name, &TEXT_SETTINGS.map(|(name, _)| name)).is_some()
         || name.starts_with("LIMIT_")
         || name.starts_with("TIMEOUT_")
 }
@@ -113,19 +121,19 @@ fn not_text(name: &str, value: &OsStr) -> Failure {
     Failure::Usage(format!("FLEETING_{name}: {value:?} is not UTF-8"))
 }
 
-/// The name that `capitals` stands for.
-fn lower<'n>(capitals: &str, names: &[&'n str]) -> Option<&'n str> {
+/// Returns the one of `names` that `capitals` spells in capitals.
+fn lowercase_name<'n>(capitals: &str, names: &[&'n str]) -> Option<&'n str> {
     names.iter().find(|name| name.to_uppercase() == capitals).copied()
 }
 
 fn name_and_value(text: &str) -> Result<(&str, &str), String> {
-    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    let (name, value) = text.split_once('=').ok_or("there is no `=`; expected NAME=VALUE")?;
     Ok((name.trim(), value))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::values::Place;
+    use super::super::values::StoreLocation;
     use super::*;
     use fleeting::SlowConsumer;
     use fleeting::ws::Compression;
@@ -135,8 +143,8 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_sets_everything() {
-        let set = environment(&[
+    fn the_environment_sets_every_setting() {
+        let variables = environment(&[
             ("FLEETING_LISTEN", "a:1, b:2"),
             ("FLEETING_WORKERS", "3"),
             ("FLEETING_FILES", "a/b"),
@@ -152,22 +160,22 @@ mod tests {
             ("FLEETING_PORT", "tcp://10.0.0.1:80"),
             ("PATH", "/bin"),
         ]);
-        let settings = gather(&Flags::default(), set).unwrap();
+        let settings = gather(&Flags::default(), variables).unwrap();
         assert_eq!(settings.listen, ["a:1", "b:2"]);
         assert_eq!(settings.workers, 3);
         assert_eq!(settings.files.as_deref(), Some(Path::new("a/b")));
         assert_eq!(settings.compression, Compression::off().window(10));
         assert_eq!(settings.slow_consumer, SlowConsumer::Conflate);
-        assert_eq!(settings.store, Place::Redis("redis://:p@a:1".parse().unwrap()));
+        assert_eq!(settings.store, StoreLocation::Redis("redis://:p@a:1".parse().unwrap()));
         assert_eq!(settings.node.as_deref(), Some("n 1"));
-        assert_eq!((settings.clients.life.as_secs(), settings.clients.on_close.as_secs()), (120, 3));
+        assert_eq!((settings.clients.unheld.as_secs(), settings.clients.after_close.as_secs()), (120, 3));
         assert_eq!(settings.limits.body_bytes, 8 << 20);
         assert_eq!(settings.timeouts.ws_idle.as_secs(), 7);
         assert_eq!(settings.timeouts.idle, Timeouts::default().idle);
     }
 
     #[test]
-    fn a_mistake_names_itself() {
+    fn an_error_begins_with_the_variable() {
         fn check(name: &str, value: &str, expected: &str) {
             match gather(&Flags::default(), environment(&[(name, value)])) {
                 Err(Failure::Usage(message)) => {
@@ -188,17 +196,17 @@ mod tests {
         check("FLEETING_CLIENT_LIFE", "0s", "`0s`");
         check("FLEETING_CLIENT_CLOSE", "soon", "or remove");
         check("FLEETING_LIMIT_BODY", "1", "FLEETING_LIMIT_BODY_BYTES");
-        check("FLEETING_LIMIT_body_bytes", "1", "no such limit");
+        check("FLEETING_LIMIT_body_bytes", "1", "unknown limit");
         check("FLEETING_TIMEOUT_IDLE", "10", "10s");
     }
 
     #[test]
-    fn each_text_has_a_flag_and_a_flag_goes_first() {
-        let names = Flags::default().texts().map(|(name, _)| name);
-        assert_eq!(names, TEXTS.map(|(name, _)| name));
+    fn every_text_setting_has_a_flag_and_the_flag_takes_precedence() {
+        let names = Flags::default().text_settings().map(|(name, _)| name);
+        assert_eq!(names, TEXT_SETTINGS.map(|(name, _)| name));
         let flags = Flags { node: Some("flag".into()), ..Flags::default() };
-        let set = environment(&[("FLEETING_NODE", "variable"), ("FLEETING_WORKERS", "2")]);
-        let settings = gather(&flags, set).unwrap();
+        let variables = environment(&[("FLEETING_NODE", "variable"), ("FLEETING_WORKERS", "2")]);
+        let settings = gather(&flags, variables).unwrap();
         assert_eq!((settings.node.as_deref(), settings.workers), (Some("flag"), 2));
         let flags = Flags { slow_consumer: Some("drop".into()), ..Flags::default() };
         match gather(&flags, environment(&[])) {

@@ -1,8 +1,9 @@
-//! What the server is made with.
+//! The settings, their defaults and the parsing of their values.
 //!
-//! It knows no source of settings: each is set with text, and says what is wrong with that.
+//! It does not know where a value comes from. Its errors say what is wrong with a value and what is allowed; the
+//! caller adds the flag, the variable or the key.
 
-use crate::registry::Lives;
+use crate::registry::RecordLifetimes;
 use fleeting::ws::Compression;
 use fleeting::{ConfigError, Limits, SlowConsumer, Timeouts};
 use fleeting_store::{RedisUrl, check_node};
@@ -10,41 +11,41 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Where the program listens unless told otherwise.
+/// The default address.
 const LISTEN: &str = "127.0.0.1:8080";
 
-/// Everything that can be set.
+/// All settings of `fleeting serve`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Settings {
     pub(crate) listen: Vec<String>,
     pub(crate) workers: usize,
-    /// The directory that is served, if one is.
+    /// The directory to serve at `/` instead of the demo page.
     pub(crate) files: Option<PathBuf>,
-    /// Of messages on `/ws` and `/hub`.
+    /// Compression on `/ws`, `/hub` and `/clients/ws`.
     pub(crate) compression: Compression,
-    /// What becomes of publications for who reads `/hub` too slowly.
+    /// What to do with publications for a client of `/hub` that reads too slowly.
     pub(crate) slow_consumer: SlowConsumer,
-    pub(crate) store: Place,
-    /// The name among those that share a store, if one was given.
+    pub(crate) store: StoreLocation,
+    /// This server's name among the nodes that share a store.
     pub(crate) node: Option<String>,
-    /// How long records of clients are there.
-    pub(crate) clients: Lives,
+    /// How long the registry keeps records.
+    pub(crate) clients: RecordLifetimes,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
 }
 
 /// Where entries are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum StoreLocation {
     Memory,
     Redis(RedisUrl),
 }
 
-/// What sets one thing.
-type Set = fn(&mut Settings, &str) -> Result<(), String>;
+/// Parses and sets one setting.
+type Setter = fn(&mut Settings, &str) -> Result<(), String>;
 
-/// What is one text wherever it comes from, by its name.
-pub(super) const TEXTS: [(&str, Set); 7] = [
+/// Settings that are one text in every source, by name.
+pub(super) const TEXT_SETTINGS: [(&str, Setter); 7] = [
     ("workers", Settings::set_workers),
     ("compression", Settings::set_compression),
     ("slow_consumer", Settings::set_slow_consumer),
@@ -62,9 +63,9 @@ impl Default for Settings {
             files: None,
             compression: Compression::off(),
             slow_consumer: SlowConsumer::default(),
-            store: Place::Memory,
+            store: StoreLocation::Memory,
             node: None,
-            clients: Lives::default(),
+            clients: RecordLifetimes::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
         }
@@ -72,16 +73,16 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Sets what is one text wherever it comes from; `None` if it is none of them.
+    /// Sets the text setting `name`, or returns `None` if there is no such setting.
     pub(super) fn set(&mut self, name: &str, value: &str) -> Option<Result<(), String>> {
-        let (_, set) = TEXTS.iter().find(|(known, _)| *known == name)?;
+        let (_, set) = TEXT_SETTINGS.iter().find(|(known, _)| *known == name)?;
         Some(set(self, value))
     }
 
     /// Replaces the addresses.
     pub(super) fn set_listen(&mut self, addrs: Vec<String>) -> Result<(), String> {
         match addrs.iter().find(|addr| !is_address(addr)) {
-            None if addrs.is_empty() => Err("no address".into()),
+            None if addrs.is_empty() => Err("no address; expected at least one HOST:PORT".into()),
             None => {
                 self.listen = addrs;
                 Ok(())
@@ -92,10 +93,10 @@ impl Settings {
         }
     }
 
-    /// Sets the directory that is served; whether it is one is seen when it is opened.
+    /// Sets the directory to serve. Whether it exists is checked when it is opened.
     pub(super) fn set_files(&mut self, directory: PathBuf) -> Result<(), String> {
         if directory.as_os_str().is_empty() {
-            return Err("the name is empty; . is the directory that the program was started in".into());
+            return Err("the directory is empty; expected a path, such as . for the current directory".into());
         }
         self.files = Some(directory);
         Ok(())
@@ -107,41 +108,40 @@ impl Settings {
         Ok(())
     }
 
-    /// Sets what becomes of publications for who reads too slowly.
+    /// Sets what to do with publications for a slow reader.
     pub(super) fn set_slow_consumer(&mut self, policy: &str) -> Result<(), String> {
         self.slow_consumer = policy.trim().parse()?;
         Ok(())
     }
 
-    /// Sets where entries are kept. What is wrong with it is told without it, because of the password.
+    /// Sets where entries are kept. An error does not quote the value, because it may hold a password.
     pub(super) fn set_store(&mut self, place: &str) -> Result<(), String> {
         self.store = match place.trim() {
-            "memory" => Place::Memory,
+            "memory" => StoreLocation::Memory,
             url => {
-                let read =
-                    url.parse().map_err(|error| format!("it is neither `memory` nor a Redis: {error}"));
-                Place::Redis(read?)
+                let url = url.parse().map_err(|error| format!("neither `memory` nor a Redis URL: {error}"));
+                StoreLocation::Redis(url?)
             }
         };
         Ok(())
     }
 
-    /// Sets how long the record of a client is there that no connection holds.
+    /// Sets how long a record is kept while no connection holds it.
     pub(super) fn set_client_life(&mut self, value: &str) -> Result<(), String> {
-        self.clients.life = positive(value)?;
+        self.clients.unheld = positive(value)?;
         Ok(())
     }
 
-    /// Sets what becomes of a record whose connection has closed.
+    /// Sets what to do with a record when its connection closes.
     pub(super) fn set_client_close(&mut self, value: &str) -> Result<(), String> {
-        self.clients.on_close = match value.trim() {
+        self.clients.after_close = match value.trim() {
             "remove" => Duration::ZERO,
-            _ => positive(value).map_err(|why| format!("{why}; or remove"))?,
+            _ => positive(value).map_err(|why| format!("{why}, or remove"))?,
         };
         Ok(())
     }
 
-    /// Sets the name among those that share a store.
+    /// Sets this server's name among the nodes that share a store.
     pub(super) fn set_node(&mut self, name: &str) -> Result<(), String> {
         check_node(name).map_err(|error| error.to_string())?;
         self.node = Some(name.into());
@@ -150,7 +150,7 @@ impl Settings {
 
     /// Sets the number of workers.
     pub(super) fn set_workers(&mut self, value: &str) -> Result<(), String> {
-        // A worker's number is 16 bits of its connections' names.
+        // A connection id holds the number of its worker in 16 bits.
         match value.trim().parse::<u16>() {
             Ok(workers) if workers > 0 => {
                 self.workers = workers.into();
@@ -161,9 +161,9 @@ impl Settings {
     }
 }
 
-/// A time that is one.
+/// Parses a duration greater than zero.
 fn positive(value: &str) -> Result<Duration, String> {
-    // It is written as timeouts are.
+    // The syntax is that of timeouts.
     let mut timeouts = Timeouts::default();
     timeouts.set("idle", value).map_err(|error| error.to_string())?;
     if timeouts.idle.is_zero() {
@@ -172,13 +172,13 @@ fn positive(value: &str) -> Result<Duration, String> {
     Ok(timeouts.idle)
 }
 
-/// Whether `text` has the shape of an address; whether there is such a host only the system knows.
+/// Whether `text` has the form HOST:PORT. The name is not resolved.
 fn is_address(text: &str) -> bool {
-    let host_and_port = |(host, port): (&str, &str)| {
-        let named = !host.is_empty() && host.bytes().all(|b| b.is_ascii_graphic() && !b":/[]".contains(&b));
-        named && port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok()
+    let is_host_and_port = |(host, port): (&str, &str)| {
+        let is_host = !host.is_empty() && host.bytes().all(|b| b.is_ascii_graphic() && !b":/[]".contains(&b));
+        is_host && port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok()
     };
-    text.parse::<SocketAddr>().is_ok() || text.rsplit_once(':').is_some_and(host_and_port)
+    text.parse::<SocketAddr>().is_ok() || text.rsplit_once(':').is_some_and(is_host_and_port)
 }
 
 #[cfg(test)]
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses() {
+    fn an_address_is_a_host_and_a_port() {
         fn check(text: &str, expected: bool) {
             assert_eq!(is_address(text), expected, "{text}");
         }

@@ -8,22 +8,22 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Connections by the names that records know them under.
 #[derive(Debug, Default)]
-pub(super) struct Ties(Mutex<HashMap<Box<str>, Tied>>);
+pub(super) struct Holders(Mutex<HashMap<Box<str>, Holder>>);
 
 #[derive(Debug)]
-struct Tied {
+struct Holder {
     conn: ConnId,
     /// The record's.
     id: Box<str>,
 }
 
-impl Ties {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Tied>> {
+impl Holders {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Holder>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn add(&self, name: &str, conn: ConnId, id: &str) {
-        self.lock().insert(name.into(), Tied { conn, id: id.into() });
+        self.lock().insert(name.into(), Holder { conn, id: id.into() });
     }
 
     pub(super) fn remove(&self, name: &str) {
@@ -32,7 +32,7 @@ impl Ties {
 
     /// The connection of this name, if it is one of this process that lives.
     pub(super) fn find(&self, name: &str) -> Option<ConnId> {
-        self.lock().get(name).map(|tied| tied.conn)
+        self.lock().get(name).map(|holder| holder.conn)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -41,6 +41,6 @@ impl Ties {
 
     /// The records that are held.
     pub(super) fn ids(&self) -> HashSet<Box<str>> {
-        self.lock().values().map(|tied| tied.id.clone()).collect()
+        self.lock().values().map(|holder| holder.id.clone()).collect()
     }
 }

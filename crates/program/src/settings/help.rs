@@ -1,65 +1,67 @@
-//! What `--help` says about limits and timeouts, and where else they can be set.
+//! The end of `--help`: the limits, the timeouts, and the other ways to set things.
+//!
+//! It parses nothing. Its invariant: every limit and timeout is listed, with its default.
 
 use fleeting::{Limits, Timeouts};
 use std::fmt::Write;
 use std::time::Duration;
 
-/// A limit's name, its value, and what it bounds.
+/// A limit: its name, its value, and its help.
 type Limit = (&'static str, fn(&Limits) -> usize, &'static str);
-/// A timeout's name, its value, and what it bounds.
+/// A timeout: its name, its value, and its help.
 type Timeout = (&'static str, fn(&Timeouts) -> Duration, &'static str);
 
 const LIMITS: &[Limit] = &[
-    ("headers", |l| l.headers, "fields in a request head; more is 431"),
-    ("head_bytes", |l| l.head_bytes, "a request head; more is 431"),
-    ("target_bytes", |l| l.target_bytes, "a request target; more is 414"),
-    ("body_bytes", |l| l.body_bytes, "a request's content; more is 413"),
-    ("message_bytes", |l| l.message_bytes, "a WebSocket message; more closes with 1009"),
-    ("frame_bytes", |l| l.frame_bytes, "a WebSocket frame; more closes with 1009"),
-    ("fragments", |l| l.fragments, "frames of one message; more closes with 1008"),
+    ("headers", |l| l.headers, "fields in a request head; 431 above"),
+    ("head_bytes", |l| l.head_bytes, "size of a request head; 431 above"),
+    ("target_bytes", |l| l.target_bytes, "size of a request target; 414 above"),
+    ("body_bytes", |l| l.body_bytes, "size of a request's content; 413 above"),
+    ("message_bytes", |l| l.message_bytes, "size of a WebSocket message; close code 1009 above"),
+    ("frame_bytes", |l| l.frame_bytes, "size of a WebSocket frame; close code 1009 above"),
+    ("fragments", |l| l.fragments, "frames in a message; close code 1008 above"),
     ("outbox_bytes", |l| l.outbox_bytes, "queued for a slow reader before sends are refused"),
-    ("connections", |l| l.connections, "connections of a worker; more wait to be accepted"),
-    ("pipeline", |l| l.pipeline, "requests of a connection before others have a turn"),
-    ("topics", |l| l.topics, "topics and filters that a worker's connections have"),
+    ("connections", |l| l.connections, "connections of a worker; others wait to be accepted"),
+    ("pipeline", |l| l.pipeline, "pipelined requests served before others get a turn"),
+    ("topics", |l| l.topics, "topics and filters that a worker's clients may use"),
     ("subscriptions", |l| l.subscriptions, "subscriptions of a connection"),
-    ("topic_bytes", |l| l.topic_bytes, "a topic's name"),
-    ("arena_bytes", |l| l.arena_bytes, "memory kept from one request for the next"),
+    ("topic_bytes", |l| l.topic_bytes, "size of a topic's name"),
+    ("arena_bytes", |l| l.arena_bytes, "memory kept from one request to the next"),
 ];
 
 const TIMEOUTS: &[Timeout] = &[
-    ("head", |t| t.head, "for a whole request head; then 408"),
-    ("idle", |t| t.idle, "without a request; then closed"),
-    ("body_stall", |t| t.body_stall, "grace before content must come at 1 KiB/s; then 408"),
-    ("answer", |t| t.answer, "for an answer that a handler has deferred; then 504"),
-    ("write_stall", |t| t.write_stall, "without a byte taken of what is queued; then cut off"),
-    ("ping", |t| t.ping, "without a WebSocket frame; then a ping"),
-    ("ws_idle", |t| t.ws_idle, "without a WebSocket frame; then closed with 1001"),
+    ("head", |t| t.head, "to receive a whole request head; then 408"),
+    ("idle", |t| t.idle, "without a request; then the connection is closed"),
+    ("body_stall", |t| t.body_stall, "before content must arrive at 1 KiB/s; then 408"),
+    ("answer", |t| t.answer, "for a handler's deferred answer; then 504"),
+    ("write_stall", |t| t.write_stall, "while the peer accepts no byte; then cut off"),
+    ("ping", |t| t.ping, "without a WebSocket frame; then a ping is sent"),
+    ("ws_idle", |t| t.ws_idle, "without a WebSocket frame; then close code 1001"),
     ("close", |t| t.close, "for the peer's half of a closing handshake"),
-    ("tls", |t| t.tls, "for a TLS handshake (there is no TLS yet)"),
-    ("grace", |t| t.grace, "for what is in flight at a shutdown; then cut off"),
+    ("tls", |t| t.tls, "for a TLS handshake (TLS is not supported yet)"),
+    ("grace", |t| t.grace, "to finish open work at shutdown; then cut off"),
     ("linger", |t| t.linger, "for the peer to read a last answer and close"),
 ];
 
 const ELSEWHERE: &str = "\
-Settings may also come from the environment and from a TOML file. A flag goes before the \
-environment, that before the file, that before the default.
+Settings can also come from the environment and from a TOML file. A flag overrides the environment, \
+the environment overrides the file, the file overrides the default.
 
-  FLEETING_CONFIG=fleeting.toml            # where the file is, without --config
-  FLEETING_LISTEN=127.0.0.1:80,[::1]:80    # addresses, with commas
+  FLEETING_CONFIG=fleeting.toml            # the file to read, as --config
+  FLEETING_LISTEN=127.0.0.1:80,[::1]:80    # addresses, separated by commas
   FLEETING_WORKERS=2
-  FLEETING_FILES=public                    # a directory to serve, as --files
+  FLEETING_FILES=public                    # as --files
   FLEETING_COMPRESSION=shared,window=12    # as --compression
   FLEETING_SLOW_CONSUMER=conflate          # as --slow-consumer
-  FLEETING_STORE=redis://:secret@cache/0   # as --store, and no secret in `ps`
+  FLEETING_STORE=redis://:secret@cache/0   # as --store; hides the password from `ps`
   FLEETING_NODE=a                          # as --node
   FLEETING_CLIENT_LIFE=10m                 # as --client-life
   FLEETING_CLIENT_CLOSE=30s                # as --client-close
   FLEETING_LIMIT_BODY_BYTES=8MiB           # any limit, in capitals
-  FLEETING_TIMEOUT_IDLE=30s                # any timeout
+  FLEETING_TIMEOUT_IDLE=30s                # any timeout, in capitals
 
-  listen = [\"127.0.0.1:8080\"]              # the file; every key may be left out
+  listen = [\"127.0.0.1:8080\"]              # the file; every key is optional
   workers = 2
-  files = \"public\"                         # from where the program was started
+  files = \"public\"                         # relative to the current directory
   compression = \"shared\"
   slow_consumer = \"conflate\"
   store = \"redis://127.0.0.1:6379\"
@@ -72,8 +74,9 @@ environment, that before the file, that before the default.
   [timeouts]
   idle = \"30s\"
 
-Exit status: 0 after SIGTERM or Ctrl-C, once all is answered and closed; 1 when an address or a file or \
-a directory is not to be had; 2 for a wrong flag, value or file. A second signal ends it at once.
+Exit status: 0 after SIGTERM or Ctrl-C, once open requests are answered and connections are closed; 1 if an \
+address, a file or a directory is unavailable; 2 if a flag, a value or the file is wrong. A second signal ends \
+the program at once.
 
 Examples:
   fleeting
@@ -84,20 +87,20 @@ Examples:
   fleeting serve --store redis://127.0.0.1:6379 --node a
   fleeting serve --config fleeting.toml";
 
-/// The tables of names, and the ways to set them.
+/// The tables of limits and timeouts, the other sources of settings, and examples.
 pub(super) fn reference() -> String {
     let mut text =
-        String::from("Limits (--limit NAME=VALUE): a number of at least 1, or one with KiB, MiB or GiB\n");
+        String::from("Limits (--limit NAME=VALUE): a number from 1, optionally with KiB, MiB or GiB\n");
     let limits = Limits::default();
-    for (name, value, what) in LIMITS {
+    for (name, value, help) in LIMITS {
         let value = size(name, value(&limits));
-        let _ = writeln!(text, "  {name:<14} {value:>8}  {what}");
+        let _ = writeln!(text, "  {name:<14} {value:>8}  {help}");
     }
-    text.push_str("\nTimeouts (--timeout NAME=VALUE): a number with ms, s or m; 0s is none\n");
+    text.push_str("\nTimeouts (--timeout NAME=VALUE): a number with ms, s or m; 0s means no timeout\n");
     let timeouts = Timeouts::default();
-    for (name, value, what) in TIMEOUTS {
+    for (name, value, help) in TIMEOUTS {
         let value = seconds(value(&timeouts));
-        let _ = writeln!(text, "  {name:<14} {value:>8}  {what}");
+        let _ = writeln!(text, "  {name:<14} {value:>8}  {help}");
     }
     text.push('\n');
     text + ELSEWHERE
@@ -148,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_has_the_same_defaults() {
+    fn the_readme_lists_the_same_defaults() {
         let readme = include_str!("../../../../README.md");
         let check = |name: &str, shown: String| {
             assert!(readme.contains(&format!("\n| `{name}` | {shown} | ")), "{name}: {shown}");
@@ -158,8 +161,8 @@ mod tests {
     }
 
     #[test]
-    fn the_reference_fits_a_terminal() {
-        // Prose is wrapped where it is shown, tables are not.
+    fn the_tables_fit_a_terminal_of_80_columns() {
+        // clap wraps prose to the width of the terminal, but not tables.
         for line in reference().lines().filter(|line| line.starts_with(' ')) {
             assert!(line.len() <= 80, "{line}");
         }
