@@ -1,4 +1,6 @@
-//! What the program serves.
+//! The application of a worker: every route of the program.
+//!
+//! It starts nothing and reads no settings but those in [`Shared`].
 
 use crate::hub::{self, Hub};
 use crate::lesson::{self, Lesson};
@@ -15,18 +17,18 @@ use std::sync::{Arc, OnceLock};
 
 const HELLO: &str = "Hello, World!";
 
-/// What all workers share.
+/// State shared by all workers.
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
-    /// Served in place of the page.
+    /// The files to serve at `/` instead of the demo page.
     pub(crate) files: Option<Files>,
     pub(crate) store: Arc<dyn Store>,
-    /// The server's name among those that share it.
+    /// This server's name among the nodes that share the store.
     pub(crate) node: String,
-    /// Asks a store that waits.
+    /// The threads that call the store, if it blocks.
     pub(crate) offload: Option<Arc<Offload>>,
     pub(crate) lesson: Arc<Lesson>,
-    /// It speaks to the workers, so the first of them makes it.
+    /// Created by the first worker, because it needs a handle to the workers.
     pub(crate) registry: OnceLock<Arc<Registry>>,
 }
 
@@ -39,14 +41,14 @@ impl Shared {
     }
 }
 
-/// A worker's application: the page, or the files instead of it.
+/// Builds the application of a worker.
 pub(crate) fn app(shared: &Shared, handle: &Handle) -> App {
     let (settings, registry) = (&shared.settings, shared.registry(handle));
     let app = match &shared.files {
         Some(files) => App::new().files("/", files.clone()),
         None => page::routes(App::new()),
     };
-    // Both to pages of the same origin only.
+    // WebSockets are for pages of the same origin only.
     let policy = Policy::new().compression(settings.compression);
     let options = SocketOptions::new().policy(policy.clone()).slow_consumer(settings.slow_consumer);
     let app = app
@@ -67,7 +69,7 @@ struct Greeting {
     message: &'static str,
 }
 
-/// The content as it came, under the type it came with.
+/// Answers with the request's content and its Content-Type.
 fn echo<'r>(req: &Request<'r>) -> Result<Response<'r>, Error> {
     match req.fields().get("content-type") {
         Some(media_type) => Response::status(200).body(req.body()).header("content-type", media_type),

@@ -1,6 +1,6 @@
-//! What a client of `/hub` may ask for, and what it is answered: JSON to commands, outcomes to JSON.
+//! The commands of `/hub` and their answers: JSON to commands, outcomes to JSON.
 //!
-//! Knows no connection. Its invariant: every text has one answer, and that bears the command's `id` if the
+//! It knows no connection. Its invariant: every text has exactly one answer. The answer repeats the member `id` if the
 //! text is an object that has one.
 
 use fleeting::SlowConsumer;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use std::fmt;
 
-/// What one text asks for.
+/// A command, with data of type `T`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Command<T> {
     Subscribe { filter: String, slow: Option<SlowConsumer> },
@@ -18,28 +18,28 @@ pub(super) enum Command<T> {
     Publish { topic: String, data: T, to_others: bool },
 }
 
-/// What came of it.
+/// The outcome of a command.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// To this filter.
+    /// Subscribed to this filter.
     Subscribed(String),
-    /// From this filter.
+    /// Unsubscribed from this filter.
     Unsubscribed(String),
-    /// Under this name.
+    /// Published under this topic.
     Published(String),
-    /// A sentence that says what was wrong.
+    /// What is wrong, in a sentence.
     Error(String),
 }
 
-/// The commands, each with what else may stand beside it, `id` apart.
+/// The commands, each with the other members that it may have besides `id`.
 const COMMANDS: [(&str, &[&str]); 3] =
     [("subscribe", &["slow"]), ("unsubscribe", &[]), ("publish", &["data", "to_others"])];
 
-/// What every sentence ends with that is about a text which is no command at all.
+/// The end of each error about a text that is not a command.
 const EXPECTED: &str = "expected a command, such as {\"subscribe\": \"prices.*\"}, {\"unsubscribe\": \"prices.*\"} \
      or {\"publish\": \"prices.eur\", \"data\": 1.08}";
 
-/// Reads a command, has it execute, and says in JSON what came of it.
+/// Parses a command, executes it, and returns the answer in JSON.
 pub(super) fn answer<'t>(
     text: &'t str,
     execute: impl FnOnce(Command<&'t RawValue>) -> Result<Outcome, String>,
@@ -49,12 +49,12 @@ pub(super) fn answer<'t>(
             let outcome = members.command().and_then(execute).unwrap_or_else(Outcome::Error);
             encode(&outcome, members.find("id"))
         }
-        // It names the line and the column.
+        // The message names the line and the column.
         Err(error) => encode(&Outcome::Error(error.to_string()), None),
     }
 }
 
-/// The answer, `{"subscribed":"prices.*","id":1}`.
+/// Returns the answer, such as `{"subscribed":"prices.*","id":1}`.
 pub(super) fn encode(outcome: &Outcome, id: Option<&RawValue>) -> String {
     serde_json::to_string(&Answer { outcome, id }).expect("text and JSON are written as JSON")
 }
@@ -81,7 +81,7 @@ impl Serialize for Answer<'_> {
     }
 }
 
-/// The members of an object, none twice (RFC 8259 §4), their values as they were written.
+/// The members of an object, with unique names (RFC 8259 §4) and values as they were written.
 struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'a> Members<'a> {
@@ -95,38 +95,38 @@ impl<'a> Members<'a> {
             let unknown = self.0.iter().find(|(name, _)| name != "id");
             return Err(match unknown {
                 Some((name, _)) => format!("unknown command `{name}`; {EXPECTED}"),
-                None => format!("there is no command in it; {EXPECTED}"),
+                None => format!("the command is missing; {EXPECTED}"),
             });
         };
         if let Some((second, _)) = named.next() {
-            return Err(format!("`{name}` and `{second}` are two commands; send them one by one"));
+            return Err(format!("`{name}` and `{second}` are two commands; send one command per message"));
         }
         let known = |member: &str| member == *name || member == "id" || others.contains(&member);
         if let Some((member, _)) = self.0.iter().find(|(member, _)| !known(member)) {
-            return Err(format!("`{name}` does not know `{member}`; it takes {}", listed(others)));
+            return Err(format!("`{name}` does not take `{member}`; it takes {}", listed(others)));
         }
         match *name {
             "subscribe" => Ok(Command::Subscribe { filter: self.text(name)?, slow: self.slow(name)? }),
             "unsubscribe" => Ok(Command::Unsubscribe { filter: self.text(name)? }),
             _ => Ok(Command::Publish {
                 topic: self.text(name)?,
-                data: self.find("data").ok_or("`publish` needs `data`, which may be any JSON")?,
+                data: self.find("data").ok_or("`publish` needs `data`, which may be any JSON value")?,
                 to_others: self.read("to_others", "true or false")?.unwrap_or(false),
             }),
         }
     }
 
     fn text(&self, name: &str) -> Result<String, String> {
-        Ok(self.read(name, "the name of a topic as text")?.unwrap_or_default())
+        Ok(self.read(name, "a topic or a filter as a string")?.unwrap_or_default())
     }
 
     fn slow(&self, command: &str) -> Result<Option<SlowConsumer>, String> {
-        let policy: Option<String> = self.read("slow", "a policy as text")?;
+        let policy: Option<String> = self.read("slow", "a policy as a string")?;
         let policy = policy.map(|policy| policy.parse::<SlowConsumer>()).transpose();
         policy.map_err(|why| format!("`slow` of `{command}`: {why}"))
     }
 
-    /// The value of a member, if it is there.
+    /// Returns the value of a member, if the object has it.
     fn read<T: DeserializeOwned>(&self, name: &str, expected: &str) -> Result<Option<T>, String> {
         let Some(value) = self.find(name) else { return Ok(None) };
         let read = serde_json::from_str(value.get());
@@ -134,7 +134,7 @@ impl<'a> Members<'a> {
     }
 }
 
-/// What may stand beside a command.
+/// Lists the members that a command takes besides itself.
 fn listed(others: &[&str]) -> String {
     others.iter().chain(&["id"]).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
@@ -157,12 +157,12 @@ impl<'de> Visitor<'de> for ReadMembers {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
         let mut members = Members(Vec::new());
         while let Some(name) = map.next_key::<String>()? {
-            // A command has few: with more than there could be, it need not be read to its end.
+            // No command has so many members, so the rest need not be read.
             if members.0.len() == MEMBERS_MAX {
-                return Err(A::Error::custom(format!("a command has {MEMBERS_MAX} members at most")));
+                return Err(A::Error::custom(format!("a command may have at most {MEMBERS_MAX} members")));
             }
             if members.find(&name).is_some() {
-                return Err(A::Error::custom(format!("`{name}` is there twice")));
+                return Err(A::Error::custom(format!("the member `{name}` occurs twice")));
             }
             members.0.push((name, map.next_value()?));
         }
@@ -170,7 +170,7 @@ impl<'de> Visitor<'de> for ReadMembers {
     }
 }
 
-/// More than any command has.
+/// More members than any command has.
 const MEMBERS_MAX: usize = 8;
 
 #[cfg(test)]
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn commands() {
+    fn commands_are_parsed() {
         fn check(text: &str, expected: Command<&str>) {
             let expected = match expected {
                 Command::Subscribe { filter, slow } => Command::Subscribe { filter, slow },
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_named() {
+    fn an_error_names_the_mistake() {
         fn check(text: &str, expected: &str) {
             let error = read(text).unwrap_err();
             assert!(error.contains(expected), "{text}: {error}");
@@ -225,25 +225,28 @@ mod tests {
         check(r#"{"subscribe": "a"} x"#, "trailing characters at line 1 column 20");
         check("7", "invalid type: integer `7`, expected a command, such as {");
         check(r#"["subscribe"]"#, "invalid type: sequence, expected a command");
-        check("{}", "there is no command in it; expected a command");
-        check(r#"{"id": 7}"#, "there is no command in it");
+        check("{}", "the command is missing; expected a command");
+        check(r#"{"id": 7}"#, "the command is missing");
         check(r#"{"id": 7, "subscrbe": "a"}"#, "unknown command `subscrbe`; expected a command");
         check(r#"{"subscribe": "a", "unsubscribe": "a"}"#, "`subscribe` and `unsubscribe` are two");
-        check(r#"{"subscribe": "a", "subscribe": "b"}"#, "`subscribe` is there twice at line 1 column");
-        check(r#"{"subscribe": 7}"#, "`subscribe` should be the name of a topic as text");
+        check(
+            r#"{"subscribe": "a", "subscribe": "b"}"#,
+            "the member `subscribe` occurs twice at line 1 column",
+        );
+        check(r#"{"subscribe": 7}"#, "`subscribe` should be a topic or a filter as a string");
         check(r#"{"subscribe": null}"#, "`subscribe` should be");
-        check(r#"{"subscribe": "a", "data": 1}"#, "`subscribe` does not know `data`; it takes `slow`, `id`");
+        check(r#"{"subscribe": "a", "data": 1}"#, "`subscribe` does not take `data`; it takes `slow`, `id`");
         check(r#"{"subscribe": "a", "slow": "wait"}"#, "`slow` of `subscribe`: unknown policy `wait`");
-        check(r#"{"subscribe": "a", "slow": 7}"#, "`slow` should be a policy as text");
+        check(r#"{"subscribe": "a", "slow": 7}"#, "`slow` should be a policy as a string");
         check(r#"{"unsubscribe": "a", "slow": "close"}"#, "it takes `id`");
         check(r#"{"publish": "a"}"#, "`publish` needs `data`");
         check(r#"{"publish": "a", "data": 1, "to_others": 1}"#, "`to_others` should be true or false");
         check(r#"{"publish": "a", "data": 01}"#, "line 1 column");
-        check(r#"{"a":1,"b":1,"c":1,"d":1,"e":1,"f":1,"g":1,"h":1,"i":1}"#, "8 members at most");
+        check(r#"{"a":1,"b":1,"c":1,"d":1,"e":1,"f":1,"g":1,"h":1,"i":1}"#, "at most 8 members");
     }
 
     #[test]
-    fn answers_bear_the_id() {
+    fn an_answer_repeats_the_id() {
         fn check(text: &str, expected: &str) {
             let execute = |command: Command<&RawValue>| match command {
                 Command::Subscribe { filter, .. } => Ok(Outcome::Subscribed(filter)),
@@ -257,7 +260,7 @@ mod tests {
         check(r#"{"publish": "a", "data": 1, "id": {"x": [1]}}"#, r#"{"error":"no","id":{"x": [1]}}"#);
         check(
             r#"{"publish": "a", "id": "7"}"#,
-            r#"{"error":"`publish` needs `data`, which may be any JSON","id":"7"}"#,
+            r#"{"error":"`publish` needs `data`, which may be any JSON value","id":"7"}"#,
         );
         check("{", r#"{"error":"EOF while parsing an object at line 1 column 1"}"#);
     }

@@ -1,20 +1,21 @@
-//! What a subscriber gets, whoever has published it and whichever way it comes.
+//! The JSON that subscribers receive: publications, and announcements of gaps.
 //!
-//! Knows no connection. Its invariant: the data is in it as it was published, byte for byte.
+//! It knows no connection. Its invariant: published data is delivered byte for byte.
 
+use fleeting_store::Gap;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-/// What the names of topics begin with that only the registry publishes under; the rest is a client's id.
+/// The prefix of the topics that only the registry publishes under. A client's id follows it.
 pub(crate) const RESERVED_TOPICS: &str = "clients.";
 
-/// Why a client may not publish under `topic`, if it may not.
+/// Returns the sentence that refuses a client's publication under `topic`, if the topic is reserved.
 pub(super) fn refusal(topic: &str) -> Option<&'static str> {
     let reserved = topic.starts_with(RESERVED_TOPICS);
-    reserved.then_some("What is published under `clients.` is the registry's own.")
+    reserved.then_some("Only the registry may publish under `clients.`.")
 }
 
-/// One publication: `{"topic":"prices.eur","data":1.0840}`.
+/// A publication: `{"topic":"prices.eur","data":1.0840}`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Delivery<'a> {
     pub(crate) topic: &'a str,
@@ -22,10 +23,32 @@ pub(crate) struct Delivery<'a> {
 }
 
 impl Delivery<'_> {
-    /// As a message's text.
+    /// Returns the text of the message.
     pub(crate) fn encode(&self) -> String {
         serde_json::to_string(self).expect("text and JSON are written as JSON")
     }
+}
+
+/// Returns the message that tells a subscriber that publications of other nodes may be missing.
+pub(crate) fn announcement(gap: &Gap) -> String {
+    let gap = match gap {
+        Gap::Reconnected => GapText { reason: "reconnected", publications: None },
+        Gap::Skipped { publications, .. } => GapText { reason: "skipped", publications: *publications },
+        _ => GapText { reason: "overflowed", publications: None },
+    };
+    serde_json::to_string(&Announcement { gap }).expect("text and numbers are written as JSON")
+}
+
+#[derive(Serialize)]
+struct Announcement {
+    gap: GapText,
+}
+
+#[derive(Serialize)]
+struct GapText {
+    reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    publications: Option<u64>,
 }
 
 #[cfg(test)]
@@ -33,7 +56,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn data_stays_as_it_was() {
+    fn a_gap_is_announced_with_its_reason() {
+        let skipped = |publications| announcement(&Gap::Skipped { node: "b".into(), publications });
+        assert_eq!(skipped(Some(3)), r#"{"gap":{"reason":"skipped","publications":3}}"#);
+        assert_eq!(skipped(None), r#"{"gap":{"reason":"skipped"}}"#);
+        assert_eq!(announcement(&Gap::Reconnected), r#"{"gap":{"reason":"reconnected"}}"#);
+        assert_eq!(announcement(&Gap::Overflowed), r#"{"gap":{"reason":"overflowed"}}"#);
+    }
+
+    #[test]
+    fn data_is_delivered_byte_for_byte() {
         fn check(topic: &str, data: &str, expected: &str) {
             let data: &RawValue = serde_json::from_str(data).unwrap();
             assert_eq!(Delivery { topic, data }.encode(), expected);

@@ -1,7 +1,7 @@
-//! `/hub`: a WebSocket that subscribes and publishes for its client, by commands in JSON.
+//! `/hub`: a WebSocket on which a client subscribes and publishes with commands in JSON.
 //!
-//! It knows no topic and no subscriber: the connection keeps the subscriptions, the worker the topics. Its
-//! invariant: each message that arrives has one answer. What a client may say is in docs/hub.md.
+//! It stores no topic and no subscriber: the connection keeps the subscriptions, the worker the topics. Its
+//! invariant: each message that arrives is answered once.
 
 use super::command::{self, Command, Outcome};
 use super::delivery::{Delivery, refusal};
@@ -21,7 +21,7 @@ impl WebSocket for Hub {
         let answer = match message {
             Message::Text(text) => command::answer(text, |command| execute(command, socket)),
             Message::Binary(_) => {
-                let sentence = "a binary message is no command; send JSON in a text message";
+                let sentence = "commands are text messages, not binary ones; send JSON in a text message";
                 command::encode(&Outcome::Error(sentence.into()), None)
             }
         };
@@ -41,7 +41,9 @@ fn execute(command: Command<&RawValue>, socket: &mut Socket<'_>) -> Result<Outco
         }
         Command::Unsubscribe { filter } => {
             if !socket.unsubscribe(&filter) {
-                return Err(format!("there is no subscription to `{filter}`; name it as it was made"));
+                return Err(format!(
+                    "there is no subscription to `{filter}`; repeat the filter exactly as you subscribed to it"
+                ));
             }
             Ok(Outcome::Unsubscribed(filter))
         }

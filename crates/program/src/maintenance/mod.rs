@@ -1,6 +1,6 @@
-//! A thread that looks after what nobody asks for: entries whose life is over, leases, bounds that are near.
+//! A thread that removes expired entries, renews leases, counts records and warns before a limit is reached.
 //!
-//! It serves nobody and may wait. Its invariant: it ends when what was started with it ends.
+//! It serves no request, so it may block. Its invariant: the thread ends when its [`Maintenance`] is dropped.
 
 mod warnings;
 
@@ -15,15 +15,15 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use warnings::CapacityWarnings;
 
-/// How often it looks.
+/// How often the thread wakes up.
 const PERIOD: Duration = Duration::from_millis(250);
-/// Entries taken out at once: others want their turn at the store.
+/// Entries removed at a time, so that requests get their turn at the store.
 const EXPIRED_MAX: usize = 10_000;
-/// How often it counts the records, if that takes little of its time; else one part of it in so many.
+/// How often the records are counted. If counting is slow, it takes at most one part in [`COUNTING_SHARE`] of the time.
 const COUNTING: Duration = Duration::from_secs(1);
 const COUNTING_SHARE: u32 = 50;
 
-/// The thread; dropping it ends it.
+/// The thread. Dropping this ends it.
 #[derive(Debug)]
 pub(crate) struct Maintenance {
     stop: Option<Sender<()>>,
@@ -34,7 +34,7 @@ impl Maintenance {
     pub(crate) fn start(handle: Handle, registry: Arc<Registry>) -> io::Result<Maintenance> {
         let (stop, stopped) = mpsc::channel();
         let work = move || Work::new(handle, registry).run(&stopped);
-        let thread = thread::Builder::new().name("fleeting-upkeep".into()).spawn(work)?;
+        let thread = thread::Builder::new().name("fleeting-maint".into()).spawn(work)?;
         Ok(Maintenance { stop: Some(stop), thread: Some(thread) })
     }
 }
@@ -43,7 +43,7 @@ impl Drop for Maintenance {
     fn drop(&mut self) {
         self.stop.take();
         if let Some(thread) = self.thread.take() {
-            // That it has panicked was said.
+            // A panic has already been reported on standard error.
             let _ = thread.join();
         }
     }
@@ -53,8 +53,9 @@ struct Work {
     handle: Handle,
     registry: Arc<Registry>,
     warnings: CapacityWarnings,
-    /// When leases are to be renewed, and the records counted.
+    /// When to renew the leases.
     renew_at: Instant,
+    /// When to count the records.
     count_at: Instant,
 }
 
@@ -74,41 +75,41 @@ impl Work {
                 self.registry.renew();
             }
             if self.count_at <= Instant::now() {
-                let begun = Instant::now();
+                let started = Instant::now();
                 self.registry.count();
-                self.count_at = Instant::now() + (begun.elapsed() * COUNTING_SHARE).max(COUNTING);
+                self.count_at = Instant::now() + (started.elapsed() * COUNTING_SHARE).max(COUNTING);
             }
             self.check_capacities();
         }
     }
 
-    /// Says what is near its bound.
+    /// Warns about each capacity that is nearly used up.
     fn check_capacities(&mut self) {
-        let (sender, told) = mpsc::channel();
+        let (sender, figures) = mpsc::channel();
         self.handle.figures(move |workers| {
             let _ = sender.send(workers);
         });
-        // A worker may be busy for longer: then it is looked at next time.
-        let workers: Vec<WorkerFigures> = told.recv_timeout(PERIOD).unwrap_or_default();
+        // A worker may be busy for longer. Then the check waits for the next period.
+        let workers: Vec<WorkerFigures> = figures.recv_timeout(PERIOD).unwrap_or_default();
         for worker in &workers {
-            let at = worker.worker;
+            let number = worker.worker;
             let connections = worker.counters.connections;
-            self.warn(&format!("connections of worker {at}"), connections, worker.connections_max as u64);
-            self.warn(&format!("topics of worker {at}"), worker.topics as u64, worker.topics_max as u64);
+            self.warn(&format!("connections of worker {number}"), connections, worker.connections_max as u64);
+            self.warn(&format!("topics of worker {number}"), worker.topics as u64, worker.topics_max as u64);
         }
         let store = self.registry.store().census();
-        for (what, used, max) in [
+        for (capacity, used, max) in [
             ("entries of the store", store.entries, store.entries_max),
             ("bytes of the store", store.bytes, store.bytes_max),
         ] {
             if let (Some(used), Some(max)) = (used, max) {
-                self.warn(what, used, max);
+                self.warn(capacity, used, max);
             }
         }
     }
 
-    fn warn(&mut self, what: &str, used: u64, max: u64) {
-        if let Some(sentence) = self.warnings.check(what, used, max) {
+    fn warn(&mut self, capacity: &str, used: u64, max: u64) {
+        if let Some(sentence) = self.warnings.check(capacity, used, max) {
             log::line(&sentence);
         }
     }

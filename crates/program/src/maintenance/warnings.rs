@@ -1,33 +1,34 @@
-//! Who says in the log that a bound is near, and does not say it again and again.
+//! Warnings that a capacity is nearly used up, without repetition.
 //!
-//! It knows no figure but those it is shown. Its invariant: of one bound there is a warning only when it has been
-//! well below since the last one.
+//! It measures nothing itself. Its invariant: a capacity is warned about again only after its use was below
+//! [`REARM_PERCENT`].
 
 use std::collections::HashSet;
 
-/// Percent of a bound that are too near, and those that are well below again.
-const NEAR: u64 = 90;
-const BELOW: u64 = 80;
+/// Percent of a capacity at which a warning is due.
+const WARN_PERCENT: u64 = 90;
+/// Percent below which the next warning becomes possible.
+const REARM_PERCENT: u64 = 80;
 
-/// What has been said.
+/// The warnings given.
 #[derive(Debug, Default)]
 pub(super) struct CapacityWarnings {
-    /// The bounds that were near, and have not been well below since.
-    near: HashSet<String>,
+    /// Capacities that were warned about and have not been below [`REARM_PERCENT`] since.
+    warned: HashSet<String>,
 }
 
 impl CapacityWarnings {
-    /// A sentence for the log, if `used` of `max` has just become too much.
-    pub(super) fn check(&mut self, what: &str, used: u64, max: u64) -> Option<String> {
+    /// Returns a warning for the log if `used` of `max` has just reached [`WARN_PERCENT`].
+    pub(super) fn check(&mut self, capacity: &str, used: u64, max: u64) -> Option<String> {
         let (used_hundredfold, max) = (u128::from(used) * 100, u128::from(max));
-        if used_hundredfold < u128::from(BELOW) * max {
-            self.near.remove(what);
+        if used_hundredfold < u128::from(REARM_PERCENT) * max {
+            self.warned.remove(capacity);
         }
-        if used_hundredfold < u128::from(NEAR) * max || !self.near.insert(what.to_string()) {
+        if used_hundredfold < u128::from(WARN_PERCENT) * max || !self.warned.insert(capacity.to_string()) {
             return None;
         }
         let percent = used_hundredfold / max.max(1);
-        Some(format!("warning: {what}: {used} of {max}, {percent} % of what there may be"))
+        Some(format!("warning: {capacity}: {used} of {max} in use ({percent} %)"))
     }
 }
 
@@ -36,10 +37,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bound_is_told_of_once_until_it_is_far_again() {
+    fn a_capacity_is_warned_about_once_until_it_is_well_below_again() {
         let mut warnings = CapacityWarnings::default();
-        let mut expect = |what: &str, used: u64, told: bool| {
-            assert_eq!(warnings.check(what, used, 1000).is_some(), told, "{what} {used}");
+        let mut expect = |capacity: &str, used: u64, warns: bool| {
+            assert_eq!(warnings.check(capacity, used, 1000).is_some(), warns, "{capacity} {used}");
         };
         expect("a", 0, false);
         expect("a", 899, false);
@@ -56,13 +57,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told() {
-        let told = CapacityWarnings::default().check("entries of the store", u64::MAX - 1, u64::MAX).unwrap();
-        assert!(told.starts_with("warning: entries of the store: 18446744073709551614 of"), "{told}");
-        assert!(told.contains(", 99 % of"), "{told}");
+    fn a_warning_names_the_capacity_and_its_use() {
+        let warning =
+            CapacityWarnings::default().check("entries of the store", u64::MAX - 1, u64::MAX).unwrap();
+        assert!(warning.starts_with("warning: entries of the store: 18446744073709551614 of"), "{warning}");
+        assert!(warning.ends_with(" in use (99 %)"), "{warning}");
         assert_eq!(
             CapacityWarnings::default().check("none", 0, 0).unwrap(),
-            "warning: none: 0 of 0, 0 % of what there may be"
+            "warning: none: 0 of 0 in use (0 %)"
         );
     }
 }

@@ -1,15 +1,15 @@
-//! Figures as Prometheus reads them (text exposition format, version 0.0.4), and as JSON.
+//! Metrics in Prometheus' text exposition format, version 0.0.4, and in JSON.
 //!
-//! It knows no figure. Written here because it is small and nothing else needs what a client library of
-//! Prometheus is: counters to be registered. Its invariant: each family has its HELP and TYPE once, before its
-//! samples, and no value of a label can end its line.
+//! It knows no particular metric. It is written by hand because it is small: a client library would mostly add a
+//! registry of counters, which the workers already have. Its invariant: HELP and TYPE come once per family, before its
+//! samples, and a label's value cannot end its line.
 
 use super::families::{Family, Sample};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use std::fmt::Write;
 
-/// All families that have a sample.
+/// Returns the text exposition of all families that have a sample.
 pub(super) fn text(families: &[Family]) -> String {
     let mut text = String::with_capacity(16 << 10);
     for Family { name, kind, help, samples } in families.iter().filter(|family| !family.samples.is_empty()) {
@@ -27,7 +27,7 @@ pub(super) fn text(families: &[Family]) -> String {
     text
 }
 
-/// Text without what would end it: line ends and backslashes, in the value of a label also quotes.
+/// Text with line ends and backslashes escaped, and quotes as well if the flag is set, as the value of a label needs.
 struct Escaped<'a>(&'a str, bool);
 
 impl std::fmt::Display for Escaped<'_> {
@@ -44,7 +44,7 @@ impl std::fmt::Display for Escaped<'_> {
     }
 }
 
-/// `{"fleeting_requests_total": [{"labels": {"worker": "0"}, "value": 7}]}`
+/// Returns all families as JSON: `{"fleeting_requests_total": [{"labels": {"worker": "0"}, "value": 7}]}`
 pub(super) fn json(families: &[Family]) -> Result<Vec<u8>, serde_json::Error> {
     serde_json::to_vec(&AsMap(families))
 }
@@ -88,14 +88,14 @@ mod tests {
     }
 
     #[test]
-    fn text_is_escaped() {
+    fn help_and_labels_are_escaped() {
         let expected = "# HELP odd Has \"odd\"\\nlabels \\\\.\n# TYPE odd gauge\n\
                         odd{worker=\"0\",path=\"a\\\"b\\\\c\\nd\"} 0.25\nodd 18446744073709551615\n";
         assert_eq!(text(&families()), expected);
     }
 
     #[test]
-    fn json_has_the_same() {
+    fn json_has_the_same_samples() {
         let expected = r#"{"odd":[{"labels":{"worker":"0","path":"a\"b\\c\nd"},"value":0.25},{"labels":{},"value":18446744073709551615}],"nothing":[]}"#;
         assert_eq!(String::from_utf8(json(&families()).unwrap()).unwrap(), expected);
     }

@@ -1,7 +1,7 @@
-//! Which figures there are: their names, what they mean, and where they come from.
+//! The metrics: their names, their help lines, and where their values come from.
 //!
-//! Names are Prometheus' way: base units, `_total` for what only grows. Its invariant: of a family each series
-//! is there once.
+//! It knows no output format. Names follow Prometheus: base units, and `_total` for counters. Its invariant: a family
+//! has each series once.
 
 use crate::registry;
 use fleeting::app::OffloadCounters;
@@ -9,7 +9,7 @@ use fleeting::engine::{Counters, WorkerFigures};
 use serde::Serialize;
 use std::fmt;
 
-/// Figures of one name.
+/// The samples of one metric.
 pub(super) struct Family {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
@@ -17,12 +17,12 @@ pub(super) struct Family {
     pub(super) samples: Vec<Sample>,
 }
 
-/// What becomes of a figure.
+/// The type of a metric.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
-    /// It only grows, but for a restart.
+    /// Only grows, and starts at zero again when the program does.
     Counter,
-    /// It goes up and down.
+    /// Goes up and down.
     Gauge,
 }
 
@@ -35,7 +35,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// One figure.
+/// One value, with its labels.
 pub(super) struct Sample {
     pub(super) labels: Vec<(&'static str, String)>,
     pub(super) value: Value,
@@ -44,7 +44,7 @@ pub(super) struct Sample {
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(untagged)]
 pub(super) enum Value {
-    /// Of things, or of bytes.
+    /// A number of things, or of bytes.
     Count(u64),
     Seconds(f64),
 }
@@ -67,7 +67,7 @@ impl Family {
         self.samples.push(Sample { labels, value });
     }
 
-    /// With one figure that has no labels, if it is known.
+    /// Adds a sample without labels, if the value is known.
     fn with(mut self, value: Option<Value>) -> Family {
         if let Some(value) = value {
             self.push(Vec::new(), value);
@@ -76,64 +76,78 @@ impl Family {
     }
 }
 
-/// What a worker counts under one name.
+/// A counter of each worker: name, help, value.
 type CounterFamily = (&'static str, &'static str, fn(&Counters) -> u64);
-/// What a worker has, likewise.
+/// Another value of each worker: name, type, help, value.
 type WorkerFamily = (&'static str, Kind, &'static str, fn(&WorkerFigures) -> u64);
-/// What a worker counts by a reason.
+/// A counter of each worker by reason: name, help, values.
 type ReasonFamily = (&'static str, &'static str, fn(&Counters) -> Vec<(&'static str, u64)>);
 
 const COUNTERS: &[CounterFamily] = &[
     ("fleeting_connections_accepted_total", "Connections accepted.", |c| c.accepted),
-    ("fleeting_accept_backoffs_total", "Times accepting was put off, for want of descriptors.", |c| {
+    ("fleeting_accept_backoffs_total", "Pauses in accepting, for lack of descriptors or connections.", |c| {
         c.accept_backoffs
     }),
-    ("fleeting_requests_total", "Requests answered by a handler, and handshakes.", |c| c.requests),
-    ("fleeting_early_answers_total", "Requests answered by the protocol or the router.", |c| c.early_answers),
+    ("fleeting_requests_total", "Requests answered by a handler, including handshakes.", |c| c.requests),
+    ("fleeting_early_answers_total", "Requests answered without a handler.", |c| c.early_answers),
     ("fleeting_websockets_opened_total", "WebSockets opened.", |c| c.websockets),
-    ("fleeting_messages_received_total", "WebSocket messages delivered to a session.", |c| c.messages),
-    ("fleeting_messages_dropped_total", "Messages not sent to a slow or closing peer.", |c| c.dropped),
+    ("fleeting_messages_received_total", "WebSocket messages received by sessions.", |c| c.messages),
+    ("fleeting_messages_dropped_total", "Messages not sent because the peer was slow or closing.", |c| {
+        c.dropped
+    }),
     ("fleeting_publications_total", "Messages published.", |c| c.published),
-    ("fleeting_publications_matched_total", "Publications times subscribers.", |c| c.matched),
-    ("fleeting_publications_delivered_total", "Of those matched, taken by the system.", |c| c.delivered),
-    ("fleeting_publications_conflated_total", "Of those matched, replaced by a newer one.", |c| c.conflated),
-    ("fleeting_publications_lost_total", "Publications another worker's mailbox had no room for.", |c| {
+    ("fleeting_publications_matched_total", "Publications, counted once per subscriber.", |c| c.matched),
+    ("fleeting_publications_delivered_total", "Matched publications accepted by the kernel.", |c| {
+        c.delivered
+    }),
+    ("fleeting_publications_conflated_total", "Matched publications replaced by a newer one.", |c| {
+        c.conflated
+    }),
+    ("fleeting_publications_lost_total", "Publications lost because a worker's mailbox was full.", |c| {
         c.publications_lost
     }),
-    ("fleeting_subscribers_closed_slow_total", "Subscribers closed with 1013 for being too slow.", |c| {
-        c.closed_slow
+    (
+        "fleeting_subscribers_closed_slow_total",
+        "Subscribers closed with 1013 because they were too slow.",
+        |c| c.closed_slow,
+    ),
+    ("fleeting_handler_panics_total", "Panics in handlers.", |c| c.panics),
+    ("fleeting_timeouts_total", "Connections ended by a timeout.", |c| c.timeouts),
+    ("fleeting_stale_ids_refused_total", "Messages addressed to connections that have ended.", |c| {
+        c.stale_ids
     }),
-    ("fleeting_handler_panics_total", "Handlers that panicked.", |c| c.panics),
-    ("fleeting_timeouts_total", "Connections that a timeout ended.", |c| c.timeouts),
-    ("fleeting_stale_ids_refused_total", "Messages for connections that are gone.", |c| c.stale_ids),
 ];
 
 const OF_WORKERS: &[WorkerFamily] = &[
-    ("fleeting_connections", Kind::Gauge, "Connections open.", |w| w.counters.connections),
-    ("fleeting_connections_limit", Kind::Gauge, "Connections that may be open.", |w| {
+    ("fleeting_connections", Kind::Gauge, "Open connections.", |w| w.counters.connections),
+    ("fleeting_connections_limit", Kind::Gauge, "Largest number of open connections.", |w| {
         w.connections_max as u64
     }),
-    ("fleeting_topics", Kind::Gauge, "Topics and filters subscribed to.", |w| w.topics as u64),
-    ("fleeting_topics_limit", Kind::Gauge, "Topics and filters that there may be.", |w| w.topics_max as u64),
-    (
-        "fleeting_arena_high_water_bytes",
-        Kind::Gauge,
-        "The most that one request has taken in the arena.",
-        |w| w.arena_high_water_bytes as u64,
-    ),
-    ("fleeting_arena_reserved_bytes", Kind::Gauge, "What the arena has reserved.", |w| {
+    ("fleeting_topics", Kind::Gauge, "Topics and filters with a subscriber.", |w| w.topics as u64),
+    ("fleeting_topics_limit", Kind::Gauge, "Largest number of topics and filters.", |w| w.topics_max as u64),
+    ("fleeting_arena_high_water_bytes", Kind::Gauge, "Most arena memory that one request has used.", |w| {
+        w.arena_high_water_bytes as u64
+    }),
+    ("fleeting_arena_reserved_bytes", Kind::Gauge, "Memory reserved by the arena.", |w| {
         w.arena_reserved_bytes as u64
     }),
-    ("fleeting_kept_bytes_total", Kind::Counter, "Copied out of requests with keep().", |w| w.kept_bytes),
-    ("fleeting_pooled_inbox_bytes", Kind::Gauge, "Inboxes that wait for a connection.", |w| {
-        w.pooled_inbox_bytes as u64
+    ("fleeting_kept_bytes_total", Kind::Counter, "Bytes copied out of requests with keep().", |w| {
+        w.kept_bytes
     }),
+    (
+        "fleeting_pooled_inbox_bytes",
+        Kind::Gauge,
+        "Memory of unused inboxes, kept for the next connections.",
+        |w| w.pooled_inbox_bytes as u64,
+    ),
 ];
 
 const COUNTERS_BY_REASON: &[ReasonFamily] = &[
-    ("fleeting_requests_refused_total", "Requests refused.", |c| c.refused().collect()),
-    ("fleeting_websockets_failed_total", "WebSockets failed.", |c| c.failed().collect()),
-    ("fleeting_publications_dropped_total", "Of those matched, dropped.", |c| {
+    ("fleeting_requests_refused_total", "Requests refused, by reason.", |c| c.refused().collect()),
+    ("fleeting_websockets_failed_total", "WebSockets closed because of an error, by reason.", |c| {
+        c.failed().collect()
+    }),
+    ("fleeting_publications_dropped_total", "Matched publications dropped, by reason.", |c| {
         vec![
             ("newest", c.dropped_newest),
             ("oldest", c.dropped_oldest),
@@ -143,7 +157,7 @@ const COUNTERS_BY_REASON: &[ReasonFamily] = &[
     }),
 ];
 
-/// All of them.
+/// Returns all metrics but those of the offload threads.
 pub(super) fn all(
     workers: &[WorkerFigures],
     store: &fleeting_store::Census,
@@ -176,7 +190,8 @@ pub(super) fn all(
     }
     families.extend(of_store(store));
     families.extend(of_clients(clients));
-    let mut build = Family::new("fleeting_build_info", Kind::Gauge, "1, with the program's version.");
+    let mut build =
+        Family::new("fleeting_build_info", Kind::Gauge, "Always 1; the label is the program's version.");
     build.push(vec![("version", env!("CARGO_PKG_VERSION").into())], Value::Count(1));
     families.push(build);
     families
@@ -186,16 +201,36 @@ fn of_store(store: &fleeting_store::Census) -> impl Iterator<Item = Family> {
     let count = |value: Option<u64>| value.map(Value::Count);
     let oldest = store.oldest.map(|age| Value::Seconds(age.as_secs_f64()));
     [
-        ("fleeting_store_entries", Kind::Gauge, "Entries of the store.", count(store.entries)),
-        ("fleeting_store_entries_limit", Kind::Gauge, "Entries there may be.", count(store.entries_max)),
-        ("fleeting_store_bytes", Kind::Gauge, "What the store's entries take.", count(store.bytes)),
-        ("fleeting_store_bytes_limit", Kind::Gauge, "What they may take.", count(store.bytes_max)),
-        ("fleeting_store_oldest_seconds", Kind::Gauge, "Age of the entry left alone longest.", oldest),
-        ("fleeting_store_expired_total", Kind::Counter, "Entries whose life was over.", count(store.expired)),
+        ("fleeting_store_entries", Kind::Gauge, "Entries in the store.", count(store.entries)),
+        (
+            "fleeting_store_entries_limit",
+            Kind::Gauge,
+            "Largest number of entries in the store.",
+            count(store.entries_max),
+        ),
+        ("fleeting_store_bytes", Kind::Gauge, "Memory used by the store's entries.", count(store.bytes)),
+        (
+            "fleeting_store_bytes_limit",
+            Kind::Gauge,
+            "Most memory that the store's entries may use.",
+            count(store.bytes_max),
+        ),
+        (
+            "fleeting_store_oldest_seconds",
+            Kind::Gauge,
+            "Time since the least recently written entry was written or renewed.",
+            oldest,
+        ),
+        (
+            "fleeting_store_expired_total",
+            Kind::Counter,
+            "Entries removed because they expired.",
+            count(store.expired),
+        ),
         (
             "fleeting_store_refused_total",
             Kind::Counter,
-            "Operations refused: it was full.",
+            "Operations refused because the store was full.",
             count(store.refused),
         ),
     ]
@@ -203,15 +238,30 @@ fn of_store(store: &fleeting_store::Census) -> impl Iterator<Item = Family> {
     .map(|(name, kind, help, value)| Family::new(name, kind, help).with(value))
 }
 
-/// Of the threads that ask a store which waits.
+/// Returns the metrics of the threads that call a store that blocks.
 pub(super) fn of_offload(offload: &OffloadCounters) -> impl Iterator<Item = Family> + use<> {
     let &OffloadCounters { queued, ran, skipped, refused_full, timed_out, panicked, .. } = offload;
     [
-        ("fleeting_offload_queued", Kind::Gauge, "Jobs that wait for a thread.", queued),
-        ("fleeting_offload_done_total", Kind::Counter, "Jobs done.", ran),
-        ("fleeting_offload_skipped_total", Kind::Counter, "Jobs nobody waited for any more.", skipped),
-        ("fleeting_offload_refused_total", Kind::Counter, "Jobs there was no room for.", refused_full),
-        ("fleeting_offload_timeouts_total", Kind::Counter, "Requests answered 503 by the limit.", timed_out),
+        ("fleeting_offload_queued", Kind::Gauge, "Jobs waiting for a thread.", queued),
+        ("fleeting_offload_done_total", Kind::Counter, "Jobs run.", ran),
+        (
+            "fleeting_offload_skipped_total",
+            Kind::Counter,
+            "Jobs not run because their client was gone or already answered.",
+            skipped,
+        ),
+        (
+            "fleeting_offload_refused_total",
+            Kind::Counter,
+            "Jobs refused because the queue was full.",
+            refused_full,
+        ),
+        (
+            "fleeting_offload_timeouts_total",
+            Kind::Counter,
+            "Requests answered with 503 because the time limit passed.",
+            timed_out,
+        ),
         ("fleeting_offload_panics_total", Kind::Counter, "Jobs that panicked.", panicked),
     ]
     .into_iter()
@@ -221,17 +271,17 @@ pub(super) fn of_offload(offload: &OffloadCounters) -> impl Iterator<Item = Fami
 fn of_clients(clients: &registry::ClientCounts) -> impl Iterator<Item = Family> {
     let scanned = clients.scanned;
     [
-        (
-            "fleeting_clients",
-            "Records of clients, when they were last counted.",
-            scanned.map(|scanned| scanned.records),
-        ),
+        ("fleeting_clients", "Client records, as of the last count.", scanned.map(|scanned| scanned.records)),
         (
             "fleeting_clients_orphaned",
-            "Of these, without a live connection.",
+            "Client records without a live connection, as of the last count.",
             scanned.map(|scanned| scanned.orphaned),
         ),
-        ("fleeting_clients_connected", "Connections tied to a record here.", Some(clients.connected)),
+        (
+            "fleeting_clients_connected",
+            "Connections of this server that hold a record.",
+            Some(clients.connected),
+        ),
     ]
     .into_iter()
     .map(|(name, help, value)| Family::new(name, Kind::Gauge, help).with(value.map(Value::Count)))

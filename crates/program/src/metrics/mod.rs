@@ -1,7 +1,7 @@
-//! `/metrics` and `/census`: how much there is of everything, for Prometheus and for the page.
+//! `/metrics` for Prometheus, and `/census`, which is the same metrics as JSON for the demo page.
 //!
-//! It counts nothing itself: workers, store and registry do. Its invariant: both routes tell the same figures
-//! under the same names.
+//! It counts nothing itself: the workers, the store and the registry do. Its invariant: both routes report the same
+//! metrics under the same names.
 
 mod exposition;
 mod families;
@@ -12,7 +12,7 @@ use fleeting::engine::WorkerFigures;
 use fleeting::{App, Error, Handle, Offload, Response};
 use std::sync::Arc;
 
-/// Whom to ask.
+/// The sources of metrics besides the workers.
 #[derive(Clone)]
 struct Sources {
     registry: Arc<Registry>,
@@ -35,7 +35,7 @@ pub(crate) fn routes(
     app.get("/metrics", move |_req| Ok(metrics())).get("/census", move |_req| Ok(census()))
 }
 
-/// What all workers say, when the last of them has.
+/// Answers with the metrics, once the last worker has reported its own.
 fn collect(
     handle: &Handle,
     sources: &Sources,
@@ -46,7 +46,7 @@ fn collect(
     handle.figures(move |workers: Vec<WorkerFigures>| {
         let mut families = families::all(&workers, &registry.store().census(), &registry.counts());
         families.extend(offload.iter().flat_map(|offload| families::of_offload(&offload.counters())));
-        // Who has asked may be gone.
+        // The client may be gone.
         let _ = responder.send(render(&families).unwrap_or_else(Response::from));
     });
     response

@@ -1,4 +1,4 @@
-//! What a client is answered when the registry could not do what it asked.
+//! The registry's errors as responses.
 //!
 //! It knows no route.
 
@@ -7,16 +7,16 @@ use fleeting::app::Full;
 use fleeting_store::StoreError;
 
 pub(super) fn no_client() -> Error {
-    Error::not_found("There is no client of this id.")
+    Error::not_found("There is no client with this id.")
 }
 
-/// Nobody has the time to ask the store.
+/// Every thread that asks the store is busy, and their queue is full.
 pub(super) fn busy(_full: Full) -> Error {
-    Error::unavailable("Too many are waiting for the store.")
+    Error::unavailable("Too many requests are waiting for the store.")
 }
 
-/// What a client is answered when the store has not done it.
-pub(super) fn refusal(error: StoreError) -> Error {
+/// Returns the response to a client whose request the store refused.
+pub(super) fn store_error(error: StoreError) -> Error {
     match error {
         // RFC 4918 §11.5.
         StoreError::Full => Error::new(507, "The store is full."),

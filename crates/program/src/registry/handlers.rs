@@ -1,9 +1,9 @@
 //! `/clients` over HTTP.
 //!
-//! Each handler is written once, as if the store answered at once. One that waits has its handlers called on
-//! another thread; that is said in [`routes`] and nowhere else.
+//! Each handler is written once, as if the store never blocked. If the store blocks, its handlers run on other
+//! threads; only [`routes`] decides that.
 
-use super::errors::{no_client, refusal};
+use super::errors::{no_client, store_error};
 use super::listing::Listing;
 use super::record::check_id;
 use super::records::Registry;
@@ -13,10 +13,10 @@ use fleeting::ws::Policy;
 use fleeting::{App, Error, Handler, Offload, Request, Response};
 use std::sync::Arc;
 
-/// What a client may send to be kept.
+/// The largest content that a record may keep.
 const SENT_BYTES_MAX: usize = 16 << 10;
 
-/// Adds the routes. `offload`, if the store waits: who handler it.
+/// Adds the routes. `offload` has the threads that call the store, if the store blocks.
 pub(crate) fn routes(
     app: App,
     registry: &Arc<Registry>,
@@ -40,14 +40,14 @@ pub(crate) fn routes(
     app
 }
 
-/// What one of them operation.
+/// One operation on records.
 type Operation = for<'r> fn(&Request<'r>, &StoreHandler) -> Result<Response<'r>, Error>;
 
-/// A handler, and whom it handler.
+/// A handler that runs an operation on the registry.
 struct StoreHandler {
     operation: Operation,
     registry: Arc<Registry>,
-    /// Who handler a store that waits.
+    /// The threads that call a store that blocks.
     offload: Option<Arc<Offload>>,
 }
 
@@ -59,15 +59,15 @@ impl Handler for StoreHandler {
 
 fn put<'r>(req: &Request<'r>, handler: &StoreHandler) -> Result<Response<'r>, Error> {
     origin::check(req, "store a client")?;
-    let id = req.header("x-id").ok_or(Error::bad_request("The field X-Id is missing, or not UTF-8."))?;
+    let id = req.header("x-id").ok_or(Error::bad_request("The field X-Id is missing or is not UTF-8."))?;
     check_id(id).map_err(Error::bad_request)?;
     if req.body().len() > SENT_BYTES_MAX {
-        return Err(Error::new(413, "A client may send 16 KiB at most to be kept."));
+        return Err(Error::new(413, "The content of a record may have at most 16 KiB."));
     }
     let sent = if req.body().is_empty() { None } else { Some(content::json(req)?) };
     let sent = sent.as_deref().unwrap_or(serde_json::value::RawValue::NULL);
     let from = req.peer_addr().map(|addr| req.arena().format(format_args!("{addr}")));
-    let (new, record) = handler.registry.put(id, sent, from, req.arena()).map_err(refusal)?;
+    let (new, record) = handler.registry.put(id, sent, from, req.arena()).map_err(store_error)?;
     let response = json(record)?;
     if !new {
         return Ok(response);
@@ -76,30 +76,30 @@ fn put<'r>(req: &Request<'r>, handler: &StoreHandler) -> Result<Response<'r>, Er
     response.with_status(201).header("location", location)
 }
 
-/// All records, or as many as `?limit=` says.
+/// Answers with all records, or with at most `?limit=` of them.
 fn list<'r>(req: &Request<'r>, handler: &StoreHandler) -> Result<Response<'r>, Error> {
     let limit = match req.query_value("limit").map(str::parse) {
         None => usize::MAX,
         Some(Ok(limit)) if limit > 0 => limit,
-        Some(_) => return Err(Error::bad_request("`limit` should be a number from 1 on.")),
+        Some(_) => return Err(Error::bad_request("`limit` should be a number from 1.")),
     };
-    let listing = Listing::begin(&handler.registry, handler.offload.clone(), limit, req.arena());
-    Response::source(None, listing.map_err(refusal)?).content_type("application/json")
+    let listing = Listing::start(&handler.registry, handler.offload.clone(), limit, req.arena());
+    Response::source(None, listing.map_err(store_error)?).content_type("application/json")
 }
 
 fn find<'r>(req: &Request<'r>, handler: &StoreHandler) -> Result<Response<'r>, Error> {
-    let id = known(req)?;
-    json(handler.registry.find(id, req.arena()).map_err(refusal)?.ok_or_else(no_client)?)
+    let id = path_id(req)?;
+    json(handler.registry.find(id, req.arena()).map_err(store_error)?.ok_or_else(no_client)?)
 }
 
 fn remove<'r>(req: &Request<'r>, handler: &StoreHandler) -> Result<Response<'r>, Error> {
-    origin::check(req, "take a client out")?;
-    let removed = handler.registry.remove(known(req)?, req.arena()).map_err(refusal)?;
+    origin::check(req, "remove a client")?;
+    let removed = handler.registry.remove(path_id(req)?, req.arena()).map_err(store_error)?;
     if removed { Ok(Response::empty(204)) } else { Err(no_client()) }
 }
 
-/// The id that the path names. One that cannot be has no record.
-fn known<'r>(req: &Request<'r>) -> Result<&'r str, Error> {
+/// Returns the id in the path. An invalid id is answered as an unknown one.
+fn path_id<'r>(req: &Request<'r>) -> Result<&'r str, Error> {
     let id = req.param("id");
     check_id(id).map_err(|_| no_client())?;
     Ok(id)
@@ -109,7 +109,7 @@ fn json(record: &[u8]) -> Result<Response<'_>, Error> {
     Response::status(200).body(record).content_type("application/json")
 }
 
-/// A segment of a path (RFC 3986 §3.3).
+/// Text percent-encoded as a segment of a path (RFC 3986 §3.3).
 struct Encoded<'a>(&'a str);
 
 impl std::fmt::Display for Encoded<'_> {

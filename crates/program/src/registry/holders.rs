@@ -1,19 +1,19 @@
-//! Which connections of this process hold which record.
+//! The connections of this process that hold a record.
 //!
-//! It knows no store. Its invariant: a name is here from before its record says so until its connection has ended.
+//! It knows no store. Its invariant: a connection is listed before its record names it and until the connection ends.
 
 use fleeting::ConnId;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Connections by the names that records know them under.
+/// The holding connections, by the name that their record has for them.
 #[derive(Debug, Default)]
 pub(super) struct Holders(Mutex<HashMap<Box<str>, Holder>>);
 
 #[derive(Debug)]
 struct Holder {
     conn: ConnId,
-    /// The record's.
+    /// The id of the record.
     id: Box<str>,
 }
 
@@ -30,7 +30,7 @@ impl Holders {
         self.lock().remove(name);
     }
 
-    /// The connection of this name, if it is one of this process that lives.
+    /// Returns the live connection of this process with this name.
     pub(super) fn find(&self, name: &str) -> Option<ConnId> {
         self.lock().get(name).map(|holder| holder.conn)
     }
@@ -39,7 +39,7 @@ impl Holders {
         self.lock().len()
     }
 
-    /// The records that are held.
+    /// Returns the ids of the held records.
     pub(super) fn ids(&self) -> HashSet<Box<str>> {
         self.lock().values().map(|holder| holder.id.clone()).collect()
     }

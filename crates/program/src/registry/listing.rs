@@ -1,8 +1,8 @@
-//! All records as one JSON object, page by page, as fast as the client takes them.
+//! Streams all records as one JSON object, page by page, as fast as the client reads.
 //!
-//! It knows no route. Its invariant: what is in memory of it is one page, however many records there are.
+//! It knows no route. Its invariant: at most one page is in memory, however many records there are.
 
-use super::errors::{busy, refusal};
+use super::errors::{busy, store_error};
 use super::records::{PAGE_BYTES, RecordPage, Registry};
 use fleeting::{Arena, Error, Offload, Progress, Room, Source, Waker};
 use fleeting_store::{Cursor, StoreError};
@@ -11,16 +11,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// The content of `GET /clients`.
 pub(super) struct Listing {
     registry: Arc<Registry>,
-    /// Who asks a store that waits.
+    /// The threads that call a store that blocks.
     offload: Option<Arc<Offload>>,
-    /// Bytes on their way.
+    /// The JSON of the current page.
     ready: Vec<u8>,
-    /// Index into `ready`: what is before it has found room.
+    /// Bytes of `ready` that have been handed over.
     sent: usize,
-    /// What comes next.
+    /// Where the next page comes from.
     next: NextPage,
-    /// Records that may still be told, and whether one was.
+    /// Records that the listing may still contain.
     remaining: usize,
+    /// Whether a record has been listed, so that the next one needs a comma.
     started: bool,
 }
 
@@ -30,26 +31,26 @@ enum NextPage {
     End,
 }
 
-/// A page that another thread gets.
+/// A page that another thread fetches.
 #[derive(Default)]
-struct PendingPage(Mutex<Answer>);
+struct PendingPage(Mutex<PageState>);
 
 #[derive(Default)]
-struct Answer {
+struct PageState {
     page: Option<Result<RecordPage, StoreError>>,
     waker: Option<Waker>,
 }
 
 impl PendingPage {
-    fn lock(&self) -> MutexGuard<'_, Answer> {
+    fn lock(&self) -> MutexGuard<'_, PageState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn answer(&self, page: Result<RecordPage, StoreError>) {
-        let mut answer = self.lock();
-        answer.page = Some(page);
-        let waker = answer.waker.take();
-        drop(answer);
+    fn complete(&self, page: Result<RecordPage, StoreError>) {
+        let mut state = self.lock();
+        state.page = Some(page);
+        let waker = state.waker.take();
+        drop(state);
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -57,8 +58,9 @@ impl PendingPage {
 }
 
 impl Listing {
-    /// With its first page, so that what is wrong is known before anything is sent. At limit `limit` records.
-    pub(super) fn begin(
+    /// Starts a listing of at most `limit` records. It fetches the first page at once, so that a failing store is
+    /// answered with an error instead of a broken stream.
+    pub(super) fn start(
         registry: &Arc<Registry>,
         offload: Option<Arc<Offload>>,
         limit: usize,
@@ -72,6 +74,7 @@ impl Listing {
         Ok(listing)
     }
 
+    /// Appends a page, and the end of the object after the last one.
     fn append(&mut self, page: RecordPage) {
         let RecordPage { json, records, next } = page;
         if records > 0 && self.started {
@@ -89,17 +92,17 @@ impl Listing {
         };
     }
 
-    /// Gets the next page, or has another thread get it.
+    /// Fetches the next page, on another thread if the store blocks.
     fn fetch(&mut self, from: Cursor) -> Result<(), Error> {
         let (registry, limit) = (self.registry.clone(), self.remaining);
         let list = move || registry.list(from, limit, &Arena::new(PAGE_BYTES));
         let Some(offload) = &self.offload else {
-            self.append(list().map_err(refusal)?);
+            self.append(list().map_err(store_error)?);
             return Ok(());
         };
         let pending = Arc::new(PendingPage::default());
         self.next = NextPage::Pending(pending.clone());
-        offload.run(move || pending.answer(list())).map_err(busy)
+        offload.run(move || pending.complete(list())).map_err(busy)
     }
 }
 
@@ -116,17 +119,17 @@ impl Source for Listing {
         }
         let pending = match &self.next {
             NextPage::End if self.ready.is_empty() => return Ok(Progress::End),
-            // One page a look: others want theirs.
+            // One page per call, so that other connections get their turn.
             NextPage::End | NextPage::At(_) => return Ok(Progress::More),
             NextPage::Pending(pending) => pending.clone(),
         };
-        let mut answer = pending.lock();
-        let Some(page) = answer.page.take() else {
-            answer.waker = Some(room.waker().clone());
+        let mut state = pending.lock();
+        let Some(page) = state.page.take() else {
+            state.waker = Some(room.waker().clone());
             return Ok(Progress::Later);
         };
-        drop(answer);
-        self.append(page.map_err(refusal)?);
+        drop(state);
+        self.append(page.map_err(store_error)?);
         Ok(Progress::More)
     }
 }

@@ -1,7 +1,8 @@
-//! `/clients`: the article's global map, in a store. Who a client is, what it sent, when, from where, and its
-//! connection.
+//! The registry, `/clients`: a record of each client that asks for one.
 //!
-//! [`Registry`] is what is done with records, [`handlers`] and [`socket`] who asks for it.
+//! A record says who the client is, what it sent, when, from where, and which connection holds it. [`Registry`] is
+//! the operations on records; [`handlers`] and [`socket`] are the ways to call them. docs/registry.md describes them
+//! to clients.
 
 mod errors;
 mod handlers;

@@ -1,10 +1,8 @@
-//! `/clients`: the article's global map, in a store. Who a client is, what it sent, when, from where, and its
-//! connection.
+//! The operations on records, in a store.
 //!
-//! [`Registry`] is what is done with records, [`handlers`] and [`socket`] who asks for it. It knows a store by
-//! its trait only, so that the same code serves one process and many. Its invariants: a record is changed only
-//! from the state in which it was read (compare and set); and whoever ends takes nothing away but its own, which
-//! the name of its connection says.
+//! It knows no request and no WebSocket, and the store only by its trait: the same code serves one process and many.
+//! Its invariants: a record is changed only from the state in which it was read (compare and set), and a connection
+//! that ends removes only the record that still names it.
 
 use super::holders::Holders;
 use super::record::Record;
@@ -15,21 +13,21 @@ use serde_json::value::RawValue;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What the keys of records begin with; the rest is the id.
+/// The prefix of the keys of records. The id follows it.
 const KEYS: &str = "clients/";
-/// Times that a record is read again because somebody else has changed it meanwhile.
+/// Attempts to change a record that others change at the same time.
 const ATTEMPTS: usize = 16;
-/// Records that are looked at together.
+/// Records read from the store at a time.
 const PAGE_RECORDS: usize = 32;
-/// Memory kept for looking at them.
+/// Size of an arena for a page of records.
 pub(super) const PAGE_BYTES: usize = 64 << 10;
 
-/// How long records are there.
+/// How long records are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RecordLifetimes {
-    /// One that no live connection holds.
+    /// While no live connection holds the record.
     pub(crate) unheld: Duration,
-    /// One whose connection has ended; zero: it goes with it.
+    /// After the connection that held the record has closed. Zero removes the record at once.
     pub(crate) after_close: Duration,
 }
 
@@ -44,34 +42,35 @@ pub(crate) struct Registry {
     store: Arc<dyn Store>,
     pub(super) handle: Handle,
     lifetimes: RecordLifetimes,
-    /// What the names of this process's connections begin with: no other process has it, nor the next one.
+    /// The prefix of the names of this process's connections. No other process uses it, and none will after a restart.
     process_prefix: Box<str>,
     holders: Holders,
+    /// The result of the last [`Registry::count`], `None` if it failed.
     scanned: Mutex<Option<RecordCounts>>,
 }
 
-/// How many records there are.
+/// Counts of clients, without another look at the store.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ClientCounts {
-    /// Connections that hold one process_prefix.
+    /// Connections of this process that hold a record.
     pub(crate) connected: u64,
-    /// What [`Registry::count`] came to last.
+    /// The result of the last [`Registry::count`].
     pub(crate) scanned: Option<RecordCounts>,
 }
 
-/// What a look at all records has come to.
+/// Counts of all records in the store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct RecordCounts {
     pub(crate) records: u64,
-    /// Without a connection, or with one of this process that has ended. Those of other processes count as
-    /// live: their lease tells.
+    /// Records without a connection, or whose connection was of this process and has ended. Connections of other
+    /// processes count as live, because their lease would run out otherwise.
     pub(crate) orphaned: u64,
 }
 
-/// A record as it is now, and who has held it until now.
+/// A record after a change, and the holder before it.
 pub(super) type Changed<'a, T> = (&'a [u8], Option<T>);
 
-/// Entries of the registry, as a piece of JSON.
+/// Some records, as a part of a JSON object.
 pub(super) struct RecordPage {
     pub(super) json: Vec<u8>,
     pub(super) records: usize,
@@ -79,7 +78,7 @@ pub(super) struct RecordPage {
 }
 
 impl Registry {
-    /// Records in `store`, for the node of this name.
+    /// Creates the registry of `node` in `store`.
     pub(crate) fn new(
         store: Arc<dyn Store>,
         handle: Handle,
@@ -101,8 +100,8 @@ impl Registry {
         &*self.store
     }
 
-    /// Stores what a client has sent; a connection that holds its record goes on holding it. Tells whether the
-    /// record is new, and the record.
+    /// Stores what a client has sent. A connection that holds the record keeps it. Returns whether the record is new,
+    /// and the record.
     pub(super) fn put<'a>(
         &self,
         id: &str,
@@ -125,13 +124,13 @@ impl Registry {
         Err(contended())
     }
 
-    /// The record, as JSON.
+    /// Returns the record, as JSON.
     pub(super) fn find<'a>(&self, id: &str, arena: &'a Arena) -> Result<Option<&'a [u8]>, StoreError> {
         let found = self.store.get(key(id, arena), arena)?;
         Ok(found.filter(|value| Record::decode(value).is_some()))
     }
 
-    /// Takes the record out. Whether there was one.
+    /// Removes the record. Returns whether there was one.
     pub(super) fn remove(&self, id: &str, arena: &Arena) -> Result<bool, StoreError> {
         let removed = self.store.delete(key(id, arena))?;
         if removed {
@@ -140,13 +139,13 @@ impl Registry {
         Ok(removed)
     }
 
-    /// The name that records know a connection under.
+    /// Returns the name that records have for a connection.
     fn connection_name(&self, conn: ConnId) -> Box<str> {
         format!("{}{conn}", self.process_prefix).into()
     }
 
-    /// Has a connection hold the record, and tells what that is now; `None` if there is none. Tells also who has
-    /// held it until now, if that is a connection of this process.
+    /// Makes a connection hold the record. Returns the record and the holder before it, if that is a connection of
+    /// this process; `None` if there is no such record.
     pub(super) fn attach<'a>(
         &self,
         id: &str,
@@ -164,7 +163,8 @@ impl Registry {
         Ok(Some((record, before.and_then(|before| self.holders.find(&before)))))
     }
 
-    /// A connection that has held the record has ended. Whoever has taken it over keeps it.
+    /// Releases the record of a connection that has ended. If another connection has taken the record over, nothing
+    /// changes.
     pub(super) fn detach(&self, id: &str, conn: ConnId, arena: &Arena) -> Result<(), StoreError> {
         let name = self.connection_name(conn);
         self.holders.remove(&name);
@@ -177,8 +177,8 @@ impl Registry {
         Ok(())
     }
 
-    /// Writes a record anew with another connection, if `fits` says so of the one that holds it. Tells the record,
-    /// and who has held it; `None` if there was nothing to be written.
+    /// Replaces the connection in a record if `fits` accepts the current one. Returns the record and its holder
+    /// before; `None` if nothing was written.
     fn update<'a>(
         &self,
         id: &str,
@@ -204,41 +204,41 @@ impl Registry {
         Err(contended())
     }
 
-    /// Tells whoever has subscribed what the record is now; `None`: it is gone.
+    /// Publishes the record to its subscribers, or `null` if it was removed.
     fn publish(&self, id: &str, record: Option<&[u8]>) {
         let data = record.map_or(Ok(RawValue::NULL), serde_json::from_slice::<&RawValue>);
         let Ok(data) = data else { return };
         let topic = format!("{RESERVED_TOPICS}{id}");
         let text = Delivery { topic: &topic, data }.encode();
-        // A limit may forbid the name, and a worker may have no room for it: the store is what counts.
+        // A limit may forbid the topic, or a mailbox may be full. The store is the truth, so the change stands.
         let _ = self.handle.publish(&topic, Message::Text(&text));
     }
 
-    /// Some of the records, from `from` on, at limit `limit`, with a comma between two of them.
+    /// Returns at most `limit` records from `from` on, separated by commas.
     pub(super) fn list(&self, from: Cursor, limit: usize, arena: &Arena) -> Result<RecordPage, StoreError> {
         let page = self.store.scan(KEYS, from, PAGE_RECORDS, arena)?;
-        let mut records = RecordPage { json: Vec::new(), records: 0, next: page.next };
-        let ours = page.entries.iter().filter(|(_, value)| Record::decode(value).is_some());
-        for (key, value) in ours.take(limit) {
-            if records.records > 0 {
-                records.json.push(b',');
+        let mut listed = RecordPage { json: Vec::new(), records: 0, next: page.next };
+        let records = page.entries.iter().filter(|(_, value)| Record::decode(value).is_some());
+        for (key, value) in records.take(limit) {
+            if listed.records > 0 {
+                listed.json.push(b',');
             }
             let id = serde_json::to_string(id_of(key)).expect("text is written as JSON");
-            records.json.extend_from_slice(id.as_bytes());
-            records.json.push(b':');
-            records.json.extend_from_slice(value);
-            records.records += 1;
+            listed.json.extend_from_slice(id.as_bytes());
+            listed.json.push(b':');
+            listed.json.extend_from_slice(value);
+            listed.records += 1;
         }
-        Ok(records)
+        Ok(listed)
     }
 
-    /// What is known of them without a look at the store.
+    /// Returns the counts that are known without asking the store.
     pub(crate) fn counts(&self) -> ClientCounts {
         let scanned = *self.scanned.lock().unwrap_or_else(PoisonError::into_inner);
         ClientCounts { connected: self.holders.len() as u64, scanned }
     }
 
-    /// Looks at all records.
+    /// Counts all records in the store.
     pub(crate) fn count(&self) {
         let scanned = self.scan_counts().ok();
         *self.scanned.lock().unwrap_or_else(PoisonError::into_inner) = scanned;
@@ -262,17 +262,17 @@ impl Registry {
         Ok(scanned)
     }
 
-    /// How often [`renew`](Registry::renew) is to be called.
+    /// Returns how often to call [`renew`](Registry::renew).
     pub(crate) fn renewal(&self) -> Duration {
         self.lifetimes.unheld / 3
     }
 
-    /// Gives a new lease to the records that connections of this process hold. Without one they go: nobody is
-    /// there any more to take them out.
+    /// Renews the lease of the records that connections of this process hold. If the process dies, nothing removes its
+    /// records, and their lease runs out.
     pub(crate) fn renew(&self) {
         let mut arena = Arena::new(PAGE_BYTES);
         for id in self.holders.ids() {
-            // What fails now is tried twice more before the lease is over.
+            // A failure is retried twice before the lease runs out.
             let _ = self.store.renew(key(&id, &arena), Some(self.lifetimes.unheld));
             arena.reset();
         }
@@ -288,7 +288,7 @@ fn id_of(key: &str) -> &str {
 }
 
 fn contended() -> StoreError {
-    StoreError::Unavailable("others change the same record all the time".into())
+    StoreError::Unavailable("too many changes to the same record at the same time".into())
 }
 
 fn now_ms() -> u64 {

@@ -1,9 +1,9 @@
 //! `/clients/ws?id=`: a WebSocket that holds a record for as long as it is open.
 //!
-//! It gets the record when it has it, and again as the answer to whatever it sends. The invariant: however the
-//! connection ends, and whatever a store that waits is doing meanwhile, its record is let go of once.
+//! The client receives the record when the connection holds it, and again in answer to each message. The invariant:
+//! the record is released exactly once, however the connection ends and whatever a blocking store does meanwhile.
 
-use super::errors::{busy, no_client, refusal};
+use super::errors::{busy, no_client, store_error};
 use super::record::check_id;
 use super::records::Registry;
 use fleeting::ws::CloseCode;
@@ -11,42 +11,42 @@ use fleeting::{Arena, ConnId, Error, Keep, Message, Offload, Request, Socket, We
 use fleeting_store::StoreError;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// There is no such record: 4404, for a store that has to be waited for. One that has not answers 404.
+/// Close code if there is no such record and the store blocks. With other stores the handshake is answered with 404.
 const NO_CLIENT: u16 = 4404;
-/// Another connection has taken the record over.
+/// Close code if another connection has taken the record over.
 const TAKEN_OVER: u16 = 4409;
-/// Memory for one record.
+/// Size of an arena for one record.
 const RECORD_BYTES: usize = 4 << 10;
 
-/// The route's WebSockets.
+/// The WebSockets of the route.
 pub(super) struct Clients {
     registry: Arc<Registry>,
-    /// Who asks a store that waits.
+    /// The threads that call a store that blocks.
     offload: Option<Arc<Offload>>,
 }
 
-/// One connection.
+/// The session of one connection.
 pub(super) struct Client {
     id: Box<str>,
     conn: ConnId,
     state: Mutex<HoldState>,
 }
 
-/// Whether it holds its record.
+/// Whether the connection holds its record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum HoldState {
-    /// It is being asked for.
+    /// The store is being asked.
     Requested,
     Held,
-    /// The connection has ended, or there is no record.
+    /// The connection has ended, or it has no record.
     Ended,
 }
 
 impl Client {
-    /// Changes what is held; tells what was.
+    /// Sets the state and returns the one before it.
     fn set_state(&self, state: HoldState) -> HoldState {
         let mut current = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        // From its end nothing comes back.
+        // `Ended` is final.
         if *current == HoldState::Ended { HoldState::Ended } else { std::mem::replace(&mut current, state) }
     }
 }
@@ -58,7 +58,7 @@ impl Clients {
 }
 
 impl Registry {
-    /// Lets a client hold its record. Who has held it until now is told that it is over.
+    /// Makes the client hold its record, and closes the connection that held it before. Returns the record.
     fn acquire<'a>(&self, client: &Client, arena: &'a Arena) -> Result<Option<&'a [u8]>, StoreError> {
         let Some((record, before)) = self.attach(&client.id, client.conn, arena)? else { return Ok(None) };
         if let Some(before) = before.filter(|before| *before != client.conn) {
@@ -67,13 +67,13 @@ impl Registry {
         Ok(Some(record))
     }
 
-    /// The same on a thread that may wait, for a connection that is open already.
+    /// Does the same on a thread that may block, for a connection that is already open.
     fn acquire_later(&self, client: &Client) {
         let arena = Arena::new(RECORD_BYTES);
         match self.acquire(client, &arena) {
             Ok(Some(record)) => {
                 if client.set_state(HoldState::Held) == HoldState::Ended {
-                    // It has ended meanwhile.
+                    // The connection ended in the meantime.
                     let _ = self.detach(&client.id, client.conn, &arena);
                 } else {
                     self.send(client.conn, record);
@@ -81,7 +81,7 @@ impl Registry {
             }
             Ok(None) => {
                 client.set_state(HoldState::Ended);
-                self.close(client.conn, NO_CLIENT, "there is no client of this id");
+                self.close(client.conn, NO_CLIENT, "there is no client with this id");
             }
             Err(error) => {
                 client.set_state(HoldState::Ended);
@@ -91,17 +91,17 @@ impl Registry {
     }
 
     fn send(&self, conn: ConnId, record: &[u8]) {
-        // A connection that is gone needs none.
+        // The connection may be gone.
         let _ = self.handle.send(conn, Message::Text(text(record)));
     }
 
     fn close(&self, conn: ConnId, code: u16, reason: &str) {
-        let code = CloseCode::new(code).expect("it may be sent");
+        let code = CloseCode::new(code).expect("the code may be sent");
         let _ = self.handle.close(conn, code, reason);
     }
 }
 
-/// JSON is text.
+/// Returns a record as text, which JSON always is.
 fn text(record: &[u8]) -> &str {
     std::str::from_utf8(record).unwrap_or("null")
 }
@@ -112,51 +112,52 @@ impl WebSocket for Clients {
     fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<Arc<Client>, Error> {
         let id = req
             .query_value("id")
-            .ok_or(Error::bad_request("The query should be ?id=, with the client's."))?;
+            .ok_or(Error::bad_request("The query `id` is missing; expected ?id= with the client's id."))?;
         check_id(id).map_err(|_| no_client())?;
         let (conn, state) = (socket.conn_id(), Mutex::new(HoldState::Requested));
         let client = Arc::new(Client { id: id.keep(), conn, state });
         if let Some(offload) = &self.offload {
-            let (registry, held) = (self.registry.clone(), client.clone());
-            offload.run(move || registry.acquire_later(&held)).map_err(busy)?;
+            let (registry, requesting) = (self.registry.clone(), client.clone());
+            offload.run(move || registry.acquire_later(&requesting)).map_err(busy)?;
             return Ok(client);
         }
-        let record = self.registry.acquire(&client, req.arena()).map_err(refusal)?.ok_or_else(no_client)?;
+        let record =
+            self.registry.acquire(&client, req.arena()).map_err(store_error)?.ok_or_else(no_client)?;
         client.set_state(HoldState::Held);
         socket.text(text(record));
         Ok(client)
     }
 
-    /// Whatever it says, it is told what its record is now.
+    /// Answers any message with the current record.
     fn message(&self, client: &mut Arc<Client>, _message: Message<'_>, socket: &mut Socket<'_>) {
-        let (registry, asking) = (self.registry.clone(), client.clone());
+        let (registry, client) = (self.registry.clone(), client.clone());
         if let Some(offload) = &self.offload {
             let find = move || {
                 let arena = Arena::new(RECORD_BYTES);
-                if let Ok(record) = registry.find(&asking.id, &arena) {
-                    registry.send(asking.conn, record.unwrap_or(b"null"));
+                if let Ok(record) = registry.find(&client.id, &arena) {
+                    registry.send(client.conn, record.unwrap_or(b"null"));
                 }
             };
             if offload.run(find).is_err() {
-                socket.close(CloseCode::TRY_AGAIN, "too many are waiting for the store");
+                socket.close(CloseCode::TRY_AGAIN, "too many requests are waiting for the store");
             }
             return;
         }
         let arena = Arena::new(RECORD_BYTES);
-        match registry.find(&asking.id, &arena) {
+        match registry.find(&client.id, &arena) {
             Ok(record) => drop(socket.text(text(record.unwrap_or(b"null")))),
             Err(error) => socket.close(CloseCode::TRY_AGAIN, &error.to_string()),
         }
     }
 
     fn close(&self, client: Arc<Client>, _code: Option<CloseCode>, _reason: &str) {
-        // If it is being asked for, who asks sees that it has ended.
+        // If the store is still being asked, `acquire_later` sees that the connection has ended.
         if client.set_state(HoldState::Ended) != HoldState::Held {
             return;
         }
         let registry = self.registry.clone();
         let detach = move || {
-            // What the store has not done its lease will.
+            // If the store fails, the record's lease runs out.
             let _ = registry.detach(&client.id, client.conn, &Arena::new(RECORD_BYTES));
         };
         match &self.offload {

@@ -1,4 +1,4 @@
-//! The registry with a store that waits: the same answers, and nothing held by who has gone meanwhile.
+//! The registry with a store that blocks: the same answers, and no record held by a connection that has ended.
 
 use super::handlers::routes;
 use super::records::{RecordLifetimes, Registry};
@@ -10,7 +10,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::time::Duration;
 
-/// A store that does nothing while its gate is closed, and fails while it is broken.
+/// A store that blocks while its gate is closed, and fails while it is broken.
 struct Gated {
     store: Memory,
     gate: Mutex<Gate>,
@@ -99,7 +99,7 @@ impl Running {
         let gate = Mutex::new(Gate::Open);
         let store =
             Arc::new(Gated { store: Memory::new(StoreLimits::default()), gate, changed: Condvar::new() });
-        // Longer than a test takes: what is tested is not the limit.
+        // Longer than a test takes: the limit is not under test.
         let options = OffloadOptions { time_limit: Duration::from_secs(60), ..OffloadOptions::default() };
         let offload = Arc::new(Offload::new(options).unwrap());
         let (sender, made) = mpsc::channel();
@@ -122,7 +122,7 @@ impl Running {
         Client(stream)
     }
 
-    /// The answer's status, and all of it.
+    /// Returns the answer's status and its text, head included.
     fn request(&self, method: &str, path: &str, fields: &str) -> (u16, String) {
         let mut client = self.connect();
         let head = format!("{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{fields}\r\n");
@@ -147,15 +147,15 @@ impl Running {
         client
     }
 
-    /// Waits until so many jobs have been done, from the beginning.
-    fn done(&self, jobs: u64) {
+    /// Waits until so many jobs have run since the start.
+    fn wait_for_jobs(&self, jobs: u64) {
         while self.offload.counters().ran < jobs {}
     }
 
     fn connections(&self) -> u64 {
-        let (sender, told) = mpsc::channel();
+        let (sender, figures) = mpsc::channel();
         self.server.as_ref().unwrap().handle().figures(move |workers| sender.send(workers).unwrap());
-        told.recv().unwrap().iter().map(|worker| worker.counters.connections).sum()
+        figures.recv().unwrap().iter().map(|worker| worker.counters.connections).sum()
     }
 }
 
@@ -179,7 +179,7 @@ impl Client {
         bytes
     }
 
-    /// The next frame's opcode and payload.
+    /// Returns the opcode and the payload of the next frame.
     fn frame(&mut self) -> (u8, Vec<u8>) {
         let head = self.bytes(2);
         let length = match head[1] {
@@ -203,7 +203,7 @@ impl Client {
 }
 
 #[test]
-fn its_answers_are_the_same() {
+fn a_blocking_store_gives_the_same_answers() {
     let running = Running::start();
     let numbers = 0..100;
     for number in numbers.clone() {
@@ -223,17 +223,17 @@ fn its_answers_are_the_same() {
 }
 
 #[test]
-fn a_socket_holds_its_record_when_the_store_has_said_so() {
+fn a_socket_receives_its_record_once_the_store_has_answered() {
     let running = Running::start();
     assert_eq!(running.websocket("a").close_code(), 4404);
     running.request("POST", "/clients", "X-Id: a\r\n");
     running.store.set(Gate::Closed);
     let mut first = running.websocket("a");
     running.store.set(Gate::Open);
-    let told = first.text();
-    assert!(told.contains("\"connection\":\"test."), "{told}");
+    let record = first.text();
+    assert!(record.contains("\"connection\":\"test."), "{record}");
     first.0.write_all(&[0x81, 0x80, 1, 2, 3, 4]).unwrap();
-    assert_eq!(first.text(), told);
+    assert_eq!(first.text(), record);
     let mut second = running.websocket("a");
     assert!(second.text().contains("\"connection\":\"test."));
     assert_eq!(first.close_code(), 4409);
@@ -242,20 +242,20 @@ fn a_socket_holds_its_record_when_the_store_has_said_so() {
 }
 
 #[test]
-fn who_has_gone_meanwhile_holds_nothing() {
+fn a_connection_that_ends_before_the_store_answers_holds_nothing() {
     let running = Running::start();
     running.request("POST", "/clients", "X-Id: a\r\n");
     running.store.set(Gate::Closed);
     drop(running.websocket("a"));
     while running.connections() > 0 {}
     running.store.set(Gate::Open);
-    running.done(2);
+    running.wait_for_jobs(2);
     assert_eq!(running.registry.counts().connected, 0);
-    assert_eq!(running.request("GET", "/clients/a", "").0, 404, "it went with its connection");
+    assert_eq!(running.request("GET", "/clients/a", "").0, 404, "the record is removed with its connection");
 }
 
 #[test]
-fn a_store_that_cannot_be_had_is_told_of() {
+fn an_unavailable_store_is_answered_with_503_and_1013() {
     let running = Running::start();
     running.request("POST", "/clients", "X-Id: a\r\n");
     let mut holder = running.websocket("a");
@@ -274,10 +274,10 @@ fn a_store_that_cannot_be_had_is_told_of() {
     }
     assert_eq!(running.websocket("a").close_code(), 1013);
     running.registry.count();
-    assert_eq!(running.registry.counts().scanned, None, "what is not known is not told");
-    // Its end finds no store either: the lease is what takes the record out.
+    assert_eq!(running.registry.counts().scanned, None, "an unknown count is left out");
+    // The end of the connection finds no store either: only the lease removes the record.
     drop(holder);
-    running.done(8);
+    running.wait_for_jobs(8);
     assert_eq!(running.registry.counts().connected, 0);
     running.store.set(Gate::Open);
     running.registry.count();

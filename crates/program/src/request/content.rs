@@ -1,21 +1,21 @@
-//! What a client sends, read as JSON.
+//! Reads a request's content as JSON.
 //!
-//! It knows no route. Its invariant: JSON stays as it was, byte for byte; text becomes a string.
+//! It knows no route. Its invariant: JSON stays byte for byte as it was sent; text becomes a JSON string.
 
 use fleeting::{Error, Request};
 use serde_json::value::RawValue;
 
-/// The content as JSON: as it is, or text as a string.
+/// Returns the content as JSON: JSON unchanged, or text as a string.
 ///
 /// # Errors
-/// 400 if it is not what its Content-Type says, 415 if that is neither.
+/// 400 if the content does not match its Content-Type, 415 if that is neither JSON nor text.
 pub(crate) fn json(req: &Request<'_>) -> Result<Box<RawValue>, Error> {
     let media_type = req.header("content-type").unwrap_or_default();
     let mut parts = media_type.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
     if essence == "application/json" || essence.ends_with("+json") {
-        let read = serde_json::from_slice(req.body());
-        return read.map_err(|error| Error::bad_request(format!("The content is not JSON: {error}.")));
+        let json = serde_json::from_slice(req.body());
+        return json.map_err(|error| Error::bad_request(format!("The content is not JSON: {error}.")));
     }
     if !essence.starts_with("text/") {
         return Err(Error::unsupported_media_type(
@@ -28,10 +28,10 @@ pub(crate) fn json(req: &Request<'_>) -> Result<Box<RawValue>, Error> {
     });
     if !charset.is_none_or(|name| ["utf-8", "us-ascii"].iter().any(|known| name.eq_ignore_ascii_case(known)))
     {
-        return Err(Error::unsupported_media_type("Text should be in UTF-8."));
+        return Err(Error::unsupported_media_type("The charset of text should be utf-8 or us-ascii."));
     }
     let text = std::str::from_utf8(req.body()).map_err(|error| {
-        Error::bad_request(format!("The text is not UTF-8 from byte {} on.", error.valid_up_to()))
+        Error::bad_request(format!("The text is not UTF-8: byte {} is invalid.", error.valid_up_to()))
     })?;
     serde_json::value::to_raw_value(text).map_err(|error| Error::internal(error.to_string()))
 }

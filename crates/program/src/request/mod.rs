@@ -1,4 +1,4 @@
-//! What several routes ask of a request.
+//! Checks that several routes make of a request: its content and its origin.
 
 pub(crate) mod content;
 pub(crate) mod origin;

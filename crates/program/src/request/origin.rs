@@ -1,18 +1,19 @@
-//! Which pages may change something here: those of this origin.
+//! Lets only pages of this origin change something.
 //!
-//! A page of any origin could send a simple request here, unasked by its reader: the rule is that of WebSockets.
+//! Without this check a page of any origin could send a simple request here without its reader knowing. The rule is
+//! the same as for WebSockets.
 
 use fleeting::ws::Policy;
 use fleeting::{Error, Request};
 
-/// That no page of another origin asks.
+/// Checks that the request does not come from a page of another origin.
 ///
 /// # Errors
-/// 403; `what` says what it may not do.
-pub(crate) fn check(req: &Request<'_>, what: &str) -> Result<(), Error> {
+/// 403, with a sentence that names the `action`, such as "publish".
+pub(crate) fn check(req: &Request<'_>, action: &str) -> Result<(), Error> {
     let mut origins = req.fields().values("origin");
     if origins.all(|origin| Policy::new().admits(origin, req.host())) {
         return Ok(());
     }
-    Err(Error::forbidden(format!("Pages of this origin may not {what}.")))
+    Err(Error::forbidden(format!("Pages of another origin may not {action}.")))
 }
