@@ -168,17 +168,6 @@ fn is_value(value: &[u8]) -> bool {
     !value.iter().fold(false, |bad, &b| bad | is_control(b))
 }
 
-/// Appends a chunk (RFC 9112 §7.1). No data makes no chunk: it would be the last one.
-pub fn encode_chunk(out: &mut Vec<u8>, data: &[u8]) {
-    if data.is_empty() {
-        return;
-    }
-    out.reserve(data.len() + SIZE_LINE_MAX + 2);
-    encode_chunk_size(out, data.len());
-    out.extend_from_slice(data);
-    out.extend_from_slice(b"\r\n");
-}
-
 /// Appends the line that a chunk of `size` bytes begins with, for who sends the data from elsewhere, and a
 /// CRLF behind it. None may be of no bytes: it would be the last one.
 pub fn encode_chunk_size(out: &mut Vec<u8>, size: usize) {
@@ -329,16 +318,23 @@ mod tests {
     }
 
     #[test]
-    fn chunks_are_read_back() {
-        fn check(data: &[u8], expected: &str) {
+    fn chunk_sizes_are_hexadecimal() {
+        fn check(size: usize, expected: &str) {
             let mut out = Vec::new();
-            encode_chunk(&mut out, data);
-            encode_last_chunk(&mut out);
+            encode_chunk_size(&mut out, size);
             assert_eq!(out.escape_ascii().to_string(), expected);
         }
-        check(b"", "0\\r\\n\\r\\n");
-        check(b"abc", "3\\r\\nabc\\r\\n0\\r\\n\\r\\n");
-        let long = vec![b'x'; 0x1a0];
-        check(&long, &format!("1a0\\r\\n{}\\r\\n0\\r\\n\\r\\n", "x".repeat(0x1a0)));
+        check(1, "1\\r\\n");
+        check(10, "a\\r\\n");
+        check(16, "10\\r\\n");
+        check(0x1a0, "1a0\\r\\n");
+        check(usize::MAX, &format!("{:x}\\r\\n", usize::MAX));
+    }
+
+    #[test]
+    fn the_last_chunk_has_an_empty_trailer_section() {
+        let mut out = Vec::new();
+        encode_last_chunk(&mut out);
+        assert_eq!(out, b"0\r\n\r\n");
     }
 }

@@ -36,8 +36,8 @@ mod trailers;
 
 pub use decoder::Decoder;
 pub use encode::{
-    CONTINUE, ConnectionHeader, ContentLength, FieldError, ResponseHead, encode_chunk, encode_chunk_size,
-    encode_field, encode_head, encode_last_chunk,
+    CONTINUE, ConnectionHeader, ContentLength, FieldError, ResponseHead, encode_chunk_size, encode_field,
+    encode_head, encode_last_chunk,
 };
 pub use fields::{FieldIter, FieldValues, Fields};
 pub use head::{Framing, Head, Version};
