@@ -4,8 +4,8 @@
 //! not know when, nor from where they come. Its invariant: as long as it says `Incomplete`, the bytes it
 //! asked to keep come again in the same order, and new ones follow.
 
-use super::chunks::{Chunks, Cursor, Data, Passed};
-use super::parse::{self, Draft, Fault};
+use super::chunks::{ChunkPiece, Chunks, InPlace};
+use super::parse::{self, ParseError, ParsedHead};
 use super::scan::{Scan, narrow};
 use super::{Awaits, ContentStep, Fields, Framing, Head, HeadStep, PieceStep, Refusal, trailers};
 use crate::{Arena, Limits};
@@ -119,11 +119,11 @@ impl Decoder {
         if let Reading::Head { scan, blank_lines } = &mut self.state
             && scan.is_new()
             && !matches!(input.first(), None | Some(b'\r' | b'\n'))
-            && let Ok(draft) = parse::head(input, arena, limits)
+            && let Ok(parsed) = parse::head(input, arena, limits)
         {
             // Which is all that differs from the start.
             *blank_lines = 0;
-            return told(draft, input, arena, false);
+            return found_head(parsed, input, arena, false);
         }
         self.slow_head(input, arena, limits)
     }
@@ -150,7 +150,7 @@ impl Decoder {
                     }
                 }
                 match scan.run(input, parse::bounds(limits)) {
-                    Ok(Some(len)) => self.reparsed(len, input, arena, limits, false),
+                    Ok(Some(len)) => self.parse_scanned(len, input, arena, limits, false),
                     Ok(None) => HeadStep::Incomplete { filled },
                     Err(refusal) => self.refuse(refusal),
                 }
@@ -158,23 +158,23 @@ impl Decoder {
             Reading::Sized { len, .. } if filled < *len => HeadStep::Incomplete { filled },
             Reading::Sized { head_len, .. } | Reading::Decoded { head_len, .. } => {
                 let len = *head_len as usize;
-                self.reparsed(len, input, arena, limits, true)
+                self.parse_scanned(len, input, arena, limits, true)
             }
             Reading::Chunked { head_len, decoded, chunks } => {
                 let head_len = *head_len as usize;
-                match kept(chunks, *decoded, &mut input[head_len..], limits) {
-                    Ok(Chunking::Incomplete { decoded: now, filled }) => {
+                match chunks.decode_in_place(*decoded, &mut input[head_len..], limits) {
+                    Ok(InPlace::Incomplete { decoded: now, filled }) => {
                         *decoded = now;
                         HeadStep::Incomplete { filled: head_len + filled }
                     }
-                    Ok(Chunking::Whole { content_len, trailers_at, trailers_len }) => {
+                    Ok(InPlace::Whole { content_len, trailers_at, trailers_len }) => {
                         self.state = Reading::Decoded {
                             head_len: narrow(head_len),
                             trailers_len: narrow(trailers_len),
                             content_len,
                             trailers_at,
                         };
-                        self.reparsed(head_len, input, arena, limits, true)
+                        self.parse_scanned(head_len, input, arena, limits, true)
                     }
                     Err(refusal) => self.refuse(refusal),
                 }
@@ -191,29 +191,23 @@ impl Decoder {
             }
             Reading::DiscardChunked { left, chunks } => {
                 let window = usize::try_from(*left).map_or(filled, |left| left.min(filled));
-                let mut cursor = Cursor { read: 0, write: 0 };
-                let data = Data::Discarded { end_max: *left };
-                match chunks.run(&mut input[..window], &mut cursor, data, limits) {
-                    Ok(Some(trailers_len)) => {
-                        let section = &input[cursor.read..cursor.read + trailers_len];
+                match chunks.skip(&mut input[..window], *left, limits) {
+                    Ok((skipped, Some(trailers_len))) => {
+                        let section = &input[skipped..skipped + trailers_len];
                         if let Err(refusal) = trailers::parse(section, arena, limits) {
                             self.state = Reading::Closed(refusal);
                             return HeadStep::Broken(refusal);
                         }
                         self.state = Reading::START;
-                        HeadStep::Skip(cursor.read + trailers_len)
+                        HeadStep::Skip(skipped + trailers_len)
                     }
-                    Ok(None) if window as u64 == *left => {
+                    Ok((_, None)) if window as u64 == *left => {
                         self.state = Reading::Closed(Refusal::ContentTooLarge);
                         HeadStep::Broken(Refusal::ContentTooLarge)
                     }
-                    Ok(None) => {
-                        *left -= cursor.read as u64;
-                        if cursor.read > 0 {
-                            HeadStep::Skip(cursor.read)
-                        } else {
-                            HeadStep::Incomplete { filled }
-                        }
+                    Ok((skipped, None)) => {
+                        *left -= skipped as u64;
+                        if skipped > 0 { HeadStep::Skip(skipped) } else { HeadStep::Incomplete { filled } }
                     }
                     Err(refusal) => {
                         self.state = Reading::Closed(refusal);
@@ -289,11 +283,11 @@ impl Decoder {
             }
             _ => {
                 let mut chunks = Chunks::new();
-                match kept(&mut chunks, 0, rest, limits) {
-                    Ok(Chunking::Whole { content_len, trailers_at, trailers_len }) => {
+                match chunks.decode_in_place(0, rest, limits) {
+                    Ok(InPlace::Whole { content_len, trailers_at, trailers_len }) => {
                         (content_len, trailers_at, trailers_len)
                     }
-                    Ok(Chunking::Incomplete { decoded, filled }) => {
+                    Ok(InPlace::Incomplete { decoded, filled }) => {
                         self.state = Reading::Chunked { head_len: narrow(head_len), decoded, chunks };
                         return ContentStep::Incomplete { filled: head_len + filled };
                     }
@@ -371,13 +365,13 @@ impl Decoder {
                 *left -= here as u64;
                 return PieceStep::Piece { bytes: &input[..here], consumed: here };
             }
-            Reading::StreamChunked { left, chunks } => match chunks.pass(input, *left, limits) {
-                Ok(Passed::Data { from, to }) => {
+            Reading::StreamChunked { left, chunks } => match chunks.next_piece(input, *left, limits) {
+                Ok(ChunkPiece::Data { from, to }) => {
                     *left -= (to - from) as u64;
                     return PieceStep::Piece { bytes: &input[from..to], consumed: to };
                 }
-                Ok(Passed::Starved { at }) => return PieceStep::Incomplete { consumed: at },
-                Ok(Passed::Section { at, len }) => {
+                Ok(ChunkPiece::Incomplete { consumed }) => return PieceStep::Incomplete { consumed },
+                Ok(ChunkPiece::Trailers { at, len }) => {
                     match trailers::parse(&input[at..at + len], arena, limits) {
                         Ok(trailers) => {
                             self.state = Reading::START;
@@ -411,7 +405,7 @@ impl Decoder {
     }
 
     /// Parses a head whose length is known, from its scan or from the first time.
-    fn reparsed<'r>(
+    fn parse_scanned<'r>(
         &mut self,
         len: usize,
         input: &'r mut [u8],
@@ -420,15 +414,15 @@ impl Decoder {
         resumed: bool,
     ) -> HeadStep<'r> {
         match parse::head(&input[..len], arena, limits) {
-            Ok(draft) => {
+            Ok(parsed) => {
                 if !resumed {
                     self.state = Reading::START;
                 }
-                told(draft, input, arena, resumed)
+                found_head(parsed, input, arena, resumed)
             }
-            Err(Fault::Refused(refusal)) => self.refuse(refusal),
+            Err(ParseError::Refused(refusal)) => self.refuse(refusal),
             // A scan has found its end, so it is complete.
-            Err(Fault::Unclear) => self.refuse(Refusal::FieldLine),
+            Err(ParseError::NeedsScan) => self.refuse(Refusal::FieldLine),
         }
     }
 
@@ -443,33 +437,15 @@ impl Reading {
 }
 
 #[inline(always)]
-fn told<'r>(draft: Draft<'r>, input: &'r mut [u8], arena: &'r Arena, resumed: bool) -> HeadStep<'r> {
-    let (front, rest) = input.split_at_mut(draft.len);
+fn found_head<'r>(
+    parsed: ParsedHead<'r>,
+    input: &'r mut [u8],
+    arena: &'r Arena,
+    resumed: bool,
+) -> HeadStep<'r> {
+    let (front, rest) = input.split_at_mut(parsed.len);
     // In the arena, so that it is written once and never moved again.
-    HeadStep::Head { head: arena.alloc(draft.over(front)), rest, resumed }
-}
-
-/// How far chunks are decoded, counted from the end of the head.
-enum Chunking {
-    Incomplete { decoded: usize, filled: usize },
-    Whole { content_len: usize, trailers_at: usize, trailers_len: usize },
-}
-
-/// Decodes chunks in place; `rest` begins with the `decoded` bytes of earlier calls.
-fn kept(chunks: &mut Chunks, decoded: usize, rest: &mut [u8], limits: &Limits) -> Result<Chunking, Refusal> {
-    let mut cursor = Cursor { read: decoded, write: decoded };
-    let data = Data::Kept { end_max: limits.body_bytes as u64 };
-    Ok(match chunks.run(rest, &mut cursor, data, limits)? {
-        Some(trailers_len) => {
-            Chunking::Whole { content_len: cursor.write, trailers_at: cursor.read, trailers_len }
-        }
-        None => {
-            // What is left is the beginning of a trailer section: no gap may stay before it.
-            let filled = cursor.write + (rest.len() - cursor.read);
-            rest.copy_within(cursor.read.., cursor.write);
-            Chunking::Incomplete { decoded: cursor.write, filled }
-        }
-    })
+    HeadStep::Head { head: arena.alloc(parsed.into_head(front)), rest, resumed }
 }
 
 #[cfg(test)]

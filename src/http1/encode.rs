@@ -4,8 +4,7 @@
 //! given, what it writes is one well-formed head: no field can end a line, and framing fields and the
 //! connection's are written here alone.
 
-use super::chunks::is_token;
-use super::scan::is_control;
+use super::characters::{is_control, is_token};
 use super::status::status_line;
 use std::fmt;
 

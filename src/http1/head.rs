@@ -4,8 +4,7 @@
 //! head; there is one way to frame the content, and it is `framing`.
 
 use super::fields::Span;
-use super::{Fields, Method, Target, parse};
-use crate::arena::Arena;
+use super::{Fields, Method, Target};
 
 /// What a request says before its content.
 #[derive(Debug, Clone, Copy)]
@@ -45,13 +44,6 @@ impl<'r> Head<'r> {
     /// The bytes it was read from: `len` of them.
     pub(crate) fn bytes(&self) -> &'r [u8] {
         self.fields.section()
-    }
-
-    /// The head that was read from these [`bytes`](Head::bytes), or a copy of them, under whatever limits;
-    /// `None` if none ever was.
-    pub(crate) fn read_again(bytes: &'r [u8], arena: &'r Arena) -> Option<&'r Head<'r>> {
-        let draft = parse::head(bytes, arena, &parse::no_limits()).ok()?;
-        Some(arena.alloc(draft.over(bytes)))
     }
 }
 

@@ -18,14 +18,15 @@
 
 mod authority;
 mod block;
+mod characters;
 mod chunks;
 mod decoder;
 mod encode;
 mod fields;
+mod framing_fields;
 mod head;
 mod lex;
 mod method;
-mod notes;
 mod parse;
 mod refusal;
 mod scan;

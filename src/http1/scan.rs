@@ -5,19 +5,20 @@
 //! is that of the shortest prefix that deserves it.
 
 use super::Refusal;
+use super::characters::is_control;
 
 /// Where a scan stands. The bytes before `at` must come again, unchanged, before new ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Scan {
     /// Bytes looked at, counted from the start of the section.
     at: u32,
-    place: Place,
+    state: LineState,
     /// No line has ended yet.
     first_line: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum LineState {
     LineStart,
     /// After a CR at the start of a line: LF ends the section.
     LineStartCr,
@@ -38,9 +39,9 @@ pub(super) struct Bounds {
 
 impl Scan {
     /// At the start of a request line, which is not empty.
-    pub(super) const HEAD: Scan = Scan { at: 0, place: Place::Text, first_line: true };
+    pub(super) const HEAD: Scan = Scan { at: 0, state: LineState::Text, first_line: true };
     /// At the start of a section of field lines.
-    pub(super) const FIELDS: Scan = Scan { at: 0, place: Place::LineStart, first_line: false };
+    pub(super) const FIELDS: Scan = Scan { at: 0, state: LineState::LineStart, first_line: false };
 
     pub(super) const fn is_new(self) -> bool {
         self.at == 0
@@ -58,22 +59,22 @@ impl Scan {
             if self.first_line && at >= bounds.first_line {
                 return Err(Refusal::TargetTooLong);
             }
-            match (self.place, section[at]) {
-                (Place::LineStart, b'\r') => self.place = Place::LineStartCr,
-                (Place::LineStart, _) => {
-                    self.place = Place::Text;
+            match (self.state, section[at]) {
+                (LineState::LineStart, b'\r') => self.state = LineState::LineStartCr,
+                (LineState::LineStart, _) => {
+                    self.state = LineState::Text;
                     continue;
                 }
-                (Place::LineStartCr, b'\n') => {
+                (LineState::LineStartCr, b'\n') => {
                     self.at = narrow(at + 1);
                     return Ok(Some(at + 1));
                 }
-                (Place::TextCr, b'\n') => {
-                    self.place = Place::LineStart;
+                (LineState::TextCr, b'\n') => {
+                    self.state = LineState::LineStart;
                     self.first_line = false;
                 }
-                (Place::LineStartCr | Place::TextCr, _) => return Err(Refusal::BareCr),
-                (Place::Text, _) => {
+                (LineState::LineStartCr | LineState::TextCr, _) => return Err(Refusal::BareCr),
+                (LineState::Text, _) => {
                     let bound =
                         if self.first_line { bounds.first_line.min(bounds.section) } else { bounds.section };
                     let window = &section[at..section.len().min(bound)];
@@ -83,7 +84,7 @@ impl Scan {
                     };
                     at += text;
                     match section[at] {
-                        b'\r' => self.place = Place::TextCr,
+                        b'\r' => self.state = LineState::TextCr,
                         b'\n' => return Err(Refusal::BareLf),
                         _ => return Err(Refusal::ControlByte),
                     }
@@ -94,11 +95,6 @@ impl Scan {
         self.at = narrow(at);
         Ok(None)
     }
-}
-
-/// Control characters are no part of a line, HTAB excepted (RFC 9110 §5.5).
-pub(super) const fn is_control(byte: u8) -> bool {
-    (byte < b' ' && byte != b'\t') || byte == 0x7f
 }
 
 /// Positions in a head fit 32 bits: [`section_max`] sees to it.

@@ -18,7 +18,7 @@ pub struct Target<'r> {
 impl<'r> Target<'r> {
     /// A target that was taken apart before.
     pub(crate) fn read_again(method: Method<'_>, raw: &'r [u8]) -> Option<Target<'r>> {
-        split(method, raw).ok().map(|spans| spans.over(raw))
+        split(method, raw).ok().map(|spans| spans.into_target(raw))
     }
 
     /// The target as it was sent.
@@ -88,7 +88,7 @@ pub(super) struct TargetSpans {
 
 impl TargetSpans {
     #[inline]
-    pub(super) fn over(self, raw: &[u8]) -> Target<'_> {
+    pub(super) fn into_target(self, raw: &[u8]) -> Target<'_> {
         Target { raw, spans: self }
     }
 }
@@ -172,7 +172,7 @@ mod tests {
             let (method, raw) = line.split_once(' ').unwrap();
             let spans = split(Method::from(method), raw.as_bytes());
             let found = spans.ok().map(|spans| {
-                let target = spans.over(raw.as_bytes());
+                let target = spans.into_target(raw.as_bytes());
                 assert_eq!(target.raw(), raw);
                 assert_eq!(target.is_escaped(), raw.contains('%'));
                 assert_eq!(target.path().as_bytes(), target.path_bytes());

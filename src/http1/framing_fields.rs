@@ -8,7 +8,7 @@ use super::{Framing, Refusal, Version, authority};
 
 /// What the fields say that HTTP itself heeds, gathered in one pass over them.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Notes {
+pub(super) struct FramingFields {
     pub(super) host: Option<Span>,
     length: Option<u64>,
     encoding: Option<Result<(), Refusal>>,
@@ -23,15 +23,15 @@ pub(super) struct Notes {
     pub(super) expects_continue: bool,
 }
 
-impl Notes {
+impl FramingFields {
     #[inline(always)]
-    pub(super) fn take(&mut self, section: &[u8], field: FieldSpan) {
+    pub(super) fn inspect(&mut self, section: &[u8], field: FieldSpan) {
         let name = field.name.bytes(section);
         // Few names have the length and the first letter of one that matters here.
         match (name.len(), name.first().map_or(0, |first| first | 0x20)) {
             (4, b'h') if is(name, b"host") => self.host(section, field.value),
             (6, b'e') | (7, b'u') | (10 | 14, b'c') | (17, b't') => {
-                self.heed(name, field.value.bytes(section));
+                self.apply(name, field.value.bytes(section));
             }
             _ => {}
         }
@@ -47,7 +47,7 @@ impl Notes {
         }
     }
 
-    fn heed(&mut self, name: &[u8], value: &[u8]) {
+    fn apply(&mut self, name: &[u8], value: &[u8]) {
         if is(name, b"connection") {
             self.connection(value);
         } else if is(name, b"content-length") {
