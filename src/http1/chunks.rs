@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks() {
+    fn chunks_are_decoded_or_refused() {
         let whole = |input: &str, data: &'static str| check(input, Ok(Some((data, "\r\n"))));
         let refused = |input: &str, refusal| check(input, Err(refusal));
         whole("0\r\n\r\n", "");
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn extensions() {
+    fn extensions_are_skipped_or_refused() {
         let good = |line: &str| check(&format!("1{line}\r\nx\r\n0\r\n\r\n"), Ok(Some(("x", "\r\n"))));
         let bad = |line: &str, refusal| check(&format!("1{line}\r\nx\r\n0\r\n\r\n"), Err(refusal));
         for line in [

@@ -1,8 +1,8 @@
-//! The reading side of a connection: which bytes are a head, which are content, and what comes next.
+//! The reading side of a connection: finds heads and contents in the bytes that arrive.
 //!
-//! It keeps no bytes and borrows none between calls; the caller keeps them and shows them again. It does
-//! not know when, nor from where they come. Its invariant: as long as it says `Incomplete`, the bytes it
-//! asked to keep come again in the same order, and new ones follow.
+//! It stores no bytes and borrows none between calls: the caller keeps them and shows them again. It does
+//! not know when or from where they come. Its invariant: after `Incomplete`, the next input begins with the
+//! bytes that it asked the caller to keep, in the same order, and new ones follow.
 
 use super::chunks::{ChunkPiece, Chunks, InPlace};
 use super::parse::{self, ParseError, ParsedHead};
@@ -10,16 +10,21 @@ use super::scan::{Scan, narrow};
 use super::{Awaits, ContentStep, Fields, Framing, Head, HeadStep, PieceStep, Refusal, trailers};
 use crate::{Arena, Limits};
 
-/// Empty lines that are ignored before a request line (RFC 9112 §2.2 asks for one at least).
+/// How many empty lines are ignored before a request line (RFC 9112 §2.2 asks for at least one).
 const BLANK_LINES_MAX: u8 = 2;
 
 /// Reads the requests of one connection.
 ///
-/// The caller shows [`head`](Decoder::head) all bytes that have arrived and are not consumed, and does
-/// what it says. For every [`HeadStep::Head`] it decides, and then calls [`content`](Decoder::content),
-/// or [`stream`](Decoder::stream) to be told the content in pieces, or [`discard`](Decoder::discard) if it
-/// answers without the content, or closes. Until it calls one of these nothing has happened, and the same
-/// bytes give the same head again.
+/// The caller shows [`head`](Decoder::head) all bytes that have arrived and are not consumed, and acts on
+/// the [`HeadStep`] that comes back. After [`HeadStep::Head`] it does one of four things:
+///
+/// - [`content`](Decoder::content) returns the content in one piece;
+/// - [`stream`](Decoder::stream) and [`piece`](Decoder::piece) return it in pieces as it arrives;
+/// - [`discard`](Decoder::discard) skips it, for a request that is answered without it;
+/// - the caller closes the connection.
+///
+/// Until one of these is called the decoder's state is unchanged, and the same bytes give the same head
+/// again. The [module](super) has an example with all steps.
 ///
 /// ```
 /// use fleeting::http1::{ContentStep, Decoder, HeadStep};
@@ -30,7 +35,7 @@ const BLANK_LINES_MAX: u8 = 2;
 /// let mut input = *b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhiGET";
 /// let HeadStep::Head { head, rest, .. } = decoder.head(&mut input, &arena, &limits) else { panic!() };
 /// assert_eq!(head.target.path(), "/x");
-/// let ContentStep::Whole { content, consumed, .. } = decoder.content(&head, rest, &arena, &limits) else {
+/// let ContentStep::Whole { content, consumed, .. } = decoder.content(head, rest, &arena, &limits) else {
 ///     panic!()
 /// };
 /// assert_eq!(content, b"hi");
@@ -43,17 +48,17 @@ pub struct Decoder {
 
 #[derive(Debug)]
 enum Reading {
-    /// In a head, or before one.
+    /// Before a head or within one.
     Head { scan: Scan, blank_lines: u8 },
-    /// The head has been told; content of known length is not all there.
+    /// The head has been returned; the content has a known length and is incomplete.
     Sized {
         head_len: u32,
         /// Bytes of the head and the content together.
         len: usize,
     },
-    /// The head has been told; the chunks are not all there.
+    /// The head has been returned; the chunks are incomplete. `decoded` bytes of data follow the head.
     Chunked { head_len: u32, decoded: usize, chunks: Chunks },
-    /// The head has been told; the chunks are decoded.
+    /// The head has been returned; all chunks are decoded.
     Decoded {
         head_len: u32,
         trailers_len: u32,
@@ -61,15 +66,15 @@ enum Reading {
         /// Offset of the trailer section from the end of the head; at least `content_len`.
         trailers_at: usize,
     },
-    /// The head has been told and consumed; so much content is still to be told in pieces.
+    /// The head has been consumed; `left` bytes of content remain to be returned in pieces.
     StreamSized { left: u64 },
-    /// The head has been told and consumed; the chunks are told in pieces, `left` bytes more at most.
+    /// The head has been consumed; chunked content is returned in pieces, of at most `left` more bytes.
     StreamChunked { left: u64, chunks: Chunks },
-    /// The request has been answered; so much of its content is still to come.
+    /// The request has been answered; `left` bytes of its content are still to be skipped.
     DiscardSized { left: u64 },
-    /// The request has been answered; its chunks may take so many bytes more.
+    /// The request has been answered; its chunks may take at most `left` more bytes.
     DiscardChunked { left: u64, chunks: Chunks },
-    /// Nothing that comes is read.
+    /// The bytes were refused; what follows is not read.
     Closed(Refusal),
 }
 
@@ -80,12 +85,12 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// At the start of a connection.
+    /// Creates a decoder for a connection on which nothing has arrived.
     pub const fn new() -> Decoder {
         Decoder { state: Reading::START }
     }
 
-    /// What is awaited, after the last step was `Incomplete`.
+    /// Returns what the connection waits for after a step was `Incomplete`.
     pub fn awaits(&self) -> Awaits {
         match self.state {
             Reading::Head { scan, .. } if scan.is_new() => Awaits::Request,
@@ -97,13 +102,13 @@ impl Decoder {
         }
     }
 
-    /// Whether nothing of a request has been seen: the connection can be closed without loss.
+    /// Returns whether the connection is between two requests: closing it loses nothing.
     pub fn is_idle(&self) -> bool {
         self.awaits() == Awaits::Request
     }
 
-    /// How long the input has to be for the request to be whole, after the last step was `Incomplete`;
-    /// 0 if that is not known yet.
+    /// Returns the length in bytes that the input must reach for the request to be complete, after a step
+    /// was `Incomplete`; 0 if that is not known yet.
     pub fn wants(&self) -> usize {
         match self.state {
             Reading::Sized { len, .. } => len,
@@ -111,9 +116,9 @@ impl Decoder {
         }
     }
 
-    /// Reads on in `input`, all bytes of the connection that are not consumed.
+    /// Reads the head of the next request. `input` holds all bytes of the connection that are not consumed.
     ///
-    /// What is returned lives as long as the input and the arena. Limits must not change within a request.
+    /// The head borrows `input` and `arena`. `limits` must not change within a request.
     #[inline]
     pub fn head<'r>(&mut self, input: &'r mut [u8], arena: &'r Arena, limits: &Limits) -> HeadStep<'r> {
         if let Reading::Head { scan, blank_lines } = &mut self.state
@@ -121,14 +126,14 @@ impl Decoder {
             && !matches!(input.first(), None | Some(b'\r' | b'\n'))
             && let Ok(parsed) = parse::head(input, arena, limits)
         {
-            // Which is all that differs from the start.
+            // Nothing else differs from the start state.
             *blank_lines = 0;
             return found_head(parsed, input, arena, false);
         }
         self.slow_head(input, arena, limits)
     }
 
-    /// All that is not a whole and faultless head in one piece.
+    /// Reads everything but a complete and valid head that arrived in one piece.
     #[cold]
     fn slow_head<'r>(&mut self, input: &'r mut [u8], arena: &'r Arena, limits: &Limits) -> HeadStep<'r> {
         let filled = input.len();
@@ -179,7 +184,7 @@ impl Decoder {
                     Err(refusal) => self.refuse(refusal),
                 }
             }
-            // Not called for these: `piece` is.
+            // The caller reads these with `piece`.
             Reading::StreamSized { .. } | Reading::StreamChunked { .. } => HeadStep::Incomplete { filled },
             Reading::DiscardSized { left } => {
                 let here = usize::try_from(*left).map_or(filled, |left| left.min(filled));
@@ -218,9 +223,12 @@ impl Decoder {
         }
     }
 
-    /// The content of `head`, which [`head`](Decoder::head) has just told, in the `rest` it gave.
+    /// Reads the content of `head`. Both arguments come from the [`HeadStep::Head`] that was just returned:
+    /// `rest` is what follows the head in the input.
     ///
-    /// `consumed` and `filled` count from the start of the input that `head` was given.
+    /// `consumed` and `filled` in the result count from the start of the input of [`head`](Decoder::head).
+    /// Content longer than `limits.body_bytes` is refused as soon as its length is known, before memory is
+    /// taken for it.
     #[inline]
     pub fn content<'r>(
         &mut self,
@@ -230,7 +238,7 @@ impl Decoder {
         limits: &Limits,
     ) -> ContentStep<'r> {
         if head.framing.is_empty() {
-            debug_assert!(self.is_idle(), "a head without content leaves the decoder at its start");
+            debug_assert!(self.is_idle(), "the decoder is at its start after a head without content");
             return ContentStep::Whole { content: &[], trailers: Fields::default(), consumed: head.len };
         }
         match head.framing {
@@ -312,13 +320,14 @@ impl Decoder {
         }
     }
 
-    /// Instead of [`content`](Decoder::content), for a head that is not resumed: the request is answered
-    /// without its content, which will be read off and thrown away, `bound` bytes at most, the framing
-    /// of chunks included.
+    /// Skips the content of `head`, for a request that is answered without it. Called instead of
+    /// [`content`](Decoder::content), for a head that is not resumed.
     ///
-    /// `false`: it is known already that it is too much, and the connection must be closed. `true`: the
-    /// caller consumes the `head.len` bytes of the head and goes on with [`head`](Decoder::head). It had
-    /// better close as well when the client waits for `100 Continue`: it may never send the content.
+    /// At most `bound` bytes are skipped, including the framing of chunks. Returns `false` if the content is
+    /// known to be longer: the connection must then be closed. After `true` the caller consumes the
+    /// `head.len` bytes of the head and continues with [`head`](Decoder::head).
+    ///
+    /// Close the connection too if the client waits for `100 Continue`: it may never send the content.
     pub fn discard(&mut self, head: &Head<'_>, bound: u64) -> bool {
         self.state = match (&self.state, head.framing) {
             (Reading::Head { .. }, Framing::None | Framing::Length(0)) => Reading::START,
@@ -331,14 +340,41 @@ impl Decoder {
         !matches!(self.state, Reading::Closed(_))
     }
 
-    /// Instead of [`content`](Decoder::content), for a head that is not resumed: the content is told in
-    /// pieces, of `limit` bytes together at most. `limits.body_bytes` does not count for it.
+    /// Begins to read the content of `head` in pieces, of at most `limit` bytes in total. Called instead of
+    /// [`content`](Decoder::content), for a head that is not resumed. `limits.body_bytes` does not apply.
     ///
-    /// The caller consumes the `head.len` bytes of the head and goes on with [`piece`](Decoder::piece), also
-    /// when there is no content.
+    /// The caller consumes the `head.len` bytes of the head and continues with [`piece`](Decoder::piece),
+    /// even if there is no content.
     ///
     /// # Errors
-    /// It is known already that it is too much: answer so and close.
+    /// Returns [`Refusal::ContentTooLarge`] if the content is known to be longer than `limit`: answer with
+    /// its status and close.
+    ///
+    /// ```
+    /// use fleeting::http1::{Decoder, HeadStep, PieceStep};
+    /// use fleeting::{Arena, Limits};
+    ///
+    /// let (arena, limits) = (Arena::new(4096), Limits::default());
+    /// let mut decoder = Decoder::new();
+    /// let mut input = *b"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
+    /// let HeadStep::Head { head, .. } = decoder.head(&mut input, &arena, &limits) else { panic!() };
+    /// decoder.stream(head, 1 << 30)?;
+    /// let mut at = head.len;
+    /// let mut content = Vec::new();
+    /// loop {
+    ///     match decoder.piece(&input[at..], &arena, &limits) {
+    ///         PieceStep::Piece { bytes, consumed } => {
+    ///             content.extend_from_slice(bytes);
+    ///             at += consumed;
+    ///         }
+    ///         PieceStep::End { .. } => break,
+    ///         PieceStep::Incomplete { .. } => panic!("here a server reads more"),
+    ///         PieceStep::Refused(refusal) => return Err(refusal),
+    ///     }
+    /// }
+    /// assert_eq!(content, b"hi");
+    /// # Ok::<(), fleeting::http1::Refusal>(())
+    /// ```
     pub fn stream(&mut self, head: &Head<'_>, limit: u64) -> Result<(), Refusal> {
         self.state = match head.framing {
             Framing::None => Reading::StreamSized { left: 0 },
@@ -352,8 +388,8 @@ impl Decoder {
         Ok(())
     }
 
-    /// The next piece of content that is [streamed](Decoder::stream), in the bytes that have arrived and are
-    /// not consumed; there may be none.
+    /// Returns the next piece of [streamed](Decoder::stream) content. `input` holds all bytes that have
+    /// arrived and are not consumed; it may be empty.
     pub fn piece<'r>(&mut self, input: &'r [u8], arena: &'r Arena, limits: &Limits) -> PieceStep<'r> {
         let refusal = match &mut self.state {
             Reading::StreamSized { left: 0 } => {
@@ -383,15 +419,15 @@ impl Decoder {
                 Err(refusal) => refusal,
             },
             Reading::Closed(refusal) => *refusal,
-            // Nothing has arrived, or nothing is streamed.
+            // Nothing has arrived, or no content is streamed.
             _ => return PieceStep::Incomplete { consumed: 0 },
         };
         self.state = Reading::Closed(refusal);
         PieceStep::Refused(refusal)
     }
 
-    /// As [`discard`](Decoder::discard), for the rest of content that is streamed: the request is answered
-    /// without it.
+    /// Skips the rest of streamed content, for a request that is answered without it. `bound` and the result
+    /// are those of [`discard`](Decoder::discard).
     pub fn discard_rest(&mut self, bound: u64) -> bool {
         self.state = match self.state {
             Reading::StreamSized { left: 0 } => Reading::START,
@@ -404,7 +440,7 @@ impl Decoder {
         !matches!(self.state, Reading::Closed(_))
     }
 
-    /// Parses a head whose length is known, from its scan or from the first time.
+    /// Parses a head whose length is known, either from a scan or from the first parse.
     fn parse_scanned<'r>(
         &mut self,
         len: usize,
@@ -421,7 +457,7 @@ impl Decoder {
                 found_head(parsed, input, arena, resumed)
             }
             Err(ParseError::Refused(refusal)) => self.refuse(refusal),
-            // A scan has found its end, so it is complete.
+            // The scan has found the head's end, so the head is complete.
             Err(ParseError::NeedsScan) => self.refuse(Refusal::FieldLine),
         }
     }
@@ -444,7 +480,7 @@ fn found_head<'r>(
     resumed: bool,
 ) -> HeadStep<'r> {
     let (front, rest) = input.split_at_mut(parsed.len);
-    // In the arena, so that it is written once and never moved again.
+    // In the arena the head is written once and never moved.
     HeadStep::Head { head: arena.alloc(parsed.into_head(front)), rest, resumed }
 }
 
@@ -477,7 +513,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_that_arrives_bytewise_is_scanned_once() {
+    fn a_head_that_arrives_byte_by_byte_is_scanned_once() {
         let (mut arena, limits) = (Arena::new(4096), Limits::default());
         let mut stream = String::from("GET / HTTP/1.1\r\nHost: a\r\n");
         while stream.len() < limits.head_bytes - 200 {
@@ -494,6 +530,6 @@ mod tests {
         }
         assert!(matches!(decoder.head(&mut input, &arena, &limits), HeadStep::Head { .. }));
         let work = scanned() - before;
-        assert!(work <= input.len(), "{work} bytes scanned of {}", input.len());
+        assert!(work <= input.len(), "{work} bytes scanned for a head of {}", input.len());
     }
 }

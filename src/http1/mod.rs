@@ -29,13 +29,14 @@
 //!
 //! ```
 //! use fleeting::http1::{
-//!     self, ConnectionHeader, ContentLength, ContentStep, Decoder, HeadStep, Method, ResponseHead, Version,
+//!     self, ConnectionHeader, ContentLength, ContentStep, Decoder, HeadStep, Method, Refusal, ResponseHead,
+//!     Version,
 //! };
 //! use fleeting::{Arena, Limits};
 //!
 //! #[derive(PartialEq, Debug)]
 //! enum Next {
-//!     /// Append the bytes that arrive next to `input` and call again.
+//!     /// Read, append the bytes to `input`, and call `answer` again.
 //!     Read,
 //!     /// Send `output` and close.
 //!     Close,
@@ -60,7 +61,7 @@
 //!             // An empty line between two requests.
 //!             HeadStep::Skip(bytes) => drop(input.drain(..bytes)),
 //!             HeadStep::Refused(refusal) => {
-//!                 respond(output, refusal.status(), &refusal.to_string(), ConnectionHeader::Close, true);
+//!                 refuse(output, refusal);
 //!                 return Next::Close;
 //!             }
 //!             // Only discarded content can break; its request has been answered.
@@ -74,7 +75,7 @@
 //!                     return Next::Read;
 //!                 }
 //!                 ContentStep::Refused(refusal) => {
-//!                     respond(output, refusal.status(), &refusal.to_string(), ConnectionHeader::Close, true);
+//!                     refuse(output, refusal);
 //!                     return Next::Close;
 //!                 }
 //!                 ContentStep::Whole { content, consumed, .. } => {
@@ -92,6 +93,10 @@
 //!             },
 //!         }
 //!     }
+//! }
+//!
+//! fn refuse(out: &mut Vec<u8>, refusal: Refusal) {
+//!     respond(out, refusal.status(), &refusal.to_string(), ConnectionHeader::Close, true);
 //! }
 //!
 //! fn respond(out: &mut Vec<u8>, status: u16, text: &str, connection: ConnectionHeader, sends_content: bool) {

@@ -1,12 +1,12 @@
-//! From the bytes of a head to a checked [`Head`].
+//! Parses the bytes of a head into a checked [`Head`].
 //!
-//! The lexer ([`lex`]) finds the parts of a head of the common form; httparse finds those of all others.
-//! This file decides whether they make a request. It knows no state: the verdict depends on the head's
-//! bytes and the limits. What is accepted here is what a [`Scan`] and then the checks would accept: lines
-//! end in CRLF and nowhere else, and the limits hold.
+//! The lexer ([`lex`]) finds the parts of a head of the common form, and httparse finds those of any other
+//! head. This file checks that they make a request. It knows no state: the result depends on the head's
+//! bytes and the limits alone. Its invariant: it accepts what a [`Scan`] followed by the checks would accept,
+//! so lines end in CRLF and nothing else, and the limits hold.
 //!
-//! The result is a [`ParsedHead`] of offsets, because the caller needs the bytes behind the head mutably,
-//! and only offsets let go of the borrow of the whole.
+//! The result is a [`ParsedHead`] of offsets. The caller needs the bytes behind the head mutably, and slices
+//! would keep the whole input borrowed.
 //!
 //! [`Scan`]: super::scan::Scan
 
@@ -19,23 +19,24 @@ use crate::{Arena, Limits};
 use httparse::{Error, Header, Request, Status};
 use std::mem::MaybeUninit;
 
-/// What a request line may have beside its target: a method, a version and the signs between.
+/// Room in a request line for what is not its target: method, version, spaces and CRLF.
 const REQUEST_LINE_SLACK: usize = 64;
 
 /// A checked head, as offsets into its bytes.
 pub(super) struct ParsedHead<'r> {
     pub(super) len: usize,
-    /// What a head is made of, but for what is worked out of it below.
     parts: HeadParts<'r>,
     /// The Host field or the target's authority.
     host: Span,
     framing: Framing,
 }
 
-/// Why parsing gave no head.
+/// Why a head could not be parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ParseError {
-    /// The head is not complete, or not as a scan would have it: scan it.
+    /// The head is incomplete, or a [`Scan`] must find what is wrong with it, and where.
+    ///
+    /// [`Scan`]: super::scan::Scan
     NeedsScan,
     Refused(Refusal),
 }
@@ -47,7 +48,7 @@ impl From<Refusal> for ParseError {
 }
 
 impl<'r> ParsedHead<'r> {
-    /// The head, over the bytes that were parsed.
+    /// Returns the head as slices of `bytes`, which it was parsed from.
     #[inline(always)]
     pub(super) fn into_head(self, bytes: &'r [u8]) -> Head<'r> {
         let ParsedHead { len, parts, host, framing } = self;
@@ -71,7 +72,7 @@ impl<'r> ParsedHead<'r> {
     }
 }
 
-/// The bounds of a request head.
+/// Returns the bounds of a request head.
 pub(super) fn bounds(limits: &Limits) -> Bounds {
     Bounds {
         first_line: limits.target_bytes.saturating_add(REQUEST_LINE_SLACK),
@@ -80,7 +81,7 @@ pub(super) fn bounds(limits: &Limits) -> Bounds {
     }
 }
 
-/// Limits for what was held to others before.
+/// Returns limits that are never exceeded, for bytes that have been accepted before.
 pub(super) fn no_limits() -> Limits {
     Limits { headers: usize::MAX, head_bytes: usize::MAX, target_bytes: usize::MAX, ..Limits::default() }
 }
@@ -112,7 +113,7 @@ impl<'r> Head<'r> {
     }
 }
 
-/// Panics if the lexer reads the head that `input` begins with, and httparse reads it differently.
+/// Panics if the lexer accepts the head that `input` begins with and httparse reads it differently.
 #[doc(hidden)]
 pub fn assert_lexer_agrees(input: &[u8], limits: &Limits) {
     let arena = Arena::new(512);
@@ -121,23 +122,24 @@ pub fn assert_lexer_agrees(input: &[u8], limits: &Limits) {
     }
 }
 
-/// What the lexer finds is what httparse finds.
+/// Panics unless httparse finds the parts that the lexer has found.
 fn assert_same(input: &[u8], lexed: &HeadParts<'_>, arena: &Arena, limits: &Limits) {
     if check_limits(lexed.len, lexed.target, limits).is_ok() {
-        let mut parts = parse_with_httparse(input, arena, limits).expect("the lexer has accepted it");
+        let mut parts =
+            parse_with_httparse(input, arena, limits).expect("httparse accepts what the lexer accepts");
         parts.method = Method::read(input);
         assert_eq!(*lexed, parts);
     }
 }
 
-/// A head that the lexer has left to httparse.
+/// Parses a head that is not of the common form.
 #[cold]
 fn parse_with_httparse<'r>(
     input: &[u8],
     arena: &'r Arena,
     limits: &Limits,
 ) -> Result<HeadParts<'r>, ParseError> {
-    // A field line has at least 4 bytes: `a:` and CRLF.
+    // The shortest field line has 4 bytes: `a:` and CRLF.
     let fields_max = limits.headers.min(input.len().min(section_max(limits.head_bytes)) / 4);
     let table = arena.alloc_slice_with(fields_max, |_| MaybeUninit::uninit());
     let mut request = Request::new(&mut []);
@@ -148,7 +150,7 @@ fn parse_with_httparse<'r>(
     }
 }
 
-/// What httparse's error means, by how far it got.
+/// Returns the refusal for an error of httparse, judged by how far it got.
 fn refusal_for(error: Error, request: &Request<'_, '_>, input: &[u8]) -> Refusal {
     match (error, request.method, request.path) {
         (Error::TooManyHeaders, ..) => Refusal::TooManyFields,
@@ -167,8 +169,8 @@ fn refusal_for(error: Error, request: &Request<'_, '_>, input: &[u8]) -> Refusal
             }
         }
         _ if request.version.is_none() => Refusal::RequestLine,
-        // An error in the line break after the version looks like one in a field line, and is told
-        // apart by the byte after the version.
+        // httparse reports a wrong line break after the version like an error in a field line. The byte
+        // after the version distinguishes them.
         (_, Some(method), Some(target)) => match input.get(method.len() + target.len() + 10) {
             Some(b'\r') => Refusal::FieldLine,
             _ => Refusal::RequestLine,
@@ -176,7 +178,7 @@ fn refusal_for(error: Error, request: &Request<'_, '_>, input: &[u8]) -> Refusal
     }
 }
 
-/// The parts that httparse has found.
+/// Converts what httparse has found.
 fn httparse_parts<'r>(
     input: &[u8],
     len: usize,
@@ -187,9 +189,9 @@ fn httparse_parts<'r>(
     let (Some(method), Some(raw), Some(minor)) = (request.method, request.path, request.version) else {
         return Err(ParseError::NeedsScan);
     };
-    // httparse takes LF for a line's end (RFC 9112 §2.2 allows that; here it is refused). A CR is always
-    // followed by LF in what it accepts, so it is enough to look before each LF, that is before each
-    // name and at the end. An LF without CR is the scan's to judge.
+    // httparse accepts a bare LF as a line end. RFC 9112 §2.2 allows that, but here it is refused. In what
+    // httparse accepts, LF follows every CR, so it is enough to check the byte before each LF: before each
+    // name and at the end of the head. The scan then finds the refusal.
     if !input[..len].ends_with(b"\r\n\r\n") {
         return Err(ParseError::NeedsScan);
     }
@@ -225,13 +227,13 @@ fn httparse_parts<'r>(
     })
 }
 
-/// Holds a head and its request line to the limits.
+/// Checks the lengths of a head and its request line against the limits.
 #[inline]
 fn check_limits(len: usize, target: Span, limits: &Limits) -> Result<(), ParseError> {
     let bounds = bounds(limits);
     let line_len = (target.at + target.len) as usize + " HTTP/1.1\r\n".len();
     if len > bounds.section || line_len > bounds.first_line {
-        // The scan finds where the limit was exceeded.
+        // The scan finds out which limit was exceeded first.
         return Err(ParseError::NeedsScan);
     }
     if target.len as usize > limits.target_bytes {
@@ -240,15 +242,15 @@ fn check_limits(len: usize, target: Span, limits: &Limits) -> Result<(), ParseEr
     Ok(())
 }
 
-/// Judges a head whose parts are all well-formed.
+/// Checks a head whose parts are all well-formed as a whole.
 #[inline(always)]
 fn assemble(parts: HeadParts<'_>) -> Result<ParsedHead<'_>, ParseError> {
     let HeadParts { len, target, target_spans, version, .. } = parts;
     let framing = parts.framing_fields.framing(version)?;
     let host = match (target_spans.authority, parts.framing_fields.host, version) {
-        // RFC 9112 §3.2: exactly one Host in HTTP/1.1, whatever the target says.
+        // RFC 9112 §3.2: HTTP/1.1 requires exactly one Host, whatever the target is.
         (_, None, Version::Http11) => return Err(Refusal::HostMissing.into()),
-        // RFC 9112 §3.2.2: the target's authority replaces it.
+        // RFC 9112 §3.2.2: the target's authority takes precedence.
         (Some(authority), ..) => Span { at: target.at + authority.at, ..authority },
         (None, host, _) => host.unwrap_or_default(),
     };
@@ -265,7 +267,7 @@ mod tests {
         let found = super::head(bytes, &arena, &Limits::default()).map(|parsed| {
             let head = parsed.into_head(bytes);
             assert_eq!((head.len, head.bytes()), (bytes.len(), bytes));
-            let again = Head::read_again(bytes, &arena).expect("it was read before");
+            let again = Head::read_again(bytes, &arena).expect("accepted before");
             assert_eq!(format!("{again:?} {}", again.host()), format!("{head:?} {}", head.host()));
             let flags =
                 [(head.keep_alive, "keep"), (head.expects_continue, "continue"), (head.upgrade, "ws")];
@@ -284,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn request_lines() {
+    fn request_lines_are_accepted_or_refused() {
         let refused = |line: &str, refusal| check(&format!("{line}\r\nHost: a\r\n\r\n"), Err(refusal));
         check("GET / HTTP/1.1\r\nHost: a\r\n\r\n", Ok("None keep [a]"));
         check("BREW /x?y HTTP/1.1\r\nHost: a\r\n\r\n", Ok("None keep [a]"));
@@ -315,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn field_lines() {
+    fn field_lines_are_accepted_or_refused() {
         let refused = |line: &str| check_fields(&format!("Host: a\r\n{line}\r\n"), Err(Refusal::FieldLine));
         refused("X-A : b");
         refused("X-A");
@@ -335,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts() {
+    fn http_1_1_needs_one_valid_host() {
         check_fields("", Err(Refusal::HostMissing));
         check_fields("Host:\r\n", Ok("None keep []"));
         check_fields("hOST: a:80\r\n", Ok("None keep [a:80]"));
@@ -352,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn framings() {
+    fn ambiguous_framing_is_refused() {
         let host = |fields: &str, expected| check_fields(&format!("Host: a\r\n{fields}"), expected);
         let length = |value: &str, expected| host(&format!("Content-Length: {value}\r\n"), expected);
         length("0", Ok("Length(0) keep [a]"));
@@ -399,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_and_expectations() {
+    fn connection_expect_and_upgrade_are_read() {
         let with = |version: &str, fields: &str, expected| {
             check(&format!("POST / HTTP/{version}\r\nHost: a\r\n{fields}\r\n"), expected);
         };
@@ -424,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_scan_must_judge_is_unclear() {
+    fn incomplete_heads_and_bare_line_feeds_need_a_scan() {
         fn check(head: &str) {
             let arena = Arena::new(4096);
             let found = super::head(head.as_bytes(), &arena, &Limits::default()).err();
