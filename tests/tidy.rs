@@ -14,6 +14,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("buffer", 0),
     ("time", 0),
     ("config", 0),
+    ("reasons", 0),
     ("error", 0),
     ("http1", 1),
     ("ws", 1),
