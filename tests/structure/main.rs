@@ -38,6 +38,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("buffer", 0),
     ("time", 0),
     ("config", 0),
+    ("reasons", 0),
     ("http1", 1),
     ("ws", 1),
     ("pubsub", 2),
