@@ -3,7 +3,7 @@
 //! It knows text only. Its invariant: what was not sent as UTF-8 is not there.
 
 use super::Request;
-use super::router::decode;
+use super::percent::decode;
 use crate::arena::Arena;
 
 impl<'r> Request<'r> {

@@ -3,14 +3,16 @@
 //! It knows paths and methods, not what handlers do. Fixed paths are looked up in one hash table,
 //! so their cost does not grow with their number; those with parameters go through a radix tree.
 
+use super::Handler;
+use super::percent::{decode, decode_unreserved};
 use super::request::Params;
 use super::upload::Uploads;
 use super::websocket::Upgrade;
-use super::{Handler, RouteError};
 use crate::arena::Arena;
 use crate::http1::{Head, Method, TargetForm};
 use ahash::RandomState;
 use std::collections::HashMap;
+use std::fmt;
 
 /// The routes of an application.
 #[derive(Default)]
@@ -52,6 +54,30 @@ impl KeptMethod {
         }
     }
 }
+
+/// Why a route could not be added.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RouteError {
+    /// A path that does not begin with `/`.
+    NotAPath(String),
+    /// A pattern that is malformed or overlaps with another; the second field says why.
+    Pattern(String, String),
+    /// A method that the path answers already.
+    Twice(String),
+}
+
+impl fmt::Display for RouteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RouteError::NotAPath(path) => write!(f, "route {path:?} does not begin with /"),
+            RouteError::Pattern(path, why) => write!(f, "route {path:?}: {why}"),
+            RouteError::Twice(method) => write!(f, "a route answers {method} already"),
+        }
+    }
+}
+
+impl std::error::Error for RouteError {}
 
 /// What a request leads to.
 pub(crate) enum Resolved<'a> {
@@ -231,22 +257,6 @@ impl Endpoint {
     }
 }
 
-/// Decodes percent-encoded unreserved characters, which mean the same either way, and no others
-/// (RFC 3986 §6.2.2.2): `/%70ing` is `/ping`, `/a%2Fb` stays one segment.
-#[inline(never)]
-fn decode_unreserved<'a>(path: &[u8], arena: &'a Arena) -> &'a [u8] {
-    let out = bytes_in(path, arena);
-    let (mut from, mut to) = (0, 0);
-    while from < out.len() {
-        let decoded =
-            percent(&out[from..]).filter(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte));
-        out[to] = decoded.unwrap_or(out[from]);
-        from += if decoded.is_some() { 3 } else { 1 };
-        to += 1;
-    }
-    &out[..to]
-}
-
 /// Parameters, percent-decoded; `None` if one is not UTF-8 then.
 fn decode_params<'a>(params: &matchit::Params<'a, 'a>, arena: &'a Arena) -> Option<&'a [(&'a str, &'a str)]> {
     let out = arena.alloc_slice_with(params.len(), |_| ("", ""));
@@ -254,62 +264,4 @@ fn decode_params<'a>(params: &matchit::Params<'a, 'a>, arena: &'a Arena) -> Opti
         *slot = (name, if value.contains('%') { decode(value, arena)? } else { value });
     }
     Some(out)
-}
-
-pub(super) fn decode<'a>(value: &str, arena: &'a Arena) -> Option<&'a str> {
-    let out = bytes_in(value.as_bytes(), arena);
-    let (mut from, mut to) = (0, 0);
-    while from < out.len() {
-        let decoded = percent(&out[from..]);
-        // A '%' that begins no octet is itself, as in browsers and nginx.
-        out[to] = decoded.unwrap_or(out[from]);
-        from += if decoded.is_some() { 3 } else { 1 };
-        to += 1;
-    }
-    std::str::from_utf8(&out[..to]).ok()
-}
-
-fn bytes_in<'a>(bytes: &[u8], arena: &'a Arena) -> &'a mut [u8] {
-    arena.alloc_slice_with(bytes.len(), |at| bytes[at])
-}
-
-/// The octet that `bytes` begins with in percent-encoding (RFC 3986 §2.1).
-fn percent(bytes: &[u8]) -> Option<u8> {
-    let &[b'%', high, low, ..] = bytes else { return None };
-    let digit = |byte: u8| (byte as char).to_digit(16);
-    Some((digit(high)? * 16 + digit(low)?) as u8)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn unreserved_characters_are_decoded_and_no_others() {
-        fn check(path: &str, expected: &str) {
-            let arena = Arena::new(1024);
-            assert_eq!(decode_unreserved(path.as_bytes(), &arena), expected.as_bytes());
-        }
-        check("/%70lain", "/plain");
-        check("/a%2Fb", "/a%2Fb");
-        check("/a%2fb%7E", "/a%2fb~");
-        check("/%", "/%");
-        check("/%4", "/%4");
-        check("/%zz", "/%zz");
-        check("/%ff%41", "/%ffA");
-    }
-
-    #[test]
-    fn parameters_are_decoded() {
-        fn check(value: &str, expected: Option<&str>) {
-            let arena = Arena::new(1024);
-            assert_eq!(decode(value, &arena), expected, "{value}");
-        }
-        check("a%20b", Some("a b"));
-        check("caf%C3%A9", Some("café"));
-        check("a%2Fb", Some("a/b"));
-        check("100%", Some("100%"));
-        check("%E9", None);
-        check("%00", Some("\0"));
-    }
 }

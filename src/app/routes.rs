@@ -1,7 +1,7 @@
 //! The application: a table of routes, built once per worker.
 
 use super::handler::Wrapped;
-use super::router::{Resolved, Router};
+use super::router::{Resolved, RouteError, Router};
 use super::socket_options::SocketOptions;
 use super::upload::{Upload, UploadRoute};
 use super::websocket::{Endpoint, WebSocket};
@@ -33,30 +33,6 @@ pub struct App {
     sockets: Vec<SocketOptions>,
     error: Option<RouteError>,
 }
-
-/// Why a route could not be added.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RouteError {
-    /// A path that does not begin with `/`.
-    NotAPath(String),
-    /// A pattern that is malformed or overlaps with another; the second field says why.
-    Pattern(String, String),
-    /// A method that the path answers already.
-    Twice(String),
-}
-
-impl fmt::Display for RouteError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RouteError::NotAPath(path) => write!(f, "route {path:?} does not begin with /"),
-            RouteError::Pattern(path, why) => write!(f, "route {path:?}: {why}"),
-            RouteError::Twice(method) => write!(f, "a route answers {method} already"),
-        }
-    }
-}
-
-impl std::error::Error for RouteError {}
 
 /// The methods that take a closure: the bound stands here, so that a closure's lifetimes are inferred.
 macro_rules! routes {
