@@ -11,7 +11,10 @@ use std::time::Duration;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let addr = std::env::args().nth(1).unwrap_or("127.0.0.1:8080".into());
-    let options = OffloadOptions { threads: 4, queue: 64, time_limit: Duration::from_secs(10) };
+    let mut options = OffloadOptions::default();
+    options.threads = 4;
+    options.queue = 64;
+    options.time_limit = Duration::from_secs(10);
     let offload = Arc::new(Offload::new(options)?);
     let server = Server::builder().bind(addr).serve(move |_worker| app(&offload))?;
     println!("listening on {}", server.local_addrs()[0]);
