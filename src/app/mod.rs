@@ -1,8 +1,7 @@
-//! What an application is made of: requests, responses, handlers, routes, WebSockets.
+//! The parts of an application: requests, responses, handlers, routes and WebSockets.
 //!
-//! It knows no socket and no loop: a handler is called with a [`Request`] that borrows the read
-//! buffer and the arena, and returns a [`Response`] that may borrow them too. Exactly one answer per
-//! request, by construction.
+//! It knows no socket and no event loop. A handler borrows a [`Request`] and returns a [`Response`] by value,
+//! so every request gets exactly one answer. Both may borrow the read buffer and the request's arena.
 
 mod body;
 mod channel;

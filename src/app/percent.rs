@@ -4,11 +4,11 @@
 
 use crate::arena::Arena;
 
-/// Decodes percent-encoded unreserved characters, which mean the same either way, and no others
-/// (RFC 3986 §6.2.2.2): `/%70ing` is `/ping`, `/a%2Fb` stays one segment.
+/// Decodes percent-encoded unreserved characters and no others: encoded or not, they mean the same (RFC 3986
+/// §6.2.2.2). `/%70ing` becomes `/ping`, and `/a%2Fb` stays one segment.
 #[inline(never)]
 pub(super) fn decode_unreserved<'a>(path: &[u8], arena: &'a Arena) -> &'a [u8] {
-    let out = bytes_in(path, arena);
+    let out = copy_into(path, arena);
     let (mut from, mut to) = (0, 0);
     while from < out.len() {
         let decoded =
@@ -20,12 +20,13 @@ pub(super) fn decode_unreserved<'a>(path: &[u8], arena: &'a Arena) -> &'a [u8] {
     &out[..to]
 }
 
+/// Decodes all percent-encoded octets. Returns `None` if the result is not UTF-8.
 pub(super) fn decode<'a>(value: &str, arena: &'a Arena) -> Option<&'a str> {
-    let out = bytes_in(value.as_bytes(), arena);
+    let out = copy_into(value.as_bytes(), arena);
     let (mut from, mut to) = (0, 0);
     while from < out.len() {
         let decoded = percent(&out[from..]);
-        // A '%' that begins no octet is itself, as in browsers and nginx.
+        // A '%' that begins no octet stays as it is, as in browsers and nginx.
         out[to] = decoded.unwrap_or(out[from]);
         from += if decoded.is_some() { 3 } else { 1 };
         to += 1;
@@ -33,11 +34,11 @@ pub(super) fn decode<'a>(value: &str, arena: &'a Arena) -> Option<&'a str> {
     std::str::from_utf8(&out[..to]).ok()
 }
 
-fn bytes_in<'a>(bytes: &[u8], arena: &'a Arena) -> &'a mut [u8] {
+fn copy_into<'a>(bytes: &[u8], arena: &'a Arena) -> &'a mut [u8] {
     arena.alloc_slice_with(bytes.len(), |at| bytes[at])
 }
 
-/// The octet that `bytes` begins with in percent-encoding (RFC 3986 §2.1).
+/// Returns the octet that `bytes` begins with, if it is percent-encoded (RFC 3986 §2.1).
 fn percent(bytes: &[u8]) -> Option<u8> {
     let &[b'%', high, low, ..] = bytes else { return None };
     let digit = |byte: u8| (byte as char).to_digit(16);
