@@ -1,9 +1,11 @@
 //! The load itself: sends what is due, takes what has come, and never waits.
 
 use crate::answer::Answers;
+use crate::args::Args;
+use crate::connect::connect;
+use crate::cpu;
 use crate::schedule::Schedule;
 use crate::trickle::Trickle;
-use crate::{Args, cpu};
 use hdrhistogram::Histogram;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Registry, Token};
@@ -275,14 +277,6 @@ impl Connection {
             }
         }
     }
-}
-
-/// Connects at once, which on loopback takes microseconds.
-pub fn connect(server: SocketAddr) -> io::Result<TcpStream> {
-    let stream = std::net::TcpStream::connect(server)?;
-    stream.set_nodelay(true)?;
-    stream.set_nonblocking(true)?;
-    Ok(TcpStream::from_std(stream))
 }
 
 /// Within 0.1 %, up to a minute.

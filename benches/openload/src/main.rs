@@ -8,92 +8,16 @@
 //! It spins and never sleeps, since a timer wakes up tens of microseconds late.
 
 mod answer;
+mod args;
+mod connect;
 mod cpu;
 mod load;
 mod schedule;
 mod trickle;
 
+use args::Args;
 use hdrhistogram::Histogram;
 use load::Figures;
-
-const USAGE: &str = "\
-usage: openload --port P --rate R [options]
-  --port P       port on 127.0.0.1                         (required)
-  --rate R       requests per second                       (required)
-  --conns N      connections, taken in turn                (default 64)
-  --secs S       measured seconds                          (default 3)
-  --warmup S     seconds before measuring                  (default 0.5)
-  --path P       request path                              (default /)
-  --trickle M    M more connections that each send one byte per second of a
-                 request head without an end               (default 0)
-  --pid PID      also report the CPU time of this process per request
-  --json         one JSON object instead of the text lines
-Latency counts from the moment a request was due, not from when it was sent.
-exit status: 0 ok, 1 wrong status / connection closed / no answer, 2 usage";
-
-struct Args {
-    port: u16,
-    rate: f64,
-    conns: usize,
-    secs: f64,
-    warmup: f64,
-    path: String,
-    trickle: usize,
-    pid: Option<u32>,
-    json: bool,
-}
-
-fn usage(msg: &str) -> ! {
-    eprintln!("openload: {msg}\n{USAGE}");
-    std::process::exit(2);
-}
-
-fn parse_args() -> Args {
-    let mut a = Args {
-        port: 0,
-        rate: 0.0,
-        conns: 64,
-        secs: 3.0,
-        warmup: 0.5,
-        path: "/".into(),
-        trickle: 0,
-        pid: None,
-        json: false,
-    };
-    fn val<T: std::str::FromStr>(k: &str, v: Option<String>) -> T {
-        v.and_then(|v| v.parse().ok())
-            .unwrap_or_else(|| usage(&format!("bad or missing value for {k}")))
-    }
-    let mut it = std::env::args().skip(1);
-    while let Some(k) = it.next() {
-        match k.as_str() {
-            "--port" => a.port = val(&k, it.next()),
-            "--rate" => a.rate = val(&k, it.next()),
-            "--conns" => a.conns = val(&k, it.next()),
-            "--secs" => a.secs = val(&k, it.next()),
-            "--warmup" => a.warmup = val(&k, it.next()),
-            "--path" => a.path = val(&k, it.next()),
-            "--trickle" => a.trickle = val(&k, it.next()),
-            "--pid" => a.pid = Some(val(&k, it.next())),
-            "--json" => a.json = true,
-            "-h" | "--help" => {
-                println!("{USAGE}");
-                std::process::exit(0);
-            }
-            _ => usage(&format!("unknown option {k}")),
-        }
-    }
-    if a.port == 0 {
-        usage("--port is required");
-    }
-    if !(0.1..=1e7).contains(&a.rate) {
-        usage("--rate is required, 0.1 to 10000000");
-    }
-    if a.conns == 0 || !(0.01..=3600.0).contains(&a.secs) || !(0.0..=600.0).contains(&a.warmup) {
-        usage("--conns must be at least 1, --secs 0.01 to 3600, --warmup at most 600");
-    }
-    a
-}
 
 fn us(histogram: &Histogram<u64>, quantile: f64) -> f64 {
     histogram.value_at_quantile(quantile) as f64 / 1e3
@@ -166,7 +90,7 @@ fn print(a: &Args, f: &Figures) {
 }
 
 fn main() {
-    let args = parse_args();
+    let args = args::parse_args();
     // Every connection is a descriptor; a limit that cannot be raised shows when it is met.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     match load::run(&args) {

@@ -1,5 +1,6 @@
 //! Clients that never finish: each sends one byte per second of a request head without an end.
 
+use crate::connect::connect;
 use crate::schedule::Schedule;
 use mio::event::Event;
 use mio::net::TcpStream;
@@ -38,7 +39,7 @@ impl Trickle {
             reopened: 0,
         };
         for number in 0..count {
-            let mut stream = crate::load::connect(server)?;
+            let mut stream = connect(server)?;
             poll.register(&mut stream, Token(first_token + number), Interest::READABLE)?;
             trickle.clients.push(Client::new(stream));
         }
