@@ -1,4 +1,4 @@
-//! The command line. Knows nothing of the load.
+//! The command line. Knows nothing about the load.
 
 const USAGE: &str = "\
 usage: openload --port P --rate R [options]
@@ -9,11 +9,11 @@ usage: openload --port P --rate R [options]
   --warmup S     seconds before measuring                  (default 0.5)
   --path P       request path                              (default /)
   --trickle M    M more connections that each send one byte per second of a
-                 request head without an end               (default 0)
+                 request head that never ends              (default 0)
   --pid PID      also report the CPU time of this process per request
   --json         one JSON object instead of the text lines
 Latency counts from the moment a request was due, not from when it was sent.
-exit status: 0 ok, 1 wrong status / connection closed / no answer, 2 usage";
+exit status: 0 ok, 1 wrong status / connection closed / no answer, 2 usage error";
 
 /// What the command line asks for.
 pub struct Args {
@@ -48,7 +48,7 @@ pub fn parse_args() -> Args {
     };
     fn val<T: std::str::FromStr>(k: &str, v: Option<String>) -> T {
         v.and_then(|v| v.parse().ok())
-            .unwrap_or_else(|| usage(&format!("bad or missing value for {k}")))
+            .unwrap_or_else(|| usage(&format!("invalid or missing value for {k}")))
     }
     let mut it = std::env::args().skip(1);
     while let Some(k) = it.next() {
@@ -73,10 +73,10 @@ pub fn parse_args() -> Args {
         usage("--port is required");
     }
     if !(0.1..=1e7).contains(&a.rate) {
-        usage("--rate is required, 0.1 to 10000000");
+        usage("--rate is required and must be 0.1 to 10000000");
     }
     if a.conns == 0 || !(0.01..=3600.0).contains(&a.secs) || !(0.0..=600.0).contains(&a.warmup) {
-        usage("--conns must be at least 1, --secs 0.01 to 3600, --warmup at most 600");
+        usage("--conns must be at least 1, --secs 0.01 to 3600, --warmup 0 to 600");
     }
     a
 }

@@ -1,11 +1,11 @@
 //! openload: a small single-threaded open-loop HTTP/1.1 load generator for loopback benchmarks.
 //!
 //! Request k is due k / rate seconds after the start and is sent then, on the next connection in
-//! turn, whether or not those before it have been answered. Latency counts from the moment a
-//! request was *due*: coordinated omission cannot occur, and nothing is corrected afterwards. This
-//! holds too when the generator is late itself; how late it was is reported beside it.
+//! turn, whether or not earlier requests have been answered. Latency counts from the moment a
+//! request was *due*, so coordinated omission cannot occur and nothing is corrected afterwards. This
+//! also holds when the generator itself is late; it reports how late it was.
 //!
-//! It spins and never sleeps, since a timer wakes up tens of microseconds late.
+//! It spins and never sleeps, because a timer wakes up tens of microseconds late.
 
 mod answer;
 mod args;
@@ -55,14 +55,14 @@ fn print(a: &Args, f: &Figures) {
         return;
     }
     println!(
-        "{} answers, {:.0}/s of {}/s asked for, {} connections",
+        "{} answers, {:.0}/s of {}/s requested, {} connections",
         f.latency.len(),
         f.achieved,
         a.rate,
         a.conns
     );
     println!(
-        "latency us, from when due: p50 {:.1}  p90 {:.1}  p99 {:.1}  p99.9 {:.1}  p99.99 {:.1}  max {max:.1}",
+        "latency us, from the due time: p50 {:.1}  p90 {:.1}  p99 {:.1}  p99.9 {:.1}  p99.99 {:.1}  max {max:.1}",
         p(0.5),
         p(0.9),
         p(0.99),
@@ -78,7 +78,7 @@ fn print(a: &Args, f: &Figures) {
         println!("server cpu: {cpu:.3} us per request");
     }
     if a.trickle > 0 {
-        println!("trickle: {} connections, {} opened again", a.trickle, f.reopened);
+        println!("trickle: {} connections, {} reopened", a.trickle, f.reopened);
     }
     println!(
         "errors: {} ({} wrong statuses, {} connections closed, {} requests without an answer)",
@@ -91,7 +91,7 @@ fn print(a: &Args, f: &Figures) {
 
 fn main() {
     let args = args::parse_args();
-    // Every connection is a descriptor; a limit that cannot be raised shows when it is met.
+    // Each connection needs a descriptor. If the limit cannot be raised, connecting fails with an error later.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     match load::run(&args) {
         Ok(figures) => {
