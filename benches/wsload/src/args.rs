@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line. Knows nothing about the load.
 
 const USAGE: &str = "\
 usage: wsload [options]
@@ -19,8 +19,9 @@ usage: wsload [options]
   --sub-path P   subscriber path, pubsub                   (default /sub)
   --pid PID      also report the CPU time of this process per message
   --json         one JSON object instead of the text lines
-exit status: 0 ok, 1 wrong echo / stall / connection lost, 2 usage";
+exit status: 0 ok, 1 wrong echo / stall / connection lost, 2 usage error";
 
+/// What the command line asks for.
 pub struct Args {
     pub mode: String,
     pub host: String,
@@ -40,11 +41,13 @@ pub struct Args {
     pub json: bool,
 }
 
+/// Prints a message and the usage, and exits with status 2.
 pub fn usage(msg: &str) -> ! {
     eprintln!("wsload: {msg}\n{USAGE}");
     std::process::exit(2);
 }
 
+/// Reads the command line. Prints the usage and exits if it is wrong or asks for help.
 pub fn parse_args() -> Args {
     let mut a = Args {
         mode: "echo".into(),
@@ -66,7 +69,7 @@ pub fn parse_args() -> Args {
     };
     fn val<T: std::str::FromStr>(k: &str, v: Option<String>) -> T {
         v.and_then(|v| v.parse().ok())
-            .unwrap_or_else(|| usage(&format!("bad or missing value for {k}")))
+            .unwrap_or_else(|| usage(&format!("invalid or missing value for {k}")))
     }
     let mut it = std::env::args().skip(1);
     while let Some(k) = it.next() {
@@ -98,7 +101,7 @@ pub fn parse_args() -> Args {
         usage("--port is required");
     }
     if a.conns == 0 || a.depth == 0 || !(0.0..=3600.0).contains(&a.secs) || !(0.0..=600.0).contains(&a.warmup) {
-        usage("--conns and --depth must be at least 1, --secs at most 3600, --warmup at most 600");
+        usage("--conns and --depth must be at least 1, --secs 0 to 3600, --warmup 0 to 600");
     }
     a
 }

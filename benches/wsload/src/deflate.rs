@@ -1,4 +1,4 @@
-//! The echo mode with permessage-deflate.
+//! The echo mode with permessage-deflate: parses and inflates every frame that comes back.
 
 use crate::args::Args;
 use crate::die::die;
@@ -9,13 +9,13 @@ use crate::report::{cpu_now, finish};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Messages in the compressed echo mode rotate through this many texts.
+/// The number of texts through which the messages rotate.
 const TEXTS: usize = 64;
 
 struct DConn {
     fd: i32,
     rx: Vec<u8>,
-    msg: Vec<u8>,     // body of the message being received, still compressed
+    msg: Vec<u8>,     // payload of the message being received, still compressed
     compressed: bool, // RSV1 of its first frame
     inflate: flate2::Decompress,
     next_tx: usize,
@@ -26,7 +26,7 @@ struct DConn {
     sent: VecDeque<u64>,
 }
 
-/// Raw deflate of one message without context, tail removed (RFC 7692, 7.2.1).
+/// Compresses one message without context takeover and removes the tail (RFC 7692 §7.2.1).
 fn deflate_message(body: &[u8]) -> Vec<u8> {
     use flate2::{Compress, Compression, FlushCompress};
     let mut z = Compress::new(Compression::fast(), false);
@@ -37,6 +37,7 @@ fn deflate_message(body: &[u8]) -> Vec<u8> {
     out
 }
 
+/// Runs the load and prints the report.
 pub fn run(a: &Args) {
     let texts: Vec<Vec<u8>> = (0..TEXTS).map(|i| json_payload(a.size, i as u64 + 1)).collect();
     let frames: Vec<Vec<u8>> = texts.iter().map(|t| client_frame(0xc1, &deflate_message(t))).collect();

@@ -1,4 +1,4 @@
-//! The echo mode.
+//! The echo mode: each connection keeps `--depth` messages in flight and checks every byte that comes back.
 
 use crate::args::Args;
 use crate::die::die;
@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 struct Conn {
     fd: i32,
     pos: usize,                 // offset into the frame being received
-    owed: usize,                // frames due to be sent
-    off: usize,                 // bytes of the frame being sent that went out already
+    owed: usize,                // frames to send
+    off: usize,                 // bytes already sent of the current frame
     want_write: bool,           // EPOLLOUT is armed
-    sent: VecDeque<(u64, u32)>, // (time sent, frames sent then), oldest first
+    sent: VecDeque<(u64, u32)>, // (time sent, number of frames), oldest first
 }
 
-/// Sends what the connection owes; arms or disarms EPOLLOUT as needed.
+/// Sends the frames that the connection owes, and arms or disarms EPOLLOUT as needed.
 fn pump(ep: &net::Epoll, i: usize, c: &mut Conn, out: &Pattern, now: u64) {
     let mut finished = 0u32;
     while c.owed > 0 {
@@ -48,11 +48,12 @@ fn pump(ep: &net::Epoll, i: usize, c: &mut Conn, out: &Pattern, now: u64) {
     }
 }
 
+/// Runs the load and prints the report.
 pub fn run(a: &Args) {
     let op = if a.binary { 0x82 } else { 0x81 };
     let body = payload(a.size);
     let cf = client_frame(op, &body);
-    // Enough repetitions for a whole refill in one write, within 1 MiB.
+    // Enough repetitions for a whole refill in one write, up to 1 MiB.
     let out_len = (cf.len() * a.depth).min(1 << 20);
     let out = Pattern::new(cf, out_len);
     let exp = Pattern::new(server_frame(op, &body), READ_BUF);
@@ -143,7 +144,7 @@ pub fn run(a: &Args) {
                         c.owed += done;
                     }
                     if r < READ_BUF {
-                        break; // the socket is drained; level-triggered epoll tells if not
+                        break; // probably drained; if not, level-triggered epoll reports it again
                     }
                 }
             }

@@ -5,12 +5,12 @@ use std::io::Write;
 
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// Payload bytes: printable ASCII, so the same bytes are valid text.
+/// Returns a payload of printable ASCII, so that the same bytes are valid text.
 pub fn payload(size: usize) -> Vec<u8> {
     (0..size).map(|i| b'a' + ((i * 7 + i / 97) % 26) as u8).collect()
 }
 
-/// JSON-like text of about `size` bytes, different for each `seed`.
+/// Returns JSON-like text of about `size` bytes, different for each `seed`.
 pub fn json_payload(size: usize, seed: u64) -> Vec<u8> {
     let mut s = Vec::with_capacity(size + 128);
     let mut x = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -48,6 +48,7 @@ fn frame_header(out: &mut Vec<u8>, b0: u8, len: usize, masked: bool) {
     }
 }
 
+/// Returns a masked frame; `b0` is its first byte.
 pub fn client_frame(b0: u8, body: &[u8]) -> Vec<u8> {
     let mut f = Vec::with_capacity(body.len() + 14);
     frame_header(&mut f, b0, body.len(), true);
@@ -56,6 +57,7 @@ pub fn client_frame(b0: u8, body: &[u8]) -> Vec<u8> {
     f
 }
 
+/// Returns an unmasked frame; `b0` is its first byte.
 pub fn server_frame(b0: u8, body: &[u8]) -> Vec<u8> {
     let mut f = Vec::with_capacity(body.len() + 10);
     frame_header(&mut f, b0, body.len(), false);
@@ -63,7 +65,7 @@ pub fn server_frame(b0: u8, body: &[u8]) -> Vec<u8> {
     f
 }
 
-/// An endless repetition of one frame, laid out so that a long run of it is one slice.
+/// An endless repetition of one frame, stored so that a long run of it is one slice.
 pub struct Pattern {
     pub bytes: Vec<u8>,
     pub frame: usize,
@@ -79,8 +81,8 @@ impl Pattern {
         }
     }
 
-    /// Checks that `data` continues the pattern at `pos` (offset into the current
-    /// frame). Returns the new offset and the number of frames completed.
+    /// Checks that `data` continues the pattern at `pos`, an offset into the current frame. Returns the new offset and
+    /// the number of completed frames, or `None` if the bytes differ.
     #[inline]
     pub fn check(&self, mut pos: usize, mut data: &[u8]) -> Option<(usize, usize)> {
         let mut done = 0;
@@ -98,7 +100,7 @@ impl Pattern {
     }
 }
 
-/// (first byte, header length, payload length) of the unmasked frame at the start.
+/// Returns the first byte, the header length and the payload length of the unmasked frame at the start of `b`.
 pub fn parse_header(b: &[u8]) -> Option<(u8, usize, usize)> {
     if b.len() < 2 {
         return None;

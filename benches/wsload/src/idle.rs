@@ -1,11 +1,11 @@
-//! The idle modes.
+//! The idle modes: open connections, report their memory, hold them.
 
 use crate::args::Args;
 use crate::net;
 use std::io::Write;
 use std::time::Duration;
 
-/// Opens the connections, prints `ready N`, holds them for `--secs`.
+/// Opens the connections, prints `ready N` and holds them for `--secs`.
 pub fn run(a: &Args, http: bool) {
     let path = a.path.as_deref().unwrap_or(if http { "/" } else { "/ws" });
     let rss0 = a.pid.and_then(net::rss_kib);

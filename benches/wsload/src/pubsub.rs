@@ -1,4 +1,4 @@
-//! The publishing mode.
+//! The publishing mode: one publisher, and subscribers that check every byte they receive.
 
 use crate::args::Args;
 use crate::die::die;
@@ -8,8 +8,8 @@ use crate::net::{self, READ_BUF};
 use crate::report::{cpu_now, finish};
 use std::time::{Duration, Instant};
 
-/// One publisher, `conns` subscribers. A publication is finished when every
-/// subscriber has it; `depth` publications are kept in flight.
+/// Runs one publisher and `conns` subscribers, and prints the report. A publication is finished when every
+/// subscriber has received it; `depth` publications are kept in flight.
 pub fn run(a: &Args) {
     let op = if a.binary { 0x82 } else { 0x81 };
     let body = payload(a.size);
@@ -24,7 +24,7 @@ pub fn run(a: &Args) {
         })
         .collect();
     let (publisher, _) = net::ws_connect(&a.host, a.port, &a.pub_path, None);
-    // Give servers that subscribe after the handshake a moment to do so.
+    // Some servers subscribe after the handshake: give them time to do so.
     std::thread::sleep(Duration::from_millis(200));
 
     let ring = a.depth;
@@ -32,8 +32,8 @@ pub fn run(a: &Args) {
     let mut got = vec![0usize; ring];
     let start = Instant::now();
     let ns = |t: Instant| t.duration_since(start).as_nanos() as u64;
-    let mut next = 0u64; // publications sent
-    let mut finished = 0u64; // publications every subscriber has
+    let mut next = 0u64; // publications sent so far
+    let mut finished = 0u64; // publications that every subscriber has received
     let publish = |next: &mut u64, sent_at: &mut [u64]| {
         sent_at[(*next % ring as u64) as usize] = ns(Instant::now());
         net::write_all(publisher, &cf);

@@ -1,4 +1,4 @@
-//! What a run has measured, as text or JSON.
+//! Prints the results of a run, as text or JSON.
 
 use crate::args::Args;
 use crate::die::die;
@@ -45,7 +45,7 @@ impl Report {
     }
 }
 
-/// CPU clocks of the server (if asked for) and of this process, in microseconds.
+/// Returns the CPU time of the server (with `--pid`) and of this process, in microseconds.
 pub fn cpu_now(a: &Args) -> (Option<f64>, f64) {
     (
         a.pid
