@@ -1,4 +1,4 @@
-//! `/metrics` is what Prometheus reads, and says what was done; the log says when a bound is near.
+//! `/metrics` is valid for Prometheus and counts correctly, and the log warns before a limit is reached.
 
 use crate::program::Running;
 use fleeting_testkit::client::{Client, TEXT};
@@ -6,40 +6,43 @@ use fleeting_testkit::redis::server::RedisServer;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
 
-/// A series: its name and labels, as they are written.
+/// A series: its name and its labels, as written.
 type Series = (String, BTreeMap<String, String>);
 
-/// Reads an exposition as strictly as `promtool check metrics` does, and a little more so.
+/// Parses an exposition at least as strictly as `promtool check metrics` does.
 fn parsed(text: &str) -> BTreeMap<Series, f64> {
-    assert!(text.ends_with('\n'), "the last line has an end");
+    assert!(text.ends_with('\n'), "the last line ends with a line feed");
     let (mut series, mut ended) = (BTreeMap::new(), HashSet::new());
     let (mut family, mut kind, mut help) = (String::new(), String::new(), String::new());
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("# HELP ") {
-            let (name, said) = rest.split_once(' ').expect("a name and a sentence");
-            assert!(is_name(name) && said.ends_with('.'), "{line}");
-            assert!(ended.insert(name.to_string()), "{line}: once");
+            let (name, help_line) = rest.split_once(' ').expect("a name and a help line");
+            assert!(is_name(name) && help_line.ends_with('.'), "{line}");
+            assert!(ended.insert(name.to_string()), "{line}: is repeated");
             (help, kind) = (name.to_string(), String::new());
         } else if let Some(rest) = line.strip_prefix("# TYPE ") {
-            let (name, said) = rest.split_once(' ').expect("a name and a type");
-            assert_eq!(name, help, "{line}: after its HELP");
-            assert!(kind.is_empty(), "{line}: once");
-            assert!(matches!(said, "counter" | "gauge"), "{line}");
-            assert_eq!(name.ends_with("_total"), said == "counter", "{line}");
-            (family, kind) = (name.to_string(), said.to_string());
+            let (name, type_name) = rest.split_once(' ').expect("a name and a type");
+            assert_eq!(name, help, "{line}: should follow its HELP");
+            assert!(kind.is_empty(), "{line}: is repeated");
+            assert!(matches!(type_name, "counter" | "gauge"), "{line}");
+            assert_eq!(name.ends_with("_total"), type_name == "counter", "{line}");
+            (family, kind) = (name.to_string(), type_name.to_string());
         } else {
-            let (what, value) = line.rsplit_once(' ').expect("a value");
-            let (name, labels) = match what.split_once('{') {
-                Some((name, rest)) => (name, labels(rest.strip_suffix('}').expect("an end"))),
-                None => (what, BTreeMap::new()),
+            let (series_text, value) = line.rsplit_once(' ').expect("a value");
+            let (name, labels) = match series_text.split_once('{') {
+                Some((name, rest)) => (name, labels(rest.strip_suffix('}').expect("a closing brace"))),
+                None => (series_text, BTreeMap::new()),
             };
-            assert_eq!(name, family, "{line}: after its TYPE");
+            assert_eq!(name, family, "{line}: should follow its TYPE");
             let value: f64 = value.parse().expect("a number");
             assert!(value.is_finite() && value >= 0.0, "{line}");
-            assert!(series.insert((name.to_string(), labels), value).is_none(), "{line}: once");
+            assert!(series.insert((name.to_string(), labels), value).is_none(), "{line}: is repeated");
         }
     }
-    assert!(ended.iter().all(|name| series.keys().any(|(known, _)| known == name)), "each has a sample");
+    assert!(
+        ended.iter().all(|name| series.keys().any(|(known, _)| known == name)),
+        "each family has a sample"
+    );
     series
 }
 
@@ -49,30 +52,30 @@ fn is_name(name: &str) -> bool {
         && bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
-/// `a="b",c="d"`, without escapes: no value here has any.
+/// Parses `a="b",c="d"` without escapes, because no value here has any.
 fn labels(text: &str) -> BTreeMap<String, String> {
     let mut labels = BTreeMap::new();
     for label in text.split(',') {
         let (name, value) = label.split_once('=').expect("a value");
         let value = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).expect("quotes");
         assert!(is_name(name) && !value.contains(['"', '\\']), "{label}");
-        assert!(labels.insert(name.to_string(), value.to_string()).is_none(), "{label}: once");
+        assert!(labels.insert(name.to_string(), value.to_string()).is_none(), "{label}: is repeated");
     }
     labels
 }
 
-struct Figures(BTreeMap<Series, f64>);
+struct Metrics(BTreeMap<Series, f64>);
 
-impl Figures {
-    fn of(client: &mut Client) -> Figures {
+impl Metrics {
+    fn of(client: &mut Client) -> Metrics {
         let answer = client.get("/metrics");
         assert_eq!(answer.status, 200);
         assert_eq!(answer.field("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
         assert_eq!(answer.field("cache-control"), Some("no-store"));
-        Figures(parsed(answer.text()))
+        Metrics(parsed(answer.text()))
     }
 
-    /// The sum of all series of this name which have this label, if one is given.
+    /// Returns the sum of all series of this name, or of those with this label.
     fn sum(&self, name: &str, label: Option<(&str, &str)>) -> f64 {
         let of_name = self.0.iter().filter(|((known, _), _)| known == name);
         let fits = of_name.filter(|((_, labels), _)| {
@@ -85,11 +88,11 @@ impl Figures {
 }
 
 #[test]
-fn the_figures_are_what_was_done() {
+fn metrics_count_what_was_done() {
     let program = Running::serve(&["--workers", "2", "--limit", "head_bytes=1000", "--limit", "topics=100"]);
     let addr = program.addrs[0];
     let mut scraper = Client::connect(addr);
-    let before = Figures::of(&mut scraper);
+    let before = Metrics::of(&mut scraper);
     for number in 0..10 {
         let mut client = Client::connect(addr);
         client.get("/plaintext");
@@ -116,15 +119,15 @@ fn the_figures_are_what_was_done() {
     }
     let mut holder = Client::websocket(addr, "/clients/ws?id=a");
     holder.next_frame();
-    // Who is gone has been seen to be; and the records have been counted.
+    // Wait until the server has noticed the closed connections and has counted the records.
     let after = loop {
-        let figures = Figures::of(&mut scraper);
-        let settled = figures.sum("fleeting_connections", None) == 8.0
-            && figures.0.keys().any(|(name, _)| name == "fleeting_clients")
-            && figures.sum("fleeting_clients", None) == 3.0
-            && figures.sum("fleeting_clients_orphaned", None) == 2.0;
+        let metrics = Metrics::of(&mut scraper);
+        let settled = metrics.sum("fleeting_connections", None) == 8.0
+            && metrics.0.keys().any(|(name, _)| name == "fleeting_clients")
+            && metrics.sum("fleeting_clients", None) == 3.0
+            && metrics.sum("fleeting_clients_orphaned", None) == 2.0;
         if settled {
-            break figures;
+            break metrics;
         }
     };
     let grown = |name: &str| after.sum(name, None) - before.sum(name, None);
@@ -153,27 +156,27 @@ fn the_figures_are_what_was_done() {
     }
     assert!(after.sum("fleeting_arena_high_water_bytes", None) > 0.0);
     assert_eq!(after.sum("fleeting_build_info", Some(("version", env!("CARGO_PKG_VERSION")))), 1.0);
-    // Between two looks of one connection there is the second of them.
-    let requests = || Figures::of(&mut scraper).sum("fleeting_requests_total", None);
+    // The count grows by exactly the request that asks for it.
+    let requests = || Metrics::of(&mut scraper).sum("fleeting_requests_total", None);
     let mut requests = requests;
     assert_eq!(requests() + 1.0, requests());
 }
 
 #[test]
-fn the_census_has_the_same_figures() {
+fn the_census_has_the_same_series() {
     let redis = RedisServer::start();
     for arguments in [&["--workers", "2"][..], &["--store", &redis.url()]] {
-        same_figures(&Running::serve(arguments));
+        compare_series(&Running::serve(arguments));
     }
 }
 
-fn same_figures(program: &Running) {
+fn compare_series(program: &Running) {
     let mut client = Client::connect(program.addrs[0]);
-    // The records have been counted once.
+    // Wait until the records have been counted.
     let metrics = loop {
-        let figures = Figures::of(&mut client).0;
-        if figures.keys().any(|(name, _)| name == "fleeting_clients") {
-            break figures;
+        let metrics = Metrics::of(&mut client).0;
+        if metrics.keys().any(|(name, _)| name == "fleeting_clients") {
+            break metrics;
         }
     };
     let answer = client.get("/census");
@@ -194,19 +197,19 @@ fn same_figures(program: &Running) {
 }
 
 #[test]
-fn the_log_says_when_a_bound_is_near() {
+fn the_log_warns_when_a_capacity_is_nearly_used_up() {
     let mut program = Running::serve(&["--limit", "connections=10", "--limit", "topics=10"]);
     let addr = program.addrs[0];
     let mut client = Client::websocket(addr, "/hub");
     let others: Vec<Client> = (0..8).map(|_| Client::connect(addr)).collect();
     let line = program.stderr_line();
-    assert_eq!(line, "warning: connections of worker 0: 9 of 10, 90 % of what there may be\n");
+    assert_eq!(line, "warning: connections of worker 0: 9 of 10 in use (90 %)\n");
     for number in 0..9 {
         client.frame(TEXT, format!(r#"{{"subscribe": "{number}"}}"#));
         client.next_frame();
     }
-    // Not of the connections again: those are as near as before.
+    // There is no second warning about the connections, whose number has not changed.
     let line = program.stderr_line();
-    assert_eq!(line, "warning: topics of worker 0: 9 of 10, 90 % of what there may be\n");
+    assert_eq!(line, "warning: topics of worker 0: 9 of 10 in use (90 %)\n");
     drop(others);
 }

@@ -16,7 +16,7 @@ the environment overrides the file, the file overrides the default.
   FLEETING_FILES=public                    # as --files
   FLEETING_COMPRESSION=shared,window=12    # as --compression
   FLEETING_SLOW_CONSUMER=conflate          # as --slow-consumer
-  FLEETING_STORE=redis://:secret@cache/0   # as --store; hides the password from `ps`
+  FLEETING_STORE=redis://:secret@cache/0   # as --store; not shown by `ps`
   FLEETING_NODE=a                          # as --node
   FLEETING_CLIENT_LIFE=10m                 # as --client-life
   FLEETING_CLIENT_CLOSE=30s                # as --client-close
