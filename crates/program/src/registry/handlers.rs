@@ -61,8 +61,10 @@ fn put<'r>(req: &Request<'r>, handler: &StoreHandler) -> Result<Response<'r>, Er
     origin::check(req, "store a client")?;
     let id = req.header("x-id").ok_or(Error::bad_request("The field X-Id is missing or is not UTF-8."))?;
     check_id(id).map_err(Error::bad_request)?;
-    if req.body().len() > SENT_BYTES_MAX {
-        return Err(Error::new(413, "The content of a record may have at most 16 KiB."));
+    let bytes = req.body().len();
+    if bytes > SENT_BYTES_MAX {
+        let sentence = format!("The content has {bytes} bytes; a record may have at most 16 KiB.");
+        return Err(Error::new(413, sentence));
     }
     let sent = if req.body().is_empty() { None } else { Some(content::json(req)?) };
     let sent = sent.as_deref().unwrap_or(serde_json::value::RawValue::NULL);
