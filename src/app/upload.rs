@@ -43,7 +43,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// let app = App::new().upload("PUT", "/length", Length);
 /// ```
 pub trait Upload: 'static {
-    /// What the server remembers of one request.
+    /// What the server remembers about one request.
     type Session: 'static;
 
     /// Returns the limit of the content in bytes, in place of [`body_bytes`](crate::Limits::body_bytes). More
