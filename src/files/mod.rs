@@ -12,10 +12,12 @@ mod range;
 mod root;
 mod validators;
 
-pub use coding::{Coding, Codings};
-pub use media::{MediaType, media_type};
-pub use path::{PATH_BYTES_MAX, Place, Unplaced, place};
-pub use preconditions::{Asked, Verdict, judge};
-pub use range::{Selected, select};
-pub use root::{Found, Root, is_shortage, open_file};
+pub(crate) use coding::{Coding, Codings};
+pub(crate) use media::{MediaType, media_type};
+pub(crate) use preconditions::{ConditionalRequest, Decision, evaluate};
+pub(crate) use root::{is_shortage, open_file};
+
+pub use path::{PathError, RelativePath, resolve};
+pub use range::{SelectedRange, select_range};
+pub use root::{Opened, Root};
 pub use validators::Validators;

@@ -3,13 +3,13 @@
 //! It knows fields and validators, no file. Its invariant is the order of RFC 9110 §13.2.2: a later
 //! condition is not looked at once an earlier one has decided.
 
-use super::{Selected, Validators, select};
+use super::{SelectedRange, Validators, select_range};
 use crate::http1::{Fields, Method};
 use crate::time::parse_http_date;
 
 /// A request, as far as it has a say here.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked<'r> {
+pub struct ConditionalRequest<'r> {
     /// Its method.
     pub method: Method<'r>,
     /// The fields of its head.
@@ -20,7 +20,7 @@ pub struct Asked<'r> {
 
 /// What is to be answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Decision {
     /// 200 with all of it.
     Whole,
     /// 206 with bytes `first..=last`.
@@ -33,14 +33,14 @@ pub enum Verdict {
     /// 304.
     NotModified,
     /// 412.
-    Failed,
+    PreconditionFailed,
     /// 416.
-    Unsatisfiable,
+    RangeNotSatisfiable,
 }
 
-/// Judges `asked`, for a representation of `bytes` bytes with these validators.
-pub fn judge(asked: &Asked<'_>, validators: &Validators, bytes: u64) -> Verdict {
-    let Asked { method, fields, now_unix_secs } = *asked;
+/// Judges `request`, for a representation of `bytes` bytes with these validators.
+pub fn evaluate(request: &ConditionalRequest<'_>, validators: &Validators, bytes: u64) -> Decision {
+    let ConditionalRequest { method, fields, now_unix_secs } = *request;
     let date = |name| parse_http_date(fields.get(name)?, now_unix_secs);
     let among = |name, strong| {
         let mut values = fields.values(name).peekable();
@@ -54,37 +54,37 @@ pub fn judge(asked: &Asked<'_>, validators: &Validators, bytes: u64) -> Verdict 
         None => !date("if-unmodified-since").is_some_and(modified_since),
     };
     if !goes_on {
-        return Verdict::Failed;
+        return Decision::PreconditionFailed;
     }
     let reads = matches!(method, Method::Get | Method::Head);
     // Steps 3 and 4.
     match among("if-none-match", false) {
-        Some(true) if reads => return Verdict::NotModified,
-        Some(true) => return Verdict::Failed,
+        Some(true) if reads => return Decision::NotModified,
+        Some(true) => return Decision::PreconditionFailed,
         Some(false) => {}
         None if reads && date("if-modified-since").is_some_and(|date| !modified_since(date)) => {
-            return Verdict::NotModified;
+            return Decision::NotModified;
         }
         None => {}
     }
     // Step 5. RFC 9110 §14.2: of the methods only GET has ranges.
     let mut ranges = fields.values("range");
     let (Method::Get, Some(range), None) = (method, ranges.next(), ranges.next()) else {
-        return Verdict::Whole;
+        return Decision::Whole;
     };
-    if fields.get("if-range").is_some_and(|value| !is_in_range(value, validators, now_unix_secs)) {
-        return Verdict::Whole;
+    if fields.get("if-range").is_some_and(|value| !if_range_holds(value, validators, now_unix_secs)) {
+        return Decision::Whole;
     }
-    match select(range, bytes) {
-        Selected::Whole => Verdict::Whole,
-        Selected::Part { first, last } => Verdict::Part { first, last },
-        Selected::Unsatisfiable => Verdict::Unsatisfiable,
+    match select_range(range, bytes) {
+        SelectedRange::Whole => Decision::Whole,
+        SelectedRange::Part { first, last } => Decision::Part { first, last },
+        SelectedRange::NotSatisfiable => Decision::RangeNotSatisfiable,
     }
 }
 
 /// Whether the condition of If-Range holds (RFC 9110 §13.1.5): a tag that is strongly the same, or exactly
 /// the date, if that tells states apart: not in the second that may still bring another (§8.8.2.2).
-fn is_in_range(value: &[u8], validators: &Validators, now_unix_secs: u64) -> bool {
+fn if_range_holds(value: &[u8], validators: &Validators, now_unix_secs: u64) -> bool {
     if value.starts_with(b"\"") {
         return value == validators.tag.as_bytes();
     }
@@ -104,39 +104,43 @@ mod tests {
     const AFTER: &str = "Sun, 06 Nov 1994 09:49:37 GMT";
     const SECS: u64 = 784_111_777;
 
-    fn verdict(method: &str, fields: &str, now_unix_secs: u64) -> Verdict {
+    fn decision(method: &str, fields: &str, now_unix_secs: u64) -> Decision {
         let mut request = format!("{method} / HTTP/1.1\r\nHost: a\r\n{fields}\r\n").into_bytes();
         let (arena, mut decoder) = (Arena::new(4096), Decoder::new());
         let HeadStep::Head { head, .. } = decoder.head(&mut request, &arena, &Limits::default()) else {
             panic!("{fields:?} is no head");
         };
         let validators = Validators { tag: "\"a\"".into(), modified_secs: SECS };
-        judge(&Asked { method: head.method, fields: head.fields, now_unix_secs }, &validators, 100)
+        evaluate(
+            &ConditionalRequest { method: head.method, fields: head.fields, now_unix_secs },
+            &validators,
+            100,
+        )
     }
 
     #[track_caller]
-    fn check(fields: &[&str], expected: Verdict) {
+    fn check(fields: &[&str], expected: Decision) {
         let fields: String = fields.iter().map(|line| format!("{line}\r\n")).collect();
-        assert_eq!(verdict("GET", &fields, SECS + 86_400), expected, "{fields}");
+        assert_eq!(decision("GET", &fields, SECS + 86_400), expected, "{fields}");
     }
 
     #[test]
     fn each_condition() {
-        check(&[], Verdict::Whole);
-        check(&["If-None-Match: \"a\""], Verdict::NotModified);
-        check(&["If-None-Match: W/\"a\""], Verdict::NotModified);
-        check(&["If-None-Match: \"b\"", "If-None-Match: \"a\""], Verdict::NotModified);
-        check(&["If-None-Match: *"], Verdict::NotModified);
-        check(&["If-None-Match: \"b\""], Verdict::Whole);
-        check(&["If-Match: \"b\", \"a\""], Verdict::Whole);
-        check(&["If-Match: *"], Verdict::Whole);
-        check(&["If-Match: W/\"a\""], Verdict::Failed);
-        check(&["If-Match: \"b\""], Verdict::Failed);
+        check(&[], Decision::Whole);
+        check(&["If-None-Match: \"a\""], Decision::NotModified);
+        check(&["If-None-Match: W/\"a\""], Decision::NotModified);
+        check(&["If-None-Match: \"b\"", "If-None-Match: \"a\""], Decision::NotModified);
+        check(&["If-None-Match: *"], Decision::NotModified);
+        check(&["If-None-Match: \"b\""], Decision::Whole);
+        check(&["If-Match: \"b\", \"a\""], Decision::Whole);
+        check(&["If-Match: *"], Decision::Whole);
+        check(&["If-Match: W/\"a\""], Decision::PreconditionFailed);
+        check(&["If-Match: \"b\""], Decision::PreconditionFailed);
         for (date, since, unmodified) in [
-            (BEFORE, Verdict::Whole, Verdict::Failed),
-            (THEN, Verdict::NotModified, Verdict::Whole),
-            (AFTER, Verdict::NotModified, Verdict::Whole),
-            ("yesterday", Verdict::Whole, Verdict::Whole),
+            (BEFORE, Decision::Whole, Decision::PreconditionFailed),
+            (THEN, Decision::NotModified, Decision::Whole),
+            (AFTER, Decision::NotModified, Decision::Whole),
+            ("yesterday", Decision::Whole, Decision::Whole),
         ] {
             check(&[&format!("If-Modified-Since: {date}")], since);
             check(&[&format!("If-Unmodified-Since: {date}")], unmodified);
@@ -145,37 +149,37 @@ mod tests {
 
     #[test]
     fn their_order() {
-        check(&["If-Match: \"a\"", &format!("If-Unmodified-Since: {BEFORE}")], Verdict::Whole);
-        check(&["If-Match: \"b\"", "If-None-Match: \"a\""], Verdict::Failed);
-        check(&["If-Match: \"a\"", "If-None-Match: \"a\""], Verdict::NotModified);
-        check(&["If-None-Match: \"b\"", &format!("If-Modified-Since: {THEN}")], Verdict::Whole);
-        check(&["If-None-Match: \"a\"", "Range: bytes=0-1"], Verdict::NotModified);
-        check(&["If-Match: \"b\"", "Range: bytes=0-1"], Verdict::Failed);
+        check(&["If-Match: \"a\"", &format!("If-Unmodified-Since: {BEFORE}")], Decision::Whole);
+        check(&["If-Match: \"b\"", "If-None-Match: \"a\""], Decision::PreconditionFailed);
+        check(&["If-Match: \"a\"", "If-None-Match: \"a\""], Decision::NotModified);
+        check(&["If-None-Match: \"b\"", &format!("If-Modified-Since: {THEN}")], Decision::Whole);
+        check(&["If-None-Match: \"a\"", "Range: bytes=0-1"], Decision::NotModified);
+        check(&["If-Match: \"b\"", "Range: bytes=0-1"], Decision::PreconditionFailed);
     }
 
     #[test]
     fn ranges_and_their_condition() {
-        let part = Verdict::Part { first: 0, last: 1 };
+        let part = Decision::Part { first: 0, last: 1 };
         check(&["Range: bytes=0-1"], part);
-        check(&["Range: bytes=100-"], Verdict::Unsatisfiable);
-        check(&["Range: bytes=0-1", "Range: bytes=0-1"], Verdict::Whole);
+        check(&["Range: bytes=100-"], Decision::RangeNotSatisfiable);
+        check(&["Range: bytes=0-1", "Range: bytes=0-1"], Decision::Whole);
         for (condition, expected) in [
             ("\"a\"", part),
-            ("W/\"a\"", Verdict::Whole),
-            ("\"b\"", Verdict::Whole),
-            ("a", Verdict::Whole),
+            ("W/\"a\"", Decision::Whole),
+            ("\"b\"", Decision::Whole),
+            ("a", Decision::Whole),
             (THEN, part),
-            (BEFORE, Verdict::Whole),
-            (AFTER, Verdict::Whole),
+            (BEFORE, Decision::Whole),
+            (AFTER, Decision::Whole),
         ] {
             check(&["Range: bytes=0-1", &format!("If-Range: {condition}")], expected);
         }
         let unsatisfiable = ["Range: bytes=100-", "If-Range: \"b\""];
-        check(&unsatisfiable, Verdict::Whole);
+        check(&unsatisfiable, Decision::Whole);
         // In the second of the modification the date says too little.
         let fields = format!("Range: bytes=0-1\r\nIf-Range: {THEN}\r\n");
-        assert_eq!(verdict("GET", &fields, SECS), Verdict::Whole);
-        assert_eq!(verdict("HEAD", "Range: bytes=0-1\r\n", SECS), Verdict::Whole);
-        assert_eq!(verdict("POST", "If-None-Match: \"a\"\r\n", SECS), Verdict::Failed);
+        assert_eq!(decision("GET", &fields, SECS), Decision::Whole);
+        assert_eq!(decision("HEAD", "Range: bytes=0-1\r\n", SECS), Decision::Whole);
+        assert_eq!(decision("POST", "If-None-Match: \"a\"\r\n", SECS), Decision::PreconditionFailed);
     }
 }

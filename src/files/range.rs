@@ -4,7 +4,7 @@
 
 /// What a Range field comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Selected {
+pub enum SelectedRange {
     /// Everything: the field says nothing that is understood, and is ignored.
     Whole,
     /// Bytes `first..=last`: `first <= last < length`.
@@ -15,7 +15,7 @@ pub enum Selected {
         last: u64,
     },
     /// Nothing that is there: 416 (RFC 9110 §15.5.17).
-    Unsatisfiable,
+    NotSatisfiable,
 }
 
 /// Reads the value of a Range field, for a representation of `length` bytes.
@@ -23,11 +23,11 @@ pub enum Selected {
 /// A server may ignore the field (RFC 9110 §14.2), and this one does when it asks for more than one
 /// range: the answer is then the whole, which holds them all. So does an unknown unit, and a range whose
 /// last byte comes before its first (§14.1.1).
-pub fn select(value: &[u8], length: u64) -> Selected {
-    read(value, length).unwrap_or(Selected::Whole)
+pub fn select_range(value: &[u8], length: u64) -> SelectedRange {
+    read(value, length).unwrap_or(SelectedRange::Whole)
 }
 
-fn read(value: &[u8], length: u64) -> Option<Selected> {
+fn read(value: &[u8], length: u64) -> Option<SelectedRange> {
     let equals = value.iter().position(|byte| *byte == b'=')?;
     let (unit, set) = (&value[..equals], &value[equals + 1..]);
     // RFC 9110 §14.1: a unit's name is in any case.
@@ -42,10 +42,10 @@ fn read(value: &[u8], length: u64) -> Option<Selected> {
     if first.is_empty() {
         // RFC 9110 §14.1.2: the last so many, or all if there are fewer.
         return match (number(last)?, length) {
-            (0, _) => Some(Selected::Unsatisfiable),
+            (0, _) => Some(SelectedRange::NotSatisfiable),
             // It can be satisfied, but no Content-Range says so of nothing.
             (_, 0) => None,
-            (bytes, _) => Some(Selected::Part { first: length.saturating_sub(bytes), last: length - 1 }),
+            (bytes, _) => Some(SelectedRange::Part { first: length.saturating_sub(bytes), last: length - 1 }),
         };
     }
     let first = number(first)?;
@@ -54,9 +54,9 @@ fn read(value: &[u8], length: u64) -> Option<Selected> {
         return None;
     }
     if first >= length {
-        return Some(Selected::Unsatisfiable);
+        return Some(SelectedRange::NotSatisfiable);
     }
-    Some(Selected::Part { first, last: last.min(length - 1) })
+    Some(SelectedRange::Part { first, last: last.min(length - 1) })
 }
 
 /// A number; one that is too large to be told is as good as the largest.
@@ -76,10 +76,10 @@ mod tests {
 
     #[test]
     fn ranges() {
-        fn check(value: &str, length: u64, expected: Selected) {
-            assert_eq!(select(value.as_bytes(), length), expected, "{value} of {length}");
+        fn check(value: &str, length: u64, expected: SelectedRange) {
+            assert_eq!(select_range(value.as_bytes(), length), expected, "{value} of {length}");
         }
-        let part = |first, last| Selected::Part { first, last };
+        let part = |first, last| SelectedRange::Part { first, last };
         check("bytes=0-499", 10_000, part(0, 499)); // RFC 9110 §14.1.2
         check("bytes=500-999", 10_000, part(500, 999));
         check("bytes=-500", 10_000, part(9_500, 9_999));
@@ -92,12 +92,12 @@ mod tests {
         check("bytes= , 0-1 ,,", 10, part(0, 1));
         check("bytes=1-99999999999999999999999", 10, part(1, 9));
         check("bytes=-99999999999999999999999", 10, part(0, 9));
-        check("bytes=10-", 10, Selected::Unsatisfiable);
-        check("bytes=10-20", 10, Selected::Unsatisfiable);
-        check("bytes=99999999999999999999999-", 10, Selected::Unsatisfiable);
-        check("bytes=-0", 10, Selected::Unsatisfiable);
-        check("bytes=0-", 0, Selected::Unsatisfiable);
-        check("bytes=-1", 0, Selected::Whole);
+        check("bytes=10-", 10, SelectedRange::NotSatisfiable);
+        check("bytes=10-20", 10, SelectedRange::NotSatisfiable);
+        check("bytes=99999999999999999999999-", 10, SelectedRange::NotSatisfiable);
+        check("bytes=-0", 10, SelectedRange::NotSatisfiable);
+        check("bytes=0-", 0, SelectedRange::NotSatisfiable);
+        check("bytes=-1", 0, SelectedRange::Whole);
         for ignored in [
             "",
             "bytes",
@@ -118,7 +118,7 @@ mod tests {
             "bytes=--1",
             "=0-1",
         ] {
-            check(ignored, 10, Selected::Whole);
+            check(ignored, 10, SelectedRange::Whole);
         }
     }
 }

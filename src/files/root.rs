@@ -25,7 +25,7 @@ pub struct Root {
 
 /// What there is at a place.
 #[derive(Debug)]
-pub enum Found {
+pub enum Opened {
     /// A regular file.
     File {
         /// Open for reading.
@@ -63,7 +63,7 @@ impl Root {
 
     /// The same without the kernel's help.
     #[doc(hidden)]
-    pub fn walking(self) -> Root {
+    pub fn without_openat2(self) -> Root {
         Root { resolves_beneath: false, ..self }
     }
 
@@ -73,14 +73,14 @@ impl Root {
     /// # Errors
     /// `NotFound` if there is nothing, or neither a regular file nor a directory, or if it is not beneath the
     /// root; `PermissionDenied` if the system does not let it be read; others of the system.
-    pub fn open(&self, relative: &str) -> io::Result<Found> {
+    pub fn open(&self, relative: &str) -> io::Result<Opened> {
         if relative.is_empty() {
-            return Ok(Found::Directory);
+            return Ok(Opened::Directory);
         }
         let opened = if self.resolves_beneath { self.open_beneath(relative) } else { self.walk(relative) };
         match opened {
-            Ok(descriptor) => look(File::from(descriptor)),
-            Err(errno) => Err(told(errno)),
+            Ok(descriptor) => classify(File::from(descriptor)),
+            Err(errno) => Err(to_io_error(errno)),
         }
     }
 
@@ -128,8 +128,8 @@ impl Root {
 ///
 /// # Errors
 /// As [`Root::open`].
-pub fn open_file(path: &Path) -> io::Result<Found> {
-    look(File::from(openat(rustix::fs::CWD, path, FILE, Mode::empty()).map_err(told)?))
+pub fn open_file(path: &Path) -> io::Result<Opened> {
+    classify(File::from(openat(rustix::fs::CWD, path, FILE, Mode::empty()).map_err(to_io_error)?))
 }
 
 /// Whether opening has failed for want of descriptors or memory, or because what is beneath the root is
@@ -152,20 +152,20 @@ fn resolves_beneath(_directory: &OwnedFd) -> bool {
 }
 
 /// What was opened; only now is it known that it was no FIFO and no device.
-fn look(file: File) -> io::Result<Found> {
+fn classify(file: File) -> io::Result<Opened> {
     let metadata: Metadata = file.metadata()?;
     if metadata.is_dir() {
-        return Ok(Found::Directory);
+        return Ok(Opened::Directory);
     }
     if !metadata.is_file() {
         return Err(io::ErrorKind::NotFound.into());
     }
     let modified = (metadata.mtime(), metadata.mtime_nsec() as u32);
-    Ok(Found::File { bytes: metadata.len(), modified, file })
+    Ok(Opened::File { bytes: metadata.len(), modified, file })
 }
 
 /// A path that leads out, loops, ends early or names a socket is one at which there is nothing.
-fn told(errno: Errno) -> io::Error {
+fn to_io_error(errno: Errno) -> io::Error {
     match errno {
         Errno::NOENT
         | Errno::NOTDIR
@@ -220,7 +220,7 @@ mod tests {
     #[track_caller]
     fn check(root: &Root, relative: &str, expected: Option<&str>) {
         match (root.open(relative), expected) {
-            (Ok(Found::File { mut file, bytes, .. }), Some(expected)) => {
+            (Ok(Opened::File { mut file, bytes, .. }), Some(expected)) => {
                 let mut text = String::new();
                 file.read_to_string(&mut text).unwrap();
                 assert_eq!((text.as_str(), bytes), (expected, expected.len() as u64), "{relative}");
@@ -261,21 +261,21 @@ mod tests {
             check(&root, nowhere, None);
         }
         check(&root, &"x".repeat(300), None);
-        assert!(matches!(root.open("a/b"), Ok(Found::Directory)));
-        assert!(matches!(root.open(""), Ok(Found::Directory)));
+        assert!(matches!(root.open("a/b"), Ok(Opened::Directory)));
+        assert!(matches!(root.open(""), Ok(Opened::Directory)));
     }
 
     #[test]
     fn without_the_kernels_help_no_link_is_followed() {
         let scratch = Scratch::new("walk");
-        let root = Root::new(scratch.0.join("root")).unwrap().walking();
+        let root = Root::new(scratch.0.join("root")).unwrap().without_openat2();
         check(&root, "a/b/c.txt", Some("content"));
         for nowhere in NOWHERE.iter().chain(&["within", "a/up/b/c.txt", "a//b/c.txt", "a/./b/c.txt"]) {
             check(&root, nowhere, None);
         }
         check(&root, &"x".repeat(300), None);
-        assert!(matches!(root.open("a/b"), Ok(Found::Directory)));
-        assert!(matches!(root.open("a"), Ok(Found::Directory)));
+        assert!(matches!(root.open("a/b"), Ok(Opened::Directory)));
+        assert!(matches!(root.open("a"), Ok(Opened::Directory)));
     }
 
     #[test]
@@ -288,8 +288,8 @@ mod tests {
     #[test]
     fn a_trusted_path_may_lead_anywhere_but_is_a_file() {
         let scratch = Scratch::new("trusted");
-        assert!(matches!(open_file(&scratch.0.join("root/out")), Ok(Found::File { bytes: 6, .. })));
-        assert!(matches!(open_file(&scratch.0), Ok(Found::Directory)));
+        assert!(matches!(open_file(&scratch.0.join("root/out")), Ok(Opened::File { bytes: 6, .. })));
+        assert!(matches!(open_file(&scratch.0), Ok(Opened::Directory)));
         for nowhere in ["root/fifo", "root/socket", "nothing"] {
             assert_eq!(open_file(&scratch.0.join(nowhere)).unwrap_err().kind(), ErrorKind::NotFound);
         }
