@@ -1,33 +1,33 @@
-//! Whether a request is to be carried out, and on which part: its preconditions, in their order.
+//! Evaluates the preconditions and the Range of a request (RFC 9110 §13, §14).
 //!
-//! It knows fields and validators, no file. Its invariant is the order of RFC 9110 §13.2.2: a later
-//! condition is not looked at once an earlier one has decided.
+//! It knows fields and validators, no file. Its invariant is the order of RFC 9110 §13.2.2: once a condition
+//! has decided, later ones are ignored.
 
 use super::{SelectedRange, Validators, select_range};
 use crate::http1::{Fields, Method};
 use crate::time::parse_http_date;
 
-/// A request, as far as it has a say here.
+/// The parts of a request that preconditions depend on.
 #[derive(Debug, Clone, Copy)]
 pub struct ConditionalRequest<'r> {
-    /// Its method.
+    /// The request method.
     pub method: Method<'r>,
-    /// The fields of its head.
+    /// The header fields.
     pub fields: Fields<'r>,
-    /// Seconds since 1970-01-01 UTC: when it is answered.
+    /// The time of the answer, in seconds since 1970-01-01 UTC.
     pub now_unix_secs: u64,
 }
 
-/// What is to be answered.
+/// What to answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// 200 with all of it.
+    /// 200 with the whole representation.
     Whole,
     /// 206 with bytes `first..=last`.
     Part {
-        /// The first byte's position.
+        /// The position of the first byte.
         first: u64,
-        /// The last one's.
+        /// The position of the last byte.
         last: u64,
     },
     /// 304.
@@ -38,7 +38,7 @@ pub enum Decision {
     RangeNotSatisfiable,
 }
 
-/// Judges `request`, for a representation of `bytes` bytes with these validators.
+/// Evaluates a request for a representation of `bytes` bytes with these validators.
 pub fn evaluate(request: &ConditionalRequest<'_>, validators: &Validators, bytes: u64) -> Decision {
     let ConditionalRequest { method, fields, now_unix_secs } = *request;
     let date = |name| parse_http_date(fields.get(name)?, now_unix_secs);
@@ -48,7 +48,7 @@ pub fn evaluate(request: &ConditionalRequest<'_>, validators: &Validators, bytes
         Some(values.any(|value| validators.is_among(value, strong)))
     };
     let modified_since = |date| validators.modified_secs > date;
-    // Steps 1 and 2: the one stands in for the other, also when it is not understood (§13.1.4).
+    // Steps 1 and 2: If-Match replaces If-Unmodified-Since, even if it is malformed (§13.1.4).
     let goes_on = match among("if-match", true) {
         Some(matches) => matches,
         None => !date("if-unmodified-since").is_some_and(modified_since),
@@ -67,7 +67,7 @@ pub fn evaluate(request: &ConditionalRequest<'_>, validators: &Validators, bytes
         }
         None => {}
     }
-    // Step 5. RFC 9110 §14.2: of the methods only GET has ranges.
+    // Step 5. RFC 9110 §14.2: ranges are defined for GET only.
     let mut ranges = fields.values("range");
     let (Method::Get, Some(range), None) = (method, ranges.next(), ranges.next()) else {
         return Decision::Whole;
@@ -82,8 +82,10 @@ pub fn evaluate(request: &ConditionalRequest<'_>, validators: &Validators, bytes
     }
 }
 
-/// Whether the condition of If-Range holds (RFC 9110 §13.1.5): a tag that is strongly the same, or exactly
-/// the date, if that tells states apart: not in the second that may still bring another (§8.8.2.2).
+/// Returns whether the condition of If-Range holds (RFC 9110 §13.1.5).
+///
+/// A tag must match strongly. A date must match exactly, and the second of the modification must be over:
+/// until then another modification could have the same date (§8.8.2.2).
 fn if_range_holds(value: &[u8], validators: &Validators, now_unix_secs: u64) -> bool {
     if value.starts_with(b"\"") {
         return value == validators.tag.as_bytes();
@@ -98,7 +100,7 @@ mod tests {
     use crate::http1::{Decoder, HeadStep};
     use crate::{Arena, Limits};
 
-    /// When the file was modified, and an hour before and after.
+    /// The time of the file's modification, and an hour before and after it.
     const THEN: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
     const BEFORE: &str = "Sun, 06 Nov 1994 07:49:37 GMT";
     const AFTER: &str = "Sun, 06 Nov 1994 09:49:37 GMT";
@@ -108,7 +110,7 @@ mod tests {
         let mut request = format!("{method} / HTTP/1.1\r\nHost: a\r\n{fields}\r\n").into_bytes();
         let (arena, mut decoder) = (Arena::new(4096), Decoder::new());
         let HeadStep::Head { head, .. } = decoder.head(&mut request, &arena, &Limits::default()) else {
-            panic!("{fields:?} is no head");
+            panic!("{fields:?} is not a valid head");
         };
         let validators = Validators { tag: "\"a\"".into(), modified_secs: SECS };
         evaluate(
@@ -125,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn each_condition() {
+    fn each_condition_decides_alone() {
         check(&[], Decision::Whole);
         check(&["If-None-Match: \"a\""], Decision::NotModified);
         check(&["If-None-Match: W/\"a\""], Decision::NotModified);
@@ -148,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn their_order() {
+    fn earlier_conditions_take_precedence() {
         check(&["If-Match: \"a\"", &format!("If-Unmodified-Since: {BEFORE}")], Decision::Whole);
         check(&["If-Match: \"b\"", "If-None-Match: \"a\""], Decision::PreconditionFailed);
         check(&["If-Match: \"a\"", "If-None-Match: \"a\""], Decision::NotModified);
@@ -158,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_and_their_condition() {
+    fn a_range_is_sent_if_its_condition_holds() {
         let part = Decision::Part { first: 0, last: 1 };
         check(&["Range: bytes=0-1"], part);
         check(&["Range: bytes=100-"], Decision::RangeNotSatisfiable);
@@ -176,7 +178,7 @@ mod tests {
         }
         let unsatisfiable = ["Range: bytes=100-", "If-Range: \"b\""];
         check(&unsatisfiable, Decision::Whole);
-        // In the second of the modification the date says too little.
+        // In the second of the modification the date does not identify one state.
         let fields = format!("Range: bytes=0-1\r\nIf-Range: {THEN}\r\n");
         assert_eq!(decision("GET", &fields, SECS), Decision::Whole);
         assert_eq!(decision("HEAD", "Range: bytes=0-1\r\n", SECS), Decision::Whole);

@@ -1,28 +1,27 @@
-//! The part of a representation that Range asks for (RFC 9110 §14).
+//! Selects the part of a representation that a Range field asks for (RFC 9110 §14).
 //!
-//! It knows a value and a length. Its invariant: what it selects is not empty and lies within the length.
+//! It knows a value and a length. Its invariant: a selected part is not empty and lies within the length.
 
-/// What a Range field comes to.
+/// The part of a representation that a Range field selects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SelectedRange {
-    /// Everything: the field says nothing that is understood, and is ignored.
+    /// The whole representation: the field is ignored.
     Whole,
     /// Bytes `first..=last`: `first <= last < length`.
     Part {
-        /// The first byte's position.
+        /// The position of the first byte.
         first: u64,
-        /// The last one's.
+        /// The position of the last byte.
         last: u64,
     },
-    /// Nothing that is there: 416 (RFC 9110 §15.5.17).
+    /// The range lies outside the representation: 416 (RFC 9110 §15.5.17).
     NotSatisfiable,
 }
 
 /// Reads the value of a Range field, for a representation of `length` bytes.
 ///
-/// A server may ignore the field (RFC 9110 §14.2), and this one does when it asks for more than one
-/// range: the answer is then the whole, which holds them all. So does an unknown unit, and a range whose
-/// last byte comes before its first (§14.1.1).
+/// A server may ignore the field (RFC 9110 §14.2). It is ignored if it asks for more than one range, has an
+/// unknown unit, is malformed, or if the last byte of the range comes before its first (§14.1.1).
 pub fn select_range(value: &[u8], length: u64) -> SelectedRange {
     read(value, length).unwrap_or(SelectedRange::Whole)
 }
@@ -30,20 +29,20 @@ pub fn select_range(value: &[u8], length: u64) -> SelectedRange {
 fn read(value: &[u8], length: u64) -> Option<SelectedRange> {
     let equals = value.iter().position(|byte| *byte == b'=')?;
     let (unit, set) = (&value[..equals], &value[equals + 1..]);
-    // RFC 9110 §14.1: a unit's name is in any case.
+    // RFC 9110 §14.1: range units are case-insensitive.
     if !unit.eq_ignore_ascii_case(b"bytes") {
         return None;
     }
-    // RFC 9110 §5.6.1.2: empty members of a list are to be read over.
+    // RFC 9110 §5.6.1.2: empty list members are ignored.
     let mut members = set.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|m| !m.is_empty());
     let (range, None) = (members.next()?, members.next()) else { return None };
     let dash = range.iter().position(|byte| *byte == b'-')?;
     let (first, last) = (&range[..dash], &range[dash + 1..]);
     if first.is_empty() {
-        // RFC 9110 §14.1.2: the last so many, or all if there are fewer.
+        // RFC 9110 §14.1.2: the last bytes, or all if the representation is shorter.
         return match (number(last)?, length) {
             (0, _) => Some(SelectedRange::NotSatisfiable),
-            // It can be satisfied, but no Content-Range says so of nothing.
+            // Satisfiable, but Content-Range cannot express an empty range.
             (_, 0) => None,
             (bytes, _) => Some(SelectedRange::Part { first: length.saturating_sub(bytes), last: length - 1 }),
         };
@@ -59,7 +58,7 @@ fn read(value: &[u8], length: u64) -> Option<SelectedRange> {
     Some(SelectedRange::Part { first, last: last.min(length - 1) })
 }
 
-/// A number; one that is too large to be told is as good as the largest.
+/// Reads a number; one that exceeds 64 bits becomes the largest.
 fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
@@ -75,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges() {
+    fn a_range_is_selected_or_ignored() {
         fn check(value: &str, length: u64, expected: SelectedRange) {
             assert_eq!(select_range(value.as_bytes(), length), expected, "{value} of {length}");
         }
