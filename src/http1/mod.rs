@@ -32,6 +32,7 @@
 //!     self, ConnectionHeader, ContentLength, ContentStep, Decoder, HeadStep, Method, Refusal, ResponseHead,
 //!     Version,
 //! };
+//! use fleeting::time::DateCache;
 //! use fleeting::{Arena, Limits};
 //!
 //! #[derive(PartialEq, Debug)]
@@ -100,9 +101,8 @@
 //! }
 //!
 //! fn respond(out: &mut Vec<u8>, status: u16, text: &str, connection: ConnectionHeader, sends_content: bool) {
-//!     // A server writes the present time here.
-//!     let date = b"Sun, 06 Nov 1994 08:49:37 GMT";
-//!     let mut head = ResponseHead::new(status, ContentLength::Known(text.len() as u64), date);
+//!     let date = DateCache::new(784_111_777); // a server keeps one, and updates it once a second
+//!     let mut head = ResponseHead::new(status, ContentLength::Known(text.len() as u64), date.text());
 //!     head.connection = connection;
 //!     http1::encode_head(out, &head);
 //!     if sends_content {
