@@ -1,4 +1,4 @@
-//! The cores alone.
+//! Cases of the protocol cores alone, and of the arena.
 
 use super::{BROWSER, Case, PLAIN, frame, post};
 use fleeting::http1::{ContentLength, ContentStep, Decoder, HeadStep, ResponseHead, encode_head};
@@ -8,16 +8,16 @@ use std::hint::black_box;
 
 const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
 
-/// Between two chunks of 4 KiB.
+/// The bytes between two chunks of 4 KiB.
 const CHUNK_LINE: &str = "\r\n1000\r\n";
 const CHUNKS: usize = 16;
 
-/// Reads one request with its content; returns the content's length.
+/// Decodes one request with its content and returns the content's length.
 #[inline]
 fn read(input: &mut [u8], arena: &Arena, limits: &Limits) -> usize {
     let mut decoder = Decoder::new();
     let HeadStep::Head { head, rest, .. } = decoder.head(input, arena, limits) else {
-        panic!("no head");
+        panic!("the head is incomplete or invalid");
     };
     black_box(head.target.path_bytes());
     match decoder.content(head, rest, arena, limits) {
@@ -54,7 +54,7 @@ fn chunked() -> impl FnMut() {
     let mut input = [head, "\r\n", &chunk.repeat(CHUNKS), "\r\n0\r\n\r\n"].concat().into_bytes();
     let first = head.len() + "\r\n".len();
     move || {
-        // Chunks are joined in place. All that is lost by that is the lines between them.
+        // The decoder joins chunks in place, which overwrites only the lines between them. Restore those.
         for line in (first..).step_by(chunk.len()).take(CHUNKS) {
             input[line..][..CHUNK_LINE.len()].copy_from_slice(CHUNK_LINE.as_bytes());
         }
@@ -87,7 +87,7 @@ pub fn frames() -> Vec<Case> {
                 let mut input = sent.clone();
                 let mut decoder = ws::Decoder::new();
                 move || {
-                    // A frame is worked on in place: each time it comes anew.
+                    // The decoder unmasks in place, so restore the frame.
                     input.copy_from_slice(&sent);
                     match decoder.next(black_box(&mut input), &limits) {
                         ws::Step::Event { event: Event::Text(text), .. } => _ = black_box(text),
