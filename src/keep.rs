@@ -1,7 +1,7 @@
 //! The way out of the arena: an explicit copy, which is counted.
 //!
-//! It knows nothing of what it copies. Its invariant: a copy borrows nothing, so it can be stored in a session
-//! or a map, or sent to another thread.
+//! It knows nothing of what it copies. Its invariant: a copy borrows nothing, so it can be stored in a
+//! session or a map, or sent to another thread.
 
 use std::cell::Cell;
 

@@ -9,8 +9,8 @@
 //! 1. [`resolve`] turns a request's path into a [`RelativePath`].
 //! 2. `Codings` lists the content codings that the client prefers; each has its own file.
 //! 3. [`Root::open`] opens the file.
-//! 4. [`Validators`] tells its versions apart, and `evaluate` decides by them and by the request's conditions
-//!    and Range whether to send all of it, a part or none.
+//! 4. [`Validators`] identify its version. `evaluate` compares them with the request's conditions and Range,
+//!    and decides whether to send all of the file, a part or nothing.
 
 mod coding;
 mod media;

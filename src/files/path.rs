@@ -40,8 +40,8 @@ impl PathError {
     /// Returns the status for the answer.
     ///
     /// As in nginx, a path that cannot be meant gets 400: one with a NUL, or one that leads out of the root.
-    /// The other paths could name a file, but none of that name is served: 404. RFC 3986 §2.2 makes an encoded
-    /// slash part of a name, where nginx treats it as a separator.
+    /// The other paths could name a file, but none of that name is served: 404. RFC 3986 §2.2 makes an
+    /// encoded slash part of a name, where nginx treats it as a separator.
     pub fn status(self) -> u16 {
         match self {
             PathError::Climbs | PathError::Nul | PathError::NotUtf8 => 400,

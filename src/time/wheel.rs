@@ -12,8 +12,8 @@ const TICK_MS: u64 = 128;
 const SLOTS: u64 = 512;
 const NONE: u32 = u32::MAX;
 
-/// A number of ticks since the wheel's start. An entry's tick is never 0. It is small because every connection
-/// stores one; 32 bits last for 17 years.
+/// A number of ticks since the wheel's start. An entry's tick is never 0. It is small because every
+/// connection stores one; 32 bits last for 17 years.
 pub type Tick = u32;
 
 /// An entry whose tick has come.
@@ -77,8 +77,8 @@ impl Wheel {
         deadline_ms.saturating_sub(self.start_ms) / TICK_MS + 1
     }
 
-    /// Arms an entry for `deadline_ms` and returns its tick. An entry with a deadline beyond the wheel's span is
-    /// armed for the last tick; the owner arms it again when it fires.
+    /// Arms an entry for `deadline_ms` and returns its tick. A deadline beyond the wheel's span is armed for
+    /// the last tick; the owner arms it again when it fires.
     pub fn arm(&mut self, key: u32, generation: u32, deadline_ms: u64) -> Tick {
         let tick = self.tick_of(deadline_ms).clamp(self.fired + 1, self.fired + SLOTS - 1);
         let slot = (tick % SLOTS) as usize;
