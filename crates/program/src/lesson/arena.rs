@@ -3,7 +3,7 @@
 //! An id is a piece of the request, and no map takes it without [`keep`](Keep::keep). A map that two workers
 //! share has a lock, or it is not shared. A connection is a [`ConnId`], which is never given twice.
 
-use super::stage::{Application, Record};
+use super::application::{Application, Record};
 use fleeting::{ConnId, Keep};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -3,7 +3,7 @@
 //! It runs nothing. Its invariant: what is shown is cut out of the sources that were compiled, and lies between
 //! their marks.
 
-use super::Mode;
+use super::mode::Mode;
 use super::paint::{Paint, Tone};
 use super::report::COLUMNS;
 use std::fmt::Write as _;

@@ -3,10 +3,10 @@
 //! It knows no socket, and not which of the three versions it is around. Its invariant: a handler gets nothing
 //! of a request but what lies in the buffer.
 
+use super::application::{Application, Record};
 use super::map::{Map, Seen};
 use super::memory::{Buffer, Ctx};
 use super::pool::{Pool, Slot};
-use super::stage::{Application, Record};
 use fleeting::ConnId;
 use std::sync::Arc;
 

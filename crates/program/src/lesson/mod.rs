@@ -6,6 +6,7 @@
 //! invariant: what is told was asked of a server, nothing of it is written down beforehand. What a client may
 //! ask is in docs/lesson.md.
 
+mod application;
 mod arena;
 mod explain;
 mod fiber;
@@ -14,6 +15,7 @@ mod fiber_mutex;
 mod framework;
 mod map;
 mod memory;
+mod mode;
 mod outcome;
 mod paint;
 mod peer;
@@ -23,62 +25,13 @@ mod report;
 mod routes;
 mod stage;
 
+pub(super) use mode::Mode;
 pub(super) use routes::routes;
 pub(super) use stage::Lesson;
 
 use super::Failure;
-use clap::ValueEnum;
 use paint::Paint;
-use std::fmt;
 use std::io::{IsTerminal, Write};
-
-/// A version of the application.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Mode {
-    /// The article's application as it was
-    #[value(name = "fiber")]
-    Fiber,
-    /// The same, with a lock around its map
-    #[value(name = "fiber+mutex")]
-    FiberMutex,
-    /// The same, with the lock and with CopyString at every such place
-    #[value(name = "fiber+copy")]
-    FiberCopy,
-    /// The application as it is written here
-    #[value(name = "arena")]
-    Arena,
-}
-
-impl Mode {
-    /// All of them, each with one thing more than the one before it.
-    pub(super) const ALL: [Mode; 4] = [Mode::Fiber, Mode::FiberMutex, Mode::FiberCopy, Mode::Arena];
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Mode::Fiber => "fiber",
-            Mode::FiberMutex => "fiber+mutex",
-            Mode::FiberCopy => "fiber+copy",
-            Mode::Arena => "arena",
-        }
-    }
-
-    /// The version of this name.
-    pub(super) fn named(name: &str) -> Option<Mode> {
-        Mode::ALL.into_iter().find(|mode| mode.name() == name)
-    }
-
-    /// Whether a lock orders what is done with the map. It is read off the code: safe Rust has no data race
-    /// that could be measured.
-    pub(super) fn is_locked(self) -> bool {
-        self != Mode::Fiber
-    }
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// Plays the lesson in `modes`, in all if there are none, and tells how it came out; before that, the code of
 /// each if it is to be explained.

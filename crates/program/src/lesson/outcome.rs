@@ -2,7 +2,7 @@
 //!
 //! It knows no socket. Its invariant: what is expected stands in one place, and is compared with what was seen.
 
-use super::Mode;
+use super::mode::Mode;
 use super::stage::Told;
 
 /// The two who come.

@@ -3,7 +3,7 @@
 //! It knows no version from another, and nothing of the server but what it answers. Its invariant: each step is
 //! over, on both sides, before the next one begins.
 
-use super::Mode;
+use super::mode::Mode;
 use super::outcome::{FIRST, Outcome, SECOND, VISITORS};
 use super::peer::{Answer, Tab, ask};
 use super::routes::{Call, Hello, routes};

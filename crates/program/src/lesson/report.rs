@@ -2,7 +2,7 @@
 //!
 //! It plays nothing: it tells what it is given. Its invariant: 80 columns are enough.
 
-use super::Mode;
+use super::mode::Mode;
 use super::outcome::{FIRST, NAMES, Outcome, SECOND, VISITORS, lock_changed_nothing};
 use super::paint::{Paint, Tone};
 use super::stage::Told;

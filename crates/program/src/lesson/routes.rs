@@ -3,8 +3,8 @@
 //! It knows no version from another. Its invariant: an id that reaches one is short, and of characters that
 //! mean nothing in a path, a query or JSON. What a client may ask is in docs/lesson.md.
 
-use super::Mode;
 use super::memory::ID_BYTES_MAX;
+use super::mode::Mode;
 use super::stage::{CLIENTS_MAX, Lesson, Stage};
 use fleeting::ws::CloseCode;
 use fleeting::{App, ConnId, Error, Handle, Keep, Message, Request, Response, Socket, WebSocket};

@@ -3,12 +3,13 @@
 //! Shared by all workers. It knows no request. Its invariant: a version has [`CLIENTS_MAX`] records at most, or
 //! a few more if workers store at the same moment, and remembers of a connection nothing beyond its end.
 
-use super::Mode;
+use super::application::{Application, Record};
 use super::arena::Arena;
 use super::fiber::Fiber;
 use super::fiber_copy::FiberCopy;
 use super::fiber_mutex::FiberMutex;
 use super::framework::Framework;
+use super::mode::Mode;
 use fleeting::ConnId;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -16,37 +17,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Records that a version holds; who comes then is refused until some are gone.
 pub(super) const CLIENTS_MAX: usize = 64;
-
-/// A version of the application, as the routes use it.
-pub(super) trait Application: Send + Sync {
-    /// Stores a client under its id.
-    fn post(&self, id: &str);
-    /// Takes a client's record out. Tells whether there was one.
-    fn delete(&self, id: &str) -> bool;
-    /// A client's WebSocket has opened: its record, if there is one, remembers the connection.
-    fn open(&self, id: &str, conn: ConnId);
-    /// It has closed.
-    fn close(&self, conn: ConnId);
-    /// Whether there is a record of this id.
-    fn has(&self, id: &str) -> bool;
-    /// Takes all records out.
-    fn clear(&self);
-    /// The whole map, as it is now.
-    fn records(&self) -> Vec<Record>;
-}
-
-/// A record as it is now.
-pub(super) struct Record {
-    pub(super) key: String,
-    pub(super) value: String,
-    /// What the key was when it was stored.
-    pub(super) stored_key: String,
-    pub(super) stored_value: String,
-    /// Whether a lookup of the key that was stored comes to a record.
-    pub(super) found: bool,
-    /// Where the record's connection leads to.
-    pub(super) conn: Option<ConnId>,
-}
 
 /// A record as it is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
