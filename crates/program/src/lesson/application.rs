@@ -1,6 +1,6 @@
-//! What each version of the application offers the routes.
+//! The interface between the routes and a version of the application.
 //!
-//! It knows no version and no request. Its invariant: a caller cannot tell the versions apart except by their records.
+//! It knows no version and no request. Its invariant: the routes can tell two versions apart only by their records.
 
 use fleeting::ConnId;
 
@@ -8,17 +8,17 @@ use fleeting::ConnId;
 pub(super) trait Application: Send + Sync {
     /// Stores a client under its id.
     fn post(&self, id: &str);
-    /// Takes a client's record out. Tells whether there was one.
+    /// Removes a client's record. Returns whether there was one.
     fn delete(&self, id: &str) -> bool;
-    /// A client's WebSocket has opened: its record, if there is one, remembers the connection.
+    /// Handles a client's new WebSocket: the client's record, if there is one, remembers the connection.
     fn open(&self, id: &str, conn: ConnId);
-    /// It has closed.
+    /// Handles the end of a WebSocket.
     fn close(&self, conn: ConnId);
-    /// Whether there is a record of this id.
+    /// Returns whether a lookup of this id finds a record.
     fn has(&self, id: &str) -> bool;
-    /// Takes all records out.
+    /// Removes all records.
     fn clear(&self);
-    /// The whole map, as it is now.
+    /// Returns all records as they are now.
     fn records(&self) -> Vec<Record>;
 }
 
@@ -26,11 +26,12 @@ pub(super) trait Application: Send + Sync {
 pub(super) struct Record {
     pub(super) key: String,
     pub(super) value: String,
-    /// What the key was when it was stored.
+    /// The key at the time it was stored.
     pub(super) stored_key: String,
+    /// The value at the time it was stored.
     pub(super) stored_value: String,
-    /// Whether a lookup of the key that was stored comes to a record.
+    /// Whether a lookup of the stored key finds a record.
     pub(super) found: bool,
-    /// Where the record's connection leads to.
+    /// The connection that the record leads to now.
     pub(super) conn: Option<ConnId>,
 }

@@ -1,6 +1,7 @@
 //! The versions of the application and their names.
 //!
-//! It knows no version's code. Its invariant: a version has one name, on the command line and in a path.
+//! It knows no version's code. Its invariant: a version has the same name on the command line, in a path and in the
+//! report.
 
 use clap::ValueEnum;
 use std::fmt;
@@ -8,22 +9,22 @@ use std::fmt;
 /// A version of the application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Mode {
-    /// The article's application as it was
+    /// The application as the article first shows it
     #[value(name = "fiber")]
     Fiber,
     /// The same, with a lock around its map
     #[value(name = "fiber+mutex")]
     FiberMutex,
-    /// The same, with the lock and with CopyString at every such place
+    /// The same, with the lock, and CopyString for every string it stores
     #[value(name = "fiber+copy")]
     FiberCopy,
-    /// The application as it is written here
+    /// The application written for this server
     #[value(name = "arena")]
     Arena,
 }
 
 impl Mode {
-    /// All of them, each with one thing more than the one before it.
+    /// All versions. Each protects against one failure more than the version before it.
     pub(super) const ALL: [Mode; 4] = [Mode::Fiber, Mode::FiberMutex, Mode::FiberCopy, Mode::Arena];
 
     pub(super) fn name(self) -> &'static str {
@@ -35,13 +36,13 @@ impl Mode {
         }
     }
 
-    /// The version of this name.
-    pub(super) fn named(name: &str) -> Option<Mode> {
+    /// Returns the version with this name.
+    pub(super) fn from_name(name: &str) -> Option<Mode> {
         Mode::ALL.into_iter().find(|mode| mode.name() == name)
     }
 
-    /// Whether a lock orders what is done with the map. It is read off the code: safe Rust has no data race
-    /// that could be measured.
+    /// Returns whether a lock orders access to the map. This is a property of the code: safe Rust has no data race
+    /// to measure.
     pub(super) fn is_locked(self) -> bool {
         self != Mode::Fiber
     }
