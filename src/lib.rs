@@ -40,6 +40,7 @@ pub mod files;
 pub mod http1;
 pub mod keep;
 pub mod pubsub;
+mod reasons;
 pub mod server;
 pub mod time;
 pub mod transport;

@@ -35,7 +35,6 @@ mod split;
 mod start;
 mod streaming;
 mod thread_pool;
-mod tidy;
 mod timeouts;
 mod upgrade;
 mod uploads;

@@ -26,6 +26,7 @@ mod message;
 mod origin;
 mod rejected;
 mod short;
+mod tokens;
 mod utf8;
 
 pub use closing::Closing;

@@ -1,14 +1,15 @@
-//! The fields that HTTP itself heeds: Host, Connection, Expect, Upgrade and those of the framing.
+//! Reads the fields that HTTP itself acts on: Host, Connection, Expect, Upgrade, Content-Length and
+//! Transfer-Encoding.
 //!
-//! It is shown each field once, in order, and knows neither target nor limits. Its invariant: framing
-//! that leaves a doubt is a refusal, never a guess.
+//! It sees each field once, in order, and knows neither the target nor the limits. Its invariant: ambiguous
+//! framing is refused, never guessed.
 
 use super::fields::{FieldSpan, Span, members};
 use super::{Framing, Refusal, Version, authority};
 
-/// What the fields say that HTTP itself heeds, gathered in one pass over them.
+/// What the fields say about the framing and the connection, collected in one pass.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Notes {
+pub(super) struct FramingFields {
     pub(super) host: Option<Span>,
     length: Option<u64>,
     encoding: Option<Result<(), Refusal>>,
@@ -16,22 +17,23 @@ pub(super) struct Notes {
     refusal: Option<Refusal>,
     pub(super) close: bool,
     pub(super) keep_alive: bool,
-    /// `upgrade` in Connection.
+    /// Connection lists `upgrade`.
     pub(super) upgrade: bool,
-    /// `websocket` in Upgrade.
+    /// Upgrade lists `websocket`.
     pub(super) websocket: bool,
     pub(super) expects_continue: bool,
 }
 
-impl Notes {
+impl FramingFields {
+    /// Reads a field, if HTTP acts on it.
     #[inline(always)]
-    pub(super) fn take(&mut self, section: &[u8], field: FieldSpan) {
+    pub(super) fn inspect(&mut self, section: &[u8], field: FieldSpan) {
         let name = field.name.bytes(section);
-        // Few names have the length and the first letter of one that matters here.
+        // Length and first letter rule out nearly all other names.
         match (name.len(), name.first().map_or(0, |first| first | 0x20)) {
             (4, b'h') if is(name, b"host") => self.host(section, field.value),
             (6, b'e') | (7, b'u') | (10 | 14, b'c') | (17, b't') => {
-                self.heed(name, field.value.bytes(section));
+                self.apply(name, field.value.bytes(section));
             }
             _ => {}
         }
@@ -47,12 +49,13 @@ impl Notes {
         }
     }
 
-    fn heed(&mut self, name: &[u8], value: &[u8]) {
+    /// Reads a field other than Host.
+    fn apply(&mut self, name: &[u8], value: &[u8]) {
         if is(name, b"connection") {
             self.connection(value);
         } else if is(name, b"content-length") {
             match content_length(value) {
-                // RFC 9112 §6.3 allows equal ones to be merged; here two are one too many.
+                // RFC 9112 §6.3 allows merging equal fields; a second one is refused here.
                 _ if self.length.is_some() => self.refuse(Refusal::LengthTwice),
                 Some(length) => self.length = Some(length),
                 None => self.refuse(Refusal::BadLength),
@@ -71,7 +74,7 @@ impl Notes {
         self.refusal.get_or_insert(refusal);
     }
 
-    /// RFC 9110 §7.6.1: connection options are tokens in any case.
+    /// RFC 9110 §7.6.1: connection options are case-insensitive.
     fn connection(&mut self, value: &[u8]) {
         if value == b"keep-alive" {
             self.keep_alive = true;
@@ -103,7 +106,7 @@ impl Notes {
         }
     }
 
-    /// RFC 9112 §6.3; whatever leaves a doubt is refused.
+    /// Returns how the content is framed (RFC 9112 §6.3), or the first refusal.
     #[inline]
     pub(super) fn framing(&self, version: Version) -> Result<Framing, Refusal> {
         if let Some(refusal) = self.refusal {
@@ -120,8 +123,8 @@ impl Notes {
     }
 }
 
-/// Whether a field is called `known`, which has small letters and hyphens only. In a name no other
-/// character than `H` and `h` becomes `h` with that bit set, and none but the hyphen a hyphen.
+/// Returns whether a field is called `known`, which consists of lowercase letters and hyphens. Among the
+/// characters of a name, setting bit 0x20 turns only `H` and `h` into `h`, and only a hyphen into a hyphen.
 #[inline(always)]
 fn is<const N: usize>(name: &[u8], known: &[u8; N]) -> bool {
     <&[u8; N]>::try_from(name).is_ok_and(|name| name.map(|b| b | 0x20) == *known)
@@ -146,7 +149,7 @@ fn transfer_encoding(value: &[u8]) -> Result<(), Refusal> {
     if value.eq_ignore_ascii_case(b"chunked") {
         return Ok(());
     }
-    // A quoted parameter may hold a comma; all that is lost is the nicer of two refusals.
+    // A comma in a quoted parameter is taken for a separator. That only changes which refusal is returned.
     let mut chunked = false;
     for coding in members(value) {
         let name_len = coding.iter().position(|b| matches!(b, b';' | b' ' | b'\t')).unwrap_or(coding.len());
