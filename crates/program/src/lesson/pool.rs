@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Slot(usize);
 
-/// The pool. It has as many objects as there were ever connections at one time.
+/// The pool. It has one object for each connection at the busiest moment.
 #[derive(Default)]
 pub(super) struct Pool(Mutex<Objects>);
 

@@ -109,7 +109,7 @@ fn changed_keys(outcomes: &[Outcome]) -> Vec<&str> {
     keys
 }
 
-/// Adds a row to the table. It has as many lines as its tallest cell.
+/// Adds a row to the table. The row is as high as its tallest cell.
 fn row(
     text: &mut String,
     colors: Colors,
