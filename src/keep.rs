@@ -50,8 +50,9 @@ pub fn kept_bytes() -> u64 {
     KEPT_BYTES.get()
 }
 
-/// Adds `bytes` to what this thread has kept.
-pub(crate) fn count(bytes: usize) {
+/// Adds `bytes` to [`kept_bytes`]: for stores, which copy what they are given too.
+#[doc(hidden)]
+pub fn count(bytes: usize) {
     KEPT_BYTES.set(KEPT_BYTES.get() + bytes as u64);
 }
 

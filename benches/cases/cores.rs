@@ -1,9 +1,7 @@
 //! Cases of the protocol cores alone, and of the arena.
 
 use super::{BROWSER, Case, PLAIN, frame, post};
-use fleeting::http1::{
-    ConnectionHeader, ContentLength, ContentStep, Decoder, HeadStep, ResponseHead, encode_head,
-};
+use fleeting::http1::{ContentLength, ContentStep, Decoder, HeadStep, ResponseHead, encode_head};
 use fleeting::ws::{self, Event, Opcode};
 use fleeting::{Arena, Limits};
 use std::hint::black_box;
@@ -67,13 +65,8 @@ fn chunked() -> impl FnMut() {
 
 pub fn responses() -> Vec<Case> {
     let encode = || {
-        let head = ResponseHead {
-            status: 200,
-            fields: b"Content-Type: text/plain; charset=utf-8\r\nx-id: 7\r\n",
-            content: ContentLength::Known(1024),
-            connection: ConnectionHeader::Implied,
-            date: DATE,
-        };
+        let mut head = ResponseHead::new(200, ContentLength::Known(1024), DATE);
+        head.fields = b"Content-Type: text/plain; charset=utf-8\r\nx-id: 7\r\n";
         let mut out = Vec::with_capacity(4096);
         move || {
             out.clear();

@@ -62,8 +62,8 @@ impl Root {
     }
 
     /// The same without the kernel's help.
-    #[cfg(any(test, fuzzing))]
-    pub(crate) fn walking(self) -> Root {
+    #[doc(hidden)]
+    pub fn walking(self) -> Root {
         Root { resolves_beneath: false, ..self }
     }
 

@@ -379,8 +379,7 @@ fn close(payload: &[u8]) -> Result<Event<'_>, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ws::corpus::{Frame, frame, masked};
-    use crate::ws::trace::trace;
+    use fleeting_testkit::ws::frames::{frame, masked};
 
     fn limits(message_bytes: usize, frame_bytes: usize, fragments: usize) -> Limits {
         Limits { message_bytes, frame_bytes, fragments, ..Limits::default() }
@@ -389,28 +388,6 @@ mod tests {
     #[test]
     fn small() {
         assert!(size_of::<Decoder>() <= 40, "{}", size_of::<Decoder>());
-    }
-
-    #[test]
-    fn limits_hold_at_their_edge() {
-        fn check(frames: &[Frame<'_>], expected: &str) {
-            let limits = limits(10, 8, 3);
-            assert_eq!(trace(&masked(frames), &[], &limits), expected, "{frames:x?}");
-        }
-        check(&[frame(0x82, b"12345678")], "binary 3132333435363738\nwaits for 14, has 0\n");
-        check(&[frame(0x82, b"123456789")], "failed frame_too_big\n");
-        let (first, last) = (frame(0x02, b"12345678"), frame(0x80, b"9a"));
-        check(&[first, last], "fragment\nbinary 31323334353637383961\nwaits for 14, has 0\n");
-        check(&[first, frame(0x80, b"9ab")], "fragment\nfailed message_too_big\n");
-        check(
-            &[first, frame(0x00, b"9a"), frame(0x00, b"b")],
-            "fragment\nfragment\nfailed message_too_big\n",
-        );
-        // Empty pieces are bounded by their number.
-        let (start, more, end) = (frame(0x01, b""), frame(0x00, b""), frame(0x80, b""));
-        check(&[start, more, end], "fragment\nfragment\ntext \"\"\nwaits for 14, has 0\n");
-        check(&[start, more, more, end], "fragment\nfragment\nfragment\nfailed too_many_fragments\n");
-        check(&[start, end, start, more], "fragment\ntext \"\"\nfragment\nfragment\nwaits for 14, has 0\n");
     }
 
     #[test]

@@ -355,59 +355,6 @@ mod tests {
     }
 
     #[test]
-    fn there_and_back_in_fragments_cut_anywhere() {
-        use crate::Limits;
-        use crate::ws::corpus::{frame, masked};
-        use crate::ws::trace::{End, drive};
-        use crate::ws::{Decoder, Event};
-        let mut random = Random(0x9e37_79b9);
-        let limits = Limits::default();
-        for window_bits in 9..=15 {
-            for takeover in [false, true] {
-                // A client's, every third message not compressed, each in up to three frames.
-                let mut deflater = Deflater::new(window_bits, 6);
-                let messages: Vec<Vec<u8>> = (0..20)
-                    .map(|_| {
-                        let bytes = random.below(2000);
-                        random.message(bytes)
-                    })
-                    .collect();
-                let mut stream = Vec::new();
-                for (index, message) in messages.iter().enumerate() {
-                    let mut payload = Vec::new();
-                    let first = if index % 3 == 0 {
-                        payload.extend_from_slice(message);
-                        0x02
-                    } else {
-                        deflater.message(message, takeover, &mut payload);
-                        0x42
-                    };
-                    let (a, b) = (random.below(payload.len() + 1), random.below(payload.len() + 1));
-                    let (head, tail) = payload.split_at(a.max(b));
-                    let (head, middle) = head.split_at(a.min(b));
-                    stream.extend(masked(&[frame(first, head), frame(0x00, middle), frame(0x80, tail)]));
-                }
-                let mut cuts: Vec<usize> = (0..50).map(|_| random.below(stream.len())).collect();
-                cuts.sort_unstable();
-                for cuts in [&[][..], &cuts] {
-                    let (mut inflater, mut out) = (Inflater::new(), Inflated::new());
-                    let mut found: Vec<Vec<u8>> = Vec::new();
-                    let end = drive(Decoder::with_deflate(), &stream, cuts, &limits, |event| match event {
-                        Event::Compressed { text: false, payload } => {
-                            found.push(inflater.message(payload, takeover, &mut out, 2000).unwrap().to_vec());
-                        }
-                        Event::Binary(message) => found.push(message.to_vec()),
-                        Event::Fragment => {}
-                        other => panic!("{other:?}"),
-                    });
-                    assert!(matches!(end, End::Waits { left: 0, .. }), "{end:?}");
-                    assert!(found == messages, "{window_bits} {takeover} cut at {cuts:?}");
-                }
-            }
-        }
-    }
-
-    #[test]
     fn matches_stay_within_the_window() {
         let mut random = Random(7);
         let noise: Vec<u8> = (0..40_000).map(|_| random.below(256) as u8).collect();

@@ -5,7 +5,7 @@
 //! does not allow.
 
 use super::compression::{Compression, Mode};
-use super::handshake::is_token_byte;
+use super::tokens::{Malformed, Scanner};
 
 /// What was agreed on about compression (RFC 7692 §7.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,10 +64,6 @@ impl Negotiated {
     }
 }
 
-/// The field does not follow RFC 6455 §9.1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Malformed;
-
 /// Reads all offers and agrees to the first that suits what is `wanted`.
 ///
 /// All are read to their end, whatever came before and whether or not any is wanted, because RFC 6455
@@ -78,8 +74,8 @@ pub(super) fn negotiate<'a>(
 ) -> Result<Option<Negotiated>, Malformed> {
     let mut agreed = None;
     for field in fields {
-        let mut list = List { rest: field };
-        while let Some(offer) = list.offer()? {
+        let mut field = Scanner::new(field);
+        while let Some(offer) = next_offer(&mut field)? {
             agreed = agreed.or_else(|| offer.agree(wanted));
         }
     }
@@ -150,72 +146,23 @@ fn window_bits(value: &[u8]) -> Option<u8> {
     }
 }
 
-/// What is left of a field:
+/// Reads the next element; `None` at the end of the field. Empty elements are skipped, as in other lists.
 ///
 /// ```text
 /// extension-list = 1#( token *( ";" token [ "=" ( token / quoted-string ) ] ) )
 /// ```
-///
-/// with white space between any two of them (RFC 2616 §2.1, by whose rules RFC 6455 §9.1 is written).
-struct List<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> List<'a> {
-    /// The next element. As in other lists, empty ones do not count.
-    fn offer(&mut self) -> Result<Option<Offer>, Malformed> {
-        while self.takes(b',') {}
-        if self.rest.is_empty() {
-            return Ok(None);
-        }
-        let mut offer = Offer { declined: self.token()? != NAME, ..Offer::default() };
-        while self.takes(b';') {
-            let name = self.token()?;
-            let value = if self.takes(b'=') { Some(self.value()?) } else { None };
-            offer.add(name, value);
-        }
-        if self.rest.is_empty() || self.takes(b',') { Ok(Some(offer)) } else { Err(Malformed) }
+fn next_offer(field: &mut Scanner<'_>) -> Result<Option<Offer>, Malformed> {
+    while field.skip(b',') {}
+    if field.is_at_end() {
+        return Ok(None);
     }
-
-    /// Whether `separator` comes next; it and the white space on both sides are taken then.
-    fn takes(&mut self, separator: u8) -> bool {
-        self.white_space();
-        let found = self.rest.first() == Some(&separator);
-        if found {
-            self.rest = &self.rest[1..];
-            self.white_space();
-        }
-        found
+    let mut offer = Offer { declined: field.token()? != NAME, ..Offer::default() };
+    while field.skip(b';') {
+        let name = field.token()?;
+        let value = if field.skip(b'=') { Some(field.token_or_quoted()?) } else { None };
+        offer.add(name, value);
     }
-
-    fn white_space(&mut self) {
-        let space = self.rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-        self.rest = &self.rest[space..];
-    }
-
-    fn token(&mut self) -> Result<&'a [u8], Malformed> {
-        let length = self.rest.iter().take_while(|byte| is_token_byte(**byte)).count();
-        let (token, rest) = self.rest.split_at(length);
-        self.rest = rest;
-        if token.is_empty() { Err(Malformed) } else { Ok(token) }
-    }
-
-    /// A token, or a quoted string without its quotes, which has to be a token once it is unescaped.
-    fn value(&mut self) -> Result<&'a [u8], Malformed> {
-        let Some(quoted) = self.rest.strip_prefix(b"\"") else { return self.token() };
-        let mut at = 0;
-        loop {
-            match quoted[at..] {
-                [b'"', ..] if at > 0 => {
-                    self.rest = &quoted[at + 1..];
-                    return Ok(&quoted[..at]);
-                }
-                [b'\\', byte, ..] if is_token_byte(byte) => at += 2,
-                [byte, ..] if is_token_byte(byte) => at += 1,
-                _ => return Err(Malformed),
-            }
-        }
-    }
+    if field.is_at_end() || field.skip(b',') { Ok(Some(offer)) } else { Err(Malformed) }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! first in the order of [`accept`]'s checks.
 
 use super::extension::{self, Negotiated};
+use super::tokens::{elements, is_token_byte};
 use super::{Compression, Rejected, origin};
 use tungstenite::handshake::derive_accept_key;
 
@@ -191,22 +192,12 @@ fn only<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Result<Option<&'a [u8
     }
 }
 
-/// The elements of a list; empty ones do not count (RFC 9110 §5.6.1.2).
-fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
-}
-
 /// RFC 6455 §4.1: 16 bytes in base64 (RFC 4648 §4), which are 22 characters and two of padding. The last
 /// of them has four bits left over, which are zero.
 fn is_key(key: &[u8]) -> bool {
     let Some((characters, b"==")) = key.split_at_checked(22) else { return false };
     characters.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
         && matches!(characters[21], b'A' | b'Q' | b'g' | b'w')
-}
-
-/// RFC 9110 §5.6.2.
-pub(super) fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]

@@ -26,14 +26,8 @@ mod message;
 mod origin;
 mod rejected;
 mod short;
+mod tokens;
 mod utf8;
-
-#[cfg(test)]
-mod corpus;
-#[cfg(any(test, fuzzing))]
-pub mod differential;
-#[cfg(any(test, fuzzing))]
-pub mod trace;
 
 pub use closing::Closing;
 pub use codes::{CloseCode, Opcode};

@@ -1,6 +1,7 @@
 // What a store has answered, which lies in the request's arena, in a list that outlives the request.
 
-use fleeting::{App, Response, Store};
+use fleeting::{App, Response};
+use fleeting_store::Store;
 use std::cell::RefCell;
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
 // A copy of what a store has answered, in a list that outlives the request. What it is given it copies itself.
 
-use fleeting::{App, Keep, Response, Store};
+use fleeting::{App, Keep, Response};
+use fleeting_store::Store;
 use std::cell::RefCell;
 use std::sync::Arc;
 
