@@ -33,7 +33,7 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Failure> {
     match parse_command_line(std::env::args_os())? {
         Invocation::Serve(flags) => serve::serve(settings::gather(&flags, std::env::vars_os())?),
-        Invocation::Lesson(lesson) => lesson::tell(&lesson.mode, lesson.explain),
+        Invocation::Lesson(lesson) => lesson::run(&lesson.mode, lesson.explain),
         Invocation::Printed => Ok(()),
     }
 }
