@@ -71,7 +71,7 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(super) workers: Option<String>,
     /// Serve the files of this directory at / instead of the demo page. A directory is answered with its
-    /// index.html; there are no listings, and names that begin with a dot are hidden
+    /// index.html; there are no listings, and names that begin with a dot are hidden, except .well-known
     #[arg(long, value_name = "DIR")]
     pub(super) files: Option<PathBuf>,
     /// Compress WebSocket messages for clients that offer it: off, shared (each message on its own) or
