@@ -68,8 +68,8 @@ impl<'r> Response<'r> {
         self
     }
 
-    /// Makes a response without content. The same as [`status`](Response::status), for a reader who should
-    /// not look for a body.
+    /// Makes a response without content. The same as [`status`](Response::status), for code that sets no
+    /// [`body`](Response::body).
     ///
     /// # Panics
     /// As [`status`](Response::status).

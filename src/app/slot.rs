@@ -7,14 +7,14 @@ use super::Waker;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The error of a send whose receiver is gone: the client has left, it was answered with 504 because the
-/// answer took too long, or the handler returned something else.
+/// The error of sending to a response that is over: the client has left, the handler returned another response,
+/// or a deferred answer came too late and the client got 504.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gone;
 
 impl fmt::Display for Gone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("nobody waits for it any more")
+        f.write_str("the response is over: its client has left or has been answered")
     }
 }
 

@@ -43,7 +43,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// let app = App::new().upload("PUT", "/length", Length);
 /// ```
 pub trait Upload: 'static {
-    /// What the server remembers of one request.
+    /// What the server remembers about one request.
     type Session: 'static;
 
     /// Returns the limit of the content in bytes, in place of [`body_bytes`](crate::Limits::body_bytes). More
@@ -85,13 +85,15 @@ pub trait Upload: 'static {
 /// Controls when the next piece of an upload arrives. Passed to [`Upload::piece`].
 ///
 /// ```
-/// use fleeting::{Error, Flow};
+/// use fleeting::{Error, Flow, Resume};
 /// use std::sync::mpsc::Sender;
 ///
-/// /// Hands a piece to another thread. No further piece arrives until that thread has written it.
-/// fn hand_over(writer: &Sender<(Vec<u8>, fleeting::Resume)>, piece: &[u8], flow: &mut Flow<'_>) -> Result<(), Error> {
-///     let resume = flow.pause(); // dropped, and so resumed, when the writer is done
-///     writer.send((piece.to_vec(), resume)).map_err(|_| Error::unavailable("The disk is gone."))
+/// type Writer = Sender<(Vec<u8>, Resume)>;
+///
+/// /// Hands a piece to another thread. No further piece arrives until that thread drops the `Resume`.
+/// fn hand_over(writer: &Writer, piece: &[u8], flow: &mut Flow<'_>) -> Result<(), Error> {
+///     let resume = flow.pause();
+///     writer.send((piece.to_vec(), resume)).map_err(|_| Error::unavailable("The disk is full."))
 /// }
 /// ```
 pub struct Flow<'a> {

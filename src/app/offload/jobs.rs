@@ -36,7 +36,7 @@ pub struct Full;
 
 impl fmt::Display for Full {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("there is no room in the queue")
+        f.write_str("the queue is full or shutting down")
     }
 }
 

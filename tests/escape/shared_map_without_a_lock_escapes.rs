@@ -1,4 +1,4 @@
-// A map that all workers share, and nothing orders the accesses to.
+// All workers share a map without a lock.
 
 use fleeting::{App, Keep, Response, Server};
 use std::cell::RefCell;

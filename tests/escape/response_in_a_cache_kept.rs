@@ -1,4 +1,4 @@
-// A response that borrows the request, kept for the next one that asks the same.
+// A response that owns its content is cached for later requests.
 
 use fleeting::{App, Response};
 use std::cell::RefCell;
@@ -6,7 +6,7 @@ use std::cell::RefCell;
 fn main() {
     let cache = RefCell::new(Vec::<Response<'_>>::new());
     let _app = App::new().get("/hello/{name}", move |req| {
-        cache.borrow_mut().push(Response::text(req.param("name")));
+        cache.borrow_mut().push(Response::text(req.param("name").to_string()));
         Ok(Response::empty(204))
     });
 }

@@ -1,4 +1,4 @@
-// A connection's name as it was told, kept in a list.
+// A ConnId that the server has assigned is stored in a list.
 
 use fleeting::{App, ConnId, Response};
 use std::cell::RefCell;

@@ -1,4 +1,4 @@
-// A message's payload in the session, for the next message.
+// A message's payload is stored in the session for the next message.
 
 use fleeting::{Error, Message, Request, Socket, WebSocket};
 

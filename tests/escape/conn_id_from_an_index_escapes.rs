@@ -1,4 +1,4 @@
-// A connection's name made of the index of its record, which others use after it.
+// A ConnId is made from the index of a connection's record, which later connections reuse.
 
 use fleeting::{ConnId, Handle, Message};
 

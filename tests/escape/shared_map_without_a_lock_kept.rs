@@ -1,4 +1,4 @@
-// A map that all workers share, with a lock around it.
+// All workers share a map with a lock.
 
 use fleeting::{App, Keep, Response, Server};
 use std::collections::BTreeMap;

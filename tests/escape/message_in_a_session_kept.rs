@@ -1,4 +1,4 @@
-// A copy of a message's payload in the session, for the next message.
+// A copy of a message's payload is stored in the session for the next message.
 
 use fleeting::{Error, Keep, Message, Request, Socket, WebSocket};
 

@@ -1,4 +1,4 @@
-// What a store has answered, which lies in the request's arena, in a list that outlives the request.
+// A value from a store, which lies in the request's arena, is kept in a list that outlives the request.
 
 use fleeting::{App, Response};
 use fleeting_store::Store;

@@ -1,4 +1,4 @@
-// A value in the arena that would have to be dropped, and never is: its heap memory would leak.
+// A type with Drop is stored in the arena. The arena drops nothing, so its heap memory would leak.
 
 use fleeting::Arena;
 

@@ -1,4 +1,4 @@
-// A text of the arena, read after its reset.
+// A string in the arena is read after a reset.
 
 use fleeting::Arena;
 

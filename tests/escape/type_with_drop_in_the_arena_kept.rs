@@ -1,4 +1,4 @@
-// A text in the arena, and a copy on the heap that drops itself.
+// A string is stored in the arena, and a copy on the heap, which is dropped as usual.
 
 use fleeting::{Arena, Keep};
 

@@ -1,4 +1,4 @@
-// A copy of what a store has answered, in a list that outlives the request. What it is given it copies itself.
+// A copy of a value from a store is kept in a list that outlives the request. The store copies what it is given.
 
 use fleeting::{App, Keep, Response};
 use fleeting_store::Store;

@@ -1,73 +1,73 @@
-//! Go's map, as far as the lesson needs it: a key is hashed when it is put in, and compared when it is looked for.
+//! A model of Go's map: a key is hashed when it is inserted, and compared when it is looked up.
 //!
-//! It knows no request. The hash says in which bucket an entry lies, and a lookup sees nothing but the bucket
-//! of the name it looks for: here an entry keeps its hash, and is passed over if that is another one. What
-//! is compared then is what the key reads as at that moment. So an entry whose key has changed is found by
-//! nobody: the old name leads to it, but is not what it reads as; the new name leads elsewhere.
+//! It knows no request. In Go the hash selects a bucket, and a lookup searches only the bucket of the name it looks
+//! for. Here each entry keeps its hash, and a lookup skips entries with another hash. It then compares the name with
+//! what the key reads as at that moment. So no lookup finds an entry whose key has changed: the old name has its hash
+//! but differs from the key, and the new name has another hash.
 //!
-//! As in Go it is a reference: a clone is the same map. Rust lets nobody share it without a lock, so each step
-//! takes one; what orders the steps of one request among those of others is the application's.
+//! As in Go, the map is a reference: a clone is the same map. Rust requires a lock to share it, so each single step
+//! takes one. Ordering whole requests is up to the application.
 
-use super::memory::{Buffer, Text};
+use super::buffer::{Buffer, GoString};
 use super::pool::Slot;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// `map[string]Client`.
 #[derive(Clone)]
-pub(super) struct Map(Arc<Inner>);
+pub(super) struct GoMap(Arc<Inner>);
 
 struct Inner {
     buffer: Arc<Buffer>,
     hasher: RandomState,
-    /// In the order in which they were put in.
+    /// In insertion order.
     entries: Mutex<Vec<Entry>>,
 }
 
 struct Entry {
-    /// Of what the key read as when it was put in; never made again.
+    /// The hash of the key at insertion. It is never recomputed.
     hash: u64,
-    key: Text,
-    value: Text,
+    key: GoString,
+    value: GoString,
     conn: Option<Slot>,
-    /// What key and value read as when they were put in. For the lesson alone: no lookup sees it.
+    /// Key and value as they read at insertion. Only the lesson reads them; lookups do not.
     stored: Stored,
 }
 
-/// What was put in, as it was then.
+/// A key and a value as they read at insertion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stored {
     pub(super) key: Box<str>,
     pub(super) value: Box<str>,
 }
 
-/// What there is to see of an entry now.
+/// An entry as it reads now.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct EntryView {
     pub(super) key: String,
     pub(super) value: String,
     pub(super) conn: Option<Slot>,
     pub(super) stored: Stored,
 }
 
-impl Map {
-    pub(super) fn new(buffer: &Arc<Buffer>) -> Map {
+impl GoMap {
+    pub(super) fn new(buffer: &Arc<Buffer>) -> GoMap {
         let (hasher, entries) = (RandomState::new(), Mutex::default());
-        Map(Arc::new(Inner { buffer: buffer.clone(), hasher, entries }))
+        GoMap(Arc::new(Inner { buffer: buffer.clone(), hasher, entries }))
     }
 
     fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
         self.0.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where the entry is that a lookup of `name` comes to.
+    /// Returns the index of the entry that a lookup of `name` finds.
     fn position(&self, entries: &[Entry], name: &str) -> Option<usize> {
         let hash = self.0.hasher.hash_one(name);
         entries.iter().position(|entry| entry.hash == hash && entry.key.read(&self.0.buffer) == name)
     }
 
     /// `m[key] = Client{value: value}`
-    pub(super) fn set(&self, key: Text, value: Text) {
+    pub(super) fn set(&self, key: GoString, value: GoString) {
         let name = key.read(&self.0.buffer);
         let stored = Stored { key: name.as_str().into(), value: value.read(&self.0.buffer).into_boxed_str() };
         let mut entries = self.entries();
@@ -96,43 +96,43 @@ impl Map {
         self.position(&self.entries(), name).is_some()
     }
 
-    /// `delete(m, key)`; tells whether there was anything.
-    pub(super) fn remove(&self, key: Text) -> bool {
+    /// `delete(m, key)`. Returns whether there was an entry.
+    pub(super) fn remove(&self, key: GoString) -> bool {
         let name = key.read(&self.0.buffer);
         let mut entries = self.entries();
         self.position(&entries, &name).map(|at| entries.remove(at)).is_some()
     }
 
-    /// `clear(m)`, which needs no name.
+    /// `clear(m)`, which looks up no key.
     pub(super) fn clear(&self) {
         self.entries().clear();
     }
 
-    /// `for key, value := range m`, which needs none either.
-    pub(super) fn range(&self) -> Vec<Seen> {
-        let seen = |entry: &Entry| Seen {
+    /// `for key, value := range m`, which looks up no key either.
+    pub(super) fn range(&self) -> Vec<EntryView> {
+        let view = |entry: &Entry| EntryView {
             key: entry.key.read(&self.0.buffer),
             value: entry.value.read(&self.0.buffer),
             conn: entry.conn,
             stored: entry.stored.clone(),
         };
-        self.entries().iter().map(seen).collect()
+        self.entries().iter().map(view).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::memory::Ctx;
+    use super::super::buffer::Ctx;
     use super::*;
 
-    fn keys(map: &Map) -> Vec<String> {
-        map.range().into_iter().map(|seen| seen.key).collect()
+    fn keys(map: &GoMap) -> Vec<String> {
+        map.range().into_iter().map(|entry| entry.key).collect()
     }
 
     #[test]
     fn copies_are_found_replaced_and_removed() {
-        let map = Map::new(&Arc::new(Buffer::new()));
-        let text = |text: &str| Text::Copied(text.into());
+        let map = GoMap::new(&Arc::new(Buffer::new()));
+        let text = |text: &str| GoString::Copied(text.into());
         map.set(text("a"), text("1"));
         map.set(text("b"), text("2"));
         map.set(text("a"), text("3"));
@@ -145,9 +145,9 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_has_changed_is_found_by_no_name() {
+    fn no_lookup_finds_a_changed_key() {
         let buffer = Arc::new(Buffer::new());
-        let map = Map::new(&buffer);
+        let map = GoMap::new(&buffer);
         let post = |id: &str| {
             let id = Ctx::with_field(&buffer, id).get("X-Id");
             map.set(id.clone(), id);
@@ -162,17 +162,17 @@ mod tests {
         }
         assert_eq!(&*map.range()[0].stored.key, "alice");
         assert!(delete("bob"));
-        assert_eq!(keys(&map), ["bobce"], "it stays");
-        // The old bytes at the old place: the same key again.
+        assert_eq!(keys(&map), ["bobce"], "the entry cannot be deleted");
+        // The old bytes are back at the old offset, so the key reads as before.
         post("alice");
         assert_eq!(keys(&map), ["alice"]);
         assert!(delete("alice"));
     }
 
     #[test]
-    fn two_names_of_one_length_become_the_same_key_twice() {
+    fn two_names_of_equal_length_become_duplicate_keys() {
         let buffer = Arc::new(Buffer::new());
-        let map = Map::new(&buffer);
+        let map = GoMap::new(&buffer);
         for id in ["tab-1", "tab-2"] {
             let id = Ctx::with_field(&buffer, id).get("X-Id");
             map.set(id.clone(), id);

@@ -1,4 +1,4 @@
-// A copy of a text of the arena, read after its reset.
+// A copy of a string in the arena is read after a reset.
 
 use fleeting::{Arena, Keep};
 
