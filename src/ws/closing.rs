@@ -48,11 +48,6 @@ impl Closing {
         self == Closing::Open
     }
 
-    /// Whether TCP may be closed once all that was sent has drained.
-    pub fn is_done(self) -> bool {
-        self == Closing::Done
-    }
-
     /// Our Close frame was put on its way.
     pub fn sent(&mut self) {
         *self = match self {
@@ -105,19 +100,13 @@ mod tests {
 
     #[test]
     fn what_may_be_done() {
-        fn check(state: Closing, expected: [bool; 5]) {
-            let found = [
-                state.may_send(),
-                state.may_send_close(),
-                state.may_read(),
-                state.delivers(),
-                state.is_done(),
-            ];
+        fn check(state: Closing, expected: [bool; 4]) {
+            let found = [state.may_send(), state.may_send_close(), state.may_read(), state.delivers()];
             assert_eq!(found, expected, "{state:?}");
         }
-        check(Closing::Open, [true, true, true, true, false]);
-        check(Closing::Sent, [false, false, true, false, false]);
-        check(Closing::Received, [false, true, false, false, false]);
-        check(Closing::Done, [false, false, false, false, true]);
+        check(Closing::Open, [true, true, true, true]);
+        check(Closing::Sent, [false, false, true, false]);
+        check(Closing::Received, [false, true, false, false]);
+        check(Closing::Done, [false, false, false, false]);
     }
 }

@@ -33,16 +33,6 @@ fn encode_long_header(out: &mut Vec<u8>, opcode: Opcode, fin: bool, len: usize) 
     let _ = header.format(len as u64, out);
 }
 
-/// Appends a text message.
-pub fn encode_text(out: &mut Vec<u8>, text: &str) {
-    encode_frame(out, Opcode::Text, text.as_bytes());
-}
-
-/// Appends a binary message.
-pub fn encode_binary(out: &mut Vec<u8>, payload: &[u8]) {
-    encode_frame(out, Opcode::Binary, payload);
-}
-
 /// Appends a ping with the first 125 bytes of `payload`: there is no room for more (RFC 6455 §5.5).
 pub fn encode_ping(out: &mut Vec<u8>, payload: &[u8]) {
     encode_frame(out, Opcode::Ping, &payload[..payload.len().min(CONTROL_BYTES_MAX)]);
@@ -108,11 +98,12 @@ mod tests {
     #[test]
     fn frames() {
         // RFC 6455 §5.7.
-        assert_eq!(encoded(|out| encode_text(out, "Hello")), b"\x81\x05Hello");
+        assert_eq!(encoded(|out| encode_frame(out, Opcode::Text, b"Hello")), b"\x81\x05Hello");
         assert_eq!(encoded(|out| encode_ping(out, b"Hello")), b"\x89\x05Hello");
         assert_eq!(encoded(|out| encode_pong(out, b"Hello")), b"\x8a\x05Hello");
         let payload = vec![7; 256];
-        assert_eq!(encoded(|out| encode_binary(out, &payload)), [b"\x82\x7e\x01\x00", &payload[..]].concat());
+        let binary = encoded(|out| encode_frame(out, Opcode::Binary, &payload));
+        assert_eq!(binary, [b"\x82\x7e\x01\x00", &payload[..]].concat());
         assert_eq!(encoded(|out| encode_ping(out, &payload)).len(), 127);
         assert_eq!(encoded(|out| encode_pong(out, &payload)).len(), 127);
     }
