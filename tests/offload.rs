@@ -15,7 +15,9 @@ use std::time::{Duration, Instant};
 const SHORT: Duration = Duration::from_millis(200);
 
 fn options(threads: usize, queue: usize, time_limit: Duration) -> OffloadOptions {
-    OffloadOptions { threads, queue, time_limit }
+    let mut options = OffloadOptions::default();
+    (options.threads, options.queue, options.time_limit) = (threads, queue, time_limit);
+    options
 }
 
 /// Where handlers wait until the test lets them go on, each that has arrived having said so.

@@ -60,7 +60,7 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Failure> {
     match asked(std::env::args_os())? {
         Asked::Serve(flags) => serve::serve(sources::gather(&flags, std::env::vars_os())?),
-        Asked::Lesson(wanted) => lesson::tell(&wanted.mode, wanted.explain),
+        Asked::Lesson(wanted) => lesson::run(&wanted.mode, wanted.explain),
         Asked::Told => Ok(()),
     }
 }

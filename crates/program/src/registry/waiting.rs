@@ -99,7 +99,8 @@ impl Running {
         let store =
             Arc::new(Gated { store: Memory::new(StoreLimits::default()), gate, changed: Condvar::new() });
         // Longer than a test takes: what is tested is not the limit.
-        let options = OffloadOptions { time_limit: Duration::from_secs(60), ..OffloadOptions::default() };
+        let mut options = OffloadOptions::default();
+        options.time_limit = Duration::from_secs(60);
         let offload = Arc::new(Offload::new(options).unwrap());
         let (sender, made) = mpsc::channel();
         let (stored, offloaded) = (store.clone(), offload.clone());

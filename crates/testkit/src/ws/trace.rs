@@ -121,6 +121,7 @@ mod tests {
     use super::*;
     use crate::ws::corpus;
     use crate::ws::frames::{Frame, frame, masked};
+    #[cfg(feature = "deflate")]
     use fleeting::ws::{Deflater, Inflated, Inflater};
 
     #[test]
@@ -188,8 +189,10 @@ mod tests {
     }
 
     /// xorshift64*.
+    #[cfg(feature = "deflate")]
     struct Random(u64);
 
+    #[cfg(feature = "deflate")]
     impl Random {
         fn below(&mut self, bound: usize) -> usize {
             self.0 ^= self.0 << 13;
@@ -212,6 +215,7 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "deflate")]
     #[test]
     fn there_and_back_in_fragments_cut_anywhere() {
         let mut random = Random(0x9e37_79b9);
