@@ -5,8 +5,8 @@
 
 use super::delivery::{Delivery, refusal};
 use crate::request::{content, origin};
+use fleeting::TopicCount;
 use fleeting::engine::PublishError;
-use fleeting::pubsub::TopicCount;
 use fleeting::{App, Error, Handle, Message, Request, Response, TopicError};
 use serde::Serialize;
 
