@@ -27,13 +27,13 @@
 //! # Ok::<(), fleeting::ServeError>(())
 //! ```
 //!
-//! The parts, from the ground up: [`arena`], [`buffer`], [`config`] and [`time`]; the protocols as pure
+//! The parts, from the ground up: [`arena`], [`config`] and [`time`]; the protocols as pure
 //! state machines, [`http1`] and [`ws`]; [`transport`] and [`files`]; the application's own types (re-exported here);
 //! [`engine`]; and [`Server`].
 
 pub mod app;
 pub mod arena;
-pub mod buffer;
+mod buffer;
 pub mod config;
 pub mod engine;
 pub mod files;

@@ -67,7 +67,7 @@ fn count(handle: &Handle) -> Response<'static> {
 }
 
 fn told(counts: &[TopicCount]) -> Result<Response<'static>, Error> {
-    let told = counts.iter().map(|TopicCount { name, subscribers, published }| Told {
+    let told = counts.iter().map(|TopicCount { name, subscribers, published, .. }| Told {
         name,
         subscribers: *subscribers,
         published: *published,

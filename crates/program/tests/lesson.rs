@@ -153,7 +153,8 @@ fn the_program_serves_every_mode() {
             first.frame(TEXT, "and now?");
             assert_eq!(first.next_frame().text(), format!("{{\"client\":\"tab-1\",\"found\":{}}}", !broken));
             let both = |connection| {
-                [record(current, "tab-1", !broken, connection), record("tab-2", "tab-2", true, None)].join(",")
+                [record(current, "tab-1", !broken, connection), record("tab-2", "tab-2", true, None)]
+                    .join(",")
             };
             assert_eq!(list(), format!("[{}]", both(Some("tab-1"))));
 
@@ -199,7 +200,11 @@ fn the_lesson_refuses_invalid_requests() {
         assert_eq!(answer.status, status, "{}", answer.text());
         assert!(answer.text().contains(message), "{}", answer.text());
     };
-    check(ask(&program, "GET", "fibre/clients", ""), 404, "The modes are fiber, fiber+mutex, fiber+copy, arena.");
+    check(
+        ask(&program, "GET", "fibre/clients", ""),
+        404,
+        "The modes are fiber, fiber+mutex, fiber+copy, arena.",
+    );
     check(ask(&program, "POST", "arena/clients", ""), 400, "X-Id is missing");
     check(post(&program, "fiber", ""), 400, "1 to 32 characters");
     check(post(&program, "fiber", &"x".repeat(33)), 400, "1 to 32 characters");
@@ -217,7 +222,8 @@ fn the_lesson_refuses_invalid_requests() {
     assert_eq!(refused("/lesson/fibre/ws?id=a"), 404);
     assert_eq!(refused("/lesson/arena/ws?a=b&id=a"), 101);
     for mode in MODES {
-        let stored = (0..70).filter(|n| post(&program, mode, &format!("client-{n:02}")).status == 201).count();
+        let stored =
+            (0..70).filter(|n| post(&program, mode, &format!("client-{n:02}")).status == 201).count();
         assert_eq!(stored, 64, "{mode}");
         check(post(&program, mode, "more"), 503, "DELETE the clients");
         assert_eq!(ask(&program, "DELETE", &format!("{mode}/clients"), "").status, 204);
@@ -264,7 +270,10 @@ fn the_document_quotes_the_compiler_and_the_code_correctly() {
     for (file, message) in messages {
         // Whole lines, from the first line on.
         let actual = read(&file);
-        assert!(message.starts_with("error") && actual.starts_with(message), "{file} does not begin with\n{message}");
+        assert!(
+            message.starts_with("error") && actual.starts_with(message),
+            "{file} does not begin with\n{message}"
+        );
     }
     let code = quotations(&document, "```rust\n", ".rs");
     assert!(code.len() >= 3, "{} pieces of code", code.len());
@@ -288,7 +297,10 @@ fn the_documents_show_what_the_program_prints() {
     // The README may leave lines out, but keeps the order.
     let mut lines = text.lines();
     for line in rest {
-        assert!(lines.any(|printed| printed == line), "{line:?} is not printed, or not in this order\n{text}");
+        assert!(
+            lines.any(|printed| printed == line),
+            "{line:?} is not printed, or not in this order\n{text}"
+        );
     }
 }
 
