@@ -67,7 +67,7 @@ fn count(handle: &Handle) -> Response<'static> {
 }
 
 fn list(counts: &[TopicCount]) -> Result<Response<'static>, Error> {
-    let entries = counts.iter().map(|TopicCount { name, subscribers, published }| TopicEntry {
+    let entries = counts.iter().map(|TopicCount { name, subscribers, published, .. }| TopicEntry {
         name,
         subscribers: *subscribers,
         published: *published,
