@@ -1,6 +1,6 @@
 //! Times the cases: the protocol cores alone, and whole turns of the engine, without a socket.
 //!
-//! `cargo bench --bench cores [-- FILTER]`. Use it to compare two commits on one machine; `benches/run`
+//! `cargo bench -p fleeting --bench cores [-- FILTER]`. Use it to compare two commits on one machine; `benches/run`
 //! measures the server as a whole.
 
 use criterion::{Criterion, Throughput};

@@ -1,6 +1,6 @@
 //! Measures the in-memory store: the time of each operation, and the memory that stays resident after a million records.
 //!
-//!     cargo bench --bench store [-- RECORDS [THREADS]]
+//!     cargo bench -p fleeting-store --bench store [-- RECORDS [THREADS]]
 //!
 //! Records are stored with a time to live, read, and expire. When none is left, the resident memory must be within
 //! 10 % of what it was before; otherwise the bench fails. Each round begins where the previous one ended.

@@ -101,7 +101,7 @@ pub fn frames() -> Vec<Case> {
             let mut out = Vec::with_capacity(64);
             move || {
                 out.clear();
-                ws::encode::encode_header(&mut out, Opcode::Text, true, black_box(bytes));
+                ws::encode_header(&mut out, Opcode::Text, true, black_box(bytes));
                 black_box(&out);
             }
         }));

@@ -6,8 +6,8 @@
 use super::{App, Body, Error, Handler, Request, Response};
 use crate::buffer::FilePart;
 use crate::files::{
-    Asked, Codings, Found, MediaType, Root, Validators, Verdict, is_shortage, judge, media_type, open_file,
-    place,
+    Codings, ConditionalRequest, Decision, MediaType, Opened, Root, Validators, evaluate, is_shortage,
+    media_type, open_file, resolve,
 };
 use crate::time::Clock;
 use std::fs::File;
@@ -73,10 +73,10 @@ impl Files {
 
     /// Answers a request for `path`, the part of the target that is below the directory.
     fn answer<'r>(&self, req: &Request<'r>, path: &str) -> Result<Response<'r>, Error> {
-        let place = place(path.as_bytes(), self.hidden)
-            .map_err(|unplaced| Error::new(unplaced.status(), unplaced.to_string()))?;
-        let mut name = place.relative;
-        if place.directory {
+        let resolved = resolve(path.as_bytes(), self.hidden)
+            .map_err(|error| Error::new(error.status(), error.to_string()))?;
+        let mut name = resolved.path;
+        if resolved.is_directory {
             name.push_str(if name.is_empty() { "index.html" } else { "/index.html" });
         }
         let media = media_type(&name);
@@ -84,7 +84,7 @@ impl Files {
         if negotiates {
             for coding in Codings::read(req.fields().values("accept-encoding")).iter() {
                 let variant = format!("{name}{}", coding.suffix());
-                if let Ok(Found::File { file, bytes, modified }) = self.root.open(&variant) {
+                if let Ok(Opened::File { file, bytes, modified }) = self.root.open(&variant) {
                     let validators = Validators::new(bytes, modified, Some(coding));
                     let response = respond(req, file, bytes, &validators, media)?;
                     // RFC 9110 §8.4: other statuses carry no coded content.
@@ -97,12 +97,12 @@ impl Files {
             }
         }
         match self.root.open(&name).map_err(unopened)? {
-            Found::File { file, bytes, modified } => {
+            Opened::File { file, bytes, modified } => {
                 let response = respond(req, file, bytes, &Validators::new(bytes, modified, None), media)?;
                 if negotiates { varies(response) } else { Ok(response) }
             }
-            Found::Directory if !place.directory => to_directory(req),
-            Found::Directory => Err(not_found()),
+            Opened::Directory if !resolved.is_directory => to_directory(req),
+            Opened::Directory => Err(not_found()),
         }
     }
 }
@@ -146,10 +146,10 @@ impl<'r> Response<'r> {
         let path = path.as_ref();
         let media = media_type(path.to_str().unwrap_or_default());
         match open_file(path).map_err(unopened)? {
-            Found::File { file, bytes, modified } => {
+            Opened::File { file, bytes, modified } => {
                 respond(req, file, bytes, &Validators::new(bytes, modified, None), media)
             }
-            Found::Directory => Err(not_found()),
+            Opened::Directory => Err(not_found()),
         }
     }
 }
@@ -189,19 +189,19 @@ fn respond<'r>(
     media: MediaType,
 ) -> Result<Response<'r>, Error> {
     let now_unix_secs = Clock::new().now().unix_secs;
-    let asked = Asked { method: req.method(), fields: req.fields(), now_unix_secs };
-    let (status, first, length, range) = match judge(&asked, validators, bytes) {
-        Verdict::Whole => (200, 0, bytes, None),
-        Verdict::Part { first, last } => {
+    let request = ConditionalRequest { method: req.method(), fields: req.fields(), now_unix_secs };
+    let (status, first, length, range) = match evaluate(&request, validators, bytes) {
+        Decision::Whole => (200, 0, bytes, None),
+        Decision::Part { first, last } => {
             let range = req.arena().format(format_args!("bytes {first}-{last}/{bytes}"));
             (206, first, last - first + 1, Some(range))
         }
         // RFC 9110 §15.4.5: of the fields that describe the content, a 304 has only those a cache needs.
-        Verdict::NotModified => return Response::status(304).header("etag", &validators.tag),
-        Verdict::Failed => {
+        Decision::NotModified => return Response::status(304).header("etag", &validators.tag),
+        Decision::PreconditionFailed => {
             return Err(Error::new(412, "The file does not meet the conditions of the request."));
         }
-        Verdict::Unsatisfiable => {
+        Decision::RangeNotSatisfiable => {
             // RFC 9110 §14.4
             let range = req.arena().format(format_args!("bytes */{bytes}"));
             let error = Error::new(416, "The range begins after the end of the file.");

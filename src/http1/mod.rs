@@ -32,6 +32,7 @@
 //!     self, ConnectionHeader, ContentLength, ContentStep, Decoder, HeadStep, Method, Refusal, ResponseHead,
 //!     Version,
 //! };
+//! use fleeting::time::DateCache;
 //! use fleeting::{Arena, Limits};
 //!
 //! #[derive(PartialEq, Debug)]
@@ -99,13 +100,12 @@
 //!     respond(out, refusal.status(), &refusal.to_string(), ConnectionHeader::Close, true);
 //! }
 //!
-//! fn respond(out: &mut Vec<u8>, status: u16, text: &str, connection: ConnectionHeader, sends_content: bool) {
-//!     // A server writes the present time here.
-//!     let date = b"Sun, 06 Nov 1994 08:49:37 GMT";
-//!     let mut head = ResponseHead::new(status, ContentLength::Known(text.len() as u64), date);
+//! fn respond(out: &mut Vec<u8>, status: u16, text: &str, connection: ConnectionHeader, has_content: bool) {
+//!     let date = DateCache::new(784_111_777); // a server keeps one, and updates it once a second
+//!     let mut head = ResponseHead::new(status, ContentLength::Known(text.len() as u64), date.text());
 //!     head.connection = connection;
 //!     http1::encode_head(out, &head);
-//!     if sends_content {
+//!     if has_content {
 //!         out.extend_from_slice(text.as_bytes());
 //!     }
 //! }

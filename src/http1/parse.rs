@@ -19,7 +19,7 @@ use crate::{Arena, Limits};
 use httparse::{Error, Header, Request, Status};
 use std::mem::MaybeUninit;
 
-/// Room in a request line for what is not its target: method, version, spaces and CRLF.
+/// Room in a request line for everything but the target: method, version, spaces and CRLF.
 const REQUEST_LINE_SLACK: usize = 64;
 
 /// A checked head, as offsets into its bytes.

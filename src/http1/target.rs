@@ -34,7 +34,8 @@ impl<'r> Target<'r> {
         self.spans.form
     }
 
-    /// Returns the path, not decoded. It begins with `/`, is `*` in asterisk form and empty in authority form.
+    /// Returns the path, not decoded. It begins with `/`, but is `*` in asterisk form and empty in authority
+    /// form.
     pub fn path(&self) -> &'r str {
         self.spans.path.map_or("/", |span| span.text(self.raw))
     }

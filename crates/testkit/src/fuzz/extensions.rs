@@ -1,8 +1,7 @@
 //! Offers of extensions against a second negotiation: one that makes words of a field first, and then
 //! counts what RFC 7692 §7.1 forbids.
 
-use fleeting::ws::handshake::{Policy, accept, encode_switching_protocols};
-use fleeting::ws::{Compression, Mode, Rejected};
+use fleeting::ws::{Compression, Mode, Policy, Rejected, accept, encode_switching_protocols};
 use std::collections::HashSet;
 
 /// Name and value of a parameter.

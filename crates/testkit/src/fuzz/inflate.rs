@@ -1,11 +1,10 @@
 //! Compressed messages against a second inflater: slow, allocating, and written from RFC 1951 alone.
 //!
-//! [`Naive`] shares no code with [`ws::deflate`](fleeting::ws::deflate) and works in another way: it takes one
+//! [`Naive`] shares no code with [`Inflater`] and works in another way: it takes one
 //! bit after the other, looks each code up in a table of all, and running out of bits is an error.
 
 use super::{cuts, pieces};
-use fleeting::ws::Failure;
-use fleeting::ws::deflate::{Codec, Inflated, Inflater};
+use fleeting::ws::{Codec, Failure, Inflated, Inflater};
 use std::cell::RefCell;
 
 thread_local! {
@@ -333,7 +332,7 @@ fn require(holds: bool) -> Read<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fleeting::ws::deflate::Deflater;
+    use fleeting::ws::Deflater;
 
     #[test]
     fn the_second_inflater_knows_good_from_bad() {

@@ -58,8 +58,8 @@ pub fn drive(
         done += start;
     }
     // More only of what is compressed.
-    assert!(decoder.gathered_bytes() <= limits.message_bytes + limits.message_bytes / 8 + 64);
-    assert!(decoder.in_message() || decoder.gathered_bytes() == 0);
+    assert!(decoder.reassembly_bytes() <= limits.message_bytes + limits.message_bytes / 8 + 64);
+    assert!(decoder.in_message() || decoder.reassembly_bytes() == 0);
     End::Waits { left: inbox.len(), wanted: decoder.wants() }
 }
 
@@ -122,7 +122,7 @@ mod tests {
     use crate::ws::corpus;
     use crate::ws::frames::{Frame, frame, masked};
     #[cfg(feature = "deflate")]
-    use fleeting::ws::deflate::{Deflater, Inflated, Inflater};
+    use fleeting::ws::{Deflater, Inflated, Inflater};
 
     #[test]
     fn corpus_means_what_it_should() {
