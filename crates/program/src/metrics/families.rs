@@ -4,7 +4,7 @@
 //! has each series once.
 
 use crate::registry;
-use fleeting::app::OffloadCounters;
+use fleeting::OffloadCounters;
 use fleeting::engine::{Counters, WorkerFigures};
 use serde::Serialize;
 use std::fmt;
