@@ -41,6 +41,7 @@ pub mod files;
 pub mod fuzzing;
 pub mod http1;
 pub mod keep;
+mod panics;
 pub mod pubsub;
 pub mod server;
 pub mod store;

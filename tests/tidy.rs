@@ -11,6 +11,7 @@ use std::path::{Component, Path, PathBuf};
 const FLOORS: &[(&str, u8)] = &[
     ("arena", 0),
     ("keep", 0),
+    ("panics", 0),
     ("buffer", 0),
     ("time", 0),
     ("config", 0),

@@ -27,10 +27,10 @@
 use super::{Error, Handler, KeptRequest, Request, Responder, Response};
 use crate::arena::Arena;
 use crate::keep::Keep;
+use crate::panics::catch;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -477,9 +477,4 @@ impl State {
         self.jobs = left;
         over
     }
-}
-
-/// Calls, or drops, what is the application's; a panic is told by `None`.
-fn catch(call: impl FnOnce()) -> Option<()> {
-    catch_unwind(AssertUnwindSafe(call)).ok()
 }

@@ -6,10 +6,10 @@
 use super::counters::Counters;
 use super::handle::Handle;
 use super::listeners::{Ear, Heard, Listener, ListenerId};
-use super::websocket::guarded;
 use crate::app::{ConnId, SocketOptions};
 use crate::buffer::SlowConsumer;
 use crate::config::Limits;
+use crate::panics::catch_counted;
 use crate::pubsub::{BatchRange, Encoding, Kind, Publication, SubscriberId, TopicError, Topics};
 use crate::ws::Message;
 use std::collections::{HashMap, VecDeque};
@@ -110,7 +110,7 @@ impl Exchange {
         if let Some(listener) = self.listeners.remove(&id) {
             counters.dropped_closing += self.topics.leave(listener.who);
             // What is dropped here is the application's.
-            guarded(counters, move || drop(listener));
+            catch_counted(&mut counters.panics, move || drop(listener));
         }
     }
 
@@ -125,7 +125,7 @@ impl Exchange {
                 (Kind::Publication, topic, message) => Heard::Publication(topic, message),
                 (Kind::Announcement, name, message) => Heard::Announcement(name, message),
             };
-            match guarded(counters, || (listener.ear)(heard)) {
+            match catch_counted(&mut counters.panics, || (listener.ear)(heard)) {
                 Some(true) => counters.delivered += 1,
                 Some(false) => counters.dropped_newest += 1,
                 None => {

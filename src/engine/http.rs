@@ -10,7 +10,7 @@ use super::output::Output;
 use super::receiving::{self, Unopened};
 use super::sending::{Frame, Sending};
 use super::transfer::{self, Deferred, Stage, Transfer};
-use super::websocket::{self, Means, guarded};
+use super::websocket::{self, Means};
 use crate::app::{
     Awaited, Body, ConnId, Early, Error, FieldBlock, Request, RequestParts, Resolved, Response, Uploads,
 };
@@ -18,6 +18,7 @@ use crate::arena::OVERWRITTEN;
 use crate::http1::{
     self, ConnectionHeader, ContentLength, ContentStep, Framing, HeadStep, Method, ResponseHead, Version,
 };
+use crate::panics::catch_counted;
 use crate::transport::Stream;
 
 /// Content that is read and thrown away after an early answer, to keep the connection.
@@ -166,7 +167,7 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
             let request = request(params);
             // What the handler returns is encoded where it lies: it is large, and moving it costs as much
             // as routing.
-            let answered = guarded(counters, || match handler.call(&request) {
+            let answered = catch_counted(&mut counters.panics, || match handler.call(&request) {
                 Ok(ref mut response) => terms.answer(&mut out, response, date),
                 Err(error) => terms.answer(&mut out, &mut error.into(), date),
             });

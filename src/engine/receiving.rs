@@ -9,10 +9,10 @@ use super::desk::{Desk, Ran, Stop};
 use super::http::{self, Answered};
 use super::output::Output;
 use super::transfer::{self, Stage, Transfer};
-use super::websocket::guarded;
 use crate::app::{ConnId, Error, Flow, LiveUpload, PauseGate, Request, Response, Uploads};
 use crate::arena::OVERWRITTEN;
 use crate::http1::{Decoder, Fields, PieceStep, Refusal};
+use crate::panics::catch_counted;
 use crate::transport::Stream;
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ impl Receiving {
 
     /// Tells the session that the rest will not come, if it does not know of the end.
     pub(super) fn abort(&mut self, counters: &mut Counters) {
-        guarded(counters, || self.live.abort());
+        catch_counted(&mut counters.panics, || self.live.abort());
     }
 }
 
@@ -62,11 +62,11 @@ pub(super) fn open(
     counters: &mut Counters,
 ) -> Result<Receiving, Unopened> {
     // One that cannot tell takes nothing.
-    let limit = guarded(counters, || uploads.limit()).unwrap_or(0);
+    let limit = catch_counted(&mut counters.panics, || uploads.limit()).unwrap_or(0);
     // Before the application does anything for it.
     decoder.stream(request.head(), limit).map_err(Unopened::Refused)?;
     counters.requests += 1;
-    let live = guarded(counters, || uploads.open(request)).unwrap_or_else(|| Err(failed()));
+    let live = catch_counted(&mut counters.panics, || uploads.open(request)).unwrap_or_else(|| Err(failed()));
     let live = live.map_err(Unopened::Error)?;
     Ok(Receiving { live, gate: None, paused: false, received: 0 })
 }
@@ -121,10 +121,11 @@ pub(super) fn run<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], d
                 receiving.abort(counters);
             }
             let mut response = result.unwrap_or_else(Response::from);
-            guarded(counters, || terms.answer(&mut out, &mut response, date)).unwrap_or_else(|| {
-                *out.dead = true;
-                Answered::Closes
-            })
+            catch_counted(&mut counters.panics, || terms.answer(&mut out, &mut response, date))
+                .unwrap_or_else(|| {
+                    *out.dead = true;
+                    Answered::Closes
+                })
         }
     };
     transfer::finish(conn, answered, id, desk);
@@ -151,7 +152,9 @@ impl Receiving {
                 PieceStep::Piece { bytes, consumed } => {
                     self.received += bytes.len() as u64;
                     let (live, gate) = (&mut self.live, &mut self.gate);
-                    let taken = guarded(counters, || live.piece(bytes, &mut Flow::new(gate, id, wake)));
+                    let taken = catch_counted(&mut counters.panics, || {
+                        live.piece(bytes, &mut Flow::new(gate, id, wake))
+                    });
                     from += consumed;
                     match taken {
                         Some(Ok(())) => {}
@@ -180,5 +183,5 @@ fn finish(
     trailers: Fields<'_>,
     counters: &mut Counters,
 ) -> Result<Response<'static>, Error> {
-    guarded(counters, || live.finish(trailers)).unwrap_or_else(|| Err(failed()))
+    catch_counted(&mut counters.panics, || live.finish(trailers)).unwrap_or_else(|| Err(failed()))
 }

@@ -5,9 +5,9 @@
 
 use super::counters::Counters;
 use super::output::Output;
-use super::websocket::guarded;
 use crate::app::{Progress, Room, Streamed, Waker};
 use crate::http1;
+use crate::panics::catch_counted;
 use crate::transport::Stream;
 
 /// Bytes that a source is asked for in one turn.
@@ -94,7 +94,8 @@ impl Sending {
         // The other bytes are those behind the last chunk's data.
         source_buffer.resize(ROOM_BYTES + CHUNK_END.len(), 0);
         let mut room = Room::new(&mut source_buffer[..ROOM_BYTES], waker);
-        let Some(Ok(progress)) = guarded(counters, || self.streamed.source.read(&mut room)) else {
+        let Some(Ok(progress)) = catch_counted(&mut counters.panics, || self.streamed.source.read(&mut room))
+        else {
             return Went::Wrong;
         };
         let bytes = room.used();

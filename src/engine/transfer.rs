@@ -13,9 +13,9 @@ use super::http::{Answered, Terms};
 use super::output::Output;
 use super::receiving::{self, Receiving};
 use super::sending::{Sending, Went};
-use super::websocket::guarded;
 use crate::app::{ConnId, Error, FieldBlock, Promise, WakeConn, Waker};
 use crate::http1::Decoder;
+use crate::panics::catch_counted;
 use crate::transport::Stream;
 use std::sync::Arc;
 
@@ -124,7 +124,9 @@ pub(super) fn advance<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk: &mut Desk
                 response.fields.put_in_front(&deferred.fields);
                 response.close |= deferred.close;
                 // A source that is not wanted is dropped, which is the application's code.
-                let answered = guarded(counters, || terms.answer(&mut out, &mut response, date.text()));
+                let answered = catch_counted(&mut counters.panics, || {
+                    terms.answer(&mut out, &mut response, date.text())
+                });
                 // Nobody can tell what has been encoded.
                 answered.unwrap_or_else(|| {
                     *out.dead = true;
@@ -201,7 +203,7 @@ pub(super) fn end<S>(conn: &mut Conn<S>, counters: &mut Counters) {
     let decoder = std::mem::take(&mut transfer.decoder);
     let before = std::mem::replace(&mut conn.protocol, Protocol::Http(decoder));
     // What is dropped here is the application's.
-    guarded(counters, move || drop(before));
+    catch_counted(&mut counters.panics, move || drop(before));
 }
 
 /// The answer did not come in time (RFC 9110 §15.6.5).
@@ -235,7 +237,7 @@ pub(super) fn ending<S>(conn: &mut Conn<S>, counters: &mut Counters) {
 fn tell_source<S>(conn: &mut Conn<S>, counters: &mut Counters, tell: impl FnOnce(&mut Sending)) {
     if let Protocol::Transfer(transfer) = &mut conn.protocol
         && let Stage::Sending(sending) = &mut transfer.stage
-        && guarded(counters, || tell(sending)).is_none()
+        && catch_counted(&mut counters.panics, || tell(sending)).is_none()
     {
         conn.broken = true;
     }

@@ -14,10 +14,10 @@ use crate::arena::OVERWRITTEN;
 use crate::buffer::{Outbox, SlowConsumer};
 use crate::config::Limits;
 use crate::http1::Version;
+use crate::panics::{catch, catch_counted};
 use crate::pubsub::{Encoding, SubscriberId, TopicError};
 use crate::transport::Stream;
 use crate::ws::{self, CloseCode, Closing, Event, Step};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The state of an open WebSocket.
 pub(super) struct OpenSocket {
@@ -99,20 +99,6 @@ impl OpenSocket {
     pub(super) fn end(&mut self, code: Option<CloseCode>, reason: &str, counters: &mut Counters) {
         end(&mut self.reader.live, &self.speech, code, reason, counters);
     }
-}
-
-/// Runs the application's code; a panic is told by `None`.
-#[inline]
-fn catch<T>(call: impl FnOnce() -> T) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(call)).ok()
-}
-
-/// As [`catch`], and counts the panic.
-#[inline]
-pub(super) fn guarded<T>(counters: &mut Counters, call: impl FnOnce() -> T) -> Option<T> {
-    let result = catch(call);
-    counters.panics += u64::from(result.is_none());
-    result
 }
 
 /// Judges a handshake and opens the session. What the session sends first follows the 101 in the cork.
@@ -291,7 +277,7 @@ fn end(
     counters: &mut Counters,
 ) {
     let (code, reason) = speech.first_close(code, reason);
-    guarded(counters, || live.close(code, reason));
+    catch_counted(&mut counters.panics, || live.close(code, reason));
 }
 
 /// Bytes of a server's frame before its payload, at most.
