@@ -4,16 +4,17 @@
 //! only inside one dispatch.
 
 use super::deadline::Timer;
+use super::output::{Io, Output};
 use super::transfer::Transfer;
 use super::websocket::OpenSocket;
-use crate::buffer::{Inbox, Outbox};
+use crate::buffer::{Inbox, Pool};
 use crate::http1;
-use crate::transport::Peer;
+use crate::transport::{Peer, Stream};
 use std::net::SocketAddr;
 
 /// A connection between two turns.
 pub(super) struct Conn<S> {
-    pub(super) stream: S,
+    pub(super) io: Io<S>,
     pub(super) peer: Peer,
     pub(super) protocol: Protocol,
     pub(super) writing: Writing,
@@ -23,10 +24,6 @@ pub(super) struct Conn<S> {
     /// The inbox was left although it may hold something whole: the budget was used up, or the peer
     /// must first take what it was sent.
     pub(super) unfinished: bool,
-    /// What the stream did not take; `None` while that is nothing.
-    pub(super) outbox: Option<Box<Outbox>>,
-    /// The stream has failed.
-    pub(super) broken: bool,
     /// On the list of those that get a turn without an event.
     pub(super) runnable: bool,
     pub(super) timer: Timer,
@@ -71,18 +68,23 @@ pub(super) enum Source {
 impl<S> Conn<S> {
     pub(super) fn new(stream: S, peer: Option<SocketAddr>) -> Conn<S> {
         Conn {
-            stream,
+            io: Io { stream, outbox: None, broken: false },
             peer: peer.into(),
             protocol: Protocol::Http(http1::Decoder::new()),
             writing: Writing::Open,
             source: Source::Drained,
             inbox: None,
             unfinished: false,
-            outbox: None,
-            broken: false,
             runnable: false,
             timer: Timer::default(),
             opened: 0,
+        }
+    }
+
+    /// Gives back what it has borrowed from the worker.
+    pub(super) fn give_back(&mut self, pool: &mut Pool) {
+        if let Some(inbox) = self.inbox.take() {
+            pool.give(inbox);
         }
     }
 
@@ -96,12 +98,12 @@ impl<S> Conn<S> {
     /// Publications that wait are no reason against it: of a peer that is slower than they come there may
     /// always be some, and it is to be heard all the same.
     pub(super) fn can_answer(&self) -> bool {
-        self.writing == Writing::Open && !self.is_blocked() && !self.broken && !self.is_held()
+        self.writing == Writing::Open && !self.is_blocked() && !self.io.broken && !self.is_held()
     }
 
     /// Whether the peer has not taken yet what it was answered.
     pub(super) fn is_blocked(&self) -> bool {
-        self.outbox.as_ref().is_some_and(|outbox| outbox.holds_answers())
+        self.io.outbox.as_ref().is_some_and(|outbox| outbox.holds_answers())
     }
 
     /// How many bytes must be held for something to be whole; 0 if that is not known.
@@ -126,7 +128,7 @@ impl<S> Conn<S> {
     /// Whether there is something to do that no event will tell of.
     pub(super) fn wants_turn(&self) -> bool {
         if let Some(outbox) =
-            self.outbox.as_ref().filter(|outbox| outbox.is_paused() || outbox.holds_answers())
+            self.io.outbox.as_ref().filter(|outbox| outbox.is_paused() || outbox.holds_answers())
         {
             return outbox.is_paused();
         }
@@ -135,6 +137,14 @@ impl<S> Conn<S> {
             Protocol::WebSocket(open) if open.drain_is_due() => true,
             _ => self.unfinished || self.may_read(),
         }
+    }
+}
+
+impl<S: Stream> Conn<S> {
+    /// Returns its sending side, which writes through `cork`.
+    #[inline]
+    pub(super) fn output<'a>(&'a mut self, cork: &'a mut Vec<u8>) -> Output<'a, S> {
+        Output::new(&mut self.io, cork)
     }
 }
 

@@ -266,7 +266,7 @@ pub(super) fn waiting<S>(conn: &Conn<S>) -> Waiting {
     if conn.writing == Writing::Lingering {
         return Waiting::Linger;
     }
-    if conn.outbox.is_some() {
+    if conn.io.outbox.is_some() {
         return Waiting::Write;
     }
     match &conn.protocol {

@@ -56,14 +56,14 @@ pub(super) fn deliver<S: Stream>(table: &mut Table<Conn<S>>, desk: &mut Desk, af
             }
             let batch = &mut topics.batch;
             let mut left = run;
-            if conn.outbox.is_none() {
+            if conn.io.outbox.is_none() {
                 let frames = batch.frames(encoding, run.from, run.to);
                 let sent = write(conn, frames);
                 if sent == frames.len() {
                     counters.delivered += run.len();
                     continue;
                 }
-                if conn.broken {
+                if conn.io.broken {
                     counters.dropped_closing += run.len();
                     aftermath.failed.push(id);
                     continue;
@@ -71,7 +71,7 @@ pub(super) fn deliver<S: Stream>(table: &mut Table<Conn<S>>, desk: &mut Desk, af
                 left = begin_outbox(conn, batch, encoding, run, sent, counters);
                 aftermath.blocked.push(id);
             }
-            let outbox = conn.outbox.as_mut().expect("it was there, or was begun");
+            let outbox = conn.io.outbox.as_mut().expect("it was there, or was begun");
             if queue(outbox, batch, encoding, left, limits, counters) {
                 aftermath.too_slow.push(id);
                 while let Some((_, _, run)) = topics.take_pending(*who) {
@@ -85,19 +85,19 @@ pub(super) fn deliver<S: Stream>(table: &mut Table<Conn<S>>, desk: &mut Desk, af
 
 fn may_send<S>(conn: &Conn<S>) -> bool {
     let open = matches!(&conn.protocol, Protocol::WebSocket(socket) if socket.is_open());
-    open && conn.writing == Writing::Open && !conn.broken
+    open && conn.writing == Writing::Open && !conn.io.broken
 }
 
 /// Writes once; tells how much the stream took.
 #[inline]
 fn write<S: Stream>(conn: &mut Conn<S>, frames: &[u8]) -> usize {
     loop {
-        match conn.stream.write(frames) {
-            Ok(0) => conn.broken = true,
+        match conn.io.stream.write(frames) {
+            Ok(0) => conn.io.broken = true,
             Ok(taken) => return taken,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => conn.broken = true,
+            Err(_) => conn.io.broken = true,
         }
         return 0;
     }
@@ -113,7 +113,7 @@ fn begin_outbox<S>(
     mut sent: usize,
     counters: &mut Counters,
 ) -> BatchRange {
-    let outbox = conn.outbox.insert(Box::default());
+    let outbox = conn.io.outbox.insert(Box::default());
     let mut at = run.from;
     while sent > 0 {
         let length = batch.frame_bytes(encoding, at);

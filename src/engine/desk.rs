@@ -1,10 +1,9 @@
 //! What a worker lends to the connection whose turn it is, and what that turn tells it.
 //!
-//! It knows no connection but to take back what one has borrowed. Its invariant: the cork and the arena
+//! It knows no connection. Its invariant: the cork and the arena
 //! are empty between turns.
 
 use super::compression::Codec;
-use super::conn::Conn;
 use super::counters::Counters;
 use super::exchange::Exchange;
 use super::handle::Handle;
@@ -88,13 +87,6 @@ impl Desk {
             wake,
             source_buffer: Vec::new(),
             limits,
-        }
-    }
-
-    /// Takes back what a connection that ends has borrowed.
-    pub(super) fn recycle<S>(&mut self, conn: &mut Conn<S>) {
-        if let Some(inbox) = conn.inbox.take() {
-            self.pool.give(inbox);
         }
     }
 

@@ -12,7 +12,6 @@ use super::delivery::{self, Aftermath};
 use super::desk::{Desk, Fate};
 use super::handle::Handle;
 use super::mailbox::{Command, Mailbox};
-use super::output::Output;
 use super::report::{ShutdownReport, Straggler};
 use super::table::Table;
 use super::turn::Turn;
@@ -135,7 +134,7 @@ impl<S: Stream> Engine<S> {
 
     /// The stream of a connection, to register it.
     pub fn stream_mut(&mut self, id: ConnId) -> Option<&mut S> {
-        self.table.find(id).map(|conn| &mut conn.stream)
+        self.table.find(id).map(|conn| &mut conn.io.stream)
     }
 
     /// Drops a connection, as if it had failed.
@@ -146,9 +145,9 @@ impl<S: Stream> Engine<S> {
                 open.leave(&mut self.desk);
             }
             transfer::end(&mut conn, &mut self.desk.counters);
-            let queued = conn.outbox.as_ref().map_or(0, |outbox| outbox.published());
+            let queued = conn.io.outbox.as_ref().map_or(0, |outbox| outbox.published());
             self.desk.counters.dropped_closing += queued;
-            self.desk.recycle(&mut conn);
+            conn.give_back(&mut self.desk.pool);
         }
     }
 
@@ -167,7 +166,7 @@ impl<S: Stream> Engine<S> {
             }
         }
         // Its turn comes anyway, and is to be one: the budget is for a turn.
-        if conn.runnable && conn.outbox.as_ref().is_none_or(|outbox| outbox.is_paused()) {
+        if conn.runnable && conn.io.outbox.as_ref().is_none_or(|outbox| outbox.is_paused()) {
             return;
         }
         self.drive(id, readiness.writable);
@@ -454,7 +453,7 @@ impl<S: Stream> Engine<S> {
                 self.desk.counters.timeouts += 1;
                 transfer::end(conn, &mut self.desk.counters);
                 let head_only = conn.inbox.as_ref().is_some_and(|inbox| http::is_head(inbox.bytes()));
-                let mut out = Output::new(conn, &mut self.desk.cork);
+                let mut out = conn.output(&mut self.desk.cork);
                 http::timed_out(&mut out, head_only, self.desk.date.text());
                 conn.writing = Writing::Last;
                 self.drive(id, false);

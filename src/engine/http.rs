@@ -56,7 +56,7 @@ pub(super) fn run<S: Stream>(
         if from == to {
             break Stop::Starved;
         }
-        if conn.outbox.is_some() || conn.broken {
+        if conn.io.outbox.is_some() || conn.io.broken {
             break Stop::Blocked;
         }
         if *budget == 0 {
@@ -96,7 +96,7 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
         unreachable!("only an HTTP connection is run here");
     };
     let Desk { app, limits, arena, cork, counters, date, exchange, codec, shutting_down, wake, .. } = desk;
-    let mut out = Output::of(&mut conn.stream, &mut conn.outbox, &mut conn.broken, cork);
+    let mut out = Output::new(&mut conn.io, cork);
     let date = date.text();
     let length = input.len();
 

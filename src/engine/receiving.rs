@@ -104,7 +104,7 @@ pub(super) fn run<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], d
     terms.keep_alive &= !desk.shutting_down;
     let Desk { cork, counters, date, .. } = desk;
     let date = date.text();
-    let mut out = Output::of(&mut conn.stream, &mut conn.outbox, &mut conn.broken, cork);
+    let mut out = Output::new(&mut conn.io, cork);
     let answered = match step {
         Step::Starved => return Ran { from, to, stop: Stop::Starved, fresh: false },
         Step::Paused => return Ran { from, to, stop: Stop::Blocked, fresh: false },
@@ -123,7 +123,7 @@ pub(super) fn run<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], d
             let mut response = result.unwrap_or_else(Response::from);
             catch_counted(&mut counters.panics, || terms.answer(&mut out, &mut response, date))
                 .unwrap_or_else(|| {
-                    *out.dead = true;
+                    out.io.broken = true;
                     Answered::Closes
                 })
         }

@@ -115,7 +115,7 @@ pub(super) fn advance<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk: &mut Desk
     loop {
         let Protocol::Transfer(transfer) = &mut conn.protocol else { return fresh };
         let Desk { cork, counters, date, source_buffer, .. } = desk;
-        let mut out = Output::of(&mut conn.stream, &mut conn.outbox, &mut conn.broken, cork);
+        let mut out = Output::new(&mut conn.io, cork);
         let mut terms = transfer.terms;
         terms.keep_alive &= !desk.shutting_down;
         let answered = match &mut transfer.stage {
@@ -129,7 +129,7 @@ pub(super) fn advance<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk: &mut Desk
                 });
                 // Nobody can tell what has been encoded.
                 answered.unwrap_or_else(|| {
-                    *out.dead = true;
+                    out.io.broken = true;
                     Answered::Closes
                 })
             }
@@ -150,7 +150,7 @@ pub(super) fn advance<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk: &mut Desk
                 Went::Out if transfer.terms.keep_alive => Answered::Keeps,
                 Went::Out => Answered::Closes,
                 Went::Wrong => {
-                    *out.dead = true;
+                    out.io.broken = true;
                     Answered::Closes
                 }
             },
@@ -211,7 +211,7 @@ pub(super) fn overdue<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk: &mut Desk
     let Protocol::Transfer(transfer) = &mut conn.protocol else { return };
     let mut terms = transfer.terms;
     terms.keep_alive &= !desk.shutting_down;
-    let mut out = Output::of(&mut conn.stream, &mut conn.outbox, &mut conn.broken, &mut desk.cork);
+    let mut out = Output::new(&mut conn.io, &mut desk.cork);
     let mut response = Error::new(504, "The answer took too long.").into();
     let answered = terms.answer(&mut out, &mut response, desk.date.text());
     finish(conn, answered, id, desk);
@@ -239,6 +239,6 @@ fn tell_source<S>(conn: &mut Conn<S>, counters: &mut Counters, tell: impl FnOnce
         && let Stage::Sending(sending) = &mut transfer.stage
         && catch_counted(&mut counters.panics, || tell(sending)).is_none()
     {
-        conn.broken = true;
+        conn.io.broken = true;
     }
 }

@@ -34,7 +34,7 @@ impl<'a, S: Stream> Turn<'a, S> {
     /// Takes the turn. `writable`: the stream may take what is queued.
     #[inline]
     pub(super) fn take(&mut self, writable: bool) -> Fate {
-        if self.conn.outbox.as_ref().is_some_and(|outbox| writable || outbox.is_paused()) {
+        if self.conn.io.outbox.as_ref().is_some_and(|outbox| writable || outbox.is_paused()) {
             self.send_queued();
         }
         if !self.conn.is_blocked() {
@@ -47,7 +47,7 @@ impl<'a, S: Stream> Turn<'a, S> {
             }
         }
         if self.conn.can_answer() {
-            let (waits, fresh) = (self.conn.outbox.is_some(), self.fresh);
+            let (waits, fresh) = (self.conn.io.outbox.is_some(), self.fresh);
             self.answer();
             // Who is heard has not taken anything for that.
             if waits {
@@ -55,10 +55,10 @@ impl<'a, S: Stream> Turn<'a, S> {
             }
         }
         self.output().flush();
-        if self.conn.broken {
+        if self.conn.io.broken {
             return Fate::Dies;
         }
-        if self.conn.writing == Writing::Open || self.conn.outbox.is_some() {
+        if self.conn.writing == Writing::Open || self.conn.io.outbox.is_some() {
             return Fate::Lives;
         }
         self.finish()
@@ -80,12 +80,12 @@ impl<'a, S: Stream> Turn<'a, S> {
     }
 
     fn output(&mut self) -> Output<'_, S> {
-        Output::new(self.conn, &mut self.desk.cork)
+        self.conn.output(&mut self.desk.cork)
     }
 
     fn send_queued(&mut self) {
         let Desk { cork, counters, .. } = &mut *self.desk;
-        match Output::new(self.conn, cork).send_outbox(&mut counters.delivered) {
+        match self.conn.output(cork).send_outbox(&mut counters.delivered) {
             Taken::All | Taken::Paused => self.fresh = true,
             Taken::Blocked { progress } => self.fresh |= progress,
         }
@@ -121,7 +121,7 @@ impl<'a, S: Stream> Turn<'a, S> {
             let inbox = self.conn.inbox.as_mut().expect("just seen");
             let room = inbox.room(wants);
             if let Some(bytes) =
-                read_into(&mut self.conn.stream, &mut self.conn.source, &mut self.conn.broken, room)
+                read_into(&mut self.conn.io.stream, &mut self.conn.source, &mut self.conn.io.broken, room)
             {
                 inbox.filled(bytes);
                 self.work_through_inbox(budget);
@@ -130,7 +130,8 @@ impl<'a, S: Stream> Turn<'a, S> {
             // Taken out for the time that slices of it are alive.
             let mut buffer = std::mem::take(&mut self.desk.read_buffer);
             let conn = &mut *self.conn;
-            if let Some(bytes) = read_into(&mut conn.stream, &mut conn.source, &mut conn.broken, &mut buffer)
+            if let Some(bytes) =
+                read_into(&mut conn.io.stream, &mut conn.source, &mut conn.io.broken, &mut buffer)
             {
                 let (from, to) = self.work_through(&mut buffer[..bytes], budget);
                 if from < to {
@@ -191,20 +192,20 @@ impl<'a, S: Stream> Turn<'a, S> {
             return Fate::Dies;
         }
         if self.conn.writing == Writing::Last {
-            if self.conn.stream.shutdown_write().is_err() {
+            if self.conn.io.stream.shutdown_write().is_err() {
                 return Fate::Dies;
             }
             self.conn.writing = Writing::Lingering;
             self.conn.unfinished = false;
-            self.desk.recycle(self.conn);
+            self.conn.give_back(&mut self.desk.pool);
         }
         for _ in 0..DISCARD_READS {
             if !self.conn.may_read() {
                 break;
             }
             let conn = &mut *self.conn;
-            read_into(&mut conn.stream, &mut conn.source, &mut conn.broken, &mut self.desk.read_buffer);
-            if conn.broken || conn.source == Source::Ended {
+            read_into(&mut conn.io.stream, &mut conn.source, &mut conn.io.broken, &mut self.desk.read_buffer);
+            if conn.io.broken || conn.source == Source::Ended {
                 return Fate::Dies;
             }
         }

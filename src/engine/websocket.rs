@@ -156,7 +156,7 @@ pub(super) fn run<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], d
     };
     let Desk { limits, cork, counters, exchange, codec, .. } = desk;
     let limits = &*limits;
-    let mut out = Output::of(&mut conn.stream, &mut conn.outbox, &mut conn.broken, cork);
+    let mut out = Output::new(&mut conn.io, cork);
     let OpenSocket { reader, speech, codec: own } = open;
     let Reader { decoder, live } = &mut **reader;
     let means = Means { limits, counters, exchange, codec };
@@ -292,7 +292,7 @@ pub(super) fn send<S: Stream>(conn: &mut Conn<S>, id: ConnId, message: Message<'
             _ => bytes,
         };
     let empty = Outbox::default();
-    let queued = conn.outbox.as_deref().unwrap_or(&empty).memory_bytes_with(frame_bytes);
+    let queued = conn.io.outbox.as_deref().unwrap_or(&empty).memory_bytes_with(frame_bytes);
     let fits = queued <= desk.limits.outbox_bytes;
     speak(conn, id, desk, |sender, _| {
         if fits {
@@ -354,7 +354,7 @@ fn speak<S: Stream>(
         return;
     }
     let Desk { limits, cork, counters, exchange, codec, .. } = desk;
-    let mut out = Output::of(&mut conn.stream, &mut conn.outbox, &mut conn.broken, cork);
+    let mut out = Output::new(&mut conn.io, cork);
     let means = Means { limits, counters, exchange, codec };
     say(&mut Sender { out: &mut out, speech, codec: own.as_deref_mut(), id, means }, &mut reader.live);
 }
@@ -395,7 +395,8 @@ impl<S: Stream> Sender<'_, '_, S> {
 impl<S: Stream> Outgoing for Sender<'_, '_, S> {
     #[inline]
     fn message(&mut self, message: Message<'_>) -> Sent {
-        if !self.speech.closing.may_send() || *self.out.dead || (self.speech.drain_due && self.is_full()) {
+        if !self.speech.closing.may_send() || self.out.io.broken || (self.speech.drain_due && self.is_full())
+        {
             self.means.counters.dropped += 1;
             return Sent::Dropped;
         }
