@@ -3,12 +3,12 @@
 //! It has no lifetime parameter: it holds offsets and what it owns. Slices of what was read exist
 //! only inside one dispatch.
 
-use super::deadline::Timer;
 use super::output::{Io, Output};
+use super::timer::{Timer, Waiting};
 use super::transfer::Transfer;
 use super::websocket::OpenSocket;
 use crate::buffer::{Inbox, Pool};
-use crate::http1;
+use crate::http1::{self, Awaits};
 use crate::transport::{Peer, Stream};
 use std::net::SocketAddr;
 
@@ -28,7 +28,7 @@ pub(super) struct Conn<S> {
     pub(super) runnable: bool,
     pub(super) timer: Timer,
     /// When it became a WebSocket, if its route bounds how long it may be one: in units of
-    /// [`OPENED_MS`](super::deadline::OPENED_MS); 0 if that was not noted.
+    /// [`OPENED_MS`](super::deadlines::OPENED_MS); 0 if that was not noted.
     pub(super) opened: u32,
 }
 
@@ -122,6 +122,28 @@ impl<S> Conn<S> {
             Protocol::Http(_) => false,
             Protocol::Transfer(transfer) => transfer.is_held(),
             Protocol::WebSocket(open) => open.drain_is_due(),
+        }
+    }
+
+    /// Returns what the connection waits for.
+    #[inline]
+    pub(super) fn waiting(&self) -> Waiting {
+        if self.writing == Writing::Lingering {
+            return Waiting::Linger;
+        }
+        if self.io.outbox.is_some() {
+            return Waiting::Write;
+        }
+        match &self.protocol {
+            Protocol::Http(decoder) => match decoder.awaits() {
+                Awaits::Request => Waiting::Request,
+                Awaits::Head => Waiting::Head,
+                Awaits::Content => Waiting::Content,
+                Awaits::Discard | Awaits::Close => Waiting::Discard,
+            },
+            Protocol::Transfer(transfer) => transfer.waiting(),
+            Protocol::WebSocket(socket) if socket.is_open() => Waiting::Frame,
+            Protocol::WebSocket(_) => Waiting::Close,
         }
     }
 

@@ -7,13 +7,14 @@
 use super::census::{WorkerFigures, add_topics};
 use super::conn::{Conn, Protocol, Source, Writing};
 use super::counters::Counters;
-use super::deadline::{Allowances, Overdue, Timer, Waiting};
+use super::deadlines::{DeadlinePolicy, Overdue};
 use super::delivery::{self, Aftermath};
 use super::desk::{Desk, Fate};
 use super::handle::Handle;
 use super::mailbox::{Command, Mailbox};
 use super::report::{ShutdownReport, Straggler};
 use super::table::Table;
+use super::timer::Waiting;
 use super::turn::Turn;
 use super::{http, transfer, websocket};
 use crate::app::{App, ConnId, Message};
@@ -55,7 +56,7 @@ const BATCH_BYTES_MAX: usize = 256 << 10;
 pub struct Engine<S> {
     table: Table<Conn<S>>,
     desk: Desk,
-    allowances: Allowances,
+    deadlines: DeadlinePolicy,
     wheel: Wheel,
     now: Now,
     /// Those that get a turn without an event, because no event will come: they used up their budget.
@@ -92,7 +93,7 @@ impl<S: Stream> Engine<S> {
         let Settings { limits, timeouts, worker } = settings;
         Engine {
             table: Table::new(worker),
-            allowances: Allowances::new(&timeouts, app.sockets()),
+            deadlines: DeadlinePolicy::new(&timeouts, app.sockets()),
             desk: Desk::new(app, limits, now, handle, worker),
             wheel: Wheel::new(now.ms),
             now,
@@ -304,7 +305,7 @@ impl<S: Stream> Engine<S> {
                 self.abort(id);
             }
         }
-        self.cut_off = Some(self.now.ms.saturating_add(self.allowances.grace));
+        self.cut_off = Some(self.now.ms.saturating_add(self.deadlines.grace));
     }
 
     /// Whether a shutdown has begun and nothing is open any more.
@@ -423,7 +424,7 @@ impl<S: Stream> Engine<S> {
     #[inline]
     fn settle(&mut self, id: ConnId, fresh: bool) {
         let Some(conn) = self.table.find(id) else { return };
-        Timer::settle(conn, &self.allowances, self.now.ms, fresh);
+        self.deadlines.update(conn, self.now.ms, fresh);
         let timer = &conn.timer;
         let late = timer.armed == 0 || self.wheel.tick_of(timer.deadline) < u64::from(timer.armed);
         if timer.deadline != u64::MAX && late {
@@ -439,7 +440,7 @@ impl<S: Stream> Engine<S> {
     }
 
     /// A WebSocket was open for as long as its route allows.
-    fn grow_old(&mut self, id: ConnId) {
+    fn close_at_lifetime(&mut self, id: ConnId) {
         self.tell(id, |conn, desk| {
             websocket::close(conn, id, CloseCode::AWAY, "open for long enough", desk);
         });
@@ -471,17 +472,19 @@ impl<S: Stream> Engine<S> {
             // It has no deadline.
             Waiting::Application => {}
             Waiting::Frame => {
-                match self.allowances.overdue(conn, self.now.ms) {
+                match self.deadlines.overdue(conn, self.now.ms) {
                     Overdue::Ping => websocket::ping(conn, id, &mut self.desk),
                     Overdue::Silent => {
                         self.desk.counters.timeouts += 1;
                         websocket::close(conn, id, CloseCode::AWAY, "idle for too long", &mut self.desk);
                     }
-                    Overdue::Old => return self.grow_old(id),
+                    Overdue::LifetimeReached => return self.close_at_lifetime(id),
                 }
                 self.drive(id, false);
             }
-            Waiting::Write if self.allowances.is_old(conn, self.now.ms) => self.grow_old(id),
+            Waiting::Write if self.deadlines.lifetime_reached(conn, self.now.ms) => {
+                self.close_at_lifetime(id)
+            }
             Waiting::Request | Waiting::Discard | Waiting::Write | Waiting::Linger | Waiting::Close => {
                 self.desk.counters.timeouts += 1;
                 self.abort(id);

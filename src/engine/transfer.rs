@@ -7,12 +7,12 @@
 
 use super::conn::{Conn, Protocol, Writing};
 use super::counters::Counters;
-use super::deadline::Waiting;
 use super::desk::{Desk, Ran, Stop};
 use super::http::{Answered, Terms};
 use super::output::Output;
 use super::receiving::{self, Receiving};
 use super::sending::{Sending, Went};
+use super::timer::Waiting;
 use crate::app::{ConnId, Error, FieldBlock, Promise, WakeConn, Waker};
 use crate::http1::Decoder;
 use crate::panics::catch_counted;

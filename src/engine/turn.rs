@@ -4,9 +4,9 @@
 //! that was read is answered, kept in the inbox, or of no more use to anyone.
 
 use super::conn::{Conn, Protocol, Source, Writing};
-use super::deadline::{self, Waiting};
 use super::desk::{Desk, Fate, Stop};
 use super::output::Output;
+use super::timer::Waiting;
 use super::{http, transfer, websocket};
 use crate::app::ConnId;
 use crate::buffer::Taken;
@@ -70,7 +70,7 @@ impl<'a, S: Stream> Turn<'a, S> {
         conn.writing == Writing::Open
             && conn.inbox.is_none()
             && !conn.may_read()
-            && deadline::waiting(conn) == Waiting::Request
+            && conn.waiting() == Waiting::Request
     }
 
     /// Nothing more will be answered.
