@@ -3,10 +3,10 @@
 //! It has no lifetime parameter: it holds offsets and what it owns. Slices of what was read exist
 //! only inside one dispatch.
 
+use super::http::transfer::Transfer;
 use super::output::{Io, Output};
 use super::timer::{Timer, Waiting};
-use super::transfer::Transfer;
-use super::websocket::OpenSocket;
+use super::websocket::socket::OpenSocket;
 use crate::buffer::{Inbox, Pool};
 use crate::http1::{self, Awaits};
 use crate::transport::{Peer, Stream};

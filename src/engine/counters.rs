@@ -23,7 +23,7 @@ pub struct Counters {
     pub messages: u64,
     /// Messages that were not sent, because the peer reads too slowly or the connection is closing.
     pub dropped: u64,
-    /// Messages published: by sessions here, by other workers, through a [`Handle`](super::Handle).
+    /// Messages published: by sessions here, by other workers, through a [`Handle`](crate::Handle).
     pub published: u64,
     /// Announcements made here.
     pub announced: u64,

@@ -4,9 +4,9 @@
 //! counted as dropped, when it is through; and a message that has begun to leave is queued to its end.
 
 use super::conn::{Conn, Protocol, Writing};
+use super::context::Desk;
 use super::counters::Counters;
-use super::desk::Desk;
-use super::exchange::Target;
+use super::publisher::Target;
 use super::table::Table;
 use crate::app::ConnId;
 use crate::buffer::{Outbox, Published};

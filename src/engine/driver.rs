@@ -4,19 +4,20 @@
 //! [`Engine::begin`], then [`Engine::ready`] for each event, then [`Engine::run`]: the runnable list,
 //! then the timers.
 
-use super::census::{WorkerFigures, add_topics};
 use super::conn::{Conn, Protocol, Source, Writing};
+use super::context::{Desk, Fate};
 use super::counters::Counters;
 use super::deadlines::{DeadlinePolicy, Overdue};
 use super::delivery::{self, Aftermath};
-use super::desk::{Desk, Fate};
-use super::handle::Handle;
-use super::mailbox::{Command, Mailbox};
-use super::report::{ShutdownReport, Straggler};
+use super::http::{requests as http, transfer};
+use super::remote::handle::Handle;
+use super::remote::mailbox::{Command, Mailbox};
+use super::remote::question::{WorkerFigures, add_topics};
+use super::shutdown::{ShutdownReport, Straggler};
 use super::table::Table;
 use super::timer::Waiting;
 use super::turn::Turn;
-use super::{http, transfer, websocket};
+use super::websocket::socket as websocket;
 use crate::app::{App, ConnId, Message};
 use crate::arena::Arena;
 use crate::config::{Limits, Timeouts};

@@ -3,8 +3,8 @@
 //! It knows no table of topics. Its invariant: a listener is called for what it is due, in order, until its
 //! [`Subscription`] is dropped or it has panicked, and then it is dropped.
 
-use super::handle::Handle;
-use super::mailbox::Command;
+use super::remote::handle::Handle;
+use super::remote::mailbox::Command;
 use crate::app::{Error, Event, Progress, Pushed, Response, Room, Source};
 use crate::pubsub::{SubscriberId, TopicError, check_filter};
 use crate::ws::Message;

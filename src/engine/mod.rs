@@ -5,36 +5,30 @@
 //! Handlers are called from here and nowhere else, and only here are bytes moved between a
 //! connection's buffers and its stream.
 
-mod census;
-mod compression;
 mod conn;
+mod context;
 mod counters;
 mod deadlines;
 mod delivery;
-mod desk;
 mod driver;
-mod exchange;
-mod handle;
 mod http;
 mod listeners;
-mod mailbox;
 mod output;
-mod receiving;
-mod report;
-mod sending;
+mod publisher;
+mod remote;
+mod shutdown;
 mod table;
 mod timer;
-mod transfer;
 mod turn;
 mod websocket;
 mod worker;
 
-pub use census::WorkerFigures;
 pub use counters::Counters;
 pub use driver::{Engine, Readiness, Settings};
-pub use handle::{Handle, PublishError, SendError};
 pub use listeners::Subscription;
-pub use report::{Business, ShutdownReport, Straggler};
+pub use remote::handle::{Handle, PublishError, SendError};
+pub use remote::question::WorkerFigures;
+pub use shutdown::{Business, ShutdownReport, Straggler};
 pub use worker::{Worker, WorkerError};
 
 pub(crate) use worker::Seat;

@@ -4,10 +4,11 @@
 //! that was read is answered, kept in the inbox, or of no more use to anyone.
 
 use super::conn::{Conn, Protocol, Source, Writing};
-use super::desk::{Desk, Fate, Stop};
+use super::context::{Desk, Fate, Stop};
+use super::http::{requests as http, transfer};
 use super::output::Output;
 use super::timer::Waiting;
-use super::{http, transfer, websocket};
+use super::websocket::socket as websocket;
 use crate::app::ConnId;
 use crate::buffer::Taken;
 use crate::config::READ_BYTES;

@@ -2,9 +2,9 @@
 
 use super::counters::Counters;
 use super::driver::{Engine, Readiness, Settings};
-use super::handle::Handle;
-use super::mailbox::Mailbox;
-use super::report::ShutdownReport;
+use super::remote::handle::Handle;
+use super::remote::mailbox::Mailbox;
+use super::shutdown::ShutdownReport;
 use crate::app::{App, ConnId, RouteError};
 use crate::pubsub::Attached;
 use crate::time::Clock;

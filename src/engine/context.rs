@@ -3,10 +3,10 @@
 //! It knows no connection. Its invariant: the cork and the arena
 //! are empty between turns.
 
-use super::compression::Codec;
 use super::counters::Counters;
-use super::exchange::Exchange;
-use super::handle::Handle;
+use super::publisher::Exchange;
+use super::remote::handle::Handle;
+use super::websocket::compression::Codec;
 use crate::app::{App, WakeConn};
 use crate::arena::Arena;
 use crate::buffer::Pool;

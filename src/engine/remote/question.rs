@@ -3,7 +3,7 @@
 //! It knows nothing of how a worker is asked. Its invariant: whoever asks is told once, when the last worker has
 //! answered or is gone.
 
-use super::counters::Counters;
+use crate::engine::counters::Counters;
 use crate::pubsub::TopicCount;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,12 +19,12 @@ pub(crate) struct Census<T: Default> {
 }
 
 impl<T: Default> Census<T> {
-    pub(super) fn new(done: Done<T>) -> Census<T> {
+    pub(in crate::engine) fn new(done: Done<T>) -> Census<T> {
         Census { sum: Mutex::default(), done: Mutex::new(Some(done)) }
     }
 
     /// Adds one worker's answer.
-    pub(super) fn add(&self, answer: impl FnOnce(&mut T)) {
+    pub(in crate::engine) fn add(&self, answer: impl FnOnce(&mut T)) {
         answer(&mut self.sum.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
@@ -48,7 +48,7 @@ impl<T: Default> fmt::Debug for Census<T> {
 pub(crate) type TopicCounts = BTreeMap<Box<str>, TopicCount>;
 
 /// Adds what one worker has. Publications reach every worker: the most that one has seen counts.
-pub(super) fn add_topics(all: &mut TopicCounts, counts: impl Iterator<Item = TopicCount>) {
+pub(in crate::engine) fn add_topics(all: &mut TopicCounts, counts: impl Iterator<Item = TopicCount>) {
     for count in counts {
         match all.get_mut(&count.name) {
             Some(known) => {

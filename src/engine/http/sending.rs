@@ -3,9 +3,9 @@
 //! It knows no decoder. Its invariant: what leaves is framed as the head has announced, or the connection
 //! is closed in the middle of it (RFC 9112 §8); there is no more of it in memory than one piece.
 
-use super::counters::Counters;
-use super::output::Output;
 use crate::app::{Progress, Room, Streamed, Waker};
+use crate::engine::counters::Counters;
+use crate::engine::output::Output;
 use crate::http1;
 use crate::panics::catch_counted;
 use crate::transport::Stream;
@@ -17,7 +17,7 @@ const CHUNK_END: &[u8] = b"\r\n0\r\n\r\n";
 
 /// How content is framed (RFC 9112 §6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Frame {
+pub(in crate::engine) enum Frame {
     /// So many bytes are still to come.
     Counted {
         left: u64,
@@ -28,7 +28,7 @@ pub(super) enum Frame {
 }
 
 /// A body that is sent as its source makes it.
-pub(super) struct Sending {
+pub(in crate::engine) struct Sending {
     streamed: Streamed,
     frame: Frame,
     /// `None` until the connection is known.
@@ -39,7 +39,7 @@ pub(super) struct Sending {
 
 /// How far sending went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Went {
+pub(in crate::engine) enum Went {
     /// There is more to come.
     On,
     /// All has been sent.
@@ -49,37 +49,37 @@ pub(super) enum Went {
 }
 
 impl Sending {
-    pub(super) fn new(streamed: Streamed, frame: Frame) -> Sending {
+    pub(in crate::engine) fn new(streamed: Streamed, frame: Frame) -> Sending {
         Sending { streamed, frame, waker: None, parked: false }
     }
 
-    pub(super) fn bind(&mut self, waker: Waker) {
+    pub(in crate::engine) fn bind(&mut self, waker: Waker) {
         self.waker = Some(waker);
     }
 
-    pub(super) fn is_parked(&self) -> bool {
+    pub(in crate::engine) fn is_parked(&self) -> bool {
         self.parked
     }
 
     /// Whether the source goes on until somebody ends it.
-    pub(super) fn is_endless(&self) -> bool {
+    pub(in crate::engine) fn is_endless(&self) -> bool {
         self.streamed.source.is_endless()
     }
 
     /// Tells the source that nothing has left for long, and has it asked once more.
-    pub(super) fn quiet(&mut self) {
+    pub(in crate::engine) fn quiet(&mut self) {
         self.streamed.source.quiet();
         self.parked = false;
     }
 
     /// Tells the source of a shutdown, and has it asked once more.
-    pub(super) fn ending(&mut self) {
+    pub(in crate::engine) fn ending(&mut self) {
         self.streamed.source.ending();
         self.parked = false;
     }
 
     /// Sends one piece, if there is one. It is made in `source_buffer`, the worker's, which keeps its memory.
-    pub(super) fn send<S: Stream>(
+    pub(in crate::engine) fn send<S: Stream>(
         &mut self,
         out: &mut Output<'_, S>,
         source_buffer: &mut Vec<u8>,

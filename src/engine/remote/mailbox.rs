@@ -8,9 +8,9 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::census::{Census, TopicCounts, WorkerFigures};
-use super::handle::SendError;
-use super::listeners::{Ear, ListenerId};
+use crate::engine::listeners::{Ear, ListenerId};
+use crate::engine::remote::handle::SendError;
+use crate::engine::remote::question::{Census, TopicCounts, WorkerFigures};
 
 /// What a worker is asked to do.
 pub(crate) enum Command {
@@ -30,7 +30,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    pub(super) fn message(conn: ConnId, message: Message<'_>) -> Command {
+    pub(in crate::engine) fn message(conn: ConnId, message: Message<'_>) -> Command {
         match message {
             Message::Text(text) => Command::Text(conn, text.into()),
             Message::Binary(bytes) => Command::Binary(conn, bytes.into()),
@@ -102,13 +102,13 @@ impl Mailbox {
         Mailbox { queue: Mutex::new(Some(Queue::default())), woken: AtomicBool::new(false), waker }
     }
 
-    pub(super) fn post(&self, command: Command) -> Result<(), SendError> {
+    pub(in crate::engine) fn post(&self, command: Command) -> Result<(), SendError> {
         self.with_queue(|queue| queue.push(command))??;
         self.wake().map_err(|_| SendError::Gone)
     }
 
     /// Posts publications in their order. Tells how many of them there was no room for.
-    pub(super) fn post_publications(&self, publications: &[Arc<Publication>]) -> u64 {
+    pub(in crate::engine) fn post_publications(&self, publications: &[Arc<Publication>]) -> u64 {
         let pushed = self.with_queue(|queue| {
             let push = |publication: &&Arc<Publication>| {
                 queue.push(Command::Publish((*publication).clone())).is_err()
@@ -135,7 +135,7 @@ impl Mailbox {
     }
 
     /// Moves everything that waits into `into`, which is empty.
-    pub(super) fn drain(&self, into: &mut Vec<Command>) {
+    pub(in crate::engine) fn drain(&self, into: &mut Vec<Command>) {
         // The flag first: a command posted from here on wakes the worker again.
         self.woken.store(false, Ordering::Release);
         let _ = self.with_queue(|queue| {

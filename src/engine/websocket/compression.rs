@@ -8,12 +8,12 @@ use crate::ws::encode::encode_header;
 use crate::ws::{Failure, Message, Negotiated, Opcode};
 
 #[cfg(feature = "deflate")]
-pub(super) use with::{Codec, SocketCodec};
+pub(in crate::engine) use with::{Codec, SocketCodec};
 #[cfg(not(feature = "deflate"))]
-pub(super) use without::{Codec, SocketCodec};
+pub(in crate::engine) use without::{Codec, SocketCodec};
 
 /// A message that was inflated; a text is judged here.
-pub(super) fn message(text: bool, bytes: &[u8]) -> Result<Message<'_>, Failure> {
+pub(in crate::engine) fn message(text: bool, bytes: &[u8]) -> Result<Message<'_>, Failure> {
     if !text {
         return Ok(Message::Binary(bytes));
     }

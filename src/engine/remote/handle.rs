@@ -1,9 +1,9 @@
 //! What other threads hold of a running server.
 
-use super::census::{Census, TopicCounts, WorkerFigures};
-use super::mailbox::{Command, Mailbox};
 use crate::app::ConnId;
 use crate::config::Limits;
+use crate::engine::remote::mailbox::{Command, Mailbox};
+use crate::engine::remote::question::{Census, TopicCounts, WorkerFigures};
 use crate::pubsub::{Broker, Inlet, Publication, TopicCount, TopicError, check_publication};
 use crate::ws::{CloseCode, Message};
 use std::fmt;
@@ -76,16 +76,20 @@ impl Handle {
     }
 
     /// What may be published and subscribed to.
-    pub(super) fn limits(&self) -> &Limits {
+    pub(in crate::engine) fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    pub(super) fn mailbox_of(&self, worker: u16) -> Option<&Arc<Mailbox>> {
+    pub(in crate::engine) fn mailbox_of(&self, worker: u16) -> Option<&Arc<Mailbox>> {
         self.mailboxes.get(usize::from(worker))
     }
 
     /// To the one worker that has this listener: publications reach all of them.
-    pub(super) fn post_to_listener(&self, listener: u64, command: Command) -> Result<(), SendError> {
+    pub(in crate::engine) fn post_to_listener(
+        &self,
+        listener: u64,
+        command: Command,
+    ) -> Result<(), SendError> {
         self.mailboxes[(listener % self.mailboxes.len() as u64) as usize].post(command)
     }
 
@@ -215,13 +219,13 @@ impl Handle {
 
     /// Whether what one worker publishes is for anybody but itself.
     #[inline]
-    pub(super) fn has_others(&self) -> bool {
+    pub(in crate::engine) fn has_others(&self) -> bool {
         self.mailboxes.len() > 1 || self.broker.is_some()
     }
 
     /// Tells everybody but `worker`, which has made them, of publications. Tells how many were lost, by the
     /// workers that had no room.
-    pub(super) fn relay(&self, worker: u16, publications: &[Arc<Publication>]) -> u64 {
+    pub(in crate::engine) fn relay(&self, worker: u16, publications: &[Arc<Publication>]) -> u64 {
         if let Some(broker) = &self.broker {
             publications.iter().for_each(|publication| broker.publish(publication));
         }

@@ -4,8 +4,8 @@
 //! once, and leaves for the others, once, in the order in which it was published.
 
 use super::counters::Counters;
-use super::handle::Handle;
 use super::listeners::{Ear, Heard, Listener, ListenerId};
+use super::remote::handle::Handle;
 use crate::app::{ConnId, SocketOptions};
 use crate::buffer::SlowConsumer;
 use crate::config::Limits;

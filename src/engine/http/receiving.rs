@@ -3,21 +3,21 @@
 //! It keeps no bytes: pieces are slices of what was read. Its invariant: a session that was opened is told
 //! of the end once, whatever ends it, its own panics included.
 
-use super::conn::{Conn, Protocol};
-use super::counters::Counters;
-use super::desk::{Desk, Ran, Stop};
-use super::http::{self, Answered};
-use super::output::Output;
-use super::transfer::{self, Stage, Transfer};
 use crate::app::{ConnId, Error, Flow, LiveUpload, PauseGate, Request, Response, Uploads};
 use crate::arena::OVERWRITTEN;
+use crate::engine::conn::{Conn, Protocol};
+use crate::engine::context::{Desk, Ran, Stop};
+use crate::engine::counters::Counters;
+use crate::engine::http::requests::{self as http, Answered};
+use crate::engine::http::transfer::{self, Stage, Transfer};
+use crate::engine::output::Output;
 use crate::http1::{Decoder, Fields, PieceStep, Refusal};
 use crate::panics::catch_counted;
 use crate::transport::Stream;
 use std::sync::Arc;
 
 /// An upload under way.
-pub(super) struct Receiving {
+pub(in crate::engine) struct Receiving {
     live: Box<dyn LiveUpload>,
     gate: Option<Arc<PauseGate>>,
     /// Nothing is read until the gate is off.
@@ -27,16 +27,16 @@ pub(super) struct Receiving {
 }
 
 impl Receiving {
-    pub(super) fn is_paused(&self) -> bool {
+    pub(in crate::engine) fn is_paused(&self) -> bool {
         self.paused
     }
 
-    pub(super) fn received(&self) -> u64 {
+    pub(in crate::engine) fn received(&self) -> u64 {
         self.received
     }
 
     /// Looks whether a pause is over, and tells so.
-    pub(super) fn look(&mut self) -> bool {
+    pub(in crate::engine) fn look(&mut self) -> bool {
         let over = self.paused && !self.gate.as_ref().is_some_and(|gate| gate.is_on());
         if over {
             self.paused = false;
@@ -46,7 +46,7 @@ impl Receiving {
     }
 
     /// Tells the session that the rest will not come, if it does not know of the end.
-    pub(super) fn abort(&mut self, counters: &mut Counters) {
+    pub(in crate::engine) fn abort(&mut self, counters: &mut Counters) {
         catch_counted(&mut counters.panics, || self.live.abort());
     }
 }
@@ -55,7 +55,7 @@ impl Receiving {
 ///
 /// # Errors
 /// What is to be answered instead.
-pub(super) fn open(
+pub(in crate::engine) fn open(
     uploads: &dyn Uploads,
     request: &Request<'_>,
     decoder: &mut Decoder,
@@ -72,7 +72,7 @@ pub(super) fn open(
 }
 
 /// Why an upload does not begin.
-pub(super) enum Unopened {
+pub(in crate::engine) enum Unopened {
     Refused(Refusal),
     Error(Error),
 }
@@ -91,7 +91,12 @@ enum Step {
 }
 
 /// Hands the session what is in `input`.
-pub(super) fn run<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut Desk) -> Ran {
+pub(in crate::engine) fn run<S: Stream>(
+    conn: &mut Conn<S>,
+    id: ConnId,
+    input: &mut [u8],
+    desk: &mut Desk,
+) -> Ran {
     let to = input.len();
     let Protocol::Transfer(transfer) = &mut conn.protocol else {
         unreachable!("only a transfer is run here");

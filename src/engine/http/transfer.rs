@@ -5,29 +5,29 @@
 //! other threads only ask for one. Its invariant: whoever takes part is told of the end once, in whatever
 //! way it comes.
 
-use super::conn::{Conn, Protocol, Writing};
-use super::counters::Counters;
-use super::desk::{Desk, Ran, Stop};
-use super::http::{Answered, Terms};
-use super::output::Output;
-use super::receiving::{self, Receiving};
-use super::sending::{Sending, Went};
-use super::timer::Waiting;
 use crate::app::{ConnId, Error, FieldBlock, Promise, WakeConn, Waker};
+use crate::engine::conn::{Conn, Protocol, Writing};
+use crate::engine::context::{Desk, Ran, Stop};
+use crate::engine::counters::Counters;
+use crate::engine::http::receiving::{self, Receiving};
+use crate::engine::http::requests::{Answered, Terms};
+use crate::engine::http::sending::{Sending, Went};
+use crate::engine::output::Output;
+use crate::engine::timer::Waiting;
 use crate::http1::Decoder;
 use crate::panics::catch_counted;
 use crate::transport::Stream;
 use std::sync::Arc;
 
 /// What a connection is busy with.
-pub(super) struct Transfer {
+pub(in crate::engine) struct Transfer {
     /// The connection's, until it is over.
-    pub(super) decoder: Decoder,
-    pub(super) terms: Terms,
-    pub(super) stage: Stage,
+    pub(in crate::engine) decoder: Decoder,
+    pub(in crate::engine) terms: Terms,
+    pub(in crate::engine) stage: Stage,
 }
 
-pub(super) enum Stage {
+pub(in crate::engine) enum Stage {
     /// Another thread makes the answer.
     Deferred(Deferred),
     /// The content is taken as it arrives.
@@ -37,29 +37,29 @@ pub(super) enum Stage {
 }
 
 /// What is known of an answer before it is there.
-pub(super) struct Deferred {
-    pub(super) promise: Promise,
+pub(in crate::engine) struct Deferred {
+    pub(in crate::engine) promise: Promise,
     /// Fields that go in front of the answer's.
-    pub(super) fields: FieldBlock,
+    pub(in crate::engine) fields: FieldBlock,
     /// The connection is closed after it.
-    pub(super) close: bool,
+    pub(in crate::engine) close: bool,
 }
 
 impl Transfer {
     /// In its first turn; [`hold`] makes it the connection's.
-    pub(super) fn new(terms: Terms, stage: Stage) -> Box<Transfer> {
+    pub(in crate::engine) fn new(terms: Terms, stage: Stage) -> Box<Transfer> {
         Box::new(Transfer { decoder: Decoder::new(), terms, stage })
     }
 
     /// Whether nothing is read meanwhile.
-    pub(super) fn is_held(&self) -> bool {
+    pub(in crate::engine) fn is_held(&self) -> bool {
         match &self.stage {
             Stage::Deferred(_) | Stage::Sending(_) => true,
             Stage::Receiving(receiving) => receiving.is_paused(),
         }
     }
 
-    pub(super) fn waiting(&self) -> Waiting {
+    pub(in crate::engine) fn waiting(&self) -> Waiting {
         match &self.stage {
             Stage::Deferred(_) => Waiting::Answer,
             Stage::Receiving(receiving) if !receiving.is_paused() => Waiting::Content,
@@ -70,7 +70,7 @@ impl Transfer {
     }
 
     /// Bytes of content that have passed.
-    pub(super) fn received(&self) -> u64 {
+    pub(in crate::engine) fn received(&self) -> u64 {
         match &self.stage {
             Stage::Receiving(receiving) => receiving.received(),
             Stage::Deferred(_) | Stage::Sending(_) => 0,
@@ -78,7 +78,7 @@ impl Transfer {
     }
 
     /// Whether it goes on without being asked.
-    pub(super) fn is_runnable(&self) -> bool {
+    pub(in crate::engine) fn is_runnable(&self) -> bool {
         match &self.stage {
             Stage::Deferred(_) | Stage::Receiving(_) => false,
             Stage::Sending(sending) => !sending.is_parked(),
@@ -88,7 +88,7 @@ impl Transfer {
 
 /// Makes `transfer` what the connection is busy with.
 #[inline(never)]
-pub(super) fn hold(
+pub(in crate::engine) fn hold(
     protocol: &mut Protocol,
     mut transfer: Box<Transfer>,
     id: ConnId,
@@ -110,7 +110,7 @@ pub(super) fn hold(
 
 /// Goes on with what needs no input. Returns whether something was completed.
 #[inline(never)]
-pub(super) fn advance<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk: &mut Desk) -> bool {
+pub(in crate::engine) fn advance<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk: &mut Desk) -> bool {
     let mut fresh = false;
     loop {
         let Protocol::Transfer(transfer) = &mut conn.protocol else { return fresh };
@@ -161,7 +161,7 @@ pub(super) fn advance<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk: &mut Desk
 }
 
 /// Does what follows from an answer.
-pub(super) fn finish<S>(conn: &mut Conn<S>, answered: Answered, id: ConnId, desk: &mut Desk) {
+pub(in crate::engine) fn finish<S>(conn: &mut Conn<S>, answered: Answered, id: ConnId, desk: &mut Desk) {
     match answered {
         Answered::Held(next) => hold(&mut conn.protocol, next, id, &desk.wake),
         Answered::Keeps => end(conn, &mut desk.counters),
@@ -175,7 +175,12 @@ pub(super) fn finish<S>(conn: &mut Conn<S>, answered: Answered, id: ConnId, desk
 
 /// Goes on with a transfer in its input.
 #[inline(never)]
-pub(super) fn run<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut Desk) -> Ran {
+pub(in crate::engine) fn run<S: Stream>(
+    conn: &mut Conn<S>,
+    id: ConnId,
+    input: &mut [u8],
+    desk: &mut Desk,
+) -> Ran {
     let receives = |transfer: &Transfer| matches!(transfer.stage, Stage::Receiving(_)) && !transfer.is_held();
     if matches!(&conn.protocol, Protocol::Transfer(transfer) if receives(transfer)) {
         return receiving::run(conn, id, input, desk);
@@ -189,13 +194,13 @@ pub(super) fn run<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], d
 }
 
 /// Whether the input goes on to whatever the connection is after an answer.
-pub(super) fn stop<S>(conn: &Conn<S>) -> Stop {
+pub(in crate::engine) fn stop<S>(conn: &Conn<S>) -> Stop {
     if conn.writing == Writing::Open { Stop::Changed } else { Stop::Over }
 }
 
 /// Ends a transfer, if there is one, and tells who takes part.
 #[inline(never)]
-pub(super) fn end<S>(conn: &mut Conn<S>, counters: &mut Counters) {
+pub(in crate::engine) fn end<S>(conn: &mut Conn<S>, counters: &mut Counters) {
     let Protocol::Transfer(transfer) = &mut conn.protocol else { return };
     if let Stage::Receiving(receiving) = &mut transfer.stage {
         receiving.abort(counters);
@@ -207,7 +212,7 @@ pub(super) fn end<S>(conn: &mut Conn<S>, counters: &mut Counters) {
 }
 
 /// The answer did not come in time (RFC 9110 §15.6.5).
-pub(super) fn overdue<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk: &mut Desk) {
+pub(in crate::engine) fn overdue<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk: &mut Desk) {
     let Protocol::Transfer(transfer) = &mut conn.protocol else { return };
     let mut terms = transfer.terms;
     terms.keep_alive &= !desk.shutting_down;
@@ -218,18 +223,18 @@ pub(super) fn overdue<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk: &mut Desk
 }
 
 /// Whether it is a stream that goes on until its client leaves.
-pub(super) fn is_endless<S>(conn: &Conn<S>) -> bool {
+pub(in crate::engine) fn is_endless<S>(conn: &Conn<S>) -> bool {
     matches!(&conn.protocol, Protocol::Transfer(transfer)
         if matches!(&transfer.stage, Stage::Sending(sending) if sending.is_endless()))
 }
 
 /// Nothing has left for long: lets an endless source say so.
-pub(super) fn quiet<S>(conn: &mut Conn<S>, counters: &mut Counters) {
+pub(in crate::engine) fn quiet<S>(conn: &mut Conn<S>, counters: &mut Counters) {
     tell_source(conn, counters, Sending::quiet);
 }
 
 /// The server is shutting down: tells who could go on for ever.
-pub(super) fn ending<S>(conn: &mut Conn<S>, counters: &mut Counters) {
+pub(in crate::engine) fn ending<S>(conn: &mut Conn<S>, counters: &mut Counters) {
     tell_source(conn, counters, Sending::ending);
 }
 

@@ -3,18 +3,18 @@
 //! One request is one pass through `next`: decode, route, call, encode. The arena is reset after each,
 //! pipelined ones included.
 
-use super::conn::{Conn, Protocol};
-use super::counters::Counters;
-use super::desk::{Desk, Ran, Stop};
-use super::output::Output;
-use super::receiving::{self, Unopened};
-use super::sending::{Frame, Sending};
-use super::transfer::{self, Deferred, Stage, Transfer};
-use super::websocket::{self, Means};
 use crate::app::{
     Awaited, Body, ConnId, Early, Error, FieldBlock, Request, RequestParts, Resolved, Response, Uploads,
 };
 use crate::arena::OVERWRITTEN;
+use crate::engine::conn::{Conn, Protocol};
+use crate::engine::context::{Desk, Ran, Stop};
+use crate::engine::counters::Counters;
+use crate::engine::http::receiving::{self, Unopened};
+use crate::engine::http::sending::{Frame, Sending};
+use crate::engine::http::transfer::{self, Deferred, Stage, Transfer};
+use crate::engine::output::Output;
+use crate::engine::websocket::socket::{self as websocket, Means};
 use crate::http1::{
     self, ConnectionHeader, ContentLength, ContentStep, Framing, HeadStep, Method, ResponseHead, Version,
 };
@@ -22,7 +22,7 @@ use crate::panics::catch_counted;
 use crate::transport::Stream;
 
 /// Content that is read and thrown away after an early answer, to keep the connection.
-pub(super) const DISCARD_BYTES_MAX: u64 = 256 << 10;
+pub(in crate::engine) const DISCARD_BYTES_MAX: u64 = 256 << 10;
 
 /// What one pass came to.
 enum Step {
@@ -43,7 +43,7 @@ enum Step {
 /// What most requests do is kept together here and in what is inlined here, and what few do is called:
 /// after each system call this code comes from the second-level cache, so its length counts.
 #[inline(never)]
-pub(super) fn run<S: Stream>(
+pub(in crate::engine) fn run<S: Stream>(
     conn: &mut Conn<S>,
     id: ConnId,
     input: &mut [u8],
@@ -238,15 +238,15 @@ fn open_upload<S: Stream>(
 
 /// What a response must heed beside what it says.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Terms {
+pub(in crate::engine) struct Terms {
     version: Version,
-    pub(super) keep_alive: bool,
+    pub(in crate::engine) keep_alive: bool,
     /// The request was HEAD.
     head_only: bool,
 }
 
 /// What becomes of a connection with an answer.
-pub(super) enum Answered {
+pub(in crate::engine) enum Answered {
     /// It may be used again.
     Keeps,
     /// This was the last one.
@@ -272,7 +272,7 @@ impl Terms {
     /// Encodes a response: RFC 9112 §6 for what frames it, §9.6 for what becomes of the connection.
     /// A body that is large is taken out of the response.
     #[inline]
-    pub(super) fn answer<S: Stream>(
+    pub(in crate::engine) fn answer<S: Stream>(
         &self,
         out: &mut Output<'_, S>,
         response: &mut Response<'_>,
@@ -354,7 +354,7 @@ impl Terms {
 
 /// The last answer, to what is no request or has content that is not to be had.
 #[cold]
-pub(super) fn refuse<S: Stream>(
+pub(in crate::engine) fn refuse<S: Stream>(
     out: &mut Output<'_, S>,
     refusal: http1::Refusal,
     terms: &Terms,
@@ -366,12 +366,12 @@ pub(super) fn refuse<S: Stream>(
 
 /// Whether the request that begins so is HEAD. Its answer has no content (RFC 9110 §9.3.2), also if it is
 /// refused, or has content that is refused or never comes.
-pub(super) fn is_head(request: &[u8]) -> bool {
+pub(in crate::engine) fn is_head(request: &[u8]) -> bool {
     request.starts_with(b"HEAD ")
 }
 
 /// The answer to a request that was not finished in time (RFC 9110 §15.5.9).
-pub(super) fn timed_out<S: Stream>(out: &mut Output<'_, S>, head_only: bool, date: &[u8; 29]) {
+pub(in crate::engine) fn timed_out<S: Stream>(out: &mut Output<'_, S>, head_only: bool, date: &[u8; 29]) {
     let mut response = Error::new(408, "The request took too long to arrive.").into();
     Terms { head_only, ..Terms::last(Version::Http11) }.answer(out, &mut response, date);
 }
@@ -398,7 +398,7 @@ fn answer_early<'a, S: Stream>(
 }
 
 /// The response to a handshake that was refused.
-pub(super) fn rejected(rejected: crate::ws::Rejected) -> Response<'static> {
+pub(in crate::engine) fn rejected(rejected: crate::ws::Rejected) -> Response<'static> {
     let mut response = Response::from(Error::new(rejected.status(), rejected.to_string()));
     for (name, value) in rejected.fields() {
         // Upgrade and Connection do not go in here: the encoder writes them with every 426.

@@ -1,18 +1,18 @@
 //! Frames to sessions, messages to the cork.
 
-use super::compression::{self, Codec, SocketCodec};
-use super::conn::{Conn, Protocol};
-use super::counters::Counters;
-use super::desk::{Desk, Ran, Stop};
-use super::exchange::{Exchange, Target};
-use super::http;
-use super::output::Output;
 use crate::app::{
     ConnId, Error, LiveSocket, Message, Outgoing, Reader, Request, Response, Sent, Socket, Upgrade,
 };
 use crate::arena::OVERWRITTEN;
 use crate::buffer::{Outbox, SlowConsumer};
 use crate::config::Limits;
+use crate::engine::conn::{Conn, Protocol};
+use crate::engine::context::{Desk, Ran, Stop};
+use crate::engine::counters::Counters;
+use crate::engine::http::requests as http;
+use crate::engine::output::Output;
+use crate::engine::publisher::{Exchange, Target};
+use crate::engine::websocket::compression::{self, Codec, SocketCodec};
 use crate::http1::Version;
 use crate::panics::{catch, catch_counted};
 use crate::pubsub::{Encoding, SubscriberId, TopicError};
@@ -20,7 +20,7 @@ use crate::transport::Stream;
 use crate::ws::{self, CloseCode, Closing, Event, Step};
 
 /// The state of an open WebSocket.
-pub(super) struct OpenSocket {
+pub(in crate::engine) struct OpenSocket {
     reader: Box<Reader>,
     speech: Speech,
     /// There if messages may be compressed.
@@ -42,11 +42,11 @@ struct Speech {
 }
 
 /// What a session may need of its worker to do what it is asked to.
-pub(super) struct Means<'a> {
-    pub(super) limits: &'a Limits,
-    pub(super) counters: &'a mut Counters,
-    pub(super) exchange: &'a mut Exchange,
-    pub(super) codec: &'a mut Codec,
+pub(in crate::engine) struct Means<'a> {
+    pub(in crate::engine) limits: &'a Limits,
+    pub(in crate::engine) counters: &'a mut Counters,
+    pub(in crate::engine) exchange: &'a mut Exchange,
+    pub(in crate::engine) codec: &'a mut Codec,
 }
 
 impl Speech {
@@ -64,45 +64,45 @@ impl Speech {
 
 impl OpenSocket {
     /// How long the frame under way is.
-    pub(super) fn wants(&self) -> usize {
+    pub(in crate::engine) fn wants(&self) -> usize {
         self.reader.decoder.wants()
     }
 
     /// Whether neither side has begun to close.
-    pub(super) fn is_open(&self) -> bool {
+    pub(in crate::engine) fn is_open(&self) -> bool {
         self.speech.closing == Closing::Open
     }
 
     /// Whether the session waits to be told that all it sent has left.
-    pub(super) fn drain_is_due(&self) -> bool {
+    pub(in crate::engine) fn drain_is_due(&self) -> bool {
         self.speech.drain_due
     }
 
     /// The number of its route.
-    pub(super) fn route(&self) -> u16 {
+    pub(in crate::engine) fn route(&self) -> u16 {
         self.speech.route
     }
 
     /// It is sent a publication that was compressed for many.
-    pub(super) fn was_sent_foreign(&mut self) {
+    pub(in crate::engine) fn was_sent_foreign(&mut self) {
         if let Some(codec) = &mut self.codec {
             codec.was_sent_foreign();
         }
     }
 
     /// Ends its subscriptions.
-    pub(super) fn leave(&mut self, desk: &mut Desk) {
+    pub(in crate::engine) fn leave(&mut self, desk: &mut Desk) {
         self.speech.leave(&mut desk.exchange, &mut desk.counters);
     }
 
     /// Tells the session of the end, once.
-    pub(super) fn end(&mut self, code: Option<CloseCode>, reason: &str, counters: &mut Counters) {
+    pub(in crate::engine) fn end(&mut self, code: Option<CloseCode>, reason: &str, counters: &mut Counters) {
         end(&mut self.reader.live, &self.speech, code, reason, counters);
     }
 }
 
 /// Judges a handshake and opens the session. What the session sends first follows the 101 in the cork.
-pub(super) fn open<'r, S: Stream>(
+pub(in crate::engine) fn open<'r, S: Stream>(
     upgrade: &dyn Upgrade,
     request: &Request<'r>,
     out: &mut Output<'_, S>,
@@ -150,7 +150,12 @@ pub(super) fn open<'r, S: Stream>(
 
 /// Answers what is whole in `input`.
 #[inline(never)]
-pub(super) fn run<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut Desk) -> Ran {
+pub(in crate::engine) fn run<S: Stream>(
+    conn: &mut Conn<S>,
+    id: ConnId,
+    input: &mut [u8],
+    desk: &mut Desk,
+) -> Ran {
     let Protocol::WebSocket(open) = &mut conn.protocol else {
         unreachable!("only a WebSocket is run here");
     };
@@ -283,8 +288,13 @@ fn end(
 /// Bytes of a server's frame before its payload, at most.
 const HEADER_BYTES_MAX: usize = 10;
 
-/// Sends what nobody asked for: a message from a [`Handle`](super::Handle).
-pub(super) fn send<S: Stream>(conn: &mut Conn<S>, id: ConnId, message: Message<'_>, desk: &mut Desk) {
+/// Sends what nobody asked for: a message from a [`Handle`](crate::Handle).
+pub(in crate::engine) fn send<S: Stream>(
+    conn: &mut Conn<S>,
+    id: ConnId,
+    message: Message<'_>,
+    desk: &mut Desk,
+) {
     let bytes = message.bytes().len();
     let frame_bytes = HEADER_BYTES_MAX
         + match &conn.protocol {
@@ -306,7 +316,7 @@ pub(super) fn send<S: Stream>(conn: &mut Conn<S>, id: ConnId, message: Message<'
 }
 
 /// Begins the closing handshake; does nothing if it has begun.
-pub(super) fn close<S: Stream>(
+pub(in crate::engine) fn close<S: Stream>(
     conn: &mut Conn<S>,
     id: ConnId,
     code: CloseCode,
@@ -317,7 +327,7 @@ pub(super) fn close<S: Stream>(
 }
 
 /// Asks the peer whether it is still there.
-pub(super) fn ping<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk: &mut Desk) {
+pub(in crate::engine) fn ping<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk: &mut Desk) {
     conn.timer.pinged = true;
     let payload = conn.timer.ping_payload();
     speak(conn, id, desk, |sender, _| ws::encode::encode_ping(sender.out.cork, &payload));
@@ -326,7 +336,7 @@ pub(super) fn ping<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk: &mut Desk) {
 /// Tells the session that all it sent has left, if it was told of backpressure. That may be so in a
 /// turn without an outbox: the cork alone was over the mark, and the stream took all of it.
 #[inline]
-pub(super) fn drained<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk: &mut Desk) {
+pub(in crate::engine) fn drained<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk: &mut Desk) {
     let Protocol::WebSocket(open) = &mut conn.protocol else { return };
     if !std::mem::take(&mut open.speech.drain_due) {
         return;
