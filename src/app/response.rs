@@ -61,8 +61,7 @@ pub(crate) enum Awaited {
 }
 
 impl Pending {
-    #[cfg(test)]
-    pub(super) fn awaited(&self) -> &Awaited {
+    pub(crate) fn awaited(&self) -> &Awaited {
         &self.awaited
     }
 

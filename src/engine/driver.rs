@@ -9,7 +9,7 @@ use super::context::{Desk, Fate};
 use super::counters::Counters;
 use super::deadlines::{DeadlinePolicy, Overdue};
 use super::delivery::{self, Aftermath};
-use super::http::{requests as http, transfer};
+use super::http::{answer, transfer};
 use super::remote::handle::Handle;
 use super::remote::mailbox::{Command, Mailbox};
 use super::remote::question::{WorkerFigures, add_topics};
@@ -454,9 +454,9 @@ impl<S: Stream> Engine<S> {
             Waiting::Head | Waiting::Content => {
                 self.desk.counters.timeouts += 1;
                 transfer::end(conn, &mut self.desk.counters);
-                let head_only = conn.inbox.as_ref().is_some_and(|inbox| http::is_head(inbox.bytes()));
+                let head_only = conn.inbox.as_ref().is_some_and(|inbox| answer::is_head(inbox.bytes()));
                 let mut out = conn.output(&mut self.desk.cork);
-                http::timed_out(&mut out, head_only, self.desk.date.text());
+                answer::request_timed_out(&mut out, head_only, self.desk.date.text());
                 conn.writing = Writing::Last;
                 self.drive(id, false);
             }

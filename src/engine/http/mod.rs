@@ -2,6 +2,7 @@
 //!
 //! It knows no connection record. Its invariant: each protocol owns its state and returns what the connection becomes.
 
+pub(super) mod answer;
 pub(super) mod receiving;
 pub(super) mod requests;
 pub(super) mod sending;

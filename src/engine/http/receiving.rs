@@ -8,7 +8,9 @@ use crate::arena::OVERWRITTEN;
 use crate::engine::conn::{Conn, Protocol};
 use crate::engine::context::{Desk, Ran, Stop};
 use crate::engine::counters::Counters;
-use crate::engine::http::requests::{self as http, Answered};
+use crate::engine::http::answer::handler_failed;
+use crate::engine::http::requests::DISCARD_BYTES_MAX;
+use crate::engine::http::transfer::Answered;
 use crate::engine::http::transfer::{self, Stage, Transfer};
 use crate::engine::output::Output;
 use crate::http1::{Decoder, Fields, PieceStep, Refusal};
@@ -66,7 +68,8 @@ pub(in crate::engine) fn open(
     // Before the application does anything for it.
     decoder.stream(request.head(), limit).map_err(Unopened::Refused)?;
     counters.requests += 1;
-    let live = catch_counted(&mut counters.panics, || uploads.open(request)).unwrap_or_else(|| Err(failed()));
+    let live = catch_counted(&mut counters.panics, || uploads.open(request))
+        .unwrap_or_else(|| Err(handler_failed()));
     let live = live.map_err(Unopened::Error)?;
     Ok(Receiving { live, gate: None, paused: false, received: 0 })
 }
@@ -75,10 +78,6 @@ pub(in crate::engine) fn open(
 pub(in crate::engine) enum Unopened {
     Refused(Refusal),
     Error(Error),
-}
-
-fn failed() -> Error {
-    Error::internal("The handler failed.")
 }
 
 /// What one look at the input came to.
@@ -116,20 +115,20 @@ pub(in crate::engine) fn run<S: Stream>(
         Step::Refused(refusal) => {
             counters.count_refused(refusal);
             receiving.abort(counters);
-            http::refuse(&mut out, refusal, &terms, date);
-            Answered::Closes
+            terms.refuse(&mut out, refusal, date);
+            Answered::Close
         }
         Step::Answer(result) => {
             if result.is_err() {
                 // Of content that has ended nothing is left.
-                terms.keep_alive &= decoder.is_idle() || decoder.discard_rest(http::DISCARD_BYTES_MAX);
+                terms.keep_alive &= decoder.is_idle() || decoder.discard_rest(DISCARD_BYTES_MAX);
                 receiving.abort(counters);
             }
             let mut response = result.unwrap_or_else(Response::from);
-            catch_counted(&mut counters.panics, || terms.answer(&mut out, &mut response, date))
+            catch_counted(&mut counters.panics, || transfer::answer(&terms, &mut out, &mut response, date))
                 .unwrap_or_else(|| {
                     out.io.broken = true;
-                    Answered::Closes
+                    Answered::Close
                 })
         }
     };
@@ -164,7 +163,7 @@ impl Receiving {
                     match taken {
                         Some(Ok(())) => {}
                         Some(Err(error)) => return (from, Step::Answer(Err(error))),
-                        None => return (from, Step::Answer(Err(failed()))),
+                        None => return (from, Step::Answer(Err(handler_failed()))),
                     }
                     self.paused = self.gate.as_ref().is_some_and(|gate| gate.is_on());
                 }
@@ -188,5 +187,5 @@ fn finish(
     trailers: Fields<'_>,
     counters: &mut Counters,
 ) -> Result<Response<'static>, Error> {
-    catch_counted(&mut counters.panics, || live.finish(trailers)).unwrap_or_else(|| Err(failed()))
+    catch_counted(&mut counters.panics, || live.finish(trailers)).unwrap_or_else(|| Err(handler_failed()))
 }

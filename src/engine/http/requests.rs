@@ -3,21 +3,17 @@
 //! One request is one pass through `next`: decode, route, call, encode. The arena is reset after each,
 //! pipelined ones included.
 
-use crate::app::{
-    Awaited, Body, ConnId, Early, Error, FieldBlock, Request, RequestParts, Resolved, Response, Uploads,
-};
+use crate::app::{ConnId, Error, Request, RequestParts, Resolved, Response, Uploads};
 use crate::arena::OVERWRITTEN;
 use crate::engine::conn::{Conn, Protocol};
 use crate::engine::context::{Desk, Ran, Stop};
 use crate::engine::counters::Counters;
+use crate::engine::http::answer::{self, ResponseContext};
 use crate::engine::http::receiving::{self, Unopened};
-use crate::engine::http::sending::{Frame, Sending};
-use crate::engine::http::transfer::{self, Deferred, Stage, Transfer};
+use crate::engine::http::transfer::{self, Answered, Stage, Transfer};
 use crate::engine::output::Output;
 use crate::engine::websocket::socket::{self as websocket, Means};
-use crate::http1::{
-    self, ConnectionHeader, ContentLength, ContentStep, Framing, HeadStep, Method, ResponseHead, Version,
-};
+use crate::http1::{self, ContentStep, Framing, HeadStep, Method};
 use crate::panics::catch_counted;
 use crate::transport::Stream;
 
@@ -110,13 +106,12 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
         }
         HeadStep::Refused(refusal) => {
             counters.count_refused(refusal);
-            let terms = Terms { head_only: is_head(input), ..Terms::last(Version::Http11) };
-            refuse(&mut out, refusal, &terms, date);
+            ResponseContext::last(answer::is_head(input)).refuse(&mut out, refusal, date);
             return Step::Answered { consumed: length, keep_alive: false };
         }
     };
     let resolved = app.resolve(head, arena);
-    let mut terms = Terms {
+    let mut terms = ResponseContext {
         version: head.version,
         keep_alive: head.keep_alive && !*shutting_down,
         head_only: head.method == Method::Head,
@@ -127,7 +122,7 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
         // A client that waits for 100 may or may not send its content now: only an end is clear.
         terms.keep_alive &= !head.expects_continue && head.method != Method::Connect;
         terms.keep_alive = decoder.discard(head, DISCARD_BYTES_MAX) && terms.keep_alive;
-        let keep_alive = answer_early(&mut out, early, &terms, date);
+        let keep_alive = terms.answer_early(&mut out, early, date);
         return Step::Answered { consumed: head.len, keep_alive };
     }
     if let Resolved::Upload(uploads, params) = resolved {
@@ -152,8 +147,7 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
         ContentStep::Incomplete { filled } => return Step::Starved { filled },
         ContentStep::Refused(refusal) => {
             counters.count_refused(refusal);
-            terms.keep_alive = false;
-            refuse(&mut out, refusal, &terms, date);
+            terms.refuse(&mut out, refusal, date);
             return Step::Answered { consumed: length, keep_alive: false };
         }
         ContentStep::Whole { content, trailers, consumed } => (content, trailers, consumed),
@@ -168,12 +162,12 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
             // What the handler returns is encoded where it lies: it is large, and moving it costs as much
             // as routing.
             let answered = catch_counted(&mut counters.panics, || match handler.call(&request) {
-                Ok(ref mut response) => terms.answer(&mut out, response, date),
-                Err(error) => terms.answer(&mut out, &mut error.into(), date),
+                Ok(ref mut response) => transfer::answer(&terms, &mut out, response, date),
+                Err(error) => transfer::answer(&terms, &mut out, &mut error.into(), date),
             });
             match answered {
-                Some(Answered::Keeps) => return Step::Answered { consumed, keep_alive: true },
-                Some(Answered::Closes) => return Step::Answered { consumed, keep_alive: false },
+                Some(Answered::KeepAlive) => return Step::Answered { consumed, keep_alive: true },
+                Some(Answered::Close) => return Step::Answered { consumed, keep_alive: false },
                 Some(Answered::Held(transfer)) => {
                     transfer::hold(&mut conn.protocol, transfer, id, wake);
                     return Step::Changed { consumed };
@@ -196,7 +190,7 @@ fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut 
         }
         Resolved::Early(_) | Resolved::Upload(..) => unreachable!("answered above"),
     };
-    let keep_alive = terms.answer(&mut out, &mut response, date).keeps();
+    let keep_alive = terms.answer(&mut out, &mut response, date).is_keep_alive();
     Step::Answered { consumed, keep_alive }
 }
 
@@ -209,7 +203,7 @@ fn open_upload<S: Stream>(
     length: usize,
     out: &mut Output<'_, S>,
     decoder: &mut http1::Decoder,
-    terms: &mut Terms,
+    terms: &mut ResponseContext,
     counters: &mut Counters,
     date: &[u8; 29],
 ) -> Result<Box<Transfer>, Step> {
@@ -223,178 +217,17 @@ fn open_upload<S: Stream>(
         }
         Err(Unopened::Refused(refusal)) => {
             counters.count_refused(refusal);
-            refuse(out, refusal, &Terms { keep_alive: false, ..*terms }, date);
+            terms.refuse(out, refusal, date);
             Err(Step::Answered { consumed: length, keep_alive: false })
         }
         Err(Unopened::Error(error)) => {
             // As for any early answer: a client that waits for 100 may or may not send its content now.
             terms.keep_alive &= !head.expects_continue;
             terms.keep_alive = decoder.discard_rest(DISCARD_BYTES_MAX) && terms.keep_alive;
-            let keep_alive = terms.answer(out, &mut error.into(), date).keeps();
+            let keep_alive = terms.answer(out, &mut error.into(), date).is_keep_alive();
             Err(Step::Answered { consumed: head.len, keep_alive })
         }
     }
-}
-
-/// What a response must heed beside what it says.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::engine) struct Terms {
-    version: Version,
-    pub(in crate::engine) keep_alive: bool,
-    /// The request was HEAD.
-    head_only: bool,
-}
-
-/// What becomes of a connection with an answer.
-pub(in crate::engine) enum Answered {
-    /// It may be used again.
-    Keeps,
-    /// This was the last one.
-    Closes,
-    /// The answer is not there yet, or not all of it.
-    Held(Box<Transfer>),
-}
-
-impl Answered {
-    /// Of an answer that is there.
-    #[inline]
-    fn keeps(&self) -> bool {
-        matches!(self, Answered::Keeps)
-    }
-}
-
-impl Terms {
-    /// Of a connection that ends with this response.
-    fn last(version: Version) -> Terms {
-        Terms { version, keep_alive: false, head_only: false }
-    }
-
-    /// Encodes a response: RFC 9112 §6 for what frames it, §9.6 for what becomes of the connection.
-    /// A body that is large is taken out of the response.
-    #[inline]
-    pub(in crate::engine) fn answer<S: Stream>(
-        &self,
-        out: &mut Output<'_, S>,
-        response: &mut Response<'_>,
-        date: &[u8; 29],
-    ) -> Answered {
-        let bytes = match &response.body {
-            Body::Pending(_) => return self.answer_later(out, response, date),
-            body => body.len(),
-        };
-        let keep_alive = self.keep_alive && !response.close;
-        let connection = self.connection(keep_alive, response.status);
-        // RFC 9110 §8.6: 204 has no Content-Length, and that of a 304 is the one a 200 would have.
-        let silent = matches!(response.status, 204 | 304);
-        let content = if silent { ContentLength::None } else { ContentLength::Known(bytes) };
-        let fields = response.fields.bytes();
-        let head = ResponseHead { status: response.status, fields, content, connection, date };
-        http1::encode_head(out.cork, &head);
-        if !silent && !self.head_only {
-            out.body(&mut response.body);
-        }
-        if keep_alive { Answered::Keeps } else { Answered::Closes }
-    }
-
-    #[inline]
-    fn connection(&self, keep_alive: bool, status: u16) -> ConnectionHeader {
-        match (keep_alive, self.version) {
-            // RFC 9110 §15.5.22: 426 names what to upgrade to.
-            (true, Version::Http11) if status == 426 => ConnectionHeader::Upgrade,
-            (true, Version::Http11) => ConnectionHeader::Implied,
-            (true, Version::Http10) => ConnectionHeader::KeepAlive,
-            (false, _) => ConnectionHeader::Close,
-        }
-    }
-
-    /// Encodes as much as is there of a response that is not there in one piece.
-    #[inline(never)]
-    fn answer_later<S: Stream>(
-        &self,
-        out: &mut Output<'_, S>,
-        response: &mut Response<'_>,
-        date: &[u8; 29],
-    ) -> Answered {
-        let Body::Pending(pending) = std::mem::replace(&mut response.body, Body::Empty) else {
-            return self.answer(out, response, date);
-        };
-        let streamed = match pending.into_awaited() {
-            Awaited::Answer(promise) => {
-                let fields = std::mem::replace(&mut response.fields, FieldBlock::Fixed(b""));
-                let deferred = Deferred { promise, fields, close: response.close };
-                return Answered::Held(Transfer::new(*self, Stage::Deferred(deferred)));
-            }
-            Awaited::Source(streamed) => streamed,
-        };
-        let silent = matches!(response.status, 204 | 304);
-        let (content, frame) = match (streamed.length, self.version) {
-            (Some(left), _) => (ContentLength::Known(left), Frame::Counted { left }),
-            (None, Version::Http11) => (ContentLength::Chunked, Frame::Chunks),
-            // RFC 9112 §6.3: what has no framing ends with the connection.
-            (None, Version::Http10) => (ContentLength::None, Frame::Close),
-        };
-        let keep_alive = self.keep_alive && !response.close && frame != Frame::Close;
-        // One that is not asked is dropped first: that is the application's code, and may panic.
-        let streamed = Some(streamed).filter(|_| !silent && !self.head_only);
-        let connection = self.connection(keep_alive, response.status);
-        let content = if silent { ContentLength::None } else { content };
-        let fields = response.fields.bytes();
-        let head = ResponseHead { status: response.status, fields, content, connection, date };
-        http1::encode_head(out.cork, &head);
-        match streamed {
-            Some(streamed) => {
-                let terms = Terms { keep_alive, ..*self };
-                Answered::Held(Transfer::new(terms, Stage::Sending(Sending::new(streamed, frame))))
-            }
-            None if keep_alive => Answered::Keeps,
-            None => Answered::Closes,
-        }
-    }
-}
-
-/// The last answer, to what is no request or has content that is not to be had.
-#[cold]
-pub(in crate::engine) fn refuse<S: Stream>(
-    out: &mut Output<'_, S>,
-    refusal: http1::Refusal,
-    terms: &Terms,
-    date: &[u8; 29],
-) {
-    let mut response = Error::new(refusal.status(), refusal.to_string()).into();
-    terms.answer(out, &mut response, date);
-}
-
-/// Whether the request that begins so is HEAD. Its answer has no content (RFC 9110 §9.3.2), also if it is
-/// refused, or has content that is refused or never comes.
-pub(in crate::engine) fn is_head(request: &[u8]) -> bool {
-    request.starts_with(b"HEAD ")
-}
-
-/// The answer to a request that was not finished in time (RFC 9110 §15.5.9).
-pub(in crate::engine) fn timed_out<S: Stream>(out: &mut Output<'_, S>, head_only: bool, date: &[u8; 29]) {
-    let mut response = Error::new(408, "The request took too long to arrive.").into();
-    Terms { head_only, ..Terms::last(Version::Http11) }.answer(out, &mut response, date);
-}
-
-#[inline(never)]
-fn answer_early<'a, S: Stream>(
-    out: &mut Output<'_, S>,
-    early: Early<'a>,
-    terms: &Terms,
-    date: &[u8; 29],
-) -> bool {
-    let with_allow =
-        |response: Response<'a>, allow: &str| response.header("allow", allow).unwrap_or_else(Response::from);
-    let mut response: Response<'a> = match early {
-        Early::NotFound => Error::not_found("There is nothing at this path.").into(),
-        Early::MethodNotAllowed(allow) => {
-            with_allow(Error::new(405, "The method is not allowed here.").into(), allow)
-        }
-        Early::Options(allow) => with_allow(Response::empty(204), allow),
-        Early::MethodUnknown => Error::new(501, "The method is not known.").into(),
-        Early::BadParameter => Error::bad_request("The path is not UTF-8 once decoded.").into(),
-    };
-    terms.answer(out, &mut response, date).keeps()
 }
 
 /// The response to a handshake that was refused.

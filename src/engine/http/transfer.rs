@@ -5,12 +5,12 @@
 //! other threads only ask for one. Its invariant: whoever takes part is told of the end once, in whatever
 //! way it comes.
 
-use crate::app::{ConnId, Error, FieldBlock, Promise, WakeConn, Waker};
+use crate::app::{Awaited, ConnId, Error, FieldBlock, Pending, Promise, Response, WakeConn, Waker};
 use crate::engine::conn::{Conn, Protocol, Writing};
 use crate::engine::context::{Desk, Ran, Stop};
 use crate::engine::counters::Counters;
+use crate::engine::http::answer::{AfterAnswer, ResponseContext};
 use crate::engine::http::receiving::{self, Receiving};
-use crate::engine::http::requests::{Answered, Terms};
 use crate::engine::http::sending::{Sending, Went};
 use crate::engine::output::Output;
 use crate::engine::timer::Waiting;
@@ -23,7 +23,7 @@ use std::sync::Arc;
 pub(in crate::engine) struct Transfer {
     /// The connection's, until it is over.
     pub(in crate::engine) decoder: Decoder,
-    pub(in crate::engine) terms: Terms,
+    pub(in crate::engine) terms: ResponseContext,
     pub(in crate::engine) stage: Stage,
 }
 
@@ -47,8 +47,24 @@ pub(in crate::engine) struct Deferred {
 
 impl Transfer {
     /// In its first turn; [`hold`] makes it the connection's.
-    pub(in crate::engine) fn new(terms: Terms, stage: Stage) -> Box<Transfer> {
+    pub(in crate::engine) fn new(terms: ResponseContext, stage: Stage) -> Box<Transfer> {
         Box::new(Transfer { decoder: Decoder::new(), terms, stage })
+    }
+
+    /// Of a response whose body is pending.
+    #[inline(never)]
+    fn of(terms: &ResponseContext, pending: Pending, response: &mut Response<'_>) -> Box<Transfer> {
+        match pending.into_awaited() {
+            Awaited::Answer(promise) => {
+                let fields = std::mem::replace(&mut response.fields, FieldBlock::Fixed(b""));
+                let deferred = Deferred { promise, fields, close: response.close };
+                Transfer::new(*terms, Stage::Deferred(deferred))
+            }
+            Awaited::Source(streamed) => {
+                let (terms, frame) = terms.streaming(streamed.length, response.close);
+                Transfer::new(terms, Stage::Sending(Sending::new(streamed, frame)))
+            }
+        }
     }
 
     /// Whether nothing is read meanwhile.
@@ -83,6 +99,28 @@ impl Transfer {
             Stage::Deferred(_) | Stage::Receiving(_) => false,
             Stage::Sending(sending) => !sending.is_parked(),
         }
+    }
+}
+
+/// What follows an answer: [`AfterAnswer`] with the transfer that a pending one becomes.
+pub(in crate::engine) enum Answered {
+    KeepAlive,
+    Close,
+    Held(Box<Transfer>),
+}
+
+/// Encodes as much of a response as is there; what is not becomes a transfer.
+#[inline]
+pub(in crate::engine) fn answer<S: Stream>(
+    terms: &ResponseContext,
+    out: &mut Output<'_, S>,
+    response: &mut Response<'_>,
+    date: &[u8; 29],
+) -> Answered {
+    match terms.answer(out, response, date) {
+        AfterAnswer::KeepAlive => Answered::KeepAlive,
+        AfterAnswer::Close => Answered::Close,
+        AfterAnswer::Pending(pending) => Answered::Held(Transfer::of(terms, pending, response)),
     }
 }
 
@@ -125,12 +163,12 @@ pub(in crate::engine) fn advance<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk
                 response.close |= deferred.close;
                 // A source that is not wanted is dropped, which is the application's code.
                 let answered = catch_counted(&mut counters.panics, || {
-                    terms.answer(&mut out, &mut response, date.text())
+                    answer(&terms, &mut out, &mut response, date.text())
                 });
                 // Nobody can tell what has been encoded.
                 answered.unwrap_or_else(|| {
                     out.io.broken = true;
-                    Answered::Closes
+                    Answered::Close
                 })
             }
             Stage::Receiving(receiving) => {
@@ -147,11 +185,11 @@ pub(in crate::engine) fn advance<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk
             }
             Stage::Sending(sending) => match sending.send(&mut out, source_buffer, counters) {
                 Went::On => return fresh,
-                Went::Out if transfer.terms.keep_alive => Answered::Keeps,
-                Went::Out => Answered::Closes,
+                Went::Out if transfer.terms.keep_alive => Answered::KeepAlive,
+                Went::Out => Answered::Close,
                 Went::Wrong => {
                     out.io.broken = true;
-                    Answered::Closes
+                    Answered::Close
                 }
             },
         };
@@ -164,8 +202,8 @@ pub(in crate::engine) fn advance<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk
 pub(in crate::engine) fn finish<S>(conn: &mut Conn<S>, answered: Answered, id: ConnId, desk: &mut Desk) {
     match answered {
         Answered::Held(next) => hold(&mut conn.protocol, next, id, &desk.wake),
-        Answered::Keeps => end(conn, &mut desk.counters),
-        Answered::Closes => {
+        Answered::KeepAlive => end(conn, &mut desk.counters),
+        Answered::Close => {
             end(conn, &mut desk.counters);
             conn.writing = Writing::Last;
             conn.unfinished = false;
@@ -218,7 +256,7 @@ pub(in crate::engine) fn overdue<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk
     terms.keep_alive &= !desk.shutting_down;
     let mut out = Output::new(&mut conn.io, &mut desk.cork);
     let mut response = Error::new(504, "The answer took too long.").into();
-    let answered = terms.answer(&mut out, &mut response, desk.date.text());
+    let answered = answer(&terms, &mut out, &mut response, desk.date.text());
     finish(conn, answered, id, desk);
 }
 
