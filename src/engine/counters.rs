@@ -1,7 +1,7 @@
 //! What a worker has counted since it began.
 
 use crate::http1::Refusal;
-use crate::ws::Failure;
+use crate::ws::{Failure, Rejected};
 
 /// Counts of one worker. All but `connections` only grow.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +54,7 @@ pub struct Counters {
     pub stale_ids: u64,
     refused: [u64; Refusal::ALL.len()],
     failed: [u64; Failure::ALL.len()],
+    rejected: [u64; Rejected::ALL.len()],
 }
 
 impl Default for Counters {
@@ -83,6 +84,7 @@ impl Default for Counters {
             stale_ids: 0,
             refused: [0; Refusal::ALL.len()],
             failed: [0; Failure::ALL.len()],
+            rejected: [0; Rejected::ALL.len()],
         }
     }
 }
@@ -98,6 +100,11 @@ impl Counters {
         Failure::ALL.iter().map(|failure| (failure.label(), self.failed[failure.index()]))
     }
 
+    /// Returns the handshakes rejected, by the reason's label.
+    pub fn rejected(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Rejected::ALL.iter().map(|reason| (reason.label(), self.rejected[reason.index()]))
+    }
+
     pub(super) fn count_refused(&mut self, refusal: Refusal) {
         self.refused[refusal.index()] += 1;
     }
@@ -105,4 +112,32 @@ impl Counters {
     pub(super) fn count_failed(&mut self, failure: Failure) {
         self.failed[failure.index()] += 1;
     }
+
+    pub(super) fn count_rejected(&mut self, reason: Rejected) {
+        self.rejected[reason.index()] += 1;
+    }
+}
+
+/// What one worker knows of itself: what it has counted, and how much it has of what is bounded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WorkerFigures {
+    /// The worker's number, from 0.
+    pub worker: u16,
+    /// What it has counted since it began.
+    pub counters: Counters,
+    /// Connections that it may have open; fewer than the limit `connections` if there are too few descriptors.
+    pub connections_max: usize,
+    /// Topics and filters that its connections have subscribed to.
+    pub topics: usize,
+    /// Those that it may have: the limit `topics`.
+    pub topics_max: usize,
+    /// Bytes that its largest request so far has taken in the arena.
+    pub arena_high_water_bytes: usize,
+    /// Bytes that the arena has reserved.
+    pub arena_reserved_bytes: usize,
+    /// Bytes that were copied out of requests with [`Keep::keep`](crate::Keep::keep) on its thread.
+    pub kept_bytes: u64,
+    /// Bytes of inboxes that wait for their next connection.
+    pub pooled_inbox_bytes: usize,
 }

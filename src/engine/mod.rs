@@ -14,6 +14,7 @@ mod driver;
 mod http;
 mod listeners;
 mod output;
+mod progress;
 mod publisher;
 mod remote;
 mod shutdown;
@@ -23,11 +24,11 @@ mod turn;
 mod websocket;
 mod worker;
 
-pub use counters::Counters;
+pub use counters::{Counters, WorkerFigures};
 pub use driver::{Engine, Readiness, Settings};
-pub use listeners::Subscription;
-pub use remote::handle::{Handle, PublishError, SendError};
-pub use remote::question::WorkerFigures;
+pub use remote::handle::{Handle, PublishError};
+pub use remote::mailbox::SendError;
+pub use remote::subscription::Subscription;
 pub use shutdown::{Business, ShutdownReport, Straggler};
 pub use worker::{Worker, WorkerError};
 

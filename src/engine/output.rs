@@ -73,6 +73,12 @@ impl<'a, S: Stream> Output<'a, S> {
         self.cork.len() + self.io.outbox.as_ref().map_or(0, |outbox| outbox.bytes())
     }
 
+    /// Returns the bytes of memory that the outbox will hold once a copy of so many bytes is queued.
+    pub(super) fn memory_bytes_with(&self, copied: usize) -> usize {
+        let empty = Outbox::default();
+        self.io.outbox.as_deref().unwrap_or(&empty).memory_bytes_with(copied)
+    }
+
     /// Sends a response's content, and takes it if it is large.
     #[inline]
     pub(super) fn body(&mut self, body: &mut Body<'_>) {
@@ -172,6 +178,14 @@ impl<'a, S: Stream> Output<'a, S> {
         }
         self.cork.clear();
         sent.saturating_sub(corked)
+    }
+
+    /// Writes bytes at once, past the cork, which is empty, and only if there is no outbox. Returns how many the stream
+    /// took; the rest is the caller's to queue.
+    #[inline]
+    pub(super) fn write_now(&mut self, bytes: &[u8]) -> usize {
+        debug_assert!(self.cork.is_empty() && self.io.outbox.is_none());
+        self.io.write(|stream| stream.write(bytes))
     }
 
     /// Sends what is in the cork.

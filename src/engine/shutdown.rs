@@ -53,8 +53,7 @@ impl Straggler {
             Protocol::Transfer(_) => Business::Transfer,
             Protocol::WebSocket(_) => Business::WebSocket,
         };
-        let queued_bytes = conn.io.outbox.as_ref().map_or(0, |outbox| outbox.bytes());
-        Straggler { peer: conn.peer.addr(), business, queued_bytes }
+        Straggler { peer: conn.peer.addr(), business, queued_bytes: conn.queued_bytes() }
     }
 }
 

@@ -66,8 +66,10 @@ impl Timer {
         self.is_heard = true;
     }
 
-    /// Whether a pong shows that the peer is there: as the answer to our ping, or unsolicited (RFC 6455 §5.5.3).
-    pub(super) fn is_answered_by(&self, pong: &[u8]) -> bool {
-        !self.pinged || pong == self.ping_payload()
+    /// Returns the payload of a ping that has not been answered. Without one, an unsolicited pong is a sign of life too
+    /// (RFC 6455 §5.5.3).
+    #[inline]
+    pub(super) fn unanswered_ping(&self) -> Option<[u8; 8]> {
+        self.pinged.then(|| self.ping_payload())
     }
 }

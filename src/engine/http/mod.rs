@@ -7,3 +7,4 @@ pub(super) mod receiving;
 pub(super) mod requests;
 pub(super) mod sending;
 pub(super) mod transfer;
+pub(super) mod upgrade;

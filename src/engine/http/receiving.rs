@@ -1,77 +1,25 @@
 //! Content of a request on its way from the stream to its upload, piece by piece.
 //!
-//! It keeps no bytes: pieces are slices of what was read. Its invariant: a session that was opened is told
-//! of the end once, whatever ends it, its own panics included.
+//! It keeps no bytes: pieces are slices of what was read. It knows no output. Its invariant: a session that was opened
+//! is told of the end once, however it ends, its own panics included.
 
+use super::answer::handler_failed;
 use crate::app::{ConnId, Error, Flow, LiveUpload, PauseGate, Request, Response, Uploads};
-use crate::arena::OVERWRITTEN;
-use crate::engine::conn::{Conn, Protocol};
-use crate::engine::context::{Desk, Ran, Stop};
+use crate::arena::{Arena, OVERWRITTEN};
+use crate::engine::context::Services;
 use crate::engine::counters::Counters;
-use crate::engine::http::answer::handler_failed;
-use crate::engine::http::requests::DISCARD_BYTES_MAX;
-use crate::engine::http::transfer::Answered;
-use crate::engine::http::transfer::{self, Stage, Transfer};
-use crate::engine::output::Output;
 use crate::http1::{Decoder, Fields, PieceStep, Refusal};
 use crate::panics::catch_counted;
-use crate::transport::Stream;
 use std::sync::Arc;
 
 /// An upload under way.
 pub(in crate::engine) struct Receiving {
     live: Box<dyn LiveUpload>,
     gate: Option<Arc<PauseGate>>,
-    /// Nothing is read until the gate is off.
+    /// Nothing is read while the gate is on.
     paused: bool,
     /// Bytes of content since the last pause.
     received: u64,
-}
-
-impl Receiving {
-    pub(in crate::engine) fn is_paused(&self) -> bool {
-        self.paused
-    }
-
-    pub(in crate::engine) fn received(&self) -> u64 {
-        self.received
-    }
-
-    /// Looks whether a pause is over, and tells so.
-    pub(in crate::engine) fn look(&mut self) -> bool {
-        let over = self.paused && !self.gate.as_ref().is_some_and(|gate| gate.is_on());
-        if over {
-            self.paused = false;
-            self.received = 0;
-        }
-        over
-    }
-
-    /// Tells the session that the rest will not come, if it does not know of the end.
-    pub(in crate::engine) fn abort(&mut self, counters: &mut Counters) {
-        catch_counted(&mut counters.panics, || self.live.abort());
-    }
-}
-
-/// Opens the upload that `request` begins, of which only the head is there.
-///
-/// # Errors
-/// What is to be answered instead.
-pub(in crate::engine) fn open(
-    uploads: &dyn Uploads,
-    request: &Request<'_>,
-    decoder: &mut Decoder,
-    counters: &mut Counters,
-) -> Result<Receiving, Unopened> {
-    // One that cannot tell takes nothing.
-    let limit = catch_counted(&mut counters.panics, || uploads.limit()).unwrap_or(0);
-    // Before the application does anything for it.
-    decoder.stream(request.head(), limit).map_err(Unopened::Refused)?;
-    counters.requests += 1;
-    let live = catch_counted(&mut counters.panics, || uploads.open(request))
-        .unwrap_or_else(|| Err(handler_failed()));
-    let live = live.map_err(Unopened::Error)?;
-    Ok(Receiving { live, gate: None, paused: false, received: 0 })
 }
 
 /// Why an upload does not begin.
@@ -80,76 +28,74 @@ pub(in crate::engine) enum Unopened {
     Error(Error),
 }
 
-/// What one look at the input came to.
-enum Step {
-    Starved,
+/// What came of the content that was there.
+pub(in crate::engine) enum Received {
+    NeedsInput,
     Paused,
-    /// The request has its answer, made of what `Ok` holds; or without the rest of its content.
+    /// The request has its answer. An `Err` may leave some of the content unread.
     Answer(Result<Response<'static>, Error>),
     Refused(Refusal),
 }
 
-/// Hands the session what is in `input`.
-pub(in crate::engine) fn run<S: Stream>(
-    conn: &mut Conn<S>,
-    id: ConnId,
-    input: &mut [u8],
-    desk: &mut Desk,
-) -> Ran {
-    let to = input.len();
-    let Protocol::Transfer(transfer) = &mut conn.protocol else {
-        unreachable!("only a transfer is run here");
-    };
-    let Transfer { decoder, terms, stage: Stage::Receiving(receiving) } = &mut **transfer else {
-        unreachable!("only an upload is run here");
-    };
-    let (from, step) = receiving.take(decoder, id, input, desk);
-    let mut terms = *terms;
-    terms.keep_alive &= !desk.shutting_down;
-    let Desk { cork, counters, date, .. } = desk;
-    let date = date.text();
-    let mut out = Output::new(&mut conn.io, cork);
-    let answered = match step {
-        Step::Starved => return Ran { from, to, stop: Stop::Starved, fresh: false },
-        Step::Paused => return Ran { from, to, stop: Stop::Blocked, fresh: false },
-        Step::Refused(refusal) => {
-            counters.count_refused(refusal);
-            receiving.abort(counters);
-            terms.refuse(&mut out, refusal, date);
-            Answered::Close
-        }
-        Step::Answer(result) => {
-            if result.is_err() {
-                // Of content that has ended nothing is left.
-                terms.keep_alive &= decoder.is_idle() || decoder.discard_rest(DISCARD_BYTES_MAX);
-                receiving.abort(counters);
-            }
-            let mut response = result.unwrap_or_else(Response::from);
-            catch_counted(&mut counters.panics, || transfer::answer(&terms, &mut out, &mut response, date))
-                .unwrap_or_else(|| {
-                    out.io.broken = true;
-                    Answered::Close
-                })
-        }
-    };
-    transfer::finish(conn, answered, id, desk);
-    Ran { from, to, stop: transfer::stop(conn), fresh: true }
-}
-
 impl Receiving {
-    /// Returns how much of `input` is done with.
-    fn take(
+    /// Opens the upload that `request` begins, of which only the head is there.
+    ///
+    /// # Errors
+    /// What is to be answered instead.
+    pub(in crate::engine) fn open(
+        uploads: &dyn Uploads,
+        request: &Request<'_>,
+        decoder: &mut Decoder,
+        counters: &mut Counters,
+    ) -> Result<Receiving, Unopened> {
+        // If the limit panics, no content is allowed.
+        let limit = catch_counted(&mut counters.panics, || uploads.limit()).unwrap_or(0);
+        // Before the application does anything for it.
+        decoder.stream(request.head(), limit).map_err(Unopened::Refused)?;
+        counters.requests += 1;
+        let live = catch_counted(&mut counters.panics, || uploads.open(request));
+        let live = live.unwrap_or_else(|| Err(handler_failed())).map_err(Unopened::Error)?;
+        Ok(Receiving { live, gate: None, paused: false, received: 0 })
+    }
+
+    pub(in crate::engine) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Returns the bytes of content since the last pause.
+    pub(in crate::engine) fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Ends a pause whose gate is open. Returns whether it did.
+    pub(in crate::engine) fn resume(&mut self) -> bool {
+        let over = self.paused && !self.gate.as_ref().is_some_and(|gate| gate.is_on());
+        if over {
+            self.paused = false;
+            self.received = 0;
+        }
+        over
+    }
+
+    /// Tells the session that the rest will not come, unless it has been told of the end.
+    pub(in crate::engine) fn abort(&mut self, panics: &mut u64) {
+        catch_counted(panics, || self.live.abort());
+    }
+
+    /// Hands the session what is in `input`. Returns how much of it is consumed.
+    pub(in crate::engine) fn take(
         &mut self,
         decoder: &mut Decoder,
-        id: ConnId,
+        conn: ConnId,
         input: &mut [u8],
-        desk: &mut Desk,
-    ) -> (usize, Step) {
-        let Desk { limits, arena, counters, wake, .. } = desk;
+        services: &mut Services,
+        arena: &mut Arena,
+    ) -> (usize, Received) {
+        let Services { limits, counters, wake, .. } = services;
         let mut from = 0;
         loop {
             if self.paused {
-                return (from, Step::Paused);
+                return (from, Received::Paused);
             }
             let before = from;
             match decoder.piece(&input[from..], arena, limits) {
@@ -157,35 +103,31 @@ impl Receiving {
                     self.received += bytes.len() as u64;
                     let (live, gate) = (&mut self.live, &mut self.gate);
                     let taken = catch_counted(&mut counters.panics, || {
-                        live.piece(bytes, &mut Flow::new(gate, id, wake))
+                        live.piece(bytes, &mut Flow::new(gate, conn, wake))
                     });
                     from += consumed;
                     match taken {
                         Some(Ok(())) => {}
-                        Some(Err(error)) => return (from, Step::Answer(Err(error))),
-                        None => return (from, Step::Answer(Err(handler_failed()))),
+                        Some(Err(error)) => return (from, Received::Answer(Err(error))),
+                        None => return (from, Received::Answer(Err(handler_failed()))),
                     }
                     self.paused = self.gate.as_ref().is_some_and(|gate| gate.is_on());
                 }
                 PieceStep::End { trailers, consumed } => {
-                    let result = finish(&mut *self.live, trailers, counters);
+                    let result = self.finish(trailers, &mut counters.panics);
                     arena.reset();
-                    return (from + consumed, Step::Answer(result));
+                    return (from + consumed, Received::Answer(result));
                 }
-                PieceStep::Incomplete { consumed } => return (from + consumed, Step::Starved),
-                PieceStep::Refused(refusal) => return (from, Step::Refused(refusal)),
+                PieceStep::Incomplete { consumed } => return (from + consumed, Received::NeedsInput),
+                PieceStep::Refused(refusal) => return (from, Received::Refused(refusal)),
             }
             if cfg!(debug_assertions) {
                 input[before..from].fill(OVERWRITTEN);
             }
         }
     }
-}
 
-fn finish(
-    live: &mut dyn LiveUpload,
-    trailers: Fields<'_>,
-    counters: &mut Counters,
-) -> Result<Response<'static>, Error> {
-    catch_counted(&mut counters.panics, || live.finish(trailers)).unwrap_or_else(|| Err(handler_failed()))
+    fn finish(&mut self, trailers: Fields<'_>, panics: &mut u64) -> Result<Response<'static>, Error> {
+        catch_counted(panics, || self.live.finish(trailers)).unwrap_or_else(|| Err(handler_failed()))
+    }
 }

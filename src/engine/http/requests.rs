@@ -1,76 +1,79 @@
 //! Requests to handlers, answers to the cork.
 //!
-//! One request is one pass through `next`: decode, route, call, encode. The arena is reset after each,
-//! pipelined ones included.
+//! It knows no connection record. One request is one pass through `next`: decode, route, call, encode. Its invariant:
+//! the arena is reset after each request, pipelined ones included.
 
-use crate::app::{ConnId, Error, Request, RequestParts, Resolved, Response, Uploads};
+use super::answer::{self, ResponseContext, handler_failed};
+use super::receiving::{Receiving, Unopened};
+use super::transfer::{self, DISCARD_BYTES_MAX, Reply, Transfer};
+use super::upgrade;
+use crate::app::{Error, Request, RequestParts, Resolved, Uploads};
 use crate::arena::OVERWRITTEN;
-use crate::engine::conn::{Conn, Protocol};
-use crate::engine::context::{Desk, Ran, Stop};
-use crate::engine::counters::Counters;
-use crate::engine::http::answer::{self, ResponseContext};
-use crate::engine::http::receiving::{self, Unopened};
-use crate::engine::http::transfer::{self, Answered, Stage, Transfer};
+use crate::engine::context::{Services, TurnContext};
 use crate::engine::output::Output;
-use crate::engine::websocket::socket::{self as websocket, Means};
-use crate::http1::{self, ContentStep, Framing, HeadStep, Method};
+use crate::engine::progress::{Next, Progress, StopReason};
+use crate::engine::websocket::socket::OpenSocket;
+use crate::http1::{self, ContentStep, Decoder, Framing, HeadStep, Method};
 use crate::panics::catch_counted;
 use crate::transport::Stream;
 
-/// Content that is read and thrown away after an early answer, to keep the connection.
-pub(in crate::engine) const DISCARD_BYTES_MAX: u64 = 256 << 10;
-
-/// What one pass came to.
-enum Step {
-    /// The first `filled` bytes of the input must come again with more behind them.
-    Starved { filled: usize },
-    /// So many bytes are of no use.
-    Skipped(usize),
-    /// Nothing more can be understood, and there is nothing to say.
-    Broken,
-    /// A request was answered; so many bytes are done with.
-    Answered { consumed: usize, keep_alive: bool },
-    /// A request has made the connection something else: a WebSocket, or a transfer.
-    Changed { consumed: usize },
+/// What a request can make of its connection.
+pub(in crate::engine) enum Switch {
+    Transfer(Box<Transfer>),
+    WebSocket(OpenSocket),
 }
 
-/// Answers what is whole in `input`, at most `budget` requests.
+/// The result of one pass.
+enum Step {
+    /// The first `filled` bytes of the input must be shown again, followed by more.
+    NeedsInput { filled: usize },
+    /// The first bytes, so many, belong to no request.
+    Skipped(usize),
+    /// Nothing more can be understood, and there is nothing to answer.
+    Broken,
+    /// A request was answered; so many bytes are consumed.
+    Answered { consumed: usize, keep_alive: bool },
+    /// A request has made the connection something else.
+    Switched { consumed: usize, to: Switch },
+}
+
+/// Answers the complete requests in `input`, at most `budget` of them.
 ///
-/// What most requests do is kept together here and in what is inlined here, and what few do is called:
-/// after each system call this code comes from the second-level cache, so its length counts.
+/// What most requests do is kept together here and in what is inlined here; what few do is called. After each system
+/// call this code comes from the second-level cache, so its length counts.
 #[inline(never)]
 pub(in crate::engine) fn run<S: Stream>(
-    conn: &mut Conn<S>,
-    id: ConnId,
+    decoder: &mut Decoder,
+    out: &mut Output<'_, S>,
+    context: &mut TurnContext<'_>,
     input: &mut [u8],
     budget: &mut usize,
-    desk: &mut Desk,
-) -> Ran {
+) -> (Progress, Next<Switch>) {
     let (mut from, mut to) = (0, input.len());
     let before = *budget;
-    let stop = loop {
+    let next = loop {
         if from == to {
-            break Stop::Starved;
+            break Next::Same(StopReason::NeedsInput);
         }
-        if conn.io.outbox.is_some() || conn.io.broken {
-            break Stop::Blocked;
+        if out.io.outbox.is_some() || out.io.broken {
+            break Next::Same(StopReason::PeerBlocked);
         }
         if *budget == 0 {
-            break Stop::Budget;
+            break Next::Same(StopReason::BudgetSpent);
         }
-        let step = next(conn, id, &mut input[from..to], desk);
-        desk.arena.reset();
-        let consumed = match step {
-            Step::Starved { filled } => {
+        let step = next(decoder, out, context, &mut input[from..to]);
+        context.arena.reset();
+        let consumed = match &step {
+            Step::NeedsInput { filled } => {
                 to = from + filled;
-                break Stop::Starved;
+                break Next::Same(StopReason::NeedsInput);
             }
             Step::Skipped(bytes) => {
                 from += bytes;
                 continue;
             }
-            Step::Broken => break Stop::Over,
-            Step::Answered { consumed, .. } | Step::Changed { consumed } => consumed,
+            Step::Broken => break Next::Close,
+            Step::Answered { consumed, .. } | Step::Switched { consumed, .. } => *consumed,
         };
         if cfg!(debug_assertions) {
             input[from..from + consumed].fill(OVERWRITTEN);
@@ -78,164 +81,143 @@ pub(in crate::engine) fn run<S: Stream>(
         from += consumed;
         *budget -= 1;
         match step {
-            Step::Answered { keep_alive: false, .. } => break Stop::Over,
-            Step::Changed { .. } => break Stop::Changed,
+            Step::Answered { keep_alive: false, .. } => break Next::Close,
+            Step::Switched { to, .. } => break Next::Change(to),
             _ => {}
         }
     };
-    Ran { from, to, stop, fresh: *budget < before }
+    (Progress { from, to, fresh: *budget < before }, next)
 }
 
 #[inline]
-fn next<S: Stream>(conn: &mut Conn<S>, id: ConnId, input: &mut [u8], desk: &mut Desk) -> Step {
-    let Protocol::Http(decoder) = &mut conn.protocol else {
-        unreachable!("only an HTTP connection is run here");
-    };
-    let Desk { app, limits, arena, cork, counters, date, exchange, codec, shutting_down, wake, .. } = desk;
-    let mut out = Output::new(&mut conn.io, cork);
-    let date = date.text();
+fn next<S: Stream>(
+    decoder: &mut Decoder,
+    out: &mut Output<'_, S>,
+    context: &mut TurnContext<'_>,
+    input: &mut [u8],
+) -> Step {
+    let TurnContext { conn, peer, app, services, arena, .. } = context;
+    let (conn, peer, arena) = (*conn, *peer, &**arena);
     let length = input.len();
 
-    let (head, rest, resumed) = match decoder.head(input, arena, limits) {
+    let (head, rest, resumed) = match decoder.head(input, arena, &services.limits) {
         HeadStep::Head { head, rest, resumed } => (head, rest, resumed),
-        HeadStep::Incomplete { filled } => return Step::Starved { filled },
+        HeadStep::Incomplete { filled } => return Step::NeedsInput { filled },
         HeadStep::Skip(bytes) => return Step::Skipped(bytes),
         HeadStep::Broken(refusal) => {
-            counters.count_refused(refusal);
+            services.counters.count_refused(refusal);
             return Step::Broken;
         }
         HeadStep::Refused(refusal) => {
-            counters.count_refused(refusal);
-            ResponseContext::last(answer::is_head(input)).refuse(&mut out, refusal, date);
+            services.counters.count_refused(refusal);
+            ResponseContext::last(answer::is_head(input)).refuse(out, refusal, services.date.text());
             return Step::Answered { consumed: length, keep_alive: false };
         }
     };
     let resolved = app.resolve(head, arena);
-    let mut terms = ResponseContext {
+    let mut response = ResponseContext {
         version: head.version,
-        keep_alive: head.keep_alive && !*shutting_down,
+        keep_alive: head.keep_alive && !services.shutting_down,
         head_only: head.method == Method::Head,
     };
 
     if let Resolved::Early(early) = resolved {
-        counters.early_answers += 1;
+        services.counters.early_answers += 1;
         // A client that waits for 100 may or may not send its content now: only an end is clear.
-        terms.keep_alive &= !head.expects_continue && head.method != Method::Connect;
-        terms.keep_alive = decoder.discard(head, DISCARD_BYTES_MAX) && terms.keep_alive;
-        let keep_alive = terms.answer_early(&mut out, early, date);
+        response.keep_alive &= !head.expects_continue && head.method != Method::Connect;
+        response.keep_alive = decoder.discard(head, DISCARD_BYTES_MAX) && response.keep_alive;
+        let keep_alive = response.answer_early(out, early, services.date.text());
         return Step::Answered { consumed: head.len, keep_alive };
     }
     if let Resolved::Upload(uploads, params) = resolved {
         let (content, trailers): (&[u8], _) = (&[], Default::default());
-        let parts = RequestParts { head, content, trailers, params, arena, conn: id, peer: &conn.peer };
-        let step = open_upload(uploads, parts, length, &mut out, decoder, &mut terms, counters, date);
-        return match step {
-            Ok(transfer) => {
-                transfer::hold(&mut conn.protocol, transfer, id, wake);
-                Step::Changed { consumed: head.len }
-            }
-            Err(answered) => answered,
-        };
+        let parts = RequestParts { head, content, trailers, params, arena, conn, peer };
+        return open_upload(uploads, parts, length, out, decoder, response, services);
     }
     // Content that is too large is not asked for.
-    let welcome = !matches!(head.framing, Framing::Length(length) if length > limits.body_bytes as u64);
+    let welcome =
+        !matches!(head.framing, Framing::Length(length) if length > services.limits.body_bytes as u64);
     if !resumed && head.expects_continue && welcome {
         out.cork.extend_from_slice(http1::CONTINUE);
     }
 
-    let (content, trailers, consumed) = match decoder.content(head, rest, arena, limits) {
-        ContentStep::Incomplete { filled } => return Step::Starved { filled },
+    let (content, trailers, consumed) = match decoder.content(head, rest, arena, &services.limits) {
+        ContentStep::Incomplete { filled } => return Step::NeedsInput { filled },
         ContentStep::Refused(refusal) => {
-            counters.count_refused(refusal);
-            terms.refuse(&mut out, refusal, date);
+            services.counters.count_refused(refusal);
+            response.refuse(out, refusal, services.date.text());
             return Step::Answered { consumed: length, keep_alive: false };
         }
         ContentStep::Whole { content, trailers, consumed } => (content, trailers, consumed),
     };
-    counters.requests += 1;
-    let request = |params| {
-        Request::new(RequestParts { head, content, trailers, params, arena, conn: id, peer: &conn.peer })
-    };
-    let mut response = match resolved {
+    services.counters.requests += 1;
+    let request = |params| Request::new(RequestParts { head, content, trailers, params, arena, conn, peer });
+    let mut instead = match resolved {
         Resolved::Handler(handler, params) => {
             let request = request(params);
+            let Services { counters, date, .. } = &mut **services;
+            let date = date.text();
             // What the handler returns is encoded where it lies: it is large, and moving it costs as much
             // as routing.
-            let answered = catch_counted(&mut counters.panics, || match handler.call(&request) {
-                Ok(ref mut response) => transfer::answer(&terms, &mut out, response, date),
-                Err(error) => transfer::answer(&terms, &mut out, &mut error.into(), date),
+            let reply = catch_counted(&mut counters.panics, || match handler.call(&request) {
+                Ok(ref mut answer) => transfer::reply(&response, out, answer, date),
+                Err(error) => transfer::reply(&response, out, &mut error.into(), date),
             });
-            match answered {
-                Some(Answered::KeepAlive) => return Step::Answered { consumed, keep_alive: true },
-                Some(Answered::Close) => return Step::Answered { consumed, keep_alive: false },
-                Some(Answered::Held(transfer)) => {
-                    transfer::hold(&mut conn.protocol, transfer, id, wake);
-                    return Step::Changed { consumed };
+            match reply {
+                Some(Reply::KeepAlive) => return Step::Answered { consumed, keep_alive: true },
+                Some(Reply::Close) => return Step::Answered { consumed, keep_alive: false },
+                Some(Reply::Transfer(transfer)) => {
+                    let to = Switch::Transfer(transfer.start(decoder, conn, &services.wake));
+                    return Step::Switched { consumed, to };
                 }
                 None => {}
             }
-            Error::internal("The handler failed.").into()
+            handler_failed().into()
         }
-        Resolved::Upgrade(..) if *shutting_down => Error::unavailable("The server is shutting down.").into(),
-        Resolved::Upgrade(upgrade, params) => {
-            let means = Means { limits, counters, exchange, codec };
-            match websocket::open(upgrade, &request(params), &mut out, means, date) {
-                Ok(socket) => {
-                    conn.protocol = Protocol::WebSocket(socket);
-                    conn.timer.hear();
-                    return Step::Changed { consumed };
-                }
-                Err(response) => response,
-            }
+        Resolved::Upgrade(..) if services.shutting_down => {
+            Error::unavailable("The server is shutting down.").into()
         }
+        Resolved::Upgrade(upgrade, params) => match upgrade::open(upgrade, &request(params), out, services) {
+            Ok(socket) => return Step::Switched { consumed, to: Switch::WebSocket(socket) },
+            Err(response) => response,
+        },
         Resolved::Early(_) | Resolved::Upload(..) => unreachable!("answered above"),
     };
-    let keep_alive = terms.answer(&mut out, &mut response, date).is_keep_alive();
+    let keep_alive = response.answer(out, &mut instead, services.date.text()).is_keep_alive();
     Step::Answered { consumed, keep_alive }
 }
 
 /// Begins an upload, or answers why not.
 #[inline(never)]
-#[expect(clippy::too_many_arguments, reason = "they are what `next` has in its hands")]
 fn open_upload<S: Stream>(
     uploads: &dyn Uploads,
     parts: RequestParts<'_>,
     length: usize,
     out: &mut Output<'_, S>,
-    decoder: &mut http1::Decoder,
-    terms: &mut ResponseContext,
-    counters: &mut Counters,
-    date: &[u8; 29],
-) -> Result<Box<Transfer>, Step> {
-    let head = parts.head;
-    match receiving::open(uploads, &Request::new(parts), decoder, counters) {
+    decoder: &mut Decoder,
+    mut response: ResponseContext,
+    services: &mut Services,
+) -> Step {
+    let (head, conn) = (parts.head, parts.conn);
+    match Receiving::open(uploads, &Request::new(parts), decoder, &mut services.counters) {
         Ok(upload) => {
             if head.expects_continue {
                 out.cork.extend_from_slice(http1::CONTINUE);
             }
-            Ok(Transfer::new(*terms, Stage::Receiving(upload)))
+            let transfer = Transfer::receiving(response, upload).start(decoder, conn, &services.wake);
+            Step::Switched { consumed: head.len, to: Switch::Transfer(transfer) }
         }
         Err(Unopened::Refused(refusal)) => {
-            counters.count_refused(refusal);
-            terms.refuse(out, refusal, date);
-            Err(Step::Answered { consumed: length, keep_alive: false })
+            services.counters.count_refused(refusal);
+            response.refuse(out, refusal, services.date.text());
+            Step::Answered { consumed: length, keep_alive: false }
         }
         Err(Unopened::Error(error)) => {
             // As for any early answer: a client that waits for 100 may or may not send its content now.
-            terms.keep_alive &= !head.expects_continue;
-            terms.keep_alive = decoder.discard_rest(DISCARD_BYTES_MAX) && terms.keep_alive;
-            let keep_alive = terms.answer(out, &mut error.into(), date).is_keep_alive();
-            Err(Step::Answered { consumed: head.len, keep_alive })
+            response.keep_alive &= !head.expects_continue;
+            response.keep_alive = decoder.discard_rest(DISCARD_BYTES_MAX) && response.keep_alive;
+            let keep_alive = response.answer(out, &mut error.into(), services.date.text()).is_keep_alive();
+            Step::Answered { consumed: head.len, keep_alive }
         }
     }
-}
-
-/// The response to a handshake that was refused.
-pub(in crate::engine) fn rejected(rejected: crate::ws::Rejected) -> Response<'static> {
-    let mut response = Response::from(Error::new(rejected.status(), rejected.to_string()));
-    for (name, value) in rejected.fields() {
-        // Upgrade and Connection do not go in here: the encoder writes them with every 426.
-        let _ = response.fields.push(name, value.as_bytes());
-    }
-    response
 }

@@ -1,10 +1,9 @@
 //! Content of a response on its way from its source to the stream, in chunks or counted.
 //!
-//! It knows no decoder. Its invariant: what leaves is framed as the head has announced, or the connection
-//! is closed in the middle of it (RFC 9112 §8); there is no more of it in memory than one piece.
+//! It knows no decoder. Its invariants: content leaves framed as the head announced, or the connection is closed in the
+//! middle of it (RFC 9112 §8); no more than one piece of it is in memory.
 
-use crate::app::{Progress, Room, Streamed, Waker};
-use crate::engine::counters::Counters;
+use crate::app::{self, Room, Streamed, Waker};
 use crate::engine::output::Output;
 use crate::http1;
 use crate::panics::catch_counted;
@@ -12,18 +11,17 @@ use crate::transport::Stream;
 
 /// Bytes that a source is asked for in one turn.
 const ROOM_BYTES: usize = 64 << 10;
-/// What stands behind the data of the last chunk but one, and the last.
+/// What follows the data of the last chunk with data, the last chunk included.
 const CHUNK_END: &[u8] = b"\r\n0\r\n\r\n";
 
 /// How content is framed (RFC 9112 §6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::engine) enum Frame {
-    /// So many bytes are still to come.
-    Counted {
-        left: u64,
-    },
+    /// By its length, of which this many bytes are still to come.
+    Counted { left: u64 },
+    /// In chunks.
     Chunks,
-    /// The end of the connection is its end.
+    /// By the end of the connection.
     Close,
 }
 
@@ -37,15 +35,15 @@ pub(in crate::engine) struct Sending {
     parked: bool,
 }
 
-/// How far sending went.
+/// How far sending got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::engine) enum Went {
+pub(in crate::engine) enum SendStatus {
     /// There is more to come.
-    On,
+    More,
     /// All has been sent.
-    Out,
+    Done,
     /// It cannot be completed.
-    Wrong,
+    Broken,
 }
 
 impl Sending {
@@ -61,18 +59,18 @@ impl Sending {
         self.parked
     }
 
-    /// Whether the source goes on until somebody ends it.
+    /// Whether the source goes on until the client leaves.
     pub(in crate::engine) fn is_endless(&self) -> bool {
         self.streamed.source.is_endless()
     }
 
-    /// Tells the source that nothing has left for long, and has it asked once more.
+    /// Tells the source that nothing has been sent for long, and asks it once more.
     pub(in crate::engine) fn quiet(&mut self) {
         self.streamed.source.quiet();
         self.parked = false;
     }
 
-    /// Tells the source of a shutdown, and has it asked once more.
+    /// Tells the source of a shutdown, and asks it once more.
     pub(in crate::engine) fn ending(&mut self) {
         self.streamed.source.ending();
         self.parked = false;
@@ -83,29 +81,28 @@ impl Sending {
         &mut self,
         out: &mut Output<'_, S>,
         source_buffer: &mut Vec<u8>,
-        counters: &mut Counters,
-    ) -> Went {
-        let Some(waker) = &self.waker else { return Went::On };
-        // Heard before the source is asked, so that what comes meanwhile is not missed.
+        panics: &mut u64,
+    ) -> SendStatus {
+        let Some(waker) = &self.waker else { return SendStatus::More };
+        // Looked at before the source is asked, so that a wake-up in between is not missed.
         let woken = waker.heard();
         if self.parked && !woken {
-            return Went::On;
+            return SendStatus::More;
         }
-        // The other bytes are those behind the last chunk's data.
+        // The other bytes are for what follows the last chunk's data.
         source_buffer.resize(ROOM_BYTES + CHUNK_END.len(), 0);
         let mut room = Room::new(&mut source_buffer[..ROOM_BYTES], waker);
-        let Some(Ok(progress)) = catch_counted(&mut counters.panics, || self.streamed.source.read(&mut room))
-        else {
-            return Went::Wrong;
+        let Some(Ok(progress)) = catch_counted(panics, || self.streamed.source.read(&mut room)) else {
+            return SendStatus::Broken;
         };
         let bytes = room.used();
-        self.parked = progress == Progress::Later;
-        let ends = progress == Progress::End;
+        self.parked = progress == app::Progress::Later;
+        let ends = progress == app::Progress::End;
         match &mut self.frame {
             Frame::Counted { left } => {
-                let Some(rest) = left.checked_sub(bytes as u64) else { return Went::Wrong };
+                let Some(rest) = left.checked_sub(bytes as u64) else { return SendStatus::Broken };
                 if ends && rest > 0 {
-                    return Went::Wrong;
+                    return SendStatus::Broken;
                 }
                 *left = rest;
                 out.bytes(&source_buffer[..bytes]);
@@ -123,6 +120,6 @@ impl Sending {
                 out.bytes(&source_buffer[..bytes + end.len()]);
             }
         }
-        if ends { Went::Out } else { Went::On }
+        if ends { SendStatus::Done } else { SendStatus::More }
     }
 }

@@ -1,30 +1,30 @@
 //! A request whose content, or whose answer, does not pass in one piece.
 //!
-//! While one is under way it is the connection's protocol, decoder and all, and nothing further of the
-//! connection is parsed: answers stay in order, memory bounded. It is driven by turns as everything else;
-//! other threads only ask for one. Its invariant: whoever takes part is told of the end once, in whatever
-//! way it comes.
+//! While one is under way it is the connection's protocol, decoder and all, and nothing further of the connection is
+//! parsed: answers stay in order, memory bounded. It is driven by turns like everything else; other threads can only ask
+//! for a turn. Its invariant: every part of the application that takes part is told of the end once, however it comes.
 
+use super::answer::{AfterAnswer, ResponseContext};
+use super::receiving::{Received, Receiving};
+use super::sending::{SendStatus, Sending};
 use crate::app::{Awaited, ConnId, Error, FieldBlock, Pending, Promise, Response, WakeConn, Waker};
-use crate::engine::conn::{Conn, Protocol, Writing};
-use crate::engine::context::{Desk, Ran, Stop};
-use crate::engine::counters::Counters;
-use crate::engine::http::answer::{AfterAnswer, ResponseContext};
-use crate::engine::http::receiving::{self, Receiving};
-use crate::engine::http::sending::{Sending, Went};
+use crate::engine::context::{Services, TurnContext};
 use crate::engine::output::Output;
-use crate::engine::timer::Waiting;
+use crate::engine::progress::{Next, Progress, StopReason};
 use crate::http1::Decoder;
 use crate::panics::catch_counted;
 use crate::transport::Stream;
 use std::sync::Arc;
 
-/// What a connection is busy with.
+/// Content that is read and thrown away after an early answer, to keep the connection.
+pub(in crate::engine) const DISCARD_BYTES_MAX: u64 = 256 << 10;
+
+/// A request under way.
 pub(in crate::engine) struct Transfer {
-    /// The connection's, until it is over.
-    pub(in crate::engine) decoder: Decoder,
-    pub(in crate::engine) terms: ResponseContext,
-    pub(in crate::engine) stage: Stage,
+    /// The connection's, until the transfer is over.
+    decoder: Decoder,
+    context: ResponseContext,
+    stage: Stage,
 }
 
 pub(in crate::engine) enum Stage {
@@ -38,54 +38,71 @@ pub(in crate::engine) enum Stage {
 
 /// What is known of an answer before it is there.
 pub(in crate::engine) struct Deferred {
-    pub(in crate::engine) promise: Promise,
-    /// Fields that go in front of the answer's.
-    pub(in crate::engine) fields: FieldBlock,
-    /// The connection is closed after it.
-    pub(in crate::engine) close: bool,
+    promise: Promise,
+    /// Fields that precede the answer's.
+    fields: FieldBlock,
+    /// The connection is closed after the answer.
+    close: bool,
+}
+
+/// What follows an answer: [`AfterAnswer`] with the transfer that a pending one becomes.
+pub(in crate::engine) enum Reply {
+    KeepAlive,
+    Close,
+    Transfer(Box<Transfer>),
+}
+
+/// Encodes as much of a response as is there; the rest becomes a transfer.
+#[inline]
+pub(in crate::engine) fn reply<S: Stream>(
+    context: &ResponseContext,
+    out: &mut Output<'_, S>,
+    response: &mut Response<'_>,
+    date: &[u8; 29],
+) -> Reply {
+    match context.answer(out, response, date) {
+        AfterAnswer::KeepAlive => Reply::KeepAlive,
+        AfterAnswer::Close => Reply::Close,
+        AfterAnswer::Pending(pending) => Reply::Transfer(Transfer::pending(context, pending, response)),
+    }
 }
 
 impl Transfer {
-    /// In its first turn; [`hold`] makes it the connection's.
-    pub(in crate::engine) fn new(terms: ResponseContext, stage: Stage) -> Box<Transfer> {
-        Box::new(Transfer { decoder: Decoder::new(), terms, stage })
+    fn new(context: ResponseContext, stage: Stage) -> Box<Transfer> {
+        Box::new(Transfer { decoder: Decoder::new(), context, stage })
     }
 
-    /// Of a response whose body is pending.
+    /// Makes the transfer of an upload.
+    pub(in crate::engine) fn receiving(context: ResponseContext, receiving: Receiving) -> Box<Transfer> {
+        Transfer::new(context, Stage::Receiving(receiving))
+    }
+
     #[inline(never)]
-    fn of(terms: &ResponseContext, pending: Pending, response: &mut Response<'_>) -> Box<Transfer> {
-        match pending.into_awaited() {
-            Awaited::Answer(promise) => {
-                let fields = std::mem::replace(&mut response.fields, FieldBlock::Fixed(b""));
-                let deferred = Deferred { promise, fields, close: response.close };
-                Transfer::new(*terms, Stage::Deferred(deferred))
-            }
-            Awaited::Source(streamed) => {
-                let (terms, frame) = terms.streaming(streamed.length, response.close);
-                Transfer::new(terms, Stage::Sending(Sending::new(streamed, frame)))
-            }
-        }
+    fn pending(context: &ResponseContext, pending: Pending, response: &mut Response<'_>) -> Box<Transfer> {
+        let (context, stage) = Stage::of(context, pending, response);
+        Transfer::new(context, stage)
     }
 
-    /// Whether nothing is read meanwhile.
-    pub(in crate::engine) fn is_held(&self) -> bool {
-        match &self.stage {
-            Stage::Deferred(_) | Stage::Sending(_) => true,
-            Stage::Receiving(receiving) => receiving.is_paused(),
-        }
+    /// Takes over the connection's decoder, and binds what waits to its connection.
+    #[inline(never)]
+    pub(in crate::engine) fn start(
+        mut self: Box<Self>,
+        decoder: &mut Decoder,
+        conn: ConnId,
+        wake: &Arc<dyn WakeConn>,
+    ) -> Box<Transfer> {
+        self.decoder = std::mem::take(decoder);
+        self.stage.bind(conn, wake);
+        self
     }
 
-    pub(in crate::engine) fn waiting(&self) -> Waiting {
-        match &self.stage {
-            Stage::Deferred(_) => Waiting::Answer,
-            Stage::Receiving(receiving) if !receiving.is_paused() => Waiting::Content,
-            Stage::Receiving(_) => Waiting::Application,
-            Stage::Sending(sending) if sending.is_endless() => Waiting::Quiet,
-            Stage::Sending(_) => Waiting::Application,
-        }
+    /// Returns what the transfer is busy with.
+    #[inline]
+    pub(in crate::engine) fn stage(&self) -> &Stage {
+        &self.stage
     }
 
-    /// Bytes of content that have passed.
+    /// Returns the bytes of content that have passed.
     pub(in crate::engine) fn received(&self) -> u64 {
         match &self.stage {
             Stage::Receiving(receiving) => receiving.received(),
@@ -93,195 +110,217 @@ impl Transfer {
         }
     }
 
-    /// Whether it goes on without being asked.
-    pub(in crate::engine) fn is_runnable(&self) -> bool {
-        match &self.stage {
-            Stage::Deferred(_) | Stage::Receiving(_) => false,
-            Stage::Sending(sending) => !sending.is_parked(),
+    /// Whether it sends a stream that goes on until its client leaves.
+    pub(in crate::engine) fn is_endless(&self) -> bool {
+        matches!(&self.stage, Stage::Sending(sending) if sending.is_endless())
+    }
+
+    fn receives(&self) -> bool {
+        matches!(&self.stage, Stage::Receiving(receiving) if !receiving.is_paused())
+    }
+
+    /// Goes on with its input. What it changes to is requests, with their decoder.
+    #[inline(never)]
+    pub(in crate::engine) fn run<S: Stream>(
+        &mut self,
+        out: &mut Output<'_, S>,
+        context: &mut TurnContext<'_>,
+        input: &mut [u8],
+    ) -> (Progress, Next<Decoder>) {
+        let to = input.len();
+        let resumed = !self.receives();
+        if resumed {
+            let (_, next) = self.advance(out, context);
+            match next {
+                Next::Same(_) if self.receives() => {}
+                Next::Same(reason) => return (Progress { from: 0, to, fresh: false }, Next::Same(reason)),
+                next => return (Progress { from: 0, to, fresh: true }, next),
+            }
         }
+        let (progress, next) = self.receive(out, context, input);
+        (Progress { fresh: progress.fresh || resumed, ..progress }, next)
     }
-}
 
-/// What follows an answer: [`AfterAnswer`] with the transfer that a pending one becomes.
-pub(in crate::engine) enum Answered {
-    KeepAlive,
-    Close,
-    Held(Box<Transfer>),
-}
-
-/// Encodes as much of a response as is there; what is not becomes a transfer.
-#[inline]
-pub(in crate::engine) fn answer<S: Stream>(
-    terms: &ResponseContext,
-    out: &mut Output<'_, S>,
-    response: &mut Response<'_>,
-    date: &[u8; 29],
-) -> Answered {
-    match terms.answer(out, response, date) {
-        AfterAnswer::KeepAlive => Answered::KeepAlive,
-        AfterAnswer::Close => Answered::Close,
-        AfterAnswer::Pending(pending) => Answered::Held(Transfer::of(terms, pending, response)),
-    }
-}
-
-/// Makes `transfer` what the connection is busy with.
-#[inline(never)]
-pub(in crate::engine) fn hold(
-    protocol: &mut Protocol,
-    mut transfer: Box<Transfer>,
-    id: ConnId,
-    wake: &Arc<dyn WakeConn>,
-) {
-    match protocol {
-        Protocol::Http(decoder) => transfer.decoder = std::mem::take(decoder),
-        Protocol::Transfer(before) => transfer.decoder = std::mem::take(&mut before.decoder),
-        Protocol::WebSocket(_) => unreachable!("a WebSocket has no requests"),
-    }
-    match &mut transfer.stage {
-        Stage::Deferred(deferred) => deferred.promise.bind(Waker::new(id, wake.clone())),
-        Stage::Sending(sending) => sending.bind(Waker::new(id, wake.clone())),
-        // Few are ever paused.
-        Stage::Receiving(_) => {}
-    }
-    *protocol = Protocol::Transfer(transfer);
-}
-
-/// Goes on with what needs no input. Returns whether something was completed.
-#[inline(never)]
-pub(in crate::engine) fn advance<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk: &mut Desk) -> bool {
-    let mut fresh = false;
-    loop {
-        let Protocol::Transfer(transfer) = &mut conn.protocol else { return fresh };
-        let Desk { cork, counters, date, source_buffer, .. } = desk;
-        let mut out = Output::new(&mut conn.io, cork);
-        let mut terms = transfer.terms;
-        terms.keep_alive &= !desk.shutting_down;
-        let answered = match &mut transfer.stage {
-            Stage::Deferred(deferred) => {
-                let Some(mut response) = deferred.promise.take() else { return fresh };
-                response.fields.put_in_front(&deferred.fields);
-                response.close |= deferred.close;
-                // A source that is not wanted is dropped, which is the application's code.
-                let answered = catch_counted(&mut counters.panics, || {
-                    answer(&terms, &mut out, &mut response, date.text())
-                });
-                // Nobody can tell what has been encoded.
-                answered.unwrap_or_else(|| {
-                    out.io.broken = true;
-                    Answered::Close
-                })
+    /// Goes on with what needs no input. Returns whether something was completed.
+    #[inline(never)]
+    pub(in crate::engine) fn advance<S: Stream>(
+        &mut self,
+        out: &mut Output<'_, S>,
+        context: &mut TurnContext<'_>,
+    ) -> (bool, Next<Decoder>) {
+        let mut fresh = false;
+        loop {
+            let next = match &mut self.stage {
+                Stage::Deferred(deferred) => match deferred.take() {
+                    Some(mut response) => self.answer(out, context, &mut response),
+                    None => break,
+                },
+                Stage::Receiving(receiving) => {
+                    if !receiving.resume() {
+                        break;
+                    }
+                    // It may have paused at the end of its content: no input would come to show that.
+                    let (progress, next) = self.receive(out, context, &mut []);
+                    if !progress.fresh {
+                        break;
+                    }
+                    next
+                }
+                Stage::Sending(sending) => {
+                    let panics = &mut context.services.counters.panics;
+                    match sending.send(out, context.source_buffer, panics) {
+                        SendStatus::More => break,
+                        SendStatus::Done if self.context.keep_alive => self.over(),
+                        SendStatus::Done => Next::Close,
+                        SendStatus::Broken => {
+                            out.io.broken = true;
+                            Next::Close
+                        }
+                    }
+                }
+            };
+            fresh = true;
+            if !matches!(next, Next::Same(_)) {
+                return (fresh, next);
             }
-            Stage::Receiving(receiving) => {
-                if !receiving.look() {
-                    return fresh;
-                }
-                // It may have paused at the end of its content: nothing more would come to tell of that.
-                let ran = receiving::run(conn, id, &mut [], desk);
-                if !ran.fresh {
-                    return fresh;
-                }
-                fresh = true;
-                continue;
-            }
-            Stage::Sending(sending) => match sending.send(&mut out, source_buffer, counters) {
-                Went::On => return fresh,
-                Went::Out if transfer.terms.keep_alive => Answered::KeepAlive,
-                Went::Out => Answered::Close,
-                Went::Wrong => {
-                    out.io.broken = true;
-                    Answered::Close
-                }
-            },
+        }
+        (fresh, Next::Same(StopReason::PeerBlocked))
+    }
+
+    /// Hands the upload what is in `input`.
+    fn receive<S: Stream>(
+        &mut self,
+        out: &mut Output<'_, S>,
+        context: &mut TurnContext<'_>,
+        input: &mut [u8],
+    ) -> (Progress, Next<Decoder>) {
+        let to = input.len();
+        let Stage::Receiving(receiving) = &mut self.stage else {
+            unreachable!("only an upload receives");
         };
-        fresh = true;
-        finish(conn, answered, id, desk);
+        let TurnContext { conn, services, arena, .. } = context;
+        let (from, received) = receiving.take(&mut self.decoder, *conn, input, services, arena);
+        let stopped = |reason| (Progress { from, to, fresh: false }, Next::Same(reason));
+        let next = match received {
+            Received::NeedsInput => return stopped(StopReason::NeedsInput),
+            Received::Paused => return stopped(StopReason::PeerBlocked),
+            Received::Refused(refusal) => {
+                let Services { counters, date, .. } = &mut **services;
+                counters.count_refused(refusal);
+                receiving.abort(&mut counters.panics);
+                self.context.refuse(out, refusal, date.text());
+                Next::Close
+            }
+            Received::Answer(Ok(mut response)) => self.answer(out, context, &mut response),
+            Received::Answer(Err(error)) => {
+                // Nothing is left of content that has ended.
+                let whole = self.decoder.is_idle() || self.decoder.discard_rest(DISCARD_BYTES_MAX);
+                receiving.abort(&mut services.counters.panics);
+                self.context.keep_alive &= whole;
+                self.answer(out, context, &mut error.into())
+            }
+        };
+        (Progress { from, to, fresh: true }, next)
+    }
+
+    /// Answers the request. If the response is itself pending, the transfer goes on with that.
+    fn answer<S: Stream>(
+        &mut self,
+        out: &mut Output<'_, S>,
+        context: &mut TurnContext<'_>,
+        response: &mut Response<'_>,
+    ) -> Next<Decoder> {
+        let Services { counters, date, shutting_down, wake, .. } = &mut *context.services;
+        self.context.keep_alive &= !*shutting_down;
+        // A source that is not needed is dropped, which is the application's code.
+        let after = catch_counted(&mut counters.panics, || self.context.answer(out, response, date.text()));
+        match after {
+            Some(AfterAnswer::KeepAlive) => self.over(),
+            Some(AfterAnswer::Close) => Next::Close,
+            Some(AfterAnswer::Pending(pending)) => {
+                (self.context, self.stage) = Stage::of(&self.context, pending, response);
+                self.stage.bind(context.conn, wake);
+                Next::Same(StopReason::PeerBlocked)
+            }
+            // How much was encoded is unknown.
+            None => {
+                out.io.broken = true;
+                Next::Close
+            }
+        }
+    }
+
+    /// Answers that the answer took too long (RFC 9110 §15.6.5).
+    pub(in crate::engine) fn answer_overdue<S: Stream>(
+        &mut self,
+        out: &mut Output<'_, S>,
+        context: &mut TurnContext<'_>,
+    ) -> Next<Decoder> {
+        self.answer(out, context, &mut Error::new(504, "The answer took too long.").into())
+    }
+
+    fn over(&mut self) -> Next<Decoder> {
+        Next::Change(std::mem::take(&mut self.decoder))
+    }
+
+    /// Calls the source of what is sent, if something is. Returns false if it panicked.
+    pub(in crate::engine) fn call_source(
+        &mut self,
+        panics: &mut u64,
+        call: impl FnOnce(&mut Sending),
+    ) -> bool {
+        match &mut self.stage {
+            Stage::Sending(sending) => catch_counted(panics, || call(sending)).is_some(),
+            Stage::Deferred(_) | Stage::Receiving(_) => true,
+        }
+    }
+
+    /// Ends the transfer, and tells every part of the application that takes part.
+    #[inline(never)]
+    pub(in crate::engine) fn end(mut self: Box<Self>, panics: &mut u64) {
+        if let Stage::Receiving(receiving) = &mut self.stage {
+            receiving.abort(panics);
+        }
+        // What is dropped here is the application's.
+        catch_counted(panics, move || drop(self));
     }
 }
 
-/// Does what follows from an answer.
-pub(in crate::engine) fn finish<S>(conn: &mut Conn<S>, answered: Answered, id: ConnId, desk: &mut Desk) {
-    match answered {
-        Answered::Held(next) => hold(&mut conn.protocol, next, id, &desk.wake),
-        Answered::KeepAlive => end(conn, &mut desk.counters),
-        Answered::Close => {
-            end(conn, &mut desk.counters);
-            conn.writing = Writing::Last;
-            conn.unfinished = false;
+impl Stage {
+    /// Returns the stage that a response with a pending body begins, and the context of the rest of the response.
+    fn of(
+        context: &ResponseContext,
+        pending: Pending,
+        response: &mut Response<'_>,
+    ) -> (ResponseContext, Stage) {
+        match pending.into_awaited() {
+            Awaited::Answer(promise) => {
+                let fields = std::mem::replace(&mut response.fields, FieldBlock::Fixed(b""));
+                (*context, Stage::Deferred(Deferred { promise, fields, close: response.close }))
+            }
+            Awaited::Source(streamed) => {
+                let (context, frame) = context.streaming(streamed.length, response.close);
+                (context, Stage::Sending(Sending::new(streamed, frame)))
+            }
+        }
+    }
+
+    fn bind(&mut self, conn: ConnId, wake: &Arc<dyn WakeConn>) {
+        match self {
+            Stage::Deferred(deferred) => deferred.promise.bind(Waker::new(conn, wake.clone())),
+            Stage::Sending(sending) => sending.bind(Waker::new(conn, wake.clone())),
+            // Few uploads are ever paused: a gate makes its own waker.
+            Stage::Receiving(_) => {}
         }
     }
 }
 
-/// Goes on with a transfer in its input.
-#[inline(never)]
-pub(in crate::engine) fn run<S: Stream>(
-    conn: &mut Conn<S>,
-    id: ConnId,
-    input: &mut [u8],
-    desk: &mut Desk,
-) -> Ran {
-    let receives = |transfer: &Transfer| matches!(transfer.stage, Stage::Receiving(_)) && !transfer.is_held();
-    if matches!(&conn.protocol, Protocol::Transfer(transfer) if receives(transfer)) {
-        return receiving::run(conn, id, input, desk);
-    }
-    advance(conn, id, desk);
-    let stop = match &conn.protocol {
-        Protocol::Transfer(transfer) if !receives(transfer) => Stop::Blocked,
-        _ => stop(conn),
-    };
-    Ran { from: 0, to: input.len(), stop, fresh: stop != Stop::Blocked }
-}
-
-/// Whether the input goes on to whatever the connection is after an answer.
-pub(in crate::engine) fn stop<S>(conn: &Conn<S>) -> Stop {
-    if conn.writing == Writing::Open { Stop::Changed } else { Stop::Over }
-}
-
-/// Ends a transfer, if there is one, and tells who takes part.
-#[inline(never)]
-pub(in crate::engine) fn end<S>(conn: &mut Conn<S>, counters: &mut Counters) {
-    let Protocol::Transfer(transfer) = &mut conn.protocol else { return };
-    if let Stage::Receiving(receiving) = &mut transfer.stage {
-        receiving.abort(counters);
-    }
-    let decoder = std::mem::take(&mut transfer.decoder);
-    let before = std::mem::replace(&mut conn.protocol, Protocol::Http(decoder));
-    // What is dropped here is the application's.
-    catch_counted(&mut counters.panics, move || drop(before));
-}
-
-/// The answer did not come in time (RFC 9110 §15.6.5).
-pub(in crate::engine) fn overdue<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk: &mut Desk) {
-    let Protocol::Transfer(transfer) = &mut conn.protocol else { return };
-    let mut terms = transfer.terms;
-    terms.keep_alive &= !desk.shutting_down;
-    let mut out = Output::new(&mut conn.io, &mut desk.cork);
-    let mut response = Error::new(504, "The answer took too long.").into();
-    let answered = answer(&terms, &mut out, &mut response, desk.date.text());
-    finish(conn, answered, id, desk);
-}
-
-/// Whether it is a stream that goes on until its client leaves.
-pub(in crate::engine) fn is_endless<S>(conn: &Conn<S>) -> bool {
-    matches!(&conn.protocol, Protocol::Transfer(transfer)
-        if matches!(&transfer.stage, Stage::Sending(sending) if sending.is_endless()))
-}
-
-/// Nothing has left for long: lets an endless source say so.
-pub(in crate::engine) fn quiet<S>(conn: &mut Conn<S>, counters: &mut Counters) {
-    tell_source(conn, counters, Sending::quiet);
-}
-
-/// The server is shutting down: tells who could go on for ever.
-pub(in crate::engine) fn ending<S>(conn: &mut Conn<S>, counters: &mut Counters) {
-    tell_source(conn, counters, Sending::ending);
-}
-
-/// Calls the source of what is sent, if something is.
-fn tell_source<S>(conn: &mut Conn<S>, counters: &mut Counters, tell: impl FnOnce(&mut Sending)) {
-    if let Protocol::Transfer(transfer) = &mut conn.protocol
-        && let Stage::Sending(sending) = &mut transfer.stage
-        && catch_counted(&mut counters.panics, || tell(sending)).is_none()
-    {
-        conn.io.broken = true;
+impl Deferred {
+    /// Takes the answer, if it is there.
+    fn take(&mut self) -> Option<Response<'static>> {
+        let mut response = self.promise.take()?;
+        response.fields.put_in_front(&self.fields);
+        response.close |= self.close;
+        Some(response)
     }
 }

@@ -1,9 +1,11 @@
 //! What other threads hold of a running server.
 
+use super::mailbox::{Command, Mailbox, SendError};
+use super::question::{Question, TopicCounts};
 use crate::app::ConnId;
 use crate::config::Limits;
-use crate::engine::remote::mailbox::{Command, Mailbox};
-use crate::engine::remote::question::{Census, TopicCounts, WorkerFigures};
+use crate::engine::counters::WorkerFigures;
+use crate::engine::listeners::ListenerId;
 use crate::pubsub::{Broker, Inlet, Publication, TopicCount, TopicError, check_publication};
 use crate::ws::{CloseCode, Message};
 use std::fmt;
@@ -16,27 +18,6 @@ pub struct Handle {
     broker: Option<Arc<dyn Broker>>,
     limits: Arc<Limits>,
 }
-
-/// Why a worker was not asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SendError {
-    /// The worker has too much waiting: it was not queued.
-    Full,
-    /// There is no such worker (any more).
-    Gone,
-}
-
-impl fmt::Display for SendError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            SendError::Full => "the worker's mailbox is full",
-            SendError::Gone => "there is no such worker",
-        })
-    }
-}
-
-impl std::error::Error for SendError {}
 
 /// Why a message was not published, or not to all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,10 +68,10 @@ impl Handle {
     /// To the one worker that has this listener: publications reach all of them.
     pub(in crate::engine) fn post_to_listener(
         &self,
-        listener: u64,
+        listener: ListenerId,
         command: Command,
     ) -> Result<(), SendError> {
-        self.mailboxes[(listener % self.mailboxes.len() as u64) as usize].post(command)
+        self.mailboxes[listener.worker(self.mailboxes.len())].post(command)
     }
 
     fn mailbox(&self, conn: ConnId) -> Result<&Mailbox, SendError> {
@@ -191,14 +172,18 @@ impl Handle {
             workers.sort_unstable_by_key(|figures| figures.worker);
             done(workers);
         };
-        self.ask(Box::new(tell), Command::Tell);
+        self.ask(Box::new(tell), Command::ReportFigures);
     }
 
-    fn ask<T: Default>(&self, done: Box<dyn FnOnce(T) + Send>, question: impl Fn(Arc<Census<T>>) -> Command) {
-        let census = Arc::new(Census::new(done));
+    fn ask<T: Default>(
+        &self,
+        done: Box<dyn FnOnce(T) + Send>,
+        command: impl Fn(Arc<Question<T>>) -> Command,
+    ) {
+        let question = Arc::new(Question::new(done));
         for mailbox in self.mailboxes.iter() {
-            // One that is gone, or has no time, has nothing to add.
-            let _ = mailbox.post(question(census.clone()));
+            // A worker that is gone, or whose mailbox is full, has nothing to add.
+            let _ = mailbox.post(command(question.clone()));
         }
     }
 

@@ -1,16 +1,16 @@
 //! Messages to a worker from other threads.
 
+use super::question::{Question, TopicCounts};
 use crate::app::{ConnId, WakeConn};
+use crate::engine::counters::WorkerFigures;
+use crate::engine::listeners::{Callback, ListenerId};
 use crate::pubsub::Publication;
 use crate::ws::{CloseCode, Message};
 use mio::Waker;
+use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-
-use crate::engine::listeners::{Ear, ListenerId};
-use crate::engine::remote::handle::SendError;
-use crate::engine::remote::question::{Census, TopicCounts, WorkerFigures};
 
 /// What a worker is asked to do.
 pub(crate) enum Command {
@@ -19,10 +19,9 @@ pub(crate) enum Command {
     Close(ConnId, CloseCode, Box<str>),
     Publish(Arc<Publication>),
     Announce(Arc<Publication>),
-    CountTopics(Arc<Census<TopicCounts>>),
-    /// For what it knows of itself.
-    Tell(Arc<Census<Vec<WorkerFigures>>>),
-    Listen(ListenerId, Box<str>, Ear),
+    CountTopics(Arc<Question<TopicCounts>>),
+    ReportFigures(Arc<Question<Vec<WorkerFigures>>>),
+    Listen(ListenerId, Box<str>, Callback),
     Unlisten(ListenerId),
     /// To give a connection a turn.
     Wake(ConnId),
@@ -45,7 +44,7 @@ impl Command {
             Command::Publish(publication) | Command::Announce(publication) => publication.memory_bytes(),
             Command::Close(..)
             | Command::CountTopics(_)
-            | Command::Tell(_)
+            | Command::ReportFigures(_)
             | Command::Listen(..)
             | Command::Unlisten(_)
             | Command::Wake(_)
@@ -53,6 +52,27 @@ impl Command {
         }
     }
 }
+
+/// Why a worker was not asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The worker has too much waiting: it was not queued.
+    Full,
+    /// There is no such worker (any more).
+    Gone,
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SendError::Full => "the worker's mailbox is full",
+            SendError::Gone => "there is no such worker",
+        })
+    }
+}
+
+impl std::error::Error for SendError {}
 
 /// A worker's queue of commands, and the means to wake it.
 pub(crate) struct Mailbox {
@@ -147,7 +167,7 @@ impl Mailbox {
     /// The worker is gone: nobody is going to carry anything out.
     pub(crate) fn close(&self) {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // Not while the queue is locked: a census that ends may tell somebody who posts.
+        // Not while the queue is locked: a question that ends calls the application, which may post.
         drop(queue);
     }
 

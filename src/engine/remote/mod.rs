@@ -5,3 +5,4 @@
 pub(super) mod handle;
 pub(super) mod mailbox;
 pub(super) mod question;
+pub(super) mod subscription;

@@ -3,7 +3,6 @@
 //! It knows nothing of how a worker is asked. Its invariant: whoever asks is told once, when the last worker has
 //! answered or is gone.
 
-use crate::engine::counters::Counters;
 use crate::pubsub::TopicCount;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,14 +12,14 @@ type Done<T> = Box<dyn FnOnce(T) + Send>;
 
 /// A question to all workers, and the sum of their answers. The last who lets go of it tells what it has come
 /// to.
-pub(crate) struct Census<T: Default> {
+pub(crate) struct Question<T: Default> {
     sum: Mutex<T>,
     done: Mutex<Option<Done<T>>>,
 }
 
-impl<T: Default> Census<T> {
-    pub(in crate::engine) fn new(done: Done<T>) -> Census<T> {
-        Census { sum: Mutex::default(), done: Mutex::new(Some(done)) }
+impl<T: Default> Question<T> {
+    pub(in crate::engine) fn new(done: Done<T>) -> Question<T> {
+        Question { sum: Mutex::default(), done: Mutex::new(Some(done)) }
     }
 
     /// Adds one worker's answer.
@@ -29,7 +28,7 @@ impl<T: Default> Census<T> {
     }
 }
 
-impl<T: Default> Drop for Census<T> {
+impl<T: Default> Drop for Question<T> {
     fn drop(&mut self) {
         let sum = std::mem::take(self.sum.get_mut().unwrap_or_else(PoisonError::into_inner));
         if let Some(done) = self.done.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
@@ -38,9 +37,9 @@ impl<T: Default> Drop for Census<T> {
     }
 }
 
-impl<T: Default> fmt::Debug for Census<T> {
+impl<T: Default> fmt::Debug for Question<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Census").finish_non_exhaustive()
+        f.debug_struct("Question").finish_non_exhaustive()
     }
 }
 
@@ -60,28 +59,4 @@ pub(in crate::engine) fn add_topics(all: &mut TopicCounts, counts: impl Iterator
             }
         }
     }
-}
-
-/// What one worker knows of itself: what it has counted, and how much it has of what is bounded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct WorkerFigures {
-    /// The worker's number, from 0.
-    pub worker: u16,
-    /// What it has counted since it began.
-    pub counters: Counters,
-    /// Connections that it may have open; fewer than the limit `connections` if there are too few descriptors.
-    pub connections_max: usize,
-    /// Topics and filters that its connections have subscribed to.
-    pub topics: usize,
-    /// Those that it may have: the limit `topics`.
-    pub topics_max: usize,
-    /// Bytes that its largest request so far has taken in the arena.
-    pub arena_high_water_bytes: usize,
-    /// Bytes that the arena has reserved.
-    pub arena_reserved_bytes: usize,
-    /// Bytes that were copied out of requests with [`Keep::keep`](crate::Keep::keep) on its thread.
-    pub kept_bytes: u64,
-    /// Bytes of inboxes that wait for their next connection.
-    pub pooled_inbox_bytes: usize,
 }
