@@ -302,10 +302,89 @@ impl<S: Stream> Conn<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::buffer::{Piece, Published, SlowConsumer};
+
+    /// Every state, with a kind of next turn for each of its fields.
+    const STATES: [State; 17] = [
+        State::Requests(Awaits::Request),
+        State::Requests(Awaits::Head),
+        State::Requests(Awaits::Content),
+        State::Requests(Awaits::Discard),
+        State::Requests(Awaits::Close),
+        State::Deferred,
+        State::Receiving,
+        State::Paused,
+        State::Sending { parked: false },
+        State::Sending { parked: true },
+        State::Open { draining: false },
+        State::Open { draining: true },
+        State::Closing { draining: false },
+        State::Closing { draining: true },
+        State::Last,
+        State::Lingering,
+        State::Broken,
+    ];
+
+    fn conn() -> Conn<i32> {
+        Conn::new(0, None)
+    }
 
     #[test]
-    fn small() {
+    fn a_record_takes_at_most_128_bytes() {
         // A stream is a descriptor.
         assert!(size_of::<Conn<i32>>() <= 128, "{}", size_of::<Conn<i32>>());
+    }
+
+    #[test]
+    fn the_columns_of_the_table_agree() {
+        for state in STATES {
+            let row = state.row();
+            // What does not go on by itself, and is not read, waits for another thread or for the peer.
+            if row.next_turn == NextTurn::OnEvent {
+                assert_eq!(row.reads, Reads::No, "{state:?}");
+            }
+            assert_eq!(row.takes_publications, matches!(state, State::Open { .. }), "{state:?}");
+            assert_eq!(row.waits_for == Waiting::Linger, row.reads == Reads::ThrownAway, "{state:?}");
+            // An application that is waited for has all the time it likes, and is never cut off in its input.
+            if matches!(row.waits_for, Waiting::Application | Waiting::Answer) {
+                assert_eq!(row.reads, Reads::No, "{state:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_new_connection_is_idle_and_waits_for_a_request() {
+        let mut conn = conn();
+        assert_eq!(conn.state(), State::Requests(Awaits::Request));
+        assert!(conn.is_idle() && conn.can_answer() && !conn.wants_turn() && !conn.takes_publications());
+        assert_eq!(conn.waiting(), Waiting::Request);
+        conn.source = Source::Ready;
+        assert!(!conn.is_idle() && conn.wants_turn());
+    }
+
+    #[test]
+    fn what_ends_a_connection_takes_precedence() {
+        let mut conn = conn();
+        conn.writing = Writing::Last;
+        assert_eq!(conn.state(), State::Last);
+        assert!(!conn.can_answer() && !conn.is_idle());
+        conn.writing = Writing::Lingering;
+        assert_eq!((conn.state(), conn.waiting()), (State::Lingering, Waiting::Linger));
+        assert!(!conn.can_answer() && !conn.is_idle());
+        conn.io.broken = true;
+        assert_eq!(conn.state(), State::Broken);
+        assert!(!conn.can_answer());
+    }
+
+    #[test]
+    fn queued_answers_stop_reading_and_queued_publications_do_not() {
+        let mut conn = conn();
+        conn.source = Source::Ready;
+        conn.outbox().push_begun(Published::new((*b"name frame").into(), 4, SlowConsumer::DropNewest), 1);
+        assert!(!conn.is_blocked() && conn.can_answer() && conn.wants_turn() && !conn.is_idle());
+        assert_eq!(conn.waiting(), Waiting::Write);
+        conn.outbox().push(Piece::Static(b"answer"), 0);
+        assert!(conn.is_blocked() && !conn.can_answer() && !conn.wants_turn());
+        assert_eq!(conn.waiting(), Waiting::Write);
     }
 }

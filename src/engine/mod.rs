@@ -32,4 +32,4 @@ pub use remote::subscription::Subscription;
 pub use shutdown::{Business, ShutdownReport, Straggler};
 pub use worker::{Worker, WorkerError};
 
-pub(crate) use worker::Seat;
+pub(crate) use worker::WorkerParts;

@@ -133,6 +133,7 @@ const HAS: &[Has] = &[
 
 const REASONS: &[Reasons] = &[
     ("fleeting_requests_refused_total", "Requests refused.", |c| c.refused().collect()),
+    ("fleeting_handshakes_rejected_total", "WebSocket handshakes rejected.", |c| c.rejected().collect()),
     ("fleeting_websockets_failed_total", "WebSockets failed.", |c| c.failed().collect()),
     ("fleeting_publications_dropped_total", "Of those matched, dropped.", |c| {
         vec![
