@@ -138,10 +138,15 @@ impl State {
         use NextTurn::{AtOnce, OnEvent, WithInput};
         use Reads::{No, Parsed, ThrownAway};
         let (reads, takes_publications, waits_for, next_turn) = match self {
-            State::Requests(Awaits::Request) => (Parsed, false, Waiting::Request, WithInput),
-            State::Requests(Awaits::Head) => (Parsed, false, Waiting::Head, WithInput),
-            State::Requests(Awaits::Content) => (Parsed, false, Waiting::Content, WithInput),
-            State::Requests(Awaits::Discard | Awaits::Close) => (Parsed, false, Waiting::Discard, WithInput),
+            State::Requests(awaits) => {
+                let waits_for = match awaits {
+                    Awaits::Request => Waiting::Request,
+                    Awaits::Head => Waiting::Head,
+                    Awaits::Content => Waiting::Content,
+                    Awaits::Discard | Awaits::Close => Waiting::Discard,
+                };
+                (Parsed, false, waits_for, WithInput)
+            }
             State::Deferred => (No, false, Waiting::Answer, OnEvent),
             State::Receiving => (Parsed, false, Waiting::Content, WithInput),
             State::Paused => (No, false, Waiting::Application, OnEvent),

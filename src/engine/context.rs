@@ -1,17 +1,17 @@
 //! What a worker lends to the connection whose turn it is: the application, services, and scratch memory.
 //!
-//! It knows no connection. Its invariant: the cork and the arena are empty between turns.
+//! It knows no connection, and no cork: that belongs to a connection's output. Its invariant: the arena is empty between
+//! turns.
 
 use super::counters::Counters;
 use super::publisher::Publisher;
 use super::remote::handle::Handle;
 use super::websocket::compression::Codec;
-use crate::app::{App, ConnId, WakeConn};
+use crate::app::{App, WakeConn};
 use crate::arena::Arena;
 use crate::buffer::Pool;
 use crate::config::{Limits, READ_BYTES};
 use crate::time::{DateCache, Now};
-use crate::transport::Peer;
 use std::sync::Arc;
 
 /// A worker's parts that are not connections.
@@ -36,8 +36,6 @@ pub(super) struct Services {
 /// Memory that one connection after another uses.
 pub(super) struct Scratch {
     pub(super) arena: Arena,
-    /// Answers of one connection's turn; empty between turns.
-    pub(super) cork: Vec<u8>,
     /// What a read fills, for connections without an inbox.
     pub(super) read_buffer: Vec<u8>,
     /// What the sources of responses write to; empty until the first one does, then kept for its memory.
@@ -46,26 +44,11 @@ pub(super) struct Scratch {
     pub(super) pool: Pool,
 }
 
-/// What a protocol may use while it runs, beside its own state and its output.
-pub(super) struct TurnContext<'a> {
-    pub(super) conn: ConnId,
-    pub(super) peer: &'a Peer,
-    pub(super) app: &'a App,
-    pub(super) services: &'a mut Services,
-    pub(super) arena: &'a mut Arena,
-    pub(super) source_buffer: &'a mut Vec<u8>,
-}
-
-const CORK_BYTES: usize = 16 << 10;
-/// A cork that has grown beyond this is freed.
-const CORK_KEPT_BYTES: usize = 1 << 20;
-
 impl Context {
     pub(super) fn new(app: App, limits: Limits, now: Now, handle: &Handle, worker: u16) -> Context {
         let wake = handle.mailbox_of(worker).expect("the handle has this worker").clone();
         let scratch = Scratch {
             arena: Arena::new(limits.arena_bytes),
-            cork: Vec::with_capacity(CORK_BYTES),
             read_buffer: vec![0; READ_BYTES],
             source_buffer: Vec::new(),
             pool: Pool::default(),
@@ -80,14 +63,5 @@ impl Context {
             wake,
         };
         Context { app, services, scratch }
-    }
-}
-
-impl Scratch {
-    /// Frees what a rare large answer has taken.
-    pub(super) fn trim(&mut self) {
-        if self.cork.capacity() > CORK_KEPT_BYTES {
-            self.cork = Vec::with_capacity(CORK_BYTES);
-        }
     }
 }

@@ -4,7 +4,7 @@
 //! was counted as dropped; a message that has begun to leave is queued to its end.
 
 use super::conn::{Conn, Protocol};
-use super::context::{Context, Services};
+use super::context::Services;
 use super::counters::Counters;
 use super::publisher::Recipient;
 use super::table::Table;
@@ -29,10 +29,10 @@ pub(super) struct FollowUps {
 #[inline(never)]
 pub(super) fn deliver<S: Stream>(
     table: &mut Table<Conn<S>>,
-    context: &mut Context,
+    services: &mut Services,
+    cork: &mut Vec<u8>,
     follow_ups: &mut FollowUps,
 ) {
-    let Context { services, scratch, .. } = context;
     let Services { publisher, limits, counters, codec, .. } = services;
     publisher.relay(counters);
     publisher.topics.batch.complete(|encoding, opcode, payload, out| {
@@ -62,7 +62,7 @@ pub(super) fn deliver<S: Stream>(
             let mut left = range;
             if conn.io.outbox.is_none() {
                 let frames = batch.frames(encoding, range.from, range.to);
-                let sent = conn.output(&mut scratch.cork).write_now(frames);
+                let sent = conn.output(cork).write_now(frames);
                 if sent == frames.len() {
                     counters.delivered += range.len();
                     continue;

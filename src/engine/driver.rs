@@ -52,6 +52,10 @@ pub struct Readiness {
 /// Publications are delivered before the turn's end when there are this many bytes of them.
 const BATCH_BYTES_MAX: usize = 256 << 10;
 
+const CORK_BYTES: usize = 16 << 10;
+/// A cork that a rare large answer has grown beyond this is freed.
+const CORK_KEPT_BYTES: usize = 1 << 20;
+
 /// All connections of one worker.
 ///
 /// The stream and the time come from outside, so an engine runs over any [`Stream`], and over any clock:
@@ -99,6 +103,8 @@ const BATCH_BYTES_MAX: usize = 256 << 10;
 pub struct Engine<S> {
     table: Table<Conn<S>>,
     context: Context,
+    /// Answers of one connection's turn; empty between turns.
+    cork: Vec<u8>,
     deadlines: DeadlinePolicy,
     wheel: Wheel,
     now: Now,
@@ -138,6 +144,7 @@ impl<S: Stream> Engine<S> {
             table: Table::new(worker),
             deadlines: DeadlinePolicy::new(&timeouts, app.sockets()),
             context: Context::new(app, limits, now, handle, worker),
+            cork: Vec::with_capacity(CORK_BYTES),
             wheel: Wheel::new(now.ms),
             now,
             runnable: Vec::new(),
@@ -184,7 +191,7 @@ impl<S: Stream> Engine<S> {
     /// Drops a connection, as if it had failed.
     pub fn abort(&mut self, id: ConnId) {
         if let Some(mut conn) = self.table.remove(id) {
-            Turn::new(&mut conn, id, &mut self.context).abandon();
+            Turn::new(&mut conn, id, &mut self.context, &mut self.cork).abandon();
         }
     }
 
@@ -254,7 +261,9 @@ impl<S: Stream> Engine<S> {
                 self.abort(id);
             }
         }
-        self.context.scratch.trim();
+        if self.cork.capacity() > CORK_KEPT_BYTES {
+            self.cork = Vec::with_capacity(CORK_BYTES);
+        }
     }
 
     /// Returns when [`run`](Engine::run) has something to do, in the milliseconds of [`Now`]; 0 is at once.
@@ -321,7 +330,7 @@ impl<S: Stream> Engine<S> {
             if conn.source == Source::Drained {
                 conn.source = Source::Ready;
             }
-            Turn::new(conn, id, &mut self.context).ending();
+            Turn::new(conn, id, &mut self.context, &mut self.cork).ending();
             self.drive(id, false);
             if self.table.find(id).is_some_and(|conn| conn.timer.waiting == Waiting::Request) {
                 self.abort(id);
@@ -384,7 +393,7 @@ impl<S: Stream> Engine<S> {
     /// Calls `send` on a connection that has not asked for it, then gives the connection a turn.
     fn tell(&mut self, id: ConnId, send: impl FnOnce(&mut Turn<'_, S>)) {
         match self.table.find(id) {
-            Some(conn) => send(&mut Turn::new(conn, id, &mut self.context)),
+            Some(conn) => send(&mut Turn::new(conn, id, &mut self.context, &mut self.cork)),
             None => {
                 self.counters_mut().stale_ids += 1;
                 return;
@@ -405,7 +414,7 @@ impl<S: Stream> Engine<S> {
     #[inline(never)]
     fn deliver_once(&mut self) {
         let mut follow_ups = std::mem::take(&mut self.follow_ups);
-        delivery::deliver(&mut self.table, &mut self.context, &mut follow_ups);
+        delivery::deliver(&mut self.table, &mut self.context.services, &mut self.cork, &mut follow_ups);
         for id in follow_ups.blocked.drain(..) {
             self.update_deadline(id, false);
         }
@@ -422,7 +431,7 @@ impl<S: Stream> Engine<S> {
     #[inline]
     fn drive(&mut self, id: ConnId, writable: bool) {
         let Some(conn) = self.table.find(id) else { return };
-        let mut turn = Turn::new(conn, id, &mut self.context);
+        let mut turn = Turn::new(conn, id, &mut self.context, &mut self.cork);
         let mut outcome = turn.take(writable);
         // A shutdown has closed the connections that were idle; this one has become so since.
         if self.cut_off.is_some() && outcome == Outcome::KeepOpen && turn.is_idle() {
@@ -472,7 +481,7 @@ impl<S: Stream> Engine<S> {
             }
             _ => None,
         };
-        let mut turn = Turn::new(conn, id, &mut self.context);
+        let mut turn = Turn::new(conn, id, &mut self.context, &mut self.cork);
         match (waiting, overdue) {
             // It has no deadline.
             (Waiting::Application, _) => return,

@@ -4,9 +4,9 @@
 //! answered, kept in the inbox, or of no more use; a connection's protocol is changed here and nowhere else.
 
 use super::conn::{Conn, Protocol, Source, Writing};
-use super::context::{Context, Scratch, Services, TurnContext};
+use super::context::{Context, Services};
 use super::http::answer;
-use super::http::requests::{self, Switch};
+use super::http::requests::{self, Client, Switch};
 use super::http::sending::Sending;
 use super::output::{Io, Output};
 use super::progress::{Next, Outcome, StopReason};
@@ -15,7 +15,7 @@ use crate::app::{ConnId, Message};
 use crate::buffer::Taken;
 use crate::config::READ_BYTES;
 use crate::http1::Decoder;
-use crate::transport::{Peer, Stream};
+use crate::transport::Stream;
 use crate::ws::CloseCode;
 use std::io;
 
@@ -27,14 +27,21 @@ pub(super) struct Turn<'a, S> {
     conn: &'a mut Conn<S>,
     id: ConnId,
     context: &'a mut Context,
+    /// The worker's; empty between turns.
+    cork: &'a mut Vec<u8>,
     /// Something was completed, so that the wait starts over.
     pub(super) fresh: bool,
 }
 
 impl<'a, S: Stream> Turn<'a, S> {
     #[inline]
-    pub(super) fn new(conn: &'a mut Conn<S>, id: ConnId, context: &'a mut Context) -> Turn<'a, S> {
-        Turn { conn, id, context, fresh: false }
+    pub(super) fn new(
+        conn: &'a mut Conn<S>,
+        id: ConnId,
+        context: &'a mut Context,
+        cork: &'a mut Vec<u8>,
+    ) -> Turn<'a, S> {
+        Turn { conn, id, context, cork, fresh: false }
     }
 
     /// Takes the turn. `writable`: the stream may take what is queued.
@@ -48,7 +55,7 @@ impl<'a, S: Stream> Turn<'a, S> {
                 Protocol::Http(_) => {}
                 Protocol::Transfer(_) => self.advance(),
                 // The cork may hold what this turn is for.
-                Protocol::WebSocket(_) if !self.context.scratch.cork.is_empty() => {}
+                Protocol::WebSocket(_) if !self.cork.is_empty() => {}
                 Protocol::WebSocket(_) => self.drain(),
             }
         }
@@ -60,7 +67,7 @@ impl<'a, S: Stream> Turn<'a, S> {
                 self.fresh = fresh;
             }
         }
-        self.conn.output(&mut self.context.scratch.cork).flush();
+        self.conn.output(self.cork).flush();
         if self.conn.io.broken {
             return Outcome::Close;
         }
@@ -103,17 +110,16 @@ impl<'a, S: Stream> Turn<'a, S> {
     pub(super) fn request_timed_out(&mut self) {
         self.end_protocol();
         let head_only = self.conn.inbox.as_ref().is_some_and(|inbox| answer::is_head(inbox.bytes()));
-        let Context { services, scratch, .. } = &mut *self.context;
-        let mut out = self.conn.output(&mut scratch.cork);
-        answer::request_timed_out(&mut out, head_only, services.date.text());
+        let mut out = self.conn.output(self.cork);
+        answer::request_timed_out(&mut out, head_only, self.context.services.date.text());
         self.conn.writing = Writing::Last;
     }
 
     /// The answer that another thread makes did not come in time: answers without it.
     pub(super) fn answer_overdue(&mut self) {
         let Protocol::Transfer(transfer) = &mut self.conn.protocol else { return };
-        let (mut out, mut context) = lend(&mut self.conn.io, &self.conn.peer, self.id, self.context);
-        let next = transfer.answer_overdue(&mut out, &mut context);
+        let mut out = Output::new(&mut self.conn.io, self.cork);
+        let next = transfer.answer_overdue(&mut out, self.context, self.id);
         self.apply(next);
     }
 
@@ -171,13 +177,12 @@ impl<'a, S: Stream> Turn<'a, S> {
     #[inline]
     fn socket(&mut self) -> Option<(&mut OpenSocket, Output<'_, S>, &mut Services)> {
         let Protocol::WebSocket(open) = &mut self.conn.protocol else { return None };
-        let Context { services, scratch, .. } = &mut *self.context;
-        Some((open, Output::new(&mut self.conn.io, &mut scratch.cork), services))
+        Some((open, Output::new(&mut self.conn.io, self.cork), &mut self.context.services))
     }
 
     fn send_queued(&mut self) {
-        let Context { services, scratch, .. } = &mut *self.context;
-        match self.conn.output(&mut scratch.cork).send_outbox(&mut services.counters.delivered) {
+        let delivered = &mut self.context.services.counters.delivered;
+        match self.conn.output(self.cork).send_outbox(delivered) {
             Taken::All | Taken::Paused => self.fresh = true,
             Taken::Blocked { progress } => self.fresh |= progress,
         }
@@ -187,8 +192,8 @@ impl<'a, S: Stream> Turn<'a, S> {
     #[inline(never)]
     fn advance(&mut self) {
         let Protocol::Transfer(transfer) = &mut self.conn.protocol else { return };
-        let (mut out, mut context) = lend(&mut self.conn.io, &self.conn.peer, self.id, self.context);
-        let (fresh, next) = transfer.advance(&mut out, &mut context);
+        let mut out = Output::new(&mut self.conn.io, self.cork);
+        let (fresh, next) = transfer.advance(&mut out, self.context, self.id);
         self.fresh |= fresh;
         self.apply(next);
     }
@@ -199,8 +204,11 @@ impl<'a, S: Stream> Turn<'a, S> {
         let mut budget = self.context.services.limits.pipeline;
         if self.conn.unfinished {
             self.work_through_inbox(&mut budget);
+            if self.conn.unfinished || !self.conn.can_answer() {
+                return;
+            }
         }
-        if self.conn.may_read() && !self.conn.unfinished && self.conn.can_answer() {
+        if self.conn.may_read() {
             self.read(&mut budget);
         }
     }
@@ -262,19 +270,22 @@ impl<'a, S: Stream> Turn<'a, S> {
         loop {
             let input = &mut input[from..to];
             let conn = &mut *self.conn;
-            let (mut out, mut context) = lend(&mut conn.io, &conn.peer, self.id, self.context);
+            let mut out = Output::new(&mut conn.io, self.cork);
             let (progress, next) = match &mut conn.protocol {
                 Protocol::Http(decoder) => {
-                    let (progress, next) = requests::run(decoder, &mut out, &mut context, input, budget);
+                    let client = Client { conn: self.id, peer: &conn.peer };
+                    let (progress, next) =
+                        requests::run(decoder, &mut out, self.context, client, input, budget);
                     (progress, next.map(Protocol::from))
                 }
                 Protocol::Transfer(transfer) => {
-                    let (progress, next) = transfer.run(&mut out, &mut context, input);
+                    let (progress, next) = transfer.run(&mut out, self.context, self.id, input);
                     (progress, next.map(Protocol::Http))
                 }
                 Protocol::WebSocket(open) => {
                     let ping = conn.timer.unanswered_ping();
-                    let (progress, next) = open.run(&mut out, context.services, self.id, ping, input);
+                    let (progress, next) =
+                        open.run(&mut out, &mut self.context.services, self.id, ping, input);
                     if progress.fresh {
                         conn.timer.hear();
                     }
@@ -372,19 +383,6 @@ impl From<Switch> for Protocol {
             Switch::WebSocket(open) => Protocol::WebSocket(open),
         }
     }
-}
-
-/// Parts the worker's context into an output and what a protocol may use beside it.
-#[inline(always)]
-fn lend<'a, S: Stream>(
-    io: &'a mut Io<S>,
-    peer: &'a Peer,
-    conn: ConnId,
-    context: &'a mut Context,
-) -> (Output<'a, S>, TurnContext<'a>) {
-    let Context { app, services, scratch } = context;
-    let Scratch { arena, cork, source_buffer, .. } = scratch;
-    (Output::new(io, cork), TurnContext { conn, peer, app, services, arena, source_buffer })
 }
 
 /// Reads once. Returns `None` if nothing came: there is nothing now, or never will be.

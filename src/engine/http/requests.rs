@@ -7,15 +7,22 @@ use super::answer::{self, ResponseContext, handler_failed};
 use super::receiving::{Receiving, Unopened};
 use super::transfer::{self, DISCARD_BYTES_MAX, Reply, Transfer};
 use super::upgrade;
-use crate::app::{Error, Request, RequestParts, Resolved, Uploads};
+use crate::app::{ConnId, Error, Request, RequestParts, Resolved, Uploads};
 use crate::arena::OVERWRITTEN;
-use crate::engine::context::{Services, TurnContext};
+use crate::engine::context::{Context, Scratch, Services};
 use crate::engine::output::Output;
 use crate::engine::progress::{Next, Progress, StopReason};
 use crate::engine::websocket::socket::OpenSocket;
 use crate::http1::{self, ContentStep, Decoder, Framing, HeadStep, Method};
 use crate::panics::catch_counted;
-use crate::transport::Stream;
+use crate::transport::{Peer, Stream};
+
+/// Where requests come from.
+#[derive(Clone, Copy)]
+pub(in crate::engine) struct Client<'a> {
+    pub(in crate::engine) conn: ConnId,
+    pub(in crate::engine) peer: &'a Peer,
+}
 
 /// What a request can make of its connection.
 pub(in crate::engine) enum Switch {
@@ -45,7 +52,8 @@ enum Step {
 pub(in crate::engine) fn run<S: Stream>(
     decoder: &mut Decoder,
     out: &mut Output<'_, S>,
-    context: &mut TurnContext<'_>,
+    worker: &mut Context,
+    client: Client<'_>,
     input: &mut [u8],
     budget: &mut usize,
 ) -> (Progress, Next<Switch>) {
@@ -61,8 +69,8 @@ pub(in crate::engine) fn run<S: Stream>(
         if *budget == 0 {
             break Next::Same(StopReason::BudgetSpent);
         }
-        let step = next(decoder, out, context, &mut input[from..to]);
-        context.arena.reset();
+        let step = next(decoder, out, worker, client, &mut input[from..to]);
+        worker.scratch.arena.reset();
         let consumed = match &step {
             Step::NeedsInput { filled } => {
                 to = from + filled;
@@ -93,11 +101,13 @@ pub(in crate::engine) fn run<S: Stream>(
 fn next<S: Stream>(
     decoder: &mut Decoder,
     out: &mut Output<'_, S>,
-    context: &mut TurnContext<'_>,
+    worker: &mut Context,
+    client: Client<'_>,
     input: &mut [u8],
 ) -> Step {
-    let TurnContext { conn, peer, app, services, arena, .. } = context;
-    let (conn, peer, arena) = (*conn, *peer, &**arena);
+    let Context { app, services, scratch: Scratch { arena, .. } } = worker;
+    let Client { conn, peer } = client;
+    let arena = &*arena;
     let length = input.len();
 
     let (head, rest, resumed) = match decoder.head(input, arena, &services.limits) {
@@ -155,7 +165,7 @@ fn next<S: Stream>(
     let mut instead = match resolved {
         Resolved::Handler(handler, params) => {
             let request = request(params);
-            let Services { counters, date, .. } = &mut **services;
+            let Services { counters, date, .. } = &mut *services;
             let date = date.text();
             // What the handler returns is encoded where it lies: it is large, and moving it costs as much
             // as routing.

@@ -8,7 +8,7 @@ use super::answer::{AfterAnswer, ResponseContext};
 use super::receiving::{Received, Receiving};
 use super::sending::{SendStatus, Sending};
 use crate::app::{Awaited, ConnId, Error, FieldBlock, Pending, Promise, Response, WakeConn, Waker};
-use crate::engine::context::{Services, TurnContext};
+use crate::engine::context::{Context, Services};
 use crate::engine::output::Output;
 use crate::engine::progress::{Next, Progress, StopReason};
 use crate::http1::Decoder;
@@ -124,20 +124,21 @@ impl Transfer {
     pub(in crate::engine) fn run<S: Stream>(
         &mut self,
         out: &mut Output<'_, S>,
-        context: &mut TurnContext<'_>,
+        worker: &mut Context,
+        conn: ConnId,
         input: &mut [u8],
     ) -> (Progress, Next<Decoder>) {
         let to = input.len();
         let resumed = !self.receives();
         if resumed {
-            let (_, next) = self.advance(out, context);
+            let (_, next) = self.advance(out, worker, conn);
             match next {
                 Next::Same(_) if self.receives() => {}
                 Next::Same(reason) => return (Progress { from: 0, to, fresh: false }, Next::Same(reason)),
                 next => return (Progress { from: 0, to, fresh: true }, next),
             }
         }
-        let (progress, next) = self.receive(out, context, input);
+        let (progress, next) = self.receive(out, worker, conn, input);
         (Progress { fresh: progress.fresh || resumed, ..progress }, next)
     }
 
@@ -146,13 +147,14 @@ impl Transfer {
     pub(in crate::engine) fn advance<S: Stream>(
         &mut self,
         out: &mut Output<'_, S>,
-        context: &mut TurnContext<'_>,
+        worker: &mut Context,
+        conn: ConnId,
     ) -> (bool, Next<Decoder>) {
         let mut fresh = false;
         loop {
             let next = match &mut self.stage {
                 Stage::Deferred(deferred) => match deferred.take() {
-                    Some(mut response) => self.answer(out, context, &mut response),
+                    Some(mut response) => self.answer(out, worker, conn, &mut response),
                     None => break,
                 },
                 Stage::Receiving(receiving) => {
@@ -160,15 +162,15 @@ impl Transfer {
                         break;
                     }
                     // It may have paused at the end of its content: no input would come to show that.
-                    let (progress, next) = self.receive(out, context, &mut []);
+                    let (progress, next) = self.receive(out, worker, conn, &mut []);
                     if !progress.fresh {
                         break;
                     }
                     next
                 }
                 Stage::Sending(sending) => {
-                    let panics = &mut context.services.counters.panics;
-                    match sending.send(out, context.source_buffer, panics) {
+                    let panics = &mut worker.services.counters.panics;
+                    match sending.send(out, &mut worker.scratch.source_buffer, panics) {
                         SendStatus::More => break,
                         SendStatus::Done if self.context.keep_alive => self.over(),
                         SendStatus::Done => Next::Close,
@@ -191,33 +193,34 @@ impl Transfer {
     fn receive<S: Stream>(
         &mut self,
         out: &mut Output<'_, S>,
-        context: &mut TurnContext<'_>,
+        worker: &mut Context,
+        conn: ConnId,
         input: &mut [u8],
     ) -> (Progress, Next<Decoder>) {
         let to = input.len();
         let Stage::Receiving(receiving) = &mut self.stage else {
             unreachable!("only an upload receives");
         };
-        let TurnContext { conn, services, arena, .. } = context;
-        let (from, received) = receiving.take(&mut self.decoder, *conn, input, services, arena);
+        let Context { services, scratch, .. } = &mut *worker;
+        let (from, received) = receiving.take(&mut self.decoder, conn, input, services, &mut scratch.arena);
         let stopped = |reason| (Progress { from, to, fresh: false }, Next::Same(reason));
         let next = match received {
             Received::NeedsInput => return stopped(StopReason::NeedsInput),
             Received::Paused => return stopped(StopReason::PeerBlocked),
             Received::Refused(refusal) => {
-                let Services { counters, date, .. } = &mut **services;
+                let Services { counters, date, .. } = services;
                 counters.count_refused(refusal);
                 receiving.abort(&mut counters.panics);
                 self.context.refuse(out, refusal, date.text());
                 Next::Close
             }
-            Received::Answer(Ok(mut response)) => self.answer(out, context, &mut response),
+            Received::Answer(Ok(mut response)) => self.answer(out, worker, conn, &mut response),
             Received::Answer(Err(error)) => {
                 // Nothing is left of content that has ended.
                 let whole = self.decoder.is_idle() || self.decoder.discard_rest(DISCARD_BYTES_MAX);
                 receiving.abort(&mut services.counters.panics);
                 self.context.keep_alive &= whole;
-                self.answer(out, context, &mut error.into())
+                self.answer(out, worker, conn, &mut error.into())
             }
         };
         (Progress { from, to, fresh: true }, next)
@@ -227,10 +230,11 @@ impl Transfer {
     fn answer<S: Stream>(
         &mut self,
         out: &mut Output<'_, S>,
-        context: &mut TurnContext<'_>,
+        worker: &mut Context,
+        conn: ConnId,
         response: &mut Response<'_>,
     ) -> Next<Decoder> {
-        let Services { counters, date, shutting_down, wake, .. } = &mut *context.services;
+        let Services { counters, date, shutting_down, wake, .. } = &mut worker.services;
         self.context.keep_alive &= !*shutting_down;
         // A source that is not needed is dropped, which is the application's code.
         let after = catch_counted(&mut counters.panics, || self.context.answer(out, response, date.text()));
@@ -239,7 +243,7 @@ impl Transfer {
             Some(AfterAnswer::Close) => Next::Close,
             Some(AfterAnswer::Pending(pending)) => {
                 (self.context, self.stage) = Stage::of(&self.context, pending, response);
-                self.stage.bind(context.conn, wake);
+                self.stage.bind(conn, wake);
                 Next::Same(StopReason::PeerBlocked)
             }
             // How much was encoded is unknown.
@@ -254,9 +258,10 @@ impl Transfer {
     pub(in crate::engine) fn answer_overdue<S: Stream>(
         &mut self,
         out: &mut Output<'_, S>,
-        context: &mut TurnContext<'_>,
+        worker: &mut Context,
+        conn: ConnId,
     ) -> Next<Decoder> {
-        self.answer(out, context, &mut Error::new(504, "The answer took too long.").into())
+        self.answer(out, worker, conn, &mut Error::new(504, "The answer took too long.").into())
     }
 
     fn over(&mut self) -> Next<Decoder> {
