@@ -1,9 +1,14 @@
 //! Connections, their turns, and the loop that gives them.
 //!
-//! [`Engine`] holds the connections and does all the work on them; it is generic over its stream
-//! and is told the time, so that a simulator can drive it. [`Worker`] is the thin mio loop around it.
-//! Handlers are called from here and nowhere else, and only here are bytes moved between a
-//! connection's buffers and its stream.
+//! [`Engine`] holds the connections and does all the work on them. It is generic over its stream and gets the time as an
+//! argument, so a simulator can drive it. [`Worker`] is the thin mio loop around it. Its invariant: handlers are called
+//! from here and nowhere else, and only here are bytes moved between a connection's buffers and its stream.
+//!
+//! ```text
+//!   worker -> driver -> turn -> http, websocket -> output, context
+//!                 `-> delivery, deadlines -> conn (the record, and the table of its states)
+//!   remote: what other threads hold; it reaches a worker through its mailbox
+//! ```
 
 mod conn;
 mod context;

@@ -79,7 +79,7 @@ impl<'a, S: Stream> Output<'a, S> {
         self.io.outbox.as_deref().unwrap_or(&empty).memory_bytes_with(copied)
     }
 
-    /// Sends a response's content, and takes it if it is large.
+    /// Sends a response's content; a large one is taken out of `body`.
     #[inline]
     pub(super) fn body(&mut self, body: &mut Body<'_>) {
         let bytes = body.bytes();
@@ -93,7 +93,7 @@ impl<'a, S: Stream> Output<'a, S> {
                 Body::Owned(bytes) => self.large(Piece::Owned(bytes)),
                 Body::Shared(bytes) => self.large(Piece::Shared(bytes)),
                 Body::File(part) => self.file(part),
-                // It has no bytes, and is taken out before.
+                // It has no bytes: it was taken out before.
                 Body::Pending(_) => {}
             }
         }
@@ -102,7 +102,7 @@ impl<'a, S: Stream> Output<'a, S> {
         }
     }
 
-    /// Sends bytes that are only borrowed: what the stream does not take is copied.
+    /// Sends borrowed bytes: what the stream does not take is copied.
     #[inline(always)]
     pub(super) fn bytes(&mut self, bytes: &[u8]) {
         if self.held || bytes.len() < LARGE_BYTES {
@@ -122,14 +122,14 @@ impl<'a, S: Stream> Output<'a, S> {
         }
     }
 
-    /// A small file is joined in the cork, a large one goes out behind it. Not while the cork is held.
+    /// Sends a part of a file: a small one is read into the cork, a large one follows it. Not while the cork is held.
     #[inline(never)]
     fn file(&mut self, part: Box<FilePart>) {
         if part.len() < LARGE_BYTES as u64 {
             let corked = self.cork.len();
             self.cork.resize(corked + part.len() as usize, 0);
             if part.file().read_exact_at(&mut self.cork[corked..], part.offset()).is_err() {
-                // The file is shorter than was announced: only an end tells the peer.
+                // The file is shorter than was announced: only closing the connection shows that to the peer.
                 self.cork.truncate(corked);
                 self.flush();
                 self.io.broken = true;
@@ -143,7 +143,7 @@ impl<'a, S: Stream> Output<'a, S> {
         let queued = self.io.outbox.is_some();
         self.io.outbox.get_or_insert_default().push_file(part);
         if !queued {
-            // Nothing that was published is in a queue that was not there.
+            // A new queue holds no publications.
             self.send(FILE_BYTES_AT_ONCE, &mut 0);
         }
     }
@@ -155,8 +155,8 @@ impl<'a, S: Stream> Output<'a, S> {
         }
     }
 
-    /// Writes the cork and `bytes` behind it in one call. Returns how much of `bytes` has left; the
-    /// cork is empty afterwards.
+    /// Writes the cork followed by `bytes`, in one call. Returns how much of `bytes` has left; the cork is empty
+    /// afterwards.
     fn write_with_cork(&mut self, bytes: &[u8]) -> usize {
         let corked = self.cork.len();
         let cork = &*self.cork;
@@ -195,8 +195,7 @@ impl<'a, S: Stream> Output<'a, S> {
         }
     }
 
-    /// Sends what is in the outbox; what is in the cork stays behind it. Adds the published messages that have
-    /// left to `delivered`.
+    /// Sends what is in the outbox; the cork stays behind it. Adds the published messages that have left to `delivered`.
     pub(super) fn send_outbox(&mut self, delivered: &mut u64) -> Taken {
         self.send(FILE_BYTES_A_TURN, delivered)
     }

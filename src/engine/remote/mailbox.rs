@@ -1,4 +1,6 @@
-//! Messages to a worker from other threads.
+//! Commands to a worker from other threads.
+//!
+//! It knows no engine. Its invariant: what waits for one worker is bounded, and what was posted first is carried out first.
 
 use super::question::{Question, TopicCounts};
 use crate::app::{ConnId, WakeConn};
@@ -23,7 +25,7 @@ pub(crate) enum Command {
     ReportFigures(Arc<Question<Vec<WorkerFigures>>>),
     Listen(ListenerId, Box<str>, Callback),
     Unlisten(ListenerId),
-    /// To give a connection a turn.
+    /// Give a connection a turn.
     Wake(ConnId),
     Shutdown,
 }
@@ -36,7 +38,7 @@ impl Command {
         }
     }
 
-    /// Bytes that it holds for a peer.
+    /// Returns the bytes that it holds for peers.
     fn bytes(&self) -> usize {
         match self {
             Command::Text(_, text) => text.len(),
@@ -53,13 +55,13 @@ impl Command {
     }
 }
 
-/// Why a worker was not asked.
+/// Why a command did not reach a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The worker has too much waiting: it was not queued.
+    /// The worker's mailbox is full: nothing was queued.
     Full,
-    /// There is no such worker (any more).
+    /// There is no such worker, or it has ended.
     Gone,
 }
 
@@ -78,24 +80,24 @@ impl std::error::Error for SendError {}
 pub(crate) struct Mailbox {
     /// `None` once the worker is gone.
     queue: Mutex<Option<Queue>>,
-    /// A wake-up is on its way that the worker has not seen yet.
+    /// A wake-up is under way that the worker has not seen yet.
     woken: AtomicBool,
-    /// What ends the worker's wait; `None` if nobody waits.
+    /// Ends the worker's wait; `None` if it does not wait in a poll.
     waker: Option<Waker>,
 }
 
 #[derive(Default)]
 struct Queue {
     commands: Vec<Command>,
-    /// What all of them hold for peers, together.
+    /// Bytes that all of them hold for peers.
     bytes: usize,
 }
 
-/// Commands that wait for one worker at most, and the bytes that they hold for peers.
+/// How many commands may wait for one worker, and how many bytes they may hold for peers.
 const COMMANDS_MAX: usize = 65_536;
 const COMMAND_BYTES_MAX: usize = 64 << 20;
-/// Commands that there is room for beyond that, and bytes, if they are announcements: that publications were
-/// lost, for want of room, can still be told.
+/// How many announcements, and bytes of them, fit beyond that: an announcement that publications were lost for want of
+/// room must itself find room.
 const ANNOUNCEMENTS_MORE: usize = 1024;
 const ANNOUNCEMENT_BYTES_MORE: usize = 1 << 20;
 
@@ -106,7 +108,7 @@ impl Queue {
             Command::Announce(_) => (ANNOUNCEMENTS_MORE, ANNOUNCEMENT_BYTES_MORE),
             _ => (0, 0),
         };
-        // Shutting down is never refused, nor a turn: of these there is one for each that waits.
+        // A shutdown is never refused, nor the end of a subscription, nor a turn: each source has at most one queued.
         let full = self.commands.len() >= COMMANDS_MAX + more || bytes > COMMAND_BYTES_MAX + bytes_more;
         if full && !matches!(command, Command::Shutdown | Command::Wake(_) | Command::Unlisten(_)) {
             return Err(SendError::Full);
@@ -127,7 +129,7 @@ impl Mailbox {
         self.wake().map_err(|_| SendError::Gone)
     }
 
-    /// Posts publications in their order. Tells how many of them there was no room for.
+    /// Posts publications in their order. Returns how many of them did not fit.
     pub(in crate::engine) fn post_publications(&self, publications: &[Arc<Publication>]) -> u64 {
         let pushed = self.with_queue(|queue| {
             let push = |publication: &&Arc<Publication>| {
@@ -141,9 +143,9 @@ impl Mailbox {
         lost
     }
 
-    fn with_queue<T>(&self, ask: impl FnOnce(&mut Queue) -> T) -> Result<T, SendError> {
+    fn with_queue<T>(&self, call: impl FnOnce(&mut Queue) -> T) -> Result<T, SendError> {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        queue.as_mut().map(ask).ok_or(SendError::Gone)
+        queue.as_mut().map(call).ok_or(SendError::Gone)
     }
 
     fn wake(&self) -> io::Result<()> {
@@ -154,9 +156,9 @@ impl Mailbox {
         }
     }
 
-    /// Moves everything that waits into `into`, which is empty.
+    /// Moves all commands into `into`, which is empty.
     pub(in crate::engine) fn drain(&self, into: &mut Vec<Command>) {
-        // The flag first: a command posted from here on wakes the worker again.
+        // Cleared first: a command posted from here on wakes the worker again.
         self.woken.store(false, Ordering::Release);
         let _ = self.with_queue(|queue| {
             queue.bytes = 0;
@@ -164,14 +166,14 @@ impl Mailbox {
         });
     }
 
-    /// The worker is gone: nobody is going to carry anything out.
+    /// Drops the commands that wait, and refuses more: the worker is gone.
     pub(crate) fn close(&self) {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
         // Not while the queue is locked: a question that ends calls the application, which may post.
         drop(queue);
     }
 
-    /// Whether a wake-up has come since the last [`drain`](Mailbox::drain).
+    /// Whether the worker was woken since the last [`drain`](Mailbox::drain).
     #[inline]
     pub(crate) fn is_woken(&self) -> bool {
         self.woken.load(Ordering::Acquire)

@@ -1,7 +1,7 @@
-//! What all workers are asked together, and what one worker knows of itself.
+//! A question to all workers, and the sum of their answers.
 //!
-//! It knows nothing of how a worker is asked. Its invariant: whoever asks is told once, when the last worker has
-//! answered or is gone.
+//! It does not know how a worker is asked. Its invariant: the caller gets the sum once, when the last worker has answered
+//! or is gone.
 
 use crate::pubsub::TopicCount;
 use std::collections::BTreeMap;
@@ -10,8 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 type Done<T> = Box<dyn FnOnce(T) + Send>;
 
-/// A question to all workers, and the sum of their answers. The last who lets go of it tells what it has come
-/// to.
+/// A question to all workers, shared by them. Dropping the last reference passes the sum of the answers to the caller.
 pub(crate) struct Question<T: Default> {
     sum: Mutex<T>,
     done: Mutex<Option<Done<T>>>,
@@ -43,10 +42,10 @@ impl<T: Default> fmt::Debug for Question<T> {
     }
 }
 
-/// Topics by name.
+/// The counts of topics, by name.
 pub(crate) type TopicCounts = BTreeMap<Box<str>, TopicCount>;
 
-/// Adds what one worker has. Publications reach every worker: the most that one has seen counts.
+/// Adds one worker's topics. Publications reach every worker, so the largest count is the right one.
 pub(in crate::engine) fn add_topics(all: &mut TopicCounts, counts: impl Iterator<Item = TopicCount>) {
     for count in counts {
         match all.get_mut(&count.name) {

@@ -10,7 +10,7 @@ use crate::pubsub::{TopicError, check_filter};
 use crate::ws::Message;
 use std::fmt;
 
-/// Keeps a listener subscribed; dropping it ends that.
+/// Keeps a listener subscribed. Dropping it ends the subscription.
 pub struct Subscription {
     handle: Handle,
     id: ListenerId,
@@ -30,12 +30,12 @@ impl fmt::Debug for Subscription {
 }
 
 impl Handle {
-    /// Calls `listener` with the topic and the message of all that is published under `filter`, a topic or a
-    /// filter as for [`Socket::subscribe`](crate::Socket::subscribe), until the [`Subscription`] is dropped.
+    /// Calls `listener` with the topic and the message of every publication under `filter`, a topic or a filter as for
+    /// [`Socket::subscribe`](crate::Socket::subscribe), until the [`Subscription`] is dropped.
     ///
-    /// It is called on a worker's thread, which serves others too: it must not block. It tells whether it has
-    /// taken the message; if not, that is counted in `dropped_newest`. If it panics it is not called again. It is
-    /// not told what is [announced](Handle::announce).
+    /// The listener is called on a worker's thread, which serves connections too: it must not block. It returns whether it
+    /// has taken the message; if not, that is counted in `dropped_newest`. A listener that panics is not called again.
+    /// It is not called with [announcements](Handle::announce).
     ///
     /// ```
     /// use fleeting::{App, Message, Server};
@@ -55,8 +55,8 @@ impl Handle {
     /// ```
     ///
     /// # Errors
-    /// [`TopicError`] of the filter. If a limit of the worker does not allow it, or its mailbox is full,
-    /// `listener` is dropped without having been called.
+    /// [`TopicError`] if the filter is invalid. If a limit of the worker does not allow the subscription, or its mailbox is
+    /// full, `listener` is dropped without being called.
     pub fn subscribe(
         &self,
         filter: &str,
@@ -68,7 +68,7 @@ impl Handle {
         })
     }
 
-    /// As [`subscribe`](Handle::subscribe), for a listener that is told all there is to hear.
+    /// As [`subscribe`](Handle::subscribe), for a callback that gets announcements too.
     fn listen(
         &self,
         filter: &str,
@@ -81,10 +81,11 @@ impl Handle {
         Ok(subscription)
     }
 
-    /// A response whose content is a stream of server-sent events: the texts that are published under
-    /// `filter`, each as the data of one event. At most `capacity_bytes` are queued for a client that reads
-    /// slowly; what finds no room, and what is binary, is dropped and counted in `dropped_newest`. What is
-    /// [announced](Handle::announce) is an event of its own type.
+    /// Returns a response whose content is a stream of server-sent events: each text that is published under `filter` is
+    /// the data of one event. An [announcement](Handle::announce) is an event whose type is its name.
+    ///
+    /// At most `capacity_bytes` are queued for a client that reads slowly. Messages that do not fit, and binary messages,
+    /// are dropped and counted in `dropped_newest`.
     ///
     /// ```
     /// use fleeting::{App, Error, Server};
@@ -100,7 +101,7 @@ impl Handle {
     /// ```
     ///
     /// # Errors
-    /// As for [`subscribe`](Handle::subscribe). If it is not allowed the stream ends at once.
+    /// As for [`subscribe`](Handle::subscribe). If a limit does not allow the subscription, the stream ends at once.
     pub fn events(&self, filter: &str, capacity_bytes: usize) -> Result<Response<'static>, TopicError> {
         let (response, mut events) = Response::events(capacity_bytes);
         let subscription = self.listen(filter, move |notification| {
@@ -114,12 +115,12 @@ impl Handle {
             };
             matches!(events.try_send(&event), Ok(Pushed::Sent))
         })?;
-        // The subscription ends when the client is gone, not when the next event finds it so.
+        // Held by the source: the subscription ends when the client leaves, not when the next event fails.
         Ok(response.beside(|source| Box::new(Subscribed { source, _subscription: subscription })))
     }
 }
 
-/// A stream of events, and what it is subscribed to.
+/// A stream of events, and the subscription that feeds it.
 struct Subscribed {
     source: Box<dyn Source>,
     _subscription: Subscription,
