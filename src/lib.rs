@@ -37,14 +37,12 @@ pub mod buffer;
 pub mod config;
 pub mod engine;
 pub mod files;
-#[cfg(any(test, fuzzing))]
-pub mod fuzzing;
 pub mod http1;
 pub mod keep;
 mod panics;
 pub mod pubsub;
+mod reasons;
 pub mod server;
-pub mod store;
 pub mod time;
 pub mod transport;
 pub mod ws;
@@ -61,11 +59,3 @@ pub use engine::{Handle, Subscription, Worker};
 pub use keep::Keep;
 pub use pubsub::{Broker, Inlet, Publication, TopicError};
 pub use server::{ServeError, Server, WorkerContext};
-pub use store::{Memory, Store, StoreError};
-#[cfg(feature = "redis")]
-pub use store::{Redis, RedisBroker, RedisOptions, RedisUrl};
-
-/// Compiles what the README shows.
-#[doc = include_str!("../README.md")]
-#[cfg(all(doctest, feature = "redis"))]
-pub struct ReadmeDoctests;

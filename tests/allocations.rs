@@ -4,17 +4,17 @@
 //! thread says `WARM_UP` things first and then those that count. Broadcasts go through pipes instead, whose
 //! other ends are on the same thread and allocate nothing either.
 
-use crate::client::{BINARY, Client, PING, PONG, TEXT, frame};
 use crate::pipe::{Peer, Stage};
-use crate::rig::Echo;
 use allocation_counter::AllocationInfo;
 use fleeting::engine::{Counters, Settings};
 use fleeting::http1::Fields;
-use fleeting::store::{Cursor, Memory, Store, StoreError, StoreLimits};
 use fleeting::{
     App, Body, Error, Flow, Handle, Message, Pushed, Request, Response, Server, Socket, Upload, WebSocket,
     Worker, keep,
 };
+use fleeting_store::{Cursor, Memory, Store, StoreError, StoreLimits};
+use fleeting_testkit::client::{BINARY, Client, PING, PONG, TEXT, frame};
+use fleeting_testkit::rig::Echo;
 use std::cell::Cell;
 use std::hint::black_box;
 use std::io::Write as _;

@@ -1,14 +1,14 @@
 //! What is announced reaches all who have subscribed to anything, once each, between what was published before
 //! and after; and a broker is attached before anybody can connect, and let go with the last worker.
 
-use crate::client::{BINARY, Client, TEXT};
 use crate::pipe::Stage;
-use crate::rig;
 use fleeting::engine::{SendError, Settings};
 use fleeting::{
     App, Broker, Error, Handle, Inlet, Message, Publication, Request, ServeError, Server, SlowConsumer,
     Socket, SocketOptions, WebSocket,
 };
+use fleeting_testkit::client::{BINARY, Client, TEXT};
+use fleeting_testkit::rig;
 use std::io;
 use std::sync::{Arc, Mutex, mpsc};
 

@@ -1,13 +1,12 @@
 //! Compressed messages through the engine (RFC 7692): agreed on, read, sent, published, and bounded.
 
-use crate::client::{BINARY, CLOSE, TEXT};
 use crate::pipe::{Peer, Stage};
-use crate::rig::Echo;
-use crate::simulator::random::Random;
 use fleeting::engine::Settings;
-use fleeting::ws::deflate::{Deflater, Inflated, Inflater};
-use fleeting::ws::{Compression, Policy};
+use fleeting::ws::{Compression, Deflater, Inflated, Inflater, Policy};
 use fleeting::{App, Error, Handle, Limits, Message, Request, Socket, WebSocket};
+use fleeting_testkit::client::{BINARY, CLOSE, TEXT};
+use fleeting_testkit::random::Random;
+use fleeting_testkit::rig::Echo;
 
 /// The bit of a compressed message's first frame.
 const RSV1: u8 = 0x40;
@@ -322,8 +321,8 @@ fn a_compressed_echo_and_a_compressed_broadcast_allocate_nothing() {
         let message = prose(7);
         let mut compressed = Vec::new();
         Deflater::new(15, 6).message(&message, false, &mut compressed);
-        let echoed = crate::client::frame(true, TEXT | RSV1, &compressed);
-        let published = crate::client::frame(true, BINARY | RSV1, &compressed);
+        let echoed = fleeting_testkit::client::frame(true, TEXT | RSV1, &compressed);
+        let published = fleeting_testkit::client::frame(true, BINARY | RSV1, &compressed);
         let mut round = || {
             let mut count = 0;
             stage.arrive(&echo.peer, &echoed);

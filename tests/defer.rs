@@ -1,8 +1,8 @@
 //! An answer may come later and from anywhere: order, framing and bounds are those of any other.
 
-use crate::client::Client;
-use crate::rig::{self, Rig};
 use fleeting::{App, Body, Error, Gone, Responder, Response, Server, Timeouts};
+use fleeting_testkit::client::Client;
+use fleeting_testkit::rig::{self, Rig};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Out of descriptors, a worker turns away who it cannot take, and takes the next when it can again.
 
-use crate::client::Client;
 use fleeting::{App, Response, Server};
+use fleeting_testkit::client::Client;
 use std::fs::File;
 use std::process::Command;
 

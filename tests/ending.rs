@@ -1,9 +1,9 @@
 //! A session is told of its end: once, however it came, and with the code of the first Close.
 
-use crate::client::{CLOSE, Client, TEXT};
-use crate::rig::{self, Rig};
 use fleeting::ws::CloseCode;
 use fleeting::{App, ConnId, Error, Message, Request, Socket, WebSocket};
+use fleeting_testkit::client::{CLOSE, Client, TEXT};
+use fleeting_testkit::rig::{self, Rig};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 

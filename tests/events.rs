@@ -1,8 +1,8 @@
 //! Server-sent events as a browser gets them, and the example that sends some.
 
-use crate::client::Client;
-use crate::rig;
 use fleeting::{App, Event, EventSender, Pushed, Response, Timeouts};
+use fleeting_testkit::client::Client;
+use fleeting_testkit::rig;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 

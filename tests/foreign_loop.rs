@@ -1,7 +1,7 @@
 //! A worker takes its turns in somebody else's loop: its descriptor tells when, and its patience.
 
-use crate::client::Client;
 use fleeting::{App, Response, Server, Timeouts};
+use fleeting_testkit::client::Client;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use std::os::fd::AsRawFd;

@@ -1,12 +1,12 @@
 //! What the simulator has found, or its making: each case stays, without chance.
 
-use crate::simulator::random::Random;
 use crate::simulator::script::{client_frame, server_frame};
 use crate::simulator::service::{Log, STATIC_BYTES, app, flood};
 use crate::simulator::wire::{SimStream, Wire};
 use fleeting::ConnId;
 use fleeting::engine::{Engine, Readiness, Settings};
 use fleeting::time::Now;
+use fleeting_testkit::random::Random;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 

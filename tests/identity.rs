@@ -1,10 +1,10 @@
 //! A name is never given twice: who holds that of a connection which is gone reaches nobody.
 
-use crate::client::{CLOSE, Client, TEXT};
-use crate::rig::{self, Rig};
 use fleeting::engine::SendError;
 use fleeting::ws::CloseCode;
 use fleeting::{App, ConnId, Error, Message, Request, Response, Socket, WebSocket};
+use fleeting_testkit::client::{CLOSE, Client, TEXT};
+use fleeting_testkit::rig::{self, Rig};
 use std::sync::mpsc::{self, Receiver, Sender};
 
 /// Tells its name as it opens, and sends every message back.

@@ -1,10 +1,10 @@
 //! A WebSocket is kept for as long as there is a sign of life, and its route allows.
 
-use crate::client::{CLOSE, Frame, PING, PONG, TEXT};
 use crate::pipe::{Peer, Stage};
-use crate::rig::Echo;
 use fleeting::engine::Settings;
 use fleeting::{App, Error, Message, Request, Socket, SocketOptions, Timeouts, WebSocket};
+use fleeting_testkit::client::{CLOSE, Frame, PING, PONG, TEXT};
+use fleeting_testkit::rig::Echo;
 use std::time::Duration;
 
 /// Milliseconds that a timer may be late by.

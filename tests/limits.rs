@@ -1,10 +1,10 @@
 //! What one peer can make the server hold is bounded, and who goes beyond it is told.
 
-use crate::client::{BINARY, CLOSE, Client, TEXT, frame};
-use crate::rig::{self, Echo};
 use fleeting::engine::Counters;
 use fleeting::ws::CloseCode;
 use fleeting::{App, ConnId, Error, Limits, Message, Request, Response, Sent, Socket, WebSocket};
+use fleeting_testkit::client::{BINARY, CLOSE, Client, TEXT, frame};
+use fleeting_testkit::rig::{self, Echo};
 use std::sync::mpsc::{self, Sender};
 
 fn failed(counters: &Counters, label: &str) -> u64 {

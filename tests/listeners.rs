@@ -1,8 +1,8 @@
 //! The application hears what is published, without a connection; and a browser hears it as events.
 
-use crate::client::{Client, TEXT};
-use crate::rig;
 use fleeting::{App, Error, Message, Request, Server, Socket, TopicError, WebSocket};
+use fleeting_testkit::client::{Client, TEXT};
+use fleeting_testkit::rig;
 use std::sync::mpsc;
 
 /// Publishes what it is told.

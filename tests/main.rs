@@ -7,9 +7,6 @@
 #[cfg(not(fleeting_paranoid))]
 mod allocations;
 mod announcements;
-#[cfg(feature = "cli")]
-mod census;
-mod client;
 #[cfg(feature = "deflate")]
 mod compression;
 mod defer;
@@ -21,39 +18,23 @@ mod events;
 mod files;
 mod foreign_loop;
 mod found;
-#[cfg(feature = "cli")]
-mod hub;
 mod identity;
 mod keeping_alive;
-#[cfg(feature = "cli")]
-mod lesson;
 mod limits;
 mod listeners;
-mod memory;
-#[cfg(all(feature = "redis", not(fleeting_paranoid)))]
-mod nodes;
 mod offload;
 mod panics;
 mod pipe;
 mod pipelining;
-#[cfg(feature = "cli")]
-mod program;
 mod pubsub;
-#[cfg(feature = "redis")]
-mod redis;
-#[cfg(feature = "cli")]
-mod registry;
-mod rig;
 mod routing;
 mod shutdown;
 mod simulator;
 mod slow_consumers;
 mod split;
 mod start;
-mod store;
 mod streaming;
 mod thread_pool;
-mod tidy;
 mod timeouts;
 mod upgrade;
 mod uploads;

@@ -1,9 +1,9 @@
 //! Handlers that wait do so on threads of their own: others are served meanwhile, and nobody waits for too long.
 
-use crate::client::{Client, PATIENCE};
-use crate::rig::{self, Rig};
 use fleeting::app::OffloadCounters;
 use fleeting::{App, Error, Full, Keep, Offload, OffloadOptions, Request, Response};
+use fleeting_testkit::client::{Client, PATIENCE};
+use fleeting_testkit::rig::{self, Rig};
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -15,7 +15,9 @@ use std::time::{Duration, Instant};
 const SHORT: Duration = Duration::from_millis(200);
 
 fn options(threads: usize, queue: usize, time_limit: Duration) -> OffloadOptions {
-    OffloadOptions { threads, queue, time_limit }
+    let mut options = OffloadOptions::default();
+    (options.threads, options.queue, options.time_limit) = (threads, queue, time_limit);
+    options
 }
 
 /// Where handlers wait until the test lets them go on, each that has arrived having said so.

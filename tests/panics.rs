@@ -1,9 +1,9 @@
 //! A handler that panics costs one answer: the connection, the worker and all others live on.
 
-use crate::client::{CLOSE, Client, TEXT, handshake};
-use crate::rig::{self, Rig};
 use fleeting::ws::CloseCode;
 use fleeting::{App, Error, Message, Request, Response, Socket, WebSocket};
+use fleeting_testkit::client::{CLOSE, Client, TEXT, handshake};
+use fleeting_testkit::rig::{self, Rig};
 
 /// Panics wherever it is told to.
 struct Fragile;

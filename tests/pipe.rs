@@ -2,12 +2,12 @@
 //!
 //! Nothing is left to chance, or to a kernel: a pipe takes exactly as much as it has room for.
 
-use crate::client::{Frame, frame, handshake};
 use fleeting::ConnId;
 use fleeting::engine::{Counters, Engine, Readiness, Settings};
 use fleeting::time::Now;
 use fleeting::transport::Stream;
 use fleeting::{App, Handle};
+use fleeting_testkit::client::{Frame, frame, handshake};
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, IoSlice};
 use std::ops::Range;

@@ -1,9 +1,9 @@
 //! Requests sent without waiting for answers are answered in order, a share at a time, and no faster
 //! than the peer takes the answers.
 
-use crate::client::{BINARY, Client, frame};
-use crate::rig::{self, Echo};
 use fleeting::{App, Body, Response, Server, Worker};
+use fleeting_testkit::client::{BINARY, Client, frame};
+use fleeting_testkit::rig::{self, Echo};
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Write as _};

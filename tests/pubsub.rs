@@ -1,13 +1,13 @@
 //! What is published reaches those who have subscribed, once each and in order, wherever they are.
 
-use crate::client::{BINARY, Client, TEXT};
 use crate::pipe::Stage;
-use crate::rig::{self, Rig};
 use fleeting::engine::{PublishError, SendError, Settings};
 use fleeting::pubsub::TopicCount;
 use fleeting::{
     App, Broker, Error, Handle, Limits, Message, Publication, Request, Server, Socket, TopicError, WebSocket,
 };
+use fleeting_testkit::client::{BINARY, Client, TEXT};
+use fleeting_testkit::rig::{self, Rig};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
@@ -271,7 +271,7 @@ fn who_is_refused_after_all_leaves_nothing_behind() {
     let mut other = subscriber(rig.addr, &["refused", "end"]);
     for _ in 0..3 {
         let mut refused = Client::connect(rig.addr);
-        refused.send(crate::client::handshake("/hub?!*", ""));
+        refused.send(fleeting_testkit::client::handshake("/hub?!*", ""));
         assert_eq!(refused.answer().status, 403);
         // It is a connection like any other.
         assert_eq!(refused.get("/nowhere").status, 404);

@@ -1,8 +1,8 @@
 //! A request finds its handler: by path first, then by method; and what has none is told so.
 
-use crate::client::Client;
-use crate::rig::{self, Echo, Rig};
 use fleeting::{App, Error, Handler, Keep, KeptRequest, Request, Response};
+use fleeting_testkit::client::Client;
+use fleeting_testkit::rig::{self, Echo, Rig};
 use std::sync::mpsc;
 
 fn found<'r>(_req: &Request<'r>) -> Result<Response<'r>, Error> {

@@ -1,8 +1,8 @@
 //! A shutdown ends each connection in the way that loses nothing, and ends.
 
-use crate::client::{self, CLOSE, Client};
-use crate::rig::{self, Echo};
 use fleeting::{App, Response, Server};
+use fleeting_testkit::client::{self, CLOSE, Client};
+use fleeting_testkit::rig::{self, Echo};
 use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::time::Duration;

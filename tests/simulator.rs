@@ -65,7 +65,6 @@
 mod client;
 mod crowd;
 mod hub;
-pub mod random;
 mod run;
 pub mod script;
 pub mod service;

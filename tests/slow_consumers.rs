@@ -1,13 +1,13 @@
 //! Who reads too slowly costs nobody else a message, holds no more memory than is allowed, and loses
 //! nothing that is not counted.
 
-use crate::client::{CLOSE, Client, Frame, PING, PONG, TEXT};
 use crate::pipe::{Peer, Stage};
-use crate::rig;
 use fleeting::engine::{Counters, Settings};
 use fleeting::{
     App, Error, Handle, Limits, Message, Request, Sent, SlowConsumer, Socket, SocketOptions, WebSocket,
 };
+use fleeting_testkit::client::{CLOSE, Client, Frame, PING, PONG, TEXT};
+use fleeting_testkit::rig;
 use std::cell::RefCell;
 use std::ops::Range;
 use std::rc::Rc;

@@ -2,11 +2,11 @@
 //!
 //! A corpus of connections, each in one piece, cut once at every place, and the short ones cut twice.
 
-use crate::simulator::random::Random;
 use crate::simulator::service::{Log, app};
 use crate::simulator::wire::{SimStream, Wire};
 use fleeting::engine::{Engine, Readiness, Settings};
 use fleeting::time::Now;
+use fleeting_testkit::random::Random;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 

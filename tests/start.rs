@@ -1,7 +1,7 @@
 //! What cannot work is an error of the start, and says what is wrong.
 
-use crate::rig::Echo;
 use fleeting::{App, Response, ServeError, Server, WorkerContext};
+use fleeting_testkit::rig::Echo;
 use std::net::TcpListener;
 
 /// The error of a server that does not start.
@@ -56,7 +56,7 @@ fn several_addresses() {
     let server = server.expect("it starts");
     assert_eq!(server.local_addrs().len(), 2);
     for addr in server.local_addrs() {
-        assert_eq!(crate::client::Client::connect(*addr).get("/").text(), "hello");
+        assert_eq!(fleeting_testkit::client::Client::connect(*addr).get("/").text(), "hello");
     }
     server.handle().shutdown();
     server.run().expect("it has ended");

@@ -1,8 +1,8 @@
 //! Content that is made while it is sent: framed as announced, bounded, or cut off where the client sees it.
 
-use crate::client::Client;
-use crate::rig::{self, Rig};
 use fleeting::{App, BodySender, Error, Gone, Progress, Pushed, Response, Room, Source, Timeouts, Waker};
+use fleeting_testkit::client::Client;
+use fleeting_testkit::rig::{self, Rig};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;

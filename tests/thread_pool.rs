@@ -1,8 +1,8 @@
 //! The example with a thread pool answers, in order, and serves others meanwhile.
 
-use crate::client::{Client, PATIENCE};
-use crate::rig;
 use fleeting::{Offload, OffloadOptions};
+use fleeting_testkit::client::{Client, PATIENCE};
+use fleeting_testkit::rig;
 use std::sync::Arc;
 
 #[path = "../examples/thread_pool.rs"]
@@ -11,7 +11,8 @@ mod example;
 
 #[test]
 fn primes_are_counted_beside_the_worker() {
-    let options = OffloadOptions { threads: 2, queue: 8, time_limit: PATIENCE };
+    let mut options = OffloadOptions::default();
+    (options.threads, options.queue, options.time_limit) = (2, 8, PATIENCE);
     let offload = Arc::new(Offload::new(options).expect("there are threads"));
     let threads = offload.clone();
     let rig = rig::run(move |_| example::app(&threads));

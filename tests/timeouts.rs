@@ -1,9 +1,9 @@
 //! Who is slow is bounded, for each thing that one can be slow at, and told so where that helps.
 
-use crate::client::{CLOSE, Client, PING, PONG, TEXT};
-use crate::rig::{self, Echo, Rig};
 use fleeting::ws::CloseCode;
 use fleeting::{App, Body, Error, Message, Request, Response, Socket, Timeouts, WebSocket};
+use fleeting_testkit::client::{CLOSE, Client, PING, PONG, TEXT};
+use fleeting_testkit::rig::{self, Echo, Rig};
 use std::time::Duration;
 
 const SHORT: Duration = Duration::from_millis(100);

@@ -1,9 +1,9 @@
 //! A request becomes a WebSocket, or is refused and stays a request; nothing is lost in between.
 
-use crate::client::{BINARY, Client, TEXT, frame, handshake};
-use crate::rig::{self, Rig};
 use fleeting::ws::Policy;
 use fleeting::{App, Error, Message, Request, Response, Socket, WebSocket};
+use fleeting_testkit::client::{BINARY, Client, TEXT, frame, handshake};
+use fleeting_testkit::rig::{self, Rig};
 
 /// Greets, with what it knows of the handshake; refuses who asks for it.
 struct Greeter;

@@ -1,9 +1,9 @@
 //! Content that is taken as it arrives: whole, in order, and with one end.
 
-use crate::client::Client;
-use crate::rig::{self, Rig};
 use fleeting::http1::Fields;
 use fleeting::{App, Error, Flow, Request, Response, Resume, Timeouts, Upload};
+use fleeting_testkit::client::Client;
+use fleeting_testkit::rig::{self, Rig};
 use std::io::Write as _;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;

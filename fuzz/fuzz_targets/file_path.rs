@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fleeting::fuzzing::file_path(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fleeting_testkit::fuzz::file_path(bytes));

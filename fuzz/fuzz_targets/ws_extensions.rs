@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fleeting::fuzzing::ws_extensions(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fleeting_testkit::fuzz::ws_extensions(bytes));

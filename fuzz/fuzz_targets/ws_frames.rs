@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fleeting::fuzzing::ws_frames(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fleeting_testkit::fuzz::ws_frames(bytes));

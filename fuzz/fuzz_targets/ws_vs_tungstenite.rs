@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fleeting::fuzzing::ws_vs_tungstenite(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fleeting_testkit::fuzz::ws_vs_tungstenite(bytes));

@@ -2,11 +2,11 @@
 //!
 //! It sees the server only through its [`Wire`].
 
-use super::random::Random;
 use super::script::{DATE, Phase, Script, Tally, date_in, response, server_close};
 use super::wire::{SimStream, Wire};
 use fleeting::Timeouts;
 use fleeting::app::ConnId;
+use fleeting_testkit::random::Random;
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -55,7 +55,7 @@ pub struct World<'a> {
 impl Client {
     pub fn new(number: usize, random: &mut Random, clock: &Rc<Cell<u64>>, faults: bool) -> Client {
         let script = Script::new(number, random);
-        let mut wire = Wire::new(clock, Random::new(random.next()), script.sent.clone());
+        let mut wire = Wire::new(clock, Random::new(random.bits()), script.sent.clone());
         let (sent, says) = (script.sent.len(), script.says.len());
         wire.trouble = random.one_of(&[0, 0, 30, 300]);
         let capacities: &[usize] =

@@ -4,14 +4,14 @@
 //! what was written.
 
 use super::hub::{FILTERS, Record, Shared, TOPICS, app, publish_outside};
-use super::random::Random;
 use super::script::client_frame;
 use super::wire::{SimStream, Wire};
-use crate::client::handshake;
 use crate::pipe::frame_at;
 use fleeting::engine::{Counters, Engine, Settings};
 use fleeting::time::Now;
 use fleeting::{ConnId, Handle, Limits, Message, SlowConsumer};
+use fleeting_testkit::client::handshake;
+use fleeting_testkit::random::Random;
 use std::cell::{Cell, RefCell};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
@@ -104,7 +104,7 @@ impl Crowd {
         let slow = random.one_of(&SlowConsumer::ALL);
         let hello = handshake(&format!("/{slow}?{number}"), "").into_bytes();
         let length = hello.len();
-        let mut wire = Wire::new(&self.clock, Random::new(random.next()), hello);
+        let mut wire = Wire::new(&self.clock, Random::new(random.bits()), hello);
         wire.trouble = random.one_of(&[0, 0, 100, 400]);
         wire.capacity = random.one_of(&[40, 700, 1 << 20]);
         let never_takes = random.chance(slow_ones);
@@ -191,7 +191,7 @@ impl Crowd {
             }
             _ => format!("echo {}", random.below(1000)),
         };
-        let mask = (random.next() as u32).to_ne_bytes();
+        let mask = (random.bits() as u32).to_ne_bytes();
         let frame = client_frame(0x81, text.as_bytes(), mask);
         wire.sent.extend_from_slice(&frame);
         let left = wire.sent.len() - wire.arrived;

@@ -3,9 +3,9 @@
 //! It knows the rules for topics and nothing of how the server follows them: whenever something is
 //! published, the record notes for whom, by the subscriptions of that moment.
 
-use super::random::Random;
 use fleeting::ws::CloseCode;
 use fleeting::{App, Error, Handle, Message, Request, Sent, SlowConsumer, Socket, SocketOptions, WebSocket};
+use fleeting_testkit::random::Random;
 use std::cell::RefCell;
 use std::rc::Rc;
 

@@ -3,7 +3,6 @@
 //! It drives the engine as [`Worker`](fleeting::Worker) does: begin, events, run, accept.
 
 use super::client::{Client, World};
-use super::random::Random;
 use super::script::Tally;
 use super::service::{Log, app};
 use super::wire::SimStream;
@@ -11,6 +10,7 @@ use fleeting::Limits;
 use fleeting::app::ConnId;
 use fleeting::engine::{Engine, Readiness, Settings};
 use fleeting::time::{DateCache, Now};
+use fleeting_testkit::random::Random;
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -1,12 +1,12 @@
 //! The application that is served, and a log of what it was told.
 
-use super::random::Random;
 use fleeting::http1::Fields;
 use fleeting::ws::CloseCode;
 use fleeting::{
     App, Body, Error, FilePart, Flow, Message, Progress, Request, Responder, Response, Resume, Room, Sent,
     Socket, Source, Upload, Waker, WebSocket,
 };
+use fleeting_testkit::random::Random;
 use std::cell::{Cell, RefCell};
 use std::fs::{self, File};
 use std::panic::resume_unwind;

@@ -4,9 +4,9 @@
 //! when bytes or the end arrive, writable when a write came up short and room was made since. A read
 //! that comes up short has drained the stream, or more arrives at once and an event is due.
 
-use super::random::Random;
 use fleeting::engine::Readiness;
 use fleeting::transport::Stream;
+use fleeting_testkit::random::Random;
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, IoSlice};
 use std::rc::Rc;

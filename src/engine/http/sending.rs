@@ -85,7 +85,7 @@ impl Sending {
     ) -> SendStatus {
         let Some(waker) = &self.waker else { return SendStatus::More };
         // Looked at before the source is asked, so that a wake-up in between is not missed.
-        let woken = waker.heard();
+        let woken = waker.take_wake();
         if self.parked && !woken {
             return SendStatus::More;
         }

@@ -323,7 +323,7 @@ impl Stage {
 impl Deferred {
     /// Takes the answer, if it is there.
     fn take(&mut self) -> Option<Response<'static>> {
-        let mut response = self.promise.take()?;
+        let mut response = Response::from(self.promise.take()?);
         response.fields.put_in_front(&self.fields);
         response.close |= self.close;
         Some(response)

@@ -116,7 +116,7 @@ impl Handle {
             matches!(events.try_send(&event), Ok(Pushed::Sent))
         })?;
         // Held by the source: the subscription ends when the client leaves, not when the next event fails.
-        Ok(response.beside(|source| Box::new(Subscribed { source, _subscription: subscription })))
+        Ok(response.wrap_source(|source| Box::new(Subscribed { source, _subscription: subscription })))
     }
 }
 

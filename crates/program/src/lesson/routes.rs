@@ -1,0 +1,147 @@
+//! `/lesson/{mode}`: each version of the application over HTTP and WebSockets.
+//!
+//! It treats all versions alike. Its invariant: an id that reaches a version is short and has only characters without
+//! a meaning in a path, a query or JSON. docs/lesson.md describes the routes.
+
+use super::buffer::ID_BYTES_MAX;
+use super::mode::Mode;
+use super::versions::{CLIENTS_MAX, Lesson, Version};
+use fleeting::ws::CloseCode;
+use fleeting::{App, ConnId, Error, Handle, Keep, Message, Request, Response, Socket, WebSocket};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Adds the routes.
+pub(crate) fn routes(app: App, handle: &Handle, lesson: &Arc<Lesson>) -> App {
+    let handle = handle.clone();
+    let [for_store, for_list, for_clear, for_find, for_delete, for_notify] = [(); 6].map(|()| lesson.clone());
+    app.post("/lesson/{mode}/clients", move |req| store(req, version(req, &for_store)?))
+        .get("/lesson/{mode}/clients", move |req| list(req, version(req, &for_list)?))
+        .delete("/lesson/{mode}/clients", move |req| {
+            version(req, &for_clear)?.app.clear();
+            Ok(Response::empty(204))
+        })
+        .get("/lesson/{mode}/clients/{id}", move |req| find(req, version(req, &for_find)?))
+        .delete("/lesson/{mode}/clients/{id}", move |req| delete(req, version(req, &for_delete)?))
+        .post("/lesson/{mode}/messages", move |req| notify(version(req, &for_notify)?, &handle))
+        .ws("/lesson/{mode}/ws", ClientSockets(lesson.clone()))
+}
+
+/// Returns the mode that the path names.
+fn mode(req: &Request<'_>) -> Result<Mode, Error> {
+    Mode::from_name(req.param("mode")).ok_or_else(|| {
+        let names = Mode::ALL.map(Mode::name).join(", ");
+        Error::not_found(format!("Unknown mode. The modes are {names}."))
+    })
+}
+
+fn version<'l>(req: &Request<'_>, lesson: &'l Lesson) -> Result<&'l Version, Error> {
+    Ok(lesson.version(mode(req)?))
+}
+
+/// Returns the id if it is valid.
+fn checked(id: &str) -> Result<&str, Error> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    if (1..=ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(allowed) {
+        return Ok(id);
+    }
+    Err(Error::bad_request(format!(
+        "An id must be 1 to {ID_BYTES_MAX} characters long and may contain only letters, digits and - . _ ~"
+    )))
+}
+
+fn store<'r>(req: &Request<'r>, version: &Version) -> Result<Response<'r>, Error> {
+    let id = req.header("x-id").ok_or(Error::bad_request("The field X-Id is missing."))?;
+    if !version.post(checked(id)?) {
+        return Err(Error::unavailable(format!(
+            "This mode already has {CLIENTS_MAX} clients, the maximum. DELETE the clients of this mode first."
+        )));
+    }
+    Ok(list(req, version)?.with_status(201))
+}
+
+/// Answers with the whole map, as the article's `setXpto` does.
+fn list<'r>(req: &Request<'r>, version: &Version) -> Result<Response<'r>, Error> {
+    Response::json(req, &version.records())?.header("cache-control", "no-store")
+}
+
+fn no_client() -> Error {
+    Error::not_found("No client has this id.")
+}
+
+fn find<'r>(req: &Request<'r>, version: &Version) -> Result<Response<'r>, Error> {
+    let id = checked(req.param("id"))?;
+    let found = version.app.has(id);
+    let record = found.then(|| version.records().into_iter().find(|record| record.key == id)).flatten();
+    Response::json(req, &record.ok_or_else(no_client)?)?.header("cache-control", "no-store")
+}
+
+fn delete<'r>(req: &Request<'r>, version: &Version) -> Result<Response<'r>, Error> {
+    if version.app.delete(checked(req.param("id"))?) { Ok(Response::empty(204)) } else { Err(no_client()) }
+}
+
+/// Sends a message to each record's connection, which names the client it is meant for.
+fn notify(version: &Version, handle: &Handle) -> Result<Response<'static>, Error> {
+    for record in version.app.records() {
+        let text = encode(&Notification { r#for: record.stored_key });
+        let sent = record.conn.map(|conn| handle.send(conn, Message::Text(&text)));
+        sent.unwrap_or(Ok(())).map_err(|error| Error::unavailable(error.to_string()))?;
+    }
+    Ok(Response::empty(202))
+}
+
+/// What a client's WebSocket receives when it opens, and in answer to each message.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ClientStatus {
+    pub(super) client: String,
+    /// Whether a lookup finds the client's record.
+    pub(super) found: bool,
+}
+
+/// What `/messages` sends to a record's connection.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Notification {
+    /// The id of the client that the record was stored for.
+    pub(super) r#for: String,
+}
+
+fn encode(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("strings and booleans can be written as JSON")
+}
+
+/// The clients' WebSockets, `?id=`.
+struct ClientSockets(Arc<Lesson>);
+
+struct Session {
+    mode: Mode,
+    id: Box<str>,
+    conn: ConnId,
+}
+
+impl ClientSockets {
+    fn send_status(&self, session: &Session, socket: &mut Socket<'_>) {
+        let found = self.0.version(session.mode).app.has(&session.id);
+        socket.text(&encode(&ClientStatus { client: session.id.to_string(), found }));
+    }
+}
+
+impl WebSocket for ClientSockets {
+    type Session = Session;
+
+    fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<Session, Error> {
+        let id = req.query_value("id");
+        let id = checked(id.ok_or(Error::bad_request("The query must be ?id=, with the client's id."))?)?;
+        let session = Session { mode: mode(req)?, id: id.keep(), conn: socket.conn_id() };
+        self.0.version(session.mode).open(&session.id, session.conn);
+        self.send_status(&session, socket);
+        Ok(session)
+    }
+
+    fn message(&self, session: &mut Session, _message: Message<'_>, socket: &mut Socket<'_>) {
+        self.send_status(session, socket);
+    }
+
+    fn close(&self, session: Session, _code: Option<CloseCode>, _reason: &str) {
+        self.0.version(session.mode).close(session.conn);
+    }
+}

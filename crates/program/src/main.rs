@@ -1,0 +1,39 @@
+//! The program `fleeting`: a small real-time hub on top of the library. `fleeting --help` describes it.
+//!
+//! It uses only public items of the library and the store. Its invariant: a mistake at start-up is one line on
+//! standard error, never a panic, and the exit status says whether the user or the system is at fault
+//! ([`failure`]).
+
+mod failure;
+mod hub;
+mod lesson;
+mod log;
+mod maintenance;
+mod metrics;
+mod page;
+mod registry;
+mod request;
+mod routes;
+mod serve;
+mod settings;
+mod store;
+
+use failure::Failure;
+use settings::{Invocation, parse_command_line};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// Runs the command that the command line names.
+fn run() -> Result<(), Failure> {
+    match parse_command_line(std::env::args_os())? {
+        Invocation::Serve(flags) => serve::serve(settings::gather(&flags, std::env::vars_os())?),
+        Invocation::Lesson(lesson) => lesson::run(&lesson.mode, lesson.explain),
+        Invocation::Printed => Ok(()),
+    }
+}

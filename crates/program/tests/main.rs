@@ -1,0 +1,12 @@
+//! Tests of the program, one module for each promise.
+//!
+//! Builds for AddressSanitizer (`--cfg fleeting_paranoid`, see tests/sanitize) leave out `nodes`: it requires processes to
+//! answer within a quarter of a second, and they are several times slower there.
+
+mod hub;
+mod lesson;
+mod metrics;
+#[cfg(not(fleeting_paranoid))]
+mod nodes;
+mod program;
+mod registry;

@@ -1,0 +1,120 @@
+//! What Redis and the way to it say has gone wrong, as a store's error.
+//!
+//! It knows no connection. Whether one may be used again is for [`Link`](super::link::Link) to say.
+
+use crate::StoreError;
+use redis::RedisError;
+use std::borrow::Cow;
+use std::time::Duration;
+
+/// What has gone wrong, as a sentence's second half: "the store is not available: ...".
+pub(super) fn sentence(error: &RedisError, timeout: Duration) -> Cow<'static, str> {
+    if error.is_timeout() {
+        return format!("it has not answered within {} ms", timeout.as_millis()).into();
+    }
+    if let Some(code) = error.code() {
+        let detail = error.detail().unwrap_or_default();
+        // What a script has failed with is followed by where.
+        let detail = detail.split_once(" script: ").map_or(detail, |(detail, _)| detail);
+        return format!("it says {code} {detail}").trim_end().to_string().into();
+    }
+    if error.is_connection_refusal() {
+        return format!("it cannot be reached: {error}").into();
+    }
+    if error.is_connection_dropped() {
+        return "it has closed the connection".into();
+    }
+    if error.is_io_error() {
+        return error.to_string().into();
+    }
+    format!("what it says is not understood: {error}").into()
+}
+
+/// The error of an operation that is not about numbers.
+pub(super) fn store_error(error: &RedisError, timeout: Duration) -> StoreError {
+    match error.code() {
+        // More memory than `maxmemory` would be needed.
+        Some("OOM") => StoreError::Full,
+        _ => StoreError::Unavailable(sentence(error, timeout)),
+    }
+}
+
+/// The error of an operation on a number.
+pub(super) fn number_error(error: &RedisError, timeout: Duration) -> StoreError {
+    let detail = error.detail().unwrap_or_default();
+    match error.code() {
+        Some("WRONGTYPE") => StoreError::NotANumber,
+        Some("ERR") if detail.contains("not an integer") || detail.contains("would overflow") => {
+            StoreError::NotANumber
+        }
+        _ => store_error(error, timeout),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use redis::parse_redis_value;
+    use std::io;
+
+    const TIMEOUT: Duration = Duration::from_millis(250);
+
+    fn said(line: &str) -> RedisError {
+        let value = parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
+        value.extract_error().unwrap_err()
+    }
+
+    fn failed(kind: io::ErrorKind) -> RedisError {
+        io::Error::from(kind).into()
+    }
+
+    #[test]
+    fn what_redis_says() {
+        fn check(line: &str, expected: StoreError, of_a_number: StoreError) {
+            let error = said(line);
+            assert_eq!(store_error(&error, TIMEOUT), expected, "{line}");
+            assert_eq!(number_error(&error, TIMEOUT), of_a_number, "{line}");
+        }
+        fn unavailable(why: &'static str) -> StoreError {
+            StoreError::Unavailable(why.into())
+        }
+        let oom = "OOM command not allowed when used memory > 'maxmemory'.";
+        check(oom, StoreError::Full, StoreError::Full);
+        check(&format!("{oom} script: 7e2d, on @user_script:1."), StoreError::Full, StoreError::Full);
+        for line in [
+            "ERR value is not an integer or out of range",
+            "ERR value is not an integer or out of range script: 7e2d, on @user_script:2.",
+            "ERR increment or decrement would overflow",
+            "WRONGTYPE Operation against a key holding the wrong kind of value",
+        ] {
+            let error = said(line);
+            assert_eq!(number_error(&error, TIMEOUT), StoreError::NotANumber, "{line}");
+            assert!(matches!(store_error(&error, TIMEOUT), StoreError::Unavailable(_)), "{line}");
+        }
+        let loading = unavailable("it says LOADING Redis is loading the dataset in memory");
+        check("LOADING Redis is loading the dataset in memory", loading.clone(), loading);
+        let read_only = unavailable("it says READONLY You can't write against a read only replica.");
+        check("READONLY You can't write against a read only replica.", read_only.clone(), read_only);
+        let no_auth = unavailable("it says NOAUTH Authentication required.");
+        check("NOAUTH Authentication required.", no_auth.clone(), no_auth);
+        let bare = unavailable("it says BUSY");
+        check("BUSY", bare.clone(), bare);
+    }
+
+    #[test]
+    fn what_the_way_says() {
+        fn check(error: &RedisError, expected: &str) {
+            assert_eq!(sentence(error, TIMEOUT), expected);
+        }
+        check(&failed(io::ErrorKind::TimedOut), "it has not answered within 250 ms");
+        check(&failed(io::ErrorKind::WouldBlock), "it has not answered within 250 ms");
+        check(&failed(io::ErrorKind::UnexpectedEof), "it has closed the connection");
+        check(&failed(io::ErrorKind::ConnectionRefused), "it cannot be reached: connection refused");
+        check(&failed(io::ErrorKind::NotFound), "it cannot be reached: entity not found");
+        check(&failed(io::ErrorKind::ConnectionReset), "it has closed the connection");
+        check(&failed(io::ErrorKind::BrokenPipe), "it has closed the connection");
+        check(&failed(io::ErrorKind::PermissionDenied), "permission denied");
+        let garbage = parse_redis_value(b"HTTP/1.1 400 Bad Request\r\n").unwrap_err();
+        assert!(sentence(&garbage, TIMEOUT).starts_with("what it says is not understood: "), "{garbage}");
+    }
+}

@@ -1,0 +1,11 @@
+//! What a store and a broker promise, one module each.
+//!
+//! In builds for AddressSanitizer (`--cfg fleeting_paranoid`, see tests/sanitize) `nodes` is left out: it holds servers
+//! to a quarter of a second, and they are several times slower there.
+
+mod memory;
+#[cfg(all(feature = "redis", not(fleeting_paranoid)))]
+mod nodes;
+#[cfg(feature = "redis")]
+mod redis;
+mod store;

@@ -1,0 +1,558 @@
+//! What a store promises, held against any of them: see `PROMISES`.
+//!
+//! Whoever has another store calls [`keeps_its_promises`] with it. Nothing here depends on how long anything
+//! takes, but for `PATIENCE`.
+
+use fleeting::Arena;
+use fleeting_store::{Cursor, KEY_BYTES_MAX, Store, StoreError};
+use fleeting_testkit::client::PATIENCE;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A store, and how it is treated.
+#[derive(Clone, Copy)]
+pub struct Subject<'s> {
+    pub store: &'s dyn Store,
+    /// All keys begin so, and nobody else's do.
+    pub prefix: &'s str,
+    /// Called again and again while something is waited for: a store whose clock is the test's own lets some
+    /// milliseconds pass.
+    pub tick: &'s (dyn Fn() + Sync),
+}
+
+/// Fails if the promise is not kept.
+type FindsOut = fn(&Subject<'_>);
+
+/// What is promised, and what finds out.
+const PROMISES: &[(&str, FindsOut)] = &[
+    ("what is set is there until it is deleted", set_get_delete),
+    ("what it is given is copied", copies),
+    ("values are any bytes", any_bytes),
+    ("keys are any text of 1 to 512 bytes", any_key),
+    ("numbers are added up", increments),
+    ("what is no number stays as it is", no_numbers),
+    ("values are compared and set", compares_and_sets),
+    ("what has had its life is gone", lives),
+    ("a life of zero is over at once", lives_of_zero),
+    ("a scan tells all that begin so, and nothing else", scans),
+    ("no increment of many threads is lost", increments_of_many),
+    ("of many who compare and set, one does", compares_and_sets_of_many),
+    ("no value is seen in parts", whole_values),
+    ("a scan finds all that stay while others come and go", scans_in_motion),
+];
+
+/// Holds a store to all of it.
+pub fn keeps_its_promises(subject: &Subject<'_>) {
+    for (number, (promise, finds_out)) in PROMISES.iter().enumerate() {
+        println!("{promise}");
+        let prefix = format!("{}{number}:", subject.prefix);
+        finds_out(&Subject { prefix: &prefix, ..*subject });
+    }
+}
+
+/// As long as a test may take, and some more.
+const LONG: Option<Duration> = Some(Duration::from_secs(3600));
+/// Longer than a few operations take, one after the other.
+const SHORT: Option<Duration> = Some(Duration::from_millis(500));
+
+impl Subject<'_> {
+    fn key(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    #[track_caller]
+    fn get(&self, name: &str) -> Option<Vec<u8>> {
+        let arena = Arena::new(4096);
+        self.store.get(&self.key(name), &arena).expect("it is there").map(<[u8]>::to_vec)
+    }
+
+    #[track_caller]
+    fn set(&self, name: &str, value: impl AsRef<[u8]>, life: Option<Duration>) {
+        self.store.set(&self.key(name), value.as_ref(), life).expect("it takes it");
+    }
+
+    #[track_caller]
+    fn delete(&self, name: &str) -> bool {
+        self.store.delete(&self.key(name)).expect("it is there")
+    }
+
+    #[track_caller]
+    fn renew(&self, name: &str, life: Option<Duration>) -> bool {
+        self.store.renew(&self.key(name), life).expect("it is there")
+    }
+
+    fn increment(&self, name: &str, by: i64, life: Option<Duration>) -> Result<i64, StoreError> {
+        self.store.increment(&self.key(name), by, life)
+    }
+
+    #[track_caller]
+    fn swap(&self, name: &str, expected: Option<&[u8]>, value: &[u8], life: Option<Duration>) -> bool {
+        self.store.compare_and_set(&self.key(name), expected, value, life).expect("it takes it")
+    }
+
+    /// Is there, and is so.
+    #[track_caller]
+    fn has(&self, name: &str, value: impl AsRef<[u8]>) {
+        assert!(self.get(name).as_deref() == Some(value.as_ref()), "{name}: {:?}", self.get(name));
+    }
+
+    #[track_caller]
+    fn lacks(&self, name: &str) {
+        assert_eq!(self.get(name), None, "{name}");
+    }
+
+    /// Waits until it is gone.
+    #[track_caller]
+    fn gone(&self, name: &str) {
+        let begin = Instant::now();
+        while self.get(name).is_some() {
+            assert!(begin.elapsed() < PATIENCE, "{name} stays");
+            (self.tick)();
+            thread::yield_now();
+        }
+    }
+
+    /// All entries of a scan, as often as each was told.
+    fn scan(&self, prefix: &str, limit: usize) -> BTreeMap<String, (Vec<u8>, usize)> {
+        let prefix = self.key(prefix);
+        let mut found = BTreeMap::new();
+        let mut from = Some(Cursor::START);
+        let mut arena = Arena::new(4096);
+        while let Some(cursor) = from {
+            let page = self.store.scan(&prefix, cursor, limit, &arena).expect("it is there");
+            for (key, value) in page.entries {
+                let name = key.strip_prefix(self.prefix).expect("it begins so");
+                let (told, times) = found.entry(name.to_string()).or_insert((value.to_vec(), 0));
+                *times += 1;
+                *told = value.to_vec();
+            }
+            from = page.next;
+            arena.reset();
+        }
+        found
+    }
+}
+
+fn set_get_delete(subject: &Subject<'_>) {
+    subject.lacks("a");
+    assert!(!subject.delete("a"));
+    assert!(!subject.renew("a", None) && !subject.renew("a", LONG));
+    subject.set("a", "1", None);
+    subject.set("b", "2", LONG);
+    subject.has("a", "1");
+    subject.has("b", "2");
+    for value in ["one", "another that is longer than the one before it", "short", "", "again"] {
+        subject.set("a", value, None);
+        subject.has("a", value);
+    }
+    assert!(subject.renew("a", None) && subject.renew("a", LONG));
+    subject.has("a", "again");
+    assert!(subject.delete("a"));
+    subject.lacks("a");
+    assert!(!subject.delete("a"));
+    subject.has("b", "2");
+    subject.set("a", "back", None);
+    subject.has("a", "back");
+}
+
+/// What a handler gives it lies in the read buffer or in the arena, and is overwritten soon.
+fn copies(subject: &Subject<'_>) {
+    let mut arena = Arena::new(4096);
+    for round in 0..3 {
+        let name = format!("{}-{round}", "key".repeat(5));
+        let mut key = subject.key(&name);
+        let mut value = b"the value".to_vec();
+        let mut next = b"the next one".to_vec();
+        if round == 0 {
+            subject.store.set(&key, &value, None).expect("it takes it");
+        } else {
+            assert_eq!(subject.store.compare_and_set(&key, None, &value, LONG), Ok(true));
+        }
+        value.fill(b'x');
+        subject.has(&name, "the value");
+        assert_eq!(subject.store.compare_and_set(&key, Some(b"the value"), &next, None), Ok(true));
+        next.fill(b'x');
+        // The key as well.
+        key.replace_range(.., &"x".repeat(key.len()));
+        subject.has(&name, "the next one");
+        // What was handed out is a copy: it stays whatever becomes of the entry.
+        let seen = subject.store.get(&subject.key(&name), &arena).expect("it is there").expect("it is");
+        let page = subject.store.scan(&subject.key(&name), Cursor::START, 10, &arena).expect("it is there");
+        subject.set(&name, "THE LAST ONE", None);
+        assert_eq!(seen, b"the next one");
+        for (key, value) in page.entries {
+            assert_eq!((*key, *value), (&*subject.key(&name), &b"the next one"[..]));
+        }
+        assert!(subject.delete(&name));
+        assert_eq!(seen, b"the next one");
+        arena.reset();
+    }
+}
+
+fn any_bytes(subject: &Subject<'_>) {
+    let all: Vec<u8> = (0..=255).collect();
+    let values: [&[u8]; 7] =
+        [b"", b"\0", b"\r\n", b"$5\r\nhello\r\n", &all, b"\xff\xfe\xc3\x28", b"-1\r\n+OK\r\n"];
+    for (number, value) in values.into_iter().enumerate() {
+        let name = number.to_string();
+        subject.set(&name, value, None);
+        subject.has(&name, value);
+        assert!(subject.swap(&name, Some(value), b"next", None), "{value:?}");
+        assert!(subject.swap(&name, Some(b"next"), value, None), "{value:?}");
+        subject.has(&name, value);
+    }
+    for length in [1, 100, 1 << 10, 64 << 10, 1 << 20] {
+        let value: Vec<u8> = (0..length).map(|at: usize| (at % 251) as u8).collect();
+        subject.set("long", &value, None);
+        subject.has("long", &value);
+    }
+    assert_eq!(subject.scan("", 100).len(), 8);
+}
+
+fn any_key(subject: &Subject<'_>) {
+    let names =
+        ["", "a b", "a\r\nb", "a\0b", "käse", "日本", "*", "[a-z]", "a?", "\\", "{x}", "'\"", "a:b:c"];
+    for name in names {
+        subject.set(name, name, None);
+    }
+    for name in names {
+        subject.has(name, name);
+    }
+    assert_eq!(subject.scan("", 100).len(), names.len());
+    let longest = "k".repeat(KEY_BYTES_MAX - subject.prefix.len());
+    subject.set(&longest, "long", None);
+    subject.has(&longest, "long");
+    let wide = "é".repeat((KEY_BYTES_MAX - subject.prefix.len()) / 2);
+    subject.set(&wide, "wide", None);
+    subject.has(&wide, "wide");
+
+    let arena = Arena::new(4096);
+    let (too_long, too_wide) = ("k".repeat(KEY_BYTES_MAX + 1), "é".repeat(KEY_BYTES_MAX / 2 + 1));
+    for key in ["", &too_long, &too_wide] {
+        let store = subject.store;
+        assert_eq!(store.get(key, &arena), Err(StoreError::Key));
+        assert_eq!(store.set(key, b"", None), Err(StoreError::Key));
+        assert_eq!(store.delete(key), Err(StoreError::Key));
+        assert_eq!(store.renew(key, None), Err(StoreError::Key));
+        assert_eq!(store.increment(key, 1, None), Err(StoreError::Key));
+        assert_eq!(store.compare_and_set(key, None, b"", None), Err(StoreError::Key));
+    }
+}
+
+fn increments(subject: &Subject<'_>) {
+    for (by, sum) in
+        [(1, 1), (1, 2), (8, 10), (90, 100), (0, 100), (-99, 1), (-1, 0), (-1, -1), (-1000, -1001)]
+    {
+        assert_eq!(subject.increment("n", by, None), Ok(sum));
+        subject.has("n", sum.to_string());
+    }
+    assert_eq!(subject.increment("zero", 0, None), Ok(0));
+    subject.has("zero", "0");
+    assert_eq!(subject.increment("least", i64::MIN, None), Ok(i64::MIN));
+    subject.has("least", "-9223372036854775808");
+    assert_eq!(subject.increment("least", i64::MAX, None), Ok(-1));
+    assert_eq!(subject.increment("least", i64::MIN, None), Err(StoreError::NotANumber));
+    subject.has("least", "-1");
+    for (text, by, sum) in [("9", 1, 10), ("-1", 1, 0), ("9223372036854775806", 1, i64::MAX), ("-10", 1, -9)]
+    {
+        subject.set("set", text, None);
+        assert_eq!(subject.increment("set", by, None), Ok(sum));
+        subject.has("set", sum.to_string());
+    }
+    // A number is a value like any other.
+    assert!(subject.swap("set", Some(b"-9"), b"5", None));
+    assert_eq!(subject.increment("set", 5, None), Ok(10));
+}
+
+fn no_numbers(subject: &Subject<'_>) {
+    let values =
+        ["", " ", " 1", "1 ", "+1", "01", "-01", "-0", "-", "1.0", "1e3", "0x1", "one", "1\0", "\u{661}"];
+    for value in
+        values.into_iter().chain(["9223372036854775808", "-9223372036854775809", "99999999999999999999"])
+    {
+        subject.set("n", value, None);
+        assert_eq!(subject.increment("n", 1, None), Err(StoreError::NotANumber), "{value:?}");
+        assert_eq!(subject.increment("n", 0, LONG), Err(StoreError::NotANumber), "{value:?}");
+        subject.has("n", value);
+    }
+    for (value, by) in [("9223372036854775807", 1), ("-9223372036854775808", -1), ("1", i64::MAX)] {
+        subject.set("n", value, None);
+        assert_eq!(subject.increment("n", by, None), Err(StoreError::NotANumber), "{value} and {by}");
+        subject.has("n", value);
+    }
+}
+
+fn compares_and_sets(subject: &Subject<'_>) {
+    assert!(!subject.swap("a", Some(b""), b"1", None), "nothing is not an empty value");
+    assert!(!subject.swap("a", Some(b"0"), b"1", None));
+    subject.lacks("a");
+    assert!(subject.swap("a", None, b"1", None));
+    subject.has("a", "1");
+    assert!(!subject.swap("a", None, b"2", None));
+    for wrong in [&b"2"[..], b"", b"11", b"1 ", b"1\0"] {
+        assert!(!subject.swap("a", Some(wrong), b"2", None), "{wrong:?}");
+    }
+    subject.has("a", "1");
+    assert!(subject.swap("a", Some(b"1"), b"", None));
+    subject.has("a", "");
+    assert!(!subject.swap("a", None, b"2", None), "an empty value is something");
+    assert!(subject.swap("a", Some(b""), b"one that is longer", None));
+    assert!(subject.swap("a", Some(b"one that is longer"), b"one that is longer", None));
+    subject.has("a", "one that is longer");
+    assert!(subject.delete("a"));
+    assert!(!subject.swap("a", Some(b"one that is longer"), b"2", None));
+    assert!(subject.swap("a", None, b"2", None));
+}
+
+fn lives(subject: &Subject<'_>) {
+    // Each of these ends with its life.
+    subject.set("set", "v", SHORT);
+    assert_eq!(subject.increment("increment", 7, SHORT), Ok(7));
+    assert!(subject.swap("swap", None, b"v", SHORT));
+    subject.set("long then short", "v", LONG);
+    subject.set("long then short", "v", SHORT);
+    subject.set("forever then renewed", "v", None);
+    assert!(subject.renew("forever then renewed", SHORT));
+    subject.set("long then swapped", "v", LONG);
+    assert!(subject.swap("long then swapped", Some(b"v"), b"w", SHORT));
+    // The life of a number that is there stays, whatever is said of a new one.
+    subject.set("number", "1", SHORT);
+    assert_eq!(subject.increment("number", 1, None), Ok(2));
+    assert_eq!(subject.increment("number", 1, LONG), Ok(3));
+    // One that is not compared to changes nothing, the life neither.
+    subject.set("not swapped", "v", SHORT);
+    assert!(!subject.swap("not swapped", Some(b"w"), b"x", LONG));
+    assert!(!subject.swap("not swapped", None, b"x", None));
+
+    // And each of these stays.
+    subject.set("short then long", "v", SHORT);
+    subject.set("short then long", "v", LONG);
+    subject.set("short then forever", "v", SHORT);
+    subject.set("short then forever", "v", None);
+    subject.set("short then swapped", "v", SHORT);
+    assert!(subject.swap("short then swapped", Some(b"v"), b"w", None));
+    subject.set("renewed", "v", SHORT);
+    assert!(subject.renew("renewed", LONG));
+    subject.set("renewed for ever", "v", SHORT);
+    assert!(subject.renew("renewed for ever", None));
+    subject.set("number for ever", "1", None);
+    assert_eq!(subject.increment("number for ever", 1, SHORT), Ok(2));
+    subject.set("not swapped either", "v", None);
+    assert!(!subject.swap("not swapped either", Some(b"w"), b"x", SHORT));
+
+    let ends = [
+        "set",
+        "increment",
+        "swap",
+        "long then short",
+        "forever then renewed",
+        "long then swapped",
+        "number",
+        "not swapped",
+    ];
+    let stays = [
+        "short then long",
+        "short then forever",
+        "short then swapped",
+        "renewed",
+        "renewed for ever",
+        "number for ever",
+        "not swapped either",
+    ];
+    // The last that was given so short a life: those of before are over with it.
+    subject.set("the last", "v", SHORT);
+    subject.gone("the last");
+    ends.iter().for_each(|name| subject.gone(name));
+    let left: BTreeSet<String> = subject.scan("", 100).into_keys().collect();
+    assert_eq!(left, stays.iter().map(ToString::to_string).collect());
+
+    // Gone for all operations.
+    for name in ends {
+        assert!(!subject.renew(name, None) && !subject.delete(name), "{name}");
+        assert!(!subject.swap(name, Some(b"v"), b"x", None), "{name}");
+    }
+    assert_eq!(subject.increment("number", 5, None), Ok(5), "it begins anew");
+    assert!(subject.swap("set", None, b"new", None));
+    subject.has("set", "new");
+}
+
+fn lives_of_zero(subject: &Subject<'_>) {
+    const ZERO: Option<Duration> = Some(Duration::ZERO);
+    subject.set("new", "v", ZERO);
+    subject.lacks("new");
+    subject.set("set", "v", None);
+    subject.set("set", "w", ZERO);
+    subject.lacks("set");
+    subject.set("renewed", "v", LONG);
+    assert!(subject.renew("renewed", ZERO));
+    subject.lacks("renewed");
+    assert_eq!(subject.increment("number", 3, ZERO), Ok(3));
+    subject.lacks("number");
+    assert!(subject.swap("swapped", None, b"v", ZERO));
+    subject.lacks("swapped");
+    subject.set("swapped", "v", None);
+    assert!(!subject.swap("swapped", Some(b"w"), b"v", ZERO));
+    subject.has("swapped", "v");
+    assert!(subject.swap("swapped", Some(b"v"), b"w", ZERO));
+    subject.lacks("swapped");
+    assert_eq!(subject.scan("", 10).len(), 0);
+    // Less than a millisecond is one.
+    subject.set("brief", "v", Some(Duration::from_nanos(1)));
+    subject.gone("brief");
+}
+
+fn scans(subject: &Subject<'_>) {
+    assert!(subject.scan("", 10).is_empty());
+    let groups = ["", "a", "a*", "ab", "[ab]", "a?c", "\\", "Ä"];
+    for group in groups {
+        for number in 0..100 {
+            subject.set(&format!("{group}/{number}"), format!("{group}={number}"), LONG);
+        }
+    }
+    for limit in [1, 7, 100, 10_000] {
+        for prefix in groups {
+            let found = subject.scan(&format!("{prefix}/"), limit);
+            assert_eq!(found.len(), 100, "{prefix} by {limit}");
+            for (name, (value, _)) in &found {
+                assert_eq!(name.replace('/', "=").as_bytes(), value);
+            }
+        }
+        assert_eq!(subject.scan("", limit).len(), 100 * groups.len());
+        assert_eq!(subject.scan("a", limit).len(), 100 * 4, "a, a*, ab and a?c");
+        assert_eq!(subject.scan("nobody", limit).len(), 0);
+    }
+    // A limit is about what a page holds.
+    let arena = Arena::new(1 << 20);
+    let page = subject.store.scan(subject.prefix, Cursor::START, 10, &arena).expect("it is there");
+    assert!(page.entries.len() <= 100 && page.next.is_some(), "{} entries", page.entries.len());
+    for group in groups {
+        (0..100).for_each(|number| assert!(subject.delete(&format!("{group}/{number}"))));
+    }
+    assert!(subject.scan("", 10).is_empty());
+}
+
+const THREADS: usize = 8;
+
+fn increments_of_many(subject: &Subject<'_>) {
+    const TIMES: i64 = 300;
+    thread::scope(|scope| {
+        for number in 0..THREADS as i64 {
+            scope.spawn(move || {
+                for _ in 0..TIMES {
+                    subject.increment("sum", number + 1, LONG).expect("it is a number");
+                    subject
+                        .increment("zero", if number % 2 == 0 { 1 } else { -1 }, None)
+                        .expect("it is a number");
+                }
+            });
+        }
+    });
+    let threads = THREADS as i64;
+    subject.has("sum", (TIMES * threads * (threads + 1) / 2).to_string());
+    subject.has("zero", "0");
+}
+
+/// Each adds one by reading, comparing and setting. A value that begins with nothing at all decides who is first.
+fn compares_and_sets_of_many(subject: &Subject<'_>) {
+    const TIMES: usize = 60;
+    let firsts: usize = thread::scope(|scope| {
+        let threads = (0..THREADS).map(|_| {
+            scope.spawn(move || {
+                let mut first = 0;
+                for _ in 0..TIMES {
+                    loop {
+                        let seen = subject.get("count");
+                        let number: usize = seen.as_deref().map_or(0, |seen| {
+                            std::str::from_utf8(seen)
+                                .expect("text")
+                                .trim_end_matches('.')
+                                .parse()
+                                .expect("a number")
+                        });
+                        // Values of many lengths, so that memory is used again, and is not.
+                        let next = format!("{}{}", number + 1, ".".repeat(number % 40));
+                        if subject.swap("count", seen.as_deref(), next.as_bytes(), LONG) {
+                            first += usize::from(seen.is_none());
+                            break;
+                        }
+                    }
+                }
+                first
+            })
+        });
+        threads.collect::<Vec<_>>().into_iter().map(|thread| thread.join().expect("no panic")).sum()
+    });
+    assert_eq!(firsts, 1);
+    let count = subject.get("count").expect("it stays");
+    assert_eq!(
+        std::str::from_utf8(&count).expect("text").trim_end_matches('.'),
+        (THREADS * TIMES).to_string()
+    );
+}
+
+/// Ends what others do, also if this thread panics meanwhile.
+struct Ending<'e>(&'e AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn whole_values(subject: &Subject<'_>) {
+    let ended = AtomicBool::new(false);
+    let value = |number: usize| vec![b'a' + (number % 26) as u8; 1 + number * 37 % 3000];
+    subject.set("value", value(0), None);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !ended.load(Ordering::Relaxed) {
+                    let seen = subject.get("value").expect("it stays");
+                    assert!(seen.iter().all(|byte| *byte == seen[0]), "{seen:?}");
+                    assert!((0..500).any(|number| value(number) == seen), "{} bytes", seen.len());
+                }
+            });
+        }
+        let _ending = Ending(&ended);
+        (0..500).for_each(|number| subject.set("value", value(number), LONG));
+    });
+}
+
+fn scans_in_motion(subject: &Subject<'_>) {
+    const STAY: usize = 300;
+    for number in 0..STAY {
+        subject.set(&format!("stays/{number}"), number.to_string(), None);
+    }
+    let ended = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for mover in 0..2 {
+            let ended = &ended;
+            scope.spawn(move || {
+                let names =
+                    |round: usize| (0..200).map(move |number| format!("moves/{mover}/{round}/{number}"));
+                let mut round = 0;
+                while !ended.load(Ordering::Relaxed) {
+                    // The table grows and shrinks; what stays is written again.
+                    names(round).for_each(|name| subject.set(&name, "v", LONG));
+                    subject.set(&format!("stays/{}", round % STAY), (round % STAY).to_string(), None);
+                    names(round).for_each(|name| assert!(subject.delete(&name)));
+                    round += 1;
+                }
+            });
+        }
+        let _ending = Ending(&ended);
+        for limit in [1, 3, 10, 100, 1000, 10] {
+            let found = subject.scan("stays/", limit);
+            assert_eq!(found.len(), STAY, "by {limit}");
+            for (name, (value, _)) in found {
+                assert_eq!(name.strip_prefix("stays/").expect("it begins so").as_bytes(), value);
+            }
+            let all = subject.scan("", limit);
+            let stay = all.keys().filter(|name| name.starts_with("stays/")).count();
+            assert_eq!(stay, STAY, "of all, by {limit}");
+        }
+    });
+    assert_eq!(subject.scan("moves/", 100).len(), 0);
+}

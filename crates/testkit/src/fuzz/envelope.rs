@@ -1,0 +1,102 @@
+//! Envelopes between servers, against a second reading: one that takes a byte after the other.
+
+use fleeting::ws::Message;
+use fleeting_store::{Content, Envelope};
+use std::time::Duration;
+
+/// Cuts and changes of one input that are tried.
+const TRIES_MAX: usize = 200;
+
+/// Panics unless bytes are read as an envelope as [`read`] does it, and written as they were; no part of them is one,
+/// and whatever a byte of them is changed to is read as what it is. The first byte says what is changed.
+pub fn envelope(bytes: &[u8]) {
+    let Some((&change, bytes)) = bytes.split_first() else { return };
+    if !check(bytes) {
+        return;
+    }
+    for length in (0..bytes.len()).rev().take(TRIES_MAX) {
+        assert!(!check(&bytes[..length]), "{length} of {} bytes", bytes.len());
+    }
+    let mut changed = bytes.to_vec();
+    for at in 0..bytes.len().min(TRIES_MAX) {
+        changed[at] ^= change;
+        check(&changed);
+        changed[at] = bytes[at];
+    }
+    changed.push(change);
+    assert!(!check(&changed), "one byte more");
+}
+
+/// Reads the bytes both ways. Tells whether they are an envelope.
+fn check(bytes: &[u8]) -> bool {
+    let (found, expected) = (Envelope::parse(bytes), read(bytes));
+    assert_eq!(found, expected.as_ref().map(Read::envelope), "{}", bytes.escape_ascii());
+    if let Some(envelope) = found {
+        let mut written = Vec::new();
+        envelope.encode(&mut written);
+        assert_eq!(written, bytes);
+    }
+    found.is_some()
+}
+
+/// What the second reading finds.
+struct Read {
+    kind: u8,
+    incarnation: u64,
+    number: u64,
+    lost_ms: u64,
+    node: String,
+    topic: String,
+    payload: Vec<u8>,
+}
+
+impl Read {
+    fn envelope(&self) -> Envelope<'_> {
+        let content = match self.kind {
+            0 => Content::Beat,
+            1 => {
+                Content::Publication(&self.topic, Message::Text(std::str::from_utf8(&self.payload).unwrap()))
+            }
+            _ => Content::Publication(&self.topic, Message::Binary(&self.payload)),
+        };
+        let lost_ago = (self.lost_ms != 0xffff_ffff).then(|| Duration::from_millis(self.lost_ms));
+        Envelope { node: &self.node, incarnation: self.incarnation, number: self.number, lost_ago, content }
+    }
+}
+
+fn read(bytes: &[u8]) -> Option<Read> {
+    let mut bytes = bytes.iter().copied();
+    let number = |count: usize, bytes: &mut dyn Iterator<Item = u8>| -> Option<u64> {
+        let mut number = 0;
+        for _ in 0..count {
+            number = number * 256 + u64::from(bytes.next()?);
+        }
+        Some(number)
+    };
+    let version = number(1, &mut bytes)?;
+    let kind = number(1, &mut bytes)? as u8;
+    let (incarnation, count) = (number(8, &mut bytes)?, number(8, &mut bytes)?);
+    let lost_ms = number(4, &mut bytes)?;
+    let mut parts = Vec::new();
+    for size in [1, 4, 4] {
+        let length = number(size, &mut bytes)?;
+        // Not taken for granted: as many as there are.
+        let part: Vec<u8> = bytes.by_ref().take(length as usize).collect();
+        if part.len() as u64 != length {
+            return None;
+        }
+        parts.push(part);
+    }
+    let payload = parts.pop()?;
+    let topic = String::from_utf8(parts.pop()?).ok()?;
+    let node = String::from_utf8(parts.pop()?).ok()?;
+    let good = match kind {
+        0 => topic.is_empty() && payload.is_empty(),
+        1 => count > 0 && std::str::from_utf8(&payload).is_ok(),
+        2 => count > 0,
+        _ => false,
+    };
+    let named = !node.is_empty() && node.len() <= 64;
+    let whole = version == 1 && good && named && bytes.next().is_none();
+    whole.then_some(Read { kind, incarnation, number: count, lost_ms, node, topic, payload })
+}

@@ -1,0 +1,35 @@
+//! What Fleeting is tested with: clients and servers for tests, streams in memory, fuzz bodies, and second readers that
+//! share no code with what they check.
+//!
+//! The library, the store and the program have this package as a dev-dependency. It uses their public items, some of
+//! which are hidden from the documentation because only this package needs them.
+
+#![expect(missing_docs, reason = "not published: names and module headers suffice")]
+
+/// Makes [`Limits`](fleeting::Limits) that differ from the default in the fields named.
+///
+/// `limits! { body_bytes: 40, headers: 3 }`; with `from LIMITS;` in front they differ from those.
+#[macro_export]
+macro_rules! limits {
+    (from $base:expr; $($name:ident: $value:expr),+ $(,)?) => {{
+        let mut limits = $base;
+        $(limits.$name = $value;)+
+        limits
+    }};
+    ($($name:ident: $value:expr),+ $(,)?) => {
+        $crate::limits! { from ::fleeting::Limits::default(); $($name: $value),+ }
+    };
+}
+
+pub mod client;
+pub mod fuzz;
+pub mod http1;
+pub mod random;
+pub mod redis;
+pub mod rig;
+pub mod ws;
+
+/// Compiles what the README shows.
+#[doc = include_str!("../../../README.md")]
+#[cfg(doctest)]
+pub struct ReadmeDoctests;

@@ -1,0 +1,85 @@
+//! Links in Markdown that lead nowhere.
+
+use std::path::{Component, Path, PathBuf};
+
+/// Targets of the links in a Markdown text, with their lines; code is left out.
+fn links(text: &str) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    let mut fenced = false;
+    for (number, line) in text.lines().enumerate() {
+        if line.trim_start().starts_with("```") {
+            fenced = !fenced;
+        }
+        if fenced {
+            continue;
+        }
+        let prose: String = line.split('`').step_by(2).collect::<Vec<_>>().join("``");
+        for (at, _) in prose.match_indices("](") {
+            let target: String = prose[at + 2..].chars().take_while(|c| !matches!(c, ')' | ' ')).collect();
+            found.push((number + 1, target));
+        }
+        let definition = prose.trim_start().strip_prefix('[').and_then(|rest| rest.split_once("]: "));
+        if let Some((_, target)) = definition {
+            found.push((number + 1, target.split_whitespace().next().unwrap_or("").to_string()));
+        }
+    }
+    found
+}
+
+/// Links to files that are not there. `exists` gets paths below the repository's root.
+pub fn broken_links(path: &str, text: &str, exists: impl Fn(&Path) -> bool) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (line, target) in links(text) {
+        let file = target.trim_matches(['<', '>']).split('#').next().unwrap_or("").to_string();
+        if file.is_empty() || file.contains("://") || file.starts_with("mailto:") {
+            continue;
+        }
+        let folder = Path::new(path).parent().unwrap_or(Path::new(""));
+        let meant = match file.strip_prefix('/') {
+            Some(from_root) => PathBuf::from(from_root),
+            None => folder.join(&file),
+        };
+        if !normal(&meant).is_some_and(|meant| exists(&meant)) {
+            wrong.push(format!("{path}:{line}: links to {target}, which is not there"));
+        }
+    }
+    wrong
+}
+
+/// `path` without `.` and `..`; `None` when it leads out of the repository.
+fn normal(path: &Path) -> Option<PathBuf> {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir if !out.pop() => return None,
+            Component::Normal(name) => out.push(name),
+            _ => {}
+        }
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn planted(wrong: Vec<String>, expected: &[&str]) {
+        assert_eq!(wrong.len(), expected.len(), "{wrong:#?}");
+        wrong
+            .iter()
+            .zip(expected)
+            .for_each(|(got, want)| assert!(got.contains(want), "{got} does not contain {want}"));
+    }
+
+    #[test]
+    fn a_broken_link_is_found() {
+        let there = |meant: &Path| [Path::new("a/b.md"), Path::new("c.rs")].contains(&meant);
+        let check = |text: &str, expected: &[&str]| planted(broken_links("a/x.md", text, there), expected);
+        check("[b](b.md) [c](../c.rs#L1) [d](/c.rs) [e](https://a.example/b) [f](#here)", &[]);
+        check("one\n[b](c.md)", &["a/x.md:2: links to c.md"]);
+        check("[out](../../c.rs)", &["links to ../../c.rs"]);
+        check("[b]: b.md\n[c]: c.md", &["a/x.md:2"]);
+        check("`[b](c.md)`\n```\n[b](c.md)\n```\n[b](d.md)", &["a/x.md:5"]);
+    }
+}

@@ -1,0 +1,356 @@
+//! The modules of one crate and the paths they mention, read with `syn`.
+//!
+//! It knows no rule. Files come from a function, so a test can plant a crate that exists nowhere.
+
+use proc_macro2::{TokenStream, TokenTree};
+use std::collections::HashMap;
+use std::path::{Component, Path, PathBuf};
+use syn::visit::{self, Visit};
+use syn::{Attribute, Item, UseTree, Visibility};
+
+/// A crate: module 0 is its root.
+pub struct Tree {
+    pub modules: Vec<Module>,
+}
+
+/// A module, in a file of its own or inline in its parent's.
+pub struct Module {
+    /// Names from the crate's root to here; empty for the root.
+    pub path: Vec<String>,
+    pub file: String,
+    parent: usize,
+    names: HashMap<String, Name>,
+    globs: Vec<Vec<String>>,
+    pub mentions: Vec<Mention>,
+}
+
+/// What a name in a module's scope stands for.
+#[derive(Clone)]
+enum Name {
+    Item,
+    Module(usize),
+    Import(Vec<String>),
+}
+
+/// A path that a module mentions.
+pub struct Mention {
+    pub path: Vec<String>,
+    pub line: usize,
+    /// In code under `#[cfg(test)]`.
+    pub in_test: bool,
+    /// A `pub use`, which hands a name on.
+    pub is_reexport: bool,
+}
+
+/// Where a path leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    Module(usize),
+    /// An item, by the module that defines it.
+    ItemOf(usize),
+}
+
+/// Aliases may refer to each other; a chain longer than this is one that does not end.
+const ALIASES_MAX: usize = 16;
+
+impl Tree {
+    /// Reads the crate whose root is `root`. `read` returns a file's text, or `None` if there is no such file.
+    pub fn read(root: &str, read: &dyn Fn(&str) -> Option<String>) -> Tree {
+        let mut tree = Tree { modules: Vec::new() };
+        let text = read(root).unwrap_or_else(|| panic!("{root}: there is no such file"));
+        let folder = Path::new(root).parent().expect("a file has a folder").to_path_buf();
+        tree.add_file(root, &text, Vec::new(), 0, folder, false, read);
+        tree
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a module is all of this")]
+    fn add_file(
+        &mut self,
+        file: &str,
+        text: &str,
+        path: Vec<String>,
+        parent: usize,
+        folder: PathBuf,
+        in_test: bool,
+        read: &dyn Fn(&str) -> Option<String>,
+    ) -> usize {
+        let parsed = syn::parse_file(text).unwrap_or_else(|error| panic!("{file}: {error}"));
+        self.add(file, &parsed.items, path, parent, folder, in_test, read)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a module is all of this")]
+    fn add(
+        &mut self,
+        file: &str,
+        items: &[Item],
+        path: Vec<String>,
+        parent: usize,
+        folder: PathBuf,
+        in_test: bool,
+        read: &dyn Fn(&str) -> Option<String>,
+    ) -> usize {
+        let own = self.modules.len();
+        let (names, globs, mentions) = Default::default();
+        self.modules.push(Module { path: path.clone(), file: file.into(), parent, names, globs, mentions });
+        for item in items {
+            if let Some(name) = name_of(item) {
+                self.modules[own].names.insert(name, Name::Item);
+            }
+            let Item::Mod(module) = item else { continue };
+            let name = module.ident.to_string();
+            let in_test = in_test || is_test(&module.attrs);
+            let child_path = [&path[..], std::slice::from_ref(&name)].concat();
+            let child_folder = folder.join(&name);
+            let child = match &module.content {
+                Some((_, items)) => self.add(file, items, child_path, own, child_folder, in_test, read),
+                None => {
+                    let candidates = match path_of(&module.attrs) {
+                        Some(path) => vec![normal(&Path::new(file).with_file_name(path))],
+                        None => vec![folder.join(format!("{name}.rs")), child_folder.join("mod.rs")],
+                    };
+                    let (found, text) = candidates
+                        .iter()
+                        .find_map(|at| Some((at.to_str()?.to_string(), read(at.to_str()?)?)))
+                        .unwrap_or_else(|| panic!("{file}: `mod {name}` has no file"));
+                    self.add_file(&found, &text, child_path, own, child_folder, in_test, read)
+                }
+            };
+            self.modules[own].names.insert(name, Name::Module(child));
+        }
+        let mut reader = Reader { module: &mut self.modules[own], in_test };
+        items.iter().for_each(|item| reader.visit_item(item));
+        own
+    }
+
+    /// Where `path` leads from `module`; `None` if it begins with a name that the crate does not define.
+    pub fn resolve(&self, module: usize, path: &[String]) -> Option<Found> {
+        self.follow(module, path, 0)
+    }
+
+    fn follow(&self, module: usize, path: &[String], aliases: usize) -> Option<Found> {
+        if aliases > ALIASES_MAX {
+            return None;
+        }
+        let mut at = module;
+        let mut rest = path;
+        while let Some((first, tail)) = rest.split_first() {
+            match first.as_str() {
+                "crate" => at = 0,
+                "self" => {}
+                "super" => at = self.modules[at].parent,
+                _ => break,
+            }
+            rest = tail;
+        }
+        let from_here = rest.len() == path.len();
+        for (depth, name) in rest.iter().enumerate() {
+            match self.look_up(at, name, aliases) {
+                Some(Found::Module(module)) => at = module,
+                Some(item) => return Some(item),
+                None if from_here && depth == 0 => return None,
+                // An item that a macro has made.
+                None => return Some(Found::ItemOf(at)),
+            }
+        }
+        Some(Found::Module(at))
+    }
+
+    fn look_up(&self, module: usize, name: &str, aliases: usize) -> Option<Found> {
+        match self.modules[module].names.get(name) {
+            Some(Name::Item) => Some(Found::ItemOf(module)),
+            Some(Name::Module(child)) => Some(Found::Module(*child)),
+            // `use ahash::ahash` must not look for itself.
+            Some(Name::Import(path)) if path[0] == name => None,
+            Some(Name::Import(path)) => self.follow(module, path, aliases + 1),
+            None => self.modules[module].globs.iter().find_map(|glob| {
+                match self.follow(module, glob, aliases + 1)? {
+                    Found::Module(other) if other != module && aliases < ALIASES_MAX => {
+                        self.look_up(other, name, aliases + 1)
+                    }
+                    _ => None,
+                }
+            }),
+        }
+    }
+}
+
+/// The name that an item adds to its module's scope.
+fn name_of(item: &Item) -> Option<String> {
+    let ident = match item {
+        Item::Const(item) => &item.ident,
+        Item::Enum(item) => &item.ident,
+        Item::Fn(item) => &item.sig.ident,
+        Item::Macro(item) => item.ident.as_ref()?,
+        Item::Static(item) => &item.ident,
+        Item::Struct(item) => &item.ident,
+        Item::Trait(item) => &item.ident,
+        Item::Type(item) => &item.ident,
+        Item::Union(item) => &item.ident,
+        _ => return None,
+    };
+    Some(ident.to_string())
+}
+
+fn attributes(item: &Item) -> &[Attribute] {
+    match item {
+        Item::Const(item) => &item.attrs,
+        Item::Enum(item) => &item.attrs,
+        Item::Fn(item) => &item.attrs,
+        Item::Impl(item) => &item.attrs,
+        Item::Macro(item) => &item.attrs,
+        Item::Mod(item) => &item.attrs,
+        Item::Static(item) => &item.attrs,
+        Item::Struct(item) => &item.attrs,
+        Item::Trait(item) => &item.attrs,
+        Item::Type(item) => &item.attrs,
+        Item::Use(item) => &item.attrs,
+        _ => &[],
+    }
+}
+
+/// What `#[path = "..."]` says.
+fn path_of(attributes: &[Attribute]) -> Option<String> {
+    let path = attributes.iter().find(|attribute| attribute.path().is_ident("path"))?;
+    match &path.meta.require_name_value().ok()?.value {
+        syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. }) => Some(text.value()),
+        _ => None,
+    }
+}
+
+/// `path` without `..`.
+fn normal(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(out.pop()),
+            part => out.push(part),
+        }
+    }
+    out
+}
+
+/// Whether `#[cfg(test)]` or `#[test]` is among the attributes.
+fn is_test(attributes: &[Attribute]) -> bool {
+    attributes.iter().any(|attribute| {
+        let tests =
+            |tokens: &TokenStream| tokens.clone().into_iter().any(|token| token.to_string() == "test");
+        attribute.path().is_ident("test")
+            || (attribute.path().is_ident("cfg")
+                && attribute.meta.require_list().is_ok_and(|list| tests(&list.tokens)))
+    })
+}
+
+/// Collects what one module imports and mentions.
+struct Reader<'m> {
+    module: &'m mut Module,
+    in_test: bool,
+}
+
+impl Reader<'_> {
+    fn mention(&mut self, path: Vec<String>, line: usize, is_reexport: bool) {
+        self.module.mentions.push(Mention { path, line, in_test: self.in_test, is_reexport });
+    }
+
+    fn import(&mut self, prefix: &[String], tree: &UseTree, is_reexport: bool) {
+        match tree {
+            UseTree::Path(path) => {
+                self.import(&[prefix, &[path.ident.to_string()]].concat(), &path.tree, is_reexport);
+            }
+            UseTree::Group(group) => {
+                group.items.iter().for_each(|tree| self.import(prefix, tree, is_reexport))
+            }
+            UseTree::Glob(glob) => {
+                self.mention(prefix.to_vec(), glob.star_token.spans[0].start().line, is_reexport);
+                self.module.globs.push(prefix.to_vec());
+            }
+            UseTree::Name(name) => {
+                let own = [name.ident.to_string()];
+                let (path, alias) = match prefix.last() {
+                    Some(last) if name.ident == "self" => (prefix.to_vec(), last.clone()),
+                    _ => ([prefix, &own].concat(), own[0].clone()),
+                };
+                self.alias(path, alias, name.ident.span().start().line, is_reexport);
+            }
+            UseTree::Rename(rename) => {
+                let path = [prefix, &[rename.ident.to_string()]].concat();
+                self.alias(path, rename.rename.to_string(), rename.ident.span().start().line, is_reexport);
+            }
+        }
+    }
+
+    fn alias(&mut self, path: Vec<String>, alias: String, line: usize, is_reexport: bool) {
+        self.mention(path.clone(), line, is_reexport);
+        self.module.names.entry(alias).or_insert(Name::Import(path));
+    }
+
+    /// Paths in the tokens of a macro call, which nothing has parsed.
+    fn tokens(&mut self, tokens: TokenStream) {
+        let mut path: Vec<String> = Vec::new();
+        let (mut line, mut colons) = (0, 0);
+        for token in tokens {
+            match token {
+                TokenTree::Ident(ident) => {
+                    if colons != 2 {
+                        self.end_path(&mut path, line);
+                    }
+                    line = ident.span().start().line;
+                    path.push(ident.to_string());
+                    colons = 0;
+                }
+                TokenTree::Punct(punct) if punct.as_char() == ':' => colons += 1,
+                TokenTree::Group(group) => {
+                    self.end_path(&mut path, line);
+                    self.tokens(group.stream());
+                    colons = 0;
+                }
+                _ => {
+                    self.end_path(&mut path, line);
+                    colons = 0;
+                }
+            }
+        }
+        self.end_path(&mut path, line);
+    }
+
+    fn end_path(&mut self, path: &mut Vec<String>, line: usize) {
+        if path.len() > 1 {
+            self.mention(std::mem::take(path), line, false);
+        }
+        path.clear();
+    }
+}
+
+impl<'ast> Visit<'ast> for Reader<'_> {
+    fn visit_item(&mut self, item: &'ast Item) {
+        let outer = self.in_test;
+        self.in_test |= is_test(attributes(item));
+        match item {
+            // Modules are read on their own.
+            Item::Mod(_) => {}
+            _ => visit::visit_item(self, item),
+        }
+        self.in_test = outer;
+    }
+
+    fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
+        self.import(&[], &item.tree, !matches!(item.vis, Visibility::Inherited));
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let names: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        let line = path.segments[0].ident.span().start().line;
+        self.mention(names, line, false);
+        visit::visit_path(self, path);
+    }
+
+    fn visit_macro(&mut self, call: &'ast syn::Macro) {
+        self.visit_path(&call.path);
+        self.tokens(call.tokens.clone());
+    }
+
+    fn visit_item_macro(&mut self, item: &'ast syn::ItemMacro) {
+        self.tokens(item.mac.tokens.clone());
+    }
+
+    fn visit_visibility(&mut self, _: &'ast Visibility) {}
+}
