@@ -35,6 +35,7 @@ const CRATES: &[&str] = &[
 const FLOORS: &[(&str, u8)] = &[
     ("arena", 0),
     ("keep", 0),
+    ("panics", 0),
     ("buffer", 0),
     ("time", 0),
     ("config", 0),
