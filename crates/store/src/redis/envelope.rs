@@ -7,6 +7,7 @@
 //!   1 version | 1 kind | 8 incarnation | 8 number | 4 ms since a loss | 1 + node | 4 + topic | 4 + payload
 //! ```
 
+use super::node::NODE_BYTES_MAX;
 use fleeting::Message;
 use std::time::Duration;
 
@@ -33,9 +34,6 @@ pub enum Content<'a> {
     /// A topic and a message.
     Publication(&'a str, Message<'a>),
 }
-
-/// Bytes that the name of a server may have.
-pub const NODE_BYTES_MAX: usize = 64;
 
 const VERSION: u8 = 1;
 const BEAT: u8 = 0;

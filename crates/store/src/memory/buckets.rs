@@ -175,7 +175,7 @@ impl Heads {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::tests::{record, seeded};
+    use crate::memory::log::tests::{record, seeded};
 
     /// All records in the order of a scan.
     fn all(buckets: &Buckets, log: &Log) -> Vec<At> {

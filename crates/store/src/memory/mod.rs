@@ -1,7 +1,7 @@
 //! The store that is there without any other program: the process's own memory.
 //!
 //! It is cut into shards, each behind a lock of its own, by the first bits of the keys' hashes; what a shard does is
-//! the [`table`](super::table)'s. This file knows the locks, the clock and the hasher. Its invariants: no thread
+//! the [`table`]'s. This file knows the locks, the clock and the hasher. Its invariants: no thread
 //! holds two locks at once, none calls anything of the application's while it holds one, and nothing that was given
 //! room is forgotten: when the last entry is gone, both numbers of [`Usage`] are 0.
 //!
@@ -13,9 +13,17 @@
 //! A cursor is a place in the order of all hashes. Entries never move in it, however many come and go, so what is
 //! there from the first page to the last is told, and told once.
 
-use super::table::{Place, Table};
-use super::usage::Usage;
-use super::{Census, Cursor, KEY_BYTES_MAX, Page, Store, StoreError};
+mod ages;
+mod buckets;
+mod deadlines;
+mod limits;
+mod log;
+mod table;
+mod usage;
+
+pub use limits::StoreLimits;
+
+use crate::{Census, Cursor, Page, Store, StoreError, key};
 use ahash::RandomState;
 use fleeting::Arena;
 use fleeting::time::Clock;
@@ -23,25 +31,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-
-/// What a [`Memory`] may hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StoreLimits {
-    /// Entries.
-    pub entries: usize,
-    /// Bytes of all keys and values, and 60 to 67 for each entry: what the store needs to find it. What is
-    /// resident may be half as much again while entries come and go.
-    pub bytes: usize,
-    /// Bytes of one value; at most 2 GiB.
-    pub value_bytes: usize,
-}
-
-impl Default for StoreLimits {
-    /// A million entries, 256 MiB, a MiB each.
-    fn default() -> StoreLimits {
-        StoreLimits { entries: 1_000_000, bytes: 256 << 20, value_bytes: 1 << 20 }
-    }
-}
+use table::{Place, Table};
+use usage::Usage;
 
 /// Keeps entries in the memory of this process, for all its threads.
 ///
@@ -174,7 +165,7 @@ impl Memory {
     /// Which shard a key belongs to, and where in its order.
     #[inline]
     fn order_of(&self, key: &str) -> Result<(usize, u32), StoreError> {
-        if key.is_empty() || key.len() > KEY_BYTES_MAX {
+        if !key::is_valid(key) {
             return Err(StoreError::Key);
         }
         let hash = self.hasher.hash_one(key.as_bytes());

@@ -74,7 +74,7 @@ impl Ages {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::tests::{record, seeded};
+    use crate::memory::log::tests::{record, seeded};
 
     #[test]
     fn the_oldest_is_the_one_that_was_touched_first() {

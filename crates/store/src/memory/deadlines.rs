@@ -176,7 +176,7 @@ impl Deadlines {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::tests::{record, seeded};
+    use crate::memory::log::tests::{record, seeded};
 
     fn link(deadlines: &mut Deadlines, log: &mut Log, deadline_ms: u64) -> At {
         let at = record(log, 0);
