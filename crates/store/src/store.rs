@@ -1,6 +1,6 @@
 //! The trait that every store implements.
 
-use super::{Census, Cursor, Page, StoreError};
+use super::{Cursor, Page, StoreError, StoreStats};
 use fleeting::Arena;
 use std::time::Duration;
 
@@ -88,7 +88,7 @@ pub trait Store: Send + Sync {
     }
 
     /// What it knows of itself, without waiting.
-    fn census(&self) -> Census {
-        Census::default()
+    fn stats(&self) -> StoreStats {
+        StoreStats::default()
     }
 }

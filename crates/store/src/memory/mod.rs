@@ -23,7 +23,7 @@ mod usage;
 
 pub use limits::StoreLimits;
 
-use crate::{Census, Cursor, Page, Store, StoreError, key};
+use crate::{Cursor, Page, Store, StoreError, StoreStats, key};
 use ahash::RandomState;
 use fleeting::Arena;
 use fleeting::time::Clock;
@@ -51,7 +51,7 @@ use usage::Usage;
 ///
 /// let arena = fleeting::Arena::new(4096);
 /// assert_eq!(store.get("client:7", &arena)?, Some(&b"a tab"[..])); // a copy, in the arena
-/// assert_eq!(store.census().entries, Some(2));
+/// assert_eq!(store.stats().entries, Some(2));
 /// # Ok::<(), fleeting_store::StoreError>(())
 /// ```
 pub struct Memory {
@@ -261,7 +261,7 @@ impl Store for Memory {
         count
     }
 
-    fn census(&self) -> Census {
+    fn stats(&self) -> StoreStats {
         let now_ms = (self.clock)();
         let (mut oldest_ms, mut expired) = (None, 0);
         for shard in 0..SHARDS {
@@ -271,7 +271,7 @@ impl Store for Memory {
             expired += table.expired();
         }
         let limits = self.usage.limits();
-        Census {
+        StoreStats {
             entries: Some(self.usage.entries() as u64),
             entries_max: Some(limits.entries as u64),
             bytes: Some(self.usage.bytes() as u64),

@@ -14,7 +14,7 @@ use std::time::Duration;
 /// What one server tells the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Envelope<'a> {
-    /// The server's name, 1 to [`NODE_BYTES_MAX`] bytes; for people.
+    /// The server's name, 1 to `NODE_BYTES_MAX` bytes; for people.
     pub node: &'a str,
     /// Names the server for as long as it runs, and no other.
     pub incarnation: u64,
@@ -46,7 +46,7 @@ impl<'a> Envelope<'a> {
     /// Appends it as bytes.
     ///
     /// # Panics
-    /// If a topic or a payload has 4 GiB or more, or a node more than [`NODE_BYTES_MAX`] bytes.
+    /// If a topic or a payload has 4 GiB or more, or a node more than `NODE_BYTES_MAX` bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let (kind, topic, payload) = match self.content {
             Content::Beat => (BEAT, "", &b""[..]),

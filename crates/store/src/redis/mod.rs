@@ -29,7 +29,7 @@ pub use options::RedisOptions;
 pub use peers::Gap;
 pub use url::{RedisUrl, RedisUrlError};
 
-use crate::{Census, Cursor, Page, Store, StoreError, key};
+use crate::{Cursor, Page, Store, StoreError, StoreStats, key};
 use failure::{number_error, store_error};
 use fleeting::Arena;
 use link::Link;
@@ -244,8 +244,8 @@ impl Store for Redis {
         true
     }
 
-    fn census(&self) -> Census {
-        Census { refused: Some(self.refused.load(Ordering::Relaxed)), ..Census::default() }
+    fn stats(&self) -> StoreStats {
+        StoreStats { refused: Some(self.refused.load(Ordering::Relaxed)), ..StoreStats::default() }
     }
 }
 
