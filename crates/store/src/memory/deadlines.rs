@@ -11,7 +11,8 @@
 //! that was reached. So all above those are the same in both, and the first list of the lowest level that has any
 //! is the next that is due. Its invariant: the time that was reached is behind the beginning of no list.
 
-use super::log::{At, Half, Log, Long, NONE, Word};
+use super::log::Log;
+use super::record::{At, Half, Long, NONE, Word};
 
 const LEVELS: usize = 8;
 /// Lists of a level, and the bits of a time that tell them apart.

@@ -18,6 +18,7 @@ mod buckets;
 mod deadlines;
 mod limits;
 mod log;
+mod record;
 mod table;
 mod usage;
 

@@ -6,7 +6,8 @@
 use super::ages::Ages;
 use super::buckets::Buckets;
 use super::deadlines::{Deadlines, NEVER};
-use super::log::{At, Log, Long, record_bytes};
+use super::log::Log;
+use super::record::{At, Long, record_bytes};
 use super::usage::Usage;
 use crate::StoreError;
 use fleeting::arena::{Arena, ArenaList};
