@@ -1,8 +1,8 @@
 //! What is published reaches those who have subscribed, once each and in order, wherever they are.
 
 use crate::pipe::Stage;
+use fleeting::TopicCount;
 use fleeting::engine::{PublishError, SendError, Settings};
-use fleeting::pubsub::TopicCount;
 use fleeting::{
     App, Broker, Error, Handle, Limits, Message, Publication, Request, Server, Socket, TopicError, WebSocket,
 };

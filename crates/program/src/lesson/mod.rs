@@ -28,7 +28,7 @@ pub(super) use mode::Mode;
 pub(super) use routes::routes;
 pub(super) use versions::Lesson;
 
-use super::Failure;
+use crate::failure::Failure;
 use color::Colors;
 use std::io::{IsTerminal, Write};
 
