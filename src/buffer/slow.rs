@@ -65,7 +65,7 @@ impl FromStr for SlowConsumer {
         let found = SlowConsumer::ALL.into_iter().find(|policy| policy.name() == name);
         found.ok_or_else(|| {
             let names = SlowConsumer::ALL.map(SlowConsumer::name).join(", ");
-            format!("unknown policy `{name}`; there are: {names}")
+            format!("unknown policy `{name}`; expected one of {names}")
         })
     }
 }

@@ -18,7 +18,7 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ConfigError::UnknownName(name, known) => {
-                write!(f, "unknown name `{name}`; there are: {}", known.join(" "))
+                write!(f, "unknown name `{name}`; expected one of {}", known.join(", "))
             }
             ConfigError::BadValue(value, expected) => write!(f, "bad value `{value}`; expected {expected}"),
         }
