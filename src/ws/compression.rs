@@ -52,7 +52,7 @@ const WINDOW_BITS: u8 = 15;
 const WINDOW_BITS_MIN: u8 = 9;
 
 const EXPECTED: &str = "off, shared or dedicated, then any of window=9 to window=15, level=1 to level=9 and \
-     threshold=BYTES, with commas between";
+     threshold=BYTES, separated by commas";
 const NOT_BUILT: &str = "off: this program was built without the feature `deflate`";
 
 impl Compression {

@@ -87,7 +87,8 @@ pub(crate) struct Flags {
     /// that use the same Redis also share their topics [default: memory]
     #[arg(long, value_name = "WHERE")]
     pub(super) store: Option<String>,
-    /// This server's name in the logs of the nodes that share a Redis [default: host name and process id]
+    /// This server's name among the nodes that share a Redis, for logs and clients' records [default: host
+    /// name and process id]
     #[arg(long, value_name = "NAME")]
     pub(super) node: Option<String>,
     /// How long to keep a client's record while no connection holds it [default: 10m]
