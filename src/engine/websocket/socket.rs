@@ -106,13 +106,11 @@ impl OpenSocket {
                     }
                 },
             };
-            match event {
+            alive |= match event {
                 Event::Text(text) => deliver(&mut sender, live, Message::Text(text)),
                 Event::Binary(bytes) => deliver(&mut sender, live, Message::Binary(bytes)),
-                other => apply(other, &mut sender, live),
-            }
-            // While a ping is unanswered, no pong but its own counts.
-            alive |= !matches!(event, Event::Pong(pong) if ping.is_some_and(|ping| ping != *pong));
+                other => apply(other, ping, &mut sender, live),
+            };
             if cfg!(debug_assertions) {
                 input[from..from + consumed].fill(OVERWRITTEN);
             }
@@ -202,11 +200,15 @@ impl OpenSocket {
     }
 }
 
-/// Gives a session its message, unless we have begun to close.
+/// Gives a session its message, unless we have begun to close. Returns true: a message is a sign of life.
 #[inline]
-fn deliver<S: Stream>(sender: &mut Sender<'_, '_, S>, live: &mut dyn LiveSocket, message: Message<'_>) {
+fn deliver<S: Stream>(
+    sender: &mut Sender<'_, '_, S>,
+    live: &mut dyn LiveSocket,
+    message: Message<'_>,
+) -> bool {
     if !sender.state.closing.delivers() {
-        return;
+        return true;
     }
     sender.services.counters.messages += 1;
     let conn = sender.conn;
@@ -214,6 +216,7 @@ fn deliver<S: Stream>(sender: &mut Sender<'_, '_, S>, live: &mut dyn LiveSocket,
         sender.close(CloseCode::ERROR, "");
         sender.services.counters.panics += 1;
     }
+    true
 }
 
 /// Inflates a message and gives it to the session.
@@ -228,15 +231,22 @@ fn deliver_compressed<S: Stream>(
     let mut inflated = codec.take_inflated();
     let bytes = own.inflate(payload, &mut inflated, codec, limits.message_bytes);
     match bytes.and_then(|bytes| compression::message(text, bytes)) {
-        Ok(message) => deliver(sender, live, message),
+        Ok(message) => {
+            deliver(sender, live, message);
+        }
         Err(failure) => fail(failure, sender, live),
     }
     sender.services.codec.give_inflated(inflated);
 }
 
-/// Applies an event that is not a message, or not yet one.
+/// Applies an event that is not a message, or not yet one. Returns whether it is a sign of life.
 #[inline(never)]
-fn apply<S: Stream>(event: Event<'_>, sender: &mut Sender<'_, '_, S>, live: &mut dyn LiveSocket) {
+fn apply<S: Stream>(
+    event: Event<'_>,
+    ping: Option<[u8; 8]>,
+    sender: &mut Sender<'_, '_, S>,
+    live: &mut dyn LiveSocket,
+) -> bool {
     let (state, cork) = (&mut *sender.state, &mut *sender.out.cork);
     match event {
         Event::Compressed { text, payload } if state.closing.delivers() => {
@@ -251,8 +261,11 @@ fn apply<S: Stream>(event: Event<'_>, sender: &mut Sender<'_, '_, S>, live: &mut
             }
             end(live, state, code, reason, &mut sender.services.counters.panics);
         }
+        // While a ping is unanswered, no pong but its own counts.
+        Event::Pong(pong) => return ping.is_none_or(|ping| ping == *pong),
         _ => {}
     }
+    true
 }
 
 /// Closes with the rule that the peer has broken, and tells the session of the end.
