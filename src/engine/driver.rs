@@ -151,7 +151,7 @@ impl<S: Stream> Engine<S> {
         }
     }
 
-    /// Gives a connection the turn that an event calls for. A stale name is ignored.
+    /// Gives a connection the turn that an event asks for. A stale name is ignored.
     #[inline]
     pub fn ready(&mut self, id: ConnId, readiness: Readiness) {
         let Some(conn) = self.table.find(id) else { return };
@@ -378,7 +378,7 @@ impl<S: Stream> Engine<S> {
         let Some(conn) = self.table.find(id) else { return };
         let mut turn = Turn::new(conn, id, &mut self.context, &mut self.cork);
         let mut outcome = turn.take(writable);
-        // A shutdown has closed the connections that were idle; this one has become so since.
+        // A shutdown has closed the connections that were idle; this one has become idle since.
         if self.cut_off.is_some() && outcome == Outcome::KeepOpen && turn.is_idle() {
             outcome = turn.end();
         }

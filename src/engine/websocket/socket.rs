@@ -107,8 +107,14 @@ impl OpenSocket {
                 },
             };
             alive |= match event {
-                Event::Text(text) => deliver(&mut sender, live, Message::Text(text)),
-                Event::Binary(bytes) => deliver(&mut sender, live, Message::Binary(bytes)),
+                Event::Text(text) => {
+                    deliver(&mut sender, live, Message::Text(text));
+                    true
+                }
+                Event::Binary(bytes) => {
+                    deliver(&mut sender, live, Message::Binary(bytes));
+                    true
+                }
                 other => apply(other, ping, &mut sender, live),
             };
             if cfg!(debug_assertions) {
@@ -200,15 +206,11 @@ impl OpenSocket {
     }
 }
 
-/// Gives a session its message, unless we have begun to close. Returns true: a message is a sign of life.
+/// Gives a session its message, unless we have begun to close.
 #[inline]
-fn deliver<S: Stream>(
-    sender: &mut Sender<'_, '_, S>,
-    live: &mut dyn LiveSocket,
-    message: Message<'_>,
-) -> bool {
+fn deliver<S: Stream>(sender: &mut Sender<'_, '_, S>, live: &mut dyn LiveSocket, message: Message<'_>) {
     if !sender.state.closing.delivers() {
-        return true;
+        return;
     }
     sender.services.counters.messages += 1;
     let conn = sender.conn;
@@ -216,7 +218,6 @@ fn deliver<S: Stream>(
         sender.close(CloseCode::ERROR, "");
         sender.services.counters.panics += 1;
     }
-    true
 }
 
 /// Inflates a message and gives it to the session.
@@ -231,9 +232,7 @@ fn deliver_compressed<S: Stream>(
     let mut inflated = codec.take_inflated();
     let bytes = own.inflate(payload, &mut inflated, codec, limits.message_bytes);
     match bytes.and_then(|bytes| compression::message(text, bytes)) {
-        Ok(message) => {
-            deliver(sender, live, message);
-        }
+        Ok(message) => deliver(sender, live, message),
         Err(failure) => fail(failure, sender, live),
     }
     sender.services.codec.give_inflated(inflated);
