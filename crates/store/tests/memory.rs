@@ -31,7 +31,7 @@ fn ms(ms: u64) -> Option<Duration> {
 
 /// Entries and bytes.
 fn held(store: &Memory) -> (u64, u64) {
-    let census = store.census();
+    let census = store.stats();
     (census.entries.expect("it knows"), census.bytes.expect("it knows"))
 }
 
@@ -123,7 +123,7 @@ fn entries_are_bounded_to_the_last() {
     assert_eq!(store.increment("more", 1, None), Err(StoreError::Full));
     assert_eq!(store.compare_and_set("more", None, b"v", None), Err(StoreError::Full));
     assert_eq!(store.compare_and_set("more", Some(b"v"), b"v", None), Ok(false), "it needs no room");
-    assert_eq!(store.census().refused, Some(3));
+    assert_eq!(store.stats().refused, Some(3));
     // What is there may change.
     store.set(&key(50), b"a value that is longer", None).expect("there is room");
     assert_eq!(store.delete(&key(99)), Ok(true));
@@ -134,7 +134,7 @@ fn entries_are_bounded_to_the_last() {
         store.set(&format!("new{number}"), b"v", None).expect("there is room");
     }
     assert_eq!(store.set("one more", b"v", None), Err(StoreError::Full));
-    let census = store.census();
+    let census = store.stats();
     assert_eq!((census.entries, census.entries_max), (Some(100), Some(100)));
     assert_eq!((census.expired, census.refused), (Some(10), Some(4)));
 }
@@ -165,7 +165,7 @@ fn bytes_are_bounded_to_the_last() {
     assert_eq!(held(&store), (2, entry_bytes(1, 5000) + entry_bytes(1, 0)), "most of it would be wasted");
     assert_eq!((store.delete("a"), store.delete("b")), (Ok(true), Ok(true)));
     assert_eq!(held(&store), (0, 0));
-    assert_eq!(store.census().bytes_max, Some(10_000));
+    assert_eq!(store.stats().bytes_max, Some(10_000));
 }
 
 #[test]
@@ -224,23 +224,23 @@ fn what_nobody_asks_for_expires_as_well() {
         assert!(number < 1400, "{} are there", held(&store).0);
     }
     store.expire(usize::MAX);
-    let census = store.census();
+    let census = store.stats();
     assert_eq!((census.expired, census.entries), (Some(1000), Some(number - 1000)));
 }
 
 #[test]
 fn the_census_tells_what_was_left_alone_longest() {
     let (store, now) = memory(StoreLimits::default());
-    assert_eq!(store.census().oldest, None);
+    assert_eq!(store.stats().oldest, None);
     store.set("a", b"1", None).expect("there is room");
     pass(&now, 1000);
     store.set("b", b"1", None).expect("there is room");
     pass(&now, 500);
-    assert_eq!(store.census().oldest, ms(1500));
+    assert_eq!(store.stats().oldest, ms(1500));
     assert_eq!(store.renew("a", None), Ok(true));
-    assert_eq!(store.census().oldest, ms(500));
+    assert_eq!(store.stats().oldest, ms(500));
     assert_eq!(store.delete("b"), Ok(true));
-    assert_eq!(store.census().oldest, ms(0));
+    assert_eq!(store.stats().oldest, ms(0));
 }
 
 #[test]
@@ -404,7 +404,7 @@ fn against_a_map(seed: u64, operations: usize) {
         assert!(held(&store).0 <= entries_max as u64);
     }
     store.expire(usize::MAX);
-    let census = store.census();
+    let census = store.stats();
     assert_eq!(census.entries, Some(model.entries.len() as u64), "seed {seed}");
     let oldest = model.entries.values().map(|known| model.now - known.touched).max();
     assert_eq!(census.oldest, oldest.and_then(ms), "seed {seed}");
@@ -459,7 +459,7 @@ fn a_million_records_leave_nothing_behind() {
         pass(&now, 6000);
         while store.expire(1000) == 1000 {}
     });
-    let census = store.census();
+    let census = store.stats();
     assert_eq!((census.entries, census.bytes, census.oldest), (Some(0), Some(0), None));
     assert_eq!(census.expired, Some(RECORDS));
     // The tables keep memory for a few entries each.

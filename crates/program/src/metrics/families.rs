@@ -4,7 +4,7 @@
 //! has each series once.
 
 use crate::registry;
-use fleeting::app::OffloadCounters;
+use fleeting::OffloadCounters;
 use fleeting::engine::{Counters, WorkerFigures};
 use serde::Serialize;
 use std::fmt;
@@ -163,7 +163,7 @@ const COUNTERS_BY_REASON: &[ReasonFamily] = &[
 /// Returns all metrics but those of the offload threads.
 pub(super) fn all(
     workers: &[WorkerFigures],
-    store: &fleeting_store::Census,
+    store: &fleeting_store::StoreStats,
     clients: &registry::ClientCounts,
 ) -> Vec<Family> {
     let mut families = Vec::with_capacity(48);
@@ -200,7 +200,7 @@ pub(super) fn all(
     families
 }
 
-fn of_store(store: &fleeting_store::Census) -> impl Iterator<Item = Family> {
+fn of_store(store: &fleeting_store::StoreStats) -> impl Iterator<Item = Family> {
     let count = |value: Option<u64>| value.map(Value::Count);
     let oldest = store.oldest.map(|age| Value::Seconds(age.as_secs_f64()));
     [
