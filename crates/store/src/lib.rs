@@ -31,3 +31,8 @@ pub use memory::{Memory, StoreLimits};
 pub use page::{Cursor, Page};
 pub use stats::StoreStats;
 pub use store::Store;
+
+/// Compiles and runs the examples of the README.
+#[cfg(all(doctest, feature = "redis"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
