@@ -114,7 +114,7 @@ fn fragmented_messages() {
 fn store_keeps_what_it_is_given() {
     const TIMES: u64 = 1_000;
     let store = filled();
-    let (app, held) = (set_anew(store.clone()), || store.census().bytes.expect("it knows"));
+    let (app, held) = (set_anew(store.clone()), || store.stats().bytes.expect("it knows"));
     let before = held();
     let counted = allocations(app, requests, TIMES, asks(get("/set"), b"ok"));
     assert_eq!(counted.count_total, 0, "{counted:?}");

@@ -1,6 +1,6 @@
 //! Handlers that wait do so on threads of their own: others are served meanwhile, and nobody waits for too long.
 
-use fleeting::app::OffloadCounters;
+use fleeting::OffloadCounters;
 use fleeting::{App, Error, Full, Keep, Offload, OffloadOptions, Request, Response};
 use fleeting_testkit::client::{Client, PATIENCE};
 use fleeting_testkit::rig::{self, Rig};

@@ -14,5 +14,4 @@ pub use file_part::FilePart;
 pub use inbox::{Inbox, Pool};
 pub use outbox::{Outbox, Portion, Taken};
 pub use piece::{Piece, Published};
-pub use policy::Offered;
 pub use slow::SlowConsumer;

@@ -21,9 +21,9 @@ mod topics;
 pub use broker::{Broker, Inlet};
 pub use names::TopicError;
 pub use publication::Publication;
-pub use topics::{SubscriberId, TopicCount};
+pub use topics::TopicCount;
 
 pub(crate) use batch::{Batch, Encoding, Kind};
 pub(crate) use broker::Attached;
 pub(crate) use names::{check_filter, check_publication};
-pub(crate) use topics::{BatchRange, Topics};
+pub(crate) use topics::{BatchRange, SubscriberId, Topics};

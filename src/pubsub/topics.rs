@@ -17,7 +17,7 @@ use std::rc::Rc;
 
 /// Identifies a subscriber of one worker, from its first subscription on until it leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SubscriberId(
+pub(crate) struct SubscriberId(
     /// The index in the table plus one.
     NonZeroU32,
 );
@@ -34,6 +34,7 @@ impl SubscriberId {
 
 /// A topic or a filter, with its counts on one worker or several.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TopicCount {
     /// The name, or the filter with its `*`.
     pub name: Box<str>,
@@ -478,7 +479,7 @@ mod tests {
         table.publish("bc");
         assert!(table.unsubscribe(3, "a"));
         assert!(!table.unsubscribe(3, "a"));
-        assert!(!table.unsubscribe(3, "nobody's"));
+        assert!(!table.unsubscribe(3, "unknown"));
         assert_eq!(table.leave(2), 2);
         table.subscribe(4, "a").unwrap();
         table.publish("a");

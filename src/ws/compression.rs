@@ -27,6 +27,7 @@ pub struct Compression {
 
 /// Whether messages are compressed, and whether connections share a codec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Mode {
     /// Nothing is compressed.
     Off,

@@ -5,8 +5,8 @@
 
 use super::delivery::{Delivery, refusal};
 use crate::request::{content, origin};
+use fleeting::TopicCount;
 use fleeting::engine::PublishError;
-use fleeting::pubsub::TopicCount;
 use fleeting::{App, Error, Handle, Message, Request, Response, TopicError};
 use serde::Serialize;
 
@@ -67,7 +67,7 @@ fn count(handle: &Handle) -> Response<'static> {
 }
 
 fn list(counts: &[TopicCount]) -> Result<Response<'static>, Error> {
-    let entries = counts.iter().map(|TopicCount { name, subscribers, published }| TopicEntry {
+    let entries = counts.iter().map(|TopicCount { name, subscribers, published, .. }| TopicEntry {
         name,
         subscribers: *subscribers,
         published: *published,

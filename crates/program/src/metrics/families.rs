@@ -4,7 +4,7 @@
 //! has each series once.
 
 use crate::registry;
-use fleeting::app::OffloadCounters;
+use fleeting::OffloadCounters;
 use fleeting::engine::{Counters, WorkerFigures};
 use serde::Serialize;
 use std::fmt;
@@ -144,6 +144,9 @@ const OF_WORKERS: &[WorkerFamily] = &[
 
 const COUNTERS_BY_REASON: &[ReasonFamily] = &[
     ("fleeting_requests_refused_total", "Requests refused, by reason.", |c| c.refused().collect()),
+    ("fleeting_handshakes_rejected_total", "WebSocket handshakes rejected, by reason.", |c| {
+        c.rejected().collect()
+    }),
     ("fleeting_websockets_failed_total", "WebSockets closed because of an error, by reason.", |c| {
         c.failed().collect()
     }),

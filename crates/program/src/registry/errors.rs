@@ -3,7 +3,7 @@
 //! It knows no route.
 
 use fleeting::Error;
-use fleeting::app::Full;
+use fleeting::Full;
 use fleeting_store::StoreError;
 
 pub(super) fn no_client() -> Error {

@@ -2,7 +2,7 @@
 //!
 //! It parses nothing, and knows no limit by name.
 
-use fleeting::config::Setting;
+use fleeting::Setting;
 use fleeting::{Limits, Timeouts};
 use std::fmt::Write;
 

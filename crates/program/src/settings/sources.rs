@@ -194,7 +194,7 @@ mod tests {
         check("FLEETING_STORE", "redis://:secret@a/x", "the database should be a number");
         check("FLEETING_NODE", "a\tb", "no control characters");
         check("FLEETING_CLIENT_LIFE", "0s", "`0s`");
-        check("FLEETING_CLIENT_CLOSE", "soon", "or remove");
+        check("FLEETING_CLIENT_CLOSE", "soon", "expected `remove`, or a time");
         check("FLEETING_LIMIT_BODY", "1", "FLEETING_LIMIT_BODY_BYTES");
         check("FLEETING_LIMIT_body_bytes", "1", "unknown limit");
         check("FLEETING_TIMEOUT_IDLE", "10", "10s");

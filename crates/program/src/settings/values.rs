@@ -128,7 +128,8 @@ impl Settings {
 
     /// Sets how long a record is kept while no connection holds it.
     pub(super) fn set_client_life(&mut self, value: &str) -> Result<(), String> {
-        self.clients.unheld = positive(value)?;
+        self.clients.unheld =
+            positive(value).ok_or_else(|| bad_value(value, "a time such as 500ms, 10s or 2m"))?;
         Ok(())
     }
 
@@ -136,7 +137,8 @@ impl Settings {
     pub(super) fn set_client_close(&mut self, value: &str) -> Result<(), String> {
         self.clients.after_close = match value.trim() {
             "remove" => Duration::ZERO,
-            _ => positive(value).map_err(|why| format!("{why}, or remove"))?,
+            _ => positive(value)
+                .ok_or_else(|| bad_value(value, "`remove`, or a time such as 500ms, 10s or 2m"))?,
         };
         Ok(())
     }
@@ -156,20 +158,21 @@ impl Settings {
                 self.workers = workers.into();
                 Ok(())
             }
-            _ => Err(format!("bad value `{value}`; expected a number from 1 to {}", u16::MAX)),
+            _ => Err(bad_value(value, &format!("a number from 1 to {}", u16::MAX))),
         }
     }
 }
 
 /// Parses a duration greater than zero.
-fn positive(value: &str) -> Result<Duration, String> {
+fn positive(value: &str) -> Option<Duration> {
     // The syntax is that of timeouts.
     let mut timeouts = Timeouts::default();
-    timeouts.set("idle", value).map_err(|error| error.to_string())?;
-    if timeouts.idle.is_zero() {
-        return Err(format!("bad value `{}`; expected a time such as 500ms, 10s or 2m", value.trim()));
-    }
-    Ok(timeouts.idle)
+    timeouts.set("idle", value).ok()?;
+    Some(timeouts.idle).filter(|time| !time.is_zero())
+}
+
+fn bad_value(value: &str, expected: &str) -> String {
+    format!("bad value `{}`; expected {expected}", value.trim())
 }
 
 /// Whether `text` has the form HOST:PORT. The name is not resolved.

@@ -6,11 +6,11 @@
 
 use super::peer::{Act, Script, Wire};
 use super::replies;
-use fleeting::app::{ConnId, Error, Message, Request, Response, Socket};
 use fleeting::engine::{Engine, Readiness, Settings};
 use fleeting::time::Now;
 use fleeting::ws::CloseCode;
 use fleeting::{App, Body, Limits, Timeouts, WebSocket};
+use fleeting::{ConnId, Error, Message, Request, Response, Socket};
 use std::cell::Cell;
 use std::io::Write as _;
 use std::rc::Rc;
