@@ -10,8 +10,8 @@ use std::time::Instant;
 
 /// A reason why publications of other servers may be missing.
 ///
-/// A subscriber that gets the announcement of a gap has got everything before the gap, and gets everything after the
-/// announcement. In between, publications may be missing.
+/// Publications made between the last one that a subscriber got and the announcement of the gap may be missing.
+/// Publications that arrive after the announcement are delivered as usual.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Gap {
