@@ -53,7 +53,7 @@ struct Read {
 impl Read {
     fn envelope(&self) -> Envelope<'_> {
         let content = match self.kind {
-            0 => Content::Beat,
+            0 => Content::Heartbeat,
             1 => {
                 Content::Publication(&self.topic, Message::Text(std::str::from_utf8(&self.payload).unwrap()))
             }
