@@ -27,11 +27,11 @@ impl Bench {
     fn new(settings: Settings, stream: &[u8], capacity: usize) -> Bench {
         let clock = Rc::new(Cell::new(1000));
         let mut wire = Wire::new(&clock, Random::new(0), stream.to_vec());
-        wire.capacity = capacity;
+        wire.set_capacity(capacity);
         let wire = Rc::new(RefCell::new(wire));
         let now = Now { ms: clock.get(), unix_secs: 0 };
         let mut engine = Engine::new(app(&Rc::new(Log::default())), settings, now);
-        let id = engine.accept(SimStream::new(&wire), None);
+        let id = engine.accept(Wire::stream(&wire), None);
         Bench { engine, clock, wire, id }
     }
 
@@ -56,7 +56,7 @@ impl Bench {
     /// The client takes what there is until there is no more.
     fn take_all(&mut self) {
         loop {
-            let waiting = self.wire.borrow().written.len() - self.wire.borrow().taken;
+            let waiting = self.wire.borrow().waiting();
             if waiting == 0 {
                 return;
             }
@@ -77,7 +77,7 @@ fn backpressure_that_ends_with_the_turn_is_told_to_have_ended() {
     bench.turn(0, stream.len());
     let frames: Vec<u8> =
         (1..=20).flat_map(|at| server_frame(0x81, flood("abc", at, 90).as_bytes())).collect();
-    assert!(bench.wire.borrow().written.ends_with(&frames), "not all was sent");
+    assert!(bench.wire.borrow().pipe.written.ends_with(&frames), "not all was sent");
 }
 
 /// The same with the client's end behind its order: the session's messages go first, as they do when an
@@ -92,7 +92,7 @@ fn the_end_of_a_client_is_read_after_its_backpressure_has_ended() {
     bench.turn(0, stream.len());
     let wire = bench.wire.borrow();
     let last = server_frame(0x81, flood("abc", 20, 90).as_bytes());
-    assert!(wire.written.ends_with(&last), "not all was sent");
+    assert!(wire.pipe.written.ends_with(&last), "not all was sent");
     assert!(wire.dropped.is_some());
 }
 
@@ -106,7 +106,7 @@ fn a_connection_that_becomes_idle_after_the_shutdown_is_closed() {
     bench.engine.shutdown();
     assert!(!bench.engine.is_over());
     bench.take_all();
-    assert!(bench.wire.borrow().written.len() > STATIC_BYTES);
+    assert!(bench.wire.borrow().pipe.written.len() > STATIC_BYTES);
     assert!(bench.wire.borrow().write_ended.is_some(), "the connection is kept");
     bench.wire.borrow_mut().finish();
     bench.turn(0, 0);
@@ -149,6 +149,6 @@ fn a_head_request_that_is_refused_for_its_content_is_answered_without_any() {
     let mut bench = Bench::new(Settings::default(), stream, usize::MAX);
     bench.turn(0, stream.len());
     let wire = bench.wire.borrow();
-    assert!(wire.written.starts_with(b"HTTP/1.1 413 "));
-    assert!(wire.written.ends_with(b"\r\n\r\n"), "{}", wire.written.escape_ascii());
+    assert!(wire.pipe.written.starts_with(b"HTTP/1.1 413 "));
+    assert!(wire.pipe.written.ends_with(b"\r\n\r\n"), "{}", wire.pipe.written.escape_ascii());
 }

@@ -5,41 +5,22 @@
 use fleeting::ConnId;
 use fleeting::engine::{Counters, Engine, Readiness, Settings};
 use fleeting::time::Now;
-use fleeting::transport::Stream;
 use fleeting::{App, Handle};
 use fleeting_testkit::client::{Frame, frame, handshake};
+use fleeting_testkit::stream::{MemoryStream, Pipe};
 use std::cell::RefCell;
-use std::io::{self, ErrorKind, IoSlice};
 use std::ops::Range;
 use std::rc::Rc;
-
-/// What both ends of a pipe share.
-#[derive(Default)]
-struct Ends {
-    /// What the engine has yet to read.
-    arrived: Vec<u8>,
-    /// What the engine has written and the peer has not looked at.
-    written: Vec<u8>,
-    /// Bytes that the engine may write before the pipe is full.
-    room: usize,
-    /// A write came up short: the engine waits for room.
-    short: bool,
-    /// The engine has let go of it.
-    gone: bool,
-}
-
-/// The engine's end.
-pub struct Pipe(Rc<RefCell<Ends>>);
 
 /// The other end, of a connection whose name is `id`.
 pub struct Peer {
     pub id: ConnId,
-    ends: Rc<RefCell<Ends>>,
+    pipe: Rc<RefCell<Pipe>>,
 }
 
 /// An engine and the time.
 pub struct Stage {
-    pub engine: Engine<Pipe>,
+    pub engine: Engine<MemoryStream>,
     pub now: Now,
 }
 
@@ -62,16 +43,15 @@ impl Stage {
 
     /// The same, of a handshake with further `fields`; the head of the answer comes with it.
     pub fn upgraded(&mut self, path: &str, fields: &str) -> (Peer, String) {
-        let ends = Ends { room: usize::MAX, ..Ends::default() };
-        let ends = Rc::new(RefCell::new(ends));
-        let id = self.engine.accept(Pipe(ends.clone()), None);
-        let peer = Peer { id, ends };
+        let pipe = Rc::new(RefCell::new(Pipe::with_room(usize::MAX)));
+        let id = self.engine.accept(MemoryStream::new(&pipe), None);
+        let peer = Peer { id, pipe };
         self.arrive(&peer, handshake(path, fields).as_bytes());
-        let mut ends = peer.ends.borrow_mut();
-        let head = ends.written.windows(4).position(|four| four == b"\r\n\r\n").expect("an answer") + 4;
-        assert!(ends.written.starts_with(b"HTTP/1.1 101 "), "{}", ends.written.escape_ascii());
-        let head = String::from_utf8(ends.written.drain(..head).collect()).expect("ASCII");
-        drop(ends);
+        let mut pipe = peer.pipe.borrow_mut();
+        let head = pipe.written.windows(4).position(|four| four == b"\r\n\r\n").expect("an answer") + 4;
+        assert!(pipe.written.starts_with(b"HTTP/1.1 101 "), "{}", pipe.written.escape_ascii());
+        let head = String::from_utf8(pipe.written.drain(..head).collect()).expect("ASCII");
+        drop(pipe);
         (peer, head)
     }
 
@@ -84,7 +64,7 @@ impl Stage {
 
     /// `bytes` arrive, and the engine does all there is to do.
     pub fn arrive(&mut self, peer: &Peer, bytes: &[u8]) {
-        peer.ends.borrow_mut().arrived.extend_from_slice(bytes);
+        peer.pipe.borrow_mut().deliver(bytes);
         self.engine.begin(self.now);
         self.engine.ready(peer.id, Readiness { readable: true, ..Readiness::default() });
         self.engine.run();
@@ -98,10 +78,7 @@ impl Stage {
 
     /// Makes room for `bytes` more, and tells the engine of it.
     pub fn make_room(&mut self, peer: &Peer, bytes: usize) {
-        let mut ends = peer.ends.borrow_mut();
-        ends.room = ends.room.saturating_add(bytes);
-        ends.short = false;
-        drop(ends);
+        peer.pipe.borrow_mut().add_room(bytes);
         self.engine.begin(self.now);
         self.engine.ready(peer.id, Readiness { writable: true, ..Readiness::default() });
         self.engine.run();
@@ -140,7 +117,7 @@ impl Stage {
 impl Peer {
     /// From here on only `bytes` more fit.
     pub fn narrow(&self, bytes: usize) {
-        self.ends.borrow_mut().room = bytes;
+        self.pipe.borrow_mut().room = bytes;
     }
 
     /// Frames that were written whole since this was asked last.
@@ -152,13 +129,13 @@ impl Peer {
 
     /// As [`frames`](Peer::frames), with nothing copied.
     pub fn each_frame(&self, mut see: impl FnMut(u8, &[u8])) {
-        let mut ends = self.ends.borrow_mut();
+        let mut pipe = self.pipe.borrow_mut();
         let mut at = 0;
-        while let Some((opcode, payload)) = frame_at(&ends.written, at) {
+        while let Some((opcode, payload)) = frame_at(&pipe.written, at) {
             at = payload.end;
-            see(opcode, &ends.written[payload]);
+            see(opcode, &pipe.written[payload]);
         }
-        ends.written.drain(..at);
+        pipe.written.drain(..at);
     }
 
     /// Payloads of the messages that were written whole since this was asked last, as text.
@@ -168,12 +145,12 @@ impl Peer {
 
     /// Whether the engine has let go of the stream.
     pub fn is_gone(&self) -> bool {
-        self.ends.borrow().gone
+        self.pipe.borrow().dropped
     }
 
     /// Whether the engine waits for room.
     pub fn is_full(&self) -> bool {
-        self.ends.borrow().short
+        self.pipe.borrow().short
     }
 }
 
@@ -188,46 +165,4 @@ pub fn frame_at(bytes: &[u8], at: usize) -> Option<(u8, Range<usize>)> {
         length => (usize::from(length), at + 2),
     };
     (start + length <= bytes.len()).then_some((first & 0x4f, start..start + length))
-}
-
-impl Stream for Pipe {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut ends = self.0.borrow_mut();
-        if ends.arrived.is_empty() {
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        let bytes = ends.arrived.len().min(buffer.len());
-        buffer[..bytes].copy_from_slice(&ends.arrived[..bytes]);
-        ends.arrived.drain(..bytes);
-        Ok(bytes)
-    }
-
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        self.write_vectored(&[IoSlice::new(buffer)])
-    }
-
-    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        let mut ends = self.0.borrow_mut();
-        let mut taken = 0;
-        for buffer in buffers {
-            let bytes = buffer.len().min(ends.room);
-            ends.written.extend_from_slice(&buffer[..bytes]);
-            if ends.room != usize::MAX {
-                ends.room -= bytes;
-            }
-            taken += bytes;
-            ends.short |= bytes < buffer.len();
-        }
-        if taken == 0 { Err(ErrorKind::WouldBlock.into()) } else { Ok(taken) }
-    }
-
-    fn shutdown_write(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Drop for Pipe {
-    fn drop(&mut self) {
-        self.0.borrow_mut().gone = true;
-    }
 }

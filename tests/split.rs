@@ -51,7 +51,7 @@ impl Bench {
         *self.log.lines.borrow_mut() = Some(Vec::new());
         let wire = Rc::new(RefCell::new(Wire::new(&self.clock, Random::new(0), stream.to_vec())));
         self.engine.begin(NOW);
-        let id = self.engine.accept(SimStream::new(&wire), None);
+        let id = self.engine.accept(Wire::stream(&wire), None);
         let mut from = 0;
         for to in cuts.iter().copied().chain([stream.len()]) {
             wire.borrow_mut().arrive(to - from);
@@ -64,7 +64,7 @@ impl Bench {
         let wire = wire.borrow();
         assert!(wire.dropped.is_some(), "{} is still open", stream.escape_ascii());
         assert_eq!(wire.violation, None, "{}", stream.escape_ascii());
-        let written = wire.written.escape_ascii().to_string();
+        let written = wire.pipe.written.escape_ascii().to_string();
         Outcome { written, ended, calls: self.log.lines.take().unwrap_or_default() }
     }
 

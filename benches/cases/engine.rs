@@ -31,6 +31,8 @@ const LOOKED_UP: [&str; 10] = [
 const PIPELINED: u64 = 16;
 
 /// A peer that sends the same over and over and takes every answer.
+///
+/// The test kit's stream in memory would add its own instructions (a buffer, counts, checks) to what is measured here.
 struct Wire {
     sends: Vec<u8>,
     /// What was answered, until nobody listens any more.

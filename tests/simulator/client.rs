@@ -60,7 +60,7 @@ impl Client {
         wire.trouble = random.one_of(&[0, 0, 30, 300]);
         let capacities: &[usize] =
             if says < 3000 { &[1, 50, 3000, 1 << 20] } else { &[5000, 64 << 10, 1 << 20] };
-        wire.capacity = random.one_of(capacities);
+        wire.set_capacity(random.one_of(capacities));
         let paces: &[usize] = if sent < 1500 { &[1, 7, 100, 1500] } else { &[500, 1500, 20_000, 1 << 20] };
         let habits = Habits {
             sends: random.one_of(paces),
@@ -83,7 +83,7 @@ impl Client {
     }
 
     pub fn stream(&self) -> SimStream {
-        SimStream::new(&self.wire)
+        Wire::stream(&self.wire)
     }
 
     /// Does a little of what is to be done; in a hurry, all that can be done. Whether it was anything.
@@ -92,11 +92,11 @@ impl Client {
             return false;
         }
         let mut wire = self.wire.borrow_mut();
-        if wire.reset {
+        if wire.pipe.reset {
             return false;
         }
         let mut acted = false;
-        let waiting = wire.written.len() - wire.taken;
+        let waiting = wire.waiting();
         if waiting > 0 && !self.habits.never_takes {
             let most = if hurry { 1 << 20 } else { self.habits.takes };
             wire.take(random.within(1, waiting.min(most)).max(if hurry { waiting.min(64 << 10) } else { 1 }));
@@ -107,7 +107,7 @@ impl Client {
             return true;
         }
         let left = wire.sent.len() - wire.arrived;
-        if left > 0 && !wire.fin {
+        if left > 0 && !wire.pipe.ended {
             let from = wire.arrived;
             let most = left.min(if hurry { 200_000 } else { self.habits.sends });
             let most = most.min(self.until_gate(from, wire.taken));
@@ -125,8 +125,8 @@ impl Client {
         }
         let done = wire.arrived == wire.sent.len() && self.habits.ends_early;
         // Whoever is told the end ends as well, most of the time.
-        let told = wire.write_ended.is_some() && wire.taken == wire.written.len() && random.chance(500);
-        if (done || told) && !wire.fin {
+        let told = wire.write_ended.is_some() && wire.waiting() == 0 && random.chance(500);
+        if (done || told) && !wire.pipe.ended {
             wire.finish();
             acted = true;
         }
@@ -141,13 +141,13 @@ impl Client {
     /// The client ends its side, wherever it is, or goes away if it takes nothing.
     pub fn leave(&mut self) {
         let mut wire = self.wire.borrow_mut();
-        if self.buried || wire.reset {
+        if self.buried || wire.pipe.reset {
             return;
         }
         if self.habits.never_takes {
             self.disturbed = true;
             wire.reset();
-        } else if !wire.fin {
+        } else if !wire.pipe.ended {
             wire.finish();
         }
     }
@@ -165,7 +165,7 @@ impl Client {
         if let Some(violation) = &wire.violation {
             return Err(violation.clone());
         }
-        let written = &wire.written;
+        let written = &wire.pipe.written;
         while self.checked < written.len() {
             self.fill_dates(written, world)?;
             let says = &self.script.says[self.checked.min(self.script.says.len())..];
@@ -190,7 +190,7 @@ impl Client {
         }
         drop(wire);
         let mut wire = shared.borrow_mut();
-        wire.seen = wire.read;
+        wire.seen = wire.pipe.read;
         Ok(())
     }
 
@@ -228,14 +228,14 @@ impl Client {
         let at = self.script.bounds.iter().rev().find(|at| **at <= self.checked).copied().unwrap_or(0);
         // After the last response or frame there is another bound.
         let at = if self.checked == self.script.says.len() { self.checked } else { at };
-        let got = &wire.written[at..];
-        let frames = self.script.tally_before(wire.read).websockets > 0;
+        let got = &wire.pipe.written[at..];
+        let frames = self.script.tally_before(wire.pipe.read).websockets > 0;
         let silent =
             |since: u64, allowed: std::time::Duration| world.now - since >= allowed.as_millis() as u64;
         if frames && !self.script.over_at(at) {
             if silent(wire.last_read_ms, world.timeouts.ping) && alike(got, b"\x89\x08") {
                 let ping = [&b"\x89\x08"[..], &[0; PING_PAYLOAD_BYTES]].concat();
-                self.script.insert(at, &ping, wire.read);
+                self.script.insert(at, &ping, wire.pipe.read);
                 self.pinged_to = at + ping.len();
                 self.checked = at;
                 return Ok(());
@@ -263,7 +263,7 @@ impl Client {
             item.start
         };
         // Also what has come in the very turn in which the time was up.
-        let known = wire.read_in_time.unwrap_or(wire.read).max(begins);
+        let known = wire.read_in_time.unwrap_or(wire.pipe.read).max(begins);
         let head_only = wire.sent[begins..known].starts_with(b"HEAD ");
         let timeout = response("408 Request Timeout", kind, "Connection: close\r\n", text, head_only);
         let began = if asked { self.script.item_at(item.start - 1).began } else { item.began };
@@ -289,9 +289,9 @@ impl Client {
             self.checked,
             item.phase,
             item.began,
-            shown(&wire.sent, wire.read),
+            shown(&wire.sent, wire.pipe.read),
             shown(&self.script.says, self.checked),
-            shown(&wire.written, self.checked),
+            shown(&wire.pipe.written, self.checked),
         ))
     }
 
@@ -308,41 +308,49 @@ impl Client {
         if self.buried || self.id.is_none() {
             return Ok(());
         }
-        if wire.reset {
+        if wire.pipe.reset {
             return Err("the stream of a client that is gone was not let go".into());
         }
         // It waits for the client to take something.
-        if wire.short {
+        if wire.pipe.short {
             return Ok(());
         }
-        if wire.fin {
+        if wire.pipe.ended {
             return Err("the client has ended and has all its answers, but the stream was not let go".into());
         }
         let due = self.script.due(heard(&wire, wire.arrived, world));
-        if wire.written.len() < due {
+        if wire.pipe.written.len() < due {
             return Err(format!(
                 "a lost wake-up: {} bytes were written of {due}\n read: {}\n written: {}",
-                wire.written.len(),
-                shown(&wire.sent, wire.read),
-                shown(&wire.written, wire.written.len())
+                wire.pipe.written.len(),
+                shown(&wire.sent, wire.pipe.read),
+                shown(&wire.pipe.written, wire.pipe.written.len())
             ));
         }
-        let boundary = wire.read == 0 || self.script.items.iter().any(|item| item.end == wire.read);
+        let boundary = wire.pipe.read == 0 || self.script.items.iter().any(|item| item.end == wire.pipe.read);
         let over = self.script.over
-            && wire.written.len() == self.script.says.len()
+            && wire.pipe.written.len() == self.script.says.len()
             && wire.arrived == wire.sent.len();
-        let closing = self.script.item_at(wire.read).phase == Phase::Closing && self.script.still_here();
+        let closing = self.script.item_at(wire.pipe.read).phase == Phase::Closing && self.script.still_here();
         if over && !closing && !self.disturbed && wire.write_ended.is_none() {
             return Err("everything was said, but the end was not".into());
         }
-        let phase = self.script.phase_before(wire.read);
-        let discards = self.script.item_at(wire.read).phase == Phase::Discard && wire.read < wire.sent.len();
-        let idle =
-            matches!(phase, Phase::Http | Phase::Discard) && boundary && !self.script.is_content(wire.read);
-        let open = self.script.tally_before(wire.read).websockets > 0;
-        if world.shut && idle && !discards && !open && wire.read == wire.arrived && wire.write_ended.is_none()
+        let phase = self.script.phase_before(wire.pipe.read);
+        let discards =
+            self.script.item_at(wire.pipe.read).phase == Phase::Discard && wire.pipe.read < wire.sent.len();
+        let idle = matches!(phase, Phase::Http | Phase::Discard)
+            && boundary
+            && !self.script.is_content(wire.pipe.read);
+        let open = self.script.tally_before(wire.pipe.read).websockets > 0;
+        if world.shut
+            && idle
+            && !discards
+            && !open
+            && wire.pipe.read == wire.arrived
+            && wire.write_ended.is_none()
         {
-            let (read, written) = (shown(&wire.sent, wire.read), shown(&wire.written, wire.written.len()));
+            let (read, written) =
+                (shown(&wire.sent, wire.pipe.read), shown(&wire.pipe.written, wire.pipe.written.len()));
             return Err(format!(
                 "an idle connection was kept in spite of the shutdown\n read: {read}\n written: {written}"
             ));
@@ -359,8 +367,8 @@ impl Client {
         if wire.arrived < wire.sent.len() && !self.script.over {
             return Err(format!("the client waits for an answer at {} of {}", wire.arrived, wire.sent.len()));
         }
-        if wire.written.len() < self.script.says.len() {
-            let (written, says) = (wire.written.len(), self.script.says.len());
+        if wire.pipe.written.len() < self.script.says.len() {
+            let (written, says) = (wire.pipe.written.len(), self.script.says.len());
             return Err(format!("{written} bytes were written of {says}"));
         }
         Ok(())
@@ -372,13 +380,13 @@ impl Client {
         let Some(at) = wire.dropped.filter(|_| !self.buried) else { return Ok(()) };
         self.buried = true;
         let passed = |since: u64, allowed: std::time::Duration| at - since >= allowed.as_millis() as u64;
-        if wire.reset {
+        if wire.pipe.reset {
             self.disturbed = true;
             return Ok(());
         }
-        if wire.end_read {
-            let due = self.script.due(heard(&wire, wire.read, world));
-            let all = wire.written.len() >= due && !wire.short;
+        if wire.pipe.end_read {
+            let due = self.script.due(heard(&wire, wire.pipe.read, world));
+            let all = wire.pipe.written.len() >= due && !wire.pipe.short;
             let stalled =
                 wire.behind && (world.shut || passed(wire.last_write_ms, world.timeouts.write_stall));
             return if all || stalled {
@@ -386,9 +394,9 @@ impl Client {
             } else {
                 Err(format!(
                     "let go with {} bytes written of {due}: {} {}",
-                    wire.written.len(),
-                    shown(&wire.sent, wire.read),
-                    shown(&wire.written, wire.written.len())
+                    wire.pipe.written.len(),
+                    shown(&wire.sent, wire.pipe.read),
+                    shown(&wire.pipe.written, wire.pipe.written.len())
                 ))
             };
         }
@@ -402,17 +410,18 @@ impl Client {
         self.disturbed = true;
         let right = if wire.behind {
             passed(wire.last_write_ms, world.timeouts.write_stall)
-        } else if self.script.tally_before(wire.read).websockets > 0 {
+        } else if self.script.tally_before(wire.pipe.read).websockets > 0 {
             passed(wire.last_write_ms, world.timeouts.close)
-        } else if self.script.item_at(wire.read).phase == Phase::Discard {
-            passed(self.script.item_at(wire.read).began.min(wire.last_read_ms), world.timeouts.linger)
+        } else if self.script.item_at(wire.pipe.read).phase == Phase::Discard {
+            passed(self.script.item_at(wire.pipe.read).began.min(wire.last_read_ms), world.timeouts.linger)
         } else {
             passed(wire.last_read_ms, world.timeouts.idle)
         };
         if right {
             return Ok(());
         }
-        let (read, written) = (shown(&wire.sent, wire.read), shown(&wire.written, wire.written.len()));
+        let (read, written) =
+            (shown(&wire.sent, wire.pipe.read), shown(&wire.pipe.written, wire.pipe.written.len()));
         Err(format!("the stream was let go without a reason\n read: {read}\n written: {written}"))
     }
 
@@ -422,7 +431,7 @@ impl Client {
         let mut tally = self.script.tally_before(wire.arrived);
         // A request may be refused before it is whole, and the client ends then.
         let item = self.script.item_at(wire.arrived);
-        if item.start < wire.arrived && wire.arrived < item.end && item.says_end <= wire.written.len() {
+        if item.start < wire.arrived && wire.arrived < item.end && item.says_end <= wire.pipe.written.len() {
             tally += item.tally;
         }
         tally
@@ -434,7 +443,9 @@ impl Client {
         let ends = self.script.bounds.iter().copied().skip(1).chain([self.script.says.len()]);
         let whole = self.script.bounds.iter().zip(ends).filter(|(start, end)| {
             let said = &self.script.says[**start..];
-            *end <= wire.written.len() && said.starts_with(b"HTTP/1.1 ") && !said.starts_with(b"HTTP/1.1 100")
+            *end <= wire.pipe.written.len()
+                && said.starts_with(b"HTTP/1.1 ")
+                && !said.starts_with(b"HTTP/1.1 100")
         });
         whole.count() as u64
     }

@@ -106,15 +106,16 @@ impl Crowd {
         let length = hello.len();
         let mut wire = Wire::new(&self.clock, Random::new(random.bits()), hello);
         wire.trouble = random.one_of(&[0, 0, 100, 400]);
-        wire.capacity = random.one_of(&[40, 700, 1 << 20]);
+        wire.set_capacity(random.one_of(&[40, 700, 1 << 20]));
         let never_takes = random.chance(slow_ones);
         if !never_takes && slow_ones == 0 {
             // Nobody is slow: there is room for everything.
-            (wire.capacity, wire.trouble) = (usize::MAX, 0);
+            wire.set_capacity(usize::MAX);
+            wire.trouble = 0;
         }
         wire.arrive(length);
         let wire = Rc::new(RefCell::new(wire));
-        let id = self.engines[engine].accept(SimStream::new(&wire), None);
+        let id = self.engines[engine].accept(Wire::stream(&wire), None);
         let mut record = self.record.borrow_mut();
         record.members.push(Default::default());
         record.members[number].engine = engine;
@@ -170,7 +171,7 @@ impl Crowd {
         let random = &mut self.random;
         let person = &self.people[at];
         let mut wire = person.wire.borrow_mut();
-        if wire.fin || wire.reset {
+        if wire.is_over() {
             return;
         }
         let (filter, topic) = (random.one_of(FILTERS), random.one_of(TOPICS));
@@ -203,7 +204,7 @@ impl Crowd {
     fn leave(&mut self, at: usize) {
         let person = &self.people[at];
         let mut wire = person.wire.borrow_mut();
-        if wire.fin || wire.reset {
+        if wire.is_over() {
             return;
         }
         self.anybody_left = true;
@@ -255,7 +256,7 @@ impl Crowd {
         for person in &mut self.people {
             let mut wire = person.wire.borrow_mut();
             let left = wire.sent.len() - wire.arrived;
-            if left > 0 && !wire.fin && !wire.reset {
+            if left > 0 && !wire.is_over() {
                 wire.arrive(left);
             }
             person.never_takes = false;
@@ -267,7 +268,7 @@ impl Crowd {
             }
             let rest = |person: &Person| {
                 let wire = person.wire.borrow();
-                wire.dropped.is_some() || wire.reset || (!wire.is_due() && wire.taken == wire.written.len())
+                wire.dropped.is_some() || wire.pipe.reset || (!wire.is_due() && wire.waiting() == 0)
             };
             let idle = self.engines.iter().all(|engine| engine.next_ms() != Some(0));
             // What one engine publishes in its last turn, the other takes in at its next.
@@ -323,7 +324,7 @@ impl Crowd {
                 let (arrived, said) = (person.said, member.said.len());
                 return Err(format!("member {}: {arrived} of its own {said} arrived", person.number));
             }
-            person.wire.borrow().written.hash(&mut self.trace);
+            person.wire.borrow().pipe.written.hash(&mut self.trace);
         }
         Ok(())
     }
@@ -365,8 +366,8 @@ fn lost(counters: &Counters) -> u64 {
 impl Person {
     fn take(&self, bytes: usize) {
         let mut wire = self.wire.borrow_mut();
-        let waiting = wire.written.len() - wire.taken;
-        if !self.never_takes && !wire.reset && waiting > 0 {
+        let waiting = wire.waiting();
+        if !self.never_takes && !wire.pipe.reset && waiting > 0 {
             wire.take(waiting.min(bytes));
         }
     }
@@ -377,7 +378,7 @@ impl Person {
         if let Some(violation) = &wire.violation {
             return Err(violation.clone());
         }
-        let written = &wire.written;
+        let written = &wire.pipe.written;
         if self.checked == 0 {
             let Some(head) = written.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(()) };
             if !written.starts_with(b"HTTP/1.1 101 ") {

@@ -207,7 +207,7 @@ impl Run {
             }
         }
         for client in &self.clients {
-            client.wire.borrow().written.hash(&mut self.trace);
+            client.wire.borrow().pipe.written.hash(&mut self.trace);
         }
         Ok(())
     }
@@ -266,7 +266,7 @@ impl Run {
         }
         let id = self.stale[self.random.below(self.stale.len())];
         let felt = |run: &Run| {
-            let calls: u64 = run.clients.iter().map(|client| client.wire.borrow().calls).sum();
+            let calls: u64 = run.clients.iter().map(|client| client.wire.borrow().pipe.calls).sum();
             (calls, run.engine.counters().connections)
         };
         let before = felt(self);
