@@ -1,4 +1,4 @@
-//! Compressed messages through the engine (RFC 7692): agreed on, read, sent, published, and bounded.
+//! Compressed messages pass through the engine (RFC 7692): negotiated, read, sent, published, and bounded in memory.
 
 use crate::pipe::{Peer, Stage};
 use fleeting::engine::Settings;
@@ -9,10 +9,10 @@ use fleeting_testkit::client::{BINARY, CLOSE, TEXT};
 use fleeting_testkit::random::Random;
 use fleeting_testkit::rig::Echo;
 
-/// The bit of a compressed message's first frame.
+/// The bit that marks the first frame of a compressed message.
 const RSV1: u8 = 0x40;
 
-/// Subscribes to "a"; publishes there what it is told as binary, and echoes texts.
+/// Subscribes to "a", publishes binary messages there, and echoes text messages.
 struct Feed;
 
 impl WebSocket for Feed {
@@ -55,7 +55,7 @@ struct Zipped {
     deflater: Deflater,
     inflater: Inflater,
     inflated: Inflated,
-    /// What was agreed on for the client's messages, and for ours.
+    /// The window bits agreed on for the client's messages and for the server's.
     takeover: (bool, bool),
 }
 
@@ -64,7 +64,7 @@ impl Zipped {
         let fields = format!("Sec-WebSocket-Extensions: permessage-deflate{offer}\r\n");
         let (peer, head) = stage.upgraded(path, &fields);
         let agreed = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Extensions: "));
-        let agreed = agreed.unwrap_or_else(|| panic!("nothing was agreed on: {head}"));
+        let agreed = agreed.unwrap_or_else(|| panic!("no compression was agreed on: {head}"));
         let takeover =
             ["client", "server"].map(|side| !agreed.contains(&format!("{side}_no_context_takeover")));
         Zipped {
@@ -82,7 +82,7 @@ impl Zipped {
         stage.say(&self.peer, opcode | RSV1, compressed);
     }
 
-    /// What has come: opcodes as they were, payloads inflated.
+    /// Returns the messages received: opcodes unchanged, payloads inflated.
     fn hear(&mut self) -> Vec<(u8, Vec<u8>)> {
         let mut heard = Vec::new();
         for frame in self.peer.frames() {
@@ -99,7 +99,7 @@ impl Zipped {
     }
 }
 
-/// Prose enough to be compressed, not twice the same.
+/// Compressible prose without repeated sentences.
 fn prose(number: usize) -> Vec<u8> {
     format!("{number} is the number of what is said here for the {number}th time, and said again. ")
         .repeat(4)
@@ -107,7 +107,7 @@ fn prose(number: usize) -> Vec<u8> {
 }
 
 #[test]
-fn messages_come_back_whatever_was_agreed_on() {
+fn messages_are_echoed_whatever_was_agreed_on() {
     for (mode, offer, agreed) in [
         ("shared", "; client_max_window_bits", (false, false)),
         ("shared,window=9", "", (false, false)),
@@ -127,7 +127,7 @@ fn messages_come_back_whatever_was_agreed_on() {
                     client.say(&mut stage, opcode, &message);
                     assert_eq!(client.hear(), [(opcode | RSV1, message)], "{mode} {offer}");
                 }
-                // Too short to be worth it, and nothing at all.
+                // One that is too short to compress, and an empty one.
                 for message in [&b"short"[..], b""] {
                     client.say(&mut stage, TEXT, message);
                     assert_eq!(client.hear(), [(TEXT, message.to_vec())]);
@@ -158,7 +158,7 @@ fn messages_below_the_threshold_are_sent_as_they_are() {
 }
 
 #[test]
-fn nothing_is_agreed_on_where_it_is_not_wanted() {
+fn no_compression_is_agreed_on_where_it_is_off() {
     let mut stage = stage("off");
     for path in ["/echo", "/plain"] {
         let offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
@@ -170,7 +170,7 @@ fn nothing_is_agreed_on_where_it_is_not_wanted() {
 }
 
 #[test]
-fn publications_are_compressed_once_for_all_and_mix_with_each_one_s_own() {
+fn a_publication_is_compressed_once_and_mixes_with_a_connections_own_messages() {
     for mode in ["shared", "dedicated", "dedicated,window=9"] {
         let mut stage = stage(mode);
         let plain = stage.websocket("/feed");
@@ -183,7 +183,7 @@ fn publications_are_compressed_once_for_all_and_mix_with_each_one_s_own() {
             stage.say(&plain, BINARY, &published);
             assert_eq!(plain.frames()[0].payload, published);
             for client in &mut clients {
-                // What it is sent then may refer to what it was sent before, but not to that.
+                // Later messages may refer to what the connection was sent before, but not to the publication.
                 client.say(&mut stage, TEXT, &own);
                 client.say(&mut stage, TEXT, &own);
                 let expected = [
@@ -201,14 +201,12 @@ fn publications_are_compressed_once_for_all_and_mix_with_each_one_s_own() {
     }
 }
 
-/// So many bytes in which nothing is found again.
 fn noise(bytes: usize) -> Vec<u8> {
-    let mut random = Random::new(bytes as u64);
-    (0..bytes).map(|_| random.below(256) as u8).collect()
+    Random::new(bytes as u64).noise(bytes)
 }
 
 #[test]
-fn what_gets_no_smaller_is_sent_as_it_is_unless_later_messages_refer_to_it() {
+fn an_incompressible_message_is_sent_plain_unless_later_ones_may_refer_to_it() {
     for (mode, compressed) in [("shared", 0), ("dedicated", RSV1)] {
         let mut stage = stage(mode);
         let mut client = Zipped::new(&mut stage, "/echo", "");
@@ -217,7 +215,7 @@ fn what_gets_no_smaller_is_sent_as_it_is_unless_later_messages_refer_to_it() {
             let noise = noise(bytes);
             client.say(&mut stage, BINARY, &noise);
             assert!(client.hear() == [(BINARY | compressed, noise.clone())], "{mode} {bytes}");
-            // What is published refers to nothing, and nothing to it.
+            // A publication refers to nothing, and nothing refers to it.
             reader.say(&mut stage, BINARY, &noise);
             assert!(reader.hear() == [(BINARY, noise)], "{mode} {bytes}");
         }
@@ -227,16 +225,16 @@ fn what_gets_no_smaller_is_sent_as_it_is_unless_later_messages_refer_to_it() {
     }
 }
 
-/// What nobody asked for is bounded by what it becomes, not by what it was.
+/// Unsolicited messages count with their compressed size.
 #[test]
-fn what_grows_is_held_within_the_limit_too() {
+fn a_message_that_compression_enlarges_stays_within_the_limit() {
     const OUTBOX_BYTES: usize = 16 << 10;
     for mode in ["shared", "dedicated"] {
         let handle = Handle::unattended(1);
         let mut stage = stage_of(mode, &handle, |limits| limits.outbox_bytes = OUTBOX_BYTES);
         let mut client = Zipped::new(&mut stage, "/echo", "");
         let noise = noise(OUTBOX_BYTES * 31 / 32);
-        // The codec, and all that the worker needs, is there before.
+        // Creates the codec and whatever else the worker needs.
         client.say(&mut stage, BINARY, &noise);
         handle.send(client.peer.id, Message::Binary(&noise[..1000])).expect("there is room");
         stage.turn();
@@ -248,7 +246,7 @@ fn what_grows_is_held_within_the_limit_too() {
                 stage.turn();
             }
         });
-        // The outbox itself, and lists of the engine for who has one.
+        // The outbox itself, and the engine's lists for connections that have one.
         let most = OUTBOX_BYTES as i64 + 512;
         assert!(held.bytes_current <= most, "{mode}: {} of {most}", held.bytes_current);
         stage.make_room(&client.peer, usize::MAX);
@@ -259,7 +257,7 @@ fn what_grows_is_held_within_the_limit_too() {
 }
 
 #[test]
-fn what_cannot_be_inflated_or_is_no_text_fails_the_connection() {
+fn a_message_that_does_not_inflate_or_is_not_utf8_fails_the_connection() {
     fn check(mode: &str, opcode: u8, message: &[u8], code: u16) {
         let mut stage = stage(mode);
         let mut client = Zipped::new(&mut stage, "/echo", "");
@@ -273,15 +271,15 @@ fn what_cannot_be_inflated_or_is_no_text_fails_the_connection() {
     }
     for mode in ["shared", "dedicated"] {
         check(mode, TEXT | RSV1, b"\xff\xff\xff", 1007);
-        // A stored block of one byte that is no text.
+        // A stored block of one byte that is not UTF-8.
         check(mode, TEXT | RSV1, b"\x00\x01\x00\xfe\xff\xff\x00", 1007);
-        // RFC 7692 §6.1: not on a control frame, and no other bit.
+        // RFC 7692 §6.1: the bit is not allowed on control frames, nor is any other bit.
         check(mode, 0x9 | RSV1, b"ping", 1002);
         check(mode, TEXT | 0x20, b"x", 1002);
     }
 }
 
-/// So many zeros, a thousand of which are a byte or so.
+/// Compresses `bytes` zeros, of which a thousand take about one byte.
 #[cfg(not(fleeting_paranoid))]
 fn bomb(bytes: usize) -> Vec<u8> {
     let mut compressed = Vec::new();
@@ -292,18 +290,18 @@ fn bomb(bytes: usize) -> Vec<u8> {
 
 #[test]
 #[cfg(not(fleeting_paranoid))]
-fn a_bomb_is_stopped_at_the_limit_in_less_than_twice_its_memory() {
+fn a_compression_bomb_is_stopped_at_the_limit_within_twice_its_memory() {
     for (mode, limit) in [("shared", 1 << 20), ("dedicated", 1 << 20), ("shared", 64 << 10)] {
         let mut stage = stage_with(mode, |limits| limits.message_bytes = limit);
         let payload = bomb(20 * limit);
         let mut client = Zipped::new(&mut stage, "/echo", "");
-        // The codec is there before: it is the worker's, or a known sum.
+        // The codec already exists: it belongs to the worker, or its size is known.
         client.say(&mut stage, TEXT, b"first");
         assert_eq!(client.hear().len(), 1);
         let counted = allocation_counter::measure(|| stage.say(&client.peer, TEXT | RSV1, &payload));
         assert_eq!(client.peer.frames()[0].close_code(), 1009, "{mode}");
         assert!(counted.bytes_max < 2 * limit as u64, "{mode}: {counted:?}");
-        // One that has room for it is served as before.
+        // A connection whose limit is large enough is served as before.
         let mut other = Zipped::new(&mut stage, "/echo", "");
         let zeros = vec![b'0'; limit];
         other.say(&mut stage, TEXT, &zeros);
@@ -318,7 +316,7 @@ fn a_compressed_echo_and_a_compressed_broadcast_allocate_nothing() {
         let mut stage = stage(mode);
         let echo = Zipped::new(&mut stage, "/echo", "");
         let feed: Vec<Zipped> = (0..50).map(|_| Zipped::new(&mut stage, "/feed", "")).collect();
-        // Of this the client's codec has no part: without takeover the same bytes are the same message.
+        // Without takeover the same bytes give the same message, so the client's codec is left out.
         let message = prose(7);
         let mut compressed = Vec::new();
         Deflater::new(15, 6).message(&message, false, &mut compressed);

@@ -3,6 +3,7 @@
 use crate::store::{Subject, keeps_its_promises};
 use fleeting::{Arena, keep};
 use fleeting_store::{Cursor, Memory, Store, StoreError, StoreLimits};
+use fleeting_testkit::random::Random;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -322,30 +323,26 @@ fn random_operations_against_a_map() {
 }
 
 fn against_a_map(seed: u64, operations: usize) {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut random = move |below: u64| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) % below
-    };
-    let entries_max = [5, 20, 60, 1000][random(4) as usize];
+    let mut random = Random::new(seed);
+    let entries_max = random.one_of(&[5, 20, 60, 1000]);
     let (store, now) = memory(StoreLimits { entries: entries_max, ..StoreLimits::default() });
     let mut model = Model { now: 1, entries_max, ..Model::default() };
-    let keys = 1 + random(80);
+    let keys = random.within(1, 80);
     let lives = [0, 1, 3, 50, 64, 1000, 5_000_000, 10 << 40];
     let mut arena = Arena::new(4096);
     for _ in 0..operations {
-        let key = format!("{}{}", ["", "a", "ab"][random(3) as usize], random(keys));
-        let key = if random(100) == 0 { String::new() } else { format!("k{key}") };
-        let life = Some(lives[random(lives.len() as u64) as usize]).filter(|_| random(4) > 0);
+        let key = format!("{}{}", random.one_of(&["", "a", "ab"]), random.below(keys));
+        let key = if random.below(100) == 0 { String::new() } else { format!("k{key}") };
+        let life = (random.below(4) > 0).then(|| random.one_of(&lives));
         let ends = life.map(|life| model.now + life);
         let life = life.and_then(ms);
-        let value = match random(3) {
-            0 => random(20).to_string().into_bytes(),
-            _ => vec![random(256) as u8; random(100) as usize],
+        let value = match random.below(3) {
+            0 => random.below(20).to_string().into_bytes(),
+            _ => vec![random.bits() as u8; random.below(100)],
         };
         let is_key = !key.is_empty();
         let of_key = |done| if is_key { done } else { Err(StoreError::Key) };
-        match random(9) {
+        match random.below(9) {
             0..2 => {
                 let expected = if is_key { model.set(&key, &value, ends) } else { Err(StoreError::Key) };
                 assert_eq!(store.set(&key, &value, life), expected, "seed {seed}");
@@ -366,13 +363,13 @@ fn against_a_map(seed: u64, operations: usize) {
                 assert_eq!(store.renew(&key, life), expected, "seed {seed}");
             }
             5 => {
-                let by = [1, -1, 7, i64::MAX, i64::MIN][random(5) as usize];
+                let by = random.one_of(&[1, -1, 7, i64::MAX, i64::MIN]);
                 let expected = if is_key { model.increment(&key, by, ends) } else { Err(StoreError::Key) };
                 assert_eq!(store.increment(&key, by, life), expected, "seed {seed}");
             }
             6 => {
                 let there = model.value(&key).map(<[u8]>::to_vec);
-                let guess = if random(3) == 0 { Some(value.clone()) } else { there.clone() };
+                let guess = if random.below(3) == 0 { Some(value.clone()) } else { there.clone() };
                 let expected = match () {
                     () if !is_key => Err(StoreError::Key),
                     () if guess != there => Ok(false),
@@ -382,22 +379,22 @@ fn against_a_map(seed: u64, operations: usize) {
                 assert_eq!(done, expected, "seed {seed}");
             }
             7 => {
-                let jump = [1, 1, 10, 64, 2000, 6_000_000][random(6) as usize];
-                let passes = random(jump) + 1;
+                let jump = random.one_of(&[1, 1, 10, 64, 2000, 6_000_000]);
+                let passes = random.within(1, jump) as u64;
                 pass(&now, passes);
                 model.now += passes;
                 model.forget();
             }
-            _ if random(8) == 0 => {
-                let prefix = ["", "k", "ka", "kab", "k1", "x"][random(6) as usize];
-                let limit = 1 + random(30) as usize;
+            _ if random.below(8) == 0 => {
+                let prefix = random.one_of(&["", "k", "ka", "kab", "k1", "x"]);
+                let limit = random.within(1, 30);
                 let found = scan(&store, prefix, limit);
                 let expected = model.entries.iter().filter(|(key, _)| key.starts_with(prefix));
                 let expected = expected.map(|(key, known)| (key.clone(), known.value.clone())).collect();
                 assert_eq!(found, expected, "seed {seed}");
             }
             _ => {
-                store.expire(random(10) as usize);
+                store.expire(random.below(10));
             }
         }
         arena.reset();
