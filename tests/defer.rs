@@ -1,4 +1,4 @@
-//! An answer may come later and from anywhere: order, framing and bounds are those of any other.
+//! A response may come later and from any thread; order, framing and limits are those of any other response.
 
 use fleeting::{App, Body, Error, Gone, Responder, Response, Server, Timeouts};
 use fleeting_testkit::client::Client;
@@ -63,7 +63,7 @@ fn ask(client: &mut Client, path: &str) {
 }
 
 #[test]
-fn an_answer_comes_from_another_thread() {
+fn another_thread_may_answer() {
     let (rig, responders) = rig();
     let mut client = Client::connect(rig.addr);
     for number in 0..3 {
@@ -73,7 +73,7 @@ fn an_answer_comes_from_another_thread() {
         thread::spawn(move || responder.send(answer)).join().expect("no panic").expect("the client waits");
         let answer = client.answer();
         assert_eq!((answer.status, answer.text()), (200, &*number.to_string()));
-        // The wrapping handler has put its field on the deferred response: it goes in front.
+        // The wrapping handler has set its field on the deferred response, so that field comes first.
         let (wrapped, own) = (answer.head.find("x-wrapped: yes\r\n"), answer.head.find("x-own: too\r\n"));
         assert!(wrapped.is_some() && wrapped < own, "{}", answer.head);
     }
@@ -84,7 +84,7 @@ fn an_answer_comes_from_another_thread() {
 }
 
 #[test]
-fn who_drops_the_responder_answers_500() {
+fn dropping_the_responder_answers_500() {
     let (rig, responders) = rig();
     let mut client = Client::connect(rig.addr);
     assert_eq!(client.get("/never").status, 500);
@@ -95,7 +95,7 @@ fn who_drops_the_responder_answers_500() {
 }
 
 #[test]
-fn a_panic_after_deferring_is_500_and_nobody_waits() {
+fn a_panic_after_deferring_answers_500_and_the_responder_is_gone() {
     let (rig, responders) = rig();
     let mut client = Client::connect(rig.addr);
     assert_eq!(client.get("/panic").status, 500);
@@ -104,7 +104,7 @@ fn a_panic_after_deferring_is_500_and_nobody_waits() {
 }
 
 #[test]
-fn what_is_pipelined_behind_it_waits() {
+fn requests_pipelined_behind_a_deferred_one_wait() {
     let (rig, responders) = rig();
     let mut client = Client::connect(rig.addr);
     let paths = ["/", "/later", "/", "/now", "/later", "/", "/never", "/"];
@@ -112,7 +112,7 @@ fn what_is_pipelined_behind_it_waits() {
     assert_eq!(client.answer().text(), "hello");
     let first = responders.recv().expect("the handler was called");
     assert_eq!(rig.wait(|counters| counters.requests == 2).requests, 2);
-    assert!(responders.try_recv().is_err(), "no handler is called before the answer");
+    assert!(responders.try_recv().is_err(), "a handler was called before the deferred response");
     first.send(Response::text("first")).expect("the client waits");
     for expected in ["first", "hello", "now"] {
         assert_eq!(client.answer().text(), expected);
@@ -125,7 +125,7 @@ fn what_is_pipelined_behind_it_waits() {
 }
 
 #[test]
-fn head_and_http_10_are_answered_in_their_way() {
+fn head_and_http_10_requests_can_be_deferred() {
     let (rig, responders) = rig();
     let mut client = Client::connect(rig.addr);
     client.send("HEAD /later HTTP/1.1\r\nHost: test\r\n\r\n");
@@ -147,7 +147,7 @@ fn head_and_http_10_are_answered_in_their_way() {
 }
 
 #[test]
-fn a_close_on_either_closes() {
+fn a_close_requested_by_either_side_closes() {
     let (rig, responders) = rig();
     let mut client = Client::connect(rig.addr);
     ask(&mut client, "/later");
@@ -158,13 +158,13 @@ fn a_close_on_either_closes() {
 }
 
 #[test]
-fn a_client_that_has_ended_its_side_gets_its_answer() {
+fn a_client_that_has_ended_its_side_gets_its_response() {
     let (rig, responders) = rig();
     let mut client = Client::connect(rig.addr);
     ask(&mut client, "/later");
     client.end();
     let responder = responders.recv().expect("the handler was called");
-    // The end has been told: others have had turns since.
+    // The engine has read the end by now: other connections have had turns since.
     Client::connect(rig.addr).get("/");
     assert!(!responder.is_gone());
     responder.send(Response::bytes(Body::Owned(vec![b'x'; 1 << 20]))).expect("the client waits");
@@ -174,7 +174,7 @@ fn a_client_that_has_ended_its_side_gets_its_answer() {
 }
 
 #[test]
-fn who_answers_a_client_that_is_gone_is_told_so() {
+fn answering_a_client_that_is_gone_fails() {
     let (rig, responders) = rig();
     let mut client = Client::connect(rig.addr);
     ask(&mut client, "/later");
@@ -186,9 +186,9 @@ fn who_answers_a_client_that_is_gone_is_told_so() {
     assert_eq!(Client::connect(rig.addr).get("/").text(), "hello");
 }
 
-/// What a poll tells of the end may come in one with the request.
+/// One poll may report the request and the client's end together.
 #[test]
-fn who_answers_a_client_that_was_gone_before_it_was_heard_is_told_so() {
+fn answering_a_client_that_left_before_its_request_was_read_fails() {
     let (later, responders) = channel();
     let mut timeouts = Timeouts::default();
     timeouts.answer = SHORT;
@@ -205,7 +205,7 @@ fn who_answers_a_client_that_was_gone_before_it_was_heard_is_told_so() {
 }
 
 #[test]
-fn an_answer_that_takes_too_long_is_504() {
+fn a_response_that_takes_too_long_is_504() {
     let (rig, responders) = rig_with(|timeouts| timeouts.answer = SHORT);
     let mut client = Client::connect(rig.addr);
     ask(&mut client, "/later");
@@ -214,13 +214,13 @@ fn an_answer_that_takes_too_long_is_504() {
     assert_eq!((answer.status, answer.field("connection")), (504, None));
     let responder = responders.recv().expect("the handler was called");
     assert_eq!(responder.send(Response::text("late")), Err(Gone));
-    // Nothing of what came too late is in the way of what follows.
+    // The late response does not get in the way of what follows.
     assert_eq!((client.answer().text(), client.get("/").text()), ("hello", "hello"));
     assert_eq!(rig.wait(|counters| counters.requests == 3).timeouts, 1);
 }
 
 #[test]
-fn a_shutdown_waits_for_the_answer() {
+fn a_shutdown_waits_for_a_deferred_response() {
     let (rig, responders) = rig();
     let mut client = Client::connect(rig.addr);
     ask(&mut client, "/later");
@@ -238,7 +238,7 @@ fn a_shutdown_waits_for_the_answer() {
 }
 
 #[test]
-fn a_shutdown_does_not_wait_for_ever() {
+fn a_shutdown_waits_no_longer_than_the_grace_period() {
     let (rig, responders) = rig_with(|timeouts| timeouts.grace = SHORT);
     let mut client = Client::connect(rig.addr);
     ask(&mut client, "/later");
@@ -250,7 +250,7 @@ fn a_shutdown_does_not_wait_for_ever() {
 }
 
 #[test]
-fn an_answer_after_the_server_is_dropped() {
+fn answering_after_the_server_is_dropped_fails() {
     let (rig, responders) = rig_with(|timeouts| timeouts.grace = SHORT);
     let mut client = Client::connect(rig.addr);
     ask(&mut client, "/later");

@@ -1,4 +1,4 @@
-//! Out of descriptors, a worker turns away who it cannot take, and takes the next when it can again.
+//! A worker that is out of descriptors rejects connections, and accepts again once it has some.
 
 use fleeting::{App, Response, Server};
 use fleeting_testkit::client::Client;
@@ -7,9 +7,9 @@ use std::process::Command;
 
 const CHILD: &str = "FLEETING_FEW_DESCRIPTORS";
 
-/// Runs itself again, alone in a process that may have few descriptors: the limit is the process's.
+/// Runs this test again in a process of its own: the limit on descriptors applies to the whole process.
 #[test]
-fn running_out_of_them_is_survived() {
+fn a_worker_survives_running_out_of_descriptors() {
     if std::env::var_os(CHILD).is_some() {
         return out_of_descriptors();
     }
@@ -31,8 +31,8 @@ fn out_of_descriptors() {
     while let Ok(file) = File::open("/dev/null") {
         hoard.push(file);
     }
-    assert!(hoard.len() < 128, "the limit does not hold");
-    // Room for the client's end, none for the server's.
+    assert!(hoard.len() < 128, "the limit has no effect");
+    // Leaves one descriptor for the client's end, and none for the server's.
     hoard.pop();
     let mut turned_away = Client::connect(addr);
     while worker.counters().accept_backoffs == 0 {

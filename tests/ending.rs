@@ -1,4 +1,4 @@
-//! A session is told of its end: once, however it came, and with the code of the first Close.
+//! A session learns of its end exactly once, however it ends, with the code of the first Close frame.
 
 use fleeting::ws::CloseCode;
 use fleeting::{App, ConnId, Error, Message, Request, Socket, WebSocket};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 type End = (ConnId, Option<u16>, String);
 
-/// Tells when it opens and how it ends.
+/// Reports when it opens and how it ends.
 struct Told(Sender<ConnId>, Sender<End>);
 
 impl WebSocket for Told {
@@ -22,19 +22,19 @@ impl WebSocket for Told {
 
     fn message(&self, _session: &mut ConnId, message: Message<'_>, socket: &mut Socket<'_>) {
         socket.close(CloseCode::new(4001).expect("a private code"), "goodbye");
-        // Nothing follows a Close.
+        // Nothing may follow a Close.
         assert_eq!(socket.send(message), fleeting::Sent::Dropped);
         socket.close(CloseCode::NORMAL, "again");
     }
 
     fn close(&self, session: ConnId, code: Option<CloseCode>, reason: &str) {
         let end = (session, code.map(CloseCode::get), reason.to_string());
-        // At the end of a test nobody waits any more.
+        // At the end of a test the receiver may be gone.
         let _ = self.1.send(end);
     }
 }
 
-/// Ends a WebSocket with `end` and compares what its session is told.
+/// Ends a WebSocket with `end` and compares the code and reason that its session receives.
 #[track_caller]
 fn check(end: impl FnOnce(&Rig, Client, ConnId), code: Option<u16>, reason: &str) {
     let (opened, opens): (_, Receiver<ConnId>) = mpsc::channel();
@@ -56,12 +56,12 @@ fn close(code: u16, reason: &str) -> Vec<u8> {
 }
 
 #[test]
-fn the_peer_closes() {
+fn a_close_by_the_peer_is_reported() {
     let closes = |payload: Vec<u8>| {
         move |_: &Rig, mut client: Client, _| {
             client.frame(CLOSE, &payload);
             let answer = client.next_frame();
-            // RFC 6455 §5.5.1: the code comes back.
+            // RFC 6455 §5.5.1: the code is echoed.
             assert_eq!(answer.payload, payload[..payload.len().min(2)]);
             client.ended();
         }
@@ -72,7 +72,7 @@ fn the_peer_closes() {
 }
 
 #[test]
-fn the_session_closes() {
+fn a_close_by_the_session_is_reported() {
     check(
         |_, mut client, _| {
             client.frame(TEXT, "hello");
@@ -87,7 +87,7 @@ fn the_session_closes() {
 }
 
 #[test]
-fn the_session_closes_and_the_peer_does_not_answer() {
+fn a_close_by_the_session_that_the_peer_never_answers_is_reported() {
     check(
         |_, mut client, _| {
             client.frame(TEXT, "hello");
@@ -100,7 +100,7 @@ fn the_session_closes_and_the_peer_does_not_answer() {
 }
 
 #[test]
-fn a_handle_closes() {
+fn a_close_by_a_handle_is_reported() {
     check(
         |rig, mut client, conn| {
             let code = CloseCode::new(4002).expect("a private code");
@@ -117,7 +117,7 @@ fn a_handle_closes() {
 }
 
 #[test]
-fn the_peer_breaks_a_rule() {
+fn a_protocol_violation_by_the_peer_is_reported() {
     check(
         |_, mut client, _| {
             client.send(b"\x81\x00");
@@ -130,7 +130,7 @@ fn the_peer_breaks_a_rule() {
 }
 
 #[test]
-fn the_peer_is_gone() {
+fn a_peer_that_is_gone_is_reported_without_a_code() {
     check(|_, client, _| drop(client), None, "");
     check(
         |_, mut client, _| {
@@ -143,7 +143,7 @@ fn the_peer_is_gone() {
 }
 
 #[test]
-fn the_server_shuts_down() {
+fn a_shutdown_is_reported() {
     check(
         |rig, mut client, _| {
             rig.handle.shutdown();

@@ -1,4 +1,4 @@
-//! Server-sent events as a browser gets them, and the example that sends some.
+//! Server-sent events arrive as a browser reads them, and the example that sends some works.
 
 use fleeting::{App, Event, EventSender, Pushed, Response, Timeouts};
 use fleeting_testkit::client::Client;
@@ -50,14 +50,14 @@ fn events_and_comments_arrive() {
     assert!(events.try_send(&Event::data("x").name("a\nb")).is_err());
     assert_eq!(events.try_send(&Event::data(&"x".repeat(1000))), Ok(Pushed::Full));
     events.send(&Event::data("last")).expect("the client is there");
-    // The end of it is a good one, and the connection goes on.
+    // The stream ends properly, and the connection stays usable.
     drop(events);
     assert_eq!((client.chunk(), client.chunk()), (b"data: last\n\n".to_vec(), Vec::new()));
     assert_eq!(client.get("/").text(), "hello");
 }
 
 #[test]
-fn a_comment_fills_the_quiet() {
+fn a_comment_is_sent_when_nothing_else_is() {
     let (rig, senders) = rig_with(|timeouts| timeouts.ping = Duration::from_millis(50));
     let mut client = Client::connect(rig.addr);
     let mut events = open(&mut client, &senders);
@@ -65,13 +65,13 @@ fn a_comment_fills_the_quiet() {
         assert_eq!(client.chunk(), b":\n\n");
         events.send(&Event::data(number)).expect("the client is there");
         let expected = format!("data: {number}\n\n").into_bytes();
-        // Another comment may have been before it.
+        // Another comment may precede it.
         while client.chunk() != expected {}
     }
 }
 
 #[test]
-fn who_ends_its_side_of_a_stream_has_left() {
+fn a_client_that_ends_its_side_ends_the_stream() {
     let (rig, senders) = rig();
     let mut client = Client::connect(rig.addr);
     let events = open(&mut client, &senders);
@@ -95,7 +95,7 @@ fn a_shutdown_ends_the_stream() {
 }
 
 #[test]
-fn a_client_that_is_gone_is_told_of() {
+fn a_sender_learns_that_its_client_is_gone() {
     let (rig, senders) = rig();
     let mut client = Client::connect(rig.addr);
     let mut events = open(&mut client, &senders);
@@ -105,7 +105,7 @@ fn a_client_that_is_gone_is_told_of() {
 }
 
 #[test]
-fn the_example_counts_for_everybody() {
+fn the_example_sends_the_count_to_all_clients() {
     let pages = example::Pages::default();
     let shown = pages.clone();
     let rig = rig::run(move |_| example::app(shown));

@@ -1,4 +1,4 @@
-//! Files are answered with whole or in part, from beneath their directory and from nowhere else.
+//! Files are sent whole or in part, and only from below their directory.
 
 use fleeting::{App, FilePart, Files, Response, Server};
 use fleeting_testkit::client::{Answer, Client};
@@ -11,7 +11,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-/// A folder that is there for one test: `root` is served, what is beside it must not be.
+/// A folder for one test: `root` is served, its neighbors must not be.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -35,7 +35,7 @@ impl Scratch {
         self.0.join("root")
     }
 
-    /// Serves the root on `prefix`, and a few routes beside it.
+    /// Serves the root under `prefix`, and a few routes next to it.
     fn serve(&self, prefix: &'static str) -> Rig {
         let files = Files::new(self.root()).expect("it is a folder");
         let one = self.root().join("one.txt");
@@ -57,12 +57,12 @@ impl Drop for Scratch {
 
 fn ask(client: &mut Client, method: &str, path: &str, fields: &str) -> Answer {
     client.send(format!("{method} {path} HTTP/1.1\r\nHost: test\r\n{fields}\r\n"));
-    // A 304 has no Content-Length, and no content.
+    // A 304 has neither Content-Length nor content.
     if method == "HEAD" { client.answer_to_head() } else { client.answer() }
 }
 
 #[test]
-fn a_file_is_sent_with_what_describes_it() {
+fn a_file_is_sent_with_type_tag_and_date() {
     let scratch = Scratch::new("whole");
     scratch.file("a.txt", "content").file("page.html", "<p>").file("empty", "").file("b c/d.json", "{}");
     let modified = UNIX_EPOCH + Duration::from_secs(784_111_777);
@@ -99,7 +99,7 @@ fn a_file_is_sent_with_what_describes_it() {
 }
 
 #[test]
-fn the_root_of_the_paths_can_be_a_directory() {
+fn a_directory_can_be_served_at_the_root_path() {
     let scratch = Scratch::new("prefix");
     scratch.file("index.html", "home").file("a", "a").file("fixed", "not this").file("one.txt", "1");
     let rig = scratch.serve("/");
@@ -114,7 +114,7 @@ fn the_root_of_the_paths_can_be_a_directory() {
 }
 
 #[test]
-fn ranges_are_parts() {
+fn a_range_request_gets_that_part() {
     let scratch = Scratch::new("ranges");
     scratch.file("one.txt", "0123456789");
     let modified = UNIX_EPOCH + Duration::from_secs(784_111_777);
@@ -151,7 +151,7 @@ fn ranges_are_parts() {
 }
 
 #[test]
-fn what_a_client_has_is_not_sent_again() {
+fn a_file_that_the_client_already_has_is_not_sent_again() {
     let scratch = Scratch::new("conditions");
     scratch.file("one.txt", "first");
     let path = scratch.root().join("one.txt");
@@ -194,7 +194,7 @@ fn what_a_client_has_is_not_sent_again() {
 }
 
 #[test]
-fn a_neighbour_in_a_coding_that_the_client_takes_is_sent_instead() {
+fn a_compressed_sibling_is_sent_to_a_client_that_accepts_its_coding() {
     let scratch = Scratch::new("neighbours");
     scratch.file("a.js", "plain").file("a.js.br", "brotli").file("a.js.gz", "gzipped");
     scratch.file("b.js", "only plain").file("c.png", "png").file("c.png.gz", "not looked for");
@@ -226,7 +226,7 @@ fn a_neighbour_in_a_coding_that_the_client_takes_is_sent_instead() {
     assert_eq!(check("/a.js.gz", "gzip", None, None, "gzipped"), "application/gzip");
     assert_eq!(tags[2], tags[4], "the same representation");
     assert!(tags[0] != tags[1] && tags[1] != tags[2] && tags[0] != tags[2], "{tags:?}");
-    // A range is one of what is sent.
+    // A range applies to the representation that is sent.
     let part = ask(&mut client, "GET", "/a.js", "Accept-Encoding: br\r\nRange: bytes=-3\r\n");
     assert_eq!((part.status, part.text(), part.field("content-encoding")), (206, "tli", Some("br")));
     let kept =
@@ -235,7 +235,7 @@ fn a_neighbour_in_a_coding_that_the_client_takes_is_sent_instead() {
 }
 
 #[test]
-fn directories_have_an_index_and_a_slash() {
+fn a_directory_sends_its_index_and_redirects_to_a_slash() {
     let scratch = Scratch::new("directories");
     scratch.file("sub/index.html", "sub").file("bare/file", "").file("a:b/index.html", "colon");
     for prefix in ["/", "/static", "/static/"] {
@@ -266,7 +266,7 @@ fn directories_have_an_index_and_a_slash() {
 }
 
 #[test]
-fn nothing_leads_out() {
+fn no_path_leads_out_of_the_root() {
     let scratch = Scratch::new("escape");
     scratch
         .file("a/b.txt", "b")
@@ -280,7 +280,7 @@ fn nothing_leads_out() {
     symlink(scratch.0.join("secret"), root.join("absolute")).unwrap();
     symlink("/", root.join("slash")).unwrap();
     symlink("nothing", root.join("dangling")).unwrap();
-    // A neighbour that leads out is none.
+    // A compressed sibling that leads out is ignored.
     scratch.file("a.js", "plain");
     symlink("../secret", root.join("a.js.br")).unwrap();
     assert!(Command::new("mkfifo").arg(root.join("fifo")).status().expect("there is mkfifo(1)").success());
@@ -337,13 +337,13 @@ fn nothing_leads_out() {
     }
 }
 
-/// Bytes in which every place is told from every other.
+/// Bytes in which every position differs from every other.
 fn pattern(from: usize, bytes: usize) -> Vec<u8> {
     (from..from + bytes).map(|at| (at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes()[0]).collect()
 }
 
 #[test]
-fn files_of_all_sizes_are_sent_between_other_answers() {
+fn files_of_all_sizes_are_sent_between_other_responses() {
     let scratch = Scratch::new("sizes");
     let sizes = [0, 1, (16 << 10) - 1, 16 << 10, 64 << 10, (64 << 10) + 1, (1 << 20) + 17, (3 << 20) + 1];
     for size in sizes {
@@ -389,7 +389,7 @@ fn a_large_file_waits_for_a_slow_reader_in_the_file() {
     client.send("GET /large HTTP/1.1\r\nHost: test\r\n\r\nGET /fixed HTTP/1.1\r\nHost: test\r\n\r\n");
     let head = client.answer_to_head();
     assert_eq!(head.field("content-length"), Some(BYTES.to_string().as_str()));
-    // Others are answered while the file waits for its reader.
+    // Other clients are answered while the file waits for its reader.
     let mut other = Client::connect(rig.addr);
     for _ in 0..100 {
         assert_eq!(other.get("/fixed").text(), "fixed");
@@ -409,7 +409,7 @@ fn a_large_file_waits_for_a_slow_reader_in_the_file() {
 }
 
 #[test]
-fn a_file_that_is_cut_short_ends_the_connection() {
+fn a_file_truncated_while_it_is_sent_ends_the_connection() {
     let scratch = Scratch::new("cut");
     let file = File::create(scratch.root().join("cut")).unwrap();
     file.set_len(256 << 20).unwrap();
@@ -423,9 +423,9 @@ fn a_file_that_is_cut_short_ends_the_connection() {
     assert_eq!(Client::connect(rig.addr).get("/fixed").text(), "fixed");
 }
 
-/// What was opened is sent, whatever becomes of its name.
+/// The opened file is sent, whatever happens to its name.
 #[test]
-fn a_file_that_is_replaced_while_it_is_sent_is_sent_to_its_end() {
+fn a_file_replaced_while_it_is_sent_is_sent_to_its_end() {
     const BYTES: usize = 32 << 20;
     let scratch = Scratch::new("replaced");
     let rig = scratch.serve("/");
@@ -479,7 +479,7 @@ fn curl_gets_what_it_asks_for() {
 }
 
 #[test]
-fn a_fast_reader_does_not_keep_the_loop() {
+fn a_fast_reader_does_not_monopolize_the_loop() {
     const BYTES: usize = 64 << 20;
     let scratch = Scratch::new("share");
     File::create(scratch.root().join("large")).unwrap().set_len(BYTES as u64).unwrap();
@@ -499,7 +499,7 @@ fn a_fast_reader_does_not_keep_the_loop() {
 
 /// A file that became shorter between being opened and being sent, small and large.
 #[test]
-fn a_file_that_ends_too_early_is_not_made_up() {
+fn a_file_shorter_than_announced_is_not_padded() {
     let scratch = Scratch::new("short");
     scratch.file("ten", "0123456789");
     let file = Arc::new(File::open(scratch.root().join("ten")).unwrap());
@@ -524,7 +524,7 @@ fn a_file_that_ends_too_early_is_not_made_up() {
 }
 
 #[test]
-fn other_routes_go_before_files() {
+fn routes_take_precedence_over_files() {
     let scratch = Scratch::new("routes");
     scratch.file("users/me/picture", "picture").file("users/you", "not this");
     let files = Files::new(scratch.root()).unwrap();

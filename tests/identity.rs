@@ -1,4 +1,4 @@
-//! A name is never given twice: who holds that of a connection which is gone reaches nobody.
+//! A connection ID is never reused: a stale one reaches no other connection.
 
 use fleeting::engine::SendError;
 use fleeting::ws::CloseCode;
@@ -7,7 +7,7 @@ use fleeting_testkit::client::{CLOSE, Client, TEXT};
 use fleeting_testkit::rig::{self, Rig};
 use std::sync::mpsc::{self, Receiver, Sender};
 
-/// Tells its name as it opens, and sends every message back.
+/// Reports its connection ID when it opens, and echoes every message.
 struct Named(Sender<ConnId>);
 
 impl WebSocket for Named {
@@ -38,7 +38,7 @@ fn rig() -> (Rig, Receiver<ConnId>) {
 }
 
 #[test]
-fn a_stale_name_reaches_nobody() {
+fn a_stale_id_reaches_no_connection() {
     let (rig, name) = rig();
     let first = Client::websocket(rig.addr, "/ws");
     let stale = name.recv().expect("it has opened");
@@ -47,7 +47,7 @@ fn a_stale_name_reaches_nobody() {
 
     let mut second = Client::websocket(rig.addr, "/ws");
     let fresh = name.recv().expect("it has opened");
-    // The record is the same one, the name is not.
+    // The record is the same, the ID is not.
     let place = |conn: ConnId| conn.to_string().rsplit_once('-').expect("three parts").0.to_string();
     assert_eq!(place(stale), place(fresh));
     assert_ne!(stale, fresh);
@@ -63,7 +63,7 @@ fn a_stale_name_reaches_nobody() {
 }
 
 #[test]
-fn many_that_use_one_record_have_names_of_their_own() {
+fn connections_that_reuse_a_record_have_different_ids() {
     let (rig, name) = rig();
     let mut names = Vec::new();
     for turn in 0..50 {
@@ -82,7 +82,7 @@ fn many_that_use_one_record_have_names_of_their_own() {
 }
 
 #[test]
-fn a_connection_that_is_no_websocket_gets_no_message() {
+fn a_connection_that_is_not_a_websocket_gets_no_message() {
     let (rig, name) = rig();
     let mut client = Client::connect(rig.addr);
     assert_eq!(client.get("/").status, 204);
@@ -90,7 +90,7 @@ fn a_connection_that_is_no_websocket_gets_no_message() {
     rig.handle.send(conn, Message::Text("stray")).expect("the worker is there");
     rig.handle.close(conn, CloseCode::NORMAL, "").expect("the worker is there");
     assert_eq!(client.get("/").status, 204);
-    // The connection keeps its name, as a WebSocket too.
+    // The connection keeps its ID when it becomes a WebSocket.
     assert_eq!(name.recv(), Ok(conn));
     let mut client = client.upgraded("/ws");
     assert_eq!(name.recv(), Ok(conn));
@@ -99,7 +99,7 @@ fn a_connection_that_is_no_websocket_gets_no_message() {
 }
 
 #[test]
-fn nobody_is_there_after_the_end() {
+fn no_connection_is_reached_after_the_server_has_ended() {
     let (rig, name) = rig();
     let mut client = Client::websocket(rig.addr, "/ws");
     let conn = name.recv().expect("it has opened");

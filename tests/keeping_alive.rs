@@ -1,4 +1,4 @@
-//! A WebSocket is kept for as long as there is a sign of life, and its route allows.
+//! A WebSocket stays open as long as its client shows signs of life and its route allows.
 
 use crate::pipe::{Peer, Stage};
 use fleeting::engine::Settings;
@@ -7,10 +7,10 @@ use fleeting_testkit::client::{CLOSE, Frame, PING, PONG, TEXT};
 use fleeting_testkit::rig::Echo;
 use std::time::Duration;
 
-/// Milliseconds that a timer may be late by.
+/// The maximum lateness of a timer, in milliseconds.
 const LATE: u64 = 200;
 
-/// A route `/ws` with these options, where the server's own timeouts are a minute and two.
+/// An engine with a route `/ws` with these options, where the server's own timeouts are one minute and two.
 fn stage(options: SocketOptions) -> Stage {
     let mut timeouts = Timeouts::default();
     timeouts.ping = Duration::from_secs(60);
@@ -19,7 +19,7 @@ fn stage(options: SocketOptions) -> Stage {
     Stage::new(app, Settings { timeouts, ..Settings::default() })
 }
 
-/// Subscribes everybody to "feed", and publishes there what anybody says.
+/// Subscribes every client to "feed", and publishes there what any client sends.
 struct Feed;
 
 impl WebSocket for Feed {
@@ -39,7 +39,7 @@ fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// Nothing but a ping has come; its payload.
+/// Expects a ping and nothing else. Returns its payload.
 #[track_caller]
 fn pinged(peer: &Peer) -> Vec<u8> {
     let frames = peer.frames();
@@ -47,7 +47,7 @@ fn pinged(peer: &Peer) -> Vec<u8> {
     payload.clone()
 }
 
-/// Nothing but a Close with 1001 and this reason has come.
+/// Expects a Close with 1001 and this reason, and nothing else.
 #[track_caller]
 fn closed(peer: &Peer, reason: &str) {
     let frames = peer.frames();
@@ -56,7 +56,7 @@ fn closed(peer: &Peer, reason: &str) {
 }
 
 #[test]
-fn a_route_has_its_own_ping_and_idle() {
+fn a_route_may_set_its_own_ping_and_idle_timeouts() {
     let mut stage = stage(SocketOptions::new().ping(ms(1000)).idle(ms(3000)));
     let (own, other) = (stage.websocket("/ws"), stage.websocket("/other"));
     stage.pass(999);
@@ -68,7 +68,7 @@ fn a_route_has_its_own_ping_and_idle() {
     stage.pass(1 + LATE);
     closed(&own, "idle for too long");
     assert_eq!((stage.counters().timeouts, other.frames()), (1, vec![]));
-    // That of the server, for who has none of its own.
+    // The server's timeouts apply to a route without its own.
     stage.pass(57_000 + LATE);
     pinged(&other);
     stage.pass(60_000);
@@ -76,7 +76,7 @@ fn a_route_has_its_own_ping_and_idle() {
 }
 
 #[test]
-fn zero_is_never() {
+fn zero_turns_a_timeout_off() {
     let mut stage = stage(SocketOptions::new().ping(ms(0)).idle(ms(0)).lifetime(ms(0)));
     let peer = stage.websocket("/ws");
     stage.pass(365 * 86_400_000);
@@ -86,7 +86,7 @@ fn zero_is_never() {
 }
 
 #[test]
-fn without_a_ping_silence_ends_it_all_the_same() {
+fn silence_ends_a_websocket_that_is_never_pinged() {
     let mut stage = stage(SocketOptions::new().ping(ms(0)).idle(ms(3000)));
     let peer = stage.websocket("/ws");
     stage.pass(2999);
@@ -95,9 +95,9 @@ fn without_a_ping_silence_ends_it_all_the_same() {
     closed(&peer, "idle for too long");
 }
 
-/// What is said 500 ms after a ping, and whether that is a sign of life: idle is counted from it then.
+/// What arrives 500 ms after a ping, and whether it is a sign of life. If it is, idle time is counted from then on.
 #[test]
-fn the_right_pong_is_a_sign_of_life_and_a_wrong_one_is_not() {
+fn only_the_right_pong_is_a_sign_of_life() {
     fn check(what: &str, alive: bool, answer: impl FnOnce(&mut Stage, &Peer, Vec<u8>)) {
         let mut stage = stage(SocketOptions::new().ping(ms(1000)).idle(ms(3000)));
         let peer = stage.websocket("/ws");
@@ -132,9 +132,9 @@ fn the_right_pong_is_a_sign_of_life_and_a_wrong_one_is_not() {
     check("the beginning of a frame", true, |stage, peer, _| stage.arrive(peer, b"\x81"));
 }
 
-/// RFC 6455 §5.5.3: a pong may come of its own accord.
+/// RFC 6455 §5.5.3: a pong may be unsolicited.
 #[test]
-fn a_pong_that_nobody_asked_for_is_a_sign_of_life() {
+fn an_unsolicited_pong_is_a_sign_of_life() {
     let mut stage = stage(SocketOptions::new().ping(ms(1000)).idle(ms(3000)));
     let peer = stage.websocket("/ws");
     for _ in 0..20 {
@@ -146,9 +146,9 @@ fn a_pong_that_nobody_asked_for_is_a_sign_of_life() {
     pinged(&peer);
 }
 
-/// An answer to an earlier ping says nothing of now.
+/// The answer to an earlier ping says nothing about the present.
 #[test]
-fn the_pong_of_an_earlier_ping_is_a_wrong_one() {
+fn the_pong_to_an_earlier_ping_does_not_count() {
     let mut stage = stage(SocketOptions::new().ping(ms(1000)).idle(ms(3000)));
     let peer = stage.websocket("/ws");
     stage.pass(1000 + LATE);
@@ -162,10 +162,10 @@ fn the_pong_of_an_earlier_ping_is_a_wrong_one() {
     closed(&peer, "idle for too long");
 }
 
-/// Who takes what was queued is alive; the pong that follows, to the ping from before, must not be held
-/// against it, and the next silence is asked about again.
+/// A peer that takes what was queued is alive. Its late pong, to the earlier ping, must not count against it, and
+/// the next silence causes another ping.
 #[test]
-fn a_ping_that_was_out_while_the_peer_was_slow_is_forgotten() {
+fn a_ping_sent_before_the_peer_was_slow_is_forgotten() {
     let mut stage = stage(SocketOptions::new());
     let (feed, other) = (stage.websocket("/feed"), stage.websocket("/feed"));
     stage.pass(60_000 + LATE);
@@ -182,10 +182,10 @@ fn a_ping_that_was_out_while_the_peer_was_slow_is_forgotten() {
     pinged(&feed);
 }
 
-/// While it takes slowly what it is sent, it cannot be asked: that is not held against it, but what it does not
-/// answer then is.
+/// While a peer takes its messages slowly, it cannot be pinged. That does not count against it, but a ping that it
+/// does not answer afterwards does.
 #[test]
-fn who_was_slow_for_longer_than_it_may_be_silent_is_asked_first() {
+fn a_peer_that_was_slow_for_longer_than_the_idle_timeout_is_pinged_first() {
     for answers in [true, false] {
         let mut stage = stage(SocketOptions::new());
         let (feed, other) = (stage.websocket("/feed"), stage.websocket("/feed"));
@@ -215,7 +215,7 @@ fn who_was_slow_for_longer_than_it_may_be_silent_is_asked_first() {
 }
 
 #[test]
-fn a_lifetime_ends_it_though_it_is_slow() {
+fn a_lifetime_ends_a_slow_websocket() {
     let mut stage = stage(SocketOptions::new().lifetime(ms(10_000)));
     let peer = stage.websocket("/ws");
     peer.narrow(0);
@@ -224,16 +224,16 @@ fn a_lifetime_ends_it_though_it_is_slow() {
         stage.make_room(&peer, 1);
         stage.pass(1000);
     }
-    // The Close is behind what was queued, and nothing comes behind it.
+    // The Close comes after what was queued, and nothing comes after the Close.
     stage.say(&peer, TEXT, "too late");
     stage.make_room(&peer, usize::MAX);
-    let [answer, close] = &peer.frames()[..] else { panic!("an answer and a Close") };
+    let [answer, close] = &peer.frames()[..] else { panic!("expected an answer and a Close") };
     assert_eq!((answer.text(), close.close_code()), ("longer than what is taken", 1001));
     assert_eq!(stage.counters().timeouts, 0);
 }
 
 #[test]
-fn a_lifetime_ends_it_while_messages_flow() {
+fn a_lifetime_ends_a_busy_websocket() {
     let mut stage = stage(SocketOptions::new().ping(ms(1000)).lifetime(ms(10_000)));
     let (peer, other) = (stage.websocket("/ws"), stage.websocket("/other"));
     for _ in 0..19 {
@@ -243,7 +243,7 @@ fn a_lifetime_ends_it_while_messages_flow() {
     }
     stage.pass(500 + LATE);
     closed(&peer, "open for long enough");
-    // Nobody was silent: that is no timeout.
+    // The peer was not silent, so this is not a timeout.
     assert_eq!(stage.counters().timeouts, 0);
     stage.say(&peer, CLOSE, 1001u16.to_be_bytes());
     stage.say(&other, TEXT, "still here");
@@ -251,7 +251,7 @@ fn a_lifetime_ends_it_while_messages_flow() {
 }
 
 #[test]
-fn a_lifetime_ends_it_though_nothing_else_does() {
+fn a_lifetime_ends_a_websocket_without_other_timeouts() {
     let options = SocketOptions::new().ping(ms(0)).idle(ms(0)).lifetime(ms(3_600_000));
     let mut stage = stage(options);
     let peer = stage.websocket("/ws");
@@ -261,9 +261,9 @@ fn a_lifetime_ends_it_though_nothing_else_does() {
     closed(&peer, "open for long enough");
 }
 
-/// The peer has five seconds for its Close, as in any closing handshake.
+/// The peer has five seconds to send its Close, as in any closing handshake.
 #[test]
-fn who_does_not_answer_the_close_is_let_go() {
+fn a_peer_that_never_answers_the_close_is_dropped() {
     let mut stage = stage(SocketOptions::new().lifetime(ms(1000)));
     let peer = stage.websocket("/ws");
     stage.pass(1000 + LATE);

@@ -1,4 +1,4 @@
-//! What one peer can make the server hold is bounded, and who goes beyond it is told.
+//! One peer can make the server hold only a bounded amount, and a peer that exceeds a limit is told so.
 
 use fleeting::engine::Counters;
 use fleeting::ws::CloseCode;
@@ -37,7 +37,7 @@ fn one_connection_too_many_waits_until_another_ends() {
     assert_eq!((counters.accepted, counters.connections, counters.accept_backoffs), (3, 2, 0));
 }
 
-/// Tells its name as it opens.
+/// Reports its connection ID when it opens.
 struct Named(Sender<ConnId>);
 
 impl WebSocket for Named {
@@ -52,7 +52,7 @@ impl WebSocket for Named {
 }
 
 #[test]
-fn what_a_slow_reader_did_not_ask_for_is_dropped_and_counted() {
+fn unsolicited_messages_to_a_slow_reader_are_dropped_and_counted() {
     const MESSAGES: usize = 400;
     let (names, name) = mpsc::channel();
     let rig = rig::run(move |_| App::new().ws("/ws", Named(names)));
@@ -71,7 +71,7 @@ fn what_a_slow_reader_did_not_ask_for_is_dropped_and_counted() {
         if frame.opcode != BINARY {
             break frame;
         }
-        assert!(frame.payload == payload, "message {arrived} is not what was sent");
+        assert!(frame.payload == payload, "message {arrived} differs from what was sent");
         arrived += 1;
     };
     assert_eq!(close.close_code(), 1000);
@@ -82,11 +82,11 @@ fn what_a_slow_reader_did_not_ask_for_is_dropped_and_counted() {
     assert_eq!(counters.dropped + arrived, MESSAGES as u64);
 }
 
-/// Sends until it is told of backpressure; then tells when it was drained.
+/// Sends until there is backpressure, and reports when it is drained.
 struct Flood;
 
 impl WebSocket for Flood {
-    /// Times that `drain` was called.
+    /// The number of calls of `drain`.
     type Session = usize;
 
     fn open(&self, _req: &Request<'_>, _socket: &mut Socket<'_>) -> Result<usize, Error> {
@@ -111,7 +111,7 @@ impl WebSocket for Flood {
 }
 
 #[test]
-fn backpressure_is_told_and_its_end_once() {
+fn backpressure_is_reported_and_its_end_reported_once() {
     let rig = rig::run(|_| App::new().ws("/ws", Flood));
     let mut client = Client::connect_narrow(rig.addr).upgraded("/ws");
     for round in 1..=3 {
@@ -152,7 +152,7 @@ fn a_message_beyond_a_limit_fails_the_connection() {
         frames.flat_map(|(at, size)| frame(at == last, opcode(at), &vec![b'x'; *size])).collect()
     };
     check(&frame(true, TEXT, &[b'x'; 1001]), 1009, "frame_too_big");
-    // The announcement is enough.
+    // The announced length is enough.
     check(&frame(true, BINARY, &[b'x'; 1001])[..8], 1009, "frame_too_big");
     check(&pieces(&[1000, 501]), 1009, "message_too_big");
     check(&pieces(&[1, 1, 1, 1, 1]), 1008, "too_many_fragments");
@@ -195,7 +195,7 @@ fn a_request_beyond_a_limit_is_refused() {
     let target = "x".repeat(100);
     check(&post("Content-Length: 10\r\n", "0123456789"), 200, "");
     check(&post("Transfer-Encoding: chunked\r\n", "a\r\n0123456789\r\n0\r\n\r\n"), 200, "");
-    // The announcement is enough.
+    // The announced length is enough.
     check(&post("Content-Length: 11\r\n", ""), 413, "content_too_large");
     check(&post("Transfer-Encoding: chunked\r\n", "b\r\n"), 413, "content_too_large");
     check(&post("Transfer-Encoding: chunked\r\n", "a\r\n0123456789\r\n1\r\n"), 413, "content_too_large");

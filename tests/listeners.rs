@@ -1,11 +1,11 @@
-//! The application hears what is published, without a connection; and a browser hears it as events.
+//! The application can listen to publications without a connection, and a browser can receive them as events.
 
 use fleeting::{App, Error, Message, Request, Server, Socket, TopicError, WebSocket};
 use fleeting_testkit::client::{Client, TEXT};
 use fleeting_testkit::rig;
 use std::sync::mpsc;
 
-/// Publishes what it is told.
+/// Publishes what its client sends.
 struct Publisher;
 
 impl WebSocket for Publisher {
@@ -20,7 +20,7 @@ impl WebSocket for Publisher {
     }
 }
 
-/// What a listener hears goes to the test.
+/// Returns a listener that passes publications to the test.
 fn ear(sender: mpsc::Sender<String>) -> impl FnMut(&str, Message<'_>) -> bool + Send {
     move |topic, message| {
         let message = String::from_utf8_lossy(message.bytes());
@@ -29,7 +29,7 @@ fn ear(sender: mpsc::Sender<String>) -> impl FnMut(&str, Message<'_>) -> bool + 
 }
 
 #[test]
-fn a_listener_hears_sessions_and_handles_in_order_until_it_is_dropped() {
+fn a_listener_receives_publications_of_sessions_and_handles_in_order_until_it_is_dropped() {
     let rig = rig::run(|_| App::new().ws("/ws", Publisher));
     let (sender, heard) = mpsc::channel();
     let subscription = rig.handle.subscribe("a.*", ear(sender.clone())).expect("a good filter");
@@ -44,23 +44,23 @@ fn a_listener_hears_sessions_and_handles_in_order_until_it_is_dropped() {
     rig.handle.publish("a.x", Message::Binary(b"bytes")).expect("there is room");
     assert_eq!(heard.recv().expect("it is told"), "a.x=bytes");
     drop(subscription);
-    // In the order of the mailbox: the first is gone when the second comes.
+    // The mailbox keeps the order: the first listener is gone when the second one starts.
     let second = rig.handle.subscribe("a.*", ear(sender)).expect("a good filter");
     rig.handle.publish("a.last", Message::Text("once")).expect("there is room");
     assert_eq!(heard.recv().expect("it is told"), "a.last=once");
     drop(second);
     let counters = rig.finish();
-    assert!(heard.recv().is_err(), "nothing more, and nobody is left to say it");
+    assert!(heard.recv().is_err(), "a publication came after both listeners were dropped");
     assert_eq!((counters.matched, counters.delivered), (102, 102));
 }
 
 #[test]
-fn a_listener_may_refuse_and_one_that_panics_is_not_called_again() {
+fn a_listener_may_refuse_and_is_not_called_again_after_a_panic() {
     let rig = rig::run(|_| App::new());
     let (sender, heard) = mpsc::channel();
     let mut ear = ear(sender);
     let refusing = move |topic: &str, message: Message<'_>| {
-        assert!(message.bytes() != b"panic", "planned");
+        assert!(message.bytes() != b"panic", "planted");
         ear(topic, message);
         false
     };
@@ -69,15 +69,15 @@ fn a_listener_may_refuse_and_one_that_panics_is_not_called_again() {
         rig.handle.publish("t", Message::Text(text)).expect("there is room");
     }
     assert_eq!(heard.recv().expect("it is told"), "t=one");
-    assert!(heard.recv().is_err(), "it was dropped");
+    assert!(heard.recv().is_err(), "it was called again");
     let counters = rig.finish();
     assert_eq!((counters.delivered, counters.dropped_newest, counters.panics), (0, 1, 1));
-    // Whether the others were due to it depends on whether it was gone when they came.
+    // Whether the other publications matched depends on when it was removed.
     assert_eq!(counters.matched, 1 + counters.dropped_closing);
 }
 
 #[test]
-fn what_cannot_be_listened_to_is_an_error() {
+fn an_invalid_filter_is_an_error() {
     let rig = rig::run_with(|limits, _| limits.topics = 1, |_| App::new());
     let subscribe = |filter: &str, sender| rig.handle.subscribe(filter, ear(sender)).map(drop);
     let (sender, _heard) = mpsc::channel();
@@ -87,12 +87,12 @@ fn what_cannot_be_listened_to_is_an_error() {
     let _first = rig.handle.subscribe("first", ear(sender)).expect("a good filter");
     let (sender, unheard) = mpsc::channel();
     let _second = rig.handle.subscribe("second", ear(sender)).expect("a good filter");
-    assert!(unheard.recv().is_err(), "there may be one topic: the second's listener is dropped");
+    assert!(unheard.recv().is_err(), "the limit of one topic must reject the second listener");
     rig.handle.publish("first", Message::Text("still there")).expect("there is room");
     assert_eq!(heard.recv().expect("it is told"), "first=still there");
 }
 
-/// A server with so many workers, on which `/events/{filter}` is a stream and `/ws` publishes.
+/// A server with `workers` workers, where `/events/{filter}` is a stream and `/ws` publishes.
 fn server(workers: usize) -> Server {
     let server = Server::builder().bind("127.0.0.1:0").workers(workers).serve(|worker| {
         let handle = worker.handle.clone();
@@ -105,7 +105,7 @@ fn server(workers: usize) -> Server {
 }
 
 #[test]
-fn events_are_what_is_published_on_any_worker() {
+fn an_event_stream_carries_publications_of_every_worker() {
     let server = server(2);
     let addr = server.local_addrs()[0];
     let mut streams: Vec<Client> = (0..8)
@@ -118,7 +118,7 @@ fn events_are_what_is_published_on_any_worker() {
             client
         })
         .collect();
-    // All have subscribed when they are counted.
+    // All of them are subscribed once they are counted.
     let count = || {
         let (sender, counted) = mpsc::channel();
         server.handle().count_topics(move |topics| sender.send(topics).expect("the test waits"));
@@ -139,7 +139,7 @@ fn events_are_what_is_published_on_any_worker() {
         }
         assert_eq!(seen, expected);
     }
-    // Who is gone is not subscribed any more, without anything being published.
+    // A client that is gone is unsubscribed without any publication.
     drop(streams);
     while count() > 0 {}
     server.handle().shutdown();

@@ -1,4 +1,4 @@
-//! Handlers that wait do so on threads of their own: others are served meanwhile, and nobody waits for too long.
+//! Handlers that block run on threads of their own: other requests are served meanwhile, and no wait is unbounded.
 
 use fleeting::app::OffloadCounters;
 use fleeting::{App, Error, Full, Keep, Offload, OffloadOptions, Request, Response};
@@ -11,14 +11,14 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A limit that is waited for.
+/// A time limit that tests wait for.
 const SHORT: Duration = Duration::from_millis(200);
 
 fn options(threads: usize, queue: usize, time_limit: Duration) -> OffloadOptions {
     OffloadOptions { threads, queue, time_limit }
 }
 
-/// Where handlers wait until the test lets them go on, each that has arrived having said so.
+/// Holds handlers until the test releases them. Each one reports when it arrives.
 struct Gate {
     arrived: Mutex<Sender<String>>,
     opened: Mutex<Receiver<()>>,
@@ -31,14 +31,14 @@ impl Gate {
     }
 }
 
-/// The test's side of it.
+/// The test's side of the gate.
 struct Keeper {
     arrivals: Receiver<String>,
     open: Sender<()>,
 }
 
 impl Keeper {
-    /// Somebody has arrived.
+    /// Waits for the next handler. Returns its name.
     fn arrival(&self) -> String {
         self.arrivals.recv_timeout(PATIENCE).expect("somebody arrives")
     }
@@ -48,7 +48,7 @@ impl Keeper {
     }
 }
 
-/// `/wait/{who}` waits at the gate, on the threads of the offload.
+/// A server on which `/wait/{name}` waits at the gate, on the offload's threads.
 fn rig(options: OffloadOptions) -> (Rig, Arc<Offload>, Keeper) {
     let (arrived, arrivals) = channel();
     let (open, opened) = channel();
@@ -85,7 +85,7 @@ fn in_the_arena<'r>(req: &Request<'r>) -> Result<Response<'r>, Error> {
     Response::status(201).header("x-own", "yes").map(|response| response.body(text).close())
 }
 
-/// Deferred once more.
+/// Defers once more.
 fn later() -> Result<Response<'static>, Error> {
     let (response, responder) = Response::defer();
     thread::spawn(move || responder.send(Response::text("later")).expect("the client waits"));
@@ -105,7 +105,7 @@ fn ask(client: &mut Client, path: &str) {
     client.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
 }
 
-/// Waits until it has counted so.
+/// Waits until the counters satisfy `until`.
 #[track_caller]
 fn counted(offload: &Offload, until: impl Fn(&OffloadCounters) -> bool) -> OffloadCounters {
     let begin = Instant::now();
@@ -120,7 +120,7 @@ fn counted(offload: &Offload, until: impl Fn(&OffloadCounters) -> bool) -> Offlo
 }
 
 #[test]
-fn others_are_served_while_all_threads_wait() {
+fn other_requests_are_served_while_all_threads_wait() {
     let (rig, offload, keeper) = rig(options(2, 10, PATIENCE));
     let mut clients: Vec<Client> = (0..4).map(|_| Client::connect(rig.addr)).collect();
     for (number, client) in clients.iter_mut().enumerate() {
@@ -145,7 +145,7 @@ fn others_are_served_while_all_threads_wait() {
 }
 
 #[test]
-fn answers_are_in_the_order_of_the_requests() {
+fn responses_come_in_the_order_of_the_requests() {
     let (rig, _offload, keeper) = rig(options(4, 100, PATIENCE));
     let mut client = Client::connect(rig.addr);
     let paths = ["/wait/a", "/", "/echo/b", "/error", "/wait/c", "/echo/d", "/"];
@@ -160,7 +160,7 @@ fn answers_are_in_the_order_of_the_requests() {
 }
 
 #[test]
-fn answers_of_all_kinds() {
+fn every_kind_of_response_can_be_returned() {
     let (rig, _offload, _keeper) = rig(options(1, 10, PATIENCE));
     let mut client = Client::connect(rig.addr);
     let answer = client.get("/error");
@@ -178,7 +178,7 @@ fn answers_of_all_kinds() {
 }
 
 #[test]
-fn who_waits_for_too_long_is_answered_and_what_comes_late_reaches_nobody() {
+fn a_request_that_waits_too_long_gets_503_and_its_late_response_is_dropped() {
     let (rig, offload, keeper) = rig(options(1, 10, SHORT));
     let mut first = Client::connect(rig.addr);
     ask(&mut first, "/wait/running");
@@ -190,13 +190,13 @@ fn who_waits_for_too_long_is_answered_and_what_comes_late_reaches_nobody() {
         assert_eq!((answer.status, answer.field("retry-after")), (503, Some("1")), "{}", answer.head);
         assert_eq!(answer.field("connection"), None);
     }
-    // The one that was queued is so no more, and is never begun.
+    // The queued request is removed from the queue and never begins.
     let counters = counted(&offload, |counters| counters.skipped == 1);
     assert_eq!((counters.queued, counters.ran, counters.timed_out), (0, 0, 2));
     keeper.open();
     counted(&offload, |counters| counters.ran == 1);
     assert!(keeper.arrivals.try_recv().is_err());
-    // What the first says now is nobody's: what follows has its own answers.
+    // The late response of the first request goes nowhere: later requests get their own.
     for client in [&mut first, &mut second] {
         assert_eq!(client.get("/").text(), "hello");
     }
@@ -205,7 +205,7 @@ fn who_waits_for_too_long_is_answered_and_what_comes_late_reaches_nobody() {
 }
 
 #[test]
-fn who_finds_the_queue_full_is_turned_away_at_once() {
+fn a_full_queue_rejects_at_once() {
     let (rig, offload, keeper) = rig(options(1, 2, PATIENCE));
     let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(rig.addr)).collect();
     ask(&mut clients[0], "/wait/0");
@@ -219,7 +219,7 @@ fn who_finds_the_queue_full_is_turned_away_at_once() {
         let answer = turned_away.get("/echo/x");
         assert_eq!((answer.status, answer.field("retry-after")), (503, Some("1")));
     }
-    assert_eq!(offload.run(|| panic!("it is not done")), Err(Full));
+    assert_eq!(offload.run(|| panic!("it must not run")), Err(Full));
     assert_eq!(offload.counters().refused_full, 4);
     (0..3).for_each(|_| keeper.open());
     for (number, client) in clients.iter_mut().enumerate() {
@@ -229,7 +229,7 @@ fn who_finds_the_queue_full_is_turned_away_at_once() {
 }
 
 #[test]
-fn nothing_is_begun_for_who_is_gone() {
+fn no_handler_runs_for_a_client_that_is_gone() {
     let (rig, offload, keeper) = rig(options(1, 10, PATIENCE));
     let mut first = Client::connect(rig.addr);
     ask(&mut first, "/wait/first");
@@ -250,13 +250,13 @@ fn nothing_is_begun_for_who_is_gone() {
 }
 
 #[test]
-fn a_panic_costs_one_answer() {
+fn a_panic_costs_one_response() {
     let (rig, offload, _keeper) = rig(options(1, 10, PATIENCE));
     let mut client = Client::connect(rig.addr);
     for path in ["/panic", "/no-such-parameter", "/panic"] {
         let answer = client.get(path);
         assert_eq!((answer.status, answer.field("connection")), (500, None));
-        assert!(!answer.text().contains("planted"), "what went wrong is nobody's business");
+        assert!(!answer.text().contains("planted"), "the response reveals the panic message");
         assert_eq!(client.get("/echo/alive").text(), "alive");
     }
     offload.run(|| panic!("planted")).expect("there is room");
@@ -266,7 +266,7 @@ fn a_panic_costs_one_answer() {
 }
 
 #[test]
-fn work_without_a_request_is_done_in_its_turn() {
+fn work_without_a_request_runs_in_order() {
     let offload = Offload::new(options(1, 100, SHORT)).expect("there are threads");
     let (done, told) = channel();
     for number in 0..100 {
@@ -278,8 +278,8 @@ fn work_without_a_request_is_done_in_its_turn() {
 }
 
 #[test]
-fn dropping_it_ends_what_is_queued_and_turns_others_away() {
-    // An hour: what ends sooner does so because it was told, not because it was tired of waiting.
+fn dropping_the_offload_finishes_its_queue_and_rejects_new_requests() {
+    // One hour, so that an earlier end is caused by the drop and not by the time limit.
     let (rig, offload, keeper) = rig(options(1, 10_000, Duration::from_secs(3600)));
     let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(rig.addr)).collect();
     for (number, client) in clients.iter_mut().enumerate() {
@@ -296,7 +296,7 @@ fn dropping_it_ends_what_is_queued_and_turns_others_away() {
         drop(offload);
         dropped.send(()).expect("the test waits");
     });
-    // It has begun to end once somebody is turned away; who was too early for that waits with the others.
+    // The end has begun once a request is rejected. An earlier request waits with the others.
     let mut waiting = Vec::new();
     let mut late = loop {
         let mut client = Client::connect(rig.addr);
@@ -322,7 +322,7 @@ fn dropping_it_ends_what_is_queued_and_turns_others_away() {
 }
 
 #[test]
-fn dropping_it_does_not_wait_for_who_never_ends() {
+fn dropping_the_offload_does_not_wait_for_a_handler_that_never_ends() {
     let (rig, offload, keeper) = rig(options(1, 10, SHORT));
     let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(rig.addr)).collect();
     for client in &mut clients {
@@ -332,7 +332,7 @@ fn dropping_it_does_not_wait_for_who_never_ends() {
     let (ran, runs) = channel();
     offload.run(move || ran.send(()).expect("the test waits")).expect("there is room");
     drop(offload);
-    assert!(runs.recv().is_err(), "what was queued behind it is dropped");
+    assert!(runs.recv().is_err(), "work queued behind it must be dropped");
     for client in &mut clients {
         assert_eq!(client.answer().status, 503);
     }
@@ -341,7 +341,7 @@ fn dropping_it_does_not_wait_for_who_never_ends() {
 }
 
 #[test]
-fn many_at_once() {
+fn many_requests_at_once_are_all_answered() {
     let (rig, offload, _keeper) = rig(options(3, 1000, PATIENCE));
     let addr = rig.addr;
     let clients = (0..8).map(|number| {
@@ -362,10 +362,12 @@ fn many_at_once() {
 
 // ---------------------------------------------------------------- the same request
 
-/// All that a handler can see of a request.
+/// Writes down all that a handler can see of a request.
 fn described(req: &Request<'_>) -> String {
     let mut text = String::new();
-    let mut say = |arguments: std::fmt::Arguments<'_>| text.write_fmt(arguments).expect("memory takes all");
+    let mut say = |arguments: std::fmt::Arguments<'_>| {
+        text.write_fmt(arguments).expect("writing to memory cannot fail")
+    };
     say(format_args!("{:?} {:?} {:?} ", req.method(), req.path(), req.query()));
     say(format_args!("{:?} {:?}\n", req.host(), req.version()));
     for (name, value) in req.fields() {
@@ -386,7 +388,7 @@ fn describe<'r>(req: &Request<'r>) -> Result<Response<'r>, Error> {
 }
 
 #[test]
-fn the_request_is_the_same_on_another_thread() {
+fn a_handler_on_another_thread_sees_the_same_request() {
     let offload = Arc::new(Offload::new(options(2, 10, PATIENCE)).expect("there are threads"));
     let threads = offload.clone();
     let (sees, seen) = channel();
@@ -399,7 +401,7 @@ fn the_request_is_the_same_on_another_thread() {
             .route("POST", "/two/{b}/{*c}", threads.handler(describe))
             .route("BREW", "/fixed", threads.handler(describe))
             .wrap(move |req, handler| {
-                // What is kept says the same, without being made a request again.
+                // The kept request says the same without being turned back into a request.
                 let kept = req.keep();
                 assert_eq!(
                     (kept.method(), kept.path(), kept.query()),

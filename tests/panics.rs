@@ -1,11 +1,11 @@
-//! A handler that panics costs one answer: the connection, the worker and all others live on.
+//! A handler that panics costs one response. The connection, the worker and all other clients are unaffected.
 
 use fleeting::ws::CloseCode;
 use fleeting::{App, Error, Message, Request, Response, Socket, WebSocket};
 use fleeting_testkit::client::{CLOSE, Client, TEXT, handshake};
 use fleeting_testkit::rig::{self, Rig};
 
-/// Panics wherever it is told to.
+/// Panics in the place that the client names.
 struct Fragile;
 
 impl WebSocket for Fragile {
@@ -46,7 +46,7 @@ fn a_request_whose_handler_panics_is_answered_with_500() {
     for path in ["/panic", "/no-such-parameter", "/no-such-status"] {
         let answer = client.get(path);
         assert_eq!((answer.status, answer.field("connection")), (500, None), "{path}");
-        assert!(!answer.text().contains("planted"), "what went wrong is nobody's business");
+        assert!(!answer.text().contains("planted"), "the response reveals the panic message");
         assert_eq!(client.get("/").text(), "hello");
     }
     let counters = rig.wait(|counters| counters.requests == 6);
@@ -54,7 +54,7 @@ fn a_request_whose_handler_panics_is_answered_with_500() {
 }
 
 #[test]
-fn pipelined_requests_behind_a_panic_are_answered() {
+fn requests_pipelined_behind_a_panic_are_answered() {
     let rig = rig();
     let mut client = Client::connect(rig.addr);
     let both = "GET /panic HTTP/1.1\r\nHost: test\r\n\r\nGET / HTTP/1.1\r\nHost: test\r\n\r\n";
@@ -101,7 +101,7 @@ fn a_handshake_whose_handler_panics_is_answered_with_500() {
 }
 
 #[test]
-fn a_panic_at_the_end_harms_nobody() {
+fn a_panic_in_close_affects_no_other_connection() {
     let rig = rig();
     let mut client = Client::websocket(rig.addr, "/ws?close");
     assert_eq!(client.next_frame().text(), "hello");

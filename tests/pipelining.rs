@@ -1,5 +1,5 @@
-//! Requests sent without waiting for answers are answered in order, a share at a time, and no faster
-//! than the peer takes the answers.
+//! Pipelined requests are answered in order, a limited number per turn, and no faster than the peer takes the
+//! responses.
 
 use fleeting::{App, Body, Response, Server, Worker};
 use fleeting_testkit::client::{BINARY, Client, frame};
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 const LARGE_BYTES: usize = 1 << 20;
 static LARGE: [u8; LARGE_BYTES] = [b'x'; LARGE_BYTES];
-/// How many large requests are sent in all: far more bytes than any socket's buffers take.
+/// The number of large requests sent in total: far more bytes than any socket buffers.
 const LARGE_REQUESTS: usize = 64;
 
 fn numbered(numbers: std::ops::Range<usize>) -> String {
@@ -31,7 +31,7 @@ fn worker(app: App) -> (Worker, SocketAddr) {
 }
 
 #[test]
-fn answers_come_in_order() {
+fn pipelined_requests_are_answered_in_order() {
     let rig = rig::run(|_| {
         App::new()
             .get("/number/{number}", |req| Ok(Response::text(req.param("number"))))
@@ -43,7 +43,7 @@ fn answers_come_in_order() {
         let answer = client.answer();
         assert_eq!((answer.status, answer.text()), (200, number.to_string().as_str()));
     }
-    // Of all kinds, and cut at every place that is not between two requests.
+    // Requests of all kinds, cut at every place that is not between two of them.
     let mixed = "POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\n\r\none\
                  GET /nowhere HTTP/1.1\r\nHost: test\r\n\r\n\
                  POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n2\r\ntw\r\n1\r\no\r\n0\r\n\r\n\
@@ -59,7 +59,7 @@ fn answers_come_in_order() {
 }
 
 #[test]
-fn what_follows_a_close_is_not_answered() {
+fn a_request_behind_a_close_is_not_answered() {
     let rig = rig::run(|_| App::new().get("/number/{number}", |req| Ok(Response::text(req.param("number")))));
     let mut client = Client::connect(rig.addr);
     let last = "GET /number/2 HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
@@ -73,7 +73,7 @@ fn what_follows_a_close_is_not_answered() {
 }
 
 #[test]
-fn who_sends_no_more_still_gets_every_answer() {
+fn a_client_that_has_ended_its_side_still_gets_every_response() {
     let rig = rig::run(|_| {
         App::new()
             .get("/number/{number}", |req| Ok(Response::text(req.param("number"))))
@@ -96,7 +96,7 @@ fn who_sends_no_more_still_gets_every_answer() {
 }
 
 #[test]
-fn a_long_pipeline_keeps_nobody_waiting() {
+fn a_long_pipeline_does_not_delay_other_connections() {
     let asked = Rc::new(RefCell::new(Vec::new()));
     let log = asked.clone();
     let (mut worker, addr) = worker(App::new().get("/number/{number}", move |req| {
@@ -123,11 +123,11 @@ fn a_long_pipeline_keeps_nobody_waiting() {
     }
 }
 
-/// What [`flood`] is answered with.
+/// Reads and checks the responses to [`flood`].
 type Reading = fn(Client);
 
-/// A peer that sends and does not read is read from no more, once the sockets are full; when it reads
-/// at last, nothing is missing.
+/// The server stops reading from a peer that sends without reading, once the sockets are full. When the peer
+/// finally reads, nothing is missing.
 fn flood(
     app: App,
     mut client_of: impl FnMut(&mut Worker, SocketAddr) -> Client,
@@ -139,7 +139,7 @@ fn flood(
 
     client.stream().set_nonblocking(true).expect("a TCP stream");
     let (mut sent, mut refused) = (0, 0);
-    // The server has had turns enough, and room was not made by any of them.
+    // The server has had enough turns, and none of them made room.
     while refused < 100 {
         worker.turn(Some(Duration::ZERO)).expect("polling works");
         let mut stream = client.stream();
@@ -166,7 +166,7 @@ fn flood(
 }
 
 #[test]
-fn who_does_not_read_is_not_read_from() {
+fn the_server_stops_reading_from_a_client_that_does_not_read() {
     let app = App::new().post("/large/{number}", |req| {
         assert_eq!(req.body().len(), LARGE_BYTES - 1, "the limit of a body is one more");
         Response::bytes(Body::Static(&LARGE)).header("x-number", req.param("number"))
@@ -180,14 +180,14 @@ fn who_does_not_read_is_not_read_from() {
             for number in 0..LARGE_REQUESTS {
                 let answer = client.answer();
                 assert_eq!(answer.field("x-number"), Some(number.to_string().as_str()));
-                assert!(answer.body == LARGE, "answer {number} is not what was sent");
+                assert!(answer.body == LARGE, "answer {number} differs from what was sent");
             }
         },
     );
 }
 
 #[test]
-fn whose_websocket_does_not_read_is_not_read_from() {
+fn the_server_stops_reading_from_a_websocket_that_does_not_read() {
     let opened = |worker: &mut Worker, addr| {
         let opening = thread::spawn(move || Client::websocket(addr, "/ws"));
         while !opening.is_finished() {
@@ -199,7 +199,7 @@ fn whose_websocket_does_not_read_is_not_read_from() {
     flood(App::new().ws("/ws", Echo), opened, sends, |mut client| {
         for number in 0..LARGE_REQUESTS {
             let message = client.next_frame();
-            assert!(message.payload == large_message(number), "message {number} is not what was sent");
+            assert!(message.payload == large_message(number), "message {number} differs from what was sent");
         }
     });
 }

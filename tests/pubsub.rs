@@ -1,4 +1,4 @@
-//! What is published reaches those who have subscribed, once each and in order, wherever they are.
+//! A publication reaches every subscriber once and in order, whatever connection, worker or server it is on.
 
 use crate::pipe::Stage;
 use fleeting::engine::{PublishError, SendError, Settings};
@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
-/// Does what it is told, and says what came of it: `sub FILTER`, `unsub FILTER`, `pub TOPIC TEXT`,
+/// Carries out its client's orders and replies with the result: `sub FILTER`, `unsub FILTER`, `pub TOPIC TEXT`,
 /// `others TOPIC TEXT`, `id`. A binary message is published under "binary".
 struct Hub;
 
@@ -23,7 +23,7 @@ fn said<T: std::fmt::Display>(result: Result<T, TopicError>) -> String {
 impl WebSocket for Hub {
     type Session = ();
 
-    /// The query is a filter; with `!` in front of it, the connection is refused after all.
+    /// The query is a filter. With `!` in front of it, the session subscribes and then refuses the connection.
     fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
         let Some(filter) = req.query() else { return Ok(()) };
         let subscribed = socket.subscribe(filter.trim_start_matches('!'));
@@ -62,7 +62,7 @@ fn rig() -> Rig {
     rig::run(|_| hub())
 }
 
-/// A connection that has subscribed to these.
+/// A connection that has subscribed to each of `filters`.
 fn subscriber(addr: SocketAddr, filters: &[&str]) -> Client {
     let mut client = Client::websocket(addr, "/hub");
     for filter in filters {
@@ -71,21 +71,21 @@ fn subscriber(addr: SocketAddr, filters: &[&str]) -> Client {
     client
 }
 
-/// Gives an order, and tells what came of it.
+/// Sends an order and returns the reply.
 #[track_caller]
 fn ask(client: &mut Client, order: &str) -> String {
     client.frame(TEXT, order);
     client.next_frame().text().to_string()
 }
 
-/// Everything that comes until the text "end".
+/// Returns all texts until "end".
 #[track_caller]
 fn until_end(client: &mut Client) -> Vec<String> {
     let texts = std::iter::from_fn(|| Some(client.next_frame().text().to_string()));
     texts.take_while(|text| text != "end").collect()
 }
 
-/// Publishes these as one thread does, and "end" behind them.
+/// Publishes all of these on one thread, followed by "end".
 fn publish(handle: &Handle, publications: &[(&str, &str)], end: &str) {
     for (topic, text) in publications.iter().chain(&[(end, "end")]) {
         handle.publish(topic, Message::Text(text)).expect("there is room");
@@ -93,7 +93,7 @@ fn publish(handle: &Handle, publications: &[(&str, &str)], end: &str) {
 }
 
 #[test]
-fn names_and_filters() {
+fn a_filter_matches_a_topic_or_a_prefix() {
     fn check(filters: &[&str], expected: &[&str]) {
         let rig = rig();
         let mut client = subscriber(rig.addr, filters);
@@ -108,13 +108,13 @@ fn names_and_filters() {
     check(&["price"], &["price"]);
     check(&["price", "news"], &["price", "news"]);
     check(&["price.*"], &["price.eur", "price.eur.usd"]);
-    // A filter is for what goes on behind it.
+    // A filter with `*` matches only topics that continue after it.
     check(&["price*"], &["price.eur", "price.eur.usd", "prices"]);
     check(&["*"], &["price", "price.eur", "price.eur.usd", "prices", "news", "News", "prix.€"]);
     check(&["prix.€*"], &[]);
     check(&["prix.*"], &["prix.€"]);
     check(&["nothing", "e*"], &[]);
-    // Each once, however many fit.
+    // Each publication comes once, however many filters match.
     check(
         &["*", "price*", "price.*", "price.eur", "p*"],
         &["price", "price.eur", "price.eur.usd", "prices", "news", "News", "prix.€"],
@@ -122,7 +122,7 @@ fn names_and_filters() {
 }
 
 #[test]
-fn the_publisher_is_a_subscriber_like_any_other_unless_it_says_otherwise() {
+fn a_publisher_receives_its_own_publications_unless_it_publishes_to_others() {
     let rig = rig();
     let (mut own, mut other) = (subscriber(rig.addr, &["a"]), subscriber(rig.addr, &["*"]));
     assert_eq!(ask(&mut own, "pub a one"), "published");
@@ -132,14 +132,14 @@ fn the_publisher_is_a_subscriber_like_any_other_unless_it_says_otherwise() {
     assert_eq!(own.next_frame().text(), "three");
     let got = [(); 3].map(|()| other.next_frame().text().to_string());
     assert_eq!(got, ["one", "two", "three"]);
-    // Who has no subscription publishes all the same.
+    // A session without subscriptions can publish all the same.
     let mut third = Client::websocket(rig.addr, "/hub");
     assert_eq!(ask(&mut third, "others a four"), "published");
     assert_eq!((own.next_frame().text(), other.next_frame().text()), ("four", "four"));
 }
 
 #[test]
-fn a_binary_message_stays_one() {
+fn a_binary_message_stays_binary() {
     let rig = rig();
     let (mut own, mut other) = (subscriber(rig.addr, &["binary"]), subscriber(rig.addr, &["*"]));
     own.frame(BINARY, [0, 255, 1]);
@@ -150,11 +150,11 @@ fn a_binary_message_stays_one() {
 }
 
 #[test]
-fn who_has_unsubscribed_gets_no_more() {
+fn an_unsubscribed_client_receives_nothing_more() {
     let rig = rig();
     let mut client = subscriber(rig.addr, &["a", "a*", "end"]);
-    assert_eq!(ask(&mut client, "sub a"), "false", "it has");
-    assert_eq!(ask(&mut client, "unsub b"), "false", "it has not");
+    assert_eq!(ask(&mut client, "sub a"), "false", "already subscribed");
+    assert_eq!(ask(&mut client, "unsub b"), "false", "not subscribed");
     publish(&rig.handle, &[("a", "1"), ("ab", "2")], "end");
     assert_eq!(until_end(&mut client), ["1", "2"]);
     assert_eq!(ask(&mut client, "unsub a"), "true");
@@ -201,7 +201,7 @@ fn a_handle_publishes_from_any_thread_in_the_order_of_each() {
 // ---------------------------------------------------------------- limits
 
 #[test]
-fn limits_are_errors() {
+fn exceeding_a_limit_is_an_error() {
     let set = |limits: &mut Limits| {
         limits.topics = 4;
         limits.subscriptions = 3;
@@ -225,7 +225,7 @@ fn limits_are_errors() {
     check("others nobody x", "published");
     let mut second = subscriber(rig.addr, &["d", "a"]);
     assert_eq!(ask(&mut second, "sub e"), "there may be 4 topics at most");
-    // A place is free again when nobody wants the topic any more.
+    // The topic's place becomes free when its last subscriber leaves.
     assert_eq!(ask(&mut client, "unsub b*"), "true");
     assert_eq!(ask(&mut second, "sub e"), "true");
     drop(client);
@@ -234,9 +234,9 @@ fn limits_are_errors() {
     assert_eq!(ask(&mut second, "sub f"), "true");
 }
 
-/// A session may make a message that no peer may send.
+/// A session can create a message that is larger than any a peer may send.
 #[test]
-fn a_message_that_is_too_long_is_published_to_nobody() {
+fn a_message_that_is_too_long_is_not_published() {
     struct Long;
 
     impl WebSocket for Long {
@@ -256,7 +256,7 @@ fn a_message_that_is_too_long_is_published_to_nobody() {
 
     let rig = rig::run_with(|limits, _| limits.message_bytes = 100, |_| App::new().ws("/ws", Long));
     let mut client = Client::websocket(rig.addr, "/ws");
-    // Nor does a handle's reach anybody.
+    // A handle cannot publish such a message either.
     let refused = rig.handle.publish("a", Message::Text(&"y".repeat(101)));
     assert_eq!(refused, Err(PublishError::Topic(TopicError::MessageTooBig(100))));
     assert_eq!(rig.handle.publish("a*", Message::Text("")), Err(PublishError::Topic(TopicError::Wildcard)));
@@ -266,14 +266,14 @@ fn a_message_that_is_too_long_is_published_to_nobody() {
 }
 
 #[test]
-fn who_is_refused_after_all_leaves_nothing_behind() {
+fn a_connection_refused_after_subscribing_leaves_no_subscription() {
     let rig = rig();
     let mut other = subscriber(rig.addr, &["refused", "end"]);
     for _ in 0..3 {
         let mut refused = Client::connect(rig.addr);
         refused.send(fleeting_testkit::client::handshake("/hub?!*", ""));
         assert_eq!(refused.answer().status, 403);
-        // It is a connection like any other.
+        // The connection can be used like any other.
         assert_eq!(refused.get("/nowhere").status, 404);
         assert_eq!(other.next_frame().text(), "somebody");
         publish(&rig.handle, &[("a", "a")], "end");
@@ -287,7 +287,7 @@ fn who_is_refused_after_all_leaves_nothing_behind() {
         counts(&rig.handle).into_iter().map(|count| (count.name, count.subscribers)).collect();
     assert_eq!(names, [("*".into(), 1), ("end".into(), 1), ("refused".into(), 1)]);
     let counters = rig.finish();
-    // Three to `other` each time, to the refused one the one that it published itself; then one more.
+    // `other` gets three each round; the refused session gets the one it published itself; then there is one more.
     assert_eq!((counters.dropped_closing, counters.delivered), (3, counters.matched - 3));
 }
 
@@ -311,7 +311,7 @@ impl Two {
         Two { addr: server.local_addrs()[0], handle: server.handle(), server: Some(server) }
     }
 
-    /// Subscribers, at least `each` on each worker.
+    /// Connects subscribers until each worker has at least `each`.
     fn subscribers(&self, filter: &str, each: usize) -> Vec<Client> {
         let (mut clients, mut counts) = (Vec::new(), [0; 2]);
         while counts.iter().any(|count| *count < each) {
@@ -340,13 +340,13 @@ fn counts(handle: &Handle) -> Vec<TopicCount> {
 }
 
 #[test]
-fn sessions_publish_to_all_workers_each_in_its_order() {
+fn sessions_publish_to_all_workers_each_in_order() {
     const TIMES: usize = 200;
     let two = Two::start(None);
     let mut clients = two.subscribers("*", 2);
     let count = clients.len();
     let listeners: Vec<_> = clients.iter().map(Client::twin).collect();
-    // What each is told: all that all publish, and "published" so many times.
+    // Each receives every publication, and "published" once per publication of its own.
     let listeners = listeners.into_iter().map(|mut client| {
         thread::spawn(move || {
             let (mut next, mut own) = (vec![0; count], 0);
@@ -370,7 +370,7 @@ fn sessions_publish_to_all_workers_each_in_its_order() {
         }
     }
     listeners.into_iter().for_each(|thread| thread.join().expect("all came, in order"));
-    // Nothing comes twice: the answer is the next.
+    // Nothing comes twice: the reply is the next message.
     for client in &mut clients {
         assert!(ask(client, "id").contains('-'));
     }
@@ -387,11 +387,11 @@ fn topics_are_counted_over_all_workers() {
     publish(&two.handle, &[("a", "1"), ("a", "2"), ("bc", "3")], "a");
     all.iter_mut().for_each(|client| assert_eq!(until_end(client), ["1", "2"]));
     let count = |name: &str, subscribers, published| TopicCount { name: name.into(), subscribers, published };
-    // Each publication reaches every worker, and is one all the same.
+    // Every worker receives each publication, but it counts once.
     assert_eq!(counts(&two.handle), [count("a", all.len(), 3), count("b*", some.len(), 1)]);
 }
 
-/// Hands everything to another server, once that is there, and writes it down.
+/// Forwards publications to another server, once there is one, and records them.
 #[derive(Default)]
 struct Link {
     other: Mutex<Option<Handle>>,
@@ -409,7 +409,7 @@ impl Broker for Link {
 }
 
 #[test]
-fn a_broker_connects_two_servers_and_nothing_goes_round_in_circles() {
+fn a_broker_connects_two_servers_without_loops() {
     let links = [(); 2].map(|()| Arc::new(Link::default()));
     let servers = [0, 1].map(|at| Two::start(Some(links[at].clone())));
     for at in [0, 1] {
@@ -426,7 +426,7 @@ fn a_broker_connects_two_servers_and_nothing_goes_round_in_circles() {
         publisher.frame(TEXT, "others a more");
         publisher.frame(TEXT, "pub a end");
         let own = until_end(publisher);
-        // The answers among them come at once.
+        // The replies among them come at once.
         assert_eq!(own.iter().filter(|text| *text != "published").collect::<Vec<_>>(), ["session"]);
         let answers = own.iter().filter(|text| *text == "published").count();
         (answers..3).for_each(|_| assert_eq!(publisher.next_frame().text(), "published"));
@@ -437,12 +437,12 @@ fn a_broker_connects_two_servers_and_nothing_goes_round_in_circles() {
             assert_eq!(until_end(client), ["session", "more"]);
         }
     }
-    // Nothing comes again: the answer is the next.
+    // Nothing comes again: the reply is the next message.
     for client in clients.iter_mut().flatten() {
         assert!(ask(client, "id").contains('-'));
     }
     for link in &links {
-        // A handle has its server's broker, so two that have each other would be there for ever.
+        // A handle holds its server's broker, so two servers that hold each other would never be freed.
         *link.other.lock().expect("nobody panics with it") = None;
         let seen = link.seen.lock().expect("nobody panics with it");
         assert_eq!(*seen, ["handle", "again", "end", "session", "more", "end"]);
@@ -452,7 +452,7 @@ fn a_broker_connects_two_servers_and_nothing_goes_round_in_circles() {
 // ---------------------------------------------------------------- a mailbox that is full
 
 #[test]
-fn a_full_mailbox_is_told() {
+fn a_full_mailbox_is_reported() {
     let handle = Handle::unattended(2);
     let stage = |worker| {
         let settings = Settings { worker, ..Settings::default() };
@@ -463,14 +463,14 @@ fn a_full_mailbox_is_told() {
     let publisher = first.websocket("/hub");
     let long = "x".repeat(1 << 20);
     let mut posted = 0;
-    // The first takes its share, the second is not given a turn.
+    // The first worker takes its share; the second is given no turn.
     while handle.publish("a", Message::Text(&long)).is_ok() {
         posted += 1;
         first.turn();
         assert!(posted < 1000, "the mailbox has no bound");
     }
     first.turn();
-    assert_eq!(subscribers[0].frames().len(), posted + 1, "who has room gets it all the same");
+    assert_eq!(subscribers[0].frames().len(), posted + 1, "a worker with room must receive it");
     let full = handle.publish("a", Message::Text(&long));
     assert_eq!(full, Err(PublishError::Full));
     assert_eq!(handle.send(subscribers[1].id, Message::Text(&long)), Err(SendError::Full));
@@ -485,7 +485,7 @@ fn a_full_mailbox_is_told() {
     assert_eq!(handle.publish("a", Message::Text("again")), Ok(()));
     second.turn();
     assert_eq!(subscribers[1].texts(), ["again"]);
-    // Of a worker that is gone nobody has subscribed to anything.
+    // A worker that is gone has no subscribers.
     drop(second);
     assert_eq!(handle.publish("a", Message::Text("still")), Ok(()));
     assert_eq!(handle.send(subscribers[1].id, Message::Text("still")), Err(SendError::Gone));

@@ -1,4 +1,4 @@
-//! A request finds its handler: by path first, then by method; and what has none is told so.
+//! A request reaches its handler, by path first and by method second. One without a handler is told why.
 
 use fleeting::{App, Error, Handler, Keep, KeptRequest, Request, Response};
 use fleeting_testkit::client::Client;
@@ -32,7 +32,7 @@ fn rig() -> Rig {
 }
 
 #[test]
-fn paths_lead_to_handlers() {
+fn paths_select_handlers() {
     let rig = rig();
     let mut client = Client::connect(rig.addr);
     let mut check = |path: &str, status: u16, text: &str| {
@@ -60,7 +60,7 @@ fn paths_lead_to_handlers() {
 }
 
 #[test]
-fn methods_lead_to_handlers() {
+fn methods_select_handlers() {
     let rig = rig();
     let mut client = Client::connect(rig.addr);
     let mut check = |method: &str, path: &str, status: u16, allow: Option<&str>| {
@@ -89,7 +89,7 @@ fn methods_lead_to_handlers() {
 }
 
 #[test]
-fn options_without_a_method_list_for_a_server_that_knows_the_path_only() {
+fn options_lists_the_methods_of_a_path_and_connect_is_501() {
     let rig = rig();
     let mut client = Client::connect(rig.addr);
     client.send("OPTIONS /dav HTTP/1.1\r\nHost: test\r\n\r\n");
@@ -109,7 +109,7 @@ impl<H: Handler> Handler for Counted<H> {
 }
 
 #[test]
-fn handlers_are_wrapped() {
+fn a_wrapper_applies_to_the_routes_before_it() {
     let rig = rig::run(|_| {
         App::new()
             .get("/", |_req| Ok(Response::text("inner")))
@@ -139,7 +139,7 @@ fn handlers_are_wrapped() {
 }
 
 #[test]
-fn a_kept_request_says_what_the_request_said() {
+fn a_kept_request_equals_the_original() {
     let (kept, keeps) = mpsc::channel::<KeptRequest>();
     let rig = rig::run(move |_| {
         App::new().post("/keep/{id}", move |req| {
@@ -160,7 +160,7 @@ fn a_kept_request_says_what_the_request_said() {
         client.send(request(id, &query, &"x".repeat(id)));
         assert_eq!(client.answer().status, 204);
     }
-    // All of them are looked at only now, after the memory they came in was used a hundred times.
+    // They are compared only now, after the memory they arrived in was reused a hundred times.
     for (id, request) in keeps.try_iter().enumerate() {
         assert_eq!((request.method(), request.path()), ("POST", format!("/keep/{id}").as_str()));
         let query = (id % 2 == 0).then(|| format!("q={id}"));

@@ -1,4 +1,4 @@
-//! A shutdown ends each connection in the way that loses nothing, and ends.
+//! A shutdown ends each connection without losing data, and completes.
 
 use fleeting::{App, Response, Server};
 use fleeting_testkit::client::{self, CLOSE, Client};
@@ -16,7 +16,7 @@ fn app() -> App {
         .ws("/ws", Echo)
 }
 
-/// A client whose request's head the server has seen, and whose content is still to come.
+/// A client that has sent its request's head, which the server has read, and half of the content.
 fn in_flight(addr: std::net::SocketAddr) -> Client {
     let mut client = Client::connect(addr);
     client.send("POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 8\r\nExpect: 100-continue\r\n\r\n");
@@ -26,7 +26,7 @@ fn in_flight(addr: std::net::SocketAddr) -> Client {
 }
 
 #[test]
-fn each_connection_ends_in_its_way() {
+fn each_kind_of_connection_ends_properly() {
     let rig = rig::run(|_| app());
     let mut idle = Client::connect(rig.addr);
     assert_eq!(idle.get("/").text(), "hello");
@@ -38,9 +38,9 @@ fn each_connection_ends_in_its_way() {
     rig.handle.shutdown();
     idle.ended();
     silent.ended();
-    let refused = TcpStream::connect(rig.addr).expect_err("nobody listens any more");
+    let refused = TcpStream::connect(rig.addr).expect_err("the listener must be closed");
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
-    // What began before is finished: the content arrives, the closing handshake is completed.
+    // What has begun is finished: the content arrives, and the closing handshake completes.
     busy.send("full");
     let answer = busy.answer();
     assert_eq!((answer.status, answer.text()), (200, "halffull"));
@@ -71,7 +71,7 @@ fn pipelined_requests_that_have_arrived_are_answered() {
     let mut client = Client::connect(rig.addr);
     client.send("GET /down HTTP/1.1\r\nHost: test\r\n\r\n".repeat(4));
     client.answer();
-    // At the latest the last one says that it is the last.
+    // The last response, at the latest, says that it is the last.
     let answers = (1..4).map(|_| client.answer()).filter(|answer| answer.field("connection").is_some());
     assert!(answers.count() <= 1);
     client.ended();
@@ -80,13 +80,13 @@ fn pipelined_requests_that_have_arrived_are_answered() {
 }
 
 #[test]
-fn who_is_stuck_is_cut_off_when_the_grace_is_over() {
+fn a_stuck_client_is_cut_off_after_the_grace_period() {
     let rig = rig::run_with(|_, timeouts| timeouts.grace = Duration::from_millis(200), |_| app());
     let mut stuck = in_flight(rig.addr);
     let mut websocket = Client::websocket(rig.addr, "/ws");
     rig.handle.shutdown();
     assert_eq!(websocket.next_frame().close_code(), 1001);
-    // Neither says anything more.
+    // Neither client sends anything more.
     stuck.cut_off();
     websocket.cut_off();
     let counters = rig.finish();
@@ -94,7 +94,7 @@ fn who_is_stuck_is_cut_off_when_the_grace_is_over() {
 }
 
 #[test]
-fn who_does_not_read_is_cut_off_when_the_grace_is_over() {
+fn a_client_that_does_not_read_is_cut_off_after_the_grace_period() {
     let rig = rig::run_with(
         |_, timeouts| timeouts.grace = Duration::from_millis(200),
         |_| App::new().get("/", |_req| Ok(Response::bytes(fleeting::Body::Static(&LARGE)))),
@@ -106,9 +106,9 @@ fn who_does_not_read_is_cut_off_when_the_grace_is_over() {
     assert_eq!((counters.connections, counters.timeouts), (0, 1));
 }
 
-/// It reads what was queued for it, and is not waited for any longer than that.
+/// It reads what was queued for it, and the shutdown waits no longer than that.
 #[test]
-fn who_reads_slowly_is_waited_for_and_no_longer() {
+fn a_shutdown_waits_for_a_slow_reader_and_no_longer() {
     let rig = rig::run(|_| App::new().get("/", |_req| Ok(Response::bytes(fleeting::Body::Static(&LARGE)))));
     let mut idle = Client::connect(rig.addr);
     let mut slow = Client::connect_narrow(rig.addr);
@@ -123,9 +123,9 @@ fn who_reads_slowly_is_waited_for_and_no_longer() {
     assert_eq!((counters.connections, counters.timeouts), (0, 0));
 }
 
-/// Content that is not wanted is still to come: its request was answered, the connection was to stay.
+/// The request was answered and its unwanted content is still arriving; the connection was to stay open.
 #[test]
-fn who_sends_what_is_not_wanted_is_waited_for_and_no_longer() {
+fn a_shutdown_waits_for_discarded_content_and_no_longer() {
     let rig = rig::run(|_| app());
     let mut idle = Client::connect(rig.addr);
     let mut client = Client::connect(rig.addr);
@@ -162,12 +162,12 @@ fn every_worker_shuts_down() {
     }
     drop(websockets);
     server.run().expect("every worker has ended");
-    let refused = TcpStream::connect(addr).expect_err("nobody listens any more");
+    let refused = TcpStream::connect(addr).expect_err("the listener must be closed");
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
 }
 
 #[test]
-fn a_server_without_connections_is_over_at_once() {
+fn a_server_without_connections_shuts_down_at_once() {
     let server = Server::builder().bind("127.0.0.1:0").workers(2).serve(|_| app()).expect("it starts");
     server.handle().shutdown();
     server.run().expect("every worker has ended");

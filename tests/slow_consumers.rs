@@ -1,5 +1,5 @@
-//! Who reads too slowly costs nobody else a message, holds no more memory than is allowed, and loses
-//! nothing that is not counted.
+//! A slow reader costs no other client a message, holds no more memory than allowed, and loses nothing that is not
+//! counted.
 
 use crate::pipe::{Peer, Stage};
 use fleeting::engine::{Counters, Settings};
@@ -13,13 +13,13 @@ use std::ops::Range;
 use std::rc::Rc;
 
 const SUBSCRIBERS: usize = 1000;
-/// Every tenth never reads.
+/// Every tenth subscriber never reads.
 const STALLED: usize = 100;
 const PUBLICATIONS: usize = 300;
 const TOPICS: usize = 4;
 const OUTBOX_BYTES: usize = 16 << 10;
 
-/// A feed of all topics; what a member says is published, in parts of `topic:text`.
+/// A feed of all topics. Messages of a member, in the form `topic:text`, are published.
 struct Feed;
 
 impl WebSocket for Feed {
@@ -53,7 +53,7 @@ fn topic(number: usize) -> String {
     format!("topic{}", number % TOPICS)
 }
 
-/// Publication `number`, of several hundred bytes, all of them its own.
+/// Returns publication `number`: several hundred bytes, all of them unique to it.
 fn text(number: usize) -> String {
     format!("{number} {}", format!("{}.", number * 7919).repeat(80))
 }
@@ -61,11 +61,11 @@ fn text(number: usize) -> String {
 fn number(text: &str) -> usize {
     let (number, _) = text.split_once(' ').expect("a number first");
     let number = number.parse().expect("a number");
-    assert_eq!(text, self::text(number), "every byte of it");
+    assert_eq!(text, self::text(number), "a byte differs");
     number
 }
 
-/// Publishes so many, a few in each turn.
+/// Publishes these, a few in each turn.
 fn publish(stage: &mut Stage, handle: &Handle, numbers: Range<usize>, mut after_turn: impl FnMut()) {
     let mut batch = 1;
     let mut left = numbers;
@@ -79,7 +79,7 @@ fn publish(stage: &mut Stage, handle: &Handle, numbers: Range<usize>, mut after_
     }
 }
 
-/// All that became of publications.
+/// Returns the number of publications whose fate was counted.
 fn accounted(counters: &Counters) -> u64 {
     counters.delivered
         + counters.dropped_newest
@@ -89,19 +89,19 @@ fn accounted(counters: &Counters) -> u64 {
         + counters.dropped_closing
 }
 
-/// 1,000 subscribers, 100 of them stalled at different places of a frame. What a stalled one finds at
-/// last is for `found` to judge: the frames, of which the first so many had left, or begun to, in time.
+/// Runs 1,000 subscribers, of which 100 are stalled at different places of a frame. `found` checks what a stalled one
+/// finds at last: its frames, and how many of them had left, or begun to leave, in time.
 fn promise(slow: SlowConsumer, found: impl Fn(&[Frame], usize)) -> Counters {
     let (mut stage, handle) = feed(slow);
     let peers: Vec<Peer> = (0..SUBSCRIBERS).map(|_| stage.websocket("/feed")).collect();
-    // Buffers are as large as they will be before memory is measured.
+    // Buffers reach their final size before memory is measured.
     publish(&mut stage, &handle, 0..28, || peers.iter().for_each(|peer| peer.each_frame(|_, _| {})));
     let before = stage.counters();
     assert_eq!((before.matched, before.delivered), (28 * SUBSCRIBERS as u64, 28 * SUBSCRIBERS as u64));
 
     let (stalled, others): (Vec<_>, Vec<_>) = peers.iter().enumerate().partition(|(at, _)| at % 10 == 0);
     assert_eq!(stalled.len(), STALLED);
-    // From nothing at all to the third frame.
+    // From no room at all to room up to the third frame.
     let room = |at: usize| (at / 10) * 9;
     stalled.iter().for_each(|(at, peer)| peer.narrow(room(*at)));
     let mut next = vec![0; SUBSCRIBERS];
@@ -116,7 +116,10 @@ fn promise(slow: SlowConsumer, found: impl Fn(&[Frame], usize)) -> Counters {
             }
         });
     });
-    assert!(others.iter().all(|(at, _)| next[*at] == PUBLICATIONS), "{slow}: somebody else has lost some");
+    assert!(
+        others.iter().all(|(at, _)| next[*at] == PUBLICATIONS),
+        "{slow}: a fast subscriber has lost publications"
+    );
     let most = (STALLED * OUTBOX_BYTES) as i64;
     assert!(held.bytes_current <= most, "{slow}: {} bytes are held, of {most}", held.bytes_current);
 
@@ -137,7 +140,7 @@ fn promise(slow: SlowConsumer, found: impl Fn(&[Frame], usize)) -> Counters {
     let counters = stage.counters();
     let published = (PUBLICATIONS + 28) as u64;
     assert_eq!((counters.published, counters.delivered), (published, received as u64), "{slow}");
-    // Who was closed is no subscriber any more.
+    // A closed connection is no subscriber any more.
     let matched = published * SUBSCRIBERS as u64;
     assert!(counters.matched == matched || slow == SlowConsumer::Close, "{slow}: {counters:?}");
     assert_eq!(counters.matched, accounted(&counters), "{slow}: {counters:?}");
@@ -148,8 +151,8 @@ fn numbers_of(frames: &[Frame]) -> Vec<usize> {
     frames.iter().map(|frame| number(frame.text())).collect()
 }
 
-/// How many wait at least if the outbox is as full as it can be: a message's charge is its topic, its
-/// frame, and what the queue needs.
+/// The minimum number of messages that wait in a full outbox. A message is charged with its topic, its frame, and its
+/// place in the queue.
 const WAIT_MIN: usize = 15;
 
 #[test]
@@ -170,7 +173,11 @@ fn drop_oldest_keeps_the_newest() {
     let counters = promise(SlowConsumer::DropOldest, |frames, started| {
         let numbers = numbers_of(frames);
         let kept = numbers.len() - started;
-        assert_eq!(numbers[..started], *(0..started).collect::<Vec<_>>(), "what had begun");
+        assert_eq!(
+            numbers[..started],
+            *(0..started).collect::<Vec<_>>(),
+            "a message that had begun was dropped"
+        );
         assert!(kept >= WAIT_MIN, "{numbers:?}");
         assert_eq!(numbers[started..], *(PUBLICATIONS - kept..PUBLICATIONS).collect::<Vec<_>>());
     });
@@ -197,15 +204,15 @@ fn close_finishes_what_has_begun_and_closes_with_1013() {
     });
     assert_eq!(counters.closed_slow, STALLED as u64);
     let others = counters.dropped_newest + counters.dropped_oldest + counters.conflated;
-    // Who is closed has no subscriptions any more: what is published later does not match it.
+    // A closed connection has no subscriptions, so later publications do not match it.
     assert!(counters.dropped_slow > 0 && others == 0, "{counters:?}");
 }
 
-/// One subscriber that takes nothing, with all its memory its own: whatever it is sent, it holds what is
-/// allowed, and a queue that was long once is not remembered.
+/// One subscriber that takes nothing and whose memory is measured alone. It never holds more than allowed, whatever
+/// it is sent, and a queue that was long once keeps no memory.
 #[test]
 fn a_stalled_connection_holds_no_more_than_it_may() {
-    // The outbox itself, and lists of the engine for who has one.
+    // The outbox itself, and the engine's lists for connections that have one.
     const RECORD_BYTES: i64 = 512;
     for slow in [SlowConsumer::DropNewest, SlowConsumer::DropOldest, SlowConsumer::Conflate] {
         for sizes in [&[1][..], &[100], &[5000], &[1, 5000], &[1, 100, 1000]] {
@@ -234,9 +241,9 @@ fn a_stalled_connection_holds_no_more_than_it_may() {
     }
 }
 
-/// As above, for a queue that gets shorter, but never empty, before it gets longer again.
+/// The same for a queue that shrinks, but never to nothing, before it grows again.
 #[test]
-fn a_queue_that_was_long_is_not_held_for_ever() {
+fn a_queue_that_was_long_gives_its_memory_back() {
     let (mut stage, handle) = feed(SlowConsumer::DropNewest);
     let peer = stage.websocket("/feed");
     let long = "x".repeat(1000);
@@ -258,15 +265,15 @@ fn a_queue_that_was_long_is_not_held_for_ever() {
         assert!(peer.is_full());
         publish(&mut stage, &long, 100);
     });
-    // What has arrived at the peer is not the server's.
+    // What has arrived at the peer does not count.
     let arrived = 1 << 10;
     let most = (OUTBOX_BYTES + 512 + arrived) as i64;
     assert!(held.bytes_current <= most, "{} of {most}", held.bytes_current);
 }
 
-/// Sends from a [`Handle`] are refused where publications are.
+/// A [`Handle`]'s messages are refused under the same conditions as publications.
 #[test]
-fn sends_that_nobody_asked_for_hold_no_more_either() {
+fn unsolicited_messages_hold_no_more_either() {
     for bytes in [1, 10, 60, 1000, 3000, 9000] {
         let (mut stage, handle) = feed(SlowConsumer::DropNewest);
         let peer = stage.websocket("/feed");
@@ -288,13 +295,13 @@ fn sends_that_nobody_asked_for_hold_no_more_either() {
         assert!(stage.counters().dropped > 0, "{:?}", stage.counters());
         stage.make_room(&peer, usize::MAX);
         let came = peer.frames();
-        assert!(came.iter().all(|frame| frame.text() == long), "whole messages");
+        assert!(came.iter().all(|frame| frame.text() == long), "a message was cut");
         assert_eq!(came.len() as u64 + stage.counters().dropped, (OUTBOX_BYTES / bytes + 10) as u64);
         assert!(came.len() * (bytes + 4) > OUTBOX_BYTES / 3, "{bytes}: only {} were queued", came.len());
     }
 }
 
-/// A frame larger than all the room there is: what has begun is finished, behind it is nothing.
+/// A frame larger than the whole outbox: once begun, it is finished, and what follows it is dropped.
 #[test]
 fn a_frame_that_has_begun_is_finished_whatever_its_size() {
     for slow in SlowConsumer::ALL {
@@ -321,9 +328,9 @@ fn a_frame_that_has_begun_is_finished_whatever_its_size() {
     }
 }
 
-/// Answers of a session are taken, and its publications wait behind them in the order they were made in.
+/// A session's replies are always queued, and its publications wait behind them in their order.
 #[test]
-fn conflated_messages_stay_behind_what_was_published_before_them() {
+fn conflated_messages_stay_behind_earlier_publications() {
     let (mut stage, _) = feed(SlowConsumer::Conflate);
     let (peer, publisher) = (stage.websocket("/feed"), stage.websocket("/feed"));
     peer.narrow(0);
@@ -337,9 +344,9 @@ fn conflated_messages_stay_behind_what_was_published_before_them() {
     );
 }
 
-/// Who always has something waiting, because more is published than it takes, can be heard nevertheless.
+/// A subscriber that always has publications waiting is still read from.
 #[test]
-fn who_is_slower_than_what_is_published_is_heard() {
+fn a_subscriber_slower_than_the_publications_is_still_read() {
     for slow in [SlowConsumer::DropNewest, SlowConsumer::DropOldest, SlowConsumer::Conflate] {
         let (mut stage, handle) = feed(slow);
         let peer = stage.websocket("/feed");
@@ -347,22 +354,22 @@ fn who_is_slower_than_what_is_published_is_heard() {
         let mut numbers = (0..).step_by(TOPICS).map(|first| first..first + TOPICS);
         let mut until = |stage: &mut Stage, opcode: u8| {
             for _ in 0..1000 {
-                for number in numbers.next().expect("there is no end of them") {
+                for number in numbers.next().expect("the range is infinite") {
                     handle.publish(&topic(number), Message::Text(&text(number))).expect("there is room");
                 }
                 stage.make_room(&peer, 500);
-                assert!(peer.is_full(), "{slow}: nothing waits");
+                assert!(peer.is_full(), "{slow}: the outbox is empty");
                 if let Some(frame) = peer.frames().into_iter().find(|frame| frame.opcode == opcode) {
                     return frame.payload;
                 }
             }
-            panic!("{slow}: there is no answer");
+            panic!("{slow}: no reply came");
         };
         for round in ["one", "two"] {
             stage.say(&peer, PING, round);
             assert_eq!(until(&mut stage, PONG), round.as_bytes());
         }
-        // Its Close ends the subscription; what had been queued leaves before ours.
+        // Its Close ends the subscription; what was queued before it leaves ahead of the server's Close.
         stage.say(&peer, CLOSE, 1000u16.to_be_bytes());
         let closing = stage.counters().matched;
         handle.publish("topic", Message::Text("too late")).expect("there is room");
@@ -378,9 +385,9 @@ fn who_is_slower_than_what_is_published_is_heard() {
     }
 }
 
-/// Backpressure ends when what was sent has left, also of who always has publications waiting.
+/// Backpressure ends when the session's messages have left, even if publications are always waiting.
 #[test]
-fn backpressure_ends_among_publications() {
+fn backpressure_ends_while_publications_wait() {
     struct Both(Rc<RefCell<Told>>);
 
     impl WebSocket for Both {
@@ -426,9 +433,9 @@ fn backpressure_ends_among_publications() {
     assert_eq!(stage.counters().dropped, 0);
 }
 
-/// Who talks and takes nothing is cut off all the same.
+/// A client that sends but takes nothing is cut off all the same.
 #[test]
-fn to_talk_is_not_to_take() {
+fn sending_does_not_keep_a_client_that_takes_nothing() {
     let (mut stage, handle) = feed(SlowConsumer::DropOldest);
     let peer = stage.websocket("/feed");
     peer.narrow(0);
@@ -444,7 +451,7 @@ fn to_talk_is_not_to_take() {
     assert_eq!(stage.counters().timeouts, 1);
 }
 
-/// Several policies on one connection: each drops its own only.
+/// Several policies on one connection: each applies only to its own subscription.
 #[test]
 fn a_subscription_has_its_own_policy() {
     struct Mixed;
@@ -480,7 +487,7 @@ fn a_subscription_has_its_own_policy() {
     assert_eq!(stage.counters().conflated, 18);
 }
 
-/// What sends told, and how often `drain` was called, of one session that was told `send N BYTES`.
+/// The results of a session's sends and the number of its `drain` calls. `send N BYTES` makes it send.
 #[derive(Default)]
 struct Told {
     sends: Vec<Sent>,
@@ -497,7 +504,7 @@ impl WebSocket for Speaker {
     }
 
     fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
-        let Message::Text(text) = message else { panic!("an order is text") };
+        let Message::Text(text) = message else { panic!("orders are text") };
         let (times, bytes) = text.split_once(' ').expect("two numbers");
         let payload = vec![b'z'; bytes.parse().expect("a number")];
         for _ in 0..times.parse().expect("a number") {
@@ -511,7 +518,7 @@ impl WebSocket for Speaker {
 }
 
 #[test]
-fn a_send_tells_what_became_of_it_and_drain_is_called_once() {
+fn a_send_reports_its_result_and_drain_is_called_once() {
     let told = Rc::new(RefCell::new(Told::default()));
     let mut stage = Stage::new(App::new().ws("/ws", Speaker(told.clone())), settings());
     let peer = stage.websocket("/ws");
@@ -524,7 +531,7 @@ fn a_send_tells_what_became_of_it_and_drain_is_called_once() {
             told.borrow().sends,
             [Sent::Sent, Sent::Backpressure, Sent::Dropped, Sent::Dropped, Sent::Dropped]
         );
-        // It is not read any more: this waits.
+        // The engine does not read the connection now, so this waits.
         stage.say(&peer, TEXT, "1 10");
         assert_eq!(told.borrow().sends.len(), 5);
         stage.make_room(&peer, half);
@@ -540,9 +547,9 @@ fn a_send_tells_what_became_of_it_and_drain_is_called_once() {
     }
 }
 
-/// A smaller number, over real sockets: 20 subscribers, 2 of them do not read.
+/// The same over sockets with fewer clients: 20 subscribers, of which 2 do not read.
 #[test]
-fn over_sockets() {
+fn slow_consumers_over_sockets_cost_the_others_nothing() {
     const TIMES: usize = 400;
     for slow in SlowConsumer::ALL {
         let set = |limits: &mut Limits| limits.outbox_bytes = 64 << 10;
@@ -555,7 +562,7 @@ fn over_sockets() {
         let mut others: Vec<Client> = (0..18).map(|_| Client::websocket(rig.addr, "/feed")).collect();
         let long = "w".repeat(40_000);
         for at in 0..TIMES {
-            // Each after all who read have the one before.
+            // Each publication comes after all readers have received the one before.
             rig.handle.publish("a", Message::Text(&format!("{at} {long}"))).expect("there is room");
             for other in &mut others {
                 let frame = other.next_frame();
@@ -567,7 +574,7 @@ fn over_sockets() {
         assert!(lost + counters.dropped_slow > 0, "{slow}: {counters:?}");
         assert_eq!(counters.closed_slow, if slow == SlowConsumer::Close { 2 } else { 0 });
         for client in &mut stalled {
-            // It is read when all that waits has left: the answer is behind it.
+            // It is read once everything queued has left, so the reply comes last.
             client.frame(PING, "");
             let mut last = None;
             loop {

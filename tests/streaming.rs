@@ -1,4 +1,4 @@
-//! Content that is made while it is sent: framed as announced, bounded, or cut off where the client sees it.
+//! Content produced while it is sent is framed as announced, bounded in memory, or cut off visibly for the client.
 
 use fleeting::{App, BodySender, Error, Gone, Progress, Pushed, Response, Room, Source, Timeouts, Waker};
 use fleeting_testkit::client::Client;
@@ -9,14 +9,14 @@ use std::time::Duration;
 
 const SHORT: Duration = Duration::from_millis(100);
 
-/// So many bytes, the number of each in its low bits, and then what it says.
+/// Produces `bytes` bytes, each the low bits of its position, and then what `then` says.
 struct Numbers {
     at: u64,
     bytes: u64,
-    /// At most so many a time.
+    /// The maximum per call.
     step: usize,
     then: Then,
-    /// Hears of the drop.
+    /// Receives the position when the source is dropped.
     dropped: Option<Sender<u64>>,
 }
 
@@ -53,7 +53,7 @@ impl Drop for Numbers {
     }
 }
 
-/// Says so when it is asked, and waits to be woken; then it ends.
+/// Reports that it was asked, waits to be woken, and ends.
 struct Sleeper(Sender<Waker>, bool);
 
 impl Source for Sleeper {
@@ -68,7 +68,7 @@ impl Source for Sleeper {
     }
 }
 
-/// What the test hears.
+/// What the test receives from the sources.
 struct Ears {
     dropped: Receiver<u64>,
     wakers: Receiver<Waker>,
@@ -134,7 +134,7 @@ fn ask(client: &mut Client, path: &str) {
 }
 
 #[test]
-fn chunks_or_a_length() {
+fn content_is_sent_in_chunks_or_with_a_length() {
     let (rig, ears) = rig();
     let mut client = Client::connect(rig.addr);
     for bytes in [0, 1, 16_383, 65_535, 65_536, 65_537, 1_000_000] {
@@ -156,7 +156,7 @@ fn chunks_or_a_length() {
 }
 
 #[test]
-fn what_is_pipelined_behind_it_follows() {
+fn requests_pipelined_behind_a_stream_are_answered() {
     let (rig, _ears) = rig();
     let mut client = Client::connect(rig.addr);
     let one = ["/numbers?bytes=300000", "/", "/numbers?bytes=5&length=5", "/numbers?bytes=0", "/"];
@@ -171,7 +171,7 @@ fn what_is_pipelined_behind_it_follows() {
 }
 
 #[test]
-fn http_10_reads_to_the_end() {
+fn an_http_10_client_reads_until_the_connection_closes() {
     let (rig, _ears) = rig();
     let mut client = Client::connect(rig.addr);
     client.send("GET /numbers?bytes=100000&length=100000 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
@@ -183,7 +183,7 @@ fn http_10_reads_to_the_end() {
 }
 
 #[test]
-fn nothing_is_asked_for_that_is_not_sent() {
+fn a_source_whose_content_is_not_sent_is_not_asked() {
     let (rig, ears) = rig();
     let mut client = Client::connect(rig.addr);
     client.send("HEAD /numbers?bytes=10&length=10&then=2 HTTP/1.1\r\nHost: test\r\n\r\n");
@@ -197,7 +197,7 @@ fn nothing_is_asked_for_that_is_not_sent() {
 }
 
 #[test]
-fn what_cannot_be_completed_is_cut_off() {
+fn content_that_cannot_be_completed_is_cut_off() {
     let (rig, ears) = rig();
     let check = |query: &str, chunked: bool| {
         let mut client = Client::connect(rig.addr);
@@ -207,7 +207,7 @@ fn what_cannot_be_completed_is_cut_off() {
         let text = String::from_utf8_lossy(&all);
         assert!(!text.contains("hello"), "{query}: {text}");
         assert!(!chunked || !text.ends_with("0\r\n\r\n"), "{query}: {text}");
-        // It may be lost whole, but there is never more than was announced.
+        // The content may be lost whole, but there is never more than was announced.
         let content = text.split_once("\r\n\r\n").map_or(0, |(_, content)| content.len());
         assert!(chunked || content <= 20, "{query}: {content} bytes");
         ears.dropped.recv().expect("the source is dropped");
@@ -221,7 +221,7 @@ fn what_cannot_be_completed_is_cut_off() {
     check("bytes=30&length=20", false);
     check("bytes=30&step=11&length=20", false);
     check("bytes=21&step=20&length=20", false);
-    // A panic when it is dropped comes too late to harm anybody.
+    // A panic while the source is dropped comes too late to affect any response.
     let mut client = Client::connect(rig.addr);
     ask(&mut client, "/numbers?bytes=666");
     assert_eq!(client.answer_in_chunks().body, numbers(666));
@@ -240,7 +240,7 @@ fn a_source_that_waits_is_woken() {
         let twice = waker.clone();
         thread::spawn(move || twice.wake()).join().expect("no panic");
         assert_eq!((client.chunk(), client.chunk()), (b"awake".to_vec(), Vec::new()));
-        // Too late: nothing is there to be woken.
+        // Too late: there is nothing left to wake.
         waker.wake();
         assert_eq!(client.get("/").text(), "hello");
     }
@@ -261,7 +261,7 @@ fn a_channel_carries_what_is_sent() {
     assert_eq!(sender.try_send(b"last"), Pushed::Sent);
     sender.finish();
     assert_eq!((client.chunk(), client.chunk()), (b"last".to_vec(), Vec::new()));
-    // Who waits for room sends any amount, in order.
+    // A sender that waits for room can send any amount, in order.
     ask(&mut client, "/channel");
     let mut sender = ears.senders.recv().expect("the handler was called");
     let speaker = thread::spawn(move || {
@@ -287,20 +287,20 @@ fn a_channel_is_full_when_the_client_takes_nothing() {
         match sender.try_send(&[b'x'; 50_000]) {
             Pushed::Sent => (sent, full) = (sent + 50_000, 0),
             Pushed::Full => {
-                // The server has turns in which to take more.
+                // The server has turns in which it could take more.
                 Client::connect(rig.addr).get("/");
                 full += 1;
             }
             Pushed::Gone => panic!("the client is there"),
         }
-        assert!(sent < 64 << 20, "there is no bound");
+        assert!(sent < 64 << 20, "the channel is not bounded");
     }
     sender.finish();
     assert_eq!(client.answer_in_chunks().body.len(), sent);
 }
 
 #[test]
-fn a_sender_that_is_lost_cuts_off() {
+fn a_sender_dropped_before_the_end_cuts_the_response_off() {
     let (rig, ears) = rig();
     let mut client = Client::connect(rig.addr);
     ask(&mut client, "/channel");
@@ -313,7 +313,7 @@ fn a_sender_that_is_lost_cuts_off() {
 }
 
 #[test]
-fn a_client_that_goes_in_the_middle() {
+fn a_client_that_leaves_in_the_middle_ends_its_stream() {
     let (rig, ears) = rig();
     let mut client = Client::connect(rig.addr);
     ask(&mut client, "/channel");
@@ -323,19 +323,19 @@ fn a_client_that_goes_in_the_middle() {
     rig.wait(|counters| counters.connections == 0);
     assert!(sender.is_gone());
     assert_eq!((sender.try_send(b"x"), sender.send(b"x")), (Pushed::Gone, Err(Gone)));
-    // While it is sent to.
+    // While the content is sent.
     let mut client = Client::connect_narrow(rig.addr);
     ask(&mut client, "/numbers?bytes=1000000000");
     client.answer_to_head();
     client.reset();
     assert!(ears.dropped.recv().expect("the source is dropped") < 1_000_000_000);
-    // One that has only ended its side gets all of it.
+    // A client that has only ended its side receives all of it.
     let mut client = Client::connect(rig.addr);
     ask(&mut client, "/numbers?bytes=3000000");
     client.end();
     assert!(client.answer_in_chunks().body == numbers(3_000_000));
     client.ended();
-    // It waits, and the client is gone.
+    // The source waits while the client leaves.
     let mut client = Client::connect(rig.addr);
     ask(&mut client, "/sleep");
     let waker = ears.wakers.recv().expect("the source is asked");
@@ -346,7 +346,7 @@ fn a_client_that_goes_in_the_middle() {
 }
 
 #[test]
-fn who_takes_nothing_is_cut_off() {
+fn a_client_that_takes_nothing_is_cut_off() {
     let (rig, ears) = rig_with(|timeouts| timeouts.write_stall = SHORT);
     let mut client = Client::connect_narrow(rig.addr);
     ask(&mut client, "/numbers?bytes=1000000000");
@@ -356,7 +356,7 @@ fn who_takes_nothing_is_cut_off() {
 }
 
 #[test]
-fn a_shutdown_waits_for_the_end_or_the_grace() {
+fn a_shutdown_waits_for_the_end_of_a_stream_or_of_the_grace_period() {
     let (rig, ears) = rig_with(|timeouts| timeouts.grace = 3 * SHORT);
     let mut clients: Vec<_> = (0..2).map(|_| Client::connect(rig.addr)).collect();
     let mut senders = Vec::new();

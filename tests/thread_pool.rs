@@ -1,4 +1,4 @@
-//! The example with a thread pool answers, in order, and serves others meanwhile.
+//! The thread pool example answers in order and serves other requests meanwhile.
 
 use fleeting::{Offload, OffloadOptions};
 use fleeting_testkit::client::{Client, PATIENCE};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 mod example;
 
 #[test]
-fn primes_are_counted_beside_the_worker() {
+fn primes_are_counted_off_the_worker_thread() {
     let options = OffloadOptions { threads: 2, queue: 8, time_limit: PATIENCE };
     let offload = Arc::new(Offload::new(options).expect("there are threads"));
     let threads = offload.clone();

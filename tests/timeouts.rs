@@ -1,4 +1,4 @@
-//! Who is slow is bounded, for each thing that one can be slow at, and told so where that helps.
+//! Every way of being slow has its own timeout, and the client is told which where that helps.
 
 use fleeting::ws::CloseCode;
 use fleeting::{App, Body, Error, Message, Request, Response, Socket, Timeouts, WebSocket};
@@ -9,7 +9,7 @@ use std::time::Duration;
 const SHORT: Duration = Duration::from_millis(100);
 static LARGE: [u8; 32 << 20] = [0; 32 << 20];
 
-/// Says goodbye to whoever says anything.
+/// Closes with "goodbye" on any message.
 struct Goodbye;
 
 impl WebSocket for Goodbye {
@@ -24,7 +24,7 @@ impl WebSocket for Goodbye {
     }
 }
 
-/// A server with no timeout but those that `set` sets.
+/// A server on which only the timeouts that `set` sets are on.
 fn rig(set: impl FnOnce(&mut Timeouts)) -> Rig {
     let app = || {
         App::new()
@@ -45,7 +45,7 @@ fn rig(set: impl FnOnce(&mut Timeouts)) -> Rig {
     rig::run_with(|_, timeouts| none(timeouts), move |_| app())
 }
 
-/// What a request that did not arrive in time is answered with.
+/// Expects the response to a request that did not arrive in time.
 fn late(mut client: Client, rig: &Rig) {
     let answer = client.answer();
     assert_eq!((answer.status, answer.field("connection")), (408, Some("close")));
@@ -64,12 +64,12 @@ fn half_a_head_is_408() {
 }
 
 #[test]
-fn a_head_a_byte_at_a_time_is_408_all_the_same() {
+fn a_head_sent_byte_by_byte_is_408_all_the_same() {
     let rig = rig(|timeouts| timeouts.head = SHORT);
     let mut client = Client::connect(rig.addr);
     client.send("GET / HTTP/1.1\r\nHost: test\r\n");
     let mut slow = client.twin();
-    // Each byte comes after the server had a turn: it has answered another client meanwhile.
+    // Each byte is sent after the server has had a turn: it has answered another client meanwhile.
     let mut other = Client::connect(rig.addr);
     other.get("/");
     while rig.wait(|_| true).timeouts == 0 {
@@ -81,7 +81,7 @@ fn a_head_a_byte_at_a_time_is_408_all_the_same() {
 }
 
 #[test]
-fn content_that_does_not_come_is_408() {
+fn content_that_never_arrives_is_408() {
     let rig = rig(|timeouts| timeouts.body_stall = SHORT);
     for head in ["Content-Length: 10\r\n\r\nhalf", "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"] {
         let before = rig.wait(|counters| counters.connections == 0).timeouts;
@@ -96,7 +96,7 @@ fn content_that_does_not_come_is_408() {
 }
 
 #[test]
-fn an_idle_connection_ends_without_a_word() {
+fn an_idle_connection_is_closed_without_a_response() {
     let rig = rig(|timeouts| timeouts.idle = SHORT);
     let mut used = Client::connect(rig.addr);
     assert_eq!(used.get("/").status, 200);
@@ -110,7 +110,7 @@ fn an_idle_connection_ends_without_a_word() {
 fn a_pong_keeps_a_websocket_open() {
     let rig = rig(|timeouts| (timeouts.ping, timeouts.ws_idle) = (SHORT, SHORT * 10));
     let mut client = Client::websocket(rig.addr, "/ws");
-    // More pings than fit into the time that it may be idle for.
+    // More pings than fit into its idle timeout.
     for _ in 0..11 {
         let ping = client.next_frame();
         assert_eq!(ping.opcode, PING);
@@ -145,7 +145,7 @@ fn an_idle_websocket_is_closed_with_1001() {
 }
 
 #[test]
-fn a_close_that_is_not_answered_is_not_awaited_for_ever() {
+fn a_close_that_is_never_answered_ends_the_connection() {
     let rig = rig(|timeouts| timeouts.close = SHORT);
     let mut client = Client::websocket(rig.addr, "/goodbye");
     client.frame(TEXT, "hello");
@@ -155,7 +155,7 @@ fn a_close_that_is_not_answered_is_not_awaited_for_ever() {
 }
 
 #[test]
-fn who_takes_nothing_of_what_is_queued_is_cut_off() {
+fn a_client_that_takes_nothing_is_cut_off() {
     let rig = rig(|timeouts| timeouts.write_stall = SHORT);
     let mut client = Client::connect_narrow(rig.addr);
     client.send("GET /large HTTP/1.1\r\nHost: test\r\n\r\n");
@@ -165,7 +165,7 @@ fn who_takes_nothing_of_what_is_queued_is_cut_off() {
 }
 
 #[test]
-fn who_does_not_close_after_the_last_answer_is_cut_off() {
+fn a_client_that_stays_after_the_last_response_is_cut_off() {
     let rig = rig(|timeouts| timeouts.linger = SHORT);
     let mut client = Client::connect(rig.addr);
     let answer = client.get("/last");
@@ -175,7 +175,7 @@ fn who_does_not_close_after_the_last_answer_is_cut_off() {
 }
 
 #[test]
-fn who_closes_after_the_last_answer_is_not_waited_for() {
+fn a_client_that_closes_after_the_last_response_is_not_a_timeout() {
     let rig = rig(|_| {});
     let mut client = Client::connect(rig.addr);
     client.get("/last");

@@ -1,11 +1,11 @@
-//! A request becomes a WebSocket, or is refused and stays a request; nothing is lost in between.
+//! A request becomes a WebSocket, or is refused and stays HTTP. No data is lost in between.
 
 use fleeting::ws::Policy;
 use fleeting::{App, Error, Message, Request, Response, Socket, WebSocket};
 use fleeting_testkit::client::{BINARY, Client, TEXT, frame, handshake};
 use fleeting_testkit::rig::{self, Rig};
 
-/// Greets, with what it knows of the handshake; refuses who asks for it.
+/// Sends a greeting with its parameter and protocol. With the query `refuse` it refuses the connection afterwards.
 struct Greeter;
 
 impl WebSocket for Greeter {
@@ -39,7 +39,7 @@ fn rig() -> Rig {
     })
 }
 
-/// What `open` has sent.
+/// Expects what `open` has sent.
 #[track_caller]
 fn greeted(client: &mut Client, greeting: &str) {
     assert_eq!(client.next_frame().text(), greeting);
@@ -78,7 +78,7 @@ fn frames_in_the_same_segment_as_the_handshake_are_delivered() {
 }
 
 #[test]
-fn what_open_refuses_is_answered_and_the_connection_stays() {
+fn a_connection_refused_by_open_gets_its_response_and_stays_open() {
     let rig = rig();
     let mut client = Client::connect(rig.addr);
     client.send(handshake("/ws/cleo?refuse", ""));
@@ -92,7 +92,7 @@ fn what_open_refuses_is_answered_and_the_connection_stays() {
 }
 
 #[test]
-fn the_servers_favourite_protocol_is_chosen() {
+fn the_servers_preferred_protocol_is_chosen() {
     let check = |offered: &str, chosen: Option<&str>| {
         let rig = rig();
         let mut client = Client::connect(rig.addr);
@@ -109,7 +109,7 @@ fn the_servers_favourite_protocol_is_chosen() {
 }
 
 #[test]
-fn a_page_of_another_origin_must_be_listed() {
+fn a_page_of_another_origin_is_refused_unless_listed() {
     let rig = rig();
     let check = |origin: &str, status: u16| {
         let mut client = Client::connect(rig.addr);
@@ -124,7 +124,7 @@ fn a_page_of_another_origin_must_be_listed() {
 }
 
 #[test]
-fn what_is_no_handshake_is_refused() {
+fn a_request_that_is_not_a_handshake_is_refused() {
     let rig = rig();
     let mut client = Client::connect(rig.addr);
     let answer = client.get("/ws/fay");

@@ -1,4 +1,4 @@
-//! Content that is taken as it arrives: whole, in order, and with one end.
+//! An upload receives its content as it arrives: whole, in order, and with exactly one end.
 
 use fleeting::http1::Fields;
 use fleeting::{App, Error, Flow, Request, Response, Resume, Timeouts, Upload};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 const SHORT: Duration = Duration::from_millis(100);
 
-/// What the test is told of.
+/// What an upload reports to the test.
 #[derive(Debug)]
 enum Told {
     Paused(Resume),
@@ -19,7 +19,7 @@ enum Told {
     Aborted(u64),
 }
 
-/// Counts and sums up. What content begins with decides what it does.
+/// Counts bytes and sums them up. The first byte of the content selects its behavior.
 struct Sum {
     told: Sender<Told>,
     limit: u64,
@@ -136,7 +136,7 @@ fn aborted(hears: &Receiver<Told>, bytes: usize) {
 }
 
 #[test]
-fn content_of_either_framing_however_it_is_cut() {
+fn content_arrives_whole_in_either_framing_however_it_is_cut() {
     let (rig, hears) = rig();
     let content = "Some content of the request";
     let mut client = Client::connect(rig.addr);
@@ -144,7 +144,7 @@ fn content_of_either_framing_however_it_is_cut() {
         [sized("/up", content), chunked(content, ""), sized("/up", ""), chunked("", "X-Sum: 1\r\n")]
     {
         let whole = if request.contains("content of") || request.contains(";x") { content } else { "" };
-        // Also in two pieces, of which the server has seen the first: another client was answered since.
+        // Also in two pieces. The server has read the first one, because another client was answered meanwhile.
         for cut in (0..request.len()).step_by(17) {
             client.send(&request[..cut]);
             Client::connect(rig.addr).get("/");
@@ -176,7 +176,7 @@ fn pipelined_uploads_are_answered_in_order() {
 }
 
 #[test]
-fn more_than_any_buffer_passes() {
+fn an_upload_may_be_larger_than_any_buffer() {
     const BYTES: usize = 40 << 20;
     let (rig, hears) = rig();
     let mut client = Client::connect(rig.addr);
@@ -185,13 +185,13 @@ fn more_than_any_buffer_passes() {
     (0..BYTES >> 20).for_each(|_| client.send(&piece));
     assert_eq!(client.answer().text(), format!("{BYTES} {}", BYTES * usize::from(b'x')));
     finished(&hears, BYTES);
-    // A handler's content is bounded as ever.
+    // The content of ordinary handlers is bounded as before.
     client.send(format!("POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: {BYTES}\r\n\r\n"));
     assert_eq!(client.answer().status, 413);
 }
 
 #[test]
-fn more_than_its_own_limit_is_413() {
+fn content_beyond_the_uploads_own_limit_is_413() {
     let (rig, hears) = rig_with(10, |_| {});
     let mut client = Client::connect(rig.addr);
     client.send(sized("/up", "0123456789"));
@@ -205,11 +205,11 @@ fn more_than_its_own_limit_is_413() {
     assert_eq!(client.answer().status, 413);
     aborted(&hears, 7);
     client.ended();
-    assert!(hears.try_recv().is_err(), "the first was never opened");
+    assert!(hears.try_recv().is_err(), "a refused upload was opened");
 }
 
 #[test]
-fn a_client_that_waits_is_told_to_go_on() {
+fn a_client_that_expects_100_continue_receives_it() {
     let (rig, hears) = rig();
     let mut client = Client::connect(rig.addr);
     let head = "HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n";
@@ -225,7 +225,7 @@ fn a_client_that_waits_is_told_to_go_on() {
 }
 
 #[test]
-fn what_is_refused_is_answered_and_the_rest_thrown_away() {
+fn a_refused_upload_is_answered_and_its_content_discarded() {
     let (rig, hears) = rig();
     let mut client = Client::connect(rig.addr);
     let check = |client: &mut Client, request: &str, status: u16| {
@@ -245,7 +245,7 @@ fn what_is_refused_is_answered_and_the_rest_thrown_away() {
     finished(&hears, 3);
     check(&mut client, &chunked("abc", "X-Then: error\r\n"), 422);
     finished(&hears, 3);
-    // Too much to be thrown away: it is answered all the same.
+    // Too much to discard: the request is answered all the same.
     client.send("POST /up HTTP/1.1\r\nHost: test\r\nContent-Length: 999999999\r\n\r\nE");
     let answer = client.answer();
     assert_eq!((answer.status, answer.field("connection")), (422, Some("close")));
@@ -255,7 +255,7 @@ fn what_is_refused_is_answered_and_the_rest_thrown_away() {
 }
 
 #[test]
-fn broken_framing_is_refused_and_told() {
+fn broken_framing_is_refused_and_aborts_the_upload() {
     let (rig, hears) = rig();
     for broken in ["3\r\nabcX", "3\r\nabc\r\n0\r\nHost: a\r\n\r\n", "3\r\nabc\r\n-1\r\n"] {
         let mut client = Client::connect(rig.addr);
@@ -267,13 +267,13 @@ fn broken_framing_is_refused_and_told() {
 }
 
 #[test]
-fn a_pause_holds_the_client_up() {
+fn a_pause_stops_reading_from_the_client() {
     let (rig, hears) = rig_with(u64::MAX, |timeouts| timeouts.body_stall = SHORT);
     let mut client = Client::connect(rig.addr);
     const BYTES: usize = 64 << 20;
     client.send(format!("POST /up HTTP/1.1\r\nHost: test\r\nContent-Length: {BYTES}\r\n\r\nP"));
     let Ok(Told::Paused(resume)) = hears.recv() else { panic!("not paused") };
-    // More than the sockets hold is not taken, however often it is offered.
+    // Bytes beyond what the sockets hold are not taken, however often they are offered.
     client.stream().set_nonblocking(true).expect("a socket");
     let piece = vec![b'P'; 64 << 10];
     let mut sent = 1;
@@ -302,7 +302,7 @@ fn a_pause_holds_the_client_up() {
 }
 
 #[test]
-fn a_pause_at_the_end_of_the_content_is_ended_too() {
+fn a_pause_at_the_end_of_the_content_can_be_resumed() {
     // In one piece, with and without another request behind it.
     for behind in ["", "GET / HTTP/1.1\r\nHost: test\r\n\r\n"] {
         let (rig, hears) = rig();
@@ -331,19 +331,19 @@ fn content_that_stalls_is_408() {
 }
 
 #[test]
-fn a_client_that_goes_in_the_middle() {
+fn a_client_that_leaves_in_the_middle_aborts_its_upload() {
     let (rig, hears) = rig();
     let half = |content: &str| {
         let mut client = Client::connect(rig.addr);
         client.send(format!("POST /up HTTP/1.1\r\nHost: test\r\nContent-Length: 99\r\n\r\n{content}"));
         client
     };
-    // It ends its side: nothing more can come.
+    // The client ends its side, so nothing more can come.
     let mut client = half("abcd");
     client.end();
     aborted(&hears, 4);
     client.ended();
-    // It is reset, while it is read, and while it is not.
+    // The client resets the connection, once while it is read and once while it is not.
     let client = half("abcde");
     rig.wait(|counters| counters.requests == 2);
     client.reset();
@@ -354,7 +354,7 @@ fn a_client_that_goes_in_the_middle() {
     client.reset();
     aborted(&hears, 6);
     resume.resume();
-    // A panic in being told of it harms nobody.
+    // A panic in the abort affects no other connection.
     let mut client = half("thirteenbytes");
     client.end();
     aborted(&hears, 13);
@@ -363,7 +363,7 @@ fn a_client_that_goes_in_the_middle() {
 }
 
 #[test]
-fn a_shutdown_lets_it_arrive_or_cuts_it_off() {
+fn a_shutdown_lets_an_upload_finish_or_cuts_it_off() {
     let (rig, hears) = rig_with(u64::MAX, |timeouts| timeouts.grace = 2 * SHORT);
     let head = "POST /up HTTP/1.1\r\nHost: test\r\nContent-Length: 8\r\nExpect: 100-continue\r\n\r\n";
     let mut clients: Vec<_> = (0..2).map(|_| Client::connect(rig.addr)).collect();

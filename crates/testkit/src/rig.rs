@@ -1,4 +1,4 @@
-//! A worker on a thread of its own, and its counters after every turn: what a test waits for.
+//! A server with one worker on a thread of its own. Tests wait for its counters, which are published after every turn.
 
 use crate::client::PATIENCE;
 use fleeting::engine::Counters;
@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 
-/// A running server. Dropping it shuts it down and fails if its thread has.
+/// A running server. Dropping it shuts it down, and fails the test if its thread has panicked.
 pub struct Rig {
     pub addr: SocketAddr,
     pub handle: Handle,
@@ -23,12 +23,12 @@ struct Seen {
     changed: Condvar,
 }
 
-/// Runs what `make` makes, with the defaults.
+/// Runs the application that `make` makes, with the default limits and timeouts.
 pub fn run(make: impl FnOnce(&WorkerContext) -> App + Send + 'static) -> Rig {
     run_with(|_, _| {}, make)
 }
 
-/// Runs what `make` makes, with the defaults changed by `set`.
+/// Runs the application that `make` makes, with limits and timeouts changed by `set`.
 pub fn run_with(
     set: impl FnOnce(&mut Limits, &mut Timeouts),
     make: impl FnOnce(&WorkerContext) -> App + Send + 'static,
@@ -60,18 +60,18 @@ pub fn run_with(
 }
 
 impl Rig {
-    /// Waits until the counters are so. Tells what they are then.
+    /// Waits until the counters satisfy `until`. Returns them.
     #[track_caller]
     pub fn wait(&self, until: impl Fn(&Counters) -> bool) -> Counters {
         let counters = self.seen.counters.lock().expect("nobody panics with it");
         let waited = self.seen.changed.wait_timeout_while(counters, PATIENCE, |counters| !until(counters));
         let (counters, timeout) = waited.expect("nobody panics with it");
         let counters = counters.clone();
-        assert!(!timeout.timed_out(), "it does not come to that: {counters:?}");
+        assert!(!timeout.timed_out(), "the counters never reach that state: {counters:?}");
         counters
     }
 
-    /// Shuts down; what was counted in the end.
+    /// Shuts the server down and returns the final counters.
     pub fn finish(self) -> Counters {
         let seen = self.seen.clone();
         self.handle.shutdown();
@@ -99,7 +99,7 @@ impl Drop for Rig {
     }
 }
 
-/// Sends every message back.
+/// Echoes every message.
 pub struct Echo;
 
 impl WebSocket for Echo {
@@ -114,7 +114,7 @@ impl WebSocket for Echo {
     }
 }
 
-/// Publishes what a session is told: `topic text`, or bytes under `binary`.
+/// Publishes a session's message: `topic text`, or binary content under `binary`.
 pub fn publish_as_told(message: Message<'_>, socket: &mut Socket<'_>) {
     let published = match message {
         Message::Text(text) => {

@@ -1,5 +1,5 @@
-//! Offers of extensions against a second negotiation: one that makes words of a field first, and then
-//! counts what RFC 7692 §7.1 forbids.
+//! Compares the negotiation of extensions with a second one, which splits a field into words first and then checks what
+//! RFC 7692 §7.1 forbids.
 
 use fleeting::ws::handshake::{Policy, accept, encode_switching_protocols};
 use fleeting::ws::{Compression, Mode, Rejected};
@@ -13,8 +13,8 @@ const OURS: &str = "permessage-deflate";
 const WINDOWS: [&str; 2] = ["server_max_window_bits", "client_max_window_bits"];
 const ALONE: [&str; 2] = ["server_no_context_takeover", "client_no_context_takeover"];
 
-/// Panics unless the handshake agrees to the offer that a second reading finds, and answers what that
-/// offer allows. The first byte says what is wanted; each line behind it is a field.
+/// Panics unless the handshake accepts the offer that the second negotiation finds, and answers within that offer. The
+/// first byte selects the server's options; each following line is a field.
 pub fn ws_extensions(bytes: &[u8]) {
     let Some((&variant, rest)) = bytes.split_first() else { return };
     let wanted = match variant & 3 {
@@ -64,13 +64,13 @@ pub fn ws_extensions(bytes: &[u8]) {
     let names: HashSet<&str> = said.iter().map(|(name, _)| &**name).collect();
     assert_eq!(names.len(), said.len());
     assert!(names.iter().all(|name| ALONE.contains(name) || WINDOWS.contains(name)));
-    // §7.1.1: what the client does not want is not done; a shared codec holds nothing.
+    // §7.1.1: the server does not use what the client declines, and a shared codec keeps no context.
     let shared = wanted.mode() == Mode::Shared;
     for (name, takeover) in ALONE.into_iter().zip([agreed.server_takeover, agreed.client_takeover]) {
         assert_eq!(takeover, !shared && value(&offer.1, name).is_none());
         assert_eq!(value(said, name), (!takeover).then_some(None));
     }
-    // §7.1.2: no window larger than was offered, the client's only if there was an offer.
+    // §7.1.2: no window is larger than offered, and the client's is set only if it was offered.
     let [server, client] = WINDOWS.map(|name| value(&offer.1, name).map(bits));
     let [server_said, client_said] = WINDOWS.map(|name| value(said, name).map(|value| bits(value).unwrap()));
     let largest = wanted.window_bits();
@@ -82,7 +82,7 @@ pub fn ws_extensions(bytes: &[u8]) {
     assert_eq!(client_said, expected);
 }
 
-/// RFC 7692 §7.1, and that zlib has no window of 2^8.
+/// RFC 7692 §7.1, except that zlib has no window of 2^8.
 fn is_acceptable((name, parameters): &Offer) -> bool {
     let once = |name: &str| parameters.iter().filter(|parameter| parameter.0 == name).count() == 1;
     name == OURS
@@ -112,7 +112,7 @@ enum Word {
     Separator(u8),
 }
 
-/// The extensions of a field.
+/// Reads the extensions of a field.
 fn read(field: &[u8]) -> Result<Vec<Offer>, ()> {
     let words = words(field)?;
     let elements = words.split(|word| *word == Word::Separator(b','));
@@ -156,7 +156,7 @@ fn words(field: &[u8]) -> Result<Vec<Word>, ()> {
     if good { Ok(words) } else { Err(()) }
 }
 
-/// An element of the list: its words, which are at least one.
+/// Reads one element of the list from its words, of which there is at least one.
 fn offer(words: &[Word]) -> Result<Offer, ()> {
     let mut parts = words.split(|word| *word == Word::Separator(b';'));
     let Some([Word::Token(name)]) = parts.next() else { return Err(()) };
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_second_reading_knows_good_from_bad() {
+    fn the_second_negotiation_accepts_and_rejects_correctly() {
         fn check(field: &str, expected: Result<&[(&str, usize)], ()>) {
             let found = read(field.as_bytes());
             let found =

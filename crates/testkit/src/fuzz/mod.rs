@@ -1,7 +1,7 @@
-//! What the fuzz targets do: one function of bytes each, called by `fuzz/fuzz_targets`.
+//! The bodies of the fuzz targets: one function of bytes each, called by `fuzz/fuzz_targets`.
 //!
-//! They know no fuzzer. Each panics on what must not be, and only then. The first bytes of an input say
-//! how the others arrive; every input means something. Ordinary tests replay `fuzz/corpus`.
+//! They know no fuzzer. Each panics if and only if a promise is broken. The first bytes of an input say how the others
+//! arrive, and every input is valid. Ordinary tests replay `fuzz/corpus`.
 
 mod chunked;
 mod connection;
@@ -23,14 +23,14 @@ pub use http1::http1_split;
 pub use inflate::ws_inflate;
 pub use ws::{ws_frames, ws_vs_tungstenite};
 
-/// Places at which an input says that its rest is to be cut.
+/// The maximum number of cuts that an input can ask for.
 const CUTS_MAX: usize = 7;
 
-/// Streams up to this length are also played a byte at a time.
+/// Streams up to this length are also played byte by byte.
 const BYTEWISE_MAX: usize = 300;
 
-/// Reads the cuts: the first byte tells in its low three bits how many, each of the next how far it is
-/// from the one before. Returns them, ascending, the first byte's other bits, and the rest.
+/// Reads the cuts. The low three bits of the first byte are their number, and each following byte is the distance from the
+/// previous cut. Returns the cuts in ascending order, the other bits of the first byte, and the rest.
 fn cuts(bytes: &[u8]) -> (Vec<usize>, u8, &[u8]) {
     let Some((&first, rest)) = bytes.split_first() else { return (Vec::new(), 0, bytes) };
     let (gaps, stream) = rest.split_at(rest.len().min(usize::from(first) & CUTS_MAX));
@@ -42,7 +42,7 @@ fn cuts(bytes: &[u8]) -> (Vec<usize>, u8, &[u8]) {
     (places.collect(), first >> 3, stream)
 }
 
-/// The pieces of `stream` between `cuts`, which ascend.
+/// Returns the pieces of `stream` between `cuts`, which ascend.
 fn pieces<'s>(stream: &'s [u8], cuts: &[usize]) -> Vec<&'s [u8]> {
     let mut from = 0;
     let ends = cuts.iter().copied().chain([stream.len()]);
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
     use std::path::Path;
 
-    /// Runs `target` on each seed of its corpus, and on what is left when a seed is cut short.
+    /// Runs `target` on each seed of its corpus, and on the first half of each seed.
     fn replay(name: &str, target: fn(&[u8])) {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(name);
         let mut seeds = 0;
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn corpora_pass() {
+    fn the_corpora_pass() {
         replay("http1_split", http1_split);
         replay("chunked", chunked);
         replay("ws_frames", ws_frames);
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn corpora_of_compression_pass() {
+    fn the_corpora_of_compression_pass() {
         replay("ws_extensions", ws_extensions);
         replay("ws_inflate", ws_inflate);
     }

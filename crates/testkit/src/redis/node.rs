@@ -1,4 +1,4 @@
-//! A broker without a server: it writes down what arrives.
+//! A broker without a server. It records what arrives.
 
 use crate::client::PATIENCE;
 use fleeting::{Broker, Inlet, Message, Publication};
@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Instant;
 
-/// Writes down what a broker brings: `topic=text`, or `!text` if it is announced.
+/// Records what a broker delivers: `topic=text`, or `!text` for an announcement.
 #[derive(Default)]
 pub struct Ears {
     pub heard: Mutex<Vec<String>>,
@@ -22,7 +22,7 @@ impl Ears {
         self.changed.notify_all();
     }
 
-    /// Waits until so many have come; all of them.
+    /// Waits until at least `count` lines have arrived. Returns all lines.
     #[track_caller]
     pub fn wait(&self, count: usize) -> Vec<String> {
         let heard = self.heard.lock().expect("nobody panics with it");
@@ -42,7 +42,7 @@ impl Inlet for Mouth {
             Message::Text(text) => text.to_string(),
             Message::Binary(bytes) => format!("{bytes:?}"),
         };
-        // Before anybody learns that it has come.
+        // Read before the line is recorded, because a test may change it once it sees the line.
         let is_full = self.0.is_full.load(Ordering::Relaxed);
         self.0.write(format!("{}={text}", publication.topic()));
         !is_full
@@ -50,18 +50,18 @@ impl Inlet for Mouth {
 
     fn announce(&self, name: &str, message: Message<'_>) -> bool {
         assert_eq!(name, "gap");
-        let Message::Text(text) = message else { panic!("a gap is text") };
+        let Message::Text(text) = message else { panic!("gaps are text") };
         self.0.write(format!("!{text}"));
         true
     }
 }
 
-/// With a time limit that does not matter.
+/// Options with a time limit that no test reaches.
 pub fn patient() -> RedisOptions {
     RedisOptions::new().timeout(PATIENCE)
 }
 
-/// A broker that is attached to ears. Dropping it lets go of it.
+/// A broker attached to a recorder. Dropping it detaches the broker.
 pub struct Node {
     pub broker: RedisBroker,
     pub ears: Arc<Ears>,
@@ -99,7 +99,7 @@ impl Drop for Node {
 pub fn until(is_so: impl Fn() -> bool) {
     let begin = Instant::now();
     while !is_so() {
-        assert!(begin.elapsed() < PATIENCE, "it does not come to that");
+        assert!(begin.elapsed() < PATIENCE, "the condition is never met");
         thread::yield_now();
     }
 }

@@ -1,18 +1,18 @@
 //! Frames as a client sends them.
 
-/// A frame to be: its first byte and its payload.
+/// An unencoded frame: its first byte and its payload.
 #[derive(Debug, Clone, Copy)]
 pub struct Frame<'a> {
     first: u8,
     payload: &'a [u8],
 }
 
-/// A frame with `first` (FIN, reserved bits, opcode) as its first byte.
+/// Returns a frame with `first` (FIN, reserved bits, opcode) as its first byte.
 pub fn frame(first: u8, payload: &[u8]) -> Frame<'_> {
     Frame { first, payload }
 }
 
-/// The frames as a client would send them, each with a mask of its own.
+/// Returns the frames as a client sends them, each with a mask of its own.
 pub fn masked(frames: &[Frame<'_>]) -> Vec<u8> {
     let mut stream = Vec::new();
     for (index, Frame { first, payload }) in frames.iter().enumerate() {
