@@ -1,6 +1,6 @@
-//! An engine whose streams a test holds the other end of, in a time that the test makes up.
+//! Drives an engine directly, over streams in memory and in simulated time.
 //!
-//! Nothing is left to chance, or to a kernel: a pipe takes exactly as much as it has room for.
+//! Nothing is random and no kernel is involved: a stream takes exactly as much as there is room for.
 
 use fleeting::ConnId;
 use fleeting::engine::{Counters, Engine, Readiness, Settings};
@@ -12,7 +12,7 @@ use std::cell::RefCell;
 use std::ops::Range;
 use std::rc::Rc;
 
-/// The other end, of a connection whose name is `id`.
+/// The client's end of the connection `id`.
 pub struct Peer {
     pub id: ConnId,
     pipe: Rc<RefCell<Pipe>>,
@@ -36,12 +36,12 @@ impl Stage {
         Stage { engine: Engine::with_handle(app, settings, now, handle), now }
     }
 
-    /// A WebSocket, its handshake done, with room for everything.
+    /// Opens a WebSocket that has room for everything.
     pub fn websocket(&mut self, path: &str) -> Peer {
         self.upgraded(path, "").0
     }
 
-    /// The same, of a handshake with further `fields`; the head of the answer comes with it.
+    /// Opens a WebSocket with further handshake `fields`. Also returns the head of the response.
     pub fn upgraded(&mut self, path: &str, fields: &str) -> (Peer, String) {
         let pipe = Rc::new(RefCell::new(Pipe::with_room(usize::MAX)));
         let id = self.engine.accept(MemoryStream::new(&pipe), None);
@@ -55,14 +55,14 @@ impl Stage {
         (peer, head)
     }
 
-    /// A turn without an event.
+    /// Runs a turn without an event.
     pub fn turn(&mut self) {
         self.engine.begin(self.now);
         self.engine.run();
         self.rest();
     }
 
-    /// `bytes` arrive, and the engine does all there is to do.
+    /// Delivers `bytes` and lets the engine do all it can.
     pub fn arrive(&mut self, peer: &Peer, bytes: &[u8]) {
         peer.pipe.borrow_mut().deliver(bytes);
         self.engine.begin(self.now);
@@ -71,12 +71,12 @@ impl Stage {
         self.rest();
     }
 
-    /// A whole message, or a control frame, arrives.
+    /// Delivers a whole message or a control frame.
     pub fn say(&mut self, peer: &Peer, opcode: u8, payload: impl AsRef<[u8]>) {
         self.arrive(peer, &frame(true, opcode, payload.as_ref()));
     }
 
-    /// Makes room for `bytes` more, and tells the engine of it.
+    /// Makes room for `bytes` more and tells the engine.
     pub fn make_room(&mut self, peer: &Peer, bytes: usize) {
         peer.pipe.borrow_mut().add_room(bytes);
         self.engine.begin(self.now);
@@ -85,7 +85,7 @@ impl Stage {
         self.rest();
     }
 
-    /// Time passes; the engine has a turn whenever it asks for one.
+    /// Lets time pass. The engine has a turn whenever it asks for one.
     pub fn pass(&mut self, ms: u64) {
         let until = self.now.ms + ms;
         while let Some(next) = self.engine.next_ms().filter(|next| *next <= until) {
@@ -101,7 +101,7 @@ impl Stage {
         self.engine.counters()
     }
 
-    /// Turns until there is nothing more to do at this time.
+    /// Runs turns until there is nothing more to do at this time.
     fn rest(&mut self) {
         for _ in 0..10_000 {
             if self.engine.next_ms() != Some(0) {
@@ -115,19 +115,19 @@ impl Stage {
 }
 
 impl Peer {
-    /// From here on only `bytes` more fit.
+    /// From now on only `bytes` more fit.
     pub fn narrow(&self, bytes: usize) {
         self.pipe.borrow_mut().room = bytes;
     }
 
-    /// Frames that were written whole since this was asked last.
+    /// Returns the frames that were written completely since the last call.
     pub fn frames(&self) -> Vec<Frame> {
         let mut frames = Vec::new();
         self.each_frame(|opcode, payload| frames.push(Frame { opcode, payload: payload.to_vec() }));
         frames
     }
 
-    /// As [`frames`](Peer::frames), with nothing copied.
+    /// Like [`frames`](Peer::frames), without copying.
     pub fn each_frame(&self, mut see: impl FnMut(u8, &[u8])) {
         let mut pipe = self.pipe.borrow_mut();
         let mut at = 0;
@@ -138,24 +138,24 @@ impl Peer {
         pipe.written.drain(..at);
     }
 
-    /// Payloads of the messages that were written whole since this was asked last, as text.
+    /// Returns the payloads of the text messages that were written completely since the last call.
     pub fn texts(&self) -> Vec<String> {
         self.frames().iter().map(|frame| frame.text().to_string()).collect()
     }
 
-    /// Whether the engine has let go of the stream.
+    /// Returns whether the engine has dropped the stream.
     pub fn is_gone(&self) -> bool {
         self.pipe.borrow().dropped
     }
 
-    /// Whether the engine waits for room.
+    /// Returns whether the engine waits for room.
     pub fn is_full(&self) -> bool {
         self.pipe.borrow().short
     }
 }
 
-/// The frame of a server that begins at `at`, if it is all there: its opcode, with 0x40 if it is compressed, and
-/// where its payload lies. It is the last of its message, without a mask or another reserved bit.
+/// Returns the server's frame that begins at `at`, if it is complete: its opcode, with 0x40 if it is compressed, and the
+/// range of its payload. The frame must be the last of its message, without a mask or other reserved bits.
 pub fn frame_at(bytes: &[u8], at: usize) -> Option<(u8, Range<usize>)> {
     let &[first, second, ..] = bytes.get(at..)? else { return None };
     assert_eq!((first & 0xb0, second & 0x80), (0x80, 0), "not a frame: {}", bytes[at..].escape_ascii());

@@ -1,6 +1,6 @@
-//! However a client's bytes are cut into reads, the engine says the same and tells handlers the same.
+//! However a client's bytes are cut into reads, the engine answers the same and tells handlers the same.
 //!
-//! A corpus of connections, each in one piece, cut once at every place, and the short ones cut twice.
+//! Each connection of a corpus is played in one piece and cut once at every place, and the short ones are cut twice.
 
 use crate::simulator::service::{Log, app};
 use crate::simulator::wire::{SimStream, Wire};
@@ -13,13 +13,13 @@ use std::rc::Rc;
 const NOW: Now = Now { ms: 5000, unix_secs: 784_111_777 };
 /// Streams up to this length are cut twice.
 const TWICE_BYTES_MAX: usize = 200;
-/// Cuts in three of one stream, at most.
+/// The maximum number of cuts in three per stream.
 const TWICE_MAX: usize = 4000;
 
 const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-/// What came of a stream.
+/// The effects of a stream.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     written: String,
@@ -46,7 +46,7 @@ impl Bench {
         Bench { engine, log, clock: Rc::new(Cell::new(NOW.ms)) }
     }
 
-    /// Plays a connection whose bytes arrive up to each of `cuts`, and then all; then it ends.
+    /// Plays a connection whose bytes arrive up to each of `cuts`, and then completely. Then it ends.
     fn play(&mut self, stream: &[u8], cuts: &[usize]) -> Outcome {
         *self.log.lines.borrow_mut() = Some(Vec::new());
         let wire = Rc::new(RefCell::new(Wire::new(&self.clock, Random::new(0), stream.to_vec())));
@@ -78,8 +78,8 @@ impl Bench {
         }
     }
 
-    /// `answers` (the last ones, with a Date) and `calls`: how many there must be, so that a stream is what
-    /// it is meant to be.
+    /// Checks a stream under all cuts. The number of responses with a Date and of `calls` ensure that the stream is what it is
+    /// meant to be.
     fn check(&mut self, stream: &[u8], answers: usize, calls: usize) {
         let whole = self.play(stream, &[]);
         let shown = stream.escape_ascii();
@@ -105,14 +105,14 @@ impl Bench {
         self.check(stream.as_bytes(), answers, calls);
     }
 
-    /// Frames after a handshake.
+    /// Checks frames after a handshake.
     fn frames(&mut self, frames: &[u8], calls: usize) {
         self.check(&[UPGRADE.as_bytes(), frames].concat(), 1, calls + 1);
     }
 }
 
 #[test]
-fn requests() {
+fn requests_are_answered_the_same_however_they_are_cut() {
     let mut bench = Bench::new();
     bench.http("GET /tag/a HTTP/1.1\r\nHost: a\r\n\r\n", 1, 1);
     bench.http(
@@ -130,7 +130,7 @@ fn requests() {
 }
 
 #[test]
-fn chunks_and_expectations() {
+fn chunked_content_is_read_the_same_however_it_is_cut() {
     let mut bench = Bench::new();
     let post = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
     let next = "GET /tag/b HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -148,7 +148,7 @@ fn chunks_and_expectations() {
 }
 
 #[test]
-fn refusals() {
+fn requests_are_refused_the_same_however_they_are_cut() {
     let mut bench = Bench::new();
     let next = "GET /tag/b HTTP/1.1\r\nHost: a\r\n\r\n";
     for bad in [
@@ -165,7 +165,7 @@ fn refusals() {
 }
 
 #[test]
-fn websockets() {
+fn websockets_behave_the_same_however_frames_are_cut() {
     let mut bench = Bench::new();
     let mask = [0x37, 0xfa, 0x21, 0x3d];
     let frame = |first, payload: &[u8]| crate::simulator::script::client_frame(first, payload, mask);

@@ -1,4 +1,4 @@
-//! A client: follows its script at its own pace, and compares what comes with the model.
+//! A client follows its script at its own pace, and compares what it receives with the model.
 //!
 //! It sees the server only through its [`Wire`].
 
@@ -11,19 +11,19 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::rc::Rc;
 
-/// Bytes that a ping of the server's asks to be sent back.
+/// Length of the payload of the server's pings, which is not predicted.
 const PING_PAYLOAD_BYTES: usize = 8;
 
 pub struct Client {
     pub id: Option<ConnId>,
     pub wire: Rc<RefCell<Wire>>,
     pub script: Script,
-    /// Bytes of `written` that were compared with `says`; they are the same.
+    /// Number of bytes of `written` that were compared with `says` and found equal.
     checked: usize,
     /// Where in `says` the server's last ping ends.
     pinged_to: usize,
     habits: Habits,
-    /// Its stream is gone, and that was found right.
+    /// Its stream was dropped, for a valid reason.
     pub buried: bool,
     /// Something other than the script has ended it: a timeout, a shutdown, a reset.
     pub disturbed: bool,
@@ -31,19 +31,19 @@ pub struct Client {
 
 /// How a client behaves.
 struct Habits {
-    /// Bytes that arrive at once, and that are taken at once, at most.
+    /// The maximum number of bytes that arrive, or are taken, at once.
     sends: usize,
     takes: usize,
-    /// Steps of a thousand in which it does something.
+    /// In how many of a thousand steps it does something.
     pace: usize,
     never_takes: bool,
     /// It ends its side once everything is sent.
     ends_early: bool,
-    /// It goes away once so much was sent.
+    /// It resets the connection once this much was sent.
     resets_at: Option<usize>,
 }
 
-/// What the server may do with reason, at the time of looking.
+/// What the server's behavior may depend on, at the time of the check.
 pub struct World<'a> {
     pub now: u64,
     pub timeouts: &'a Timeouts,
@@ -86,7 +86,7 @@ impl Client {
         Wire::stream(&self.wire)
     }
 
-    /// Does a little of what is to be done; in a hurry, all that can be done. Whether it was anything.
+    /// Does a part of what is to be done, or all of it in a hurry. Returns whether it did anything.
     pub fn act(&mut self, random: &mut Random, now: u64, hurry: bool) -> bool {
         if self.buried || (!hurry && !random.chance(self.habits.pace)) {
             return false;
@@ -124,7 +124,7 @@ impl Client {
             }
         }
         let done = wire.arrived == wire.sent.len() && self.habits.ends_early;
-        // Whoever is told the end ends as well, most of the time.
+        // Once the server has ended its side, the client usually ends as well.
         let told = wire.write_ended.is_some() && wire.waiting() == 0 && random.chance(500);
         if (done || told) && !wire.pipe.ended {
             wire.finish();
@@ -133,12 +133,12 @@ impl Client {
         acted
     }
 
-    /// Whether an event is to be told of.
+    /// Returns whether an event is due.
     pub fn is_due(&self) -> bool {
         self.wire.borrow().is_due()
     }
 
-    /// The client ends its side, wherever it is, or goes away if it takes nothing.
+    /// The client ends its side, wherever it is. If it takes nothing, it resets the connection.
     pub fn leave(&mut self) {
         let mut wire = self.wire.borrow_mut();
         if self.buried || wire.pipe.reset {
@@ -152,7 +152,7 @@ impl Client {
         }
     }
 
-    /// How many bytes may be sent before an answer must be awaited.
+    /// Returns how many bytes may be sent before an answer must be awaited.
     fn until_gate(&self, arrived: usize, taken: usize) -> usize {
         let open = self.script.items.iter().find(|item| item.gate && taken < item.says_end);
         open.map_or(usize::MAX, |item| item.end.saturating_sub(arrived))
@@ -194,7 +194,7 @@ impl Client {
         Ok(())
     }
 
-    /// Takes the Dates in what was written over into the model, if there was such a time.
+    /// Copies the Dates that were written into the model, if there was such a time.
     fn fill_dates(&mut self, written: &[u8], world: &World<'_>) -> Result<(), String> {
         let first = self.script.dates.partition_point(|at| at + DATE.len() <= self.checked);
         for &at in &self.script.dates[first..] {
@@ -206,7 +206,7 @@ impl Client {
             if let Ok(date) = <&[u8; 29]>::try_from(date)
                 && !world.dates.contains(date)
             {
-                // What is there instead of a Date is told by the comparison.
+                // The comparison reports anything that is not a Date.
                 if date.ends_with(b" GMT") {
                     return Err(format!("a wrong date: {}", date.escape_ascii()));
                 }
@@ -214,7 +214,7 @@ impl Client {
             }
             self.script.says[at..end].copy_from_slice(date);
         }
-        // What a ping asks to be sent back is the server's own affair.
+        // The server chooses the payload of its pings.
         let (from, to) =
             (self.pinged_to.saturating_sub(PING_PAYLOAD_BYTES), self.pinged_to.min(written.len()));
         if from < to {
@@ -223,10 +223,10 @@ impl Client {
         Ok(())
     }
 
-    /// What was written differs from the script. Finds why it may, and changes the script.
+    /// What was written differs from the script. Finds a valid reason and changes the script accordingly.
     fn find_reason(&mut self, wire: &Wire, world: &World<'_>) -> Result<(), String> {
         let at = self.script.bounds.iter().rev().find(|at| **at <= self.checked).copied().unwrap_or(0);
-        // After the last response or frame there is another bound.
+        // There is another boundary after the last response or frame.
         let at = if self.checked == self.script.says.len() { self.checked } else { at };
         let got = &wire.pipe.written[at..];
         let frames = self.script.tally_before(wire.pipe.read).websockets > 0;
@@ -249,20 +249,20 @@ impl Client {
                 return self.end_with(at, &away);
             }
         }
-        // What has come since the time was up is thrown away.
+        // What arrives after the timeout is discarded.
         let item = self.script.item_at(wire.seen);
         let partial = item.phase == Phase::Http && item.start < wire.seen && wire.seen < item.end;
         // Between the 100 and the first byte of the content.
         let asked = item.phase == Phase::Http && item.start == wire.seen && self.script.is_content(wire.seen);
         let text = b"The request took too long to arrive.";
         let kind = "text/plain; charset=utf-8";
-        // The request's head is an item of its own if its content is asked for.
+        // The request's head is an item of its own if the client waits for a 100.
         let begins = if self.script.is_content(item.start) {
             self.script.item_at(item.start - 1).start
         } else {
             item.start
         };
-        // Also what has come in the very turn in which the time was up.
+        // This includes what arrived in the very turn of the timeout.
         let known = wire.read_in_time.unwrap_or(wire.pipe.read).max(begins);
         let head_only = wire.sent[begins..known].starts_with(b"HEAD ");
         let timeout = response("408 Request Timeout", kind, "Connection: close\r\n", text, head_only);
@@ -285,7 +285,7 @@ impl Client {
             }
         }
         Err(format!(
-            "byte {} is not what was expected, {:?} {} {}\n expected: {}\n written:  {}",
+            "byte {} is not the expected one, {:?} {} {}\n expected: {}\n written:  {}",
             self.checked,
             item.phase,
             item.began,
@@ -302,21 +302,21 @@ impl Client {
         Ok(())
     }
 
-    /// With nothing left to tell the engine and nothing left for it to do: it has done its part.
+    /// Checks that the engine has done its part. No event is due, and the engine has nothing left to do.
     pub fn expect_served(&self, world: &World<'_>) -> Result<(), String> {
         let wire = self.wire.borrow();
         if self.buried || self.id.is_none() {
             return Ok(());
         }
         if wire.pipe.reset {
-            return Err("the stream of a client that is gone was not let go".into());
+            return Err("the stream of a client that is gone was not dropped".into());
         }
-        // It waits for the client to take something.
+        // The engine waits for the client to take something.
         if wire.pipe.short {
             return Ok(());
         }
         if wire.pipe.ended {
-            return Err("the client has ended and has all its answers, but the stream was not let go".into());
+            return Err("the client has ended and has all its answers, but the stream was not dropped".into());
         }
         let due = self.script.due(heard(&wire, wire.arrived, world));
         if wire.pipe.written.len() < due {
@@ -333,7 +333,7 @@ impl Client {
             && wire.arrived == wire.sent.len();
         let closing = self.script.item_at(wire.pipe.read).phase == Phase::Closing && self.script.still_here();
         if over && !closing && !self.disturbed && wire.write_ended.is_none() {
-            return Err("everything was said, but the end was not".into());
+            return Err("everything was answered, but the engine did not end its side".into());
         }
         let phase = self.script.phase_before(wire.pipe.read);
         let discards =
@@ -352,13 +352,13 @@ impl Client {
             let (read, written) =
                 (shown(&wire.sent, wire.pipe.read), shown(&wire.pipe.written, wire.pipe.written.len()));
             return Err(format!(
-                "an idle connection was kept in spite of the shutdown\n read: {read}\n written: {written}"
+                "an idle connection was kept after the shutdown\n read: {read}\n written: {written}"
             ));
         }
         Ok(())
     }
 
-    /// The script was played to its end, by both.
+    /// Checks that the script was played to its end by both sides.
     pub fn expect_complete(&self) -> Result<(), String> {
         let wire = self.wire.borrow();
         if self.disturbed || self.habits.never_takes || self.id.is_none() {
@@ -374,7 +374,7 @@ impl Client {
         Ok(())
     }
 
-    /// Whether the stream was let go for a reason.
+    /// Checks that the stream was dropped for a valid reason, if it was dropped.
     pub fn expect_reason_for_end(&mut self, world: &World<'_>) -> Result<(), String> {
         let wire = self.wire.borrow();
         let Some(at) = wire.dropped.filter(|_| !self.buried) else { return Ok(()) };
@@ -393,7 +393,7 @@ impl Client {
                 Ok(())
             } else {
                 Err(format!(
-                    "let go with {} bytes written of {due}: {} {}",
+                    "dropped with {} bytes written of {due}: {} {}",
                     wire.pipe.written.len(),
                     shown(&wire.sent, wire.pipe.read),
                     shown(&wire.pipe.written, wire.pipe.written.len())
@@ -422,10 +422,10 @@ impl Client {
         }
         let (read, written) =
             (shown(&wire.sent, wire.pipe.read), shown(&wire.pipe.written, wire.pipe.written.len()));
-        Err(format!("the stream was let go without a reason\n read: {read}\n written: {written}"))
+        Err(format!("the stream was dropped without a reason\n read: {read}\n written: {written}"))
     }
 
-    /// What the server must have counted, if nothing has disturbed the script.
+    /// Returns what the server must have counted if nothing has disturbed the script.
     pub fn tally(&self) -> Tally {
         let wire = self.wire.borrow();
         let mut tally = self.script.tally_before(wire.arrived);
@@ -437,7 +437,7 @@ impl Client {
         tally
     }
 
-    /// Final responses that were written whole.
+    /// Returns the number of final responses that were written whole.
     pub fn responses(&self) -> u64 {
         let wire = self.wire.borrow();
         let ends = self.script.bounds.iter().copied().skip(1).chain([self.script.says.len()]);
@@ -451,13 +451,13 @@ impl Client {
     }
 }
 
-/// Of `bytes`, those that the engine must answer. A shutdown may end a connection between two requests.
+/// Returns how many of `bytes` the engine must answer. A shutdown may end a connection between two requests.
 fn heard(wire: &Wire, bytes: usize, world: &World<'_>) -> usize {
     wire.read_in_time.filter(|_| world.shut).map_or(bytes, |read| read.min(bytes))
 }
 
 impl Script {
-    /// Whether the byte at `offset` is content that a 100 has asked for.
+    /// Returns whether the byte at `offset` is content that a 100 has asked for.
     fn is_content(&self, offset: usize) -> bool {
         let at = self.items.partition_point(|item| item.end <= offset);
         let Some(before) = at.checked_sub(1) else { return false };
@@ -465,7 +465,7 @@ impl Script {
         head.phase == Phase::Http && head.tally == Tally::default()
     }
 
-    /// The phase that the bytes before `offset` have led to.
+    /// Returns the phase that the bytes before `offset` have led to.
     fn phase_before(&self, offset: usize) -> Phase {
         let at = self.items.partition_point(|item| item.end <= offset);
         at.checked_sub(1).map_or(Phase::Http, |last| self.items[last].phase)
@@ -478,13 +478,13 @@ impl Script {
         tally
     }
 
-    /// Whether the server has sent a Close before the bound `at`.
+    /// Returns whether the server has sent a Close before the boundary `at`.
     fn over_at(&self, at: usize) -> bool {
         self.bounds.iter().any(|bound| *bound < at && self.says[*bound] == 0x88)
     }
 }
 
-/// A response as it is when the connection ends with it; `None` if that is how it is already.
+/// Returns a response as it is when the connection ends with it, or `None` if it already says so.
 fn as_last(response: &[u8]) -> Option<Vec<u8>> {
     let end = response.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let head = std::str::from_utf8(&response[..end]).ok()?;
@@ -501,7 +501,7 @@ fn as_last(response: &[u8]) -> Option<Vec<u8>> {
     Some([head.as_bytes(), &response[end..]].concat())
 }
 
-/// Whether one begins with the other, the date left out.
+/// Returns whether one begins with the other, ignoring the Date.
 fn alike(got: &[u8], template: &[u8]) -> bool {
     let date = date_in(template).unwrap_or(usize::MAX);
     let same = |(at, (a, b)): (usize, (&u8, &u8))| a == b || (date..date.saturating_add(29)).contains(&at);

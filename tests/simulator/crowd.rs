@@ -1,6 +1,6 @@
-//! Two engines that share a handle, and a crowd that subscribes, publishes and reads as chance will have it.
+//! Two engines that share a handle, with members that subscribe, publish and read at random.
 //!
-//! What is due to whom is worked out by [`hub`](super::hub) when it is published; here it is compared with
+//! [`pubsub_model`](super::pubsub_model) computes what is due to each member when it is published. This file compares it with
 //! what was written.
 
 use super::hub::{FILTERS, Record, Shared, TOPICS, app, publish_outside};
@@ -16,24 +16,24 @@ use std::cell::{Cell, RefCell};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
-/// The engines are done within so many rounds, if nobody does anything.
+/// The engines come to rest within this many rounds if no member does anything.
 const ROUNDS_MAX: usize = 20_000;
-/// Milliseconds after a shutdown in which every connection must be gone.
+/// Milliseconds after a shutdown within which every connection must be gone.
 const END_MS: u64 = 200_000;
 
-/// One of the crowd, as the network sees it.
+/// One member, as the network sees it.
 struct Person {
     number: usize,
     engine: usize,
     wire: Rc<RefCell<Wire>>,
     id: ConnId,
-    /// Bytes of `written` that were compared: the head of the answer, and whole frames.
+    /// Number of bytes of `written` that were compared: the head of the response, and whole frames.
     checked: usize,
-    /// Publications that have arrived, by their place among those that are due.
+    /// Number of due publications up to the last one that has arrived.
     got: usize,
-    /// Whole frames of publications in what was written.
+    /// Number of whole frames of publications in `written`.
     publications: u64,
-    /// What it said itself, and what a handle has told it, that has arrived.
+    /// Messages of its session, and of a handle, that have arrived or were passed over.
     said: usize,
     told: usize,
     closed: bool,
@@ -48,12 +48,12 @@ struct Crowd {
     record: Shared,
     clock: Rc<Cell<u64>>,
     people: Vec<Person>,
-    /// Somebody has left, or was sent away: what was still due to them is nobody's to say.
+    /// A member has left or was sent away, so what was still due to it is unknown.
     anybody_left: bool,
     trace: DefaultHasher,
 }
 
-/// Plays a seed. Returns a number that stands for everything that happened.
+/// Plays a seed. Returns a hash of everything that happened.
 pub fn play(seed: u64) -> Result<u64, String> {
     let mut crowd = Crowd::new(seed);
     crowd.live()?;
@@ -65,7 +65,7 @@ pub fn play(seed: u64) -> Result<u64, String> {
 
 impl Crowd {
     fn new(seed: u64) -> Crowd {
-        // Not the same numbers as the other play of this seed.
+        // Different numbers from those of the other simulation with this seed.
         let mut random = Random::new(seed ^ 0xc0_ffee);
         let clock = Rc::new(Cell::new(1_000 + random.below(1 << 20) as u64));
         let mut limits = Limits::default();
@@ -97,7 +97,7 @@ impl Crowd {
         crowd
     }
 
-    /// One more, whose handshake arrives at once.
+    /// Adds a member, whose handshake arrives at once.
     fn join(&mut self, alone: bool, slow_ones: usize) {
         let random = &mut self.random;
         let (number, engine) = (self.people.len(), if alone { 0 } else { random.below(2) });
@@ -109,7 +109,7 @@ impl Crowd {
         wire.set_capacity(random.one_of(&[40, 700, 1 << 20]));
         let never_takes = random.chance(slow_ones);
         if !never_takes && slow_ones == 0 {
-            // Nobody is slow: there is room for everything.
+            // No member is slow: there is room for everything.
             wire.set_capacity(usize::MAX);
             wire.trouble = 0;
         }
@@ -166,7 +166,7 @@ impl Crowd {
         Ok(())
     }
 
-    /// Somebody says something; it arrives in as many pieces as chance will have it.
+    /// A member sends an order. It arrives in a random number of pieces.
     fn say(&mut self, at: usize) {
         let random = &mut self.random;
         let person = &self.people[at];
@@ -200,7 +200,7 @@ impl Crowd {
         wire.arrive(bytes);
     }
 
-    /// Somebody goes, with or without a word.
+    /// A member leaves, with or without a Close.
     fn leave(&mut self, at: usize) {
         let person = &self.people[at];
         let mut wire = person.wire.borrow_mut();
@@ -219,7 +219,7 @@ impl Crowd {
         }
     }
 
-    /// A turn of one engine. `all`: every event that is due comes now.
+    /// Runs a turn of one engine. With `all`, every event that is due comes now.
     fn turn(&mut self, engine: usize, all: bool) -> Result<(), String> {
         self.record.borrow_mut().begin(engine);
         self.engines[engine].begin(Now { ms: self.clock.get(), unix_secs: 1_767_225_600 });
@@ -251,7 +251,7 @@ impl Crowd {
         Ok(())
     }
 
-    /// Everybody takes everything, until there is nothing left to do.
+    /// Every member takes everything, until there is nothing left to do.
     fn drain(&mut self) -> Result<(), String> {
         for person in &mut self.people {
             let mut wire = person.wire.borrow_mut();
@@ -271,7 +271,7 @@ impl Crowd {
                 wire.dropped.is_some() || wire.pipe.reset || (!wire.is_due() && wire.waiting() == 0)
             };
             let idle = self.engines.iter().all(|engine| engine.next_ms() != Some(0));
-            // What one engine publishes in its last turn, the other takes in at its next.
+            // The other engine receives in its next turn what one publishes in its last.
             if idle && self.people.iter().all(rest) {
                 for engine in 0..2 {
                     self.turn(engine, true)?;
@@ -284,7 +284,7 @@ impl Crowd {
         Err("the engines never come to rest".into())
     }
 
-    /// What was counted is what became of everything.
+    /// Checks that the counters account for everything.
     fn count(&mut self) -> Result<(), String> {
         let record = self.record.borrow();
         let sent_away: u64 = self.engines.iter().map(|engine| engine.counters().closed_slow).sum();
@@ -293,7 +293,7 @@ impl Crowd {
             let lost = lost(&counters);
             let failed = |what: &str| Err(format!("engine {number}: {what}: {counters:?}"));
             if counters.matched != counters.delivered + lost {
-                return failed("what was matched is not what became of it");
+                return failed("the counters do not add up to what matched");
             }
             if !self.anybody_left && sent_away == 0 && counters.matched != record.matched[number] {
                 return failed(&format!("{} were due", record.matched[number]));
@@ -329,7 +329,7 @@ impl Crowd {
         Ok(())
     }
 
-    /// Both are shut down, and in time nothing is left.
+    /// Shuts both engines down and checks that everything ends in time.
     fn end(&mut self) -> Result<(), String> {
         self.handle.shutdown();
         let until = self.clock.get() + END_MS;
@@ -354,7 +354,7 @@ impl Crowd {
     }
 }
 
-/// Publications that were due and did not leave, each counted once.
+/// Returns the number of publications that were due and did not leave, each counted once.
 fn lost(counters: &Counters) -> u64 {
     counters.dropped_newest
         + counters.dropped_oldest
@@ -402,7 +402,10 @@ impl Person {
                 }
                 (1, _) => {
                     if member.said.get(self.said).is_none_or(|text| text.as_bytes() != payload) {
-                        return Err(format!("it did not say this now: {}", payload.escape_ascii()));
+                        return Err(format!(
+                            "its session did not send this next: {}",
+                            payload.escape_ascii()
+                        ));
                     }
                     self.said += 1;
                 }
@@ -412,7 +415,7 @@ impl Person {
         Ok(())
     }
 
-    /// No phantom, no duplicate, none before another that was due first, and no byte changed.
+    /// No phantom, no duplicate, no reordering, and no byte changed.
     fn publication(&mut self, opcode: u8, payload: &[u8], record: &Record) -> Result<(), String> {
         let due = &record.members[self.number].due;
         let is_this = |number: &usize| record.published[*number].payload == payload;

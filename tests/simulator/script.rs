@@ -1,30 +1,30 @@
-//! What a client sends, and what it must be answered: the model.
+//! The model: what a client sends, and what it must be answered.
 //!
-//! It knows the rules of the protocols and of the [`service`](super::service), and nothing of how the
-//! server works. Every payload carries the client's number, so that a byte of another's is seen.
+//! It knows the rules of the protocols and of the [`service`](super::service), and not how the server works. Every payload
+//! carries the client's number, so that a byte of another client's is noticed.
 
 use super::service::{self, FILE_BYTES, SHARED_BYTES, STATIC_BYTES};
 use fleeting_testkit::random::Random;
 
-/// A client's part and the server's.
+/// The client's part and the server's.
 #[derive(Default)]
 pub struct Script {
     /// Everything the client sends.
     pub sent: Vec<u8>,
-    /// Everything the server is to answer. Dates are filled in when they come.
+    /// Everything the server must answer. Dates are filled in when they arrive.
     pub says: Vec<u8>,
     /// Where in `says` a Date begins, ascending.
     pub dates: Vec<usize>,
     /// Where in `says` a response or a frame begins, ascending.
     pub bounds: Vec<usize>,
-    /// One behind the other; together they are `sent`.
+    /// In order; together they are `sent`.
     pub items: Vec<Item>,
     /// The server ends the connection.
     pub over: bool,
     client: usize,
 }
 
-/// A piece of what the client sends, and what becomes of it.
+/// A piece of what the client sends, and its effect.
 #[derive(Clone)]
 pub struct Item {
     /// Offsets in `sent`.
@@ -33,9 +33,9 @@ pub struct Item {
     /// Length of `says` once this has been answered.
     pub says_end: usize,
     pub phase: Phase,
-    /// Nothing more is sent before the answer has come.
+    /// Nothing more is sent before the answer has arrived.
     pub gate: bool,
-    /// Milliseconds: when its first byte arrived.
+    /// When its first byte arrived, in milliseconds.
     pub began: u64,
     pub tally: Tally,
 }
@@ -44,16 +44,16 @@ pub struct Item {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Phase {
     Http,
-    /// Content of a request that is answered already.
+    /// Content of a request that is already answered.
     Discard,
     Frames,
     /// Frames after the server's Close.
     Closing,
-    /// The server does not look at it any more.
+    /// The server no longer looks at it.
     Ignored,
 }
 
-/// What is to be counted.
+/// What the server must count.
 #[derive(Default, Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Tally {
     pub requests: u64,
@@ -101,10 +101,10 @@ pub const DATE: &str = "?????????????????????????????";
 const NOT_FOUND: &str = "There is nothing at this path.";
 const FAILED: &str = "The handler failed.";
 
-/// A final response as it goes on the wire, its date left open.
+/// Returns a final response as it is written, with its Date left open.
 pub fn response(status: &str, kind: &str, fields: &str, body: &[u8], head_only: bool) -> Vec<u8> {
     let length = body.len();
-    // What is said of the connection comes last, whoever asked for it.
+    // Connection comes last, whoever has set it.
     let (connection, fields): (Vec<&str>, Vec<&str>) =
         fields.split_inclusive('\n').partition(|line| line.starts_with("Connection:"));
     let (connection, fields) = (connection.concat(), fields.concat());
@@ -119,20 +119,20 @@ pub fn response(status: &str, kind: &str, fields: &str, body: &[u8], head_only: 
     bytes
 }
 
-/// Where in a response the Date begins, if it has one.
+/// Returns where in a response the Date begins, if it has one.
 pub fn date_in(response: &[u8]) -> Option<usize> {
     let head = &response[..response.len().min(200)];
     head.windows(DATE.len()).position(|window| window == DATE.as_bytes())
 }
 
-/// A frame as a server sends it.
+/// Returns a frame as a server sends it.
 pub fn server_frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = header(first, payload.len(), 0);
     frame.extend_from_slice(payload);
     frame
 }
 
-/// A frame as a client sends it.
+/// Returns a frame as a client sends it.
 pub fn client_frame(first: u8, payload: &[u8], mask: [u8; 4]) -> Vec<u8> {
     let mut frame = header(first, payload.len(), 0x80);
     frame.extend_from_slice(&mask);
@@ -148,7 +148,7 @@ fn header(first: u8, length: usize, masked: u8) -> Vec<u8> {
     }
 }
 
-/// A Close frame as a server sends it.
+/// Returns a Close frame as a server sends it.
 pub fn server_close(code: u16, reason: &str) -> Vec<u8> {
     server_frame(0x88, &[&code.to_be_bytes(), reason.as_bytes()].concat())
 }
@@ -215,7 +215,7 @@ const MISFRAMED: &[(&[u8], u16, &str)] = &[
 ];
 
 impl Script {
-    /// The script of a client, as chance will have it.
+    /// Generates the script of a client.
     pub fn new(client: usize, random: &mut Random) -> Script {
         let mut script = Script { client, ..Script::default() };
         let requests = random.within(1, 8);
@@ -246,7 +246,7 @@ impl Script {
         self.items.push(Item { start, end, says_end, phase, gate: false, began: u64::MAX, tally });
     }
 
-    /// The server says `bytes` in answer to the next item.
+    /// The server must write `bytes` in answer to the next item.
     fn say(&mut self, bytes: &[u8]) {
         self.bounds.push(self.says.len());
         self.dates.extend(date_in(bytes).map(|at| self.says.len() + at));
@@ -376,7 +376,7 @@ impl Script {
                 self.say(&response("200 OK", TEXT, fields, tag.as_bytes(), false));
                 self.item(Phase::Http, format!("GET /tag/{tag} HTTP/1.0\r\n{asks}\r\n").as_bytes(), HANDLED);
             }
-            // Answered later, or never: that is 500.
+            // Answered later, or never, which is a 500.
             87..90 => {
                 let answered = random.chance(800);
                 let (status, text) = match answered {
@@ -406,7 +406,7 @@ impl Script {
                 let lines = format!("{method} /source/{tag}/{count}/{word} HTTP/1.1\r\n{host}{asks}\r\n");
                 self.item(Phase::Http, lines.as_bytes(), HANDLED);
             }
-            // Taken as it arrives.
+            // Processed as it arrives.
             93..96 => {
                 let body = self.payload_of_any_size(random);
                 self.say(&response("200 OK", TEXT, fields, service::sum(&body).as_bytes(), false));
@@ -418,7 +418,7 @@ impl Script {
                 let head = format!("POST /sum HTTP/1.1\r\n{host}{framing}\r\n{asks}\r\n");
                 self.item(Phase::Http, &[head.as_bytes(), &content].concat(), HANDLED);
             }
-            // A pipeline, longer than the budget of a turn.
+            // A pipeline that is longer than the budget of a turn.
             _ => {
                 for _ in 0..random.within(2, 40) {
                     let tag = self.tag();
@@ -432,7 +432,7 @@ impl Script {
         self.over |= close;
     }
 
-    /// A request that is answered before its content has come, which is then thrown away.
+    /// Adds a request that is answered before its content has arrived. The content is then discarded.
     fn discarded(&mut self, random: &mut Random, line: &str, answer: &[u8], asks: &str, body: &[u8]) {
         let chunks = random.chance(500);
         let (framing, content) = if chunks {
@@ -444,7 +444,7 @@ impl Script {
         let too_long = !chunks && content.len() > 256 << 10;
         let broken = chunks && content.len() > 256 << 10;
         if too_long && asks.is_empty() {
-            // The length alone says that it is too much.
+            // The announced length alone is too much.
             let text = String::from_utf8_lossy(answer);
             let at = text.find("Content-Length").expect("a response has a length");
             let end = at + text[at..].find("\r\n").expect("a line has an end") + 2;
@@ -540,7 +540,7 @@ impl Script {
                 }
                 let order = format!("flood {tag} {count} {bytes}");
                 self.item(Phase::Frames, &client_frame(0x81, order.as_bytes(), mask), MESSAGE);
-                // What comes next must not be answered in between.
+                // What follows must not be answered in between.
                 self.gate();
             }
             86..92 => {
@@ -555,7 +555,7 @@ impl Script {
                     let code = u16::to_be_bytes(code);
                     self.item(Phase::Closing, &client_frame(0x88, &code, mask), NOTHING);
                 } else {
-                    // The close handshake must time out.
+                    // The closing handshake must time out.
                     self.item(Phase::Closing, &client_frame(0x89, b"still here", mask), NOTHING);
                 }
                 self.over = true;
@@ -575,7 +575,7 @@ impl Script {
         self.item(Phase::Frames, &client_frame(0x89, payload.as_bytes(), mask), NOTHING);
     }
 
-    /// Whether the client does not answer the server's Close.
+    /// Returns whether the client never answers the server's Close.
     pub fn still_here(&self) -> bool {
         self.items
             .iter()
@@ -584,25 +584,25 @@ impl Script {
             .is_some_and(|item| self.sent[item.start] == 0x89)
     }
 
-    /// The item that the byte at `offset` of `sent` belongs to; the last one at the end.
+    /// Returns the item that the byte at `offset` of `sent` belongs to; at the end, the last one.
     pub fn item_at(&self, offset: usize) -> &Item {
         let at = self.items.partition_point(|item| item.end <= offset);
         &self.items[at.min(self.items.len() - 1)]
     }
 
-    /// What the server must have said once it knows `bytes` of what is sent.
+    /// Returns how much the server must have written once it has read `bytes` of `sent`.
     pub fn due(&self, bytes: usize) -> usize {
         let whole = self.items.partition_point(|item| item.end <= bytes);
         whole.checked_sub(1).map_or(0, |last| self.items[last].says_end).min(self.says.len())
     }
 
-    /// What the server may have said by then.
+    /// Returns how much the server may have written by then.
     pub fn allowed(&self, bytes: usize) -> usize {
         let begun = self.items.partition_point(|item| item.start < bytes);
         begun.checked_sub(1).map_or(0, |last| self.items[last].says_end).min(self.says.len())
     }
 
-    /// The server says `bytes` at the bound `at`, and then `rest` of what was expected there.
+    /// The server writes `bytes` at the boundary `at`, and then what was expected there.
     pub fn insert(&mut self, at: usize, bytes: &[u8], known: usize) {
         self.says.splice(at..at, bytes.iter().copied());
         for place in self.bounds.iter_mut().chain(&mut self.dates).filter(|place| **place >= at) {
@@ -615,7 +615,7 @@ impl Script {
         }
     }
 
-    /// The server says `bytes` at the bound `at`, and nothing more.
+    /// The server writes `bytes` at the boundary `at`, and nothing more.
     pub fn end_with(&mut self, at: usize, bytes: &[u8]) {
         self.says.truncate(at);
         self.bounds.retain(|place| *place < at);
@@ -632,7 +632,7 @@ fn mask(random: &mut Random) -> [u8; 4] {
     (random.bits() as u32).to_be_bytes()
 }
 
-/// `body` in chunks, as chance will have it.
+/// Returns `body` in chunks of random sizes.
 fn chunked(random: &mut Random, body: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(body.len() + 100);
     let mut rest = body;

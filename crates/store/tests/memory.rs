@@ -1,4 +1,4 @@
-//! The store in memory: its promises, its bounds, and what it gives back.
+//! The store in memory keeps its promises and its limits, and gives memory back.
 
 use crate::store::{Subject, keeps_its_promises};
 use fleeting::{Arena, keep};
@@ -10,12 +10,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// What an entry takes.
+/// Returns the number of bytes that an entry takes.
 fn entry_bytes(key_bytes: usize, value_bytes: usize) -> u64 {
     (52 + key_bytes + value_bytes).next_multiple_of(8) as u64 + 8
 }
 
-/// A store, and its clock: a number.
+/// A store, and its clock in milliseconds.
 fn memory(limits: StoreLimits) -> (Memory, Arc<AtomicU64>) {
     let now = Arc::new(AtomicU64::new(1));
     let clock = now.clone();
@@ -30,27 +30,27 @@ fn ms(ms: u64) -> Option<Duration> {
     Some(Duration::from_millis(ms))
 }
 
-/// Entries and bytes.
+/// Returns the number of entries and of bytes.
 fn held(store: &Memory) -> (u64, u64) {
     let census = store.census();
     (census.entries.expect("it knows"), census.bytes.expect("it knows"))
 }
 
 #[test]
-fn it_keeps_its_promises() {
+fn the_memory_store_keeps_its_promises() {
     let (store, now) = memory(StoreLimits::default());
     keeps_its_promises(&Subject { store: &store, prefix: "test:", tick: &|| pass(&now, 7) });
     assert!(!store.waits());
 }
 
 #[test]
-fn it_keeps_its_promises_by_the_machines_clock() {
+fn the_memory_store_keeps_its_promises_by_the_machines_clock() {
     let store = Memory::default();
     keeps_its_promises(&Subject { store: &store, prefix: "test:", tick: &|| {} });
 }
 
 #[test]
-fn a_life_is_over_to_the_millisecond() {
+fn an_entry_expires_to_the_millisecond() {
     let (store, now) = memory(StoreLimits::default());
     let arena = Arena::new(4096);
     for life in [1, 2, 63, 64, 65, 1000, 86_400_000, 365 * 86_400_000] {
@@ -66,7 +66,7 @@ fn a_life_is_over_to_the_millisecond() {
             assert_eq!(store.get(key, &arena), Ok(None), "{life} ms");
         }
     }
-    // Parts of a millisecond are whole ones: nothing goes before its time.
+    // Parts of a millisecond count as whole ones: nothing expires early.
     for (nanos, life) in [(1, 1), (999_999, 1), (1_000_000, 1), (1_000_001, 2)] {
         store.set("set", b"v", Some(Duration::from_nanos(nanos))).expect("there is room");
         pass(&now, life - 1);
@@ -80,9 +80,9 @@ fn a_life_is_over_to_the_millisecond() {
     assert_eq!(store.get("set", &arena), Ok(Some(&b"v"[..])));
 }
 
-/// Far more than the operations take out as they come by.
+/// Far more entries than other operations remove in passing.
 #[test]
-fn what_has_had_its_life_is_not_found_though_it_is_still_there() {
+fn an_expired_entry_is_not_found_while_it_is_still_stored() {
     const ENTRIES: u64 = 20_000;
     let (store, now) = memory(StoreLimits::default());
     let filled = || {
@@ -107,13 +107,13 @@ fn what_has_had_its_life_is_not_found_though_it_is_still_there() {
     for operation in operations {
         while store.expire(usize::MAX) > 0 {}
         filled();
-        // In the order in which the few that are taken out are last.
+        // In such an order that the few that are removed come last.
         (0..ENTRIES).for_each(|number| operation(&number.to_string()));
     }
 }
 
 #[test]
-fn entries_are_bounded_to_the_last() {
+fn the_number_of_entries_is_bounded_exactly() {
     let (store, now) = memory(StoreLimits { entries: 100, ..StoreLimits::default() });
     let key = |number: usize| format!("k{number}");
     for number in 0..100 {
@@ -123,13 +123,13 @@ fn entries_are_bounded_to_the_last() {
     assert_eq!(store.set("more", b"v", None), Err(StoreError::Full));
     assert_eq!(store.increment("more", 1, None), Err(StoreError::Full));
     assert_eq!(store.compare_and_set("more", None, b"v", None), Err(StoreError::Full));
-    assert_eq!(store.compare_and_set("more", Some(b"v"), b"v", None), Ok(false), "it needs no room");
+    assert_eq!(store.compare_and_set("more", Some(b"v"), b"v", None), Ok(false), "this needs no room");
     assert_eq!(store.census().refused, Some(3));
-    // What is there may change.
+    // Existing entries may change.
     store.set(&key(50), b"a value that is longer", None).expect("there is room");
     assert_eq!(store.delete(&key(99)), Ok(true));
     assert_eq!(store.increment("more", 1, None), Ok(1));
-    // What has had its life makes room, in whatever shard it is.
+    // Expired entries make room, whatever shard they are in.
     pass(&now, 50);
     for number in 0..10 {
         store.set(&format!("new{number}"), b"v", None).expect("there is room");
@@ -141,7 +141,7 @@ fn entries_are_bounded_to_the_last() {
 }
 
 #[test]
-fn bytes_are_bounded_to_the_last() {
+fn the_number_of_bytes_is_bounded_exactly() {
     let limits = StoreLimits { bytes: 10_000, value_bytes: 5000, ..StoreLimits::default() };
     let (store, _) = memory(limits);
     store.set("a", &[1; 5000], None).expect("there is room");
@@ -154,23 +154,27 @@ fn bytes_are_bounded_to_the_last() {
     store.set("b", &vec![2; left], None).expect("there is room");
     let both = entry_bytes(1, 5000) + entry_bytes(1, left);
     assert_eq!(held(&store), (2, both));
-    // A value that does not get larger needs no room, one that does does.
+    // A value that does not grow needs no room, and one that grows does.
     store.set("b", &vec![3; left], None).expect("there is room");
     store.set("b", &vec![4; left - 1], None).expect("there is room");
-    assert_eq!(held(&store), (2, both), "its memory is used again");
+    assert_eq!(held(&store), (2, both), "its memory must be reused");
     let larger = vec![5; left + 1];
     assert_eq!(store.compare_and_set("b", Some(&vec![4; left - 1]), &larger, None), Err(StoreError::Full));
     let arena = Arena::new(16 << 10);
     assert_eq!(store.get("b", &arena), Ok(Some(&vec![4; left - 1][..])), "a refusal changes nothing");
     store.set("b", b"", None).expect("there is room");
-    assert_eq!(held(&store), (2, entry_bytes(1, 5000) + entry_bytes(1, 0)), "most of it would be wasted");
+    assert_eq!(
+        held(&store),
+        (2, entry_bytes(1, 5000) + entry_bytes(1, 0)),
+        "a much shorter value must give memory back"
+    );
     assert_eq!((store.delete("a"), store.delete("b")), (Ok(true), Ok(true)));
     assert_eq!(held(&store), (0, 0));
     assert_eq!(store.census().bytes_max, Some(10_000));
 }
 
 #[test]
-fn bounds_hold_among_threads() {
+fn limits_hold_with_many_threads() {
     let limits = StoreLimits { entries: 500, bytes: 100_000, ..StoreLimits::default() };
     let (store, now) = memory(limits);
     thread::scope(|scope| {
@@ -206,7 +210,7 @@ fn bounds_hold_among_threads() {
 }
 
 #[test]
-fn what_nobody_asks_for_expires_as_well() {
+fn entries_that_are_never_read_expire_as_well() {
     let (store, now) = memory(StoreLimits::default());
     for number in 0..1000u64 {
         store.set(&number.to_string(), b"v", ms(10 + number % 10)).expect("there is room");
@@ -217,7 +221,7 @@ fn what_nobody_asks_for_expires_as_well() {
     assert_eq!(store.expire(1000), 400);
     assert_eq!(held(&store).0, 500);
     pass(&now, 100);
-    // Others that come by take some out: what is put in is less than what goes.
+    // New entries remove some expired ones: fewer are put in than go.
     let mut number = 1000u64;
     while held(&store).0 > 300 {
         store.set(&number.to_string(), b"v", None).expect("there is room");
@@ -230,7 +234,7 @@ fn what_nobody_asks_for_expires_as_well() {
 }
 
 #[test]
-fn the_census_tells_what_was_left_alone_longest() {
+fn the_census_reports_the_longest_untouched_entry() {
     let (store, now) = memory(StoreLimits::default());
     assert_eq!(store.census().oldest, None);
     store.set("a", b"1", None).expect("there is room");
@@ -245,7 +249,7 @@ fn the_census_tells_what_was_left_alone_longest() {
 }
 
 #[test]
-fn what_is_kept_is_counted() {
+fn kept_bytes_are_counted() {
     let (store, _) = memory(StoreLimits::default());
     let kept = |work: &dyn Fn()| {
         let before = keep::kept_bytes();
@@ -261,7 +265,7 @@ fn what_is_kept_is_counted() {
 
 // ---------------------------------------------------------------- against a map
 
-/// What a naive reader of the promises would write.
+/// A naive implementation of the promises.
 #[derive(Default)]
 struct Model {
     now: u64,
@@ -273,7 +277,7 @@ struct Model {
 #[derive(Clone)]
 struct Known {
     value: Vec<u8>,
-    /// `None`: for ever.
+    /// `None`: never.
     ends: Option<u64>,
     touched: u64,
 }
@@ -313,9 +317,9 @@ impl Model {
     }
 }
 
-/// Whatever is done, in whatever order: the store answers as the map does.
+/// Whatever is done in whatever order, the store answers as the map does.
 #[test]
-fn random_operations_against_a_map() {
+fn random_operations_have_the_same_results_as_on_a_map() {
     for seed in 0..2500 {
         against_a_map(seed, 120);
     }
@@ -413,7 +417,7 @@ fn against_a_map(seed: u64, operations: usize) {
     assert_eq!(held(&store), (0, 0), "seed {seed}");
 }
 
-/// All that a scan tells, each once.
+/// Returns everything a scan finds, and checks that it comes once.
 fn scan(store: &Memory, prefix: &str, limit: usize) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut from = Some(Cursor::START);
@@ -421,7 +425,7 @@ fn scan(store: &Memory, prefix: &str, limit: usize) -> BTreeMap<String, Vec<u8>>
     while let Some(cursor) = from {
         let page = store.scan(prefix, cursor, limit, &arena).expect("it is in order");
         for (key, value) in page.entries {
-            assert!(found.insert(key.to_string(), value.to_vec()).is_none(), "{key} is told twice");
+            assert!(found.insert(key.to_string(), value.to_vec()).is_none(), "{key} is found twice");
         }
         from = page.next;
     }
@@ -430,8 +434,8 @@ fn scan(store: &Memory, prefix: &str, limit: usize) -> BTreeMap<String, Vec<u8>>
 
 // ---------------------------------------------------------------- giving back
 
-/// A million records that come and go by their time to live: everything comes back, counted in bytes of the
-/// allocator. What that is in pages of the system, `cargo bench --bench store` tells.
+/// A million records come and go by their time to live, and all their memory comes back, counted in bytes of the
+/// allocator. `cargo bench --bench store` reports the pages of the system.
 #[test]
 #[cfg(not(fleeting_paranoid))]
 fn a_million_records_leave_nothing_behind() {
@@ -443,7 +447,7 @@ fn a_million_records_leave_nothing_behind() {
         for number in 0..RECORDS {
             use std::fmt::Write;
             key.clear();
-            write!(key, "record:{number}").expect("memory takes all");
+            write!(key, "record:{number}").expect("writing to memory cannot fail");
             let value = [b'v'; 200];
             let life = ms(1000 + number % 5000);
             store.set(&key, &value[..(number % 200) as usize], life).expect("there is room");

@@ -1,5 +1,5 @@
-//! Servers that share topics over a Redis: what is published on one reaches all, once and in order, and whoever may
-//! have missed something is told so, once.
+//! Servers that share topics over Redis: a publication on one reaches all, once and in order, and a client that may have
+//! missed something is told so once.
 
 use fleeting::{
     App, Broker, Error, Handle, Message, Publication, Request, Response, Server, Socket, WebSocket,
@@ -22,10 +22,10 @@ use std::time::{Duration, Instant};
 const BACK: &str = "!the connection to the other nodes was lost, and is back";
 
 #[test]
-fn what_is_published_arrives_at_the_others_once_and_in_order() {
+fn a_publication_arrives_at_the_other_nodes_once_and_in_order() {
     let server = RedisServer::start();
     let nodes = ["a", "b", "c"].map(|name| Node::start(&server.url(), name));
-    assert!(nodes.iter().all(|node| node.broker.is_connected()), "attaching has waited for that");
+    assert!(nodes.iter().all(|node| node.broker.is_connected()), "attaching must wait for the connection");
     thread::scope(|scope| {
         for node in &nodes {
             scope.spawn(|| (0..500).for_each(|number| node.publish("t", &number.to_string())));
@@ -35,7 +35,7 @@ fn what_is_published_arrives_at_the_others_once_and_in_order() {
         let mut expected = vec![Vec::new(); 501];
         let heard = node.ears.wait(1000);
         assert_eq!(heard.len(), 1000);
-        // Each number twice, and of each publisher in order: no number comes before the one below it has come.
+        // Each number comes twice, and in order from each publisher: no number comes before the one below it.
         for (at, line) in heard.iter().enumerate() {
             let number: usize = line.strip_prefix("t=").expect("a topic").parse().expect("a number");
             expected[number].push(at);
@@ -54,7 +54,7 @@ fn what_is_published_arrives_at_the_others_once_and_in_order() {
 }
 
 #[test]
-fn what_is_published_while_redis_is_away_is_never_sent_and_one_gap_is_told() {
+fn publications_while_redis_is_away_are_never_sent_and_one_gap_is_reported() {
     let mut server = RedisServer::start();
     let nodes = ["a", "b", "c"].map(|name| Node::start(&server.url(), name));
     for round in 0..3 {
@@ -77,7 +77,7 @@ fn what_is_published_while_redis_is_away_is_never_sent_and_one_gap_is_told() {
             let heard = node.ears.wait(before + 3);
             assert_eq!(heard[before], BACK, "{heard:?}");
             assert!(heard[before + 1..].iter().all(|line| line.starts_with(&format!("t={round} after"))));
-            assert_eq!(heard.len(), before + 3, "and nothing else: {heard:?}");
+            assert_eq!(heard.len(), before + 3, "something else has arrived: {heard:?}");
         }
     }
     let counters = nodes[1].broker.counters();
@@ -85,7 +85,7 @@ fn what_is_published_while_redis_is_away_is_never_sent_and_one_gap_is_told() {
 }
 
 #[test]
-fn others_are_told_how_much_of_one_that_was_cut_off_they_have_missed() {
+fn other_nodes_learn_how_many_publications_of_a_disconnected_node_they_missed() {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.socket());
     let (own, other) = (Node::start(&proxy.url(), "own"), Node::start(&server.url(), "other"));
@@ -101,25 +101,25 @@ fn others_are_told_how_much_of_one_that_was_cut_off_they_have_missed() {
     }
     other.publish("t", "missed");
     until(|| own.broker.counters().dropped_away == 7);
-    assert_eq!(other.ears.wait(1).len(), 1, "nothing tells it yet");
+    assert_eq!(other.ears.wait(1).len(), 1, "no gap can be known yet");
     proxy.close(false);
-    // Without anything being published: a beat tells it.
+    // A beat reports it, without any publication.
     assert_eq!(other.ears.wait(2)[1], "!7 publications of own were lost");
     assert_eq!(own.ears.wait(2)[1], BACK);
     own.connected(true);
     own.publish("t", "3");
     other.publish("t", "4");
     assert_eq!(other.ears.wait(3)[2..], ["t=3"]);
-    assert_eq!(own.ears.wait(3)[2..], ["t=4"], "its own gap tells of what it has missed");
+    assert_eq!(own.ears.wait(3)[2..], ["t=4"], "its own gap covers what it has missed");
 }
 
 #[test]
-fn a_connection_on_which_nothing_comes_is_given_up() {
+fn a_connection_on_which_nothing_arrives_is_given_up() {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.socket());
     let options = RedisOptions::new().heartbeat(Duration::from_millis(100));
     let (own, other) = (Node::start_with(&proxy.url(), "own", options), Node::start(&server.url(), "other"));
-    // It is quiet for a while, and that is no reason.
+    // It is quiet for a while, which must not be a reason to give up.
     let beats = || other.broker.counters().received + other.broker.counters().gaps;
     until(|| server.ask::<String>(&["INFO", "commandstats"]).contains("cmdstat_ping"));
     assert_eq!((own.broker.counters().gaps, beats()), (0, 0));
@@ -136,14 +136,14 @@ fn a_connection_on_which_nothing_comes_is_given_up() {
 }
 
 #[test]
-fn what_is_nothing_of_ours_is_counted_and_ignored() {
+fn foreign_messages_are_counted_and_ignored() {
     let server = RedisServer::start();
     let (own, other) = (Node::start(&server.url(), "own"), Node::start(&server.url(), "other"));
     let listening = server.ask::<Vec<String>>(&["PUBSUB", "CHANNELS"]);
     assert_eq!(listening, ["fleeting:topics.0"]);
     let client = redis::Client::open(server.url()).expect("a good URL");
     let mut connection = client.get_connection().expect("it is running");
-    // One of theirs, whole and in all its parts, and with each byte changed.
+    // One valid envelope, then every part of it, and then every change of one byte.
     let mut listener = client.get_connection().expect("it is running");
     let mut subscription = listener.as_pubsub();
     subscription.subscribe("fleeting:topics.0").expect("it may");
@@ -163,7 +163,7 @@ fn what_is_nothing_of_ours_is_counted_and_ignored() {
         pipeline.cmd("PUBLISH").arg("fleeting:topics.0").arg(bytes).ignore();
     }
     pipeline.query::<()>(&mut connection).expect("it is running");
-    // What was sent before is late.
+    // Older numbers are late.
     redis::cmd("PUBLISH")
         .arg("fleeting:topics.0")
         .arg(&envelope)
@@ -177,7 +177,7 @@ fn what_is_nothing_of_ours_is_counted_and_ignored() {
 }
 
 #[test]
-fn servers_of_other_databases_and_namespaces_hear_nothing() {
+fn nodes_of_other_databases_and_namespaces_receive_nothing() {
     let (server, port) = RedisServer::start_on_a_port(&[]);
     let url = format!("redis://127.0.0.1:{port}");
     let own = Node::start(&url, "own");
@@ -195,7 +195,7 @@ fn servers_of_other_databases_and_namespaces_hear_nothing() {
 }
 
 #[test]
-fn a_worker_without_room_is_a_gap_told_once() {
+fn a_worker_without_room_is_one_gap() {
     let server = RedisServer::start();
     let (own, other) = (Node::start(&server.url(), "own"), Node::start(&server.url(), "other"));
     let publish = |text: &str| own.publish("t", text);
@@ -215,7 +215,7 @@ fn a_worker_without_room_is_a_gap_told_once() {
 }
 
 #[test]
-fn what_is_queued_has_a_bound() {
+fn the_brokers_queue_is_bounded() {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.socket());
     let own = Node::start_with(&proxy.url(), "own", RedisOptions::new());
@@ -229,7 +229,7 @@ fn what_is_queued_has_a_bound() {
     }
     let counters = own.broker.counters();
     assert!(counters.dropped_full > 100, "{counters:?}");
-    // All of it is given up, and the connection with it. What was under way may have arrived after all, or not.
+    // The whole queue is given up, and the connection with it. What was being sent may have arrived or not.
     until(|| {
         let counters = own.broker.counters();
         counters.published == counters.sent + counters.dropped_away + counters.dropped_full
@@ -250,7 +250,7 @@ fn what_is_queued_has_a_bound() {
 }
 
 #[test]
-fn what_is_published_last_is_sent_and_nothing_of_a_broker_stays() {
+fn the_last_publications_are_sent_and_nothing_of_a_broker_remains() {
     let server = RedisServer::start();
     let other = Node::start(&server.url(), "other");
     let clients = || server.ask::<String>(&["CLIENT", "LIST"]).lines().count();
@@ -269,7 +269,7 @@ fn what_is_published_last_is_sent_and_nothing_of_a_broker_stays() {
 }
 
 #[test]
-fn a_broker_waits_a_moment_for_a_redis_that_is_not_there_and_tells_a_gap_when_it_comes() {
+fn a_broker_waits_briefly_for_a_missing_redis_and_reports_a_gap_when_it_appears() {
     let mut server = RedisServer::start();
     server.kill();
     let (sender, told) = mpsc::channel();
@@ -283,11 +283,11 @@ fn a_broker_waits_a_moment_for_a_redis_that_is_not_there_and_tells_a_gap_when_it
     assert_eq!(told.recv(), Ok(None));
     node.connected(true);
     drop(node);
-    assert!(told.try_recv().is_err(), "each is told once");
+    assert!(told.try_recv().is_err(), "each change is reported once");
 }
 
 #[test]
-fn who_may_not_publish_is_told_why() {
+fn a_user_without_permission_is_told_why() {
     let (server, port) = RedisServer::start_on_a_port(&[]);
     server.ask::<()>(&["ACL", "SETUSER", "deaf", "on", ">p", "~*", "+@all", "resetchannels"]);
     let (sender, told) = mpsc::channel();
@@ -301,7 +301,7 @@ fn who_may_not_publish_is_told_why() {
 }
 
 #[test]
-fn names_of_nodes() {
+fn node_names_are_checked() {
     let name = |name: &str| {
         let broker = RedisBroker::new("redis://a".parse().expect("a good URL"), RedisOptions::new(), name);
         broker.map(drop).map_err(|error| error.to_string())
@@ -315,7 +315,7 @@ fn names_of_nodes() {
 
 // ---------------------------------------------------------------- servers
 
-/// Subscribes to its query, and publishes what it is told.
+/// Subscribes to the filter in its query, and publishes its client's messages.
 struct Hub;
 
 impl WebSocket for Hub {
@@ -331,7 +331,7 @@ impl WebSocket for Hub {
     }
 }
 
-/// A server with two workers, shut down when it is dropped.
+/// A server with two workers, shut down when dropped.
 struct Serving {
     server: Option<Server>,
     addr: SocketAddr,
@@ -368,7 +368,7 @@ impl Drop for Serving {
 }
 
 #[test]
-fn three_servers_are_one_hub_and_each_client_is_told_of_a_gap_once() {
+fn three_servers_act_as_one_and_each_client_is_told_of_a_gap_once() {
     let mut redis = RedisServer::start();
     let servers = ["a", "b", "c"].map(|name| Serving::start(&redis.url(), name));
     let mut clients: Vec<Client> =
@@ -376,7 +376,7 @@ fn three_servers_are_one_hub_and_each_client_is_told_of_a_gap_once() {
     let mut events = Client::connect(servers[1].addr);
     events.send("GET /events HTTP/1.1\r\nHost: test\r\n\r\n");
     assert_eq!(events.answer_to_head().status, 200);
-    // One that has subscribed to something else, and several times, is told as well.
+    // A client with several other subscriptions is told as well.
     let mut aside = Client::websocket(servers[2].addr, "/hub?aside");
     let mut event = String::new();
     let mut next_event = |until: &str| {
@@ -405,7 +405,7 @@ fn three_servers_are_one_hub_and_each_client_is_told_of_a_gap_once() {
 
         redis.kill();
         servers.iter().for_each(|server| until(|| !server.broker.is_connected()));
-        // Everything else goes on.
+        // Everything else keeps working.
         servers.iter().for_each(|server| assert_eq!(Client::connect(server.addr).get("/ok").status, 200));
         redis.restart();
         servers.iter().for_each(|server| until(|| server.broker.is_connected()));

@@ -1,7 +1,7 @@
-//! What a store promises, held against any of them: see `PROMISES`.
+//! The promises of a store, checked on any implementation: see `PROMISES`.
 //!
-//! Whoever has another store calls [`keeps_its_promises`] with it. Nothing here depends on how long anything
-//! takes, but for `PATIENCE`.
+//! To check another store, call [`keeps_its_promises`] with it. Nothing here depends on how long anything takes, except
+//! for `PATIENCE`.
 
 use fleeting::Arena;
 use fleeting_store::{Cursor, KEY_BYTES_MAX, Store, StoreError};
@@ -11,21 +11,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A store, and how it is treated.
+/// A store and how to treat it.
 #[derive(Clone, Copy)]
 pub struct Subject<'s> {
     pub store: &'s dyn Store,
-    /// All keys begin so, and nobody else's do.
+    /// All keys begin with this, and no other test's keys do.
     pub prefix: &'s str,
-    /// Called again and again while something is waited for: a store whose clock is the test's own lets some
-    /// milliseconds pass.
+    /// Called repeatedly while a test waits: a store with a clock of the test's own lets some milliseconds
+    /// pass.
     pub tick: &'s (dyn Fn() + Sync),
 }
 
-/// Fails if the promise is not kept.
+/// Panics if the promise is broken.
 type FindsOut = fn(&Subject<'_>);
 
-/// What is promised, and what finds out.
+/// The promises and their checks.
 const PROMISES: &[(&str, FindsOut)] = &[
     ("what is set is there until it is deleted", set_get_delete),
     ("what it is given is copied", copies),
@@ -43,7 +43,7 @@ const PROMISES: &[(&str, FindsOut)] = &[
     ("a scan finds all that stay while others come and go", scans_in_motion),
 ];
 
-/// Holds a store to all of it.
+/// Checks a store against all promises.
 pub fn keeps_its_promises(subject: &Subject<'_>) {
     for (number, (promise, finds_out)) in PROMISES.iter().enumerate() {
         println!("{promise}");
@@ -52,9 +52,9 @@ pub fn keeps_its_promises(subject: &Subject<'_>) {
     }
 }
 
-/// As long as a test may take, and some more.
+/// Longer than any test takes.
 const LONG: Option<Duration> = Some(Duration::from_secs(3600));
-/// Longer than a few operations take, one after the other.
+/// Longer than a few successive operations take.
 const SHORT: Option<Duration> = Some(Duration::from_millis(500));
 
 impl Subject<'_> {
@@ -92,7 +92,7 @@ impl Subject<'_> {
         self.store.compare_and_set(&self.key(name), expected, value, life).expect("it takes it")
     }
 
-    /// Is there, and is so.
+    /// Expects an entry with this value.
     #[track_caller]
     fn has(&self, name: &str, value: impl AsRef<[u8]>) {
         assert!(self.get(name).as_deref() == Some(value.as_ref()), "{name}: {:?}", self.get(name));
@@ -103,7 +103,7 @@ impl Subject<'_> {
         assert_eq!(self.get(name), None, "{name}");
     }
 
-    /// Waits until it is gone.
+    /// Waits until the entry is gone.
     #[track_caller]
     fn gone(&self, name: &str) {
         let begin = Instant::now();
@@ -114,7 +114,7 @@ impl Subject<'_> {
         }
     }
 
-    /// All entries of a scan, as often as each was told.
+    /// Returns all entries of a scan, as often as each was found.
     fn scan(&self, prefix: &str, limit: usize) -> BTreeMap<String, (Vec<u8>, usize)> {
         let prefix = self.key(prefix);
         let mut found = BTreeMap::new();
@@ -157,7 +157,7 @@ fn set_get_delete(subject: &Subject<'_>) {
     subject.has("a", "back");
 }
 
-/// What a handler gives it lies in the read buffer or in the arena, and is overwritten soon.
+/// Keys and values of a handler lie in the read buffer or in the arena, which are soon overwritten.
 fn copies(subject: &Subject<'_>) {
     let mut arena = Arena::new(4096);
     for round in 0..3 {
@@ -174,10 +174,10 @@ fn copies(subject: &Subject<'_>) {
         subject.has(&name, "the value");
         assert_eq!(subject.store.compare_and_set(&key, Some(b"the value"), &next, None), Ok(true));
         next.fill(b'x');
-        // The key as well.
+        // So is the key.
         key.replace_range(.., &"x".repeat(key.len()));
         subject.has(&name, "the next one");
-        // What was handed out is a copy: it stays whatever becomes of the entry.
+        // A value read is a copy, which stays whatever becomes of the entry.
         let seen = subject.store.get(&subject.key(&name), &arena).expect("it is there").expect("it is");
         let page = subject.store.scan(&subject.key(&name), Cursor::START, 10, &arena).expect("it is there");
         subject.set(&name, "THE LAST ONE", None);
@@ -261,7 +261,7 @@ fn increments(subject: &Subject<'_>) {
         assert_eq!(subject.increment("set", by, None), Ok(sum));
         subject.has("set", sum.to_string());
     }
-    // A number is a value like any other.
+    // A number is an ordinary value.
     assert!(subject.swap("set", Some(b"-9"), b"5", None));
     assert_eq!(subject.increment("set", 5, None), Ok(10));
 }
@@ -285,7 +285,7 @@ fn no_numbers(subject: &Subject<'_>) {
 }
 
 fn compares_and_sets(subject: &Subject<'_>) {
-    assert!(!subject.swap("a", Some(b""), b"1", None), "nothing is not an empty value");
+    assert!(!subject.swap("a", Some(b""), b"1", None), "a missing entry is not an empty value");
     assert!(!subject.swap("a", Some(b"0"), b"1", None));
     subject.lacks("a");
     assert!(subject.swap("a", None, b"1", None));
@@ -297,7 +297,7 @@ fn compares_and_sets(subject: &Subject<'_>) {
     subject.has("a", "1");
     assert!(subject.swap("a", Some(b"1"), b"", None));
     subject.has("a", "");
-    assert!(!subject.swap("a", None, b"2", None), "an empty value is something");
+    assert!(!subject.swap("a", None, b"2", None), "an empty value is not a missing entry");
     assert!(subject.swap("a", Some(b""), b"one that is longer", None));
     assert!(subject.swap("a", Some(b"one that is longer"), b"one that is longer", None));
     subject.has("a", "one that is longer");
@@ -307,7 +307,7 @@ fn compares_and_sets(subject: &Subject<'_>) {
 }
 
 fn lives(subject: &Subject<'_>) {
-    // Each of these ends with its life.
+    // Each of these expires.
     subject.set("set", "v", SHORT);
     assert_eq!(subject.increment("increment", 7, SHORT), Ok(7));
     assert!(subject.swap("swap", None, b"v", SHORT));
@@ -317,16 +317,16 @@ fn lives(subject: &Subject<'_>) {
     assert!(subject.renew("forever then renewed", SHORT));
     subject.set("long then swapped", "v", LONG);
     assert!(subject.swap("long then swapped", Some(b"v"), b"w", SHORT));
-    // The life of a number that is there stays, whatever is said of a new one.
+    // An existing number keeps its life, whatever life a new one would get.
     subject.set("number", "1", SHORT);
     assert_eq!(subject.increment("number", 1, None), Ok(2));
     assert_eq!(subject.increment("number", 1, LONG), Ok(3));
-    // One that is not compared to changes nothing, the life neither.
+    // A failed comparison changes nothing, not even the life.
     subject.set("not swapped", "v", SHORT);
     assert!(!subject.swap("not swapped", Some(b"w"), b"x", LONG));
     assert!(!subject.swap("not swapped", None, b"x", None));
 
-    // And each of these stays.
+    // Each of these stays.
     subject.set("short then long", "v", SHORT);
     subject.set("short then long", "v", LONG);
     subject.set("short then forever", "v", SHORT);
@@ -361,7 +361,7 @@ fn lives(subject: &Subject<'_>) {
         "number for ever",
         "not swapped either",
     ];
-    // The last that was given so short a life: those of before are over with it.
+    // This one got its short life last, so the earlier ones have expired when it has.
     subject.set("the last", "v", SHORT);
     subject.gone("the last");
     ends.iter().for_each(|name| subject.gone(name));
@@ -373,7 +373,7 @@ fn lives(subject: &Subject<'_>) {
         assert!(!subject.renew(name, None) && !subject.delete(name), "{name}");
         assert!(!subject.swap(name, Some(b"v"), b"x", None), "{name}");
     }
-    assert_eq!(subject.increment("number", 5, None), Ok(5), "it begins anew");
+    assert_eq!(subject.increment("number", 5, None), Ok(5), "it must begin anew");
     assert!(subject.swap("set", None, b"new", None));
     subject.has("set", "new");
 }
@@ -398,7 +398,7 @@ fn lives_of_zero(subject: &Subject<'_>) {
     assert!(subject.swap("swapped", Some(b"v"), b"w", ZERO));
     subject.lacks("swapped");
     assert_eq!(subject.scan("", 10).len(), 0);
-    // Less than a millisecond is one.
+    // Less than a millisecond counts as one.
     subject.set("brief", "v", Some(Duration::from_nanos(1)));
     subject.gone("brief");
 }
@@ -423,7 +423,7 @@ fn scans(subject: &Subject<'_>) {
         assert_eq!(subject.scan("a", limit).len(), 100 * 4, "a, a*, ab and a?c");
         assert_eq!(subject.scan("nobody", limit).len(), 0);
     }
-    // A limit is about what a page holds.
+    // The limit bounds a page.
     let arena = Arena::new(1 << 20);
     let page = subject.store.scan(subject.prefix, Cursor::START, 10, &arena).expect("it is there");
     assert!(page.entries.len() <= 100 && page.next.is_some(), "{} entries", page.entries.len());
@@ -454,7 +454,7 @@ fn increments_of_many(subject: &Subject<'_>) {
     subject.has("zero", "0");
 }
 
-/// Each adds one by reading, comparing and setting. A value that begins with nothing at all decides who is first.
+/// Each thread adds one by reading, comparing and setting. At first there is no value, which decides who comes first.
 fn compares_and_sets_of_many(subject: &Subject<'_>) {
     const TIMES: usize = 60;
     let firsts: usize = thread::scope(|scope| {
@@ -471,7 +471,7 @@ fn compares_and_sets_of_many(subject: &Subject<'_>) {
                                 .parse()
                                 .expect("a number")
                         });
-                        // Values of many lengths, so that memory is used again, and is not.
+                        // Values of many lengths, so that memory is sometimes reused.
                         let next = format!("{}{}", number + 1, ".".repeat(number % 40));
                         if subject.swap("count", seen.as_deref(), next.as_bytes(), LONG) {
                             first += usize::from(seen.is_none());
@@ -492,7 +492,7 @@ fn compares_and_sets_of_many(subject: &Subject<'_>) {
     );
 }
 
-/// Ends what others do, also if this thread panics meanwhile.
+/// Stops the other threads, even if this one panics.
 struct Ending<'e>(&'e AtomicBool);
 
 impl Drop for Ending<'_> {
@@ -534,7 +534,7 @@ fn scans_in_motion(subject: &Subject<'_>) {
                     |round: usize| (0..200).map(move |number| format!("moves/{mover}/{round}/{number}"));
                 let mut round = 0;
                 while !ended.load(Ordering::Relaxed) {
-                    // The table grows and shrinks; what stays is written again.
+                    // The table grows and shrinks; the entries that stay are rewritten.
                     names(round).for_each(|name| subject.set(&name, "v", LONG));
                     subject.set(&format!("stays/{}", round % STAY), (round % STAY).to_string(), None);
                     names(round).for_each(|name| assert!(subject.delete(&name)));
