@@ -4,7 +4,7 @@
 //! `WARM_UP` requests or messages first, and then those that count. Broadcasts use streams in memory instead: their
 //! other ends are on the same thread and do not allocate either.
 
-use crate::pipe::{Peer, Stage};
+use crate::driver::{Driver, Peer};
 use allocation_counter::AllocationInfo;
 use fleeting::engine::{Counters, Settings};
 use fleeting::http1::Fields;
@@ -14,7 +14,7 @@ use fleeting::{
 };
 use fleeting_store::{Cursor, Memory, Store, StoreError, StoreLimits};
 use fleeting_testkit::client::{BINARY, Client, PING, PONG, TEXT, frame};
-use fleeting_testkit::rig::Echo;
+use fleeting_testkit::server::Echo;
 use std::cell::Cell;
 use std::hint::black_box;
 use std::io::Write as _;
@@ -114,7 +114,7 @@ fn fragmented_messages() {
 fn store_keeps_what_it_is_given() {
     const TIMES: u64 = 1_000;
     let store = filled();
-    let (app, held) = (set_anew(store.clone()), || store.census().bytes.expect("it knows"));
+    let (app, held) = (set_anew(store.clone()), || store.census().bytes.expect("it is known"));
     let before = held();
     let counted = allocations(app, requests, TIMES, asks(get("/set"), b"ok"));
     assert_eq!(counted.count_total, 0, "{counted:?}");
@@ -249,7 +249,7 @@ impl WebSocket for Feed {
         if message == Message::Text("planted") {
             black_box(vec![0u8; 100]);
         }
-        socket.publish("a", message).expect("it is in order");
+        socket.publish("a", message).expect("it is valid");
     }
 }
 
@@ -257,19 +257,19 @@ impl WebSocket for Feed {
 /// Returns all allocations, those of the mailboxes included.
 fn broadcast(payload: &[u8], times: u64, engines: u16) -> AllocationInfo {
     let handle = Handle::unattended(usize::from(engines));
-    let stages = (0..engines).map(|worker| {
+    let drivers = (0..engines).map(|worker| {
         let settings = Settings { worker, ..Settings::default() };
-        Stage::with_handle(App::new().ws("/ws", Feed), settings, &handle)
+        Driver::with_handle(App::new().ws("/ws", Feed), settings, &handle)
     });
-    let mut stages: Vec<Stage> = stages.collect();
-    let open = |stage: &mut Stage| (0..SUBSCRIBERS).map(|_| stage.websocket("/ws")).collect::<Vec<_>>();
-    let subscribers: Vec<Vec<Peer>> = stages.iter_mut().map(open).collect();
+    let mut drivers: Vec<Driver> = drivers.collect();
+    let open = |driver: &mut Driver| (0..SUBSCRIBERS).map(|_| driver.websocket("/ws")).collect::<Vec<_>>();
+    let subscribers: Vec<Vec<Peer>> = drivers.iter_mut().map(open).collect();
     let said = frame(true, TEXT, payload);
     let mut publish = |times: u64| {
         for _ in 0..times {
-            stages[0].arrive(&subscribers[0][0], &said);
-            for (stage, subscribers) in stages.iter_mut().zip(&subscribers) {
-                stage.turn();
+            drivers[0].arrive(&subscribers[0][0], &said);
+            for (driver, subscribers) in drivers.iter_mut().zip(&subscribers) {
+                driver.turn();
                 for subscriber in subscribers {
                     let mut count = 0;
                     subscriber.each_frame(|_, got| {
@@ -283,8 +283,8 @@ fn broadcast(payload: &[u8], times: u64, engines: u16) -> AllocationInfo {
     };
     publish(WARM_UP);
     let counted = allocation_counter::measure(|| publish(times));
-    for stage in &stages {
-        let counters = stage.counters();
+    for driver in &drivers {
+        let counters = driver.counters();
         let all = SUBSCRIBERS * (WARM_UP + times);
         assert_eq!((counters.matched, counters.delivered), (all, all));
     }

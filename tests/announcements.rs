@@ -1,14 +1,14 @@
 //! An announcement reaches every subscriber once, whatever it subscribed to, in order with the publications.
 //! A broker is attached before any client can connect and detached with the last worker.
 
-use crate::pipe::Stage;
+use crate::driver::Driver;
 use fleeting::engine::{SendError, Settings};
 use fleeting::{
     App, Broker, Error, Handle, Inlet, Message, Publication, Request, ServeError, Server, SlowConsumer,
     Socket, SocketOptions, WebSocket,
 };
 use fleeting_testkit::client::{BINARY, Client, TEXT};
-use fleeting_testkit::rig;
+use fleeting_testkit::server;
 use std::io;
 use std::sync::{Arc, Mutex, mpsc};
 
@@ -55,7 +55,7 @@ fn an_announcement_reaches_every_subscriber_once_and_in_order() {
             events.map_err(|error| Error::bad_request(error.to_string()))
         })
     });
-    let server = server.expect("it starts");
+    let server = server.expect("the server starts");
     let (addr, handle) = (server.local_addrs()[0], server.handle());
     // Most likely on both workers: the promise does not depend on which.
     let mut told: Vec<Client> = (0..8).map(|_| subscriber(addr, &["a", "*", "b"])).collect();
@@ -65,11 +65,11 @@ fn an_announcement_reaches_every_subscriber_once_and_in_order() {
     assert_eq!(events.answer_to_head().status, 200);
     let (sender, heard) = mpsc::channel();
     let subscription = handle.subscribe("*", move |topic, _| sender.send(topic.to_string()).is_ok());
-    let subscription = subscription.expect("a good filter");
+    let subscription = subscription.expect("a valid filter");
     let count = || {
         let (sender, counted) = mpsc::channel();
         handle.count_topics(move |topics| sender.send(topics).expect("the test waits"));
-        counted.recv().expect("it is told").iter().map(|topic| topic.subscribers).sum::<usize>()
+        counted.recv().expect("the report arrives").iter().map(|topic| topic.subscribers).sum::<usize>()
     };
     while count() < 3 * 8 + 1 + 1 {}
 
@@ -98,24 +98,24 @@ fn an_announcement_reaches_every_subscriber_once_and_in_order() {
         assert_eq!(client.next_frame().text(), "done", "it received something it had not subscribed to");
     }
     handle.shutdown();
-    server.run().expect("nothing has failed");
+    server.run().expect("no worker has failed");
 }
 
 #[test]
 fn announcements_are_counted_and_use_up_no_topic() {
     let options = SocketOptions::new().slow_consumer(SlowConsumer::Conflate);
-    let rig = rig::run(move |_| App::new().ws_with("/ws", options, Subscriber));
-    let mut client = subscriber(rig.addr, &["*"]);
+    let server = server::run(move |_| App::new().ws_with("/ws", options, Subscriber));
+    let mut client = subscriber(server.addr, &["*"]);
     for number in 0..100 {
         // A topic may have the name of an announcement.
-        rig.handle.publish("gap", Message::Text(&format!("p{number}"))).expect("there is room");
-        rig.handle.announce("gap", Message::Text(&format!("a{number}"))).expect("there is room");
+        server.handle.publish("gap", Message::Text(&format!("p{number}"))).expect("there is room");
+        server.handle.announce("gap", Message::Text(&format!("a{number}"))).expect("there is room");
     }
-    rig.handle.announce("", Message::Text("end")).expect("there is room");
+    server.handle.announce("", Message::Text("end")).expect("there is room");
     let texts = std::iter::from_fn(|| Some(client.next_frame().text().to_string()));
     let texts: Vec<_> = texts.take_while(|text| text != "end").collect();
     assert_eq!(texts.len(), 200, "a client that reads loses nothing: {texts:?}");
-    let counters = rig.finish();
+    let counters = server.finish();
     assert_eq!((counters.published, counters.announced, counters.matched), (100, 101, 201));
     assert_eq!(counters.delivered, 201);
 }
@@ -123,9 +123,9 @@ fn announcements_are_counted_and_use_up_no_topic() {
 #[test]
 fn announcements_fit_where_publications_no_longer_do() {
     let handle = Handle::unattended(1);
-    let mut stage = Stage::with_handle(app(), Settings::default(), &handle);
-    let socket = stage.websocket("/ws");
-    stage.say(&socket, TEXT, "a");
+    let mut driver = Driver::with_handle(app(), Settings::default(), &handle);
+    let socket = driver.websocket("/ws");
+    driver.send(&socket, TEXT, "a");
     assert_eq!(socket.texts(), ["done"]);
     let publish = || handle.publish("a", Message::Text("x"));
     let mut published = 0;
@@ -141,12 +141,12 @@ fn announcements_fit_where_publications_no_longer_do() {
         assert!(announced < 1_000_000, "announcements are not bounded");
     }
     assert_eq!(announce(), Err(SendError::Full));
-    stage.turn();
+    driver.turn();
     let texts = socket.texts();
     assert_eq!(texts.iter().filter(|text| *text == "x").count(), published);
     assert_eq!(texts.len(), published + announced);
     assert!(texts[published..].iter().all(|text| text == "lost"), "out of order");
-    drop(stage);
+    drop(driver);
     assert_eq!(announce(), Ok(()), "a worker that is gone counts as full");
 }
 
@@ -160,11 +160,11 @@ struct Diary {
 
 impl Diary {
     fn write(&self, line: &'static str) {
-        self.lines.lock().expect("nobody panics with it").push(line);
+        self.lines.lock().expect("the lock is not poisoned").push(line);
     }
 
     fn read(&self) -> Vec<&'static str> {
-        self.lines.lock().expect("nobody panics with it").clone()
+        self.lines.lock().expect("the lock is not poisoned").clone()
     }
 }
 
@@ -175,13 +175,14 @@ impl Broker for Diary {
 
     fn attach(&self, inlet: Arc<dyn Inlet>) -> io::Result<()> {
         self.write("attach");
-        *self.inlet.lock().expect("nobody panics with it") = Some(inlet);
+        *self.inlet.lock().expect("the lock is not poisoned") = Some(inlet);
         if self.refuses { Err(io::ErrorKind::AlreadyExists.into()) } else { Ok(()) }
     }
 
     fn detach(&self) {
         self.write("detach");
-        let inlet = self.inlet.lock().expect("nobody panics with it").take().expect("it was attached");
+        let inlet =
+            self.inlet.lock().expect("the lock is not poisoned").take().expect("the broker was attached");
         let nobody = inlet.deliver(&Arc::new(Publication::new("a", Message::Text("late"))));
         assert!(
             nobody && inlet.announce("gap", Message::Text("late")),
@@ -198,17 +199,18 @@ fn a_broker_is_attached_first_and_detached_last() {
         broker.write("app");
         app()
     });
-    let server = server.expect("it starts");
+    let server = server.expect("the server starts");
     assert_eq!(diary.read(), ["attach", "app", "app"]);
     let mut client = subscriber(server.local_addrs()[0], &["a"]);
-    let inlet = diary.inlet.lock().expect("nobody panics with it").clone().expect("it is attached");
+    let inlet =
+        diary.inlet.lock().expect("the lock is not poisoned").clone().expect("the broker is attached");
     assert!(inlet.deliver(&Arc::new(Publication::new("a", Message::Text("from outside")))));
     assert!(inlet.announce("gap", Message::Text("a gap")));
     assert_eq!([client.next_frame(), client.next_frame()].map(|frame| frame.payload.len()), [12, 5]);
     server.handle().publish("a", Message::Text("here")).expect("there is room");
     drop(client);
     server.handle().shutdown();
-    server.run().expect("nothing has failed");
+    server.run().expect("no worker has failed");
     assert_eq!(diary.read(), ["attach", "app", "app", "publish", "detach"]);
 }
 

@@ -1,13 +1,13 @@
 //! Compressed messages pass through the engine (RFC 7692): negotiated, read, sent, published, and bounded in memory.
 
-use crate::pipe::{Peer, Stage};
+use crate::driver::{Driver, Peer};
 use fleeting::engine::Settings;
 use fleeting::ws::deflate::{Deflater, Inflated, Inflater};
 use fleeting::ws::{Compression, Policy};
 use fleeting::{App, Error, Handle, Limits, Message, Request, Socket, WebSocket};
 use fleeting_testkit::client::{BINARY, CLOSE, TEXT};
 use fleeting_testkit::random::Random;
-use fleeting_testkit::rig::Echo;
+use fleeting_testkit::server::Echo;
 
 /// The bit that marks the first frame of a compressed message.
 const RSV1: u8 = 0x40;
@@ -26,27 +26,27 @@ impl WebSocket for Feed {
     fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
         match message {
             Message::Text(_) => drop(socket.send(message)),
-            Message::Binary(_) => socket.publish("a", message).expect("it is in order"),
+            Message::Binary(_) => socket.publish("a", message).expect("it is valid"),
         }
     }
 }
 
-fn stage(compression: &str) -> Stage {
+fn driver(compression: &str) -> Driver {
     stage_with(compression, |_| {})
 }
 
-fn stage_with(compression: &str, set: impl FnOnce(&mut Limits)) -> Stage {
+fn stage_with(compression: &str, set: impl FnOnce(&mut Limits)) -> Driver {
     stage_of(compression, &Handle::unattended(1), set)
 }
 
-fn stage_of(compression: &str, handle: &Handle, set: impl FnOnce(&mut Limits)) -> Stage {
-    let compression: Compression = compression.parse().expect("as the command line has it");
+fn stage_of(compression: &str, handle: &Handle, set: impl FnOnce(&mut Limits)) -> Driver {
+    let compression: Compression = compression.parse().expect("a mode of the command line");
     let policy = Policy::new().compression(compression);
     let app =
         App::new().ws_with("/echo", policy.clone(), Echo).ws_with("/feed", policy, Feed).ws("/plain", Echo);
     let mut settings = Settings::default();
     set(&mut settings.limits);
-    Stage::with_handle(app, settings, handle)
+    Driver::with_handle(app, settings, handle)
 }
 
 /// A client and its codec.
@@ -60,9 +60,9 @@ struct Zipped {
 }
 
 impl Zipped {
-    fn new(stage: &mut Stage, path: &str, offer: &str) -> Zipped {
+    fn new(driver: &mut Driver, path: &str, offer: &str) -> Zipped {
         let fields = format!("Sec-WebSocket-Extensions: permessage-deflate{offer}\r\n");
-        let (peer, head) = stage.upgraded(path, &fields);
+        let (peer, head) = driver.websocket_with(path, &fields);
         let agreed = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Extensions: "));
         let agreed = agreed.unwrap_or_else(|| panic!("no compression was agreed on: {head}"));
         let takeover =
@@ -76,10 +76,10 @@ impl Zipped {
         }
     }
 
-    fn say(&mut self, stage: &mut Stage, opcode: u8, payload: &[u8]) {
+    fn say(&mut self, driver: &mut Driver, opcode: u8, payload: &[u8]) {
         let mut compressed = Vec::new();
         self.deflater.message(payload, self.takeover.0, &mut compressed);
-        stage.say(&self.peer, opcode | RSV1, compressed);
+        driver.send(&self.peer, opcode | RSV1, compressed);
     }
 
     /// Returns the messages received: opcodes unchanged, payloads inflated.
@@ -117,21 +117,21 @@ fn messages_are_echoed_whatever_was_agreed_on() {
         ("dedicated", "; client_no_context_takeover", (false, true)),
         ("dedicated,window=10,level=6", "; client_max_window_bits", (true, true)),
     ] {
-        let mut stage = stage(mode);
-        let mut clients: Vec<Zipped> = (0..3).map(|_| Zipped::new(&mut stage, "/echo", offer)).collect();
+        let mut driver = driver(mode);
+        let mut clients: Vec<Zipped> = (0..3).map(|_| Zipped::new(&mut driver, "/echo", offer)).collect();
         assert_eq!(clients[0].takeover, agreed, "{mode} {offer}");
         for number in 0..20 {
             for client in &mut clients {
                 for opcode in [TEXT, BINARY] {
                     let message = prose(number);
-                    client.say(&mut stage, opcode, &message);
+                    client.say(&mut driver, opcode, &message);
                     assert_eq!(client.hear(), [(opcode | RSV1, message)], "{mode} {offer}");
                 }
                 // One that is too short to compress, and an empty one.
                 for message in [&b"short"[..], b""] {
-                    client.say(&mut stage, TEXT, message);
+                    client.say(&mut driver, TEXT, message);
                     assert_eq!(client.hear(), [(TEXT, message.to_vec())]);
-                    stage.say(&client.peer, TEXT, message);
+                    driver.send(&client.peer, TEXT, message);
                     assert_eq!(client.hear(), [(TEXT, message.to_vec())]);
                 }
             }
@@ -147,11 +147,11 @@ fn messages_below_the_threshold_are_sent_as_they_are() {
         ("shared,threshold=1000", 1000),
         ("dedicated,threshold=300", 300),
     ] {
-        let mut stage = stage(mode);
-        let mut client = Zipped::new(&mut stage, "/echo", "");
+        let mut driver = driver(mode);
+        let mut client = Zipped::new(&mut driver, "/echo", "");
         for (bytes, opcode) in [(threshold - 1, TEXT), (threshold, TEXT | RSV1)] {
             let message = vec![b'a'; bytes];
-            client.say(&mut stage, TEXT, &message);
+            client.say(&mut driver, TEXT, &message);
             assert_eq!(client.hear(), [(opcode, message)], "{mode} {bytes}");
         }
     }
@@ -159,12 +159,12 @@ fn messages_below_the_threshold_are_sent_as_they_are() {
 
 #[test]
 fn no_compression_is_agreed_on_where_it_is_off() {
-    let mut stage = stage("off");
+    let mut driver = driver("off");
     for path in ["/echo", "/plain"] {
         let offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
-        let (peer, head) = stage.upgraded(path, offer);
+        let (peer, head) = driver.websocket_with(path, offer);
         assert!(!head.contains("Extensions"), "{head}");
-        stage.say(&peer, TEXT | RSV1, b"\x02\x00");
+        driver.send(&peer, TEXT | RSV1, b"\x02\x00");
         assert_eq!(peer.frames()[0].close_code(), 1002);
     }
 }
@@ -172,20 +172,20 @@ fn no_compression_is_agreed_on_where_it_is_off() {
 #[test]
 fn a_publication_is_compressed_once_and_mixes_with_a_connections_own_messages() {
     for mode in ["shared", "dedicated", "dedicated,window=9"] {
-        let mut stage = stage(mode);
-        let plain = stage.websocket("/feed");
+        let mut driver = driver(mode);
+        let plain = driver.websocket("/feed");
         let mut clients: Vec<Zipped> = ["", "; server_max_window_bits=11", "; server_no_context_takeover"]
             .iter()
-            .map(|offer| Zipped::new(&mut stage, "/feed", offer))
+            .map(|offer| Zipped::new(&mut driver, "/feed", offer))
             .collect();
         for number in 0..50 {
             let (published, own) = (prose(number), prose(number + 1000));
-            stage.say(&plain, BINARY, &published);
+            driver.send(&plain, BINARY, &published);
             assert_eq!(plain.frames()[0].payload, published);
             for client in &mut clients {
                 // Later messages may refer to what the connection was sent before, but not to the publication.
-                client.say(&mut stage, TEXT, &own);
-                client.say(&mut stage, TEXT, &own);
+                client.say(&mut driver, TEXT, &own);
+                client.say(&mut driver, TEXT, &own);
                 let expected = [
                     (BINARY | RSV1, published.clone()),
                     (TEXT | RSV1, own.clone()),
@@ -194,7 +194,7 @@ fn a_publication_is_compressed_once_and_mixes_with_a_connections_own_messages() 
                 assert_eq!(client.hear(), expected, "{mode}");
             }
         }
-        stage.say(&plain, BINARY, b"short");
+        driver.send(&plain, BINARY, b"short");
         for client in &mut clients {
             assert_eq!(client.hear(), [(BINARY, b"short".to_vec())]);
         }
@@ -208,19 +208,19 @@ fn noise(bytes: usize) -> Vec<u8> {
 #[test]
 fn an_incompressible_message_is_sent_plain_unless_later_ones_may_refer_to_it() {
     for (mode, compressed) in [("shared", 0), ("dedicated", RSV1)] {
-        let mut stage = stage(mode);
-        let mut client = Zipped::new(&mut stage, "/echo", "");
-        let mut reader = Zipped::new(&mut stage, "/feed", "");
+        let mut driver = driver(mode);
+        let mut client = Zipped::new(&mut driver, "/echo", "");
+        let mut reader = Zipped::new(&mut driver, "/feed", "");
         for bytes in [128, 1000, 70_000, 1000] {
             let noise = noise(bytes);
-            client.say(&mut stage, BINARY, &noise);
+            client.say(&mut driver, BINARY, &noise);
             assert!(client.hear() == [(BINARY | compressed, noise.clone())], "{mode} {bytes}");
             // A publication refers to nothing, and nothing refers to it.
-            reader.say(&mut stage, BINARY, &noise);
+            reader.say(&mut driver, BINARY, &noise);
             assert!(reader.hear() == [(BINARY, noise)], "{mode} {bytes}");
         }
         let prose = prose(1);
-        client.say(&mut stage, TEXT, &prose);
+        client.say(&mut driver, TEXT, &prose);
         assert_eq!(client.hear(), [(TEXT | RSV1, prose)]);
     }
 }
@@ -231,43 +231,43 @@ fn a_message_that_compression_enlarges_stays_within_the_limit() {
     const OUTBOX_BYTES: usize = 16 << 10;
     for mode in ["shared", "dedicated"] {
         let handle = Handle::unattended(1);
-        let mut stage = stage_of(mode, &handle, |limits| limits.outbox_bytes = OUTBOX_BYTES);
-        let mut client = Zipped::new(&mut stage, "/echo", "");
+        let mut driver = stage_of(mode, &handle, |limits| limits.outbox_bytes = OUTBOX_BYTES);
+        let mut client = Zipped::new(&mut driver, "/echo", "");
         let noise = noise(OUTBOX_BYTES * 31 / 32);
         // Creates the codec and whatever else the worker needs.
-        client.say(&mut stage, BINARY, &noise);
+        client.say(&mut driver, BINARY, &noise);
         handle.send(client.peer.id, Message::Binary(&noise[..1000])).expect("there is room");
-        stage.turn();
+        driver.turn();
         assert_eq!(client.hear().len(), 2);
-        client.peer.narrow(0);
+        client.peer.limit_room(0);
         let held = allocation_counter::measure(|| {
             for bytes in [noise.len(), 1000] {
                 handle.send(client.peer.id, Message::Binary(&noise[..bytes])).expect("there is room");
-                stage.turn();
+                driver.turn();
             }
         });
         // The outbox itself, and the engine's lists for connections that have one.
         let most = OUTBOX_BYTES as i64 + 512;
         assert!(held.bytes_current <= most, "{mode}: {} of {most}", held.bytes_current);
-        stage.make_room(&client.peer, usize::MAX);
+        driver.make_room(&client.peer, usize::MAX);
         let heard: Vec<usize> = client.hear().iter().map(|(_, payload)| payload.len()).collect();
         assert_eq!(heard, [if mode == "shared" { noise.len() } else { 1000 }], "{mode}");
-        assert_eq!(stage.counters().dropped, 1);
+        assert_eq!(driver.counters().dropped, 1);
     }
 }
 
 #[test]
 fn a_message_that_does_not_inflate_or_is_not_utf8_fails_the_connection() {
     fn check(mode: &str, opcode: u8, message: &[u8], code: u16) {
-        let mut stage = stage(mode);
-        let mut client = Zipped::new(&mut stage, "/echo", "");
-        client.say(&mut stage, TEXT, b"fine");
+        let mut driver = driver(mode);
+        let mut client = Zipped::new(&mut driver, "/echo", "");
+        client.say(&mut driver, TEXT, b"fine");
         assert_eq!(client.hear().len(), 1);
-        stage.say(&client.peer, opcode, message);
+        driver.send(&client.peer, opcode, message);
         let close = client.peer.frames().pop().expect("a Close");
         assert_eq!((close.opcode, close.close_code()), (CLOSE, code), "{mode} {}", message.escape_ascii());
-        let failed: u64 = stage.counters().failed().map(|(_, count)| count).sum();
-        assert_eq!((failed, stage.counters().messages), (1, 1));
+        let failed: u64 = driver.counters().failed().map(|(_, count)| count).sum();
+        assert_eq!((failed, driver.counters().messages), (1, 1));
     }
     for mode in ["shared", "dedicated"] {
         check(mode, TEXT | RSV1, b"\xff\xff\xff", 1007);
@@ -292,19 +292,19 @@ fn bomb(bytes: usize) -> Vec<u8> {
 #[cfg(not(fleeting_paranoid))]
 fn a_compression_bomb_is_stopped_at_the_limit_within_twice_its_memory() {
     for (mode, limit) in [("shared", 1 << 20), ("dedicated", 1 << 20), ("shared", 64 << 10)] {
-        let mut stage = stage_with(mode, |limits| limits.message_bytes = limit);
+        let mut driver = stage_with(mode, |limits| limits.message_bytes = limit);
         let payload = bomb(20 * limit);
-        let mut client = Zipped::new(&mut stage, "/echo", "");
+        let mut client = Zipped::new(&mut driver, "/echo", "");
         // The codec already exists: it belongs to the worker, or its size is known.
-        client.say(&mut stage, TEXT, b"first");
+        client.say(&mut driver, TEXT, b"first");
         assert_eq!(client.hear().len(), 1);
-        let counted = allocation_counter::measure(|| stage.say(&client.peer, TEXT | RSV1, &payload));
+        let counted = allocation_counter::measure(|| driver.send(&client.peer, TEXT | RSV1, &payload));
         assert_eq!(client.peer.frames()[0].close_code(), 1009, "{mode}");
         assert!(counted.bytes_max < 2 * limit as u64, "{mode}: {counted:?}");
         // A connection whose limit is large enough is served as before.
-        let mut other = Zipped::new(&mut stage, "/echo", "");
+        let mut other = Zipped::new(&mut driver, "/echo", "");
         let zeros = vec![b'0'; limit];
-        other.say(&mut stage, TEXT, &zeros);
+        other.say(&mut driver, TEXT, &zeros);
         assert!(other.hear() == [(TEXT | RSV1, zeros)]);
     }
 }
@@ -313,9 +313,9 @@ fn a_compression_bomb_is_stopped_at_the_limit_within_twice_its_memory() {
 #[cfg(not(fleeting_paranoid))]
 fn a_compressed_echo_and_a_compressed_broadcast_allocate_nothing() {
     for mode in ["shared", "dedicated"] {
-        let mut stage = stage(mode);
-        let echo = Zipped::new(&mut stage, "/echo", "");
-        let feed: Vec<Zipped> = (0..50).map(|_| Zipped::new(&mut stage, "/feed", "")).collect();
+        let mut driver = driver(mode);
+        let echo = Zipped::new(&mut driver, "/echo", "");
+        let feed: Vec<Zipped> = (0..50).map(|_| Zipped::new(&mut driver, "/feed", "")).collect();
         // Without takeover the same bytes give the same message, so the client's codec is left out.
         let message = prose(7);
         let mut compressed = Vec::new();
@@ -324,9 +324,9 @@ fn a_compressed_echo_and_a_compressed_broadcast_allocate_nothing() {
         let published = fleeting_testkit::client::frame(true, BINARY | RSV1, &compressed);
         let mut round = || {
             let mut count = 0;
-            stage.arrive(&echo.peer, &echoed);
+            driver.arrive(&echo.peer, &echoed);
             echo.peer.each_frame(|opcode, _| count += usize::from(opcode == TEXT | RSV1));
-            stage.arrive(&feed[0].peer, &published);
+            driver.arrive(&feed[0].peer, &published);
             for subscriber in &feed {
                 subscriber.peer.each_frame(|opcode, _| count += usize::from(opcode == BINARY | RSV1));
             }

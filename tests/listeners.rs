@@ -2,7 +2,7 @@
 
 use fleeting::{App, Error, Message, Request, Server, Socket, TopicError, WebSocket};
 use fleeting_testkit::client::{Client, TEXT};
-use fleeting_testkit::rig;
+use fleeting_testkit::server;
 use std::sync::mpsc;
 
 /// Publishes what its client sends.
@@ -16,12 +16,12 @@ impl WebSocket for Publisher {
     }
 
     fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
-        rig::publish_as_told(message, socket);
+        server::publish_as_told(message, socket);
     }
 }
 
 /// Returns a listener that passes publications to the test.
-fn ear(sender: mpsc::Sender<String>) -> impl FnMut(&str, Message<'_>) -> bool + Send {
+fn listener(sender: mpsc::Sender<String>) -> impl FnMut(&str, Message<'_>) -> bool + Send {
     move |topic, message| {
         let message = String::from_utf8_lossy(message.bytes());
         sender.send(format!("{topic}={message}")).is_ok()
@@ -30,47 +30,47 @@ fn ear(sender: mpsc::Sender<String>) -> impl FnMut(&str, Message<'_>) -> bool + 
 
 #[test]
 fn a_listener_receives_publications_of_sessions_and_handles_in_order_until_it_is_dropped() {
-    let rig = rig::run(|_| App::new().ws("/ws", Publisher));
-    let (sender, heard) = mpsc::channel();
-    let subscription = rig.handle.subscribe("a.*", ear(sender.clone())).expect("a good filter");
-    let mut client = Client::websocket(rig.addr, "/ws");
+    let server = server::run(|_| App::new().ws("/ws", Publisher));
+    let (sender, received) = mpsc::channel();
+    let subscription = server.handle.subscribe("a.*", listener(sender.clone())).expect("a valid filter");
+    let mut client = Client::websocket(server.addr, "/ws");
     for number in 0..100 {
         client.frame(TEXT, format!("a.{number} {number}"));
         client.frame(TEXT, "b nobody");
     }
     for number in 0..100 {
-        assert_eq!(heard.recv().expect("it is told"), format!("a.{number}={number}"));
+        assert_eq!(received.recv().expect("the report arrives"), format!("a.{number}={number}"));
     }
-    rig.handle.publish("a.x", Message::Binary(b"bytes")).expect("there is room");
-    assert_eq!(heard.recv().expect("it is told"), "a.x=bytes");
+    server.handle.publish("a.x", Message::Binary(b"bytes")).expect("there is room");
+    assert_eq!(received.recv().expect("the report arrives"), "a.x=bytes");
     drop(subscription);
     // The mailbox keeps the order: the first listener is gone when the second one starts.
-    let second = rig.handle.subscribe("a.*", ear(sender)).expect("a good filter");
-    rig.handle.publish("a.last", Message::Text("once")).expect("there is room");
-    assert_eq!(heard.recv().expect("it is told"), "a.last=once");
+    let second = server.handle.subscribe("a.*", listener(sender)).expect("a valid filter");
+    server.handle.publish("a.last", Message::Text("once")).expect("there is room");
+    assert_eq!(received.recv().expect("the report arrives"), "a.last=once");
     drop(second);
-    let counters = rig.finish();
-    assert!(heard.recv().is_err(), "a publication came after both listeners were dropped");
+    let counters = server.finish();
+    assert!(received.recv().is_err(), "a publication came after both listeners were dropped");
     assert_eq!((counters.matched, counters.delivered), (102, 102));
 }
 
 #[test]
 fn a_listener_may_refuse_and_is_not_called_again_after_a_panic() {
-    let rig = rig::run(|_| App::new());
-    let (sender, heard) = mpsc::channel();
-    let mut ear = ear(sender);
+    let server = server::run(|_| App::new());
+    let (sender, received) = mpsc::channel();
+    let mut ear = listener(sender);
     let refusing = move |topic: &str, message: Message<'_>| {
         assert!(message.bytes() != b"panic", "planted");
         ear(topic, message);
         false
     };
-    let _subscription = rig.handle.subscribe("t", refusing).expect("a good filter");
+    let _subscription = server.handle.subscribe("t", refusing).expect("a valid filter");
     for text in ["one", "panic", "two"] {
-        rig.handle.publish("t", Message::Text(text)).expect("there is room");
+        server.handle.publish("t", Message::Text(text)).expect("there is room");
     }
-    assert_eq!(heard.recv().expect("it is told"), "t=one");
-    assert!(heard.recv().is_err(), "it was called again");
-    let counters = rig.finish();
+    assert_eq!(received.recv().expect("the report arrives"), "t=one");
+    assert!(received.recv().is_err(), "it was called again");
+    let counters = server.finish();
     assert_eq!((counters.delivered, counters.dropped_newest, counters.panics), (0, 1, 1));
     // Whether the other publications matched depends on when it was removed.
     assert_eq!(counters.matched, 1 + counters.dropped_closing);
@@ -78,18 +78,18 @@ fn a_listener_may_refuse_and_is_not_called_again_after_a_panic() {
 
 #[test]
 fn an_invalid_filter_is_an_error() {
-    let rig = rig::run_with(|limits, _| limits.topics = 1, |_| App::new());
-    let subscribe = |filter: &str, sender| rig.handle.subscribe(filter, ear(sender)).map(drop);
+    let server = server::run_with(|limits, _| limits.topics = 1, |_| App::new());
+    let subscribe = |filter: &str, sender| server.handle.subscribe(filter, listener(sender)).map(drop);
     let (sender, _heard) = mpsc::channel();
     assert_eq!(subscribe("a*b", sender.clone()), Err(TopicError::Wildcard));
     assert_eq!(subscribe("", sender), Err(TopicError::Empty));
-    let (sender, heard) = mpsc::channel();
-    let _first = rig.handle.subscribe("first", ear(sender)).expect("a good filter");
-    let (sender, unheard) = mpsc::channel();
-    let _second = rig.handle.subscribe("second", ear(sender)).expect("a good filter");
-    assert!(unheard.recv().is_err(), "the limit of one topic must reject the second listener");
-    rig.handle.publish("first", Message::Text("still there")).expect("there is room");
-    assert_eq!(heard.recv().expect("it is told"), "first=still there");
+    let (sender, received) = mpsc::channel();
+    let _first = server.handle.subscribe("first", listener(sender)).expect("a valid filter");
+    let (sender, silent) = mpsc::channel();
+    let _second = server.handle.subscribe("second", listener(sender)).expect("a valid filter");
+    assert!(silent.recv().is_err(), "the limit of one topic must reject the second listener");
+    server.handle.publish("first", Message::Text("still there")).expect("there is room");
+    assert_eq!(received.recv().expect("the report arrives"), "first=still there");
 }
 
 /// A server with `workers` workers, where `/events/{filter}` is a stream and `/ws` publishes.
@@ -101,7 +101,7 @@ fn server(workers: usize) -> Server {
             events.map_err(|error| Error::bad_request(error.to_string()))
         })
     });
-    server.expect("it starts")
+    server.expect("the server starts")
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn an_event_stream_carries_publications_of_every_worker() {
     let count = || {
         let (sender, counted) = mpsc::channel();
         server.handle().count_topics(move |topics| sender.send(topics).expect("the test waits"));
-        counted.recv().expect("it is told").iter().map(|topic| topic.subscribers).sum::<usize>()
+        counted.recv().expect("the report arrives").iter().map(|topic| topic.subscribers).sum::<usize>()
     };
     while count() < 8 {}
     let mut publisher = Client::websocket(addr, "/ws");
@@ -143,5 +143,5 @@ fn an_event_stream_carries_publications_of_every_worker() {
     drop(streams);
     while count() > 0 {}
     server.handle().shutdown();
-    server.run().expect("nothing has failed");
+    server.run().expect("no worker has failed");
 }

@@ -3,7 +3,7 @@
 use fleeting::app::OffloadCounters;
 use fleeting::{App, Error, Full, Keep, Offload, OffloadOptions, Request, Response};
 use fleeting_testkit::client::{Client, PATIENCE};
-use fleeting_testkit::rig::{self, Rig};
+use fleeting_testkit::server::{self, TestServer};
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -26,8 +26,8 @@ struct Gate {
 
 impl Gate {
     fn wait(&self, who: &str) {
-        self.arrived.lock().expect("nobody panics with it").send(who.to_string()).expect("the test waits");
-        self.opened.lock().expect("nobody panics with it").recv().expect("the test lets it go on");
+        self.arrived.lock().expect("the lock is not poisoned").send(who.to_string()).expect("the test waits");
+        self.opened.lock().expect("the lock is not poisoned").recv().expect("the test releases it");
     }
 }
 
@@ -40,7 +40,7 @@ struct Keeper {
 impl Keeper {
     /// Waits for the next handler. Returns its name.
     fn arrival(&self) -> String {
-        self.arrivals.recv_timeout(PATIENCE).expect("somebody arrives")
+        self.arrivals.recv_timeout(PATIENCE).expect("a handler arrives")
     }
 
     fn open(&self) {
@@ -49,14 +49,14 @@ impl Keeper {
 }
 
 /// A server on which `/wait/{name}` waits at the gate, on the offload's threads.
-fn rig(options: OffloadOptions) -> (Rig, Arc<Offload>, Keeper) {
+fn serve(options: OffloadOptions) -> (TestServer, Arc<Offload>, Keeper) {
     let (arrived, arrivals) = channel();
     let (open, opened) = channel();
     let gate = Arc::new(Gate { arrived: Mutex::new(arrived), opened: Mutex::new(opened) });
     let offload = Arc::new(Offload::new(options).expect("there are threads"));
     let threads = offload.clone();
-    let rig = rig::run(move |_| app(&threads, gate));
-    (rig, offload, Keeper { arrivals, open })
+    let server = server::run(move |_| app(&threads, gate));
+    (server, offload, Keeper { arrivals, open })
 }
 
 fn app(offload: &Offload, gate: Arc<Gate>) -> App {
@@ -121,15 +121,15 @@ fn counted(offload: &Offload, until: impl Fn(&OffloadCounters) -> bool) -> Offlo
 
 #[test]
 fn other_requests_are_served_while_all_threads_wait() {
-    let (rig, offload, keeper) = rig(options(2, 10, PATIENCE));
-    let mut clients: Vec<Client> = (0..4).map(|_| Client::connect(rig.addr)).collect();
+    let (server, offload, keeper) = serve(options(2, 10, PATIENCE));
+    let mut clients: Vec<Client> = (0..4).map(|_| Client::connect(server.addr)).collect();
     for (number, client) in clients.iter_mut().enumerate() {
         ask(client, &format!("/wait/{number}"));
     }
     // Two have a thread, and two wait for one.
     let mut arrived = [keeper.arrival(), keeper.arrival()];
     counted(&offload, |counters| counters.queued == 2);
-    let mut other = Client::connect(rig.addr);
+    let mut other = Client::connect(server.addr);
     for _ in 0..100 {
         assert_eq!(other.get("/").text(), "hello");
     }
@@ -146,8 +146,8 @@ fn other_requests_are_served_while_all_threads_wait() {
 
 #[test]
 fn responses_come_in_the_order_of_the_requests() {
-    let (rig, _offload, keeper) = rig(options(4, 100, PATIENCE));
-    let mut client = Client::connect(rig.addr);
+    let (server, _offload, keeper) = serve(options(4, 100, PATIENCE));
+    let mut client = Client::connect(server.addr);
     let paths = ["/wait/a", "/", "/echo/b", "/error", "/wait/c", "/echo/d", "/"];
     client.send(paths.map(|path| format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n")).concat());
     for expected in ["a", "hello", "b", "gone", "c", "d", "hello"] {
@@ -161,8 +161,8 @@ fn responses_come_in_the_order_of_the_requests() {
 
 #[test]
 fn every_kind_of_response_can_be_returned() {
-    let (rig, _offload, _keeper) = rig(options(1, 10, PATIENCE));
-    let mut client = Client::connect(rig.addr);
+    let (server, _offload, _keeper) = serve(options(1, 10, PATIENCE));
+    let mut client = Client::connect(server.addr);
     let answer = client.get("/error");
     assert_eq!((answer.status, answer.text()), (404, "gone"));
     assert_eq!(client.get("/later").text(), "later");
@@ -179,11 +179,11 @@ fn every_kind_of_response_can_be_returned() {
 
 #[test]
 fn a_request_that_waits_too_long_gets_503_and_its_late_response_is_dropped() {
-    let (rig, offload, keeper) = rig(options(1, 10, SHORT));
-    let mut first = Client::connect(rig.addr);
+    let (server, offload, keeper) = serve(options(1, 10, SHORT));
+    let mut first = Client::connect(server.addr);
     ask(&mut first, "/wait/running");
     assert_eq!(keeper.arrival(), "running");
-    let mut second = Client::connect(rig.addr);
+    let mut second = Client::connect(server.addr);
     ask(&mut second, "/wait/queued");
     for client in [&mut first, &mut second] {
         let answer = client.answer();
@@ -200,21 +200,21 @@ fn a_request_that_waits_too_long_gets_503_and_its_late_response_is_dropped() {
     for client in [&mut first, &mut second] {
         assert_eq!(client.get("/").text(), "hello");
     }
-    drop((rig, first, second));
+    drop((server, first, second));
     assert_eq!(offload.counters().ran, 1);
 }
 
 #[test]
 fn a_full_queue_rejects_at_once() {
-    let (rig, offload, keeper) = rig(options(1, 2, PATIENCE));
-    let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(rig.addr)).collect();
+    let (server, offload, keeper) = serve(options(1, 2, PATIENCE));
+    let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(server.addr)).collect();
     ask(&mut clients[0], "/wait/0");
     assert_eq!(keeper.arrival(), "0");
     for (number, client) in clients.iter_mut().enumerate().skip(1) {
         ask(client, &format!("/wait/{number}"));
     }
     counted(&offload, |counters| counters.queued == 2);
-    let mut turned_away = Client::connect(rig.addr);
+    let mut turned_away = Client::connect(server.addr);
     for _ in 0..3 {
         let answer = turned_away.get("/echo/x");
         assert_eq!((answer.status, answer.field("retry-after")), (503, Some("1")));
@@ -230,17 +230,17 @@ fn a_full_queue_rejects_at_once() {
 
 #[test]
 fn no_handler_runs_for_a_client_that_is_gone() {
-    let (rig, offload, keeper) = rig(options(1, 10, PATIENCE));
-    let mut first = Client::connect(rig.addr);
+    let (server, offload, keeper) = serve(options(1, 10, PATIENCE));
+    let mut first = Client::connect(server.addr);
     ask(&mut first, "/wait/first");
     assert_eq!(keeper.arrival(), "first");
-    let mut gone = Client::connect(rig.addr);
+    let mut gone = Client::connect(server.addr);
     ask(&mut gone, "/wait/gone");
-    let mut last = Client::connect(rig.addr);
+    let mut last = Client::connect(server.addr);
     ask(&mut last, "/wait/last");
     counted(&offload, |counters| counters.queued == 2);
     gone.reset();
-    rig.wait(|counters| counters.connections == 2);
+    server.wait(|counters| counters.connections == 2);
     keeper.open();
     assert_eq!(keeper.arrival(), "last");
     keeper.open();
@@ -251,8 +251,8 @@ fn no_handler_runs_for_a_client_that_is_gone() {
 
 #[test]
 fn a_panic_costs_one_response() {
-    let (rig, offload, _keeper) = rig(options(1, 10, PATIENCE));
-    let mut client = Client::connect(rig.addr);
+    let (server, offload, _keeper) = serve(options(1, 10, PATIENCE));
+    let mut client = Client::connect(server.addr);
     for path in ["/panic", "/no-such-parameter", "/panic"] {
         let answer = client.get(path);
         assert_eq!((answer.status, answer.field("connection")), (500, None));
@@ -262,7 +262,7 @@ fn a_panic_costs_one_response() {
     offload.run(|| panic!("planted")).expect("there is room");
     assert_eq!(client.get("/echo/alive").text(), "alive");
     assert_eq!(counted(&offload, |counters| counters.ran == 8).panicked, 4);
-    assert_eq!(rig.finish().panics, 0);
+    assert_eq!(server.finish().panics, 0);
 }
 
 #[test]
@@ -280,8 +280,8 @@ fn work_without_a_request_runs_in_order() {
 #[test]
 fn dropping_the_offload_finishes_its_queue_and_rejects_new_requests() {
     // One hour, so that an earlier end is caused by the drop and not by the time limit.
-    let (rig, offload, keeper) = rig(options(1, 10_000, Duration::from_secs(3600)));
-    let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(rig.addr)).collect();
+    let (server, offload, keeper) = serve(options(1, 10_000, Duration::from_secs(3600)));
+    let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(server.addr)).collect();
     for (number, client) in clients.iter_mut().enumerate() {
         ask(client, &format!("/wait/{number}"));
         // In this order.
@@ -290,7 +290,7 @@ fn dropping_the_offload_finishes_its_queue_and_rejects_new_requests() {
             keeper.arrival();
         }
     }
-    let offload = Arc::into_inner(offload).expect("the rig has let go of it");
+    let offload = Arc::into_inner(offload).expect("the server has dropped it");
     let (dropped, drops) = channel();
     thread::spawn(move || {
         drop(offload);
@@ -299,12 +299,12 @@ fn dropping_the_offload_finishes_its_queue_and_rejects_new_requests() {
     // The end has begun once a request is rejected. An earlier request waits with the others.
     let mut waiting = Vec::new();
     let mut late = loop {
-        let mut client = Client::connect(rig.addr);
+        let mut client = Client::connect(server.addr);
         ask(&mut client, "/echo/late");
-        rig.wait(|counters| counters.requests == 4 + waiting.len() as u64);
-        client.stream().set_nonblocking(true).expect("it is open");
+        server.wait(|counters| counters.requests == 4 + waiting.len() as u64);
+        client.stream().set_nonblocking(true).expect("the connection is open");
         let has_answer = client.stream().peek(&mut [0]).is_ok();
-        client.stream().set_nonblocking(false).expect("it is open");
+        client.stream().set_nonblocking(false).expect("the connection is open");
         if has_answer {
             break client;
         }
@@ -323,8 +323,8 @@ fn dropping_the_offload_finishes_its_queue_and_rejects_new_requests() {
 
 #[test]
 fn dropping_the_offload_does_not_wait_for_a_handler_that_never_ends() {
-    let (rig, offload, keeper) = rig(options(1, 10, SHORT));
-    let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(rig.addr)).collect();
+    let (server, offload, keeper) = serve(options(1, 10, SHORT));
+    let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(server.addr)).collect();
     for client in &mut clients {
         ask(client, "/wait/for-ever");
     }
@@ -342,8 +342,8 @@ fn dropping_the_offload_does_not_wait_for_a_handler_that_never_ends() {
 
 #[test]
 fn many_requests_at_once_are_all_answered() {
-    let (rig, offload, _keeper) = rig(options(3, 1000, PATIENCE));
-    let addr = rig.addr;
+    let (server, offload, _keeper) = serve(options(3, 1000, PATIENCE));
+    let addr = server.addr;
     let clients = (0..8).map(|number| {
         thread::spawn(move || {
             let mut client = Client::connect(addr);
@@ -394,7 +394,7 @@ fn a_handler_on_another_thread_sees_the_same_request() {
     let (sees, seen) = channel();
     let compared = Arc::new(AtomicUsize::new(0));
     let compares = compared.clone();
-    let rig = rig::run(move |_| {
+    let server = server::run(move |_| {
         App::new()
             .route("GET", "/fixed", threads.handler(describe))
             .route("POST", "/one/{a}", threads.handler(describe))
@@ -420,7 +420,7 @@ fn a_handler_on_another_thread_sees_the_same_request() {
                 handler.call(req)
             })
     });
-    let mut client = Client::connect(rig.addr);
+    let mut client = Client::connect(server.addr);
     let long = "x".repeat(3000);
     let body = "y".repeat(100_000);
     let requests: Vec<Vec<u8>> = vec![

@@ -3,7 +3,7 @@
 
 use fleeting::{App, Body, Response, Server, Worker};
 use fleeting_testkit::client::{BINARY, Client, frame};
-use fleeting_testkit::rig::{self, Echo};
+use fleeting_testkit::server::{self, Echo};
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Write as _};
@@ -32,12 +32,12 @@ fn worker(app: App) -> (Worker, SocketAddr) {
 
 #[test]
 fn pipelined_requests_are_answered_in_order() {
-    let rig = rig::run(|_| {
+    let server = server::run(|_| {
         App::new()
             .get("/number/{number}", |req| Ok(Response::text(req.param("number"))))
             .post("/echo", |req| Ok(Response::bytes(req.body())))
     });
-    let mut client = Client::connect(rig.addr);
+    let mut client = Client::connect(server.addr);
     client.send(numbered(0..500));
     for number in 0..500 {
         let answer = client.answer();
@@ -60,8 +60,9 @@ fn pipelined_requests_are_answered_in_order() {
 
 #[test]
 fn a_request_behind_a_close_is_not_answered() {
-    let rig = rig::run(|_| App::new().get("/number/{number}", |req| Ok(Response::text(req.param("number")))));
-    let mut client = Client::connect(rig.addr);
+    let server =
+        server::run(|_| App::new().get("/number/{number}", |req| Ok(Response::text(req.param("number")))));
+    let mut client = Client::connect(server.addr);
     let last = "GET /number/2 HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
     client.send(numbered(0..2) + last + &numbered(3..100));
     for number in ["0", "1", "2"] {
@@ -69,19 +70,19 @@ fn a_request_behind_a_close_is_not_answered() {
     }
     client.ended();
     drop(client);
-    assert_eq!(rig.wait(|counters| counters.connections == 0).requests, 3);
+    assert_eq!(server.wait(|counters| counters.connections == 0).requests, 3);
 }
 
 #[test]
 fn a_client_that_has_ended_its_side_still_gets_every_response() {
-    let rig = rig::run(|_| {
+    let server = server::run(|_| {
         App::new()
             .get("/number/{number}", |req| Ok(Response::text(req.param("number"))))
             .get("/large", |_req| Ok(Response::bytes(Body::Static(&LARGE))))
     });
     let large = "GET /large HTTP/1.1\r\nHost: test\r\n\r\n";
     for requests in [numbered(0..500), large.repeat(16) + &numbered(0..500)] {
-        let mut client = Client::connect(rig.addr);
+        let mut client = Client::connect(server.addr);
         client.send(&requests);
         client.end();
         for _ in 0..requests.matches("/large").count() {
@@ -91,7 +92,7 @@ fn a_client_that_has_ended_its_side_still_gets_every_response() {
             assert_eq!(client.answer().text(), number.to_string());
         }
         client.ended();
-        rig.wait(|counters| counters.connections == 0);
+        server.wait(|counters| counters.connections == 0);
     }
 }
 
@@ -193,7 +194,7 @@ fn the_server_stops_reading_from_a_websocket_that_does_not_read() {
         while !opening.is_finished() {
             worker.turn(Some(Duration::from_millis(10))).expect("polling works");
         }
-        opening.join().expect("it has opened")
+        opening.join().expect("the session has opened")
     };
     let sends = (0..LARGE_REQUESTS).flat_map(|number| frame(true, BINARY, &large_message(number))).collect();
     flood(App::new().ws("/ws", Echo), opened, sends, |mut client| {

@@ -1,13 +1,13 @@
 //! A publication reaches every subscriber once and in order, whatever connection, worker or server it is on.
 
-use crate::pipe::Stage;
+use crate::driver::Driver;
 use fleeting::engine::{PublishError, SendError, Settings};
 use fleeting::pubsub::TopicCount;
 use fleeting::{
     App, Broker, Error, Handle, Limits, Message, Publication, Request, Server, Socket, TopicError, WebSocket,
 };
 use fleeting_testkit::client::{BINARY, Client, TEXT};
-use fleeting_testkit::rig::{self, Rig};
+use fleeting_testkit::server::{self, TestServer};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
@@ -29,7 +29,7 @@ impl WebSocket for Hub {
         let subscribed = socket.subscribe(filter.trim_start_matches('!'));
         subscribed.map_err(|error| Error::bad_request(error.to_string()))?;
         if filter.starts_with('!') {
-            socket.publish("refused", Message::Text("somebody")).expect("it is in order");
+            socket.publish("refused", Message::Text("somebody")).expect("it is valid");
             return Err(Error::new(403, "not you"));
         }
         Ok(())
@@ -37,7 +37,7 @@ impl WebSocket for Hub {
 
     fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
         let Message::Text(text) = message else {
-            socket.publish("binary", message).expect("it is in order");
+            socket.publish("binary", message).expect("it is valid");
             return;
         };
         let answer = match text.splitn(3, ' ').collect::<Vec<_>>()[..] {
@@ -58,8 +58,8 @@ fn hub() -> App {
     App::new().ws("/hub", Hub)
 }
 
-fn rig() -> Rig {
-    rig::run(|_| hub())
+fn serve() -> TestServer {
+    server::run(|_| hub())
 }
 
 /// A connection that has subscribed to each of `filters`.
@@ -95,14 +95,14 @@ fn publish(handle: &Handle, publications: &[(&str, &str)], end: &str) {
 #[test]
 fn a_filter_matches_a_topic_or_a_prefix() {
     fn check(filters: &[&str], expected: &[&str]) {
-        let rig = rig();
-        let mut client = subscriber(rig.addr, filters);
+        let server = serve();
+        let mut client = subscriber(server.addr, filters);
         client.frame(TEXT, "sub end");
         client.next_frame();
         let topics = ["price", "price.eur", "price.eur.usd", "prices", "news", "News", "prix.€"];
-        publish(&rig.handle, &topics.map(|topic| (topic, topic)), "end");
+        publish(&server.handle, &topics.map(|topic| (topic, topic)), "end");
         assert_eq!(until_end(&mut client), expected, "{filters:?}");
-        let counters = rig.wait(|counters| counters.published == 8);
+        let counters = server.wait(|counters| counters.published == 8);
         assert_eq!((counters.matched, counters.delivered), (expected.len() as u64 + 1, counters.matched));
     }
     check(&["price"], &["price"]);
@@ -123,8 +123,8 @@ fn a_filter_matches_a_topic_or_a_prefix() {
 
 #[test]
 fn a_publisher_receives_its_own_publications_unless_it_publishes_to_others() {
-    let rig = rig();
-    let (mut own, mut other) = (subscriber(rig.addr, &["a"]), subscriber(rig.addr, &["*"]));
+    let server = serve();
+    let (mut own, mut other) = (subscriber(server.addr, &["a"]), subscriber(server.addr, &["*"]));
     assert_eq!(ask(&mut own, "pub a one"), "published");
     assert_eq!(ask(&mut own, "others a two"), "one");
     assert_eq!(own.next_frame().text(), "published");
@@ -133,15 +133,15 @@ fn a_publisher_receives_its_own_publications_unless_it_publishes_to_others() {
     let got = [(); 3].map(|()| other.next_frame().text().to_string());
     assert_eq!(got, ["one", "two", "three"]);
     // A session without subscriptions can publish all the same.
-    let mut third = Client::websocket(rig.addr, "/hub");
+    let mut third = Client::websocket(server.addr, "/hub");
     assert_eq!(ask(&mut third, "others a four"), "published");
     assert_eq!((own.next_frame().text(), other.next_frame().text()), ("four", "four"));
 }
 
 #[test]
 fn a_binary_message_stays_binary() {
-    let rig = rig();
-    let (mut own, mut other) = (subscriber(rig.addr, &["binary"]), subscriber(rig.addr, &["*"]));
+    let server = serve();
+    let (mut own, mut other) = (subscriber(server.addr, &["binary"]), subscriber(server.addr, &["*"]));
     own.frame(BINARY, [0, 255, 1]);
     for client in [&mut own, &mut other] {
         let frame = client.next_frame();
@@ -151,31 +151,31 @@ fn a_binary_message_stays_binary() {
 
 #[test]
 fn an_unsubscribed_client_receives_nothing_more() {
-    let rig = rig();
-    let mut client = subscriber(rig.addr, &["a", "a*", "end"]);
+    let server = serve();
+    let mut client = subscriber(server.addr, &["a", "a*", "end"]);
     assert_eq!(ask(&mut client, "sub a"), "false", "already subscribed");
     assert_eq!(ask(&mut client, "unsub b"), "false", "not subscribed");
-    publish(&rig.handle, &[("a", "1"), ("ab", "2")], "end");
+    publish(&server.handle, &[("a", "1"), ("ab", "2")], "end");
     assert_eq!(until_end(&mut client), ["1", "2"]);
     assert_eq!(ask(&mut client, "unsub a"), "true");
-    publish(&rig.handle, &[("a", "3"), ("ab", "4")], "end");
+    publish(&server.handle, &[("a", "3"), ("ab", "4")], "end");
     assert_eq!(until_end(&mut client), ["4"]);
     assert_eq!(ask(&mut client, "unsub a*"), "true");
     assert_eq!(ask(&mut client, "unsub a*"), "false");
-    publish(&rig.handle, &[("a", "5"), ("ab", "6")], "end");
+    publish(&server.handle, &[("a", "5"), ("ab", "6")], "end");
     assert_eq!(until_end(&mut client), [""; 0]);
     assert_eq!(ask(&mut client, "sub a"), "true");
-    publish(&rig.handle, &[("a", "7")], "end");
+    publish(&server.handle, &[("a", "7")], "end");
     assert_eq!(until_end(&mut client), ["7"]);
 }
 
 #[test]
 fn a_handle_publishes_from_any_thread_in_the_order_of_each() {
     const TIMES: usize = 500;
-    let rig = rig();
-    let mut clients = [(); 3].map(|()| subscriber(rig.addr, &["*"]));
+    let server = serve();
+    let mut clients = [(); 3].map(|()| subscriber(server.addr, &["*"]));
     let publishers = [0, 1, 2].map(|publisher| {
-        let handle = rig.handle.clone();
+        let handle = server.handle.clone();
         thread::spawn(move || {
             for number in 0..TIMES {
                 let text = format!("{publisher} {number}");
@@ -208,8 +208,8 @@ fn exceeding_a_limit_is_an_error() {
         limits.topic_bytes = 10;
         limits.message_bytes = 40;
     };
-    let rig = rig::run_with(move |limits, _| set(limits), |_| hub());
-    let mut client = subscriber(rig.addr, &["a", "b*"]);
+    let server = server::run_with(move |limits, _| set(limits), |_| hub());
+    let mut client = subscriber(server.addr, &["a", "b*"]);
     let mut check = |order: &str, expected: &str| assert_eq!(ask(&mut client, order), expected, "{order}");
     check("sub elevenbytes", "the topic's name may have 10 bytes at most");
     check("sub ", "the topic's name is empty");
@@ -223,13 +223,13 @@ fn exceeding_a_limit_is_an_error() {
     check("pub elevenbytes x", "the topic's name may have 10 bytes at most");
     check("pub  x", "the topic's name is empty");
     check("others nobody x", "published");
-    let mut second = subscriber(rig.addr, &["d", "a"]);
+    let mut second = subscriber(server.addr, &["d", "a"]);
     assert_eq!(ask(&mut second, "sub e"), "there may be 4 topics at most");
     // The topic's place becomes free when its last subscriber leaves.
     assert_eq!(ask(&mut client, "unsub b*"), "true");
     assert_eq!(ask(&mut second, "sub e"), "true");
     drop(client);
-    rig.wait(|counters| counters.connections == 1);
+    server.wait(|counters| counters.connections == 1);
     assert_eq!(ask(&mut second, "unsub d"), "true");
     assert_eq!(ask(&mut second, "sub f"), "true");
 }
@@ -254,39 +254,42 @@ fn a_message_that_is_too_long_is_not_published() {
         fn message(&self, _session: &mut (), _message: Message<'_>, _socket: &mut Socket<'_>) {}
     }
 
-    let rig = rig::run_with(|limits, _| limits.message_bytes = 100, |_| App::new().ws("/ws", Long));
-    let mut client = Client::websocket(rig.addr, "/ws");
+    let server = server::run_with(|limits, _| limits.message_bytes = 100, |_| App::new().ws("/ws", Long));
+    let mut client = Client::websocket(server.addr, "/ws");
     // A handle cannot publish such a message either.
-    let refused = rig.handle.publish("a", Message::Text(&"y".repeat(101)));
+    let refused = server.handle.publish("a", Message::Text(&"y".repeat(101)));
     assert_eq!(refused, Err(PublishError::Topic(TopicError::MessageTooBig(100))));
-    assert_eq!(rig.handle.publish("a*", Message::Text("")), Err(PublishError::Topic(TopicError::Wildcard)));
-    publish(&rig.handle, &[], "a");
+    assert_eq!(
+        server.handle.publish("a*", Message::Text("")),
+        Err(PublishError::Topic(TopicError::Wildcard))
+    );
+    publish(&server.handle, &[], "a");
     assert_eq!(until_end(&mut client), ["x".repeat(100)]);
-    assert_eq!((rig.wait(|counters| counters.published == 2).matched), 2);
+    assert_eq!((server.wait(|counters| counters.published == 2).matched), 2);
 }
 
 #[test]
 fn a_connection_refused_after_subscribing_leaves_no_subscription() {
-    let rig = rig();
-    let mut other = subscriber(rig.addr, &["refused", "end"]);
+    let server = serve();
+    let mut other = subscriber(server.addr, &["refused", "end"]);
     for _ in 0..3 {
-        let mut refused = Client::connect(rig.addr);
+        let mut refused = Client::connect(server.addr);
         refused.send(fleeting_testkit::client::handshake("/hub?!*", ""));
         assert_eq!(refused.answer().status, 403);
         // The connection can be used like any other.
         assert_eq!(refused.get("/nowhere").status, 404);
         assert_eq!(other.next_frame().text(), "somebody");
-        publish(&rig.handle, &[("a", "a")], "end");
+        publish(&server.handle, &[("a", "a")], "end");
         assert_eq!(until_end(&mut other), [""; 0]);
         assert_eq!(refused.get("/nowhere").status, 404);
     }
-    let mut accepted = Client::websocket(rig.addr, "/hub?*");
-    publish(&rig.handle, &[("a", "a")], "end");
+    let mut accepted = Client::websocket(server.addr, "/hub?*");
+    publish(&server.handle, &[("a", "a")], "end");
     assert_eq!(until_end(&mut accepted), ["a"]);
     let names: Vec<_> =
-        counts(&rig.handle).into_iter().map(|count| (count.name, count.subscribers)).collect();
+        counts(&server.handle).into_iter().map(|count| (count.name, count.subscribers)).collect();
     assert_eq!(names, [("*".into(), 1), ("end".into(), 1), ("refused".into(), 1)]);
-    let counters = rig.finish();
+    let counters = server.finish();
     // `other` gets three each round; the refused session gets the one it published itself; then there is one more.
     assert_eq!((counters.dropped_closing, counters.delivered), (3, counters.matched - 3));
 }
@@ -336,7 +339,7 @@ impl Drop for Two {
 fn counts(handle: &Handle) -> Vec<TopicCount> {
     let (tell, told) = mpsc::channel();
     handle.count_topics(move |counts| tell.send(counts).expect("the test waits"));
-    told.recv().expect("it is told")
+    told.recv().expect("the report arrives")
 }
 
 #[test]
@@ -401,8 +404,8 @@ struct Link {
 impl Broker for Link {
     fn publish(&self, publication: &Arc<Publication>) {
         let Message::Text(text) = publication.message() else { panic!("text") };
-        self.seen.lock().expect("nobody panics with it").push(text.to_string());
-        if let Some(other) = &*self.other.lock().expect("nobody panics with it") {
+        self.seen.lock().expect("the lock is not poisoned").push(text.to_string());
+        if let Some(other) = &*self.other.lock().expect("the lock is not poisoned") {
             other.deliver(publication).expect("there is room");
         }
     }
@@ -413,7 +416,7 @@ fn a_broker_connects_two_servers_without_loops() {
     let links = [(); 2].map(|()| Arc::new(Link::default()));
     let servers = [0, 1].map(|at| Two::start(Some(links[at].clone())));
     for at in [0, 1] {
-        *links[at].other.lock().expect("nobody panics with it") = Some(servers[1 - at].handle.clone());
+        *links[at].other.lock().expect("the lock is not poisoned") = Some(servers[1 - at].handle.clone());
     }
     let mut clients = [0, 1].map(|at| servers[at].subscribers("*", 1));
     for at in [0, 1] {
@@ -443,8 +446,8 @@ fn a_broker_connects_two_servers_without_loops() {
     }
     for link in &links {
         // A handle holds its server's broker, so two servers that hold each other would never be freed.
-        *link.other.lock().expect("nobody panics with it") = None;
-        let seen = link.seen.lock().expect("nobody panics with it");
+        *link.other.lock().expect("the lock is not poisoned") = None;
+        let seen = link.seen.lock().expect("the lock is not poisoned");
         assert_eq!(*seen, ["handle", "again", "end", "session", "more", "end"]);
     }
 }
@@ -454,11 +457,11 @@ fn a_broker_connects_two_servers_without_loops() {
 #[test]
 fn a_full_mailbox_is_reported() {
     let handle = Handle::unattended(2);
-    let stage = |worker| {
+    let driver = |worker| {
         let settings = Settings { worker, ..Settings::default() };
-        Stage::with_handle(hub(), settings, &handle)
+        Driver::with_handle(hub(), settings, &handle)
     };
-    let (mut first, mut second) = (stage(0), stage(1));
+    let (mut first, mut second) = (driver(0), driver(1));
     let subscribers = [first.websocket("/hub?a"), second.websocket("/hub?a")];
     let publisher = first.websocket("/hub");
     let long = "x".repeat(1 << 20);
@@ -475,9 +478,9 @@ fn a_full_mailbox_is_reported() {
     assert_eq!(full, Err(PublishError::Full));
     assert_eq!(handle.send(subscribers[1].id, Message::Text(&long)), Err(SendError::Full));
     first.turn();
-    first.say(&publisher, TEXT, format!("pub a {}", &long[..1 << 19]));
+    first.send(&publisher, TEXT, format!("pub a {}", &long[..1 << 19]));
     let lost = first.counters().publications_lost;
-    first.say(&publisher, TEXT, format!("pub a {}", &long[..(1 << 20) - 10]));
+    first.send(&publisher, TEXT, format!("pub a {}", &long[..(1 << 20) - 10]));
     assert_eq!(first.counters().publications_lost, lost + 1);
     second.turn();
     let came = subscribers[1].frames().len();

@@ -2,15 +2,15 @@
 
 use fleeting::{App, Error, Handler, Keep, KeptRequest, Request, Response};
 use fleeting_testkit::client::Client;
-use fleeting_testkit::rig::{self, Echo, Rig};
+use fleeting_testkit::server::{self, Echo, TestServer};
 use std::sync::mpsc;
 
 fn found<'r>(_req: &Request<'r>) -> Result<Response<'r>, Error> {
     Ok(Response::text("found"))
 }
 
-fn rig() -> Rig {
-    rig::run(|_| {
+fn serve() -> TestServer {
+    server::run(|_| {
         App::new()
             .get("/", |_req| Ok(Response::text("root")))
             .get("/users/me", |_req| Ok(Response::text("fixed")))
@@ -33,8 +33,8 @@ fn rig() -> Rig {
 
 #[test]
 fn paths_select_handlers() {
-    let rig = rig();
-    let mut client = Client::connect(rig.addr);
+    let server = serve();
+    let mut client = Client::connect(server.addr);
     let mut check = |path: &str, status: u16, text: &str| {
         let answer = client.get(path);
         assert_eq!((answer.status, answer.text()), (status, text), "{path}");
@@ -61,8 +61,8 @@ fn paths_select_handlers() {
 
 #[test]
 fn methods_select_handlers() {
-    let rig = rig();
-    let mut client = Client::connect(rig.addr);
+    let server = serve();
+    let mut client = Client::connect(server.addr);
     let mut check = |method: &str, path: &str, status: u16, allow: Option<&str>| {
         client.send(format!("{method} {path} HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\n\r\nabc"));
         let answer = if method == "HEAD" { client.answer_to_head() } else { client.answer() };
@@ -90,8 +90,8 @@ fn methods_select_handlers() {
 
 #[test]
 fn options_lists_the_methods_of_a_path_and_connect_is_501() {
-    let rig = rig();
-    let mut client = Client::connect(rig.addr);
+    let server = serve();
+    let mut client = Client::connect(server.addr);
     client.send("OPTIONS /dav HTTP/1.1\r\nHost: test\r\n\r\n");
     assert_eq!(client.answer().field("allow"), Some("PROPFIND, OPTIONS"));
     client.send("CONNECT test:80 HTTP/1.1\r\nHost: test:80\r\n\r\n");
@@ -110,7 +110,7 @@ impl<H: Handler> Handler for Counted<H> {
 
 #[test]
 fn a_wrapper_applies_to_the_routes_before_it() {
-    let rig = rig::run(|_| {
+    let server = server::run(|_| {
         App::new()
             .get("/", |_req| Ok(Response::text("inner")))
             .get("/error", |_req| Err(Error::not_found("gone")))
@@ -124,7 +124,7 @@ fn a_wrapper_applies_to_the_routes_before_it() {
             .get("/free", |_req| Ok(Response::text("free")))
             .route("GET", "/counted", Counted(found))
     });
-    let mut client = Client::connect(rig.addr);
+    let mut client = Client::connect(server.addr);
     let mut check = |path: &str, token: &str, status: u16, fields: [Option<&str>; 3]| {
         client.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n{token}\r\n"));
         let answer = client.answer();
@@ -141,13 +141,13 @@ fn a_wrapper_applies_to_the_routes_before_it() {
 #[test]
 fn a_kept_request_equals_the_original() {
     let (kept, keeps) = mpsc::channel::<KeptRequest>();
-    let rig = rig::run(move |_| {
+    let server = server::run(move |_| {
         App::new().post("/keep/{id}", move |req| {
             kept.send(req.keep()).expect("the test waits");
             Ok(Response::empty(204))
         })
     });
-    let mut client = Client::connect(rig.addr);
+    let mut client = Client::connect(server.addr);
     let request = |id: usize, query: &str, content: &str| {
         let length = content.len();
         format!(

@@ -60,8 +60,8 @@
 //! [`Engine::next_ms`]: fleeting::engine::Engine::next_ms
 
 mod client;
-mod crowd;
-mod hub;
+mod pubsub_model;
+mod pubsub_run;
 mod run;
 pub mod script;
 pub mod service;
@@ -69,6 +69,10 @@ pub mod wire;
 
 use std::env;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// The tests that play seeds, by the names that `cargo test` knows.
+const REQUESTS: &str = "requests_and_frames_of_any_seed_are_answered_as_the_model_says";
+const PUBLICATIONS: &str = "publications_of_any_seed_arrive_as_the_model_says";
 
 /// The number of seeds played by default.
 const SEEDS: u64 = 1000;
@@ -79,14 +83,14 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// Plays a seed. An error ends with the command that plays it again.
-fn played(name: &str, play: fn(u64) -> Result<u64, String>, seed: u64) -> Result<u64, String> {
-    let played = catch_unwind(AssertUnwindSafe(|| play(seed)));
-    let what = match played {
+fn replay(name: &str, play: fn(u64) -> Result<u64, String>, seed: u64) -> Result<u64, String> {
+    let result = catch_unwind(AssertUnwindSafe(|| play(seed)));
+    let error = match result {
         Ok(Ok(trace)) => return Ok(trace),
-        Ok(Err(what)) => what,
+        Ok(Err(error)) => error,
         Err(_) => "panicked".into(),
     };
-    Err(format!("seed {seed}: {what}\n replay: FLEETING_SEED={seed} cargo test simulator::{name}\n"))
+    Err(format!("seed {seed}: {error}\n replay: FLEETING_SEED={seed} cargo test simulator::{name}\n"))
 }
 
 fn play_all(name: &str, play: fn(u64) -> Result<u64, String>) {
@@ -94,7 +98,7 @@ fn play_all(name: &str, play: fn(u64) -> Result<u64, String>) {
         Some(seed) => seed..seed + 1,
         None => 0..number("FLEETING_SEEDS").unwrap_or(SEEDS),
     };
-    let failed: Vec<String> = seeds.filter_map(|seed| played(name, play, seed).err()).collect();
+    let failed: Vec<String> = seeds.filter_map(|seed| replay(name, play, seed).err()).collect();
     assert!(
         failed.is_empty(),
         "{} seeds fail; the first:\n{}",
@@ -104,19 +108,23 @@ fn play_all(name: &str, play: fn(u64) -> Result<u64, String>) {
 }
 
 #[test]
-fn seeds() {
-    play_all("seeds", run::play);
+fn requests_and_frames_of_any_seed_are_answered_as_the_model_says() {
+    play_all(REQUESTS, run::play);
 }
 
 #[test]
-fn topics() {
-    play_all("topics", crowd::play);
+fn publications_of_any_seed_arrive_as_the_model_says() {
+    play_all(PUBLICATIONS, pubsub_run::play);
 }
 
 #[test]
 fn a_seed_is_the_same_every_time() {
     for seed in 0..20 {
-        assert_eq!(played("seeds", run::play, seed), played("seeds", run::play, seed), "seed {seed}");
-        assert_eq!(played("topics", crowd::play, seed), played("topics", crowd::play, seed), "seed {seed}");
+        assert_eq!(replay(REQUESTS, run::play, seed), replay(REQUESTS, run::play, seed), "seed {seed}");
+        assert_eq!(
+            replay(PUBLICATIONS, pubsub_run::play, seed),
+            replay(PUBLICATIONS, pubsub_run::play, seed),
+            "seed {seed}"
+        );
     }
 }

@@ -1,13 +1,13 @@
 //! A slow reader costs no other client a message, holds no more memory than allowed, and loses nothing that is not
 //! counted.
 
-use crate::pipe::{Peer, Stage};
+use crate::driver::{Driver, Peer};
 use fleeting::engine::{Counters, Settings};
 use fleeting::{
     App, Error, Handle, Limits, Message, Request, Sent, SlowConsumer, Socket, SocketOptions, WebSocket,
 };
 use fleeting_testkit::client::{CLOSE, Client, Frame, PING, PONG, TEXT};
-use fleeting_testkit::rig;
+use fleeting_testkit::server;
 use std::cell::RefCell;
 use std::ops::Range;
 use std::rc::Rc;
@@ -33,7 +33,7 @@ impl WebSocket for Feed {
     fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
         let Message::Text(text) = message else { panic!("text is published") };
         let (topic, text) = text.split_once(':').expect("a topic");
-        socket.publish(topic, Message::Text(text)).expect("it is in order");
+        socket.publish(topic, Message::Text(text)).expect("it is valid");
     }
 }
 
@@ -43,10 +43,10 @@ fn settings() -> Settings {
     settings
 }
 
-fn feed(slow: SlowConsumer) -> (Stage, Handle) {
+fn feed(slow: SlowConsumer) -> (Driver, Handle) {
     let handle = Handle::unattended(1);
     let app = App::new().ws_with("/feed", SocketOptions::new().slow_consumer(slow), Feed);
-    (Stage::with_handle(app, settings(), &handle), handle)
+    (Driver::with_handle(app, settings(), &handle), handle)
 }
 
 fn topic(number: usize) -> String {
@@ -66,7 +66,7 @@ fn number(text: &str) -> usize {
 }
 
 /// Publishes these, a few in each turn.
-fn publish(stage: &mut Stage, handle: &Handle, numbers: Range<usize>, mut after_turn: impl FnMut()) {
+fn publish(driver: &mut Driver, handle: &Handle, numbers: Range<usize>, mut after_turn: impl FnMut()) {
     let mut batch = 1;
     let mut left = numbers;
     while !left.is_empty() {
@@ -74,7 +74,7 @@ fn publish(stage: &mut Stage, handle: &Handle, numbers: Range<usize>, mut after_
             handle.publish(&topic(number), Message::Text(&text(number))).expect("there is room");
         }
         batch = batch % 7 + 1;
-        stage.turn();
+        driver.turn();
         after_turn();
     }
 }
@@ -92,21 +92,21 @@ fn accounted(counters: &Counters) -> u64 {
 /// Runs 1,000 subscribers, of which 100 are stalled at different places of a frame. `found` checks what a stalled one
 /// finds at last: its frames, and how many of them had left, or begun to leave, in time.
 fn promise(slow: SlowConsumer, found: impl Fn(&[Frame], usize)) -> Counters {
-    let (mut stage, handle) = feed(slow);
-    let peers: Vec<Peer> = (0..SUBSCRIBERS).map(|_| stage.websocket("/feed")).collect();
+    let (mut driver, handle) = feed(slow);
+    let peers: Vec<Peer> = (0..SUBSCRIBERS).map(|_| driver.websocket("/feed")).collect();
     // Buffers reach their final size before memory is measured.
-    publish(&mut stage, &handle, 0..28, || peers.iter().for_each(|peer| peer.each_frame(|_, _| {})));
-    let before = stage.counters();
+    publish(&mut driver, &handle, 0..28, || peers.iter().for_each(|peer| peer.each_frame(|_, _| {})));
+    let before = driver.counters();
     assert_eq!((before.matched, before.delivered), (28 * SUBSCRIBERS as u64, 28 * SUBSCRIBERS as u64));
 
     let (stalled, others): (Vec<_>, Vec<_>) = peers.iter().enumerate().partition(|(at, _)| at % 10 == 0);
     assert_eq!(stalled.len(), STALLED);
     // From no room at all to room up to the third frame.
     let room = |at: usize| (at / 10) * 9;
-    stalled.iter().for_each(|(at, peer)| peer.narrow(room(*at)));
+    stalled.iter().for_each(|(at, peer)| peer.limit_room(room(*at)));
     let mut next = vec![0; SUBSCRIBERS];
     let held = allocation_counter::measure(|| {
-        publish(&mut stage, &handle, 0..PUBLICATIONS, || {
+        publish(&mut driver, &handle, 0..PUBLICATIONS, || {
             for (at, peer) in &others {
                 peer.each_frame(|opcode, payload| {
                     let text = std::str::from_utf8(payload).expect("text");
@@ -131,13 +131,13 @@ fn promise(slow: SlowConsumer, found: impl Fn(&[Frame], usize)) -> Counters {
             Some(start)
         });
         let started = starts.take_while(|start| *start < room(*at)).count();
-        stage.make_room(peer, usize::MAX);
+        driver.make_room(peer, usize::MAX);
         let frames = peer.frames();
         found(&frames, started);
         received += frames.iter().filter(|frame| frame.opcode == TEXT).count();
         assert!(!peer.is_full());
     }
-    let counters = stage.counters();
+    let counters = driver.counters();
     let published = (PUBLICATIONS + 28) as u64;
     assert_eq!((counters.published, counters.delivered), (published, received as u64), "{slow}");
     // A closed connection is no subscriber any more.
@@ -216,26 +216,26 @@ fn a_stalled_connection_holds_no_more_than_it_may() {
     const RECORD_BYTES: i64 = 512;
     for slow in [SlowConsumer::DropNewest, SlowConsumer::DropOldest, SlowConsumer::Conflate] {
         for sizes in [&[1][..], &[100], &[5000], &[1, 5000], &[1, 100, 1000]] {
-            let (mut stage, handle) = feed(slow);
-            let peer = stage.websocket("/feed");
+            let (mut driver, handle) = feed(slow);
+            let peer = driver.websocket("/feed");
             let long = "x".repeat(5000);
-            let publish = |stage: &mut Stage, bytes: usize, times: usize| {
+            let publish = |driver: &mut Driver, bytes: usize, times: usize| {
                 for at in 0..times {
                     let topic = ["a", "b", "c", "d"][at % 4];
                     handle.publish(topic, Message::Text(&long[..bytes])).expect("there is room");
-                    stage.turn();
+                    driver.turn();
                 }
             };
-            sizes.iter().for_each(|bytes| publish(&mut stage, *bytes, 10));
+            sizes.iter().for_each(|bytes| publish(&mut driver, *bytes, 10));
             peer.frames();
-            peer.narrow(0);
+            peer.limit_room(0);
             for bytes in sizes {
-                let held = allocation_counter::measure(|| publish(&mut stage, *bytes, 1000));
+                let held = allocation_counter::measure(|| publish(&mut driver, *bytes, 1000));
                 let most = OUTBOX_BYTES as i64 + RECORD_BYTES;
                 assert!(held.bytes_current <= most, "{slow} {sizes:?}: {} of {most}", held.bytes_current);
-                stage.make_room(&peer, usize::MAX);
+                driver.make_room(&peer, usize::MAX);
                 peer.frames();
-                peer.narrow(0);
+                peer.limit_room(0);
             }
         }
     }
@@ -244,26 +244,26 @@ fn a_stalled_connection_holds_no_more_than_it_may() {
 /// The same for a queue that shrinks, but never to nothing, before it grows again.
 #[test]
 fn a_queue_that_was_long_gives_its_memory_back() {
-    let (mut stage, handle) = feed(SlowConsumer::DropNewest);
-    let peer = stage.websocket("/feed");
+    let (mut driver, handle) = feed(SlowConsumer::DropNewest);
+    let peer = driver.websocket("/feed");
     let long = "x".repeat(1000);
     handle.publish("a", Message::Text(&long)).expect("there is room");
-    stage.turn();
+    driver.turn();
     peer.frames();
-    peer.narrow(0);
+    peer.limit_room(0);
     let held = allocation_counter::measure(|| {
-        let publish = |stage: &mut Stage, text: &str, times: usize| {
+        let publish = |driver: &mut Driver, text: &str, times: usize| {
             for _ in 0..times {
                 handle.publish("a", Message::Text(text)).expect("there is room");
-                stage.turn();
+                driver.turn();
             }
         };
-        publish(&mut stage, "x", 1000);
+        publish(&mut driver, "x", 1000);
         // All but a few leave.
-        let waiting = stage.counters().matched - accounted(&stage.counters());
-        stage.make_room(&peer, (waiting as usize - 3) * 3);
+        let waiting = driver.counters().matched - accounted(&driver.counters());
+        driver.make_room(&peer, (waiting as usize - 3) * 3);
         assert!(peer.is_full());
-        publish(&mut stage, &long, 100);
+        publish(&mut driver, &long, 100);
     });
     // What has arrived at the peer does not count.
     let arrived = 1 << 10;
@@ -275,28 +275,28 @@ fn a_queue_that_was_long_gives_its_memory_back() {
 #[test]
 fn unsolicited_messages_hold_no_more_either() {
     for bytes in [1, 10, 60, 1000, 3000, 9000] {
-        let (mut stage, handle) = feed(SlowConsumer::DropNewest);
-        let peer = stage.websocket("/feed");
+        let (mut driver, handle) = feed(SlowConsumer::DropNewest);
+        let peer = driver.websocket("/feed");
         let long = "x".repeat(bytes);
         for _ in 0..10 {
             handle.send(peer.id, Message::Text(&long)).expect("there is room");
-            stage.turn();
+            driver.turn();
         }
         assert_eq!(peer.frames().len(), 10);
-        peer.narrow(0);
+        peer.limit_room(0);
         let held = allocation_counter::measure(|| {
             for _ in 0..OUTBOX_BYTES / bytes + 10 {
                 handle.send(peer.id, Message::Text(&long)).expect("there is room");
-                stage.turn();
+                driver.turn();
             }
         });
         let most = OUTBOX_BYTES as i64 + 512;
         assert!(held.bytes_current <= most, "{bytes}: {} of {most}", held.bytes_current);
-        assert!(stage.counters().dropped > 0, "{:?}", stage.counters());
-        stage.make_room(&peer, usize::MAX);
+        assert!(driver.counters().dropped > 0, "{:?}", driver.counters());
+        driver.make_room(&peer, usize::MAX);
         let came = peer.frames();
         assert!(came.iter().all(|frame| frame.text() == long), "a message was cut");
-        assert_eq!(came.len() as u64 + stage.counters().dropped, (OUTBOX_BYTES / bytes + 10) as u64);
+        assert_eq!(came.len() as u64 + driver.counters().dropped, (OUTBOX_BYTES / bytes + 10) as u64);
         assert!(came.len() * (bytes + 4) > OUTBOX_BYTES / 3, "{bytes}: only {} were queued", came.len());
     }
 }
@@ -305,16 +305,16 @@ fn unsolicited_messages_hold_no_more_either() {
 #[test]
 fn a_frame_that_has_begun_is_finished_whatever_its_size() {
     for slow in SlowConsumer::ALL {
-        let (mut stage, handle) = feed(slow);
-        let peer = stage.websocket("/feed");
-        peer.narrow(1);
+        let (mut driver, handle) = feed(slow);
+        let peer = driver.websocket("/feed");
+        peer.limit_room(1);
         let huge = "y".repeat(10 * OUTBOX_BYTES);
         for text in [&huge[..], "little", &huge] {
             handle.publish("a", Message::Text(text)).expect("there is room");
-            stage.turn();
+            driver.turn();
         }
         for _ in 0..2 * huge.len() / 1000 {
-            stage.make_room(&peer, 1000);
+            driver.make_room(&peer, 1000);
         }
         let frames = peer.frames();
         assert_eq!(frames[0].text(), huge);
@@ -323,7 +323,7 @@ fn a_frame_that_has_begun_is_finished_whatever_its_size() {
             (frames.len(), behind),
             if slow == SlowConsumer::Close { (2, Some(CLOSE)) } else { (1, None) }
         );
-        let counters = stage.counters();
+        let counters = driver.counters();
         assert_eq!((counters.delivered, counters.matched), (1, accounted(&counters)), "{slow}");
     }
 }
@@ -331,13 +331,13 @@ fn a_frame_that_has_begun_is_finished_whatever_its_size() {
 /// A session's replies are always queued, and its publications wait behind them in their order.
 #[test]
 fn conflated_messages_stay_behind_earlier_publications() {
-    let (mut stage, _) = feed(SlowConsumer::Conflate);
-    let (peer, publisher) = (stage.websocket("/feed"), stage.websocket("/feed"));
-    peer.narrow(0);
+    let (mut driver, _) = feed(SlowConsumer::Conflate);
+    let (peer, publisher) = (driver.websocket("/feed"), driver.websocket("/feed"));
+    peer.limit_room(0);
     for said in ["a:1", "b:2", "a:3", "c:4", "b:5"] {
-        stage.say(&publisher, TEXT, said);
+        driver.send(&publisher, TEXT, said);
     }
-    stage.make_room(&peer, usize::MAX);
+    driver.make_room(&peer, usize::MAX);
     assert_eq!(
         (peer.texts(), publisher.texts()),
         (["3", "4", "5"].map(String::from).to_vec(), ["1", "2", "3", "4", "5"].map(String::from).to_vec(),)
@@ -348,16 +348,16 @@ fn conflated_messages_stay_behind_earlier_publications() {
 #[test]
 fn a_subscriber_slower_than_the_publications_is_still_read() {
     for slow in [SlowConsumer::DropNewest, SlowConsumer::DropOldest, SlowConsumer::Conflate] {
-        let (mut stage, handle) = feed(slow);
-        let peer = stage.websocket("/feed");
-        peer.narrow(0);
+        let (mut driver, handle) = feed(slow);
+        let peer = driver.websocket("/feed");
+        peer.limit_room(0);
         let mut numbers = (0..).step_by(TOPICS).map(|first| first..first + TOPICS);
-        let mut until = |stage: &mut Stage, opcode: u8| {
+        let mut until = |driver: &mut Driver, opcode: u8| {
             for _ in 0..1000 {
                 for number in numbers.next().expect("the range is infinite") {
                     handle.publish(&topic(number), Message::Text(&text(number))).expect("there is room");
                 }
-                stage.make_room(&peer, 500);
+                driver.make_room(&peer, 500);
                 assert!(peer.is_full(), "{slow}: the outbox is empty");
                 if let Some(frame) = peer.frames().into_iter().find(|frame| frame.opcode == opcode) {
                     return frame.payload;
@@ -366,29 +366,29 @@ fn a_subscriber_slower_than_the_publications_is_still_read() {
             panic!("{slow}: no reply came");
         };
         for round in ["one", "two"] {
-            stage.say(&peer, PING, round);
-            assert_eq!(until(&mut stage, PONG), round.as_bytes());
+            driver.send(&peer, PING, round);
+            assert_eq!(until(&mut driver, PONG), round.as_bytes());
         }
         // Its Close ends the subscription; what was queued before it leaves ahead of the server's Close.
-        stage.say(&peer, CLOSE, 1000u16.to_be_bytes());
-        let closing = stage.counters().matched;
+        driver.send(&peer, CLOSE, 1000u16.to_be_bytes());
+        let closing = driver.counters().matched;
         handle.publish("topic", Message::Text("too late")).expect("there is room");
-        stage.turn();
-        stage.make_room(&peer, usize::MAX);
+        driver.turn();
+        driver.make_room(&peer, usize::MAX);
         let (close, before) = peer
             .frames()
             .split_last()
             .map(|(close, before)| (close.close_code(), before.len()))
             .expect("a Close");
         assert!(close == 1000 && before > 0, "{slow}: {close}");
-        assert_eq!((stage.counters().matched, accounted(&stage.counters())), (closing, closing), "{slow}");
+        assert_eq!((driver.counters().matched, accounted(&driver.counters())), (closing, closing), "{slow}");
     }
 }
 
 /// Backpressure ends when the session's messages have left, even if publications are always waiting.
 #[test]
 fn backpressure_ends_while_publications_wait() {
-    struct Both(Rc<RefCell<Told>>);
+    struct Both(Rc<RefCell<Results>>);
 
     impl WebSocket for Both {
         type Session = ();
@@ -406,49 +406,49 @@ fn backpressure_ends_while_publications_wait() {
         }
     }
 
-    let (handle, told) = (Handle::unattended(1), Rc::new(RefCell::new(Told::default())));
-    let mut stage = Stage::with_handle(App::new().ws("/ws", Both(told.clone())), settings(), &handle);
-    let peer = stage.websocket("/ws");
-    peer.narrow(0);
+    let (handle, results) = (Handle::unattended(1), Rc::new(RefCell::new(Results::default())));
+    let mut driver = Driver::with_handle(App::new().ws("/ws", Both(results.clone())), settings(), &handle);
+    let peer = driver.websocket("/ws");
+    peer.limit_room(0);
     let (published, said) = ("p".repeat(1000), "s".repeat(OUTBOX_BYTES / 2));
-    let publish = |stage: &mut Stage| {
+    let publish = |driver: &mut Driver| {
         handle.publish("topic", Message::Text(&published)).expect("there is room");
-        stage.turn();
+        driver.turn();
     };
-    (0..20).for_each(|_| publish(&mut stage));
+    (0..20).for_each(|_| publish(&mut driver));
     for round in 1..4 {
-        stage.say(&peer, TEXT, &said);
-        assert_eq!(told.borrow().sends, vec![Sent::Backpressure; round]);
+        driver.send(&peer, TEXT, &said);
+        assert_eq!(results.borrow().sends, vec![Sent::Backpressure; round]);
         let mut came = 0;
         while came == 0 {
-            assert!(peer.is_full() && told.borrow().drains == round - 1);
-            publish(&mut stage);
-            stage.make_room(&peer, 500);
+            assert!(peer.is_full() && results.borrow().drains == round - 1);
+            publish(&mut driver);
+            driver.make_room(&peer, 500);
             came = peer.frames().iter().filter(|frame| frame.text() == said).count();
         }
         // As soon as the last byte of it has left.
-        assert_eq!((came, told.borrow().drains, peer.is_full()), (1, round, true));
-        (0..20).for_each(|_| publish(&mut stage));
+        assert_eq!((came, results.borrow().drains, peer.is_full()), (1, round, true));
+        (0..20).for_each(|_| publish(&mut driver));
     }
-    assert_eq!(stage.counters().dropped, 0);
+    assert_eq!(driver.counters().dropped, 0);
 }
 
 /// A client that sends but takes nothing is cut off all the same.
 #[test]
 fn sending_does_not_keep_a_client_that_takes_nothing() {
-    let (mut stage, handle) = feed(SlowConsumer::DropOldest);
-    let peer = stage.websocket("/feed");
-    peer.narrow(0);
+    let (mut driver, handle) = feed(SlowConsumer::DropOldest);
+    let peer = driver.websocket("/feed");
+    peer.limit_room(0);
     handle.publish("topic", Message::Text("news")).expect("there is room");
-    stage.turn();
+    driver.turn();
     for _ in 0..29 {
-        stage.pass(1000);
-        stage.say(&peer, PONG, "of its own accord");
+        driver.advance(1000);
+        driver.send(&peer, PONG, "of its own accord");
     }
     assert!(!peer.is_gone());
-    stage.pass(1200);
+    driver.advance(1200);
     assert!(peer.is_gone());
-    assert_eq!(stage.counters().timeouts, 1);
+    assert_eq!(driver.counters().timeouts, 1);
 }
 
 /// Several policies on one connection: each applies only to its own subscription.
@@ -471,30 +471,30 @@ fn a_subscription_has_its_own_policy() {
     }
 
     let handle = Handle::unattended(1);
-    let mut stage = Stage::with_handle(App::new().ws("/ws", Mixed), settings(), &handle);
-    let peer = stage.websocket("/ws");
-    peer.narrow(0);
+    let mut driver = Driver::with_handle(App::new().ws("/ws", Mixed), settings(), &handle);
+    let peer = driver.websocket("/ws");
+    peer.limit_room(0);
     for round in 0..10 {
         for name in ["keep", "price.a", "price.b"] {
             handle.publish(name, Message::Text(&format!("{name} {round}"))).expect("there is room");
         }
-        stage.turn();
+        driver.turn();
     }
-    stage.make_room(&peer, usize::MAX);
+    driver.make_room(&peer, usize::MAX);
     let mut expected: Vec<String> = (0..10).map(|round| format!("keep {round}")).collect();
     expected.extend(["price.a 9".into(), "price.b 9".into()]);
     assert_eq!(peer.texts(), expected);
-    assert_eq!(stage.counters().conflated, 18);
+    assert_eq!(driver.counters().conflated, 18);
 }
 
 /// The results of a session's sends and the number of its `drain` calls. `send N BYTES` makes it send.
 #[derive(Default)]
-struct Told {
+struct Results {
     sends: Vec<Sent>,
     drains: usize,
 }
 
-struct Speaker(Rc<RefCell<Told>>);
+struct Speaker(Rc<RefCell<Results>>);
 
 impl WebSocket for Speaker {
     type Session = ();
@@ -519,31 +519,31 @@ impl WebSocket for Speaker {
 
 #[test]
 fn a_send_reports_its_result_and_drain_is_called_once() {
-    let told = Rc::new(RefCell::new(Told::default()));
-    let mut stage = Stage::new(App::new().ws("/ws", Speaker(told.clone())), settings());
-    let peer = stage.websocket("/ws");
+    let results = Rc::new(RefCell::new(Results::default()));
+    let mut driver = Driver::new(App::new().ws("/ws", Speaker(results.clone())), settings());
+    let peer = driver.websocket("/ws");
     let half = OUTBOX_BYTES / 2;
     for round in 1..4 {
-        peer.narrow(0);
-        told.borrow_mut().sends.clear();
-        stage.say(&peer, TEXT, format!("5 {half}"));
+        peer.limit_room(0);
+        results.borrow_mut().sends.clear();
+        driver.send(&peer, TEXT, format!("5 {half}"));
         assert_eq!(
-            told.borrow().sends,
+            results.borrow().sends,
             [Sent::Sent, Sent::Backpressure, Sent::Dropped, Sent::Dropped, Sent::Dropped]
         );
         // The engine does not read the connection now, so this waits.
-        stage.say(&peer, TEXT, "1 10");
-        assert_eq!(told.borrow().sends.len(), 5);
-        stage.make_room(&peer, half);
-        stage.make_room(&peer, 1);
-        assert_eq!(told.borrow().drains, round - 1, "not all has left");
-        stage.make_room(&peer, usize::MAX);
-        assert_eq!(told.borrow().drains, round);
-        assert_eq!(told.borrow().sends[5..], [Sent::Sent]);
+        driver.send(&peer, TEXT, "1 10");
+        assert_eq!(results.borrow().sends.len(), 5);
+        driver.make_room(&peer, half);
+        driver.make_room(&peer, 1);
+        assert_eq!(results.borrow().drains, round - 1, "not all has left");
+        driver.make_room(&peer, usize::MAX);
+        assert_eq!(results.borrow().drains, round);
+        assert_eq!(results.borrow().sends[5..], [Sent::Sent]);
         let lengths: Vec<usize> = peer.frames().iter().map(|frame| frame.payload.len()).collect();
         assert_eq!(lengths, [half, half, 10]);
-        stage.turn();
-        assert_eq!((told.borrow().drains, stage.counters().dropped), (round, 3 * round as u64));
+        driver.turn();
+        assert_eq!((results.borrow().drains, driver.counters().dropped), (round, 3 * round as u64));
     }
 }
 
@@ -553,23 +553,23 @@ fn slow_consumers_over_sockets_cost_the_others_nothing() {
     const TIMES: usize = 400;
     for slow in SlowConsumer::ALL {
         let set = |limits: &mut Limits| limits.outbox_bytes = 64 << 10;
-        let rig = rig::run_with(
+        let server = server::run_with(
             |limits, _| set(limits),
             move |_| App::new().ws_with("/feed", SocketOptions::new().slow_consumer(slow), Feed),
         );
         let mut stalled: Vec<Client> =
-            (0..2).map(|_| Client::connect_narrow(rig.addr).upgraded("/feed")).collect();
-        let mut others: Vec<Client> = (0..18).map(|_| Client::websocket(rig.addr, "/feed")).collect();
+            (0..2).map(|_| Client::connect_narrow(server.addr).upgraded("/feed")).collect();
+        let mut others: Vec<Client> = (0..18).map(|_| Client::websocket(server.addr, "/feed")).collect();
         let long = "w".repeat(40_000);
         for at in 0..TIMES {
             // Each publication comes after all readers have received the one before.
-            rig.handle.publish("a", Message::Text(&format!("{at} {long}"))).expect("there is room");
+            server.handle.publish("a", Message::Text(&format!("{at} {long}"))).expect("there is room");
             for other in &mut others {
                 let frame = other.next_frame();
                 assert!(frame.text().starts_with(&format!("{at} ")), "{slow}");
             }
         }
-        let counters = rig.wait(|counters| counters.published == TIMES as u64);
+        let counters = server.wait(|counters| counters.published == TIMES as u64);
         let lost = counters.dropped_newest + counters.dropped_oldest + counters.conflated;
         assert!(lost + counters.dropped_slow > 0, "{slow}: {counters:?}");
         assert_eq!(counters.closed_slow, if slow == SlowConsumer::Close { 2 } else { 0 });
@@ -591,7 +591,7 @@ fn slow_consumers_over_sockets_cost_the_others_nothing() {
             }
         }
         drop((stalled, others));
-        let counters = rig.finish();
+        let counters = server.finish();
         assert_eq!(counters.matched, accounted(&counters), "{slow}: {counters:?}");
     }
 }

@@ -2,7 +2,7 @@
 
 use fleeting::{Offload, OffloadOptions};
 use fleeting_testkit::client::{Client, PATIENCE};
-use fleeting_testkit::rig;
+use fleeting_testkit::server;
 use std::sync::Arc;
 
 #[path = "../examples/thread_pool.rs"]
@@ -14,8 +14,8 @@ fn primes_are_counted_off_the_worker_thread() {
     let options = OffloadOptions { threads: 2, queue: 8, time_limit: PATIENCE };
     let offload = Arc::new(Offload::new(options).expect("there are threads"));
     let threads = offload.clone();
-    let rig = rig::run(move |_| example::app(&threads));
-    let mut client = Client::connect(rig.addr);
+    let server = server::run(move |_| example::app(&threads));
+    let mut client = Client::connect(server.addr);
     client.send(
         "GET /primes/100000 HTTP/1.1\r\nHost: test\r\n\r\nGET /primes/100 HTTP/1.1\r\nHost: test\r\n\r\n",
     );

@@ -18,13 +18,13 @@ pub struct Client {
     pub id: Option<ConnId>,
     pub wire: Rc<RefCell<Wire>>,
     pub script: Script,
-    /// Number of bytes of `written` that were compared with `says` and found equal.
+    /// Number of bytes of `written` that were compared with `answers` and found equal.
     checked: usize,
-    /// Where in `says` the server's last ping ends.
-    pinged_to: usize,
+    /// Where in `answers` the server's last ping ends.
+    ping_end: usize,
     habits: Habits,
     /// Its stream was dropped, for a valid reason.
-    pub buried: bool,
+    pub gone: bool,
     /// Something other than the script has ended it: a timeout, a shutdown, a reset.
     pub disturbed: bool,
 }
@@ -56,15 +56,15 @@ impl Client {
     pub fn new(number: usize, random: &mut Random, clock: &Rc<Cell<u64>>, faults: bool) -> Client {
         let script = Script::new(number, random);
         let mut wire = Wire::new(clock, Random::new(random.bits()), script.sent.clone());
-        let (sent, says) = (script.sent.len(), script.says.len());
+        let (sent, answers) = (script.sent.len(), script.answers.len());
         wire.trouble = random.one_of(&[0, 0, 30, 300]);
         let capacities: &[usize] =
-            if says < 3000 { &[1, 50, 3000, 1 << 20] } else { &[5000, 64 << 10, 1 << 20] };
+            if answers < 3000 { &[1, 50, 3000, 1 << 20] } else { &[5000, 64 << 10, 1 << 20] };
         wire.set_capacity(random.one_of(capacities));
         let paces: &[usize] = if sent < 1500 { &[1, 7, 100, 1500] } else { &[500, 1500, 20_000, 1 << 20] };
         let habits = Habits {
             sends: random.one_of(paces),
-            takes: random.one_of(if says < 1500 { &[1, 40, 1500] } else { &[1000, 20_000, 1 << 20] }),
+            takes: random.one_of(if answers < 1500 { &[1, 40, 1500] } else { &[1000, 20_000, 1 << 20] }),
             pace: random.one_of(&[100, 500, 1000]),
             never_takes: random.chance(60),
             ends_early: random.chance(200),
@@ -75,10 +75,10 @@ impl Client {
             wire: Rc::new(RefCell::new(wire)),
             script,
             checked: 0,
-            pinged_to: 0,
+            ping_end: 0,
             disturbed: habits.resets_at.is_some(),
             habits,
-            buried: false,
+            gone: false,
         }
     }
 
@@ -88,7 +88,7 @@ impl Client {
 
     /// Does a part of what is to be done, or all of it in a hurry. Returns whether it did anything.
     pub fn act(&mut self, random: &mut Random, now: u64, hurry: bool) -> bool {
-        if self.buried || (!hurry && !random.chance(self.habits.pace)) {
+        if self.gone || (!hurry && !random.chance(self.habits.pace)) {
             return false;
         }
         let mut wire = self.wire.borrow_mut();
@@ -141,7 +141,7 @@ impl Client {
     /// The client ends its side, wherever it is. If it takes nothing, it resets the connection.
     pub fn leave(&mut self) {
         let mut wire = self.wire.borrow_mut();
-        if self.buried || wire.pipe.reset {
+        if self.gone || wire.pipe.reset {
             return;
         }
         if self.habits.never_takes {
@@ -154,7 +154,7 @@ impl Client {
 
     /// Returns how many bytes may be sent before an answer must be awaited.
     fn until_gate(&self, arrived: usize, taken: usize) -> usize {
-        let open = self.script.items.iter().find(|item| item.gate && taken < item.says_end);
+        let open = self.script.items.iter().find(|item| item.gate && taken < item.answers_end);
         open.map_or(usize::MAX, |item| item.end.saturating_sub(arrived))
     }
 
@@ -168,19 +168,19 @@ impl Client {
         let written = &wire.pipe.written;
         while self.checked < written.len() {
             self.fill_dates(written, world)?;
-            let says = &self.script.says[self.checked.min(self.script.says.len())..];
+            let answers = &self.script.answers[self.checked.min(self.script.answers.len())..];
             let got = &written[self.checked..];
-            let same = if says.starts_with(got) {
+            let same = if answers.starts_with(got) {
                 got.len()
             } else {
-                says.iter().zip(got).take_while(|(a, b)| a == b).count()
+                answers.iter().zip(got).take_while(|(a, b)| a == b).count()
             };
             self.checked += same;
             if same < got.len() {
                 self.find_reason(&wire, world)?;
             }
         }
-        if !self.disturbed && written.len() > self.script.allowed(wire.arrived).max(self.pinged_to) {
+        if !self.disturbed && written.len() > self.script.allowed(wire.arrived).max(self.ping_end) {
             // A timeout's answer begins like any other.
             if self.find_reason(&wire, world).is_err() {
                 return Err(format!("an answer to what was not sent: {}", shown(written, written.len())));
@@ -212,13 +212,12 @@ impl Client {
                 }
                 continue;
             }
-            self.script.says[at..end].copy_from_slice(date);
+            self.script.answers[at..end].copy_from_slice(date);
         }
         // The server chooses the payload of its pings.
-        let (from, to) =
-            (self.pinged_to.saturating_sub(PING_PAYLOAD_BYTES), self.pinged_to.min(written.len()));
+        let (from, to) = (self.ping_end.saturating_sub(PING_PAYLOAD_BYTES), self.ping_end.min(written.len()));
         if from < to {
-            self.script.says[from..to].copy_from_slice(&written[from..to]);
+            self.script.answers[from..to].copy_from_slice(&written[from..to]);
         }
         Ok(())
     }
@@ -227,7 +226,7 @@ impl Client {
     fn find_reason(&mut self, wire: &Wire, world: &World<'_>) -> Result<(), String> {
         let at = self.script.bounds.iter().rev().find(|at| **at <= self.checked).copied().unwrap_or(0);
         // There is another boundary after the last response or frame.
-        let at = if self.checked == self.script.says.len() { self.checked } else { at };
+        let at = if self.checked == self.script.answers.len() { self.checked } else { at };
         let got = &wire.pipe.written[at..];
         let frames = self.script.tally_before(wire.pipe.read).websockets > 0;
         let silent =
@@ -236,7 +235,7 @@ impl Client {
             if silent(wire.last_read_ms, world.timeouts.ping) && alike(got, b"\x89\x08") {
                 let ping = [&b"\x89\x08"[..], &[0; PING_PAYLOAD_BYTES]].concat();
                 self.script.insert(at, &ping, wire.pipe.read);
-                self.pinged_to = at + ping.len();
+                self.ping_end = at + ping.len();
                 self.checked = at;
                 return Ok(());
             }
@@ -272,7 +271,7 @@ impl Client {
         }
         if world.shut {
             let end = self.script.bounds.iter().find(|bound| **bound > at).copied();
-            let said = &self.script.says[at..end.unwrap_or(self.script.says.len())];
+            let said = &self.script.answers[at..end.unwrap_or(self.script.answers.len())];
             if let Some(last) = as_last(said)
                 && alike(got, &last)
             {
@@ -290,7 +289,7 @@ impl Client {
             item.phase,
             item.began,
             shown(&wire.sent, wire.pipe.read),
-            shown(&self.script.says, self.checked),
+            shown(&self.script.answers, self.checked),
             shown(&wire.pipe.written, self.checked),
         ))
     }
@@ -305,7 +304,7 @@ impl Client {
     /// Checks that the engine has done its part. No event is due, and the engine has nothing left to do.
     pub fn expect_served(&self, world: &World<'_>) -> Result<(), String> {
         let wire = self.wire.borrow();
-        if self.buried || self.id.is_none() {
+        if self.gone || self.id.is_none() {
             return Ok(());
         }
         if wire.pipe.reset {
@@ -329,7 +328,7 @@ impl Client {
         }
         let boundary = wire.pipe.read == 0 || self.script.items.iter().any(|item| item.end == wire.pipe.read);
         let over = self.script.over
-            && wire.pipe.written.len() == self.script.says.len()
+            && wire.pipe.written.len() == self.script.answers.len()
             && wire.arrived == wire.sent.len();
         let closing = self.script.item_at(wire.pipe.read).phase == Phase::Closing && self.script.still_here();
         if over && !closing && !self.disturbed && wire.write_ended.is_none() {
@@ -367,9 +366,9 @@ impl Client {
         if wire.arrived < wire.sent.len() && !self.script.over {
             return Err(format!("the client waits for an answer at {} of {}", wire.arrived, wire.sent.len()));
         }
-        if wire.pipe.written.len() < self.script.says.len() {
-            let (written, says) = (wire.pipe.written.len(), self.script.says.len());
-            return Err(format!("{written} bytes were written of {says}"));
+        if wire.pipe.written.len() < self.script.answers.len() {
+            let (written, answers) = (wire.pipe.written.len(), self.script.answers.len());
+            return Err(format!("{written} bytes were written of {answers}"));
         }
         Ok(())
     }
@@ -377,8 +376,8 @@ impl Client {
     /// Checks that the stream was dropped for a valid reason, if it was dropped.
     pub fn expect_reason_for_end(&mut self, world: &World<'_>) -> Result<(), String> {
         let wire = self.wire.borrow();
-        let Some(at) = wire.dropped.filter(|_| !self.buried) else { return Ok(()) };
-        self.buried = true;
+        let Some(at) = wire.dropped.filter(|_| !self.gone) else { return Ok(()) };
+        self.gone = true;
         let passed = |since: u64, allowed: std::time::Duration| at - since >= allowed.as_millis() as u64;
         if wire.pipe.reset {
             self.disturbed = true;
@@ -431,7 +430,8 @@ impl Client {
         let mut tally = self.script.tally_before(wire.arrived);
         // A request may be refused before it is whole, and the client ends then.
         let item = self.script.item_at(wire.arrived);
-        if item.start < wire.arrived && wire.arrived < item.end && item.says_end <= wire.pipe.written.len() {
+        if item.start < wire.arrived && wire.arrived < item.end && item.answers_end <= wire.pipe.written.len()
+        {
             tally += item.tally;
         }
         tally
@@ -440,9 +440,9 @@ impl Client {
     /// Returns the number of final responses that were written whole.
     pub fn responses(&self) -> u64 {
         let wire = self.wire.borrow();
-        let ends = self.script.bounds.iter().copied().skip(1).chain([self.script.says.len()]);
+        let ends = self.script.bounds.iter().copied().skip(1).chain([self.script.answers.len()]);
         let whole = self.script.bounds.iter().zip(ends).filter(|(start, end)| {
-            let said = &self.script.says[**start..];
+            let said = &self.script.answers[**start..];
             *end <= wire.pipe.written.len()
                 && said.starts_with(b"HTTP/1.1 ")
                 && !said.starts_with(b"HTTP/1.1 100")
@@ -480,7 +480,7 @@ impl Script {
 
     /// Returns whether the server has sent a Close before the boundary `at`.
     fn over_at(&self, at: usize) -> bool {
-        self.bounds.iter().any(|bound| *bound < at && self.says[*bound] == 0x88)
+        self.bounds.iter().any(|bound| *bound < at && self.answers[*bound] == 0x88)
     }
 }
 

@@ -104,7 +104,7 @@ impl Run {
                 _ => self.random.within(0, 4),
             };
             // No deferred response takes so long that it would become a 504.
-            self.log.go_on(&mut self.random, pass >= 1000);
+            self.log.continue_some(&mut self.random, pass >= 1000);
             self.clock.set(self.clock.get() + pass as u64);
             self.turn(false)?;
             if !self.shut {
@@ -226,7 +226,7 @@ impl Run {
         self.shut = true;
         self.engine.shutdown();
         self.engine.run();
-        self.look()
+        self.compare()
     }
 
     /// Runs a turn of the loop. With `all`, every event that is due comes now. Otherwise some come late, and some come
@@ -254,25 +254,25 @@ impl Run {
                 .hash(&mut self.trace);
             self.engine.ready(id, readiness);
         }
-        self.use_stale_name()?;
+        self.use_stale_id()?;
         self.engine.run();
-        self.look()
+        self.compare()
     }
 
     /// Uses the ID of a connection that is gone. No other connection may notice.
-    fn use_stale_name(&mut self) -> Result<(), String> {
+    fn use_stale_id(&mut self) -> Result<(), String> {
         if self.stale.is_empty() || !self.random.chance(100) {
             return Ok(());
         }
         let id = self.stale[self.random.below(self.stale.len())];
-        let felt = |run: &Run| {
+        let effects = |run: &Run| {
             let calls: u64 = run.clients.iter().map(|client| client.wire.borrow().pipe.calls).sum();
             (calls, run.engine.counters().connections)
         };
-        let before = felt(self);
+        let before = effects(self);
         self.engine.ready(id, Readiness { readable: true, writable: true, ended: self.random.chance(500) });
         self.engine.abort(id);
-        if felt(self) != before || self.engine.stream_mut(id).is_some() {
+        if effects(self) != before || self.engine.stream_mut(id).is_some() {
             return Err(format!("{id} is gone, but its ID reached another connection"));
         }
         Ok(())
@@ -296,7 +296,7 @@ impl Run {
     fn settle(&mut self) -> Result<(), String> {
         for _ in 0..TURNS_MAX {
             let due = self.clients.iter().any(|client| client.id.is_some() && client.is_due());
-            let due = self.log.go_on(&mut self.random, true) || due;
+            let due = self.log.continue_some(&mut self.random, true) || due;
             if !due && self.engine.next_ms() != Some(0) {
                 return self.each(|client, world| client.expect_served(world));
             }
@@ -335,16 +335,16 @@ impl Run {
     }
 
     /// Compares everything written, and checks that streams were dropped only for a reason.
-    fn look(&mut self) -> Result<(), String> {
+    fn compare(&mut self) -> Result<(), String> {
         self.each(|client, world| {
-            if client.id.is_none() || client.buried {
+            if client.id.is_none() || client.gone {
                 return Ok(());
             }
             client.compare(world)?;
             client.expect_reason_for_end(world)
         })?;
         for client in &mut self.clients {
-            if client.buried
+            if client.gone
                 && let Some(id) = client.id.take()
             {
                 self.stale.push(id);

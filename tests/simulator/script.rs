@@ -12,10 +12,10 @@ pub struct Script {
     /// Everything the client sends.
     pub sent: Vec<u8>,
     /// Everything the server must answer. Dates are filled in when they arrive.
-    pub says: Vec<u8>,
-    /// Where in `says` a Date begins, ascending.
+    pub answers: Vec<u8>,
+    /// Where in `answers` a Date begins, ascending.
     pub dates: Vec<usize>,
-    /// Where in `says` a response or a frame begins, ascending.
+    /// Where in `answers` a response or a frame begins, ascending.
     pub bounds: Vec<usize>,
     /// In order; together they are `sent`.
     pub items: Vec<Item>,
@@ -30,8 +30,8 @@ pub struct Item {
     /// Offsets in `sent`.
     pub start: usize,
     pub end: usize,
-    /// Length of `says` once this has been answered.
-    pub says_end: usize,
+    /// Length of `answers` once this has been answered.
+    pub answers_end: usize,
     pub phase: Phase,
     /// Nothing more is sent before the answer has arrived.
     pub gate: bool,
@@ -242,15 +242,15 @@ impl Script {
     fn item(&mut self, phase: Phase, sent: &[u8], tally: Tally) {
         let start = self.sent.len();
         self.sent.extend_from_slice(sent);
-        let (end, says_end) = (self.sent.len(), self.says.len());
-        self.items.push(Item { start, end, says_end, phase, gate: false, began: u64::MAX, tally });
+        let (end, answers_end) = (self.sent.len(), self.answers.len());
+        self.items.push(Item { start, end, answers_end, phase, gate: false, began: u64::MAX, tally });
     }
 
     /// The server must write `bytes` in answer to the next item.
-    fn say(&mut self, bytes: &[u8]) {
-        self.bounds.push(self.says.len());
-        self.dates.extend(date_in(bytes).map(|at| self.says.len() + at));
-        self.says.extend_from_slice(bytes);
+    fn answer(&mut self, bytes: &[u8]) {
+        self.bounds.push(self.answers.len());
+        self.dates.extend(date_in(bytes).map(|at| self.answers.len() + at));
+        self.answers.extend_from_slice(bytes);
     }
 
     fn gate(&mut self) {
@@ -280,7 +280,7 @@ impl Script {
             0..22 => {
                 let head = random.chance(200);
                 let method = if head { "HEAD" } else { "GET" };
-                self.say(&response("200 OK", TEXT, fields, tag.as_bytes(), head));
+                self.answer(&response("200 OK", TEXT, fields, tag.as_bytes(), head));
                 let padding =
                     if random.chance(30) { "x".repeat(random.within(1, 12_000)) } else { String::new() };
                 let lines = format!("{method} /tag/{tag} HTTP/1.1\r\n{host}X-Pad: {padding}\r\n{asks}\r\n");
@@ -305,20 +305,20 @@ impl Script {
             }
             30..46 => {
                 let body = self.payload_of_any_size(random);
-                self.say(&response("200 OK", BYTES, fields, &body, false));
+                self.answer(&response("200 OK", BYTES, fields, &body, false));
                 let head =
                     format!("POST /echo HTTP/1.1\r\n{host}Content-Length: {}\r\n{asks}\r\n", body.len());
                 self.item(Phase::Http, &[head.as_bytes(), &body].concat(), HANDLED);
             }
             46..60 => {
                 let body = self.payload_of_any_size(random);
-                self.say(&response("200 OK", BYTES, fields, &body, false));
+                self.answer(&response("200 OK", BYTES, fields, &body, false));
                 let head = format!("POST /echo HTTP/1.1\r\n{host}Transfer-Encoding: chunked\r\n{asks}\r\n");
                 self.item(Phase::Http, &[head.as_bytes(), &chunked(random, &body)].concat(), HANDLED);
             }
             60..66 => {
                 let body = self.payload(random.within(1, 3000));
-                self.say(b"HTTP/1.1 100 Continue\r\n\r\n");
+                self.answer(b"HTTP/1.1 100 Continue\r\n\r\n");
                 let expect = "Expect: 100-continue\r\n";
                 let head = format!(
                     "POST /echo HTTP/1.1\r\n{host}{expect}Content-Length: {}\r\n{asks}\r\n",
@@ -328,7 +328,7 @@ impl Script {
                 if random.chance(700) {
                     self.gate();
                 }
-                self.say(&response("200 OK", BYTES, fields, &body, false));
+                self.answer(&response("200 OK", BYTES, fields, &body, false));
                 self.item(Phase::Http, &body, HANDLED);
             }
             66..72 => {
@@ -345,7 +345,7 @@ impl Script {
                         (format!("/owned/{tag}/{count}"), tag.repeat(count).into_bytes())
                     }
                 };
-                self.say(&response("200 OK", BYTES, fields, &body, false));
+                self.answer(&response("200 OK", BYTES, fields, &body, false));
                 self.item(
                     Phase::Http,
                     format!("GET {path} HTTP/1.1\r\n{host}{asks}\r\n").as_bytes(),
@@ -354,26 +354,26 @@ impl Script {
             }
             72..77 => {
                 let status = "500 Internal Server Error";
-                self.say(&response(status, TEXT, fields, FAILED.as_bytes(), false));
+                self.answer(&response(status, TEXT, fields, FAILED.as_bytes(), false));
                 let tally = Tally { panics: 1, ..HANDLED };
                 self.item(Phase::Http, format!("GET /panic HTTP/1.1\r\n{host}{asks}\r\n").as_bytes(), tally);
             }
             77..80 => {
-                self.say(&response("200 OK", TEXT, "Connection: close\r\n", b"bye", false));
+                self.answer(&response("200 OK", TEXT, "Connection: close\r\n", b"bye", false));
                 self.item(Phase::Http, format!("GET /bye HTTP/1.1\r\n{host}\r\n").as_bytes(), HANDLED);
                 self.over = true;
             }
             80..84 => {
                 let (bytes, status, text) = random.one_of(MALFORMED);
                 let head = bytes.starts_with("HEAD");
-                self.say(&response(status, TEXT, "Connection: close\r\n", text.as_bytes(), head));
+                self.answer(&response(status, TEXT, "Connection: close\r\n", text.as_bytes(), head));
                 self.item(Phase::Http, bytes.as_bytes(), REFUSED);
                 self.over = true;
             }
             84..87 => {
                 let fields = if close { fields } else { "Connection: keep-alive\r\n" };
                 let asks = if close { "" } else { "Connection: keep-alive\r\n" };
-                self.say(&response("200 OK", TEXT, fields, tag.as_bytes(), false));
+                self.answer(&response("200 OK", TEXT, fields, tag.as_bytes(), false));
                 self.item(Phase::Http, format!("GET /tag/{tag} HTTP/1.0\r\n{asks}\r\n").as_bytes(), HANDLED);
             }
             // Answered later, or never, which is a 500.
@@ -383,7 +383,7 @@ impl Script {
                     true => ("200 OK", tag.as_str()),
                     false => ("500 Internal Server Error", "The request was not answered."),
                 };
-                self.say(&response(status, TEXT, fields, text.as_bytes(), false));
+                self.answer(&response(status, TEXT, fields, text.as_bytes(), false));
                 let word = if answered { "yes" } else { "no" };
                 let lines = format!("GET /later/{tag}/{word} HTTP/1.1\r\n{host}{asks}\r\n");
                 self.item(Phase::Http, lines.as_bytes(), HANDLED);
@@ -399,7 +399,7 @@ impl Script {
                 };
                 let head = random.chance(100);
                 let body = if head { "" } else { &body };
-                self.say(
+                self.answer(
                     format!("HTTP/1.1 200 OK\r\nDate: {DATE}\r\n{framing}{fields}\r\n{body}").as_bytes(),
                 );
                 let (method, word) = (if head { "HEAD" } else { "GET" }, if known { "yes" } else { "no" });
@@ -409,7 +409,7 @@ impl Script {
             // Processed as it arrives.
             93..96 => {
                 let body = self.payload_of_any_size(random);
-                self.say(&response("200 OK", TEXT, fields, service::sum(&body).as_bytes(), false));
+                self.answer(&response("200 OK", TEXT, fields, service::sum(&body).as_bytes(), false));
                 let (framing, content) = if random.chance(500) {
                     ("Transfer-Encoding: chunked".into(), chunked(random, &body))
                 } else {
@@ -422,7 +422,7 @@ impl Script {
             _ => {
                 for _ in 0..random.within(2, 40) {
                     let tag = self.tag();
-                    self.say(&response("200 OK", TEXT, "", tag.as_bytes(), false));
+                    self.answer(&response("200 OK", TEXT, "", tag.as_bytes(), false));
                     let lines = format!("GET /tag/{tag} HTTP/1.1\r\n{host}\r\n");
                     self.item(Phase::Http, lines.as_bytes(), HANDLED);
                 }
@@ -448,9 +448,9 @@ impl Script {
             let text = String::from_utf8_lossy(answer);
             let at = text.find("Content-Length").expect("a response has a length");
             let end = at + text[at..].find("\r\n").expect("a line has an end") + 2;
-            self.say(format!("{}Connection: close\r\n{}", &text[..end], &text[end..]).as_bytes());
+            self.answer(format!("{}Connection: close\r\n{}", &text[..end], &text[end..]).as_bytes());
         } else {
-            self.say(answer);
+            self.answer(answer);
         }
         self.item(Phase::Http, head.as_bytes(), EARLY);
         self.over |= too_long || broken;
@@ -473,7 +473,7 @@ impl Script {
     fn websocket(&mut self, random: &mut Random) {
         let key = "dGhlIHNhbXBsZSBub25jZQ==";
         // RFC 6455 §1.3.
-        self.say(
+        self.answer(
             format!(
                 "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                  Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nDate: {DATE}\r\n\r\n"
@@ -500,7 +500,7 @@ impl Script {
         if !self.over && random.chance(600) {
             let mask = mask(random);
             let (sent, code) = random.one_of(&[(&b"\x03\xe8bye"[..], &b"\x03\xe8"[..]), (b"", b"")]);
-            self.say(&server_frame(0x88, code));
+            self.answer(&server_frame(0x88, code));
             self.item(Phase::Frames, &client_frame(0x88, sent, mask), NOTHING);
             self.over = true;
         }
@@ -512,7 +512,7 @@ impl Script {
             0..35 => {
                 let payload = self.payload_of_any_size(random);
                 let opcode = random.one_of(&[1, 2]);
-                self.say(&server_frame(0x80 | opcode, &payload));
+                self.answer(&server_frame(0x80 | opcode, &payload));
                 self.item(Phase::Frames, &client_frame(0x80 | opcode, &payload, mask), MESSAGE);
             }
             35..60 => {
@@ -526,7 +526,7 @@ impl Script {
                         self.ping(mask);
                     }
                 }
-                self.say(&server_frame(0x80 | opcode, &payload));
+                self.answer(&server_frame(0x80 | opcode, &payload));
                 self.item(Phase::Frames, &client_frame(0x80, b"", mask), MESSAGE);
             }
             60..72 => self.ping(mask),
@@ -536,7 +536,7 @@ impl Script {
                 let bytes = random.one_of(&[1, 100, 1500, 20_000]);
                 let count = if bytes > 10_000 { count / 4 } else { count };
                 for at in 1..=count {
-                    self.say(&server_frame(0x81, service::flood(&tag, at, bytes).as_bytes()));
+                    self.answer(&server_frame(0x81, service::flood(&tag, at, bytes).as_bytes()));
                 }
                 let order = format!("flood {tag} {count} {bytes}");
                 self.item(Phase::Frames, &client_frame(0x81, order.as_bytes(), mask), MESSAGE);
@@ -545,7 +545,7 @@ impl Script {
             }
             86..92 => {
                 let (order, code, reason) = random.one_of(&[("close", 1000, "bye"), ("panic", 1011, "")]);
-                self.say(&server_close(code, reason));
+                self.answer(&server_close(code, reason));
                 let tally = Tally { panics: u64::from(order == "panic"), ..MESSAGE };
                 self.item(Phase::Frames, &client_frame(0x81, order.as_bytes(), mask), tally);
                 for _ in 0..random.below(3) {
@@ -562,7 +562,7 @@ impl Script {
             }
             _ => {
                 let (bytes, code, reason) = random.one_of(MISFRAMED);
-                self.say(&server_close(code, reason));
+                self.answer(&server_close(code, reason));
                 self.item(Phase::Frames, bytes, Tally { failed: 1, ..NOTHING });
                 self.over = true;
             }
@@ -571,7 +571,7 @@ impl Script {
 
     fn ping(&mut self, mask: [u8; 4]) {
         let payload = self.tag();
-        self.say(&server_frame(0x8a, payload.as_bytes()));
+        self.answer(&server_frame(0x8a, payload.as_bytes()));
         self.item(Phase::Frames, &client_frame(0x89, payload.as_bytes(), mask), NOTHING);
     }
 
@@ -593,36 +593,36 @@ impl Script {
     /// Returns how much the server must have written once it has read `bytes` of `sent`.
     pub fn due(&self, bytes: usize) -> usize {
         let whole = self.items.partition_point(|item| item.end <= bytes);
-        whole.checked_sub(1).map_or(0, |last| self.items[last].says_end).min(self.says.len())
+        whole.checked_sub(1).map_or(0, |last| self.items[last].answers_end).min(self.answers.len())
     }
 
     /// Returns how much the server may have written by then.
     pub fn allowed(&self, bytes: usize) -> usize {
         let begun = self.items.partition_point(|item| item.start < bytes);
-        begun.checked_sub(1).map_or(0, |last| self.items[last].says_end).min(self.says.len())
+        begun.checked_sub(1).map_or(0, |last| self.items[last].answers_end).min(self.answers.len())
     }
 
     /// The server writes `bytes` at the boundary `at`, and then what was expected there.
     pub fn insert(&mut self, at: usize, bytes: &[u8], known: usize) {
-        self.says.splice(at..at, bytes.iter().copied());
+        self.answers.splice(at..at, bytes.iter().copied());
         for place in self.bounds.iter_mut().chain(&mut self.dates).filter(|place| **place >= at) {
             *place += bytes.len();
         }
         self.bounds.push(at);
         self.bounds.sort_unstable();
-        for item in self.items.iter_mut().filter(|item| item.says_end > at || item.end > known) {
-            item.says_end += bytes.len();
+        for item in self.items.iter_mut().filter(|item| item.answers_end > at || item.end > known) {
+            item.answers_end += bytes.len();
         }
     }
 
     /// The server writes `bytes` at the boundary `at`, and nothing more.
     pub fn end_with(&mut self, at: usize, bytes: &[u8]) {
-        self.says.truncate(at);
+        self.answers.truncate(at);
         self.bounds.retain(|place| *place < at);
         self.dates.retain(|place| *place < at);
-        self.say(bytes);
+        self.answer(bytes);
         for item in &mut self.items {
-            item.says_end = if item.says_end <= at { item.says_end } else { self.says.len() };
+            item.answers_end = if item.answers_end <= at { item.answers_end } else { self.answers.len() };
         }
         self.over = true;
     }

@@ -69,7 +69,7 @@ impl Source for Repeats {
         if !self.left.is_multiple_of(SLEEP_EVERY) {
             return Ok(Progress::More);
         }
-        self.wakers.lock().expect("nobody panics with it").push(room.waker().clone());
+        self.wakers.lock().expect("the lock is not poisoned").push(room.waker().clone());
         Ok(Progress::Later)
     }
 }
@@ -108,7 +108,7 @@ impl Upload for Sum {
 
 impl Log {
     /// Continues some of what is waiting, or all of it. Returns whether it did anything.
-    pub fn go_on(&self, random: &mut Random, all: bool) -> bool {
+    pub fn continue_some(&self, random: &mut Random, all: bool) -> bool {
         let mut done = false;
         let mut now = || {
             let now = all || random.chance(300);
@@ -124,12 +124,12 @@ impl Log {
                 let _ = responder.send(Response::text(text));
             }
         }
-        let wakers = std::mem::take(&mut *self.wakers.lock().expect("nobody panics with it"));
+        let wakers = std::mem::take(&mut *self.wakers.lock().expect("the lock is not poisoned"));
         for waker in wakers {
             if now() {
                 waker.wake();
             } else {
-                self.wakers.lock().expect("nobody panics with it").push(waker);
+                self.wakers.lock().expect("the lock is not poisoned").push(waker);
             }
         }
         let resumes = self.resumes.take();
@@ -220,7 +220,7 @@ pub fn flood(tag: &str, at: usize, bytes: usize) -> String {
 }
 
 impl Flood {
-    fn go_on(&mut self, socket: &mut Socket<'_>) {
+    fn send_more(&mut self, socket: &mut Socket<'_>) {
         while self.next < self.count {
             self.next += 1;
             if socket.text(&flood(&self.tag, self.next, self.bytes)) != Sent::Sent {
@@ -249,7 +249,7 @@ impl WebSocket for Parrot {
             ["flood", tag, count, bytes] => {
                 let number = |text: &str| text.parse().unwrap_or(0);
                 *session = Flood { tag: tag.into(), next: 0, count: number(count), bytes: number(bytes) };
-                session.go_on(socket);
+                session.send_more(socket);
             }
             ["close"] => socket.close(CloseCode::NORMAL, "bye"),
             ["panic"] => resume_unwind(Box::new("planned")),
@@ -260,7 +260,7 @@ impl WebSocket for Parrot {
     }
 
     fn drain(&self, session: &mut Flood, socket: &mut Socket<'_>) {
-        session.go_on(socket);
+        session.send_more(socket);
     }
 
     fn close(&self, _session: Flood, code: Option<CloseCode>, reason: &str) {

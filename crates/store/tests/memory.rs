@@ -33,7 +33,7 @@ fn ms(ms: u64) -> Option<Duration> {
 /// Returns the number of entries and of bytes.
 fn held(store: &Memory) -> (u64, u64) {
     let census = store.census();
-    (census.entries.expect("it knows"), census.bytes.expect("it knows"))
+    (census.entries.expect("it is known"), census.bytes.expect("it is known"))
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn limits_hold_with_many_threads() {
                         Err(error) => panic!("{error}"),
                     }
                     if round % 5 == 0 {
-                        store.delete(&key).expect("it is in order");
+                        store.delete(&key).expect("it is valid");
                     }
                     let (entries, bytes) = held(store);
                     assert!(entries <= 500 && bytes <= 100_000, "{entries} entries, {bytes} bytes");
@@ -201,7 +201,7 @@ fn limits_hold_with_many_threads() {
     let arena = Arena::new(1 << 20);
     let mut from = Some(Cursor::START);
     while let Some(cursor) = from {
-        let page = store.scan("", cursor, 1000, &arena).expect("it is in order");
+        let page = store.scan("", cursor, 1000, &arena).expect("it is valid");
         page.entries.iter().for_each(|(key, _)| assert_eq!(store.delete(key), Ok(true)));
         from = page.next;
     }
@@ -423,7 +423,7 @@ fn scan(store: &Memory, prefix: &str, limit: usize) -> BTreeMap<String, Vec<u8>>
     let mut from = Some(Cursor::START);
     let arena = Arena::new(16 << 10);
     while let Some(cursor) = from {
-        let page = store.scan(prefix, cursor, limit, &arena).expect("it is in order");
+        let page = store.scan(prefix, cursor, limit, &arena).expect("it is valid");
         for (key, value) in page.entries {
             assert!(found.insert(key.to_string(), value.to_vec()).is_none(), "{key} is found twice");
         }

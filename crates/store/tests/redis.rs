@@ -8,7 +8,7 @@ use fleeting_store::{Cursor, Redis, RedisOptions, Store, StoreError};
 use fleeting_testkit::client::{Answer, Client, PATIENCE};
 use fleeting_testkit::redis::proxy::Proxy;
 use fleeting_testkit::redis::server::RedisServer;
-use fleeting_testkit::rig;
+use fleeting_testkit::server;
 use history::{Entry, Moment, What, check_counter, check_register};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -24,7 +24,7 @@ const LIMIT: Duration = Duration::from_millis(1000);
 const RECOVERY: Duration = Duration::from_millis(2000);
 
 fn connect(url: &str, options: RedisOptions) -> Redis {
-    Redis::connect(url.parse().expect("a good URL"), options).expect("a thread can be started")
+    Redis::connect(url.parse().expect("a valid URL"), options).expect("a thread can be started")
 }
 
 /// Opens a store with the default time limit.
@@ -87,8 +87,8 @@ fn keys_have_a_namespace_and_other_keys_are_not_seen() {
     let server = RedisServer::start();
     let store = open_patiently(&server.url());
     let other = connect(&server.url(), RedisOptions::new().namespace("other[*]:").timeout(PATIENCE));
-    store.set("a", b"ours", None).expect("it takes it");
-    other.set("a", b"theirs", None).expect("it takes it");
+    store.set("a", b"ours", None).expect("the store accepts it");
+    other.set("a", b"theirs", None).expect("the store accepts it");
     assert_eq!(get(&store, "a"), Ok(Some("ours".into())));
     assert_eq!(get(&other, "a"), Ok(Some("theirs".into())));
     assert_eq!(server.ask::<String>(&["GET", "fleeting:a"]), "ours");
@@ -99,7 +99,7 @@ fn keys_have_a_namespace_and_other_keys_are_not_seen() {
     }
     server.ask::<()>(&["RPUSH", "fleeting:list", "x"]);
     let arena = Arena::new(1024);
-    let page = store.scan("", Cursor::START, 100, &arena).expect("it is there");
+    let page = store.scan("", Cursor::START, 100, &arena).expect("the store is available");
     assert_eq!((page.entries, page.next), (&[("a", &b"ours"[..])][..], None));
     assert!(unavailable(get(&store, "list")).contains("WRONGTYPE"));
     assert_eq!(store.increment("list", 1, None), Err(StoreError::NotANumber));
@@ -129,7 +129,7 @@ fn a_script_that_redis_has_forgotten_is_loaded_again() {
 fn a_full_redis_is_reported_as_full() {
     let server = RedisServer::start();
     let store = open_patiently(&server.url());
-    store.set("n", b"1", None).expect("it takes it");
+    store.set("n", b"1", None).expect("the store accepts it");
     server.ask::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
     assert_eq!(store.set("m", b"1", None), Err(StoreError::Full));
     assert_eq!(store.increment("n", 1, None), Err(StoreError::Full));
@@ -148,7 +148,7 @@ fn a_full_redis_is_reported_as_full() {
 fn an_error_reply_is_reported_and_does_no_harm() {
     let server = RedisServer::start();
     let store = open_patiently(&server.url());
-    store.set("a", b"1", None).expect("it takes it");
+    store.set("a", b"1", None).expect("the store accepts it");
     server.ask::<()>(&["REPLICAOF", "127.0.0.1", "1"]);
     assert!(unavailable(store.set("a", b"2", None)).starts_with("it says READONLY"));
     assert_eq!(get(&store, "a"), Ok(Some("1".into())));
@@ -179,14 +179,17 @@ fn a_late_reply_reaches_no_other_caller() {
     let proxy = Proxy::start(server.socket());
     let store = open(&proxy.url());
     for key in ["a", "b", "c", "d"] {
-        store.set(key, key.as_bytes(), None).expect("it takes it");
+        store.set(key, key.as_bytes(), None).expect("the store accepts it");
     }
     for round in 0..10 {
         proxy.hold_replies();
         let begin = Instant::now();
         let why = thread::scope(|scope| {
             let askers: Vec<_> = (0..3).map(|_| scope.spawn(|| unavailable(get(&store, "a")))).collect();
-            askers.into_iter().map(|asker| asker.join().expect("no panic")).collect::<Vec<_>>()
+            askers
+                .into_iter()
+                .map(|asker| asker.join().expect("the thread does not panic"))
+                .collect::<Vec<_>>()
         });
         assert!(begin.elapsed() < LIMIT, "round {round}: {:?}", begin.elapsed());
         assert!(why.iter().any(|why| why.contains("within 250 ms")), "{why:?}");
@@ -209,7 +212,7 @@ fn a_request_that_never_arrives_is_given_up() {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.socket());
     let store = open(&proxy.url());
-    store.set("a", b"1", None).expect("it takes it");
+    store.set("a", b"1", None).expect("the store accepts it");
     proxy.hold_requests();
     let begin = Instant::now();
     unavailable(store.set("a", b"2", None));
@@ -227,7 +230,7 @@ fn a_request_that_never_arrives_is_given_up() {
     proxy.release();
     assert!(recovery(&store) < RECOVERY);
     // It is unknown whether the second value was written; now it shows.
-    let value = get(&store, "a").expect("it is there");
+    let value = get(&store, "a").expect("the store is available");
     assert!([Some("1"), Some("2")].contains(&value.as_deref()), "{value:?}");
 }
 
@@ -235,7 +238,7 @@ fn a_request_that_never_arrives_is_given_up() {
 fn a_stopped_redis_delays_no_caller_beyond_the_limit() {
     let server = RedisServer::start();
     let store = open(&server.url());
-    store.set("a", b"1", None).expect("it takes it");
+    store.set("a", b"1", None).expect("the store accepts it");
     server.signal("STOP");
     let begin = Instant::now();
     for _ in 0..100 {
@@ -262,7 +265,7 @@ fn the_time_limit_applies_to_a_reply_as_a_whole() {
                 if over.load(Ordering::Relaxed) {
                     return;
                 }
-                trickle(&mut stream.expect("it was accepted"));
+                trickle(&mut stream.expect("a connection"));
             }
         });
         let _ending = Ending(|| {
@@ -320,8 +323,8 @@ impl<E: FnMut()> Drop for Ending<E> {
 fn a_server_that_is_not_redis_is_reported() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
     let store = open_patiently(&format!("redis://{}", listener.local_addr().expect("it listens")));
-    let (mut stream, _) = listener.accept().expect("it is reached");
-    stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").expect("it is open");
+    let (mut stream, _) = listener.accept().expect("the store connects");
+    stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").expect("the connection is open");
     let why = unavailable(get(&store, "a"));
     assert!(why.contains("not understood"), "{why}");
 }
@@ -336,7 +339,9 @@ fn connections_are_limited_and_reused() {
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
-                (0..200).for_each(|_| assert!(store.increment("n", 1, None).expect("it waits") > 0))
+                (0..200).for_each(|_| {
+                    assert!(store.increment("n", 1, None).expect("the store waits for a connection") > 0)
+                })
             });
         }
     });
@@ -356,7 +361,7 @@ fn connections_are_limited_and_reused() {
                 })
             })
             .collect();
-        askers.into_iter().for_each(|asker| asker.join().expect("no panic"));
+        askers.into_iter().for_each(|asker| asker.join().expect("the thread does not panic"));
     });
     proxy.release();
     recovery(&store);
@@ -402,7 +407,7 @@ fn one_thread_reconnects_while_the_others_fail_at_once() {
         let mut waits = Vec::new();
         for _ in 0..7 {
             let begin = Instant::now();
-            let (stream, _) = listener.accept().expect("it is tried again");
+            let (stream, _) = listener.accept().expect("the store reconnects");
             waits.push(begin.elapsed());
             drop(stream);
         }
@@ -423,12 +428,12 @@ fn redis_may_start_later_than_its_store() {
     let options = RedisOptions::new().watch(move |down| drop(sender.send(down.map(str::to_string))));
     let store = connect(&server.url(), options);
     assert!(!unavailable(get(&store, "a")).is_empty());
-    let why = told.recv().expect("it is told").expect("it is not there");
+    let why = told.recv().expect("the report arrives").expect("Redis is missing");
     assert!(why.starts_with("it cannot be reached: Connection refused"), "{why}");
     server.restart();
     assert!(recovery(&store) < RECOVERY);
     assert_eq!(told.recv(), Ok(None));
-    store.set("a", b"1", None).expect("it takes it");
+    store.set("a", b"1", None).expect("the store accepts it");
     let nowhere = open("unix:///nowhere/redis.sock");
     assert!(unavailable(get(&nowhere, "a")).contains("No such file"));
     let nobody = open("redis://nobody.invalid");
@@ -440,7 +445,7 @@ fn a_killed_redis_is_reported_at_once_and_found_again() {
     let mut server = RedisServer::start();
     let store = open(&server.url());
     for round in 0..5 {
-        store.set("a", b"1", None).expect("it takes it");
+        store.set("a", b"1", None).expect("the store accepts it");
         server.kill();
         let begin = Instant::now();
         for _ in 0..1000 {
@@ -462,7 +467,7 @@ fn timed(client: &mut Client, path: &str, slowest: &Mutex<Duration>) -> Answer {
     let answer = client.get(path);
     let took = begin.elapsed();
     assert!(took < LIMIT, "{path} took {took:?}");
-    let mut slowest = slowest.lock().expect("nobody panics with it");
+    let mut slowest = slowest.lock().expect("the lock is not poisoned");
     *slowest = took.max(*slowest);
     answer
 }
@@ -474,7 +479,7 @@ fn only_routes_that_need_redis_are_refused_and_in_time() {
     let store = Arc::new(open(&server.url()));
     let offload = Arc::new(Offload::new(OffloadOptions::default()).expect("there are threads"));
     let threads = offload.clone();
-    let rig = rig::run(move |_| {
+    let http = server::run(move |_| {
         let visits = threads.closure(move |_req| match store.increment("visits", 1, None) {
             Ok(sum) => Ok(Response::text(sum.to_string())),
             Err(error) => Err(Error::unavailable(error.to_string())),
@@ -487,7 +492,7 @@ fn only_routes_that_need_redis_are_refused_and_in_time() {
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                let (mut client, mut last) = (Client::connect(rig.addr), 0);
+                let (mut client, mut last) = (Client::connect(http.addr), 0);
                 while !over.load(Ordering::Relaxed) {
                     let answer = timed(&mut client, "/visits", &slowest[0]);
                     if answer.status == 503 {
@@ -502,7 +507,7 @@ fn only_routes_that_need_redis_are_refused_and_in_time() {
             });
         }
         scope.spawn(|| {
-            let mut client = Client::connect(rig.addr);
+            let mut client = Client::connect(http.addr);
             while !over.load(Ordering::Relaxed) {
                 assert_eq!(timed(&mut client, "/ok", &slowest[1]).text(), "ok");
             }
@@ -536,7 +541,7 @@ fn only_routes_that_need_redis_are_refused_and_in_time() {
         }
     });
     println!("the slowest that needs it, and the slowest that does not: {slowest:?}");
-    rig.finish();
+    http.finish();
     println!("{:?}", offload.counters());
 }
 
@@ -561,7 +566,7 @@ impl Trial {
     }
 
     fn count(&self, known: bool) {
-        let mut counts = self.counts.lock().expect("nobody panics with it");
+        let mut counts = self.counts.lock().expect("the lock is not poisoned");
         if known {
             counts.0 += 1
         } else {
@@ -572,10 +577,11 @@ impl Trial {
 
     /// Waits until this many more have succeeded and this many more have an unknown result.
     fn wait(&self, known: usize, unknown: usize) {
-        let counts = self.counts.lock().expect("nobody panics with it");
+        let counts = self.counts.lock().expect("the lock is not poisoned");
         let (known, unknown) = (counts.0 + known, counts.1 + unknown);
         let few = |counts: &mut (usize, usize)| counts.0 < known || counts.1 < unknown;
-        let waited = self.changed.wait_timeout_while(counts, PATIENCE, few).expect("nobody panics with it");
+        let waited =
+            self.changed.wait_timeout_while(counts, PATIENCE, few).expect("the lock is not poisoned");
         assert!(!waited.1.timed_out(), "the counts are never reached: {:?}", *waited.0);
     }
 }
@@ -600,7 +606,7 @@ fn no_wrong_value(store: &Redis, trouble: impl FnOnce(&Trial)) {
         let ending = Ending(|| trial.over.store(true, Ordering::Relaxed));
         trouble(trial);
         drop(ending);
-        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        threads.into_iter().map(|thread| thread.join().expect("the thread does not panic")).collect()
     });
     let mut all: Vec<(usize, Entry)> = histories.concat();
     recovery(store);
@@ -608,10 +614,10 @@ fn no_wrong_value(store: &Redis, trouble: impl FnOnce(&Trial)) {
     let arena = Arena::new(1024);
     for register in 0..REGISTERS {
         let asked = trial.now();
-        let value = value_of(store.get(&format!("r{register}"), &arena).expect("it has recovered"));
+        let value = value_of(store.get(&format!("r{register}"), &arena).expect("the store has recovered"));
         all.push((register, Entry { asked, answered: Some(trial.now()), what: What::Read(value) }));
     }
-    let sum = value_of(store.get("sum", &arena).expect("it has recovered"));
+    let sum = value_of(store.get("sum", &arena).expect("the store has recovered"));
     let of = |object: usize| -> Vec<Entry> {
         all.iter().filter(|(on, _)| *on == object).map(|(_, entry)| entry.clone()).collect()
     };
@@ -619,7 +625,7 @@ fn no_wrong_value(store: &Redis, trouble: impl FnOnce(&Trial)) {
         check_register(&of(register)).unwrap_or_else(|wrong| panic!("register {register}: {wrong}"));
     }
     check_counter(&of(REGISTERS), sum as i64).unwrap_or_else(|wrong| panic!("the number: {wrong}"));
-    let (known, unknown) = *trial.counts.lock().expect("nobody panics with it");
+    let (known, unknown) = *trial.counts.lock().expect("the lock is not poisoned");
     println!("{known} operations were answered, {unknown} were not");
     assert!(known > 500 && unknown > 20, "{known} answered, {unknown} not");
 }

@@ -65,22 +65,22 @@ impl Subject<'_> {
     #[track_caller]
     fn get(&self, name: &str) -> Option<Vec<u8>> {
         let arena = Arena::new(4096);
-        self.store.get(&self.key(name), &arena).expect("it is there").map(<[u8]>::to_vec)
+        self.store.get(&self.key(name), &arena).expect("the store is available").map(<[u8]>::to_vec)
     }
 
     #[track_caller]
     fn set(&self, name: &str, value: impl AsRef<[u8]>, life: Option<Duration>) {
-        self.store.set(&self.key(name), value.as_ref(), life).expect("it takes it");
+        self.store.set(&self.key(name), value.as_ref(), life).expect("the store accepts it");
     }
 
     #[track_caller]
     fn delete(&self, name: &str) -> bool {
-        self.store.delete(&self.key(name)).expect("it is there")
+        self.store.delete(&self.key(name)).expect("the store is available")
     }
 
     #[track_caller]
     fn renew(&self, name: &str, life: Option<Duration>) -> bool {
-        self.store.renew(&self.key(name), life).expect("it is there")
+        self.store.renew(&self.key(name), life).expect("the store is available")
     }
 
     fn increment(&self, name: &str, by: i64, life: Option<Duration>) -> Result<i64, StoreError> {
@@ -89,7 +89,7 @@ impl Subject<'_> {
 
     #[track_caller]
     fn swap(&self, name: &str, expected: Option<&[u8]>, value: &[u8], life: Option<Duration>) -> bool {
-        self.store.compare_and_set(&self.key(name), expected, value, life).expect("it takes it")
+        self.store.compare_and_set(&self.key(name), expected, value, life).expect("the store accepts it")
     }
 
     /// Expects an entry with this value.
@@ -121,9 +121,9 @@ impl Subject<'_> {
         let mut from = Some(Cursor::START);
         let mut arena = Arena::new(4096);
         while let Some(cursor) = from {
-            let page = self.store.scan(&prefix, cursor, limit, &arena).expect("it is there");
+            let page = self.store.scan(&prefix, cursor, limit, &arena).expect("the store is available");
             for (key, value) in page.entries {
-                let name = key.strip_prefix(self.prefix).expect("it begins so");
+                let name = key.strip_prefix(self.prefix).expect("the key has the prefix");
                 let (told, times) = found.entry(name.to_string()).or_insert((value.to_vec(), 0));
                 *times += 1;
                 *told = value.to_vec();
@@ -166,7 +166,7 @@ fn copies(subject: &Subject<'_>) {
         let mut value = b"the value".to_vec();
         let mut next = b"the next one".to_vec();
         if round == 0 {
-            subject.store.set(&key, &value, None).expect("it takes it");
+            subject.store.set(&key, &value, None).expect("the store accepts it");
         } else {
             assert_eq!(subject.store.compare_and_set(&key, None, &value, LONG), Ok(true));
         }
@@ -178,8 +178,12 @@ fn copies(subject: &Subject<'_>) {
         key.replace_range(.., &"x".repeat(key.len()));
         subject.has(&name, "the next one");
         // A value read is a copy, which stays whatever becomes of the entry.
-        let seen = subject.store.get(&subject.key(&name), &arena).expect("it is there").expect("it is");
-        let page = subject.store.scan(&subject.key(&name), Cursor::START, 10, &arena).expect("it is there");
+        let seen =
+            subject.store.get(&subject.key(&name), &arena).expect("the store is available").expect("it is");
+        let page = subject
+            .store
+            .scan(&subject.key(&name), Cursor::START, 10, &arena)
+            .expect("the store is available");
         subject.set(&name, "THE LAST ONE", None);
         assert_eq!(seen, b"the next one");
         for (key, value) in page.entries {
@@ -425,7 +429,7 @@ fn scans(subject: &Subject<'_>) {
     }
     // The limit bounds a page.
     let arena = Arena::new(1 << 20);
-    let page = subject.store.scan(subject.prefix, Cursor::START, 10, &arena).expect("it is there");
+    let page = subject.store.scan(subject.prefix, Cursor::START, 10, &arena).expect("the store is available");
     assert!(page.entries.len() <= 100 && page.next.is_some(), "{} entries", page.entries.len());
     for group in groups {
         (0..100).for_each(|number| assert!(subject.delete(&format!("{group}/{number}"))));
@@ -441,10 +445,10 @@ fn increments_of_many(subject: &Subject<'_>) {
         for number in 0..THREADS as i64 {
             scope.spawn(move || {
                 for _ in 0..TIMES {
-                    subject.increment("sum", number + 1, LONG).expect("it is a number");
+                    subject.increment("sum", number + 1, LONG).expect("the value is a number");
                     subject
                         .increment("zero", if number % 2 == 0 { 1 } else { -1 }, None)
-                        .expect("it is a number");
+                        .expect("the value is a number");
                 }
             });
         }
@@ -482,10 +486,14 @@ fn compares_and_sets_of_many(subject: &Subject<'_>) {
                 first
             })
         });
-        threads.collect::<Vec<_>>().into_iter().map(|thread| thread.join().expect("no panic")).sum()
+        threads
+            .collect::<Vec<_>>()
+            .into_iter()
+            .map(|thread| thread.join().expect("the thread does not panic"))
+            .sum()
     });
     assert_eq!(firsts, 1);
-    let count = subject.get("count").expect("it stays");
+    let count = subject.get("count").expect("the entry stays");
     assert_eq!(
         std::str::from_utf8(&count).expect("text").trim_end_matches('.'),
         (THREADS * TIMES).to_string()
@@ -509,7 +517,7 @@ fn whole_values(subject: &Subject<'_>) {
         for _ in 0..2 {
             scope.spawn(|| {
                 while !ended.load(Ordering::Relaxed) {
-                    let seen = subject.get("value").expect("it stays");
+                    let seen = subject.get("value").expect("the entry stays");
                     assert!(seen.iter().all(|byte| *byte == seen[0]), "{seen:?}");
                     assert!((0..500).any(|number| value(number) == seen), "{} bytes", seen.len());
                 }
@@ -547,7 +555,7 @@ fn scans_in_motion(subject: &Subject<'_>) {
             let found = subject.scan("stays/", limit);
             assert_eq!(found.len(), STAY, "by {limit}");
             for (name, (value, _)) in found {
-                assert_eq!(name.strip_prefix("stays/").expect("it begins so").as_bytes(), value);
+                assert_eq!(name.strip_prefix("stays/").expect("the key has the prefix").as_bytes(), value);
             }
             let all = subject.scan("", limit);
             let stay = all.keys().filter(|name| name.starts_with("stays/")).count();

@@ -76,7 +76,7 @@ impl Client {
     /// Connects with a small receive buffer.
     pub fn connect_narrow(addr: SocketAddr) -> Client {
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None).expect("a socket");
-        socket.set_recv_buffer_size(4096).expect("it may be small");
+        socket.set_recv_buffer_size(4096).expect("a small buffer is allowed");
         socket.connect(&addr.into()).expect("the server listens");
         Client::of(socket.into())
     }
@@ -117,13 +117,13 @@ impl Client {
 
     /// Ends the client's sending side.
     pub fn end(&mut self) {
-        self.stream.shutdown(Shutdown::Write).expect("it is open");
+        self.stream.shutdown(Shutdown::Write).expect("the connection is open");
     }
 
     /// Resets the connection.
     pub fn reset(self) {
         let at_once = Some(Duration::ZERO);
-        SockRef::from(&self.stream).set_linger(at_once).expect("it is open");
+        SockRef::from(&self.stream).set_linger(at_once).expect("the connection is open");
     }
 
     pub fn get(&mut self, path: &str) -> Answer {

@@ -26,7 +26,7 @@ pub mod fuzz;
 pub mod http1;
 pub mod random;
 pub mod redis;
-pub mod rig;
+pub mod server;
 pub mod stream;
 pub mod ws;
 

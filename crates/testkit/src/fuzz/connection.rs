@@ -4,8 +4,8 @@
 //! same. With an impatient script the clock runs and peers fail. Then less is promised: each output is a valid beginning,
 //! and everything ends.
 
-use super::peer::{Act, Script};
 use super::replies;
+use super::script::{Act, Script};
 use crate::stream::{MemoryStream, Pipe};
 use fleeting::app::{ConnId, Error, Message, Request, Response, Socket};
 use fleeting::engine::{Engine, Readiness, Settings};

@@ -167,7 +167,7 @@ impl Folder {
     fn open(&self, relative: &str) {
         for root in &self.roots {
             if let Ok(Found::File { file, .. }) = root.open(relative) {
-                let metadata = file.metadata().expect("it is open");
+                let metadata = file.metadata().expect("the connection is open");
                 assert!(self.own.contains(&(metadata.dev(), metadata.ino())), "{relative:?} leads out");
             }
         }

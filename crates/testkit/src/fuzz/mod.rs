@@ -10,8 +10,8 @@ mod extensions;
 mod files;
 mod http1;
 mod inflate;
-mod peer;
 mod replies;
+mod script;
 mod ws;
 
 pub use chunked::chunked;

@@ -34,7 +34,7 @@ struct State {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nobody panics with it")
+        self.state.lock().expect("the lock is not poisoned")
     }
 }
 
@@ -49,7 +49,7 @@ impl Proxy {
                 if own.state().over {
                     return;
                 }
-                own.take(stream.expect("it was accepted"));
+                own.take(stream.expect("a connection"));
             }
         });
         Proxy { addr, shared, door: Some(door) }
@@ -82,7 +82,7 @@ impl Proxy {
     /// Waits until `count` pieces are held.
     pub fn wait_for_held(&self, count: usize) {
         let held = |state: &mut State| state.held < count;
-        drop(self.shared.changed.wait_while(self.shared.state(), held).expect("nobody panics with it"));
+        drop(self.shared.changed.wait_while(self.shared.state(), held).expect("the lock is not poisoned"));
     }
 
     /// Ends all connections.
@@ -114,7 +114,7 @@ impl Shared {
         }
         // If Redis is not running, the client's connection is closed as well.
         let Ok(redis) = UnixStream::connect(&self.upstream) else { return };
-        client.set_nodelay(true).expect("it is open");
+        client.set_nodelay(true).expect("the connection is open");
         let twin = (client.try_clone().expect("a descriptor"), redis.try_clone().expect("a descriptor"));
         state.connections.push(twin);
         drop(state);
@@ -135,7 +135,7 @@ impl Shared {
                 state.held += 1;
                 self.changed.notify_all();
                 let held = |state: &mut State| is_held(state) && !state.over;
-                state = self.changed.wait_while(state, held).expect("nobody panics with it");
+                state = self.changed.wait_while(state, held).expect("the lock is not poisoned");
                 state.held -= 1;
             }
             drop(state);

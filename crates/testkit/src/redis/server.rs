@@ -67,7 +67,7 @@ impl RedisServer {
     /// Kills it like `kill -9`.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
-            child.kill().expect("it was running");
+            child.kill().expect("Redis was running");
             child.wait().expect("it has ended");
         }
     }
@@ -103,15 +103,15 @@ impl RedisServer {
 
     /// Sends it the signal `name`, for example to stop or continue it.
     pub fn signal(&self, name: &str) {
-        let id = self.child.as_ref().expect("it is running").id().to_string();
+        let id = self.child.as_ref().expect("Redis is running").id().to_string();
         let sent = Command::new("kill").args([&format!("-{name}"), &id]).status();
         assert!(sent.expect("kill(1) can be run").success());
     }
 
     /// Returns the reply to a command.
     pub fn ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> T {
-        let client = redis::Client::open(self.url()).expect("a good URL");
-        let mut connection = client.get_connection().expect("it is running");
+        let client = redis::Client::open(self.url()).expect("a valid URL");
+        let mut connection = client.get_connection().expect("Redis is running");
         let mut request = redis::cmd(command[0]);
         request.arg(&command[1..]);
         request.query(&mut connection).unwrap_or_else(|error| panic!("{command:?}: {error}"))

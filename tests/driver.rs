@@ -19,30 +19,30 @@ pub struct Peer {
 }
 
 /// An engine and the time.
-pub struct Stage {
+pub struct Driver {
     pub engine: Engine<MemoryStream>,
     pub now: Now,
 }
 
-impl Stage {
-    pub fn new(app: App, settings: Settings) -> Stage {
+impl Driver {
+    pub fn new(app: App, settings: Settings) -> Driver {
         let handle = Handle::unattended(usize::from(settings.worker) + 1);
-        Stage::with_handle(app, settings, &handle)
+        Driver::with_handle(app, settings, &handle)
     }
 
-    pub fn with_handle(app: App, settings: Settings, handle: &Handle) -> Stage {
+    pub fn with_handle(app: App, settings: Settings, handle: &Handle) -> Driver {
         assert_eq!(app.check(), Ok(()));
         let now = Now { ms: 1_000_000, unix_secs: 1_767_225_600 };
-        Stage { engine: Engine::with_handle(app, settings, now, handle), now }
+        Driver { engine: Engine::with_handle(app, settings, now, handle), now }
     }
 
     /// Opens a WebSocket that has room for everything.
     pub fn websocket(&mut self, path: &str) -> Peer {
-        self.upgraded(path, "").0
+        self.websocket_with(path, "").0
     }
 
     /// Opens a WebSocket with further handshake `fields`. Also returns the head of the response.
-    pub fn upgraded(&mut self, path: &str, fields: &str) -> (Peer, String) {
+    pub fn websocket_with(&mut self, path: &str, fields: &str) -> (Peer, String) {
         let pipe = Rc::new(RefCell::new(Pipe::with_room(usize::MAX)));
         let id = self.engine.accept(MemoryStream::new(&pipe), None);
         let peer = Peer { id, pipe };
@@ -72,7 +72,7 @@ impl Stage {
     }
 
     /// Delivers a whole message or a control frame.
-    pub fn say(&mut self, peer: &Peer, opcode: u8, payload: impl AsRef<[u8]>) {
+    pub fn send(&mut self, peer: &Peer, opcode: u8, payload: impl AsRef<[u8]>) {
         self.arrive(peer, &frame(true, opcode, payload.as_ref()));
     }
 
@@ -86,7 +86,7 @@ impl Stage {
     }
 
     /// Lets time pass. The engine has a turn whenever it asks for one.
-    pub fn pass(&mut self, ms: u64) {
+    pub fn advance(&mut self, ms: u64) {
         let until = self.now.ms + ms;
         while let Some(next) = self.engine.next_ms().filter(|next| *next <= until) {
             self.now.ms = self.now.ms.max(next);
@@ -116,7 +116,7 @@ impl Stage {
 
 impl Peer {
     /// From now on only `bytes` more fit.
-    pub fn narrow(&self, bytes: usize) {
+    pub fn limit_room(&self, bytes: usize) {
         self.pipe.borrow_mut().room = bytes;
     }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 
 /// A running server. Dropping it shuts it down, and fails the test if its thread has panicked.
-pub struct Rig {
+pub struct TestServer {
     pub addr: SocketAddr,
     pub handle: Handle,
     seen: Arc<Seen>,
@@ -24,7 +24,7 @@ struct Seen {
 }
 
 /// Runs the application that `make` makes, with the default limits and timeouts.
-pub fn run(make: impl FnOnce(&WorkerContext) -> App + Send + 'static) -> Rig {
+pub fn run(make: impl FnOnce(&WorkerContext) -> App + Send + 'static) -> TestServer {
     run_with(|_, _| {}, make)
 }
 
@@ -32,7 +32,7 @@ pub fn run(make: impl FnOnce(&WorkerContext) -> App + Send + 'static) -> Rig {
 pub fn run_with(
     set: impl FnOnce(&mut Limits, &mut Timeouts),
     make: impl FnOnce(&WorkerContext) -> App + Send + 'static,
-) -> Rig {
+) -> TestServer {
     let (mut limits, mut timeouts) = (Limits::default(), Timeouts::default());
     set(&mut limits, &mut timeouts);
     let builder = Server::builder().bind("127.0.0.1:0").limits(limits).timeouts(timeouts);
@@ -47,25 +47,25 @@ pub fn run_with(
         });
         let mut worker = worker.expect("the worker starts");
         let addr = worker.local_addrs().expect("it listens")[0];
-        started.send((addr, handle.expect("told above"))).expect("the test waits");
+        started.send((addr, handle.expect("the builder was called"))).expect("the test waits");
         while {
             let goes_on = worker.turn(None).expect("polling works");
-            *shown.counters.lock().expect("nobody panics with it") = worker.counters();
+            *shown.counters.lock().expect("the lock is not poisoned") = worker.counters();
             shown.changed.notify_all();
             goes_on
         } {}
     });
     let (addr, handle) = start.recv().expect("the worker starts");
-    Rig { addr, handle, seen, thread: Some(thread) }
+    TestServer { addr, handle, seen, thread: Some(thread) }
 }
 
-impl Rig {
+impl TestServer {
     /// Waits until the counters satisfy `until`. Returns them.
     #[track_caller]
     pub fn wait(&self, until: impl Fn(&Counters) -> bool) -> Counters {
-        let counters = self.seen.counters.lock().expect("nobody panics with it");
+        let counters = self.seen.counters.lock().expect("the lock is not poisoned");
         let waited = self.seen.changed.wait_timeout_while(counters, PATIENCE, |counters| !until(counters));
-        let (counters, timeout) = waited.expect("nobody panics with it");
+        let (counters, timeout) = waited.expect("the lock is not poisoned");
         let counters = counters.clone();
         assert!(!timeout.timed_out(), "the counters never reach that state: {counters:?}");
         counters
@@ -75,12 +75,12 @@ impl Rig {
     pub fn finish(self) -> Counters {
         let seen = self.seen.clone();
         self.handle.shutdown();
-        self.over();
-        seen.counters.lock().expect("nobody panics with it").clone()
+        self.wait_for_end();
+        seen.counters.lock().expect("the lock is not poisoned").clone()
     }
 
     /// Waits until a shutdown is complete.
-    pub fn over(mut self) {
+    pub fn wait_for_end(mut self) {
         self.join();
     }
 
@@ -92,7 +92,7 @@ impl Rig {
     }
 }
 
-impl Drop for Rig {
+impl Drop for TestServer {
     fn drop(&mut self) {
         self.handle.shutdown();
         self.join();
@@ -123,5 +123,5 @@ pub fn publish_as_told(message: Message<'_>, socket: &mut Socket<'_>) {
         }
         binary => socket.publish("binary", binary),
     };
-    published.expect("it may be published");
+    published.expect("it can be published");
 }

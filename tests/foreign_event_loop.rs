@@ -17,7 +17,8 @@ mod example;
 fn the_example_serves_requests_and_quits() {
     let (listening, addr) = mpsc::channel();
     let running = thread::spawn(move || {
-        example::run("127.0.0.1:0", |addr| listening.send(addr).expect("the test waits")).expect("it works");
+        example::run("127.0.0.1:0", |addr| listening.send(addr).expect("the test waits"))
+            .expect("the example runs");
     });
     let mut client = Client::connect(addr.recv().expect("it listens"));
     let beat = client.get("/");
@@ -43,7 +44,7 @@ fn descriptor_and_patience_are_enough_to_run_a_worker() {
         handle = Some(context.handle.clone());
         App::new().get("/{number}", |req| Ok(Response::text(req.param("number"))))
     });
-    let (mut worker, handle) = (worker.expect("it starts"), handle.expect("told"));
+    let (mut worker, handle) = (worker.expect("the server starts"), handle.expect("the builder was called"));
     assert_eq!(worker.patience(), None, "nothing is open");
     let addr = worker.local_addrs().expect("it listens")[0];
     let speaker = thread::spawn(move || {

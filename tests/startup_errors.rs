@@ -1,7 +1,7 @@
 //! What cannot work is a startup error that says what is wrong.
 
 use fleeting::{App, Response, ServeError, Server, WorkerContext};
-use fleeting_testkit::rig::Echo;
+use fleeting_testkit::server::Echo;
 use std::net::TcpListener;
 
 /// Returns the error of a server that does not start.
@@ -25,7 +25,8 @@ fn a_port_in_use_is_an_error() {
 
 #[test]
 fn a_port_is_free_again_after_its_server_has_ended() {
-    let server = Server::builder().bind("127.0.0.1:0").workers(2).serve(|_| App::new()).expect("it starts");
+    let server =
+        Server::builder().bind("127.0.0.1:0").workers(2).serve(|_| App::new()).expect("the server starts");
     let addr = server.local_addrs()[0].to_string();
     assert!(matches!(refused(&addr, 2, App::new), ServeError::Bind(..)));
     server.handle().shutdown();
@@ -53,7 +54,7 @@ fn a_server_listens_on_several_addresses() {
         .bind("localhost:0")
         .workers(2)
         .serve(|_| App::new().get("/", |_req| Ok(Response::text("hello"))));
-    let server = server.expect("it starts");
+    let server = server.expect("the server starts");
     assert_eq!(server.local_addrs().len(), 2);
     for addr in server.local_addrs() {
         assert_eq!(fleeting_testkit::client::Client::connect(*addr).get("/").text(), "hello");

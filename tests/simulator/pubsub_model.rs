@@ -31,11 +31,11 @@ pub struct Member {
     /// Numbers of publications, in the order in which they became due.
     pub due: Vec<usize>,
     /// What its session has sent, in order.
-    pub said: Vec<String>,
+    pub session_sent: Vec<String>,
     /// What was sent to it through a handle. Some of it may be dropped.
-    pub told: Vec<String>,
+    pub handle_sent: Vec<String>,
     /// A send reported backpressure, and `drain` was not called since.
-    pub pressed: bool,
+    pub under_backpressure: bool,
     /// The number of messages of a flood still to be sent, and the length of each.
     flood: (usize, usize),
 }
@@ -51,7 +51,7 @@ pub struct Record {
     pub matched: [u64; 2],
     pub opened: u64,
     pub closed: u64,
-    /// What the engine must not have told the application. It is recorded because a panic would be caught.
+    /// What the engine must not have result the application. It is recorded because a panic would be caught.
     pub violation: Option<String>,
 }
 
@@ -138,20 +138,20 @@ struct Hub {
 }
 
 impl Hub {
-    fn say(&self, member: usize, text: &str, socket: &mut Socket<'_>) -> Sent {
+    fn send(&self, member: usize, text: &str, socket: &mut Socket<'_>) -> Sent {
         let sent = socket.text(text);
         let member = &mut self.record.borrow_mut().members[member];
         match sent {
             Sent::Dropped => return sent,
-            Sent::Backpressure => member.pressed = true,
+            Sent::Backpressure => member.under_backpressure = true,
             Sent::Sent => {}
         }
-        member.said.push(text.into());
+        member.session_sent.push(text.into());
         sent
     }
 
     /// Sends as much of a flood as possible.
-    fn go_on(&self, member: usize, socket: &mut Socket<'_>) {
+    fn send_more(&self, member: usize, socket: &mut Socket<'_>) {
         loop {
             let (left, bytes) = self.record.borrow().members[member].flood;
             if left == 0 {
@@ -159,7 +159,7 @@ impl Hub {
             }
             self.record.borrow_mut().members[member].flood.0 -= 1;
             let text = format!("s {member} {left} {}", "~".repeat(bytes));
-            if self.say(member, &text, socket) != Sent::Sent {
+            if self.send(member, &text, socket) != Sent::Sent {
                 return;
             }
         }
@@ -175,13 +175,13 @@ impl Hub {
         };
         let record = self.record.borrow();
         let published = &record.published[number];
-        let told = if own {
+        let result = if own {
             socket.publish(published.topic, published.message())
         } else {
             socket.publish_to_others(published.topic, published.message())
         };
         drop(record);
-        self.record.borrow_mut().forbid(told.is_err(), "a valid publication was refused");
+        self.record.borrow_mut().forbid(result.is_err(), "a valid publication was refused");
     }
 }
 
@@ -201,11 +201,11 @@ impl WebSocket for Hub {
     fn message(&self, session: &mut usize, message: Message<'_>, socket: &mut Socket<'_>) {
         let member = *session;
         let Message::Text(text) = message else { return };
-        let pressed = self.record.borrow().members[member].pressed;
-        self.record.borrow_mut().forbid(pressed, "a message came before the drain");
+        let under_backpressure = self.record.borrow().members[member].under_backpressure;
+        self.record.borrow_mut().forbid(under_backpressure, "a message came before the drain");
         match text.split(' ').collect::<Vec<_>>()[..] {
             ["sub", filter, ref policy @ ..] => {
-                let told = match policy {
+                let result = match policy {
                     [policy] => socket.subscribe_with(filter, policy.parse().expect("a policy")),
                     _ => socket.subscribe(filter),
                 };
@@ -215,7 +215,7 @@ impl WebSocket for Hub {
                 if new {
                     filters.push(filter.into());
                 }
-                record.forbid(told != Ok(new), "the engine is wrong about whether a subscription is new");
+                record.forbid(result != Ok(new), "the engine is wrong about whether a subscription is new");
             }
             ["unsub", filter] => {
                 let was = socket.unsubscribe(filter);
@@ -231,22 +231,23 @@ impl WebSocket for Hub {
             ["flood", count, bytes] => {
                 let number = |text: &str| text.parse().unwrap_or(0);
                 self.record.borrow_mut().members[member].flood = (number(count), number(bytes));
-                self.go_on(member, socket);
+                self.send_more(member, socket);
             }
             ["close"] => {
                 self.record.borrow_mut().members[member].closing = true;
                 socket.close(CloseCode::NORMAL, "bye");
             }
             _ => {
-                self.say(member, text, socket);
+                self.send(member, text, socket);
             }
         }
     }
 
     fn drain(&self, session: &mut usize, socket: &mut Socket<'_>) {
-        let pressed = std::mem::take(&mut self.record.borrow_mut().members[*session].pressed);
-        self.record.borrow_mut().forbid(!pressed, "a drain without backpressure, or a second one");
-        self.go_on(*session, socket);
+        let under_backpressure =
+            std::mem::take(&mut self.record.borrow_mut().members[*session].under_backpressure);
+        self.record.borrow_mut().forbid(!under_backpressure, "a drain without backpressure, or a second one");
+        self.send_more(*session, socket);
     }
 
     fn close(&self, session: usize, _code: Option<CloseCode>, _reason: &str) {

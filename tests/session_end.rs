@@ -3,7 +3,7 @@
 use fleeting::ws::CloseCode;
 use fleeting::{App, ConnId, Error, Message, Request, Socket, WebSocket};
 use fleeting_testkit::client::{CLOSE, Client, TEXT};
-use fleeting_testkit::rig::{self, Rig};
+use fleeting_testkit::server::{self, TestServer};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
@@ -36,18 +36,18 @@ impl WebSocket for Told {
 
 /// Ends a WebSocket with `end` and compares the code and reason that its session receives.
 #[track_caller]
-fn check(end: impl FnOnce(&Rig, Client, ConnId), code: Option<u16>, reason: &str) {
+fn check(end: impl FnOnce(&TestServer, Client, ConnId), code: Option<u16>, reason: &str) {
     let (opened, opens): (_, Receiver<ConnId>) = mpsc::channel();
     let (ended, ends): (_, Receiver<End>) = mpsc::channel();
-    let rig = rig::run_with(
+    let server = server::run_with(
         |_, timeouts| (timeouts.ws_idle, timeouts.close) = (Duration::ZERO, Duration::from_millis(100)),
         move |_| App::new().ws("/ws", Told(opened, ended)),
     );
-    let client = Client::websocket(rig.addr, "/ws");
-    let conn = opens.recv().expect("it opens");
-    end(&rig, client, conn);
-    rig.wait(|counters| counters.connections == 0);
-    drop(rig);
+    let client = Client::websocket(server.addr, "/ws");
+    let conn = opens.recv().expect("the session opens");
+    end(&server, client, conn);
+    server.wait(|counters| counters.connections == 0);
+    drop(server);
     assert_eq!(ends.into_iter().collect::<Vec<_>>(), [(conn, code, reason.to_string())]);
 }
 
@@ -58,7 +58,7 @@ fn close(code: u16, reason: &str) -> Vec<u8> {
 #[test]
 fn a_close_by_the_peer_is_reported() {
     let closes = |payload: Vec<u8>| {
-        move |_: &Rig, mut client: Client, _| {
+        move |_: &TestServer, mut client: Client, _| {
             client.frame(CLOSE, &payload);
             let answer = client.next_frame();
             // RFC 6455 §5.5.1: the code is echoed.
@@ -102,11 +102,11 @@ fn a_close_by_the_session_that_the_peer_never_answers_is_reported() {
 #[test]
 fn a_close_by_a_handle_is_reported() {
     check(
-        |rig, mut client, conn| {
+        |server, mut client, conn| {
             let code = CloseCode::new(4002).expect("a private code");
-            rig.handle.close(conn, code, "by order").expect("the worker is there");
-            rig.handle.close(conn, CloseCode::NORMAL, "again").expect("the worker is there");
-            rig.handle.send(conn, Message::Text("too late")).expect("the worker is there");
+            server.handle.close(conn, code, "by order").expect("the worker is alive");
+            server.handle.close(conn, CloseCode::NORMAL, "again").expect("the worker is alive");
+            server.handle.send(conn, Message::Text("too late")).expect("the worker is alive");
             assert_eq!(client.next_frame().close_code(), 4002);
             client.frame(CLOSE, close(4002, ""));
             client.ended();
@@ -145,8 +145,8 @@ fn a_peer_that_is_gone_is_reported_without_a_code() {
 #[test]
 fn a_shutdown_is_reported() {
     check(
-        |rig, mut client, _| {
-            rig.handle.shutdown();
+        |server, mut client, _| {
+            server.handle.shutdown();
             assert_eq!(client.next_frame().close_code(), 1001);
             client.frame(CLOSE, close(1001, ""));
             client.ended();
