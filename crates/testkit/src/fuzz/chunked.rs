@@ -3,7 +3,7 @@
 //! [`read`] shares no code with [`http1`](fleeting::http1) and works differently: it asks for one byte at a time, and
 //! running out of bytes is an error like any other.
 
-use super::{BYTEWISE_MAX, cuts, pieces};
+use super::cuts::{BYTEWISE_MAX, cuts, pieces};
 use crate::http1::trace::{trace, trace_streamed};
 use fleeting::http1::{ContentStep, Decoder, HeadStep};
 use fleeting::{Arena, Limits};

@@ -2,7 +2,7 @@
 //!
 //! The invariant of [`http1`](fleeting::http1): heads, contents and refusals do not depend on the cuts.
 
-use super::{BYTEWISE_MAX, cuts, pieces};
+use super::cuts::{BYTEWISE_MAX, cuts, pieces};
 use crate::http1::trace::{trace, trace_streamed};
 
 /// Panics unless the stream means the same whole, cut as the input says, and byte by byte. A stream that ends earlier must

@@ -3,7 +3,7 @@
 //! [`Naive`] shares no code with [`ws::deflate`](fleeting::ws::deflate) and works differently: it takes one bit at a time,
 //! looks each code up in a table of all codes, and treats running out of bits as an error.
 
-use super::{cuts, pieces};
+use super::cuts::{cuts, pieces};
 use fleeting::ws::Failure;
 use fleeting::ws::deflate::{Codec, Inflated, Inflater};
 use std::cell::RefCell;

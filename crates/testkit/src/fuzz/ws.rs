@@ -1,6 +1,6 @@
 //! Cuts a stream of frames in different ways, and compares its meaning with tungstenite's.
 
-use super::cuts;
+use super::cuts::cuts;
 use crate::ws::{differential, trace};
 
 /// Panics unless the frames mean the same whole, cut as the input says, and byte by byte.
