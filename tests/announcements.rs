@@ -8,7 +8,7 @@ use fleeting::{
     Socket, SocketOptions, WebSocket,
 };
 use fleeting_testkit::client::{BINARY, Client, TEXT};
-use fleeting_testkit::server;
+use fleeting_testkit::server::{self, Workers};
 use std::io;
 use std::sync::{Arc, Mutex, mpsc};
 
@@ -55,8 +55,8 @@ fn an_announcement_reaches_every_subscriber_once_and_in_order() {
             events.map_err(|error| Error::bad_request(error.to_string()))
         })
     });
-    let server = server.expect("the server starts");
-    let (addr, handle) = (server.local_addrs()[0], server.handle());
+    let server = Workers::of(server);
+    let (addr, handle) = (server.addr, server.handle.clone());
     // Most likely on both workers: the promise does not depend on which.
     let mut told: Vec<Client> = (0..8).map(|_| subscriber(addr, &["a", "*", "b"])).collect();
     let mut untold: Vec<Client> = (0..4).map(|_| subscriber(addr, &["a", "-a"])).collect();
@@ -66,12 +66,7 @@ fn an_announcement_reaches_every_subscriber_once_and_in_order() {
     let (sender, heard) = mpsc::channel();
     let subscription = handle.subscribe("*", move |topic, _| sender.send(topic.to_string()).is_ok());
     let subscription = subscription.expect("a valid filter");
-    let count = || {
-        let (sender, counted) = mpsc::channel();
-        handle.count_topics(move |topics| sender.send(topics).expect("the test waits"));
-        counted.recv().expect("the report arrives").iter().map(|topic| topic.subscribers).sum::<usize>()
-    };
-    while count() < 3 * 8 + 1 + 1 {}
+    while server::subscriptions(&handle) < 3 * 8 + 1 + 1 {}
 
     handle.publish("a", Message::Text("before")).expect("there is room");
     handle.announce("gap", Message::Text("lost\nsome")).expect("there is room");
@@ -85,11 +80,7 @@ fn an_announcement_reaches_every_subscriber_once_and_in_order() {
         assert_eq!(client.next_frame().text(), "after");
     }
     let expected = "data: before\n\nevent: gap\ndata: lost\ndata: some\n\ndata: after\n\n";
-    let mut seen = String::new();
-    while seen.len() < expected.len() {
-        seen.push_str(std::str::from_utf8(&events.chunk()).expect("text"));
-    }
-    assert_eq!(seen, expected);
+    assert_eq!(events.text_in_chunks(expected.len()), expected);
     assert_eq!([heard.recv(), heard.recv()], [Ok("a".into()), Ok("a".into())]);
     drop(subscription);
     assert!(heard.recv().is_err(), "a listener must not receive announcements");
@@ -97,8 +88,7 @@ fn an_announcement_reaches_every_subscriber_once_and_in_order() {
         client.frame(TEXT, "c");
         assert_eq!(client.next_frame().text(), "done", "it received something it had not subscribed to");
     }
-    handle.shutdown();
-    server.run().expect("no worker has failed");
+    server.finish();
 }
 
 #[test]

@@ -7,6 +7,7 @@ use fleeting::engine::{Counters, Engine, Readiness, Settings};
 use fleeting::time::Now;
 use fleeting::{App, Handle};
 use fleeting_testkit::client::{Frame, frame, handshake};
+use fleeting_testkit::engine::run_to_rest;
 use fleeting_testkit::stream::{MemoryStream, Pipe};
 use std::cell::RefCell;
 use std::ops::Range;
@@ -58,8 +59,7 @@ impl Driver {
     /// Runs a turn without an event.
     pub fn turn(&mut self) {
         self.engine.begin(self.now);
-        self.engine.run();
-        self.rest();
+        run_to_rest(&mut self.engine, self.now);
     }
 
     /// Delivers `bytes` and lets the engine do all it can.
@@ -67,8 +67,7 @@ impl Driver {
         peer.pipe.borrow_mut().deliver(bytes);
         self.engine.begin(self.now);
         self.engine.ready(peer.id, Readiness { readable: true, ..Readiness::default() });
-        self.engine.run();
-        self.rest();
+        run_to_rest(&mut self.engine, self.now);
     }
 
     /// Delivers a whole message or a control frame.
@@ -81,8 +80,7 @@ impl Driver {
         peer.pipe.borrow_mut().add_room(bytes);
         self.engine.begin(self.now);
         self.engine.ready(peer.id, Readiness { writable: true, ..Readiness::default() });
-        self.engine.run();
-        self.rest();
+        run_to_rest(&mut self.engine, self.now);
     }
 
     /// Lets time pass. The engine has a turn whenever it asks for one.
@@ -99,18 +97,6 @@ impl Driver {
 
     pub fn counters(&self) -> Counters {
         self.engine.counters()
-    }
-
-    /// Runs turns until there is nothing more to do at this time.
-    fn rest(&mut self) {
-        for _ in 0..10_000 {
-            if self.engine.next_ms() != Some(0) {
-                return;
-            }
-            self.engine.begin(self.now);
-            self.engine.run();
-        }
-        panic!("the engine never comes to rest");
     }
 }
 

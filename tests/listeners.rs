@@ -2,7 +2,7 @@
 
 use fleeting::{App, Error, Message, Request, Server, Socket, TopicError, WebSocket};
 use fleeting_testkit::client::{Client, TEXT};
-use fleeting_testkit::server;
+use fleeting_testkit::server::{self, Workers};
 use std::sync::mpsc;
 
 /// Publishes what its client sends.
@@ -93,7 +93,7 @@ fn an_invalid_filter_is_an_error() {
 }
 
 /// A server with `workers` workers, where `/events/{filter}` is a stream and `/ws` publishes.
-fn server(workers: usize) -> Server {
+fn events(workers: usize) -> Workers {
     let server = Server::builder().bind("127.0.0.1:0").workers(workers).serve(|worker| {
         let handle = worker.handle.clone();
         App::new().ws("/ws", Publisher).get("/events/{filter}", move |req| {
@@ -101,13 +101,13 @@ fn server(workers: usize) -> Server {
             events.map_err(|error| Error::bad_request(error.to_string()))
         })
     });
-    server.expect("the server starts")
+    Workers::of(server)
 }
 
 #[test]
 fn an_event_stream_carries_publications_of_every_worker() {
-    let server = server(2);
-    let addr = server.local_addrs()[0];
+    let server = events(2);
+    let addr = server.addr;
     let mut streams: Vec<Client> = (0..8)
         .map(|_| {
             let mut client = Client::connect(addr);
@@ -119,12 +119,7 @@ fn an_event_stream_carries_publications_of_every_worker() {
         })
         .collect();
     // All of them are subscribed once they are counted.
-    let count = || {
-        let (sender, counted) = mpsc::channel();
-        server.handle().count_topics(move |topics| sender.send(topics).expect("the test waits"));
-        counted.recv().expect("the report arrives").iter().map(|topic| topic.subscribers).sum::<usize>()
-    };
-    while count() < 8 {}
+    while server::subscriptions(&server.handle) < 8 {}
     let mut publisher = Client::websocket(addr, "/ws");
     publisher.frame(2, b"binary is none");
     for text in ["one", "two\nlines", "three"] {
@@ -133,15 +128,10 @@ fn an_event_stream_carries_publications_of_every_worker() {
     }
     for client in &mut streams {
         let expected = "data: one\n\ndata: two\ndata: lines\n\ndata: three\n\n";
-        let mut seen = String::new();
-        while seen.len() < expected.len() {
-            seen.push_str(std::str::from_utf8(&client.chunk()).expect("text"));
-        }
-        assert_eq!(seen, expected);
+        assert_eq!(client.text_in_chunks(expected.len()), expected);
     }
     // A client that is gone is unsubscribed without any publication.
     drop(streams);
-    while count() > 0 {}
-    server.handle().shutdown();
-    server.run().expect("no worker has failed");
+    while server::subscriptions(&server.handle) > 0 {}
+    server.finish();
 }

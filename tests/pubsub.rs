@@ -7,9 +7,9 @@ use fleeting::{
     App, Broker, Error, Handle, Limits, Message, Publication, Request, Server, Socket, TopicError, WebSocket,
 };
 use fleeting_testkit::client::{BINARY, Client, TEXT};
-use fleeting_testkit::server::{self, TestServer};
+use fleeting_testkit::server::{self, TestServer, Workers};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 /// Carries out its client's orders and replies with the result: `sub FILTER`, `unsub FILTER`, `pub TOPIC TEXT`,
@@ -286,8 +286,10 @@ fn a_connection_refused_after_subscribing_leaves_no_subscription() {
     let mut accepted = Client::websocket(server.addr, "/hub?*");
     publish(&server.handle, &[("a", "a")], "end");
     assert_eq!(until_end(&mut accepted), ["a"]);
-    let names: Vec<_> =
-        counts(&server.handle).into_iter().map(|count| (count.name, count.subscribers)).collect();
+    let names: Vec<_> = server::topic_counts(&server.handle)
+        .into_iter()
+        .map(|count| (count.name, count.subscribers))
+        .collect();
     assert_eq!(names, [("*".into(), 1), ("end".into(), 1), ("refused".into(), 1)]);
     let counters = server.finish();
     // `other` gets three each round; the refused session gets the one it published itself; then there is one more.
@@ -296,12 +298,8 @@ fn a_connection_refused_after_subscribing_leaves_no_subscription() {
 
 // ---------------------------------------------------------------- several workers
 
-/// A server with two workers, shut down when dropped.
-struct Two {
-    addr: SocketAddr,
-    handle: Handle,
-    server: Option<Server>,
-}
+/// A server with two workers.
+struct Two(Workers);
 
 impl Two {
     fn start(broker: Option<Arc<dyn Broker>>) -> Two {
@@ -310,8 +308,7 @@ impl Two {
             Some(broker) => builder.broker(broker),
             None => builder,
         };
-        let server = builder.serve(|_| hub()).expect("the server starts");
-        Two { addr: server.local_addrs()[0], handle: server.handle(), server: Some(server) }
+        Two(Workers::of(builder.serve(|_| hub())))
     }
 
     /// Connects subscribers until each worker has at least `each`.
@@ -319,27 +316,13 @@ impl Two {
         let (mut clients, mut counts) = (Vec::new(), [0; 2]);
         while counts.iter().any(|count| *count < each) {
             assert!(clients.len() < 1000, "all come to one worker: {counts:?}");
-            let mut client = Client::websocket(self.addr, &format!("/hub?{filter}"));
+            let mut client = Client::websocket(self.0.addr, &format!("/hub?{filter}"));
             let id = ask(&mut client, "id");
             counts[usize::from(id.starts_with("1-"))] += 1;
             clients.push(client);
         }
         clients
     }
-}
-
-impl Drop for Two {
-    fn drop(&mut self) {
-        self.handle.shutdown();
-        let ended = self.server.take().map(Server::run);
-        assert!(matches!(ended, Some(Ok(_))) || thread::panicking(), "{ended:?}");
-    }
-}
-
-fn counts(handle: &Handle) -> Vec<TopicCount> {
-    let (tell, told) = mpsc::channel();
-    handle.count_topics(move |counts| tell.send(counts).expect("the test waits"));
-    told.recv().expect("the report arrives")
 }
 
 #[test]
@@ -378,20 +361,23 @@ fn sessions_publish_to_all_workers_each_in_order() {
         assert!(ask(client, "id").contains('-'));
     }
     let published = (count * TIMES) as u64;
-    assert_eq!(counts(&two.handle), [TopicCount { name: "*".into(), subscribers: count, published }]);
+    assert_eq!(
+        server::topic_counts(&two.0.handle),
+        [TopicCount { name: "*".into(), subscribers: count, published }]
+    );
 }
 
 #[test]
 fn topics_are_counted_over_all_workers() {
     let two = Two::start(None);
-    assert_eq!(counts(&two.handle), []);
+    assert_eq!(server::topic_counts(&two.0.handle), []);
     let mut all = two.subscribers("a", 2);
     let some = two.subscribers("b*", 1);
-    publish(&two.handle, &[("a", "1"), ("a", "2"), ("bc", "3")], "a");
+    publish(&two.0.handle, &[("a", "1"), ("a", "2"), ("bc", "3")], "a");
     all.iter_mut().for_each(|client| assert_eq!(until_end(client), ["1", "2"]));
     let count = |name: &str, subscribers, published| TopicCount { name: name.into(), subscribers, published };
     // Every worker receives each publication, but it counts once.
-    assert_eq!(counts(&two.handle), [count("a", all.len(), 3), count("b*", some.len(), 1)]);
+    assert_eq!(server::topic_counts(&two.0.handle), [count("a", all.len(), 3), count("b*", some.len(), 1)]);
 }
 
 /// Forwards publications to another server, once there is one, and records them.
@@ -416,11 +402,11 @@ fn a_broker_connects_two_servers_without_loops() {
     let links = [(); 2].map(|()| Arc::new(Link::default()));
     let servers = [0, 1].map(|at| Two::start(Some(links[at].clone())));
     for at in [0, 1] {
-        *links[at].other.lock().expect("the lock is not poisoned") = Some(servers[1 - at].handle.clone());
+        *links[at].other.lock().expect("the lock is not poisoned") = Some(servers[1 - at].0.handle.clone());
     }
     let mut clients = [0, 1].map(|at| servers[at].subscribers("*", 1));
     for at in [0, 1] {
-        publish(&servers[at].handle, &[("a", "handle"), ("b", "again")], "a");
+        publish(&servers[at].0.handle, &[("a", "handle"), ("b", "again")], "a");
         for client in clients.iter_mut().flatten() {
             assert_eq!(until_end(client), ["handle", "again"]);
         }

@@ -1,17 +1,17 @@
 //! Cases that the simulator has found, each without randomness.
 
-use crate::simulator::script::{client_frame, server_frame};
 use crate::simulator::service::{Log, STATIC_BYTES, app, flood};
 use crate::simulator::wire::{SimStream, Wire};
 use fleeting::ConnId;
 use fleeting::engine::{Engine, Readiness, Settings};
 use fleeting::time::Now;
+use fleeting_testkit::client::handshake;
+use fleeting_testkit::engine::run_to_rest;
 use fleeting_testkit::random::Random;
+use fleeting_testkit::ws::frames::{client_frame, server_frame};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 const MASK: [u8; 4] = [1, 2, 3, 4];
 
 /// An engine with one connection.
@@ -45,11 +45,7 @@ impl Bench {
             let due: Readiness = std::mem::take(&mut self.wire.borrow_mut().due);
             self.engine.ready(self.id, due);
         }
-        self.engine.run();
-        while self.engine.next_ms() == Some(0) {
-            self.engine.begin(now);
-            self.engine.run();
-        }
+        run_to_rest(&mut self.engine, now);
         assert_eq!(self.wire.borrow().violation, None);
     }
 
@@ -72,7 +68,7 @@ impl Bench {
 fn drain_is_called_when_backpressure_ends_within_the_turn() {
     let mut settings = Settings::default();
     settings.limits.outbox_bytes = 100;
-    let stream = [UPGRADE.as_bytes(), &client_frame(0x81, b"flood abc 20 90", MASK)].concat();
+    let stream = [handshake("/ws", "").as_bytes(), &client_frame(0x81, b"flood abc 20 90", MASK)].concat();
     let mut bench = Bench::new(settings, &stream, usize::MAX);
     bench.turn(0, stream.len());
     let frames: Vec<u8> =
@@ -86,7 +82,7 @@ fn drain_is_called_when_backpressure_ends_within_the_turn() {
 fn a_clients_end_is_read_after_its_backpressure_has_ended() {
     let mut settings = Settings::default();
     settings.limits.outbox_bytes = 100;
-    let stream = [UPGRADE.as_bytes(), &client_frame(0x81, b"flood abc 20 90", MASK)].concat();
+    let stream = [handshake("/ws", "").as_bytes(), &client_frame(0x81, b"flood abc 20 90", MASK)].concat();
     let mut bench = Bench::new(settings, &stream, usize::MAX);
     bench.wire.borrow_mut().finish();
     bench.turn(0, stream.len());
@@ -129,7 +125,7 @@ fn a_connection_whose_last_content_is_discarded_after_the_shutdown_is_closed() {
 #[test]
 fn a_peer_that_keeps_sending_does_not_delay_the_close() {
     let ping = client_frame(0x89, b"still here", MASK);
-    let head = [UPGRADE.as_bytes(), &client_frame(0x81, b"close", MASK)].concat();
+    let head = [handshake("/ws", "").as_bytes(), &client_frame(0x81, b"close", MASK)].concat();
     let stream = [&head[..], &ping.repeat(20)].concat();
     let settings = Settings::default();
     let close_secs = settings.timeouts.close.as_secs();

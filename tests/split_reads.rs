@@ -6,7 +6,10 @@ use crate::simulator::service::{Log, app};
 use crate::simulator::wire::{SimStream, Wire};
 use fleeting::engine::{Engine, Readiness, Settings};
 use fleeting::time::Now;
+use fleeting_testkit::client::handshake;
+use fleeting_testkit::engine::run_to_rest;
 use fleeting_testkit::random::Random;
+use fleeting_testkit::ws::frames::client_frame;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -15,9 +18,6 @@ const NOW: Now = Now { ms: 5000, unix_secs: 784_111_777 };
 const TWICE_BYTES_MAX: usize = 200;
 /// The maximum number of cuts in three per stream.
 const TWICE_MAX: usize = 4000;
-
-const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// The effects of a stream.
 #[derive(Debug, PartialEq)]
@@ -71,11 +71,7 @@ impl Bench {
     fn tell(&mut self, id: fleeting::ConnId, readiness: Readiness) {
         self.engine.begin(NOW);
         self.engine.ready(id, readiness);
-        self.engine.run();
-        while self.engine.next_ms() == Some(0) {
-            self.engine.begin(NOW);
-            self.engine.run();
-        }
+        run_to_rest(&mut self.engine, NOW);
     }
 
     /// Checks a stream under all cuts. The number of responses with a Date and of `calls` ensure that the stream is what it is
@@ -107,7 +103,7 @@ impl Bench {
 
     /// Checks frames after a handshake.
     fn frames(&mut self, frames: &[u8], calls: usize) {
-        self.check(&[UPGRADE.as_bytes(), frames].concat(), 1, calls + 1);
+        self.check(&[handshake("/ws", "").as_bytes(), frames].concat(), 1, calls + 1);
     }
 }
 
@@ -168,7 +164,7 @@ fn requests_are_refused_the_same_however_they_are_cut() {
 fn websockets_behave_the_same_however_frames_are_cut() {
     let mut bench = Bench::new();
     let mask = [0x37, 0xfa, 0x21, 0x3d];
-    let frame = |first, payload: &[u8]| crate::simulator::script::client_frame(first, payload, mask);
+    let frame = |first, payload: &[u8]| client_frame(first, payload, mask);
     let (hello, close) = (frame(0x81, "hé".as_bytes()), frame(0x88, b"\x03\xe8bye"));
     bench.frames(&[&hello[..], &frame(0x82, b"\0\xff"), &close, &hello].concat(), 3);
     bench.frames(

@@ -4,7 +4,6 @@
 //! what was written.
 
 use super::pubsub_model::{FILTERS, Record, Shared, TOPICS, app, publish_outside};
-use super::script::client_frame;
 use super::wire::{SimStream, Wire};
 use crate::driver::frame_at;
 use fleeting::engine::{Counters, Engine, Settings};
@@ -12,6 +11,7 @@ use fleeting::time::Now;
 use fleeting::{ConnId, Handle, Limits, Message, SlowConsumer};
 use fleeting_testkit::client::handshake;
 use fleeting_testkit::random::Random;
+use fleeting_testkit::ws::frames::client_frame;
 use std::cell::{Cell, RefCell};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;

@@ -5,6 +5,7 @@
 
 use super::service::{self, FILE_BYTES, SHARED_BYTES, STATIC_BYTES};
 use fleeting_testkit::random::Random;
+use fleeting_testkit::ws::frames::{client_frame, server_frame};
 
 /// The client's part and the server's.
 #[derive(Default)]
@@ -123,29 +124,6 @@ pub fn response(status: &str, kind: &str, fields: &str, body: &[u8], head_only: 
 pub fn date_in(response: &[u8]) -> Option<usize> {
     let head = &response[..response.len().min(200)];
     head.windows(DATE.len()).position(|window| window == DATE.as_bytes())
-}
-
-/// Returns a frame as a server sends it.
-pub fn server_frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = header(first, payload.len(), 0);
-    frame.extend_from_slice(payload);
-    frame
-}
-
-/// Returns a frame as a client sends it.
-pub fn client_frame(first: u8, payload: &[u8], mask: [u8; 4]) -> Vec<u8> {
-    let mut frame = header(first, payload.len(), 0x80);
-    frame.extend_from_slice(&mask);
-    frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-    frame
-}
-
-fn header(first: u8, length: usize, masked: u8) -> Vec<u8> {
-    match length {
-        0..126 => vec![first, length as u8 | masked],
-        126..65_536 => [&[first, 126 | masked][..], &(length as u16).to_be_bytes()].concat(),
-        _ => [&[first, 127 | masked][..], &(length as u64).to_be_bytes()].concat(),
-    }
 }
 
 /// Returns a Close frame as a server sends it.

@@ -1,17 +1,14 @@
 //! Servers that share topics over Redis: a publication on one reaches all, once and in order, and a client that may have
 //! missed something is told so once.
 
-use fleeting::{
-    App, Broker, Error, Handle, Message, Publication, Request, Response, Server, Socket, WebSocket,
-};
+use fleeting::{App, Broker, Error, Message, Publication, Request, Response, Server, Socket, WebSocket};
 use fleeting_store::{RedisBroker, RedisOptions};
 use fleeting_testkit::client::{BINARY, Client, TEXT};
 use fleeting_testkit::redis::node::{Node, RecordingInlet, patient, wait_until};
 use fleeting_testkit::redis::proxy::Proxy;
 use fleeting_testkit::redis::server::RedisServer;
-use fleeting_testkit::server;
+use fleeting_testkit::server::{self, Workers};
 use std::io;
-use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -334,11 +331,9 @@ impl WebSocket for Hub {
     }
 }
 
-/// A server with two workers, shut down when dropped.
+/// A server with two workers, and its broker.
 struct Serving {
-    server: Option<Server>,
-    addr: SocketAddr,
-    handle: Handle,
+    server: Workers,
     broker: Arc<RedisBroker>,
 }
 
@@ -357,16 +352,7 @@ impl Serving {
                     handle.events("*", 1 << 20).map_err(|error| Error::internal(error.to_string()))
                 })
         });
-        let server = server.expect("the server starts");
-        Serving { addr: server.local_addrs()[0], handle: server.handle(), broker, server: Some(server) }
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        self.handle.shutdown();
-        let ended = self.server.take().map(Server::run);
-        assert!(matches!(ended, Some(Ok(_))) || thread::panicking(), "{ended:?}");
+        Serving { server: Workers::of(server), broker }
     }
 }
 
@@ -374,13 +360,15 @@ impl Drop for Serving {
 fn three_servers_act_as_one_and_each_client_is_told_of_a_gap_once() {
     let mut redis = RedisServer::start();
     let servers = ["a", "b", "c"].map(|name| Serving::start(&redis.url(), name));
-    let mut clients: Vec<Client> =
-        servers.iter().flat_map(|server| (0..4).map(|_| Client::websocket(server.addr, "/hub"))).collect();
-    let mut events = Client::connect(servers[1].addr);
+    let mut clients: Vec<Client> = servers
+        .iter()
+        .flat_map(|server| (0..4).map(|_| Client::websocket(server.server.addr, "/hub")))
+        .collect();
+    let mut events = Client::connect(servers[1].server.addr);
     events.send("GET /events HTTP/1.1\r\nHost: test\r\n\r\n");
     assert_eq!(events.answer_to_head().status, 200);
     // A client with several other subscriptions is told as well.
-    let mut aside = Client::websocket(servers[2].addr, "/hub?aside");
+    let mut aside = Client::websocket(servers[2].server.addr, "/hub?aside");
     let mut event = String::new();
     let mut next_event = |until: &str| {
         while !event.ends_with(until) {
@@ -392,7 +380,7 @@ fn three_servers_act_as_one_and_each_client_is_told_of_a_gap_once() {
         for number in 0..30 {
             clients[0].frame(TEXT, format!("t {round}.{number}"));
         }
-        servers[1].handle.publish("u", Message::Text("from a handle")).expect("there is room");
+        servers[1].server.handle.publish("u", Message::Text("from a handle")).expect("there is room");
         clients[0].frame(BINARY, [7]);
         for client in &mut clients {
             let mut frames: Vec<_> = (0..32).map(|_| client.next_frame()).collect();
@@ -409,10 +397,12 @@ fn three_servers_act_as_one_and_each_client_is_told_of_a_gap_once() {
         redis.kill();
         servers.iter().for_each(|server| wait_until(|| !server.broker.is_connected()));
         // Everything else keeps working.
-        servers.iter().for_each(|server| assert_eq!(Client::connect(server.addr).get("/ok").status, 200));
+        servers
+            .iter()
+            .for_each(|server| assert_eq!(Client::connect(server.server.addr).get("/ok").status, 200));
         redis.restart();
         servers.iter().for_each(|server| wait_until(|| server.broker.is_connected()));
-        servers[0].handle.publish("t", Message::Text("and on")).expect("there is room");
+        servers[0].server.handle.publish("t", Message::Text("and on")).expect("there is room");
         for client in &mut clients {
             assert_eq!(
                 client.next_frame().text(),
@@ -425,5 +415,5 @@ fn three_servers_act_as_one_and_each_client_is_told_of_a_gap_once() {
         assert_eq!(told.matches("event: gap\ndata: ! the connection").count(), 1, "{told}");
     }
     let closed = |addr| Client::connect(addr).get("/ok").status;
-    assert!(servers.iter().all(|server| closed(server.addr) == 200));
+    assert!(servers.iter().all(|server| closed(server.server.addr) == 200));
 }

@@ -6,6 +6,7 @@ use crate::store::{Subject, keeps_its_promises};
 use fleeting::{App, Arena, Error, Offload, OffloadOptions, Response};
 use fleeting_store::{Cursor, Redis, RedisOptions, Store, StoreError};
 use fleeting_testkit::client::{Answer, Client, PATIENCE};
+use fleeting_testkit::on_drop::OnDrop;
 use fleeting_testkit::redis::proxy::Proxy;
 use fleeting_testkit::redis::server::RedisServer;
 use fleeting_testkit::server;
@@ -268,7 +269,7 @@ fn the_time_limit_applies_to_a_reply_as_a_whole() {
                 trickle(&mut stream.expect("a connection"));
             }
         });
-        let _ending = Ending(|| {
+        let _stop = OnDrop(|| {
             over.store(true, Ordering::Relaxed);
             drop(TcpStream::connect(addr));
         });
@@ -307,15 +308,6 @@ fn trickle(stream: &mut TcpStream) {
             Ok(_) => return,
             Err(_) => stream.write_all(b"x"),
         };
-    }
-}
-
-/// Stops the other threads, even if this one panics.
-struct Ending<E: FnMut()>(E);
-
-impl<E: FnMut()> Drop for Ending<E> {
-    fn drop(&mut self) {
-        self.0();
     }
 }
 
@@ -403,7 +395,7 @@ fn one_thread_reconnects_while_the_others_fail_at_once() {
                 }
             });
         }
-        let _ending = Ending(|| over.store(true, Ordering::Relaxed));
+        let _stop = OnDrop(|| over.store(true, Ordering::Relaxed));
         let mut waits = Vec::new();
         for _ in 0..7 {
             let begin = Instant::now();
@@ -512,7 +504,7 @@ fn only_routes_that_need_redis_are_refused_and_in_time() {
                 assert_eq!(timed(&mut client, "/ok", &slowest[1]).text(), "ok");
             }
         });
-        let _ending = Ending(|| over.store(true, Ordering::Relaxed));
+        let _stop = OnDrop(|| over.store(true, Ordering::Relaxed));
         let wait = |counter: &AtomicUsize, more: usize| {
             let (begin, until) = (Instant::now(), counter.load(Ordering::Relaxed) + more);
             while counter.load(Ordering::Relaxed) < until {
@@ -603,9 +595,9 @@ fn no_wrong_value(store: &Redis, trouble: impl FnOnce(&Trial)) {
         let trial = &trial;
         let threads: Vec<_> =
             (0..THREADS).map(|thread| scope.spawn(move || play(store, trial, thread))).collect();
-        let ending = Ending(|| trial.over.store(true, Ordering::Relaxed));
+        let stop = OnDrop(|| trial.over.store(true, Ordering::Relaxed));
         trouble(trial);
-        drop(ending);
+        drop(stop);
         threads.into_iter().map(|thread| thread.join().expect("the thread does not panic")).collect()
     });
     let mut all: Vec<(usize, Entry)> = histories.concat();

@@ -6,6 +6,7 @@
 use fleeting::Arena;
 use fleeting_store::{Cursor, KEY_BYTES_MAX, Store, StoreError};
 use fleeting_testkit::client::PATIENCE;
+use fleeting_testkit::on_drop::OnDrop;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -500,15 +501,6 @@ fn compares_and_sets_of_many(subject: &Subject<'_>) {
     );
 }
 
-/// Stops the other threads, even if this one panics.
-struct Ending<'e>(&'e AtomicBool);
-
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 fn whole_values(subject: &Subject<'_>) {
     let ended = AtomicBool::new(false);
     let value = |number: usize| vec![b'a' + (number % 26) as u8; 1 + number * 37 % 3000];
@@ -523,7 +515,7 @@ fn whole_values(subject: &Subject<'_>) {
                 }
             });
         }
-        let _ending = Ending(&ended);
+        let _stop = OnDrop(|| ended.store(true, Ordering::Relaxed));
         (0..500).for_each(|number| subject.set("value", value(number), LONG));
     });
 }
@@ -550,7 +542,7 @@ fn scans_in_motion(subject: &Subject<'_>) {
                 }
             });
         }
-        let _ending = Ending(&ended);
+        let _stop = OnDrop(|| ended.store(true, Ordering::Relaxed));
         for limit in [1, 3, 10, 100, 1000, 10] {
             let found = subject.scan("stays/", limit);
             assert_eq!(found.len(), STAY, "by {limit}");

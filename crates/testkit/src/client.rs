@@ -3,6 +3,7 @@
 //! It knows nothing of the server's code. `PATIENCE` only bounds how long a broken server can hold up the suite: what
 //! takes longer fails the test.
 
+use crate::ws::frames::client_frame;
 use socket2::{Domain, SockRef, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -171,6 +172,16 @@ impl Client {
         data
     }
 
+    /// Returns the text of the next chunks, until there are at least `bytes` bytes of it.
+    #[track_caller]
+    pub fn text_in_chunks(&mut self, bytes: usize) -> String {
+        let mut text = String::new();
+        while text.len() < bytes {
+            text.push_str(std::str::from_utf8(&self.chunk()).expect("text"));
+        }
+        text
+    }
+
     /// Returns the head of the next response, for example to a HEAD request.
     pub fn answer_to_head(&mut self) -> Answer {
         let mut looked_at = 0;
@@ -286,19 +297,5 @@ pub fn handshake(path: &str, fields: &str) -> String {
 /// Returns a frame as a client sends it.
 pub fn frame(fin: bool, opcode: u8, payload: &[u8]) -> Vec<u8> {
     const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
-    let mut bytes = vec![u8::from(fin) << 7 | opcode];
-    match payload.len() {
-        length @ 0..126 => bytes.push(0x80 | length as u8),
-        length @ 126..0x1_0000 => {
-            bytes.push(0x80 | 126);
-            bytes.extend_from_slice(&(length as u16).to_be_bytes());
-        }
-        length => {
-            bytes.push(0x80 | 127);
-            bytes.extend_from_slice(&(length as u64).to_be_bytes());
-        }
-    }
-    bytes.extend_from_slice(&MASK);
-    bytes.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-    bytes
+    client_frame(u8::from(fin) << 7 | opcode, payload, MASK)
 }

@@ -22,8 +22,10 @@ macro_rules! limits {
 }
 
 pub mod client;
+pub mod engine;
 pub mod fuzz;
 pub mod http1;
+pub mod on_drop;
 pub mod random;
 pub mod redis;
 pub mod server;

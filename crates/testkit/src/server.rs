@@ -1,9 +1,14 @@
-//! A server with one worker on a thread of its own. Tests wait for its counters, which are published after every turn.
+//! Servers for tests.
+//!
+//! A [`TestServer`] has one worker on a thread of its own, and publishes its counters after every turn: tests wait for
+//! those, never for time to pass. [`Workers`] is a server with several.
 
 use crate::client::PATIENCE;
 use fleeting::engine::Counters;
+use fleeting::pubsub::TopicCount;
 use fleeting::{
-    App, Error, Handle, Limits, Message, Request, Server, Socket, Timeouts, WebSocket, WorkerContext,
+    App, Error, Handle, Limits, Message, Request, ServeError, Server, Socket, Timeouts, WebSocket,
+    WorkerContext,
 };
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, mpsc};
@@ -97,6 +102,46 @@ impl Drop for TestServer {
         self.handle.shutdown();
         self.join();
     }
+}
+
+/// A server with several workers. Dropping it shuts it down, and fails the test if a worker has failed.
+pub struct Workers {
+    /// The first address it listens on.
+    pub addr: SocketAddr,
+    pub handle: Handle,
+    server: Option<Server>,
+}
+
+impl Workers {
+    /// Takes over a server that has just started.
+    #[track_caller]
+    pub fn of(server: Result<Server, ServeError>) -> Workers {
+        let server = server.expect("the server starts");
+        Workers { addr: server.local_addrs()[0], handle: server.handle(), server: Some(server) }
+    }
+
+    /// Shuts the server down and waits for its end.
+    pub fn finish(self) {}
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.handle.shutdown();
+        let ended = self.server.take().map(Server::run);
+        assert!(matches!(ended, Some(Ok(_))) || thread::panicking(), "{ended:?}");
+    }
+}
+
+/// Returns what is subscribed to on all workers, and waits for it.
+pub fn topic_counts(handle: &Handle) -> Vec<TopicCount> {
+    let (sender, counts) = mpsc::channel();
+    handle.count_topics(move |topics| sender.send(topics).expect("the test waits"));
+    counts.recv().expect("the workers answer")
+}
+
+/// Returns the number of subscriptions on all workers.
+pub fn subscriptions(handle: &Handle) -> usize {
+    topic_counts(handle).iter().map(|topic| topic.subscribers).sum()
 }
 
 /// Echoes every message.

@@ -6,6 +6,7 @@
 
 use super::replies;
 use super::script::{Act, Script};
+use crate::engine::run_to_rest;
 use crate::stream::{MemoryStream, Pipe};
 use fleeting::app::{ConnId, Error, Message, Request, Response, Socket};
 use fleeting::engine::{Engine, Readiness, Settings};
@@ -241,14 +242,7 @@ impl Play {
     fn event(&mut self, id: ConnId, readiness: Readiness) {
         self.engine.begin(self.now);
         self.engine.ready(id, readiness);
-        for turn in 0.. {
-            self.engine.run();
-            if self.engine.next_ms() != Some(0) {
-                break;
-            }
-            assert!(turn < 10_000, "the engine never comes to rest");
-            self.engine.begin(self.now);
-        }
+        run_to_rest(&mut self.engine, self.now);
         assert!(self.engine.arena().reserved_bytes() <= 16 << 10);
     }
 
