@@ -36,82 +36,86 @@ const FIRST_PIECE: usize = 100;
 const PIECE: usize = 16 << 10;
 
 /// Each row is a test: `times` requests or messages, sent by the client to the app, cause no allocation.
-macro_rules! nothing_is_allocated_for {
-    ($($(#[$attribute:meta])* $name:ident: $times:literal $said:ident, $app:expr, $client:expr;)*) => {$(
+macro_rules! allocation_free {
+    ($($(#[$attribute:meta])* $name:ident: $times:literal $counter:ident, $app:expr, $client:expr;)*) => {$(
         $(#[$attribute])*
         #[test]
         fn $name() {
-            let counted = allocations($app, $said, $times, $client);
+            let counted = allocations($app, $counter, $times, $client);
             assert_eq!(counted.count_total, 0, "{counted:?}");
         }
     )*};
 }
 
-nothing_is_allocated_for! {
-    plain_get: 10_000 requests, app(), asks(get("/"), b"hello");
-    pipelined_requests: 10_000 requests, app(), pipelines();
-    wrapped_handler: 5_000 requests, wrapped(), asks(get("/"), b"hello");
-    error_answer: 5_000 requests, app(), gets_404("/error");
-    nothing_at_the_path: 10_000 early_answers, app(), gets_404("/nowhere");
+mod nothing_is_allocated_for {
+    use super::*;
 
-    fixed_route_of_10_000: 5_000 requests, crowded(), asks(get("/r/5000/x"), b"5000");
-    parameter_route_of_10_000: 5_000 requests, crowded(), asks(get("/p/5000/me"), b"me");
-    two_parameters: 5_000 requests, app(), asks(get("/users/ann%20e/posts/7?a=b"), b"ann e wrote 7");
-    three_parameters: 5_000 requests, app(), asks(get("/three/1/2/3"), b"1, 2, 3");
+    allocation_free! {
+        plain_get: 10_000 requests, app(), asks(get("/"), b"hello");
+        pipelined_requests: 10_000 requests, app(), pipelines();
+        wrapped_handler: 5_000 requests, wrapped(), asks(get("/"), b"hello");
+        error_answer: 5_000 requests, app(), gets_404("/error");
+        unknown_path: 10_000 early_answers, app(), gets_404("/nowhere");
 
-    further_field: 5_000 requests, app(), asks(get_with("/field", "X-Id: 12345\r\n"), b"hello");
-    five_further_fields: 5_000 requests, app(), asks(get_with("/five", BROWSER), b"five");
-    ten_fields_looked_up: 5_000 requests, app(), asks(get_with("/ten", BROWSER), b"282");
+        fixed_route_of_10_000: 5_000 requests, crowded(), asks(get("/r/5000/x"), b"5000");
+        parameter_route_of_10_000: 5_000 requests, crowded(), asks(get("/p/5000/me"), b"me");
+        two_parameters: 5_000 requests, app(), asks(get("/users/ann%20e/posts/7?a=b"), b"ann e wrote 7");
+        three_parameters: 5_000 requests, app(), asks(get("/three/1/2/3"), b"1, 2, 3");
 
-    #[cfg(feature = "json")]
-    json: 5_000 requests, orders(), asks(order(), br#"{"item":"pear","count":7}"#);
+        further_field: 5_000 requests, app(), asks(get_with("/field", "X-Id: 12345\r\n"), b"hello");
+        five_further_fields: 5_000 requests, app(), asks(get_with("/five", BROWSER), b"five");
+        ten_fields_looked_up: 5_000 requests, app(), asks(get_with("/ten", BROWSER), b"282");
 
-    content: 10_000 requests, app(), asks(post("/echo", &CONTENT), &CONTENT);
-    content_in_pieces: 5_000 requests, app(), asks_in_pieces(sized("/echo", &CONTENT), &CONTENT);
-    one_chunk: 5_000 requests, app(), asks(chunked("/echo", &CONTENT, CONTENT.len(), ""), &CONTENT);
-    many_chunks: 2_000 requests, app(), asks(chunked("/echo", &CONTENT, 16, ""), &CONTENT);
-    chunks_with_trailers: 2_000 requests, app(),
-        asks(chunked("/sum", &CONTENT, 100, "X-Count: 11\r\nX-Sum: 7\r\n"), b"7");
+        #[cfg(feature = "json")]
+        json: 5_000 requests, orders(), asks(order(), br#"{"item":"pear","count":7}"#);
 
-    large_content: 1_000 requests, app(), asks(post("/length", &LARGE), b"65536");
-    large_content_in_pieces: 1_000 requests, app(), asks_in_pieces(sized("/length", &LARGE), b"65536");
-    large_chunked_content: 1_000 requests, app(), asks(chunked("/length", &LARGE, 4096, ""), b"65536");
-    content_larger_than_a_read: 1_000 requests, app(), asks(post("/length", &HUGE), b"139264");
-    large_answer_from_the_arena: 1_000 requests, app(), asks(get("/large/arena"), &LARGE);
-    large_static_answer: 1_000 requests, app(), asks(get("/large"), &LARGE);
-    large_borrowed_answer: 1_000 requests, app(), asks(post("/echo", &LARGE), &LARGE);
+        content: 10_000 requests, app(), asks(post("/echo", &CONTENT), &CONTENT);
+        content_in_pieces: 5_000 requests, app(), asks_in_pieces(sized("/echo", &CONTENT), &CONTENT);
+        one_chunk: 5_000 requests, app(), asks(chunked("/echo", &CONTENT, CONTENT.len(), ""), &CONTENT);
+        many_chunks: 2_000 requests, app(), asks(chunked("/echo", &CONTENT, 16, ""), &CONTENT);
+        chunks_with_trailers: 2_000 requests, app(),
+            asks(chunked("/sum", &CONTENT, 100, "X-Count: 11\r\nX-Sum: 7\r\n"), b"7");
 
-    store_get: 5_000 requests, stored(), asks(get("/get"), b"value");
-    store_get_of_nothing: 5_000 requests, stored(), asks(get("/get-nothing"), b"none");
-    store_overwrite: 5_000 requests, stored(), asks(get("/overwrite"), b"ok");
-    store_renew: 5_000 requests, stored(), asks(get("/renew"), b"true");
-    store_delete: 1_000 requests, stored(), asks(get("/delete"), b"true");
-    store_increment: 5_000 requests, stored(), asks(get("/increment"), b"more");
-    store_compare_and_set: 5_000 requests, stored(), asks(get("/swap"), b"true");
-    store_compare_and_set_in_vain: 5_000 requests, stored(), asks(get("/swap-in-vain"), b"false");
-    store_scan: 1_000 requests, stored(), asks(get("/scan"), b"10");
+        large_content: 1_000 requests, app(), asks(post("/length", &LARGE), b"65536");
+        large_content_in_pieces: 1_000 requests, app(), asks_in_pieces(sized("/length", &LARGE), b"65536");
+        large_chunked_content: 1_000 requests, app(), asks(chunked("/length", &LARGE, 4096, ""), b"65536");
+        content_larger_than_a_read: 1_000 requests, app(), asks(post("/length", &HUGE), b"139264");
+        large_answer_from_the_arena: 1_000 requests, app(), asks(get("/large/arena"), &LARGE);
+        large_static_answer: 1_000 requests, app(), asks(get("/large"), &LARGE);
+        large_borrowed_answer: 1_000 requests, app(), asks(post("/echo", &LARGE), &LARGE);
 
-    messages_of_1_kib: 5_000 messages, app(), says(frame(true, BINARY, &CONTENT), &CONTENT);
-    large_messages: 1_000 messages, app(), says(frame(true, TEXT, &LARGE), &LARGE);
-    large_messages_in_pieces: 1_000 messages, app(), says_in_pieces(frame(true, TEXT, &LARGE), &LARGE);
+        store_get: 5_000 requests, stored(), asks(get("/get"), b"value");
+        store_get_of_nothing: 5_000 requests, stored(), asks(get("/get-nothing"), b"none");
+        store_overwrite: 5_000 requests, stored(), asks(get("/overwrite"), b"ok");
+        store_renew: 5_000 requests, stored(), asks(get("/renew"), b"true");
+        store_delete: 1_000 requests, stored(), asks(get("/delete"), b"true");
+        store_increment: 5_000 requests, stored(), asks(get("/increment"), b"more");
+        store_compare_and_set: 5_000 requests, stored(), asks(get("/swap"), b"true");
+        store_compare_and_set_in_vain: 5_000 requests, stored(), asks(get("/swap-in-vain"), b"false");
+        store_scan: 1_000 requests, stored(), asks(get("/scan"), b"10");
+
+        messages_of_1_kib: 5_000 messages, app(), echoes(frame(true, BINARY, &CONTENT), &CONTENT);
+        large_messages: 1_000 messages, app(), echoes(frame(true, TEXT, &LARGE), &LARGE);
+        large_messages_in_pieces: 1_000 messages, app(), echoes_in_pieces(frame(true, TEXT, &LARGE), &LARGE);
+    }
 }
 
 /// The connection gathers a fragmented message in memory of its own until it is whole, which takes at most one
 /// allocation per fragment.
 #[test]
-fn fragmented_messages() {
+fn a_fragmented_message_allocates_at_most_once_per_fragment() {
     const TIMES: u64 = 5_000;
     let (first, second, third) = (&CONTENT[..400], &CONTENT[400..800], &CONTENT[800..]);
     let frames = [frame(false, BINARY, first), frame(false, 0, second), frame(true, 0, third)];
-    let counted = allocations(app(), messages, TIMES, says(frames.concat(), &CONTENT));
+    let counted = allocations(app(), messages, TIMES, echoes(frames.concat(), &CONTENT));
     assert!(counted.count_total <= 3 * TIMES, "{counted:?}");
-    assert_eq!(counted.count_current, 0, "not all is freed: {counted:?}");
+    assert_eq!(counted.count_current, 0, "memory is kept: {counted:?}");
 }
 
 /// A value put into the store takes only what the store and [`keep`] count for it. That memory comes from the
 /// system, so no block is allocated.
 #[test]
-fn store_keeps_what_it_is_given() {
+fn the_store_keeps_only_what_it_counts() {
     const TIMES: u64 = 1_000;
     let store = filled();
     let (app, held) = (set_anew(store.clone()), || store.census().bytes.expect("it is known"));
@@ -127,7 +131,7 @@ fn store_keeps_what_it_is_given() {
 
 /// The check above can fail: every allocation in a handler is counted.
 #[test]
-fn a_planted_allocation_is_seen() {
+fn a_planted_allocation_is_counted() {
     let app = app().get("/planted", |req| Ok(Response::text(req.path().to_string())));
     let counted = allocations(app, requests, 1_000, asks(get("/planted"), b"/planted"));
     assert_eq!(counted.count_total, 1_000, "{counted:?}");
@@ -135,7 +139,7 @@ fn a_planted_allocation_is_seen() {
 
 /// Content of an upload that arrives in pieces, long after its request began.
 #[test]
-fn pieces_of_an_upload() {
+fn pieces_of_an_upload_allocate_nothing() {
     let taken = Arc::new(AtomicU64::new(0));
     let app = App::new().upload("POST", "/up", Meter(taken.clone()));
     let counted = streamed(app, &taken, |mut client, pieces| {
@@ -149,7 +153,7 @@ fn pieces_of_an_upload() {
 
 /// The same content in chunks.
 #[test]
-fn chunks_of_an_upload() {
+fn chunks_of_an_upload_allocate_nothing() {
     let taken = Arc::new(AtomicU64::new(0));
     let app = App::new().upload("POST", "/up", Meter(taken.clone()));
     let counted = streamed(app, &taken, |mut client, pieces| {
@@ -164,7 +168,7 @@ fn chunks_of_an_upload() {
 
 /// Content of a response that another thread sends piece by piece, each after the previous one has arrived.
 #[test]
-fn pieces_of_a_download() {
+fn pieces_of_a_download_allocate_nothing() {
     let (opened, senders) = mpsc::channel();
     let app = App::new().get("/down", move |_req| {
         let (response, sender) = Response::channel(LARGE.len());
@@ -219,16 +223,16 @@ fn streamed(
     let bytes = |pieces: u64| pieces * LARGE.len() as u64;
     let mut worker = Server::builder().bind("127.0.0.1:0").worker(|_| app).expect("the worker starts");
     let addr = worker.local_addrs().expect("it listens")[0];
-    let speaker = thread::spawn(move || client(Client::connect(addr), PIECES));
+    let client_thread = thread::spawn(move || client(Client::connect(addr), PIECES));
     let turns = |worker: &mut Worker, until: u64| {
-        while passed.load(Ordering::Relaxed) < until && !speaker.is_finished() {
+        while passed.load(Ordering::Relaxed) < until && !client_thread.is_finished() {
             worker.turn(Some(Duration::from_millis(10))).expect("polling works");
         }
     };
     turns(&mut worker, bytes(PIECES / 10));
     let counted = allocation_counter::measure(|| turns(&mut worker, bytes(PIECES - 10)));
     assert!(passed.load(Ordering::Relaxed) >= bytes(PIECES - 10), "the client has given up");
-    finish(&mut worker, speaker);
+    finish(&mut worker, client_thread);
     counted
 }
 
@@ -264,10 +268,10 @@ fn broadcast(payload: &[u8], times: u64, engines: u16) -> AllocationInfo {
     let mut drivers: Vec<Driver> = drivers.collect();
     let open = |driver: &mut Driver| (0..SUBSCRIBERS).map(|_| driver.websocket("/ws")).collect::<Vec<_>>();
     let subscribers: Vec<Vec<Peer>> = drivers.iter_mut().map(open).collect();
-    let said = frame(true, TEXT, payload);
+    let message = frame(true, TEXT, payload);
     let mut publish = |times: u64| {
         for _ in 0..times {
-            drivers[0].arrive(&subscribers[0][0], &said);
+            drivers[0].arrive(&subscribers[0][0], &message);
             for (driver, subscribers) in drivers.iter_mut().zip(&subscribers) {
                 driver.turn();
                 for subscriber in subscribers {
@@ -303,15 +307,15 @@ fn broadcasts_allocate_nothing() {
 
 /// This check can fail as well.
 #[test]
-fn an_allocation_planted_in_a_broadcast_is_seen() {
+fn an_allocation_planted_in_a_broadcast_is_counted() {
     assert_eq!(broadcast(b"planted", 500, 2).count_total, 500);
 }
 
-/// Counts the worker's allocations while `client` sends `times` requests or messages; `said` reads from the
+/// Counts the worker's allocations while `client` sends `times` requests or messages; `counted_by` reads from the
 /// counters how many were handled.
 fn allocations(
     app: App,
-    said: fn(&Counters) -> u64,
+    counted_by: fn(&Counters) -> u64,
     times: u64,
     client: impl FnOnce(Client, u64) + Send + 'static,
 ) -> AllocationInfo {
@@ -322,25 +326,25 @@ fn allocations(
     let first = thread::spawn(move || upload(Client::connect(addr), 1));
     finish(&mut worker, first);
 
-    let before = said(&worker.counters());
-    let speaker = thread::spawn(move || client(Client::connect(addr), WARM_UP + times));
+    let before = counted_by(&worker.counters());
+    let client_thread = thread::spawn(move || client(Client::connect(addr), WARM_UP + times));
     let turns = |worker: &mut Worker, until: u64| {
-        while said(&worker.counters()) < before + until && !speaker.is_finished() {
+        while counted_by(&worker.counters()) < before + until && !client_thread.is_finished() {
             worker.turn(Some(Duration::from_secs(1))).expect("polling works");
         }
     };
     turns(&mut worker, WARM_UP);
     let counted = allocation_counter::measure(|| turns(&mut worker, WARM_UP + times));
-    assert_eq!(said(&worker.counters()), before + WARM_UP + times, "the client has given up");
-    finish(&mut worker, speaker);
+    assert_eq!(counted_by(&worker.counters()), before + WARM_UP + times, "the client has given up");
+    finish(&mut worker, client_thread);
     counted
 }
 
-fn finish(worker: &mut Worker, speaker: JoinHandle<()>) {
-    while !speaker.is_finished() {
+fn finish(worker: &mut Worker, client_thread: JoinHandle<()>) {
+    while !client_thread.is_finished() {
         worker.turn(Some(Duration::from_millis(10))).expect("polling works");
     }
-    speaker.join().expect("the client received every answer");
+    client_thread.join().expect("the client received every answer");
 }
 
 fn requests(counters: &Counters) -> u64 {
@@ -651,7 +655,7 @@ fn pipelines() -> impl FnOnce(Client, u64) + Send {
 }
 
 /// Sends `frames`, those of one message, repeatedly. Each time `payload` comes back.
-fn says(frames: Vec<u8>, payload: &'static [u8]) -> impl FnOnce(Client, u64) + Send {
+fn echoes(frames: Vec<u8>, payload: &'static [u8]) -> impl FnOnce(Client, u64) + Send {
     move |client, times| {
         let mut client = client.upgraded("/ws");
         for _ in 0..times {
@@ -661,9 +665,9 @@ fn says(frames: Vec<u8>, payload: &'static [u8]) -> impl FnOnce(Client, u64) + S
     }
 }
 
-/// Like `says`, but the server sees the beginning before the rest arrives: it has answered the ping in front
+/// Like `echoes`, but the server sees the beginning before the rest arrives: it has answered the ping in front
 /// of it.
-fn says_in_pieces(message: Vec<u8>, payload: &'static [u8]) -> impl FnOnce(Client, u64) + Send {
+fn echoes_in_pieces(message: Vec<u8>, payload: &'static [u8]) -> impl FnOnce(Client, u64) + Send {
     let first = [&frame(true, PING, b""), &message[..FIRST_PIECE]].concat();
     move |client, times| {
         let mut client = client.upgraded("/ws");

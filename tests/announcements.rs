@@ -58,12 +58,12 @@ fn an_announcement_reaches_every_subscriber_once_and_in_order() {
     let server = Workers::of(server);
     let (addr, handle) = (server.addr, server.handle.clone());
     // Most likely on both workers: the promise does not depend on which.
-    let mut told: Vec<Client> = (0..8).map(|_| subscriber(addr, &["a", "*", "b"])).collect();
-    let mut untold: Vec<Client> = (0..4).map(|_| subscriber(addr, &["a", "-a"])).collect();
+    let mut subscribed: Vec<Client> = (0..8).map(|_| subscriber(addr, &["a", "*", "b"])).collect();
+    let mut unsubscribed: Vec<Client> = (0..4).map(|_| subscriber(addr, &["a", "-a"])).collect();
     let mut events = Client::connect(addr);
     events.send("GET /events/a HTTP/1.1\r\nHost: test\r\n\r\n");
     assert_eq!(events.answer_to_head().status, 200);
-    let (sender, heard) = mpsc::channel();
+    let (sender, received) = mpsc::channel();
     let subscription = handle.subscribe("*", move |topic, _| sender.send(topic.to_string()).is_ok());
     let subscription = subscription.expect("a valid filter");
     while server::subscriptions(&handle) < 3 * 8 + 1 + 1 {}
@@ -72,7 +72,7 @@ fn an_announcement_reaches_every_subscriber_once_and_in_order() {
     handle.announce("gap", Message::Text("lost\nsome")).expect("there is room");
     handle.announce("gap", Message::Binary(b"bytes")).expect("there is room");
     handle.publish("a", Message::Text("after")).expect("there is room");
-    for client in &mut told {
+    for client in &mut subscribed {
         assert_eq!(client.next_frame().text(), "before");
         assert_eq!(client.next_frame().text(), "lost\nsome");
         let frame = client.next_frame();
@@ -81,10 +81,10 @@ fn an_announcement_reaches_every_subscriber_once_and_in_order() {
     }
     let expected = "data: before\n\nevent: gap\ndata: lost\ndata: some\n\ndata: after\n\n";
     assert_eq!(events.text_in_chunks(expected.len()), expected);
-    assert_eq!([heard.recv(), heard.recv()], [Ok("a".into()), Ok("a".into())]);
+    assert_eq!([received.recv(), received.recv()], [Ok("a".into()), Ok("a".into())]);
     drop(subscription);
-    assert!(heard.recv().is_err(), "a listener must not receive announcements");
-    for client in &mut untold {
+    assert!(received.recv().is_err(), "a listener must not receive announcements");
+    for client in &mut unsubscribed {
         client.frame(TEXT, "c");
         assert_eq!(client.next_frame().text(), "done", "it received something it had not subscribed to");
     }
@@ -173,9 +173,9 @@ impl Broker for Diary {
         self.write("detach");
         let inlet =
             self.inlet.lock().expect("the lock is not poisoned").take().expect("the broker was attached");
-        let nobody = inlet.deliver(&Arc::new(Publication::new("a", Message::Text("late"))));
+        let delivered = inlet.deliver(&Arc::new(Publication::new("a", Message::Text("late"))));
         assert!(
-            nobody && inlet.announce("gap", Message::Text("late")),
+            delivered && inlet.announce("gap", Message::Text("late")),
             "a handle without workers counts as full"
         );
     }

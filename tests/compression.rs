@@ -32,14 +32,14 @@ impl WebSocket for Feed {
 }
 
 fn driver(compression: &str) -> Driver {
-    stage_with(compression, |_| {})
+    driver_with(compression, |_| {})
 }
 
-fn stage_with(compression: &str, set: impl FnOnce(&mut Limits)) -> Driver {
-    stage_of(compression, &Handle::unattended(1), set)
+fn driver_with(compression: &str, set: impl FnOnce(&mut Limits)) -> Driver {
+    driver_on(compression, &Handle::unattended(1), set)
 }
 
-fn stage_of(compression: &str, handle: &Handle, set: impl FnOnce(&mut Limits)) -> Driver {
+fn driver_on(compression: &str, handle: &Handle, set: impl FnOnce(&mut Limits)) -> Driver {
     let compression: Compression = compression.parse().expect("a mode of the command line");
     let policy = Policy::new().compression(compression);
     let app =
@@ -50,7 +50,7 @@ fn stage_of(compression: &str, handle: &Handle, set: impl FnOnce(&mut Limits)) -
 }
 
 /// A client and its codec.
-struct Zipped {
+struct CompressingClient {
     peer: Peer,
     deflater: Deflater,
     inflater: Inflater,
@@ -59,15 +59,15 @@ struct Zipped {
     takeover: (bool, bool),
 }
 
-impl Zipped {
-    fn new(driver: &mut Driver, path: &str, offer: &str) -> Zipped {
+impl CompressingClient {
+    fn new(driver: &mut Driver, path: &str, offer: &str) -> CompressingClient {
         let fields = format!("Sec-WebSocket-Extensions: permessage-deflate{offer}\r\n");
         let (peer, head) = driver.websocket_with(path, &fields);
         let agreed = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Extensions: "));
         let agreed = agreed.unwrap_or_else(|| panic!("no compression was agreed on: {head}"));
         let takeover =
             ["client", "server"].map(|side| !agreed.contains(&format!("{side}_no_context_takeover")));
-        Zipped {
+        CompressingClient {
             peer,
             deflater: Deflater::new(15, 6),
             inflater: Inflater::new(),
@@ -83,8 +83,8 @@ impl Zipped {
     }
 
     /// Returns the messages received: opcodes unchanged, payloads inflated.
-    fn hear(&mut self) -> Vec<(u8, Vec<u8>)> {
-        let mut heard = Vec::new();
+    fn receive(&mut self) -> Vec<(u8, Vec<u8>)> {
+        let mut received = Vec::new();
         for frame in self.peer.frames() {
             let payload = if frame.opcode & RSV1 == 0 {
                 frame.payload
@@ -93,17 +93,19 @@ impl Zipped {
                 let found = self.inflater.message(&frame.payload, self.takeover.1, inflated, 1 << 20);
                 found.expect("it inflates").to_vec()
             };
-            heard.push((frame.opcode, payload));
+            received.push((frame.opcode, payload));
         }
-        heard
+        received
     }
 }
 
 /// Compressible prose without repeated sentences.
 fn prose(number: usize) -> Vec<u8> {
-    format!("{number} is the number of what is said here for the {number}th time, and said again. ")
-        .repeat(4)
-        .into()
+    format!(
+        "{number} is the number of this sentence, which is sent for the {number}th time, and sent again. "
+    )
+    .repeat(4)
+    .into()
 }
 
 #[test]
@@ -118,21 +120,22 @@ fn messages_are_echoed_whatever_was_agreed_on() {
         ("dedicated,window=10,level=6", "; client_max_window_bits", (true, true)),
     ] {
         let mut driver = driver(mode);
-        let mut clients: Vec<Zipped> = (0..3).map(|_| Zipped::new(&mut driver, "/echo", offer)).collect();
+        let mut clients: Vec<CompressingClient> =
+            (0..3).map(|_| CompressingClient::new(&mut driver, "/echo", offer)).collect();
         assert_eq!(clients[0].takeover, agreed, "{mode} {offer}");
         for number in 0..20 {
             for client in &mut clients {
                 for opcode in [TEXT, BINARY] {
                     let message = prose(number);
                     client.say(&mut driver, opcode, &message);
-                    assert_eq!(client.hear(), [(opcode | RSV1, message)], "{mode} {offer}");
+                    assert_eq!(client.receive(), [(opcode | RSV1, message)], "{mode} {offer}");
                 }
                 // One that is too short to compress, and an empty one.
                 for message in [&b"short"[..], b""] {
                     client.say(&mut driver, TEXT, message);
-                    assert_eq!(client.hear(), [(TEXT, message.to_vec())]);
+                    assert_eq!(client.receive(), [(TEXT, message.to_vec())]);
                     driver.send(&client.peer, TEXT, message);
-                    assert_eq!(client.hear(), [(TEXT, message.to_vec())]);
+                    assert_eq!(client.receive(), [(TEXT, message.to_vec())]);
                 }
             }
         }
@@ -148,11 +151,11 @@ fn messages_below_the_threshold_are_sent_as_they_are() {
         ("dedicated,threshold=300", 300),
     ] {
         let mut driver = driver(mode);
-        let mut client = Zipped::new(&mut driver, "/echo", "");
+        let mut client = CompressingClient::new(&mut driver, "/echo", "");
         for (bytes, opcode) in [(threshold - 1, TEXT), (threshold, TEXT | RSV1)] {
             let message = vec![b'a'; bytes];
             client.say(&mut driver, TEXT, &message);
-            assert_eq!(client.hear(), [(opcode, message)], "{mode} {bytes}");
+            assert_eq!(client.receive(), [(opcode, message)], "{mode} {bytes}");
         }
     }
 }
@@ -174,10 +177,11 @@ fn a_publication_is_compressed_once_and_mixes_with_a_connections_own_messages() 
     for mode in ["shared", "dedicated", "dedicated,window=9"] {
         let mut driver = driver(mode);
         let plain = driver.websocket("/feed");
-        let mut clients: Vec<Zipped> = ["", "; server_max_window_bits=11", "; server_no_context_takeover"]
-            .iter()
-            .map(|offer| Zipped::new(&mut driver, "/feed", offer))
-            .collect();
+        let mut clients: Vec<CompressingClient> =
+            ["", "; server_max_window_bits=11", "; server_no_context_takeover"]
+                .iter()
+                .map(|offer| CompressingClient::new(&mut driver, "/feed", offer))
+                .collect();
         for number in 0..50 {
             let (published, own) = (prose(number), prose(number + 1000));
             driver.send(&plain, BINARY, &published);
@@ -191,12 +195,12 @@ fn a_publication_is_compressed_once_and_mixes_with_a_connections_own_messages() 
                     (TEXT | RSV1, own.clone()),
                     (TEXT | RSV1, own.clone()),
                 ];
-                assert_eq!(client.hear(), expected, "{mode}");
+                assert_eq!(client.receive(), expected, "{mode}");
             }
         }
         driver.send(&plain, BINARY, b"short");
         for client in &mut clients {
-            assert_eq!(client.hear(), [(BINARY, b"short".to_vec())]);
+            assert_eq!(client.receive(), [(BINARY, b"short".to_vec())]);
         }
     }
 }
@@ -209,19 +213,19 @@ fn noise(bytes: usize) -> Vec<u8> {
 fn an_incompressible_message_is_sent_plain_unless_later_ones_may_refer_to_it() {
     for (mode, compressed) in [("shared", 0), ("dedicated", RSV1)] {
         let mut driver = driver(mode);
-        let mut client = Zipped::new(&mut driver, "/echo", "");
-        let mut reader = Zipped::new(&mut driver, "/feed", "");
+        let mut client = CompressingClient::new(&mut driver, "/echo", "");
+        let mut reader = CompressingClient::new(&mut driver, "/feed", "");
         for bytes in [128, 1000, 70_000, 1000] {
             let noise = noise(bytes);
             client.say(&mut driver, BINARY, &noise);
-            assert!(client.hear() == [(BINARY | compressed, noise.clone())], "{mode} {bytes}");
+            assert!(client.receive() == [(BINARY | compressed, noise.clone())], "{mode} {bytes}");
             // A publication refers to nothing, and nothing refers to it.
             reader.say(&mut driver, BINARY, &noise);
-            assert!(reader.hear() == [(BINARY, noise)], "{mode} {bytes}");
+            assert!(reader.receive() == [(BINARY, noise)], "{mode} {bytes}");
         }
         let prose = prose(1);
         client.say(&mut driver, TEXT, &prose);
-        assert_eq!(client.hear(), [(TEXT | RSV1, prose)]);
+        assert_eq!(client.receive(), [(TEXT | RSV1, prose)]);
     }
 }
 
@@ -231,14 +235,14 @@ fn a_message_that_compression_enlarges_stays_within_the_limit() {
     const OUTBOX_BYTES: usize = 16 << 10;
     for mode in ["shared", "dedicated"] {
         let handle = Handle::unattended(1);
-        let mut driver = stage_of(mode, &handle, |limits| limits.outbox_bytes = OUTBOX_BYTES);
-        let mut client = Zipped::new(&mut driver, "/echo", "");
+        let mut driver = driver_on(mode, &handle, |limits| limits.outbox_bytes = OUTBOX_BYTES);
+        let mut client = CompressingClient::new(&mut driver, "/echo", "");
         let noise = noise(OUTBOX_BYTES * 31 / 32);
         // Creates the codec and whatever else the worker needs.
         client.say(&mut driver, BINARY, &noise);
         handle.send(client.peer.id, Message::Binary(&noise[..1000])).expect("there is room");
         driver.turn();
-        assert_eq!(client.hear().len(), 2);
+        assert_eq!(client.receive().len(), 2);
         client.peer.limit_room(0);
         let held = allocation_counter::measure(|| {
             for bytes in [noise.len(), 1000] {
@@ -250,8 +254,8 @@ fn a_message_that_compression_enlarges_stays_within_the_limit() {
         let most = OUTBOX_BYTES as i64 + 512;
         assert!(held.bytes_current <= most, "{mode}: {} of {most}", held.bytes_current);
         driver.make_room(&client.peer, usize::MAX);
-        let heard: Vec<usize> = client.hear().iter().map(|(_, payload)| payload.len()).collect();
-        assert_eq!(heard, [if mode == "shared" { noise.len() } else { 1000 }], "{mode}");
+        let received: Vec<usize> = client.receive().iter().map(|(_, payload)| payload.len()).collect();
+        assert_eq!(received, [if mode == "shared" { noise.len() } else { 1000 }], "{mode}");
         assert_eq!(driver.counters().dropped, 1);
     }
 }
@@ -260,9 +264,9 @@ fn a_message_that_compression_enlarges_stays_within_the_limit() {
 fn a_message_that_does_not_inflate_or_is_not_utf8_fails_the_connection() {
     fn check(mode: &str, opcode: u8, message: &[u8], code: u16) {
         let mut driver = driver(mode);
-        let mut client = Zipped::new(&mut driver, "/echo", "");
+        let mut client = CompressingClient::new(&mut driver, "/echo", "");
         client.say(&mut driver, TEXT, b"fine");
-        assert_eq!(client.hear().len(), 1);
+        assert_eq!(client.receive().len(), 1);
         driver.send(&client.peer, opcode, message);
         let close = client.peer.frames().pop().expect("a Close");
         assert_eq!((close.opcode, close.close_code()), (CLOSE, code), "{mode} {}", message.escape_ascii());
@@ -292,20 +296,20 @@ fn bomb(bytes: usize) -> Vec<u8> {
 #[cfg(not(fleeting_paranoid))]
 fn a_compression_bomb_is_stopped_at_the_limit_within_twice_its_memory() {
     for (mode, limit) in [("shared", 1 << 20), ("dedicated", 1 << 20), ("shared", 64 << 10)] {
-        let mut driver = stage_with(mode, |limits| limits.message_bytes = limit);
+        let mut driver = driver_with(mode, |limits| limits.message_bytes = limit);
         let payload = bomb(20 * limit);
-        let mut client = Zipped::new(&mut driver, "/echo", "");
+        let mut client = CompressingClient::new(&mut driver, "/echo", "");
         // The codec already exists: it belongs to the worker, or its size is known.
         client.say(&mut driver, TEXT, b"first");
-        assert_eq!(client.hear().len(), 1);
+        assert_eq!(client.receive().len(), 1);
         let counted = allocation_counter::measure(|| driver.send(&client.peer, TEXT | RSV1, &payload));
         assert_eq!(client.peer.frames()[0].close_code(), 1009, "{mode}");
         assert!(counted.bytes_max < 2 * limit as u64, "{mode}: {counted:?}");
         // A connection whose limit is large enough is served as before.
-        let mut other = Zipped::new(&mut driver, "/echo", "");
+        let mut other = CompressingClient::new(&mut driver, "/echo", "");
         let zeros = vec![b'0'; limit];
         other.say(&mut driver, TEXT, &zeros);
-        assert!(other.hear() == [(TEXT | RSV1, zeros)]);
+        assert!(other.receive() == [(TEXT | RSV1, zeros)]);
     }
 }
 
@@ -314,8 +318,9 @@ fn a_compression_bomb_is_stopped_at_the_limit_within_twice_its_memory() {
 fn a_compressed_echo_and_a_compressed_broadcast_allocate_nothing() {
     for mode in ["shared", "dedicated"] {
         let mut driver = driver(mode);
-        let echo = Zipped::new(&mut driver, "/echo", "");
-        let feed: Vec<Zipped> = (0..50).map(|_| Zipped::new(&mut driver, "/feed", "")).collect();
+        let echo = CompressingClient::new(&mut driver, "/echo", "");
+        let feed: Vec<CompressingClient> =
+            (0..50).map(|_| CompressingClient::new(&mut driver, "/feed", "")).collect();
         // Without takeover the same bytes give the same message, so the client's codec is left out.
         let message = prose(7);
         let mut compressed = Vec::new();

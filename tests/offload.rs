@@ -25,21 +25,25 @@ struct Gate {
 }
 
 impl Gate {
-    fn wait(&self, who: &str) {
-        self.arrived.lock().expect("the lock is not poisoned").send(who.to_string()).expect("the test waits");
+    fn wait(&self, name: &str) {
+        self.arrived
+            .lock()
+            .expect("the lock is not poisoned")
+            .send(name.to_string())
+            .expect("the test waits");
         self.opened.lock().expect("the lock is not poisoned").recv().expect("the test releases it");
     }
 }
 
 /// The test's side of the gate.
-struct Keeper {
+struct GateControl {
     arrivals: Receiver<String>,
     open: Sender<()>,
 }
 
-impl Keeper {
+impl GateControl {
     /// Waits for the next handler. Returns its name.
-    fn arrival(&self) -> String {
+    fn wait_for_arrival(&self) -> String {
         self.arrivals.recv_timeout(PATIENCE).expect("a handler arrives")
     }
 
@@ -49,26 +53,26 @@ impl Keeper {
 }
 
 /// A server on which `/wait/{name}` waits at the gate, on the offload's threads.
-fn serve(options: OffloadOptions) -> (TestServer, Arc<Offload>, Keeper) {
+fn serve(options: OffloadOptions) -> (TestServer, Arc<Offload>, GateControl) {
     let (arrived, arrivals) = channel();
     let (open, opened) = channel();
     let gate = Arc::new(Gate { arrived: Mutex::new(arrived), opened: Mutex::new(opened) });
     let offload = Arc::new(Offload::new(options).expect("there are threads"));
     let threads = offload.clone();
     let server = server::run(move |_| app(&threads, gate));
-    (server, offload, Keeper { arrivals, open })
+    (server, offload, GateControl { arrivals, open })
 }
 
 fn app(offload: &Offload, gate: Arc<Gate>) -> App {
-    let wait = move |req: &Request<'_>| gate.wait(req.param("who"));
+    let wait = move |req: &Request<'_>| gate.wait(req.param("name"));
     App::new()
         .get("/", |_req| Ok(Response::text("hello")))
         .route(
             "GET",
-            "/wait/{who}",
+            "/wait/{name}",
             offload.closure(move |req| {
                 wait(req);
-                Ok(Response::text(req.param("who")))
+                Ok(Response::text(req.param("name")))
             }),
         )
         .route("GET", "/echo/{text}", offload.closure(|req| Ok(Response::text(req.param("text")))))
@@ -121,39 +125,39 @@ fn counted(offload: &Offload, until: impl Fn(&OffloadCounters) -> bool) -> Offlo
 
 #[test]
 fn other_requests_are_served_while_all_threads_wait() {
-    let (server, offload, keeper) = serve(options(2, 10, PATIENCE));
+    let (server, offload, gate) = serve(options(2, 10, PATIENCE));
     let mut clients: Vec<Client> = (0..4).map(|_| Client::connect(server.addr)).collect();
     for (number, client) in clients.iter_mut().enumerate() {
         ask(client, &format!("/wait/{number}"));
     }
     // Two have a thread, and two wait for one.
-    let mut arrived = [keeper.arrival(), keeper.arrival()];
+    let mut arrived = [gate.wait_for_arrival(), gate.wait_for_arrival()];
     counted(&offload, |counters| counters.queued == 2);
     let mut other = Client::connect(server.addr);
     for _ in 0..100 {
         assert_eq!(other.get("/").text(), "hello");
     }
-    (0..4).for_each(|_| keeper.open());
+    (0..4).for_each(|_| gate.open());
     for (number, client) in clients.iter_mut().enumerate() {
         let answer = client.answer();
         assert_eq!((answer.status, answer.text()), (200, &*number.to_string()));
     }
     arrived.sort();
-    assert!(arrived.iter().all(|who| ["0", "1", "2", "3"].contains(&&**who)));
+    assert!(arrived.iter().all(|name| ["0", "1", "2", "3"].contains(&&**name)));
     let counters = counted(&offload, |counters| counters.ran == 4);
     assert_eq!((counters.queued, counters.skipped, counters.timed_out), (0, 0, 0));
 }
 
 #[test]
 fn responses_come_in_the_order_of_the_requests() {
-    let (server, _offload, keeper) = serve(options(4, 100, PATIENCE));
+    let (server, _offload, gate) = serve(options(4, 100, PATIENCE));
     let mut client = Client::connect(server.addr);
     let paths = ["/wait/a", "/", "/echo/b", "/error", "/wait/c", "/echo/d", "/"];
     client.send(paths.map(|path| format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n")).concat());
     for expected in ["a", "hello", "b", "gone", "c", "d", "hello"] {
         if ["a", "c"].contains(&expected) {
-            assert_eq!(keeper.arrival(), expected);
-            keeper.open();
+            assert_eq!(gate.wait_for_arrival(), expected);
+            gate.open();
         }
         assert_eq!(client.answer().text(), expected);
     }
@@ -179,10 +183,10 @@ fn every_kind_of_response_can_be_returned() {
 
 #[test]
 fn a_request_that_waits_too_long_gets_503_and_its_late_response_is_dropped() {
-    let (server, offload, keeper) = serve(options(1, 10, SHORT));
+    let (server, offload, gate) = serve(options(1, 10, SHORT));
     let mut first = Client::connect(server.addr);
     ask(&mut first, "/wait/running");
-    assert_eq!(keeper.arrival(), "running");
+    assert_eq!(gate.wait_for_arrival(), "running");
     let mut second = Client::connect(server.addr);
     ask(&mut second, "/wait/queued");
     for client in [&mut first, &mut second] {
@@ -193,9 +197,9 @@ fn a_request_that_waits_too_long_gets_503_and_its_late_response_is_dropped() {
     // The queued request is removed from the queue and never begins.
     let counters = counted(&offload, |counters| counters.skipped == 1);
     assert_eq!((counters.queued, counters.ran, counters.timed_out), (0, 0, 2));
-    keeper.open();
+    gate.open();
     counted(&offload, |counters| counters.ran == 1);
-    assert!(keeper.arrivals.try_recv().is_err());
+    assert!(gate.arrivals.try_recv().is_err());
     // The late response of the first request goes nowhere: later requests get their own.
     for client in [&mut first, &mut second] {
         assert_eq!(client.get("/").text(), "hello");
@@ -206,10 +210,10 @@ fn a_request_that_waits_too_long_gets_503_and_its_late_response_is_dropped() {
 
 #[test]
 fn a_full_queue_rejects_at_once() {
-    let (server, offload, keeper) = serve(options(1, 2, PATIENCE));
+    let (server, offload, gate) = serve(options(1, 2, PATIENCE));
     let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(server.addr)).collect();
     ask(&mut clients[0], "/wait/0");
-    assert_eq!(keeper.arrival(), "0");
+    assert_eq!(gate.wait_for_arrival(), "0");
     for (number, client) in clients.iter_mut().enumerate().skip(1) {
         ask(client, &format!("/wait/{number}"));
     }
@@ -221,7 +225,7 @@ fn a_full_queue_rejects_at_once() {
     }
     assert_eq!(offload.run(|| panic!("it must not run")), Err(Full));
     assert_eq!(offload.counters().refused_full, 4);
-    (0..3).for_each(|_| keeper.open());
+    (0..3).for_each(|_| gate.open());
     for (number, client) in clients.iter_mut().enumerate() {
         assert_eq!(client.answer().text(), number.to_string());
     }
@@ -230,10 +234,10 @@ fn a_full_queue_rejects_at_once() {
 
 #[test]
 fn no_handler_runs_for_a_client_that_is_gone() {
-    let (server, offload, keeper) = serve(options(1, 10, PATIENCE));
+    let (server, offload, gate) = serve(options(1, 10, PATIENCE));
     let mut first = Client::connect(server.addr);
     ask(&mut first, "/wait/first");
-    assert_eq!(keeper.arrival(), "first");
+    assert_eq!(gate.wait_for_arrival(), "first");
     let mut gone = Client::connect(server.addr);
     ask(&mut gone, "/wait/gone");
     let mut last = Client::connect(server.addr);
@@ -241,9 +245,9 @@ fn no_handler_runs_for_a_client_that_is_gone() {
     counted(&offload, |counters| counters.queued == 2);
     gone.reset();
     server.wait(|counters| counters.connections == 2);
-    keeper.open();
-    assert_eq!(keeper.arrival(), "last");
-    keeper.open();
+    gate.open();
+    assert_eq!(gate.wait_for_arrival(), "last");
+    gate.open();
     assert_eq!((first.answer().text(), last.answer().text()), ("first", "last"));
     let counters = counted(&offload, |counters| counters.ran == 2);
     assert_eq!((counters.skipped, counters.queued), (1, 0));
@@ -268,26 +272,26 @@ fn a_panic_costs_one_response() {
 #[test]
 fn work_without_a_request_runs_in_order() {
     let offload = Offload::new(options(1, 100, SHORT)).expect("there are threads");
-    let (done, told) = channel();
+    let (done, results) = channel();
     for number in 0..100 {
         let done = done.clone();
         offload.run(move || done.send(number).expect("the test waits")).expect("there is room for all");
     }
     drop((offload, done));
-    assert_eq!(told.into_iter().collect::<Vec<_>>(), (0..100).collect::<Vec<_>>());
+    assert_eq!(results.into_iter().collect::<Vec<_>>(), (0..100).collect::<Vec<_>>());
 }
 
 #[test]
 fn dropping_the_offload_finishes_its_queue_and_rejects_new_requests() {
     // One hour, so that an earlier end is caused by the drop and not by the time limit.
-    let (server, offload, keeper) = serve(options(1, 10_000, Duration::from_secs(3600)));
+    let (server, offload, gate) = serve(options(1, 10_000, Duration::from_secs(3600)));
     let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(server.addr)).collect();
     for (number, client) in clients.iter_mut().enumerate() {
         ask(client, &format!("/wait/{number}"));
         // In this order.
         counted(&offload, |counters| counters.queued == number as u64);
         if number == 0 {
-            keeper.arrival();
+            gate.wait_for_arrival();
         }
     }
     let offload = Arc::into_inner(offload).expect("the server has dropped it");
@@ -311,7 +315,7 @@ fn dropping_the_offload_finishes_its_queue_and_rejects_new_requests() {
         waiting.push(client);
     };
     assert_eq!(late.answer().status, 503);
-    (0..3).for_each(|_| keeper.open());
+    (0..3).for_each(|_| gate.open());
     for (number, client) in clients.iter_mut().enumerate() {
         assert_eq!(client.answer().text(), number.to_string());
     }
@@ -323,20 +327,20 @@ fn dropping_the_offload_finishes_its_queue_and_rejects_new_requests() {
 
 #[test]
 fn dropping_the_offload_does_not_wait_for_a_handler_that_never_ends() {
-    let (server, offload, keeper) = serve(options(1, 10, SHORT));
+    let (server, offload, gate) = serve(options(1, 10, SHORT));
     let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(server.addr)).collect();
     for client in &mut clients {
         ask(client, "/wait/for-ever");
     }
-    keeper.arrival();
-    let (ran, runs) = channel();
-    offload.run(move || ran.send(()).expect("the test waits")).expect("there is room");
+    gate.wait_for_arrival();
+    let (started, starts) = channel();
+    offload.run(move || started.send(()).expect("the test waits")).expect("there is room");
     drop(offload);
-    assert!(runs.recv().is_err(), "work queued behind it must be dropped");
+    assert!(starts.recv().is_err(), "work queued behind it must be dropped");
     for client in &mut clients {
         assert_eq!(client.answer().status, 503);
     }
-    keeper.open();
+    gate.open();
     assert_eq!(clients[0].get("/").text(), "hello");
 }
 

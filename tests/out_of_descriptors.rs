@@ -19,21 +19,21 @@ fn a_worker_survives_running_out_of_descriptors() {
         .env(CHILD, "1")
         .output()
         .expect("there is a shell");
-    let said = String::from_utf8_lossy(&child.stdout) + String::from_utf8_lossy(&child.stderr);
-    assert!(child.status.success() && said.contains("1 passed"), "{said}");
+    let output = String::from_utf8_lossy(&child.stdout) + String::from_utf8_lossy(&child.stderr);
+    assert!(child.status.success() && output.contains("1 passed"), "{output}");
 }
 
 fn out_of_descriptors() {
     let app = App::new().get("/", |_req| Ok(Response::text("hello")));
     let mut worker = Server::builder().bind("127.0.0.1:0").worker(|_| app).expect("the server starts");
     let addr = worker.local_addrs().expect("it listens")[0];
-    let mut hoard = Vec::new();
+    let mut files = Vec::new();
     while let Ok(file) = File::open("/dev/null") {
-        hoard.push(file);
+        files.push(file);
     }
-    assert!(hoard.len() < 128, "the limit has no effect");
+    assert!(files.len() < 128, "the limit has no effect");
     // Leaves one descriptor for the client's end, and none for the server's.
-    hoard.pop();
+    files.pop();
     let mut turned_away = Client::connect(addr);
     while worker.counters().accept_backoffs == 0 {
         worker.turn(None).expect("polling works");
@@ -42,7 +42,7 @@ fn out_of_descriptors() {
     drop(turned_away);
 
     let mut client = Client::connect(addr);
-    hoard.clear();
+    files.clear();
     client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
     while worker.counters().requests == 0 {
         worker.turn(None).expect("polling works");

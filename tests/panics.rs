@@ -12,10 +12,10 @@ impl WebSocket for Fragile {
     type Session = String;
 
     fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<String, Error> {
-        let wanted = req.query().unwrap_or_default();
+        let place = req.query().unwrap_or_default();
         socket.text("hello");
-        assert_ne!(wanted, "open", "planted");
-        Ok(wanted.to_string())
+        assert_ne!(place, "open", "planted");
+        Ok(place.to_string())
     }
 
     fn message(&self, _session: &mut String, message: Message<'_>, socket: &mut Socket<'_>) {

@@ -104,10 +104,10 @@ fn a_long_pipeline_does_not_delay_other_connections() {
         log.borrow_mut().push(req.conn_id());
         Ok(Response::text(req.param("number")))
     }));
-    let mut greedy = Client::connect(addr);
-    let mut modest = Client::connect(addr);
-    greedy.send(numbered(0..500));
-    modest.send(numbered(0..1));
+    let mut busy = Client::connect(addr);
+    let mut other = Client::connect(addr);
+    busy.send(numbered(0..500));
+    other.send(numbered(0..1));
     while worker.counters().requests < 501 {
         let before = worker.counters().requests;
         worker.turn(Some(Duration::from_secs(1))).expect("polling works");
@@ -118,9 +118,9 @@ fn a_long_pipeline_does_not_delay_other_connections() {
     let alone = asked.iter().find(|conn| asked.iter().filter(|other| other == conn).count() == 1);
     let at = asked.iter().position(|conn| Some(conn) == alone).expect("both were asked");
     assert!(at <= 32, "the other connection had its turn after {at} requests");
-    assert_eq!(modest.answer().text(), "0");
+    assert_eq!(other.answer().text(), "0");
     for number in 0..500 {
-        assert_eq!(greedy.answer().text(), number.to_string());
+        assert_eq!(busy.answer().text(), number.to_string());
     }
 }
 

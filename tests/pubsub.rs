@@ -16,8 +16,8 @@ use std::thread;
 /// `others TOPIC TEXT`, `id`. A binary message is published under "binary".
 struct Hub;
 
-fn said<T: std::fmt::Display>(result: Result<T, TopicError>) -> String {
-    result.map_or_else(|error| error.to_string(), |told| told.to_string())
+fn reply<T: std::fmt::Display>(result: Result<T, TopicError>) -> String {
+    result.map_or_else(|error| error.to_string(), |value| value.to_string())
 }
 
 impl WebSocket for Hub {
@@ -41,11 +41,11 @@ impl WebSocket for Hub {
             return;
         };
         let answer = match text.splitn(3, ' ').collect::<Vec<_>>()[..] {
-            ["sub", filter] => said(socket.subscribe(filter)),
+            ["sub", filter] => reply(socket.subscribe(filter)),
             ["unsub", filter] => socket.unsubscribe(filter).to_string(),
-            ["pub", topic, text] => said(socket.publish(topic, Message::Text(text)).map(|()| "published")),
+            ["pub", topic, text] => reply(socket.publish(topic, Message::Text(text)).map(|()| "published")),
             ["others", topic, text] => {
-                said(socket.publish_to_others(topic, Message::Text(text)).map(|()| "published"))
+                reply(socket.publish_to_others(topic, Message::Text(text)).map(|()| "published"))
             }
             ["id"] => socket.conn_id().to_string(),
             _ => panic!("no such order: {text}"),
@@ -469,8 +469,8 @@ fn a_full_mailbox_is_reported() {
     first.send(&publisher, TEXT, format!("pub a {}", &long[..(1 << 20) - 10]));
     assert_eq!(first.counters().publications_lost, lost + 1);
     second.turn();
-    let came = subscribers[1].frames().len();
-    assert!(came == posted || came == posted + 1, "{came} of {posted}");
+    let arrived = subscribers[1].frames().len();
+    assert!(arrived == posted || arrived == posted + 1, "{arrived} of {posted}");
     assert_eq!(handle.publish("a", Message::Text("again")), Ok(()));
     second.turn();
     assert_eq!(subscribers[1].texts(), ["again"]);

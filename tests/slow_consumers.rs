@@ -294,10 +294,14 @@ fn unsolicited_messages_hold_no_more_either() {
         assert!(held.bytes_current <= most, "{bytes}: {} of {most}", held.bytes_current);
         assert!(driver.counters().dropped > 0, "{:?}", driver.counters());
         driver.make_room(&peer, usize::MAX);
-        let came = peer.frames();
-        assert!(came.iter().all(|frame| frame.text() == long), "a message was cut");
-        assert_eq!(came.len() as u64 + driver.counters().dropped, (OUTBOX_BYTES / bytes + 10) as u64);
-        assert!(came.len() * (bytes + 4) > OUTBOX_BYTES / 3, "{bytes}: only {} were queued", came.len());
+        let arrived = peer.frames();
+        assert!(arrived.iter().all(|frame| frame.text() == long), "a message was cut");
+        assert_eq!(arrived.len() as u64 + driver.counters().dropped, (OUTBOX_BYTES / bytes + 10) as u64);
+        assert!(
+            arrived.len() * (bytes + 4) > OUTBOX_BYTES / 3,
+            "{bytes}: only {} were queued",
+            arrived.len()
+        );
     }
 }
 
@@ -334,8 +338,8 @@ fn conflated_messages_stay_behind_earlier_publications() {
     let (mut driver, _) = feed(SlowConsumer::Conflate);
     let (peer, publisher) = (driver.websocket("/feed"), driver.websocket("/feed"));
     peer.limit_room(0);
-    for said in ["a:1", "b:2", "a:3", "c:4", "b:5"] {
-        driver.send(&publisher, TEXT, said);
+    for text in ["a:1", "b:2", "a:3", "c:4", "b:5"] {
+        driver.send(&publisher, TEXT, text);
     }
     driver.make_room(&peer, usize::MAX);
     assert_eq!(
@@ -410,24 +414,24 @@ fn backpressure_ends_while_publications_wait() {
     let mut driver = Driver::with_handle(App::new().ws("/ws", Both(results.clone())), settings(), &handle);
     let peer = driver.websocket("/ws");
     peer.limit_room(0);
-    let (published, said) = ("p".repeat(1000), "s".repeat(OUTBOX_BYTES / 2));
+    let (published, sent) = ("p".repeat(1000), "s".repeat(OUTBOX_BYTES / 2));
     let publish = |driver: &mut Driver| {
         handle.publish("topic", Message::Text(&published)).expect("there is room");
         driver.turn();
     };
     (0..20).for_each(|_| publish(&mut driver));
     for round in 1..4 {
-        driver.send(&peer, TEXT, &said);
+        driver.send(&peer, TEXT, &sent);
         assert_eq!(results.borrow().sends, vec![Sent::Backpressure; round]);
-        let mut came = 0;
-        while came == 0 {
+        let mut arrived = 0;
+        while arrived == 0 {
             assert!(peer.is_full() && results.borrow().drains == round - 1);
             publish(&mut driver);
             driver.make_room(&peer, 500);
-            came = peer.frames().iter().filter(|frame| frame.text() == said).count();
+            arrived = peer.frames().iter().filter(|frame| frame.text() == sent).count();
         }
         // As soon as the last byte of it has left.
-        assert_eq!((came, results.borrow().drains, peer.is_full()), (1, round, true));
+        assert_eq!((arrived, results.borrow().drains, peer.is_full()), (1, round, true));
         (0..20).for_each(|_| publish(&mut driver));
     }
     assert_eq!(driver.counters().dropped, 0);

@@ -77,12 +77,12 @@ fn an_application_that_panics_is_an_error() {
 
 #[test]
 fn conflicting_routes_are_an_error() {
-    fn check(make: fn() -> App, said: &str) {
+    fn check(make: fn() -> App, part: &str) {
         assert!(make().check().is_err());
         for workers in [1, 2] {
             let error = refused("127.0.0.1:0", workers, make);
             assert!(matches!(error, ServeError::Route(_)));
-            assert!(error.to_string().contains(said), "{error} does not say {said}");
+            assert!(error.to_string().contains(part), "{error} does not contain {part}");
         }
     }
     fn ok(_req: &fleeting::Request<'_>) -> Result<Response<'static>, fleeting::Error> {

@@ -97,7 +97,7 @@ fn silence_ends_a_websocket_that_is_never_pinged() {
 
 /// What arrives 500 ms after a ping, and whether it is a sign of life. If it is, idle time is counted from then on.
 #[test]
-fn only_the_right_pong_is_a_sign_of_life() {
+fn while_a_ping_is_pending_only_the_right_pong_counts() {
     fn check(what: &str, alive: bool, answer: impl FnOnce(&mut Driver, &Peer, Vec<u8>)) {
         let mut driver = driver(SocketOptions::new().ping(ms(1000)).idle(ms(3000)));
         let peer = driver.websocket("/ws");

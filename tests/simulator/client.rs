@@ -125,8 +125,8 @@ impl Client {
         }
         let done = wire.arrived == wire.sent.len() && self.habits.ends_early;
         // Once the server has ended its side, the client usually ends as well.
-        let told = wire.write_ended.is_some() && wire.waiting() == 0 && random.chance(500);
-        if (done || told) && !wire.pipe.ended {
+        let answers_end = wire.write_ended.is_some() && wire.waiting() == 0 && random.chance(500);
+        if (done || answers_end) && !wire.pipe.ended {
             wire.finish();
             acted = true;
         }
@@ -271,15 +271,15 @@ impl Client {
         }
         if world.shut {
             let end = self.script.bounds.iter().find(|bound| **bound > at).copied();
-            let said = &self.script.answers[at..end.unwrap_or(self.script.answers.len())];
-            if let Some(last) = as_last(said)
+            let expected = &self.script.answers[at..end.unwrap_or(self.script.answers.len())];
+            if let Some(last) = as_last(expected)
                 && alike(got, &last)
             {
                 return self.end_with(at, &last);
             }
             let text = b"The server is shutting down.";
             let unavailable = response("503 Service Unavailable", kind, "Connection: close\r\n", text, false);
-            if said.starts_with(b"HTTP/1.1 101") && alike(got, &unavailable) {
+            if expected.starts_with(b"HTTP/1.1 101") && alike(got, &unavailable) {
                 return self.end_with(at, &unavailable);
             }
         }
@@ -317,7 +317,7 @@ impl Client {
         if wire.pipe.ended {
             return Err("the client has ended and has all its answers, but the stream was not dropped".into());
         }
-        let due = self.script.due(heard(&wire, wire.arrived, world));
+        let due = self.script.due(must_answer(&wire, wire.arrived, world));
         if wire.pipe.written.len() < due {
             return Err(format!(
                 "a lost wake-up: {} bytes were written of {due}\n read: {}\n written: {}",
@@ -384,7 +384,7 @@ impl Client {
             return Ok(());
         }
         if wire.pipe.end_read {
-            let due = self.script.due(heard(&wire, wire.pipe.read, world));
+            let due = self.script.due(must_answer(&wire, wire.pipe.read, world));
             let all = wire.pipe.written.len() >= due && !wire.pipe.short;
             let stalled =
                 wire.behind && (world.shut || passed(wire.last_write_ms, world.timeouts.write_stall));
@@ -442,17 +442,17 @@ impl Client {
         let wire = self.wire.borrow();
         let ends = self.script.bounds.iter().copied().skip(1).chain([self.script.answers.len()]);
         let whole = self.script.bounds.iter().zip(ends).filter(|(start, end)| {
-            let said = &self.script.answers[**start..];
+            let expected = &self.script.answers[**start..];
             *end <= wire.pipe.written.len()
-                && said.starts_with(b"HTTP/1.1 ")
-                && !said.starts_with(b"HTTP/1.1 100")
+                && expected.starts_with(b"HTTP/1.1 ")
+                && !expected.starts_with(b"HTTP/1.1 100")
         });
         whole.count() as u64
     }
 }
 
 /// Returns how many of `bytes` the engine must answer. A shutdown may end a connection between two requests.
-fn heard(wire: &Wire, bytes: usize, world: &World<'_>) -> usize {
+fn must_answer(wire: &Wire, bytes: usize, world: &World<'_>) -> usize {
     wire.read_in_time.filter(|_| world.shut).map_or(bytes, |read| read.min(bytes))
 }
 

@@ -1,4 +1,4 @@
-//! The application of the publish/subscribe simulation, and a record of what is due to whom.
+//! The application of the publish/subscribe simulation, and a record of what is due to each member.
 //!
 //! It knows the rules for topics, and not how the server implements them. At every publication the record notes the
 //! recipients from the subscriptions of that moment.
@@ -9,7 +9,7 @@ use fleeting_testkit::random::Random;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-pub const TOPICS: &[&str] = &["a", "a.b", "a.b.c", "ab", "b", "nobody's"];
+pub const TOPICS: &[&str] = &["a", "a.b", "a.b.c", "ab", "b", "unused"];
 pub const FILTERS: &[&str] = &["a", "a.b", "b", "ab", "*", "a*", "a.*", "b*"];
 
 /// What was published, indexed by its number.

@@ -105,7 +105,7 @@ const FAILED: &str = "The handler failed.";
 /// Returns a final response as it is written, with its Date left open.
 pub fn response(status: &str, kind: &str, fields: &str, body: &[u8], head_only: bool) -> Vec<u8> {
     let length = body.len();
-    // Connection comes last, whoever has set it.
+    // Connection comes last, whichever side set it.
     let (connection, fields): (Vec<&str>, Vec<&str>) =
         fields.split_inclusive('\n').partition(|line| line.starts_with("Connection:"));
     let (connection, fields) = (connection.concat(), fields.concat());
@@ -508,7 +508,7 @@ impl Script {
                 self.item(Phase::Frames, &client_frame(0x80, b"", mask), MESSAGE);
             }
             60..72 => self.ping(mask),
-            72..76 => self.item(Phase::Frames, &client_frame(0x8a, b"nobody asked", mask), NOTHING),
+            72..76 => self.item(Phase::Frames, &client_frame(0x8a, b"unsolicited", mask), NOTHING),
             76..86 => {
                 let (tag, count) = (self.tag(), random.within(1, 40));
                 let bytes = random.one_of(&[1, 100, 1500, 20_000]);

@@ -270,30 +270,34 @@ fn the_last_publications_are_sent_and_nothing_of_a_broker_remains() {
 fn a_broker_waits_briefly_for_a_missing_redis_and_reports_a_gap_when_it_appears() {
     let mut server = RedisServer::start();
     server.kill();
-    let (sender, told) = mpsc::channel();
+    let (sender, changes) = mpsc::channel();
     let options = RedisOptions::new().watch(move |down| drop(sender.send(down.map(str::to_string))));
     let begin = Instant::now();
     let node = Node::start_with(&server.url(), "own", options);
     assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
     assert!(
-        told.recv().expect("the report arrives").expect("Redis is away").starts_with("it cannot be reached")
+        changes
+            .recv()
+            .expect("the report arrives")
+            .expect("Redis is away")
+            .starts_with("it cannot be reached")
     );
     server.restart();
     assert_eq!(node.recorder.wait(1), [BACK]);
-    assert_eq!(told.recv(), Ok(None));
+    assert_eq!(changes.recv(), Ok(None));
     node.connected(true);
     drop(node);
-    assert!(told.try_recv().is_err(), "each change is reported once");
+    assert!(changes.try_recv().is_err(), "each change is reported once");
 }
 
 #[test]
 fn a_user_without_permission_is_told_why() {
     let (server, port) = RedisServer::start_on_a_port(&[]);
     server.ask::<()>(&["ACL", "SETUSER", "deaf", "on", ">p", "~*", "+@all", "resetchannels"]);
-    let (sender, told) = mpsc::channel();
+    let (sender, changes) = mpsc::channel();
     let options = RedisOptions::new().watch(move |down| drop(sender.send(down.map(str::to_string))));
     let node = Node::start_with(&format!("redis://deaf:p@127.0.0.1:{port}"), "own", options);
-    let why = told.recv().expect("the report arrives").expect("it is rejected");
+    let why = changes.recv().expect("the report arrives").expect("it is rejected");
     assert!(why.starts_with("it says NOPERM"), "{why}");
     node.publish("t", "nowhere");
     wait_until(|| node.broker.counters().dropped_away == 1);
@@ -391,8 +395,8 @@ fn three_servers_act_as_one_and_each_client_is_told_of_a_gap_once() {
             }
             assert_eq!((frames[30].opcode, &frames[30].payload[..]), (BINARY, &[7][..]));
         }
-        let told = next_event(&format!("data: {round}.29\n\n"));
-        assert!(told.matches("data: ").count() >= 30, "{told}");
+        let text = next_event(&format!("data: {round}.29\n\n"));
+        assert!(text.matches("data: ").count() >= 30, "{text}");
 
         redis.kill();
         servers.iter().for_each(|server| wait_until(|| !server.broker.is_connected()));
@@ -411,8 +415,8 @@ fn three_servers_act_as_one_and_each_client_is_told_of_a_gap_once() {
             assert_eq!(client.next_frame().text(), "and on");
         }
         assert_eq!(aside.next_frame().text(), "! the connection to the other nodes was lost, and is back");
-        let told = next_event("data: and on\n\n");
-        assert_eq!(told.matches("event: gap\ndata: ! the connection").count(), 1, "{told}");
+        let text = next_event("data: and on\n\n");
+        assert_eq!(text.matches("event: gap\ndata: ! the connection").count(), 1, "{text}");
     }
     let closed = |addr| Client::connect(addr).get("/ok").status;
     assert!(servers.iter().all(|server| closed(server.server.addr) == 200));

@@ -161,8 +161,8 @@ fn an_error_reply_is_reported_and_does_no_harm() {
 #[test]
 fn a_user_without_access_is_told_why() {
     let (_server, port) = RedisServer::start_on_a_port(&["--requirepass", "right"]);
-    let nobody = open_patiently(&format!("redis://127.0.0.1:{port}"));
-    assert!(unavailable(get(&nobody, "a")).starts_with("it says NOAUTH"));
+    let stranger = open_patiently(&format!("redis://127.0.0.1:{port}"));
+    assert!(unavailable(get(&stranger, "a")).starts_with("it says NOAUTH"));
     let wrong = open_patiently(&format!("redis://:wrong@127.0.0.1:{port}"));
     assert!(unavailable(get(&wrong, "a")).starts_with("it says WRONGPASS"));
     let database = open_patiently(&format!("redis://:right@127.0.0.1:{port}/77"));
@@ -186,10 +186,10 @@ fn a_late_reply_reaches_no_other_caller() {
         proxy.hold_replies();
         let begin = Instant::now();
         let why = thread::scope(|scope| {
-            let askers: Vec<_> = (0..3).map(|_| scope.spawn(|| unavailable(get(&store, "a")))).collect();
-            askers
+            let callers: Vec<_> = (0..3).map(|_| scope.spawn(|| unavailable(get(&store, "a")))).collect();
+            callers
                 .into_iter()
-                .map(|asker| asker.join().expect("the thread does not panic"))
+                .map(|caller| caller.join().expect("the thread does not panic"))
                 .collect::<Vec<_>>()
         });
         assert!(begin.elapsed() < LIMIT, "round {round}: {:?}", begin.elapsed());
@@ -227,7 +227,7 @@ fn a_request_that_never_arrives_is_given_up() {
         assert!(one.elapsed() < LIMIT, "{:?}", one.elapsed());
         refused += 1;
     }
-    assert!(refused > 100, "{refused} were told in a second");
+    assert!(refused > 100, "{refused} calls failed in a second");
     proxy.release();
     assert!(recovery(&store) < RECOVERY);
     // It is unknown whether the second value was written; now it shows.
@@ -344,7 +344,7 @@ fn connections_are_limited_and_reused() {
     recovery(&store);
     proxy.hold_replies();
     thread::scope(|scope| {
-        let askers: Vec<_> = (0..8)
+        let callers: Vec<_> = (0..8)
             .map(|_| {
                 scope.spawn(|| {
                     let begin = Instant::now();
@@ -353,7 +353,7 @@ fn connections_are_limited_and_reused() {
                 })
             })
             .collect();
-        askers.into_iter().for_each(|asker| asker.join().expect("the thread does not panic"));
+        callers.into_iter().for_each(|caller| caller.join().expect("the thread does not panic"));
     });
     proxy.release();
     recovery(&store);
@@ -382,7 +382,7 @@ fn a_connection_closed_while_idle_causes_no_error() {
 #[test]
 fn one_thread_reconnects_while_the_others_fail_at_once() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
-    let (sender, told) = mpsc::channel();
+    let (sender, changes) = mpsc::channel();
     let options = RedisOptions::new().watch(move |down| drop(sender.send(down.map(str::to_string))));
     let store = connect(&format!("redis://{}", listener.local_addr().expect("it listens")), options);
     let (over, refused) = (AtomicBool::new(false), AtomicUsize::new(0));
@@ -406,30 +406,30 @@ fn one_thread_reconnects_while_the_others_fail_at_once() {
         assert!(waits.iter().sum::<Duration>() >= Duration::from_millis(300), "it must back off: {waits:?}");
     });
     let refused = refused.into_inner();
-    assert!(refused > 1000, "{refused} were told while it was tried 7 times");
-    assert_eq!(told.recv(), Ok(Some("it has closed the connection".into())));
+    assert!(refused > 1000, "{refused} calls failed during 7 attempts");
+    assert_eq!(changes.recv(), Ok(Some("it has closed the connection".into())));
     drop(store);
-    assert_eq!(told.recv(), Err(mpsc::RecvError), "it is told once, and then the thread ends");
+    assert_eq!(changes.recv(), Err(mpsc::RecvError), "a change is reported once, and then the thread ends");
 }
 
 #[test]
 fn redis_may_start_later_than_its_store() {
     let mut server = RedisServer::start();
     server.kill();
-    let (sender, told) = mpsc::channel();
+    let (sender, changes) = mpsc::channel();
     let options = RedisOptions::new().watch(move |down| drop(sender.send(down.map(str::to_string))));
     let store = connect(&server.url(), options);
     assert!(!unavailable(get(&store, "a")).is_empty());
-    let why = told.recv().expect("the report arrives").expect("Redis is missing");
+    let why = changes.recv().expect("the report arrives").expect("Redis is missing");
     assert!(why.starts_with("it cannot be reached: Connection refused"), "{why}");
     server.restart();
     assert!(recovery(&store) < RECOVERY);
-    assert_eq!(told.recv(), Ok(None));
+    assert_eq!(changes.recv(), Ok(None));
     store.set("a", b"1", None).expect("the store accepts it");
     let nowhere = open("unix:///nowhere/redis.sock");
     assert!(unavailable(get(&nowhere, "a")).contains("No such file"));
-    let nobody = open("redis://nobody.invalid");
-    assert!(unavailable(get(&nobody, "a")).len() > 10);
+    let stranger = open("redis://nobody.invalid");
+    assert!(unavailable(get(&stranger, "a")).len() > 10);
 }
 
 #[test]

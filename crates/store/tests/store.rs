@@ -24,32 +24,32 @@ pub struct Subject<'s> {
 }
 
 /// Panics if the promise is broken.
-type FindsOut = fn(&Subject<'_>);
+type Check = fn(&Subject<'_>);
 
 /// The promises and their checks.
-const PROMISES: &[(&str, FindsOut)] = &[
-    ("what is set is there until it is deleted", set_get_delete),
-    ("what it is given is copied", copies),
-    ("values are any bytes", any_bytes),
-    ("keys are any text of 1 to 512 bytes", any_key),
-    ("numbers are added up", increments),
-    ("what is no number stays as it is", no_numbers),
+const PROMISES: &[(&str, Check)] = &[
+    ("a value set stays until it is deleted", set_get_delete),
+    ("keys and values are copied", copies),
+    ("a value may be any bytes", any_bytes),
+    ("a key may be any text of 1 to 512 bytes", any_key),
+    ("numbers are incremented", increments),
+    ("a value that is not a number is not incremented", no_numbers),
     ("values are compared and set", compares_and_sets),
-    ("what has had its life is gone", lives),
-    ("a life of zero is over at once", lives_of_zero),
-    ("a scan tells all that begin so, and nothing else", scans),
+    ("an expired entry is gone", lives),
+    ("a time to live of zero expires at once", lives_of_zero),
+    ("a scan finds every key with the prefix, and no other", scans),
     ("no increment of many threads is lost", increments_of_many),
-    ("of many who compare and set, one does", compares_and_sets_of_many),
-    ("no value is seen in parts", whole_values),
-    ("a scan finds all that stay while others come and go", scans_in_motion),
+    ("of many threads that compare and set, one succeeds", compares_and_sets_of_many),
+    ("no value is seen partly written", whole_values),
+    ("a scan finds every entry that stays while others come and go", scans_in_motion),
 ];
 
 /// Checks a store against all promises.
 pub fn keeps_its_promises(subject: &Subject<'_>) {
-    for (number, (promise, finds_out)) in PROMISES.iter().enumerate() {
+    for (number, (promise, check)) in PROMISES.iter().enumerate() {
         println!("{promise}");
         let prefix = format!("{}{number}:", subject.prefix);
-        finds_out(&Subject { prefix: &prefix, ..*subject });
+        check(&Subject { prefix: &prefix, ..*subject });
     }
 }
 
@@ -125,9 +125,9 @@ impl Subject<'_> {
             let page = self.store.scan(&prefix, cursor, limit, &arena).expect("the store is available");
             for (key, value) in page.entries {
                 let name = key.strip_prefix(self.prefix).expect("the key has the prefix");
-                let (told, times) = found.entry(name.to_string()).or_insert((value.to_vec(), 0));
+                let (known, times) = found.entry(name.to_string()).or_insert((value.to_vec(), 0));
                 *times += 1;
-                *told = value.to_vec();
+                *known = value.to_vec();
             }
             from = page.next;
             arena.reset();

@@ -17,21 +17,21 @@ const ALONE: [&str; 2] = ["server_no_context_takeover", "client_no_context_takeo
 /// first byte selects the server's options; each following line is a field.
 pub fn ws_extensions(bytes: &[u8]) {
     let Some((&variant, rest)) = bytes.split_first() else { return };
-    let wanted = match variant & 3 {
+    let compression = match variant & 3 {
         0 => Compression::off(),
         1 => Compression::shared(),
         _ => Compression::dedicated(),
     };
-    let wanted = wanted.window(9 + (variant >> 2) % 7);
+    let compression = compression.window(9 + (variant >> 2) % 7);
     let fields: Vec<&[u8]> = rest.split(|byte| *byte == b'\n').collect();
 
     let offers: Result<Vec<Vec<Offer>>, ()> = fields.iter().map(|field| read(field)).collect();
     let offer = offers.map(|offers| {
-        let mut all = offers.into_iter().flatten().filter(|_| wanted.mode() != Mode::Off);
+        let mut all = offers.into_iter().flatten().filter(|_| compression.mode() != Mode::Off);
         all.find(is_acceptable)
     });
 
-    let policy = Policy::new().compression(wanted);
+    let policy = Policy::new().compression(compression);
     let values = |name: &str| match name {
         "Upgrade" => vec![&b"websocket"[..]],
         "Connection" => vec![&b"upgrade"[..]],
@@ -56,30 +56,31 @@ pub fn ws_extensions(bytes: &[u8]) {
         return;
     };
     let answer = read(answer.unwrap().as_bytes()).unwrap();
-    let [(name, said)] = &answer[..] else { panic!("{answer:?}") };
+    let [(name, answered)] = &answer[..] else { panic!("{answer:?}") };
     assert_eq!(name, OURS);
     let agreed = accepted.deflate.unwrap();
 
     // Each parameter once (RFC 7692 §7.1), no others.
-    let names: HashSet<&str> = said.iter().map(|(name, _)| &**name).collect();
-    assert_eq!(names.len(), said.len());
+    let names: HashSet<&str> = answered.iter().map(|(name, _)| &**name).collect();
+    assert_eq!(names.len(), answered.len());
     assert!(names.iter().all(|name| ALONE.contains(name) || WINDOWS.contains(name)));
     // §7.1.1: the server does not use what the client declines, and a shared codec keeps no context.
-    let shared = wanted.mode() == Mode::Shared;
+    let shared = compression.mode() == Mode::Shared;
     for (name, takeover) in ALONE.into_iter().zip([agreed.server_takeover, agreed.client_takeover]) {
         assert_eq!(takeover, !shared && value(&offer.1, name).is_none());
-        assert_eq!(value(said, name), (!takeover).then_some(None));
+        assert_eq!(value(answered, name), (!takeover).then_some(None));
     }
     // §7.1.2: no window is larger than offered, and the client's is set only if it was offered.
     let [server, client] = WINDOWS.map(|name| value(&offer.1, name).map(bits));
-    let [server_said, client_said] = WINDOWS.map(|name| value(said, name).map(|value| bits(value).unwrap()));
-    let largest = wanted.window_bits();
+    let [server_answer, client_answer] =
+        WINDOWS.map(|name| value(answered, name).map(|value| bits(value).unwrap()));
+    let largest = compression.window_bits();
     assert_eq!(agreed.server_window_bits, server.flatten().unwrap_or(15).min(largest));
     assert!((9..=15).contains(&agreed.server_window_bits));
-    assert_eq!(server_said, (server.is_some() || largest < 15).then_some(agreed.server_window_bits));
-    assert_eq!(agreed.client_window_bits(), client_said);
+    assert_eq!(server_answer, (server.is_some() || largest < 15).then_some(agreed.server_window_bits));
+    assert_eq!(agreed.client_window_bits(), client_answer);
     let expected = client.filter(|_| largest < 15).map(|offered| offered.unwrap_or(15).min(largest));
-    assert_eq!(client_said, expected);
+    assert_eq!(client_answer, expected);
 }
 
 /// RFC 7692 §7.1, except that zlib has no window of 2^8.

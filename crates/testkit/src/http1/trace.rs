@@ -38,7 +38,7 @@ fn play<'p>(
         arena: Arena::new(512),
         inbox: Vec::new(),
         events: Vec::new(),
-        told: None,
+        last_head: None,
         streamed,
         streaming: false,
         closes: false,
@@ -58,7 +58,7 @@ struct Engine {
     inbox: Vec<u8>,
     events: Vec<String>,
     /// The head reported last, to compare it with when it comes again.
-    told: Option<String>,
+    last_head: Option<String>,
     /// The pieces of the current content; `None` if contents are reported whole.
     streamed: Option<Vec<u8>>,
     /// Inside content that is streamed.
@@ -119,10 +119,10 @@ impl Engine {
                 HeadStep::Head { head, rest, resumed } => {
                     let line = describe(head);
                     if resumed {
-                        assert_eq!(self.told.as_deref(), Some(&*line), "a head has changed");
+                        assert_eq!(self.last_head.as_deref(), Some(&*line), "a head has changed");
                     } else {
                         self.events.push(line.clone());
-                        self.told = Some(line);
+                        self.last_head = Some(line);
                     }
                     let keep_alive = head.keep_alive;
                     if head.target.path().starts_with(DISCARDED) {

@@ -98,9 +98,9 @@ impl Drop for Node {
 }
 
 #[track_caller]
-pub fn wait_until(is_so: impl Fn() -> bool) {
+pub fn wait_until(condition: impl Fn() -> bool) {
     let begin = Instant::now();
-    while !is_so() {
+    while !condition() {
         assert!(begin.elapsed() < PATIENCE, "the condition is never met");
         thread::yield_now();
     }

@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 pub struct Proxy {
     addr: SocketAddr,
     shared: Arc<Shared>,
-    door: Option<JoinHandle<()>>,
+    acceptor: Option<JoinHandle<()>>,
 }
 
 struct Shared {
@@ -44,7 +44,7 @@ impl Proxy {
         let addr = listener.local_addr().expect("it listens");
         let shared = Arc::new(Shared { upstream, state: Mutex::default(), changed: Condvar::new() });
         let own = shared.clone();
-        let door = thread::spawn(move || {
+        let acceptor = thread::spawn(move || {
             for stream in listener.incoming() {
                 if own.state().over {
                     return;
@@ -52,7 +52,7 @@ impl Proxy {
                 own.take(stream.expect("a connection"));
             }
         });
-        Proxy { addr, shared, door: Some(door) }
+        Proxy { addr, shared, acceptor: Some(acceptor) }
     }
 
     pub fn url(&self) -> String {
@@ -168,7 +168,7 @@ impl Drop for Proxy {
         self.cut();
         // The last connection that it accepts.
         drop(TcpStream::connect(self.addr));
-        let ended = self.door.take().map(JoinHandle::join);
+        let ended = self.acceptor.take().map(JoinHandle::join);
         assert!(matches!(ended, Some(Ok(()))) || thread::panicking(), "the proxy has panicked");
     }
 }

@@ -88,17 +88,17 @@ impl RedisServer {
         let mut child = child.expect("redis-server is needed: install the package `redis-server`");
         let log = BufReader::new(child.stdout.take().expect("it is piped"));
         self.child = Some(child);
-        let (tell, told) = mpsc::channel();
+        let (sender, ready) = mpsc::channel();
         thread::spawn(move || {
             // The log is read to the end so that the server never blocks on it.
             for line in log.lines().map_while(Result::ok) {
                 if line.to_lowercase().contains("ready to accept connections") {
-                    let _ = tell.send(());
+                    let _ = sender.send(());
                 }
             }
         });
         // If the server ends before it is ready, the sender is dropped.
-        told.recv_timeout(PATIENCE).is_ok()
+        ready.recv_timeout(PATIENCE).is_ok()
     }
 
     /// Sends it the signal `name`, for example to stop or continue it.

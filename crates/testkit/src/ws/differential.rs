@@ -25,7 +25,7 @@ const BYTES_MAX: usize = 4096;
 
 /// What the results of both can be converted to.
 #[derive(Debug, PartialEq, Eq)]
-enum Said {
+enum Report {
     Text(String),
     Binary(Vec<u8>),
     Ping(Vec<u8>),
@@ -40,7 +40,7 @@ pub fn compare(bytes: &[u8]) {
     message_bytes: BYTES_MAX,
     fragments: usize::MAX };
     let mut ours = Vec::new();
-    let end = drive(Decoder::new(), bytes, &[], &limits, |event| ours.extend(said(event)));
+    let end = drive(Decoder::new(), bytes, &[], &limits, |event| ours.extend(report(event)));
     let (mut theirs, error) = theirs(bytes);
 
     match end {
@@ -48,7 +48,7 @@ pub fn compare(bytes: &[u8]) {
         End::Closed => {
             assert!(error.is_none(), "{error:?} instead of a close: {bytes:x?}");
             // The code is bad to tungstenite only.
-            if let Some(Said::Close(Some((1014, _)))) = ours.last() {
+            if let Some(Report::Close(Some((1014, _)))) = ours.last() {
                 assert_eq!(theirs.pop(), Some(violation()), "{bytes:x?}");
                 ours.pop();
             }
@@ -111,23 +111,23 @@ fn is_whole(bytes: &[u8]) -> bool {
     }
 }
 
-fn said(event: Event<'_>) -> Option<Said> {
+fn report(event: Event<'_>) -> Option<Report> {
     Some(match event {
-        Event::Text(text) => Said::Text(text.to_owned()),
-        Event::Binary(bytes) => Said::Binary(bytes.to_vec()),
-        Event::Ping(bytes) => Said::Ping(bytes.to_vec()),
-        Event::Pong(bytes) => Said::Pong(bytes.to_vec()),
-        Event::Close { code, reason } => Said::Close(code.map(|code| (code.get(), reason.to_owned()))),
+        Event::Text(text) => Report::Text(text.to_owned()),
+        Event::Binary(bytes) => Report::Binary(bytes.to_vec()),
+        Event::Ping(bytes) => Report::Ping(bytes.to_vec()),
+        Event::Pong(bytes) => Report::Pong(bytes.to_vec()),
+        Event::Close { code, reason } => Report::Close(code.map(|code| (code.get(), reason.to_owned()))),
         Event::Compressed { .. } | Event::Fragment => return None,
     })
 }
 
-fn violation() -> Said {
-    Said::Close(Some((1002, "Protocol violation".to_owned())))
+fn violation() -> Report {
+    Report::Close(Some((1002, "Protocol violation".to_owned())))
 }
 
 /// Returns what tungstenite reads from `bytes`, up to a Close or an error.
-fn theirs(bytes: &[u8]) -> (Vec<Said>, Option<Error>) {
+fn theirs(bytes: &[u8]) -> (Vec<Report>, Option<Error>) {
     let config = WebSocketConfig::default()
         .read_buffer_size(256)
         .max_frame_size(Some(BYTES_MAX))
@@ -136,13 +136,13 @@ fn theirs(bytes: &[u8]) -> (Vec<Said>, Option<Error>) {
     let mut all = Vec::new();
     loop {
         all.push(match socket.read() {
-            Ok(Message::Text(text)) => Said::Text(text.as_str().to_owned()),
-            Ok(Message::Binary(bytes)) => Said::Binary(bytes.to_vec()),
-            Ok(Message::Ping(bytes)) => Said::Ping(bytes.to_vec()),
-            Ok(Message::Pong(bytes)) => Said::Pong(bytes.to_vec()),
+            Ok(Message::Text(text)) => Report::Text(text.as_str().to_owned()),
+            Ok(Message::Binary(bytes)) => Report::Binary(bytes.to_vec()),
+            Ok(Message::Ping(bytes)) => Report::Ping(bytes.to_vec()),
+            Ok(Message::Pong(bytes)) => Report::Pong(bytes.to_vec()),
             Ok(Message::Close(close)) => {
                 let close = close.map(|close| (close.code.into(), close.reason.as_str().to_owned()));
-                all.push(Said::Close(close));
+                all.push(Report::Close(close));
                 return (all, None);
             }
             // Never returned by `read`.
