@@ -14,7 +14,7 @@ fn a_worker_survives_running_out_of_descriptors() {
         return out_of_descriptors();
     }
     let child = Command::new("sh")
-        .args(["-c", "ulimit -n 128 && exec \"$0\" --exact descriptors::running_out_of_them_is_survived"])
+        .args(["-c", "ulimit -n 128 && exec \"$0\" --exact out_of_descriptors::a_worker_survives_running_out_of_descriptors"])
         .arg(std::env::current_exe().expect("this test has a path"))
         .env(CHILD, "1")
         .output()
