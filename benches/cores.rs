@@ -1,7 +1,7 @@
-//! Times the cases: the cores alone, and a request's way through the engine, without a socket.
+//! Times the cases: the protocol cores alone, and whole turns of the engine, without a socket.
 //!
-//! `cargo bench --bench cores [-- FILTER]`. It is for comparing two commits on one machine; what a server
-//! is worth is measured by `benches/run`.
+//! `cargo bench -p fleeting --bench cores [-- FILTER]`. Use it to compare two commits on one machine; `benches/run`
+//! measures the server as a whole.
 
 use criterion::{Criterion, Throughput};
 use std::time::Duration;
@@ -16,11 +16,11 @@ fn main() {
         .without_plots()
         .configure_from_args();
     for case in cases::all() {
-        let (room, what) = case.name.split_once('/').expect("a name has two parts");
+        let (room, name) = case.name.split_once('/').expect("a case name is `room/case`");
         let mut turn = (case.start)();
         let mut group = criterion.benchmark_group(room);
         group.throughput(Throughput::Elements(case.units));
-        group.bench_function(what, |b| b.iter(&mut turn));
+        group.bench_function(name, |b| b.iter(&mut turn));
         group.finish();
     }
     criterion.final_summary();

@@ -1,4 +1,4 @@
-//! Does one of the cases for `benches/instructions`, which counts.
+//! Runs one of the cases, so that `benches/instructions` can count what it executes.
 
 use std::process::ExitCode;
 
@@ -7,7 +7,7 @@ mod cases;
 const WARM_UP: u64 = 64;
 const TURNS: u64 = 256;
 
-/// The one function that is counted, by this name.
+/// The function that is counted. `benches/instructions` finds it by this name.
 #[inline(never)]
 fn counted_turns(turn: &mut cases::Turn) {
     for _ in 0..TURNS {
@@ -15,7 +15,8 @@ fn counted_turns(turn: &mut cases::Turn) {
     }
 }
 
-/// Without a name (`cargo bench` says `--bench`) it lists all, and how many units are counted of each.
+/// Without a case name, prints all cases and the number of units counted for each. Ignores the `--bench` that
+/// `cargo bench` passes.
 fn main() -> ExitCode {
     let Some(name) = std::env::args().skip(1).find(|arg| arg != "--bench") else {
         for case in cases::all() {
@@ -24,7 +25,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     };
     let Some(case) = cases::all().into_iter().find(|case| case.name == name) else {
-        eprintln!("instructions: no case {name}");
+        eprintln!("instructions: unknown case {name}");
         return ExitCode::from(2);
     };
     let mut turn = (case.start)();

@@ -1,9 +1,9 @@
-//! What the store in memory costs: time for each operation, and what stays resident after a million records.
+//! Measures the in-memory store: the time of each operation, and the memory that stays resident after a million records.
 //!
-//!     cargo bench --bench store [-- RECORDS [THREADS]]
+//!     cargo bench -p fleeting-store --bench store [-- RECORDS [THREADS]]
 //!
-//! Records are put in with a time to live, read, and expire. When none is left, the resident memory must be
-//! that of before within 10 %: if not, it says so and fails. Each round begins where the one before it has ended.
+//! Records are stored with a time to live, read, and expire. When none is left, the resident memory must be within
+//! 10 % of what it was before; otherwise the bench fails. Each round begins where the previous one ended.
 
 use fleeting::Arena;
 use fleeting_store::{Memory, Store, StoreLimits};
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 const ROUNDS: usize = 3;
 const LIFE_MS: u64 = 500;
-/// How often a server would have the store expire what has had its life, and how much at a time.
+/// The most entries that one call of `expire` removes, as in a server.
 const EXPIRE: usize = 1000;
 
 fn main() -> ExitCode {
@@ -22,11 +22,11 @@ fn main() -> ExitCode {
     let records = arguments.next().unwrap_or(1_000_000);
     let threads = arguments.next().unwrap_or(2).max(1);
     let store = Memory::new(StoreLimits { entries: records, bytes: 1 << 30, ..StoreLimits::default() });
-    // Whatever is set up once is there now, an arena of the allocator for each thread too.
+    // Do all one-time setup first, such as the allocator's arena for each thread.
     for _ in 0..2 {
         churn(&store, 1000, threads, &mut 0);
     }
-    println!("{records} records by {threads} threads, {LIFE_MS} ms to live");
+    println!("{records} records, {threads} threads, at least {LIFE_MS} ms to live");
     println!("round  base KiB  peak KiB  after KiB  entries  bytes     set ns    get ns  expire ns");
     let base = resident_kib();
     let mut worst = base;
@@ -42,14 +42,14 @@ fn main() -> ExitCode {
         worst = worst.max(after);
     }
     if worst * 10 <= base * 11 {
-        println!("within 10 %: {worst} KiB of {base} KiB");
+        println!("passed: {worst} KiB, within 10 % of {base} KiB");
         return ExitCode::SUCCESS;
     }
-    println!("more than 10 % beyond: {worst} KiB of {base} KiB");
+    println!("FAILED: {worst} KiB, more than 10 % above {base} KiB");
     ExitCode::FAILURE
 }
 
-/// Puts records in, reads them, and has them expire. Tells the nanoseconds of each.
+/// Stores records, reads them, and lets them expire. Returns the nanoseconds of each operation.
 fn churn(store: &Memory, records: usize, threads: usize, peak: &mut usize) -> [f64; 3] {
     let share = records / threads;
     let each = |work: &(dyn Fn(usize, &mut Arena) + Sync)| {
@@ -72,12 +72,12 @@ fn churn(store: &Memory, records: usize, threads: usize, peak: &mut usize) -> [f
         let value = &[b'v'; 200][..number % 200];
         store
             .set(key, value, Some(Duration::from_millis(LIFE_MS + number as u64 % 500)))
-            .expect("there is room");
+            .expect("the store has room for all records");
     });
     *peak = resident_kib();
     let get = each(&|number, arena| {
         let key = arena.format(format_args!("record:{number}"));
-        black_box(store.get(key, arena).expect("it is in order"));
+        black_box(store.get(key, arena).expect("the store works"));
     });
     let (mut spent, mut expired) = (Duration::ZERO, 0);
     while store.census().entries != Some(0) {
@@ -93,9 +93,10 @@ fn churn(store: &Memory, records: usize, threads: usize, peak: &mut usize) -> [f
     [set, get, spent.as_nanos() as f64 / expired.max(1) as f64]
 }
 
-/// What is in memory of what the process has mapped (proc(5), smaps_rollup; statm is not exact).
+/// Returns the resident memory of this process (proc(5), smaps_rollup; statm is inexact).
 fn resident_kib() -> usize {
-    let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").expect("Linux tells");
-    let rss = rollup.lines().find_map(|line| line.strip_prefix("Rss:")).expect("there is a line");
-    rss.trim().trim_end_matches(" kB").parse().expect("a number")
+    let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").expect("Linux provides smaps_rollup");
+    let rss =
+        rollup.lines().find_map(|line| line.strip_prefix("Rss:")).expect("smaps_rollup has an Rss line");
+    rss.trim().trim_end_matches(" kB").parse().expect("Rss is a number of kB")
 }

@@ -1,9 +1,11 @@
-//! Server-sent events: a counter that every page shows, from one thread for all of them.
+//! Server-sent events: one thread sends a counter to every open page.
 //!
 //!     cargo run --example events -- 127.0.0.1:8080
 //!
-//! Open it in a browser, in several tabs: all count together, and one that comes back after a restart goes
-//! on. `curl -N http://127.0.0.1:8080/count` shows what goes over the wire.
+//! Open http://127.0.0.1:8080/ in several browser tabs: they count together, and reconnect when the server is
+//! restarted. To see the events as they are sent:
+//!
+//!     curl -N http://127.0.0.1:8080/count
 
 use fleeting::{App, Event, EventSender, Pushed, Response, ServeError, Server};
 use std::sync::{Arc, Mutex};
@@ -16,8 +18,8 @@ const PAGE: &str = "<!doctype html><title>Count</title><h1 id=n>...</h1><p id=st
     events.onopen = () => state.textContent = 'connected';\n\
     events.onerror = () => state.textContent = 'waiting for the server';\n\
     </script>";
-/// Bytes queued for a page that does not keep up; then it is left out.
-const CAPACITY: usize = 16 << 10;
+/// Bytes queued for a page that reads too slowly. Beyond that, its stream ends.
+const CAPACITY_BYTES: usize = 16 << 10;
 
 fn main() -> Result<(), ServeError> {
     let addr = std::env::args().nth(1).unwrap_or("127.0.0.1:8080".into());
@@ -35,18 +37,18 @@ fn main() -> Result<(), ServeError> {
     Ok(())
 }
 
-/// Whoever looks on, on whichever worker.
+/// The open pages of all workers.
 #[derive(Clone, Default)]
 pub struct Pages {
     open: Arc<Mutex<Vec<EventSender>>>,
 }
 
 impl Pages {
-    /// Sends everybody the number; who is gone or does not keep up is forgotten, and may come again.
+    /// Sends the number to every page. A page that has left or is too slow is removed; its browser reconnects.
     pub fn show(&self, number: u64) {
         let text = number.to_string();
         let event = Event::data(&text).name("count").id(&text);
-        let mut open = self.open.lock().expect("nobody panics with it");
+        let mut open = self.open.lock().expect("no thread panics while it holds the lock");
         open.retain_mut(|page| page.try_send(&event) == Ok(Pushed::Sent));
     }
 }
@@ -54,12 +56,12 @@ impl Pages {
 /// The routes.
 pub fn app(pages: Pages) -> App {
     App::new().get("/", |_req| Ok(Response::html(PAGE))).get("/count", move |req| {
-        let (response, mut events) = Response::events(CAPACITY);
-        // A browser that comes back tells what it saw last.
+        let (response, mut events) = Response::events(CAPACITY_BYTES);
+        // A browser that reconnects sends the id of the last event it saw.
         if let Some(last) = req.header("last-event-id") {
             let _ = events.comment(last);
         }
-        pages.open.lock().expect("nobody panics with it").push(events);
+        pages.open.lock().expect("no thread panics while it holds the lock").push(events);
         Ok(response)
     })
 }

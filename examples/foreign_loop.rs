@@ -1,9 +1,13 @@
-//! A worker as a guest in a loop that belongs to somebody else.
+//! A worker inside an event loop that the application owns.
 //!
 //!     cargo run --example foreign_loop -- 127.0.0.1:8080
 //!
-//! The loop has a poll and a timer of its own. It watches the worker's file descriptor beside its other
-//! sources, waits no longer than the worker has patience, and gives it a turn that never blocks.
+//! The loop has a poll and a timer of its own. It watches the worker's file descriptor next to its other
+//! sources, waits no longer than `Worker::patience` allows, and gives the worker turns that never block. `/`
+//! returns what the loop's timer has counted; `/quit` ends the loop.
+//!
+//!     curl http://127.0.0.1:8080/
+//!     curl http://127.0.0.1:8080/quit
 
 use fleeting::{App, Response, Server, WorkerContext};
 use mio::unix::SourceFd;
@@ -19,13 +23,13 @@ const WORKER: Token = Token(0);
 const BEAT: Duration = Duration::from_millis(100);
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let addr = std::env::args().nth(1).unwrap_or("127.0.0.1:0".into());
-    run(&addr, |addr| println!("listening on {addr}"))
+    let addr = std::env::args().nth(1).unwrap_or("127.0.0.1:8080".into());
+    run(&addr, |addr| println!("listening on http://{addr}"))
 }
 
-/// The loop. Ends when somebody has asked for `/quit`.
+/// Runs the loop until a client requests `/quit`.
 pub fn run(addr: &str, listening: impl FnOnce(SocketAddr)) -> Result<(), Box<dyn Error>> {
-    // The handlers run on this thread, so they share with the loop what needs no lock.
+    // The handlers run on this thread, so they share values with the loop without a lock.
     let beats = Rc::new(Cell::new(0u64));
     let mut worker = Server::builder().bind(addr).worker(|context| app(context, beats.clone()))?;
     listening(worker.local_addrs()?[0]);
@@ -41,7 +45,8 @@ pub fn run(addr: &str, listening: impl FnOnce(SocketAddr)) -> Result<(), Box<dyn
             Err(error) if error.kind() != std::io::ErrorKind::Interrupted => return Err(error.into()),
             _ => {}
         }
-        // Also without an event: the worker has timers. It is done when a shutdown is complete.
+        // The worker has timers, so it needs turns without events too. `false` means that its shutdown is
+        // complete.
         if !worker.turn(Some(Duration::ZERO))? {
             return Ok(());
         }

@@ -1,9 +1,12 @@
-//! Content of any length both ways, through the memory of one piece.
+//! Uploads and downloads of any length, with only one piece of each in memory.
 //!
 //!     cargo run --release --example streams -- 127.0.0.1:8080
 //!
-//! `PUT /up` counts what it is sent; `GET /down/{bytes}` sends so many bytes. `benches/streams` measures
-//! what the process takes meanwhile.
+//! `PUT /up` returns the number of bytes it was sent. `GET /down/{bytes}` sends that many zeros.
+//!
+//!     curl http://127.0.0.1:8080/down/1000000000 | curl -T - http://127.0.0.1:8080/up
+//!
+//! `benches/streams` measures the memory of the process meanwhile.
 
 use fleeting::http1::Fields;
 use fleeting::{App, Error, Flow, Progress, Request, Response, Room, ServeError, Server, Source, Upload};
@@ -12,17 +15,20 @@ fn main() -> Result<(), ServeError> {
     let addr = std::env::args().nth(1).unwrap_or("127.0.0.1:8080".into());
     let app = |_worker: &_| {
         App::new().upload("PUT", "/up", Count).get("/down/{bytes}", |req| {
-            let bytes = req.param("bytes").parse().map_err(|_| Error::bad_request("not a number"))?;
+            let bytes = req
+                .param("bytes")
+                .parse()
+                .map_err(|_| Error::bad_request("The number of bytes is not a number."))?;
             Ok(Response::source(Some(bytes), Zeros { left: bytes }))
         })
     };
     let server = Server::builder().bind(addr).serve(app)?;
-    println!("listening on {}", server.local_addrs()[0]);
+    println!("listening on http://{}", server.local_addrs()[0]);
     server.run()?;
     Ok(())
 }
 
-/// Counts what it is sent, and keeps nothing of it.
+/// Counts the bytes of an upload and keeps none of them.
 struct Count;
 
 impl Upload for Count {
@@ -42,8 +48,9 @@ impl Upload for Count {
     }
 }
 
-/// So many zeros.
+/// A source of zeros.
 struct Zeros {
+    /// Bytes still to send.
     left: u64,
 }
 

@@ -1,25 +1,59 @@
-//! The bump arena that a request lives in, reset when the request is over.
+//! The arena: memory for values that live no longer than one request.
 //!
-//! It knows nothing of requests. Its invariant is the borrow checker's: [`Arena::reset`] takes
-//! `&mut self`, so it does not compile while anything allocated here is still alive.
+//! A worker has one [`Arena`]. Parsers and handlers allocate in it by moving a pointer, and
+//! [`reset`](Arena::reset) frees everything at once when the request is over. Values of a request therefore
+//! borrow the arena for a lifetime, `'r`. To keep a value longer, copy it with
+//! [`keep()`](crate::Keep::keep).
+//!
+//! It knows nothing of requests. The borrow checker enforces its invariant: `reset` takes `&mut self`, so it
+//! does not compile while anything allocated here is still borrowed.
+//!
+//! ```
+//! use fleeting::{Arena, Keep};
+//!
+//! let mut arena = Arena::new(4096);
+//! let mut kept = Vec::new();
+//! for id in 1..=3 {
+//!     let name = arena.format(format_args!("client {id}")); // lives until the reset
+//!     if id == 2 {
+//!         kept.push(name.keep()); // a Box<str>, which lives as long as the list
+//!     }
+//!     arena.reset();
+//! }
+//! assert_eq!(&*kept[0], "client 2");
+//! ```
+//!
+//! Without `keep()` this does not compile:
+//!
+//! ```compile_fail,E0502
+//! use fleeting::Arena;
+//!
+//! let mut arena = Arena::new(4096);
+//! let mut kept = Vec::new();
+//! for id in 1..=3 {
+//!     kept.push(arena.format(format_args!("client {id}")));
+//!     arena.reset();
+//! }
+//! assert_eq!(kept[0], "client 1");
+//! ```
 
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 use std::fmt::{self, Write as _};
 use std::io;
 
-/// Memory for what does not outlive a request: allocation moves a pointer, [`reset`](Arena::reset)
+/// Memory for values that do not outlive a request. Allocating moves a pointer, and [`reset`](Arena::reset)
 /// frees everything at once.
 ///
-/// One arena serves all requests of a worker, one after the other. It keeps one chunk of a set size
-/// between requests; what a rare large request added is given back.
+/// One arena serves all requests of a worker, one after the other. Between requests it keeps one chunk of a
+/// fixed size, and returns what a large request has added.
 ///
-/// What was written into it before a reset cannot be read after it:
+/// What was written before a reset cannot be read after it:
 ///
-/// - in every build, because no reference survives [`reset`](Arena::reset): it does not compile;
-/// - in a debug build, it is overwritten as well;
-/// - under `cfg(fuzzing)` or `--cfg fleeting_paranoid`, it is freed, so that AddressSanitizer reports
-///   a reference that got out by `unsafe` means.
+/// - in any build, because a reference that survives [`reset`](Arena::reset) does not compile;
+/// - in a debug build, because the memory is also overwritten;
+/// - under `cfg(fuzzing)` or `--cfg fleeting_paranoid`, because the memory is freed. AddressSanitizer then
+///   reports a reference that escaped through `unsafe` code.
 ///
 /// ```
 /// let mut arena = fleeting::Arena::new(4096);
@@ -29,23 +63,23 @@ use std::io;
 /// ```
 pub struct Arena {
     bump: Bump,
-    /// Bytes of the chunk kept between resets.
+    /// The size of the chunk that is kept between resets, in bytes.
     kept_bytes: usize,
     high_water_bytes: usize,
 }
 
-/// What a debug build writes over memory that has been given back.
+/// The byte that a debug build overwrites returned memory with.
 pub(crate) const OVERWRITTEN: u8 = 0xdd;
 
 impl Arena {
-    /// An arena that keeps `kept_bytes` bytes between resets (and has them from the start).
+    /// Creates an arena that reserves `kept_bytes` bytes and keeps them between resets.
     pub fn new(kept_bytes: usize) -> Arena {
         Arena { bump: Bump::with_capacity(kept_bytes), kept_bytes, high_water_bytes: 0 }
     }
 
     /// Moves `value` into the arena.
     ///
-    /// A type that needs `Drop` is refused at compile time: nothing here is ever dropped.
+    /// Values in the arena are never dropped, so a type that needs `Drop` does not compile.
     ///
     /// ```compile_fail
     /// let arena = fleeting::Arena::new(4096);
@@ -57,21 +91,21 @@ impl Arena {
         self.bump.alloc(value)
     }
 
-    /// Copies `text` into the arena.
+    /// Copies `text` into the arena and returns the copy.
     #[inline]
     pub fn alloc_str(&self, text: &str) -> &str {
         self.bump.alloc_str(text)
     }
 
-    /// Copies `bytes` into the arena.
+    /// Copies `bytes` into the arena and returns the copy.
     #[inline]
     pub fn alloc_bytes(&self, bytes: &[u8]) -> &[u8] {
         self.bump.alloc_slice_copy(bytes)
     }
 
-    /// A slice of `len` values, each made by `make` from its index.
+    /// Returns a slice of `len` values, each made by `make` from its index.
     ///
-    /// A type that needs `Drop` is refused at compile time.
+    /// A type that needs `Drop` does not compile.
     #[inline]
     pub fn alloc_slice_with<T>(&self, len: usize, make: impl FnMut(usize) -> T) -> &mut [T] {
         const { assert!(!std::mem::needs_drop::<T>(), "a type with Drop cannot live in the arena") };
@@ -86,21 +120,21 @@ impl Arena {
     /// ```
     pub fn format(&self, arguments: fmt::Arguments<'_>) -> &str {
         let mut text = bumpalo::collections::String::new_in(&self.bump);
-        // Writing into memory fails only when a Display implementation says so.
+        // Writing into memory fails only if a Display implementation returns an error.
         let _ = text.write_fmt(arguments);
         text.into_bump_str()
     }
 
-    /// A growing buffer in the arena, to be written into and then taken as a slice.
+    /// Returns a growing buffer in the arena, which [`finish`](ArenaWriter::finish) turns into a slice.
     #[inline]
     pub fn writer(&self) -> ArenaWriter<'_> {
         ArenaWriter { bytes: BumpVec::new_in(&self.bump) }
     }
 
-    /// A growing list in the arena, to be filled and then taken as a slice. There is room for `capacity`
-    /// values at once; beyond, what is outgrown stays behind until the reset.
+    /// Returns a growing list in the arena, which [`finish`](ArenaList::finish) turns into a slice.
     ///
-    /// A type that needs `Drop` is refused at compile time.
+    /// Room for `capacity` values is reserved. A list that grows beyond it moves, and the memory it leaves is
+    /// free only after the reset. A type that needs `Drop` does not compile.
     ///
     /// ```
     /// let arena = fleeting::Arena::new(4096);
@@ -116,7 +150,7 @@ impl Arena {
         ArenaList { items: BumpVec::with_capacity_in(capacity, &self.bump) }
     }
 
-    /// Ends the life of everything in the arena.
+    /// Frees everything in the arena.
     #[inline]
     pub fn reset(&mut self) {
         let used = self.bump.allocated_bytes() - self.bump.chunk_capacity();
@@ -130,18 +164,18 @@ impl Arena {
             self.bump = Bump::with_capacity(self.kept_bytes);
         }
         if cfg!(debug_assertions) {
-            // A chunk is used from its end on: what was used last comes first now.
+            // A chunk is used from its end downwards, so this allocation covers what was used before.
             self.bump.alloc_slice_fill_copy(used.min(self.bump.chunk_capacity()), OVERWRITTEN);
             self.bump.reset();
         }
     }
 
-    /// Bytes that the largest request so far has taken here, alignment included.
+    /// Returns the largest number of bytes in use before any reset so far, including alignment.
     pub fn high_water_bytes(&self) -> usize {
         self.high_water_bytes
     }
 
-    /// Bytes reserved at this moment.
+    /// Returns the number of bytes that are reserved now.
     pub fn reserved_bytes(&self) -> usize {
         self.bump.allocated_bytes()
     }
@@ -156,7 +190,7 @@ impl fmt::Debug for Arena {
     }
 }
 
-/// A growing buffer in an [`Arena`]; takes what `write!` and serializers write.
+/// A growing buffer in an [`Arena`], for `write!` and serializers. [`Arena::writer`] makes one.
 ///
 /// ```
 /// use std::io::Write;
@@ -173,7 +207,7 @@ pub struct ArenaWriter<'r> {
 }
 
 impl<'r> ArenaWriter<'r> {
-    /// What was written, for as long as the arena is not reset.
+    /// Returns what was written. It lives until the arena is reset.
     pub fn finish(self) -> &'r [u8] {
         self.bytes.into_bump_slice()
     }
@@ -204,31 +238,31 @@ impl fmt::Write for ArenaWriter<'_> {
     }
 }
 
-/// A growing list in an [`Arena`].
+/// A growing list in an [`Arena`]. [`Arena::list`] makes one.
 #[derive(Debug)]
 pub struct ArenaList<'r, T> {
     items: BumpVec<'r, T>,
 }
 
 impl<'r, T> ArenaList<'r, T> {
-    /// Adds a value.
+    /// Appends a value.
     #[inline]
     pub fn push(&mut self, value: T) {
         self.items.push(value);
     }
 
-    /// How many values there are.
+    /// Returns the number of values.
     #[inline]
     pub fn len(&self) -> usize {
         self.items.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
 
-    /// The values, for as long as the arena is not reset.
+    /// Returns the values. They live until the arena is reset.
     #[inline]
     pub fn finish(self) -> &'r [T] {
         self.items.into_bump_slice()
@@ -240,7 +274,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_large_request_gives_its_memory_back() {
+    fn the_memory_of_a_large_request_is_returned() {
         let mut arena = Arena::new(4096);
         arena.alloc_bytes(&[1; 100]);
         arena.reset();
@@ -264,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn writers_grow() {
+    fn a_writer_grows_beyond_its_chunk() {
         let arena = Arena::new(64);
         let mut writer = arena.writer();
         for i in 0..1000 {

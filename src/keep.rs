@@ -1,7 +1,7 @@
-//! The way out of the arena: a copy, made on purpose, and counted.
+//! The way out of the arena: an explicit copy, which is counted.
 //!
-//! It knows nothing of what it copies. Its invariant: the copy borrows nothing, so it can be stored
-//! in a session, in a map, or sent to another thread.
+//! It knows nothing of what it copies. Its invariant: a copy borrows nothing, so it can be stored in a
+//! session or a map, or sent to another thread.
 
 use std::cell::Cell;
 
@@ -9,7 +9,10 @@ thread_local! {
     static KEPT_BYTES: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Copies what lives only as long as a request into memory of its own.
+/// Copies a value that lives only as long as a request into memory of its own.
+///
+/// What a handler reads from a request borrows the read buffer and the arena, and the compiler rejects code
+/// that stores it. `keep()` is the explicit copy that may be stored:
 ///
 /// ```
 /// use fleeting::Keep;
@@ -20,10 +23,10 @@ thread_local! {
 /// assert_eq!(&*kept, "X-Id");
 /// ```
 pub trait Keep {
-    /// The copy: owns what it holds.
+    /// The type of the copy, which owns its memory.
     type Kept: 'static;
 
-    /// Makes the copy and adds its bytes to [`kept_bytes`].
+    /// Returns a copy and adds its length in bytes to [`kept_bytes`].
     fn keep(&self) -> Self::Kept;
 }
 
@@ -45,12 +48,12 @@ impl Keep for [u8] {
     }
 }
 
-/// Bytes that [`Keep::keep`] has copied on this thread since it began.
+/// Returns the number of bytes that [`Keep::keep`] has copied on this thread so far.
 pub fn kept_bytes() -> u64 {
     KEPT_BYTES.get()
 }
 
-/// Adds `bytes` to [`kept_bytes`]: for stores, which copy what they are given too.
+/// Adds `bytes` to [`kept_bytes`], for code that copies request data by other means.
 #[doc(hidden)]
 pub fn count(bytes: usize) {
     KEPT_BYTES.set(KEPT_BYTES.get() + bytes as u64);

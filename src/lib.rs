@@ -1,8 +1,8 @@
 //! A zero-copy, arena-based HTTP/1.1 and WebSocket server.
 //!
-//! What a handler reads from a request is *fleeting*: it borrows the read buffer and a per-request
-//! arena, and both are reused for the next request. Whoever wants it longer copies it, on purpose,
-//! with [`keep()`](Keep::keep); the compiler sees to it.
+//! A value that a handler reads from a request is *fleeting*: it borrows the read buffer or the request's arena, and
+//! both are reused for the next request. To keep a value longer, copy it explicitly with [`keep()`](Keep::keep).
+//! Forgetting the copy is a compile error.
 //!
 //! ```no_run
 //! use fleeting::{App, Error, Keep, Response, Server};
@@ -14,12 +14,12 @@
 //!     .bind("127.0.0.1:8080")
 //!     .workers(2)
 //!     .serve(move |_worker| {
-//!         let clients = clients.clone(); // one App a worker: handlers need no Sync
+//!         let clients = clients.clone(); // one App per worker: handlers need no Sync
 //!         App::new()
 //!             .get("/hello/{name}", |req| Ok(Response::text(req.param("name"))))
 //!             .post("/clients", move |req| {
 //!                 let id = req.header("x-id").ok_or(Error::bad_request("no X-Id"))?;
-//!                 *clients.lock().unwrap().entry(id.keep()).or_default() += 1; // without keep(): no compile
+//!                 *clients.lock().unwrap().entry(id.keep()).or_default() += 1; // without keep() this does not compile
 //!                 Ok(Response::status(201).body(id))
 //!             })
 //!     })?
@@ -27,33 +27,55 @@
 //! # Ok::<(), fleeting::ServeError>(())
 //! ```
 //!
-//! The parts, from the ground up: [`arena`], [`buffer`], [`config`] and [`time`]; the protocols as pure
-//! state machines, [`http1`] and [`ws`]; [`transport`] and [`files`]; the application's own types (re-exported here);
-//! [`engine`]; and [`Server`].
+//! # Where to start
+//!
+//! - [`App`] collects routes, [`Request`] and [`Response`] are what a [`Handler`] gets and returns, and [`WebSocket`] and
+//!   [`Upload`] are traits for connections that outlive one request.
+//! - [`Server`] listens and runs workers on threads of its own; a [`Worker`] runs on your thread, in your event loop.
+//! - [`Handle`] publishes, sends and shuts down from any thread. A [`Broker`] connects several servers.
+//! - [`Limits`] and [`Timeouts`] bound what a client may use.
+//! - [`http1`] and [`ws`] are the protocols without input and output: bytes in, events out. They work without a socket.
+//! - [`arena`] is the memory of one request, and [`Keep`] the way out of it.
+//!
+//! # Features
+//!
+//! - `deflate` (default): WebSocket compression, permessage-deflate (RFC 7692).
+//! - `json`: [`Request::json`] and [`Response::json`] with serde.
 
-pub mod app;
+mod app;
 pub mod arena;
-pub mod buffer;
-pub mod config;
+mod buffer;
+mod config;
+#[doc(hidden)]
 pub mod engine;
+#[doc(hidden)]
 pub mod files;
 pub mod http1;
+#[doc(hidden)]
 pub mod keep;
-pub mod pubsub;
-pub mod server;
+mod pubsub;
+mod reasons;
+mod server;
+#[doc(hidden)]
 pub mod time;
+#[doc(hidden)]
 pub mod transport;
 pub mod ws;
 
 pub use app::{
-    App, Body, BodySender, ConnId, Error, Event, EventSender, Files, Flow, Full, Gone, Handler, KeptRequest,
-    Message, Offload, OffloadOptions, Progress, Pushed, Request, Responder, Response, Resume, Room, Sent,
-    Socket, SocketOptions, Source, Upload, Waker, WebSocket,
+    App, Body, BodySender, ConnId, Error, Event, EventError, EventSender, Files, Flow, Full, Gone, Handler,
+    KeptRequest, Message, Offload, OffloadCounters, OffloadOptions, Progress, Pushed, Request, Responder,
+    Response, Resume, Room, RouteError, Sent, Socket, SocketOptions, Source, Upload, Waker, WebSocket,
 };
+#[doc(hidden)]
+pub use app::{Offloaded, Pending, Wrapped};
 pub use arena::Arena;
 pub use buffer::{FilePart, SlowConsumer};
-pub use config::{ConfigError, Limits, Timeouts};
-pub use engine::{Handle, Subscription, Worker};
-pub use keep::Keep;
-pub use pubsub::{Broker, Inlet, Publication, TopicError};
-pub use server::{ServeError, Server, WorkerContext};
+pub use config::{ConfigError, Limits, Setting, Timeouts};
+pub use engine::{
+    Business, Counters, Handle, PublishError, SendError, ShutdownReport, Straggler, Subscription, Worker,
+    WorkerError, WorkerFigures,
+};
+pub use keep::{Keep, kept_bytes};
+pub use pubsub::{Broker, Inlet, Publication, TopicCount, TopicError};
+pub use server::{Builder, ServeError, Server, WorkerContext};

@@ -2,8 +2,7 @@
 
 use crate::driver::{Driver, Peer};
 use fleeting::engine::Settings;
-use fleeting::ws::deflate::{Deflater, Inflated, Inflater};
-use fleeting::ws::{Compression, Policy};
+use fleeting::ws::{Compression, Deflater, Inflated, Inflater, Policy};
 use fleeting::{App, Error, Handle, Limits, Message, Request, Socket, WebSocket};
 use fleeting_testkit::client::{BINARY, CLOSE, TEXT};
 use fleeting_testkit::random::Random;

@@ -1,22 +1,23 @@
-//! What is fleeting does not get out: each way that was tried does not compile, and its twin, which
-//! keeps a copy, does.
+//! Borrowed data cannot escape: each attempt fails to compile, and its counterpart, which keeps a copy, compiles.
 //!
-//! The expected messages are those of the toolchain that Cargo.toml states. After a change, run this
-//! with `TRYBUILD=overwrite` and read what has changed.
+//! The expected messages come from the toolchain named in Cargo.toml. After a change, run this test with
+//! `TRYBUILD=overwrite` and review the differences. docs/lesson.md quotes some of the messages.
 
 #[test]
-fn what_is_fleeting_does_not_get_out() {
+fn every_escape_is_a_compile_error() {
     let cases = trybuild::TestCases::new();
     cases.compile_fail("tests/escape/*_escapes.rs");
     cases.pass("tests/escape/*_kept.rs");
 }
 
 #[test]
-fn each_way_out_has_its_twin() {
+fn every_escape_has_a_counterpart() {
     let names = |ending: &str| -> Vec<String> {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/escape");
-        let files = std::fs::read_dir(folder).expect("the cases are there");
-        let names = files.map(|file| file.expect("a file").file_name().into_string().expect("ASCII"));
+        let files = std::fs::read_dir(folder).expect("tests/escape exists");
+        let names = files.map(|file| {
+            file.expect("a readable directory").file_name().into_string().expect("an ASCII file name")
+        });
         let mut names: Vec<_> =
             names.filter_map(|name| name.strip_suffix(ending).map(str::to_string)).collect();
         names.sort();

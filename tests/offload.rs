@@ -1,6 +1,6 @@
 //! Handlers that block run on threads of their own: other requests are served meanwhile, and no wait is unbounded.
 
-use fleeting::app::OffloadCounters;
+use fleeting::OffloadCounters;
 use fleeting::{App, Error, Full, Keep, Offload, OffloadOptions, Request, Response};
 use fleeting_testkit::client::{Client, PATIENCE};
 use fleeting_testkit::server::{self, TestServer};
@@ -15,7 +15,9 @@ use std::time::{Duration, Instant};
 const SHORT: Duration = Duration::from_millis(200);
 
 fn options(threads: usize, queue: usize, time_limit: Duration) -> OffloadOptions {
-    OffloadOptions { threads, queue, time_limit }
+    let mut options = OffloadOptions::default();
+    (options.threads, options.queue, options.time_limit) = (threads, queue, time_limit);
+    options
 }
 
 /// Holds handlers until the test releases them. Each one reports when it arrives.

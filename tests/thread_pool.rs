@@ -11,7 +11,8 @@ mod example;
 
 #[test]
 fn primes_are_counted_off_the_worker_thread() {
-    let options = OffloadOptions { threads: 2, queue: 8, time_limit: PATIENCE };
+    let mut options = OffloadOptions::default();
+    (options.threads, options.queue, options.time_limit) = (2, 8, PATIENCE);
     let offload = Arc::new(Offload::new(options).expect("there are threads"));
     let threads = offload.clone();
     let server = server::run(move |_| example::app(&threads));

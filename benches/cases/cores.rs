@@ -1,25 +1,23 @@
-//! The cores alone.
+//! Cases of the protocol cores alone, and of the arena.
 
 use super::{BROWSER, Case, PLAIN, frame, post};
-use fleeting::http1::{
-    ConnectionHeader, ContentLength, ContentStep, Decoder, HeadStep, ResponseHead, encode_head,
-};
+use fleeting::http1::{ContentLength, ContentStep, Decoder, HeadStep, ResponseHead, encode_head};
 use fleeting::ws::{self, Event, Opcode};
 use fleeting::{Arena, Limits};
 use std::hint::black_box;
 
 const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
 
-/// Between two chunks of 4 KiB.
+/// The bytes between two chunks of 4 KiB.
 const CHUNK_LINE: &str = "\r\n1000\r\n";
 const CHUNKS: usize = 16;
 
-/// Reads one request with its content; returns the content's length.
+/// Decodes one request with its content and returns the content's length.
 #[inline]
 fn read(input: &mut [u8], arena: &Arena, limits: &Limits) -> usize {
     let mut decoder = Decoder::new();
     let HeadStep::Head { head, rest, .. } = decoder.head(input, arena, limits) else {
-        panic!("no head");
+        panic!("the head is incomplete or invalid");
     };
     black_box(head.target.path_bytes());
     match decoder.content(head, rest, arena, limits) {
@@ -56,7 +54,7 @@ fn chunked() -> impl FnMut() {
     let mut input = [head, "\r\n", &chunk.repeat(CHUNKS), "\r\n0\r\n\r\n"].concat().into_bytes();
     let first = head.len() + "\r\n".len();
     move || {
-        // Chunks are joined in place. All that is lost by that is the lines between them.
+        // The decoder joins chunks in place, which overwrites only the lines between them. Restore those.
         for line in (first..).step_by(chunk.len()).take(CHUNKS) {
             input[line..][..CHUNK_LINE.len()].copy_from_slice(CHUNK_LINE.as_bytes());
         }
@@ -67,13 +65,8 @@ fn chunked() -> impl FnMut() {
 
 pub fn responses() -> Vec<Case> {
     let encode = || {
-        let head = ResponseHead {
-            status: 200,
-            fields: b"Content-Type: text/plain; charset=utf-8\r\nx-id: 7\r\n",
-            content: ContentLength::Known(1024),
-            connection: ConnectionHeader::Implied,
-            date: DATE,
-        };
+        let mut head = ResponseHead::new(200, ContentLength::Known(1024), DATE);
+        head.fields = b"Content-Type: text/plain; charset=utf-8\r\nx-id: 7\r\n";
         let mut out = Vec::with_capacity(4096);
         move || {
             out.clear();
@@ -94,7 +87,7 @@ pub fn frames() -> Vec<Case> {
                 let mut input = sent.clone();
                 let mut decoder = ws::Decoder::new();
                 move || {
-                    // A frame is worked on in place: each time it comes anew.
+                    // The decoder unmasks in place, so restore the frame.
                     input.copy_from_slice(&sent);
                     match decoder.next(black_box(&mut input), &limits) {
                         ws::Step::Event { event: Event::Text(text), .. } => _ = black_box(text),
@@ -108,7 +101,7 @@ pub fn frames() -> Vec<Case> {
             let mut out = Vec::with_capacity(64);
             move || {
                 out.clear();
-                ws::encode::encode_header(&mut out, Opcode::Text, true, black_box(bytes));
+                ws::encode_header(&mut out, Opcode::Text, true, black_box(bytes));
                 black_box(&out);
             }
         }));

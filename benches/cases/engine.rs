@@ -1,5 +1,5 @@
-//! Whole turns of the engine, over a stream in memory. The router is not public: its share shows in how
-//! the figures differ.
+//! Whole turns of the engine, over an in-memory stream. The router is not public; the differences between these
+//! cases show its share.
 
 use super::{BROWSER, Case, PLAIN, frame, post};
 use fleeting::engine::{Engine, Readiness, Settings};
@@ -13,7 +13,7 @@ const NOW: Now = Now { ms: 1, unix_secs: 784_111_777 };
 const HANDSHAKE: &str = "GET /ws HTTP/1.1\r\nHost: localhost:8080\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-/// What `/fields` looks up: nine that a browser sends, and one that it does not.
+/// The fields that `/fields` looks up: nine that a browser sends, and one that it does not.
 const LOOKED_UP: [&str; 10] = [
     "Host",
     "Connection",
@@ -27,15 +27,15 @@ const LOOKED_UP: [&str; 10] = [
     "X-Request-Id",
 ];
 
-/// Requests a turn; the engine answers 32 at most.
+/// Requests per turn; the engine answers at most 32.
 const PIPELINED: u64 = 16;
 
-/// A peer that sends the same over and over and takes every answer.
+/// A peer that sends the same bytes again and again and accepts every answer.
 ///
 /// The test kit's stream in memory would add its own instructions (a buffer, counts, checks) to what is measured here.
 struct Wire {
     sends: Vec<u8>,
-    /// What was answered, until nobody listens any more.
+    /// The bytes of the answer, while they are being recorded.
     answer: Option<Vec<u8>>,
 }
 
@@ -132,12 +132,12 @@ impl Rig {
         self.engine.run();
     }
 
-    /// A turn in which the peer sends this, as in all after it; tells what is answered.
+    /// Runs a turn in which the peer sends `sends`, as it will in all later turns. Returns the answer.
     fn exchange(&mut self, sends: Vec<u8>) -> Vec<u8> {
         self.wire().sends = sends;
         self.wire().answer = Some(Vec::new());
         self.turn();
-        self.wire().answer.take().expect("put there above")
+        self.wire().answer.take().expect("set at the start of this function")
     }
 
     fn wire(&mut self) -> &mut Wire {
@@ -145,7 +145,7 @@ impl Rig {
     }
 }
 
-/// So many requests a turn, each of which is answered with this content.
+/// A case of `requests` requests per turn. Checks first that each is answered with `content`.
 fn answers(
     name: impl Into<String>,
     requests: u64,
@@ -156,10 +156,10 @@ fn answers(
     let content = content.to_string();
     Case::new(name, requests, move || {
         let mut rig = Rig::new(app());
-        let answer = String::from_utf8(rig.exchange(sends.into_bytes())).expect("text was asked for");
+        let answer = String::from_utf8(rig.exchange(sends.into_bytes())).expect("the answer is text");
         let (head, end) = ("HTTP/1.1 200 OK\r\n", format!("\r\n\r\n{content}"));
         let complete = [head, &end].iter().all(|part| answer.matches(*part).count() as u64 == requests);
-        assert!(complete, "{requests} answers of {content:?} were expected: {answer}");
+        assert!(complete, "expected {requests} answers of {content:?}, got: {answer}");
         move || rig.turn()
     })
 }
@@ -182,7 +182,7 @@ pub fn requests() -> Vec<Case> {
     ]
 }
 
-/// What is asked for is spread over the routes: where the hash table has put one of them is chance.
+/// The requests are spread over the routes, because the position of one route in the hash table is chance.
 pub fn routes() -> Vec<Case> {
     let mut cases = Vec::new();
     for routes in [1, 100, 10_000] {
@@ -213,7 +213,7 @@ pub fn messages() -> Vec<Case> {
             let accepted = rig.exchange(HANDSHAKE.into());
             assert!(accepted.starts_with(b"HTTP/1.1 101 "), "{}", accepted.escape_ascii());
             let sent = frame(2, bytes).repeat(messages as usize);
-            // A server's frames have no mask.
+            // Frames from a server have no mask.
             let unmasked = sent.len() - 4 * messages as usize;
             assert_eq!(rig.exchange(sent).len(), unmasked, "each message comes back");
             move || rig.turn()

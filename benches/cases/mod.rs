@@ -1,20 +1,20 @@
-//! What is measured without a socket: parsing, framing, masking, the arena, and a request's way through
-//! the engine. `cores` times these cases, `instructions` counts what they execute.
+//! The cases that are measured without a socket: parsing, framing, masking, the arena, and whole turns of the
+//! engine. `cores` times them, `instructions` counts what they execute.
 
 mod cores;
 mod engine;
 
-/// Something that is done over and over.
+/// An operation to repeat.
 pub struct Case {
-    /// `room/what`; no comma.
+    /// `room/case`, without a comma: `benches/instructions` writes it to a CSV file.
     pub name: String,
-    /// Requests, messages, or whatever else one turn is about.
+    /// The number of requests, messages or other units in one turn.
     pub units: u64,
-    /// Sets it up.
+    /// Sets the case up and returns its turn.
     pub start: Box<dyn FnOnce() -> Turn>,
 }
 
-/// Does it once, and can be called again.
+/// Runs the operation once. It can be called any number of times.
 pub type Turn = Box<dyn FnMut()>;
 
 impl Case {
@@ -27,7 +27,7 @@ impl Case {
     }
 }
 
-/// All of them, in the order of tables.
+/// Returns all cases, in the order of the tables.
 pub fn all() -> Vec<Case> {
     let mut cases = cores::requests();
     cases.extend(cores::responses());
@@ -39,9 +39,10 @@ pub fn all() -> Vec<Case> {
     cases
 }
 
-/// 40 bytes.
+/// A minimal request of 40 bytes.
 const PLAIN: &str = "GET / HTTP/1.1\r\nHost: localhost:8080\r\n\r\n";
 
+/// A browser's request of 431 bytes.
 const BROWSER: &str = "GET /hello/world?page=2 HTTP/1.1\r\nHost: example.org\r\nConnection: keep-alive\r\n\
     Upgrade-Insecure-Requests: 1\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, \
     like Gecko) Chrome/140.0.0.0 Safari/537.36\r\nAccept: text/html,application/xhtml+xml;q=0.9,*/*;q=0.8\r\n\
@@ -56,7 +57,7 @@ fn post(target: &str, content_type: &str, content: &str) -> String {
     )
 }
 
-/// A masked frame. The mask is zero, so that the frame stays what it is when it is unmasked in place.
+/// Returns a masked frame. The mask is zero, so that unmasking in place leaves the frame unchanged.
 fn frame(opcode: u8, bytes: usize) -> Vec<u8> {
     let mut frame = vec![0x80 | opcode];
     match bytes {

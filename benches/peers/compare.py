@@ -1,22 +1,22 @@
 #!/usr/bin/env python3
-"""Compare servers on loopback, in interleaved rounds.
+"""Compares servers on loopback, in interleaved rounds.
 
     compare.py SCENARIO[,SCENARIO...] [options] NAME=COMMAND [NAME=COMMAND ...]
 
-COMMAND starts a server in the foreground; '{port}' in it becomes a free port, '{bin}'
-the directory of the built peers, and '{flags}' what a scenario wants the server to be
-started with (--routes, --workers); a server whose command has no '{flags}' is left out
-of such a scenario. A bare NAME means NAME='{bin}/NAME {port}', and a bare 'ours' the
-example bench_server of this repository, which takes flags.
+COMMAND starts a server in the foreground. '{port}' in it becomes a free port, '{bin}'
+the directory of the built peers, and '{flags}' the flags that a scenario needs
+(--routes, --workers); a server whose command has no '{flags}' is left out of such a
+scenario. A bare NAME means NAME='{bin}/NAME {port}', and a bare 'ours' the example
+bench_server of this repository, which takes flags.
 Servers run on one core, the load generator on another; the rounds go A B C, A B C.
-A sweep (routes, tree, conns, workers) is the scenarios whose names begin so, in one
-table and in interleaved rounds: each row is compared with the same server's first.
-Only the standard library is used.
+A sweep (routes, tree, conns, workers) runs the scenarios whose names begin with it, in
+one table and in interleaved rounds: each row is compared with the same server's first.
+Standard library only.
 
-The first number to look at is the server's CPU time per request: on two cores the
-load generator is often the bottleneck, and then the rates of fast servers are all
-the generator's rate. A row whose server was busy less than 95 % of the time is
-marked with '*': its rate is a lower bound.
+Look first at the server's CPU time per request: on two cores the load generator is
+often the bottleneck, and the rates of all fast servers are then the generator's rate.
+A row whose server was busy less than 95 % of the time is marked with '*': its rate is
+a lower bound.
 """
 
 import argparse
@@ -39,7 +39,7 @@ REPO = os.path.dirname(os.path.dirname(HERE))
 
 
 def target_dir(crate):
-    """Where cargo puts what it builds for the crate in this folder."""
+    """Returns the directory into which cargo builds the crate in this folder."""
     return os.path.abspath(os.environ.get("CARGO_TARGET_DIR") or os.path.join(crate, "target"))
 
 
@@ -47,7 +47,7 @@ OURS = os.path.join(target_dir(REPO), "release", "examples", "bench_server")
 
 
 def command_of(name):
-    """What a bare NAME on the command line starts."""
+    """Returns the command of a bare NAME on the command line."""
     return shlex.quote(OURS) + " --port {port} {flags}" if name == "ours" else "{bin}/" + name + " {port}"
 
 
@@ -60,11 +60,11 @@ def ws(*args):
 
 
 class Scenario(NamedTuple):
-    unit: str  # what a line counts
+    unit: str  # what the figures are per
     load: tuple
-    flags: str = ""  # what the server is started with
+    flags: str = ""  # further flags of the server
     spread: bool = False  # server and load share both cores
-    as_is: bool = False  # servers that take no flags run without
+    as_is: bool = False  # servers that take no flags run without them
 
 
 SCENARIOS = {
@@ -93,25 +93,25 @@ SCENARIOS = {
     "pub1k": Scenario("delivery", ws("--mode", "pubsub", "--conns", "1000", "--size", "1024", "--binary")),
     "pub1kx16": Scenario("delivery", ws("--mode", "pubsub", "--conns", "1000", "--size", "1024", "--binary", "--depth", "16")),
 }
-# Two workers, of servers that have them: subscribers are on both, the publisher is on one.
+# Two workers, for servers that support them: subscribers are on both, the publisher is on one.
 for name in ("pub16", "pub16x16", "pub1k", "pub1kx16"):
     SCENARIOS[name + "-two"] = SCENARIOS[name]._replace(flags="--workers 2", spread=True, as_is=True)
 for n in (1, 100, 10000):
     SCENARIOS[f"routes{n}"] = Scenario("req", wrk(path=f"/r/{n // 2}/x", lua="pipeline.lua"), f"--routes {n}")
     SCENARIOS[f"tree{n}"] = Scenario("req", wrk(path=f"/p/{n // 2}/ann", lua="pipeline.lua"), f"--routes {n}")
-# wrk opens its connections within the measured time: what that costs is taken off (see opening_us).
+# wrk opens its connections within the measured time; that cost is subtracted (see opening_us).
 for n in (10, 100, 1000, 10000):
     SCENARIOS[f"conns{n}"] = Scenario("req", wrk(conns=n))
-# The same load for each worker, so that each finds as much to do whenever it wakes: half of the load would
-# be dearer per request without anything being shared. Its rate is fixed by pauses and far from what either
-# can do, so that the three threads seldom wait for a core.
+# Each worker gets the same load, so that it finds as much to do at each wake-up: half of the load would cost
+# more per request although nothing is shared. Pauses fix the rate far below what either variant can do, so
+# that the three threads seldom wait for a core.
 for n in (1, 2):
     SCENARIOS[f"workers{n}"] = Scenario("req", wrk(conns=200 * n, lua="think.lua"), f"--workers {n}", spread=True)
 SWEEPS = {
     sweep: [s for s in SCENARIOS if re.fullmatch(sweep + r"\d+", s)] for sweep in ("routes", "tree", "conns", "workers")
 }
 
-DESCRIPTORS_KEPT = 64  # that a server or wrk has beside its connections
+DESCRIPTORS_KEPT = 64  # descriptors that a server or wrk uses besides its connections
 
 
 def fail(msg):
@@ -125,7 +125,7 @@ def free_port():
 
 
 def tree(pid):
-    """The process and its descendants (a server may fork workers)."""
+    """Returns the process and its descendants (a server may fork workers)."""
     out = [pid]
     for p in out:
         try:
@@ -138,7 +138,7 @@ def tree(pid):
 
 
 def cpu_us(pid):
-    """CPU time from the scheduler's nanosecond clock; whole ticks would be too coarse."""
+    """Returns the CPU time from the scheduler's nanosecond clock; whole ticks would be too coarse."""
     ns = 0
     for p in tree(pid):
         try:
@@ -175,13 +175,13 @@ class Server:
         self.pid = self.proc.pid  # taskset replaces itself
         for _ in range(250):
             if self.proc.poll() is not None:
-                fail(f"{name} ended at once: {' '.join(argv)}")
+                fail(f"{name} ended before it listened: {' '.join(argv)}")
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
                 return
             except OSError:
                 time.sleep(0.02)
-        fail(f"{name} does not listen on its port")
+        fail(f"{name} does not listen on port {self.port}")
 
     def stop(self):
         if self.proc.poll() is None:
@@ -201,12 +201,12 @@ UNITS = {"us": 1.0, "ms": 1e3, "s": 1e6, "m": 6e7}
 
 def wrk_us(text, q):
     m = re.search(rf"^\s+{q}%\s+([\d.]+)(us|ms|s|m)\s*$", text, re.M)
-    # wrk prints 0 where it has no sample, as it may with pipelining.
+    # wrk prints 0 if it has no sample, as may happen with pipelining.
     return float(m.group(1)) * UNITS[m.group(2)] or None if m else None
 
 
 def opening_us(s, conns):
-    """CPU time that so many connections cost the server that come and go without a request."""
+    """Returns the server's CPU time for `conns` connections that open and close without a request."""
     begin = settled_us(s.pid)
     sockets = [socket.create_connection(("127.0.0.1", s.port), 5) for _ in range(conns)]
     settled_us(s.pid)
@@ -216,7 +216,7 @@ def opening_us(s, conns):
 
 
 def settled_us(pid):
-    """The CPU time once it hardly grows any more."""
+    """Returns the CPU time once it has almost stopped growing."""
     last = cpu_us(pid)
     for _ in range(20):
         time.sleep(0.1)
@@ -229,7 +229,7 @@ def settled_us(pid):
 
 def run_wrk(load, s, secs, cpus):
     _, path, conns, lua = load
-    # Few connections cost nothing beside the requests on them.
+    # The cost of opening few connections is negligible.
     opening = opening_us(s, conns) if conns >= 1000 else 0
     cmd = ["taskset", "-c", cpus, "wrk", "-t1", f"-c{conns}", f"-d{secs}s", "--latency"]
     if lua:
@@ -302,16 +302,16 @@ class Row(NamedTuple):
     server: str
     command: str
     scenario: str
-    base: str  # label of the row that it is compared with
+    base: str  # label of the row that this one is compared with
 
 
 def rows_of(asked, specs, ref):
-    """What a scenario or a sweep measures, and what the ratios are to."""
+    """Returns the rows of a scenario or a sweep, and the reference of the ratios."""
     points = SWEEPS.get(asked, [asked])
     rows = []
     for server, command in specs:
         if SCENARIOS[points[0]].flags and not SCENARIOS[points[0]].as_is and "{flags}" not in command:
-            print(f"\n{asked}: {server} is left out, its command takes no {{flags}}")
+            print(f"\n{asked}: {server} is left out, because its command has no {{flags}}")
         elif asked in SWEEPS:
             rows += [Row(f"{server} {p}", server, command, p, f"{server} {points[0]}") for p in points]
         else:
@@ -337,7 +337,7 @@ def both(a):
 
 
 def measure(rows, a):
-    """All rounds: what every row came to in each."""
+    """Runs all rounds and returns the measurements of each row."""
     one_shot = SCENARIOS[rows[0].scenario].unit == "conn"
     servers = []
     data = {row.label: [] for row in rows}
@@ -348,7 +348,7 @@ def measure(rows, a):
                 load(row, server, 1, a)
         for rnd in range(1 if one_shot else a.rounds):
             for i, row in enumerate(rows):
-                if one_shot:  # memory: a fresh process, so that nothing is left from before
+                if one_shot:  # memory: a fresh process, without memory from an earlier measurement
                     servers.append(start(row, a))
                 r = load(row, servers[i], a.secs, a)
                 r.setdefault("rss", rss_kib(servers[i].pid))
@@ -413,11 +413,11 @@ def ratio(base, value):
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ap.add_argument("scenario", help="comma-separated; of: " + " ".join(SCENARIOS) + "; sweeps: " + " ".join(SWEEPS))
+    ap.add_argument("scenario", help="comma-separated, from: " + " ".join(SCENARIOS) + "; sweeps: " + " ".join(SWEEPS))
     ap.add_argument("servers", nargs="+", metavar="NAME[=COMMAND]")
     ap.add_argument("--rounds", type=int, default=5)
     ap.add_argument("--secs", type=int, default=3, help="seconds per measurement")
-    ap.add_argument("--ref", help="the server that ratios are taken to (default: the first); above 1 is better than it")
+    ap.add_argument("--ref", help="the reference server of the ratios (default: the first); above 1 is better than it")
     ap.add_argument("--server-cpu", default="0")
     ap.add_argument("--load-cpu", default="1")
     ap.add_argument("--bin", default=os.path.join(target_dir(HERE), "release"),
@@ -426,13 +426,13 @@ def main():
     ap.add_argument("--json", metavar="FILE", help="also append every single measurement to FILE, one JSON object a line")
     a = ap.parse_args()
     if not (1 <= a.rounds <= 100 and 1 <= a.secs <= 60):
-        fail("--rounds 1..100, --secs 1..60")
+        fail("--rounds must be 1 to 100, --secs 1 to 60")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     asked = a.scenario.split(",")
     for name in asked:
         if name not in SCENARIOS and name not in SWEEPS:
-            fail(f"no scenario {name}; there are: {' '.join(SCENARIOS)}; and the sweeps {' '.join(SWEEPS)}")
+            fail(f"unknown scenario {name}; the scenarios are: {' '.join(SCENARIOS)}; the sweeps are: {' '.join(SWEEPS)}")
         for point in SWEEPS.get(name, [name]):
             generator, *what = SCENARIOS[point].load
             if generator == "wrk" and hard != resource.RLIM_INFINITY and what[1] + DESCRIPTORS_KEPT > hard:
@@ -441,7 +441,7 @@ def main():
     specs = [x.split("=", 1) if "=" in x else (x, command_of(x)) for x in a.servers]
     names = [n for n, _ in specs]
     if len(set(names)) != len(names):
-        fail("two servers of one name")
+        fail(f"two servers have the same name: {' '.join(names)}")
     for name in asked:
         rows, ref = rows_of(name, specs, a.ref or names[0])
         if rows:

@@ -1,4 +1,4 @@
-//! What every peer offers, some routes that show how our own cost grows, and the limits they are under.
+//! The routes that every server in `benches/peers` offers, some that show how our own cost grows, and the limits.
 
 use fleeting::ws::{CloseCode, Compression, Policy};
 use fleeting::{App, Body, ConfigError, Error, Limits, Message, Request, Response, Socket, WebSocket};
@@ -6,7 +6,7 @@ use fleeting::{App, Body, ConfigError, Error, Limits, Message, Request, Response
 const HELLO: &str = "Hello, World!";
 static BIG: [u8; 100 * 1024] = [b'x'; 100 * 1024];
 
-/// What a browser says of itself; all of it is in `benches/peers/lua/headers10.lua`.
+/// The fields that a browser sends; `benches/peers/lua/headers10.lua` sends the same ones.
 const TEN: [&str; 10] = [
     "host",
     "user-agent",
@@ -20,7 +20,7 @@ const TEN: [&str; 10] = [
     "sec-fetch-mode",
 ];
 
-/// What `/pub` hears goes to all at `/sub`.
+/// Messages sent to `/pub` are published under this topic, which every connection of `/sub` subscribes to.
 const TOPIC: &str = "t";
 
 struct Subscriber;
@@ -66,7 +66,7 @@ impl WebSocket for Echo {
     }
 }
 
-/// With so many further routes without parameters, and as many with one.
+/// The application, with `routes` more routes without parameters, and as many with one.
 pub fn app(routes: usize) -> App {
     let app = App::new()
         .get("/", |_req| Ok(Response::text(HELLO)))
@@ -80,7 +80,7 @@ pub fn app(routes: usize) -> App {
             Ok(Response::text(req.arena().format(format_args!("{length}"))))
         })
         .post("/echo", |req| Ok(Response::bytes(req.body())))
-        // Compressed for who offers it, which only `ws-deflate1k` does.
+        // Compressed for clients that offer it; only the benchmark `ws-deflate1k` does.
         .ws_with("/ws", Policy::new().compression(Compression::shared()), Echo)
         .ws("/sub", Subscriber)
         .ws("/pub", Publisher);
@@ -90,6 +90,7 @@ pub fn app(routes: usize) -> App {
     })
 }
 
+/// Limits that no benchmark reaches.
 pub fn limits() -> Result<Limits, ConfigError> {
     let mut limits = Limits::default();
     limits.set("message_bytes", "64MiB")?;

@@ -1,11 +1,11 @@
-//! The server that `benches/` measures: the paths that every peer offers, and some that show how its own
-//! cost grows.
+//! The server that `benches/` measures.
 //!
-//! `cargo run --release --example bench_server -- --port 8080 [--workers N] [--routes N] [--spin]`
+//!     cargo run --release --example bench_server -- --port 8080 [--workers N] [--routes N] [--spin]
 //!
-//! With `--spin` there is one worker, which never sleeps in its poll: it takes turns for ever, and keeps
-//! its core busy. Who asks for `/quit` ends the server in good order, so that an instrumented build writes
-//! its profile.
+//! `app.rs` lists its paths; try `curl http://127.0.0.1:8080/users/a/b/c`. `--workers` starts threads; without
+//! it one worker runs on the main thread. `--routes` adds routes, to show what routing costs. With `--spin` the
+//! single worker never sleeps in its poll, which keeps its core busy. `curl http://127.0.0.1:8080/quit` shuts the
+//! server down in an orderly way, so that an instrumented build writes its profile.
 
 mod app;
 
@@ -17,9 +17,9 @@ const USAGE: &str = "usage: bench_server --port PORT [--workers N] [--routes N] 
 
 struct Options {
     port: u16,
-    /// So many threads; `None`: one worker on the main thread.
+    /// Number of worker threads; `None` for one worker on the main thread.
     workers: Option<usize>,
-    /// Further routes without parameters, and as many with one.
+    /// Number of additional routes without parameters, and of those with one.
     routes: usize,
     spin: bool,
 }
@@ -47,13 +47,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         builder.workers(workers).serve(app)?.run()?;
         return Ok(());
     }
-    // On this thread: in a process that has no other, the C library's receive and send are cheaper.
+    // On this thread: in a process without others, the C library's receive and send are cheaper.
     let mut worker = builder.worker(app)?;
     let patience = spin.then_some(Duration::ZERO);
     while worker.turn(patience)? {}
     Ok(())
 }
 
+/// Adds the route that shuts the server down.
 fn with_quit(app: App, context: &WorkerContext) -> App {
     let handle = context.handle.clone();
     app.get("/quit", move |_req| {

@@ -1,54 +1,68 @@
-//! A response's content from another thread, through a queue of bytes with a bound.
+//! A response's content from another thread, through a bounded queue of bytes.
 //!
-//! It knows no connection but its waker. Its invariant: at most `capacity_bytes` are queued, in memory that
-//! both ends use again and again.
+//! Of a connection it knows only the waker. Its invariant: at most `capacity_bytes` are queued, in memory that
+//! is reused for as long as the response lasts.
 
 use super::{Error, Gone, Progress, Response, Room, Source, Waker};
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Sends a response's content from any thread. If it is dropped before [`finish`](BodySender::finish), the
-/// connection is closed in the middle of the content, so that the client sees that it is not all.
+/// Sends a response's content from any thread. Made by [`Response::channel`].
+///
+/// Call [`finish`](BodySender::finish) when the content is complete. If the sender is dropped before that, the
+/// connection is closed in the middle of the content, which shows the client that it is incomplete (RFC 9112
+/// §8).
 pub struct BodySender {
     channel: Arc<Channel>,
 }
 
-/// What became of bytes that were to be sent.
+/// The result of [`BodySender::try_send`], [`EventSender::try_send`](super::EventSender::try_send) and
+/// [`EventSender::comment`](super::EventSender::comment), which queue all of the bytes or none.
+///
+/// ```
+/// use fleeting::{Pushed, Response};
+///
+/// let (response, mut body) = Response::channel(4); // queues at most 4 bytes
+/// assert_eq!(body.try_send(b"hello"), Pushed::Full);
+/// assert_eq!(body.try_send(b"hell"), Pushed::Sent);
+/// drop(response); // what happens when the client leaves
+/// assert_eq!(body.try_send(b"o"), Pushed::Gone);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "what was not sent is the caller's still"]
+#[must_use = "bytes that were not queued are not sent later"]
 pub enum Pushed {
-    /// They are queued, all of them.
+    /// All bytes are queued.
     Sent,
-    /// They do not fit now: none is queued.
+    /// The bytes do not fit into the queue now. None is queued.
     Full,
-    /// Nobody is there to have them.
+    /// The response is over: the client has left, or the content is complete. None is queued.
     Gone,
 }
 
 struct Channel {
     capacity_bytes: usize,
     state: Mutex<State>,
-    /// Something has left the queue, or nobody is there any more.
-    moved: Condvar,
+    /// Bytes have left the queue, or the reader is gone.
+    room_made: Condvar,
 }
 
 struct State {
     queue: VecDeque<u8>,
     writer: Writer,
-    /// The connection is there, or may come.
-    is_read: bool,
-    /// The connection's, while it waits for bytes.
+    /// The response exists: a connection reads the queue, or may do so later.
+    has_reader: bool,
+    /// The connection's waker, while it waits for bytes.
     waker: Option<Waker>,
 }
 
-/// The sending end.
+/// The state of the sending end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Writer {
     Open,
     Finished,
-    /// Dropped without having finished.
-    Lost,
+    /// Dropped before it finished.
+    Abandoned,
 }
 
 impl Channel {
@@ -58,9 +72,9 @@ impl Channel {
 }
 
 impl Response<'_> {
-    /// 200 with content that is sent by other threads, of which at most `capacity_bytes`, or one, are queued: a
-    /// client that reads slowly holds up who sends. It goes out as that of a [`source`](Response::source) of
-    /// unknown length.
+    /// Makes a 200 whose content other threads send. At most `capacity_bytes` bytes are queued (0 counts as 1),
+    /// so a client that reads slowly blocks the sender. The content is framed as that of a
+    /// [`source`](Response::source) of unknown length.
     ///
     /// ```
     /// use fleeting::{App, Response};
@@ -81,21 +95,23 @@ impl Response<'_> {
         Response::channel_of(capacity_bytes, false)
     }
 
+    /// Makes a channel for plain content, or for a stream of events.
     pub(super) fn channel_of(capacity_bytes: usize, events: bool) -> (Response<'static>, BodySender) {
-        let state = State { queue: VecDeque::new(), writer: Writer::Open, is_read: true, waker: None };
-        // Through a queue without any room nothing would ever pass.
+        let state = State { queue: VecDeque::new(), writer: Writer::Open, has_reader: true, waker: None };
+        // Nothing would ever pass through a queue without room.
         let capacity_bytes = capacity_bytes.max(1);
-        let channel = Arc::new(Channel { capacity_bytes, state: Mutex::new(state), moved: Condvar::new() });
-        let outlet = Outlet { channel: channel.clone(), events, ending: false, quiet: false };
-        (Response::source(None, outlet), BodySender { channel })
+        let channel =
+            Arc::new(Channel { capacity_bytes, state: Mutex::new(state), room_made: Condvar::new() });
+        let reader = ChannelReader { channel: channel.clone(), events, ending: false, quiet: false };
+        (Response::source(None, reader), BodySender { channel })
     }
 }
 
 impl BodySender {
-    /// Queues `bytes`, all or none. More than the channel's capacity never fits.
+    /// Queues all of `bytes`, or none. More bytes than the channel's capacity never fit.
     pub fn try_send(&mut self, bytes: &[u8]) -> Pushed {
         let mut state = self.channel.state();
-        if !state.is_read {
+        if !state.has_reader {
             return Pushed::Gone;
         }
         if bytes.len() > self.channel.capacity_bytes - state.queue.len() {
@@ -106,19 +122,20 @@ impl BodySender {
         Pushed::Sent
     }
 
-    /// Queues `bytes`, of any length, and waits as long as they do not fit. Not for handlers: what makes
-    /// room is their own thread.
+    /// Queues `bytes`, of any length, and blocks until all of them were queued. Do not call it in a handler:
+    /// the handler's own thread makes the room that this waits for.
     ///
     /// # Errors
-    /// [`Gone`]: nobody is there to have the rest.
+    /// [`Gone`] if the response is over. Bytes queued before that may not reach the client either.
     pub fn send(&mut self, bytes: &[u8]) -> Result<(), Gone> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let state = self.channel.state();
-            let full = |state: &mut State| state.is_read && state.queue.len() >= self.channel.capacity_bytes;
-            let state = self.channel.moved.wait_while(state, full);
+            let is_full =
+                |state: &mut State| state.has_reader && state.queue.len() >= self.channel.capacity_bytes;
+            let state = self.channel.room_made.wait_while(state, is_full);
             let mut state = state.unwrap_or_else(PoisonError::into_inner);
-            if !state.is_read {
+            if !state.has_reader {
                 return Err(Gone);
             }
             let fits = rest.len().min(self.channel.capacity_bytes - state.queue.len());
@@ -129,19 +146,19 @@ impl BodySender {
         Ok(())
     }
 
-    /// The content is complete with what was sent.
+    /// Completes the content: what was sent so far is all of it.
     pub fn finish(self) {
         self.close();
     }
 
-    /// As [`finish`](BodySender::finish), for who cannot give it away.
+    /// The same as [`finish`](BodySender::finish), for an owner that cannot move it.
     pub(super) fn close(&self) {
         self.end(Writer::Finished);
     }
 
-    /// Whether nobody is there any more.
+    /// Whether the response is over: the client has left, or the content is complete.
     pub fn is_gone(&self) -> bool {
-        !self.channel.state().is_read
+        !self.channel.state().has_reader
     }
 
     fn end(&self, writer: Writer) {
@@ -153,7 +170,7 @@ impl BodySender {
     }
 }
 
-/// Wakes the connection if it waits, with the queue unlocked.
+/// Unlocks the queue, then wakes the connection if it waits.
 fn wake(mut state: MutexGuard<'_, State>) {
     let waker = state.waker.take();
     drop(state);
@@ -164,7 +181,7 @@ fn wake(mut state: MutexGuard<'_, State>) {
 
 impl Drop for BodySender {
     fn drop(&mut self) {
-        self.end(Writer::Lost);
+        self.end(Writer::Abandoned);
     }
 }
 
@@ -175,20 +192,20 @@ impl fmt::Debug for BodySender {
     }
 }
 
-/// A comment in a stream of events, between two of them (WHATWG HTML §9.2.6).
+/// An empty comment in a stream of events, which goes between two events (WHATWG HTML §9.2.6).
 const COMMENT: &[u8] = b":\n\n";
 
 /// The connection's end.
-struct Outlet {
+struct ChannelReader {
     channel: Arc<Channel>,
-    /// The content is a stream of events: it goes on for ever, a shutdown completes it, and a comment fills
-    /// the quiet.
+    /// The content is a stream of events. Such a stream is endless, a shutdown completes it, and a comment is
+    /// sent when nothing else was for a while.
     events: bool,
     ending: bool,
     quiet: bool,
 }
 
-impl Source for Outlet {
+impl Source for ChannelReader {
     fn read(&mut self, room: &mut Room<'_>) -> Result<Progress, Error> {
         let mut state = self.channel.state();
         let (front, back) = state.queue.as_slices();
@@ -201,7 +218,9 @@ impl Source for Outlet {
             _ if !state.queue.is_empty() => Progress::More,
             _ if self.ending => Progress::End,
             Writer::Finished => Progress::End,
-            Writer::Lost => return Err(Error::internal("The sender was dropped.")),
+            Writer::Abandoned => {
+                return Err(Error::internal("The sender was dropped before it had finished."));
+            }
             Writer::Open => {
                 state.waker = Some(room.waker().clone());
                 Progress::Later
@@ -209,7 +228,7 @@ impl Source for Outlet {
         };
         drop(state);
         if taken > 0 {
-            self.channel.moved.notify_all();
+            self.channel.room_made.notify_all();
         }
         Ok(progress)
     }
@@ -225,20 +244,20 @@ impl Source for Outlet {
     fn ending(&mut self) {
         if self.events {
             self.ending = true;
-            self.channel.state().is_read = false;
-            self.channel.moved.notify_all();
+            self.channel.state().has_reader = false;
+            self.channel.room_made.notify_all();
         }
     }
 }
 
-impl Drop for Outlet {
+impl Drop for ChannelReader {
     fn drop(&mut self) {
         let mut state = self.channel.state();
-        state.is_read = false;
+        state.has_reader = false;
         state.waker = None;
         state.queue = VecDeque::new();
         drop(state);
-        self.channel.moved.notify_all();
+        self.channel.room_made.notify_all();
     }
 }
 
@@ -247,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_or_none_of_what_is_sent_fits() {
+    fn a_channel_queues_all_of_the_bytes_or_none() {
         for (capacity_bytes, fits) in [(0, 1), (1, 1), (5, 5)] {
             let (response, mut sender) = Response::channel(capacity_bytes);
             assert_eq!(sender.try_send(&[0; 6][..fits + 1]), Pushed::Full, "{capacity_bytes}");

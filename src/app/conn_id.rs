@@ -1,17 +1,31 @@
-//! The name of a connection, never given twice.
+//! The name of a connection, which is never reused.
 
 use std::fmt;
 
-/// Names one connection for as long as the server runs.
+/// Identifies one connection for as long as the server runs.
 ///
-/// The record of a closed connection is used again, its `ConnId` is not: a stale one finds nothing.
-/// It is `Copy` and borrows nothing, so a session, a map or another thread may hold it.
+/// The record of a closed connection is reused, but its `ConnId` is not, so a stale one finds nothing. A
+/// `ConnId` is `Copy` and borrows nothing, so a session, a map or another thread may hold it. It displays as
+/// `worker-index-generation`, for example `0-17-3`.
+///
+/// ```no_run
+/// use fleeting::ws::CloseCode;
+/// use fleeting::{ConnId, Handle, Message};
+///
+/// /// Sends a goodbye to a WebSocket, from any thread.
+/// fn dismiss(handle: &Handle, conn: ConnId) {
+///     // The message and the close are ignored if the connection is gone. An error means that its worker is
+///     // gone, or too busy to be asked.
+///     let _ = handle.send(conn, Message::Text("goodbye"));
+///     let _ = handle.close(conn, CloseCode::NORMAL, "");
+/// }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnId {
     pub(crate) worker: u16,
     /// Index of the record in the worker's table.
     pub(crate) index: u32,
-    /// Tells apart the connections that have used the record, one after the other.
+    /// Distinguishes the connections that used the same record, one after the other.
     pub(crate) generation: u32,
 }
 

@@ -1,17 +1,25 @@
-//! What a handler returns instead of a response.
+//! What a handler returns if it fails.
 
 use crate::http1::FieldError;
 use std::borrow::Cow;
 use std::fmt;
 
-/// A failed request: a status and a sentence for the client.
+/// A failed request: the status of the answer, and a sentence for the client.
+///
+/// It is sent as `text/plain`. The client sees the message, so keep secrets out of it. There is no conversion
+/// from other errors: `map_err` decides what the client may know.
 ///
 /// ```
-/// use fleeting::Error;
+/// use fleeting::{App, Error, Response};
 ///
-/// let error = Error::bad_request("no X-Id");
-/// assert_eq!(error.status(), 400);
-/// assert_eq!(error.to_string(), "no X-Id");
+/// let app = App::new().get("/square/{n}", |req| {
+///     let n: u32 = req.param("n").parse().map_err(|_| Error::bad_request("n is not a number."))?;
+///     let square = n.checked_mul(n).ok_or(Error::new(422, "The square exceeds 32 bits."))?;
+///     Ok(Response::text(square.to_string()))
+/// });
+///
+/// let error = Error::bad_request("n is not a number.");
+/// assert_eq!((error.status(), error.message()), (400, "n is not a number."));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
@@ -20,53 +28,53 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error answered with `status` (400 to 599; anything else becomes 500) and `message` as text.
+    /// Makes an error with this status (400 to 599; any other becomes 500) and this message.
     pub fn new(status: u16, message: impl Into<Cow<'static, str>>) -> Error {
         let status = if (400..=599).contains(&status) { status } else { 500 };
         Error { status, message: message.into() }
     }
 
-    /// 400 (RFC 9110 §15.5.1).
+    /// Makes a 400 (RFC 9110 §15.5.1).
     pub fn bad_request(message: impl Into<Cow<'static, str>>) -> Error {
         Error::new(400, message)
     }
 
-    /// 403 (RFC 9110 §15.5.4).
+    /// Makes a 403 (RFC 9110 §15.5.4).
     pub fn forbidden(message: impl Into<Cow<'static, str>>) -> Error {
         Error::new(403, message)
     }
 
-    /// 404 (RFC 9110 §15.5.5).
+    /// Makes a 404 (RFC 9110 §15.5.5).
     pub fn not_found(message: impl Into<Cow<'static, str>>) -> Error {
         Error::new(404, message)
     }
 
-    /// 415 (RFC 9110 §15.5.16).
+    /// Makes a 415 (RFC 9110 §15.5.16).
     pub fn unsupported_media_type(message: impl Into<Cow<'static, str>>) -> Error {
         Error::new(415, message)
     }
 
-    /// 500 (RFC 9110 §15.6.1). The message goes to the client: keep secrets out of it.
+    /// Makes a 500 (RFC 9110 §15.6.1).
     pub fn internal(message: impl Into<Cow<'static, str>>) -> Error {
         Error::new(500, message)
     }
 
-    /// 503 (RFC 9110 §15.6.4).
+    /// Makes a 503 (RFC 9110 §15.6.4).
     pub fn unavailable(message: impl Into<Cow<'static, str>>) -> Error {
         Error::new(503, message)
     }
 
-    /// The status it is answered with.
+    /// Returns the status of the answer.
     pub fn status(&self) -> u16 {
         self.status
     }
 
-    /// The sentence it is answered with.
+    /// Returns the sentence for the client.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The sentence, taken out.
+    /// Returns the sentence for the client, by value.
     pub(crate) fn into_message(self) -> Cow<'static, str> {
         self.message
     }
@@ -80,7 +88,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// A field that a handler must not send is the handler's mistake: 500.
+/// A field that cannot be sent is a mistake of the handler, so the status is 500.
 impl From<FieldError> for Error {
     fn from(error: FieldError) -> Error {
         Error::internal(error.to_string())

@@ -1,7 +1,7 @@
-//! Server-sent events (WHATWG HTML, section 9.2): a body of lines that a browser's `EventSource` reads.
+//! Server-sent events (WHATWG HTML §9.2): lines of text that a browser's `EventSource` reads.
 //!
-//! It knows the format, and nothing of who reads it. Its invariant: what is sent is whole events and
-//! comments; no value can end a line that is not its own.
+//! It knows the format and nothing of the client. Its invariant: only whole events and comments are sent, and
+//! no value can end its line early.
 
 use super::{BodySender, Error, Gone, Pushed, Response};
 use std::fmt;
@@ -9,21 +9,24 @@ use std::time::Duration;
 
 const EVENT_STREAM: &[u8] = b"Content-Type: text/event-stream\r\n";
 
-/// Sends a stream of events from any thread. When it is dropped, the stream ends, and the browser asks for
-/// it again; when the server shuts down, too.
+/// Sends a stream of events from any thread. Made by [`Response::events`].
+///
+/// The stream ends when the sender is dropped, or when the server shuts down. A browser then requests it again.
 #[derive(Debug)]
 pub struct EventSender {
     body: BodySender,
-    /// The event being sent; empty between events, kept for its memory.
+    /// The encoded event. Kept between events for its memory.
     text: Vec<u8>,
 }
 
-/// One event.
+/// One server-sent event (WHATWG HTML §9.2.6).
 ///
 /// ```
 /// use fleeting::Event;
+/// use std::time::Duration;
 ///
-/// let event = Event::data("one\ntwo").name("tick").id("7");
+/// // A browser runs the listeners of "tick", with "one\ntwo" as data.
+/// let event = Event::data("one\ntwo").name("tick").id("7").retry(Duration::from_secs(2));
 /// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Event<'e> {
@@ -33,21 +36,21 @@ pub struct Event<'e> {
     retry: Option<Duration>,
 }
 
-/// Why an event cannot be sent.
+/// Why an event cannot be encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EventError {
-    /// The name holds a line break.
+    /// The name contains a CR or LF.
     Name,
-    /// The id holds a line break, or a NUL, for which a browser ignores it.
+    /// The id contains a CR or LF, or a NUL, which would make a browser ignore it.
     Id,
 }
 
 impl fmt::Display for EventError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            EventError::Name => "the event's name contains a line break: leave it out",
-            EventError::Id => "the event's id contains a line break or a NUL: leave it out",
+            EventError::Name => "the event's name contains a line break",
+            EventError::Id => "the event's id contains a line break or a NUL",
         })
     }
 }
@@ -61,27 +64,27 @@ impl From<EventError> for Error {
 }
 
 impl<'e> Event<'e> {
-    /// An event with this data, which may have several lines. Without any, browsers do not dispatch it.
+    /// Makes an event with this data, which may have several lines. Browsers ignore an event with empty data.
     pub fn data(data: &'e str) -> Event<'e> {
         Event { data, ..Event::default() }
     }
 
-    /// Its type, in place of `message`.
+    /// Sets the event's type, which is `message` otherwise.
     pub fn name(self, name: &'e str) -> Event<'e> {
         Event { name: Some(name), ..self }
     }
 
-    /// What a browser that has lost the connection names in `Last-Event-ID`.
+    /// Sets the event's id. A browser that reconnects sends the last one it saw as `Last-Event-ID`.
     pub fn id(self, id: &'e str) -> Event<'e> {
         Event { id: Some(id), ..self }
     }
 
-    /// How long a browser waits before it asks again, in whole milliseconds.
+    /// Sets how long a browser waits before it reconnects, in whole milliseconds.
     pub fn retry(self, retry: Duration) -> Event<'e> {
         Event { retry: Some(retry), ..self }
     }
 
-    /// Appends the event as it goes out.
+    /// Appends the encoded event.
     fn encode(&self, out: &mut Vec<u8>) -> Result<(), EventError> {
         if self.name.is_some_and(|name| name.contains(['\r', '\n'])) {
             return Err(EventError::Name);
@@ -110,7 +113,7 @@ fn line(out: &mut Vec<u8>, field: &str, value: &str) {
     out.push(b'\n');
 }
 
-/// One line for each of `text`, which CR, LF and CRLF end.
+/// Appends one `field` line for each line of `text`. CR, LF and CRLF end a line.
 fn lines(out: &mut Vec<u8>, field: &str, text: &str) {
     let mut rest = text;
     while let Some(at) = rest.find(['\r', '\n']) {
@@ -122,8 +125,11 @@ fn lines(out: &mut Vec<u8>, field: &str, text: &str) {
 }
 
 impl Response<'_> {
-    /// 200 with a stream of events, of which at most `capacity_bytes` are queued for a client that reads
-    /// slowly. The handler finds in `Last-Event-ID` where a client that comes back has been.
+    /// Makes a 200 with a stream of events (`text/event-stream`). At most `capacity_bytes` bytes are queued
+    /// for a client that reads slowly.
+    ///
+    /// A browser that reconnects names the last event it saw in the field `Last-Event-ID` of its request.
+    /// While no event is sent, a comment is sent at the [`ping`](crate::Timeouts::ping) interval.
     ///
     /// ```
     /// use fleeting::{App, Event, Response};
@@ -137,37 +143,38 @@ impl Response<'_> {
     pub fn events(capacity_bytes: usize) -> (Response<'static>, EventSender) {
         let (response, body) = Response::channel_of(capacity_bytes, true);
         let response = response.with_line(EVENT_STREAM).header("cache-control", "no-store");
-        (response.expect("a good field"), EventSender { body, text: Vec::new() })
+        (response.expect("the field is valid"), EventSender { body, text: Vec::new() })
     }
 }
 
 impl EventSender {
-    /// Queues an event, or tells why not: [`Pushed`].
+    /// Queues an event, or reports why it was not queued.
     ///
     /// # Errors
-    /// [`EventError`]: it cannot be sent as it is.
+    /// [`EventError`] if the name or the id cannot be encoded.
     pub fn try_send(&mut self, event: &Event<'_>) -> Result<Pushed, EventError> {
         self.text.clear();
         event.encode(&mut self.text)?;
         Ok(self.body.try_send(&self.text))
     }
 
-    /// Queues an event, and waits as long as it does not fit. Not for handlers: what makes room is their
-    /// own thread.
+    /// Queues an event, and blocks until it fits. Do not call it in a handler: the handler's own thread makes
+    /// the room that this waits for.
     ///
     /// # Errors
-    /// [`Gone`]: nobody is there to have it.
+    /// [`Gone`] if the stream is over.
     ///
     /// # Panics
-    /// If the name or the id cannot be sent: see [`try_send`](EventSender::try_send).
+    /// If the name or the id cannot be encoded: see [`EventError`].
     pub fn send(&mut self, event: &Event<'_>) -> Result<(), Gone> {
         self.text.clear();
         event.encode(&mut self.text).unwrap_or_else(|error| panic!("{error}"));
         self.body.send(&self.text)
     }
 
-    /// Queues a comment, which browsers ignore: one every 15 seconds or so keeps proxies from closing a
-    /// connection on which nothing happens, and shows whether the client is still there.
+    /// Queues a comment, which browsers ignore. A comment now and then keeps proxies from closing a quiet
+    /// connection, and reveals a client that vanished. The server sends empty ones by itself, see
+    /// [`Response::events`].
     pub fn comment(&mut self, text: &str) -> Pushed {
         self.text.clear();
         lines(&mut self.text, ": ", text);
@@ -175,7 +182,7 @@ impl EventSender {
         self.body.try_send(&self.text)
     }
 
-    /// Whether nobody is there any more.
+    /// Whether the stream is over: the client has left, or the server is shutting down.
     pub fn is_gone(&self) -> bool {
         self.body.is_gone()
     }
@@ -183,7 +190,7 @@ impl EventSender {
 
 impl Drop for EventSender {
     fn drop(&mut self) {
-        // Every event is whole, so the end is a good one.
+        // Only whole events were queued, so the content is complete.
         self.body.close();
     }
 }
@@ -193,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_as_they_go_out() {
+    fn events_are_encoded() {
         fn check(event: Event<'_>, expected: Result<&str, EventError>) {
             let mut out = Vec::new();
             let encoded = event.encode(&mut out).map(|()| String::from_utf8(out).unwrap());

@@ -1,13 +1,13 @@
-//! Answers with files: one that the application names, or what lies beneath a directory.
+//! Responses with files: one file that the application names, or those below a directory.
 //!
-//! It knows requests and responses. Where a path leads and what may be had is said in
-//! [`files`](crate::files); nothing of a file is read here.
+//! It knows requests and responses. [`files`](crate::files) decides where a path leads and what may be sent; no
+//! file is read here.
 
 use super::{App, Body, Error, Handler, Request, Response};
 use crate::buffer::FilePart;
 use crate::files::{
-    Asked, Codings, Found, MediaType, Root, Validators, Verdict, is_shortage, judge, media_type, open_file,
-    place,
+    Codings, ConditionalRequest, Decision, MediaType, Opened, Root, Validators, evaluate, is_shortage,
+    media_type, open_file, resolve,
 };
 use crate::time::Clock;
 use std::fs::File;
@@ -15,21 +15,21 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// A directory whose files are served: [`App::files`] says where.
+/// A directory whose files are served; [`App::files`] puts it on a path.
 ///
-/// - A path that ends in `/` is answered with `index.html` of that directory; one of a directory without
-///   the slash is sent there (301). There are no listings.
-/// - Ranges, conditions, `ETag` and `Last-Modified` are those of RFC 9110. Of several ranges the whole is
-///   sent, which RFC 9110 §14.2 allows.
-/// - Beside `app.js` may lie `app.js.br`, `app.js.zst` and `app.js.gz`: what the client likes best is sent
-///   instead. That they are made anew with it is up to whoever makes them.
-/// - Nothing outside the directory is ever opened, whatever links lie in it: a link that stays beneath it is
-///   followed, an absolute one never is. Names that begin with a dot are not served, but for `.well-known`.
+/// - A path that ends in `/` is answered with the directory's `index.html`. A directory requested without the
+///   slash is redirected there (301). There are no listings.
+/// - Ranges, conditions, `ETag` and `Last-Modified` follow RFC 9110 §13 and §14. A request for several ranges
+///   gets the whole file, which RFC 9110 §14.2 allows.
+/// - If `app.js.br`, `app.js.zst` or `app.js.gz` exists next to `app.js`, the one that the client prefers
+///   (Accept-Encoding, RFC 9110 §12.5.3) is sent instead. Keeping them up to date is the application's task.
+/// - Nothing outside the directory is ever opened. A symbolic link is followed only if it is relative and
+///   stays below the directory. Names that begin with a dot are not served, except `.well-known` (RFC 8615).
 ///
-/// Files are sent by the kernel; what is not in its memory yet is read from the disk while the worker waits.
-/// A file that is being sent takes a descriptor; when there are none left the answer is 503.
+/// The kernel sends the files. Content that is not in its page cache is read from the disk while the worker
+/// waits. Every file being sent takes a descriptor; if none is left the answer is 503.
 ///
-/// The directory is opened once. A copy is another name of the same one: workers share it.
+/// The directory is opened once. Clones share it, so each worker may have one.
 ///
 /// ```no_run
 /// use fleeting::{App, Files, Server};
@@ -49,43 +49,45 @@ pub struct Files {
 }
 
 impl Files {
-    /// Opens a directory, whose path is trusted.
+    /// Opens a directory. The path is trusted.
     ///
     /// # Errors
-    /// Those of the system, with the path in front; `NotADirectory` if it is something else.
+    /// The error of the system, with the path in its text; [`NotADirectory`](io::ErrorKind::NotADirectory) if
+    /// the path leads to something else.
     pub fn new(directory: impl AsRef<Path>) -> io::Result<Files> {
         let path = directory.as_ref();
-        let said = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-        Ok(Files { root: Arc::new(Root::new(path).map_err(said)?), hidden: false, precompressed: true })
+        let with_path =
+            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        Ok(Files { root: Arc::new(Root::new(path).map_err(with_path)?), hidden: false, precompressed: true })
     }
 
-    /// Whether names that begin with a dot are served too; they are not unless this says so.
+    /// Sets whether names that begin with a dot are served (default: no).
     pub fn hidden(self, hidden: bool) -> Files {
         Files { hidden, ..self }
     }
 
-    /// Whether coded neighbours are looked for; they are unless this says otherwise.
+    /// Sets whether precompressed variants are looked for (default: yes).
     pub fn precompressed(self, precompressed: bool) -> Files {
         Files { precompressed, ..self }
     }
 
-    /// The answer to a request for `path`, the part of the target that is beneath the directory.
+    /// Answers a request for `path`, the part of the target that is below the directory.
     fn answer<'r>(&self, req: &Request<'r>, path: &str) -> Result<Response<'r>, Error> {
-        let place = place(path.as_bytes(), self.hidden)
-            .map_err(|unplaced| Error::new(unplaced.status(), unplaced.to_string()))?;
-        let mut name = place.relative;
-        if place.directory {
+        let resolved = resolve(path.as_bytes(), self.hidden)
+            .map_err(|error| Error::new(error.status(), error.to_string()))?;
+        let mut name = resolved.path;
+        if resolved.is_directory {
             name.push_str(if name.is_empty() { "index.html" } else { "/index.html" });
         }
         let media = media_type(&name);
         let negotiates = self.precompressed && media.compresses;
         if negotiates {
             for coding in Codings::read(req.fields().values("accept-encoding")).iter() {
-                let neighbour = format!("{name}{}", coding.suffix());
-                if let Ok(Found::File { file, bytes, modified }) = self.root.open(&neighbour) {
+                let variant = format!("{name}{}", coding.suffix());
+                if let Ok(Opened::File { file, bytes, modified }) = self.root.open(&variant) {
                     let validators = Validators::new(bytes, modified, Some(coding));
                     let response = respond(req, file, bytes, &validators, media)?;
-                    // RFC 9110 §8.4: of what is answered otherwise, nothing is coded.
+                    // RFC 9110 §8.4: other statuses carry no coded content.
                     let response = match response.status {
                         200 | 206 => response.header("content-encoding", coding.name())?,
                         _ => response,
@@ -95,21 +97,21 @@ impl Files {
             }
         }
         match self.root.open(&name).map_err(unopened)? {
-            Found::File { file, bytes, modified } => {
+            Opened::File { file, bytes, modified } => {
                 let response = respond(req, file, bytes, &Validators::new(bytes, modified, None), media)?;
                 if negotiates { varies(response) } else { Ok(response) }
             }
-            Found::Directory if !place.directory => to_directory(req),
-            Found::Directory => Err(nothing()),
+            Opened::Directory if !resolved.is_directory => to_directory(req),
+            Opened::Directory => Err(not_found()),
         }
     }
 }
 
 impl App {
-    /// Serves what lies beneath a directory, on `prefix` and everything below it: GET and HEAD.
+    /// Serves the files of a directory on `prefix` and below it, for GET and HEAD.
     ///
-    /// A route of the same path that has no parameters goes before it. `/` as prefix is everything that no
-    /// other route answers.
+    /// Routes without parameters take precedence. With the prefix `/`, it answers every path that no other
+    /// route answers. See [`Files`] for an example.
     pub fn files(self, prefix: &str, files: Files) -> App {
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
         let mount = |slashes| Mount { files: files.clone(), slashes };
@@ -124,11 +126,12 @@ impl App {
 }
 
 impl<'r> Response<'r> {
-    /// The file at `path`, or the part of it that `req` asks for: 200, 206, 304, 412 or 416, as its
-    /// conditions and its Range have it (RFC 9110 §13, §14). The type is that of the name's end.
+    /// Makes a response with the file at `path`, or the part of it that `req` asks for. The status is 200, 206,
+    /// 304, 412 or 416, as the conditions and the Range of `req` demand (RFC 9110 §13, §14). The Content-Type
+    /// follows from the suffix of the name.
     ///
-    /// The path is trusted: links are followed, and nothing keeps it beneath anything. For paths that
-    /// clients choose there is [`App::files`].
+    /// The path is trusted: links are followed, and no directory confines it. For paths that clients choose,
+    /// use [`App::files`].
     ///
     /// ```
     /// use fleeting::{App, Response};
@@ -137,39 +140,39 @@ impl<'r> Response<'r> {
     /// ```
     ///
     /// # Errors
-    /// 404 if there is no regular file at `path`, 403 if it may not be read, 503 if descriptors have run out,
-    /// 500 if the system fails otherwise.
+    /// Status 404 if there is no regular file at `path`, 403 if the server may not read it, 503 if no descriptor
+    /// is left, and 500 if the system reports another error.
     pub fn file(req: &Request<'r>, path: impl AsRef<Path>) -> Result<Response<'r>, Error> {
         let path = path.as_ref();
         let media = media_type(path.to_str().unwrap_or_default());
         match open_file(path).map_err(unopened)? {
-            Found::File { file, bytes, modified } => {
+            Opened::File { file, bytes, modified } => {
                 respond(req, file, bytes, &Validators::new(bytes, modified, None), media)
             }
-            Found::Directory => Err(nothing()),
+            Opened::Directory => Err(not_found()),
         }
     }
 }
 
-/// A directory's files on one of the routes that lead to them.
+/// The handler of one of the routes that lead to a directory's files.
 struct Mount {
     files: Files,
-    /// Slashes in a path before what is beneath the directory begins. Decoding makes no new ones, so they
-    /// are the same in the path that was sent and in the one that was routed.
+    /// Number of slashes before the part of a path that is below the directory. Decoding makes no new slashes,
+    /// so the path as it was sent and the path as it was routed have equally many.
     slashes: usize,
 }
 
 impl Handler for Mount {
     fn call<'r>(&self, req: &Request<'r>) -> Result<Response<'r>, Error> {
         match req.path().splitn(self.slashes + 1, '/').nth(self.slashes) {
-            Some(beneath) => self.files.answer(req, beneath),
+            Some(below) => self.files.answer(req, below),
             None => to_directory(req),
         }
     }
 }
 
-/// Sends to the same path with a slash behind it. The reference is relative and begins with `./`, so
-/// that nothing in the last segment is taken for a scheme or a host (RFC 3986 §4.2).
+/// Redirects to the same path with a slash at its end. The reference is relative and begins with `./`, so
+/// that nothing in the last segment can be read as a scheme or a host (RFC 3986 §4.2).
 fn to_directory<'r>(req: &Request<'r>) -> Result<Response<'r>, Error> {
     let last = req.path().rsplit('/').next().unwrap_or_default();
     let (mark, query) = req.query().map_or(("", ""), |query| ("?", query));
@@ -177,7 +180,7 @@ fn to_directory<'r>(req: &Request<'r>) -> Result<Response<'r>, Error> {
     Response::status(301).header("location", location)
 }
 
-/// What `req` is to have of an open file.
+/// Makes the response to `req` from an open file.
 fn respond<'r>(
     req: &Request<'r>,
     file: File,
@@ -186,20 +189,22 @@ fn respond<'r>(
     media: MediaType,
 ) -> Result<Response<'r>, Error> {
     let now_unix_secs = Clock::new().now().unix_secs;
-    let asked = Asked { method: req.method(), fields: req.fields(), now_unix_secs };
-    let (status, first, length, range) = match judge(&asked, validators, bytes) {
-        Verdict::Whole => (200, 0, bytes, None),
-        Verdict::Part { first, last } => {
+    let request = ConditionalRequest { method: req.method(), fields: req.fields(), now_unix_secs };
+    let (status, first, length, range) = match evaluate(&request, validators, bytes) {
+        Decision::Whole => (200, 0, bytes, None),
+        Decision::Part { first, last } => {
             let range = req.arena().format(format_args!("bytes {first}-{last}/{bytes}"));
             (206, first, last - first + 1, Some(range))
         }
-        // RFC 9110 §15.4.5: of the fields that describe the content, only those that a cache needs.
-        Verdict::NotModified => return Response::status(304).header("etag", &validators.tag),
-        Verdict::Failed => return Err(Error::new(412, "The file is not in the state that was asked for.")),
-        Verdict::Unsatisfiable => {
+        // RFC 9110 §15.4.5: of the fields that describe the content, a 304 has only those a cache needs.
+        Decision::NotModified => return Response::status(304).header("etag", &validators.tag),
+        Decision::PreconditionFailed => {
+            return Err(Error::new(412, "The file does not meet the conditions of the request."));
+        }
+        Decision::RangeNotSatisfiable => {
             // RFC 9110 §14.4
             let range = req.arena().format(format_args!("bytes */{bytes}"));
-            let error = Error::new(416, "The file is shorter than that.");
+            let error = Error::new(416, "The range begins after the end of the file.");
             return Response::from(error).header("content-range", range);
         }
     };
@@ -207,7 +212,7 @@ fn respond<'r>(
         .header("etag", &validators.tag)?
         .header("last-modified", validators.last_modified(now_unix_secs))?
         .header("accept-ranges", "bytes")?
-        // The type is that of the name: whoever may put files here does not get scripts past it.
+        // The type follows from the name. Without this, a browser might run an uploaded "image" as a script.
         .header("x-content-type-options", "nosniff")?;
     if let Some(range) = range {
         response = response.header("content-range", range)?;
@@ -215,21 +220,21 @@ fn respond<'r>(
     Ok(response.body(Body::from(FilePart::new(file, first, length))))
 }
 
-/// RFC 9110 §12.5.5: also of what is not coded, when it might have been.
+/// Adds Vary, which a response needs even if it was not coded, because it might have been (RFC 9110 §12.5.5).
 fn varies(response: Response<'_>) -> Result<Response<'_>, Error> {
     response.header("vary", "Accept-Encoding")
 }
 
-fn nothing() -> Error {
+fn not_found() -> Error {
     Error::not_found("There is no such file.")
 }
 
-/// What a client is told when a file could not be opened: not its path.
+/// The answer when a file cannot be opened. It does not reveal the path.
 fn unopened(error: io::Error) -> Error {
     match error.kind() {
-        io::ErrorKind::NotFound => nothing(),
-        io::ErrorKind::PermissionDenied => Error::forbidden("The file may not be read."),
-        _ if is_shortage(&error) => Error::unavailable("The file cannot be opened now."),
+        io::ErrorKind::NotFound => not_found(),
+        io::ErrorKind::PermissionDenied => Error::forbidden("The server may not read this file."),
+        _ if is_shortage(&error) => Error::unavailable("The file cannot be opened now. Try again later."),
         _ => Error::internal("The file cannot be opened."),
     }
 }

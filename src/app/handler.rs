@@ -1,11 +1,17 @@
-//! What answers a request.
+//! The trait that every handler implements, and what wraps a handler.
+//!
+//! It knows neither routes nor connections.
 
 use super::{Error, Request, Response};
 
-/// Answers requests. Any closure of the right shape is one; implement it for a type of your own to
-/// wrap other handlers (which is all that middleware is).
+/// Answers requests.
 ///
-/// `'r` is the request's lifetime: what the handler reads, and what its response may borrow.
+/// Every closure and function of the right shape is a handler. Implement the trait for a type of your own to
+/// wrap other handlers, which is all that middleware is; [`App::wrap`](super::App::wrap) does the same with a
+/// closure.
+///
+/// `'r` is the lifetime of the request: the handler reads data of that lifetime, and its response may borrow
+/// it.
 ///
 /// ```
 /// use fleeting::{Error, Handler, Request, Response};
@@ -16,16 +22,25 @@ use super::{Error, Request, Response};
 ///     fn call<'r>(&self, req: &Request<'r>) -> Result<Response<'r>, Error> {
 ///         match req.header("authorization") {
 ///             Some("Bearer secret") => self.0.call(req),
-///             _ => Err(Error::new(401, "no token")),
+///             _ => Err(Error::new(401, "The token is missing or wrong.")),
 ///         }
 ///     }
 /// }
+///
+/// fn secret<'r>(_req: &Request<'r>) -> Result<Response<'r>, Error> {
+///     Ok(Response::text("42"))
+/// }
+///
+/// let app = fleeting::App::new().route("GET", "/secret", NeedsToken(secret));
 /// ```
 pub trait Handler {
-    /// Makes the response.
+    /// Answers a request. It runs on the worker's thread, which serves other connections too, so it must not
+    /// wait: see [`Offload`](super::Offload), [`Response::defer`] and [`Response::source`].
+    ///
+    /// A panic is caught and answered with 500.
     ///
     /// # Errors
-    /// An [`Error`] is answered with its status and message.
+    /// The client gets the status and the message of the [`Error`].
     fn call<'r>(&self, req: &Request<'r>) -> Result<Response<'r>, Error>;
 }
 
@@ -39,7 +54,7 @@ where
     }
 }
 
-/// A handler and what goes around it; made by [`App::wrap`](super::App::wrap).
+/// A handler and the closure around it; made by [`App::wrap`](super::App::wrap).
 pub struct Wrapped<F> {
     pub(super) inner: Box<dyn Handler>,
     pub(super) around: std::rc::Rc<F>,

@@ -1,11 +1,11 @@
-//! JSON in and out of handlers, through serde.
+//! JSON in and out of handlers, through serde. The only file that knows it.
 
 use super::response::JSON;
 use super::{Error, Request, Response};
 use serde::{Deserialize, Serialize};
 
 impl<'r> Request<'r> {
-    /// The content read as JSON (RFC 8259). The value may borrow from the request.
+    /// Reads the content as JSON (RFC 8259). The value may borrow from the request.
     ///
     /// ```
     /// # use fleeting::{App, Response};
@@ -22,24 +22,29 @@ impl<'r> Request<'r> {
     /// ```
     ///
     /// # Errors
-    /// 415 unless the Content-Type is `application/json` or ends in `+json`; 400 if the content is
-    /// not JSON or not of this shape.
+    /// Status 415 unless the Content-Type is `application/json` or ends in `+json` (RFC 6839 §3.1). Status 400 if
+    /// the content is not JSON, or does not have the shape of `T`.
     pub fn json<T: Deserialize<'r>>(&self) -> Result<T, Error> {
         let media_type = self.header("content-type").unwrap_or_default();
         let essence = media_type.split(';').next().unwrap_or_default().trim();
         let tail = essence.get(essence.len().saturating_sub(5)..).unwrap_or_default();
         if !essence.eq_ignore_ascii_case("application/json") && !tail.eq_ignore_ascii_case("+json") {
-            return Err(Error::unsupported_media_type("expected Content-Type: application/json"));
+            return Err(Error::unsupported_media_type("The Content-Type must be application/json."));
         }
         serde_json::from_slice(self.body()).map_err(|error| Error::bad_request(error.to_string()))
     }
 }
 
 impl<'r> Response<'r> {
-    /// 200 with `value` as JSON, written into the request's arena.
+    /// Makes a 200 with `value` as JSON, written into the request's arena.
+    ///
+    /// ```
+    /// # use fleeting::{App, Response};
+    /// let app = App::new().get("/primes", |req| Response::json(req, &[2, 3, 5, 7]));
+    /// ```
     ///
     /// # Errors
-    /// 500 if the value cannot be written as JSON (a map whose keys are not text, say).
+    /// Status 500 if the value cannot be written as JSON, such as a map whose keys are not text.
     pub fn json<T: Serialize + ?Sized>(req: &Request<'r>, value: &T) -> Result<Response<'r>, Error> {
         let mut writer = req.arena().writer();
         serde_json::to_writer(&mut writer, value).map_err(|error| Error::internal(error.to_string()))?;

@@ -1,7 +1,7 @@
 //! A request in memory of its own.
 //!
-//! It knows no connection but its name. Its invariant: what it holds was a request once, read and checked, so
-//! reading it again, with the same parser, gives the same.
+//! Of a connection it knows only the name. Its invariant: it holds a request that was parsed and checked, so the
+//! same parser gives the same result again.
 
 use super::{ConnId, Request, RequestParts};
 use crate::arena::Arena;
@@ -11,14 +11,33 @@ use crate::transport::Peer;
 use std::fmt;
 use std::net::SocketAddr;
 
-/// A whole request, copied out of the arena in one block: its head as it was sent, its content, decoded, its
-/// trailer fields and the values of its route's parameters.
+/// A whole request, copied into one block of memory: the head as it was sent, the decoded content, the trailer
+/// fields, and the parameters of the route. It may leave the handler and go to another thread.
+///
+/// [`Request::keep`](Keep::keep) makes one. The accessors here search the block anew in each call;
+/// [`request`](KeptRequest::request) parses it once.
+///
+/// ```
+/// use fleeting::{App, Keep, KeptRequest, Response};
+/// use std::sync::mpsc;
+///
+/// let (sender, receiver) = mpsc::channel::<KeptRequest>();
+/// std::thread::spawn(move || {
+///     for req in receiver {
+///         println!("{} {}: {} bytes", req.method(), req.path(), req.body().len());
+///     }
+/// });
+/// let app = App::new().post("/log", move |req| {
+///     let _ = sender.send(req.keep());
+///     Ok(Response::empty(204))
+/// });
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeptRequest {
-    /// The head, the content, the trailer section, and the parameters: for each the lengths of name and value as
-    /// four bytes each, and both. One after the other.
+    /// The head, the content, the trailer section and the parameters, one after the other. A parameter is the
+    /// lengths of its name and its value, four bytes each, then the name and the value.
     block: Box<[u8]>,
-    /// Ends of the first three in `block`; none is before the one in front of it.
+    /// Ends of the first three parts in `block`, in ascending order.
     head_end: usize,
     content_end: usize,
     trailers_end: usize,
@@ -27,17 +46,17 @@ pub struct KeptRequest {
     peer: Peer,
 }
 
-/// Bytes of a parameter's two lengths.
-const LENGTHS: usize = 8;
+/// Bytes that a parameter's two lengths take.
+const LENGTHS_BYTES: usize = 8;
 
 impl KeptRequest {
-    /// The request again, as another handler may have it: it borrows this and the arena.
+    /// Parses the request again, for another handler. The result borrows this and the arena.
     ///
     /// ```
     /// use fleeting::{App, Arena, Error, Handler, Keep, Response};
     ///
     /// let app = App::new().post("/orders/{id}", |req| {
-    ///     let kept = req.keep(); // it may go to another thread
+    ///     let kept = req.keep();
     ///     let arena = Arena::new(4096);
     ///     let again = kept.request(&arena);
     ///     assert_eq!((again.param("id"), again.body()), (req.param("id"), req.body()));
@@ -45,9 +64,10 @@ impl KeptRequest {
     /// });
     /// ```
     pub fn request<'k>(&'k self, arena: &'k Arena) -> Request<'k> {
-        let head = Head::read_again(self.head(), arena).expect("it was read before");
+        let head = Head::read_again(self.head(), arena).expect("the head was parsed before");
         let trailers = &self.block[self.content_end..self.trailers_end];
-        let trailers = Fields::read_trailers_again(trailers, arena).expect("they were read before");
+        let trailers =
+            Fields::read_trailers_again(trailers, arena).expect("the trailer section was parsed before");
         let params = self.has_params.then(|| {
             let mut params = arena.list(self.params().count());
             self.params().for_each(|param| params.push(param));
@@ -57,30 +77,30 @@ impl KeptRequest {
         Request::new(RequestParts { head, content, trailers, params, arena, conn, peer })
     }
 
-    /// The method.
+    /// Returns the method.
     pub fn method(&self) -> &str {
         text(self.request_line().0)
     }
 
-    /// The path, as [`Request::path`].
+    /// Returns the path, as [`Request::path`] does.
     pub fn path(&self) -> &str {
         self.target().path()
     }
 
-    /// The query, as [`Request::query`].
+    /// Returns the query, as [`Request::query`] does.
     pub fn query(&self) -> Option<&str> {
         self.target().query()
     }
 
-    /// The value of the first field of this name, in any case.
+    /// Returns the value of the first field of this name, in any case, as [`Request::header`] does.
     pub fn header(&self, name: &str) -> Option<&str> {
         let (_, value) = self.fields().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
         std::str::from_utf8(value).ok()
     }
 
-    /// All fields of the head, in their order: names, and values as bytes.
+    /// Returns the names and values of all fields of the head, in the order in which they were sent.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        // What was read and checked has lines that end in CRLF, each with a colon behind its name.
+        // The head was checked: its lines end in CRLF, and each field line has a colon after its name.
         let lines = lines_of(self.head()).skip(1);
         lines.filter_map(|line| {
             let colon = line.iter().position(|byte| *byte == b':')?;
@@ -88,22 +108,22 @@ impl KeptRequest {
         })
     }
 
-    /// The content.
+    /// Returns the decoded content, as [`Request::body`] does.
     pub fn body(&self) -> &[u8] {
         &self.block[self.head_end..self.content_end]
     }
 
-    /// The value of a parameter of the route, as [`Request::try_param`].
+    /// Returns the value of a parameter of the route, as [`Request::try_param`] does.
     pub fn try_param(&self, name: &str) -> Option<&str> {
         self.params().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
-    /// The connection it came on; that may be gone.
+    /// Returns the connection that the request arrived on. It may be gone.
     pub fn conn_id(&self) -> ConnId {
         self.conn
     }
 
-    /// The peer's address, as [`Request::peer_addr`].
+    /// Returns the peer's address, as [`Request::peer_addr`] does.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.peer.addr()
     }
@@ -112,7 +132,7 @@ impl KeptRequest {
         &self.block[..self.head_end]
     }
 
-    /// Method and target.
+    /// Returns the method and the target.
     fn request_line(&self) -> (&[u8], &[u8]) {
         let mut words = self.head().splitn(3, |byte| *byte == b' ');
         (words.next().unwrap_or_default(), words.next().unwrap_or_default())
@@ -120,19 +140,19 @@ impl KeptRequest {
 
     fn target(&self) -> Target<'_> {
         let (method, raw) = self.request_line();
-        Target::read_again(Method::from(text(method)), raw).expect("it was read before")
+        Target::read_again(Method::from(text(method)), raw).expect("the head was parsed before")
     }
 
     fn params(&self) -> impl Iterator<Item = (&str, &str)> {
         let mut rest = &self.block[self.trailers_end..];
         std::iter::from_fn(move || {
-            let (lengths, behind) = rest.split_first_chunk::<LENGTHS>()?;
+            let (lengths, after) = rest.split_first_chunk::<LENGTHS_BYTES>()?;
             let [name_length, value_length] = [0, 4].map(|at| {
                 u32::from_ne_bytes([lengths[at], lengths[at + 1], lengths[at + 2], lengths[at + 3]]) as usize
             });
-            let (name, behind) = behind.split_at(name_length);
-            let (value, behind) = behind.split_at(value_length);
-            rest = behind;
+            let (name, after) = after.split_at(name_length);
+            let (value, after) = after.split_at(value_length);
+            rest = after;
             Some((text(name), text(value)))
         })
     }
@@ -142,7 +162,7 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("copied from text")
 }
 
-/// Lines that end in CRLF, without it.
+/// Splits lines that end in CRLF, and removes it.
 fn lines_of(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes.split_inclusive(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r\n").unwrap_or(line))
 }
@@ -164,13 +184,14 @@ impl Keep for Request<'_> {
         let RequestParts { head, content, trailers, params, conn, peer, .. } = self.parts();
         let (head, trailers) = (head.bytes(), trailers.trailer_bytes());
         let list = params.map_or(&[][..], |params| params);
-        let params_bytes: usize = list.iter().map(|(name, value)| LENGTHS + name.len() + value.len()).sum();
+        let params_bytes: usize =
+            list.iter().map(|(name, value)| LENGTHS_BYTES + name.len() + value.len()).sum();
         let mut block = Vec::with_capacity(head.len() + content.len() + trailers.len() + params_bytes);
         block.extend_from_slice(head);
         block.extend_from_slice(content);
         block.extend_from_slice(trailers);
         for (name, value) in list {
-            // Both were in a head, or in the program.
+            // A name is part of the program, a value part of a head: both are shorter than 4 GiB.
             block.extend_from_slice(&(name.len() as u32).to_ne_bytes());
             block.extend_from_slice(&(value.len() as u32).to_ne_bytes());
             block.extend_from_slice(name.as_bytes());

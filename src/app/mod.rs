@@ -1,25 +1,28 @@
-//! What an application is made of: requests, responses, handlers, routes, WebSockets.
+//! The parts of an application: requests, responses, handlers, routes and WebSockets.
 //!
-//! It knows no socket and no loop: a handler is called with a [`Request`] that borrows the read
-//! buffer and the arena, and returns a [`Response`] that may borrow them too. Exactly one answer per
-//! request, by construction.
+//! It knows no socket and no event loop. A handler borrows a [`Request`] and returns a [`Response`] by value,
+//! so every request gets exactly one answer. Both may borrow the read buffer and the request's arena.
 
+mod body;
 mod channel;
 mod conn_id;
 mod defer;
 mod error;
 mod events;
+mod fields;
 mod files;
 mod handler;
 #[cfg(feature = "json")]
 mod json;
 mod kept;
 mod offload;
+mod percent;
 mod query;
 mod request;
 mod response;
 mod router;
 mod routes;
+mod slot;
 mod socket_options;
 mod source;
 mod upload;
@@ -27,9 +30,10 @@ mod waker;
 mod websocket;
 
 pub use crate::ws::Message;
+pub use body::{Body, Pending};
 pub use channel::{BodySender, Pushed};
 pub use conn_id::ConnId;
-pub use defer::{Gone, Responder};
+pub use defer::Responder;
 pub use error::Error;
 pub use events::{Event, EventError, EventSender};
 pub use files::Files;
@@ -37,17 +41,19 @@ pub use handler::{Handler, Wrapped};
 pub use kept::KeptRequest;
 pub use offload::{Full, Offload, OffloadCounters, OffloadOptions, Offloaded};
 pub use request::Request;
-pub use response::{Body, Pending, Response};
-pub use routes::{App, RouteError};
+pub use response::Response;
+pub use router::RouteError;
+pub use routes::App;
+pub use slot::Gone;
 pub use socket_options::SocketOptions;
 pub use source::{Progress, Room, Source};
 pub use upload::{Flow, Resume, Upload};
 pub use waker::Waker;
 pub use websocket::{Sent, Socket, WebSocket};
 
-pub(crate) use defer::Promise;
+pub(crate) use body::{Awaited, Promise};
+pub(crate) use fields::FieldBlock;
 pub(crate) use request::RequestParts;
-pub(crate) use response::{Awaited, FieldBlock};
 pub(crate) use router::{Early, Resolved};
 pub(crate) use source::Streamed;
 pub(crate) use upload::{LiveUpload, PauseGate, Uploads};

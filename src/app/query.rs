@@ -1,20 +1,20 @@
-//! The query of a request, read as a form sends it (WHATWG URL, section 5.1).
+//! The query of a request, read as a form sends it (WHATWG URL §5.1).
 //!
-//! It knows text only. Its invariant: what was not sent as UTF-8 is not there.
+//! It knows text only. Its invariant: a value that is not UTF-8 counts as absent.
 
 use super::Request;
-use super::router::decode;
+use super::percent::decode;
 use crate::arena::Arena;
 
 impl<'r> Request<'r> {
-    /// The value of the first pair of this name in the query, `name=value&...`, decoded: `+` is a space, octets
-    /// are percent-encoded. `None` if there is no such pair or if its value is not UTF-8.
+    /// Returns the value of the first pair of this name in the query, `name=value&...`, with `+` and
+    /// percent-encoding decoded. Returns `None` if there is no such pair, or if its value is not UTF-8.
     ///
     /// ```
     /// use fleeting::{App, Error, Response};
     ///
     /// let app = App::new().get("/search", |req| {
-    ///     let words = req.query_value("q").ok_or(Error::bad_request("There is no ?q= in it."))?;
+    ///     let words = req.query_value("q").ok_or(Error::bad_request("The query needs a q."))?;
     ///     Ok(Response::text(words))
     /// });
     /// ```
@@ -25,15 +25,15 @@ impl<'r> Request<'r> {
 
 fn value<'a>(query: &'a str, name: &str, arena: &'a Arena) -> Option<&'a str> {
     let mut pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    let (_, value) = pairs.find(|(known, _)| plain(known, arena) == Some(name))?;
-    plain(value, arena)
+    let (_, value) = pairs.find(|(known, _)| decode_form(known, arena) == Some(name))?;
+    decode_form(value, arena)
 }
 
-fn plain<'a>(text: &'a str, arena: &'a Arena) -> Option<&'a str> {
+fn decode_form<'a>(text: &'a str, arena: &'a Arena) -> Option<&'a str> {
     if !text.contains(['%', '+']) {
         return Some(text);
     }
-    // A plus that was meant is percent-encoded: it comes after.
+    // Before percent-decoding, which may yield a plus that is meant as one.
     let spaced = arena.alloc_slice_with(text.len(), |at| match text.as_bytes()[at] {
         b'+' => b' ',
         byte => byte,
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values() {
+    fn the_first_pair_of_a_name_has_the_value() {
         fn check(query: &str, expected: Option<&str>) {
             let arena = Arena::new(1024);
             assert_eq!(value(query, "id", &arena), expected, "{query}");

@@ -1,4 +1,6 @@
-//! A request as a handler sees it: borrowed, all of it.
+//! A request as a handler sees it: all of it is borrowed.
+//!
+//! It knows neither routes nor sockets. Its invariant: nothing it returns outlives the read buffer and the arena.
 
 use super::ConnId;
 use crate::arena::Arena;
@@ -7,12 +9,25 @@ use crate::transport::Peer;
 use std::fmt;
 use std::net::SocketAddr;
 
-/// One request. Everything it returns lives as long as `'r`: until the response has been encoded.
+/// One request (RFC 9110 §3.4). Everything it returns lives for `'r`, until the response is encoded.
 ///
-/// To keep something longer, copy it: [`keep`](crate::Keep::keep).
+/// ```
+/// use fleeting::{App, Error, Response};
+///
+/// let app = App::new().post("/echo/{name}", |req| {
+///     let media_type = req.header("content-type").unwrap_or("application/octet-stream");
+///     if req.body().is_empty() {
+///         return Err(Error::bad_request("There is no content."));
+///     }
+///     let name = req.arena().format(format_args!("{}-{}", req.conn_id(), req.param("name")));
+///     Response::bytes(req.body()).content_type(media_type)?.header("x-name", name)
+/// });
+/// ```
+///
+/// To keep a value longer, copy it with [`keep`](crate::Keep::keep). Without that, the compiler objects:
 ///
 /// ```compile_fail
-/// // A piece of the request cannot leave the handler: "borrowed data escapes".
+/// // Error: borrowed data escapes.
 /// let seen = std::cell::RefCell::new(Vec::new());
 /// let app = fleeting::App::new().get("/", move |req| {
 ///     seen.borrow_mut().push(req.path());
@@ -23,11 +38,11 @@ pub struct Request<'r> {
     parts: RequestParts<'r>,
 }
 
-/// Names and decoded values of a route's parameters, if it has any. A thin pointer: a slice is two words,
-/// which are written one by one, read as one, and so waited for.
+/// Names and decoded values of a route's parameters, if it has any. A thin pointer: a slice is two words that
+/// are written one by one and read as one, and that read stalls.
 pub(crate) type Params<'r> = Option<&'r &'r [(&'r str, &'r str)]>;
 
-/// What a request is put together from.
+/// The parts of a [`Request`].
 pub(crate) struct RequestParts<'r> {
     pub(crate) head: &'r Head<'r>,
     pub(crate) content: &'r [u8],
@@ -44,58 +59,60 @@ impl<'r> Request<'r> {
         Request { parts }
     }
 
-    /// The method (RFC 9110 §9).
+    /// Returns the method (RFC 9110 §9).
     pub fn method(&self) -> Method<'r> {
         self.parts.head.method
     }
 
-    /// The target's path as it was sent, percent-encoded, without the query; begins with `/`.
+    /// Returns the target's path as it was sent, percent-encoded and without the query. It begins with `/`.
     pub fn path(&self) -> &'r str {
         self.parts.head.target.path()
     }
 
-    /// What follows the `?` of the target, as it was sent.
+    /// Returns the target's query, which follows the `?`, as it was sent. See also
+    /// [`query_value`](Request::query_value).
     pub fn query(&self) -> Option<&'r str> {
         self.parts.head.target.query()
     }
 
-    /// The authority that the request is for: Host, or that of an absolute target (RFC 9112 §3.2.2).
+    /// Returns the authority that the request is for: that of an absolute target, or the Host field (RFC 9112
+    /// §3.2.2).
     pub fn host(&self) -> &'r str {
         self.parts.head.host()
     }
 
-    /// The protocol's version.
+    /// Returns the version of the protocol (RFC 9112 §2.3).
     pub fn version(&self) -> Version {
         self.parts.head.version
     }
 
-    /// The value of the first field of this name, in any case; `None` if there is none or if it is not
-    /// UTF-8 (for that, see [`fields`](Request::fields)).
+    /// Returns the value of the first field of this name, in any case. Returns `None` if there is no such field,
+    /// or if its value is not UTF-8 (see [`fields`](Request::fields) for those).
     #[inline]
     pub fn header(&self, name: &str) -> Option<&'r str> {
         std::str::from_utf8(self.parts.head.fields.get(name)?).ok()
     }
 
-    /// All fields of the head, values as bytes (RFC 9110 §5.5).
+    /// Returns all fields of the head, with values as bytes (RFC 9110 §5.5).
     pub fn fields(&self) -> Fields<'r> {
         self.parts.head.fields
     }
 
-    /// The trailer fields of chunked content (RFC 9112 §7.1.2); mostly none.
+    /// Returns the trailer fields of chunked content (RFC 9112 §7.1.2). Most requests have none.
     pub fn trailers(&self) -> Fields<'r> {
         self.parts.trailers
     }
 
-    /// The content, decoded from its transfer coding; empty if there was none.
+    /// Returns the content, decoded from its transfer coding (RFC 9112 §7). It is empty if there was none.
     #[inline]
     pub fn body(&self) -> &'r [u8] {
         self.parts.content
     }
 
-    /// The value of a parameter of the route, percent-decoded.
+    /// Returns the value of a parameter of the route, percent-decoded.
     ///
     /// # Panics
-    /// If the route has no parameter of this name (the client then gets 500): see
+    /// If the route has no parameter of this name. The client then gets 500. See also
     /// [`try_param`](Request::try_param).
     pub fn param(&self, name: &str) -> &'r str {
         match self.try_param(name) {
@@ -104,23 +121,24 @@ impl<'r> Request<'r> {
         }
     }
 
-    /// The value of a parameter of the route, percent-decoded, if there is one of this name.
+    /// Returns the value of a parameter of the route, percent-decoded, or `None` if the route has no parameter of
+    /// this name.
     pub fn try_param(&self, name: &str) -> Option<&'r str> {
         self.parts.params?.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
     }
 
-    /// The arena of this request, to build the response in.
+    /// Returns the request's arena, to build the response in.
     #[inline]
     pub fn arena(&self) -> &'r Arena {
         self.parts.arena
     }
 
-    /// The connection it came on.
+    /// Returns the connection that the request arrived on.
     pub fn conn_id(&self) -> ConnId {
         self.parts.conn
     }
 
-    /// The peer's address, where the transport has one.
+    /// Returns the peer's address, if the transport has one.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.parts.peer.addr()
     }

@@ -1,40 +1,42 @@
-//! Finds what answers a request: by path first, then by method.
+//! Finds the handler of a request: by path first, then by method.
 //!
-//! It knows paths and methods, not what handlers do. Fixed paths are looked up in one hash table,
-//! so their cost does not grow with their number; those with parameters go through a radix tree.
+//! It knows paths and methods, not what handlers do. Fixed paths are in one hash table, so a lookup costs the
+//! same however many there are. Paths with parameters are in a radix tree.
 
+use super::Handler;
+use super::percent::{decode, decode_unreserved};
 use super::request::Params;
 use super::upload::Uploads;
 use super::websocket::Upgrade;
-use super::{Handler, RouteError};
 use crate::arena::Arena;
 use crate::http1::{Head, Method, TargetForm};
 use ahash::RandomState;
 use std::collections::HashMap;
+use std::fmt;
 
 /// The routes of an application.
 #[derive(Default)]
 pub(super) struct Router {
     pub(super) endpoints: Vec<Endpoint>,
-    /// Indices into `endpoints`, of those whose path has no parameters.
+    /// Indices into `endpoints` by path, for paths without parameters.
     fixed: HashMap<Box<[u8]>, u32, RandomState>,
-    /// Indices into `endpoints`, of all others.
+    /// Indices into `endpoints`, for paths with parameters.
     patterns: matchit::Router<u32>,
 }
 
-/// Everything that one path answers.
+/// All handlers of one path.
 #[derive(Default)]
 pub(super) struct Endpoint {
     pub(super) handlers: Vec<(KeptMethod, Box<dyn Handler>)>,
     pub(super) socket: Option<Box<dyn Upgrade>>,
     uploads: Vec<(KeptMethod, Box<dyn Uploads>)>,
-    /// The value of Allow (RFC 9110 §10.2.1).
+    /// The value of the Allow field (RFC 9110 §10.2.1).
     allow: String,
 }
 
 /// A method that a route answers.
 pub(super) enum KeptMethod {
-    /// One that has a variant of its own: it is compared as a number.
+    /// A method with a variant of its own, which is compared as a number.
     Known(Method<'static>),
     Extension(Box<str>),
 }
@@ -53,15 +55,47 @@ impl KeptMethod {
     }
 }
 
-/// What a request leads to.
+/// Why a route could not be added; see [`App::check`](super::App::check).
+///
+/// ```
+/// use fleeting::app::RouteError;
+/// use fleeting::{App, Response};
+///
+/// let app = App::new().get("hello", |_req| Ok(Response::text("hello")));
+/// assert_eq!(app.check(), Err(RouteError::NotAPath("hello".into())));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RouteError {
+    /// The path does not begin with `/`.
+    NotAPath(String),
+    /// The pattern (first field) is malformed or overlaps with another one. The second field is the reason.
+    Pattern(String, String),
+    /// Two routes answer the same method on the same path, which the field names: `GET on /a`.
+    Twice(String),
+}
+
+impl fmt::Display for RouteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RouteError::NotAPath(path) => write!(f, "route {path:?}: the path does not begin with /"),
+            RouteError::Pattern(path, reason) => write!(f, "route {path:?}: {reason}"),
+            RouteError::Twice(method) => write!(f, "two routes answer {method}"),
+        }
+    }
+}
+
+impl std::error::Error for RouteError {}
+
+/// What the router finds for a request.
 pub(crate) enum Resolved<'a> {
-    /// A handler, and the route's parameters.
+    /// A handler and the route's parameters.
     Handler(&'a dyn Handler, Params<'a>),
-    /// A WebSocket's opening handshake, and the route's parameters.
+    /// A WebSocket route, which answers the opening handshake, and the route's parameters.
     Upgrade(&'a dyn Upgrade, Params<'a>),
-    /// An upload, and the route's parameters.
+    /// An upload route and the route's parameters.
     Upload(&'a dyn Uploads, Params<'a>),
-    /// An answer that needs neither a handler nor the content.
+    /// An answer that needs neither a handler nor the request's content.
     Early(Early<'a>),
 }
 
@@ -74,17 +108,17 @@ pub(crate) enum Early<'a> {
     MethodNotAllowed(&'a str),
     /// 204 with Allow: OPTIONS on a route that has no handler for it.
     Options(&'a str),
-    /// 501: a method that no route could have (RFC 9110 §9.1).
+    /// 501: a method that the server does not know (RFC 9110 §9.1).
     MethodUnknown,
-    /// 400: a parameter that is not UTF-8 once decoded.
+    /// 400: a parameter that is not UTF-8 after decoding.
     BadParameter,
 }
 
-/// What `OPTIONS *` answers: the methods that the server knows at all.
+/// The answer to `OPTIONS *`: the methods that the server knows (RFC 9110 §9.3.7).
 const ALLOW_ALL: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 impl Router {
-    /// The endpoint of `path`, made if it is new.
+    /// Returns the endpoint of `path`, and adds one if the path is new.
     pub(super) fn endpoint(&mut self, path: &str) -> Result<&mut Endpoint, RouteError> {
         if !path.starts_with('/') {
             return Err(RouteError::NotAPath(path.into()));
@@ -93,7 +127,7 @@ impl Router {
         let index = if path.contains(['{', '}']) {
             match self.patterns.insert(path, next) {
                 Ok(()) => next,
-                // The same pattern again is the same endpoint; a different one that overlaps is not.
+                // The same pattern again is the same endpoint. A different one that overlaps is an error.
                 Err(matchit::InsertError::Conflict { with }) if with == path => {
                     *self.patterns.at(path).map_err(|_| RouteError::Pattern(path.into(), with))?.value
                 }
@@ -108,7 +142,7 @@ impl Router {
         Ok(&mut self.endpoints[index as usize])
     }
 
-    /// What answers `head`. Parameters are decoded into the arena.
+    /// Finds what answers `head`. Parameters are decoded into the arena.
     #[inline]
     pub(super) fn resolve<'a>(&'a self, head: &Head<'a>, arena: &'a Arena) -> Resolved<'a> {
         let mut path = head.target.path_bytes();
@@ -131,10 +165,10 @@ impl Router {
         self.endpoints[index as usize].resolve(head, params)
     }
 
-    /// The endpoint whose path has parameters and matches `path`, and their values.
+    /// Finds the endpoint with parameters that matches `path`. Returns its index and the parameters.
     #[inline(never)]
     fn find_pattern<'a>(&'a self, path: &'a [u8], arena: &'a Arena) -> Result<(u32, Params<'a>), Early<'a>> {
-        // What a target holds is ASCII, decoded or not.
+        // A target is ASCII. Unreserved characters are too, so decoding them changes nothing about that.
         let path = std::str::from_utf8(path).unwrap_or_default();
         let found = self.patterns.at(path).map_err(|_| Early::NotFound)?;
         let params = decode_params(&found.params, arena).ok_or(Early::BadParameter)?;
@@ -143,22 +177,22 @@ impl Router {
 }
 
 impl Endpoint {
-    /// Adds a handler; a method that has one already is an error.
+    /// Adds a handler. Fails if the method has one already.
     pub(super) fn add(&mut self, method: &str, handler: Box<dyn Handler>) -> Result<(), RouteError> {
-        self.handlers.push((self.free(method)?, handler));
+        self.handlers.push((self.unanswered(method)?, handler));
         self.list_methods();
         Ok(())
     }
 
-    /// Adds an upload; a method that has one already, or a handler, is an error.
+    /// Adds an upload. Fails if the method has one, or a handler, already.
     pub(super) fn add_upload(&mut self, method: &str, uploads: Box<dyn Uploads>) -> Result<(), RouteError> {
-        self.uploads.push((self.free(method)?, uploads));
+        self.uploads.push((self.unanswered(method)?, uploads));
         self.list_methods();
         Ok(())
     }
 
-    /// The method, if nothing answers it.
-    fn free(&self, method: &str) -> Result<KeptMethod, RouteError> {
+    /// Returns the method, or an error if something answers it already.
+    fn unanswered(&self, method: &str) -> Result<KeptMethod, RouteError> {
         let kept = KeptMethod::new(method);
         let name = kept.as_method();
         if method.is_empty() || self.handler(name).is_some() || self.upload(name).is_some() {
@@ -170,7 +204,7 @@ impl Endpoint {
         Ok(kept)
     }
 
-    /// Makes the path a WebSocket's.
+    /// Adds a WebSocket. Fails if something answers GET already.
     pub(super) fn upgrade(&mut self, socket: Box<dyn Upgrade>) -> Result<(), RouteError> {
         let taken = self.handler(Method::Get).is_some() || self.upload(Method::Get).is_some();
         if self.socket.is_some() || taken {
@@ -217,12 +251,12 @@ impl Endpoint {
             return Resolved::Upload(uploads, params);
         }
         match method {
-            // RFC 9110 §9.3.2: HEAD is GET without the content.
+            // RFC 9110 §9.3.2: HEAD is GET without content in the answer.
             Method::Head if self.handler(Method::Get).is_some() => {
-                Resolved::Handler(self.handler(Method::Get).expect("just found"), params)
+                Resolved::Handler(self.handler(Method::Get).expect("checked by the guard"), params)
             }
             Method::Get if self.socket.is_some() => {
-                Resolved::Upgrade(&**self.socket.as_ref().expect("just found"), params)
+                Resolved::Upgrade(&**self.socket.as_ref().expect("checked by the guard"), params)
             }
             Method::Options => Resolved::Early(Early::Options(&self.allow)),
             Method::Extension(_) => Resolved::Early(Early::MethodUnknown),
@@ -231,85 +265,11 @@ impl Endpoint {
     }
 }
 
-/// Decodes percent-encoded unreserved characters, which mean the same either way, and no others
-/// (RFC 3986 §6.2.2.2): `/%70ing` is `/ping`, `/a%2Fb` stays one segment.
-#[inline(never)]
-fn decode_unreserved<'a>(path: &[u8], arena: &'a Arena) -> &'a [u8] {
-    let out = bytes_in(path, arena);
-    let (mut from, mut to) = (0, 0);
-    while from < out.len() {
-        let decoded =
-            percent(&out[from..]).filter(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte));
-        out[to] = decoded.unwrap_or(out[from]);
-        from += if decoded.is_some() { 3 } else { 1 };
-        to += 1;
-    }
-    &out[..to]
-}
-
-/// Parameters, percent-decoded; `None` if one is not UTF-8 then.
+/// Percent-decodes the parameters. Returns `None` if one of them is not UTF-8 then.
 fn decode_params<'a>(params: &matchit::Params<'a, 'a>, arena: &'a Arena) -> Option<&'a [(&'a str, &'a str)]> {
     let out = arena.alloc_slice_with(params.len(), |_| ("", ""));
     for (slot, (name, value)) in out.iter_mut().zip(params.iter()) {
         *slot = (name, if value.contains('%') { decode(value, arena)? } else { value });
     }
     Some(out)
-}
-
-pub(super) fn decode<'a>(value: &str, arena: &'a Arena) -> Option<&'a str> {
-    let out = bytes_in(value.as_bytes(), arena);
-    let (mut from, mut to) = (0, 0);
-    while from < out.len() {
-        let decoded = percent(&out[from..]);
-        // A '%' that begins no octet is itself, as in browsers and nginx.
-        out[to] = decoded.unwrap_or(out[from]);
-        from += if decoded.is_some() { 3 } else { 1 };
-        to += 1;
-    }
-    std::str::from_utf8(&out[..to]).ok()
-}
-
-fn bytes_in<'a>(bytes: &[u8], arena: &'a Arena) -> &'a mut [u8] {
-    arena.alloc_slice_with(bytes.len(), |at| bytes[at])
-}
-
-/// The octet that `bytes` begins with in percent-encoding (RFC 3986 §2.1).
-fn percent(bytes: &[u8]) -> Option<u8> {
-    let &[b'%', high, low, ..] = bytes else { return None };
-    let digit = |byte: u8| (byte as char).to_digit(16);
-    Some((digit(high)? * 16 + digit(low)?) as u8)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn unreserved_characters_are_decoded_and_no_others() {
-        fn check(path: &str, expected: &str) {
-            let arena = Arena::new(1024);
-            assert_eq!(decode_unreserved(path.as_bytes(), &arena), expected.as_bytes());
-        }
-        check("/%70lain", "/plain");
-        check("/a%2Fb", "/a%2Fb");
-        check("/a%2fb%7E", "/a%2fb~");
-        check("/%", "/%");
-        check("/%4", "/%4");
-        check("/%zz", "/%zz");
-        check("/%ff%41", "/%ffA");
-    }
-
-    #[test]
-    fn parameters_are_decoded() {
-        fn check(value: &str, expected: Option<&str>) {
-            let arena = Arena::new(1024);
-            assert_eq!(decode(value, &arena), expected, "{value}");
-        }
-        check("a%20b", Some("a b"));
-        check("caf%C3%A9", Some("café"));
-        check("a%2Fb", Some("a/b"));
-        check("100%", Some("100%"));
-        check("%E9", None);
-        check("%00", Some("\0"));
-    }
 }

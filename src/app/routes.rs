@@ -1,67 +1,51 @@
-//! The application: a table of routes, built once per worker.
+//! The application: a table of routes, which each worker builds once.
+//!
+//! It knows how routes are added, and leaves finding them to the router.
 
 use super::handler::Wrapped;
-use super::router::{Resolved, Router};
+use super::router::{Resolved, RouteError, Router};
 use super::socket_options::SocketOptions;
 use super::upload::{Upload, UploadRoute};
-use super::websocket::{Endpoint, WebSocket};
+use super::websocket::{SocketRoute, WebSocket};
 use super::{Error, Handler, Request, Response};
 use crate::arena::Arena;
 use crate::http1::Head;
 use std::fmt;
 use std::rc::Rc;
 
-/// Routes and what answers them. Each worker has its own, so handlers need be neither `Send` nor
+/// A table of routes and their handlers. Each worker builds its own, so handlers need be neither `Send` nor
 /// `Sync`.
 ///
-/// Paths may have parameters, `/hello/{name}`, and end in a wildcard, `/files/{*rest}`. A fixed path
-/// goes before one with parameters. HEAD is answered by GET's handler, OPTIONS by the methods there
-/// are, a known path with another method by 405 and Allow.
+/// A path may have parameters, `/hello/{name}`, and may end in a wildcard, `/files/{*rest}`. A fixed path
+/// takes precedence over one with parameters. Percent-encoded unreserved characters of a request's path are
+/// decoded before it is matched (RFC 3986 §6.2.2.2).
+///
+/// Without a handler of their own, HEAD is answered by the handler of GET, and OPTIONS with 204 and the
+/// methods of the path (Allow). Another method on a known path gets 405 with Allow, or 501 if the server does
+/// not know the method. An unknown path gets 404.
 ///
 /// ```
 /// use fleeting::{App, Response};
 ///
 /// let app = App::new()
 ///     .get("/", |_req| Ok(Response::text("hello")))
-///     .get("/hello/{name}", |req| Ok(Response::text(req.param("name"))));
-/// assert!(app.check().is_ok());
+///     .get("/hello/{name}", |req| Ok(Response::text(req.param("name"))))
+///     .post("/echo", |req| Ok(Response::bytes(req.body())));
+/// assert_eq!(app.check(), Ok(()));
 /// ```
 #[derive(Default)]
 pub struct App {
     router: Router,
-    /// Of each WebSocket route, in the order in which they were added.
+    /// The options of each WebSocket route, in the order in which the routes were added.
     sockets: Vec<SocketOptions>,
     error: Option<RouteError>,
 }
 
-/// Why a route could not be added.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RouteError {
-    /// A path that does not begin with `/`.
-    NotAPath(String),
-    /// A pattern that is malformed or overlaps with another; the second field says why.
-    Pattern(String, String),
-    /// A method that the path answers already.
-    Twice(String),
-}
-
-impl fmt::Display for RouteError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RouteError::NotAPath(path) => write!(f, "route {path:?} does not begin with /"),
-            RouteError::Pattern(path, why) => write!(f, "route {path:?}: {why}"),
-            RouteError::Twice(method) => write!(f, "a route answers {method} already"),
-        }
-    }
-}
-
-impl std::error::Error for RouteError {}
-
-/// The methods that take a closure: the bound stands here, so that a closure's lifetimes are inferred.
+/// The methods that take a closure. They state the bound themselves, so that a closure's lifetimes are inferred.
 macro_rules! routes {
     ($($name:ident $method:literal),*) => {$(
-        #[doc = concat!("Answers ", $method, " on `path`.")]
+        #[doc = concat!("Answers ", $method, " on `path` with a closure or a function. A mistake is ")]
+        /// reported by [`check`](App::check).
         pub fn $name<F>(self, path: &str, handler: F) -> App
         where
             F: for<'a, 'r> Fn(&'a Request<'r>) -> Result<Response<'r>, Error> + 'static,
@@ -72,51 +56,62 @@ macro_rules! routes {
 }
 
 impl App {
-    /// An application without routes: it answers 404.
+    /// Makes an application without routes. It answers 404.
     pub fn new() -> App {
         App::default()
     }
 
     routes!(get "GET", head "HEAD", post "POST", put "PUT", patch "PATCH", delete "DELETE", options "OPTIONS");
 
-    /// Answers `method` (a token, RFC 9110 §9.1) on `path`, with a function or a type that is a
-    /// [`Handler`]. A closure's lifetimes are not inferred here: see [`get`](App::get) and its like.
+    /// Answers `method` (a token, RFC 9110 §9.1) on `path` with a [`Handler`]: a function, or a value of a type
+    /// of your own. A closure's lifetimes are not inferred here; use [`get`](App::get) and its siblings.
     ///
-    /// A mistake is remembered: the server does not start, [`check`](App::check) tells why.
+    /// ```
+    /// use fleeting::{App, Error, Request, Response};
+    ///
+    /// fn purge<'r>(req: &Request<'r>) -> Result<Response<'r>, Error> {
+    ///     Ok(Response::text(req.path()))
+    /// }
+    ///
+    /// let app = App::new().route("PURGE", "/cache/{*path}", purge);
+    /// ```
+    ///
+    /// A mistake in the path or the method keeps the server from starting; [`check`](App::check) reports it.
     pub fn route(mut self, method: &str, path: &str, handler: impl Handler + 'static) -> App {
         let added = self.router.endpoint(path).and_then(|endpoint| endpoint.add(method, Box::new(handler)));
-        self.note(added);
+        self.note(path, added);
         self
     }
 
-    /// Takes the content of `method` on `path` as it arrives, instead of gathering it for a handler. What
-    /// [`wrap`](App::wrap) puts around handlers does not go around uploads.
+    /// Answers `method` on `path` with an [`Upload`], which gets the content as it arrives instead of gathered.
+    /// [`wrap`](App::wrap) does not apply to uploads.
     pub fn upload<U: Upload>(mut self, method: &str, path: &str, server: U) -> App {
         let uploads = Box::new(UploadRoute(Rc::new(server)));
         let added = self.router.endpoint(path).and_then(|endpoint| endpoint.add_upload(method, uploads));
-        self.note(added);
+        self.note(path, added);
         self
     }
 
-    /// Serves WebSockets on `path`, to clients of the same origin.
+    /// Serves WebSockets (RFC 6455) on `path`, to clients of the same origin.
     pub fn ws<W: WebSocket>(self, path: &str, server: W) -> App {
         self.ws_with(path, SocketOptions::default(), server)
     }
 
-    /// Serves WebSockets on `path`, as `options` say; a [`Policy`](crate::ws::Policy) alone will do.
+    /// Serves WebSockets on `path` with these options: [`SocketOptions`] or a [`Policy`](crate::ws::Policy)
+    /// alone.
     pub fn ws_with<W: WebSocket>(mut self, path: &str, options: impl Into<SocketOptions>, server: W) -> App {
         let options = options.into();
         let policy = options.policy.clone();
         let number = self.sockets.len() as u16;
         self.sockets.push(options);
-        let socket = Box::new(Endpoint { server: Rc::new(server), policy, number });
+        let socket = Box::new(SocketRoute { server: Rc::new(server), policy, number });
         let added = self.router.endpoint(path).and_then(|endpoint| endpoint.upgrade(socket));
-        self.note(added);
+        self.note(path, added);
         self
     }
 
-    /// Puts `around` around every handler that is there so far. It may answer itself, or call the
-    /// handler it is given and change the response.
+    /// Wraps every handler added so far in `around`. It may answer by itself, or call the handler that it is
+    /// given and change the response.
     ///
     /// ```
     /// use fleeting::{App, Response};
@@ -138,21 +133,25 @@ impl App {
         self
     }
 
-    /// The first mistake that was made in building it.
+    /// Checks the routes. The server does the same when it starts.
     ///
     /// # Errors
-    /// That mistake.
+    /// The first mistake that was made when the application was built.
     pub fn check(&self) -> Result<(), RouteError> {
         self.error.clone().map_or(Ok(()), Err)
     }
 
-    fn note(&mut self, added: Result<(), RouteError>) {
+    /// Keeps the first mistake.
+    fn note(&mut self, path: &str, added: Result<(), RouteError>) {
         if let (Err(error), None) = (added, &self.error) {
-            self.error = Some(error);
+            self.error = Some(match error {
+                RouteError::Twice(method) => RouteError::Twice(format!("{method} on {path}")),
+                error => error,
+            });
         }
     }
 
-    /// The options of all WebSocket routes, by their number.
+    /// Returns the options of the WebSocket routes, indexed by the route's number.
     pub(crate) fn sockets(&self) -> &[SocketOptions] {
         &self.sockets
     }

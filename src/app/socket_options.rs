@@ -1,13 +1,14 @@
-//! How the WebSockets of a route are served.
+//! The options of a WebSocket route: plain values that the engine applies.
 
 use crate::buffer::SlowConsumer;
 use crate::ws::Policy;
 use std::time::Duration;
 
-/// Who may connect, how long a connection may be silent or last, and what becomes of those who read too
-/// slowly.
+/// Options of a WebSocket route: which clients may connect, how long a connection may last or be silent, and
+/// what happens to publications for a client that reads too slowly. Goes to
+/// [`App::ws_with`](super::App::ws_with).
 ///
-/// What is not set here is as in [`Timeouts`](crate::Timeouts).
+/// Timeouts that are not set here are those of [`Timeouts`](crate::Timeouts).
 ///
 /// ```
 /// use fleeting::{App, SlowConsumer, SocketOptions, ws::Policy};
@@ -37,43 +38,44 @@ pub struct SocketOptions {
 }
 
 impl SocketOptions {
-    /// The same origin only, the timeouts of the server, [`SlowConsumer::DropNewest`].
+    /// Makes the default options: the same origin only, the timeouts of the server, and
+    /// [`SlowConsumer::DropNewest`].
     pub fn new() -> SocketOptions {
         SocketOptions::default()
     }
 
-    /// Sets who may connect, and what is agreed on in the handshake.
+    /// Sets which origins may connect, and what the opening handshake negotiates (RFC 6455 §4.2).
     #[must_use]
     pub fn policy(mut self, policy: Policy) -> SocketOptions {
         self.policy = policy;
         self
     }
 
-    /// Sets what becomes of publications for a connection that reads too slowly, unless a subscription says
-    /// otherwise.
+    /// Sets what happens to publications for a client that reads too slowly, unless its subscription sets it
+    /// ([`Socket::subscribe_with`](super::Socket::subscribe_with)).
     #[must_use]
     pub fn slow_consumer(mut self, slow: SlowConsumer) -> SocketOptions {
         self.slow = slow;
         self
     }
 
-    /// Sends a ping when no frame has come for so long; zero: never.
+    /// Sets how long no frame may arrive before the server sends a ping (RFC 6455 §5.5.2). Zero: no pings.
     #[must_use]
     pub fn ping(mut self, after: Duration) -> SocketOptions {
         self.ping = Some(after);
         self
     }
 
-    /// Closes with 1001 when no frame has come for so long; zero: never. A pong counts if it has the payload
-    /// of the ping.
+    /// Sets how long no frame may arrive before the server closes the connection with 1001. Zero: no limit. A
+    /// pong counts if it has the payload of the ping.
     #[must_use]
     pub fn idle(mut self, after: Duration) -> SocketOptions {
         self.idle = Some(after);
         self
     }
 
-    /// Closes with 1001 when a connection has been open for so long, so that clients spread anew over the
-    /// servers there are, and credentials are looked at again; zero, as by default: never.
+    /// Sets how long a connection may last before the server closes it with 1001. Clients then reconnect, which
+    /// spreads them over the servers again and checks their credentials again. Zero, the default: no limit.
     #[must_use]
     pub fn lifetime(mut self, lifetime: Duration) -> SocketOptions {
         self.lifetime = Some(lifetime);

@@ -1,16 +1,15 @@
 //! Content of a response that is made while it is sent.
 //!
-//! It knows neither the framing nor the peer: a [`Source`] is asked for more when what it gave before has
-//! left, so what is in memory of it is one [`Room`].
+//! It knows neither the framing nor the peer. The invariant: a [`Source`] is asked for more only when its
+//! last piece has left, so at most one [`Room`] of its content is in memory.
 
-use super::response::Awaited;
-use super::{Body, Error, Response, Waker};
+use super::{Error, Waker};
 use std::fmt;
 use std::io;
 
-/// Makes the content of a response, piece by piece.
+/// Makes the content of a response, piece by piece. See [`Response::source`](super::Response::source).
 ///
-/// It is dropped when the content is complete or the client gone, whichever is first.
+/// It is dropped when the content is complete or the client has left, whichever comes first.
 ///
 /// ```
 /// use fleeting::{App, Error, Progress, Response, Room, Source};
@@ -33,42 +32,66 @@ use std::io;
 /// });
 /// ```
 pub trait Source: Send + 'static {
-    /// Puts what there is into `room`, or nothing, and tells how it goes on. It is called on the worker's
-    /// thread, which serves others too: it must not wait.
+    /// Puts the next piece into `room`, or nothing, and returns how the source goes on. It runs on the
+    /// worker's thread, which serves other connections too, so it must not wait.
     ///
     /// # Errors
-    /// The content cannot be completed. It is too late to tell the client so: the connection is closed in
-    /// the middle of it (RFC 9112 §8). So it is if this panics, or puts in more or less than was announced.
+    /// An error means that the content cannot be completed. The head has left already, so the client cannot
+    /// be told why: the connection is closed in the middle of the content (RFC 9112 §8). The same happens
+    /// if this method panics, or puts in more or less than the announced length.
     fn read(&mut self, room: &mut Room<'_>) -> Result<Progress, Error>;
 
-    /// The server is shutting down. [`read`](Source::read) is called once more after this; what is not
-    /// complete when the `grace` timeout is over is cut off.
+    /// Called when the server begins to shut down. [`read`](Source::read) is called once more afterwards.
+    /// Content that is not complete at the end of the [`grace`](crate::Timeouts::grace) timeout is cut off.
     fn ending(&mut self) {}
 
-    /// Whether it goes on until somebody ends it, as a stream of events does. Then the client has left when
-    /// it ends its side, which others may do and read on (RFC 9112 §9.6).
+    /// Whether the content has no end of its own, as a stream of events. The connection then closes when the
+    /// client ends its sending side. Other responses go on, because a client may half-close and still read
+    /// (RFC 9112 §9.6).
     fn is_endless(&self) -> bool {
         false
     }
 
-    /// Nothing has left for as long as the `ping` timeout says. [`read`](Source::read) is called once more
-    /// after this, of a source that [`is_endless`](Source::is_endless), to say something of no account: so
-    /// that proxies keep the connection, and a client that has gone without a word is found out.
+    /// Called on an [endless](Source::is_endless) source when nothing was sent for the duration of the
+    /// [`ping`](crate::Timeouts::ping) timeout. [`read`](Source::read) is called once more afterwards; it
+    /// should send something that the client ignores. That keeps proxies from closing the connection, and
+    /// reveals a client that vanished.
     fn quiet(&mut self) {}
 }
 
 /// How a [`Source`] goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// There is more, now.
+    /// There is more now.
     More,
-    /// There will be more when [`Room::waker`] is woken, not before.
+    /// There is nothing until [`Room::waker`] is woken.
     Later,
-    /// This was all.
+    /// The content is complete.
     End,
 }
 
-/// Where a [`Source`] puts its next piece; also an [`io::Write`].
+/// The buffer that a [`Source`] puts its next piece into; also an [`io::Write`].
+///
+/// ```
+/// use fleeting::{Error, Progress, Room, Source};
+///
+/// struct Countdown(u32);
+///
+/// impl Source for Countdown {
+///     fn read(&mut self, room: &mut Room<'_>) -> Result<Progress, Error> {
+///         let line = format!("{}\n", self.0);
+///         if line.len() > room.left() {
+///             return Ok(Progress::More); // there is room again when this piece has left
+///         }
+///         room.push(line.as_bytes());
+///         match self.0.checked_sub(1) {
+///             Some(next) => self.0 = next,
+///             None => return Ok(Progress::End),
+///         }
+///         Ok(Progress::More)
+///     }
+/// }
+/// ```
 pub struct Room<'a> {
     bytes: &'a mut [u8],
     /// At most the length of `bytes`.
@@ -81,17 +104,17 @@ impl<'a> Room<'a> {
         Room { bytes, used: 0, waker }
     }
 
-    /// How much of it is filled.
+    /// Returns the number of bytes filled so far.
     pub fn used(&self) -> usize {
         self.used
     }
 
-    /// Bytes that still fit.
+    /// Returns the number of bytes that still fit.
     pub fn left(&self) -> usize {
         self.bytes.len() - self.used
     }
 
-    /// Adds as much of `bytes` as fits, and tells how much that is.
+    /// Appends as much of `bytes` as fits, and returns how much that was.
     pub fn push(&mut self, bytes: &[u8]) -> usize {
         let fits = bytes.len().min(self.left());
         self.bytes[self.used..self.used + fits].copy_from_slice(&bytes[..fits]);
@@ -99,28 +122,30 @@ impl<'a> Room<'a> {
         fits
     }
 
-    /// What is not filled, to be read into; then say [`filled`](Room::filled). Its contents mean nothing.
+    /// Returns the unfilled part, to read into; call [`filled`](Room::filled) afterwards. Its contents are
+    /// unspecified.
     pub fn spare(&mut self) -> &mut [u8] {
         &mut self.bytes[self.used..]
     }
 
-    /// The first `bytes` bytes of [`spare`](Room::spare) are content now.
+    /// Counts the first `bytes` bytes of [`spare`](Room::spare) as content.
     ///
     /// # Panics
-    /// If there are not so many.
+    /// If `bytes` exceeds [`left`](Room::left).
     pub fn filled(&mut self, bytes: usize) {
         assert!(bytes <= self.left(), "{bytes} bytes do not fit into {}", self.left());
         self.used += bytes;
     }
 
-    /// Wakes the source after [`Progress::Later`], from any thread; it stays the same from call to call.
+    /// Returns the waker for this source, to be woken from any thread after [`Progress::Later`]. It is the
+    /// same in every call.
     pub fn waker(&self) -> &Waker {
         self.waker
     }
 }
 
 impl io::Write for Room<'_> {
-    /// Fills what is left; 0 once that is nothing.
+    /// Fills the room; returns 0 once it is full.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         Ok(self.push(bytes))
     }
@@ -136,40 +161,10 @@ impl fmt::Debug for Room<'_> {
     }
 }
 
-/// A source, and how much it has announced.
+/// A source and the length it has announced.
 pub(crate) struct Streamed {
     pub(crate) length: Option<u64>,
     pub(crate) source: Box<dyn Source>,
-}
-
-impl Response<'_> {
-    /// 200 with content from `source`, of `length` bytes if that is known. If not, it goes out in chunks
-    /// (RFC 9112 §7.1), to a client of HTTP/1.0 up to the end of the connection.
-    ///
-    /// The source is asked for more only when what it gave before has left, never for HEAD nor with 204 or
-    /// 304. Until it has ended nothing further of the connection is read.
-    pub fn source(length: Option<u64>, source: impl Source) -> Response<'static> {
-        Response::streamed(length, Box::new(source))
-    }
-
-    /// The same with another source, made of the one it has.
-    pub(crate) fn beside(self, wrap: impl FnOnce(Box<dyn Source>) -> Box<dyn Source>) -> Self {
-        let Response { status, fields, body, close } = self;
-        let body = match body {
-            Body::Pending(pending) => Body::pending(match pending.into_awaited() {
-                Awaited::Source(Streamed { length, source }) => {
-                    Awaited::Source(Streamed { length, source: wrap(source) })
-                }
-                answer => answer,
-            }),
-            body => body,
-        };
-        Response { status, fields, body, close }
-    }
-
-    pub(super) fn streamed(length: Option<u64>, source: Box<dyn Source>) -> Response<'static> {
-        Response::status(200).body(Body::pending(Awaited::Source(Streamed { length, source })))
-    }
 }
 
 #[cfg(test)]

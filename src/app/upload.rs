@@ -1,7 +1,7 @@
-//! Content of a request that is taken as it arrives.
+//! Content of a request that is consumed as it arrives.
 //!
-//! It knows neither the framing nor the socket. Its invariant: a session that was opened is told of the end
-//! exactly once, by `finish` or by `abort`.
+//! It knows neither the framing nor the socket. Its invariant: a session that was opened ends exactly once, by
+//! `finish` or by `abort`.
 
 use super::{ConnId, Error, Request, Response, WakeConn, Waker};
 use crate::http1::Fields;
@@ -10,16 +10,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Takes the content of a route's requests piece by piece: what is in memory of it is one read.
+/// Consumes the content of a route's requests piece by piece. Only one read's worth of it is in memory at a
+/// time. Goes to [`App::upload`](super::App::upload).
 ///
-/// A [`Session`](Upload::Session) belongs to one request. It is `'static`, so it cannot hold a piece: what
-/// it keeps, it copies. A panic is answered with 500.
+/// A [`Session`](Upload::Session) belongs to one request. It is `'static`, so it cannot hold a piece; it has
+/// to copy what it keeps. A panic is answered with 500.
 ///
 /// ```
 /// use fleeting::http1::Fields;
 /// use fleeting::{App, Error, Flow, Request, Response, Upload};
 ///
-/// /// Tells how long what it is sent is.
+/// /// Answers with the length of the content.
 /// struct Length;
 ///
 /// impl Upload for Length {
@@ -42,61 +43,76 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// let app = App::new().upload("PUT", "/length", Length);
 /// ```
 pub trait Upload: 'static {
-    /// What the server remembers of one request.
+    /// What the server remembers about one request.
     type Session: 'static;
 
-    /// Bytes of content that are taken at most, in place of `body_bytes`; more is 413, before anything is
-    /// read if the length is announced.
+    /// Returns the limit of the content in bytes, in place of [`body_bytes`](crate::Limits::body_bytes). More
+    /// content is answered with 413 (RFC 9110 §15.5.14); if its length is announced, before any is read.
     fn limit(&self) -> u64 {
         u64::MAX
     }
 
-    /// A request has begun: its head is there, its [`body`](Request::body) is not. If the client waits for
-    /// `100 Continue`, it is sent after this.
+    /// Called when the head of a request has arrived. Its [`body`](Request::body) is empty. If the client waits
+    /// for `100 Continue` (RFC 9110 §10.1.1), it is sent afterwards.
     ///
     /// # Errors
-    /// The request is answered so, without its content.
+    /// An [`Error`] is the answer. The content is not consumed.
     fn open(&self, req: &Request<'_>) -> Result<Self::Session, Error>;
 
-    /// Some of the content has arrived; how it is cut means nothing. It borrows the read buffer.
+    /// Called when more of the content has arrived. Where the content is cut into pieces has no meaning. The
+    /// piece borrows the read buffer.
     ///
     /// # Errors
-    /// The request is answered so, without the rest of its content, and the session
+    /// An [`Error`] is the answer. The rest of the content is not consumed, and the session is
     /// [aborted](Upload::abort).
     fn piece(&self, session: &mut Self::Session, piece: &[u8], flow: &mut Flow<'_>) -> Result<(), Error>;
 
-    /// All content has arrived: makes the response, which may be [deferred](Response::defer). The trailer
-    /// fields are those of chunked content (RFC 9112 §7.1.2); mostly none.
+    /// Called when all of the content has arrived. Returns the response, which may be
+    /// [deferred](Response::defer). `trailers` are the trailer fields of chunked content (RFC 9112 §7.1.2); most
+    /// requests have none.
     ///
     /// # Errors
-    /// An [`Error`] is answered with its status and message.
+    /// An [`Error`] is the answer.
     fn finish(&self, session: Self::Session, trailers: Fields<'_>) -> Result<Response<'static>, Error>;
 
-    /// The rest of the content will not come: the client is gone, too slow or breaks the framing, the server
-    /// ends, or a piece was refused.
+    /// Called when the rest of the content will not arrive: the client has left, is too slow or broke the
+    /// framing, the server ends, or [`piece`](Upload::piece) failed.
     fn abort(&self, session: Self::Session) {
         drop(session);
     }
 }
 
-/// What a session can say of the content that is still to come, for the time of one call.
+/// Controls when the next piece of an upload arrives. Passed to [`Upload::piece`].
+///
+/// ```
+/// use fleeting::{Error, Flow, Resume};
+/// use std::sync::mpsc::Sender;
+///
+/// type Writer = Sender<(Vec<u8>, Resume)>;
+///
+/// /// Hands a piece to another thread. No further piece arrives until that thread drops the `Resume`.
+/// fn hand_over(writer: &Writer, piece: &[u8], flow: &mut Flow<'_>) -> Result<(), Error> {
+///     let resume = flow.pause();
+///     writer.send((piece.to_vec(), resume)).map_err(|_| Error::unavailable("The disk is full."))
+/// }
+/// ```
 pub struct Flow<'a> {
     gate: &'a mut Option<Arc<PauseGate>>,
     conn: ConnId,
     wake: &'a Arc<dyn WakeConn>,
 }
 
-/// What stops a connection's reading.
+/// Stops a connection from reading while it is held.
 #[derive(Debug)]
 pub(crate) struct PauseGate {
     waker: Waker,
-    /// How many [`Resume`]s are out.
+    /// Number of [`Resume`]s that have not been dropped.
     holds: AtomicUsize,
 }
 
-/// Lets the content go on when it is dropped, on any thread.
+/// Pauses an upload until it is dropped, on any thread. Made by [`Flow::pause`].
 #[derive(Debug)]
-#[must_use = "the content goes on as soon as this is dropped"]
+#[must_use = "the upload resumes as soon as this is dropped"]
 pub struct Resume {
     gate: Arc<PauseGate>,
 }
@@ -110,8 +126,9 @@ impl<'a> Flow<'a> {
         Flow { gate, conn, wake }
     }
 
-    /// No further piece after this one, until what is returned is dropped: nothing is read meanwhile, and
-    /// the client is held up by TCP. What has been read already waits in memory. No timeout runs.
+    /// Pauses the upload until the returned [`Resume`] is dropped; if there are several, until all are. No
+    /// further piece arrives, nothing is read, and TCP stops the client. Content that was read already waits in
+    /// memory. No timeout runs.
     pub fn pause(&mut self) -> Resume {
         let gate = self.gate.get_or_insert_with(|| {
             let waker = Waker::new(self.conn, self.wake.clone());
@@ -121,7 +138,7 @@ impl<'a> Flow<'a> {
         Resume { gate: gate.clone() }
     }
 
-    /// The connection's name.
+    /// Returns the connection that the request arrived on.
     pub fn conn_id(&self) -> ConnId {
         self.conn
     }
@@ -134,16 +151,16 @@ impl fmt::Debug for Flow<'_> {
 }
 
 impl PauseGate {
-    /// Looks whether it is on.
+    /// Whether reading is stopped.
     pub(crate) fn is_on(&self) -> bool {
-        // Heard first: a resume from here on rings again.
-        self.waker.heard();
+        // Taken first, so that a resume from here on wakes the connection again.
+        self.waker.take_wake();
         self.holds.load(Ordering::Acquire) > 0
     }
 }
 
 impl Resume {
-    /// Lets the content go on: the same as dropping it.
+    /// Resumes the upload. The same as dropping this.
     pub fn resume(self) {
         drop(self);
     }
@@ -157,25 +174,25 @@ impl Drop for Resume {
     }
 }
 
-/// A route's upload, its session's type forgotten.
+/// An upload route whose session type is erased.
 pub(crate) trait Uploads {
     fn limit(&self) -> u64;
     fn open(&self, req: &Request<'_>) -> Result<Box<dyn LiveUpload>, Error>;
 }
 
-/// A session and what serves it. Once it has been told of the end, all that it is told is nothing to it.
+/// A session and the [`Upload`] that serves it. After `finish` or `abort`, further calls are ignored.
 pub(crate) trait LiveUpload {
     fn piece(&mut self, piece: &[u8], flow: &mut Flow<'_>) -> Result<(), Error>;
     fn finish(&mut self, trailers: Fields<'_>) -> Result<Response<'static>, Error>;
     fn abort(&mut self);
 }
 
-/// An upload on its route.
+/// The [`Upload`] of a route.
 pub(super) struct UploadRoute<U>(pub(super) Rc<U>);
 
 struct LiveSession<U: Upload> {
     server: Rc<U>,
-    /// `None` once it has been told of the end.
+    /// `None` after `finish` or `abort`.
     session: Option<U::Session>,
 }
 
@@ -198,7 +215,7 @@ impl<U: Upload> LiveUpload for LiveSession<U> {
     fn finish(&mut self, trailers: Fields<'_>) -> Result<Response<'static>, Error> {
         match self.session.take() {
             Some(session) => self.server.finish(session, trailers),
-            None => Err(Error::internal("The upload is over.")),
+            None => Err(Error::internal("The upload has ended already.")),
         }
     }
 
@@ -215,13 +232,13 @@ mod tests {
     use crate::app::waker::tests::{CONN, Counting};
 
     #[test]
-    fn the_last_resume_rings() {
+    fn only_the_last_resume_wakes_the_connection() {
         let counting = Arc::new(Counting::default());
         let wake: Arc<dyn WakeConn> = counting.clone();
         let mut gate = None;
         let mut flow = Flow::new(&mut gate, CONN, &wake);
         let (first, second) = (flow.pause(), flow.pause());
-        let gate = gate.expect("just made");
+        let gate = gate.expect("`pause` made one");
         assert!(gate.is_on());
         first.resume();
         assert!(gate.is_on());

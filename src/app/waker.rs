@@ -1,21 +1,55 @@
-//! The way back to a connection from another thread.
+//! Wakes a connection from another thread.
 //!
-//! It knows the connection's name and something that rings, not what rings. Its invariant: between two
-//! looks of the connection at most one ring is under way, so rings need no bound of their own.
+//! It knows the connection's name and a [`WakeConn`], not how that works. Its invariant: a connection has at
+//! most one wake-up pending, so a queue of wake-ups needs no bound of its own.
 
 use super::ConnId;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What gives a connection a turn; the engine's mailbox is one.
+/// Gives a connection a turn. The engine's mailbox implements it.
 pub(crate) trait WakeConn: Send + Sync {
-    /// Asks for a turn of `conn`; nothing happens if that is gone.
+    /// Requests a turn for `conn`. Does nothing if the connection is gone.
     fn wake(&self, conn: ConnId);
 }
 
-/// Wakes a response's [`Source`](super::Source) that has said [`Later`](super::Progress::Later), from any
-/// thread. Cloning it is cheap. Once the response is over, waking it does nothing.
+/// Wakes a response's [`Source`](super::Source) that returned [`Later`](super::Progress::Later), from any thread.
+/// It comes from [`Room::waker`](super::Room::waker). Cloning it is cheap. When the response is over, waking does
+/// nothing.
+///
+/// ```
+/// use fleeting::{Error, Progress, Room, Source, Waker};
+/// use std::sync::{Arc, Mutex};
+///
+/// /// What another thread fills, and the waker it calls afterwards.
+/// #[derive(Default)]
+/// struct Shared {
+///     line: Option<String>,
+///     waker: Option<Waker>,
+/// }
+///
+/// struct Lines(Arc<Mutex<Shared>>);
+///
+/// impl Source for Lines {
+///     fn read(&mut self, room: &mut Room<'_>) -> Result<Progress, Error> {
+///         let mut shared = self.0.lock().unwrap();
+///         if let Some(line) = shared.line.take() {
+///             room.push(line.as_bytes());
+///         }
+///         shared.waker = Some(room.waker().clone());
+///         Ok(Progress::Later)
+///     }
+/// }
+///
+/// fn publish(shared: &Mutex<Shared>, line: String) {
+///     let mut shared = shared.lock().unwrap();
+///     shared.line = Some(line);
+///     if let Some(waker) = &shared.waker {
+///         waker.wake();
+///     }
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Waker {
     state: Arc<WakeState>,
@@ -24,7 +58,7 @@ pub struct Waker {
 struct WakeState {
     conn: ConnId,
     wake: Arc<dyn WakeConn>,
-    /// A wake-up was requested that the connection has not seen yet.
+    /// A wake-up is pending: the connection has not taken it yet.
     is_woken: AtomicBool,
 }
 
@@ -33,15 +67,15 @@ impl Waker {
         Waker { state: Arc::new(WakeState { conn, wake, is_woken: AtomicBool::new(false) }) }
     }
 
-    /// Has the connection look again.
+    /// Requests that the source is read again.
     pub fn wake(&self) {
         if !self.state.is_woken.swap(true, Ordering::AcqRel) {
             self.state.wake.wake(self.state.conn);
         }
     }
 
-    /// The connection looks now: whether it was asked to.
-    pub(crate) fn heard(&self) -> bool {
+    /// Takes the pending wake-up. Returns whether there was one.
+    pub(crate) fn take_wake(&self) -> bool {
         self.state.is_woken.swap(false, Ordering::AcqRel)
     }
 }
@@ -70,14 +104,14 @@ pub(super) mod tests {
     pub(crate) const CONN: ConnId = ConnId { worker: 0, index: 1, generation: 2 };
 
     #[test]
-    fn wakes_once_until_it_is_heard() {
+    fn wakes_once_until_the_wake_up_is_taken() {
         let wake = Arc::new(Counting::default());
         let waker = Waker::new(CONN, wake.clone());
-        assert!(!waker.heard());
+        assert!(!waker.take_wake());
         waker.clone().wake();
         waker.wake();
         assert_eq!(wake.0.load(Ordering::Relaxed), 1);
-        assert!(waker.heard() && !waker.heard());
+        assert!(waker.take_wake() && !waker.take_wake());
         waker.wake();
         assert_eq!(wake.0.load(Ordering::Relaxed), 2);
     }

@@ -1,4 +1,7 @@
 //! WebSockets as an application sees them.
+//!
+//! It knows neither frames nor connections: a [`Socket`] is what it sends to. Its invariant: a session that was
+//! opened is closed exactly once.
 
 use super::{ConnId, Error, Request};
 use crate::buffer::SlowConsumer;
@@ -7,10 +10,11 @@ use crate::ws::{self, CloseCode, Message, Policy};
 use std::fmt;
 use std::rc::Rc;
 
-/// Serves the WebSockets of a route.
+/// Serves the WebSockets (RFC 6455) of a route. Goes to [`App::ws`](super::App::ws) or
+/// [`App::ws_with`](super::App::ws_with).
 ///
-/// A [`Session`](WebSocket::Session) belongs to one connection. It is `'static`, so it cannot hold a
-/// piece of the upgrade request or of a message: what it keeps, it copies.
+/// A [`Session`](WebSocket::Session) belongs to one connection. It is `'static`, so it cannot hold a piece of
+/// the upgrade request or of a message; it has to copy what it keeps.
 ///
 /// ```
 /// use fleeting::{App, Error, Message, Request, Socket, WebSocket};
@@ -32,46 +36,63 @@ use std::rc::Rc;
 /// let app = App::new().ws("/ws", Echo);
 /// ```
 pub trait WebSocket: 'static {
-    /// What the server remembers of one connection.
+    /// What the server remembers about one connection.
     type Session: 'static;
 
-    /// A client has passed the opening handshake. What is sent here follows the 101.
+    /// Called when a client has passed the opening handshake (RFC 6455 §4.2). Messages sent here follow the 101.
     ///
     /// # Errors
-    /// Refuses the upgrade: the error is the answer to the request.
+    /// An [`Error`] refuses the upgrade and is the answer to the request.
     fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<Self::Session, Error>;
 
-    /// A message has arrived. It borrows the read buffer: copy what shall stay.
+    /// Called when a message has arrived. It borrows the read buffer, so copy what the session keeps.
     fn message(&self, session: &mut Self::Session, message: Message<'_>, socket: &mut Socket<'_>);
 
-    /// After a send told [`Sent::Backpressure`], everything that was sent has left; what is published may still
-    /// wait. Called once for each such time, however many sends told so.
+    /// Called when, after [`Sent::Backpressure`], every message that the session sent has left. Publications may
+    /// still be queued. It is called once each time, however many sends returned `Backpressure`.
     fn drain(&self, session: &mut Self::Session, socket: &mut Socket<'_>) {
         let _ = (session, socket);
     }
 
-    /// The connection has ended, in whatever way; nothing can be sent any more. `code` and `reason` are
-    /// those of the first Close, the peer's or ours (RFC 6455 §7.1.5); `None` if it had no code (1005
-    /// elsewhere) or if there was none (1006).
+    /// Called when the connection has ended, for any reason. Nothing can be sent any more.
+    ///
+    /// `code` and `reason` are those of the first Close frame, the peer's or ours (RFC 6455 §7.1.5). `code` is
+    /// `None` if that frame had no code (reported as 1005 elsewhere) or if there was no Close frame (1006).
     fn close(&self, session: Self::Session, code: Option<CloseCode>, reason: &str) {
         let _ = (session, code, reason);
     }
 }
 
-/// What became of a message that was sent.
+/// The result of sending a message with [`Socket::send`].
+///
+/// ```
+/// use fleeting::{Sent, Socket};
+///
+/// /// Sends rows from `next` on, until the client has to catch up. Call it again in `WebSocket::drain`.
+/// fn send_rows(rows: &[String], next: &mut usize, socket: &mut Socket<'_>) {
+///     while *next < rows.len() {
+///         let sent = socket.text(&rows[*next]);
+///         *next += 1;
+///         if sent != Sent::Sent {
+///             return;
+///         }
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sent {
-    /// It leaves with the answers of this turn, or soon after.
+    /// The message leaves at the end of this turn, or soon after.
     Sent,
-    /// It is queued, but the peer has more than `outbox_bytes` to take, publications included:
-    /// [`WebSocket::drain`] tells when it has taken what it was sent.
+    /// The message is queued, but more than [`outbox_bytes`](crate::Limits::outbox_bytes) are queued now,
+    /// publications included. [`WebSocket::drain`] is called when the session's messages have left.
     Backpressure,
-    /// It was not sent: the connection is closing, or has been told [`Backpressure`](Sent::Backpressure) and
-    /// the peer has not taken anything since. It is counted.
+    /// The message was dropped, and counted. The connection is closing, or an earlier send returned
+    /// [`Backpressure`](Sent::Backpressure) and the queue has not drained since.
     Dropped,
 }
 
-/// The sending side of a WebSocket, for the time of one call.
+/// The sending side of a WebSocket, borrowed for one call of a [`WebSocket`] method. Another thread sends
+/// through a [`Handle`](crate::Handle) and the [`ConnId`].
 pub struct Socket<'a> {
     out: &'a mut dyn Outgoing,
     conn: ConnId,
@@ -84,12 +105,12 @@ pub(crate) trait Outgoing {
     fn message(&mut self, message: Message<'_>) -> Sent;
     /// Begins the closing handshake.
     fn close(&mut self, code: CloseCode, reason: &str);
-    /// Subscribes to a topic or a filter. Tells whether that is new.
+    /// Subscribes to a topic or a filter. Returns whether the subscription is new.
     fn subscribe(&mut self, filter: &str, slow: Option<SlowConsumer>) -> Result<bool, TopicError>;
-    /// Ends a subscription. Tells whether there was one.
+    /// Ends a subscription. Returns whether there was one.
     fn unsubscribe(&mut self, filter: &str) -> bool;
-    /// Publishes to all subscribers; `own`: this connection too, if it is one.
-    fn publish(&mut self, topic: &str, message: Message<'_>, own: bool) -> Result<(), TopicError>;
+    /// Publishes to all subscribers of a topic. This connection is one of them only if `to_self` is set.
+    fn publish(&mut self, topic: &str, message: Message<'_>, to_self: bool) -> Result<(), TopicError>;
 }
 
 impl<'a> Socket<'a> {
@@ -97,7 +118,7 @@ impl<'a> Socket<'a> {
         Socket { out, conn, protocol }
     }
 
-    /// Sends a message, in one frame. It is copied or on its way when this returns.
+    /// Sends a message in one frame. The message is not borrowed any more when this returns.
     pub fn send(&mut self, message: Message<'_>) -> Sent {
         self.out.message(message)
     }
@@ -112,17 +133,17 @@ impl<'a> Socket<'a> {
         self.send(Message::Binary(bytes))
     }
 
-    /// Begins the closing handshake (RFC 6455 §7.1.2). Messages that still arrive are not delivered.
-    /// A reason of more than 123 bytes is cut.
+    /// Begins the closing handshake (RFC 6455 §7.1.2). Messages that arrive afterwards are not delivered. A reason
+    /// longer than 123 bytes is truncated (RFC 6455 §5.5.1).
     pub fn close(&mut self, code: CloseCode, reason: &str) {
         self.out.close(code, reason);
     }
 
-    /// Subscribes this connection to a topic, or to all topics that a filter stands for: `prices.*` is every
-    /// topic whose name begins with `prices.` and goes on. The `*` may only be its last character.
+    /// Subscribes this connection to a topic, or to all topics that match a filter. The filter `prices.*`
+    /// matches every topic whose name begins with `prices.` and is longer. The `*` must be the last character.
     ///
-    /// What is published from now on is sent to it, each publication once, however many of its
-    /// subscriptions fit. Tells whether the subscription is new.
+    /// Publications from now on are sent to this connection, each one once, however many of its subscriptions
+    /// match. Returns whether the subscription is new.
     ///
     /// ```
     /// # use fleeting::{Error, Message, Request, Socket, WebSocket};
@@ -132,27 +153,29 @@ impl<'a> Socket<'a> {
     ///     type Session = ();
     ///
     ///     fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
-    ///         let wanted = req.query().unwrap_or("prices.*");
-    ///         socket.subscribe(wanted).map_err(|error| Error::bad_request(error.to_string()))?;
+    ///         let filter = req.query().unwrap_or("prices.*");
+    ///         socket.subscribe(filter).map_err(|error| Error::bad_request(error.to_string()))?;
     ///         Ok(())
     ///     }
     ///
     ///     fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
-    ///         // To all others who want it.
+    ///         // To all other subscribers.
     ///         let _ = socket.publish_to_others("prices.eur", message);
     ///     }
     /// }
     /// ```
     ///
     /// # Errors
-    /// [`TopicError`]: a name that cannot be, or one of the limits `topics`, `subscriptions` and `topic_bytes`.
+    /// [`TopicError`] if the name is invalid, or if one of the limits [`topics`](crate::Limits::topics),
+    /// [`subscriptions`](crate::Limits::subscriptions) and [`topic_bytes`](crate::Limits::topic_bytes) is
+    /// reached.
     pub fn subscribe(&mut self, filter: &str) -> Result<bool, TopicError> {
         self.out.subscribe(filter, None)
     }
 
-    /// As [`subscribe`](Socket::subscribe), and says what becomes of these publications when the peer reads
-    /// too slowly, whatever the route's options say. Of several subscriptions that fit, that to the topic
-    /// itself decides, then that to the longest filter.
+    /// The same as [`subscribe`](Socket::subscribe), and sets what happens to these publications if the peer reads
+    /// too slowly, in place of the route's [`slow_consumer`](super::SocketOptions::slow_consumer). If several
+    /// subscriptions match, the one to the topic itself decides, then the one with the longest filter.
     ///
     /// # Errors
     /// As [`subscribe`](Socket::subscribe).
@@ -160,25 +183,26 @@ impl<'a> Socket<'a> {
         self.out.subscribe(filter, Some(slow))
     }
 
-    /// Ends a subscription, named as it was made. What was published before may still arrive. Tells whether
-    /// there was one.
+    /// Ends a subscription; `filter` is the text that it was made with. Earlier publications may still arrive.
+    /// Returns whether there was such a subscription.
     pub fn unsubscribe(&mut self, filter: &str) -> bool {
         self.out.unsubscribe(filter)
     }
 
-    /// Publishes a message to all who have subscribed to the topic, on all workers, this connection included
-    /// if it has.
+    /// Publishes a message to all subscribers of the topic, on all workers. This connection gets it too if it
+    /// is subscribed.
     ///
-    /// It leaves at the end of the turn, behind what was sent here directly. What one session publishes
-    /// reaches every subscriber in its order.
+    /// The message leaves at the end of the turn, after messages sent directly. Publications of one session
+    /// reach every subscriber in the order in which they were made.
     ///
     /// # Errors
-    /// [`TopicError`]: a name that cannot be, or a message over `message_bytes`. Nobody gets it then.
+    /// [`TopicError`] if the name is invalid, or if the message exceeds
+    /// [`message_bytes`](crate::Limits::message_bytes). Nothing is published then.
     pub fn publish(&mut self, topic: &str, message: Message<'_>) -> Result<(), TopicError> {
         self.out.publish(topic, message, true)
     }
 
-    /// As [`publish`](Socket::publish), but not to this connection.
+    /// The same as [`publish`](Socket::publish), except that this connection does not get the message.
     ///
     /// # Errors
     /// As [`publish`](Socket::publish).
@@ -186,12 +210,13 @@ impl<'a> Socket<'a> {
         self.out.publish(topic, message, false)
     }
 
-    /// The connection's name.
+    /// Returns the connection's name.
     pub fn conn_id(&self) -> ConnId {
         self.conn
     }
 
-    /// The subprotocol that was agreed on. Told in [`WebSocket::open`] only; `None` later.
+    /// Returns the subprotocol that was negotiated (RFC 6455 §1.9), in [`WebSocket::open`] only. Later calls
+    /// return `None`, so a session that needs it has to keep it.
     pub fn protocol(&self) -> Option<&str> {
         self.protocol
     }
@@ -203,43 +228,44 @@ impl fmt::Debug for Socket<'_> {
     }
 }
 
-/// A route's WebSocket, its session's type forgotten.
+/// A WebSocket route whose session type is erased.
 pub(crate) trait Upgrade {
     fn policy(&self) -> &Policy;
-    /// The route's number among those of the application.
+    /// Returns the index of the route among the application's WebSocket routes.
     fn number(&self) -> u16;
     fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<Box<Reader>, Error>;
 }
 
-/// Where a connection's frames go: their decoder, and behind it the session. They are one allocation,
-/// because this is what an idle WebSocket costs.
+/// What reads a connection's frames: the decoder, followed by the session. They share one allocation, because
+/// it is what an idle WebSocket costs.
 pub(crate) struct Reader<L: ?Sized = dyn LiveSocket> {
     pub(crate) decoder: ws::Decoder,
     pub(crate) live: L,
 }
 
-/// A session and what serves it. Once it has been told of the end, all that it is told is nothing to it.
+/// A session and the [`WebSocket`] that serves it. After `close`, further calls are ignored.
 pub(crate) trait LiveSocket {
-    /// Whether it has not been told of the end.
+    /// Whether `close` was not called yet.
     fn is_open(&self) -> bool;
     fn message(&mut self, message: Message<'_>, socket: &mut Socket<'_>);
     fn drain(&mut self, socket: &mut Socket<'_>);
     fn close(&mut self, code: Option<CloseCode>, reason: &str);
 }
 
-pub(super) struct Endpoint<W> {
+/// The [`WebSocket`] of a route.
+pub(super) struct SocketRoute<W> {
     pub(super) server: Rc<W>,
-    pub(super) policy: ws::Policy,
+    pub(super) policy: Policy,
     pub(super) number: u16,
 }
 
 struct LiveSession<W: WebSocket> {
     server: Rc<W>,
-    /// `None` once it has been told of the end.
+    /// `None` after `close`.
     session: Option<W::Session>,
 }
 
-impl<W: WebSocket> Upgrade for Endpoint<W> {
+impl<W: WebSocket> Upgrade for SocketRoute<W> {
     fn policy(&self) -> &Policy {
         &self.policy
     }
@@ -283,9 +309,9 @@ impl<W: WebSocket> LiveSocket for LiveSession<W> {
 mod tests {
     use super::*;
 
-    struct Deaf;
+    struct Silent;
 
-    impl WebSocket for Deaf {
+    impl WebSocket for Silent {
         type Session = ();
 
         fn open(&self, _req: &Request<'_>, _socket: &mut Socket<'_>) -> Result<(), Error> {
@@ -296,8 +322,9 @@ mod tests {
     }
 
     #[test]
-    fn small() {
-        // The decoder, two words for the session: an allocator that rounds up to 64 bytes has 8 for itself.
-        assert!(size_of::<Reader<LiveSession<Deaf>>>() <= 56, "{}", size_of::<Reader<LiveSession<Deaf>>>());
+    fn a_reader_fits_into_56_bytes() {
+        // The decoder, and two words for the session. An allocator that rounds up to 64 bytes has 8 for itself.
+        let bytes = size_of::<Reader<LiveSession<Silent>>>();
+        assert!(bytes <= 56, "{bytes}");
     }
 }

@@ -1,45 +1,56 @@
-//! A run of bytes that lies in a file.
+//! A range of bytes in a file.
+//!
+//! Knows no socket and no path. Invariant: the range is only read when it is sent.
 
 use std::fs::File;
 use std::sync::Arc;
 
-/// Bytes of a file that are to be sent: they are read when they leave, so they cost no memory while
-/// they wait.
+/// A range of a file to be sent. The bytes are read when they leave, so they take no memory while they wait.
+///
+/// ```no_run
+/// use fleeting::{FilePart, Response};
+/// use std::fs::File;
+///
+/// let file = File::open("report.pdf")?;
+/// let bytes = file.metadata()?.len();
+/// let response = Response::status(200).body(FilePart::new(file, 0, bytes));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct FilePart {
     file: Arc<File>,
     offset: u64,
-    /// May reach beyond the file's end, if the file was cut short since: then sending fails.
+    /// May reach beyond the end of the file if it was truncated since. Sending fails then.
     bytes: u64,
 }
 
 impl FilePart {
-    /// The `bytes` bytes of `file` from `offset` on.
+    /// Makes a part of the `bytes` bytes of `file` from `offset` on. The file is not read.
     pub fn new(file: impl Into<Arc<File>>, offset: u64, bytes: u64) -> FilePart {
         FilePart { file: file.into(), offset, bytes }
     }
 
-    /// The file.
+    /// Returns the file.
     pub fn file(&self) -> &File {
         &self.file
     }
 
-    /// Where in the file it begins.
+    /// Returns the offset of the first byte in the file.
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// How many bytes it has.
+    /// Returns the number of bytes.
     pub fn len(&self) -> u64 {
         self.bytes
     }
 
-    /// Whether it has none.
+    /// Returns whether the part has no bytes.
     pub fn is_empty(&self) -> bool {
         self.bytes == 0
     }
 
-    /// Forgets its first `taken` bytes.
+    /// Removes the first `taken` bytes.
     pub(super) fn take(&mut self, taken: u64) {
         debug_assert!(taken <= self.bytes);
         self.offset += taken;

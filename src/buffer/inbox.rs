@@ -1,11 +1,14 @@
 //! Bytes that have arrived and wait for more.
+//!
+//! Knows no protocol. Invariant: the bytes held are contiguous, and memory grows in proportion to the bytes
+//! that have arrived.
 
-/// What was left over from a turn: a partial head, content or frame.
+/// The bytes left over from a turn: a partial head, content or frame.
 ///
-/// The bytes are contiguous, so that a parser can work on them in place.
+/// They are contiguous, so that a parser can work on them in place.
 #[derive(Debug, Default)]
 pub struct Inbox {
-    /// Initialised throughout, so that a read can go into its end without filling it first.
+    /// Initialised throughout, so that a read into its end needs no zeroing first.
     memory: Vec<u8>,
     /// Index into `memory`; `start <= end`.
     start: usize,
@@ -13,33 +16,33 @@ pub struct Inbox {
     end: usize,
 }
 
-/// Free room that a read finds at least.
+/// The least free room for a read.
 const ROOM_BYTES: usize = 16 << 10;
-/// Bytes of room that are made ahead for each byte that has arrived.
+/// Bytes of room made in advance for each byte that has arrived.
 const CREDIT: usize = 8;
 
 impl Inbox {
-    /// Bytes held.
+    /// Returns the number of bytes held.
     pub fn len(&self) -> usize {
         self.end - self.start
     }
 
-    /// True if nothing is held.
+    /// Returns whether nothing is held.
     pub fn is_empty(&self) -> bool {
         self.start == self.end
     }
 
-    /// The bytes held, oldest first.
+    /// Returns the bytes held, oldest first.
     pub fn bytes(&self) -> &[u8] {
         &self.memory[self.start..self.end]
     }
 
-    /// The same, to be worked on in place.
+    /// Returns the bytes held, to be changed in place.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.memory[self.start..self.end]
     }
 
-    /// Keeps bytes `from..to` of those held and forgets the others.
+    /// Keeps bytes `from..to` of those held and removes the others.
     pub fn keep(&mut self, from: usize, to: usize) {
         debug_assert!(from <= to && to <= self.len());
         self.end = self.start + to;
@@ -56,19 +59,19 @@ impl Inbox {
         self.end += bytes.len();
     }
 
-    /// Room for a read, at the end of what is held; [`filled`](Inbox::filled) tells how much of it
-    /// was used.
+    /// Returns room for a read behind the bytes held. The caller reports with [`filled`](Inbox::filled) how
+    /// much of it was used.
     ///
-    /// `whole_bytes` is how much must be held for something to be whole; 0 if that is not known. Room is
-    /// made for it at once, so that it arrives where it will lie, but only as far as what has arrived
-    /// already stands for it: an announcement alone costs the peer nothing.
+    /// `whole_bytes` is the size of the head, content or frame under way; 0 if it is not known. Room is made
+    /// for all of it, so that it need not be moved later, but at most eight bytes for each that has arrived:
+    /// announcing a large size costs the peer nothing.
     pub fn room(&mut self, whole_bytes: usize) -> &mut [u8] {
         let credit_bytes = self.len().saturating_mul(CREDIT);
         self.reserve(whole_bytes.saturating_sub(self.len()).min(credit_bytes).max(ROOM_BYTES));
         &mut self.memory[self.end..]
     }
 
-    /// The first `bytes` bytes of [`room`](Inbox::room) now hold what was read.
+    /// Adds the first `bytes` bytes of [`room`](Inbox::room) to the bytes held.
     pub fn filled(&mut self, bytes: usize) {
         self.end += bytes;
         debug_assert!(self.end <= self.memory.len());
@@ -83,41 +86,42 @@ impl Inbox {
             (self.start, self.end) = (0, self.end - self.start);
         }
         if self.memory.len() - self.end < bytes {
-            // Doubled, unless it is known how much it will be.
+            // Double it, unless the size is known.
             let doubled = if bytes > ROOM_BYTES { 0 } else { self.memory.len() * 2 };
-            let wanted = (self.end + bytes).max(doubled).next_multiple_of(4096);
+            let needed = (self.end + bytes).max(doubled).next_multiple_of(4096);
             if self.end == 0 {
-                // Nothing to preserve: fresh zero pages cost less than copying old bytes.
-                self.memory = vec![0; wanted];
+                // Nothing has to be kept: fresh zero pages cost less than copying old bytes.
+                self.memory = vec![0; needed];
             } else {
-                self.memory.resize(wanted, 0);
+                self.memory.resize(needed, 0);
             }
         }
     }
 }
 
-/// Inboxes that wait for their next connection.
+/// Empty inboxes, kept for the next connections that need one.
 #[derive(Debug, Default)]
 pub struct Pool {
-    // Boxed, because that is how a connection holds one: a pointer while it has any, else nothing.
-    #[expect(clippy::vec_box, reason = "moving the box is what taking and giving back are")]
+    // Boxed, because a connection holds one behind a pointer.
+    #[expect(clippy::vec_box, reason = "taking and giving back move the box")]
     spare: Vec<Box<Inbox>>,
-    /// Bytes of memory of all in `spare`.
+    /// The sum of the memory of all in `spare`, in bytes.
     bytes: usize,
 }
 
-/// Inboxes kept at most, and the memory they may have together. Large ones are worth keeping: memory
-/// that is new to the process costs a page fault every 4 KiB.
+/// The most inboxes that are kept.
 const SPARE_MAX: usize = 32;
+/// The most memory that they have together. Large ones are worth keeping: memory that is new to the process
+/// costs a page fault every 4 KiB.
 const SPARE_BYTES_MAX: usize = 8 << 20;
 
 impl Pool {
-    /// Bytes of memory that wait here.
+    /// Returns the bytes of memory that are kept.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// An empty inbox.
+    /// Returns an empty inbox.
     pub fn take(&mut self) -> Box<Inbox> {
         if cfg!(any(fuzzing, fleeting_paranoid)) {
             return Box::default();
@@ -127,7 +131,7 @@ impl Pool {
         inbox
     }
 
-    /// Takes back an inbox; what it holds is forgotten.
+    /// Takes back an inbox. Its content is discarded.
     pub fn give(&mut self, mut inbox: Box<Inbox>) {
         if cfg!(any(fuzzing, fleeting_paranoid))
             || self.spare.len() == SPARE_MAX
@@ -149,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn holds_what_is_put_in() {
+    fn bytes_are_kept_in_order() {
         let mut inbox = Inbox::default();
         inbox.push(b"hello");
         let room = inbox.room(0);
@@ -167,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn grows_in_proportion_to_what_arrived() {
+    fn memory_grows_in_proportion_to_the_bytes_that_arrived() {
         let mut inbox = Inbox::default();
         for _ in 0..1000 {
             inbox.room(0)[..1000].fill(1);
@@ -177,18 +181,18 @@ mod tests {
     }
 
     #[test]
-    fn room_is_made_for_what_is_announced_as_far_as_it_has_come() {
+    fn room_for_an_announced_size_is_bounded_by_the_bytes_that_arrived() {
         let mut inbox = Inbox::default();
         inbox.push(&[1; 100]);
-        assert!(inbox.room(1 << 20).len() <= ROOM_BYTES + 4096, "100 bytes stand for little");
+        assert!(inbox.room(1 << 20).len() <= ROOM_BYTES + 4096, "100 bytes earn little room");
         inbox.push(&[1; 100_000]);
         let room = inbox.room(300_000).len();
-        assert!((199_900..210_000).contains(&room), "exactly what is missing: {room}");
+        assert!((199_900..210_000).contains(&room), "exactly the missing bytes: {room}");
         assert!(inbox.room(50 << 20).len() < 9 * 100_100);
     }
 
     #[test]
-    fn the_pool_forgets_what_was_held_and_keeps_no_giants() {
+    fn the_pool_discards_content_and_keeps_no_huge_inboxes() {
         let mut pool = Pool::default();
         let mut inbox = pool.take();
         inbox.push(b"secret");

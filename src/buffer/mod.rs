@@ -1,14 +1,17 @@
 //! The buffers that a connection owns only while it needs them.
 //!
-//! They know bytes, not protocols. An idle connection owns none: an [`Inbox`] goes back to the
-//! worker's [`Pool`] when it is drained, an [`Outbox`] is dropped when it is.
+//! They know bytes, not protocols. An idle connection owns none: an [`Inbox`] goes back to the worker's
+//! [`Pool`] when it is drained, and an [`Outbox`] is dropped.
 
 mod file_part;
 mod inbox;
 mod outbox;
+mod piece;
+mod policy;
 mod slow;
 
 pub use file_part::FilePart;
 pub use inbox::{Inbox, Pool};
-pub use outbox::{Offered, Outbox, Piece, Portion, Published, Taken};
+pub use outbox::{Outbox, Portion, Taken};
+pub use piece::{Piece, Published};
 pub use slow::SlowConsumer;

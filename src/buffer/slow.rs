@@ -1,32 +1,43 @@
-//! What becomes of publications for who reads too slowly.
+//! The policies for subscribers that read too slowly.
+//!
+//! Knows no queue: what a policy does is in `policy.rs`. Invariant: every policy has a name that is read back.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// What is done with a publication when its subscriber's outbox has no room for it.
+/// What happens to a publication when its subscriber's outbox has no room for it.
 ///
-/// Whatever is done is counted, and a message that has begun to leave is finished.
+/// The limit is [`outbox_bytes`](crate::Limits::outbox_bytes). Every message that is dropped or replaced is
+/// counted, and a message that has begun to leave is finished.
+///
+/// ```
+/// use fleeting::SlowConsumer;
+///
+/// assert_eq!("conflate".parse(), Ok(SlowConsumer::Conflate));
+/// assert_eq!(SlowConsumer::default(), SlowConsumer::DropNewest);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum SlowConsumer {
-    /// The new one is dropped.
+    /// The new message is dropped.
     #[default]
     DropNewest,
-    /// The oldest that still wait are dropped, until there is room; if none can be made, the new one is.
+    /// The oldest waiting messages are dropped until there is room. If there is still none, the new one is
+    /// dropped instead.
     DropOldest,
-    /// Of each topic only the latest waits, also while there is room; if there is none for it, it is dropped,
-    /// and the one before stays.
+    /// Only the latest message of each topic waits, even while there is room. If there is no room for it, it is
+    /// dropped and the one before it stays.
     Conflate,
-    /// All that wait are dropped and the WebSocket is closed with 1013 (Try Again Later).
+    /// All waiting messages are dropped and the WebSocket is closed with 1013 (Try Again Later).
     Close,
 }
 
 impl SlowConsumer {
-    /// All of them.
+    /// All policies.
     pub const ALL: [SlowConsumer; 4] =
         [SlowConsumer::DropNewest, SlowConsumer::DropOldest, SlowConsumer::Conflate, SlowConsumer::Close];
 
-    /// Its name in settings.
+    /// Returns the name of the policy in settings.
     pub const fn name(self) -> &'static str {
         match self {
             SlowConsumer::DropNewest => "drop-newest",
@@ -46,7 +57,10 @@ impl fmt::Display for SlowConsumer {
 impl FromStr for SlowConsumer {
     type Err = String;
 
-    /// Reads the [`name`](SlowConsumer::name).
+    /// Reads a policy's [`name`](SlowConsumer::name).
+    ///
+    /// # Errors
+    /// A sentence that lists the names there are.
     fn from_str(name: &str) -> Result<SlowConsumer, String> {
         let found = SlowConsumer::ALL.into_iter().find(|policy| policy.name() == name);
         found.ok_or_else(|| {

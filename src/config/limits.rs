@@ -1,128 +1,76 @@
 //! What a peer may send, checked before memory is taken for it.
+//!
+//! Knows no parser. Invariant: every limit can be set by its name, and is at least 1 if it was.
 
-use super::{ConfigError, number_and_unit};
+use super::table::{Value, number_and_unit, settings};
+use super::{ConfigError, Setting};
 
-/// Bounds on what one peer may make the server hold.
-///
-/// ```
-/// use fleeting::Limits;
-///
-/// let mut limits = Limits::default();
-/// limits.set("body_bytes", "8MiB").unwrap();
-/// assert_eq!(limits.body_bytes, 8 << 20);
-/// assert!(limits.set("bodybytes", "1").is_err());
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Limits {
-    /// Fields in a request head; more is 431 (RFC 6585 §5).
-    pub headers: usize,
-    /// Bytes of a request head, its last CRLF included; more is 431. Also bounds the trailer
-    /// section and all chunk extensions of one request.
-    pub head_bytes: usize,
-    /// Bytes of a request target; more is 414 (RFC 9110 §15.5.15).
-    pub target_bytes: usize,
-    /// Bytes of a request's content, decoded; more is 413 (RFC 9110 §15.5.14).
-    pub body_bytes: usize,
-    /// Bytes of a WebSocket message, reassembled and inflated; more closes with 1009 (RFC 6455 §7.4.1). A
-    /// compressed one may have an eighth more on the wire, because what cannot be compressed grows.
-    pub message_bytes: usize,
-    /// Bytes of a WebSocket frame's payload; more closes with 1009.
-    pub frame_bytes: usize,
-    /// Frames of one WebSocket message; more closes with 1008.
-    pub fragments: usize,
-    /// Bytes queued for a peer that reads too slowly, past which sends that nobody asked for are
-    /// refused. An answer to what was just read is always taken.
-    pub outbox_bytes: usize,
-    /// Connections of one worker; beyond it no more are accepted until one ends.
-    pub connections: usize,
-    /// Pipelined requests answered for one connection in one turn, before others have their turn.
-    pub pipeline: usize,
-    /// Topics and filters that a worker's connections may have subscribed to.
-    pub topics: usize,
+settings! {
+    /// Bounds on what one peer can make the server hold.
+    ///
+    /// ```
+    /// use fleeting::Limits;
+    ///
+    /// let mut limits = Limits::default();
+    /// limits.set("body_bytes", "8MiB").unwrap();
+    /// assert_eq!(limits.body_bytes, 8 << 20);
+    /// assert!(limits.set("bodybytes", "1").is_err());
+    ///
+    /// for limit in Limits::describe() {
+    ///     println!("{:<14} {:>8}  {}", limit.name, limit.default, limit.help);
+    /// }
+    /// ```
+    pub struct Limits of usize;
+    /// Sets the limit `name` from text: a number of at least 1, optionally with `KiB`, `MiB` or `GiB`.
+    ///
+    /// # Errors
+    /// [`ConfigError::UnknownName`] or [`ConfigError::BadValue`]. The limits are unchanged then.
+    fn set;
+
+    /// Fields in a request head. A head with more is refused with 431 (RFC 6585 §5).
+    headers = 100, "fields in a request head; more is 431";
+    /// Bytes of a request head, including its last CRLF. A longer head is refused with 431. Also bounds the
+    /// trailer section of a request, and the sum of its chunk extensions.
+    head_bytes = 16 << 10, "size of a request head; more is 431";
+    /// Bytes of a request target. A longer one is refused with 414 (RFC 9110 §15.5.15).
+    target_bytes = 8 << 10, "size of a request target; more is 414";
+    /// Bytes of a request's content, decoded. Longer content is refused with 413 (RFC 9110 §15.5.14).
+    body_bytes = 1 << 20, "size of a request's content; more is 413";
+    /// Bytes of a WebSocket message, reassembled and inflated. A longer one closes the connection with 1009
+    /// (RFC 6455 §7.4.1). A compressed message may have an eighth more on the wire, because data that
+    /// cannot be compressed grows.
+    message_bytes = 1 << 20, "size of a WebSocket message; more closes with 1009";
+    /// Bytes of a WebSocket frame's payload. A longer one closes the connection with 1009.
+    frame_bytes = 1 << 20, "size of a WebSocket frame; more closes with 1009";
+    /// Frames of one WebSocket message. A message of more closes the connection with 1008.
+    fragments = 1024, "frames of one message; more closes with 1008";
+    /// Bytes queued for a peer that reads too slowly. Beyond that, unsolicited messages are refused. The
+    /// answer to what was just read is always queued.
+    outbox_bytes = 256 << 10, "queued for a slow client before sends are refused";
+    /// Connections of one worker. At this number, it accepts no more until one ends.
+    connections = 10_000, "connections of a worker; more wait to be accepted";
+    /// Pipelined requests that one connection gets answered in one turn, before others have theirs.
+    pipeline = 32, "requests of a connection before others get a turn";
+    /// Topics and filters that the connections of one worker may have subscribed to.
+    topics = 65_536, "topics and filters with subscribers, per worker";
     /// Subscriptions of one connection.
-    pub subscriptions: usize,
-    /// Bytes of a topic's name, or of a filter.
-    pub topic_bytes: usize,
-    /// Bytes of the arena's chunk that stay reserved between requests. One worker has one arena, and what
-    /// no request has used yet takes no memory.
-    pub arena_bytes: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
-            headers: 100,
-            head_bytes: 16 << 10,
-            target_bytes: 8 << 10,
-            body_bytes: 1 << 20,
-            message_bytes: 1 << 20,
-            frame_bytes: 1 << 20,
-            fragments: 1024,
-            outbox_bytes: 256 << 10,
-            connections: 10_000,
-            pipeline: 32,
-            topics: 65_536,
-            subscriptions: 128,
-            topic_bytes: 256,
-            arena_bytes: 256 << 10,
-        }
-    }
+    subscriptions = 128, "subscriptions of a connection";
+    /// Bytes of the name of a topic, or of a filter.
+    topic_bytes = 256, "length of a topic's name";
+    /// Bytes of the arena's chunk that stay reserved between requests. Each worker has one arena. Memory
+    /// that no request has used yet is reserved only, not occupied.
+    arena_bytes = 256 << 10, "memory kept from one request to the next";
 }
 
 impl Limits {
-    /// The names that [`set`](Limits::set) takes, in the order of the fields.
-    pub const NAMES: &'static [&'static str] = &[
-        "headers",
-        "head_bytes",
-        "target_bytes",
-        "body_bytes",
-        "message_bytes",
-        "frame_bytes",
-        "fragments",
-        "outbox_bytes",
-        "connections",
-        "pipeline",
-        "topics",
-        "subscriptions",
-        "topic_bytes",
-        "arena_bytes",
-    ];
-
-    /// Sets the limit `name` from text: a number of at least 1, with `KiB`, `MiB` or `GiB` if wanted.
+    /// Returns the most bytes of memory that one connection can make the server hold.
     ///
-    /// # Errors
-    /// [`ConfigError::UnknownName`] or [`ConfigError::BadValue`]; the limits are unchanged then.
-    pub fn set(&mut self, name: &str, value: &str) -> Result<(), ConfigError> {
-        let field = match name {
-            "headers" => &mut self.headers,
-            "head_bytes" => &mut self.head_bytes,
-            "target_bytes" => &mut self.target_bytes,
-            "body_bytes" => &mut self.body_bytes,
-            "message_bytes" => &mut self.message_bytes,
-            "frame_bytes" => &mut self.frame_bytes,
-            "fragments" => &mut self.fragments,
-            "outbox_bytes" => &mut self.outbox_bytes,
-            "connections" => &mut self.connections,
-            "pipeline" => &mut self.pipeline,
-            "topics" => &mut self.topics,
-            "subscriptions" => &mut self.subscriptions,
-            "topic_bytes" => &mut self.topic_bytes,
-            "arena_bytes" => &mut self.arena_bytes,
-            _ => return Err(ConfigError::UnknownName(name.into(), Limits::NAMES)),
-        };
-        *field = size(value).ok_or_else(|| {
-            ConfigError::BadValue(value.into(), "a number of at least 1, such as 100, 16KiB or 8MiB")
-        })?;
-        Ok(())
-    }
-
-    /// The most bytes of user memory that one connection holds: its inbox (a head and a body, or a frame,
-    /// with one read of slack, and twice that because it grows by doubling), its reassembly buffer, its
-    /// outbox up to the mark, a publication that has begun to leave, a read's pongs, and its subscriptions.
+    /// The sum of its inbox (a head and a body, or a frame, with one read of slack, and twice that because
+    /// it grows by doubling), its reassembly buffer, its outbox up to `outbox_bytes`, a publication that
+    /// has begun to leave, the pongs of one read, and its subscriptions.
     ///
-    /// An answer larger than `outbox_bytes` comes on top while it drains: its size is the handler's. So do
-    /// windows of its own, if its route compresses with them:
+    /// Two things come on top. A response larger than `outbox_bytes`, while it drains: the handler decides
+    /// its size. And the connection's own windows, if its route compresses with them:
     /// [`Compression::connection_bytes`](crate::ws::Compression::connection_bytes).
     pub fn connection_bytes(&self) -> usize {
         let request = self.head_bytes.saturating_add(self.body_bytes);
@@ -137,34 +85,51 @@ impl Limits {
 
 /// RFC 6455 §5.2.
 const FRAME_HEADER_BYTES_MAX: usize = 14;
-/// Its place in the subscriber's list and in the topic's, both of which grow by doubling. Names are the topics'.
+/// An entry in the subscriber's list and one in the topic's. Both lists grow by doubling. The name belongs to
+/// the topic.
 const SUBSCRIPTION_BYTES: usize = 2 * (8 + 8);
 
-/// Bytes that one read may bring. Few in a fuzzer: the buffer is made anew for each read, and short
-/// inputs shall need several.
+/// Bytes that one read may return. Few in a fuzzer, which allocates the buffer for each read, and whose short
+/// inputs should need several.
 pub(crate) const READ_BYTES: usize = if cfg!(fuzzing) { 2 << 10 } else { 128 << 10 };
 
-fn size(value: &str) -> Option<usize> {
-    let (number, unit) = number_and_unit(value)?;
-    let scale = match unit {
-        "" | "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => return None,
-    };
-    let bytes = usize::try_from(number.checked_mul(scale)?).ok()?;
-    (bytes > 0).then_some(bytes)
+impl Value for usize {
+    const EXPECTED: &'static str = "a number of at least 1, such as 100, 16KiB or 8MiB";
+
+    fn read(text: &str) -> Option<usize> {
+        let (number, unit) = number_and_unit(text)?;
+        let scale = match unit {
+            "" | "B" => 1,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            _ => return None,
+        };
+        let value = usize::try_from(number.checked_mul(scale)?).ok()?;
+        (value > 0).then_some(value)
+    }
+
+    /// Writes a limit in bytes with the largest unit that divides it, and any other as a plain number.
+    fn write(&self, name: &str) -> String {
+        let (mib, kib) = (1 << 20, 1 << 10);
+        match *self {
+            value if !name.ends_with("_bytes") => value.to_string(),
+            value if value.is_multiple_of(mib) => format!("{}MiB", value / mib),
+            value if value.is_multiple_of(kib) => format!("{}KiB", value / kib),
+            value => value.to_string(),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::table;
 
     #[test]
     fn sizes() {
         fn check(text: &str, expected: Option<usize>) {
-            assert_eq!(size(text), expected, "{text}");
+            assert_eq!(usize::read(text), expected, "{text}");
         }
         check("1", Some(1));
         check("16KiB", Some(16384));
@@ -179,15 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_sets_its_own_field() {
-        let mut seen = Vec::new();
-        for name in Limits::NAMES {
-            let mut limits = Limits::default();
-            limits.set(name, "12345").unwrap();
-            assert_ne!(limits, Limits::default(), "{name}");
-            assert!(!seen.contains(&limits), "{name}");
-            seen.push(limits);
-        }
-        assert!(Limits::default().set("nope", "1").is_err());
+    fn every_limit_is_set_by_its_name_and_stands_in_the_readme() {
+        table::check(Limits::describe(), Limits::set, Limits::NAMES, "12345");
     }
 }

@@ -1,129 +1,88 @@
 //! How long a peer may take.
+//!
+//! Knows no clock. Invariant: every timeout can be set by its name, and is at most a year if it was.
 
-use super::{ConfigError, number_and_unit};
+use super::table::{Value, number_and_unit, settings};
+use super::{ConfigError, Setting};
 use std::time::Duration;
 
-/// Bounds on time, one for each thing a peer can be slow at. Zero means: no bound.
-///
-/// They are kept by a coarse timer: one may fire up to 0.2 seconds late, never early.
-///
-/// ```
-/// use fleeting::Timeouts;
-///
-/// let mut timeouts = Timeouts::default();
-/// timeouts.set("idle", "1500ms").unwrap();
-/// assert_eq!(timeouts.idle.as_millis(), 1500);
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Timeouts {
-    /// From the first byte of a request head to its last; then 408 (RFC 9110 §15.5.9).
-    pub head: Duration,
-    /// Without a request on a kept connection, or before the first; then it is closed silently.
-    pub idle: Duration,
-    /// Grace before the content of a request must arrive at 1 KiB a second; then 408.
-    pub body_stall: Duration,
-    /// For an answer that a handler has deferred; then 504 (RFC 9110 §15.6.5).
-    pub answer: Duration,
-    /// Without a byte taken by a peer for whom something is queued; then it is cut off.
-    pub write_stall: Duration,
-    /// Without a frame on a WebSocket before the server sends a ping; without an event on a stream of them
-    /// before it sends a comment.
-    pub ping: Duration,
-    /// Without a frame on a WebSocket before it is closed with 1001.
-    pub ws_idle: Duration,
-    /// For the peer's half of a closing handshake (RFC 6455 §7.1.1).
-    pub close: Duration,
-    /// For a TLS handshake.
-    pub tls: Duration,
-    /// For what is in flight when the server shuts down.
-    pub grace: Duration,
-    /// For the peer to read a last answer and close (RFC 9112 §9.6).
-    pub linger: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Timeouts {
-        let s = Duration::from_secs;
-        Timeouts {
-            head: s(10),
-            idle: s(60),
-            body_stall: s(5),
-            answer: s(60),
-            write_stall: s(30),
-            ping: s(30),
-            ws_idle: s(120),
-            close: s(5),
-            tls: s(10),
-            grace: s(30),
-            linger: s(5),
-        }
-    }
-}
-
-impl Timeouts {
-    /// The names that [`set`](Timeouts::set) takes, in the order of the fields.
-    pub const NAMES: &'static [&'static str] = &[
-        "head",
-        "idle",
-        "body_stall",
-        "answer",
-        "write_stall",
-        "ping",
-        "ws_idle",
-        "close",
-        "tls",
-        "grace",
-        "linger",
-    ];
-
-    /// Sets the timeout `name` from text: a number with `ms`, `s` or `m`; `0s` turns it off.
+settings! {
+    /// Bounds on time, one for each thing a peer can be slow at. Zero means no bound.
+    ///
+    /// A coarse timer enforces them: a timeout may fire up to 0.2 seconds late, never early.
+    ///
+    /// ```
+    /// use fleeting::Timeouts;
+    ///
+    /// let mut timeouts = Timeouts::default();
+    /// timeouts.set("idle", "1500ms").unwrap();
+    /// assert_eq!(timeouts.idle.as_millis(), 1500);
+    /// ```
+    pub struct Timeouts of Duration;
+    /// Sets the timeout `name` from text: a number with `ms`, `s` or `m`. `0s` turns it off.
     ///
     /// # Errors
-    /// [`ConfigError::UnknownName`] or [`ConfigError::BadValue`]; the timeouts are unchanged then.
-    pub fn set(&mut self, name: &str, value: &str) -> Result<(), ConfigError> {
-        let field = match name {
-            "head" => &mut self.head,
-            "idle" => &mut self.idle,
-            "body_stall" => &mut self.body_stall,
-            "answer" => &mut self.answer,
-            "write_stall" => &mut self.write_stall,
-            "ping" => &mut self.ping,
-            "ws_idle" => &mut self.ws_idle,
-            "close" => &mut self.close,
-            "tls" => &mut self.tls,
-            "grace" => &mut self.grace,
-            "linger" => &mut self.linger,
-            _ => return Err(ConfigError::UnknownName(name.into(), Timeouts::NAMES)),
-        };
-        *field = duration(value).ok_or_else(|| {
-            ConfigError::BadValue(value.into(), "a time such as 500ms, 10s, 2m, or 0s for none")
-        })?;
-        Ok(())
-    }
+    /// [`ConfigError::UnknownName`] or [`ConfigError::BadValue`]. The timeouts are unchanged then.
+    fn set;
+
+    /// From the first byte of a request head to its last. Then the answer is 408 (RFC 9110 §15.5.9).
+    head = Duration::from_secs(10), "for the whole request head; then 408";
+    /// Between requests on a kept connection, and before the first. Then it is closed silently.
+    idle = Duration::from_secs(60), "without a request; then closed";
+    /// Grace before the content of a request must arrive at 1 KiB a second. Then the answer is 408.
+    body_stall = Duration::from_secs(5), "grace before content must come at 1 KiB/s; then 408";
+    /// For a response that a handler has deferred. Then the answer is 504 (RFC 9110 §15.6.5).
+    answer = Duration::from_secs(60), "for a response that a handler deferred; then 504";
+    /// Without a byte taken by a peer while data is queued for it. Then the connection is cut off.
+    write_stall = Duration::from_secs(30), "without a byte taken of what is queued; then cut off";
+    /// Without a frame on a WebSocket before the server sends a ping; without an event on an event stream
+    /// before it sends a comment.
+    ping = Duration::from_secs(30), "without a WebSocket frame; then a ping";
+    /// Without a frame on a WebSocket before it is closed with 1001.
+    ws_idle = Duration::from_secs(120), "without a WebSocket frame; then closed with 1001";
+    /// For the peer's half of a closing handshake (RFC 6455 §7.1.1).
+    close = Duration::from_secs(5), "for the peer's half of a closing handshake";
+    /// For a TLS handshake. Unused: there is no TLS yet.
+    tls = Duration::from_secs(10), "for a TLS handshake (there is no TLS yet)";
+    /// For requests in flight when the server shuts down. Then they are cut off.
+    grace = Duration::from_secs(30), "for requests in flight at shutdown; then cut off";
+    /// For the peer to read the last response and close (RFC 9112 §9.6).
+    linger = Duration::from_secs(5), "for the peer to read the last response and close";
 }
 
-fn duration(value: &str) -> Option<Duration> {
-    let (number, unit) = number_and_unit(value)?;
-    let scale = match unit {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        _ => return None,
-    };
-    let ms = number.checked_mul(scale)?;
-    // A year is as good as for ever, and keeps every sum of times in range.
-    (ms <= 366 * 86_400_000).then(|| Duration::from_millis(ms))
+impl Value for Duration {
+    const EXPECTED: &'static str = "a time such as 500ms, 10s, 2m, or 0s for none";
+
+    fn read(text: &str) -> Option<Duration> {
+        let (number, unit) = number_and_unit(text)?;
+        let scale = match unit {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60_000,
+            _ => return None,
+        };
+        let ms = number.checked_mul(scale)?;
+        // A year is as good as forever, and keeps every sum of times in range.
+        (ms <= 366 * 86_400_000).then(|| Duration::from_millis(ms))
+    }
+
+    fn write(&self, _name: &str) -> String {
+        match self.subsec_millis() {
+            0 => format!("{}s", self.as_secs()),
+            _ => format!("{}ms", self.as_millis()),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::table;
 
     #[test]
     fn durations() {
         fn check(text: &str, expected: Option<u64>) {
-            assert_eq!(duration(text).map(|d| d.as_millis() as u64), expected, "{text}");
+            assert_eq!(Duration::read(text).map(|d| d.as_millis() as u64), expected, "{text}");
         }
         check("10s", Some(10_000));
         check("250ms", Some(250));
@@ -137,14 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_sets_its_own_field() {
-        let mut seen = Vec::new();
-        for name in Timeouts::NAMES {
-            let mut timeouts = Timeouts::default();
-            timeouts.set(name, "12345ms").unwrap();
-            assert!(!seen.contains(&timeouts), "{name}");
-            seen.push(timeouts);
-        }
-        assert!(Timeouts::default().set("nope", "1s").is_err());
+    fn every_timeout_is_set_by_its_name_and_stands_in_the_readme() {
+        table::check(Timeouts::describe(), Timeouts::set, Timeouts::NAMES, "12345ms");
     }
 }

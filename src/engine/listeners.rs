@@ -144,7 +144,7 @@ impl Handle {
             matches!(events.try_send(&event), Ok(Pushed::Sent))
         })?;
         // The subscription ends when the client is gone, not when the next event finds it so.
-        Ok(response.beside(|source| Box::new(Subscribed { source, _subscription: subscription })))
+        Ok(response.wrap_source(|source| Box::new(Subscribed { source, _subscription: subscription })))
     }
 }
 

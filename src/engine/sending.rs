@@ -87,7 +87,7 @@ impl Sending {
     ) -> Went {
         let Some(waker) = &self.waker else { return Went::On };
         // Heard before the source is asked, so that what comes meanwhile is not missed.
-        let woken = waker.heard();
+        let woken = waker.take_wake();
         if self.parked && !woken {
             return Went::On;
         }

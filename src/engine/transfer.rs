@@ -14,7 +14,7 @@ use super::output::Output;
 use super::receiving::{self, Receiving};
 use super::sending::{Sending, Went};
 use super::websocket::guarded;
-use crate::app::{ConnId, Error, FieldBlock, Promise, WakeConn, Waker};
+use crate::app::{ConnId, Error, FieldBlock, Promise, Response, WakeConn, Waker};
 use crate::http1::Decoder;
 use crate::transport::Stream;
 use std::sync::Arc;
@@ -120,7 +120,8 @@ pub(super) fn advance<S: Stream>(conn: &mut Conn<S>, id: ConnId, desk: &mut Desk
         terms.keep_alive &= !desk.shutting_down;
         let answered = match &mut transfer.stage {
             Stage::Deferred(deferred) => {
-                let Some(mut response) = deferred.promise.take() else { return fresh };
+                let Some(answer) = deferred.promise.take() else { return fresh };
+                let mut response = Response::from(answer);
                 response.fields.put_in_front(&deferred.fields);
                 response.close |= deferred.close;
                 // A source that is not wanted is dropped, which is the application's code.

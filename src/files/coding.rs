@@ -1,9 +1,9 @@
-//! Which content coding a client takes (RFC 9110 §12.5.3).
+//! Chooses content codings by Accept-Encoding (RFC 9110 §12.5.3).
 //!
-//! It knows the value of Accept-Encoding, not what there is. Its invariant: a coding that the client does
-//! not name, or refuses, is never chosen.
+//! It knows the field's value, not which files exist. Its invariant: a coding that the client does not accept
+//! is never chosen.
 
-/// A content coding that a file may lie there in, beside itself.
+/// A content coding of a precompressed file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Coding {
     /// RFC 7932.
@@ -15,10 +15,10 @@ pub enum Coding {
 }
 
 impl Coding {
-    /// From the one that is likely to be smallest on.
+    /// Ordered by the size that is to be expected, smallest first.
     const ALL: [Coding; 3] = [Coding::Brotli, Coding::Zstandard, Coding::Gzip];
 
-    /// Its name in Content-Encoding.
+    /// Returns its name in Content-Encoding.
     pub fn name(self) -> &'static str {
         match self {
             Coding::Brotli => "br",
@@ -27,7 +27,7 @@ impl Coding {
         }
     }
 
-    /// What the names of files in it end with.
+    /// Returns the suffix that a precompressed file adds to the name of the original.
     pub fn suffix(self) -> &'static str {
         match self {
             Coding::Brotli => ".br",
@@ -37,15 +37,14 @@ impl Coding {
     }
 }
 
-/// The codings that a client would rather have than none, best first.
+/// The codings that a client prefers to an uncoded answer, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Codings([Option<Coding>; 3]);
 
 impl Codings {
-    /// Reads the values of Accept-Encoding. Without any, nothing is coded.
+    /// Reads the values of Accept-Encoding. Without a value there are no codings.
     ///
-    /// Of codings with the same weight the one that is likely to be smallest goes first. A member that is
-    /// malformed is left out.
+    /// Codings of equal weight are ordered by the size that is to be expected. A malformed member is ignored.
     pub fn read<'v>(values: impl IntoIterator<Item = &'v [u8]>) -> Codings {
         let (mut weights, mut others, mut identity) = ([None; 3], None, None);
         let members = values.into_iter().flat_map(|value| value.split(|byte| *byte == b','));
@@ -66,7 +65,7 @@ impl Codings {
                 identity = Some(weight);
             }
         }
-        // Only who says so prefers what is not coded.
+        // The uncoded answer is preferred only if `identity` has a higher weight.
         let floor = identity.unwrap_or(0).max(1);
         let mut found: Vec<(u16, Coding)> = Vec::new();
         for (coding, weight) in Coding::ALL.into_iter().zip(weights) {
@@ -80,13 +79,13 @@ impl Codings {
         Codings([best.next(), best.next(), best.next()])
     }
 
-    /// Best first.
+    /// Returns the codings, best first.
     pub fn iter(&self) -> impl Iterator<Item = Coding> {
         self.0.into_iter().flatten()
     }
 }
 
-/// The weight that a member's parameters give, in thousandths (RFC 9110 §12.4.2); 1000 without.
+/// Returns the weight in a member's parameters, in thousandths (RFC 9110 §12.4.2); 1000 if there is none.
 fn weight<'v>(mut parameters: impl Iterator<Item = &'v [u8]>) -> Option<u16> {
     let Some(parameter) = parameters.next() else { return Some(1000) };
     let value = parameter.strip_prefix(b"q=").or(parameter.strip_prefix(b"Q="))?;

@@ -1,17 +1,17 @@
-//! Media types by the ends of names.
+//! Media types by file extension.
 //!
-//! It knows names, not contents. What it does not know is bytes, which a browser downloads.
+//! It knows names, not contents. An unknown extension is `application/octet-stream`, which browsers download.
 
-/// What is said of a file's content.
+/// The media type of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MediaType {
     /// The value of Content-Type.
     pub name: &'static str,
-    /// It is worth coding, so a neighbour is looked for.
+    /// Compression pays for this type, so precompressed files are looked for.
     pub compresses: bool,
 }
 
-/// Extensions in ascending order, types, and whether they are worth coding.
+/// Extensions in ascending order, their types, and whether compression pays.
 const TYPES: &[(&str, &str, bool)] = &[
     ("7z", "application/x-7z-compressed", false),
     ("aac", "audio/aac", false),
@@ -75,10 +75,10 @@ const TYPES: &[(&str, &str, bool)] = &[
     ("zst", "application/zstd", false),
 ];
 
-/// The longest extension there is.
+/// The length of the longest extension in the table.
 const EXTENSION_BYTES_MAX: usize = 11;
 
-/// The media type of a file of this name, or at this path.
+/// Returns the media type of the file with this name or path.
 pub fn media_type(name: &str) -> MediaType {
     find(name).unwrap_or(MediaType { name: "application/octet-stream", compresses: false })
 }
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_can_be_searched() {
+    fn the_table_is_sorted_for_binary_search() {
         assert!(TYPES.is_sorted_by(|a, b| a.0 < b.0));
         assert_eq!(TYPES.iter().map(|(extension, ..)| extension.len()).max(), Some(EXTENSION_BYTES_MAX));
         for (extension, name, _) in TYPES {
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn types() {
+    fn the_last_extension_decides() {
         fn check(name: &str, expected: &str) {
             assert_eq!(media_type(name).name, expected, "{name}");
         }

@@ -1,8 +1,16 @@
-//! What it takes to answer with a file: where it is, whether it may be had, which part of it is asked for.
+//! The parts of serving a file: resolving its path, opening it, and choosing what to send of it.
 //!
-//! It knows requests' fields and the file system, no routes and no sockets. All but [`Root`] is pure: a
-//! function of text, numbers and a time that is passed in. Its invariant: what a client sends chooses
-//! among the regular files beneath one directory, and never leads out of it.
+//! It knows the fields of requests and the file system, but no routes and no sockets. All but [`Root`] and
+//! `open_file` are pure functions of text, numbers and a time that is passed in. Its invariant: a path that a
+//! client sends opens a regular file beneath one directory, or none.
+//!
+//! In the order of use:
+//!
+//! 1. [`resolve`] turns a request's path into a [`RelativePath`].
+//! 2. `Codings` lists the content codings that the client prefers; each has its own file.
+//! 3. [`Root::open`] opens the file.
+//! 4. [`Validators`] identify its version. `evaluate` compares them with the request's conditions and Range,
+//!    and decides whether to send all of the file, a part or nothing.
 
 mod coding;
 mod media;
@@ -12,10 +20,12 @@ mod range;
 mod root;
 mod validators;
 
-pub use coding::{Coding, Codings};
-pub use media::{MediaType, media_type};
-pub use path::{PATH_BYTES_MAX, Place, Unplaced, place};
-pub use preconditions::{Asked, Verdict, judge};
-pub use range::{Selected, select};
-pub use root::{Found, Root, is_shortage, open_file};
+pub(crate) use coding::{Coding, Codings};
+pub(crate) use media::{MediaType, media_type};
+pub(crate) use preconditions::{ConditionalRequest, Decision, evaluate};
+pub(crate) use root::{is_shortage, open_file};
+
+pub use path::{PathError, RelativePath, resolve};
+pub use range::{SelectedRange, select_range};
+pub use root::{Opened, Root};
 pub use validators::Validators;

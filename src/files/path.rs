@@ -1,121 +1,125 @@
-//! From a request's path to one beneath a root.
+//! Resolves a request's path to a path beneath a root.
 //!
-//! It knows no file system. Its invariant: the segments of a place are none of them empty, `.` or `..`,
-//! and hold no NUL, slash or backslash; so joined to a root they name something beneath it, symbolic
-//! links aside ([`Root`](super::Root) sees to those).
+//! It knows no file system. Its invariant: no segment of a [`RelativePath`] is empty, `.` or `..`, and none
+//! contains a NUL, slash or backslash. Joined to a root, the path therefore stays beneath it, except through
+//! symbolic links, which [`Root`](super::Root) handles.
 
 use std::fmt;
 
-/// Bytes of a place at most: the system's 4,096 less what is put behind it.
-pub const PATH_BYTES_MAX: usize = 4_000;
+/// The maximum length of a path in bytes: the system's 4,096, less what is appended to it.
+const PATH_BYTES_MAX: usize = 4_000;
 
-/// Where beneath the root a path leads.
+/// A path beneath a root.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// Segments with `/` between them, decoded; empty for the root itself.
-    pub relative: String,
-    /// The path says that it is a directory: it ends in `/`, `.` or `..`.
-    pub directory: bool,
+pub struct RelativePath {
+    /// The decoded segments, separated by `/`; empty for the root itself.
+    pub path: String,
+    /// The request's path names a directory: it ends in `/`, `.` or `..`.
+    pub is_directory: bool,
 }
 
-/// Why a path leads nowhere.
+/// Why a request's path cannot be resolved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Unplaced {
-    /// More `..` than there is to go up.
+pub enum PathError {
+    /// `..` leads out of the root.
     Climbs,
-    /// A NUL, which no name on any system has.
+    /// The path contains a NUL, which no file name can contain.
     Nul,
-    /// A segment is not UTF-8 once decoded.
+    /// A decoded segment is not UTF-8.
     NotUtf8,
-    /// A segment holds an encoded slash, or a backslash.
+    /// A segment contains an encoded slash, or a backslash.
     Separator,
     /// A segment begins with a dot.
     Hidden,
-    /// More than [`PATH_BYTES_MAX`].
+    /// The resolved path is longer than 4,000 bytes.
     TooLong,
 }
 
-impl Unplaced {
-    /// What it is answered with. As nginx, 400 for what cannot be meant: a NUL, or going up from the root.
-    /// The others could be names, and there is no file of that name: RFC 3986 §2.2 makes an encoded slash
-    /// part of a name, where nginx takes it for the end of one.
+impl PathError {
+    /// Returns the status for the answer.
+    ///
+    /// As in nginx, a path that cannot be meant gets 400: one with a NUL, or one that leads out of the root.
+    /// The other paths could name a file, but none of that name is served: 404. RFC 3986 §2.2 makes an
+    /// encoded slash part of a name, where nginx treats it as a separator.
     pub fn status(self) -> u16 {
         match self {
-            Unplaced::Climbs | Unplaced::Nul | Unplaced::NotUtf8 => 400,
-            Unplaced::Separator | Unplaced::Hidden | Unplaced::TooLong => 404,
+            PathError::Climbs | PathError::Nul | PathError::NotUtf8 => 400,
+            PathError::Separator | PathError::Hidden | PathError::TooLong => 404,
         }
     }
 }
 
-impl fmt::Display for Unplaced {
+impl fmt::Display for PathError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Unplaced::Climbs => "The path leads out of the root.",
-            Unplaced::Nul => "The path holds a NUL.",
-            Unplaced::NotUtf8 => "The path is not UTF-8 once decoded.",
-            Unplaced::Separator | Unplaced::Hidden | Unplaced::TooLong => "There is no such file.",
+            PathError::Climbs => "The path leads out of the root.",
+            PathError::Nul => "The path contains a NUL.",
+            PathError::NotUtf8 => "The path is not UTF-8 once decoded.",
+            PathError::Separator | PathError::Hidden | PathError::TooLong => "There is no such file.",
         })
     }
 }
 
-impl std::error::Error for Unplaced {}
+impl std::error::Error for PathError {}
 
-/// Decodes a path, percent-encoded and with or without a slash before it, and takes out what says nothing
-/// (RFC 3986 §5.2.4, after decoding, so that `%2e%2e` is `..`). It is decoded once: `%252e` is `%2e`.
+/// Decodes a percent-encoded path, with or without a leading slash, and removes dot segments.
 ///
-/// Names that begin with a dot are left out unless `hidden`: they are where `.git`, `.env` and
-/// `.htpasswd` lie. `.well-known` at the root is for everybody (RFC 8615).
+/// Dot segments are removed after decoding, so `%2e%2e` is `..` (RFC 3986 §5.2.4). Decoding happens once:
+/// `%252e` is `%2e`.
+///
+/// Names that begin with a dot, such as `.git`, `.env` and `.htpasswd`, are refused unless `hidden` is set.
+/// `.well-known` at the root is always allowed (RFC 8615).
 ///
 /// # Errors
-/// [`Unplaced`].
-pub fn place(path: &[u8], hidden: bool) -> Result<Place, Unplaced> {
-    let mut relative = String::with_capacity(path.len());
-    let mut directory = true;
+/// Returns a [`PathError`] if the path does not name anything beneath the root.
+pub fn resolve(path: &[u8], hidden: bool) -> Result<RelativePath, PathError> {
+    let mut resolved = String::with_capacity(path.len());
+    let mut is_directory = true;
     for segment in path.split(|byte| *byte == b'/') {
         let name = decode(segment)?;
-        directory = matches!(name.as_str(), "" | "." | "..");
+        is_directory = matches!(name.as_str(), "" | "." | "..");
         match name.as_str() {
             "" | "." => continue,
-            ".." if relative.is_empty() => return Err(Unplaced::Climbs),
-            ".." => relative.truncate(relative.rfind('/').unwrap_or(0)),
+            ".." if resolved.is_empty() => return Err(PathError::Climbs),
+            ".." => resolved.truncate(resolved.rfind('/').unwrap_or(0)),
             name => {
-                let known = relative.is_empty() && name == ".well-known";
+                let known = resolved.is_empty() && name == ".well-known";
                 if name.starts_with('.') && !hidden && !known {
-                    return Err(Unplaced::Hidden);
+                    return Err(PathError::Hidden);
                 }
-                if !relative.is_empty() {
-                    relative.push('/');
+                if !resolved.is_empty() {
+                    resolved.push('/');
                 }
-                relative.push_str(name);
+                resolved.push_str(name);
             }
         }
-        if relative.len() > PATH_BYTES_MAX {
-            return Err(Unplaced::TooLong);
+        if resolved.len() > PATH_BYTES_MAX {
+            return Err(PathError::TooLong);
         }
     }
-    Ok(Place { relative, directory })
+    Ok(RelativePath { path: resolved, is_directory })
 }
 
-fn decode(segment: &[u8]) -> Result<String, Unplaced> {
+fn decode(segment: &[u8]) -> Result<String, PathError> {
     let mut name = Vec::with_capacity(segment.len());
     let mut at = 0;
     while at < segment.len() {
-        // A '%' that begins no octet is itself, as in a route's parameters.
+        // A '%' without two hexadecimal digits is literal, as in a route's parameters.
         let octet = octet(&segment[at..]);
         let byte = octet.unwrap_or(segment[at]);
         at += if octet.is_some() { 3 } else { 1 };
         match byte {
-            0 => return Err(Unplaced::Nul),
-            // Other systems, and programs that names are handed on to, take it for a slash.
-            b'/' | b'\\' => return Err(Unplaced::Separator),
+            0 => return Err(PathError::Nul),
+            // A backslash is a separator on other systems and in programs that receive the name.
+            b'/' | b'\\' => return Err(PathError::Separator),
             _ => name.push(byte),
         }
     }
-    String::from_utf8(name).map_err(|_| Unplaced::NotUtf8)
+    String::from_utf8(name).map_err(|_| PathError::NotUtf8)
 }
 
-/// The octet that `bytes` begins with in percent-encoding (RFC 3986 §2.1).
+/// Returns the percent-encoded octet that `bytes` begins with (RFC 3986 §2.1).
 fn octet(bytes: &[u8]) -> Option<u8> {
     let &[b'%', high, low, ..] = bytes else { return None };
     let digit = |byte: u8| char::from(byte).to_digit(16);
@@ -127,11 +131,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_lead_beneath_the_root_or_nowhere() {
-        fn check(path: &str, expected: Result<(&str, bool), Unplaced>) {
+    fn a_path_resolves_beneath_the_root_or_is_refused() {
+        fn check(path: &str, expected: Result<(&str, bool), PathError>) {
             let expected =
-                expected.map(|(relative, directory)| Place { relative: relative.into(), directory });
-            assert_eq!(place(path.as_bytes(), false), expected, "{path}");
+                expected.map(|(path, is_directory)| RelativePath { path: path.into(), is_directory });
+            assert_eq!(resolve(path.as_bytes(), false), expected, "{path}");
         }
         check("", Ok(("", true)));
         check("/", Ok(("", true)));
@@ -148,48 +152,48 @@ mod tests {
         check("/100%", Ok(("100%", false)));
         check("/%zz%4", Ok(("%zz%4", false)));
         check("/%252e%252e/x", Ok(("%2e%2e/x", false)));
-        check("/..", Err(Unplaced::Climbs));
-        check("/../etc/passwd", Err(Unplaced::Climbs));
-        check("/a/../../etc/passwd", Err(Unplaced::Climbs));
-        check("/a/..//../x", Err(Unplaced::Climbs));
+        check("/..", Err(PathError::Climbs));
+        check("/../etc/passwd", Err(PathError::Climbs));
+        check("/a/../../etc/passwd", Err(PathError::Climbs));
+        check("/a/..//../x", Err(PathError::Climbs));
         for dots in ["%2e%2e", "%2E.", ".%2e", "%2E%2e"] {
-            check(&format!("/{dots}/x"), Err(Unplaced::Climbs));
+            check(&format!("/{dots}/x"), Err(PathError::Climbs));
             check(&format!("/a/{dots}"), Ok(("", true)));
         }
-        check("/..%2fetc", Err(Unplaced::Separator));
-        check("/a%2Fb", Err(Unplaced::Separator));
-        check("/..%5cetc", Err(Unplaced::Separator));
-        check("/a\\b", Err(Unplaced::Separator));
-        check("/a%00", Err(Unplaced::Nul));
-        check("/a%00/../b", Err(Unplaced::Nul));
-        check("/%E9", Err(Unplaced::NotUtf8));
-        check("/.git/config", Err(Unplaced::Hidden));
-        check("/a/.env", Err(Unplaced::Hidden));
-        check("/%2egit/config", Err(Unplaced::Hidden));
-        check("/...", Err(Unplaced::Hidden));
-        check("/a/.well-known", Err(Unplaced::Hidden));
+        check("/..%2fetc", Err(PathError::Separator));
+        check("/a%2Fb", Err(PathError::Separator));
+        check("/..%5cetc", Err(PathError::Separator));
+        check("/a\\b", Err(PathError::Separator));
+        check("/a%00", Err(PathError::Nul));
+        check("/a%00/../b", Err(PathError::Nul));
+        check("/%E9", Err(PathError::NotUtf8));
+        check("/.git/config", Err(PathError::Hidden));
+        check("/a/.env", Err(PathError::Hidden));
+        check("/%2egit/config", Err(PathError::Hidden));
+        check("/...", Err(PathError::Hidden));
+        check("/a/.well-known", Err(PathError::Hidden));
         check("/.well-known/acme", Ok((".well-known/acme", false)));
         check(&"/aaaaaaa".repeat(500), Ok((&"/aaaaaaa".repeat(500)[1..], false)));
-        check(&"/aaaaaaa".repeat(501), Err(Unplaced::TooLong));
+        check(&"/aaaaaaa".repeat(501), Err(PathError::TooLong));
     }
 
     #[test]
-    fn hidden_names_are_for_who_wants_them() {
-        let expected = Place { relative: ".git/config".into(), directory: false };
-        assert_eq!(place(b"/.git/config", true), Ok(expected));
-        assert_eq!(place(b"/.git/../..", true), Err(Unplaced::Climbs));
+    fn hidden_names_are_resolved_if_allowed() {
+        let expected = RelativePath { path: ".git/config".into(), is_directory: false };
+        assert_eq!(resolve(b"/.git/config", true), Ok(expected));
+        assert_eq!(resolve(b"/.git/../..", true), Err(PathError::Climbs));
     }
 
     #[test]
-    fn what_cannot_be_meant_is_a_bad_request() {
-        fn check(unplaced: Unplaced, expected: u16) {
-            assert_eq!(unplaced.status(), expected, "{unplaced}");
+    fn paths_that_cannot_be_meant_are_a_bad_request() {
+        fn check(error: PathError, expected: u16) {
+            assert_eq!(error.status(), expected, "{error}");
         }
-        check(Unplaced::Climbs, 400);
-        check(Unplaced::Nul, 400);
-        check(Unplaced::NotUtf8, 400);
-        check(Unplaced::Separator, 404);
-        check(Unplaced::Hidden, 404);
-        check(Unplaced::TooLong, 404);
+        check(PathError::Climbs, 400);
+        check(PathError::Nul, 400);
+        check(PathError::NotUtf8, 400);
+        check(PathError::Separator, 404);
+        check(PathError::Hidden, 404);
+        check(PathError::TooLong, 404);
     }
 }

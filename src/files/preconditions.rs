@@ -1,46 +1,46 @@
-//! Whether a request is to be carried out, and on which part: its preconditions, in their order.
+//! Evaluates the preconditions and the Range of a request (RFC 9110 §13, §14).
 //!
-//! It knows fields and validators, no file. Its invariant is the order of RFC 9110 §13.2.2: a later
-//! condition is not looked at once an earlier one has decided.
+//! It knows fields and validators, no file. Its invariant is the order of RFC 9110 §13.2.2: once a condition
+//! has decided, later ones are ignored.
 
-use super::{Selected, Validators, select};
+use super::{SelectedRange, Validators, select_range};
 use crate::http1::{Fields, Method};
 use crate::time::parse_http_date;
 
-/// A request, as far as it has a say here.
+/// The parts of a request that preconditions depend on.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked<'r> {
-    /// Its method.
+pub struct ConditionalRequest<'r> {
+    /// The request method.
     pub method: Method<'r>,
-    /// The fields of its head.
+    /// The header fields.
     pub fields: Fields<'r>,
-    /// Seconds since 1970-01-01 UTC: when it is answered.
+    /// The time of the answer, in seconds since 1970-01-01 UTC.
     pub now_unix_secs: u64,
 }
 
-/// What is to be answered.
+/// What to answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// 200 with all of it.
+pub enum Decision {
+    /// 200 with the whole representation.
     Whole,
     /// 206 with bytes `first..=last`.
     Part {
-        /// The first byte's position.
+        /// The position of the first byte.
         first: u64,
-        /// The last one's.
+        /// The position of the last byte.
         last: u64,
     },
     /// 304.
     NotModified,
     /// 412.
-    Failed,
+    PreconditionFailed,
     /// 416.
-    Unsatisfiable,
+    RangeNotSatisfiable,
 }
 
-/// Judges `asked`, for a representation of `bytes` bytes with these validators.
-pub fn judge(asked: &Asked<'_>, validators: &Validators, bytes: u64) -> Verdict {
-    let Asked { method, fields, now_unix_secs } = *asked;
+/// Evaluates a request for a representation of `bytes` bytes with these validators.
+pub fn evaluate(request: &ConditionalRequest<'_>, validators: &Validators, bytes: u64) -> Decision {
+    let ConditionalRequest { method, fields, now_unix_secs } = *request;
     let date = |name| parse_http_date(fields.get(name)?, now_unix_secs);
     let among = |name, strong| {
         let mut values = fields.values(name).peekable();
@@ -48,43 +48,45 @@ pub fn judge(asked: &Asked<'_>, validators: &Validators, bytes: u64) -> Verdict 
         Some(values.any(|value| validators.is_among(value, strong)))
     };
     let modified_since = |date| validators.modified_secs > date;
-    // Steps 1 and 2: the one stands in for the other, also when it is not understood (§13.1.4).
+    // Steps 1 and 2: If-Match replaces If-Unmodified-Since, even if it is malformed (§13.1.4).
     let goes_on = match among("if-match", true) {
         Some(matches) => matches,
         None => !date("if-unmodified-since").is_some_and(modified_since),
     };
     if !goes_on {
-        return Verdict::Failed;
+        return Decision::PreconditionFailed;
     }
     let reads = matches!(method, Method::Get | Method::Head);
     // Steps 3 and 4.
     match among("if-none-match", false) {
-        Some(true) if reads => return Verdict::NotModified,
-        Some(true) => return Verdict::Failed,
+        Some(true) if reads => return Decision::NotModified,
+        Some(true) => return Decision::PreconditionFailed,
         Some(false) => {}
         None if reads && date("if-modified-since").is_some_and(|date| !modified_since(date)) => {
-            return Verdict::NotModified;
+            return Decision::NotModified;
         }
         None => {}
     }
-    // Step 5. RFC 9110 §14.2: of the methods only GET has ranges.
+    // Step 5. RFC 9110 §14.2: ranges are defined for GET only.
     let mut ranges = fields.values("range");
     let (Method::Get, Some(range), None) = (method, ranges.next(), ranges.next()) else {
-        return Verdict::Whole;
+        return Decision::Whole;
     };
-    if fields.get("if-range").is_some_and(|value| !is_in_range(value, validators, now_unix_secs)) {
-        return Verdict::Whole;
+    if fields.get("if-range").is_some_and(|value| !if_range_holds(value, validators, now_unix_secs)) {
+        return Decision::Whole;
     }
-    match select(range, bytes) {
-        Selected::Whole => Verdict::Whole,
-        Selected::Part { first, last } => Verdict::Part { first, last },
-        Selected::Unsatisfiable => Verdict::Unsatisfiable,
+    match select_range(range, bytes) {
+        SelectedRange::Whole => Decision::Whole,
+        SelectedRange::Part { first, last } => Decision::Part { first, last },
+        SelectedRange::NotSatisfiable => Decision::RangeNotSatisfiable,
     }
 }
 
-/// Whether the condition of If-Range holds (RFC 9110 §13.1.5): a tag that is strongly the same, or exactly
-/// the date, if that tells states apart: not in the second that may still bring another (§8.8.2.2).
-fn is_in_range(value: &[u8], validators: &Validators, now_unix_secs: u64) -> bool {
+/// Returns whether the condition of If-Range holds (RFC 9110 §13.1.5).
+///
+/// A tag must match strongly. A date must match exactly, and the second of the modification must be over:
+/// until then another modification could have the same date (§8.8.2.2).
+fn if_range_holds(value: &[u8], validators: &Validators, now_unix_secs: u64) -> bool {
     if value.starts_with(b"\"") {
         return value == validators.tag.as_bytes();
     }
@@ -98,45 +100,49 @@ mod tests {
     use crate::http1::{Decoder, HeadStep};
     use crate::{Arena, Limits};
 
-    /// When the file was modified, and an hour before and after.
+    /// The time of the file's modification, and an hour before and after it.
     const THEN: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
     const BEFORE: &str = "Sun, 06 Nov 1994 07:49:37 GMT";
     const AFTER: &str = "Sun, 06 Nov 1994 09:49:37 GMT";
     const SECS: u64 = 784_111_777;
 
-    fn verdict(method: &str, fields: &str, now_unix_secs: u64) -> Verdict {
+    fn decision(method: &str, fields: &str, now_unix_secs: u64) -> Decision {
         let mut request = format!("{method} / HTTP/1.1\r\nHost: a\r\n{fields}\r\n").into_bytes();
         let (arena, mut decoder) = (Arena::new(4096), Decoder::new());
         let HeadStep::Head { head, .. } = decoder.head(&mut request, &arena, &Limits::default()) else {
-            panic!("{fields:?} is no head");
+            panic!("{fields:?} is not a valid head");
         };
         let validators = Validators { tag: "\"a\"".into(), modified_secs: SECS };
-        judge(&Asked { method: head.method, fields: head.fields, now_unix_secs }, &validators, 100)
+        evaluate(
+            &ConditionalRequest { method: head.method, fields: head.fields, now_unix_secs },
+            &validators,
+            100,
+        )
     }
 
     #[track_caller]
-    fn check(fields: &[&str], expected: Verdict) {
+    fn check(fields: &[&str], expected: Decision) {
         let fields: String = fields.iter().map(|line| format!("{line}\r\n")).collect();
-        assert_eq!(verdict("GET", &fields, SECS + 86_400), expected, "{fields}");
+        assert_eq!(decision("GET", &fields, SECS + 86_400), expected, "{fields}");
     }
 
     #[test]
-    fn each_condition() {
-        check(&[], Verdict::Whole);
-        check(&["If-None-Match: \"a\""], Verdict::NotModified);
-        check(&["If-None-Match: W/\"a\""], Verdict::NotModified);
-        check(&["If-None-Match: \"b\"", "If-None-Match: \"a\""], Verdict::NotModified);
-        check(&["If-None-Match: *"], Verdict::NotModified);
-        check(&["If-None-Match: \"b\""], Verdict::Whole);
-        check(&["If-Match: \"b\", \"a\""], Verdict::Whole);
-        check(&["If-Match: *"], Verdict::Whole);
-        check(&["If-Match: W/\"a\""], Verdict::Failed);
-        check(&["If-Match: \"b\""], Verdict::Failed);
+    fn each_condition_decides_alone() {
+        check(&[], Decision::Whole);
+        check(&["If-None-Match: \"a\""], Decision::NotModified);
+        check(&["If-None-Match: W/\"a\""], Decision::NotModified);
+        check(&["If-None-Match: \"b\"", "If-None-Match: \"a\""], Decision::NotModified);
+        check(&["If-None-Match: *"], Decision::NotModified);
+        check(&["If-None-Match: \"b\""], Decision::Whole);
+        check(&["If-Match: \"b\", \"a\""], Decision::Whole);
+        check(&["If-Match: *"], Decision::Whole);
+        check(&["If-Match: W/\"a\""], Decision::PreconditionFailed);
+        check(&["If-Match: \"b\""], Decision::PreconditionFailed);
         for (date, since, unmodified) in [
-            (BEFORE, Verdict::Whole, Verdict::Failed),
-            (THEN, Verdict::NotModified, Verdict::Whole),
-            (AFTER, Verdict::NotModified, Verdict::Whole),
-            ("yesterday", Verdict::Whole, Verdict::Whole),
+            (BEFORE, Decision::Whole, Decision::PreconditionFailed),
+            (THEN, Decision::NotModified, Decision::Whole),
+            (AFTER, Decision::NotModified, Decision::Whole),
+            ("yesterday", Decision::Whole, Decision::Whole),
         ] {
             check(&[&format!("If-Modified-Since: {date}")], since);
             check(&[&format!("If-Unmodified-Since: {date}")], unmodified);
@@ -144,38 +150,38 @@ mod tests {
     }
 
     #[test]
-    fn their_order() {
-        check(&["If-Match: \"a\"", &format!("If-Unmodified-Since: {BEFORE}")], Verdict::Whole);
-        check(&["If-Match: \"b\"", "If-None-Match: \"a\""], Verdict::Failed);
-        check(&["If-Match: \"a\"", "If-None-Match: \"a\""], Verdict::NotModified);
-        check(&["If-None-Match: \"b\"", &format!("If-Modified-Since: {THEN}")], Verdict::Whole);
-        check(&["If-None-Match: \"a\"", "Range: bytes=0-1"], Verdict::NotModified);
-        check(&["If-Match: \"b\"", "Range: bytes=0-1"], Verdict::Failed);
+    fn earlier_conditions_take_precedence() {
+        check(&["If-Match: \"a\"", &format!("If-Unmodified-Since: {BEFORE}")], Decision::Whole);
+        check(&["If-Match: \"b\"", "If-None-Match: \"a\""], Decision::PreconditionFailed);
+        check(&["If-Match: \"a\"", "If-None-Match: \"a\""], Decision::NotModified);
+        check(&["If-None-Match: \"b\"", &format!("If-Modified-Since: {THEN}")], Decision::Whole);
+        check(&["If-None-Match: \"a\"", "Range: bytes=0-1"], Decision::NotModified);
+        check(&["If-Match: \"b\"", "Range: bytes=0-1"], Decision::PreconditionFailed);
     }
 
     #[test]
-    fn ranges_and_their_condition() {
-        let part = Verdict::Part { first: 0, last: 1 };
+    fn a_range_is_sent_if_its_condition_holds() {
+        let part = Decision::Part { first: 0, last: 1 };
         check(&["Range: bytes=0-1"], part);
-        check(&["Range: bytes=100-"], Verdict::Unsatisfiable);
-        check(&["Range: bytes=0-1", "Range: bytes=0-1"], Verdict::Whole);
+        check(&["Range: bytes=100-"], Decision::RangeNotSatisfiable);
+        check(&["Range: bytes=0-1", "Range: bytes=0-1"], Decision::Whole);
         for (condition, expected) in [
             ("\"a\"", part),
-            ("W/\"a\"", Verdict::Whole),
-            ("\"b\"", Verdict::Whole),
-            ("a", Verdict::Whole),
+            ("W/\"a\"", Decision::Whole),
+            ("\"b\"", Decision::Whole),
+            ("a", Decision::Whole),
             (THEN, part),
-            (BEFORE, Verdict::Whole),
-            (AFTER, Verdict::Whole),
+            (BEFORE, Decision::Whole),
+            (AFTER, Decision::Whole),
         ] {
             check(&["Range: bytes=0-1", &format!("If-Range: {condition}")], expected);
         }
         let unsatisfiable = ["Range: bytes=100-", "If-Range: \"b\""];
-        check(&unsatisfiable, Verdict::Whole);
-        // In the second of the modification the date says too little.
+        check(&unsatisfiable, Decision::Whole);
+        // In the second of the modification the date does not identify one state.
         let fields = format!("Range: bytes=0-1\r\nIf-Range: {THEN}\r\n");
-        assert_eq!(verdict("GET", &fields, SECS), Verdict::Whole);
-        assert_eq!(verdict("HEAD", "Range: bytes=0-1\r\n", SECS), Verdict::Whole);
-        assert_eq!(verdict("POST", "If-None-Match: \"a\"\r\n", SECS), Verdict::Failed);
+        assert_eq!(decision("GET", &fields, SECS), Decision::Whole);
+        assert_eq!(decision("HEAD", "Range: bytes=0-1\r\n", SECS), Decision::Whole);
+        assert_eq!(decision("POST", "If-None-Match: \"a\"\r\n", SECS), Decision::PreconditionFailed);
     }
 }

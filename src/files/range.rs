@@ -1,51 +1,50 @@
-//! The part of a representation that Range asks for (RFC 9110 §14).
+//! Selects the part of a representation that a Range field asks for (RFC 9110 §14).
 //!
-//! It knows a value and a length. Its invariant: what it selects is not empty and lies within the length.
+//! It knows a value and a length. Its invariant: a selected part is not empty and lies within the length.
 
-/// What a Range field comes to.
+/// The part of a representation that a Range field selects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Selected {
-    /// Everything: the field says nothing that is understood, and is ignored.
+pub enum SelectedRange {
+    /// The whole representation: the field is ignored.
     Whole,
     /// Bytes `first..=last`: `first <= last < length`.
     Part {
-        /// The first byte's position.
+        /// The position of the first byte.
         first: u64,
-        /// The last one's.
+        /// The position of the last byte.
         last: u64,
     },
-    /// Nothing that is there: 416 (RFC 9110 §15.5.17).
-    Unsatisfiable,
+    /// The range lies outside the representation: 416 (RFC 9110 §15.5.17).
+    NotSatisfiable,
 }
 
 /// Reads the value of a Range field, for a representation of `length` bytes.
 ///
-/// A server may ignore the field (RFC 9110 §14.2), and this one does when it asks for more than one
-/// range: the answer is then the whole, which holds them all. So does an unknown unit, and a range whose
-/// last byte comes before its first (§14.1.1).
-pub fn select(value: &[u8], length: u64) -> Selected {
-    read(value, length).unwrap_or(Selected::Whole)
+/// A server may ignore the field (RFC 9110 §14.2). It is ignored if it asks for more than one range, has an
+/// unknown unit, is malformed, or if the last byte of the range comes before its first (§14.1.1).
+pub fn select_range(value: &[u8], length: u64) -> SelectedRange {
+    read(value, length).unwrap_or(SelectedRange::Whole)
 }
 
-fn read(value: &[u8], length: u64) -> Option<Selected> {
+fn read(value: &[u8], length: u64) -> Option<SelectedRange> {
     let equals = value.iter().position(|byte| *byte == b'=')?;
     let (unit, set) = (&value[..equals], &value[equals + 1..]);
-    // RFC 9110 §14.1: a unit's name is in any case.
+    // RFC 9110 §14.1: range units are case-insensitive.
     if !unit.eq_ignore_ascii_case(b"bytes") {
         return None;
     }
-    // RFC 9110 §5.6.1.2: empty members of a list are to be read over.
+    // RFC 9110 §5.6.1.2: empty list members are ignored.
     let mut members = set.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|m| !m.is_empty());
     let (range, None) = (members.next()?, members.next()) else { return None };
     let dash = range.iter().position(|byte| *byte == b'-')?;
     let (first, last) = (&range[..dash], &range[dash + 1..]);
     if first.is_empty() {
-        // RFC 9110 §14.1.2: the last so many, or all if there are fewer.
+        // RFC 9110 §14.1.2: the last bytes, or all if the representation is shorter.
         return match (number(last)?, length) {
-            (0, _) => Some(Selected::Unsatisfiable),
-            // It can be satisfied, but no Content-Range says so of nothing.
+            (0, _) => Some(SelectedRange::NotSatisfiable),
+            // Satisfiable, but Content-Range cannot express an empty range.
             (_, 0) => None,
-            (bytes, _) => Some(Selected::Part { first: length.saturating_sub(bytes), last: length - 1 }),
+            (bytes, _) => Some(SelectedRange::Part { first: length.saturating_sub(bytes), last: length - 1 }),
         };
     }
     let first = number(first)?;
@@ -54,12 +53,12 @@ fn read(value: &[u8], length: u64) -> Option<Selected> {
         return None;
     }
     if first >= length {
-        return Some(Selected::Unsatisfiable);
+        return Some(SelectedRange::NotSatisfiable);
     }
-    Some(Selected::Part { first, last: last.min(length - 1) })
+    Some(SelectedRange::Part { first, last: last.min(length - 1) })
 }
 
-/// A number; one that is too large to be told is as good as the largest.
+/// Reads a number; one that exceeds 64 bits becomes the largest.
 fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
@@ -75,11 +74,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges() {
-        fn check(value: &str, length: u64, expected: Selected) {
-            assert_eq!(select(value.as_bytes(), length), expected, "{value} of {length}");
+    fn a_range_is_selected_or_ignored() {
+        fn check(value: &str, length: u64, expected: SelectedRange) {
+            assert_eq!(select_range(value.as_bytes(), length), expected, "{value} of {length}");
         }
-        let part = |first, last| Selected::Part { first, last };
+        let part = |first, last| SelectedRange::Part { first, last };
         check("bytes=0-499", 10_000, part(0, 499)); // RFC 9110 §14.1.2
         check("bytes=500-999", 10_000, part(500, 999));
         check("bytes=-500", 10_000, part(9_500, 9_999));
@@ -92,12 +91,12 @@ mod tests {
         check("bytes= , 0-1 ,,", 10, part(0, 1));
         check("bytes=1-99999999999999999999999", 10, part(1, 9));
         check("bytes=-99999999999999999999999", 10, part(0, 9));
-        check("bytes=10-", 10, Selected::Unsatisfiable);
-        check("bytes=10-20", 10, Selected::Unsatisfiable);
-        check("bytes=99999999999999999999999-", 10, Selected::Unsatisfiable);
-        check("bytes=-0", 10, Selected::Unsatisfiable);
-        check("bytes=0-", 0, Selected::Unsatisfiable);
-        check("bytes=-1", 0, Selected::Whole);
+        check("bytes=10-", 10, SelectedRange::NotSatisfiable);
+        check("bytes=10-20", 10, SelectedRange::NotSatisfiable);
+        check("bytes=99999999999999999999999-", 10, SelectedRange::NotSatisfiable);
+        check("bytes=-0", 10, SelectedRange::NotSatisfiable);
+        check("bytes=0-", 0, SelectedRange::NotSatisfiable);
+        check("bytes=-1", 0, SelectedRange::Whole);
         for ignored in [
             "",
             "bytes",
@@ -118,7 +117,7 @@ mod tests {
             "bytes=--1",
             "=0-1",
         ] {
-            check(ignored, 10, Selected::Whole);
+            check(ignored, 10, SelectedRange::Whole);
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Opens files beneath a directory, and no others.
 //!
-//! It knows the file system, not requests. Its invariant: whatever links lie beneath the root, and
-//! whatever happens to them meanwhile, what is opened is a regular file that lies beneath it too.
+//! It knows the file system, not requests. Its invariant: whatever links lie beneath the root, and however
+//! they change meanwhile, it opens only regular files and directories beneath the root.
 //!
-//! The kernel sees to that in one call, `openat2` with `RESOLVE_BENEATH`: a link that stays beneath the
-//! root is followed, one that leads out, and every absolute one, is not found. A kernel or a container
-//! without it gets a walk from directory to directory that follows no links at all.
+//! The kernel ensures that in one call, `openat2` with `RESOLVE_BENEATH`: it follows links that stay beneath
+//! the root, and fails for links that lead out and for absolute links. Where that call is missing or
+//! forbidden, the path is walked directory by directory and no link is followed.
 
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -15,72 +15,73 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// A directory, opened once: it may be renamed while it is served from.
+/// A directory that files are served from. It is opened once, so it may be renamed meanwhile.
 #[derive(Debug)]
 pub struct Root {
     directory: OwnedFd,
-    /// The kernel resolves paths beneath a directory.
+    /// The kernel supports `openat2` with `RESOLVE_BENEATH`.
     resolves_beneath: bool,
 }
 
-/// What there is at a place.
+/// What [`Root::open`] and `open_file` have opened.
 #[derive(Debug)]
-pub enum Found {
+pub enum Opened {
     /// A regular file.
     File {
-        /// Open for reading.
+        /// The file, open for reading.
         file: File,
-        /// Its length, in bytes.
+        /// Its length in bytes.
         bytes: u64,
-        /// When it was last changed: seconds since 1970-01-01 UTC, nanoseconds.
+        /// The time of its last change: seconds since 1970-01-01 UTC, and nanoseconds.
         modified: (i64, u32),
     },
     /// A directory.
     Directory,
 }
 
-/// Without `O_NONBLOCK` a FIFO that nobody writes to would stop the worker.
+/// Without `O_NONBLOCK`, opening a FIFO without a writer would block the worker.
 const FILE: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 #[cfg(target_os = "linux")]
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::CLOEXEC).union(OFlags::DIRECTORY);
 #[cfg(not(target_os = "linux"))]
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::DIRECTORY);
 
-/// Times that a path is resolved anew because something beneath the root was renamed meanwhile.
+/// How often a path is resolved again because something beneath the root was renamed meanwhile.
 #[cfg(target_os = "linux")]
 const RENAMES_MAX: usize = 16;
 
 impl Root {
-    /// Opens the directory at `path`, which is trusted.
+    /// Opens the directory at `path`. The path is trusted.
     ///
     /// # Errors
-    /// Those of the system; `NotADirectory` if it is something else.
+    /// Returns the system's error; `NotADirectory` if `path` is something else.
     pub fn new(path: impl AsRef<Path>) -> io::Result<Root> {
         let directory = openat(rustix::fs::CWD, path.as_ref(), DIRECTORY, Mode::empty())?;
         let resolves_beneath = resolves_beneath(&directory);
         Ok(Root { directory, resolves_beneath })
     }
 
-    /// The same without the kernel's help.
+    /// Returns the same root without `openat2`, for tests.
     #[doc(hidden)]
-    pub fn walking(self) -> Root {
+    pub fn without_openat2(self) -> Root {
         Root { resolves_beneath: false, ..self }
     }
 
-    /// Opens what is at `relative`: segments with `/` between them, none of them empty, `.` or `..`; empty
-    /// for the root itself.
+    /// Opens the file or directory at `relative`, the path of a [`RelativePath`](super::RelativePath).
     ///
     /// # Errors
-    /// `NotFound` if there is nothing, or neither a regular file nor a directory, or if it is not beneath the
-    /// root; `PermissionDenied` if the system does not let it be read; others of the system.
-    pub fn open(&self, relative: &str) -> io::Result<Found> {
+    /// - `NotFound` if nothing is there, if it is neither a regular file nor a directory, or if it does not
+    ///   lie beneath the root;
+    /// - `PermissionDenied` if the process may not read it;
+    /// - other errors of the system.
+    pub fn open(&self, relative: &str) -> io::Result<Opened> {
         if relative.is_empty() {
-            return Ok(Found::Directory);
+            return Ok(Opened::Directory);
         }
         let opened = if self.resolves_beneath { self.open_beneath(relative) } else { self.walk(relative) };
         match opened {
-            Ok(descriptor) => look(File::from(descriptor)),
-            Err(errno) => Err(told(errno)),
+            Ok(descriptor) => classify(File::from(descriptor)),
+            Err(errno) => Err(to_io_error(errno)),
         }
     }
 
@@ -102,44 +103,44 @@ impl Root {
         self.walk(relative)
     }
 
-    /// From directory to directory, each a name of the one before it and no link.
+    /// Opens the path directory by directory and follows no links.
     fn walk(&self, relative: &str) -> Result<OwnedFd, Errno> {
-        let mut at: Option<OwnedFd> = None;
+        let mut current: Option<OwnedFd> = None;
         let mut segments = relative.split('/').peekable();
         loop {
             let segment = segments.next().ok_or(Errno::NOENT)?;
-            // Checked by who made the place; without it this would not be a walk down.
+            // `resolve` never returns these. They would let the walk leave the root.
             if matches!(segment, "" | "." | "..") {
                 return Err(Errno::NOENT);
             }
-            let from = at.as_ref().map_or(self.directory.as_fd(), |directory| directory.as_fd());
+            let from = current.as_ref().map_or(self.directory.as_fd(), |directory| directory.as_fd());
             let last = segments.peek().is_none();
             let flags = OFlags::NOFOLLOW | if last { FILE } else { DIRECTORY };
             let next = openat(from, segment, flags, Mode::empty())?;
             if last {
                 return Ok(next);
             }
-            at = Some(next);
+            current = Some(next);
         }
     }
 }
 
-/// Opens the file at `path`, which is trusted: links are followed, wherever they lead.
+/// Opens the file at `path`. The path is trusted: links are followed, wherever they lead.
 ///
 /// # Errors
-/// As [`Root::open`].
-pub fn open_file(path: &Path) -> io::Result<Found> {
-    look(File::from(openat(rustix::fs::CWD, path, FILE, Mode::empty()).map_err(told)?))
+/// Those of [`Root::open`].
+pub fn open_file(path: &Path) -> io::Result<Opened> {
+    classify(File::from(openat(rustix::fs::CWD, path, FILE, Mode::empty()).map_err(to_io_error)?))
 }
 
-/// Whether opening has failed for want of descriptors or memory, or because what is beneath the root is
-/// renamed all the time: it may succeed later.
+/// Returns whether opening failed for a reason that may pass: no descriptors, no memory, or constant renaming
+/// beneath the root.
 pub fn is_shortage(error: &io::Error) -> bool {
     let errno = Errno::from_io_error(error);
     errno.is_some_and(|errno| [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN].contains(&errno))
 }
 
-/// Whether the kernel has `openat2` and whoever confines this process lets it be called.
+/// Returns whether the kernel has `openat2` and the process may call it.
 #[cfg(target_os = "linux")]
 fn resolves_beneath(directory: &OwnedFd) -> bool {
     let resolve = rustix::fs::ResolveFlags::BENEATH;
@@ -151,21 +152,21 @@ fn resolves_beneath(_directory: &OwnedFd) -> bool {
     false
 }
 
-/// What was opened; only now is it known that it was no FIFO and no device.
-fn look(file: File) -> io::Result<Found> {
+/// Returns what was opened, unless it is a FIFO, a device or the like: only an open file shows that.
+fn classify(file: File) -> io::Result<Opened> {
     let metadata: Metadata = file.metadata()?;
     if metadata.is_dir() {
-        return Ok(Found::Directory);
+        return Ok(Opened::Directory);
     }
     if !metadata.is_file() {
         return Err(io::ErrorKind::NotFound.into());
     }
     let modified = (metadata.mtime(), metadata.mtime_nsec() as u32);
-    Ok(Found::File { bytes: metadata.len(), modified, file })
+    Ok(Opened::File { bytes: metadata.len(), modified, file })
 }
 
-/// A path that leads out, loops, ends early or names a socket is one at which there is nothing.
-fn told(errno: Errno) -> io::Error {
+/// Converts an error. Paths that lead out, loop, end early or name a socket are reported as `NotFound`.
+fn to_io_error(errno: Errno) -> io::Error {
     match errno {
         Errno::NOENT
         | Errno::NOTDIR
@@ -186,7 +187,7 @@ mod tests {
     use std::os::unix::fs::symlink;
     use std::path::PathBuf;
 
-    /// A folder that is there for one test, with a root in it and a secret beside that.
+    /// A directory for one test. It contains a root, and a secret beside it.
     struct Scratch(PathBuf);
 
     impl Scratch {
@@ -205,7 +206,7 @@ mod tests {
             symlink("loop", root.join("loop")).unwrap();
             symlink("/proc/self/root", root.join("magic")).unwrap();
             let fifo = std::process::Command::new("mkfifo").arg(root.join("fifo")).status();
-            assert!(fifo.expect("there is mkfifo(1)").success());
+            assert!(fifo.expect("mkfifo(1) is installed").success());
             std::os::unix::net::UnixListener::bind(root.join("socket")).unwrap();
             Scratch(at)
         }
@@ -220,7 +221,7 @@ mod tests {
     #[track_caller]
     fn check(root: &Root, relative: &str, expected: Option<&str>) {
         match (root.open(relative), expected) {
-            (Ok(Found::File { mut file, bytes, .. }), Some(expected)) => {
+            (Ok(Opened::File { mut file, bytes, .. }), Some(expected)) => {
                 let mut text = String::new();
                 file.read_to_string(&mut text).unwrap();
                 assert_eq!((text.as_str(), bytes), (expected, expected.len() as u64), "{relative}");
@@ -230,8 +231,8 @@ mod tests {
         }
     }
 
-    /// What both ways must refuse.
-    const NOWHERE: &[&str] = &[
+    /// Paths that must be refused with and without `openat2`.
+    const REFUSED: &[&str] = &[
         "nothing",
         "a/nothing",
         "a/b/c.txt/d",
@@ -253,29 +254,29 @@ mod tests {
     fn links_are_followed_beneath_the_root_only() {
         let scratch = Scratch::new("beneath");
         let root = Root::new(scratch.0.join("root")).unwrap();
-        assert!(root.resolves_beneath, "this kernel has no openat2, or it may not be called");
+        assert!(root.resolves_beneath, "openat2 is missing or forbidden here");
         check(&root, "a/b/c.txt", Some("content"));
         check(&root, "within", Some("content"));
         check(&root, "a/up/b/c.txt", Some("content"));
-        for nowhere in NOWHERE {
-            check(&root, nowhere, None);
+        for path in REFUSED {
+            check(&root, path, None);
         }
         check(&root, &"x".repeat(300), None);
-        assert!(matches!(root.open("a/b"), Ok(Found::Directory)));
-        assert!(matches!(root.open(""), Ok(Found::Directory)));
+        assert!(matches!(root.open("a/b"), Ok(Opened::Directory)));
+        assert!(matches!(root.open(""), Ok(Opened::Directory)));
     }
 
     #[test]
-    fn without_the_kernels_help_no_link_is_followed() {
+    fn without_openat2_no_link_is_followed() {
         let scratch = Scratch::new("walk");
-        let root = Root::new(scratch.0.join("root")).unwrap().walking();
+        let root = Root::new(scratch.0.join("root")).unwrap().without_openat2();
         check(&root, "a/b/c.txt", Some("content"));
-        for nowhere in NOWHERE.iter().chain(&["within", "a/up/b/c.txt", "a//b/c.txt", "a/./b/c.txt"]) {
-            check(&root, nowhere, None);
+        for path in REFUSED.iter().chain(&["within", "a/up/b/c.txt", "a//b/c.txt", "a/./b/c.txt"]) {
+            check(&root, path, None);
         }
         check(&root, &"x".repeat(300), None);
-        assert!(matches!(root.open("a/b"), Ok(Found::Directory)));
-        assert!(matches!(root.open("a"), Ok(Found::Directory)));
+        assert!(matches!(root.open("a/b"), Ok(Opened::Directory)));
+        assert!(matches!(root.open("a"), Ok(Opened::Directory)));
     }
 
     #[test]
@@ -286,12 +287,12 @@ mod tests {
     }
 
     #[test]
-    fn a_trusted_path_may_lead_anywhere_but_is_a_file() {
+    fn a_trusted_path_may_lead_anywhere_but_must_be_a_file() {
         let scratch = Scratch::new("trusted");
-        assert!(matches!(open_file(&scratch.0.join("root/out")), Ok(Found::File { bytes: 6, .. })));
-        assert!(matches!(open_file(&scratch.0), Ok(Found::Directory)));
-        for nowhere in ["root/fifo", "root/socket", "nothing"] {
-            assert_eq!(open_file(&scratch.0.join(nowhere)).unwrap_err().kind(), ErrorKind::NotFound);
+        assert!(matches!(open_file(&scratch.0.join("root/out")), Ok(Opened::File { bytes: 6, .. })));
+        assert!(matches!(open_file(&scratch.0), Ok(Opened::Directory)));
+        for path in ["root/fifo", "root/socket", "nothing"] {
+            assert_eq!(open_file(&scratch.0.join(path)).unwrap_err().kind(), ErrorKind::NotFound);
         }
     }
 }

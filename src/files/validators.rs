@@ -1,7 +1,7 @@
-//! What tells one state of a file from another: entity tag and date of modification (RFC 9110 §8.8).
+//! Entity tags and modification dates, which tell versions of a file apart (RFC 9110 §8.8).
 //!
-//! It knows a file's length and times, not its content. Its invariant: a change of either gives another
-//! tag; a change within one tick of the file system's clock, to the same length, is not seen.
+//! It knows a file's length and time, not its content. Its invariant: a different length or time gives a
+//! different tag. A change that keeps the length, within one tick of the file system's clock, goes unnoticed.
 
 use super::Coding;
 use crate::time::DateCache;
@@ -10,15 +10,15 @@ use std::fmt::Write;
 /// The validators of one representation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Validators {
-    /// A strong entity tag, with its quotes.
+    /// A strong entity tag, including its quotes.
     pub tag: String,
-    /// Seconds since 1970-01-01 UTC.
+    /// The time of modification, in seconds since 1970-01-01 UTC.
     pub modified_secs: u64,
 }
 
 impl Validators {
-    /// Those of a file of `bytes` bytes that was last changed at that time (seconds since 1970-01-01 UTC,
-    /// nanoseconds), coded as it is sent: what is coded in another way is another representation.
+    /// Creates the validators of a file of `bytes` bytes that was modified at the given time (seconds since
+    /// 1970-01-01 UTC, and nanoseconds). Each coding is a representation of its own and gets its own tag.
     pub fn new(bytes: u64, modified: (i64, u32), coding: Option<Coding>) -> Validators {
         let (secs, nanos) = modified;
         let mut tag = String::with_capacity(40);
@@ -30,13 +30,15 @@ impl Validators {
         Validators { tag, modified_secs: secs.try_into().unwrap_or(0) }
     }
 
-    /// The value of Last-Modified, which is never later than the Date beside it (RFC 9110 §8.8.2.1).
+    /// Returns the value of Last-Modified. It is never later than `now_unix_secs`, which the Date field shows
+    /// (RFC 9110 §8.8.2.1).
     pub fn last_modified(&self, now_unix_secs: u64) -> [u8; 29] {
         *DateCache::new(self.modified_secs.min(now_unix_secs)).text()
     }
 
-    /// Whether the list of entity tags `value`, or `*`, has this one (RFC 9110 §13.1.1, §13.1.2). A weak
-    /// tag is never equal under `strong` comparison (§8.8.3.2). What is no list matches nothing.
+    /// Returns whether `value`, a list of entity tags or `*`, contains this tag (RFC 9110 §13.1.1, §13.1.2).
+    ///
+    /// Under `strong` comparison a weak tag never matches (§8.8.3.2). A malformed list matches nothing.
     pub fn is_among(&self, value: &[u8], strong: bool) -> bool {
         let mut rest = value.trim_ascii();
         if rest == b"*" {
@@ -49,7 +51,7 @@ impl Validators {
             }
             let weak = rest.starts_with(b"W/");
             let opaque = if weak { &rest[2..] } else { rest };
-            // A comma may be part of a tag, a quote may not.
+            // A tag may contain commas but no quotes.
             let close = opaque.get(1..).and_then(|inner| inner.iter().position(|byte| *byte == b'"'));
             let (Some(b'"'), Some(close)) = (opaque.first(), close) else { return false };
             let (tag, after) = opaque.split_at(close + 2);
@@ -70,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tags_tell_states_apart() {
+    fn tags_tell_versions_apart() {
         fn check(bytes: u64, modified: (i64, u32), coding: Option<Coding>, expected: &str) {
             assert_eq!(Validators::new(bytes, modified, coding).tag, expected);
         }
@@ -83,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_modified_later_than_now() {
+    fn last_modified_is_never_in_the_future() {
         let validators = Validators::new(1, (784_111_777, 0), None);
         assert_eq!(&validators.last_modified(784_111_778), b"Sun, 06 Nov 1994 08:49:37 GMT");
         assert_eq!(&validators.last_modified(784_111_776), b"Sun, 06 Nov 1994 08:49:36 GMT");

@@ -1,20 +1,21 @@
-//! `uri-host [ ":" port ]`, as Host and targets have it (RFC 3986 §3.2, RFC 9110 §7.2).
+//! Checks `uri-host [ ":" port ]`, the form of Host and of authorities in targets (RFC 3986 §3.2,
+//! RFC 9110 §7.2).
 //!
-//! It knows the grammar and resolves nothing. Userinfo is not part of it: `@` is refused.
+//! It knows the grammar and resolves nothing. Userinfo is not part of the grammar: `@` is refused.
 
 use super::block::find;
 use super::fields::Span;
 use std::net::Ipv6Addr;
 
-/// An authority, cut at its port.
+/// What is known of a well-formed authority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Authority {
     pub(super) host_is_empty: bool,
     pub(super) has_port: bool,
 }
 
-/// As [`check`], of what lies at `span` in `section`: what follows it there lets sixteen bytes be looked at
-/// at once.
+/// Does the same as [`check`], for the authority at `span` in `section`. The bytes that follow it there allow
+/// reading sixteen bytes at a time.
 #[inline]
 pub(super) fn check_in(section: &[u8], span: Span) -> Option<Authority> {
     let (at, end) = (span.at as usize, (span.at + span.len) as usize);
@@ -30,7 +31,7 @@ pub(super) fn check_in(section: &[u8], span: Span) -> Option<Authority> {
     }
 }
 
-/// Checks an authority; `None` if it is not one. An empty host and an empty port are grammatical.
+/// Checks an authority and returns `None` if it is malformed. An empty host and an empty port are valid.
 #[inline]
 pub(super) fn check(authority: &[u8]) -> Option<Authority> {
     let (host_len, rest) = if authority.first() == Some(&b'[') {
@@ -48,8 +49,8 @@ pub(super) fn check(authority: &[u8]) -> Option<Authority> {
         [b':', port @ ..] => {
             is_port(port).then_some(Authority { host_is_empty: host_len == 0, has_port: !port.is_empty() })
         }
-        // Percent-encoded names are rare: they are checked again from the start, with care.
-        [b'%', ..] => escaped(authority),
+        // Percent-encoded names are rare, so they are checked again from the start.
+        [b'%', ..] => check_escaped(authority),
         _ => None,
     }
 }
@@ -69,7 +70,7 @@ static NAME: [bool; 256] = {
 };
 
 #[cold]
-fn escaped(authority: &[u8]) -> Option<Authority> {
+fn check_escaped(authority: &[u8]) -> Option<Authority> {
     let mut rest = authority;
     loop {
         rest = match rest {
@@ -89,7 +90,7 @@ fn is_port(port: &[u8]) -> bool {
     port.iter().all(u8::is_ascii_digit) && (port.len() < 5 || (port.len() == 5 && port <= &b"65535"[..]))
 }
 
-/// What stands between the brackets: an IPv6 address, or `IPvFuture` (RFC 3986 §3.2.2).
+/// Returns whether the text between brackets is an IPv6 address or `IPvFuture` (RFC 3986 §3.2.2).
 fn is_ip_literal(literal: &[u8]) -> bool {
     if let [b'v' | b'V', future @ ..] = literal {
         let Some(dot) = future.iter().position(|&b| b == b'.') else { return false };
@@ -107,11 +108,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn authorities() {
+    fn authorities_have_a_host_and_perhaps_a_port() {
         fn check(authority: &str, expected: Option<(bool, bool)>) {
             let found = super::check(authority.as_bytes()).map(|a| (a.host_is_empty, a.has_port));
             assert_eq!(found, expected, "{authority:?}");
-            // Whatever stands around it.
+            // The bytes around it must make no difference.
             for (before, behind) in [("", ""), ("a:", "a.b.c:80\r\n"), ("Host: ", "\r\n\r\n"), ("", "0")] {
                 let span = Span { at: before.len() as u32, len: authority.len() as u32 };
                 let section = format!("{before}{authority}{behind}");

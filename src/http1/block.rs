@@ -1,22 +1,22 @@
-//! Sixteen bytes at a time: which of them end a target, a name or a value.
+//! Searches sixteen bytes at a time for the end of a target, a name or a value.
 //!
-//! It knows characters and no grammar. Its invariant: bytes behind the end of the input count as NUL,
-//! which ends everything, so a search stops at the end of the input at the latest.
+//! It knows characters and no grammar. Its invariant: bytes behind the end of the input read as NUL, which
+//! every search stops at. So no search goes beyond the input.
 
 use wide::u8x16;
 
-/// Sixteen bytes of the input, or fewer and NULs behind them.
+/// Sixteen bytes of the input; NULs stand in for bytes behind its end.
 #[derive(Clone, Copy)]
 pub(super) struct Block(u8x16);
 
-/// Bit `i` is set if byte `i` of a block is among those that were asked for.
+/// A set of bytes in a block: bit `i` stands for byte `i`.
 pub(super) type Mask = u32;
 
-/// Bytes of a block.
+/// The number of bytes in a block.
 pub(super) const BYTES: usize = 16;
 
 impl Block {
-    /// The bytes from `at` on.
+    /// Returns the block that begins at `at`.
     #[inline(always)]
     pub(super) fn at(input: &[u8], at: usize) -> Block {
         match input.get(at..).and_then(<[u8]>::first_chunk::<BYTES>) {
@@ -25,13 +25,13 @@ impl Block {
         }
     }
 
-    /// Those that are `byte`.
+    /// Returns the bytes that equal `byte`.
     #[inline(always)]
     pub(super) fn is(self, byte: u8) -> Mask {
         self.0.simd_eq(u8x16::splat(byte)).to_bitmask()
     }
 
-    /// Control characters. All but HTAB cannot be in a field value (RFC 9110 §5.5).
+    /// Returns the control characters. A field value can contain none but HTAB (RFC 9110 §5.5).
     #[inline(always)]
     pub(super) fn control(self) -> Mask {
         let low = self.0.min(u8x16::splat(0x1f)).simd_eq(self.0);
@@ -39,7 +39,7 @@ impl Block {
         (low | delete).to_bitmask()
     }
 
-    /// Those that cannot be in a target: all but visible ASCII (RFC 3986 §2).
+    /// Returns the bytes outside visible ASCII: a target cannot contain them (RFC 3986 §2).
     #[inline(always)]
     pub(super) fn not_visible(self) -> Mask {
         let from_exclamation = self.0 - u8x16::splat(b'!');
@@ -47,7 +47,7 @@ impl Block {
         (!visible).to_bitmask()
     }
 
-    /// Those that are neither letter, digit nor hyphen: most field names hold nothing else.
+    /// Returns the bytes that are neither letter, digit nor hyphen. Most field names have no others.
     #[inline(always)]
     pub(super) fn not_word(self) -> Mask {
         let from_a = (self.0 | u8x16::splat(0x20)) - u8x16::splat(b'a');
@@ -59,7 +59,7 @@ impl Block {
     }
 }
 
-/// The last bytes of `input`, fewer than sixteen. As a number it is returned in registers.
+/// Returns the last bytes of `input`, which are fewer than sixteen. A number is returned in registers.
 #[inline(never)]
 fn last(input: &[u8], at: usize) -> u128 {
     let mut bytes = [0; BYTES];
@@ -68,15 +68,15 @@ fn last(input: &[u8], at: usize) -> u128 {
     u128::from_ne_bytes(bytes)
 }
 
-/// The first position from `at` on that `ends` picks, at most the input's length.
+/// Returns the first position from `at` on that is in `ends`, or the input's length.
 #[inline(always)]
 pub(super) fn find(input: &[u8], at: usize, ends: impl Fn(Block) -> Mask) -> usize {
-    find_on(input, at, ends(Block::at(input, at)), ends)
+    find_from(input, at, ends(Block::at(input, at)), ends)
 }
 
-/// As [`find`], for who has looked at the block at `at` already.
+/// Does the same as [`find`], when `mask` already holds `ends` of the block at `at`.
 #[inline(always)]
-pub(super) fn find_on(input: &[u8], mut at: usize, mut mask: Mask, ends: impl Fn(Block) -> Mask) -> usize {
+pub(super) fn find_from(input: &[u8], mut at: usize, mut mask: Mask, ends: impl Fn(Block) -> Mask) -> usize {
     while mask == 0 {
         at += BYTES;
         mask = ends(Block::at(input, at));
@@ -84,7 +84,7 @@ pub(super) fn find_on(input: &[u8], mut at: usize, mut mask: Mask, ends: impl Fn
     at + mask.trailing_zeros() as usize
 }
 
-/// The bits below the lowest that is set; all, if none is.
+/// Returns the bits below the lowest bit of `mask`, or all bits if `mask` is empty.
 #[inline(always)]
 pub(super) fn below(mask: Mask) -> Mask {
     mask.wrapping_sub(1) & !mask
@@ -95,11 +95,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_byte_at_every_place() {
+    fn every_byte_is_classified_at_every_position() {
         fn check(name: &str, mask: fn(Block) -> Mask, expected: fn(u8) -> bool) {
             for byte in 0..=255u8 {
                 for at in 0..BYTES {
-                    // Whatever stands around it.
+                    // The bytes around it must make no difference.
                     for filler in [b'a', b' ', 0xff, byte.wrapping_add(1)] {
                         let mut bytes = [filler; BYTES];
                         bytes[at] = byte;
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn bits_below() {
+    fn below_returns_the_bits_under_the_lowest() {
         assert_eq!(below(0b1000), 0b111);
         assert_eq!(below(0b1001), 0);
         assert_eq!(below(0), u32::MAX);

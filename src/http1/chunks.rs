@@ -1,30 +1,31 @@
-//! The chunked transfer coding, undone in place (RFC 9112 §7.1).
+//! Decodes the chunked transfer coding in place (RFC 9112 §7.1).
 //!
-//! It knows chunks and where their data is to go, and nothing of heads. Between calls it remembers the
-//! place in the grammar, never bytes. Its invariant: data only moves towards the front, each byte at
-//! most once a call, so decoding is O(n) for any cut.
+//! It knows chunks and where their data goes, and nothing of heads. Between calls it remembers its
+//! position in the grammar, never bytes. Its invariant: data only moves towards the front, and each byte
+//! moves at most once a call. Decoding is therefore O(n), however the input is cut.
 
 use super::Refusal;
+use super::characters::is_token;
 use super::scan::{Bounds, Scan, section_max};
 use crate::Limits;
 
-/// A place in chunked content.
+/// A position in chunked content.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Chunks {
-    step: Step,
+    state: ChunkState,
     trailers: Scan,
     /// Bytes of all extensions so far.
     extension_bytes: u32,
-    /// The size being read; in `Data`, the bytes still to come.
+    /// The chunk size read so far; in `Data`, the bytes of the chunk still to come.
     number: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    /// In a size of so many digits.
+enum ChunkState {
+    /// In a chunk size; holds the number of digits read.
     Size(u8),
-    Extension(Extension),
-    /// Before the LF of a size line.
+    Extension(ExtensionState),
+    /// Before the LF that ends the line with the size.
     SizeLf,
     Data,
     DataCr,
@@ -34,12 +35,12 @@ enum Step {
 
 /// `*( BWS ";" BWS token [ BWS "=" BWS ( token / quoted-string ) ] )` (RFC 9112 §7.1.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Extension {
-    /// After white space that only another extension can follow.
+enum ExtensionState {
+    /// After white space: only another extension may follow.
     BeforeSemicolon,
     BeforeName,
     Name,
-    /// After white space that an extension or this one's value can follow.
+    /// After white space: the value or another extension may follow.
     AfterName,
     BeforeValue,
     Value,
@@ -49,59 +50,116 @@ enum Extension {
     AfterQuoted,
 }
 
-/// Where reading and writing stand in the bytes given.
+/// The positions of reading and writing in the bytes given.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Cursor {
-    /// At least `write`: bytes from here on are still encoded.
-    pub(super) read: usize,
+struct Cursor {
+    /// The start of what is still encoded; at least `write`.
+    read: usize,
     /// The end of the decoded data.
-    pub(super) write: usize,
+    write: usize,
 }
 
-/// What becomes of the data.
+/// What [`Chunks::decode`] does with the data.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Data {
-    /// It is moved to `write`, and ends at this position at the latest.
-    Kept { end_max: u64 },
-    /// It is passed over; what is left of the request ends at this position at the latest.
-    Discarded { end_max: u64 },
+enum DataMode {
+    /// Moves it to `write`; the data must not extend beyond `end_max`.
+    Keep { end_max: u64 },
+    /// Skips it; the data must not extend beyond `end_max` in the encoded bytes.
+    Discard { end_max: u64 },
 }
 
-/// What stands in chunks that are read on.
+/// What [`Chunks::decode_in_place`] found. Positions count from the first byte it was given.
+pub(super) enum InPlace {
+    /// The content is incomplete: `decoded` bytes of data, and behind them the start of a trailer section,
+    /// make up the first `filled` bytes.
+    Incomplete {
+        decoded: usize,
+        filled: usize,
+    },
+    Whole {
+        content_len: usize,
+        trailers_at: usize,
+        trailers_len: usize,
+    },
+}
+
+/// What [`Chunks::next_piece`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Passed {
-    /// Data, in these bytes.
-    Data { from: usize, to: usize },
+pub(super) enum ChunkPiece {
+    Data {
+        from: usize,
+        to: usize,
+    },
     /// The whole trailer section.
-    Section { at: usize, len: usize },
-    /// Everything before `at` is done with; behind it a trailer section has begun, which must come again.
-    Starved { at: usize },
+    Trailers {
+        at: usize,
+        len: usize,
+    },
+    /// The bytes before `consumed` are done with. Those behind it begin a trailer section and must be
+    /// given again.
+    Incomplete {
+        consumed: usize,
+    },
 }
-
-/// The trailer section's length, if all is there.
-pub(super) type Progress = Result<Option<usize>, Refusal>;
 
 impl Chunks {
     pub(super) const fn new() -> Chunks {
-        Chunks { step: Step::Size(0), trailers: Scan::FIELDS, extension_bytes: 0, number: 0 }
+        Chunks { state: ChunkState::Size(0), trailers: Scan::FIELDS, extension_bytes: 0, number: 0 }
     }
 
-    /// Decodes what is there. When it is not all, everything before `cursor.read` is done with, and what
-    /// lies behind it, the beginning of a trailer section, must come again.
-    pub(super) fn run(
+    /// Decodes `bytes` in place. They begin with the `decoded` bytes of data from earlier calls.
+    pub(super) fn decode_in_place(
+        &mut self,
+        decoded: usize,
+        bytes: &mut [u8],
+        limits: &Limits,
+    ) -> Result<InPlace, Refusal> {
+        let mut cursor = Cursor { read: decoded, write: decoded };
+        let mode = DataMode::Keep { end_max: limits.body_bytes as u64 };
+        Ok(match self.decode(bytes, &mut cursor, mode, limits)? {
+            Some(trailers_len) => {
+                InPlace::Whole { content_len: cursor.write, trailers_at: cursor.read, trailers_len }
+            }
+            None => {
+                // Only the start of a trailer section is left. It moves up, so that no gap remains before it.
+                let filled = cursor.write + (bytes.len() - cursor.read);
+                bytes.copy_within(cursor.read.., cursor.write);
+                InPlace::Incomplete { decoded: cursor.write, filled }
+            }
+        })
+    }
+
+    /// Skips the data in `bytes`, which must end within `encoded_max` bytes. Returns how many bytes were
+    /// skipped, and the length of the trailer section behind them once the whole of it has arrived.
+    pub(super) fn skip(
+        &mut self,
+        bytes: &mut [u8],
+        encoded_max: u64,
+        limits: &Limits,
+    ) -> Result<(usize, Option<usize>), Refusal> {
+        let mut cursor = Cursor { read: 0, write: 0 };
+        let mode = DataMode::Discard { end_max: encoded_max };
+        let trailers_len = self.decode(bytes, &mut cursor, mode, limits)?;
+        Ok((cursor.read, trailers_len))
+    }
+
+    /// Decodes `bytes` from `cursor.read` on. Returns the length of the trailer section at `cursor.read`
+    /// once all of it has arrived. Until then everything before `cursor.read` is done with; the bytes
+    /// behind it begin a trailer section and must be given again.
+    fn decode(
         &mut self,
         bytes: &mut [u8],
         cursor: &mut Cursor,
-        data: Data,
+        mode: DataMode,
         limits: &Limits,
-    ) -> Progress {
+    ) -> Result<Option<usize>, Refusal> {
         let section = section_max(limits.head_bytes);
         while cursor.read < bytes.len() {
-            match self.step {
-                Step::Data => {
+            match self.state {
+                ChunkState::Data => {
                     let here = bytes.len() - cursor.read;
                     let len = usize::try_from(self.number).map_or(here, |left| left.min(here));
-                    if let Data::Kept { .. } = data {
+                    if let DataMode::Keep { .. } = mode {
                         if cursor.read != cursor.write {
                             bytes.copy_within(cursor.read..cursor.read + len, cursor.write);
                         }
@@ -110,18 +168,20 @@ impl Chunks {
                     cursor.read += len;
                     self.number -= len as u64;
                     if self.number == 0 {
-                        self.step = Step::DataCr;
+                        self.state = ChunkState::DataCr;
                     }
                 }
-                Step::Trailers => return self.trailers.run(&bytes[cursor.read..], trailers_in(section)),
-                step => {
-                    self.step = self.after(step, bytes[cursor.read], section)?;
+                ChunkState::Trailers => {
+                    return self.trailers.run(&bytes[cursor.read..], trailer_bounds(section));
+                }
+                state => {
+                    self.state = self.next(state, bytes[cursor.read], section)?;
                     cursor.read += 1;
-                    if step == Step::SizeLf {
-                        // Before any memory is taken for it.
-                        let (at, end_max) = match data {
-                            Data::Kept { end_max } => (cursor.write, end_max),
-                            Data::Discarded { end_max } => (cursor.read, end_max),
+                    if state == ChunkState::SizeLf {
+                        // Before any memory is taken for the chunk.
+                        let (at, end_max) = match mode {
+                            DataMode::Keep { end_max } => (cursor.write, end_max),
+                            DataMode::Discard { end_max } => (cursor.read, end_max),
                         };
                         if self.number > end_max.saturating_sub(at as u64) {
                             return Err(Refusal::ContentTooLarge);
@@ -133,95 +193,109 @@ impl Chunks {
         Ok(None)
     }
 
-    /// Reads on to the next data or to the end, of what may hold `left` bytes of data more.
-    pub(super) fn pass(&mut self, bytes: &[u8], left: u64, limits: &Limits) -> Result<Passed, Refusal> {
+    /// Reads up to the next piece of data, or to the end of the content. At most `left` more bytes of data
+    /// are allowed.
+    pub(super) fn next_piece(
+        &mut self,
+        bytes: &[u8],
+        left: u64,
+        limits: &Limits,
+    ) -> Result<ChunkPiece, Refusal> {
         let section = section_max(limits.head_bytes);
         let mut at = 0;
         while at < bytes.len() {
-            match self.step {
-                Step::Data => {
+            match self.state {
+                ChunkState::Data => {
                     let here = bytes.len() - at;
                     let len = usize::try_from(self.number).map_or(here, |left| left.min(here));
                     self.number -= len as u64;
                     if self.number == 0 {
-                        self.step = Step::DataCr;
+                        self.state = ChunkState::DataCr;
                     }
-                    return Ok(Passed::Data { from: at, to: at + len });
+                    return Ok(ChunkPiece::Data { from: at, to: at + len });
                 }
-                Step::Trailers => {
-                    let len = self.trailers.run(&bytes[at..], trailers_in(section))?;
-                    return Ok(len.map_or(Passed::Starved { at }, |len| Passed::Section { at, len }));
+                ChunkState::Trailers => {
+                    let len = self.trailers.run(&bytes[at..], trailer_bounds(section))?;
+                    return Ok(match len {
+                        Some(len) => ChunkPiece::Trailers { at, len },
+                        None => ChunkPiece::Incomplete { consumed: at },
+                    });
                 }
-                step => {
-                    self.step = self.after(step, bytes[at], section)?;
+                state => {
+                    self.state = self.next(state, bytes[at], section)?;
                     at += 1;
-                    if step == Step::SizeLf && self.number > left {
+                    if state == ChunkState::SizeLf && self.number > left {
                         return Err(Refusal::ContentTooLarge);
                     }
                 }
             }
         }
-        Ok(Passed::Starved { at })
+        Ok(ChunkPiece::Incomplete { consumed: at })
     }
 
-    /// The step that `byte` leads to, outside of data and trailers.
+    /// Returns the state that `byte` leads to, outside of data and trailers.
     #[inline(always)]
-    fn after(&mut self, step: Step, byte: u8, extension_max: usize) -> Result<Step, Refusal> {
-        match (step, byte) {
-            (Step::Size(digits), _) => {
+    fn next(&mut self, state: ChunkState, byte: u8, extension_max: usize) -> Result<ChunkState, Refusal> {
+        match (state, byte) {
+            (ChunkState::Size(digits), _) => {
                 if let Some(digit) = (byte as char).to_digit(16) {
                     // RFC 9112 §7.1: no overflow. 16 digits are 64 bits.
                     if digits == 16 {
                         return Err(Refusal::ChunkSize);
                     }
                     self.number = self.number << 4 | u64::from(digit);
-                    return Ok(Step::Size(digits + 1));
+                    return Ok(ChunkState::Size(digits + 1));
                 }
                 match byte {
                     _ if digits == 0 => Err(Refusal::ChunkSize),
-                    b'\r' => Ok(Step::SizeLf),
-                    b';' => self.extended(Extension::BeforeName, extension_max),
-                    b' ' | b'\t' => self.extended(Extension::BeforeSemicolon, extension_max),
+                    b'\r' => Ok(ChunkState::SizeLf),
+                    b';' => self.extension_state(ExtensionState::BeforeName, extension_max),
+                    b' ' | b'\t' => self.extension_state(ExtensionState::BeforeSemicolon, extension_max),
                     b'\n' => Err(Refusal::BareLf),
                     _ => Err(Refusal::ChunkSize),
                 }
             }
-            (Step::Extension(place), _) => match place.after(byte)? {
-                Some(place) => self.extended(place, extension_max),
-                None => Ok(Step::SizeLf),
+            (ChunkState::Extension(state), _) => match state.next(byte)? {
+                Some(state) => self.extension_state(state, extension_max),
+                None => Ok(ChunkState::SizeLf),
             },
-            (Step::SizeLf, b'\n') if self.number == 0 => Ok(Step::Trailers),
-            (Step::SizeLf, b'\n') => Ok(Step::Data),
-            (Step::SizeLf, _) => Err(Refusal::BareCr),
-            (Step::DataCr, b'\r') => Ok(Step::DataLf),
-            (Step::DataLf, b'\n') => {
+            (ChunkState::SizeLf, b'\n') if self.number == 0 => Ok(ChunkState::Trailers),
+            (ChunkState::SizeLf, b'\n') => Ok(ChunkState::Data),
+            (ChunkState::SizeLf, _) => Err(Refusal::BareCr),
+            (ChunkState::DataCr, b'\r') => Ok(ChunkState::DataLf),
+            (ChunkState::DataLf, b'\n') => {
                 self.number = 0;
-                Ok(Step::Size(0))
+                Ok(ChunkState::Size(0))
             }
-            (Step::DataCr | Step::DataLf, _) => Err(Refusal::ChunkEnd),
-            // Not called for these.
-            (Step::Data | Step::Trailers, _) => Ok(step),
+            (ChunkState::DataCr | ChunkState::DataLf, _) => Err(Refusal::ChunkEnd),
+            // The callers handle these themselves.
+            (ChunkState::Data | ChunkState::Trailers, _) => Ok(state),
         }
     }
 
-    fn extended(&mut self, place: Extension, extension_max: usize) -> Result<Step, Refusal> {
+    /// Counts a byte of an extension.
+    fn extension_state(
+        &mut self,
+        state: ExtensionState,
+        extension_max: usize,
+    ) -> Result<ChunkState, Refusal> {
         self.extension_bytes += 1;
         if self.extension_bytes as usize > extension_max {
             return Err(Refusal::ChunkExtensionsTooLarge);
         }
-        Ok(Step::Extension(place))
+        Ok(ChunkState::Extension(state))
     }
 }
 
-/// The bounds of a trailer section of at most `section` bytes.
-fn trailers_in(section: usize) -> Bounds {
+/// Returns the bounds of a trailer section of at most `section` bytes.
+fn trailer_bounds(section: usize) -> Bounds {
     Bounds { first_line: usize::MAX, section, too_large: Refusal::TrailersTooLarge }
 }
 
-impl Extension {
-    /// The place that `byte` leads to, `None` if it is the CR that ends the line.
-    fn after(self, byte: u8) -> Result<Option<Extension>, Refusal> {
-        use Extension::*;
+impl ExtensionState {
+    /// Returns the state that `byte` leads to; `None` if `byte` is the CR that ends the line.
+    fn next(self, byte: u8) -> Result<Option<ExtensionState>, Refusal> {
+        use ExtensionState::*;
         let space = matches!(byte, b' ' | b'\t');
         Ok(Some(match (self, byte) {
             (Name | Value | AfterQuoted, b'\r') => return Ok(None),
@@ -235,34 +309,12 @@ impl Extension {
             (BeforeValue, b'"') => Quoted,
             (Quoted, b'"') => AfterQuoted,
             (Quoted, b'\\') => Escaped,
-            // RFC 9110 §5.6.4: qdtext and quoted-pair hold no controls but HTAB.
+            // RFC 9110 §5.6.4: qdtext and quoted-pair contain no control characters but HTAB.
             (Quoted | Escaped, b'\t' | b' '..=b'~' | 0x80..) => Quoted,
             (_, b'\n') => return Err(Refusal::BareLf),
             _ => return Err(Refusal::ChunkExtension),
         }))
     }
-}
-
-/// `tchar` (RFC 9110 §5.6.2).
-pub(super) const fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
 }
 
 #[cfg(test)]
@@ -271,24 +323,25 @@ mod tests {
 
     fn check(input: &str, expected: Result<Option<(&str, &str)>, Refusal>) {
         let limits = Limits { head_bytes: 40, ..Limits::default() };
-        let data = Data::Kept { end_max: 30 };
+        let mode = DataMode::Keep { end_max: 30 };
         let mut whole = input.as_bytes().to_vec();
         let mut cursor = Cursor { read: 0, write: 0 };
-        let found = Chunks::new().run(&mut whole, &mut cursor, data, &limits);
+        let found = Chunks::new().decode(&mut whole, &mut cursor, mode, &limits);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let parts = found.map(|trailers| {
             trailers.map(|len| (text(&whole[..cursor.write]), text(&whole[cursor.read..cursor.read + len])))
         });
         let expected = expected.map(|parts| parts.map(|(a, b)| (a.to_owned(), b.to_owned())));
         assert_eq!(parts, expected, "{input:?}");
-        // Thrown away byte by byte, it ends in the same way unless it is the size that is refused.
+        // Discarded byte by byte, the content ends in the same way, unless its size is refused.
         let mut chunks = Chunks::new();
         let mut kept = Vec::new();
         let mut bytewise = Ok(None);
         for &byte in input.as_bytes() {
             kept.push(byte);
             let mut cursor = Cursor { read: 0, write: 0 };
-            bytewise = chunks.run(&mut kept, &mut cursor, Data::Discarded { end_max: u64::MAX }, &limits);
+            bytewise =
+                chunks.decode(&mut kept, &mut cursor, DataMode::Discard { end_max: u64::MAX }, &limits);
             if bytewise != Ok(None) {
                 break;
             }
@@ -300,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks() {
+    fn chunks_are_decoded_or_refused() {
         let whole = |input: &str, data: &'static str| check(input, Ok(Some((data, "\r\n"))));
         let refused = |input: &str, refusal| check(input, Err(refusal));
         whole("0\r\n\r\n", "");
@@ -335,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn extensions() {
+    fn extensions_are_skipped_or_refused() {
         let good = |line: &str| check(&format!("1{line}\r\nx\r\n0\r\n\r\n"), Ok(Some(("x", "\r\n"))));
         let bad = |line: &str, refusal| check(&format!("1{line}\r\nx\r\n0\r\n\r\n"), Err(refusal));
         for line in [

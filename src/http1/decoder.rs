@@ -1,25 +1,30 @@
-//! The reading side of a connection: which bytes are a head, which are content, and what comes next.
+//! The reading side of a connection: finds heads and contents in the bytes that arrive.
 //!
-//! It keeps no bytes and borrows none between calls; the caller keeps them and shows them again. It does
-//! not know when, nor from where they come. Its invariant: as long as it says `Incomplete`, the bytes it
-//! asked to keep come again in the same order, and new ones follow.
+//! It stores no bytes and borrows none between calls: the caller keeps them and shows them again. It does
+//! not know when or from where they come. Its invariant: after `Incomplete`, the next input begins with the
+//! bytes that it asked the caller to keep, in the same order, and new ones follow.
 
-use super::chunks::{Chunks, Cursor, Data, Passed};
-use super::parse::{self, Draft, Fault};
+use super::chunks::{ChunkPiece, Chunks, InPlace};
+use super::parse::{self, ParseError, ParsedHead};
 use super::scan::{Scan, narrow};
 use super::{Awaits, ContentStep, Fields, Framing, Head, HeadStep, PieceStep, Refusal, trailers};
 use crate::{Arena, Limits};
 
-/// Empty lines that are ignored before a request line (RFC 9112 §2.2 asks for one at least).
+/// How many empty lines are ignored before a request line (RFC 9112 §2.2 asks for at least one).
 const BLANK_LINES_MAX: u8 = 2;
 
 /// Reads the requests of one connection.
 ///
-/// The caller shows [`head`](Decoder::head) all bytes that have arrived and are not consumed, and does
-/// what it says. For every [`HeadStep::Head`] it decides, and then calls [`content`](Decoder::content),
-/// or [`stream`](Decoder::stream) to be told the content in pieces, or [`discard`](Decoder::discard) if it
-/// answers without the content, or closes. Until it calls one of these nothing has happened, and the same
-/// bytes give the same head again.
+/// The caller shows [`head`](Decoder::head) all bytes that have arrived and are not consumed, and acts on
+/// the [`HeadStep`] that comes back. After [`HeadStep::Head`] it does one of four things:
+///
+/// - [`content`](Decoder::content) returns the content in one piece;
+/// - [`stream`](Decoder::stream) and [`piece`](Decoder::piece) return it in pieces as it arrives;
+/// - [`discard`](Decoder::discard) skips it, for a request that is answered without it;
+/// - the caller closes the connection.
+///
+/// Until one of these is called the decoder's state is unchanged, and the same bytes give the same head
+/// again. The [module](super) has an example with all steps.
 ///
 /// ```
 /// use fleeting::http1::{ContentStep, Decoder, HeadStep};
@@ -30,7 +35,7 @@ const BLANK_LINES_MAX: u8 = 2;
 /// let mut input = *b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhiGET";
 /// let HeadStep::Head { head, rest, .. } = decoder.head(&mut input, &arena, &limits) else { panic!() };
 /// assert_eq!(head.target.path(), "/x");
-/// let ContentStep::Whole { content, consumed, .. } = decoder.content(&head, rest, &arena, &limits) else {
+/// let ContentStep::Whole { content, consumed, .. } = decoder.content(head, rest, &arena, &limits) else {
 ///     panic!()
 /// };
 /// assert_eq!(content, b"hi");
@@ -43,17 +48,17 @@ pub struct Decoder {
 
 #[derive(Debug)]
 enum Reading {
-    /// In a head, or before one.
+    /// Before a head or within one.
     Head { scan: Scan, blank_lines: u8 },
-    /// The head has been told; content of known length is not all there.
+    /// The head has been returned; the content has a known length and is incomplete.
     Sized {
         head_len: u32,
         /// Bytes of the head and the content together.
         len: usize,
     },
-    /// The head has been told; the chunks are not all there.
+    /// The head has been returned; the chunks are incomplete. `decoded` bytes of data follow the head.
     Chunked { head_len: u32, decoded: usize, chunks: Chunks },
-    /// The head has been told; the chunks are decoded.
+    /// The head has been returned; all chunks are decoded.
     Decoded {
         head_len: u32,
         trailers_len: u32,
@@ -61,15 +66,15 @@ enum Reading {
         /// Offset of the trailer section from the end of the head; at least `content_len`.
         trailers_at: usize,
     },
-    /// The head has been told and consumed; so much content is still to be told in pieces.
+    /// The head has been consumed; `left` bytes of content remain to be returned in pieces.
     StreamSized { left: u64 },
-    /// The head has been told and consumed; the chunks are told in pieces, `left` bytes more at most.
+    /// The head has been consumed; chunked content is returned in pieces, of at most `left` more bytes.
     StreamChunked { left: u64, chunks: Chunks },
-    /// The request has been answered; so much of its content is still to come.
+    /// The request has been answered; `left` bytes of its content are still to be skipped.
     DiscardSized { left: u64 },
-    /// The request has been answered; its chunks may take so many bytes more.
+    /// The request has been answered; its chunks may take at most `left` more bytes.
     DiscardChunked { left: u64, chunks: Chunks },
-    /// Nothing that comes is read.
+    /// The bytes were refused; what follows is not read.
     Closed(Refusal),
 }
 
@@ -80,12 +85,12 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// At the start of a connection.
+    /// Creates a decoder for a connection on which nothing has arrived.
     pub const fn new() -> Decoder {
         Decoder { state: Reading::START }
     }
 
-    /// What is awaited, after the last step was `Incomplete`.
+    /// Returns what the connection waits for after a step was `Incomplete`.
     pub fn awaits(&self) -> Awaits {
         match self.state {
             Reading::Head { scan, .. } if scan.is_new() => Awaits::Request,
@@ -97,13 +102,13 @@ impl Decoder {
         }
     }
 
-    /// Whether nothing of a request has been seen: the connection can be closed without loss.
+    /// Returns whether the connection is between two requests: closing it loses nothing.
     pub fn is_idle(&self) -> bool {
         self.awaits() == Awaits::Request
     }
 
-    /// How long the input has to be for the request to be whole, after the last step was `Incomplete`;
-    /// 0 if that is not known yet.
+    /// Returns the length in bytes that the input must reach for the request to be complete, after a step
+    /// was `Incomplete`; 0 if that is not known yet.
     pub fn wants(&self) -> usize {
         match self.state {
             Reading::Sized { len, .. } => len,
@@ -111,24 +116,24 @@ impl Decoder {
         }
     }
 
-    /// Reads on in `input`, all bytes of the connection that are not consumed.
+    /// Reads the head of the next request. `input` holds all bytes of the connection that are not consumed.
     ///
-    /// What is returned lives as long as the input and the arena. Limits must not change within a request.
+    /// The head borrows `input` and `arena`. `limits` must not change within a request.
     #[inline]
     pub fn head<'r>(&mut self, input: &'r mut [u8], arena: &'r Arena, limits: &Limits) -> HeadStep<'r> {
         if let Reading::Head { scan, blank_lines } = &mut self.state
             && scan.is_new()
             && !matches!(input.first(), None | Some(b'\r' | b'\n'))
-            && let Ok(draft) = parse::head(input, arena, limits)
+            && let Ok(parsed) = parse::head(input, arena, limits)
         {
-            // Which is all that differs from the start.
+            // Nothing else differs from the start state.
             *blank_lines = 0;
-            return told(draft, input, arena, false);
+            return found_head(parsed, input, arena, false);
         }
         self.slow_head(input, arena, limits)
     }
 
-    /// All that is not a whole and faultless head in one piece.
+    /// Reads everything but a complete and valid head that arrived in one piece.
     #[cold]
     fn slow_head<'r>(&mut self, input: &'r mut [u8], arena: &'r Arena, limits: &Limits) -> HeadStep<'r> {
         let filled = input.len();
@@ -150,7 +155,7 @@ impl Decoder {
                     }
                 }
                 match scan.run(input, parse::bounds(limits)) {
-                    Ok(Some(len)) => self.reparsed(len, input, arena, limits, false),
+                    Ok(Some(len)) => self.parse_scanned(len, input, arena, limits, false),
                     Ok(None) => HeadStep::Incomplete { filled },
                     Err(refusal) => self.refuse(refusal),
                 }
@@ -158,28 +163,28 @@ impl Decoder {
             Reading::Sized { len, .. } if filled < *len => HeadStep::Incomplete { filled },
             Reading::Sized { head_len, .. } | Reading::Decoded { head_len, .. } => {
                 let len = *head_len as usize;
-                self.reparsed(len, input, arena, limits, true)
+                self.parse_scanned(len, input, arena, limits, true)
             }
             Reading::Chunked { head_len, decoded, chunks } => {
                 let head_len = *head_len as usize;
-                match kept(chunks, *decoded, &mut input[head_len..], limits) {
-                    Ok(Chunking::Incomplete { decoded: now, filled }) => {
+                match chunks.decode_in_place(*decoded, &mut input[head_len..], limits) {
+                    Ok(InPlace::Incomplete { decoded: now, filled }) => {
                         *decoded = now;
                         HeadStep::Incomplete { filled: head_len + filled }
                     }
-                    Ok(Chunking::Whole { content_len, trailers_at, trailers_len }) => {
+                    Ok(InPlace::Whole { content_len, trailers_at, trailers_len }) => {
                         self.state = Reading::Decoded {
                             head_len: narrow(head_len),
                             trailers_len: narrow(trailers_len),
                             content_len,
                             trailers_at,
                         };
-                        self.reparsed(head_len, input, arena, limits, true)
+                        self.parse_scanned(head_len, input, arena, limits, true)
                     }
                     Err(refusal) => self.refuse(refusal),
                 }
             }
-            // Not called for these: `piece` is.
+            // The caller reads these with `piece`.
             Reading::StreamSized { .. } | Reading::StreamChunked { .. } => HeadStep::Incomplete { filled },
             Reading::DiscardSized { left } => {
                 let here = usize::try_from(*left).map_or(filled, |left| left.min(filled));
@@ -191,29 +196,23 @@ impl Decoder {
             }
             Reading::DiscardChunked { left, chunks } => {
                 let window = usize::try_from(*left).map_or(filled, |left| left.min(filled));
-                let mut cursor = Cursor { read: 0, write: 0 };
-                let data = Data::Discarded { end_max: *left };
-                match chunks.run(&mut input[..window], &mut cursor, data, limits) {
-                    Ok(Some(trailers_len)) => {
-                        let section = &input[cursor.read..cursor.read + trailers_len];
+                match chunks.skip(&mut input[..window], *left, limits) {
+                    Ok((skipped, Some(trailers_len))) => {
+                        let section = &input[skipped..skipped + trailers_len];
                         if let Err(refusal) = trailers::parse(section, arena, limits) {
                             self.state = Reading::Closed(refusal);
                             return HeadStep::Broken(refusal);
                         }
                         self.state = Reading::START;
-                        HeadStep::Skip(cursor.read + trailers_len)
+                        HeadStep::Skip(skipped + trailers_len)
                     }
-                    Ok(None) if window as u64 == *left => {
+                    Ok((_, None)) if window as u64 == *left => {
                         self.state = Reading::Closed(Refusal::ContentTooLarge);
                         HeadStep::Broken(Refusal::ContentTooLarge)
                     }
-                    Ok(None) => {
-                        *left -= cursor.read as u64;
-                        if cursor.read > 0 {
-                            HeadStep::Skip(cursor.read)
-                        } else {
-                            HeadStep::Incomplete { filled }
-                        }
+                    Ok((skipped, None)) => {
+                        *left -= skipped as u64;
+                        if skipped > 0 { HeadStep::Skip(skipped) } else { HeadStep::Incomplete { filled } }
                     }
                     Err(refusal) => {
                         self.state = Reading::Closed(refusal);
@@ -224,9 +223,12 @@ impl Decoder {
         }
     }
 
-    /// The content of `head`, which [`head`](Decoder::head) has just told, in the `rest` it gave.
+    /// Reads the content of `head`. Both arguments come from the [`HeadStep::Head`] that was just returned:
+    /// `rest` is what follows the head in the input.
     ///
-    /// `consumed` and `filled` count from the start of the input that `head` was given.
+    /// `consumed` and `filled` in the result count from the start of the input of [`head`](Decoder::head).
+    /// Content longer than `limits.body_bytes` is refused as soon as its length is known, before memory is
+    /// taken for it.
     #[inline]
     pub fn content<'r>(
         &mut self,
@@ -236,7 +238,7 @@ impl Decoder {
         limits: &Limits,
     ) -> ContentStep<'r> {
         if head.framing.is_empty() {
-            debug_assert!(self.is_idle(), "a head without content leaves the decoder at its start");
+            debug_assert!(self.is_idle(), "the decoder is at its start after a head without content");
             return ContentStep::Whole { content: &[], trailers: Fields::default(), consumed: head.len };
         }
         match head.framing {
@@ -289,11 +291,11 @@ impl Decoder {
             }
             _ => {
                 let mut chunks = Chunks::new();
-                match kept(&mut chunks, 0, rest, limits) {
-                    Ok(Chunking::Whole { content_len, trailers_at, trailers_len }) => {
+                match chunks.decode_in_place(0, rest, limits) {
+                    Ok(InPlace::Whole { content_len, trailers_at, trailers_len }) => {
                         (content_len, trailers_at, trailers_len)
                     }
-                    Ok(Chunking::Incomplete { decoded, filled }) => {
+                    Ok(InPlace::Incomplete { decoded, filled }) => {
                         self.state = Reading::Chunked { head_len: narrow(head_len), decoded, chunks };
                         return ContentStep::Incomplete { filled: head_len + filled };
                     }
@@ -318,13 +320,14 @@ impl Decoder {
         }
     }
 
-    /// Instead of [`content`](Decoder::content), for a head that is not resumed: the request is answered
-    /// without its content, which will be read off and thrown away, `bound` bytes at most, the framing
-    /// of chunks included.
+    /// Skips the content of `head`, for a request that is answered without it. Called instead of
+    /// [`content`](Decoder::content), for a head that is not resumed.
     ///
-    /// `false`: it is known already that it is too much, and the connection must be closed. `true`: the
-    /// caller consumes the `head.len` bytes of the head and goes on with [`head`](Decoder::head). It had
-    /// better close as well when the client waits for `100 Continue`: it may never send the content.
+    /// At most `bound` bytes are skipped, including the framing of chunks. Returns `false` if the content is
+    /// known to be longer: the connection must then be closed. After `true` the caller consumes the
+    /// `head.len` bytes of the head and continues with [`head`](Decoder::head).
+    ///
+    /// Close the connection too if the client waits for `100 Continue`: it may never send the content.
     pub fn discard(&mut self, head: &Head<'_>, bound: u64) -> bool {
         self.state = match (&self.state, head.framing) {
             (Reading::Head { .. }, Framing::None | Framing::Length(0)) => Reading::START,
@@ -337,14 +340,41 @@ impl Decoder {
         !matches!(self.state, Reading::Closed(_))
     }
 
-    /// Instead of [`content`](Decoder::content), for a head that is not resumed: the content is told in
-    /// pieces, of `limit` bytes together at most. `limits.body_bytes` does not count for it.
+    /// Begins to read the content of `head` in pieces, of at most `limit` bytes in total. Called instead of
+    /// [`content`](Decoder::content), for a head that is not resumed. `limits.body_bytes` does not apply.
     ///
-    /// The caller consumes the `head.len` bytes of the head and goes on with [`piece`](Decoder::piece), also
-    /// when there is no content.
+    /// The caller consumes the `head.len` bytes of the head and continues with [`piece`](Decoder::piece),
+    /// even if there is no content.
     ///
     /// # Errors
-    /// It is known already that it is too much: answer so and close.
+    /// Returns [`Refusal::ContentTooLarge`] if the content is known to be longer than `limit`: answer with
+    /// its status and close.
+    ///
+    /// ```
+    /// use fleeting::http1::{Decoder, HeadStep, PieceStep};
+    /// use fleeting::{Arena, Limits};
+    ///
+    /// let (arena, limits) = (Arena::new(4096), Limits::default());
+    /// let mut decoder = Decoder::new();
+    /// let mut input = *b"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
+    /// let HeadStep::Head { head, .. } = decoder.head(&mut input, &arena, &limits) else { panic!() };
+    /// decoder.stream(head, 1 << 30)?;
+    /// let mut at = head.len;
+    /// let mut content = Vec::new();
+    /// loop {
+    ///     match decoder.piece(&input[at..], &arena, &limits) {
+    ///         PieceStep::Piece { bytes, consumed } => {
+    ///             content.extend_from_slice(bytes);
+    ///             at += consumed;
+    ///         }
+    ///         PieceStep::End { .. } => break,
+    ///         PieceStep::Incomplete { .. } => panic!("here a server reads more"),
+    ///         PieceStep::Refused(refusal) => return Err(refusal),
+    ///     }
+    /// }
+    /// assert_eq!(content, b"hi");
+    /// # Ok::<(), fleeting::http1::Refusal>(())
+    /// ```
     pub fn stream(&mut self, head: &Head<'_>, limit: u64) -> Result<(), Refusal> {
         self.state = match head.framing {
             Framing::None => Reading::StreamSized { left: 0 },
@@ -358,8 +388,8 @@ impl Decoder {
         Ok(())
     }
 
-    /// The next piece of content that is [streamed](Decoder::stream), in the bytes that have arrived and are
-    /// not consumed; there may be none.
+    /// Returns the next piece of [streamed](Decoder::stream) content. `input` holds all bytes that have
+    /// arrived and are not consumed; it may be empty.
     pub fn piece<'r>(&mut self, input: &'r [u8], arena: &'r Arena, limits: &Limits) -> PieceStep<'r> {
         let refusal = match &mut self.state {
             Reading::StreamSized { left: 0 } => {
@@ -371,13 +401,13 @@ impl Decoder {
                 *left -= here as u64;
                 return PieceStep::Piece { bytes: &input[..here], consumed: here };
             }
-            Reading::StreamChunked { left, chunks } => match chunks.pass(input, *left, limits) {
-                Ok(Passed::Data { from, to }) => {
+            Reading::StreamChunked { left, chunks } => match chunks.next_piece(input, *left, limits) {
+                Ok(ChunkPiece::Data { from, to }) => {
                     *left -= (to - from) as u64;
                     return PieceStep::Piece { bytes: &input[from..to], consumed: to };
                 }
-                Ok(Passed::Starved { at }) => return PieceStep::Incomplete { consumed: at },
-                Ok(Passed::Section { at, len }) => {
+                Ok(ChunkPiece::Incomplete { consumed }) => return PieceStep::Incomplete { consumed },
+                Ok(ChunkPiece::Trailers { at, len }) => {
                     match trailers::parse(&input[at..at + len], arena, limits) {
                         Ok(trailers) => {
                             self.state = Reading::START;
@@ -389,15 +419,15 @@ impl Decoder {
                 Err(refusal) => refusal,
             },
             Reading::Closed(refusal) => *refusal,
-            // Nothing has arrived, or nothing is streamed.
+            // Nothing has arrived, or no content is streamed.
             _ => return PieceStep::Incomplete { consumed: 0 },
         };
         self.state = Reading::Closed(refusal);
         PieceStep::Refused(refusal)
     }
 
-    /// As [`discard`](Decoder::discard), for the rest of content that is streamed: the request is answered
-    /// without it.
+    /// Skips the rest of streamed content, for a request that is answered without it. `bound` and the result
+    /// are those of [`discard`](Decoder::discard).
     pub fn discard_rest(&mut self, bound: u64) -> bool {
         self.state = match self.state {
             Reading::StreamSized { left: 0 } => Reading::START,
@@ -410,8 +440,8 @@ impl Decoder {
         !matches!(self.state, Reading::Closed(_))
     }
 
-    /// Parses a head whose length is known, from its scan or from the first time.
-    fn reparsed<'r>(
+    /// Parses a head whose length is known, either from a scan or from the first parse.
+    fn parse_scanned<'r>(
         &mut self,
         len: usize,
         input: &'r mut [u8],
@@ -420,15 +450,15 @@ impl Decoder {
         resumed: bool,
     ) -> HeadStep<'r> {
         match parse::head(&input[..len], arena, limits) {
-            Ok(draft) => {
+            Ok(parsed) => {
                 if !resumed {
                     self.state = Reading::START;
                 }
-                told(draft, input, arena, resumed)
+                found_head(parsed, input, arena, resumed)
             }
-            Err(Fault::Refused(refusal)) => self.refuse(refusal),
-            // A scan has found its end, so it is complete.
-            Err(Fault::Unclear) => self.refuse(Refusal::FieldLine),
+            Err(ParseError::Refused(refusal)) => self.refuse(refusal),
+            // The scan has found the head's end, so the head is complete.
+            Err(ParseError::NeedsScan) => self.refuse(Refusal::FieldLine),
         }
     }
 
@@ -443,33 +473,15 @@ impl Reading {
 }
 
 #[inline(always)]
-fn told<'r>(draft: Draft<'r>, input: &'r mut [u8], arena: &'r Arena, resumed: bool) -> HeadStep<'r> {
-    let (front, rest) = input.split_at_mut(draft.len);
-    // In the arena, so that it is written once and never moved again.
-    HeadStep::Head { head: arena.alloc(draft.over(front)), rest, resumed }
-}
-
-/// How far chunks are decoded, counted from the end of the head.
-enum Chunking {
-    Incomplete { decoded: usize, filled: usize },
-    Whole { content_len: usize, trailers_at: usize, trailers_len: usize },
-}
-
-/// Decodes chunks in place; `rest` begins with the `decoded` bytes of earlier calls.
-fn kept(chunks: &mut Chunks, decoded: usize, rest: &mut [u8], limits: &Limits) -> Result<Chunking, Refusal> {
-    let mut cursor = Cursor { read: decoded, write: decoded };
-    let data = Data::Kept { end_max: limits.body_bytes as u64 };
-    Ok(match chunks.run(rest, &mut cursor, data, limits)? {
-        Some(trailers_len) => {
-            Chunking::Whole { content_len: cursor.write, trailers_at: cursor.read, trailers_len }
-        }
-        None => {
-            // What is left is the beginning of a trailer section: no gap may stay before it.
-            let filled = cursor.write + (rest.len() - cursor.read);
-            rest.copy_within(cursor.read.., cursor.write);
-            Chunking::Incomplete { decoded: cursor.write, filled }
-        }
-    })
+fn found_head<'r>(
+    parsed: ParsedHead<'r>,
+    input: &'r mut [u8],
+    arena: &'r Arena,
+    resumed: bool,
+) -> HeadStep<'r> {
+    let (front, rest) = input.split_at_mut(parsed.len);
+    // In the arena the head is written once and never moved.
+    HeadStep::Head { head: arena.alloc(parsed.into_head(front)), rest, resumed }
 }
 
 #[cfg(test)]
@@ -501,7 +513,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_that_arrives_bytewise_is_scanned_once() {
+    fn a_head_that_arrives_byte_by_byte_is_scanned_once() {
         let (mut arena, limits) = (Arena::new(4096), Limits::default());
         let mut stream = String::from("GET / HTTP/1.1\r\nHost: a\r\n");
         while stream.len() < limits.head_bytes - 200 {
@@ -518,6 +530,6 @@ mod tests {
         }
         assert!(matches!(decoder.head(&mut input, &arena, &limits), HeadStep::Head { .. }));
         let work = scanned() - before;
-        assert!(work <= input.len(), "{work} bytes scanned of {}", input.len());
+        assert!(work <= input.len(), "{work} bytes scanned for a head of {}", input.len());
     }
 }

@@ -1,71 +1,90 @@
-//! Response heads and chunks, as bytes.
+//! Writes response heads and the lines around chunks.
 //!
-//! It appends to a buffer and knows neither the content nor who it is for. Its invariant: whatever it is
-//! given, what it writes is one well-formed head: no field can end a line, and framing fields and the
-//! connection's are written here alone.
+//! It appends to a buffer and knows neither the content nor the request. Its invariant: whatever it is
+//! given, it writes one well-formed head. No field can end a line, and only this file writes the fields for
+//! the framing and the connection.
 
-use super::chunks::is_token;
-use super::scan::is_control;
+use super::characters::{is_control, is_token};
 use super::status::status_line;
 use std::fmt;
 
 /// The interim response that asks for the content (RFC 9110 §15.2.1).
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// What a response says before its content.
+/// A response head, to be written by [`encode_head`].
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct ResponseHead<'a> {
-    /// The status, of three digits: 100 to 999.
+    /// The status code, with three digits: 100 to 999.
     pub status: u16,
-    /// The caller's fields, as [`encode_field`] wrote them.
+    /// The caller's field lines, written by [`encode_field`].
     pub fields: &'a [u8],
     /// How the content is framed.
     pub content: ContentLength,
-    /// What becomes of the connection.
+    /// What the head says about the connection.
     pub connection: ConnectionHeader,
-    /// The date, in the form of RFC 9110 §5.6.7: `Sun, 06 Nov 1994 08:49:37 GMT`.
+    /// The Date field's value as an IMF-fixdate (RFC 9110 §5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
     pub date: &'a [u8; 29],
+}
+
+impl<'a> ResponseHead<'a> {
+    /// Creates a head without fields of the caller's, on a connection that persists in HTTP/1.1.
+    pub const fn new(status: u16, content: ContentLength, date: &'a [u8; 29]) -> ResponseHead<'a> {
+        ResponseHead { status, fields: b"", content, connection: ConnectionHeader::Implied, date }
+    }
 }
 
 /// How the content of a response is framed (RFC 9112 §6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ContentLength {
-    /// Content-Length. To HEAD, and with 304, the length that the content would have: none is sent.
+    /// Content-Length, in bytes. In an answer to HEAD and with status 304 it is the length that the content
+    /// would have; no content follows.
     Known(u64),
-    /// `Transfer-Encoding: chunked`; not for HTTP/1.0.
+    /// `Transfer-Encoding: chunked`. HTTP/1.0 does not know it.
     Chunked,
-    /// No framing field: 101, 204, or content that the end of the connection ends.
+    /// No framing field: for 101 and 204, or for content that ends when the connection closes.
     None,
 }
 
-/// What a response says of the connection (RFC 9112 §9.6, RFC 9110 §7.6.1).
+/// What a response head says about the connection (RFC 9112 §9.6, RFC 9110 §7.6.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ConnectionHeader {
-    /// Nothing: it persists in HTTP/1.1, and closes in HTTP/1.0.
+    /// Nothing: the connection persists in HTTP/1.1 and closes in HTTP/1.0.
     Implied,
     /// `close`.
     Close,
     /// `keep-alive`, for HTTP/1.0.
     KeepAlive,
-    /// `Upgrade`, with `Upgrade: websocket`: for 101, and for 426 (RFC 9110 §15.5.22).
+    /// `Upgrade`, and the field `Upgrade: websocket`: for 101 and 426 (RFC 9110 §15.5.22).
     Upgrade,
 }
 
-/// Appends a response head, its empty line included.
+/// Appends a response head, including its empty line.
 ///
-/// Responses that cannot have content, 1xx and 204, get no framing field, whatever is asked for
+/// Statuses 1xx and 204 cannot have content and get no framing field, whatever `head.content` is
 /// (RFC 9110 §8.6, RFC 9112 §6.1).
+///
+/// ```
+/// use fleeting::http1::{ContentLength, ResponseHead, encode_head};
+///
+/// let mut out = Vec::new();
+/// encode_head(&mut out, &ResponseHead::new(200, ContentLength::Known(2), b"Sun, 06 Nov 1994 08:49:37 GMT"));
+/// out.extend_from_slice(b"hi");
+/// assert_eq!(out, b"HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: 2\r\n\r\nhi");
+/// ```
 #[inline(always)]
 pub fn encode_head(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
     out.reserve(FIXED_BYTES_MAX + head.fields.len());
     if head.status == 200 {
-        // Its length is known here, so that it is not a call that copies it.
+        // A constant length lets the compiler copy inline instead of calling memcpy.
         out.extend_from_slice(b"HTTP/1.1 200 OK\r\nDate: ");
     } else {
         match status_line(head.status) {
             Some(line) => out.extend_from_slice(line),
             None => {
-                // RFC 9112 §4: the space stays, the reason may be absent.
+                // RFC 9112 §4: the reason phrase is optional, the space before it is not.
                 out.extend_from_slice(b"HTTP/1.1 ");
                 push_decimal(out, u64::from(head.status));
                 out.extend_from_slice(b" \r\n");
@@ -97,18 +116,18 @@ pub fn encode_head(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
     }
 }
 
-/// More than everything in a head but the caller's fields.
+/// An upper bound of a head's length without the caller's fields.
 const FIXED_BYTES_MAX: usize = 256;
 
-/// Why a field cannot be sent.
+/// Why [`encode_field`] rejects a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FieldError {
     /// The name is not a token (RFC 9110 §5.1).
     Name,
-    /// The value holds a line break or another control character (RFC 9110 §5.5).
+    /// The value contains a line break or another control character (RFC 9110 §5.5).
     Value,
-    /// The field is the server's own: it frames the content or governs the connection.
+    /// Only the server writes this field: it frames the content or governs the connection.
     Reserved,
 }
 
@@ -117,18 +136,21 @@ impl fmt::Display for FieldError {
         f.write_str(match self {
             FieldError::Name => "the field name is not a token",
             FieldError::Value => "the field value contains a control character",
-            FieldError::Reserved => "the field is written by the server itself",
+            FieldError::Reserved => "only the server writes this field",
         })
     }
 }
 
 impl std::error::Error for FieldError {}
 
-/// Appends a field line, for [`ResponseHead::fields`]. White space around the value is left off: it
-/// would not be part of it (RFC 9110 §5.5).
+/// Appends a field line, for [`ResponseHead::fields`].
+///
+/// White space around the value is dropped, because it is not part of the value (RFC 9110 §5.5).
 ///
 /// # Errors
-/// [`FieldError`]; nothing is appended then.
+/// Returns a [`FieldError`], and appends nothing, if the name is not a token, if the value contains a
+/// control character, or if only the server writes the field: Connection, Content-Length, Date, Keep-Alive,
+/// TE, Trailer, Transfer-Encoding and Upgrade.
 ///
 /// ```
 /// use fleeting::http1::encode_field;
@@ -157,30 +179,34 @@ pub fn encode_field(out: &mut Vec<u8>, name: &str, value: &[u8]) -> Result<(), F
     Ok(())
 }
 
-/// Fields that [`encode_head`] writes, or that only it might.
+/// Fields that [`encode_head`] writes or could write.
 const RESERVED: &[&str] =
     &["connection", "content-length", "date", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"];
 
-/// RFC 9110 §5.5, white space at the ends let pass.
+/// Returns whether `value` is a field value (RFC 9110 §5.5); white space at its ends is allowed.
 #[inline]
 fn is_value(value: &[u8]) -> bool {
-    // No early way out, so that many bytes are looked at at once.
+    // Without an early return the compiler checks many bytes at once.
     !value.iter().fold(false, |bad, &b| bad | is_control(b))
 }
 
-/// Appends a chunk (RFC 9112 §7.1). No data makes no chunk: it would be the last one.
-pub fn encode_chunk(out: &mut Vec<u8>, data: &[u8]) {
-    if data.is_empty() {
-        return;
-    }
-    out.reserve(data.len() + SIZE_LINE_MAX + 2);
-    encode_chunk_size(out, data.len());
-    out.extend_from_slice(data);
-    out.extend_from_slice(b"\r\n");
-}
-
-/// Appends the line that a chunk of `size` bytes begins with, for who sends the data from elsewhere, and a
-/// CRLF behind it. None may be of no bytes: it would be the last one.
+/// Appends the line that begins a chunk of `size` bytes (RFC 9112 §7.1). The caller sends the data, and a
+/// CRLF behind it.
+///
+/// `size` must not be 0, because that would be the last chunk.
+///
+/// ```
+/// use fleeting::http1::{encode_chunk_size, encode_last_chunk};
+///
+/// let mut out = Vec::new();
+/// encode_chunk_size(&mut out, 10);
+/// out.extend_from_slice(b"ten bytes!\r\n");
+/// encode_last_chunk(&mut out);
+/// assert_eq!(out, b"a\r\nten bytes!\r\n0\r\n\r\n");
+/// ```
+///
+/// # Panics
+/// In a debug build, if `size` is 0.
 pub fn encode_chunk_size(out: &mut Vec<u8>, size: usize) {
     debug_assert!(size > 0, "a chunk without data ends the content");
     let mut line = [0; SIZE_LINE_MAX];
@@ -195,10 +221,10 @@ pub fn encode_chunk_size(out: &mut Vec<u8>, size: usize) {
     out.extend_from_slice(&line[at..]);
 }
 
-/// Bytes of a chunk's size, and its CRLF.
+/// The length of the longest line with a chunk size, including its CRLF.
 const SIZE_LINE_MAX: usize = 18;
 
-/// Appends the last chunk and an empty trailer section: the content ends.
+/// Appends the last chunk and an empty trailer section, which end the content (RFC 9112 §7.1).
 pub fn encode_last_chunk(out: &mut Vec<u8>) {
     out.extend_from_slice(b"0\r\n\r\n");
 }
@@ -238,7 +264,7 @@ mod tests {
     };
 
     #[test]
-    fn heads() {
+    fn heads_have_the_fields_that_their_status_allows() {
         fn check(head: ResponseHead<'_>, expected: &str) {
             let mut out = Vec::new();
             encode_head(&mut out, &head);
@@ -293,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn decimals() {
+    fn numbers_are_written_in_decimal() {
         for number in [0, 1, 9, 10, 11, 99, 100, 101, 999, 1000, 1_048_576, u64::MAX - 1, u64::MAX] {
             let mut out = Vec::new();
             push_decimal(&mut out, number);
@@ -302,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn fields() {
+    fn a_field_that_could_break_the_head_is_refused() {
         fn check(name: &str, value: &[u8], expected: Result<&str, FieldError>) {
             let mut out = b"before".to_vec();
             let result = encode_field(&mut out, name, value);
@@ -329,16 +355,23 @@ mod tests {
     }
 
     #[test]
-    fn chunks_are_read_back() {
-        fn check(data: &[u8], expected: &str) {
+    fn chunk_sizes_are_hexadecimal() {
+        fn check(size: usize, expected: &str) {
             let mut out = Vec::new();
-            encode_chunk(&mut out, data);
-            encode_last_chunk(&mut out);
+            encode_chunk_size(&mut out, size);
             assert_eq!(out.escape_ascii().to_string(), expected);
         }
-        check(b"", "0\\r\\n\\r\\n");
-        check(b"abc", "3\\r\\nabc\\r\\n0\\r\\n\\r\\n");
-        let long = vec![b'x'; 0x1a0];
-        check(&long, &format!("1a0\\r\\n{}\\r\\n0\\r\\n\\r\\n", "x".repeat(0x1a0)));
+        check(1, "1\\r\\n");
+        check(10, "a\\r\\n");
+        check(16, "10\\r\\n");
+        check(0x1a0, "1a0\\r\\n");
+        check(usize::MAX, &format!("{:x}\\r\\n", usize::MAX));
+    }
+
+    #[test]
+    fn the_last_chunk_has_an_empty_trailer_section() {
+        let mut out = Vec::new();
+        encode_last_chunk(&mut out);
+        assert_eq!(out, b"0\r\n\r\n");
     }
 }

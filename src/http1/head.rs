@@ -1,21 +1,20 @@
-//! A request head, read and checked.
+//! A request head that has been parsed and checked.
 //!
-//! It knows nothing of how it was read. Its invariant: what stands here has passed every check of the
-//! head; there is one way to frame the content, and it is `framing`.
+//! It does not know how it was parsed. Its invariant: it has passed every check, and `framing` is the only
+//! valid way to frame its content.
 
 use super::fields::Span;
-use super::{Fields, Method, Target, parse};
-use crate::arena::Arena;
+use super::{Fields, Method, Target};
 
-/// What a request says before its content.
+/// A request head: everything that a request says before its content.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Head<'r> {
     /// The request method.
     pub method: Method<'r>,
-    /// The request target, taken apart.
+    /// The request target, split into its parts.
     pub target: Target<'r>,
-    /// The version of the protocol that the client speaks.
+    /// The version of HTTP that the client speaks.
     pub version: Version,
     /// The header fields.
     pub fields: Fields<'r>,
@@ -23,39 +22,32 @@ pub struct Head<'r> {
     pub framing: Framing,
     /// The connection may be used for another request (RFC 9112 §9.3).
     pub keep_alive: bool,
-    /// The client waits for `100 Continue` before it sends the content (RFC 9110 §10.1.1). Never set
-    /// without content, nor in HTTP/1.0.
+    /// The client waits for `100 Continue` before it sends the content (RFC 9110 §10.1.1). Never set if there
+    /// is no content, nor in HTTP/1.0.
     pub expects_continue: bool,
-    /// The client asks for a WebSocket: `websocket` is in Upgrade and `upgrade` in Connection
+    /// The client asks for a WebSocket: Upgrade lists `websocket` and Connection lists `upgrade`
     /// (RFC 6455 §4.2.1). Never set in HTTP/1.0 (RFC 9110 §7.8).
     pub upgrade: bool,
-    /// Bytes of the head, its empty line included.
+    /// The length of the head in bytes, including its empty line.
     pub len: usize,
-    /// The target's authority or the Host field, in what the fields were measured in.
+    /// The target's authority or the Host field, in the section of `fields`.
     pub(super) host: Span,
 }
 
 impl<'r> Head<'r> {
-    /// The authority that the request is meant for: that of the target if it has one, or else the Host
-    /// field (RFC 9112 §3.3). Empty if neither says one.
+    /// Returns the authority that the request is for: the target's if it has one, else the Host field
+    /// (RFC 9112 §3.3). It is empty if the request has neither.
     pub fn host(&self) -> &'r str {
         self.host.text(self.fields.section())
     }
 
-    /// The bytes it was read from: `len` of them.
+    /// Returns the `len` bytes that the head was parsed from.
     pub(crate) fn bytes(&self) -> &'r [u8] {
         self.fields.section()
     }
-
-    /// The head that was read from these [`bytes`](Head::bytes), or a copy of them, under whatever limits;
-    /// `None` if none ever was.
-    pub(crate) fn read_again(bytes: &'r [u8], arena: &'r Arena) -> Option<&'r Head<'r>> {
-        let draft = parse::head(bytes, arena, &parse::no_limits()).ok()?;
-        Some(arena.alloc(draft.over(bytes)))
-    }
 }
 
-/// A version of HTTP that is served.
+/// A version of HTTP that the core supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Version {
     /// HTTP/1.0.
@@ -67,7 +59,7 @@ pub enum Version {
 /// How a request's content is framed (RFC 9112 §6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Framing {
-    /// Neither Content-Length nor Transfer-Encoding: there is no content.
+    /// There is no content: neither Content-Length nor Transfer-Encoding.
     None,
     /// Content-Length, in bytes.
     Length(u64),
@@ -76,7 +68,7 @@ pub enum Framing {
 }
 
 impl Framing {
-    /// Whether there is no content to come.
+    /// Returns whether no bytes of content follow the head.
     #[inline]
     pub const fn is_empty(self) -> bool {
         matches!(self, Framing::None | Framing::Length(0))

@@ -1,38 +1,38 @@
-//! The parts of a head, found in one pass over its bytes.
+//! Finds the parts of a head in one pass over its bytes.
 //!
-//! It knows the common form, which is nearly every request there is: a method of the standards, a target
-//! that begins with `/`, lines that end in CRLF. Of anything else it says nothing, and httparse has the
-//! word ([`parse`](super::parse)). Its invariant: what it finds is what httparse finds.
+//! It knows only the common form, which nearly all requests have: a standard method, a target that begins
+//! with `/`, and lines that end in CRLF. It makes no statement about any other head; [`parse`](super::parse)
+//! gives those to httparse. Its invariant: it finds what httparse finds.
 
-use super::block::{BYTES, Block, below, find, find_on};
-use super::chunks::is_token;
+use super::block::{BYTES, Block, below, find, find_from};
+use super::characters::is_token;
 use super::fields::{FieldSpan, Span};
-use super::notes::Notes;
+use super::framing_fields::FramingFields;
 use super::target::TargetSpans;
 use super::{Method, TargetForm, Version};
 use crate::arena::{Arena, ArenaList};
 
-/// What a head is made of, before it is judged as a whole.
+/// The parts of a head, before the head is checked as a whole.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Parts<'r> {
+pub(super) struct HeadParts<'r> {
     /// Bytes of the head, its empty line included.
     pub(super) len: usize,
-    /// `None`: an extension, the bytes before the target.
+    /// `None` for an extension method, whose name is the bytes before the target.
     pub(super) method: Option<Method<'static>>,
     pub(super) target: Span,
     pub(super) target_spans: TargetSpans,
     pub(super) version: Version,
     pub(super) fields: &'r [FieldSpan],
-    pub(super) notes: Notes,
+    pub(super) framing_fields: FramingFields,
 }
 
-/// Fields that there is room for at first.
-const FIELDS_AT_FIRST: usize = 16;
+/// The number of fields that memory is reserved for at first.
+const INITIAL_FIELDS: usize = 16;
 
-/// The parts of the head that `input` begins with; `None` if it is not complete or not of the common
-/// form, or has more than `fields_max` fields.
+/// Returns the parts of the head that `input` begins with. Returns `None` if the head is incomplete, is not
+/// of the common form, or has more than `fields_max` fields.
 #[inline(always)]
-pub(super) fn head<'r>(input: &[u8], arena: &'r Arena, fields_max: usize) -> Option<Parts<'r>> {
+pub(super) fn head<'r>(input: &[u8], arena: &'r Arena, fields_max: usize) -> Option<HeadParts<'r>> {
     // Positions fit 32 bits, here and in spans.
     let input = &input[..input.len().min(u32::MAX as usize)];
     let method = Method::read(input)?;
@@ -49,21 +49,21 @@ pub(super) fn head<'r>(input: &[u8], arena: &'r Arena, fields_max: usize) -> Opt
     } else {
         return None;
     };
-    let mut fields = arena.list(FIELDS_AT_FIRST.min(fields_max));
-    let mut notes = Notes::default();
-    let len = section(input, target_end + line_end.len(), fields_max, &mut fields, &mut notes)?;
-    Some(Parts {
+    let mut fields = arena.list(INITIAL_FIELDS.min(fields_max));
+    let mut framing_fields = FramingFields::default();
+    let len = field_lines(input, target_end + line_end.len(), fields_max, &mut fields, &mut framing_fields)?;
+    Some(HeadParts {
         len,
         method: Some(method),
         target: span(target_at, target_end),
         target_spans,
         version,
         fields: fields.finish(),
-        notes,
+        framing_fields,
     })
 }
 
-/// Where a target in origin form ends, and its parts.
+/// Returns the end of a target in origin form, and its parts.
 #[inline(always)]
 fn target(input: &[u8], start: usize) -> Option<(usize, TargetSpans)> {
     let (mut at, mut question, mut escaped) = (start, None, false);
@@ -95,28 +95,29 @@ fn target(input: &[u8], start: usize) -> Option<(usize, TargetSpans)> {
     Some((end, spans))
 }
 
-/// Reads field lines from `at` on, up to the empty line; returns where that ends.
+/// Reads field lines from `at` on, up to the empty line. Returns the end of that line.
 #[inline(always)]
-fn section(
+fn field_lines(
     input: &[u8],
     mut at: usize,
     fields_max: usize,
     fields: &mut ArenaList<'_, FieldSpan>,
-    notes: &mut Notes,
+    framing_fields: &mut FramingFields,
 ) -> Option<usize> {
     loop {
         if input.get(at..).and_then(<[u8]>::first_chunk) == Some(b"\r\n") {
             return Some(at + 2);
         }
         let line = Block::at(input, at);
-        // Neither search waits for the other, so the next line can begin as soon as this one's end is known.
-        let mut line_end = find_on(input, at, line.control(), Block::control);
-        let mut name_end = find_on(input, at, line.not_word(), Block::not_word);
+        // The two searches are independent, so the processor can start on the next line before this one's
+        // name is known.
+        let mut line_end = find_from(input, at, line.control(), Block::control);
+        let mut name_end = find_from(input, at, line.not_word(), Block::not_word);
         if input.get(name_end) != Some(&b':') {
-            name_end = rare_name(input, name_end)?;
+            name_end = end_of_unusual_name(input, name_end)?;
         }
         if input.get(line_end..)?.first_chunk() != Some(b"\r\n") {
-            line_end = rare_value(input, line_end)?;
+            line_end = end_of_line_with_tabs(input, line_end)?;
         }
         if name_end == at || fields.len() == fields_max {
             return None;
@@ -129,24 +130,24 @@ fn section(
             value_end -= 1;
         }
         let field = FieldSpan { name: span(at, name_end), value: span(value_at, value_end) };
-        notes.take(input, field);
+        framing_fields.inspect(input, field);
         fields.push(field);
         at = line_end + 2;
     }
 }
 
-/// Where a name ends that has other characters of `tchar` (RFC 9110 §5.6.2) from `at` on.
+/// Returns the end of a name that has other characters of `tchar` (RFC 9110 §5.6.2) at `at`.
 #[cold]
-fn rare_name(input: &[u8], mut at: usize) -> Option<usize> {
+fn end_of_unusual_name(input: &[u8], mut at: usize) -> Option<usize> {
     while input.get(at).is_some_and(|&b| is_token(b)) {
         at += 1;
     }
     (input.get(at) == Some(&b':')).then_some(at)
 }
 
-/// Where a line ends that has tabs in its value from `at` on.
+/// Returns the end of a line whose value has a tab at `at`.
 #[cold]
-fn rare_value(input: &[u8], mut at: usize) -> Option<usize> {
+fn end_of_line_with_tabs(input: &[u8], mut at: usize) -> Option<usize> {
     while input.get(at) == Some(&b'\t') {
         at = find(input, at + 1, Block::control);
     }

@@ -1,13 +1,20 @@
 //! Request methods.
 //!
-//! It knows their names and no semantics. Its invariant: a name that has a variant of its own is
-//! never an extension.
+//! It knows their names and no semantics. Its invariant: a name that has a variant is never an
+//! [`Extension`](Method::Extension).
 
 use std::fmt;
 
 macro_rules! methods {
     ($($(#[$doc:meta])* $variant:ident = $name:literal;)+) => {
         /// A request method (RFC 9110 §9). Methods are case-sensitive: `get` is an extension.
+        ///
+        /// ```
+        /// use fleeting::http1::Method;
+        ///
+        /// assert_eq!(Method::from("GET"), Method::Get);
+        /// assert_eq!(Method::from("PROPFIND"), Method::Extension("PROPFIND"));
+        /// ```
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Method<'r> {
@@ -17,7 +24,7 @@ macro_rules! methods {
         }
 
         impl<'r> Method<'r> {
-            /// The method's name.
+            /// Returns the method's name.
             #[inline]
             pub const fn as_str(self) -> &'r str {
                 match self {
@@ -28,7 +35,7 @@ macro_rules! methods {
         }
 
         impl Method<'static> {
-            /// The method of this name, if it is one of the standards'.
+            /// Returns the standard method with this name, if there is one.
             pub fn known(name: &str) -> Option<Method<'static>> {
                 match name {
                     $($name => Some(Method::$variant),)+
@@ -36,7 +43,7 @@ macro_rules! methods {
                 }
             }
 
-            /// The method of the standards that `input` begins with, if a space follows it.
+            /// Returns the standard method that `input` begins with, if a space follows it.
             #[inline]
             pub(super) fn read(input: &[u8]) -> Option<Method<'static>> {
                 $(if input.starts_with(concat!($name, " ").as_bytes()) {
@@ -89,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names() {
+    fn names_and_methods_convert_both_ways() {
         for method in KNOWN {
             assert_eq!(Method::from(method.as_str()), *method);
         }

@@ -1,77 +1,78 @@
-//! From the bytes of a head to a checked [`Head`].
+//! Parses the bytes of a head into a checked [`Head`].
 //!
-//! The lexer ([`lex`]) finds the parts of a head of the common form; httparse finds those of all others.
-//! This file decides whether they make a request. It knows no state: the verdict depends on the head's
-//! bytes and the limits. What is accepted here is what a [`Scan`] and then the checks would accept: lines
-//! end in CRLF and nowhere else, and the limits hold.
+//! The lexer ([`lex`]) finds the parts of a head of the common form, and httparse finds those of any other
+//! head. This file checks that they make a request. It knows no state: the result depends on the head's
+//! bytes and the limits alone. Its invariant: it accepts what a [`Scan`] followed by the checks would accept,
+//! so lines end in CRLF and nothing else, and the limits hold.
 //!
-//! The result is a [`Draft`] of offsets, because the caller needs the bytes behind the head mutably,
-//! and only offsets let go of the borrow of the whole.
+//! The result is a [`ParsedHead`] of offsets. The caller needs the bytes behind the head mutably, and slices
+//! would keep the whole input borrowed.
 //!
 //! [`Scan`]: super::scan::Scan
 
 use super::fields::{FieldSpan, Fields, Span};
-use super::lex::{self, Parts};
-use super::notes::Notes;
+use super::framing_fields::FramingFields;
+use super::lex::{self, HeadParts};
 use super::scan::{Bounds, narrow, section_max};
 use super::{Framing, Head, Method, Refusal, Version, target};
 use crate::{Arena, Limits};
 use httparse::{Error, Header, Request, Status};
 use std::mem::MaybeUninit;
 
-/// What a request line may have beside its target: a method, a version and the signs between.
+/// Room in a request line for everything but the target: method, version, spaces and CRLF.
 const REQUEST_LINE_SLACK: usize = 64;
 
 /// A checked head, as offsets into its bytes.
-pub(super) struct Draft<'r> {
+pub(super) struct ParsedHead<'r> {
     pub(super) len: usize,
-    /// What a head is made of, but for what is worked out of it below.
-    parts: Parts<'r>,
+    parts: HeadParts<'r>,
     /// The Host field or the target's authority.
     host: Span,
     framing: Framing,
 }
 
-/// Why there is no draft.
+/// Why a head could not be parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// The head is not complete, or not as a scan would have it: scan it.
-    Unclear,
+pub(super) enum ParseError {
+    /// The head is incomplete, or a [`Scan`] must find what is wrong with it, and where.
+    ///
+    /// [`Scan`]: super::scan::Scan
+    NeedsScan,
     Refused(Refusal),
 }
 
-impl From<Refusal> for Fault {
-    fn from(refusal: Refusal) -> Fault {
-        Fault::Refused(refusal)
+impl From<Refusal> for ParseError {
+    fn from(refusal: Refusal) -> ParseError {
+        ParseError::Refused(refusal)
     }
 }
 
-impl<'r> Draft<'r> {
-    /// The head, over the bytes that the draft was made from.
+impl<'r> ParsedHead<'r> {
+    /// Returns the head as slices of `bytes`, which it was parsed from.
     #[inline(always)]
-    pub(super) fn over(self, bytes: &'r [u8]) -> Head<'r> {
-        let Draft { len, parts, host, framing } = self;
-        let Parts { method, target, target_spans, version, fields, notes, .. } = parts;
+    pub(super) fn into_head(self, bytes: &'r [u8]) -> Head<'r> {
+        let ParsedHead { len, parts, host, framing } = self;
+        let HeadParts { method, target, target_spans, version, fields, framing_fields, .. } = parts;
         let http11 = version == Version::Http11;
         Head {
             method: method.unwrap_or_else(|| Method::from(Span { at: 0, len: target.at - 1 }.text(bytes))),
-            target: target_spans.over(target.bytes(bytes)),
+            target: target_spans.into_target(target.bytes(bytes)),
             version,
             fields: Fields::new(bytes, fields),
             framing,
             // RFC 9112 §9.3
-            keep_alive: !notes.close && (http11 || notes.keep_alive),
+            keep_alive: !framing_fields.close && (http11 || framing_fields.keep_alive),
             // RFC 9110 §10.1.1: ignored without content, and in HTTP/1.0.
-            expects_continue: notes.expects_continue && http11 && !framing.is_empty(),
+            expects_continue: framing_fields.expects_continue && http11 && !framing.is_empty(),
             // RFC 9110 §7.8: ignored in HTTP/1.0.
-            upgrade: notes.websocket && notes.upgrade && http11,
+            upgrade: framing_fields.websocket && framing_fields.upgrade && http11,
             len,
             host,
         }
     }
 }
 
-/// The bounds of a request head.
+/// Returns the bounds of a request head.
 pub(super) fn bounds(limits: &Limits) -> Bounds {
     Bounds {
         first_line: limits.target_bytes.saturating_add(REQUEST_LINE_SLACK),
@@ -80,26 +81,39 @@ pub(super) fn bounds(limits: &Limits) -> Bounds {
     }
 }
 
-/// Limits for what was held to others before.
+/// Returns limits that are never exceeded, for bytes that have been accepted before.
 pub(super) fn no_limits() -> Limits {
     Limits { headers: usize::MAX, head_bytes: usize::MAX, target_bytes: usize::MAX, ..Limits::default() }
 }
 
 /// Parses the head that `input` begins with; it must not begin with an empty line.
 #[inline(always)]
-pub(super) fn head<'r>(input: &[u8], arena: &'r Arena, limits: &Limits) -> Result<Draft<'r>, Fault> {
+pub(super) fn head<'r>(
+    input: &[u8],
+    arena: &'r Arena,
+    limits: &Limits,
+) -> Result<ParsedHead<'r>, ParseError> {
     match lex::head(input, arena, limits.headers) {
         Some(parts) => {
             #[cfg(test)]
             assert_same(input, &parts, arena, limits);
-            sized(parts.len, parts.target, limits)?;
-            check(parts)
+            check_limits(parts.len, parts.target, limits)?;
+            assemble(parts)
         }
-        None => check(uncommon(input, arena, limits)?),
+        None => assemble(parse_with_httparse(input, arena, limits)?),
     }
 }
 
-/// Panics if the lexer reads the head that `input` begins with, and httparse reads it differently.
+impl<'r> Head<'r> {
+    /// Parses the [`bytes`](Head::bytes) of an accepted head, or a copy of them, again; the limits are not
+    /// applied a second time. Returns `None` if the bytes are not such a head.
+    pub(crate) fn read_again(bytes: &'r [u8], arena: &'r Arena) -> Option<&'r Head<'r>> {
+        let parsed = head(bytes, arena, &no_limits()).ok()?;
+        Some(arena.alloc(parsed.into_head(bytes)))
+    }
+}
+
+/// Panics if the lexer accepts the head that `input` begins with and httparse reads it differently.
 #[doc(hidden)]
 pub fn assert_lexer_agrees(input: &[u8], limits: &Limits) {
     let arena = Arena::new(512);
@@ -108,31 +122,36 @@ pub fn assert_lexer_agrees(input: &[u8], limits: &Limits) {
     }
 }
 
-/// What the lexer finds is what httparse finds.
-fn assert_same(input: &[u8], lexed: &Parts<'_>, arena: &Arena, limits: &Limits) {
-    if sized(lexed.len, lexed.target, limits).is_ok() {
-        let mut parts = uncommon(input, arena, limits).expect("the lexer has accepted it");
+/// Panics unless httparse finds the parts that the lexer has found.
+fn assert_same(input: &[u8], lexed: &HeadParts<'_>, arena: &Arena, limits: &Limits) {
+    if check_limits(lexed.len, lexed.target, limits).is_ok() {
+        let mut parts =
+            parse_with_httparse(input, arena, limits).expect("httparse accepts what the lexer accepts");
         parts.method = Method::read(input);
         assert_eq!(*lexed, parts);
     }
 }
 
-/// A head that the lexer has left to httparse.
+/// Parses a head that is not of the common form.
 #[cold]
-fn uncommon<'r>(input: &[u8], arena: &'r Arena, limits: &Limits) -> Result<Parts<'r>, Fault> {
-    // A field line has at least 4 bytes: `a:` and CRLF.
+fn parse_with_httparse<'r>(
+    input: &[u8],
+    arena: &'r Arena,
+    limits: &Limits,
+) -> Result<HeadParts<'r>, ParseError> {
+    // The shortest field line has 4 bytes: `a:` and CRLF.
     let fields_max = limits.headers.min(input.len().min(section_max(limits.head_bytes)) / 4);
     let table = arena.alloc_slice_with(fields_max, |_| MaybeUninit::uninit());
     let mut request = Request::new(&mut []);
     match request.parse_with_uninit_headers(input, table) {
-        Ok(Status::Complete(len)) => parts(input, len, &request, arena, limits),
-        Ok(Status::Partial) => Err(Fault::Unclear),
-        Err(error) => Err(refusal(error, &request, input).into()),
+        Ok(Status::Complete(len)) => httparse_parts(input, len, &request, arena, limits),
+        Ok(Status::Partial) => Err(ParseError::NeedsScan),
+        Err(error) => Err(refusal_for(error, &request, input).into()),
     }
 }
 
-/// What httparse's error means, by how far it got.
-fn refusal(error: Error, request: &Request<'_, '_>, input: &[u8]) -> Refusal {
+/// Returns the refusal for an error of httparse, judged by how far it got.
+fn refusal_for(error: Error, request: &Request<'_, '_>, input: &[u8]) -> Refusal {
     match (error, request.method, request.path) {
         (Error::TooManyHeaders, ..) => Refusal::TooManyFields,
         (_, None, _) => Refusal::BadMethod,
@@ -150,8 +169,8 @@ fn refusal(error: Error, request: &Request<'_, '_>, input: &[u8]) -> Refusal {
             }
         }
         _ if request.version.is_none() => Refusal::RequestLine,
-        // An error in the line break after the version looks like one in a field line, and is told
-        // apart by the byte after the version.
+        // httparse reports a wrong line break after the version like an error in a field line. The byte
+        // after the version distinguishes them.
         (_, Some(method), Some(target)) => match input.get(method.len() + target.len() + 10) {
             Some(b'\r') => Refusal::FieldLine,
             _ => Refusal::RequestLine,
@@ -159,29 +178,29 @@ fn refusal(error: Error, request: &Request<'_, '_>, input: &[u8]) -> Refusal {
     }
 }
 
-/// The parts that httparse has found.
-fn parts<'r>(
+/// Converts what httparse has found.
+fn httparse_parts<'r>(
     input: &[u8],
     len: usize,
     request: &Request<'_, '_>,
     arena: &'r Arena,
     limits: &Limits,
-) -> Result<Parts<'r>, Fault> {
+) -> Result<HeadParts<'r>, ParseError> {
     let (Some(method), Some(raw), Some(minor)) = (request.method, request.path, request.version) else {
-        return Err(Fault::Unclear);
+        return Err(ParseError::NeedsScan);
     };
-    // httparse takes LF for a line's end (RFC 9112 §2.2 allows that; here it is refused). A CR is always
-    // followed by LF in what it accepts, so it is enough to look before each LF, that is before each
-    // name and at the end. An LF without CR is the scan's to judge.
+    // httparse accepts a bare LF as a line end. RFC 9112 §2.2 allows that, but here it is refused. In what
+    // httparse accepts, LF follows every CR, so it is enough to check the byte before each LF: before each
+    // name and at the end of the head. The scan then finds the refusal.
     if !input[..len].ends_with(b"\r\n\r\n") {
-        return Err(Fault::Unclear);
+        return Err(ParseError::NeedsScan);
     }
     let target = Span { at: narrow(method.len() + 1), len: narrow(raw.len()) };
-    sized(len, target, limits)?;
+    check_limits(len, target, limits)?;
     let target_spans = target::split(Method::from(method), raw.as_bytes())?;
     let offset = |part: &[u8]| narrow((part.as_ptr() as usize).wrapping_sub(input.as_ptr() as usize));
     let mut lines_end_in_crlf = true;
-    let mut notes = Notes::default();
+    let mut framing_fields = FramingFields::default();
     let headers = &*request.headers;
     let fields = arena.alloc_slice_with(headers.len(), |i| {
         let Header { name, value } = headers[i];
@@ -191,31 +210,31 @@ fn parts<'r>(
             name: Span { at, len: narrow(name.len()) },
             value: Span { at: offset(value), len: narrow(value.len()) },
         };
-        notes.take(input, field);
+        framing_fields.inspect(input, field);
         field
     });
     if !lines_end_in_crlf {
-        return Err(Fault::Unclear);
+        return Err(ParseError::NeedsScan);
     }
-    Ok(Parts {
+    Ok(HeadParts {
         len,
         method: None,
         target,
         target_spans,
         version: if minor == 0 { Version::Http10 } else { Version::Http11 },
         fields,
-        notes,
+        framing_fields,
     })
 }
 
-/// Holds a head and its request line to the limits.
+/// Checks the lengths of a head and its request line against the limits.
 #[inline]
-fn sized(len: usize, target: Span, limits: &Limits) -> Result<(), Fault> {
+fn check_limits(len: usize, target: Span, limits: &Limits) -> Result<(), ParseError> {
     let bounds = bounds(limits);
     let line_len = (target.at + target.len) as usize + " HTTP/1.1\r\n".len();
     if len > bounds.section || line_len > bounds.first_line {
-        // The scan finds where the limit was exceeded.
-        return Err(Fault::Unclear);
+        // The scan finds out which limit was exceeded first.
+        return Err(ParseError::NeedsScan);
     }
     if target.len as usize > limits.target_bytes {
         return Err(Refusal::TargetTooLong.into());
@@ -223,19 +242,19 @@ fn sized(len: usize, target: Span, limits: &Limits) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Judges a head whose parts are all well-formed.
+/// Checks a head whose parts are all well-formed as a whole.
 #[inline(always)]
-fn check(parts: Parts<'_>) -> Result<Draft<'_>, Fault> {
-    let Parts { len, target, target_spans, version, .. } = parts;
-    let framing = parts.notes.framing(version)?;
-    let host = match (target_spans.authority, parts.notes.host, version) {
-        // RFC 9112 §3.2: exactly one Host in HTTP/1.1, whatever the target says.
+fn assemble(parts: HeadParts<'_>) -> Result<ParsedHead<'_>, ParseError> {
+    let HeadParts { len, target, target_spans, version, .. } = parts;
+    let framing = parts.framing_fields.framing(version)?;
+    let host = match (target_spans.authority, parts.framing_fields.host, version) {
+        // RFC 9112 §3.2: HTTP/1.1 requires exactly one Host, whatever the target is.
         (_, None, Version::Http11) => return Err(Refusal::HostMissing.into()),
-        // RFC 9112 §3.2.2: the target's authority replaces it.
+        // RFC 9112 §3.2.2: the target's authority takes precedence.
         (Some(authority), ..) => Span { at: target.at + authority.at, ..authority },
         (None, host, _) => host.unwrap_or_default(),
     };
-    Ok(Draft { len, parts, host, framing })
+    Ok(ParsedHead { len, parts, host, framing })
 }
 
 #[cfg(test)]
@@ -245,19 +264,19 @@ mod tests {
     fn check(head: &str, expected: Result<&str, Refusal>) {
         let arena = Arena::new(4096);
         let bytes = head.as_bytes();
-        let found = super::head(bytes, &arena, &Limits::default()).map(|draft| {
-            let head = draft.over(bytes);
+        let found = super::head(bytes, &arena, &Limits::default()).map(|parsed| {
+            let head = parsed.into_head(bytes);
             assert_eq!((head.len, head.bytes()), (bytes.len(), bytes));
-            let again = Head::read_again(bytes, &arena).expect("it was read before");
+            let again = Head::read_again(bytes, &arena).expect("accepted before");
             assert_eq!(format!("{again:?} {}", again.host()), format!("{head:?} {}", head.host()));
             let flags =
                 [(head.keep_alive, "keep"), (head.expects_continue, "continue"), (head.upgrade, "ws")];
             let flags: Vec<_> = flags.iter().filter(|f| f.0).map(|f| f.1).collect();
             format!("{:?} {} [{}]", head.framing, flags.join("+"), head.host())
         });
-        let found = found.map_err(|fault| match fault {
-            Fault::Refused(refusal) => refusal,
-            Fault::Unclear => panic!("{head:?} is unclear"),
+        let found = found.map_err(|error| match error {
+            ParseError::Refused(refusal) => refusal,
+            ParseError::NeedsScan => panic!("{head:?} needs a scan"),
         });
         assert_eq!(found.as_deref(), expected.as_deref(), "{head:?}");
     }
@@ -267,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn request_lines() {
+    fn request_lines_are_accepted_or_refused() {
         let refused = |line: &str, refusal| check(&format!("{line}\r\nHost: a\r\n\r\n"), Err(refusal));
         check("GET / HTTP/1.1\r\nHost: a\r\n\r\n", Ok("None keep [a]"));
         check("BREW /x?y HTTP/1.1\r\nHost: a\r\n\r\n", Ok("None keep [a]"));
@@ -298,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn field_lines() {
+    fn field_lines_are_accepted_or_refused() {
         let refused = |line: &str| check_fields(&format!("Host: a\r\n{line}\r\n"), Err(Refusal::FieldLine));
         refused("X-A : b");
         refused("X-A");
@@ -318,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts() {
+    fn http_1_1_needs_one_valid_host() {
         check_fields("", Err(Refusal::HostMissing));
         check_fields("Host:\r\n", Ok("None keep []"));
         check_fields("hOST: a:80\r\n", Ok("None keep [a:80]"));
@@ -335,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn framings() {
+    fn ambiguous_framing_is_refused() {
         let host = |fields: &str, expected| check_fields(&format!("Host: a\r\n{fields}"), expected);
         let length = |value: &str, expected| host(&format!("Content-Length: {value}\r\n"), expected);
         length("0", Ok("Length(0) keep [a]"));
@@ -382,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_and_expectations() {
+    fn connection_expect_and_upgrade_are_read() {
         let with = |version: &str, fields: &str, expected| {
             check(&format!("POST / HTTP/{version}\r\nHost: a\r\n{fields}\r\n"), expected);
         };
@@ -407,11 +426,11 @@ mod tests {
     }
 
     #[test]
-    fn what_a_scan_must_judge_is_unclear() {
+    fn incomplete_heads_and_bare_line_feeds_need_a_scan() {
         fn check(head: &str) {
             let arena = Arena::new(4096);
             let found = super::head(head.as_bytes(), &arena, &Limits::default()).err();
-            assert_eq!(found, Some(Fault::Unclear), "{head:?}");
+            assert_eq!(found, Some(ParseError::NeedsScan), "{head:?}");
         }
         check("GET / HTTP/1.1\r\nHost: a\r\n");
         check("GET / HTTP/1.1\nHost: a\r\n\r\n");

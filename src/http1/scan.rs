@@ -1,23 +1,23 @@
-//! Finds the end of a head or of a trailer section, a byte at a time if it must be.
+//! Finds the end of a head or of a trailer section in input that arrives in pieces.
 //!
-//! It knows lines and no fields. It remembers how far it has looked, so that however often it is asked
-//! each byte is looked at once; and it stops at the first byte that is not to be, so that its verdict
-//! is that of the shortest prefix that deserves it.
+//! It knows lines and no fields. Its invariants: it remembers its position, so it looks at each byte once;
+//! and it stops at the first wrong byte, so a refusal depends on the shortest prefix that deserves it.
 
 use super::Refusal;
+use super::characters::is_control;
 
-/// Where a scan stands. The bytes before `at` must come again, unchanged, before new ones.
+/// The state of a scan. The next input must begin with the same `at` bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Scan {
-    /// Bytes looked at, counted from the start of the section.
+    /// The number of bytes scanned, from the start of the section.
     at: u32,
-    place: Place,
+    state: LineState,
     /// No line has ended yet.
     first_line: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum LineState {
     LineStart,
     /// After a CR at the start of a line: LF ends the section.
     LineStartCr,
@@ -26,27 +26,27 @@ enum Place {
     TextCr,
 }
 
-/// How far a section may reach, and what is said when it does not end there.
+/// How long a section may be, and the refusal for a longer one.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
-    /// Bytes of the first line, its CRLF included.
+    /// The maximum length of the first line in bytes, including its CRLF.
     pub(super) first_line: usize,
-    /// Bytes of the whole section, its empty line included.
+    /// The maximum length of the section in bytes, including its empty line.
     pub(super) section: usize,
     pub(super) too_large: Refusal,
 }
 
 impl Scan {
-    /// At the start of a request line, which is not empty.
-    pub(super) const HEAD: Scan = Scan { at: 0, place: Place::Text, first_line: true };
-    /// At the start of a section of field lines.
-    pub(super) const FIELDS: Scan = Scan { at: 0, place: Place::LineStart, first_line: false };
+    /// The start of a request line, which is not empty.
+    pub(super) const HEAD: Scan = Scan { at: 0, state: LineState::Text, first_line: true };
+    /// The start of a section of field lines.
+    pub(super) const FIELDS: Scan = Scan { at: 0, state: LineState::LineStart, first_line: false };
 
     pub(super) const fn is_new(self) -> bool {
         self.at == 0
     }
 
-    /// Looks on in `section`, and tells how long it is once its end is there.
+    /// Continues the scan. Returns the length of `section` once its end has arrived.
     pub(super) fn run(&mut self, section: &[u8], bounds: Bounds) -> Result<Option<usize>, Refusal> {
         let mut at = self.at as usize;
         #[cfg(test)]
@@ -58,22 +58,22 @@ impl Scan {
             if self.first_line && at >= bounds.first_line {
                 return Err(Refusal::TargetTooLong);
             }
-            match (self.place, section[at]) {
-                (Place::LineStart, b'\r') => self.place = Place::LineStartCr,
-                (Place::LineStart, _) => {
-                    self.place = Place::Text;
+            match (self.state, section[at]) {
+                (LineState::LineStart, b'\r') => self.state = LineState::LineStartCr,
+                (LineState::LineStart, _) => {
+                    self.state = LineState::Text;
                     continue;
                 }
-                (Place::LineStartCr, b'\n') => {
+                (LineState::LineStartCr, b'\n') => {
                     self.at = narrow(at + 1);
                     return Ok(Some(at + 1));
                 }
-                (Place::TextCr, b'\n') => {
-                    self.place = Place::LineStart;
+                (LineState::TextCr, b'\n') => {
+                    self.state = LineState::LineStart;
                     self.first_line = false;
                 }
-                (Place::LineStartCr | Place::TextCr, _) => return Err(Refusal::BareCr),
-                (Place::Text, _) => {
+                (LineState::LineStartCr | LineState::TextCr, _) => return Err(Refusal::BareCr),
+                (LineState::Text, _) => {
                     let bound =
                         if self.first_line { bounds.first_line.min(bounds.section) } else { bounds.section };
                     let window = &section[at..section.len().min(bound)];
@@ -83,7 +83,7 @@ impl Scan {
                     };
                     at += text;
                     match section[at] {
-                        b'\r' => self.place = Place::TextCr,
+                        b'\r' => self.state = LineState::TextCr,
                         b'\n' => return Err(Refusal::BareLf),
                         _ => return Err(Refusal::ControlByte),
                     }
@@ -96,17 +96,12 @@ impl Scan {
     }
 }
 
-/// Control characters are no part of a line, HTAB excepted (RFC 9110 §5.5).
-pub(super) const fn is_control(byte: u8) -> bool {
-    (byte < b' ' && byte != b'\t') || byte == 0x7f
-}
-
-/// Positions in a head fit 32 bits: [`section_max`] sees to it.
+/// Converts a position in a head. [`section_max`] ensures that it fits 32 bits.
 pub(super) fn narrow(position: usize) -> u32 {
     u32::try_from(position).unwrap_or(u32::MAX)
 }
 
-/// The limit `head_bytes`, as far as positions can count.
+/// Returns the limit `head_bytes`, capped to what a 32-bit position can count.
 pub(super) fn section_max(head_bytes: usize) -> usize {
     head_bytes.min(u32::MAX as usize / 2)
 }
@@ -124,18 +119,18 @@ pub(super) mod tests {
         SCANNED.set(SCANNED.get() + bytes);
     }
 
-    /// Bytes that scans of this thread have looked at so far.
+    /// Returns the number of bytes that this thread has scanned.
     pub(in super::super) fn scanned() -> usize {
         SCANNED.get()
     }
 
     #[test]
-    fn sections() {
+    fn a_section_ends_or_is_refused_at_the_same_byte_for_any_cut() {
         let bounds = Bounds { first_line: 10, section: 20, too_large: Refusal::HeadTooLarge };
         let check = |start: Scan, section: &str, expected: Result<Option<usize>, Refusal>| {
             let mut scan = start;
             assert_eq!(scan.run(section.as_bytes(), bounds), expected, "{section:?}");
-            // The same, byte by byte: the verdict comes with the byte that brings it.
+            // Byte by byte, the same result comes with the byte that causes it.
             let mut scan = start;
             let mut bytewise = Ok(None);
             for end in 1..=section.len() {

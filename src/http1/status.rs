@@ -1,10 +1,10 @@
-//! Status lines, ready to be sent.
+//! Status lines in their final form.
 //!
-//! It knows the registered statuses and their reason phrases, and not when to use which.
+//! It knows the registered statuses and their reason phrases, not when to use them.
 
 macro_rules! status_lines {
     ($($status:literal $reason:literal,)+) => {
-        /// The status line of a status that is known (RFC 9110 §15, RFC 6585, RFC 7725 and others).
+        /// Returns the status line of a registered status (RFC 9110 §15, RFC 6585, RFC 7725 and others).
         #[inline]
         pub(super) fn status_line(status: u16) -> Option<&'static [u8]> {
             Some(match status {

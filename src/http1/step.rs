@@ -1,89 +1,96 @@
-//! What a [`Decoder`](super::Decoder) says of the bytes it is shown, and what the caller does then.
+//! The steps that a [`Decoder`](super::Decoder) returns, and what the caller does for each.
 //!
-//! It knows no state. Its invariant: every step either asks for bytes, consumes some, or ends the
-//! connection.
+//! It knows no state. Its invariant: every step asks for bytes, consumes some, or ends the connection.
+//!
+//! The enums of steps are exhaustive on purpose: a caller that misses a step would mistreat a connection.
 
 use super::{Fields, Head, Refusal};
 
-/// What [`Decoder::head`](super::Decoder::head) found.
+/// A result of [`Decoder::head`](super::Decoder::head).
 #[derive(Debug)]
 pub enum HeadStep<'r> {
-    /// More bytes are needed. The first `filled` bytes of the input are to be kept, and those behind
-    /// them forgotten: chunks have been decoded in place, and the input has become shorter.
+    /// More bytes are needed. Keep the first `filled` bytes of the input, drop the rest, and call again when
+    /// more have arrived behind them. `filled` is less than the input's length if chunks were decoded in
+    /// place, because that makes them shorter.
     Incomplete {
-        /// Bytes to keep, and to show again when more have come.
+        /// The number of bytes to keep.
         filled: usize,
     },
-    /// The first bytes, so many, belong to no request (an empty line before one, discarded content):
-    /// consume them and call again with what is left. Never zero.
+    /// The first bytes belong to no request: they are an empty line before one, or discarded content.
+    /// Consume them and call again with the rest. The number is never 0.
     Skip(usize),
-    /// A request.
+    /// A request head. Call [`content`](super::Decoder::content), [`stream`](super::Decoder::stream) or
+    /// [`discard`](super::Decoder::discard), or close.
     Head {
-        /// What it says.
+        /// The head.
         head: &'r Head<'r>,
         /// What follows the head in the input.
         rest: &'r mut [u8],
-        /// This head was told before, and [`Decoder::content`](super::Decoder::content) was incomplete. Now it will not be: what
-        /// was decided about this request still holds, and `100 Continue` is not sent again.
+        /// This head was returned before, and its content was incomplete. Now the content is complete. What
+        /// was decided for the request still holds, and `100 Continue` is not sent again.
         resumed: bool,
     },
-    /// The bytes are no request: answer so and close.
+    /// The bytes are not a request that can be served: answer with the refusal's status and close.
     Refused(Refusal),
-    /// Content that was being discarded broke its framing, or the bound. Its request has been answered:
-    /// close without another answer.
+    /// Discarded content broke its framing or exceeded the bound. Its request has been answered: close
+    /// without another answer.
     Broken(Refusal),
 }
 
-/// What [`Decoder::content`](super::Decoder::content) found.
+/// A result of [`Decoder::content`](super::Decoder::content).
 #[derive(Debug)]
 pub enum ContentStep<'r> {
     /// The request is complete.
     Whole {
-        /// The content, chunks decoded.
+        /// The content, without the framing of chunks.
         content: &'r [u8],
         /// The trailer fields of chunked content.
         trailers: Fields<'r>,
-        /// Bytes of this request, counted from the start of the input that [`Decoder::head`](super::Decoder::head) was given.
+        /// The length of the request in bytes, counted from the start of its head.
         consumed: usize,
     },
-    /// More bytes are needed: as for [`HeadStep::Incomplete`], `filled` counts from the start of the
-    /// input that [`Decoder::head`](super::Decoder::head) was given. Call [`Decoder::head`](super::Decoder::head) when there are more.
+    /// More bytes are needed. Keep the head and what follows it, as for [`HeadStep::Incomplete`], and call
+    /// [`Decoder::head`](super::Decoder::head) when more have arrived. It returns the head again once
+    /// the content is complete.
     Incomplete {
-        /// Bytes to keep, and to show again when more have come.
+        /// The number of bytes to keep, counted from the start of the head.
         filled: usize,
     },
-    /// The content is not to be had: answer so and close.
+    /// The content cannot be read: answer with the refusal's status and close.
     Refused(Refusal),
 }
 
-/// What [`Decoder::piece`](super::Decoder::piece) found. `consumed` counts from the start of its input.
+/// A result of [`Decoder::piece`](super::Decoder::piece). `consumed` counts from the start of its input.
 #[derive(Debug)]
 pub enum PieceStep<'r> {
-    /// Some of the content, never nothing: consume so many bytes and call again with what is left.
+    /// A part of the content. Consume `consumed` bytes and call again with the rest.
     Piece {
-        /// The bytes, where they lie in the input.
+        /// The part, which is never empty.
         bytes: &'r [u8],
-        /// Bytes up to their end.
+        /// The number of bytes to consume: up to the end of the part.
         consumed: usize,
     },
-    /// The content has ended, and the next request follows.
+    /// The content has ended. Consume `consumed` bytes and continue with
+    /// [`Decoder::head`](super::Decoder::head).
     End {
         /// The trailer fields of chunked content.
         trailers: Fields<'r>,
-        /// Bytes up to the end of the request.
+        /// The number of bytes to consume: up to the end of the request.
         consumed: usize,
     },
-    /// More bytes are needed; those behind the ones consumed are to be shown again.
+    /// More bytes are needed. Consume `consumed` bytes, and call again with the rest and what arrives
+    /// behind it.
     Incomplete {
-        /// Bytes that are done with.
+        /// The number of bytes to consume.
         consumed: usize,
     },
-    /// The rest of the content is not to be had: answer so and close.
+    /// The rest of the content cannot be read: answer with the refusal's status and close.
     Refused(Refusal),
 }
 
-/// What a connection is waiting for; it decides which deadline applies.
+/// What a connection waits for: choose its deadline by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Awaits {
     /// The first byte of a request.
     Request,
@@ -91,8 +98,8 @@ pub enum Awaits {
     Head,
     /// The rest of a request's content.
     Content,
-    /// The rest of content that nobody wants.
+    /// The rest of content that is discarded.
     Discard,
-    /// Nothing: bytes were refused.
+    /// Nothing: the bytes were refused, and the connection is to be closed.
     Close,
 }

@@ -1,13 +1,15 @@
 //! The request target and its four forms (RFC 9112 §3.2).
 //!
-//! It takes the target apart and decodes nothing: path and query are as they were sent. Its invariant:
-//! a path begins with `/`, unless the form has none.
+//! It splits the target and decodes nothing: path and query are as they were sent. Its invariant: a path
+//! begins with `/`, unless the form has none.
 
 use super::fields::Span;
 use super::{Method, Refusal, authority};
 use std::fmt;
 
-/// What a request is for.
+/// A request target, split into its parts.
+///
+/// Nothing is decoded: [`path`](Target::path) and [`query`](Target::query) are as they were sent.
 #[derive(Clone, Copy)]
 pub struct Target<'r> {
     /// Visible ASCII.
@@ -16,39 +18,40 @@ pub struct Target<'r> {
 }
 
 impl<'r> Target<'r> {
-    /// A target that was taken apart before.
+    /// Splits a target that was accepted before.
     pub(crate) fn read_again(method: Method<'_>, raw: &'r [u8]) -> Option<Target<'r>> {
-        split(method, raw).ok().map(|spans| spans.over(raw))
+        split(method, raw).ok().map(|spans| spans.into_target(raw))
     }
 
-    /// The target as it was sent.
+    /// Returns the target as it was sent.
     pub fn raw(&self) -> &'r str {
         Span { at: 0, len: self.raw.len() as u32 }.text(self.raw)
     }
 
-    /// Which of the four forms it has.
+    /// Returns which of the four forms the target has.
     #[inline]
     pub fn form(&self) -> TargetForm {
         self.spans.form
     }
 
-    /// The path, not decoded, beginning with `/`; `*` in asterisk form, empty in authority form.
+    /// Returns the path, not decoded. It begins with `/`, but is `*` in asterisk form and empty in authority
+    /// form.
     pub fn path(&self) -> &'r str {
         self.spans.path.map_or("/", |span| span.text(self.raw))
     }
 
-    /// The bytes of [`path`](Target::path), all of them visible ASCII.
+    /// Returns the bytes of [`path`](Target::path), all of them visible ASCII.
     #[inline]
     pub fn path_bytes(&self) -> &'r [u8] {
         self.spans.path.map_or(b"/", |span| span.bytes(self.raw))
     }
 
-    /// What follows the first `?`, not decoded.
+    /// Returns the text behind the first `?`, not decoded; `None` if there is no `?`.
     pub fn query(&self) -> Option<&'r str> {
         self.spans.query.map(|span| span.text(self.raw))
     }
 
-    /// Whether there is a `%` in it.
+    /// Returns whether path or query contain a `%`, so that decoding may change them.
     #[inline]
     pub fn is_escaped(&self) -> bool {
         self.spans.escaped
@@ -74,26 +77,26 @@ pub enum TargetForm {
     Asterisk,
 }
 
-/// Where the parts of a target lie, from its first byte on.
+/// The positions of a target's parts, counted from its first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TargetSpans {
     pub(super) form: TargetForm,
     pub(super) authority: Option<Span>,
-    /// `None`: the path is empty in the target, and means `/`.
+    /// `None` if the target has an empty path, which means `/`.
     pub(super) path: Option<Span>,
     pub(super) query: Option<Span>,
-    /// There is a `%` in it.
+    /// Path or query contain a `%`.
     pub(super) escaped: bool,
 }
 
 impl TargetSpans {
     #[inline]
-    pub(super) fn over(self, raw: &[u8]) -> Target<'_> {
+    pub(super) fn into_target(self, raw: &[u8]) -> Target<'_> {
         Target { raw, spans: self }
     }
 }
 
-/// Takes a target apart.
+/// Splits a target into its parts.
 #[inline]
 pub(super) fn split(method: Method<'_>, target: &[u8]) -> Result<TargetSpans, Refusal> {
     if target.first() == Some(&b'/') && method != Method::Connect {
@@ -106,7 +109,7 @@ pub(super) fn split(method: Method<'_>, target: &[u8]) -> Result<TargetSpans, Re
 fn other_form(method: Method<'_>, target: &[u8]) -> Result<TargetSpans, Refusal> {
     let whole = Span { at: 0, len: target.len() as u32 };
     if method == Method::Connect {
-        // RFC 9112 §3.2.3: host and port, both of them.
+        // RFC 9112 §3.2.3: both host and port are required.
         return match authority::check(target) {
             Some(a) if a.has_port && !a.host_is_empty => Ok(TargetSpans {
                 form: TargetForm::Authority,
@@ -141,7 +144,7 @@ fn other_form(method: Method<'_>, target: &[u8]) -> Result<TargetSpans, Refusal>
     path_and_query(TargetForm::Absolute, Some(authority), target, scheme_len + len)
 }
 
-/// `at` is where the path begins, empty or not.
+/// Splits path and query. `at` is the start of the path, which may be empty.
 #[inline]
 fn path_and_query(
     form: TargetForm,
@@ -151,7 +154,7 @@ fn path_and_query(
 ) -> Result<TargetSpans, Refusal> {
     let tail = &target[at..];
     let path_len = tail.iter().position(|&b| b == b'?').unwrap_or(tail.len());
-    // No fragment (RFC 9112 §3.2), visible ASCII only.
+    // RFC 9112 §3.2: no fragment. RFC 3986 §2: visible ASCII only.
     if tail.iter().fold(false, |bad, &b| bad | (b == b'#') | !(0x21..0x7f).contains(&b)) {
         return Err(Refusal::BadTarget);
     }
@@ -166,13 +169,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn forms() {
-        /// `expected` is form, path, query and authority, or nothing if it is refused.
+    fn each_form_has_its_parts() {
+        /// `expected` is form, path, query and authority; `None` if the target is refused.
         fn check(line: &str, expected: Option<(TargetForm, &str, Option<&str>, Option<&str>)>) {
             let (method, raw) = line.split_once(' ').unwrap();
             let spans = split(Method::from(method), raw.as_bytes());
             let found = spans.ok().map(|spans| {
-                let target = spans.over(raw.as_bytes());
+                let target = spans.into_target(raw.as_bytes());
                 assert_eq!(target.raw(), raw);
                 assert_eq!(target.is_escaped(), raw.contains('%'));
                 assert_eq!(target.path().as_bytes(), target.path_bytes());

@@ -1,7 +1,7 @@
 //! The trailer section of chunked content (RFC 9112 §7.1.2).
 //!
-//! It knows which fields may not come this late and leaves the rest to the handler. What it is given has
-//! been scanned: lines end in CRLF and hold no control characters.
+//! It knows which fields a trailer must not contain and leaves the others to the handler. Its input has been
+//! scanned: lines end in CRLF and contain no control characters.
 
 use super::Refusal;
 use super::fields::{FieldSpan, Fields, Span};
@@ -10,8 +10,8 @@ use super::scan::narrow;
 use crate::{Arena, Limits};
 use httparse::{EMPTY_HEADER, Error, Status};
 
-/// Fields for framing, routing, authentication, request control or the handling of content: not in a
-/// trailer (RFC 9110 §6.5.1).
+/// Fields for framing, routing, authentication, request control or the handling of content. A trailer must
+/// not contain them (RFC 9110 §6.5.1).
 const FORBIDDEN: &[&str] = &[
     "authorization",
     "cache-control",
@@ -34,7 +34,7 @@ const FORBIDDEN: &[&str] = &[
     "upgrade",
 ];
 
-/// Parses a whole trailer section, its empty line included.
+/// Parses a whole trailer section, including its empty line.
 pub(super) fn parse<'r>(section: &'r [u8], arena: &'r Arena, limits: &Limits) -> Result<Fields<'r>, Refusal> {
     if section == b"\r\n" {
         return Ok(Fields::default());
@@ -64,12 +64,12 @@ pub(super) fn parse<'r>(section: &'r [u8], arena: &'r Arena, limits: &Limits) ->
 }
 
 impl<'r> Fields<'r> {
-    /// The trailer section that these fields were read from; empty if there was none.
+    /// Returns the trailer section that these fields were parsed from; empty if there was none.
     pub(crate) fn trailer_bytes(&self) -> &'r [u8] {
         self.section()
     }
 
-    /// The fields that were read from these [`bytes`](Fields::trailer_bytes), or a copy of them.
+    /// Parses the [`bytes`](Fields::trailer_bytes) of an accepted section, or a copy of them, again.
     pub(crate) fn read_trailers_again(bytes: &'r [u8], arena: &'r Arena) -> Option<Fields<'r>> {
         if bytes.is_empty() { Some(Fields::default()) } else { parse(bytes, arena, &no_limits()).ok() }
     }
@@ -80,12 +80,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sections() {
+    fn trailers_are_parsed_or_refused() {
         fn check(section: &str, expected: Result<&[(&str, &str)], Refusal>) {
             let arena = Arena::new(4096);
             let limits = Limits { headers: 3, ..Limits::default() };
             let found = parse(section.as_bytes(), &arena, &limits).map(|fields| {
-                let again = Fields::read_trailers_again(fields.trailer_bytes(), &arena).expect("it was read");
+                let again =
+                    Fields::read_trailers_again(fields.trailer_bytes(), &arena).expect("accepted before");
                 assert_eq!(format!("{again:?}"), format!("{fields:?}"));
                 fields.iter().map(|(n, v)| (n, std::str::from_utf8(v).unwrap())).collect::<Vec<_>>()
             });

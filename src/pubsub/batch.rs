@@ -1,28 +1,29 @@
-//! What was published in a turn: framed once, one frame after the other.
+//! The publications of a turn, each framed once, one frame after the other.
 //!
-//! Knows no subscriber. Whoever is due several publications in a row is due one slice. Invariant: the
-//! frames of an encoding lie in the order of their entries, and those of needed entries are whole.
+//! Knows no subscriber. A subscriber that is owed several publications in a row is owed one slice. Invariant:
+//! the frames of an encoding are in the order of their entries, and those of needed entries are whole.
 
 use crate::ws::{Message, Opcode, encode};
 use std::sync::Arc;
 
-/// How a subscriber is to be sent its messages.
+/// The form in which a subscriber is sent its messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Encoding(u8);
 
 impl Encoding {
-    /// Frames as they are.
+    /// Uncompressed frames.
     pub(crate) const PLAIN: Encoding = Encoding(0);
     const COUNT: usize = 8;
 
-    /// Frames that are compressed with a window of so many bits, 9 to 15, and no context.
+    /// Returns the encoding of frames that are compressed with a window of 2^`window_bits` bytes, 9 to 15, and
+    /// without context.
     #[cfg(any(test, feature = "deflate"))]
     pub(crate) fn deflated(window_bits: u8) -> Encoding {
         debug_assert!((9..=15).contains(&window_bits));
         Encoding(window_bits - 8)
     }
 
-    /// The bits of the window, if it is compressed.
+    /// Returns the bits of the window, if the frames are compressed.
     #[cfg(any(test, feature = "deflate"))]
     pub(crate) fn window_bits(self) -> Option<u8> {
         (self != Encoding::PLAIN).then_some(self.0 + 8)
@@ -33,7 +34,7 @@ impl Encoding {
     }
 }
 
-/// The publications of a turn, by their numbers from 0.
+/// The publications of a turn, numbered from 0.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     names: String,
@@ -44,19 +45,19 @@ pub(crate) struct Batch {
 #[derive(Debug)]
 struct Entry {
     kind: Kind,
-    /// Index into `names`; the name begins where that of the entry before ends.
+    /// Index into `names`. The name begins where that of the entry before ends.
     name_end: usize,
     opcode: Opcode,
     /// Index into the plain frames.
     payload_start: usize,
 }
 
-/// Whom an entry is for.
+/// The recipients of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Those who have subscribed to the topic of its name.
+    /// The subscribers of the topic of its name.
     Publication,
-    /// All who have subscribed to anything; its name says what it is about.
+    /// All subscribers of any topic. The name is the subject.
     Announcement,
 }
 
@@ -64,30 +65,30 @@ pub(crate) enum Kind {
 #[derive(Debug, Default)]
 struct Frames {
     bytes: Vec<u8>,
-    /// Indices into `bytes`, one for each entry that was encoded: where its frame ends. That of an entry
-    /// which nobody needs in this encoding is empty.
+    /// Where each entry's frame ends: indices into `bytes`. An entry that no subscriber needs in this encoding
+    /// has an empty frame.
     ends: Vec<usize>,
-    /// Entries that somebody needs in this encoding, in their order.
+    /// Entries that are needed in this encoding and not encoded yet, in order.
     needed: Vec<u32>,
-    /// Frames that live on in somebody's outbox, behind their topic's name; by entry.
+    /// Frames that outlive the turn in an outbox, each behind its topic's name; by entry.
     shared: Vec<Option<Arc<[u8]>>>,
 }
 
-/// A batch whose frames have grown beyond this is made anew.
+/// The most memory that an encoding keeps for the next turn.
 const KEPT_BYTES: usize = 1 << 20;
 
 impl Batch {
-    /// How many publications there are; the number of the next.
+    /// Returns the number of publications, which is also the number of the next one.
     pub(crate) fn len(&self) -> u32 {
         self.entries.len() as u32
     }
 
-    /// Bytes of all plain frames.
+    /// Returns the sum of all plain frames in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.encodings[0].bytes.len()
     }
 
-    /// Adds a publication, or an announcement.
+    /// Adds a publication or an announcement.
     pub(crate) fn push(&mut self, kind: Kind, name: &str, message: Message<'_>) {
         self.names.push_str(name);
         let plain = &mut self.encodings[0];
@@ -99,7 +100,7 @@ impl Batch {
         self.entries.push(Entry { kind, name_end, opcode, payload_start });
     }
 
-    /// Somebody needs entry `at`, which may be the next one, in this encoding.
+    /// Notes that entry `at` is needed in this encoding. It may be the next entry.
     #[inline]
     pub(crate) fn need(&mut self, encoding: Encoding, at: u32) {
         let needed = &mut self.encodings[encoding.index()].needed;
@@ -108,9 +109,9 @@ impl Batch {
         }
     }
 
-    /// Encodes what is needed and was not encoded yet: `encode` appends a whole frame.
+    /// Encodes the entries that are needed and not encoded yet. `encode` appends a whole frame.
     pub(crate) fn complete(&mut self, mut encode: impl FnMut(Encoding, Opcode, &[u8], &mut Vec<u8>)) {
-        let (plain, others) = self.encodings.split_first_mut().expect("there is the plain one");
+        let (plain, others) = self.encodings.split_first_mut().expect("the plain encoding is always there");
         for (frames, number) in others.iter_mut().zip(1..) {
             for at in frames.needed.drain(..) {
                 let entry = &self.entries[at as usize];
@@ -122,14 +123,14 @@ impl Batch {
         }
     }
 
-    /// The frames of entries `from..to`, one after the other.
+    /// Returns the frames of entries `from..to`, one after the other. `from` must be less than `to`.
     #[inline]
     pub(crate) fn frames(&self, encoding: Encoding, from: u32, to: u32) -> &[u8] {
         let frames = &self.encodings[encoding.index()];
         &frames.bytes[frames.start(from)..frames.ends[to as usize - 1]]
     }
 
-    /// What an entry is, its name and its message.
+    /// Returns the kind, the name and the message of an entry.
     pub(crate) fn entry(&self, at: u32) -> (Kind, &str, Message<'_>) {
         let at = at as usize;
         let Entry { kind, name_end, opcode, payload_start } = self.entries[at];
@@ -143,14 +144,14 @@ impl Batch {
         (kind, &self.names[name_start..name_end], message)
     }
 
-    /// Length of an entry's frame in bytes.
+    /// Returns the length of an entry's frame in bytes.
     pub(crate) fn frame_bytes(&self, encoding: Encoding, at: u32) -> usize {
         let frames = &self.encodings[encoding.index()];
         frames.ends[at as usize] - frames.start(at)
     }
 
-    /// An entry's frame in memory of its own, which all who hold on to it share: the topic's name, and behind
-    /// it the frame. Tells the length of the name. An announcement has none, so that it takes no topic's place.
+    /// Returns an entry's frame in memory of its own, which all outboxes share, and the length of the topic's
+    /// name in front of it. An announcement has no name there, so that it replaces no topic's message.
     pub(crate) fn shared(&mut self, encoding: Encoding, at: u32) -> (Arc<[u8]>, usize) {
         let at = at as usize;
         let name_start = at.checked_sub(1).map_or(0, |before| self.entries[before].name_end);
@@ -168,7 +169,7 @@ impl Batch {
         (block.clone(), name.len())
     }
 
-    /// Forgets everything.
+    /// Removes all entries.
     pub(crate) fn clear(&mut self) {
         self.names.clear();
         self.entries.clear();
@@ -196,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_lie_one_after_the_other() {
+    fn frames_are_one_after_the_other() {
         let mut batch = Batch::default();
         batch.push(Kind::Publication, "a", Message::Text("one"));
         batch.push(Kind::Announcement, "bb", Message::Binary(b"two"));
@@ -217,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn an_encoding_is_made_once_for_those_that_are_needed() {
+    fn needed_entries_are_encoded_once() {
         let mut batch = Batch::default();
         let encoding = Encoding::deflated(15);
         assert_eq!((encoding.window_bits(), Encoding::PLAIN.window_bits()), (Some(15), None));

@@ -1,65 +1,70 @@
-//! What is between this server's topics and the outside.
+//! The interface between this server's topics and other servers.
+//!
+//! Knows no network. Invariant: what an inlet brings in is never handed to a broker.
 
 use super::Publication;
 use crate::ws::Message;
 use std::io;
 use std::sync::Arc;
 
-/// Takes publications out of this server, to others.
+/// Takes publications from this server to others.
 ///
-/// [`publish`](Broker::publish) is given every publication that is made here, once, in the order in which
-/// each publisher made its own. What comes from outside goes in through the [`Inlet`] that
-/// [`attach`](Broker::attach) is given, or through [`Handle::deliver`](crate::Handle::deliver), which reaches the
-/// subscribers here and no broker: so nothing goes round in circles.
+/// [`publish`](Broker::publish) receives every publication made on this server, once, in the order in which
+/// each publisher made its own. Publications of other servers come in through the [`Inlet`] that
+/// [`attach`](Broker::attach) receives, or through [`Handle::deliver`](crate::Handle::deliver). They reach the
+/// subscribers of this server but no broker, so that nothing goes round in circles.
 ///
 /// ```
 /// use fleeting::{Broker, Publication};
 /// use std::sync::{Arc, mpsc};
 ///
-/// /// Hands everything to another thread.
+/// /// Hands every publication to another thread.
 /// struct Forward(mpsc::SyncSender<Arc<Publication>>);
 ///
 /// impl Broker for Forward {
 ///     fn publish(&self, publication: &Arc<Publication>) {
-///         let _ = self.0.try_send(publication.clone()); // full: dropped, at most once is what is promised
+///         let _ = self.0.try_send(publication.clone()); // full: dropped, delivery is at most once
 ///     }
 /// }
 /// ```
 pub trait Broker: Send + Sync {
-    /// A publication was made on this server.
+    /// Takes a publication that was made on this server.
     ///
-    /// It is called on the threads that serve: it must not block. A broker that speaks to a network puts the
-    /// publication (an `Arc`) into a queue of its own, with a bound of its own.
+    /// Called on the worker threads, so it must not block. A broker that uses a network puts the publication
+    /// (an `Arc`) into a bounded queue of its own.
     fn publish(&self, publication: &Arc<Publication>);
 
-    /// The server is about to begin, and nobody is connected yet: from now on the inlet takes what comes from
-    /// outside. A broker that has threads starts them here; it may wait a moment for the network.
+    /// Connects the broker to a server that is about to start. No client is connected yet, and the inlet
+    /// accepts publications from now on. A broker with threads starts them here. It may wait briefly for the
+    /// network. The default does nothing.
     ///
     /// # Errors
-    /// The server does not start then.
+    /// If it fails, the server does not start and returns the error.
     fn attach(&self, inlet: Arc<dyn Inlet>) -> io::Result<()> {
         drop(inlet);
         Ok(())
     }
 
-    /// The server is over: its last worker has ended, and waits here. What still has to go out should leave within
-    /// a moment; threads end.
+    /// Disconnects the broker from a server whose last worker has ended. The worker's thread waits here: the
+    /// broker sends what is queued, briefly, and ends its threads. The default does nothing.
     fn detach(&self) {}
 }
 
-/// Where a [`Broker`] puts what comes from outside. It may be called from any thread, and does not block; what one
-/// thread puts in reaches every subscriber in that order. Once the server is over nobody hears it.
+/// Where a [`Broker`] puts the publications of other servers.
+///
+/// It may be called from any thread and does not block. Publications of one thread reach each subscriber in
+/// order. After the server has ended they are dropped.
 pub trait Inlet: Send + Sync {
-    /// Publishes to the subscribers on all workers, and to no broker. False if a worker had no room for it: its
-    /// subscribers do not get it.
+    /// Publishes to the subscribers on all workers, and to no broker. Returns false if a worker's mailbox had no
+    /// room: that worker's subscribers do not get the publication.
     fn deliver(&self, publication: &Arc<Publication>) -> bool;
 
-    /// Tells all who have subscribed to anything: [`Handle::announce`](crate::Handle::announce). False if a worker
-    /// had no room for it: its subscribers do not get it.
+    /// Sends a message to all subscribers of any topic, as [`Handle::announce`](crate::Handle::announce) does.
+    /// Returns false if a worker's mailbox had no room: that worker's subscribers do not get the message.
     fn announce(&self, name: &str, message: Message<'_>) -> bool;
 }
 
-/// A broker that is attached; dropping it ends that.
+/// A broker that is attached. It is detached on drop.
 pub(crate) struct Attached(Arc<dyn Broker>);
 
 impl Attached {

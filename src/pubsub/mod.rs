@@ -1,10 +1,16 @@
-//! Topics: who has subscribed to what, and what is due to whom.
+//! Topics, their subscribers, and the publications of a turn.
 //!
-//! `Topics` is one worker's table. It knows no connection but a name it was given for one, no socket
-//! and no thread: publications gather in it during a turn, and whoever drives it takes them out for each
-//! subscriber. A [`Publication`] is what travels between workers, a [`Broker`] what takes it further.
+//! - `Topics` is one worker's table of topics and subscribers. It matches a publication to its subscribers when
+//!   the publication is made.
+//! - `Batch` holds the frames of a turn's publications, one after the other, each encoded once.
+//! - `BatchRange` is a row of publications that one subscriber is owed. The row is one slice of the batch, so
+//!   that several publications leave in one write.
+//! - A [`Publication`] is a message and its topic in memory of their own. It travels between workers.
+//! - A [`Broker`] takes publications to other servers. An [`Inlet`] brings theirs in.
 //!
-//! Invariant: each subscriber is due each publication at most once, in the order in which they were made.
+//! Knows no socket, no thread and no connection: a subscriber is a name that the caller chooses.
+//!
+//! Invariant: each subscriber is owed each publication at most once, in the order in which they were made.
 
 mod batch;
 mod broker;
@@ -15,9 +21,9 @@ mod topics;
 pub use broker::{Broker, Inlet};
 pub use names::TopicError;
 pub use publication::Publication;
-pub use topics::{SubscriberId, TopicCount};
+pub use topics::TopicCount;
 
 pub(crate) use batch::{Batch, Encoding, Kind};
 pub(crate) use broker::Attached;
 pub(crate) use names::{check_filter, check_publication};
-pub(crate) use topics::{BatchRange, Topics};
+pub(crate) use topics::{BatchRange, SubscriberId, Topics};

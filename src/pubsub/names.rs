@@ -1,29 +1,29 @@
-//! Names of topics, and filters that stand for several of them.
+//! Names of topics, and filters that match several of them.
 //!
-//! Knows no table. Invariant: a name holds no `*` and no control character, and a filter has its `*`, if
-//! it has one, at the end.
+//! Knows no table. Invariant: a valid name has no `*` and no control character; a valid filter has a `*` only
+//! at its end.
 
 use crate::config::Limits;
 use crate::ws::Message;
 use std::fmt;
 
-/// Why something cannot be subscribed to or published.
+/// Why a subscription or a publication is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TopicError {
     /// The name is empty.
     Empty,
-    /// The name has more than `topic_bytes` bytes; the field says how many it may have.
+    /// The name is longer than the limit `topic_bytes`, which the field holds.
     TooLong(usize),
-    /// The name holds a control character.
+    /// The name contains a control character.
     Control,
-    /// A `*` that is not at the end of a filter, or in the name of a topic that is published to.
+    /// A `*` stands before the end of a filter, or in the name of a topic to publish to.
     Wildcard,
-    /// The connection has as many subscriptions as it may have; the field says how many.
+    /// The connection has reached the limit `subscriptions`, which the field holds.
     TooManySubscriptions(usize),
-    /// There are as many topics as there may be; the field says how many.
+    /// The worker has reached the limit `topics`, which the field holds.
     TooManyTopics(usize),
-    /// The message has more than `message_bytes` bytes; the field says how many it may have.
+    /// The message is longer than the limit `message_bytes`, which the field holds.
     MessageTooBig(usize),
     /// The connection is closing.
     Closing,
@@ -48,16 +48,16 @@ impl fmt::Display for TopicError {
 
 impl std::error::Error for TopicError {}
 
-/// What a subscription is to.
+/// The topics that a subscription covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Filter<'a> {
     /// The topic of this name.
     Exact(&'a str),
-    /// All topics whose names begin so and go on.
+    /// All topics whose names are longer than this and begin with it.
     Prefix(&'a str),
 }
 
-/// Reads what is subscribed to.
+/// Reads the name or filter of a subscription.
 pub(super) fn filter(text: &str, bytes_max: usize) -> Result<Filter<'_>, TopicError> {
     let filter = match text.strip_suffix('*') {
         Some(prefix) => Filter::Prefix(prefix),
@@ -74,12 +74,12 @@ pub(super) fn filter(text: &str, bytes_max: usize) -> Result<Filter<'_>, TopicEr
     Ok(filter)
 }
 
-/// Sees whether something may be subscribed to.
+/// Checks the name or filter of a subscription.
 pub(crate) fn check_filter(text: &str, limits: &Limits) -> Result<(), TopicError> {
     filter(text, limits.topic_bytes).map(drop)
 }
 
-/// Sees whether a message may be published under this name.
+/// Checks the name and the message of a publication.
 #[inline]
 pub(crate) fn check_publication(name: &str, message: Message<'_>, limits: &Limits) -> Result<(), TopicError> {
     check_name(name, limits.topic_bytes)?;
@@ -89,7 +89,7 @@ pub(crate) fn check_publication(name: &str, message: Message<'_>, limits: &Limit
     Ok(())
 }
 
-/// Sees whether something may be published under this name.
+/// Checks the name of a topic to publish to.
 #[inline]
 fn check_name(name: &str, bytes_max: usize) -> Result<(), TopicError> {
     if name.is_empty() {
@@ -102,9 +102,10 @@ fn check_name(name: &str, bytes_max: usize) -> Result<(), TopicError> {
 }
 
 fn check_characters(name: &str) -> Result<(), TopicError> {
-    // All bytes at once first: a name that is in order needs no second look.
-    let odd = name.bytes().fold(false, |odd, byte| odd | (byte < 0x20) | (byte == b'*') | (byte >= 0x7f));
-    if !odd {
+    // One pass over all bytes clears most names. Only suspicious ones are looked at again.
+    let suspicious =
+        name.bytes().fold(false, |found, byte| found | (byte < 0x20) | (byte == b'*') | (byte >= 0x7f));
+    if !suspicious {
         return Ok(());
     }
     if name.contains('*') {

@@ -1,4 +1,6 @@
-//! A message and the topic it is for, in memory of its own: what travels between threads.
+//! A message and its topic in memory of their own, to travel between threads.
+//!
+//! Knows no subscriber. Invariant: a text message is UTF-8.
 
 use crate::ws::Message;
 
@@ -19,14 +21,14 @@ pub struct Publication {
 }
 
 impl Publication {
-    /// Copies both.
+    /// Copies the topic and the message.
     pub fn new(topic: &str, message: Message<'_>) -> Publication {
         let mut publication = Publication::default();
         publication.set(topic, message);
         publication
     }
 
-    /// Becomes another one, in the same memory as far as it goes.
+    /// Replaces the topic and the message, and reuses the memory.
     pub(crate) fn set(&mut self, topic: &str, message: Message<'_>) {
         self.topic.clear();
         self.topic.push_str(topic);
@@ -44,12 +46,12 @@ impl Publication {
         }
     }
 
-    /// The topic it is published under.
+    /// Returns the topic.
     pub fn topic(&self) -> &str {
         &self.topic
     }
 
-    /// The message.
+    /// Returns the message.
     pub fn message(&self) -> Message<'_> {
         match &self.binary {
             None => Message::Text(&self.text),
@@ -57,7 +59,8 @@ impl Publication {
         }
     }
 
-    /// Returns the bytes of memory that the publication holds, reserved ones included: for a broker that bounds its queue.
+    /// Returns the bytes of memory that the publication holds, including reserved ones. A broker can bound its
+    /// queue with it.
     pub fn memory_bytes(&self) -> usize {
         let binary = self.binary.as_ref().map_or(0, Vec::capacity);
         size_of::<Publication>() + self.topic.capacity() + self.text.capacity() + binary
@@ -69,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_becomes_another_in_the_same_memory() {
+    fn a_publication_is_replaced_in_the_same_memory() {
         let mut publication = Publication::new("prices", Message::Binary(b"0123456789"));
         let bytes = publication.memory_bytes();
         for message in [Message::Binary(b"abc"), Message::Binary(b"")] {

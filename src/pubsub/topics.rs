@@ -1,4 +1,7 @@
 //! One worker's topics and subscribers.
+//!
+//! Knows no connection, only the name that the caller gives it. Invariant: a member of a topic and its
+//! subscription point to each other, and a topic without members is removed.
 
 use super::TopicError;
 use super::batch::{Batch, Encoding, Kind};
@@ -12,10 +15,10 @@ use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::rc::Rc;
 
-/// Names a subscriber within its worker, for as long as it has subscriptions.
+/// Identifies a subscriber of one worker, from its first subscription on until it leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SubscriberId(
-    /// Its index in the table, plus one.
+pub(crate) struct SubscriberId(
+    /// The index in the table plus one.
     NonZeroU32,
 );
 
@@ -29,37 +32,38 @@ impl SubscriberId {
     }
 }
 
-/// A topic, or a filter, and what is known of it.
+/// A topic or a filter, with its counts on one worker or several.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TopicCount {
     /// The name, or the filter with its `*`.
     pub name: Box<str>,
-    /// Connections that have subscribed to it.
+    /// The number of its subscribers.
     pub subscribers: usize,
-    /// Publications that have reached it.
+    /// The number of publications that it matched since it got its first subscriber.
     pub published: u64,
 }
 
-/// Who has subscribed to what; `C` names a connection.
+/// A worker's topics and their subscribers. `C` names the recipient behind a subscriber, such as a connection.
 #[derive(Debug)]
 pub(crate) struct Topics<C> {
     topics: Slab<Topic>,
-    /// Indices into `topics`, of those that are one topic.
+    /// Single topics by name: indices into `topics`.
     exact: HashMap<Rc<str>, u32, RandomState>,
-    /// Indices into `topics`, of those that stand for all names which begin so.
+    /// Filters by prefix: indices into `topics`.
     prefixes: HashMap<Rc<str>, u32, RandomState>,
-    /// Lengths in bytes of all `prefixes`, and how many there are of each; the longest first.
+    /// The lengths in bytes of all `prefixes` and the number of prefixes of each length, longest first.
     prefix_lengths: Vec<(usize, usize)>,
     subscribers: Slab<Subscriber<C>>,
-    /// Subscribers that something is due to, in the order in which it became so. One that has left, or was
-    /// served, may be among them.
+    /// Subscribers that are owed publications, in the order in which they became so. It may include some that
+    /// have left or were served.
     pending: Vec<SubscriberId>,
     pub(crate) batch: Batch,
 }
 
 #[derive(Debug)]
 struct Topic {
-    /// Without the `*` if it is a prefix.
+    /// Without the `*` of a filter.
     name: Rc<str>,
     is_prefix: bool,
     members: Vec<Member>,
@@ -74,11 +78,11 @@ struct Member {
 
 #[derive(Debug)]
 struct Subscriber<C> {
-    conn: C,
+    recipient: C,
     encoding: Encoding,
-    /// What is due to it at last; empty if nothing is.
-    run: BatchRange,
-    /// What is due to it before that.
+    /// The last range that is owed; empty if nothing is owed.
+    last: BatchRange,
+    /// The ranges that are owed before it.
     earlier: Vec<BatchRange>,
     subscriptions: Vec<Subscription>,
 }
@@ -88,37 +92,37 @@ struct Subscription {
     /// Index into `Topics::topics`.
     topic: u32,
     /// Index into that topic's `members`.
-    at: u32,
+    member: u32,
 }
 
-/// Publications in a row that one subscriber is due.
+/// A row of publications that one subscriber is owed: entries `from..to` of the [`Batch`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct BatchRange {
-    /// Number of the first.
+    /// The number of the first entry.
     pub(crate) from: u32,
-    /// Number behind the last; 0 if there are none.
+    /// The number behind the last entry; 0 if the range is empty.
     pub(crate) to: u32,
-    /// What becomes of them if there is no room.
+    /// The policy for publications that the subscriber has no room for.
     pub(crate) slow: SlowConsumer,
 }
 
 impl BatchRange {
-    /// How many there are.
+    /// Returns the number of publications.
     pub(crate) fn len(self) -> u64 {
         u64::from(self.to - self.from)
     }
 }
 
 impl<C> Subscriber<C> {
-    /// Entry `at`, which is not due to it yet, becomes so. Tells whether nothing was before.
+    /// Adds entry `at`, which must not be owed yet. Returns whether nothing was owed before.
     #[inline]
     fn owe(&mut self, at: u32, slow: SlowConsumer) -> bool {
-        let run = &mut self.run;
-        if run.to == at && run.slow == slow && at > 0 {
-            run.to += 1;
+        let last = &mut self.last;
+        if last.to == at && last.slow == slow && at > 0 {
+            last.to += 1;
             return false;
         }
-        let before = std::mem::replace(run, BatchRange { from: at, to: at + 1, slow });
+        let before = std::mem::replace(last, BatchRange { from: at, to: at + 1, slow });
         if before.to > 0 {
             self.earlier.push(before);
         }
@@ -141,27 +145,26 @@ impl<C> Default for Topics<C> {
 }
 
 impl<C: Copy> Topics<C> {
-    /// Subscribes `conn` to a topic or to all that a filter stands for. `who` is its name here, which the
-    /// first subscription gives it. Tells whether the subscription is new; if not, only what becomes of the
-    /// slow is set anew.
+    /// Subscribes `recipient` to a topic or a filter. Its first subscription sets `subscriber`. Returns whether
+    /// the subscription is new. If it is not, only its policy is replaced.
     ///
     /// # Errors
-    /// [`TopicError`]; nothing has changed then.
+    /// [`TopicError`]. Nothing has changed then.
     pub(crate) fn subscribe(
         &mut self,
-        who: &mut Option<SubscriberId>,
-        (conn, encoding): (C, Encoding),
+        subscriber: &mut Option<SubscriberId>,
+        (recipient, encoding): (C, Encoding),
         filter: &str,
         slow: SlowConsumer,
         limits: &Limits,
     ) -> Result<bool, TopicError> {
         let filter = names::filter(filter, limits.topic_bytes)?;
         let known = self.find(filter);
-        let subscriptions = who.map_or(&[][..], |who| &self.subscribers[who.index()].subscriptions);
+        let subscriptions = subscriber.map_or(&[][..], |id| &self.subscribers[id.index()].subscriptions);
         if let Some(topic) = known
             && let Some(own) = subscriptions.iter().find(|own| own.topic == topic)
         {
-            self.topics[topic as usize].members[own.at as usize].slow = slow;
+            self.topics[topic as usize].members[own.member as usize].slow = slow;
             return Ok(false);
         }
         if subscriptions.len() >= limits.subscriptions {
@@ -171,42 +174,42 @@ impl<C: Copy> Topics<C> {
             return Err(TopicError::TooManyTopics(limits.topics));
         }
         let topic = known.unwrap_or_else(|| self.add(filter));
-        let subscriber = *who.get_or_insert_with(|| {
-            let (run, earlier, subscriptions) = (BatchRange::default(), Vec::new(), Vec::new());
-            let subscriber = Subscriber { conn, encoding, run, earlier, subscriptions };
+        let subscriber = *subscriber.get_or_insert_with(|| {
+            let (last, earlier, subscriptions) = (BatchRange::default(), Vec::new(), Vec::new());
+            let subscriber = Subscriber { recipient, encoding, last, earlier, subscriptions };
             SubscriberId::new(self.subscribers.insert(subscriber))
         });
         let members = &mut self.topics[topic as usize].members;
-        let at = members.len() as u32;
+        let member = members.len() as u32;
         members.push(Member { subscriber, slow });
-        self.subscribers[subscriber.index()].subscriptions.push(Subscription { topic, at });
+        self.subscribers[subscriber.index()].subscriptions.push(Subscription { topic, member });
         Ok(true)
     }
 
-    /// Ends a subscription. What was published before is still due. Tells whether there was one.
-    pub(crate) fn unsubscribe(&mut self, who: SubscriberId, filter: &str) -> bool {
+    /// Ends a subscription. Publications made before are still owed. Returns whether there was a subscription.
+    pub(crate) fn unsubscribe(&mut self, subscriber: SubscriberId, filter: &str) -> bool {
         let Ok(filter) = names::filter(filter, usize::MAX) else { return false };
         let Some(topic) = self.find(filter) else { return false };
-        let subscriptions = &mut self.subscribers[who.index()].subscriptions;
+        let subscriptions = &mut self.subscribers[subscriber.index()].subscriptions;
         let Some(own) = subscriptions.iter().position(|own| own.topic == topic) else { return false };
         let own = subscriptions.swap_remove(own);
         self.remove_member(&own);
         true
     }
 
-    /// Ends all subscriptions of a connection. Tells how many publications were still due to it.
-    pub(crate) fn leave(&mut self, who: SubscriberId) -> u64 {
-        let subscriber = self.subscribers.remove(who.index());
+    /// Removes a subscriber. Returns the number of publications that it was still owed.
+    pub(crate) fn leave(&mut self, subscriber: SubscriberId) -> u64 {
+        let subscriber = self.subscribers.remove(subscriber.index());
         for own in &subscriber.subscriptions {
             self.remove_member(own);
         }
-        subscriber.earlier.iter().chain([&subscriber.run]).map(|run| run.len()).sum()
+        subscriber.earlier.iter().chain([&subscriber.last]).map(|range| range.len()).sum()
     }
 
-    /// Makes a message due to all who have subscribed to `name`, but for `except`. Tells how many they are.
+    /// Publishes a message to all subscribers of `name`, except `except`. Returns their number.
     ///
     /// # Errors
-    /// [`TopicError`]; it is due to nobody then.
+    /// [`TopicError`]. The message is not published then.
     pub(crate) fn publish(
         &mut self,
         name: &str,
@@ -233,15 +236,14 @@ impl<C: Copy> Topics<C> {
         Ok(count)
     }
 
-    /// Makes a message due to all who have subscribed to anything. `name` says what it is about. Tells how many
-    /// they are.
+    /// Publishes a message to all subscribers of any topic. `name` is its subject. Returns their number.
     pub(crate) fn announce(&mut self, name: &str, message: Message<'_>) -> u64 {
         let at = self.batch.len();
         let mut count = 0;
         for (index, subscriber) in &mut self.subscribers {
-            // Each has policies for its subscriptions; the first is as good as any.
+            // The subscriptions may have different policies. Any of them will do.
             let Some(first) = subscriber.subscriptions.first() else { continue };
-            let slow = self.topics[first.topic as usize].members[first.at as usize].slow;
+            let slow = self.topics[first.topic as usize].members[first.member as usize].slow;
             if subscriber.owe(at, slow) {
                 self.pending.push(SubscriberId::new(index));
             }
@@ -254,7 +256,8 @@ impl<C: Copy> Topics<C> {
         count
     }
 
-    /// Makes the batch's next entry due to all members of a topic. Tells to how many it was not yet.
+    /// Adds the batch's next entry to what the members of a topic are owed. Returns the number of members that
+    /// were not owed it yet.
     #[inline]
     fn mark(&mut self, topic: u32, except: Option<SubscriberId>) -> u64 {
         let at = self.batch.len();
@@ -266,8 +269,8 @@ impl<C: Copy> Topics<C> {
                 continue;
             }
             let subscriber = &mut self.subscribers[member.subscriber.index()];
-            // Through another of its subscriptions.
-            if subscriber.run.to == at + 1 {
+            // Another of its subscriptions matches as well.
+            if subscriber.last.to == at + 1 {
                 continue;
             }
             if subscriber.owe(at, member.slow) {
@@ -279,46 +282,47 @@ impl<C: Copy> Topics<C> {
         count
     }
 
-    /// Whether nothing is due to anybody.
+    /// Returns whether no subscriber is owed anything.
     #[inline]
     pub(crate) fn is_delivered(&self) -> bool {
         self.pending.is_empty()
     }
 
-    /// The subscribers that something is due to, for [`take_pending`](Topics::take_pending); to be given back with
-    /// [`clear`](Topics::clear).
+    /// Takes the list of subscribers that are owed something, for [`take_pending`](Topics::take_pending). The
+    /// caller gives it back with [`clear`](Topics::clear).
     pub(crate) fn pending(&mut self) -> Vec<SubscriberId> {
         std::mem::take(&mut self.pending)
     }
 
-    /// Takes what is due to a subscriber at first, and whom to send it; `None` once nothing is.
+    /// Takes the first range that a subscriber is owed, with the recipient and the encoding. Returns `None` if
+    /// nothing is owed.
     #[inline]
-    pub(crate) fn take_pending(&mut self, who: SubscriberId) -> Option<(C, Encoding, BatchRange)> {
-        let subscriber = self.subscribers.get_mut(who.index())?;
-        if subscriber.run.to == 0 {
+    pub(crate) fn take_pending(&mut self, subscriber: SubscriberId) -> Option<(C, Encoding, BatchRange)> {
+        let subscriber = self.subscribers.get_mut(subscriber.index())?;
+        if subscriber.last.to == 0 {
             return None;
         }
-        let run = if subscriber.earlier.is_empty() {
-            std::mem::take(&mut subscriber.run)
+        let range = if subscriber.earlier.is_empty() {
+            std::mem::take(&mut subscriber.last)
         } else {
             subscriber.earlier.remove(0)
         };
-        Some((subscriber.conn, subscriber.encoding, run))
+        Some((subscriber.recipient, subscriber.encoding, range))
     }
 
-    /// Everything was taken: forgets the publications.
+    /// Removes the publications, after every range was taken.
     pub(crate) fn clear(&mut self, mut pending: Vec<SubscriberId>) {
         pending.clear();
         self.pending = pending;
         self.batch.clear();
     }
 
-    /// How many topics and filters there are that somebody has subscribed to.
+    /// Returns the number of topics and filters with subscribers.
     pub(crate) fn len(&self) -> usize {
         self.topics.len()
     }
 
-    /// All topics and filters that somebody has subscribed to.
+    /// Lists all topics and filters with subscribers.
     pub(crate) fn counts(&self) -> impl Iterator<Item = TopicCount> {
         self.topics.iter().map(|(_, topic)| TopicCount {
             name: if topic.is_prefix { format!("{}*", topic.name).into() } else { (*topic.name).into() },
@@ -351,14 +355,14 @@ impl<C: Copy> Topics<C> {
         index
     }
 
-    /// Takes a member out of its topic, and the topic away if it was the last.
+    /// Removes a subscription's member from its topic, and the topic if that was its last.
     fn remove_member(&mut self, own: &Subscription) {
         let topic = &mut self.topics[own.topic as usize];
-        topic.members.swap_remove(own.at as usize);
-        if let Some(moved) = topic.members.get(own.at as usize) {
+        topic.members.swap_remove(own.member as usize);
+        if let Some(moved) = topic.members.get(own.member as usize) {
             let subscriptions = &mut self.subscribers[moved.subscriber.index()].subscriptions;
             let moved = subscriptions.iter_mut().find(|other| other.topic == own.topic);
-            moved.expect("a member has a subscription").at = own.at;
+            moved.expect("every member has a subscription").member = own.member;
         }
         if topic.members.is_empty() {
             let topic = self.topics.remove(own.topic as usize);
@@ -387,7 +391,7 @@ mod tests {
     #[derive(Default)]
     struct Table {
         topics: Topics<u8>,
-        names: [Option<SubscriberId>; 8],
+        ids: [Option<SubscriberId>; 8],
         limits: Limits,
     }
 
@@ -397,48 +401,48 @@ mod tests {
         }
 
         fn subscribe_as(&mut self, conn: u8, filter: &str, slow: SlowConsumer) -> Result<bool, TopicError> {
-            let who = &mut self.names[conn as usize];
-            self.topics.subscribe(who, (conn, Encoding::PLAIN), filter, slow, &self.limits)
+            let subscriber = &mut self.ids[conn as usize];
+            self.topics.subscribe(subscriber, (conn, Encoding::PLAIN), filter, slow, &self.limits)
         }
 
         fn unsubscribe(&mut self, conn: u8, filter: &str) -> bool {
-            self.topics.unsubscribe(self.names[conn as usize].unwrap(), filter)
+            self.topics.unsubscribe(self.ids[conn as usize].unwrap(), filter)
         }
 
         fn leave(&mut self, conn: u8) -> u64 {
-            self.topics.leave(self.names[conn as usize].take().unwrap())
+            self.topics.leave(self.ids[conn as usize].take().unwrap())
         }
 
         fn publish(&mut self, name: &str) -> u64 {
             self.topics.publish(name, Message::Text(name), None, &self.limits).unwrap()
         }
 
-        /// What each is sent, `1:ab 2:a`.
+        /// Returns what each connection is sent, such as `1:ab 2:a`.
         fn deliver(&mut self) -> String {
             let pending = self.topics.pending();
-            let mut told = Vec::new();
-            for who in &pending {
+            let mut sent = Vec::new();
+            for subscriber in &pending {
                 let mut text = String::new();
                 let mut to = 0;
-                while let Some((conn, encoding, run)) = self.topics.take_pending(*who) {
+                while let Some((conn, encoding, range)) = self.topics.take_pending(*subscriber) {
                     to = conn;
-                    for at in run.from..run.to {
+                    for at in range.from..range.to {
                         let frame = self.topics.batch.frames(encoding, at, at + 1);
                         text.push_str(std::str::from_utf8(&frame[2..]).unwrap());
                     }
                 }
                 if !text.is_empty() {
-                    told.push(format!("{to}:{text}"));
+                    sent.push(format!("{to}:{text}"));
                 }
             }
             self.topics.clear(pending);
-            told.sort();
-            told.join(" ")
+            sent.sort();
+            sent.join(" ")
         }
     }
 
     #[test]
-    fn each_is_due_what_it_has_subscribed_to_once_and_in_order() {
+    fn each_subscriber_is_owed_its_publications_once_and_in_order() {
         let mut table = Table::default();
         for (conn, filter) in [(1, "a"), (2, "a"), (2, "b"), (3, "*"), (3, "a"), (4, "a*"), (4, "ab*")] {
             assert_eq!(table.subscribe(conn, filter), Ok(true));
@@ -452,19 +456,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_published_does_not_reach_who_is_left_out() {
+    fn a_publication_skips_the_subscriber_that_is_excluded() {
         let mut table = Table::default();
         table.subscribe(1, "a").unwrap();
         table.subscribe(2, "a").unwrap();
-        let Table { topics, names, limits } = &mut table;
-        assert_eq!(topics.publish("a", Message::Text("x"), names[1], limits), Ok(1));
+        let Table { topics, ids, limits } = &mut table;
+        assert_eq!(topics.publish("a", Message::Text("x"), ids[1], limits), Ok(1));
         assert_eq!(topics.publish("a", Message::Text("y"), None, limits), Ok(2));
-        assert_eq!(topics.publish("a", Message::Text("z"), names[2], limits), Ok(1));
+        assert_eq!(topics.publish("a", Message::Text("z"), ids[2], limits), Ok(1));
         assert_eq!(table.deliver(), "1:yz 2:xy");
     }
 
     #[test]
-    fn who_leaves_is_due_nothing_and_its_place_is_another_s() {
+    fn a_subscriber_that_leaves_is_owed_nothing_and_its_index_is_reused() {
         let mut table = Table::default();
         for conn in [1, 2, 3] {
             table.subscribe(conn, "a").unwrap();
@@ -488,7 +492,7 @@ mod tests {
     }
 
     #[test]
-    fn an_announcement_is_due_to_all_who_have_subscribed_to_anything_once_and_in_order() {
+    fn an_announcement_reaches_every_subscriber_once_and_in_order() {
         let mut table = Table::default();
         for (conn, filter) in [(1, "a"), (2, "a"), (2, "b*"), (3, "b"), (4, "c")] {
             table.subscribe(conn, filter).unwrap();
@@ -507,28 +511,28 @@ mod tests {
     }
 
     #[test]
-    fn runs_end_where_the_policy_changes() {
+    fn ranges_end_where_the_policy_changes() {
         let mut table = Table::default();
         table.subscribe_as(1, "a", SlowConsumer::Conflate).unwrap();
         table.subscribe_as(1, "b", SlowConsumer::Close).unwrap();
         for name in ["a", "a", "b", "x", "b"] {
             table.publish(name);
         }
-        let who = table.names[1].unwrap();
-        let mut runs = Vec::new();
-        while let Some((1, _, BatchRange { from, to, slow })) = table.topics.take_pending(who) {
-            runs.push((from, to, slow));
+        let subscriber = table.ids[1].unwrap();
+        let mut ranges = Vec::new();
+        while let Some((1, _, BatchRange { from, to, slow })) = table.topics.take_pending(subscriber) {
+            ranges.push((from, to, slow));
         }
-        // Nobody is due "x": it is no entry.
-        assert_eq!(runs, [(0, 2, SlowConsumer::Conflate), (2, 4, SlowConsumer::Close)]);
+        // "x" has no subscribers, so it is not in the batch.
+        assert_eq!(ranges, [(0, 2, SlowConsumer::Conflate), (2, 4, SlowConsumer::Close)]);
     }
 
     #[test]
-    fn of_several_the_nearest_to_the_name_has_its_policy() {
+    fn the_most_specific_subscription_decides_the_policy() {
         use SlowConsumer::*;
         fn decides(filters: &[(&str, SlowConsumer)], name: &str, expected: SlowConsumer) {
             let mut table = Table::default();
-            // Of other lengths, and there before.
+            // Prefixes of other lengths, subscribed to before.
             for other in ["q*", "pppppp*", "*", "ppp*"] {
                 table.subscribe(2, other).unwrap();
             }
@@ -537,8 +541,8 @@ mod tests {
             }
             table.unsubscribe(2, "*");
             table.publish(name);
-            let (_, _, run) = table.topics.take_pending(table.names[1].unwrap()).unwrap();
-            assert_eq!((run.len(), run.slow), (1, expected), "{filters:?}");
+            let (_, _, range) = table.topics.take_pending(table.ids[1].unwrap()).unwrap();
+            assert_eq!((range.len(), range.slow), (1, expected), "{filters:?}");
         }
         let filters = [("p.a", Close), ("p.*", Conflate), ("*", DropOldest), ("p*", DropNewest)];
         for turn in 0..filters.len() {
@@ -552,13 +556,13 @@ mod tests {
     }
 
     #[test]
-    fn small() {
-        // As `Limits::connection_bytes` has it.
+    fn memberships_are_small() {
+        // `Limits::connection_bytes` counts on it.
         assert!(size_of::<Member>() <= 8 && size_of::<Subscription>() <= 8);
     }
 
     #[test]
-    fn bounds() {
+    fn limits_are_enforced() {
         let mut table = Table::default();
         (table.limits.topics, table.limits.subscriptions, table.limits.topic_bytes) = (3, 2, 5);
         table.limits.message_bytes = 5;
@@ -569,7 +573,7 @@ mod tests {
         assert_eq!(table.subscribe(2, "d"), Err(TopicError::TooManyTopics(3)));
         assert_eq!(table.subscribe(2, "a"), Ok(true));
         assert_eq!(table.subscribe(3, "sixsix"), Err(TopicError::TooLong(5)));
-        assert_eq!(table.names[3], None);
+        assert_eq!(table.ids[3], None);
         assert!(table.unsubscribe(2, "c*"));
         assert_eq!(table.subscribe(3, "d"), Ok(true));
         let Table { topics, limits, .. } = &mut table;

@@ -1,35 +1,43 @@
-//! The machine's clocks, read once a turn.
+//! The machine's clocks, which are read once a turn.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// A point in time, as one turn of the loop sees it.
+/// The time at the start of a turn of the event loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
-    /// Milliseconds since some fixed point; never goes back.
+    /// Milliseconds since a fixed point; never decreases.
     pub ms: u64,
-    /// Seconds since 1970-01-01 UTC, for the Date field.
+    /// Seconds since 1970-01-01 UTC, for dates in fields.
     pub unix_secs: u64,
 }
 
-/// Reads the time.
+/// Reads the machine's clocks: a monotonic one for deadlines, and the system's time for dates.
+///
+/// ```
+/// use fleeting::time::Clock;
+///
+/// let clock = Clock::new();
+/// let (first, second) = (clock.now(), clock.now());
+/// assert!(1 <= first.ms && first.ms <= second.ms);
+/// ```
 #[derive(Debug, Clone)]
 pub struct Clock {
     start: Instant,
 }
 
 impl Clock {
-    /// A clock that begins at 1 ms.
+    /// Creates a clock whose milliseconds begin at 1.
     pub fn new() -> Clock {
         Clock { start: Instant::now() }
     }
 
-    /// The time at this moment.
+    /// Returns the current time.
     pub fn now(&self) -> Now {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Now { ms: self.now_ms(), unix_secs: unix.as_secs() }
     }
 
-    /// The milliseconds of the time at this moment.
+    /// Returns the milliseconds of the current time.
     pub fn now_ms(&self) -> u64 {
         self.start.elapsed().as_millis() as u64 + 1
     }

@@ -1,6 +1,17 @@
-//! The Date field's value, made anew once a second.
+//! The value of the Date field, formatted once a second.
+//!
+//! It knows no clock: the time is passed in.
 
-/// An IMF-fixdate (RFC 9110 §5.6.7) and the second it is for.
+/// An IMF-fixdate (RFC 9110 §5.6.7) and the second it stands for.
+///
+/// ```
+/// use fleeting::time::DateCache;
+///
+/// let mut date = DateCache::new(784_111_777);
+/// assert_eq!(date.text(), b"Sun, 06 Nov 1994 08:49:37 GMT");
+/// date.update(784_111_778);
+/// assert_eq!(date.text(), b"Sun, 06 Nov 1994 08:49:38 GMT");
+/// ```
 #[derive(Debug, Clone)]
 pub struct DateCache {
     unix_secs: u64,
@@ -8,12 +19,12 @@ pub struct DateCache {
 }
 
 impl DateCache {
-    /// A cache that holds the date of `unix_secs` seconds after 1970-01-01 UTC.
+    /// Formats the date of `unix_secs` seconds after 1970-01-01 UTC.
     pub fn new(unix_secs: u64) -> DateCache {
         DateCache { unix_secs, text: imf_fixdate(unix_secs) }
     }
 
-    /// Moves to another second; does nothing within the same one.
+    /// Formats the date of another second. Does nothing if the second is the same.
     #[inline]
     pub fn update(&mut self, unix_secs: u64) {
         if self.unix_secs != unix_secs {
@@ -21,7 +32,7 @@ impl DateCache {
         }
     }
 
-    /// Such as `Sun, 06 Nov 1994 08:49:37 GMT`.
+    /// Returns the date, such as `Sun, 06 Nov 1994 08:49:37 GMT`.
     #[inline]
     pub fn text(&self) -> &[u8; 29] {
         &self.text
@@ -29,7 +40,7 @@ impl DateCache {
 }
 
 fn imf_fixdate(unix_secs: u64) -> [u8; 29] {
-    // The grammar has four digits for the year: later is written as the last such second.
+    // A year has four digits. Later times are written as the last second of the year 9999.
     let secs = unix_secs.min(253_402_300_799);
     let (days, of_day) = (secs / 86_400, secs % 86_400);
     let (year, month, day) = civil(days);
@@ -50,8 +61,8 @@ fn two_digits(out: &mut [u8], n: u64) {
     out[1] = b'0' + (n % 10) as u8;
 }
 
-/// Year, month (1 to 12) and day (1 to 31) of a day counted from 1970-01-01, in the Gregorian
-/// calendar: years are taken to begin in March, so that the leap day is a year's last.
+/// Returns the year, month (1 to 12) and day (1 to 31) of a day counted from 1970-01-01 in the Gregorian
+/// calendar. The computation lets years begin in March, so that the leap day is the last day of a year.
 pub(super) fn civil(days: u64) -> (u64, u64, u64) {
     let from_march = days + 719_468; // days since 0000-03-01
     let era = from_march / 146_097;
@@ -69,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates() {
+    fn dates_are_written() {
         fn check(unix_secs: u64, expected: &str) {
             assert_eq!(std::str::from_utf8(DateCache::new(unix_secs).text()).unwrap(), expected);
         }

@@ -1,16 +1,18 @@
-//! Dates as fields have them (RFC 9110 §5.6.7): one form that is written, three that are read.
+//! Parses dates in fields, in all three forms of RFC 9110 §5.6.7.
 //!
-//! It knows no clock: the two-digit years of the second form are read with the time that is passed in.
+//! It knows no clock: two-digit years are resolved by the time that is passed in.
 
 use super::date::civil;
 
-/// Months as all three forms have them.
+/// The names of the months in all three forms.
 const MONTHS: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
 const DAYS: [&[u8]; 7] =
     [b"Monday", b"Tuesday", b"Wednesday", b"Thursday", b"Friday", b"Saturday", b"Sunday"];
 
-/// Seconds since 1970-01-01 UTC of a date in any of the forms; `None` if it is in none of them, or before
-/// that day. The day of the week need not be the right one.
+/// Parses a date in any of the three forms (RFC 9110 §5.6.7) into seconds since 1970-01-01 UTC.
+///
+/// Returns `None` if the date has none of the forms or is before 1970. The day of the week is not checked
+/// against the date. `now_unix_secs` is the current time, which resolves two-digit years.
 ///
 /// ```
 /// use fleeting::time::parse_http_date;
@@ -59,7 +61,7 @@ fn rfc850(text: &[u8], now_unix_secs: u64) -> Option<u64> {
     let of_day = rest.time()?;
     rest.literal(b" GMT")?;
     rest.end()?;
-    // RFC 9110 §5.6.7: more than fifty years ahead is the past that ends in the same digits.
+    // RFC 9110 §5.6.7: a year more than 50 years ahead means the last past year with the same digits.
     let this_year = civil(now_unix_secs / 86_400).0;
     let year = this_year - this_year % 100 + short_year;
     let year = if year > this_year + 50 { year.checked_sub(100)? } else { year };
@@ -82,7 +84,7 @@ fn asctime(text: &[u8]) -> Option<u64> {
     seconds(year, month, day, of_day)
 }
 
-/// What of a date has not been read.
+/// The part of a date that has not been read.
 struct Rest<'a>(&'a [u8]);
 
 impl<'a> Rest<'a> {
@@ -108,19 +110,19 @@ impl<'a> Rest<'a> {
         })
     }
 
-    /// RFC 9110 §5.6.7: names are in this case and no other.
+    /// RFC 9110 §5.6.7: names are case-sensitive.
     fn short_day(&mut self) -> Option<()> {
         let name = self.bytes(3)?;
         DAYS.iter().any(|day| day.starts_with(name)).then_some(())
     }
 
-    /// 1 to 12.
+    /// Reads a month as 1 to 12.
     fn month(&mut self) -> Option<u64> {
         let name = self.bytes(3)?;
         MONTHS.chunks(3).zip(1..).find(|(month, _)| *month == name).map(|(_, number)| number)
     }
 
-    /// Seconds of the day. A leap second is the one before it.
+    /// Reads a time as seconds of the day. A leap second counts as the second before it.
     fn time(&mut self) -> Option<u64> {
         let hour = self.number(2)?;
         self.literal(b":")?;
@@ -131,12 +133,12 @@ impl<'a> Rest<'a> {
     }
 }
 
-/// Seconds since 1970-01-01 UTC, if the day exists.
+/// Returns seconds since 1970-01-01 UTC, if the day exists.
 fn seconds(year: u64, month: u64, day: u64, of_day: u64) -> Option<u64> {
     if year < 1970 {
         return None;
     }
-    // The inverse of `civil`: years begin in March, and leap days come last.
+    // The inverse of `civil`: years begin in March, so that a leap day comes last.
     let from_march = if month > 2 { year } else { year - 1 };
     let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day.checked_sub(1)?;
     let leap_days = from_march / 4 - from_march / 100 + from_march / 400;
@@ -153,7 +155,7 @@ mod tests {
     const NOW: u64 = 1_700_000_000;
 
     #[test]
-    fn dates_are_read() {
+    fn dates_are_read_in_all_three_forms() {
         fn check(text: &str, expected: Option<u64>) {
             assert_eq!(parse_http_date(text.as_bytes(), NOW), expected, "{text}");
         }
@@ -166,7 +168,7 @@ mod tests {
         check("Tue, 29 Feb 2000 23:59:60 GMT", Some(951_868_799));
         check("Thu Feb 29 00:00:00 2024", Some(1_709_164_800));
         check("Fri, 31 Dec 9999 23:59:59 GMT", Some(253_402_300_799));
-        // Fifty years ahead is the future, one more is the past.
+        // Fifty years ahead is in the future, one year more is in the past.
         check("Monday, 01-Jan-73 00:00:00 GMT", Some(3_250_454_400));
         check("Monday, 01-Jan-74 00:00:00 GMT", Some(126_230_400));
         for wrong in [
@@ -196,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn written_dates_are_read_back() {
         for days in (0..200_000).step_by(7) {
             let at = days * 86_400 + days % 86_400;
             assert_eq!(parse_http_date(DateCache::new(at).text(), NOW), Some(at));

@@ -1,7 +1,7 @@
-//! Time as the engine sees it: a point that is passed in, a cached date, a wheel of deadlines.
+//! Time: the machine's clocks, the dates in fields, and the engine's timer wheel.
 //!
-//! Only [`Clock`] reads the machine's clocks; everything else is told the time, so that a
-//! simulator can be anywhere in it.
+//! Only [`Clock`] reads the machine's clocks. Everything else gets the time as an argument, so that a
+//! simulator can set it.
 
 mod clock;
 mod date;
@@ -11,4 +11,4 @@ mod wheel;
 pub use clock::{Clock, Now};
 pub use date::DateCache;
 pub use http_date::parse_http_date;
-pub use wheel::{Due, Tick, Wheel};
+pub(crate) use wheel::{Tick, Wheel};

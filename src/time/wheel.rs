@@ -1,27 +1,29 @@
 //! A coarse hashed timer wheel.
 //!
-//! It knows keys and generations, not connections. An entry fires in the tick it was armed for,
-//! never early; whoever is woken looks whether its deadline has moved on and arms again. So
-//! activity costs nothing here: it only moves a number that the owner keeps.
+//! It knows keys and generations, not connections. Its invariant: an entry fires in the tick it was armed
+//! for, never before.
+//!
+//! An entry is not moved when its deadline moves. The owner keeps the deadline as a number, compares when the
+//! entry fires, and arms again if the deadline has moved on. So activity on a connection costs a store.
 
-/// Milliseconds of one tick: how late an entry may fire.
+/// The length of a tick in milliseconds, which is how late an entry may fire.
 const TICK_MS: u64 = 128;
-/// Ticks the wheel can hold; a later deadline is armed for the last and re-armed from there.
+/// The number of ticks that the wheel spans, about a minute.
 const SLOTS: u64 = 512;
 const NONE: u32 = u32::MAX;
 
-/// Ticks since the wheel began; an entry's is never 0. Every connection keeps one, so it is small: 32 bits
-/// last for 17 years of one process.
+/// A number of ticks since the wheel's start. An entry's tick is never 0. It is small because every
+/// connection stores one; 32 bits last for 17 years.
 pub type Tick = u32;
 
 /// An entry whose tick has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
-    /// What the entry was armed with.
+    /// The key that the entry was armed with.
     pub key: u32,
-    /// What the entry was armed with.
+    /// The generation that the entry was armed with.
     pub generation: u32,
-    /// The tick it was armed for, as [`Wheel::arm`] returned it.
+    /// The tick that the entry was armed for, as [`Wheel::arm`] returned it.
     pub tick: Tick,
 }
 
@@ -33,27 +35,29 @@ struct Node {
     next: u32,
 }
 
-/// Deadlines of many connections, in constant time each.
+/// A timer wheel: arming and firing an entry take constant time.
+///
+/// After [`advance`](Wheel::advance), [`pop`](Wheel::pop) returns the entries that are due.
 #[derive(Debug)]
 pub struct Wheel {
-    /// First node of each slot's list: index into `nodes`, or `NONE`.
+    /// The first node in each slot's list: an index into `nodes`, or `NONE`.
     slots: Box<[u32]>,
-    /// When tick 0 began.
+    /// The start of tick 0.
     start_ms: u64,
     nodes: Vec<Node>,
-    /// First node of the list of free ones: index into `nodes`, or `NONE`.
+    /// The first node in the list of free nodes: an index into `nodes`, or `NONE`.
     free: u32,
     /// All ticks up to this one have fired.
     fired: u64,
-    /// The time as last told: entries of ticks up to this one are due.
+    /// The current tick: entries for ticks up to this one are due.
     current: u64,
-    /// No entry is armed for a tick before this one, once `fired` has been passed.
+    /// A lower bound for the ticks of the armed entries.
     earliest: u64,
     armed: usize,
 }
 
 impl Wheel {
-    /// An empty wheel that begins at `now_ms`.
+    /// Creates an empty wheel that starts at `now_ms`.
     pub fn new(now_ms: u64) -> Wheel {
         Wheel {
             slots: vec![NONE; SLOTS as usize].into(),
@@ -67,14 +71,14 @@ impl Wheel {
         }
     }
 
-    /// The tick in which a deadline is noticed: the first that begins after it.
+    /// Returns the tick in which a deadline is noticed: the first that begins after it.
     #[inline]
     pub fn tick_of(&self, deadline_ms: u64) -> u64 {
         deadline_ms.saturating_sub(self.start_ms) / TICK_MS + 1
     }
 
-    /// Arms an entry for `deadline_ms` and tells for which tick: a deadline beyond the wheel's
-    /// horizon of about a minute is armed for its end.
+    /// Arms an entry for `deadline_ms` and returns its tick. A deadline beyond the wheel's span is armed for
+    /// the last tick; the owner arms it again when it fires.
     pub fn arm(&mut self, key: u32, generation: u32, deadline_ms: u64) -> Tick {
         let tick = self.tick_of(deadline_ms).clamp(self.fired + 1, self.fired + SLOTS - 1);
         let slot = (tick % SLOTS) as usize;
@@ -93,13 +97,13 @@ impl Wheel {
         tick as Tick
     }
 
-    /// Tells the time. What is due by then comes from [`pop`](Wheel::pop).
+    /// Sets the time. [`pop`](Wheel::pop) then returns the entries that are due.
     #[inline]
     pub fn advance(&mut self, now_ms: u64) {
         self.current = self.current.max(now_ms.saturating_sub(self.start_ms) / TICK_MS);
     }
 
-    /// The next entry that is due, in the order of ticks.
+    /// Removes and returns the next entry that is due, in the order of ticks.
     #[inline]
     pub fn pop(&mut self) -> Option<Due> {
         if self.earliest > self.current {
@@ -128,10 +132,10 @@ impl Wheel {
         None
     }
 
-    /// Moves `earliest` to the next slot that holds something.
+    /// Moves `earliest` to the next slot with an entry.
     fn find_earliest(&mut self) {
         let from = self.earliest + 1;
-        // Every entry lies within SLOTS ticks of the tick that fires.
+        // All entries are within SLOTS ticks of the one that fires.
         self.earliest = if self.armed == 0 {
             u64::MAX
         } else {
@@ -139,9 +143,9 @@ impl Wheel {
         };
     }
 
-    /// When to look again, in the milliseconds of `now_ms`; `None` while nothing is armed.
+    /// Returns when the next entry fires, in the milliseconds of `now_ms`; `None` if nothing is armed.
     ///
-    /// Exact once [`pop`](Wheel::pop) has returned `None`.
+    /// The result is exact after [`pop`](Wheel::pop) has returned `None`.
     #[inline]
     pub fn next_ms(&self) -> Option<u64> {
         (self.earliest != u64::MAX).then(|| self.start_ms + self.earliest * TICK_MS)
@@ -158,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn fires_after_the_deadline_and_soon() {
+    fn an_entry_fires_after_its_deadline_within_a_tick() {
         for deadline in [0, 1, 127, 128, 129, 1000, 10_000, 60_000] {
             let mut wheel = Wheel::new(0);
             wheel.arm(7, 0, deadline);
@@ -171,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn it_may_begin_at_any_time() {
+    fn a_wheel_may_start_at_any_time() {
         for start in [1, 1000, 1 << 40, u64::MAX / 2] {
             let mut wheel = Wheel::new(start);
             assert_eq!(wheel.arm(7, 0, start), 1, "{start}");
@@ -182,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_far_deadline_comes_up_early_to_be_armed_again() {
+    fn a_far_deadline_is_armed_again_on_the_way() {
         let mut wheel = Wheel::new(1000);
         let deadline = 1000 + 10 * SLOTS * TICK_MS;
         let mut tick = wheel.arm(1, 2, deadline);
@@ -203,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn many_entries_with_jumps_each_fire_once_in_order() {
+    fn each_entry_fires_once_and_in_order_when_time_jumps() {
         let mut wheel = Wheel::new(0);
         let mut seed = 1u64;
         let mut random = move |below: u64| {
@@ -231,6 +235,6 @@ mod tests {
                 assert!(waiting.values().all(|deadline| deadline + TICK_MS >= now));
             }
         }
-        assert!(wheel.nodes.len() < 3000, "free nodes are used again: {}", wheel.nodes.len());
+        assert!(wheel.nodes.len() < 3000, "{} nodes: free ones must be reused", wheel.nodes.len());
     }
 }

@@ -1,8 +1,8 @@
-//! Who is at the other end.
+//! The address at the other end of a connection.
 
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 
-/// A peer's address, where the transport has one: kept small, because every connection has one.
+/// A peer's address, if the transport has addresses. It is small because every connection stores one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Peer {
     None,
@@ -11,6 +11,7 @@ pub(crate) enum Peer {
 }
 
 impl Peer {
+    /// Returns the address, if there is one.
     pub(crate) fn addr(&self) -> Option<SocketAddr> {
         match self {
             Peer::None => None,

@@ -1,6 +1,8 @@
-//! TCP, through mio.
+//! TCP through mio: the stream of a connection, and its listener.
+//!
+//! It knows sockets and no protocol.
 
-use super::Stream;
+use super::stream::{Stream, send_through_memory};
 use mio::net::{TcpListener, TcpStream};
 #[cfg(target_os = "linux")]
 use std::fs::File;
@@ -28,8 +30,8 @@ impl Stream for TcpStream {
         use rustix::io::Errno;
         let mut at = offset;
         match rustix::fs::sendfile(&*self, file, Some(&mut at), bytes) {
-            // The file system does not know how.
-            Err(Errno::INVAL | Errno::NOSYS) => super::send_through_memory(self, file, offset, bytes),
+            // The file system does not support sendfile.
+            Err(Errno::INVAL | Errno::NOSYS) => send_through_memory(self, file, offset, bytes),
             sent => Ok(sent?),
         }
     }
@@ -39,22 +41,22 @@ impl Stream for TcpStream {
     }
 }
 
-/// Makes a bound socket, as [`bind`](crate::server) leaves it, one that the loop can poll.
+/// Converts a listening socket into one that the event loop can poll.
 ///
 /// # Errors
-/// Those of the system.
+/// Returns the system's error.
 pub fn listen(listener: std::net::TcpListener) -> io::Result<TcpListener> {
     listener.set_nonblocking(true)?;
     Ok(TcpListener::from_std(listener))
 }
 
-/// The next connection that waits, with Nagle's algorithm off: answers leave in one write anyway.
+/// Accepts the next connection and turns off Nagle's algorithm, because answers leave in one write anyway.
 ///
 /// # Errors
-/// `WouldBlock` if none waits; those of `accept(2)`.
+/// `WouldBlock` if no connection is waiting; otherwise those of `accept(2)`.
 pub fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
     let (stream, peer) = listener.accept()?;
-    // It can fail only for a connection that is gone already: reading will tell.
+    // This fails only if the connection is gone. The next read reports that.
     let _ = stream.set_nodelay(true);
     Ok((stream, peer))
 }

@@ -1,10 +1,9 @@
-//! The closing handshake (RFC 6455 §7): who has sent a Close frame.
+//! The closing handshake (RFC 6455 §7): which side has sent a Close frame.
 //!
-//! Knows no clock and writes nothing: the caller sends what is due and times out a peer that does not
-//! answer. Invariant: at most one Close is sent, nothing is sent after it, and nothing is read after
-//! the peer's.
+//! Knows no clock and writes nothing. The caller sends the frames, and times out a peer that does not answer.
+//! Invariant: at most one Close is sent, nothing is sent after it, and nothing is read after the peer's.
 
-/// Where a connection is on its way to the end.
+/// The state of a connection's closing handshake.
 ///
 /// ```text
 ///          sent()            received()
@@ -14,46 +13,52 @@
 ///    |  failed()
 ///    +------------------------------------> Done    the peer broke a rule
 /// ```
+///
+/// ```
+/// use fleeting::ws::Closing;
+///
+/// let mut closing = Closing::default();
+/// assert!(closing.may_send());
+/// assert!(closing.received()); // the peer's Close came: ours must follow
+/// assert!(!closing.may_send() && closing.may_send_close());
+/// closing.sent();
+/// assert_eq!(closing, Closing::Done);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Closing {
     /// Neither side has sent a Close.
     #[default]
     Open,
-    /// We have; the peer's is awaited, and what comes before it is ignored.
+    /// We have sent a Close and wait for the peer's. Everything before it is ignored.
     Sent,
-    /// The peer has; ours is due.
+    /// The peer has sent a Close, and ours must follow.
     Received,
-    /// Both have, or the connection was failed: TCP is to be closed, by us first (RFC 6455 §7.1.1).
+    /// Both sides have sent a Close, or the connection has failed. We close TCP first (RFC 6455 §7.1.1).
     Done,
 }
 
 impl Closing {
-    /// Whether messages, pings and pongs may be sent (RFC 6455 §5.5.1: not after a Close).
+    /// Returns whether messages, pings and pongs may be sent. They may not after a Close (RFC 6455 §5.5.1).
     pub fn may_send(self) -> bool {
         self == Closing::Open
     }
 
-    /// Whether a Close may be sent, as our first or in reply.
+    /// Returns whether a Close may be sent, first or in reply.
     pub fn may_send_close(self) -> bool {
         matches!(self, Closing::Open | Closing::Received)
     }
 
-    /// Whether what the peer sends is still to be decoded; if not, bytes are dropped unseen.
+    /// Returns whether the peer's bytes are still decoded. If not, the caller drops them.
     pub fn may_read(self) -> bool {
         matches!(self, Closing::Open | Closing::Sent)
     }
 
-    /// Whether what is decoded goes to the handler. Once our Close is out only the peer's counts.
+    /// Returns whether decoded messages go to the handler. After our Close only the peer's Close matters.
     pub fn delivers(self) -> bool {
         self == Closing::Open
     }
 
-    /// Whether TCP may be closed once all that was sent has drained.
-    pub fn is_done(self) -> bool {
-        self == Closing::Done
-    }
-
-    /// Our Close frame was put on its way.
+    /// Records that our Close frame was sent.
     pub fn sent(&mut self) {
         *self = match self {
             Closing::Open | Closing::Sent => Closing::Sent,
@@ -61,9 +66,9 @@ impl Closing {
         };
     }
 
-    /// The peer's Close frame came. Says whether a Close is due in reply: with the code that it had
-    /// (RFC 6455 §5.5.1), or without one if it had none.
-    #[must_use = "a Close may be due in reply"]
+    /// Records the peer's Close frame. Returns whether a Close must be sent in reply, with the code of the peer's
+    /// or without one if it has none (RFC 6455 §5.5.1).
+    #[must_use = "a Close may have to be sent in reply"]
     pub fn received(&mut self) -> bool {
         *self = match self {
             Closing::Open | Closing::Received => Closing::Received,
@@ -72,13 +77,13 @@ impl Closing {
         *self == Closing::Received
     }
 
-    /// The peer broke a rule. Says whether a Close with the reason is due before the end; nothing the
-    /// peer sends is awaited (RFC 6455 §7.1.7).
-    #[must_use = "a Close may be due before the end"]
+    /// Records that the peer broke a rule. Returns whether a Close with the reason must be sent before the end.
+    /// The peer's answer is not awaited (RFC 6455 §7.1.7).
+    #[must_use = "a Close may have to be sent before the end"]
     pub fn failed(&mut self) -> bool {
-        let due = self.may_send_close();
+        let must_close = self.may_send_close();
         *self = Closing::Done;
-        due
+        must_close
     }
 }
 
@@ -87,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_move() {
+    fn every_transition() {
         fn check(from: Closing, sent: Closing, received: (Closing, bool), failed: bool) {
             let mut state = from;
             state.sent();
@@ -104,20 +109,14 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_done() {
-        fn check(state: Closing, expected: [bool; 5]) {
-            let found = [
-                state.may_send(),
-                state.may_send_close(),
-                state.may_read(),
-                state.delivers(),
-                state.is_done(),
-            ];
+    fn every_permission() {
+        fn check(state: Closing, expected: [bool; 4]) {
+            let found = [state.may_send(), state.may_send_close(), state.may_read(), state.delivers()];
             assert_eq!(found, expected, "{state:?}");
         }
-        check(Closing::Open, [true, true, true, true, false]);
-        check(Closing::Sent, [false, false, true, false, false]);
-        check(Closing::Received, [false, true, false, false, false]);
-        check(Closing::Done, [false, false, false, false, true]);
+        check(Closing::Open, [true, true, true, true]);
+        check(Closing::Sent, [false, false, true, false]);
+        check(Closing::Received, [false, true, false, false]);
+        check(Closing::Done, [false, false, false, false]);
     }
 }

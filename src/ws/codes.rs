@@ -1,30 +1,31 @@
 //! The numbers on the wire: opcodes and close codes.
 //!
-//! Knows no frame and no connection. Invariant: a [`CloseCode`] that exists may be sent, so nothing
-//! downstream has to check it again; an [`Opcode`] is never a reserved one.
+//! Knows no frame and no connection. Invariant: every [`CloseCode`] may be sent, so that it need not be checked
+//! again, and no [`Opcode`] is a reserved one.
 
 use std::fmt;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
-/// What a frame is (RFC 6455 §5.2), without the reserved values.
+/// The type of a frame (RFC 6455 §5.2), without the reserved values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opcode {
-    /// A further piece of the message begun before.
+    /// A further fragment of the message.
     Continuation = 0x0,
-    /// A text message, or its first piece.
+    /// A text message, or its first fragment.
     Text = 0x1,
-    /// A binary message, or its first piece.
+    /// A binary message, or its first fragment.
     Binary = 0x2,
     /// The closing handshake.
     Close = 0x8,
-    /// A question whether the peer is there.
+    /// A request for a pong.
     Ping = 0x9,
     /// The answer to a ping.
     Pong = 0xa,
 }
 
 impl Opcode {
-    /// Whether it is a control opcode: at most 125 bytes, never fragmented (RFC 6455 §5.5).
+    /// Returns whether frames of this type are control frames: at most 125 bytes, never fragmented (RFC 6455
+    /// §5.5).
     pub fn is_control(self) -> bool {
         matches!(self, Opcode::Close | Opcode::Ping | Opcode::Pong)
     }
@@ -46,15 +47,15 @@ impl Opcode {
     }
 }
 
-/// Why a connection is closed, as a Close frame says it (RFC 6455 §7.4).
+/// The reason for closing a connection, as a Close frame carries it (RFC 6455 §7.4).
 ///
-/// Only codes that may stand in a frame can be made.
+/// Every value is a code that may be sent.
 ///
 /// ```
 /// use fleeting::ws::CloseCode;
 ///
 /// assert_eq!(CloseCode::new(1000), Some(CloseCode::NORMAL));
-/// assert_eq!(CloseCode::new(1005), None); // "no code": said by sending none
+/// assert_eq!(CloseCode::new(1005), None); // means "no code", and is never sent
 /// assert_eq!(CloseCode::new(4001).map(CloseCode::get), Some(4001));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,37 +64,37 @@ pub struct CloseCode(u16);
 impl CloseCode {
     /// 1000: the purpose of the connection is fulfilled.
     pub const NORMAL: CloseCode = CloseCode(1000);
-    /// 1001: the server goes down, or the browser left the page.
+    /// 1001: the server shuts down, or the browser has left the page.
     pub const AWAY: CloseCode = CloseCode(1001);
     /// 1002: the peer broke the protocol.
     pub const PROTOCOL: CloseCode = CloseCode(1002);
-    /// 1003: a kind of data that is not accepted here.
+    /// 1003: the server does not accept this type of data.
     pub const UNSUPPORTED: CloseCode = CloseCode(1003);
     /// 1007: the data does not match its type, such as text that is not UTF-8.
     pub const INVALID: CloseCode = CloseCode(1007);
-    /// 1008: the message goes against a policy.
+    /// 1008: the message violates a policy.
     pub const POLICY: CloseCode = CloseCode(1008);
     /// 1009: the message is too big.
     pub const TOO_BIG: CloseCode = CloseCode(1009);
-    /// 1011: the server met something it did not expect.
+    /// 1011: the server met an unexpected condition.
     pub const ERROR: CloseCode = CloseCode(1011);
     /// 1012: the server restarts.
     pub const RESTART: CloseCode = CloseCode(1012);
     /// 1013: the server is overloaded; try again later.
     pub const TRY_AGAIN: CloseCode = CloseCode(1013);
 
-    /// The code, if it may stand in a Close frame: registered for that (1000 to 1003, 1007 to 1014) or
-    /// in the ranges for libraries and applications (3000 to 4999).
+    /// Returns the code if it may stand in a Close frame: it is registered (1000 to 1003, 1007 to 1014), or in
+    /// the ranges for libraries and applications (3000 to 4999).
     pub const fn new(code: u16) -> Option<CloseCode> {
-        // RFC 6455 §7.4.1: 1004 is reserved; 1005, 1006 and 1015 must not be sent. §7.4.2: the rest
-        // of 1000-2999 is reserved too. 1012 to 1014 were registered with IANA later.
+        // RFC 6455 §7.4.1: 1004 is reserved; 1005, 1006 and 1015 must not be sent. §7.4.2: the rest of 1000
+        // to 2999 is reserved too. IANA registered 1012 to 1014 later.
         match code {
             1000..=1003 | 1007..=1014 | 3000..=4999 => Some(CloseCode(code)),
             _ => None,
         }
     }
 
-    /// The number.
+    /// Returns the number.
     pub const fn get(self) -> u16 {
         self.0
     }
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn opcodes_there_and_back() {
+    fn opcodes_convert_both_ways() {
         for byte in 0..16u8 {
             let known = Opcode::from_wire(OpCode::from(byte));
             assert_eq!(known.is_some(), matches!(byte, 0..=2 | 8..=10), "{byte}");

@@ -1,19 +1,19 @@
-//! Whether a route's messages are compressed, and how much memory and time that may take.
+//! A route's settings for compression: whether messages are compressed, and how much memory and time it takes.
 //!
-//! Knows no handshake and no codec: it is what a route wants, not what a client agreed to. Invariant:
-//! a value that exists is within the ranges that its setters name.
+//! Knows no handshake and no codec: these are the route's wishes, before a client has agreed. Invariant: every
+//! value is within the range that its setter names.
 
 use crate::config::ConfigError;
 use std::str::FromStr;
 
-/// What a route wants of permessage-deflate (RFC 7692). The default is none of it.
+/// A route's settings for permessage-deflate (RFC 7692). The default is off.
 ///
 /// ```
 /// use fleeting::ws::Compression;
 ///
-/// let wanted = Compression::dedicated().window(10).level(1);
+/// let compression = Compression::dedicated().window(10).level(1);
 /// # #[cfg(feature = "deflate")]
-/// assert_eq!("dedicated,window=10,level=1".parse(), Ok(wanted));
+/// assert_eq!("dedicated,window=10,level=1".parse(), Ok(compression));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Compression {
@@ -25,25 +25,27 @@ pub struct Compression {
     threshold_bytes: usize,
 }
 
-/// Whose the windows are.
+/// Whether messages are compressed, and whether connections share a codec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Mode {
     /// Nothing is compressed.
     Off,
-    /// Each message stands alone, in both directions (no context takeover): connections hold nothing,
-    /// a worker has one codec for all of them.
+    /// Each message is compressed by itself, in both directions (no context takeover). Connections hold no
+    /// windows: a worker has one codec for all of them.
     Shared,
-    /// A message may refer to those before it (context takeover): each connection has windows of its own.
+    /// A message may refer to earlier ones (context takeover). Each connection has windows of its own.
     Dedicated,
 }
 
-/// A message that stands alone has to have some length before it repeats itself: JSON of 64 bytes grows by
-/// five, of 128 it loses a quarter. RFC 7692 §6 leaves the choice to the sender.
+/// A short message by itself repeats too little: JSON of 64 bytes grows by five, JSON of 128 bytes shrinks by a
+/// quarter. RFC 7692 §6 leaves the choice to the sender.
 const THRESHOLD_SHARED_BYTES: usize = 128;
-/// One that may refer to others is worth it from the start; what is saved on less than this is less than
-/// the headers of the segment that it is sent in.
+/// With references to earlier messages, short ones shrink too. Below this, the saving is less than the headers of
+/// the segment that carries the message.
 const THRESHOLD_DEDICATED_BYTES: usize = 64;
-/// The level of latency: fixed codes, one look for a match. The next one up costs several times the time.
+/// The level with the lowest latency: fixed codes, and one attempt at a match. The next one takes several times as
+/// long.
 const LEVEL: u8 = 1;
 const WINDOW_BITS: u8 = 15;
 /// zlib cannot make a raw stream with a window of 2^8.
@@ -51,20 +53,20 @@ const WINDOW_BITS_MIN: u8 = 9;
 
 const EXPECTED: &str = "off, shared or dedicated, then any of window=9 to window=15, level=1 to level=9 and \
      threshold=BYTES, with commas between";
-const NOT_BUILT: &str = "off: this was built without the feature `deflate`";
+const NOT_BUILT: &str = "off: this program was built without the feature `deflate`";
 
 impl Compression {
-    /// No compression.
+    /// Returns settings without compression.
     pub const fn off() -> Compression {
         Compression::new(Mode::Off)
     }
 
-    /// No context takeover: see [`Mode::Shared`].
+    /// Returns settings without context takeover: see [`Mode::Shared`].
     pub const fn shared() -> Compression {
         Compression::new(Mode::Shared)
     }
 
-    /// Context takeover: see [`Mode::Dedicated`].
+    /// Returns settings with context takeover: see [`Mode::Dedicated`].
     pub const fn dedicated() -> Compression {
         Compression::new(Mode::Dedicated)
     }
@@ -77,52 +79,52 @@ impl Compression {
         Compression { mode, window_bits: WINDOW_BITS, level: LEVEL, threshold_bytes }
     }
 
-    /// How far back a match may be, as a power of two, 9 to 15 (the default); what is outside is moved to
-    /// the nearest. It is for what is sent, and asked of the client where it lets itself be asked.
+    /// Sets the size of the window as a power of two: how far back a match may refer. 9 to 15, by default 15;
+    /// other values are clamped. It applies to the server's messages. Clients that allow it are asked to use it too.
     #[must_use]
     pub fn window(mut self, bits: u8) -> Compression {
         self.window_bits = bits.clamp(WINDOW_BITS_MIN, WINDOW_BITS);
         self
     }
 
-    /// Bytes that a message must have to be sent compressed; by default 128, or 64 if it may refer to others.
+    /// Sets the least size in bytes of a message that is compressed. By default 128, or 64 with context takeover.
     #[must_use]
     pub fn threshold(mut self, bytes: usize) -> Compression {
         self.threshold_bytes = bytes;
         self
     }
 
-    /// How hard to look for matches, 1 (the default) to 9; what is outside is moved to the nearest.
+    /// Sets the effort of the search for matches: 1 to 9, by default 1; other values are clamped.
     #[must_use]
     pub fn level(mut self, level: u8) -> Compression {
         self.level = level.clamp(1, 9);
         self
     }
 
-    /// Whose the windows are.
+    /// Returns the mode.
     pub fn mode(&self) -> Mode {
         self.mode
     }
 
-    /// As by [`window`](Compression::window).
+    /// Returns the value set with [`window`](Compression::window).
     pub fn window_bits(&self) -> u8 {
         self.window_bits
     }
 
-    /// As by [`threshold`](Compression::threshold).
+    /// Returns the value set with [`threshold`](Compression::threshold).
     pub fn threshold_bytes(&self) -> usize {
         self.threshold_bytes
     }
 
-    /// As by [`level`](Compression::level).
+    /// Returns the value set with [`level`](Compression::level).
     pub fn effort(&self) -> u8 {
         self.level
     }
 
-    /// Bytes of memory that one connection's windows take, at most: both are there once a compressed
-    /// message has come and one has gone. 0 unless they are [`Mode::Dedicated`].
+    /// Returns the most bytes of memory that one connection's windows take: 0 unless the mode is
+    /// [`Mode::Dedicated`]. A window is allocated with the first compressed message of its direction.
     ///
-    /// Most of it does not depend on `window`: the sender's hash table has 128 KiB, whatever it is for.
+    /// Most of it does not depend on `window`: the sender's hash table has 128 KiB for any window.
     pub fn connection_bytes(&self) -> usize {
         match self.mode {
             Mode::Dedicated => INFLATE_BYTES + deflate_bytes(self.window_bits),
@@ -131,19 +133,26 @@ impl Compression {
     }
 }
 
-/// zlib's level of memory: 2^(level + 6) symbols gather before a block is written. That buffer is cleared
-/// for each block, so that its usual 8 costs small messages time; below this one large messages grow.
+/// zlib's memory level: it collects 2^(level + 6) symbols before it writes a block. The buffer is cleared for each
+/// block, so the usual level of 8 slows small messages down. Below this level, large messages grow.
 pub(super) const MEMORY_LEVEL: u8 = 5;
 
-/// A receiver's: the largest window, always, the codes' tables and the state.
+/// A receiver's memory: always the largest window, the tables of the codes, and the state.
 const INFLATE_BYTES: usize = (32 << 10) + 64 + TABLES_BYTES;
 const TABLES_BYTES: usize = 16 << 10;
 
-/// A sender's: two windows of bytes, one of links, the hash table, the symbols, the state.
+/// Returns a sender's memory: two windows of bytes, one of links, the hash table, the symbols, and the state.
 const fn deflate_bytes(window_bits: u8) -> usize {
     const STATE_BYTES: usize = 8 << 10;
     let symbols = 1 << (MEMORY_LEVEL + 6);
     (4 << window_bits) + (128 << 10) + 7 * symbols + STATE_BYTES
+}
+
+/// Returns the most bytes that a message of `bytes` bytes has after compression. Data that cannot be compressed
+/// grows: each stored block has a header (RFC 1951 §3.2.4), and fixed codes use nine bits for some bytes. A
+/// message within the limit must be accepted, compressed or not.
+pub(crate) fn with_overhead(bytes: usize) -> usize {
+    bytes.saturating_add(bytes / 8 + 64)
 }
 
 impl Default for Compression {
@@ -155,10 +164,14 @@ impl Default for Compression {
 impl FromStr for Compression {
     type Err = ConfigError;
 
+    /// Reads a mode, followed by any of `window=`, `level=` and `threshold=`, separated by commas.
+    ///
+    /// # Errors
+    /// [`ConfigError::BadValue`].
     fn from_str(text: &str) -> Result<Compression, ConfigError> {
         let bad = || ConfigError::BadValue(text.into(), EXPECTED);
         let mut words = text.split(',').map(str::trim);
-        let mut wanted = match words.next() {
+        let mut compression = match words.next() {
             Some("off") => Compression::off(),
             Some("shared") => Compression::shared(),
             Some("dedicated") => Compression::dedicated(),
@@ -168,17 +181,17 @@ impl FromStr for Compression {
             let (name, value) = word.split_once('=').ok_or_else(bad)?;
             let number: usize = value.parse().map_err(|_| bad())?;
             let small = u8::try_from(number);
-            wanted = match (name, small) {
-                ("window", Ok(bits @ WINDOW_BITS_MIN..=WINDOW_BITS)) => wanted.window(bits),
-                ("level", Ok(level @ 1..=9)) => wanted.level(level),
-                ("threshold", _) => wanted.threshold(number),
+            compression = match (name, small) {
+                ("window", Ok(bits @ WINDOW_BITS_MIN..=WINDOW_BITS)) => compression.window(bits),
+                ("level", Ok(level @ 1..=9)) => compression.level(level),
+                ("threshold", _) => compression.threshold(number),
                 _ => return Err(bad()),
             };
         }
-        if wanted.mode != Mode::Off && cfg!(not(feature = "deflate")) {
+        if compression.mode != Mode::Off && cfg!(not(feature = "deflate")) {
             return Err(ConfigError::BadValue(text.into(), NOT_BUILT));
         }
-        Ok(wanted)
+        Ok(compression)
     }
 }
 
@@ -238,25 +251,28 @@ mod tests {
 
     #[cfg(feature = "deflate")]
     #[test]
-    fn the_windows_take_what_is_said() {
+    fn the_windows_take_the_memory_that_is_stated() {
         use crate::ws::deflate::{Deflater, Inflated, Inflater};
         for bits in 9..=15 {
-            let wanted = Compression::dedicated().window(bits);
+            let compression = Compression::dedicated().window(bits);
             let mut compressed = Vec::with_capacity(1000);
-            // Its memory is not one connection's.
+            // Its memory does not belong to a connection.
             let mut inflated = Inflated::new();
             Inflater::new().message(b"\x00", false, &mut inflated, 5).unwrap();
-            let taken = |work: &mut dyn FnMut()| allocation_counter::measure(work).bytes_current as usize;
+            let allocated = |work: &mut dyn FnMut()| allocation_counter::measure(work).bytes_current as usize;
             let (mut deflater, mut inflater) = (None, Inflater::new());
-            let sender = taken(&mut || {
+            let sender = allocated(&mut || {
                 let deflater = deflater.insert(Deflater::new(bits, 1));
                 deflater.message(b"hello", true, &mut compressed);
             });
-            let receiver = taken(&mut || {
+            let receiver = allocated(&mut || {
                 inflater.message(&compressed, true, &mut inflated, 5).unwrap();
             });
-            let (said, found) = (wanted.connection_bytes(), sender + receiver);
-            assert!(found <= said && said - found < said / 20, "window {bits}: {found}, said {said}");
+            let (stated, found) = (compression.connection_bytes(), sender + receiver);
+            assert!(
+                found <= stated && stated - found < stated / 20,
+                "window {bits}: {found}, stated {stated}"
+            );
         }
         assert_eq!(Compression::shared().connection_bytes(), 0);
     }

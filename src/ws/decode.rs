@@ -1,12 +1,13 @@
-//! What a client sends, turned into messages.
+//! The decoder: a client's bytes, turned into messages.
 //!
-//! Knows no socket and keeps no input: the caller holds the bytes and hands in the same ones again,
-//! with more behind them, until a frame is whole. Then it is handed out where it lies, unmasked in
-//! place. Only the pieces of a fragmented message are copied, into a buffer that lives as long as it.
+//! Knows no socket and keeps no input. The caller holds the bytes and passes the same ones again, with more
+//! behind them, until a frame is complete. The event then borrows the payload where it lies, unmasked in place.
+//! Only the fragments of a message are copied, into a buffer that lives as long as the message.
 //!
-//! Invariant: events and failure are a function of the byte stream, however it is cut, and no byte is
-//! unmasked twice.
+//! Invariant: events and failures depend on the byte stream alone, however it is cut, and no byte is unmasked
+//! twice.
 
+use super::compression::with_overhead;
 use super::header::{HEADER_BYTES_MAX, Header};
 use super::mask::{unmask, unmask_aligned};
 use super::short::{self, Short};
@@ -14,13 +15,13 @@ use super::utf8::Utf8;
 use super::{CloseCode, Failure, Opcode};
 use crate::config::Limits;
 
-/// The reading side of one connection.
+/// The receiving side of one connection.
 ///
 /// ```
 /// use fleeting::Limits;
 /// use fleeting::ws::{Decoder, Event, Step};
 ///
-/// // RFC 6455 §5.7: a masked "Hello".
+/// // RFC 6455 §5.7: a masked "Hello", which arrives in two reads.
 /// let mut input = *b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
 /// let mut decoder = Decoder::new();
 /// let limits = Limits::default();
@@ -32,143 +33,145 @@ use crate::config::Limits;
 /// ```
 #[derive(Debug, Default)]
 pub struct Decoder {
-    place: Place,
-    /// The fragmented message under way, from the end of its first frame on; then, for the time that the
-    /// last event borrows it, the whole one. Most connections never have any: it is behind a pointer.
-    gathered: Option<Box<Gathered>>,
-    /// Where in a character the text so far ends; a whole text leaves nothing behind.
+    state: State,
+    /// The fragmented message under way, from the end of its first frame until its last event has been
+    /// handled. Boxed, because most connections never receive one.
+    reassembly: Option<Box<Reassembly>>,
+    /// The unfinished character at the end of the text so far.
     utf8: Utf8,
-    /// Messages may come compressed.
+    /// Messages may be compressed.
     deflate: bool,
 }
 
-/// What is at the start of the input.
+/// What the input begins with.
 #[derive(Debug, Clone, Copy, Default)]
-enum Place {
-    /// A header that has not been read.
+enum State {
+    /// A header that has not been read yet.
     #[default]
     Header,
-    /// A frame whose header has been read and found right.
-    Frame {
+    /// A frame whose header has been read and is valid.
+    Payload {
         header: Header,
-        /// Bytes of its payload that are unmasked (and judged) already.
-        seen_bytes: usize,
+        /// Bytes of its payload that have been unmasked and validated.
+        unmasked_bytes: usize,
     },
-    /// Nothing that is read any more.
+    /// Bytes that are ignored, because the connection has failed.
     Failed(Failure),
 }
 
-/// What has come of a fragmented message.
+/// The fragments of a message that have arrived.
 #[derive(Debug)]
-struct Gathered {
-    /// Its first frame said that it is text.
+struct Reassembly {
+    /// The first frame's opcode is text.
     text: bool,
-    /// Its first frame said that it is compressed.
+    /// The first frame is marked as compressed.
     compressed: bool,
-    /// Its last frame is among them.
-    whole: bool,
-    /// Frames that it has come in.
+    /// The last frame has arrived.
+    complete: bool,
+    /// The number of frames so far.
     fragments: usize,
-    /// Their payloads. At most `message_bytes` of capacity.
+    /// Their payloads. The capacity is at most `message_bytes`.
     payload: Vec<u8>,
 }
 
-/// What became of the input.
+/// The outcome of [`Decoder::next`].
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step<'m> {
-    /// More is needed. All of the input must come again, as it is now, with more behind it.
+    /// More bytes are needed. The caller must pass all of the input again, as it is now, with more behind it.
     Incomplete,
-    /// Something is there.
+    /// An event is complete.
     Event {
-        /// What it is.
+        /// The event. It borrows the input or the decoder.
         event: Event<'m>,
-        /// Bytes at the start of the input that are done with once the event is handled.
+        /// Bytes at the start of the input that the caller drops once it has handled the event.
         consumed: usize,
     },
-    /// The connection is to be failed: a Close frame with [`Failure::close_code`], then the end.
-    /// Nothing more is read.
+    /// The peer broke a rule. The caller sends a Close frame with [`Failure::close_code`] and ends the
+    /// connection. Nothing more is read.
     Failed(Failure),
 }
 
-/// What a client said.
+/// What a client has sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event<'m> {
     /// A text message.
     Text(&'m str),
     /// A binary message.
     Binary(&'m [u8]),
-    /// A message as permessage-deflate has it (RFC 7692 §7.2.2): to be inflated, and a text to be judged
-    /// then. It comes only to who has agreed to it: [`Decoder::with_deflate`].
+    /// A message compressed with permessage-deflate (RFC 7692 §7.2.2). The caller inflates it, and checks that
+    /// a text is UTF-8. Only a decoder made by [`Decoder::with_deflate`] returns it.
     Compressed {
-        /// Whether it is a text.
+        /// Whether the message is text.
         text: bool,
-        /// The whole message, as it came.
+        /// The compressed payload of the whole message.
         payload: &'m [u8],
     },
-    /// A ping; a pong with the same payload is due.
+    /// A ping. The caller answers with a pong of the same payload.
     Ping(&'m [u8]),
     /// A pong.
     Pong(&'m [u8]),
-    /// A Close frame. Nothing after it is to be read (RFC 6455 §5.5.1).
+    /// A Close frame. The caller must not read anything after it (RFC 6455 §5.5.1).
     Close {
-        /// Its code, if it has one.
+        /// The code, if there is one.
         code: Option<CloseCode>,
-        /// Its reason; empty without a code.
+        /// The reason; empty if there is no code.
         reason: &'m str,
     },
-    /// A piece of a message was put by; the message is not whole yet.
+    /// A fragment was stored. The message is not complete yet.
     Fragment,
 }
 
 impl Decoder {
-    /// A connection's state right after the handshake.
+    /// Makes a decoder for a connection right after its handshake.
     pub fn new() -> Decoder {
         Decoder::default()
     }
 
-    /// The same, after a handshake that has agreed on permessage-deflate.
+    /// Makes a decoder for a connection whose handshake negotiated permessage-deflate.
     pub fn with_deflate() -> Decoder {
         Decoder { deflate: true, ..Decoder::default() }
     }
 
-    /// Looks for the next event in `input`, all the bytes not consumed yet.
+    /// Decodes the next event of `input`, which holds all bytes that are not consumed yet.
     ///
-    /// Payload that has arrived is unmasked in place at once, text is judged at once. After
-    /// [`Step::Incomplete`] the same bytes must come again, changed as they are. After a message the
-    /// next call, even with an empty input, gives back what its fragments were gathered in.
+    /// Payload is unmasked in place as soon as it arrives, and text is validated at once. After
+    /// [`Step::Incomplete`] the caller must pass the same, now partly unmasked, bytes again. After a fragmented
+    /// message the next call frees its buffer, even if the input is empty.
+    ///
+    /// After [`Step::Failed`] every call returns the same failure.
     #[inline(never)]
     pub fn next<'m>(&'m mut self, input: &'m mut [u8], limits: &Limits) -> Step<'m> {
         match self.short_frame(input, limits) {
-            Some(short) => match self.open(input, short) {
+            Some(short) => match self.open_short(input, short) {
                 Some((event, consumed)) => Step::Event { event, consumed },
                 None => Step::Failed(Failure::TextInvalid),
             },
-            None => self.long(input, limits),
+            None => self.next_any(input, limits),
         }
     }
 
-    /// As [`next`](Decoder::next), but only if a short message in one frame comes next and is all there;
-    /// else `None`, and `next` has the word.
+    /// Decodes the next event if it is a complete message in one frame of at most 125 bytes. Otherwise returns
+    /// `None`, and the caller calls [`next`](Decoder::next).
     ///
-    /// It is for the loop around it: what is returned here stays in registers.
+    /// Inlined into a caller's loop, it returns its result in registers.
     #[inline(always)]
     pub fn short<'m>(&mut self, input: &'m mut [u8], limits: &Limits) -> Option<(Event<'m>, usize)> {
         let short = self.short_frame(input, limits)?;
-        self.open(input, short)
+        self.open_short(input, short)
     }
 
     #[inline(always)]
     fn short_frame(&mut self, input: &[u8], limits: &Limits) -> Option<Short> {
-        if !matches!(self.place, Place::Header) || self.gathered.is_some() {
+        if !matches!(self.state, State::Header) || self.reassembly.is_some() {
             return None;
         }
         let short = short::read(input)?;
         if short.is_within(limits) { Some(short) } else { None }
     }
 
-    /// Unmasks a short message; `None` if it says that it is text and is not.
+    /// Unmasks a short message. Returns `None` if it is text but not UTF-8.
     #[inline(always)]
-    fn open<'m>(&mut self, input: &'m mut [u8], short: Short) -> Option<(Event<'m>, usize)> {
+    fn open_short<'m>(&mut self, input: &'m mut [u8], short: Short) -> Option<(Event<'m>, usize)> {
         let consumed = short::HEADER_BYTES + short.payload_bytes;
         let frame = &mut input[..consumed];
         if short.opcode == Opcode::Binary {
@@ -185,33 +188,35 @@ impl Decoder {
         }
     }
 
-    /// Any other frame, or a part of one.
-    fn long<'m>(&'m mut self, input: &'m mut [u8], limits: &Limits) -> Step<'m> {
+    /// Decodes any other frame, or a part of one.
+    fn next_any<'m>(&'m mut self, input: &'m mut [u8], limits: &Limits) -> Step<'m> {
         self.release();
-        let (frame, seen_bytes) = match self.place {
-            Place::Frame { header, seen_bytes } => (header, seen_bytes),
-            Place::Header => match self.read(input, limits) {
+        let (frame, unmasked_bytes) = match self.state {
+            State::Payload { header, unmasked_bytes } => (header, unmasked_bytes),
+            State::Header => match self.read_header(input, limits) {
                 Ok(Some(frame)) => (frame, 0),
                 Ok(None) => return Step::Incomplete,
                 Err(failure) => return self.fail(failure),
             },
-            Place::Failed(failure) => return Step::Failed(failure),
+            State::Failed(failure) => return Step::Failed(failure),
         };
 
-        let whole = input.len() >= frame.frame_bytes();
-        // A control frame is short, and its payload is judged as a whole.
-        if !whole && frame.opcode.is_control() {
-            return self.wait(frame, seen_bytes);
+        let is_whole = input.len() >= frame.frame_bytes();
+        // A control frame is short: wait until its payload is complete.
+        if !is_whole && frame.opcode.is_control() {
+            return self.incomplete(frame, unmasked_bytes);
         }
         let end = input.len().min(frame.frame_bytes());
         let Some(payload) = input.get_mut(usize::from(frame.header_bytes)..end) else {
-            return self.wait(frame, seen_bytes);
+            return self.incomplete(frame, unmasked_bytes);
         };
-        let Some(fresh) = payload.get_mut(seen_bytes..) else { return self.wait(frame, seen_bytes) };
-        unmask(fresh, frame.mask, seen_bytes);
+        let Some(fresh) = payload.get_mut(unmasked_bytes..) else {
+            return self.incomplete(frame, unmasked_bytes);
+        };
+        unmask(fresh, frame.mask, unmasked_bytes);
 
         if frame.opcode.is_control() {
-            self.place = Place::Header;
+            self.state = State::Header;
             let event = match frame.opcode {
                 Opcode::Ping => Event::Ping(payload),
                 Opcode::Pong => Event::Pong(payload),
@@ -223,31 +228,32 @@ impl Decoder {
             return Step::Event { event, consumed: end };
         }
 
-        let text = self.gathered.as_ref().map_or(frame.opcode == Opcode::Text, |gathered| gathered.text);
+        let text =
+            self.reassembly.as_ref().map_or(frame.opcode == Opcode::Text, |reassembly| reassembly.text);
         let compressed = self.deflate && self.is_compressed(&frame);
-        // RFC 6455 §8.1. While some of a text is missing, what has come is judged, so that it fails where
-        // it goes wrong. Once it is all there it is judged as a whole, by what makes a `str` of it: most
-        // texts come at once and are looked at once, the others twice. What is compressed is no text yet.
-        if whole && frame.fin {
+        // RFC 6455 §8.1. A partial text is validated as it arrives, so that it fails at its first wrong byte. A
+        // complete text is validated by `from_utf8` below: most texts arrive complete and are checked once, the
+        // others twice. A compressed text is checked after it is inflated.
+        if is_whole && frame.fin {
             self.utf8 = Utf8::default();
         } else if text && !compressed && self.utf8.feed(fresh).is_err() {
             return self.fail(Failure::TextInvalid);
         }
-        if !whole {
-            return self.wait(frame, payload.len());
+        if !is_whole {
+            return self.incomplete(frame, payload.len());
         }
-        self.place = Place::Header;
+        self.state = State::Header;
 
-        let message: &'m [u8] = if frame.fin && self.gathered.is_none() {
+        let message: &'m [u8] = if frame.fin && self.reassembly.is_none() {
             payload
         } else {
-            let gathered = self.gathered.get_or_insert_with(|| Gathered::new(text, compressed));
-            gathered.add(payload, limits);
-            gathered.whole = frame.fin;
+            let reassembly = self.reassembly.get_or_insert_with(|| Reassembly::new(text, compressed));
+            reassembly.add(payload, limits);
+            reassembly.complete = frame.fin;
             if !frame.fin {
                 return Step::Event { event: Event::Fragment, consumed: end };
             }
-            &gathered.payload
+            &reassembly.payload
         };
         if compressed {
             return Step::Event { event: Event::Compressed { text, payload: message }, consumed: end };
@@ -258,62 +264,63 @@ impl Decoder {
         match std::str::from_utf8(message) {
             Ok(text) => Step::Event { event: Event::Text(text), consumed: end },
             Err(_) => {
-                self.place = Place::Failed(Failure::TextInvalid);
+                self.state = State::Failed(Failure::TextInvalid);
                 Step::Failed(Failure::TextInvalid)
             }
         }
     }
 
-    /// How long the input has to be for the frame at its start to be whole; before the header has been
-    /// read, the most that a header may need.
+    /// Returns the number of input bytes that the frame at its start needs to be complete. Before its header
+    /// has been read, that is the largest size of a header.
     ///
-    /// After [`Step::Incomplete`] it is more than the input had. It is for sizing a buffer, whose growth
-    /// should still follow the bytes that arrive: what a header claims costs the peer nothing.
+    /// After [`Step::Incomplete`] it is more than the length of the input. A caller can size its buffer by it,
+    /// but should let the buffer grow with the bytes that arrive: claiming a large size costs the peer nothing.
     pub fn wants(&self) -> usize {
-        match self.place {
-            Place::Frame { header, .. } => header.frame_bytes(),
-            Place::Header | Place::Failed(_) => HEADER_BYTES_MAX,
+        match self.state {
+            State::Payload { header, .. } => header.frame_bytes(),
+            State::Header | State::Failed(_) => HEADER_BYTES_MAX,
         }
     }
 
-    /// Whether a fragmented message is under way: its first frame has come, and its last has not.
+    /// Returns whether a fragmented message is under way: its first frame has arrived, and its last has not.
     pub fn in_message(&self) -> bool {
-        self.gathered.as_ref().is_some_and(|gathered| !gathered.whole)
+        self.reassembly.as_ref().is_some_and(|reassembly| !reassembly.complete)
     }
 
-    /// Bytes that the connection holds for a fragmented message's payload.
-    pub fn gathered_bytes(&self) -> usize {
-        self.gathered.as_ref().map_or(0, |gathered| gathered.payload.capacity())
+    /// Returns the bytes of memory that are held for the payload of a fragmented message.
+    pub fn reassembly_bytes(&self) -> usize {
+        self.reassembly.as_ref().map_or(0, |reassembly| reassembly.payload.capacity())
     }
 
-    /// Gives back the memory of the last fragmented message, if none is under way.
+    /// Frees the memory of the last fragmented message, unless one is under way.
     ///
-    /// [`next`](Decoder::next) does it too; this is for when there is nothing to read.
+    /// [`next`](Decoder::next) does the same. This is for a caller that has nothing to read.
     pub fn release(&mut self) {
-        if self.gathered.as_ref().is_some_and(|gathered| gathered.whole) {
-            self.gathered = None;
+        if self.reassembly.as_ref().is_some_and(|reassembly| reassembly.complete) {
+            self.reassembly = None;
         }
     }
 
-    /// Reads a header and sees whether its frame may come now.
-    fn read(&self, input: &[u8], limits: &Limits) -> Result<Option<Header>, Failure> {
-        let most = if self.deflate { with_overhead(limits.frame_bytes) } else { limits.frame_bytes };
-        let Some(frame) = Header::read(input, most, self.deflate)? else { return Ok(None) };
+    /// Reads a header and checks that its frame is allowed now.
+    fn read_header(&self, input: &[u8], limits: &Limits) -> Result<Option<Header>, Failure> {
+        let bytes_max = if self.deflate { with_overhead(limits.frame_bytes) } else { limits.frame_bytes };
+        let Some(frame) = Header::read(input, bytes_max, self.deflate)? else { return Ok(None) };
         if !frame.opcode.is_control() {
-            // RFC 6455 §5.4: the frames of a message come one after the other, only control frames between.
-            let (fragments, bytes) = match (&self.gathered, frame.opcode) {
-                (Some(gathered), Opcode::Continuation) => (gathered.fragments, gathered.payload.len()),
+            // RFC 6455 §5.4: only control frames may come between the frames of a message.
+            let (fragments, bytes) = match (&self.reassembly, frame.opcode) {
+                (Some(reassembly), Opcode::Continuation) => (reassembly.fragments, reassembly.payload.len()),
                 (Some(_), _) => return Err(Failure::MessageUnfinished),
                 (None, Opcode::Continuation) => return Err(Failure::NothingToContinue),
                 (None, _) => (0, 0),
             };
-            let compressed = self.gathered.as_ref().map_or(frame.compressed, |gathered| gathered.compressed);
+            let compressed =
+                self.reassembly.as_ref().map_or(frame.compressed, |reassembly| reassembly.compressed);
             let message_bytes =
                 if compressed { with_overhead(limits.message_bytes) } else { limits.message_bytes };
             if frame.payload_bytes > limits.frame_bytes && !compressed {
                 return Err(Failure::FrameTooBig);
             }
-            // Before any memory is taken for it; `bytes` is within the limit, the difference is exact.
+            // Checked before any memory is allocated. The difference is exact, because `bytes` is within the limit.
             if frame.payload_bytes > message_bytes.saturating_sub(bytes) {
                 return Err(Failure::MessageTooBig);
             }
@@ -324,48 +331,42 @@ impl Decoder {
         Ok(Some(frame))
     }
 
-    /// Whether `frame` belongs to a compressed message.
+    /// Returns whether `frame` belongs to a compressed message.
     #[cold]
     fn is_compressed(&self, frame: &Header) -> bool {
-        self.gathered.as_ref().map_or(frame.compressed, |gathered| gathered.compressed)
+        self.reassembly.as_ref().map_or(frame.compressed, |reassembly| reassembly.compressed)
     }
 
-    fn wait(&mut self, header: Header, seen_bytes: usize) -> Step<'static> {
-        self.place = Place::Frame { header, seen_bytes };
+    fn incomplete(&mut self, header: Header, unmasked_bytes: usize) -> Step<'static> {
+        self.state = State::Payload { header, unmasked_bytes };
         Step::Incomplete
     }
 
     fn fail(&mut self, failure: Failure) -> Step<'static> {
-        self.place = Place::Failed(failure);
-        self.gathered = None;
+        self.state = State::Failed(failure);
+        self.reassembly = None;
         Step::Failed(failure)
     }
 }
 
-/// What as many bytes may become when they cannot be compressed: stored blocks have a header each (RFC 1951
-/// §3.2.4), fixed codes nine bits for some eight. A message within the limit is to pass, compressed or not.
-pub(crate) fn with_overhead(bytes: usize) -> usize {
-    bytes.saturating_add(bytes / 8 + 64)
-}
-
-impl Gathered {
-    fn new(text: bool, compressed: bool) -> Box<Gathered> {
-        Box::new(Gathered { text, compressed, whole: false, fragments: 0, payload: Vec::new() })
+impl Reassembly {
+    fn new(text: bool, compressed: bool) -> Box<Reassembly> {
+        Box::new(Reassembly { text, compressed, complete: false, fragments: 0, payload: Vec::new() })
     }
 
-    /// Puts a piece by. Makes room for as much again as has come, but not past the limit.
-    fn add(&mut self, piece: &[u8], limits: &Limits) {
-        let needed = self.payload.len() + piece.len();
+    /// Adds a fragment. The capacity doubles, but not past the limit.
+    fn add(&mut self, fragment: &[u8], limits: &Limits) {
+        let needed = self.payload.len() + fragment.len();
         if needed > self.payload.capacity() {
             let doubled = needed.saturating_mul(2).min(limits.message_bytes);
             self.payload.reserve_exact(doubled.max(needed) - self.payload.len());
         }
-        self.payload.extend_from_slice(piece);
+        self.payload.extend_from_slice(fragment);
         self.fragments += 1;
     }
 }
 
-/// RFC 6455 §5.5.1: nothing, or a code and a reason.
+/// Reads a Close frame's payload: nothing, or a code and a reason (RFC 6455 §5.5.1).
 fn close(payload: &[u8]) -> Result<Event<'_>, Failure> {
     if payload.is_empty() {
         return Ok(Event::Close { code: None, reason: "" });
@@ -386,22 +387,22 @@ mod tests {
     }
 
     #[test]
-    fn small() {
+    fn a_decoder_is_small() {
         assert!(size_of::<Decoder>() <= 40, "{}", size_of::<Decoder>());
     }
 
     #[test]
-    fn a_claim_takes_no_memory() {
+    fn a_claimed_length_takes_no_memory() {
         let limits = limits(1 << 30, 1 << 30, 10);
         let mut decoder = Decoder::new();
         let mut input = *b"\x02\xff\0\0\0\0\x20\0\0\0mask";
         assert_eq!(decoder.next(&mut input, &limits), Step::Incomplete);
-        assert_eq!(decoder.gathered_bytes(), 0);
+        assert_eq!(decoder.reassembly_bytes(), 0);
         assert_eq!(decoder.wants(), (512 << 20) + 14);
     }
 
     #[test]
-    fn the_buffer_of_fragments_stays_within_the_limit_and_goes() {
+    fn the_reassembly_buffer_stays_within_the_limit_and_is_freed() {
         let limits = limits(1000, 1000, 100);
         let mut decoder = Decoder::new();
         for index in 0..10 {
@@ -409,24 +410,24 @@ mod tests {
             let mut input = masked(&[frame(opcode, &[7; 100])]);
             let step = decoder.next(&mut input, &limits);
             assert_eq!(step, Step::Event { event: Event::Fragment, consumed: 106 });
-            assert!(decoder.gathered_bytes() <= 1000);
+            assert!(decoder.reassembly_bytes() <= 1000);
         }
         let mut input = masked(&[frame(0x80, b"")]);
         let step = decoder.next(&mut input, &limits);
         assert_eq!(step, Step::Event { event: Event::Binary(&[7; 1000]), consumed: 6 });
         assert_eq!(decoder.next(&mut [], &limits), Step::Incomplete);
-        assert_eq!(decoder.gathered_bytes(), 0);
+        assert_eq!(decoder.reassembly_bytes(), 0);
 
-        // It goes with a failure, too.
+        // A failure frees it, too.
         let mut input = masked(&[frame(0x02, &[7; 100])]);
         assert!(matches!(decoder.next(&mut input, &limits), Step::Event { .. }));
         let mut input = masked(&[frame(0x83, b"")]);
         assert_eq!(decoder.next(&mut input, &limits), Step::Failed(Failure::ReservedOpcode));
-        assert_eq!(decoder.gathered_bytes(), 0);
+        assert_eq!(decoder.reassembly_bytes(), 0);
     }
 
     #[test]
-    fn one_frame_is_not_copied() {
+    fn a_message_in_one_frame_is_not_copied() {
         let mut input = masked(&[frame(0x81, b"where it lies")]);
         let payload = input[6..].as_ptr();
         let mut decoder = Decoder::new();
@@ -436,7 +437,7 @@ mod tests {
             panic!("no text")
         };
         assert_eq!(text, "where it lies");
-        // Or a few bytes before, where its header was.
+        // A short text moves a few bytes down, over its header.
         assert!((0..=6).contains(&(payload as usize - text.as_ptr() as usize)));
     }
 
@@ -451,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn shrunk_input_is_no_panic() {
+    fn input_that_shrinks_does_not_panic() {
         let limits = Limits::default();
         let mut decoder = Decoder::new();
         let mut input = masked(&[frame(0x81, b"some text")]);
@@ -462,9 +463,9 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_at_a_time_nothing_is_looked_at_twice() {
-        // What the decoder has seen is overwritten with bytes that no text has. If it judged them again
-        // it would fail, if it unmasked them again they would change.
+    fn no_byte_is_unmasked_or_validated_twice() {
+        // Bytes that the decoder has seen are overwritten with one that is never UTF-8. Validating them again
+        // would fail, and unmasking them again would change them.
         let limits = Limits::default();
         let text = "aé€😀".repeat(6554);
         let mut input = masked(&[frame(0x81, text.as_bytes())]);

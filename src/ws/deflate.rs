@@ -1,54 +1,65 @@
-//! The payload of compressed messages (RFC 7692 §7.2), there and back.
+//! Compressing and inflating the payload of messages (RFC 7692 §7.2).
 //!
-//! Knows no frame and no connection: a message is a slice, and whether one refers to those before it
-//! (context takeover) is the caller's to say, because it was agreed on in the handshake. Invariant: what
-//! a message inflates to is never more than was allowed, not even for a moment but for one byte.
+//! Knows no frame and no connection. A message is a slice. The caller says whether it may refer to earlier ones
+//! (context takeover), which the handshake negotiated. Invariant: an inflated message never exceeds the limit by
+//! more than one byte, not even temporarily.
 
 use super::Failure;
 use super::compression::MEMORY_LEVEL;
-pub(crate) use super::decode::with_overhead;
-pub use super::inflated::Inflated;
+pub(crate) use super::compression::with_overhead;
+pub(crate) use super::inflated::Inflated;
 use zlib_rs::{Deflate, DeflateConfig, DeflateFlush, Inflate, InflateFlush, Status};
 
-/// How a flushed stream ends, which is left out of a message (RFC 7692 §7.2.1): the length of an empty
-/// stored block.
+/// The end of a flushed stream, which a message omits (RFC 7692 §7.2.1): the length of an empty stored block.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
-/// More than what the tail can inflate to when it is taken for something else: its bits, and seven from
-/// before, are 19 matches of 258 bytes at most.
+/// More than the tail can inflate to if it is not the length of a block: its bits, and seven before them, are at
+/// most 19 matches of 258 bytes.
 const TAIL_INFLATED_BYTES_MAX: usize = 8 << 10;
 
-/// Bytes of room that are made ahead for each byte of payload, and at most.
+/// Bytes of room that are made in advance for each byte of payload.
 const CREDIT: usize = 4;
+/// The most room that is made in advance.
 const AHEAD_BYTES_MAX: usize = 64 << 10;
 
 /// An empty message (RFC 7692 §7.2.3.6): the header of an empty stored block.
 const EMPTY: [u8; 1] = [0x00];
 
-/// What reads compressed messages. It takes memory with the first one.
+/// Inflates messages. It allocates its window with the first one.
+///
+/// ```
+/// use fleeting::ws::{Deflater, Inflated, Inflater};
+///
+/// let mut compressed = Vec::new();
+/// Deflater::new(15, 1).message(&[b'a'; 1000], false, &mut compressed);
+/// assert!(compressed.len() < 20);
+///
+/// let (mut inflater, mut buffer) = (Inflater::new(), Inflated::new());
+/// assert_eq!(inflater.message(&compressed, false, &mut buffer, 1000), Ok(&[b'a'; 1000][..]));
+/// assert!(inflater.message(&compressed, false, &mut buffer, 999).is_err());
+/// ```
 #[derive(Default)]
 pub struct Inflater {
     inflate: Option<Inflate>,
 }
 
 impl Inflater {
-    /// One that has read nothing yet.
+    /// Makes an inflater that has read nothing yet.
     pub fn new() -> Inflater {
         Inflater::default()
     }
 
-    /// Inflates the payload of one message into `out`, and returns what is there.
+    /// Inflates the payload of one message into `out`, and returns the message.
     ///
-    /// With `takeover` it may refer to what the messages before it inflated to; without, this one can
-    /// be used for any connection's.
+    /// With `takeover` it may refer to the messages before it, which must be of the same connection. Without,
+    /// the messages may be of any connection.
     ///
-    /// A payload without a byte, which no sender should make, is an empty message: there are some that
-    /// do, because flushing zlib a second time writes nothing.
+    /// An empty payload is an empty message. No sender should make one, but some do, because flushing zlib a
+    /// second time writes nothing.
     ///
     /// # Errors
-    /// [`Failure::MessageTooBig`] as soon as it comes to more than `bytes_max`,
-    /// [`Failure::DeflateInvalid`] if it cannot be inflated or breaks off. The messages before are
-    /// forgotten then.
+    /// [`Failure::MessageTooBig`] as soon as the message exceeds `bytes_max`; [`Failure::DeflateInvalid`] if it
+    /// cannot be inflated or is cut short. Later messages cannot refer to earlier ones then.
     pub fn message<'m>(
         &mut self,
         payload: &[u8],
@@ -60,12 +71,12 @@ impl Inflater {
         if payload.is_empty() {
             return Ok(out.bytes());
         }
-        // RFC 7692 §7.1.2.2: a client's window has 2^15 bytes unless it said less, which this covers.
+        // RFC 7692 §7.1.2.2: a client's window has at most 2^15 bytes.
         let inflate = self.inflate.get_or_insert_with(|| Inflate::new(false, 15));
         if !takeover {
             inflate.reset(false);
         }
-        match whole(inflate, payload, out, bytes_max) {
+        match inflate_message(inflate, payload, out, bytes_max) {
             Ok(()) => Ok(out.bytes()),
             Err(failure) => {
                 inflate.reset(false);
@@ -75,15 +86,20 @@ impl Inflater {
     }
 }
 
-/// Inflates `payload` and the tail that its sender left out (RFC 7692 §7.2.2).
-fn whole(inflate: &mut Inflate, payload: &[u8], out: &mut Inflated, bytes_max: usize) -> Result<(), Failure> {
+/// Inflates `payload` and the tail that its sender omitted (RFC 7692 §7.2.2).
+fn inflate_message(
+    inflate: &mut Inflate,
+    payload: &[u8],
+    out: &mut Inflated,
+    bytes_max: usize,
+) -> Result<(), Failure> {
     let mut at = 0;
     out.reserve(payload.len().saturating_mul(CREDIT).min(AHEAD_BYTES_MAX), bytes_max);
     while at < payload.len() {
         at += step(inflate, &payload[at..], InflateFlush::NoFlush, out, bytes_max)?;
     }
-    // A message is whole if its last block ends with the tail. A byte more is offered, and inflating
-    // stops between blocks: who takes it was inside of one. It must not stop for want of room.
+    // A message is complete if its last block ends with the tail. Inflating stops between blocks. One byte more is
+    // offered: if it is consumed, the message ended inside a block. There must be room, or it would stop early.
     out.reserve(TAIL_INFLATED_BYTES_MAX, bytes_max);
     let ending = [TAIL[0], TAIL[1], TAIL[2], TAIL[3], 0];
     let mut at = 0;
@@ -93,8 +109,8 @@ fn whole(inflate: &mut Inflate, payload: &[u8], out: &mut Inflated, bytes_max: u
     if at == TAIL.len() { Ok(()) } else { Err(Failure::DeflateInvalid) }
 }
 
-/// Inflates up to the end of `input` or of the stream, with [`InflateFlush::Block`] of the block. Returns
-/// how many bytes were read.
+/// Inflates up to the end of `input` or of the stream; with [`InflateFlush::Block`] also to the end of the block.
+/// Returns the number of bytes read.
 fn step(
     inflate: &mut Inflate,
     input: &[u8],
@@ -111,19 +127,19 @@ fn step(
         let written = (inflate.total_out() - before.1) as usize;
         read += consumed;
         out.filled(written);
-        // Of two faults it is the first: what was written comes before what stopped it.
+        // Of two faults the first is reported: the output precedes the error.
         if out.bytes().len() > bytes_max {
             return Err(Failure::MessageTooBig);
         }
         let status = status.map_err(|_| Failure::DeflateInvalid)?;
         if status == Status::StreamEnd {
-            // RFC 7692 §7.2.3.4: a block may say that it is the last of its stream, and more may follow:
-            // another stream, in which nothing refers back (RFC 1951 §3.2.3).
+            // RFC 7692 §7.2.3.4: a block may be marked as the last of its stream. Another stream may follow, which
+            // cannot refer back (RFC 1951 §3.2.3).
             inflate.reset(false);
             return Ok(read);
         }
         if written < room_bytes {
-            // Neither end was reached, and yet it stopped.
+            // It stopped without reaching any end.
             if consumed == 0 && written == 0 && read == 0 {
                 return Err(Failure::DeflateInvalid);
             }
@@ -132,18 +148,18 @@ fn step(
     }
 }
 
-/// What writes compressed messages.
+/// Compresses messages. See [`Inflater`] for an example.
 pub struct Deflater {
     deflate: Deflate,
     window_bits: u8,
     level: u8,
-    /// Something has been written that a further message could refer to.
+    /// A message has been written that a later one could refer to.
     used: bool,
 }
 
 impl Deflater {
-    /// One that refers back 2^`window_bits` bytes at most, 9 to 15, and looks for matches as hard as
-    /// `level` says, 1 to 9; what is outside is moved to the nearest.
+    /// Makes a compressor with a window of 2^`window_bits` bytes, 9 to 15, and the effort `level`, 1 to 9. Other
+    /// values are clamped.
     pub fn new(window_bits: u8, level: u8) -> Deflater {
         let (window_bits, level) = (window_bits.clamp(9, 15), level.clamp(1, 9));
         let deflate = Deflate::new_with_config(DeflateConfig {
@@ -154,10 +170,10 @@ impl Deflater {
         Deflater { deflate, window_bits, level, used: false }
     }
 
-    /// Appends what `payload` is compressed to.
+    /// Appends the compressed form of `payload`.
     ///
-    /// With `takeover` it may refer to the messages before. Those must have gone to the same peer then,
-    /// all of them and in this order.
+    /// With `takeover` it may refer to the messages before it, all of which must have been sent to the same peer in
+    /// this order.
     pub fn message(&mut self, payload: &[u8], takeover: bool, out: &mut Vec<u8>) {
         if payload.is_empty() {
             return out.extend_from_slice(&EMPTY);
@@ -169,7 +185,7 @@ impl Deflater {
         let mut rest = payload;
         let mut end = out.len();
         loop {
-            // More is made if it does not do.
+            // The loop makes more room if this does not suffice.
             out.resize(end + with_overhead(rest.len()), 0);
             let (room_bytes, before) = (out.len() - end, (self.deflate.total_in(), self.deflate.total_out()));
             let status = self.deflate.compress(rest, &mut out[end..], DeflateFlush::SyncFlush);
@@ -186,43 +202,44 @@ impl Deflater {
         out.truncate(end - TAIL.len());
     }
 
-    /// As given to [`new`](Deflater::new).
+    /// Returns the size of the window as a power of two.
     pub fn window_bits(&self) -> u8 {
         self.window_bits
     }
 
-    /// As given to [`new`](Deflater::new).
+    /// Returns the effort.
     pub fn level(&self) -> u8 {
         self.level
     }
 }
 
-/// The codec of those connections that hold no windows: one for all of a worker's.
+/// One worker's codec for all connections without windows of their own.
 ///
-/// It has a [`Deflater`] for each window and level that was agreed on, which few do.
+/// It has a [`Deflater`] for each combination of window and level that is in use; these are few.
 #[derive(Default)]
+#[doc(hidden)]
 pub struct Codec {
-    /// Reads every connection's messages that refer to none before.
+    /// Inflates messages that refer to no others.
     pub inflater: Inflater,
-    /// Where what was read lies.
+    /// The last message that was inflated.
     pub inflated: Inflated,
     deflaters: Vec<Deflater>,
 }
 
 impl Codec {
-    /// One without any memory.
+    /// Makes a codec. It allocates nothing.
     pub fn new() -> Codec {
         Codec::default()
     }
 
-    /// What writes messages with a window of 2^`window_bits` bytes; never to be used with takeover.
+    /// Returns the compressor with a window of 2^`window_bits` bytes. It must not be used with takeover.
     pub fn deflater(&mut self, window_bits: u8, level: u8) -> &mut Deflater {
-        let wanted = |deflater: &Deflater| deflater.window_bits == window_bits && deflater.level == level;
-        let place = self.deflaters.iter().position(wanted).unwrap_or_else(|| {
+        let matches = |deflater: &Deflater| deflater.window_bits == window_bits && deflater.level == level;
+        let index = self.deflaters.iter().position(matches).unwrap_or_else(|| {
             self.deflaters.push(Deflater::new(window_bits, level));
             self.deflaters.len() - 1
         });
-        &mut self.deflaters[place]
+        &mut self.deflaters[index]
     }
 }
 
@@ -247,7 +264,7 @@ mod tests {
             (self.0 >> 33) as usize % bound
         }
 
-        /// Between noise and one word over and over.
+        /// Returns a message between noise and one repeated word.
         fn message(&mut self, bytes: usize) -> Vec<u8> {
             let words: Vec<Vec<u8>> = (0..1 + self.below(20))
                 .map(|_| (0..1 + self.below(30)).map(|_| self.below(256) as u8).collect())
@@ -262,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn the_examples_of_the_rfc() {
+    fn the_examples_of_the_rfc_inflate() {
         fn check(messages: &[(&[u8], &str)], takeover: bool) {
             let (mut inflater, mut out) = (Inflater::new(), Inflated::new());
             for (payload, expected) in messages {
@@ -281,7 +298,7 @@ mod tests {
             check(&[(last, "Hello"), (hello, "Hello"), (last, "Hello")], takeover);
             // §7.2.3.5: two blocks.
             check(&[(b"\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00", "Hello")], takeover);
-            // §7.2.3.6: nothing; then what zlib writes for nothing, the second time.
+            // §7.2.3.6: an empty message, and the empty payload that zlib writes for the next one.
             check(&[(b"\x00", ""), (hello, "Hello"), (b"\x00", ""), (b"", ""), (hello, "Hello")], takeover);
         }
         // §7.2.3.2: the second refers to the first, also past an empty one.
@@ -291,14 +308,14 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_inflated() {
+    fn invalid_payloads_are_refused() {
         fn check(payload: &[u8], expected: Result<&str, Failure>) {
             assert_eq!(inflated(payload, 10), expected.map(|text| text.into()), "{payload:x?}");
         }
         let invalid = Err(Failure::DeflateInvalid);
         check(b"\xf2\x48\xcd\xc9\xc9\x07\x00", Ok("Hello"));
         for end in 1..7 {
-            // It breaks off.
+            // It is cut short.
             check(&b"\xf2\x48\xcd\xc9\xc9\x07\x00"[..end], invalid);
         }
         check(b"\xf2\x48\xcd\xc9\xc9\x07\x00\x00", invalid); // a byte in the middle of a length
@@ -315,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_failure_the_next_message_stands_alone() {
+    fn after_a_failure_the_next_message_inflates_by_itself() {
         let (mut inflater, mut out) = (Inflater::new(), Inflated::new());
         for takeover in [false, true] {
             for broken in [&b"\xff"[..], b"\xf2\x48\xcd", b"\x00\x06\x00\xf9\xff\x48", &bomb(1000)] {
@@ -327,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn there_and_back() {
+    fn compressed_messages_inflate_to_the_original() {
         let mut random = Random(0x2545_f491_4f6c_dd1d);
         let (mut compressed, mut out) = (Vec::new(), Inflated::new());
         for window_bits in 9..=15 {
@@ -344,7 +361,7 @@ mod tests {
                         let payload = compressed.strip_prefix(b"before").unwrap();
                         let found = inflater.message(payload, takeover, &mut out, message.len());
                         assert!(found == Ok(&message[..]), "{window_bits} {level} {takeover} {bytes}");
-                        // A window of the size that was agreed on is enough, and so is no other message.
+                        // Without takeover no other message is needed.
                         if !takeover {
                             assert_eq!(inflated(payload, message.len()), Ok(message));
                         }
@@ -360,7 +377,7 @@ mod tests {
         let noise: Vec<u8> = (0..40_000).map(|_| random.below(256) as u8).collect();
         for window_bits in 9..=15 {
             let window = 1 << window_bits;
-            // The same again, just too far back and just near enough.
+            // A repetition that is just too far back, and one that is near enough.
             let far = [&noise[..window], &noise[..window]].concat();
             let near = [&noise[..window / 4], &noise[..window / 4]].concat();
             for level in [1, 6] {
@@ -376,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_message_is_a_byte() {
+    fn an_empty_message_is_one_byte() {
         let mut compressed = Vec::new();
         let mut deflater = Deflater::new(15, 1);
         deflater.message(b"", true, &mut compressed);
@@ -398,7 +415,7 @@ mod tests {
         }
     }
 
-    /// Zeros, `kib` KiB of them.
+    /// Returns `kib` KiB of zeros, compressed.
     fn bomb(kib: usize) -> Vec<u8> {
         let mut compressed = Vec::new();
         Deflater::new(15, 6).message(&vec![0; kib << 10], false, &mut compressed);
@@ -406,12 +423,12 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_takes_less_than_twice_what_is_allowed() {
+    fn a_bomb_takes_less_than_twice_the_limit() {
         let payload = bomb(8 << 10);
         assert!(payload.len() * 900 < 8 * MIB, "{}", payload.len());
         for bytes_max in [0, 1, 1000, 5000, 100_000, MIB, 3 * MIB + 17] {
             let (mut inflater, mut out) = (Inflater::new(), Inflated::new());
-            // What the codec itself takes is not what is counted.
+            // The codec's own memory is allocated here, and not counted.
             assert_eq!(inflater.message(b"\x00", false, &mut out, 0), Ok(&b""[..]));
             let counted = allocation_counter::measure(|| {
                 let found = inflater.message(&payload, false, &mut out, bytes_max).map(<[u8]>::len);

@@ -1,15 +1,24 @@
-//! Frames as a server sends them: unmasked (RFC 6455 §5.1), each message in one frame.
+//! The encoder of a server's frames: unmasked (RFC 6455 §5.1), each message in one frame.
 //!
-//! Knows no connection: whether a frame may be sent now is [`Closing`](super::Closing)'s to say.
-//! Invariant: what is appended is a whole frame that keeps the rules for its kind.
+//! Knows no connection: [`Closing`](super::Closing) decides whether a frame may be sent. Invariant: every frame
+//! that is appended is complete and keeps the rules for its type.
 
 use super::header::CONTROL_BYTES_MAX;
 use super::{CloseCode, Opcode, short};
 use tungstenite::protocol::frame::FrameHeader;
 
-/// Appends the header of a frame with `len` bytes of payload, which the caller puts behind it.
+/// Appends the header of a frame with `len` bytes of payload. The caller appends the payload.
 ///
-/// `fin` is whether the frame is the last of its message.
+/// `fin` is set if the frame is the last of its message.
+///
+/// ```
+/// use fleeting::ws::{self, Opcode};
+///
+/// let mut out = Vec::new();
+/// ws::encode_header(&mut out, Opcode::Text, true, 5);
+/// out.extend_from_slice(b"Hello");
+/// assert_eq!(out, b"\x81\x05Hello"); // RFC 6455 §5.7
+/// ```
 #[inline]
 pub fn encode_header(out: &mut Vec<u8>, opcode: Opcode, fin: bool, len: usize) {
     match short::header(opcode, fin, len) {
@@ -18,8 +27,8 @@ pub fn encode_header(out: &mut Vec<u8>, opcode: Opcode, fin: bool, len: usize) {
     }
 }
 
-/// The same for a compressed message, or for its first frame: with the first reserved bit set
-/// (RFC 7692 §6). `opcode` is that of a message.
+/// Appends the header of a compressed message or of its first frame. It has the first reserved bit set
+/// (RFC 7692 §6). `opcode` must be text or binary.
 pub fn encode_compressed_header(out: &mut Vec<u8>, opcode: Opcode, fin: bool, len: usize) {
     debug_assert!(matches!(opcode, Opcode::Text | Opcode::Binary));
     let start = out.len();
@@ -33,28 +42,18 @@ fn encode_long_header(out: &mut Vec<u8>, opcode: Opcode, fin: bool, len: usize) 
     let _ = header.format(len as u64, out);
 }
 
-/// Appends a text message.
-pub fn encode_text(out: &mut Vec<u8>, text: &str) {
-    encode_frame(out, Opcode::Text, text.as_bytes());
-}
-
-/// Appends a binary message.
-pub fn encode_binary(out: &mut Vec<u8>, payload: &[u8]) {
-    encode_frame(out, Opcode::Binary, payload);
-}
-
-/// Appends a ping with the first 125 bytes of `payload`: there is no room for more (RFC 6455 §5.5).
+/// Appends a ping with at most the first 125 bytes of `payload`, the limit for control frames (RFC 6455 §5.5).
 pub fn encode_ping(out: &mut Vec<u8>, payload: &[u8]) {
     encode_frame(out, Opcode::Ping, &payload[..payload.len().min(CONTROL_BYTES_MAX)]);
 }
 
-/// Appends a pong with the first 125 bytes of `payload`; a ping's payload is never longer.
+/// Appends a pong with at most the first 125 bytes of `payload`. The payload of a ping is never longer.
 pub fn encode_pong(out: &mut Vec<u8>, payload: &[u8]) {
     encode_frame(out, Opcode::Pong, &payload[..payload.len().min(CONTROL_BYTES_MAX)]);
 }
 
-/// Appends a Close frame with `code` and as many whole characters of `reason` as fit into 123 bytes.
-/// Without a code there is no reason (RFC 6455 §5.5.1).
+/// Appends a Close frame with `code` and the whole characters of `reason` that fit into 123 bytes. Without a
+/// code the payload is empty (RFC 6455 §5.5.1).
 pub fn encode_close(out: &mut Vec<u8>, code: Option<CloseCode>, reason: &str) {
     let Some(code) = code else { return encode_header(out, Opcode::Close, true, 0) };
     let reason = &reason[..reason.floor_char_boundary(CONTROL_BYTES_MAX - 2)];
@@ -108,17 +107,18 @@ mod tests {
     #[test]
     fn frames() {
         // RFC 6455 §5.7.
-        assert_eq!(encoded(|out| encode_text(out, "Hello")), b"\x81\x05Hello");
+        assert_eq!(encoded(|out| encode_frame(out, Opcode::Text, b"Hello")), b"\x81\x05Hello");
         assert_eq!(encoded(|out| encode_ping(out, b"Hello")), b"\x89\x05Hello");
         assert_eq!(encoded(|out| encode_pong(out, b"Hello")), b"\x8a\x05Hello");
         let payload = vec![7; 256];
-        assert_eq!(encoded(|out| encode_binary(out, &payload)), [b"\x82\x7e\x01\x00", &payload[..]].concat());
+        let binary = encoded(|out| encode_frame(out, Opcode::Binary, &payload));
+        assert_eq!(binary, [b"\x82\x7e\x01\x00", &payload[..]].concat());
         assert_eq!(encoded(|out| encode_ping(out, &payload)).len(), 127);
         assert_eq!(encoded(|out| encode_pong(out, &payload)).len(), 127);
     }
 
     #[test]
-    fn closes() {
+    fn close_frames() {
         fn check(code: Option<CloseCode>, reason: &str, expected: &[u8]) {
             assert_eq!(encoded(|out| encode_close(out, code, reason)), expected, "{code:?} {reason}");
         }

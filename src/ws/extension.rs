@@ -1,43 +1,42 @@
-//! Extensions as they are offered and agreed on (RFC 6455 §9.1); of them permessage-deflate (RFC 7692).
+//! The negotiation of extensions (RFC 6455 §9.1). The only one supported is permessage-deflate (RFC 7692).
 //!
-//! Knows no codec and no request, only the values of `Sec-WebSocket-Extensions`. Invariant: what is
-//! agreed on answers one offer, the first that is acceptable as a whole, and says nothing that this offer
-//! does not allow.
+//! Knows no codec and no request, only the values of `Sec-WebSocket-Extensions`. Invariant: the answer accepts
+//! one offer, the first that is acceptable as a whole, and contains nothing that this offer does not allow.
 
 use super::compression::{Compression, Mode};
-use super::handshake::is_token_byte;
+use super::tokens::{Malformed, Scanner};
 
-/// What was agreed on about compression (RFC 7692 §7.1).
+/// The negotiated parameters of permessage-deflate (RFC 7692 §7.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Negotiated {
-    /// How far back the server's matches may go, as a power of two, 9 to 15.
+    /// The size of the server's window as a power of two, 9 to 15: how far back its matches may refer.
     pub server_window_bits: u8,
-    /// The server's messages may refer to those before them.
+    /// The server's messages may refer to earlier ones (context takeover).
     pub server_takeover: bool,
-    /// The client's messages may refer to those before them.
+    /// The client's messages may refer to earlier ones (context takeover).
     pub client_takeover: bool,
-    /// What else the answer says: in the low bits the client's window, 0 if it is not named;
-    /// [`SERVER_WINDOW_SAID`].
+    /// The windows that the answer names. The low bits are the client's, or 0; [`NAMES_SERVER_WINDOW`] is a flag.
+    /// One byte for both keeps the `Option` of this struct at four bytes.
     windows: u8,
 }
 
-/// Set in `windows` if the answer names the server's window.
-const SERVER_WINDOW_SAID: u8 = 0x80;
+/// The answer names the server's window.
+const NAMES_SERVER_WINDOW: u8 = 0x80;
 
 const NAME: &[u8] = b"permessage-deflate";
-const SERVER_ALONE: &[u8] = b"server_no_context_takeover";
-const CLIENT_ALONE: &[u8] = b"client_no_context_takeover";
+const SERVER_NO_TAKEOVER: &[u8] = b"server_no_context_takeover";
+const CLIENT_NO_TAKEOVER: &[u8] = b"client_no_context_takeover";
 const SERVER_WINDOW: &[u8] = b"server_max_window_bits";
 const CLIENT_WINDOW: &[u8] = b"client_max_window_bits";
 
 impl Negotiated {
-    /// The client's window as the answer names it, a power of two, 8 to 15.
+    /// Returns the size of the client's window that the answer names, as a power of two, 8 to 15.
     pub fn client_window_bits(&self) -> Option<u8> {
-        Some(self.windows & !SERVER_WINDOW_SAID).filter(|bits| *bits != 0)
+        Some(self.windows & !NAMES_SERVER_WINDOW).filter(|bits| *bits != 0)
     }
 
-    /// Appends the value of the answer's `Sec-WebSocket-Extensions`.
+    /// Appends the value of `Sec-WebSocket-Extensions` for the response.
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(NAME);
         let mut parameter = |name: &[u8], bits: Option<u8>| {
@@ -50,12 +49,12 @@ impl Negotiated {
             }
         };
         if !self.server_takeover {
-            parameter(SERVER_ALONE, None);
+            parameter(SERVER_NO_TAKEOVER, None);
         }
         if !self.client_takeover {
-            parameter(CLIENT_ALONE, None);
+            parameter(CLIENT_NO_TAKEOVER, None);
         }
-        if self.windows & SERVER_WINDOW_SAID != 0 {
+        if self.windows & NAMES_SERVER_WINDOW != 0 {
             parameter(SERVER_WINDOW, Some(self.server_window_bits));
         }
         if let Some(bits) = self.client_window_bits() {
@@ -64,60 +63,56 @@ impl Negotiated {
     }
 }
 
-/// The field does not follow RFC 6455 §9.1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Malformed;
-
-/// Reads all offers and agrees to the first that suits what is `wanted`.
+/// Reads all offers and accepts the first that is compatible with `wanted`.
 ///
-/// All are read to their end, whatever came before and whether or not any is wanted, because RFC 6455
-/// §9.1 wants the connection failed for a value that is malformed.
+/// All fields are read to the end, even if no offer is wanted: RFC 6455 §9.1 requires that a malformed field
+/// fails the handshake.
 pub(super) fn negotiate<'a>(
     fields: impl IntoIterator<Item = &'a [u8]>,
     wanted: &Compression,
 ) -> Result<Option<Negotiated>, Malformed> {
-    let mut agreed = None;
+    let mut accepted = None;
     for field in fields {
-        let mut list = List { rest: field };
-        while let Some(offer) = list.offer()? {
-            agreed = agreed.or_else(|| offer.agree(wanted));
+        let mut field = Scanner::new(field);
+        while let Some(offer) = next_offer(&mut field)? {
+            accepted = accepted.or_else(|| offer.accept(wanted));
         }
     }
-    Ok(agreed.filter(|_| cfg!(feature = "deflate")))
+    Ok(accepted.filter(|_| cfg!(feature = "deflate")))
 }
 
-/// One offer of permessage-deflate, or of what is not.
+/// One offer of an extension.
 #[derive(Debug, Default)]
 struct Offer {
-    /// It is of another extension, or has to be declined.
+    /// It is another extension, or must be declined.
     declined: bool,
-    server_alone: bool,
-    client_alone: bool,
+    server_no_takeover: bool,
+    client_no_takeover: bool,
     server_window: Option<u8>,
-    /// With its value, which may be missing.
+    /// The outer `Option` is the parameter, the inner one its value.
     client_window: Option<Option<u8>>,
 }
 
 impl Offer {
-    /// Adds a parameter. RFC 7692 §7.1: one that is unknown, comes twice or has a wrong value makes that
-    /// the offer has to be declined.
+    /// Adds a parameter. An unknown one, a repeated one and one with an invalid value make the offer one that
+    /// must be declined (RFC 7692 §7.1).
     fn add(&mut self, name: &[u8], value: Option<&[u8]>) {
         let bits = value.map(window_bits);
-        let fits = match (name, bits) {
-            (SERVER_ALONE, None) => !std::mem::replace(&mut self.server_alone, true),
-            (CLIENT_ALONE, None) => !std::mem::replace(&mut self.client_alone, true),
+        let is_valid = match (name, bits) {
+            (SERVER_NO_TAKEOVER, None) => !std::mem::replace(&mut self.server_no_takeover, true),
+            (CLIENT_NO_TAKEOVER, None) => !std::mem::replace(&mut self.client_no_takeover, true),
             (SERVER_WINDOW, Some(Some(bits))) => self.server_window.replace(bits).is_none(),
             (CLIENT_WINDOW, None) => self.client_window.replace(None).is_none(),
             (CLIENT_WINDOW, Some(Some(bits))) => self.client_window.replace(Some(bits)).is_none(),
             _ => false,
         };
-        self.declined |= !fits;
+        self.declined |= !is_valid;
     }
 
-    fn agree(&self, wanted: &Compression) -> Option<Negotiated> {
+    fn accept(&self, wanted: &Compression) -> Option<Negotiated> {
         let takeover = match wanted.mode() {
             Mode::Off => return None,
-            // RFC 7692 §7.1.1: the server may ask for either without being offered it.
+            // RFC 7692 §7.1.1: the server may demand either without an offer of it.
             Mode::Shared => false,
             Mode::Dedicated => true,
         };
@@ -127,20 +122,21 @@ impl Offer {
         }
         let largest = wanted.window_bits();
         let server_window_bits = self.server_window.map_or(largest, |offered| offered.min(largest));
-        // RFC 7692 §7.1.2.1: to accept the parameter is to answer it; without an offer it may be said, too.
-        let said = self.server_window.is_some() || server_window_bits < 15;
-        // RFC 7692 §7.1.2.2: only a client that has offered it understands it.
+        // RFC 7692 §7.1.2.1: the answer must repeat an accepted parameter, and may add it without an offer.
+        let names_server_window = self.server_window.is_some() || server_window_bits < 15;
+        // RFC 7692 §7.1.2.2: only a client that offered the parameter understands it.
         let client = self.client_window.filter(|_| largest < 15).map(|bits| bits.unwrap_or(15).min(largest));
         Some(Negotiated {
             server_window_bits,
-            server_takeover: takeover && !self.server_alone,
-            client_takeover: takeover && !self.client_alone,
-            windows: client.unwrap_or(0) | if said { SERVER_WINDOW_SAID } else { 0 },
+            server_takeover: takeover && !self.server_no_takeover,
+            client_takeover: takeover && !self.client_no_takeover,
+            windows: client.unwrap_or(0) | if names_server_window { NAMES_SERVER_WINDOW } else { 0 },
         })
     }
 }
 
-/// RFC 7692 §7.1.2: 8 to 15 in decimal, without leading zeros. `value` may be escaped as in a quoted string.
+/// Reads a window: 8 to 15 in decimal, without leading zeros (RFC 7692 §7.1.2). `value` may contain the escapes
+/// of a quoted string.
 fn window_bits(value: &[u8]) -> Option<u8> {
     let mut digits = value.iter().copied().filter(|byte| *byte != b'\\');
     match (digits.next(), digits.next(), digits.next()) {
@@ -150,72 +146,23 @@ fn window_bits(value: &[u8]) -> Option<u8> {
     }
 }
 
-/// What is left of a field:
+/// Reads the next element; `None` at the end of the field. Empty elements are skipped, as in other lists.
 ///
 /// ```text
 /// extension-list = 1#( token *( ";" token [ "=" ( token / quoted-string ) ] ) )
 /// ```
-///
-/// with white space between any two of them (RFC 2616 §2.1, by whose rules RFC 6455 §9.1 is written).
-struct List<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> List<'a> {
-    /// The next element. As in other lists, empty ones do not count.
-    fn offer(&mut self) -> Result<Option<Offer>, Malformed> {
-        while self.takes(b',') {}
-        if self.rest.is_empty() {
-            return Ok(None);
-        }
-        let mut offer = Offer { declined: self.token()? != NAME, ..Offer::default() };
-        while self.takes(b';') {
-            let name = self.token()?;
-            let value = if self.takes(b'=') { Some(self.value()?) } else { None };
-            offer.add(name, value);
-        }
-        if self.rest.is_empty() || self.takes(b',') { Ok(Some(offer)) } else { Err(Malformed) }
+fn next_offer(field: &mut Scanner<'_>) -> Result<Option<Offer>, Malformed> {
+    while field.skip(b',') {}
+    if field.is_at_end() {
+        return Ok(None);
     }
-
-    /// Whether `separator` comes next; it and the white space on both sides are taken then.
-    fn takes(&mut self, separator: u8) -> bool {
-        self.white_space();
-        let found = self.rest.first() == Some(&separator);
-        if found {
-            self.rest = &self.rest[1..];
-            self.white_space();
-        }
-        found
+    let mut offer = Offer { declined: field.token()? != NAME, ..Offer::default() };
+    while field.skip(b';') {
+        let name = field.token()?;
+        let value = if field.skip(b'=') { Some(field.token_or_quoted()?) } else { None };
+        offer.add(name, value);
     }
-
-    fn white_space(&mut self) {
-        let space = self.rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-        self.rest = &self.rest[space..];
-    }
-
-    fn token(&mut self) -> Result<&'a [u8], Malformed> {
-        let length = self.rest.iter().take_while(|byte| is_token_byte(**byte)).count();
-        let (token, rest) = self.rest.split_at(length);
-        self.rest = rest;
-        if token.is_empty() { Err(Malformed) } else { Ok(token) }
-    }
-
-    /// A token, or a quoted string without its quotes, which has to be a token once it is unescaped.
-    fn value(&mut self) -> Result<&'a [u8], Malformed> {
-        let Some(quoted) = self.rest.strip_prefix(b"\"") else { return self.token() };
-        let mut at = 0;
-        loop {
-            match quoted[at..] {
-                [b'"', ..] if at > 0 => {
-                    self.rest = &quoted[at + 1..];
-                    return Ok(&quoted[..at]);
-                }
-                [b'\\', byte, ..] if is_token_byte(byte) => at += 2,
-                [byte, ..] if is_token_byte(byte) => at += 1,
-                _ => return Err(Malformed),
-            }
-        }
-    }
+    if field.is_at_end() || field.skip(b',') { Ok(Some(offer)) } else { Err(Malformed) }
 }
 
 #[cfg(test)]
@@ -224,18 +171,18 @@ mod tests {
 
     const PLAIN: &str = "permessage-deflate";
 
-    /// What is answered, or why not.
+    /// Returns the value of the response's field.
     fn answer(offers: &[&str], wanted: &Compression) -> Result<Option<String>, Malformed> {
-        let agreed = negotiate(offers.iter().map(|offer| offer.as_bytes()), wanted)?;
-        Ok(agreed.map(|agreed| {
+        let accepted = negotiate(offers.iter().map(|offer| offer.as_bytes()), wanted)?;
+        Ok(accepted.map(|accepted| {
             let mut out = Vec::new();
-            agreed.encode(&mut out);
+            accepted.encode(&mut out);
             String::from_utf8(out).unwrap()
         }))
     }
 
     #[test]
-    fn small() {
+    fn an_optional_negotiated_is_small() {
         assert!(size_of::<Option<Negotiated>>() <= 4);
     }
 
@@ -285,7 +232,7 @@ mod tests {
             check(&[PLAIN, wrong], false);
             check(&[wrong, PLAIN], false);
         }
-        // A string does not go on in the next field.
+        // A string does not continue in the next field.
         check(&["a;b=\"c", "d\""], false);
     }
 
@@ -316,7 +263,7 @@ mod tests {
             Some(ALONE),
         );
 
-        // The server's window: what was offered is answered, what was not may be.
+        // The server's window: an offered one is answered, and another may be demanded.
         check(own, &["permessage-deflate; server_max_window_bits=10"], Some("; server_max_window_bits=10"));
         check(own, &["permessage-deflate; server_max_window_bits=15"], Some("; server_max_window_bits=15"));
         check(own, &["permessage-deflate; server_max_window_bits=9"], Some("; server_max_window_bits=9"));
@@ -335,7 +282,7 @@ mod tests {
         check(own, &["permessage-deflate; server_max_window_bits=8"], None);
         check(own, &["permessage-deflate; server_max_window_bits"], None);
 
-        // The client's: only if it was offered.
+        // The client's window: only if it was offered.
         check(
             narrow,
             &["permessage-deflate; client_max_window_bits"],
@@ -382,11 +329,11 @@ mod tests {
         ] {
             let offer = format!("permessage-deflate; {wrong}");
             check(own, &[&offer], None);
-            // The next one counts, in the same field or another.
+            // The next offer is accepted, in the same field or another.
             check(own, &[&format!("{offer}, {PLAIN}")], Some(""));
             check(own, &[&offer, PLAIN], Some(""));
         }
-        // RFC 7692 §7.1: the first that suits, not the best.
+        // RFC 7692 §7.1: the first acceptable offer, not the best.
         check(
             own,
             &[
@@ -399,7 +346,7 @@ mod tests {
 
     #[cfg(not(feature = "deflate"))]
     #[test]
-    fn offers_are_not_heeded() {
+    fn offers_are_declined() {
         assert_eq!(answer(&[PLAIN], &Compression::dedicated()), Ok(None));
     }
 }

@@ -1,16 +1,18 @@
 //! The opening handshake, from the server's side (RFC 6455 §4.2).
 //!
-//! Knows no parser: the request is a method, a version, a host and a way to look fields up. Knows no
-//! socket: the answer is written into a `Vec`. Invariant: of several faults the same one is named, the
-//! first in the order of [`accept`]'s checks.
+//! Knows no parser: a request is a method, a version, a host and a way to look up fields. Knows no socket: the
+//! response is written into a `Vec`. Invariant: of several faults the same one is always reported, the first in
+//! the order of [`accept`]'s checks.
 
 use super::extension::{self, Negotiated};
+use super::tokens::{elements, is_token_byte};
 use super::{Compression, Rejected, origin};
 use tungstenite::handshake::derive_accept_key;
 
-/// Who may connect, which subprotocols are spoken, and whether messages are compressed.
+/// Which clients may connect, which subprotocols are supported, and whether messages are compressed.
 ///
-/// The default: pages of the same origin, clients that are no browsers, no subprotocol and no compression.
+/// By default, pages of the same origin and clients that send no origin (they are not browsers) may connect,
+/// without subprotocol and without compression.
 ///
 /// ```
 /// use fleeting::ws::Policy;
@@ -25,21 +27,21 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Same origin only, no subprotocol, no compression.
+    /// Makes the default policy: same origin only, no subprotocol, no compression.
     pub fn new() -> Policy {
         Policy::default()
     }
 
-    /// Lets pages of `origin` connect too, such as `https://example.com:8443`; `*` means any. It is
-    /// compared as a whole, but for case.
+    /// Allows pages of `origin` to connect too, such as `https://example.com:8443`. `*` allows any origin. The
+    /// whole text is compared, ignoring case.
     #[must_use]
     pub fn origin(mut self, origin: &str) -> Policy {
         self.origins.push(origin.into());
         self
     }
 
-    /// Adds a subprotocol. The first one added that a client offers is chosen. A name that is no token
-    /// (RFC 9110 §5.6.2) never is, because no client can offer it.
+    /// Adds a subprotocol. Of those that a client offers, the one added first is chosen. A name that is not a
+    /// token (RFC 9110 §5.6.2) is never chosen, because no client can offer it.
     #[must_use]
     pub fn protocol(mut self, protocol: &str) -> Policy {
         self.protocols.push(protocol.into());
@@ -53,13 +55,22 @@ impl Policy {
         self
     }
 
-    /// What was set with [`compression`](Policy::compression).
+    /// Returns the value set with [`compression`](Policy::compression).
     pub fn wanted_compression(&self) -> &Compression {
         &self.compression
     }
 
-    /// Whether a page of `origin`, the value of its field, may speak to the server that it knows as `host`
-    /// (RFC 6455 §10.2).
+    /// Returns whether a page of `origin`, the field's value, may connect to the server that the request calls
+    /// `host` (RFC 6455 §10.2).
+    ///
+    /// ```
+    /// use fleeting::ws::Policy;
+    ///
+    /// let policy = Policy::new().origin("https://app.example.com");
+    /// assert!(policy.admits(b"https://example.com", "example.com"));
+    /// assert!(policy.admits(b"https://app.example.com", "example.com"));
+    /// assert!(!policy.admits(b"https://evil.example", "example.com"));
+    /// ```
     pub fn admits(&self, origin: &[u8], host: &str) -> bool {
         let Ok(origin) = std::str::from_utf8(origin) else { return self.origins.iter().any(|o| **o == *"*") };
         origin::is_same(origin, host)
@@ -67,26 +78,27 @@ impl Policy {
     }
 }
 
-/// A handshake that is right, and what the answer to it says.
+/// A valid handshake, and the contents of the response to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Accepted<'p> {
     /// The value of `Sec-WebSocket-Accept`, in ASCII.
     pub accept_key: [u8; 28],
-    /// The subprotocol, as the policy spells it.
+    /// The chosen subprotocol, as the policy spells it.
     pub protocol: Option<&'p str>,
-    /// What was agreed on about compression; `None` if nothing is compressed.
+    /// The negotiated compression; `None` if messages are not compressed.
     pub deflate: Option<Negotiated>,
 }
 
-/// Judges a handshake (RFC 6455 §4.2.1, §4.2.2).
+/// Checks a handshake (RFC 6455 §4.2.1, §4.2.2). See the [module documentation](super) for an example.
 ///
-/// `http11` is whether the request is HTTP/1.1 or later, `host` its Host field. `fields` yields the
-/// values of all fields of a name, which it has to find whatever its case. Checked are, in this order:
-/// method, HTTP version, `Upgrade` and `Connection`, WebSocket version, key, origin, subprotocols, extensions.
+/// `http11` is set if the request is HTTP/1.1 or later. `host` is the value of its Host field. `fields` returns
+/// the values of all fields of a name, which it must look up ignoring case.
 ///
 /// # Errors
-/// The first thing that is not right.
+/// The first fault, in the order of the checks: method, HTTP version, `Upgrade` and `Connection`, WebSocket
+/// version, key, origin, subprotocols, extensions. The caller answers with its
+/// [`status`](Rejected::status) and [`fields`](Rejected::fields).
 pub fn accept<'a, 'p, I>(
     method: &str,
     http11: bool,
@@ -103,13 +115,13 @@ where
     if !http11 {
         return Err(Rejected::HttpVersion);
     }
-    let names = |name, token: &str| {
+    let contains = |name, token: &str| {
         fields(name)
             .into_iter()
             .flat_map(elements)
             .any(|element| element.eq_ignore_ascii_case(token.as_bytes()))
     };
-    if !names("Upgrade", "websocket") || !names("Connection", "upgrade") {
+    if !contains("Upgrade", "websocket") || !contains("Connection", "upgrade") {
         return Err(Rejected::NotAnUpgrade);
     }
     match only(fields("Sec-WebSocket-Version")) {
@@ -122,13 +134,13 @@ where
         _ => return Err(Rejected::Key),
     };
     match only(fields("Origin")) {
-        // RFC 6455 §4.2.2: no browser, no origin.
+        // RFC 6455 §4.2.2: a client that is not a browser need not send one.
         Ok(None) => {}
         Ok(Some(origin)) if policy.admits(origin, host) => {}
         _ => return Err(Rejected::Origin),
     }
     let protocol = choose(fields("Sec-WebSocket-Protocol"), policy)?;
-    // RFC 6455 §9.1: to be failed if it is malformed. What it offers may be declined, by silence.
+    // RFC 6455 §9.1: a malformed field fails the handshake. An offer is declined by not answering it.
     let deflate = extension::negotiate(fields("Sec-WebSocket-Extensions"), &policy.compression);
     let deflate = deflate.map_err(|_| Rejected::Extensions)?;
     let mut accept_key = [0; 28];
@@ -137,9 +149,9 @@ where
     Ok(Accepted { accept_key, protocol, deflate })
 }
 
-/// Appends the 101 that seals a handshake (RFC 6455 §4.2.2). What follows it is frames.
+/// Appends the 101 response that completes a handshake (RFC 6455 §4.2.2). Only frames follow it.
 ///
-/// `extra` is further fields, each `Name: value` with its CRLF; `date` is the value of Date.
+/// `extra` holds further fields, each `Name: value` with its CRLF. `date` is the value of the Date field.
 pub fn encode_switching_protocols(out: &mut Vec<u8>, accepted: &Accepted<'_>, extra: &[u8], date: &[u8; 29]) {
     out.extend_from_slice(
         b"HTTP/1.1 101 Switching Protocols\r\n\
@@ -163,26 +175,26 @@ pub fn encode_switching_protocols(out: &mut Vec<u8>, accepted: &Accepted<'_>, ex
     out.extend_from_slice(b"\r\n");
 }
 
-/// The first of the policy's subprotocols that the client offers (RFC 6455 §4.2.2).
+/// Returns the first of the policy's subprotocols that the client offers (RFC 6455 §4.2.2).
 fn choose<'a, 'p>(
     offered: impl IntoIterator<Item = &'a [u8]>,
     policy: &'p Policy,
 ) -> Result<Option<&'p str>, Rejected> {
-    // The place of the best so far in the policy's list.
+    // The index of the best one so far in the policy's list.
     let mut best = policy.protocols.len();
     for protocol in offered.into_iter().flat_map(elements) {
         if !protocol.iter().copied().all(is_token_byte) {
             return Err(Rejected::Protocol);
         }
-        // They are compared case and all: RFC 6455 §1.9 has no word of folding.
-        if let Some(place) = policy.protocols[..best].iter().position(|name| name.as_bytes() == protocol) {
-            best = place;
+        // The comparison is case-sensitive: RFC 6455 §1.9 does not mention folding.
+        if let Some(better) = policy.protocols[..best].iter().position(|name| name.as_bytes() == protocol) {
+            best = better;
         }
     }
     Ok(policy.protocols.get(best).map(|name| &**name))
 }
 
-/// The one value there is, without the white space around it; an error if there are several.
+/// Returns the only value, without the white space around it. Several values are an error.
 fn only<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Result<Option<&'a [u8]>, ()> {
     let mut values = values.into_iter();
     match (values.next(), values.next()) {
@@ -191,22 +203,12 @@ fn only<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Result<Option<&'a [u8
     }
 }
 
-/// The elements of a list; empty ones do not count (RFC 9110 §5.6.1.2).
-fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
-}
-
-/// RFC 6455 §4.1: 16 bytes in base64 (RFC 4648 §4), which are 22 characters and two of padding. The last
-/// of them has four bits left over, which are zero.
+/// Returns whether `key` is 16 bytes in base64 (RFC 6455 §4.1, RFC 4648 §4): 22 characters and two of padding.
+/// The last character has four unused bits, which must be zero.
 fn is_key(key: &[u8]) -> bool {
     let Some((characters, b"==")) = key.split_at_checked(22) else { return false };
     characters.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
         && matches!(characters[21], b'A' | b'Q' | b'g' | b'w')
-}
-
-/// RFC 9110 §5.6.2.
-pub(super) fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]
@@ -222,7 +224,10 @@ mod tests {
         ("sec-websocket-version", "13"),
     ];
 
-    fn judge<'p>(fields: &[(&str, &str)], policy: &'p Policy) -> Result<(String, Option<&'p str>), Rejected> {
+    fn check_handshake<'p>(
+        fields: &[(&str, &str)],
+        policy: &'p Policy,
+    ) -> Result<(String, Option<&'p str>), Rejected> {
         let find = |name: &str| {
             let name = name.to_ascii_lowercase();
             fields.iter().filter(move |field| field.0 == name).map(|field| field.1.as_bytes())
@@ -231,7 +236,8 @@ mod tests {
             .map(|accepted| (String::from_utf8(accepted.accept_key.to_vec()).unwrap(), accepted.protocol))
     }
 
-    /// The good request with the fields called like `changed`'s taken out and `changed` put in.
+    /// Returns the valid request without the field `absent`, and with `changed` instead of its fields of those
+    /// names.
     fn with<'a>(changed: &[(&'a str, &'a str)], absent: &str) -> Vec<(&'a str, &'a str)> {
         let kept = GOOD.into_iter().filter(|(name, _)| *name != absent);
         let kept = kept.filter(|(name, _)| changed.iter().all(|other| other.0 != *name));
@@ -241,7 +247,7 @@ mod tests {
     #[test]
     fn the_example_of_the_rfc() {
         let policy = Policy::new();
-        assert_eq!(judge(&GOOD, &policy), Ok(("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned(), None)));
+        assert_eq!(check_handshake(&GOOD, &policy), Ok(("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned(), None)));
     }
 
     #[test]
@@ -257,7 +263,7 @@ mod tests {
     #[test]
     fn fields() {
         fn check(changed: &[(&str, &str)], absent: &str, expected: Result<(), Rejected>) {
-            let found = judge(&with(changed, absent), &Policy::new()).map(|_| ());
+            let found = check_handshake(&with(changed, absent), &Policy::new()).map(|_| ());
             assert_eq!(found, expected, "{changed:?} without {absent:?}");
         }
         use Rejected::*;
@@ -285,14 +291,14 @@ mod tests {
         for key in [
             "",
             "short",
-            "AAAAAAAAAAAAAAAAAAAAAB==",   // bits left over
+            "AAAAAAAAAAAAAAAAAAAAAB==",   // unused bits are not zero
             "AAAAAAAAAAAAAAAAAAAAAAA=",   // 17 bytes
             "AAAAAAAAAAAAAAAAAAAAAA",     // no padding
             "AAAAAAAAAAAAAAAAAAAAAA=A",   // padding in the middle
             "AAAAAAAAAAAAAAAAAAAAA-A==",  // too long
             "AAAAAAAAAAAAAAAAAAAA-A==",   // URL alphabet
             "AAAAAAAAAA AAAAAAAAAAA==",   // white space
-            "AAAAAAAAAAAAAAAAAAAAAA==AA", // something behind
+            "AAAAAAAAAAAAAAAAAAAAAA==AA", // trailing characters
         ] {
             check(&[("sec-websocket-key", key)], "", Err(Key));
         }
@@ -314,7 +320,7 @@ mod tests {
         check(&[("sec-websocket-extensions", "")], "", Ok(()));
         check(&[("sec-websocket-extensions", "permessage-deflate; a=b c")], "", Err(Extensions));
 
-        // The first fault in the order of the checks.
+        // Of several faults, the first in the order of the checks.
         let all = [("sec-websocket-version", "8"), ("sec-websocket-key", ""), ("origin", "null")];
         check(&all, "", Err(VersionUnsupported));
         check(&all[1..], "", Err(Key));
@@ -325,7 +331,7 @@ mod tests {
         fn check(listed: &[&str], origin: &str, expected: bool) {
             let policy = listed.iter().fold(Policy::new(), |policy, origin| policy.origin(origin));
             assert_eq!(
-                judge(&with(&[("origin", origin)], ""), &policy).is_ok(),
+                check_handshake(&with(&[("origin", origin)], ""), &policy).is_ok(),
                 expected,
                 "{listed:?} {origin}"
             );
@@ -345,7 +351,7 @@ mod tests {
         fn check(known: &[&str], offered: &[&str], expected: Option<&str>) {
             let policy = known.iter().fold(Policy::new(), |policy, name| policy.protocol(name));
             let fields: Vec<_> = offered.iter().map(|value| ("sec-websocket-protocol", *value)).collect();
-            let found = judge(&with(&fields, ""), &policy).unwrap().1;
+            let found = check_handshake(&with(&fields, ""), &policy).unwrap().1;
             assert_eq!(found, expected, "{known:?} {offered:?}");
         }
         check(&[], &["a"], None);

@@ -1,42 +1,42 @@
-//! A frame's header: read by tungstenite, then held to the rules that it leaves to its caller.
+//! A frame's header: parsed by tungstenite, then checked by the rules that tungstenite leaves to its caller.
 //!
-//! Knows nothing of the frames before. Invariant: the verdict on a header depends on the whole header
-//! and is given when its last byte is there, not earlier; of several faults the same one is named.
+//! Knows nothing of the frames before. Invariant: a header is accepted or refused when its last byte has
+//! arrived, not earlier, and of several faults the same one is always reported.
 
 use super::{Failure, Opcode};
 use std::io::Cursor;
 use tungstenite::protocol::frame::FrameHeader;
 
-/// The most bytes a header has: two, eight of length, four of mask (RFC 6455 §5.2).
+/// The largest size of a header: two bytes, eight of length, four of mask (RFC 6455 §5.2).
 pub(super) const HEADER_BYTES_MAX: usize = 14;
 
-/// The most bytes of payload in a control frame (RFC 6455 §5.5).
+/// The largest payload of a control frame (RFC 6455 §5.5).
 pub(super) const CONTROL_BYTES_MAX: usize = 125;
 
-/// A client's frame header that keeps all rules which concern it alone.
+/// The header of a client's frame that is valid by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) opcode: Opcode,
-    /// Whether the frame is the last of its message.
+    /// The frame is the last of its message.
     pub(super) fin: bool,
-    /// Whether it begins a compressed message.
+    /// The frame begins a compressed message.
     pub(super) compressed: bool,
     pub(super) mask: [u8; 4],
-    /// Bytes of the header itself, 6 to 14.
+    /// The size of the header, 6 to 14 bytes.
     pub(super) header_bytes: u8,
-    /// At most `frame_bytes` in a data frame, at most 125 in a control frame.
+    /// At most `frame_bytes` for a data frame, at most 125 for a control frame.
     pub(super) payload_bytes: usize,
 }
 
 impl Header {
-    /// The header at the start of `input`; `None` while some of it is missing.
+    /// Reads the header at the start of `input`. Returns `None` while it is incomplete.
     ///
-    /// `frame_bytes` bounds the payload of data frames; the RFC bounds that of control frames. `deflate`
-    /// is whether permessage-deflate was agreed on.
+    /// `frame_bytes` bounds the payload of data frames; the RFC bounds that of control frames. `deflate` is set if
+    /// permessage-deflate was negotiated.
     #[inline]
     pub(super) fn read(input: &[u8], frame_bytes: usize, deflate: bool) -> Result<Option<Header>, Failure> {
-        // As many bytes as a header may have, if they are there: their number is a constant then, and
-        // what the codec reads it copies without a call.
+        // If the input is long enough, pass an array of the largest size: the length is a constant then, and the
+        // codec copies without a call.
         let parsed = match input.first_chunk::<HEADER_BYTES_MAX>() {
             Some(bytes) => parse(Cursor::new(bytes))?,
             None => parse(Cursor::new(input))?,
@@ -66,7 +66,7 @@ impl Header {
             if length > CONTROL_BYTES_MAX as u64 {
                 return Err(Failure::ControlTooLong);
             }
-            // RFC 6455 §5.5.1: a body begins with a code of two bytes.
+            // RFC 6455 §5.5.1: a payload begins with a code of two bytes.
             if opcode == Opcode::Close && length == 1 {
                 return Err(Failure::CloseTooShort);
             }
@@ -79,25 +79,25 @@ impl Header {
             compressed: header.rsv1,
             mask,
             header_bytes: header_bytes as u8,
-            // It is no more than a limit, which is a usize.
+            // It does not exceed a limit, which is a usize.
             payload_bytes: length as usize,
         }))
     }
 
-    /// Bytes of the whole frame.
+    /// Returns the size of the whole frame in bytes.
     #[inline]
     pub(super) fn frame_bytes(&self) -> usize {
         self.payload_bytes.saturating_add(usize::from(self.header_bytes))
     }
 }
 
-/// RFC 7692 §6: the first reserved bit, and only where a message begins.
+/// Returns whether only the first reserved bit is set, in the first frame of a message (RFC 7692 §6).
 #[cold]
 fn is_compressed(header: &FrameHeader, opcode: Opcode) -> bool {
     header.rsv1 && !header.rsv2 && !header.rsv3 && matches!(opcode, Opcode::Text | Opcode::Binary)
 }
 
-/// A header as the codec reads it, the payload's length, and how many bytes were read.
+/// Returns the header as the codec parses it, the payload's length, and the number of bytes read.
 #[inline(always)]
 fn parse<T: AsRef<[u8]>>(mut cursor: Cursor<T>) -> Result<Option<(FrameHeader, u64, u64)>, Failure> {
     match FrameHeader::parse(&mut cursor) {
@@ -115,13 +115,12 @@ mod tests {
     #[test]
     fn headers() {
         fn check(input: &[u8], expected: Result<(Opcode, bool, usize, u8), Failure>) {
-            let verdict = Header::read(input, 70_000, false);
-            let found =
-                verdict.map(|header| header.map(|h| (h.opcode, h.fin, h.payload_bytes, h.header_bytes)));
+            let read = Header::read(input, 70_000, false);
+            let found = read.map(|header| header.map(|h| (h.opcode, h.fin, h.payload_bytes, h.header_bytes)));
             assert_eq!(found, expected.map(Some), "{input:x?}");
-            // No byte less is enough for a verdict, and what follows does not change it.
+            // One byte less is not enough, and further bytes change nothing.
             assert_eq!(Header::read(&input[..input.len() - 1], 70_000, false), Ok(None), "{input:x?}");
-            assert_eq!(Header::read(&[input, b"more"].concat(), 70_000, false), verdict, "{input:x?}");
+            assert_eq!(Header::read(&[input, b"more"].concat(), 70_000, false), read, "{input:x?}");
         }
         use Failure::*;
         check(b"\x81\x85mask", Ok((Opcode::Text, true, 5, 6)));
@@ -154,20 +153,20 @@ mod tests {
         check(b"\x09\x80mask", Err(ControlFragmented));
         check(b"\x08\x80mask", Err(ControlFragmented));
         check(b"\x88\x81mask", Err(CloseTooShort));
-        // Two at once: the same one always.
+        // Of two faults, always the same one.
         check(b"\xf3\x05", Err(ReservedOpcode));
         check(b"\xf1\x05", Err(ReservedBits));
     }
 
     #[test]
-    fn the_limit_is_for_data_frames() {
+    fn the_limit_applies_to_data_frames_only() {
         assert_eq!(Header::read(b"\x82\x82mask", 1, false), Err(Failure::FrameTooBig));
         assert!(matches!(Header::read(b"\x82\x81mask", 1, false), Ok(Some(_))));
         assert!(matches!(Header::read(b"\x89\xfdmask", 1, false), Ok(Some(_))));
     }
 
     #[test]
-    fn the_first_reserved_bit_with_deflate() {
+    fn the_first_reserved_bit_marks_a_compressed_message() {
         fn check(first: u8, expected: Result<bool, Failure>) {
             let found = Header::read(&[first, 0x80, 1, 2, 3, 4], 10, true);
             assert_eq!(found.map(|header| header.unwrap().compressed), expected, "{first:x}");

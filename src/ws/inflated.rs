@@ -1,40 +1,39 @@
-//! Where inflated messages lie, one after the other.
+//! The buffer of the last inflated message.
 //!
-//! Knows no codec. Invariant: it grows with what was written to it, never past what a message may have
-//! and one byte, which shows that there was more; growing included it takes less than twice that.
+//! Knows no codec. Invariant: it grows with the bytes written to it, and never past the limit plus one byte, which
+//! shows that the message is too long. While it grows it takes less than twice that.
 
 /// The last message that was inflated.
 #[derive(Debug, Default)]
 pub struct Inflated {
-    /// Initialised throughout, so that it can be written to without filling it first.
+    /// Initialised throughout, so that writing needs no zeroing first.
     memory: Vec<u8>,
-    /// Bytes of the message so far; at most `memory.len()`.
+    /// The length of the message so far; at most `memory.len()`.
     len: usize,
 }
 
-/// Room that is made for any message, if it may be so long.
+/// Room that is made for any message, up to the limit.
 const ROOM_BYTES: usize = 4 << 10;
-/// Bytes that are kept for the next message, which may have 64 KiB: the rest is the room that is made for
-/// its end.
+/// Memory that is kept for the next message. It suffices for 64 KiB and the room that is made at the end.
 const KEPT_BYTES: usize = 72 << 10;
 
 impl Inflated {
-    /// One without any memory.
+    /// Makes an empty buffer. It allocates nothing.
     pub fn new() -> Inflated {
         Inflated::default()
     }
 
-    /// The message.
+    /// Returns the message.
     pub fn bytes(&self) -> &[u8] {
         &self.memory[..self.len]
     }
 
-    /// Bytes of memory it holds.
+    /// Returns the bytes of memory that it holds.
     pub fn held_bytes(&self) -> usize {
         self.memory.capacity()
     }
 
-    /// Gives back what a rare large message has taken. The message is forgotten.
+    /// Removes the message, and frees the memory that a rare large message needed.
     pub fn trim(&mut self) {
         self.len = 0;
         if self.memory.len() > KEPT_BYTES {
@@ -47,29 +46,29 @@ impl Inflated {
         self.len = 0;
     }
 
-    /// Makes room for `bytes` more, but for no more than a byte past `bytes_max` in all.
+    /// Makes room for `bytes` more, but in all for at most one byte past `bytes_max`.
     pub(super) fn reserve(&mut self, bytes: usize, bytes_max: usize) {
-        let whole = bytes_max.saturating_add(1);
-        let needed = self.len.saturating_add(bytes).min(whole);
+        let capacity_max = bytes_max.saturating_add(1);
+        let needed = self.len.saturating_add(bytes).min(capacity_max);
         if self.memory.len() >= needed {
             return;
         }
         let doubled = needed.max(self.len.saturating_mul(2)).max(ROOM_BYTES);
-        // While it is moved both places are taken: the last move begins at three quarters at most.
-        let wanted = if doubled > whole / 4 * 3 { whole } else { doubled };
-        self.memory.reserve_exact(wanted - self.memory.len());
-        self.memory.resize(wanted, 0);
+        // A move holds the old and the new memory. The last one starts from at most three quarters of the maximum.
+        let capacity = if doubled > capacity_max / 4 * 3 { capacity_max } else { doubled };
+        self.memory.reserve_exact(capacity - self.memory.len());
+        self.memory.resize(capacity, 0);
     }
 
-    /// Room behind what was written, as much as there is and may be used; at least a byte as long as the
-    /// message is not longer than `bytes_max`.
+    /// Returns the room behind the message, at most up to one byte past `bytes_max`. It has at least one byte as
+    /// long as the message is not longer than `bytes_max`.
     pub(super) fn room(&mut self, bytes_max: usize) -> &mut [u8] {
         self.reserve(1, bytes_max);
         let end = self.memory.len().min(bytes_max.saturating_add(1));
         &mut self.memory[self.len..end]
     }
 
-    /// The first `bytes` bytes of [`room`](Inflated::room) now hold what was inflated.
+    /// Adds the first `bytes` bytes of [`room`](Inflated::room) to the message.
     pub(super) fn filled(&mut self, bytes: usize) {
         self.len += bytes;
         debug_assert!(self.len <= self.memory.len());
@@ -80,7 +79,7 @@ impl Inflated {
 mod tests {
     use super::*;
 
-    /// Fills all the room there is, over and over; returns the most bytes that were held at once.
+    /// Fills the room until the limit is exceeded. Returns the most bytes that were held at once.
     fn overflow(out: &mut Inflated, bytes_max: usize) -> usize {
         let mut held = 0;
         while out.len <= bytes_max {
@@ -96,12 +95,12 @@ mod tests {
     }
 
     #[test]
-    fn grows_to_the_limit_and_a_byte() {
+    fn it_grows_to_the_limit_and_one_byte() {
         let mut kept = Inflated::new();
         for bytes_max in [0, 1, 100, 4094, 4095, 4096, 4097, 6000, 8191, 8192, 12_288, 100_000, 1 << 20] {
             let held = overflow(&mut Inflated::new(), bytes_max);
             assert!(held < 2 * (bytes_max + 1), "{bytes_max}: {held}");
-            // Whatever it was used for before.
+            // The same after any other use.
             kept.clear();
             overflow(&mut kept, bytes_max);
             assert_eq!(kept.held_bytes(), bytes_max + 1);
@@ -113,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn room_that_is_there_is_not_made_again() {
+    fn existing_room_is_not_allocated_again() {
         let mut out = Inflated::new();
         out.reserve(8 << 10, 1 << 20);
         let held = out.held_bytes();
@@ -121,6 +120,6 @@ mod tests {
         out.reserve(8 << 9, 1 << 20);
         assert_eq!((out.held_bytes(), out.bytes().len()), (held, 100));
         out.reserve(1 << 30, 1 << 20);
-        assert_eq!(out.held_bytes(), (1 << 20) + 1, "not for what may not be");
+        assert_eq!(out.held_bytes(), (1 << 20) + 1, "never past the limit");
     }
 }

@@ -1,12 +1,12 @@
-//! The masking of client frames (RFC 6455 §5.3): XOR with four bytes, over and over.
+//! The masking of client frames (RFC 6455 §5.3): XOR with four bytes, repeated.
 //!
-//! Knows no frame. Invariant: unmasking a payload in pieces, each with its offset, is the same as
-//! unmasking it at once.
+//! Knows no frame. Invariant: unmasking a payload in pieces, each with its offset, gives the same as unmasking
+//! it at once.
 
 /// XORs `payload`, which begins `offset` bytes into the frame's payload, with `mask`.
 ///
-/// Sixteen bytes are one store: what is copied to the answer next is read in such pieces, and to read what
-/// two stores have written is to wait for both.
+/// The loop compiles to stores of sixteen bytes. The copy into an answer reads in units of that size, and a
+/// read that spans two stores waits for both.
 #[inline(always)]
 pub(super) fn unmask(payload: &mut [u8], mut mask: [u8; 4], offset: usize) {
     mask.rotate_left(offset % 4);
@@ -21,13 +21,12 @@ pub(super) fn unmask(payload: &mut [u8], mut mask: [u8; 4], offset: usize) {
     }
 }
 
-/// Unmasks the payload that begins `header_bytes` into `frame` and moves it down to where a word begins,
-/// over the header, which has been read. Returns it: its text is judged word by word at once, instead of
-/// byte by byte up to there.
+/// Unmasks the payload that begins `header_bytes` into `frame` and moves it down to a word boundary, over the
+/// header. Returns the payload. Aligned text is validated word by word from its first byte.
 #[inline]
 pub(super) fn unmask_aligned(frame: &mut [u8], header_bytes: usize, mask: [u8; 4]) -> &mut [u8] {
     let past_word = (frame.as_ptr() as usize).wrapping_add(header_bytes) % WORD;
-    // A masked header has six bytes at least.
+    // A masked header has at least six bytes.
     let start = header_bytes.saturating_sub(past_word);
     let end = frame.len() - (header_bytes - start);
     frame.copy_within(header_bytes.., start);
@@ -67,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn moved_to_a_word() {
+    fn the_payload_is_moved_to_a_word_boundary() {
         let original: Vec<u8> = (0..=255u8).cycle().take(400).collect();
         for start in 0..16 {
             for header_bytes in [6, 8, 14] {
@@ -90,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn in_pieces() {
+    fn pieces_give_the_same_as_the_whole() {
         let original: Vec<u8> = (0..=255).collect();
         let mut expected = original.clone();
         naive(&mut expected, MASK, 0);

@@ -1,6 +1,14 @@
-//! A message, as it is handed from one to the other.
+//! A message, as sessions and subscribers receive and send it.
 
-/// A message (RFC 6455 §5.6), whole and unmasked.
+/// A complete, unmasked message (RFC 6455 §5.6).
+///
+/// ```
+/// use fleeting::Message;
+/// use fleeting::ws::Opcode;
+///
+/// let message = Message::Text("hello");
+/// assert_eq!((message.opcode(), message.bytes()), (Opcode::Text, &b"hello"[..]));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Message<'m> {
     /// UTF-8 text.
@@ -10,7 +18,7 @@ pub enum Message<'m> {
 }
 
 impl<'m> Message<'m> {
-    /// The payload.
+    /// Returns the payload.
     pub fn bytes(&self) -> &'m [u8] {
         match self {
             Message::Text(text) => text.as_bytes(),
@@ -18,7 +26,7 @@ impl<'m> Message<'m> {
         }
     }
 
-    /// The opcode of its (first) frame.
+    /// Returns the opcode of the message's first frame.
     pub fn opcode(&self) -> super::Opcode {
         match self {
             Message::Text(_) => super::Opcode::Text,

@@ -1,23 +1,75 @@
-//! The WebSocket protocol (RFC 6455) as state machines over bytes.
+//! The WebSocket protocol (RFC 6455, RFC 7692) without input and output.
 //!
-//! [`handshake`] judges an upgrade, [`decode`] turns what a client sends into events, [`encode`] writes
-//! frames, [`Closing`] keeps who has said goodbye; with the feature `deflate`, `deflate` inflates what
-//! came compressed and compresses what goes. None of it knows a socket, a clock or the HTTP parser: bytes
-//! come in as slices and go out into a `Vec`.
+//! This module is a *sans-IO* core: it turns bytes into events and messages into bytes, and performs no input or
+//! output itself. It knows no socket, no clock and no HTTP parser. Bytes come in as slices and go out into a `Vec`,
+//! so it works under any event loop, any async runtime, and a test without a network. The server uses the same
+//! functions.
 //!
-//! Invariant: what happens is a function of the bytes alone, not of how they were cut on the way.
+//! The parts, in the order of a connection's life:
+//!
+//! - [`accept`] checks the client's handshake against a [`Policy`], and [`encode_switching_protocols`] writes the
+//!   response. A handshake that is refused has a reason: [`Rejected`].
+//! - [`Decoder`] turns the client's bytes into [`Event`]s. It unmasks in place, validates text, reassembles
+//!   fragments and enforces [`Limits`](crate::Limits). A peer that breaks a rule is failed for a reason: [`Failure`].
+//! - [`encode_header`], [`encode_ping`], [`encode_pong`] and [`encode_close`] write a server's frames.
+//! - [`Closing`] tracks the closing handshake: what may still be sent and read.
+//! - With the feature `deflate`, `Inflater` and `Deflater` handle compressed messages.
+//!
+//! Invariant: events and failures depend on the bytes alone, not on how they were cut on the way.
+//!
+//! # Example
+//!
+//! A handshake, a masked text frame, and an echo, all without a socket:
+//!
+//! ```
+//! use fleeting::Limits;
+//! use fleeting::ws::{self, Decoder, Event, Opcode, Policy, Step};
+//!
+//! // The request of RFC 6455 §1.3, parsed by any HTTP parser.
+//! let request = [
+//!     ("Upgrade", "websocket"),
+//!     ("Connection", "Upgrade"),
+//!     ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+//!     ("Sec-WebSocket-Version", "13"),
+//!     ("Origin", "http://example.com"),
+//! ];
+//! let fields = |name: &str| {
+//!     let name = name.to_owned();
+//!     request.iter().filter(move |field| field.0.eq_ignore_ascii_case(&name)).map(|field| field.1.as_bytes())
+//! };
+//! let policy = Policy::new();
+//! let accepted = ws::accept("GET", true, "example.com", fields, &policy)?;
+//! assert_eq!(&accepted.accept_key, b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+//!
+//! let mut output = Vec::new();
+//! ws::encode_switching_protocols(&mut output, &accepted, b"", b"Sun, 06 Nov 1994 08:49:37 GMT");
+//! assert!(output.starts_with(b"HTTP/1.1 101 Switching Protocols\r\n"));
+//! output.clear(); // sent
+//!
+//! // A masked text frame, "Hello" (RFC 6455 §5.7).
+//! let mut input = *b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
+//! let (mut decoder, limits) = (Decoder::new(), Limits::default());
+//! match decoder.next(&mut input, &limits) {
+//!     Step::Event { event: Event::Text(text), consumed: 11 } => {
+//!         ws::encode_header(&mut output, Opcode::Text, true, text.len());
+//!         output.extend_from_slice(text.as_bytes());
+//!     }
+//!     other => panic!("unexpected: {other:?}"),
+//! }
+//! assert_eq!(output, b"\x81\x05Hello");
+//! # Ok::<(), ws::Rejected>(())
+//! ```
 
-pub mod closing;
-pub mod decode;
-#[cfg(feature = "deflate")]
-pub mod deflate;
-pub mod encode;
-pub mod handshake;
-
+mod closing;
 mod codes;
 mod compression;
+mod decode;
+#[cfg(feature = "deflate")]
+pub(crate) mod deflate;
+pub(crate) mod encode;
 mod extension;
 mod failure;
+pub(crate) mod handshake;
 mod header;
 #[cfg(feature = "deflate")]
 mod inflated;
@@ -26,14 +78,20 @@ mod message;
 mod origin;
 mod rejected;
 mod short;
+mod tokens;
 mod utf8;
 
 pub use closing::Closing;
 pub use codes::{CloseCode, Opcode};
 pub use compression::{Compression, Mode};
 pub use decode::{Decoder, Event, Step};
+#[cfg(feature = "deflate")]
+pub use deflate::{Codec, Deflater, Inflater};
+pub use encode::{encode_close, encode_compressed_header, encode_header, encode_ping, encode_pong};
 pub use extension::Negotiated;
 pub use failure::Failure;
-pub use handshake::{Accepted, Policy};
+pub use handshake::{Accepted, Policy, accept, encode_switching_protocols};
+#[cfg(feature = "deflate")]
+pub use inflated::Inflated;
 pub use message::Message;
 pub use rejected::Rejected;

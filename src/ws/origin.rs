@@ -1,11 +1,11 @@
-//! Whether a page may open a WebSocket here (RFC 6455 §10.2, RFC 6454).
+//! The check that a page and the server have the same origin (RFC 6455 §10.2, RFC 6454).
 //!
-//! Knows no request, only the two strings. Invariant: what is not understood is not the same origin.
+//! Knows no request, only the two strings. Invariant: an origin that cannot be parsed is not the same.
 
-/// Whether `origin` (the field's value) and `host` (of the request) name the same server.
+/// Returns whether `origin` (the field's value) and `host` (the request's) name the same server.
 ///
-/// The origin's scheme has to be `http` or `https`; it also says which port is meant where one of the
-/// two names none, because behind a proxy that ends TLS the server does not know its own scheme.
+/// The origin's scheme must be `http` or `https`. It also supplies the port where one of the two has none:
+/// behind a proxy that terminates TLS, the server does not know its own scheme.
 pub(super) fn is_same(origin: &str, host: &str) -> bool {
     let Some((scheme, authority)) = origin.split_once("://") else { return false };
     let port = if scheme.eq_ignore_ascii_case("http") {
@@ -21,10 +21,10 @@ pub(super) fn is_same(origin: &str, host: &str) -> bool {
     }
 }
 
-/// The name and the port of an authority without user information.
+/// Splits an authority without user information into name and port.
 fn split(authority: &str, default_port: u16) -> Option<(&str, u16)> {
     let (name, port) = match authority.rsplit_once(':') {
-        // The last colon of an address in brackets is not before a port.
+        // Inside an address in brackets, the last colon does not precede a port.
         Some((name, port)) if !port.ends_with(']') => (name, port),
         _ => (authority, ""),
     };
@@ -33,8 +33,8 @@ fn split(authority: &str, default_port: u16) -> Option<(&str, u16)> {
         digits if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok()?,
         _ => return None,
     };
-    let known = |byte: u8| !matches!(byte, b'/' | b'?' | b'#' | b'@' | b',' | b' ' | b'\t');
-    (!name.is_empty() && name.bytes().all(known)).then_some((name, port))
+    let is_allowed = |byte: u8| !matches!(byte, b'/' | b'?' | b'#' | b'@' | b',' | b' ' | b'\t');
+    (!name.is_empty() && name.bytes().all(is_allowed)).then_some((name, port))
 }
 
 #[cfg(test)]

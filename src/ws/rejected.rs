@@ -1,92 +1,40 @@
-//! What can be wrong with an opening handshake.
+//! The faults of an opening handshake: a status, a metric label and a sentence for each.
 //!
-//! Knows no request, only names, statuses and sentences. Invariant: one variant per reason, and every
-//! reason has exactly one status, one label and one set of fields that its answer needs.
+//! Knows no request. Invariant: every reason is one line of the table.
 
-use std::fmt;
+use crate::reasons::reasons;
 
-/// Why a handshake is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Rejected {
+reasons! {
+    /// Why a handshake is rejected.
+    pub enum Rejected;
+    /// Returns the status of the response.
+    fn status() -> u16;
+
     /// The method is not GET.
-    Method,
-    /// HTTP/1.0.
-    HttpVersion,
+    Method = 405, "method", "a WebSocket handshake is a GET request";
+    /// The version is HTTP/1.0.
+    HttpVersion = 400, "http_version", "a WebSocket handshake needs HTTP/1.1";
     /// `Upgrade` does not name `websocket`, or `Connection` does not name `upgrade`.
-    NotAnUpgrade,
-    /// No `Sec-WebSocket-Version`.
-    VersionMissing,
-    /// `Sec-WebSocket-Version` is not 13, or there are several.
-    VersionUnsupported,
-    /// No `Sec-WebSocket-Key`, several, or one that is not 16 bytes in base64.
-    Key,
-    /// A page of another origin, which is not listed.
-    Origin,
+    NotAnUpgrade = 426, "not_an_upgrade", "this is a WebSocket endpoint: send an upgrade to websocket";
+    /// `Sec-WebSocket-Version` is missing.
+    VersionMissing = 400, "version_missing", "Sec-WebSocket-Version is missing; the supported version is 13";
+    /// `Sec-WebSocket-Version` is not 13, or occurs more than once.
+    VersionUnsupported = 426, "version_unsupported",
+        "only version 13 of the WebSocket protocol is supported";
+    /// `Sec-WebSocket-Key` is missing, occurs more than once, or is not 16 bytes in base64.
+    Key = 400, "key", "Sec-WebSocket-Key must occur once, with 16 bytes in base64";
+    /// The page is of another origin, which the policy does not list.
+    Origin = 403, "origin", "the page's origin is not allowed to connect";
     /// `Sec-WebSocket-Protocol` is not a list of tokens.
-    Protocol,
+    Protocol = 400, "protocol", "Sec-WebSocket-Protocol must be a list of tokens";
     /// `Sec-WebSocket-Extensions` is not a list of extensions with their parameters.
-    Extensions,
+    Extensions = 400, "extensions", "Sec-WebSocket-Extensions must be a list of tokens with parameters";
 }
 
 impl Rejected {
-    /// Every reason, in the order of [`index`](Rejected::index).
-    pub const ALL: &'static [Rejected] = &[
-        Rejected::Method,
-        Rejected::HttpVersion,
-        Rejected::NotAnUpgrade,
-        Rejected::VersionMissing,
-        Rejected::VersionUnsupported,
-        Rejected::Key,
-        Rejected::Origin,
-        Rejected::Protocol,
-        Rejected::Extensions,
-    ];
-
-    /// Its place in [`ALL`](Rejected::ALL), for an array of counters.
-    pub const fn index(self) -> usize {
-        self as usize
-    }
-
-    /// The status to answer with.
-    pub const fn status(self) -> u16 {
-        match self {
-            Rejected::HttpVersion
-            | Rejected::VersionMissing
-            | Rejected::Key
-            | Rejected::Protocol
-            | Rejected::Extensions => 400,
-            Rejected::Origin => 403,
-            Rejected::Method => 405,
-            Rejected::NotAnUpgrade | Rejected::VersionUnsupported => 426,
-        }
-    }
-
-    /// Its name in metrics.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Rejected::Method => "method",
-            Rejected::HttpVersion => "http_version",
-            Rejected::NotAnUpgrade => "not_an_upgrade",
-            Rejected::VersionMissing => "version_missing",
-            Rejected::VersionUnsupported => "version_unsupported",
-            Rejected::Key => "key",
-            Rejected::Origin => "origin",
-            Rejected::Protocol => "protocol",
-            Rejected::Extensions => "extensions",
-        }
-    }
-
-    /// Whether the answer has to say `Sec-WebSocket-Version: 13` (RFC 6455 §4.4).
-    pub const fn needs_version_header(self) -> bool {
-        matches!(self, Rejected::VersionMissing | Rejected::VersionUnsupported)
-    }
-
-    /// The fields that the answer has to have, that of [`needs_version_header`] among them: `Allow`
-    /// with 405 (RFC 9110 §15.5.6), `Upgrade` with 426 (RFC 9110 §15.5.22), which `Connection` has to
-    /// name (RFC 9110 §7.8).
-    ///
-    /// [`needs_version_header`]: Rejected::needs_version_header
+    /// Returns the fields that the response must have: `Allow` with 405 (RFC 9110 §15.5.6), `Upgrade` with
+    /// 426 (RFC 9110 §15.5.22), which `Connection` must name (RFC 9110 §7.8), and `Sec-WebSocket-Version`
+    /// if the request's version is missing or unsupported (RFC 6455 §4.4).
     pub const fn fields(self) -> &'static [(&'static str, &'static str)] {
         const UPGRADE: (&str, &str) = ("Upgrade", "websocket");
         const CONNECTION: (&str, &str) = ("Connection", "Upgrade");
@@ -105,36 +53,24 @@ impl Rejected {
     }
 }
 
-impl fmt::Display for Rejected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Rejected::Method => "a WebSocket handshake is a GET request",
-            Rejected::HttpVersion => "a WebSocket handshake needs HTTP/1.1",
-            Rejected::NotAnUpgrade => "this is a WebSocket endpoint: ask for an upgrade to websocket",
-            Rejected::VersionMissing => "Sec-WebSocket-Version is missing; 13 is spoken here",
-            Rejected::VersionUnsupported => "only version 13 of the WebSocket protocol is spoken here",
-            Rejected::Key => "Sec-WebSocket-Key must be there once, with 16 bytes in base64",
-            Rejected::Origin => "pages of this origin may not connect",
-            Rejected::Protocol => "Sec-WebSocket-Protocol must be a list of tokens",
-            Rejected::Extensions => "Sec-WebSocket-Extensions must be a list of tokens with parameters",
-        })
-    }
-}
-
-impl std::error::Error for Rejected {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn rejections() {
-        for (index, rejected) in Rejected::ALL.iter().copied().enumerate() {
-            assert_eq!(rejected.index(), index);
-            assert_eq!(rejected.label().replace('_', ""), format!("{rejected:?}").to_lowercase());
+    fn each_has_its_own_index_label_and_sentence() {
+        crate::reasons::check(Rejected::ALL, Rejected::index, Rejected::label);
+        assert_eq!(Rejected::COUNT, 9);
+    }
+
+    #[test]
+    fn responses_have_the_fields_that_their_status_needs() {
+        for rejected in Rejected::ALL.iter().copied() {
             let has = |name| rejected.fields().iter().any(|field| field.0 == name);
-            assert_eq!(has("Sec-WebSocket-Version"), rejected.needs_version_header());
+            let version = matches!(rejected, Rejected::VersionMissing | Rejected::VersionUnsupported);
+            assert_eq!(has("Sec-WebSocket-Version"), version);
             assert_eq!(has("Upgrade"), rejected.status() == 426);
+            assert_eq!(has("Connection"), has("Upgrade"));
             assert_eq!(has("Allow"), rejected.status() == 405);
         }
     }

@@ -1,16 +1,16 @@
-//! Short messages, which is most of them: a header of two bytes and a mask, read and written by hand.
+//! Short messages, the common case: a header of two bytes and a mask, read and written by hand.
 //!
-//! Knows no connection. Invariant: it says what the codec says ([`Header`](super::header::Header)), or
-//! nothing. The codec of tungstenite serves all frames; for 16 bytes of payload it was a third of the work.
+//! Knows no connection. Invariant: it returns what [`Header`](super::header::Header) returns, or `None`. That
+//! uses tungstenite's codec, which handles all frames but took a third of the time for 16 bytes of payload.
 
 use super::Opcode;
 use super::header::CONTROL_BYTES_MAX;
 use crate::config::Limits;
 
-/// Bytes before the payload: two, and the mask (RFC 6455 §5.2).
+/// Bytes before the payload: two and the mask (RFC 6455 §5.2).
 pub(super) const HEADER_BYTES: usize = 6;
 
-/// A data frame that is a whole message, is all there, and is so short that its length has no more bytes.
+/// A complete data frame that is a whole message and has no extended length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Short {
     /// Text or binary.
@@ -21,18 +21,18 @@ pub(super) struct Short {
 }
 
 impl Short {
-    /// Whether the limits allow it.
+    /// Returns whether the limits allow it.
     #[inline(always)]
     pub(super) fn is_within(&self, limits: &Limits) -> bool {
         self.payload_bytes <= limits.frame_bytes.min(limits.message_bytes) && limits.fragments > 0
     }
 }
 
-/// The frame that `input` begins with, if it is of this kind.
+/// Returns the frame at the start of `input` if it is of this form.
 #[inline(always)]
 pub(super) fn read(input: &[u8]) -> Option<Short> {
     let [first, second, mask @ ..] = *input.first_chunk::<HEADER_BYTES>()?;
-    // The last frame of its message, reserved bits 0; then the mask bit and the length.
+    // FIN is set and the reserved bits are 0. The second byte is the mask bit and the length.
     let opcode = match first {
         0x81 => Opcode::Text,
         0x82 => Opcode::Binary,
@@ -46,7 +46,7 @@ pub(super) fn read(input: &[u8]) -> Option<Short> {
     })
 }
 
-/// The header that a server sends before `len` bytes of payload, if it has two bytes.
+/// Returns the header of a server's frame with `len` bytes of payload, if it has two bytes.
 #[inline(always)]
 pub(super) fn header(opcode: Opcode, fin: bool, len: usize) -> Option<[u8; 2]> {
     (len <= CONTROL_BYTES_MAX).then_some([opcode as u8 | u8::from(fin) << 7, len as u8])

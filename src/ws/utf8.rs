@@ -1,24 +1,23 @@
-//! UTF-8 that comes in pieces, judged as it comes.
+//! UTF-8 validation of text that arrives in pieces.
 //!
-//! Knows no frame and keeps no text, only the up to three bytes of a character that is not all there
-//! yet. Invariant: [`Utf8::feed`] fails with the first byte after which no continuation could be
-//! valid, whatever the pieces were.
+//! Knows no frame and keeps no text, only the up to three bytes of an incomplete character. Invariant:
+//! [`Utf8::feed`] fails at the first byte that no continuation can make valid, however the text is cut.
 
 /// The state between two pieces of a text.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Utf8 {
-    /// The beginning of an unfinished character; bytes from `pending_bytes` on mean nothing.
+    /// The first bytes of an incomplete character. Bytes from `pending_bytes` on are unused.
     pending: [u8; 3],
     /// At most 3.
     pending_bytes: u8,
 }
 
-/// No text begins like this.
+/// The text is not UTF-8, whatever follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Invalid;
 
 impl Utf8 {
-    /// Judges the next piece.
+    /// Validates the next piece.
     pub(super) fn feed(&mut self, mut piece: &[u8]) -> Result<(), Invalid> {
         while self.pending_bytes > 0 {
             let Some((&byte, rest)) = piece.split_first() else { return Ok(()) };
@@ -26,7 +25,7 @@ impl Utf8 {
             piece = rest;
         }
         let Err(error) = std::str::from_utf8(piece) else { return Ok(()) };
-        // An error without a length is an end in the middle of a character.
+        // An error without a length means that the piece ends inside a character.
         if error.error_len().is_some() {
             return Err(Invalid);
         }
@@ -37,7 +36,7 @@ impl Utf8 {
         Ok(())
     }
 
-    /// Adds `byte` to the pending ones.
+    /// Adds `byte` to the incomplete character.
     fn finish_character(&mut self, byte: u8) -> Result<(), Invalid> {
         let len = usize::from(self.pending_bytes);
         let mut character = [self.pending[0], self.pending[1], self.pending[2], 0];
@@ -58,7 +57,7 @@ impl Utf8 {
 mod tests {
     use super::*;
 
-    /// The number of bytes before the verdict, fed one by one; `None` if all is well.
+    /// Feeds bytes one by one. Returns the index at which it fails; `None` if the text is valid.
     fn failed_at(bytes: &[u8]) -> Option<usize> {
         let mut utf8 = Utf8::default();
         for (index, byte) in bytes.iter().enumerate() {
@@ -70,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn fails_at_the_first_hopeless_byte() {
+    fn it_fails_at_the_first_byte_that_cannot_be_valid() {
         fn check(bytes: &[u8], expected: Option<usize>) {
             assert_eq!(failed_at(bytes), expected, "{bytes:x?}");
         }
@@ -94,8 +93,8 @@ mod tests {
     }
 
     #[test]
-    fn pieces_do_not_matter() {
-        // All two-cut splits of texts which are right, wrong and cut short.
+    fn the_cuts_do_not_matter() {
+        // All splits into three of texts that are valid, invalid and incomplete.
         for text in
             [&b"a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80z"[..], b"\xe2\x82\xacab\xed\xa0\x80c", b"abc\xf0\x9f"]
         {
@@ -103,11 +102,11 @@ mod tests {
             for first in 0..=text.len() {
                 for second in first..=text.len() {
                     let mut utf8 = Utf8::default();
-                    let verdict = [&text[..first], &text[first..second], &text[second..]]
+                    let is_valid = [&text[..first], &text[first..second], &text[second..]]
                         .into_iter()
                         .try_for_each(|piece| utf8.feed(piece))
                         .is_ok_and(|()| utf8.pending_bytes == 0);
-                    assert_eq!(verdict, expected, "{text:x?} cut at {first} and {second}");
+                    assert_eq!(is_valid, expected, "{text:x?} cut at {first} and {second}");
                 }
             }
         }

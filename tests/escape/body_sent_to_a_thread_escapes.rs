@@ -1,4 +1,4 @@
-// A request's content, sent to a thread that works on it later.
+// A request's content is sent to a thread that processes it later.
 
 use fleeting::{App, Response};
 use std::sync::mpsc;

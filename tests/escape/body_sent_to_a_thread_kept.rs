@@ -1,4 +1,4 @@
-// A copy of a request's content, sent to a thread that works on it later.
+// A copy of a request's content is sent to a thread that processes it later.
 
 use fleeting::{App, Keep, Response};
 use std::sync::mpsc;

@@ -1,4 +1,4 @@
-// A global map that nothing orders the accesses to.
+// A global map is accessed without a lock.
 
 use fleeting::{App, Keep, Response};
 use std::cell::RefCell;

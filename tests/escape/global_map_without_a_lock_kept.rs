@@ -1,4 +1,4 @@
-// A map of each thread's own, which needs no lock.
+// Each thread has its own map, which needs no lock.
 
 use fleeting::{App, Keep, Response};
 use std::cell::RefCell;

@@ -1,4 +1,4 @@
-// A header's value in a list that outlives the request.
+// A header's value is stored in a list that outlives the request.
 
 use fleeting::{App, Response};
 use std::cell::RefCell;

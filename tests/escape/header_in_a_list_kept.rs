@@ -1,4 +1,4 @@
-// A copy of a header's value in a list that outlives the request.
+// A copy of a header's value is stored in a list that outlives the request.
 
 use fleeting::{App, Keep, Response};
 use std::cell::RefCell;

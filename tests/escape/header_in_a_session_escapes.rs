@@ -1,4 +1,4 @@
-// A header's value in a WebSocket's session.
+// A header's value is stored in a WebSocket's session.
 
 use fleeting::{Error, Message, Request, Socket, WebSocket};
 

@@ -1,4 +1,4 @@
-// A copy of a header's value in a WebSocket's session.
+// A copy of a header's value is stored in a WebSocket's session.
 
 use fleeting::{Error, Keep, Message, Request, Socket, WebSocket};
 

@@ -1,4 +1,4 @@
-// Fiber's mistake: a piece of the request as the key of a global map. The lock does not help.
+// Fiber's mistake: a string from the request becomes the key of a shared map. The lock does not help.
 
 use fleeting::{App, Response};
 use std::collections::HashMap;

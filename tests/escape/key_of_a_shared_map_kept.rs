@@ -1,4 +1,4 @@
-// A copy of a piece of the request as the key of a global map.
+// A copy of a string from the request becomes the key of a shared map.
 
 use fleeting::{App, Keep, Response};
 use std::collections::HashMap;

@@ -1,4 +1,4 @@
-// A whole request in a thread of its own.
+// A new thread uses the request's path.
 
 use fleeting::{App, Response};
 use std::thread;

@@ -1,4 +1,4 @@
-// A copy of a whole request in a thread of its own.
+// A new thread uses a copy of the whole request.
 
 use fleeting::{App, Keep, Response};
 use std::thread;

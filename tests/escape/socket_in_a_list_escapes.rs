@@ -1,4 +1,4 @@
-// The connection itself, kept to speak to it later, as Fiber's `*websocket.Conn` can be.
+// The connection itself is kept for later messages, as Fiber's `*websocket.Conn` can be.
 
 use fleeting::{Error, Message, Request, Socket, WebSocket};
 use std::cell::RefCell;

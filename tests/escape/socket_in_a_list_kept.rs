@@ -1,4 +1,4 @@
-// The connection's name, which is never given twice, kept to speak to it later.
+// The connection's id, which is never reused, is kept for later messages.
 
 use fleeting::{ConnId, Error, Handle, Message, Request, Socket, WebSocket};
 use std::cell::RefCell;

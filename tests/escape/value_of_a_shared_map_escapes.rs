@@ -1,4 +1,4 @@
-// A piece of the request as a value in a map of all workers. The lock does not help.
+// A string from the request becomes a value in a shared map. The lock does not help.
 
 use fleeting::{App, Response};
 use std::collections::HashMap;

@@ -1,4 +1,4 @@
-// A copy of a piece of the request as a value in a map of all workers.
+// A copy of a string from the request becomes a value in a shared map.
 
 use fleeting::{App, Keep, Response};
 use std::collections::HashMap;

@@ -4,8 +4,8 @@
 
 use super::script::{DATE, Phase, Script, Tally, date_in, response, server_close};
 use super::wire::{SimStream, Wire};
+use fleeting::ConnId;
 use fleeting::Timeouts;
-use fleeting::app::ConnId;
 use fleeting_testkit::random::Random;
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;

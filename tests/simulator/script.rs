@@ -138,7 +138,7 @@ const MALFORMED: &[(&str, &str, &str)] = &[
     (
         "GET / HTTP/2.0\r\nHost: a\r\n\r\n",
         "505 HTTP Version Not Supported",
-        "Only HTTP/1.1 and HTTP/1.0 are served.",
+        "Only HTTP/1.1 and HTTP/1.0 are supported.",
     ),
     ("G(T / HTTP/1.1\r\nHost: a\r\n\r\n", "400 Bad Request", "The method is not a token."),
     (
@@ -149,17 +149,17 @@ const MALFORMED: &[(&str, &str, &str)] = &[
     (
         "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n",
         "501 Not Implemented",
-        "The only transfer coding understood is chunked.",
+        "The only supported transfer coding is chunked.",
     ),
     (
         "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
         "400 Bad Request",
-        "Content-Length and Transfer-Encoding exclude each other.",
+        "Content-Length and Transfer-Encoding must not occur together.",
     ),
     (
         "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: much\r\n\r\n",
         "417 Expectation Failed",
-        "The only expectation met is 100-continue.",
+        "The only supported expectation is 100-continue.",
     ),
     (
         "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n",
@@ -179,16 +179,16 @@ const MALFORMED: &[(&str, &str, &str)] = &[
     (
         "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nHost: b\r\n\r\n",
         "400 Bad Request",
-        "A trailer names a field that only a head may have.",
+        "A trailer contains a field that may stand only in a head.",
     ),
 ];
 
 /// Frames that fail a connection: first bytes of the frame, code, sentence.
 const MISFRAMED: &[(&[u8], u16, &str)] = &[
     (b"\x83\x80mask", 1002, "the opcode is reserved"),
-    (b"\xc1\x80mask", 1002, "a reserved bit is set, and no extension agreed on means it here"),
+    (b"\xc1\x80mask", 1002, "a reserved bit is set that no negotiated extension defines here"),
     (b"\x80\x80mask", 1002, "there is no message to continue"),
-    (b"\x88\x81mask\0", 1002, "a close frame's payload is empty or begins with a code of two bytes"),
+    (b"\x88\x81mask\0", 1002, "the close frame has one byte of payload, too short for a code"),
     (b"\x81\x81\0\0\0\0\xff", 1007, "the text is not UTF-8"),
 ];
 

@@ -1,19 +1,19 @@
-//! Takes a byte stream apart into answers, however it was cut.
+//! Splits a byte stream into answers, however it was cut. Knows no socket and no clock.
 
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
-/// What has arrived of the answer that is being received.
+/// The state of the answer that is being received.
 #[derive(Default)]
 pub struct Answers {
-    /// The beginning of a head whose end has not arrived yet.
+    /// The beginning of a head that is still incomplete.
     head: Vec<u8>,
-    /// Status, and content bytes still to come, of an answer whose head is complete.
+    /// The status of an answer whose head is complete, and the number of content bytes still missing.
     content: Option<(u16, usize)>,
 }
 
 impl Answers {
-    /// The status of the next answer that is complete, taken off `data`; `None` when all of
-    /// `data` was used up.
+    /// Consumes the next complete answer from `data` and returns its status. Returns `None` if `data` was
+    /// used up before an answer was complete.
     pub fn next(&mut self, data: &mut &[u8]) -> Result<Option<u16>, &'static str> {
         let (status, left) = match self.content {
             Some(content) => content,
@@ -32,7 +32,7 @@ impl Answers {
         Ok(Some(status))
     }
 
-    /// Status and content length of a head that ends in `data`.
+    /// Returns the status and the content length of a head that ends in `data`.
     fn head(&mut self, data: &mut &[u8]) -> Result<Option<(u16, usize)>, &'static str> {
         let kept = self.head.len();
         if kept == 0
@@ -42,12 +42,16 @@ impl Answers {
             *data = rest;
             return parse(head).map(Some);
         }
-        // The rare case: the head came in pieces, and its end may lie across two of them.
+        // Rare: the head arrives in pieces, and its end may span two of them.
         self.head.extend_from_slice(data);
         let Some(end) = end_of_head(&self.head) else {
             *data = &[];
             let endless = self.head.len() > HEAD_BYTES_MAX;
-            return if endless { Err("an endless head") } else { Ok(None) };
+            return if endless {
+                Err("a head of more than 64 KiB")
+            } else {
+                Ok(None)
+            };
         };
         *data = &data[end - kept..];
         let content = parse(&self.head[..end]);
@@ -60,10 +64,10 @@ fn end_of_head(data: &[u8]) -> Option<usize> {
     data.windows(4).position(|w| w == b"\r\n\r\n").map(|at| at + 4)
 }
 
-/// Status and content length of a whole head.
+/// Returns the status and the content length of a complete head.
 fn parse(head: &[u8]) -> Result<(u16, usize), &'static str> {
     let mut lines = head.split(|b| *b == b'\n');
-    let status = lines.next().and_then(status).ok_or("not an answer of HTTP/1.1")?;
+    let status = lines.next().and_then(status).ok_or("not an HTTP/1.1 answer")?;
     let mut length = None;
     for line in lines {
         let Some(colon) = line.iter().position(|b| *b == b':') else {
@@ -72,13 +76,13 @@ fn parse(head: &[u8]) -> Result<(u16, usize), &'static str> {
         let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
         if name.eq_ignore_ascii_case(b"content-length") {
             let digits = std::str::from_utf8(value).ok().and_then(|v| v.parse().ok());
-            length = Some(digits.ok_or("a Content-Length that is no number")?);
+            length = Some(digits.ok_or("a Content-Length that is not a number")?);
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            return Err("a Transfer-Encoding, which is not understood here");
+            return Err("a Transfer-Encoding, which openload does not support");
         }
     }
     match (status, length) {
-        // RFC 9112 §6.3: these have no content, whatever the fields say.
+        // RFC 9112 §6.3: these have no content, whatever their fields say.
         (204 | 304, _) => Ok((status, 0)),
         (_, Some(length)) => Ok((status, length)),
         (_, None) => Err("an answer without Content-Length"),
@@ -111,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn two_answers_however_they_are_cut() {
+    fn answers_are_the_same_however_they_are_cut() {
         assert_eq!(statuses(&[TWO]), Ok(vec![200, 404]));
         for first in 0..TWO.len() {
             for second in first..TWO.len() {
@@ -137,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_is_refused() {
+    fn invalid_answers_are_refused() {
         let check = |data: &[u8]| assert!(statuses(&[data]).is_err(), "{}", data.escape_ascii());
         check(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n");
         check(b"HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n");

@@ -1,9 +1,9 @@
-//! The CPU time of a process, from the scheduler's nanosecond clock.
+//! Reads the CPU time of a process from the scheduler's nanosecond clock.
 
 use std::fs;
 use std::io;
 
-/// Microseconds used by all threads of `pid`; `None` when no process was named.
+/// Returns the microseconds used by all threads of `pid`, or `None` without a `pid`.
 pub fn used_us(pid: Option<u32>) -> Result<Option<f64>, String> {
     pid.map(|pid| threads_ns(pid).map(|ns| ns as f64 / 1e3))
         .transpose()

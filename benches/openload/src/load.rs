@@ -1,9 +1,11 @@
-//! The load itself: sends what is due, takes what has come, and never waits.
+//! The load itself: sends the requests that are due, takes the answers that have arrived, and never waits.
 
 use crate::answer::Answers;
+use crate::args::Args;
+use crate::connect::connect;
+use crate::cpu;
 use crate::schedule::Schedule;
 use crate::trickle::Trickle;
-use crate::{Args, cpu};
 use hdrhistogram::Histogram;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Registry, Token};
@@ -12,26 +14,26 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-/// How long the answers to the last requests may take.
+/// How long to wait for the answers to the last requests.
 const GRACE: Duration = Duration::from_secs(5);
-/// Requests sent in one go, when the generator is behind, before it looks for answers again.
+/// The most requests to send before looking for answers again, when the generator is behind.
 const BURST: usize = 64;
-/// A request sent later than this after it was due is counted as late.
+/// A request that is sent later than this after it was due counts as late.
 pub const LATE: Duration = Duration::from_micros(50);
-/// The CPU clock is read this long before the warm-up ends: reading it takes a while, and what is
-/// due meanwhile goes out late, which must not fall on a request that counts.
+/// How long before the end of the warm-up the CPU clock is read. Reading it takes a while and delays the requests that
+/// are due meanwhile, which must not be requests that count.
 const AHEAD: Duration = Duration::from_millis(5);
 const READ_BYTES: usize = 256 * 1024;
 
-/// What was measured. Times are in nanoseconds.
+/// The results. Times are in nanoseconds.
 pub struct Figures {
-    /// From the moment a request was due to the end of its answer; answers with status 200 only.
+    /// From the moment a request was due to the end of its answer, for answers with status 200.
     pub latency: Histogram<u64>,
     /// From the moment a request was due to the moment it was handed to the socket.
     pub lateness: Histogram<u64>,
-    /// Requests sent later than [`LATE`].
+    /// The number of requests sent later than [`LATE`].
     pub late: u64,
-    /// Answers per second, over the measured time or up to the last answer, whichever is longer.
+    /// Answers per second, over the measured time or until the last answer, whichever is longer.
     pub achieved: f64,
     pub server_cpu_us: Option<f64>,
     pub reopened: u64,
@@ -40,13 +42,13 @@ pub struct Figures {
 
 #[derive(Debug, Default, PartialEq)]
 pub struct Errors {
-    /// Answers with another status than 200.
+    /// Answers with a status other than 200.
     pub status: u64,
-    /// Connections that the server closed, or on which something came that is no answer.
+    /// Connections that the server closed, or on which it sent something other than an answer.
     pub closed: u64,
-    /// Requests that got no answer, on a connection that was closed or for lack of time.
+    /// Requests without an answer, because the connection was closed or time ran out.
     pub unanswered: u64,
-    /// What the first error was.
+    /// A description of the first error.
     pub first: Option<String>,
 }
 
@@ -63,9 +65,9 @@ impl Errors {
 struct Connection {
     stream: TcpStream,
     answers: Answers,
-    /// When the requests that are not answered yet were due, oldest first.
+    /// When the unanswered requests were due, oldest first.
     due: VecDeque<u64>,
-    /// Bytes of these requests that the socket did not take yet.
+    /// The number of bytes of these requests that the socket has not accepted yet.
     unsent: usize,
 }
 
@@ -76,7 +78,7 @@ struct Load {
     connections: Vec<Connection>,
     trickle: Trickle,
     buffer: Vec<u8>,
-    /// Requests due earlier are not measured.
+    /// Requests that are due earlier are not measured.
     warm_up: u64,
     start: Instant,
     outstanding: usize,
@@ -88,7 +90,11 @@ struct Load {
     errors: Errors,
 }
 
-/// Runs the load that `args` asks for. An error is one that leaves nothing to report.
+/// Runs the load that `args` describes.
+///
+/// # Errors
+/// If the server cannot be reached or the poll fails, so that there is nothing to report. Errors of single requests are
+/// in [`Figures::errors`].
 pub fn run(args: &Args) -> Result<Figures, String> {
     let mut load = Load::open(args).map_err(|e| format!("cannot connect to port {}: {e}", args.port))?;
     let end = load.warm_up + (args.secs * 1e9) as u64;
@@ -113,7 +119,8 @@ pub fn run(args: &Args) -> Result<Figures, String> {
             let Some(due) = requests.take(now) else { break };
             load.send(due.number as usize % args.conns, due.at, now);
         }
-        load.turn(&mut events).map_err(|e| format!("the server is gone: {e}"))?;
+        load.turn(&mut events)
+            .map_err(|e| format!("cannot poll or reconnect: {e}"))?;
     }
     let cpu_after = (cpu::used_us(args.pid)?, load.answered);
     Ok(load.figures(args, cpu_before.unwrap_or(cpu_after), cpu_after))
@@ -160,11 +167,11 @@ impl Load {
         let connection = &mut self.connections[number];
         connection.due.push_back(due);
         connection.unsent += self.request.len();
-        // A socket that is full or broken is noticed by its next event.
+        // If the socket is full or broken, its next event will show it.
         connection.flush(&self.request);
     }
 
-    /// One look at the sockets, without waiting.
+    /// Handles the pending events of all sockets, without waiting.
     fn turn(&mut self, events: &mut Events) -> io::Result<()> {
         match self.poll.poll(events, Some(Duration::ZERO)) {
             Err(e) if e.kind() != ErrorKind::Interrupted => return Err(e),
@@ -189,8 +196,8 @@ impl Load {
         self.trickle.turn(self.now(), self.poll.registry())
     }
 
-    /// Takes the answers that have come; an error closes the connection. With `ends` there is
-    /// an end to be found behind them.
+    /// Takes the answers that have arrived. `ends` says that the end of the stream follows them. An error means
+    /// that the connection must be replaced.
     fn read(&mut self, number: usize, ends: bool) -> Result<(), String> {
         let connection = &mut self.connections[number];
         loop {
@@ -204,7 +211,7 @@ impl Load {
             let now = nanos(self.start.elapsed());
             let mut data = &self.buffer[..n];
             while let Some(status) = connection.answers.next(&mut data)? {
-                let due = connection.due.pop_front().ok_or("an answer to no request")?;
+                let due = connection.due.pop_front().ok_or("an answer without a request")?;
                 self.outstanding -= 1;
                 self.answered += 1;
                 self.last_answer = now;
@@ -216,12 +223,12 @@ impl Load {
                 }
             }
             if n < self.buffer.len() && !ends {
-                return Ok(()); // drained: whatever comes later is a new event
+                return Ok(()); // drained: anything later is a new event
             }
         }
     }
 
-    /// Opens a connection anew; what was to be answered on the old one is lost.
+    /// Replaces a connection. The requests without an answer on the old one are lost.
     fn replace(&mut self, number: usize, problem: String) -> io::Result<()> {
         let connection = &mut self.connections[number];
         self.errors.closed += 1;
@@ -262,8 +269,8 @@ impl Connection {
         })
     }
 
-    /// Sends until everything is out or the socket takes no more. All requests are the same, so
-    /// the number of bytes left says which bytes they are.
+    /// Sends until everything is out or the socket is full. All requests are the same, so the number of unsent bytes
+    /// determines which bytes are next.
     fn flush(&mut self, request: &[u8]) {
         while self.unsent > 0 {
             let partly = self.unsent % request.len();
@@ -277,17 +284,9 @@ impl Connection {
     }
 }
 
-/// Connects at once, which on loopback takes microseconds.
-pub fn connect(server: SocketAddr) -> io::Result<TcpStream> {
-    let stream = std::net::TcpStream::connect(server)?;
-    stream.set_nodelay(true)?;
-    stream.set_nonblocking(true)?;
-    Ok(TcpStream::from_std(stream))
-}
-
-/// Within 0.1 %, up to a minute.
+/// Returns a histogram with a precision of 0.1 %, up to a minute.
 fn histogram() -> Histogram<u64> {
-    Histogram::new_with_max(60_000_000_000, 3).expect("these bounds are valid")
+    Histogram::new_with_max(60_000_000_000, 3).expect("the bounds are valid")
 }
 
 fn nanos(duration: Duration) -> u64 {
@@ -302,8 +301,8 @@ mod tests {
 
     const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-    /// A server that takes one connection after the other and calls `answer` with the number of
-    /// each request; `None` closes.
+    /// Starts a server that handles one connection after the other and calls `answer` with the number of each
+    /// request; `None` closes the connection.
     fn server(answer: impl Fn(usize) -> Option<&'static [u8]> + Send + 'static) -> u16 {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -361,10 +360,10 @@ mod tests {
         assert_eq!((figures.latency.len(), figures.lateness.len()), (300, 300));
     }
 
-    /// A closed loop would see one slow answer. Here every request that was due during the stall has
-    /// waited for its end.
+    /// A closed loop would see one slow answer. Here every request that was due during the stall waits until its
+    /// end.
     #[test]
-    fn a_stall_is_seen_by_all_that_were_due_in_it() {
+    fn every_request_due_during_a_stall_records_it() {
         let port = server(|number| {
             if number == 100 {
                 thread::sleep(Duration::from_millis(200));
@@ -393,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_connection_is_an_error_and_is_opened_again() {
+    fn a_closed_connection_is_an_error_and_is_reopened() {
         let figures = run(&args(server(|number| (number != 7).then_some(OK)))).unwrap();
         let errors = &figures.errors;
         assert_eq!(errors.closed, 1);

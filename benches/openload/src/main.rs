@@ -1,99 +1,23 @@
 //! openload: a small single-threaded open-loop HTTP/1.1 load generator for loopback benchmarks.
 //!
 //! Request k is due k / rate seconds after the start and is sent then, on the next connection in
-//! turn, whether or not those before it have been answered. Latency counts from the moment a
-//! request was *due*: coordinated omission cannot occur, and nothing is corrected afterwards. This
-//! holds too when the generator is late itself; how late it was is reported beside it.
+//! turn, whether or not earlier requests have been answered. Latency counts from the moment a
+//! request was *due*, so coordinated omission cannot occur and nothing is corrected afterwards. This
+//! also holds when the generator itself is late; it reports how late it was.
 //!
-//! It spins and never sleeps, since a timer wakes up tens of microseconds late.
+//! It spins and never sleeps, because a timer wakes up tens of microseconds late.
 
 mod answer;
+mod args;
+mod connect;
 mod cpu;
 mod load;
 mod schedule;
 mod trickle;
 
+use args::Args;
 use hdrhistogram::Histogram;
 use load::Figures;
-
-const USAGE: &str = "\
-usage: openload --port P --rate R [options]
-  --port P       port on 127.0.0.1                         (required)
-  --rate R       requests per second                       (required)
-  --conns N      connections, taken in turn                (default 64)
-  --secs S       measured seconds                          (default 3)
-  --warmup S     seconds before measuring                  (default 0.5)
-  --path P       request path                              (default /)
-  --trickle M    M more connections that each send one byte per second of a
-                 request head without an end               (default 0)
-  --pid PID      also report the CPU time of this process per request
-  --json         one JSON object instead of the text lines
-Latency counts from the moment a request was due, not from when it was sent.
-exit status: 0 ok, 1 wrong status / connection closed / no answer, 2 usage";
-
-struct Args {
-    port: u16,
-    rate: f64,
-    conns: usize,
-    secs: f64,
-    warmup: f64,
-    path: String,
-    trickle: usize,
-    pid: Option<u32>,
-    json: bool,
-}
-
-fn usage(msg: &str) -> ! {
-    eprintln!("openload: {msg}\n{USAGE}");
-    std::process::exit(2);
-}
-
-fn parse_args() -> Args {
-    let mut a = Args {
-        port: 0,
-        rate: 0.0,
-        conns: 64,
-        secs: 3.0,
-        warmup: 0.5,
-        path: "/".into(),
-        trickle: 0,
-        pid: None,
-        json: false,
-    };
-    fn val<T: std::str::FromStr>(k: &str, v: Option<String>) -> T {
-        v.and_then(|v| v.parse().ok())
-            .unwrap_or_else(|| usage(&format!("bad or missing value for {k}")))
-    }
-    let mut it = std::env::args().skip(1);
-    while let Some(k) = it.next() {
-        match k.as_str() {
-            "--port" => a.port = val(&k, it.next()),
-            "--rate" => a.rate = val(&k, it.next()),
-            "--conns" => a.conns = val(&k, it.next()),
-            "--secs" => a.secs = val(&k, it.next()),
-            "--warmup" => a.warmup = val(&k, it.next()),
-            "--path" => a.path = val(&k, it.next()),
-            "--trickle" => a.trickle = val(&k, it.next()),
-            "--pid" => a.pid = Some(val(&k, it.next())),
-            "--json" => a.json = true,
-            "-h" | "--help" => {
-                println!("{USAGE}");
-                std::process::exit(0);
-            }
-            _ => usage(&format!("unknown option {k}")),
-        }
-    }
-    if a.port == 0 {
-        usage("--port is required");
-    }
-    if !(0.1..=1e7).contains(&a.rate) {
-        usage("--rate is required, 0.1 to 10000000");
-    }
-    if a.conns == 0 || !(0.01..=3600.0).contains(&a.secs) || !(0.0..=600.0).contains(&a.warmup) {
-        usage("--conns must be at least 1, --secs 0.01 to 3600, --warmup at most 600");
-    }
-    a
-}
 
 fn us(histogram: &Histogram<u64>, quantile: f64) -> f64 {
     histogram.value_at_quantile(quantile) as f64 / 1e3
@@ -131,14 +55,14 @@ fn print(a: &Args, f: &Figures) {
         return;
     }
     println!(
-        "{} answers, {:.0}/s of {}/s asked for, {} connections",
+        "{} answers, {:.0}/s of {}/s requested, {} connections",
         f.latency.len(),
         f.achieved,
         a.rate,
         a.conns
     );
     println!(
-        "latency us, from when due: p50 {:.1}  p90 {:.1}  p99 {:.1}  p99.9 {:.1}  p99.99 {:.1}  max {max:.1}",
+        "latency us, from the due time: p50 {:.1}  p90 {:.1}  p99 {:.1}  p99.9 {:.1}  p99.99 {:.1}  max {max:.1}",
         p(0.5),
         p(0.9),
         p(0.99),
@@ -154,7 +78,7 @@ fn print(a: &Args, f: &Figures) {
         println!("server cpu: {cpu:.3} us per request");
     }
     if a.trickle > 0 {
-        println!("trickle: {} connections, {} opened again", a.trickle, f.reopened);
+        println!("trickle: {} connections, {} reopened", a.trickle, f.reopened);
     }
     println!(
         "errors: {} ({} wrong statuses, {} connections closed, {} requests without an answer)",
@@ -166,8 +90,8 @@ fn print(a: &Args, f: &Figures) {
 }
 
 fn main() {
-    let args = parse_args();
-    // Every connection is a descriptor; a limit that cannot be raised shows when it is met.
+    let args = args::parse_args();
+    // Each connection needs a descriptor. If the limit cannot be raised, connecting fails with an error later.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     match load::run(&args) {
         Ok(figures) => {

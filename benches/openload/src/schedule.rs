@@ -1,6 +1,6 @@
-//! When things are due at a constant rate. Knows no clock: the time is an argument.
+//! Computes when things are due at a constant rate. Knows no clock: the time is an argument.
 
-/// The k-th is due k / rate seconds after the start, whatever became of those before it.
+/// Item k is due k / rate seconds after the start, whatever happened to earlier items.
 pub struct Schedule {
     interval_ns: f64,
     next: u64,
@@ -22,7 +22,7 @@ impl Schedule {
         }
     }
 
-    /// The next one, due or not. Multiplied, not summed up: rounding does not add up to a drift.
+    /// Returns the next item, due or not. Multiplies instead of adding up, so that rounding cannot accumulate.
     pub fn next(&self) -> Due {
         Due {
             number: self.next,
@@ -30,7 +30,7 @@ impl Schedule {
         }
     }
 
-    /// The next one, if it is due at `now`.
+    /// Takes the next item, if it is due at `now`.
     pub fn take(&mut self, now: u64) -> Option<Due> {
         let due = self.next();
         (due.at <= now).then(|| {
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_is_taken_once_and_not_before_its_time() {
+    fn each_item_is_taken_once_and_not_before_it_is_due() {
         let mut s = Schedule::new(1000.0);
         assert_eq!(s.take(0), Some(Due { number: 0, at: 0 }));
         assert_eq!(s.take(999_999), None);
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_missed_keeps_its_time() {
+    fn late_items_keep_their_due_time() {
         let mut s = Schedule::new(10.0);
         let late: Vec<u64> = std::iter::from_fn(|| s.take(450_000_000)).map(|due| due.at).collect();
         assert_eq!(late, [0, 100_000_000, 200_000_000, 300_000_000, 400_000_000]);

@@ -1,5 +1,6 @@
-//! Clients that never finish: each sends one byte per second of a request head without an end.
+//! Clients that never finish: each sends one byte per second of a request head that never ends.
 
+use crate::connect::connect;
 use crate::schedule::Schedule;
 use mio::event::Event;
 use mio::net::TcpStream;
@@ -9,14 +10,14 @@ use std::net::SocketAddr;
 
 pub struct Trickle {
     server: SocketAddr,
-    /// What every head begins with; it goes on for ever with more of the last field's value.
+    /// The beginning of every head; the value of its last field continues for ever.
     head: Vec<u8>,
-    /// Tokens of the clients begin here.
+    /// The token of the first client; the others follow.
     first_token: usize,
     clients: Vec<Client>,
-    /// The clients take turns, so that each has its byte once a second and no two at once.
+    /// The clients take turns, so that each sends a byte once a second and no two send at once.
     bytes: Schedule,
-    /// Connections opened again because the server had ended them.
+    /// The number of connections reopened because the server had ended them.
     pub reopened: u64,
 }
 
@@ -27,7 +28,7 @@ struct Client {
 }
 
 impl Trickle {
-    /// Opens all of them.
+    /// Opens `count` connections.
     pub fn open(count: usize, path: &str, server: SocketAddr, first_token: usize, poll: &Registry) -> io::Result<Self> {
         let mut trickle = Trickle {
             server,
@@ -38,20 +39,20 @@ impl Trickle {
             reopened: 0,
         };
         for number in 0..count {
-            let mut stream = crate::load::connect(server)?;
+            let mut stream = connect(server)?;
             poll.register(&mut stream, Token(first_token + number), Interest::READABLE)?;
             trickle.clients.push(Client::new(stream));
         }
         Ok(trickle)
     }
 
-    /// Whatever comes back ends a client: a 408, a close, a reset. It is only marked here:
-    /// a server may end a thousand in one moment, and that must not keep the generator busy.
+    /// Marks a client as ended: anything from the server ends it, be it a 408, a close or a reset. `turn` reopens
+    /// it later, because a server may end a thousand at once, and that must not keep the generator busy.
     pub fn notice(&mut self, event: &Event) {
         self.clients[event.token().0 - self.first_token].ended = true;
     }
 
-    /// Sends what is due at `now`, one byte at most.
+    /// Sends the byte that is due at `now`, if any.
     pub fn turn(&mut self, now: u64, poll: &Registry) -> io::Result<()> {
         if self.clients.is_empty() {
             return Ok(());

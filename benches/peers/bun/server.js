@@ -1,5 +1,5 @@
-// uWebSockets as Bun builds it in: natively, on its own epoll loop. `bun server.js PORT`
-// Same paths as the other peers, but for /100k and /echo, which would measure JavaScript.
+// uWebSockets inside Bun: a native build on its own epoll loop. `bun server.js PORT`
+// The paths of the other peers, without /100k and /echo, which would measure JavaScript.
 const port = Number(process.argv[2]);
 const server = Bun.serve({
     hostname: "127.0.0.1",

@@ -1,2 +1,2 @@
--- Each connection waits 5 to 15 ms before its next request: the rate is the load's, whatever the server.
+-- Each connection waits 5 to 15 ms before its next request, so that the load fixes the rate, not the server.
 delay = function() return math.random(5, 15) end

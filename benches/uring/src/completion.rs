@@ -1,7 +1,7 @@
-//! The loop in which the ring does all the work: it accepts, receives and sends, and one system call a
-//! turn submits what the turn has written and waits for what has come.
+//! The loop in which the ring does all the work: it accepts, receives and sends. One system call per turn
+//! submits what the turn has written and waits for completions.
 
-use crate::patience;
+use crate::patience::patience;
 use crate::ring::{Name, Ring, outcome};
 use crate::sockets::{Plug, Sockets};
 use fleeting::engine::Engine;
@@ -26,9 +26,9 @@ pub fn serve(listener: &TcpListener, mut engine: Engine<Plug>, clock: &Clock) ->
                 Name::Receive(key) => sockets.borrow_mut().received(key, &entry),
                 Name::Send(key) => sockets.borrow_mut().sent(key, &entry),
                 Name::Accept => {
-                    // Out of descriptors is the end of an experiment.
+                    // Running out of descriptors ends the experiment.
                     let fd = outcome(&entry)?;
-                    // SAFETY: it was just opened, for nobody else.
+                    // SAFETY: the kernel has just opened it, and nothing else owns it.
                     let stream = unsafe { TcpStream::from_raw_fd(fd as i32) };
                     if engine.has_room() {
                         let key = sockets.borrow_mut().insert(stream);
@@ -40,7 +40,7 @@ pub fn serve(listener: &TcpListener, mut engine: Engine<Plug>, clock: &Clock) ->
                 _ => {}
             }
         }
-        // Whoever the engine itself touches comes behind them, and has no news.
+        // Sockets that the engine itself touches are appended after these, and have no news.
         let touched = sockets.borrow().touched.len();
         for at in 0..touched {
             let news = {

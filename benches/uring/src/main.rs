@@ -1,12 +1,13 @@
-//! An experiment: the engine as it is, on io_uring instead of epoll.
+//! An experiment: the unchanged engine on io_uring instead of epoll.
 //!
 //!     uring --port 8080           # accept, receive and send through the ring
-//!     uring --port 8080 --poll    # the ring tells who is ready; read and write as ever
+//!     uring --port 8080 --poll    # the ring reports readiness; read and write are ordinary calls
 //!
-//! It serves what `examples/bench_server` serves, so that `benches/run` can compare them.
+//! It has the routes of `examples/bench_server`, so that `benches/run` can compare them.
 
 mod buffers;
 mod completion;
+mod patience;
 mod readiness;
 mod ring;
 mod sockets;
@@ -19,7 +20,6 @@ use fleeting::time::Clock;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::time::Duration;
 
 const BACKLOG: i32 = 4096;
 
@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// A listener whose connections inherit that Nagle's algorithm is off.
+/// Returns a listener whose connections inherit TCP_NODELAY.
 fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
@@ -50,12 +50,4 @@ fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
-}
-
-/// How long the ring may wait before the engine has something to do.
-fn patience<S: fleeting::transport::Stream>(engine: &Engine<S>, clock: &Clock) -> Option<Duration> {
-    engine.next_ms().map(|next_ms| match next_ms {
-        0 => Duration::ZERO,
-        next_ms => Duration::from_millis(next_ms.saturating_sub(clock.now().ms)),
-    })
 }

@@ -1,10 +1,9 @@
-//! The ring as a poller: one poll a connection that tells again and again, and system calls to read and
-//! write.
+//! The ring as a poller: one multishot poll per connection, and system calls to read and write.
 //!
-//! Its invariant: a key is used again only when its poll has completed for good, so that a completion
-//! never means another connection than the one it was asked for.
+//! Its invariant: a key is reused only after its poll has completed for good, so that a completion always belongs to
+//! the connection for which it was requested.
 
-use crate::patience;
+use crate::patience::patience;
 use crate::ring::{Name, Ring, outcome};
 use fleeting::ConnId;
 use fleeting::engine::{Engine, Readiness};
@@ -18,7 +17,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::rc::Rc;
 
-/// Keys of the polls that are to be looked at when the turn ends.
+/// Keys of the polls to check at the end of the turn.
 type Unsettled = Rc<RefCell<Vec<usize>>>;
 
 pub struct Polled {
@@ -32,7 +31,7 @@ struct Poll {
     armed: bool,
 }
 
-/// That the connection has failed is told unasked.
+/// Failures of the connection are reported without being in the mask.
 const MASK: i32 = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP;
 
 pub fn serve(listener: &TcpListener, mut engine: Engine<Polled>, clock: &Clock) -> io::Result<()> {
@@ -47,9 +46,9 @@ pub fn serve(listener: &TcpListener, mut engine: Engine<Polled>, clock: &Clock) 
         for entry in ring.completions() {
             match Name::of(&entry) {
                 Name::Accept => {
-                    // Out of descriptors is the end of an experiment.
+                    // Running out of descriptors ends the experiment.
                     let fd = outcome(&entry)?;
-                    // SAFETY: it was just opened, for nobody else.
+                    // SAFETY: the kernel has just opened it, and nothing else owns it.
                     let stream = unsafe { TcpStream::from_raw_fd(fd as i32) };
                     if engine.has_room() {
                         let place = polls.vacant_entry();
@@ -84,7 +83,7 @@ pub fn serve(listener: &TcpListener, mut engine: Engine<Polled>, clock: &Clock) 
                     poll.armed = true;
                     let fd = types::Fd(polled.stream.as_raw_fd());
                     let entry = opcode::PollAdd::new(fd, MASK as u32).multi(true);
-                    // SAFETY: it points to nothing.
+                    // SAFETY: the entry contains no pointers.
                     unsafe { ring.push(Name::Poll(key), entry.build())? };
                 }
                 (None, true) => ring.cancel(Name::Poll(key))?,

@@ -1,4 +1,4 @@
-//! The ring: entries to submit, one system call a turn, what has completed.
+//! The ring: entries to submit, one system call per turn, and completions.
 
 use io_uring::types::{SubmitArgs, Timespec};
 use io_uring::{CompletionQueue, IoUring, cqueue, opcode, squeue, types};
@@ -9,11 +9,11 @@ use std::time::Duration;
 
 pub struct Ring(pub IoUring);
 
-/// What a completion is about: an operation, and the index of whose it is.
+/// What a completion belongs to: an operation, and the key of its socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Name {
     Accept,
-    /// Its own outcome is of no interest: that of what it cancels is.
+    /// Its own outcome is ignored; that of the cancelled operation matters.
     Cancel,
     Receive(usize),
     Send(usize),
@@ -57,35 +57,35 @@ impl Ring {
         Ok(Ring(ring))
     }
 
-    /// Queues an entry for the turn's system call; only a full queue makes one at once.
+    /// Queues an entry for the turn's system call. Makes a call at once only if the queue is full.
     ///
     /// # Safety
-    /// What the entry points to lives, and stays where it is, until the entry has completed.
+    /// Everything the entry points to must stay alive, at the same address, until the entry has completed.
     pub unsafe fn push(&mut self, name: Name, entry: squeue::Entry) -> io::Result<()> {
         let entry = entry.user_data(name.number());
-        // SAFETY: the caller promises what is asked for.
+        // SAFETY: the caller keeps the promise above.
         while unsafe { self.0.submission().push(&entry) }.is_err() {
             self.0.submit()?;
         }
         Ok(())
     }
 
-    /// Accepts until it is told otherwise. Whoever is accepted never blocks.
+    /// Accepts connections until the operation ends. Accepted sockets are non-blocking.
     pub fn accept(&mut self, listener: &TcpListener) -> io::Result<()> {
         let entry = opcode::AcceptMulti::new(types::Fd(listener.as_raw_fd()))
             .flags(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK);
-        // SAFETY: it points to nothing.
+        // SAFETY: the entry contains no pointers.
         unsafe { self.push(Name::Accept, entry.build()) }
     }
 
-    /// What is cancelled completes in one way or another; that it does is to be waited for.
+    /// Cancels an operation. The operation still completes, one way or another, and the caller must wait for that.
     pub fn cancel(&mut self, name: Name) -> io::Result<()> {
         let entry = opcode::AsyncCancel::new(name.number()).build();
-        // SAFETY: it points to nothing.
+        // SAFETY: the entry contains no pointers.
         unsafe { self.push(Name::Cancel, entry) }
     }
 
-    /// Submits what is queued and waits until something has completed, or for as long as `patience`.
+    /// Submits the queued entries and waits until something has completed, or until `patience` is over.
     pub fn turn(&mut self, patience: Option<Duration>) -> io::Result<()> {
         let outcome = match patience {
             None => self.0.submit_and_wait(1),
@@ -96,7 +96,7 @@ impl Ring {
         };
         match outcome {
             Ok(_) => Ok(()),
-            // Nothing has happened in time; a signal; completions must be taken first.
+            // The timeout, a signal, or a completion queue that must be emptied first.
             Err(error) if matches!(error.raw_os_error(), Some(libc::ETIME | libc::EINTR | libc::EBUSY)) => {
                 Ok(())
             }
@@ -109,7 +109,7 @@ impl Ring {
     }
 }
 
-/// The number that a completion brings, or the error that it stands for.
+/// Returns the number that a completion carries, or the error that it encodes.
 pub fn outcome(entry: &cqueue::Entry) -> io::Result<usize> {
     usize::try_from(entry.result()).map_err(|_| io::Error::from_raw_os_error(-entry.result()))
 }

@@ -1,9 +1,9 @@
-//! Sockets whose bytes come and go through the ring: what has come for the engine to read, what it has
-//! written, which operations are under way.
+//! Sockets whose bytes pass through the ring: what has arrived for the engine to read, what the engine has
+//! written, and which operations are in flight.
 //!
-//! Its invariant: a socket is closed, and its key free for another, only when none of its operations is
-//! under way. So a completion never means another socket than the one it was asked for, and what an
-//! operation points to is still there.
+//! Its invariant: a socket is closed, and its key reused, only when none of its operations is in flight. A
+//! completion therefore always belongs to the socket for which it was requested, and what an operation points
+//! to is still alive.
 
 use crate::buffers::{Buffers, GROUP};
 use crate::ring::{Name, Ring, outcome};
@@ -24,41 +24,41 @@ use std::time::Duration;
 pub struct Sockets {
     slab: Slab<Socket>,
     buffers: Buffers,
-    /// Of sockets that have nothing to send; the last one is warm.
+    /// Send buffers of sockets that have nothing to send. The last one was used most recently.
     spare: Vec<Vec<u8>>,
-    /// Keys of sockets to look at when the turn ends, each once.
+    /// Keys of the sockets to settle at the end of the turn, without duplicates.
     pub touched: Vec<usize>,
 }
 
 struct Socket {
     stream: TcpStream,
     conn: Option<ConnId>,
-    /// The engine has let it go.
+    /// The engine has dropped its end.
     dropped: bool,
     touched: bool,
-    /// What the engine is to be told.
+    /// The readiness to report to the engine.
     news: Readiness,
 
     receiving: Receiving,
-    /// What the engine has left unread in earlier turns. While there is any, no more is received.
+    /// Bytes that the engine left unread in earlier turns. While there are any, nothing more is received.
     held: VecDeque<u8>,
-    /// What this turn has brought, behind the held.
+    /// What arrived in this turn. It follows `held`.
     received: VecDeque<Chunk>,
-    /// What comes behind the received: the end, or a failure (`errno`).
+    /// What follows `received`: the end of the stream, or a failure (`errno`).
     end: Option<Result<(), i32>>,
 
-    /// What was written. While a send is under way it is not touched.
+    /// Bytes that the engine has written. Not touched while a send is in flight.
     out: Vec<u8>,
-    /// Bytes of `out` that have left: less than its length, or both are 0.
+    /// Bytes of `out` already sent: less than its length, or both are 0.
     sent: usize,
     sending: bool,
-    /// The engine could not write all it wanted.
+    /// The engine could not write everything.
     short: bool,
     ending: Ending,
     broken: bool,
 }
 
-/// The operation that receives, again and again.
+/// The state of the multishot receive.
 #[derive(Clone, Copy, PartialEq)]
 enum Receiving {
     No,
@@ -66,27 +66,27 @@ enum Receiving {
     Cancelled,
 }
 
-/// Our end of the stream.
+/// The state of the sending side.
 #[derive(Clone, Copy, PartialEq)]
 enum Ending {
     Open,
-    /// To be told when all has left.
+    /// To be shut down once everything has been sent.
     Due,
-    Told,
+    Shut,
 }
 
-/// Bytes `from..to` of a buffer.
+/// The bytes `from..to` of a buffer.
 struct Chunk {
     buffer: u16,
     from: usize,
     to: usize,
 }
 
-/// What a socket takes before it is sent.
+/// The most bytes that a socket holds for sending.
 const OUT_BYTES_MAX: usize = 256 << 10;
-/// Kept for the next socket up to this size.
+/// A send buffer of up to this size is kept for the next socket.
 const SPARE_BYTES_MAX: usize = 256 << 10;
-/// How long a peer may take nothing of what the engine has left behind.
+/// How long a peer may accept nothing of what the engine wrote before it dropped its end.
 const FAREWELL: Duration = Duration::from_secs(10);
 
 impl Sockets {
@@ -95,7 +95,7 @@ impl Sockets {
         Ok(Sockets { slab: Slab::new(), buffers, spare: Vec::new(), touched: Vec::new() })
     }
 
-    /// Takes a socket in; `name` is to follow.
+    /// Adds a socket. The caller must then call `name`.
     pub fn insert(&mut self, stream: TcpStream) -> usize {
         let key = self.slab.insert(Socket {
             stream,
@@ -118,12 +118,12 @@ impl Sockets {
         key
     }
 
-    /// What the engine calls it.
+    /// Sets the id that the engine gave the socket.
     pub fn name(&mut self, key: usize, conn: ConnId) {
         self.slab[key].conn = Some(conn);
     }
 
-    /// What the engine is to be told of a socket, if anything.
+    /// Takes the readiness to report to the engine, if there is any.
     pub fn news(&mut self, key: usize) -> Option<(ConnId, Readiness)> {
         let socket = &mut self.slab[key];
         let news = std::mem::take(&mut socket.news);
@@ -131,7 +131,7 @@ impl Sockets {
         if any && !socket.dropped { Some((socket.conn?, news)) } else { None }
     }
 
-    /// A receive has brought something, or has ended.
+    /// Handles a completion of the receive: bytes, or its end.
     pub fn received(&mut self, key: usize, entry: &cqueue::Entry) {
         self.touch(key);
         let socket = &mut self.slab[key];
@@ -146,7 +146,7 @@ impl Sockets {
         }
         match outcome.map_err(|error| error.raw_os_error().unwrap_or(0)) {
             Ok(0) => socket.end = Some(Ok(())),
-            // It was told to stop, or a turn has used up all buffers: it begins again when it may.
+            // It was cancelled, or a turn has used up all buffers. `settle` starts it again when possible.
             Ok(_) | Err(libc::ECANCELED | libc::ENOBUFS) => {}
             Err(errno) => socket.end = Some(Err(errno)),
         }
@@ -157,7 +157,7 @@ impl Sockets {
         socket.news.ended |= socket.end.is_some();
     }
 
-    /// A send has ended; it may have sent a part only.
+    /// Handles the completion of a send, which may have sent only a part.
     pub fn sent(&mut self, key: usize, entry: &cqueue::Entry) {
         self.touch(key);
         let socket = &mut self.slab[key];
@@ -181,7 +181,7 @@ impl Sockets {
         }
     }
 
-    /// Begins and ends operations as this turn has left the sockets.
+    /// Starts and cancels operations according to the state in which this turn has left the sockets.
     pub fn settle(&mut self, ring: &mut Ring) -> io::Result<()> {
         for key in std::mem::take(&mut self.touched) {
             self.slab[key].touched = false;
@@ -196,27 +196,27 @@ impl Sockets {
         if !socket.sending && !socket.out.is_empty() {
             let rest = &socket.out[socket.sent..];
             let entry = opcode::Send::new(fd, rest.as_ptr(), rest.len() as u32).flags(libc::MSG_NOSIGNAL);
-            // SAFETY: `out` is neither touched nor dropped while `sending`.
+            // SAFETY: `out` is neither changed nor dropped while `sending`.
             unsafe { ring.push(Name::Send(key), entry.build())? };
             socket.sending = true;
         }
         if socket.out.is_empty() && socket.ending == Ending::Due {
             socket.broken |= socket.stream.shutdown(Shutdown::Write).is_err();
-            socket.ending = Ending::Told;
+            socket.ending = Ending::Shut;
         }
-        // Buffers are for all: what a blocked connection leaves in them is copied.
+        // All sockets share the buffers, so copy what a blocked connection leaves in them.
         for chunk in socket.received.drain(..) {
             socket.held.extend(&self.buffers.filled(chunk.buffer, chunk.to)[chunk.from..]);
             self.buffers.give_back(chunk.buffer);
         }
-        let wanted = !socket.dropped && socket.end.is_none() && socket.held.is_empty();
+        let receive = !socket.dropped && socket.end.is_none() && socket.held.is_empty();
         match socket.receiving {
-            Receiving::No if wanted => {
-                // SAFETY: it points to nothing; the buffers are never freed.
+            Receiving::No if receive => {
+                // SAFETY: the entry contains no pointers, and the buffers are never freed.
                 unsafe { ring.push(Name::Receive(key), opcode::RecvMulti::new(fd, GROUP).build())? };
                 socket.receiving = Receiving::Yes;
             }
-            Receiving::Yes if !wanted => {
+            Receiving::Yes if !receive => {
                 ring.cancel(Name::Receive(key))?;
                 socket.receiving = Receiving::Cancelled;
             }
@@ -234,7 +234,7 @@ impl Sockets {
 
     fn read(&mut self, key: usize, room: &mut [u8]) -> io::Result<usize> {
         let socket = &mut self.slab[key];
-        // All there is: a read that comes up short says that there is no more.
+        // Fill the room as far as possible: the engine takes a short read to mean that there is no more.
         let mut bytes = io::Read::read(&mut socket.held, room)?;
         while bytes < room.len() && !socket.held.is_empty() {
             bytes += io::Read::read(&mut socket.held, &mut room[bytes..])?;
@@ -288,7 +288,7 @@ impl Sockets {
         self.slab[key].ending = Ending::Due;
     }
 
-    /// What was written still leaves, as from a socket that is closed.
+    /// Drops the engine's end. Bytes already written are still sent, as after `close`.
     fn let_go(&mut self, key: usize) {
         self.touch(key);
         let socket = &mut self.slab[key];

@@ -1,10 +1,12 @@
-//! What the program serves.
+//! The application of a worker: every route of the program.
+//!
+//! It starts nothing and reads no settings but those in [`Shared`].
 
-use super::hub::Hub;
-use super::lesson::{self, Lesson};
-use super::registry::{self, Registry};
-use super::settings::Settings;
-use super::{census, page, topics};
+use crate::hub::{self, Hub};
+use crate::lesson::{self, Lesson};
+use crate::registry::{self, Registry};
+use crate::settings::Settings;
+use crate::{metrics, page};
 use fleeting::ws::Policy;
 use fleeting::{
     App, Error, Files, Handle, Message, Offload, Request, Response, Socket, SocketOptions, WebSocket,
@@ -15,50 +17,51 @@ use std::sync::{Arc, OnceLock};
 
 const HELLO: &str = "Hello, World!";
 
-/// What all workers share.
-pub(super) struct Shared {
-    pub(super) settings: Settings,
-    /// Served in place of the page.
-    pub(super) files: Option<Files>,
-    pub(super) store: Arc<dyn Store>,
-    /// The server's name among those that share it.
-    pub(super) node: String,
-    /// Asks a store that waits.
-    pub(super) offload: Option<Arc<Offload>>,
-    pub(super) lesson: Arc<Lesson>,
-    /// It speaks to the workers, so the first of them makes it.
-    pub(super) registry: OnceLock<Arc<Registry>>,
+/// State shared by all workers.
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    /// The files to serve at `/` instead of the demo page.
+    pub(crate) files: Option<Files>,
+    pub(crate) store: Arc<dyn Store>,
+    /// This server's name among the nodes that share the store.
+    pub(crate) node: String,
+    /// The threads that call the store, if it blocks.
+    pub(crate) offload: Option<Arc<Offload>>,
+    pub(crate) lesson: Arc<Lesson>,
+    /// Created by the first worker, because it needs a handle to the workers.
+    pub(crate) registry: OnceLock<Arc<Registry>>,
 }
 
 impl Shared {
     fn registry(&self, handle: &Handle) -> &Arc<Registry> {
-        let lives = self.settings.clients;
-        self.registry
-            .get_or_init(|| Arc::new(Registry::new(self.store.clone(), handle.clone(), &self.node, lives)))
+        let lifetimes = self.settings.clients;
+        self.registry.get_or_init(|| {
+            Arc::new(Registry::new(self.store.clone(), handle.clone(), &self.node, lifetimes))
+        })
     }
 }
 
-/// A worker's application: the page, or the files instead of it.
-pub(super) fn app(shared: &Shared, handle: &Handle) -> App {
+/// Builds the application of a worker.
+pub(crate) fn app(shared: &Shared, handle: &Handle) -> App {
     let (settings, registry) = (&shared.settings, shared.registry(handle));
     let app = match &shared.files {
         Some(files) => App::new().files("/", files.clone()),
         None => page::routes(App::new()),
     };
-    // Both to pages of the same origin only.
+    // WebSockets are for pages of the same origin only.
     let policy = Policy::new().compression(settings.compression);
-    let hub = SocketOptions::new().policy(policy.clone()).slow_consumer(settings.slow_consumer);
+    let options = SocketOptions::new().policy(policy.clone()).slow_consumer(settings.slow_consumer);
     let app = app
         .get("/plaintext", |_req| Ok(Response::text(HELLO)))
         .get("/json", |req| Response::json(req, &Greeting { message: HELLO }))
         .get("/healthz", |_req| Ok(Response::text("ok")))
         .post("/echo", echo)
         .ws_with("/ws", policy.clone(), Echo)
-        .ws_with("/hub", hub, Hub);
-    let app = topics::routes(app, handle);
+        .ws_with("/hub", options, Hub);
+    let app = hub::routes(app, handle);
     let app = lesson::routes(app, handle, &shared.lesson);
     let app = registry::routes(app, registry, shared.offload.as_ref(), policy);
-    census::routes(app, handle, registry, shared.offload.as_ref())
+    metrics::routes(app, handle, registry, shared.offload.as_ref())
 }
 
 #[derive(Serialize)]
@@ -66,7 +69,7 @@ struct Greeting {
     message: &'static str,
 }
 
-/// The content as it came, under the type it came with.
+/// Answers with the request's content and its Content-Type.
 fn echo<'r>(req: &Request<'r>) -> Result<Response<'r>, Error> {
     match req.fields().get("content-type") {
         Some(media_type) => Response::status(200).body(req.body()).header("content-type", media_type),

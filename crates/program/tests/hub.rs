@@ -1,10 +1,10 @@
-//! The program's hub does what docs/hub.md says: each example there is played.
+//! The hub does what docs/hub.md says: the test plays each example of the document.
 
 use crate::program::Running;
 use fleeting_testkit::client::{Client, TEXT};
 use std::fs;
 
-/// The examples: blocks of lines that begin with `>`, `<` or `$`.
+/// Returns the examples: blocks of lines that begin with `>`, `<` or `$`.
 fn examples(document: &str) -> Vec<Vec<(char, &str)>> {
     let blocks = document.split("```text\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default());
     blocks
@@ -18,26 +18,26 @@ fn examples(document: &str) -> Vec<Vec<(char, &str)>> {
 #[test]
 fn every_example_of_the_document_is_true() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/hub.md");
-    let document = fs::read_to_string(path).expect("the document is there");
+    let document = fs::read_to_string(path).expect("the document exists");
     let examples = examples(&document);
-    assert_eq!(examples.len(), 3, "a block is not found, or a new one is not counted");
+    assert_eq!(examples.len(), 3, "an example was added or removed");
     for workers in ["1", "2"] {
         let program = Running::serve(&["--workers", workers]);
         for example in &examples {
             let mut client = Client::websocket(program.addrs[0], "/hub");
-            for (who, text) in example {
-                match who {
+            for (mark, text) in example {
+                match mark {
                     '>' => client.frame(TEXT, text),
                     '<' => assert_eq!(client.next_frame().text(), *text, "{example:?}"),
                     '$' => post(&program, text),
-                    _ => panic!("nobody says {who}{text}"),
+                    _ => panic!("unknown mark: {mark}{text}"),
                 }
             }
         }
     }
 }
 
-/// `POST PATH TYPE CONTENT`
+/// Sends the request `POST PATH TYPE CONTENT`.
 fn post(program: &Running, request: &str) {
     let [method, path, kind, content] = request.splitn(4, ' ').collect::<Vec<_>>()[..] else {
         panic!("not a request: {request}");
@@ -51,9 +51,9 @@ fn post(program: &Running, request: &str) {
 }
 
 #[test]
-fn what_cannot_be_published_is_refused() {
+fn invalid_publications_are_refused() {
     let program = Running::serve(&["--limit", "topic_bytes=10", "--limit", "message_bytes=100"]);
-    let check = |path: &str, fields: &str, content: &str, status: u16, said: &str| {
+    let check = |path: &str, fields: &str, content: &str, status: u16, message: &str| {
         let mut client = Client::connect(program.addrs[0]);
         let length = content.len();
         client.send(format!(
@@ -61,7 +61,7 @@ fn what_cannot_be_published_is_refused() {
         ));
         let answer = client.answer();
         assert_eq!(answer.status, status, "{path} {fields} {content}: {}", answer.text());
-        assert!(answer.text().contains(said), "{}", answer.text());
+        assert!(answer.text().contains(message), "{}", answer.text());
     };
     let (text, json) = ("Content-Type: text/plain\r\n", "Content-Type: application/json; charset=utf-8\r\n");
     check("/topics/a", text, "", 202, "");
@@ -75,7 +75,7 @@ fn what_cannot_be_published_is_refused() {
     check("/topics/a", text, &"x".repeat(100), 413, "100 bytes at most");
     check("/topics/a", "", "x", 415, "application/json");
     check("/topics/a", "Content-Type: image/png\r\n", "x", 415, "application/json");
-    check("/topics/a", "Content-Type: text/plain; charset=latin1\r\n", "x", 415, "UTF-8");
+    check("/topics/a", "Content-Type: text/plain; charset=latin1\r\n", "x", 415, "utf-8");
 }
 
 #[test]
@@ -105,13 +105,13 @@ fn topics_are_counted_on_all_workers() {
 }
 
 #[test]
-fn the_shutdown_tells_who_was_there_and_who_was_cut_off() {
+fn the_shutdown_reports_closed_websockets_and_cut_off_connections() {
     let program = Running::serve(&["--timeout", "grace=200ms", "--timeout", "close=30s"]);
     let clients: Vec<Client> = (0..12).map(|_| Client::websocket(program.addrs[0], "/ws")).collect();
     program.signal("TERM");
-    let said = program.said_at_the_end();
-    assert!(said.contains("told 1001 (going away): 12\n"), "{said}");
-    assert!(said.contains("cut off when the grace was over: 12\n"), "{said}");
-    assert_eq!(said.matches(": a WebSocket, 0 bytes not taken\n").count(), 10, "{said}");
+    let log = program.stderr_to_end();
+    assert!(log.contains("closed with 1001 (going away): 12\n"), "{log}");
+    assert!(log.contains("cut off at the end of the grace period: 12\n"), "{log}");
+    assert_eq!(log.matches(": a WebSocket, 0 bytes not taken\n").count(), 10, "{log}");
     drop(clients);
 }

@@ -1,11 +1,11 @@
-//! What the program promises, one module each.
+//! Tests of the program, one module for each promise.
 //!
-//! In builds for AddressSanitizer (`--cfg fleeting_paranoid`, see tests/sanitize) `nodes` is left out: it holds
-//! processes to a quarter of a second, and they are several times slower there.
+//! Builds for AddressSanitizer (`--cfg fleeting_paranoid`, see tests/sanitize) leave out `nodes`: it requires processes to
+//! answer within a quarter of a second, and they are several times slower there.
 
-mod census;
 mod hub;
 mod lesson;
+mod metrics;
 #[cfg(not(fleeting_paranoid))]
 mod nodes;
 mod program;

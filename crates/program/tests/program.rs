@@ -1,4 +1,4 @@
-//! The program keeps its word: routes, settings and where they come from, errors, signals.
+//! The program's routes, settings and their sources, error messages, and signals.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,10 +10,10 @@ use std::time::Duration;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Message, WebSocket};
 
-/// Longer than anything here takes; a test fails then, rather than hang.
+/// Longer than anything here takes. After it a test fails instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The program with these arguments, and none of the environment's settings.
+/// Returns the program with these arguments, without the settings of the environment.
 pub fn program(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fleeting"));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FLEETING_")) {
@@ -23,13 +23,13 @@ pub fn program(args: &[&str]) -> Command {
     command
 }
 
-/// A program that serves, ended when it is dropped.
+/// A running server, killed when this is dropped.
 pub struct Running {
     child: Child,
     stderr: BufReader<ChildStderr>,
-    /// Held to the end: a program whose output is closed is a test of its own.
+    /// Kept open: a program whose standard output is closed has a test of its own.
     stdout: Option<BufReader<ChildStdout>>,
-    /// Where it has said that it listens.
+    /// The addresses in its greeting.
     pub addrs: Vec<SocketAddr>,
 }
 
@@ -43,40 +43,40 @@ impl Drop for Running {
 impl Running {
     fn start(mut command: Command) -> Running {
         let mut child = command.spawn().expect("the program was built for this test");
-        let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
-        let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
+        let mut stdout = BufReader::new(child.stdout.take().expect("the output is piped"));
+        let stderr = BufReader::new(child.stderr.take().expect("the output is piped"));
         let mut addrs = Vec::new();
         loop {
             let mut line = String::new();
             let bytes = stdout.read_line(&mut line).expect("text");
             match line.trim().strip_prefix("http://") {
                 Some(addr) => addrs.push(addr.parse().unwrap_or_else(|e| panic!("{line:?}: {e}"))),
-                // All addresses are told one after the other.
+                // The addresses are on consecutive lines.
                 None if bytes == 0 || !addrs.is_empty() => break,
                 None => {}
             }
         }
         let mut running = Running { child, stderr, stdout: Some(stdout), addrs };
         if running.addrs.is_empty() {
-            let mut said = String::new();
-            let _ = running.stderr.read_to_string(&mut said);
-            panic!("it did not say where it listens: {said}");
+            let mut log = String::new();
+            let _ = running.stderr.read_to_string(&mut log);
+            panic!("the program printed no address: {log}");
         }
         running
     }
 
-    /// Serves on a free port with these arguments too.
+    /// Starts the server on a free port, with further arguments.
     pub fn serve(args: &[&str]) -> Running {
         Running::start(program(&[&["serve", "--listen", "127.0.0.1:0"], args].concat()))
     }
 
     fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.addrs[0]).expect("it listens");
+        let stream = TcpStream::connect(self.addrs[0]).expect("the server listens");
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream
     }
 
-    /// The answer to `request`, up to the end of the connection.
+    /// Returns the answer to `request`, up to the end of the connection.
     fn answer(&self, request: &str) -> String {
         let mut stream = self.connect();
         stream.write_all(request.as_bytes()).unwrap();
@@ -93,7 +93,7 @@ impl Running {
         self.answer(&format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))
     }
 
-    /// The status of content of so many bytes.
+    /// Returns the status of a request with `bytes` of content.
     fn status_of_content(&self, bytes: usize) -> u16 {
         let head =
             format!("POST /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {bytes}\r\n");
@@ -102,34 +102,34 @@ impl Running {
 
     fn websocket(&self) -> WebSocket<TcpStream> {
         let url = format!("ws://{}/ws", self.addrs[0]);
-        tungstenite::client(url, self.connect()).expect("it upgrades").0
+        tungstenite::client(url, self.connect()).expect("the handshake succeeds").0
     }
 
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status();
-        assert!(sent.expect("there is kill(1)").success());
+        assert!(sent.expect("kill(1) exists").success());
     }
 
-    /// The next line that it says on standard error.
+    /// Returns the next line of standard error.
     pub fn stderr_line(&mut self) -> String {
         let mut line = String::new();
         self.stderr.read_line(&mut line).unwrap();
         line
     }
 
-    /// All it has said on standard error, once it has ended by itself.
-    pub fn said_at_the_end(mut self) -> String {
-        let mut said = String::new();
-        self.stderr.read_to_string(&mut said).expect("text");
-        said
+    /// Waits until the program ends by itself, and returns the rest of standard error.
+    pub fn stderr_to_end(mut self) -> String {
+        let mut text = String::new();
+        self.stderr.read_to_string(&mut text).expect("text");
+        text
     }
 
-    /// How it has ended, which it does by itself.
-    fn ended(mut self) -> ExitStatus {
-        let (over, outputs_end) = mpsc::channel();
-        let mut stdout = self.stdout.take().expect("it is taken once");
-        thread::spawn(move || over.send(stdout.read_to_end(&mut Vec::new())));
-        outputs_end.recv_timeout(PATIENCE).expect("it ends").unwrap();
+    /// Waits until the program ends by itself, and returns how.
+    fn exit_status(mut self) -> ExitStatus {
+        let (ended, output_end) = mpsc::channel();
+        let mut stdout = self.stdout.take().expect("taken only once");
+        thread::spawn(move || ended.send(stdout.read_to_end(&mut Vec::new())));
+        output_end.recv_timeout(PATIENCE).expect("the program ends").unwrap();
         self.child.wait().unwrap()
     }
 }
@@ -139,7 +139,7 @@ fn status(answer: &str) -> u16 {
     number.unwrap_or_else(|| panic!("no status: {answer:?}"))
 }
 
-/// Reads what has come. With a timeout set, a signal may end the system's wait early.
+/// Reads what has arrived. With a read timeout set, a signal may interrupt the wait.
 fn read_some(stream: &mut TcpStream, into: &mut [u8]) -> usize {
     loop {
         match stream.read(into) {
@@ -149,7 +149,7 @@ fn read_some(stream: &mut TcpStream, into: &mut [u8]) -> usize {
     }
 }
 
-/// The next message, likewise.
+/// Reads the next message, with the same care.
 fn next_message(socket: &mut WebSocket<TcpStream>) -> Result<Message, tungstenite::Error> {
     loop {
         match socket.read() {
@@ -159,19 +159,19 @@ fn next_message(socket: &mut WebSocket<TcpStream>) -> Result<Message, tungstenit
     }
 }
 
-/// One keep-alive request on `stream`; its answer stays short enough for one read.
+/// Sends a keep-alive request on `stream` and reads its answer.
 fn keep_alive(stream: &mut TcpStream) {
     stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     let mut answer = Vec::new();
     let mut piece = [0; 1024];
     while !answer.ends_with(b"\r\n\r\nok") {
         let bytes = read_some(stream, &mut piece);
-        assert!(bytes > 0, "it closed");
+        assert!(bytes > 0, "the server closed the connection");
         answer.extend_from_slice(&piece[..bytes]);
     }
 }
 
-/// A file that is there for one test.
+/// A file that exists during one test.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -182,7 +182,7 @@ impl Scratch {
     }
 
     fn path(&self) -> &str {
-        self.0.to_str().expect("the target folder's name is text")
+        self.0.to_str().expect("the path of the target folder is UTF-8")
     }
 }
 
@@ -192,7 +192,7 @@ impl Drop for Scratch {
     }
 }
 
-/// A folder, likewise.
+/// A folder that exists during one test.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -203,7 +203,7 @@ impl Folder {
     }
 
     fn path(&self) -> &str {
-        self.0.to_str().expect("the target folder's name is text")
+        self.0.to_str().expect("the path of the target folder is UTF-8")
     }
 }
 
@@ -239,7 +239,7 @@ fn every_route_answers() {
 }
 
 #[test]
-fn a_directory_is_served_in_place_of_the_page() {
+fn a_directory_is_served_instead_of_the_page() {
     let folder = Folder::new("served");
     std::fs::write(folder.0.join("index.html"), "home").unwrap();
     std::fs::write(folder.0.join("plaintext"), "not this").unwrap();
@@ -266,7 +266,7 @@ fn a_directory_is_served_in_place_of_the_page() {
 }
 
 #[test]
-fn a_directory_that_is_none_is_one_line_and_status_1() {
+fn a_missing_directory_is_one_line_and_status_1() {
     let file = Scratch::new("no-directory", "");
     let expected = &["cannot serve the files of", file.path(), "Not a directory"];
     refused(program(&["--files", file.path()]), 1, expected);
@@ -288,7 +288,7 @@ fn the_websocket_echoes() {
 }
 
 #[test]
-fn the_page_is_asked_for_again_and_not_sent_again() {
+fn an_unchanged_page_is_answered_with_304() {
     let running = Running::serve(&[]);
     for (path, kind) in [("/", "text/html"), ("/page.css", "text/css"), ("/page.js", "text/javascript")] {
         let answer = running.get(path);
@@ -329,7 +329,7 @@ fn two_workers_and_two_addresses_serve() {
 // ---------------------------------------------------------------- settings
 
 #[test]
-fn flags_go_before_the_environment_that_before_the_file_that_before_the_defaults() {
+fn flags_override_the_environment_which_overrides_the_file_which_overrides_the_defaults() {
     let file = Scratch::new("precedence", "[limits]\nbody_bytes = 300\nheaders = 3\n");
     let run = |args: &[&str], environment: &[(&str, &str)]| {
         let mut command = program(&["serve", "--listen", "127.0.0.1:0"]);
@@ -344,18 +344,18 @@ fn flags_go_before_the_environment_that_before_the_file_that_before_the_defaults
     let (flag, environment) = (["--limit", "body_bytes=100"], ("FLEETING_LIMIT_BODY_BYTES", "200"));
     check(run(&[], &[]), 1 << 20);
     let from_file = check(run(&["--config", file.path()], &[]), 300);
-    // What the later ones do not name stays as the file has it.
+    // Settings that later sources do not name stay as in the file.
     assert_eq!(from_file.status("GET /healthz HTTP/1.1\r\nHost: a\r\na: 1\r\nb: 2\r\nc: 3\r\n\r\n"), 431);
     check(run(&[], &[("FLEETING_CONFIG", file.path())]), 300);
     let both = check(run(&["--config", file.path()], &[environment]), 200);
     assert_eq!(both.status("GET /healthz HTTP/1.1\r\nHost: a\r\na: 1\r\nb: 2\r\nc: 3\r\n\r\n"), 431);
     check(run(&[flag[0], flag[1], "--config", file.path()], &[environment]), 100);
-    // The file that a flag names goes before the environment's, which is not read then.
+    // The file of the flag replaces that of the environment, which is not even read.
     check(run(&["--config", file.path()], &[("FLEETING_CONFIG", "/nowhere/at.all")]), 300);
 }
 
 #[test]
-fn addresses_and_workers_come_from_everywhere() {
+fn addresses_and_workers_come_from_the_file_and_the_environment() {
     let file = Scratch::new("listen", "listen = '127.0.0.1:0'\nworkers = 2\n[timeouts]\nidle = '1m'\n");
     assert_eq!(Running::start(program(&["--config", file.path()])).addrs.len(), 1);
     let mut command = program(&["--config", file.path()]);
@@ -366,22 +366,23 @@ fn addresses_and_workers_come_from_everywhere() {
 }
 
 #[test]
-fn a_timeout_is_obeyed() {
+fn a_timeout_takes_effect() {
     let running = Running::serve(&["--timeout", "idle=100ms"]);
     let mut stream = running.connect();
     keep_alive(&mut stream);
     assert_eq!(read_some(&mut stream, &mut [0; 16]), 0, "an idle connection is closed");
 }
 
-// ---------------------------------------------------------------- mistakes
+// ---------------------------------------------------------------- error messages
 
-/// Runs the program to its end: status, standard output, standard error.
+/// Runs the program to its end and returns its status, standard output and standard error.
 pub fn outcome(mut command: Command) -> (Option<i32>, String, String) {
     let output = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
+/// Checks that the program ends with this status and one line that contains all of `expected`.
 #[track_caller]
 pub fn refused(mut command: Command, expected_status: i32, expected: &[&str]) {
     let mut child = command.spawn().unwrap();
@@ -397,7 +398,7 @@ pub fn refused(mut command: Command, expected_status: i32, expected: &[&str]) {
     assert!(stderr.starts_with("fleeting: ") && stderr.ends_with('\n'), "{stderr:?}");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
     for expected in expected {
-        assert!(stderr.contains(expected), "{stderr} does not say {expected}");
+        assert!(stderr.contains(expected), "{stderr} does not contain {expected}");
     }
 }
 
@@ -431,7 +432,7 @@ fn a_wrong_flag_is_one_line_and_status_2() {
 }
 
 #[test]
-fn a_wrong_file_is_one_line() {
+fn a_wrong_file_is_one_line_with_the_line_number() {
     refused(program(&["--config", "/nowhere/at.all"]), 1, &["cannot read /nowhere/at.all"]);
     refused(program(&["--config", env!("CARGO_MANIFEST_DIR")]), 1, &["cannot read", "directory"]);
     let check = |name: &str, text: &str, expected: &[&str]| {
@@ -446,12 +447,12 @@ fn a_wrong_file_is_one_line() {
         "key",
         "port = 80\n",
         &[
-            "port: unknown key",
+            ".toml:1: port: unknown key",
             "listen workers files compression slow_consumer store node clients limits timeouts",
         ],
     );
-    check("limit", "[limits]\nbody = 80\n", &["limits.body: unknown name", "body_bytes"]);
-    check("value", "[timeouts]\nidle = \"soon\"\n", &["timeouts.idle: bad value `soon`"]);
+    check("limit", "[limits]\nbody = 80\n", &[".toml:2: limits.body: unknown name", "body_bytes"]);
+    check("value", "[timeouts]\nidle = \"soon\"\n", &[".toml:2: timeouts.idle: bad value `soon`"]);
 }
 
 #[test]
@@ -471,7 +472,7 @@ fn a_wrong_variable_is_one_line_and_status_2() {
 }
 
 #[test]
-fn a_password_is_not_told() {
+fn a_password_is_never_printed() {
     let secret = "redis://user:s3cret@host/x";
     let (code, _, stderr) = outcome(program(&["--store", secret]));
     assert!(code == Some(2) && !stderr.contains("s3cret"), "{stderr}");
@@ -480,13 +481,13 @@ fn a_password_is_not_told() {
     assert!(code == Some(2) && !stderr.contains("s3cret"), "{stderr}");
     let mut running = Running::serve(&["--store", "redis://user:s3cret@nobody.invalid"]);
     let line = running.stderr_line();
-    assert!(line.starts_with("redis://user:***@nobody.invalid:6379 is not available: "), "{line}");
+    assert!(line.starts_with("redis://user:***@nobody.invalid:6379 is unavailable: "), "{line}");
     assert!(!line.contains("s3cret"), "{line}");
-    assert_eq!(status(&running.get("/healthz")), 200, "it serves all the same");
+    assert_eq!(status(&running.get("/healthz")), 200, "the server works without Redis");
 }
 
 #[test]
-fn help_and_version_are_told() {
+fn help_and_version_are_printed() {
     let (status, stdout, stderr) = outcome(program(&["--version"]));
     assert_eq!(
         (status, stdout, stderr),
@@ -504,7 +505,7 @@ fn help_and_version_are_told() {
 // ---------------------------------------------------------------- signals
 
 #[test]
-fn sigterm_ends_it_in_good_order() {
+fn a_signal_shuts_the_server_down_gracefully() {
     for (signal, workers) in [("TERM", "1"), ("INT", "2")] {
         let mut running = Running::serve(&["--workers", workers]);
         let mut idle = running.connect();
@@ -516,21 +517,21 @@ fn sigterm_ends_it_in_good_order() {
             Message::Close(Some(close)) => assert_eq!(close.code, CloseCode::Away),
             other => panic!("not a Close: {other:?}"),
         }
-        // Reading on answers the Close, and comes to the end.
+        // Reading on answers the Close and reaches the end of the stream.
         assert!(matches!(next_message(&mut socket), Err(tungstenite::Error::ConnectionClosed)));
-        // Who holds on after that is waited for, for as long as the timeout `linger` says.
+        // Otherwise the server waits for this client, for as long as the timeout `linger`.
         drop(socket);
         assert_eq!(read_some(&mut idle, &mut [0; 16]), 0, "an idle connection is closed");
-        assert_eq!(running.ended().code(), Some(0), "SIG{signal}");
+        assert_eq!(running.exit_status().code(), Some(0), "SIG{signal}");
     }
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once() {
+fn a_second_signal_ends_the_program_at_once() {
     for (signal, status) in [("TERM", 143), ("INT", 130)] {
         let mut running = Running::serve(&[]);
         let mut stream = running.connect();
-        // Half a request: a shutdown gives it the time to arrive.
+        // Half a request, whose rest a shutdown waits for.
         keep_alive(&mut stream);
         stream
             .write_all(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
@@ -539,12 +540,12 @@ fn a_second_signal_ends_it_at_once() {
         running.signal("TERM");
         assert_eq!(running.stderr_line(), "shutting down\n");
         running.signal(signal);
-        assert_eq!(running.ended().code(), Some(status), "SIG{signal}");
+        assert_eq!(running.exit_status().code(), Some(status), "SIG{signal}");
     }
 }
 
 #[test]
-fn a_request_in_flight_is_answered_before_the_end() {
+fn a_request_in_flight_is_answered_before_the_program_ends() {
     let mut running = Running::serve(&[]);
     let (mut idle, mut stream) = (running.connect(), running.connect());
     keep_alive(&mut idle);
@@ -554,7 +555,7 @@ fn a_request_in_flight_is_answered_before_the_end() {
     assert!(read_some(&mut stream, &mut [0; 64]) > 0);
     running.signal("TERM");
     assert_eq!(running.stderr_line(), "shutting down\n");
-    // The line comes before the worker knows; that the idle connection ends comes after.
+    // The line is printed before the worker shuts down. The idle connection ends after that.
     assert_eq!(read_some(&mut idle, &mut [0; 16]), 0);
     stream.write_all(b"hello").unwrap();
     let mut answer = String::new();
@@ -565,12 +566,12 @@ fn a_request_in_flight_is_answered_before_the_end() {
         "{answer}"
     );
     drop(stream);
-    assert_eq!(running.ended().code(), Some(0));
+    assert_eq!(running.exit_status().code(), Some(0));
 }
 
 #[test]
-fn it_serves_although_nobody_reads_its_output() {
-    // Its address cannot be read then: it takes one that was free a moment ago.
+fn the_server_runs_with_a_closed_standard_output() {
+    // The address cannot be read from the greeting, so the test passes one that was free a moment ago.
     let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut command = program(&["--listen", &addr.to_string()]);
     let mut child = command.spawn().unwrap();
@@ -579,7 +580,7 @@ fn it_serves_although_nobody_reads_its_output() {
     let connected = loop {
         match TcpStream::connect(addr) {
             Ok(stream) => break stream,
-            Err(_) => assert!(child.try_wait().unwrap().is_none(), "it has ended"),
+            Err(_) => assert!(child.try_wait().unwrap().is_none(), "the program has ended"),
         }
     };
     let mut stream = connected;

@@ -1,4 +1,4 @@
-//! The program's registry does what docs/registry.md says: each example there is played.
+//! The registry does what docs/registry.md says: the test plays each example of the document.
 
 use crate::program::Running;
 use fleeting_testkit::client::{CLOSE, Client, Frame, PATIENCE, TEXT, handshake};
@@ -9,7 +9,7 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// `METHOD PATH [X-Id [CONTENT]]`, on a connection of its own.
+/// Sends the request `METHOD PATH [X-Id [CONTENT]]` on a connection of its own. Returns the status and the content.
 fn request(program: &Running, text: &str) -> (u16, String) {
     let mut parts = text.splitn(4, ' ');
     let [method, path] = [(); 2].map(|()| parts.next().expect("method and path"));
@@ -43,23 +43,23 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
-/// What is another each time, made the same, if it has the right shape.
-fn leveled(text: &str) -> String {
-    fn level(value: &mut Value) {
+/// Replaces the values that differ each time, after a check of their form.
+fn normalized(text: &str) -> String {
+    fn normalize(value: &mut Value) {
         let Value::Object(map) = value else { return };
         for (key, value) in map {
-            let fits = match (key.as_str(), &*value) {
+            let is_valid = match (key.as_str(), &*value) {
                 ("at_ms", Value::Number(at)) => at.as_u64().is_some_and(|at| at > 1_767_000_000_000),
                 ("from", Value::String(from)) => from.starts_with("127.0.0.1:"),
                 ("connection", Value::String(name)) => name
                     .split_once('/')
-                    .is_some_and(|(here, conn)| here.contains('.') && conn.split('-').count() == 3),
+                    .is_some_and(|(process, conn)| process.contains('.') && conn.split('-').count() == 3),
                 _ => {
-                    level(value);
+                    normalize(value);
                     continue;
                 }
             };
-            assert!(fits, "{key}: {value}");
+            assert!(is_valid, "{key}: {value}");
             *value = "…".into();
         }
     }
@@ -67,50 +67,50 @@ fn leveled(text: &str) -> String {
         return text.to_string();
     }
     let mut value = json(text);
-    level(&mut value);
+    normalize(&mut value);
     value.to_string()
 }
 
 #[test]
 fn every_example_of_the_document_is_true() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/registry.md");
-    let document = fs::read_to_string(path).expect("the document is there");
+    let document = fs::read_to_string(path).expect("the document exists");
     let blocks: Vec<&str> = document
         .split("```text\n")
         .skip(1)
         .map(|rest| rest.split("```").next().unwrap_or_default())
         .collect();
-    assert_eq!(blocks.len(), 4, "a block is not found, or a new one is not counted");
+    assert_eq!(blocks.len(), 4, "an example was added or removed");
     for workers in ["1", "2"] {
         blocks.iter().for_each(|block| play(&Running::serve(&["--workers", workers]), block));
     }
-    // A store that waits says later that a record has gone, and there is none before the upgrade.
+    // A store that blocks reports a removed record only after the handshake, so these examples end before that.
     for block in blocks {
         let redis = RedisServer::start();
         let program = Running::serve(&["--store", &redis.url(), "--workers", "2"]);
         let until = "$ GET /clients/ws?id=alice";
-        play(&program, block.split(until).next().expect("there is a beginning"));
+        play(&program, block.split(until).next().expect("text before it"));
     }
 }
 
 fn play(program: &Running, block: &str) {
-    let (mut clients, mut asked): (Vec<Client>, _) = (Vec::new(), "");
+    let (mut clients, mut pending): (Vec<Client>, _) = (Vec::new(), "");
     for line in block.lines() {
-        let (who, text) = line.split_once(' ').unwrap_or((line, ""));
-        match who {
-            "$" => asked = text,
+        let (mark, text) = line.split_once(' ').unwrap_or((line, ""));
+        match mark {
+            "$" => pending = text,
             "=" => {
                 let (expected, expected_content) = text.split_once(' ').unwrap_or((text, ""));
                 let (status, content) = loop {
-                    let answer = request(program, asked);
-                    // The end of a connection may take a moment longer to be in the store.
+                    let answer = request(program, pending);
+                    // The store may learn a moment later that a connection has ended.
                     if answer.0 != 200 || expected != "404" {
                         break answer;
                     }
                 };
                 assert_eq!(status.to_string(), expected, "{line}: {content}");
-                assert_eq!(leveled(&content), leveled(expected_content), "{line}");
-                // What was sent comes back as it was, byte for byte.
+                assert_eq!(normalized(&content), normalized(expected_content), "{line}");
+                // The content comes back byte for byte.
                 let sent = |text: &str| {
                     text.split_once("\"sent\":")
                         .map(|(_, rest)| rest.split(",\"at_ms\"").next().map(str::to_string))
@@ -119,31 +119,31 @@ fn play(program: &Running, block: &str) {
             }
             ">" => match text.split_once(' ').unwrap_or((text, "")) {
                 ("open", path) => clients.push(Client::websocket(program.addrs[0], path)),
-                ("say", said) => clients.last_mut().expect("an open one").frame(TEXT, said),
+                ("say", text) => clients.last_mut().expect("an open WebSocket").frame(TEXT, text),
                 ("close", _) => {
-                    let mut client = clients.pop().expect("an open one");
+                    let mut client = clients.pop().expect("an open WebSocket");
                     client.frame(CLOSE, 1000u16.to_be_bytes());
                     assert_eq!(client.next_frame().close_code(), 1000);
                     client.cut_off();
                 }
-                _ => panic!("nobody does {line}"),
+                _ => panic!("unknown action: {line}"),
             },
             "<" => match text.strip_suffix(" on the first") {
                 Some(code) => assert_eq!(clients[0].next_frame().close_code().to_string(), code),
                 None => {
-                    let got = clients.last_mut().expect("an open one").next_frame();
-                    assert_eq!(leveled(got.text()), leveled(text), "{line}");
+                    let got = clients.last_mut().expect("an open WebSocket").next_frame();
+                    assert_eq!(normalized(got.text()), normalized(text), "{line}");
                 }
             },
-            _ => panic!("nobody says {line}"),
+            _ => panic!("unknown mark: {line}"),
         }
     }
 }
 
 #[test]
-fn what_cannot_be_is_refused() {
+fn invalid_requests_are_refused() {
     let program = Running::serve(&[]);
-    let check = |fields: &str, content: &str, status: u16, said: &str| {
+    let check = |fields: &str, content: &str, status: u16, message: &str| {
         let mut client = Client::connect(program.addrs[0]);
         let length = content.len();
         client.send(format!(
@@ -151,20 +151,20 @@ fn what_cannot_be_is_refused() {
         ));
         let answer = client.answer();
         assert_eq!(answer.status, status, "{fields}: {}", answer.text());
-        assert!(answer.text().contains(said), "{}", answer.text());
+        assert!(answer.text().contains(message), "{}", answer.text());
         answer
     };
     check("", "", 400, "X-Id is missing");
     check("X-Id: \r\n", "", 400, "empty");
     check("X-Id: \u{ff}\r\n", "", 201, "");
-    check(&format!("X-Id: {}\r\n", "x".repeat(129)), "", 400, "128 bytes at most");
-    check("X-Id: ws\r\n", "", 400, "no ids");
-    check("X-Id: a*\r\n", "", 400, "no `*`");
+    check(&format!("X-Id: {}\r\n", "x".repeat(129)), "", 400, "at most 128 bytes");
+    check("X-Id: ws\r\n", "", 400, "may not be `ws`");
+    check("X-Id: a*\r\n", "", 400, "may not contain `*`");
     check("X-Id: a\r\n", "x", 415, "application/json");
     check("X-Id: a\r\nContent-Type: application/json\r\n", "{", 400, "not JSON");
     check("X-Id: a\r\nContent-Type: text/plain\r\n", &"x".repeat((16 << 10) + 1), 413, "16 KiB");
     check("X-Id: a\r\nOrigin: http://evil\r\n", "", 403, "may not store");
-    let made = check("X-Id: a b/€\r\n", "", 400, "no `/`");
+    let made = check("X-Id: a b/€\r\n", "", 400, "may not contain");
     assert_eq!(made.field("location"), None);
     let made = check("X-Id: a b€\r\nOrigin: http://test\r\n", "", 201, "\"id\":\"a b€\"");
     assert_eq!(made.field("location"), Some("/clients/a%20b%E2%82%AC"));
@@ -182,7 +182,7 @@ fn what_cannot_be_is_refused() {
 }
 
 #[test]
-fn nobody_else_publishes_changes() {
+fn only_the_registry_publishes_changes() {
     let program = Running::serve(&[]);
     let mut client = Client::connect(program.addrs[0]);
     client.send(
@@ -192,7 +192,7 @@ fn nobody_else_publishes_changes() {
     assert_eq!(answer.status, 403, "{}", answer.text());
 }
 
-/// Ends a connection and waits until the server has seen it.
+/// Closes a connection and waits until the server has noticed.
 fn close(mut client: Client) {
     client.frame(CLOSE, 1000u16.to_be_bytes());
     while client.next_frame().opcode != CLOSE {}
@@ -200,18 +200,18 @@ fn close(mut client: Client) {
 }
 
 #[test]
-fn a_record_is_held_and_let_go_of_by_who_has_it() {
+fn a_record_belongs_to_its_last_connection_and_is_removed_with_it() {
     for workers in ["1", "2"] {
         let program = Running::serve(&["--workers", workers]);
         request(&program, "POST /clients a 1");
         request(&program, "POST /clients b 2");
-        // Enough of them to be on each worker.
+        // Enough connections to reach each worker.
         let mut holders: Vec<Client> = Vec::new();
         let mut names = HashSet::new();
         for _ in 0..12 {
             let mut holder = websocket(&program, "a");
-            let told = json(holder.next_frame().text());
-            assert!(names.insert(told["connection"].as_str().expect("a name").to_string()), "{told}");
+            let record = json(holder.next_frame().text());
+            assert!(names.insert(record["connection"].as_str().expect("a name").to_string()), "{record}");
             if let Some(mut before) = holders.pop() {
                 let Frame { opcode, payload } = before.next_frame();
                 assert_eq!((opcode, &payload[..2]), (CLOSE, &4409u16.to_be_bytes()[..]));
@@ -219,14 +219,14 @@ fn a_record_is_held_and_let_go_of_by_who_has_it() {
                 before.cut_off();
             }
             holders.push(holder);
-            assert_eq!(json(&request(&program, "GET /clients/a").1)["connection"], told["connection"]);
+            assert_eq!(json(&request(&program, "GET /clients/a").1)["connection"], record["connection"]);
         }
         let mut other = websocket(&program, "b");
         other.next_frame();
         close(holders.pop().expect("the last"));
         assert_eq!(request(&program, "GET /clients/a").0, 404);
         assert_eq!(request(&program, "GET /clients/b").0, 200);
-        // One that goes without a word.
+        // A connection that is reset without a Close frame.
         other.reset();
         while request(&program, "GET /clients/b").0 != 404 {}
         assert_eq!(request(&program, "GET /clients").1, "{}");
@@ -234,7 +234,7 @@ fn a_record_is_held_and_let_go_of_by_who_has_it() {
 }
 
 #[test]
-fn a_record_that_was_taken_out_is_not_brought_back() {
+fn a_removed_record_is_not_restored() {
     let program = Running::serve(&[]);
     request(&program, "POST /clients a 1");
     let mut holder = websocket(&program, "a");
@@ -242,33 +242,33 @@ fn a_record_that_was_taken_out_is_not_brought_back() {
     assert_eq!(request(&program, "DELETE /clients/a").0, 204);
     holder.frame(TEXT, "?");
     assert_eq!(holder.next_frame().text(), "null");
-    // Somebody else's record of the same id is nothing to the end of this one.
+    // The end of this connection does not remove another client's record with the same id.
     request(&program, "POST /clients a 2");
     close(holder);
     assert_eq!(json(&request(&program, "GET /clients/a").1)["sent"], "2");
 }
 
 #[test]
-fn records_live_as_long_as_they_are_held() {
+fn a_record_is_kept_while_it_is_held() {
     let program = Running::serve(&["--client-life", "200ms", "--client-close", "1m"]);
     request(&program, "POST /clients held x");
     let mut holder = websocket(&program, "held");
     holder.next_frame();
-    // Several lives of others pass.
+    // Several lifetimes of unheld records pass.
     for _ in 0..5 {
         assert_eq!(request(&program, "POST /clients left x").0, 201);
         while request(&program, "GET /clients/left").0 != 404 {}
     }
     holder.frame(TEXT, "?");
     assert_eq!(json(holder.next_frame().text())["id"], "held");
-    // It stays for its time, without a connection.
+    // The record stays for the configured time, without a connection.
     close(holder);
     let (status, left) = request(&program, "GET /clients/held");
     assert_eq!((status, &json(&left)["connection"]), (200, &Value::Null));
 }
 
 #[test]
-fn the_whole_map_is_answered_however_large_it_is() {
+fn all_records_are_listed_however_many_there_are() {
     const RECORDS: usize = 1000;
     let program = Running::serve(&["--workers", "2"]);
     let mut client = Client::connect(program.addrs[0]);
@@ -300,7 +300,7 @@ fn the_whole_map_is_answered_however_large_it_is() {
 }
 
 #[test]
-fn a_crowd_with_one_name_leaves_nothing_behind() {
+fn many_connections_with_one_id_leave_no_held_record_behind() {
     let program = Running::serve(&["--workers", "2"]);
     thread::scope(|scope| {
         for number in 0..8 {
@@ -311,18 +311,18 @@ fn a_crowd_with_one_name_leaves_nothing_behind() {
                     request(program, &format!("POST /clients all {sent}"));
                     let mut client = Client::connect(program.addrs[0]);
                     client.send(handshake("/clients/ws?id=all", ""));
-                    // Somebody else's end may have taken the record out meanwhile.
+                    // The end of another connection may have removed the record in the meantime.
                     let answer = client.answer();
                     assert!(matches!(answer.status, 101 | 404), "{}", answer.head);
                     if answer.status == 101 {
-                        let told = client.next_frame();
-                        assert!(told.opcode == CLOSE || json(told.text())["id"] == "all", "{told:?}");
+                        let frame = client.next_frame();
+                        assert!(frame.opcode == CLOSE || json(frame.text())["id"] == "all", "{frame:?}");
                     }
                 }
             });
         }
     });
-    // All of them are gone; what is left was stored by one that did not come to hold it.
+    // All connections are gone. A record that is left was stored by a client that never came to hold it.
     loop {
         let (status, record) = request(&program, "GET /clients/all");
         if status == 404 || json(&record)["connection"].is_null() {
@@ -331,12 +331,12 @@ fn a_crowd_with_one_name_leaves_nothing_behind() {
     }
 }
 
-/// Asks again until the answer is so.
-fn until(program: &Running, text: &str, is_so: impl Fn(u16, &str) -> bool) -> String {
+/// Repeats the request until `is_expected` accepts the answer, and returns its content.
+fn until(program: &Running, text: &str, is_expected: impl Fn(u16, &str) -> bool) -> String {
     let begin = Instant::now();
     loop {
         let (status, content) = request(program, text);
-        if is_so(status, &content) {
+        if is_expected(status, &content) {
             return content;
         }
         assert!(begin.elapsed() < PATIENCE, "{text} stays {status} {content}");
@@ -357,7 +357,7 @@ fn servers_that_share_a_store_share_the_records() {
     let mut on_a = websocket(&a, "alice");
     let held_by_a = json(on_a.next_frame().text())["connection"].clone();
     assert!(held_by_a.as_str().expect("a name").starts_with("a."), "{held_by_a}");
-    // It is taken over on the other server; what the first one's end does there is nothing.
+    // The record is taken over on the other server. The end of the first connection then changes nothing.
     let mut on_b = websocket(&b, "alice");
     let held_by_b = json(on_b.next_frame().text())["connection"].clone();
     assert!(held_by_b.as_str().expect("a name").starts_with("b."), "{held_by_b}");
@@ -367,18 +367,18 @@ fn servers_that_share_a_store_share_the_records() {
     assert_eq!(json(&request(&a, "GET /clients").1)["alice"]["connection"], held_by_b);
     close(on_b);
     until(&a, "GET /clients/alice", |status, _| status == 404);
-    // Each step was told on the other server, too.
-    let mut told = Vec::new();
-    while told.last() != Some(&Value::Null) {
-        told.push(json(watcher.next_frame().text())["data"].clone());
+    // Each change was published on the other server, too.
+    let mut published = Vec::new();
+    while published.last() != Some(&Value::Null) {
+        published.push(json(watcher.next_frame().text())["data"].clone());
     }
-    assert!(told.iter().any(|record| record["sent"] == "hello"), "{told:?}");
-    assert!(told.iter().any(|record| record["connection"] == held_by_a), "{told:?}");
-    assert!(told.iter().any(|record| record["connection"] == held_by_b), "{told:?}");
+    assert!(published.iter().any(|record| record["sent"] == "hello"), "{published:?}");
+    assert!(published.iter().any(|record| record["connection"] == held_by_a), "{published:?}");
+    assert!(published.iter().any(|record| record["connection"] == held_by_b), "{published:?}");
 }
 
 #[test]
-fn the_records_of_a_server_that_is_gone_go_with_their_lease() {
+fn the_records_of_a_dead_server_expire_with_their_lease() {
     let redis = RedisServer::start();
     let arguments = ["--store", &redis.url(), "--client-life", "500ms"];
     let (a, b) = (Running::serve(&arguments), Running::serve(&arguments));
@@ -391,11 +391,11 @@ fn the_records_of_a_server_that_is_gone_go_with_their_lease() {
     a.signal("KILL");
     until(&b, "GET /clients/on-a", |status, _| status == 404);
     clients[1].frame(TEXT, "?");
-    assert_eq!(json(clients[1].next_frame().text())["id"], "on-b", "its lease was renewed meanwhile");
+    assert_eq!(json(clients[1].next_frame().text())["id"], "on-b", "its lease was renewed in the meantime");
 }
 
 #[test]
-fn a_store_that_is_down_harms_nothing_else() {
+fn an_unavailable_store_affects_nothing_else() {
     let mut redis = RedisServer::start();
     let program = Running::serve(&["--store", &redis.url(), "--workers", "2"]);
     assert_eq!(request(&program, "POST /clients a hello").0, 201);
@@ -411,7 +411,7 @@ fn a_store_that_is_down_harms_nothing_else() {
             let (status, content) = request(&program, text);
             let took = begin.elapsed();
             assert_eq!(status, 503, "{down}: {text}: {content}");
-            // The limit is 250 ms, and an answer within 300 is what is promised; a busy machine gets more.
+            // The limit is 250 ms, and an answer within 300 ms is promised. A busy machine may take longer.
             assert!(took < Duration::from_secs(2), "{down}: {text} took {took:?}");
         }
         let mut client = Client::connect(program.addrs[0]);

@@ -1,6 +1,6 @@
 //! When each entry's life is over: a wheel of wheels, each record in at most one of its lists.
 //!
-//! It knows records and times, nothing of what they are for. [`time::Wheel`](fleeting::time::Wheel) is for
+//! It knows records and times, nothing of what they are for. The library's timer wheel is for
 //! deadlines that mostly move before they come, and forgets none: entries that are deleted long before their
 //! time would stay in it until then, and those with an hour to live would be armed anew each minute. Here an entry
 //! is taken out of its list at once, and moved at most once a level on its way to its deadline, to which it is

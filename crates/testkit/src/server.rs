@@ -5,7 +5,6 @@
 
 use crate::client::PATIENCE;
 use fleeting::engine::Counters;
-use fleeting::pubsub::TopicCount;
 use fleeting::{
     App, Error, Handle, Limits, Message, Request, ServeError, Server, Socket, Timeouts, WebSocket,
     WorkerContext,
@@ -132,16 +131,17 @@ impl Drop for Workers {
     }
 }
 
-/// Returns what is subscribed to on all workers, and waits for it.
-pub fn topic_counts(handle: &Handle) -> Vec<TopicCount> {
+/// Returns the name, subscribers and publications of each topic, over all workers.
+pub fn topic_counts(handle: &Handle) -> Vec<(Box<str>, usize, u64)> {
     let (sender, counts) = mpsc::channel();
     handle.count_topics(move |topics| sender.send(topics).expect("the test waits"));
-    counts.recv().expect("the workers answer")
+    let counts = counts.recv().expect("the workers answer");
+    counts.into_iter().map(|count| (count.name, count.subscribers, count.published)).collect()
 }
 
 /// Returns the number of subscriptions on all workers.
 pub fn subscriptions(handle: &Handle) -> usize {
-    topic_counts(handle).iter().map(|topic| topic.subscribers).sum()
+    topic_counts(handle).into_iter().map(|(_, subscribers, _)| subscribers).sum()
 }
 
 /// Echoes every message.

@@ -7,14 +7,14 @@ import shutil
 import subprocess
 from contextlib import asynccontextmanager
 
-from program import PATIENCE, running
+from program import TIMEOUT, running
 from websockets.asyncio.client import connect
 
 
 def chromium(profile, *args):
-    """Starts it with a fresh profile; a context manager."""
+    """Returns a context manager that runs Chromium with this profile."""
     program = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert program, "there is no chromium"
+    assert program, "chromium is not installed"
     quiet = ["--disable-gpu", "--disable-dev-shm-usage", "--disable-quic", "--no-first-run", "--disable-sync",
              "--disable-background-networking", "--disable-component-update", "--hide-scrollbars"]
     command = [program, "--headless", "--no-sandbox", *quiet, f"--user-data-dir={profile}", "--remote-debugging-port=0"]
@@ -23,17 +23,17 @@ def chromium(profile, *args):
 
 @asynccontextmanager
 async def browsing(profile):
-    """A running browser, to open tabs in."""
+    """Runs a browser to open tabs in."""
     with chromium(profile, "about:blank") as process:
-        # It says where it listens, then goes on talking: nothing of that must fill the pipe.
+        # Chromium prints its address, and more output later. Drain it, or the pipe fills up.
         for line in process.stderr:
             if "DevTools listening on " in line:
                 address = line.split("DevTools listening on ")[1].strip()
                 break
         else:
-            raise AssertionError("chromium did not start")
+            raise AssertionError("chromium did not print the address of its DevTools")
         drain = asyncio.create_task(asyncio.to_thread(process.stderr.read))
-        async with connect(address, max_size=64 << 20, open_timeout=PATIENCE) as socket:
+        async with connect(address, max_size=64 << 20, open_timeout=TIMEOUT) as socket:
             browser = Browser(socket)
             try:
                 await browser.send("Target.setDiscoverTargets", discover=True)
@@ -67,7 +67,7 @@ class Browser:
             elif method == "Target.targetDestroyed":
                 self.targets.pop(params["targetId"], None)
             if tab := self.tabs.get(message.get("sessionId")):
-                tab.heard(method, params)
+                tab.on_event(method, params)
             async with self.changed:
                 self.changed.notify_all()
 
@@ -78,14 +78,14 @@ class Browser:
         if session:
             message["sessionId"] = session
         await self.socket.send(json.dumps(message))
-        message = await asyncio.wait_for(answer, PATIENCE)
+        message = await asyncio.wait_for(answer, TIMEOUT)
         assert "error" not in message, f"{method}: {message}"
         return message["result"]
 
     async def until(self, ready):
-        """Waits for what its targets come to."""
+        """Waits until `ready()` is true of the browser's targets."""
         async with self.changed:
-            await asyncio.wait_for(self.changed.wait_for(ready), PATIENCE)
+            await asyncio.wait_for(self.changed.wait_for(ready), TIMEOUT)
 
     async def attach(self, target):
         answer = await self.send("Target.attachToTarget", targetId=target, flatten=True)
@@ -96,7 +96,7 @@ class Browser:
         return tab
 
     async def open(self, url, before=None):
-        """A new tab; `before` is a script that runs there before any of the page's."""
+        """Opens a new tab. The script `before` runs in it before any script of the page."""
         target = (await self.send("Target.createTarget", url="about:blank"))["targetId"]
         tab = await self.attach(target)
         if before:
@@ -105,7 +105,7 @@ class Browser:
         return tab
 
     async def opened_by(self, act):
-        """The tab that `act` opens."""
+        """Returns the tab that `act()` opens."""
         known = set(self.targets)
         await act()
         pages = lambda: [t for t, info in self.targets.items() if t not in known and info["type"] == "page"]
@@ -127,7 +127,7 @@ class Tab:
     def send(self, method, **params):
         return self.browser.send(method, session=self.session, **params)
 
-    def heard(self, method, params):
+    def on_event(self, method, params):
         if method == "Runtime.exceptionThrown":
             self.errors.append(("exception", json.dumps(params["exceptionDetails"])))
         elif method == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning", "assert"):
@@ -136,28 +136,28 @@ class Tab:
             self.errors.append((params["entry"]["source"], json.dumps(params["entry"])))
 
     async def value(self, script):
-        """What an expression comes to, promises awaited."""
+        """Evaluates an expression, and awaits its promise."""
         answer = await self.send("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in answer, f"{script}: {answer['exceptionDetails']}"
         return answer["result"].get("value")
 
     async def until(self, script):
-        """Waits until an expression is true. It is looked at whenever something in the document has changed."""
+        """Waits until an expression is true. It is evaluated after each change of the document."""
         wait = f"""new Promise((resolve, reject) => {{
             const holds = () => {{ try {{ return ({script}); }} catch {{ return false; }} }};
             if (holds()) return resolve(true);
-            const seen = new MutationObserver(() => {{ if (holds()) {{ seen.disconnect(); resolve(true); }} }});
-            seen.observe(document, {{subtree: true, childList: true, characterData: true, attributes: true}});
-            setTimeout(() => reject(new Error("not within {PATIENCE - 5} s")), {(PATIENCE - 5) * 1000});
+            const observer = new MutationObserver(() => {{ if (holds()) {{ observer.disconnect(); resolve(true); }} }});
+            observer.observe(document, {{subtree: true, childList: true, characterData: true, attributes: true}});
+            setTimeout(() => reject(new Error("not within {TIMEOUT - 5} s")), {(TIMEOUT - 5) * 1000});
         }})"""
         try:
             await self.value(wait)
         except AssertionError as error:
-            # The document may have gone while it was waited for: a reload.
+            # A reload may have replaced the document in the meantime.
             if "Execution context was destroyed" in str(error) or "Promise was collected" in str(error):
                 return await self.until(script)
-            seen = await self.value("document.body ? document.body.innerText : ''")
-            raise AssertionError(f"{script} does not come to be; the page says:\n{seen}") from error
+            text = await self.value("document.body ? document.body.innerText : ''")
+            raise AssertionError(f"{script} did not become true; the page shows:\n{text}") from error
 
     async def reload(self):
         """Reloads, and waits for the new document."""
@@ -176,25 +176,25 @@ class Tab:
         await self.send("Input.insertText", text=text)
 
     async def focus(self, selector):
-        """Goes there with the Tab key, as somebody without a mouse does."""
+        """Moves the focus to the element with the Tab key, as a user without a mouse does."""
         for _ in range(60):
             if await self.value(f"document.activeElement?.matches({json.dumps(selector)}) ?? false"):
                 return
             await self.press("Tab")
         raise AssertionError(f"the Tab key does not reach {selector}")
 
-    async def shot(self, path, width, height, scheme, mobile=False):
-        """Keeps a picture of the whole page."""
+    async def screenshot(self, path, width, height, scheme, mobile=False):
+        """Saves a screenshot of the whole page."""
         await self.send("Page.bringToFront")
-        await self.look(width, height, scheme, mobile)
+        await self.set_screen(width, height, scheme, mobile)
         size = (await self.send("Page.getLayoutMetrics"))["cssContentSize"]
         clip = {"x": 0, "y": 0, "width": width, "height": size["height"], "scale": 1}
         picture = await self.send("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
         with open(path, "wb") as file:
             file.write(base64.b64decode(picture["data"]))
 
-    async def look(self, width, height, scheme, mobile=False):
-        """On such a screen, in such a light."""
+    async def set_screen(self, width, height, scheme, mobile=False):
+        """Sets the size of the screen and the colour scheme."""
         await self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)
         await self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 

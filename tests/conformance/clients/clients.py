@@ -1,7 +1,6 @@
-"""Clients that others have written, against the program; see run.
+"""Third-party clients against the program; see run.
 
-Every test starts the program on a free port and waits for what it expects, with a bound that only something
-broken reaches.
+Every test starts the program on a free port and waits for what it expects, with a timeout that only a failure reaches.
 """
 
 import asyncio
@@ -15,34 +14,34 @@ import tempfile
 import traceback
 
 from browser import chromium
-from page import the_page_keeps_two_tabs_whole_and_shows_the_damage
-from program import PATIENCE, Server, curl, publish, running
+from page import the_page_keeps_records_intact_and_shows_the_damage
+from program import TIMEOUT, Server, curl, publish, running
 from websockets.asyncio.client import connect
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 PAGE = """<!doctype html><meta charset="utf-8"><title>events</title><script>
 let opens = 0;
-const say = (text) => fetch("/topics/seen", {method: "POST", headers: {"Content-Type": "text/plain"}, body: text});
+const report = (text) => fetch("/topics/seen", {method: "POST", headers: {"Content-Type": "text/plain"}, body: text});
 const events = new EventSource("/topics/news.*");
 events.onopen = () => { opens += 1; };
-events.onmessage = (event) => say("got " + event.data).catch(() => {});
-// Said again and again: whoever listens may come later than this page.
-setInterval(() => { if (events.readyState === 1) say("open " + opens).catch(() => {}); }, 200);
+events.onmessage = (event) => report("got " + event.data).catch(() => {});
+// Repeated, because the test may subscribe after the page has loaded.
+setInterval(() => { if (events.readyState === 1) report("open " + opens).catch(() => {}); }, 200);
 </script>"""
 
 
 # ---------------------------------------------------------------- curl
 
 
-def curl_speaks_to_every_route():
+def curl_gets_an_answer_from_every_route():
     with Server() as server:
-        url = f"http://{server.at}"
+        url = f"http://{server.address}"
         assert curl(f"{url}/plaintext") == b"Hello, World!"
         assert json.loads(curl(f"{url}/json")) == {"message": "Hello, World!"}
         assert curl(f"{url}/healthz") == b"ok"
         assert b"<html" in curl(f"{url}/").lower()
         assert curl("-d", "anything", f"{url}/echo") == b"anything"
-        # Of unknown length: curl sends chunks, and asks before it does.
+        # The length is unknown: curl sends chunks, after waiting for 100 (Continue).
         large = os.urandom(900_000)
         assert curl("-T", "-", "-X", "POST", "-H", "Expect: 100-continue", f"{url}/echo", content=large) == large
         status = curl("-o", os.devnull, "-w", "%{http_code}", "-I", f"{url}/plaintext")
@@ -55,7 +54,7 @@ def curl_gets_parts_of_files():
         with open(f"{directory}/data.bin", "wb") as file:
             file.write(content)
         with Server("--files", directory) as server:
-            url = f"http://{server.at}/data.bin"
+            url = f"http://{server.address}/data.bin"
             assert curl(url) == content
             assert curl("-r", "1000-1999", url) == content[1000:2000]
             assert curl("-r", "-500", url) == content[-500:]
@@ -64,7 +63,7 @@ def curl_gets_parts_of_files():
                 file.write(content[:100_000])
             curl("-C", "-", "-o", part, url)
             with open(part, "rb") as file:
-                assert file.read() == content, "what was missing was fetched"
+                assert file.read() == content, "curl resumes the download"
             etag = re.search(rb"(?i)^etag: (.*?)\r$", curl("-I", url), re.M)[1].decode()
             status = curl("-o", os.devnull, "-w", "%{http_code}", "-H", f"If-None-Match: {etag}", url)
             assert status == b"304", status
@@ -72,26 +71,26 @@ def curl_gets_parts_of_files():
 
 def curl_reads_events():
     with Server("--workers", "2") as server:
-        command = ["curl", "-sN", "--max-time", str(PATIENCE), f"http://{server.at}/topics/prices.*"]
+        command = ["curl", "-sN", "--max-time", str(TIMEOUT), f"http://{server.address}/topics/prices.*"]
         with running(command, stdout=subprocess.PIPE, text=True) as listener:
             subscribed(server, "prices.*", 1)
             for number in range(3):
                 publish(server, "prices.eur", f"price {number}")
-                publish(server, "other", "nobody's")
+                publish(server, "other", "for no subscriber")
             for number in range(3):
                 line = listener.stdout.readline()
                 expected = {"topic": "prices.eur", "data": f"price {number}"}
                 assert line.startswith("data: ") and json.loads(line[6:]) == expected, line
                 assert listener.stdout.readline() == "\n"
-            # The end of the server is a good end of the stream.
-            server.end()
-            assert listener.stdout.read() == "" and listener.wait(PATIENCE) == 0
+            # Stopping the server ends the stream properly.
+            server.stop()
+            assert listener.stdout.read() == "" and listener.wait(TIMEOUT) == 0
 
 
 def subscribed(server, name, count):
-    """Waits until so many have subscribed."""
+    """Waits until the topic has this many subscribers."""
     while True:
-        counts = json.loads(curl(f"http://{server.at}/topics"))
+        counts = json.loads(curl(f"http://{server.address}/topics"))
         if sum(topic["subscribers"] for topic in counts if topic["name"] == name) == count:
             return
 
@@ -105,20 +104,20 @@ async def command(socket, **members):
 
 
 def hub(server, **options):
-    return connect(f"ws://{server.at}/hub", open_timeout=PATIENCE, max_size=4 << 20, **options)
+    return connect(f"ws://{server.address}/hub", open_timeout=TIMEOUT, max_size=4 << 20, **options)
 
 
 async def echoes(mode, offer, expected):
     with Server("--compression", mode) as server:
         extensions = None if offer is None else [ClientPerMessageDeflateFactory(**offer)]
-        options = {"max_size": 4 << 20, "open_timeout": PATIENCE}
+        options = {"max_size": 4 << 20, "open_timeout": TIMEOUT}
         if extensions is not None:
             options.update(compression=None, extensions=extensions)
-        async with connect(f"ws://{server.at}/ws", **options) as socket:
+        async with connect(f"ws://{server.address}/ws", **options) as socket:
             agreed = socket.response.headers.get("Sec-WebSocket-Extensions", "")
             for part in expected:
-                assert part in agreed, f"{mode}: {agreed} has no {part}"
-            assert bool(expected) == bool(agreed), f"{mode}: {agreed}"
+                assert part in agreed, f"{mode}: {part} is not in {agreed!r}"
+            assert bool(expected) == bool(agreed), f"{mode}: {agreed!r}"
             for size in (0, 1, 63, 64, 127, 128, 1000, 70_000, 1 << 20):
                 for seed in range(3):
                     text = ("%d of %d, over and over; " % (seed, size) * (size // 8 + 1))[:size]
@@ -127,12 +126,12 @@ async def echoes(mode, offer, expected):
                     noise = os.urandom(size)
                     await socket.send(noise)
                     assert await socket.recv() == noise
-            # In pieces, which the client compresses as one message.
+            # A fragmented message, which the client compresses as a whole.
             await socket.send(["some ", "text ", "in pieces " * 1000])
             assert await socket.recv() == "some text " + "in pieces " * 1000
-            await asyncio.wait_for(await socket.ping(), PATIENCE)
+            await asyncio.wait_for(await socket.ping(), TIMEOUT)
         assert socket.close_code == 1000
-        server.end()
+        server.stop()
 
 
 def websockets_echoes_in_every_mode():
@@ -150,13 +149,13 @@ def websockets_echoes_in_every_mode():
         asyncio.run(echoes(mode, offer, expected))
 
 
-async def talk():
+async def chat():
     with Server("--compression", "dedicated", "--workers", "2") as server:
         async with hub(server) as one, hub(server) as other, hub(server, compression=None) as plain:
             for socket in (one, other, plain):
                 assert await command(socket, subscribe="room.*", id=7) == {"subscribed": "room.*", "id": 7}
             for number in range(50):
-                data = {"number": number, "text": "said to all who are in the room. " * 20}
+                data = {"number": number, "text": "a message to everyone in the room. " * 20}
                 assert await command(one, publish="room.1", data=data, to_others=True) == {"published": "room.1"}
                 for socket in (other, plain):
                     assert json.loads(await socket.recv()) == {"topic": "room.1", "data": data}
@@ -164,28 +163,28 @@ async def talk():
             publish(server, "room.2", "from curl")
             for socket in (one, other, plain):
                 assert json.loads(await socket.recv()) == {"topic": "room.2", "data": "from curl"}
-            counts = json.loads(curl(f"http://{server.at}/topics"))
+            counts = json.loads(curl(f"http://{server.address}/topics"))
             assert [(topic["name"], topic["subscribers"]) for topic in counts] == [("room.*", 3)], counts
-            # They answer the Close as they wait for a message: then nobody is cut off.
+            # Waiting clients answer the Close frame, so the server cuts off no connection.
             waiting = [asyncio.create_task(socket.wait_closed()) for socket in (one, other, plain)]
             server.process.send_signal(signal.SIGTERM)
-            await asyncio.wait_for(asyncio.gather(*waiting), PATIENCE)
+            await asyncio.wait_for(asyncio.gather(*waiting), TIMEOUT)
             assert {socket.close_code for socket in (one, other, plain)} == {1001}
-            assert server.process.wait(PATIENCE) == 0
+            assert server.process.wait(TIMEOUT) == 0
 
 
-def websockets_clients_talk_through_the_hub():
-    asyncio.run(talk())
+def websockets_clients_exchange_messages_through_the_hub():
+    asyncio.run(chat())
 
 
 # ---------------------------------------------------------------- a browser
 
 
-async def told(socket, wanted):
-    """Waits for what the page says."""
+async def reported(socket, text):
+    """Waits until the page publishes this text."""
     while True:
-        delivery = json.loads(await asyncio.wait_for(socket.recv(), PATIENCE))
-        if delivery.get("data") == wanted:
+        delivery = json.loads(await asyncio.wait_for(socket.recv(), TIMEOUT))
+        if delivery.get("data") == text:
             return
 
 
@@ -195,36 +194,36 @@ async def browse(directory):
     with Server("--files", directory) as server:
         async with hub(server) as listener:
             await command(listener, subscribe="seen")
-            with chromium(f"{directory}/.profile", f"http://{server.at}/"):
-                await told(listener, "open 1")
+            with chromium(f"{directory}/.profile", f"http://{server.address}/"):
+                await reported(listener, "open 1")
                 for number in range(3):
                     publish(server, "news.today", f"line {number}\nand another")
                     data = json.dumps({"topic": "news.today", "data": f"line {number}\nand another"}, separators=(",", ":"))
-                    await told(listener, f"got {data}")
-                # The server ends and another one comes: the browser finds it by itself.
+                    await reported(listener, f"got {data}")
+                # After a restart of the server the browser reconnects by itself.
                 await listener.close()
-                server.end()
+                server.stop()
                 with Server("--files", directory, port=server.port) as next_server:
                     async with hub(next_server) as listener:
                         await command(listener, subscribe="seen")
-                        await told(listener, "open 2")
+                        await reported(listener, "open 2")
                         publish(next_server, "news.again", "after the restart")
-                        await told(listener, 'got {"topic":"news.again","data":"after the restart"}')
+                        await reported(listener, 'got {"topic":"news.again","data":"after the restart"}')
 
 
-def a_browser_s_event_source_reads_events_and_comes_back():
+def an_event_source_reads_events_and_reconnects():
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
         asyncio.run(browse(directory))
 
 
 TESTS = [
-    curl_speaks_to_every_route,
+    curl_gets_an_answer_from_every_route,
     curl_gets_parts_of_files,
     curl_reads_events,
     websockets_echoes_in_every_mode,
-    websockets_clients_talk_through_the_hub,
-    a_browser_s_event_source_reads_events_and_comes_back,
-    the_page_keeps_two_tabs_whole_and_shows_the_damage,
+    websockets_clients_exchange_messages_through_the_hub,
+    an_event_source_reads_events_and_reconnects,
+    the_page_keeps_records_intact_and_shows_the_damage,
 ]
 
 

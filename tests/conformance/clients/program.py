@@ -1,4 +1,4 @@
-"""The program under test, and what the tests do with it from outside."""
+"""The program under test: starting it, stopping it, and requests through curl."""
 
 import os
 import re
@@ -8,7 +8,7 @@ import sys
 from contextlib import contextmanager
 
 PROGRAM = os.path.abspath(sys.argv[1])
-PATIENCE = 30
+TIMEOUT = 30  # seconds; longer than anything here takes
 
 
 class Server:
@@ -21,12 +21,13 @@ class Server:
                 self.port = int(found[1])
                 break
         else:
-            raise AssertionError("the program did not say where it listens")
-        self.at = f"127.0.0.1:{self.port}"
+            raise AssertionError("the program did not print the address it listens on")
+        self.address = f"127.0.0.1:{self.port}"
 
-    def end(self):
+    def stop(self):
         self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(PATIENCE) == 0, "the program did not end well"
+        status = self.process.wait(TIMEOUT)
+        assert status == 0, f"the program ended with status {status} after SIGTERM"
 
     def __enter__(self):
         return self
@@ -39,21 +40,21 @@ class Server:
 
 
 def curl(*args, content=None):
-    command = ["curl", "--silent", "--show-error", "--max-time", str(PATIENCE), *args]
-    done = subprocess.run(command, input=content, stdout=subprocess.PIPE, timeout=2 * PATIENCE, check=False)
-    assert done.returncode == 0, f"{args}: curl ends with {done.returncode}"
+    command = ["curl", "--silent", "--show-error", "--max-time", str(TIMEOUT), *args]
+    done = subprocess.run(command, input=content, stdout=subprocess.PIPE, timeout=2 * TIMEOUT, check=False)
+    assert done.returncode == 0, f"curl {args} ended with status {done.returncode}"
     return done.stdout
 
 
 def publish(server, topic, text):
-    url = f"http://{server.at}/topics/{topic}"
+    url = f"http://{server.address}/topics/{topic}"
     status = curl("-o", os.devnull, "-w", "%{http_code}", "-H", "Content-Type: text/plain", "--data-binary", text, url)
     assert status == b"202", status
 
 
 @contextmanager
 def running(command, **options):
-    """A program that is ended with the test."""
+    """Runs a program, and kills it at the end."""
     process = subprocess.Popen(command, **options)
     try:
         yield process

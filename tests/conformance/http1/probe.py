@@ -3,8 +3,8 @@
 
 usage: probe.py CASES_DIR HOST:PORT [--json FILE] [--only GLOB] [--jobs N] [-v]
 
-README.md beside this file says which routes the server offers, how a case file
-is written and what the outcomes mean. Standard library only, Python 3.11+.
+README.md in this folder describes the server's routes, the case files and the
+outcomes. Needs only the standard library of Python 3.11 or later.
 """
 import argparse
 import concurrent.futures
@@ -21,14 +21,14 @@ import time
 import tomllib
 
 FOLLOW_UP = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-IDLE = 2.0      # seconds without a byte after which no further answer is awaited
-QUIET = 0.4     # seconds of silence that count as "the server waits for more"
-CLOSE = 2.0     # seconds within which a connection that must be closed is
-DEADLINE = 20.0  # seconds for one connection, whatever happens
+IDLE = 2.0      # seconds without a byte after which the probe stops waiting for answers
+QUIET = 0.4     # seconds of silence that mean "the server waits for more"
+CLOSE = 2.0     # seconds that the server has to close a connection
+DEADLINE = 20.0  # maximum seconds for one connection
 
 
 class Malformed(Exception):
-    """What the server sent is no HTTP/1.1 response."""
+    """The server sent something that is not an HTTP/1.1 response."""
 
 
 class Response:
@@ -39,18 +39,18 @@ class Response:
         return [v for n, v in self.headers if n == name]
 
 
-# Response field names and values as RFC 9110 5.1 and 5.5 have them.
+# Response field names and values as defined in RFC 9110 5.1 and 5.5.
 NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 VALUE = re.compile(rb"(?:[\x21-\x7e\x80-\xff](?:[\t \x21-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?\Z")
 STATUS = re.compile(rb"HTTP/(1\.[01]) ([1-5][0-9][0-9]) ([\t \x21-\x7e\x80-\xff]*)\Z")
 
 
 class Reader:
-    """Takes bytes as they come and cuts them into responses."""
+    """Parses a stream of bytes into responses."""
 
     def __init__(self, methods):
         self.methods, self.data, self.done, self.raw_from = methods, bytearray(), [], None
-        self.current = self.need = None   # response whose body is awaited, and how it ends
+        self.current = self.need = None   # the response whose body is incomplete, and how it ends
         self.finals = 0
 
     def busy(self):
@@ -75,10 +75,10 @@ class Reader:
         end = self.data.find(b"\n", at)
         if end < 0:
             if len(self.data) > 1 << 16 and self.current is None:
-                raise Malformed("a line without an end")
+                raise Malformed("a line longer than 64 KiB")
             return None, at
         if end == at or self.data[end - 1] != 13:
-            raise Malformed("a line that ends in a bare LF")
+            raise Malformed("a line that ends with a bare LF")
         line = bytes(self.data[at:end - 1])
         if b"\r" in line or b"\0" in line:
             raise Malformed("CR or NUL inside a line")
@@ -113,16 +113,16 @@ class Reader:
                 break
             lines.append(line)
         if not lines:
-            raise Malformed("an empty line where a status line belongs")
+            raise Malformed("an empty line instead of a status line")
         m = STATUS.match(lines[0])
         if not m:
-            raise Malformed("status line %r" % lines[0][:60])
+            raise Malformed("invalid status line %r" % lines[0][:60])
         headers = []
         for line in lines[1:]:
             name, colon, value = line.partition(b":")
             value = value.strip(b" \t")
             if not colon or not NAME.match(name) or not VALUE.match(value):
-                raise Malformed("field line %r" % line[:60])
+                raise Malformed("invalid field line %r" % line[:60])
             headers.append((name.decode().lower(), value.decode("latin-1")))
         del self.data[:at]
         r = self.current = Response(m[1].decode(), int(m[2]), headers)
@@ -130,15 +130,15 @@ class Reader:
         if te and cl:
             raise Malformed("both Transfer-Encoding and Content-Length")
         if cl and (len(cl) > 1 or not re.fullmatch("[0-9]{1,15}", cl[0])):
-            raise Malformed("Content-Length %r" % cl)
+            raise Malformed("invalid Content-Length %r" % cl)
         if (te or cl) and (r.status < 200 or r.status == 204):
-            raise Malformed("framing fields on a %d" % r.status)
+            raise Malformed("framing fields in a %d" % r.status)
         method = self.methods[min(self.finals, len(self.methods) - 1)]
         if r.status < 200 or r.status in (204, 304) or method == "HEAD":
             return self.finish()
         if te:
             if [t.strip().lower() for t in ",".join(te).split(",")] != ["chunked"]:
-                raise Malformed("Transfer-Encoding %r" % te)
+                raise Malformed("invalid Transfer-Encoding %r" % te)
             self.need = "chunked"
         else:
             self.need = int(cl[0]) if cl else "eof"
@@ -150,7 +150,7 @@ class Reader:
             return False
         size = line.split(b";")[0].strip(b" \t")
         if not re.fullmatch(rb"[0-9A-Fa-f]{1,12}", size):
-            raise Malformed("chunk size %r" % line[:40])
+            raise Malformed("invalid chunk size %r" % line[:40])
         size = int(size, 16)
         if size:
             if len(self.data) < at + size + 2:
@@ -169,7 +169,7 @@ class Reader:
 
 
 def to_bytes(value):
-    """Bytes of a case file's value: text is one byte a character."""
+    """Converts a value of a case file to bytes. Each character of a text is one byte."""
     if isinstance(value, str):
         return value.encode("latin-1")
     if isinstance(value, dict):
@@ -177,8 +177,8 @@ def to_bytes(value):
     return b"".join(to_bytes(v) for v in value)
 
 
-class Talk:
-    """One connection: sends a case's steps, reads all the while."""
+class Connection:
+    """One connection: runs a case's steps and reads meanwhile."""
 
     def __init__(self, address, methods):
         self.sock = socket.create_connection(address, timeout=5)
@@ -200,7 +200,7 @@ class Talk:
         self.sock.close()
 
     def pump(self, seconds, want_write=False):
-        """Waits for something to read (or room to write), at most so long."""
+        """Waits up to this many seconds until the socket is readable (or writable)."""
         now = time.monotonic()
         deaf = now < self.deaf_until
         events = (0 if deaf or self.eof else selectors.EVENT_READ) | (selectors.EVENT_WRITE if want_write else 0)
@@ -278,7 +278,7 @@ class Talk:
 
 
 class Outcome:
-    """One acceptable course of a connection, such as "100? 200 open"."""
+    """One acceptable outcome of a connection, such as "100? 200 open"."""
 
     def __init__(self, spec, case):
         table = spec if isinstance(spec, dict) else {"is": spec}
@@ -299,7 +299,7 @@ class Outcome:
         self.finals = sum(1 for statuses in required if statuses[0] == "101" or statuses[0][0] != "1")
 
     def mismatch(self, got):
-        """Why these responses are not this outcome's, or None."""
+        """Returns why these responses do not match this outcome, or None if they do."""
         i = 0
         for statuses, optional in self.want:
             if i < len(got) and any(fits(s, got[i].status) for s in statuses):
@@ -312,18 +312,18 @@ class Outcome:
         if self.body is not None:
             for r, body in zip(finals, self.body):
                 if 200 <= r.status < 300 and body is not False and r.body != to_bytes(body):
-                    return "body %s of the %d, not %s" % (short(r.body), r.status, short(to_bytes(body)))
+                    return "body %s in the %d instead of %s" % (short(r.body), r.status, short(to_bytes(body)))
         for r in got:
             for name, pattern in self.headers.get(str(r.status), {}).items():
                 values = r.all(name)
                 if not values or not re.fullmatch(pattern, ", ".join(values), re.I | re.S):
-                    return "%s of the %d is %r" % (name, r.status, values)
+                    return "%s in the %d is %r" % (name, r.status, values)
             for name in self.absent.get(str(r.status), []):
                 if r.all(name):
-                    return "%s on the %d" % (name, r.status)
+                    return "%s is present in the %d" % (name, r.status)
         for name in self.same:
             if len({tuple(r.all(name)) for r in finals}) > 1:
-                return "%s is not the same on all answers" % name
+                return "%s differs between answers" % name
         return None
 
 
@@ -336,16 +336,16 @@ def short(data):
 
 
 def play_once(case, steps, address):
-    """Runs one connection; returns None when it went well, else what was seen."""
+    """Runs a case on one connection. Returns None if it passed, otherwise what was observed."""
     outcomes = [Outcome(s, case) for s in (case["expect"] if isinstance(case["expect"], list) else [case["expect"]])]
     methods = case.get("methods", ["GET"])
     try:
-        talk = Talk(address, methods)
+        conn = Connection(address, methods)
     except OSError as problem:
-        return "no connection: %s" % problem
+        return "cannot connect: %s" % problem
     try:
-        talk.play(steps)
-        reader = talk.reader
+        conn.play(steps)
+        reader = conn.reader
         least, finals = max(o.least for o in outcomes), max(o.finals for o in outcomes)
 
         def complete():
@@ -355,48 +355,48 @@ def play_once(case, steps, address):
             return [o for o in outcomes if o.mismatch(reader.done) is None]
 
         if not any(o.want for o in outcomes):
-            talk.wait(QUIET if any(o.end == "silent" for o in outcomes) else CLOSE)
-        while not talk.eof and not complete():
-            if time.monotonic() - talk.last > IDLE or time.monotonic() > talk.end:
+            conn.wait(QUIET if any(o.end == "silent" for o in outcomes) else CLOSE)
+        while not conn.eof and not complete():
+            if time.monotonic() - conn.last > IDLE or time.monotonic() > conn.end:
                 break
-            talk.wait(0.25, complete)
+            conn.wait(0.25, complete)
         state = "open?"
         ends = {o.end for o in candidates()}
-        if talk.reader.raw_from:
+        if conn.reader.raw_from:
             state = "switched"
-        elif talk.eof:
+        elif conn.eof:
             state = "closed"
         elif "closed" in ends and "open" not in ends:
-            talk.wait(CLOSE)
+            conn.wait(CLOSE)
         elif "closed" in ends:
-            talk.wait(0.15)
+            conn.wait(0.15)
         elif "silent" in ends:
-            talk.wait(0.1)
-        if talk.eof:
+            conn.wait(0.1)
+        if conn.eof:
             state = "closed"
-        if talk.error:
-            return "%s, then %s" % (seen(reader), talk.error)
+        if conn.error:
+            return "%s, then %s" % (seen(reader), conn.error)
         if reader.busy() and not reader.raw_from:
-            return "%s, then part of a response" % seen(reader)
+            return "%s, then an incomplete response" % seen(reader)
         ends = {o.end for o in candidates()}
         if state == "open?" and "silent" in ends:
             return None
         if state == "open?" and "open" in ends:
             count = len(reader.done)
             reader.methods = ["GET"]
-            talk.send(FOLLOW_UP)
-            talk.wait(IDLE, lambda: len(reader.done) > count and not reader.busy())
+            conn.send(FOLLOW_UP)
+            conn.wait(IDLE, lambda: len(reader.done) > count and not reader.busy())
             after = reader.done[count:]
             del reader.done[count:]
-            state = "open" if [r.status for r in after] == [200] and not talk.error else (
-                "closed" if talk.eof and not after else "out of step")
+            state = "open" if [r.status for r in after] == [200] and not conn.error else (
+                "closed" if conn.eof and not after else "out of step")
         for o in candidates():
             if o.end is None or o.end == state:
                 return None
         why = [w for w in (o.mismatch(reader.done) for o in outcomes) if w and w != "statuses"]
         return seen(reader) + " " + state.replace("open?", "left open") + (" (%s)" % why[0] if why else "")
     finally:
-        talk.close()
+        conn.close()
 
 
 def seen(reader):
@@ -428,7 +428,7 @@ def load(folder):
         for case in tomllib.loads(path.read_text(encoding="utf-8"))["case"]:
             unknown = set(case) - {"id", "rfc", "text", "send", "expect", "body", "headers", "absent", "methods", "same", "split", "pause"}
             if unknown or case["id"] in ids:
-                sys.exit("%s: case %s: %s" % (path.name, case["id"], "unknown keys %s" % unknown if unknown else "id used twice"))
+                sys.exit("%s: case %s: %s" % (path.name, case["id"], "unknown keys %s" % unknown if unknown else "duplicate id"))
             ids.add(case["id"])
             for o in case["expect"] if isinstance(case["expect"], list) else [case["expect"]]:
                 for statuses, _ in Outcome(o, case).want:
@@ -442,25 +442,25 @@ def resolve(target):
     host, _, port = target.rpartition(":")
     address = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0][4]
     if not ipaddress.ip_address(address[0]).is_loopback:
-        sys.exit("only a server on a loopback address is probed")
+        sys.exit("%s is not a loopback address; the probe runs only against loopback addresses" % target)
     return address[:2]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cases", help="folder of *.toml case files")
-    parser.add_argument("target", help="HOST:PORT of the server, on a loopback address")
+    parser.add_argument("cases", help="folder with *.toml case files")
+    parser.add_argument("target", help="HOST:PORT of the server; must be a loopback address")
     parser.add_argument("--json", help="write the results to this file")
-    parser.add_argument("--only", default="*", help="only the cases whose id matches this glob")
-    parser.add_argument("--jobs", type=int, default=8, help="connections at once (default 8)")
-    parser.add_argument("-v", "--verbose", action="store_true", help="a line for each passed case too")
+    parser.add_argument("--only", default="*", help="run only the cases whose id matches this glob")
+    parser.add_argument("--jobs", type=int, default=8, help="number of concurrent connections (default 8)")
+    parser.add_argument("-v", "--verbose", action="store_true", help="print a line for each passed case too")
     args = parser.parse_args()
     address = resolve(args.target)
     cases = [c for c in load(args.cases) if fnmatch.fnmatch(c["id"], args.only)]
     baseline = {"expect": "200 open"}
     problem = play_once(baseline, FOLLOW_UP.decode(), address)
     if problem:
-        sys.exit("the server does not answer a plain GET /: %s" % problem)
+        sys.exit("the server at %s does not answer GET / with 200: %s" % (args.target, problem))
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
         results = list(pool.map(lambda c: run_case(c, address), cases))
     problem = play_once(baseline, FOLLOW_UP.decode(), address)

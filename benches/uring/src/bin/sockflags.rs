@@ -1,5 +1,5 @@
-//! What flags and options of sockets cost or save, on loopback: rounds are interleaved, medians printed,
-//! and each is also given as a ratio to the first of its table (less is better).
+//! Measures what socket flags and options cost or save on loopback. Rounds are interleaved. Prints medians, and
+//! each median as a ratio to the first of its table (lower is better).
 //!
 //!     sockflags [ROUNDS]
 
@@ -11,7 +11,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// Does something so many times. Setting up is not counted, but what it says took.
+/// Repeats an operation and returns the time that counts, without the setup.
 type Run<'a> = Box<dyn FnMut(u32) -> io::Result<Duration> + 'a>;
 
 const SMALL_BYTES: usize = 128;
@@ -24,16 +24,16 @@ fn main() -> io::Result<()> {
     pin(1);
     let (nonblocking, dontwait) = (libc::MSG_NOSIGNAL, libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT);
     table(
-        "128 bytes there and back in one thread, ns per send and receive",
+        "128 bytes, round trip in one thread, ns per send and receive",
         (rounds, 20_000),
         vec![
-            ("std: send(MSG_NOSIGNAL), recv(0)", there_and_back(std_pair()?)),
-            ("write, read", there_and_back(file_pair()?)),
-            ("writev, readv", there_and_back(vectored_pair()?)),
-            ("send and recv, both flags", there_and_back(flagged_pair(true, dontwait)?)),
-            ("the same on blocking sockets", there_and_back(flagged_pair(false, dontwait)?)),
-            ("SO_BUSY_POLL", there_and_back(busy_pair()?)),
-            ("TCP_QUICKACK after each recv", there_and_back(quick_pair()?)),
+            ("std: send(MSG_NOSIGNAL), recv(0)", round_trip(std_pair()?)),
+            ("write, read", round_trip(file_pair()?)),
+            ("writev, readv", round_trip(vectored_pair()?)),
+            ("send and recv, both flags", round_trip(flagged_pair(true, dontwait)?)),
+            ("both flags, blocking sockets", round_trip(flagged_pair(false, dontwait)?)),
+            ("SO_BUSY_POLL", round_trip(busy_pair()?)),
+            ("TCP_QUICKACK after each recv", round_trip(quick_pair()?)),
         ],
     )?;
     table(
@@ -42,23 +42,23 @@ fn main() -> io::Result<()> {
         vec![("send", one_way(nonblocking)?), ("send(MSG_ZEROCOPY)", one_way(libc::MSG_ZEROCOPY)?)],
     )?;
     table(
-        "a connection with one request and answer in one thread, ns",
+        "a connection with one request and one answer in one thread, ns",
         (rounds, 1000),
         vec![("plain", connections(0)?), ("TCP_DEFER_ACCEPT", connections(10)?)],
     )?;
     table(
-        "128 bytes there and back between two threads, ns",
+        "128 bytes, round trip between two threads, ns",
         (rounds, 5000),
         vec![
-            ("a read that blocks", between_threads(true, 0)?),
-            ("the same, SO_BUSY_POLL", between_threads(true, BUSY_POLL_US)?),
-            ("reads that never block", between_threads(false, 0)?),
+            ("blocking reads", between_threads(true, 0)?),
+            ("blocking reads, SO_BUSY_POLL", between_threads(true, BUSY_POLL_US)?),
+            ("non-blocking reads in a loop", between_threads(false, 0)?),
         ],
     )?;
     let (_, ours) = pair(true)?;
     println!("SO_INCOMING_NAPI_ID on loopback: {}", option(&ours, libc::SO_INCOMING_NAPI_ID)?);
     let (sends, copied) = sends_copied(1000)?;
-    println!("of {sends} sends with MSG_ZEROCOPY the kernel copied {copied}");
+    println!("the kernel copied {copied} of {sends} sends with MSG_ZEROCOPY");
     Ok(())
 }
 
@@ -73,7 +73,7 @@ fn table(title: &str, (rounds, count): (usize, u32), mut cases: Vec<(&str, Run<'
             }
         }
     }
-    println!("{title}: median (least to most) of {rounds} rounds of {count}");
+    println!("{title}: median (minimum to maximum) of {rounds} rounds of {count}");
     let mut first = None;
     for ((name, _), mut nanos) in cases.into_iter().zip(nanos) {
         nanos.sort_by(f64::total_cmp);
@@ -87,13 +87,13 @@ fn table(title: &str, (rounds, count): (usize, u32), mut cases: Vec<(&str, Run<'
 
 // ---------------------------------------------------------------- one thread, small
 
-/// One end: how it sends and how it receives.
+/// One end of a connection, with a way to send and to receive.
 trait End {
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize>;
     fn receive(&mut self, room: &mut [u8]) -> io::Result<usize>;
 }
 
-/// Any of std's streams: `File` stands for write(2) and read(2).
+/// A stream of std. A `File` uses write(2) and read(2).
 struct Plain<S>(S);
 struct Vectored(TcpStream);
 struct Flagged(TcpStream, i32);
@@ -174,7 +174,7 @@ fn quick_pair() -> io::Result<(Quick, Quick)> {
     Ok((Quick(left), Quick(right)))
 }
 
-fn there_and_back<'a, E: End + 'a>((mut left, mut right): (E, E)) -> Run<'a> {
+fn round_trip<'a, E: End + 'a>((mut left, mut right): (E, E)) -> Run<'a> {
     Box::new(move |count| {
         let (bytes, mut room) = ([b'x'; SMALL_BYTES], [0; 2 * SMALL_BYTES]);
         let begin = Instant::now();
@@ -226,6 +226,7 @@ fn transfer(
     Ok(())
 }
 
+/// Returns 0 for a call that would block.
 fn unless_blocked(outcome: io::Result<usize>) -> io::Result<usize> {
     match outcome {
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
@@ -233,7 +234,7 @@ fn unless_blocked(outcome: io::Result<usize>) -> io::Result<usize> {
     }
 }
 
-/// Of at least so many sends that asked for no copy: how many there were, and how many were copied.
+/// Makes at least `count` sends with MSG_ZEROCOPY. Returns their number, and how many the kernel copied anyway.
 fn sends_copied(count: u32) -> io::Result<(u32, u32)> {
     let (left, mut right) = pair(true)?;
     set_option(&left, libc::SOL_SOCKET, libc::SO_ZEROCOPY, 1)?;
@@ -249,21 +250,21 @@ fn sends_copied(count: u32) -> io::Result<(u32, u32)> {
     Ok((sends, copied))
 }
 
-/// Takes a notice of sends that are done with their bytes: how many, and whether they were copied.
+/// Takes a notice of completed zero-copy sends. Returns how many, and whether they were copied.
 fn notice(stream: &TcpStream) -> io::Result<Option<(u32, bool)>> {
     let mut control = [0u64; 16];
-    // SAFETY: all zeros is a message header without any parts.
+    // SAFETY: all zeros is a valid, empty message header.
     let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
     header.msg_control = control.as_mut_ptr().cast();
     header.msg_controllen = size_of_val(&control);
-    // SAFETY: the header points to room that is alive, and says how much.
+    // SAFETY: the header points to `control`, which is alive, and states its length.
     let received =
         unsafe { libc::recvmsg(stream.as_raw_fd(), &mut header, libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT) };
     if received < 0 {
         let error = io::Error::last_os_error();
         return if error.kind() == ErrorKind::WouldBlock { Ok(None) } else { Err(error) };
     }
-    // SAFETY: the kernel has filled the header; the first part of this queue is an extended error.
+    // SAFETY: the kernel has filled the header, and messages of the error queue begin with an extended error.
     let error = unsafe {
         let part = libc::CMSG_FIRSTHDR(&header);
         assert!(!part.is_null());
@@ -290,7 +291,7 @@ fn connections<'a>(defer_secs: i32) -> io::Result<Run<'a>> {
             assert_eq!(ours.read(&mut room)?, SMALL_BYTES);
             ours.write_all(&bytes)?;
             assert_eq!(client.read(&mut room)?, SMALL_BYTES);
-            // A reset, so that no port is kept waiting.
+            // Close with a reset, so that no port stays in TIME_WAIT.
             SockRef::from(&client).set_linger(Some(Duration::ZERO))?;
         }
         Ok(begin.elapsed())
@@ -318,13 +319,13 @@ fn between_threads<'a>(blocking: bool, busy_poll_us: u32) -> io::Result<Run<'a>>
                 receive(&mut left)?;
             }
             let took = begin.elapsed();
-            echo.join().expect("no panic")?;
+            echo.join().expect("the echo thread did not panic")?;
             Ok(took)
         })
     }))
 }
 
-/// Waits for as many bytes as were sent.
+/// Waits for one message of `SMALL_BYTES`.
 fn receive(stream: &mut TcpStream) -> io::Result<()> {
     let mut room = [0; 2 * SMALL_BYTES];
     loop {
@@ -339,7 +340,7 @@ fn receive(stream: &mut TcpStream) -> io::Result<()> {
 
 // ---------------------------------------------------------------- sockets
 
-/// Two ends of a connection, Nagle's algorithm off.
+/// Returns the two ends of a connection, with TCP_NODELAY.
 fn pair(nonblocking: bool) -> io::Result<(TcpStream, TcpStream)> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let left = TcpStream::connect(listener.local_addr()?)?;
@@ -357,7 +358,7 @@ fn busy_poll(stream: &TcpStream, micros: u32) -> io::Result<()> {
 
 fn set_option(socket: &impl AsRawFd, level: i32, name: i32, value: i32) -> io::Result<()> {
     let bytes = size_of_val(&value) as libc::socklen_t;
-    // SAFETY: the value is alive and as long as said.
+    // SAFETY: the value is alive, and its size is passed.
     let outcome =
         unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), bytes) };
     if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
@@ -365,16 +366,16 @@ fn set_option(socket: &impl AsRawFd, level: i32, name: i32, value: i32) -> io::R
 
 fn option(socket: &impl AsRawFd, name: i32) -> io::Result<i32> {
     let (mut value, mut bytes) = (0i32, size_of::<i32>() as libc::socklen_t);
-    // SAFETY: the value is alive and as long as said.
+    // SAFETY: the value is alive, and its size is passed.
     let outcome = unsafe {
         libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, name, (&raw mut value).cast(), &mut bytes)
     };
     if outcome == 0 { Ok(value) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Keeps this thread on one core, if there is such a core.
+/// Pins this thread to a core, if that core exists.
 fn pin(core: usize) {
-    // SAFETY: all zeros is an empty set; the core is within it, and the set as long as said.
+    // SAFETY: all zeros is an empty set, the core fits into it, and its size is passed.
     unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
         libc::CPU_SET(core, &mut set);

@@ -1,9 +1,10 @@
-//! `arena`: the application as it is written here.
+//! `arena`: the application written for this server.
 //!
-//! An id is a piece of the request, and no map takes it without [`keep`](Keep::keep). A map that two workers
-//! share has a lock, or it is not shared. A connection is a [`ConnId`], which is never given twice.
+//! An id borrows from the request, so it enters a map only as a copy made with [`keep`](Keep::keep). The compiler
+//! rejects a map that workers share without a lock. A connection is a [`ConnId`], which is never reused. The code
+//! between the marks is what `fleeting lesson --explain` shows.
 
-use super::stage::{Application, Record};
+use super::application::{Application, Record};
 use fleeting::{ConnId, Keep};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,7 +17,7 @@ pub(super) struct Arena {
 struct Client {
     value: Box<str>,
     conn: Option<ConnId>,
-    /// What the value was when it was stored; the lesson alone looks at it.
+    /// The value at the time it was stored. Only the lesson reads it.
     stored: Box<str>,
 }
 
@@ -40,10 +41,10 @@ impl Application for Arena {
         map.insert(id.keep(), c);
     }
 
-    fn open(&self, id: &str, of: ConnId) {
+    fn open(&self, id: &str, ws: ConnId) {
         let mut map = self.lock();
         if let Some(c) = map.get_mut(id) {
-            c.conn = Some(of);
+            c.conn = Some(ws);
         }
     }
 

@@ -1,20 +1,19 @@
-//! The code of the versions, side by side: the very lines that run.
+//! The code of the versions, side by side.
 //!
-//! It runs nothing. Its invariant: what is shown is cut out of the sources that were compiled, and lies between
-//! their marks.
+//! It runs nothing. Its invariant: it shows the code between the marks in the sources that were compiled.
 
-use super::Mode;
-use super::paint::{Paint, Tone};
+use super::color::{Colors, Tone};
+use super::mode::Mode;
 use super::report::COLUMNS;
 use std::fmt::Write as _;
 
-/// What stands around the code in the sources.
+/// The lines around the code in the sources.
 const MARKS: [&str; 2] = ["    // shown from here\n", "    // to here\n"];
-/// Columns between two versions.
+/// The number of columns between two versions.
 const GAP: usize = 2;
 const CELL_COLUMNS: usize = (COLUMNS - GAP) / 2;
 
-/// The code of a version, without the indentation it has in its source.
+/// Returns the lines of a version's code, without the indentation of its source.
 fn code(mode: Mode) -> Vec<&'static str> {
     let source = match mode {
         Mode::Fiber => include_str!("fiber.rs"),
@@ -27,29 +26,30 @@ fn code(mode: Mode) -> Vec<&'static str> {
     shown.lines().map(|line| line.strip_prefix("    ").unwrap_or(line)).collect()
 }
 
-/// What to look at in a version.
+/// Returns what is notable in a version.
 fn remark(mode: Mode) -> &'static str {
     match mode {
-        Mode::Fiber => "id is a place in the buffer",
+        Mode::Fiber => "id points into the buffer",
         Mode::FiberMutex => "a lock around the map",
         Mode::FiberCopy => "a lock, and CopyString",
-        Mode::Arena => "id is a piece of the request",
+        Mode::Arena => "id borrows from the request",
     }
 }
 
-/// The code of `modes`, two by two. On a terminal the lines stand out that a version has and `fiber` has not.
-pub(super) fn explain(modes: &[Mode], paint: Paint) -> String {
+/// Returns the code of `modes`, in pairs. On a terminal the lines that differ from `fiber` stand out.
+pub(super) fn explain(modes: &[Mode], colors: Colors) -> String {
     let mut text = String::new();
     for pair in modes.chunks(2) {
         let cells: Vec<Vec<(Tone, String)>> = pair.iter().map(|mode| cell(*mode)).collect();
         for line in 0..cells.iter().map(Vec::len).max().unwrap_or(0) {
-            let mut written = String::new();
+            let mut out = String::new();
             for cell in &cells {
-                let (tone, said) = cell.get(line).map_or((Tone::Plain, ""), |(tone, said)| (*tone, said));
-                let rest = (CELL_COLUMNS + GAP).saturating_sub(said.chars().count());
-                let _ = write!(written, "{}{:rest$}", paint.paint(tone, said), "");
+                let (tone, content) =
+                    cell.get(line).map_or((Tone::Plain, ""), |(tone, content)| (*tone, content));
+                let padding = (CELL_COLUMNS + GAP).saturating_sub(content.chars().count());
+                let _ = write!(out, "{}{:padding$}", colors.apply(tone, content), "");
             }
-            text.push_str(written.trim_end());
+            text.push_str(out.trim_end());
             text.push('\n');
         }
         text.push('\n');
@@ -58,10 +58,10 @@ pub(super) fn explain(modes: &[Mode], paint: Paint) -> String {
 }
 
 fn cell(mode: Mode) -> Vec<(Tone, String)> {
-    let before = code(Mode::Fiber);
+    let original = code(Mode::Fiber);
     let mut cell = vec![(Tone::Strong, format!("{mode}: {}", remark(mode)))];
     for line in code(mode) {
-        let tone = if before.contains(&line) { Tone::Plain } else { Tone::Strong };
+        let tone = if original.contains(&line) { Tone::Plain } else { Tone::Strong };
         cell.push((tone, line.to_string()));
     }
     cell
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_shown_is_what_runs_and_fits() {
+    fn the_code_between_the_marks_is_complete_and_fits() {
         for mode in Mode::ALL {
             let code = code(mode);
             let text = code.join("\n");
@@ -81,13 +81,13 @@ mod tests {
             }
             assert!(text.ends_with('}'), "{mode}\n{text}");
             for (_, line) in cell(mode) {
-                assert!(line.chars().count() <= CELL_COLUMNS, "{line} is too long to be shown");
+                assert!(line.chars().count() <= CELL_COLUMNS, "{line} does not fit into a column");
             }
         }
     }
 
     #[test]
-    fn each_version_has_a_line_more_than_the_one_before() {
+    fn each_version_adds_to_the_one_before() {
         let lines = |mode| code(mode).join("\n");
         let without = |text: String, line: &str| text.replace(line, "");
         let lock = "\n    let xpto = self.lock();";
@@ -99,16 +99,16 @@ mod tests {
     }
 
     #[test]
-    fn they_stand_side_by_side() {
-        let text = explain(&Mode::ALL, Paint::new(false, None));
+    fn two_versions_are_shown_side_by_side() {
+        let text = explain(&Mode::ALL, Colors::new(false, None));
         for line in text.lines() {
             assert!(line.chars().count() <= COLUMNS, "{line}");
         }
         let first = text.lines().next().unwrap();
-        assert_eq!(first, "fiber: id is a place in the buffer       fiber+mutex: a lock around the map");
-        let alone = explain(&[Mode::Arena], Paint::new(false, None));
+        assert_eq!(first, "fiber: id points into the buffer         fiber+mutex: a lock around the map");
+        let alone = explain(&[Mode::Arena], Colors::new(false, None));
         assert!(
-            alone.starts_with("arena: id is a piece of the request\nfn post(&self, id: &str) {\n"),
+            alone.starts_with("arena: id borrows from the request\nfn post(&self, id: &str) {\n"),
             "{alone}"
         );
     }

@@ -1,19 +1,19 @@
-//! `fiber`: the article's application as it was, `Xpto[id] = id`.
+//! `fiber`: the application as the article first shows it, `Xpto[id] = id`.
 //!
-//! Nothing orders what is done with the map, and nothing is copied. What is between the marks is what
-//! `fleeting lesson --explain` shows; its lines are short because it shows two versions side by side.
+//! It copies no string and takes no lock. The code between the marks is what `fleeting lesson --explain` shows. Its
+//! lines are short because two versions are shown side by side.
 
+use super::buffer::Ctx;
 use super::framework::Handlers;
-use super::map::Map;
-use super::memory::Ctx;
+use super::go_map::GoMap;
 use super::pool::Slot;
 
 pub(super) struct Fiber {
-    xpto: Map,
+    xpto: GoMap,
 }
 
 impl Handlers for Fiber {
-    fn new(xpto: Map) -> Fiber {
+    fn new(xpto: GoMap) -> Fiber {
         Fiber { xpto }
     }
 

@@ -1,26 +1,26 @@
-//! `fiber+copy`: with the lock, and with `utils.CopyString` at the one place where a string is kept.
+//! `fiber+copy`: with the lock, and with `utils.CopyString` at the one place where a string is stored.
 //!
-//! What is kept of a connection is a pointer to an object that is used again. That is no string, and there is
-//! nothing to copy.
+//! The record of a connection is a pointer to an object that Fiber reuses. It is not a string, so there is nothing to
+//! copy.
 
+use super::buffer::Ctx;
 use super::framework::Handlers;
-use super::map::Map;
-use super::memory::Ctx;
+use super::go_map::GoMap;
 use super::pool::Slot;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub(super) struct FiberCopy {
-    xpto: Mutex<Map>,
+    xpto: Mutex<GoMap>,
 }
 
 impl FiberCopy {
-    fn lock(&self) -> MutexGuard<'_, Map> {
+    fn lock(&self) -> MutexGuard<'_, GoMap> {
         self.xpto.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Handlers for FiberCopy {
-    fn new(xpto: Map) -> FiberCopy {
+    fn new(xpto: GoMap) -> FiberCopy {
         FiberCopy { xpto: Mutex::new(xpto) }
     }
 

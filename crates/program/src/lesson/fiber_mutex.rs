@@ -1,25 +1,25 @@
-//! `fiber+mutex`: the same with a lock around the map, held for as long as a handler needs the map.
+//! `fiber+mutex`: the same with a lock around the map, which a handler holds while it uses the map.
 //!
-//! Whoever reads the next request into the buffer does not take it.
+//! Reading the next request into the buffer does not take the lock.
 
+use super::buffer::Ctx;
 use super::framework::Handlers;
-use super::map::Map;
-use super::memory::Ctx;
+use super::go_map::GoMap;
 use super::pool::Slot;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub(super) struct FiberMutex {
-    xpto: Mutex<Map>,
+    xpto: Mutex<GoMap>,
 }
 
 impl FiberMutex {
-    fn lock(&self) -> MutexGuard<'_, Map> {
+    fn lock(&self) -> MutexGuard<'_, GoMap> {
         self.xpto.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Handlers for FiberMutex {
-    fn new(xpto: Map) -> FiberMutex {
+    fn new(xpto: GoMap) -> FiberMutex {
         FiberMutex { xpto: Mutex::new(xpto) }
     }
 

@@ -1,40 +1,40 @@
-//! What Fiber does around its handlers: reads requests into the buffer, and takes connection objects from the pool.
+//! What Fiber does around its handlers: it reads requests into the buffer and takes connection objects from the pool.
 //!
-//! It knows no socket, and not which of the three versions it is around. Its invariant: a handler gets nothing
-//! of a request but what lies in the buffer.
+//! It knows no socket, and not which of the three versions it runs. Its invariant: a handler of an HTTP request sees
+//! only what lies in the buffer.
 
-use super::map::{Map, Seen};
-use super::memory::{Buffer, Ctx};
+use super::application::{Application, Record};
+use super::buffer::{Buffer, Ctx};
+use super::go_map::{EntryView, GoMap};
 use super::pool::{Pool, Slot};
-use super::stage::{Application, Record};
 use fleeting::ConnId;
 use std::sync::Arc;
 
 /// The handlers of the article's application.
 pub(super) trait Handlers: Send + Sync {
-    /// With this map as its global one.
-    fn new(xpto: Map) -> Self;
-    /// A client is stored under the X-Id it has sent.
+    /// Creates the handlers, with `xpto` as their global map.
+    fn new(xpto: GoMap) -> Self;
+    /// Stores a client under the X-Id it has sent.
     fn post(&self, c: &Ctx);
-    /// A client's WebSocket has opened.
+    /// Handles a client's new WebSocket.
     fn open(&self, id: &str, conn: Slot);
-    /// A client is taken out. Tells whether there was one.
+    /// Removes a client. Returns whether there was one.
     fn delete(&self, c: &Ctx) -> bool;
 }
 
-/// Handlers with Fiber around them.
+/// Handlers inside the model of Fiber.
 pub(super) struct Framework<H> {
     buffer: Arc<Buffer>,
     pool: Pool,
-    /// The handlers' map, to be looked at.
-    xpto: Map,
+    /// The handlers' map, to report its records.
+    xpto: GoMap,
     handlers: H,
 }
 
 impl<H: Handlers> Framework<H> {
     pub(super) fn new() -> Framework<H> {
         let buffer = Arc::new(Buffer::new());
-        let xpto = Map::new(&buffer);
+        let xpto = GoMap::new(&buffer);
         Framework { buffer, pool: Pool::default(), handlers: H::new(xpto.clone()), xpto }
     }
 }
@@ -65,7 +65,7 @@ impl<H: Handlers> Application for Framework<H> {
     }
 
     fn records(&self) -> Vec<Record> {
-        let record = |Seen { key, value, conn, stored }| Record {
+        let record = |EntryView { key, value, conn, stored }| Record {
             key,
             value,
             found: self.xpto.has(&stored.key),

@@ -1,24 +1,24 @@
-//! Connection objects as Fiber's WebSockets have them: taken from a pool, and given back when the handler returns.
+//! Connection objects as Fiber's WebSockets use them: taken from a pool, and returned when the handler returns.
 //!
-//! It knows no map. Whoever has kept a pointer to one speaks to whoever has it now. Its invariant: what was
-//! given back last is handed out next, as `sync.Pool` does on one processor.
+//! It knows no map. A pointer that is kept too long leads to the object's current connection. Its invariant: the object
+//! returned last is handed out next, as `sync.Pool` does on one processor.
 
 use fleeting::ConnId;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// `*websocket.Conn`: it says which object, and nothing of whose it is.
+/// `*websocket.Conn`: identifies the object, not the connection that uses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Slot(usize);
 
-/// The pool. It has as many objects as there were connections at one time.
+/// The pool. It has one object for each connection at the busiest moment.
 #[derive(Default)]
 pub(super) struct Pool(Mutex<Objects>);
 
 #[derive(Default)]
 struct Objects {
-    /// The connection of each object, if it is in use.
+    /// The connection that uses each object, if any.
     conns: Vec<Option<ConnId>>,
-    /// The objects that are not, in the order in which they were given back.
+    /// The indices of unused objects, in the order in which they were returned.
     free: Vec<usize>,
 }
 
@@ -27,27 +27,27 @@ impl Pool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An object for a new connection.
+    /// Takes an object for a new connection.
     pub(super) fn acquire(&self, conn: ConnId) -> Slot {
         let mut objects = self.objects();
-        let at = objects.free.pop().unwrap_or(objects.conns.len());
-        if at == objects.conns.len() {
+        let index = objects.free.pop().unwrap_or(objects.conns.len());
+        if index == objects.conns.len() {
             objects.conns.push(None);
         }
-        objects.conns[at] = Some(conn);
-        Slot(at)
+        objects.conns[index] = Some(conn);
+        Slot(index)
     }
 
-    /// Gives a connection's object back.
+    /// Returns a connection's object to the pool.
     pub(super) fn release(&self, conn: ConnId) {
         let mut objects = self.objects();
-        if let Some(at) = objects.conns.iter().position(|held| *held == Some(conn)) {
-            objects.conns[at] = None;
-            objects.free.push(at);
+        if let Some(index) = objects.conns.iter().position(|user| *user == Some(conn)) {
+            objects.conns[index] = None;
+            objects.free.push(index);
         }
     }
 
-    /// The connection that the object belongs to now.
+    /// Returns the connection that uses the object now.
     pub(super) fn conn(&self, slot: Slot) -> Option<ConnId> {
         self.objects().conns[slot.0]
     }

@@ -1,132 +1,148 @@
-//! Two tabs and one server: what happens, in its order.
+//! Replays two browser tabs against one server.
 //!
-//! It knows no version from another, and nothing of the server but what it answers. Its invariant: each step is
-//! over, on both sides, before the next one begins.
+//! It treats all versions alike, and knows only what the server answers. Its invariant: each step has ended on both
+//! sides before the next one begins.
 
-use super::Mode;
+use super::client::{Answer, Tab, request};
+use super::mode::Mode;
 use super::outcome::{FIRST, Outcome, SECOND, VISITORS};
-use super::peer::{Answer, Tab, ask};
-use super::routes::{Call, Hello, routes};
-use super::stage::{Lesson, Told};
+use super::routes::{ClientStatus, Notification, routes};
+use super::versions::{Lesson, RecordView};
 use fleeting::{App, Server};
 use serde::de::DeserializeOwned;
 use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-type Played<T> = Result<T, Box<dyn Error>>;
+type ReplayResult<T> = Result<T, Box<dyn Error>>;
 
-/// Starts a server on a free port, plays the tabs against one of its versions, and ends it.
-pub(super) fn play(mode: Mode) -> Played<Outcome> {
+/// Starts a server on a free port, replays the tabs against one version, and stops the server.
+pub(super) fn replay(mode: Mode) -> ReplayResult<Outcome> {
     let lesson = Arc::new(Lesson::new());
     let server = Server::builder()
         .bind("127.0.0.1:0")
         .serve(move |worker| routes(App::new(), &worker.handle, &lesson))?;
-    let played = Stage { addr: server.local_addrs()[0], mode }.play();
+    let outcome = Replay { addr: server.local_addrs()[0], mode }.run();
     server.handle().shutdown();
     server.run()?;
-    played
+    outcome
 }
 
-/// Where the tabs are.
-struct Stage {
+/// The server and the version that the tabs use.
+struct Replay {
     addr: SocketAddr,
     mode: Mode,
 }
 
-impl Stage {
-    fn play(&self) -> Played<Outcome> {
+impl Replay {
+    fn run(&self) -> ReplayResult<Outcome> {
         // The first tab stores its id and opens its WebSocket.
         self.post(FIRST)?;
         let first = self.open(FIRST)?;
-        let stored = self.list()?.pop().ok_or("nothing was stored")?;
+        let stored = self.list()?.pop().ok_or("the map is empty after the first client was stored")?;
 
-        // The second stores its own. Then the first one's WebSocket closes, and the second opens its own.
+        // The second tab stores its id. The first one's WebSocket closes, and then the second opens its own.
         self.post(SECOND)?;
         first.close()?;
         let mut second = self.open(SECOND)?;
         let map = self.list()?;
 
-        // Each record's connection is sent whom it is for.
-        expect(202, self.ask("POST", "messages", None)?)?;
-        let got_by_second = gotten(&mut second)?;
+        // The server sends a notification to each record's connection.
+        expect(202, self.request("POST", "messages", None)?)?;
+        let received_by_second = received(&mut second)?;
 
-        // The first one's record is looked for, by the name it was stored under and by what its key reads as.
+        // Look up the first tab's record, by the id it was stored under and by what its key reads as now.
         let found = self.find(FIRST)?;
-        let reads = map.iter().find(|told| told.stored_key == FIRST).map(|told| told.key.as_str());
-        let found_as_read = reads.filter(|name| *name != FIRST).map(|name| self.find(name)).transpose()?;
+        let current = map.iter().find(|record| record.stored_key == FIRST).map(|record| record.key.as_str());
+        let found_by_current_key =
+            current.filter(|key| *key != FIRST).map(|key| self.find(key)).transpose()?;
 
-        // Both go for good.
+        // Both clients leave and are deleted.
         second.close()?;
         let deleted = self.delete(FIRST)?;
         self.delete(SECOND)?;
         let left = self.list()?.len();
 
-        // So do others after them, two at a time.
+        // Visitors come and are deleted, two at a time.
         for number in (0..VISITORS).step_by(2) {
             let pair = [number, number + 1].map(|number| format!("visitor-{number:02}"));
             pair.iter().try_for_each(|id| self.post(id))?;
             pair.iter().try_for_each(|id| self.delete(id).map(drop))?;
         }
-        let left_in_the_end = self.list()?.len();
+        let left_at_end = self.list()?.len();
         let mode = self.mode;
-        Ok(Outcome { mode, stored, map, found, found_as_read, deleted, left, left_in_the_end, got_by_second })
+        Ok(Outcome {
+            mode,
+            stored,
+            map,
+            found,
+            found_by_current_key,
+            deleted,
+            left,
+            left_at_end,
+            received_by_second,
+        })
     }
 
-    fn ask(&self, method: &str, path: &str, id: Option<&str>) -> Played<Answer> {
-        Ok(ask(self.addr, method, &format!("/lesson/{}/{path}", self.mode), id)?)
+    fn request(&self, method: &str, path: &str, id: Option<&str>) -> ReplayResult<Answer> {
+        Ok(request(self.addr, method, &format!("/lesson/{}/{path}", self.mode), id)?)
     }
 
-    fn post(&self, id: &str) -> Played<()> {
-        expect(201, self.ask("POST", "clients", Some(id))?).map(drop)
+    fn post(&self, id: &str) -> ReplayResult<()> {
+        expect(201, self.request("POST", "clients", Some(id))?).map(drop)
     }
 
-    fn list(&self) -> Played<Vec<Told>> {
-        Ok(serde_json::from_str(&expect(200, self.ask("GET", "clients", None)?)?)?)
+    fn list(&self) -> ReplayResult<Vec<RecordView>> {
+        Ok(serde_json::from_str(&expect(200, self.request("GET", "clients", None)?)?)?)
     }
 
-    fn find(&self, id: &str) -> Played<bool> {
-        there(200, self.ask("GET", &format!("clients/{id}"), None)?)
+    fn find(&self, id: &str) -> ReplayResult<bool> {
+        exists(200, self.request("GET", &format!("clients/{id}"), None)?)
     }
 
-    fn delete(&self, id: &str) -> Played<bool> {
-        there(204, self.ask("DELETE", &format!("clients/{id}"), None)?)
+    fn delete(&self, id: &str) -> ReplayResult<bool> {
+        exists(204, self.request("DELETE", &format!("clients/{id}"), None)?)
     }
 
-    /// A tab's WebSocket, its greeting read.
-    fn open(&self, id: &str) -> Played<Tab> {
+    /// Opens a tab's WebSocket and reads its first message.
+    fn open(&self, id: &str) -> ReplayResult<Tab> {
         let mut tab = Tab::open(self.addr, &format!("/lesson/{}/ws?id={id}", self.mode))?;
-        let hello: Hello = read(&tab.next()?)?;
-        if hello.client != id {
-            return Err(format!("{id} is greeted as {}", hello.client).into());
+        let status: ClientStatus = parse(&tab.next()?)?;
+        if status.client != id {
+            return Err(format!("{id}'s WebSocket belongs to {}", status.client).into());
         }
         Ok(tab)
     }
 }
 
-fn read<T: DeserializeOwned>(text: &str) -> Played<T> {
-    serde_json::from_str(text).map_err(|error| format!("{error} in {text}").into())
+fn parse<T: DeserializeOwned>(text: &str) -> ReplayResult<T> {
+    serde_json::from_str(text).map_err(|error| format!("{error} in: {text}").into())
 }
 
-/// The content of an answer of this status.
-fn expect(status: u16, answer: Answer) -> Played<String> {
-    if answer.status == status { Ok(answer.content) } else { Err(format!("{answer:?}").into()) }
+/// Returns the content of an answer that must have this status.
+fn expect(status: u16, answer: Answer) -> ReplayResult<String> {
+    if answer.status == status {
+        Ok(answer.content)
+    } else {
+        Err(format!("expected the status {status}, got {answer:?}").into())
+    }
 }
 
-/// Whether there is such a record.
-fn there(status: u16, answer: Answer) -> Played<bool> {
+/// Returns false for a 404, and true for an answer with this status.
+fn exists(status: u16, answer: Answer) -> ReplayResult<bool> {
     if answer.status == 404 { Ok(false) } else { expect(status, answer).map(|_| true) }
 }
 
-/// Those whom the messages were for that have come. What is answered now comes behind them.
-fn gotten(tab: &mut Tab) -> Played<Vec<String>> {
+/// Returns the `for` members of the notifications that have arrived. The answer to a message sent now arrives after
+/// them.
+fn received(tab: &mut Tab) -> ReplayResult<Vec<String>> {
     tab.send("Who am I?")?;
-    let mut whom = Vec::new();
+    let mut recipients = Vec::new();
     loop {
         let text = tab.next()?;
-        match read::<Call>(&text) {
-            Ok(call) => whom.push(call.r#for),
-            Err(_) => return read::<Hello>(&text).map(|_| whom),
+        match parse::<Notification>(&text) {
+            Ok(notification) => recipients.push(notification.r#for),
+            Err(_) => return parse::<ClientStatus>(&text).map(|_| recipients),
         }
     }
 }
@@ -136,61 +152,67 @@ mod tests {
     use super::super::outcome::{Failures, differences, lock_changed_nothing};
     use super::*;
 
-    fn played(mode: Mode) -> Outcome {
-        play(mode).unwrap_or_else(|error| panic!("{mode}: {error}"))
+    fn outcome(mode: Mode) -> Outcome {
+        replay(mode).unwrap_or_else(|error| panic!("{mode}: {error}"))
     }
 
     #[test]
-    fn all_four_failures_in_fiber() {
-        let outcome = played(Mode::Fiber);
+    fn fiber_shows_all_four_failures() {
+        let outcome = outcome(Mode::Fiber);
         assert_eq!(outcome.failures().all(), [true; 4], "{outcome:?}");
-        // What the second one's id leaves of the first one's.
-        let first = outcome.first().expect("it is in the map");
+        // The second id has overwritten the beginning of the first.
+        let first = outcome.first().expect("the first record is in the map");
         assert_eq!((&*first.key, &*first.value), ("bobce", "bobce"));
         assert_eq!((&*first.stored_key, &*first.stored_value, first.intact), (FIRST, FIRST, false));
-        assert_eq!((outcome.found, outcome.found_as_read, outcome.deleted), (false, Some(false), false));
-        assert_eq!((outcome.left, outcome.left_in_the_end), (1, 1 + VISITORS / 2));
         assert_eq!(
-            (outcome.identity(), &*outcome.got_by_second),
+            (outcome.found, outcome.found_by_current_key, outcome.deleted),
+            (false, Some(false), false)
+        );
+        assert_eq!((outcome.left, outcome.left_at_end), (1, 1 + VISITORS / 2));
+        assert_eq!(
+            (outcome.connection_of_first(), &*outcome.received_by_second),
             (Some(SECOND), &[FIRST, SECOND].map(String::from)[..])
         );
-        // Before that, all was well.
+        // Before the second client came, the record was intact.
         assert!(outcome.stored.intact && outcome.stored.found, "{outcome:?}");
         assert_eq!(outcome.stored.connection.as_deref(), Some(FIRST));
     }
 
     #[test]
-    fn the_first_three_in_fiber_with_a_lock() {
-        let outcomes = [played(Mode::Fiber), played(Mode::FiberMutex)];
+    fn a_lock_leaves_the_first_three_failures() {
+        let outcomes = [outcome(Mode::Fiber), outcome(Mode::FiberMutex)];
         assert_eq!(outcomes[1].failures().all(), [true, true, true, false], "{outcomes:?}");
         assert_eq!(lock_changed_nothing(&outcomes), Some(true));
     }
 
     #[test]
-    fn the_third_alone_in_fiber_with_copies() {
-        let outcome = played(Mode::FiberCopy);
+    fn copies_leave_the_third_failure() {
+        let outcome = outcome(Mode::FiberCopy);
         assert_eq!(outcome.failures().all(), [false, false, true, false], "{outcome:?}");
-        assert!(outcome.map.iter().all(|told| told.intact && told.found), "{outcome:?}");
+        assert!(outcome.map.iter().all(|record| record.intact && record.found), "{outcome:?}");
         assert!(outcome.deleted);
-        assert_eq!((outcome.left, outcome.left_in_the_end), (0, 0));
-        assert_eq!(outcome.got_by_second, [FIRST, SECOND]);
+        assert_eq!((outcome.left, outcome.left_at_end), (0, 0));
+        assert_eq!(outcome.received_by_second, [FIRST, SECOND]);
     }
 
     #[test]
-    fn none_in_arena() {
-        let outcome = played(Mode::Arena);
+    fn arena_shows_no_failure() {
+        let outcome = outcome(Mode::Arena);
         assert_eq!(outcome.failures().all(), [false; 4], "{outcome:?}");
         assert_eq!(outcome.map.len(), 2);
-        assert!(outcome.map.iter().all(|told| told.intact && told.found), "{outcome:?}");
-        assert_eq!((outcome.found, outcome.found_as_read, outcome.deleted), (true, None, true));
-        assert_eq!((outcome.left, outcome.left_in_the_end), (0, 0));
-        // Its connection's name is stale: what is sent to it reaches nobody.
-        assert_eq!((outcome.identity(), &*outcome.got_by_second), (None, &[SECOND.to_string()][..]));
+        assert!(outcome.map.iter().all(|record| record.intact && record.found), "{outcome:?}");
+        assert_eq!((outcome.found, outcome.found_by_current_key, outcome.deleted), (true, None, true));
+        assert_eq!((outcome.left, outcome.left_at_end), (0, 0));
+        // The first connection's id is stale: a message to it reaches nobody.
+        assert_eq!(
+            (outcome.connection_of_first(), &*outcome.received_by_second),
+            (None, &[SECOND.to_string()][..])
+        );
     }
 
     #[test]
-    fn it_comes_out_as_expected() {
-        let outcomes = Mode::ALL.map(played);
+    fn every_version_shows_the_expected_failures() {
+        let outcomes = Mode::ALL.map(outcome);
         assert_eq!(differences(&outcomes), Vec::<String>::new());
         for outcome in &outcomes {
             assert_eq!(outcome.failures(), Failures::expected(outcome.mode));

@@ -1,11 +1,11 @@
 //! `/lesson/{mode}`: each version of the application over HTTP and WebSockets.
 //!
-//! It knows no version from another. Its invariant: an id that reaches one is short, and of characters that
-//! mean nothing in a path, a query or JSON. What a client may ask is in docs/lesson.md.
+//! It treats all versions alike. Its invariant: an id that reaches a version is short and has only characters without
+//! a meaning in a path, a query or JSON. docs/lesson.md describes the routes.
 
-use super::Mode;
-use super::memory::ID_BYTES_MAX;
-use super::stage::{CLIENTS_MAX, Lesson, Stage};
+use super::buffer::ID_BYTES_MAX;
+use super::mode::Mode;
+use super::versions::{CLIENTS_MAX, Lesson, Version};
 use fleeting::ws::CloseCode;
 use fleeting::{App, ConnId, Error, Handle, Keep, Message, Request, Response, Socket, WebSocket};
 use serde::{Deserialize, Serialize};
@@ -14,133 +14,134 @@ use std::sync::Arc;
 /// Adds the routes.
 pub(crate) fn routes(app: App, handle: &Handle, lesson: &Arc<Lesson>) -> App {
     let handle = handle.clone();
-    let [storing, listing, clearing, finding, deleting, calling] = [(); 6].map(|()| lesson.clone());
-    app.post("/lesson/{mode}/clients", move |req| store(req, stage(req, &storing)?))
-        .get("/lesson/{mode}/clients", move |req| list(req, stage(req, &listing)?))
+    let [for_store, for_list, for_clear, for_find, for_delete, for_notify] = [(); 6].map(|()| lesson.clone());
+    app.post("/lesson/{mode}/clients", move |req| store(req, version(req, &for_store)?))
+        .get("/lesson/{mode}/clients", move |req| list(req, version(req, &for_list)?))
         .delete("/lesson/{mode}/clients", move |req| {
-            stage(req, &clearing)?.app.clear();
+            version(req, &for_clear)?.app.clear();
             Ok(Response::empty(204))
         })
-        .get("/lesson/{mode}/clients/{id}", move |req| find(req, stage(req, &finding)?))
-        .delete("/lesson/{mode}/clients/{id}", move |req| delete(req, stage(req, &deleting)?))
-        .post("/lesson/{mode}/messages", move |req| call(stage(req, &calling)?, &handle))
-        .ws("/lesson/{mode}/ws", Tabs(lesson.clone()))
+        .get("/lesson/{mode}/clients/{id}", move |req| find(req, version(req, &for_find)?))
+        .delete("/lesson/{mode}/clients/{id}", move |req| delete(req, version(req, &for_delete)?))
+        .post("/lesson/{mode}/messages", move |req| notify(version(req, &for_notify)?, &handle))
+        .ws("/lesson/{mode}/ws", ClientSockets(lesson.clone()))
 }
 
-/// The version that the path names.
+/// Returns the mode that the path names.
 fn mode(req: &Request<'_>) -> Result<Mode, Error> {
-    Mode::named(req.param("mode")).ok_or_else(|| {
-        let names = Mode::ALL.map(Mode::name).join(" ");
-        Error::not_found(format!("There is no such mode; there are: {names}."))
+    Mode::from_name(req.param("mode")).ok_or_else(|| {
+        let names = Mode::ALL.map(Mode::name).join(", ");
+        Error::not_found(format!("Unknown mode. The modes are {names}."))
     })
 }
 
-fn stage<'l>(req: &Request<'_>, lesson: &'l Lesson) -> Result<&'l Stage, Error> {
-    Ok(lesson.stage(mode(req)?))
+fn version<'l>(req: &Request<'_>, lesson: &'l Lesson) -> Result<&'l Version, Error> {
+    Ok(lesson.version(mode(req)?))
 }
 
-/// An id that may be one.
+/// Returns the id if it is valid.
 fn checked(id: &str) -> Result<&str, Error> {
-    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    if (1..=ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(known) {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    if (1..=ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(allowed) {
         return Ok(id);
     }
     Err(Error::bad_request(format!(
-        "An id has 1 to {ID_BYTES_MAX} characters, which are letters, digits or one of - . _ ~"
+        "An id must be 1 to {ID_BYTES_MAX} characters long and may contain only letters, digits and - . _ ~"
     )))
 }
 
-fn store<'r>(req: &Request<'r>, stage: &Stage) -> Result<Response<'r>, Error> {
+fn store<'r>(req: &Request<'r>, version: &Version) -> Result<Response<'r>, Error> {
     let id = req.header("x-id").ok_or(Error::bad_request("The field X-Id is missing."))?;
-    if !stage.post(checked(id)?) {
+    if !version.post(checked(id)?) {
         return Err(Error::unavailable(format!(
-            "There are {CLIENTS_MAX} clients, which is enough for a lesson. DELETE the clients of this mode."
+            "This mode already has {CLIENTS_MAX} clients, the maximum. DELETE the clients of this mode first."
         )));
     }
-    Ok(list(req, stage)?.with_status(201))
+    Ok(list(req, version)?.with_status(201))
 }
 
-/// The whole map, as the article's `setXpto` answers.
-fn list<'r>(req: &Request<'r>, stage: &Stage) -> Result<Response<'r>, Error> {
-    Response::json(req, &stage.told())?.header("cache-control", "no-store")
+/// Answers with the whole map, as the article's `setXpto` does.
+fn list<'r>(req: &Request<'r>, version: &Version) -> Result<Response<'r>, Error> {
+    Response::json(req, &version.records())?.header("cache-control", "no-store")
 }
 
 fn no_client() -> Error {
-    Error::not_found("There is no client of this id.")
+    Error::not_found("No client has this id.")
 }
 
-fn find<'r>(req: &Request<'r>, stage: &Stage) -> Result<Response<'r>, Error> {
+fn find<'r>(req: &Request<'r>, version: &Version) -> Result<Response<'r>, Error> {
     let id = checked(req.param("id"))?;
-    let found = stage.app.has(id).then(|| stage.told().into_iter().find(|told| told.key == id)).flatten();
-    Response::json(req, &found.ok_or_else(no_client)?)?.header("cache-control", "no-store")
+    let found = version.app.has(id);
+    let record = found.then(|| version.records().into_iter().find(|record| record.key == id)).flatten();
+    Response::json(req, &record.ok_or_else(no_client)?)?.header("cache-control", "no-store")
 }
 
-fn delete<'r>(req: &Request<'r>, stage: &Stage) -> Result<Response<'r>, Error> {
-    if stage.app.delete(checked(req.param("id"))?) { Ok(Response::empty(204)) } else { Err(no_client()) }
+fn delete<'r>(req: &Request<'r>, version: &Version) -> Result<Response<'r>, Error> {
+    if version.app.delete(checked(req.param("id"))?) { Ok(Response::empty(204)) } else { Err(no_client()) }
 }
 
-/// Sends each record's connection whom it is for.
-fn call(stage: &Stage, handle: &Handle) -> Result<Response<'static>, Error> {
-    for record in stage.app.records() {
-        let text = encode(&Call { r#for: record.stored_key });
+/// Sends a message to each record's connection, which names the client it is meant for.
+fn notify(version: &Version, handle: &Handle) -> Result<Response<'static>, Error> {
+    for record in version.app.records() {
+        let text = encode(&Notification { r#for: record.stored_key });
         let sent = record.conn.map(|conn| handle.send(conn, Message::Text(&text)));
         sent.unwrap_or(Ok(())).map_err(|error| Error::unavailable(error.to_string()))?;
     }
     Ok(Response::empty(202))
 }
 
-/// What a tab is told of itself.
+/// What a client's WebSocket receives when it opens, and in answer to each message.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Hello {
+pub(super) struct ClientStatus {
     pub(super) client: String,
-    /// Whether there is a record of it.
+    /// Whether a lookup finds the client's record.
     pub(super) found: bool,
 }
 
-/// What a tab gets that is called.
+/// What `/messages` sends to a record's connection.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Call {
-    /// Whom it is for.
+pub(super) struct Notification {
+    /// The id of the client that the record was stored for.
     pub(super) r#for: String,
 }
 
 fn encode(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("text and truth are written as JSON")
+    serde_json::to_string(value).expect("strings and booleans can be written as JSON")
 }
 
-/// The tabs' WebSockets, `?id=`.
-struct Tabs(Arc<Lesson>);
+/// The clients' WebSockets, `?id=`.
+struct ClientSockets(Arc<Lesson>);
 
-struct Tab {
+struct Session {
     mode: Mode,
     id: Box<str>,
     conn: ConnId,
 }
 
-impl Tabs {
-    fn hello(&self, tab: &Tab, socket: &mut Socket<'_>) {
-        let found = self.0.stage(tab.mode).app.has(&tab.id);
-        socket.text(&encode(&Hello { client: tab.id.to_string(), found }));
+impl ClientSockets {
+    fn send_status(&self, session: &Session, socket: &mut Socket<'_>) {
+        let found = self.0.version(session.mode).app.has(&session.id);
+        socket.text(&encode(&ClientStatus { client: session.id.to_string(), found }));
     }
 }
 
-impl WebSocket for Tabs {
-    type Session = Tab;
+impl WebSocket for ClientSockets {
+    type Session = Session;
 
-    fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<Tab, Error> {
+    fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<Session, Error> {
         let id = req.query_value("id");
-        let id = checked(id.ok_or(Error::bad_request("The query should be ?id=, with the client's id."))?)?;
-        let tab = Tab { mode: mode(req)?, id: id.keep(), conn: socket.conn_id() };
-        self.0.stage(tab.mode).open(&tab.id, tab.conn);
-        self.hello(&tab, socket);
-        Ok(tab)
+        let id = checked(id.ok_or(Error::bad_request("The query must be ?id=, with the client's id."))?)?;
+        let session = Session { mode: mode(req)?, id: id.keep(), conn: socket.conn_id() };
+        self.0.version(session.mode).open(&session.id, session.conn);
+        self.send_status(&session, socket);
+        Ok(session)
     }
 
-    fn message(&self, tab: &mut Tab, _message: Message<'_>, socket: &mut Socket<'_>) {
-        self.hello(tab, socket);
+    fn message(&self, session: &mut Session, _message: Message<'_>, socket: &mut Socket<'_>) {
+        self.send_status(session, socket);
     }
 
-    fn close(&self, tab: Tab, _code: Option<CloseCode>, _reason: &str) {
-        self.0.stage(tab.mode).close(tab.conn);
+    fn close(&self, session: Session, _code: Option<CloseCode>, _reason: &str) {
+        self.0.version(session.mode).close(session.conn);
     }
 }

@@ -1,27 +1,26 @@
-//! The page at `/`: one document, its style and its script, in the program itself.
+//! The page at `/`: a document, a style sheet and a script, compiled into the program.
 //!
-//! It knows no figure and no record: the script asks for them. Its invariant: the browser runs and loads nothing
-//! that does not come from here, whatever anybody stores or publishes (Content-Security-Policy), and asks again
-//! for each part whether it has changed.
+//! It knows no metric and no record: the script fetches them. Its invariant: the browser runs and loads only what this
+//! server sends, whatever clients store or publish (Content-Security-Policy), and revalidates each part.
 
 use fleeting::files::Validators;
 use fleeting::{App, Body, Error, Request, Response};
 
-/// Path, Content-Type, content.
+/// Path, Content-Type and content of each part.
 const PARTS: [(&str, &str, &str); 3] = [
     ("/", "text/html; charset=utf-8", include_str!("index.html")),
     ("/page.css", "text/css; charset=utf-8", include_str!("page.css")),
     ("/page.js", "text/javascript; charset=utf-8", include_str!("page.js")),
 ];
 
-/// Nothing but its own parts, and connections to where it came from.
+/// Allows only the page's own parts, and connections to its origin.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Adds the routes.
 pub(super) fn routes(mut app: App) -> App {
     for (path, media_type, content) in PARTS {
-        // Of the content: another version of the program has another tag only if that has changed.
+        // A hash of the content: the tag changes between versions of the program only if the content does.
         let validators =
             Validators { tag: format!("\"{:016x}\"", hash(content.as_bytes())), modified_secs: 0 };
         app = app.get(path, move |req| part(req, media_type, content, &validators));
@@ -37,8 +36,8 @@ fn part<'r>(
 ) -> Result<Response<'r>, Error> {
     let mut conditions = req.fields().values("if-none-match");
     // RFC 9110 §13.1.2.
-    let known = conditions.any(|tags| validators.is_among(tags, false));
-    let response = if known {
+    let matches = conditions.any(|tags| validators.is_among(tags, false));
+    let response = if matches {
         Response::empty(304)
     } else {
         Response::status(200).body(Body::Static(content.as_bytes())).content_type(media_type)?
@@ -51,7 +50,7 @@ fn part<'r>(
         .header("x-content-type-options", "nosniff")
 }
 
-/// FNV-1a, 64 bits: the same in every run.
+/// FNV-1a with 64 bits. Its result is the same in every run.
 fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
@@ -63,18 +62,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hashes() {
-        // Of the function's own test vectors.
+    fn the_hash_is_fnv_1a() {
+        // From the published test vectors of FNV.
         assert_eq!(hash(b""), 0xcbf2_9ce4_8422_2325);
         assert_eq!(hash(b"a"), 0xaf63_dc4c_8601_ec8c);
         assert_eq!(hash(b"foobar"), 0x8594_4171_f739_67e8);
     }
 
     #[test]
-    fn nothing_comes_from_elsewhere() {
+    fn the_page_loads_nothing_from_elsewhere_and_writes_no_markup() {
         for (path, _, content) in PARTS {
             for (at, _) in content.match_indices("://") {
-                // The namespace of SVG is a name; nothing is loaded from there.
+                // The SVG namespace is only a name. Nothing is loaded from it.
                 assert!(
                     content[..at].ends_with("http") && content[at..].starts_with("://www.w3.org/2000/svg"),
                     "{path}"

@@ -1,9 +1,9 @@
-// The page's script. Whatever anybody has stored or published is text to it: it makes elements by name and puts
-// text into them, never markup.
+// The page's script. It treats everything that clients have stored or published as text: it creates elements by name
+// and sets their text, never markup.
 
 const find = (id) => document.getElementById(id);
 
-/** An element with properties and children. */
+/** Creates an element with properties and children. */
 function make(name, properties = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(properties)) {
@@ -19,15 +19,15 @@ const number = new Intl.NumberFormat("en");
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const socketUrl = (path) => location.origin.replace(/^http/, "ws") + path;
 
-/** Bytes with a unit. */
+/** Formats a number of bytes with a unit. */
 function bytes(count) {
   const units = ["B", "KiB", "MiB", "GiB"];
-  let at = 0;
-  while (count >= 1024 && at < units.length - 1) [count, at] = [count / 1024, at + 1];
-  return `${at && count < 10 ? count.toFixed(1) : Math.round(count)} ${units[at]}`;
+  let unit = 0;
+  while (count >= 1024 && unit < units.length - 1) [count, unit] = [count / 1024, unit + 1];
+  return `${unit && count < 10 ? count.toFixed(1) : Math.round(count)} ${units[unit]}`;
 }
 
-/** Seconds, roughly. */
+/** Formats a number of seconds, rounded down to one unit. */
 function age(seconds) {
   for (const [length, unit] of [[86400, "d"], [3600, "h"], [60, "min"]]) {
     if (seconds >= length) return `${Math.floor(seconds / length)} ${unit}`;
@@ -35,23 +35,23 @@ function age(seconds) {
   return `${Math.max(0, Math.floor(seconds))} s`;
 }
 
-/** Waits longer after each failure in a row, and never as long as the others. */
-class Patience {
-  #times = 0;
-  pause() {
-    this.#times += 1;
-    return Math.min(5000, 250 * 2 ** this.#times) * (0.5 + Math.random() / 2);
+/** Delays between attempts to reconnect: exponential, with jitter. */
+class Backoff {
+  #failures = 0;
+  delay() {
+    this.#failures += 1;
+    return Math.min(5000, 250 * 2 ** this.#failures) * (0.5 + Math.random() / 2);
   }
-  over() {
-    this.#times = 0;
+  reset() {
+    this.#failures = 0;
   }
 }
 
-// ---------------------------------------------------------------- who this tab is
+// ---------------------------------------------------------------- this tab's identity
 
-/** A name that outlives a reload, and is this tab's alone. */
-function identity(fresh) {
-  let id = fresh ? null : sessionStorage.getItem("id");
+/** Returns this tab's id, which survives a reload. Creates a new one if `renew` is set or there is none yet. */
+function identity(renew) {
+  let id = renew ? null : sessionStorage.getItem("id");
   if (!id) {
     const random = crypto.getRandomValues(new Uint8Array(4));
     id = "tab-" + Array.from(random, (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -62,7 +62,7 @@ function identity(fresh) {
 }
 
 let id = identity(false);
-let wanted = true; // to be connected
+let shouldConnect = true; // whether the user wants this tab to be connected
 const note = find("note");
 note.value = sessionStorage.getItem("note") ?? "hello";
 
@@ -71,144 +71,145 @@ const modeOfHash = () => modes.find((radio) => radio.value === decodeURIComponen
 let mode = modeOfHash();
 
 const ABOUT = {
-  "fleeting": "This server’s own registry. A record is a copy that the store has made; its key is the client’s id, its connection a name that is never given twice.",
-  "fiber": "The same application as Go’s Fiber runs it: the map keeps strings that point into the request’s buffer, and the next request overwrites it.",
-  "fiber+mutex": "The same with a lock around the map. It orders who touches the map; the buffer is overwritten by somebody who never asks for it.",
-  "fiber+copy": "The same with CopyString at every place where a string is kept. Key and value stay; a connection object from the pool may be another client’s by now.",
+  "fleeting": "The registry of this server. A record is a copy made by the store. Its key is the client’s id; its connection id is never reused.",
+  "fiber": "The same application as Go’s Fiber runs it: the map stores strings that point into the request’s buffer, and the next request overwrites that buffer.",
+  "fiber+mutex": "The same with a lock around the map. The lock orders access to the map, but the next request overwrites the buffer without taking it.",
+  "fiber+copy": "The same with CopyString for every string that is stored. Keys and values stay intact, but a connection object from the pool may by now belong to another client.",
 };
 
-function say(text, on) {
+function setStatus(text, connected) {
   const status = find("status");
   if (status.textContent !== text) status.textContent = text;
-  status.classList.toggle("on", on);
+  status.classList.toggle("on", connected);
 }
 
-function verdict(text, damaged = false) {
-  const place = find("verdict");
-  if (place.textContent !== text) place.textContent = text;
-  place.classList.toggle("damaged", damaged);
+function setVerdict(text, damaged = false) {
+  const element = find("verdict");
+  if (element.textContent !== text) element.textContent = text;
+  element.classList.toggle("damaged", damaged);
 }
 
-// ---------------------------------------------------------------- the client's own record
+// ---------------------------------------------------------------- this client's record
 
 const base = () => (mode === "fleeting" ? "/clients" : `/lesson/${mode}/clients`);
 const socketPath = () => (mode === "fleeting" ? "/clients/ws" : `/lesson/${mode}/ws`);
 
-let tie = null; // the WebSocket that holds this tab's record
-let own = null; // the record as its WebSocket has told it last
-let stored = null; // what this tab has asked to be kept
-let timer = 0;
-let turns = 0; // of joining; only the last counts
-const patience = new Patience();
+let clientSocket = null; // the WebSocket that keeps the record of this client alive
+let ownRecord = null; // the record as the server last sent it
+let storedNote = null; // the note that this tab last stored
+let retryTimer = 0;
+let attempts = 0; // calls of connect(); only the latest one counts
+const clientBackoff = new Backoff();
 
 async function store() {
   sessionStorage.setItem("note", note.value);
-  stored = note.value;
+  storedNote = note.value;
   const answer = await fetch(base(), {
     method: "POST",
     headers: { "X-Id": id, "Content-Type": "text/plain; charset=utf-8" },
-    body: stored,
+    body: storedNote,
   });
   if (!answer.ok) throw new Error(`${answer.status}: ${await answer.text()}`);
-  if (mode === "fleeting") own = await answer.json();
+  if (mode === "fleeting") ownRecord = await answer.json();
 }
 
-/** Stores the record and opens the WebSocket that holds it; again, later, whenever that fails. */
-async function join() {
-  leave();
-  if (!wanted) return;
-  const [here, turn] = [mode, ++turns];
-  say("Connecting…", false);
+/** Stores the record and opens the WebSocket that keeps it alive. Retries when either fails. */
+async function connect() {
+  disconnect();
+  if (!shouldConnect) return;
+  const [joinedMode, attempt] = [mode, ++attempts];
+  setStatus("Connecting…", false);
   try {
     await store();
   } catch (error) {
-    return again(turn, `Not connected: ${error.message}`);
+    return retryLater(attempt, `Not connected: ${error.message}`);
   }
-  // Meanwhile it may have been asked for something else.
-  if (turn !== turns || !wanted) return;
+  // The user may have asked for something else in the meantime.
+  if (attempt !== attempts || !shouldConnect) return;
   const socket = new WebSocket(socketUrl(`${socketPath()}?id=${encodeURIComponent(id)}`));
-  tie = socket;
+  clientSocket = socket;
   socket.onopen = () => {
-    patience.over();
-    say("Connected", true);
+    clientBackoff.reset();
+    setStatus("Connected", true);
     find("toggle").textContent = "Disconnect";
   };
   socket.onmessage = (event) => {
-    if (here === "fleeting") own = JSON.parse(event.data);
-    look();
+    if (joinedMode === "fleeting") ownRecord = JSON.parse(event.data);
+    refresh();
   };
   socket.onclose = (event) => {
-    if (tie !== socket) return;
-    tie = null;
+    if (clientSocket !== socket) return;
+    clientSocket = null;
     if (event.code === 4409) {
-      wanted = false;
-      find("toggle").textContent = "Be somebody else";
-      say("Not connected", false);
-      return verdict("Another tab is this client now: it was opened as a copy of this one.");
+      shouldConnect = false;
+      find("toggle").textContent = "Get a new id";
+      setStatus("Not connected", false);
+      return setVerdict("Another tab uses this id now: it was opened as a copy of this one.");
     }
-    again(turn, "Not connected: trying again");
+    retryLater(attempt, "Not connected: retrying");
   };
 }
 
-function again(turn, text) {
-  if (turn !== turns || !wanted) return;
-  say(text, false);
-  clearTimeout(timer);
-  timer = setTimeout(join, patience.pause());
+function retryLater(attempt, text) {
+  if (attempt !== attempts || !shouldConnect) return;
+  setStatus(text, false);
+  clearTimeout(retryTimer);
+  retryTimer = setTimeout(connect, clientBackoff.delay());
 }
 
-function leave() {
-  clearTimeout(timer);
-  const socket = tie;
-  tie = null;
-  // One that has not opened yet is closed as soon as it has: browsers complain otherwise.
+function disconnect() {
+  clearTimeout(retryTimer);
+  const socket = clientSocket;
+  clientSocket = null;
+  // Browsers log an error if a WebSocket is closed before it has opened.
   if (socket?.readyState === WebSocket.CONNECTING) socket.onopen = () => socket.close();
   else socket?.close();
 }
 
 find("me").onsubmit = async (event) => {
   event.preventDefault();
-  if (!wanted) return find("toggle").click();
+  if (!shouldConnect) return find("toggle").click();
   try {
     await store();
-    look();
+    refresh();
   } catch (error) {
-    say(`Not stored: ${error.message}`, Boolean(tie));
+    setStatus(`Not stored: ${error.message}`, Boolean(clientSocket));
   }
 };
 
 find("toggle").onclick = () => {
-  if (find("toggle").textContent.startsWith("Be")) id = identity(true);
-  wanted = !wanted;
-  find("toggle").textContent = wanted ? "Disconnect" : "Connect";
-  if (wanted) return join();
-  leave();
-  own = null;
-  say("Not connected", false);
-  look();
+  if (find("toggle").textContent.startsWith("Get")) id = identity(true);
+  shouldConnect = !shouldConnect;
+  find("toggle").textContent = shouldConnect ? "Disconnect" : "Connect";
+  if (shouldConnect) return connect();
+  disconnect();
+  ownRecord = null;
+  setStatus("Not connected", false);
+  refresh();
 };
 
 find("clear").onclick = async () => {
   await fetch(base(), { method: "DELETE" }).catch(() => {});
-  look();
+  refresh();
 };
 
-// ---------------------------------------------------------------- everybody's records
+// ---------------------------------------------------------------- all records
 
 const SHOWN_MAX = 60;
 const KNOWN_MAX = 500;
-const records = new Map(); // of the registry, by id
-let early = null; // what came while the records were fetched; null: nothing is being fetched
+const records = new Map(); // the registry's records by id
+let pendingChanges = null; // changes received while a snapshot is being fetched, otherwise null
 
-/** Shows what there is now, in whichever mode. */
-function look() {
+/** Shows the current records of the current mode. */
+function refresh() {
   if (mode === "fleeting") return showRegistry();
-  lesson();
+  refreshLesson();
 }
 
-async function snapshot() {
-  if (early) return;
-  early = [];
+/** Fetches the registry's records, then applies the changes received meanwhile. */
+async function fetchSnapshot() {
+  if (pendingChanges) return;
+  pendingChanges = [];
   try {
     const answer = await fetch(`/clients?limit=${SHOWN_MAX * 2}`);
     if (!answer.ok) throw new Error(String(answer.status));
@@ -216,20 +217,20 @@ async function snapshot() {
     records.clear();
     for (const [key, record] of Object.entries(all)) records.set(key, record);
   } catch {
-    // What is published goes on being shown; the next look is soon.
+    // Changes are still applied, and the next snapshot follows soon.
   }
-  const late = early;
-  early = null;
-  for (const delivery of late) change(delivery);
+  const changes = pendingChanges;
+  pendingChanges = null;
+  for (const message of changes) applyChange(message);
   if (mode === "fleeting") showRegistry();
 }
 
-function change({ topic, data }) {
+function applyChange({ topic, data }) {
   const key = topic.slice("clients.".length);
-  if (early) return early.push({ topic, data });
+  if (pendingChanges) return pendingChanges.push({ topic, data });
   if (!data) records.delete(key);
   else if (records.has(key) || records.size < KNOWN_MAX || key === id) records.set(key, data);
-  if (key === id && tie) own = data;
+  if (key === id && clientSocket) ownRecord = data;
   if (mode === "fleeting") showRegistry();
 }
 
@@ -249,41 +250,41 @@ function show(cards, empty) {
   list.replaceChildren(...cards.slice(0, SHOWN_MAX));
   if (!cards.length) list.append(make("li", { class: "empty" }, empty));
   find("more").hidden = cards.length <= SHOWN_MAX;
-  find("more").textContent = "There are more, which are not shown.";
+  find("more").textContent = "More records exist than are shown here.";
 }
 
-const told = (sent) => (typeof sent === "string" ? sent : sent === null ? "nothing" : JSON.stringify(sent));
+const formatData = (data) => (typeof data === "string" ? data : data === null ? "nothing" : JSON.stringify(data));
 
 function showRegistry() {
   const all = Array.from(records.values()).sort((a, b) => (a.id === id ? -1 : b.id === id ? 1 : b.at_ms - a.at_ms));
   show(
     all.map((record) =>
       card(record.id, record.id === id ? "own" : "", record.id === id ? "you" : "", [
-        ["sent", told(record.sent)],
+        ["sent", formatData(record.sent)],
         ["at", clock.format(record.at_ms)],
         ["from", record.from ?? "–"],
-        ["connection", record.connection ?? "none: it will expire"],
+        ["connection", record.connection ?? "none: the record will expire"],
       ]),
     ),
-    "No client is here.",
+    "There are no clients.",
   );
   const held = records.get(id);
-  if (!wanted) {
-    if (!find("verdict").textContent.startsWith("Another")) verdict("");
-  } else if (tie && own && held) {
-    const whole = held.id === id && told(held.sent) === stored && held.connection === own.connection;
+  if (!shouldConnect) {
+    if (!find("verdict").textContent.startsWith("Another")) setVerdict("");
+  } else if (clientSocket && ownRecord && held) {
+    const intact = held.id === id && formatData(held.sent) === storedNote && held.connection === ownRecord.connection;
     const others = all.length - 1;
-    const who = [
-      "Nobody else is here.",
-      "The other client has one of its own.",
-    ][others] ?? `${others} other clients have their own.`;
-    verdict(whole ? `Your record is what you have stored. ${who}` : "Your record is being changed…");
+    const summary = [
+      "There are no other clients.",
+      "The other client has a separate record.",
+    ][others] ?? `The ${others} other clients have separate records.`;
+    setVerdict(intact ? `Your record is what you stored. ${summary}` : "Your record is changing…");
   }
 }
 
-/** The lesson's map has no topic: it is asked for. */
-async function lesson() {
-  const here = mode;
+/** Fetches and shows the lesson's map, which publishes no changes. */
+async function refreshLesson() {
+  const requestedMode = mode;
   let all;
   try {
     const answer = await fetch(base());
@@ -291,41 +292,41 @@ async function lesson() {
   } catch {
     all = null;
   }
-  if (here !== mode || !all) return;
-  const strange = (record) => record.connection !== null && record.connection !== record.stored_key;
-  const damaged = (record) => !record.intact || !record.found || strange(record);
+  if (requestedMode !== mode || !all) return;
+  const isMisdirected = (record) => record.connection !== null && record.connection !== record.stored_key;
+  const isDamaged = (record) => !record.intact || !record.found || isMisdirected(record);
   show(
     all.map((record) => {
       const mine = record.stored_key === id;
-      const kind = damaged(record) ? "damaged" : mine ? "own" : "";
-      const tag = [mine ? "you" : "", damaged(record) ? "damaged" : ""].filter(Boolean).join(", ");
+      const kind = isDamaged(record) ? "damaged" : mine ? "own" : "";
+      const tag = [mine ? "you" : "", isDamaged(record) ? "damaged" : ""].filter(Boolean).join(", ");
       return card(record.stored_key, kind, tag, [
         ["key now", record.key, record.key !== record.stored_key],
         ["value now", record.value, record.value !== record.stored_value],
-        ["by its id", record.found ? "found" : "not found, not deleted", !record.found],
-        ["speaks to", record.connection ?? "nobody", strange(record)],
+        ["lookup by id", record.found ? "found" : "not found", !record.found],
+        ["connected to", record.connection ?? "nobody", isMisdirected(record)],
       ]);
     }),
     "The map is empty.",
   );
   const mine = all.filter((record) => record.stored_key === id);
-  const wrong = mine.find(damaged);
-  if (wrong) {
-    const what = [];
-    if (!wrong.intact) what.push(`it was stored as ${wrong.stored_key} and reads ${wrong.key} now`);
-    if (!wrong.found) what.push("no lookup finds it, and no delete");
-    if (strange(wrong)) what.push(`what is sent to it reaches ${wrong.connection}`);
-    verdict(`Your record is damaged: ${what.join("; ")}.`, true);
+  const broken = mine.find(isDamaged);
+  if (broken) {
+    const problems = [];
+    if (!broken.intact) problems.push(`it was stored as ${broken.stored_key} and now reads ${broken.key}`);
+    if (!broken.found) problems.push("neither lookup nor delete finds it");
+    if (isMisdirected(broken)) problems.push(`messages for it reach ${broken.connection}`);
+    setVerdict(`Your record is damaged: ${problems.join("; ")}.`, true);
   } else if (mine.length) {
-    const other = all.find(damaged);
-    verdict(
+    const other = all.find(isDamaged);
+    setVerdict(
       other
-        ? `Your record is whole, that of ${other.stored_key} is damaged: your request came after it.`
-        : "Your record is whole, so far. Open a second tab.",
+        ? `Your record is intact. The record of ${other.stored_key} is damaged: your request came after it.`
+        : "Your record is intact so far. Open a second tab.",
       Boolean(other),
     );
   } else {
-    verdict(wanted ? "You are not in the map." : "");
+    setVerdict(shouldConnect ? "You are not in the map." : "");
   }
 }
 
@@ -337,13 +338,13 @@ function choose(next) {
   find("second").href = `/${hash}`;
   find("about").textContent = ABOUT[mode];
   find("clear").hidden = mode === "fleeting";
-  // The article's application keeps nothing but the id.
+  // The article's application stores only the id.
   note.hidden = find("ask").hidden = mode !== "fleeting";
-  [own, stored] = [null, null];
-  verdict("");
+  [ownRecord, storedNote] = [null, null];
+  setVerdict("");
   find("records").replaceChildren();
-  look();
-  join();
+  refresh();
+  connect();
 }
 
 for (const radio of modes) radio.onchange = () => choose(radio.value);
@@ -354,7 +355,7 @@ window.onhashchange = () => modeOfHash() !== mode && choose(modeOfHash());
 const LOG_MAX = 60;
 const subscriptions = new Set(["news.*"]);
 let hub = null;
-const hubPatience = new Patience();
+const hubBackoff = new Backoff();
 
 function log(name, text, kind = "") {
   const list = find("log");
@@ -376,40 +377,40 @@ function showSubscriptions() {
 
 function command(members) {
   if (hub?.readyState === WebSocket.OPEN) hub.send(JSON.stringify(members));
-  else log("note", "not connected: trying again", "note");
+  else log("note", "not connected: retrying", "note");
 }
 
 function openHub() {
   const socket = new WebSocket(socketUrl("/hub"));
   hub = socket;
   socket.onopen = () => {
-    hubPatience.over();
-    // Its own subscription, before the records are fetched: nothing is missed between the two.
+    hubBackoff.reset();
+    // Subscribe before fetching the records, so that no change is missed between the two.
     command({ subscribe: "clients.*", slow: "conflate", id: "records" });
     for (const filter of subscriptions) command({ subscribe: filter });
   };
   socket.onmessage = (event) => {
     const message = JSON.parse(event.data);
-    if (message.id === "records") return snapshot();
-    if (message.topic?.startsWith("clients.")) return change(message);
-    if (message.topic !== undefined) return log(message.topic, told(message.data));
+    if (message.id === "records") return fetchSnapshot();
+    if (message.topic?.startsWith("clients.")) return applyChange(message);
+    if (message.topic !== undefined) return log(message.topic, formatData(message.data));
     if (message.gap) {
-      // Another node was out of reach: what it has published meanwhile is not known.
-      log("note", "some messages of other servers may be missing", "note");
-      return snapshot();
+      // Another node was unreachable, and may have published something meanwhile.
+      log("note", "messages from other servers may be missing", "note");
+      return fetchSnapshot();
     }
     if (message.error) return log("note", message.error, "note");
     if (message.subscribed) subscriptions.add(message.subscribed);
     if (message.unsubscribed) subscriptions.delete(message.unsubscribed);
     showSubscriptions();
   };
-  socket.onclose = () => setTimeout(openHub, hubPatience.pause());
+  socket.onclose = () => setTimeout(openHub, hubBackoff.delay());
 }
 
 find("subscribe").onsubmit = (event) => {
   event.preventDefault();
   const filter = find("filter").value.trim();
-  if (filter.startsWith("clients.")) return log("note", "the registry’s changes are shown above already", "note");
+  if (filter.startsWith("clients.")) return log("note", "changes of the registry are already shown above", "note");
   command({ subscribe: filter });
 };
 
@@ -419,12 +420,12 @@ find("publish").onsubmit = (event) => {
   try {
     data = JSON.parse(data);
   } catch {
-    // Text, then.
+    // Not JSON: publish it as text.
   }
   command({ publish: find("topic").value.trim(), data });
 };
 
-// ---------------------------------------------------------------- figures
+// ---------------------------------------------------------------- metrics
 
 const SAMPLES_MAX = 60;
 const SVG = "http://www.w3.org/2000/svg";
@@ -436,14 +437,14 @@ function shape(name, attributes, parent) {
   return element;
 }
 
-/** A curve of the last minute. */
+/** A line chart of the last minute. */
 class Chart {
   #values = [];
-  constructor(place, format, ceiling) {
+  constructor(figure, format, ceiling) {
     this.format = format;
     this.ceiling = ceiling;
-    this.output = place.querySelector("output");
-    this.title = place.querySelector("span").textContent;
+    this.output = figure.querySelector("output");
+    this.title = figure.querySelector("span").textContent;
     const plot = make("div", { class: "plot" });
     this.top = make("span", { class: "top", "aria-hidden": "true" });
     this.svg = shape("svg", { viewBox: "0 0 600 88", preserveAspectRatio: "none", role: "img" }, plot);
@@ -452,15 +453,15 @@ class Chart {
     this.under = shape("path", { class: "under" }, this.svg);
     this.curve = shape("path", { class: "curve", ...fixed }, this.svg);
     plot.append(this.top);
-    place.append(plot);
+    figure.append(plot);
   }
 
   add(value) {
     this.#values.push(value);
     if (this.#values.length > SAMPLES_MAX) this.#values.shift();
     const top = this.ceiling(Math.max(...this.#values));
-    const x = (at) => 600 - (this.#values.length - 1 - at) * (600 / (SAMPLES_MAX - 1));
-    const points = this.#values.map((value, at) => `${x(at).toFixed(1)},${(88 - (value / top) * 80).toFixed(1)}`);
+    const x = (index) => 600 - (this.#values.length - 1 - index) * (600 / (SAMPLES_MAX - 1));
+    const points = this.#values.map((value, index) => `${x(index).toFixed(1)},${(88 - (value / top) * 80).toFixed(1)}`);
     this.curve.setAttribute("d", `M${points.join("L")}`);
     this.under.setAttribute("d", `M${x(0).toFixed(1)},88L${points.join("L")}L600,88Z`);
     this.top.textContent = this.format(top);
@@ -469,13 +470,13 @@ class Chart {
   }
 }
 
-/** The next of 1, 2, 5, 10, 20... that is not below. */
+/** Rounds up to the next of 1, 2, 5, 10, 20 and so on. */
 function decimal(value) {
   const power = 10 ** Math.floor(Math.log10(Math.max(value, 1)));
   return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= value) ?? 10 * power;
 }
 
-/** The next power of two. */
+/** Rounds up to the next power of two, at least 1024. */
 function binary(value) {
   return 2 ** Math.ceil(Math.log2(Math.max(value, 1024)));
 }
@@ -486,7 +487,7 @@ const charts = {
   arena: new Chart(find("chart-arena"), bytes, binary),
 };
 
-function workers(census) {
+function showWorkers(census) {
   const names = ["fleeting_connections", "fleeting_requests_total", "fleeting_arena_high_water_bytes", "fleeting_kept_bytes_total"];
   const rows = (census[names[0]] ?? []).map(({ labels: { worker } }) => {
     const [connections, requests, arena, kept] = names.map(
@@ -498,37 +499,37 @@ function workers(census) {
   find("workers").replaceChildren(...rows);
 }
 
-let before = null; // requests and when, of the last look
+let previous = null; // the last sample: the number of requests and its time
 
-function figures(census, now) {
+function showMetrics(census, now) {
   const values = (name) => (census[name] ?? []).map((sample) => sample.value);
-  const sum = (name) => values(name).reduce((all, value) => all + value, 0);
-  const one = (name) => (values(name).length ? sum(name) : null);
+  const sum = (name) => values(name).reduce((total, value) => total + value, 0);
+  const sumIfAny = (name) => (values(name).length ? sum(name) : null);
   const requests = sum("fleeting_requests_total");
-  if (before && requests >= before.requests) {
-    charts.requests.add(((requests - before.requests) * 1000) / (now - before.now));
+  if (previous && requests >= previous.requests) {
+    charts.requests.add(((requests - previous.requests) * 1000) / (now - previous.now));
   }
-  before = { requests, now };
+  previous = { requests, now };
   charts.connections.add(sum("fleeting_connections"));
   const arena = Math.max(0, ...values("fleeting_arena_high_water_bytes"));
   charts.arena.add(arena);
   const rows = [
     ["Connections", sum("fleeting_connections"), sum("fleeting_connections_limit")],
     ["Topics and filters", sum("fleeting_topics"), sum("fleeting_topics_limit")],
-    ["Entries of the store", one("fleeting_store_entries"), one("fleeting_store_entries_limit")],
-    ["Bytes of the store", one("fleeting_store_bytes"), one("fleeting_store_bytes_limit"), bytes],
+    ["Store entries", sumIfAny("fleeting_store_entries"), sumIfAny("fleeting_store_entries_limit")],
+    ["Store bytes", sumIfAny("fleeting_store_bytes"), sumIfAny("fleeting_store_bytes_limit"), bytes],
     ["Arena reserved, all workers", sum("fleeting_arena_reserved_bytes"), null, bytes],
-    ["Kept of a request, on average", requests ? sum("fleeting_kept_bytes_total") / requests : 0, null, bytes],
-    ["Clients", one("fleeting_clients"), null],
-    ["Of these, without a connection", one("fleeting_clients_orphaned"), null],
-    ["Oldest entry", one("fleeting_store_oldest_seconds"), null, age],
-    ["Entries expired", one("fleeting_store_expired_total"), null],
-    ["Refused: the store was full", one("fleeting_store_refused_total"), null],
-    ["Refused: a stale connection id", sum("fleeting_stale_ids_refused_total"), null],
-    ["Requests refused", sum("fleeting_requests_refused_total"), null],
-    ["Requests in all", requests, null],
+    ["Average copied per request", requests ? sum("fleeting_kept_bytes_total") / requests : 0, null, bytes],
+    ["Clients", sumIfAny("fleeting_clients"), null],
+    ["Clients without a connection", sumIfAny("fleeting_clients_orphaned"), null],
+    ["Oldest entry", sumIfAny("fleeting_store_oldest_seconds"), null, age],
+    ["Expired entries", sumIfAny("fleeting_store_expired_total"), null],
+    ["Refused: store full", sumIfAny("fleeting_store_refused_total"), null],
+    ["Refused: stale connection id", sum("fleeting_stale_ids_refused_total"), null],
+    ["Refused requests", sum("fleeting_requests_refused_total"), null],
+    ["Total requests", requests, null],
   ];
-  workers(census);
+  showWorkers(census);
   find("census").replaceChildren(
     ...rows.filter(([, value]) => value !== null).map(([name, value, limit, format = number.format]) => {
       const row = make("div", {}, make("dt", {}, name));
@@ -543,25 +544,25 @@ function figures(census, now) {
   );
 }
 
-// A tab that is looked at again shows what there is now.
+// A tab that becomes visible again shows the current records.
 document.onvisibilitychange = () => {
-  if (!document.hidden) look();
+  if (!document.hidden) refresh();
 };
 
-let looks = 0;
+let ticks = 0;
 
 async function tick() {
   if (!document.hidden) {
     try {
       const answer = await fetch("/census");
-      if (answer.ok) figures(await answer.json(), performance.now());
+      if (answer.ok) showMetrics(await answer.json(), performance.now());
     } catch {
-      before = null; // the server is away; the next look finds it
+      previous = null; // the server is unreachable; the next tick tries again
     }
-    if (mode !== "fleeting") await lesson();
-    looks += 1;
-    // A record whose life is over is not told of.
-    if (looks % 15 === 0) snapshot();
+    if (mode !== "fleeting") await refreshLesson();
+    ticks += 1;
+    // The server publishes nothing when a record expires.
+    if (ticks % 15 === 0) fetchSnapshot();
   }
   setTimeout(tick, 1000);
 }

@@ -1,73 +1,75 @@
 //! `/clients` over HTTP.
 //!
-//! Each handler is written once, as if the store answered at once. One that waits has its handlers called on
-//! another thread; that is said in [`routes`] and nowhere else.
+//! Each handler is written once, as if the store never blocked. If the store blocks, its handlers run on other
+//! threads; only [`routes`] decides that.
 
-use super::super::{content, origin};
-use super::Registry;
+use super::errors::{no_client, store_error};
 use super::listing::Listing;
 use super::record::check_id;
+use super::records::Registry;
 use super::socket::Clients;
-use fleeting::app::Full;
+use crate::request::{content, origin};
 use fleeting::ws::Policy;
 use fleeting::{App, Error, Handler, Offload, Request, Response};
-use fleeting_store::StoreError;
 use std::sync::Arc;
 
-/// What a client may send to be kept.
+/// The largest content that a record may keep.
 const SENT_BYTES_MAX: usize = 16 << 10;
 
-/// Adds the routes. `offload`, if the store waits: who asks it.
-pub(in super::super) fn routes(
+/// Adds the routes. `offload` has the threads that call the store, if the store blocks.
+pub(crate) fn routes(
     app: App,
     registry: &Arc<Registry>,
     offload: Option<&Arc<Offload>>,
     policy: Policy,
 ) -> App {
-    let asks = |does| Asks { does, registry: registry.clone(), offload: offload.cloned() };
+    let handler =
+        |operation| StoreHandler { operation, registry: registry.clone(), offload: offload.cloned() };
     let mut app = app.ws_with("/clients/ws", policy, Clients::new(registry, offload.cloned()));
-    for (method, path, does) in [
-        ("POST", "/clients", put as Does),
+    for (method, path, operation) in [
+        ("POST", "/clients", put as Operation),
         ("GET", "/clients", list),
         ("GET", "/clients/{id}", find),
         ("DELETE", "/clients/{id}", remove),
     ] {
         app = match offload {
-            Some(offload) => app.route(method, path, offload.handler(asks(does))),
-            None => app.route(method, path, asks(does)),
+            Some(offload) => app.route(method, path, offload.handler(handler(operation))),
+            None => app.route(method, path, handler(operation)),
         };
     }
     app
 }
 
-/// What one of them does.
-type Does = for<'r> fn(&Request<'r>, &Asks) -> Result<Response<'r>, Error>;
+/// One operation on records.
+type Operation = for<'r> fn(&Request<'r>, &StoreHandler) -> Result<Response<'r>, Error>;
 
-/// A handler, and whom it asks.
-struct Asks {
-    does: Does,
+/// A handler that runs an operation on the registry.
+struct StoreHandler {
+    operation: Operation,
     registry: Arc<Registry>,
-    /// Who asks a store that waits.
+    /// The threads that call a store that blocks.
     offload: Option<Arc<Offload>>,
 }
 
-impl Handler for Asks {
+impl Handler for StoreHandler {
     fn call<'r>(&self, req: &Request<'r>) -> Result<Response<'r>, Error> {
-        (self.does)(req, self)?.header("cache-control", "no-store")
+        (self.operation)(req, self)?.header("cache-control", "no-store")
     }
 }
 
-fn put<'r>(req: &Request<'r>, asks: &Asks) -> Result<Response<'r>, Error> {
+fn put<'r>(req: &Request<'r>, handler: &StoreHandler) -> Result<Response<'r>, Error> {
     origin::check(req, "store a client")?;
-    let id = req.header("x-id").ok_or(Error::bad_request("The field X-Id is missing, or not UTF-8."))?;
+    let id = req.header("x-id").ok_or(Error::bad_request("The field X-Id is missing or is not UTF-8."))?;
     check_id(id).map_err(Error::bad_request)?;
-    if req.body().len() > SENT_BYTES_MAX {
-        return Err(Error::new(413, "A client may send 16 KiB at most to be kept."));
+    let bytes = req.body().len();
+    if bytes > SENT_BYTES_MAX {
+        let sentence = format!("The content has {bytes} bytes; a record may have at most 16 KiB.");
+        return Err(Error::new(413, sentence));
     }
     let sent = if req.body().is_empty() { None } else { Some(content::json(req)?) };
     let sent = sent.as_deref().unwrap_or(serde_json::value::RawValue::NULL);
     let from = req.peer_addr().map(|addr| req.arena().format(format_args!("{addr}")));
-    let (new, record) = asks.registry.put(id, sent, from, req.arena()).map_err(refusal)?;
+    let (new, record) = handler.registry.put(id, sent, from, req.arena()).map_err(store_error)?;
     let response = json(record)?;
     if !new {
         return Ok(response);
@@ -76,59 +78,40 @@ fn put<'r>(req: &Request<'r>, asks: &Asks) -> Result<Response<'r>, Error> {
     response.with_status(201).header("location", location)
 }
 
-/// All records, or as many as `?limit=` says.
-fn list<'r>(req: &Request<'r>, asks: &Asks) -> Result<Response<'r>, Error> {
-    let most = match req.query_value("limit").map(str::parse) {
+/// Answers with all records, or with at most `?limit=` of them.
+fn list<'r>(req: &Request<'r>, handler: &StoreHandler) -> Result<Response<'r>, Error> {
+    let limit = match req.query_value("limit").map(str::parse) {
         None => usize::MAX,
-        Some(Ok(most)) if most > 0 => most,
-        Some(_) => return Err(Error::bad_request("`limit` should be a number from 1 on.")),
+        Some(Ok(limit)) if limit > 0 => limit,
+        Some(_) => return Err(Error::bad_request("`limit` should be a number from 1.")),
     };
-    let listing = Listing::begin(&asks.registry, asks.offload.clone(), most, req.arena());
-    Response::source(None, listing.map_err(refusal)?).content_type("application/json")
+    let listing = Listing::start(&handler.registry, handler.offload.clone(), limit, req.arena());
+    Response::source(None, listing.map_err(store_error)?).content_type("application/json")
 }
 
-fn find<'r>(req: &Request<'r>, asks: &Asks) -> Result<Response<'r>, Error> {
-    let id = known(req)?;
-    json(asks.registry.find(id, req.arena()).map_err(refusal)?.ok_or_else(no_client)?)
+fn find<'r>(req: &Request<'r>, handler: &StoreHandler) -> Result<Response<'r>, Error> {
+    let id = path_id(req)?;
+    json(handler.registry.find(id, req.arena()).map_err(store_error)?.ok_or_else(no_client)?)
 }
 
-fn remove<'r>(req: &Request<'r>, asks: &Asks) -> Result<Response<'r>, Error> {
-    origin::check(req, "take a client out")?;
-    let removed = asks.registry.remove(known(req)?, req.arena()).map_err(refusal)?;
+fn remove<'r>(req: &Request<'r>, handler: &StoreHandler) -> Result<Response<'r>, Error> {
+    origin::check(req, "remove a client")?;
+    let removed = handler.registry.remove(path_id(req)?, req.arena()).map_err(store_error)?;
     if removed { Ok(Response::empty(204)) } else { Err(no_client()) }
 }
 
-/// The id that the path names. One that cannot be has no record.
-fn known<'r>(req: &Request<'r>) -> Result<&'r str, Error> {
+/// Returns the id in the path. An invalid id is answered as an unknown one.
+fn path_id<'r>(req: &Request<'r>) -> Result<&'r str, Error> {
     let id = req.param("id");
     check_id(id).map_err(|_| no_client())?;
     Ok(id)
-}
-
-pub(super) fn no_client() -> Error {
-    Error::not_found("There is no client of this id.")
-}
-
-/// Nobody has the time to ask the store.
-pub(super) fn busy(_full: Full) -> Error {
-    Error::unavailable("Too many are waiting for the store.")
-}
-
-/// What a client is answered when the store has not done it.
-pub(super) fn refusal(error: StoreError) -> Error {
-    match error {
-        // RFC 4918 §11.5.
-        StoreError::Full => Error::new(507, "The store is full."),
-        StoreError::Unavailable(_) => Error::unavailable(error.to_string()),
-        _ => Error::internal(error.to_string()),
-    }
 }
 
 fn json(record: &[u8]) -> Result<Response<'_>, Error> {
     Response::status(200).body(record).content_type("application/json")
 }
 
-/// A segment of a path (RFC 3986 §3.3).
+/// Text percent-encoded as a segment of a path (RFC 3986 §3.3).
 struct Encoded<'a>(&'a str);
 
 impl std::fmt::Display for Encoded<'_> {

@@ -1,9 +1,9 @@
-//! All records as one JSON object, page by page, as fast as the client takes them.
+//! Streams all records as one JSON object, page by page, as fast as the client reads.
 //!
-//! It knows no route. Its invariant: what is in memory of it is one page, however many records there are.
+//! It knows no route. Its invariant: at most one page is in memory, however many records there are.
 
-use super::handlers::{busy, refusal};
-use super::{Listed, PAGE_BYTES, Registry};
+use super::errors::{busy, store_error};
+use super::records::{PAGE_BYTES, RecordPage, Registry};
 use fleeting::{Arena, Error, Offload, Progress, Room, Source, Waker};
 use fleeting_store::{Cursor, StoreError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,45 +11,46 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// The content of `GET /clients`.
 pub(super) struct Listing {
     registry: Arc<Registry>,
-    /// Who asks a store that waits.
+    /// The threads that call a store that blocks.
     offload: Option<Arc<Offload>>,
-    /// Bytes on their way.
+    /// The JSON of the current page.
     ready: Vec<u8>,
-    /// Index into `ready`: what is before it has found room.
-    taken: usize,
-    /// What comes next.
-    next: Next,
-    /// Records that may still be told, and whether one was.
-    left: usize,
-    begun: bool,
+    /// Bytes of `ready` that have been handed over.
+    sent: usize,
+    /// Where the next page comes from.
+    next: NextPage,
+    /// Records that the listing may still contain.
+    remaining: usize,
+    /// Whether a record has been listed, so that the next one needs a comma.
+    started: bool,
 }
 
-enum Next {
-    From(Cursor),
-    Asked(Arc<Asked>),
+enum NextPage {
+    At(Cursor),
+    Pending(Arc<PendingPage>),
     End,
 }
 
-/// A page that another thread gets.
+/// A page that another thread fetches.
 #[derive(Default)]
-struct Asked(Mutex<Answer>);
+struct PendingPage(Mutex<PageState>);
 
 #[derive(Default)]
-struct Answer {
-    listed: Option<Result<Listed, StoreError>>,
+struct PageState {
+    page: Option<Result<RecordPage, StoreError>>,
     waker: Option<Waker>,
 }
 
-impl Asked {
-    fn lock(&self) -> MutexGuard<'_, Answer> {
+impl PendingPage {
+    fn lock(&self) -> MutexGuard<'_, PageState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn answer(&self, listed: Result<Listed, StoreError>) {
-        let mut answer = self.lock();
-        answer.listed = Some(listed);
-        let waker = answer.waker.take();
-        drop(answer);
+    fn complete(&self, page: Result<RecordPage, StoreError>) {
+        let mut state = self.lock();
+        state.page = Some(page);
+        let waker = state.waker.take();
+        drop(state);
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -57,75 +58,78 @@ impl Asked {
 }
 
 impl Listing {
-    /// With its first page, so that what is wrong is known before anything is sent. At most `most` records.
-    pub(super) fn begin(
+    /// Starts a listing of at most `limit` records. It fetches the first page at once, so that a failing store is
+    /// answered with an error instead of a broken stream.
+    pub(super) fn start(
         registry: &Arc<Registry>,
         offload: Option<Arc<Offload>>,
-        most: usize,
+        limit: usize,
         arena: &Arena,
     ) -> Result<Listing, StoreError> {
-        let listed = registry.list(Cursor::START, most, arena)?;
-        let (registry, ready, next) = (registry.clone(), b"{".to_vec(), Next::End);
-        let mut listing = Listing { registry, offload, ready, taken: 0, next, left: most, begun: false };
-        listing.take_in(listed);
+        let page = registry.list(Cursor::START, limit, arena)?;
+        let (registry, ready, next) = (registry.clone(), b"{".to_vec(), NextPage::End);
+        let mut listing =
+            Listing { registry, offload, ready, sent: 0, next, remaining: limit, started: false };
+        listing.append(page);
         Ok(listing)
     }
 
-    fn take_in(&mut self, listed: Listed) {
-        let Listed { json, records, next } = listed;
-        if records > 0 && self.begun {
+    /// Appends a page, and the end of the object after the last one.
+    fn append(&mut self, page: RecordPage) {
+        let RecordPage { json, records, next } = page;
+        if records > 0 && self.started {
             self.ready.push(b',');
         }
         self.ready.extend_from_slice(&json);
-        self.begun |= records > 0;
-        self.left -= records;
+        self.started |= records > 0;
+        self.remaining -= records;
         self.next = match next {
-            Some(cursor) if self.left > 0 => Next::From(cursor),
+            Some(cursor) if self.remaining > 0 => NextPage::At(cursor),
             _ => {
                 self.ready.push(b'}');
-                Next::End
+                NextPage::End
             }
         };
     }
 
-    /// Gets the next page, or has another thread get it.
-    fn ask(&mut self, from: Cursor) -> Result<(), Error> {
-        let (registry, most) = (self.registry.clone(), self.left);
-        let list = move || registry.list(from, most, &Arena::new(PAGE_BYTES));
+    /// Fetches the next page, on another thread if the store blocks.
+    fn fetch(&mut self, from: Cursor) -> Result<(), Error> {
+        let (registry, limit) = (self.registry.clone(), self.remaining);
+        let list = move || registry.list(from, limit, &Arena::new(PAGE_BYTES));
         let Some(offload) = &self.offload else {
-            self.take_in(list().map_err(refusal)?);
+            self.append(list().map_err(store_error)?);
             return Ok(());
         };
-        let asked = Arc::new(Asked::default());
-        self.next = Next::Asked(asked.clone());
-        offload.run(move || asked.answer(list())).map_err(busy)
+        let pending = Arc::new(PendingPage::default());
+        self.next = NextPage::Pending(pending.clone());
+        offload.run(move || pending.complete(list())).map_err(busy)
     }
 }
 
 impl Source for Listing {
     fn read(&mut self, room: &mut Room<'_>) -> Result<Progress, Error> {
-        self.taken += room.push(&self.ready[self.taken..]);
-        if self.taken < self.ready.len() {
+        self.sent += room.push(&self.ready[self.sent..]);
+        if self.sent < self.ready.len() {
             return Ok(Progress::More);
         }
         self.ready.clear();
-        self.taken = 0;
-        if let Next::From(cursor) = self.next {
-            self.ask(cursor)?;
+        self.sent = 0;
+        if let NextPage::At(cursor) = self.next {
+            self.fetch(cursor)?;
         }
-        let asked = match &self.next {
-            Next::End if self.ready.is_empty() => return Ok(Progress::End),
-            // One page a look: others want theirs.
-            Next::End | Next::From(_) => return Ok(Progress::More),
-            Next::Asked(asked) => asked.clone(),
+        let pending = match &self.next {
+            NextPage::End if self.ready.is_empty() => return Ok(Progress::End),
+            // One page per call, so that other connections get their turn.
+            NextPage::End | NextPage::At(_) => return Ok(Progress::More),
+            NextPage::Pending(pending) => pending.clone(),
         };
-        let mut answer = asked.lock();
-        let Some(listed) = answer.listed.take() else {
-            answer.waker = Some(room.waker().clone());
+        let mut state = pending.lock();
+        let Some(page) = state.page.take() else {
+            state.waker = Some(room.waker().clone());
             return Ok(Progress::Later);
         };
-        drop(answer);
-        self.take_in(listed.map_err(refusal)?);
+        drop(state);
+        self.append(page.map_err(store_error)?);
         Ok(Progress::More)
     }
 }

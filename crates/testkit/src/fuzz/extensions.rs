@@ -1,8 +1,7 @@
 //! Compares the negotiation of extensions with a second one, which splits a field into words first and then checks what
 //! RFC 7692 §7.1 forbids.
 
-use fleeting::ws::handshake::{Policy, accept, encode_switching_protocols};
-use fleeting::ws::{Compression, Mode, Rejected};
+use fleeting::ws::{Compression, Mode, Policy, Rejected, accept, encode_switching_protocols};
 use std::collections::HashSet;
 
 /// Name and value of a parameter.

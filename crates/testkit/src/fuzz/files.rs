@@ -2,7 +2,7 @@
 //!
 //! Each is compared with a second implementation that is slow and works differently.
 
-use fleeting::files::{Found, Place, Root, Selected, Unplaced, place, select};
+use fleeting::files::{Opened, PathError, RelativePath, Root, SelectedRange, resolve, select_range};
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -16,29 +16,29 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub fn range(bytes: &[u8]) {
     let [low, shift, value @ ..] = bytes else { return };
     let length = u64::from(*low) << (shift % 64);
-    let selected = select(value, length);
-    if let Selected::Part { first, last } = selected {
+    let selected = select_range(value, length);
+    if let SelectedRange::Part { first, last } = selected {
         assert!(first <= last && last < length, "{first}-{last} of {length}");
     }
     assert_eq!(selected, naive_range(value, length), "{:?} of {length}", value.escape_ascii().to_string());
 }
 
 /// RFC 9110 §14.1 with text and unbounded signed numbers.
-fn naive_range(value: &[u8], length: u64) -> Selected {
-    let Ok(text) = std::str::from_utf8(value) else { return Selected::Whole };
-    let Some((unit, set)) = text.split_once('=') else { return Selected::Whole };
+fn naive_range(value: &[u8], length: u64) -> SelectedRange {
+    let Ok(text) = std::str::from_utf8(value) else { return SelectedRange::Whole };
+    let Some((unit, set)) = text.split_once('=') else { return SelectedRange::Whole };
     let blank = |c: char| c.is_ascii_whitespace();
     let members: Vec<&str> =
         set.split(',').map(|m| m.trim_matches(blank)).filter(|m| !m.is_empty()).collect();
-    let [member] = members[..] else { return Selected::Whole };
-    let Some((first, last)) = member.split_once('-') else { return Selected::Whole };
+    let [member] = members[..] else { return SelectedRange::Whole };
+    let Some((first, last)) = member.split_once('-') else { return SelectedRange::Whole };
     let good = |digits: &str| digits.chars().all(|c| c.is_ascii_digit());
     if !unit.eq_ignore_ascii_case("bytes")
         || !good(first)
         || !good(last)
         || (first.is_empty() && last.is_empty())
     {
-        return Selected::Whole;
+        return SelectedRange::Whole;
     }
     // A number with more digits than any length counts as beyond every length.
     let number = |digits: &str| {
@@ -47,9 +47,9 @@ fn naive_range(value: &[u8], length: u64) -> Selected {
     };
     let length = i128::from(length);
     let (from, to) = match (first, last) {
-        ("", "0") => return Selected::Unsatisfiable,
-        ("", suffix) if number(suffix) == 0 => return Selected::Unsatisfiable,
-        ("", _) if length == 0 => return Selected::Whole,
+        ("", "0") => return SelectedRange::NotSatisfiable,
+        ("", suffix) if number(suffix) == 0 => return SelectedRange::NotSatisfiable,
+        ("", _) if length == 0 => return SelectedRange::Whole,
         ("", suffix) => ((length - number(suffix)).max(0), length - 1),
         (first, "") => (number(first), length - 1),
         // Numbers beyond the largest length are all the same.
@@ -57,49 +57,48 @@ fn naive_range(value: &[u8], length: u64) -> Selected {
             let most = i128::from(u64::MAX);
             let (first, last) = (number(first).min(most), number(last).min(most));
             if last < first {
-                return Selected::Whole;
+                return SelectedRange::Whole;
             }
             (first, last.min(length - 1))
         }
     };
     if from >= length {
-        return Selected::Unsatisfiable;
+        return SelectedRange::NotSatisfiable;
     }
-    Selected::Part { first: from as u64, last: to as u64 }
+    SelectedRange::Part { first: from as u64, last: to as u64 }
 }
 
 /// Resolves a path, and opens what is there below a folder that contains links leading out.
 ///
-/// Panics unless the place is below the root, equals that of [`naive_place`], and the opened file is one of the folder's
-/// own.
+/// Panics unless the path is one below the root, equals that of [`naive_resolve`], and the opened file is one of the
+/// folder's own.
 pub fn file_path(bytes: &[u8]) {
-    let all = place(bytes, true);
-    if let Ok(place) = &all {
-        let Place { relative, .. } = place;
-        for segment in relative.split('/').filter(|_| !relative.is_empty()) {
-            assert!(!matches!(segment, "" | "." | "..") && !segment.contains(['\0', '\\']), "{relative:?}");
+    let all = resolve(bytes, true);
+    if let Ok(RelativePath { path, .. }) = &all {
+        for segment in path.split('/').filter(|_| !path.is_empty()) {
+            assert!(!matches!(segment, "" | "." | "..") && !segment.contains(['\0', '\\']), "{path:?}");
         }
     }
-    match (&all, naive_place(bytes)) {
-        (Ok(place), expected) => assert_eq!(Some(&place.relative), expected.as_ref()),
-        (Err(Unplaced::TooLong), _) => {}
-        (Err(unplaced), expected) => assert_eq!(expected, None, "{unplaced:?}"),
+    match (&all, naive_resolve(bytes)) {
+        (Ok(resolved), expected) => assert_eq!(Some(&resolved.path), expected.as_ref()),
+        (Err(PathError::TooLong), _) => {}
+        (Err(error), expected) => assert_eq!(expected, None, "{error:?}"),
     }
-    let shown = place(bytes, false);
-    if let Ok(place) = &shown {
-        let mut segments = place.relative.split('/');
+    let shown = resolve(bytes, false);
+    if let Ok(resolved) = &shown {
+        let mut segments = resolved.path.split('/');
         let first = segments.next().unwrap_or_default();
-        assert!(!first.starts_with('.') || first == ".well-known", "{place:?}");
-        assert!(segments.all(|segment| !segment.starts_with('.')), "{place:?}");
+        assert!(!first.starts_with('.') || first == ".well-known", "{resolved:?}");
+        assert!(segments.all(|segment| !segment.starts_with('.')), "{resolved:?}");
         assert_eq!(shown, all);
     }
-    if let Ok(place) = all {
-        FOLDER.with_borrow(|folder| folder.open(&place.relative));
+    if let Ok(resolved) = all {
+        FOLDER.with_borrow(|folder| folder.open(&resolved.path));
     }
 }
 
 /// The same by the standard library's idea of a path, decoded all at once.
-fn naive_place(bytes: &[u8]) -> Option<String> {
+fn naive_resolve(bytes: &[u8]) -> Option<String> {
     let mut decoded = Vec::new();
     let mut rest = bytes;
     while let [first, after @ ..] = rest {
@@ -161,13 +160,13 @@ impl Folder {
             symlink(to, root.join(name)).expect("a link");
         }
         let open = || Root::new(&root).expect("the folder was just created");
-        Folder { roots: [open(), open().walking()], own, at }
+        Folder { roots: [open(), open().without_openat2()], own, at }
     }
 
     fn open(&self, relative: &str) {
         for root in &self.roots {
-            if let Ok(Found::File { file, .. }) = root.open(relative) {
-                let metadata = file.metadata().expect("the connection is open");
+            if let Ok(Opened::File { file, .. }) = root.open(relative) {
+                let metadata = file.metadata().expect("the file is open");
                 assert!(self.own.contains(&(metadata.dev(), metadata.ino())), "{relative:?} leads out");
             }
         }
@@ -186,13 +185,13 @@ mod tests {
 
     #[test]
     fn the_second_implementations_accept_and_reject_correctly() {
-        assert_eq!(naive_range(b"bytes=2-3", 10), Selected::Part { first: 2, last: 3 });
-        assert_eq!(naive_range(b"bytes=-3", 10), Selected::Part { first: 7, last: 9 });
-        assert_eq!(naive_range(b"bytes=10-", 10), Selected::Unsatisfiable);
-        assert_eq!(naive_range(b"bytes=3-2", 10), Selected::Whole);
-        assert_eq!(naive_place(b"/a/%2e%2e/b%20c/."), Some("b c".into()));
-        assert_eq!(naive_place(b"/a/../../b"), None);
-        assert_eq!(naive_place(b"/a%2fb"), None);
+        assert_eq!(naive_range(b"bytes=2-3", 10), SelectedRange::Part { first: 2, last: 3 });
+        assert_eq!(naive_range(b"bytes=-3", 10), SelectedRange::Part { first: 7, last: 9 });
+        assert_eq!(naive_range(b"bytes=10-", 10), SelectedRange::NotSatisfiable);
+        assert_eq!(naive_range(b"bytes=3-2", 10), SelectedRange::Whole);
+        assert_eq!(naive_resolve(b"/a/%2e%2e/b%20c/."), Some("b c".into()));
+        assert_eq!(naive_resolve(b"/a/../../b"), None);
+        assert_eq!(naive_resolve(b"/a%2fb"), None);
     }
 
     #[test]

@@ -1,11 +1,10 @@
 //! Compares compressed messages with a second inflater: slow, allocating, and written from RFC 1951 alone.
 //!
-//! [`Naive`] shares no code with [`ws::deflate`](fleeting::ws::deflate) and works differently: it takes one bit at a time,
-//! looks each code up in a table of all codes, and treats running out of bits as an error.
+//! [`Naive`] shares no code with [`Inflater`] and works differently: it takes one bit at a time, looks each code up in a
+//! table of all codes, and treats running out of bits as an error.
 
 use super::cuts::{cuts, pieces};
-use fleeting::ws::Failure;
-use fleeting::ws::deflate::{Codec, Inflated, Inflater};
+use fleeting::ws::{Codec, Failure, Inflated, Inflater};
 use std::cell::RefCell;
 
 thread_local! {
@@ -333,7 +332,7 @@ fn require(holds: bool) -> Read<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fleeting::ws::deflate::Deflater;
+    use fleeting::ws::Deflater;
 
     #[test]
     fn the_second_inflater_accepts_and_rejects_correctly() {

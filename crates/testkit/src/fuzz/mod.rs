@@ -7,9 +7,11 @@ mod chunked;
 mod connection;
 mod cuts;
 mod envelope;
+#[cfg(feature = "deflate")]
 mod extensions;
 mod files;
 mod http1;
+#[cfg(feature = "deflate")]
 mod inflate;
 mod replies;
 mod script;
@@ -18,9 +20,11 @@ mod ws;
 pub use chunked::chunked;
 pub use connection::connection;
 pub use envelope::envelope;
+#[cfg(feature = "deflate")]
 pub use extensions::ws_extensions;
 pub use files::{file_path, range};
 pub use http1::http1_split;
+#[cfg(feature = "deflate")]
 pub use inflate::ws_inflate;
 pub use ws::{ws_frames, ws_vs_tungstenite};
 
@@ -58,6 +62,7 @@ mod tests {
         replay("file_path", file_path);
     }
 
+    #[cfg(feature = "deflate")]
     #[test]
     fn the_corpora_of_compression_pass() {
         replay("ws_extensions", ws_extensions);

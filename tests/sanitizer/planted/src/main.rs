@@ -1,48 +1,50 @@
-//! A server whose application keeps what it was sent: a piece of the request itself, or a copy of it.
+//! A server whose application keeps a string from a request: a reference to the request's memory, or a copy.
 //!
-//! `planted escape PLACE` is what Fiber's strings amount to: a reference whose lifetime was transmuted away. It is
-//! unsound on purpose, and built for AddressSanitizer only, which has to stop it. `planted kept PLACE` is its twin,
-//! which calls `keep()`, and prints what it has kept. Another client comes before what was kept is read. The
-//! places are those that are used again: `header` and `message` lie in the read buffer, `content` in an inbox,
-//! `parameter` in the request's arena; `arena` is one without a server.
+//! `planted escape SOURCE` does what Fiber does with strings: it keeps a reference whose lifetime was transmuted away.
+//! It is unsound on purpose and only built with AddressSanitizer, which must abort it. `planted kept SOURCE` is its
+//! counterpart, which calls `keep()` and prints the kept string. Before the string is read, another client sends its
+//! own. The sources cover the memory that is reused: `header` and `message` lie in the read buffer, `content` in an
+//! inbox, `parameter` in the request's arena. `arena` uses an arena without a server.
 
 #![feature(cfg_sanitize)]
 
 #[cfg(not(all(sanitize = "address", fleeting_paranoid)))]
-compile_error!("this is unsound, and for AddressSanitizer alone: tests/sanitize builds it");
+compile_error!("this program is unsound on purpose; build it for AddressSanitizer with tests/sanitize");
 
 use fleeting::{App, Arena, Error, Keep, Message, Request, Response, Server, Socket, WebSocket};
-use std::error::Error as Failure;
+use std::error::Error as StdError;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// What the application remembers.
+const USAGE: &str = "usage: planted escape|kept header|parameter|content|message|arena";
+
+/// A string that the application keeps.
 enum Kept {
     Copy(Box<str>),
     Escaped(&'static str),
 }
 
-/// Whether what is kept is to escape.
+/// How the application keeps a string.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Method {
     Escape,
     Keep,
 }
 
-/// Gives a text a lifetime that it has not.
+/// Extends a string's lifetime without justification.
 #[allow(unsafe_code)]
 fn forever(text: &str) -> &'static str {
-    // SAFETY: none. This is unsound on purpose: the text lies in memory that is used again, and whoever reads it
-    // then reads something else. In this build that memory is freed, and AddressSanitizer ends the program.
+    // SAFETY: none. This is unsound on purpose: the memory of the string is reused, so a later read sees other bytes.
+    // In this build the memory is freed instead, and AddressSanitizer aborts the program.
     unsafe { std::mem::transmute::<&str, &'static str>(text) }
 }
 
-fn keep(way: Way, text: &str) -> Kept {
-    match way {
-        Way::Escape => Kept::Escaped(forever(text)),
-        Way::Keep => Kept::Copy(text.keep()),
+fn keep(method: Method, text: &str) -> Kept {
+    match method {
+        Method::Escape => Kept::Escaped(forever(text)),
+        Method::Keep => Kept::Copy(text.keep()),
     }
 }
 
@@ -55,20 +57,20 @@ impl Kept {
     }
 }
 
-/// What the clients have sent, in its order.
+/// The strings that the clients have sent, in order.
 #[derive(Clone)]
 struct Clients {
-    way: Way,
+    method: Method,
     all: Arc<Mutex<Vec<Kept>>>,
 }
 
 impl Clients {
     fn add(&self, text: &str) {
-        self.all.lock().expect("nobody panics with it").push(keep(self.way, text));
+        self.all.lock().expect("the lock is not poisoned").push(keep(self.method, text));
     }
 
     fn first(&self) -> String {
-        self.all.lock().expect("nobody panics with it").first().map_or(String::new(), Kept::read)
+        self.all.lock().expect("the lock is not poisoned").first().map_or(String::new(), Kept::read)
     }
 }
 
@@ -106,7 +108,7 @@ fn app(clients: &Clients) -> App {
         .ws("/message", clients.clone())
 }
 
-/// A connection, and what is said on it.
+/// A client's connection.
 struct Client(TcpStream);
 
 impl Client {
@@ -120,41 +122,41 @@ impl Client {
         self.0.write_all(bytes.as_ref())
     }
 
-    /// Reads until `end` has come.
-    fn until(&mut self, end: &str) -> Result<(), Box<dyn Failure>> {
-        let (mut heard, mut byte) = (Vec::new(), [0]);
-        while !heard.ends_with(end.as_bytes()) {
+    /// Reads until the last bytes received are `end`.
+    fn until(&mut self, end: &str) -> Result<(), Box<dyn StdError>> {
+        let (mut received, mut byte) = (Vec::new(), [0]);
+        while !received.ends_with(end.as_bytes()) {
             self.0.read_exact(&mut byte)?;
-            heard.push(byte[0]);
+            received.push(byte[0]);
         }
         Ok(())
     }
 
-    /// The content of the answer, up to the end of the connection.
-    fn rest(mut self) -> Result<String, Box<dyn Failure>> {
-        let mut heard = String::new();
-        self.0.read_to_string(&mut heard)?;
-        Ok(heard.split_once("\r\n\r\n").ok_or("no answer")?.1.to_string())
+    /// Reads to the end of the connection and returns the answer's content.
+    fn read_content(mut self) -> Result<String, Box<dyn StdError>> {
+        let mut answer = String::new();
+        self.0.read_to_string(&mut answer)?;
+        Ok(answer.split_once("\r\n\r\n").ok_or("the answer is incomplete")?.1.to_string())
     }
 }
 
-/// Sends `text` to be kept, in the manner of the place. It has been when this returns.
-fn say(addr: SocketAddr, place: &str, text: &str) -> Result<(), Box<dyn Failure>> {
+/// Sends `text` to the server as `source` requires. When this returns, the application has kept it.
+fn send_text(addr: SocketAddr, source: &str, text: &str) -> Result<(), Box<dyn StdError>> {
     let mut client = Client::connect(addr)?;
     let post = |path: &str, fields: &str| format!("POST {path} HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
-    match place {
+    match source {
         "header" => {
             client.send(post("/header", &format!("Content-Length: 0\r\nX-Id: {text}\r\n")))?;
             client.until("\r\n\r\n")
         }
         "parameter" => {
-            // What is decoded is written anew, into the arena.
+            // Percent-decoding writes the parameter into the arena.
             let encoded: String = text.bytes().map(|byte| format!("%{byte:02x}")).collect();
             client.send(post(&format!("/parameter/{encoded}"), "Content-Length: 0\r\n"))?;
             client.until("\r\n\r\n")
         }
         "content" => {
-            // The head comes alone, so what comes later gathers in an inbox.
+            // Send the head first: content that arrives later is collected in an inbox.
             let length = text.len();
             client
                 .send(post("/content", &format!("Content-Length: {length}\r\nExpect: 100-continue\r\n")))?;
@@ -173,43 +175,43 @@ fn say(addr: SocketAddr, place: &str, text: &str) -> Result<(), Box<dyn Failure>
             client.send(frame)?;
             client.until("added")
         }
-        _ => Err(format!("no place {place}").into()),
+        _ => Err(format!("unknown source {source:?}; {USAGE}").into()),
     }
 }
 
-/// What is read of the first text that was kept, once another one has come.
-fn serve(way: Way, place: &str) -> Result<String, Box<dyn Failure>> {
-    let clients = Clients { way, all: Arc::default() };
+/// Runs a server, sends it two strings, and returns what the first one reads as afterwards.
+fn serve(method: Method, source: &str) -> Result<String, Box<dyn StdError>> {
+    let clients = Clients { method, all: Arc::default() };
     let server = Server::builder().bind("127.0.0.1:0").serve(move |_| app(&clients))?;
     let addr = server.local_addrs()[0];
-    say(addr, place, "the first client")?;
-    say(addr, place, "another one")?;
+    send_text(addr, source, "the first client")?;
+    send_text(addr, source, "another one")?;
     let mut client = Client::connect(addr)?;
     client.send("GET /first HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
-    let read = client.rest()?;
+    let text = client.read_content()?;
     server.handle().shutdown();
     server.run()?;
-    Ok(read)
+    Ok(text)
 }
 
-/// The same with an arena alone.
-fn reset(way: Way) -> String {
+/// Does the same with an arena and without a server.
+fn reset(method: Method) -> String {
     let mut arena = Arena::new(4096);
-    let kept = keep(way, arena.alloc_str("the first client"));
+    let kept = keep(method, arena.alloc_str("the first client"));
     arena.reset();
     arena.alloc_str("another one");
     kept.read()
 }
 
-fn main() -> Result<(), Box<dyn Failure>> {
+fn main() -> Result<(), Box<dyn StdError>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [way, place] = &arguments[..] else { return Err("usage: planted escape|kept PLACE".into()) };
-    let way = match way.as_str() {
-        "escape" => Way::Escape,
-        "kept" => Way::Keep,
-        _ => return Err(format!("no way {way}").into()),
+    let [method, source] = &arguments[..] else { return Err(USAGE.into()) };
+    let method = match method.as_str() {
+        "escape" => Method::Escape,
+        "kept" => Method::Keep,
+        _ => return Err(format!("unknown method {method:?}; {USAGE}").into()),
     };
-    let read = if place == "arena" { reset(way) } else { serve(way, place)? };
-    println!("{read}");
+    let text = if source == "arena" { reset(method) } else { serve(method, source)? };
+    println!("{text}");
     Ok(())
 }

@@ -1,0 +1,107 @@
+//! The command line. Knows nothing about the load.
+
+const USAGE: &str = "\
+usage: wsload [options]
+  --mode M       echo | idle | pubsub | http-idle          (default echo)
+  --host H       IPv4 loopback address                     (default 127.0.0.1)
+  --port P       port                                      (required)
+  --path P       request path                              (default /ws; http-idle: /)
+  --conns N      connections (pubsub: subscribers)         (default 64)
+  --size S       payload bytes                             (default 16)
+  --depth D      messages in flight per connection;
+                 pubsub: publications in flight            (default 1)
+  --secs T       measured seconds, idle: hold seconds      (default 3)
+  --warmup T     seconds before measuring                  (default 0.5)
+  --binary       binary frames                             (default text)
+  --deflate      offer permessage-deflate, send compressed JSON-like text
+  --offer STR    the extension offer  (default 'permessage-deflate; client_max_window_bits')
+  --pub-path P   publisher path, pubsub                    (default /pub)
+  --sub-path P   subscriber path, pubsub                   (default /sub)
+  --pid PID      also report the CPU time of this process per message
+  --json         one JSON object instead of the text lines
+exit status: 0 ok, 1 wrong echo / stall / connection lost, 2 usage error";
+
+/// What the command line asks for.
+pub struct Args {
+    pub mode: String,
+    pub host: String,
+    pub port: u16,
+    pub path: Option<String>,
+    pub conns: usize,
+    pub size: usize,
+    pub depth: usize,
+    pub secs: f64,
+    pub warmup: f64,
+    pub binary: bool,
+    pub deflate: bool,
+    pub offer: String,
+    pub pub_path: String,
+    pub sub_path: String,
+    pub pid: Option<u32>,
+    pub json: bool,
+}
+
+/// Prints a message and the usage, and exits with status 2.
+pub fn usage(msg: &str) -> ! {
+    eprintln!("wsload: {msg}\n{USAGE}");
+    std::process::exit(2);
+}
+
+/// Reads the command line. Prints the usage and exits if it is wrong or asks for help.
+pub fn parse_args() -> Args {
+    let mut a = Args {
+        mode: "echo".into(),
+        host: "127.0.0.1".into(),
+        port: 0,
+        path: None,
+        conns: 64,
+        size: 16,
+        depth: 1,
+        secs: 3.0,
+        warmup: 0.5,
+        binary: false,
+        deflate: false,
+        offer: "permessage-deflate; client_max_window_bits".into(),
+        pub_path: "/pub".into(),
+        sub_path: "/sub".into(),
+        pid: None,
+        json: false,
+    };
+    fn val<T: std::str::FromStr>(k: &str, v: Option<String>) -> T {
+        v.and_then(|v| v.parse().ok())
+            .unwrap_or_else(|| usage(&format!("invalid or missing value for {k}")))
+    }
+    let mut it = std::env::args().skip(1);
+    while let Some(k) = it.next() {
+        match k.as_str() {
+            "--mode" => a.mode = val(&k, it.next()),
+            "--host" => a.host = val(&k, it.next()),
+            "--port" => a.port = val(&k, it.next()),
+            "--path" => a.path = Some(val(&k, it.next())),
+            "--conns" => a.conns = val(&k, it.next()),
+            "--size" => a.size = val(&k, it.next()),
+            "--depth" => a.depth = val(&k, it.next()),
+            "--secs" => a.secs = val(&k, it.next()),
+            "--warmup" => a.warmup = val(&k, it.next()),
+            "--offer" => a.offer = val(&k, it.next()),
+            "--pub-path" => a.pub_path = val(&k, it.next()),
+            "--sub-path" => a.sub_path = val(&k, it.next()),
+            "--pid" => a.pid = Some(val(&k, it.next())),
+            "--binary" => a.binary = true,
+            "--deflate" => a.deflate = true,
+            "--json" => a.json = true,
+            "-h" | "--help" => {
+                println!("{USAGE}");
+                std::process::exit(0);
+            }
+            _ => usage(&format!("unknown option {k}")),
+        }
+    }
+    if a.port == 0 {
+        usage("--port is required");
+    }
+    if a.conns == 0 || a.depth == 0 || !(0.0..=3600.0).contains(&a.secs) || !(0.0..=600.0).contains(&a.warmup) {
+        usage("--conns and --depth must be at least 1, --secs 0 to 3600, --warmup 0 to 600");
+    }
+    a
+}

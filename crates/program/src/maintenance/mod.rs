@@ -1,0 +1,116 @@
+//! A thread that removes expired entries, renews leases, counts records and warns before a limit is reached.
+//!
+//! It serves no request, so it may block. Its invariant: the thread ends when its [`Maintenance`] is dropped.
+
+mod warnings;
+
+use crate::log;
+use crate::registry::Registry;
+use fleeting::Handle;
+use fleeting::engine::WorkerFigures;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use warnings::CapacityWarnings;
+
+/// How often the thread wakes up.
+const PERIOD: Duration = Duration::from_millis(250);
+/// Entries removed at a time, so that requests get their turn at the store.
+const EXPIRED_MAX: usize = 10_000;
+/// How often the records are counted. If counting is slow, it takes at most one part in [`COUNTING_SHARE`] of the time.
+const COUNTING: Duration = Duration::from_secs(1);
+const COUNTING_SHARE: u32 = 50;
+
+/// The thread. Dropping this ends it.
+#[derive(Debug)]
+pub(crate) struct Maintenance {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Maintenance {
+    pub(crate) fn start(handle: Handle, registry: Arc<Registry>) -> io::Result<Maintenance> {
+        let (stop, stopped) = mpsc::channel();
+        let work = move || Work::new(handle, registry).run(&stopped);
+        let thread = thread::Builder::new().name("fleeting-maint".into()).spawn(work)?;
+        Ok(Maintenance { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Maintenance {
+    fn drop(&mut self) {
+        self.stop.take();
+        if let Some(thread) = self.thread.take() {
+            // A panic has already been reported on standard error.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Work {
+    handle: Handle,
+    registry: Arc<Registry>,
+    warnings: CapacityWarnings,
+    /// When to renew the leases.
+    renew_at: Instant,
+    /// When to count the records.
+    count_at: Instant,
+}
+
+impl Work {
+    fn new(handle: Handle, registry: Arc<Registry>) -> Work {
+        let now = Instant::now();
+        Work { handle, registry, warnings: CapacityWarnings::default(), renew_at: now, count_at: now }
+    }
+
+    fn run(mut self, stopped: &Receiver<()>) {
+        let period = PERIOD.min(self.registry.renewal());
+        while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(period) {
+            let store = self.registry.store();
+            while store.expire(EXPIRED_MAX) == EXPIRED_MAX {}
+            if self.renew_at <= Instant::now() {
+                self.renew_at = Instant::now() + self.registry.renewal();
+                self.registry.renew();
+            }
+            if self.count_at <= Instant::now() {
+                let started = Instant::now();
+                self.registry.count();
+                self.count_at = Instant::now() + (started.elapsed() * COUNTING_SHARE).max(COUNTING);
+            }
+            self.check_capacities();
+        }
+    }
+
+    /// Warns about each capacity that is nearly used up.
+    fn check_capacities(&mut self) {
+        let (sender, figures) = mpsc::channel();
+        self.handle.figures(move |workers| {
+            let _ = sender.send(workers);
+        });
+        // A worker may be busy for longer. Then the check waits for the next period.
+        let workers: Vec<WorkerFigures> = figures.recv_timeout(PERIOD).unwrap_or_default();
+        for worker in &workers {
+            let number = worker.worker;
+            let connections = worker.counters.connections;
+            self.warn(&format!("connections of worker {number}"), connections, worker.connections_max as u64);
+            self.warn(&format!("topics of worker {number}"), worker.topics as u64, worker.topics_max as u64);
+        }
+        let store = self.registry.store().census();
+        for (capacity, used, max) in [
+            ("entries of the store", store.entries, store.entries_max),
+            ("bytes of the store", store.bytes, store.bytes_max),
+        ] {
+            if let (Some(used), Some(max)) = (used, max) {
+                self.warn(capacity, used, max);
+            }
+        }
+    }
+
+    fn warn(&mut self, capacity: &str, used: u64, max: u64) {
+        if let Some(sentence) = self.warnings.check(capacity, used, max) {
+            log::line(&sentence);
+        }
+    }
+}

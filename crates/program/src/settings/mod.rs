@@ -1,0 +1,13 @@
+//! The command line, the environment and the configuration file, and the [`Settings`] that they add up to.
+//!
+//! Nothing here starts anything: no file but the configuration file is opened, and no address is resolved.
+
+mod args;
+mod file;
+mod help;
+mod sources;
+mod values;
+
+pub(crate) use args::{Invocation, parse_command_line};
+pub(crate) use sources::gather;
+pub(crate) use values::{Settings, StoreLocation};

@@ -1,0 +1,183 @@
+//! A response's content: the bytes, wherever they are, or a promise of them.
+//!
+//! It knows neither handlers nor framing. Its invariant: a [`Body`] is moved, never copied, except where
+//! [`Response::keep`](super::Response::keep) copies borrowed bytes.
+
+use super::fields::FieldBlock;
+use super::slot::Receiver;
+use super::source::Streamed;
+use crate::buffer::FilePart;
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+/// The content of a response (RFC 9110 §6.4). Each variant says where the bytes are, which decides whether
+/// they are copied on their way to the socket.
+///
+/// Content below 16 KiB is always copied, next to its head, so that both leave in one write. From there on
+/// only [`Borrowed`](Body::Borrowed) content is copied, and of it only what the socket does not accept at
+/// once.
+///
+/// Text, slices, vectors, `Arc<[u8]>` and [`FilePart`] convert into a body, so it is rarely named. Name it
+/// for `'static` content, which would convert into a borrow otherwise:
+///
+/// ```
+/// use fleeting::{App, Body, Response};
+///
+/// static LOGO: [u8; 4] = *b"\x89PNG";
+///
+/// let app = App::new()
+///     .get("/logo", |_req| Response::bytes(Body::Static(&LOGO)).content_type("image/png"))
+///     .get("/path", |req| Ok(Response::text(req.path()))) // borrowed
+///     .get("/list", |_req| Ok(Response::text(format!("{:?}", [1, 2, 3])))); // owned
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Body<'r> {
+    /// No content.
+    Empty,
+    /// Bytes of the request or of its arena. What the socket does not accept at once is copied.
+    Borrowed(&'r [u8]),
+    /// Bytes that live as long as the program. Not copied from 16 KiB on.
+    Static(&'static [u8]),
+    /// Bytes that the body owns. Not copied from 16 KiB on.
+    Owned(Vec<u8>),
+    /// Bytes shared with other owners. Not copied from 16 KiB on.
+    Shared(Arc<[u8]>),
+    /// A part of a file, read when it is sent. From 16 KiB on the kernel sends it (`sendfile`).
+    File(Box<FilePart>),
+    /// Content that does not exist yet: see [`Response::defer`](super::Response::defer) and
+    /// [`Response::source`](super::Response::source).
+    Pending(Pending),
+}
+
+/// Content, or a whole answer, that does not exist yet. Only [`Response`](super::Response)'s constructors
+/// make one.
+pub struct Pending {
+    awaited: Box<Awaited>,
+}
+
+/// What a [`Pending`] body waits for.
+pub(crate) enum Awaited {
+    /// Another thread's answer.
+    Answer(Promise),
+    /// Content that is made while it is sent.
+    Source(Streamed),
+}
+
+/// The connection's end of a deferred answer.
+pub(crate) type Promise = Receiver<Answer>;
+
+/// A whole answer, in the parts that a [`Response`](super::Response) consists of. A `Response` has a
+/// [`Body`], so a body that awaits a whole answer names the parts instead.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(super) status: u16,
+    pub(super) fields: FieldBlock,
+    pub(super) body: Body<'static>,
+    pub(super) close: bool,
+}
+
+impl Pending {
+    #[cfg(test)]
+    pub(super) fn awaited(&self) -> &Awaited {
+        &self.awaited
+    }
+
+    pub(crate) fn into_awaited(self) -> Awaited {
+        *self.awaited
+    }
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match *self.awaited {
+            Awaited::Answer(_) => "Pending(answer)",
+            Awaited::Source(_) => "Pending(source)",
+        })
+    }
+}
+
+impl Body<'_> {
+    pub(super) fn pending(awaited: Awaited) -> Self {
+        Body::Pending(Pending { awaited: Box::new(awaited) })
+    }
+
+    /// Returns the number of bytes, in memory or in a file. Pending content has 0.
+    #[inline]
+    pub fn len(&self) -> u64 {
+        match self {
+            Body::File(part) => part.len(),
+            _ => self.bytes().len() as u64,
+        }
+    }
+
+    /// Whether [`len`](Body::len) is 0.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns the bytes in memory. A file and pending content have none.
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Body::Empty => &[],
+            Body::Borrowed(bytes) => bytes,
+            Body::Static(bytes) => bytes,
+            Body::Owned(bytes) => bytes,
+            Body::Shared(bytes) => bytes,
+            Body::File(_) | Body::Pending(_) => &[],
+        }
+    }
+}
+
+impl<'r> From<&'r str> for Body<'r> {
+    fn from(text: &'r str) -> Body<'r> {
+        Body::Borrowed(text.as_bytes())
+    }
+}
+
+impl<'r> From<&'r [u8]> for Body<'r> {
+    fn from(bytes: &'r [u8]) -> Body<'r> {
+        Body::Borrowed(bytes)
+    }
+}
+
+impl<'r, const N: usize> From<&'r [u8; N]> for Body<'r> {
+    fn from(bytes: &'r [u8; N]) -> Body<'r> {
+        Body::Borrowed(bytes)
+    }
+}
+
+impl From<String> for Body<'_> {
+    fn from(text: String) -> Self {
+        Body::Owned(text.into_bytes())
+    }
+}
+
+impl From<Vec<u8>> for Body<'_> {
+    fn from(bytes: Vec<u8>) -> Self {
+        Body::Owned(bytes)
+    }
+}
+
+impl From<Arc<[u8]>> for Body<'_> {
+    fn from(bytes: Arc<[u8]>) -> Self {
+        Body::Shared(bytes)
+    }
+}
+
+impl From<FilePart> for Body<'_> {
+    fn from(part: FilePart) -> Self {
+        Body::File(Box::new(part))
+    }
+}
+
+impl<'r> From<Cow<'r, str>> for Body<'r> {
+    fn from(text: Cow<'r, str>) -> Body<'r> {
+        match text {
+            Cow::Borrowed(text) => text.into(),
+            Cow::Owned(text) => text.into(),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Handlers that wait, on threads of their own.
+//!
+//! It knows no connection. Its invariant: the worker that calls an [`Offloaded`] handler never waits for it.
+//!
+//! ```text
+//!   handler: keep, defer ---> queue, bounded ---> threads: the same kind of handler ------.
+//!                    `--> watched, next deadline first ---> watchdog: 503 ---> SharedResponder: the first answers
+//! ```
+
+mod jobs;
+mod options;
+
+pub use jobs::Full;
+pub use options::{OffloadCounters, OffloadOptions};
+
+use super::{Error, Handler, Request, Response};
+use crate::keep::Keep;
+use jobs::{Job, JobQueue, RunningThread, SharedResponder, unavailable};
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+/// Threads for handlers that wait: for a network, a disk, or a long computation. The worker serves other
+/// connections meanwhile.
+///
+/// An offloaded handler is called like any other, with a copy of the request and an arena of its thread. Its
+/// client gets an answer within the time limit, whatever the threads are doing: 503 if the queue is full or
+/// the time is up, and what the handler returns later is dropped. A handler that has started is not
+/// interrupted. A handler whose client has left, or was answered, is not started.
+///
+/// Dropping the `Offload` lets the threads work off the queue for as long as the time limit allows, and
+/// answers the rest with 503. A thread that is still busy then ends when its job does.
+///
+/// ```
+/// use fleeting::{App, Error, Offload, OffloadOptions, Request, Response};
+/// use std::sync::Arc;
+///
+/// fn report<'r>(req: &Request<'r>) -> Result<Response<'r>, Error> {
+///     let path = format!("/var/reports/{}.txt", req.param("name"));
+///     let text = std::fs::read_to_string(path); // may take long
+///     Ok(Response::text(text.map_err(|_| Error::not_found("There is no such report."))?))
+/// }
+///
+/// let mut options = OffloadOptions::default();
+/// options.threads = 2;
+/// let offload = Arc::new(Offload::new(options)?);
+/// let app = App::new().route("GET", "/reports/{name}", offload.handler(report));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Offload {
+    queue: Arc<JobQueue>,
+    watchdog: Option<JoinHandle<()>>,
+}
+
+/// A handler that runs on the threads of an [`Offload`]; made by [`Offload::handler`].
+pub struct Offloaded {
+    queue: Arc<JobQueue>,
+    handler: Arc<dyn Handler + Send + Sync>,
+}
+
+impl Offload {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// The error of the system if it refuses a thread. Threads started before are stopped.
+    pub fn new(options: OffloadOptions) -> io::Result<Offload> {
+        let options = OffloadOptions { threads: options.threads.max(1), ..options };
+        let queue = Arc::new(JobQueue::new(options));
+        // If a thread cannot be started, dropping this stops the others.
+        let mut offload = Offload { queue, watchdog: None };
+        let queue = offload.queue.clone();
+        let watchdog = thread::Builder::new().name("fleeting-watch".into()).spawn(move || queue.watch())?;
+        offload.watchdog = Some(watchdog);
+        for number in 0..options.threads {
+            let running = RunningThread::new(offload.queue.clone());
+            thread::Builder::new().name(format!("fleeting-off-{number}")).spawn(move || running.work())?;
+        }
+        Ok(offload)
+    }
+
+    /// Wraps `handler` so that it runs on these threads; pass the result to
+    /// [`App::route`](super::App::route). `handler` is a function or a type that implements [`Handler`]. For a
+    /// closure, see [`closure`](Offload::closure).
+    pub fn handler(&self, handler: impl Handler + Send + Sync + 'static) -> Offloaded {
+        Offloaded { queue: self.queue.clone(), handler: Arc::new(handler) }
+    }
+
+    /// The same as [`handler`](Offload::handler), for a closure, whose lifetimes are inferred here.
+    ///
+    /// ```
+    /// use fleeting::{App, Offload, OffloadOptions, Response};
+    ///
+    /// let offload = Offload::new(OffloadOptions::default())?;
+    /// let app = App::new().route("GET", "/hello/{name}", offload.closure(|req| {
+    ///     Ok(Response::text(req.param("name"))) // borrowed content is copied when it leaves the thread
+    /// }));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn closure<F>(&self, handler: F) -> Offloaded
+    where
+        F: for<'a, 'r> Fn(&'a Request<'r>) -> Result<Response<'r>, Error> + Send + Sync + 'static,
+    {
+        self.handler(handler)
+    }
+
+    /// Runs `job` on one of the threads. It answers no request, and no time limit applies to it.
+    ///
+    /// # Errors
+    /// [`Full`] if the job is refused. It is dropped.
+    pub fn run(&self, job: impl FnOnce() + Send + 'static) -> Result<(), Full> {
+        let reservation = self.queue.reserve()?;
+        self.queue.queue(reservation, Job::Work(Box::new(job)), None)
+    }
+
+    /// Returns the counters as they are now.
+    pub fn counters(&self) -> OffloadCounters {
+        self.queue.counters()
+    }
+}
+
+impl Drop for Offload {
+    fn drop(&mut self) {
+        self.queue.close();
+        if let Some(watchdog) = self.watchdog.take() {
+            // It ends within the time limit, when the last watched request is settled.
+            let _ = watchdog.join();
+        }
+    }
+}
+
+impl fmt::Debug for Offload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Offload")
+            .field("options", &self.queue.options)
+            .field("counters", &self.counters())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Handler for Offloaded {
+    fn call<'r>(&self, req: &Request<'r>) -> Result<Response<'r>, Error> {
+        let Ok(reservation) = self.queue.reserve() else {
+            return Ok(unavailable("The server is busy. Try again."));
+        };
+        let (response, responder) = Response::defer();
+        let responder = Arc::new(SharedResponder::new(responder));
+        let job =
+            Job::Answer { request: req.keep(), handler: self.handler.clone(), responder: responder.clone() };
+        match self.queue.queue(reservation, job, Some(responder)) {
+            Ok(()) => Ok(response),
+            Err(Full) => Ok(unavailable("The server is shutting down.")),
+        }
+    }
+}
+
+impl fmt::Debug for Offloaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Offloaded").field("options", &self.queue.options).finish_non_exhaustive()
+    }
+}

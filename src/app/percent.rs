@@ -1,0 +1,80 @@
+//! Percent-encoding (RFC 3986 §2.1): octets that a target spells as `%41`.
+//!
+//! It knows bytes and the arena they are decoded into, and nothing of requests.
+
+use crate::arena::Arena;
+
+/// Decodes percent-encoded unreserved characters and no others: encoded or not, they mean the same (RFC 3986
+/// §6.2.2.2). `/%70ing` becomes `/ping`, and `/a%2Fb` stays one segment.
+#[inline(never)]
+pub(super) fn decode_unreserved<'a>(path: &[u8], arena: &'a Arena) -> &'a [u8] {
+    let out = copy_into(path, arena);
+    let (mut from, mut to) = (0, 0);
+    while from < out.len() {
+        let decoded =
+            percent(&out[from..]).filter(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte));
+        out[to] = decoded.unwrap_or(out[from]);
+        from += if decoded.is_some() { 3 } else { 1 };
+        to += 1;
+    }
+    &out[..to]
+}
+
+/// Decodes all percent-encoded octets. Returns `None` if the result is not UTF-8.
+pub(super) fn decode<'a>(value: &str, arena: &'a Arena) -> Option<&'a str> {
+    let out = copy_into(value.as_bytes(), arena);
+    let (mut from, mut to) = (0, 0);
+    while from < out.len() {
+        let decoded = percent(&out[from..]);
+        // A '%' that begins no octet stays as it is, as in browsers and nginx.
+        out[to] = decoded.unwrap_or(out[from]);
+        from += if decoded.is_some() { 3 } else { 1 };
+        to += 1;
+    }
+    std::str::from_utf8(&out[..to]).ok()
+}
+
+fn copy_into<'a>(bytes: &[u8], arena: &'a Arena) -> &'a mut [u8] {
+    arena.alloc_slice_with(bytes.len(), |at| bytes[at])
+}
+
+/// Returns the octet that `bytes` begins with, if it is percent-encoded (RFC 3986 §2.1).
+fn percent(bytes: &[u8]) -> Option<u8> {
+    let &[b'%', high, low, ..] = bytes else { return None };
+    let digit = |byte: u8| (byte as char).to_digit(16);
+    Some((digit(high)? * 16 + digit(low)?) as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unreserved_characters_are_decoded_and_no_others() {
+        fn check(path: &str, expected: &str) {
+            let arena = Arena::new(1024);
+            assert_eq!(decode_unreserved(path.as_bytes(), &arena), expected.as_bytes());
+        }
+        check("/%70lain", "/plain");
+        check("/a%2Fb", "/a%2Fb");
+        check("/a%2fb%7E", "/a%2fb~");
+        check("/%", "/%");
+        check("/%4", "/%4");
+        check("/%zz", "/%zz");
+        check("/%ff%41", "/%ffA");
+    }
+
+    #[test]
+    fn parameters_are_decoded() {
+        fn check(value: &str, expected: Option<&str>) {
+            let arena = Arena::new(1024);
+            assert_eq!(decode(value, &arena), expected, "{value}");
+        }
+        check("a%20b", Some("a b"));
+        check("caf%C3%A9", Some("café"));
+        check("a%2Fb", Some("a/b"));
+        check("100%", Some("100%"));
+        check("%E9", None);
+        check("%00", Some("\0"));
+    }
+}

@@ -1,0 +1,110 @@
+//! A slot for one value that one thread makes and a connection takes.
+//!
+//! It is made before the connection is known, and it does not know what the value means. Neither end knows
+//! the other's thread. The invariant: at most one value is put in, and none once the [`Receiver`] is gone.
+
+use super::Waker;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The error of sending to a response that is over: the client has left, the handler returned another response,
+/// or a deferred answer came too late and the client got 504.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gone;
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the response is over: its client has left or has been answered")
+    }
+}
+
+impl std::error::Error for Gone {}
+
+#[derive(Debug)]
+struct Slot<T> {
+    state: Mutex<State<T>>,
+}
+
+#[derive(Debug)]
+enum State<T> {
+    /// Nothing was sent yet. The waker is the connection's, once that is known.
+    Open(Option<Waker>),
+    Filled(T),
+    /// The receiver is gone, or has taken the value.
+    Closed,
+}
+
+impl<T> Slot<T> {
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The end that the value is put into.
+#[derive(Debug)]
+pub(super) struct Sender<T> {
+    slot: Arc<Slot<T>>,
+}
+
+/// The connection's end.
+#[derive(Debug)]
+pub(crate) struct Receiver<T> {
+    slot: Arc<Slot<T>>,
+}
+
+/// Makes an empty slot.
+pub(super) fn slot<T>() -> (Sender<T>, Receiver<T>) {
+    let slot = Arc::new(Slot { state: Mutex::new(State::Open(None)) });
+    (Sender { slot: slot.clone() }, Receiver { slot })
+}
+
+impl<T> Sender<T> {
+    /// Puts the value in and wakes the connection, if it is known already. A slot that was filled before
+    /// refuses the value too.
+    pub(super) fn send(&self, value: T) -> Result<(), Gone> {
+        let mut state = self.slot.state();
+        let State::Open(waker) = &mut *state else { return Err(Gone) };
+        let waker = waker.take();
+        *state = State::Filled(value);
+        drop(state);
+        // Without a waker, the connection finds the value when it binds one.
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Ok(())
+    }
+
+    /// Whether the receiver is gone, or has its value.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(*self.slot.state(), State::Closed)
+    }
+}
+
+impl<T> Receiver<T> {
+    /// Sets what the value wakes when it is sent. A value that is there already wakes nothing.
+    pub(crate) fn bind(&self, waker: Waker) {
+        if let State::Open(bound) = &mut *self.slot.state() {
+            *bound = Some(waker);
+        }
+    }
+
+    /// Takes the value, if it is there.
+    pub(crate) fn take(&self) -> Option<T> {
+        let mut state = self.slot.state();
+        if !matches!(*state, State::Filled(_)) {
+            return None;
+        }
+        match std::mem::replace(&mut *state, State::Closed) {
+            State::Filled(value) => Some(value),
+            State::Open(_) | State::Closed => None,
+        }
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        let state = std::mem::replace(&mut *self.slot.state(), State::Closed);
+        // The value may hold the receiver of another slot, so it is dropped after this slot is unlocked.
+        drop(state);
+    }
+}

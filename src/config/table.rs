@@ -1,0 +1,152 @@
+//! The tables of settings: for each a name, a default, one line of help, and its documentation.
+//!
+//! Knows no setting. Invariant: the name of a setting is the name of its field, and the text of every
+//! default is one that `set` reads back.
+
+use super::ConfigError;
+
+/// A limit or a timeout, as a program's `--help` lists it: [`Limits::describe`](super::Limits::describe)
+/// and [`Timeouts::describe`](super::Timeouts::describe).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Setting {
+    /// Its name, which `set` takes.
+    pub name: &'static str,
+    /// Its default as text, which `set` takes: `100`, `16KiB`, `10s`.
+    pub default: String,
+    /// What it bounds, in one line without a full stop.
+    pub help: &'static str,
+}
+
+/// A value that stands in a table.
+pub(super) trait Value: Sized {
+    /// The texts that [`read`](Value::read) accepts, for an error message.
+    const EXPECTED: &'static str;
+
+    fn read(text: &str) -> Option<Self>;
+
+    /// Writes the value so that [`read`](Value::read) returns it again. `name` is that of the setting.
+    fn write(&self, name: &str) -> String;
+}
+
+/// Reads the new value of the setting `name` into its `field`, which is `None` if there is no such setting.
+pub(super) fn set<V: Value>(
+    field: Option<&mut V>,
+    name: &str,
+    value: &str,
+    names: &'static [&'static str],
+) -> Result<(), ConfigError> {
+    let field = field.ok_or_else(|| ConfigError::UnknownName(name.into(), names))?;
+    *field = V::read(value).ok_or_else(|| ConfigError::BadValue(value.into(), V::EXPECTED))?;
+    Ok(())
+}
+
+/// Splits `value` into its leading digits and the unit behind them.
+pub(super) fn number_and_unit(value: &str) -> Option<(u64, &str)> {
+    let value = value.trim();
+    let digits = value.bytes().take_while(u8::is_ascii_digit).count();
+    let number = value[..digits].parse().ok()?;
+    Some((number, value[digits..].trim()))
+}
+
+/// Declares a struct of settings that all have the same type.
+///
+/// ```text
+/// settings! {
+///     /// Documentation of the struct.
+///     pub struct Limits of usize;
+///     /// Documentation of `set`.
+///     fn set;
+///
+///     /// Documentation of the field.
+///     headers = 100, "one line of help";
+/// }
+/// ```
+macro_rules! settings {
+    (
+        $(#[$struct_doc:meta])*
+        pub struct $name:ident of $value:ty;
+        $(#[$set_doc:meta])*
+        fn set;
+
+        $($(#[$doc:meta])* $field:ident = $default:expr, $help:literal;)+
+    ) => {
+        $(#[$struct_doc])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct $name {
+            $(
+                $(#[$doc])*
+                #[doc = concat!("\n\nThe default is `", stringify!($default), "`.")]
+                pub $field: $value,
+            )+
+        }
+
+        impl Default for $name {
+            fn default() -> $name {
+                $name { $($field: $default,)+ }
+            }
+        }
+
+        impl $name {
+            /// The names that [`set`](Self::set) takes, in the order of the fields.
+            pub const NAMES: &'static [&'static str] = &[$(stringify!($field),)+];
+
+            $(#[$set_doc])*
+            pub fn set(&mut self, name: &str, value: &str) -> Result<(), ConfigError> {
+                let field = match name {
+                    $(stringify!($field) => Some(&mut self.$field),)+
+                    _ => None,
+                };
+                $crate::config::table::set(field, name, value, Self::NAMES)
+            }
+
+            /// Lists the settings in the order of [`NAMES`](Self::NAMES), each with its default and a line of
+            /// help: for a program's `--help`.
+            pub fn describe() -> impl Iterator<Item = Setting> {
+                let defaults = $name::default();
+                let help = [$($help,)+];
+                let values = [$(defaults.$field,)+];
+                Self::NAMES.iter().zip(values).zip(help).map(|((name, value), help)| Setting {
+                    name,
+                    default: $crate::config::table::Value::write(&value, name),
+                    help,
+                })
+            }
+        }
+    };
+}
+
+pub(super) use settings;
+
+/// Checks a table: every name sets its own field, every default is read back, and every line of help fits.
+#[cfg(test)]
+#[track_caller]
+pub(super) fn check<S: Clone + Default + PartialEq + std::fmt::Debug>(
+    described: impl Iterator<Item = Setting>,
+    set: fn(&mut S, &str, &str) -> Result<(), ConfigError>,
+    names: &'static [&'static str],
+    other_value: &str,
+) {
+    let described: Vec<_> = described.collect();
+    assert!(described.iter().map(|setting| setting.name).eq(names.iter().copied()));
+    let mut seen = Vec::new();
+    for Setting { name, default, help } in &described {
+        let mut settings = S::default();
+        set(&mut settings, name, other_value).unwrap();
+        assert_ne!(settings, S::default(), "{name}");
+        assert!(!seen.contains(&settings), "{name} sets the field of another");
+        seen.push(settings.clone());
+        set(&mut settings, name, default).unwrap();
+        assert_eq!(settings, S::default(), "{name}: {default}");
+        assert!(help.len() <= 53 && !help.ends_with('.'), "{name}: {help}");
+    }
+    let unknown = set(&mut S::default(), "nope", other_value);
+    assert_eq!(unknown, Err(ConfigError::UnknownName("nope".into(), names)));
+    // The README has the same tables.
+    let readme = include_str!("../../README.md");
+    for Setting { name, default, help } in &described {
+        let row = format!("\n| `{name}` | {default} | {help} |\n");
+        assert!(readme.contains(&row), "README.md lacks the row {row}");
+    }
+}

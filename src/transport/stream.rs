@@ -1,0 +1,97 @@
+//! The byte stream that a connection reads and writes.
+//!
+//! A stream knows nothing of what it carries. Its invariant: no call blocks.
+
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::os::unix::fs::FileExt;
+
+/// The number of bytes of a file that pass through memory at a time.
+const COPY_BYTES: usize = 64 << 10;
+
+/// A connection's two directions, without blocking: a call that would block fails with `WouldBlock`.
+///
+/// The engine is generic over it. A stream of one's own lets it serve something other than TCP:
+///
+/// ```
+/// use fleeting::transport::Stream;
+/// use std::io::{self, IoSlice, Read};
+///
+/// /// A client whose requests are known beforehand and whose answers are collected.
+/// struct Recorded {
+///     requests: io::Cursor<Vec<u8>>,
+///     answers: Vec<u8>,
+/// }
+///
+/// impl Stream for Recorded {
+///     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+///         self.requests.read(buffer)
+///     }
+///
+///     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+///         self.answers.extend_from_slice(buffer);
+///         Ok(buffer.len())
+///     }
+///
+///     fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+///         buffers.iter().map(|buffer| self.write(buffer)).sum()
+///     }
+///
+///     fn shutdown_write(&mut self) -> io::Result<()> {
+///         Ok(())
+///     }
+/// }
+///
+/// let mut stream = Recorded { requests: io::Cursor::new(b"GET".to_vec()), answers: Vec::new() };
+/// let mut buffer = [0; 16];
+/// assert_eq!(stream.read(&mut buffer)?, 3);
+/// assert_eq!(stream.read(&mut buffer)?, 0); // the client sends nothing more
+/// # io::Result::Ok(())
+/// ```
+pub trait Stream {
+    /// Reads into `buffer` and returns the number of bytes; 0 means that the peer sends nothing more.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing has arrived; any other error ends the connection.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes as much of `buffer` as fits and returns the number of bytes.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing fits; any other error ends the connection.
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize>;
+
+    /// Writes as much of several buffers as fits, in order, and returns the number of bytes.
+    ///
+    /// # Errors
+    /// Those of [`write`](Stream::write).
+    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Writes up to `bytes` bytes of `file` from `offset` on, as much as fits. Returns the number of bytes; 0
+    /// means that the file ends at `offset`.
+    ///
+    /// The default implementation copies through memory.
+    ///
+    /// # Errors
+    /// Those of [`write`](Stream::write), and those of reading the file.
+    fn send_file(&mut self, file: &File, offset: u64, bytes: usize) -> io::Result<usize> {
+        send_through_memory(self, file, offset, bytes)
+    }
+
+    /// Tells the peer that nothing more will be sent. Reading goes on.
+    ///
+    /// # Errors
+    /// Any error ends the connection.
+    fn shutdown_write(&mut self) -> io::Result<()>;
+}
+
+pub(super) fn send_through_memory<S: Stream + ?Sized>(
+    stream: &mut S,
+    file: &File,
+    offset: u64,
+    bytes: usize,
+) -> io::Result<usize> {
+    let mut buffer = vec![0; bytes.min(COPY_BYTES)];
+    let read = file.read_at(&mut buffer, offset)?;
+    if read == 0 { Ok(0) } else { stream.write(&buffer[..read]) }
+}

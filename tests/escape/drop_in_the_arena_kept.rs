@@ -1,9 +1,0 @@
-// A text in the arena, and a copy on the heap that drops itself.
-
-use fleeting::{Arena, Keep};
-
-fn main() {
-    let arena = Arena::new(4096);
-    let kept = arena.alloc_str("X-Id").keep();
-    arena.alloc(kept.len());
-}
