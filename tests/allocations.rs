@@ -14,7 +14,7 @@ use fleeting::{
 };
 use fleeting_store::{Cursor, Memory, Store, StoreError, StoreLimits};
 use fleeting_testkit::client::{BINARY, Client, PING, PONG, TEXT, frame};
-use fleeting_testkit::server::Echo;
+use fleeting_testkit::server::{Echo, subscribe};
 use std::cell::Cell;
 use std::hint::black_box;
 use std::io::Write as _;
@@ -245,8 +245,7 @@ impl WebSocket for Feed {
     type Session = ();
 
     fn open(&self, _req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
-        socket.subscribe("a").map_err(|error| Error::bad_request(error.to_string()))?;
-        Ok(())
+        subscribe(socket, "a")
     }
 
     fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {

@@ -6,7 +6,7 @@ use fleeting::ws::{Compression, Deflater, Inflated, Inflater, Policy};
 use fleeting::{App, Error, Handle, Limits, Message, Request, Socket, WebSocket};
 use fleeting_testkit::client::{BINARY, CLOSE, TEXT};
 use fleeting_testkit::random::Random;
-use fleeting_testkit::server::Echo;
+use fleeting_testkit::server::{Echo, subscribe};
 
 /// The bit that marks the first frame of a compressed message.
 const RSV1: u8 = 0x40;
@@ -18,8 +18,7 @@ impl WebSocket for Feed {
     type Session = ();
 
     fn open(&self, _req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
-        socket.subscribe("a").map_err(|error| Error::bad_request(error.to_string()))?;
-        Ok(())
+        subscribe(socket, "a")
     }
 
     fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {

@@ -60,10 +60,12 @@
 //! [`Engine::next_ms`]: fleeting::engine::Engine::next_ms
 
 mod client;
+mod generate;
 mod pubsub_model;
 mod pubsub_run;
+mod response;
 mod run;
-pub mod script;
+mod script;
 pub mod service;
 pub mod wire;
 

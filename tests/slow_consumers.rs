@@ -7,7 +7,7 @@ use fleeting::{
     App, Error, Handle, Limits, Message, Request, Sent, SlowConsumer, Socket, SocketOptions, WebSocket,
 };
 use fleeting_testkit::client::{CLOSE, Client, Frame, PING, PONG, TEXT};
-use fleeting_testkit::server;
+use fleeting_testkit::server::{self, subscribe};
 use std::cell::RefCell;
 use std::ops::Range;
 use std::rc::Rc;
@@ -26,8 +26,7 @@ impl WebSocket for Feed {
     type Session = ();
 
     fn open(&self, _req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
-        socket.subscribe("*").map_err(|error| Error::bad_request(error.to_string()))?;
-        Ok(())
+        subscribe(socket, "*")
     }
 
     fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
@@ -398,7 +397,7 @@ fn backpressure_ends_while_publications_wait() {
         type Session = ();
 
         fn open(&self, _req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
-            socket.subscribe("*").map(drop).map_err(|error| Error::bad_request(error.to_string()))
+            subscribe(socket, "*")
         }
 
         fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {

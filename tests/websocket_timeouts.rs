@@ -4,7 +4,7 @@ use crate::driver::{Driver, Peer};
 use fleeting::engine::Settings;
 use fleeting::{App, Error, Message, Request, Socket, SocketOptions, Timeouts, WebSocket};
 use fleeting_testkit::client::{CLOSE, Frame, PING, PONG, TEXT};
-use fleeting_testkit::server::Echo;
+use fleeting_testkit::server::{Echo, subscribe};
 use std::time::Duration;
 
 /// The maximum lateness of a timer, in milliseconds.
@@ -26,8 +26,7 @@ impl WebSocket for Feed {
     type Session = ();
 
     fn open(&self, _req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
-        socket.subscribe("feed").map_err(|error| Error::bad_request(error.to_string()))?;
-        Ok(())
+        subscribe(socket, "feed")
     }
 
     fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {

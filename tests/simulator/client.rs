@@ -2,7 +2,8 @@
 //!
 //! It sees the server only through its [`Wire`].
 
-use super::script::{DATE, Phase, Script, Tally, date_in, response, server_close};
+use super::response::{DATE, TEXT, alike, as_last, response, server_close};
+use super::script::{Phase, Script, Tally};
 use super::wire::{SimStream, Wire};
 use fleeting::ConnId;
 use fleeting::Timeouts;
@@ -254,7 +255,6 @@ impl Client {
         // Between the 100 and the first byte of the content.
         let asked = item.phase == Phase::Http && item.start == wire.seen && self.script.is_content(wire.seen);
         let text = b"The request took too long to arrive.";
-        let kind = "text/plain; charset=utf-8";
         // The request's head is an item of its own if the client waits for a 100.
         let begins = if self.script.is_content(item.start) {
             self.script.item_at(item.start - 1).start
@@ -264,7 +264,7 @@ impl Client {
         // This includes what arrived in the very turn of the timeout.
         let known = wire.read_in_time.unwrap_or(wire.pipe.read).max(begins);
         let head_only = wire.sent[begins..known].starts_with(b"HEAD ");
-        let timeout = response("408 Request Timeout", kind, "Connection: close\r\n", text, head_only);
+        let timeout = response("408 Request Timeout", TEXT, "Connection: close\r\n", text, head_only);
         let began = if asked { self.script.item_at(item.start - 1).began } else { item.began };
         if (partial || asked) && silent(began, world.timeouts.body_stall) && alike(got, &timeout) {
             return self.end_with(at, &timeout);
@@ -278,7 +278,7 @@ impl Client {
                 return self.end_with(at, &last);
             }
             let text = b"The server is shutting down.";
-            let unavailable = response("503 Service Unavailable", kind, "Connection: close\r\n", text, false);
+            let unavailable = response("503 Service Unavailable", TEXT, "Connection: close\r\n", text, false);
             if expected.starts_with(b"HTTP/1.1 101") && alike(got, &unavailable) {
                 return self.end_with(at, &unavailable);
             }
@@ -454,58 +454,6 @@ impl Client {
 /// Returns how many of `bytes` the engine must answer. A shutdown may end a connection between two requests.
 fn must_answer(wire: &Wire, bytes: usize, world: &World<'_>) -> usize {
     wire.read_in_time.filter(|_| world.shut).map_or(bytes, |read| read.min(bytes))
-}
-
-impl Script {
-    /// Returns whether the byte at `offset` is content that a 100 has asked for.
-    fn is_content(&self, offset: usize) -> bool {
-        let at = self.items.partition_point(|item| item.end <= offset);
-        let Some(before) = at.checked_sub(1) else { return false };
-        let head = &self.items[before];
-        head.phase == Phase::Http && head.tally == Tally::default()
-    }
-
-    /// Returns the phase that the bytes before `offset` have led to.
-    fn phase_before(&self, offset: usize) -> Phase {
-        let at = self.items.partition_point(|item| item.end <= offset);
-        at.checked_sub(1).map_or(Phase::Http, |last| self.items[last].phase)
-    }
-
-    fn tally_before(&self, offset: usize) -> Tally {
-        let mut tally = Tally::default();
-        let whole = self.items.partition_point(|item| item.end <= offset);
-        self.items[..whole].iter().for_each(|item| tally += item.tally);
-        tally
-    }
-
-    /// Returns whether the server has sent a Close before the boundary `at`.
-    fn over_at(&self, at: usize) -> bool {
-        self.bounds.iter().any(|bound| *bound < at && self.answers[*bound] == 0x88)
-    }
-}
-
-/// Returns a response as it is when the connection ends with it, or `None` if it already says so.
-fn as_last(response: &[u8]) -> Option<Vec<u8>> {
-    let end = response.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
-    let head = std::str::from_utf8(&response[..end]).ok()?;
-    let kept = "Connection: keep-alive\r\n";
-    let head = if head.contains(kept) {
-        head.replace(kept, "Connection: close\r\n")
-    } else if head.contains("Connection: close") {
-        return None;
-    } else {
-        let line = head.find("Content-Length").or_else(|| head.find("Transfer-Encoding"))?;
-        let after = line + head[line..].find("\r\n")? + 2;
-        format!("{}Connection: close\r\n{}", &head[..after], &head[after..])
-    };
-    Some([head.as_bytes(), &response[end..]].concat())
-}
-
-/// Returns whether one begins with the other, ignoring the Date.
-fn alike(got: &[u8], template: &[u8]) -> bool {
-    let date = date_in(template).unwrap_or(usize::MAX);
-    let same = |(at, (a, b)): (usize, (&u8, &u8))| a == b || (date..date.saturating_add(29)).contains(&at);
-    got.iter().zip(template).enumerate().all(same)
 }
 
 fn shown(bytes: &[u8], at: usize) -> String {

@@ -159,6 +159,14 @@ impl WebSocket for Echo {
     }
 }
 
+/// Subscribes a session that opens.
+///
+/// # Errors
+/// What `open` returns for a filter that is refused.
+pub fn subscribe(socket: &mut Socket<'_>, filter: &str) -> Result<(), Error> {
+    socket.subscribe(filter).map(drop).map_err(|error| Error::bad_request(error.to_string()))
+}
+
 /// Publishes a session's message: `topic text`, or binary content under `binary`.
 pub fn publish_as_told(message: Message<'_>, socket: &mut Socket<'_>) {
     let published = match message {
