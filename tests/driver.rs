@@ -140,8 +140,8 @@ impl Peer {
     }
 }
 
-/// Returns the server's frame that begins at `at`, if it is complete: its opcode, with 0x40 if it is compressed, and the
-/// range of its payload. The frame must be the last of its message, without a mask or other reserved bits.
+/// Returns the server's frame that begins at `at`, if it is complete: its opcode, with 0x40 if it is compressed, and
+/// the range of its payload. The frame must be the last of its message, without a mask or other reserved bits.
 pub fn frame_at(bytes: &[u8], at: usize) -> Option<(u8, Range<usize>)> {
     let &[first, second, ..] = bytes.get(at..)? else { return None };
     assert_eq!((first & 0xb0, second & 0x80), (0x80, 0), "not a frame: {}", bytes[at..].escape_ascii());

@@ -432,7 +432,7 @@ fn a_file_replaced_while_it_is_sent_is_sent_to_its_end() {
     for replaced in [true, false] {
         let old = pattern(0, BYTES);
         scratch.file("file", &old);
-        let mut client = Client::connect_narrow(server.addr);
+        let mut client = Client::connect_with_small_buffer(server.addr);
         client.send("GET /file HTTP/1.1\r\nHost: test\r\n\r\nGET /file HTTP/1.1\r\nHost: test\r\n\r\n");
         assert_eq!(client.answer_to_head().status, 200);
         if replaced {

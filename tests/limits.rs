@@ -56,7 +56,7 @@ fn unsolicited_messages_to_a_slow_reader_are_dropped_and_counted() {
     const MESSAGES: usize = 400;
     let (names, name) = mpsc::channel();
     let server = server::run(move |_| App::new().ws("/ws", Named(names)));
-    let mut client = Client::connect_narrow(server.addr).upgraded("/ws");
+    let mut client = Client::connect_with_small_buffer(server.addr).upgraded("/ws");
     let conn = name.recv().expect("the session has opened");
     let payload = [b'x'; 64 << 10];
     for _ in 0..MESSAGES {
@@ -113,7 +113,7 @@ impl WebSocket for Flood {
 #[test]
 fn backpressure_is_reported_and_its_end_reported_once() {
     let server = server::run(|_| App::new().ws("/ws", Flood));
-    let mut client = Client::connect_narrow(server.addr).upgraded("/ws");
+    let mut client = Client::connect_with_small_buffer(server.addr).upgraded("/ws");
     for round in 1..=3 {
         client.frame(TEXT, "flood");
         let mut texts = Vec::new();

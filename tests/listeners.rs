@@ -16,7 +16,7 @@ impl WebSocket for Publisher {
     }
 
     fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
-        server::publish_as_told(message, socket);
+        server::publish_topic_and_text(message, socket);
     }
 }
 

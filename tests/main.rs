@@ -1,7 +1,7 @@
 //! The promises of the library as a whole, one module each, named after its promise.
 //!
-//! Two modules are tools: `driver` drives an engine over streams in memory, and `simulator` also generates clients for it.
-//! `regressions` keeps what the simulator has found. Clients, servers, streams and random numbers are in
+//! Two modules are tools: `driver` drives an engine over streams in memory, and `simulator` also generates clients for
+//! it. `regressions` keeps what the simulator has found. Clients, servers, streams and random numbers are in
 //! `fleeting_testkit`.
 //!
 //! In builds for AddressSanitizer (`--cfg fleeting_paranoid`, see tests/sanitize) memory is freed instead of reused, so

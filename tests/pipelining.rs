@@ -156,7 +156,7 @@ fn flood(
     assert!(0 < answered && answered < LARGE_REQUESTS as u64, "{answered} answers");
 
     client.stream().set_nonblocking(false).expect("a TCP stream");
-    let mut writer = client.twin();
+    let mut writer = client.clone_for_thread();
     let writing = thread::spawn(move || writer.send(&sends[sent..]));
     let reading = thread::spawn(move || read(client));
     while !reading.is_finished() {

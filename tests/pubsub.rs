@@ -330,7 +330,7 @@ fn sessions_publish_to_all_workers_each_in_order() {
     let two = Two::start(None);
     let mut clients = two.subscribers("*", 2);
     let count = clients.len();
-    let listeners: Vec<_> = clients.iter().map(Client::twin).collect();
+    let listeners: Vec<_> = clients.iter().map(Client::clone_for_thread).collect();
     // Each receives every publication, and "published" once per publication of its own.
     let listeners = listeners.into_iter().map(|mut client| {
         thread::spawn(move || {

@@ -92,8 +92,8 @@ fn a_clients_end_is_read_after_its_backpressure_has_ended() {
     assert!(wire.dropped.is_some());
 }
 
-/// Its response was being sent when the shutdown came, and did not announce the end. Once the client has taken it, nothing
-/// is awaited, least of all the end of the grace period.
+/// Its response was being sent when the shutdown came, and did not announce the end. Once the client has taken it,
+/// nothing is awaited, least of all the end of the grace period.
 #[test]
 fn a_connection_that_becomes_idle_after_the_shutdown_is_closed() {
     let stream = b"GET /static HTTP/1.1\r\nHost: a\r\n\r\n";

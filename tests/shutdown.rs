@@ -99,7 +99,7 @@ fn a_client_that_does_not_read_is_cut_off_after_the_grace_period() {
         |_, timeouts| timeouts.grace = Duration::from_millis(200),
         |_| App::new().get("/", |_req| Ok(Response::bytes(fleeting::Body::Static(&LARGE)))),
     );
-    let mut client = Client::connect_narrow(server.addr);
+    let mut client = Client::connect_with_small_buffer(server.addr);
     client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
     server.wait(|counters| counters.requests == 1);
     let counters = server.finish();
@@ -112,7 +112,7 @@ fn a_shutdown_waits_for_a_slow_reader_and_no_longer() {
     let server =
         server::run(|_| App::new().get("/", |_req| Ok(Response::bytes(fleeting::Body::Static(&LARGE)))));
     let mut idle = Client::connect(server.addr);
-    let mut slow = Client::connect_narrow(server.addr);
+    let mut slow = Client::connect_with_small_buffer(server.addr);
     slow.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
     server.wait(|counters| counters.requests == 1 && counters.connections == 2);
     server.handle.shutdown();

@@ -1,8 +1,8 @@
 //! Runs the real engine with randomly generated clients, on streams in memory and in simulated time.
 //!
-//! A seed decides everything: a few dozen clients with scripts of requests and frames, their pace, the capacity of their
-//! pipes, the faults, the clock, and the order and lateness of events. The expected answers are computed from the script
-//! alone ([`script`]) and compared with what was written after every turn.
+//! A seed decides everything: a few dozen clients with scripts of requests and frames, their pace, the capacity of
+//! their pipes, the faults, the clock, and the order and lateness of events. The expected answers are computed from the
+//! script alone ([`script`]) and compared with what was written after every turn.
 //!
 //! ```text
 //!   Script -> Client -> Wire <- SimStream <- Engine        Run: clock, events, accept, shutdown
@@ -10,15 +10,15 @@
 //! ```
 //!
 //! After every turn:
-//! 1. Every byte written is the next one of the model: nothing is missing, doubled, out of order or another client's, and
-//!    every Date is of a time there was. The only other things that may be written are a 408, a ping, a Close 1001, a 503 or
-//!    a `Connection: close`, each only where a response or a frame begins, in its protocol, and not before its timeout has
-//!    passed or the shutdown has begun.
+//! 1. Every byte written is the next one of the model: nothing is missing, doubled, out of order or another client's,
+//!    and every Date is of a time there was. The only other things that may be written are a 408, a ping, a Close 1001,
+//!    a 503 or a `Connection: close`, each only where a response or a frame begins, in its protocol, and not before its
+//!    timeout has passed or the shutdown has begun.
 //! 2. Nothing is answered before a byte of it has arrived.
-//! 3. No stream is read after its end, written after its end, ended twice, or used after it has failed. No call is made for
-//!    nothing.
-//! 4. A stream is dropped only for a reason: the client's end, with everything due written; a failure; a timeout that has
-//!    passed; a shutdown.
+//! 3. No stream is read after its end, written after its end, ended twice, or used after it has failed. No call is made
+//!    for nothing.
+//! 4. A stream is dropped only for a reason: the client's end, with everything due written; a failure; a timeout that
+//!    has passed; a shutdown.
 //!
 //! Whenever no event is due and the engine has nothing to do ([`Engine::next_ms`] is not 0):
 //! 5. Everything that has arrived is answered unless the client's pipe is full: no wake-up was lost.
@@ -27,34 +27,35 @@
 //!
 //! At the end, when time passes only as [`Engine::next_ms`] asks for it:
 //! 8. Clients that nothing has disturbed have all their answers.
-//! 9. Every connection ends within the timeouts, and after a shutdown within the grace period; then `is_over`. The engine
-//!    never asks for a time that has passed, and never works without end.
+//! 9. Every connection ends within the timeouts, and after a shutdown within the grace period; then `is_over`. The
+//!    engine never asks for a time that has passed, and never works without end.
 //! 10. Every stream was dropped, every session was told of its end once, and the counters agree with the model. With
 //!     disturbed clients, there are at most as many responses as were counted.
 //!
-//! Some requests are answered by another thread, or never ([`Response::defer`]). Some content comes from a source that sleeps
-//! now and then, and some uploads pause. The run wakes, answers and resumes them between turns, at random. Their answers are
-//! known all the same, and nothing behind one of them may be answered before it.
+//! Some requests are answered by another thread, or never ([`Response::defer`]). Some content comes from a source that
+//! sleeps now and then, and some uploads pause. The run wakes, answers and resumes them between turns, at random. Their
+//! answers are known all the same, and nothing behind one of them may be answered before it.
 //!
-//! The second simulation, [`pubsub_run`], has two engines that share a handle. Its members subscribe, unsubscribe, publish,
-//! leave, and read slowly or not at all, under each policy for slow consumers, while others publish through the handle.
-//! [`pubsub_model`] computes what is due to which member at the moment of publishing, from the subscriptions of that moment.
-//! After every turn, for every member:
-//! 1. No phantom: a publication that was written was due to the member. Its opcode and payload are those published, so no
-//!    byte of another connection is among them.
-//! 2. No duplicate and no reordering: publications come at most once, in the order in which they became due, which is that
-//!    of each publisher. What a policy drops is missing, and nothing else changes places.
+//! The second simulation, [`pubsub_run`], has two engines that share a handle. Its members subscribe, unsubscribe,
+//! publish, leave, and read slowly or not at all, under each policy for slow consumers, while others publish through
+//! the handle. What is due to which member is computed by [`pubsub_model`] at the moment of publishing, from the
+//! subscriptions of that moment. After every turn, for every member:
+//! 1. No phantom: a publication that was written was due to the member. Its opcode and payload are those published, so
+//!    no byte of another connection is among them.
+//! 2. No duplicate and no reordering: publications come at most once, in the order in which they became due, which is
+//!    that of each publisher. What a policy drops is missing, and nothing else changes places.
 //! 3. Frames are whole: one that has begun is finished, whatever is dropped behind it. Nothing comes after a Close.
-//! 4. What the session has sent, unless it was reported as dropped, comes in order. What a handle has sent comes in order or
-//!    not at all. `drain` is called once for each report of backpressure, before the next message.
+//! 4. What the session has sent, unless it was reported as dropped, comes in order. What a handle has sent comes in
+//!    order or not at all. `drain` is called once for each report of backpressure, before the next message.
 //!
 //! At the end, when every member has taken everything:
-//! 5. No loss without a count: on each engine, what matched is what was delivered, dropped, conflated or closed, and what was
-//!    delivered is what was written. If no member has left, what matched is what was due.
+//! 5. No loss without a count: on each engine, what matched is what was delivered, dropped, conflated or closed, and
+//!    what was delivered is what was written. If no member has left, what matched is what was due.
 //! 6. If no member was slow and none has left, everything due has arrived.
 //! 7. After a shutdown every session has been told of its end.
 //!
-//! `FLEETING_SEED=N` plays one seed, `FLEETING_SEEDS=N` the first N. Events and bytes of a seed are the same in every run.
+//! `FLEETING_SEED=N` plays one seed, `FLEETING_SEEDS=N` the first N. Events and bytes of a seed are the same in every
+//! run.
 //!
 //! [`Response::defer`]: fleeting::Response::defer
 //! [`Engine::next_ms`]: fleeting::engine::Engine::next_ms

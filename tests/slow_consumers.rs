@@ -561,7 +561,7 @@ fn slow_consumers_over_sockets_cost_the_others_nothing() {
             move |_| App::new().ws_with("/feed", SocketOptions::new().slow_consumer(slow), Feed),
         );
         let mut stalled: Vec<Client> =
-            (0..2).map(|_| Client::connect_narrow(server.addr).upgraded("/feed")).collect();
+            (0..2).map(|_| Client::connect_with_small_buffer(server.addr).upgraded("/feed")).collect();
         let mut others: Vec<Client> = (0..18).map(|_| Client::websocket(server.addr, "/feed")).collect();
         let long = "w".repeat(40_000);
         for at in 0..TIMES {

@@ -74,8 +74,8 @@ impl Bench {
         run_to_rest(&mut self.engine, NOW);
     }
 
-    /// Checks a stream under all cuts. The number of responses with a Date and of `calls` ensure that the stream is what it is
-    /// meant to be.
+    /// Checks a stream under all cuts. The number of responses with a Date and of `calls` ensure that the stream is
+    /// what it is meant to be.
     fn check(&mut self, stream: &[u8], answers: usize, calls: usize) {
         let whole = self.play(stream, &[]);
         let shown = stream.escape_ascii();

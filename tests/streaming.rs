@@ -282,7 +282,7 @@ fn a_channel_carries_what_is_sent() {
 #[test]
 fn a_channel_is_full_when_the_client_takes_nothing() {
     let (server, reports) = serve();
-    let mut client = Client::connect_narrow(server.addr);
+    let mut client = Client::connect_with_small_buffer(server.addr);
     ask(&mut client, "/channel");
     let mut sender = reports.senders.recv().expect("the handler was called");
     let (mut sent, mut full) = (0, 0);
@@ -327,7 +327,7 @@ fn a_client_that_leaves_in_the_middle_ends_its_stream() {
     assert!(sender.is_gone());
     assert_eq!((sender.try_send(b"x"), sender.send(b"x")), (Pushed::Gone, Err(Gone)));
     // While the content is sent.
-    let mut client = Client::connect_narrow(server.addr);
+    let mut client = Client::connect_with_small_buffer(server.addr);
     ask(&mut client, "/numbers?bytes=1000000000");
     client.answer_to_head();
     client.reset();
@@ -351,7 +351,7 @@ fn a_client_that_leaves_in_the_middle_ends_its_stream() {
 #[test]
 fn a_client_that_takes_nothing_is_cut_off() {
     let (server, reports) = serve_with(|timeouts| timeouts.write_stall = SHORT);
-    let mut client = Client::connect_narrow(server.addr);
+    let mut client = Client::connect_with_small_buffer(server.addr);
     ask(&mut client, "/numbers?bytes=1000000000");
     assert!(reports.dropped.recv().expect("the source is dropped") < 1_000_000_000);
     client.cut_off();

@@ -68,7 +68,7 @@ fn a_head_sent_byte_by_byte_is_408_all_the_same() {
     let server = serve(|timeouts| timeouts.head = SHORT);
     let mut client = Client::connect(server.addr);
     client.send("GET / HTTP/1.1\r\nHost: test\r\n");
-    let mut slow = client.twin();
+    let mut slow = client.clone_for_thread();
     // Each byte is sent after the server has had a turn: it has answered another client meanwhile.
     let mut other = Client::connect(server.addr);
     other.get("/");
@@ -157,7 +157,7 @@ fn a_close_that_is_never_answered_ends_the_connection() {
 #[test]
 fn a_client_that_takes_nothing_is_cut_off() {
     let server = serve(|timeouts| timeouts.write_stall = SHORT);
-    let mut client = Client::connect_narrow(server.addr);
+    let mut client = Client::connect_with_small_buffer(server.addr);
     client.send("GET /large HTTP/1.1\r\nHost: test\r\n\r\n");
     let counters = server.wait(|counters| counters.requests == 1 && counters.connections == 0);
     assert_eq!(counters.timeouts, 1);

@@ -1,7 +1,7 @@
 //! Two engines that share a handle, with members that subscribe, publish and read at random.
 //!
-//! [`pubsub_model`](super::pubsub_model) computes what is due to each member when it is published. This file compares it with
-//! what was written.
+//! [`pubsub_model`](super::pubsub_model) computes what is due to each member when it is published. This file compares
+//! it with what was written.
 
 use super::pubsub_model::{FILTERS, Record, Shared, TOPICS, app, publish_outside};
 use super::wire::{SimStream, Wire};

@@ -1,7 +1,7 @@
 //! The promises of a store and of a broker, one module each.
 //!
-//! In builds for AddressSanitizer (`--cfg fleeting_paranoid`, see tests/sanitize) `nodes` is left out: it holds servers to a
-//! quarter of a second, and they are several times slower there.
+//! In builds for AddressSanitizer (`--cfg fleeting_paranoid`, see tests/sanitize) `nodes` is left out: it holds servers
+//! to a quarter of a second, and they are several times slower there.
 
 mod memory;
 #[cfg(all(feature = "redis", not(fleeting_paranoid)))]

@@ -1,5 +1,5 @@
-//! Servers that share topics over Redis: a publication on one reaches all, once and in order, and a client that may have
-//! missed something is told so once.
+//! Servers that share topics over Redis: a publication on one reaches all, once and in order, and a client that may
+//! have missed something is told so once.
 
 use fleeting::{App, Broker, Error, Message, Publication, Request, Response, Server, Socket, WebSocket};
 use fleeting_store::{RedisBroker, RedisOptions};
@@ -331,7 +331,7 @@ impl WebSocket for Hub {
     }
 
     fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
-        server::publish_as_told(message, socket);
+        server::publish_topic_and_text(message, socket);
     }
 }
 

@@ -75,7 +75,7 @@ impl Client {
     }
 
     /// Connects with a small receive buffer.
-    pub fn connect_narrow(addr: SocketAddr) -> Client {
+    pub fn connect_with_small_buffer(addr: SocketAddr) -> Client {
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None).expect("a socket");
         socket.set_recv_buffer_size(4096).expect("a small buffer is allowed");
         socket.connect(&addr.into()).expect("the server listens");
@@ -103,7 +103,7 @@ impl Client {
     }
 
     /// Returns a second client for the same connection, for another thread.
-    pub fn twin(&self) -> Client {
+    pub fn clone_for_thread(&self) -> Client {
         assert!(self.rest.is_empty(), "unread bytes would be lost to one of the clients");
         Client { stream: self.stream.try_clone().expect("a descriptor"), rest: Vec::new() }
     }

@@ -168,7 +168,7 @@ pub fn subscribe(socket: &mut Socket<'_>, filter: &str) -> Result<(), Error> {
 }
 
 /// Publishes a session's message: `topic text`, or binary content under `binary`.
-pub fn publish_as_told(message: Message<'_>, socket: &mut Socket<'_>) {
+pub fn publish_topic_and_text(message: Message<'_>, socket: &mut Socket<'_>) {
     let published = match message {
         Message::Text(text) => {
             let (topic, text) = text.split_once(' ').expect("a topic and a text");

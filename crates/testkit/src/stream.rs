@@ -1,8 +1,8 @@
 //! Connections in memory: the engine holds one end, a test holds the other.
 //!
 //! [`Pipe`] keeps the promises of a non-blocking socket: a read takes what has arrived, a write takes what fits, and
-//! neither waits. [`MemoryStream`] is the engine's end of it. A [`Link`] adds behavior: partial reads and writes, counts,
-//! times. Nothing here knows an engine, a clock or what the bytes mean.
+//! neither waits. [`MemoryStream`] is the engine's end of it. A [`Link`] adds behavior: partial reads and writes,
+//! counts, times. Nothing here knows an engine, a clock or what the bytes mean.
 //!
 //! Invariant: a call that no correct engine makes is reported through [`Link::violation`], never ignored.
 

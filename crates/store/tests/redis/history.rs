@@ -1,9 +1,9 @@
 //! Records what several threads asked of a store and were told, and checks whether that is possible.
 //!
 //! A register is checked as Gibbons and Korach do ("Testing Shared Memories", 1997). Every value is written once. All
-//! operations on one value, its write and its reads, must lie somewhere between the first response and the last request.
-//! Two such spans that exclude everything else may not overlap, and one that is short enough to be over at once may not
-//! lie within one of them.
+//! operations on one value, its write and its reads, must lie somewhere between the first response and the last
+//! request. Two such spans that exclude everything else may not overlap, and one that is short enough to be over at
+//! once may not lie within one of them.
 
 use std::collections::{BTreeSet, HashMap};
 

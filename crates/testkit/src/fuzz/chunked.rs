@@ -1,4 +1,5 @@
-//! Compares the decoding of chunked content with a second decoder: slow, allocating, and written from RFC 9112 §7.1 alone.
+//! Compares the decoding of chunked content with a second decoder: slow, allocating, and written from RFC 9112 §7.1
+//! alone.
 //!
 //! [`read`] shares no code with [`http1`](fleeting::http1) and works differently: it asks for one byte at a time, and
 //! running out of bytes is an error like any other.

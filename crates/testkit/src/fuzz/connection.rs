@@ -1,8 +1,8 @@
 //! Runs bytes through a whole engine: requests, an upgrade, frames.
 //!
-//! Two connections receive the same stream, one in one piece and one as a [`Script`] says, and both must be answered the
-//! same. With an impatient script the clock runs and peers fail. Then less is promised: each output is a valid beginning,
-//! and everything ends.
+//! Two connections receive the same stream, one in one piece and one as a [`Script`] says, and both must be answered
+//! the same. With an impatient script the clock runs and peers fail. Then less is promised: each output is a valid
+//! beginning, and everything ends.
 
 use super::replies;
 use super::script::{Act, Script};

@@ -8,8 +8,8 @@ const CUTS_MAX: usize = 7;
 /// Streams up to this length are also played byte by byte.
 pub(super) const BYTEWISE_MAX: usize = 300;
 
-/// Reads the cuts. The low three bits of the first byte are their number, and each following byte is the distance from the
-/// previous cut. Returns the cuts in ascending order, the other bits of the first byte, and the rest.
+/// Reads the cuts. The low three bits of the first byte are their number, and each following byte is the distance from
+/// the previous cut. Returns the cuts in ascending order, the other bits of the first byte, and the rest.
 pub(super) fn cuts(bytes: &[u8]) -> (Vec<usize>, u8, &[u8]) {
     let Some((&first, rest)) = bytes.split_first() else { return (Vec::new(), 0, bytes) };
     let (gaps, stream) = rest.split_at(rest.len().min(usize::from(first) & CUTS_MAX));

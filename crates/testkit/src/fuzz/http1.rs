@@ -5,8 +5,8 @@
 use super::cuts::{BYTEWISE_MAX, cuts, pieces};
 use crate::http1::trace::{trace, trace_streamed};
 
-/// Panics unless the stream means the same whole, cut as the input says, and byte by byte. A stream that ends earlier must
-/// produce a prefix of the same events, and streaming the contents must change nothing.
+/// Panics unless the stream means the same whole, cut as the input says, and byte by byte. A stream that ends earlier
+/// must produce a prefix of the same events, and streaming the contents must change nothing.
 pub fn http1_split(bytes: &[u8]) {
     let (cuts, variant, stream) = cuts(bytes);
     // Small, so that the input reaches them; the second set is so small that little else happens.

@@ -1,7 +1,7 @@
 //! Compares compressed messages with a second inflater: slow, allocating, and written from RFC 1951 alone.
 //!
-//! [`Naive`] shares no code with [`Inflater`] and works differently: it takes one bit at a time, looks each code up in a
-//! table of all codes, and treats running out of bits as an error.
+//! [`Naive`] shares no code with [`Inflater`] and works differently: it takes one bit at a time, looks each code up in
+//! a table of all codes, and treats running out of bits as an error.
 
 use super::cuts::{cuts, pieces};
 use fleeting::ws::{Codec, Failure, Inflated, Inflater};
@@ -305,8 +305,8 @@ impl Code {
         Code { codes, room }
     }
 
-    /// Returns whether each string of bits has at most one meaning. Some may have none only if there is at most one code, of
-    /// one bit.
+    /// Returns whether each string of bits has at most one meaning. Some may have none only if there is at most one
+    /// code, of one bit.
     fn may_be_used(&self) -> bool {
         self.room == 0 || self.room > 0 && self.codes.iter().all(|code| code.0 == 1)
     }

@@ -9,8 +9,8 @@ pub(super) struct Found {
     pub(super) responses: u64,
 }
 
-/// Panics unless `sent` consists of responses and frames. If `complete`, none may be cut short. If `headless`, a request
-/// may have been HEAD, so only the first response's head is checked.
+/// Panics unless `sent` consists of responses and frames. If `complete`, none may be cut short. If `headless`, a
+/// request may have been HEAD, so only the first response's head is checked.
 pub(super) fn check(sent: &[u8], complete: bool, headless: bool) -> Found {
     let mut found = Found::default();
     let mut rest = sent;

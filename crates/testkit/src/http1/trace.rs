@@ -18,8 +18,8 @@ pub fn trace<'p>(pieces: impl IntoIterator<Item = &'p [u8]>, limits: &Limits) ->
     play(pieces, limits, None).events
 }
 
-/// Like [`trace`], with all contents streamed. The events must be the same. Also returns what had arrived of content that
-/// did not end.
+/// Like [`trace`], with all contents streamed. The events must be the same. Also returns what had arrived of content
+/// that did not end.
 pub fn trace_streamed<'p>(
     pieces: impl IntoIterator<Item = &'p [u8]>,
     limits: &Limits,

@@ -130,8 +130,8 @@ pub fn streams() -> Vec<Case> {
     ]
 }
 
-/// Returns streams for a connection that has agreed on permessage-deflate. The compressed payloads are arbitrary here, and
-/// never UTF-8.
+/// Returns streams for a connection that has agreed on permessage-deflate. The compressed payloads are arbitrary here,
+/// and never UTF-8.
 pub fn compressed_streams() -> Vec<Case> {
     let framed = |name, frames: &[Frame<'_>], expected| Case { name, bytes: masked(frames), expected };
     let long = [0xff; 130];

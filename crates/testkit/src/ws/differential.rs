@@ -3,12 +3,13 @@
 //! The two may differ in these ways, and in no other:
 //!
 //! - tungstenite accepts a length that is not in its shortest form. Whatever it reports after one is not compared.
-//! - It checks the opcode and the frame's size with the header, and everything else, UTF-8 included, only when the frame is
-//!   whole. Where the decoder fails inside an unfinished frame, tungstenite still waits at the end of the stream.
+//! - It checks the opcode and the frame's size with the header, and everything else, UTF-8 included, only when the
+//!   frame is whole. Where the decoder fails inside an unfinished frame, tungstenite still waits at the end of the
+//!   stream.
 //! - It reports a Close with a bad code as 1002 "Protocol violation" instead of failing, and counts 1014 among the bad
 //!   codes. It checks the reason before the code.
-//! - It checks the frame's size early, so of two faults it reports that one. It checks the mask before the reserved bits. A
-//!   length with its high bit set is too large to it, not malformed.
+//! - It checks the frame's size early, so of two faults it reports that one. It checks the mask before the reserved
+//!   bits. A length with its high bit set is too large to it, not malformed.
 //! - It does not count fragments, so they are not limited here.
 //!
 //! Invariant: up to there both report the same, and both agree whether the stream is refused.
