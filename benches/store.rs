@@ -33,8 +33,8 @@ fn main() -> ExitCode {
     for round in 1..=ROUNDS {
         let mut peak = 0;
         let [set, get, expire] = churn(&store, records, threads, &mut peak);
-        let (after, census) = (resident_kib(), store.census());
-        let (entries, bytes) = (census.entries.unwrap_or(0), census.bytes.unwrap_or(0));
+        let (after, stats) = (resident_kib(), store.stats());
+        let (entries, bytes) = (stats.entries.unwrap_or(0), stats.bytes.unwrap_or(0));
         println!(
             "{round:5}  {base:8}  {peak:8}  {after:9}  {entries:7}  {bytes:5}  {set:9.0} {get:9.0}  {expire:9.0}"
         );
@@ -80,7 +80,7 @@ fn churn(store: &Memory, records: usize, threads: usize, peak: &mut usize) -> [f
         black_box(store.get(key, arena).expect("the store works"));
     });
     let (mut spent, mut expired) = (Duration::ZERO, 0);
-    while store.census().entries != Some(0) {
+    while store.stats().entries != Some(0) {
         let begin = Instant::now();
         let count = store.expire(EXPIRE);
         if count > 0 {

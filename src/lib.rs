@@ -53,6 +53,7 @@ pub mod files;
 pub mod http1;
 #[doc(hidden)]
 pub mod keep;
+mod panics;
 mod pubsub;
 mod reasons;
 mod server;

@@ -1,11 +1,11 @@
-//! Starting and ending a server: listeners, worker threads, the handle.
+//! Starts and ends a server: listening sockets, worker threads, the handle.
 //!
-//! It knows no connection. Its invariant: what cannot work (an address in use, a wrong route) is an
-//! error of [`Builder::serve`], not of the running server.
+//! It knows no connection. Its invariant: what cannot work (an address in use, a wrong route) is an error of
+//! [`Builder::serve`], not of the running server.
 
 use crate::app::{App, RouteError};
 use crate::config::{Limits, Timeouts};
-use crate::engine::{Handle, Seat, Settings, ShutdownReport, Worker, WorkerError};
+use crate::engine::{Handle, Settings, ShutdownReport, Worker, WorkerError, WorkerParts};
 use crate::pubsub::{Attached, Broker};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::fmt;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
-/// A running server.
+/// A running server: its worker threads, until a [`Handle`] shuts them down.
 ///
 /// ```
 /// use fleeting::{App, Response, Server};
@@ -35,20 +35,20 @@ pub struct Server {
     addrs: Vec<SocketAddr>,
 }
 
-/// What a worker is told when its application is built.
+/// What the application of one worker is built from: the argument of the function that makes it.
 #[derive(Debug, Clone)]
 pub struct WorkerContext {
     /// The worker's number, from 0.
     pub index: usize,
-    /// Speaks to all workers of the server.
+    /// Reaches all workers of the server.
     pub handle: Handle,
 }
 
-/// Why a server does not start, or has failed.
+/// Why a server did not start, or has failed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ServeError {
-    /// An address is malformed, has no host of that name, or cannot be listened on.
+    /// An address is malformed, its host name is unknown, or it cannot be listened on.
     Bind(String, io::Error),
     /// No address was given.
     NoAddress,
@@ -56,7 +56,7 @@ pub enum ServeError {
     Route(RouteError),
     /// The system has refused something else.
     Io(io::Error),
-    /// A worker has panicked, which is a bug: handlers' panics are caught.
+    /// A worker has panicked, which is a bug of this crate: panics of handlers are caught.
     Panicked,
 }
 
@@ -92,7 +92,25 @@ impl From<WorkerError> for ServeError {
     }
 }
 
-/// What a server is made from.
+/// The configuration of a server, made by [`Server::builder`].
+///
+/// ```
+/// use fleeting::{App, Limits, Response, Server, Timeouts};
+/// use std::time::Duration;
+///
+/// let (mut limits, mut timeouts) = (Limits::default(), Timeouts::default());
+/// limits.body_bytes = 64 << 10;
+/// timeouts.idle = Duration::from_secs(10);
+/// let server = Server::builder()
+///     .bind("127.0.0.1:0")
+///     .workers(2)
+///     .limits(limits)
+///     .timeouts(timeouts)
+///     .serve(|_worker| App::new().get("/", |_req| Ok(Response::text("hello"))))?;
+/// # server.handle().shutdown();
+/// # server.run()?;
+/// # Ok::<(), fleeting::ServeError>(())
+/// ```
 #[derive(Clone)]
 pub struct Builder {
     addrs: Vec<String>,
@@ -101,7 +119,7 @@ pub struct Builder {
     broker: Option<Arc<dyn Broker>>,
 }
 
-/// Shuts all workers down when one of them ends, in whatever way: a server is whole or over.
+/// Shuts all workers down when one of them ends, even by a panic: a server runs whole or not at all.
 struct Alarm(Handle);
 
 impl Drop for Alarm {
@@ -110,32 +128,33 @@ impl Drop for Alarm {
     }
 }
 
-/// Connections that the system queues for a listener until they are accepted.
+/// Connections that the system queues for a listening socket until they are accepted.
 const BACKLOG: i32 = 4096;
-/// Descriptors that are not for connections: standard streams, polls, listeners, the application's.
+/// Descriptors that are kept from connections, for standard streams, polls, listening sockets and the application.
 const DESCRIPTORS_KEPT: usize = 64;
 
 impl Server {
-    /// Begins with one worker, no address, and the default limits and timeouts.
+    /// Returns a builder with one worker, no address, and the default limits and timeouts.
     pub fn builder() -> Builder {
         Builder { addrs: Vec::new(), workers: 1, settings: Settings::default(), broker: None }
     }
 
-    /// Where it listens; a port that was 0 is the one it got.
+    /// Returns the addresses it listens on, in the order of [`bind`](Builder::bind). For port 0 it is the port that the
+    /// system chose.
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.addrs
     }
 
-    /// Speaks to the server from any thread.
+    /// Returns a handle that reaches the server from any thread.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
 
-    /// Waits until the server has been shut down through its [`Handle`]. Tells who was there when it was, and
-    /// who had to be cut off.
+    /// Waits until the server has been shut down through its [`Handle`]. Returns how many WebSockets were open when the
+    /// shutdown began, and which connections were cut off at the end of the grace period.
     ///
     /// # Errors
-    /// If a worker has failed; the others are shut down then.
+    /// [`ServeError`] if a worker has failed; the others are shut down then.
     pub fn run(self) -> Result<ShutdownReport, ServeError> {
         let mut outcome = Ok(ShutdownReport::default());
         for thread in self.threads {
@@ -157,20 +176,20 @@ impl Server {
 }
 
 impl Builder {
-    /// Listens on `addr`, such as `127.0.0.1:8080`, `[::]:80` or `localhost:0`; of a name with several
-    /// addresses, on the first that can be had. May be called again.
+    /// Listens on `addr`, such as `127.0.0.1:8080`, `[::]:80` or `localhost:0`. If a name has several addresses, the
+    /// first that is available is used. May be called again for more addresses.
     pub fn bind(mut self, addr: impl Into<String>) -> Builder {
         self.addrs.push(addr.into());
         self
     }
 
-    /// Runs `workers` threads, at least one, each with connections and an [`App`] of its own.
+    /// Runs `workers` threads (1 to 65,535), each with its own connections and its own [`App`].
     pub fn workers(mut self, workers: usize) -> Builder {
         self.workers = workers.clamp(1, usize::from(u16::MAX));
         self
     }
 
-    /// Sets what a peer may send.
+    /// Sets how much a peer may send, and how much a worker may hold.
     pub fn limits(mut self, limits: Limits) -> Builder {
         self.settings.limits = limits;
         self
@@ -182,38 +201,38 @@ impl Builder {
         self
     }
 
-    /// Gives everything that is published to `broker` too, for others, and takes in what it brings: see
-    /// [`Broker`].
+    /// Also passes everything that is published to `broker`, for other servers, and publishes what it receives from them:
+    /// see [`Broker`].
     pub fn broker(mut self, broker: Arc<dyn Broker>) -> Builder {
         self.broker = Some(broker);
         self
     }
 
-    /// Starts the server. `make` is called once on each worker's thread, so what it makes needs be
-    /// neither `Send` nor `Sync`.
+    /// Starts the server. `make` is called once on each worker's thread, so an [`App`] need be neither `Send` nor
+    /// `Sync`.
     ///
     /// # Errors
-    /// [`ServeError`]: nothing is listening then.
+    /// [`ServeError`]; no socket is listening then.
     pub fn serve<F>(self, make: F) -> Result<Server, ServeError>
     where
         F: Fn(&WorkerContext) -> App + Send + Sync + 'static,
     {
         let workers = self.workers;
-        let (mut seats, handle) = seats(workers, self.broker.clone(), &self.settings.limits)?;
+        let (mut parts, handle) = worker_parts(workers, self.broker.clone(), &self.settings.limits)?;
         let (addrs, mut listeners) = self.listeners()?;
-        attach(self.broker.as_ref(), &mut seats, &handle)?;
+        attach(self.broker.as_ref(), &mut parts, &handle)?;
         let settings = self.settings(workers);
         let make = Arc::new(make);
         let (started, starts) = mpsc::channel();
         let mut threads = Vec::with_capacity(workers);
-        for (index, seat) in seats.into_iter().enumerate() {
+        for (index, parts) in parts.into_iter().enumerate() {
             let own = listeners.iter_mut().map(|shared| shared.pop().expect("one for each worker")).collect();
             let settings = Settings { worker: index as u16, ..settings.clone() };
             let (make, started) = (make.clone(), started.clone());
             let context = WorkerContext { index, handle: handle.clone() };
             let work = move || {
                 let _alarm = Alarm(context.handle.clone());
-                let worker = Worker::new(seat, &context.handle, own, make(&context), settings);
+                let worker = Worker::new(parts, &context.handle, own, make(&context), settings);
                 drop((make, context));
                 match worker {
                     Ok(mut worker) => {
@@ -244,22 +263,22 @@ impl Builder {
         Ok(server)
     }
 
-    /// Makes one worker for a thread that is the caller's own: see [`Worker::turn`].
+    /// Makes a single worker that runs on the caller's own thread: see [`Worker`].
     ///
     /// # Errors
-    /// As [`serve`](Builder::serve).
+    /// As for [`serve`](Builder::serve).
     pub fn worker(self, make: impl FnOnce(&WorkerContext) -> App) -> Result<Worker, ServeError> {
         let builder = self.workers(1);
-        let (mut seats, handle) = seats(1, builder.broker.clone(), &builder.settings.limits)?;
+        let (mut parts, handle) = worker_parts(1, builder.broker.clone(), &builder.settings.limits)?;
         let (_, listeners) = builder.listeners()?;
-        attach(builder.broker.as_ref(), &mut seats, &handle)?;
+        attach(builder.broker.as_ref(), &mut parts, &handle)?;
         let app = make(&WorkerContext { index: 0, handle: handle.clone() });
         let settings = builder.settings(1);
-        let seat = seats.pop().expect("one was made");
-        Ok(Worker::new(seat, &handle, listeners.into_iter().flatten().collect(), app, settings)?)
+        let parts = parts.pop().expect("one was made");
+        Ok(Worker::new(parts, &handle, listeners.into_iter().flatten().collect(), app, settings)?)
     }
 
-    /// The settings of one of `workers` workers: no more connections than there are descriptors.
+    /// Returns the settings of one of `workers` workers, with no more connections than there are descriptors for.
     fn settings(&self, workers: usize) -> Settings {
         let mut settings = self.settings.clone();
         if let Some(descriptors) = descriptors_max() {
@@ -269,13 +288,13 @@ impl Builder {
         settings
     }
 
-    /// For each address one listener per worker.
+    /// Returns the addresses, and for each of them one listening socket per worker.
     fn listeners(&self) -> Result<(Vec<SocketAddr>, Vec<Vec<TcpListener>>), ServeError> {
         let mut addrs = Vec::new();
         let mut listeners = Vec::new();
         for text in &self.addrs {
             let failed = |error| ServeError::Bind(text.clone(), error);
-            // A name may stand for several addresses: the first that can be had is taken.
+            // A name may have several addresses: the first that is available is used.
             let mut outcome = Err(io::ErrorKind::NotFound.into());
             for addr in text.to_socket_addrs().map_err(failed)? {
                 outcome = listen(addr, self.workers);
@@ -300,29 +319,29 @@ impl fmt::Debug for Builder {
     }
 }
 
-fn seats(
+fn worker_parts(
     workers: usize,
     broker: Option<Arc<dyn Broker>>,
     limits: &Limits,
-) -> io::Result<(Vec<Seat>, Handle)> {
-    let seats = (0..workers).map(|_| Seat::new()).collect::<io::Result<Vec<_>>>()?;
-    let handle = Handle::new(seats.iter().map(|seat| seat.mailbox.clone()).collect(), broker, limits);
-    Ok((seats, handle))
+) -> io::Result<(Vec<WorkerParts>, Handle)> {
+    let parts = (0..workers).map(|_| WorkerParts::new()).collect::<io::Result<Vec<_>>>()?;
+    let handle = Handle::new(parts.iter().map(|parts| parts.mailbox.clone()).collect(), broker, limits);
+    Ok((parts, handle))
 }
 
-/// Lets the broker begin, which the last of the workers that are to sit here will end.
-fn attach(broker: Option<&Arc<dyn Broker>>, seats: &mut [Seat], handle: &Handle) -> io::Result<()> {
+/// Attaches the broker to the workers; the last one to end detaches it.
+fn attach(broker: Option<&Arc<dyn Broker>>, parts: &mut [WorkerParts], handle: &Handle) -> io::Result<()> {
     let Some(broker) = broker else { return Ok(()) };
     let attached = Arc::new(Attached::new(broker.clone(), Arc::new(handle.inward()))?);
-    seats.iter_mut().for_each(|seat| seat.attached = Some(attached.clone()));
+    parts.iter_mut().for_each(|parts| parts.attached = Some(attached.clone()));
     Ok(())
 }
 
-/// Binds `addr` once for each worker: the system spreads connections over listeners that share a port
-/// (SO_REUSEPORT). Port 0 becomes one that is free.
+/// Binds `addr` once for each worker: the system spreads connections over sockets that share a port (SO_REUSEPORT).
+/// Port 0 becomes a free port.
 fn listen(addr: SocketAddr, workers: usize) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
-    // SO_REUSEPORT would also share the port with another process of the same user: whether it is
-    // taken, only a socket without it can tell.
+    // SO_REUSEPORT would also share the port with another process of the same user. Only a socket without it
+    // finds out whether the port is taken.
     let first = bind(addr, false)?;
     let addr = first.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
     if workers == 1 {
@@ -340,7 +359,7 @@ fn listen(addr: SocketAddr, workers: usize) -> io::Result<(SocketAddr, Vec<TcpLi
 
 fn bind(addr: SocketAddr, shared: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-    // A restart must not wait for the last run's connections to be forgotten.
+    // A restart must not wait until the system has forgotten the last run's connections.
     socket.set_reuse_address(true)?;
     if shared {
         socket.set_reuse_port(true)?;
@@ -349,7 +368,7 @@ fn bind(addr: SocketAddr, shared: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// The most descriptors that this process may have, where the system tells.
+/// Returns how many descriptors this process may have, if the system says so.
 fn descriptors_max() -> Option<usize> {
     let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
     let line = limits.lines().find(|line| line.starts_with("Max open files"))?;
@@ -361,7 +380,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_taken_port_is_an_error_however_many_workers() {
+    fn a_taken_port_is_an_error_with_any_number_of_workers() {
         let (addr, held) = listen("127.0.0.1:0".parse().unwrap(), 2).unwrap();
         assert_eq!(held.len(), 2);
         for workers in [1, 2] {
@@ -371,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn the_system_tells_how_many_descriptors_there_are() {
+    fn the_limit_of_descriptors_is_read() {
         assert!(descriptors_max().unwrap() > DESCRIPTORS_KEPT);
     }
 }

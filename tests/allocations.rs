@@ -118,7 +118,7 @@ fn a_fragmented_message_allocates_at_most_once_per_fragment() {
 fn the_store_keeps_only_what_it_counts() {
     const TIMES: u64 = 1_000;
     let store = filled();
-    let (app, held) = (set_anew(store.clone()), || store.census().bytes.expect("it is known"));
+    let (app, held) = (set_anew(store.clone()), || store.stats().bytes.expect("it is known"));
     let before = held();
     let counted = allocations(app, requests, TIMES, asks(get("/set"), b"ok"));
     assert_eq!(counted.count_total, 0, "{counted:?}");

@@ -138,4 +138,6 @@ fn a_request_that_is_not_a_handshake_is_refused() {
     client.send(right.replace("GET", "POST"));
     assert_eq!(client.answer().text(), "posted");
     assert_eq!(client.upgraded("/ws/fay").next_frame().text(), "hello fay, no protocol");
+    let rejected: Vec<_> = server.finish().rejected().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(rejected, [("not_an_upgrade", 1), ("version_unsupported", 1), ("key", 1)]);
 }

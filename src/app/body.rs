@@ -79,8 +79,7 @@ pub(crate) struct Answer {
 }
 
 impl Pending {
-    #[cfg(test)]
-    pub(super) fn awaited(&self) -> &Awaited {
+    pub(crate) fn awaited(&self) -> &Awaited {
         &self.awaited
     }
 

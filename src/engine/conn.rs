@@ -1,43 +1,62 @@
-//! The record of one connection.
+//! The record of one connection, and the table of what it may do.
 //!
-//! It has no lifetime parameter: it holds offsets and what it owns. Slices of what was read exist
-//! only inside one dispatch.
+//! It has no lifetime parameter: it holds offsets and what it owns. Slices of what was read exist only inside one
+//! dispatch. Its invariant: whether a connection is read, what it is sent and which deadline it has follow from its
+//! [`State`], and from nothing else but its outbox.
+//!
+//! | state | what it is | read | sent | deadline | next turn |
+//! | --- | --- | --- | --- | --- | --- |
+//! | `Requests` | between requests, or in one | parsed | answers | `idle`, `head`, `body_stall`, `linger` (discarding) | with input |
+//! | `Deferred` | another thread makes the answer | no | nothing yet | `answer` | on an event |
+//! | `Receiving` | an upload | parsed | the answer | `body_stall` | with input |
+//! | `Paused` | an upload that its session has paused | no | nothing yet | none | on an event |
+//! | `Sending` | content from a source | no | content | none; `ping` if the source is endless | at once; on an event if parked |
+//! | `Open` | a WebSocket | parsed | messages, publications | `ping`, `ws_idle`, lifetime | with input |
+//! | `Open`, draining | its session waits for `drain` | no | publications | `ping`, `ws_idle`, lifetime | at once |
+//! | `Closing` | a WebSocket after the first Close | parsed | the Close | `close` | with input |
+//! | `Closing`, draining | the same, and its session waits for `drain` | no | the Close | `close` | at once |
+//! | `Last` | its last answer is queued | no | what is queued | `write_stall` | with input |
+//! | `Lingering` | its last answer has left | thrown away | nothing | `linger` | with input |
+//! | `Broken` | its stream has failed | no | nothing | closed in this turn | - |
+//!
+//! An outbox overrides the table in two ways. While it holds anything, the deadline is `write_stall` (for an open
+//! WebSocket its lifetime too). While it holds answers, nothing is parsed, and the next turn comes at once if the share
+//! of a turn has been sent, else on an event. Publications alone do not stop reading: a peer that is slower than they are
+//! published may always have some queued, and must still be heard.
 
-use super::deadline::Timer;
-use super::transfer::Transfer;
-use super::websocket::OpenSocket;
-use crate::buffer::{Inbox, Outbox};
-use crate::http1;
-use crate::transport::Peer;
+use super::http::transfer::{Stage, Transfer};
+use super::output::{Io, Output};
+use super::timer::{Timer, Waiting};
+use super::websocket::socket::OpenSocket;
+use crate::buffer::{Inbox, Outbox, Pool};
+use crate::http1::{Awaits, Decoder};
+use crate::transport::{Peer, Stream};
 use std::net::SocketAddr;
 
 /// A connection between two turns.
 pub(super) struct Conn<S> {
-    pub(super) stream: S,
+    pub(super) io: Io<S>,
     pub(super) peer: Peer,
+    /// Written by `turn` only.
     pub(super) protocol: Protocol,
     pub(super) writing: Writing,
     pub(super) source: Source,
-    /// What has arrived and is not done with; `None` while that is nothing.
+    /// What has arrived and is not consumed; `None` while that is nothing.
     pub(super) inbox: Option<Box<Inbox>>,
-    /// The inbox was left although it may hold something whole: the budget was used up, or the peer
-    /// must first take what it was sent.
+    /// The inbox was left although it may hold something complete: the budget was spent, or the peer must first take
+    /// what it was sent.
     pub(super) unfinished: bool,
-    /// What the stream did not take; `None` while that is nothing.
-    pub(super) outbox: Option<Box<Outbox>>,
-    /// The stream has failed.
-    pub(super) broken: bool,
-    /// On the list of those that get a turn without an event.
+    /// On the list of connections that get a turn without an event.
     pub(super) runnable: bool,
     pub(super) timer: Timer,
-    /// When it became a WebSocket, if its route bounds how long it may be one: in units of
-    /// [`OPENED_MS`](super::deadline::OPENED_MS); 0 if that was not noted.
+    /// When it became a WebSocket, if its route has a lifetime: in units of
+    /// [`OPENED_MS`](super::deadlines::OPENED_MS); 0 if that was not noted.
     pub(super) opened: u32,
 }
 
 /// What the bytes that arrive mean.
 pub(super) enum Protocol {
-    Http(http1::Decoder),
+    Http(Decoder),
     /// A request that does not pass in one piece.
     Transfer(Box<Transfer>),
     WebSocket(OpenSocket),
@@ -50,15 +69,15 @@ pub(super) enum Writing {
     Open,
     /// Nothing follows what is queued.
     Last,
-    /// Everything has left and the peer was told so; what it still sends is read and thrown away,
-    /// so that the last answer is not lost to a reset (RFC 9112 §9.6).
+    /// Everything has left and the peer was told so. What it still sends is read and thrown away, so that the last
+    /// answer is not lost to a reset (RFC 9112 §9.6).
     Lingering,
 }
 
 /// The receiving side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
-    /// The stream has told that it holds nothing; an event will come when it does.
+    /// The stream is drained; an event will come when it holds something.
     Drained,
     /// There may be something to read.
     Ready,
@@ -68,43 +87,189 @@ pub(super) enum Source {
     Ended,
 }
 
+/// A row of the table above.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Requests(Awaits),
+    Deferred,
+    Receiving,
+    Paused,
+    Sending { parked: bool },
+    Open { draining: bool },
+    Closing { draining: bool },
+    Last,
+    Lingering,
+    Broken,
+}
+
+/// The columns of the table above.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Row {
+    pub(super) reads: Reads,
+    /// Publications may be sent, or queued.
+    pub(super) takes_publications: bool,
+    /// What is waited for while there is no outbox.
+    pub(super) waits_for: Waiting,
+    pub(super) next_turn: NextTurn,
+}
+
+/// What becomes of what the peer sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reads {
+    Parsed,
+    ThrownAway,
+    /// It stays in the stream.
+    No,
+}
+
+/// When a connection gets its next turn, while it is not blocked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NextTurn {
+    OnEvent,
+    /// There is something to do that no event will announce.
+    AtOnce,
+    /// At once if there is input that was not worked through, else on an event.
+    WithInput,
+}
+
+impl State {
+    #[inline(always)]
+    pub(super) const fn row(self) -> Row {
+        use NextTurn::{AtOnce, OnEvent, WithInput};
+        use Reads::{No, Parsed, ThrownAway};
+        let (reads, takes_publications, waits_for, next_turn) = match self {
+            State::Requests(awaits) => {
+                let waits_for = match awaits {
+                    Awaits::Request => Waiting::Request,
+                    Awaits::Head => Waiting::Head,
+                    Awaits::Content => Waiting::Content,
+                    Awaits::Discard | Awaits::Close => Waiting::Discard,
+                };
+                (Parsed, false, waits_for, WithInput)
+            }
+            State::Deferred => (No, false, Waiting::Answer, OnEvent),
+            State::Receiving => (Parsed, false, Waiting::Content, WithInput),
+            State::Paused => (No, false, Waiting::Application, OnEvent),
+            State::Sending { parked: true } => (No, false, Waiting::Application, OnEvent),
+            State::Sending { parked: false } => (No, false, Waiting::Application, AtOnce),
+            State::Open { draining: false } => (Parsed, true, Waiting::Frame, WithInput),
+            State::Open { draining: true } => (No, true, Waiting::Frame, AtOnce),
+            State::Closing { draining: false } => (Parsed, false, Waiting::Close, WithInput),
+            State::Closing { draining: true } => (No, false, Waiting::Close, AtOnce),
+            State::Last | State::Broken => (No, false, Waiting::Write, WithInput),
+            State::Lingering => (ThrownAway, false, Waiting::Linger, WithInput),
+        };
+        Row { reads, takes_publications, waits_for, next_turn }
+    }
+}
+
 impl<S> Conn<S> {
     pub(super) fn new(stream: S, peer: Option<SocketAddr>) -> Conn<S> {
         Conn {
-            stream,
+            io: Io { stream, outbox: None, broken: false },
             peer: peer.into(),
-            protocol: Protocol::Http(http1::Decoder::new()),
+            protocol: Protocol::Http(Decoder::new()),
             writing: Writing::Open,
             source: Source::Drained,
             inbox: None,
             unfinished: false,
-            outbox: None,
-            broken: false,
             runnable: false,
             timer: Timer::default(),
             opened: 0,
         }
     }
 
-    /// Whether a read may bring something.
+    /// Returns the connection's row of the table.
+    #[inline(always)]
+    pub(super) fn state(&self) -> State {
+        if self.io.broken {
+            return State::Broken;
+        }
+        match self.writing {
+            Writing::Open => {}
+            Writing::Last => return State::Last,
+            Writing::Lingering => return State::Lingering,
+        }
+        match &self.protocol {
+            Protocol::Http(decoder) => State::Requests(decoder.awaits()),
+            Protocol::Transfer(transfer) => match transfer.stage() {
+                Stage::Deferred(_) => State::Deferred,
+                Stage::Receiving(receiving) if receiving.is_paused() => State::Paused,
+                Stage::Receiving(_) => State::Receiving,
+                Stage::Sending(sending) => State::Sending { parked: sending.is_parked() },
+            },
+            Protocol::WebSocket(socket) => {
+                let draining = socket.drain_is_due();
+                if socket.is_open() { State::Open { draining } } else { State::Closing { draining } }
+            }
+        }
+    }
+
+    /// Whether the peer has yet to take what it was answered.
+    #[inline]
+    pub(super) fn is_blocked(&self) -> bool {
+        self.io.outbox.as_ref().is_some_and(|outbox| outbox.holds_answers())
+    }
+
+    /// Whether more requests or messages can be answered in this turn, if there are any.
+    #[inline]
+    pub(super) fn can_answer(&self) -> bool {
+        self.state().row().reads == Reads::Parsed && !self.is_blocked()
+    }
+
+    /// Whether publications may be sent to it, or queued.
+    #[inline]
+    pub(super) fn takes_publications(&self) -> bool {
+        self.state().row().takes_publications
+    }
+
+    /// Returns what the connection waits for.
+    #[inline]
+    pub(super) fn waiting(&self) -> Waiting {
+        match self.state().row().waits_for {
+            Waiting::Linger => Waiting::Linger,
+            _ if self.io.outbox.is_some() => Waiting::Write,
+            Waiting::Application if self.is_endless() => Waiting::Quiet,
+            waits_for => waits_for,
+        }
+    }
+
+    /// Whether there is something to do that no event will announce.
+    #[inline]
+    pub(super) fn wants_turn(&self) -> bool {
+        if let Some(outbox) = self.io.outbox.as_ref().filter(|outbox| outbox.holds_answers()) {
+            return outbox.is_paused();
+        }
+        match self.state().row().next_turn {
+            NextTurn::OnEvent => false,
+            NextTurn::AtOnce => true,
+            NextTurn::WithInput => self.unfinished || self.may_read(),
+        }
+    }
+
+    /// Whether nothing is under way: neither a request nor an answer.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting() == Waiting::Request && self.inbox.is_none() && !self.may_read()
+    }
+
+    /// Whether a read may return something.
+    #[inline]
     pub(super) fn may_read(&self) -> bool {
         matches!(self.source, Source::Ready | Source::Ending)
     }
 
-    /// Whether more requests or messages can be answered in this turn, if there are any.
-    ///
-    /// Publications that wait are no reason against it: of a peer that is slower than they come there may
-    /// always be some, and it is to be heard all the same.
-    pub(super) fn can_answer(&self) -> bool {
-        self.writing == Writing::Open && !self.is_blocked() && !self.broken && !self.is_held()
+    /// Whether it sends a stream that goes on until its client leaves.
+    pub(super) fn is_endless(&self) -> bool {
+        matches!(&self.protocol, Protocol::Transfer(transfer) if transfer.is_endless())
     }
 
-    /// Whether the peer has not taken yet what it was answered.
-    pub(super) fn is_blocked(&self) -> bool {
-        self.outbox.as_ref().is_some_and(|outbox| outbox.holds_answers())
+    /// Whether its turn comes anyway: it is on the list, and may go on without the peer.
+    #[inline]
+    pub(super) fn has_turn(&self) -> bool {
+        self.runnable && self.io.outbox.as_ref().is_none_or(|outbox| outbox.is_paused())
     }
 
-    /// How many bytes must be held for something to be whole; 0 if that is not known.
+    /// Returns how many bytes must be held for something to be complete; 0 if that is not known.
     pub(super) fn wants(&self) -> usize {
         match &self.protocol {
             Protocol::Http(decoder) => decoder.wants(),
@@ -113,38 +278,118 @@ impl<S> Conn<S> {
         }
     }
 
-    /// Whether no more is read for now, as with an outbox: a session waits to be told that all it sent has
-    /// left, or an answer is awaited.
-    pub(super) fn is_held(&self) -> bool {
-        match &self.protocol {
-            Protocol::Http(_) => false,
-            Protocol::Transfer(transfer) => transfer.is_held(),
-            Protocol::WebSocket(open) => open.drain_is_due(),
-        }
+    /// Returns the bytes in memory that the peer has not taken.
+    pub(super) fn queued_bytes(&self) -> usize {
+        self.io.outbox.as_ref().map_or(0, |outbox| outbox.bytes())
     }
 
-    /// Whether there is something to do that no event will tell of.
-    pub(super) fn wants_turn(&self) -> bool {
-        if let Some(outbox) =
-            self.outbox.as_ref().filter(|outbox| outbox.is_paused() || outbox.holds_answers())
-        {
-            return outbox.is_paused();
+    /// Returns its outbox, new if there is none.
+    pub(super) fn outbox(&mut self) -> &mut Outbox {
+        self.io.outbox.get_or_insert_default()
+    }
+
+    /// Gives back what it has borrowed from the worker.
+    pub(super) fn give_back(&mut self, pool: &mut Pool) {
+        if let Some(inbox) = self.inbox.take() {
+            pool.give(inbox);
         }
-        match &self.protocol {
-            Protocol::Transfer(transfer) if transfer.is_held() => transfer.is_runnable(),
-            Protocol::WebSocket(open) if open.drain_is_due() => true,
-            _ => self.unfinished || self.may_read(),
-        }
+    }
+}
+
+impl<S: Stream> Conn<S> {
+    /// Returns its sending side, which writes through `cork`.
+    #[inline]
+    pub(super) fn output<'a>(&'a mut self, cork: &'a mut Vec<u8>) -> Output<'a, S> {
+        Output::new(&mut self.io, cork)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::buffer::{Piece, Published, SlowConsumer};
+
+    /// Every state, with a kind of next turn for each of its fields.
+    const STATES: [State; 17] = [
+        State::Requests(Awaits::Request),
+        State::Requests(Awaits::Head),
+        State::Requests(Awaits::Content),
+        State::Requests(Awaits::Discard),
+        State::Requests(Awaits::Close),
+        State::Deferred,
+        State::Receiving,
+        State::Paused,
+        State::Sending { parked: false },
+        State::Sending { parked: true },
+        State::Open { draining: false },
+        State::Open { draining: true },
+        State::Closing { draining: false },
+        State::Closing { draining: true },
+        State::Last,
+        State::Lingering,
+        State::Broken,
+    ];
+
+    fn conn() -> Conn<i32> {
+        Conn::new(0, None)
+    }
 
     #[test]
-    fn small() {
+    fn a_record_takes_at_most_128_bytes() {
         // A stream is a descriptor.
         assert!(size_of::<Conn<i32>>() <= 128, "{}", size_of::<Conn<i32>>());
+    }
+
+    #[test]
+    fn the_columns_of_the_table_agree() {
+        for state in STATES {
+            let row = state.row();
+            // What does not go on by itself, and is not read, waits for another thread or for the peer.
+            if row.next_turn == NextTurn::OnEvent {
+                assert_eq!(row.reads, Reads::No, "{state:?}");
+            }
+            assert_eq!(row.takes_publications, matches!(state, State::Open { .. }), "{state:?}");
+            assert_eq!(row.waits_for == Waiting::Linger, row.reads == Reads::ThrownAway, "{state:?}");
+            // An application that is waited for has all the time it likes, and is never cut off in its input.
+            if matches!(row.waits_for, Waiting::Application | Waiting::Answer) {
+                assert_eq!(row.reads, Reads::No, "{state:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_new_connection_is_idle_and_waits_for_a_request() {
+        let mut conn = conn();
+        assert_eq!(conn.state(), State::Requests(Awaits::Request));
+        assert!(conn.is_idle() && conn.can_answer() && !conn.wants_turn() && !conn.takes_publications());
+        assert_eq!(conn.waiting(), Waiting::Request);
+        conn.source = Source::Ready;
+        assert!(!conn.is_idle() && conn.wants_turn());
+    }
+
+    #[test]
+    fn what_ends_a_connection_takes_precedence() {
+        let mut conn = conn();
+        conn.writing = Writing::Last;
+        assert_eq!(conn.state(), State::Last);
+        assert!(!conn.can_answer() && !conn.is_idle());
+        conn.writing = Writing::Lingering;
+        assert_eq!((conn.state(), conn.waiting()), (State::Lingering, Waiting::Linger));
+        assert!(!conn.can_answer() && !conn.is_idle());
+        conn.io.broken = true;
+        assert_eq!(conn.state(), State::Broken);
+        assert!(!conn.can_answer());
+    }
+
+    #[test]
+    fn queued_answers_stop_reading_and_queued_publications_do_not() {
+        let mut conn = conn();
+        conn.source = Source::Ready;
+        conn.outbox().push_begun(Published::new((*b"name frame").into(), 4, SlowConsumer::DropNewest), 1);
+        assert!(!conn.is_blocked() && conn.can_answer() && conn.wants_turn() && !conn.is_idle());
+        assert_eq!(conn.waiting(), Waiting::Write);
+        conn.outbox().push(Piece::Static(b"answer"), 0);
+        assert!(conn.is_blocked() && !conn.can_answer() && !conn.wants_turn());
+        assert_eq!(conn.waiting(), Waiting::Write);
     }
 }

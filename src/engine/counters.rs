@@ -1,59 +1,62 @@
-//! What a worker has counted since it began.
+//! What a worker counts, and the figures that it reports.
+//!
+//! It knows no connection. Its invariant: a count never falls, but that of open connections.
 
 use crate::http1::Refusal;
-use crate::ws::Failure;
+use crate::ws::{Failure, Rejected};
 
-/// Counts of one worker. All but `connections` only grow.
+/// The counts of one worker since it began. All but `connections` only grow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {
-    /// Connections open now.
+    /// Connections that are open now.
     pub connections: u64,
     /// Connections accepted.
     pub accepted: u64,
-    /// Times accepting was put off: descriptors or connections were used up.
+    /// How often accepting was put off because descriptors, or something else that it needs, had run out.
     pub accept_backoffs: u64,
-    /// Requests answered by a handler, and handshakes.
+    /// Requests answered by a handler, and WebSocket handshakes.
     pub requests: u64,
-    /// Requests that the protocol or the router answered: 4xx and 5xx without a handler, OPTIONS.
+    /// Requests answered by the router, without a handler: 404, 405, 501, OPTIONS, and 400 for a bad path parameter.
     pub early_answers: u64,
     /// WebSockets opened.
     pub websockets: u64,
-    /// WebSocket messages delivered.
+    /// WebSocket messages delivered to a session.
     pub messages: u64,
-    /// Messages that were not sent, because the peer reads too slowly or the connection is closing.
+    /// Messages that were not sent because the peer reads too slowly or the connection is closing.
     pub dropped: u64,
-    /// Messages published: by sessions here, by other workers, through a [`Handle`](super::Handle).
+    /// Messages published: by sessions here, by other workers, through a [`Handle`](crate::Handle).
     pub published: u64,
-    /// Announcements made here.
+    /// Announcements made on this worker.
     pub announced: u64,
-    /// Publications and announcements times subscribers here: `delivered`, or one of the five behind it, or
-    /// still queued.
+    /// Publications and announcements, each counted once per subscriber on this worker. Each is `delivered`, counted in one
+    /// of the five fields after it, or still queued.
     pub matched: u64,
-    /// Of these, those that the system has taken, all of each.
+    /// Of those matched: accepted by the kernel completely, or taken by a listener.
     pub delivered: u64,
-    /// Of these, those that were dropped because there was no room.
+    /// Of those matched: dropped because there was no room.
     pub dropped_newest: u64,
-    /// Of these, those that were dropped to make room for newer ones.
+    /// Of those matched: dropped to make room for newer ones.
     pub dropped_oldest: u64,
-    /// Of these, those that a newer one of their topic has taken the place of.
+    /// Of those matched: replaced by a newer one of their topic.
     pub conflated: u64,
-    /// Of these, those that waited when their subscriber was closed for being too slow, and the one more.
+    /// Of those matched: dropped because their subscriber was closed for being too slow, the one without room included.
     pub dropped_slow: u64,
-    /// Of these, those whose subscriber was closing, or ended before it had taken them.
+    /// Of those matched: dropped because their subscriber was closing, or ended before it had taken them.
     pub dropped_closing: u64,
     /// Subscribers closed with 1013 for being too slow.
     pub closed_slow: u64,
-    /// Publications that another worker's mailbox had no room for.
+    /// Publications made here that did not fit into another worker's mailbox.
     pub publications_lost: u64,
-    /// Handlers that panicked.
+    /// Panics of the application's code.
     pub panics: u64,
     /// Connections that a timeout ended.
     pub timeouts: u64,
-    /// Messages for connections that are gone.
+    /// Messages for connections that were gone.
     pub stale_ids: u64,
     refused: [u64; Refusal::ALL.len()],
     failed: [u64; Failure::ALL.len()],
+    rejected: [u64; Rejected::ALL.len()],
 }
 
 impl Default for Counters {
@@ -83,19 +86,25 @@ impl Default for Counters {
             stale_ids: 0,
             refused: [0; Refusal::ALL.len()],
             failed: [0; Failure::ALL.len()],
+            rejected: [0; Rejected::ALL.len()],
         }
     }
 }
 
 impl Counters {
-    /// Requests refused, by the reason's label.
+    /// Returns the requests refused, by the reason's label.
     pub fn refused(&self) -> impl Iterator<Item = (&'static str, u64)> {
         Refusal::ALL.iter().map(|refusal| (refusal.label(), self.refused[refusal.index()]))
     }
 
-    /// WebSockets failed, by the reason's label.
+    /// Returns the WebSockets failed, by the reason's label.
     pub fn failed(&self) -> impl Iterator<Item = (&'static str, u64)> {
         Failure::ALL.iter().map(|failure| (failure.label(), self.failed[failure.index()]))
+    }
+
+    /// Returns the handshakes rejected, by the reason's label.
+    pub fn rejected(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Rejected::ALL.iter().map(|reason| (reason.label(), self.rejected[reason.index()]))
     }
 
     pub(super) fn count_refused(&mut self, refusal: Refusal) {
@@ -105,4 +114,32 @@ impl Counters {
     pub(super) fn count_failed(&mut self, failure: Failure) {
         self.failed[failure.index()] += 1;
     }
+
+    pub(super) fn count_rejected(&mut self, reason: Rejected) {
+        self.rejected[reason.index()] += 1;
+    }
+}
+
+/// The figures of one worker: what it has counted, and how much it uses of what is bounded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WorkerFigures {
+    /// The worker's number, from 0.
+    pub worker: u16,
+    /// What it has counted since it began.
+    pub counters: Counters,
+    /// How many connections it may have open: the limit `connections`, or less if the process has too few descriptors.
+    pub connections_max: usize,
+    /// Topics and filters that have subscribers on this worker.
+    pub topics: usize,
+    /// How many topics and filters it may have: the limit `topics`.
+    pub topics_max: usize,
+    /// Bytes that its largest request so far took in the arena.
+    pub arena_high_water_bytes: usize,
+    /// Bytes that the arena has reserved.
+    pub arena_reserved_bytes: usize,
+    /// Bytes copied out of requests with [`Keep::keep`](crate::Keep::keep) on its thread.
+    pub kept_bytes: u64,
+    /// Bytes of inboxes that wait for their next connection.
+    pub pooled_inbox_bytes: usize,
 }

@@ -1,23 +1,22 @@
 //! Publications of a turn, out to their subscribers.
 //!
-//! It knows no topic's name. Its invariant: what was due to a subscriber has left, is queued, or was
-//! counted as dropped, when it is through; and a message that has begun to leave is queued to its end.
+//! It knows no topic's name. Its invariants: at the end, every publication due to a subscriber has left, is queued, or
+//! was counted as dropped; a message that has begun to leave is queued to its end.
 
-use super::conn::{Conn, Protocol, Writing};
+use super::conn::{Conn, Protocol};
+use super::context::Services;
 use super::counters::Counters;
-use super::desk::Desk;
-use super::exchange::Target;
+use super::publisher::Recipient;
 use super::table::Table;
 use crate::app::ConnId;
 use crate::buffer::{Outbox, Published};
 use crate::config::Limits;
 use crate::pubsub::{Batch, BatchRange, Encoding};
 use crate::transport::Stream;
-use std::io;
 
-/// Who has to be looked after when all was delivered.
+/// Connections that need attention after a delivery.
 #[derive(Default)]
-pub(super) struct Aftermath {
+pub(super) struct FollowUps {
     /// Their streams have failed.
     pub(super) failed: Vec<ConnId>,
     /// They have an outbox now.
@@ -26,27 +25,32 @@ pub(super) struct Aftermath {
     pub(super) too_slow: Vec<ConnId>,
 }
 
-/// Sends, or queues, what is due to everybody.
+/// Sends, or queues, what is due to all subscribers.
 #[inline(never)]
-pub(super) fn deliver<S: Stream>(table: &mut Table<Conn<S>>, desk: &mut Desk, aftermath: &mut Aftermath) {
-    let Desk { exchange, limits, counters, codec, .. } = desk;
-    exchange.tell_others(counters);
-    exchange.topics.batch.complete(|encoding, opcode, payload, out| {
+pub(super) fn deliver<S: Stream>(
+    table: &mut Table<Conn<S>>,
+    services: &mut Services,
+    cork: &mut Vec<u8>,
+    follow_ups: &mut FollowUps,
+) {
+    let Services { publisher, limits, counters, codec, .. } = services;
+    publisher.relay(counters);
+    publisher.topics.batch.complete(|encoding, opcode, payload, out| {
         codec.encode_published(encoding, opcode, payload, out);
     });
-    let pending = exchange.topics.pending();
-    for who in &pending {
-        while let Some((target, encoding, run)) = exchange.topics.take_pending(*who) {
-            let id = match target {
-                Target::Conn(id) => id,
-                Target::Listener(id) => {
-                    exchange.tell(id, run, counters);
+    let pending = publisher.topics.pending();
+    for subscriber in &pending {
+        while let Some((recipient, encoding, range)) = publisher.topics.take_pending(*subscriber) {
+            let id = match recipient {
+                Recipient::Conn(id) => id,
+                Recipient::Listener(id) => {
+                    publisher.notify(id, range, counters);
                     continue;
                 }
             };
-            let topics = &mut exchange.topics;
-            let Some(conn) = table.find(id).filter(|conn| may_send(conn)) else {
-                counters.dropped_closing += run.len();
+            let topics = &mut publisher.topics;
+            let Some(conn) = table.find(id).filter(|conn| conn.takes_publications()) else {
+                counters.dropped_closing += range.len();
                 continue;
             };
             if encoding != Encoding::PLAIN
@@ -55,70 +59,48 @@ pub(super) fn deliver<S: Stream>(table: &mut Table<Conn<S>>, desk: &mut Desk, af
                 open.was_sent_foreign();
             }
             let batch = &mut topics.batch;
-            let mut left = run;
-            if conn.outbox.is_none() {
-                let frames = batch.frames(encoding, run.from, run.to);
-                let sent = write(conn, frames);
+            let mut left = range;
+            if conn.io.outbox.is_none() {
+                let frames = batch.frames(encoding, range.from, range.to);
+                let sent = conn.output(cork).write_now(frames);
                 if sent == frames.len() {
-                    counters.delivered += run.len();
+                    counters.delivered += range.len();
                     continue;
                 }
-                if conn.broken {
-                    counters.dropped_closing += run.len();
-                    aftermath.failed.push(id);
+                if conn.io.broken {
+                    counters.dropped_closing += range.len();
+                    follow_ups.failed.push(id);
                     continue;
                 }
-                left = begin_outbox(conn, batch, encoding, run, sent, counters);
-                aftermath.blocked.push(id);
+                left = begin_outbox(conn.outbox(), batch, encoding, range, sent, counters);
+                follow_ups.blocked.push(id);
             }
-            let outbox = conn.outbox.as_mut().expect("it was there, or was begun");
-            if queue(outbox, batch, encoding, left, limits, counters) {
-                aftermath.too_slow.push(id);
-                while let Some((_, _, run)) = topics.take_pending(*who) {
-                    counters.dropped_slow += run.len();
+            if queue(conn.outbox(), batch, encoding, left, limits, counters) {
+                follow_ups.too_slow.push(id);
+                while let Some((_, _, range)) = topics.take_pending(*subscriber) {
+                    counters.dropped_slow += range.len();
                 }
             }
         }
     }
-    exchange.topics.clear(pending);
+    publisher.topics.clear(pending);
 }
 
-fn may_send<S>(conn: &Conn<S>) -> bool {
-    let open = matches!(&conn.protocol, Protocol::WebSocket(socket) if socket.is_open());
-    open && conn.writing == Writing::Open && !conn.broken
-}
-
-/// Writes once; tells how much the stream took.
-#[inline]
-fn write<S: Stream>(conn: &mut Conn<S>, frames: &[u8]) -> usize {
-    loop {
-        match conn.stream.write(frames) {
-            Ok(0) => conn.broken = true,
-            Ok(taken) => return taken,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => conn.broken = true,
-        }
-        return 0;
-    }
-}
-
-/// The stream took `sent` bytes of the run, and no more: queues the rest of a message that has begun to
-/// leave, whatever room there is for it. Tells what is left behind it.
-fn begin_outbox<S>(
-    conn: &mut Conn<S>,
+/// The stream took `sent` bytes of the range, and no more: queues the rest of a message that has begun to leave, whatever
+/// room there is for it. Returns what is left after it.
+fn begin_outbox(
+    outbox: &mut Outbox,
     batch: &mut Batch,
     encoding: Encoding,
-    run: BatchRange,
+    range: BatchRange,
     mut sent: usize,
     counters: &mut Counters,
 ) -> BatchRange {
-    let outbox = conn.outbox.insert(Box::default());
-    let mut at = run.from;
+    let mut at = range.from;
     while sent > 0 {
         let length = batch.frame_bytes(encoding, at);
         if sent < length {
-            outbox.push_begun(published(batch, encoding, at, run), sent);
+            outbox.push_begun(published(batch, encoding, at, range), sent);
             sent = 0;
         } else {
             counters.delivered += 1;
@@ -126,25 +108,25 @@ fn begin_outbox<S>(
         }
         at += 1;
     }
-    BatchRange { from: at, ..run }
+    BatchRange { from: at, ..range }
 }
 
-/// Queues a run as far as there is room; tells whether its subscriber is to be closed for being too slow.
+/// Queues a range as far as there is room. Returns whether its subscriber is to be closed for being too slow.
 fn queue(
     outbox: &mut Outbox,
     batch: &mut Batch,
     encoding: Encoding,
-    run: BatchRange,
+    range: BatchRange,
     limits: &Limits,
     counters: &mut Counters,
 ) -> bool {
-    for at in run.from..run.to {
-        let offered = outbox.offer(published(batch, encoding, at, run), limits.outbox_bytes);
+    for at in range.from..range.to {
+        let offered = outbox.offer(published(batch, encoding, at, range), limits.outbox_bytes);
         counters.dropped_oldest += offered.dropped_oldest;
         counters.conflated += offered.conflated;
         if offered.too_slow {
             counters.closed_slow += 1;
-            counters.dropped_slow += outbox.drop_published() + u64::from(run.to - at);
+            counters.dropped_slow += outbox.drop_published() + u64::from(range.to - at);
             return true;
         }
         counters.dropped_newest += u64::from(!offered.queued);
@@ -152,7 +134,7 @@ fn queue(
     false
 }
 
-fn published(batch: &mut Batch, encoding: Encoding, at: u32, run: BatchRange) -> Published {
+fn published(batch: &mut Batch, encoding: Encoding, at: u32, range: BatchRange) -> Published {
     let (block, name_bytes) = batch.shared(encoding, at);
-    Published::new(block, name_bytes, run.slow)
+    Published::new(block, name_bytes, range.slow)
 }

@@ -1,22 +1,22 @@
 //! The engine: what happens to a connection, and in which order.
 //!
-//! It knows no poll and no clock: events and the time are passed in. A turn of the loop is
-//! [`Engine::begin`], then [`Engine::ready`] for each event, then [`Engine::run`]: the runnable list,
-//! then the timers.
+//! It knows no poll and no clock: events and the time are passed in. A turn of the loop is [`Engine::begin`], then
+//! [`Engine::ready`] for each event, then [`Engine::run`]: the runnable list, then the timers. Its invariant: a
+//! connection that has something to do without an event is on the runnable list, and one with a deadline is in the wheel.
 
-use super::census::{WorkerFigures, add_topics};
-use super::conn::{Conn, Protocol, Source, Writing};
-use super::counters::Counters;
-use super::deadline::{Allowances, Overdue, Timer, Waiting};
-use super::delivery::{self, Aftermath};
-use super::desk::{Desk, Fate};
-use super::handle::Handle;
-use super::mailbox::{Command, Mailbox};
-use super::output::Output;
-use super::report::{ShutdownReport, Straggler};
+use super::conn::{Conn, Protocol, Source};
+use super::context::{Context, Services};
+use super::counters::{Counters, WorkerFigures};
+use super::deadlines::{DeadlinePolicy, Overdue};
+use super::delivery::{self, FollowUps};
+use super::progress::Outcome;
+use super::remote::handle::Handle;
+use super::remote::mailbox::{Command, Mailbox};
+use super::remote::question::add_topics;
+use super::shutdown::{ShutdownReport, Straggler};
 use super::table::Table;
+use super::timer::Waiting;
 use super::turn::Turn;
-use super::{http, transfer, websocket};
 use crate::app::{App, ConnId, Message};
 use crate::arena::Arena;
 use crate::config::{Limits, Timeouts};
@@ -27,7 +27,7 @@ use crate::ws::CloseCode;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// What an engine is told when it is made.
+/// What an engine is made from, beside its application.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// What a peer may send.
@@ -38,7 +38,7 @@ pub struct Settings {
     pub worker: u16,
 }
 
-/// What a poll has told of a connection.
+/// What a poll has reported about a connection.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Readiness {
     /// There may be something to read.
@@ -49,21 +49,70 @@ pub struct Readiness {
     pub ended: bool,
 }
 
-/// Publications are delivered before the turn's end when they are this much.
+/// Publications are delivered before the turn's end when there are this many bytes of them.
 const BATCH_BYTES_MAX: usize = 256 << 10;
 
+const CORK_BYTES: usize = 16 << 10;
+/// A cork that a rare large answer has grown beyond this is freed.
+const CORK_KEPT_BYTES: usize = 1 << 20;
+
 /// All connections of one worker.
+///
+/// The stream and the time come from outside, so an engine runs over any [`Stream`], and over any clock:
+///
+/// ```
+/// use fleeting::engine::{Engine, Readiness, Settings};
+/// use fleeting::time::Now;
+/// use fleeting::transport::Stream;
+/// use fleeting::{App, Response};
+/// use std::io::{self, IoSlice};
+///
+/// /// A peer that has sent one request.
+/// struct Wire {
+///     sent: &'static [u8],
+///     answer: Vec<u8>,
+/// }
+///
+/// impl Stream for Wire {
+///     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+///         io::Read::read(&mut self.sent, buffer)
+///     }
+///     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+///         self.answer.extend_from_slice(bytes);
+///         Ok(bytes.len())
+///     }
+///     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+///         slices.iter().map(|slice| self.write(slice)).sum()
+///     }
+///     fn shutdown_write(&mut self) -> io::Result<()> {
+///         Ok(())
+///     }
+/// }
+///
+/// let now = Now { ms: 1, unix_secs: 784_111_777 };
+/// let app = App::new().get("/", |_req| Ok(Response::text("hello")));
+/// let mut engine = Engine::new(app, Settings::default(), now);
+/// let wire = Wire { sent: b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n", answer: Vec::new() };
+/// let id = engine.accept(wire, None);
+/// engine.begin(now);
+/// engine.ready(id, Readiness { readable: true, ..Readiness::default() });
+/// engine.run();
+/// let answer = &engine.stream_mut(id).unwrap().answer;
+/// assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n") && answer.ends_with(b"\r\n\r\nhello"));
+/// ```
 pub struct Engine<S> {
     table: Table<Conn<S>>,
-    desk: Desk,
-    allowances: Allowances,
+    context: Context,
+    /// Answers of one connection's turn; empty between turns.
+    cork: Vec<u8>,
+    deadlines: DeadlinePolicy,
     wheel: Wheel,
     now: Now,
-    /// Those that get a turn without an event, because no event will come: they used up their budget.
+    /// Connections that get a turn without an event, because no event will come: they spent their budget.
     runnable: Vec<ConnId>,
     /// The list that is being worked through; kept for its memory.
     running: Vec<ConnId>,
-    /// Milliseconds: when what is still open is cut off. Set once a shutdown has told everybody.
+    /// Milliseconds: when what is still open is cut off. Set once a shutdown has begun.
     cut_off: Option<u64>,
     /// What other threads, and the connections' own deferred work, ask for.
     mailbox: Arc<Mailbox>,
@@ -73,19 +122,19 @@ pub struct Engine<S> {
     shutdown_due: bool,
     report: ShutdownReport,
     /// Empty between deliveries, kept for its memory.
-    aftermath: Aftermath,
+    follow_ups: FollowUps,
 }
 
 impl<S: Stream> Engine<S> {
-    /// An engine without connections, the only one of its server, that nobody wakes: see
+    /// Makes an engine without connections, the only one of its server, that no other thread wakes: see
     /// [`with_handle`](Engine::with_handle).
     pub fn new(app: App, settings: Settings, now: Now) -> Engine<S> {
         let handle = Handle::unattended(usize::from(settings.worker) + 1);
         Engine::with_handle(app, settings, now, &handle)
     }
 
-    /// An engine without connections that does what `handle` asks of the worker of its number, from the
-    /// beginning of each turn on.
+    /// Makes an engine without connections. At the beginning of each turn it does what `handle` asks of the worker of
+    /// its number.
     ///
     /// # Panics
     /// If the handle has no such worker.
@@ -93,8 +142,9 @@ impl<S: Stream> Engine<S> {
         let Settings { limits, timeouts, worker } = settings;
         Engine {
             table: Table::new(worker),
-            allowances: Allowances::new(&timeouts, app.sockets()),
-            desk: Desk::new(app, limits, now, handle, worker),
+            deadlines: DeadlinePolicy::new(&timeouts, app.sockets()),
+            context: Context::new(app, limits, now, handle, worker),
+            cork: Vec::with_capacity(CORK_BYTES),
             wheel: Wheel::new(now.ms),
             now,
             runnable: Vec::new(),
@@ -104,61 +154,54 @@ impl<S: Stream> Engine<S> {
             commands: Vec::new(),
             shutdown_due: false,
             report: ShutdownReport::default(),
-            aftermath: Aftermath::default(),
+            follow_ups: FollowUps::default(),
         }
     }
 
-    /// Tells the time, and does what other threads have asked for; all that follows happens then.
+    /// Begins a turn: sets the time for everything that follows, and does what other threads have asked for.
     #[inline]
     pub fn begin(&mut self, now: Now) {
         self.now = now;
-        self.desk.date.update(now.unix_secs);
-        // Whoever uses up its budget in this turn waits for the next.
+        self.context.services.date.update(now.unix_secs);
+        // A connection that spends its budget in this turn waits for the next.
         std::mem::swap(&mut self.runnable, &mut self.running);
         if self.mailbox.is_woken() {
             self.carry_out_commands();
         }
     }
 
-    /// Takes a connection in. Its events come through [`ready`](Engine::ready).
+    /// Adds a connection. Its events come through [`ready`](Engine::ready).
     pub fn accept(&mut self, stream: S, peer: Option<SocketAddr>) -> ConnId {
-        self.desk.counters.accepted += 1;
+        self.counters_mut().accepted += 1;
         let id = self.table.insert(Conn::new(stream, peer));
-        self.settle(id, true);
+        self.update_deadline(id, true);
         id
     }
 
     /// Whether the limit of connections allows another.
     pub fn has_room(&self) -> bool {
-        self.table.len() < self.desk.limits.connections && self.cut_off.is_none()
+        self.table.len() < self.context.services.limits.connections && self.cut_off.is_none()
     }
 
-    /// The stream of a connection, to register it.
+    /// Returns the stream of a connection, to register it.
     pub fn stream_mut(&mut self, id: ConnId) -> Option<&mut S> {
-        self.table.find(id).map(|conn| &mut conn.stream)
+        self.table.find(id).map(|conn| &mut conn.io.stream)
     }
 
     /// Drops a connection, as if it had failed.
     pub fn abort(&mut self, id: ConnId) {
         if let Some(mut conn) = self.table.remove(id) {
-            if let Protocol::WebSocket(open) = &mut conn.protocol {
-                open.end(None, "", &mut self.desk.counters);
-                open.leave(&mut self.desk);
-            }
-            transfer::end(&mut conn, &mut self.desk.counters);
-            let queued = conn.outbox.as_ref().map_or(0, |outbox| outbox.published());
-            self.desk.counters.dropped_closing += queued;
-            self.desk.recycle(&mut conn);
+            Turn::new(&mut conn, id, &mut self.context, &mut self.cork).abandon();
         }
     }
 
-    /// Gives a connection the turn that an event calls for. A name that is stale is ignored.
+    /// Gives a connection the turn that an event calls for. A stale name is ignored.
     #[inline]
     pub fn ready(&mut self, id: ConnId, readiness: Readiness) {
         let Some(conn) = self.table.find(id) else { return };
         if conn.source != Source::Ended {
             if readiness.ended {
-                if transfer::is_endless(conn) {
+                if conn.is_endless() {
                     return self.abort(id);
                 }
                 conn.source = Source::Ending;
@@ -166,23 +209,23 @@ impl<S: Stream> Engine<S> {
                 conn.source = Source::Ready;
             }
         }
-        // Its turn comes anyway, and is to be one: the budget is for a turn.
-        if conn.runnable && conn.outbox.as_ref().is_none_or(|outbox| outbox.is_paused()) {
+        // The budget is for one turn.
+        if conn.has_turn() {
             return;
         }
         self.drive(id, readiness.writable);
     }
 
-    /// A poll has told that a connection is closed both ways, or has failed. For most it is enough to know
-    /// that it has [ended](Readiness::ended): reading tells the rest. One that awaits an answer is not read.
+    /// Reports that a connection is closed both ways, or has failed. For most it is enough to know that they have
+    /// [ended](Readiness::ended): reading shows the rest. One that awaits an answer is not read.
     pub fn failed(&mut self, id: ConnId) {
         if self.table.find(id).is_some_and(|conn| matches!(conn.protocol, Protocol::Transfer(_))) {
             self.abort(id);
         }
     }
 
-    /// Gives a turn to each that was runnable when the turn began, and looks after the deadlines that
-    /// have passed.
+    /// Gives a turn to each connection that was runnable when the turn began, handles the deadlines that have passed,
+    /// and delivers what was published.
     pub fn run(&mut self) {
         if std::mem::take(&mut self.shutdown_due) {
             self.shutdown();
@@ -213,18 +256,20 @@ impl<S: Stream> Engine<S> {
         self.deliver();
         if self.cut_off.is_some_and(|cut_off| cut_off <= self.now.ms) {
             for id in self.table.ids() {
-                self.desk.counters.timeouts += 1;
+                self.counters_mut().timeouts += 1;
                 self.report.stragglers.extend(self.table.find(id).map(|conn| Straggler::new(conn)));
                 self.abort(id);
             }
         }
-        self.desk.trim();
+        if self.cork.capacity() > CORK_KEPT_BYTES {
+            self.cork = Vec::with_capacity(CORK_BYTES);
+        }
     }
 
-    /// When [`run`](Engine::run) has something to do, in the milliseconds of [`Now`]; 0 is at once.
+    /// Returns when [`run`](Engine::run) has something to do, in the milliseconds of [`Now`]; 0 is at once.
     #[inline]
     pub fn next_ms(&self) -> Option<u64> {
-        if !self.runnable.is_empty() || !self.desk.exchange.is_delivered() {
+        if !self.runnable.is_empty() || !self.context.services.publisher.is_delivered() {
             return Some(0);
         }
         match (self.wheel.next_ms(), self.cut_off) {
@@ -243,188 +288,174 @@ impl<S: Stream> Engine<S> {
         self.commands = commands;
     }
 
-    /// Whether the next [`run`](Engine::run) begins a shutdown: the last moment to accept who waits.
-    pub(super) fn is_shutdown_due(&self) -> bool {
-        self.shutdown_due
-    }
-
     fn carry_out(&mut self, command: Command) {
+        let Services { publisher, limits, counters, .. } = &mut self.context.services;
         match command {
-            Command::Text(id, text) => {
-                self.tell(id, |conn, desk| websocket::send(conn, id, Message::Text(&text), desk))
-            }
-            Command::Binary(id, bytes) => {
-                self.tell(id, |conn, desk| websocket::send(conn, id, Message::Binary(&bytes), desk));
-            }
-            Command::Close(id, code, reason) => {
-                self.tell(id, |conn, desk| websocket::close(conn, id, code, &reason, desk));
-            }
+            Command::Text(id, text) => self.tell(id, |turn| turn.send(Message::Text(&text))),
+            Command::Binary(id, bytes) => self.tell(id, |turn| turn.send(Message::Binary(&bytes))),
+            Command::Close(id, code, reason) => self.tell(id, |turn| turn.close(code, &reason)),
             Command::Wake(id) => self.drive(id, false),
-            Command::Publish(publication) => {
-                let Desk { exchange, limits, counters, .. } = &mut self.desk;
-                exchange.take_in(&publication, limits, counters);
+            Command::Publish(publication) => publisher.publish_from_outside(&publication, limits, counters),
+            Command::Announce(announcement) => publisher.announce(&announcement, counters),
+            Command::Listen(id, filter, callback) => publisher.listen(id, &filter, callback, limits),
+            Command::Unlisten(id) => publisher.unlisten(id, counters),
+            Command::CountTopics(question) => {
+                question.add(|all| add_topics(all, publisher.topics.counts()));
             }
-            Command::Announce(announcement) => {
-                self.desk.exchange.announce(&announcement, &mut self.desk.counters);
-            }
-            Command::Listen(id, filter, ear) => {
-                self.desk.exchange.listen(id, &filter, ear, &self.desk.limits);
-            }
-            Command::Unlisten(id) => self.desk.exchange.unlisten(id, &mut self.desk.counters),
-            Command::CountTopics(census) => {
-                census.add(|all| add_topics(all, self.desk.exchange.topics.counts()));
-            }
-            Command::Tell(census) => census.add(|all| all.push(self.figures())),
+            Command::ReportFigures(question) => question.add(|all| all.push(self.figures())),
             Command::Shutdown => self.shutdown_due = true,
         }
     }
 
-    /// Ends in good order: idle connections at once, requests in flight with their answer,
-    /// WebSockets with 1001 (RFC 6455 §7.4.1), the rest when the grace is over.
+    /// Whether the next [`run`](Engine::run) begins a shutdown: the last moment to accept connections that wait.
+    pub(super) fn is_shutdown_due(&self) -> bool {
+        self.shutdown_due
+    }
+
+    /// Begins an orderly shutdown. Idle connections end at once, requests in flight with their answer, WebSockets with
+    /// 1001 (RFC 6455 §7.4.1), and the rest when the `grace` timeout is over.
     pub fn shutdown(&mut self) {
-        if self.desk.shutting_down {
+        if self.context.services.shutting_down {
             return;
         }
-        self.desk.shutting_down = true;
+        self.context.services.shutting_down = true;
         for id in self.table.ids() {
             let Some(conn) = self.table.find(id) else { continue };
             if let Protocol::WebSocket(open) = &conn.protocol {
                 self.report.websockets += u64::from(open.is_open());
-                self.tell(id, |conn, desk| {
-                    websocket::close(conn, id, CloseCode::AWAY, "shutting down", desk)
-                });
+                self.tell(id, |turn| turn.close(CloseCode::AWAY, "shutting down"));
                 continue;
             }
-            // A request may have come that no event has told of yet.
+            // A request may have arrived without an event yet.
             if conn.source == Source::Drained {
                 conn.source = Source::Ready;
             }
-            transfer::ending(conn, &mut self.desk.counters);
+            Turn::new(conn, id, &mut self.context, &mut self.cork).ending();
             self.drive(id, false);
             if self.table.find(id).is_some_and(|conn| conn.timer.waiting == Waiting::Request) {
                 self.abort(id);
             }
         }
-        self.cut_off = Some(self.now.ms.saturating_add(self.allowances.grace));
+        self.cut_off = Some(self.now.ms.saturating_add(self.deadlines.grace));
     }
 
-    /// Whether a shutdown has begun and nothing is open any more.
+    /// Whether a shutdown has begun and no connection is open any more.
     pub fn is_over(&self) -> bool {
         self.cut_off.is_some() && self.table.len() == 0
     }
 
-    /// What a shutdown has come to; final once it [`is_over`](Engine::is_over).
+    /// Returns the outcome of a shutdown; final once it [`is_over`](Engine::is_over).
     pub fn shutdown_report(&self) -> &ShutdownReport {
         &self.report
     }
 
-    /// What has been counted.
+    /// Returns what has been counted.
     pub fn counters(&self) -> Counters {
-        let mut counters = self.desk.counters.clone();
+        let mut counters = self.context.services.counters.clone();
         counters.connections = self.table.len() as u64;
         counters
     }
 
-    /// What it knows of itself; of what was kept, what this thread has kept.
+    /// Returns the worker's figures. `kept_bytes` is what the calling thread has kept.
     pub fn figures(&self) -> WorkerFigures {
+        let Context { services, scratch, .. } = &self.context;
         WorkerFigures {
             worker: self.worker(),
             counters: self.counters(),
-            connections_max: self.desk.limits.connections,
-            topics: self.desk.exchange.topics.len(),
-            topics_max: self.desk.limits.topics,
-            arena_high_water_bytes: self.desk.arena.high_water_bytes(),
-            arena_reserved_bytes: self.desk.arena.reserved_bytes(),
+            connections_max: services.limits.connections,
+            topics: services.publisher.topics.len(),
+            topics_max: services.limits.topics,
+            arena_high_water_bytes: scratch.arena.high_water_bytes(),
+            arena_reserved_bytes: scratch.arena.reserved_bytes(),
             kept_bytes: kept_bytes(),
-            pooled_inbox_bytes: self.desk.pool.bytes(),
+            pooled_inbox_bytes: scratch.pool.bytes(),
         }
     }
 
-    /// The arena, for what it reports of itself.
+    /// Returns the arena, for the figures that it keeps.
     pub fn arena(&self) -> &Arena {
-        &self.desk.arena
+        &self.context.scratch.arena
     }
 
-    /// The worker's number.
+    /// Returns the worker's number.
     pub(super) fn worker(&self) -> u16 {
         self.table.worker()
     }
 
     pub(super) fn count_accept_backoff(&mut self) {
-        self.desk.counters.accept_backoffs += 1;
+        self.counters_mut().accept_backoffs += 1;
     }
 
-    /// Lets `say` send something on a connection that has not asked for it.
-    fn tell(&mut self, id: ConnId, say: impl FnOnce(&mut Conn<S>, &mut Desk)) {
+    fn counters_mut(&mut self) -> &mut Counters {
+        &mut self.context.services.counters
+    }
+
+    /// Calls `send` on a connection that has not asked for it, then gives the connection a turn.
+    fn tell(&mut self, id: ConnId, send: impl FnOnce(&mut Turn<'_, S>)) {
         match self.table.find(id) {
-            Some(conn) => say(conn, &mut self.desk),
+            Some(conn) => send(&mut Turn::new(conn, id, &mut self.context, &mut self.cork)),
             None => {
-                self.desk.counters.stale_ids += 1;
+                self.counters_mut().stale_ids += 1;
                 return;
             }
         }
         self.drive(id, false);
     }
 
-    /// Sends what was published to those who have subscribed, and looks after those who could not take it.
+    /// Sends publications to their subscribers, and handles the subscribers that could not take them.
     #[inline]
     fn deliver(&mut self) {
-        // Whom this closes may publish something as it ends.
-        while !self.desk.exchange.is_delivered() {
+        // A subscriber that this closes may publish something as it ends.
+        while !self.context.services.publisher.is_delivered() {
             self.deliver_once();
         }
     }
 
     #[inline(never)]
     fn deliver_once(&mut self) {
-        let mut aftermath = std::mem::take(&mut self.aftermath);
-        delivery::deliver(&mut self.table, &mut self.desk, &mut aftermath);
-        for id in aftermath.blocked.drain(..) {
-            self.settle(id, false);
+        let mut follow_ups = std::mem::take(&mut self.follow_ups);
+        delivery::deliver(&mut self.table, &mut self.context.services, &mut self.cork, &mut follow_ups);
+        for id in follow_ups.blocked.drain(..) {
+            self.update_deadline(id, false);
         }
-        for id in aftermath.too_slow.drain(..) {
-            self.tell(id, |conn, desk| {
-                websocket::close(conn, id, CloseCode::TRY_AGAIN, "reads too slowly", desk)
-            });
+        for id in follow_ups.too_slow.drain(..) {
+            self.tell(id, |turn| turn.close(CloseCode::TRY_AGAIN, "reads too slowly"));
         }
-        for id in aftermath.failed.drain(..) {
+        for id in follow_ups.failed.drain(..) {
             self.abort(id);
         }
-        self.aftermath = aftermath;
+        self.follow_ups = follow_ups;
     }
 
-    /// One connection's turn, and what follows from it.
+    /// Gives a connection its turn, and does what follows from it.
     #[inline]
     fn drive(&mut self, id: ConnId, writable: bool) {
         let Some(conn) = self.table.find(id) else { return };
-        let mut turn = Turn::new(conn, id, &mut self.desk);
-        let (mut fate, fresh) = (turn.take(writable), turn.fresh);
-        // A shutdown has closed who was idle; this is somebody who has become so since.
-        if self.cut_off.is_some() && fate == Fate::Lives && turn.is_idle() {
-            fate = turn.end();
+        let mut turn = Turn::new(conn, id, &mut self.context, &mut self.cork);
+        let mut outcome = turn.take(writable);
+        // A shutdown has closed the connections that were idle; this one has become so since.
+        if self.cut_off.is_some() && outcome == Outcome::KeepOpen && turn.is_idle() {
+            outcome = turn.end();
         }
-        if fate == Fate::Dies {
+        if outcome == Outcome::Close {
             return self.abort(id);
         }
-        if let Protocol::WebSocket(open) = &mut conn.protocol
-            && !open.is_open()
-        {
-            open.leave(&mut self.desk);
-        }
+        turn.leave_if_closing();
+        let fresh = turn.fresh;
         if conn.wants_turn() && !std::mem::replace(&mut conn.runnable, true) {
             self.runnable.push(id);
         }
-        self.settle(id, fresh);
-        if self.desk.exchange.topics.batch.bytes() > BATCH_BYTES_MAX {
+        self.update_deadline(id, fresh);
+        if self.context.services.publisher.topics.batch.bytes() > BATCH_BYTES_MAX {
             self.deliver();
         }
     }
 
-    /// Works out a connection's deadline and sees that the wheel will look at it in time.
+    /// Computes a connection's deadline and ensures that the wheel looks at it in time.
     #[inline]
-    fn settle(&mut self, id: ConnId, fresh: bool) {
+    fn update_deadline(&mut self, id: ConnId, fresh: bool) {
         let Some(conn) = self.table.find(id) else { return };
-        Timer::settle(conn, &self.allowances, self.now.ms, fresh);
+        self.deadlines.update(conn, self.now.ms, fresh);
         let timer = &conn.timer;
         let late = timer.armed == 0 || self.wheel.tick_of(timer.deadline) < u64::from(timer.armed);
         if timer.deadline != u64::MAX && late {
@@ -439,55 +470,46 @@ impl<S: Stream> Engine<S> {
         }
     }
 
-    /// A WebSocket was open for as long as its route allows.
-    fn grow_old(&mut self, id: ConnId) {
-        self.tell(id, |conn, desk| {
-            websocket::close(conn, id, CloseCode::AWAY, "open for long enough", desk);
-        });
-    }
-
-    /// A connection's deadline has passed.
+    /// Handles a connection whose deadline has passed.
     fn expire(&mut self, id: ConnId) {
         let Some(conn) = self.table.find(id) else { return };
-        match conn.timer.waiting {
-            Waiting::Head | Waiting::Content => {
-                self.desk.counters.timeouts += 1;
-                transfer::end(conn, &mut self.desk.counters);
-                let head_only = conn.inbox.as_ref().is_some_and(|inbox| http::is_head(inbox.bytes()));
-                let mut out = Output::new(conn, &mut self.desk.cork);
-                http::timed_out(&mut out, head_only, self.desk.date.text());
-                conn.writing = Writing::Last;
-                self.drive(id, false);
+        let waiting = conn.timer.waiting;
+        let overdue = match waiting {
+            Waiting::Frame => Some(self.deadlines.overdue(conn, self.now.ms)),
+            Waiting::Write if self.deadlines.lifetime_reached(conn, self.now.ms) => {
+                Some(Overdue::LifetimeReached)
             }
-            Waiting::Answer => {
-                self.desk.counters.timeouts += 1;
-                transfer::overdue(conn, id, &mut self.desk);
-                self.drive(id, false);
-            }
-            Waiting::Quiet => {
-                transfer::quiet(conn, &mut self.desk.counters);
-                self.drive(id, false);
-                self.settle(id, true);
-            }
+            _ => None,
+        };
+        let mut turn = Turn::new(conn, id, &mut self.context, &mut self.cork);
+        match (waiting, overdue) {
             // It has no deadline.
-            Waiting::Application => {}
-            Waiting::Frame => {
-                match self.allowances.overdue(conn, self.now.ms) {
-                    Overdue::Ping => websocket::ping(conn, id, &mut self.desk),
-                    Overdue::Silent => {
-                        self.desk.counters.timeouts += 1;
-                        websocket::close(conn, id, CloseCode::AWAY, "idle for too long", &mut self.desk);
-                    }
-                    Overdue::Old => return self.grow_old(id),
-                }
+            (Waiting::Application, _) => return,
+            (Waiting::Quiet, _) => {
+                turn.quiet();
                 self.drive(id, false);
+                return self.update_deadline(id, true);
             }
-            Waiting::Write if self.allowances.is_old(conn, self.now.ms) => self.grow_old(id),
-            Waiting::Request | Waiting::Discard | Waiting::Write | Waiting::Linger | Waiting::Close => {
-                self.desk.counters.timeouts += 1;
-                self.abort(id);
+            (_, Some(Overdue::Ping)) => turn.ping(),
+            (_, Some(Overdue::LifetimeReached)) => turn.close(CloseCode::AWAY, "open for long enough"),
+            (_, Some(Overdue::Silent)) => {
+                turn.close(CloseCode::AWAY, "idle for too long");
+                self.counters_mut().timeouts += 1;
+            }
+            (Waiting::Head | Waiting::Content, _) => {
+                turn.request_timed_out();
+                self.counters_mut().timeouts += 1;
+            }
+            (Waiting::Answer, _) => {
+                turn.answer_overdue();
+                self.counters_mut().timeouts += 1;
+            }
+            _ => {
+                self.counters_mut().timeouts += 1;
+                return self.abort(id);
             }
         }
+        self.drive(id, false);
     }
 }
 

@@ -1,39 +1,40 @@
 //! Connections, their turns, and the loop that gives them.
 //!
-//! [`Engine`] holds the connections and does all the work on them; it is generic over its stream
-//! and is told the time, so that a simulator can drive it. [`Worker`] is the thin mio loop around it.
-//! Handlers are called from here and nowhere else, and only here are bytes moved between a
-//! connection's buffers and its stream.
+//! [`Engine`] holds the connections and does all the work on them. It is generic over its stream and gets the time as an
+//! argument, so a simulator can drive it. [`Worker`] is the thin mio loop around it. Its invariant: handlers are called
+//! from here and nowhere else, and only here are bytes moved between a connection's buffers and its stream.
+//!
+//! ```text
+//!   worker -> driver -> turn -> http, websocket -> output, context
+//!                 `-> delivery, deadlines -> conn (the record, and the table of its states)
+//!   remote: what other threads hold; it reaches a worker through its mailbox
+//! ```
 
-mod census;
-mod compression;
 mod conn;
+mod context;
 mod counters;
-mod deadline;
+mod deadlines;
 mod delivery;
-mod desk;
 mod driver;
-mod exchange;
-mod handle;
 mod http;
 mod listeners;
-mod mailbox;
 mod output;
-mod receiving;
-mod report;
-mod sending;
+mod progress;
+mod publisher;
+mod remote;
+mod shutdown;
 mod table;
-mod transfer;
+mod timer;
 mod turn;
 mod websocket;
 mod worker;
 
-pub use census::WorkerFigures;
-pub use counters::Counters;
+pub use counters::{Counters, WorkerFigures};
 pub use driver::{Engine, Readiness, Settings};
-pub use handle::{Handle, PublishError, SendError};
-pub use listeners::Subscription;
-pub use report::{Business, ShutdownReport, Straggler};
+pub use remote::handle::{Handle, PublishError};
+pub use remote::mailbox::SendError;
+pub use remote::subscription::Subscription;
+pub use shutdown::{Business, ShutdownReport, Straggler};
 pub use worker::{Worker, WorkerError};
 
-pub(crate) use worker::Seat;
+pub(crate) use worker::WorkerParts;

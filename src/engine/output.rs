@@ -1,9 +1,9 @@
-//! The way of answers to the stream: cork first, outbox when the stream is full.
+//! The path from answers to the stream: through the cork first, then through the outbox when the stream is full.
 //!
-//! It knows bytes only. What is put in leaves in that order, in as few writes as can be: small pieces
-//! are joined in the cork, a large one goes out from where it lies, together with the cork.
+//! It knows bytes only, and nothing else in the engine writes to a stream. Its invariant: bytes leave in the order in
+//! which they were put in, in as few writes as possible. Small pieces are joined in the cork; a large one is written
+//! from where it lies, together with the cork.
 
-use super::conn::Conn;
 use crate::app::Body;
 use crate::buffer::{FilePart, Outbox, Piece, Portion, Taken};
 use crate::transport::Stream;
@@ -12,55 +12,74 @@ use std::os::unix::fs::FileExt;
 
 /// From this size on a piece is not copied into the cork.
 const LARGE_BYTES: usize = 16 << 10;
-/// Bytes of files that a connection sends in one turn, so that who reads fast does not keep the loop.
+/// Bytes of files that a connection sends in one turn, so that a fast reader does not keep the loop.
 const FILE_BYTES_A_TURN: usize = 1 << 20;
-/// Bytes of a file that leave at once when it is the answer; it goes on in the connection's next turn.
+/// Bytes of a file that are sent at once when it is the answer; the rest follows in the connection's next turn.
 const FILE_BYTES_AT_ONCE: usize = 64 << 10;
-/// The cork is emptied on the way when it holds this much.
+/// The cork is flushed during a turn when it holds this much.
 const CORK_BYTES_MAX: usize = 256 << 10;
+
+/// A connection's stream, and what it has not taken yet.
+pub(super) struct Io<S> {
+    pub(super) stream: S,
+    /// What the stream did not take; `None` while that is nothing.
+    pub(super) outbox: Option<Box<Outbox>>,
+    /// The stream has failed: nothing more can be sent.
+    pub(super) broken: bool,
+}
 
 /// One connection's sending side during a turn.
 pub(super) struct Output<'a, S> {
-    pub(super) stream: &'a mut S,
-    pub(super) outbox: &'a mut Option<Box<Outbox>>,
-    /// The worker's: empty between connections.
+    pub(super) io: &'a mut Io<S>,
+    /// The worker's; empty between connections.
     pub(super) cork: &'a mut Vec<u8>,
-    /// The stream has failed: nothing can be sent.
-    pub(super) dead: &'a mut bool,
     /// Everything stays in the cork for now.
     pub(super) held: bool,
 }
 
+impl<S: Stream> Io<S> {
+    /// Calls `write` once, again if it was interrupted. Returns the number of bytes that the stream took; 0 if it is
+    /// full or has failed.
+    #[inline]
+    fn write(&mut self, mut write: impl FnMut(&mut S) -> io::Result<usize>) -> usize {
+        loop {
+            match write(&mut self.stream) {
+                Ok(0) => self.broken = true,
+                Ok(taken) => return taken,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => self.broken = true,
+            }
+            return 0;
+        }
+    }
+}
+
 impl<'a, S: Stream> Output<'a, S> {
     #[inline]
-    pub(super) fn new(conn: &'a mut Conn<S>, cork: &'a mut Vec<u8>) -> Output<'a, S> {
-        Output::of(&mut conn.stream, &mut conn.outbox, &mut conn.broken, cork)
+    pub(super) fn new(io: &'a mut Io<S>, cork: &'a mut Vec<u8>) -> Output<'a, S> {
+        Output { io, cork, held: false }
     }
 
-    /// As [`new`](Output::new), for who uses the rest of the record meanwhile.
-    #[inline]
-    pub(super) fn of(
-        stream: &'a mut S,
-        outbox: &'a mut Option<Box<Outbox>>,
-        dead: &'a mut bool,
-        cork: &'a mut Vec<u8>,
-    ) -> Output<'a, S> {
-        Output { stream, outbox, cork, dead, held: false }
-    }
-
-    /// Whether no more should be read, because the peer does not take what it is answered.
+    /// Whether reading should stop, because the peer does not take its answers.
     #[inline]
     pub(super) fn is_blocked(&self) -> bool {
-        *self.dead || self.outbox.as_ref().is_some_and(|outbox| outbox.holds_answers())
+        self.io.broken || self.io.outbox.as_ref().is_some_and(|outbox| outbox.holds_answers())
     }
 
-    /// Bytes that wait for the stream.
+    /// Returns the number of bytes that wait for the stream.
     #[inline]
     pub(super) fn queued_bytes(&self) -> usize {
-        self.cork.len() + self.outbox.as_ref().map_or(0, |outbox| outbox.bytes())
+        self.cork.len() + self.io.outbox.as_ref().map_or(0, |outbox| outbox.bytes())
     }
 
-    /// Sends a response's content, and takes it if it is large.
+    /// Returns the bytes of memory that the outbox will hold once a copy of so many bytes is queued.
+    pub(super) fn memory_bytes_with(&self, copied: usize) -> usize {
+        let empty = Outbox::default();
+        self.io.outbox.as_deref().unwrap_or(&empty).memory_bytes_with(copied)
+    }
+
+    /// Sends a response's content; a large one is taken out of `body`.
     #[inline]
     pub(super) fn body(&mut self, body: &mut Body<'_>) {
         let bytes = body.bytes();
@@ -74,7 +93,7 @@ impl<'a, S: Stream> Output<'a, S> {
                 Body::Owned(bytes) => self.large(Piece::Owned(bytes)),
                 Body::Shared(bytes) => self.large(Piece::Shared(bytes)),
                 Body::File(part) => self.file(part),
-                // It has no bytes, and is taken out before.
+                // It has no bytes: it was taken out before.
                 Body::Pending(_) => {}
             }
         }
@@ -83,7 +102,7 @@ impl<'a, S: Stream> Output<'a, S> {
         }
     }
 
-    /// Sends bytes that are only borrowed: what the stream does not take is copied.
+    /// Sends borrowed bytes: what the stream does not take is copied.
     #[inline(always)]
     pub(super) fn bytes(&mut self, bytes: &[u8]) {
         if self.held || bytes.len() < LARGE_BYTES {
@@ -98,71 +117,75 @@ impl<'a, S: Stream> Output<'a, S> {
 
     fn large_bytes(&mut self, bytes: &[u8]) {
         let from = self.write_with_cork(bytes);
-        if from < bytes.len() && !*self.dead {
-            self.outbox.get_or_insert_default().push_copy(&bytes[from..]);
+        if from < bytes.len() && !self.io.broken {
+            self.io.outbox.get_or_insert_default().push_copy(&bytes[from..]);
         }
     }
 
-    /// A small file is joined in the cork, a large one goes out behind it. Not while the cork is held.
+    /// Sends a part of a file: a small one is read into the cork, a large one follows it. Not while the cork is held.
     #[inline(never)]
     fn file(&mut self, part: Box<FilePart>) {
         if part.len() < LARGE_BYTES as u64 {
             let corked = self.cork.len();
             self.cork.resize(corked + part.len() as usize, 0);
             if part.file().read_exact_at(&mut self.cork[corked..], part.offset()).is_err() {
-                // The file is shorter than was announced: only an end tells the peer.
+                // The file is shorter than was announced: only closing the connection shows that to the peer.
                 self.cork.truncate(corked);
                 self.flush();
-                *self.dead = true;
+                self.io.broken = true;
             }
             return;
         }
         self.flush();
-        if *self.dead {
+        if self.io.broken {
             return;
         }
-        let queued = self.outbox.is_some();
-        self.outbox.get_or_insert_default().push_file(part);
+        let queued = self.io.outbox.is_some();
+        self.io.outbox.get_or_insert_default().push_file(part);
         if !queued {
-            // Nothing that was published is in a queue that was not there.
+            // A new queue holds no publications.
             self.send(FILE_BYTES_AT_ONCE, &mut 0);
         }
     }
 
     fn large(&mut self, piece: Piece) {
         let from = self.write_with_cork(piece.bytes());
-        if from < piece.bytes().len() && !*self.dead {
-            self.outbox.get_or_insert_default().push(piece, from);
+        if from < piece.bytes().len() && !self.io.broken {
+            self.io.outbox.get_or_insert_default().push(piece, from);
         }
     }
 
-    /// Writes the cork and `bytes` behind it in one call. Returns how much of `bytes` has left; the
-    /// cork is empty afterwards.
+    /// Writes the cork followed by `bytes`, in one call. Returns how much of `bytes` has left; the cork is empty
+    /// afterwards.
     fn write_with_cork(&mut self, bytes: &[u8]) -> usize {
         let corked = self.cork.len();
+        let cork = &*self.cork;
         let mut sent = 0;
-        // One write that takes something is enough: a short one has filled the socket.
-        while self.outbox.is_none() && !*self.dead && sent == 0 {
-            let taken = if bytes.is_empty() {
-                self.stream.write(self.cork)
-            } else if corked > 0 {
-                self.stream.write_vectored(&[IoSlice::new(self.cork), IoSlice::new(bytes)])
-            } else {
-                self.stream.write(bytes)
-            };
-            match taken {
-                Ok(0) => *self.dead = true,
-                Ok(taken) => sent = taken,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(_) => *self.dead = true,
-            }
+        if self.io.outbox.is_none() && !self.io.broken {
+            // One write is enough: a short one has filled the socket.
+            sent = self.io.write(|stream| {
+                if bytes.is_empty() {
+                    stream.write(cork)
+                } else if corked > 0 {
+                    stream.write_vectored(&[IoSlice::new(cork), IoSlice::new(bytes)])
+                } else {
+                    stream.write(bytes)
+                }
+            });
         }
-        if sent < corked && !*self.dead {
-            self.outbox.get_or_insert_default().push_copy(&self.cork[sent..]);
+        if sent < corked && !self.io.broken {
+            self.io.outbox.get_or_insert_default().push_copy(&self.cork[sent..]);
         }
         self.cork.clear();
         sent.saturating_sub(corked)
+    }
+
+    /// Writes bytes at once, past the cork, which is empty, and only if there is no outbox. Returns how many the stream
+    /// took; the rest is the caller's to queue.
+    #[inline]
+    pub(super) fn write_now(&mut self, bytes: &[u8]) -> usize {
+        debug_assert!(self.cork.is_empty() && self.io.outbox.is_none());
+        self.io.write(|stream| stream.write(bytes))
     }
 
     /// Sends what is in the cork.
@@ -172,27 +195,27 @@ impl<'a, S: Stream> Output<'a, S> {
         }
     }
 
-    /// Sends what is in the outbox; what is in the cork stays behind it. Adds the published messages that have
-    /// left to `delivered`.
+    /// Sends what is in the outbox; the cork stays behind it. Adds the published messages that have left to `delivered`.
     pub(super) fn send_outbox(&mut self, delivered: &mut u64) -> Taken {
         self.send(FILE_BYTES_A_TURN, delivered)
     }
 
     fn send(&mut self, file_bytes_max: usize, delivered: &mut u64) -> Taken {
-        let Some(outbox) = self.outbox else { return Taken::All };
+        let Io { stream, outbox: queue, .. } = &mut *self.io;
+        let Some(outbox) = queue else { return Taken::All };
         let sent = outbox.send(file_bytes_max, |portion| match portion {
-            Portion::Memory(slices) => self.stream.write_vectored(slices),
-            Portion::File { file, offset, bytes } => self.stream.send_file(file, offset, bytes),
+            Portion::Memory(slices) => stream.write_vectored(slices),
+            Portion::File { file, offset, bytes } => stream.send_file(file, offset, bytes),
         });
         *delivered += outbox.take_delivered();
         match sent {
             Ok(Taken::All) => {
-                *self.outbox = None;
+                *queue = None;
                 Taken::All
             }
             Ok(rest) => rest,
             Err(_) => {
-                *self.dead = true;
+                self.io.broken = true;
                 Taken::Blocked { progress: false }
             }
         }

@@ -1,23 +1,24 @@
 //! The slab of connection records.
 //!
-//! Its invariant: a pair of index and generation names at most one connection, ever.
+//! It knows nothing about what it holds. Its invariant: a pair of index and generation never names two connections.
 
 use crate::app::ConnId;
 use slab::Slab;
 
-/// Records by index, each with a generation that grows when its place is used again.
+/// Records by index, each with a generation that grows when its slot is used again.
 pub(super) struct Table<T> {
-    /// `None` is a place that is never used again: its generations have run out.
-    places: Slab<Option<T>>,
-    /// One for each index that was ever used: the generation of its present or next record.
+    /// `None` is a slot that is never used again: its generations have run out.
+    slots: Slab<Option<T>>,
+    /// For each index that was ever used, the generation of its present or next record.
     generations: Vec<u32>,
     worker: u16,
+    /// How many slots are never used again.
     retired: usize,
 }
 
 impl<T> Table<T> {
     pub(super) fn new(worker: u16) -> Table<T> {
-        Table { places: Slab::new(), generations: Vec::new(), worker, retired: 0 }
+        Table { slots: Slab::new(), generations: Vec::new(), worker, retired: 0 }
     }
 
     pub(super) fn worker(&self) -> u16 {
@@ -25,18 +26,18 @@ impl<T> Table<T> {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.places.len() - self.retired
+        self.slots.len() - self.retired
     }
 
     pub(super) fn insert(&mut self, record: T) -> ConnId {
-        let index = self.places.insert(Some(record));
+        let index = self.slots.insert(Some(record));
         if index == self.generations.len() {
             self.generations.push(0);
         }
         self.id(index as u32)
     }
 
-    /// The present name of what is at `index`.
+    /// Returns the present name of the record at `index`.
     pub(super) fn id(&self, index: u32) -> ConnId {
         ConnId { worker: self.worker, index, generation: self.generations[index as usize] }
     }
@@ -48,25 +49,25 @@ impl<T> Table<T> {
         if !live {
             return None;
         }
-        self.places.get_mut(id.index as usize)?.as_mut()
+        self.slots.get_mut(id.index as usize)?.as_mut()
     }
 
     pub(super) fn remove(&mut self, id: ConnId) -> Option<T> {
         self.find(id)?;
-        let record = self.places[id.index as usize].take();
+        let record = self.slots[id.index as usize].take();
         match id.generation.checked_add(1) {
             Some(next) => {
                 self.generations[id.index as usize] = next;
-                self.places.remove(id.index as usize);
+                self.slots.remove(id.index as usize);
             }
             None => self.retired += 1,
         }
         record
     }
 
-    /// The names of all records.
+    /// Returns the names of all records.
     pub(super) fn ids(&self) -> Vec<ConnId> {
-        let live = self.places.iter().filter(|(_, place)| place.is_some());
+        let live = self.slots.iter().filter(|(_, slot)| slot.is_some());
         live.map(|(index, _)| self.id(index as u32)).collect()
     }
 }
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_whose_generations_have_run_out_is_retired() {
+    fn a_slot_whose_generations_have_run_out_is_retired() {
         let mut table = Table::new(0);
         let id = table.insert(1);
         table.remove(id);

@@ -1,17 +1,22 @@
 //! One connection's turn: send what is queued, answer what has come, read more, flush once.
 //!
-//! It knows no other connection. Its invariant: the cork is empty before and after, and every byte
-//! that was read is answered, kept in the inbox, or of no more use to anyone.
+//! It knows no other connection. Its invariants: the cork is empty before and after; every byte that was read is
+//! answered, kept in the inbox, or of no more use; a connection's protocol is changed here and nowhere else.
 
 use super::conn::{Conn, Protocol, Source, Writing};
-use super::deadline::{self, Waiting};
-use super::desk::{Desk, Fate, Stop};
-use super::output::Output;
-use super::{http, transfer, websocket};
-use crate::app::ConnId;
+use super::context::{Context, Services};
+use super::http::answer;
+use super::http::requests::{self, Client, Switch};
+use super::http::sending::Sending;
+use super::output::{Io, Output};
+use super::progress::{Next, Outcome, StopReason};
+use super::websocket::socket::OpenSocket;
+use crate::app::{ConnId, Message};
 use crate::buffer::Taken;
 use crate::config::READ_BYTES;
+use crate::http1::Decoder;
 use crate::transport::Stream;
+use crate::ws::CloseCode;
 use std::io;
 
 /// Reads for one connection in one turn whose bytes are thrown away.
@@ -21,84 +26,189 @@ const DISCARD_READS: usize = 4;
 pub(super) struct Turn<'a, S> {
     conn: &'a mut Conn<S>,
     id: ConnId,
-    desk: &'a mut Desk,
-    /// Something was completed, so that the connection is waited for anew.
+    context: &'a mut Context,
+    /// The worker's; empty between turns.
+    cork: &'a mut Vec<u8>,
+    /// Something was completed, so that the wait starts over.
     pub(super) fresh: bool,
 }
 
 impl<'a, S: Stream> Turn<'a, S> {
-    pub(super) fn new(conn: &'a mut Conn<S>, id: ConnId, desk: &'a mut Desk) -> Turn<'a, S> {
-        Turn { conn, id, desk, fresh: false }
+    #[inline]
+    pub(super) fn new(
+        conn: &'a mut Conn<S>,
+        id: ConnId,
+        context: &'a mut Context,
+        cork: &'a mut Vec<u8>,
+    ) -> Turn<'a, S> {
+        Turn { conn, id, context, cork, fresh: false }
     }
 
     /// Takes the turn. `writable`: the stream may take what is queued.
     #[inline]
-    pub(super) fn take(&mut self, writable: bool) -> Fate {
-        if self.conn.outbox.as_ref().is_some_and(|outbox| writable || outbox.is_paused()) {
+    pub(super) fn take(&mut self, writable: bool) -> Outcome {
+        if self.conn.io.outbox.as_ref().is_some_and(|outbox| writable || outbox.is_paused()) {
             self.send_queued();
         }
         if !self.conn.is_blocked() {
             match &self.conn.protocol {
                 Protocol::Http(_) => {}
-                Protocol::Transfer(_) => self.fresh |= transfer::advance(self.conn, self.id, self.desk),
+                Protocol::Transfer(_) => self.advance(),
                 // The cork may hold what this turn is for.
-                Protocol::WebSocket(_) if !self.desk.cork.is_empty() => {}
-                Protocol::WebSocket(_) => websocket::drained(self.conn, self.id, self.desk),
+                Protocol::WebSocket(_) if !self.cork.is_empty() => {}
+                Protocol::WebSocket(_) => self.drain(),
             }
         }
         if self.conn.can_answer() {
-            let (waits, fresh) = (self.conn.outbox.is_some(), self.fresh);
+            let (waits, fresh) = (self.conn.io.outbox.is_some(), self.fresh);
             self.answer();
-            // Who is heard has not taken anything for that.
+            // That a peer sends does not mean that it has taken anything.
             if waits {
                 self.fresh = fresh;
             }
         }
-        self.output().flush();
-        if self.conn.broken {
-            return Fate::Dies;
+        self.conn.output(self.cork).flush();
+        if self.conn.io.broken {
+            return Outcome::Close;
         }
-        if self.conn.writing == Writing::Open || self.conn.outbox.is_some() {
-            return Fate::Lives;
+        if self.conn.writing == Writing::Open || self.conn.io.outbox.is_some() {
+            return Outcome::KeepOpen;
         }
         self.finish()
     }
 
-    /// Whether nothing is under way: neither a request nor an answer.
+    /// Whether nothing is under way on the connection.
     pub(super) fn is_idle(&self) -> bool {
-        let conn = &*self.conn;
-        conn.writing == Writing::Open
-            && conn.inbox.is_none()
-            && !conn.may_read()
-            && deadline::waiting(conn) == Waiting::Request
+        self.conn.is_idle()
     }
 
-    /// Nothing more will be answered.
-    pub(super) fn end(&mut self) -> Fate {
+    /// Ends a connection that is idle.
+    pub(super) fn end(&mut self) -> Outcome {
         self.conn.writing = Writing::Last;
         self.finish()
     }
 
-    fn output(&mut self) -> Output<'_, S> {
-        Output::new(self.conn, &mut self.desk.cork)
+    /// Ends the subscriptions of a WebSocket that is closing.
+    #[inline]
+    pub(super) fn leave_if_closing(&mut self) {
+        if let Protocol::WebSocket(open) = &mut self.conn.protocol
+            && !open.is_open()
+        {
+            open.leave(&mut self.context.services);
+        }
+    }
+
+    /// The connection is dropped: tells the application, and gives back what was borrowed.
+    pub(super) fn abandon(&mut self) {
+        self.end_protocol();
+        let counters = &mut self.context.services.counters;
+        counters.dropped_closing += self.conn.io.outbox.as_ref().map_or(0, |outbox| outbox.published());
+        self.conn.give_back(&mut self.context.scratch.pool);
+    }
+
+    /// The request was not finished in time: makes that its answer, the last one.
+    pub(super) fn request_timed_out(&mut self) {
+        self.end_protocol();
+        let head_only = self.conn.inbox.as_ref().is_some_and(|inbox| answer::is_head(inbox.bytes()));
+        let mut out = self.conn.output(self.cork);
+        answer::request_timed_out(&mut out, head_only, self.context.services.date.text());
+        self.conn.writing = Writing::Last;
+    }
+
+    /// The answer that another thread makes did not come in time: answers without it.
+    pub(super) fn answer_overdue(&mut self) {
+        let Protocol::Transfer(transfer) = &mut self.conn.protocol else { return };
+        let mut out = Output::new(&mut self.conn.io, self.cork);
+        let next = transfer.answer_overdue(&mut out, self.context, self.id);
+        self.apply(next);
+    }
+
+    /// Nothing has been sent for long: tells a source that is endless.
+    pub(super) fn quiet(&mut self) {
+        self.call_source(Sending::quiet);
+    }
+
+    /// The server is shutting down: tells a source, which may be endless.
+    pub(super) fn ending(&mut self) {
+        self.call_source(Sending::ending);
+    }
+
+    fn call_source(&mut self, call: impl FnOnce(&mut Sending)) {
+        if let Protocol::Transfer(transfer) = &mut self.conn.protocol
+            && !transfer.call_source(&mut self.context.services.counters.panics, call)
+        {
+            self.conn.io.broken = true;
+        }
+    }
+
+    /// Sends a message on a WebSocket, if there is room.
+    pub(super) fn send(&mut self, message: Message<'_>) {
+        let id = self.id;
+        if let Some((open, mut out, services)) = self.socket() {
+            open.send(&mut out, services, id, message);
+        }
+    }
+
+    /// Begins a WebSocket's closing handshake.
+    pub(super) fn close(&mut self, code: CloseCode, reason: &str) {
+        let id = self.id;
+        if let Some((open, mut out, services)) = self.socket() {
+            open.close(&mut out, services, id, code, reason);
+        }
+    }
+
+    /// Asks a WebSocket's peer for a sign of life.
+    pub(super) fn ping(&mut self) {
+        self.conn.timer.pinged = true;
+        let payload = self.conn.timer.ping_payload();
+        if let Some((open, mut out, _)) = self.socket() {
+            open.ping(&mut out, payload);
+        }
+    }
+
+    #[inline]
+    fn drain(&mut self) {
+        let id = self.id;
+        if let Some((open, mut out, services)) = self.socket() {
+            open.drain(&mut out, services, id);
+        }
+    }
+
+    #[inline]
+    fn socket(&mut self) -> Option<(&mut OpenSocket, Output<'_, S>, &mut Services)> {
+        let Protocol::WebSocket(open) = &mut self.conn.protocol else { return None };
+        Some((open, Output::new(&mut self.conn.io, self.cork), &mut self.context.services))
     }
 
     fn send_queued(&mut self) {
-        let Desk { cork, counters, .. } = &mut *self.desk;
-        match Output::new(self.conn, cork).send_outbox(&mut counters.delivered) {
+        let delivered = &mut self.context.services.counters.delivered;
+        match self.conn.output(self.cork).send_outbox(delivered) {
             Taken::All | Taken::Paused => self.fresh = true,
             Taken::Blocked { progress } => self.fresh |= progress,
         }
     }
 
+    /// Goes on with a transfer, without input.
+    #[inline(never)]
+    fn advance(&mut self) {
+        let Protocol::Transfer(transfer) = &mut self.conn.protocol else { return };
+        let mut out = Output::new(&mut self.conn.io, self.cork);
+        let (fresh, next) = transfer.advance(&mut out, self.context, self.id);
+        self.fresh |= fresh;
+        self.apply(next);
+    }
+
     /// Works through what is there, then reads once and works through that.
     #[inline]
     fn answer(&mut self) {
-        let mut budget = self.desk.limits.pipeline;
+        let mut budget = self.context.services.limits.pipeline;
         if self.conn.unfinished {
             self.work_through_inbox(&mut budget);
+            if self.conn.unfinished || !self.conn.can_answer() {
+                return;
+            }
         }
-        if self.conn.may_read() && !self.conn.unfinished && self.conn.can_answer() {
+        if self.conn.may_read() {
             self.read(&mut budget);
         }
     }
@@ -108,7 +218,7 @@ impl<'a, S: Stream> Turn<'a, S> {
         let (from, to) = self.work_through(inbox.bytes_mut(), budget);
         inbox.keep(from, to);
         if inbox.is_empty() {
-            self.desk.pool.give(inbox);
+            self.context.scratch.pool.give(inbox);
         } else {
             self.conn.inbox = Some(inbox);
         }
@@ -118,32 +228,28 @@ impl<'a, S: Stream> Turn<'a, S> {
     fn read(&mut self, budget: &mut usize) {
         if self.conn.inbox.is_some() {
             let wants = self.conn.wants();
-            let inbox = self.conn.inbox.as_mut().expect("just seen");
-            let room = inbox.room(wants);
-            if let Some(bytes) =
-                read_into(&mut self.conn.stream, &mut self.conn.source, &mut self.conn.broken, room)
-            {
+            let conn = &mut *self.conn;
+            let inbox = conn.inbox.as_mut().expect("just seen");
+            if let Some(bytes) = read(&mut conn.io, &mut conn.source, inbox.room(wants)) {
                 inbox.filled(bytes);
                 self.work_through_inbox(budget);
             }
         } else {
-            // Taken out for the time that slices of it are alive.
-            let mut buffer = std::mem::take(&mut self.desk.read_buffer);
-            let conn = &mut *self.conn;
-            if let Some(bytes) = read_into(&mut conn.stream, &mut conn.source, &mut conn.broken, &mut buffer)
-            {
+            // Taken out while slices of it are alive.
+            let mut buffer = std::mem::take(&mut self.context.scratch.read_buffer);
+            if let Some(bytes) = read(&mut self.conn.io, &mut self.conn.source, &mut buffer) {
                 let (from, to) = self.work_through(&mut buffer[..bytes], budget);
                 if from < to {
-                    let mut inbox = self.desk.pool.take();
+                    let mut inbox = self.context.scratch.pool.take();
                     inbox.push(&buffer[from..to]);
                     self.conn.inbox = Some(inbox);
                 }
                 if cfg!(any(fuzzing, fleeting_paranoid)) {
-                    // Freed, so that AddressSanitizer sees whoever still looks at what was read.
+                    // Freed, so that AddressSanitizer finds a slice of it that is still in use.
                     buffer = vec![0; READ_BYTES];
                 }
             }
-            self.desk.read_buffer = buffer;
+            self.context.scratch.read_buffer = buffer;
         }
         if self.conn.source == Source::Ended {
             self.ended();
@@ -154,81 +260,143 @@ impl<'a, S: Stream> Turn<'a, S> {
     fn ended(&mut self) {
         self.conn.writing = Writing::Last;
         self.conn.unfinished = false;
-        if let Protocol::WebSocket(open) = &mut self.conn.protocol {
-            open.end(None, "", &mut self.desk.counters);
-            open.leave(self.desk);
-        }
-        transfer::end(self.conn, &mut self.desk.counters);
+        self.end_protocol();
     }
 
-    /// Returns the bounds of what must come again.
+    /// Returns the bounds of what must be shown again.
     #[inline]
     fn work_through(&mut self, input: &mut [u8], budget: &mut usize) -> (usize, usize) {
         let (mut from, mut to) = (0, input.len());
-        let stop = loop {
-            let ran = match self.conn.protocol {
-                Protocol::Http(_) => http::run(self.conn, self.id, &mut input[from..to], budget, self.desk),
-                Protocol::Transfer(_) => transfer::run(self.conn, self.id, &mut input[from..to], self.desk),
-                Protocol::WebSocket(_) => websocket::run(self.conn, self.id, &mut input[from..to], self.desk),
+        loop {
+            let input = &mut input[from..to];
+            let conn = &mut *self.conn;
+            let mut out = Output::new(&mut conn.io, self.cork);
+            let (progress, next) = match &mut conn.protocol {
+                Protocol::Http(decoder) => {
+                    let client = Client { conn: self.id, peer: &conn.peer };
+                    let (progress, next) =
+                        requests::run(decoder, &mut out, self.context, client, input, budget);
+                    (progress, next.map(Protocol::from))
+                }
+                Protocol::Transfer(transfer) => {
+                    let (progress, next) = transfer.run(&mut out, self.context, self.id, input);
+                    (progress, next.map(Protocol::Http))
+                }
+                Protocol::WebSocket(open) => {
+                    let ping = conn.timer.unanswered_ping();
+                    let (progress, next) =
+                        open.run(&mut out, &mut self.context.services, self.id, ping, input);
+                    if progress.fresh {
+                        conn.timer.hear();
+                    }
+                    (progress, next.map(|never| match never {}))
+                }
             };
-            self.fresh |= ran.fresh;
-            (from, to) = (from + ran.from, from + ran.to);
-            if ran.stop != Stop::Changed {
-                break ran.stop;
+            self.fresh |= progress.fresh;
+            (from, to) = (from + progress.from, from + progress.to);
+            match next {
+                Next::Same(reason) => {
+                    self.conn.unfinished = reason != StopReason::NeedsInput && from < to;
+                    return (from, to);
+                }
+                Next::Change(protocol) => self.change(protocol),
+                Next::Close => {
+                    self.last();
+                    return (to, to);
+                }
             }
-        };
-        self.conn.unfinished = matches!(stop, Stop::Budget | Stop::Blocked) && from < to;
-        if stop == Stop::Over {
-            self.conn.writing = Writing::Last;
-            return (to, to);
         }
-        (from, to)
+    }
+
+    /// Makes the connection what a transfer without input says.
+    fn apply(&mut self, next: Next<Decoder>) {
+        match next {
+            Next::Same(_) => {}
+            Next::Change(decoder) => self.change(Protocol::Http(decoder)),
+            Next::Close => self.last(),
+        }
+    }
+
+    /// Nothing more will be answered.
+    fn last(&mut self) {
+        self.conn.writing = Writing::Last;
+        self.conn.unfinished = false;
+        if let Protocol::Transfer(_) = self.conn.protocol {
+            self.change(Protocol::Http(Decoder::new()));
+        }
+    }
+
+    #[inline(never)]
+    fn change(&mut self, protocol: Protocol) {
+        if let Protocol::WebSocket(_) = protocol {
+            self.conn.timer.hear();
+        }
+        if let Protocol::Transfer(over) = std::mem::replace(&mut self.conn.protocol, protocol) {
+            over.end(&mut self.context.services.counters.panics);
+        }
+    }
+
+    /// Tells the application that the connection has ended.
+    fn end_protocol(&mut self) {
+        match &mut self.conn.protocol {
+            Protocol::Http(_) => {}
+            Protocol::Transfer(_) => self.change(Protocol::Http(Decoder::new())),
+            Protocol::WebSocket(open) => {
+                open.end(None, "", &mut self.context.services.counters.panics);
+                open.leave(&mut self.context.services);
+            }
+        }
     }
 
     /// Everything has left: tells the peer so, and waits for its end.
-    fn finish(&mut self) -> Fate {
-        if self.conn.source == Source::Ended {
-            return Fate::Dies;
+    fn finish(&mut self) -> Outcome {
+        let conn = &mut *self.conn;
+        if conn.source == Source::Ended {
+            return Outcome::Close;
         }
-        if self.conn.writing == Writing::Last {
-            if self.conn.stream.shutdown_write().is_err() {
-                return Fate::Dies;
+        if conn.writing == Writing::Last {
+            if conn.io.stream.shutdown_write().is_err() {
+                return Outcome::Close;
             }
-            self.conn.writing = Writing::Lingering;
-            self.conn.unfinished = false;
-            self.desk.recycle(self.conn);
+            conn.writing = Writing::Lingering;
+            conn.unfinished = false;
+            conn.give_back(&mut self.context.scratch.pool);
         }
         for _ in 0..DISCARD_READS {
-            if !self.conn.may_read() {
+            if !conn.may_read() {
                 break;
             }
-            let conn = &mut *self.conn;
-            read_into(&mut conn.stream, &mut conn.source, &mut conn.broken, &mut self.desk.read_buffer);
-            if conn.broken || conn.source == Source::Ended {
-                return Fate::Dies;
+            read(&mut conn.io, &mut conn.source, &mut self.context.scratch.read_buffer);
+            if conn.io.broken || conn.source == Source::Ended {
+                return Outcome::Close;
             }
         }
-        Fate::Lives
+        Outcome::KeepOpen
     }
 }
 
-/// Reads once. `None` if nothing came: there is nothing now, or never will be.
+impl From<Switch> for Protocol {
+    #[inline]
+    fn from(switch: Switch) -> Protocol {
+        match switch {
+            Switch::Transfer(transfer) => Protocol::Transfer(transfer),
+            Switch::WebSocket(open) => Protocol::WebSocket(open),
+        }
+    }
+}
+
+/// Reads once. Returns `None` if nothing came: there is nothing now, or never will be.
 #[inline]
-fn read_into<S: Stream>(
-    stream: &mut S,
-    source: &mut Source,
-    broken: &mut bool,
-    room: &mut [u8],
-) -> Option<usize> {
+fn read<S: Stream>(io: &mut Io<S>, source: &mut Source, room: &mut [u8]) -> Option<usize> {
     loop {
-        match stream.read(room) {
+        match io.stream.read(room) {
             Ok(0) => {
                 *source = Source::Ended;
                 return None;
             }
             Ok(bytes) => {
                 // A short read has drained the stream: the next event is a new one. But the end that
-                // this event has told of is still to be read.
+                // this event announced is still to be read.
                 if bytes < room.len() && *source == Source::Ready {
                     *source = Source::Drained;
                 }
@@ -237,7 +405,7 @@ fn read_into<S: Stream>(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => {
                 *source = Source::Drained;
-                *broken |= error.kind() != io::ErrorKind::WouldBlock;
+                io.broken |= error.kind() != io::ErrorKind::WouldBlock;
                 return None;
             }
         }

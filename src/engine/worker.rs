@@ -1,10 +1,13 @@
-//! The loop around an engine: mio's poll, listeners, the mailbox.
+//! The loop around an engine: mio's poll, the listening sockets, the mailbox.
+//!
+//! It knows no connection record and no protocol. Its invariant: every event of a poll reaches the engine in the turn
+//! in which it came, because mio's events are edge-triggered.
 
 use super::counters::Counters;
 use super::driver::{Engine, Readiness, Settings};
-use super::handle::Handle;
-use super::mailbox::Mailbox;
-use super::report::ShutdownReport;
+use super::remote::handle::Handle;
+use super::remote::mailbox::Mailbox;
+use super::shutdown::ShutdownReport;
 use crate::app::{App, ConnId, RouteError};
 use crate::pubsub::Attached;
 use crate::time::Clock;
@@ -20,29 +23,44 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// One thread's share of a server: its connections, its listeners, its loop.
+/// One thread's share of a server: its connections, its listening sockets, its loop.
 ///
-/// [`Server`](crate::Server) runs workers on threads of their own. Who owns a loop already keeps the
-/// thread: [`turn`](Worker::turn) does what there is to do, and the worker's file descriptor
-/// ([`AsRawFd`]) becomes readable when there is something, so another loop can poll it.
+/// [`Server`](crate::Server) runs workers on threads of their own. A program that has a loop already keeps its thread:
+/// [`turn`](Worker::turn) does everything that is due, and the worker's file descriptor ([`AsRawFd`]) becomes readable
+/// when there is something, so the program's loop can poll it.
+///
+/// ```
+/// use fleeting::{App, Response, Server};
+/// use std::time::Duration;
+///
+/// let mut worker = Server::builder()
+///     .bind("127.0.0.1:0")
+///     .worker(|_worker| App::new().get("/", |_req| Ok(Response::text("hello"))))?;
+/// println!("listening on {}", worker.local_addrs()?[0]);
+/// // In the loop of the program, when the descriptor is readable or `patience` is over:
+/// let goes_on = worker.turn(Some(Duration::ZERO))?;
+/// assert!(goes_on);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Worker {
     poll: Poll,
     events: Events,
     engine: Engine<TcpStream>,
-    doors: Vec<Door>,
+    listeners: Vec<Listener>,
     clock: Clock,
-    /// Given up for a moment when descriptors have run out, to turn away who waits.
+    /// Given up for a moment when descriptors have run out, to turn away a client that waits.
     spare: Option<File>,
-    /// Milliseconds of the clock: no accepting before.
+    /// Milliseconds of the clock: nothing is accepted before.
     accept_after: u64,
-    /// Held to the end: with the last worker the broker is let go.
+    /// Held to the end: the broker is detached with the last worker.
     _attached: Option<Arc<Attached>>,
 }
 
-/// A listener, and whether somebody may be waiting at it.
-struct Door {
-    listener: TcpListener,
-    knocked: bool,
+/// A listening socket.
+struct Listener {
+    socket: TcpListener,
+    /// A client may be waiting to be accepted.
+    ready: bool,
 }
 
 /// Why a worker could not be made.
@@ -78,69 +96,70 @@ impl From<RouteError> for WorkerError {
     }
 }
 
-/// Tokens from here on name listeners; below it a token is a connection's index and generation.
-const FIRST_DOOR: usize = usize::MAX - 1024;
+/// Tokens from here on name listening sockets; below it a token is a connection's index and generation.
+const FIRST_LISTENER: usize = usize::MAX - 1024;
 const WAKER: Token = Token(usize::MAX);
-/// Events that one poll brings.
+/// Events that one poll returns.
 const EVENTS: usize = 1024;
-/// Connections accepted at one door in one turn.
+/// Connections accepted from one listening socket in one turn.
 const ACCEPTS: usize = 256;
-/// Milliseconds of the longest wait: an hour is as good as for ever.
+/// Milliseconds of the longest wait: an hour is as good as forever.
 const PATIENCE_MS_MAX: u64 = 3_600_000;
 /// Milliseconds without accepting, after descriptors have run out.
 const ACCEPT_BACKOFF_MS: u64 = 100;
 
-/// The parts of a worker that exist before its thread does: others need its mailbox.
-pub(crate) struct Seat {
+/// The parts of a worker that exist before its thread does: other threads need its mailbox.
+pub(crate) struct WorkerParts {
     poll: Poll,
     pub(crate) mailbox: Arc<Mailbox>,
     /// What all workers of the server hold of its broker, once it is attached.
     pub(crate) attached: Option<Arc<Attached>>,
 }
 
-impl Seat {
-    pub(crate) fn new() -> io::Result<Seat> {
+impl WorkerParts {
+    pub(crate) fn new() -> io::Result<WorkerParts> {
         let poll = Poll::new()?;
         let mailbox = Arc::new(Mailbox::new(Some(Waker::new(poll.registry(), WAKER)?)));
-        Ok(Seat { poll, mailbox, attached: None })
+        Ok(WorkerParts { poll, mailbox, attached: None })
     }
 }
 
 impl Worker {
     pub(crate) fn new(
-        seat: Seat,
+        parts: WorkerParts,
         handle: &Handle,
-        listeners: Vec<std::net::TcpListener>,
+        sockets: Vec<std::net::TcpListener>,
         app: App,
         settings: Settings,
     ) -> Result<Worker, WorkerError> {
         app.check()?;
-        let mut doors = Vec::with_capacity(listeners.len());
-        for (at, listener) in listeners.into_iter().enumerate() {
-            let mut listener = transport::listen(listener)?;
-            seat.poll.registry().register(&mut listener, Token(FIRST_DOOR + at), Interest::READABLE)?;
-            doors.push(Door { listener, knocked: false });
+        let mut listeners = Vec::with_capacity(sockets.len());
+        for (at, socket) in sockets.into_iter().enumerate() {
+            let mut socket = transport::listen(socket)?;
+            let token = Token(FIRST_LISTENER + at);
+            parts.poll.registry().register(&mut socket, token, Interest::READABLE)?;
+            listeners.push(Listener { socket, ready: false });
         }
         let clock = Clock::new();
         Ok(Worker {
-            poll: seat.poll,
+            poll: parts.poll,
             events: Events::with_capacity(EVENTS),
             engine: Engine::with_handle(app, settings, clock.now(), handle),
-            doors,
+            listeners,
             clock,
             spare: spare(),
             accept_after: 0,
-            _attached: seat.attached,
+            _attached: parts.attached,
         })
     }
 
-    /// Does what there is to do, waiting for it at most `timeout` (`None`: until there is something).
+    /// Does everything that is due. If nothing is, it waits for at most `timeout` (`None`: until something is).
     ///
-    /// A turn goes: poll, mailbox, events, runnable list, timers, accept. Returns false once a shutdown is
-    /// complete: nothing is open any more.
+    /// The order of a turn is: poll, mailbox, events, runnable list, timers, accept. Returns false once a shutdown is
+    /// complete and no connection is open any more.
     ///
     /// # Errors
-    /// Those of polling; the worker is of no more use then.
+    /// Those of polling; the worker is unusable then.
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
         let patience = self.patience();
         let timeout =
@@ -153,21 +172,21 @@ impl Worker {
         }
         self.engine.begin(self.clock.now());
         if self.engine.is_shutdown_due() {
-            self.close_doors();
+            self.stop_listening();
         }
         for event in &self.events {
             match event.token() {
                 WAKER => {}
-                Token(token) if token >= FIRST_DOOR => {
-                    // The doors may be gone by now.
-                    if let Some(door) = self.doors.get_mut(token - FIRST_DOOR) {
-                        door.knocked = true;
+                Token(token) if token >= FIRST_LISTENER => {
+                    // The listening sockets may be closed by now.
+                    if let Some(listener) = self.listeners.get_mut(token - FIRST_LISTENER) {
+                        listener.ready = true;
                     }
                 }
                 token => {
                     let id = conn_of(token, &self.engine);
                     self.engine.ready(id, readiness(event));
-                    // Behind its turn, in which it may have come to await an answer.
+                    // After its turn, in which it may have come to await an answer.
                     if event.is_error() || event.is_write_closed() {
                         self.engine.failed(id);
                     }
@@ -188,37 +207,37 @@ impl Worker {
         Ok(())
     }
 
-    /// Where it listens.
+    /// Returns the addresses it listens on.
     ///
     /// # Errors
     /// Those of the system.
     pub fn local_addrs(&self) -> io::Result<Vec<SocketAddr>> {
-        self.doors.iter().map(|door| door.listener.local_addr()).collect()
+        self.listeners.iter().map(|listener| listener.socket.local_addr()).collect()
     }
 
-    /// What a shutdown has come to; final once [`turn`](Worker::turn) has returned false.
+    /// Returns the outcome of a shutdown; final once [`turn`](Worker::turn) has returned false.
     pub fn shutdown_report(&self) -> &ShutdownReport {
         self.engine.shutdown_report()
     }
 
-    /// What has been counted so far.
+    /// Returns what has been counted so far.
     pub fn counters(&self) -> Counters {
         self.engine.counters()
     }
 
-    /// The arena that requests live in, for what it reports of itself.
+    /// Returns the arena that requests live in, for the figures that it keeps.
     pub fn arena(&self) -> &crate::Arena {
         self.engine.arena()
     }
 
-    /// How long another loop may wait for the file descriptor before it gives this worker a
-    /// [`turn`](Worker::turn) anyway, for its timers; `None`: as long as it likes.
+    /// Returns how long another loop may wait for the file descriptor before it must give this worker a
+    /// [`turn`](Worker::turn) for its timers; `None` if there is no bound.
     pub fn patience(&self) -> Option<Duration> {
         let engine_ms = self.engine.next_ms();
-        let knocked = self.engine.has_room() && self.doors.iter().any(|door| door.knocked);
-        let next_ms = match (engine_ms, knocked.then_some(self.accept_after)) {
-            (Some(engine), Some(door)) => engine.min(door),
-            (engine, door) => engine.or(door)?,
+        let accepts = self.engine.has_room() && self.listeners.iter().any(|listener| listener.ready);
+        let next_ms = match (engine_ms, accepts.then_some(self.accept_after)) {
+            (Some(engine), Some(accept)) => engine.min(accept),
+            (engine, accept) => engine.or(accept)?,
         };
         if next_ms == 0 {
             return Some(Duration::ZERO);
@@ -227,44 +246,44 @@ impl Worker {
         Some(Duration::from_millis(next_ms.saturating_sub(self.clock.now().ms).min(PATIENCE_MS_MAX)))
     }
 
-    fn close_doors(&mut self) {
-        // Who is in the backlog already was promised an answer by the system.
-        self.doors.iter_mut().for_each(|door| door.knocked = true);
-        let _ = accept(&mut self.doors, &mut self.engine, &self.poll, &mut self.spare);
-        self.doors.clear();
+    fn stop_listening(&mut self) {
+        // To a client in the backlog the system has already confirmed the connection.
+        self.listeners.iter_mut().for_each(|listener| listener.ready = true);
+        let _ = accept(&mut self.listeners, &mut self.engine, &self.poll, &mut self.spare);
+        self.listeners.clear();
     }
 
     fn accept(&mut self) {
-        if !self.doors.iter().any(|door| door.knocked) {
+        if !self.listeners.iter().any(|listener| listener.ready) {
             return;
         }
         let now_ms = self.clock.now().ms;
         if now_ms < self.accept_after {
             return;
         }
-        if accept(&mut self.doors, &mut self.engine, &self.poll, &mut self.spare).is_err() {
+        if accept(&mut self.listeners, &mut self.engine, &self.poll, &mut self.spare).is_err() {
             self.engine.count_accept_backoff();
             self.accept_after = now_ms + ACCEPT_BACKOFF_MS;
         }
     }
 }
 
-/// Lets in who waits. A door stays knocked at while somebody may be left.
+/// Accepts the clients that wait. A listener stays ready while there may be more.
 ///
 /// # Errors
 /// Descriptors, or something else that accepting needs, have run out.
 fn accept(
-    doors: &mut [Door],
+    listeners: &mut [Listener],
     engine: &mut Engine<TcpStream>,
     poll: &Poll,
     spare_file: &mut Option<File>,
 ) -> io::Result<()> {
-    for door in doors.iter_mut().filter(|door| door.knocked) {
+    for listener in listeners.iter_mut().filter(|listener| listener.ready) {
         for _ in 0..ACCEPTS {
             if !engine.has_room() {
                 break;
             }
-            match transport::accept(&door.listener) {
+            match transport::accept(&listener.socket) {
                 Ok((stream, peer)) => {
                     let id = engine.accept(stream, Some(peer));
                     let stream = engine.stream_mut(id).expect("just accepted");
@@ -276,16 +295,16 @@ fn accept(
                 }
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => {
-                        door.knocked = false;
+                        listener.ready = false;
                         break;
                     }
-                    // The client has gone while it waited.
+                    // The client left while it waited.
                     io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted => {}
                     _ => {
-                        // Out of descriptors. Whoever is first in line is turned away with the spare
-                        // one, rather than left to wait for an answer that will not come.
+                        // Out of descriptors. The first client in line is turned away with the spare one,
+                        // rather than left to wait for an answer that will not come.
                         if spare_file.take().is_some() {
-                            drop(transport::accept(&door.listener));
+                            drop(transport::accept(&listener.socket));
                             *spare_file = spare();
                         }
                         return Err(error);

@@ -1,7 +1,7 @@
 //! The decoder: a client's bytes, turned into messages.
 //!
 //! Knows no socket and keeps no input. The caller holds the bytes and passes the same ones again, with more
-//! behind them, until a frame is complete. The event then borrows the payload where it lies, unmasked in place.
+//! behind them, until a frame is complete. The event then borrows the payload from the input, unmasked in place.
 //! Only the fragments of a message are copied, into a buffer that lives as long as the message.
 //!
 //! Invariant: events and failures depend on the byte stream alone, however it is cut, and no byte is unmasked

@@ -63,19 +63,19 @@ impl Negotiated {
     }
 }
 
-/// Reads all offers and accepts the first that is compatible with `wanted`.
+/// Reads all offers and accepts the first that is compatible with the route's `settings`.
 ///
 /// All fields are read to the end, even if no offer is wanted: RFC 6455 §9.1 requires that a malformed field
 /// fails the handshake.
 pub(super) fn negotiate<'a>(
     fields: impl IntoIterator<Item = &'a [u8]>,
-    wanted: &Compression,
+    settings: &Compression,
 ) -> Result<Option<Negotiated>, Malformed> {
     let mut accepted = None;
     for field in fields {
         let mut field = Scanner::new(field);
         while let Some(offer) = next_offer(&mut field)? {
-            accepted = accepted.or_else(|| offer.accept(wanted));
+            accepted = accepted.or_else(|| offer.accept(settings));
         }
     }
     Ok(accepted.filter(|_| cfg!(feature = "deflate")))
@@ -109,8 +109,8 @@ impl Offer {
         self.declined |= !is_valid;
     }
 
-    fn accept(&self, wanted: &Compression) -> Option<Negotiated> {
-        let takeover = match wanted.mode() {
+    fn accept(&self, settings: &Compression) -> Option<Negotiated> {
+        let takeover = match settings.mode() {
             Mode::Off => return None,
             // RFC 7692 §7.1.1: the server may demand either without an offer of it.
             Mode::Shared => false,
@@ -120,7 +120,7 @@ impl Offer {
         if self.declined || self.server_window == Some(8) {
             return None;
         }
-        let largest = wanted.window_bits();
+        let largest = settings.window_bits();
         let server_window_bits = self.server_window.map_or(largest, |offered| offered.min(largest));
         // RFC 7692 §7.1.2.1: the answer must repeat an accepted parameter, and may add it without an offer.
         let names_server_window = self.server_window.is_some() || server_window_bits < 15;
@@ -172,8 +172,8 @@ mod tests {
     const PLAIN: &str = "permessage-deflate";
 
     /// Returns the value of the response's field.
-    fn answer(offers: &[&str], wanted: &Compression) -> Result<Option<String>, Malformed> {
-        let accepted = negotiate(offers.iter().map(|offer| offer.as_bytes()), wanted)?;
+    fn answer(offers: &[&str], settings: &Compression) -> Result<Option<String>, Malformed> {
+        let accepted = negotiate(offers.iter().map(|offer| offer.as_bytes()), settings)?;
         Ok(accepted.map(|accepted| {
             let mut out = Vec::new();
             accepted.encode(&mut out);
@@ -189,8 +189,8 @@ mod tests {
     #[test]
     fn grammar() {
         fn check(fields: &[&str], well_formed: bool) {
-            for wanted in [Compression::off(), Compression::shared()] {
-                assert_eq!(answer(fields, &wanted).is_ok(), well_formed, "{fields:?}");
+            for settings in [Compression::off(), Compression::shared()] {
+                assert_eq!(answer(fields, &settings).is_ok(), well_formed, "{fields:?}");
             }
         }
         check(&[], true);
@@ -239,9 +239,9 @@ mod tests {
     #[cfg(feature = "deflate")]
     #[test]
     fn offers() {
-        fn check(wanted: Compression, fields: &[&str], expected: Option<&str>) {
+        fn check(settings: Compression, fields: &[&str], expected: Option<&str>) {
             let expected = expected.map(|parameters| format!("{PLAIN}{parameters}"));
-            assert_eq!(answer(fields, &wanted), Ok(expected), "{fields:?} {wanted:?}");
+            assert_eq!(answer(fields, &settings), Ok(expected), "{fields:?} {settings:?}");
         }
         let (off, shared, own) = (Compression::off(), Compression::shared(), Compression::dedicated());
         const ALONE: &str = "; server_no_context_takeover; client_no_context_takeover";

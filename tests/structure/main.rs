@@ -35,6 +35,7 @@ const CRATES: &[&str] = &[
 const FLOORS: &[(&str, u8)] = &[
     ("arena", 0),
     ("keep", 0),
+    ("panics", 0),
     ("buffer", 0),
     ("time", 0),
     ("config", 0),
@@ -233,4 +234,47 @@ fn documents_exist_and_their_links_lead_somewhere() {
         wrong.extend(links::broken_links(&path, &text, |meant| root().join(meant).exists()));
     }
     none(wrong);
+}
+
+/// The map names functions as `file.rs:function`, and files by the end of their paths.
+#[test]
+fn the_map_names_what_exists() {
+    let map = read("ARCHITECTURE.md").expect("it exists");
+    let sources = sources();
+    let (mut named, mut wrong) = (0, Vec::new());
+    for name in map.split('`').skip(1).step_by(2).filter(|name| name.contains(".rs")) {
+        let (file, function) = name.split_once(':').unwrap_or((name, ""));
+        let ends_so = |path: &str| path == file || path.ends_with(&format!("/{file}"));
+        let defines = |text: &str| {
+            let declared = format!("fn {function}");
+            text.match_indices(&declared).any(|(at, _)| text[at + declared.len()..].starts_with(['(', '<']))
+        };
+        named += 1;
+        let exists = match function {
+            "" => root().join(file).exists() || sources.iter().any(|(path, _)| ends_so(path)),
+            _ => sources.iter().any(|(path, text)| ends_so(path) && defines(text)),
+        };
+        if !exists {
+            wrong.push(format!("ARCHITECTURE.md: there is no {name}"));
+        }
+    }
+    assert!(named > 50, "only {named} names were found");
+    none(wrong);
+}
+
+#[test]
+fn the_table_of_connections_is_the_same_in_the_map_and_in_the_code() {
+    let rows = |text: &str, mark: &str| -> Vec<String> {
+        text.lines()
+            .filter_map(|line| line.strip_prefix(mark))
+            .filter(|row| row.starts_with("| "))
+            .map(String::from)
+            .collect()
+    };
+    let code = rows(&read("src/engine/conn.rs").expect("it exists"), "//! ");
+    let map = read("ARCHITECTURE.md").expect("it exists");
+    let (_, section) = map.split_once("## The connection record").expect("the map has the table");
+    let section = section.split("\n## ").next().unwrap_or_default();
+    assert!(code.len() > 10, "{code:?}");
+    assert_eq!(rows(section, ""), code);
 }

@@ -102,6 +102,7 @@ fn metrics_count_what_was_done() {
             assert_eq!(client.answer().status, 431);
         }
     }
+    assert_eq!(scraper.get("/hub").status, 426);
     let mut sockets: Vec<Client> = (0..6).map(|_| Client::websocket(addr, "/hub")).collect();
     for (number, socket) in sockets.iter_mut().enumerate() {
         socket.frame(TEXT, format!(r#"{{"subscribe": "a.{}"}}"#, number % 3));
@@ -139,6 +140,8 @@ fn metrics_count_what_was_done() {
     assert_eq!(reason("fleeting_requests_refused_total", "head_too_large"), 3.0);
     assert_eq!(grown("fleeting_requests_refused_total"), 3.0);
     assert_eq!(grown("fleeting_websockets_failed_total"), 0.0);
+    assert_eq!(reason("fleeting_handshakes_rejected_total", "not_an_upgrade"), 1.0);
+    assert_eq!(grown("fleeting_handshakes_rejected_total"), 1.0);
     assert_eq!(grown("fleeting_publications_delivered_total"), 2.0);
     assert_eq!(grown("fleeting_publications_matched_total"), 2.0);
     assert_eq!(grown("fleeting_handler_panics_total"), 0.0);

@@ -38,6 +38,15 @@ fn receive(client: &mut Client, count: usize) -> Vec<String> {
     received
 }
 
+/// Sets the flag when dropped, so that a failed assertion also ends the threads that wait for it.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn three_processes_are_one_hub_through_a_kill_of_redis() {
     const EACH: usize = 200;
@@ -83,6 +92,7 @@ fn three_processes_are_one_hub_through_a_kill_of_redis() {
         // Other requests run meanwhile and must not be affected by Redis.
         let (over, slowest) = (AtomicBool::new(false), Mutex::new(Duration::ZERO));
         thread::scope(|scope| {
+            let _end = SetOnDrop(&over);
             for program in &programs {
                 let (over, slowest) = (&over, &slowest);
                 scope.spawn(move || {
@@ -117,7 +127,6 @@ fn three_processes_are_one_hub_through_a_kill_of_redis() {
             }
             assert!(back.elapsed() < RECOVERY, "{:?}", back.elapsed());
             println!("the gap was announced {:?} after Redis was back", back.elapsed());
-            over.store(true, Ordering::Relaxed);
         });
         println!("the slowest other request took {slowest:?}");
         // There is no further gap, and no message that was published while Redis was away.

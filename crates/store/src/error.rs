@@ -1,5 +1,6 @@
 //! Why a store has not done what it was asked to.
 
+use super::KEY_BYTES_MAX;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -7,7 +8,7 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The key is empty or has more than [`KEY_BYTES_MAX`](super::KEY_BYTES_MAX) bytes.
+    /// The key is empty or has more than [`KEY_BYTES_MAX`] bytes.
     Key,
     /// The value has more bytes than the store takes.
     Value,
@@ -22,7 +23,7 @@ pub enum StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StoreError::Key => write!(f, "a key has 1 to {} bytes", super::KEY_BYTES_MAX),
+            StoreError::Key => write!(f, "a key has 1 to {} bytes", KEY_BYTES_MAX),
             StoreError::Value => f.write_str("the value is too large for the store"),
             StoreError::Full => f.write_str("the store is full"),
             StoreError::NotANumber => f.write_str("the value is no number, or the sum is too large for one"),

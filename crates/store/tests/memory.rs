@@ -32,8 +32,8 @@ fn ms(ms: u64) -> Option<Duration> {
 
 /// Returns the number of entries and of bytes.
 fn held(store: &Memory) -> (u64, u64) {
-    let census = store.census();
-    (census.entries.expect("it is known"), census.bytes.expect("it is known"))
+    let stats = store.stats();
+    (stats.entries.expect("it is known"), stats.bytes.expect("it is known"))
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn the_number_of_entries_is_bounded_exactly() {
     assert_eq!(store.increment("more", 1, None), Err(StoreError::Full));
     assert_eq!(store.compare_and_set("more", None, b"v", None), Err(StoreError::Full));
     assert_eq!(store.compare_and_set("more", Some(b"v"), b"v", None), Ok(false), "this needs no room");
-    assert_eq!(store.census().refused, Some(3));
+    assert_eq!(store.stats().refused, Some(3));
     // Existing entries may change.
     store.set(&key(50), b"a value that is longer", None).expect("there is room");
     assert_eq!(store.delete(&key(99)), Ok(true));
@@ -135,9 +135,9 @@ fn the_number_of_entries_is_bounded_exactly() {
         store.set(&format!("new{number}"), b"v", None).expect("there is room");
     }
     assert_eq!(store.set("one more", b"v", None), Err(StoreError::Full));
-    let census = store.census();
-    assert_eq!((census.entries, census.entries_max), (Some(100), Some(100)));
-    assert_eq!((census.expired, census.refused), (Some(10), Some(4)));
+    let stats = store.stats();
+    assert_eq!((stats.entries, stats.entries_max), (Some(100), Some(100)));
+    assert_eq!((stats.expired, stats.refused), (Some(10), Some(4)));
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn the_number_of_bytes_is_bounded_exactly() {
     );
     assert_eq!((store.delete("a"), store.delete("b")), (Ok(true), Ok(true)));
     assert_eq!(held(&store), (0, 0));
-    assert_eq!(store.census().bytes_max, Some(10_000));
+    assert_eq!(store.stats().bytes_max, Some(10_000));
 }
 
 #[test]
@@ -229,23 +229,23 @@ fn entries_that_are_never_read_expire_as_well() {
         assert!(number < 1400, "{} are there", held(&store).0);
     }
     store.expire(usize::MAX);
-    let census = store.census();
-    assert_eq!((census.expired, census.entries), (Some(1000), Some(number - 1000)));
+    let stats = store.stats();
+    assert_eq!((stats.expired, stats.entries), (Some(1000), Some(number - 1000)));
 }
 
 #[test]
-fn the_census_reports_the_longest_untouched_entry() {
+fn statistics_report_the_longest_untouched_entry() {
     let (store, now) = memory(StoreLimits::default());
-    assert_eq!(store.census().oldest, None);
+    assert_eq!(store.stats().oldest, None);
     store.set("a", b"1", None).expect("there is room");
     pass(&now, 1000);
     store.set("b", b"1", None).expect("there is room");
     pass(&now, 500);
-    assert_eq!(store.census().oldest, ms(1500));
+    assert_eq!(store.stats().oldest, ms(1500));
     assert_eq!(store.renew("a", None), Ok(true));
-    assert_eq!(store.census().oldest, ms(500));
+    assert_eq!(store.stats().oldest, ms(500));
     assert_eq!(store.delete("b"), Ok(true));
-    assert_eq!(store.census().oldest, ms(0));
+    assert_eq!(store.stats().oldest, ms(0));
 }
 
 #[test]
@@ -405,11 +405,11 @@ fn against_a_map(seed: u64, operations: usize) {
         assert!(held(&store).0 <= entries_max as u64);
     }
     store.expire(usize::MAX);
-    let census = store.census();
-    assert_eq!(census.entries, Some(model.entries.len() as u64), "seed {seed}");
+    let stats = store.stats();
+    assert_eq!(stats.entries, Some(model.entries.len() as u64), "seed {seed}");
     let oldest = model.entries.values().map(|known| model.now - known.touched).max();
-    assert_eq!(census.oldest, oldest.and_then(ms), "seed {seed}");
-    assert_eq!(census.refused, Some(model.refused), "seed {seed}");
+    assert_eq!(stats.oldest, oldest.and_then(ms), "seed {seed}");
+    assert_eq!(stats.refused, Some(model.refused), "seed {seed}");
     assert_eq!(scan(&store, "", 7).len(), model.entries.len(), "seed {seed}");
     for key in model.entries.keys() {
         assert_eq!(store.delete(key), Ok(true), "seed {seed}");
@@ -460,9 +460,9 @@ fn a_million_records_leave_nothing_behind() {
         pass(&now, 6000);
         while store.expire(1000) == 1000 {}
     });
-    let census = store.census();
-    assert_eq!((census.entries, census.bytes, census.oldest), (Some(0), Some(0), None));
-    assert_eq!(census.expired, Some(RECORDS));
+    let stats = store.stats();
+    assert_eq!((stats.entries, stats.bytes, stats.oldest), (Some(0), Some(0), None));
+    assert_eq!(stats.expired, Some(RECORDS));
     // The tables keep memory for a few entries each.
     assert!(counted.bytes_current < 64 << 10, "{} bytes stay: {counted:?}", counted.bytes_current);
 }

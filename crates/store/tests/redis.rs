@@ -140,7 +140,7 @@ fn a_full_redis_is_reported_as_full() {
     assert_eq!(get(&store, "n"), Ok(Some("1".into())), "what failed has changed nothing");
     assert_eq!(get(&store, "m"), Ok(None));
     assert_eq!((store.renew("n", None), store.delete("n")), (Ok(true), Ok(true)));
-    assert_eq!(store.census().refused, Some(5));
+    assert_eq!(store.stats().refused, Some(5));
     server.ask::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
     assert_eq!(store.set("n", b"2", None), Ok(()), "there is room again");
 }

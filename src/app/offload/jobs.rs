@@ -22,9 +22,9 @@
 use super::options::{OffloadCounters, OffloadOptions};
 use crate::app::{Error, Handler, KeptRequest, Responder, Response};
 use crate::arena::Arena;
+use crate::panics::catch;
 use std::collections::VecDeque;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -327,9 +327,4 @@ impl State {
         self.jobs = left;
         settled
     }
-}
-
-/// Runs, or drops, the application's code. Returns `None` if it panicked.
-fn catch(call: impl FnOnce()) -> Option<()> {
-    catch_unwind(AssertUnwindSafe(call)).ok()
 }

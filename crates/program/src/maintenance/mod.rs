@@ -97,7 +97,7 @@ impl Work {
             self.warn(&format!("connections of worker {number}"), connections, worker.connections_max as u64);
             self.warn(&format!("topics of worker {number}"), worker.topics as u64, worker.topics_max as u64);
         }
-        let store = self.registry.store().census();
+        let store = self.registry.store().stats();
         for (capacity, used, max) in [
             ("entries of the store", store.entries, store.entries_max),
             ("bytes of the store", store.bytes, store.bytes_max),

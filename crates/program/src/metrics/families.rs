@@ -144,6 +144,9 @@ const OF_WORKERS: &[WorkerFamily] = &[
 
 const COUNTERS_BY_REASON: &[ReasonFamily] = &[
     ("fleeting_requests_refused_total", "Requests refused, by reason.", |c| c.refused().collect()),
+    ("fleeting_handshakes_rejected_total", "WebSocket handshakes rejected, by reason.", |c| {
+        c.rejected().collect()
+    }),
     ("fleeting_websockets_failed_total", "WebSockets closed because of an error, by reason.", |c| {
         c.failed().collect()
     }),
@@ -160,7 +163,7 @@ const COUNTERS_BY_REASON: &[ReasonFamily] = &[
 /// Returns all metrics but those of the offload threads.
 pub(super) fn all(
     workers: &[WorkerFigures],
-    store: &fleeting_store::Census,
+    store: &fleeting_store::StoreStats,
     clients: &registry::ClientCounts,
 ) -> Vec<Family> {
     let mut families = Vec::with_capacity(48);
@@ -197,7 +200,7 @@ pub(super) fn all(
     families
 }
 
-fn of_store(store: &fleeting_store::Census) -> impl Iterator<Item = Family> {
+fn of_store(store: &fleeting_store::StoreStats) -> impl Iterator<Item = Family> {
     let count = |value: Option<u64>| value.map(Value::Count);
     let oldest = store.oldest.map(|age| Value::Seconds(age.as_secs_f64()));
     [

@@ -44,7 +44,7 @@ fn collect(
     let (response, responder) = Response::defer();
     let Sources { registry, offload } = sources.clone();
     handle.figures(move |workers: Vec<WorkerFigures>| {
-        let mut families = families::all(&workers, &registry.store().census(), &registry.counts());
+        let mut families = families::all(&workers, &registry.store().stats(), &registry.counts());
         families.extend(offload.iter().flat_map(|offload| families::of_offload(&offload.counters())));
         // The client may be gone.
         let _ = responder.send(render(&families).unwrap_or_else(Response::from));

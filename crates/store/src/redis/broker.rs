@@ -4,11 +4,12 @@
 //! on a thread and a connection of its own. Invariant: a publication that does not go out when it is made, but for the
 //! time that the queue takes, never does; its number tells the others.
 
-use super::backoff::{Backoff, chance};
-use super::envelope::NODE_BYTES_MAX;
-use super::link::Cutter;
+use super::backoff::chance;
+use super::counters::{BrokerCounters, Counts, count};
+use super::node::{NodeError, check_node};
 use super::options::RedisOptions;
 use super::peers::Gap;
+use super::shared::{Shared, Stage, State, THREADS};
 use super::url::RedisUrl;
 use super::{publishing, subscribing};
 use fleeting::{Broker, Inlet, Publication};
@@ -16,8 +17,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
 /// Shares topics with other servers, over a channel of a Redis: what is published on one arrives on all.
@@ -49,135 +49,9 @@ pub struct RedisBroker {
     shared: Arc<Shared>,
 }
 
-/// What the server's threads and the broker's two have in common.
-pub(super) struct Shared {
-    pub(super) url: RedisUrl,
-    pub(super) options: RedisOptions,
-    pub(super) channel: String,
-    pub(super) node: Box<str>,
-    pub(super) incarnation: u64,
-    /// What is said of a gap.
-    pub(super) announce: Option<Box<Announce>>,
-    pub(super) state: Mutex<State>,
-    /// Something in the state has changed that somebody may wait for.
-    pub(super) changed: Condvar,
-    pub(super) counts: Counts,
-}
-
-type Announce = dyn Fn(&Gap) -> String + Send + Sync;
-
-pub(super) struct State {
-    pub(super) stage: Stage,
-    /// What is to be sent, and its number.
-    pub(super) queue: VecDeque<(u64, Arc<Publication>)>,
-    /// Bytes of all that is in the queue.
-    pub(super) queued_bytes: usize,
-    /// The number of the last publication that was made.
-    pub(super) last: u64,
-    /// There is a connection to send on: publications are queued.
-    pub(super) is_open: bool,
-    /// When a publication was dropped last.
-    pub(super) lost_at: Option<Instant>,
-    /// Ends the wait for what others publish; there is one while it is waited for.
-    pub(super) cutter: Option<Cutter>,
-    /// What others publish comes in, and who was to be told that some was missed has been.
-    pub(super) is_listening: bool,
-    /// Times that a thread has reached Redis: the other one need not wait any longer then.
-    reached: u64,
-    /// Whether each thread has tried to reach it.
-    tried: [bool; THREADS],
-    /// Whether each thread has failed to reach it since it did last.
-    away: [bool; THREADS],
-    /// Threads that have ended.
-    ended: usize,
-}
-
-/// How far a broker is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Stage {
-    Unattached,
-    /// Nobody is connected to the server yet.
-    Attached,
-    Serving,
-    /// What is queued is sent, and that is all.
-    Ending,
-}
-
-/// Which of a broker's threads.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Who {
-    Publisher,
-    Subscriber,
-}
-
-/// How many there are.
-const THREADS: usize = 2;
 /// Publications that are queued, and the bytes that they hold; one of more is never sent.
 const QUEUE_MAX: usize = 65_536;
 const QUEUE_BYTES_MAX: usize = 32 << 20;
-
-/// What a [`RedisBroker`] has counted since it began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct BrokerCounters {
-    /// Publications made here.
-    pub published: u64,
-    /// Of these, those that Redis has taken.
-    pub sent: u64,
-    /// Of these, those that were dropped because Redis was away, or went before it said that it had them.
-    pub dropped_away: u64,
-    /// Of these, those that were dropped because the queue was full.
-    pub dropped_full: u64,
-    /// Publications of others that were new here.
-    pub received: u64,
-    /// Of these, those that a worker had no room for.
-    pub overflowed: u64,
-    /// Publications of others that came after one that was made later.
-    pub late: u64,
-    /// Messages on the channel that are nothing of ours.
-    pub malformed: u64,
-    /// Gaps that were announced.
-    pub gaps: u64,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Counts {
-    pub(super) published: AtomicU64,
-    pub(super) sent: AtomicU64,
-    pub(super) dropped_away: AtomicU64,
-    pub(super) dropped_full: AtomicU64,
-    pub(super) received: AtomicU64,
-    pub(super) overflowed: AtomicU64,
-    pub(super) late: AtomicU64,
-    pub(super) malformed: AtomicU64,
-    pub(super) gaps: AtomicU64,
-}
-
-/// Counts some more.
-pub(super) fn count(counter: &AtomicU64, more: u64) {
-    counter.fetch_add(more, Ordering::Relaxed);
-}
-
-/// Why a server cannot have such a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum NodeError {
-    /// It is empty, or has more bytes than this.
-    Length(usize),
-    /// It holds a control character.
-    Control,
-}
-
-impl fmt::Display for NodeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            NodeError::Length(max) => write!(f, "the name of a node has 1 to {max} bytes"),
-            NodeError::Control => f.write_str("the name of a node holds no control characters"),
-        }
-    }
-}
-
-impl std::error::Error for NodeError {}
 
 impl RedisBroker {
     /// A broker for one server, which is named `node`, in 1 to 64 bytes, among those that hear each other. The name is
@@ -251,88 +125,6 @@ impl RedisBroker {
             malformed: of(&counts.malformed),
             gaps: of(&counts.gaps),
         }
-    }
-}
-
-/// Sees whether a server may have this name.
-///
-/// # Errors
-/// [`NodeError`].
-pub fn check_node(node: &str) -> Result<(), NodeError> {
-    if !(1..=NODE_BYTES_MAX).contains(&node.len()) {
-        return Err(NodeError::Length(NODE_BYTES_MAX));
-    }
-    if node.chars().any(char::is_control) { Err(NodeError::Control) } else { Ok(()) }
-}
-
-impl Shared {
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn wait<'g>(&self, state: MutexGuard<'g, State>, until: Instant) -> MutexGuard<'g, State> {
-        let left = until.saturating_duration_since(Instant::now());
-        self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
-    }
-
-    /// Waits before the next attempt to reach Redis, unless the other thread reaches it meanwhile.
-    pub(super) fn back_off(&self, backoff: &mut Backoff) {
-        let until = Instant::now() + backoff.wait(chance());
-        let mut state = self.state();
-        let reached = state.reached;
-        while state.stage < Stage::Ending && state.reached == reached && Instant::now() < until {
-            state = self.wait(state, until);
-        }
-    }
-
-    /// Waits for a connection to send on, for the `timeout` at most.
-    pub(super) fn wait_until_open(&self) {
-        let until = Instant::now() + self.options.timeout;
-        let mut state = self.state();
-        while !state.is_open && state.stage < Stage::Ending && Instant::now() < until {
-            state = self.wait(state, until);
-        }
-    }
-
-    /// A thread has reached Redis, or has not, and why: whoever waits for that need not any longer.
-    pub(super) fn has_tried(&self, who: Who, outcome: Result<(), &str>) {
-        let mut state = self.state();
-        state.tried[who as usize] = true;
-        let was_away = state.away.contains(&true);
-        state.away[who as usize] = outcome.is_err();
-        let is_away = state.away.contains(&true);
-        state.reached += u64::from(outcome.is_ok());
-        drop(state);
-        self.changed.notify_all();
-        match outcome {
-            Err(why) if !was_away => self.options.tell(Some(why)),
-            Ok(()) if was_away && !is_away => self.options.tell(None),
-            _ => {}
-        }
-    }
-
-    pub(super) fn is_ending(&self) -> bool {
-        self.state().stage == Stage::Ending
-    }
-
-    fn begin(self: &Arc<Shared>, name: &str, work: impl FnOnce(&Shared) + Send + 'static) -> io::Result<()> {
-        let shared = self.clone();
-        let work = move || {
-            let ending = Ending(&shared);
-            work(&shared);
-            drop(ending);
-        };
-        thread::Builder::new().name(format!("fleeting-{name}")).spawn(work).map(drop)
-    }
-}
-
-/// Says that a thread has ended, in whatever way.
-struct Ending<'s>(&'s Shared);
-
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        self.0.state().ended += 1;
-        self.0.changed.notify_all();
     }
 }
 

@@ -7,13 +7,14 @@
 //!   1 version | 1 kind | 8 incarnation | 8 number | 4 ms since a loss | 1 + node | 4 + topic | 4 + payload
 //! ```
 
+use super::node::NODE_BYTES_MAX;
 use fleeting::Message;
 use std::time::Duration;
 
 /// What one server tells the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Envelope<'a> {
-    /// The server's name, 1 to [`NODE_BYTES_MAX`] bytes; for people.
+    /// The server's name, 1 to `NODE_BYTES_MAX` bytes; for people.
     pub node: &'a str,
     /// Names the server for as long as it runs, and no other.
     pub incarnation: u64,
@@ -34,9 +35,6 @@ pub enum Content<'a> {
     Publication(&'a str, Message<'a>),
 }
 
-/// Bytes that the name of a server may have.
-pub const NODE_BYTES_MAX: usize = 64;
-
 const VERSION: u8 = 1;
 const BEAT: u8 = 0;
 const TEXT: u8 = 1;
@@ -48,7 +46,7 @@ impl<'a> Envelope<'a> {
     /// Appends it as bytes.
     ///
     /// # Panics
-    /// If a topic or a payload has 4 GiB or more, or a node more than [`NODE_BYTES_MAX`] bytes.
+    /// If a topic or a payload has 4 GiB or more, or a node more than `NODE_BYTES_MAX` bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let (kind, topic, payload) = match self.content {
             Content::Beat => (BEAT, "", &b""[..]),

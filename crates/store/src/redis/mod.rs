@@ -6,25 +6,30 @@
 
 mod backoff;
 mod broker;
+mod counters;
 mod envelope;
 mod failure;
 mod link;
+mod node;
 mod options;
 mod peers;
 mod pool;
 mod publishing;
 mod script;
+mod shared;
 mod subscribing;
 mod url;
 
-pub use broker::{BrokerCounters, NodeError, RedisBroker, check_node};
+pub use broker::RedisBroker;
+pub use counters::BrokerCounters;
 #[doc(hidden)]
 pub use envelope::{Content, Envelope};
+pub use node::{NodeError, check_node};
 pub use options::RedisOptions;
 pub use peers::Gap;
 pub use url::{RedisUrl, RedisUrlError};
 
-use crate::{Census, Cursor, KEY_BYTES_MAX, Page, Store, StoreError};
+use crate::{Cursor, Page, Store, StoreError, StoreStats, key};
 use failure::{number_error, store_error};
 use fleeting::Arena;
 use link::Link;
@@ -113,7 +118,7 @@ impl Redis {
 
     /// The key as Redis has it.
     fn key(&self, key: &str) -> Result<String, StoreError> {
-        if key.is_empty() || key.len() > KEY_BYTES_MAX {
+        if !key::is_valid(key) {
             return Err(StoreError::Key);
         }
         Ok(format!("{}{key}", self.options.namespace))
@@ -239,8 +244,8 @@ impl Store for Redis {
         true
     }
 
-    fn census(&self) -> Census {
-        Census { refused: Some(self.refused.load(Ordering::Relaxed)), ..Census::default() }
+    fn stats(&self) -> StoreStats {
+        StoreStats { refused: Some(self.refused.load(Ordering::Relaxed)), ..StoreStats::default() }
     }
 }
 
@@ -286,12 +291,13 @@ fn escaped(text: &str) -> String {
 /// Whether a key that has our namespace is one that we can have made.
 fn is_ours(key: &[u8], namespace: &str) -> bool {
     let rest = key.strip_prefix(namespace.as_bytes());
-    rest.is_some_and(|rest| (1..=KEY_BYTES_MAX).contains(&rest.len()) && std::str::from_utf8(rest).is_ok())
+    rest.and_then(|rest| std::str::from_utf8(rest).ok()).is_some_and(key::is_valid)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::KEY_BYTES_MAX;
 
     #[test]
     fn lives_are_whole_milliseconds_and_not_shorter() {

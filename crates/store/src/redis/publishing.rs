@@ -4,10 +4,11 @@
 //! when a connection is lost for longer than a moment is dropped.
 
 use super::backoff::Backoff;
-use super::broker::{Shared, Stage, State, Who, count};
+use super::counters::count;
 use super::envelope::{Content, Envelope};
 use super::failure::sentence;
 use super::link::Link;
+use super::shared::{Shared, Stage, State, Who};
 use fleeting::Publication;
 use redis::RedisResult;
 use std::borrow::Cow;

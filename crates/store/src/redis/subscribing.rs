@@ -4,11 +4,12 @@
 //! came behind it is delivered.
 
 use super::backoff::Backoff;
-use super::broker::{Shared, Stage, Who, count};
+use super::counters::count;
 use super::envelope::{Content, Envelope};
 use super::failure::sentence;
 use super::link::Link;
 use super::peers::{Gap, Heard, Peers};
+use super::shared::{Shared, Stage, Who};
 use fleeting::{Inlet, Message, Publication};
 use redis::{Msg, RedisResult};
 use std::borrow::Cow;

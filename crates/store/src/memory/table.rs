@@ -3,12 +3,13 @@
 //! It knows no lock, no clock and no hasher: hashes and the time are passed in. Its invariants: all three orders have
 //! the same records, those of the log that are not dead; and an entry whose life is over is found by nobody.
 
-use super::StoreError;
 use super::ages::Ages;
 use super::buckets::Buckets;
 use super::deadlines::{Deadlines, NEVER};
-use super::log::{At, Log, Long, record_bytes};
+use super::log::Log;
+use super::record::{At, Long, record_bytes};
 use super::usage::Usage;
+use crate::StoreError;
 use fleeting::arena::{Arena, ArenaList};
 use std::io::Write as _;
 

@@ -4,7 +4,8 @@
 //! the buckets goes through the hashes in their order, however many buckets there are by then. Its invariant: each
 //! record that was linked is in one chain, that of its hash.
 
-use super::log::{At, Log, NONE, Word};
+use super::log::Log;
+use super::record::{At, NONE, Word};
 use memmap2::MmapMut;
 
 /// Buckets there are at least, once there are any.
@@ -175,7 +176,7 @@ impl Heads {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::tests::{record, seeded};
+    use crate::memory::log::tests::{record, seeded};
 
     /// All records in the order of a scan.
     fn all(buckets: &Buckets, log: &Log) -> Vec<At> {

@@ -1,7 +1,7 @@
 //! The store that is there without any other program: the process's own memory.
 //!
 //! It is cut into shards, each behind a lock of its own, by the first bits of the keys' hashes; what a shard does is
-//! the [`table`](super::table)'s. This file knows the locks, the clock and the hasher. Its invariants: no thread
+//! the [`table`]'s. This file knows the locks, the clock and the hasher. Its invariants: no thread
 //! holds two locks at once, none calls anything of the application's while it holds one, and nothing that was given
 //! room is forgotten: when the last entry is gone, both numbers of [`Usage`] are 0.
 //!
@@ -13,9 +13,18 @@
 //! A cursor is a place in the order of all hashes. Entries never move in it, however many come and go, so what is
 //! there from the first page to the last is told, and told once.
 
-use super::table::{Place, Table};
-use super::usage::Usage;
-use super::{Census, Cursor, KEY_BYTES_MAX, Page, Store, StoreError};
+mod ages;
+mod buckets;
+mod deadlines;
+mod limits;
+mod log;
+mod record;
+mod table;
+mod usage;
+
+pub use limits::StoreLimits;
+
+use crate::{Cursor, Page, Store, StoreError, StoreStats, key};
 use ahash::RandomState;
 use fleeting::Arena;
 use fleeting::time::Clock;
@@ -23,25 +32,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-
-/// What a [`Memory`] may hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StoreLimits {
-    /// Entries.
-    pub entries: usize,
-    /// Bytes of all keys and values, and 60 to 67 for each entry: what the store needs to find it. What is
-    /// resident may be half as much again while entries come and go.
-    pub bytes: usize,
-    /// Bytes of one value; at most 2 GiB.
-    pub value_bytes: usize,
-}
-
-impl Default for StoreLimits {
-    /// A million entries, 256 MiB, a MiB each.
-    fn default() -> StoreLimits {
-        StoreLimits { entries: 1_000_000, bytes: 256 << 20, value_bytes: 1 << 20 }
-    }
-}
+use table::{Place, Table};
+use usage::Usage;
 
 /// Keeps entries in the memory of this process, for all its threads.
 ///
@@ -60,7 +52,7 @@ impl Default for StoreLimits {
 ///
 /// let arena = fleeting::Arena::new(4096);
 /// assert_eq!(store.get("client:7", &arena)?, Some(&b"a tab"[..])); // a copy, in the arena
-/// assert_eq!(store.census().entries, Some(2));
+/// assert_eq!(store.stats().entries, Some(2));
 /// # Ok::<(), fleeting_store::StoreError>(())
 /// ```
 pub struct Memory {
@@ -174,7 +166,7 @@ impl Memory {
     /// Which shard a key belongs to, and where in its order.
     #[inline]
     fn order_of(&self, key: &str) -> Result<(usize, u32), StoreError> {
-        if key.is_empty() || key.len() > KEY_BYTES_MAX {
+        if !key::is_valid(key) {
             return Err(StoreError::Key);
         }
         let hash = self.hasher.hash_one(key.as_bytes());
@@ -270,7 +262,7 @@ impl Store for Memory {
         count
     }
 
-    fn census(&self) -> Census {
+    fn stats(&self) -> StoreStats {
         let now_ms = (self.clock)();
         let (mut oldest_ms, mut expired) = (None, 0);
         for shard in 0..SHARDS {
@@ -280,7 +272,7 @@ impl Store for Memory {
             expired += table.expired();
         }
         let limits = self.usage.limits();
-        Census {
+        StoreStats {
             entries: Some(self.usage.entries() as u64),
             entries_max: Some(limits.entries as u64),
             bytes: Some(self.usage.bytes() as u64),

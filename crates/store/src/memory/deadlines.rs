@@ -11,7 +11,8 @@
 //! that was reached. So all above those are the same in both, and the first list of the lowest level that has any
 //! is the next that is due. Its invariant: the time that was reached is behind the beginning of no list.
 
-use super::log::{At, Half, Log, Long, NONE, Word};
+use super::log::Log;
+use super::record::{At, Half, Long, NONE, Word};
 
 const LEVELS: usize = 8;
 /// Lists of a level, and the bits of a time that tell them apart.
@@ -176,7 +177,7 @@ impl Deadlines {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::tests::{record, seeded};
+    use crate::memory::log::tests::{record, seeded};
 
     fn link(deadlines: &mut Deadlines, log: &mut Log, deadline_ms: u64) -> At {
         let at = record(log, 0);

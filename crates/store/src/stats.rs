@@ -6,7 +6,7 @@ use std::time::Duration;
 /// never taken out. What a store does not know is `None`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub struct Census {
+pub struct StoreStats {
     /// Entries that are there. One whose life is over counts until it has been taken out.
     pub entries: Option<u64>,
     /// Entries there may be.

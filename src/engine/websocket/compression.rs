@@ -1,23 +1,23 @@
-//! Compressed messages of the engine's WebSockets: whose codec is used, and for what.
+//! Compressed messages of WebSockets: which codec is used for what.
 //!
-//! It knows no stream. Without the feature `deflate` nothing is ever agreed on, so nothing here is used.
-//! Its invariant: what a connection is sent refers only to what the same connection was sent.
+//! It knows no stream. Without the feature `deflate` compression is never agreed on, so nothing here is used. Its
+//! invariant: a message that a connection is sent refers only to what the same connection was sent.
 
 use crate::pubsub::Encoding;
 use crate::ws::encode::encode_header;
 use crate::ws::{Failure, Message, Negotiated, Opcode};
 
 #[cfg(feature = "deflate")]
-pub(super) use with::{Codec, SocketCodec};
+pub(in crate::engine) use with::{Codec, SocketCodec};
 #[cfg(not(feature = "deflate"))]
-pub(super) use without::{Codec, SocketCodec};
+pub(in crate::engine) use without::{Codec, SocketCodec};
 
-/// A message that was inflated; a text is judged here.
-pub(super) fn message(text: bool, bytes: &[u8]) -> Result<Message<'_>, Failure> {
+/// Makes a message of inflated bytes; a text is validated here.
+pub(in crate::engine) fn message(text: bool, bytes: &[u8]) -> Result<Message<'_>, Failure> {
     if !text {
         return Ok(Message::Binary(bytes));
     }
-    // RFC 6455 §8.1, of what is there once it is inflated.
+    // RFC 6455 §8.1 applies to the inflated text.
     std::str::from_utf8(bytes).map(Message::Text).map_err(|_| Failure::TextInvalid)
 }
 
@@ -28,26 +28,26 @@ mod with {
     use crate::ws::deflate::{self, Deflater, Inflated, Inflater};
     use crate::ws::encode::encode_compressed_header;
 
-    /// A worker's: for all messages that refer to none before.
+    /// The worker's codec: for all messages that refer to no earlier one.
     #[derive(Default)]
     pub(in crate::engine) struct Codec {
         shared: deflate::Codec,
-        /// A message being compressed; its length is known only then.
+        /// A compressed message: its length must be known before its header is written.
         compressed: Vec<u8>,
     }
 
-    /// Beyond this what a message was compressed into is given back.
+    /// A buffer for compressed messages that has grown beyond this is freed.
     const KEPT_BYTES: usize = 64 << 10;
 
-    /// What a connection has agreed to, and the windows that it holds for it.
+    /// What a connection has agreed to, and its own windows.
     pub(in crate::engine) struct SocketCodec {
         agreed: Negotiated,
         level: u8,
         threshold_bytes: usize,
-        /// There once a message needs it, if they may refer to those before.
+        /// Made when a message needs it, if messages may refer to earlier ones.
         inflater: Option<Box<Inflater>>,
         deflater: Option<Box<Deflater>>,
-        /// It was sent what the deflater knows nothing of: the next message must refer to none before.
+        /// The connection was sent what its deflater has not seen: the next message must refer to no earlier one.
         foreign: bool,
     }
 
@@ -56,7 +56,7 @@ mod with {
             Codec::default()
         }
 
-        /// Where messages are inflated into, to be given back.
+        /// Takes the buffer that messages are inflated into; it is to be given back.
         pub(in crate::engine) fn take_inflated(&mut self) -> Inflated {
             std::mem::take(&mut self.shared.inflated)
         }
@@ -69,7 +69,7 @@ mod with {
             self.shared.inflated = inflated;
         }
 
-        /// Appends a published message's frame, compressed with this encoding's window if it is worth it.
+        /// Appends a published message's frame, compressed with this encoding's window if that makes it smaller.
         pub(in crate::engine) fn encode_published(
             &mut self,
             encoding: Encoding,
@@ -77,14 +77,14 @@ mod with {
             payload: &[u8],
             out: &mut Vec<u8>,
         ) {
-            // One for all who have this window, so as the default has it, whatever their routes say.
+            // One frame serves all subscribers with this window, so the default options apply, not those of a route.
             let wanted = Compression::shared();
             let bits = encoding.window_bits().filter(|_| payload.len() >= wanted.threshold_bytes());
             self.compressed.clear();
             if let Some(bits) = bits {
                 self.shared.deflater(bits, wanted.effort()).message(payload, false, &mut self.compressed);
             }
-            // What cannot be compressed is sent as it is.
+            // A message that does not get smaller is sent as it is.
             if bits.is_some() && self.compressed.len() < payload.len() {
                 encode_compressed_header(out, opcode, true, self.compressed.len());
                 out.extend_from_slice(&self.compressed);
@@ -103,18 +103,18 @@ mod with {
             Box::new(SocketCodec { agreed, level, threshold_bytes, inflater, deflater, foreign: false })
         }
 
-        /// How publications are encoded for it. They refer to nothing before, so that one is for all.
+        /// Returns how publications are encoded for it. They refer to nothing earlier, so one serves all subscribers.
         pub(in crate::engine) fn encoding(&self) -> Encoding {
             Encoding::deflated(self.agreed.server_window_bits)
         }
 
-        /// It was sent a publication, compressed by another deflater than its own.
+        /// Notes that it was sent a publication, compressed by another deflater than its own.
         pub(in crate::engine) fn was_sent_foreign(&mut self) {
             self.foreign = true;
         }
 
-        /// Bytes that a payload of so many may have once it is compressed: what cannot be compressed is sent as
-        /// it is, unless later messages may refer to it.
+        /// Returns the most bytes that a payload of this length may have once compressed. One that does not get smaller is
+        /// sent as it is, unless later messages may refer to it.
         pub(in crate::engine) fn bytes_max(&self, payload_bytes: usize) -> usize {
             if self.agreed.server_takeover { deflate::with_overhead(payload_bytes) } else { payload_bytes }
         }
@@ -133,10 +133,10 @@ mod with {
             inflater.message(payload, takeover, into, bytes_max)
         }
 
-        /// Compresses a payload, if it is worth it.
+        /// Compresses a payload; returns `None` if it is to be sent as it is.
         ///
-        /// With takeover also what gets no smaller: the first messages do not, and later ones do because they
-        /// refer to them.
+        /// With context takeover a payload is compressed even if it does not get smaller: later ones do because they
+        /// refer to it.
         pub(in crate::engine) fn compress<'c>(
             &mut self,
             payload: &[u8],
@@ -170,7 +170,7 @@ mod without {
 
     pub(in crate::engine) struct Inflated;
 
-    /// There is none.
+    /// Never exists.
     pub(in crate::engine) enum SocketCodec {}
 
     impl Codec {
@@ -198,7 +198,7 @@ mod without {
 
     impl SocketCodec {
         pub(in crate::engine) fn new(_: Negotiated, _: &Compression) -> Box<SocketCodec> {
-            unreachable!("without the feature nothing is agreed on")
+            unreachable!("compression is agreed on only with the feature")
         }
 
         pub(in crate::engine) fn encoding(&self) -> Encoding {

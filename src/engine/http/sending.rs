@@ -1,34 +1,32 @@
 //! Content of a response on its way from its source to the stream, in chunks or counted.
 //!
-//! It knows no decoder. Its invariant: what leaves is framed as the head has announced, or the connection
-//! is closed in the middle of it (RFC 9112 §8); there is no more of it in memory than one piece.
+//! It knows no decoder. Its invariants: content leaves framed as the head announced, or the connection is closed in the
+//! middle of it (RFC 9112 §8); no more than one piece of it is in memory.
 
-use super::counters::Counters;
-use super::output::Output;
-use super::websocket::guarded;
-use crate::app::{Progress, Room, Streamed, Waker};
+use crate::app::{self, Room, Streamed, Waker};
+use crate::engine::output::Output;
 use crate::http1;
+use crate::panics::catch_counted;
 use crate::transport::Stream;
 
 /// Bytes that a source is asked for in one turn.
 const ROOM_BYTES: usize = 64 << 10;
-/// What stands behind the data of the last chunk but one, and the last.
+/// What follows the data of the last chunk with data, the last chunk included.
 const CHUNK_END: &[u8] = b"\r\n0\r\n\r\n";
 
 /// How content is framed (RFC 9112 §6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Frame {
-    /// So many bytes are still to come.
-    Counted {
-        left: u64,
-    },
+pub(in crate::engine) enum Frame {
+    /// By its length, of which this many bytes are still to come.
+    Counted { left: u64 },
+    /// In chunks.
     Chunks,
-    /// The end of the connection is its end.
+    /// By the end of the connection.
     Close,
 }
 
 /// A body that is sent as its source makes it.
-pub(super) struct Sending {
+pub(in crate::engine) struct Sending {
     streamed: Streamed,
     frame: Frame,
     /// `None` until the connection is known.
@@ -37,74 +35,74 @@ pub(super) struct Sending {
     parked: bool,
 }
 
-/// How far sending went.
+/// How far sending got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Went {
+pub(in crate::engine) enum SendStatus {
     /// There is more to come.
-    On,
+    More,
     /// All has been sent.
-    Out,
+    Done,
     /// It cannot be completed.
-    Wrong,
+    Broken,
 }
 
 impl Sending {
-    pub(super) fn new(streamed: Streamed, frame: Frame) -> Sending {
+    pub(in crate::engine) fn new(streamed: Streamed, frame: Frame) -> Sending {
         Sending { streamed, frame, waker: None, parked: false }
     }
 
-    pub(super) fn bind(&mut self, waker: Waker) {
+    pub(in crate::engine) fn bind(&mut self, waker: Waker) {
         self.waker = Some(waker);
     }
 
-    pub(super) fn is_parked(&self) -> bool {
+    pub(in crate::engine) fn is_parked(&self) -> bool {
         self.parked
     }
 
-    /// Whether the source goes on until somebody ends it.
-    pub(super) fn is_endless(&self) -> bool {
+    /// Whether the source goes on until the client leaves.
+    pub(in crate::engine) fn is_endless(&self) -> bool {
         self.streamed.source.is_endless()
     }
 
-    /// Tells the source that nothing has left for long, and has it asked once more.
-    pub(super) fn quiet(&mut self) {
+    /// Tells the source that nothing has been sent for long, and asks it once more.
+    pub(in crate::engine) fn quiet(&mut self) {
         self.streamed.source.quiet();
         self.parked = false;
     }
 
-    /// Tells the source of a shutdown, and has it asked once more.
-    pub(super) fn ending(&mut self) {
+    /// Tells the source of a shutdown, and asks it once more.
+    pub(in crate::engine) fn ending(&mut self) {
         self.streamed.source.ending();
         self.parked = false;
     }
 
     /// Sends one piece, if there is one. It is made in `source_buffer`, the worker's, which keeps its memory.
-    pub(super) fn send<S: Stream>(
+    pub(in crate::engine) fn send<S: Stream>(
         &mut self,
         out: &mut Output<'_, S>,
         source_buffer: &mut Vec<u8>,
-        counters: &mut Counters,
-    ) -> Went {
-        let Some(waker) = &self.waker else { return Went::On };
-        // Heard before the source is asked, so that what comes meanwhile is not missed.
+        panics: &mut u64,
+    ) -> SendStatus {
+        let Some(waker) = &self.waker else { return SendStatus::More };
+        // Looked at before the source is asked, so that a wake-up in between is not missed.
         let woken = waker.take_wake();
         if self.parked && !woken {
-            return Went::On;
+            return SendStatus::More;
         }
-        // The other bytes are those behind the last chunk's data.
+        // The other bytes are for what follows the last chunk's data.
         source_buffer.resize(ROOM_BYTES + CHUNK_END.len(), 0);
         let mut room = Room::new(&mut source_buffer[..ROOM_BYTES], waker);
-        let Some(Ok(progress)) = guarded(counters, || self.streamed.source.read(&mut room)) else {
-            return Went::Wrong;
+        let Some(Ok(progress)) = catch_counted(panics, || self.streamed.source.read(&mut room)) else {
+            return SendStatus::Broken;
         };
         let bytes = room.used();
-        self.parked = progress == Progress::Later;
-        let ends = progress == Progress::End;
+        self.parked = progress == app::Progress::Later;
+        let ends = progress == app::Progress::End;
         match &mut self.frame {
             Frame::Counted { left } => {
-                let Some(rest) = left.checked_sub(bytes as u64) else { return Went::Wrong };
+                let Some(rest) = left.checked_sub(bytes as u64) else { return SendStatus::Broken };
                 if ends && rest > 0 {
-                    return Went::Wrong;
+                    return SendStatus::Broken;
                 }
                 *left = rest;
                 out.bytes(&source_buffer[..bytes]);
@@ -122,6 +120,6 @@ impl Sending {
                 out.bytes(&source_buffer[..bytes + end.len()]);
             }
         }
-        if ends { Went::Out } else { Went::On }
+        if ends { SendStatus::Done } else { SendStatus::More }
     }
 }

@@ -1,16 +1,18 @@
-//! Messages to a worker from other threads.
+//! Commands to a worker from other threads.
+//!
+//! It knows no engine. Its invariant: what waits for one worker is bounded, and what was posted first is carried out first.
 
+use super::question::{Question, TopicCounts};
 use crate::app::{ConnId, WakeConn};
+use crate::engine::counters::WorkerFigures;
+use crate::engine::listeners::{Callback, ListenerId};
 use crate::pubsub::Publication;
 use crate::ws::{CloseCode, Message};
 use mio::Waker;
+use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-
-use super::census::{Census, TopicCounts, WorkerFigures};
-use super::handle::SendError;
-use super::listeners::{Ear, ListenerId};
 
 /// What a worker is asked to do.
 pub(crate) enum Command {
@@ -19,25 +21,24 @@ pub(crate) enum Command {
     Close(ConnId, CloseCode, Box<str>),
     Publish(Arc<Publication>),
     Announce(Arc<Publication>),
-    CountTopics(Arc<Census<TopicCounts>>),
-    /// For what it knows of itself.
-    Tell(Arc<Census<Vec<WorkerFigures>>>),
-    Listen(ListenerId, Box<str>, Ear),
+    CountTopics(Arc<Question<TopicCounts>>),
+    ReportFigures(Arc<Question<Vec<WorkerFigures>>>),
+    Listen(ListenerId, Box<str>, Callback),
     Unlisten(ListenerId),
-    /// To give a connection a turn.
+    /// Give a connection a turn.
     Wake(ConnId),
     Shutdown,
 }
 
 impl Command {
-    pub(super) fn message(conn: ConnId, message: Message<'_>) -> Command {
+    pub(in crate::engine) fn message(conn: ConnId, message: Message<'_>) -> Command {
         match message {
             Message::Text(text) => Command::Text(conn, text.into()),
             Message::Binary(bytes) => Command::Binary(conn, bytes.into()),
         }
     }
 
-    /// Bytes that it holds for a peer.
+    /// Returns the bytes that it holds for peers.
     fn bytes(&self) -> usize {
         match self {
             Command::Text(_, text) => text.len(),
@@ -45,7 +46,7 @@ impl Command {
             Command::Publish(publication) | Command::Announce(publication) => publication.memory_bytes(),
             Command::Close(..)
             | Command::CountTopics(_)
-            | Command::Tell(_)
+            | Command::ReportFigures(_)
             | Command::Listen(..)
             | Command::Unlisten(_)
             | Command::Wake(_)
@@ -54,28 +55,49 @@ impl Command {
     }
 }
 
+/// Why a command did not reach a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The worker's mailbox is full: nothing was queued.
+    Full,
+    /// There is no such worker, or it has ended.
+    Gone,
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SendError::Full => "the worker's mailbox is full",
+            SendError::Gone => "there is no such worker",
+        })
+    }
+}
+
+impl std::error::Error for SendError {}
+
 /// A worker's queue of commands, and the means to wake it.
 pub(crate) struct Mailbox {
     /// `None` once the worker is gone.
     queue: Mutex<Option<Queue>>,
-    /// A wake-up is on its way that the worker has not seen yet.
+    /// A wake-up is under way that the worker has not seen yet.
     woken: AtomicBool,
-    /// What ends the worker's wait; `None` if nobody waits.
+    /// Ends the worker's wait; `None` if it does not wait in a poll.
     waker: Option<Waker>,
 }
 
 #[derive(Default)]
 struct Queue {
     commands: Vec<Command>,
-    /// What all of them hold for peers, together.
+    /// Bytes that all of them hold for peers.
     bytes: usize,
 }
 
-/// Commands that wait for one worker at most, and the bytes that they hold for peers.
+/// How many commands may wait for one worker, and how many bytes they may hold for peers.
 const COMMANDS_MAX: usize = 65_536;
 const COMMAND_BYTES_MAX: usize = 64 << 20;
-/// Commands that there is room for beyond that, and bytes, if they are announcements: that publications were
-/// lost, for want of room, can still be told.
+/// How many announcements, and bytes of them, fit beyond that: an announcement that publications were lost for want of
+/// room must itself find room.
 const ANNOUNCEMENTS_MORE: usize = 1024;
 const ANNOUNCEMENT_BYTES_MORE: usize = 1 << 20;
 
@@ -86,7 +108,7 @@ impl Queue {
             Command::Announce(_) => (ANNOUNCEMENTS_MORE, ANNOUNCEMENT_BYTES_MORE),
             _ => (0, 0),
         };
-        // Shutting down is never refused, nor a turn: of these there is one for each that waits.
+        // A shutdown is never refused, nor the end of a subscription, nor a turn: each source has at most one queued.
         let full = self.commands.len() >= COMMANDS_MAX + more || bytes > COMMAND_BYTES_MAX + bytes_more;
         if full && !matches!(command, Command::Shutdown | Command::Wake(_) | Command::Unlisten(_)) {
             return Err(SendError::Full);
@@ -102,13 +124,13 @@ impl Mailbox {
         Mailbox { queue: Mutex::new(Some(Queue::default())), woken: AtomicBool::new(false), waker }
     }
 
-    pub(super) fn post(&self, command: Command) -> Result<(), SendError> {
+    pub(in crate::engine) fn post(&self, command: Command) -> Result<(), SendError> {
         self.with_queue(|queue| queue.push(command))??;
         self.wake().map_err(|_| SendError::Gone)
     }
 
-    /// Posts publications in their order. Tells how many of them there was no room for.
-    pub(super) fn post_publications(&self, publications: &[Arc<Publication>]) -> u64 {
+    /// Posts publications in their order. Returns how many of them did not fit.
+    pub(in crate::engine) fn post_publications(&self, publications: &[Arc<Publication>]) -> u64 {
         let pushed = self.with_queue(|queue| {
             let push = |publication: &&Arc<Publication>| {
                 queue.push(Command::Publish((*publication).clone())).is_err()
@@ -121,9 +143,9 @@ impl Mailbox {
         lost
     }
 
-    fn with_queue<T>(&self, ask: impl FnOnce(&mut Queue) -> T) -> Result<T, SendError> {
+    fn with_queue<T>(&self, call: impl FnOnce(&mut Queue) -> T) -> Result<T, SendError> {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        queue.as_mut().map(ask).ok_or(SendError::Gone)
+        queue.as_mut().map(call).ok_or(SendError::Gone)
     }
 
     fn wake(&self) -> io::Result<()> {
@@ -134,9 +156,9 @@ impl Mailbox {
         }
     }
 
-    /// Moves everything that waits into `into`, which is empty.
-    pub(super) fn drain(&self, into: &mut Vec<Command>) {
-        // The flag first: a command posted from here on wakes the worker again.
+    /// Moves all commands into `into`, which is empty.
+    pub(in crate::engine) fn drain(&self, into: &mut Vec<Command>) {
+        // Cleared first: a command posted from here on wakes the worker again.
         self.woken.store(false, Ordering::Release);
         let _ = self.with_queue(|queue| {
             queue.bytes = 0;
@@ -144,14 +166,14 @@ impl Mailbox {
         });
     }
 
-    /// The worker is gone: nobody is going to carry anything out.
+    /// Drops the commands that wait, and refuses more: the worker is gone.
     pub(crate) fn close(&self) {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // Not while the queue is locked: a census that ends may tell somebody who posts.
+        // Not while the queue is locked: a question that ends calls the application, which may post.
         drop(queue);
     }
 
-    /// Whether a wake-up has come since the last [`drain`](Mailbox::drain).
+    /// Whether the worker was woken since the last [`drain`](Mailbox::drain).
     #[inline]
     pub(crate) fn is_woken(&self) -> bool {
         self.woken.load(Ordering::Acquire)

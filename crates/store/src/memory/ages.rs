@@ -3,7 +3,8 @@
 //! It knows records and times, nothing of what they are for. Its invariant: the list from the oldest to the
 //! newest has every record once, and their times never go back along it.
 
-use super::log::{At, Log, Long, NONE, Word};
+use super::log::Log;
+use super::record::{At, Long, NONE, Word};
 
 /// Records in the order in which they were touched.
 #[derive(Debug)]
@@ -74,7 +75,7 @@ impl Ages {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::tests::{record, seeded};
+    use crate::memory::log::tests::{record, seeded};
 
     #[test]
     fn the_oldest_is_the_one_that_was_touched_first() {

@@ -14,7 +14,8 @@
 //! back. Another thread may meanwhile be refused the very last place. It has lost a race that it might have lost
 //! by coming a moment later, and it looks for what has expired before it says so.
 
-use super::{StoreError, StoreLimits};
+use super::StoreLimits;
+use crate::StoreError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What is held, and the bounds.

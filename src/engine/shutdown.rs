@@ -1,40 +1,43 @@
-//! What a shutdown has come to.
+//! The outcome of a shutdown.
+//!
+//! It knows no protocol but its kind. Its invariant: a connection is listed if and only if it was cut off.
 
 use super::conn::{Conn, Protocol};
 use std::fmt;
 use std::net::SocketAddr;
 
-/// Who was there when a shutdown began, and who had to be cut off when its grace was over.
+/// How many WebSockets were open when a shutdown began, and which connections were cut off at the end of the grace
+/// period.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// WebSockets that were told 1001 (RFC 6455 §7.4.1).
+    /// WebSockets that were closed with 1001 (RFC 6455 §7.4.1).
     pub websockets: u64,
-    /// Connections that were still open when the `grace` timeout was over.
+    /// Connections that were still open at the end of the `grace` timeout.
     pub stragglers: Vec<Straggler>,
 }
 
-/// A connection that did not end in time.
+/// A connection that was cut off at the end of the grace period.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Straggler {
     /// The peer's address, where the transport has one.
     pub peer: Option<SocketAddr>,
-    /// What it was busy with.
+    /// What it was doing.
     pub business: Business,
-    /// Bytes in memory that it had not taken.
+    /// Bytes in memory that the peer had not taken.
     pub queued_bytes: usize,
 }
 
-/// What a connection was busy with.
+/// What a connection was doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Business {
-    /// A request that was not all there, or an answer that was not taken.
+    /// A request that had not arrived completely, or an answer that was not taken.
     Request,
-    /// Content that was streamed, or an answer that was deferred.
+    /// Streamed content, or a deferred answer.
     Transfer,
-    /// A WebSocket that did not answer the Close.
+    /// A WebSocket whose peer did not answer the Close.
     WebSocket,
 }
 
@@ -53,8 +56,7 @@ impl Straggler {
             Protocol::Transfer(_) => Business::Transfer,
             Protocol::WebSocket(_) => Business::WebSocket,
         };
-        let queued_bytes = conn.outbox.as_ref().map_or(0, |outbox| outbox.bytes());
-        Straggler { peer: conn.peer.addr(), business, queued_bytes }
+        Straggler { peer: conn.peer.addr(), business, queued_bytes: conn.queued_bytes() }
     }
 }
 

@@ -1,0 +1,67 @@
+//! What a worker lends to the connection whose turn it is: the application, services, and scratch memory.
+//!
+//! It knows no connection, and no cork: that belongs to a connection's output. Its invariant: the arena is empty between
+//! turns.
+
+use super::counters::Counters;
+use super::publisher::Publisher;
+use super::remote::handle::Handle;
+use super::websocket::compression::Codec;
+use crate::app::{App, WakeConn};
+use crate::arena::Arena;
+use crate::buffer::Pool;
+use crate::config::{Limits, READ_BYTES};
+use crate::time::{DateCache, Now};
+use std::sync::Arc;
+
+/// A worker's parts that are not connections.
+pub(super) struct Context {
+    pub(super) app: App,
+    pub(super) services: Services,
+    pub(super) scratch: Scratch,
+}
+
+/// What outlives a turn and is the same for all connections.
+pub(super) struct Services {
+    pub(super) limits: Limits,
+    pub(super) counters: Counters,
+    pub(super) publisher: Publisher,
+    pub(super) codec: Codec,
+    pub(super) date: DateCache,
+    pub(super) shutting_down: bool,
+    /// Where other threads ask for a turn.
+    pub(super) wake: Arc<dyn WakeConn>,
+}
+
+/// Memory that one connection after another uses.
+pub(super) struct Scratch {
+    pub(super) arena: Arena,
+    /// What a read fills, for connections without an inbox.
+    pub(super) read_buffer: Vec<u8>,
+    /// What the sources of responses write to; empty until the first one does, then kept for its memory.
+    pub(super) source_buffer: Vec<u8>,
+    /// Inboxes that wait for their next connection.
+    pub(super) pool: Pool,
+}
+
+impl Context {
+    pub(super) fn new(app: App, limits: Limits, now: Now, handle: &Handle, worker: u16) -> Context {
+        let wake = handle.mailbox_of(worker).expect("the handle has this worker").clone();
+        let scratch = Scratch {
+            arena: Arena::new(limits.arena_bytes),
+            read_buffer: vec![0; READ_BYTES],
+            source_buffer: Vec::new(),
+            pool: Pool::default(),
+        };
+        let services = Services {
+            limits,
+            counters: Counters::default(),
+            publisher: Publisher::new(handle, worker, app.sockets()),
+            codec: Codec::new(),
+            date: DateCache::new(now.unix_secs),
+            shutting_down: false,
+            wake,
+        };
+        Context { app, services, scratch }
+    }
+}

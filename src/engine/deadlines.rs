@@ -1,0 +1,190 @@
+//! How long a connection may take: the policy.
+//!
+//! It knows no wheel and no clock. Its invariant: a connection's deadline follows from what it waits for
+//! ([`Conn::waiting`]), since when, and the timeouts.
+
+use super::conn::{Conn, Protocol};
+use super::timer::Waiting;
+use crate::app::SocketOptions;
+use crate::config::Timeouts;
+use std::time::Duration;
+
+/// The timeouts in milliseconds, `u64::MAX` for none: computed once, used every turn.
+#[derive(Debug)]
+pub(super) struct DeadlinePolicy {
+    head: u64,
+    idle: u64,
+    body_stall: u64,
+    answer: u64,
+    write_stall: u64,
+    /// Before an endless answer sends something to show that it is alive.
+    quiet: u64,
+    sockets: Vec<SocketTimeouts>,
+    close: u64,
+    pub(super) grace: u64,
+    linger: u64,
+}
+
+/// What a route allows its WebSockets, in milliseconds.
+#[derive(Debug)]
+struct SocketTimeouts {
+    ping: u64,
+    idle: u64,
+    lifetime: u64,
+}
+
+/// What an open WebSocket whose deadline has passed is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Overdue {
+    /// A ping.
+    Ping,
+    /// The end: nothing arrived, not even the answer to a ping.
+    Silent,
+    /// The end: it was open for as long as its route allows.
+    LifetimeReached,
+}
+
+/// Milliseconds in which a WebSocket's age is counted.
+pub(super) const OPENED_MS: u64 = 64;
+
+/// Bytes a second at which content must arrive once its grace is over.
+const CONTENT_FLOOR: u64 = 1024;
+
+impl DeadlinePolicy {
+    /// `sockets` are the options of all WebSocket routes, by their number.
+    pub(super) fn new(timeouts: &Timeouts, sockets: &[SocketOptions]) -> DeadlinePolicy {
+        let ms = |timeout: Duration| match timeout.as_millis() as u64 {
+            0 => u64::MAX,
+            ms => ms,
+        };
+        let sockets = sockets.iter().map(|options| SocketTimeouts {
+            ping: ms(options.ping.unwrap_or(timeouts.ping)),
+            idle: ms(options.idle.unwrap_or(timeouts.ws_idle)),
+            lifetime: ms(options.lifetime.unwrap_or_default()),
+        });
+        DeadlinePolicy {
+            head: ms(timeouts.head),
+            idle: ms(timeouts.idle),
+            body_stall: ms(timeouts.body_stall),
+            answer: ms(timeouts.answer),
+            write_stall: ms(timeouts.write_stall),
+            quiet: ms(timeouts.ping),
+            sockets: sockets.collect(),
+            close: ms(timeouts.close),
+            grace: ms(timeouts.grace),
+            linger: ms(timeouts.linger),
+        }
+    }
+
+    /// Computes what the connection waits for and until when. `fresh`: something was completed, so the wait starts over
+    /// even if it is of the same kind.
+    #[inline]
+    pub(super) fn update<S>(&self, conn: &mut Conn<S>, now_ms: u64, fresh: bool) {
+        let waiting = conn.waiting();
+        if waiting == Waiting::Frame && conn.timer.waiting == Waiting::Write {
+            self.excuse_silence(conn, now_ms);
+        }
+        let timer = &mut conn.timer;
+        // A peer that goes on sending does not put off the end of the closing handshake.
+        if waiting != timer.waiting || (fresh && waiting != Waiting::Close) {
+            timer.since = now_ms;
+            timer.waiting = waiting;
+        }
+        if std::mem::take(&mut timer.is_heard) {
+            timer.heard = now_ms;
+            timer.pinged = false;
+        }
+        let allowed = match waiting {
+            Waiting::Request => self.idle,
+            Waiting::Head => self.head,
+            Waiting::Content => {
+                let received = match &conn.protocol {
+                    Protocol::Transfer(transfer) => transfer.received(),
+                    _ => conn.inbox.as_ref().map_or(0, |inbox| inbox.len()) as u64,
+                };
+                self.body_stall.saturating_add(received.saturating_mul(1000) / CONTENT_FLOOR)
+            }
+            Waiting::Discard | Waiting::Linger => self.linger,
+            Waiting::Answer => self.answer,
+            Waiting::Application => u64::MAX,
+            Waiting::Quiet => self.quiet,
+            Waiting::Write => {
+                let stalled = timer.since.saturating_add(self.write_stall);
+                self.note_opened(conn, now_ms);
+                conn.timer.deadline = stalled.min(self.end_of_life(conn));
+                return;
+            }
+            Waiting::Close => self.close,
+            Waiting::Frame => {
+                conn.timer.deadline = self.frame_deadline(conn, now_ms);
+                return;
+            }
+        };
+        timer.deadline = timer.since.saturating_add(allowed);
+    }
+
+    /// Returns when an open WebSocket is due a ping or its end, for its silence or for its age.
+    #[inline]
+    fn frame_deadline<S>(&self, conn: &mut Conn<S>, now_ms: u64) -> u64 {
+        self.note_opened(conn, now_ms);
+        let allowed = self.socket(conn);
+        let quiet = if conn.timer.pinged { allowed.idle } else { allowed.ping.min(allowed.idle) };
+        conn.timer.heard.saturating_add(quiet).min(self.end_of_life(conn))
+    }
+
+    /// While a slow peer was sent its backlog no ping could be sent, so it gets one before its silence is held against
+    /// it. A peer with an unanswered ping has had its chance.
+    #[inline(never)]
+    fn excuse_silence<S>(&self, conn: &mut Conn<S>, now_ms: u64) {
+        let ping = self.socket(conn).ping;
+        if !conn.timer.pinged {
+            conn.timer.heard = conn.timer.heard.max(now_ms.saturating_sub(ping));
+        }
+    }
+
+    fn socket<S>(&self, conn: &Conn<S>) -> &SocketTimeouts {
+        let Protocol::WebSocket(open) = &conn.protocol else {
+            unreachable!("only a WebSocket waits for frames");
+        };
+        &self.sockets[usize::from(open.route())]
+    }
+
+    /// Notes when a WebSocket was opened, if its route has a lifetime.
+    #[inline]
+    fn note_opened<S>(&self, conn: &mut Conn<S>, now_ms: u64) {
+        if let Protocol::WebSocket(open) = &conn.protocol
+            && conn.opened == 0
+            && self.sockets[usize::from(open.route())].lifetime != u64::MAX
+        {
+            conn.opened = (now_ms / OPENED_MS) as u32 + 1;
+        }
+    }
+
+    /// Milliseconds: when an open WebSocket reaches its route's lifetime; `u64::MAX` for anything else.
+    #[inline]
+    fn end_of_life<S>(&self, conn: &Conn<S>) -> u64 {
+        match &conn.protocol {
+            Protocol::WebSocket(open) if open.is_open() && conn.opened > 0 => {
+                let lifetime = self.sockets[usize::from(open.route())].lifetime;
+                (u64::from(conn.opened) * OPENED_MS).saturating_add(lifetime)
+            }
+            _ => u64::MAX,
+        }
+    }
+
+    /// Whether a connection is a WebSocket that has reached its route's lifetime.
+    pub(super) fn lifetime_reached<S>(&self, conn: &Conn<S>, now_ms: u64) -> bool {
+        self.end_of_life(conn) <= now_ms
+    }
+
+    /// Returns why an open WebSocket's deadline has passed.
+    pub(super) fn overdue<S>(&self, conn: &Conn<S>, now_ms: u64) -> Overdue {
+        if self.lifetime_reached(conn, now_ms) {
+            Overdue::LifetimeReached
+        } else if now_ms.saturating_sub(conn.timer.heard) >= self.socket(conn).idle {
+            Overdue::Silent
+        } else {
+            Overdue::Ping
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! How a response is framed: heads and content to the output, refusals and other fixed answers included.
+//!
+//! It knows no decoder, no connection and no transfer. Its invariant: status lines and framing fields are written only
+//! by `http1::encode_head`, with what [`ResponseContext`] says about the connection.
+
+use super::sending::Frame;
+use crate::app::{Awaited, Body, Early, Error, Pending, Response};
+use crate::engine::output::Output;
+use crate::http1::{self, ConnectionHeader, ContentLength, Refusal, ResponseHead, Version};
+use crate::transport::Stream;
+
+/// What framing must know beside the response itself.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::engine) struct ResponseContext {
+    pub(in crate::engine) version: Version,
+    pub(in crate::engine) keep_alive: bool,
+    /// The request was HEAD.
+    pub(in crate::engine) head_only: bool,
+}
+
+/// What follows an answer.
+pub(in crate::engine) enum AfterAnswer {
+    /// The connection may be used again.
+    KeepAlive,
+    /// This was the last answer.
+    Close,
+    /// The answer, or its content, is not there yet.
+    Pending(Pending),
+}
+
+impl AfterAnswer {
+    /// Whether the connection may be used again after an answer that was complete.
+    #[inline]
+    pub(in crate::engine) fn is_keep_alive(&self) -> bool {
+        matches!(self, AfterAnswer::KeepAlive)
+    }
+}
+
+impl ResponseContext {
+    /// For the last response on a connection whose request could not be read.
+    pub(in crate::engine) fn last(head_only: bool) -> ResponseContext {
+        ResponseContext { version: Version::Http11, keep_alive: false, head_only }
+    }
+
+    /// Encodes a response: RFC 9112 §6 for its framing, §9.6 for what becomes of the connection.
+    /// A large body is taken out of the response.
+    #[inline]
+    pub(in crate::engine) fn answer<S: Stream>(
+        &self,
+        out: &mut Output<'_, S>,
+        response: &mut Response<'_>,
+        date: &[u8; 29],
+    ) -> AfterAnswer {
+        let bytes = match &response.body {
+            Body::Pending(_) => return self.answer_later(out, response, date),
+            body => body.len(),
+        };
+        let keep_alive = self.keep_alive && !response.close;
+        let connection = self.connection(keep_alive, response.status);
+        // RFC 9110 §8.6: a 204 has no Content-Length, and that of a 304 is the one a 200 would have.
+        let silent = matches!(response.status, 204 | 304);
+        let content = if silent { ContentLength::None } else { ContentLength::Known(bytes) };
+        let fields = response.fields.bytes();
+        let head = ResponseHead { status: response.status, fields, content, connection, date };
+        http1::encode_head(out.cork, &head);
+        if !silent && !self.head_only {
+            out.body(&mut response.body);
+        }
+        if keep_alive { AfterAnswer::KeepAlive } else { AfterAnswer::Close }
+    }
+
+    #[inline]
+    fn connection(&self, keep_alive: bool, status: u16) -> ConnectionHeader {
+        match (keep_alive, self.version) {
+            // RFC 9110 §15.5.22: a 426 names the protocol to upgrade to.
+            (true, Version::Http11) if status == 426 => ConnectionHeader::Upgrade,
+            (true, Version::Http11) => ConnectionHeader::Implied,
+            (true, Version::Http10) => ConnectionHeader::KeepAlive,
+            (false, _) => ConnectionHeader::Close,
+        }
+    }
+
+    /// Encodes what is known of a response whose body is pending: nothing if another thread makes the answer, the head
+    /// if a source makes the content.
+    #[inline(never)]
+    fn answer_later<S: Stream>(
+        &self,
+        out: &mut Output<'_, S>,
+        response: &mut Response<'_>,
+        date: &[u8; 29],
+    ) -> AfterAnswer {
+        let Body::Pending(pending) = std::mem::replace(&mut response.body, Body::Empty) else {
+            unreachable!("only a pending body is answered later");
+        };
+        let length = match pending.awaited() {
+            Awaited::Answer(_) => return AfterAnswer::Pending(pending),
+            Awaited::Source(streamed) => streamed.length,
+        };
+        let silent = matches!(response.status, 204 | 304);
+        // An unused source is dropped before the head is encoded: dropping it is the application's code and may panic.
+        let pending = Some(pending).filter(|_| !silent && !self.head_only);
+        let (ResponseContext { keep_alive, .. }, frame) = self.streaming(length, response.close);
+        let content = match frame {
+            _ if silent => ContentLength::None,
+            Frame::Counted { left } => ContentLength::Known(left),
+            Frame::Chunks => ContentLength::Chunked,
+            Frame::Close => ContentLength::None,
+        };
+        let connection = self.connection(keep_alive, response.status);
+        let fields = response.fields.bytes();
+        let head = ResponseHead { status: response.status, fields, content, connection, date };
+        http1::encode_head(out.cork, &head);
+        match pending {
+            Some(pending) => AfterAnswer::Pending(pending),
+            None if keep_alive => AfterAnswer::KeepAlive,
+            None => AfterAnswer::Close,
+        }
+    }
+
+    /// Returns how content from a source is framed, and the context of the rest of the response. `close`: the response
+    /// asks for the connection to be closed.
+    pub(in crate::engine) fn streaming(&self, length: Option<u64>, close: bool) -> (ResponseContext, Frame) {
+        let frame = match (length, self.version) {
+            (Some(left), _) => Frame::Counted { left },
+            (None, Version::Http11) => Frame::Chunks,
+            // RFC 9112 §6.3: content without framing ends with the connection.
+            (None, Version::Http10) => Frame::Close,
+        };
+        let keep_alive = self.keep_alive && !close && frame != Frame::Close;
+        (ResponseContext { keep_alive, ..*self }, frame)
+    }
+
+    /// Answers what is not a request, or a request whose content is refused. The caller closes the connection.
+    #[cold]
+    pub(in crate::engine) fn refuse<S: Stream>(
+        &self,
+        out: &mut Output<'_, S>,
+        refusal: Refusal,
+        date: &[u8; 29],
+    ) {
+        let mut response = Error::new(refusal.status(), refusal.to_string()).into();
+        ResponseContext { keep_alive: false, ..*self }.answer(out, &mut response, date);
+    }
+
+    /// Answers a request that the router answers itself. Returns whether the connection may be used again.
+    #[inline(never)]
+    pub(in crate::engine) fn answer_early<'a, S: Stream>(
+        &self,
+        out: &mut Output<'_, S>,
+        early: Early<'a>,
+        date: &[u8; 29],
+    ) -> bool {
+        let with_allow = |response: Response<'a>, allow: &str| {
+            response.header("allow", allow).unwrap_or_else(Response::from)
+        };
+        let mut response: Response<'a> = match early {
+            Early::NotFound => Error::not_found("There is nothing at this path.").into(),
+            Early::MethodNotAllowed(allow) => {
+                with_allow(Error::new(405, "The method is not allowed here.").into(), allow)
+            }
+            Early::Options(allow) => with_allow(Response::empty(204), allow),
+            Early::MethodUnknown => Error::new(501, "The method is not known.").into(),
+            Early::BadParameter => Error::bad_request("The path is not UTF-8 once decoded.").into(),
+        };
+        self.answer(out, &mut response, date).is_keep_alive()
+    }
+}
+
+/// Whether the request that begins with these bytes is HEAD. Its answer has no content (RFC 9110 §9.3.2), even if the
+/// request is refused, or its content is refused or never arrives.
+pub(in crate::engine) fn is_head(request: &[u8]) -> bool {
+    request.starts_with(b"HEAD ")
+}
+
+/// Answers a request that was not finished in time (RFC 9110 §15.5.9).
+pub(in crate::engine) fn request_timed_out<S: Stream>(
+    out: &mut Output<'_, S>,
+    head_only: bool,
+    date: &[u8; 29],
+) {
+    let mut response = Error::new(408, "The request took too long to arrive.").into();
+    ResponseContext::last(head_only).answer(out, &mut response, date);
+}
+
+/// Returns the answer for application code that panicked.
+pub(in crate::engine) fn handler_failed() -> Error {
+    Error::internal("The handler failed.")
+}

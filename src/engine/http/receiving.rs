@@ -1,0 +1,133 @@
+//! Content of a request on its way from the stream to its upload, piece by piece.
+//!
+//! It keeps no bytes: pieces are slices of what was read. It knows no output. Its invariant: a session that was opened
+//! is told of the end once, however it ends, its own panics included.
+
+use super::answer::handler_failed;
+use crate::app::{ConnId, Error, Flow, LiveUpload, PauseGate, Request, Response, Uploads};
+use crate::arena::{Arena, OVERWRITTEN};
+use crate::engine::context::Services;
+use crate::engine::counters::Counters;
+use crate::http1::{Decoder, Fields, PieceStep, Refusal};
+use crate::panics::catch_counted;
+use std::sync::Arc;
+
+/// An upload under way.
+pub(in crate::engine) struct Receiving {
+    live: Box<dyn LiveUpload>,
+    gate: Option<Arc<PauseGate>>,
+    /// Nothing is read while the gate is on.
+    paused: bool,
+    /// Bytes of content since the last pause.
+    received: u64,
+}
+
+/// Why an upload does not begin.
+pub(in crate::engine) enum Unopened {
+    Refused(Refusal),
+    Error(Error),
+}
+
+/// What came of the content that was there.
+pub(in crate::engine) enum Received {
+    NeedsInput,
+    Paused,
+    /// The request has its answer. An `Err` may leave some of the content unread.
+    Answer(Result<Response<'static>, Error>),
+    Refused(Refusal),
+}
+
+impl Receiving {
+    /// Opens the upload that `request` begins, of which only the head is there.
+    ///
+    /// # Errors
+    /// What is to be answered instead.
+    pub(in crate::engine) fn open(
+        uploads: &dyn Uploads,
+        request: &Request<'_>,
+        decoder: &mut Decoder,
+        counters: &mut Counters,
+    ) -> Result<Receiving, Unopened> {
+        // If the limit panics, no content is allowed.
+        let limit = catch_counted(&mut counters.panics, || uploads.limit()).unwrap_or(0);
+        // Before the application does anything for it.
+        decoder.stream(request.head(), limit).map_err(Unopened::Refused)?;
+        counters.requests += 1;
+        let live = catch_counted(&mut counters.panics, || uploads.open(request));
+        let live = live.unwrap_or_else(|| Err(handler_failed())).map_err(Unopened::Error)?;
+        Ok(Receiving { live, gate: None, paused: false, received: 0 })
+    }
+
+    pub(in crate::engine) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Returns the bytes of content since the last pause.
+    pub(in crate::engine) fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Ends a pause whose gate is open. Returns whether it did.
+    pub(in crate::engine) fn resume(&mut self) -> bool {
+        let over = self.paused && !self.gate.as_ref().is_some_and(|gate| gate.is_on());
+        if over {
+            self.paused = false;
+            self.received = 0;
+        }
+        over
+    }
+
+    /// Tells the session that the rest will not come, unless it has been told of the end.
+    pub(in crate::engine) fn abort(&mut self, panics: &mut u64) {
+        catch_counted(panics, || self.live.abort());
+    }
+
+    /// Hands the session what is in `input`. Returns how much of it is consumed.
+    pub(in crate::engine) fn take(
+        &mut self,
+        decoder: &mut Decoder,
+        conn: ConnId,
+        input: &mut [u8],
+        services: &mut Services,
+        arena: &mut Arena,
+    ) -> (usize, Received) {
+        let Services { limits, counters, wake, .. } = services;
+        let mut from = 0;
+        loop {
+            if self.paused {
+                return (from, Received::Paused);
+            }
+            let before = from;
+            match decoder.piece(&input[from..], arena, limits) {
+                PieceStep::Piece { bytes, consumed } => {
+                    self.received += bytes.len() as u64;
+                    let (live, gate) = (&mut self.live, &mut self.gate);
+                    let taken = catch_counted(&mut counters.panics, || {
+                        live.piece(bytes, &mut Flow::new(gate, conn, wake))
+                    });
+                    from += consumed;
+                    match taken {
+                        Some(Ok(())) => {}
+                        Some(Err(error)) => return (from, Received::Answer(Err(error))),
+                        None => return (from, Received::Answer(Err(handler_failed()))),
+                    }
+                    self.paused = self.gate.as_ref().is_some_and(|gate| gate.is_on());
+                }
+                PieceStep::End { trailers, consumed } => {
+                    let result = self.finish(trailers, &mut counters.panics);
+                    arena.reset();
+                    return (from + consumed, Received::Answer(result));
+                }
+                PieceStep::Incomplete { consumed } => return (from + consumed, Received::NeedsInput),
+                PieceStep::Refused(refusal) => return (from, Received::Refused(refusal)),
+            }
+            if cfg!(debug_assertions) {
+                input[before..from].fill(OVERWRITTEN);
+            }
+        }
+    }
+
+    fn finish(&mut self, trailers: Fields<'_>, panics: &mut u64) -> Result<Response<'static>, Error> {
+        catch_counted(panics, || self.live.finish(trailers)).unwrap_or_else(|| Err(handler_failed()))
+    }
+}

@@ -1,0 +1,233 @@
+//! Requests to handlers, answers to the cork.
+//!
+//! It knows no connection record. One request is one pass through `next`: decode, route, call, encode. Its invariant:
+//! the arena is reset after each request, pipelined ones included.
+
+use super::answer::{self, ResponseContext, handler_failed};
+use super::receiving::{Receiving, Unopened};
+use super::transfer::{self, DISCARD_BYTES_MAX, Reply, Transfer};
+use super::upgrade;
+use crate::app::{ConnId, Error, Request, RequestParts, Resolved, Uploads};
+use crate::arena::OVERWRITTEN;
+use crate::engine::context::{Context, Scratch, Services};
+use crate::engine::output::Output;
+use crate::engine::progress::{Next, Progress, StopReason};
+use crate::engine::websocket::socket::OpenSocket;
+use crate::http1::{self, ContentStep, Decoder, Framing, HeadStep, Method};
+use crate::panics::catch_counted;
+use crate::transport::{Peer, Stream};
+
+/// Where requests come from.
+#[derive(Clone, Copy)]
+pub(in crate::engine) struct Client<'a> {
+    pub(in crate::engine) conn: ConnId,
+    pub(in crate::engine) peer: &'a Peer,
+}
+
+/// What a request can make of its connection.
+pub(in crate::engine) enum Switch {
+    Transfer(Box<Transfer>),
+    WebSocket(OpenSocket),
+}
+
+/// The result of one pass.
+enum Step {
+    /// The first `filled` bytes of the input must be shown again, followed by more.
+    NeedsInput { filled: usize },
+    /// The first bytes, so many, belong to no request.
+    Skipped(usize),
+    /// Nothing more can be understood, and there is nothing to answer.
+    Broken,
+    /// A request was answered; so many bytes are consumed.
+    Answered { consumed: usize, keep_alive: bool },
+    /// A request has made the connection something else.
+    Switched { consumed: usize, to: Switch },
+}
+
+/// Answers the complete requests in `input`, at most `budget` of them.
+///
+/// What most requests do is kept together here and in what is inlined here; what few do is called. After each system
+/// call this code comes from the second-level cache, so its length counts.
+#[inline(never)]
+pub(in crate::engine) fn run<S: Stream>(
+    decoder: &mut Decoder,
+    out: &mut Output<'_, S>,
+    worker: &mut Context,
+    client: Client<'_>,
+    input: &mut [u8],
+    budget: &mut usize,
+) -> (Progress, Next<Switch>) {
+    let (mut from, mut to) = (0, input.len());
+    let before = *budget;
+    let next = loop {
+        if from == to {
+            break Next::Same(StopReason::NeedsInput);
+        }
+        if out.io.outbox.is_some() || out.io.broken {
+            break Next::Same(StopReason::PeerBlocked);
+        }
+        if *budget == 0 {
+            break Next::Same(StopReason::BudgetSpent);
+        }
+        let step = next(decoder, out, worker, client, &mut input[from..to]);
+        worker.scratch.arena.reset();
+        let consumed = match &step {
+            Step::NeedsInput { filled } => {
+                to = from + filled;
+                break Next::Same(StopReason::NeedsInput);
+            }
+            Step::Skipped(bytes) => {
+                from += bytes;
+                continue;
+            }
+            Step::Broken => break Next::Close,
+            Step::Answered { consumed, .. } | Step::Switched { consumed, .. } => *consumed,
+        };
+        if cfg!(debug_assertions) {
+            input[from..from + consumed].fill(OVERWRITTEN);
+        }
+        from += consumed;
+        *budget -= 1;
+        match step {
+            Step::Answered { keep_alive: false, .. } => break Next::Close,
+            Step::Switched { to, .. } => break Next::Change(to),
+            _ => {}
+        }
+    };
+    (Progress { from, to, fresh: *budget < before }, next)
+}
+
+#[inline]
+fn next<S: Stream>(
+    decoder: &mut Decoder,
+    out: &mut Output<'_, S>,
+    worker: &mut Context,
+    client: Client<'_>,
+    input: &mut [u8],
+) -> Step {
+    let Context { app, services, scratch: Scratch { arena, .. } } = worker;
+    let Client { conn, peer } = client;
+    let arena = &*arena;
+    let length = input.len();
+
+    let (head, rest, resumed) = match decoder.head(input, arena, &services.limits) {
+        HeadStep::Head { head, rest, resumed } => (head, rest, resumed),
+        HeadStep::Incomplete { filled } => return Step::NeedsInput { filled },
+        HeadStep::Skip(bytes) => return Step::Skipped(bytes),
+        HeadStep::Broken(refusal) => {
+            services.counters.count_refused(refusal);
+            return Step::Broken;
+        }
+        HeadStep::Refused(refusal) => {
+            services.counters.count_refused(refusal);
+            ResponseContext::last(answer::is_head(input)).refuse(out, refusal, services.date.text());
+            return Step::Answered { consumed: length, keep_alive: false };
+        }
+    };
+    let resolved = app.resolve(head, arena);
+    let mut response = ResponseContext {
+        version: head.version,
+        keep_alive: head.keep_alive && !services.shutting_down,
+        head_only: head.method == Method::Head,
+    };
+
+    if let Resolved::Early(early) = resolved {
+        services.counters.early_answers += 1;
+        // A client that waits for 100 may or may not send its content now: only an end is clear.
+        response.keep_alive &= !head.expects_continue && head.method != Method::Connect;
+        response.keep_alive = decoder.discard(head, DISCARD_BYTES_MAX) && response.keep_alive;
+        let keep_alive = response.answer_early(out, early, services.date.text());
+        return Step::Answered { consumed: head.len, keep_alive };
+    }
+    if let Resolved::Upload(uploads, params) = resolved {
+        let (content, trailers): (&[u8], _) = (&[], Default::default());
+        let parts = RequestParts { head, content, trailers, params, arena, conn, peer };
+        return open_upload(uploads, parts, length, out, decoder, response, services);
+    }
+    // Content that is too large is not asked for.
+    let welcome =
+        !matches!(head.framing, Framing::Length(length) if length > services.limits.body_bytes as u64);
+    if !resumed && head.expects_continue && welcome {
+        out.cork.extend_from_slice(http1::CONTINUE);
+    }
+
+    let (content, trailers, consumed) = match decoder.content(head, rest, arena, &services.limits) {
+        ContentStep::Incomplete { filled } => return Step::NeedsInput { filled },
+        ContentStep::Refused(refusal) => {
+            services.counters.count_refused(refusal);
+            response.refuse(out, refusal, services.date.text());
+            return Step::Answered { consumed: length, keep_alive: false };
+        }
+        ContentStep::Whole { content, trailers, consumed } => (content, trailers, consumed),
+    };
+    services.counters.requests += 1;
+    let request = |params| Request::new(RequestParts { head, content, trailers, params, arena, conn, peer });
+    let mut instead = match resolved {
+        Resolved::Handler(handler, params) => {
+            let request = request(params);
+            let Services { counters, date, .. } = &mut *services;
+            let date = date.text();
+            // What the handler returns is encoded where it lies: it is large, and moving it costs as much
+            // as routing.
+            let reply = catch_counted(&mut counters.panics, || match handler.call(&request) {
+                Ok(ref mut answer) => transfer::reply(&response, out, answer, date),
+                Err(error) => transfer::reply(&response, out, &mut error.into(), date),
+            });
+            match reply {
+                Some(Reply::KeepAlive) => return Step::Answered { consumed, keep_alive: true },
+                Some(Reply::Close) => return Step::Answered { consumed, keep_alive: false },
+                Some(Reply::Transfer(transfer)) => {
+                    let to = Switch::Transfer(transfer.start(decoder, conn, &services.wake));
+                    return Step::Switched { consumed, to };
+                }
+                None => {}
+            }
+            handler_failed().into()
+        }
+        Resolved::Upgrade(..) if services.shutting_down => {
+            Error::unavailable("The server is shutting down.").into()
+        }
+        Resolved::Upgrade(upgrade, params) => match upgrade::open(upgrade, &request(params), out, services) {
+            Ok(socket) => return Step::Switched { consumed, to: Switch::WebSocket(socket) },
+            Err(response) => response,
+        },
+        Resolved::Early(_) | Resolved::Upload(..) => unreachable!("answered above"),
+    };
+    let keep_alive = response.answer(out, &mut instead, services.date.text()).is_keep_alive();
+    Step::Answered { consumed, keep_alive }
+}
+
+/// Begins an upload, or answers why not.
+#[inline(never)]
+fn open_upload<S: Stream>(
+    uploads: &dyn Uploads,
+    parts: RequestParts<'_>,
+    length: usize,
+    out: &mut Output<'_, S>,
+    decoder: &mut Decoder,
+    mut response: ResponseContext,
+    services: &mut Services,
+) -> Step {
+    let (head, conn) = (parts.head, parts.conn);
+    match Receiving::open(uploads, &Request::new(parts), decoder, &mut services.counters) {
+        Ok(upload) => {
+            if head.expects_continue {
+                out.cork.extend_from_slice(http1::CONTINUE);
+            }
+            let transfer = Transfer::receiving(response, upload).start(decoder, conn, &services.wake);
+            Step::Switched { consumed: head.len, to: Switch::Transfer(transfer) }
+        }
+        Err(Unopened::Refused(refusal)) => {
+            services.counters.count_refused(refusal);
+            response.refuse(out, refusal, services.date.text());
+            Step::Answered { consumed: length, keep_alive: false }
+        }
+        Err(Unopened::Error(error)) => {
+            // As for any early answer: a client that waits for 100 may or may not send its content now.
+            response.keep_alive &= !head.expects_continue;
+            response.keep_alive = decoder.discard_rest(DISCARD_BYTES_MAX) && response.keep_alive;
+            let keep_alive = response.answer(out, &mut error.into(), services.date.text()).is_keep_alive();
+            Step::Answered { consumed: head.len, keep_alive }
+        }
+    }
+}

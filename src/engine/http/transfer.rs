@@ -1,0 +1,331 @@
+//! A request whose content, or whose answer, does not pass in one piece.
+//!
+//! While one is under way it is the connection's protocol, decoder and all, and nothing further of the connection is
+//! parsed: answers stay in order, memory bounded. It is driven by turns like everything else; other threads can only ask
+//! for a turn. Its invariant: every part of the application that takes part is told of the end once, however it comes.
+
+use super::answer::{AfterAnswer, ResponseContext};
+use super::receiving::{Received, Receiving};
+use super::sending::{SendStatus, Sending};
+use crate::app::{Awaited, ConnId, Error, FieldBlock, Pending, Promise, Response, WakeConn, Waker};
+use crate::engine::context::{Context, Services};
+use crate::engine::output::Output;
+use crate::engine::progress::{Next, Progress, StopReason};
+use crate::http1::Decoder;
+use crate::panics::catch_counted;
+use crate::transport::Stream;
+use std::sync::Arc;
+
+/// Content that is read and thrown away after an early answer, to keep the connection.
+pub(in crate::engine) const DISCARD_BYTES_MAX: u64 = 256 << 10;
+
+/// A request under way.
+pub(in crate::engine) struct Transfer {
+    /// The connection's, until the transfer is over.
+    decoder: Decoder,
+    context: ResponseContext,
+    stage: Stage,
+}
+
+pub(in crate::engine) enum Stage {
+    /// Another thread makes the answer.
+    Deferred(Deferred),
+    /// The content is taken as it arrives.
+    Receiving(Receiving),
+    /// The answer is sent as its source makes it.
+    Sending(Sending),
+}
+
+/// What is known of an answer before it is there.
+pub(in crate::engine) struct Deferred {
+    promise: Promise,
+    /// Fields that precede the answer's.
+    fields: FieldBlock,
+    /// The connection is closed after the answer.
+    close: bool,
+}
+
+/// What follows an answer: [`AfterAnswer`] with the transfer that a pending one becomes.
+pub(in crate::engine) enum Reply {
+    KeepAlive,
+    Close,
+    Transfer(Box<Transfer>),
+}
+
+/// Encodes as much of a response as is there; the rest becomes a transfer.
+#[inline]
+pub(in crate::engine) fn reply<S: Stream>(
+    context: &ResponseContext,
+    out: &mut Output<'_, S>,
+    response: &mut Response<'_>,
+    date: &[u8; 29],
+) -> Reply {
+    match context.answer(out, response, date) {
+        AfterAnswer::KeepAlive => Reply::KeepAlive,
+        AfterAnswer::Close => Reply::Close,
+        AfterAnswer::Pending(pending) => Reply::Transfer(Transfer::pending(context, pending, response)),
+    }
+}
+
+impl Transfer {
+    fn new(context: ResponseContext, stage: Stage) -> Box<Transfer> {
+        Box::new(Transfer { decoder: Decoder::new(), context, stage })
+    }
+
+    /// Makes the transfer of an upload.
+    pub(in crate::engine) fn receiving(context: ResponseContext, receiving: Receiving) -> Box<Transfer> {
+        Transfer::new(context, Stage::Receiving(receiving))
+    }
+
+    #[inline(never)]
+    fn pending(context: &ResponseContext, pending: Pending, response: &mut Response<'_>) -> Box<Transfer> {
+        let (context, stage) = Stage::of(context, pending, response);
+        Transfer::new(context, stage)
+    }
+
+    /// Takes over the connection's decoder, and binds what waits to its connection.
+    #[inline(never)]
+    pub(in crate::engine) fn start(
+        mut self: Box<Self>,
+        decoder: &mut Decoder,
+        conn: ConnId,
+        wake: &Arc<dyn WakeConn>,
+    ) -> Box<Transfer> {
+        self.decoder = std::mem::take(decoder);
+        self.stage.bind(conn, wake);
+        self
+    }
+
+    /// Returns what the transfer is busy with.
+    #[inline]
+    pub(in crate::engine) fn stage(&self) -> &Stage {
+        &self.stage
+    }
+
+    /// Returns the bytes of content that have passed.
+    pub(in crate::engine) fn received(&self) -> u64 {
+        match &self.stage {
+            Stage::Receiving(receiving) => receiving.received(),
+            Stage::Deferred(_) | Stage::Sending(_) => 0,
+        }
+    }
+
+    /// Whether it sends a stream that goes on until its client leaves.
+    pub(in crate::engine) fn is_endless(&self) -> bool {
+        matches!(&self.stage, Stage::Sending(sending) if sending.is_endless())
+    }
+
+    fn receives(&self) -> bool {
+        matches!(&self.stage, Stage::Receiving(receiving) if !receiving.is_paused())
+    }
+
+    /// Goes on with its input. What it changes to is requests, with their decoder.
+    #[inline(never)]
+    pub(in crate::engine) fn run<S: Stream>(
+        &mut self,
+        out: &mut Output<'_, S>,
+        worker: &mut Context,
+        conn: ConnId,
+        input: &mut [u8],
+    ) -> (Progress, Next<Decoder>) {
+        let to = input.len();
+        let resumed = !self.receives();
+        if resumed {
+            let (_, next) = self.advance(out, worker, conn);
+            match next {
+                Next::Same(_) if self.receives() => {}
+                Next::Same(reason) => return (Progress { from: 0, to, fresh: false }, Next::Same(reason)),
+                next => return (Progress { from: 0, to, fresh: true }, next),
+            }
+        }
+        let (progress, next) = self.receive(out, worker, conn, input);
+        (Progress { fresh: progress.fresh || resumed, ..progress }, next)
+    }
+
+    /// Goes on with what needs no input. Returns whether something was completed.
+    #[inline(never)]
+    pub(in crate::engine) fn advance<S: Stream>(
+        &mut self,
+        out: &mut Output<'_, S>,
+        worker: &mut Context,
+        conn: ConnId,
+    ) -> (bool, Next<Decoder>) {
+        let mut fresh = false;
+        loop {
+            let next = match &mut self.stage {
+                Stage::Deferred(deferred) => match deferred.take() {
+                    Some(mut response) => self.answer(out, worker, conn, &mut response),
+                    None => break,
+                },
+                Stage::Receiving(receiving) => {
+                    if !receiving.resume() {
+                        break;
+                    }
+                    // It may have paused at the end of its content: no input would come to show that.
+                    let (progress, next) = self.receive(out, worker, conn, &mut []);
+                    if !progress.fresh {
+                        break;
+                    }
+                    next
+                }
+                Stage::Sending(sending) => {
+                    let panics = &mut worker.services.counters.panics;
+                    match sending.send(out, &mut worker.scratch.source_buffer, panics) {
+                        SendStatus::More => break,
+                        SendStatus::Done if self.context.keep_alive => self.over(),
+                        SendStatus::Done => Next::Close,
+                        SendStatus::Broken => {
+                            out.io.broken = true;
+                            Next::Close
+                        }
+                    }
+                }
+            };
+            fresh = true;
+            if !matches!(next, Next::Same(_)) {
+                return (fresh, next);
+            }
+        }
+        (fresh, Next::Same(StopReason::PeerBlocked))
+    }
+
+    /// Hands the upload what is in `input`.
+    fn receive<S: Stream>(
+        &mut self,
+        out: &mut Output<'_, S>,
+        worker: &mut Context,
+        conn: ConnId,
+        input: &mut [u8],
+    ) -> (Progress, Next<Decoder>) {
+        let to = input.len();
+        let Stage::Receiving(receiving) = &mut self.stage else {
+            unreachable!("only an upload receives");
+        };
+        let Context { services, scratch, .. } = &mut *worker;
+        let (from, received) = receiving.take(&mut self.decoder, conn, input, services, &mut scratch.arena);
+        let stopped = |reason| (Progress { from, to, fresh: false }, Next::Same(reason));
+        let next = match received {
+            Received::NeedsInput => return stopped(StopReason::NeedsInput),
+            Received::Paused => return stopped(StopReason::PeerBlocked),
+            Received::Refused(refusal) => {
+                let Services { counters, date, .. } = services;
+                counters.count_refused(refusal);
+                receiving.abort(&mut counters.panics);
+                self.context.refuse(out, refusal, date.text());
+                Next::Close
+            }
+            Received::Answer(Ok(mut response)) => self.answer(out, worker, conn, &mut response),
+            Received::Answer(Err(error)) => {
+                // Nothing is left of content that has ended.
+                let whole = self.decoder.is_idle() || self.decoder.discard_rest(DISCARD_BYTES_MAX);
+                receiving.abort(&mut services.counters.panics);
+                self.context.keep_alive &= whole;
+                self.answer(out, worker, conn, &mut error.into())
+            }
+        };
+        (Progress { from, to, fresh: true }, next)
+    }
+
+    /// Answers the request. If the response is itself pending, the transfer goes on with that.
+    fn answer<S: Stream>(
+        &mut self,
+        out: &mut Output<'_, S>,
+        worker: &mut Context,
+        conn: ConnId,
+        response: &mut Response<'_>,
+    ) -> Next<Decoder> {
+        let Services { counters, date, shutting_down, wake, .. } = &mut worker.services;
+        self.context.keep_alive &= !*shutting_down;
+        // A source that is not needed is dropped, which is the application's code.
+        let after = catch_counted(&mut counters.panics, || self.context.answer(out, response, date.text()));
+        match after {
+            Some(AfterAnswer::KeepAlive) => self.over(),
+            Some(AfterAnswer::Close) => Next::Close,
+            Some(AfterAnswer::Pending(pending)) => {
+                (self.context, self.stage) = Stage::of(&self.context, pending, response);
+                self.stage.bind(conn, wake);
+                Next::Same(StopReason::PeerBlocked)
+            }
+            // How much was encoded is unknown.
+            None => {
+                out.io.broken = true;
+                Next::Close
+            }
+        }
+    }
+
+    /// Answers that the answer took too long (RFC 9110 §15.6.5).
+    pub(in crate::engine) fn answer_overdue<S: Stream>(
+        &mut self,
+        out: &mut Output<'_, S>,
+        worker: &mut Context,
+        conn: ConnId,
+    ) -> Next<Decoder> {
+        self.answer(out, worker, conn, &mut Error::new(504, "The answer took too long.").into())
+    }
+
+    fn over(&mut self) -> Next<Decoder> {
+        Next::Change(std::mem::take(&mut self.decoder))
+    }
+
+    /// Calls the source of what is sent, if something is. Returns false if it panicked.
+    pub(in crate::engine) fn call_source(
+        &mut self,
+        panics: &mut u64,
+        call: impl FnOnce(&mut Sending),
+    ) -> bool {
+        match &mut self.stage {
+            Stage::Sending(sending) => catch_counted(panics, || call(sending)).is_some(),
+            Stage::Deferred(_) | Stage::Receiving(_) => true,
+        }
+    }
+
+    /// Ends the transfer, and tells every part of the application that takes part.
+    #[inline(never)]
+    pub(in crate::engine) fn end(mut self: Box<Self>, panics: &mut u64) {
+        if let Stage::Receiving(receiving) = &mut self.stage {
+            receiving.abort(panics);
+        }
+        // What is dropped here is the application's.
+        catch_counted(panics, move || drop(self));
+    }
+}
+
+impl Stage {
+    /// Returns the stage that a response with a pending body begins, and the context of the rest of the response.
+    fn of(
+        context: &ResponseContext,
+        pending: Pending,
+        response: &mut Response<'_>,
+    ) -> (ResponseContext, Stage) {
+        match pending.into_awaited() {
+            Awaited::Answer(promise) => {
+                let fields = std::mem::replace(&mut response.fields, FieldBlock::Fixed(b""));
+                (*context, Stage::Deferred(Deferred { promise, fields, close: response.close }))
+            }
+            Awaited::Source(streamed) => {
+                let (context, frame) = context.streaming(streamed.length, response.close);
+                (context, Stage::Sending(Sending::new(streamed, frame)))
+            }
+        }
+    }
+
+    fn bind(&mut self, conn: ConnId, wake: &Arc<dyn WakeConn>) {
+        match self {
+            Stage::Deferred(deferred) => deferred.promise.bind(Waker::new(conn, wake.clone())),
+            Stage::Sending(sending) => sending.bind(Waker::new(conn, wake.clone())),
+            // Few uploads are ever paused: a gate makes its own waker.
+            Stage::Receiving(_) => {}
+        }
+    }
+}
+
+impl Deferred {
+    /// Takes the answer, if it is there.
+    fn take(&mut self) -> Option<Response<'static>> {
+        let mut response = Response::from(self.promise.take()?);
+        response.fields.put_in_front(&self.fields);
+        response.close |= self.close;
+        Some(response)
+    }
+}

@@ -1,0 +1,174 @@
+//! Publications on their way: to the worker's own subscribers, to the other workers, to the broker.
+//!
+//! It knows no connection record. Its invariant: a publication made here is due to the subscribers here at once, and
+//! leaves for the others once, in the order of publication.
+
+use super::counters::Counters;
+use super::listeners::{Callback, Listener, ListenerId, Notification};
+use super::remote::handle::Handle;
+use crate::app::{ConnId, SocketOptions};
+use crate::buffer::SlowConsumer;
+use crate::config::Limits;
+use crate::panics::catch_counted;
+use crate::pubsub::{BatchRange, Encoding, Kind, Publication, SubscriberId, TopicError, Topics};
+use crate::ws::Message;
+use std::collections::{HashMap, VecDeque};
+use std::hash::RandomState;
+use std::sync::Arc;
+
+/// What a publication is due to.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Recipient {
+    Conn(ConnId),
+    Listener(ListenerId),
+}
+
+/// A worker's part in publishing.
+pub(super) struct Publisher {
+    pub(super) topics: Topics<Recipient>,
+    listeners: HashMap<ListenerId, Listener, RandomState>,
+    handle: Handle,
+    /// The worker's number.
+    worker: u16,
+    /// The policy for slow consumers, by the number of their route.
+    slow: Vec<SlowConsumer>,
+    /// Publications that the others have yet to be sent.
+    outbound: Vec<Arc<Publication>>,
+    /// Publications that the others were sent, whose memory is used again once they are done with them.
+    relayed: VecDeque<Arc<Publication>>,
+}
+
+/// How many publications are kept to be used again, and how much memory each of them may have.
+const RELAYED_MAX: usize = 256;
+const RELAYED_BYTES_MAX: usize = 16 << 10;
+
+impl Publisher {
+    pub(super) fn new(handle: &Handle, worker: u16, sockets: &[SocketOptions]) -> Publisher {
+        Publisher {
+            topics: Topics::default(),
+            listeners: HashMap::default(),
+            handle: handle.clone(),
+            worker,
+            slow: sockets.iter().map(|options| options.slow).collect(),
+            outbound: Vec::new(),
+            relayed: VecDeque::new(),
+        }
+    }
+
+    /// Returns a route's policy for subscribers that read too slowly.
+    pub(super) fn slow_of(&self, route: u16) -> SlowConsumer {
+        self.slow[usize::from(route)]
+    }
+
+    /// Publishes a session's message, to all subscribers but `except`.
+    pub(super) fn publish(
+        &mut self,
+        name: &str,
+        message: Message<'_>,
+        except: Option<SubscriberId>,
+        limits: &Limits,
+        counters: &mut Counters,
+    ) -> Result<(), TopicError> {
+        counters.matched += self.topics.publish(name, message, except, limits)?;
+        counters.published += 1;
+        if self.handle.has_others() {
+            let publication = self.publication(name, message);
+            self.outbound.push(publication);
+        }
+        Ok(())
+    }
+
+    /// Publishes what comes from outside this worker. Its publisher has checked it; an invalid one is ignored.
+    pub(super) fn publish_from_outside(
+        &mut self,
+        publication: &Publication,
+        limits: &Limits,
+        counters: &mut Counters,
+    ) {
+        let (name, message) = (publication.topic(), publication.message());
+        if let Ok(matched) = self.topics.publish(name, message, None, limits) {
+            counters.matched += matched;
+            counters.published += 1;
+        }
+    }
+
+    /// Announces to every subscriber, whatever it has subscribed to; the topic is the announcement's name.
+    pub(super) fn announce(&mut self, announcement: &Publication, counters: &mut Counters) {
+        counters.matched += self.topics.announce(announcement.topic(), announcement.message());
+        counters.announced += 1;
+    }
+
+    /// Subscribes a listener. If a limit does not allow it, its callback is dropped.
+    pub(super) fn listen(&mut self, id: ListenerId, filter: &str, callback: Callback, limits: &Limits) {
+        let (mut subscriber, recipient) = (None, (Recipient::Listener(id), Encoding::PLAIN));
+        let slow = SlowConsumer::DropNewest;
+        if self.topics.subscribe(&mut subscriber, recipient, filter, slow, limits).is_ok()
+            && let Some(subscriber) = subscriber
+        {
+            self.listeners.insert(id, Listener { callback, subscriber });
+        }
+    }
+
+    /// Ends a listener's subscription.
+    pub(super) fn unlisten(&mut self, id: ListenerId, counters: &mut Counters) {
+        if let Some(listener) = self.listeners.remove(&id) {
+            counters.dropped_closing += self.topics.leave(listener.subscriber);
+            // What is dropped here is the application's.
+            catch_counted(&mut counters.panics, move || drop(listener));
+        }
+    }
+
+    /// Calls a listener with the range that it is due.
+    pub(super) fn notify(&mut self, id: ListenerId, range: BatchRange, counters: &mut Counters) {
+        let Some(listener) = self.listeners.get_mut(&id) else {
+            counters.dropped_closing += range.len();
+            return;
+        };
+        for at in range.from..range.to {
+            let notification = match self.topics.batch.entry(at) {
+                (Kind::Publication, topic, message) => Notification::Publication(topic, message),
+                (Kind::Announcement, name, message) => Notification::Announcement(name, message),
+            };
+            match catch_counted(&mut counters.panics, || (listener.callback)(notification)) {
+                Some(true) => counters.delivered += 1,
+                Some(false) => counters.dropped_newest += 1,
+                None => {
+                    counters.dropped_closing += u64::from(range.to - at);
+                    return self.unlisten(id, counters);
+                }
+            }
+        }
+    }
+
+    /// Whether nothing is left to be delivered, to subscribers here or to the others.
+    #[inline]
+    pub(super) fn is_delivered(&self) -> bool {
+        self.topics.is_delivered() && self.outbound.is_empty()
+    }
+
+    /// Sends what was published here to the others.
+    pub(super) fn relay(&mut self, counters: &mut Counters) {
+        if self.outbound.is_empty() {
+            return;
+        }
+        counters.publications_lost += self.handle.relay(self.worker, &self.outbound);
+        for publication in self.outbound.drain(..) {
+            if self.relayed.len() < RELAYED_MAX && publication.memory_bytes() <= RELAYED_BYTES_MAX {
+                self.relayed.push_back(publication);
+            }
+        }
+    }
+
+    /// Returns a publication, in memory that was used before if any is free.
+    fn publication(&mut self, name: &str, message: Message<'_>) -> Arc<Publication> {
+        // The oldest was sent first: if it is still in use, the others hardly are free.
+        if let Some(mut used) = self.relayed.pop_front() {
+            if let Some(publication) = Arc::get_mut(&mut used) {
+                publication.set(name, message);
+                return used;
+            }
+            self.relayed.push_back(used);
+        }
+        Arc::new(Publication::new(name, message))
+    }
+}

@@ -1,0 +1,261 @@
+//! The handle that other threads hold of a running server.
+//!
+//! It knows no worker, only their mailboxes and the broker. Its invariant: nothing here waits for a worker.
+
+use super::mailbox::{Command, Mailbox, SendError};
+use super::question::{Question, TopicCounts};
+use crate::app::ConnId;
+use crate::config::Limits;
+use crate::engine::counters::WorkerFigures;
+use crate::engine::listeners::ListenerId;
+use crate::pubsub::{Broker, Inlet, Publication, TopicCount, TopicError, check_publication};
+use crate::ws::{CloseCode, Message};
+use std::fmt;
+use std::sync::Arc;
+
+/// Reaches a running server from any thread. Cloning it is cheap.
+///
+/// Every method queues a command for the worker that it concerns, and returns at once. A [`Server`](crate::Server) has
+/// one, and so does each worker's [`WorkerContext`](crate::WorkerContext).
+///
+/// ```
+/// use fleeting::{App, Message, Response, Server};
+///
+/// let server = Server::builder().bind("127.0.0.1:0").serve(|worker| {
+///     let handle = worker.handle.clone();
+///     App::new().post("/prices", move |req| {
+///         let price = str::from_utf8(req.body()).unwrap_or("?");
+///         Ok(match handle.publish("prices", Message::Text(price)) {
+///             Ok(()) => Response::empty(204),
+///             Err(error) => Response::text(error.to_string()),
+///         })
+///     })
+/// })?;
+/// server.handle().shutdown();
+/// server.run()?;
+/// # Ok::<(), fleeting::ServeError>(())
+/// ```
+#[derive(Clone)]
+pub struct Handle {
+    mailboxes: Arc<[Arc<Mailbox>]>,
+    broker: Option<Arc<dyn Broker>>,
+    limits: Arc<Limits>,
+}
+
+/// Why a message was not published, or not to all subscribers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The topic's name is invalid, or the message is too long.
+    Topic(TopicError),
+    /// A worker's mailbox is full.
+    Full,
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PublishError::Topic(error) => fmt::Display::fmt(error, f),
+            PublishError::Full => fmt::Display::fmt(&SendError::Full, f),
+        }
+    }
+}
+
+impl std::error::Error for PublishError {}
+
+impl Handle {
+    pub(crate) fn new(
+        mailboxes: Vec<Arc<Mailbox>>,
+        broker: Option<Arc<dyn Broker>>,
+        limits: &Limits,
+    ) -> Handle {
+        Handle { mailboxes: mailboxes.into(), broker, limits: Arc::new(limits.clone()) }
+    }
+
+    /// Makes a handle for engines that do not wait in a poll, such as those of a simulator: the caller gives them their
+    /// turns. Each of the `workers` engines carries out its commands when its turn begins.
+    pub fn unattended(workers: usize) -> Handle {
+        let mailboxes = (0..workers).map(|_| Arc::new(Mailbox::new(None)));
+        Handle::new(mailboxes.collect(), None, &Limits::default())
+    }
+
+    /// Returns the limits of what may be published and subscribed to.
+    pub(in crate::engine) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(in crate::engine) fn mailbox_of(&self, worker: u16) -> Option<&Arc<Mailbox>> {
+        self.mailboxes.get(usize::from(worker))
+    }
+
+    /// Posts a command to the worker that has this listener.
+    pub(in crate::engine) fn post_to_listener(
+        &self,
+        listener: ListenerId,
+        command: Command,
+    ) -> Result<(), SendError> {
+        self.mailboxes[listener.worker(self.mailboxes.len())].post(command)
+    }
+
+    fn mailbox(&self, conn: ConnId) -> Result<&Mailbox, SendError> {
+        self.mailbox_of(conn.worker).map(|mailbox| &**mailbox).ok_or(SendError::Gone)
+    }
+
+    /// Sends a message to a WebSocket. If the connection is gone, or has no room for it within the limit `outbox_bytes`,
+    /// the message is dropped and counted.
+    ///
+    /// # Errors
+    /// [`SendError`] if the message did not reach the connection's worker.
+    pub fn send(&self, conn: ConnId, message: Message<'_>) -> Result<(), SendError> {
+        self.mailbox(conn)?.post(Command::message(conn, message))
+    }
+
+    /// Begins a WebSocket's closing handshake (RFC 6455 §7.1.2).
+    ///
+    /// # Errors
+    /// [`SendError`] if the command did not reach the connection's worker.
+    pub fn close(&self, conn: ConnId, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        self.mailbox(conn)?.post(Command::Close(conn, code, reason.into()))
+    }
+
+    /// Publishes a message under the name of a topic, to its subscribers on all workers and to the broker.
+    ///
+    /// The publications of one thread reach every subscriber in their order. The message is copied once, whatever the
+    /// number of workers.
+    ///
+    /// # Errors
+    /// [`PublishError::Topic`] if the name is invalid or the message is longer than the limit `message_bytes`; no
+    /// subscriber gets it. [`PublishError::Full`] if a worker's mailbox is full; that worker's subscribers do not get it.
+    pub fn publish(&self, topic: &str, message: Message<'_>) -> Result<(), PublishError> {
+        check_publication(topic, message, &self.limits).map_err(PublishError::Topic)?;
+        let publication = Arc::new(Publication::new(topic, message));
+        if let Some(broker) = &self.broker {
+            broker.publish(&publication);
+        }
+        self.deliver(&publication).map_err(|_| PublishError::Full)
+    }
+
+    /// Publishes what a [`Broker`] has received from other servers: to the subscribers on all workers, but not to the
+    /// broker.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] if a worker's mailbox is full; that worker's subscribers do not get it.
+    pub fn deliver(&self, publication: &Arc<Publication>) -> Result<(), SendError> {
+        let publication = std::slice::from_ref(publication);
+        let lost: u64 = self.mailboxes.iter().map(|mailbox| mailbox.post_publications(publication)).sum();
+        if lost == 0 { Ok(()) } else { Err(SendError::Full) }
+    }
+
+    /// Announces a message to every subscriber on all workers, whatever it has subscribed to.
+    ///
+    /// A WebSocket gets the message; a stream of [`events`](Handle::events) gets an event of type `name` with the message
+    /// as its data. Each gets it once, however many subscriptions it has, in order with the publications of the same
+    /// thread.
+    ///
+    /// Announcements are for what concerns all topics, such as that publications of other servers may have been missed.
+    /// With [`Conflate`](crate::SlowConsumer::Conflate) an announcement that is still queued is replaced by the next.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] if a worker's mailbox is full; that worker's subscribers do not get it. Announcements have room
+    /// of their own when the room for publications is used up.
+    pub fn announce(&self, name: &str, message: Message<'_>) -> Result<(), SendError> {
+        let announcement = Arc::new(Publication::new(name, message));
+        let mut result = Ok(());
+        for mailbox in self.mailboxes.iter() {
+            // A worker that is gone has no subscribers.
+            if mailbox.post(Command::Announce(announcement.clone())) == Err(SendError::Full) {
+                result = Err(SendError::Full);
+            }
+        }
+        result
+    }
+
+    /// Counts the topics and their subscribers on all workers. `done` is called with the counts, sorted by name, on a
+    /// worker's thread, or on this one if no worker is left; it must not block.
+    pub fn count_topics(&self, done: impl FnOnce(Vec<TopicCount>) + Send + 'static) {
+        let done = |counts: TopicCounts| done(counts.into_values().collect());
+        self.ask(Box::new(done), Command::CountTopics);
+    }
+
+    /// Asks all workers for their figures. `done` is called with them, sorted by the workers' numbers, on a worker's
+    /// thread, or on this one if no worker is left; it must not block.
+    ///
+    /// ```
+    /// use fleeting::{App, Server};
+    /// use std::sync::mpsc;
+    ///
+    /// let server = Server::builder().bind("127.0.0.1:0").workers(2).serve(|_worker| App::new())?;
+    /// let (sender, figures) = mpsc::channel();
+    /// server.handle().figures(move |workers| sender.send(workers).unwrap_or_default());
+    /// for worker in figures.recv()? {
+    ///     println!("worker {}: {} connections", worker.worker, worker.counters.connections);
+    /// }
+    /// # server.handle().shutdown();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn figures(&self, done: impl FnOnce(Vec<WorkerFigures>) + Send + 'static) {
+        let done = |mut workers: Vec<WorkerFigures>| {
+            workers.sort_unstable_by_key(|figures| figures.worker);
+            done(workers);
+        };
+        self.ask(Box::new(done), Command::ReportFigures);
+    }
+
+    fn ask<T: Default>(
+        &self,
+        done: Box<dyn FnOnce(T) + Send>,
+        command: impl Fn(Arc<Question<T>>) -> Command,
+    ) {
+        let question = Arc::new(Question::new(done));
+        for mailbox in self.mailboxes.iter() {
+            // A worker that is gone, or whose mailbox is full, has nothing to add.
+            let _ = mailbox.post(command(question.clone()));
+        }
+    }
+
+    /// Shuts the server down in good order. No more connections are accepted, requests in flight are answered with
+    /// `Connection: close`, WebSockets are closed with 1001, and what is still open after the `grace` timeout is cut off.
+    pub fn shutdown(&self) {
+        for mailbox in self.mailboxes.iter() {
+            // A worker that is gone needs no shutdown.
+            let _ = mailbox.post(Command::Shutdown);
+        }
+    }
+
+    /// Returns the handle for the broker itself, without the broker: what comes from other servers must not go back.
+    pub(crate) fn inward(&self) -> Handle {
+        Handle { broker: None, ..self.clone() }
+    }
+
+    /// Whether there is anything but one worker to publish to.
+    #[inline]
+    pub(in crate::engine) fn has_others(&self) -> bool {
+        self.mailboxes.len() > 1 || self.broker.is_some()
+    }
+
+    /// Sends publications made on `worker` to the broker and to all other workers. Returns how many did not fit into a
+    /// worker's mailbox, summed over the workers.
+    pub(in crate::engine) fn relay(&self, worker: u16, publications: &[Arc<Publication>]) -> u64 {
+        if let Some(broker) = &self.broker {
+            publications.iter().for_each(|publication| broker.publish(publication));
+        }
+        let others = self.mailboxes.iter().enumerate().filter(|(other, _)| *other != usize::from(worker));
+        others.map(|(_, mailbox)| mailbox.post_publications(publications)).sum()
+    }
+}
+
+impl Inlet for Handle {
+    fn deliver(&self, publication: &Arc<Publication>) -> bool {
+        Handle::deliver(self, publication).is_ok()
+    }
+
+    fn announce(&self, name: &str, message: Message<'_>) -> bool {
+        Handle::announce(self, name, message).is_ok()
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("workers", &self.mailboxes.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,132 @@
+//! The sending side of a WebSocket that its session sees.
+//!
+//! It knows no decoder and no session. Its invariant: nothing is sent after a Close, and a session that was told of
+//! backpressure has its messages dropped until there is room again.
+
+use super::compression::SocketCodec;
+use crate::app::{ConnId, Outgoing, Sent};
+use crate::buffer::SlowConsumer;
+use crate::engine::context::Services;
+use crate::engine::output::Output;
+use crate::engine::publisher::Recipient;
+use crate::pubsub::{Encoding, SubscriberId, TopicError};
+use crate::transport::Stream;
+use crate::ws::{CloseCode, Closing, Message, encode};
+
+/// What decides whether something may be sent.
+pub(in crate::engine) struct SendState {
+    pub(in crate::engine) closing: Closing,
+    /// What our Close said, if we began the closing handshake. Few sockets have one, and not for long: it is one pointer.
+    sent_close: Option<Box<(CloseCode, Box<str>)>>,
+    /// A send has returned `Backpressure`, and `drain` has not been called since.
+    pub(in crate::engine) drain_due: bool,
+    /// The number of its route.
+    pub(in crate::engine) route: u16,
+    /// Its name among the subscribers, if it has ever subscribed to a topic.
+    subscriber: Option<SubscriberId>,
+}
+
+/// What a session sends through during one call.
+pub(in crate::engine) struct Sender<'a, 'o, S> {
+    pub(in crate::engine) out: &'a mut Output<'o, S>,
+    pub(in crate::engine) state: &'a mut SendState,
+    pub(in crate::engine) codec: Option<&'a mut SocketCodec>,
+    pub(in crate::engine) conn: ConnId,
+    pub(in crate::engine) services: &'a mut Services,
+}
+
+impl SendState {
+    pub(in crate::engine) fn new(route: u16) -> SendState {
+        SendState { closing: Closing::Open, sent_close: None, drain_due: false, route, subscriber: None }
+    }
+
+    /// Ends all subscriptions.
+    pub(in crate::engine) fn leave(&mut self, services: &mut Services) {
+        if let Some(subscriber) = self.subscriber.take() {
+            services.counters.dropped_closing += services.publisher.topics.leave(subscriber);
+        }
+    }
+
+    /// Returns what the first Close said (RFC 6455 §7.1.5, §7.1.6): ours if we began, else the one given.
+    pub(in crate::engine) fn first_close<'a>(
+        &'a self,
+        code: Option<CloseCode>,
+        reason: &'a str,
+    ) -> (Option<CloseCode>, &'a str) {
+        self.sent_close.as_deref().map_or((code, reason), |(code, reason)| (Some(*code), reason))
+    }
+}
+
+impl<S: Stream> Sender<'_, '_, S> {
+    /// Whether there is no room: the peer was sent more than it may have queued, and has not taken it.
+    #[inline(never)]
+    fn is_full(&mut self) -> bool {
+        let outbox_bytes = self.services.limits.outbox_bytes;
+        if !self.out.held && self.out.queued_bytes() > outbox_bytes {
+            // The stream has not been offered what is in the cork.
+            self.out.flush();
+        }
+        self.out.queued_bytes() > outbox_bytes
+    }
+
+    /// Sends a message compressed, if that is worth it. Returns whether it did.
+    #[inline(never)]
+    fn send_compressed(&mut self, message: Message<'_>) -> bool {
+        let Some(own) = &mut self.codec else { return false };
+        let Some(payload) = own.compress(message.bytes(), &mut self.services.codec) else { return false };
+        encode::encode_compressed_header(self.out.cork, message.opcode(), true, payload.len());
+        self.out.bytes(payload);
+        true
+    }
+}
+
+impl<S: Stream> Outgoing for Sender<'_, '_, S> {
+    #[inline]
+    fn message(&mut self, message: Message<'_>) -> Sent {
+        let state = &*self.state;
+        if !state.closing.may_send() || self.out.io.broken || (state.drain_due && self.is_full()) {
+            self.services.counters.dropped += 1;
+            return Sent::Dropped;
+        }
+        if self.codec.is_none() || !self.send_compressed(message) {
+            encode::encode_header(self.out.cork, message.opcode(), true, message.bytes().len());
+            self.out.bytes(message.bytes());
+        }
+        if self.out.queued_bytes() > self.services.limits.outbox_bytes {
+            self.state.drain_due = true;
+            Sent::Backpressure
+        } else {
+            Sent::Sent
+        }
+    }
+
+    fn close(&mut self, code: CloseCode, reason: &str) {
+        if self.state.closing == Closing::Open {
+            encode::encode_close(self.out.cork, Some(code), reason);
+            self.state.closing.sent();
+            self.state.sent_close = Some(Box::new((code, reason.into())));
+        }
+    }
+
+    fn subscribe(&mut self, filter: &str, slow: Option<SlowConsumer>) -> Result<bool, TopicError> {
+        if self.state.closing != Closing::Open {
+            return Err(TopicError::Closing);
+        }
+        let Services { publisher, limits, .. } = &mut *self.services;
+        let slow = slow.unwrap_or_else(|| publisher.slow_of(self.state.route));
+        let encoding = self.codec.as_ref().map_or(Encoding::PLAIN, |codec| codec.encoding());
+        let recipient = (Recipient::Conn(self.conn), encoding);
+        publisher.topics.subscribe(&mut self.state.subscriber, recipient, filter, slow, limits)
+    }
+
+    fn unsubscribe(&mut self, filter: &str) -> bool {
+        let topics = &mut self.services.publisher.topics;
+        self.state.subscriber.is_some_and(|subscriber| topics.unsubscribe(subscriber, filter))
+    }
+
+    fn publish(&mut self, topic: &str, message: Message<'_>, own: bool) -> Result<(), TopicError> {
+        let Services { limits, counters, publisher, .. } = &mut *self.services;
+        let except = self.state.subscriber.filter(|_| !own);
+        publisher.publish(topic, message, except, limits, counters)
+    }
+}

@@ -1,0 +1,280 @@
+//! An open WebSocket: frames to its session, and what is sent without the session asking.
+//!
+//! It knows no connection record. Its invariant: the session is told of the end once, whichever side causes it.
+
+use super::compression::{self, SocketCodec};
+use super::sender::{SendState, Sender};
+use crate::app::{ConnId, LiveSocket, Message, Outgoing, Reader, Socket};
+use crate::arena::OVERWRITTEN;
+use crate::engine::context::Services;
+use crate::engine::output::Output;
+use crate::engine::progress::{Next, Progress, StopReason};
+use crate::panics::{catch, catch_counted};
+use crate::transport::Stream;
+use crate::ws::{CloseCode, Closing, Event, Failure, Step, encode};
+use std::convert::Infallible;
+
+/// Bytes of a server's frame before its payload, at most.
+const HEADER_BYTES_MAX: usize = 10;
+
+/// The state of an open WebSocket.
+pub(in crate::engine) struct OpenSocket {
+    reader: Box<Reader>,
+    state: SendState,
+    /// `Some` if messages may be compressed.
+    codec: Option<Box<SocketCodec>>,
+}
+
+impl OpenSocket {
+    pub(in crate::engine) fn new(
+        reader: Box<Reader>,
+        state: SendState,
+        codec: Option<Box<SocketCodec>>,
+    ) -> OpenSocket {
+        OpenSocket { reader, state, codec }
+    }
+
+    /// Returns the length of the frame under way.
+    pub(in crate::engine) fn wants(&self) -> usize {
+        self.reader.decoder.wants()
+    }
+
+    /// Whether neither side has begun to close.
+    pub(in crate::engine) fn is_open(&self) -> bool {
+        self.state.closing == Closing::Open
+    }
+
+    /// Whether the session waits to be told that all it sent has left.
+    pub(in crate::engine) fn drain_is_due(&self) -> bool {
+        self.state.drain_due
+    }
+
+    /// Returns the number of its route.
+    pub(in crate::engine) fn route(&self) -> u16 {
+        self.state.route
+    }
+
+    /// Notes that it was sent a publication compressed for many subscribers.
+    pub(in crate::engine) fn was_sent_foreign(&mut self) {
+        if let Some(codec) = &mut self.codec {
+            codec.was_sent_foreign();
+        }
+    }
+
+    /// Ends its subscriptions.
+    pub(in crate::engine) fn leave(&mut self, services: &mut Services) {
+        self.state.leave(services);
+    }
+
+    /// Tells the session of the end, once.
+    pub(in crate::engine) fn end(&mut self, code: Option<CloseCode>, reason: &str, panics: &mut u64) {
+        end(&mut self.reader.live, &self.state, code, reason, panics);
+    }
+
+    /// Answers the complete frames in `input`. `ping` is the payload of a ping that has not been answered.
+    #[inline(never)]
+    pub(in crate::engine) fn run<S: Stream>(
+        &mut self,
+        out: &mut Output<'_, S>,
+        services: &mut Services,
+        conn: ConnId,
+        ping: Option<[u8; 8]>,
+        input: &mut [u8],
+    ) -> (Progress, Next<Infallible>) {
+        let OpenSocket { reader, state, codec } = self;
+        let Reader { decoder, live } = &mut **reader;
+        let mut sender = Sender { out, state, codec: codec.as_deref_mut(), conn, services };
+        let (mut from, mut alive) = (0, false);
+        let next = loop {
+            if !sender.state.closing.may_read() {
+                from = input.len();
+                break Next::Close;
+            }
+            // A session that was told of backpressure is first told of its end.
+            if sender.out.is_blocked() || sender.state.drain_due {
+                break Next::Same(StopReason::PeerBlocked);
+            }
+            let limits = &sender.services.limits;
+            let (event, consumed) = match decoder.short(&mut input[from..], limits) {
+                Some(short) => short,
+                None => match decoder.next(&mut input[from..], limits) {
+                    Step::Incomplete => break Next::Same(StopReason::NeedsInput),
+                    Step::Event { event, consumed } => (event, consumed),
+                    Step::Failed(failure) => {
+                        fail(failure, &mut sender, live);
+                        continue;
+                    }
+                },
+            };
+            match event {
+                Event::Text(text) => deliver(&mut sender, live, Message::Text(text)),
+                Event::Binary(bytes) => deliver(&mut sender, live, Message::Binary(bytes)),
+                other => apply(other, &mut sender, live),
+            }
+            // While a ping is unanswered, no pong but its own counts.
+            alive |= !matches!(event, Event::Pong(pong) if ping.is_some_and(|ping| ping != *pong));
+            if cfg!(debug_assertions) {
+                input[from..from + consumed].fill(OVERWRITTEN);
+            }
+            from += consumed;
+        };
+        if matches!(next, Next::Same(StopReason::NeedsInput)) && from == input.len() {
+            decoder.release();
+        }
+        // An incomplete frame is a sign of life too.
+        alive |= from < input.len();
+        (Progress { from, to: input.len(), fresh: alive }, next)
+    }
+
+    /// Sends a message that a [`Handle`](crate::Handle) has queued. It is dropped if there is no room for it.
+    pub(in crate::engine) fn send<S: Stream>(
+        &mut self,
+        out: &mut Output<'_, S>,
+        services: &mut Services,
+        conn: ConnId,
+        message: Message<'_>,
+    ) {
+        let bytes = message.bytes().len();
+        let payload_bytes = self.codec.as_ref().map_or(bytes, |own| own.bytes_max(bytes));
+        let queued = out.memory_bytes_with(HEADER_BYTES_MAX + payload_bytes);
+        let fits = queued <= services.limits.outbox_bytes;
+        let Some((mut sender, _)) = self.sender(out, services, conn) else { return };
+        if fits {
+            // In one piece, as its size was computed.
+            sender.out.held = true;
+            sender.message(message);
+            sender.out.held = false;
+        } else {
+            sender.services.counters.dropped += 1;
+        }
+    }
+
+    /// Begins the closing handshake; does nothing if it has begun.
+    pub(in crate::engine) fn close<S: Stream>(
+        &mut self,
+        out: &mut Output<'_, S>,
+        services: &mut Services,
+        conn: ConnId,
+        code: CloseCode,
+        reason: &str,
+    ) {
+        if let Some((mut sender, _)) = self.sender(out, services, conn) {
+            sender.close(code, reason);
+        }
+    }
+
+    /// Sends a ping, unless the session was told of the end.
+    pub(in crate::engine) fn ping<S: Stream>(&mut self, out: &mut Output<'_, S>, payload: [u8; 8]) {
+        if self.reader.live.is_open() {
+            encode::encode_ping(out.cork, &payload);
+        }
+    }
+
+    /// Tells the session that all it sent has left, if it was told of backpressure. That may happen without an outbox:
+    /// the cork alone was over the mark, and the stream took all of it.
+    #[inline]
+    pub(in crate::engine) fn drain<S: Stream>(
+        &mut self,
+        out: &mut Output<'_, S>,
+        services: &mut Services,
+        conn: ConnId,
+    ) {
+        if !std::mem::take(&mut self.state.drain_due) {
+            return;
+        }
+        let Some((mut sender, live)) = self.sender(out, services, conn) else { return };
+        if catch(|| live.drain(&mut Socket::new(&mut sender, conn, None))).is_none() {
+            sender.close(CloseCode::ERROR, "");
+            sender.services.counters.panics += 1;
+        }
+    }
+
+    /// Returns the sending side and the session, unless the session was told of the end.
+    fn sender<'a, 'o, S: Stream>(
+        &'a mut self,
+        out: &'a mut Output<'o, S>,
+        services: &'a mut Services,
+        conn: ConnId,
+    ) -> Option<(Sender<'a, 'o, S>, &'a mut dyn LiveSocket)> {
+        let OpenSocket { reader, state, codec } = self;
+        let live = &mut reader.live;
+        live.is_open().then_some((Sender { out, state, codec: codec.as_deref_mut(), conn, services }, live))
+    }
+}
+
+/// Gives a session its message, unless we have begun to close.
+#[inline]
+fn deliver<S: Stream>(sender: &mut Sender<'_, '_, S>, live: &mut dyn LiveSocket, message: Message<'_>) {
+    if !sender.state.closing.delivers() {
+        return;
+    }
+    sender.services.counters.messages += 1;
+    let conn = sender.conn;
+    if catch(|| live.message(message, &mut Socket::new(sender, conn, None))).is_none() {
+        sender.close(CloseCode::ERROR, "");
+        sender.services.counters.panics += 1;
+    }
+}
+
+/// Inflates a message and gives it to the session.
+fn deliver_compressed<S: Stream>(
+    sender: &mut Sender<'_, '_, S>,
+    live: &mut dyn LiveSocket,
+    text: bool,
+    payload: &[u8],
+) {
+    let Some(own) = &mut sender.codec else { unreachable!("only an agreed codec lets them through") };
+    let Services { limits, codec, .. } = &mut *sender.services;
+    let mut inflated = codec.take_inflated();
+    let bytes = own.inflate(payload, &mut inflated, codec, limits.message_bytes);
+    match bytes.and_then(|bytes| compression::message(text, bytes)) {
+        Ok(message) => deliver(sender, live, message),
+        Err(failure) => fail(failure, sender, live),
+    }
+    sender.services.codec.give_inflated(inflated);
+}
+
+/// Applies an event that is not a message, or not yet one.
+#[inline(never)]
+fn apply<S: Stream>(event: Event<'_>, sender: &mut Sender<'_, '_, S>, live: &mut dyn LiveSocket) {
+    let (state, cork) = (&mut *sender.state, &mut *sender.out.cork);
+    match event {
+        Event::Compressed { text, payload } if state.closing.delivers() => {
+            deliver_compressed(sender, live, text, payload);
+        }
+        Event::Ping(payload) if state.closing.may_send() => encode::encode_pong(cork, payload),
+        Event::Close { code, reason } => {
+            // RFC 6455 §5.5.1: the answer echoes the code.
+            if state.closing.received() {
+                encode::encode_close(cork, code, "");
+                state.closing.sent();
+            }
+            end(live, state, code, reason, &mut sender.services.counters.panics);
+        }
+        _ => {}
+    }
+}
+
+/// Closes with the rule that the peer has broken, and tells the session of the end.
+#[cold]
+fn fail<S: Stream>(failure: Failure, sender: &mut Sender<'_, '_, S>, live: &mut dyn LiveSocket) {
+    let counters = &mut sender.services.counters;
+    counters.count_failed(failure);
+    let (code, reason) = (failure.close_code(), failure.to_string());
+    if sender.state.closing.failed() {
+        encode::encode_close(sender.out.cork, Some(code), &reason);
+    }
+    end(live, sender.state, Some(code), &reason, &mut counters.panics);
+}
+
+/// Tells a session of the end, once.
+fn end(
+    live: &mut dyn LiveSocket,
+    state: &SendState,
+    code: Option<CloseCode>,
+    reason: &str,
+    panics: &mut u64,
+) {
+    let (code, reason) = state.first_close(code, reason);
+    catch_counted(panics, || live.close(code, reason));
+}
