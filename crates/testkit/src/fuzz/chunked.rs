@@ -1,7 +1,7 @@
 //! Compares the decoding of chunked content with a second decoder: slow, allocating, and written from RFC 9112 §7.1
 //! alone.
 //!
-//! [`read`] shares no code with [`http1`](fleeting::http1) and works differently: it asks for one byte at a time, and
+//! `read` shares no code with [`http1`](fleeting::http1) and works differently: it asks for one byte at a time, and
 //! running out of bytes is an error like any other.
 
 use super::cuts::{BYTEWISE_MAX, cuts, pieces};
@@ -21,7 +21,7 @@ enum Outcome {
     Refused,
 }
 
-/// Panics unless the body behind a fixed head is decoded as by [`read`], whatever the cuts, and what follows it is read
+/// Panics unless the body behind a fixed head is decoded as by `read`, whatever the cuts, and what follows it is read
 /// as on a new connection.
 pub fn chunked(bytes: &[u8]) {
     let (cuts, variant, body) = cuts(bytes);

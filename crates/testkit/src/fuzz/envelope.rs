@@ -7,7 +7,7 @@ use std::time::Duration;
 /// The maximum number of cuts and changes tried per input.
 const TRIES_MAX: usize = 200;
 
-/// Panics unless bytes are parsed as by [`read`] and encoded as they were. No part of an envelope may be an envelope,
+/// Panics unless bytes are parsed as by `read` and encoded as they were. No part of an envelope may be an envelope,
 /// and one with a changed byte must be read as what it then is. The first byte of the input is the change.
 pub fn envelope(bytes: &[u8]) {
     let Some((&change, bytes)) = bytes.split_first() else { return };

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// Selects by the value of a Range field. The first two bytes give the file's length: a number, and how far it is
 /// shifted.
 ///
-/// Panics unless the selection lies within the file and equals that of [`naive_range`].
+/// Panics unless the selection lies within the file and equals that of `naive_range`.
 pub fn range(bytes: &[u8]) {
     let [low, shift, value @ ..] = bytes else { return };
     let length = u64::from(*low) << (shift % 64);
@@ -70,7 +70,7 @@ fn naive_range(value: &[u8], length: u64) -> SelectedRange {
 
 /// Resolves a path, and opens what is there below a folder that contains links leading out.
 ///
-/// Panics unless the path is one below the root, equals that of [`naive_resolve`], and the opened file is one of the
+/// Panics unless the path is one below the root, equals that of `naive_resolve`, and the opened file is one of the
 /// folder's own.
 pub fn file_path(bytes: &[u8]) {
     let all = resolve(bytes, true);
