@@ -46,7 +46,7 @@ use std::io;
 /// frees everything at once.
 ///
 /// One arena serves all requests of a worker, one after the other. Between requests it keeps one chunk of a
-/// fixed size, and returns what a large request has added.
+/// fixed size, and returns the memory that a large request added.
 ///
 /// What was written before a reset cannot be read after it:
 ///
