@@ -57,7 +57,7 @@ pub struct Pending {
     awaited: Box<Awaited>,
 }
 
-/// What a [`Pending`] body waits for.
+/// What completes a [`Pending`] body.
 pub(crate) enum Awaited {
     /// Another thread's answer.
     Answer(Promise),

@@ -72,7 +72,7 @@ impl<'r> Response<'r> {
     /// [`body`](Response::body).
     ///
     /// # Panics
-    /// As [`status`](Response::status).
+    /// If `status` is not a final status, 200 to 599 (RFC 9110 §15).
     #[inline]
     pub fn empty(status: u16) -> Response<'r> {
         Response::status(status)
@@ -161,7 +161,7 @@ impl<'r> Response<'r> {
     /// Replaces the status, for example of a response that another handler made.
     ///
     /// # Panics
-    /// As [`status`](Response::status).
+    /// If `status` is not a final status, 200 to 599 (RFC 9110 §15).
     pub fn with_status(mut self, status: u16) -> Response<'r> {
         self.status = Response::status(status).status;
         self

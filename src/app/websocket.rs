@@ -180,7 +180,7 @@ impl<'a> Socket<'a> {
     /// subscriptions match, the one to the topic itself decides, then the one with the longest filter.
     ///
     /// # Errors
-    /// As [`subscribe`](Socket::subscribe).
+    /// The same as those of [`subscribe`](Socket::subscribe).
     pub fn subscribe_with(&mut self, filter: &str, slow: SlowConsumer) -> Result<bool, TopicError> {
         self.out.subscribe(filter, Some(slow))
     }
@@ -207,7 +207,7 @@ impl<'a> Socket<'a> {
     /// The same as [`publish`](Socket::publish), except that this connection does not get the message.
     ///
     /// # Errors
-    /// As [`publish`](Socket::publish).
+    /// The same as those of [`publish`](Socket::publish).
     pub fn publish_to_others(&mut self, topic: &str, message: Message<'_>) -> Result<(), TopicError> {
         self.out.publish(topic, message, false)
     }
