@@ -309,7 +309,7 @@ mod tests {
     use super::*;
     use crate::buffer::{Piece, Published, SlowConsumer};
 
-    /// Every state, with a kind of next turn for each of its fields.
+    /// Every state.
     const STATES: [State; 17] = [
         State::Requests(Awaits::Request),
         State::Requests(Awaits::Head),
@@ -344,13 +344,13 @@ mod tests {
     fn the_columns_of_the_table_agree() {
         for state in STATES {
             let row = state.row();
-            // What does not go on by itself, and is not read, waits for another thread or for the peer.
+            // Without a turn of its own a connection must not hold unread input that an event has announced.
             if row.next_turn == NextTurn::OnEvent {
                 assert_eq!(row.reads, Reads::No, "{state:?}");
             }
             assert_eq!(row.takes_publications, matches!(state, State::Open { .. }), "{state:?}");
             assert_eq!(row.waits_for == Waiting::Linger, row.reads == Reads::ThrownAway, "{state:?}");
-            // An application that is waited for has all the time it likes, and is never cut off in its input.
+            // While the application is waited for, nothing more is parsed.
             if matches!(row.waits_for, Waiting::Application | Waiting::Answer) {
                 assert_eq!(row.reads, Reads::No, "{state:?}");
             }

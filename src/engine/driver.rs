@@ -7,12 +7,13 @@
 use super::conn::{Conn, Protocol, Source};
 use super::context::{Context, Services};
 use super::counters::{Counters, WorkerFigures};
-use super::deadlines::{DeadlinePolicy, Overdue};
+use super::deadlines::DeadlinePolicy;
 use super::delivery::{self, FollowUps};
 use super::progress::Outcome;
 use super::remote::handle::Handle;
 use super::remote::mailbox::{Command, Mailbox};
 use super::remote::question::add_topics;
+use super::schedule::{Expiry, Schedule};
 use super::shutdown::{ShutdownReport, Straggler};
 use super::table::Table;
 use super::timer::Waiting;
@@ -21,7 +22,7 @@ use crate::app::{App, ConnId, Message};
 use crate::arena::Arena;
 use crate::config::{Limits, Timeouts};
 use crate::keep::kept_bytes;
-use crate::time::{Now, Wheel};
+use crate::time::Now;
 use crate::transport::Stream;
 use crate::ws::CloseCode;
 use std::net::SocketAddr;
@@ -58,56 +59,13 @@ const CORK_KEPT_BYTES: usize = 1 << 20;
 
 /// All connections of one worker.
 ///
-/// The stream and the time come from outside, so an engine runs over any [`Stream`], and over any clock:
-///
-/// ```
-/// use fleeting::engine::{Engine, Readiness, Settings};
-/// use fleeting::time::Now;
-/// use fleeting::transport::Stream;
-/// use fleeting::{App, Response};
-/// use std::io::{self, IoSlice};
-///
-/// /// A peer that has sent one request.
-/// struct Wire {
-///     sent: &'static [u8],
-///     answer: Vec<u8>,
-/// }
-///
-/// impl Stream for Wire {
-///     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-///         io::Read::read(&mut self.sent, buffer)
-///     }
-///     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-///         self.answer.extend_from_slice(bytes);
-///         Ok(bytes.len())
-///     }
-///     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-///         slices.iter().map(|slice| self.write(slice)).sum()
-///     }
-///     fn shutdown_write(&mut self) -> io::Result<()> {
-///         Ok(())
-///     }
-/// }
-///
-/// let now = Now { ms: 1, unix_secs: 784_111_777 };
-/// let app = App::new().get("/", |_req| Ok(Response::text("hello")));
-/// let mut engine = Engine::new(app, Settings::default(), now);
-/// let wire = Wire { sent: b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n", answer: Vec::new() };
-/// let id = engine.accept(wire, None);
-/// engine.begin(now);
-/// engine.ready(id, Readiness { readable: true, ..Readiness::default() });
-/// engine.run();
-/// let answer = &engine.stream_mut(id).unwrap().answer;
-/// assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n") && answer.ends_with(b"\r\n\r\nhello"));
-/// ```
+/// The stream and the time come from outside: the [module](super) has an example.
 pub struct Engine<S> {
     table: Table<Conn<S>>,
     context: Context,
     /// Answers of one connection's turn; empty between turns.
     cork: Vec<u8>,
-    deadlines: DeadlinePolicy,
-    wheel: Wheel,
-    now: Now,
+    schedule: Schedule,
     /// Connections that get a turn without an event, because no event will come: they spent their budget.
     runnable: Vec<ConnId>,
     /// The list that is being worked through; kept for its memory.
@@ -142,11 +100,9 @@ impl<S: Stream> Engine<S> {
         let Settings { limits, timeouts, worker } = settings;
         Engine {
             table: Table::new(worker),
-            deadlines: DeadlinePolicy::new(&timeouts, app.sockets()),
+            schedule: Schedule::new(DeadlinePolicy::new(&timeouts, app.sockets()), now),
             context: Context::new(app, limits, now, handle, worker),
             cork: Vec::with_capacity(CORK_BYTES),
-            wheel: Wheel::new(now.ms),
-            now,
             runnable: Vec::new(),
             running: Vec::new(),
             cut_off: None,
@@ -161,7 +117,7 @@ impl<S: Stream> Engine<S> {
     /// Begins a turn: sets the time for everything that follows, and does what other threads have asked for.
     #[inline]
     pub fn begin(&mut self, now: Now) {
-        self.now = now;
+        self.schedule.set_now(now);
         self.context.services.date.update(now.unix_secs);
         // A connection that spends its budget in this turn waits for the next.
         std::mem::swap(&mut self.runnable, &mut self.running);
@@ -195,7 +151,7 @@ impl<S: Stream> Engine<S> {
         }
     }
 
-    /// Gives a connection the turn that an event calls for. A stale name is ignored.
+    /// Gives a connection the turn that an event asks for. A stale name is ignored.
     #[inline]
     pub fn ready(&mut self, id: ConnId, readiness: Readiness) {
         let Some(conn) = self.table.find(id) else { return };
@@ -238,23 +194,12 @@ impl<S: Stream> Engine<S> {
             }
         }
         self.running.clear();
-        self.wheel.advance(self.now.ms);
-        while let Some(due) = self.wheel.pop() {
-            let id = ConnId { generation: due.generation, index: due.key, ..self.table.id(due.key) };
-            let Some(conn) = self.table.find(id) else { continue };
-            // An entry that was left behind when the deadline moved forward.
-            if conn.timer.armed != due.tick {
-                continue;
-            }
-            conn.timer.armed = 0;
-            if conn.timer.deadline <= self.now.ms {
-                self.expire(id);
-            } else {
-                self.arm(id);
-            }
+        self.schedule.advance();
+        while let Some((id, expiry)) = self.schedule.expired(&mut self.table) {
+            self.expire(id, expiry);
         }
         self.deliver();
-        if self.cut_off.is_some_and(|cut_off| cut_off <= self.now.ms) {
+        if self.cut_off.is_some_and(|cut_off| self.schedule.has_come(cut_off)) {
             for id in self.table.ids() {
                 self.counters_mut().timeouts += 1;
                 self.report.stragglers.extend(self.table.find(id).map(|conn| Straggler::new(conn)));
@@ -272,9 +217,9 @@ impl<S: Stream> Engine<S> {
         if !self.runnable.is_empty() || !self.context.services.publisher.is_delivered() {
             return Some(0);
         }
-        match (self.wheel.next_ms(), self.cut_off) {
-            (Some(wheel), Some(cut_off)) => Some(wheel.min(cut_off)),
-            (wheel, cut_off) => wheel.or(cut_off),
+        match (self.schedule.next_ms(), self.cut_off) {
+            (Some(deadline), Some(cut_off)) => Some(deadline.min(cut_off)),
+            (deadline, cut_off) => deadline.or(cut_off),
         }
     }
 
@@ -336,7 +281,7 @@ impl<S: Stream> Engine<S> {
                 self.abort(id);
             }
         }
-        self.cut_off = Some(self.now.ms.saturating_add(self.deadlines.grace));
+        self.cut_off = Some(self.schedule.cut_off_ms());
     }
 
     /// Whether a shutdown has begun and no connection is open any more.
@@ -433,7 +378,7 @@ impl<S: Stream> Engine<S> {
         let Some(conn) = self.table.find(id) else { return };
         let mut turn = Turn::new(conn, id, &mut self.context, &mut self.cork);
         let mut outcome = turn.take(writable);
-        // A shutdown has closed the connections that were idle; this one has become so since.
+        // A shutdown has closed the connections that were idle; this one has become idle since.
         if self.cut_off.is_some() && outcome == Outcome::KeepOpen && turn.is_idle() {
             outcome = turn.end();
         }
@@ -445,71 +390,35 @@ impl<S: Stream> Engine<S> {
         if conn.wants_turn() && !std::mem::replace(&mut conn.runnable, true) {
             self.runnable.push(id);
         }
-        self.update_deadline(id, fresh);
+        self.schedule.update(id, conn, fresh);
         if self.context.services.publisher.topics.batch.bytes() > BATCH_BYTES_MAX {
             self.deliver();
         }
     }
 
-    /// Computes a connection's deadline and ensures that the wheel looks at it in time.
-    #[inline]
     fn update_deadline(&mut self, id: ConnId, fresh: bool) {
-        let Some(conn) = self.table.find(id) else { return };
-        self.deadlines.update(conn, self.now.ms, fresh);
-        let timer = &conn.timer;
-        let late = timer.armed == 0 || self.wheel.tick_of(timer.deadline) < u64::from(timer.armed);
-        if timer.deadline != u64::MAX && late {
-            self.arm(id);
+        if let Some(conn) = self.table.find(id) {
+            self.schedule.update(id, conn, fresh);
         }
     }
 
-    fn arm(&mut self, id: ConnId) {
+    /// Gives a connection whose deadline has passed what it is due.
+    fn expire(&mut self, id: ConnId, expiry: Expiry) {
         let Some(conn) = self.table.find(id) else { return };
-        if conn.timer.deadline != u64::MAX {
-            conn.timer.armed = self.wheel.arm(id.index, id.generation, conn.timer.deadline);
-        }
-    }
-
-    /// Handles a connection whose deadline has passed.
-    fn expire(&mut self, id: ConnId) {
-        let Some(conn) = self.table.find(id) else { return };
-        let waiting = conn.timer.waiting;
-        let overdue = match waiting {
-            Waiting::Frame => Some(self.deadlines.overdue(conn, self.now.ms)),
-            Waiting::Write if self.deadlines.lifetime_reached(conn, self.now.ms) => {
-                Some(Overdue::LifetimeReached)
-            }
-            _ => None,
-        };
+        self.context.services.counters.timeouts += u64::from(expiry.is_timeout());
         let mut turn = Turn::new(conn, id, &mut self.context, &mut self.cork);
-        match (waiting, overdue) {
-            // It has no deadline.
-            (Waiting::Application, _) => return,
-            (Waiting::Quiet, _) => {
-                turn.quiet();
-                self.drive(id, false);
-                return self.update_deadline(id, true);
-            }
-            (_, Some(Overdue::Ping)) => turn.ping(),
-            (_, Some(Overdue::LifetimeReached)) => turn.close(CloseCode::AWAY, "open for long enough"),
-            (_, Some(Overdue::Silent)) => {
-                turn.close(CloseCode::AWAY, "idle for too long");
-                self.counters_mut().timeouts += 1;
-            }
-            (Waiting::Head | Waiting::Content, _) => {
-                turn.request_timed_out();
-                self.counters_mut().timeouts += 1;
-            }
-            (Waiting::Answer, _) => {
-                turn.answer_overdue();
-                self.counters_mut().timeouts += 1;
-            }
-            _ => {
-                self.counters_mut().timeouts += 1;
-                return self.abort(id);
-            }
+        match expiry {
+            Expiry::RequestTimeout => turn.request_timed_out(),
+            Expiry::AnswerTimeout => turn.answer_overdue(),
+            Expiry::Quiet => turn.quiet(),
+            Expiry::Ping => turn.ping(),
+            Expiry::Close(reason) => turn.close(CloseCode::AWAY, reason),
+            Expiry::Abort => return self.abort(id),
         }
         self.drive(id, false);
+        if expiry == Expiry::Quiet {
+            self.update_deadline(id, true);
+        }
     }
 }
 

@@ -9,6 +9,49 @@
 //!                 `-> delivery, deadlines -> conn (the record, and the table of its states)
 //!   remote: what other threads hold; it reaches a worker through its mailbox
 //! ```
+//!
+//! An engine runs over any [`Stream`](crate::transport::Stream), and over any clock:
+//!
+//! ```
+//! use fleeting::engine::{Engine, Readiness, Settings};
+//! use fleeting::time::Now;
+//! use fleeting::transport::Stream;
+//! use fleeting::{App, Response};
+//! use std::io::{self, IoSlice};
+//!
+//! /// A peer that has sent one request.
+//! struct Wire {
+//!     sent: &'static [u8],
+//!     answer: Vec<u8>,
+//! }
+//!
+//! impl Stream for Wire {
+//!     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+//!         io::Read::read(&mut self.sent, buffer)
+//!     }
+//!     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+//!         self.answer.extend_from_slice(bytes);
+//!         Ok(bytes.len())
+//!     }
+//!     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+//!         slices.iter().map(|slice| self.write(slice)).sum()
+//!     }
+//!     fn shutdown_write(&mut self) -> io::Result<()> {
+//!         Ok(())
+//!     }
+//! }
+//!
+//! let now = Now { ms: 1, unix_secs: 784_111_777 };
+//! let app = App::new().get("/", |_req| Ok(Response::text("hello")));
+//! let mut engine = Engine::new(app, Settings::default(), now);
+//! let wire = Wire { sent: b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n", answer: Vec::new() };
+//! let id = engine.accept(wire, None);
+//! engine.begin(now);
+//! engine.ready(id, Readiness { readable: true, ..Readiness::default() });
+//! engine.run();
+//! let answer = &engine.stream_mut(id).unwrap().answer;
+//! assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n") && answer.ends_with(b"\r\n\r\nhello"));
+//! ```
 
 mod conn;
 mod context;
@@ -22,6 +65,7 @@ mod output;
 mod progress;
 mod publisher;
 mod remote;
+mod schedule;
 mod shutdown;
 mod table;
 mod timer;

@@ -54,7 +54,7 @@ impl<'a, S: Stream> Turn<'a, S> {
             match &self.conn.protocol {
                 Protocol::Http(_) => {}
                 Protocol::Transfer(_) => self.advance(),
-                // The cork may hold what this turn is for.
+                // The cork may hold the message that this turn is for.
                 Protocol::WebSocket(_) if !self.cork.is_empty() => {}
                 Protocol::WebSocket(_) => self.drain(),
             }
@@ -62,7 +62,7 @@ impl<'a, S: Stream> Turn<'a, S> {
         if self.conn.can_answer() {
             let (waits, fresh) = (self.conn.io.outbox.is_some(), self.fresh);
             self.answer();
-            // That a peer sends does not mean that it has taken anything.
+            // A peer that sends has not taken anything for that.
             if waits {
                 self.fresh = fresh;
             }
@@ -98,7 +98,7 @@ impl<'a, S: Stream> Turn<'a, S> {
         }
     }
 
-    /// The connection is dropped: tells the application, and gives back what was borrowed.
+    /// Tells the application that the connection is dropped, and gives back what it has borrowed.
     pub(super) fn abandon(&mut self) {
         self.end_protocol();
         let counters = &mut self.context.services.counters;
@@ -106,7 +106,7 @@ impl<'a, S: Stream> Turn<'a, S> {
         self.conn.give_back(&mut self.context.scratch.pool);
     }
 
-    /// The request was not finished in time: makes that its answer, the last one.
+    /// Answers a request that was not finished in time. It is the last answer.
     pub(super) fn request_timed_out(&mut self) {
         self.end_protocol();
         let head_only = self.conn.inbox.as_ref().is_some_and(|inbox| answer::is_head(inbox.bytes()));
@@ -115,7 +115,7 @@ impl<'a, S: Stream> Turn<'a, S> {
         self.conn.writing = Writing::Last;
     }
 
-    /// The answer that another thread makes did not come in time: answers without it.
+    /// Answers a request for which another thread did not make the answer in time.
     pub(super) fn answer_overdue(&mut self) {
         let Protocol::Transfer(transfer) = &mut self.conn.protocol else { return };
         let mut out = Output::new(&mut self.conn.io, self.cork);
@@ -123,12 +123,12 @@ impl<'a, S: Stream> Turn<'a, S> {
         self.apply(next);
     }
 
-    /// Nothing has been sent for long: tells a source that is endless.
+    /// Asks an endless source for a sign of life, because nothing has been sent for long.
     pub(super) fn quiet(&mut self) {
         self.call_source(Sending::quiet);
     }
 
-    /// The server is shutting down: tells a source, which may be endless.
+    /// Tells a source, which may be endless, that the server is shutting down.
     pub(super) fn ending(&mut self) {
         self.call_source(Sending::ending);
     }
@@ -198,7 +198,7 @@ impl<'a, S: Stream> Turn<'a, S> {
         self.apply(next);
     }
 
-    /// Works through what is there, then reads once and works through that.
+    /// Works through the inbox, then reads once and works through that.
     #[inline]
     fn answer(&mut self) {
         let mut budget = self.context.services.limits.pipeline;
@@ -256,14 +256,14 @@ impl<'a, S: Stream> Turn<'a, S> {
         }
     }
 
-    /// The peer sends no more: what is queued for it still leaves (RFC 9112 §9.6).
+    /// Handles the peer's end: what is queued for it still leaves (RFC 9112 §9.6).
     fn ended(&mut self) {
         self.conn.writing = Writing::Last;
         self.conn.unfinished = false;
         self.end_protocol();
     }
 
-    /// Returns the bounds of what must be shown again.
+    /// Works through `input`. Returns the bounds of what must be shown again.
     #[inline]
     fn work_through(&mut self, input: &mut [u8], budget: &mut usize) -> (usize, usize) {
         let (mut from, mut to) = (0, input.len());
@@ -308,7 +308,7 @@ impl<'a, S: Stream> Turn<'a, S> {
         }
     }
 
-    /// Makes the connection what a transfer without input says.
+    /// Makes the connection what a transfer that ran without input has returned.
     fn apply(&mut self, next: Next<Decoder>) {
         match next {
             Next::Same(_) => {}
@@ -317,7 +317,7 @@ impl<'a, S: Stream> Turn<'a, S> {
         }
     }
 
-    /// Nothing more will be answered.
+    /// Ends the sending side after what is queued: nothing more will be answered.
     fn last(&mut self) {
         self.conn.writing = Writing::Last;
         self.conn.unfinished = false;
@@ -348,7 +348,7 @@ impl<'a, S: Stream> Turn<'a, S> {
         }
     }
 
-    /// Everything has left: tells the peer so, and waits for its end.
+    /// Ends our side once everything has left, and waits for the peer's end.
     fn finish(&mut self) -> Outcome {
         let conn = &mut *self.conn;
         if conn.source == Source::Ended {
@@ -385,7 +385,7 @@ impl From<Switch> for Protocol {
     }
 }
 
-/// Reads once. Returns `None` if nothing came: there is nothing now, or never will be.
+/// Reads once. Returns `None` if nothing came: the stream is drained, at its end, or has failed.
 #[inline]
 fn read<S: Stream>(io: &mut Io<S>, source: &mut Source, room: &mut [u8]) -> Option<usize> {
     loop {

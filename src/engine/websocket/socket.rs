@@ -106,13 +106,17 @@ impl OpenSocket {
                     }
                 },
             };
-            match event {
-                Event::Text(text) => deliver(&mut sender, live, Message::Text(text)),
-                Event::Binary(bytes) => deliver(&mut sender, live, Message::Binary(bytes)),
-                other => apply(other, &mut sender, live),
-            }
-            // While a ping is unanswered, no pong but its own counts.
-            alive |= !matches!(event, Event::Pong(pong) if ping.is_some_and(|ping| ping != *pong));
+            alive |= match event {
+                Event::Text(text) => {
+                    deliver(&mut sender, live, Message::Text(text));
+                    true
+                }
+                Event::Binary(bytes) => {
+                    deliver(&mut sender, live, Message::Binary(bytes));
+                    true
+                }
+                other => apply(other, ping, &mut sender, live),
+            };
             if cfg!(debug_assertions) {
                 input[from..from + consumed].fill(OVERWRITTEN);
             }
@@ -234,9 +238,14 @@ fn deliver_compressed<S: Stream>(
     sender.services.codec.give_inflated(inflated);
 }
 
-/// Applies an event that is not a message, or not yet one.
+/// Applies an event that is not a message, or not yet one. Returns whether it is a sign of life.
 #[inline(never)]
-fn apply<S: Stream>(event: Event<'_>, sender: &mut Sender<'_, '_, S>, live: &mut dyn LiveSocket) {
+fn apply<S: Stream>(
+    event: Event<'_>,
+    ping: Option<[u8; 8]>,
+    sender: &mut Sender<'_, '_, S>,
+    live: &mut dyn LiveSocket,
+) -> bool {
     let (state, cork) = (&mut *sender.state, &mut *sender.out.cork);
     match event {
         Event::Compressed { text, payload } if state.closing.delivers() => {
@@ -251,8 +260,11 @@ fn apply<S: Stream>(event: Event<'_>, sender: &mut Sender<'_, '_, S>, live: &mut
             }
             end(live, state, code, reason, &mut sender.services.counters.panics);
         }
+        // While a ping is unanswered, no pong but its own counts.
+        Event::Pong(pong) => return ping.is_none_or(|ping| ping == *pong),
         _ => {}
     }
+    true
 }
 
 /// Closes with the rule that the peer has broken, and tells the session of the end.

@@ -1,0 +1,137 @@
+//! Which connection's deadline passes next, and what a connection whose deadline has passed is due.
+//!
+//! It knows no clock: the time is passed in. Its invariant: for every connection with a deadline the wheel holds an entry
+//! that fires at or before it.
+
+use super::conn::Conn;
+use super::deadlines::{DeadlinePolicy, Overdue};
+use super::table::Table;
+use super::timer::Waiting;
+use crate::app::ConnId;
+use crate::time::{Now, Wheel};
+
+/// The deadlines of all connections of a worker.
+pub(super) struct Schedule {
+    policy: DeadlinePolicy,
+    wheel: Wheel,
+    now_ms: u64,
+}
+
+/// What a connection whose deadline has passed is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expiry {
+    /// An answer, the last one, that its request took too long.
+    RequestTimeout,
+    /// An answer that the answer of another thread took too long.
+    AnswerTimeout,
+    /// Its endless source is to send a sign of life.
+    Quiet,
+    /// A ping.
+    Ping,
+    /// The closing handshake, for this reason.
+    Close(&'static str),
+    /// The end.
+    Abort,
+}
+
+/// Why a WebSocket is closed by its deadline.
+const SILENT: &str = "idle for too long";
+const LIFETIME_REACHED: &str = "open for long enough";
+
+impl Expiry {
+    /// Whether it ends what the peer or the application was too slow for.
+    pub(super) fn is_timeout(self) -> bool {
+        !matches!(self, Expiry::Quiet | Expiry::Ping | Expiry::Close(LIFETIME_REACHED))
+    }
+}
+
+impl Schedule {
+    pub(super) fn new(policy: DeadlinePolicy, now: Now) -> Schedule {
+        Schedule { policy, wheel: Wheel::new(now.ms), now_ms: now.ms }
+    }
+
+    /// Sets the time for everything that follows.
+    #[inline]
+    pub(super) fn set_now(&mut self, now: Now) {
+        self.now_ms = now.ms;
+    }
+
+    /// Returns when the next entry fires, in milliseconds.
+    #[inline]
+    pub(super) fn next_ms(&self) -> Option<u64> {
+        self.wheel.next_ms()
+    }
+
+    /// Returns when a shutdown that begins now cuts connections off, in milliseconds.
+    pub(super) fn cut_off_ms(&self) -> u64 {
+        self.now_ms.saturating_add(self.policy.grace)
+    }
+
+    /// Whether a time in milliseconds has come.
+    pub(super) fn has_come(&self, ms: u64) -> bool {
+        ms <= self.now_ms
+    }
+
+    /// Computes a connection's deadline, and ensures that the wheel looks at it in time. `fresh`: something was completed,
+    /// so the wait starts over.
+    #[inline]
+    pub(super) fn update<S>(&mut self, id: ConnId, conn: &mut Conn<S>, fresh: bool) {
+        self.policy.update(conn, self.now_ms, fresh);
+        let timer = &conn.timer;
+        let late = timer.armed == 0 || self.wheel.tick_of(timer.deadline) < u64::from(timer.armed);
+        if timer.deadline != u64::MAX && late {
+            self.arm(id, conn);
+        }
+    }
+
+    fn arm<S>(&mut self, id: ConnId, conn: &mut Conn<S>) {
+        if conn.timer.deadline != u64::MAX {
+            conn.timer.armed = self.wheel.arm(id.index, id.generation, conn.timer.deadline);
+        }
+    }
+
+    /// Moves the wheel to the present time.
+    pub(super) fn advance(&mut self) {
+        self.wheel.advance(self.now_ms);
+    }
+
+    /// Returns a connection whose deadline has passed, and what it is due; `None` if there is no further one.
+    pub(super) fn expired<S>(&mut self, table: &mut Table<Conn<S>>) -> Option<(ConnId, Expiry)> {
+        while let Some(due) = self.wheel.pop() {
+            let id = ConnId { generation: due.generation, index: due.key, ..table.id(due.key) };
+            let Some(conn) = table.find(id) else { continue };
+            // An entry that was left behind when the deadline moved forward.
+            if conn.timer.armed != due.tick {
+                continue;
+            }
+            conn.timer.armed = 0;
+            if conn.timer.deadline > self.now_ms {
+                self.arm(id, conn);
+            } else if let Some(expiry) = self.expiry(conn) {
+                return Some((id, expiry));
+            }
+        }
+        None
+    }
+
+    fn expiry<S>(&self, conn: &Conn<S>) -> Option<Expiry> {
+        Some(match conn.timer.waiting {
+            // It has no deadline.
+            Waiting::Application => return None,
+            Waiting::Head | Waiting::Content => Expiry::RequestTimeout,
+            Waiting::Answer => Expiry::AnswerTimeout,
+            Waiting::Quiet => Expiry::Quiet,
+            Waiting::Frame => match self.policy.overdue(conn, self.now_ms) {
+                Overdue::Ping => Expiry::Ping,
+                Overdue::Silent => Expiry::Close(SILENT),
+                Overdue::LifetimeReached => Expiry::Close(LIFETIME_REACHED),
+            },
+            Waiting::Write if self.policy.lifetime_reached(conn, self.now_ms) => {
+                Expiry::Close(LIFETIME_REACHED)
+            }
+            Waiting::Request | Waiting::Discard | Waiting::Write | Waiting::Linger | Waiting::Close => {
+                Expiry::Abort
+            }
+        })
+    }
+}
