@@ -38,8 +38,8 @@ pub struct Request<'r> {
     parts: RequestParts<'r>,
 }
 
-/// Names and decoded values of a route's parameters, if it has any. The reference to a slice is one word. A slice
-/// itself is two words, which are written one by one and read at once, and such a read stalls.
+/// Names and decoded values of a route's parameters, if it has any. A reference to a slice reference is one word. A
+/// slice reference alone is two words, which are written one by one and read at once, and such a read stalls.
 pub(crate) type Params<'r> = Option<&'r &'r [(&'r str, &'r str)]>;
 
 /// The parts of a [`Request`].

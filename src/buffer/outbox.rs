@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, IoSlice};
 
-/// The bytes at the front of the queue, as the socket takes them.
+/// The bytes at the front of the queue, in the form that the socket takes.
 #[derive(Debug)]
 pub enum Portion<'a> {
     /// Bytes in memory, for `writev`.

@@ -32,8 +32,8 @@ settings! {
     /// Time between two requests on a persistent connection, and before the first one. After that the
     /// connection is closed without an answer.
     idle = Duration::from_secs(60), "without a request; then closed";
-    /// Time before the content of a request must arrive at 1 KiB a second or more. Content that is slower
-    /// then is answered with 408.
+    /// Grace period before the content of a request must arrive at 1 KiB a second or more. After that, slower
+    /// content is answered with 408.
     body_stall = Duration::from_secs(5), "grace before content must come at 1 KiB/s; then 408";
     /// Time for the answer to a request that a handler has deferred. After that the answer is 504 (RFC 9110
     /// §15.6.5).
