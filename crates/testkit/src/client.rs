@@ -5,7 +5,7 @@
 
 use crate::ws::frames::client_frame;
 use socket2::{Domain, SockRef, Socket, Type};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -212,7 +212,7 @@ impl Client {
     #[track_caller]
     pub fn ended(&mut self) {
         let mut bytes = [0; 256];
-        match self.stream.read(&mut bytes) {
+        match self.read(&mut bytes) {
             Ok(0) => assert!(self.rest.is_empty(), "{:?}", String::from_utf8_lossy(&self.rest)),
             Ok(n) => panic!("not the end: {:?}", String::from_utf8_lossy(&bytes[..n])),
             Err(error) => panic!("not the end: {error}"),
@@ -231,7 +231,7 @@ impl Client {
         let mut before = std::mem::take(&mut self.rest);
         let mut bytes = [0; 64 << 10];
         loop {
-            match self.stream.read(&mut bytes) {
+            match self.read(&mut bytes) {
                 Ok(0) => return before,
                 Ok(read) => before.extend_from_slice(&bytes[..read]),
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return before,
@@ -272,12 +272,22 @@ impl Client {
         std::mem::replace(&mut self.rest, rest)
     }
 
+    /// Reads once. A signal may interrupt the wait of a stream that has a read timeout (signal(7)): that is no result.
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.stream.read(bytes) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => return read,
+            }
+        }
+    }
+
     /// Reads until `length` bytes are there.
     #[track_caller]
     fn fill(&mut self, length: usize) {
         let mut bytes = [0; 16 << 10];
         while self.rest.len() < length {
-            match self.stream.read(&mut bytes) {
+            match self.read(&mut bytes) {
                 Ok(0) => panic!("the connection has ended after {:?}", String::from_utf8_lossy(&self.rest)),
                 Ok(n) => self.rest.extend_from_slice(&bytes[..n]),
                 Err(error) => panic!("{error}, after {:?}", String::from_utf8_lossy(&self.rest)),
