@@ -1,4 +1,4 @@
-//! Imports between files: circles, and arrows that point up a floor.
+//! Finds circular imports between files, imports from a higher floor, and external crates used outside their modules.
 
 use crate::tree::{Found, Tree};
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,21 +9,21 @@ pub struct Import {
     pub from: String,
     pub line: usize,
     pub to: String,
-    /// What is imported, as it is written.
+    /// The imported path as it is written.
     pub path: String,
-    /// Names of the modules, from the crate's root.
+    /// The modules of `from` and `to`, each as a path from the crate's root.
     pub modules: (Vec<String>, Vec<String>),
     pub in_test: bool,
 }
 
-/// All imports between files of a crate. A name counts for the file that defines it, whichever module hands it on; a `pub use`
-/// by itself is no import, because it only hands a name on.
+/// Returns all imports between files of a crate. Importing a re-exported name counts as an import from the file that
+/// defines it, so a `pub use` itself is not an import.
 pub fn imports(tree: &Tree) -> Vec<Import> {
     let mut found = Vec::new();
     for (index, module) in tree.modules.iter().enumerate() {
         for mention in module.mentions.iter().filter(|mention| !mention.is_reexport) {
             let to = match tree.resolve(index, &mention.path) {
-                // A value that has the name of a module: modules are no values.
+                // A path of one name is a value here, even if a module has the same name.
                 Some(Found::Module(_)) if mention.path.len() == 1 => continue,
                 Some(Found::Module(to) | Found::ItemOf(to)) => to,
                 None => continue,
@@ -46,7 +46,7 @@ pub fn imports(tree: &Tree) -> Vec<Import> {
     found
 }
 
-/// Circles of files that import each other, each as one text: its files, and what ties them. Imports of tests do not count.
+/// Returns the circles of files that import each other, each described by its imports. Imports in tests do not count.
 pub fn circles(imports: &[Import]) -> Vec<String> {
     let mut arrows: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for import in imports.iter().filter(|import| !import.in_test) {
@@ -64,10 +64,10 @@ pub fn circles(imports: &[Import]) -> Vec<String> {
         seen
     };
     let all: BTreeMap<&str, BTreeSet<&str>> = arrows.keys().map(|file| (*file, reached(file))).collect();
-    let mut told: BTreeSet<&str> = BTreeSet::new();
+    let mut reported: BTreeSet<&str> = BTreeSet::new();
     let mut found = Vec::new();
     for (file, reached) in &all {
-        if !reached.contains(file) || told.contains(file) {
+        if !reached.contains(file) || reported.contains(file) {
             continue;
         }
         let members: BTreeSet<&str> = reached
@@ -89,22 +89,23 @@ pub fn circles(imports: &[Import]) -> Vec<String> {
         for ((from, to), names) in ties {
             text += &format!("\n  {from} -> {to}: {}", names.join(", "));
         }
-        told.extend(members);
+        reported.extend(members);
         found.push(text);
     }
     found
 }
 
-/// Imports that go up, strangers that meet, and modules without a floor. `floors` says on which floor a module of the root is.
+/// Returns the imports from a higher floor, between `strangers` or from the crate's root, and the modules without a
+/// floor. `floors` assigns a floor to each top-level module.
 pub fn upward(imports: &[Import], floors: &[(&str, u8)], strangers: &[(&str, &str)]) -> Vec<String> {
     let floor = |module: &str| floors.iter().find(|(name, _)| *name == module).map(|(_, floor)| *floor);
-    let mut wrong = BTreeSet::new();
+    let mut violations = BTreeSet::new();
     for import in imports {
         let (from, to) = (import.modules.0.first(), import.modules.1.first());
-        // The root declares modules and hands names on; it has no floor.
+        // The root only declares modules and re-exports names, so it has no floor.
         let Some(from) = from else { continue };
         let Some(to) = to else {
-            wrong.insert(format!(
+            violations.insert(format!(
                 "{}:{}: imports {} from the crate's root",
                 import.from, import.line, import.path
             ));
@@ -113,37 +114,38 @@ pub fn upward(imports: &[Import], floors: &[(&str, u8)], strangers: &[(&str, &st
         let at = format!("{}:{}: `{from}`", import.from, import.line);
         match (floor(from), floor(to)) {
             (Some(own), Some(other)) if other > own => {
-                wrong.insert(format!("{at} (floor {own}) imports `{to}` (floor {other})"));
+                violations.insert(format!("{at} (floor {own}) imports `{to}` (floor {other})"));
             }
             (Some(_), Some(_)) => {}
             (own, _) => {
                 let module = if own.is_none() { from } else { to };
-                wrong.insert(format!("{at}: module `{module}` has no floor: give it one in tests/structure"));
+                violations
+                    .insert(format!("{at}: module `{module}` has no floor: give it one in tests/structure"));
             }
         }
         if strangers.iter().any(|(a, b)| {
             (from, to) == (&(*a).into(), &(*b).into()) || (to, from) == (&(*a).into(), &(*b).into())
         }) {
-            wrong.insert(format!("{at} must not know `{to}`"));
+            violations.insert(format!("{at} must not import `{to}`"));
         }
     }
-    wrong.into_iter().collect()
+    violations.into_iter().collect()
 }
 
-/// Crates of others that are named outside the modules which may name them.
+/// Returns the uses of external crates outside the modules that may use them.
 pub fn out_of_room(tree: &Tree, rooms: &[(&str, &[&str])]) -> Vec<String> {
-    let mut wrong = BTreeSet::new();
+    let mut violations = BTreeSet::new();
     for (index, module) in tree.modules.iter().enumerate() {
         let own = module.path.first().map_or("the root", String::as_str);
         for mention in &module.mentions {
             let Some((name, allowed)) = rooms.iter().find(|(name, _)| *name == mention.path[0]) else {
                 continue;
             };
-            // A path that the crate itself resolves is one of its own.
+            // A name that resolves within the crate is not an external crate.
             let is_outer = mention.path.len() > 1 && tree.resolve(index, &mention.path[..1]).is_none();
             if is_outer && !allowed.contains(&own) {
-                wrong.insert(format!(
-                    "{}:{}: `{name}` is named outside {}",
+                violations.insert(format!(
+                    "{}:{}: `{name}` is used outside {}",
                     module.file,
                     mention.line,
                     allowed.join(", ")
@@ -151,7 +153,7 @@ pub fn out_of_room(tree: &Tree, rooms: &[(&str, &[&str])]) -> Vec<String> {
             }
         }
     }
-    wrong.into_iter().collect()
+    violations.into_iter().collect()
 }
 
 #[cfg(test)]
@@ -203,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_counts_for_the_file_that_defines_it() {
+    fn a_re_exported_name_is_imported_from_the_file_that_defines_it() {
         let root = ("src/lib.rs", "mod app;");
         let face =
             ("src/app/mod.rs", "mod body;\nmod response;\npub use body::Body;\npub use response::Response;");
@@ -220,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parent_that_uses_its_child_is_not_used_by_it() {
+    fn a_parent_may_re_export_a_child_that_imports_it_but_not_use_it() {
         let root = ("src/lib.rs", "mod a;");
         let child = ("src/a/b.rs", "use super::A; pub struct B(A);");
         check(&[root, ("src/a/mod.rs", "mod b;\npub use b::B;\npub struct A;"), child], &[]);
@@ -235,14 +237,14 @@ mod tests {
     }
 
     #[test]
-    fn tests_may_look_back() {
+    fn imports_in_tests_do_not_count() {
         let root = ("src/lib.rs", "mod a;\nmod b;");
         let a = ("src/a.rs", "use crate::b::B;\npub struct A;");
         check(&[root, a, ("src/b.rs", "pub struct B;\n#[cfg(test)]\nmod tests { use crate::a::A; }")], &[]);
     }
 
     #[test]
-    fn an_import_that_goes_up_is_found() {
+    fn an_import_from_a_higher_floor_is_found() {
         let check = |text: &str, expected: &[&str]| {
             let files = [
                 ("src/lib.rs", "mod app; mod arena; mod http1; mod ws; mod lounge; pub use arena::Arena;"),
@@ -252,13 +254,13 @@ mod tests {
                 ("src/lounge.rs", "pub struct Chair;"),
                 ("src/http1.rs", text),
             ];
-            let wrong = upward(
+            let violations = upward(
                 &imports(&planted(&files)),
                 &[("arena", 0), ("http1", 1), ("ws", 1), ("app", 3)],
                 &[("http1", "ws")],
             );
-            assert_eq!(wrong.len(), expected.len(), "{wrong:#?}");
-            wrong.iter().zip(expected).for_each(|(got, want)| assert!(got.contains(want), "{got}"));
+            assert_eq!(violations.len(), expected.len(), "{violations:#?}");
+            violations.iter().zip(expected).for_each(|(got, want)| assert!(got.contains(want), "{got}"));
         };
         check("use crate::arena::Arena;", &[]);
         check("use crate::Arena;", &[]);
@@ -266,24 +268,24 @@ mod tests {
         check("\nfn f() -> crate::app::Request { g() }", &["src/http1.rs:2"]);
         check("#[cfg(test)]\nmod tests { use super::super::app; }", &["src/http1.rs:2"]);
         check("// crate::app\nconst A: &str = \"crate::app\";", &[]);
-        check("use crate::ws::Frame;", &["must not know `ws`"]);
+        check("use crate::ws::Frame;", &["must not import `ws`"]);
         check("use crate::lounge::Chair;", &["module `lounge` has no floor"]);
     }
 
     #[test]
-    fn an_outer_crate_out_of_its_room_is_found() {
+    fn an_external_crate_outside_its_modules_is_found() {
         let check = |text: &str, expected: &[&str]| {
             let files = [
                 ("src/lib.rs", "mod arena; mod app;"),
                 ("src/arena.rs", "use bumpalo::Bump;"),
                 ("src/app.rs", text),
             ];
-            let wrong = out_of_room(&planted(&files), &[("bumpalo", &["arena"])]);
-            assert_eq!(wrong.len(), expected.len(), "{wrong:#?}");
-            wrong.iter().zip(expected).for_each(|(got, want)| assert!(got.contains(want), "{got}"));
+            let violations = out_of_room(&planted(&files), &[("bumpalo", &["arena"])]);
+            assert_eq!(violations.len(), expected.len(), "{violations:#?}");
+            violations.iter().zip(expected).for_each(|(got, want)| assert!(got.contains(want), "{got}"));
         };
         check("", &[]);
-        check("use bumpalo::Bump;", &["src/app.rs:1: `bumpalo` is named outside arena"]);
+        check("use bumpalo::Bump;", &["src/app.rs:1: `bumpalo` is used outside arena"]);
         check("\nfn f(bump: &::bumpalo::Bump) {}", &["src/app.rs:2"]);
         check("mod bumpalo { pub struct Bump; } use bumpalo::Bump;", &[]);
     }

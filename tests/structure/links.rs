@@ -1,8 +1,8 @@
-//! Links in Markdown that lead nowhere.
+//! Finds broken links in Markdown.
 
 use std::path::{Component, Path, PathBuf};
 
-/// Targets of the links in a Markdown text, with their lines; code is left out.
+/// Returns the targets of the links in a Markdown text, with their line numbers. Links in code are ignored.
 fn links(text: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     let mut fenced = false;
@@ -26,27 +26,27 @@ fn links(text: &str) -> Vec<(usize, String)> {
     found
 }
 
-/// Links to files that are not there. `exists` gets paths below the repository's root.
+/// Returns the links to files that do not exist. `exists` gets paths relative to the repository's root.
 pub fn broken_links(path: &str, text: &str, exists: impl Fn(&Path) -> bool) -> Vec<String> {
-    let mut wrong = Vec::new();
+    let mut violations = Vec::new();
     for (line, target) in links(text) {
         let file = target.trim_matches(['<', '>']).split('#').next().unwrap_or("").to_string();
         if file.is_empty() || file.contains("://") || file.starts_with("mailto:") {
             continue;
         }
         let folder = Path::new(path).parent().unwrap_or(Path::new(""));
-        let meant = match file.strip_prefix('/') {
+        let resolved = match file.strip_prefix('/') {
             Some(from_root) => PathBuf::from(from_root),
             None => folder.join(&file),
         };
-        if !normal(&meant).is_some_and(|meant| exists(&meant)) {
-            wrong.push(format!("{path}:{line}: links to {target}, which is not there"));
+        if !normal(&resolved).is_some_and(|resolved| exists(&resolved)) {
+            violations.push(format!("{path}:{line}: links to {target}, which does not exist"));
         }
     }
-    wrong
+    violations
 }
 
-/// `path` without `.` and `..`; `None` when it leads out of the repository.
+/// Resolves `.` and `..` in `path`. Returns `None` if it leads out of the repository.
 fn normal(path: &Path) -> Option<PathBuf> {
     let mut out = PathBuf::new();
     for part in path.components() {
@@ -64,9 +64,9 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn planted(wrong: Vec<String>, expected: &[&str]) {
-        assert_eq!(wrong.len(), expected.len(), "{wrong:#?}");
-        wrong
+    fn planted(violations: Vec<String>, expected: &[&str]) {
+        assert_eq!(violations.len(), expected.len(), "{violations:#?}");
+        violations
             .iter()
             .zip(expected)
             .for_each(|(got, want)| assert!(got.contains(want), "{got} does not contain {want}"));
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn a_broken_link_is_found() {
-        let there = |meant: &Path| [Path::new("a/b.md"), Path::new("c.rs")].contains(&meant);
+        let there = |resolved: &Path| [Path::new("a/b.md"), Path::new("c.rs")].contains(&resolved);
         let check = |text: &str, expected: &[&str]| planted(broken_links("a/x.md", text, there), expected);
         check("[b](b.md) [c](../c.rs#L1) [d](/c.rs) [e](https://a.example/b) [f](#here)", &[]);
         check("one\n[b](c.md)", &["a/x.md:2: links to c.md"]);

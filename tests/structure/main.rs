@@ -1,7 +1,9 @@
-//! The repository keeps its own rules: no circles of imports, floors, rooms for outer crates, names, sizes, links.
+//! Checks the structure of the repository: no circular imports, imports only from the same or a lower floor, external
+//! crates in their own modules, file sizes, names, and links.
 //!
-//! `cargo test --test structure -- --nocapture` lists what it has read and every violation. Each rule is a function from texts to
-//! violations, so it is itself tested on violations planted beside it.
+//! A failed test lists every violation. `cargo test --test structure -- --nocapture` also prints how many files and
+//! imports each crate has. Each rule is a function from source texts to violations, and its own tests run it on planted
+//! violations.
 
 mod imports;
 mod links;
@@ -14,7 +16,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use tree::Tree;
 
-/// The crates of the repository, by their root files.
+/// The root files of the repository's crates.
 const CRATES: &[&str] = &[
     "src/lib.rs",
     "crates/store/src/lib.rs",
@@ -31,7 +33,7 @@ const CRATES: &[&str] = &[
     "tests/sanitizer/planted/src/main.rs",
 ];
 
-/// The floor of each module of the library. Imports go down, or stay on a floor.
+/// The floor of each module of the library. A module may import only from its own floor and from lower ones.
 const FLOORS: &[(&str, u8)] = &[
     ("arena", 0),
     ("keep", 0),
@@ -50,10 +52,10 @@ const FLOORS: &[(&str, u8)] = &[
     ("server", 5),
 ];
 
-/// Neighbours on one floor that must not know each other.
+/// Pairs of modules that must not import each other.
 const STRANGERS: &[(&str, &str)] = &[("http1", "ws")];
 
-/// The modules of the library that may name an outer crate.
+/// The external crates of the library, each with the modules that may use it.
 const ROOMS: &[(&str, &[&str])] = &[
     ("bumpalo", &["arena"]),
     ("httparse", &["http1"]),
@@ -70,13 +72,13 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("socket2", &["server"]),
 ];
 
-/// Source files that may say `unsafe`. Each needs a line in ARCHITECTURE.md that says why.
+/// Source files that may contain `unsafe`. ARCHITECTURE.md must give the reason for each.
 const UNSAFE_ALLOWED: &[&str] = &[];
 
-/// Unsound on purpose: a program for AddressSanitizer to stop, in a crate of its own.
+/// A program in a crate of its own that is unsound on purpose: AddressSanitizer must abort it.
 const UNSOUND: &str = "tests/sanitizer/planted/src/main.rs";
 
-/// Source files of more than [`rules::FILE_LINES_MAX`] lines before their tests, and why they are one idea.
+/// Source files of more than [`rules::FILE_LINES_MAX`] lines before their tests, and why each is not split.
 const LONG_FILES: &[(&str, &str)] =
     &[("src/http1/decoder.rs", "one state machine: every method is a step of the same state")];
 
@@ -100,19 +102,19 @@ fn read(path: &str) -> Option<String> {
     fs::read_to_string(root().join(path)).ok()
 }
 
-/// Files below `folder` that end in `.{extension}`: path below the root, and text.
+/// Returns the path, relative to the root, and the text of every file below `folder` with this extension.
 fn files(folder: &str, extension: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut folders: Vec<PathBuf> = vec![root().join(folder)];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display())) {
-            let entry = entry.expect("an entry of a folder that was just opened");
+            let entry = entry.expect("the folder is readable");
             let (path, name) = (entry.path(), entry.file_name());
             let built = name == "target" || name.to_string_lossy().starts_with('.');
             if path.is_dir() && !built {
                 folders.push(path);
             } else if path.extension().is_some_and(|e| e == extension) {
-                let below = path.strip_prefix(root()).expect("it was found below the root");
+                let below = path.strip_prefix(root()).expect("every file is below the root");
                 let below = below.to_string_lossy().into_owned();
                 let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{below}: {e}"));
                 found.push((below, text));
@@ -123,11 +125,11 @@ fn files(folder: &str, extension: &str) -> Vec<(String, String)> {
     found
 }
 
-/// The source files of the packages, without tests and benches.
+/// Returns the source files of the packages, without tests and benches.
 fn sources() -> Vec<(String, String)> {
     let all = ["src", "crates/store/src", "crates/program/src", "crates/testkit/src"]
         .map(|folder| files(folder, "rs"));
-    assert!(all.iter().all(|files| !files.is_empty()), "a package has no source");
+    assert!(all.iter().all(|files| !files.is_empty()), "a package has no source files");
     all.concat()
 }
 
@@ -136,8 +138,8 @@ fn library() -> Tree {
 }
 
 #[track_caller]
-fn none(wrong: Vec<String>) {
-    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+fn expect_none(violations: Vec<String>) {
+    assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
 }
 
 #[test]
@@ -151,28 +153,29 @@ fn no_files_import_each_other_in_a_circle() {
         println!("{crate_root}: {} files, {} imports, {} circles", files.len(), imports.len(), circles.len());
         found.extend(circles);
     }
-    none(found);
+    expect_none(found);
 }
 
 #[test]
 fn imports_go_down_the_floors() {
-    none(upward(&imports(&library()), FLOORS, STRANGERS));
+    expect_none(upward(&imports(&library()), FLOORS, STRANGERS));
 }
 
 #[test]
-fn outer_crates_stay_in_their_rooms() {
-    none(out_of_room(&library(), ROOMS));
+fn external_crates_are_used_only_in_their_modules() {
+    expect_none(out_of_room(&library(), ROOMS));
 }
 
-/// A rule about what does not exist checks nothing.
+/// A rule about something that does not exist would check nothing.
 #[test]
-fn every_rule_names_what_exists() {
-    let mut wrong = Vec::new();
+fn the_files_modules_and_crates_in_the_rules_exist() {
+    let mut violations = Vec::new();
     let lib = library();
     let exists = |module: &str| lib.modules.iter().any(|known| known.path == [module]);
     let manifest = read("Cargo.toml").expect("the library has a manifest");
-    let (_, dependencies) = manifest.split_once("\n[dependencies]\n").expect("it has dependencies");
-    let (dependencies, _) = dependencies.split_once("\n[dev-dependencies]").expect("and more for tests");
+    let (_, dependencies) = manifest.split_once("\n[dependencies]\n").expect("the manifest has dependencies");
+    let (dependencies, _) =
+        dependencies.split_once("\n[dev-dependencies]").expect("the manifest has dev-dependencies");
     let names = dependencies
         .lines()
         .filter(|line| !line.starts_with('#'))
@@ -180,90 +183,92 @@ fn every_rule_names_what_exists() {
     let names: BTreeSet<String> =
         names.filter(|name| !name.is_empty()).map(|name| name.replace('-', "_")).collect();
     for (module, _) in FLOORS.iter().filter(|(module, _)| !exists(module)) {
-        wrong.push(format!("FLOORS: there is no module {module}"));
+        violations.push(format!("FLOORS: there is no module {module}"));
     }
     for (name, modules) in ROOMS {
         if !names.contains(*name) {
-            wrong.push(format!("ROOMS: the library does not depend on {name}"));
+            violations.push(format!("ROOMS: the library does not depend on {name}"));
         }
-        wrong.extend(modules.iter().filter(|m| !exists(m)).map(|m| format!("ROOMS: there is no module {m}")));
+        violations
+            .extend(modules.iter().filter(|m| !exists(m)).map(|m| format!("ROOMS: there is no module {m}")));
     }
     let roomless = names.iter().filter(|name| !ROOMS.iter().any(|(known, _)| known == name));
-    wrong.extend(roomless.map(|name| format!("ROOMS: {name} has no room")));
+    violations
+        .extend(roomless.map(|name| format!("ROOMS: {name} is missing; list the modules that may use it")));
     for (a, b) in STRANGERS.iter().filter(|(a, b)| !exists(a) || !exists(b)) {
-        wrong.push(format!("STRANGERS: there is no {a} or no {b}"));
+        violations.push(format!("STRANGERS: there is no {a} or no {b}"));
     }
     let all_files =
         CRATES.iter().chain(UNSAFE_ALLOWED).chain([&UNSOUND]).chain(LONG_FILES.iter().map(|(file, _)| file));
-    wrong.extend(
-        all_files.filter(|file| !root().join(file).exists()).map(|file| format!("there is no {file}")),
+    violations.extend(
+        all_files.filter(|file| !root().join(file).exists()).map(|file| format!("{file} does not exist")),
     );
-    none(wrong);
+    expect_none(violations);
 }
 
 #[test]
-fn sources_are_in_shape() {
+fn source_files_keep_the_rules_for_headers_length_and_names() {
     let is_long = |path: &str| LONG_FILES.iter().any(|(long, _)| *long == path);
-    none(sources().iter().flat_map(|(path, text)| rules::shape(path, text, is_long(path))).collect());
+    expect_none(sources().iter().flat_map(|(path, text)| rules::shape(path, text, is_long(path))).collect());
 }
 
 #[test]
-fn unsafe_code_is_in_one_place() {
+fn unsafe_code_is_only_where_it_is_allowed() {
     let folders = ["src", "crates", "tests", "examples", "fuzz", "benches/cases"];
     let all = folders.map(|folder| files(folder, "rs")).concat();
     let allowed = |path: &str| path == UNSOUND || UNSAFE_ALLOWED.contains(&path);
     let found: Vec<_> = all.iter().filter(|(path, _)| !allowed(path)).collect();
-    none(found.iter().flat_map(|(path, text)| rules::unsafe_lines(path, text)).collect());
-    let unsound = read(UNSOUND).expect("it exists");
-    assert!(!rules::unsafe_lines(UNSOUND, &unsound).is_empty(), "{UNSOUND} is sound");
+    expect_none(found.iter().flat_map(|(path, text)| rules::unsafe_lines(path, text)).collect());
+    let unsound = read(UNSOUND).expect("the program exists");
+    assert!(!rules::unsafe_lines(UNSOUND, &unsound).is_empty(), "{UNSOUND} contains no `unsafe`");
 }
 
 #[test]
-fn nothing_is_unfinished_ignored_or_asleep() {
+fn no_code_is_unfinished_and_no_test_is_ignored_or_sleeps() {
     let all = ["src", "crates", "tests"].map(|folder| files(folder, "rs")).concat();
-    none(all.iter().flat_map(|(path, text)| rules::unfinished(path, text)).collect());
+    expect_none(all.iter().flat_map(|(path, text)| rules::unfinished(path, text)).collect());
 }
 
 #[test]
-fn documents_exist_and_their_links_lead_somewhere() {
-    let mut wrong = Vec::new();
+fn documents_exist_and_no_link_is_broken() {
+    let mut violations = Vec::new();
     for name in DOCUMENTS.iter().filter(|name| !root().join(name).exists()) {
-        wrong.push(format!("{name} does not exist"));
+        violations.push(format!("{name} does not exist"));
     }
     for (path, text) in files("", "md") {
-        wrong.extend(links::broken_links(&path, &text, |meant| root().join(meant).exists()));
+        violations.extend(links::broken_links(&path, &text, |target| root().join(target).exists()));
     }
-    none(wrong);
+    expect_none(violations);
 }
 
-/// The map names functions as `file.rs:function`, and files by the end of their paths.
+/// ARCHITECTURE.md names a function as `file.rs:function`, and a file by the end of its path.
 #[test]
-fn the_map_names_what_exists() {
-    let map = read("ARCHITECTURE.md").expect("it exists");
+fn files_and_functions_named_in_the_architecture_exist() {
+    let map = read("ARCHITECTURE.md").expect("ARCHITECTURE.md exists");
     let sources = sources();
-    let (mut named, mut wrong) = (0, Vec::new());
+    let (mut named, mut violations) = (0, Vec::new());
     for name in map.split('`').skip(1).step_by(2).filter(|name| name.contains(".rs")) {
         let (file, function) = name.split_once(':').unwrap_or((name, ""));
-        let ends_so = |path: &str| path == file || path.ends_with(&format!("/{file}"));
+        let matches_file = |path: &str| path == file || path.ends_with(&format!("/{file}"));
         let defines = |text: &str| {
             let declared = format!("fn {function}");
             text.match_indices(&declared).any(|(at, _)| text[at + declared.len()..].starts_with(['(', '<']))
         };
         named += 1;
         let exists = match function {
-            "" => root().join(file).exists() || sources.iter().any(|(path, _)| ends_so(path)),
-            _ => sources.iter().any(|(path, text)| ends_so(path) && defines(text)),
+            "" => root().join(file).exists() || sources.iter().any(|(path, _)| matches_file(path)),
+            _ => sources.iter().any(|(path, text)| matches_file(path) && defines(text)),
         };
         if !exists {
-            wrong.push(format!("ARCHITECTURE.md: there is no {name}"));
+            violations.push(format!("ARCHITECTURE.md: {name} does not exist"));
         }
     }
     assert!(named > 50, "only {named} names were found");
-    none(wrong);
+    expect_none(violations);
 }
 
 #[test]
-fn the_table_of_connections_is_the_same_in_the_map_and_in_the_code() {
+fn the_connection_table_is_the_same_in_the_architecture_and_in_the_code() {
     let rows = |text: &str, mark: &str| -> Vec<String> {
         text.lines()
             .filter_map(|line| line.strip_prefix(mark))
@@ -271,9 +276,9 @@ fn the_table_of_connections_is_the_same_in_the_map_and_in_the_code() {
             .map(String::from)
             .collect()
     };
-    let code = rows(&read("src/engine/conn.rs").expect("it exists"), "//! ");
-    let map = read("ARCHITECTURE.md").expect("it exists");
-    let (_, section) = map.split_once("## The connection record").expect("the map has the table");
+    let code = rows(&read("src/engine/conn.rs").expect("conn.rs exists"), "//! ");
+    let map = read("ARCHITECTURE.md").expect("ARCHITECTURE.md exists");
+    let (_, section) = map.split_once("## The connection record").expect("ARCHITECTURE.md has the table");
     let section = section.split("\n## ").next().unwrap_or_default();
     assert!(code.len() > 10, "{code:?}");
     assert_eq!(rows(section, ""), code);

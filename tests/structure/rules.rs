@@ -1,13 +1,14 @@
-//! Rules that one source file keeps by itself: its first line, its length, its names, and no unfinished work.
+//! Rules for a single source file: its first line, its length, its names, `unsafe`, and unfinished work.
 
 use proc_macro2::{TokenStream, TokenTree};
 
-/// Lines that a source file may have before its tests; more needs a reason in the table of long files.
+/// The maximum number of lines before a file's tests. A longer file needs a reason in `LONG_FILES`.
 pub const FILE_LINES_MAX: usize = 450;
 
 const EMPTY_NAMES: &[&str] = &["util", "utils", "helper", "helpers", "manager", "common", "misc"];
 
-/// Identifiers and punctuation, each with its line, groups opened; comments and literals are not among them.
+/// Returns the identifiers and punctuation with their line numbers. A group becomes `(` and its tokens, a literal
+/// becomes the word `literal`, and comments are left out.
 fn tokens(text: &str) -> Vec<(usize, String)> {
     fn add(stream: TokenStream, found: &mut Vec<(usize, String)>) {
         for token in stream {
@@ -27,39 +28,39 @@ fn tokens(text: &str) -> Vec<(usize, String)> {
     found
 }
 
-/// What is wrong with a source file's first line, its length, its name and the names in it. `is_long`: there is a reason for its
-/// length.
+/// Checks a source file's first line, its length, its path and the names in it. `is_long` says whether the file has a
+/// reason to be long.
 pub fn shape(path: &str, text: &str, is_long: bool) -> Vec<String> {
-    let mut wrong = Vec::new();
+    let mut violations = Vec::new();
     if !text.starts_with("//!") {
-        wrong.push(format!("{path}:1: does not begin with `//!`"));
+        violations.push(format!("{path}:1: does not begin with `//!`"));
     }
     let lines = lines_before_tests(text);
     if (lines > FILE_LINES_MAX) != is_long {
-        wrong.push(match is_long {
+        violations.push(match is_long {
             false => format!("{path}: {lines} lines before its tests, more than {FILE_LINES_MAX}"),
-            true => format!("{path}: {lines} lines before its tests are not long any more"),
+            true => format!("{path}: only {lines} lines before its tests: remove it from LONG_FILES"),
         });
     }
     for part in path.split('/') {
         let name = part.strip_suffix(".rs").unwrap_or(part);
         if EMPTY_NAMES.contains(&name) {
-            wrong.push(format!("{path}: `{name}` says nothing about what is in it"));
+            violations.push(format!("{path}: `{name}` does not describe its content"));
         }
     }
     for pair in tokens(text).windows(2) {
         let ((line, first), second) = (&pair[0], pair[1].1.as_str());
         if first == "mod" && EMPTY_NAMES.contains(&second) {
-            wrong.push(format!("{path}:{line}: `mod {second}` says nothing about what is in it"));
+            violations.push(format!("{path}:{line}: `mod {second}` does not describe its content"));
         }
         if first == "fn" && second.starts_with("get_") {
-            wrong.push(format!("{path}:{line}: `{second}`: without `get_`"));
+            violations.push(format!("{path}:{line}: `{second}`: omit `get_`"));
         }
     }
-    wrong
+    violations
 }
 
-/// Lines that say `unsafe`.
+/// Returns the lines that contain `unsafe`.
 pub fn unsafe_lines(path: &str, text: &str) -> Vec<String> {
     let is_unsafe = |(_, token): &&(usize, String)| token == "unsafe";
     tokens(text).iter().filter(is_unsafe).map(|(line, _)| format!("{path}:{line}: `unsafe`")).collect()
@@ -74,22 +75,22 @@ fn lines_before_tests(text: &str) -> usize {
     (0..lines.len()).find(|at| is_test_module(*at)).unwrap_or(lines.len())
 }
 
-/// Unfinished work, ignored tests, and sleeps.
+/// Returns the unfinished code, the ignored tests, and the sleeps.
 pub fn unfinished(path: &str, text: &str) -> Vec<String> {
-    let mut wrong = Vec::new();
+    let mut violations = Vec::new();
     let mut all = tokens(text);
     all.extend([(0, String::new()), (0, String::new())]);
     for three in all.windows(3) {
         let (line, words) = (three[0].0, [&*three[0].1, &*three[1].1, &*three[2].1]);
-        let what = match words {
+        let problem = match words {
             ["todo" | "unimplemented", "!", _] => "is not finished",
-            ["#", "(", "ignore"] => "ignores a test: a test that cannot run fails",
+            ["#", "(", "ignore"] => "ignores a test: a test that cannot run must fail",
             ["sleep", "(", _] => "sleeps: wait for the event itself",
             _ => continue,
         };
-        wrong.push(format!("{path}:{line}: {what}"));
+        violations.push(format!("{path}:{line}: {problem}"));
     }
-    wrong
+    violations
 }
 
 #[cfg(test)]
@@ -97,17 +98,18 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn planted(wrong: Vec<String>, expected: &[&str]) {
-        assert_eq!(wrong.len(), expected.len(), "{wrong:#?}");
-        wrong
+    fn expect_violations(violations: Vec<String>, expected: &[&str]) {
+        assert_eq!(violations.len(), expected.len(), "{violations:#?}");
+        violations
             .iter()
             .zip(expected)
             .for_each(|(got, want)| assert!(got.contains(want), "{got} does not contain {want}"));
     }
 
     #[test]
-    fn a_source_out_of_shape_is_found() {
-        let check = |path: &str, text: &str, expected: &[&str]| planted(shape(path, text, false), expected);
+    fn a_violation_in_a_source_file_is_found() {
+        let check =
+            |path: &str, text: &str, expected: &[&str]| expect_violations(shape(path, text, false), expected);
         check("src/arena.rs", "//! A.\nfn target() {}", &[]);
         check("src/arena.rs", "// A.\n", &["does not begin"]);
         check("src/app/util.rs", "//! A.", &["`util`"]);
@@ -120,8 +122,8 @@ mod tests {
         );
         let long = format!("//! A.\n{}", "\n".repeat(FILE_LINES_MAX));
         check("src/arena.rs", &long, &["451 lines"]);
-        planted(shape("src/arena.rs", &long, true), &[]);
-        planted(shape("src/arena.rs", "//! A.", true), &["not long any more"]);
+        expect_violations(shape("src/arena.rs", &long, true), &[]);
+        expect_violations(shape("src/arena.rs", "//! A.", true), &["remove it from LONG_FILES"]);
         let tested = format!(
             "//! A.\n#[cfg(test)]\nuse a;\n#[cfg(test)]\nmod tests {{\n{}}}",
             "\n".repeat(FILE_LINES_MAX)
@@ -131,14 +133,15 @@ mod tests {
 
     #[test]
     fn unsafe_code_is_found() {
-        let check = |text: &str, expected: &[&str]| planted(unsafe_lines("src/arena.rs", text), expected);
+        let check =
+            |text: &str, expected: &[&str]| expect_violations(unsafe_lines("src/arena.rs", text), expected);
         check("//! A.\nfn a() { unsafe { b() } }", &["src/arena.rs:2: `unsafe`"]);
         check("//! unsafe\n#![deny(unsafe_code)]\nconst A: &str = \"unsafe\";", &[]);
     }
 
     #[test]
     fn unfinished_work_is_found() {
-        let check = |text: &str, expected: &[&str]| planted(unfinished("src/a.rs", text), expected);
+        let check = |text: &str, expected: &[&str]| expect_violations(unfinished("src/a.rs", text), expected);
         check("fn a() { b() }", &[]);
         check("fn a() {\n todo!() }", &["src/a.rs:2: is not finished"]);
         check("fn a() { unimplemented!(\"later\") }", &["is not finished"]);

@@ -1,6 +1,7 @@
 //! The modules of one crate and the paths they mention, read with `syn`.
 //!
-//! It knows no rule. Files come from a function, so a test can plant a crate that exists nowhere.
+//! It knows no rule. The caller supplies a function that reads files, so a test can use a crate that exists only in
+//! memory.
 
 use proc_macro2::{TokenStream, TokenTree};
 use std::collections::HashMap;
@@ -8,14 +9,14 @@ use std::path::{Component, Path, PathBuf};
 use syn::visit::{self, Visit};
 use syn::{Attribute, Item, UseTree, Visibility};
 
-/// A crate: module 0 is its root.
+/// A crate. Module 0 is its root.
 pub struct Tree {
     pub modules: Vec<Module>,
 }
 
 /// A module, in a file of its own or inline in its parent's.
 pub struct Module {
-    /// Names from the crate's root to here; empty for the root.
+    /// The module's path from the crate's root; empty for the root.
     pub path: Vec<String>,
     pub file: String,
     parent: usize,
@@ -24,7 +25,7 @@ pub struct Module {
     pub mentions: Vec<Mention>,
 }
 
-/// What a name in a module's scope stands for.
+/// What a name in a module's scope refers to.
 #[derive(Clone)]
 enum Name {
     Item,
@@ -36,21 +37,21 @@ enum Name {
 pub struct Mention {
     pub path: Vec<String>,
     pub line: usize,
-    /// In code under `#[cfg(test)]`.
+    /// Whether it occurs under `#[cfg(test)]` or `#[test]`.
     pub in_test: bool,
-    /// A `pub use`, which hands a name on.
+    /// Whether it is a `pub use`, which re-exports a name.
     pub is_reexport: bool,
 }
 
-/// Where a path leads.
+/// What a path refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
     Module(usize),
-    /// An item, by the module that defines it.
+    /// An item, identified by the module that defines it.
     ItemOf(usize),
 }
 
-/// Aliases may refer to each other; a chain longer than this is one that does not end.
+/// Aliases may refer to each other. A chain longer than this is taken to be endless.
 const ALIASES_MAX: usize = 16;
 
 impl Tree {
@@ -63,7 +64,7 @@ impl Tree {
         tree
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a module is all of this")]
+    #[expect(clippy::too_many_arguments, reason = "a module has this many parts")]
     fn add_file(
         &mut self,
         file: &str,
@@ -78,7 +79,7 @@ impl Tree {
         self.add(file, &parsed.items, path, parent, folder, in_test, read)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a module is all of this")]
+    #[expect(clippy::too_many_arguments, reason = "a module has this many parts")]
     fn add(
         &mut self,
         file: &str,
@@ -122,7 +123,7 @@ impl Tree {
         own
     }
 
-    /// Where `path` leads from `module`; `None` if it begins with a name that the crate does not define.
+    /// Resolves `path` from `module`. Returns `None` if it begins with a name that the crate does not define.
     pub fn resolve(&self, module: usize, path: &[String]) -> Option<Found> {
         self.follow(module, path, 0)
     }
@@ -148,7 +149,7 @@ impl Tree {
                 Some(Found::Module(module)) => at = module,
                 Some(item) => return Some(item),
                 None if from_here && depth == 0 => return None,
-                // An item that a macro has made.
+                // A macro may define the item.
                 None => return Some(Found::ItemOf(at)),
             }
         }
@@ -159,7 +160,7 @@ impl Tree {
         match self.modules[module].names.get(name) {
             Some(Name::Item) => Some(Found::ItemOf(module)),
             Some(Name::Module(child)) => Some(Found::Module(*child)),
-            // `use ahash::ahash` must not look for itself.
+            // `use ahash::ahash` must not resolve to itself.
             Some(Name::Import(path)) if path[0] == name => None,
             Some(Name::Import(path)) => self.follow(module, path, aliases + 1),
             None => self.modules[module].globs.iter().find_map(|glob| {
@@ -174,7 +175,7 @@ impl Tree {
     }
 }
 
-/// The name that an item adds to its module's scope.
+/// Returns the name that an item adds to its module's scope.
 fn name_of(item: &Item) -> Option<String> {
     let ident = match item {
         Item::Const(item) => &item.ident,
@@ -208,7 +209,7 @@ fn attributes(item: &Item) -> &[Attribute] {
     }
 }
 
-/// What `#[path = "..."]` says.
+/// Returns the value of `#[path = "..."]`.
 fn path_of(attributes: &[Attribute]) -> Option<String> {
     let path = attributes.iter().find(|attribute| attribute.path().is_ident("path"))?;
     match &path.meta.require_name_value().ok()?.value {
@@ -217,7 +218,7 @@ fn path_of(attributes: &[Attribute]) -> Option<String> {
     }
 }
 
-/// `path` without `..`.
+/// Resolves `..` in `path`.
 fn normal(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for part in path.components() {
@@ -229,7 +230,7 @@ fn normal(path: &Path) -> PathBuf {
     out
 }
 
-/// Whether `#[cfg(test)]` or `#[test]` is among the attributes.
+/// Returns whether `#[cfg(test)]` or `#[test]` is among the attributes.
 fn is_test(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         let tests =
@@ -283,7 +284,7 @@ impl Reader<'_> {
         self.module.names.entry(alias).or_insert(Name::Import(path));
     }
 
-    /// Paths in the tokens of a macro call, which nothing has parsed.
+    /// Collects the paths in a macro call's tokens, which `syn` does not parse.
     fn tokens(&mut self, tokens: TokenStream) {
         let mut path: Vec<String> = Vec::new();
         let (mut line, mut colons) = (0, 0);
@@ -325,7 +326,7 @@ impl<'ast> Visit<'ast> for Reader<'_> {
         let outer = self.in_test;
         self.in_test |= is_test(attributes(item));
         match item {
-            // Modules are read on their own.
+            // Each module gets a reader of its own.
             Item::Mod(_) => {}
             _ => visit::visit_item(self, item),
         }
