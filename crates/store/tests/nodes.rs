@@ -1,5 +1,5 @@
 //! Servers that share topics over Redis: a publication on one reaches all, once and in order, and a client that may
-//! have missed something is told so once.
+//! have missed a publication gets one announcement of the gap.
 
 use fleeting::{App, Broker, Error, Message, Publication, Request, Response, Server, Socket, WebSocket};
 use fleeting_store::{RedisBroker, RedisOptions};
@@ -101,7 +101,7 @@ fn other_nodes_learn_how_many_publications_of_a_disconnected_node_they_missed() 
     wait_until(|| own.broker.counters().dropped_away == 7);
     assert_eq!(other.recorder.wait(1).len(), 1, "no gap can be known yet");
     proxy.close(false);
-    // A beat reports it, without any publication.
+    // A heartbeat reports it, without any publication.
     assert_eq!(other.recorder.wait(2)[1], "!7 publications of own were lost");
     assert_eq!(own.recorder.wait(2)[1], BACK);
     own.connected(true);
@@ -117,7 +117,7 @@ fn a_connection_on_which_nothing_arrives_is_given_up() {
     let proxy = Proxy::start(server.socket());
     let options = RedisOptions::new().heartbeat(Duration::from_millis(100));
     let (own, other) = (Node::start_with(&proxy.url(), "own", options), Node::start(&server.url(), "other"));
-    // It is quiet for a while, which must not be a reason to give up.
+    // Nothing is published for a while. That alone must not close the connection.
     let beats = || other.broker.counters().received + other.broker.counters().gaps;
     wait_until(|| server.ask::<String>(&["INFO", "commandstats"]).contains("cmdstat_ping"));
     assert_eq!((own.broker.counters().gaps, beats()), (0, 0));
@@ -227,7 +227,8 @@ fn the_brokers_queue_is_bounded() {
     }
     let counters = own.broker.counters();
     assert!(counters.dropped_full > 100, "{counters:?}");
-    // The whole queue is given up, and the connection with it. What was being sent may have arrived or not.
+    // The broker drops the whole queue and the connection. The publications that it was sending may or may not have
+    // arrived.
     wait_until(|| {
         let counters = own.broker.counters();
         counters.published == counters.sent + counters.dropped_away + counters.dropped_full
@@ -291,7 +292,7 @@ fn a_broker_waits_briefly_for_a_missing_redis_and_reports_a_gap_when_it_appears(
 }
 
 #[test]
-fn a_user_without_permission_is_told_why() {
+fn the_error_for_a_user_without_permission_gives_the_reason() {
     let (server, port) = RedisServer::start_on_a_port(&[]);
     server.ask::<()>(&["ACL", "SETUSER", "deaf", "on", ">p", "~*", "+@all", "resetchannels"]);
     let (sender, changes) = mpsc::channel();
@@ -361,7 +362,7 @@ impl Serving {
 }
 
 #[test]
-fn three_servers_act_as_one_and_each_client_is_told_of_a_gap_once() {
+fn three_servers_act_as_one_and_each_client_gets_one_announcement_of_a_gap() {
     let mut redis = RedisServer::start();
     let servers = ["a", "b", "c"].map(|name| Serving::start(&redis.url(), name));
     let mut clients: Vec<Client> = servers
@@ -371,7 +372,7 @@ fn three_servers_act_as_one_and_each_client_is_told_of_a_gap_once() {
     let mut events = Client::connect(servers[1].server.addr);
     events.send("GET /events HTTP/1.1\r\nHost: test\r\n\r\n");
     assert_eq!(events.answer_to_head().status, 200);
-    // A client with several other subscriptions is told as well.
+    // A client with several other subscriptions gets the announcement as well.
     let mut aside = Client::websocket(servers[2].server.addr, "/hub?aside");
     let mut event = String::new();
     let mut next_event = |until: &str| {

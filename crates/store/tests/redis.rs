@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 /// The time limit of an operation, and how long one may take on a busy machine.
 const TIMEOUT: Duration = Duration::from_millis(250);
 const LIMIT: Duration = Duration::from_millis(1000);
-/// A Redis that has come back is reached within this time, with a margin.
+/// A store reaches a Redis that has come back within this time, margin included.
 const RECOVERY: Duration = Duration::from_millis(2000);
 
 fn connect(url: &str, options: RedisOptions) -> Redis {
@@ -159,7 +159,7 @@ fn an_error_reply_is_reported_and_does_no_harm() {
 }
 
 #[test]
-fn a_user_without_access_is_told_why() {
+fn the_error_for_a_user_without_access_gives_the_reason() {
     let (_server, port) = RedisServer::start_on_a_port(&["--requirepass", "right"]);
     let stranger = open_patiently(&format!("redis://127.0.0.1:{port}"));
     assert!(unavailable(get(&stranger, "a")).starts_with("it says NOAUTH"));
@@ -173,7 +173,7 @@ fn a_user_without_access_is_told_why() {
 
 // ---------------------------------------------------------------- slow
 
-/// The worst error of all: a reply that was meant for another caller.
+/// The worst possible error is a reply that was meant for another caller.
 #[test]
 fn a_late_reply_reaches_no_other_caller() {
     let server = RedisServer::start();
@@ -339,7 +339,7 @@ fn connections_are_limited_and_reused() {
     });
     assert_eq!(get(&store, "n"), Ok(Some("1600".into())));
     assert!((1..=3).contains(&proxy.accepted()), "{}", proxy.accepted());
-    // All of them are in use and stay so. A further caller is told in time.
+    // All connections are in use and stay so. Another caller gets its error in time.
     let store = connect(&proxy.url(), RedisOptions::new().connections(3));
     recovery(&store);
     proxy.hold_replies();
@@ -582,7 +582,7 @@ fn value_of(bytes: Option<&[u8]>) -> u64 {
     bytes.map_or(0, |bytes| std::str::from_utf8(bytes).expect("text").parse().expect("a number"))
 }
 
-/// Has threads read, write, compare and count until `trouble` is over, and checks their results.
+/// Lets threads read, write, compare and count until `trouble` is over, and checks their results.
 fn no_wrong_value(store: &Redis, trouble: impl FnOnce(&Trial)) {
     let trial = Trial {
         clock: AtomicU64::new(1),

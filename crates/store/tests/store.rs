@@ -178,7 +178,7 @@ fn copies(subject: &Subject<'_>) {
         // So is the key.
         key.replace_range(.., &"x".repeat(key.len()));
         subject.has(&name, "the next one");
-        // A value read is a copy, which stays whatever becomes of the entry.
+        // A value that was read is a copy, which stays valid whatever happens to the entry.
         let seen =
             subject.store.get(&subject.key(&name), &arena).expect("the store is available").expect("it is");
         let page = subject
@@ -459,7 +459,8 @@ fn increments_of_many(subject: &Subject<'_>) {
     subject.has("zero", "0");
 }
 
-/// Each thread adds one by reading, comparing and setting. At first there is no value, which decides who comes first.
+/// Each thread adds one by reading, comparing and setting. At first there is no value, so exactly one thread creates
+/// it.
 fn compares_and_sets_of_many(subject: &Subject<'_>) {
     const TIMES: usize = 60;
     let firsts: usize = thread::scope(|scope| {

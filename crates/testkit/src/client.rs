@@ -1,7 +1,7 @@
-//! A client that sends exactly what it is told to, and waits for responses, never for time to pass.
+//! A client that sends exactly the bytes a test gives it. It waits for responses, never for time to pass.
 //!
-//! It knows nothing of the server's code. `PATIENCE` only bounds how long a broken server can hold up the suite: what
-//! takes longer fails the test.
+//! It knows nothing of the server's code. `PATIENCE` only bounds how long a broken server can hold up the suite: an
+//! operation that takes longer fails the test.
 
 use crate::ws::frames::client_frame;
 use socket2::{Domain, SockRef, Socket, Type};
@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// More time than anything takes that works.
+/// Longer than any operation takes while the server works.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The key of RFC 6455 §1.3 and the accept value that belongs to it.
@@ -22,10 +22,10 @@ pub const CLOSE: u8 = 8;
 pub const PING: u8 = 9;
 pub const PONG: u8 = 10;
 
-/// One connection, from the client's side.
+/// The client's side of one connection.
 pub struct Client {
     stream: TcpStream,
-    /// Bytes that have arrived and were not asked for yet.
+    /// Bytes that have arrived and were not returned yet.
     rest: Vec<u8>,
 }
 
@@ -272,7 +272,7 @@ impl Client {
         std::mem::replace(&mut self.rest, rest)
     }
 
-    /// Reads once. A signal may interrupt the wait of a stream that has a read timeout (signal(7)): that is no result.
+    /// Reads once, and again if a signal interrupts the wait of a stream that has a read timeout (signal(7)).
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         loop {
             match self.stream.read(bytes) {
@@ -282,7 +282,7 @@ impl Client {
         }
     }
 
-    /// Reads until `length` bytes are there.
+    /// Reads until `length` bytes are in `rest`.
     #[track_caller]
     fn fill(&mut self, length: usize) {
         let mut bytes = [0; 16 << 10];

@@ -4,7 +4,7 @@ use fleeting::engine::Engine;
 use fleeting::time::Now;
 use fleeting::transport::Stream;
 
-/// More turns than anything takes that works.
+/// More turns than a working engine needs.
 const TURNS_MAX: usize = 10_000;
 
 /// Runs the turn that has begun, and further ones until the engine has nothing more to do at this time.

@@ -1,8 +1,8 @@
 //! Random numbers that are the same in every run: splitmix64.
 //!
-//! It knows no clock and no system. Invariant: a seed decides all that follows.
+//! It knows no clock and no system. Invariant: the seed determines the whole sequence.
 
-/// A sequence of numbers that is decided by a seed.
+/// A sequence of numbers that a seed determines.
 #[derive(Clone)]
 pub struct Random(u64);
 
@@ -46,7 +46,7 @@ impl Random {
         (0..length).map(|_| self.bits() as u8).collect()
     }
 
-    /// Returns `length` bytes made of at most 20 words: compressible, how well depends on the draw.
+    /// Returns `length` bytes made of at most 20 words: they are compressible to a random degree.
     pub fn repetitive(&mut self, length: usize) -> Vec<u8> {
         let words: Vec<Vec<u8>> = (0..self.within(1, 20))
             .map(|_| {

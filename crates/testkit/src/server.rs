@@ -159,10 +159,10 @@ impl WebSocket for Echo {
     }
 }
 
-/// Subscribes a session that opens.
+/// Subscribes a session from its `open`.
 ///
 /// # Errors
-/// What `open` returns for a filter that is refused.
+/// A 400 that names the problem if the filter is refused.
 pub fn subscribe(socket: &mut Socket<'_>, filter: &str) -> Result<(), Error> {
     socket.subscribe(filter).map(drop).map_err(|error| Error::bad_request(error.to_string()))
 }

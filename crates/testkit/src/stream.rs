@@ -24,11 +24,11 @@ pub struct Pipe {
     pub end_read: bool,
     /// The peer is gone: every call fails.
     pub reset: bool,
-    /// The engine was told of the reset.
+    /// The reset was reported to the engine.
     failed: bool,
     /// The next read or write is interrupted.
     pub interrupted: bool,
-    /// Bytes that fit now; `usize::MAX` is room without end.
+    /// Bytes that fit now; `usize::MAX` means unlimited room.
     pub room: usize,
     /// What the engine has written and the test has not removed.
     pub written: Vec<u8>,
@@ -56,7 +56,7 @@ pub trait Link {
     /// Called before each read and write. An error is returned to the engine.
     ///
     /// # Errors
-    /// Whatever the link makes up.
+    /// Any error that the link injects.
     fn before(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -66,7 +66,7 @@ pub trait Link {
         possible
     }
 
-    /// Called after `bytes` of the `wanted` bytes were moved. A read wants what it gets; a write may move nothing.
+    /// Called after `bytes` of the `wanted` bytes were moved. For a read the two are equal. A write may move nothing.
     fn moved(&mut self, _direction: Direction, _bytes: usize, _wanted: usize) {}
 
     /// Called when the engine ends its side.
@@ -75,7 +75,7 @@ pub trait Link {
     /// Called when the engine drops its end.
     fn dropped(&mut self) {}
 
-    /// Called with what the engine must not have done.
+    /// Called with the rule that the engine has broken.
     ///
     /// # Panics
     /// Unless the link records it.
@@ -151,8 +151,8 @@ impl<L: Link> Stream for MemoryStream<L> {
         let link = &mut *self.0.borrow_mut();
         let wanted: usize = buffers.iter().map(|buffer| buffer.len()).sum();
         let shut = link.pipe().shut;
-        forbid(link, shut, "something was written after the end");
-        forbid(link, wanted == 0, "nothing was written");
+        forbid(link, shut, "the stream was written to after its end");
+        forbid(link, wanted == 0, "an empty buffer was written");
         enter(link)?;
         let possible = wanted.min(link.pipe().room);
         let bytes = if possible == 0 { 0 } else { link.share(Direction::Write, possible) };
@@ -194,7 +194,7 @@ impl<L: Link> Drop for MemoryStream<L> {
     }
 }
 
-/// What every read and write begins with.
+/// The checks that every read and write begins with.
 fn enter<L: Link>(link: &mut L) -> io::Result<()> {
     let pipe = link.pipe();
     pipe.calls += 1;

@@ -1,9 +1,9 @@
 //! When entries expire: a hierarchical timer wheel in which each record is in at most one list.
 //!
-//! It knows records and times, not what they are for. The library's timer wheel suits deadlines that usually move before
-//! they arrive, and it forgets none: entries deleted long before their deadline would stay in it until then, and entries
-//! with an hour to live would be armed again every minute. Here an entry leaves its list at once, moves at most once per
-//! level on the way to its deadline, and expires exactly then.
+//! It knows records and times, not what they are for. The library's timer wheel suits deadlines that usually move
+//! before they arrive, and it cannot cancel one: entries deleted long before their deadline would stay in it until
+//! then, and entries with an hour to live would be armed again every minute. Here an entry leaves its list at once,
+//! moves at most once per level on the way to its deadline, and expires exactly then.
 //!
 //! A level has 64 lists. A list of level 0 covers one millisecond; a list of each further level covers as much as the
 //! whole level below. An entry is on the level of the highest six bits in which its deadline differs from the time

@@ -3,8 +3,8 @@
 //! It knows the layout of a record, but not the orders that records are in. A freed record stays in place until its
 //! segment has no live record or until too much is dead. Then the segment with the most dead bytes is compacted: its
 //! live records move elsewhere, and the segment is unmapped. So the memory in use follows the live records, in whatever
-//! order records come and go and whatever else the process allocates. An allocator would return many blocks of its own
-//! only at the end of its heap.
+//! order records come and go and whatever else the process allocates. A general-purpose allocator would return much of
+//! the freed memory only if it lies at the end of the heap.
 //!
 //! Invariants: only the caller of [`Log::begin_compaction`] moves live records; and dead records take at most half as
 //! much as live ones plus [`SLACK_BYTES`], approximately.
@@ -30,7 +30,7 @@ const REUSED_BYTES: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct Log {
     segments: Vec<Option<Segment>>,
-    /// The segment that takes new records: an index into `segments`, never that of a `None`.
+    /// The segment that takes new records: the index of a `Some` in `segments`.
     current: Option<usize>,
     /// Bytes of all records, and of the live ones.
     held_bytes: usize,

@@ -70,13 +70,14 @@ pub struct Memory {
     refused: AtomicU64,
 }
 
-/// Usually more than there are threads.
+/// Usually more than the number of threads.
 const SHARDS: usize = 1 << SHARD_BITS;
 const SHARD_BITS: u32 = 6;
 /// The steps that each operation spends on expired entries and on moving others towards their deadline. An entry needs
 /// few steps in its whole life, so operations that add entries keep up with what they add.
 const EXPIRY_STEPS: usize = 8;
-/// How many records and empty buckets one call of `scan` looks at for each entry that it may return, and at least.
+/// How many records and empty buckets one call of `scan` may look at: `SCAN_FACTOR` for each entry that it may return,
+/// and never less than `SCAN_MIN` in total.
 const SCAN_FACTOR: usize = 16;
 const SCAN_MIN: usize = 512;
 /// The entries for which a scan reserves room at first.

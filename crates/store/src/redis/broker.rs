@@ -1,8 +1,9 @@
 //! The broker over Redis: publications of this server go out on one channel, and those of others arrive on it.
 //!
-//! It knows no command of Redis; the threads of [`publishing`](super::publishing) and [`subscribing`](super::subscribing)
-//! do, each on its own connection. Invariant: a publication is sent at once, apart from its time in the queue, or never;
-//! the gap in the numbers then reveals it to the other servers.
+//! It knows no command of Redis; the threads of [`publishing`](super::publishing) and
+//! [`subscribing`](super::subscribing) do, each on its own connection. Invariant: apart from its time in the queue, a
+//! publication is sent at once or never. If it is never sent, the gap in the numbers reveals the loss to the other
+//! servers.
 
 use super::backoff::random;
 use super::counters::{BrokerCounters, Counts, count};
@@ -107,8 +108,8 @@ impl RedisBroker {
         self
     }
 
-    /// Returns whether publications are sent and received, as far as is known. After an outage this becomes true once the
-    /// gap was announced.
+    /// Returns whether publications are sent and received, as far as the broker knows. After an outage this becomes
+    /// true once the gap was announced.
     pub fn is_connected(&self) -> bool {
         let state = self.shared.state();
         state.is_open && state.is_listening

@@ -1,8 +1,8 @@
 //! One connection to Redis, on which every wait is bounded.
 //!
 //! The `redis` crate parses the replies. The socket is our own, because the crate applies its timeout to each read and
-//! not to a whole operation. Invariant: once anything but a reply of Redis has come of an operation, the link is not
-//! [usable](Link::is_usable): a late reply could be taken for that of the next operation.
+//! not to a whole operation. Invariant: after an operation that ended in anything but a reply from Redis, the link is
+//! not [usable](Link::is_usable), because a late reply could be taken for the reply to the next operation.
 
 use super::failure::describe;
 use super::url::{Endpoint, RedisUrl};
@@ -254,14 +254,14 @@ impl Read for Reader<'_> {
 mod tests {
     use super::*;
 
-    /// Returns the two ends of a connection: a link with a deadline, and the socket of a Redis.
+    /// Returns the two ends of a connection: a link with a deadline, and the socket of the peer.
     fn pair(timeout: Duration) -> (Link, Socket) {
         let (socket, redis) = Socket::pair(socket2::Domain::UNIX, Type::STREAM, None).unwrap();
         let timeout = Timeout::Deadline(Instant::now() + timeout);
         (Link { socket, parser: Parser::new(), timeout, usable: true }, redis)
     }
 
-    /// Longer than anything takes in these tests.
+    /// Longer than any operation in these tests takes.
     const LONG: Duration = Duration::from_secs(20);
 
     #[test]

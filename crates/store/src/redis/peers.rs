@@ -1,7 +1,7 @@
-//! What is known about the other servers from what they have sent: what is new, and what is missing.
+//! Tracks the other servers by the envelopes they send: which publications are new, and which are missing.
 //!
-//! It knows no network and no clock. Invariant: every publication of a server is new at most once, in the order of the
-//! numbers, and what is missing between two of them is reported once.
+//! It knows no network and no clock. Invariant: each publication of a server counts as new at most once, in the order
+//! of the numbers, and a gap between two of them is reported once.
 
 use super::envelope::{Content, Envelope};
 use std::collections::HashMap;
@@ -47,27 +47,27 @@ impl fmt::Display for Gap {
 pub(crate) enum Arrival {
     /// This server sent it.
     Own,
-    /// It, or a later one of the same server, has arrived before.
+    /// This publication, or a later one of the same server, has arrived before.
     Late,
-    /// It is the next one.
+    /// It is the next publication.
     New,
-    /// It is new, and something before it is missing.
+    /// It is new, and at least one publication before it is missing.
     NewAfter(Gap),
 }
 
-/// The servers from which something has arrived since the connection was made.
+/// The servers that have sent an envelope since the connection was made.
 #[derive(Debug)]
 pub(crate) struct Peers {
     /// The incarnation of this server.
     own: u64,
-    /// When the connection was made. What was lost before was announced then.
+    /// When the connection was made. Earlier losses were announced then.
     since: Instant,
     known: HashMap<u64, Peer>,
 }
 
 #[derive(Debug)]
 struct Peer {
-    /// The number of its last publication that is known of.
+    /// The number of its last known publication.
     last_number: u64,
     last_seen: Instant,
 }

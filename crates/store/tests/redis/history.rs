@@ -1,9 +1,10 @@
-//! Records what several threads asked of a store and were told, and checks whether that is possible.
+//! Records the operations of several threads on a store and their results, and checks whether this history is possible.
 //!
-//! A register is checked as Gibbons and Korach do ("Testing Shared Memories", 1997). Every value is written once. All
-//! operations on one value, its write and its reads, must lie somewhere between the first response and the last
-//! request. Two such spans that exclude everything else may not overlap, and one that is short enough to be over at
-//! once may not lie within one of them.
+//! A register is checked as Gibbons and Korach do ("Testing Shared Memories", 1997). Every value is written once. The
+//! operations on one value, its write and its reads, have a span: the time from the first response to the last request.
+//! If the first response comes before the last request, the register holds the value for the whole span, so two such
+//! long spans must not overlap. Otherwise all operations on the value may take effect at one moment, and such a short
+//! span must not lie within a long one.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -14,7 +15,7 @@ pub type Moment = u64;
 #[derive(Debug, Clone)]
 pub struct Entry {
     pub asked: Moment,
-    /// `None`: the result, and when it took effect, is unknown.
+    /// `None` if it is unknown what the result is and when the operation took effect.
     pub answered: Option<Moment>,
     pub what: What,
 }
@@ -24,9 +25,9 @@ pub struct Entry {
 pub enum What {
     Read(u64),
     Write(u64),
-    /// Replaced one value by another, if it is answered.
+    /// Replaced one value by another, if it was answered.
     Swap(u64, u64),
-    /// Increased a number to this, if it is answered.
+    /// Increased the counter to this, if it was answered.
     Sum(i64),
 }
 
@@ -38,7 +39,7 @@ struct Span {
     last_request: Moment,
 }
 
-/// Reports what is impossible in the history of a register that began as 0 and of which no value is written twice.
+/// Returns an error if the history of a register is impossible. The register began as 0, and no value is written twice.
 pub fn check_register(history: &[Entry]) -> Result<(), String> {
     // The write of each value, and all its reads.
     let mut writes: HashMap<u64, &Entry> = HashMap::new();
@@ -57,7 +58,7 @@ pub fn check_register(history: &[Entry]) -> Result<(), String> {
                 assert!(writes.insert(*value, entry).is_none(), "{value} is written twice")
             }
             (What::Read(_), None) => {}
-            (What::Sum(_), _) => panic!("not a register's"),
+            (What::Sum(_), _) => panic!("not an operation on a register"),
         }
     }
     let mut spans = Vec::new();
@@ -69,7 +70,7 @@ pub fn check_register(history: &[Entry]) -> Result<(), String> {
             if value != 0 {
                 return Err(format!("{value} was read and was never written: {readers:?}"));
             }
-            // It was there before everything.
+            // The register held 0 before the first operation.
             let last_request = readers.iter().map(|entry| entry.asked).max().unwrap_or(0);
             spans.push(Span { value, first_answer: 0, last_request });
             continue;
@@ -93,7 +94,7 @@ pub fn check_register(history: &[Entry]) -> Result<(), String> {
         }
     }
     for one in &short {
-        // The last one that begins before it.
+        // The last long span that begins before this one ends.
         let before = long.partition_point(|span| span.first_answer < one.last_request);
         if let Some(around) = before.checked_sub(1).map(|at| &long[at])
             && one.first_answer < around.last_request
@@ -105,8 +106,8 @@ pub fn check_register(history: &[Entry]) -> Result<(), String> {
     Ok(())
 }
 
-/// Reports what is impossible in the history of a number that began as 0, to which ones were added, and which is
-/// `at_last` in the end.
+/// Returns an error if the history of a counter is impossible. It began as 0, each operation added 1, and it ended as
+/// `at_last`.
 pub fn check_counter(history: &[Entry], at_last: i64) -> Result<(), String> {
     let mut sums: Vec<(i64, Moment, Moment)> = Vec::new();
     for entry in history {
@@ -123,15 +124,15 @@ pub fn check_counter(history: &[Entry], at_last: i64) -> Result<(), String> {
     let mut latest_request = 0;
     for pair in sums.windows(2) {
         if pair[0].0 == pair[1].0 {
-            return Err(format!("two callers were told the same: {pair:?}"));
+            return Err(format!("two callers got the same number: {pair:?}"));
         }
         latest_request = pair[0].1.max(latest_request);
         if pair[1].2 < latest_request {
-            return Err(format!("{} was reported before another caller asked and was told less", pair[1].0));
+            return Err(format!("{} was returned before another caller asked and got less", pair[1].0));
         }
     }
     match sums.last() {
-        Some((sum, ..)) if *sum > at_last => Err(format!("it was {sum} and became {at_last}")),
+        Some((sum, ..)) if *sum > at_last => Err(format!("the counter was {sum} and ended as {at_last}")),
         _ => Ok(()),
     }
 }
@@ -196,7 +197,7 @@ mod tests {
         let same = [sum(1, 1, Some(3)), sum(1, 2, Some(4))];
         assert!(check_counter(&same, 2).unwrap_err().contains("the same"));
         let late = [sum(2, 1, Some(2)), sum(1, 3, Some(4))];
-        assert!(check_counter(&late, 2).unwrap_err().contains("told less"));
+        assert!(check_counter(&late, 2).unwrap_err().contains("got less"));
         let lost = [sum(5, 1, Some(2))];
         assert!(check_counter(&lost, 1).unwrap_err().contains("became 1"));
     }

@@ -21,8 +21,8 @@ enum Outcome {
     Refused,
 }
 
-/// Panics unless the body behind a fixed head is decoded as by `read`, whatever the cuts, and what follows it is read
-/// as on a new connection.
+/// Decodes a body behind a fixed head. Panics unless the result is that of `read`, whatever the cuts, and the bytes
+/// behind the body are read as on a new connection.
 pub fn chunked(bytes: &[u8]) {
     let (cuts, variant, body) = cuts(bytes);
     // Trailers and extensions are bounded by the limit for heads.

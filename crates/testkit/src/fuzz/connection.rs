@@ -1,8 +1,8 @@
 //! Runs bytes through a whole engine: requests, an upgrade, frames.
 //!
-//! Two connections receive the same stream, one in one piece and one as a [`Script`] says, and both must be answered
-//! the same. With an impatient script the clock runs and peers fail. Then less is promised: each output is a valid
-//! beginning, and everything ends.
+//! Two connections receive the same stream, one in one piece and one as a [`Script`] says, and both must get the same
+//! answers. With an impatient script the clock runs and peers fail. Then less is checked: each output must be a valid
+//! prefix, and both connections must end.
 
 use super::replies;
 use super::script::{Act, Script};
@@ -21,14 +21,14 @@ use std::time::Duration;
 /// More than a response leaves in the cork.
 const LARGE: &[u8] = &[b'x'; 17 << 10];
 
-/// Panics if a handler does, if a response is malformed or depends on the cuts, or if anything is left at the
-/// end.
+/// Panics if a handler panics, if a response is malformed or depends on the cuts, or if a connection or a session is
+/// still open at the end.
 pub fn connection(bytes: &[u8]) {
     let (script, stream) = Script::read(bytes);
     let sessions = Sessions::default();
     let mut play = Play::new(&sessions, &script);
     play.act(stream, &script);
-    // The response to HEAD cannot be told from other responses.
+    // The response to HEAD looks like any other response.
     let headless = stream.windows(5).any(|five| five == b"HEAD ");
     let (cut, whole) = (play.cut.pipe().written.clone(), play.whole.pipe().written.clone());
     let complete = !script.impatient;
@@ -174,7 +174,7 @@ impl Play {
             for act in script.acts() {
                 self.act_once(act, stream, &mut at);
             }
-            // Every script delivers something, so that it ends.
+            // Every round delivers something, so that the stream ends whatever the script says.
             self.act_once(Act::Deliver(24), stream, &mut at);
             if at >= stream.len() / 2
                 && let Some(stream) = whole.take()
@@ -226,7 +226,7 @@ impl Play {
         self.event(id, readiness);
     }
 
-    /// The peer ends its side, together with the last bytes or after them.
+    /// Ends the peer's side, together with the last bytes or after them.
     fn end(&mut self, whole: bool, script: &Script<'_>) {
         let id = if whole { self.whole.id } else { self.cut.id };
         let readable = Readiness { readable: true, ..Readiness::default() };
@@ -237,7 +237,7 @@ impl Play {
         peer.pipe().ended = true;
         self.event(id, Readiness { ended: true, ..readable });
         if !script.impatient {
-            assert!(self.engine.stream_mut(id).is_none(), "open after its end");
+            assert!(self.engine.stream_mut(id).is_none(), "the connection is open after its peer has ended");
         }
     }
 

@@ -1,4 +1,4 @@
-//! How an input says where its stream is to be cut.
+//! Reads from a fuzz input where its stream is cut.
 //!
 //! It does not know what the stream means.
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 /// The maximum number of cuts and changes tried per input.
 const TRIES_MAX: usize = 200;
 
-/// Panics unless bytes are parsed as by `read` and encoded as they were. No part of an envelope may be an envelope,
-/// and one with a changed byte must be read as what it then is. The first byte of the input is the change.
+/// Panics unless the bytes are parsed as by `read` and encode to the same bytes. No part of an envelope may parse as an
+/// envelope, and one with a changed byte must still be parsed as by `read`. The first byte of the input is the change.
 pub fn envelope(bytes: &[u8]) {
     let Some((&change, bytes)) = bytes.split_first() else { return };
     if !check(bytes) {
@@ -80,7 +80,7 @@ fn read(bytes: &[u8]) -> Option<Read> {
     let mut parts = Vec::new();
     for size in [1, 4, 4] {
         let length = number(size, &mut bytes)?;
-        // The length is not trusted: this takes at most what is there.
+        // The length is not trusted: this takes at most the bytes that are left.
         let part: Vec<u8> = bytes.by_ref().take(length as usize).collect();
         if part.len() as u64 != length {
             return None;

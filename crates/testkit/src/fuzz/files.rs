@@ -1,4 +1,4 @@
-//! Checks how requests name files: the path, and the part of the file.
+//! Checks how a request selects a file, by its path, and a part of it, by its range.
 //!
 //! Each is compared with a second implementation that is slow and works differently.
 
@@ -97,7 +97,7 @@ pub fn file_path(bytes: &[u8]) {
     }
 }
 
-/// The same by the standard library's idea of a path, decoded all at once.
+/// Does the same with the standard library's paths, and decodes everything at once.
 fn naive_resolve(bytes: &[u8]) -> Option<String> {
     let mut decoded = Vec::new();
     let mut rest = bytes;
@@ -116,10 +116,10 @@ fn naive_resolve(bytes: &[u8]) -> Option<String> {
     let mut names = Vec::new();
     for component in Path::new(&text).components() {
         match component {
-            Component::Normal(name) => names.push(name.to_str().expect("a part of text")),
+            Component::Normal(name) => names.push(name.to_str().expect("the path is text")),
             Component::ParentDir => drop(names.pop()?),
             Component::RootDir | Component::CurDir => {}
-            Component::Prefix(_) => unreachable!("of other systems"),
+            Component::Prefix(_) => unreachable!("only paths of other systems have a prefix"),
         }
     }
     Some(names.join("/"))

@@ -52,7 +52,7 @@ fn inflate_and_deflate(bytes: &[u8], codec: &mut Codec) {
     }
 }
 
-/// Makes what follows independent of what was before.
+/// Makes later messages independent of earlier ones.
 fn forget(inflater: &mut Inflater, out: &mut Inflated) {
     assert_eq!(inflater.message(EMPTY, false, out, 0), Ok(&b""[..]));
 }
@@ -86,7 +86,7 @@ impl Naive {
     }
 
     fn blocks(&mut self, payload: &[u8], bytes_max: usize) -> Result<Vec<u8>, Failure> {
-        // What the sender leaves out, and one byte that no whole message contains.
+        // The end that the sender omits (RFC 7692 §7.2.1), and one byte that no whole message reaches.
         let input = [payload, &[0, 0, 0xff, 0xff, 0]].concat();
         let mut bits = std::mem::take(&mut self.bits_left);
         let before = bits.len();
@@ -349,7 +349,7 @@ mod tests {
         check(&[(b"\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f\x00", Ok("Hello"))]);
         check(&[(b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00", Ok("Hello")), (hello, Ok("Hello"))]);
         check(&[(b"\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00", Ok("Hello"))]);
-        // It fails, and nothing is left to refer to.
+        // A message that fails leaves nothing for later messages to refer to.
         let invalid = Err(Failure::DeflateInvalid);
         check(&[(hello, Ok("Hello")), (b"\x07", invalid), (b"\xf2\x00\x11\x00\x00", invalid)]);
         check(&[(b"\xf2\x48\xcd", invalid)]);

@@ -1,7 +1,7 @@
-//! The bodies of the fuzz targets: one function of bytes each, called by `fuzz/fuzz_targets`.
+//! The bodies of the fuzz targets in `fuzz/fuzz_targets`, each a function of the input's bytes.
 //!
 //! They know no fuzzer. Each panics if and only if a promise is broken. The first bytes of an input say how the others
-//! arrive, and every input is valid. Ordinary tests replay `fuzz/corpus`.
+//! arrive. Every input is valid. Ordinary tests replay `fuzz/corpus`.
 
 mod chunked;
 mod connection;

@@ -2,7 +2,7 @@
 //!
 //! It reads strictly and does not know how the bytes were made.
 
-/// What the check has found.
+/// The result of the check.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// Number of final responses, 101 included.
@@ -17,7 +17,7 @@ pub(super) fn check(sent: &[u8], complete: bool, headless: bool) -> Found {
     while !rest.is_empty() {
         let Some((head, behind)) = head(rest) else {
             assert!(!complete, "a head is cut short: {}", rest.escape_ascii());
-            // Whatever there is of a status line is correct.
+            // Even an incomplete status line must be correct as far as it goes.
             let known = rest.len().min(9);
             assert_eq!(rest[..known], b"HTTP/1.1 "[..known]);
             break;

@@ -1,4 +1,4 @@
-//! The script by which a peer of the engine acts.
+//! The script that a peer of the engine follows.
 //!
 //! It knows no stream: [`connection`](super::connection) carries out each [`Act`].
 
@@ -14,7 +14,7 @@ pub(super) struct Script<'s> {
     steps: &'s [u8],
 }
 
-/// One thing that happens.
+/// One event on a connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Act {
     /// This many bytes arrive.
@@ -25,7 +25,7 @@ pub(super) enum Act {
     Wait(u64),
     /// The next read or write is interrupted.
     Interrupt,
-    /// An event without a cause.
+    /// A spurious event.
     Spurious,
     /// The connection fails.
     Reset,

@@ -18,8 +18,8 @@ pub fn trace<'p>(pieces: impl IntoIterator<Item = &'p [u8]>, limits: &Limits) ->
     play(pieces, limits, None).events
 }
 
-/// Like [`trace`], with all contents streamed. The events must be the same. Also returns what had arrived of content
-/// that did not end.
+/// Like [`trace`], with all contents streamed. The events must be the same. If a content did not end, also returns the
+/// part that had arrived.
 pub fn trace_streamed<'p>(
     pieces: impl IntoIterator<Item = &'p [u8]>,
     limits: &Limits,
@@ -57,7 +57,7 @@ struct Engine {
     arena: Arena,
     inbox: Vec<u8>,
     events: Vec<String>,
-    /// The head reported last, to compare it with when it comes again.
+    /// The last reported head. If it is reported again, it must be the same.
     last_head: Option<String>,
     /// The pieces of the current content; `None` if contents are reported whole.
     streamed: Option<Vec<u8>>,

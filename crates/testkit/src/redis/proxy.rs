@@ -166,7 +166,7 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.set(|state| state.over = true);
         self.cut();
-        // The last connection that it accepts.
+        // One last connection, which wakes the thread that accepts.
         drop(TcpStream::connect(self.addr));
         let ended = self.acceptor.take().map(JoinHandle::join);
         assert!(matches!(ended, Some(Ok(()))) || thread::panicking(), "the proxy has panicked");

@@ -153,7 +153,7 @@ pub fn compressed_streams() -> Vec<Case> {
             "fragment\ncompressed binary ff\nfragment\ntext \"é\"\nwaits for 14, has 0\n",
         ),
         framed(
-            "a text that is none",
+            "a text that is not UTF-8",
             &[frame(0xc1, b"\xff"), frame(0x81, b"\xff")],
             "compressed text ff\nfailed text_invalid\n",
         ),

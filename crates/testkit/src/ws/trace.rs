@@ -14,7 +14,7 @@ pub enum End {
     Waits {
         /// Number of bytes left over.
         left: usize,
-        /// The length at which they would be looked at again.
+        /// The number of bytes that the decoder waits for before it looks at them again.
         wanted: usize,
     },
     /// A Close frame came.
@@ -57,7 +57,7 @@ pub fn drive(
         inbox.drain(..start);
         done += start;
     }
-    // More only of compressed content.
+    // Only compressed content may take more than the limit.
     assert!(decoder.reassembly_bytes() <= limits.message_bytes + limits.message_bytes / 8 + 64);
     assert!(decoder.in_message() || decoder.reassembly_bytes() == 0);
     End::Waits { left: inbox.len(), wanted: decoder.wants() }
