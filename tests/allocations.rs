@@ -29,7 +29,7 @@ const WARM_UP: u64 = 512;
 const PIPELINED: u64 = 16;
 static CONTENT: [u8; 1024] = [b'x'; 1024];
 static LARGE: [u8; 64 << 10] = [b'y'; 64 << 10];
-/// More than one read returns.
+/// More bytes than one read returns.
 static HUGE: [u8; 136 << 10] = [b'z'; 136 << 10];
 /// The number of bytes of a split message that the server has seen before the rest is sent.
 const FIRST_PIECE: usize = 100;
@@ -137,7 +137,7 @@ fn a_planted_allocation_is_counted() {
     assert_eq!(counted.count_total, 1_000, "{counted:?}");
 }
 
-/// Content of an upload that arrives in pieces, long after its request began.
+/// The content of an upload arrives in pieces, long after its request began.
 #[test]
 fn pieces_of_an_upload_allocate_nothing() {
     let taken = Arc::new(AtomicU64::new(0));
@@ -166,7 +166,7 @@ fn chunks_of_an_upload_allocate_nothing() {
     assert_eq!(counted.count_total, 0, "{counted:?}");
 }
 
-/// Content of a response that another thread sends piece by piece, each after the previous one has arrived.
+/// Another thread sends the content of a response piece by piece, each after the previous one has arrived.
 #[test]
 fn pieces_of_a_download_allocate_nothing() {
     let (opened, senders) = mpsc::channel();
@@ -427,7 +427,7 @@ const COME_AND_GO: usize = 2_000;
 /// The total number of bytes that `/set` has kept.
 static KEPT: AtomicU64 = AtomicU64::new(0);
 
-/// Returns a store whose tables have already held the most they will have to.
+/// Returns a store whose tables have already grown to the size that they need.
 fn filled() -> Arc<Memory> {
     let store = Memory::new(StoreLimits::default());
     let set = |key: String| store.set(&key, b"1", None).expect("there is room");

@@ -75,7 +75,7 @@ impl Driver {
         self.arrive(peer, &frame(true, opcode, payload.as_ref()));
     }
 
-    /// Makes room for `bytes` more and tells the engine.
+    /// Makes room for `bytes` more and reports it to the engine.
     pub fn make_room(&mut self, peer: &Peer, bytes: usize) {
         peer.pipe.borrow_mut().add_room(bytes);
         self.engine.begin(self.now);

@@ -375,7 +375,7 @@ fn files_of_all_sizes_are_sent_between_other_responses() {
 }
 
 #[test]
-fn a_large_file_waits_for_a_slow_reader_in_the_file() {
+fn a_slow_reader_of_a_large_file_does_not_delay_other_clients() {
     const BYTES: usize = 64 << 20;
     const MARKS: usize = 1 << 20;
     let scratch = Scratch::new("large");

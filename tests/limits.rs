@@ -1,4 +1,5 @@
-//! One peer can make the server hold only a bounded amount, and a peer that exceeds a limit is told so.
+//! One peer can make the server hold only a bounded amount of data, and a peer that exceeds a limit gets the matching
+//! error.
 
 use fleeting::engine::Counters;
 use fleeting::ws::CloseCode;
@@ -82,7 +83,7 @@ fn unsolicited_messages_to_a_slow_reader_are_dropped_and_counted() {
     assert_eq!(counters.dropped + arrived, MESSAGES as u64);
 }
 
-/// Sends until there is backpressure, and reports when it is drained.
+/// Sends until there is backpressure, and reports when `drain` is called.
 struct Flood;
 
 impl WebSocket for Flood {
@@ -99,7 +100,7 @@ impl WebSocket for Flood {
             return;
         }
         while socket.binary(&[b'x'; 64 << 10]) == Sent::Sent {}
-        // However often it tries.
+        // Further sends are dropped as well.
         assert_eq!(socket.text("too late"), Sent::Dropped);
         assert_eq!(socket.text("much too late"), Sent::Dropped);
     }

@@ -23,7 +23,8 @@ struct Bench {
 }
 
 impl Bench {
-    /// Connects a client that sends `stream` when told to, through a pipe of `capacity` bytes.
+    /// Connects a client whose `stream` arrives as [`turn`](Bench::turn) delivers it, through a pipe of `capacity`
+    /// bytes.
     fn new(settings: Settings, stream: &[u8], capacity: usize) -> Bench {
         let clock = Rc::new(Cell::new(1000));
         let mut wire = Wire::new(&clock, Random::new(0), stream.to_vec());
@@ -62,8 +63,8 @@ impl Bench {
     }
 }
 
-/// The mark can be passed in the cork, and then the stream takes everything at once. No outbox ever drains, and `drain`
-/// must be called all the same.
+/// The session can pass the high-water mark while its messages are in the cork, and then the stream takes everything at
+/// once. No outbox ever drains, but `drain` must still be called.
 #[test]
 fn drain_is_called_when_backpressure_ends_within_the_turn() {
     let mut settings = Settings::default();
@@ -92,8 +93,8 @@ fn a_clients_end_is_read_after_its_backpressure_has_ended() {
     assert!(wire.dropped.is_some());
 }
 
-/// Its response was being sent when the shutdown came, and did not announce the end. Once the client has taken it,
-/// nothing is awaited, least of all the end of the grace period.
+/// The response was being sent when the shutdown began, so it did not announce the close. Once the client has taken it,
+/// the connection must close without waiting for the end of the grace period.
 #[test]
 fn a_connection_that_becomes_idle_after_the_shutdown_is_closed() {
     let stream = b"GET /static HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -121,7 +122,7 @@ fn a_connection_whose_last_content_is_discarded_after_the_shutdown_is_closed() {
     assert!(bench.wire.borrow().write_ended.is_some(), "the connection is kept");
 }
 
-/// RFC 6455 §7.1.1 leaves open how long the peer's Close is awaited. The peer must not decide it.
+/// RFC 6455 §7.1.1 leaves open how long to wait for the peer's Close. The peer must not be able to extend the wait.
 #[test]
 fn a_peer_that_keeps_sending_does_not_delay_the_close() {
     let ping = client_frame(0x89, b"still here", MASK);

@@ -1,4 +1,5 @@
-//! A request reaches its handler, by path first and by method second. One without a handler is told why.
+//! A request reaches its handler, by path first and by method second. A request without a handler gets an error that
+//! says why.
 
 use fleeting::{App, Error, Handler, Keep, KeptRequest, Request, Response};
 use fleeting_testkit::client::Client;

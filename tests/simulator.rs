@@ -11,12 +11,12 @@
 //!
 //! After every turn:
 //! 1. Every byte written is the next one of the model: nothing is missing, doubled, out of order or another client's,
-//!    and every Date is of a time there was. The only other things that may be written are a 408, a ping, a Close 1001,
-//!    a 503 or a `Connection: close`, each only where a response or a frame begins, in its protocol, and not before its
-//!    timeout has passed or the shutdown has begun.
+//!    and every Date is a time that the clock has shown. The only other things that may be written are a 408, a ping, a
+//!    Close 1001, a 503 or a `Connection: close`, each only where a response or a frame begins, in its protocol, and
+//!    not before its timeout has passed or the shutdown has begun.
 //! 2. Nothing is answered before a byte of it has arrived.
-//! 3. No stream is read after its end, written after its end, ended twice, or used after it has failed. No call is made
-//!    for nothing.
+//! 3. No stream is read after its end, written after its end, ended twice, or used after it has failed. No read has an
+//!    empty buffer, and no write is empty.
 //! 4. A stream is dropped only for a reason: the client's end, with everything due written; a failure; a timeout that
 //!    has passed; a shutdown.
 //!
@@ -29,12 +29,12 @@
 //! 8. Clients that nothing has disturbed have all their answers.
 //! 9. Every connection ends within the timeouts, and after a shutdown within the grace period; then `is_over`. The
 //!    engine never asks for a time that has passed, and never works without end.
-//! 10. Every stream was dropped, every session was told of its end once, and the counters agree with the model. With
+//! 10. Every stream was dropped, `close` was called once for every session, and the counters agree with the model. With
 //!     disturbed clients, there are at most as many responses as were counted.
 //!
 //! Some requests are answered by another thread, or never ([`Response::defer`]). Some content comes from a source that
 //! sleeps now and then, and some uploads pause. The run wakes, answers and resumes them between turns, at random. Their
-//! answers are known all the same, and nothing behind one of them may be answered before it.
+//! answers are still known, and no later request may be answered before them.
 //!
 //! The second simulation, [`pubsub_run`], has two engines that share a handle. Its members subscribe, unsubscribe,
 //! publish, leave, and read slowly or not at all, under each policy for slow consumers, while others publish through
@@ -52,7 +52,7 @@
 //! 5. No loss without a count: on each engine, what matched is what was delivered, dropped, conflated or closed, and
 //!    what was delivered is what was written. If no member has left, what matched is what was due.
 //! 6. If no member was slow and none has left, everything due has arrived.
-//! 7. After a shutdown every session has been told of its end.
+//! 7. After a shutdown `close` was called for every session.
 //!
 //! `FLEETING_SEED=N` plays one seed, `FLEETING_SEEDS=N` the first N. Events and bytes of a seed are the same in every
 //! run.

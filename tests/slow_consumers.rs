@@ -207,8 +207,8 @@ fn close_finishes_what_has_begun_and_closes_with_1013() {
     assert!(counters.dropped_slow > 0 && others == 0, "{counters:?}");
 }
 
-/// One subscriber that takes nothing and whose memory is measured alone. It never holds more than allowed, whatever
-/// it is sent, and a queue that was long once keeps no memory.
+/// One subscriber that takes nothing and whose memory is measured alone. It never holds more than allowed, whatever is
+/// sent to it, and a queue that was long once keeps no memory.
 #[test]
 fn a_stalled_connection_holds_no_more_than_it_may() {
     // The outbox itself, and the engine's lists for connections that have one.
@@ -240,7 +240,7 @@ fn a_stalled_connection_holds_no_more_than_it_may() {
     }
 }
 
-/// The same for a queue that shrinks, but never to nothing, before it grows again.
+/// The same for a queue that shrinks, but does not become empty, before it grows again.
 #[test]
 fn a_queue_that_was_long_gives_its_memory_back() {
     let (mut driver, handle) = feed(SlowConsumer::DropNewest);
@@ -436,7 +436,7 @@ fn backpressure_ends_while_publications_wait() {
     assert_eq!(driver.counters().dropped, 0);
 }
 
-/// A client that sends but takes nothing is cut off all the same.
+/// A client that sends but takes nothing is still cut off.
 #[test]
 fn sending_does_not_keep_a_client_that_takes_nothing() {
     let (mut driver, handle) = feed(SlowConsumer::DropOldest);

@@ -1,4 +1,5 @@
-//! However a client's bytes are cut into reads, the engine answers the same and tells handlers the same.
+//! However a client's bytes are cut into reads, the engine sends the same answers and calls handlers with the same
+//! data.
 //!
 //! Each connection of a corpus is played in one piece and cut once at every place, and the short ones are cut twice.
 
@@ -56,11 +57,11 @@ impl Bench {
         for to in cuts.iter().copied().chain([stream.len()]) {
             wire.borrow_mut().arrive(to - from);
             from = to;
-            self.tell(id, Readiness { readable: true, writable: true, ended: false });
+            self.report(id, Readiness { readable: true, writable: true, ended: false });
         }
         let ended = wire.borrow().write_ended.is_some();
         wire.borrow_mut().finish();
-        self.tell(id, Readiness { readable: true, writable: true, ended: true });
+        self.report(id, Readiness { readable: true, writable: true, ended: true });
         let wire = wire.borrow();
         assert!(wire.dropped.is_some(), "{} is still open", stream.escape_ascii());
         assert_eq!(wire.violation, None, "{}", stream.escape_ascii());
@@ -68,7 +69,7 @@ impl Bench {
         Outcome { written, ended, calls: self.log.lines.take().unwrap_or_default() }
     }
 
-    fn tell(&mut self, id: fleeting::ConnId, readiness: Readiness) {
+    fn report(&mut self, id: fleeting::ConnId, readiness: Readiness) {
         self.engine.begin(NOW);
         self.engine.ready(id, readiness);
         run_to_rest(&mut self.engine, NOW);

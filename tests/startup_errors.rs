@@ -1,4 +1,4 @@
-//! What cannot work is a startup error that says what is wrong.
+//! A server that cannot work does not start, and its error says what is wrong.
 
 use fleeting::{App, Response, ServeError, Server, WorkerContext};
 use fleeting_testkit::server::Echo;

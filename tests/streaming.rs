@@ -9,7 +9,7 @@ use std::time::Duration;
 
 const SHORT: Duration = Duration::from_millis(100);
 
-/// Produces `bytes` bytes, each the low bits of its position, and then what `then` says.
+/// Produces `bytes` bytes, each the low bits of its position, and then behaves as `then` says.
 struct Numbers {
     at: u64,
     bytes: u64,

@@ -1,4 +1,4 @@
-//! Every way of being slow has its own timeout, and the client is told which where that helps.
+//! Each way of being slow has its own timeout. The client gets a 408 or a Close where that helps.
 
 use fleeting::ws::CloseCode;
 use fleeting::{App, Body, Error, Message, Request, Response, Socket, Timeouts, WebSocket};
@@ -24,7 +24,7 @@ impl WebSocket for Goodbye {
     }
 }
 
-/// A server on which only the timeouts that `set` sets are on.
+/// A server without timeouts, except those that `set` sets.
 fn serve(set: impl FnOnce(&mut Timeouts)) -> TestServer {
     let app = || {
         App::new()

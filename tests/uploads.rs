@@ -245,7 +245,7 @@ fn a_refused_upload_is_answered_and_its_content_discarded() {
     finished(&reports, 3);
     check(&mut client, &chunked("abc", "X-Then: error\r\n"), 422);
     finished(&reports, 3);
-    // Too much to discard: the request is answered all the same.
+    // Too much to discard, but the request is still answered.
     client.send("POST /up HTTP/1.1\r\nHost: test\r\nContent-Length: 999999999\r\n\r\nE");
     let answer = client.answer();
     assert_eq!((answer.status, answer.field("connection")), (422, Some("close")));

@@ -30,7 +30,7 @@ const LOOKED_UP: [&str; 10] = [
 /// Requests per turn; the engine answers at most 32.
 const PIPELINED: u64 = 16;
 
-/// A peer that sends the same bytes again and again and accepts every answer.
+/// A peer that sends the same bytes in every turn and accepts every answer.
 ///
 /// The test kit's stream in memory would add its own instructions (a buffer, counts, checks) to what is measured here.
 struct Wire {

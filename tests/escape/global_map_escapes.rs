@@ -1,4 +1,4 @@
-// The article's line, `Xpto[id] = id`, with a global map.
+// Fiber's mistake, `Xpto[id] = id`: a string from the request becomes key and value of a global map.
 
 use fleeting::{App, Response};
 use std::collections::BTreeMap;

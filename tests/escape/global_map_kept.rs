@@ -1,4 +1,4 @@
-// The article's line, `Xpto[id] = id`, with copies.
+// The same line, `Xpto[id] = id`, with copies of the string.
 
 use fleeting::{App, Keep, Response};
 use std::collections::BTreeMap;

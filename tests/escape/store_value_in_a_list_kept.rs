@@ -1,4 +1,4 @@
-// A copy of a value from a store is kept in a list that outlives the request. The store copies what it is given.
+// A copy of a value from a store is kept in a list that outlives the request. The store copies its arguments.
 
 use fleeting::{App, Keep, Response};
 use fleeting_store::Store;

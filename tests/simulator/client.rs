@@ -24,7 +24,7 @@ pub struct Client {
     /// Where in `answers` the server's last ping ends.
     ping_end: usize,
     habits: Habits,
-    /// Its stream was dropped, for a valid reason.
+    /// Its stream was dropped for a valid reason.
     pub gone: bool,
     /// Something other than the script has ended it: a timeout, a shutdown, a reset.
     pub disturbed: bool,
@@ -35,7 +35,7 @@ struct Habits {
     /// The maximum number of bytes that arrive, or are taken, at once.
     sends: usize,
     takes: usize,
-    /// In how many of a thousand steps it does something.
+    /// The number of steps, of a thousand, in which it does something.
     pace: usize,
     never_takes: bool,
     /// It ends its side once everything is sent.
@@ -49,7 +49,7 @@ pub struct World<'a> {
     pub now: u64,
     pub timeouts: &'a Timeouts,
     pub shut: bool,
-    /// Every Date there has been.
+    /// Every Date that the clock has shown.
     pub dates: &'a HashSet<[u8; 29]>,
 }
 
@@ -87,7 +87,7 @@ impl Client {
         Wire::stream(&self.wire)
     }
 
-    /// Does a part of what is to be done, or all of it in a hurry. Returns whether it did anything.
+    /// Does part of the client's remaining work, or all of it if `hurry`. Returns whether it did anything.
     pub fn act(&mut self, random: &mut Random, now: u64, hurry: bool) -> bool {
         if self.gone || (!hurry && !random.chance(self.habits.pace)) {
             return false;
@@ -182,9 +182,12 @@ impl Client {
             }
         }
         if !self.disturbed && written.len() > self.script.allowed(wire.arrived).max(self.ping_end) {
-            // A timeout's answer begins like any other.
+            // The answer to a timeout begins like any other.
             if self.find_reason(&wire, world).is_err() {
-                return Err(format!("an answer to what was not sent: {}", shown(written, written.len())));
+                return Err(format!(
+                    "an answer to a request that was not sent: {}",
+                    shown(written, written.len())
+                ));
             }
             drop(wire);
             return self.compare(world);
@@ -195,7 +198,7 @@ impl Client {
         Ok(())
     }
 
-    /// Copies the Dates that were written into the model, if there was such a time.
+    /// Copies the written Dates into the model, if the clock has shown them.
     fn fill_dates(&mut self, written: &[u8], world: &World<'_>) -> Result<(), String> {
         let first = self.script.dates.partition_point(|at| at + DATE.len() <= self.checked);
         for &at in &self.script.dates[first..] {

@@ -1,7 +1,7 @@
 //! Generates the script of a client.
 //!
 //! It knows the rules of the protocols and of the [`service`](super::service), and not how the server works. Every
-//! payload carries the client's number, so that a byte of another client's is noticed.
+//! payload carries the client's number, so that a byte that belongs to another client is noticed.
 
 use super::response::{BYTES, DATE, TEXT, response, server_close};
 use super::script::{Phase, Script, Tally};

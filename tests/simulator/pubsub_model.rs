@@ -12,14 +12,14 @@ use std::rc::Rc;
 pub const TOPICS: &[&str] = &["a", "a.b", "a.b.c", "ab", "b", "unused"];
 pub const FILTERS: &[&str] = &["a", "a.b", "b", "ab", "*", "a*", "a.*", "b*"];
 
-/// What was published, indexed by its number.
+/// A publication. Its index in the record is its number.
 pub struct Published {
     pub topic: &'static str,
     pub payload: Vec<u8>,
     pub is_text: bool,
 }
 
-/// What the record knows of one member.
+/// The record of one member.
 #[derive(Default)]
 pub struct Member {
     pub engine: usize,
@@ -34,7 +34,7 @@ pub struct Member {
     pub session_sent: Vec<String>,
     /// What was sent to it through a handle. Some of it may be dropped.
     pub handle_sent: Vec<String>,
-    /// A send reported backpressure, and `drain` was not called since.
+    /// A send has reported backpressure, and `drain` was not called since.
     pub under_backpressure: bool,
     /// The number of messages of a flood still to be sent, and the length of each.
     flood: (usize, usize),
@@ -45,13 +45,13 @@ pub struct Member {
 pub struct Record {
     pub published: Vec<Published>,
     pub members: Vec<Member>,
-    /// By engine: publications that it receives when its next turn begins.
+    /// For each engine, the publications that it receives when its next turn begins.
     pending: [Vec<usize>; 2],
-    /// By engine: publications times subscribers.
+    /// For each engine, the number of recipients of all publications together.
     pub matched: [u64; 2],
     pub opened: u64,
     pub closed: u64,
-    /// What the engine must not have result the application. It is recorded because a panic would be caught.
+    /// The rule that the engine has broken. It is recorded because the engine would catch a panic.
     pub violation: Option<String>,
 }
 

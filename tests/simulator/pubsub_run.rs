@@ -16,7 +16,7 @@ use std::cell::{Cell, RefCell};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
-/// The engines come to at_rest within this many rounds if no member does anything.
+/// The engines come to rest within this many rounds if no member does anything.
 const ROUNDS_MAX: usize = 20_000;
 /// Milliseconds after a shutdown within which every connection must be gone.
 const END_MS: u64 = 200_000;
@@ -48,7 +48,7 @@ struct PubsubRun {
     record: Shared,
     clock: Rc<Cell<u64>>,
     peers: Vec<Peer>,
-    /// A member has left or was sent away, so what was still due to it is unknown.
+    /// A member has left or was disconnected, so it is unknown what was still due to it.
     a_member_left: bool,
     trace: DefaultHasher,
 }
@@ -271,7 +271,7 @@ impl PubsubRun {
                 wire.dropped.is_some() || wire.pipe.reset || (!wire.is_due() && wire.waiting() == 0)
             };
             let idle = self.engines.iter().all(|engine| engine.next_ms() != Some(0));
-            // The other engine receives in its next turn what one publishes in its last.
+            // What one engine publishes in its last turn, the other receives in its next.
             if idle && self.peers.iter().all(at_rest) {
                 for engine in 0..2 {
                     self.turn(engine, true)?;
@@ -281,7 +281,7 @@ impl PubsubRun {
                 }
             }
         }
-        Err("the engines never come to at_rest".into())
+        Err("the engines never come to rest".into())
     }
 
     /// Checks that the counters account for everything.
@@ -315,7 +315,7 @@ impl PubsubRun {
         for peer in &self.peers {
             let member = &record.members[peer.number];
             if member.open && member.under_backpressure {
-                return Err(format!("member {} was never told of the end of its backpressure", peer.number));
+                return Err(format!("member {}: `drain` was never called after backpressure", peer.number));
             }
             if member.open && !member.closing && peer.session_count != member.session_sent.len() {
                 let (arrived, sent) = (peer.session_count, member.session_sent.len());
@@ -344,9 +344,7 @@ impl PubsubRun {
         let record = self.record.borrow();
         match record.opened == record.closed {
             true => Ok(()),
-            false => {
-                Err(format!("{} sessions were opened, {} told of their end", record.opened, record.closed))
-            }
+            false => Err(format!("{} sessions were opened, {} closed", record.opened, record.closed)),
         }
     }
 }
@@ -396,7 +394,7 @@ impl Peer {
                     let found = member.handle_sent[self.handle_count..]
                         .iter()
                         .position(|text| text.as_bytes() == payload);
-                    let found = found.ok_or("a handle has not sent this, or not so late")?;
+                    let found = found.ok_or("no handle has sent this, or it is out of order")?;
                     self.handle_count += found + 1;
                 }
                 (1, _) => {
@@ -426,11 +424,11 @@ impl Peer {
         let found = found.ok_or_else(|| {
             let shown = payload[..payload.len().min(40)].escape_ascii().to_string();
             let before = due[..self.arrived].iter().any(is_this);
-            format!("{shown} is {}", if before { "there again, or too late" } else { "not due" })
+            format!("{shown} is {}", if before { "a duplicate or out of order" } else { "not due" })
         })?;
         let published = &record.published[due[self.arrived + found]];
         if (opcode == 1) != matches!(published.message(), Message::Text(_)) {
-            return Err(format!("opcode {opcode} is not that of what was published"));
+            return Err(format!("opcode {opcode} is not the opcode of the publication"));
         }
         self.arrived += found + 1;
         self.publications += 1;

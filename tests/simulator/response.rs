@@ -1,6 +1,6 @@
 //! Responses and Close frames as the server must write them, and comparisons with what it has written.
 //!
-//! It does not know who asked for them.
+//! It does not know the requests.
 
 use fleeting_testkit::ws::frames::server_frame;
 
@@ -38,7 +38,7 @@ pub fn server_close(code: u16, reason: &str) -> Vec<u8> {
     server_frame(0x88, &[&code.to_be_bytes(), reason.as_bytes()].concat())
 }
 
-/// Returns a response as it is when the connection ends with it, or `None` if it already says so.
+/// Returns a response with `Connection: close`, or `None` if it already contains that.
 pub fn as_last(response: &[u8]) -> Option<Vec<u8>> {
     let end = response.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let head = std::str::from_utf8(&response[..end]).ok()?;
@@ -55,7 +55,7 @@ pub fn as_last(response: &[u8]) -> Option<Vec<u8>> {
     Some([head.as_bytes(), &response[end..]].concat())
 }
 
-/// Returns whether one begins with the other, ignoring the Date.
+/// Returns whether one of the two begins with the other, ignoring the Date.
 pub fn alike(got: &[u8], template: &[u8]) -> bool {
     let date = date_in(template).unwrap_or(usize::MAX);
     let same = |(at, (a, b)): (usize, (&u8, &u8))| a == b || (date..date.saturating_add(29)).contains(&at);

@@ -1,4 +1,4 @@
-//! One seed: an engine, its clients, the time, and what must hold.
+//! Plays one seed: an engine, its clients and the time, with a check after every turn.
 //!
 //! It drives the engine as [`Worker`](fleeting::Worker) does: begin, events, run, accept.
 
@@ -121,7 +121,7 @@ impl Run {
         Ok(())
     }
 
-    /// Clients do the rest, and then time passes only as the engine asks for it.
+    /// Clients finish their work. Then time passes only as the engine asks for it.
     fn end(&mut self) -> Result<(), String> {
         self.hurry(false)?;
         if !self.shut {
@@ -165,7 +165,7 @@ impl Run {
             return Err("everything is closed, but the shutdown is not over".into());
         }
         match self.clients[..self.accepted].iter().find(|client| client.wire.borrow().dropped.is_none()) {
-            Some(_) => Err("a stream was not let go".into()),
+            Some(_) => Err("a stream was not dropped".into()),
             None => Ok(()),
         }
     }
@@ -179,7 +179,7 @@ impl Run {
         }
         if self.log.opened != self.log.closed {
             let (opened, closed) = (self.log.opened.get(), self.log.closed.get());
-            return Err(format!("{opened} sessions were opened, {closed} were told of their end"));
+            return Err(format!("{opened} sessions were opened, {closed} were closed"));
         }
         let refused: u64 = counters.refused().map(|(_, count)| count).sum();
         let failed: u64 = counters.failed().map(|(_, count)| count).sum();
@@ -229,8 +229,8 @@ impl Run {
         self.compare()
     }
 
-    /// Runs a turn of the loop. With `all`, every event that is due comes now. Otherwise some come late, and some come
-    /// without need.
+    /// Runs a turn of the loop. With `all`, every event that is due comes now. Otherwise some come late, and some are
+    /// spurious.
     fn turn(&mut self, all: bool) -> Result<(), String> {
         self.begin();
         let from = self.random.below(self.clients.len());

@@ -1,4 +1,4 @@
-//! The model of a connection: what a client sends, what it must be answered, and what the server must count.
+//! The model of a connection: what a client sends, and what the server must answer and count.
 //!
 //! It knows the rules of the protocols, and not how the server works. [`generate`](super::generate) fills it.
 
@@ -15,7 +15,7 @@ pub struct Script {
     pub dates: Vec<usize>,
     /// Where in `answers` a response or a frame begins, ascending.
     pub bounds: Vec<usize>,
-    /// In order; together they are `sent`.
+    /// The items in order; together they make up `sent`.
     pub items: Vec<Item>,
     /// The server ends the connection.
     pub over: bool,
@@ -38,7 +38,7 @@ pub struct Item {
     pub tally: Tally,
 }
 
-/// What an item is to the server.
+/// How the server treats an item.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Phase {
     Http,
@@ -79,7 +79,7 @@ impl std::ops::AddAssign for Tally {
 }
 
 impl Script {
-    /// Adds an item. What it is answered was added before.
+    /// Adds an item. Its answer must have been added before.
     pub fn item(&mut self, phase: Phase, sent: &[u8], tally: Tally) {
         let start = self.sent.len();
         self.sent.extend_from_slice(sent);

@@ -1,4 +1,4 @@
-//! The application that the simulator serves, and a log of what it was told.
+//! The application that the simulator serves, and a log of the calls that it receives.
 
 use fleeting::http1::Fields;
 use fleeting::ws::CloseCode;
@@ -34,7 +34,7 @@ pub fn file_content(bytes: usize) -> Vec<u8> {
     (FILE_BYTES - bytes..FILE_BYTES).map(|at| b'a' + (at / 7 % 26) as u8).collect()
 }
 
-/// What the application was told, for comparisons.
+/// The calls that the application has received, for comparisons.
 #[derive(Default)]
 pub struct Log {
     /// A line for each call, kept only if requested.

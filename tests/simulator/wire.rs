@@ -42,7 +42,7 @@ pub struct Wire {
     pub dropped: Option<u64>,
     pub last_read_ms: u64,
     pub last_write_ms: u64,
-    /// What the engine must not have done. It is recorded because a handler's guard might catch a panic.
+    /// The rule that the engine has broken. It is recorded because the guard around a handler might catch a panic.
     pub violation: Option<String>,
 }
 
@@ -95,7 +95,7 @@ impl Wire {
         self.due.ended = true;
     }
 
-    /// The client is gone at once.
+    /// The client resets the connection.
     pub fn reset(&mut self) {
         self.pipe.reset = true;
         self.due = Readiness { readable: true, writable: true, ended: true };
@@ -122,7 +122,7 @@ impl Wire {
         self.pipe.ended || self.pipe.reset
     }
 
-    /// Returns what a poll that looks now reports, besides what has changed.
+    /// Returns what a poll at this moment reports, besides the changes.
     pub fn state(&self) -> Readiness {
         let gone = self.is_over();
         Readiness {
