@@ -112,7 +112,7 @@ fn a_fragmented_message_allocates_at_most_once_per_fragment() {
     assert_eq!(counted.count_current, 0, "memory is kept: {counted:?}");
 }
 
-/// A value put into the store takes only what the store and [`keep`] count for it. That memory comes from the
+/// A value in the store takes only the memory that the store and [`keep`] count for it. That memory comes from the
 /// system, so no block is allocated.
 #[test]
 fn the_store_keeps_only_what_it_counts() {

@@ -1,5 +1,5 @@
-//! An announcement reaches every subscriber once, whatever it subscribed to, in order with the publications.
-//! A broker is attached before any client can connect and detached with the last worker.
+//! An announcement reaches every subscriber once, whatever its subscriptions, and in order with the publications. A
+//! broker is attached before any client can connect and detached with the last worker.
 
 use crate::driver::Driver;
 use fleeting::engine::{SendError, Settings};
@@ -12,7 +12,7 @@ use fleeting_testkit::server::{self, Workers};
 use std::io;
 use std::sync::{Arc, Mutex, mpsc};
 
-/// Subscribes to what its client sends, and to nothing else.
+/// Subscribes to the filters that its client sends, and to nothing else.
 struct Subscriber;
 
 impl WebSocket for Subscriber {

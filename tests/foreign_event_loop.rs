@@ -72,6 +72,6 @@ fn descriptor_and_patience_are_enough_to_run_a_worker() {
             _ => goes_on = worker.turn(Some(Duration::ZERO)).expect("polling works"),
         }
     }
-    speaker.join().expect("the client got what it asked for");
+    speaker.join().expect("every request was answered");
     assert_eq!((worker.counters().requests, worker.counters().timeouts), (500, 1));
 }

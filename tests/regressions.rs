@@ -63,8 +63,8 @@ impl Bench {
     }
 }
 
-/// The session can pass the high-water mark while its messages are in the cork, and then the stream takes everything at
-/// once. No outbox ever drains, but `drain` must still be called.
+/// Backpressure can begin while the session's messages are in the cork, and then the stream takes everything at once.
+/// No outbox ever drains, but `drain` must still be called.
 #[test]
 fn drain_is_called_when_backpressure_ends_within_the_turn() {
     let mut settings = Settings::default();

@@ -97,9 +97,9 @@ impl Record {
         }
     }
 
-    fn forbid(&mut self, wrong: bool, what: &str) {
-        if wrong && self.violation.is_none() {
-            self.violation = Some(what.into());
+    fn forbid(&mut self, broken: bool, rule: &str) {
+        if broken && self.violation.is_none() {
+            self.violation = Some(rule.into());
         }
     }
 }

@@ -246,7 +246,7 @@ impl PubsubRun {
             return Err(violation.clone());
         }
         for peer in &mut self.peers {
-            peer.compare(&record).map_err(|what| format!("member {}: {what}", peer.number))?;
+            peer.compare(&record).map_err(|error| format!("member {}: {error}", peer.number))?;
         }
         Ok(())
     }
@@ -291,7 +291,7 @@ impl PubsubRun {
         for (number, engine) in self.engines.iter().enumerate() {
             let counters = engine.counters();
             let lost = lost(&counters);
-            let failed = |what: &str| Err(format!("engine {number}: {what}: {counters:?}"));
+            let failed = |problem: &str| Err(format!("engine {number}: {problem}: {counters:?}"));
             if counters.matched != counters.delivered + lost {
                 return failed("the counters do not add up to what matched");
             }

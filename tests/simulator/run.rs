@@ -364,7 +364,7 @@ impl Run {
             dates: &self.dates,
         };
         for (number, client) in self.clients.iter_mut().enumerate() {
-            check(client, &world).map_err(|what| format!("client {number} at {} ms: {what}", world.now))?;
+            check(client, &world).map_err(|error| format!("client {number} at {} ms: {error}", world.now))?;
         }
         Ok(())
     }

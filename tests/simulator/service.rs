@@ -205,7 +205,7 @@ struct Parrot {
     log: Rc<Log>,
 }
 
-/// What is still to be sent of a flood.
+/// The part of a flood that is still to be sent.
 #[derive(Default)]
 pub struct Flood {
     tag: String,

@@ -108,7 +108,7 @@ fn other_nodes_learn_how_many_publications_of_a_disconnected_node_they_missed() 
     own.publish("t", "3");
     other.publish("t", "4");
     assert_eq!(other.recorder.wait(3)[2..], ["t=3"]);
-    assert_eq!(own.recorder.wait(3)[2..], ["t=4"], "its own gap covers what it has missed");
+    assert_eq!(own.recorder.wait(3)[2..], ["t=4"], "its own gap covers the missed publications");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use fleeting_testkit::on_drop::OnDrop;
 use fleeting_testkit::redis::proxy::Proxy;
 use fleeting_testkit::redis::server::RedisServer;
 use fleeting_testkit::server;
-use history::{Entry, Moment, What, check_counter, check_register};
+use history::{Entry, Moment, Operation, check_counter, check_register};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -106,7 +106,7 @@ fn keys_have_a_namespace_and_other_keys_are_not_seen() {
     assert_eq!(store.increment("list", 1, None), Err(StoreError::NotANumber));
     assert_eq!(store.compare_and_set("list", None, b"", None), Ok(false));
     assert_eq!(store.delete("list"), Ok(true));
-    assert_eq!(get(&store, "a"), Ok(Some("ours".into())), "none of these has done any harm");
+    assert_eq!(get(&store, "a"), Ok(Some("ours".into())), "the operations on other keys change nothing");
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn a_script_that_redis_has_forgotten_is_loaded_again() {
     }
 }
 
-// ---------------------------------------------------------------- what Redis says
+// ---------------------------------------------------------------- error replies
 
 #[test]
 fn a_full_redis_is_reported_as_full() {
@@ -137,7 +137,7 @@ fn a_full_redis_is_reported_as_full() {
     assert_eq!(store.increment("m", 1, Some(PATIENCE)), Err(StoreError::Full));
     assert_eq!(store.compare_and_set("n", Some(b"1"), b"2", None), Err(StoreError::Full));
     assert_eq!(store.compare_and_set("m", None, b"2", None), Err(StoreError::Full));
-    assert_eq!(get(&store, "n"), Ok(Some("1".into())), "what failed has changed nothing");
+    assert_eq!(get(&store, "n"), Ok(Some("1".into())), "a failed operation changes nothing");
     assert_eq!(get(&store, "m"), Ok(None));
     assert_eq!((store.renew("n", None), store.delete("n")), (Ok(true), Ok(true)));
     assert_eq!(store.stats().refused, Some(5));
@@ -171,7 +171,7 @@ fn the_error_for_a_user_without_access_gives_the_reason() {
     assert_eq!(get(&user, "a"), Ok(None));
 }
 
-// ---------------------------------------------------------------- slow
+// ---------------------------------------------------------------- slow connections
 
 /// The worst possible error is a reply that was meant for another caller.
 #[test]
@@ -607,7 +607,7 @@ fn no_wrong_value(store: &Redis, trouble: impl FnOnce(&Trial)) {
     for register in 0..REGISTERS {
         let asked = trial.now();
         let value = value_of(store.get(&format!("r{register}"), &arena).expect("the store has recovered"));
-        all.push((register, Entry { asked, answered: Some(trial.now()), what: What::Read(value) }));
+        all.push((register, Entry { asked, answered: Some(trial.now()), operation: Operation::Read(value) }));
     }
     let sum = value_of(store.get("sum", &arena).expect("the store has recovered"));
     let of = |object: usize| -> Vec<Entry> {
@@ -640,35 +640,37 @@ fn play(store: &Redis, trial: &Trial, thread: usize) -> Vec<(usize, Entry)> {
             0..4 => {
                 let read = store.get(&key, &arena).map(value_of);
                 seen[register] = *read.as_ref().unwrap_or(&seen[register]);
-                (register, What::Read(0), read.map(|value| Some(What::Read(value))))
+                (register, Operation::Read(0), read.map(|value| Some(Operation::Read(value))))
             }
             4..6 => {
                 let value = trial.values.fetch_add(1, Ordering::Relaxed);
                 let set = store.set(&key, value.to_string().as_bytes(), Some(PATIENCE * 100));
-                (register, What::Write(value), set.map(|()| Some(What::Write(value))))
+                (register, Operation::Write(value), set.map(|()| Some(Operation::Write(value))))
             }
             6..8 => {
                 let value = trial.values.fetch_add(1, Ordering::Relaxed);
                 let (old, new) = (seen[register].to_string(), value.to_string());
                 let expected = (seen[register] != 0).then_some(old.as_bytes());
                 let swapped = store.compare_and_set(&key, expected, new.as_bytes(), None);
-                let what = What::Swap(seen[register], value);
-                (register, what.clone(), swapped.map(|swapped| swapped.then_some(what)))
+                let swap = Operation::Swap(seen[register], value);
+                (register, swap.clone(), swapped.map(|swapped| swapped.then_some(swap)))
             }
             _ => {
                 let life = step.is_multiple_of(2).then_some(PATIENCE * 100);
                 let sum = store.increment("sum", 1, life);
-                (REGISTERS, What::Sum(0), sum.map(|sum| Some(What::Sum(sum))))
+                (REGISTERS, Operation::Sum(0), sum.map(|sum| Some(Operation::Sum(sum))))
             }
         };
         assert!(begin.elapsed() < LIMIT, "an operation took {:?}", begin.elapsed());
         trial.count(outcome.is_ok());
         match outcome {
-            Ok(Some(what)) => history.push((on, Entry { asked, answered: Some(trial.now()), what })),
+            Ok(Some(operation)) => {
+                history.push((on, Entry { asked, answered: Some(trial.now()), operation }))
+            }
             // The comparison failed, so nothing has happened.
             Ok(None) => {}
             Err(StoreError::Unavailable(_)) => {
-                history.push((on, Entry { asked, answered: None, what: unknown }))
+                history.push((on, Entry { asked, answered: None, operation: unknown }))
             }
             Err(error) => panic!("{error}"),
         }

@@ -17,12 +17,12 @@ pub struct Entry {
     pub asked: Moment,
     /// `None` if it is unknown what the result is and when the operation took effect.
     pub answered: Option<Moment>,
-    pub what: What,
+    pub operation: Operation,
 }
 
 /// Values are identified by number; 0 is no value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum What {
+pub enum Operation {
     Read(u64),
     Write(u64),
     /// Replaced one value by another, if it was answered.
@@ -45,20 +45,20 @@ pub fn check_register(history: &[Entry]) -> Result<(), String> {
     let mut writes: HashMap<u64, &Entry> = HashMap::new();
     let mut seen: HashMap<u64, Vec<&Entry>> = HashMap::new();
     for entry in history {
-        match (&entry.what, entry.answered) {
-            (What::Read(value), Some(_)) => seen.entry(*value).or_default().push(entry),
-            (What::Swap(old, new), answered) => {
+        match (&entry.operation, entry.answered) {
+            (Operation::Read(value), Some(_)) => seen.entry(*value).or_default().push(entry),
+            (Operation::Swap(old, new), answered) => {
                 // A swap with an unknown result may have happened or not.
                 if answered.is_some() {
                     seen.entry(*old).or_default().push(entry);
                 }
                 assert!(writes.insert(*new, entry).is_none(), "{new} is written twice");
             }
-            (What::Write(value), _) => {
+            (Operation::Write(value), _) => {
                 assert!(writes.insert(*value, entry).is_none(), "{value} is written twice")
             }
-            (What::Read(_), None) => {}
-            (What::Sum(_), _) => panic!("not an operation on a register"),
+            (Operation::Read(_), None) => {}
+            (Operation::Sum(_), _) => panic!("not an operation on a register"),
         }
     }
     let mut spans = Vec::new();
@@ -111,7 +111,7 @@ pub fn check_register(history: &[Entry]) -> Result<(), String> {
 pub fn check_counter(history: &[Entry], at_last: i64) -> Result<(), String> {
     let mut sums: Vec<(i64, Moment, Moment)> = Vec::new();
     for entry in history {
-        if let (What::Sum(sum), Some(answered)) = (&entry.what, entry.answered) {
+        if let (Operation::Sum(sum), Some(answered)) = (&entry.operation, entry.answered) {
             sums.push((*sum, entry.asked, answered));
         }
     }
@@ -141,13 +141,13 @@ pub fn check_counter(history: &[Entry], at_last: i64) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    fn entry(asked: Moment, answered: impl Into<Option<Moment>>, what: What) -> Entry {
-        Entry { asked, answered: answered.into(), what }
+    fn entry(asked: Moment, answered: impl Into<Option<Moment>>, operation: Operation) -> Entry {
+        Entry { asked, answered: answered.into(), operation }
     }
 
     #[test]
     fn impossible_register_histories_are_found() {
-        use What::*;
+        use Operation::*;
         #[track_caller]
         fn check(history: &[Entry], expected: Result<(), &str>) {
             let found = check_register(history);
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn impossible_counter_histories_are_found() {
-        let sum = |sum, from, to: Option<Moment>| entry(from, to, What::Sum(sum));
+        let sum = |sum, from, to: Option<Moment>| entry(from, to, Operation::Sum(sum));
         let good = [sum(1, 1, Some(3)), sum(2, 2, Some(4)), sum(0, 5, None), sum(3, 6, Some(7))];
         assert_eq!(check_counter(&good, 3), Ok(()));
         assert_eq!(check_counter(&good, 4), Ok(()));

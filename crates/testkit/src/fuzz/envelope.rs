@@ -39,7 +39,7 @@ fn check(bytes: &[u8]) -> bool {
     found.is_some()
 }
 
-/// What the second parser finds.
+/// The result of the second parser.
 struct Read {
     kind: u8,
     incarnation: u64,

@@ -52,7 +52,7 @@ fn naive_range(value: &[u8], length: u64) -> SelectedRange {
         ("", _) if length == 0 => return SelectedRange::Whole,
         ("", suffix) => ((length - number(suffix)).max(0), length - 1),
         (first, "") => (number(first), length - 1),
-        // Numbers beyond the largest length are all the same.
+        // All numbers beyond the largest length are equivalent.
         (first, last) => {
             let most = i128::from(u64::MAX);
             let (first, last) = (number(first).min(most), number(last).min(most));

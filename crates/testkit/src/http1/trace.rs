@@ -1,7 +1,6 @@
 //! Plays a connection to a [`Decoder`] in pieces and records the events, for tests and fuzzers.
 //!
-//! It keeps the bytes as an engine would. The invariant that it exists to test: the events do not depend on the
-//! pieces.
+//! It keeps the bytes as an engine would. The invariant under test: the events do not depend on the pieces.
 
 use fleeting::http1::{ContentStep, Decoder, Head, HeadStep, PieceStep, Refusal, assert_lexer_agrees};
 use fleeting::{Arena, Limits};

@@ -24,7 +24,7 @@ use tungstenite::protocol::{Message, Role, WebSocket, WebSocketConfig};
 /// Small, because tungstenite reserves what a header claims.
 const BYTES_MAX: usize = 4096;
 
-/// What the results of both can be converted to.
+/// The common form of both results.
 #[derive(Debug, PartialEq, Eq)]
 enum Report {
     Text(String),

@@ -1,7 +1,7 @@
 //! Feeds a client's byte stream to a [`Decoder`] in pieces and records the events, for tests and fuzzers.
 //!
-//! It treats the bytes as a connection would: what is left over from a piece stays, and the next piece is appended. The
-//! invariant that it exists to test: [`trace`] does not depend on `cuts`.
+//! It treats the bytes as a connection would: bytes left over from a piece stay, and the next piece is appended. The
+//! invariant under test: [`trace`] does not depend on `cuts`.
 
 use fleeting::Limits;
 use fleeting::ws::{Decoder, Event, Failure, Step};
