@@ -13,9 +13,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const ROUNDS: usize = 3;
-const LIFE_MS: u64 = 500;
+const TTL_MS: u64 = 500;
 /// The most entries that one call of `expire` removes, as in a server.
-const EXPIRE: usize = 1000;
+const EXPIRE_MAX: usize = 1000;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1).filter_map(|argument| argument.parse::<usize>().ok());
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     for _ in 0..2 {
         churn(&store, 1000, threads, &mut 0);
     }
-    println!("{records} records, {threads} threads, at least {LIFE_MS} ms to live");
+    println!("{records} records, {threads} threads, at least {TTL_MS} ms to live");
     println!("round  base KiB  peak KiB  after KiB  entries  bytes     set ns    get ns  expire ns");
     let base = resident_kib();
     let mut worst = base;
@@ -71,7 +71,7 @@ fn churn(store: &Memory, records: usize, threads: usize, peak: &mut usize) -> [f
         let key = arena.format(format_args!("record:{number}"));
         let value = &[b'v'; 200][..number % 200];
         store
-            .set(key, value, Some(Duration::from_millis(LIFE_MS + number as u64 % 500)))
+            .set(key, value, Some(Duration::from_millis(TTL_MS + number as u64 % 500)))
             .expect("the store has room for all records");
     });
     *peak = resident_kib();
@@ -82,7 +82,7 @@ fn churn(store: &Memory, records: usize, threads: usize, peak: &mut usize) -> [f
     let (mut spent, mut expired) = (Duration::ZERO, 0);
     while store.stats().entries != Some(0) {
         let begin = Instant::now();
-        let count = store.expire(EXPIRE);
+        let count = store.expire(EXPIRE_MAX);
         if count > 0 {
             spent += begin.elapsed();
             expired += count;

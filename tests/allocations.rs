@@ -1,10 +1,10 @@
 //! In the steady state the engine's thread allocates nothing.
 //!
-//! A worker takes its turns on the test's thread, where allocations are counted; a client on another
-//! thread says `WARM_UP` things first and then those that count. Broadcasts go through pipes instead, whose
-//! other ends are on the same thread and allocate nothing either.
+//! A worker takes its turns on the test's thread, where allocations are counted. A client on another thread sends
+//! `WARM_UP` requests or messages first, and then those that count. Broadcasts use streams in memory instead: their
+//! other ends are on the same thread and do not allocate either.
 
-use crate::pipe::{Peer, Stage};
+use crate::driver::{Driver, Peer};
 use allocation_counter::AllocationInfo;
 use fleeting::engine::{Counters, Settings};
 use fleeting::http1::Fields;
@@ -14,7 +14,7 @@ use fleeting::{
 };
 use fleeting_store::{Cursor, Memory, Store, StoreError, StoreLimits};
 use fleeting_testkit::client::{BINARY, Client, PING, PONG, TEXT, frame};
-use fleeting_testkit::rig::Echo;
+use fleeting_testkit::server::{Echo, subscribe};
 use std::cell::Cell;
 use std::hint::black_box;
 use std::io::Write as _;
@@ -23,98 +23,102 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// A multiple of `PIPELINED`, as all that is counted in requests.
+/// A multiple of `PIPELINED`, like every number of requests here.
 const WARM_UP: u64 = 512;
-/// Requests sent at once.
+/// The number of requests sent at once.
 const PIPELINED: u64 = 16;
 static CONTENT: [u8; 1024] = [b'x'; 1024];
 static LARGE: [u8; 64 << 10] = [b'y'; 64 << 10];
-/// More than one read brings.
+/// More than one read returns.
 static HUGE: [u8; 136 << 10] = [b'z'; 136 << 10];
-/// Bytes that the server has seen of what comes in pieces before the rest is sent.
+/// The number of bytes of a split message that the server has seen before the rest is sent.
 const FIRST_PIECE: usize = 100;
 const PIECE: usize = 16 << 10;
 
-/// What is said so many times, to whom, by which client, without an allocation. Each row is a test.
-macro_rules! nothing_is_allocated_for {
-    ($($(#[$attribute:meta])* $name:ident: $times:literal $said:ident, $app:expr, $client:expr;)*) => {$(
+/// Each row is a test: `times` requests or messages, sent by the client to the app, cause no allocation.
+macro_rules! allocation_free {
+    ($($(#[$attribute:meta])* $name:ident: $times:literal $counter:ident, $app:expr, $client:expr;)*) => {$(
         $(#[$attribute])*
         #[test]
         fn $name() {
-            let counted = allocations($app, $said, $times, $client);
+            let counted = allocations($app, $counter, $times, $client);
             assert_eq!(counted.count_total, 0, "{counted:?}");
         }
     )*};
 }
 
-nothing_is_allocated_for! {
-    plain_get: 10_000 requests, app(), asks(get("/"), b"hello");
-    pipelined_requests: 10_000 requests, app(), pipelines();
-    wrapped_handler: 5_000 requests, wrapped(), asks(get("/"), b"hello");
-    error_answer: 5_000 requests, app(), gets_404("/error");
-    nothing_at_the_path: 10_000 early_answers, app(), gets_404("/nowhere");
+mod nothing_is_allocated_for {
+    use super::*;
 
-    fixed_route_of_10_000: 5_000 requests, crowded(), asks(get("/r/5000/x"), b"5000");
-    parameter_route_of_10_000: 5_000 requests, crowded(), asks(get("/p/5000/me"), b"me");
-    two_parameters: 5_000 requests, app(), asks(get("/users/ann%20e/posts/7?a=b"), b"ann e wrote 7");
-    three_parameters: 5_000 requests, app(), asks(get("/three/1/2/3"), b"1, 2, 3");
+    allocation_free! {
+        plain_get: 10_000 requests, app(), asks(get("/"), b"hello");
+        pipelined_requests: 10_000 requests, app(), pipelines();
+        wrapped_handler: 5_000 requests, wrapped(), asks(get("/"), b"hello");
+        error_answer: 5_000 requests, app(), gets_404("/error");
+        unknown_path: 10_000 early_answers, app(), gets_404("/nowhere");
 
-    further_field: 5_000 requests, app(), asks(get_with("/field", "X-Id: 12345\r\n"), b"hello");
-    five_further_fields: 5_000 requests, app(), asks(get_with("/five", BROWSER), b"five");
-    ten_fields_looked_up: 5_000 requests, app(), asks(get_with("/ten", BROWSER), b"282");
+        fixed_route_of_10_000: 5_000 requests, crowded(), asks(get("/r/5000/x"), b"5000");
+        parameter_route_of_10_000: 5_000 requests, crowded(), asks(get("/p/5000/me"), b"me");
+        two_parameters: 5_000 requests, app(), asks(get("/users/ann%20e/posts/7?a=b"), b"ann e wrote 7");
+        three_parameters: 5_000 requests, app(), asks(get("/three/1/2/3"), b"1, 2, 3");
 
-    #[cfg(feature = "json")]
-    json: 5_000 requests, orders(), asks(order(), br#"{"item":"pear","count":7}"#);
+        further_field: 5_000 requests, app(), asks(get_with("/field", "X-Id: 12345\r\n"), b"hello");
+        five_further_fields: 5_000 requests, app(), asks(get_with("/five", BROWSER), b"five");
+        ten_fields_looked_up: 5_000 requests, app(), asks(get_with("/ten", BROWSER), b"282");
 
-    content: 10_000 requests, app(), asks(post("/echo", &CONTENT), &CONTENT);
-    content_in_pieces: 5_000 requests, app(), asks_in_pieces(sized("/echo", &CONTENT), &CONTENT);
-    one_chunk: 5_000 requests, app(), asks(chunked("/echo", &CONTENT, CONTENT.len(), ""), &CONTENT);
-    many_chunks: 2_000 requests, app(), asks(chunked("/echo", &CONTENT, 16, ""), &CONTENT);
-    chunks_with_trailers: 2_000 requests, app(),
-        asks(chunked("/sum", &CONTENT, 100, "X-Count: 11\r\nX-Sum: 7\r\n"), b"7");
+        #[cfg(feature = "json")]
+        json: 5_000 requests, orders(), asks(order(), br#"{"item":"pear","count":7}"#);
 
-    large_content: 1_000 requests, app(), asks(post("/length", &LARGE), b"65536");
-    large_content_in_pieces: 1_000 requests, app(), asks_in_pieces(sized("/length", &LARGE), b"65536");
-    large_chunked_content: 1_000 requests, app(), asks(chunked("/length", &LARGE, 4096, ""), b"65536");
-    content_larger_than_a_read: 1_000 requests, app(), asks(post("/length", &HUGE), b"139264");
-    large_answer_from_the_arena: 1_000 requests, app(), asks(get("/large/arena"), &LARGE);
-    large_static_answer: 1_000 requests, app(), asks(get("/large"), &LARGE);
-    large_borrowed_answer: 1_000 requests, app(), asks(post("/echo", &LARGE), &LARGE);
+        content: 10_000 requests, app(), asks(post("/echo", &CONTENT), &CONTENT);
+        content_in_pieces: 5_000 requests, app(), asks_in_pieces(sized("/echo", &CONTENT), &CONTENT);
+        one_chunk: 5_000 requests, app(), asks(chunked("/echo", &CONTENT, CONTENT.len(), ""), &CONTENT);
+        many_chunks: 2_000 requests, app(), asks(chunked("/echo", &CONTENT, 16, ""), &CONTENT);
+        chunks_with_trailers: 2_000 requests, app(),
+            asks(chunked("/sum", &CONTENT, 100, "X-Count: 11\r\nX-Sum: 7\r\n"), b"7");
 
-    store_get: 5_000 requests, stored(), asks(get("/get"), b"value");
-    store_get_of_nothing: 5_000 requests, stored(), asks(get("/get-nothing"), b"none");
-    store_overwrite: 5_000 requests, stored(), asks(get("/overwrite"), b"ok");
-    store_renew: 5_000 requests, stored(), asks(get("/renew"), b"true");
-    store_delete: 1_000 requests, stored(), asks(get("/delete"), b"true");
-    store_increment: 5_000 requests, stored(), asks(get("/increment"), b"more");
-    store_compare_and_set: 5_000 requests, stored(), asks(get("/swap"), b"true");
-    store_compare_and_set_in_vain: 5_000 requests, stored(), asks(get("/swap-in-vain"), b"false");
-    store_scan: 1_000 requests, stored(), asks(get("/scan"), b"10");
+        large_content: 1_000 requests, app(), asks(post("/length", &LARGE), b"65536");
+        large_content_in_pieces: 1_000 requests, app(), asks_in_pieces(sized("/length", &LARGE), b"65536");
+        large_chunked_content: 1_000 requests, app(), asks(chunked("/length", &LARGE, 4096, ""), b"65536");
+        content_larger_than_a_read: 1_000 requests, app(), asks(post("/length", &HUGE), b"139264");
+        large_answer_from_the_arena: 1_000 requests, app(), asks(get("/large/arena"), &LARGE);
+        large_static_answer: 1_000 requests, app(), asks(get("/large"), &LARGE);
+        large_borrowed_answer: 1_000 requests, app(), asks(post("/echo", &LARGE), &LARGE);
 
-    messages_of_1_kib: 5_000 messages, app(), says(frame(true, BINARY, &CONTENT), &CONTENT);
-    large_messages: 1_000 messages, app(), says(frame(true, TEXT, &LARGE), &LARGE);
-    large_messages_in_pieces: 1_000 messages, app(), says_in_pieces(frame(true, TEXT, &LARGE), &LARGE);
+        store_get: 5_000 requests, stored(), asks(get("/get"), b"value");
+        store_get_of_nothing: 5_000 requests, stored(), asks(get("/get-nothing"), b"none");
+        store_overwrite: 5_000 requests, stored(), asks(get("/overwrite"), b"ok");
+        store_renew: 5_000 requests, stored(), asks(get("/renew"), b"true");
+        store_delete: 1_000 requests, stored(), asks(get("/delete"), b"true");
+        store_increment: 5_000 requests, stored(), asks(get("/increment"), b"more");
+        store_compare_and_set: 5_000 requests, stored(), asks(get("/swap"), b"true");
+        store_compare_and_set_in_vain: 5_000 requests, stored(), asks(get("/swap-in-vain"), b"false");
+        store_scan: 1_000 requests, stored(), asks(get("/scan"), b"10");
+
+        messages_of_1_kib: 5_000 messages, app(), echoes(frame(true, BINARY, &CONTENT), &CONTENT);
+        large_messages: 1_000 messages, app(), echoes(frame(true, TEXT, &LARGE), &LARGE);
+        large_messages_in_pieces: 1_000 messages, app(), echoes_in_pieces(frame(true, TEXT, &LARGE), &LARGE);
+    }
 }
 
-/// A message in fragments is gathered in memory that its connection owns until it is whole: that is
-/// one allocation a fragment at most.
+/// The connection gathers a fragmented message in memory of its own until it is whole, which takes at most one
+/// allocation per fragment.
 #[test]
-fn fragmented_messages() {
+fn a_fragmented_message_allocates_at_most_once_per_fragment() {
     const TIMES: u64 = 5_000;
     let (first, second, third) = (&CONTENT[..400], &CONTENT[400..800], &CONTENT[800..]);
     let frames = [frame(false, BINARY, first), frame(false, 0, second), frame(true, 0, third)];
-    let counted = allocations(app(), messages, TIMES, says(frames.concat(), &CONTENT));
+    let counted = allocations(app(), messages, TIMES, echoes(frames.concat(), &CONTENT));
     assert!(counted.count_total <= 3 * TIMES, "{counted:?}");
-    assert_eq!(counted.count_current, 0, "none stays: {counted:?}");
+    assert_eq!(counted.count_current, 0, "memory is kept: {counted:?}");
 }
 
-/// What is put into the store is all that is taken for it: in memory that the store has from the system, so that
-/// no block of the allocator is; counted by the store, and by [`keep`].
+/// A value put into the store takes only what the store and [`keep`] count for it. That memory comes from the
+/// system, so no block is allocated.
 #[test]
-fn store_keeps_what_it_is_given() {
+fn the_store_keeps_only_what_it_counts() {
     const TIMES: u64 = 1_000;
     let store = filled();
-    let (app, held) = (set_anew(store.clone()), || store.stats().bytes.expect("it knows"));
+    let (app, held) = (set_anew(store.clone()), || store.stats().bytes.expect("it is known"));
     let before = held();
     let counted = allocations(app, requests, TIMES, asks(get("/set"), b"ok"));
     assert_eq!(counted.count_total, 0, "{counted:?}");
@@ -125,17 +129,17 @@ fn store_keeps_what_it_is_given() {
     assert_eq!(KEPT.load(Ordering::Relaxed), entries * key_and_value as u64);
 }
 
-/// The check above can fail: an allocation in a handler is seen, each time.
+/// The check above can fail: every allocation in a handler is counted.
 #[test]
-fn a_planted_allocation_is_seen() {
+fn a_planted_allocation_is_counted() {
     let app = app().get("/planted", |req| Ok(Response::text(req.path().to_string())));
     let counted = allocations(app, requests, 1_000, asks(get("/planted"), b"/planted"));
     assert_eq!(counted.count_total, 1_000, "{counted:?}");
 }
 
-/// Content of a request in pieces, of a request that has begun long before.
+/// Content of an upload that arrives in pieces, long after its request began.
 #[test]
-fn pieces_of_an_upload() {
+fn pieces_of_an_upload_allocate_nothing() {
     let taken = Arc::new(AtomicU64::new(0));
     let app = App::new().upload("POST", "/up", Meter(taken.clone()));
     let counted = streamed(app, &taken, |mut client, pieces| {
@@ -147,9 +151,9 @@ fn pieces_of_an_upload() {
     assert_eq!(counted.count_total, 0, "{counted:?}");
 }
 
-/// The same in chunks.
+/// The same content in chunks.
 #[test]
-fn chunks_of_an_upload() {
+fn chunks_of_an_upload_allocate_nothing() {
     let taken = Arc::new(AtomicU64::new(0));
     let app = App::new().upload("POST", "/up", Meter(taken.clone()));
     let counted = streamed(app, &taken, |mut client, pieces| {
@@ -162,9 +166,9 @@ fn chunks_of_an_upload() {
     assert_eq!(counted.count_total, 0, "{counted:?}");
 }
 
-/// Content of a response that another thread sends in pieces, each when the one before it has arrived.
+/// Content of a response that another thread sends piece by piece, each after the previous one has arrived.
 #[test]
-fn pieces_of_a_download() {
+fn pieces_of_a_download_allocate_nothing() {
     let (opened, senders) = mpsc::channel();
     let app = App::new().get("/down", move |_req| {
         let (response, sender) = Response::channel(LARGE.len());
@@ -188,7 +192,7 @@ fn pieces_of_a_download() {
     assert_eq!(counted.count_total, 0, "{counted:?}");
 }
 
-/// Counts the bytes it takes.
+/// Counts the bytes it receives.
 struct Meter(Arc<AtomicU64>);
 
 impl Upload for Meter {
@@ -208,8 +212,8 @@ impl Upload for Meter {
     }
 }
 
-/// Counts the worker's allocations while `client` has as much content as 2,000 pieces pass, after a tenth of
-/// them and before the last ones; `passed` tells how many bytes have.
+/// Counts the worker's allocations while `client` transfers 2,000 pieces of content, from a tenth of them until
+/// shortly before the last. `passed` holds the number of bytes transferred.
 fn streamed(
     app: App,
     passed: &AtomicU64,
@@ -219,57 +223,56 @@ fn streamed(
     let bytes = |pieces: u64| pieces * LARGE.len() as u64;
     let mut worker = Server::builder().bind("127.0.0.1:0").worker(|_| app).expect("the worker starts");
     let addr = worker.local_addrs().expect("it listens")[0];
-    let speaker = thread::spawn(move || client(Client::connect(addr), PIECES));
+    let client_thread = thread::spawn(move || client(Client::connect(addr), PIECES));
     let turns = |worker: &mut Worker, until: u64| {
-        while passed.load(Ordering::Relaxed) < until && !speaker.is_finished() {
+        while passed.load(Ordering::Relaxed) < until && !client_thread.is_finished() {
             worker.turn(Some(Duration::from_millis(10))).expect("polling works");
         }
     };
     turns(&mut worker, bytes(PIECES / 10));
     let counted = allocation_counter::measure(|| turns(&mut worker, bytes(PIECES - 10)));
     assert!(passed.load(Ordering::Relaxed) >= bytes(PIECES - 10), "the client has given up");
-    finish(&mut worker, speaker);
+    finish(&mut worker, client_thread);
     counted
 }
 
 const SUBSCRIBERS: u64 = 100;
 
-/// Who subscribes to "a", and publishes there what it says.
+/// Subscribes to "a" and publishes there what its client sends.
 struct Feed;
 
 impl WebSocket for Feed {
     type Session = ();
 
     fn open(&self, _req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
-        socket.subscribe("a").map_err(|error| Error::bad_request(error.to_string()))?;
-        Ok(())
+        subscribe(socket, "a")
     }
 
     fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
         if message == Message::Text("planted") {
             black_box(vec![0u8; 100]);
         }
-        socket.publish("a", message).expect("it is in order");
+        socket.publish("a", message).expect("it is valid");
     }
 }
 
-/// One publisher, `times` publications, 100 subscribers on each of so many engines that share a handle: all
-/// allocations, the engines' and the mailboxes'.
+/// One publisher, `times` publications, and 100 subscribers on each of `engines` engines that share a handle.
+/// Returns all allocations, those of the mailboxes included.
 fn broadcast(payload: &[u8], times: u64, engines: u16) -> AllocationInfo {
     let handle = Handle::unattended(usize::from(engines));
-    let stages = (0..engines).map(|worker| {
+    let drivers = (0..engines).map(|worker| {
         let settings = Settings { worker, ..Settings::default() };
-        Stage::with_handle(App::new().ws("/ws", Feed), settings, &handle)
+        Driver::with_handle(App::new().ws("/ws", Feed), settings, &handle)
     });
-    let mut stages: Vec<Stage> = stages.collect();
-    let open = |stage: &mut Stage| (0..SUBSCRIBERS).map(|_| stage.websocket("/ws")).collect::<Vec<_>>();
-    let subscribers: Vec<Vec<Peer>> = stages.iter_mut().map(open).collect();
-    let said = frame(true, TEXT, payload);
+    let mut drivers: Vec<Driver> = drivers.collect();
+    let open = |driver: &mut Driver| (0..SUBSCRIBERS).map(|_| driver.websocket("/ws")).collect::<Vec<_>>();
+    let subscribers: Vec<Vec<Peer>> = drivers.iter_mut().map(open).collect();
+    let message = frame(true, TEXT, payload);
     let mut publish = |times: u64| {
         for _ in 0..times {
-            stages[0].arrive(&subscribers[0][0], &said);
-            for (stage, subscribers) in stages.iter_mut().zip(&subscribers) {
-                stage.turn();
+            drivers[0].arrive(&subscribers[0][0], &message);
+            for (driver, subscribers) in drivers.iter_mut().zip(&subscribers) {
+                driver.turn();
                 for subscriber in subscribers {
                     let mut count = 0;
                     subscriber.each_frame(|_, got| {
@@ -283,8 +286,8 @@ fn broadcast(payload: &[u8], times: u64, engines: u16) -> AllocationInfo {
     };
     publish(WARM_UP);
     let counted = allocation_counter::measure(|| publish(times));
-    for stage in &stages {
-        let counters = stage.counters();
+    for driver in &drivers {
+        let counters = driver.counters();
         let all = SUBSCRIBERS * (WARM_UP + times);
         assert_eq!((counters.matched, counters.delivered), (all, all));
     }
@@ -292,7 +295,7 @@ fn broadcast(payload: &[u8], times: u64, engines: u16) -> AllocationInfo {
 }
 
 #[test]
-fn broadcasts() {
+fn broadcasts_allocate_nothing() {
     for payload in [&CONTENT[..16], &CONTENT] {
         for (times, engines) in [(10_000, 1), (2_000, 2)] {
             let counted = broadcast(payload, times, engines);
@@ -301,46 +304,46 @@ fn broadcasts() {
     }
 }
 
-/// The check above can fail as well.
+/// This check can fail as well.
 #[test]
-fn an_allocation_planted_in_a_broadcast_is_seen() {
+fn an_allocation_planted_in_a_broadcast_is_counted() {
     assert_eq!(broadcast(b"planted", 500, 2).count_total, 500);
 }
 
-/// Counts the worker's allocations while `client` says `times` things, of which `said` counts those that
-/// were heard.
+/// Counts the worker's allocations while `client` sends `times` requests or messages; `counted_by` reads from the
+/// counters how many were handled.
 fn allocations(
     app: App,
-    said: fn(&Counters) -> u64,
+    counted_by: fn(&Counters) -> u64,
     times: u64,
     client: impl FnOnce(Client, u64) + Send + 'static,
 ) -> AllocationInfo {
     let mut worker = Server::builder().bind("127.0.0.1:0").worker(|_| app).expect("the worker starts");
     let addr = worker.local_addrs().expect("it listens")[0];
-    // What is sent at once may arrive in pieces now and then: this leaves an inbox that it fits in.
+    // Input may occasionally arrive in pieces. This leaves an inbox that is large enough.
     let upload = asks_in_pieces(sized("/length", &HUGE), b"139264");
     let first = thread::spawn(move || upload(Client::connect(addr), 1));
     finish(&mut worker, first);
 
-    let before = said(&worker.counters());
-    let speaker = thread::spawn(move || client(Client::connect(addr), WARM_UP + times));
+    let before = counted_by(&worker.counters());
+    let client_thread = thread::spawn(move || client(Client::connect(addr), WARM_UP + times));
     let turns = |worker: &mut Worker, until: u64| {
-        while said(&worker.counters()) < before + until && !speaker.is_finished() {
+        while counted_by(&worker.counters()) < before + until && !client_thread.is_finished() {
             worker.turn(Some(Duration::from_secs(1))).expect("polling works");
         }
     };
     turns(&mut worker, WARM_UP);
     let counted = allocation_counter::measure(|| turns(&mut worker, WARM_UP + times));
-    assert_eq!(said(&worker.counters()), before + WARM_UP + times, "the client has given up");
-    finish(&mut worker, speaker);
+    assert_eq!(counted_by(&worker.counters()), before + WARM_UP + times, "the client has given up");
+    finish(&mut worker, client_thread);
     counted
 }
 
-fn finish(worker: &mut Worker, speaker: JoinHandle<()>) {
-    while !speaker.is_finished() {
+fn finish(worker: &mut Worker, client_thread: JoinHandle<()>) {
+    while !client_thread.is_finished() {
         worker.turn(Some(Duration::from_millis(10))).expect("polling works");
     }
-    speaker.join().expect("the client got what it asked for");
+    client_thread.join().expect("the client received every answer");
 }
 
 fn requests(counters: &Counters) -> u64 {
@@ -355,7 +358,7 @@ fn messages(counters: &Counters) -> u64 {
     counters.messages
 }
 
-// ---------------------------------------------------------------- who is asked
+// ---------------------------------------------------------------- applications
 
 fn app() -> App {
     App::new()
@@ -385,7 +388,10 @@ fn app() -> App {
         })
         .get("/large/arena", |req| {
             let mut writer = req.arena().writer();
-            LARGE.chunks(1000).try_for_each(|piece| writer.write_all(piece)).expect("memory takes all");
+            LARGE
+                .chunks(1000)
+                .try_for_each(|piece| writer.write_all(piece))
+                .expect("writing to memory cannot fail");
             Ok(Response::bytes(writer.finish()))
         })
         .get("/large", |_req| Ok(Response::bytes(Body::Static(&LARGE))))
@@ -403,7 +409,7 @@ fn wrapped() -> App {
     app().wrap(|req, handler| handler.call(req)?.header("x-wrapped", "yes"))
 }
 
-/// With 10,000 further routes without parameters, and as many with one.
+/// Adds 10,000 routes without parameters and as many with one.
 fn crowded() -> App {
     (0..10_000).fold(app(), |app, route| {
         app.get(&format!("/r/{route}/x"), move |req| {
@@ -413,15 +419,15 @@ fn crowded() -> App {
     })
 }
 
-/// Entries that stay: more than any that come and go beside them, so that the store's tables are not made
-/// smaller in between.
+/// Entries that stay: more than come and go besides them, so that the store's tables do not shrink
+/// meanwhile.
 const STAY: usize = 10_000;
 const COME_AND_GO: usize = 2_000;
 
-/// What `/set` has kept in all.
+/// The total number of bytes that `/set` has kept.
 static KEPT: AtomicU64 = AtomicU64::new(0);
 
-/// A store whose tables have had to hold as much already as they will have to.
+/// Returns a store whose tables have already held the most they will have to.
 fn filled() -> Arc<Memory> {
     let store = Memory::new(StoreLimits::default());
     let set = |key: String| store.set(&key, b"1", None).expect("there is room");
@@ -443,7 +449,7 @@ fn internal(error: StoreError) -> Error {
     Error::internal(error.to_string())
 }
 
-/// Each request sets another key.
+/// Each request sets a new key.
 fn set_anew(store: Arc<Memory>) -> App {
     let number = Cell::new(0);
     App::new().post("/length", length).get("/set", move |req| {
@@ -500,7 +506,7 @@ fn stored() -> App {
             whether(in_vain.compare_and_set("stays:3", Some(b"2"), &CONTENT, None).map_err(internal)?)
         })
         .get("/scan", move |req| {
-            // One key is the prefix itself, ten go on.
+            // One entry's key is the prefix itself, ten continue it.
             let (mut count, mut from) = (0, Some(Cursor::START));
             while let Some(cursor) = from {
                 let page = scan.scan("stays:123", cursor, 100, req.arena()).map_err(internal)?;
@@ -511,7 +517,7 @@ fn stored() -> App {
         })
 }
 
-/// With JSON in and out.
+/// Parses and returns JSON.
 #[cfg(feature = "json")]
 fn orders() -> App {
     #[derive(serde::Deserialize, serde::Serialize)]
@@ -525,9 +531,9 @@ fn orders() -> App {
     })
 }
 
-// ---------------------------------------------------------------- what is said
+// ---------------------------------------------------------------- requests
 
-/// What a browser sends beside Host.
+/// The fields a browser sends besides Host.
 const BROWSER: &str = "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\
     Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n\
     Accept-Language: en-US,en;q=0.5\r\n\
@@ -558,12 +564,12 @@ fn get(path: &str) -> Vec<u8> {
     get_with(path, "")
 }
 
-/// With these fields, each with its CRLF.
+/// A GET request with these fields, each including its CRLF.
 fn get_with(path: &str, fields: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: test\r\n{fields}\r\n").into_bytes()
 }
 
-/// A head but for its last CRLF, and what follows it.
+/// A head without its last CRLF, and what follows it.
 type Parts = (String, Vec<u8>);
 
 fn sized(path: &str, content: &[u8]) -> Parts {
@@ -582,7 +588,7 @@ fn order() -> Vec<u8> {
     [head.as_bytes(), b"Content-Type: application/json\r\n\r\n", &content].concat()
 }
 
-/// In chunks of at most `chunk` bytes, with these trailer fields, each with its CRLF.
+/// A POST request in chunks of at most `chunk` bytes, with these trailer fields, each including its CRLF.
 fn chunked(path: &str, content: &[u8], chunk: usize, trailers: &str) -> Vec<u8> {
     let head = format!("POST {path} HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n");
     let mut request = head.into_bytes();
@@ -595,10 +601,10 @@ fn chunked(path: &str, content: &[u8], chunk: usize, trailers: &str) -> Vec<u8> 
     request
 }
 
-// ---------------------------------------------------------------- who says it
+// ---------------------------------------------------------------- clients
 
-/// Sends `request` so many times, each after the answer to the one before it, which must be `expected`
-/// but for its head.
+/// Sends `request` repeatedly, each time after the response to the previous one, whose content must be
+/// `expected`.
 fn asks(request: Vec<u8>, expected: &'static [u8]) -> impl FnOnce(Client, u64) + Send {
     move |mut client, times| {
         for _ in 0..times {
@@ -608,8 +614,8 @@ fn asks(request: Vec<u8>, expected: &'static [u8]) -> impl FnOnce(Client, u64) +
     }
 }
 
-/// As `asks`, but the server has seen the head and some of the content before the rest comes, which
-/// needs an inbox.
+/// Like `asks`, but the server sees the head and some of the content before the rest arrives, which requires an
+/// inbox.
 fn asks_in_pieces((head, content): Parts, expected: &'static [u8]) -> impl FnOnce(Client, u64) + Send {
     let first = [head.as_bytes(), b"Expect: 100-continue\r\n\r\n", &content[..FIRST_PIECE]].concat();
     move |mut client, times| {
@@ -647,8 +653,8 @@ fn pipelines() -> impl FnOnce(Client, u64) + Send {
     }
 }
 
-/// Sends `frames`, those of one message, so many times; each time `payload` comes back.
-fn says(frames: Vec<u8>, payload: &'static [u8]) -> impl FnOnce(Client, u64) + Send {
+/// Sends `frames`, those of one message, repeatedly. Each time `payload` comes back.
+fn echoes(frames: Vec<u8>, payload: &'static [u8]) -> impl FnOnce(Client, u64) + Send {
     move |client, times| {
         let mut client = client.upgraded("/ws");
         for _ in 0..times {
@@ -658,9 +664,9 @@ fn says(frames: Vec<u8>, payload: &'static [u8]) -> impl FnOnce(Client, u64) + S
     }
 }
 
-/// As `says`, but the server has seen the beginning before the rest comes: it has answered the ping in
-/// front of it.
-fn says_in_pieces(message: Vec<u8>, payload: &'static [u8]) -> impl FnOnce(Client, u64) + Send {
+/// Like `echoes`, but the server sees the beginning before the rest arrives: it has answered the ping in front
+/// of it.
+fn echoes_in_pieces(message: Vec<u8>, payload: &'static [u8]) -> impl FnOnce(Client, u64) + Send {
     let first = [&frame(true, PING, b""), &message[..FIRST_PIECE]].concat();
     move |client, times| {
         let mut client = client.upgraded("/ws");

@@ -1,18 +1,18 @@
-//! What is announced reaches all who have subscribed to anything, once each, between what was published before
-//! and after; and a broker is attached before anybody can connect, and let go with the last worker.
+//! An announcement reaches every subscriber once, whatever it subscribed to, in order with the publications.
+//! A broker is attached before any client can connect and detached with the last worker.
 
-use crate::pipe::Stage;
+use crate::driver::Driver;
 use fleeting::engine::{SendError, Settings};
 use fleeting::{
     App, Broker, Error, Handle, Inlet, Message, Publication, Request, ServeError, Server, SlowConsumer,
     Socket, SocketOptions, WebSocket,
 };
 use fleeting_testkit::client::{BINARY, Client, TEXT};
-use fleeting_testkit::rig;
+use fleeting_testkit::server::{self, Workers};
 use std::io;
 use std::sync::{Arc, Mutex, mpsc};
 
-/// Subscribes to what its client says, and to nothing by itself.
+/// Subscribes to what its client sends, and to nothing else.
 struct Subscriber;
 
 impl WebSocket for Subscriber {
@@ -23,9 +23,9 @@ impl WebSocket for Subscriber {
     }
 
     fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
-        let Message::Text(filter) = message else { panic!("a filter is text") };
+        let Message::Text(filter) = message else { panic!("filters are text") };
         match filter.strip_prefix('-') {
-            Some(filter) => assert!(socket.unsubscribe(filter), "it has"),
+            Some(filter) => assert!(socket.unsubscribe(filter), "not subscribed"),
             None => assert_eq!(socket.subscribe(filter), Ok(true)),
         }
         socket.text("done");
@@ -36,7 +36,7 @@ fn app() -> App {
     App::new().ws("/ws", Subscriber)
 }
 
-/// A connection that has said these.
+/// Connects a client that subscribes to each of `filters`.
 fn subscriber(addr: std::net::SocketAddr, filters: &[&str]) -> Client {
     let mut client = Client::websocket(addr, "/ws");
     for filter in filters {
@@ -47,7 +47,7 @@ fn subscriber(addr: std::net::SocketAddr, filters: &[&str]) -> Client {
 }
 
 #[test]
-fn everybody_who_has_subscribed_to_anything_is_told_once_and_in_order() {
+fn an_announcement_reaches_every_subscriber_once_and_in_order() {
     let server = Server::builder().bind("127.0.0.1:0").workers(2).serve(|worker| {
         let handle = worker.handle.clone();
         app().get("/events/{filter}", move |req| {
@@ -55,29 +55,24 @@ fn everybody_who_has_subscribed_to_anything_is_told_once_and_in_order() {
             events.map_err(|error| Error::bad_request(error.to_string()))
         })
     });
-    let server = server.expect("it starts");
-    let (addr, handle) = (server.local_addrs()[0], server.handle());
-    // On both workers, most likely: what is said is true wherever they are.
-    let mut told: Vec<Client> = (0..8).map(|_| subscriber(addr, &["a", "*", "b"])).collect();
-    let mut untold: Vec<Client> = (0..4).map(|_| subscriber(addr, &["a", "-a"])).collect();
+    let server = Workers::of(server);
+    let (addr, handle) = (server.addr, server.handle.clone());
+    // Most likely on both workers: the promise does not depend on which.
+    let mut subscribed: Vec<Client> = (0..8).map(|_| subscriber(addr, &["a", "*", "b"])).collect();
+    let mut unsubscribed: Vec<Client> = (0..4).map(|_| subscriber(addr, &["a", "-a"])).collect();
     let mut events = Client::connect(addr);
     events.send("GET /events/a HTTP/1.1\r\nHost: test\r\n\r\n");
     assert_eq!(events.answer_to_head().status, 200);
-    let (sender, heard) = mpsc::channel();
+    let (sender, received) = mpsc::channel();
     let subscription = handle.subscribe("*", move |topic, _| sender.send(topic.to_string()).is_ok());
-    let subscription = subscription.expect("a good filter");
-    let count = || {
-        let (sender, counted) = mpsc::channel();
-        handle.count_topics(move |topics| sender.send(topics).expect("the test waits"));
-        counted.recv().expect("it is told").iter().map(|topic| topic.subscribers).sum::<usize>()
-    };
-    while count() < 3 * 8 + 1 + 1 {}
+    let subscription = subscription.expect("a valid filter");
+    while server::subscriptions(&handle) < 3 * 8 + 1 + 1 {}
 
     handle.publish("a", Message::Text("before")).expect("there is room");
     handle.announce("gap", Message::Text("lost\nsome")).expect("there is room");
     handle.announce("gap", Message::Binary(b"bytes")).expect("there is room");
     handle.publish("a", Message::Text("after")).expect("there is room");
-    for client in &mut told {
+    for client in &mut subscribed {
         assert_eq!(client.next_frame().text(), "before");
         assert_eq!(client.next_frame().text(), "lost\nsome");
         let frame = client.next_frame();
@@ -85,47 +80,42 @@ fn everybody_who_has_subscribed_to_anything_is_told_once_and_in_order() {
         assert_eq!(client.next_frame().text(), "after");
     }
     let expected = "data: before\n\nevent: gap\ndata: lost\ndata: some\n\ndata: after\n\n";
-    let mut seen = String::new();
-    while seen.len() < expected.len() {
-        seen.push_str(std::str::from_utf8(&events.chunk()).expect("text"));
-    }
-    assert_eq!(seen, expected);
-    assert_eq!([heard.recv(), heard.recv()], [Ok("a".into()), Ok("a".into())]);
+    assert_eq!(events.text_in_chunks(expected.len()), expected);
+    assert_eq!([received.recv(), received.recv()], [Ok("a".into()), Ok("a".into())]);
     drop(subscription);
-    assert!(heard.recv().is_err(), "a listener hears publications");
-    for client in &mut untold {
+    assert!(received.recv().is_err(), "a listener must not receive announcements");
+    for client in &mut unsubscribed {
         client.frame(TEXT, "c");
-        assert_eq!(client.next_frame().text(), "done", "nothing was told before");
+        assert_eq!(client.next_frame().text(), "done", "it received something it had not subscribed to");
     }
-    handle.shutdown();
-    server.run().expect("nothing has failed");
+    server.finish();
 }
 
 #[test]
-fn what_is_announced_is_counted_and_takes_no_topic_s_place() {
+fn announcements_are_counted_and_use_up_no_topic() {
     let options = SocketOptions::new().slow_consumer(SlowConsumer::Conflate);
-    let rig = rig::run(move |_| App::new().ws_with("/ws", options, Subscriber));
-    let mut client = subscriber(rig.addr, &["*"]);
+    let server = server::run(move |_| App::new().ws_with("/ws", options, Subscriber));
+    let mut client = subscriber(server.addr, &["*"]);
     for number in 0..100 {
-        // A topic may bear the name of what is announced.
-        rig.handle.publish("gap", Message::Text(&format!("p{number}"))).expect("there is room");
-        rig.handle.announce("gap", Message::Text(&format!("a{number}"))).expect("there is room");
+        // A topic may have the name of an announcement.
+        server.handle.publish("gap", Message::Text(&format!("p{number}"))).expect("there is room");
+        server.handle.announce("gap", Message::Text(&format!("a{number}"))).expect("there is room");
     }
-    rig.handle.announce("", Message::Text("end")).expect("there is room");
+    server.handle.announce("", Message::Text("end")).expect("there is room");
     let texts = std::iter::from_fn(|| Some(client.next_frame().text().to_string()));
     let texts: Vec<_> = texts.take_while(|text| text != "end").collect();
-    assert_eq!(texts.len(), 200, "whoever reads gets all: {texts:?}");
-    let counters = rig.finish();
+    assert_eq!(texts.len(), 200, "a client that reads loses nothing: {texts:?}");
+    let counters = server.finish();
     assert_eq!((counters.published, counters.announced, counters.matched), (100, 101, 201));
     assert_eq!(counters.delivered, 201);
 }
 
 #[test]
-fn an_announcement_has_room_when_publications_have_none() {
+fn announcements_fit_where_publications_no_longer_do() {
     let handle = Handle::unattended(1);
-    let mut stage = Stage::with_handle(app(), Settings::default(), &handle);
-    let socket = stage.websocket("/ws");
-    stage.say(&socket, TEXT, "a");
+    let mut driver = Driver::with_handle(app(), Settings::default(), &handle);
+    let socket = driver.websocket("/ws");
+    driver.send(&socket, TEXT, "a");
     assert_eq!(socket.texts(), ["done"]);
     let publish = || handle.publish("a", Message::Text("x"));
     let mut published = 0;
@@ -134,23 +124,23 @@ fn an_announcement_has_room_when_publications_have_none() {
     }
     let announce = || handle.announce("gap", Message::Text("lost"));
     assert_eq!(announce(), Ok(()));
-    assert!(publish().is_err(), "it is no room for publications");
+    assert!(publish().is_err(), "publications still fit");
     let mut announced = 1;
     while announce() == Ok(()) {
         announced += 1;
-        assert!(announced < 1_000_000, "they have no bound");
+        assert!(announced < 1_000_000, "announcements are not bounded");
     }
     assert_eq!(announce(), Err(SendError::Full));
-    stage.turn();
+    driver.turn();
     let texts = socket.texts();
     assert_eq!(texts.iter().filter(|text| *text == "x").count(), published);
     assert_eq!(texts.len(), published + announced);
-    assert!(texts[published..].iter().all(|text| text == "lost"), "in order");
-    drop(stage);
-    assert_eq!(announce(), Ok(()), "who is gone is not full");
+    assert!(texts[published..].iter().all(|text| text == "lost"), "out of order");
+    drop(driver);
+    assert_eq!(announce(), Ok(()), "a worker that is gone counts as full");
 }
 
-/// Writes down what happens to it.
+/// Records the calls it receives.
 #[derive(Default)]
 struct Diary {
     lines: Mutex<Vec<&'static str>>,
@@ -160,11 +150,11 @@ struct Diary {
 
 impl Diary {
     fn write(&self, line: &'static str) {
-        self.lines.lock().expect("nobody panics with it").push(line);
+        self.lines.lock().expect("the lock is not poisoned").push(line);
     }
 
     fn read(&self) -> Vec<&'static str> {
-        self.lines.lock().expect("nobody panics with it").clone()
+        self.lines.lock().expect("the lock is not poisoned").clone()
     }
 }
 
@@ -175,47 +165,52 @@ impl Broker for Diary {
 
     fn attach(&self, inlet: Arc<dyn Inlet>) -> io::Result<()> {
         self.write("attach");
-        *self.inlet.lock().expect("nobody panics with it") = Some(inlet);
+        *self.inlet.lock().expect("the lock is not poisoned") = Some(inlet);
         if self.refuses { Err(io::ErrorKind::AlreadyExists.into()) } else { Ok(()) }
     }
 
     fn detach(&self) {
         self.write("detach");
-        let inlet = self.inlet.lock().expect("nobody panics with it").take().expect("it was attached");
-        let nobody = inlet.deliver(&Arc::new(Publication::new("a", Message::Text("late"))));
-        assert!(nobody && inlet.announce("gap", Message::Text("late")), "nobody is not full");
+        let inlet =
+            self.inlet.lock().expect("the lock is not poisoned").take().expect("the broker was attached");
+        let delivered = inlet.deliver(&Arc::new(Publication::new("a", Message::Text("late"))));
+        assert!(
+            delivered && inlet.announce("gap", Message::Text("late")),
+            "a handle without workers counts as full"
+        );
     }
 }
 
 #[test]
-fn a_broker_is_attached_first_and_let_go_last() {
+fn a_broker_is_attached_first_and_detached_last() {
     let diary = Arc::new(Diary::default());
     let broker = diary.clone();
     let server = Server::builder().bind("127.0.0.1:0").workers(2).broker(diary.clone()).serve(move |_| {
         broker.write("app");
         app()
     });
-    let server = server.expect("it starts");
+    let server = server.expect("the server starts");
     assert_eq!(diary.read(), ["attach", "app", "app"]);
     let mut client = subscriber(server.local_addrs()[0], &["a"]);
-    let inlet = diary.inlet.lock().expect("nobody panics with it").clone().expect("it is attached");
+    let inlet =
+        diary.inlet.lock().expect("the lock is not poisoned").clone().expect("the broker is attached");
     assert!(inlet.deliver(&Arc::new(Publication::new("a", Message::Text("from outside")))));
     assert!(inlet.announce("gap", Message::Text("a gap")));
     assert_eq!([client.next_frame(), client.next_frame()].map(|frame| frame.payload.len()), [12, 5]);
     server.handle().publish("a", Message::Text("here")).expect("there is room");
     drop(client);
     server.handle().shutdown();
-    server.run().expect("nothing has failed");
+    server.run().expect("no worker has failed");
     assert_eq!(diary.read(), ["attach", "app", "app", "publish", "detach"]);
 }
 
 #[test]
-fn a_broker_that_refuses_is_an_error_of_the_start() {
+fn a_broker_that_refuses_to_attach_is_a_startup_error() {
     let diary = Arc::new(Diary { refuses: true, ..Diary::default() });
     let server = Server::builder().bind("127.0.0.1:0").broker(diary.clone()).serve(|_| app());
     assert!(matches!(server, Err(ServeError::Io(error)) if error.kind() == io::ErrorKind::AlreadyExists));
-    assert_eq!(diary.read(), ["attach"], "what was not attached is not let go");
-    // A server that does not start lets it go again.
+    assert_eq!(diary.read(), ["attach"], "a broker that was never attached was detached");
+    // A server that does not start detaches it again.
     let diary = Arc::new(Diary::default());
     let wrong =
         Server::builder().bind("127.0.0.1:0").broker(diary.clone()).serve(|_| app().ws("/ws", Subscriber));

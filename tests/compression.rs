@@ -1,72 +1,71 @@
-//! Compressed messages through the engine (RFC 7692): agreed on, read, sent, published, and bounded.
+//! Compressed messages pass through the engine (RFC 7692): negotiated, read, sent, published, and bounded in memory.
 
-use crate::pipe::{Peer, Stage};
+use crate::driver::{Driver, Peer};
 use fleeting::engine::Settings;
 use fleeting::ws::{Compression, Deflater, Inflated, Inflater, Policy};
 use fleeting::{App, Error, Handle, Limits, Message, Request, Socket, WebSocket};
 use fleeting_testkit::client::{BINARY, CLOSE, TEXT};
 use fleeting_testkit::random::Random;
-use fleeting_testkit::rig::Echo;
+use fleeting_testkit::server::{Echo, subscribe};
 
-/// The bit of a compressed message's first frame.
+/// The bit that marks the first frame of a compressed message.
 const RSV1: u8 = 0x40;
 
-/// Subscribes to "a"; publishes there what it is told as binary, and echoes texts.
+/// Subscribes to "a", publishes binary messages there, and echoes text messages.
 struct Feed;
 
 impl WebSocket for Feed {
     type Session = ();
 
     fn open(&self, _req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
-        socket.subscribe("a").map_err(|error| Error::bad_request(error.to_string()))?;
-        Ok(())
+        subscribe(socket, "a")
     }
 
     fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
         match message {
             Message::Text(_) => drop(socket.send(message)),
-            Message::Binary(_) => socket.publish("a", message).expect("it is in order"),
+            Message::Binary(_) => socket.publish("a", message).expect("it is valid"),
         }
     }
 }
 
-fn stage(compression: &str) -> Stage {
-    stage_with(compression, |_| {})
+fn driver(compression: &str) -> Driver {
+    driver_with(compression, |_| {})
 }
 
-fn stage_with(compression: &str, set: impl FnOnce(&mut Limits)) -> Stage {
-    stage_of(compression, &Handle::unattended(1), set)
+fn driver_with(compression: &str, set: impl FnOnce(&mut Limits)) -> Driver {
+    driver_on(compression, &Handle::unattended(1), set)
 }
 
-fn stage_of(compression: &str, handle: &Handle, set: impl FnOnce(&mut Limits)) -> Stage {
-    let compression: Compression = compression.parse().expect("as the command line has it");
+fn driver_on(compression: &str, handle: &Handle, set: impl FnOnce(&mut Limits)) -> Driver {
+    let compression: Compression = compression.parse().expect("a mode of the command line");
     let policy = Policy::new().compression(compression);
     let app =
         App::new().ws_with("/echo", policy.clone(), Echo).ws_with("/feed", policy, Feed).ws("/plain", Echo);
     let mut settings = Settings::default();
     set(&mut settings.limits);
-    Stage::with_handle(app, settings, handle)
+    Driver::with_handle(app, settings, handle)
 }
 
 /// A client and its codec.
-struct Zipped {
+struct CompressingClient {
     peer: Peer,
     deflater: Deflater,
     inflater: Inflater,
     inflated: Inflated,
-    /// What was agreed on for the client's messages, and for ours.
+    /// The window bits agreed on for the client's messages and for the server's.
     takeover: (bool, bool),
 }
 
-impl Zipped {
-    fn new(stage: &mut Stage, path: &str, offer: &str) -> Zipped {
+impl CompressingClient {
+    fn new(driver: &mut Driver, path: &str, offer: &str) -> CompressingClient {
         let fields = format!("Sec-WebSocket-Extensions: permessage-deflate{offer}\r\n");
-        let (peer, head) = stage.upgraded(path, &fields);
+        let (peer, head) = driver.websocket_with(path, &fields);
         let agreed = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Extensions: "));
-        let agreed = agreed.unwrap_or_else(|| panic!("nothing was agreed on: {head}"));
+        let agreed = agreed.unwrap_or_else(|| panic!("no compression was agreed on: {head}"));
         let takeover =
             ["client", "server"].map(|side| !agreed.contains(&format!("{side}_no_context_takeover")));
-        Zipped {
+        CompressingClient {
             peer,
             deflater: Deflater::new(15, 6),
             inflater: Inflater::new(),
@@ -75,15 +74,15 @@ impl Zipped {
         }
     }
 
-    fn say(&mut self, stage: &mut Stage, opcode: u8, payload: &[u8]) {
+    fn say(&mut self, driver: &mut Driver, opcode: u8, payload: &[u8]) {
         let mut compressed = Vec::new();
         self.deflater.message(payload, self.takeover.0, &mut compressed);
-        stage.say(&self.peer, opcode | RSV1, compressed);
+        driver.send(&self.peer, opcode | RSV1, compressed);
     }
 
-    /// What has come: opcodes as they were, payloads inflated.
-    fn hear(&mut self) -> Vec<(u8, Vec<u8>)> {
-        let mut heard = Vec::new();
+    /// Returns the messages received: opcodes unchanged, payloads inflated.
+    fn receive(&mut self) -> Vec<(u8, Vec<u8>)> {
+        let mut received = Vec::new();
         for frame in self.peer.frames() {
             let payload = if frame.opcode & RSV1 == 0 {
                 frame.payload
@@ -92,21 +91,23 @@ impl Zipped {
                 let found = self.inflater.message(&frame.payload, self.takeover.1, inflated, 1 << 20);
                 found.expect("it inflates").to_vec()
             };
-            heard.push((frame.opcode, payload));
+            received.push((frame.opcode, payload));
         }
-        heard
+        received
     }
 }
 
-/// Prose enough to be compressed, not twice the same.
+/// Compressible prose without repeated sentences.
 fn prose(number: usize) -> Vec<u8> {
-    format!("{number} is the number of what is said here for the {number}th time, and said again. ")
-        .repeat(4)
-        .into()
+    format!(
+        "{number} is the number of this sentence, which is sent for the {number}th time, and sent again. "
+    )
+    .repeat(4)
+    .into()
 }
 
 #[test]
-fn messages_come_back_whatever_was_agreed_on() {
+fn messages_are_echoed_whatever_was_agreed_on() {
     for (mode, offer, agreed) in [
         ("shared", "; client_max_window_bits", (false, false)),
         ("shared,window=9", "", (false, false)),
@@ -116,22 +117,23 @@ fn messages_come_back_whatever_was_agreed_on() {
         ("dedicated", "; client_no_context_takeover", (false, true)),
         ("dedicated,window=10,level=6", "; client_max_window_bits", (true, true)),
     ] {
-        let mut stage = stage(mode);
-        let mut clients: Vec<Zipped> = (0..3).map(|_| Zipped::new(&mut stage, "/echo", offer)).collect();
+        let mut driver = driver(mode);
+        let mut clients: Vec<CompressingClient> =
+            (0..3).map(|_| CompressingClient::new(&mut driver, "/echo", offer)).collect();
         assert_eq!(clients[0].takeover, agreed, "{mode} {offer}");
         for number in 0..20 {
             for client in &mut clients {
                 for opcode in [TEXT, BINARY] {
                     let message = prose(number);
-                    client.say(&mut stage, opcode, &message);
-                    assert_eq!(client.hear(), [(opcode | RSV1, message)], "{mode} {offer}");
+                    client.say(&mut driver, opcode, &message);
+                    assert_eq!(client.receive(), [(opcode | RSV1, message)], "{mode} {offer}");
                 }
-                // Too short to be worth it, and nothing at all.
+                // One that is too short to compress, and an empty one.
                 for message in [&b"short"[..], b""] {
-                    client.say(&mut stage, TEXT, message);
-                    assert_eq!(client.hear(), [(TEXT, message.to_vec())]);
-                    stage.say(&client.peer, TEXT, message);
-                    assert_eq!(client.hear(), [(TEXT, message.to_vec())]);
+                    client.say(&mut driver, TEXT, message);
+                    assert_eq!(client.receive(), [(TEXT, message.to_vec())]);
+                    driver.send(&client.peer, TEXT, message);
+                    assert_eq!(client.receive(), [(TEXT, message.to_vec())]);
                 }
             }
         }
@@ -146,141 +148,140 @@ fn messages_below_the_threshold_are_sent_as_they_are() {
         ("shared,threshold=1000", 1000),
         ("dedicated,threshold=300", 300),
     ] {
-        let mut stage = stage(mode);
-        let mut client = Zipped::new(&mut stage, "/echo", "");
+        let mut driver = driver(mode);
+        let mut client = CompressingClient::new(&mut driver, "/echo", "");
         for (bytes, opcode) in [(threshold - 1, TEXT), (threshold, TEXT | RSV1)] {
             let message = vec![b'a'; bytes];
-            client.say(&mut stage, TEXT, &message);
-            assert_eq!(client.hear(), [(opcode, message)], "{mode} {bytes}");
+            client.say(&mut driver, TEXT, &message);
+            assert_eq!(client.receive(), [(opcode, message)], "{mode} {bytes}");
         }
     }
 }
 
 #[test]
-fn nothing_is_agreed_on_where_it_is_not_wanted() {
-    let mut stage = stage("off");
+fn no_compression_is_agreed_on_where_it_is_off() {
+    let mut driver = driver("off");
     for path in ["/echo", "/plain"] {
         let offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
-        let (peer, head) = stage.upgraded(path, offer);
+        let (peer, head) = driver.websocket_with(path, offer);
         assert!(!head.contains("Extensions"), "{head}");
-        stage.say(&peer, TEXT | RSV1, b"\x02\x00");
+        driver.send(&peer, TEXT | RSV1, b"\x02\x00");
         assert_eq!(peer.frames()[0].close_code(), 1002);
     }
 }
 
 #[test]
-fn publications_are_compressed_once_for_all_and_mix_with_each_one_s_own() {
+fn a_publication_is_compressed_once_and_mixes_with_a_connections_own_messages() {
     for mode in ["shared", "dedicated", "dedicated,window=9"] {
-        let mut stage = stage(mode);
-        let plain = stage.websocket("/feed");
-        let mut clients: Vec<Zipped> = ["", "; server_max_window_bits=11", "; server_no_context_takeover"]
-            .iter()
-            .map(|offer| Zipped::new(&mut stage, "/feed", offer))
-            .collect();
+        let mut driver = driver(mode);
+        let plain = driver.websocket("/feed");
+        let mut clients: Vec<CompressingClient> =
+            ["", "; server_max_window_bits=11", "; server_no_context_takeover"]
+                .iter()
+                .map(|offer| CompressingClient::new(&mut driver, "/feed", offer))
+                .collect();
         for number in 0..50 {
             let (published, own) = (prose(number), prose(number + 1000));
-            stage.say(&plain, BINARY, &published);
+            driver.send(&plain, BINARY, &published);
             assert_eq!(plain.frames()[0].payload, published);
             for client in &mut clients {
-                // What it is sent then may refer to what it was sent before, but not to that.
-                client.say(&mut stage, TEXT, &own);
-                client.say(&mut stage, TEXT, &own);
+                // Later messages may refer to what the connection was sent before, but not to the publication.
+                client.say(&mut driver, TEXT, &own);
+                client.say(&mut driver, TEXT, &own);
                 let expected = [
                     (BINARY | RSV1, published.clone()),
                     (TEXT | RSV1, own.clone()),
                     (TEXT | RSV1, own.clone()),
                 ];
-                assert_eq!(client.hear(), expected, "{mode}");
+                assert_eq!(client.receive(), expected, "{mode}");
             }
         }
-        stage.say(&plain, BINARY, b"short");
+        driver.send(&plain, BINARY, b"short");
         for client in &mut clients {
-            assert_eq!(client.hear(), [(BINARY, b"short".to_vec())]);
+            assert_eq!(client.receive(), [(BINARY, b"short".to_vec())]);
         }
     }
 }
 
-/// So many bytes in which nothing is found again.
 fn noise(bytes: usize) -> Vec<u8> {
-    let mut random = Random::new(bytes as u64);
-    (0..bytes).map(|_| random.below(256) as u8).collect()
+    Random::new(bytes as u64).noise(bytes)
 }
 
 #[test]
-fn what_gets_no_smaller_is_sent_as_it_is_unless_later_messages_refer_to_it() {
+fn an_incompressible_message_is_sent_plain_unless_later_ones_may_refer_to_it() {
     for (mode, compressed) in [("shared", 0), ("dedicated", RSV1)] {
-        let mut stage = stage(mode);
-        let mut client = Zipped::new(&mut stage, "/echo", "");
-        let mut reader = Zipped::new(&mut stage, "/feed", "");
+        let mut driver = driver(mode);
+        let mut client = CompressingClient::new(&mut driver, "/echo", "");
+        let mut reader = CompressingClient::new(&mut driver, "/feed", "");
         for bytes in [128, 1000, 70_000, 1000] {
             let noise = noise(bytes);
-            client.say(&mut stage, BINARY, &noise);
-            assert!(client.hear() == [(BINARY | compressed, noise.clone())], "{mode} {bytes}");
-            // What is published refers to nothing, and nothing to it.
-            reader.say(&mut stage, BINARY, &noise);
-            assert!(reader.hear() == [(BINARY, noise)], "{mode} {bytes}");
+            client.say(&mut driver, BINARY, &noise);
+            assert!(client.receive() == [(BINARY | compressed, noise.clone())], "{mode} {bytes}");
+            // A publication refers to nothing, and nothing refers to it.
+            reader.say(&mut driver, BINARY, &noise);
+            assert!(reader.receive() == [(BINARY, noise)], "{mode} {bytes}");
         }
         let prose = prose(1);
-        client.say(&mut stage, TEXT, &prose);
-        assert_eq!(client.hear(), [(TEXT | RSV1, prose)]);
+        client.say(&mut driver, TEXT, &prose);
+        assert_eq!(client.receive(), [(TEXT | RSV1, prose)]);
     }
 }
 
-/// What nobody asked for is bounded by what it becomes, not by what it was.
+/// Unsolicited messages count with their compressed size.
 #[test]
-fn what_grows_is_held_within_the_limit_too() {
+fn a_message_that_compression_enlarges_stays_within_the_limit() {
     const OUTBOX_BYTES: usize = 16 << 10;
     for mode in ["shared", "dedicated"] {
         let handle = Handle::unattended(1);
-        let mut stage = stage_of(mode, &handle, |limits| limits.outbox_bytes = OUTBOX_BYTES);
-        let mut client = Zipped::new(&mut stage, "/echo", "");
+        let mut driver = driver_on(mode, &handle, |limits| limits.outbox_bytes = OUTBOX_BYTES);
+        let mut client = CompressingClient::new(&mut driver, "/echo", "");
         let noise = noise(OUTBOX_BYTES * 31 / 32);
-        // The codec, and all that the worker needs, is there before.
-        client.say(&mut stage, BINARY, &noise);
+        // Creates the codec and whatever else the worker needs.
+        client.say(&mut driver, BINARY, &noise);
         handle.send(client.peer.id, Message::Binary(&noise[..1000])).expect("there is room");
-        stage.turn();
-        assert_eq!(client.hear().len(), 2);
-        client.peer.narrow(0);
+        driver.turn();
+        assert_eq!(client.receive().len(), 2);
+        client.peer.limit_room(0);
         let held = allocation_counter::measure(|| {
             for bytes in [noise.len(), 1000] {
                 handle.send(client.peer.id, Message::Binary(&noise[..bytes])).expect("there is room");
-                stage.turn();
+                driver.turn();
             }
         });
-        // The outbox itself, and lists of the engine for who has one.
+        // The outbox itself, and the engine's lists for connections that have one.
         let most = OUTBOX_BYTES as i64 + 512;
         assert!(held.bytes_current <= most, "{mode}: {} of {most}", held.bytes_current);
-        stage.make_room(&client.peer, usize::MAX);
-        let heard: Vec<usize> = client.hear().iter().map(|(_, payload)| payload.len()).collect();
-        assert_eq!(heard, [if mode == "shared" { noise.len() } else { 1000 }], "{mode}");
-        assert_eq!(stage.counters().dropped, 1);
+        driver.make_room(&client.peer, usize::MAX);
+        let received: Vec<usize> = client.receive().iter().map(|(_, payload)| payload.len()).collect();
+        assert_eq!(received, [if mode == "shared" { noise.len() } else { 1000 }], "{mode}");
+        assert_eq!(driver.counters().dropped, 1);
     }
 }
 
 #[test]
-fn what_cannot_be_inflated_or_is_no_text_fails_the_connection() {
+fn a_message_that_does_not_inflate_or_is_not_utf8_fails_the_connection() {
     fn check(mode: &str, opcode: u8, message: &[u8], code: u16) {
-        let mut stage = stage(mode);
-        let mut client = Zipped::new(&mut stage, "/echo", "");
-        client.say(&mut stage, TEXT, b"fine");
-        assert_eq!(client.hear().len(), 1);
-        stage.say(&client.peer, opcode, message);
+        let mut driver = driver(mode);
+        let mut client = CompressingClient::new(&mut driver, "/echo", "");
+        client.say(&mut driver, TEXT, b"fine");
+        assert_eq!(client.receive().len(), 1);
+        driver.send(&client.peer, opcode, message);
         let close = client.peer.frames().pop().expect("a Close");
         assert_eq!((close.opcode, close.close_code()), (CLOSE, code), "{mode} {}", message.escape_ascii());
-        let failed: u64 = stage.counters().failed().map(|(_, count)| count).sum();
-        assert_eq!((failed, stage.counters().messages), (1, 1));
+        let failed: u64 = driver.counters().failed().map(|(_, count)| count).sum();
+        assert_eq!((failed, driver.counters().messages), (1, 1));
     }
     for mode in ["shared", "dedicated"] {
         check(mode, TEXT | RSV1, b"\xff\xff\xff", 1007);
-        // A stored block of one byte that is no text.
+        // A stored block of one byte that is not UTF-8.
         check(mode, TEXT | RSV1, b"\x00\x01\x00\xfe\xff\xff\x00", 1007);
-        // RFC 7692 §6.1: not on a control frame, and no other bit.
+        // RFC 7692 §6.1: the bit is not allowed on control frames, nor is any other bit.
         check(mode, 0x9 | RSV1, b"ping", 1002);
         check(mode, TEXT | 0x20, b"x", 1002);
     }
 }
 
-/// So many zeros, a thousand of which are a byte or so.
+/// Compresses `bytes` zeros, of which a thousand take about one byte.
 #[cfg(not(fleeting_paranoid))]
 fn bomb(bytes: usize) -> Vec<u8> {
     let mut compressed = Vec::new();
@@ -291,22 +292,22 @@ fn bomb(bytes: usize) -> Vec<u8> {
 
 #[test]
 #[cfg(not(fleeting_paranoid))]
-fn a_bomb_is_stopped_at_the_limit_in_less_than_twice_its_memory() {
+fn a_compression_bomb_is_stopped_at_the_limit_within_twice_its_memory() {
     for (mode, limit) in [("shared", 1 << 20), ("dedicated", 1 << 20), ("shared", 64 << 10)] {
-        let mut stage = stage_with(mode, |limits| limits.message_bytes = limit);
+        let mut driver = driver_with(mode, |limits| limits.message_bytes = limit);
         let payload = bomb(20 * limit);
-        let mut client = Zipped::new(&mut stage, "/echo", "");
-        // The codec is there before: it is the worker's, or a known sum.
-        client.say(&mut stage, TEXT, b"first");
-        assert_eq!(client.hear().len(), 1);
-        let counted = allocation_counter::measure(|| stage.say(&client.peer, TEXT | RSV1, &payload));
+        let mut client = CompressingClient::new(&mut driver, "/echo", "");
+        // The codec already exists: it belongs to the worker, or its size is known.
+        client.say(&mut driver, TEXT, b"first");
+        assert_eq!(client.receive().len(), 1);
+        let counted = allocation_counter::measure(|| driver.send(&client.peer, TEXT | RSV1, &payload));
         assert_eq!(client.peer.frames()[0].close_code(), 1009, "{mode}");
         assert!(counted.bytes_max < 2 * limit as u64, "{mode}: {counted:?}");
-        // One that has room for it is served as before.
-        let mut other = Zipped::new(&mut stage, "/echo", "");
+        // A connection whose limit is large enough is served as before.
+        let mut other = CompressingClient::new(&mut driver, "/echo", "");
         let zeros = vec![b'0'; limit];
-        other.say(&mut stage, TEXT, &zeros);
-        assert!(other.hear() == [(TEXT | RSV1, zeros)]);
+        other.say(&mut driver, TEXT, &zeros);
+        assert!(other.receive() == [(TEXT | RSV1, zeros)]);
     }
 }
 
@@ -314,10 +315,11 @@ fn a_bomb_is_stopped_at_the_limit_in_less_than_twice_its_memory() {
 #[cfg(not(fleeting_paranoid))]
 fn a_compressed_echo_and_a_compressed_broadcast_allocate_nothing() {
     for mode in ["shared", "dedicated"] {
-        let mut stage = stage(mode);
-        let echo = Zipped::new(&mut stage, "/echo", "");
-        let feed: Vec<Zipped> = (0..50).map(|_| Zipped::new(&mut stage, "/feed", "")).collect();
-        // Of this the client's codec has no part: without takeover the same bytes are the same message.
+        let mut driver = driver(mode);
+        let echo = CompressingClient::new(&mut driver, "/echo", "");
+        let feed: Vec<CompressingClient> =
+            (0..50).map(|_| CompressingClient::new(&mut driver, "/feed", "")).collect();
+        // Without takeover the same bytes give the same message, so the client's codec is left out.
         let message = prose(7);
         let mut compressed = Vec::new();
         Deflater::new(15, 6).message(&message, false, &mut compressed);
@@ -325,9 +327,9 @@ fn a_compressed_echo_and_a_compressed_broadcast_allocate_nothing() {
         let published = fleeting_testkit::client::frame(true, BINARY | RSV1, &compressed);
         let mut round = || {
             let mut count = 0;
-            stage.arrive(&echo.peer, &echoed);
+            driver.arrive(&echo.peer, &echoed);
             echo.peer.each_frame(|opcode, _| count += usize::from(opcode == TEXT | RSV1));
-            stage.arrive(&feed[0].peer, &published);
+            driver.arrive(&feed[0].peer, &published);
             for subscriber in &feed {
                 subscriber.peer.each_frame(|opcode, _| count += usize::from(opcode == BINARY | RSV1));
             }

@@ -1,10 +1,10 @@
-//! What one peer can make the server hold is bounded, and who goes beyond it is told.
+//! One peer can make the server hold only a bounded amount, and a peer that exceeds a limit is told so.
 
 use fleeting::engine::Counters;
 use fleeting::ws::CloseCode;
 use fleeting::{App, ConnId, Error, Limits, Message, Request, Response, Sent, Socket, WebSocket};
 use fleeting_testkit::client::{BINARY, CLOSE, Client, TEXT, frame};
-use fleeting_testkit::rig::{self, Echo};
+use fleeting_testkit::server::{self, Echo};
 use std::sync::mpsc::{self, Sender};
 
 fn failed(counters: &Counters, label: &str) -> u64 {
@@ -17,27 +17,27 @@ fn refused(counters: &Counters, label: &str) -> u64 {
 
 #[test]
 fn one_connection_too_many_waits_until_another_ends() {
-    let rig = rig::run_with(
+    let server = server::run_with(
         |limits, _| limits.connections = 2,
         |_| App::new().get("/", |_req| Ok(Response::text("hello"))),
     );
-    let mut first = Client::connect(rig.addr);
-    let mut second = Client::connect(rig.addr);
+    let mut first = Client::connect(server.addr);
+    let mut second = Client::connect(server.addr);
     assert_eq!((first.get("/").status, second.get("/").status), (200, 200));
-    let mut third = Client::connect(rig.addr);
+    let mut third = Client::connect(server.addr);
     third.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
     for _ in 0..100 {
         assert_eq!((first.get("/").status, second.get("/").status), (200, 200));
     }
-    let counters = rig.wait(|counters| counters.requests == 202);
+    let counters = server.wait(|counters| counters.requests == 202);
     assert_eq!((counters.accepted, counters.connections), (2, 2));
     drop(first);
     assert_eq!(third.answer().status, 200);
-    let counters = rig.wait(|counters| counters.requests == 203);
+    let counters = server.wait(|counters| counters.requests == 203);
     assert_eq!((counters.accepted, counters.connections, counters.accept_backoffs), (3, 2, 0));
 }
 
-/// Tells its name as it opens.
+/// Reports its connection ID when it opens.
 struct Named(Sender<ConnId>);
 
 impl WebSocket for Named {
@@ -52,18 +52,18 @@ impl WebSocket for Named {
 }
 
 #[test]
-fn what_a_slow_reader_did_not_ask_for_is_dropped_and_counted() {
+fn unsolicited_messages_to_a_slow_reader_are_dropped_and_counted() {
     const MESSAGES: usize = 400;
     let (names, name) = mpsc::channel();
-    let rig = rig::run(move |_| App::new().ws("/ws", Named(names)));
-    let mut client = Client::connect_narrow(rig.addr).upgraded("/ws");
-    let conn = name.recv().expect("it has opened");
+    let server = server::run(move |_| App::new().ws("/ws", Named(names)));
+    let mut client = Client::connect_with_small_buffer(server.addr).upgraded("/ws");
+    let conn = name.recv().expect("the session has opened");
     let payload = [b'x'; 64 << 10];
     for _ in 0..MESSAGES {
-        rig.handle.send(conn, Message::Binary(&payload)).expect("the mailbox has room");
+        server.handle.send(conn, Message::Binary(&payload)).expect("the mailbox has room");
     }
-    rig.handle.close(conn, CloseCode::NORMAL, "").expect("the mailbox has room");
-    let dropped = rig.wait(|counters| counters.dropped > 0).dropped;
+    server.handle.close(conn, CloseCode::NORMAL, "").expect("the mailbox has room");
+    let dropped = server.wait(|counters| counters.dropped > 0).dropped;
     assert!(dropped < MESSAGES as u64);
     let mut arrived = 0;
     let close = loop {
@@ -71,22 +71,22 @@ fn what_a_slow_reader_did_not_ask_for_is_dropped_and_counted() {
         if frame.opcode != BINARY {
             break frame;
         }
-        assert!(frame.payload == payload, "message {arrived} is not what was sent");
+        assert!(frame.payload == payload, "message {arrived} differs from what was sent");
         arrived += 1;
     };
     assert_eq!(close.close_code(), 1000);
     client.frame(CLOSE, &close.payload);
     client.ended();
     drop(client);
-    let counters = rig.wait(|counters| counters.connections == 0);
+    let counters = server.wait(|counters| counters.connections == 0);
     assert_eq!(counters.dropped + arrived, MESSAGES as u64);
 }
 
-/// Sends until it is told of backpressure; then tells when it was drained.
+/// Sends until there is backpressure, and reports when it is drained.
 struct Flood;
 
 impl WebSocket for Flood {
-    /// Times that `drain` was called.
+    /// The number of calls of `drain`.
     type Session = usize;
 
     fn open(&self, _req: &Request<'_>, _socket: &mut Socket<'_>) -> Result<usize, Error> {
@@ -111,9 +111,9 @@ impl WebSocket for Flood {
 }
 
 #[test]
-fn backpressure_is_told_and_its_end_once() {
-    let rig = rig::run(|_| App::new().ws("/ws", Flood));
-    let mut client = Client::connect_narrow(rig.addr).upgraded("/ws");
+fn backpressure_is_reported_and_its_end_reported_once() {
+    let server = server::run(|_| App::new().ws("/ws", Flood));
+    let mut client = Client::connect_with_small_buffer(server.addr).upgraded("/ws");
     for round in 1..=3 {
         client.frame(TEXT, "flood");
         let mut texts = Vec::new();
@@ -127,7 +127,7 @@ fn backpressure_is_told_and_its_end_once() {
         client.frame(TEXT, "how often");
         assert_eq!(client.next_frame().text(), round.to_string());
     }
-    assert_eq!(rig.finish().dropped, 6);
+    assert_eq!(server.finish().dropped, 6);
 }
 
 #[test]
@@ -137,12 +137,12 @@ fn a_message_beyond_a_limit_fails_the_connection() {
         let set = |limits: &mut Limits| {
             (limits.frame_bytes, limits.message_bytes, limits.fragments) = (1000, 1500, 4);
         };
-        let rig = rig::run_with(|limits, _| set(limits), |_| App::new().ws("/ws", Echo));
-        let mut client = Client::websocket(rig.addr, "/ws");
+        let server = server::run_with(|limits, _| set(limits), |_| App::new().ws("/ws", Echo));
+        let mut client = Client::websocket(server.addr, "/ws");
         client.send(bytes);
         assert_eq!(client.next_frame().close_code(), code, "{label}");
         client.ended();
-        let counters = rig.wait(|counters| failed(counters, label) == 1);
+        let counters = server.wait(|counters| failed(counters, label) == 1);
         assert_eq!(counters.messages, 0);
     }
     let pieces = |sizes: &[usize]| -> Vec<u8> {
@@ -152,7 +152,7 @@ fn a_message_beyond_a_limit_fails_the_connection() {
         frames.flat_map(|(at, size)| frame(at == last, opcode(at), &vec![b'x'; *size])).collect()
     };
     check(&frame(true, TEXT, &[b'x'; 1001]), 1009, "frame_too_big");
-    // The announcement is enough.
+    // The announced length is enough.
     check(&frame(true, BINARY, &[b'x'; 1001])[..8], 1009, "frame_too_big");
     check(&pieces(&[1000, 501]), 1009, "message_too_big");
     check(&pieces(&[1, 1, 1, 1, 1]), 1008, "too_many_fragments");
@@ -160,8 +160,8 @@ fn a_message_beyond_a_limit_fails_the_connection() {
     let set = |limits: &mut Limits| {
         (limits.frame_bytes, limits.message_bytes, limits.fragments) = (1000, 1500, 4);
     };
-    let rig = rig::run_with(|limits, _| set(limits), |_| App::new().ws("/ws", Echo));
-    let mut client = Client::websocket(rig.addr, "/ws");
+    let server = server::run_with(|limits, _| set(limits), |_| App::new().ws("/ws", Echo));
+    let mut client = Client::websocket(server.addr, "/ws");
     for sizes in [&[1000][..], &[1000, 500], &[1, 1, 1, 1]] {
         client.send(pieces(sizes));
         assert_eq!(client.next_frame().payload.len(), sizes.iter().sum::<usize>());
@@ -176,8 +176,8 @@ fn a_request_beyond_a_limit_is_refused() {
             (limits.headers, limits.head_bytes, limits.target_bytes, limits.body_bytes) = (4, 500, 100, 10);
         };
         let app = || App::new().post("/", |req| Ok(Response::bytes(req.body())));
-        let rig = rig::run_with(|limits, _| set(limits), move |_| app());
-        let mut client = Client::connect(rig.addr);
+        let server = server::run_with(|limits, _| set(limits), move |_| app());
+        let mut client = Client::connect(server.addr);
         client.send(request);
         let answer = client.answer();
         assert_eq!(answer.status, status, "{label}: {}", answer.text());
@@ -187,7 +187,7 @@ fn a_request_beyond_a_limit_is_refused() {
         }
         assert_eq!(answer.field("connection"), Some("close"));
         client.ended();
-        let counters = rig.wait(|counters| refused(counters, label) == 1);
+        let counters = server.wait(|counters| refused(counters, label) == 1);
         assert_eq!(counters.requests, 0);
     }
     let post =
@@ -195,7 +195,7 @@ fn a_request_beyond_a_limit_is_refused() {
     let target = "x".repeat(100);
     check(&post("Content-Length: 10\r\n", "0123456789"), 200, "");
     check(&post("Transfer-Encoding: chunked\r\n", "a\r\n0123456789\r\n0\r\n\r\n"), 200, "");
-    // The announcement is enough.
+    // The announced length is enough.
     check(&post("Content-Length: 11\r\n", ""), 413, "content_too_large");
     check(&post("Transfer-Encoding: chunked\r\n", "b\r\n"), 413, "content_too_large");
     check(&post("Transfer-Encoding: chunked\r\n", "a\r\n0123456789\r\n1\r\n"), 413, "content_too_large");

@@ -1,11 +1,11 @@
-//! The application hears what is published, without a connection; and a browser hears it as events.
+//! The application can listen to publications without a connection, and a browser can receive them as events.
 
 use fleeting::{App, Error, Message, Request, Server, Socket, TopicError, WebSocket};
 use fleeting_testkit::client::{Client, TEXT};
-use fleeting_testkit::rig;
+use fleeting_testkit::server::{self, Workers};
 use std::sync::mpsc;
 
-/// Publishes what it is told.
+/// Publishes what its client sends.
 struct Publisher;
 
 impl WebSocket for Publisher {
@@ -16,12 +16,12 @@ impl WebSocket for Publisher {
     }
 
     fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
-        rig::publish_as_told(message, socket);
+        server::publish_topic_and_text(message, socket);
     }
 }
 
-/// What a listener hears goes to the test.
-fn ear(sender: mpsc::Sender<String>) -> impl FnMut(&str, Message<'_>) -> bool + Send {
+/// Returns a listener that passes publications to the test.
+fn listener(sender: mpsc::Sender<String>) -> impl FnMut(&str, Message<'_>) -> bool + Send {
     move |topic, message| {
         let message = String::from_utf8_lossy(message.bytes());
         sender.send(format!("{topic}={message}")).is_ok()
@@ -29,71 +29,71 @@ fn ear(sender: mpsc::Sender<String>) -> impl FnMut(&str, Message<'_>) -> bool + 
 }
 
 #[test]
-fn a_listener_hears_sessions_and_handles_in_order_until_it_is_dropped() {
-    let rig = rig::run(|_| App::new().ws("/ws", Publisher));
-    let (sender, heard) = mpsc::channel();
-    let subscription = rig.handle.subscribe("a.*", ear(sender.clone())).expect("a good filter");
-    let mut client = Client::websocket(rig.addr, "/ws");
+fn a_listener_receives_publications_of_sessions_and_handles_in_order_until_it_is_dropped() {
+    let server = server::run(|_| App::new().ws("/ws", Publisher));
+    let (sender, received) = mpsc::channel();
+    let subscription = server.handle.subscribe("a.*", listener(sender.clone())).expect("a valid filter");
+    let mut client = Client::websocket(server.addr, "/ws");
     for number in 0..100 {
         client.frame(TEXT, format!("a.{number} {number}"));
         client.frame(TEXT, "b nobody");
     }
     for number in 0..100 {
-        assert_eq!(heard.recv().expect("it is told"), format!("a.{number}={number}"));
+        assert_eq!(received.recv().expect("the report arrives"), format!("a.{number}={number}"));
     }
-    rig.handle.publish("a.x", Message::Binary(b"bytes")).expect("there is room");
-    assert_eq!(heard.recv().expect("it is told"), "a.x=bytes");
+    server.handle.publish("a.x", Message::Binary(b"bytes")).expect("there is room");
+    assert_eq!(received.recv().expect("the report arrives"), "a.x=bytes");
     drop(subscription);
-    // In the order of the mailbox: the first is gone when the second comes.
-    let second = rig.handle.subscribe("a.*", ear(sender)).expect("a good filter");
-    rig.handle.publish("a.last", Message::Text("once")).expect("there is room");
-    assert_eq!(heard.recv().expect("it is told"), "a.last=once");
+    // The mailbox keeps the order: the first listener is gone when the second one starts.
+    let second = server.handle.subscribe("a.*", listener(sender)).expect("a valid filter");
+    server.handle.publish("a.last", Message::Text("once")).expect("there is room");
+    assert_eq!(received.recv().expect("the report arrives"), "a.last=once");
     drop(second);
-    let counters = rig.finish();
-    assert!(heard.recv().is_err(), "nothing more, and nobody is left to say it");
+    let counters = server.finish();
+    assert!(received.recv().is_err(), "a publication came after both listeners were dropped");
     assert_eq!((counters.matched, counters.delivered), (102, 102));
 }
 
 #[test]
-fn a_listener_may_refuse_and_one_that_panics_is_not_called_again() {
-    let rig = rig::run(|_| App::new());
-    let (sender, heard) = mpsc::channel();
-    let mut ear = ear(sender);
+fn a_listener_may_refuse_and_is_not_called_again_after_a_panic() {
+    let server = server::run(|_| App::new());
+    let (sender, received) = mpsc::channel();
+    let mut ear = listener(sender);
     let refusing = move |topic: &str, message: Message<'_>| {
-        assert!(message.bytes() != b"panic", "planned");
+        assert!(message.bytes() != b"panic", "planted");
         ear(topic, message);
         false
     };
-    let _subscription = rig.handle.subscribe("t", refusing).expect("a good filter");
+    let _subscription = server.handle.subscribe("t", refusing).expect("a valid filter");
     for text in ["one", "panic", "two"] {
-        rig.handle.publish("t", Message::Text(text)).expect("there is room");
+        server.handle.publish("t", Message::Text(text)).expect("there is room");
     }
-    assert_eq!(heard.recv().expect("it is told"), "t=one");
-    assert!(heard.recv().is_err(), "it was dropped");
-    let counters = rig.finish();
+    assert_eq!(received.recv().expect("the report arrives"), "t=one");
+    assert!(received.recv().is_err(), "it was called again");
+    let counters = server.finish();
     assert_eq!((counters.delivered, counters.dropped_newest, counters.panics), (0, 1, 1));
-    // Whether the others were due to it depends on whether it was gone when they came.
+    // Whether the other publications matched depends on when it was removed.
     assert_eq!(counters.matched, 1 + counters.dropped_closing);
 }
 
 #[test]
-fn what_cannot_be_listened_to_is_an_error() {
-    let rig = rig::run_with(|limits, _| limits.topics = 1, |_| App::new());
-    let subscribe = |filter: &str, sender| rig.handle.subscribe(filter, ear(sender)).map(drop);
+fn an_invalid_filter_is_an_error() {
+    let server = server::run_with(|limits, _| limits.topics = 1, |_| App::new());
+    let subscribe = |filter: &str, sender| server.handle.subscribe(filter, listener(sender)).map(drop);
     let (sender, _heard) = mpsc::channel();
     assert_eq!(subscribe("a*b", sender.clone()), Err(TopicError::Wildcard));
     assert_eq!(subscribe("", sender), Err(TopicError::Empty));
-    let (sender, heard) = mpsc::channel();
-    let _first = rig.handle.subscribe("first", ear(sender)).expect("a good filter");
-    let (sender, unheard) = mpsc::channel();
-    let _second = rig.handle.subscribe("second", ear(sender)).expect("a good filter");
-    assert!(unheard.recv().is_err(), "there may be one topic: the second's listener is dropped");
-    rig.handle.publish("first", Message::Text("still there")).expect("there is room");
-    assert_eq!(heard.recv().expect("it is told"), "first=still there");
+    let (sender, received) = mpsc::channel();
+    let _first = server.handle.subscribe("first", listener(sender)).expect("a valid filter");
+    let (sender, silent) = mpsc::channel();
+    let _second = server.handle.subscribe("second", listener(sender)).expect("a valid filter");
+    assert!(silent.recv().is_err(), "the limit of one topic must reject the second listener");
+    server.handle.publish("first", Message::Text("still there")).expect("there is room");
+    assert_eq!(received.recv().expect("the report arrives"), "first=still there");
 }
 
-/// A server with so many workers, on which `/events/{filter}` is a stream and `/ws` publishes.
-fn server(workers: usize) -> Server {
+/// A server with `workers` workers, where `/events/{filter}` is a stream and `/ws` publishes.
+fn events(workers: usize) -> Workers {
     let server = Server::builder().bind("127.0.0.1:0").workers(workers).serve(|worker| {
         let handle = worker.handle.clone();
         App::new().ws("/ws", Publisher).get("/events/{filter}", move |req| {
@@ -101,13 +101,13 @@ fn server(workers: usize) -> Server {
             events.map_err(|error| Error::bad_request(error.to_string()))
         })
     });
-    server.expect("it starts")
+    Workers::of(server)
 }
 
 #[test]
-fn events_are_what_is_published_on_any_worker() {
-    let server = server(2);
-    let addr = server.local_addrs()[0];
+fn an_event_stream_carries_publications_of_every_worker() {
+    let server = events(2);
+    let addr = server.addr;
     let mut streams: Vec<Client> = (0..8)
         .map(|_| {
             let mut client = Client::connect(addr);
@@ -118,13 +118,8 @@ fn events_are_what_is_published_on_any_worker() {
             client
         })
         .collect();
-    // All have subscribed when they are counted.
-    let count = || {
-        let (sender, counted) = mpsc::channel();
-        server.handle().count_topics(move |topics| sender.send(topics).expect("the test waits"));
-        counted.recv().expect("it is told").iter().map(|topic| topic.subscribers).sum::<usize>()
-    };
-    while count() < 8 {}
+    // All of them are subscribed once they are counted.
+    while server::subscriptions(&server.handle) < 8 {}
     let mut publisher = Client::websocket(addr, "/ws");
     publisher.frame(2, b"binary is none");
     for text in ["one", "two\nlines", "three"] {
@@ -133,15 +128,10 @@ fn events_are_what_is_published_on_any_worker() {
     }
     for client in &mut streams {
         let expected = "data: one\n\ndata: two\ndata: lines\n\ndata: three\n\n";
-        let mut seen = String::new();
-        while seen.len() < expected.len() {
-            seen.push_str(std::str::from_utf8(&client.chunk()).expect("text"));
-        }
-        assert_eq!(seen, expected);
+        assert_eq!(client.text_in_chunks(expected.len()), expected);
     }
-    // Who is gone is not subscribed any more, without anything being published.
+    // A client that is gone is unsubscribed without any publication.
     drop(streams);
-    while count() > 0 {}
-    server.handle().shutdown();
-    server.run().expect("nothing has failed");
+    while server::subscriptions(&server.handle) > 0 {}
+    server.finish();
 }

@@ -1,40 +1,43 @@
-//! Promises of the whole, one module each; `client`, `pipe` and `rig` are what they are tested with.
+//! The promises of the library as a whole, one module each, named after its promise.
 //!
-//! In builds for AddressSanitizer (`--cfg fleeting_paranoid`, see tests/sanitize) memory is freed where it would be
-//! used again: what counts allocations is left out. So is what the compiler says, which is another one, and `nodes`: it
-//! holds whole processes to a quarter of a second, and they are several times slower.
+//! Two modules are tools: `driver` drives an engine over streams in memory, and `simulator` also generates clients for
+//! it. `regressions` keeps what the simulator has found. Clients, servers, streams and random numbers are in
+//! `fleeting_testkit`.
+//!
+//! In builds for AddressSanitizer (`--cfg fleeting_paranoid`, see tests/sanitize) memory is freed instead of reused, so
+//! `allocations` is left out. So is `escape`: its expected messages are those of another compiler.
 
 #[cfg(not(fleeting_paranoid))]
 mod allocations;
 mod announcements;
 #[cfg(feature = "deflate")]
 mod compression;
-mod defer;
-mod descriptors;
-mod ending;
+mod connection_ids;
+mod deferred_responses;
+mod driver;
 #[cfg(not(fleeting_paranoid))]
 mod escape;
-mod events;
-mod files;
-mod foreign_loop;
-mod found;
-mod identity;
-mod keeping_alive;
+mod file_responses;
+mod foreign_event_loop;
 mod limits;
 mod listeners;
 mod offload;
+mod out_of_descriptors;
 mod panics;
-mod pipe;
 mod pipelining;
 mod pubsub;
+mod regressions;
 mod routing;
+mod server_sent_events;
+mod session_end;
 mod shutdown;
 mod simulator;
 mod slow_consumers;
-mod split;
-mod start;
+mod split_reads;
+mod startup_errors;
 mod streaming;
 mod thread_pool;
 mod timeouts;
 mod upgrade;
 mod uploads;
+mod websocket_timeouts;

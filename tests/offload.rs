@@ -1,9 +1,9 @@
-//! Handlers that wait do so on threads of their own: others are served meanwhile, and nobody waits for too long.
+//! Handlers that block run on threads of their own: other requests are served meanwhile, and no wait is unbounded.
 
 use fleeting::OffloadCounters;
 use fleeting::{App, Error, Full, Keep, Offload, OffloadOptions, Request, Response};
 use fleeting_testkit::client::{Client, PATIENCE};
-use fleeting_testkit::rig::{self, Rig};
+use fleeting_testkit::server::{self, TestServer};
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A limit that is waited for.
+/// A time limit that tests wait for.
 const SHORT: Duration = Duration::from_millis(200);
 
 fn options(threads: usize, queue: usize, time_limit: Duration) -> OffloadOptions {
@@ -20,29 +20,33 @@ fn options(threads: usize, queue: usize, time_limit: Duration) -> OffloadOptions
     options
 }
 
-/// Where handlers wait until the test lets them go on, each that has arrived having said so.
+/// Holds handlers until the test releases them. Each one reports when it arrives.
 struct Gate {
     arrived: Mutex<Sender<String>>,
     opened: Mutex<Receiver<()>>,
 }
 
 impl Gate {
-    fn wait(&self, who: &str) {
-        self.arrived.lock().expect("nobody panics with it").send(who.to_string()).expect("the test waits");
-        self.opened.lock().expect("nobody panics with it").recv().expect("the test lets it go on");
+    fn wait(&self, name: &str) {
+        self.arrived
+            .lock()
+            .expect("the lock is not poisoned")
+            .send(name.to_string())
+            .expect("the test waits");
+        self.opened.lock().expect("the lock is not poisoned").recv().expect("the test releases it");
     }
 }
 
-/// The test's side of it.
-struct Keeper {
+/// The test's side of the gate.
+struct GateControl {
     arrivals: Receiver<String>,
     open: Sender<()>,
 }
 
-impl Keeper {
-    /// Somebody has arrived.
-    fn arrival(&self) -> String {
-        self.arrivals.recv_timeout(PATIENCE).expect("somebody arrives")
+impl GateControl {
+    /// Waits for the next handler. Returns its name.
+    fn wait_for_arrival(&self) -> String {
+        self.arrivals.recv_timeout(PATIENCE).expect("a handler arrives")
     }
 
     fn open(&self) {
@@ -50,27 +54,27 @@ impl Keeper {
     }
 }
 
-/// `/wait/{who}` waits at the gate, on the threads of the offload.
-fn rig(options: OffloadOptions) -> (Rig, Arc<Offload>, Keeper) {
+/// A server on which `/wait/{name}` waits at the gate, on the offload's threads.
+fn serve(options: OffloadOptions) -> (TestServer, Arc<Offload>, GateControl) {
     let (arrived, arrivals) = channel();
     let (open, opened) = channel();
     let gate = Arc::new(Gate { arrived: Mutex::new(arrived), opened: Mutex::new(opened) });
     let offload = Arc::new(Offload::new(options).expect("there are threads"));
     let threads = offload.clone();
-    let rig = rig::run(move |_| app(&threads, gate));
-    (rig, offload, Keeper { arrivals, open })
+    let server = server::run(move |_| app(&threads, gate));
+    (server, offload, GateControl { arrivals, open })
 }
 
 fn app(offload: &Offload, gate: Arc<Gate>) -> App {
-    let wait = move |req: &Request<'_>| gate.wait(req.param("who"));
+    let wait = move |req: &Request<'_>| gate.wait(req.param("name"));
     App::new()
         .get("/", |_req| Ok(Response::text("hello")))
         .route(
             "GET",
-            "/wait/{who}",
+            "/wait/{name}",
             offload.closure(move |req| {
                 wait(req);
-                Ok(Response::text(req.param("who")))
+                Ok(Response::text(req.param("name")))
             }),
         )
         .route("GET", "/echo/{text}", offload.closure(|req| Ok(Response::text(req.param("text")))))
@@ -87,7 +91,7 @@ fn in_the_arena<'r>(req: &Request<'r>) -> Result<Response<'r>, Error> {
     Response::status(201).header("x-own", "yes").map(|response| response.body(text).close())
 }
 
-/// Deferred once more.
+/// Defers once more.
 fn later() -> Result<Response<'static>, Error> {
     let (response, responder) = Response::defer();
     thread::spawn(move || responder.send(Response::text("later")).expect("the client waits"));
@@ -107,7 +111,7 @@ fn ask(client: &mut Client, path: &str) {
     client.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
 }
 
-/// Waits until it has counted so.
+/// Waits until the counters satisfy `until`.
 #[track_caller]
 fn counted(offload: &Offload, until: impl Fn(&OffloadCounters) -> bool) -> OffloadCounters {
     let begin = Instant::now();
@@ -122,49 +126,49 @@ fn counted(offload: &Offload, until: impl Fn(&OffloadCounters) -> bool) -> Offlo
 }
 
 #[test]
-fn others_are_served_while_all_threads_wait() {
-    let (rig, offload, keeper) = rig(options(2, 10, PATIENCE));
-    let mut clients: Vec<Client> = (0..4).map(|_| Client::connect(rig.addr)).collect();
+fn other_requests_are_served_while_all_threads_wait() {
+    let (server, offload, gate) = serve(options(2, 10, PATIENCE));
+    let mut clients: Vec<Client> = (0..4).map(|_| Client::connect(server.addr)).collect();
     for (number, client) in clients.iter_mut().enumerate() {
         ask(client, &format!("/wait/{number}"));
     }
     // Two have a thread, and two wait for one.
-    let mut arrived = [keeper.arrival(), keeper.arrival()];
+    let mut arrived = [gate.wait_for_arrival(), gate.wait_for_arrival()];
     counted(&offload, |counters| counters.queued == 2);
-    let mut other = Client::connect(rig.addr);
+    let mut other = Client::connect(server.addr);
     for _ in 0..100 {
         assert_eq!(other.get("/").text(), "hello");
     }
-    (0..4).for_each(|_| keeper.open());
+    (0..4).for_each(|_| gate.open());
     for (number, client) in clients.iter_mut().enumerate() {
         let answer = client.answer();
         assert_eq!((answer.status, answer.text()), (200, &*number.to_string()));
     }
     arrived.sort();
-    assert!(arrived.iter().all(|who| ["0", "1", "2", "3"].contains(&&**who)));
+    assert!(arrived.iter().all(|name| ["0", "1", "2", "3"].contains(&&**name)));
     let counters = counted(&offload, |counters| counters.ran == 4);
     assert_eq!((counters.queued, counters.skipped, counters.timed_out), (0, 0, 0));
 }
 
 #[test]
-fn answers_are_in_the_order_of_the_requests() {
-    let (rig, _offload, keeper) = rig(options(4, 100, PATIENCE));
-    let mut client = Client::connect(rig.addr);
+fn responses_come_in_the_order_of_the_requests() {
+    let (server, _offload, gate) = serve(options(4, 100, PATIENCE));
+    let mut client = Client::connect(server.addr);
     let paths = ["/wait/a", "/", "/echo/b", "/error", "/wait/c", "/echo/d", "/"];
     client.send(paths.map(|path| format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n")).concat());
     for expected in ["a", "hello", "b", "gone", "c", "d", "hello"] {
         if ["a", "c"].contains(&expected) {
-            assert_eq!(keeper.arrival(), expected);
-            keeper.open();
+            assert_eq!(gate.wait_for_arrival(), expected);
+            gate.open();
         }
         assert_eq!(client.answer().text(), expected);
     }
 }
 
 #[test]
-fn answers_of_all_kinds() {
-    let (rig, _offload, _keeper) = rig(options(1, 10, PATIENCE));
-    let mut client = Client::connect(rig.addr);
+fn every_kind_of_response_can_be_returned() {
+    let (server, _offload, _keeper) = serve(options(1, 10, PATIENCE));
+    let mut client = Client::connect(server.addr);
     let answer = client.get("/error");
     assert_eq!((answer.status, answer.text()), (404, "gone"));
     assert_eq!(client.get("/later").text(), "later");
@@ -180,50 +184,50 @@ fn answers_of_all_kinds() {
 }
 
 #[test]
-fn who_waits_for_too_long_is_answered_and_what_comes_late_reaches_nobody() {
-    let (rig, offload, keeper) = rig(options(1, 10, SHORT));
-    let mut first = Client::connect(rig.addr);
+fn a_request_that_waits_too_long_gets_503_and_its_late_response_is_dropped() {
+    let (server, offload, gate) = serve(options(1, 10, SHORT));
+    let mut first = Client::connect(server.addr);
     ask(&mut first, "/wait/running");
-    assert_eq!(keeper.arrival(), "running");
-    let mut second = Client::connect(rig.addr);
+    assert_eq!(gate.wait_for_arrival(), "running");
+    let mut second = Client::connect(server.addr);
     ask(&mut second, "/wait/queued");
     for client in [&mut first, &mut second] {
         let answer = client.answer();
         assert_eq!((answer.status, answer.field("retry-after")), (503, Some("1")), "{}", answer.head);
         assert_eq!(answer.field("connection"), None);
     }
-    // The one that was queued is so no more, and is never begun.
+    // The queued request is removed from the queue and never begins.
     let counters = counted(&offload, |counters| counters.skipped == 1);
     assert_eq!((counters.queued, counters.ran, counters.timed_out), (0, 0, 2));
-    keeper.open();
+    gate.open();
     counted(&offload, |counters| counters.ran == 1);
-    assert!(keeper.arrivals.try_recv().is_err());
-    // What the first says now is nobody's: what follows has its own answers.
+    assert!(gate.arrivals.try_recv().is_err());
+    // The late response of the first request goes nowhere: later requests get their own.
     for client in [&mut first, &mut second] {
         assert_eq!(client.get("/").text(), "hello");
     }
-    drop((rig, first, second));
+    drop((server, first, second));
     assert_eq!(offload.counters().ran, 1);
 }
 
 #[test]
-fn who_finds_the_queue_full_is_turned_away_at_once() {
-    let (rig, offload, keeper) = rig(options(1, 2, PATIENCE));
-    let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(rig.addr)).collect();
+fn a_full_queue_rejects_at_once() {
+    let (server, offload, gate) = serve(options(1, 2, PATIENCE));
+    let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(server.addr)).collect();
     ask(&mut clients[0], "/wait/0");
-    assert_eq!(keeper.arrival(), "0");
+    assert_eq!(gate.wait_for_arrival(), "0");
     for (number, client) in clients.iter_mut().enumerate().skip(1) {
         ask(client, &format!("/wait/{number}"));
     }
     counted(&offload, |counters| counters.queued == 2);
-    let mut turned_away = Client::connect(rig.addr);
+    let mut turned_away = Client::connect(server.addr);
     for _ in 0..3 {
         let answer = turned_away.get("/echo/x");
         assert_eq!((answer.status, answer.field("retry-after")), (503, Some("1")));
     }
-    assert_eq!(offload.run(|| panic!("it is not done")), Err(Full));
+    assert_eq!(offload.run(|| panic!("it must not run")), Err(Full));
     assert_eq!(offload.counters().refused_full, 4);
-    (0..3).for_each(|_| keeper.open());
+    (0..3).for_each(|_| gate.open());
     for (number, client) in clients.iter_mut().enumerate() {
         assert_eq!(client.answer().text(), number.to_string());
     }
@@ -231,89 +235,89 @@ fn who_finds_the_queue_full_is_turned_away_at_once() {
 }
 
 #[test]
-fn nothing_is_begun_for_who_is_gone() {
-    let (rig, offload, keeper) = rig(options(1, 10, PATIENCE));
-    let mut first = Client::connect(rig.addr);
+fn no_handler_runs_for_a_client_that_is_gone() {
+    let (server, offload, gate) = serve(options(1, 10, PATIENCE));
+    let mut first = Client::connect(server.addr);
     ask(&mut first, "/wait/first");
-    assert_eq!(keeper.arrival(), "first");
-    let mut gone = Client::connect(rig.addr);
+    assert_eq!(gate.wait_for_arrival(), "first");
+    let mut gone = Client::connect(server.addr);
     ask(&mut gone, "/wait/gone");
-    let mut last = Client::connect(rig.addr);
+    let mut last = Client::connect(server.addr);
     ask(&mut last, "/wait/last");
     counted(&offload, |counters| counters.queued == 2);
     gone.reset();
-    rig.wait(|counters| counters.connections == 2);
-    keeper.open();
-    assert_eq!(keeper.arrival(), "last");
-    keeper.open();
+    server.wait(|counters| counters.connections == 2);
+    gate.open();
+    assert_eq!(gate.wait_for_arrival(), "last");
+    gate.open();
     assert_eq!((first.answer().text(), last.answer().text()), ("first", "last"));
     let counters = counted(&offload, |counters| counters.ran == 2);
     assert_eq!((counters.skipped, counters.queued), (1, 0));
 }
 
 #[test]
-fn a_panic_costs_one_answer() {
-    let (rig, offload, _keeper) = rig(options(1, 10, PATIENCE));
-    let mut client = Client::connect(rig.addr);
+fn a_panic_costs_one_response() {
+    let (server, offload, _keeper) = serve(options(1, 10, PATIENCE));
+    let mut client = Client::connect(server.addr);
     for path in ["/panic", "/no-such-parameter", "/panic"] {
         let answer = client.get(path);
         assert_eq!((answer.status, answer.field("connection")), (500, None));
-        assert!(!answer.text().contains("planted"), "what went wrong is nobody's business");
+        assert!(!answer.text().contains("planted"), "the response reveals the panic message");
         assert_eq!(client.get("/echo/alive").text(), "alive");
     }
     offload.run(|| panic!("planted")).expect("there is room");
     assert_eq!(client.get("/echo/alive").text(), "alive");
     assert_eq!(counted(&offload, |counters| counters.ran == 8).panicked, 4);
-    assert_eq!(rig.finish().panics, 0);
+    assert_eq!(server.finish().panics, 0);
 }
 
 #[test]
-fn work_without_a_request_is_done_in_its_turn() {
+fn work_without_a_request_runs_in_order() {
     let offload = Offload::new(options(1, 100, SHORT)).expect("there are threads");
-    let (done, told) = channel();
+    let (done, results) = channel();
     for number in 0..100 {
         let done = done.clone();
         offload.run(move || done.send(number).expect("the test waits")).expect("there is room for all");
     }
     drop((offload, done));
-    assert_eq!(told.into_iter().collect::<Vec<_>>(), (0..100).collect::<Vec<_>>());
+    assert_eq!(results.into_iter().collect::<Vec<_>>(), (0..100).collect::<Vec<_>>());
 }
 
 #[test]
-fn dropping_it_ends_what_is_queued_and_turns_others_away() {
-    // An hour: what ends sooner does so because it was told, not because it was tired of waiting.
-    let (rig, offload, keeper) = rig(options(1, 10_000, Duration::from_secs(3600)));
-    let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(rig.addr)).collect();
+fn dropping_the_offload_finishes_its_queue_and_rejects_new_requests() {
+    // One hour, so that an earlier end is caused by the drop and not by the time limit.
+    let (server, offload, gate) = serve(options(1, 10_000, Duration::from_secs(3600)));
+    let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(server.addr)).collect();
     for (number, client) in clients.iter_mut().enumerate() {
         ask(client, &format!("/wait/{number}"));
         // In this order.
         counted(&offload, |counters| counters.queued == number as u64);
         if number == 0 {
-            keeper.arrival();
+            gate.wait_for_arrival();
         }
     }
-    let offload = Arc::into_inner(offload).expect("the rig has let go of it");
+    let offload = Arc::into_inner(offload).expect("the server has dropped it");
     let (dropped, drops) = channel();
     thread::spawn(move || {
         drop(offload);
         dropped.send(()).expect("the test waits");
     });
-    // It has begun to end once somebody is turned away; who was too early for that waits with the others.
+    // The end has begun once a request is rejected. An earlier request waits with the others.
     let mut waiting = Vec::new();
     let mut late = loop {
-        let mut client = Client::connect(rig.addr);
+        let mut client = Client::connect(server.addr);
         ask(&mut client, "/echo/late");
-        rig.wait(|counters| counters.requests == 4 + waiting.len() as u64);
-        client.stream().set_nonblocking(true).expect("it is open");
+        server.wait(|counters| counters.requests == 4 + waiting.len() as u64);
+        client.stream().set_nonblocking(true).expect("the connection is open");
         let has_answer = client.stream().peek(&mut [0]).is_ok();
-        client.stream().set_nonblocking(false).expect("it is open");
+        client.stream().set_nonblocking(false).expect("the connection is open");
         if has_answer {
             break client;
         }
         waiting.push(client);
     };
     assert_eq!(late.answer().status, 503);
-    (0..3).for_each(|_| keeper.open());
+    (0..3).for_each(|_| gate.open());
     for (number, client) in clients.iter_mut().enumerate() {
         assert_eq!(client.answer().text(), number.to_string());
     }
@@ -324,28 +328,28 @@ fn dropping_it_ends_what_is_queued_and_turns_others_away() {
 }
 
 #[test]
-fn dropping_it_does_not_wait_for_who_never_ends() {
-    let (rig, offload, keeper) = rig(options(1, 10, SHORT));
-    let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(rig.addr)).collect();
+fn dropping_the_offload_does_not_wait_for_a_handler_that_never_ends() {
+    let (server, offload, gate) = serve(options(1, 10, SHORT));
+    let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(server.addr)).collect();
     for client in &mut clients {
         ask(client, "/wait/for-ever");
     }
-    keeper.arrival();
-    let (ran, runs) = channel();
-    offload.run(move || ran.send(()).expect("the test waits")).expect("there is room");
+    gate.wait_for_arrival();
+    let (started, starts) = channel();
+    offload.run(move || started.send(()).expect("the test waits")).expect("there is room");
     drop(offload);
-    assert!(runs.recv().is_err(), "what was queued behind it is dropped");
+    assert!(starts.recv().is_err(), "work queued behind it must be dropped");
     for client in &mut clients {
         assert_eq!(client.answer().status, 503);
     }
-    keeper.open();
+    gate.open();
     assert_eq!(clients[0].get("/").text(), "hello");
 }
 
 #[test]
-fn many_at_once() {
-    let (rig, offload, _keeper) = rig(options(3, 1000, PATIENCE));
-    let addr = rig.addr;
+fn many_requests_at_once_are_all_answered() {
+    let (server, offload, _keeper) = serve(options(3, 1000, PATIENCE));
+    let addr = server.addr;
     let clients = (0..8).map(|number| {
         thread::spawn(move || {
             let mut client = Client::connect(addr);
@@ -364,10 +368,12 @@ fn many_at_once() {
 
 // ---------------------------------------------------------------- the same request
 
-/// All that a handler can see of a request.
+/// Writes down all that a handler can see of a request.
 fn described(req: &Request<'_>) -> String {
     let mut text = String::new();
-    let mut say = |arguments: std::fmt::Arguments<'_>| text.write_fmt(arguments).expect("memory takes all");
+    let mut say = |arguments: std::fmt::Arguments<'_>| {
+        text.write_fmt(arguments).expect("writing to memory cannot fail")
+    };
     say(format_args!("{:?} {:?} {:?} ", req.method(), req.path(), req.query()));
     say(format_args!("{:?} {:?}\n", req.host(), req.version()));
     for (name, value) in req.fields() {
@@ -388,20 +394,20 @@ fn describe<'r>(req: &Request<'r>) -> Result<Response<'r>, Error> {
 }
 
 #[test]
-fn the_request_is_the_same_on_another_thread() {
+fn a_handler_on_another_thread_sees_the_same_request() {
     let offload = Arc::new(Offload::new(options(2, 10, PATIENCE)).expect("there are threads"));
     let threads = offload.clone();
     let (sees, seen) = channel();
     let compared = Arc::new(AtomicUsize::new(0));
     let compares = compared.clone();
-    let rig = rig::run(move |_| {
+    let server = server::run(move |_| {
         App::new()
             .route("GET", "/fixed", threads.handler(describe))
             .route("POST", "/one/{a}", threads.handler(describe))
             .route("POST", "/two/{b}/{*c}", threads.handler(describe))
             .route("BREW", "/fixed", threads.handler(describe))
             .wrap(move |req, handler| {
-                // What is kept says the same, without being made a request again.
+                // The kept request says the same without being turned back into a request.
                 let kept = req.keep();
                 assert_eq!(
                     (kept.method(), kept.path(), kept.query()),
@@ -420,7 +426,7 @@ fn the_request_is_the_same_on_another_thread() {
                 handler.call(req)
             })
     });
-    let mut client = Client::connect(rig.addr);
+    let mut client = Client::connect(server.addr);
     let long = "x".repeat(3000);
     let body = "y".repeat(100_000);
     let requests: Vec<Vec<u8>> = vec![

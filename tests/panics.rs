@@ -1,21 +1,21 @@
-//! A handler that panics costs one answer: the connection, the worker and all others live on.
+//! A handler that panics costs one response. The connection, the worker and all other clients are unaffected.
 
 use fleeting::ws::CloseCode;
 use fleeting::{App, Error, Message, Request, Response, Socket, WebSocket};
 use fleeting_testkit::client::{CLOSE, Client, TEXT, handshake};
-use fleeting_testkit::rig::{self, Rig};
+use fleeting_testkit::server::{self, TestServer};
 
-/// Panics wherever it is told to.
+/// Panics in the place that the client names.
 struct Fragile;
 
 impl WebSocket for Fragile {
     type Session = String;
 
     fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<String, Error> {
-        let wanted = req.query().unwrap_or_default();
+        let place = req.query().unwrap_or_default();
         socket.text("hello");
-        assert_ne!(wanted, "open", "planted");
-        Ok(wanted.to_string())
+        assert_ne!(place, "open", "planted");
+        Ok(place.to_string())
     }
 
     fn message(&self, _session: &mut String, message: Message<'_>, socket: &mut Socket<'_>) {
@@ -28,8 +28,8 @@ impl WebSocket for Fragile {
     }
 }
 
-fn rig() -> Rig {
-    rig::run(|_| {
+fn serve() -> TestServer {
+    server::run(|_| {
         App::new()
             .get("/", |_req| Ok(Response::text("hello")))
             .get("/panic", |_req| panic!("planted"))
@@ -41,22 +41,22 @@ fn rig() -> Rig {
 
 #[test]
 fn a_request_whose_handler_panics_is_answered_with_500() {
-    let rig = rig();
-    let mut client = Client::connect(rig.addr);
+    let server = serve();
+    let mut client = Client::connect(server.addr);
     for path in ["/panic", "/no-such-parameter", "/no-such-status"] {
         let answer = client.get(path);
         assert_eq!((answer.status, answer.field("connection")), (500, None), "{path}");
-        assert!(!answer.text().contains("planted"), "what went wrong is nobody's business");
+        assert!(!answer.text().contains("planted"), "the response reveals the panic message");
         assert_eq!(client.get("/").text(), "hello");
     }
-    let counters = rig.wait(|counters| counters.requests == 6);
+    let counters = server.wait(|counters| counters.requests == 6);
     assert_eq!((counters.panics, counters.connections, counters.accepted), (3, 1, 1));
 }
 
 #[test]
-fn pipelined_requests_behind_a_panic_are_answered() {
-    let rig = rig();
-    let mut client = Client::connect(rig.addr);
+fn requests_pipelined_behind_a_panic_are_answered() {
+    let server = serve();
+    let mut client = Client::connect(server.addr);
     let both = "GET /panic HTTP/1.1\r\nHost: test\r\n\r\nGET / HTTP/1.1\r\nHost: test\r\n\r\n";
     client.send(both.repeat(10));
     for _ in 0..10 {
@@ -66,10 +66,10 @@ fn pipelined_requests_behind_a_panic_are_answered() {
 
 #[test]
 fn a_message_whose_handler_panics_closes_with_1011() {
-    let rig = rig();
-    let mut other = Client::websocket(rig.addr, "/ws");
+    let server = serve();
+    let mut other = Client::websocket(server.addr, "/ws");
     assert_eq!(other.next_frame().text(), "hello");
-    let mut client = Client::websocket(rig.addr, "/ws");
+    let mut client = Client::websocket(server.addr, "/ws");
     assert_eq!(client.next_frame().text(), "hello");
     client.frame(TEXT, "panic");
     client.frame(TEXT, "this one is not delivered");
@@ -80,7 +80,7 @@ fn a_message_whose_handler_panics_closes_with_1011() {
     client.frame(CLOSE, &close.payload);
     client.ended();
     drop(client);
-    let counters = rig.wait(|counters| counters.connections == 1);
+    let counters = server.wait(|counters| counters.connections == 1);
     assert_eq!((counters.panics, counters.messages), (1, 1));
     other.frame(TEXT, "still there");
     assert_eq!(other.next_frame().text(), "still there");
@@ -88,30 +88,30 @@ fn a_message_whose_handler_panics_closes_with_1011() {
 
 #[test]
 fn a_handshake_whose_handler_panics_is_answered_with_500() {
-    let rig = rig();
-    let mut client = Client::connect(rig.addr);
+    let server = serve();
+    let mut client = Client::connect(server.addr);
     client.send(handshake("/ws?open", ""));
     let answer = client.answer();
     assert_eq!((answer.status, answer.field("upgrade")), (500, None));
     assert_eq!(client.get("/").text(), "hello");
     let mut client = client.upgraded("/ws");
     assert_eq!(client.next_frame().text(), "hello");
-    let counters = rig.wait(|counters| counters.websockets == 1);
+    let counters = server.wait(|counters| counters.websockets == 1);
     assert_eq!((counters.panics, counters.connections), (1, 1));
 }
 
 #[test]
-fn a_panic_at_the_end_harms_nobody() {
-    let rig = rig();
-    let mut client = Client::websocket(rig.addr, "/ws?close");
+fn a_panic_in_close_affects_no_other_connection() {
+    let server = serve();
+    let mut client = Client::websocket(server.addr, "/ws?close");
     assert_eq!(client.next_frame().text(), "hello");
     client.frame(CLOSE, 1000u16.to_be_bytes());
     assert_eq!(client.next_frame().close_code(), 1000);
     client.ended();
     drop(client);
-    let mut gone = Client::websocket(rig.addr, "/ws?close");
+    let mut gone = Client::websocket(server.addr, "/ws?close");
     assert_eq!(gone.next_frame().text(), "hello");
     drop(gone);
-    rig.wait(|counters| counters.panics == 2 && counters.connections == 0);
-    assert_eq!(Client::connect(rig.addr).get("/").text(), "hello");
+    server.wait(|counters| counters.panics == 2 && counters.connections == 0);
+    assert_eq!(Client::connect(server.addr).get("/").text(), "hello");
 }

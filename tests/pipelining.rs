@@ -1,9 +1,9 @@
-//! Requests sent without waiting for answers are answered in order, a share at a time, and no faster
-//! than the peer takes the answers.
+//! Pipelined requests are answered in order, a limited number per turn, and no faster than the peer takes the
+//! responses.
 
 use fleeting::{App, Body, Response, Server, Worker};
 use fleeting_testkit::client::{BINARY, Client, frame};
-use fleeting_testkit::rig::{self, Echo};
+use fleeting_testkit::server::{self, Echo};
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Write as _};
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 const LARGE_BYTES: usize = 1 << 20;
 static LARGE: [u8; LARGE_BYTES] = [b'x'; LARGE_BYTES];
-/// How many large requests are sent in all: far more bytes than any socket's buffers take.
+/// The number of large requests sent in total: far more bytes than any socket buffers.
 const LARGE_REQUESTS: usize = 64;
 
 fn numbered(numbers: std::ops::Range<usize>) -> String {
@@ -31,19 +31,19 @@ fn worker(app: App) -> (Worker, SocketAddr) {
 }
 
 #[test]
-fn answers_come_in_order() {
-    let rig = rig::run(|_| {
+fn pipelined_requests_are_answered_in_order() {
+    let server = server::run(|_| {
         App::new()
             .get("/number/{number}", |req| Ok(Response::text(req.param("number"))))
             .post("/echo", |req| Ok(Response::bytes(req.body())))
     });
-    let mut client = Client::connect(rig.addr);
+    let mut client = Client::connect(server.addr);
     client.send(numbered(0..500));
     for number in 0..500 {
         let answer = client.answer();
         assert_eq!((answer.status, answer.text()), (200, number.to_string().as_str()));
     }
-    // Of all kinds, and cut at every place that is not between two requests.
+    // Requests of all kinds, cut at every place that is not between two of them.
     let mixed = "POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\n\r\none\
                  GET /nowhere HTTP/1.1\r\nHost: test\r\n\r\n\
                  POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n2\r\ntw\r\n1\r\no\r\n0\r\n\r\n\
@@ -59,9 +59,10 @@ fn answers_come_in_order() {
 }
 
 #[test]
-fn what_follows_a_close_is_not_answered() {
-    let rig = rig::run(|_| App::new().get("/number/{number}", |req| Ok(Response::text(req.param("number")))));
-    let mut client = Client::connect(rig.addr);
+fn a_request_behind_a_close_is_not_answered() {
+    let server =
+        server::run(|_| App::new().get("/number/{number}", |req| Ok(Response::text(req.param("number")))));
+    let mut client = Client::connect(server.addr);
     let last = "GET /number/2 HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
     client.send(numbered(0..2) + last + &numbered(3..100));
     for number in ["0", "1", "2"] {
@@ -69,19 +70,19 @@ fn what_follows_a_close_is_not_answered() {
     }
     client.ended();
     drop(client);
-    assert_eq!(rig.wait(|counters| counters.connections == 0).requests, 3);
+    assert_eq!(server.wait(|counters| counters.connections == 0).requests, 3);
 }
 
 #[test]
-fn who_sends_no_more_still_gets_every_answer() {
-    let rig = rig::run(|_| {
+fn a_client_that_has_ended_its_side_still_gets_every_response() {
+    let server = server::run(|_| {
         App::new()
             .get("/number/{number}", |req| Ok(Response::text(req.param("number"))))
             .get("/large", |_req| Ok(Response::bytes(Body::Static(&LARGE))))
     });
     let large = "GET /large HTTP/1.1\r\nHost: test\r\n\r\n";
     for requests in [numbered(0..500), large.repeat(16) + &numbered(0..500)] {
-        let mut client = Client::connect(rig.addr);
+        let mut client = Client::connect(server.addr);
         client.send(&requests);
         client.end();
         for _ in 0..requests.matches("/large").count() {
@@ -91,22 +92,22 @@ fn who_sends_no_more_still_gets_every_answer() {
             assert_eq!(client.answer().text(), number.to_string());
         }
         client.ended();
-        rig.wait(|counters| counters.connections == 0);
+        server.wait(|counters| counters.connections == 0);
     }
 }
 
 #[test]
-fn a_long_pipeline_keeps_nobody_waiting() {
+fn a_long_pipeline_does_not_delay_other_connections() {
     let asked = Rc::new(RefCell::new(Vec::new()));
     let log = asked.clone();
     let (mut worker, addr) = worker(App::new().get("/number/{number}", move |req| {
         log.borrow_mut().push(req.conn_id());
         Ok(Response::text(req.param("number")))
     }));
-    let mut greedy = Client::connect(addr);
-    let mut modest = Client::connect(addr);
-    greedy.send(numbered(0..500));
-    modest.send(numbered(0..1));
+    let mut busy = Client::connect(addr);
+    let mut other = Client::connect(addr);
+    busy.send(numbered(0..500));
+    other.send(numbered(0..1));
     while worker.counters().requests < 501 {
         let before = worker.counters().requests;
         worker.turn(Some(Duration::from_secs(1))).expect("polling works");
@@ -117,17 +118,17 @@ fn a_long_pipeline_keeps_nobody_waiting() {
     let alone = asked.iter().find(|conn| asked.iter().filter(|other| other == conn).count() == 1);
     let at = asked.iter().position(|conn| Some(conn) == alone).expect("both were asked");
     assert!(at <= 32, "the other connection had its turn after {at} requests");
-    assert_eq!(modest.answer().text(), "0");
+    assert_eq!(other.answer().text(), "0");
     for number in 0..500 {
-        assert_eq!(greedy.answer().text(), number.to_string());
+        assert_eq!(busy.answer().text(), number.to_string());
     }
 }
 
-/// What [`flood`] is answered with.
+/// Reads and checks the responses to [`flood`].
 type Reading = fn(Client);
 
-/// A peer that sends and does not read is read from no more, once the sockets are full; when it reads
-/// at last, nothing is missing.
+/// The server stops reading from a peer that sends without reading, once the sockets are full. When the peer
+/// finally reads, nothing is missing.
 fn flood(
     app: App,
     mut client_of: impl FnMut(&mut Worker, SocketAddr) -> Client,
@@ -139,7 +140,7 @@ fn flood(
 
     client.stream().set_nonblocking(true).expect("a TCP stream");
     let (mut sent, mut refused) = (0, 0);
-    // The server has had turns enough, and room was not made by any of them.
+    // The server has had enough turns, and none of them made room.
     while refused < 100 {
         worker.turn(Some(Duration::ZERO)).expect("polling works");
         let mut stream = client.stream();
@@ -155,7 +156,7 @@ fn flood(
     assert!(0 < answered && answered < LARGE_REQUESTS as u64, "{answered} answers");
 
     client.stream().set_nonblocking(false).expect("a TCP stream");
-    let mut writer = client.twin();
+    let mut writer = client.clone_for_thread();
     let writing = thread::spawn(move || writer.send(&sends[sent..]));
     let reading = thread::spawn(move || read(client));
     while !reading.is_finished() {
@@ -166,7 +167,7 @@ fn flood(
 }
 
 #[test]
-fn who_does_not_read_is_not_read_from() {
+fn the_server_stops_reading_from_a_client_that_does_not_read() {
     let app = App::new().post("/large/{number}", |req| {
         assert_eq!(req.body().len(), LARGE_BYTES - 1, "the limit of a body is one more");
         Response::bytes(Body::Static(&LARGE)).header("x-number", req.param("number"))
@@ -180,26 +181,26 @@ fn who_does_not_read_is_not_read_from() {
             for number in 0..LARGE_REQUESTS {
                 let answer = client.answer();
                 assert_eq!(answer.field("x-number"), Some(number.to_string().as_str()));
-                assert!(answer.body == LARGE, "answer {number} is not what was sent");
+                assert!(answer.body == LARGE, "answer {number} differs from what was sent");
             }
         },
     );
 }
 
 #[test]
-fn whose_websocket_does_not_read_is_not_read_from() {
+fn the_server_stops_reading_from_a_websocket_that_does_not_read() {
     let opened = |worker: &mut Worker, addr| {
         let opening = thread::spawn(move || Client::websocket(addr, "/ws"));
         while !opening.is_finished() {
             worker.turn(Some(Duration::from_millis(10))).expect("polling works");
         }
-        opening.join().expect("it has opened")
+        opening.join().expect("the session has opened")
     };
     let sends = (0..LARGE_REQUESTS).flat_map(|number| frame(true, BINARY, &large_message(number))).collect();
     flood(App::new().ws("/ws", Echo), opened, sends, |mut client| {
         for number in 0..LARGE_REQUESTS {
             let message = client.next_frame();
-            assert!(message.payload == large_message(number), "message {number} is not what was sent");
+            assert!(message.payload == large_message(number), "message {number} differs from what was sent");
         }
     });
 }

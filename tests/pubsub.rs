@@ -1,35 +1,34 @@
-//! What is published reaches those who have subscribed, once each and in order, wherever they are.
+//! A publication reaches every subscriber once and in order, whatever connection, worker or server it is on.
 
-use crate::pipe::Stage;
-use fleeting::TopicCount;
+use crate::driver::Driver;
 use fleeting::engine::{PublishError, SendError, Settings};
 use fleeting::{
     App, Broker, Error, Handle, Limits, Message, Publication, Request, Server, Socket, TopicError, WebSocket,
 };
 use fleeting_testkit::client::{BINARY, Client, TEXT};
-use fleeting_testkit::rig::{self, Rig};
+use fleeting_testkit::server::{self, TestServer, Workers};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// Does what it is told, and says what came of it: `sub FILTER`, `unsub FILTER`, `pub TOPIC TEXT`,
+/// Carries out its client's orders and replies with the result: `sub FILTER`, `unsub FILTER`, `pub TOPIC TEXT`,
 /// `others TOPIC TEXT`, `id`. A binary message is published under "binary".
 struct Hub;
 
-fn said<T: std::fmt::Display>(result: Result<T, TopicError>) -> String {
-    result.map_or_else(|error| error.to_string(), |told| told.to_string())
+fn reply<T: std::fmt::Display>(result: Result<T, TopicError>) -> String {
+    result.map_or_else(|error| error.to_string(), |value| value.to_string())
 }
 
 impl WebSocket for Hub {
     type Session = ();
 
-    /// The query is a filter; with `!` in front of it, the connection is refused after all.
+    /// The query is a filter. With `!` in front of it, the session subscribes and then refuses the connection.
     fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
         let Some(filter) = req.query() else { return Ok(()) };
         let subscribed = socket.subscribe(filter.trim_start_matches('!'));
         subscribed.map_err(|error| Error::bad_request(error.to_string()))?;
         if filter.starts_with('!') {
-            socket.publish("refused", Message::Text("somebody")).expect("it is in order");
+            socket.publish("refused", Message::Text("somebody")).expect("it is valid");
             return Err(Error::new(403, "not you"));
         }
         Ok(())
@@ -37,15 +36,15 @@ impl WebSocket for Hub {
 
     fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
         let Message::Text(text) = message else {
-            socket.publish("binary", message).expect("it is in order");
+            socket.publish("binary", message).expect("it is valid");
             return;
         };
         let answer = match text.splitn(3, ' ').collect::<Vec<_>>()[..] {
-            ["sub", filter] => said(socket.subscribe(filter)),
+            ["sub", filter] => reply(socket.subscribe(filter)),
             ["unsub", filter] => socket.unsubscribe(filter).to_string(),
-            ["pub", topic, text] => said(socket.publish(topic, Message::Text(text)).map(|()| "published")),
+            ["pub", topic, text] => reply(socket.publish(topic, Message::Text(text)).map(|()| "published")),
             ["others", topic, text] => {
-                said(socket.publish_to_others(topic, Message::Text(text)).map(|()| "published"))
+                reply(socket.publish_to_others(topic, Message::Text(text)).map(|()| "published"))
             }
             ["id"] => socket.conn_id().to_string(),
             _ => panic!("no such order: {text}"),
@@ -58,11 +57,11 @@ fn hub() -> App {
     App::new().ws("/hub", Hub)
 }
 
-fn rig() -> Rig {
-    rig::run(|_| hub())
+fn serve() -> TestServer {
+    server::run(|_| hub())
 }
 
-/// A connection that has subscribed to these.
+/// A connection that has subscribed to each of `filters`.
 fn subscriber(addr: SocketAddr, filters: &[&str]) -> Client {
     let mut client = Client::websocket(addr, "/hub");
     for filter in filters {
@@ -71,21 +70,21 @@ fn subscriber(addr: SocketAddr, filters: &[&str]) -> Client {
     client
 }
 
-/// Gives an order, and tells what came of it.
+/// Sends an order and returns the reply.
 #[track_caller]
 fn ask(client: &mut Client, order: &str) -> String {
     client.frame(TEXT, order);
     client.next_frame().text().to_string()
 }
 
-/// Everything that comes until the text "end".
+/// Returns all texts until "end".
 #[track_caller]
 fn until_end(client: &mut Client) -> Vec<String> {
     let texts = std::iter::from_fn(|| Some(client.next_frame().text().to_string()));
     texts.take_while(|text| text != "end").collect()
 }
 
-/// Publishes these as one thread does, and "end" behind them.
+/// Publishes all of these on one thread, followed by "end".
 fn publish(handle: &Handle, publications: &[(&str, &str)], end: &str) {
     for (topic, text) in publications.iter().chain(&[(end, "end")]) {
         handle.publish(topic, Message::Text(text)).expect("there is room");
@@ -93,28 +92,28 @@ fn publish(handle: &Handle, publications: &[(&str, &str)], end: &str) {
 }
 
 #[test]
-fn names_and_filters() {
+fn a_filter_matches_a_topic_or_a_prefix() {
     fn check(filters: &[&str], expected: &[&str]) {
-        let rig = rig();
-        let mut client = subscriber(rig.addr, filters);
+        let server = serve();
+        let mut client = subscriber(server.addr, filters);
         client.frame(TEXT, "sub end");
         client.next_frame();
         let topics = ["price", "price.eur", "price.eur.usd", "prices", "news", "News", "prix.€"];
-        publish(&rig.handle, &topics.map(|topic| (topic, topic)), "end");
+        publish(&server.handle, &topics.map(|topic| (topic, topic)), "end");
         assert_eq!(until_end(&mut client), expected, "{filters:?}");
-        let counters = rig.wait(|counters| counters.published == 8);
+        let counters = server.wait(|counters| counters.published == 8);
         assert_eq!((counters.matched, counters.delivered), (expected.len() as u64 + 1, counters.matched));
     }
     check(&["price"], &["price"]);
     check(&["price", "news"], &["price", "news"]);
     check(&["price.*"], &["price.eur", "price.eur.usd"]);
-    // A filter is for what goes on behind it.
+    // A filter with `*` matches only topics that continue after it.
     check(&["price*"], &["price.eur", "price.eur.usd", "prices"]);
     check(&["*"], &["price", "price.eur", "price.eur.usd", "prices", "news", "News", "prix.€"]);
     check(&["prix.€*"], &[]);
     check(&["prix.*"], &["prix.€"]);
     check(&["nothing", "e*"], &[]);
-    // Each once, however many fit.
+    // Each publication comes once, however many filters match.
     check(
         &["*", "price*", "price.*", "price.eur", "p*"],
         &["price", "price.eur", "price.eur.usd", "prices", "news", "News", "prix.€"],
@@ -122,9 +121,9 @@ fn names_and_filters() {
 }
 
 #[test]
-fn the_publisher_is_a_subscriber_like_any_other_unless_it_says_otherwise() {
-    let rig = rig();
-    let (mut own, mut other) = (subscriber(rig.addr, &["a"]), subscriber(rig.addr, &["*"]));
+fn a_publisher_receives_its_own_publications_unless_it_publishes_to_others() {
+    let server = serve();
+    let (mut own, mut other) = (subscriber(server.addr, &["a"]), subscriber(server.addr, &["*"]));
     assert_eq!(ask(&mut own, "pub a one"), "published");
     assert_eq!(ask(&mut own, "others a two"), "one");
     assert_eq!(own.next_frame().text(), "published");
@@ -132,16 +131,16 @@ fn the_publisher_is_a_subscriber_like_any_other_unless_it_says_otherwise() {
     assert_eq!(own.next_frame().text(), "three");
     let got = [(); 3].map(|()| other.next_frame().text().to_string());
     assert_eq!(got, ["one", "two", "three"]);
-    // Who has no subscription publishes all the same.
-    let mut third = Client::websocket(rig.addr, "/hub");
+    // A session without subscriptions can publish all the same.
+    let mut third = Client::websocket(server.addr, "/hub");
     assert_eq!(ask(&mut third, "others a four"), "published");
     assert_eq!((own.next_frame().text(), other.next_frame().text()), ("four", "four"));
 }
 
 #[test]
-fn a_binary_message_stays_one() {
-    let rig = rig();
-    let (mut own, mut other) = (subscriber(rig.addr, &["binary"]), subscriber(rig.addr, &["*"]));
+fn a_binary_message_stays_binary() {
+    let server = serve();
+    let (mut own, mut other) = (subscriber(server.addr, &["binary"]), subscriber(server.addr, &["*"]));
     own.frame(BINARY, [0, 255, 1]);
     for client in [&mut own, &mut other] {
         let frame = client.next_frame();
@@ -150,32 +149,32 @@ fn a_binary_message_stays_one() {
 }
 
 #[test]
-fn who_has_unsubscribed_gets_no_more() {
-    let rig = rig();
-    let mut client = subscriber(rig.addr, &["a", "a*", "end"]);
-    assert_eq!(ask(&mut client, "sub a"), "false", "it has");
-    assert_eq!(ask(&mut client, "unsub b"), "false", "it has not");
-    publish(&rig.handle, &[("a", "1"), ("ab", "2")], "end");
+fn an_unsubscribed_client_receives_nothing_more() {
+    let server = serve();
+    let mut client = subscriber(server.addr, &["a", "a*", "end"]);
+    assert_eq!(ask(&mut client, "sub a"), "false", "already subscribed");
+    assert_eq!(ask(&mut client, "unsub b"), "false", "not subscribed");
+    publish(&server.handle, &[("a", "1"), ("ab", "2")], "end");
     assert_eq!(until_end(&mut client), ["1", "2"]);
     assert_eq!(ask(&mut client, "unsub a"), "true");
-    publish(&rig.handle, &[("a", "3"), ("ab", "4")], "end");
+    publish(&server.handle, &[("a", "3"), ("ab", "4")], "end");
     assert_eq!(until_end(&mut client), ["4"]);
     assert_eq!(ask(&mut client, "unsub a*"), "true");
     assert_eq!(ask(&mut client, "unsub a*"), "false");
-    publish(&rig.handle, &[("a", "5"), ("ab", "6")], "end");
+    publish(&server.handle, &[("a", "5"), ("ab", "6")], "end");
     assert_eq!(until_end(&mut client), [""; 0]);
     assert_eq!(ask(&mut client, "sub a"), "true");
-    publish(&rig.handle, &[("a", "7")], "end");
+    publish(&server.handle, &[("a", "7")], "end");
     assert_eq!(until_end(&mut client), ["7"]);
 }
 
 #[test]
 fn a_handle_publishes_from_any_thread_in_the_order_of_each() {
     const TIMES: usize = 500;
-    let rig = rig();
-    let mut clients = [(); 3].map(|()| subscriber(rig.addr, &["*"]));
+    let server = serve();
+    let mut clients = [(); 3].map(|()| subscriber(server.addr, &["*"]));
     let publishers = [0, 1, 2].map(|publisher| {
-        let handle = rig.handle.clone();
+        let handle = server.handle.clone();
         thread::spawn(move || {
             for number in 0..TIMES {
                 let text = format!("{publisher} {number}");
@@ -201,15 +200,15 @@ fn a_handle_publishes_from_any_thread_in_the_order_of_each() {
 // ---------------------------------------------------------------- limits
 
 #[test]
-fn limits_are_errors() {
+fn exceeding_a_limit_is_an_error() {
     let set = |limits: &mut Limits| {
         limits.topics = 4;
         limits.subscriptions = 3;
         limits.topic_bytes = 10;
         limits.message_bytes = 40;
     };
-    let rig = rig::run_with(move |limits, _| set(limits), |_| hub());
-    let mut client = subscriber(rig.addr, &["a", "b*"]);
+    let server = server::run_with(move |limits, _| set(limits), |_| hub());
+    let mut client = subscriber(server.addr, &["a", "b*"]);
     let mut check = |order: &str, expected: &str| assert_eq!(ask(&mut client, order), expected, "{order}");
     check("sub elevenbytes", "the topic's name may have 10 bytes at most");
     check("sub ", "the topic's name is empty");
@@ -223,20 +222,20 @@ fn limits_are_errors() {
     check("pub elevenbytes x", "the topic's name may have 10 bytes at most");
     check("pub  x", "the topic's name is empty");
     check("others nobody x", "published");
-    let mut second = subscriber(rig.addr, &["d", "a"]);
+    let mut second = subscriber(server.addr, &["d", "a"]);
     assert_eq!(ask(&mut second, "sub e"), "there may be 4 topics at most");
-    // A place is free again when nobody wants the topic any more.
+    // The topic's place becomes free when its last subscriber leaves.
     assert_eq!(ask(&mut client, "unsub b*"), "true");
     assert_eq!(ask(&mut second, "sub e"), "true");
     drop(client);
-    rig.wait(|counters| counters.connections == 1);
+    server.wait(|counters| counters.connections == 1);
     assert_eq!(ask(&mut second, "unsub d"), "true");
     assert_eq!(ask(&mut second, "sub f"), "true");
 }
 
-/// A session may make a message that no peer may send.
+/// A session can create a message that is larger than any a peer may send.
 #[test]
-fn a_message_that_is_too_long_is_published_to_nobody() {
+fn a_message_that_is_too_long_is_not_published() {
     struct Long;
 
     impl WebSocket for Long {
@@ -254,51 +253,52 @@ fn a_message_that_is_too_long_is_published_to_nobody() {
         fn message(&self, _session: &mut (), _message: Message<'_>, _socket: &mut Socket<'_>) {}
     }
 
-    let rig = rig::run_with(|limits, _| limits.message_bytes = 100, |_| App::new().ws("/ws", Long));
-    let mut client = Client::websocket(rig.addr, "/ws");
-    // Nor does a handle's reach anybody.
-    let refused = rig.handle.publish("a", Message::Text(&"y".repeat(101)));
+    let server = server::run_with(|limits, _| limits.message_bytes = 100, |_| App::new().ws("/ws", Long));
+    let mut client = Client::websocket(server.addr, "/ws");
+    // A handle cannot publish such a message either.
+    let refused = server.handle.publish("a", Message::Text(&"y".repeat(101)));
     assert_eq!(refused, Err(PublishError::Topic(TopicError::MessageTooBig(100))));
-    assert_eq!(rig.handle.publish("a*", Message::Text("")), Err(PublishError::Topic(TopicError::Wildcard)));
-    publish(&rig.handle, &[], "a");
+    assert_eq!(
+        server.handle.publish("a*", Message::Text("")),
+        Err(PublishError::Topic(TopicError::Wildcard))
+    );
+    publish(&server.handle, &[], "a");
     assert_eq!(until_end(&mut client), ["x".repeat(100)]);
-    assert_eq!((rig.wait(|counters| counters.published == 2).matched), 2);
+    assert_eq!((server.wait(|counters| counters.published == 2).matched), 2);
 }
 
 #[test]
-fn who_is_refused_after_all_leaves_nothing_behind() {
-    let rig = rig();
-    let mut other = subscriber(rig.addr, &["refused", "end"]);
+fn a_connection_refused_after_subscribing_leaves_no_subscription() {
+    let server = serve();
+    let mut other = subscriber(server.addr, &["refused", "end"]);
     for _ in 0..3 {
-        let mut refused = Client::connect(rig.addr);
+        let mut refused = Client::connect(server.addr);
         refused.send(fleeting_testkit::client::handshake("/hub?!*", ""));
         assert_eq!(refused.answer().status, 403);
-        // It is a connection like any other.
+        // The connection can be used like any other.
         assert_eq!(refused.get("/nowhere").status, 404);
         assert_eq!(other.next_frame().text(), "somebody");
-        publish(&rig.handle, &[("a", "a")], "end");
+        publish(&server.handle, &[("a", "a")], "end");
         assert_eq!(until_end(&mut other), [""; 0]);
         assert_eq!(refused.get("/nowhere").status, 404);
     }
-    let mut accepted = Client::websocket(rig.addr, "/hub?*");
-    publish(&rig.handle, &[("a", "a")], "end");
+    let mut accepted = Client::websocket(server.addr, "/hub?*");
+    publish(&server.handle, &[("a", "a")], "end");
     assert_eq!(until_end(&mut accepted), ["a"]);
-    let names: Vec<_> =
-        counts(&rig.handle).into_iter().map(|(name, subscribers, _)| (name, subscribers)).collect();
+    let names: Vec<_> = server::topic_counts(&server.handle)
+        .into_iter()
+        .map(|(name, subscribers, _)| (name, subscribers))
+        .collect();
     assert_eq!(names, [("*".into(), 1), ("end".into(), 1), ("refused".into(), 1)]);
-    let counters = rig.finish();
-    // Three to `other` each time, to the refused one the one that it published itself; then one more.
+    let counters = server.finish();
+    // `other` gets three each round; the refused session gets the one it published itself; then there is one more.
     assert_eq!((counters.dropped_closing, counters.delivered), (3, counters.matched - 3));
 }
 
 // ---------------------------------------------------------------- several workers
 
-/// A server with two workers, shut down when dropped.
-struct Two {
-    addr: SocketAddr,
-    handle: Handle,
-    server: Option<Server>,
-}
+/// A server with two workers.
+struct Two(Workers);
 
 impl Two {
     fn start(broker: Option<Arc<dyn Broker>>) -> Two {
@@ -307,16 +307,15 @@ impl Two {
             Some(broker) => builder.broker(broker),
             None => builder,
         };
-        let server = builder.serve(|_| hub()).expect("the server starts");
-        Two { addr: server.local_addrs()[0], handle: server.handle(), server: Some(server) }
+        Two(Workers::of(builder.serve(|_| hub())))
     }
 
-    /// Subscribers, at least `each` on each worker.
+    /// Connects subscribers until each worker has at least `each`.
     fn subscribers(&self, filter: &str, each: usize) -> Vec<Client> {
         let (mut clients, mut counts) = (Vec::new(), [0; 2]);
         while counts.iter().any(|count| *count < each) {
             assert!(clients.len() < 1000, "all come to one worker: {counts:?}");
-            let mut client = Client::websocket(self.addr, &format!("/hub?{filter}"));
+            let mut client = Client::websocket(self.0.addr, &format!("/hub?{filter}"));
             let id = ask(&mut client, "id");
             counts[usize::from(id.starts_with("1-"))] += 1;
             clients.push(client);
@@ -325,30 +324,14 @@ impl Two {
     }
 }
 
-impl Drop for Two {
-    fn drop(&mut self) {
-        self.handle.shutdown();
-        let ended = self.server.take().map(Server::run);
-        assert!(matches!(ended, Some(Ok(_))) || thread::panicking(), "{ended:?}");
-    }
-}
-
-/// Returns name, subscribers and publications of each topic.
-fn counts(handle: &Handle) -> Vec<(Box<str>, usize, u64)> {
-    let (tell, told) = mpsc::channel();
-    handle.count_topics(move |counts| tell.send(counts).expect("the test waits"));
-    let counts: Vec<TopicCount> = told.recv().expect("it is told");
-    counts.into_iter().map(|count| (count.name, count.subscribers, count.published)).collect()
-}
-
 #[test]
-fn sessions_publish_to_all_workers_each_in_its_order() {
+fn sessions_publish_to_all_workers_each_in_order() {
     const TIMES: usize = 200;
     let two = Two::start(None);
     let mut clients = two.subscribers("*", 2);
     let count = clients.len();
-    let listeners: Vec<_> = clients.iter().map(Client::twin).collect();
-    // What each is told: all that all publish, and "published" so many times.
+    let listeners: Vec<_> = clients.iter().map(Client::clone_for_thread).collect();
+    // Each receives every publication, and "published" once per publication of its own.
     let listeners = listeners.into_iter().map(|mut client| {
         thread::spawn(move || {
             let (mut next, mut own) = (vec![0; count], 0);
@@ -372,27 +355,28 @@ fn sessions_publish_to_all_workers_each_in_its_order() {
         }
     }
     listeners.into_iter().for_each(|thread| thread.join().expect("all came, in order"));
-    // Nothing comes twice: the answer is the next.
+    // Nothing comes twice: the reply is the next message.
     for client in &mut clients {
         assert!(ask(client, "id").contains('-'));
     }
     let published = (count * TIMES) as u64;
-    assert_eq!(counts(&two.handle), [("*".into(), count, published)]);
+    assert_eq!(server::topic_counts(&two.0.handle), [("*".into(), count, published)]);
 }
 
 #[test]
 fn topics_are_counted_over_all_workers() {
     let two = Two::start(None);
-    assert_eq!(counts(&two.handle), []);
+    assert_eq!(server::topic_counts(&two.0.handle), []);
     let mut all = two.subscribers("a", 2);
     let some = two.subscribers("b*", 1);
-    publish(&two.handle, &[("a", "1"), ("a", "2"), ("bc", "3")], "a");
+    publish(&two.0.handle, &[("a", "1"), ("a", "2"), ("bc", "3")], "a");
     all.iter_mut().for_each(|client| assert_eq!(until_end(client), ["1", "2"]));
-    // Each publication reaches every worker, and is one all the same.
-    assert_eq!(counts(&two.handle), [("a".into(), all.len(), 3), ("b*".into(), some.len(), 1)]);
+    // Every worker receives each publication, but it counts once.
+    let expected = [("a".into(), all.len(), 3), ("b*".into(), some.len(), 1)];
+    assert_eq!(server::topic_counts(&two.0.handle), expected);
 }
 
-/// Hands everything to another server, once that is there, and writes it down.
+/// Forwards publications to another server, once there is one, and records them.
 #[derive(Default)]
 struct Link {
     other: Mutex<Option<Handle>>,
@@ -402,23 +386,23 @@ struct Link {
 impl Broker for Link {
     fn publish(&self, publication: &Arc<Publication>) {
         let Message::Text(text) = publication.message() else { panic!("text") };
-        self.seen.lock().expect("nobody panics with it").push(text.to_string());
-        if let Some(other) = &*self.other.lock().expect("nobody panics with it") {
+        self.seen.lock().expect("the lock is not poisoned").push(text.to_string());
+        if let Some(other) = &*self.other.lock().expect("the lock is not poisoned") {
             other.deliver(publication).expect("there is room");
         }
     }
 }
 
 #[test]
-fn a_broker_connects_two_servers_and_nothing_goes_round_in_circles() {
+fn a_broker_connects_two_servers_without_loops() {
     let links = [(); 2].map(|()| Arc::new(Link::default()));
     let servers = [0, 1].map(|at| Two::start(Some(links[at].clone())));
     for at in [0, 1] {
-        *links[at].other.lock().expect("nobody panics with it") = Some(servers[1 - at].handle.clone());
+        *links[at].other.lock().expect("the lock is not poisoned") = Some(servers[1 - at].0.handle.clone());
     }
     let mut clients = [0, 1].map(|at| servers[at].subscribers("*", 1));
     for at in [0, 1] {
-        publish(&servers[at].handle, &[("a", "handle"), ("b", "again")], "a");
+        publish(&servers[at].0.handle, &[("a", "handle"), ("b", "again")], "a");
         for client in clients.iter_mut().flatten() {
             assert_eq!(until_end(client), ["handle", "again"]);
         }
@@ -427,7 +411,7 @@ fn a_broker_connects_two_servers_and_nothing_goes_round_in_circles() {
         publisher.frame(TEXT, "others a more");
         publisher.frame(TEXT, "pub a end");
         let own = until_end(publisher);
-        // The answers among them come at once.
+        // The replies among them come at once.
         assert_eq!(own.iter().filter(|text| *text != "published").collect::<Vec<_>>(), ["session"]);
         let answers = own.iter().filter(|text| *text == "published").count();
         (answers..3).for_each(|_| assert_eq!(publisher.next_frame().text(), "published"));
@@ -438,14 +422,14 @@ fn a_broker_connects_two_servers_and_nothing_goes_round_in_circles() {
             assert_eq!(until_end(client), ["session", "more"]);
         }
     }
-    // Nothing comes again: the answer is the next.
+    // Nothing comes again: the reply is the next message.
     for client in clients.iter_mut().flatten() {
         assert!(ask(client, "id").contains('-'));
     }
     for link in &links {
-        // A handle has its server's broker, so two that have each other would be there for ever.
-        *link.other.lock().expect("nobody panics with it") = None;
-        let seen = link.seen.lock().expect("nobody panics with it");
+        // A handle holds its server's broker, so two servers that hold each other would never be freed.
+        *link.other.lock().expect("the lock is not poisoned") = None;
+        let seen = link.seen.lock().expect("the lock is not poisoned");
         assert_eq!(*seen, ["handle", "again", "end", "session", "more", "end"]);
     }
 }
@@ -453,40 +437,40 @@ fn a_broker_connects_two_servers_and_nothing_goes_round_in_circles() {
 // ---------------------------------------------------------------- a mailbox that is full
 
 #[test]
-fn a_full_mailbox_is_told() {
+fn a_full_mailbox_is_reported() {
     let handle = Handle::unattended(2);
-    let stage = |worker| {
+    let driver = |worker| {
         let settings = Settings { worker, ..Settings::default() };
-        Stage::with_handle(hub(), settings, &handle)
+        Driver::with_handle(hub(), settings, &handle)
     };
-    let (mut first, mut second) = (stage(0), stage(1));
+    let (mut first, mut second) = (driver(0), driver(1));
     let subscribers = [first.websocket("/hub?a"), second.websocket("/hub?a")];
     let publisher = first.websocket("/hub");
     let long = "x".repeat(1 << 20);
     let mut posted = 0;
-    // The first takes its share, the second is not given a turn.
+    // The first worker takes its share; the second is given no turn.
     while handle.publish("a", Message::Text(&long)).is_ok() {
         posted += 1;
         first.turn();
         assert!(posted < 1000, "the mailbox has no bound");
     }
     first.turn();
-    assert_eq!(subscribers[0].frames().len(), posted + 1, "who has room gets it all the same");
+    assert_eq!(subscribers[0].frames().len(), posted + 1, "a worker with room must receive it");
     let full = handle.publish("a", Message::Text(&long));
     assert_eq!(full, Err(PublishError::Full));
     assert_eq!(handle.send(subscribers[1].id, Message::Text(&long)), Err(SendError::Full));
     first.turn();
-    first.say(&publisher, TEXT, format!("pub a {}", &long[..1 << 19]));
+    first.send(&publisher, TEXT, format!("pub a {}", &long[..1 << 19]));
     let lost = first.counters().publications_lost;
-    first.say(&publisher, TEXT, format!("pub a {}", &long[..(1 << 20) - 10]));
+    first.send(&publisher, TEXT, format!("pub a {}", &long[..(1 << 20) - 10]));
     assert_eq!(first.counters().publications_lost, lost + 1);
     second.turn();
-    let came = subscribers[1].frames().len();
-    assert!(came == posted || came == posted + 1, "{came} of {posted}");
+    let arrived = subscribers[1].frames().len();
+    assert!(arrived == posted || arrived == posted + 1, "{arrived} of {posted}");
     assert_eq!(handle.publish("a", Message::Text("again")), Ok(()));
     second.turn();
     assert_eq!(subscribers[1].texts(), ["again"]);
-    // Of a worker that is gone nobody has subscribed to anything.
+    // A worker that is gone has no subscribers.
     drop(second);
     assert_eq!(handle.publish("a", Message::Text("still")), Ok(()));
     assert_eq!(handle.send(subscribers[1].id, Message::Text("still")), Err(SendError::Gone));

@@ -1,16 +1,16 @@
-//! A request finds its handler: by path first, then by method; and what has none is told so.
+//! A request reaches its handler, by path first and by method second. One without a handler is told why.
 
 use fleeting::{App, Error, Handler, Keep, KeptRequest, Request, Response};
 use fleeting_testkit::client::Client;
-use fleeting_testkit::rig::{self, Echo, Rig};
+use fleeting_testkit::server::{self, Echo, TestServer};
 use std::sync::mpsc;
 
 fn found<'r>(_req: &Request<'r>) -> Result<Response<'r>, Error> {
     Ok(Response::text("found"))
 }
 
-fn rig() -> Rig {
-    rig::run(|_| {
+fn serve() -> TestServer {
+    server::run(|_| {
         App::new()
             .get("/", |_req| Ok(Response::text("root")))
             .get("/users/me", |_req| Ok(Response::text("fixed")))
@@ -32,9 +32,9 @@ fn rig() -> Rig {
 }
 
 #[test]
-fn paths_lead_to_handlers() {
-    let rig = rig();
-    let mut client = Client::connect(rig.addr);
+fn paths_select_handlers() {
+    let server = serve();
+    let mut client = Client::connect(server.addr);
     let mut check = |path: &str, status: u16, text: &str| {
         let answer = client.get(path);
         assert_eq!((answer.status, answer.text()), (status, text), "{path}");
@@ -60,9 +60,9 @@ fn paths_lead_to_handlers() {
 }
 
 #[test]
-fn methods_lead_to_handlers() {
-    let rig = rig();
-    let mut client = Client::connect(rig.addr);
+fn methods_select_handlers() {
+    let server = serve();
+    let mut client = Client::connect(server.addr);
     let mut check = |method: &str, path: &str, status: u16, allow: Option<&str>| {
         client.send(format!("{method} {path} HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\n\r\nabc"));
         let answer = if method == "HEAD" { client.answer_to_head() } else { client.answer() };
@@ -89,9 +89,9 @@ fn methods_lead_to_handlers() {
 }
 
 #[test]
-fn options_without_a_method_list_for_a_server_that_knows_the_path_only() {
-    let rig = rig();
-    let mut client = Client::connect(rig.addr);
+fn options_lists_the_methods_of_a_path_and_connect_is_501() {
+    let server = serve();
+    let mut client = Client::connect(server.addr);
     client.send("OPTIONS /dav HTTP/1.1\r\nHost: test\r\n\r\n");
     assert_eq!(client.answer().field("allow"), Some("PROPFIND, OPTIONS"));
     client.send("CONNECT test:80 HTTP/1.1\r\nHost: test:80\r\n\r\n");
@@ -109,8 +109,8 @@ impl<H: Handler> Handler for Counted<H> {
 }
 
 #[test]
-fn handlers_are_wrapped() {
-    let rig = rig::run(|_| {
+fn a_wrapper_applies_to_the_routes_before_it() {
+    let server = server::run(|_| {
         App::new()
             .get("/", |_req| Ok(Response::text("inner")))
             .get("/error", |_req| Err(Error::not_found("gone")))
@@ -124,7 +124,7 @@ fn handlers_are_wrapped() {
             .get("/free", |_req| Ok(Response::text("free")))
             .route("GET", "/counted", Counted(found))
     });
-    let mut client = Client::connect(rig.addr);
+    let mut client = Client::connect(server.addr);
     let mut check = |path: &str, token: &str, status: u16, fields: [Option<&str>; 3]| {
         client.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n{token}\r\n"));
         let answer = client.answer();
@@ -139,15 +139,15 @@ fn handlers_are_wrapped() {
 }
 
 #[test]
-fn a_kept_request_says_what_the_request_said() {
+fn a_kept_request_equals_the_original() {
     let (kept, keeps) = mpsc::channel::<KeptRequest>();
-    let rig = rig::run(move |_| {
+    let server = server::run(move |_| {
         App::new().post("/keep/{id}", move |req| {
             kept.send(req.keep()).expect("the test waits");
             Ok(Response::empty(204))
         })
     });
-    let mut client = Client::connect(rig.addr);
+    let mut client = Client::connect(server.addr);
     let request = |id: usize, query: &str, content: &str| {
         let length = content.len();
         format!(
@@ -160,7 +160,7 @@ fn a_kept_request_says_what_the_request_said() {
         client.send(request(id, &query, &"x".repeat(id)));
         assert_eq!(client.answer().status, 204);
     }
-    // All of them are looked at only now, after the memory they came in was used a hundred times.
+    // They are compared only now, after the memory they arrived in was reused a hundred times.
     for (id, request) in keeps.try_iter().enumerate() {
         assert_eq!((request.method(), request.path()), ("POST", format!("/keep/{id}").as_str()));
         let query = (id % 2 == 0).then(|| format!("q={id}"));

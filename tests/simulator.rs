@@ -1,79 +1,83 @@
-//! The real engine among clients that chance invents, on streams and in a time that are made up.
+//! Runs the real engine with randomly generated clients, on streams in memory and in simulated time.
 //!
-//! A seed decides everything: a few dozen clients with scripts of requests and frames, their pace, what
-//! their pipes hold, the faults, the clock, the order and lateness of events. What must be answered is
-//! worked out from the script alone ([`script`]), and compared with what was written after every turn.
+//! A seed decides everything: a few dozen clients with scripts of requests and frames, their pace, the capacity of
+//! their pipes, the faults, the clock, and the order and lateness of events. The expected answers are computed from the
+//! script alone ([`script`]) and compared with what was written after every turn.
 //!
 //! ```text
 //!   Script -> Client -> Wire <- SimStream <- Engine        Run: clock, events, accept, shutdown
-//!      `------ says ------> compare <- written ----'
+//!      `---- answers ----> compare <- written ----'
 //! ```
 //!
 //! After every turn:
-//! 1. Every byte that was written is the next one of the model: nothing is missing, doubled, out of
-//!    order or another client's, every Date is of a time there was. The only other things that may be
-//!    said are a 408, a ping, a Close 1001, a 503 or a `Connection: close`, each only where a response or
-//!    a frame begins, in its protocol, and not before its timeout has passed or the shutdown has begun.
+//! 1. Every byte written is the next one of the model: nothing is missing, doubled, out of order or another client's,
+//!    and every Date is of a time there was. The only other things that may be written are a 408, a ping, a Close 1001,
+//!    a 503 or a `Connection: close`, each only where a response or a frame begins, in its protocol, and not before its
+//!    timeout has passed or the shutdown has begun.
 //! 2. Nothing is answered before a byte of it has arrived.
-//! 3. No stream is read after its end, written after its end, ended twice, or used after it has failed or
-//!    was let go; no call is made for nothing.
-//! 4. A stream is let go for a reason only: the client's end, with all that was due written; a failure;
-//!    a timeout that has passed; a shutdown.
+//! 3. No stream is read after its end, written after its end, ended twice, or used after it has failed. No call is made
+//!    for nothing.
+//! 4. A stream is dropped only for a reason: the client's end, with everything due written; a failure; a timeout that
+//!    has passed; a shutdown.
 //!
 //! Whenever no event is due and the engine has nothing to do ([`Engine::next_ms`] is not 0):
-//! 5. All that has arrived is answered, unless the client's pipe is full: no wake-up was lost.
-//! 6. The end is said where the script has it, and streams of clients that are gone are let go.
+//! 5. Everything that has arrived is answered unless the client's pipe is full: no wake-up was lost.
+//! 6. The engine ends its side where the script says so, and streams of clients that are gone are dropped.
 //! 7. After a shutdown no connection waits for another request.
 //!
-//! In the end, when time passes only as [`Engine::next_ms`] asks for it:
+//! At the end, when time passes only as [`Engine::next_ms`] asks for it:
 //! 8. Clients that nothing has disturbed have all their answers.
-//! 9. Every connection ends within the timeouts, after a shutdown within the grace; then `is_over`. The
-//!    engine never asks for a time that has passed, and never works on without end.
-//! 10. Every stream was let go, every session told of its end once, and the counters agree with the
-//!     model; with clients disturbed, responses are at most what was counted.
+//! 9. Every connection ends within the timeouts, and after a shutdown within the grace period; then `is_over`. The
+//!    engine never asks for a time that has passed, and never works without end.
+//! 10. Every stream was dropped, every session was told of its end once, and the counters agree with the model. With
+//!     disturbed clients, there are at most as many responses as were counted.
 //!
-//! Among the requests are some that another thread answers, or never does ([`Response::defer`]), some whose
-//! content comes from a source that sleeps now and then, and uploads that pause: the run wakes, answers and
-//! resumes them between turns, as chance will have it. What they are answered is known all the same, and that
-//! nothing behind one of them is answered before it.
+//! Some requests are answered by another thread, or never ([`Response::defer`]). Some content comes from a source that
+//! sleeps now and then, and some uploads pause. The run wakes, answers and resumes them between turns, at random. Their
+//! answers are known all the same, and nothing behind one of them may be answered before it.
 //!
-//! The second play, [`crowd`], has two engines that share a handle, and members that subscribe, unsubscribe,
-//! publish, leave, and read slowly or not at all, with each policy for the slow, while others publish through
-//! the handle. What is due to whom is worked out when something is published, from the subscriptions of that
-//! moment ([`hub`]). After every turn, of every member:
-//! 1. No phantom: a publication that was written was due to it; opcode and payload are what was published, so
+//! The second simulation, [`pubsub_run`], has two engines that share a handle. Its members subscribe, unsubscribe,
+//! publish, leave, and read slowly or not at all, under each policy for slow consumers, while others publish through
+//! the handle. What is due to which member is computed by [`pubsub_model`] at the moment of publishing, from the
+//! subscriptions of that moment. After every turn, for every member:
+//! 1. No phantom: a publication that was written was due to the member. Its opcode and payload are those published, so
 //!    no byte of another connection is among them.
-//! 2. No duplicate and no reorder: publications come in the order in which they became due, which is that of
-//!    each publisher, each at most once. What a policy drops is left out, and nothing else changes places.
-//! 3. Frames are whole: one that has begun is finished, whatever is dropped behind it. After a Close nothing comes.
-//! 4. What its session has sent, and was not told to be dropped, comes in its order; what a handle has sent comes in
-//!    its order or not at all. `drain` comes once for each time that it was told of backpressure, before the next
-//!    message.
+//! 2. No duplicate and no reordering: publications come at most once, in the order in which they became due, which is
+//!    that of each publisher. What a policy drops is missing, and nothing else changes places.
+//! 3. Frames are whole: one that has begun is finished, whatever is dropped behind it. Nothing comes after a Close.
+//! 4. What the session has sent, unless it was reported as dropped, comes in order. What a handle has sent comes in
+//!    order or not at all. `drain` is called once for each report of backpressure, before the next message.
 //!
-//! In the end, when everybody has taken everything:
-//! 5. No loss without a count: what was matched is what was delivered and what was dropped, conflated or closed,
-//!    by engine; what was delivered is what was written. If nobody has left, what was matched is what was due.
-//! 6. If nobody was slow and nobody has left, all that was due has arrived.
+//! At the end, when every member has taken everything:
+//! 5. No loss without a count: on each engine, what matched is what was delivered, dropped, conflated or closed, and
+//!    what was delivered is what was written. If no member has left, what matched is what was due.
+//! 6. If no member was slow and none has left, everything due has arrived.
 //! 7. After a shutdown every session has been told of its end.
 //!
-//! `FLEETING_SEED=N` plays one seed, `FLEETING_SEEDS=N` the first N. Events and bytes of a seed are the
-//! same every time.
+//! `FLEETING_SEED=N` plays one seed, `FLEETING_SEEDS=N` the first N. Events and bytes of a seed are the same in every
+//! run.
 //!
 //! [`Response::defer`]: fleeting::Response::defer
 //! [`Engine::next_ms`]: fleeting::engine::Engine::next_ms
 
 mod client;
-mod crowd;
-mod hub;
+mod generate;
+mod pubsub_model;
+mod pubsub_run;
+mod response;
 mod run;
-pub mod script;
+mod script;
 pub mod service;
 pub mod wire;
 
 use std::env;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Seeds that are played by default.
+/// The tests that play seeds, by the names that `cargo test` knows.
+const REQUESTS: &str = "requests_and_frames_of_any_seed_are_answered_as_the_model_says";
+const PUBLICATIONS: &str = "publications_of_any_seed_arrive_as_the_model_says";
+
+/// The number of seeds played by default.
 const SEEDS: u64 = 1000;
 
 fn number(name: &str) -> Option<u64> {
@@ -81,15 +85,15 @@ fn number(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
 }
 
-/// Plays a seed; what went wrong is told with the command that plays it again.
-fn played(name: &str, play: fn(u64) -> Result<u64, String>, seed: u64) -> Result<u64, String> {
-    let played = catch_unwind(AssertUnwindSafe(|| play(seed)));
-    let what = match played {
+/// Plays a seed. An error ends with the command that plays it again.
+fn replay(name: &str, play: fn(u64) -> Result<u64, String>, seed: u64) -> Result<u64, String> {
+    let result = catch_unwind(AssertUnwindSafe(|| play(seed)));
+    let error = match result {
         Ok(Ok(trace)) => return Ok(trace),
-        Ok(Err(what)) => what,
-        Err(_) => "it panics".into(),
+        Ok(Err(error)) => error,
+        Err(_) => "panicked".into(),
     };
-    Err(format!("seed {seed}: {what}\n replay: FLEETING_SEED={seed} cargo test simulator::{name}\n"))
+    Err(format!("seed {seed}: {error}\n replay: FLEETING_SEED={seed} cargo test simulator::{name}\n"))
 }
 
 fn play_all(name: &str, play: fn(u64) -> Result<u64, String>) {
@@ -97,7 +101,7 @@ fn play_all(name: &str, play: fn(u64) -> Result<u64, String>) {
         Some(seed) => seed..seed + 1,
         None => 0..number("FLEETING_SEEDS").unwrap_or(SEEDS),
     };
-    let failed: Vec<String> = seeds.filter_map(|seed| played(name, play, seed).err()).collect();
+    let failed: Vec<String> = seeds.filter_map(|seed| replay(name, play, seed).err()).collect();
     assert!(
         failed.is_empty(),
         "{} seeds fail; the first:\n{}",
@@ -107,19 +111,23 @@ fn play_all(name: &str, play: fn(u64) -> Result<u64, String>) {
 }
 
 #[test]
-fn seeds() {
-    play_all("seeds", run::play);
+fn requests_and_frames_of_any_seed_are_answered_as_the_model_says() {
+    play_all(REQUESTS, run::play);
 }
 
 #[test]
-fn topics() {
-    play_all("topics", crowd::play);
+fn publications_of_any_seed_arrive_as_the_model_says() {
+    play_all(PUBLICATIONS, pubsub_run::play);
 }
 
 #[test]
 fn a_seed_is_the_same_every_time() {
     for seed in 0..20 {
-        assert_eq!(played("seeds", run::play, seed), played("seeds", run::play, seed), "seed {seed}");
-        assert_eq!(played("topics", crowd::play, seed), played("topics", crowd::play, seed), "seed {seed}");
+        assert_eq!(replay(REQUESTS, run::play, seed), replay(REQUESTS, run::play, seed), "seed {seed}");
+        assert_eq!(
+            replay(PUBLICATIONS, pubsub_run::play, seed),
+            replay(PUBLICATIONS, pubsub_run::play, seed),
+            "seed {seed}"
+        );
     }
 }

@@ -1,22 +1,22 @@
-//! Content that is made while it is sent: framed as announced, bounded, or cut off where the client sees it.
+//! Content produced while it is sent is framed as announced, bounded in memory, or cut off visibly for the client.
 
 use fleeting::{App, BodySender, Error, Gone, Progress, Pushed, Response, Room, Source, Timeouts, Waker};
 use fleeting_testkit::client::Client;
-use fleeting_testkit::rig::{self, Rig};
+use fleeting_testkit::server::{self, TestServer};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
 const SHORT: Duration = Duration::from_millis(100);
 
-/// So many bytes, the number of each in its low bits, and then what it says.
+/// Produces `bytes` bytes, each the low bits of its position, and then what `then` says.
 struct Numbers {
     at: u64,
     bytes: u64,
-    /// At most so many a time.
+    /// The maximum per call.
     step: usize,
     then: Then,
-    /// Hears of the drop.
+    /// Receives the position when the source is dropped.
     dropped: Option<Sender<u64>>,
 }
 
@@ -53,7 +53,7 @@ impl Drop for Numbers {
     }
 }
 
-/// Says so when it is asked, and waits to be woken; then it ends.
+/// Reports that it was asked, waits to be woken, and ends.
 struct Sleeper(Sender<Waker>, bool);
 
 impl Source for Sleeper {
@@ -68,8 +68,8 @@ impl Source for Sleeper {
     }
 }
 
-/// What the test hears.
-struct Ears {
+/// What the test receives from the sources.
+struct Reports {
     dropped: Receiver<u64>,
     wakers: Receiver<Waker>,
     senders: Receiver<BodySender>,
@@ -80,7 +80,7 @@ fn number(query: &str, name: &str) -> Option<u64> {
 }
 
 /// `/numbers?bytes=…&length=…&step=…&then=…`
-fn rig_with(set: impl FnOnce(&mut Timeouts)) -> (Rig, Ears) {
+fn serve_with(set: impl FnOnce(&mut Timeouts)) -> (TestServer, Reports) {
     let (drops, dropped) = channel();
     let (wakes, wakers) = channel();
     let (sends, senders) = channel();
@@ -118,11 +118,11 @@ fn rig_with(set: impl FnOnce(&mut Timeouts)) -> (Rig, Ears) {
                 Ok(response)
             })
     };
-    (rig::run_with(|_, timeouts| set(timeouts), move |_| app()), Ears { dropped, wakers, senders })
+    (server::run_with(|_, timeouts| set(timeouts), move |_| app()), Reports { dropped, wakers, senders })
 }
 
-fn rig() -> (Rig, Ears) {
-    rig_with(|_| {})
+fn serve() -> (TestServer, Reports) {
+    serve_with(|_| {})
 }
 
 fn numbers(bytes: usize) -> Vec<u8> {
@@ -134,9 +134,9 @@ fn ask(client: &mut Client, path: &str) {
 }
 
 #[test]
-fn chunks_or_a_length() {
-    let (rig, ears) = rig();
-    let mut client = Client::connect(rig.addr);
+fn content_is_sent_in_chunks_or_with_a_length() {
+    let (server, reports) = serve();
+    let mut client = Client::connect(server.addr);
     for bytes in [0, 1, 16_383, 65_535, 65_536, 65_537, 1_000_000] {
         for step in [7_000, 1_000_000] {
             ask(&mut client, &format!("/numbers?bytes={bytes}&step={step}"));
@@ -147,7 +147,10 @@ fn chunks_or_a_length() {
             let answer = client.answer();
             assert_eq!(answer.field("transfer-encoding"), None);
             assert!(answer.body == numbers(bytes), "{bytes} counted, in steps of {step}");
-            assert_eq!((ears.dropped.recv(), ears.dropped.recv()), (Ok(bytes as u64), Ok(bytes as u64)));
+            assert_eq!(
+                (reports.dropped.recv(), reports.dropped.recv()),
+                (Ok(bytes as u64), Ok(bytes as u64))
+            );
         }
     }
     ask(&mut client, "/deferred");
@@ -156,9 +159,9 @@ fn chunks_or_a_length() {
 }
 
 #[test]
-fn what_is_pipelined_behind_it_follows() {
-    let (rig, _ears) = rig();
-    let mut client = Client::connect(rig.addr);
+fn requests_pipelined_behind_a_stream_are_answered() {
+    let (server, _ears) = serve();
+    let mut client = Client::connect(server.addr);
     let one = ["/numbers?bytes=300000", "/", "/numbers?bytes=5&length=5", "/numbers?bytes=0", "/"];
     client.send(one.map(|path| format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n")).concat().repeat(10));
     for _ in 0..10 {
@@ -171,9 +174,9 @@ fn what_is_pipelined_behind_it_follows() {
 }
 
 #[test]
-fn http_10_reads_to_the_end() {
-    let (rig, _ears) = rig();
-    let mut client = Client::connect(rig.addr);
+fn an_http_10_client_reads_until_the_connection_closes() {
+    let (server, _ears) = serve();
+    let mut client = Client::connect(server.addr);
     client.send("GET /numbers?bytes=100000&length=100000 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     assert_eq!(client.answer().body, numbers(100_000));
     client.send("GET /numbers?bytes=100000 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
@@ -183,34 +186,34 @@ fn http_10_reads_to_the_end() {
 }
 
 #[test]
-fn nothing_is_asked_for_that_is_not_sent() {
-    let (rig, ears) = rig();
-    let mut client = Client::connect(rig.addr);
+fn a_source_whose_content_is_not_sent_is_not_asked() {
+    let (server, reports) = serve();
+    let mut client = Client::connect(server.addr);
     client.send("HEAD /numbers?bytes=10&length=10&then=2 HTTP/1.1\r\nHost: test\r\n\r\n");
     assert_eq!(client.answer_to_head().field("content-length"), Some("10"));
     client.send("HEAD /numbers?bytes=10&then=2 HTTP/1.1\r\nHost: test\r\n\r\n");
     assert_eq!(client.answer_to_head().field("transfer-encoding"), Some("chunked"));
     ask(&mut client, "/unchanged");
     assert_eq!(client.answer_to_head().status, 304);
-    assert_eq!((0..3).map(|_| ears.dropped.recv()).collect::<Vec<_>>(), [Ok(0), Ok(0), Ok(0)]);
+    assert_eq!((0..3).map(|_| reports.dropped.recv()).collect::<Vec<_>>(), [Ok(0), Ok(0), Ok(0)]);
     assert_eq!(client.get("/").text(), "hello");
 }
 
 #[test]
-fn what_cannot_be_completed_is_cut_off() {
-    let (rig, ears) = rig();
+fn content_that_cannot_be_completed_is_cut_off() {
+    let (server, reports) = serve();
     let check = |query: &str, chunked: bool| {
-        let mut client = Client::connect(rig.addr);
+        let mut client = Client::connect(server.addr);
         ask(&mut client, &format!("/numbers?{query}"));
         ask(&mut client, "/");
         let all = client.until_cut_off();
         let text = String::from_utf8_lossy(&all);
         assert!(!text.contains("hello"), "{query}: {text}");
         assert!(!chunked || !text.ends_with("0\r\n\r\n"), "{query}: {text}");
-        // It may be lost whole, but there is never more than was announced.
+        // The content may be lost whole, but there is never more than was announced.
         let content = text.split_once("\r\n\r\n").map_or(0, |(_, content)| content.len());
         assert!(chunked || content <= 20, "{query}: {content} bytes");
-        ears.dropped.recv().expect("the source is dropped");
+        reports.dropped.recv().expect("the source is dropped");
     };
     for then in 1..=2 {
         check(&format!("bytes=10&then={then}"), true);
@@ -221,26 +224,26 @@ fn what_cannot_be_completed_is_cut_off() {
     check("bytes=30&length=20", false);
     check("bytes=30&step=11&length=20", false);
     check("bytes=21&step=20&length=20", false);
-    // A panic when it is dropped comes too late to harm anybody.
-    let mut client = Client::connect(rig.addr);
+    // A panic while the source is dropped comes too late to affect any response.
+    let mut client = Client::connect(server.addr);
     ask(&mut client, "/numbers?bytes=666");
     assert_eq!(client.answer_in_chunks().body, numbers(666));
     assert_eq!(client.get("/").text(), "hello");
-    assert_eq!(rig.wait(|counters| counters.panics == 4).connections, 1);
+    assert_eq!(server.wait(|counters| counters.panics == 4).connections, 1);
 }
 
 #[test]
 fn a_source_that_waits_is_woken() {
-    let (rig, ears) = rig();
-    let mut client = Client::connect(rig.addr);
+    let (server, reports) = serve();
+    let mut client = Client::connect(server.addr);
     for _ in 0..3 {
         ask(&mut client, "/sleep");
-        let waker = ears.wakers.recv().expect("the source is asked");
+        let waker = reports.wakers.recv().expect("the source was read");
         assert_eq!(client.answer_to_head().status, 200);
         let twice = waker.clone();
-        thread::spawn(move || twice.wake()).join().expect("no panic");
+        thread::spawn(move || twice.wake()).join().expect("the thread does not panic");
         assert_eq!((client.chunk(), client.chunk()), (b"awake".to_vec(), Vec::new()));
-        // Too late: nothing is there to be woken.
+        // Too late: there is nothing left to wake.
         waker.wake();
         assert_eq!(client.get("/").text(), "hello");
     }
@@ -248,10 +251,10 @@ fn a_source_that_waits_is_woken() {
 
 #[test]
 fn a_channel_carries_what_is_sent() {
-    let (rig, ears) = rig();
-    let mut client = Client::connect(rig.addr);
+    let (server, reports) = serve();
+    let mut client = Client::connect(server.addr);
     ask(&mut client, "/channel");
-    let mut sender = ears.senders.recv().expect("the handler was called");
+    let mut sender = reports.senders.recv().expect("the handler was called");
     assert_eq!(client.answer_to_head().field("transfer-encoding"), Some("chunked"));
     for piece in ["one", "two", "three"] {
         assert_eq!(sender.try_send(piece.as_bytes()), Pushed::Sent);
@@ -261,9 +264,9 @@ fn a_channel_carries_what_is_sent() {
     assert_eq!(sender.try_send(b"last"), Pushed::Sent);
     sender.finish();
     assert_eq!((client.chunk(), client.chunk()), (b"last".to_vec(), Vec::new()));
-    // Who waits for room sends any amount, in order.
+    // A sender that waits for room can send any amount, in order.
     ask(&mut client, "/channel");
-    let mut sender = ears.senders.recv().expect("the handler was called");
+    let mut sender = reports.senders.recv().expect("the handler was called");
     let speaker = thread::spawn(move || {
         for piece in numbers(30 << 20).chunks(250_000) {
             sender.send(piece)?;
@@ -272,39 +275,39 @@ fn a_channel_carries_what_is_sent() {
         Ok::<(), Gone>(())
     });
     assert!(client.answer_in_chunks().body == numbers(30 << 20));
-    assert_eq!(speaker.join().expect("no panic"), Ok(()));
+    assert_eq!(speaker.join().expect("the thread does not panic"), Ok(()));
     assert_eq!(client.get("/").text(), "hello");
 }
 
 #[test]
 fn a_channel_is_full_when_the_client_takes_nothing() {
-    let (rig, ears) = rig();
-    let mut client = Client::connect_narrow(rig.addr);
+    let (server, reports) = serve();
+    let mut client = Client::connect_with_small_buffer(server.addr);
     ask(&mut client, "/channel");
-    let mut sender = ears.senders.recv().expect("the handler was called");
+    let mut sender = reports.senders.recv().expect("the handler was called");
     let (mut sent, mut full) = (0, 0);
     while full < 20 {
         match sender.try_send(&[b'x'; 50_000]) {
             Pushed::Sent => (sent, full) = (sent + 50_000, 0),
             Pushed::Full => {
-                // The server has turns in which to take more.
-                Client::connect(rig.addr).get("/");
+                // The server has turns in which it could take more.
+                Client::connect(server.addr).get("/");
                 full += 1;
             }
             Pushed::Gone => panic!("the client is there"),
         }
-        assert!(sent < 64 << 20, "there is no bound");
+        assert!(sent < 64 << 20, "the channel is not bounded");
     }
     sender.finish();
     assert_eq!(client.answer_in_chunks().body.len(), sent);
 }
 
 #[test]
-fn a_sender_that_is_lost_cuts_off() {
-    let (rig, ears) = rig();
-    let mut client = Client::connect(rig.addr);
+fn a_sender_dropped_before_the_end_cuts_the_response_off() {
+    let (server, reports) = serve();
+    let mut client = Client::connect(server.addr);
     ask(&mut client, "/channel");
-    let mut sender = ears.senders.recv().expect("the handler was called");
+    let mut sender = reports.senders.recv().expect("the handler was called");
     assert_eq!(client.answer_to_head().status, 200);
     assert_eq!(sender.try_send(b"half"), Pushed::Sent);
     assert_eq!(client.chunk(), b"half");
@@ -313,61 +316,61 @@ fn a_sender_that_is_lost_cuts_off() {
 }
 
 #[test]
-fn a_client_that_goes_in_the_middle() {
-    let (rig, ears) = rig();
-    let mut client = Client::connect(rig.addr);
+fn a_client_that_leaves_in_the_middle_ends_its_stream() {
+    let (server, reports) = serve();
+    let mut client = Client::connect(server.addr);
     ask(&mut client, "/channel");
-    let mut sender = ears.senders.recv().expect("the handler was called");
+    let mut sender = reports.senders.recv().expect("the handler was called");
     client.answer_to_head();
     client.reset();
-    rig.wait(|counters| counters.connections == 0);
+    server.wait(|counters| counters.connections == 0);
     assert!(sender.is_gone());
     assert_eq!((sender.try_send(b"x"), sender.send(b"x")), (Pushed::Gone, Err(Gone)));
-    // While it is sent to.
-    let mut client = Client::connect_narrow(rig.addr);
+    // While the content is sent.
+    let mut client = Client::connect_with_small_buffer(server.addr);
     ask(&mut client, "/numbers?bytes=1000000000");
     client.answer_to_head();
     client.reset();
-    assert!(ears.dropped.recv().expect("the source is dropped") < 1_000_000_000);
-    // One that has only ended its side gets all of it.
-    let mut client = Client::connect(rig.addr);
+    assert!(reports.dropped.recv().expect("the source is dropped") < 1_000_000_000);
+    // A client that has only ended its side receives all of it.
+    let mut client = Client::connect(server.addr);
     ask(&mut client, "/numbers?bytes=3000000");
     client.end();
     assert!(client.answer_in_chunks().body == numbers(3_000_000));
     client.ended();
-    // It waits, and the client is gone.
-    let mut client = Client::connect(rig.addr);
+    // The source waits while the client leaves.
+    let mut client = Client::connect(server.addr);
     ask(&mut client, "/sleep");
-    let waker = ears.wakers.recv().expect("the source is asked");
+    let waker = reports.wakers.recv().expect("the source was read");
     client.reset();
-    rig.wait(|counters| counters.connections == 0);
+    server.wait(|counters| counters.connections == 0);
     waker.wake();
-    assert_eq!(Client::connect(rig.addr).get("/").text(), "hello");
+    assert_eq!(Client::connect(server.addr).get("/").text(), "hello");
 }
 
 #[test]
-fn who_takes_nothing_is_cut_off() {
-    let (rig, ears) = rig_with(|timeouts| timeouts.write_stall = SHORT);
-    let mut client = Client::connect_narrow(rig.addr);
+fn a_client_that_takes_nothing_is_cut_off() {
+    let (server, reports) = serve_with(|timeouts| timeouts.write_stall = SHORT);
+    let mut client = Client::connect_with_small_buffer(server.addr);
     ask(&mut client, "/numbers?bytes=1000000000");
-    assert!(ears.dropped.recv().expect("the source is dropped") < 1_000_000_000);
+    assert!(reports.dropped.recv().expect("the source is dropped") < 1_000_000_000);
     client.cut_off();
-    assert_eq!(rig.wait(|counters| counters.connections == 0).timeouts, 1);
+    assert_eq!(server.wait(|counters| counters.connections == 0).timeouts, 1);
 }
 
 #[test]
-fn a_shutdown_waits_for_the_end_or_the_grace() {
-    let (rig, ears) = rig_with(|timeouts| timeouts.grace = 3 * SHORT);
-    let mut clients: Vec<_> = (0..2).map(|_| Client::connect(rig.addr)).collect();
+fn a_shutdown_waits_for_the_end_of_a_stream_or_of_the_grace_period() {
+    let (server, reports) = serve_with(|timeouts| timeouts.grace = 3 * SHORT);
+    let mut clients: Vec<_> = (0..2).map(|_| Client::connect(server.addr)).collect();
     let mut senders = Vec::new();
     for client in &mut clients {
         ask(client, "/channel");
-        senders.push(ears.senders.recv().expect("the handler was called"));
+        senders.push(reports.senders.recv().expect("the handler was called"));
         client.answer_to_head();
     }
-    let mut idle = Client::connect(rig.addr);
+    let mut idle = Client::connect(server.addr);
     idle.get("/");
-    rig.handle.shutdown();
+    server.handle.shutdown();
     idle.ended();
     let mut first = senders.remove(0);
     assert_eq!(first.try_send(b"the end"), Pushed::Sent);
@@ -376,6 +379,6 @@ fn a_shutdown_waits_for_the_end_or_the_grace() {
     clients[0].ended();
     clients[1].cut_off();
     drop((clients, idle));
-    rig.finish();
+    server.finish();
     assert!(senders[0].is_gone());
 }

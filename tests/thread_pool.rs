@@ -1,8 +1,8 @@
-//! The example with a thread pool answers, in order, and serves others meanwhile.
+//! The thread pool example answers in order and serves other requests meanwhile.
 
 use fleeting::{Offload, OffloadOptions};
 use fleeting_testkit::client::{Client, PATIENCE};
-use fleeting_testkit::rig;
+use fleeting_testkit::server;
 use std::sync::Arc;
 
 #[path = "../examples/thread_pool.rs"]
@@ -10,13 +10,13 @@ use std::sync::Arc;
 mod example;
 
 #[test]
-fn primes_are_counted_beside_the_worker() {
+fn primes_are_counted_off_the_worker_thread() {
     let mut options = OffloadOptions::default();
     (options.threads, options.queue, options.time_limit) = (2, 8, PATIENCE);
     let offload = Arc::new(Offload::new(options).expect("there are threads"));
     let threads = offload.clone();
-    let rig = rig::run(move |_| example::app(&threads));
-    let mut client = Client::connect(rig.addr);
+    let server = server::run(move |_| example::app(&threads));
+    let mut client = Client::connect(server.addr);
     client.send(
         "GET /primes/100000 HTTP/1.1\r\nHost: test\r\n\r\nGET /primes/100 HTTP/1.1\r\nHost: test\r\n\r\n",
     );

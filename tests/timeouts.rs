@@ -1,15 +1,15 @@
-//! Who is slow is bounded, for each thing that one can be slow at, and told so where that helps.
+//! Every way of being slow has its own timeout, and the client is told which where that helps.
 
 use fleeting::ws::CloseCode;
 use fleeting::{App, Body, Error, Message, Request, Response, Socket, Timeouts, WebSocket};
 use fleeting_testkit::client::{CLOSE, Client, PING, PONG, TEXT};
-use fleeting_testkit::rig::{self, Echo, Rig};
+use fleeting_testkit::server::{self, Echo, TestServer};
 use std::time::Duration;
 
 const SHORT: Duration = Duration::from_millis(100);
 static LARGE: [u8; 32 << 20] = [0; 32 << 20];
 
-/// Says goodbye to whoever says anything.
+/// Closes with "goodbye" on any message.
 struct Goodbye;
 
 impl WebSocket for Goodbye {
@@ -24,8 +24,8 @@ impl WebSocket for Goodbye {
     }
 }
 
-/// A server with no timeout but those that `set` sets.
-fn rig(set: impl FnOnce(&mut Timeouts)) -> Rig {
+/// A server on which only the timeouts that `set` sets are on.
+fn serve(set: impl FnOnce(&mut Timeouts)) -> TestServer {
     let app = || {
         App::new()
             .get("/", |_req| Ok(Response::text("hello")))
@@ -42,37 +42,37 @@ fn rig(set: impl FnOnce(&mut Timeouts)) -> Rig {
         timeouts.grace = SHORT;
         set(timeouts);
     };
-    rig::run_with(|_, timeouts| none(timeouts), move |_| app())
+    server::run_with(|_, timeouts| none(timeouts), move |_| app())
 }
 
-/// What a request that did not arrive in time is answered with.
-fn late(mut client: Client, rig: &Rig) {
+/// Expects the response to a request that did not arrive in time.
+fn late(mut client: Client, server: &TestServer) {
     let answer = client.answer();
     assert_eq!((answer.status, answer.field("connection")), (408, Some("close")));
     client.ended();
     drop(client);
-    let counters = rig.wait(|counters| counters.connections == 0);
+    let counters = server.wait(|counters| counters.connections == 0);
     assert_eq!((counters.timeouts, counters.requests), (1, 0));
 }
 
 #[test]
 fn half_a_head_is_408() {
-    let rig = rig(|timeouts| timeouts.head = SHORT);
-    let mut client = Client::connect(rig.addr);
+    let server = serve(|timeouts| timeouts.head = SHORT);
+    let mut client = Client::connect(server.addr);
     client.send("GET / HTTP/1.1\r\nHo");
-    late(client, &rig);
+    late(client, &server);
 }
 
 #[test]
-fn a_head_a_byte_at_a_time_is_408_all_the_same() {
-    let rig = rig(|timeouts| timeouts.head = SHORT);
-    let mut client = Client::connect(rig.addr);
+fn a_head_sent_byte_by_byte_is_408_all_the_same() {
+    let server = serve(|timeouts| timeouts.head = SHORT);
+    let mut client = Client::connect(server.addr);
     client.send("GET / HTTP/1.1\r\nHost: test\r\n");
-    let mut slow = client.twin();
-    // Each byte comes after the server had a turn: it has answered another client meanwhile.
-    let mut other = Client::connect(rig.addr);
+    let mut slow = client.clone_for_thread();
+    // Each byte is sent after the server has had a turn: it has answered another client meanwhile.
+    let mut other = Client::connect(server.addr);
     other.get("/");
-    while rig.wait(|_| true).timeouts == 0 {
+    while server.wait(|_| true).timeouts == 0 {
         slow.send("x");
         other.get("/");
     }
@@ -81,36 +81,36 @@ fn a_head_a_byte_at_a_time_is_408_all_the_same() {
 }
 
 #[test]
-fn content_that_does_not_come_is_408() {
-    let rig = rig(|timeouts| timeouts.body_stall = SHORT);
+fn content_that_never_arrives_is_408() {
+    let server = serve(|timeouts| timeouts.body_stall = SHORT);
     for head in ["Content-Length: 10\r\n\r\nhalf", "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"] {
-        let before = rig.wait(|counters| counters.connections == 0).timeouts;
-        let mut client = Client::connect(rig.addr);
+        let before = server.wait(|counters| counters.connections == 0).timeouts;
+        let mut client = Client::connect(server.addr);
         client.send(format!("POST /echo HTTP/1.1\r\nHost: test\r\n{head}"));
         let answer = client.answer();
         assert_eq!((answer.status, answer.field("connection")), (408, Some("close")));
         client.ended();
         drop(client);
-        rig.wait(|counters| counters.timeouts == before + 1 && counters.connections == 0);
+        server.wait(|counters| counters.timeouts == before + 1 && counters.connections == 0);
     }
 }
 
 #[test]
-fn an_idle_connection_ends_without_a_word() {
-    let rig = rig(|timeouts| timeouts.idle = SHORT);
-    let mut used = Client::connect(rig.addr);
+fn an_idle_connection_is_closed_without_a_response() {
+    let server = serve(|timeouts| timeouts.idle = SHORT);
+    let mut used = Client::connect(server.addr);
     assert_eq!(used.get("/").status, 200);
     used.ended();
-    let mut unused = Client::connect(rig.addr);
+    let mut unused = Client::connect(server.addr);
     unused.ended();
-    assert_eq!(rig.wait(|counters| counters.connections == 0).timeouts, 2);
+    assert_eq!(server.wait(|counters| counters.connections == 0).timeouts, 2);
 }
 
 #[test]
 fn a_pong_keeps_a_websocket_open() {
-    let rig = rig(|timeouts| (timeouts.ping, timeouts.ws_idle) = (SHORT, SHORT * 10));
-    let mut client = Client::websocket(rig.addr, "/ws");
-    // More pings than fit into the time that it may be idle for.
+    let server = serve(|timeouts| (timeouts.ping, timeouts.ws_idle) = (SHORT, SHORT * 10));
+    let mut client = Client::websocket(server.addr, "/ws");
+    // More pings than fit into its idle timeout.
     for _ in 0..11 {
         let ping = client.next_frame();
         assert_eq!(ping.opcode, PING);
@@ -118,13 +118,13 @@ fn a_pong_keeps_a_websocket_open() {
     }
     client.frame(TEXT, "still there");
     assert_eq!(client.next_frame().text(), "still there");
-    assert_eq!(rig.wait(|counters| counters.messages == 1).timeouts, 0);
+    assert_eq!(server.wait(|counters| counters.messages == 1).timeouts, 0);
 }
 
 #[test]
 fn a_websocket_that_does_not_answer_a_ping_is_closed_with_1001() {
-    let rig = rig(|timeouts| (timeouts.ping, timeouts.ws_idle) = (SHORT, SHORT * 5));
-    let mut client = Client::websocket(rig.addr, "/ws");
+    let server = serve(|timeouts| (timeouts.ping, timeouts.ws_idle) = (SHORT, SHORT * 5));
+    let mut client = Client::websocket(server.addr, "/ws");
     assert_eq!(client.next_frame().opcode, PING);
     let close = client.next_frame();
     assert_eq!(close.close_code(), 1001);
@@ -134,52 +134,52 @@ fn a_websocket_that_does_not_answer_a_ping_is_closed_with_1001() {
 
 #[test]
 fn an_idle_websocket_is_closed_with_1001() {
-    let rig = rig(|timeouts| timeouts.ws_idle = SHORT);
-    let mut client = Client::websocket(rig.addr, "/ws");
+    let server = serve(|timeouts| timeouts.ws_idle = SHORT);
+    let mut client = Client::websocket(server.addr, "/ws");
     let close = client.next_frame();
     assert_eq!(close.close_code(), 1001);
     client.frame(CLOSE, &close.payload);
     client.ended();
     drop(client);
-    assert_eq!(rig.wait(|counters| counters.connections == 0).timeouts, 1);
+    assert_eq!(server.wait(|counters| counters.connections == 0).timeouts, 1);
 }
 
 #[test]
-fn a_close_that_is_not_answered_is_not_awaited_for_ever() {
-    let rig = rig(|timeouts| timeouts.close = SHORT);
-    let mut client = Client::websocket(rig.addr, "/goodbye");
+fn a_close_that_is_never_answered_ends_the_connection() {
+    let server = serve(|timeouts| timeouts.close = SHORT);
+    let mut client = Client::websocket(server.addr, "/goodbye");
     client.frame(TEXT, "hello");
     assert_eq!(client.next_frame().close_code(), 1000);
     client.ended();
-    assert_eq!(rig.wait(|counters| counters.connections == 0).timeouts, 1);
+    assert_eq!(server.wait(|counters| counters.connections == 0).timeouts, 1);
 }
 
 #[test]
-fn who_takes_nothing_of_what_is_queued_is_cut_off() {
-    let rig = rig(|timeouts| timeouts.write_stall = SHORT);
-    let mut client = Client::connect_narrow(rig.addr);
+fn a_client_that_takes_nothing_is_cut_off() {
+    let server = serve(|timeouts| timeouts.write_stall = SHORT);
+    let mut client = Client::connect_with_small_buffer(server.addr);
     client.send("GET /large HTTP/1.1\r\nHost: test\r\n\r\n");
-    let counters = rig.wait(|counters| counters.requests == 1 && counters.connections == 0);
+    let counters = server.wait(|counters| counters.requests == 1 && counters.connections == 0);
     assert_eq!(counters.timeouts, 1);
     client.cut_off();
 }
 
 #[test]
-fn who_does_not_close_after_the_last_answer_is_cut_off() {
-    let rig = rig(|timeouts| timeouts.linger = SHORT);
-    let mut client = Client::connect(rig.addr);
+fn a_client_that_stays_after_the_last_response_is_cut_off() {
+    let server = serve(|timeouts| timeouts.linger = SHORT);
+    let mut client = Client::connect(server.addr);
     let answer = client.get("/last");
     assert_eq!(answer.field("connection"), Some("close"));
     client.ended();
-    assert_eq!(rig.wait(|counters| counters.connections == 0).timeouts, 1);
+    assert_eq!(server.wait(|counters| counters.connections == 0).timeouts, 1);
 }
 
 #[test]
-fn who_closes_after_the_last_answer_is_not_waited_for() {
-    let rig = rig(|_| {});
-    let mut client = Client::connect(rig.addr);
+fn a_client_that_closes_after_the_last_response_is_not_a_timeout() {
+    let server = serve(|_| {});
+    let mut client = Client::connect(server.addr);
     client.get("/last");
     client.ended();
     drop(client);
-    assert_eq!(rig.wait(|counters| counters.connections == 0).timeouts, 0);
+    assert_eq!(server.wait(|counters| counters.connections == 0).timeouts, 0);
 }

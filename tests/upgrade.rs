@@ -1,11 +1,11 @@
-//! A request becomes a WebSocket, or is refused and stays a request; nothing is lost in between.
+//! A request becomes a WebSocket, or is refused and stays HTTP. No data is lost in between.
 
 use fleeting::ws::Policy;
 use fleeting::{App, Error, Message, Request, Response, Socket, WebSocket};
 use fleeting_testkit::client::{BINARY, Client, TEXT, frame, handshake};
-use fleeting_testkit::rig::{self, Rig};
+use fleeting_testkit::server::{self, TestServer};
 
-/// Greets, with what it knows of the handshake; refuses who asks for it.
+/// Sends a greeting with its parameter and protocol. With the query `refuse` it refuses the connection afterwards.
 struct Greeter;
 
 impl WebSocket for Greeter {
@@ -29,8 +29,8 @@ impl WebSocket for Greeter {
     }
 }
 
-fn rig() -> Rig {
-    rig::run(|_| {
+fn serve() -> TestServer {
+    server::run(|_| {
         let policy = Policy::new().origin("https://app.example").protocol("v2").protocol("v1");
         App::new()
             .get("/", |_req| Ok(Response::text("still HTTP")))
@@ -39,7 +39,7 @@ fn rig() -> Rig {
     })
 }
 
-/// What `open` has sent.
+/// Expects what `open` has sent.
 #[track_caller]
 fn greeted(client: &mut Client, greeting: &str) {
     assert_eq!(client.next_frame().text(), greeting);
@@ -49,8 +49,8 @@ fn greeted(client: &mut Client, greeting: &str) {
 
 #[test]
 fn what_open_sends_follows_the_101() {
-    let rig = rig();
-    let mut client = Client::websocket(rig.addr, "/ws/ann%20e");
+    let server = serve();
+    let mut client = Client::websocket(server.addr, "/ws/ann%20e");
     greeted(&mut client, "hello ann e, no protocol");
     client.frame(TEXT, "hi");
     assert_eq!(client.next_frame().text(), "ann e: hi");
@@ -58,14 +58,14 @@ fn what_open_sends_follows_the_101() {
 
 #[test]
 fn frames_in_the_same_segment_as_the_handshake_are_delivered() {
-    let rig = rig();
+    let server = serve();
     let mut all = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n".to_vec();
     all.extend(handshake("/ws/bea", "").as_bytes());
     for number in 0..100 {
         all.extend(frame(true, TEXT, format!("{number}").as_bytes()));
     }
     for cut in [all.len(), 10, 40, 200, 240, all.len() - 1] {
-        let mut client = Client::connect(rig.addr);
+        let mut client = Client::connect(server.addr);
         client.send(&all[..cut]);
         client.send(&all[cut..]);
         assert_eq!(client.answer().text(), "still HTTP");
@@ -78,24 +78,24 @@ fn frames_in_the_same_segment_as_the_handshake_are_delivered() {
 }
 
 #[test]
-fn what_open_refuses_is_answered_and_the_connection_stays() {
-    let rig = rig();
-    let mut client = Client::connect(rig.addr);
+fn a_connection_refused_by_open_gets_its_response_and_stays_open() {
+    let server = serve();
+    let mut client = Client::connect(server.addr);
     client.send(handshake("/ws/cleo?refuse", ""));
     let answer = client.answer();
     assert_eq!((answer.status, answer.text()), (403, "not you"));
     assert_eq!((answer.field("upgrade"), answer.field("connection")), (None, None));
     assert_eq!(client.get("/").text(), "still HTTP");
     greeted(&mut client.upgraded("/ws/cleo"), "hello cleo, no protocol");
-    let counters = rig.wait(|counters| counters.websockets == 1);
+    let counters = server.wait(|counters| counters.websockets == 1);
     assert_eq!(counters.accepted, 1);
 }
 
 #[test]
-fn the_servers_favourite_protocol_is_chosen() {
+fn the_servers_preferred_protocol_is_chosen() {
     let check = |offered: &str, chosen: Option<&str>| {
-        let rig = rig();
-        let mut client = Client::connect(rig.addr);
+        let server = serve();
+        let mut client = Client::connect(server.addr);
         client.send(handshake("/ws/dora", offered));
         let answer = client.answer();
         assert_eq!(answer.status, 101);
@@ -109,10 +109,10 @@ fn the_servers_favourite_protocol_is_chosen() {
 }
 
 #[test]
-fn a_page_of_another_origin_must_be_listed() {
-    let rig = rig();
+fn a_page_of_another_origin_is_refused_unless_listed() {
+    let server = serve();
     let check = |origin: &str, status: u16| {
-        let mut client = Client::connect(rig.addr);
+        let mut client = Client::connect(server.addr);
         client.send(handshake("/ws/eve", &format!("Origin: {origin}\r\n")));
         assert_eq!(client.answer().status, status, "{origin}");
     };
@@ -124,9 +124,9 @@ fn a_page_of_another_origin_must_be_listed() {
 }
 
 #[test]
-fn what_is_no_handshake_is_refused() {
-    let rig = rig();
-    let mut client = Client::connect(rig.addr);
+fn a_request_that_is_not_a_handshake_is_refused() {
+    let server = serve();
+    let mut client = Client::connect(server.addr);
     let answer = client.get("/ws/fay");
     assert_eq!((answer.status, answer.field("upgrade")), (426, Some("websocket")));
     let right = handshake("/ws/fay", "");
@@ -138,6 +138,6 @@ fn what_is_no_handshake_is_refused() {
     client.send(right.replace("GET", "POST"));
     assert_eq!(client.answer().text(), "posted");
     assert_eq!(client.upgraded("/ws/fay").next_frame().text(), "hello fay, no protocol");
-    let rejected: Vec<_> = rig.finish().rejected().filter(|(_, count)| *count > 0).collect();
+    let rejected: Vec<_> = server.finish().rejected().filter(|(_, count)| *count > 0).collect();
     assert_eq!(rejected, [("not_an_upgrade", 1), ("version_unsupported", 1), ("key", 1)]);
 }

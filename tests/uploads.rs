@@ -1,9 +1,9 @@
-//! Content that is taken as it arrives: whole, in order, and with one end.
+//! An upload receives its content as it arrives: whole, in order, and with exactly one end.
 
 use fleeting::http1::Fields;
 use fleeting::{App, Error, Flow, Request, Response, Resume, Timeouts, Upload};
 use fleeting_testkit::client::Client;
-use fleeting_testkit::rig::{self, Rig};
+use fleeting_testkit::server::{self, TestServer};
 use std::io::Write as _;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -11,17 +11,17 @@ use std::time::Duration;
 
 const SHORT: Duration = Duration::from_millis(100);
 
-/// What the test is told of.
+/// What an upload reports to the test.
 #[derive(Debug)]
-enum Told {
+enum Report {
     Paused(Resume),
     Finished(u64),
     Aborted(u64),
 }
 
-/// Counts and sums up. What content begins with decides what it does.
+/// Counts bytes and sums them up. The first byte of the content selects its behavior.
 struct Sum {
-    told: Sender<Told>,
+    reported: Sender<Report>,
     limit: u64,
 }
 
@@ -51,7 +51,7 @@ impl Upload for Sum {
         assert!(!piece.is_empty());
         if sofar.bytes == 0 {
             match piece[0] {
-                b'P' => self.told.send(Told::Paused(flow.pause())).expect("the test waits"),
+                b'P' => self.reported.send(Report::Paused(flow.pause())).expect("the test waits"),
                 b'R' => flow.pause().resume(),
                 b'E' => return Err(Error::new(422, "not this")),
                 b'!' => panic!("planted"),
@@ -64,7 +64,7 @@ impl Upload for Sum {
     }
 
     fn finish(&self, sofar: Sofar, trailers: Fields<'_>) -> Result<Response<'static>, Error> {
-        self.told.send(Told::Finished(sofar.bytes)).expect("the test waits");
+        self.reported.send(Report::Finished(sofar.bytes)).expect("the test waits");
         match trailers.get("x-then") {
             Some(b"panic") => panic!("planted"),
             Some(b"error") => return Err(Error::new(422, "not so")),
@@ -79,24 +79,24 @@ impl Upload for Sum {
     }
 
     fn abort(&self, sofar: Sofar) {
-        self.told.send(Told::Aborted(sofar.bytes)).expect("the test waits");
+        self.reported.send(Report::Aborted(sofar.bytes)).expect("the test waits");
         assert_ne!(sofar.bytes, 13, "planted");
     }
 }
 
-fn rig_with(limit: u64, set: impl FnOnce(&mut Timeouts)) -> (Rig, Receiver<Told>) {
-    let (told, hears) = channel();
+fn serve_with(limit: u64, set: impl FnOnce(&mut Timeouts)) -> (TestServer, Receiver<Report>) {
+    let (reported, reports) = channel();
     let app = move || {
         App::new()
             .get("/", |_req| Ok(Response::text("hello")))
             .post("/echo", |req| Ok(Response::bytes(req.body())))
-            .upload("POST", "/up", Sum { told, limit })
+            .upload("POST", "/up", Sum { reported, limit })
     };
-    (rig::run_with(|_, timeouts| set(timeouts), move |_| app()), hears)
+    (server::run_with(|_, timeouts| set(timeouts), move |_| app()), reports)
 }
 
-fn rig() -> (Rig, Receiver<Told>) {
-    rig_with(u64::MAX, |_| {})
+fn serve() -> (TestServer, Receiver<Report>) {
+    serve_with(u64::MAX, |_| {})
 }
 
 fn sized(path: &str, content: &str) -> String {
@@ -120,37 +120,37 @@ fn expected(content: &str) -> String {
 }
 
 #[track_caller]
-fn finished(hears: &Receiver<Told>, bytes: usize) {
-    match hears.recv() {
-        Ok(Told::Finished(told)) => assert_eq!(told, bytes as u64),
+fn finished(reports: &Receiver<Report>, bytes: usize) {
+    match reports.recv() {
+        Ok(Report::Finished(reported)) => assert_eq!(reported, bytes as u64),
         other => panic!("not finished: {other:?}"),
     }
 }
 
 #[track_caller]
-fn aborted(hears: &Receiver<Told>, bytes: usize) {
-    match hears.recv() {
-        Ok(Told::Aborted(told)) => assert_eq!(told, bytes as u64),
+fn aborted(reports: &Receiver<Report>, bytes: usize) {
+    match reports.recv() {
+        Ok(Report::Aborted(reported)) => assert_eq!(reported, bytes as u64),
         other => panic!("not aborted: {other:?}"),
     }
 }
 
 #[test]
-fn content_of_either_framing_however_it_is_cut() {
-    let (rig, hears) = rig();
+fn content_arrives_whole_in_either_framing_however_it_is_cut() {
+    let (server, reports) = serve();
     let content = "Some content of the request";
-    let mut client = Client::connect(rig.addr);
+    let mut client = Client::connect(server.addr);
     for request in
         [sized("/up", content), chunked(content, ""), sized("/up", ""), chunked("", "X-Sum: 1\r\n")]
     {
         let whole = if request.contains("content of") || request.contains(";x") { content } else { "" };
-        // Also in two pieces, of which the server has seen the first: another client was answered since.
+        // Also in two pieces. The server has read the first one, because another client was answered meanwhile.
         for cut in (0..request.len()).step_by(17) {
             client.send(&request[..cut]);
-            Client::connect(rig.addr).get("/");
+            Client::connect(server.addr).get("/");
             client.send(&request[cut..]);
             assert_eq!(client.answer().text(), expected(whole), "cut at {cut}");
-            finished(&hears, whole.len());
+            finished(&reports, whole.len());
         }
     }
     assert_eq!(client.get("/").text(), "hello");
@@ -158,8 +158,8 @@ fn content_of_either_framing_however_it_is_cut() {
 
 #[test]
 fn pipelined_uploads_are_answered_in_order() {
-    let (rig, hears) = rig();
-    let mut client = Client::connect(rig.addr);
+    let (server, reports) = serve();
+    let mut client = Client::connect(server.addr);
     let get = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
     let one = [&sized("/up", "abc"), get, &chunked("Rdefg", "X-Then: later\r\n"), &sized("/echo", "h"), get]
         .concat();
@@ -170,54 +170,54 @@ fn pipelined_uploads_are_answered_in_order() {
         assert_eq!(client.answer().text(), "later");
         assert_eq!(client.answer().text(), "h");
         assert_eq!(client.answer().text(), "hello");
-        finished(&hears, 3);
-        finished(&hears, 5);
+        finished(&reports, 3);
+        finished(&reports, 5);
     }
 }
 
 #[test]
-fn more_than_any_buffer_passes() {
+fn an_upload_may_be_larger_than_any_buffer() {
     const BYTES: usize = 40 << 20;
-    let (rig, hears) = rig();
-    let mut client = Client::connect(rig.addr);
+    let (server, reports) = serve();
+    let mut client = Client::connect(server.addr);
     client.send(format!("POST /up HTTP/1.1\r\nHost: test\r\nContent-Length: {BYTES}\r\n\r\n"));
     let piece = vec![b'x'; 1 << 20];
     (0..BYTES >> 20).for_each(|_| client.send(&piece));
     assert_eq!(client.answer().text(), format!("{BYTES} {}", BYTES * usize::from(b'x')));
-    finished(&hears, BYTES);
-    // A handler's content is bounded as ever.
+    finished(&reports, BYTES);
+    // The content of ordinary handlers is bounded as before.
     client.send(format!("POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: {BYTES}\r\n\r\n"));
     assert_eq!(client.answer().status, 413);
 }
 
 #[test]
-fn more_than_its_own_limit_is_413() {
-    let (rig, hears) = rig_with(10, |_| {});
-    let mut client = Client::connect(rig.addr);
+fn content_beyond_the_uploads_own_limit_is_413() {
+    let (server, reports) = serve_with(10, |_| {});
+    let mut client = Client::connect(server.addr);
     client.send(sized("/up", "0123456789"));
     assert_eq!(client.answer().status, 200);
-    finished(&hears, 10);
+    finished(&reports, 10);
     client.send("POST /up HTTP/1.1\r\nHost: test\r\nContent-Length: 11\r\nExpect: 100-continue\r\n\r\n");
     assert_eq!(client.answer().status, 413);
     client.ended();
-    let mut client = Client::connect(rig.addr);
+    let mut client = Client::connect(server.addr);
     client.send(chunked("0123456789x", ""));
     assert_eq!(client.answer().status, 413);
-    aborted(&hears, 7);
+    aborted(&reports, 7);
     client.ended();
-    assert!(hears.try_recv().is_err(), "the first was never opened");
+    assert!(reports.try_recv().is_err(), "a refused upload was opened");
 }
 
 #[test]
-fn a_client_that_waits_is_told_to_go_on() {
-    let (rig, hears) = rig();
-    let mut client = Client::connect(rig.addr);
+fn a_client_that_expects_100_continue_receives_it() {
+    let (server, reports) = serve();
+    let mut client = Client::connect(server.addr);
     let head = "HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n";
     client.send(format!("POST /up {head}"));
     assert_eq!(client.answer_to_head().status, 100);
     client.send("abc");
     assert_eq!(client.answer().text(), expected("abc"));
-    finished(&hears, 3);
+    finished(&reports, 3);
     client.send(format!("POST /up?refuse {head}"));
     let answer = client.answer();
     assert_eq!((answer.status, answer.field("connection")), (403, Some("close")));
@@ -225,9 +225,9 @@ fn a_client_that_waits_is_told_to_go_on() {
 }
 
 #[test]
-fn what_is_refused_is_answered_and_the_rest_thrown_away() {
-    let (rig, hears) = rig();
-    let mut client = Client::connect(rig.addr);
+fn a_refused_upload_is_answered_and_its_content_discarded() {
+    let (server, reports) = serve();
+    let mut client = Client::connect(server.addr);
     let check = |client: &mut Client, request: &str, status: u16| {
         client.send(request);
         assert_eq!(client.answer().status, status, "{request}");
@@ -236,45 +236,45 @@ fn what_is_refused_is_answered_and_the_rest_thrown_away() {
     check(&mut client, &sized("/up?refuse", "GET / HTTP/1.1\r\n\r\n"), 403);
     check(&mut client, &sized("/up?panic", "abc"), 500);
     check(&mut client, &sized("/up", "E GET / HTTP/1.1\r\n\r\n"), 422);
-    aborted(&hears, 0);
+    aborted(&reports, 0);
     check(&mut client, &chunked("Error in the first of several chunks", "X: y\r\n"), 422);
-    aborted(&hears, 0);
+    aborted(&reports, 0);
     check(&mut client, &sized("/up", "! panic"), 500);
-    aborted(&hears, 0);
+    aborted(&reports, 0);
     check(&mut client, &chunked("abc", "X-Then: panic\r\n"), 500);
-    finished(&hears, 3);
+    finished(&reports, 3);
     check(&mut client, &chunked("abc", "X-Then: error\r\n"), 422);
-    finished(&hears, 3);
-    // Too much to be thrown away: it is answered all the same.
+    finished(&reports, 3);
+    // Too much to discard: the request is answered all the same.
     client.send("POST /up HTTP/1.1\r\nHost: test\r\nContent-Length: 999999999\r\n\r\nE");
     let answer = client.answer();
     assert_eq!((answer.status, answer.field("connection")), (422, Some("close")));
-    aborted(&hears, 0);
+    aborted(&reports, 0);
     client.ended();
-    assert_eq!(rig.wait(|counters| counters.panics == 3).panics, 3);
+    assert_eq!(server.wait(|counters| counters.panics == 3).panics, 3);
 }
 
 #[test]
-fn broken_framing_is_refused_and_told() {
-    let (rig, hears) = rig();
+fn broken_framing_is_refused_and_aborts_the_upload() {
+    let (server, reports) = serve();
     for broken in ["3\r\nabcX", "3\r\nabc\r\n0\r\nHost: a\r\n\r\n", "3\r\nabc\r\n-1\r\n"] {
-        let mut client = Client::connect(rig.addr);
+        let mut client = Client::connect(server.addr);
         client.send(format!("POST /up HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n{broken}"));
         let answer = client.answer();
         assert_eq!((answer.status, answer.field("connection")), (400, Some("close")), "{broken:?}");
-        aborted(&hears, 3);
+        aborted(&reports, 3);
         client.ended();
     }
 }
 
 #[test]
-fn a_pause_holds_the_client_up() {
-    let (rig, hears) = rig_with(u64::MAX, |timeouts| timeouts.body_stall = SHORT);
-    let mut client = Client::connect(rig.addr);
+fn a_pause_stops_reading_from_the_client() {
+    let (server, reports) = serve_with(u64::MAX, |timeouts| timeouts.body_stall = SHORT);
+    let mut client = Client::connect(server.addr);
     const BYTES: usize = 64 << 20;
     client.send(format!("POST /up HTTP/1.1\r\nHost: test\r\nContent-Length: {BYTES}\r\n\r\nP"));
-    let Ok(Told::Paused(resume)) = hears.recv() else { panic!("not paused") };
-    // More than the sockets hold is not taken, however often it is offered.
+    let Ok(Report::Paused(resume)) = reports.recv() else { panic!("not paused") };
+    // Bytes beyond what the sockets hold are not taken, however often they are offered.
     client.stream().set_nonblocking(true).expect("a socket");
     let piece = vec![b'P'; 64 << 10];
     let mut sent = 1;
@@ -284,35 +284,35 @@ fn a_pause_holds_the_client_up() {
             Ok(bytes) => sent += bytes,
             Err(_) => {
                 // The server has turns meanwhile, and its timers run.
-                Client::connect(rig.addr).get("/");
+                Client::connect(server.addr).get("/");
                 offers += 1;
             }
         }
         assert!(sent < BYTES, "all of it was taken");
     }
     client.stream().set_nonblocking(false).expect("a socket");
-    thread::spawn(|| drop(resume)).join().expect("no panic");
+    thread::spawn(|| drop(resume)).join().expect("the thread does not panic");
     while sent < BYTES {
         let bytes = piece.len().min(BYTES - sent);
         client.send(&piece[..bytes]);
         sent += bytes;
     }
     assert_eq!(client.answer().text(), format!("{BYTES} {}", BYTES * usize::from(b'P')));
-    finished(&hears, BYTES);
-    assert_eq!(rig.wait(|_| true).timeouts, 0);
+    finished(&reports, BYTES);
+    assert_eq!(server.wait(|_| true).timeouts, 0);
 }
 
 #[test]
-fn a_pause_at_the_end_of_the_content_is_ended_too() {
+fn a_pause_at_the_end_of_the_content_can_be_resumed() {
     // In one piece, with and without another request behind it.
     for behind in ["", "GET / HTTP/1.1\r\nHost: test\r\n\r\n"] {
-        let (rig, hears) = rig();
-        let mut client = Client::connect(rig.addr);
+        let (server, reports) = serve();
+        let mut client = Client::connect(server.addr);
         client.send(format!("{}{behind}", sized("/up", "P")));
-        let Ok(Told::Paused(resume)) = hears.recv() else { panic!("not paused") };
+        let Ok(Report::Paused(resume)) = reports.recv() else { panic!("not paused") };
         resume.resume();
         assert_eq!(client.answer().text(), expected("P"));
-        finished(&hears, 1);
+        finished(&reports, 1);
         if !behind.is_empty() {
             assert_eq!(client.answer().text(), "hello");
         }
@@ -322,67 +322,67 @@ fn a_pause_at_the_end_of_the_content_is_ended_too() {
 
 #[test]
 fn content_that_stalls_is_408() {
-    let (rig, hears) = rig_with(u64::MAX, |timeouts| timeouts.body_stall = SHORT);
-    let mut client = Client::connect(rig.addr);
+    let (server, reports) = serve_with(u64::MAX, |timeouts| timeouts.body_stall = SHORT);
+    let mut client = Client::connect(server.addr);
     client.send("POST /up HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\nhalf");
     let answer = client.answer();
     assert_eq!((answer.status, answer.field("connection")), (408, Some("close")));
-    aborted(&hears, 4);
+    aborted(&reports, 4);
     client.ended();
 }
 
 #[test]
-fn a_client_that_goes_in_the_middle() {
-    let (rig, hears) = rig();
+fn a_client_that_leaves_in_the_middle_aborts_its_upload() {
+    let (server, reports) = serve();
     let half = |content: &str| {
-        let mut client = Client::connect(rig.addr);
+        let mut client = Client::connect(server.addr);
         client.send(format!("POST /up HTTP/1.1\r\nHost: test\r\nContent-Length: 99\r\n\r\n{content}"));
         client
     };
-    // It ends its side: nothing more can come.
+    // The client ends its side, so nothing more can come.
     let mut client = half("abcd");
     client.end();
-    aborted(&hears, 4);
+    aborted(&reports, 4);
     client.ended();
-    // It is reset, while it is read, and while it is not.
+    // The client resets the connection, once while it is read and once while it is not.
     let client = half("abcde");
-    rig.wait(|counters| counters.requests == 2);
+    server.wait(|counters| counters.requests == 2);
     client.reset();
     // All of it may have arrived before the reset was read, or none.
-    assert!(matches!(hears.recv(), Ok(Told::Aborted(_))));
+    assert!(matches!(reports.recv(), Ok(Report::Aborted(_))));
     let client = half("Paused");
-    let Ok(Told::Paused(resume)) = hears.recv() else { panic!("not paused") };
+    let Ok(Report::Paused(resume)) = reports.recv() else { panic!("not paused") };
     client.reset();
-    aborted(&hears, 6);
+    aborted(&reports, 6);
     resume.resume();
-    // A panic in being told of it harms nobody.
+    // A panic in the abort affects no other connection.
     let mut client = half("thirteenbytes");
     client.end();
-    aborted(&hears, 13);
-    rig.wait(|counters| counters.connections == 0 && counters.panics == 1);
-    assert_eq!(Client::connect(rig.addr).get("/").text(), "hello");
+    aborted(&reports, 13);
+    server.wait(|counters| counters.connections == 0 && counters.panics == 1);
+    assert_eq!(Client::connect(server.addr).get("/").text(), "hello");
 }
 
 #[test]
-fn a_shutdown_lets_it_arrive_or_cuts_it_off() {
-    let (rig, hears) = rig_with(u64::MAX, |timeouts| timeouts.grace = 2 * SHORT);
+fn a_shutdown_lets_an_upload_finish_or_cuts_it_off() {
+    let (server, reports) = serve_with(u64::MAX, |timeouts| timeouts.grace = 2 * SHORT);
     let head = "POST /up HTTP/1.1\r\nHost: test\r\nContent-Length: 8\r\nExpect: 100-continue\r\n\r\n";
-    let mut clients: Vec<_> = (0..2).map(|_| Client::connect(rig.addr)).collect();
+    let mut clients: Vec<_> = (0..2).map(|_| Client::connect(server.addr)).collect();
     for client in &mut clients {
         client.send(head);
         assert_eq!(client.answer_to_head().status, 100);
         client.send("half");
     }
-    let mut idle = Client::connect(rig.addr);
+    let mut idle = Client::connect(server.addr);
     idle.get("/");
-    rig.handle.shutdown();
+    server.handle.shutdown();
     idle.ended();
     clients[0].send("full");
     let answer = clients[0].answer();
     assert_eq!((answer.text(), answer.field("connection")), (&*expected("halffull"), Some("close")));
-    finished(&hears, 8);
+    finished(&reports, 8);
     clients[1].cut_off();
-    aborted(&hears, 4);
+    aborted(&reports, 4);
     drop((clients, idle));
-    rig.finish();
+    server.finish();
 }

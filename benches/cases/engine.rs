@@ -31,6 +31,8 @@ const LOOKED_UP: [&str; 10] = [
 const PIPELINED: u64 = 16;
 
 /// A peer that sends the same bytes again and again and accepts every answer.
+///
+/// The test kit's stream in memory would add its own instructions (a buffer, counts, checks) to what is measured here.
 struct Wire {
     sends: Vec<u8>,
     /// The bytes of the answer, while they are being recorded.

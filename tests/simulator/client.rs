@@ -1,8 +1,9 @@
-//! A client: follows its script at its own pace, and compares what comes with the model.
+//! A client follows its script at its own pace, and compares what it receives with the model.
 //!
 //! It sees the server only through its [`Wire`].
 
-use super::script::{DATE, Phase, Script, Tally, date_in, response, server_close};
+use super::response::{DATE, TEXT, alike, as_last, response, server_close};
+use super::script::{Phase, Script, Tally};
 use super::wire::{SimStream, Wire};
 use fleeting::ConnId;
 use fleeting::Timeouts;
@@ -11,39 +12,39 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::rc::Rc;
 
-/// Bytes that a ping of the server's asks to be sent back.
+/// Length of the payload of the server's pings, which is not predicted.
 const PING_PAYLOAD_BYTES: usize = 8;
 
 pub struct Client {
     pub id: Option<ConnId>,
     pub wire: Rc<RefCell<Wire>>,
     pub script: Script,
-    /// Bytes of `written` that were compared with `says`; they are the same.
+    /// Number of bytes of `written` that were compared with `answers` and found equal.
     checked: usize,
-    /// Where in `says` the server's last ping ends.
-    pinged_to: usize,
+    /// Where in `answers` the server's last ping ends.
+    ping_end: usize,
     habits: Habits,
-    /// Its stream is gone, and that was found right.
-    pub buried: bool,
+    /// Its stream was dropped, for a valid reason.
+    pub gone: bool,
     /// Something other than the script has ended it: a timeout, a shutdown, a reset.
     pub disturbed: bool,
 }
 
 /// How a client behaves.
 struct Habits {
-    /// Bytes that arrive at once, and that are taken at once, at most.
+    /// The maximum number of bytes that arrive, or are taken, at once.
     sends: usize,
     takes: usize,
-    /// Steps of a thousand in which it does something.
+    /// In how many of a thousand steps it does something.
     pace: usize,
     never_takes: bool,
     /// It ends its side once everything is sent.
     ends_early: bool,
-    /// It goes away once so much was sent.
+    /// It resets the connection once this much was sent.
     resets_at: Option<usize>,
 }
 
-/// What the server may do with reason, at the time of looking.
+/// What the server's behavior may depend on, at the time of the check.
 pub struct World<'a> {
     pub now: u64,
     pub timeouts: &'a Timeouts,
@@ -56,15 +57,15 @@ impl Client {
     pub fn new(number: usize, random: &mut Random, clock: &Rc<Cell<u64>>, faults: bool) -> Client {
         let script = Script::new(number, random);
         let mut wire = Wire::new(clock, Random::new(random.bits()), script.sent.clone());
-        let (sent, says) = (script.sent.len(), script.says.len());
+        let (sent, answers) = (script.sent.len(), script.answers.len());
         wire.trouble = random.one_of(&[0, 0, 30, 300]);
         let capacities: &[usize] =
-            if says < 3000 { &[1, 50, 3000, 1 << 20] } else { &[5000, 64 << 10, 1 << 20] };
-        wire.capacity = random.one_of(capacities);
+            if answers < 3000 { &[1, 50, 3000, 1 << 20] } else { &[5000, 64 << 10, 1 << 20] };
+        wire.set_capacity(random.one_of(capacities));
         let paces: &[usize] = if sent < 1500 { &[1, 7, 100, 1500] } else { &[500, 1500, 20_000, 1 << 20] };
         let habits = Habits {
             sends: random.one_of(paces),
-            takes: random.one_of(if says < 1500 { &[1, 40, 1500] } else { &[1000, 20_000, 1 << 20] }),
+            takes: random.one_of(if answers < 1500 { &[1, 40, 1500] } else { &[1000, 20_000, 1 << 20] }),
             pace: random.one_of(&[100, 500, 1000]),
             never_takes: random.chance(60),
             ends_early: random.chance(200),
@@ -75,28 +76,28 @@ impl Client {
             wire: Rc::new(RefCell::new(wire)),
             script,
             checked: 0,
-            pinged_to: 0,
+            ping_end: 0,
             disturbed: habits.resets_at.is_some(),
             habits,
-            buried: false,
+            gone: false,
         }
     }
 
     pub fn stream(&self) -> SimStream {
-        SimStream::new(&self.wire)
+        Wire::stream(&self.wire)
     }
 
-    /// Does a little of what is to be done; in a hurry, all that can be done. Whether it was anything.
+    /// Does a part of what is to be done, or all of it in a hurry. Returns whether it did anything.
     pub fn act(&mut self, random: &mut Random, now: u64, hurry: bool) -> bool {
-        if self.buried || (!hurry && !random.chance(self.habits.pace)) {
+        if self.gone || (!hurry && !random.chance(self.habits.pace)) {
             return false;
         }
         let mut wire = self.wire.borrow_mut();
-        if wire.reset {
+        if wire.pipe.reset {
             return false;
         }
         let mut acted = false;
-        let waiting = wire.written.len() - wire.taken;
+        let waiting = wire.waiting();
         if waiting > 0 && !self.habits.never_takes {
             let most = if hurry { 1 << 20 } else { self.habits.takes };
             wire.take(random.within(1, waiting.min(most)).max(if hurry { waiting.min(64 << 10) } else { 1 }));
@@ -107,7 +108,7 @@ impl Client {
             return true;
         }
         let left = wire.sent.len() - wire.arrived;
-        if left > 0 && !wire.fin {
+        if left > 0 && !wire.pipe.ended {
             let from = wire.arrived;
             let most = left.min(if hurry { 200_000 } else { self.habits.sends });
             let most = most.min(self.until_gate(from, wire.taken));
@@ -124,37 +125,37 @@ impl Client {
             }
         }
         let done = wire.arrived == wire.sent.len() && self.habits.ends_early;
-        // Whoever is told the end ends as well, most of the time.
-        let told = wire.write_ended.is_some() && wire.taken == wire.written.len() && random.chance(500);
-        if (done || told) && !wire.fin {
+        // Once the server has ended its side, the client usually ends as well.
+        let answers_end = wire.write_ended.is_some() && wire.waiting() == 0 && random.chance(500);
+        if (done || answers_end) && !wire.pipe.ended {
             wire.finish();
             acted = true;
         }
         acted
     }
 
-    /// Whether an event is to be told of.
+    /// Returns whether an event is due.
     pub fn is_due(&self) -> bool {
         self.wire.borrow().is_due()
     }
 
-    /// The client ends its side, wherever it is, or goes away if it takes nothing.
+    /// The client ends its side, wherever it is. If it takes nothing, it resets the connection.
     pub fn leave(&mut self) {
         let mut wire = self.wire.borrow_mut();
-        if self.buried || wire.reset {
+        if self.gone || wire.pipe.reset {
             return;
         }
         if self.habits.never_takes {
             self.disturbed = true;
             wire.reset();
-        } else if !wire.fin {
+        } else if !wire.pipe.ended {
             wire.finish();
         }
     }
 
-    /// How many bytes may be sent before an answer must be awaited.
+    /// Returns how many bytes may be sent before an answer must be awaited.
     fn until_gate(&self, arrived: usize, taken: usize) -> usize {
-        let open = self.script.items.iter().find(|item| item.gate && taken < item.says_end);
+        let open = self.script.items.iter().find(|item| item.gate && taken < item.answers_end);
         open.map_or(usize::MAX, |item| item.end.saturating_sub(arrived))
     }
 
@@ -165,22 +166,22 @@ impl Client {
         if let Some(violation) = &wire.violation {
             return Err(violation.clone());
         }
-        let written = &wire.written;
+        let written = &wire.pipe.written;
         while self.checked < written.len() {
             self.fill_dates(written, world)?;
-            let says = &self.script.says[self.checked.min(self.script.says.len())..];
+            let answers = &self.script.answers[self.checked.min(self.script.answers.len())..];
             let got = &written[self.checked..];
-            let same = if says.starts_with(got) {
+            let same = if answers.starts_with(got) {
                 got.len()
             } else {
-                says.iter().zip(got).take_while(|(a, b)| a == b).count()
+                answers.iter().zip(got).take_while(|(a, b)| a == b).count()
             };
             self.checked += same;
             if same < got.len() {
                 self.find_reason(&wire, world)?;
             }
         }
-        if !self.disturbed && written.len() > self.script.allowed(wire.arrived).max(self.pinged_to) {
+        if !self.disturbed && written.len() > self.script.allowed(wire.arrived).max(self.ping_end) {
             // A timeout's answer begins like any other.
             if self.find_reason(&wire, world).is_err() {
                 return Err(format!("an answer to what was not sent: {}", shown(written, written.len())));
@@ -190,11 +191,11 @@ impl Client {
         }
         drop(wire);
         let mut wire = shared.borrow_mut();
-        wire.seen = wire.read;
+        wire.seen = wire.pipe.read;
         Ok(())
     }
 
-    /// Takes the Dates in what was written over into the model, if there was such a time.
+    /// Copies the Dates that were written into the model, if there was such a time.
     fn fill_dates(&mut self, written: &[u8], world: &World<'_>) -> Result<(), String> {
         let first = self.script.dates.partition_point(|at| at + DATE.len() <= self.checked);
         for &at in &self.script.dates[first..] {
@@ -206,37 +207,36 @@ impl Client {
             if let Ok(date) = <&[u8; 29]>::try_from(date)
                 && !world.dates.contains(date)
             {
-                // What is there instead of a Date is told by the comparison.
+                // The comparison reports anything that is not a Date.
                 if date.ends_with(b" GMT") {
                     return Err(format!("a wrong date: {}", date.escape_ascii()));
                 }
                 continue;
             }
-            self.script.says[at..end].copy_from_slice(date);
+            self.script.answers[at..end].copy_from_slice(date);
         }
-        // What a ping asks to be sent back is the server's own affair.
-        let (from, to) =
-            (self.pinged_to.saturating_sub(PING_PAYLOAD_BYTES), self.pinged_to.min(written.len()));
+        // The server chooses the payload of its pings.
+        let (from, to) = (self.ping_end.saturating_sub(PING_PAYLOAD_BYTES), self.ping_end.min(written.len()));
         if from < to {
-            self.script.says[from..to].copy_from_slice(&written[from..to]);
+            self.script.answers[from..to].copy_from_slice(&written[from..to]);
         }
         Ok(())
     }
 
-    /// What was written differs from the script. Finds why it may, and changes the script.
+    /// What was written differs from the script. Finds a valid reason and changes the script accordingly.
     fn find_reason(&mut self, wire: &Wire, world: &World<'_>) -> Result<(), String> {
         let at = self.script.bounds.iter().rev().find(|at| **at <= self.checked).copied().unwrap_or(0);
-        // After the last response or frame there is another bound.
-        let at = if self.checked == self.script.says.len() { self.checked } else { at };
-        let got = &wire.written[at..];
-        let frames = self.script.tally_before(wire.read).websockets > 0;
+        // There is another boundary after the last response or frame.
+        let at = if self.checked == self.script.answers.len() { self.checked } else { at };
+        let got = &wire.pipe.written[at..];
+        let frames = self.script.tally_before(wire.pipe.read).websockets > 0;
         let silent =
             |since: u64, allowed: std::time::Duration| world.now - since >= allowed.as_millis() as u64;
         if frames && !self.script.over_at(at) {
             if silent(wire.last_read_ms, world.timeouts.ping) && alike(got, b"\x89\x08") {
                 let ping = [&b"\x89\x08"[..], &[0; PING_PAYLOAD_BYTES]].concat();
-                self.script.insert(at, &ping, wire.read);
-                self.pinged_to = at + ping.len();
+                self.script.insert(at, &ping, wire.pipe.read);
+                self.ping_end = at + ping.len();
                 self.checked = at;
                 return Ok(());
             }
@@ -249,49 +249,48 @@ impl Client {
                 return self.end_with(at, &away);
             }
         }
-        // What has come since the time was up is thrown away.
+        // What arrives after the timeout is discarded.
         let item = self.script.item_at(wire.seen);
         let partial = item.phase == Phase::Http && item.start < wire.seen && wire.seen < item.end;
         // Between the 100 and the first byte of the content.
         let asked = item.phase == Phase::Http && item.start == wire.seen && self.script.is_content(wire.seen);
         let text = b"The request took too long to arrive.";
-        let kind = "text/plain; charset=utf-8";
-        // The request's head is an item of its own if its content is asked for.
+        // The request's head is an item of its own if the client waits for a 100.
         let begins = if self.script.is_content(item.start) {
             self.script.item_at(item.start - 1).start
         } else {
             item.start
         };
-        // Also what has come in the very turn in which the time was up.
-        let known = wire.read_in_time.unwrap_or(wire.read).max(begins);
+        // This includes what arrived in the very turn of the timeout.
+        let known = wire.read_in_time.unwrap_or(wire.pipe.read).max(begins);
         let head_only = wire.sent[begins..known].starts_with(b"HEAD ");
-        let timeout = response("408 Request Timeout", kind, "Connection: close\r\n", text, head_only);
+        let timeout = response("408 Request Timeout", TEXT, "Connection: close\r\n", text, head_only);
         let began = if asked { self.script.item_at(item.start - 1).began } else { item.began };
         if (partial || asked) && silent(began, world.timeouts.body_stall) && alike(got, &timeout) {
             return self.end_with(at, &timeout);
         }
         if world.shut {
             let end = self.script.bounds.iter().find(|bound| **bound > at).copied();
-            let said = &self.script.says[at..end.unwrap_or(self.script.says.len())];
-            if let Some(last) = as_last(said)
+            let expected = &self.script.answers[at..end.unwrap_or(self.script.answers.len())];
+            if let Some(last) = as_last(expected)
                 && alike(got, &last)
             {
                 return self.end_with(at, &last);
             }
             let text = b"The server is shutting down.";
-            let unavailable = response("503 Service Unavailable", kind, "Connection: close\r\n", text, false);
-            if said.starts_with(b"HTTP/1.1 101") && alike(got, &unavailable) {
+            let unavailable = response("503 Service Unavailable", TEXT, "Connection: close\r\n", text, false);
+            if expected.starts_with(b"HTTP/1.1 101") && alike(got, &unavailable) {
                 return self.end_with(at, &unavailable);
             }
         }
         Err(format!(
-            "byte {} is not what was expected, {:?} {} {}\n expected: {}\n written:  {}",
+            "byte {} is not the expected one, {:?} {} {}\n expected: {}\n written:  {}",
             self.checked,
             item.phase,
             item.began,
-            shown(&wire.sent, wire.read),
-            shown(&self.script.says, self.checked),
-            shown(&wire.written, self.checked),
+            shown(&wire.sent, wire.pipe.read),
+            shown(&self.script.answers, self.checked),
+            shown(&wire.pipe.written, self.checked),
         ))
     }
 
@@ -302,55 +301,63 @@ impl Client {
         Ok(())
     }
 
-    /// With nothing left to tell the engine and nothing left for it to do: it has done its part.
+    /// Checks that the engine has done its part. No event is due, and the engine has nothing left to do.
     pub fn expect_served(&self, world: &World<'_>) -> Result<(), String> {
         let wire = self.wire.borrow();
-        if self.buried || self.id.is_none() {
+        if self.gone || self.id.is_none() {
             return Ok(());
         }
-        if wire.reset {
-            return Err("the stream of a client that is gone was not let go".into());
+        if wire.pipe.reset {
+            return Err("the stream of a client that is gone was not dropped".into());
         }
-        // It waits for the client to take something.
-        if wire.short {
+        // The engine waits for the client to take something.
+        if wire.pipe.short {
             return Ok(());
         }
-        if wire.fin {
-            return Err("the client has ended and has all its answers, but the stream was not let go".into());
+        if wire.pipe.ended {
+            return Err("the client has ended and has all its answers, but the stream was not dropped".into());
         }
-        let due = self.script.due(heard(&wire, wire.arrived, world));
-        if wire.written.len() < due {
+        let due = self.script.due(must_answer(&wire, wire.arrived, world));
+        if wire.pipe.written.len() < due {
             return Err(format!(
                 "a lost wake-up: {} bytes were written of {due}\n read: {}\n written: {}",
-                wire.written.len(),
-                shown(&wire.sent, wire.read),
-                shown(&wire.written, wire.written.len())
+                wire.pipe.written.len(),
+                shown(&wire.sent, wire.pipe.read),
+                shown(&wire.pipe.written, wire.pipe.written.len())
             ));
         }
-        let boundary = wire.read == 0 || self.script.items.iter().any(|item| item.end == wire.read);
+        let boundary = wire.pipe.read == 0 || self.script.items.iter().any(|item| item.end == wire.pipe.read);
         let over = self.script.over
-            && wire.written.len() == self.script.says.len()
+            && wire.pipe.written.len() == self.script.answers.len()
             && wire.arrived == wire.sent.len();
-        let closing = self.script.item_at(wire.read).phase == Phase::Closing && self.script.still_here();
+        let closing = self.script.item_at(wire.pipe.read).phase == Phase::Closing && self.script.still_here();
         if over && !closing && !self.disturbed && wire.write_ended.is_none() {
-            return Err("everything was said, but the end was not".into());
+            return Err("everything was answered, but the engine did not end its side".into());
         }
-        let phase = self.script.phase_before(wire.read);
-        let discards = self.script.item_at(wire.read).phase == Phase::Discard && wire.read < wire.sent.len();
-        let idle =
-            matches!(phase, Phase::Http | Phase::Discard) && boundary && !self.script.is_content(wire.read);
-        let open = self.script.tally_before(wire.read).websockets > 0;
-        if world.shut && idle && !discards && !open && wire.read == wire.arrived && wire.write_ended.is_none()
+        let phase = self.script.phase_before(wire.pipe.read);
+        let discards =
+            self.script.item_at(wire.pipe.read).phase == Phase::Discard && wire.pipe.read < wire.sent.len();
+        let idle = matches!(phase, Phase::Http | Phase::Discard)
+            && boundary
+            && !self.script.is_content(wire.pipe.read);
+        let open = self.script.tally_before(wire.pipe.read).websockets > 0;
+        if world.shut
+            && idle
+            && !discards
+            && !open
+            && wire.pipe.read == wire.arrived
+            && wire.write_ended.is_none()
         {
-            let (read, written) = (shown(&wire.sent, wire.read), shown(&wire.written, wire.written.len()));
+            let (read, written) =
+                (shown(&wire.sent, wire.pipe.read), shown(&wire.pipe.written, wire.pipe.written.len()));
             return Err(format!(
-                "an idle connection was kept in spite of the shutdown\n read: {read}\n written: {written}"
+                "an idle connection was kept after the shutdown\n read: {read}\n written: {written}"
             ));
         }
         Ok(())
     }
 
-    /// The script was played to its end, by both.
+    /// Checks that the script was played to its end by both sides.
     pub fn expect_complete(&self) -> Result<(), String> {
         let wire = self.wire.borrow();
         if self.disturbed || self.habits.never_takes || self.id.is_none() {
@@ -359,36 +366,36 @@ impl Client {
         if wire.arrived < wire.sent.len() && !self.script.over {
             return Err(format!("the client waits for an answer at {} of {}", wire.arrived, wire.sent.len()));
         }
-        if wire.written.len() < self.script.says.len() {
-            let (written, says) = (wire.written.len(), self.script.says.len());
-            return Err(format!("{written} bytes were written of {says}"));
+        if wire.pipe.written.len() < self.script.answers.len() {
+            let (written, answers) = (wire.pipe.written.len(), self.script.answers.len());
+            return Err(format!("{written} bytes were written of {answers}"));
         }
         Ok(())
     }
 
-    /// Whether the stream was let go for a reason.
+    /// Checks that the stream was dropped for a valid reason, if it was dropped.
     pub fn expect_reason_for_end(&mut self, world: &World<'_>) -> Result<(), String> {
         let wire = self.wire.borrow();
-        let Some(at) = wire.dropped.filter(|_| !self.buried) else { return Ok(()) };
-        self.buried = true;
+        let Some(at) = wire.dropped.filter(|_| !self.gone) else { return Ok(()) };
+        self.gone = true;
         let passed = |since: u64, allowed: std::time::Duration| at - since >= allowed.as_millis() as u64;
-        if wire.reset {
+        if wire.pipe.reset {
             self.disturbed = true;
             return Ok(());
         }
-        if wire.end_read {
-            let due = self.script.due(heard(&wire, wire.read, world));
-            let all = wire.written.len() >= due && !wire.short;
+        if wire.pipe.end_read {
+            let due = self.script.due(must_answer(&wire, wire.pipe.read, world));
+            let all = wire.pipe.written.len() >= due && !wire.pipe.short;
             let stalled =
                 wire.behind && (world.shut || passed(wire.last_write_ms, world.timeouts.write_stall));
             return if all || stalled {
                 Ok(())
             } else {
                 Err(format!(
-                    "let go with {} bytes written of {due}: {} {}",
-                    wire.written.len(),
-                    shown(&wire.sent, wire.read),
-                    shown(&wire.written, wire.written.len())
+                    "dropped with {} bytes written of {due}: {} {}",
+                    wire.pipe.written.len(),
+                    shown(&wire.sent, wire.pipe.read),
+                    shown(&wire.pipe.written, wire.pipe.written.len())
                 ))
             };
         }
@@ -402,99 +409,51 @@ impl Client {
         self.disturbed = true;
         let right = if wire.behind {
             passed(wire.last_write_ms, world.timeouts.write_stall)
-        } else if self.script.tally_before(wire.read).websockets > 0 {
+        } else if self.script.tally_before(wire.pipe.read).websockets > 0 {
             passed(wire.last_write_ms, world.timeouts.close)
-        } else if self.script.item_at(wire.read).phase == Phase::Discard {
-            passed(self.script.item_at(wire.read).began.min(wire.last_read_ms), world.timeouts.linger)
+        } else if self.script.item_at(wire.pipe.read).phase == Phase::Discard {
+            passed(self.script.item_at(wire.pipe.read).began.min(wire.last_read_ms), world.timeouts.linger)
         } else {
             passed(wire.last_read_ms, world.timeouts.idle)
         };
         if right {
             return Ok(());
         }
-        let (read, written) = (shown(&wire.sent, wire.read), shown(&wire.written, wire.written.len()));
-        Err(format!("the stream was let go without a reason\n read: {read}\n written: {written}"))
+        let (read, written) =
+            (shown(&wire.sent, wire.pipe.read), shown(&wire.pipe.written, wire.pipe.written.len()));
+        Err(format!("the stream was dropped without a reason\n read: {read}\n written: {written}"))
     }
 
-    /// What the server must have counted, if nothing has disturbed the script.
+    /// Returns what the server must have counted if nothing has disturbed the script.
     pub fn tally(&self) -> Tally {
         let wire = self.wire.borrow();
         let mut tally = self.script.tally_before(wire.arrived);
         // A request may be refused before it is whole, and the client ends then.
         let item = self.script.item_at(wire.arrived);
-        if item.start < wire.arrived && wire.arrived < item.end && item.says_end <= wire.written.len() {
+        if item.start < wire.arrived && wire.arrived < item.end && item.answers_end <= wire.pipe.written.len()
+        {
             tally += item.tally;
         }
         tally
     }
 
-    /// Final responses that were written whole.
+    /// Returns the number of final responses that were written whole.
     pub fn responses(&self) -> u64 {
         let wire = self.wire.borrow();
-        let ends = self.script.bounds.iter().copied().skip(1).chain([self.script.says.len()]);
+        let ends = self.script.bounds.iter().copied().skip(1).chain([self.script.answers.len()]);
         let whole = self.script.bounds.iter().zip(ends).filter(|(start, end)| {
-            let said = &self.script.says[**start..];
-            *end <= wire.written.len() && said.starts_with(b"HTTP/1.1 ") && !said.starts_with(b"HTTP/1.1 100")
+            let expected = &self.script.answers[**start..];
+            *end <= wire.pipe.written.len()
+                && expected.starts_with(b"HTTP/1.1 ")
+                && !expected.starts_with(b"HTTP/1.1 100")
         });
         whole.count() as u64
     }
 }
 
-/// Of `bytes`, those that the engine must answer. A shutdown may end a connection between two requests.
-fn heard(wire: &Wire, bytes: usize, world: &World<'_>) -> usize {
+/// Returns how many of `bytes` the engine must answer. A shutdown may end a connection between two requests.
+fn must_answer(wire: &Wire, bytes: usize, world: &World<'_>) -> usize {
     wire.read_in_time.filter(|_| world.shut).map_or(bytes, |read| read.min(bytes))
-}
-
-impl Script {
-    /// Whether the byte at `offset` is content that a 100 has asked for.
-    fn is_content(&self, offset: usize) -> bool {
-        let at = self.items.partition_point(|item| item.end <= offset);
-        let Some(before) = at.checked_sub(1) else { return false };
-        let head = &self.items[before];
-        head.phase == Phase::Http && head.tally == Tally::default()
-    }
-
-    /// The phase that the bytes before `offset` have led to.
-    fn phase_before(&self, offset: usize) -> Phase {
-        let at = self.items.partition_point(|item| item.end <= offset);
-        at.checked_sub(1).map_or(Phase::Http, |last| self.items[last].phase)
-    }
-
-    fn tally_before(&self, offset: usize) -> Tally {
-        let mut tally = Tally::default();
-        let whole = self.items.partition_point(|item| item.end <= offset);
-        self.items[..whole].iter().for_each(|item| tally += item.tally);
-        tally
-    }
-
-    /// Whether the server has sent a Close before the bound `at`.
-    fn over_at(&self, at: usize) -> bool {
-        self.bounds.iter().any(|bound| *bound < at && self.says[*bound] == 0x88)
-    }
-}
-
-/// A response as it is when the connection ends with it; `None` if that is how it is already.
-fn as_last(response: &[u8]) -> Option<Vec<u8>> {
-    let end = response.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
-    let head = std::str::from_utf8(&response[..end]).ok()?;
-    let kept = "Connection: keep-alive\r\n";
-    let head = if head.contains(kept) {
-        head.replace(kept, "Connection: close\r\n")
-    } else if head.contains("Connection: close") {
-        return None;
-    } else {
-        let line = head.find("Content-Length").or_else(|| head.find("Transfer-Encoding"))?;
-        let after = line + head[line..].find("\r\n")? + 2;
-        format!("{}Connection: close\r\n{}", &head[..after], &head[after..])
-    };
-    Some([head.as_bytes(), &response[end..]].concat())
-}
-
-/// Whether one begins with the other, the date left out.
-fn alike(got: &[u8], template: &[u8]) -> bool {
-    let date = date_in(template).unwrap_or(usize::MAX);
-    let same = |(at, (a, b)): (usize, (&u8, &u8))| a == b || (date..date.saturating_add(29)).contains(&at);
-    got.iter().zip(template).enumerate().all(same)
 }
 
 fn shown(bytes: &[u8], at: usize) -> String {

@@ -17,11 +17,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
 const BEGIN_UNIX_SECS: u64 = 1_767_225_590;
-/// Clients and engine are done within so many steps.
+/// Clients and engine come to rest within this many steps.
 const STEPS_MAX: usize = 200_000;
-/// The engine is done within so many turns, if clients do nothing.
+/// The engine comes to rest within this many turns if clients do nothing.
 const TURNS_MAX: usize = 5_000;
-/// Milliseconds after the last thing a client does in which every connection must be gone.
+/// Milliseconds after a client's last action within which every connection must be gone.
 const END_MS: u64 = 200_000;
 
 pub struct Run {
@@ -32,7 +32,7 @@ pub struct Run {
     clock: Rc<Cell<u64>>,
     dates: HashSet<[u8; 29]>,
     clients: Vec<Client>,
-    /// Clients that were let in; the others wait, in their order.
+    /// Number of clients that were accepted. The others wait in order.
     accepted: usize,
     stale: Vec<ConnId>,
     shut: bool,
@@ -46,13 +46,13 @@ pub struct Run {
 enum End {
     /// They leave.
     Leave,
-    /// They stay, and time goes by.
+    /// They stay, and time passes.
     Stay,
     /// The engine is shut down.
     Shutdown,
 }
 
-/// Plays a seed. Returns a number that stands for everything that happened.
+/// Plays a seed. Returns a hash of everything that happened.
 pub fn play(seed: u64) -> Result<u64, String> {
     let mut run = Run::new(seed);
     run.live()?;
@@ -90,7 +90,7 @@ impl Run {
         }
     }
 
-    /// Clients come and do what they do; events come late.
+    /// Clients connect and act; events come late.
     fn live(&mut self) -> Result<(), String> {
         let steps = self.random.within(20, 150);
         let shutdown = self.random.chance(150).then(|| self.random.below(steps));
@@ -103,8 +103,8 @@ impl Run {
                 20..26 if self.jumps => self.random.within(60_000, 30_000_000),
                 _ => self.random.within(0, 4),
             };
-            // Nobody waits for so long that it would be answered with 504.
-            self.log.go_on(&mut self.random, pass >= 1000);
+            // No deferred response takes so long that it would become a 504.
+            self.log.continue_some(&mut self.random, pass >= 1000);
             self.clock.set(self.clock.get() + pass as u64);
             self.turn(false)?;
             if !self.shut {
@@ -170,7 +170,7 @@ impl Run {
         }
     }
 
-    /// What was counted, and what was not changed by the clients that the counts are of.
+    /// Checks the counters against the model.
     fn count(&mut self) -> Result<(), String> {
         let counters = self.engine.counters();
         let accepted = self.accepted as u64;
@@ -207,7 +207,7 @@ impl Run {
             }
         }
         for client in &self.clients {
-            client.wire.borrow().written.hash(&mut self.trace);
+            client.wire.borrow().pipe.written.hash(&mut self.trace);
         }
         Ok(())
     }
@@ -226,11 +226,11 @@ impl Run {
         self.shut = true;
         self.engine.shutdown();
         self.engine.run();
-        self.look()
+        self.compare()
     }
 
-    /// A turn of the loop. `all`: every event that is due comes now; else some come late, and some come
-    /// that nobody needs.
+    /// Runs a turn of the loop. With `all`, every event that is due comes now. Otherwise some come late, and some come
+    /// without need.
     fn turn(&mut self, all: bool) -> Result<(), String> {
         self.begin();
         let from = self.random.below(self.clients.len());
@@ -241,7 +241,7 @@ impl Run {
                 let mut wire = client.wire.borrow_mut();
                 if wire.is_due() && (all || self.random.chance(600)) {
                     let due = std::mem::take(&mut wire.due);
-                    // A poll tells all that holds, not just what is new.
+                    // A poll reports everything that holds, not only what is new.
                     if self.random.chance(500) { due } else { merged(due, wire.state()) }
                 } else if !all && self.random.chance(20) {
                     let (readable, writable) = (self.random.chance(500), self.random.chance(500));
@@ -254,26 +254,26 @@ impl Run {
                 .hash(&mut self.trace);
             self.engine.ready(id, readiness);
         }
-        self.use_stale_name()?;
+        self.use_stale_id()?;
         self.engine.run();
-        self.look()
+        self.compare()
     }
 
-    /// Names a connection that is gone: nobody else's must feel it.
-    fn use_stale_name(&mut self) -> Result<(), String> {
+    /// Uses the ID of a connection that is gone. No other connection may notice.
+    fn use_stale_id(&mut self) -> Result<(), String> {
         if self.stale.is_empty() || !self.random.chance(100) {
             return Ok(());
         }
         let id = self.stale[self.random.below(self.stale.len())];
-        let felt = |run: &Run| {
-            let calls: u64 = run.clients.iter().map(|client| client.wire.borrow().calls).sum();
+        let effects = |run: &Run| {
+            let calls: u64 = run.clients.iter().map(|client| client.wire.borrow().pipe.calls).sum();
             (calls, run.engine.counters().connections)
         };
-        let before = felt(self);
+        let before = effects(self);
         self.engine.ready(id, Readiness { readable: true, writable: true, ended: self.random.chance(500) });
         self.engine.abort(id);
-        if felt(self) != before || self.engine.stream_mut(id).is_some() {
-            return Err(format!("{id} is gone, but its name reached somebody"));
+        if effects(self) != before || self.engine.stream_mut(id).is_some() {
+            return Err(format!("{id} is gone, but its ID reached another connection"));
         }
         Ok(())
     }
@@ -284,7 +284,7 @@ impl Run {
             let id = self.engine.accept(client.stream(), None);
             client.id = Some(id);
             let mut wire = client.wire.borrow_mut();
-            // Registering tells what holds already.
+            // Registering reports what already holds.
             wire.due = merged(wire.due, wire.state());
             drop(wire);
             id.hash(&mut self.trace);
@@ -292,11 +292,11 @@ impl Run {
         }
     }
 
-    /// Delivers what is due until nothing is, without letting time pass, and sees that nothing is stuck.
+    /// Delivers what is due until nothing is, without letting time pass, and checks that nothing is stuck.
     fn settle(&mut self) -> Result<(), String> {
         for _ in 0..TURNS_MAX {
             let due = self.clients.iter().any(|client| client.id.is_some() && client.is_due());
-            let due = self.log.go_on(&mut self.random, true) || due;
+            let due = self.log.continue_some(&mut self.random, true) || due;
             if !due && self.engine.next_ms() != Some(0) {
                 return self.each(|client, world| client.expect_served(world));
             }
@@ -305,7 +305,7 @@ impl Run {
         Err("the engine never comes to rest".into())
     }
 
-    /// Clients do all they can, without letting time pass. Whether they did anything.
+    /// Clients do all they can, without letting time pass. Returns whether they did anything.
     fn hurry(&mut self, leave: bool) -> Result<bool, String> {
         let mut ever = false;
         for _ in 0..STEPS_MAX {
@@ -334,17 +334,17 @@ impl Run {
         Err("the clients never come to rest".into())
     }
 
-    /// Compares all that was written, and sees that what was let go was let go for a reason.
-    fn look(&mut self) -> Result<(), String> {
+    /// Compares everything written, and checks that streams were dropped only for a reason.
+    fn compare(&mut self) -> Result<(), String> {
         self.each(|client, world| {
-            if client.id.is_none() || client.buried {
+            if client.id.is_none() || client.gone {
                 return Ok(());
             }
             client.compare(world)?;
             client.expect_reason_for_end(world)
         })?;
         for client in &mut self.clients {
-            if client.buried
+            if client.gone
                 && let Some(id) = client.id.take()
             {
                 self.stale.push(id);

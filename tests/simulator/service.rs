@@ -1,4 +1,4 @@
-//! The application that is served, and a log of what it was told.
+//! The application that the simulator serves, and a log of what it was told.
 
 use fleeting::http1::Fields;
 use fleeting::ws::CloseCode;
@@ -16,11 +16,11 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 pub const STATIC_BYTES: usize = 100 << 10;
 pub const SHARED_BYTES: usize = 40 << 10;
-/// What lies there for everyone.
+/// The content of `/static`.
 pub static STATIC: [u8; STATIC_BYTES] = [b's'; STATIC_BYTES];
 
 pub const FILE_BYTES: usize = 100 << 10;
-/// A file without a name: it goes with the process.
+/// An unlinked file, which disappears with the process.
 static FILE: LazyLock<Arc<File>> = LazyLock::new(|| {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("simulator-{}", std::process::id()));
     fs::write(&path, file_content(FILE_BYTES)).expect("a file");
@@ -29,30 +29,30 @@ static FILE: LazyLock<Arc<File>> = LazyLock::new(|| {
     Arc::new(file)
 });
 
-/// The last `bytes` bytes of the file.
+/// Returns the last `bytes` bytes of the file.
 pub fn file_content(bytes: usize) -> Vec<u8> {
     (FILE_BYTES - bytes..FILE_BYTES).map(|at| b'a' + (at / 7 % 26) as u8).collect()
 }
 
-/// What the application was told, for who compares it.
+/// What the application was told, for comparisons.
 #[derive(Default)]
 pub struct Log {
-    /// A line for each call; kept only if it is wanted.
+    /// A line for each call, kept only if requested.
     pub lines: RefCell<Option<Vec<String>>>,
     pub opened: Cell<u64>,
     pub closed: Cell<u64>,
-    /// Answers that are still to be given, each with its text; without one it is dropped.
+    /// Responses still to be given, each with its text. One without a text is dropped.
     responders: RefCell<Vec<(Option<String>, Responder)>>,
-    /// Of sources that wait to be woken.
+    /// Wakers of sources that are waiting.
     wakers: Arc<Mutex<Vec<Waker>>>,
-    /// Of uploads that are paused.
+    /// Uploads that are paused.
     resumes: RefCell<Vec<Resume>>,
 }
 
-/// Pieces of a source between which it waits to be woken.
+/// A source waits to be woken after this many pieces.
 const SLEEP_EVERY: usize = 3;
 
-/// A text, over and over, each time as a piece of its own.
+/// Produces a text repeatedly, each time as a piece of its own.
 struct Repeats {
     text: String,
     left: usize,
@@ -69,17 +69,17 @@ impl Source for Repeats {
         if !self.left.is_multiple_of(SLEEP_EVERY) {
             return Ok(Progress::More);
         }
-        self.wakers.lock().expect("nobody panics with it").push(room.waker().clone());
+        self.wakers.lock().expect("the lock is not poisoned").push(room.waker().clone());
         Ok(Progress::Later)
     }
 }
 
-/// Adds up what it is sent, and pauses now and then.
+/// Adds up its content, and pauses now and then.
 struct Sum {
     log: Rc<Log>,
 }
 
-/// What [`Sum`] answers.
+/// Returns the answer of [`Sum`].
 pub fn sum(content: &[u8]) -> String {
     let sum = content.iter().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(*byte)));
     format!("{} bytes, {sum}", content.len())
@@ -107,8 +107,8 @@ impl Upload for Sum {
 }
 
 impl Log {
-    /// Does some of what is waited for, or all. Whether it did anything.
-    pub fn go_on(&self, random: &mut Random, all: bool) -> bool {
+    /// Continues some of what is waiting, or all of it. Returns whether it did anything.
+    pub fn continue_some(&self, random: &mut Random, all: bool) -> bool {
         let mut done = false;
         let mut now = || {
             let now = all || random.chance(300);
@@ -120,16 +120,16 @@ impl Log {
             if !now() {
                 self.responders.borrow_mut().push((text, responder));
             } else if let Some(text) = text {
-                // Whoever has asked may be gone.
+                // The client may be gone.
                 let _ = responder.send(Response::text(text));
             }
         }
-        let wakers = std::mem::take(&mut *self.wakers.lock().expect("nobody panics with it"));
+        let wakers = std::mem::take(&mut *self.wakers.lock().expect("the lock is not poisoned"));
         for waker in wakers {
             if now() {
                 waker.wake();
             } else {
-                self.wakers.lock().expect("nobody panics with it").push(waker);
+                self.wakers.lock().expect("the lock is not poisoned").push(waker);
             }
         }
         let resumes = self.resumes.take();
@@ -167,7 +167,7 @@ pub fn app(log: &Rc<Log>) -> App {
             let count = req.param("count").parse().map_err(|_| Error::bad_request("no count"))?;
             Ok(Response::bytes(req.param("tag").repeat(count)))
         })
-        // Not `panic!`: that would call the hook, which writes.
+        // Not `panic!`, which would call the hook, and that writes.
         .get("/panic", |_req| resume_unwind(Box::new("planned")))
         .get("/bye", |_req| Ok(Response::text("bye").close()))
         .post("/echo", |req| Ok(Response::bytes(req.body())))
@@ -214,13 +214,13 @@ pub struct Flood {
     bytes: usize,
 }
 
-/// Message number `at` of a flood.
+/// Returns message number `at` of a flood.
 pub fn flood(tag: &str, at: usize, bytes: usize) -> String {
     format!("{at}{}", tag.repeat(bytes / tag.len() + 1))
 }
 
 impl Flood {
-    fn go_on(&mut self, socket: &mut Socket<'_>) {
+    fn send_more(&mut self, socket: &mut Socket<'_>) {
         while self.next < self.count {
             self.next += 1;
             if socket.text(&flood(&self.tag, self.next, self.bytes)) != Sent::Sent {
@@ -249,7 +249,7 @@ impl WebSocket for Parrot {
             ["flood", tag, count, bytes] => {
                 let number = |text: &str| text.parse().unwrap_or(0);
                 *session = Flood { tag: tag.into(), next: 0, count: number(count), bytes: number(bytes) };
-                session.go_on(socket);
+                session.send_more(socket);
             }
             ["close"] => socket.close(CloseCode::NORMAL, "bye"),
             ["panic"] => resume_unwind(Box::new("planned")),
@@ -260,7 +260,7 @@ impl WebSocket for Parrot {
     }
 
     fn drain(&self, session: &mut Flood, socket: &mut Socket<'_>) {
-        session.go_on(socket);
+        session.send_more(socket);
     }
 
     fn close(&self, _session: Flood, code: Option<CloseCode>, reason: &str) {

@@ -1,132 +1,133 @@
-//! One connection as the kernel sees it: what has arrived, what has been taken, which events are due.
+//! One connection as the kernel presents it: what has arrived, what was taken, and which events are due.
 //!
-//! It knows nothing of what the bytes mean. Its events are those of an edge-triggered epoll: readable
-//! when bytes or the end arrive, writable when a write came up short and room was made since. A read
-//! that comes up short has drained the stream, or more arrives at once and an event is due.
+//! It does not know what the bytes mean. Its events are those of an edge-triggered epoll: readable when bytes or the
+//! end arrive, writable when room appears after a short write. A short read has drained the stream, or else more bytes
+//! arrive at once and an event is due.
 
 use fleeting::engine::Readiness;
-use fleeting::transport::Stream;
 use fleeting_testkit::random::Random;
+use fleeting_testkit::stream::{Direction, Link, MemoryStream, Pipe};
 use std::cell::{Cell, RefCell};
-use std::io::{self, ErrorKind, IoSlice};
+use std::io::{self, ErrorKind};
 use std::rc::Rc;
+
+/// The engine's end of a [`Wire`].
+pub type SimStream = MemoryStream<Wire>;
 
 /// The state that a client and the engine's stream share.
 pub struct Wire {
+    pub pipe: Pipe,
     clock: Rc<Cell<u64>>,
     random: Random,
     /// Everything the client will ever send.
     pub sent: Vec<u8>,
-    /// How much of it has arrived; `read <= arrived <= sent.len()`.
+    /// How much of `sent` has arrived; `read <= arrived <= sent.len()`.
     pub arrived: usize,
-    /// How much the engine has read.
-    pub read: usize,
-    /// The client's end has arrived, behind what has arrived.
-    pub fin: bool,
-    /// The client has gone, and everything fails.
-    pub reset: bool,
-    /// Everything the engine has written.
-    pub written: Vec<u8>,
-    /// How much of it the client has taken; `taken <= written.len()`.
+    /// How much of `written` the client has taken; `taken <= written.len()`.
     pub taken: usize,
-    /// Bytes between `taken` and `written` that fit at most.
-    pub capacity: usize,
-    /// A write came up short: the engine waits for an event.
-    pub short: bool,
-    /// The last write came up short: the engine has more to write.
+    /// Maximum number of bytes between `taken` and `written`.
+    capacity: usize,
+    /// The last write was short: the engine has more to write.
     pub behind: bool,
-    /// Nothing fits until the client takes something.
-    choked: bool,
     pub due: Readiness,
-    /// Reads and writes of a thousand that are interrupted or cut short.
+    /// Reads and writes, in a thousand, that are interrupted or cut short.
     pub trouble: usize,
-    /// The engine has read the end.
-    pub end_read: bool,
-    /// The engine was told of a failure.
-    failed: bool,
-    /// Milliseconds: when the engine ended its side.
+    /// When the engine ended its side, in milliseconds.
     pub write_ended: Option<u64>,
-    /// How much the engine had read then; the rest it throws away.
+    /// How much the engine had read when it ended its side. It discards the rest.
     pub read_in_time: Option<usize>,
-    /// How much the engine had read when it was last looked at.
+    /// How much the engine had read at the last comparison.
     pub seen: usize,
-    /// Milliseconds: when the engine let go of the stream.
+    /// When the engine dropped the stream, in milliseconds.
     pub dropped: Option<u64>,
-    /// Reads and writes so far, in vain or not.
-    pub calls: u64,
     pub last_read_ms: u64,
     pub last_write_ms: u64,
-    /// What the engine must not have done. Not a panic, which a handler's guard might catch.
+    /// What the engine must not have done. It is recorded because a handler's guard might catch a panic.
     pub violation: Option<String>,
 }
 
 impl Wire {
     pub fn new(clock: &Rc<Cell<u64>>, random: Random, sent: Vec<u8>) -> Wire {
         Wire {
+            pipe: Pipe::with_room(usize::MAX),
             clock: clock.clone(),
             random,
             sent,
             arrived: 0,
-            read: 0,
-            fin: false,
-            reset: false,
-            written: Vec::new(),
             taken: 0,
             capacity: usize::MAX,
-            short: false,
             behind: false,
-            choked: false,
             due: Readiness::default(),
             trouble: 0,
-            end_read: false,
-            failed: false,
             write_ended: None,
             read_in_time: None,
             seen: 0,
             dropped: None,
-            calls: 0,
             last_read_ms: clock.get(),
             last_write_ms: clock.get(),
             violation: None,
         }
     }
 
-    /// `bytes` more arrive.
+    /// Sets how much fits before anything is written.
+    pub fn set_capacity(&mut self, bytes: usize) {
+        self.capacity = bytes;
+        self.pipe.room = bytes;
+    }
+
+    /// Returns a new end for the engine.
+    pub fn stream(shared: &Rc<RefCell<Wire>>) -> SimStream {
+        MemoryStream::new(shared)
+    }
+
+    /// The next `bytes` bytes of `sent` arrive.
     pub fn arrive(&mut self, bytes: usize) {
+        let from = self.arrived;
         self.arrived += bytes;
-        assert!(self.arrived <= self.sent.len());
+        self.pipe.deliver(&self.sent[from..self.arrived]);
         self.due.readable |= bytes > 0;
     }
 
-    /// The client sends no more.
+    /// The client ends its side.
     pub fn finish(&mut self) {
-        self.fin = true;
+        self.pipe.ended = true;
         self.due.readable = true;
         self.due.ended = true;
     }
 
     /// The client is gone at once.
     pub fn reset(&mut self) {
-        self.reset = true;
+        self.pipe.reset = true;
         self.due = Readiness { readable: true, writable: true, ended: true };
     }
 
     /// The client takes `bytes` of what was written.
     pub fn take(&mut self, bytes: usize) {
         self.taken += bytes;
-        self.choked &= bytes == 0;
-        if self.short && self.room() > 0 {
-            self.short = false;
+        if bytes > 0 {
+            self.pipe.room = self.capacity.saturating_sub(self.waiting());
+        }
+        if self.pipe.room > 0 && std::mem::take(&mut self.pipe.short) {
             self.due.writable = true;
         }
     }
 
-    /// What a poll that looks now would tell, beside what has changed.
+    /// Returns the number of bytes that were written and not taken.
+    pub fn waiting(&self) -> usize {
+        self.pipe.written.len() - self.taken
+    }
+
+    /// The client has ended its side or is gone.
+    pub fn is_over(&self) -> bool {
+        self.pipe.ended || self.pipe.reset
+    }
+
+    /// Returns what a poll that looks now reports, besides what has changed.
     pub fn state(&self) -> Readiness {
-        let gone = self.fin || self.reset;
+        let gone = self.is_over();
         Readiness {
-            readable: self.read < self.arrived || gone,
-            writable: self.room() > 0 || self.reset,
+            readable: self.pipe.has_unread() || gone,
+            writable: self.pipe.room > 0 || self.pipe.reset,
             ended: gone,
         }
     }
@@ -134,121 +135,56 @@ impl Wire {
     pub fn is_due(&self) -> bool {
         self.due.readable || self.due.writable || self.due.ended
     }
+}
 
-    fn room(&self) -> usize {
-        if self.choked { 0 } else { self.capacity.saturating_sub(self.written.len() - self.taken) }
+impl Link for Wire {
+    fn pipe(&mut self) -> &mut Pipe {
+        &mut self.pipe
     }
 
-    fn forbid(&mut self, wrong: bool, what: &str) {
-        if wrong && self.violation.is_none() {
-            self.violation = Some(what.into());
-        }
-    }
-
-    fn touched(&mut self) -> io::Result<()> {
-        self.calls += 1;
-        self.forbid(self.dropped.is_some(), "the stream was used after it was let go");
-        self.forbid(self.failed, "the stream was used after it had failed");
-        if self.reset {
-            self.failed = true;
-            return Err(ErrorKind::ConnectionReset.into());
-        }
+    fn before(&mut self) -> io::Result<()> {
         if self.random.chance(self.trouble / 2) { Err(ErrorKind::Interrupted.into()) } else { Ok(()) }
     }
 
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.forbid(self.end_read, "the stream was read after its end");
-        self.forbid(buffer.is_empty(), "nothing was to be read");
-        self.touched()?;
-        let there = self.arrived - self.read;
-        if there == 0 {
-            if !self.fin {
-                return Err(ErrorKind::WouldBlock.into());
-            }
-            self.end_read = true;
-            return Ok(0);
+    fn share(&mut self, direction: Direction, possible: usize) -> usize {
+        if possible == 1 || !self.random.chance(self.trouble) {
+            return possible;
         }
-        let mut bytes = there.min(buffer.len());
-        if bytes > 1 && self.random.chance(self.trouble) {
-            bytes = self.random.within(1, bytes);
-            // The rest has come only now.
+        if direction == Direction::Read {
+            // The rest arrives only now.
             self.due.readable = true;
-            self.due.ended |= self.fin;
+            self.due.ended |= self.pipe.ended;
         }
-        buffer[..bytes].copy_from_slice(&self.sent[self.read..self.read + bytes]);
-        self.read += bytes;
-        self.last_read_ms = self.clock.get();
-        Ok(bytes)
+        self.random.within(1, possible)
     }
 
-    fn write(&mut self, buffers: &[&[u8]]) -> io::Result<usize> {
-        let length: usize = buffers.iter().map(|buffer| buffer.len()).sum();
-        self.forbid(self.write_ended.is_some(), "something was written after the end");
-        self.forbid(length == 0, "nothing was to be written");
-        self.touched()?;
-        let mut room = self.room().min(length);
-        if room > 1 && self.random.chance(self.trouble) {
-            room = self.random.within(1, room);
+    fn moved(&mut self, direction: Direction, bytes: usize, wanted: usize) {
+        let last_ms = match direction {
+            Direction::Read => &mut self.last_read_ms,
+            Direction::Write => {
+                self.behind = bytes < wanted;
+                if self.behind {
+                    // Nothing fits until the client takes something.
+                    self.pipe.room = 0;
+                }
+                &mut self.last_write_ms
+            }
+        };
+        if bytes > 0 {
+            *last_ms = self.clock.get();
         }
-        let bytes = room;
-        self.behind = bytes < length;
-        for buffer in buffers {
-            let part = &buffer[..room.min(buffer.len())];
-            self.written.extend_from_slice(part);
-            room -= part.len();
-        }
-        if bytes < length {
-            self.short = true;
-            self.choked = true;
-        }
-        if bytes == 0 {
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        self.last_write_ms = self.clock.get();
-        Ok(bytes)
-    }
-}
-
-/// The engine's end of a [`Wire`].
-pub struct SimStream(Rc<RefCell<Wire>>);
-
-impl SimStream {
-    pub fn new(wire: &Rc<RefCell<Wire>>) -> SimStream {
-        SimStream(wire.clone())
-    }
-}
-
-impl Stream for SimStream {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.borrow_mut().read(buffer)
     }
 
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        self.0.borrow_mut().write(&[buffer])
+    fn shut(&mut self) {
+        self.write_ended = Some(self.clock.get());
+        self.read_in_time = Some(self.pipe.read);
     }
 
-    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        let buffers: Vec<&[u8]> = buffers.iter().map(|buffer| &**buffer).collect();
-        self.0.borrow_mut().write(&buffers)
+    fn dropped(&mut self) {
+        self.dropped = Some(self.clock.get());
     }
 
-    fn shutdown_write(&mut self) -> io::Result<()> {
-        let mut wire = self.0.borrow_mut();
-        let again = wire.write_ended.is_some();
-        wire.forbid(again, "the end was written twice");
-        if wire.reset {
-            wire.failed = true;
-            return Err(ErrorKind::NotConnected.into());
-        }
-        wire.write_ended = Some(wire.clock.get());
-        wire.read_in_time = Some(wire.read);
-        Ok(())
-    }
-}
-
-impl Drop for SimStream {
-    fn drop(&mut self) {
-        let mut wire = self.0.borrow_mut();
-        wire.dropped = Some(wire.clock.get());
+    fn violation(&mut self, rule: &str) {
+        self.violation.get_or_insert_with(|| rule.into());
     }
 }

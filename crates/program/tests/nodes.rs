@@ -3,7 +3,7 @@
 
 use crate::program::Running;
 use fleeting_testkit::client::{Client, TEXT};
-use fleeting_testkit::redis::node::{Node, until};
+use fleeting_testkit::redis::node::{Node, wait_until};
 use fleeting_testkit::redis::server::RedisServer;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -58,7 +58,9 @@ fn three_processes_are_one_hub_through_a_kill_of_redis() {
         .map(|node| Running::serve(&["--store", &redis.url(), "--node", node, "--workers", "2"]));
     // Each process has three connections, and one of them may be slow to start.
     let connected = || redis.ask::<String>(&["CLIENT", "LIST", "TYPE", "normal"]).lines().count() > 6;
-    until(|| redis.ask::<(String, usize)>(&["PUBSUB", "NUMSUB", "fleeting:topics.0"]).1 == 3 && connected());
+    wait_until(|| {
+        redis.ask::<(String, usize)>(&["PUBSUB", "NUMSUB", "fleeting:topics.0"]).1 == 3 && connected()
+    });
     let mut clients: Vec<Client> = programs.iter().map(hub).collect();
     let mut events: Vec<Client> = programs.iter().map(|program| Client::connect(program.addrs[0])).collect();
     for listener in &mut events {

@@ -427,7 +427,7 @@ fn a_wrong_flag_is_one_line_and_status_2() {
     refused(program(&["--timeout", "idle=10"]), 2, &["bad value `10`", "10s"]);
     refused(program(&["--store", "memroy"]), 2, &["--store", "neither `memory`", "redis://HOST"]);
     refused(program(&["--store", "redis://user@host"]), 2, &["--store", "a user without a password"]);
-    refused(program(&["--store", "rediss://host"]), 2, &["--store", "TLS to Redis is not offered"]);
+    refused(program(&["--store", "rediss://host"]), 2, &["--store", "TLS to Redis is not supported"]);
     refused(program(&["--store", "redis://a", "--node", ""]), 2, &["--node", "1 to 64 bytes"]);
 }
 

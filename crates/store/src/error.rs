@@ -1,4 +1,4 @@
-//! Why a store has not done what it was asked to.
+//! The errors of a store.
 
 use super::KEY_BYTES_MAX;
 use std::borrow::Cow;
@@ -8,26 +8,29 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The key is empty or has more than [`KEY_BYTES_MAX`] bytes.
+    /// The key is empty or longer than [`KEY_BYTES_MAX`].
     Key,
-    /// The value has more bytes than the store takes.
+    /// The value exceeds the size that the store accepts.
     Value,
-    /// The store holds as many entries or bytes as it may.
+    /// The store has reached its limit of entries or bytes.
     Full,
-    /// What is there is no number in decimal, or the sum is beyond an `i64`.
+    /// The value is not a decimal number, or the sum exceeds the range of `i64`.
     NotANumber,
-    /// The store cannot be reached, or did not answer in time; the sentence says which.
+    /// The store cannot be reached or did not answer in time. The text is the reason, as a clause that can follow
+    /// "the store is unavailable: ". It may change in any release.
     Unavailable(Cow<'static, str>),
 }
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StoreError::Key => write!(f, "a key has 1 to {} bytes", KEY_BYTES_MAX),
+            StoreError::Key => write!(f, "a key must have 1 to {KEY_BYTES_MAX} bytes"),
             StoreError::Value => f.write_str("the value is too large for the store"),
             StoreError::Full => f.write_str("the store is full"),
-            StoreError::NotANumber => f.write_str("the value is no number, or the sum is too large for one"),
-            StoreError::Unavailable(why) => write!(f, "the store is not available: {why}"),
+            StoreError::NotANumber => f.write_str(
+                "the value is not a number, or the sum exceeds the range of a signed 64-bit number",
+            ),
+            StoreError::Unavailable(why) => write!(f, "the store is unavailable: {why}"),
         }
     }
 }

@@ -1,7 +1,12 @@
-//! What outlives a request, a connection, and with Redis the process: values under keys.
+//! Key-value stores that outlive a request, and a broker that joins Fleeting servers.
 //!
-//! A store knows no request and no socket of the server's. Its invariants: it copies what it is given, before
-//! it returns; and it never hands out a borrow of itself, only copies, in the arena of who asks.
+//! - [`Store`] is the contract: keys and values with an optional time to live.
+//! - [`Memory`] is a store in the memory of the process.
+//! - With the feature `redis`, `Redis` is a store in Redis, which outlives the process and can be shared by several;
+//!   `RedisBroker` delivers publications to all servers on the same Redis.
+//!
+//! A store knows neither requests nor the server's sockets. Invariants: a store copies its arguments before it returns;
+//! and it returns copies in the caller's arena, never a borrow of itself.
 
 mod error;
 mod key;
@@ -12,6 +17,7 @@ mod redis;
 mod stats;
 mod store;
 
+// Only the fuzz target needs these.
 #[cfg(feature = "redis")]
 pub use self::redis::{
     BrokerCounters, Gap, NodeError, Redis, RedisBroker, RedisOptions, RedisUrl, RedisUrlError, check_node,
@@ -25,3 +31,8 @@ pub use memory::{Memory, StoreLimits};
 pub use page::{Cursor, Page};
 pub use stats::StoreStats;
 pub use store::Store;
+
+/// Compiles and runs the examples of the README.
+#[cfg(all(doctest, feature = "redis"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

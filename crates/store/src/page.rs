@@ -1,19 +1,19 @@
-//! Pages of a scan.
+//! The pages of a scan.
 
-/// Where a scan goes on.
+/// The position from which a scan continues. It is only valid for the store that returned it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor(pub(crate) u64);
 
 impl Cursor {
-    /// Where it begins.
+    /// The start of every scan.
     pub const START: Cursor = Cursor(0);
 }
 
-/// What one call of [`Store::scan`](crate::Store::scan) has found.
+/// The result of one call of [`Store::scan`](crate::Store::scan).
 #[derive(Debug, Clone, Copy)]
 pub struct Page<'a> {
-    /// Keys and values.
+    /// Keys and their values.
     pub entries: &'a [(&'a str, &'a [u8])],
-    /// Where to go on; `None` at the end.
+    /// The cursor for the next call; `None` at the end.
     pub next: Option<Cursor>,
 }

@@ -1,25 +1,24 @@
-//! What a store knows of itself.
+//! What a store reports about itself.
 
 use std::time::Duration;
 
-/// How much there is in a store, and what has become of the rest: what to look at now and then, for what is
-/// never taken out. What a store does not know is `None`.
+/// The size of a store and what has happened to its entries, for monitoring. A field is `None` if the store does not
+/// know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct StoreStats {
-    /// Entries that are there. One whose life is over counts until it has been taken out.
+    /// Entries in the store. An expired entry counts until it is removed.
     pub entries: Option<u64>,
-    /// Entries there may be.
+    /// The limit of `entries`.
     pub entries_max: Option<u64>,
-    /// Bytes that they take, what the store needs for each included.
+    /// Bytes that the entries use, including the store's overhead for each.
     pub bytes: Option<u64>,
-    /// Bytes they may take.
+    /// The limit of `bytes`.
     pub bytes_max: Option<u64>,
-    /// For how long the entry that was left alone longest has been neither written nor renewed; `None` also if
-    /// there is none.
+    /// The longest time for which an entry has been neither written nor renewed. Also `None` if there is no entry.
     pub oldest: Option<Duration>,
-    /// Entries taken out because their life was over, since the store began.
+    /// Entries removed because they had expired, since the store was created.
     pub expired: Option<u64>,
-    /// Operations refused because the store was full, since it began.
+    /// Operations refused because the store was full, since it was created.
     pub refused: Option<u64>,
 }

@@ -1,4 +1,4 @@
-//! What a store and a broker promise, one module each.
+//! The promises of a store and of a broker, one module each.
 //!
 //! In builds for AddressSanitizer (`--cfg fleeting_paranoid`, see tests/sanitize) `nodes` is left out: it holds servers
 //! to a quarter of a second, and they are several times slower there.

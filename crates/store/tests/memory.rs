@@ -1,20 +1,21 @@
-//! The store in memory: its promises, its bounds, and what it gives back.
+//! The store in memory keeps its promises and its limits, and gives memory back.
 
 use crate::store::{Subject, keeps_its_promises};
 use fleeting::{Arena, keep};
 use fleeting_store::{Cursor, Memory, Store, StoreError, StoreLimits};
+use fleeting_testkit::random::Random;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// What an entry takes.
+/// Returns the number of bytes that an entry takes.
 fn entry_bytes(key_bytes: usize, value_bytes: usize) -> u64 {
     (52 + key_bytes + value_bytes).next_multiple_of(8) as u64 + 8
 }
 
-/// A store, and its clock: a number.
+/// A store, and its clock in milliseconds.
 fn memory(limits: StoreLimits) -> (Memory, Arc<AtomicU64>) {
     let now = Arc::new(AtomicU64::new(1));
     let clock = now.clone();
@@ -29,27 +30,27 @@ fn ms(ms: u64) -> Option<Duration> {
     Some(Duration::from_millis(ms))
 }
 
-/// Entries and bytes.
+/// Returns the number of entries and of bytes.
 fn held(store: &Memory) -> (u64, u64) {
-    let census = store.stats();
-    (census.entries.expect("it knows"), census.bytes.expect("it knows"))
+    let stats = store.stats();
+    (stats.entries.expect("it is known"), stats.bytes.expect("it is known"))
 }
 
 #[test]
-fn it_keeps_its_promises() {
+fn the_memory_store_keeps_its_promises() {
     let (store, now) = memory(StoreLimits::default());
     keeps_its_promises(&Subject { store: &store, prefix: "test:", tick: &|| pass(&now, 7) });
     assert!(!store.waits());
 }
 
 #[test]
-fn it_keeps_its_promises_by_the_machines_clock() {
+fn the_memory_store_keeps_its_promises_by_the_machines_clock() {
     let store = Memory::default();
     keeps_its_promises(&Subject { store: &store, prefix: "test:", tick: &|| {} });
 }
 
 #[test]
-fn a_life_is_over_to_the_millisecond() {
+fn an_entry_expires_to_the_millisecond() {
     let (store, now) = memory(StoreLimits::default());
     let arena = Arena::new(4096);
     for life in [1, 2, 63, 64, 65, 1000, 86_400_000, 365 * 86_400_000] {
@@ -65,7 +66,7 @@ fn a_life_is_over_to_the_millisecond() {
             assert_eq!(store.get(key, &arena), Ok(None), "{life} ms");
         }
     }
-    // Parts of a millisecond are whole ones: nothing goes before its time.
+    // Parts of a millisecond count as whole ones: nothing expires early.
     for (nanos, life) in [(1, 1), (999_999, 1), (1_000_000, 1), (1_000_001, 2)] {
         store.set("set", b"v", Some(Duration::from_nanos(nanos))).expect("there is room");
         pass(&now, life - 1);
@@ -79,9 +80,9 @@ fn a_life_is_over_to_the_millisecond() {
     assert_eq!(store.get("set", &arena), Ok(Some(&b"v"[..])));
 }
 
-/// Far more than the operations take out as they come by.
+/// Far more entries than other operations remove in passing.
 #[test]
-fn what_has_had_its_life_is_not_found_though_it_is_still_there() {
+fn an_expired_entry_is_not_found_while_it_is_still_stored() {
     const ENTRIES: u64 = 20_000;
     let (store, now) = memory(StoreLimits::default());
     let filled = || {
@@ -106,13 +107,13 @@ fn what_has_had_its_life_is_not_found_though_it_is_still_there() {
     for operation in operations {
         while store.expire(usize::MAX) > 0 {}
         filled();
-        // In the order in which the few that are taken out are last.
+        // In such an order that the few that are removed come last.
         (0..ENTRIES).for_each(|number| operation(&number.to_string()));
     }
 }
 
 #[test]
-fn entries_are_bounded_to_the_last() {
+fn the_number_of_entries_is_bounded_exactly() {
     let (store, now) = memory(StoreLimits { entries: 100, ..StoreLimits::default() });
     let key = |number: usize| format!("k{number}");
     for number in 0..100 {
@@ -122,25 +123,25 @@ fn entries_are_bounded_to_the_last() {
     assert_eq!(store.set("more", b"v", None), Err(StoreError::Full));
     assert_eq!(store.increment("more", 1, None), Err(StoreError::Full));
     assert_eq!(store.compare_and_set("more", None, b"v", None), Err(StoreError::Full));
-    assert_eq!(store.compare_and_set("more", Some(b"v"), b"v", None), Ok(false), "it needs no room");
+    assert_eq!(store.compare_and_set("more", Some(b"v"), b"v", None), Ok(false), "this needs no room");
     assert_eq!(store.stats().refused, Some(3));
-    // What is there may change.
+    // Existing entries may change.
     store.set(&key(50), b"a value that is longer", None).expect("there is room");
     assert_eq!(store.delete(&key(99)), Ok(true));
     assert_eq!(store.increment("more", 1, None), Ok(1));
-    // What has had its life makes room, in whatever shard it is.
+    // Expired entries make room, whatever shard they are in.
     pass(&now, 50);
     for number in 0..10 {
         store.set(&format!("new{number}"), b"v", None).expect("there is room");
     }
     assert_eq!(store.set("one more", b"v", None), Err(StoreError::Full));
-    let census = store.stats();
-    assert_eq!((census.entries, census.entries_max), (Some(100), Some(100)));
-    assert_eq!((census.expired, census.refused), (Some(10), Some(4)));
+    let stats = store.stats();
+    assert_eq!((stats.entries, stats.entries_max), (Some(100), Some(100)));
+    assert_eq!((stats.expired, stats.refused), (Some(10), Some(4)));
 }
 
 #[test]
-fn bytes_are_bounded_to_the_last() {
+fn the_number_of_bytes_is_bounded_exactly() {
     let limits = StoreLimits { bytes: 10_000, value_bytes: 5000, ..StoreLimits::default() };
     let (store, _) = memory(limits);
     store.set("a", &[1; 5000], None).expect("there is room");
@@ -153,23 +154,27 @@ fn bytes_are_bounded_to_the_last() {
     store.set("b", &vec![2; left], None).expect("there is room");
     let both = entry_bytes(1, 5000) + entry_bytes(1, left);
     assert_eq!(held(&store), (2, both));
-    // A value that does not get larger needs no room, one that does does.
+    // A value that does not grow needs no room, and one that grows does.
     store.set("b", &vec![3; left], None).expect("there is room");
     store.set("b", &vec![4; left - 1], None).expect("there is room");
-    assert_eq!(held(&store), (2, both), "its memory is used again");
+    assert_eq!(held(&store), (2, both), "its memory must be reused");
     let larger = vec![5; left + 1];
     assert_eq!(store.compare_and_set("b", Some(&vec![4; left - 1]), &larger, None), Err(StoreError::Full));
     let arena = Arena::new(16 << 10);
     assert_eq!(store.get("b", &arena), Ok(Some(&vec![4; left - 1][..])), "a refusal changes nothing");
     store.set("b", b"", None).expect("there is room");
-    assert_eq!(held(&store), (2, entry_bytes(1, 5000) + entry_bytes(1, 0)), "most of it would be wasted");
+    assert_eq!(
+        held(&store),
+        (2, entry_bytes(1, 5000) + entry_bytes(1, 0)),
+        "a much shorter value must give memory back"
+    );
     assert_eq!((store.delete("a"), store.delete("b")), (Ok(true), Ok(true)));
     assert_eq!(held(&store), (0, 0));
     assert_eq!(store.stats().bytes_max, Some(10_000));
 }
 
 #[test]
-fn bounds_hold_among_threads() {
+fn limits_hold_with_many_threads() {
     let limits = StoreLimits { entries: 500, bytes: 100_000, ..StoreLimits::default() };
     let (store, now) = memory(limits);
     thread::scope(|scope| {
@@ -184,7 +189,7 @@ fn bounds_hold_among_threads() {
                         Err(error) => panic!("{error}"),
                     }
                     if round % 5 == 0 {
-                        store.delete(&key).expect("it is in order");
+                        store.delete(&key).expect("it is valid");
                     }
                     let (entries, bytes) = held(store);
                     assert!(entries <= 500 && bytes <= 100_000, "{entries} entries, {bytes} bytes");
@@ -196,7 +201,7 @@ fn bounds_hold_among_threads() {
     let arena = Arena::new(1 << 20);
     let mut from = Some(Cursor::START);
     while let Some(cursor) = from {
-        let page = store.scan("", cursor, 1000, &arena).expect("it is in order");
+        let page = store.scan("", cursor, 1000, &arena).expect("it is valid");
         page.entries.iter().for_each(|(key, _)| assert_eq!(store.delete(key), Ok(true)));
         from = page.next;
     }
@@ -205,7 +210,7 @@ fn bounds_hold_among_threads() {
 }
 
 #[test]
-fn what_nobody_asks_for_expires_as_well() {
+fn entries_that_are_never_read_expire_as_well() {
     let (store, now) = memory(StoreLimits::default());
     for number in 0..1000u64 {
         store.set(&number.to_string(), b"v", ms(10 + number % 10)).expect("there is room");
@@ -216,7 +221,7 @@ fn what_nobody_asks_for_expires_as_well() {
     assert_eq!(store.expire(1000), 400);
     assert_eq!(held(&store).0, 500);
     pass(&now, 100);
-    // Others that come by take some out: what is put in is less than what goes.
+    // New entries remove some expired ones: fewer are put in than go.
     let mut number = 1000u64;
     while held(&store).0 > 300 {
         store.set(&number.to_string(), b"v", None).expect("there is room");
@@ -224,12 +229,12 @@ fn what_nobody_asks_for_expires_as_well() {
         assert!(number < 1400, "{} are there", held(&store).0);
     }
     store.expire(usize::MAX);
-    let census = store.stats();
-    assert_eq!((census.expired, census.entries), (Some(1000), Some(number - 1000)));
+    let stats = store.stats();
+    assert_eq!((stats.expired, stats.entries), (Some(1000), Some(number - 1000)));
 }
 
 #[test]
-fn the_census_tells_what_was_left_alone_longest() {
+fn statistics_report_the_longest_untouched_entry() {
     let (store, now) = memory(StoreLimits::default());
     assert_eq!(store.stats().oldest, None);
     store.set("a", b"1", None).expect("there is room");
@@ -244,7 +249,7 @@ fn the_census_tells_what_was_left_alone_longest() {
 }
 
 #[test]
-fn what_is_kept_is_counted() {
+fn kept_bytes_are_counted() {
     let (store, _) = memory(StoreLimits::default());
     let kept = |work: &dyn Fn()| {
         let before = keep::kept_bytes();
@@ -260,7 +265,7 @@ fn what_is_kept_is_counted() {
 
 // ---------------------------------------------------------------- against a map
 
-/// What a naive reader of the promises would write.
+/// A naive implementation of the promises.
 #[derive(Default)]
 struct Model {
     now: u64,
@@ -272,7 +277,7 @@ struct Model {
 #[derive(Clone)]
 struct Known {
     value: Vec<u8>,
-    /// `None`: for ever.
+    /// `None`: never.
     ends: Option<u64>,
     touched: u64,
 }
@@ -312,9 +317,9 @@ impl Model {
     }
 }
 
-/// Whatever is done, in whatever order: the store answers as the map does.
+/// Whatever is done in whatever order, the store answers as the map does.
 #[test]
-fn random_operations_against_a_map() {
+fn random_operations_have_the_same_results_as_on_a_map() {
     for seed in 0..2500 {
         against_a_map(seed, 120);
     }
@@ -322,30 +327,26 @@ fn random_operations_against_a_map() {
 }
 
 fn against_a_map(seed: u64, operations: usize) {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut random = move |below: u64| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) % below
-    };
-    let entries_max = [5, 20, 60, 1000][random(4) as usize];
+    let mut random = Random::new(seed);
+    let entries_max = random.one_of(&[5, 20, 60, 1000]);
     let (store, now) = memory(StoreLimits { entries: entries_max, ..StoreLimits::default() });
     let mut model = Model { now: 1, entries_max, ..Model::default() };
-    let keys = 1 + random(80);
+    let keys = random.within(1, 80);
     let lives = [0, 1, 3, 50, 64, 1000, 5_000_000, 10 << 40];
     let mut arena = Arena::new(4096);
     for _ in 0..operations {
-        let key = format!("{}{}", ["", "a", "ab"][random(3) as usize], random(keys));
-        let key = if random(100) == 0 { String::new() } else { format!("k{key}") };
-        let life = Some(lives[random(lives.len() as u64) as usize]).filter(|_| random(4) > 0);
+        let key = format!("{}{}", random.one_of(&["", "a", "ab"]), random.below(keys));
+        let key = if random.below(100) == 0 { String::new() } else { format!("k{key}") };
+        let life = (random.below(4) > 0).then(|| random.one_of(&lives));
         let ends = life.map(|life| model.now + life);
         let life = life.and_then(ms);
-        let value = match random(3) {
-            0 => random(20).to_string().into_bytes(),
-            _ => vec![random(256) as u8; random(100) as usize],
+        let value = match random.below(3) {
+            0 => random.below(20).to_string().into_bytes(),
+            _ => vec![random.bits() as u8; random.below(100)],
         };
         let is_key = !key.is_empty();
         let of_key = |done| if is_key { done } else { Err(StoreError::Key) };
-        match random(9) {
+        match random.below(9) {
             0..2 => {
                 let expected = if is_key { model.set(&key, &value, ends) } else { Err(StoreError::Key) };
                 assert_eq!(store.set(&key, &value, life), expected, "seed {seed}");
@@ -366,13 +367,13 @@ fn against_a_map(seed: u64, operations: usize) {
                 assert_eq!(store.renew(&key, life), expected, "seed {seed}");
             }
             5 => {
-                let by = [1, -1, 7, i64::MAX, i64::MIN][random(5) as usize];
+                let by = random.one_of(&[1, -1, 7, i64::MAX, i64::MIN]);
                 let expected = if is_key { model.increment(&key, by, ends) } else { Err(StoreError::Key) };
                 assert_eq!(store.increment(&key, by, life), expected, "seed {seed}");
             }
             6 => {
                 let there = model.value(&key).map(<[u8]>::to_vec);
-                let guess = if random(3) == 0 { Some(value.clone()) } else { there.clone() };
+                let guess = if random.below(3) == 0 { Some(value.clone()) } else { there.clone() };
                 let expected = match () {
                     () if !is_key => Err(StoreError::Key),
                     () if guess != there => Ok(false),
@@ -382,33 +383,33 @@ fn against_a_map(seed: u64, operations: usize) {
                 assert_eq!(done, expected, "seed {seed}");
             }
             7 => {
-                let jump = [1, 1, 10, 64, 2000, 6_000_000][random(6) as usize];
-                let passes = random(jump) + 1;
+                let jump = random.one_of(&[1, 1, 10, 64, 2000, 6_000_000]);
+                let passes = random.within(1, jump) as u64;
                 pass(&now, passes);
                 model.now += passes;
                 model.forget();
             }
-            _ if random(8) == 0 => {
-                let prefix = ["", "k", "ka", "kab", "k1", "x"][random(6) as usize];
-                let limit = 1 + random(30) as usize;
+            _ if random.below(8) == 0 => {
+                let prefix = random.one_of(&["", "k", "ka", "kab", "k1", "x"]);
+                let limit = random.within(1, 30);
                 let found = scan(&store, prefix, limit);
                 let expected = model.entries.iter().filter(|(key, _)| key.starts_with(prefix));
                 let expected = expected.map(|(key, known)| (key.clone(), known.value.clone())).collect();
                 assert_eq!(found, expected, "seed {seed}");
             }
             _ => {
-                store.expire(random(10) as usize);
+                store.expire(random.below(10));
             }
         }
         arena.reset();
         assert!(held(&store).0 <= entries_max as u64);
     }
     store.expire(usize::MAX);
-    let census = store.stats();
-    assert_eq!(census.entries, Some(model.entries.len() as u64), "seed {seed}");
+    let stats = store.stats();
+    assert_eq!(stats.entries, Some(model.entries.len() as u64), "seed {seed}");
     let oldest = model.entries.values().map(|known| model.now - known.touched).max();
-    assert_eq!(census.oldest, oldest.and_then(ms), "seed {seed}");
-    assert_eq!(census.refused, Some(model.refused), "seed {seed}");
+    assert_eq!(stats.oldest, oldest.and_then(ms), "seed {seed}");
+    assert_eq!(stats.refused, Some(model.refused), "seed {seed}");
     assert_eq!(scan(&store, "", 7).len(), model.entries.len(), "seed {seed}");
     for key in model.entries.keys() {
         assert_eq!(store.delete(key), Ok(true), "seed {seed}");
@@ -416,15 +417,15 @@ fn against_a_map(seed: u64, operations: usize) {
     assert_eq!(held(&store), (0, 0), "seed {seed}");
 }
 
-/// All that a scan tells, each once.
+/// Returns everything a scan finds, and checks that it comes once.
 fn scan(store: &Memory, prefix: &str, limit: usize) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut from = Some(Cursor::START);
     let arena = Arena::new(16 << 10);
     while let Some(cursor) = from {
-        let page = store.scan(prefix, cursor, limit, &arena).expect("it is in order");
+        let page = store.scan(prefix, cursor, limit, &arena).expect("it is valid");
         for (key, value) in page.entries {
-            assert!(found.insert(key.to_string(), value.to_vec()).is_none(), "{key} is told twice");
+            assert!(found.insert(key.to_string(), value.to_vec()).is_none(), "{key} is found twice");
         }
         from = page.next;
     }
@@ -433,8 +434,8 @@ fn scan(store: &Memory, prefix: &str, limit: usize) -> BTreeMap<String, Vec<u8>>
 
 // ---------------------------------------------------------------- giving back
 
-/// A million records that come and go by their time to live: everything comes back, counted in bytes of the
-/// allocator. What that is in pages of the system, `cargo bench --bench store` tells.
+/// A million records come and go by their time to live, and all their memory comes back, counted in bytes of the
+/// allocator. `cargo bench --bench store` reports the pages of the system.
 #[test]
 #[cfg(not(fleeting_paranoid))]
 fn a_million_records_leave_nothing_behind() {
@@ -446,7 +447,7 @@ fn a_million_records_leave_nothing_behind() {
         for number in 0..RECORDS {
             use std::fmt::Write;
             key.clear();
-            write!(key, "record:{number}").expect("memory takes all");
+            write!(key, "record:{number}").expect("writing to memory cannot fail");
             let value = [b'v'; 200];
             let life = ms(1000 + number % 5000);
             store.set(&key, &value[..(number % 200) as usize], life).expect("there is room");
@@ -459,9 +460,9 @@ fn a_million_records_leave_nothing_behind() {
         pass(&now, 6000);
         while store.expire(1000) == 1000 {}
     });
-    let census = store.stats();
-    assert_eq!((census.entries, census.bytes, census.oldest), (Some(0), Some(0), None));
-    assert_eq!(census.expired, Some(RECORDS));
+    let stats = store.stats();
+    assert_eq!((stats.entries, stats.bytes, stats.oldest), (Some(0), Some(0), None));
+    assert_eq!(stats.expired, Some(RECORDS));
     // The tables keep memory for a few entries each.
     assert!(counted.bytes_current < 64 << 10, "{} bytes stay: {counted:?}", counted.bytes_current);
 }

@@ -1,17 +1,14 @@
-//! Servers that share topics over a Redis: what is published on one reaches all, once and in order, and whoever may
-//! have missed something is told so, once.
+//! Servers that share topics over Redis: a publication on one reaches all, once and in order, and a client that may
+//! have missed something is told so once.
 
-use fleeting::{
-    App, Broker, Error, Handle, Message, Publication, Request, Response, Server, Socket, WebSocket,
-};
+use fleeting::{App, Broker, Error, Message, Publication, Request, Response, Server, Socket, WebSocket};
 use fleeting_store::{RedisBroker, RedisOptions};
 use fleeting_testkit::client::{BINARY, Client, TEXT};
-use fleeting_testkit::redis::node::{Mouth, Node, patient, until};
+use fleeting_testkit::redis::node::{Node, RecordingInlet, patient, wait_until};
 use fleeting_testkit::redis::proxy::Proxy;
 use fleeting_testkit::redis::server::RedisServer;
-use fleeting_testkit::rig;
+use fleeting_testkit::server::{self, Workers};
 use std::io;
-use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -22,10 +19,10 @@ use std::time::{Duration, Instant};
 const BACK: &str = "!the connection to the other nodes was lost, and is back";
 
 #[test]
-fn what_is_published_arrives_at_the_others_once_and_in_order() {
+fn a_publication_arrives_at_the_other_nodes_once_and_in_order() {
     let server = RedisServer::start();
     let nodes = ["a", "b", "c"].map(|name| Node::start(&server.url(), name));
-    assert!(nodes.iter().all(|node| node.broker.is_connected()), "attaching has waited for that");
+    assert!(nodes.iter().all(|node| node.broker.is_connected()), "attaching must wait for the connection");
     thread::scope(|scope| {
         for node in &nodes {
             scope.spawn(|| (0..500).for_each(|number| node.publish("t", &number.to_string())));
@@ -33,10 +30,10 @@ fn what_is_published_arrives_at_the_others_once_and_in_order() {
     });
     for node in &nodes {
         let mut expected = vec![Vec::new(); 501];
-        let heard = node.ears.wait(1000);
-        assert_eq!(heard.len(), 1000);
-        // Each number twice, and of each publisher in order: no number comes before the one below it has come.
-        for (at, line) in heard.iter().enumerate() {
+        let received = node.recorder.wait(1000);
+        assert_eq!(received.len(), 1000);
+        // Each number comes twice, and in order from each publisher: no number comes before the one below it.
+        for (at, line) in received.iter().enumerate() {
             let number: usize = line.strip_prefix("t=").expect("a topic").parse().expect("a number");
             expected[number].push(at);
         }
@@ -47,22 +44,23 @@ fn what_is_published_arrives_at_the_others_once_and_in_order() {
         let counters = node.broker.counters();
         assert_eq!((counters.published, counters.received, counters.gaps), (500, 1000, 0));
     }
-    until(|| nodes.iter().all(|node| node.broker.counters().sent == 500));
+    wait_until(|| nodes.iter().all(|node| node.broker.counters().sent == 500));
     let bytes = Arc::new(Publication::new("é", Message::Binary(&[0, 255])));
     nodes[0].broker.publish(&bytes);
-    assert_eq!(nodes[1].ears.wait(1001)[1000], "é=[0, 255]");
+    assert_eq!(nodes[1].recorder.wait(1001)[1000], "é=[0, 255]");
 }
 
 #[test]
-fn what_is_published_while_redis_is_away_is_never_sent_and_one_gap_is_told() {
+fn publications_while_redis_is_away_are_never_sent_and_one_gap_is_reported() {
     let mut server = RedisServer::start();
     let nodes = ["a", "b", "c"].map(|name| Node::start(&server.url(), name));
     for round in 0..3 {
-        let so_far =
-            nodes.each_ref().map(|node| node.ears.heard.lock().expect("nobody panics with it").len());
+        let so_far = nodes
+            .each_ref()
+            .map(|node| node.recorder.received.lock().expect("the lock is not poisoned").len());
         nodes[0].publish("t", &format!("{round} before"));
         for at in [1, 2] {
-            assert_eq!(nodes[at].ears.wait(so_far[at] + 1)[so_far[at]], format!("t={round} before"));
+            assert_eq!(nodes[at].recorder.wait(so_far[at] + 1)[so_far[at]], format!("t={round} before"));
         }
         server.kill();
         nodes.iter().for_each(|node| node.connected(false));
@@ -74,10 +72,10 @@ fn what_is_published_while_redis_is_away_is_never_sent_and_one_gap_is_told() {
         }
         for (at, node) in nodes.iter().enumerate() {
             let before = so_far[at] + usize::from(at > 0);
-            let heard = node.ears.wait(before + 3);
-            assert_eq!(heard[before], BACK, "{heard:?}");
-            assert!(heard[before + 1..].iter().all(|line| line.starts_with(&format!("t={round} after"))));
-            assert_eq!(heard.len(), before + 3, "and nothing else: {heard:?}");
+            let received = node.recorder.wait(before + 3);
+            assert_eq!(received[before], BACK, "{received:?}");
+            assert!(received[before + 1..].iter().all(|line| line.starts_with(&format!("t={round} after"))));
+            assert_eq!(received.len(), before + 3, "something else has arrived: {received:?}");
         }
     }
     let counters = nodes[1].broker.counters();
@@ -85,14 +83,14 @@ fn what_is_published_while_redis_is_away_is_never_sent_and_one_gap_is_told() {
 }
 
 #[test]
-fn others_are_told_how_much_of_one_that_was_cut_off_they_have_missed() {
+fn other_nodes_learn_how_many_publications_of_a_disconnected_node_they_missed() {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.socket());
     let (own, other) = (Node::start(&proxy.url(), "own"), Node::start(&server.url(), "other"));
     own.publish("t", "1");
     other.publish("t", "2");
-    assert_eq!((own.ears.wait(1), other.ears.wait(1)), (vec!["t=2".into()], vec!["t=1".into()]));
-    until(|| own.broker.counters().sent == 1);
+    assert_eq!((own.recorder.wait(1), other.recorder.wait(1)), (vec!["t=2".into()], vec!["t=1".into()]));
+    wait_until(|| own.broker.counters().sent == 1);
     proxy.close(true);
     proxy.cut();
     own.connected(false);
@@ -100,61 +98,61 @@ fn others_are_told_how_much_of_one_that_was_cut_off_they_have_missed() {
         own.publish("t", "never");
     }
     other.publish("t", "missed");
-    until(|| own.broker.counters().dropped_away == 7);
-    assert_eq!(other.ears.wait(1).len(), 1, "nothing tells it yet");
+    wait_until(|| own.broker.counters().dropped_away == 7);
+    assert_eq!(other.recorder.wait(1).len(), 1, "no gap can be known yet");
     proxy.close(false);
-    // Without anything being published: a beat tells it.
-    assert_eq!(other.ears.wait(2)[1], "!7 publications of own were lost");
-    assert_eq!(own.ears.wait(2)[1], BACK);
+    // A beat reports it, without any publication.
+    assert_eq!(other.recorder.wait(2)[1], "!7 publications of own were lost");
+    assert_eq!(own.recorder.wait(2)[1], BACK);
     own.connected(true);
     own.publish("t", "3");
     other.publish("t", "4");
-    assert_eq!(other.ears.wait(3)[2..], ["t=3"]);
-    assert_eq!(own.ears.wait(3)[2..], ["t=4"], "its own gap tells of what it has missed");
+    assert_eq!(other.recorder.wait(3)[2..], ["t=3"]);
+    assert_eq!(own.recorder.wait(3)[2..], ["t=4"], "its own gap covers what it has missed");
 }
 
 #[test]
-fn a_connection_on_which_nothing_comes_is_given_up() {
+fn a_connection_on_which_nothing_arrives_is_given_up() {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.socket());
     let options = RedisOptions::new().heartbeat(Duration::from_millis(100));
     let (own, other) = (Node::start_with(&proxy.url(), "own", options), Node::start(&server.url(), "other"));
-    // It is quiet for a while, and that is no reason.
+    // It is quiet for a while, which must not be a reason to give up.
     let beats = || other.broker.counters().received + other.broker.counters().gaps;
-    until(|| server.ask::<String>(&["INFO", "commandstats"]).contains("cmdstat_ping"));
+    wait_until(|| server.ask::<String>(&["INFO", "commandstats"]).contains("cmdstat_ping"));
     assert_eq!((own.broker.counters().gaps, beats()), (0, 0));
     proxy.hold_requests();
     proxy.hold_replies();
     own.connected(false);
     other.publish("t", "missed");
-    until(|| other.broker.counters().sent == 1);
+    wait_until(|| other.broker.counters().sent == 1);
     proxy.release();
-    assert_eq!(own.ears.wait(1), [BACK]);
+    assert_eq!(own.recorder.wait(1), [BACK]);
     own.connected(true);
     other.publish("t", "1");
-    assert_eq!(own.ears.wait(2)[1], "t=1");
+    assert_eq!(own.recorder.wait(2)[1], "t=1");
 }
 
 #[test]
-fn what_is_nothing_of_ours_is_counted_and_ignored() {
+fn foreign_messages_are_counted_and_ignored() {
     let server = RedisServer::start();
     let (own, other) = (Node::start(&server.url(), "own"), Node::start(&server.url(), "other"));
     let listening = server.ask::<Vec<String>>(&["PUBSUB", "CHANNELS"]);
     assert_eq!(listening, ["fleeting:topics.0"]);
-    let client = redis::Client::open(server.url()).expect("a good URL");
-    let mut connection = client.get_connection().expect("it is running");
-    // One of theirs, whole and in all its parts, and with each byte changed.
-    let mut listener = client.get_connection().expect("it is running");
+    let client = redis::Client::open(server.url()).expect("a valid URL");
+    let mut connection = client.get_connection().expect("Redis is running");
+    // One valid envelope, then every part of it, and then every change of one byte.
+    let mut listener = client.get_connection().expect("Redis is running");
     let mut subscription = listener.as_pubsub();
-    subscription.subscribe("fleeting:topics.0").expect("it may");
+    subscription.subscribe("fleeting:topics.0").expect("the user may do that");
     own.publish("topic", "text");
     let envelope = loop {
-        let bytes = subscription.get_message().expect("it comes").get_payload_bytes().to_vec();
+        let bytes = subscription.get_message().expect("the message arrives").get_payload_bytes().to_vec();
         if bytes.ends_with(b"text") {
             break bytes;
         }
     };
-    assert_eq!(other.ears.wait(1), ["topic=text"]);
+    assert_eq!(other.recorder.wait(1), ["topic=text"]);
     let mut hostile: Vec<Vec<u8>> = (0..envelope.len()).map(|length| envelope[..length].to_vec()).collect();
     hostile.extend([&b"{}"[..], b"\xff\xff\xff\xff", &[0; 1000]].map(<[u8]>::to_vec));
     let count = hostile.len() as u64;
@@ -162,22 +160,22 @@ fn what_is_nothing_of_ours_is_counted_and_ignored() {
     for bytes in &hostile {
         pipeline.cmd("PUBLISH").arg("fleeting:topics.0").arg(bytes).ignore();
     }
-    pipeline.query::<()>(&mut connection).expect("it is running");
-    // What was sent before is late.
+    pipeline.query::<()>(&mut connection).expect("Redis is running");
+    // Older numbers are late.
     redis::cmd("PUBLISH")
         .arg("fleeting:topics.0")
         .arg(&envelope)
         .query::<()>(&mut connection)
-        .expect("it may");
-    until(|| other.broker.counters().late == 1);
+        .expect("the user may do that");
+    wait_until(|| other.broker.counters().late == 1);
     assert_eq!(other.broker.counters().malformed, count);
     own.publish("topic", "more");
-    assert_eq!(other.ears.wait(2), ["topic=text", "topic=more"]);
+    assert_eq!(other.recorder.wait(2), ["topic=text", "topic=more"]);
     assert_eq!((own.broker.counters().gaps, other.broker.counters().gaps), (0, 0));
 }
 
 #[test]
-fn servers_of_other_databases_and_namespaces_hear_nothing() {
+fn nodes_of_other_databases_and_namespaces_receive_nothing() {
     let (server, port) = RedisServer::start_on_a_port(&[]);
     let url = format!("redis://127.0.0.1:{port}");
     let own = Node::start(&url, "own");
@@ -188,40 +186,40 @@ fn servers_of_other_databases_and_namespaces_hear_nothing() {
     let twin = Node::start(&server.url(), "own");
     own.publish("t", "1");
     twin.publish("t", "2");
-    assert_eq!((own.ears.wait(1), twin.ears.wait(1)), (vec!["t=2".into()], vec!["t=1".into()]));
+    assert_eq!((own.recorder.wait(1), twin.recorder.wait(1)), (vec!["t=2".into()], vec!["t=1".into()]));
     for other in &others {
         assert_eq!(other.broker.counters().received, 0);
     }
 }
 
 #[test]
-fn a_worker_without_room_is_a_gap_told_once() {
+fn a_worker_without_room_is_one_gap() {
     let server = RedisServer::start();
     let (own, other) = (Node::start(&server.url(), "own"), Node::start(&server.url(), "other"));
     let publish = |text: &str| own.publish("t", text);
     publish("1");
-    other.ears.wait(1);
-    other.ears.is_full.store(true, Ordering::Relaxed);
+    other.recorder.wait(1);
+    other.recorder.is_full.store(true, Ordering::Relaxed);
     ["2", "3", "4"].iter().for_each(|text| publish(text));
-    other.ears.wait(5);
-    other.ears.is_full.store(false, Ordering::Relaxed);
+    other.recorder.wait(5);
+    other.recorder.is_full.store(false, Ordering::Relaxed);
     publish("5");
-    other.ears.wait(6);
-    other.ears.is_full.store(true, Ordering::Relaxed);
+    other.recorder.wait(6);
+    other.recorder.is_full.store(true, Ordering::Relaxed);
     publish("6");
     let full = "!a worker had no room for what has arrived";
-    assert_eq!(other.ears.wait(8), ["t=1", "t=2", full, "t=3", "t=4", "t=5", "t=6", full]);
+    assert_eq!(other.recorder.wait(8), ["t=1", "t=2", full, "t=3", "t=4", "t=5", "t=6", full]);
     assert_eq!((other.broker.counters().overflowed, other.broker.counters().received), (4, 6));
 }
 
 #[test]
-fn what_is_queued_has_a_bound() {
+fn the_brokers_queue_is_bounded() {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.socket());
     let own = Node::start_with(&proxy.url(), "own", RedisOptions::new());
     let other = Node::start(&server.url(), "other");
     own.publish("t", "1");
-    other.ears.wait(1);
+    other.recorder.wait(1);
     proxy.hold_requests();
     let long = Arc::new(Publication::new("t", Message::Text(&"x".repeat(1 << 20))));
     for _ in 0..200 {
@@ -229,8 +227,8 @@ fn what_is_queued_has_a_bound() {
     }
     let counters = own.broker.counters();
     assert!(counters.dropped_full > 100, "{counters:?}");
-    // All of it is given up, and the connection with it. What was under way may have arrived after all, or not.
-    until(|| {
+    // The whole queue is given up, and the connection with it. What was being sent may have arrived or not.
+    wait_until(|| {
         let counters = own.broker.counters();
         counters.published == counters.sent + counters.dropped_away + counters.dropped_full
     });
@@ -238,11 +236,11 @@ fn what_is_queued_has_a_bound() {
     proxy.release();
     own.connected(true);
     own.publish("t", "2");
-    until(|| other.ears.wait(3).last().is_some_and(|last| last == "t=2"));
-    let heard = other.ears.wait(3);
-    let gaps: Vec<_> = heard.iter().filter(|line| line.starts_with('!')).collect();
+    wait_until(|| other.recorder.wait(3).last().is_some_and(|last| last == "t=2"));
+    let received = other.recorder.wait(3);
+    let gaps: Vec<_> = received.iter().filter(|line| line.starts_with('!')).collect();
     assert_eq!(gaps.len(), 1, "{gaps:?}");
-    until(|| {
+    wait_until(|| {
         let counters = own.broker.counters();
         counters.published == counters.sent + counters.dropped_away + counters.dropped_full
     });
@@ -250,7 +248,7 @@ fn what_is_queued_has_a_bound() {
 }
 
 #[test]
-fn what_is_published_last_is_sent_and_nothing_of_a_broker_stays() {
+fn the_last_publications_are_sent_and_nothing_of_a_broker_remains() {
     let server = RedisServer::start();
     let other = Node::start(&server.url(), "other");
     let clients = || server.ask::<String>(&["CLIENT", "LIST"]).lines().count();
@@ -259,51 +257,57 @@ fn what_is_published_last_is_sent_and_nothing_of_a_broker_stays() {
         let own = Node::start(&server.url(), "own");
         assert_eq!(clients(), before + 2);
         (0..100).for_each(|number| own.publish("t", &number.to_string()));
-        let again = own.broker.attach(Arc::new(Mouth(own.ears.clone())));
+        let again = own.broker.attach(Arc::new(RecordingInlet(own.recorder.clone())));
         assert_eq!(again.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         drop(own);
-        until(|| clients() == before);
+        wait_until(|| clients() == before);
     }
     let expected: Vec<_> = (0..3).flat_map(|_| (0..100).map(|number| format!("t={number}"))).collect();
-    assert_eq!(other.ears.wait(300), expected);
+    assert_eq!(other.recorder.wait(300), expected);
 }
 
 #[test]
-fn a_broker_waits_a_moment_for_a_redis_that_is_not_there_and_tells_a_gap_when_it_comes() {
+fn a_broker_waits_briefly_for_a_missing_redis_and_reports_a_gap_when_it_appears() {
     let mut server = RedisServer::start();
     server.kill();
-    let (sender, told) = mpsc::channel();
+    let (sender, changes) = mpsc::channel();
     let options = RedisOptions::new().watch(move |down| drop(sender.send(down.map(str::to_string))));
     let begin = Instant::now();
     let node = Node::start_with(&server.url(), "own", options);
     assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
-    assert!(told.recv().expect("it is told").expect("it is away").starts_with("it cannot be reached"));
+    assert!(
+        changes
+            .recv()
+            .expect("the report arrives")
+            .expect("Redis is away")
+            .starts_with("it cannot be reached")
+    );
     server.restart();
-    assert_eq!(node.ears.wait(1), [BACK]);
-    assert_eq!(told.recv(), Ok(None));
+    assert_eq!(node.recorder.wait(1), [BACK]);
+    assert_eq!(changes.recv(), Ok(None));
     node.connected(true);
     drop(node);
-    assert!(told.try_recv().is_err(), "each is told once");
+    assert!(changes.try_recv().is_err(), "each change is reported once");
 }
 
 #[test]
-fn who_may_not_publish_is_told_why() {
+fn a_user_without_permission_is_told_why() {
     let (server, port) = RedisServer::start_on_a_port(&[]);
     server.ask::<()>(&["ACL", "SETUSER", "deaf", "on", ">p", "~*", "+@all", "resetchannels"]);
-    let (sender, told) = mpsc::channel();
+    let (sender, changes) = mpsc::channel();
     let options = RedisOptions::new().watch(move |down| drop(sender.send(down.map(str::to_string))));
     let node = Node::start_with(&format!("redis://deaf:p@127.0.0.1:{port}"), "own", options);
-    let why = told.recv().expect("it is told").expect("it is refused");
+    let why = changes.recv().expect("the report arrives").expect("it is rejected");
     assert!(why.starts_with("it says NOPERM"), "{why}");
     node.publish("t", "nowhere");
-    until(|| node.broker.counters().dropped_away == 1);
+    wait_until(|| node.broker.counters().dropped_away == 1);
     assert!(!node.broker.is_connected());
 }
 
 #[test]
-fn names_of_nodes() {
+fn node_names_are_checked() {
     let name = |name: &str| {
-        let broker = RedisBroker::new("redis://a".parse().expect("a good URL"), RedisOptions::new(), name);
+        let broker = RedisBroker::new("redis://a".parse().expect("a valid URL"), RedisOptions::new(), name);
         broker.map(drop).map_err(|error| error.to_string())
     };
     assert_eq!(name("a"), Ok(()));
@@ -315,34 +319,32 @@ fn names_of_nodes() {
 
 // ---------------------------------------------------------------- servers
 
-/// Subscribes to its query, and publishes what it is told.
+/// Subscribes to the filter in its query, and publishes its client's messages.
 struct Hub;
 
 impl WebSocket for Hub {
     type Session = ();
 
     fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
-        socket.subscribe(req.query().unwrap_or("*")).expect("a good filter");
+        socket.subscribe(req.query().unwrap_or("*")).expect("a valid filter");
         Ok(())
     }
 
     fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
-        rig::publish_as_told(message, socket);
+        server::publish_topic_and_text(message, socket);
     }
 }
 
-/// A server with two workers, shut down when it is dropped.
+/// A server with two workers, and its broker.
 struct Serving {
-    server: Option<Server>,
-    addr: SocketAddr,
-    handle: Handle,
+    server: Workers,
     broker: Arc<RedisBroker>,
 }
 
 impl Serving {
     fn start(url: &str, name: &str) -> Serving {
-        let url = url.parse().expect("a good URL");
-        let broker = RedisBroker::new(url, patient(), name).expect("a good name");
+        let url = url.parse().expect("a valid URL");
+        let broker = RedisBroker::new(url, patient(), name).expect("a valid name");
         let broker = Arc::new(broker.announce(|gap| format!("! {gap}")));
         let builder = Server::builder().bind("127.0.0.1:0").workers(2).broker(broker.clone());
         let server = builder.serve(|worker| {
@@ -354,30 +356,23 @@ impl Serving {
                     handle.events("*", 1 << 20).map_err(|error| Error::internal(error.to_string()))
                 })
         });
-        let server = server.expect("it starts");
-        Serving { addr: server.local_addrs()[0], handle: server.handle(), broker, server: Some(server) }
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        self.handle.shutdown();
-        let ended = self.server.take().map(Server::run);
-        assert!(matches!(ended, Some(Ok(_))) || thread::panicking(), "{ended:?}");
+        Serving { server: Workers::of(server), broker }
     }
 }
 
 #[test]
-fn three_servers_are_one_hub_and_each_client_is_told_of_a_gap_once() {
+fn three_servers_act_as_one_and_each_client_is_told_of_a_gap_once() {
     let mut redis = RedisServer::start();
     let servers = ["a", "b", "c"].map(|name| Serving::start(&redis.url(), name));
-    let mut clients: Vec<Client> =
-        servers.iter().flat_map(|server| (0..4).map(|_| Client::websocket(server.addr, "/hub"))).collect();
-    let mut events = Client::connect(servers[1].addr);
+    let mut clients: Vec<Client> = servers
+        .iter()
+        .flat_map(|server| (0..4).map(|_| Client::websocket(server.server.addr, "/hub")))
+        .collect();
+    let mut events = Client::connect(servers[1].server.addr);
     events.send("GET /events HTTP/1.1\r\nHost: test\r\n\r\n");
     assert_eq!(events.answer_to_head().status, 200);
-    // One that has subscribed to something else, and several times, is told as well.
-    let mut aside = Client::websocket(servers[2].addr, "/hub?aside");
+    // A client with several other subscriptions is told as well.
+    let mut aside = Client::websocket(servers[2].server.addr, "/hub?aside");
     let mut event = String::new();
     let mut next_event = |until: &str| {
         while !event.ends_with(until) {
@@ -389,27 +384,29 @@ fn three_servers_are_one_hub_and_each_client_is_told_of_a_gap_once() {
         for number in 0..30 {
             clients[0].frame(TEXT, format!("t {round}.{number}"));
         }
-        servers[1].handle.publish("u", Message::Text("from a handle")).expect("there is room");
+        servers[1].server.handle.publish("u", Message::Text("from a handle")).expect("there is room");
         clients[0].frame(BINARY, [7]);
         for client in &mut clients {
             let mut frames: Vec<_> = (0..32).map(|_| client.next_frame()).collect();
             let handle = frames.iter().position(|frame| frame.payload == b"from a handle");
-            frames.remove(handle.expect("it is there"));
+            frames.remove(handle.expect("the frame arrived"));
             for (number, frame) in frames[..30].iter().enumerate() {
                 assert_eq!(frame.text(), format!("{round}.{number}"));
             }
             assert_eq!((frames[30].opcode, &frames[30].payload[..]), (BINARY, &[7][..]));
         }
-        let told = next_event(&format!("data: {round}.29\n\n"));
-        assert!(told.matches("data: ").count() >= 30, "{told}");
+        let text = next_event(&format!("data: {round}.29\n\n"));
+        assert!(text.matches("data: ").count() >= 30, "{text}");
 
         redis.kill();
-        servers.iter().for_each(|server| until(|| !server.broker.is_connected()));
-        // Everything else goes on.
-        servers.iter().for_each(|server| assert_eq!(Client::connect(server.addr).get("/ok").status, 200));
+        servers.iter().for_each(|server| wait_until(|| !server.broker.is_connected()));
+        // Everything else keeps working.
+        servers
+            .iter()
+            .for_each(|server| assert_eq!(Client::connect(server.server.addr).get("/ok").status, 200));
         redis.restart();
-        servers.iter().for_each(|server| until(|| server.broker.is_connected()));
-        servers[0].handle.publish("t", Message::Text("and on")).expect("there is room");
+        servers.iter().for_each(|server| wait_until(|| server.broker.is_connected()));
+        servers[0].server.handle.publish("t", Message::Text("and on")).expect("there is room");
         for client in &mut clients {
             assert_eq!(
                 client.next_frame().text(),
@@ -418,9 +415,9 @@ fn three_servers_are_one_hub_and_each_client_is_told_of_a_gap_once() {
             assert_eq!(client.next_frame().text(), "and on");
         }
         assert_eq!(aside.next_frame().text(), "! the connection to the other nodes was lost, and is back");
-        let told = next_event("data: and on\n\n");
-        assert_eq!(told.matches("event: gap\ndata: ! the connection").count(), 1, "{told}");
+        let text = next_event("data: and on\n\n");
+        assert_eq!(text.matches("event: gap\ndata: ! the connection").count(), 1, "{text}");
     }
     let closed = |addr| Client::connect(addr).get("/ok").status;
-    assert!(servers.iter().all(|server| closed(server.addr) == 200));
+    assert!(servers.iter().all(|server| closed(server.server.addr) == 200));
 }

@@ -1,4 +1,4 @@
-//! The store in a Redis: its promises, and what becomes of them when Redis is slow, goes and comes back.
+//! The store in Redis keeps its promises, and stays correct when Redis is slow, goes away and comes back.
 
 mod history;
 
@@ -6,9 +6,10 @@ use crate::store::{Subject, keeps_its_promises};
 use fleeting::{App, Arena, Error, Offload, OffloadOptions, Response};
 use fleeting_store::{Cursor, Redis, RedisOptions, Store, StoreError};
 use fleeting_testkit::client::{Answer, Client, PATIENCE};
+use fleeting_testkit::on_drop::OnDrop;
 use fleeting_testkit::redis::proxy::Proxy;
 use fleeting_testkit::redis::server::RedisServer;
-use fleeting_testkit::rig;
+use fleeting_testkit::server;
 use history::{Entry, Moment, What, check_counter, check_register};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -17,22 +18,22 @@ use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What an operation may take, and what it may take beyond that on a machine that has other things to do.
+/// The time limit of an operation, and how long one may take on a busy machine.
 const TIMEOUT: Duration = Duration::from_millis(250);
 const LIMIT: Duration = Duration::from_millis(1000);
-/// Within this a Redis that has come back is reached, and then some.
+/// A Redis that has come back is reached within this time, with a margin.
 const RECOVERY: Duration = Duration::from_millis(2000);
 
 fn connect(url: &str, options: RedisOptions) -> Redis {
-    Redis::connect(url.parse().expect("a good URL"), options).expect("a thread can be started")
+    Redis::connect(url.parse().expect("a valid URL"), options).expect("a thread can be started")
 }
 
-/// With the time limit that there is.
+/// Opens a store with the default time limit.
 fn open(url: &str) -> Redis {
     connect(url, RedisOptions::new())
 }
 
-/// With one that does not matter.
+/// Opens a store with a time limit that no test reaches.
 fn open_patiently(url: &str) -> Redis {
     connect(url, RedisOptions::new().timeout(PATIENCE))
 }
@@ -52,7 +53,7 @@ fn unavailable<T: std::fmt::Debug>(outcome: Result<T, StoreError>) -> String {
     }
 }
 
-/// Operations until one succeeds; how long that took.
+/// Retries an operation until it succeeds. Returns how long that took.
 #[track_caller]
 fn recovery(store: &dyn Store) -> Duration {
     let begin = Instant::now();
@@ -66,7 +67,7 @@ fn recovery(store: &dyn Store) -> Duration {
 // ---------------------------------------------------------------- promises
 
 #[test]
-fn it_keeps_its_promises() {
+fn the_redis_store_keeps_its_promises() {
     let server = RedisServer::start();
     let store = open_patiently(&server.url());
     keeps_its_promises(&Subject { store: &store, prefix: "test:", tick: &|| {} });
@@ -74,7 +75,7 @@ fn it_keeps_its_promises() {
 }
 
 #[test]
-fn it_keeps_its_promises_over_tcp_to_a_database_behind_a_password() {
+fn the_redis_store_keeps_its_promises_over_tcp_with_a_database_and_a_password() {
     let (server, port) = RedisServer::start_on_a_port(&["--requirepass", "s@crét"]);
     let store = open_patiently(&format!("redis://:s%40cr%C3%A9t@127.0.0.1:{port}/3"));
     keeps_its_promises(&Subject { store: &store, prefix: "test:", tick: &|| {} });
@@ -83,23 +84,23 @@ fn it_keeps_its_promises_over_tcp_to_a_database_behind_a_password() {
 }
 
 #[test]
-fn keys_are_in_a_namespace_and_others_are_not_seen() {
+fn keys_have_a_namespace_and_other_keys_are_not_seen() {
     let server = RedisServer::start();
     let store = open_patiently(&server.url());
     let other = connect(&server.url(), RedisOptions::new().namespace("other[*]:").timeout(PATIENCE));
-    store.set("a", b"ours", None).expect("it takes it");
-    other.set("a", b"theirs", None).expect("it takes it");
+    store.set("a", b"ours", None).expect("the store accepts it");
+    other.set("a", b"theirs", None).expect("the store accepts it");
     assert_eq!(get(&store, "a"), Ok(Some("ours".into())));
     assert_eq!(get(&other, "a"), Ok(Some("theirs".into())));
     assert_eq!(server.ask::<String>(&["GET", "fleeting:a"]), "ours");
     assert_eq!(server.ask::<String>(&["GET", "other[*]:a"]), "theirs");
-    // What is there besides, and is none of ours, or is no string.
+    // Other keys, of another namespace or not strings.
     for key in ["stranger", "fleeting:", "other*:b"] {
         server.ask::<()>(&["SET", key, "x"]);
     }
     server.ask::<()>(&["RPUSH", "fleeting:list", "x"]);
     let arena = Arena::new(1024);
-    let page = store.scan("", Cursor::START, 100, &arena).expect("it is there");
+    let page = store.scan("", Cursor::START, 100, &arena).expect("the store is available");
     assert_eq!((page.entries, page.next), (&[("a", &b"ours"[..])][..], None));
     assert!(unavailable(get(&store, "list")).contains("WRONGTYPE"));
     assert_eq!(store.increment("list", 1, None), Err(StoreError::NotANumber));
@@ -109,7 +110,7 @@ fn keys_are_in_a_namespace_and_others_are_not_seen() {
 }
 
 #[test]
-fn a_script_that_redis_has_forgotten_is_told_again() {
+fn a_script_that_redis_has_forgotten_is_loaded_again() {
     let server = RedisServer::start();
     let store = open_patiently(&server.url());
     for number in 1..4 {
@@ -126,10 +127,10 @@ fn a_script_that_redis_has_forgotten_is_told_again() {
 // ---------------------------------------------------------------- what Redis says
 
 #[test]
-fn a_full_redis_is_full() {
+fn a_full_redis_is_reported_as_full() {
     let server = RedisServer::start();
     let store = open_patiently(&server.url());
-    store.set("n", b"1", None).expect("it takes it");
+    store.set("n", b"1", None).expect("the store accepts it");
     server.ask::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
     assert_eq!(store.set("m", b"1", None), Err(StoreError::Full));
     assert_eq!(store.increment("n", 1, None), Err(StoreError::Full));
@@ -145,10 +146,10 @@ fn a_full_redis_is_full() {
 }
 
 #[test]
-fn what_redis_refuses_is_told_and_does_no_harm() {
+fn an_error_reply_is_reported_and_does_no_harm() {
     let server = RedisServer::start();
     let store = open_patiently(&server.url());
-    store.set("a", b"1", None).expect("it takes it");
+    store.set("a", b"1", None).expect("the store accepts it");
     server.ask::<()>(&["REPLICAOF", "127.0.0.1", "1"]);
     assert!(unavailable(store.set("a", b"2", None)).starts_with("it says READONLY"));
     assert_eq!(get(&store, "a"), Ok(Some("1".into())));
@@ -158,10 +159,10 @@ fn what_redis_refuses_is_told_and_does_no_harm() {
 }
 
 #[test]
-fn who_may_not_is_told_why() {
+fn a_user_without_access_is_told_why() {
     let (_server, port) = RedisServer::start_on_a_port(&["--requirepass", "right"]);
-    let nobody = open_patiently(&format!("redis://127.0.0.1:{port}"));
-    assert!(unavailable(get(&nobody, "a")).starts_with("it says NOAUTH"));
+    let stranger = open_patiently(&format!("redis://127.0.0.1:{port}"));
+    assert!(unavailable(get(&stranger, "a")).starts_with("it says NOAUTH"));
     let wrong = open_patiently(&format!("redis://:wrong@127.0.0.1:{port}"));
     assert!(unavailable(get(&wrong, "a")).starts_with("it says WRONGPASS"));
     let database = open_patiently(&format!("redis://:right@127.0.0.1:{port}/77"));
@@ -172,25 +173,28 @@ fn who_may_not_is_told_why() {
 
 // ---------------------------------------------------------------- slow
 
-/// The one that must never be: an answer that was meant for somebody else.
+/// The worst error of all: a reply that was meant for another caller.
 #[test]
-fn a_late_reply_reaches_nobody() {
+fn a_late_reply_reaches_no_other_caller() {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.socket());
     let store = open(&proxy.url());
     for key in ["a", "b", "c", "d"] {
-        store.set(key, key.as_bytes(), None).expect("it takes it");
+        store.set(key, key.as_bytes(), None).expect("the store accepts it");
     }
     for round in 0..10 {
         proxy.hold_replies();
         let begin = Instant::now();
         let why = thread::scope(|scope| {
-            let askers: Vec<_> = (0..3).map(|_| scope.spawn(|| unavailable(get(&store, "a")))).collect();
-            askers.into_iter().map(|asker| asker.join().expect("no panic")).collect::<Vec<_>>()
+            let callers: Vec<_> = (0..3).map(|_| scope.spawn(|| unavailable(get(&store, "a")))).collect();
+            callers
+                .into_iter()
+                .map(|caller| caller.join().expect("the thread does not panic"))
+                .collect::<Vec<_>>()
         });
         assert!(begin.elapsed() < LIMIT, "round {round}: {:?}", begin.elapsed());
         assert!(why.iter().any(|why| why.contains("within 250 ms")), "{why:?}");
-        // The replies come now, and others are asked for at once.
+        // The replies arrive now, while others are requested.
         proxy.release();
         let mut seen = 0;
         while seen < 20 {
@@ -205,16 +209,16 @@ fn a_late_reply_reaches_nobody() {
 }
 
 #[test]
-fn a_request_that_does_not_arrive_is_given_up() {
+fn a_request_that_never_arrives_is_given_up() {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.socket());
     let store = open(&proxy.url());
-    store.set("a", b"1", None).expect("it takes it");
+    store.set("a", b"1", None).expect("the store accepts it");
     proxy.hold_requests();
     let begin = Instant::now();
     unavailable(store.set("a", b"2", None));
     assert!(begin.elapsed() < LIMIT, "{:?}", begin.elapsed());
-    // While it is so, nobody waits for long.
+    // Meanwhile no caller waits for long.
     let begin = Instant::now();
     let mut refused = 0;
     while begin.elapsed() < 4 * TIMEOUT {
@@ -223,19 +227,19 @@ fn a_request_that_does_not_arrive_is_given_up() {
         assert!(one.elapsed() < LIMIT, "{:?}", one.elapsed());
         refused += 1;
     }
-    assert!(refused > 100, "{refused} were told in a second");
+    assert!(refused > 100, "{refused} calls failed in a second");
     proxy.release();
     assert!(recovery(&store) < RECOVERY);
-    // Nobody knows whether the second was written, and now it is seen.
-    let value = get(&store, "a").expect("it is there");
+    // It is unknown whether the second value was written; now it shows.
+    let value = get(&store, "a").expect("the store is available");
     assert!([Some("1"), Some("2")].contains(&value.as_deref()), "{value:?}");
 }
 
 #[test]
-fn a_redis_that_is_stopped_holds_nobody_up() {
+fn a_stopped_redis_delays_no_caller_beyond_the_limit() {
     let server = RedisServer::start();
     let store = open(&server.url());
-    store.set("a", b"1", None).expect("it takes it");
+    store.set("a", b"1", None).expect("the store accepts it");
     server.signal("STOP");
     let begin = Instant::now();
     for _ in 0..100 {
@@ -249,9 +253,9 @@ fn a_redis_that_is_stopped_holds_nobody_up() {
     assert_eq!(get(&store, "a"), Ok(Some("1".into())));
 }
 
-/// Answers a byte at a time, so that no single read is slow.
+/// Replies arrive a byte at a time, so that no single read is slow.
 #[test]
-fn a_reply_that_trickles_in_is_bounded_as_a_whole() {
+fn the_time_limit_applies_to_a_reply_as_a_whole() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
     let store = open(&format!("redis://{}", listener.local_addr().expect("it listens")));
     let addr = listener.local_addr().expect("it listens");
@@ -262,10 +266,10 @@ fn a_reply_that_trickles_in_is_bounded_as_a_whole() {
                 if over.load(Ordering::Relaxed) {
                     return;
                 }
-                trickle(&mut stream.expect("it was accepted"));
+                trickle(&mut stream.expect("a connection"));
             }
         });
-        let _ending = Ending(|| {
+        let _stop = OnDrop(|| {
             over.store(true, Ordering::Relaxed);
             drop(TcpStream::connect(addr));
         });
@@ -275,7 +279,7 @@ fn a_reply_that_trickles_in_is_bounded_as_a_whole() {
                 let begin = Instant::now();
                 let why = unavailable(get(&store, "a"));
                 assert!(begin.elapsed() < LIMIT, "{:?}", begin.elapsed());
-                // Otherwise it was not reached yet.
+                // Otherwise the server was not reached yet.
                 if begin.elapsed() >= TIMEOUT / 2 {
                     assert!(why.contains("within 250 ms"), "{why}");
                     break;
@@ -286,7 +290,7 @@ fn a_reply_that_trickles_in_is_bounded_as_a_whole() {
     });
 }
 
-/// Answers the greeting, and the next request a byte at a time, until nobody waits for more.
+/// Answers the greeting, and the next request a byte at a time, until the client has gone.
 fn trickle(stream: &mut TcpStream) {
     let mut request = [0; 512];
     match stream.read(&mut request) {
@@ -296,7 +300,7 @@ fn trickle(stream: &mut TcpStream) {
     if stream.write_all(b"+PONG\r\n").is_err() || stream.read(&mut request).unwrap_or(0) == 0 {
         return;
     }
-    // Waiting for what does not come is what takes the time.
+    // The read timeout sets the pace, because nothing arrives.
     stream.set_read_timeout(Some(Duration::from_millis(40))).expect("not zero");
     let mut sent = stream.write_all(b"$1000\r\n");
     while sent.is_ok() {
@@ -307,21 +311,12 @@ fn trickle(stream: &mut TcpStream) {
     }
 }
 
-/// Ends what others do, also if this thread panics meanwhile.
-struct Ending<E: FnMut()>(E);
-
-impl<E: FnMut()> Drop for Ending<E> {
-    fn drop(&mut self) {
-        self.0();
-    }
-}
-
 #[test]
-fn what_is_no_redis_is_told() {
+fn a_server_that_is_not_redis_is_reported() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
     let store = open_patiently(&format!("redis://{}", listener.local_addr().expect("it listens")));
-    let (mut stream, _) = listener.accept().expect("it is reached");
-    stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").expect("it is open");
+    let (mut stream, _) = listener.accept().expect("the store connects");
+    stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").expect("the connection is open");
     let why = unavailable(get(&store, "a"));
     assert!(why.contains("not understood"), "{why}");
 }
@@ -329,25 +324,27 @@ fn what_is_no_redis_is_told() {
 // ---------------------------------------------------------------- connections
 
 #[test]
-fn there_are_as_many_connections_as_allowed_and_they_are_used_again() {
+fn connections_are_limited_and_reused() {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.socket());
     let store = connect(&proxy.url(), RedisOptions::new().connections(3).timeout(PATIENCE));
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
-                (0..200).for_each(|_| assert!(store.increment("n", 1, None).expect("it waits") > 0))
+                (0..200).for_each(|_| {
+                    assert!(store.increment("n", 1, None).expect("the store waits for a connection") > 0)
+                })
             });
         }
     });
     assert_eq!(get(&store, "n"), Ok(Some("1600".into())));
     assert!((1..=3).contains(&proxy.accepted()), "{}", proxy.accepted());
-    // All are in use, and stay so: whoever comes then is told in time.
+    // All of them are in use and stay so. A further caller is told in time.
     let store = connect(&proxy.url(), RedisOptions::new().connections(3));
     recovery(&store);
     proxy.hold_replies();
     thread::scope(|scope| {
-        let askers: Vec<_> = (0..8)
+        let callers: Vec<_> = (0..8)
             .map(|_| {
                 scope.spawn(|| {
                     let begin = Instant::now();
@@ -356,7 +353,7 @@ fn there_are_as_many_connections_as_allowed_and_they_are_used_again() {
                 })
             })
             .collect();
-        askers.into_iter().for_each(|asker| asker.join().expect("no panic"));
+        callers.into_iter().for_each(|caller| caller.join().expect("the thread does not panic"));
     });
     proxy.release();
     recovery(&store);
@@ -364,7 +361,7 @@ fn there_are_as_many_connections_as_allowed_and_they_are_used_again() {
 }
 
 #[test]
-fn a_connection_that_was_closed_while_it_was_idle_is_nobody_s_trouble() {
+fn a_connection_closed_while_idle_causes_no_error() {
     let server = RedisServer::start();
     let store = open_patiently(&server.url());
     for round in 0..20 {
@@ -383,9 +380,9 @@ fn a_connection_that_was_closed_while_it_was_idle_is_nobody_s_trouble() {
 }
 
 #[test]
-fn one_thread_tries_while_everybody_else_is_told_at_once() {
+fn one_thread_reconnects_while_the_others_fail_at_once() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
-    let (sender, told) = mpsc::channel();
+    let (sender, changes) = mpsc::channel();
     let options = RedisOptions::new().watch(move |down| drop(sender.send(down.map(str::to_string))));
     let store = connect(&format!("redis://{}", listener.local_addr().expect("it listens")), options);
     let (over, refused) = (AtomicBool::new(false), AtomicUsize::new(0));
@@ -398,49 +395,49 @@ fn one_thread_tries_while_everybody_else_is_told_at_once() {
                 }
             });
         }
-        let _ending = Ending(|| over.store(true, Ordering::Relaxed));
+        let _stop = OnDrop(|| over.store(true, Ordering::Relaxed));
         let mut waits = Vec::new();
         for _ in 0..7 {
             let begin = Instant::now();
-            let (stream, _) = listener.accept().expect("it is tried again");
+            let (stream, _) = listener.accept().expect("the store reconnects");
             waits.push(begin.elapsed());
             drop(stream);
         }
-        assert!(waits.iter().sum::<Duration>() >= Duration::from_millis(300), "it backs off: {waits:?}");
+        assert!(waits.iter().sum::<Duration>() >= Duration::from_millis(300), "it must back off: {waits:?}");
     });
     let refused = refused.into_inner();
-    assert!(refused > 1000, "{refused} were told while it was tried 7 times");
-    assert_eq!(told.recv(), Ok(Some("it has closed the connection".into())));
+    assert!(refused > 1000, "{refused} calls failed during 7 attempts");
+    assert_eq!(changes.recv(), Ok(Some("it has closed the connection".into())));
     drop(store);
-    assert_eq!(told.recv(), Err(mpsc::RecvError), "it is told once, and then the thread ends");
+    assert_eq!(changes.recv(), Err(mpsc::RecvError), "a change is reported once, and then the thread ends");
 }
 
 #[test]
-fn it_may_come_later_than_its_store() {
+fn redis_may_start_later_than_its_store() {
     let mut server = RedisServer::start();
     server.kill();
-    let (sender, told) = mpsc::channel();
+    let (sender, changes) = mpsc::channel();
     let options = RedisOptions::new().watch(move |down| drop(sender.send(down.map(str::to_string))));
     let store = connect(&server.url(), options);
     assert!(!unavailable(get(&store, "a")).is_empty());
-    let why = told.recv().expect("it is told").expect("it is not there");
+    let why = changes.recv().expect("the report arrives").expect("Redis is missing");
     assert!(why.starts_with("it cannot be reached: Connection refused"), "{why}");
     server.restart();
     assert!(recovery(&store) < RECOVERY);
-    assert_eq!(told.recv(), Ok(None));
-    store.set("a", b"1", None).expect("it takes it");
+    assert_eq!(changes.recv(), Ok(None));
+    store.set("a", b"1", None).expect("the store accepts it");
     let nowhere = open("unix:///nowhere/redis.sock");
     assert!(unavailable(get(&nowhere, "a")).contains("No such file"));
-    let nobody = open("redis://nobody.invalid");
-    assert!(unavailable(get(&nobody, "a")).len() > 10);
+    let stranger = open("redis://nobody.invalid");
+    assert!(unavailable(get(&stranger, "a")).len() > 10);
 }
 
 #[test]
-fn a_redis_that_is_killed_is_told_at_once_and_found_again() {
+fn a_killed_redis_is_reported_at_once_and_found_again() {
     let mut server = RedisServer::start();
     let store = open(&server.url());
     for round in 0..5 {
-        store.set("a", b"1", None).expect("it takes it");
+        store.set("a", b"1", None).expect("the store accepts it");
         server.kill();
         let begin = Instant::now();
         for _ in 0..1000 {
@@ -456,25 +453,25 @@ fn a_redis_that_is_killed_is_told_at_once_and_found_again() {
     }
 }
 
-/// The answer, which must come in time. Keeps how long the slowest took.
+/// Returns the response, which must come in time, and keeps the longest duration.
 fn timed(client: &mut Client, path: &str, slowest: &Mutex<Duration>) -> Answer {
     let begin = Instant::now();
     let answer = client.get(path);
     let took = begin.elapsed();
     assert!(took < LIMIT, "{path} took {took:?}");
-    let mut slowest = slowest.lock().expect("nobody panics with it");
+    let mut slowest = slowest.lock().expect("the lock is not poisoned");
     *slowest = took.max(*slowest);
     answer
 }
 
-/// As must be: 503 in time while Redis is away or stopped, everything else as always, and back soon.
+/// While Redis is away or stopped, its routes answer 503 in time, and everything else works as usual.
 #[test]
-fn routes_that_need_it_are_refused_in_time_and_no_others() {
+fn only_routes_that_need_redis_are_refused_and_in_time() {
     let mut server = RedisServer::start_with(&["--appendonly", "yes", "--appendfsync", "always"]);
     let store = Arc::new(open(&server.url()));
     let offload = Arc::new(Offload::new(OffloadOptions::default()).expect("there are threads"));
     let threads = offload.clone();
-    let rig = rig::run(move |_| {
+    let http = server::run(move |_| {
         let visits = threads.closure(move |_req| match store.increment("visits", 1, None) {
             Ok(sum) => Ok(Response::text(sum.to_string())),
             Err(error) => Err(Error::unavailable(error.to_string())),
@@ -487,7 +484,7 @@ fn routes_that_need_it_are_refused_in_time_and_no_others() {
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                let (mut client, mut last) = (Client::connect(rig.addr), 0);
+                let (mut client, mut last) = (Client::connect(http.addr), 0);
                 while !over.load(Ordering::Relaxed) {
                     let answer = timed(&mut client, "/visits", &slowest[0]);
                     if answer.status == 503 {
@@ -502,16 +499,16 @@ fn routes_that_need_it_are_refused_in_time_and_no_others() {
             });
         }
         scope.spawn(|| {
-            let mut client = Client::connect(rig.addr);
+            let mut client = Client::connect(http.addr);
             while !over.load(Ordering::Relaxed) {
                 assert_eq!(timed(&mut client, "/ok", &slowest[1]).text(), "ok");
             }
         });
-        let _ending = Ending(|| over.store(true, Ordering::Relaxed));
+        let _stop = OnDrop(|| over.store(true, Ordering::Relaxed));
         let wait = |counter: &AtomicUsize, more: usize| {
             let (begin, until) = (Instant::now(), counter.load(Ordering::Relaxed) + more);
             while counter.load(Ordering::Relaxed) < until {
-                assert!(begin.elapsed() < PATIENCE, "it does not come to that");
+                assert!(begin.elapsed() < PATIENCE, "the condition is never met");
                 thread::yield_now();
             }
             begin.elapsed()
@@ -536,7 +533,7 @@ fn routes_that_need_it_are_refused_in_time_and_no_others() {
         }
     });
     println!("the slowest that needs it, and the slowest that does not: {slowest:?}");
-    rig.finish();
+    http.finish();
     println!("{:?}", offload.counters());
 }
 
@@ -545,10 +542,10 @@ fn routes_that_need_it_are_refused_in_time_and_no_others() {
 const REGISTERS: usize = 3;
 const THREADS: usize = 6;
 
-/// What several threads do to a store, and what trouble follows.
+/// Several threads use a store while something goes wrong.
 struct Trial {
     clock: AtomicU64,
-    /// Operations that have succeeded, and those of which nobody knows.
+    /// The number of operations that have succeeded, and of those with an unknown result.
     counts: Mutex<(usize, usize)>,
     changed: Condvar,
     over: AtomicBool,
@@ -561,7 +558,7 @@ impl Trial {
     }
 
     fn count(&self, known: bool) {
-        let mut counts = self.counts.lock().expect("nobody panics with it");
+        let mut counts = self.counts.lock().expect("the lock is not poisoned");
         if known {
             counts.0 += 1
         } else {
@@ -570,13 +567,14 @@ impl Trial {
         self.changed.notify_all();
     }
 
-    /// Waits until so many more have succeeded, or so many more have not.
+    /// Waits until this many more have succeeded and this many more have an unknown result.
     fn wait(&self, known: usize, unknown: usize) {
-        let counts = self.counts.lock().expect("nobody panics with it");
+        let counts = self.counts.lock().expect("the lock is not poisoned");
         let (known, unknown) = (counts.0 + known, counts.1 + unknown);
         let few = |counts: &mut (usize, usize)| counts.0 < known || counts.1 < unknown;
-        let waited = self.changed.wait_timeout_while(counts, PATIENCE, few).expect("nobody panics with it");
-        assert!(!waited.1.timed_out(), "it does not come to that: {:?}", *waited.0);
+        let waited =
+            self.changed.wait_timeout_while(counts, PATIENCE, few).expect("the lock is not poisoned");
+        assert!(!waited.1.timed_out(), "the counts are never reached: {:?}", *waited.0);
     }
 }
 
@@ -584,7 +582,7 @@ fn value_of(bytes: Option<&[u8]>) -> u64 {
     bytes.map_or(0, |bytes| std::str::from_utf8(bytes).expect("text").parse().expect("a number"))
 }
 
-/// Has threads read, write, compare and count until `trouble` is over, and checks what they were told.
+/// Has threads read, write, compare and count until `trouble` is over, and checks their results.
 fn no_wrong_value(store: &Redis, trouble: impl FnOnce(&Trial)) {
     let trial = Trial {
         clock: AtomicU64::new(1),
@@ -597,21 +595,21 @@ fn no_wrong_value(store: &Redis, trouble: impl FnOnce(&Trial)) {
         let trial = &trial;
         let threads: Vec<_> =
             (0..THREADS).map(|thread| scope.spawn(move || play(store, trial, thread))).collect();
-        let ending = Ending(|| trial.over.store(true, Ordering::Relaxed));
+        let stop = OnDrop(|| trial.over.store(true, Ordering::Relaxed));
         trouble(trial);
-        drop(ending);
-        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        drop(stop);
+        threads.into_iter().map(|thread| thread.join().expect("the thread does not panic")).collect()
     });
     let mut all: Vec<(usize, Entry)> = histories.concat();
     recovery(store);
-    // What is there in the end is the last that is seen.
+    // A last read sees the final values.
     let arena = Arena::new(1024);
     for register in 0..REGISTERS {
         let asked = trial.now();
-        let value = value_of(store.get(&format!("r{register}"), &arena).expect("it has recovered"));
+        let value = value_of(store.get(&format!("r{register}"), &arena).expect("the store has recovered"));
         all.push((register, Entry { asked, answered: Some(trial.now()), what: What::Read(value) }));
     }
-    let sum = value_of(store.get("sum", &arena).expect("it has recovered"));
+    let sum = value_of(store.get("sum", &arena).expect("the store has recovered"));
     let of = |object: usize| -> Vec<Entry> {
         all.iter().filter(|(on, _)| *on == object).map(|(_, entry)| entry.clone()).collect()
     };
@@ -619,12 +617,12 @@ fn no_wrong_value(store: &Redis, trouble: impl FnOnce(&Trial)) {
         check_register(&of(register)).unwrap_or_else(|wrong| panic!("register {register}: {wrong}"));
     }
     check_counter(&of(REGISTERS), sum as i64).unwrap_or_else(|wrong| panic!("the number: {wrong}"));
-    let (known, unknown) = *trial.counts.lock().expect("nobody panics with it");
+    let (known, unknown) = *trial.counts.lock().expect("the lock is not poisoned");
     println!("{known} operations were answered, {unknown} were not");
     assert!(known > 500 && unknown > 20, "{known} answered, {unknown} not");
 }
 
-/// One thread's operations, and what came of each. The number is the last of the objects.
+/// One thread's operations and their results. The number is the last of the objects.
 fn play(store: &Redis, trial: &Trial, thread: usize) -> Vec<(usize, Entry)> {
     let mut history = Vec::new();
     let mut arena = Arena::new(1024);
@@ -637,7 +635,7 @@ fn play(store: &Redis, trial: &Trial, thread: usize) -> Vec<(usize, Entry)> {
         let key = format!("r{register}");
         let begin = Instant::now();
         let asked = trial.now();
-        // What it is, if nobody knows what has come of it; and what came of it.
+        // The operation, in case its result is unknown, and its result.
         let (on, unknown, outcome) = match step * 7 % 10 {
             0..4 => {
                 let read = store.get(&key, &arena).map(value_of);
@@ -667,7 +665,7 @@ fn play(store: &Redis, trial: &Trial, thread: usize) -> Vec<(usize, Entry)> {
         trial.count(outcome.is_ok());
         match outcome {
             Ok(Some(what)) => history.push((on, Entry { asked, answered: Some(trial.now()), what })),
-            // It was not the value that was expected: nothing has happened.
+            // The comparison failed, so nothing has happened.
             Ok(None) => {}
             Err(StoreError::Unavailable(_)) => {
                 history.push((on, Entry { asked, answered: None, what: unknown }))
@@ -689,7 +687,7 @@ fn no_value_is_wrong_while_connections_are_held_up_and_cut() {
             match round % 6 {
                 // Replies come too late, and all at once.
                 0 => proxy.hold_replies(),
-                // Requests arrive when nobody waits for them any more.
+                // Requests arrive when no caller waits for them any more.
                 1 => proxy.hold_requests(),
                 2 => proxy.cut(),
                 3 => {
@@ -718,8 +716,8 @@ fn no_value_is_wrong_while_connections_are_held_up_and_cut() {
 }
 
 #[test]
-fn no_value_is_wrong_while_redis_is_killed_and_comes_back() {
-    // What was answered is in the file before: a kill loses nothing of it.
+fn no_value_is_wrong_while_redis_is_killed_and_restarted() {
+    // Answers are in the file before they are sent, so a kill loses none of them.
     let mut server = RedisServer::start_with(&["--appendonly", "yes", "--appendfsync", "always"]);
     let store = open(&server.url());
     no_wrong_value(&store, |trial| {

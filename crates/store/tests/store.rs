@@ -1,60 +1,61 @@
-//! What a store promises, held against any of them: see `PROMISES`.
+//! The promises of a store, checked on any implementation: see `PROMISES`.
 //!
-//! Whoever has another store calls [`keeps_its_promises`] with it. Nothing here depends on how long anything
-//! takes, but for `PATIENCE`.
+//! To check another store, call [`keeps_its_promises`] with it. Nothing here depends on how long anything takes, except
+//! for `PATIENCE`.
 
 use fleeting::Arena;
 use fleeting_store::{Cursor, KEY_BYTES_MAX, Store, StoreError};
 use fleeting_testkit::client::PATIENCE;
+use fleeting_testkit::on_drop::OnDrop;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A store, and how it is treated.
+/// A store and how to treat it.
 #[derive(Clone, Copy)]
 pub struct Subject<'s> {
     pub store: &'s dyn Store,
-    /// All keys begin so, and nobody else's do.
+    /// All keys begin with this, and no other test's keys do.
     pub prefix: &'s str,
-    /// Called again and again while something is waited for: a store whose clock is the test's own lets some
-    /// milliseconds pass.
+    /// Called repeatedly while a test waits: a store with a clock of the test's own lets some milliseconds
+    /// pass.
     pub tick: &'s (dyn Fn() + Sync),
 }
 
-/// Fails if the promise is not kept.
-type FindsOut = fn(&Subject<'_>);
+/// Panics if the promise is broken.
+type Check = fn(&Subject<'_>);
 
-/// What is promised, and what finds out.
-const PROMISES: &[(&str, FindsOut)] = &[
-    ("what is set is there until it is deleted", set_get_delete),
-    ("what it is given is copied", copies),
-    ("values are any bytes", any_bytes),
-    ("keys are any text of 1 to 512 bytes", any_key),
-    ("numbers are added up", increments),
-    ("what is no number stays as it is", no_numbers),
+/// The promises and their checks.
+const PROMISES: &[(&str, Check)] = &[
+    ("a value set stays until it is deleted", set_get_delete),
+    ("keys and values are copied", copies),
+    ("a value may be any bytes", any_bytes),
+    ("a key may be any text of 1 to 512 bytes", any_key),
+    ("numbers are incremented", increments),
+    ("a value that is not a number is not incremented", no_numbers),
     ("values are compared and set", compares_and_sets),
-    ("what has had its life is gone", lives),
-    ("a life of zero is over at once", lives_of_zero),
-    ("a scan tells all that begin so, and nothing else", scans),
+    ("an expired entry is gone", lives),
+    ("a time to live of zero expires at once", lives_of_zero),
+    ("a scan finds every key with the prefix, and no other", scans),
     ("no increment of many threads is lost", increments_of_many),
-    ("of many who compare and set, one does", compares_and_sets_of_many),
-    ("no value is seen in parts", whole_values),
-    ("a scan finds all that stay while others come and go", scans_in_motion),
+    ("of many threads that compare and set, one succeeds", compares_and_sets_of_many),
+    ("no value is seen partly written", whole_values),
+    ("a scan finds every entry that stays while others come and go", scans_in_motion),
 ];
 
-/// Holds a store to all of it.
+/// Checks a store against all promises.
 pub fn keeps_its_promises(subject: &Subject<'_>) {
-    for (number, (promise, finds_out)) in PROMISES.iter().enumerate() {
+    for (number, (promise, check)) in PROMISES.iter().enumerate() {
         println!("{promise}");
         let prefix = format!("{}{number}:", subject.prefix);
-        finds_out(&Subject { prefix: &prefix, ..*subject });
+        check(&Subject { prefix: &prefix, ..*subject });
     }
 }
 
-/// As long as a test may take, and some more.
+/// Longer than any test takes.
 const LONG: Option<Duration> = Some(Duration::from_secs(3600));
-/// Longer than a few operations take, one after the other.
+/// Longer than a few successive operations take.
 const SHORT: Option<Duration> = Some(Duration::from_millis(500));
 
 impl Subject<'_> {
@@ -65,22 +66,22 @@ impl Subject<'_> {
     #[track_caller]
     fn get(&self, name: &str) -> Option<Vec<u8>> {
         let arena = Arena::new(4096);
-        self.store.get(&self.key(name), &arena).expect("it is there").map(<[u8]>::to_vec)
+        self.store.get(&self.key(name), &arena).expect("the store is available").map(<[u8]>::to_vec)
     }
 
     #[track_caller]
     fn set(&self, name: &str, value: impl AsRef<[u8]>, life: Option<Duration>) {
-        self.store.set(&self.key(name), value.as_ref(), life).expect("it takes it");
+        self.store.set(&self.key(name), value.as_ref(), life).expect("the store accepts it");
     }
 
     #[track_caller]
     fn delete(&self, name: &str) -> bool {
-        self.store.delete(&self.key(name)).expect("it is there")
+        self.store.delete(&self.key(name)).expect("the store is available")
     }
 
     #[track_caller]
     fn renew(&self, name: &str, life: Option<Duration>) -> bool {
-        self.store.renew(&self.key(name), life).expect("it is there")
+        self.store.renew(&self.key(name), life).expect("the store is available")
     }
 
     fn increment(&self, name: &str, by: i64, life: Option<Duration>) -> Result<i64, StoreError> {
@@ -89,10 +90,10 @@ impl Subject<'_> {
 
     #[track_caller]
     fn swap(&self, name: &str, expected: Option<&[u8]>, value: &[u8], life: Option<Duration>) -> bool {
-        self.store.compare_and_set(&self.key(name), expected, value, life).expect("it takes it")
+        self.store.compare_and_set(&self.key(name), expected, value, life).expect("the store accepts it")
     }
 
-    /// Is there, and is so.
+    /// Expects an entry with this value.
     #[track_caller]
     fn has(&self, name: &str, value: impl AsRef<[u8]>) {
         assert!(self.get(name).as_deref() == Some(value.as_ref()), "{name}: {:?}", self.get(name));
@@ -103,7 +104,7 @@ impl Subject<'_> {
         assert_eq!(self.get(name), None, "{name}");
     }
 
-    /// Waits until it is gone.
+    /// Waits until the entry is gone.
     #[track_caller]
     fn gone(&self, name: &str) {
         let begin = Instant::now();
@@ -114,19 +115,19 @@ impl Subject<'_> {
         }
     }
 
-    /// All entries of a scan, as often as each was told.
+    /// Returns all entries of a scan, as often as each was found.
     fn scan(&self, prefix: &str, limit: usize) -> BTreeMap<String, (Vec<u8>, usize)> {
         let prefix = self.key(prefix);
         let mut found = BTreeMap::new();
         let mut from = Some(Cursor::START);
         let mut arena = Arena::new(4096);
         while let Some(cursor) = from {
-            let page = self.store.scan(&prefix, cursor, limit, &arena).expect("it is there");
+            let page = self.store.scan(&prefix, cursor, limit, &arena).expect("the store is available");
             for (key, value) in page.entries {
-                let name = key.strip_prefix(self.prefix).expect("it begins so");
-                let (told, times) = found.entry(name.to_string()).or_insert((value.to_vec(), 0));
+                let name = key.strip_prefix(self.prefix).expect("the key has the prefix");
+                let (known, times) = found.entry(name.to_string()).or_insert((value.to_vec(), 0));
                 *times += 1;
-                *told = value.to_vec();
+                *known = value.to_vec();
             }
             from = page.next;
             arena.reset();
@@ -157,7 +158,7 @@ fn set_get_delete(subject: &Subject<'_>) {
     subject.has("a", "back");
 }
 
-/// What a handler gives it lies in the read buffer or in the arena, and is overwritten soon.
+/// Keys and values of a handler lie in the read buffer or in the arena, which are soon overwritten.
 fn copies(subject: &Subject<'_>) {
     let mut arena = Arena::new(4096);
     for round in 0..3 {
@@ -166,7 +167,7 @@ fn copies(subject: &Subject<'_>) {
         let mut value = b"the value".to_vec();
         let mut next = b"the next one".to_vec();
         if round == 0 {
-            subject.store.set(&key, &value, None).expect("it takes it");
+            subject.store.set(&key, &value, None).expect("the store accepts it");
         } else {
             assert_eq!(subject.store.compare_and_set(&key, None, &value, LONG), Ok(true));
         }
@@ -174,12 +175,16 @@ fn copies(subject: &Subject<'_>) {
         subject.has(&name, "the value");
         assert_eq!(subject.store.compare_and_set(&key, Some(b"the value"), &next, None), Ok(true));
         next.fill(b'x');
-        // The key as well.
+        // So is the key.
         key.replace_range(.., &"x".repeat(key.len()));
         subject.has(&name, "the next one");
-        // What was handed out is a copy: it stays whatever becomes of the entry.
-        let seen = subject.store.get(&subject.key(&name), &arena).expect("it is there").expect("it is");
-        let page = subject.store.scan(&subject.key(&name), Cursor::START, 10, &arena).expect("it is there");
+        // A value read is a copy, which stays whatever becomes of the entry.
+        let seen =
+            subject.store.get(&subject.key(&name), &arena).expect("the store is available").expect("it is");
+        let page = subject
+            .store
+            .scan(&subject.key(&name), Cursor::START, 10, &arena)
+            .expect("the store is available");
         subject.set(&name, "THE LAST ONE", None);
         assert_eq!(seen, b"the next one");
         for (key, value) in page.entries {
@@ -261,7 +266,7 @@ fn increments(subject: &Subject<'_>) {
         assert_eq!(subject.increment("set", by, None), Ok(sum));
         subject.has("set", sum.to_string());
     }
-    // A number is a value like any other.
+    // A number is an ordinary value.
     assert!(subject.swap("set", Some(b"-9"), b"5", None));
     assert_eq!(subject.increment("set", 5, None), Ok(10));
 }
@@ -285,7 +290,7 @@ fn no_numbers(subject: &Subject<'_>) {
 }
 
 fn compares_and_sets(subject: &Subject<'_>) {
-    assert!(!subject.swap("a", Some(b""), b"1", None), "nothing is not an empty value");
+    assert!(!subject.swap("a", Some(b""), b"1", None), "a missing entry is not an empty value");
     assert!(!subject.swap("a", Some(b"0"), b"1", None));
     subject.lacks("a");
     assert!(subject.swap("a", None, b"1", None));
@@ -297,7 +302,7 @@ fn compares_and_sets(subject: &Subject<'_>) {
     subject.has("a", "1");
     assert!(subject.swap("a", Some(b"1"), b"", None));
     subject.has("a", "");
-    assert!(!subject.swap("a", None, b"2", None), "an empty value is something");
+    assert!(!subject.swap("a", None, b"2", None), "an empty value is not a missing entry");
     assert!(subject.swap("a", Some(b""), b"one that is longer", None));
     assert!(subject.swap("a", Some(b"one that is longer"), b"one that is longer", None));
     subject.has("a", "one that is longer");
@@ -307,7 +312,7 @@ fn compares_and_sets(subject: &Subject<'_>) {
 }
 
 fn lives(subject: &Subject<'_>) {
-    // Each of these ends with its life.
+    // Each of these expires.
     subject.set("set", "v", SHORT);
     assert_eq!(subject.increment("increment", 7, SHORT), Ok(7));
     assert!(subject.swap("swap", None, b"v", SHORT));
@@ -317,16 +322,16 @@ fn lives(subject: &Subject<'_>) {
     assert!(subject.renew("forever then renewed", SHORT));
     subject.set("long then swapped", "v", LONG);
     assert!(subject.swap("long then swapped", Some(b"v"), b"w", SHORT));
-    // The life of a number that is there stays, whatever is said of a new one.
+    // An existing number keeps its life, whatever life a new one would get.
     subject.set("number", "1", SHORT);
     assert_eq!(subject.increment("number", 1, None), Ok(2));
     assert_eq!(subject.increment("number", 1, LONG), Ok(3));
-    // One that is not compared to changes nothing, the life neither.
+    // A failed comparison changes nothing, not even the life.
     subject.set("not swapped", "v", SHORT);
     assert!(!subject.swap("not swapped", Some(b"w"), b"x", LONG));
     assert!(!subject.swap("not swapped", None, b"x", None));
 
-    // And each of these stays.
+    // Each of these stays.
     subject.set("short then long", "v", SHORT);
     subject.set("short then long", "v", LONG);
     subject.set("short then forever", "v", SHORT);
@@ -361,7 +366,7 @@ fn lives(subject: &Subject<'_>) {
         "number for ever",
         "not swapped either",
     ];
-    // The last that was given so short a life: those of before are over with it.
+    // This one got its short life last, so the earlier ones have expired when it has.
     subject.set("the last", "v", SHORT);
     subject.gone("the last");
     ends.iter().for_each(|name| subject.gone(name));
@@ -373,7 +378,7 @@ fn lives(subject: &Subject<'_>) {
         assert!(!subject.renew(name, None) && !subject.delete(name), "{name}");
         assert!(!subject.swap(name, Some(b"v"), b"x", None), "{name}");
     }
-    assert_eq!(subject.increment("number", 5, None), Ok(5), "it begins anew");
+    assert_eq!(subject.increment("number", 5, None), Ok(5), "it must begin anew");
     assert!(subject.swap("set", None, b"new", None));
     subject.has("set", "new");
 }
@@ -398,7 +403,7 @@ fn lives_of_zero(subject: &Subject<'_>) {
     assert!(subject.swap("swapped", Some(b"v"), b"w", ZERO));
     subject.lacks("swapped");
     assert_eq!(subject.scan("", 10).len(), 0);
-    // Less than a millisecond is one.
+    // Less than a millisecond counts as one.
     subject.set("brief", "v", Some(Duration::from_nanos(1)));
     subject.gone("brief");
 }
@@ -423,9 +428,9 @@ fn scans(subject: &Subject<'_>) {
         assert_eq!(subject.scan("a", limit).len(), 100 * 4, "a, a*, ab and a?c");
         assert_eq!(subject.scan("nobody", limit).len(), 0);
     }
-    // A limit is about what a page holds.
+    // The limit bounds a page.
     let arena = Arena::new(1 << 20);
-    let page = subject.store.scan(subject.prefix, Cursor::START, 10, &arena).expect("it is there");
+    let page = subject.store.scan(subject.prefix, Cursor::START, 10, &arena).expect("the store is available");
     assert!(page.entries.len() <= 100 && page.next.is_some(), "{} entries", page.entries.len());
     for group in groups {
         (0..100).for_each(|number| assert!(subject.delete(&format!("{group}/{number}"))));
@@ -441,10 +446,10 @@ fn increments_of_many(subject: &Subject<'_>) {
         for number in 0..THREADS as i64 {
             scope.spawn(move || {
                 for _ in 0..TIMES {
-                    subject.increment("sum", number + 1, LONG).expect("it is a number");
+                    subject.increment("sum", number + 1, LONG).expect("the value is a number");
                     subject
                         .increment("zero", if number % 2 == 0 { 1 } else { -1 }, None)
-                        .expect("it is a number");
+                        .expect("the value is a number");
                 }
             });
         }
@@ -454,7 +459,7 @@ fn increments_of_many(subject: &Subject<'_>) {
     subject.has("zero", "0");
 }
 
-/// Each adds one by reading, comparing and setting. A value that begins with nothing at all decides who is first.
+/// Each thread adds one by reading, comparing and setting. At first there is no value, which decides who comes first.
 fn compares_and_sets_of_many(subject: &Subject<'_>) {
     const TIMES: usize = 60;
     let firsts: usize = thread::scope(|scope| {
@@ -471,7 +476,7 @@ fn compares_and_sets_of_many(subject: &Subject<'_>) {
                                 .parse()
                                 .expect("a number")
                         });
-                        // Values of many lengths, so that memory is used again, and is not.
+                        // Values of many lengths, so that memory is sometimes reused.
                         let next = format!("{}{}", number + 1, ".".repeat(number % 40));
                         if subject.swap("count", seen.as_deref(), next.as_bytes(), LONG) {
                             first += usize::from(seen.is_none());
@@ -482,23 +487,18 @@ fn compares_and_sets_of_many(subject: &Subject<'_>) {
                 first
             })
         });
-        threads.collect::<Vec<_>>().into_iter().map(|thread| thread.join().expect("no panic")).sum()
+        threads
+            .collect::<Vec<_>>()
+            .into_iter()
+            .map(|thread| thread.join().expect("the thread does not panic"))
+            .sum()
     });
     assert_eq!(firsts, 1);
-    let count = subject.get("count").expect("it stays");
+    let count = subject.get("count").expect("the entry stays");
     assert_eq!(
         std::str::from_utf8(&count).expect("text").trim_end_matches('.'),
         (THREADS * TIMES).to_string()
     );
-}
-
-/// Ends what others do, also if this thread panics meanwhile.
-struct Ending<'e>(&'e AtomicBool);
-
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 fn whole_values(subject: &Subject<'_>) {
@@ -509,13 +509,13 @@ fn whole_values(subject: &Subject<'_>) {
         for _ in 0..2 {
             scope.spawn(|| {
                 while !ended.load(Ordering::Relaxed) {
-                    let seen = subject.get("value").expect("it stays");
+                    let seen = subject.get("value").expect("the entry stays");
                     assert!(seen.iter().all(|byte| *byte == seen[0]), "{seen:?}");
                     assert!((0..500).any(|number| value(number) == seen), "{} bytes", seen.len());
                 }
             });
         }
-        let _ending = Ending(&ended);
+        let _stop = OnDrop(|| ended.store(true, Ordering::Relaxed));
         (0..500).for_each(|number| subject.set("value", value(number), LONG));
     });
 }
@@ -534,7 +534,7 @@ fn scans_in_motion(subject: &Subject<'_>) {
                     |round: usize| (0..200).map(move |number| format!("moves/{mover}/{round}/{number}"));
                 let mut round = 0;
                 while !ended.load(Ordering::Relaxed) {
-                    // The table grows and shrinks; what stays is written again.
+                    // The table grows and shrinks; the entries that stay are rewritten.
                     names(round).for_each(|name| subject.set(&name, "v", LONG));
                     subject.set(&format!("stays/{}", round % STAY), (round % STAY).to_string(), None);
                     names(round).for_each(|name| assert!(subject.delete(&name)));
@@ -542,12 +542,12 @@ fn scans_in_motion(subject: &Subject<'_>) {
                 }
             });
         }
-        let _ending = Ending(&ended);
+        let _stop = OnDrop(|| ended.store(true, Ordering::Relaxed));
         for limit in [1, 3, 10, 100, 1000, 10] {
             let found = subject.scan("stays/", limit);
             assert_eq!(found.len(), STAY, "by {limit}");
             for (name, (value, _)) in found {
-                assert_eq!(name.strip_prefix("stays/").expect("it begins so").as_bytes(), value);
+                assert_eq!(name.strip_prefix("stays/").expect("the key has the prefix").as_bytes(), value);
             }
             let all = subject.scan("", limit);
             let stay = all.keys().filter(|name| name.starts_with("stays/")).count();

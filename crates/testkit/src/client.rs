@@ -1,17 +1,18 @@
-//! A client that says exactly what it is told to, and waits for answers, never for time.
+//! A client that sends exactly what it is told to, and waits for responses, never for time to pass.
 //!
-//! Whatever does not come within `PATIENCE` fails the test: it bounds how long a broken server can
-//! hold the suite up, nothing else depends on it.
+//! It knows nothing of the server's code. `PATIENCE` only bounds how long a broken server can hold up the suite: what
+//! takes longer fails the test.
 
+use crate::ws::frames::client_frame;
 use socket2::{Domain, SockRef, Socket, Type};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// More than anything takes that works.
+/// More time than anything takes that works.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The key of RFC 6455 §1.3, and what is to be made of it.
+/// The key of RFC 6455 §1.3 and the accept value that belongs to it.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
@@ -21,10 +22,10 @@ pub const CLOSE: u8 = 8;
 pub const PING: u8 = 9;
 pub const PONG: u8 = 10;
 
-/// One connection, from the peer's side.
+/// One connection, from the client's side.
 pub struct Client {
     stream: TcpStream,
-    /// What has arrived and was not asked for yet.
+    /// Bytes that have arrived and were not asked for yet.
     rest: Vec<u8>,
 }
 
@@ -36,7 +37,7 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-/// A frame that the server sent.
+/// A frame sent by the server.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Frame {
     pub opcode: u8,
@@ -44,7 +45,7 @@ pub struct Frame {
 }
 
 impl Answer {
-    /// The value of the first field of this name.
+    /// Returns the value of the first field with this name.
     pub fn field(&self, name: &str) -> Option<&str> {
         let fields = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
         fields.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
@@ -61,7 +62,7 @@ impl Frame {
         std::str::from_utf8(&self.payload).expect("a text message is text")
     }
 
-    /// The code of a Close frame.
+    /// Returns the code of a Close frame.
     pub fn close_code(&self) -> u16 {
         assert_eq!(self.opcode, CLOSE, "{self:?}");
         u16::from_be_bytes(self.payload[..2].try_into().expect("a code"))
@@ -73,10 +74,10 @@ impl Client {
         Client::of(TcpStream::connect(addr).expect("the server listens"))
     }
 
-    /// Who has little room for what it is sent.
-    pub fn connect_narrow(addr: SocketAddr) -> Client {
+    /// Connects with a small receive buffer.
+    pub fn connect_with_small_buffer(addr: SocketAddr) -> Client {
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None).expect("a socket");
-        socket.set_recv_buffer_size(4096).expect("it may be small");
+        socket.set_recv_buffer_size(4096).expect("a small buffer is allowed");
         socket.connect(&addr.into()).expect("the server listens");
         Client::of(socket.into())
     }
@@ -88,7 +89,7 @@ impl Client {
         Client { stream, rest: Vec::new() }
     }
 
-    /// A WebSocket, its handshake done.
+    /// Connects and completes a WebSocket handshake.
     pub fn websocket(addr: SocketAddr, path: &str) -> Client {
         Client::connect(addr).upgraded(path)
     }
@@ -101,9 +102,9 @@ impl Client {
         self
     }
 
-    /// The same connection, for another thread.
-    pub fn twin(&self) -> Client {
-        assert!(self.rest.is_empty(), "what has arrived belongs to one of them");
+    /// Returns a second client for the same connection, for another thread.
+    pub fn clone_for_thread(&self) -> Client {
+        assert!(self.rest.is_empty(), "unread bytes would be lost to one of the clients");
         Client { stream: self.stream.try_clone().expect("a descriptor"), rest: Vec::new() }
     }
 
@@ -115,15 +116,15 @@ impl Client {
         self.stream.write_all(bytes.as_ref()).expect("the server reads");
     }
 
-    /// Nothing more comes from this side.
+    /// Ends the client's sending side.
     pub fn end(&mut self) {
-        self.stream.shutdown(Shutdown::Write).expect("it is open");
+        self.stream.shutdown(Shutdown::Write).expect("the connection is open");
     }
 
-    /// Is gone, without a word.
+    /// Resets the connection.
     pub fn reset(self) {
         let at_once = Some(Duration::ZERO);
-        SockRef::from(&self.stream).set_linger(at_once).expect("it is open");
+        SockRef::from(&self.stream).set_linger(at_once).expect("the connection is open");
     }
 
     pub fn get(&mut self, path: &str) -> Answer {
@@ -131,7 +132,7 @@ impl Client {
         self.answer()
     }
 
-    /// The next response, with the content that its head announces.
+    /// Returns the next response, with as much content as its Content-Length says.
     pub fn answer(&mut self) -> Answer {
         let mut answer = self.answer_to_head();
         let length = answer.field("content-length").map_or(0, |value| value.parse().expect("a number"));
@@ -140,7 +141,7 @@ impl Client {
         answer
     }
 
-    /// The next response, whose content comes in chunks.
+    /// Returns the next response, whose content is chunked.
     pub fn answer_in_chunks(&mut self) -> Answer {
         let mut answer = self.answer_to_head();
         assert_eq!(answer.field("transfer-encoding"), Some("chunked"), "{}", answer.head);
@@ -154,7 +155,7 @@ impl Client {
         }
     }
 
-    /// The next chunk's data; none if it is the last.
+    /// Returns the data of the next chunk, empty for the last one.
     #[track_caller]
     pub fn chunk(&mut self) -> Vec<u8> {
         let line = loop {
@@ -171,7 +172,17 @@ impl Client {
         data
     }
 
-    /// The next response, to a request that was HEAD.
+    /// Returns the text of the next chunks, until there are at least `bytes` bytes of it.
+    #[track_caller]
+    pub fn text_in_chunks(&mut self, bytes: usize) -> String {
+        let mut text = String::new();
+        while text.len() < bytes {
+            text.push_str(std::str::from_utf8(&self.chunk()).expect("text"));
+        }
+        text
+    }
+
+    /// Returns the head of the next response, for example to a HEAD request.
     pub fn answer_to_head(&mut self) -> Answer {
         let mut looked_at = 0;
         let length = loop {
@@ -183,40 +194,44 @@ impl Client {
         };
         let head = String::from_utf8(self.rest.drain(..length).collect()).expect("ASCII");
         let status = head.strip_prefix("HTTP/1.1 ").and_then(|line| line.get(..3)?.parse().ok());
-        Answer { status: status.unwrap_or_else(|| panic!("a status line: {head}")), head, body: Vec::new() }
+        Answer {
+            status: status.unwrap_or_else(|| panic!("not a status line: {head}")),
+            head,
+            body: Vec::new(),
+        }
     }
 
-    /// The next bytes, whatever they mean.
+    /// Returns the next `count` bytes, whatever they mean.
     #[track_caller]
     pub fn bytes(&mut self, count: usize) -> Vec<u8> {
         self.fill(count);
         self.take(count)
     }
 
-    /// The end comes, in good order, and nothing before it.
+    /// Expects an orderly end of the connection, and nothing before it.
     #[track_caller]
     pub fn ended(&mut self) {
         let mut bytes = [0; 256];
-        match self.stream.read(&mut bytes) {
+        match self.read(&mut bytes) {
             Ok(0) => assert!(self.rest.is_empty(), "{:?}", String::from_utf8_lossy(&self.rest)),
             Ok(n) => panic!("not the end: {:?}", String::from_utf8_lossy(&bytes[..n])),
             Err(error) => panic!("not the end: {error}"),
         }
     }
 
-    /// The end comes, in whatever way, whatever is before it.
+    /// Expects the end of the connection, orderly or not, whatever comes before it.
     #[track_caller]
     pub fn cut_off(&mut self) {
         self.until_cut_off();
     }
 
-    /// What is before the end, which comes in whatever way.
+    /// Returns what comes before the end of the connection, orderly or not.
     #[track_caller]
     pub fn until_cut_off(&mut self) -> Vec<u8> {
         let mut before = std::mem::take(&mut self.rest);
         let mut bytes = [0; 64 << 10];
         loop {
-            match self.stream.read(&mut bytes) {
+            match self.read(&mut bytes) {
                 Ok(0) => return before,
                 Ok(read) => before.extend_from_slice(&bytes[..read]),
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return before,
@@ -229,11 +244,11 @@ impl Client {
         self.send(frame(true, opcode, payload.as_ref()));
     }
 
-    /// The next frame.
+    /// Returns the next frame.
     pub fn next_frame(&mut self) -> Frame {
         self.fill(2);
-        assert_eq!(self.rest[0] & 0x70, 0, "a reserved bit");
-        assert_eq!(self.rest[1] & 0x80, 0, "a server does not mask");
+        assert_eq!(self.rest[0] & 0x70, 0, "a reserved bit is set");
+        assert_eq!(self.rest[1] & 0x80, 0, "the server has masked its frame");
         let (length, header) = match self.rest[1] {
             126 => {
                 self.fill(4);
@@ -251,19 +266,29 @@ impl Client {
         Frame { opcode, payload: self.take(length) }
     }
 
-    /// So many bytes of those that are there.
+    /// Removes `length` of the bytes that have arrived.
     fn take(&mut self, length: usize) -> Vec<u8> {
         let rest = self.rest.split_off(length);
         std::mem::replace(&mut self.rest, rest)
     }
 
-    /// Reads until so many bytes are there.
+    /// Reads once. A signal may interrupt the wait of a stream that has a read timeout (signal(7)): that is no result.
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.stream.read(bytes) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => return read,
+            }
+        }
+    }
+
+    /// Reads until `length` bytes are there.
     #[track_caller]
     fn fill(&mut self, length: usize) {
         let mut bytes = [0; 16 << 10];
         while self.rest.len() < length {
-            match self.stream.read(&mut bytes) {
-                Ok(0) => panic!("the end, after {:?}", String::from_utf8_lossy(&self.rest)),
+            match self.read(&mut bytes) {
+                Ok(0) => panic!("the connection has ended after {:?}", String::from_utf8_lossy(&self.rest)),
                 Ok(n) => self.rest.extend_from_slice(&bytes[..n]),
                 Err(error) => panic!("{error}, after {:?}", String::from_utf8_lossy(&self.rest)),
             }
@@ -271,7 +296,7 @@ impl Client {
     }
 }
 
-/// The opening handshake for `path`, with further fields if wanted (each with its CRLF).
+/// Returns the opening handshake for `path`, with further fields, each including its CRLF.
 pub fn handshake(path: &str, fields: &str) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -279,22 +304,8 @@ pub fn handshake(path: &str, fields: &str) -> String {
     )
 }
 
-/// A frame as a client sends it.
+/// Returns a frame as a client sends it.
 pub fn frame(fin: bool, opcode: u8, payload: &[u8]) -> Vec<u8> {
     const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
-    let mut bytes = vec![u8::from(fin) << 7 | opcode];
-    match payload.len() {
-        length @ 0..126 => bytes.push(0x80 | length as u8),
-        length @ 126..0x1_0000 => {
-            bytes.push(0x80 | 126);
-            bytes.extend_from_slice(&(length as u16).to_be_bytes());
-        }
-        length => {
-            bytes.push(0x80 | 127);
-            bytes.extend_from_slice(&(length as u64).to_be_bytes());
-        }
-    }
-    bytes.extend_from_slice(&MASK);
-    bytes.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-    bytes
+    client_frame(u8::from(fin) << 7 | opcode, payload, MASK)
 }

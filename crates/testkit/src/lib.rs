@@ -1,14 +1,14 @@
-//! What Fleeting is tested with: clients and servers for tests, streams in memory, fuzz bodies, and second readers that
-//! share no code with what they check.
+//! The tools Fleeting is tested with: clients and servers for tests, streams in memory, fuzz bodies, and second
+//! implementations that share no code with what they check.
 //!
-//! The library, the store and the program have this package as a dev-dependency. It uses their public items, some of
+//! The library, the store and the program depend on this package for their tests. It uses their public items, some of
 //! which are hidden from the documentation because only this package needs them.
 
 #![expect(missing_docs, reason = "not published: names and module headers suffice")]
 
-/// Makes [`Limits`](fleeting::Limits) that differ from the default in the fields named.
+/// Makes [`Limits`](fleeting::Limits) that differ from the default in the named fields.
 ///
-/// `limits! { body_bytes: 40, headers: 3 }`; with `from LIMITS;` in front they differ from those.
+/// `limits! { body_bytes: 40, headers: 3 }`. With `from LIMITS;` in front they differ from `LIMITS` instead.
 #[macro_export]
 macro_rules! limits {
     (from $base:expr; $($name:ident: $value:expr),+ $(,)?) => {{
@@ -22,14 +22,17 @@ macro_rules! limits {
 }
 
 pub mod client;
+pub mod engine;
 pub mod fuzz;
 pub mod http1;
+pub mod on_drop;
 pub mod random;
 pub mod redis;
-pub mod rig;
+pub mod server;
+pub mod stream;
 pub mod ws;
 
-/// Compiles what the README shows.
+/// Compiles the examples in the README.
 #[doc = include_str!("../../../README.md")]
 #[cfg(doctest)]
 pub struct ReadmeDoctests;

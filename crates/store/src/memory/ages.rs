@@ -1,17 +1,17 @@
-//! Which record was left alone longest.
+//! The order in which records were touched.
 //!
-//! It knows records and times, nothing of what they are for. Its invariant: the list from the oldest to the
-//! newest has every record once, and their times never go back along it.
+//! It knows records and times, not what they are for. Invariant: the list from the oldest to the newest contains every
+//! record once, and times never decrease along it.
 
 use super::log::Log;
-use super::record::{At, Long, NONE, Word};
+use super::record::{Address, Long, NONE, Word};
 
 /// Records in the order in which they were touched.
 #[derive(Debug)]
 pub(super) struct Ages {
-    /// `NONE` if there are no records, as the other.
-    oldest: At,
-    newest: At,
+    /// Both are `NONE` if there are no records.
+    oldest: Address,
+    newest: Address,
 }
 
 impl Ages {
@@ -19,16 +19,16 @@ impl Ages {
         Ages { oldest: NONE, newest: NONE }
     }
 
-    /// Adds a record, as the newest.
-    pub(super) fn link(&mut self, log: &mut Log, at: At, now_ms: u64) {
+    /// Adds a record as the newest.
+    pub(super) fn link(&mut self, log: &mut Log, at: Address, now_ms: u64) {
         log.set_long(at, Long::TouchedMs, now_ms);
         log.set_word(at, Word::Older, self.newest);
         log.set_word(at, Word::Newer, NONE);
-        self.point(log, at);
+        self.link_neighbors(log, at);
     }
 
     /// Makes a record the newest.
-    pub(super) fn touch(&mut self, log: &mut Log, at: At, now_ms: u64) {
+    pub(super) fn touch(&mut self, log: &mut Log, at: Address, now_ms: u64) {
         if self.newest == at {
             return log.set_long(at, Long::TouchedMs, now_ms);
         }
@@ -36,8 +36,8 @@ impl Ages {
         self.link(log, at, now_ms);
     }
 
-    /// Takes a record out.
-    pub(super) fn unlink(&mut self, log: &mut Log, at: At) {
+    /// Removes a record.
+    pub(super) fn unlink(&mut self, log: &mut Log, at: Address) {
         let (older, newer) = (log.word(at, Word::Older), log.word(at, Word::Newer));
         match older {
             NONE => self.oldest = newer,
@@ -49,18 +49,18 @@ impl Ages {
         }
     }
 
-    /// A record is here now.
-    pub(super) fn moved(&mut self, log: &mut Log, to: At) {
-        self.point(log, to);
+    /// Updates the links to a record that has moved to `to`.
+    pub(super) fn moved(&mut self, log: &mut Log, to: Address) {
+        self.link_neighbors(log, to);
     }
 
-    /// When the oldest was touched.
+    /// Returns the time at which the oldest record was touched.
     pub(super) fn oldest_ms(&self, log: &Log) -> Option<u64> {
         (self.oldest != NONE).then(|| log.long(self.oldest, Long::TouchedMs))
     }
 
-    /// Has the records beside `at` refer to it.
-    fn point(&mut self, log: &mut Log, at: At) {
+    /// Makes the neighbors of `at` refer to it.
+    fn link_neighbors(&mut self, log: &mut Log, at: Address) {
         match log.word(at, Word::Older) {
             NONE => self.oldest = at,
             older => log.set_word(older, Word::Newer, at),
@@ -78,9 +78,9 @@ mod tests {
     use crate::memory::log::tests::{record, seeded};
 
     #[test]
-    fn the_oldest_is_the_one_that_was_touched_first() {
+    fn the_oldest_record_is_the_one_touched_first() {
         let mut random = seeded(3);
-        let (mut log, mut ages, mut model) = (Log::new(), Ages::new(), Vec::<(At, u64)>::new());
+        let (mut log, mut ages, mut model) = (Log::new(), Ages::new(), Vec::<(Address, u64)>::new());
         for now in 0..20_000 {
             let index = random(model.len().max(1) as u64) as usize;
             match random(4) {

@@ -1,43 +1,43 @@
-//! When each entry's life is over: a wheel of wheels, each record in at most one of its lists.
+//! When entries expire: a hierarchical timer wheel in which each record is in at most one list.
 //!
-//! It knows records and times, nothing of what they are for. The library's timer wheel is for
-//! deadlines that mostly move before they come, and forgets none: entries that are deleted long before their
-//! time would stay in it until then, and those with an hour to live would be armed anew each minute. Here an entry
-//! is taken out of its list at once, and moved at most once a level on its way to its deadline, to which it is
-//! exact.
+//! It knows records and times, not what they are for. The library's timer wheel suits deadlines that usually move before
+//! they arrive, and it forgets none: entries deleted long before their deadline would stay in it until then, and entries
+//! with an hour to live would be armed again every minute. Here an entry leaves its list at once, moves at most once per
+//! level on the way to its deadline, and expires exactly then.
 //!
-//! A level has 64 lists; those of level 0 are a millisecond long each, those of each further one as long as all of
-//! the one below. An entry is on the level of the highest six bits in which its deadline differs from the time
-//! that was reached. So all above those are the same in both, and the first list of the lowest level that has any
-//! is the next that is due. Its invariant: the time that was reached is behind the beginning of no list.
+//! A level has 64 lists. A list of level 0 covers one millisecond; a list of each further level covers as much as the
+//! whole level below. An entry is on the level of the highest six bits in which its deadline differs from the time
+//! reached. All bits above are equal in both, so the first list of the lowest level with any list is the next one due.
+//! Invariant: the time reached is not past the start of any list.
 
 use super::log::Log;
-use super::record::{At, Half, Long, NONE, Word};
+use super::record::{Address, Half, Long, NONE, Word};
 
 const LEVELS: usize = 8;
-/// Lists of a level, and the bits of a time that tell them apart.
+/// The lists of a level, and the bits of a time that select one.
 const LISTS: usize = 64;
 const BITS: u32 = 6;
-/// The list of those whose time has been reached, or that are on their way to a lower level.
-const NEAR: u16 = (LEVELS * LISTS) as u16;
-/// In no list.
-const OUT: u16 = NEAR + 1;
-/// Beyond this, in nearly 9,000 years, nothing is waited for.
+/// The list of records whose start was reached: each is due or moves to a lower level.
+const PENDING: u16 = (LEVELS * LISTS) as u16;
+/// The number that stands for no list.
+const UNLISTED: u16 = PENDING + 1;
+/// Deadlines from here on, in nearly 9,000 years, are not tracked.
 const HORIZON_MS: u64 = 1 << (BITS * LEVELS as u32);
 
-/// The deadline of what has none.
+/// The deadline of an entry that never expires.
 pub(super) const NEVER: u64 = u64::MAX;
 
-/// The deadlines of a table. A record's list is right in the record only if it is the first of one, or in none.
+/// The deadlines of a table. The field [`Half::List`] of a record is only valid if the record is the first of its list or
+/// in none.
 #[derive(Debug)]
 pub(super) struct Deadlines {
-    /// First record of each list, that of `NEAR` last, or `NONE`.
-    heads: [At; LEVELS * LISTS + 1],
-    /// Which lists of each level have records.
+    /// The first record of each list or `NONE`; `PENDING` is the last list.
+    heads: [Address; LEVELS * LISTS + 1],
+    /// The lists of each level that have records, one bit each.
     filled: [u64; LEVELS],
-    /// Every list of a time before this one is empty.
+    /// Every list for a time before this one is empty.
     reached_ms: u64,
-    /// No deadline is before this one, but for those in `NEAR`.
+    /// No deadline is earlier, except for those in `PENDING`.
     next_ms: u64,
 }
 
@@ -47,117 +47,118 @@ impl Deadlines {
     }
 
     /// Adds a record.
-    pub(super) fn link(&mut self, log: &mut Log, at: At, deadline_ms: u64) {
+    pub(super) fn link(&mut self, log: &mut Log, at: Address, deadline_ms: u64) {
         log.set_long(at, Long::DeadlineMs, deadline_ms);
         if deadline_ms >= HORIZON_MS {
-            log.set_half(at, Half::List, OUT);
+            log.set_half(at, Half::List, UNLISTED);
             return;
         }
         let list = if deadline_ms <= self.reached_ms {
-            NEAR
+            PENDING
         } else {
-            // They differ, so there is a highest bit in which they do.
+            // The two differ, so there is a highest bit in which they do.
             let level = (deadline_ms ^ self.reached_ms).ilog2() / BITS;
             let list = (deadline_ms >> (BITS * level)) as usize % LISTS;
             self.filled[level as usize] |= 1 << list;
             self.next_ms = self.next_ms.min(deadline_ms);
             (level as usize * LISTS + list) as u16
         };
-        let behind = std::mem::replace(&mut self.heads[usize::from(list)], at);
-        if behind != NONE {
-            log.set_word(behind, Word::Before, at);
+        let next = std::mem::replace(&mut self.heads[usize::from(list)], at);
+        if next != NONE {
+            log.set_word(next, Word::ListPrevious, at);
         }
-        log.set_word(at, Word::Before, NONE);
-        log.set_word(at, Word::Behind, behind);
+        log.set_word(at, Word::ListPrevious, NONE);
+        log.set_word(at, Word::ListNext, next);
         log.set_half(at, Half::List, list);
     }
 
-    /// Gives a record another deadline.
-    pub(super) fn set(&mut self, log: &mut Log, at: At, deadline_ms: u64) {
+    /// Replaces the deadline of a record.
+    pub(super) fn set(&mut self, log: &mut Log, at: Address, deadline_ms: u64) {
         if log.long(at, Long::DeadlineMs) != deadline_ms {
             self.unlink(log, at);
             self.link(log, at, deadline_ms);
         }
     }
 
-    /// Takes a record out.
-    pub(super) fn unlink(&mut self, log: &mut Log, at: At) {
+    /// Removes a record.
+    pub(super) fn unlink(&mut self, log: &mut Log, at: Address) {
         let list = log.half(at, Half::List);
-        if list == OUT {
+        if list == UNLISTED {
             return;
         }
-        let (before, behind) = (log.word(at, Word::Before), log.word(at, Word::Behind));
-        if behind != NONE {
-            log.set_word(behind, Word::Before, before);
+        let (previous, next) = (log.word(at, Word::ListPrevious), log.word(at, Word::ListNext));
+        if next != NONE {
+            log.set_word(next, Word::ListPrevious, previous);
         }
-        if before != NONE {
-            log.set_word(before, Word::Behind, behind);
+        if previous != NONE {
+            log.set_word(previous, Word::ListNext, next);
             return;
         }
-        self.heads[usize::from(list)] = behind;
-        if behind != NONE {
-            log.set_half(behind, Half::List, list);
-        } else if list != NEAR {
+        self.heads[usize::from(list)] = next;
+        if next != NONE {
+            log.set_half(next, Half::List, list);
+        } else if list != PENDING {
             self.filled[usize::from(list) / LISTS] &= !(1 << (usize::from(list) % LISTS));
         }
     }
 
-    /// A record is here now.
-    pub(super) fn moved(&mut self, log: &mut Log, to: At) {
+    /// Updates the links to a record that has moved to `to`.
+    pub(super) fn moved(&mut self, log: &mut Log, to: Address) {
         let list = log.half(to, Half::List);
-        if list == OUT {
+        if list == UNLISTED {
             return;
         }
-        match log.word(to, Word::Before) {
+        match log.word(to, Word::ListPrevious) {
             NONE => self.heads[usize::from(list)] = to,
-            before => log.set_word(before, Word::Behind, to),
+            previous => log.set_word(previous, Word::ListNext, to),
         }
-        match log.word(to, Word::Behind) {
+        match log.word(to, Word::ListNext) {
             NONE => {}
-            behind => log.set_word(behind, Word::Before, to),
+            next => log.set_word(next, Word::ListPrevious, to),
         }
     }
 
-    /// A record whose life is over by `now_ms`: it is told until it is taken out. Each that is told, or moved on
-    /// the way, is one of the `steps`; `None` if there is no other, or no step left.
+    /// Returns a record that has expired by `now_ms`: the same one until the caller removes it. Each record that is
+    /// returned, or moved on the way, uses up one of the `steps`. Returns `None` if no other has expired or no step is
+    /// left.
     #[inline]
-    pub(super) fn due(&mut self, log: &mut Log, now_ms: u64, steps: &mut usize) -> Option<At> {
-        if self.heads[usize::from(NEAR)] == NONE && now_ms < self.next_ms {
+    pub(super) fn due(&mut self, log: &mut Log, now_ms: u64, steps: &mut usize) -> Option<Address> {
+        if self.heads[usize::from(PENDING)] == NONE && now_ms < self.next_ms {
             return None;
         }
-        self.turn(log, now_ms, steps)
+        self.advance(log, now_ms, steps)
     }
 
-    fn turn(&mut self, log: &mut Log, now_ms: u64, steps: &mut usize) -> Option<At> {
+    fn advance(&mut self, log: &mut Log, now_ms: u64, steps: &mut usize) -> Option<Address> {
         loop {
-            let near = self.heads[usize::from(NEAR)];
-            if near != NONE {
+            let pending = self.heads[usize::from(PENDING)];
+            if pending != NONE {
                 *steps = steps.checked_sub(1)?;
-                let deadline_ms = log.long(near, Long::DeadlineMs);
+                let deadline_ms = log.long(pending, Long::DeadlineMs);
                 if deadline_ms <= self.reached_ms {
-                    return Some(near);
+                    return Some(pending);
                 }
-                self.unlink(log, near);
-                self.link(log, near, deadline_ms);
+                self.unlink(log, pending);
+                self.link(log, pending, deadline_ms);
                 continue;
             }
-            let Some((list, begins_ms)) = self.first() else {
+            let Some((list, start_ms)) = self.next_list() else {
                 self.next_ms = NEVER;
                 self.reached_ms = self.reached_ms.max(now_ms);
                 return None;
             };
-            if begins_ms > now_ms {
-                self.next_ms = begins_ms;
+            if start_ms > now_ms {
+                self.next_ms = start_ms;
                 self.reached_ms = self.reached_ms.max(now_ms);
                 return None;
             }
-            self.reached_ms = begins_ms;
-            self.move_near(log, list);
+            self.reached_ms = start_ms;
+            self.make_pending(log, list);
         }
     }
 
-    /// The list that is due next, and when.
-    fn first(&self) -> Option<(usize, u64)> {
+    /// Returns the list that is due next, and its start.
+    fn next_list(&self) -> Option<(usize, u64)> {
         let level = self.filled.iter().position(|lists| *lists != 0)?;
         let list = self.filled[level].trailing_zeros();
         let shift = BITS * level as u32;
@@ -165,12 +166,12 @@ impl Deadlines {
         Some((level * LISTS + list as usize, above | u64::from(list) << shift))
     }
 
-    /// Makes a whole list that of `NEAR`, which is empty.
-    fn move_near(&mut self, log: &mut Log, list: usize) {
+    /// Moves a whole list to `PENDING`, which is empty.
+    fn make_pending(&mut self, log: &mut Log, list: usize) {
         let head = std::mem::replace(&mut self.heads[list], NONE);
         self.filled[list / LISTS] &= !(1 << (list % LISTS));
-        self.heads[usize::from(NEAR)] = head;
-        log.set_half(head, Half::List, NEAR);
+        self.heads[usize::from(PENDING)] = head;
+        log.set_half(head, Half::List, PENDING);
     }
 }
 
@@ -179,18 +180,18 @@ mod tests {
     use super::*;
     use crate::memory::log::tests::{record, seeded};
 
-    fn link(deadlines: &mut Deadlines, log: &mut Log, deadline_ms: u64) -> At {
+    fn link(deadlines: &mut Deadlines, log: &mut Log, deadline_ms: u64) -> Address {
         let at = record(log, 0);
         deadlines.link(log, at, deadline_ms);
         at
     }
 
-    fn unlink(deadlines: &mut Deadlines, log: &mut Log, at: At) {
+    fn unlink(deadlines: &mut Deadlines, log: &mut Log, at: Address) {
         deadlines.unlink(log, at);
         log.free(at);
     }
 
-    /// Takes out what is due, by their deadlines.
+    /// Removes all that is due. Returns the deadlines.
     fn take(deadlines: &mut Deadlines, log: &mut Log, now_ms: u64) -> Vec<u64> {
         let mut taken = Vec::new();
         while let Some(at) = deadlines.due(log, now_ms, &mut usize::MAX.clone()) {
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn each_is_due_at_its_time_and_not_before() {
+    fn a_record_is_due_at_its_deadline_and_not_before() {
         for deadline in [1, 2, 63, 64, 65, 4095, 4096, 4097, 1 << 20, (1 << 40) + 12_345, HORIZON_MS - 1] {
             for begin in [0, 1, 62, 64, 4000, 1 << 19] {
                 if begin >= deadline {
@@ -222,11 +223,11 @@ mod tests {
     }
 
     #[test]
-    fn many_come_go_and_move_against_a_list() {
+    fn random_operations_agree_with_a_list() {
         for seed in 0..40 {
             let mut random = seeded(seed);
             let (mut deadlines, mut log) = (Deadlines::new(), Log::new());
-            let mut model = Vec::<(At, u64)>::new();
+            let mut model = Vec::<(Address, u64)>::new();
             let mut now = random(1 << 30);
             for _ in 0..2000 {
                 let far = [10, 100, 5000, 1_000_000, 1 << 45][random(5) as usize];
@@ -250,7 +251,7 @@ mod tests {
                     6 => {
                         let jump = [2, 70, 5000, 1 << 22, 1 << 44][random(5) as usize];
                         now = (now + random(jump)).min(HORIZON_MS - 1);
-                        // With few steps, not all may come out, but none too early.
+                        // With few steps, not all due records may be returned, but none too early.
                         let all = random(2) == 0;
                         let mut steps = if all { usize::MAX } else { random(6) as usize };
                         while let Some(at) = deadlines.due(&mut log, now, &mut steps) {
@@ -260,7 +261,7 @@ mod tests {
                             unlink(&mut deadlines, &mut log, at);
                         }
                         let late = model.iter().any(|(_, deadline)| *deadline <= now);
-                        assert!(!(all && late), "seed {seed}: one is late at {now}");
+                        assert!(!(all && late), "seed {seed}: a record is late at {now}");
                     }
                     _ => {}
                 }
@@ -268,9 +269,9 @@ mod tests {
         }
     }
 
-    /// What makes it constant: whatever the deadlines, few steps are taken for each.
+    /// This makes the cost constant: whatever the deadlines, each record takes few steps.
     #[test]
-    fn few_steps_for_each() {
+    fn each_record_takes_few_steps() {
         let mut random = seeded(9);
         let (mut deadlines, mut log, mut steps, mut linked) = (Deadlines::new(), Log::new(), 0, 0);
         for now in (0..2_000_000).step_by(100) {

@@ -1,37 +1,38 @@
-//! Records of a table, one behind the other, in segments that the system gives and takes back.
+//! The records of a table, one after the other, in segments of mapped memory.
 //!
-//! It knows what a record is made of, and nothing of the orders that the records are in: their links are fields
-//! like others. A record that is freed stays where it is until its segment has no other, or until enough of
-//! what lies around is dead: then the segment with most of that is emptied, by moving its records, and goes. So what
-//! is held follows what is live, whatever came and went in whatever order, and whoever else has memory beside it;
-//! of many blocks of its own an allocator gives back those at its end only. Its invariants: a record that is not
-//! dead is moved by nobody but who asked [`Log::crowded`]; and what is dead is about half as much as what is live at
-//! most, and [`SLACK_BYTES`].
+//! It knows the layout of a record, but not the orders that records are in. A freed record stays in place until its
+//! segment has no live record or until too much is dead. Then the segment with the most dead bytes is compacted: its
+//! live records move elsewhere, and the segment is unmapped. So the memory in use follows the live records, in whatever
+//! order records come and go and whatever else the process allocates. An allocator would return many blocks of its own
+//! only at the end of its heap.
+//!
+//! Invariants: only the caller of [`Log::begin_compaction`] moves live records; and dead records take at most half as
+//! much as live ones plus [`SLACK_BYTES`], approximately.
 
 use super::record::{
-    At, DEAD, HEADER_BYTES, Half, Long, NONE, PLACE_BITS, UNIT_BYTES, Word, offset_of, place, record_bytes,
-    segment_of,
+    Address, DEAD, HEADER_BYTES, Half, Long, NONE, OFFSET_BITS, UNIT_BYTES, Word, address, offset_of,
+    record_bytes, segment_of,
 };
 use fleeting::keep;
 use memmap2::MmapMut;
 
-/// What a segment has mostly; a record that is a quarter of it or more has one of its own.
-const SEGMENT_BYTES: usize = UNIT_BYTES << PLACE_BITS;
+/// The usual size of a segment. A record of at least a quarter of it gets a segment of its own.
+const SEGMENT_BYTES: usize = UNIT_BYTES << OFFSET_BITS;
 const LARGE_BYTES: usize = SEGMENT_BYTES / 4;
-/// Segments that can be told apart.
-const SEGMENTS_MAX: usize = (NONE >> PLACE_BITS) as usize;
-/// What may be dead in any case.
+/// The number of segments that an address can distinguish.
+const SEGMENTS_MAX: usize = (NONE >> OFFSET_BITS) as usize;
+/// Dead bytes that never cause a compaction.
 const SLACK_BYTES: usize = 32 << 10;
-/// An empty segment of which no more was used is used again.
+/// An empty current segment is reused rather than unmapped if at most this much of it was filled.
 const REUSED_BYTES: usize = 4096;
 
 /// The records of a table.
 #[derive(Debug, Default)]
 pub(super) struct Log {
     segments: Vec<Option<Segment>>,
-    /// The segment that new records go to: an index into `segments`, of one that is there.
+    /// The segment that takes new records: an index into `segments`, never that of a `None`.
     current: Option<usize>,
-    /// Bytes of all records, and of those that are not dead.
+    /// Bytes of all records, and of the live ones.
     held_bytes: usize,
     live_bytes: usize,
 }
@@ -39,9 +40,9 @@ pub(super) struct Log {
 #[derive(Debug)]
 struct Segment {
     bytes: MmapMut,
-    /// Where the next record goes: at most the length of `bytes`.
+    /// The offset of the next record: at most the length of `bytes`.
     filled: usize,
-    /// Bytes of records that are not dead; at most `filled`.
+    /// Bytes of live records; at most `filled`.
     live: usize,
 }
 
@@ -50,8 +51,9 @@ impl Log {
         Log { segments: Vec::new(), current: None, held_bytes: 0, live_bytes: 0 }
     }
 
-    /// Adds a record with copies of both, its links and times yet to be set. `None` if the system has no memory.
-    pub(super) fn append(&mut self, hash: u32, key: &[u8], value: &[u8], room: usize) -> Option<At> {
+    /// Appends a record with copies of key and value. The caller sets its links and times. Returns `None` if the system
+    /// has no memory.
+    pub(super) fn append(&mut self, hash: u32, key: &[u8], value: &[u8], room: usize) -> Option<Address> {
         let size = record_bytes(key.len(), value.len().max(room));
         let at = self.reserve(size)?;
         self.set_word(at, Word::Size, size as u32);
@@ -66,8 +68,9 @@ impl Log {
         Some(at)
     }
 
-    /// Puts a copy of another value in, if it fits and does not leave most of the record unused.
-    pub(super) fn rewrite(&mut self, at: At, value: &[u8]) -> bool {
+    /// Overwrites the value, if the new one fits and leaves no more than three quarters of the record unused. Returns
+    /// whether it did.
+    pub(super) fn rewrite(&mut self, at: Address, value: &[u8]) -> bool {
         let key_bytes = usize::from(self.half(at, Half::KeyBytes));
         let (size, needed) = (self.size(at), record_bytes(key_bytes, value.len()));
         if needed > size || size > needed * 4 {
@@ -79,8 +82,8 @@ impl Log {
         true
     }
 
-    /// The record is dead: nothing refers to it any more.
-    pub(super) fn free(&mut self, at: At) {
+    /// Marks a record as dead. Nothing may refer to it any more.
+    pub(super) fn free(&mut self, at: Address) {
         self.set_half(at, Half::List, DEAD);
         let (size, index) = (self.size(at), segment_of(at));
         self.live_bytes -= size;
@@ -104,37 +107,37 @@ impl Log {
         }
     }
 
-    /// A segment to be emptied, if too much is dead: all that is live in it is to be moved.
-    pub(super) fn crowded(&mut self) -> Option<Residents> {
+    /// Chooses a segment to compact, if too much is dead. The caller then moves every live record out of it.
+    pub(super) fn begin_compaction(&mut self) -> Option<Compaction> {
         if self.held_bytes - self.live_bytes <= self.live_bytes / 2 + SLACK_BYTES {
             return None;
         }
         let dead =
             |segment: &Option<Segment>| segment.as_ref().map_or(0, |segment| segment.filled - segment.live);
         let (index, _) = self.segments.iter().enumerate().max_by_key(|(_, segment)| dead(segment))?;
-        // Nothing is moved from a segment to itself.
+        // Records must not move into the segment that is being emptied.
         self.current = self.current.filter(|current| *current != index);
-        Some(Residents { segment: index, place: 0 })
+        Some(Compaction { segment: index, offset: 0 })
     }
 
-    /// The next record of a segment that is being emptied. It is gone when its last record is.
-    pub(super) fn next_of(&self, residents: &mut Residents) -> Option<At> {
+    /// Returns the next live record of a compaction. The segment is gone once its last live record is freed.
+    pub(super) fn next_live(&self, compaction: &mut Compaction) -> Option<Address> {
         loop {
-            let segment = self.segments.get(residents.segment)?.as_ref()?;
-            if residents.place >= segment.filled {
+            let segment = self.segments.get(compaction.segment)?.as_ref()?;
+            if compaction.offset >= segment.filled {
                 return None;
             }
-            let at = place(residents.segment, residents.place);
-            residents.place += self.size(at);
+            let at = address(compaction.segment, compaction.offset);
+            compaction.offset += self.size(at);
             if self.half(at, Half::List) != DEAD {
                 return Some(at);
             }
         }
     }
 
-    /// Copies a record of a segment that is being emptied; whoever refers to it is told of the copy, and then it
-    /// is to be [freed](Log::free). `None` if the system has no memory.
-    pub(super) fn relocate(&mut self, at: At) -> Option<At> {
+    /// Copies a record out of the segment that is being compacted. The caller redirects all links to the copy and then
+    /// [frees](Log::free) the original. Returns `None` if the system has no memory.
+    pub(super) fn relocate(&mut self, at: Address) -> Option<Address> {
         let size = self.size(at);
         let copy = self.reserve(size)?;
         let (from, to) = (offset_of(at), offset_of(copy));
@@ -148,88 +151,88 @@ impl Log {
         Some(copy)
     }
 
-    pub(super) fn size(&self, at: At) -> usize {
+    pub(super) fn size(&self, at: Address) -> usize {
         self.word(at, Word::Size) as usize
     }
 
     #[inline]
-    pub(super) fn key(&self, at: At) -> &[u8] {
+    pub(super) fn key(&self, at: Address) -> &[u8] {
         &self.record(at)[HEADER_BYTES..][..usize::from(self.half(at, Half::KeyBytes))]
     }
 
     #[inline]
-    pub(super) fn value(&self, at: At) -> &[u8] {
+    pub(super) fn value(&self, at: Address) -> &[u8] {
         let key_bytes = usize::from(self.half(at, Half::KeyBytes));
         &self.record(at)[HEADER_BYTES + key_bytes..][..self.word(at, Word::ValueBytes) as usize]
     }
 
     #[inline]
-    pub(super) fn word(&self, at: At, field: Word) -> u32 {
+    pub(super) fn word(&self, at: Address, field: Word) -> u32 {
         u32::from_ne_bytes(*self.field(at, field as usize))
     }
 
     #[inline]
-    pub(super) fn set_word(&mut self, at: At, field: Word, value: u32) {
+    pub(super) fn set_word(&mut self, at: Address, field: Word, value: u32) {
         *self.field_mut(at, field as usize) = value.to_ne_bytes();
     }
 
     #[inline]
-    pub(super) fn long(&self, at: At, field: Long) -> u64 {
+    pub(super) fn long(&self, at: Address, field: Long) -> u64 {
         u64::from_ne_bytes(*self.field(at, field as usize))
     }
 
     #[inline]
-    pub(super) fn set_long(&mut self, at: At, field: Long, value: u64) {
+    pub(super) fn set_long(&mut self, at: Address, field: Long, value: u64) {
         *self.field_mut(at, field as usize) = value.to_ne_bytes();
     }
 
     #[inline]
-    pub(super) fn half(&self, at: At, field: Half) -> u16 {
+    pub(super) fn half(&self, at: Address, field: Half) -> u16 {
         u16::from_ne_bytes(*self.field(at, field as usize))
     }
 
     #[inline]
-    pub(super) fn set_half(&mut self, at: At, field: Half, value: u16) {
+    pub(super) fn set_half(&mut self, at: Address, field: Half, value: u16) {
         *self.field_mut(at, field as usize) = value.to_ne_bytes();
     }
 
     #[inline]
-    fn field<const N: usize>(&self, at: At, field: usize) -> &[u8; N] {
+    fn field<const N: usize>(&self, at: Address, field: usize) -> &[u8; N] {
         self.record(at)[field..].first_chunk().expect("a record has all its fields")
     }
 
     #[inline]
-    fn field_mut<const N: usize>(&mut self, at: At, field: usize) -> &mut [u8; N] {
+    fn field_mut<const N: usize>(&mut self, at: Address, field: usize) -> &mut [u8; N] {
         self.record_mut(at)[field..].first_chunk_mut().expect("a record has all its fields")
     }
 
-    /// The record, and what is behind it.
+    /// Returns the segment's bytes from the start of the record.
     #[inline]
-    fn record(&self, at: At) -> &[u8] {
+    fn record(&self, at: Address) -> &[u8] {
         let segment = self.segments[segment_of(at)].as_ref().expect("a record keeps its segment");
         &segment.bytes[offset_of(at)..]
     }
 
     #[inline]
-    fn record_mut(&mut self, at: At) -> &mut [u8] {
+    fn record_mut(&mut self, at: Address) -> &mut [u8] {
         let segment = self.segments[segment_of(at)].as_mut().expect("a record keeps its segment");
         &mut segment.bytes[offset_of(at)..]
     }
 
-    /// Room for a record.
-    fn reserve(&mut self, size: usize) -> Option<At> {
+    /// Reserves room for a record.
+    fn reserve(&mut self, size: usize) -> Option<Address> {
         let fits = |segment: &Segment| segment.bytes.len() - segment.filled >= size;
         let index = match self.current {
             _ if size >= LARGE_BYTES => self.open(size)?,
             Some(current) if self.segments[current].as_ref().is_some_and(fits) => current,
             _ => {
                 let index = self.open(SEGMENT_BYTES)?;
-                self.leave(index);
+                self.make_current(index);
                 index
             }
         };
         let segment = self.segments[index].as_mut()?;
-        let at = place(index, segment.filled);
+        let at = address(index, segment.filled);
         segment.filled += size;
         segment.live += size;
         self.held_bytes += size;
@@ -237,8 +240,8 @@ impl Log {
         Some(at)
     }
 
-    /// Makes another segment that for new records. The one before it goes if it has none that is live.
-    fn leave(&mut self, index: usize) {
+    /// Makes a segment the one for new records. Unmaps the previous one if it has no live record.
+    fn make_current(&mut self, index: usize) {
         if let Some(before) = self.current.replace(index)
             && self.segments[before].as_ref().is_some_and(|segment| segment.live == 0)
         {
@@ -246,6 +249,7 @@ impl Log {
         }
     }
 
+    /// Maps a new segment. Returns its index.
     fn open(&mut self, size: usize) -> Option<usize> {
         let index = self.segments.iter().position(Option::is_none).unwrap_or(self.segments.len());
         if index >= SEGMENTS_MAX {
@@ -260,18 +264,18 @@ impl Log {
     }
 }
 
-/// How far a segment has been emptied.
+/// How far a segment has been compacted.
 #[derive(Debug)]
-pub(super) struct Residents {
+pub(super) struct Compaction {
     segment: usize,
-    place: usize,
+    offset: usize,
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
 
-    /// Numbers below what is asked for, the same each time.
+    /// Returns a generator of numbers below its argument, the same for each seed.
     pub(crate) fn seeded(mut seed: u64) -> impl FnMut(u64) -> u64 {
         move |below| {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -279,8 +283,8 @@ pub(super) mod tests {
         }
     }
 
-    /// A record of which nothing but the hash matters.
-    pub(crate) fn record(log: &mut Log, hash: u32) -> At {
+    /// Appends a record of which only the hash matters.
+    pub(crate) fn record(log: &mut Log, hash: u32) -> Address {
         log.append(hash, b"key", b"value", 0).unwrap()
     }
 
@@ -289,13 +293,15 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_record_has_what_it_was_given() {
+    fn a_record_and_its_copy_keep_all_fields() {
         let mut log = Log::new();
         for (key, value, room) in [(&b"k"[..], &b""[..], 0), (b"key", b"value", 20), (b"", b"v", 0)] {
             let at = log.append(7, key, value, room).unwrap();
             assert_eq!((log.key(at), log.value(at), log.word(at, Word::Hash)), (key, value, 7));
             for (number, field) in
-                [Word::Next, Word::Older, Word::Newer, Word::Before, Word::Behind].into_iter().enumerate()
+                [Word::ChainNext, Word::Older, Word::Newer, Word::ListPrevious, Word::ListNext]
+                    .into_iter()
+                    .enumerate()
             {
                 log.set_word(at, field, number as u32);
             }
@@ -305,14 +311,14 @@ pub(super) mod tests {
             let copy = log.relocate(at).unwrap();
             log.free(at);
             assert_eq!((log.key(copy), log.value(copy)), (key, value));
-            assert_eq!((log.word(copy, Word::Next), log.word(copy, Word::Behind)), (0, 4));
+            assert_eq!((log.word(copy, Word::ChainNext), log.word(copy, Word::ListNext)), (0, 4));
             assert_eq!((log.long(copy, Long::TouchedMs), log.long(copy, Long::DeadlineMs)), (u64::MAX, 5));
             assert_eq!(log.half(copy, Half::List), 500);
         }
     }
 
     #[test]
-    fn a_record_is_used_again_unless_most_of_it_would_be_wasted() {
+    fn a_record_is_rewritten_unless_most_of_it_would_be_wasted() {
         fn check(before: usize, after: usize, same: bool) {
             let mut log = Log::new();
             let at = log.append(0, b"k", &vec![1; before], 0).unwrap();
@@ -322,7 +328,7 @@ pub(super) mod tests {
         }
         check(10, 10, true);
         check(10, 0, true);
-        check(10, 11, true); // up to the unit
+        check(10, 11, true); // the size is rounded up to the unit
         check(10, 12, false);
         check(150, 1, true);
         check(1000, 1000, true);
@@ -331,7 +337,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn large_records_have_segments_of_their_own() {
+    fn a_large_record_gets_a_segment_of_its_own() {
         let mut log = Log::new();
         let small = record(&mut log, 0);
         let large = log.append(0, b"k", &vec![7; 1 << 20], 0).unwrap();
@@ -342,7 +348,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn one_that_comes_and_goes_alone_stays_in_its_segment() {
+    fn a_lone_record_that_comes_and_goes_reuses_its_segment() {
         let mut log = Log::new();
         let first = record(&mut log, 0);
         log.free(first);
@@ -354,10 +360,10 @@ pub(super) mod tests {
         assert_eq!((segments(&log), log.held_bytes, log.live_bytes), (1, 0, 0));
     }
 
-    /// Empties crowded segments, as a table does.
-    fn compact(log: &mut Log, model: &mut [(At, u32)]) {
-        let Some(mut residents) = log.crowded() else { return };
-        while let Some(at) = log.next_of(&mut residents) {
+    /// Compacts segments, as a table does.
+    fn compact(log: &mut Log, model: &mut [(Address, u32)]) {
+        let Some(mut compaction) = log.begin_compaction() else { return };
+        while let Some(at) = log.next_live(&mut compaction) {
             let copy = log.relocate(at).unwrap();
             model.iter_mut().find(|(known, _)| *known == at).unwrap().0 = copy;
             log.free(at);
@@ -365,9 +371,9 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_held_follows_what_is_live() {
+    fn memory_in_use_follows_the_live_records() {
         let mut random = seeded(11);
-        let (mut log, mut model) = (Log::new(), Vec::<(At, u32)>::new());
+        let (mut log, mut model) = (Log::new(), Vec::<(Address, u32)>::new());
         for round in 0..20_000u32 {
             let grows = (round / 4000) % 2 == 0;
             if random(10) < (if grows { 7 } else { 2 }) || model.is_empty() {

@@ -1,17 +1,17 @@
-//! The store that is there without any other program: the process's own memory.
+//! A store in the memory of the process.
 //!
-//! It is cut into shards, each behind a lock of its own, by the first bits of the keys' hashes; what a shard does is
-//! the [`table`]'s. This file knows the locks, the clock and the hasher. Its invariants: no thread
-//! holds two locks at once, none calls anything of the application's while it holds one, and nothing that was given
-//! room is forgotten: when the last entry is gone, both numbers of [`Usage`] are 0.
+//! It is divided into shards, each behind its own lock; the first bits of a key's hash select the shard. [`table`] does
+//! the work of one shard. This file knows the locks, the clock and the hasher. Invariants: no thread holds two locks at
+//! once; no thread calls the application's code while it holds one; and every reservation is released, so both counters
+//! of [`Usage`] are 0 when the last entry is gone.
 //!
 //! ```text
 //!   hash of a key:  | shard, 6 bits | order within the shard, 32 bits | ... |
-//!   a cursor:       |            the next to be looked at             |
+//!   a cursor:       |            the next hash to look at             |
 //! ```
 //!
-//! A cursor is a place in the order of all hashes. Entries never move in it, however many come and go, so what is
-//! there from the first page to the last is told, and told once.
+//! A cursor is a position in the order of all hashes. Entries never move in that order, however many come and go, so a
+//! scan returns an entry that exists from its first page to its last exactly once.
 
 mod ages;
 mod buckets;
@@ -32,15 +32,20 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use table::{Place, Table};
+use table::{HashedKey, Table};
 use usage::Usage;
 
-/// Keeps entries in the memory of this process, for all its threads.
+/// A store in the memory of the process, shared by all its threads.
 ///
-/// Its memory is the system's, asked for in large pieces and given back when entries go, whatever else the process
-/// has allocated; an entry by itself is no allocation. What is full refuses: nothing is dropped to make room but what has had its life. Such entries are
-/// found by nobody from that millisecond on. They are taken out by whoever comes by, a few at a time, by
-/// [`expire`](Store::expire), and all of them before anything is refused.
+/// Operations never block on anything but a short lock, so they may run on a worker thread of the server.
+///
+/// A full store refuses new data with [`StoreError::Full`]; it never evicts entries that have not expired. No operation
+/// finds an entry from the millisecond in which it expires. Its memory is freed a little later: every operation removes a
+/// few expired entries, [`expire`](Store::expire) removes up to a given number, and before an operation is
+/// refused all of them are removed.
+///
+/// Memory comes from the operating system in large pieces and goes back when entries go, whatever else the process has
+/// allocated. Entries are not allocated one by one.
 ///
 /// ```
 /// use fleeting_store::{Memory, Store, StoreLimits};
@@ -51,7 +56,7 @@ use usage::Usage;
 /// assert_eq!(store.increment("visits", 1, None)?, 1);
 ///
 /// let arena = fleeting::Arena::new(4096);
-/// assert_eq!(store.get("client:7", &arena)?, Some(&b"a tab"[..])); // a copy, in the arena
+/// assert_eq!(store.get("client:7", &arena)?, Some(&b"a tab"[..])); // a copy in the arena
 /// assert_eq!(store.stats().entries, Some(2));
 /// # Ok::<(), fleeting_store::StoreError>(())
 /// ```
@@ -60,31 +65,32 @@ pub struct Memory {
     hasher: RandomState,
     usage: Usage,
     clock: Box<dyn Fn() -> u64 + Send + Sync>,
-    /// Which shard the next `expire` begins with.
-    turn: AtomicUsize,
+    /// The shard with which the next `expire` begins, modulo `SHARDS`.
+    next_shard: AtomicUsize,
     refused: AtomicU64,
 }
 
-/// More than there are threads, mostly.
+/// Usually more than there are threads.
 const SHARDS: usize = 1 << SHARD_BITS;
 const SHARD_BITS: u32 = 6;
-/// What an operation does for entries that have had their life, or move towards the end of it. Each has few such
-/// steps in all, so that many operations that put something in keep up with what they put in.
-const STEPS: usize = 8;
-/// Entries, or places without one, that one call of a scan looks at for each that it may tell, and at least.
-const LOOKS: usize = 16;
-const LOOKS_LEAST: usize = 512;
-/// Entries that a scan has room for at first.
-const PAGE_AT_FIRST: usize = 64;
+/// The steps that each operation spends on expired entries and on moving others towards their deadline. An entry needs
+/// few steps in its whole life, so operations that add entries keep up with what they add.
+const EXPIRY_STEPS: usize = 8;
+/// How many records and empty buckets one call of `scan` looks at for each entry that it may return, and at least.
+const SCAN_FACTOR: usize = 16;
+const SCAN_MIN: usize = 512;
+/// The entries for which a scan reserves room at first.
+const PAGE_CAPACITY: usize = 64;
 
 impl Memory {
-    /// An empty store, with the machine's clock.
+    /// Creates an empty store that uses the machine's monotonic clock.
     pub fn new(limits: StoreLimits) -> Memory {
         let clock = Clock::new();
         Memory::with_clock(limits, move || clock.now_ms())
     }
 
-    /// An empty store with a clock that tells milliseconds since some fixed point, and does not go back.
+    /// Creates an empty store with a clock of your own, for tests. `clock` returns the milliseconds since some fixed
+    /// point and must not go back.
     ///
     /// ```
     /// use fleeting_store::{Memory, Store, StoreLimits};
@@ -97,15 +103,15 @@ impl Memory {
     /// let store = Memory::with_clock(StoreLimits::default(), move || clock.load(Ordering::Relaxed));
     /// store.set("a", b"1", Some(Duration::from_secs(1)))?;
     /// now.store(1000, Ordering::Relaxed);
-    /// assert!(!store.delete("a")?, "it has had its life");
+    /// assert!(!store.delete("a")?, "the entry has expired");
     /// # Ok::<(), fleeting_store::StoreError>(())
     /// ```
     pub fn with_clock(limits: StoreLimits, clock: impl Fn() -> u64 + Send + Sync + 'static) -> Memory {
-        // A log counts in 32 bits.
-        let most = i32::MAX as usize;
+        // The sizes and links of records have 32 bits.
+        let max = i32::MAX as usize;
         let limits = StoreLimits {
-            entries: limits.entries.min(most),
-            value_bytes: limits.value_bytes.min(most),
+            entries: limits.entries.min(max),
+            value_bytes: limits.value_bytes.min(max),
             ..limits
         };
         Memory {
@@ -113,7 +119,7 @@ impl Memory {
             hasher: RandomState::new(),
             usage: Usage::new(limits),
             clock: Box::new(clock),
-            turn: AtomicUsize::new(0),
+            next_shard: AtomicUsize::new(0),
             refused: AtomicU64::new(0),
         }
     }
@@ -122,37 +128,42 @@ impl Memory {
         self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Works on the entry of a key, in the table it belongs to.
+    /// Runs `operation` on the table that the key belongs to.
     #[inline]
-    fn at<T>(&self, key: &str, work: impl FnOnce(&mut Table, Place<'_>) -> T) -> Result<T, StoreError> {
-        let (shard, hash) = self.order_of(key)?;
-        let now_ms = (self.clock)();
-        let mut table = self.table(shard);
-        table.advance(now_ms, STEPS, &self.usage);
-        Ok(work(&mut table, Place { hash, key }))
-    }
-
-    /// As [`at`](Memory::at), for what may need room. If there is none, what has had its life makes some.
-    fn put<T>(
+    fn on_table<T>(
         &self,
         key: &str,
-        work: impl Fn(&mut Table, Place<'_>) -> Result<T, StoreError>,
+        operation: impl FnOnce(&mut Table, HashedKey<'_>) -> T,
+    ) -> Result<T, StoreError> {
+        let (shard, hash) = self.locate(key)?;
+        let now_ms = (self.clock)();
+        let mut table = self.table(shard);
+        table.advance(now_ms, EXPIRY_STEPS, &self.usage);
+        Ok(operation(&mut table, HashedKey { hash, text: key }))
+    }
+
+    /// Like [`on_table`](Memory::on_table), for an operation that may need room. If there is none, expired entries are
+    /// removed and the operation is tried again.
+    fn on_table_with_room<T>(
+        &self,
+        key: &str,
+        operation: impl Fn(&mut Table, HashedKey<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         loop {
-            let done = self.at(key, &work)?;
-            if !matches!(done, Err(StoreError::Full)) {
-                return done;
+            let outcome = self.on_table(key, &operation)?;
+            if !matches!(outcome, Err(StoreError::Full)) {
+                return outcome;
             }
-            // Each further round has taken something out, and what others put in meanwhile is live: there are not
-            // more rounds than entries that expire.
+            // Each further round has removed an expired entry, and entries that other threads add meanwhile are not
+            // expired. So there are at most as many rounds as entries that expire.
             if self.make_room() == 0 {
                 self.refused.fetch_add(1, Ordering::Relaxed);
-                return done;
+                return outcome;
             }
         }
     }
 
-    /// Takes out entries that have had their life, of the first shard that has any. Tells how many.
+    /// Removes all expired entries of the first shard that has any. Returns their number.
     fn make_room(&self) -> usize {
         let now_ms = (self.clock)();
         let shards = (0..SHARDS).map(|shard| {
@@ -163,9 +174,9 @@ impl Memory {
         shards.into_iter().find(|count| *count > 0).unwrap_or(0)
     }
 
-    /// Which shard a key belongs to, and where in its order.
+    /// Returns the shard that a key belongs to, and the key's hash within the shard.
     #[inline]
-    fn order_of(&self, key: &str) -> Result<(usize, u32), StoreError> {
+    fn locate(&self, key: &str) -> Result<(usize, u32), StoreError> {
         if !key::is_valid(key) {
             return Err(StoreError::Key);
         }
@@ -181,20 +192,20 @@ impl Memory {
 
 impl Store for Memory {
     fn get<'a>(&self, key: &str, arena: &'a Arena) -> Result<Option<&'a [u8]>, StoreError> {
-        self.at(key, |table, place| table.value(place, &self.usage).map(|value| arena.alloc_bytes(value)))
+        self.on_table(key, |table, key| table.value(key, &self.usage).map(|value| arena.alloc_bytes(value)))
     }
 
-    fn set(&self, key: &str, value: &[u8], life: Option<Duration>) -> Result<(), StoreError> {
+    fn set(&self, key: &str, value: &[u8], ttl: Option<Duration>) -> Result<(), StoreError> {
         self.check_value(value)?;
-        self.put(key, |table, place| table.set(place, value, life.map(life_ms), &self.usage))
+        self.on_table_with_room(key, |table, key| table.set(key, value, ttl.map(ttl_ms), &self.usage))
     }
 
     fn delete(&self, key: &str) -> Result<bool, StoreError> {
-        self.at(key, |table, place| table.delete(place, &self.usage))
+        self.on_table(key, |table, key| table.delete(key, &self.usage))
     }
 
-    fn renew(&self, key: &str, life: Option<Duration>) -> Result<bool, StoreError> {
-        self.at(key, |table, place| table.renew(place, life.map(life_ms), &self.usage))
+    fn renew(&self, key: &str, ttl: Option<Duration>) -> Result<bool, StoreError> {
+        self.on_table(key, |table, key| table.renew(key, ttl.map(ttl_ms), &self.usage))
     }
 
     fn scan<'a>(
@@ -205,20 +216,20 @@ impl Store for Memory {
         arena: &'a Arena,
     ) -> Result<Page<'a>, StoreError> {
         let limit = limit.max(1);
-        let mut looks = limit.saturating_mul(LOOKS).max(LOOKS_LEAST);
-        let mut found = arena.list(limit.min(PAGE_AT_FIRST));
+        let mut budget = limit.saturating_mul(SCAN_FACTOR).max(SCAN_MIN);
+        let mut found = arena.list(limit.min(PAGE_CAPACITY));
         let now_ms = (self.clock)();
         let (mut shard, mut hash) = ((from.0 >> u32::BITS) as usize, from.0 as u32);
         while shard < SHARDS {
             let mut table = self.table(shard);
-            table.advance(now_ms, STEPS, &self.usage);
+            table.advance(now_ms, EXPIRY_STEPS, &self.usage);
             loop {
-                if found.len() >= limit || looks == 0 {
+                if found.len() >= limit || budget == 0 {
                     let next = Some(Cursor((shard as u64) << u32::BITS | u64::from(hash)));
                     return Ok(Page { entries: found.finish(), next });
                 }
                 let (seen, next) = table.scan(hash, prefix, arena, &mut found);
-                looks = looks.saturating_sub(seen + 1);
+                budget = budget.saturating_sub(seen + 1);
                 let Some(next) = next else { break };
                 hash = next;
             }
@@ -227,8 +238,8 @@ impl Store for Memory {
         Ok(Page { entries: found.finish(), next: None })
     }
 
-    fn increment(&self, key: &str, by: i64, life: Option<Duration>) -> Result<i64, StoreError> {
-        self.put(key, |table, place| table.increment(place, by, life.map(life_ms), &self.usage))
+    fn increment(&self, key: &str, by: i64, ttl: Option<Duration>) -> Result<i64, StoreError> {
+        self.on_table_with_room(key, |table, key| table.increment(key, by, ttl.map(ttl_ms), &self.usage))
     }
 
     fn compare_and_set(
@@ -236,11 +247,11 @@ impl Store for Memory {
         key: &str,
         expected: Option<&[u8]>,
         value: &[u8],
-        life: Option<Duration>,
+        ttl: Option<Duration>,
     ) -> Result<bool, StoreError> {
         self.check_value(value)?;
-        self.put(key, |table, place| {
-            table.compare_and_set(place, expected, value, life.map(life_ms), &self.usage)
+        self.on_table_with_room(key, |table, key| {
+            table.compare_and_set(key, expected, value, ttl.map(ttl_ms), &self.usage)
         })
     }
 
@@ -248,16 +259,16 @@ impl Store for Memory {
         false
     }
 
-    fn expire(&self, most: usize) -> usize {
-        let (now_ms, first) = ((self.clock)(), self.turn.fetch_add(1, Ordering::Relaxed));
+    fn expire(&self, max: usize) -> usize {
+        let (now_ms, first) = ((self.clock)(), self.next_shard.fetch_add(1, Ordering::Relaxed));
         let mut count = 0;
         for shard in 0..SHARDS {
-            if count == most {
+            if count == max {
                 break;
             }
             let mut table = self.table((first + shard) % SHARDS);
             table.advance(now_ms, 0, &self.usage);
-            count += table.expire(most - count, usize::MAX, &self.usage);
+            count += table.expire(max - count, usize::MAX, &self.usage);
         }
         count
     }
@@ -267,7 +278,7 @@ impl Store for Memory {
         let (mut oldest_ms, mut expired) = (None, 0);
         for shard in 0..SHARDS {
             let mut table = self.table(shard);
-            table.advance(now_ms, STEPS, &self.usage);
+            table.advance(now_ms, EXPIRY_STEPS, &self.usage);
             oldest_ms = oldest_ms.max(table.oldest_ms());
             expired += table.expired();
         }
@@ -284,12 +295,13 @@ impl Store for Memory {
     }
 }
 
-/// In milliseconds, rounded up: nothing goes before its time.
-fn life_ms(life: Duration) -> u64 {
-    u64::try_from(life.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+/// Converts to milliseconds, rounded up: no entry expires early.
+fn ttl_ms(ttl: Duration) -> u64 {
+    u64::try_from(ttl.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
 impl Default for Memory {
+    /// A store with the default [`StoreLimits`].
     fn default() -> Memory {
         Memory::new(StoreLimits::default())
     }

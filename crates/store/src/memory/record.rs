@@ -1,27 +1,35 @@
-//! The layout of a record, and its address.
+//! The layout of a record, and what its address means.
+//!
+//! ```text
+//!   52 header: the fields below | key | value | unused
+//! ```
+//!
+//! It knows no segment. The links of a record are fields like others; the orders that use them give them their meaning.
 
-/// Where a record is: the number of its segment, and its place there in units of 8 bytes.
-pub(super) type At = u32;
+/// Where a record is: the number of its segment, then its offset there in units of 8 bytes.
+pub(super) type Address = u32;
 
 /// No record.
-pub(super) const NONE: At = u32::MAX;
+pub(super) const NONE: Address = u32::MAX;
 
 pub(super) const UNIT_BYTES: usize = 8;
-pub(super) const PLACE_BITS: u32 = 15;
-/// Fields of 4 bytes, by where they are in the record.
+/// The bits of an address that hold the offset.
+pub(super) const OFFSET_BITS: u32 = 15;
+
+/// Fields of 4 bytes; the value is the offset in the record.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Word {
     /// Bytes of the record, a multiple of the unit.
     Size = 0,
     Hash = 4,
-    /// The next record with the same bucket.
-    Next = 8,
-    /// The records beside it in the order of ages.
+    /// The next record in the chain of its bucket.
+    ChainNext = 8,
+    /// The neighbors in the order of ages.
     Older = 12,
     Newer = 16,
-    /// The records beside it in its list of deadlines.
-    Before = 20,
-    Behind = 24,
+    /// The neighbors in its list of deadlines.
+    ListPrevious = 20,
+    ListNext = 24,
     ValueBytes = 28,
 }
 
@@ -35,31 +43,31 @@ pub(super) enum Long {
 /// Fields of 2 bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Half {
-    /// The list of deadlines it is in; [`DEAD`] if the record is dead.
+    /// The list of deadlines that the record is in; [`DEAD`] if the record is dead.
     List = 48,
     KeyBytes = 50,
 }
 
 pub(super) const DEAD: u16 = u16::MAX;
-/// What is before the key. The value is behind the key, and what is not used behind that.
+/// The bytes before the key.
 pub(super) const HEADER_BYTES: usize = 52;
 
-/// What a record takes whose value may get as long as `room`.
+/// Returns the size of a record whose value may grow to `room` bytes.
 pub(super) const fn record_bytes(key_bytes: usize, room: usize) -> usize {
     (HEADER_BYTES + key_bytes + room).next_multiple_of(UNIT_BYTES)
 }
 
 #[inline]
-pub(super) fn place(segment: usize, offset: usize) -> At {
-    (segment as u32) << PLACE_BITS | (offset / UNIT_BYTES) as u32
+pub(super) fn address(segment: usize, offset: usize) -> Address {
+    (segment as u32) << OFFSET_BITS | (offset / UNIT_BYTES) as u32
 }
 
 #[inline]
-pub(super) fn segment_of(at: At) -> usize {
-    (at >> PLACE_BITS) as usize
+pub(super) fn segment_of(at: Address) -> usize {
+    (at >> OFFSET_BITS) as usize
 }
 
 #[inline]
-pub(super) fn offset_of(at: At) -> usize {
-    (at & ((1 << PLACE_BITS) - 1)) as usize * UNIT_BYTES
+pub(super) fn offset_of(at: Address) -> usize {
+    (at & ((1 << OFFSET_BITS) - 1)) as usize * UNIT_BYTES
 }

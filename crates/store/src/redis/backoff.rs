@@ -1,12 +1,12 @@
-//! How long is waited between attempts to connect.
+//! The time between attempts to connect.
 //!
-//! It knows no clock and no chance: that is passed in.
+//! It knows no clock. Its caller passes in the random number, so tests are exact.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
-/// Waits that double from 20 ms to a second, each shorter by up to a half, so that those who have lost the
-/// same peer do not all come back at once.
+/// Waits that double from 20 ms to one second. Each is shortened by up to a half at random, so that clients that have
+/// lost the same server do not all come back at once.
 #[derive(Debug)]
 pub(super) struct Backoff {
     /// The longest that the next wait may be.
@@ -21,21 +21,21 @@ impl Backoff {
         Backoff { next_ms: FIRST_MS }
     }
 
-    /// An attempt has failed: how long to wait before the next one.
-    pub(super) fn wait(&mut self, chance: u64) -> Duration {
+    /// Returns how long to wait after a failed attempt.
+    pub(super) fn wait(&mut self, random: u64) -> Duration {
         let whole = self.next_ms;
         self.next_ms = (whole * 2).min(LAST_MS);
-        Duration::from_millis(whole - chance % (whole / 2 + 1))
+        Duration::from_millis(whole - random % (whole / 2 + 1))
     }
 
-    /// An attempt has not failed.
+    /// Starts over after a successful attempt.
     pub(super) fn reset(&mut self) {
         *self = Backoff::new();
     }
 }
 
-/// A number that nobody can foresee, and that two will hardly have in common.
-pub(super) fn chance() -> u64 {
+/// Returns an unpredictable number, which two processes are unlikely to share.
+pub(super) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
@@ -45,19 +45,19 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_a_second() {
-        let waits = |chance: u64| {
+        let waits = |random: u64| {
             let mut backoff = Backoff::new();
-            let waits: Vec<u128> = (0..9).map(|_| backoff.wait(chance).as_millis()).collect();
+            let waits: Vec<u128> = (0..9).map(|_| backoff.wait(random).as_millis()).collect();
             backoff.reset();
-            assert_eq!(backoff.wait(chance).as_millis(), waits[0]);
+            assert_eq!(backoff.wait(random).as_millis(), waits[0]);
             waits
         };
         assert_eq!(waits(0), [20, 40, 80, 160, 320, 640, 1000, 1000, 1000]);
-        for chance in 1..3000 {
+        for random in 1..3000 {
             let longest = [20, 40, 80, 160, 320, 640, 1000, 1000, 1000];
             let within = |(wait, longest): (u128, u128)| (longest / 2..=longest).contains(&wait);
-            assert!(waits(chance).into_iter().zip(longest).all(within), "{chance}");
+            assert!(waits(random).into_iter().zip(longest).all(within), "{random}");
         }
-        assert_ne!(chance(), chance());
+        assert_ne!(random(), random());
     }
 }

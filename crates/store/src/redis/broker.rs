@@ -1,38 +1,39 @@
-//! The broker over a Redis: what is published here goes out on one channel, and what others publish comes in.
+//! The broker over Redis: publications of this server go out on one channel, and those of others arrive on it.
 //!
-//! It knows no command of Redis's: [`publishing`](super::publishing) and [`subscribing`](super::subscribing) do, each
-//! on a thread and a connection of its own. Invariant: a publication that does not go out when it is made, but for the
-//! time that the queue takes, never does; its number tells the others.
+//! It knows no command of Redis; the threads of [`publishing`](super::publishing) and [`subscribing`](super::subscribing)
+//! do, each on its own connection. Invariant: a publication is sent at once, apart from its time in the queue, or never;
+//! the gap in the numbers then reveals it to the other servers.
 
-use super::backoff::chance;
+use super::backoff::random;
 use super::counters::{BrokerCounters, Counts, count};
 use super::node::{NodeError, check_node};
 use super::options::RedisOptions;
 use super::peers::Gap;
-use super::shared::{Shared, Stage, State, THREADS};
+use super::shared::{Phase, Shared, State, THREADS};
 use super::url::RedisUrl;
 use super::{publishing, subscribing};
 use fleeting::{Broker, Inlet, Publication};
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
-/// Shares topics with other servers, over a channel of a Redis: what is published on one arrives on all.
+/// Joins servers over a Redis channel: what is published on one arrives on all.
 ///
-/// One channel carries all topics, so that what one server publishes arrives everywhere in the order in which it was
-/// published; each server takes out of it what its subscribers want. The channel bears the namespace and the number
-/// of the database: servers hear each other if both are the same.
+/// One channel carries all topics, so publications of one server arrive everywhere in the order in which they were made.
+/// Each server picks out what its subscribers need. The name of the channel contains the namespace and the number of the
+/// database: servers with the same two share their topics.
 ///
-/// What is promised is at most once. A publication is sent when it is made: what cannot be sent then, because Redis is
-/// away or does not keep up, is dropped, and never sent late or twice. Subscribers on the server that it was made on
-/// get it all the same. Every publication has a number, so that the others learn that one was dropped; then, and when
-/// the connection to Redis was lost and is back, all who have subscribed to anything are told of the [`Gap`], once, at
-/// the place where something may be missing: see [`announce`](RedisBroker::announce).
+/// Delivery is *at most once*. A publication is sent when it is made. If that is impossible, because Redis is unavailable
+/// or too slow, the publication is dropped; it is never sent late or twice. Subscribers on the server that made it get it
+/// anyway.
 ///
-/// Whoever may publish on the channel is trusted to say who he is. Bytes that are nothing of ours are counted and
+/// Every publication has a number, so the other servers notice that one was dropped. Then, and when the connection to
+/// Redis is back after an outage, the broker announces a [`Gap`] to all clients that have subscribed to anything: once,
+/// and at the point where something may be missing. See [`announce`](RedisBroker::announce).
+///
+/// Every client of Redis that may publish on the channel is trusted. Messages in any other format are counted and
 /// ignored.
 ///
 /// ```no_run
@@ -41,7 +42,7 @@ use std::time::Instant;
 /// use std::sync::Arc;
 ///
 /// let broker = RedisBroker::new("redis://127.0.0.1:6379".parse()?, RedisOptions::new(), "node-1")?
-///     .announce(|gap| format!("something is missing: {gap}"));
+///     .announce(|gap| format!("messages may be missing: {gap}"));
 /// Server::builder().bind("127.0.0.1:8080").broker(Arc::new(broker)).serve(|_worker| App::new())?.run()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -49,27 +50,29 @@ pub struct RedisBroker {
     shared: Arc<Shared>,
 }
 
-/// Publications that are queued, and the bytes that they hold; one of more is never sent.
+/// The most publications in the queue, and the most bytes that they may hold. Further ones are dropped.
 const QUEUE_MAX: usize = 65_536;
 const QUEUE_BYTES_MAX: usize = 32 << 20;
 
 impl RedisBroker {
-    /// A broker for one server, which is named `node`, in 1 to 64 bytes, among those that hear each other. The name is
-    /// for people: should two have the same, nothing is mistaken.
+    /// Creates a broker for one server. `node` names the server among those that share the channel; it appears in
+    /// messages for people, so two servers of the same name do no harm.
+    ///
+    /// Redis need not be available yet. The broker connects when the server starts.
     ///
     /// # Errors
-    /// [`NodeError`].
+    /// [`NodeError`] if the name does not have 1 to 64 bytes or contains a control character.
     pub fn new(url: RedisUrl, options: RedisOptions, node: &str) -> Result<RedisBroker, NodeError> {
         check_node(node)?;
         let channel = format!("{}topics.{}", options.namespace, url.database);
         let state = State {
-            stage: Stage::Unattached,
+            phase: Phase::Unattached,
             queue: VecDeque::new(),
             queued_bytes: 0,
-            last: 0,
+            last_number: 0,
             is_open: false,
             lost_at: None,
-            cutter: None,
+            closer: None,
             is_listening: false,
             reached: 0,
             tried: [false; THREADS],
@@ -81,7 +84,7 @@ impl RedisBroker {
             options,
             channel,
             node: node.into(),
-            incarnation: chance(),
+            incarnation: random(),
             announce: None,
             state: Mutex::new(state),
             changed: Condvar::new(),
@@ -90,41 +93,30 @@ impl RedisBroker {
         Ok(RedisBroker { shared: Arc::new(shared) })
     }
 
-    /// Says what all who have subscribed to anything are told of a gap, as [`Handle::announce`] does: a WebSocket gets
-    /// the text, a stream of events an event of type `gap`. Without this they are not told.
+    /// Sets the message that announces a [`Gap`] to all clients that have subscribed to anything, as
+    /// [`Handle::announce`] does: a WebSocket gets the text, an event stream gets an event of type `gap`. Without a
+    /// message, gaps are only counted.
     ///
     /// [`Handle::announce`]: fleeting::Handle::announce
     ///
     /// # Panics
-    /// If it is attached already.
+    /// If the broker is attached to a server already.
     pub fn announce(mut self, text: impl Fn(&Gap) -> String + Send + Sync + 'static) -> RedisBroker {
-        let shared = Arc::get_mut(&mut self.shared).expect("it is not attached yet");
+        let shared = Arc::get_mut(&mut self.shared).expect("the broker is not attached yet");
         shared.announce = Some(Box::new(text));
         self
     }
 
-    /// Whether publications go out and come in, as far as is known. After a loss this is not so before the gap
-    /// was announced.
+    /// Returns whether publications are sent and received, as far as is known. After an outage this becomes true once the
+    /// gap was announced.
     pub fn is_connected(&self) -> bool {
         let state = self.shared.state();
         state.is_open && state.is_listening
     }
 
-    /// What was counted so far.
+    /// Returns what the broker has counted so far.
     pub fn counters(&self) -> BrokerCounters {
-        let counts = &self.shared.counts;
-        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        BrokerCounters {
-            published: of(&counts.published),
-            sent: of(&counts.sent),
-            dropped_away: of(&counts.dropped_away),
-            dropped_full: of(&counts.dropped_full),
-            received: of(&counts.received),
-            overflowed: of(&counts.overflowed),
-            late: of(&counts.late),
-            malformed: of(&counts.malformed),
-            gaps: of(&counts.gaps),
-        }
+        self.shared.counts.snapshot()
     }
 }
 
@@ -132,15 +124,15 @@ impl Broker for RedisBroker {
     fn publish(&self, publication: &Arc<Publication>) {
         let Shared { changed, counts, .. } = &*self.shared;
         let mut state = self.shared.state();
-        state.last += 1;
+        state.last_number += 1;
         count(&counts.published, 1);
         let bytes = state.queued_bytes + publication.memory_bytes();
-        if !state.is_open || state.stage == Stage::Ending {
+        if !state.is_open || state.phase == Phase::Stopping {
             count(&counts.dropped_away, 1);
         } else if state.queue.len() >= QUEUE_MAX || bytes > QUEUE_BYTES_MAX {
             count(&counts.dropped_full, 1);
         } else {
-            let entry = (state.last, publication.clone());
+            let entry = (state.last_number, publication.clone());
             state.queue.push_back(entry);
             state.queued_bytes = bytes;
             if state.queue.len() == 1 {
@@ -151,38 +143,39 @@ impl Broker for RedisBroker {
         state.lost_at = Some(Instant::now());
     }
 
-    /// Waits for the first attempt to reach Redis, for the `timeout` at most: if it succeeds, nobody misses anything,
-    /// because nobody is connected yet.
+    /// Waits for the first attempt to reach Redis, at most for the `timeout`. If it succeeds, no client misses anything,
+    /// because none is connected yet.
     fn attach(&self, inlet: Arc<dyn Inlet>) -> io::Result<()> {
         let shared = &self.shared;
         let mut state = shared.state();
-        if state.stage != Stage::Unattached {
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "a broker is for one server"));
+        if state.phase != Phase::Unattached {
+            let error = "the broker is attached to a server already";
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, error));
         }
-        state.stage = Stage::Attached;
+        state.phase = Phase::Starting;
         drop(state);
-        shared.begin("publish", publishing::run)?;
-        let listened = shared.begin("subscribe", move |shared| subscribing::run(shared, &*inlet));
-        if listened.is_err() {
+        shared.spawn("publish", publishing::run)?;
+        let started = shared.spawn("subscribe", move |shared| subscribing::run(shared, &*inlet));
+        if started.is_err() {
             self.detach();
-            return listened;
+            return started;
         }
         let until = Instant::now() + shared.options.timeout;
         let mut state = shared.state();
         while state.tried != [true; THREADS] && Instant::now() < until {
             state = shared.wait(state, until);
         }
-        state.stage = Stage::Serving;
+        state.phase = Phase::Serving;
         Ok(())
     }
 
-    /// Waits until what is queued is sent and both threads have ended, for the `timeout` and a little more at most.
+    /// Waits until the queue is sent and both threads have ended, at most for twice the `timeout`.
     fn detach(&self) {
         let shared = &self.shared;
         let mut state = shared.state();
-        state.stage = Stage::Ending;
-        if let Some(cutter) = state.cutter.take() {
-            cutter.cut();
+        state.phase = Phase::Stopping;
+        if let Some(closer) = state.closer.take() {
+            closer.close();
         }
         shared.changed.notify_all();
         let until = Instant::now() + 2 * shared.options.timeout;

@@ -2,27 +2,27 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a [`RedisBroker`](super::RedisBroker) has counted since it began.
+/// What a [`RedisBroker`](super::RedisBroker) has counted since it was created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct BrokerCounters {
-    /// Publications made here.
+    /// Publications made on this server.
     pub published: u64,
-    /// Of these, those that Redis has taken.
+    /// Of these, those that Redis has accepted.
     pub sent: u64,
-    /// Of these, those that were dropped because Redis was away, or went before it said that it had them.
+    /// Of these, those dropped because Redis was unavailable, refused them, or went away before it confirmed them.
     pub dropped_away: u64,
-    /// Of these, those that were dropped because the queue was full.
+    /// Of these, those dropped because the queue was full.
     pub dropped_full: u64,
-    /// Publications of others that were new here.
+    /// Publications of other servers that were new here.
     pub received: u64,
     /// Of these, those that a worker had no room for.
     pub overflowed: u64,
-    /// Publications of others that came after one that was made later.
+    /// Publications of other servers that arrived after a later one of the same server. They are ignored.
     pub late: u64,
-    /// Messages on the channel that are nothing of ours.
+    /// Messages on the channel that are not in the broker's format. They are ignored.
     pub malformed: u64,
-    /// Gaps that were announced.
+    /// Gaps found; see [`Gap`](super::Gap).
     pub gaps: u64,
 }
 
@@ -39,7 +39,24 @@ pub(super) struct Counts {
     pub(super) gaps: AtomicU64,
 }
 
-/// Counts some more.
-pub(super) fn count(counter: &AtomicU64, more: u64) {
-    counter.fetch_add(more, Ordering::Relaxed);
+impl Counts {
+    pub(super) fn snapshot(&self) -> BrokerCounters {
+        let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        BrokerCounters {
+            published: value(&self.published),
+            sent: value(&self.sent),
+            dropped_away: value(&self.dropped_away),
+            dropped_full: value(&self.dropped_full),
+            received: value(&self.received),
+            overflowed: value(&self.overflowed),
+            late: value(&self.late),
+            malformed: value(&self.malformed),
+            gaps: value(&self.gaps),
+        }
+    }
+}
+
+/// Adds to a counter.
+pub(super) fn count(counter: &AtomicU64, amount: u64) {
+    counter.fetch_add(amount, Ordering::Relaxed);
 }

@@ -1,7 +1,7 @@
-//! A publication on its way from one server to others, in bytes.
+//! The format in which a publication travels from one server to the others.
 //!
-//! Knows no network. Its invariant: bytes are read as an envelope only if it is written as those bytes, and no part
-//! of them alone is one.
+//! It knows no network. Invariant: bytes parse as an envelope only if that envelope encodes to exactly those bytes, and
+//! no proper prefix of them parses.
 //!
 //! ```text
 //!   1 version | 1 kind | 8 incarnation | 8 number | 4 ms since a loss | 1 + node | 4 + topic | 4 + payload
@@ -11,49 +11,50 @@ use super::node::NODE_BYTES_MAX;
 use fleeting::Message;
 use std::time::Duration;
 
-/// What one server tells the others.
+/// What one server sends to the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Envelope<'a> {
     /// The server's name, 1 to `NODE_BYTES_MAX` bytes; for people.
     pub node: &'a str,
-    /// Names the server for as long as it runs, and no other.
+    /// Identifies one run of the server.
     pub incarnation: u64,
-    /// The publication's number among all that the server has made, from 1; of a beat that of the last, or 0.
+    /// The number of the publication among all that the server has made, from 1. In a heartbeat, the number of the last
+    /// one, or 0.
     pub number: u64,
-    /// How long ago a publication was made, if one was, that did not go out.
+    /// How long ago a publication was last lost, if one was.
     pub lost_ago: Option<Duration>,
-    /// What it carries.
+    /// What the envelope carries.
     pub content: Content<'a>,
 }
 
-/// What is in an envelope.
+/// The content of an envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content<'a> {
-    /// Nothing but how far the server is.
-    Beat,
+    /// Nothing; the envelope only reports the number of the last publication.
+    Heartbeat,
     /// A topic and a message.
     Publication(&'a str, Message<'a>),
 }
 
 const VERSION: u8 = 1;
-const BEAT: u8 = 0;
+const HEARTBEAT: u8 = 0;
 const TEXT: u8 = 1;
 const BINARY: u8 = 2;
 /// No loss, or none in the last seven weeks.
 const NEVER: u32 = u32::MAX;
 
 impl<'a> Envelope<'a> {
-    /// Appends it as bytes.
+    /// Appends the encoded envelope to `out`.
     ///
     /// # Panics
-    /// If a topic or a payload has 4 GiB or more, or a node more than `NODE_BYTES_MAX` bytes.
+    /// If the topic or the payload has 4 GiB or more, or the node more than `NODE_BYTES_MAX` bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let (kind, topic, payload) = match self.content {
-            Content::Beat => (BEAT, "", &b""[..]),
+            Content::Heartbeat => (HEARTBEAT, "", &b""[..]),
             Content::Publication(topic, Message::Text(text)) => (TEXT, topic, text.as_bytes()),
             Content::Publication(topic, Message::Binary(bytes)) => (BINARY, topic, bytes),
         };
-        assert!(self.node.len() <= NODE_BYTES_MAX, "whoever has named it has seen to that");
+        assert!(self.node.len() <= NODE_BYTES_MAX, "a node name has at most {NODE_BYTES_MAX} bytes");
         let length = |bytes: &[u8]| u32::try_from(bytes.len()).expect("less than 4 GiB").to_be_bytes();
         let lost_ms = self.lost_ago.map_or(NEVER, |ago| u32::try_from(ago.as_millis()).unwrap_or(NEVER));
         out.extend_from_slice(&[VERSION, kind]);
@@ -68,7 +69,7 @@ impl<'a> Envelope<'a> {
         out.extend_from_slice(payload);
     }
 
-    /// Reads bytes, whoever has sent them; `None` if they are no envelope.
+    /// Decodes bytes from an untrusted source. Returns `None` if they are not an envelope.
     pub fn parse(bytes: &'a [u8]) -> Option<Envelope<'a>> {
         let mut rest = bytes;
         let [version, kind] = array(&mut rest)?;
@@ -90,8 +91,8 @@ impl<'a> Envelope<'a> {
             return None;
         }
         let content = match kind {
-            BEAT if topic.is_empty() && rest.is_empty() => Content::Beat,
-            // The first has the number 1.
+            HEARTBEAT if topic.is_empty() && rest.is_empty() => Content::Heartbeat,
+            // The first publication has the number 1.
             TEXT | BINARY if number == 0 => return None,
             TEXT => Content::Publication(topic, Message::Text(std::str::from_utf8(rest).ok()?)),
             BINARY => Content::Publication(topic, Message::Binary(rest)),
@@ -103,14 +104,14 @@ impl<'a> Envelope<'a> {
 }
 
 fn array<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
-    let (array, behind) = rest.split_first_chunk()?;
-    *rest = behind;
+    let (array, after) = rest.split_first_chunk()?;
+    *rest = after;
     Some(*array)
 }
 
 fn text<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a str> {
-    let (text, behind) = rest.split_at_checked(length)?;
-    *rest = behind;
+    let (text, after) = rest.split_at_checked(length)?;
+    *rest = after;
     std::str::from_utf8(text).ok()
 }
 
@@ -127,7 +128,7 @@ mod tests {
             content: Content::Publication("t", Message::Text("é")),
         },
         Envelope {
-            node: "knoten",
+            node: "node-2",
             incarnation: u64::MAX,
             number: u64::MAX,
             lost_ago: Some(Duration::ZERO),
@@ -140,7 +141,7 @@ mod tests {
             lost_ago: Some(Duration::from_millis(u32::MAX as u64 - 1)),
             content: Content::Publication("topic", Message::Text("")),
         },
-        Envelope { node: "c", incarnation: 7, number: 0, lost_ago: None, content: Content::Beat },
+        Envelope { node: "c", incarnation: 7, number: 0, lost_ago: None, content: Content::Heartbeat },
     ];
 
     fn bytes(envelope: &Envelope<'_>) -> Vec<u8> {
@@ -150,20 +151,20 @@ mod tests {
     }
 
     #[test]
-    fn they_are_read_as_they_were_written() {
+    fn an_envelope_is_parsed_as_it_was_encoded() {
         for example in EXAMPLES {
             assert_eq!(Envelope::parse(&bytes(&example)), Some(example));
         }
         let expected = b"\x01\x01\x01\x02\x03\x04\x05\x06\x07\x08\0\0\0\0\0\0\0\x09\xff\xff\xff\xff\
             \x01a\0\0\0\x01t\0\0\0\x02\xc3\xa9";
         assert_eq!(bytes(&EXAMPLES[0]), expected);
-        // What is longer ago than can be told was never.
+        // A loss too long ago to be encoded counts as none.
         let old = Envelope { lost_ago: Some(Duration::from_secs(1 << 40)), ..EXAMPLES[0] };
         assert_eq!(Envelope::parse(&bytes(&old)), Some(EXAMPLES[0]));
     }
 
     #[test]
-    fn no_part_is_one_nor_more_than_all() {
+    fn neither_a_prefix_nor_a_longer_text_parses() {
         for example in EXAMPLES {
             let mut whole = bytes(&example);
             for length in 0..whole.len() {
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_one_byte_is_changed_to_it_is_read_as_what_it_is_or_not_at_all() {
+    fn a_changed_byte_is_noticed_or_part_of_the_result() {
         for example in EXAMPLES {
             let whole = bytes(&example);
             for at in 0..whole.len() {
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none() {
+    fn malformed_envelopes_are_rejected() {
         let check = |at: usize, value: u8| {
             let mut changed = bytes(&EXAMPLES[0]);
             changed[at] = value;
@@ -200,7 +201,7 @@ mod tests {
         check(0, 0);
         check(0, 2);
         check(1, 3);
-        // A beat has neither topic nor payload.
+        // A heartbeat has neither topic nor payload.
         check(1, 0);
         // The first number is 1.
         check(17, 0);

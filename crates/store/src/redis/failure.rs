@@ -1,20 +1,20 @@
-//! What Redis and the way to it say has gone wrong, as a store's error.
+//! Turns errors of Redis and of the connection into errors of a store.
 //!
-//! It knows no connection. Whether one may be used again is for [`Link`](super::link::Link) to say.
+//! It knows no connection. [`Link`](super::link::Link) decides whether a connection may be used again.
 
 use crate::StoreError;
 use redis::RedisError;
 use std::borrow::Cow;
 use std::time::Duration;
 
-/// What has gone wrong, as a sentence's second half: "the store is not available: ...".
-pub(super) fn sentence(error: &RedisError, timeout: Duration) -> Cow<'static, str> {
+/// Describes an error as a clause that can follow "the store is unavailable: ".
+pub(super) fn describe(error: &RedisError, timeout: Duration) -> Cow<'static, str> {
     if error.is_timeout() {
         return format!("it has not answered within {} ms", timeout.as_millis()).into();
     }
     if let Some(code) = error.code() {
         let detail = error.detail().unwrap_or_default();
-        // What a script has failed with is followed by where.
+        // Redis appends the position to the message of an error in a script.
         let detail = detail.split_once(" script: ").map_or(detail, |(detail, _)| detail);
         return format!("it says {code} {detail}").trim_end().to_string().into();
     }
@@ -27,19 +27,19 @@ pub(super) fn sentence(error: &RedisError, timeout: Duration) -> Cow<'static, st
     if error.is_io_error() {
         return error.to_string().into();
     }
-    format!("what it says is not understood: {error}").into()
+    format!("its reply is not understood: {error}").into()
 }
 
-/// The error of an operation that is not about numbers.
+/// Returns the error of an operation that is not about numbers.
 pub(super) fn store_error(error: &RedisError, timeout: Duration) -> StoreError {
     match error.code() {
-        // More memory than `maxmemory` would be needed.
+        // The operation needs more memory than `maxmemory`.
         Some("OOM") => StoreError::Full,
-        _ => StoreError::Unavailable(sentence(error, timeout)),
+        _ => StoreError::Unavailable(describe(error, timeout)),
     }
 }
 
-/// The error of an operation on a number.
+/// Returns the error of an operation on a number.
 pub(super) fn number_error(error: &RedisError, timeout: Duration) -> StoreError {
     let detail = error.detail().unwrap_or_default();
     match error.code() {
@@ -59,7 +59,7 @@ mod tests {
 
     const TIMEOUT: Duration = Duration::from_millis(250);
 
-    fn said(line: &str) -> RedisError {
+    fn reply(line: &str) -> RedisError {
         let value = parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
         value.extract_error().unwrap_err()
     }
@@ -69,11 +69,11 @@ mod tests {
     }
 
     #[test]
-    fn what_redis_says() {
-        fn check(line: &str, expected: StoreError, of_a_number: StoreError) {
-            let error = said(line);
+    fn error_replies_become_store_errors() {
+        fn check(line: &str, expected: StoreError, on_a_number: StoreError) {
+            let error = reply(line);
             assert_eq!(store_error(&error, TIMEOUT), expected, "{line}");
-            assert_eq!(number_error(&error, TIMEOUT), of_a_number, "{line}");
+            assert_eq!(number_error(&error, TIMEOUT), on_a_number, "{line}");
         }
         fn unavailable(why: &'static str) -> StoreError {
             StoreError::Unavailable(why.into())
@@ -87,7 +87,7 @@ mod tests {
             "ERR increment or decrement would overflow",
             "WRONGTYPE Operation against a key holding the wrong kind of value",
         ] {
-            let error = said(line);
+            let error = reply(line);
             assert_eq!(number_error(&error, TIMEOUT), StoreError::NotANumber, "{line}");
             assert!(matches!(store_error(&error, TIMEOUT), StoreError::Unavailable(_)), "{line}");
         }
@@ -102,9 +102,9 @@ mod tests {
     }
 
     #[test]
-    fn what_the_way_says() {
+    fn connection_errors_are_described() {
         fn check(error: &RedisError, expected: &str) {
-            assert_eq!(sentence(error, TIMEOUT), expected);
+            assert_eq!(describe(error, TIMEOUT), expected);
         }
         check(&failed(io::ErrorKind::TimedOut), "it has not answered within 250 ms");
         check(&failed(io::ErrorKind::WouldBlock), "it has not answered within 250 ms");
@@ -115,6 +115,6 @@ mod tests {
         check(&failed(io::ErrorKind::BrokenPipe), "it has closed the connection");
         check(&failed(io::ErrorKind::PermissionDenied), "permission denied");
         let garbage = parse_redis_value(b"HTTP/1.1 400 Bad Request\r\n").unwrap_err();
-        assert!(sentence(&garbage, TIMEOUT).starts_with("what it says is not understood: "), "{garbage}");
+        assert!(describe(&garbage, TIMEOUT).starts_with("its reply is not understood: "), "{garbage}");
     }
 }

@@ -1,11 +1,11 @@
-//! One connection to a Redis, on which nothing waits for longer than it is told to.
+//! One connection to Redis, on which every wait is bounded.
 //!
-//! The reader of replies is the crate's; the socket is our own, because the crate's times out each read and not a
-//! whole operation. Invariant: once anything but an answer of Redis's has come of an operation, the link is not
-//! [whole](Link::is_whole): a reply that was not waited for could be taken for the next one's.
+//! The `redis` crate parses the replies. The socket is our own, because the crate applies its timeout to each read and
+//! not to a whole operation. Invariant: once anything but a reply of Redis has come of an operation, the link is not
+//! [usable](Link::is_usable): a late reply could be taken for that of the next operation.
 
-use super::failure::sentence;
-use super::url::{Place, RedisUrl};
+use super::failure::describe;
+use super::url::{Endpoint, RedisUrl};
 use redis::{Cmd, FromRedisValue, Parser, RedisResult, Value, from_redis_value};
 use socket2::{SockAddr, Socket, Type};
 use std::borrow::Cow;
@@ -17,52 +17,53 @@ use std::time::{Duration, Instant};
 pub(super) struct Link {
     socket: Socket,
     parser: Parser,
-    patience: Patience,
-    whole: bool,
+    timeout: Timeout,
+    usable: bool,
 }
 
-/// How long a link waits for what is to come.
+/// How long a link waits.
 #[derive(Debug, Clone, Copy)]
-enum Patience {
-    /// Until then, sending included.
-    Until(Instant),
-    /// For ever, as long as something comes, or a Ping that is sent after so long is answered within as long again.
+enum Timeout {
+    /// All sending and receiving must be done by then.
+    Deadline(Instant),
+    /// Without limit while data arrives. After this time without any, the link sends a PING, which must be answered
+    /// within the same time.
     Heartbeat(Duration),
 }
 
-/// Bytes that one reply may have: memory is bounded even if it is not Redis that answers.
+/// The largest reply in bytes. It bounds the memory even if the peer is not Redis.
 const REPLY_BYTES_MAX: usize = 64 << 20;
-/// The shortest wait that a socket may be told of: nothing at all is for ever.
+/// The shortest timeout to set on a socket: zero would mean none.
 const WAIT_MIN: Duration = Duration::from_millis(1);
 
 const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 
 impl RedisUrl {
-    /// The addresses of its host. It may wait for as long as the system's resolver does.
+    /// Resolves the host name. This may block for as long as the system's resolver does.
     pub(super) fn resolve(&self) -> io::Result<Vec<SockAddr>> {
-        match &self.place {
-            Place::Tcp(host, port) => {
+        match &self.endpoint {
+            Endpoint::Tcp(host, port) => {
                 let addrs: Vec<SockAddr> = (&**host, *port).to_socket_addrs()?.map(SockAddr::from).collect();
                 if addrs.is_empty() { Err(io::ErrorKind::AddrNotAvailable.into()) } else { Ok(addrs) }
             }
-            Place::Unix(path) => Ok(vec![SockAddr::unix(path)?]),
+            Endpoint::Unix(path) => Ok(vec![SockAddr::unix(path)?]),
         }
     }
 }
 
 impl Link {
-    /// Finds the addresses, and connects within `timeout`. Tells why it cannot.
-    pub(super) fn reach(url: &RedisUrl, timeout: Duration) -> Result<Link, Cow<'static, str>> {
-        let addrs = url.resolve().map_err(|error| format!("its name is not resolved: {error}"))?;
-        Link::connect(url, &addrs, Instant::now() + timeout).map_err(|error| sentence(&error, timeout))
+    /// Resolves the host name and connects within `timeout`. On failure it returns the reason.
+    pub(super) fn open(url: &RedisUrl, timeout: Duration) -> Result<Link, Cow<'static, str>> {
+        let addrs = url.resolve().map_err(|error| format!("its host name cannot be resolved: {error}"))?;
+        Link::connect(url, &addrs, Instant::now() + timeout).map_err(|error| describe(&error, timeout))
     }
 
-    /// Connects to the first of `addrs` that can be had, as whom and to which database `url` says, and sees that it
-    /// answers.
+    /// Connects to the first of `addrs` that is available, logs in, selects the database, and waits until Redis answers a
+    /// PING.
     pub(super) fn connect(url: &RedisUrl, addrs: &[SockAddr], deadline: Instant) -> RedisResult<Link> {
         let mut outcome = Err(io::ErrorKind::AddrNotAvailable.into());
         for (at, addr) in addrs.iter().enumerate() {
-            // Each has its share of the time: one that does not answer leaves some for the others.
+            // Each address gets its share of the time, so that a silent one leaves some for the others.
             let now = Instant::now();
             let share = deadline.saturating_duration_since(now) / (addrs.len() - at) as u32;
             outcome = connect(addr, now + share);
@@ -70,8 +71,8 @@ impl Link {
                 break;
             }
         }
-        let (socket, parser, patience) = (outcome?, Parser::new(), Patience::Until(deadline));
-        let mut link = Link { socket, parser, patience, whole: true };
+        let (socket, parser, timeout) = (outcome?, Parser::new(), Timeout::Deadline(deadline));
+        let mut link = Link { socket, parser, timeout, usable: true };
         let mut introduction = Vec::new();
         if let Some(password) = &url.password {
             redis::cmd("AUTH")
@@ -91,46 +92,47 @@ impl Link {
         Ok(link)
     }
 
-    /// What is sent and received from now on has until then.
+    /// Sets the deadline for all that is sent and received from now on.
     pub(super) fn set_deadline(&mut self, deadline: Instant) {
-        self.patience = Patience::Until(deadline);
+        self.timeout = Timeout::Deadline(deadline);
     }
 
-    /// What is received from now on may take for ever, if the peer is there: that is asked when nothing has come for
-    /// `every`.
-    pub(super) fn set_heartbeat(&mut self, every: Duration) {
-        self.patience = Patience::Heartbeat(every);
+    /// Lets [`receive`](Link::receive) wait without limit from now on, and checks with a PING whether the peer is there
+    /// when nothing has arrived for `interval`.
+    pub(super) fn set_heartbeat(&mut self, interval: Duration) {
+        self.timeout = Timeout::Heartbeat(interval);
     }
 
-    /// Whether it may be used again.
-    pub(super) fn is_whole(&self) -> bool {
-        self.whole
+    /// Returns whether the link may be used for another operation.
+    pub(super) fn is_usable(&self) -> bool {
+        self.usable
     }
 
-    /// Sees whether nothing has come that nobody waits for, the end included.
-    pub(super) fn is_quiet(&mut self) -> bool {
+    /// Checks an idle link: it is no longer usable if data or the end of the stream has arrived unasked. Returns whether
+    /// it is usable.
+    pub(super) fn check_idle(&mut self) -> bool {
         let mut byte = [0];
         let read = self.socket.set_nonblocking(true).and_then(|()| self.socket.read(&mut byte));
         let quiet = matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
-        self.whole &= quiet && self.socket.set_nonblocking(false).is_ok();
-        self.whole
+        self.usable &= quiet && self.socket.set_nonblocking(false).is_ok();
+        self.usable
     }
 
-    /// The means to end it from another thread: whoever reads or writes comes to the end.
-    pub(super) fn cutter(&self) -> io::Result<Cutter> {
-        self.socket.try_clone().map(Cutter)
+    /// Returns a handle that shuts the link down from another thread: blocked reads and writes then end.
+    pub(super) fn closer(&self) -> io::Result<LinkCloser> {
+        self.socket.try_clone().map(LinkCloser)
     }
 
     pub(super) fn send(&mut self, bytes: &[u8]) -> RedisResult<()> {
         let sent = self.try_send(bytes);
-        self.whole &= sent.is_ok();
+        self.usable &= sent.is_ok();
         Ok(sent?)
     }
 
     fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut rest = bytes;
         while !rest.is_empty() {
-            self.socket.set_write_timeout(Some(self.patience.left()?))?;
+            self.socket.set_write_timeout(Some(self.timeout.left()?))?;
             match self.socket.write(rest) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(sent) => rest = &rest[sent..],
@@ -141,53 +143,54 @@ impl Link {
         Ok(())
     }
 
-    /// The next reply, an error of Redis's among them, which is a value like others.
+    /// Receives the next reply. An error reply is a value like others.
     pub(super) fn receive(&mut self) -> RedisResult<Value> {
-        let Link { socket, parser, patience, .. } = self;
-        let reader = Reader { socket, patience: *patience, asked: false, room: REPLY_BYTES_MAX };
+        let Link { socket, parser, timeout, .. } = self;
+        let reader = Reader { socket, timeout: *timeout, pinged: false, left: REPLY_BYTES_MAX };
         let received = parser.parse_value(reader);
-        self.whole &= received.is_ok();
+        self.usable &= received.is_ok();
         received
     }
 
-    /// Sends a command, and makes of the reply what is expected.
+    /// Sends a command and converts the reply.
     pub(super) fn query<T: FromRedisValue>(&mut self, command: &Cmd) -> RedisResult<T> {
         self.send(&command.get_packed_command())?;
         Ok(from_redis_value(self.receive()?.extract_error()?)?)
     }
 
-    /// A reply that is well-formed and not what the operation expects belongs to something else.
-    pub(super) fn see<T>(&mut self, outcome: &RedisResult<T>) {
-        self.whole &= match outcome {
+    /// Records the outcome of an operation. A well-formed reply of a type that the operation does not expect belongs to
+    /// something else, so the link is not usable after it.
+    pub(super) fn record<T>(&mut self, outcome: &RedisResult<T>) {
+        self.usable &= match outcome {
             Ok(_) => true,
-            // Who may not write here may elsewhere, where the name leads now.
+            // The host name may lead to another server by now, which accepts writes.
             Err(error) => error.code().is_some_and(|code| code != "READONLY"),
         };
     }
 }
 
-/// Ends a link.
-pub(super) struct Cutter(Socket);
+/// Shuts a link down.
+pub(super) struct LinkCloser(Socket);
 
-impl Cutter {
-    pub(super) fn cut(&self) {
-        // It may have ended already.
+impl LinkCloser {
+    pub(super) fn close(&self) {
+        // The link may be closed already.
         let _ = self.0.shutdown(Shutdown::Both);
     }
 }
 
-impl Patience {
-    /// How long one call to the system may wait.
+impl Timeout {
+    /// Returns how long one system call may wait.
     fn left(self) -> io::Result<Duration> {
         match self {
-            Patience::Until(deadline) => left(deadline),
-            Patience::Heartbeat(every) => Ok(every),
+            Timeout::Deadline(deadline) => time_left(deadline),
+            Timeout::Heartbeat(interval) => Ok(interval),
         }
     }
 }
 
-/// The time that is left, if any is.
-fn left(deadline: Instant) -> io::Result<Duration> {
+/// Returns the time until the deadline, or an error if it has passed.
+fn time_left(deadline: Instant) -> io::Result<Duration> {
     match deadline.saturating_duration_since(Instant::now()) {
         Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
         left => Ok(left.max(WAIT_MIN)),
@@ -195,10 +198,10 @@ fn left(deadline: Instant) -> io::Result<Duration> {
 }
 
 fn connect(addr: &SockAddr, deadline: Instant) -> io::Result<Socket> {
-    let left = left(deadline)?;
+    let left = time_left(deadline)?;
     let socket = Socket::new(addr.domain(), Type::STREAM, None)?;
     if addr.is_unix() {
-        // Where a queue is full, as that of a process that is stopped, this is how long it waits.
+        // On a Unix socket, connect(2) waits while the listener's queue is full, for the write timeout at most.
         socket.set_write_timeout(Some(left))?;
         socket.connect(addr)?;
     } else {
@@ -208,36 +211,36 @@ fn connect(addr: &SockAddr, deadline: Instant) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// What the parser reads one reply from.
+/// Gives the parser the bytes of one reply.
 struct Reader<'a> {
     socket: &'a Socket,
-    patience: Patience,
-    /// The peer was asked whether it is there, and nothing has come since.
-    asked: bool,
-    /// Bytes that the reply may still have.
-    room: usize,
+    timeout: Timeout,
+    /// A PING was sent, and nothing has arrived since.
+    pinged: bool,
+    /// The bytes that the reply may still have.
+    left: usize,
 }
 
 impl Read for Reader<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let length = into.len().min(self.room);
+        let length = into.len().min(self.left);
         if length == 0 && !into.is_empty() {
-            return Err(io::Error::other("a reply of more than 64 MiB"));
+            return Err(io::Error::other("the reply has more than 64 MiB"));
         }
         loop {
-            self.socket.set_read_timeout(Some(self.patience.left()?))?;
+            self.socket.set_read_timeout(Some(self.timeout.left()?))?;
             match self.socket.read(&mut into[..length]) {
                 Ok(read) => {
-                    self.room -= read;
-                    self.asked = false;
+                    self.left -= read;
+                    self.pinged = false;
                     return Ok(read);
                 }
-                Err(error) => match (error.kind(), self.patience) {
+                Err(error) => match (error.kind(), self.timeout) {
                     (io::ErrorKind::Interrupted, _) => {}
-                    (io::ErrorKind::WouldBlock, Patience::Heartbeat(every)) if !self.asked => {
-                        self.socket.set_write_timeout(Some(every))?;
+                    (io::ErrorKind::WouldBlock, Timeout::Heartbeat(interval)) if !self.pinged => {
+                        self.socket.set_write_timeout(Some(interval))?;
                         self.socket.write_all(PING)?;
-                        self.asked = true;
+                        self.pinged = true;
                     }
                     (io::ErrorKind::WouldBlock, _) => return Err(io::ErrorKind::TimedOut.into()),
                     _ => return Err(error),
@@ -251,18 +254,18 @@ impl Read for Reader<'_> {
 mod tests {
     use super::*;
 
-    /// Two ends of a connection: a link's, with so long for all of it, and a Redis's.
+    /// Returns the two ends of a connection: a link with a deadline, and the socket of a Redis.
     fn pair(timeout: Duration) -> (Link, Socket) {
         let (socket, redis) = Socket::pair(socket2::Domain::UNIX, Type::STREAM, None).unwrap();
-        let patience = Patience::Until(Instant::now() + timeout);
-        (Link { socket, parser: Parser::new(), patience, whole: true }, redis)
+        let timeout = Timeout::Deadline(Instant::now() + timeout);
+        (Link { socket, parser: Parser::new(), timeout, usable: true }, redis)
     }
 
-    /// Longer than anything takes that does not wait for it.
+    /// Longer than anything takes in these tests.
     const LONG: Duration = Duration::from_secs(20);
 
     #[test]
-    fn replies_are_told_apart_however_they_come() {
+    fn replies_that_arrive_together_are_separated() {
         let (mut link, mut redis) = pair(LONG);
         redis.write_all(b"+OK\r\n$3\r\na\r\n\r\n:7\r\n-ERR no\r\n*2\r\n$-1\r\n$0\r\n\r\n").unwrap();
         assert_eq!(link.receive(), Ok(Value::Okay));
@@ -271,18 +274,18 @@ mod tests {
         assert!(matches!(link.receive(), Ok(Value::ServerError(_))));
         let two = vec![Value::Nil, Value::BulkString(Vec::new())];
         assert_eq!(link.receive(), Ok(Value::Array(two)));
-        assert!(link.is_whole() && link.is_quiet());
+        assert!(link.is_usable() && link.check_idle());
     }
 
     #[test]
-    fn a_link_on_which_anything_else_comes_is_not_whole() {
+    fn a_link_on_which_anything_but_a_reply_arrives_is_not_usable() {
         let check = |bytes: &[u8], end: bool, expected: &str| {
             let (mut link, mut redis) = pair(if end { LONG } else { Duration::from_millis(1) });
             redis.write_all(bytes).unwrap();
             let _held = (!end).then_some(redis);
             let error = link.receive().unwrap_err();
-            assert!(sentence(&error, Duration::from_millis(1)).contains(expected), "{error}");
-            assert!(!link.is_whole());
+            assert!(describe(&error, Duration::from_millis(1)).contains(expected), "{error}");
+            assert!(!link.is_usable());
         };
         check(b"", true, "closed the connection");
         check(b"$5\r\nab", true, "closed the connection");
@@ -290,31 +293,31 @@ mod tests {
         check(b"$5\r\nab", false, "within 1 ms");
         check(b"HTTP/1.1", true, "not understood");
         check(b"$x\r\n", true, "not understood");
-        // What comes while nobody waits for it.
+        // Data that arrives while no operation waits for it.
         let (mut link, mut redis) = pair(LONG);
-        assert!(link.is_quiet());
+        assert!(link.check_idle());
         redis.write_all(b"+OK\r\n").unwrap();
-        assert!(!link.is_quiet() && !link.is_whole());
+        assert!(!link.check_idle() && !link.is_usable());
         let (mut link, redis) = pair(LONG);
         drop(redis);
-        assert!(!link.is_quiet() && !link.is_whole());
-        // What is no answer to what was asked.
+        assert!(!link.check_idle() && !link.is_usable());
+        // A reply that does not fit the command.
         let (mut link, mut redis) = pair(LONG);
         redis.write_all(b"$1\r\na\r\n").unwrap();
         let wrong = link.query::<i64>(&redis::cmd("DBSIZE"));
-        link.see(&wrong);
-        assert!(wrong.is_err() && !link.is_whole());
+        link.record(&wrong);
+        assert!(wrong.is_err() && !link.is_usable());
     }
 
     #[test]
-    fn an_error_of_redis_s_is_an_answer() {
-        let check = |line: &str, whole: bool| {
+    fn an_error_reply_leaves_the_link_usable() {
+        let check = |line: &str, usable: bool| {
             let (mut link, mut redis) = pair(LONG);
             redis.write_all(format!("-{line}\r\n").as_bytes()).unwrap();
             let refused = link.query::<()>(&redis::cmd("GET"));
-            link.see(&refused);
+            link.record(&refused);
             assert!(refused.is_err());
-            assert_eq!(link.is_whole(), whole, "{line}");
+            assert_eq!(link.is_usable(), usable, "{line}");
         };
         check("ERR value is not an integer or out of range", true);
         check("OOM command not allowed", true);
@@ -323,11 +326,11 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_has_a_bound() {
+    fn the_size_of_a_reply_is_bounded() {
         let (socket, mut redis) = Socket::pair(socket2::Domain::UNIX, Type::STREAM, None).unwrap();
         redis.write_all(&[b'x'; 100]).unwrap();
-        let patience = Patience::Until(Instant::now() + LONG);
-        let mut reader = Reader { socket: &socket, patience, asked: false, room: 10 };
+        let timeout = Timeout::Deadline(Instant::now() + LONG);
+        let mut reader = Reader { socket: &socket, timeout, pinged: false, left: 10 };
         let mut into = [0; 64];
         assert_eq!(reader.read(&mut into).unwrap(), 10);
         assert!(reader.read(&mut into).unwrap_err().to_string().contains("more than 64 MiB"));
@@ -335,33 +338,33 @@ mod tests {
     }
 
     #[test]
-    fn who_is_silent_is_asked_once_and_given_up() {
+    fn a_silent_peer_is_pinged_once_and_then_given_up() {
         let (mut link, mut redis) = pair(LONG);
         link.set_heartbeat(Duration::from_millis(10));
         let other = std::thread::spawn(move || {
-            let mut asked = [0; PING.len()];
+            let mut ping = [0; PING.len()];
             for _ in 0..2 {
-                redis.read_exact(&mut asked).unwrap();
-                assert_eq!(asked, PING);
+                redis.read_exact(&mut ping).unwrap();
+                assert_eq!(ping, PING);
                 redis.write_all(b"+PONG\r\n").unwrap();
             }
-            redis.read_exact(&mut asked).unwrap();
-            // And nothing comes.
+            redis.read_exact(&mut ping).unwrap();
+            // No answer this time.
             redis
         });
         assert_eq!(link.receive(), Ok(Value::SimpleString("PONG".into())));
         assert_eq!(link.receive(), Ok(Value::SimpleString("PONG".into())));
         assert!(link.receive().unwrap_err().is_timeout());
-        assert!(!link.is_whole());
+        assert!(!link.is_usable());
         drop(other.join());
     }
 
     #[test]
-    fn a_link_can_be_cut_from_elsewhere() {
+    fn another_thread_can_close_a_link() {
         let (mut link, _redis) = pair(LONG);
         link.set_heartbeat(LONG);
-        let cutter = link.cutter().unwrap();
-        let other = std::thread::spawn(move || cutter.cut());
+        let closer = link.closer().unwrap();
+        let other = std::thread::spawn(move || closer.close());
         assert!(link.receive().unwrap_err().is_connection_dropped());
         other.join().unwrap();
     }
@@ -375,7 +378,7 @@ mod tests {
             socket.listen(0).unwrap();
             (socket.local_addr().unwrap(), socket)
         };
-        // One whose queue is full, so that the system leaves who comes without an answer.
+        // Its queue is full, so the system does not answer further clients.
         let (silent, _queue) = listen();
         let mut queued = Vec::new();
         loop {
@@ -393,7 +396,7 @@ mod tests {
         });
         let url = "redis://two.example".parse().unwrap();
         let deadline = Instant::now() + Duration::from_secs(2);
-        assert!(Link::connect(&url, &[silent, good], deadline).is_ok_and(|link| link.is_whole()));
+        assert!(Link::connect(&url, &[silent, good], deadline).is_ok_and(|link| link.is_usable()));
         redis.join().unwrap();
     }
 }

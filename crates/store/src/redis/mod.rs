@@ -1,8 +1,8 @@
-//! A store in a Redis, and the broker over its channels.
+//! A store in Redis, and a broker over its channels.
 //!
-//! [`Redis`] makes commands of the store's operations; it knows no socket. The rooms behind it: where a Redis is
-//! ([`url`]), one connection ([`link`]), the connections of a store ([`pool`]), and the [`broker`] with its two
-//! threads. Invariant: each operation is one command, or one script, or reads only.
+//! [`Redis`] turns the operations of a store into commands; it knows no socket. Behind it are the address of a server
+//! ([`url`]), one connection ([`link`]), the connections of a store ([`pool`]), and the [`broker`] with its two threads.
+//! Invariant: each operation is one command, or one script, or only reads.
 
 mod backoff;
 mod broker;
@@ -41,16 +41,16 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// A store in a Redis, 6.2 or later, or a Valkey: it outlives the process, and processes can share it.
+/// A store in Redis 6.2 or later, or in Valkey. It outlives the process, and several processes can share it.
 ///
-/// Every operation waits for the network, for the `timeout` at most: [`waits`](Store::waits) is true. While Redis
-/// cannot be reached, operations fail at once with [`StoreError::Unavailable`], and a thread tries to reach it, every
-/// second at the latest. A connection on which anything has gone wrong is closed, so that an answer that comes too
-/// late is nobody's.
+/// Every operation waits for the network, at most for the `timeout`, so [`waits`](Store::waits) returns true. While Redis
+/// is unavailable, operations fail at once with [`StoreError::Unavailable`], and a thread tries to reconnect at least
+/// once a second. A connection on which anything went wrong is closed, so a late reply cannot be taken for the reply to
+/// another operation.
 ///
-/// A key is one of Redis's, behind the namespace, and a value a string of Redis's: other programs can read both.
-/// [`scan`](Store::scan) walks through the keys of the whole database, whoever's
-/// they are. A Redis cluster, which redirects, is not understood.
+/// An entry is a string in Redis; its key is the namespace followed by the store's key. Other programs can read both.
+/// [`scan`](Store::scan) walks through the keys of the whole database, including those of other applications. Redis
+/// Cluster is not supported.
 ///
 /// ```no_run
 /// use fleeting::Arena;
@@ -66,57 +66,57 @@ pub struct Redis {
     pool: Pool,
     url: RedisUrl,
     options: RedisOptions,
-    /// Gives an entry another life, or none, and tells whether it is there.
     persist: Script,
-    /// Adds to a number, which has a life if it begins with that.
-    begin_number: Script,
-    /// Puts a value in the place of another one.
+    increment: Script,
     replace: Script,
-    /// Operations refused because it was full.
+    /// Operations refused because Redis was full.
     refused: AtomicU64,
 }
 
-/// `PERSIST` alone does not tell an entry without a life from none.
+/// Removes the time to live of an entry, and returns whether the entry exists. The reply of `PERSIST` alone is the same
+/// for an entry without a time to live and for a missing one.
 const PERSIST: &str = "redis.call('PERSIST', KEYS[1]) return redis.call('EXISTS', KEYS[1])";
 
-/// The sum is told as text: a number of Lua's has 53 bits.
-const BEGIN_NUMBER: &str = "local begins = redis.call('EXISTS', KEYS[1]) == 0 \
+/// Adds to a number, and sets the time to live if the entry is new. The sum is returned as text, because a number in Lua
+/// has 53 bits.
+const INCREMENT: &str = "local begins = redis.call('EXISTS', KEYS[1]) == 0 \
     redis.call('INCRBY', KEYS[1], ARGV[1]) \
     local sum = redis.call('GET', KEYS[1]) \
     if begins then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end \
     return sum";
 
+/// Replaces a value if it is as expected.
 const REPLACE: &str = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end \
     if ARGV[3] then redis.call('SET', KEYS[1], ARGV[2], ARGV[3], ARGV[4]) \
     else redis.call('SET', KEYS[1], ARGV[2]) end \
     return 1";
 
-/// Bytes of the longest string of Redis's.
+/// The largest string in Redis, in bytes.
 const VALUE_BYTES_MAX: usize = 512 << 20;
-/// The longest life in milliseconds; a longer one is as good as for ever, and Redis would not count it.
-const LIFE_MS_MAX: u128 = 1 << 52;
-/// Keys that Redis looks at in one step of a scan, during which nobody else is served.
+/// The longest time to live in milliseconds: Redis rejects much longer ones, and this is more than 100,000 years.
+const TTL_MS_MAX: u128 = 1 << 52;
+/// The most keys that Redis looks at in one step of a scan, during which it serves no other client.
 const SCAN_STEP_MAX: usize = 1000;
 
 impl Redis {
-    /// A store in the Redis at `url`. It need not be there yet: operations wait for the first attempt to reach it, and
-    /// fail from then on until one succeeds.
+    /// Creates a store in the Redis at `url`, which need not be available yet: operations wait for the first attempt to
+    /// connect, and fail from then on until an attempt succeeds.
     ///
     /// # Errors
-    /// If a thread cannot be started.
+    /// If the thread that connects cannot be started.
     pub fn connect(url: RedisUrl, options: RedisOptions) -> io::Result<Redis> {
         Ok(Redis {
             pool: Pool::new(url.clone(), options.clone())?,
             url,
             options,
             persist: Script::new(PERSIST),
-            begin_number: Script::new(BEGIN_NUMBER),
+            increment: Script::new(INCREMENT),
             replace: Script::new(REPLACE),
             refused: AtomicU64::new(0),
         })
     }
 
-    /// The key as Redis has it.
+    /// Returns the key as Redis stores it.
     fn key(&self, key: &str) -> Result<String, StoreError> {
         if !key::is_valid(key) {
             return Err(StoreError::Key);
@@ -124,19 +124,19 @@ impl Redis {
         Ok(format!("{}{key}", self.options.namespace))
     }
 
-    /// Lets `ask` speak to Redis.
-    fn ask<T>(
+    /// Runs `operation` on a connection.
+    fn run<T>(
         &self,
         to_error: fn(&redis::RedisError, Duration) -> StoreError,
-        ask: impl FnOnce(&mut Link) -> RedisResult<T>,
+        operation: impl FnOnce(&mut Link) -> RedisResult<T>,
     ) -> Result<T, StoreError> {
         let deadline = Instant::now() + self.options.timeout;
-        let mut lent = self.pool.lend(deadline)?;
-        let link = lent.link();
+        let mut lease = self.pool.acquire(deadline)?;
+        let link = lease.link();
         link.set_deadline(deadline);
-        let outcome = ask(link);
-        link.see(&outcome);
-        lent.give_back(outcome.as_ref().err());
+        let outcome = operation(link);
+        link.record(&outcome);
+        lease.release(outcome.as_ref().err());
         outcome.map_err(|error| {
             let error = to_error(&error, self.options.timeout);
             if error == StoreError::Full {
@@ -147,7 +147,7 @@ impl Redis {
     }
 
     fn query<T: redis::FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
-        self.ask(store_error, |link| link.query(command))
+        self.run(store_error, |link| link.query(command))
     }
 }
 
@@ -157,21 +157,21 @@ impl Store for Redis {
         Ok(value.map(|value| arena.alloc_bytes(&value)))
     }
 
-    fn set(&self, key: &str, value: &[u8], life: Option<Duration>) -> Result<(), StoreError> {
+    fn set(&self, key: &str, value: &[u8], ttl: Option<Duration>) -> Result<(), StoreError> {
         let key = self.key(key)?;
         check_value(value)?;
-        self.query(cmd("SET").arg(key).arg(value).arg(expiry(life)))
+        self.query(cmd("SET").arg(key).arg(value).arg(expiry(ttl)))
     }
 
     fn delete(&self, key: &str) -> Result<bool, StoreError> {
         self.query(cmd("DEL").arg(self.key(key)?))
     }
 
-    fn renew(&self, key: &str, life: Option<Duration>) -> Result<bool, StoreError> {
+    fn renew(&self, key: &str, ttl: Option<Duration>) -> Result<bool, StoreError> {
         let key = self.key(key)?;
-        match life {
-            Some(life) => self.query(cmd("PEXPIRE").arg(key).arg(milliseconds(life))),
-            None => self.ask(store_error, |link| self.persist.call(link, &key, None::<u64>)),
+        match ttl {
+            Some(ttl) => self.query(cmd("PEXPIRE").arg(key).arg(ttl_ms(ttl))),
+            None => self.run(store_error, |link| self.persist.call(link, &key, None::<u64>)),
         }
     }
 
@@ -183,22 +183,22 @@ impl Store for Redis {
         arena: &'a Arena,
     ) -> Result<Page<'a>, StoreError> {
         let namespace = &*self.options.namespace;
-        let pattern = escaped(&format!("{namespace}{prefix}")) + "*";
-        // Others may have many keys and we few: what is found in half the time is a page, too.
-        let enough = Instant::now() + self.options.timeout / 2;
-        let (next, found) = self.ask(store_error, |link| {
+        let pattern = escape_pattern(&format!("{namespace}{prefix}")) + "*";
+        // If other applications have many keys and this one few, a page ends after half the time.
+        let page_end = Instant::now() + self.options.timeout / 2;
+        let (next, found) = self.run(store_error, |link| {
             let (mut cursor, mut keys) = (from.0, Vec::<Vec<u8>>::new());
             let mut step = limit.clamp(1, SCAN_STEP_MAX);
             loop {
                 let mut scan = cmd("SCAN");
                 scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(step);
-                let (next, some): (u64, Vec<Vec<u8>>) = link.query(&scan)?;
+                let (next, matches): (u64, Vec<Vec<u8>>) = link.query(&scan)?;
                 cursor = next;
-                if some.is_empty() {
+                if matches.is_empty() {
                     step = (2 * step).min(SCAN_STEP_MAX);
                 }
-                keys.extend(some.into_iter().filter(|key| is_ours(key, namespace)));
-                if cursor == 0 || keys.len() >= limit || Instant::now() >= enough {
+                keys.extend(matches.into_iter().filter(|key| is_own_key(key, namespace)));
+                if cursor == 0 || keys.len() >= limit || Instant::now() >= page_end {
                     break;
                 }
             }
@@ -208,7 +208,7 @@ impl Store for Redis {
         })?;
         let mut entries = arena.list(found.len());
         for (key, value) in &found {
-            // Those that have gone meanwhile, and what is no string, have none.
+            // A key that was removed meanwhile, or that is not a string, has no value.
             let key = std::str::from_utf8(&key[namespace.len()..]);
             if let (Ok(key), Some(value)) = (key, value) {
                 entries.push((arena.alloc_str(key), arena.alloc_bytes(value)));
@@ -217,10 +217,10 @@ impl Store for Redis {
         Ok(Page { entries: entries.finish(), next: (next != 0).then_some(Cursor(next)) })
     }
 
-    fn increment(&self, key: &str, by: i64, life: Option<Duration>) -> Result<i64, StoreError> {
+    fn increment(&self, key: &str, by: i64, ttl: Option<Duration>) -> Result<i64, StoreError> {
         let key = self.key(key)?;
-        self.ask(number_error, |link| match life {
-            Some(life) => self.begin_number.call(link, &key, (by, milliseconds(life))),
+        self.run(number_error, |link| match ttl {
+            Some(ttl) => self.increment.call(link, &key, (by, ttl_ms(ttl))),
             None => link.query(cmd("INCRBY").arg(key).arg(by)),
         })
     }
@@ -230,14 +230,14 @@ impl Store for Redis {
         key: &str,
         expected: Option<&[u8]>,
         value: &[u8],
-        life: Option<Duration>,
+        ttl: Option<Duration>,
     ) -> Result<bool, StoreError> {
         let key = self.key(key)?;
         check_value(value)?;
         let Some(expected) = expected else {
-            return self.query(cmd("SET").arg(key).arg(value).arg("NX").arg(expiry(life)));
+            return self.query(cmd("SET").arg(key).arg(value).arg("NX").arg(expiry(ttl)));
         };
-        self.ask(store_error, |link| self.replace.call(link, &key, (expected, value, expiry(life))))
+        self.run(store_error, |link| self.replace.call(link, &key, (expected, value, expiry(ttl))))
     }
 
     fn waits(&self) -> bool {
@@ -262,22 +262,22 @@ fn check_value(value: &[u8]) -> Result<(), StoreError> {
     if value.len() > VALUE_BYTES_MAX { Err(StoreError::Value) } else { Ok(()) }
 }
 
-/// A life as SET has it.
-fn expiry(life: Option<Duration>) -> Option<(&'static str, u64)> {
-    life.map(|life| match milliseconds(life) {
-        // No life at all is none that SET takes; one that was over long ago is.
+/// Returns the arguments of `SET` for a time to live.
+fn expiry(ttl: Option<Duration>) -> Option<(&'static str, u64)> {
+    ttl.map(|ttl| match ttl_ms(ttl) {
+        // SET rejects a time to live of zero, but accepts a time in the past.
         0 => ("PXAT", 1),
         ms => ("PX", ms),
     })
 }
 
-/// A life in milliseconds, not shorter than it is.
-fn milliseconds(life: Duration) -> u64 {
-    life.as_nanos().div_ceil(1_000_000).min(LIFE_MS_MAX) as u64
+/// Converts to milliseconds, rounded up: no entry expires early.
+fn ttl_ms(ttl: Duration) -> u64 {
+    ttl.as_nanos().div_ceil(1_000_000).min(TTL_MS_MAX) as u64
 }
 
-/// A pattern that only `text` matches.
-fn escaped(text: &str) -> String {
+/// Returns a pattern that matches only `text`.
+fn escape_pattern(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len());
     for character in text.chars() {
         if matches!(character, '*' | '?' | '[' | ']' | '\\') {
@@ -288,8 +288,8 @@ fn escaped(text: &str) -> String {
     pattern
 }
 
-/// Whether a key that has our namespace is one that we can have made.
-fn is_ours(key: &[u8], namespace: &str) -> bool {
+/// Returns whether this store can have made a key that matches its namespace.
+fn is_own_key(key: &[u8], namespace: &str) -> bool {
     let rest = key.strip_prefix(namespace.as_bytes());
     rest.and_then(|rest| std::str::from_utf8(rest).ok()).is_some_and(key::is_valid)
 }
@@ -300,9 +300,9 @@ mod tests {
     use crate::KEY_BYTES_MAX;
 
     #[test]
-    fn lives_are_whole_milliseconds_and_not_shorter() {
-        fn check(life: Duration, expected: (&'static str, u64)) {
-            assert_eq!(expiry(Some(life)), Some(expected), "{life:?}");
+    fn a_time_to_live_is_rounded_up_to_milliseconds() {
+        fn check(ttl: Duration, expected: (&'static str, u64)) {
+            assert_eq!(expiry(Some(ttl)), Some(expected), "{ttl:?}");
         }
         assert_eq!(expiry(None), None);
         check(Duration::ZERO, ("PXAT", 1));
@@ -313,14 +313,14 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_means_itself() {
-        assert_eq!(escaped("fleeting:a*b?[c]\\^-é"), "fleeting:a\\*b\\?\\[c\\]\\\\^-é");
+    fn an_escaped_pattern_matches_only_itself() {
+        assert_eq!(escape_pattern("fleeting:a*b?[c]\\^-é"), "fleeting:a\\*b\\?\\[c\\]\\\\^-é");
     }
 
     #[test]
-    fn keys_of_others_are_not_ours() {
+    fn keys_of_other_applications_are_skipped() {
         fn check(key: &[u8], expected: bool) {
-            assert_eq!(is_ours(key, "n:"), expected, "{:?}", String::from_utf8_lossy(key));
+            assert_eq!(is_own_key(key, "n:"), expected, "{:?}", String::from_utf8_lossy(key));
         }
         check(b"n:a", true);
         check(b"n:", false);

@@ -1,17 +1,17 @@
-//! The names of servers.
+//! The names of nodes, which are the servers that share a Redis.
 
 use std::fmt;
 
-/// Bytes that the name of a server may have.
+/// The largest length of a node name, in bytes.
 pub(super) const NODE_BYTES_MAX: usize = 64;
 
-/// Why a server cannot have such a name.
+/// Why a node name is not allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NodeError {
-    /// It is empty, or has more bytes than this.
+    /// The name is empty or longer than this many bytes.
     Length(usize),
-    /// It holds a control character.
+    /// The name contains a control character.
     Control,
 }
 
@@ -26,10 +26,10 @@ impl fmt::Display for NodeError {
 
 impl std::error::Error for NodeError {}
 
-/// Sees whether a server may have this name.
+/// Checks whether [`RedisBroker::new`](super::RedisBroker::new) accepts a node name.
 ///
 /// # Errors
-/// [`NodeError`].
+/// [`NodeError`] if the name does not have 1 to 64 bytes or contains a control character.
 pub fn check_node(node: &str) -> Result<(), NodeError> {
     if !(1..=NODE_BYTES_MAX).contains(&node.len()) {
         return Err(NodeError::Length(NODE_BYTES_MAX));

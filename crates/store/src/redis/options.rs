@@ -1,18 +1,18 @@
-//! How a Redis is spoken to.
+//! How Redis is used: timeouts, connections, names.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How a [`Redis`](super::Redis) or a [`RedisBroker`](super::RedisBroker) speaks to its Redis.
+/// Options for a [`Redis`](super::Redis) store or a [`RedisBroker`](super::RedisBroker).
 ///
 /// ```
 /// use fleeting_store::RedisOptions;
 /// use std::time::Duration;
 ///
 /// let options = RedisOptions::new().namespace("shop:").timeout(Duration::from_millis(100)).watch(|down| match down {
-///     Some(why) => eprintln!("Redis is not available: {why}"),
+///     Some(why) => eprintln!("Redis is unavailable: {why}"),
 ///     None => eprintln!("Redis is back"),
 /// });
 /// ```
@@ -28,7 +28,7 @@ pub struct RedisOptions {
 type Watch = dyn Fn(Option<&str>) + Send + Sync;
 
 impl RedisOptions {
-    /// 250 ms, 8 connections, the namespace `fleeting:`, a heartbeat every second.
+    /// Creates the defaults: a timeout of 250 ms, 8 connections, the namespace `fleeting:`, a heartbeat of one second.
     pub fn new() -> RedisOptions {
         RedisOptions {
             timeout: Duration::from_millis(250),
@@ -39,37 +39,38 @@ impl RedisOptions {
         }
     }
 
-    /// How long one operation may take, connecting included; at least a millisecond.
+    /// Sets how long one operation may take, including the time to connect. The minimum is 1 ms.
     pub fn timeout(self, timeout: Duration) -> RedisOptions {
         RedisOptions { timeout: timeout.max(Duration::from_millis(1)), ..self }
     }
 
-    /// Connections that a store may have, at least one: as many operations are under way at the same time. They are
-    /// made when they are needed. As many as there are threads that use the store will do.
+    /// Sets how many connections a store may open, which is also how many operations can run at the same time. The
+    /// minimum is 1. Connections are opened on demand; one for each thread that uses the store is enough.
     pub fn connections(self, connections: usize) -> RedisOptions {
         RedisOptions { connections: connections.max(1), ..self }
     }
 
-    /// What the name of every key and channel begins with, so that others can use the same Redis.
+    /// Sets the prefix of all keys and channels, so that other applications can use the same Redis.
     pub fn namespace(self, namespace: impl Into<Box<str>>) -> RedisOptions {
         RedisOptions { namespace: namespace.into(), ..self }
     }
 
-    /// How long a broker hears nothing before it asks whether Redis is still there, and how long it waits then; at
-    /// least a millisecond.
+    /// Sets after how much silence a broker sends a PING, and how long it waits for the answer. The minimum is 1 ms.
     pub fn heartbeat(self, heartbeat: Duration) -> RedisOptions {
         RedisOptions { heartbeat: heartbeat.max(Duration::from_millis(1)), ..self }
     }
 
-    /// Tells when Redis cannot be reached, and why, and with `None` when it is back. A broker finds out by itself, a
-    /// store when it is used. It is called on threads that have this to do: the next attempt waits for it.
+    /// Sets a callback for outages: it gets the reason when Redis becomes unavailable, and `None` when Redis is back.
+    ///
+    /// A broker detects an outage by itself, a store only when it is used. The callback runs on the thread that
+    /// reconnects, and the next attempt waits until it returns.
     pub fn watch(self, watch: impl Fn(Option<&str>) + Send + Sync + 'static) -> RedisOptions {
         RedisOptions { watch: Some(Arc::new(watch)), ..self }
     }
 
-    pub(super) fn tell(&self, down: Option<&str>) {
+    pub(super) fn report(&self, down: Option<&str>) {
         if let Some(watch) = &self.watch {
-            // If it panics, the thread that calls it has still its work to do.
+            // A panic of the callback must not end the thread that reconnects.
             let _ = catch_unwind(AssertUnwindSafe(|| watch(down)));
         }
     }

@@ -1,30 +1,30 @@
-//! The other servers, as far as is known from what they have sent: what is new, what is missing.
+//! What is known about the other servers from what they have sent: what is new, and what is missing.
 //!
-//! Knows no network and no clock. Invariant: of each server every publication is new at most once, in the order of its
-//! numbers, and what is missing between two of them is told once.
+//! It knows no network and no clock. Invariant: every publication of a server is new at most once, in the order of the
+//! numbers, and what is missing between two of them is reported once.
 
 use super::envelope::{Content, Envelope};
 use std::collections::HashMap;
 use std::fmt;
 use std::time::Instant;
 
-/// Publications of other servers that may have been missed.
+/// A reason why publications of other servers may be missing.
 ///
-/// From the moment that it is told, a subscriber knows what it has been told before and what comes then; what was
-/// published between them it may or may not have got.
+/// Publications made between the last one that a subscriber got and the announcement of the gap may be missing.
+/// Publications that arrive after the announcement are delivered as usual.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Gap {
     /// The connection to the other servers was lost, and is back.
     Reconnected,
-    /// A server has published what did not go out, or has not arrived.
+    /// Publications of one server were not sent or did not arrive.
     Skipped {
         /// The server's name.
         node: Box<str>,
-        /// How many publications, if that is known.
+        /// The number of missing publications, if it is known.
         publications: Option<u64>,
     },
-    /// A worker here had no room for what has arrived.
+    /// A worker of this server had no room for publications that arrived.
     Overflowed,
 }
 
@@ -42,37 +42,37 @@ impl fmt::Display for Gap {
     }
 }
 
-/// What an envelope is to who gets it.
+/// What an envelope means to its receiver.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Heard {
-    /// It was sent from here.
+pub(crate) enum Arrival {
+    /// This server sent it.
     Own,
-    /// It, or one that was made after it, was here before.
+    /// It, or a later one of the same server, has arrived before.
     Late,
-    /// It is the next.
+    /// It is the next one.
     New,
-    /// It is new, and before it something is missing.
+    /// It is new, and something before it is missing.
     NewAfter(Gap),
 }
 
-/// The servers that were heard of since one began to listen.
+/// The servers from which something has arrived since the connection was made.
 #[derive(Debug)]
 pub(crate) struct Peers {
-    /// The incarnation of this one.
+    /// The incarnation of this server.
     own: u64,
-    /// When one began to listen: what was lost before was told then.
+    /// When the connection was made. What was lost before was announced then.
     since: Instant,
     known: HashMap<u64, Peer>,
 }
 
 #[derive(Debug)]
 struct Peer {
-    /// The number of its last publication, as far as that is known.
-    last: u64,
-    heard: Instant,
+    /// The number of its last publication that is known of.
+    last_number: u64,
+    last_seen: Instant,
 }
 
-/// Servers that are remembered: who sends under more names than that makes others be forgotten.
+/// The most servers to remember. A sender that uses more names causes the oldest to be forgotten.
 const PEERS_MAX: usize = 1024;
 
 impl Peers {
@@ -80,40 +80,41 @@ impl Peers {
         Peers { own, since: now, known: HashMap::new() }
     }
 
-    /// One begins to listen, or does so again.
-    pub(crate) fn begin(&mut self, now: Instant) {
+    /// Forgets all servers, because there is a new connection.
+    pub(crate) fn restart(&mut self, now: Instant) {
         self.since = now;
         self.known.clear();
     }
 
-    /// An envelope has come.
-    pub(crate) fn hear(&mut self, envelope: &Envelope<'_>, now: Instant) -> Heard {
+    /// Records an envelope and returns what it means.
+    pub(crate) fn receive(&mut self, envelope: &Envelope<'_>, now: Instant) -> Arrival {
         if envelope.incarnation == self.own {
-            return Heard::Own;
+            return Arrival::Own;
         }
-        // The last that was made before it.
+        // The number of the last publication before this envelope.
         let before = match envelope.content {
-            Content::Beat => envelope.number,
+            Content::Heartbeat => envelope.number,
             Content::Publication(..) => envelope.number - 1,
         };
-        let gap = |publications| Heard::NewAfter(Gap::Skipped { node: envelope.node.into(), publications });
+        let gap = |publications| Arrival::NewAfter(Gap::Skipped { node: envelope.node.into(), publications });
         if let Some(peer) = self.known.get_mut(&envelope.incarnation) {
-            peer.heard = now;
-            let Some(missing) = before.checked_sub(peer.last) else { return Heard::Late };
-            peer.last = envelope.number;
-            return if missing == 0 { Heard::New } else { gap(Some(missing)) };
+            peer.last_seen = now;
+            let Some(missing) = before.checked_sub(peer.last_number) else { return Arrival::Late };
+            peer.last_number = envelope.number;
+            return if missing == 0 { Arrival::New } else { gap(Some(missing)) };
         }
         self.make_room();
-        self.known.insert(envelope.incarnation, Peer { last: envelope.number, heard: now });
-        // Who is not known may have lost something before anybody listened, which is none of theirs, or since.
+        self.known.insert(envelope.incarnation, Peer { last_number: envelope.number, last_seen: now });
+        // A server that was unknown may have lost publications. Only a loss since the connection was made is a gap here.
         let listening = now.saturating_duration_since(self.since);
-        if envelope.lost_ago.is_some_and(|ago| ago < listening) { gap(None) } else { Heard::New }
+        if envelope.lost_ago.is_some_and(|ago| ago < listening) { gap(None) } else { Arrival::New }
     }
 
-    /// Forgets who has not been heard for longest, if too many are known.
+    /// Forgets the server that has been silent for longest, if too many are known.
     fn make_room(&mut self) {
         if self.known.len() >= PEERS_MAX
-            && let Some(oldest) = self.known.iter().min_by_key(|(_, peer)| peer.heard).map(|(name, _)| *name)
+            && let Some(oldest) =
+                self.known.iter().min_by_key(|(_, peer)| peer.last_seen).map(|(incarnation, _)| *incarnation)
         {
             self.known.remove(&oldest);
         }
@@ -128,120 +129,120 @@ mod tests {
 
     const OWN: u64 = 1;
 
-    struct Ears {
+    struct Receiver {
         peers: Peers,
         begin: Instant,
         now_ms: u64,
         lost_ago: Option<Duration>,
     }
 
-    impl Ears {
-        fn new() -> Ears {
+    impl Receiver {
+        fn new() -> Receiver {
             let begin = Instant::now();
-            Ears { peers: Peers::new(OWN, begin), begin, now_ms: 0, lost_ago: None }
+            Receiver { peers: Peers::new(OWN, begin), begin, now_ms: 0, lost_ago: None }
         }
 
         fn now(&self) -> Instant {
             self.begin + Duration::from_millis(self.now_ms)
         }
 
-        fn hear(&mut self, incarnation: u64, number: u64, content: Content<'_>) -> Heard {
+        fn receive(&mut self, incarnation: u64, number: u64, content: Content<'_>) -> Arrival {
             let lost_ago = self.lost_ago;
             let envelope = Envelope { node: "a", incarnation, number, lost_ago, content };
-            self.peers.hear(&envelope, self.now())
+            self.peers.receive(&envelope, self.now())
         }
 
-        fn publication(&mut self, incarnation: u64, number: u64) -> Heard {
-            self.hear(incarnation, number, Content::Publication("t", Message::Text("")))
+        fn publication(&mut self, incarnation: u64, number: u64) -> Arrival {
+            self.receive(incarnation, number, Content::Publication("t", Message::Text("")))
         }
 
-        fn beat(&mut self, incarnation: u64, number: u64) -> Heard {
-            self.hear(incarnation, number, Content::Beat)
+        fn heartbeat(&mut self, incarnation: u64, number: u64) -> Arrival {
+            self.receive(incarnation, number, Content::Heartbeat)
         }
     }
 
-    fn skipped(publications: impl Into<Option<u64>>) -> Heard {
-        Heard::NewAfter(Gap::Skipped { node: "a".into(), publications: publications.into() })
+    fn skipped(publications: impl Into<Option<u64>>) -> Arrival {
+        Arrival::NewAfter(Gap::Skipped { node: "a".into(), publications: publications.into() })
     }
 
     #[test]
-    fn numbers_that_are_missing_are_told_once() {
-        let mut ears = Ears::new();
-        assert_eq!(ears.publication(7, 100), Heard::New, "what was before is not known");
-        assert_eq!(ears.publication(7, 101), Heard::New);
-        assert_eq!(ears.publication(OWN, 55), Heard::Own);
-        assert_eq!(ears.publication(7, 105), skipped(3));
-        assert_eq!(ears.publication(7, 106), Heard::New);
-        assert_eq!(ears.publication(8, 1), Heard::New, "another has numbers of its own");
-        assert_eq!(ears.publication(7, 107), Heard::New);
-        assert_eq!(ears.publication(8, 3), skipped(1));
+    fn missing_numbers_are_reported_once() {
+        let mut receiver = Receiver::new();
+        assert_eq!(receiver.publication(7, 100), Arrival::New, "earlier publications are unknown");
+        assert_eq!(receiver.publication(7, 101), Arrival::New);
+        assert_eq!(receiver.publication(OWN, 55), Arrival::Own);
+        assert_eq!(receiver.publication(7, 105), skipped(3));
+        assert_eq!(receiver.publication(7, 106), Arrival::New);
+        assert_eq!(receiver.publication(8, 1), Arrival::New, "another server has its own numbers");
+        assert_eq!(receiver.publication(7, 107), Arrival::New);
+        assert_eq!(receiver.publication(8, 3), skipped(1));
         for number in [107, 106, 1] {
-            assert_eq!(ears.publication(7, number), Heard::Late);
+            assert_eq!(receiver.publication(7, number), Arrival::Late);
         }
-        assert_eq!(ears.publication(7, 108), Heard::New);
-        assert_eq!(ears.publication(7, u64::MAX), skipped(u64::MAX - 109));
-        assert_eq!(ears.publication(7, u64::MAX), Heard::Late);
+        assert_eq!(receiver.publication(7, 108), Arrival::New);
+        assert_eq!(receiver.publication(7, u64::MAX), skipped(u64::MAX - 109));
+        assert_eq!(receiver.publication(7, u64::MAX), Arrival::Late);
     }
 
     #[test]
-    fn a_beat_tells_what_is_missing_at_the_end() {
-        let mut ears = Ears::new();
-        assert_eq!(ears.beat(7, 0), Heard::New);
-        assert_eq!(ears.beat(7, 0), Heard::New);
-        assert_eq!(ears.publication(7, 1), Heard::New);
-        assert_eq!(ears.beat(7, 1), Heard::New);
-        assert_eq!(ears.beat(7, 4), skipped(3));
-        assert_eq!(ears.beat(7, 4), Heard::New);
-        assert_eq!(ears.beat(7, 3), Heard::Late);
-        assert_eq!(ears.publication(7, 4), Heard::Late);
-        assert_eq!(ears.publication(7, 5), Heard::New);
+    fn a_heartbeat_reveals_what_is_missing_at_the_end() {
+        let mut receiver = Receiver::new();
+        assert_eq!(receiver.heartbeat(7, 0), Arrival::New);
+        assert_eq!(receiver.heartbeat(7, 0), Arrival::New);
+        assert_eq!(receiver.publication(7, 1), Arrival::New);
+        assert_eq!(receiver.heartbeat(7, 1), Arrival::New);
+        assert_eq!(receiver.heartbeat(7, 4), skipped(3));
+        assert_eq!(receiver.heartbeat(7, 4), Arrival::New);
+        assert_eq!(receiver.heartbeat(7, 3), Arrival::Late);
+        assert_eq!(receiver.publication(7, 4), Arrival::Late);
+        assert_eq!(receiver.publication(7, 5), Arrival::New);
     }
 
     #[test]
-    fn what_was_lost_before_one_listened_was_told_then() {
+    fn a_loss_before_the_connection_is_not_reported_again() {
         let ms = Duration::from_millis;
-        let mut ears = Ears::new();
-        ears.now_ms = 100;
-        ears.lost_ago = Some(ms(100));
-        assert_eq!(ears.publication(7, 50), Heard::New, "lost when one began");
-        ears.lost_ago = Some(ms(50));
-        assert_eq!(ears.publication(8, 50), skipped(None), "lost since");
-        assert_eq!(ears.publication(8, 51), Heard::New, "and told");
-        assert_eq!(ears.publication(7, 52), skipped(1), "numbers tell it better");
-        // The connection was lost for a while, which was told when it came back.
-        ears.now_ms = 1000;
-        let now = ears.now();
-        ears.peers.begin(now);
-        ears.now_ms = 1200;
-        ears.lost_ago = Some(ms(400));
-        assert_eq!(ears.beat(7, 60), Heard::New, "lost while nobody listened");
-        ears.lost_ago = Some(ms(199));
-        assert_eq!(ears.beat(8, 60), skipped(None), "lost since then");
-        ears.lost_ago = None;
-        assert_eq!(ears.beat(9, 0), Heard::New);
+        let mut receiver = Receiver::new();
+        receiver.now_ms = 100;
+        receiver.lost_ago = Some(ms(100));
+        assert_eq!(receiver.publication(7, 50), Arrival::New, "lost when the connection was made");
+        receiver.lost_ago = Some(ms(50));
+        assert_eq!(receiver.publication(8, 50), skipped(None), "lost since");
+        assert_eq!(receiver.publication(8, 51), Arrival::New, "and reported");
+        assert_eq!(receiver.publication(7, 52), skipped(1), "the numbers are more precise");
+        // The connection was lost for a while, which was announced when it came back.
+        receiver.now_ms = 1000;
+        let now = receiver.now();
+        receiver.peers.restart(now);
+        receiver.now_ms = 1200;
+        receiver.lost_ago = Some(ms(400));
+        assert_eq!(receiver.heartbeat(7, 60), Arrival::New, "lost during the outage");
+        receiver.lost_ago = Some(ms(199));
+        assert_eq!(receiver.heartbeat(8, 60), skipped(None), "lost since then");
+        receiver.lost_ago = None;
+        assert_eq!(receiver.heartbeat(9, 0), Arrival::New);
     }
 
     #[test]
-    fn so_many_are_remembered() {
-        let mut ears = Ears::new();
+    fn the_number_of_known_servers_is_bounded() {
+        let mut receiver = Receiver::new();
         for peer in 0..PEERS_MAX as u64 + 10 {
-            ears.now_ms += 1;
-            assert_eq!(ears.publication(100 + peer, 1), Heard::New);
-            // One is always heard.
-            assert_eq!(ears.publication(50, 1 + peer), Heard::New);
+            receiver.now_ms += 1;
+            assert_eq!(receiver.publication(100 + peer, 1), Arrival::New);
+            // One server sends all the time.
+            assert_eq!(receiver.publication(50, 1 + peer), Arrival::New);
         }
-        assert_eq!(ears.peers.known.len(), PEERS_MAX);
-        assert_eq!(ears.publication(50, 1), Heard::Late, "this one is known");
-        assert_eq!(ears.publication(100, 9), Heard::New, "this one was forgotten");
+        assert_eq!(receiver.peers.known.len(), PEERS_MAX);
+        assert_eq!(receiver.publication(50, 1), Arrival::Late, "this server is still known");
+        assert_eq!(receiver.publication(100, 9), Arrival::New, "this server was forgotten");
     }
 
     #[test]
-    fn gaps_are_told() {
-        let told = |gap: Gap| gap.to_string();
+    fn gaps_are_described() {
+        let text = |gap: Gap| gap.to_string();
         let skipped = |publications| Gap::Skipped { node: "b".into(), publications };
-        assert_eq!(told(skipped(Some(1))), "a publication of b was lost");
-        assert_eq!(told(skipped(Some(3))), "3 publications of b were lost");
-        assert_eq!(told(skipped(None)), "publications of b were lost");
-        assert!(told(Gap::Reconnected).contains("is back") && told(Gap::Overflowed).contains("no room"));
+        assert_eq!(text(skipped(Some(1))), "a publication of b was lost");
+        assert_eq!(text(skipped(Some(3))), "3 publications of b were lost");
+        assert_eq!(text(skipped(None)), "publications of b were lost");
+        assert!(text(Gap::Reconnected).contains("is back") && text(Gap::Overflowed).contains("no room"));
     }
 }

@@ -1,10 +1,11 @@
-//! The connections of a store, each lent to one operation at a time, and what is done when there are none.
+//! The connections of a store, and reconnecting.
 //!
-//! It knows no command. Invariants: a link is put back only if it is whole and no outage has been seen since it was
-//! made; and while Redis is away, one thread tries to reach it, and everybody else is told at once.
+//! An operation takes a connection for itself and returns it afterwards. The pool knows no command. Invariants: a link
+//! returns to the pool only if it is usable and no outage was noticed since it was made; and while Redis is unavailable,
+//! one thread tries to reconnect and every operation fails at once.
 
-use super::backoff::{Backoff, chance};
-use super::failure::sentence;
+use super::backoff::{Backoff, random};
+use super::failure::describe;
 use super::link::Link;
 use super::options::RedisOptions;
 use super::url::RedisUrl;
@@ -17,7 +18,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-/// The connections. Dropping it closes those that are not lent, and ends its thread.
+/// The connections. Dropping the pool closes the idle ones and ends its thread.
 pub(super) struct Pool {
     shared: Arc<Shared>,
 }
@@ -26,35 +27,36 @@ struct Shared {
     url: RedisUrl,
     options: RedisOptions,
     state: Mutex<State>,
-    /// What an operation waits for: a link was put back or given up, or whether Redis is there is known.
+    /// Wakes operations: a link was returned or discarded, or the health has changed.
     changed: Condvar,
-    /// What the thread that reaches Redis waits for: it has gone, or the pool has.
-    gone: Condvar,
+    /// Wakes the thread that reconnects: Redis is down, or the pool was dropped.
+    wake_reconnect: Condvar,
 }
 
 struct State {
     idle: Vec<Link>,
-    /// Links that there are or that are being made, the lent ones included.
+    /// Links that exist or are being made, including those in use.
     count: usize,
     health: Health,
-    /// Outages so far: a link that was made before one is not used after it.
+    /// Outages so far. A link that was made before an outage is not used after it.
     outages: u64,
-    /// What the host's name stood for when Redis was reached last.
+    /// The addresses of the host when Redis was last reached.
     addrs: Arc<[SockAddr]>,
-    over: bool,
+    /// The pool was dropped.
+    closed: bool,
 }
 
 enum Health {
     Up,
     Down {
         why: Cow<'static, str>,
-        /// Nothing has been tried yet: it may be well worth to wait for that.
-        hopeful: bool,
+        /// No attempt to reconnect has ended yet, so operations wait for it rather than fail.
+        untried: bool,
     },
 }
 
-/// A link that is lent to an operation. Dropping it gives it up.
-pub(super) struct Lent<'p> {
+/// A link that is in use by an operation. Dropping it discards the link.
+pub(super) struct Lease<'p> {
     pool: &'p Pool,
     link: Option<Link>,
     outages: u64,
@@ -66,20 +68,20 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Somebody who has seen so many outages has failed with something that he began then: Redis may be away.
-    fn suspect(&self, outages: u64, error: &RedisError, since: Instant) {
-        // Who had to wait for a link for most of his time says little about Redis.
+    /// Handles the failure of an operation that began at `since`, after `outages` outages: Redis may be unavailable.
+    fn on_failure(&self, outages: u64, error: &RedisError, since: Instant) {
+        // An operation that waited for a link most of its time timed out because of that.
         if error.is_timeout() && since.elapsed() < self.options.timeout / 2 {
             return;
         }
-        let why = sentence(error, self.options.timeout);
+        let why = describe(error, self.options.timeout);
         let mut state = self.state();
         if state.outages == outages && matches!(state.health, Health::Up) {
             state.outages += 1;
-            state.health = Health::Down { why, hopeful: true };
+            state.health = Health::Down { why, untried: true };
             state.count -= state.idle.len();
             state.idle.clear();
-            self.gone.notify_one();
+            self.wake_reconnect.notify_one();
         }
     }
 }
@@ -90,45 +92,45 @@ fn wait<'g>(on: &Condvar, state: MutexGuard<'g, State>, until: Instant) -> Mutex
 }
 
 impl Pool {
-    /// No connection yet; a thread begins to make the first.
+    /// Creates a pool without connections, and starts the thread that makes the first one.
     pub(super) fn new(url: RedisUrl, options: RedisOptions) -> io::Result<Pool> {
         let state = State {
             idle: Vec::new(),
             count: 0,
-            health: Health::Down { why: "it was not reached yet".into(), hopeful: true },
+            health: Health::Down { why: "it has not been reached yet".into(), untried: true },
             outages: 0,
             addrs: Arc::default(),
-            over: false,
+            closed: false,
         };
-        let (state, changed, gone) = (Mutex::new(state), Condvar::new(), Condvar::new());
-        let shared = Arc::new(Shared { url, options, state, changed, gone });
+        let (state, changed, wake_reconnect) = (Mutex::new(state), Condvar::new(), Condvar::new());
+        let shared = Arc::new(Shared { url, options, state, changed, wake_reconnect });
         let own = shared.clone();
-        thread::Builder::new().name("fleeting-redis".into()).spawn(move || keep_up(&own))?;
+        thread::Builder::new().name("fleeting-redis".into()).spawn(move || reconnect(&own))?;
         Ok(Pool { shared })
     }
 
-    /// Lends a link, which is waited for until `deadline` if all are lent, or if nobody knows yet whether Redis is
-    /// there.
+    /// Takes a link out of the pool. Waits until `deadline` if all are in use, or if it is not yet known whether Redis is
+    /// available.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub(super) fn lend(&self, deadline: Instant) -> Result<Lent<'_>, StoreError> {
+    pub(super) fn acquire(&self, deadline: Instant) -> Result<Lease<'_>, StoreError> {
         let shared = &*self.shared;
         let mut state = shared.state();
         loop {
-            let waited_for: Cow<'static, str> = match &state.health {
-                Health::Down { why, hopeful: false } => return Err(StoreError::Unavailable(why.clone())),
-                Health::Down { why, hopeful: true } => why.clone(),
+            let why_waiting: Cow<'static, str> = match &state.health {
+                Health::Down { why, untried: false } => return Err(StoreError::Unavailable(why.clone())),
+                Health::Down { why, untried: true } => why.clone(),
                 Health::Up => {
                     let outages = state.outages;
-                    let lent = |link| Lent { pool: self, link: Some(link), outages, since: Instant::now() };
+                    let lease = |link| Lease { pool: self, link: Some(link), outages, since: Instant::now() };
                     if let Some(mut link) = state.idle.pop() {
                         drop(state);
-                        // The peer may have closed it while nobody looked.
-                        if link.is_quiet() {
-                            return Ok(lent(link));
+                        // The peer may have closed it while it was idle.
+                        if link.check_idle() {
+                            return Ok(lease(link));
                         }
-                        drop(lent(link));
+                        drop(lease(link));
                         state = shared.state();
                         continue;
                     }
@@ -137,19 +139,19 @@ impl Pool {
                         let addrs = state.addrs.clone();
                         drop(state);
                         let since = Instant::now();
-                        let made = Link::connect(&shared.url, &addrs, deadline);
-                        return made.map(lent).map_err(|error| {
+                        let link = Link::connect(&shared.url, &addrs, deadline);
+                        return link.map(lease).map_err(|error| {
                             shared.state().count -= 1;
                             shared.changed.notify_all();
-                            shared.suspect(outages, &error, since);
-                            StoreError::Unavailable(sentence(&error, shared.options.timeout))
+                            shared.on_failure(outages, &error, since);
+                            StoreError::Unavailable(describe(&error, shared.options.timeout))
                         });
                     }
                     "all connections are in use".into()
                 }
             };
             if Instant::now() >= deadline {
-                return Err(StoreError::Unavailable(waited_for));
+                return Err(StoreError::Unavailable(why_waiting));
             }
             state = wait(&shared.changed, state, deadline);
         }
@@ -159,64 +161,64 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         let mut state = self.shared.state();
-        state.over = true;
+        state.closed = true;
         state.idle.clear();
         drop(state);
-        self.shared.gone.notify_one();
+        self.shared.wake_reconnect.notify_one();
     }
 }
 
-impl Lent<'_> {
+impl Lease<'_> {
     pub(super) fn link(&mut self) -> &mut Link {
-        self.link.as_mut().expect("it is there until it is given back")
+        self.link.as_mut().expect("a lease holds its link until it is released")
     }
 
-    /// The operation is over. What it has failed with says, if the link is not whole, whether Redis may be away.
-    pub(super) fn give_back(mut self, failed: Option<&RedisError>) {
+    /// Ends the operation. If the link is not usable, `error` decides whether Redis may be unavailable.
+    pub(super) fn release(mut self, error: Option<&RedisError>) {
         let shared = &*self.pool.shared;
-        if self.link().is_whole() {
+        if self.link().is_usable() {
             let mut state = shared.state();
-            if state.outages == self.outages && !state.over {
+            if state.outages == self.outages && !state.closed {
                 state.idle.extend(self.link.take());
                 drop(state);
                 shared.changed.notify_one();
             }
             return;
         }
-        if let Some(error) = failed {
-            shared.suspect(self.outages, error, self.since);
+        if let Some(error) = error {
+            shared.on_failure(self.outages, error, self.since);
         }
     }
 }
 
-impl Drop for Lent<'_> {
+impl Drop for Lease<'_> {
     fn drop(&mut self) {
         if let Some(link) = self.link.take() {
             drop(link);
             self.pool.shared.state().count -= 1;
-            // Whoever waits may make another one.
+            // A waiting operation may make a new one.
             self.pool.shared.changed.notify_all();
         }
     }
 }
 
-/// Reaches Redis whenever it is away, until the pool is gone.
-fn keep_up(shared: &Shared) {
+/// Reconnects whenever Redis is unavailable, until the pool is dropped.
+fn reconnect(shared: &Shared) {
     let mut backoff = Backoff::new();
-    let mut told = false;
+    let mut reported = false;
     loop {
         let mut state = shared.state();
-        while matches!(state.health, Health::Up) && !state.over {
-            state = shared.gone.wait(state).unwrap_or_else(PoisonError::into_inner);
+        while matches!(state.health, Health::Up) && !state.closed {
+            state = shared.wake_reconnect.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        if state.over {
+        if state.closed {
             return;
         }
         drop(state);
-        match reach(shared) {
+        match connect(shared) {
             Ok((link, addrs)) => {
                 let mut state = shared.state();
-                if state.over {
+                if state.closed {
                     return;
                 }
                 state.health = Health::Up;
@@ -226,31 +228,31 @@ fn keep_up(shared: &Shared) {
                 drop(state);
                 shared.changed.notify_all();
                 backoff.reset();
-                if std::mem::take(&mut told) {
-                    shared.options.tell(None);
+                if std::mem::take(&mut reported) {
+                    shared.options.report(None);
                 }
             }
             Err(why) => {
                 let mut state = shared.state();
-                state.health = Health::Down { why: why.clone(), hopeful: false };
+                state.health = Health::Down { why: why.clone(), untried: false };
                 drop(state);
                 shared.changed.notify_all();
-                if !std::mem::replace(&mut told, true) {
-                    shared.options.tell(Some(&why));
+                if !std::mem::replace(&mut reported, true) {
+                    shared.options.report(Some(&why));
                 }
-                let until = Instant::now() + backoff.wait(chance());
+                let until = Instant::now() + backoff.wait(random());
                 let mut state = shared.state();
-                while Instant::now() < until && !state.over {
-                    state = wait(&shared.gone, state, until);
+                while Instant::now() < until && !state.closed {
+                    state = wait(&shared.wake_reconnect, state, until);
                 }
             }
         }
     }
 }
 
-fn reach(shared: &Shared) -> Result<(Link, Arc<[SockAddr]>), Cow<'static, str>> {
+fn connect(shared: &Shared) -> Result<(Link, Arc<[SockAddr]>), Cow<'static, str>> {
     let timeout = shared.options.timeout;
-    let addrs = shared.url.resolve().map_err(|error| format!("its name is not resolved: {error}"))?;
+    let addrs = shared.url.resolve().map_err(|error| format!("its host name cannot be resolved: {error}"))?;
     let link = Link::connect(&shared.url, &addrs, Instant::now() + timeout);
-    link.map(|link| (link, addrs.into())).map_err(|error| sentence(&error, timeout))
+    link.map(|link| (link, addrs.into())).map_err(|error| describe(&error, timeout))
 }

@@ -1,44 +1,45 @@
-//! The thread that sends what is published here.
+//! The thread that sends the publications of this server.
 //!
-//! It knows no topic's subscribers. Invariant: what it has begun to send is not sent again, and what it has not sent
-//! when a connection is lost for longer than a moment is dropped.
+//! It knows no subscriber. Invariant: nothing that was partly sent is sent again; and when the connection is
+//! lost and cannot be replaced at once, everything that is not sent yet is dropped.
 
 use super::backoff::Backoff;
 use super::counters::count;
 use super::envelope::{Content, Envelope};
-use super::failure::sentence;
+use super::failure::describe;
 use super::link::Link;
-use super::shared::{Shared, Stage, State, Who};
+use super::shared::{Phase, Role, Shared, State};
 use fleeting::Publication;
 use redis::RedisResult;
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Publications and bytes that are sent before it is seen what has become of them.
+/// The most publications and bytes that are sent before the replies are read.
 const BATCH_MAX: usize = 512;
 const BATCH_BYTES_MAX: usize = 1 << 20;
 
-/// What is sent at once.
+/// What is sent in one write.
 #[derive(Default)]
 struct Batch {
     publications: Vec<(u64, Arc<Publication>)>,
-    /// Nothing but how far this server is, because others may not know: the number of its last publication.
-    beat: Option<u64>,
+    /// The number of this server's last publication, to send in a message of its own, because the other servers may not
+    /// know it.
+    heartbeat: Option<u64>,
 }
 
-/// Sends until the broker ends.
+/// Sends publications until the broker stops.
 pub(super) fn run(shared: &Shared) {
     let mut backoff = Backoff::new();
-    while !shared.is_ending() {
-        let why = match Link::reach(&shared.url, shared.options.timeout) {
+    while !shared.is_stopping() {
+        let why = match Link::open(&shared.url, shared.options.timeout) {
             Ok(link) => {
                 let begin = Instant::now();
                 shared.state().is_open = true;
                 shared.changed.notify_all();
                 let Some(why) = send(shared, link) else { return };
-                close(shared);
-                // One that has lasted may well be had again at once.
+                drop_queue(shared);
+                // A connection that has lasted can probably be replaced at once.
                 if begin.elapsed() >= shared.options.heartbeat {
                     backoff.reset();
                     continue;
@@ -47,44 +48,44 @@ pub(super) fn run(shared: &Shared) {
             }
             Err(why) => why,
         };
-        shared.has_tried(Who::Publisher, Err(&why));
+        shared.record_attempt(Role::Publisher, Err(&why));
         shared.back_off(&mut backoff);
     }
 }
 
-/// Nothing can be sent: what is queued is dropped, and so is what is published from now on.
-fn close(shared: &Shared) {
+/// Drops the queue, and what is published from now on, because there is no connection.
+fn drop_queue(shared: &Shared) {
     let mut state = shared.state();
     state.is_open = false;
     let queued = state.queue.len();
-    lose(shared, &mut state, queued);
+    count_lost(shared, &mut state, queued);
     let queue = std::mem::take(&mut state.queue);
     state.queued_bytes = 0;
     drop(state);
     drop(queue);
 }
 
-fn lose(shared: &Shared, state: &mut State, publications: usize) {
+fn count_lost(shared: &Shared, state: &mut State, publications: usize) {
     if publications > 0 {
         count(&shared.counts.dropped_away, publications as u64);
         state.lost_at = Some(Instant::now());
     }
 }
 
-/// Sends what is queued, for as long as the link lasts. Tells why it did not; `None` if the broker ends.
+/// Sends what is queued, for as long as the link lasts. Returns why it ended; `None` if the broker stops.
 fn send(shared: &Shared, mut link: Link) -> Option<Cow<'static, str>> {
     let timeout = shared.options.timeout;
-    // The number that the others know: of none yet, on this connection.
+    // The last number that the other servers know from this connection.
     let (mut known, mut first) = (None, true);
     let mut bytes = Vec::new();
     loop {
-        let batch = next(shared, known)?;
-        // What was not begun to be sent can be sent on another connection, if there is one at once.
-        if !link.is_quiet() {
-            match Link::reach(&shared.url, timeout) {
+        let batch = next_batch(shared, known)?;
+        // Nothing of the batch was sent yet, so it may go out on another connection if there is one at once.
+        if !link.check_idle() {
+            match Link::open(&shared.url, timeout) {
                 Ok(another) => link = another,
                 Err(why) => {
-                    lose(shared, &mut shared.state(), batch.publications.len());
+                    count_lost(shared, &mut shared.state(), batch.publications.len());
                     return Some(why);
                 }
             }
@@ -93,32 +94,32 @@ fn send(shared: &Shared, mut link: Link) -> Option<Cow<'static, str>> {
         let lost_at = shared.state().lost_at;
         for (number, publication) in &batch.publications {
             let content = Content::Publication(publication.topic(), publication.message());
-            command(shared, *number, content, lost_at, &mut bytes);
+            append_command(shared, *number, content, lost_at, &mut bytes);
         }
-        if let Some(number) = batch.beat {
-            command(shared, number, Content::Beat, lost_at, &mut bytes);
+        if let Some(number) = batch.heartbeat {
+            append_command(shared, number, Content::Heartbeat, lost_at, &mut bytes);
         }
         link.set_deadline(Instant::now() + timeout);
-        let mut taken = 0;
-        let sent = exchange(&mut link, &bytes, &batch, &mut taken);
-        count(&shared.counts.sent, taken as u64);
-        let lost = batch.publications.len() - taken;
-        lose(shared, &mut shared.state(), lost);
-        if let Err(error) = sent {
-            return Some(sentence(&error, timeout));
+        let mut accepted = 0;
+        let outcome = send_batch(&mut link, &bytes, &batch, &mut accepted);
+        count(&shared.counts.sent, accepted as u64);
+        let lost = batch.publications.len() - accepted;
+        count_lost(shared, &mut shared.state(), lost);
+        if let Err(error) = outcome {
+            return Some(describe(&error, timeout));
         }
         if std::mem::take(&mut first) {
-            shared.has_tried(Who::Publisher, Ok(()));
+            shared.record_attempt(Role::Publisher, Ok(()));
         }
-        // If Redis has refused some, the others have yet to learn how far it is.
+        // If Redis has refused some, the other servers do not know the last number yet.
         if lost == 0 {
-            known = batch.beat.or(batch.publications.last().map(|(number, _)| *number)).or(known);
+            known = batch.heartbeat.or(batch.publications.last().map(|(number, _)| *number)).or(known);
         }
     }
 }
 
-/// Waits for something to send. `None` if the broker ends and nothing is left.
-fn next(shared: &Shared, known: Option<u64>) -> Option<Batch> {
+/// Waits for something to send. Returns `None` if the broker stops and the queue is empty.
+fn next_batch(shared: &Shared, known: Option<u64>) -> Option<Batch> {
     let mut batch = Batch::default();
     let heartbeat = Instant::now() + shared.options.heartbeat;
     let mut state = shared.state();
@@ -131,40 +132,46 @@ fn next(shared: &Shared, known: Option<u64>) -> Option<Batch> {
             bytes += held;
             batch.publications.push((number, publication));
         }
-        let behind = batch.publications.last().map(|(number, _)| *number).or(known);
-        // What was dropped behind the last that goes out nobody would miss otherwise.
-        if state.queue.is_empty() && behind != Some(state.last) {
-            batch.beat = Some(state.last);
+        let last_sent = batch.publications.last().map(|(number, _)| *number).or(known);
+        // If the publications after the last one sent were dropped, only a heartbeat lets the other servers notice.
+        if state.queue.is_empty() && last_sent != Some(state.last_number) {
+            batch.heartbeat = Some(state.last_number);
         }
-        if batch.beat.is_some() || !batch.publications.is_empty() {
+        if batch.heartbeat.is_some() || !batch.publications.is_empty() {
             return Some(batch);
         }
-        if state.stage == Stage::Ending {
+        if state.phase == Phase::Stopping {
             return None;
         }
         if Instant::now() >= heartbeat {
-            // To see whether the connection is there, before somebody needs it.
-            batch.beat = Some(state.last);
+            // This finds a broken connection before a publication needs it.
+            batch.heartbeat = Some(state.last_number);
             return Some(batch);
         }
         state = shared.wait(state, heartbeat);
     }
 }
 
-/// Sends a batch and sees what becomes of it: how many publications Redis has taken.
-fn exchange(link: &mut Link, bytes: &[u8], batch: &Batch, taken: &mut usize) -> RedisResult<()> {
+/// Sends a batch and reads the replies. Adds to `accepted` the publications that Redis has accepted.
+fn send_batch(link: &mut Link, bytes: &[u8], batch: &Batch, accepted: &mut usize) -> RedisResult<()> {
     link.send(bytes)?;
     for _ in &batch.publications {
-        *taken += usize::from(link.receive()?.extract_error().is_ok());
+        *accepted += usize::from(link.receive()?.extract_error().is_ok());
     }
-    if batch.beat.is_some() {
+    if batch.heartbeat.is_some() {
         link.receive()?.extract_error()?;
     }
     Ok(())
 }
 
-/// Appends the command that publishes this.
-fn command(shared: &Shared, number: u64, content: Content<'_>, lost_at: Option<Instant>, out: &mut Vec<u8>) {
+/// Appends the command that publishes `content`.
+fn append_command(
+    shared: &Shared,
+    number: u64,
+    content: Content<'_>,
+    lost_at: Option<Instant>,
+    out: &mut Vec<u8>,
+) {
     let lost_ago = lost_at.map(|at| at.elapsed());
     let envelope =
         Envelope { node: &shared.node, incarnation: shared.incarnation, number, lost_ago, content };

@@ -1,12 +1,12 @@
-//! A script that Redis runs in one step, called by its hash.
+//! A Lua script that Redis runs as one atomic step, called by its hash.
 
 use super::link::Link;
 use redis::{FromRedisValue, RedisResult, ToRedisArgs, Value, cmd};
 
-/// A script in Lua, on one key.
+/// A script that works on one key.
 pub(super) struct Script {
     code: &'static str,
-    /// What Redis knows it by.
+    /// The SHA-1 by which Redis knows the script.
     hash: String,
 }
 
@@ -15,7 +15,7 @@ impl Script {
         Script { code, hash: redis::Script::new(code).get_hash().to_string() }
     }
 
-    /// Has it run. Redis is told of it when it does not know it, which it has said before anything was done.
+    /// Runs the script. If Redis does not know it, which it reports before it does anything, the script is loaded first.
     pub(super) fn call<T: FromRedisValue>(
         &self,
         link: &mut Link,

@@ -1,15 +1,15 @@
-//! The thread that takes in what others publish.
+//! The thread that receives the publications of other servers.
 //!
-//! It knows no subscriber, but that they are to be told of a gap. Invariant: whatever may be missing is told before what
-//! came behind it is delivered.
+//! It knows no client of the server; it only passes publications and announcements on. Invariant: a gap is announced
+//! before anything that was published after it is delivered.
 
 use super::backoff::Backoff;
 use super::counters::count;
 use super::envelope::{Content, Envelope};
-use super::failure::sentence;
+use super::failure::describe;
 use super::link::Link;
-use super::peers::{Gap, Heard, Peers};
-use super::shared::{Shared, Stage, Who};
+use super::peers::{Arrival, Gap, Peers};
+use super::shared::{Phase, Role, Shared};
 use fleeting::{Inlet, Message, Publication};
 use redis::{Msg, RedisResult};
 use std::borrow::Cow;
@@ -17,29 +17,29 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// What is known of the others, and where what they publish goes.
-struct Ears<'a> {
+/// What is known about the other servers, and where their publications go.
+struct Subscriber<'a> {
     shared: &'a Shared,
     inlet: &'a dyn Inlet,
     peers: Peers,
-    /// A worker had no room for what came last.
+    /// A worker had no room for the last publication.
     overflowing: bool,
 }
 
-/// The type of the event that a gap is.
+/// The type of the event that announces a gap.
 const GAP: &str = "gap";
 
-/// Listens until the broker ends.
+/// Receives publications until the broker stops.
 pub(super) fn run(shared: &Shared, inlet: &dyn Inlet) {
     let peers = Peers::new(shared.incarnation, Instant::now());
-    let mut ears = Ears { shared, inlet, peers, overflowing: false };
+    let mut subscriber = Subscriber { shared, inlet, peers, overflowing: false };
     let mut backoff = Backoff::new();
-    while !shared.is_ending() {
-        let why = match Link::reach(&shared.url, shared.options.timeout) {
+    while !shared.is_stopping() {
+        let why = match Link::open(&shared.url, shared.options.timeout) {
             Ok(link) => {
                 let begin = Instant::now();
-                let Err(why) = ears.listen(link) else { return };
-                // One that has lasted may well be had again at once.
+                let Err(why) = subscriber.listen(link) else { return };
+                // A connection that has lasted can probably be replaced at once.
                 if begin.elapsed() >= shared.options.heartbeat {
                     backoff.reset();
                     continue;
@@ -48,31 +48,31 @@ pub(super) fn run(shared: &Shared, inlet: &dyn Inlet) {
             }
             Err(why) => why,
         };
-        shared.has_tried(Who::Subscriber, Err(&why));
+        shared.record_attempt(Role::Subscriber, Err(&why));
         shared.back_off(&mut backoff);
     }
 }
 
-impl Ears<'_> {
-    /// Takes in what comes on the channel for as long as the link lasts. Tells why it did not.
+impl Subscriber<'_> {
+    /// Receives from the channel for as long as the link lasts. Returns why it ended; `Ok` if the broker stops.
     fn listen(&mut self, mut link: Link) -> Result<(), Cow<'static, str>> {
         let shared = self.shared;
-        let wrong = |error| sentence(&error, shared.options.timeout);
-        let cutter = link.cutter().map_err(|error| wrong(error.into()))?;
-        subscribe(&mut link, &shared.channel).map_err(wrong)?;
-        self.peers.begin(Instant::now());
+        let describe = |error| describe(&error, shared.options.timeout);
+        let closer = link.closer().map_err(|error| describe(error.into()))?;
+        subscribe(&mut link, &shared.channel).map_err(describe)?;
+        self.peers.restart(Instant::now());
         let mut state = shared.state();
-        if state.stage == Stage::Ending {
+        if state.phase == Phase::Stopping {
             return Ok(());
         }
-        state.cutter = Some(cutter);
-        let has_missed = state.stage != Stage::Attached;
-        // Before it is said that Redis was reached, for which the first time somebody waits.
-        state.is_listening = !has_missed;
+        state.closer = Some(closer);
+        let may_have_missed = state.phase != Phase::Starting;
+        // This comes before `record_attempt`, because `attach` waits for that the first time.
+        state.is_listening = !may_have_missed;
         drop(state);
-        shared.has_tried(Who::Subscriber, Ok(()));
-        if has_missed {
-            // Whoever is told may want to publish, which goes out again in a moment.
+        shared.record_attempt(Role::Subscriber, Ok(()));
+        if may_have_missed {
+            // Clients may publish in response to the announcement, so the publisher should be connected first.
             shared.wait_until_open();
             self.announce(&Gap::Reconnected);
             shared.state().is_listening = true;
@@ -80,28 +80,28 @@ impl Ears<'_> {
         link.set_heartbeat(shared.options.heartbeat);
         let error = loop {
             match link.receive() {
-                // What is none is the answer to a Ping.
+                // Anything but a message is the reply to a PING.
                 Ok(value) => {
                     if let Some(message) = Msg::from_owned_value(value) {
-                        self.hear(message.get_payload_bytes());
+                        self.receive(message.get_payload_bytes());
                     }
                 }
                 Err(error) => break error,
             }
         };
         let mut state = shared.state();
-        (state.cutter, state.is_listening) = (None, false);
-        if state.stage == Stage::Ending { Ok(()) } else { Err(wrong(error)) }
+        (state.closer, state.is_listening) = (None, false);
+        if state.phase == Phase::Stopping { Ok(()) } else { Err(describe(error)) }
     }
 
-    fn hear(&mut self, bytes: &[u8]) {
+    fn receive(&mut self, bytes: &[u8]) {
         let counts = &self.shared.counts;
         let Some(envelope) = Envelope::parse(bytes) else { return count(&counts.malformed, 1) };
-        match self.peers.hear(&envelope, Instant::now()) {
-            Heard::Own => return,
-            Heard::Late => return count(&counts.late, 1),
-            Heard::New => {}
-            Heard::NewAfter(gap) => self.announce(&gap),
+        match self.peers.receive(&envelope, Instant::now()) {
+            Arrival::Own => return,
+            Arrival::Late => return count(&counts.late, 1),
+            Arrival::New => {}
+            Arrival::NewAfter(gap) => self.announce(&gap),
         }
         let Content::Publication(topic, message) = envelope.content else { return };
         count(&counts.received, 1);
@@ -118,7 +118,7 @@ impl Ears<'_> {
     fn announce(&self, gap: &Gap) {
         count(&self.shared.counts.gaps, 1);
         let Some(announce) = &self.shared.announce else { return };
-        // What the application says may fail; what others publish comes all the same.
+        // A panic of the application's callback must not stop publications from arriving.
         if let Ok(text) = catch_unwind(AssertUnwindSafe(|| announce(gap))) {
             self.inlet.announce(GAP, Message::Text(&text));
         }

@@ -1,16 +1,17 @@
-//! Where a Redis is, and as whom and to which of its databases one speaks: from text.
+//! The address of a Redis, with login and database, parsed from text.
 //!
-//! It knows no connection. Its invariant: neither what it is written as nor its errors hold the password.
+//! It knows no connection. Invariant: neither its text nor its errors contain the password.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// Where a Redis is: `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`, or for one on the same machine
-/// `unix:///PATH[?db=DATABASE&user=USER&pass=PASSWORD]`. `valkey://` means the same as `redis://`.
+/// The address of a Redis: `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`, or for a Unix socket
+/// `unix:///PATH[?db=DATABASE&user=USER&pass=PASSWORD]`.
 ///
-/// In a user's name, a password and a path what is not plain is percent-encoded. As text it has `***` for the
-/// password. TLS is not offered.
+/// The port is 6379 and the database 0 unless given. `valkey://` means the same as `redis://`. User names, passwords and
+/// paths are percent-encoded (RFC 3986 §2.1). `Display` and `Debug` print `***` in place of the password. TLS is not
+/// supported.
 ///
 /// ```
 /// use fleeting_store::RedisUrl;
@@ -22,46 +23,46 @@ use std::str::FromStr;
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisUrl {
-    pub(super) place: Place,
+    pub(super) endpoint: Endpoint,
     pub(super) user: Option<Box<str>>,
     pub(super) password: Option<Box<str>>,
     pub(super) database: u32,
 }
 
-/// What is connected to.
+/// The address to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Endpoint {
     Tcp(Box<str>, u16),
     Unix(PathBuf),
 }
 
-/// Why a text does not say where a Redis is. None of them quotes it, because it may hold a password.
+/// Why a text is not the address of a Redis. The messages do not quote the text, because it may contain a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RedisUrlError {
-    /// It does not begin with `redis://` or `unix://`.
+    /// The text does not start with `redis://` or `unix://`.
     Scheme,
-    /// It asks for TLS, which is not offered.
+    /// The scheme asks for TLS, which is not supported.
     Tls,
-    /// There is no host, or its name holds what no name does.
+    /// The host is missing, or contains a character that no host name has.
     Host,
-    /// The port is no number from 1 to 65535.
+    /// The port is not a number from 1 to 65535.
     Port,
-    /// The database is no number.
+    /// The database is not a number.
     Database,
     /// There is a user without a password.
     User,
-    /// A percent-encoding is not one, or what it stands for is not UTF-8.
+    /// A percent-encoding is malformed, or the decoded text is not UTF-8.
     Encoding,
-    /// The path of a socket does not begin with `/`, or is longer than a socket's may be.
+    /// The path of a socket does not start with `/`, or is too long.
     Path,
-    /// Something stands behind it that has no meaning, such as this.
+    /// This part of the text has no meaning.
     Trailing(Box<str>),
 }
 
-/// Redis's own.
+/// The default port of Redis.
 const PORT: u16 = 6379;
-/// Bytes that the path of a socket may have, on Linux; elsewhere it is not more.
+/// The longest path of a socket on Linux, in bytes; other systems allow no more (unix(7)).
 const PATH_BYTES_MAX: usize = 107;
 
 impl fmt::Display for RedisUrlError {
@@ -71,22 +72,22 @@ impl fmt::Display for RedisUrlError {
                 f.write_str("expected redis://HOST[:PORT][/DATABASE] or unix:///PATH[?db=DATABASE]")
             }
             RedisUrlError::Tls => f.write_str(
-                "TLS to Redis is not offered: use redis:// on a trusted network, or through a tunnel",
+                "TLS to Redis is not supported: use redis:// on a trusted network or through a tunnel",
             ),
-            RedisUrlError::Host => f.write_str("there is no host in redis://HOST[:PORT][/DATABASE]"),
+            RedisUrlError::Host => f.write_str("the host in redis://HOST[:PORT][/DATABASE] is missing or malformed"),
             RedisUrlError::Port => f.write_str("the port should be a number from 1 to 65535"),
             RedisUrlError::Database => f.write_str("the database should be a number, such as 0"),
             RedisUrlError::User => {
-                f.write_str("there is a user without a password; a password alone is redis://:PASSWORD@HOST")
+                f.write_str("the URL has a user without a password; a password alone is redis://:PASSWORD@HOST")
             }
-            RedisUrlError::Encoding => {
-                f.write_str("a % should begin an encoded byte, such as %40 for @, and all of it be UTF-8")
-            }
+            RedisUrlError::Encoding => f.write_str(
+                "each % should start an encoded byte, such as %40 for @, and the decoded text should be UTF-8",
+            ),
             RedisUrlError::Path => write!(
                 f,
-                "a socket's path should begin with / and have {PATH_BYTES_MAX} bytes at most, as in unix:///run/redis.sock"
+                "the path of a socket should start with / and have at most {PATH_BYTES_MAX} bytes, as in unix:///run/redis.sock"
             ),
-            RedisUrlError::Trailing(what) => write!(f, "`{what}` means nothing here"),
+            RedisUrlError::Trailing(part) => write!(f, "`{part}` has no meaning in the address of a Redis"),
         }
     }
 }
@@ -99,8 +100,8 @@ impl FromStr for RedisUrl {
     fn from_str(text: &str) -> Result<RedisUrl, RedisUrlError> {
         let (scheme, rest) = text.split_once("://").ok_or(RedisUrlError::Scheme)?;
         match &*scheme.to_ascii_lowercase() {
-            "redis" | "valkey" => tcp(rest),
-            "unix" | "redis+unix" | "valkey+unix" => unix(rest),
+            "redis" | "valkey" => parse_tcp(rest),
+            "unix" | "redis+unix" | "valkey+unix" => parse_unix(rest),
             "rediss" | "valkeys" => Err(RedisUrlError::Tls),
             _ => Err(RedisUrlError::Scheme),
         }
@@ -108,8 +109,8 @@ impl FromStr for RedisUrl {
 }
 
 /// `[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`
-fn tcp(rest: &str) -> Result<RedisUrl, RedisUrlError> {
-    // A password that was not encoded may hold anything; what is behind the last @ may not.
+fn parse_tcp(rest: &str) -> Result<RedisUrl, RedisUrlError> {
+    // A password that is not encoded may contain any character; the text after the last @ may not.
     let (userinfo, rest) = rest.rsplit_once('@').unwrap_or(("", rest));
     if let Some(at) = rest.find(['?', '#']) {
         return Err(RedisUrlError::Trailing(rest[at..].into()));
@@ -120,7 +121,7 @@ fn tcp(rest: &str) -> Result<RedisUrl, RedisUrlError> {
         None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
     };
     let port = match port.strip_prefix(':') {
-        Some(digits) => number(digits).filter(|port| *port != 0).ok_or(RedisUrlError::Port)?,
+        Some(digits) => parse_number(digits).filter(|port| *port != 0).ok_or(RedisUrlError::Port)?,
         None if port.is_empty() => PORT,
         None => return Err(RedisUrlError::Port),
     };
@@ -129,7 +130,7 @@ fn tcp(rest: &str) -> Result<RedisUrl, RedisUrlError> {
         return Err(RedisUrlError::Host);
     }
     let (user, password) = match userinfo.split_once(':') {
-        Some((user, password)) => (decoded(user)?, decoded(password)?),
+        Some((user, password)) => (decode(user)?, decode(password)?),
         None if userinfo.is_empty() => (None, None),
         None => return Err(RedisUrlError::User),
     };
@@ -137,24 +138,25 @@ fn tcp(rest: &str) -> Result<RedisUrl, RedisUrlError> {
         return Err(RedisUrlError::User);
     }
     let database = database.strip_suffix('/').unwrap_or(database);
-    let database = if database.is_empty() { 0 } else { number(database).ok_or(RedisUrlError::Database)? };
-    Ok(RedisUrl { place: Place::Tcp(host.into(), port), user, password, database })
+    let database =
+        if database.is_empty() { 0 } else { parse_number(database).ok_or(RedisUrlError::Database)? };
+    Ok(RedisUrl { endpoint: Endpoint::Tcp(host.into(), port), user, password, database })
 }
 
 /// `/PATH[?db=DATABASE&user=USER&pass=PASSWORD]`
-fn unix(rest: &str) -> Result<RedisUrl, RedisUrlError> {
+fn parse_unix(rest: &str) -> Result<RedisUrl, RedisUrlError> {
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let path = decoded(path)?.ok_or(RedisUrlError::Path)?;
+    let path = decode(path)?.ok_or(RedisUrlError::Path)?;
     if !path.starts_with('/') || path.len() > PATH_BYTES_MAX {
         return Err(RedisUrlError::Path);
     }
     let (mut user, mut password, mut database) = (None, None, 0);
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         match pair.split_once('=') {
-            Some(("db", value)) => database = number(value).ok_or(RedisUrlError::Database)?,
-            Some(("user", value)) => user = decoded(value)?,
-            Some(("pass", value)) => password = decoded(value)?,
-            // Its value may be a password under a wrong name.
+            Some(("db", value)) => database = parse_number(value).ok_or(RedisUrlError::Database)?,
+            Some(("user", value)) => user = decode(value)?,
+            Some(("pass", value)) => password = decode(value)?,
+            // Only the name, because the value may be a password.
             Some((name, _)) => return Err(RedisUrlError::Trailing(name.into())),
             None => return Err(RedisUrlError::Trailing(pair.into())),
         }
@@ -162,16 +164,16 @@ fn unix(rest: &str) -> Result<RedisUrl, RedisUrlError> {
     if user.is_some() && password.is_none() {
         return Err(RedisUrlError::User);
     }
-    Ok(RedisUrl { place: Place::Unix(String::from(path).into()), user, password, database })
+    Ok(RedisUrl { endpoint: Endpoint::Unix(String::from(path).into()), user, password, database })
 }
 
-/// A number without a sign.
-fn number<N: FromStr>(digits: &str) -> Option<N> {
+/// Parses a number without a sign.
+fn parse_number<N: FromStr>(digits: &str) -> Option<N> {
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
-/// What percent-encoded text stands for (RFC 3986 §2.1); `None` if it is empty.
-fn decoded(text: &str) -> Result<Option<Box<str>>, RedisUrlError> {
+/// Decodes percent-encoded text (RFC 3986 §2.1). Returns `None` if it is empty.
+fn decode(text: &str) -> Result<Option<Box<str>>, RedisUrlError> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut parts = text.split('%');
     bytes.extend_from_slice(parts.next().unwrap_or_default().as_bytes());
@@ -187,8 +189,8 @@ fn decoded(text: &str) -> Result<Option<Box<str>>, RedisUrlError> {
 
 impl fmt::Display for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
-            Place::Tcp(host, port) => {
+        match &self.endpoint {
+            Endpoint::Tcp(host, port) => {
                 f.write_str("redis://")?;
                 if self.password.is_some() {
                     write!(f, "{}:***@", self.user.as_deref().unwrap_or_default())?;
@@ -200,7 +202,7 @@ impl fmt::Display for RedisUrl {
                 }
                 if self.database != 0 { write!(f, "/{}", self.database) } else { Ok(()) }
             }
-            Place::Unix(path) => {
+            Endpoint::Unix(path) => {
                 write!(f, "unix://{}", path.display())?;
                 if self.database != 0 { write!(f, "?db={}", self.database) } else { Ok(()) }
             }
@@ -219,34 +221,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_are_read_and_told_without_the_password() {
+    fn urls_are_parsed_and_displayed_without_the_password() {
         type Login<'a> = (Option<&'a str>, Option<&'a str>);
-        fn check(text: &str, login: Login<'_>, database: u32, told: &str) {
+        fn check(text: &str, login: Login<'_>, database: u32, displayed: &str) {
             let url: RedisUrl = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
             assert_eq!((url.user.as_deref(), url.password.as_deref()), login, "{text}");
             assert_eq!(url.database, database, "{text}");
-            assert_eq!(url.to_string(), told, "{text}");
-            assert_eq!(format!("{url:?}"), format!("RedisUrl({told})"));
+            assert_eq!(url.to_string(), displayed, "{text}");
+            assert_eq!(format!("{url:?}"), format!("RedisUrl({displayed})"));
         }
-        let nobody = (None, None);
-        check("redis://localhost", nobody, 0, "redis://localhost:6379");
-        check("REDIS://127.0.0.1:1/", nobody, 0, "redis://127.0.0.1:1");
-        check("valkey://a-b.example:65535/15", nobody, 15, "redis://a-b.example:65535/15");
-        check("redis://[::1]", nobody, 0, "redis://[::1]:6379");
-        check("redis://[::1]:7/3/", nobody, 3, "redis://[::1]:7/3");
-        check("redis://@a", nobody, 0, "redis://a:6379");
+        let no_login = (None, None);
+        check("redis://localhost", no_login, 0, "redis://localhost:6379");
+        check("REDIS://127.0.0.1:1/", no_login, 0, "redis://127.0.0.1:1");
+        check("valkey://a-b.example:65535/15", no_login, 15, "redis://a-b.example:65535/15");
+        check("redis://[::1]", no_login, 0, "redis://[::1]:6379");
+        check("redis://[::1]:7/3/", no_login, 3, "redis://[::1]:7/3");
+        check("redis://@a", no_login, 0, "redis://a:6379");
         check("redis://:p@a", (None, Some("p")), 0, "redis://:***@a:6379");
         check("redis://u:p%40%c3%a9@a:1", (Some("u"), Some("p@é")), 0, "redis://u:***@a:1");
         check("redis://u:p@:/?#@a:1/2", (Some("u"), Some("p@:/?#")), 2, "redis://u:***@a:1/2");
-        check("unix:///run/redis.sock", nobody, 0, "unix:///run/redis.sock");
-        check("redis+unix:///a%20b?db=4", nobody, 4, "unix:///a b?db=4");
+        check("unix:///run/redis.sock", no_login, 0, "unix:///run/redis.sock");
+        check("redis+unix:///a%20b?db=4", no_login, 4, "unix:///a b?db=4");
         check("unix:///a?user=u&pass=p%26&db=4", (Some("u"), Some("p&")), 4, "unix:///a?db=4");
-        let Place::Unix(path) = "unix:///a%20b".parse::<RedisUrl>().unwrap().place else { panic!("a path") };
+        let Endpoint::Unix(path) = "unix:///a%20b".parse::<RedisUrl>().unwrap().endpoint else {
+            panic!("a path")
+        };
         assert_eq!(path, PathBuf::from("/a b"));
     }
 
     #[test]
-    fn what_is_wrong_is_told_without_the_password() {
+    fn errors_do_not_contain_the_password() {
         fn check(text: &str, expected: RedisUrlError) {
             let error = text.parse::<RedisUrl>().unwrap_err();
             assert_eq!(error, expected, "{text}");

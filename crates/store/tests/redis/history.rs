@@ -1,36 +1,36 @@
-//! What several threads have asked of a store and been told, and whether that can be.
+//! Records what several threads asked of a store and were told, and checks whether that is possible.
 //!
-//! A register is checked as Gibbons and Korach have it ("Testing Shared Memories", 1997): where every value is
-//! written once, all that was done with one value, its write and its reads, must lie somewhere between the first
-//! answer and the last request. Two such spans that exclude everything else may not overlap, and what is short
-//! enough to be over at once may not lie within one of them.
+//! A register is checked as Gibbons and Korach do ("Testing Shared Memories", 1997). Every value is written once. All
+//! operations on one value, its write and its reads, must lie somewhere between the first response and the last
+//! request. Two such spans that exclude everything else may not overlap, and one that is short enough to be over at
+//! once may not lie within one of them.
 
 use std::collections::{BTreeSet, HashMap};
 
-/// A moment: a number of a counter that everybody increments.
+/// A moment: the value of a counter that every thread increments.
 pub type Moment = u64;
 
-/// What was asked, and what came of it.
+/// An operation and its result.
 #[derive(Debug, Clone)]
 pub struct Entry {
     pub asked: Moment,
-    /// `None`: nobody knows what has come of it, or when.
+    /// `None`: the result, and when it took effect, is unknown.
     pub answered: Option<Moment>,
     pub what: What,
 }
 
-/// Values are told by name; 0 is none at all.
+/// Values are identified by number; 0 is no value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
     Read(u64),
     Write(u64),
-    /// A value was there and another one took its place, if it is answered.
+    /// Replaced one value by another, if it is answered.
     Swap(u64, u64),
-    /// A number became this, if it is answered.
+    /// Increased a number to this, if it is answered.
     Sum(i64),
 }
 
-/// All that was done with one value.
+/// All operations on one value.
 #[derive(Debug)]
 struct Span {
     value: u64,
@@ -38,16 +38,16 @@ struct Span {
     last_request: Moment,
 }
 
-/// Says what cannot be in the history of a register that began as 0, and of which no value is written twice.
+/// Reports what is impossible in the history of a register that began as 0 and of which no value is written twice.
 pub fn check_register(history: &[Entry]) -> Result<(), String> {
-    // Who writes a value, and everybody who sees it.
+    // The write of each value, and all its reads.
     let mut writes: HashMap<u64, &Entry> = HashMap::new();
     let mut seen: HashMap<u64, Vec<&Entry>> = HashMap::new();
     for entry in history {
         match (&entry.what, entry.answered) {
             (What::Read(value), Some(_)) => seen.entry(*value).or_default().push(entry),
             (What::Swap(old, new), answered) => {
-                // One that nobody has heard of may have been a swap or not.
+                // A swap with an unknown result may have happened or not.
                 if answered.is_some() {
                     seen.entry(*old).or_default().push(entry);
                 }
@@ -67,7 +67,7 @@ pub fn check_register(history: &[Entry]) -> Result<(), String> {
         let write = writes.get(&value);
         let Some(write) = write else {
             if value != 0 {
-                return Err(format!("{value} was read and nobody has written it: {readers:?}"));
+                return Err(format!("{value} was read and was never written: {readers:?}"));
             }
             // It was there before everything.
             let last_request = readers.iter().map(|entry| entry.asked).max().unwrap_or(0);
@@ -79,7 +79,7 @@ pub fn check_register(history: &[Entry]) -> Result<(), String> {
             return Err(format!("{value} was read before it was written: {early:?}, {write:?}"));
         }
         let answers = readers.iter().filter_map(|entry| entry.answered).chain(write.answered);
-        // What nobody has seen, nor has been told of, need not have been.
+        // A value with an unknown write that was never read need not have been written.
         let Some(first_answer) = answers.min() else { continue };
         let last_request = readers.iter().map(|entry| entry.asked).chain([write.asked]).max();
         spans.push(Span { value, first_answer, last_request: last_request.unwrap_or(0) });
@@ -93,7 +93,7 @@ pub fn check_register(history: &[Entry]) -> Result<(), String> {
         }
     }
     for one in &short {
-        // The last that begins before it.
+        // The last one that begins before it.
         let before = long.partition_point(|span| span.first_answer < one.last_request);
         if let Some(around) = before.checked_sub(1).map(|at| &long[at])
             && one.first_answer < around.last_request
@@ -105,8 +105,8 @@ pub fn check_register(history: &[Entry]) -> Result<(), String> {
     Ok(())
 }
 
-/// Says what cannot be in the history of a number that began as 0, to which ones were added, and which is `at_last`
-/// in the end.
+/// Reports what is impossible in the history of a number that began as 0, to which ones were added, and which is
+/// `at_last` in the end.
 pub fn check_counter(history: &[Entry], at_last: i64) -> Result<(), String> {
     let mut sums: Vec<(i64, Moment, Moment)> = Vec::new();
     for entry in history {
@@ -123,11 +123,11 @@ pub fn check_counter(history: &[Entry], at_last: i64) -> Result<(), String> {
     let mut latest_request = 0;
     for pair in sums.windows(2) {
         if pair[0].0 == pair[1].0 {
-            return Err(format!("two were told the same: {pair:?}"));
+            return Err(format!("two callers were told the same: {pair:?}"));
         }
         latest_request = pair[0].1.max(latest_request);
         if pair[1].2 < latest_request {
-            return Err(format!("{} was told before somebody asked who was told less", pair[1].0));
+            return Err(format!("{} was reported before another caller asked and was told less", pair[1].0));
         }
     }
     match sums.last() {
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn registers() {
+    fn impossible_register_histories_are_found() {
         use What::*;
         #[track_caller]
         fn check(history: &[Entry], expected: Result<(), &str>) {
@@ -162,9 +162,9 @@ mod tests {
         check(&[read(0, 1, 2), write(1, 3, 4), read(1, 5, 6)], Ok(()));
         check(&[write(1, 3, 4), read(0, 5, 6)], Err("before and after"));
         check(&[write(1, 3, 6), read(0, 4, 5), read(1, 4, 5)], Ok(()));
-        check(&[read(7, 5, 6)], Err("nobody has written"));
+        check(&[read(7, 5, 6)], Err("was never written"));
         check(&[read(1, 1, 2), write(1, 3, 4)], Err("before it was written"));
-        // A reply that was meant for somebody else.
+        // A reply that was meant for another caller.
         check(&[write(1, 1, 2), write(2, 3, 4), read(1, 5, 6)], Err("before and after"));
         check(&[write(1, 1, 2), write(2, 3, 4), read(2, 5, 6)], Ok(()));
         check(&[write(1, 1, 4), write(2, 1, 4), read(1, 5, 6), read(2, 7, 8)], Err("too late"));
@@ -173,7 +173,7 @@ mod tests {
             &[write(1, 1, 2), write(2, 1, 2), read(1, 3, 4), read(2, 5, 6), read(1, 7, 8)],
             Err("too late"),
         );
-        // Of what nobody knows, both may be; and late.
+        // Operations with unknown results may both have happened, and late.
         let unknown = |value, from| entry(from, None, Write(value));
         check(&[write(1, 1, 2), unknown(2, 3), read(1, 5, 6)], Ok(()));
         check(&[write(1, 1, 2), unknown(2, 3), read(1, 5, 6), read(2, 7, 8)], Ok(()));
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn counters() {
+    fn impossible_counter_histories_are_found() {
         let sum = |sum, from, to: Option<Moment>| entry(from, to, What::Sum(sum));
         let good = [sum(1, 1, Some(3)), sum(2, 2, Some(4)), sum(0, 5, None), sum(3, 6, Some(7))];
         assert_eq!(check_counter(&good, 3), Ok(()));

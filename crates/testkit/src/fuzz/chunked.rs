@@ -1,9 +1,10 @@
-//! Chunked content against a second decoder: slow, allocating, and written from RFC 9112 §7.1 alone.
+//! Compares the decoding of chunked content with a second decoder: slow, allocating, and written from RFC 9112 §7.1
+//! alone.
 //!
-//! [`read`] shares no code with [`http1`](fleeting::http1) and works in another way: it asks for one byte
-//! after the other, and running out of them is an error like any other.
+//! `read` shares no code with [`http1`](fleeting::http1) and works differently: it asks for one byte at a time, and
+//! running out of bytes is an error like any other.
 
-use super::{BYTEWISE_MAX, cuts, pieces};
+use super::cuts::{BYTEWISE_MAX, cuts, pieces};
 use crate::http1::trace::{trace, trace_streamed};
 use fleeting::http1::{ContentStep, Decoder, HeadStep};
 use fleeting::{Arena, Limits};
@@ -12,7 +13,7 @@ const HEAD: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r
 
 type Trailers = Vec<(String, Vec<u8>)>;
 
-/// What came of a body.
+/// The result of decoding a body.
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome {
     Whole { content: Vec<u8>, trailers: Trailers, consumed: usize },
@@ -20,11 +21,11 @@ enum Outcome {
     Refused,
 }
 
-/// Panics unless the body behind a fixed head is decoded as [`read`] does it, whatever the cuts, and
-/// what follows it is read as on a new connection.
+/// Panics unless the body behind a fixed head is decoded as by `read`, whatever the cuts, and what follows it is read
+/// as on a new connection.
 pub fn chunked(bytes: &[u8]) {
     let (cuts, variant, body) = cuts(bytes);
-    // The bound of trailers and extensions is that of heads.
+    // Trailers and extensions are bounded by the limit for heads.
     let limits = match variant & 1 {
         0 => crate::limits! { head_bytes: 120, body_bytes: 400, headers: 5 },
         _ => crate::limits! { head_bytes: 60, body_bytes: 9, headers: 2 },
@@ -52,13 +53,13 @@ pub fn chunked(bytes: &[u8]) {
     }
 }
 
-/// The body as the decoder has it, in one piece.
+/// Decodes the body in one piece.
 fn decoded(body: &[u8], limits: &Limits) -> Outcome {
     let arena = Arena::new(512);
     let mut input = [HEAD, body].concat();
     let mut decoder = Decoder::new();
     let HeadStep::Head { head, rest, resumed: false } = decoder.head(&mut input, &arena, limits) else {
-        panic!("the head is a good one");
+        panic!("the head is well-formed");
     };
     match decoder.content(head, rest, &arena, limits) {
         ContentStep::Incomplete { .. } => Outcome::Starved,
@@ -91,9 +92,9 @@ fn read(body: &[u8], limits: &Limits) -> Outcome {
 
 struct Source<'a> {
     bytes: &'a [u8],
-    /// Bytes taken so far.
+    /// Number of bytes consumed so far.
     at: usize,
-    /// Bytes of all extensions so far, white space included.
+    /// Number of bytes of all extensions so far, white space included.
     extension_bytes: usize,
     limits: &'a Limits,
 }
@@ -170,7 +171,7 @@ impl Source<'_> {
     /// chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] ), and the CR behind it
     fn extensions(&mut self) -> Read<()> {
         loop {
-            // White space is only good for a semicolon after it.
+            // White space is allowed only before a semicolon.
             let space = self.white_space()?;
             if self.peek()? == b'\r' && !space {
                 return self.expect(b'\r');
@@ -179,7 +180,7 @@ impl Source<'_> {
             self.extension_byte()?;
             self.white_space()?;
             self.token()?;
-            // The white space here may be that before `=` or that before the next `;`.
+            // The white space here may precede `=` or the next `;`.
             let space = self.white_space()?;
             if self.peek()? == b'=' {
                 self.extension_byte()?;
@@ -239,7 +240,7 @@ fn field(line: &[u8]) -> Read<(String, Vec<u8>)> {
     let (name, value) = (&line[..colon], &line[colon + 1..]);
     require(!name.is_empty() && name.iter().copied().all(is_token))?;
     let name = String::from_utf8_lossy(name).into_owned();
-    // RFC 9110 §6.5.1: what frames, routes, controls or describes the request comes before it.
+    // RFC 9110 §6.5.1: fields that frame, route, control or describe the request must precede the content.
     require(!TOO_LATE.split(' ').any(|late| late.eq_ignore_ascii_case(&name)))?;
     Ok((name, value.trim_ascii().to_vec()))
 }
@@ -266,7 +267,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_second_decoder_knows_good_from_bad() {
+    fn the_second_decoder_accepts_and_rejects_correctly() {
         fn check(body: &str, expected: Outcome) {
             let limits = crate::limits! { head_bytes: 20, body_bytes: 9, headers: 2 };
             assert_eq!(read(body.as_bytes(), &limits), expected, "{body:?}");

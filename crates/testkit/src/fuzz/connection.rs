@@ -1,17 +1,19 @@
-//! Bytes through a whole engine: requests, an upgrade, frames.
+//! Runs bytes through a whole engine: requests, an upgrade, frames.
 //!
-//! Two connections get the same stream, one in one piece, the other by a [`Script`]; what the one is
-//! told is what the other is told. If the script is impatient the clock runs and peers fail, and then
-//! what is promised is less: good beginnings, and that everything ends.
+//! Two connections receive the same stream, one in one piece and one as a [`Script`] says, and both must be answered
+//! the same. With an impatient script the clock runs and peers fail. Then less is promised: each output is a valid
+//! beginning, and everything ends.
 
-use super::peer::{Act, Script, Wire};
 use super::replies;
+use super::script::{Act, Script};
+use crate::engine::run_to_rest;
+use crate::stream::{MemoryStream, Pipe};
 use fleeting::engine::{Engine, Readiness, Settings};
 use fleeting::time::Now;
 use fleeting::ws::CloseCode;
 use fleeting::{App, Body, Limits, Timeouts, WebSocket};
 use fleeting::{ConnId, Error, Message, Request, Response, Socket};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell, RefMut};
 use std::io::Write as _;
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,16 +21,16 @@ use std::time::Duration;
 /// More than a response leaves in the cork.
 const LARGE: &[u8] = &[b'x'; 17 << 10];
 
-/// Panics when a handler does, when an answer is malformed, when it depends on the cuts, and when
-/// something is left once all has ended.
+/// Panics if a handler does, if a response is malformed or depends on the cuts, or if anything is left at the
+/// end.
 pub fn connection(bytes: &[u8]) {
     let (script, stream) = Script::read(bytes);
     let sessions = Sessions::default();
     let mut play = Play::new(&sessions, &script);
     play.act(stream, &script);
-    // The response to HEAD cannot be told from another.
+    // The response to HEAD cannot be told from other responses.
     let headless = stream.windows(5).any(|five| five == b"HEAD ");
-    let (cut, whole) = (play.cut.wire.sent(), play.whole.wire.sent());
+    let (cut, whole) = (play.cut.pipe().written.clone(), play.whole.pipe().written.clone());
     let complete = !script.impatient;
     let found = [&cut, &whole].map(|sent| replies::check(sent, complete, headless));
 
@@ -43,15 +45,18 @@ pub fn connection(bytes: &[u8]) {
         assert_eq!(play.engine.next_ms(), None);
         if !headless {
             let responses: u64 = found.iter().map(|found| found.responses).sum();
-            let told = counters.requests + counters.early_answers;
-            // Of those refused, the ones with content that is thrown away are not answered.
+            let answered = counters.requests + counters.early_answers;
+            // Refused requests whose content is discarded are not answered.
             let refused: u64 = counters.refused().map(|(_, count)| count).sum();
-            assert!((told..=told + refused).contains(&responses), "{responses} responses, {counters:?}");
+            assert!(
+                (answered..=answered + refused).contains(&responses),
+                "{responses} responses, {counters:?}"
+            );
         }
     }
 }
 
-/// How many sessions have begun and ended.
+/// Counts the sessions that have begun and ended.
 #[derive(Debug, Clone, Default)]
 struct Sessions {
     opened: Rc<Cell<u64>>,
@@ -112,7 +117,7 @@ fn app(sessions: &Sessions) -> App {
         .ws("/ws", sessions.clone())
 }
 
-/// Small, so that they are met.
+/// Small, so that the input reaches them.
 fn limits() -> Limits {
     crate::limits! {
     headers: 16,
@@ -129,12 +134,18 @@ fn limits() -> Limits {
 
 /// One peer and its connection.
 struct Peer {
-    wire: Wire,
+    pipe: Rc<RefCell<Pipe>>,
     id: ConnId,
 }
 
+impl Peer {
+    fn pipe(&self) -> RefMut<'_, Pipe> {
+        self.pipe.borrow_mut()
+    }
+}
+
 struct Play {
-    engine: Engine<Wire>,
+    engine: Engine<MemoryStream>,
     now: Now,
     cut: Peer,
     whole: Peer,
@@ -149,8 +160,8 @@ impl Play {
         let now = Now { ms: 1, unix_secs: 784_111_777 };
         let mut engine = Engine::new(app, settings, now);
         let mut peer = |room| {
-            let wire = Wire::new(room);
-            Peer { id: engine.accept(wire.clone(), None), wire }
+            let pipe = Rc::new(RefCell::new(Pipe::with_room(room)));
+            Peer { id: engine.accept(MemoryStream::new(&pipe), None), pipe }
         };
         let (cut, whole) = (peer(if script.tight { 0 } else { usize::MAX }), peer(usize::MAX));
         Play { engine, now, cut, whole }
@@ -163,12 +174,12 @@ impl Play {
             for act in script.acts() {
                 self.act_once(act, stream, &mut at);
             }
-            // So that every script comes to an end.
+            // Every script delivers something, so that it ends.
             self.act_once(Act::Deliver(24), stream, &mut at);
             if at >= stream.len() / 2
                 && let Some(stream) = whole.take()
             {
-                self.whole.wire.deliver(stream);
+                self.whole.pipe().deliver(stream);
                 self.end(true, script);
             }
         }
@@ -178,74 +189,67 @@ impl Play {
         if script.impatient {
             self.wait_for_the_end();
         } else {
-            self.cut.wire.add_room(usize::MAX);
+            self.cut.pipe().add_room(usize::MAX);
             self.event(self.cut.id, Readiness { writable: true, ..Readiness::default() });
             self.end(false, script);
         }
     }
 
     fn act_once(&mut self, act: Act, stream: &[u8], at: &mut usize) {
-        let Peer { wire, id } = &self.cut;
+        let (peer, id) = (&self.cut, self.cut.id);
         let mut readiness = Readiness::default();
         match act {
             Act::Deliver(bytes) => {
                 let to = stream.len().min(*at + bytes);
-                wire.deliver(&stream[*at..to]);
+                peer.pipe().deliver(&stream[*at..to]);
                 *at = to;
                 readiness.readable = true;
             }
             Act::Room(bytes) => {
-                wire.add_room(bytes);
+                peer.pipe().add_room(bytes);
                 readiness.writable = true;
             }
             Act::Wait(ms) => self.now.ms += ms,
-            Act::Interrupt => wire.interrupt(),
+            Act::Interrupt => peer.pipe().interrupted = true,
             Act::Spurious => readiness = Readiness { readable: true, writable: true, ended: false },
             Act::Reset => {
-                wire.reset();
+                peer.pipe().reset = true;
                 readiness.ended = true;
             }
             Act::End => {
-                wire.end();
+                peer.pipe().ended = true;
                 readiness.ended = true;
             }
             Act::Shutdown => self.engine.shutdown(),
-            Act::Abort => self.engine.abort(*id),
+            Act::Abort => self.engine.abort(id),
         }
-        self.event(*id, readiness);
+        self.event(id, readiness);
     }
 
-    /// The peer's side ends, with the last bytes or after them.
+    /// The peer ends its side, together with the last bytes or after them.
     fn end(&mut self, whole: bool, script: &Script<'_>) {
-        let Peer { wire, id } = if whole { &self.whole } else { &self.cut };
-        let (wire, id) = (wire.clone(), *id);
+        let id = if whole { self.whole.id } else { self.cut.id };
         let readable = Readiness { readable: true, ..Readiness::default() };
         if !script.ends_at_once {
             self.event(id, readable);
         }
-        wire.end();
+        let peer = if whole { &self.whole } else { &self.cut };
+        peer.pipe().ended = true;
         self.event(id, Readiness { ended: true, ..readable });
         if !script.impatient {
             assert!(self.engine.stream_mut(id).is_none(), "open after its end");
         }
     }
 
-    /// One turn of the loop, and as many more as it asks for.
+    /// Runs one turn of the loop, and further ones as long as the engine asks for them.
     fn event(&mut self, id: ConnId, readiness: Readiness) {
         self.engine.begin(self.now);
         self.engine.ready(id, readiness);
-        for turn in 0.. {
-            self.engine.run();
-            if self.engine.next_ms() != Some(0) {
-                break;
-            }
-            assert!(turn < 10_000, "it goes round and round");
-            self.engine.begin(self.now);
-        }
+        run_to_rest(&mut self.engine, self.now);
         assert!(self.engine.arena().reserved_bytes() <= 16 << 10);
     }
 
-    /// Nobody does anything any more: timeouts see to the rest.
+    /// Lets time pass without any events, so that timeouts end the connections.
     fn wait_for_the_end(&mut self) {
         for _ in 0..40 {
             self.now.ms += 10_000;
@@ -254,7 +258,7 @@ impl Play {
                 return;
             }
         }
-        panic!("open for ever: {:?}", self.engine);
+        panic!("never closed: {:?}", self.engine);
     }
 }
 

@@ -1,14 +1,14 @@
-//! Envelopes between servers, against a second reading: one that takes a byte after the other.
+//! Compares the parsing of envelopes between servers with a second parser that reads byte by byte.
 
 use fleeting::ws::Message;
 use fleeting_store::{Content, Envelope};
 use std::time::Duration;
 
-/// Cuts and changes of one input that are tried.
+/// The maximum number of cuts and changes tried per input.
 const TRIES_MAX: usize = 200;
 
-/// Panics unless bytes are read as an envelope as [`read`] does it, and written as they were; no part of them is one,
-/// and whatever a byte of them is changed to is read as what it is. The first byte says what is changed.
+/// Panics unless bytes are parsed as by `read` and encoded as they were. No part of an envelope may be an envelope,
+/// and one with a changed byte must be read as what it then is. The first byte of the input is the change.
 pub fn envelope(bytes: &[u8]) {
     let Some((&change, bytes)) = bytes.split_first() else { return };
     if !check(bytes) {
@@ -27,7 +27,7 @@ pub fn envelope(bytes: &[u8]) {
     assert!(!check(&changed), "one byte more");
 }
 
-/// Reads the bytes both ways. Tells whether they are an envelope.
+/// Parses the bytes both ways. Returns whether they are an envelope.
 fn check(bytes: &[u8]) -> bool {
     let (found, expected) = (Envelope::parse(bytes), read(bytes));
     assert_eq!(found, expected.as_ref().map(Read::envelope), "{}", bytes.escape_ascii());
@@ -39,7 +39,7 @@ fn check(bytes: &[u8]) -> bool {
     found.is_some()
 }
 
-/// What the second reading finds.
+/// What the second parser finds.
 struct Read {
     kind: u8,
     incarnation: u64,
@@ -53,7 +53,7 @@ struct Read {
 impl Read {
     fn envelope(&self) -> Envelope<'_> {
         let content = match self.kind {
-            0 => Content::Beat,
+            0 => Content::Heartbeat,
             1 => {
                 Content::Publication(&self.topic, Message::Text(std::str::from_utf8(&self.payload).unwrap()))
             }
@@ -80,7 +80,7 @@ fn read(bytes: &[u8]) -> Option<Read> {
     let mut parts = Vec::new();
     for size in [1, 4, 4] {
         let length = number(size, &mut bytes)?;
-        // Not taken for granted: as many as there are.
+        // The length is not trusted: this takes at most what is there.
         let part: Vec<u8> = bytes.by_ref().take(length as usize).collect();
         if part.len() as u64 != length {
             return None;

@@ -1,5 +1,5 @@
-//! Offers of extensions against a second negotiation: one that makes words of a field first, and then
-//! counts what RFC 7692 §7.1 forbids.
+//! Compares the negotiation of extensions with a second one, which splits a field into words first and then checks what
+//! RFC 7692 §7.1 forbids.
 
 use fleeting::ws::{Compression, Mode, Policy, Rejected, accept, encode_switching_protocols};
 use std::collections::HashSet;
@@ -12,25 +12,25 @@ const OURS: &str = "permessage-deflate";
 const WINDOWS: [&str; 2] = ["server_max_window_bits", "client_max_window_bits"];
 const ALONE: [&str; 2] = ["server_no_context_takeover", "client_no_context_takeover"];
 
-/// Panics unless the handshake agrees to the offer that a second reading finds, and answers what that
-/// offer allows. The first byte says what is wanted; each line behind it is a field.
+/// Panics unless the handshake accepts the offer that the second negotiation finds, and answers within that offer. The
+/// first byte selects the server's options; each following line is a field.
 pub fn ws_extensions(bytes: &[u8]) {
     let Some((&variant, rest)) = bytes.split_first() else { return };
-    let wanted = match variant & 3 {
+    let compression = match variant & 3 {
         0 => Compression::off(),
         1 => Compression::shared(),
         _ => Compression::dedicated(),
     };
-    let wanted = wanted.window(9 + (variant >> 2) % 7);
+    let compression = compression.window(9 + (variant >> 2) % 7);
     let fields: Vec<&[u8]> = rest.split(|byte| *byte == b'\n').collect();
 
     let offers: Result<Vec<Vec<Offer>>, ()> = fields.iter().map(|field| read(field)).collect();
     let offer = offers.map(|offers| {
-        let mut all = offers.into_iter().flatten().filter(|_| wanted.mode() != Mode::Off);
+        let mut all = offers.into_iter().flatten().filter(|_| compression.mode() != Mode::Off);
         all.find(is_acceptable)
     });
 
-    let policy = Policy::new().compression(wanted);
+    let policy = Policy::new().compression(compression);
     let values = |name: &str| match name {
         "Upgrade" => vec![&b"websocket"[..]],
         "Connection" => vec![&b"upgrade"[..]],
@@ -55,33 +55,34 @@ pub fn ws_extensions(bytes: &[u8]) {
         return;
     };
     let answer = read(answer.unwrap().as_bytes()).unwrap();
-    let [(name, said)] = &answer[..] else { panic!("{answer:?}") };
+    let [(name, answered)] = &answer[..] else { panic!("{answer:?}") };
     assert_eq!(name, OURS);
     let agreed = accepted.deflate.unwrap();
 
     // Each parameter once (RFC 7692 §7.1), no others.
-    let names: HashSet<&str> = said.iter().map(|(name, _)| &**name).collect();
-    assert_eq!(names.len(), said.len());
+    let names: HashSet<&str> = answered.iter().map(|(name, _)| &**name).collect();
+    assert_eq!(names.len(), answered.len());
     assert!(names.iter().all(|name| ALONE.contains(name) || WINDOWS.contains(name)));
-    // §7.1.1: what the client does not want is not done; a shared codec holds nothing.
-    let shared = wanted.mode() == Mode::Shared;
+    // §7.1.1: the server does not use what the client declines, and a shared codec keeps no context.
+    let shared = compression.mode() == Mode::Shared;
     for (name, takeover) in ALONE.into_iter().zip([agreed.server_takeover, agreed.client_takeover]) {
         assert_eq!(takeover, !shared && value(&offer.1, name).is_none());
-        assert_eq!(value(said, name), (!takeover).then_some(None));
+        assert_eq!(value(answered, name), (!takeover).then_some(None));
     }
-    // §7.1.2: no window larger than was offered, the client's only if there was an offer.
+    // §7.1.2: no window is larger than offered, and the client's is set only if it was offered.
     let [server, client] = WINDOWS.map(|name| value(&offer.1, name).map(bits));
-    let [server_said, client_said] = WINDOWS.map(|name| value(said, name).map(|value| bits(value).unwrap()));
-    let largest = wanted.window_bits();
+    let [server_answer, client_answer] =
+        WINDOWS.map(|name| value(answered, name).map(|value| bits(value).unwrap()));
+    let largest = compression.window_bits();
     assert_eq!(agreed.server_window_bits, server.flatten().unwrap_or(15).min(largest));
     assert!((9..=15).contains(&agreed.server_window_bits));
-    assert_eq!(server_said, (server.is_some() || largest < 15).then_some(agreed.server_window_bits));
-    assert_eq!(agreed.client_window_bits(), client_said);
+    assert_eq!(server_answer, (server.is_some() || largest < 15).then_some(agreed.server_window_bits));
+    assert_eq!(agreed.client_window_bits(), client_answer);
     let expected = client.filter(|_| largest < 15).map(|offered| offered.unwrap_or(15).min(largest));
-    assert_eq!(client_said, expected);
+    assert_eq!(client_answer, expected);
 }
 
-/// RFC 7692 §7.1, and that zlib has no window of 2^8.
+/// RFC 7692 §7.1, except that zlib has no window of 2^8.
 fn is_acceptable((name, parameters): &Offer) -> bool {
     let once = |name: &str| parameters.iter().filter(|parameter| parameter.0 == name).count() == 1;
     name == OURS
@@ -111,7 +112,7 @@ enum Word {
     Separator(u8),
 }
 
-/// The extensions of a field.
+/// Reads the extensions of a field.
 fn read(field: &[u8]) -> Result<Vec<Offer>, ()> {
     let words = words(field)?;
     let elements = words.split(|word| *word == Word::Separator(b','));
@@ -155,7 +156,7 @@ fn words(field: &[u8]) -> Result<Vec<Word>, ()> {
     if good { Ok(words) } else { Err(()) }
 }
 
-/// An element of the list: its words, which are at least one.
+/// Reads one element of the list from its words, of which there is at least one.
 fn offer(words: &[Word]) -> Result<Offer, ()> {
     let mut parts = words.split(|word| *word == Word::Separator(b';'));
     let Some([Word::Token(name)]) = parts.next() else { return Err(()) };
@@ -174,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_second_reading_knows_good_from_bad() {
+    fn the_second_negotiation_accepts_and_rejects_correctly() {
         fn check(field: &str, expected: Result<&[(&str, usize)], ()>) {
             let found = read(field.as_bytes());
             let found =

@@ -1,6 +1,6 @@
-//! What a client says of files: which part of one it wants, and where it lies.
+//! Checks how requests name files: the path, and the part of the file.
 //!
-//! Each is held against a second reading that is slow and goes another way.
+//! Each is compared with a second implementation that is slow and works differently.
 
 use fleeting::files::{Opened, PathError, RelativePath, Root, SelectedRange, resolve, select_range};
 use std::cell::RefCell;
@@ -9,10 +9,10 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Reads the value of a Range field. The first two bytes say how long the file is: a number, and how far it
-/// is shifted.
+/// Selects by the value of a Range field. The first two bytes give the file's length: a number, and how far it is
+/// shifted.
 ///
-/// Panics unless what is selected lies within the file and is what [`naive_range`] selects.
+/// Panics unless the selection lies within the file and equals that of `naive_range`.
 pub fn range(bytes: &[u8]) {
     let [low, shift, value @ ..] = bytes else { return };
     let length = u64::from(*low) << (shift % 64);
@@ -23,7 +23,7 @@ pub fn range(bytes: &[u8]) {
     assert_eq!(selected, naive_range(value, length), "{:?} of {length}", value.escape_ascii().to_string());
 }
 
-/// RFC 9110 §14.1 in text and signed numbers without an end to them.
+/// RFC 9110 §14.1 with text and unbounded signed numbers.
 fn naive_range(value: &[u8], length: u64) -> SelectedRange {
     let Ok(text) = std::str::from_utf8(value) else { return SelectedRange::Whole };
     let Some((unit, set)) = text.split_once('=') else { return SelectedRange::Whole };
@@ -40,7 +40,7 @@ fn naive_range(value: &[u8], length: u64) -> SelectedRange {
     {
         return SelectedRange::Whole;
     }
-    // More digits than a length has are as many as it takes to be beyond it.
+    // A number with more digits than any length counts as beyond every length.
     let number = |digits: &str| {
         let digits = digits.trim_start_matches('0');
         if digits.len() > 30 { 10i128.pow(30) } else { format!("0{digits}").parse().expect("digits") }
@@ -52,7 +52,7 @@ fn naive_range(value: &[u8], length: u64) -> SelectedRange {
         ("", _) if length == 0 => return SelectedRange::Whole,
         ("", suffix) => ((length - number(suffix)).max(0), length - 1),
         (first, "") => (number(first), length - 1),
-        // Beyond the largest length, numbers are not told apart.
+        // Numbers beyond the largest length are all the same.
         (first, last) => {
             let most = i128::from(u64::MAX);
             let (first, last) = (number(first).min(most), number(last).min(most));
@@ -68,10 +68,10 @@ fn naive_range(value: &[u8], length: u64) -> SelectedRange {
     SelectedRange::Part { first: from as u64, last: to as u64 }
 }
 
-/// Resolves a path, and opens what is there beneath a folder that links lead out of.
+/// Resolves a path, and opens what is there below a folder that contains links leading out.
 ///
-/// Panics unless the path is one beneath a root, is that of [`naive_resolve`], and what is opened is one of
-/// the files that lie in the folder.
+/// Panics unless the path is one below the root, equals that of `naive_resolve`, and the opened file is one of the
+/// folder's own.
 pub fn file_path(bytes: &[u8]) {
     let all = resolve(bytes, true);
     if let Ok(RelativePath { path, .. }) = &all {
@@ -97,7 +97,7 @@ pub fn file_path(bytes: &[u8]) {
     }
 }
 
-/// The same from the standard library's idea of a path, decoded all at once.
+/// The same by the standard library's idea of a path, decoded all at once.
 fn naive_resolve(bytes: &[u8]) -> Option<String> {
     let mut decoded = Vec::new();
     let mut rest = bytes;
@@ -129,10 +129,10 @@ thread_local! {
     static FOLDER: RefCell<Folder> = RefCell::new(Folder::new());
 }
 
-/// A folder with files in it, decoys beside it, and links from the one to the other; removed with its thread.
+/// A folder with files in it, decoys next to it, and links from one to the other. Removed with its thread.
 struct Folder {
     at: PathBuf,
-    /// By the kernel's rules, and by the walk.
+    /// The folder opened by the kernel's rules, and by walking the path.
     roots: [Root; 2],
     /// Device and inode of each file that may be opened.
     own: HashSet<(u64, u64)>,
@@ -159,14 +159,14 @@ impl Folder {
         {
             symlink(to, root.join(name)).expect("a link");
         }
-        let open = || Root::new(&root).expect("just made");
+        let open = || Root::new(&root).expect("the folder was just created");
         Folder { roots: [open(), open().without_openat2()], own, at }
     }
 
     fn open(&self, relative: &str) {
         for root in &self.roots {
             if let Ok(Opened::File { file, .. }) = root.open(relative) {
-                let metadata = file.metadata().expect("it is open");
+                let metadata = file.metadata().expect("the file is open");
                 assert!(self.own.contains(&(metadata.dev(), metadata.ino())), "{relative:?} leads out");
             }
         }
@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_second_readings_know_good_from_bad() {
+    fn the_second_implementations_accept_and_reject_correctly() {
         assert_eq!(naive_range(b"bytes=2-3", 10), SelectedRange::Part { first: 2, last: 3 });
         assert_eq!(naive_range(b"bytes=-3", 10), SelectedRange::Part { first: 7, last: 9 });
         assert_eq!(naive_range(b"bytes=10-", 10), SelectedRange::NotSatisfiable);
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "leads out")]
-    fn a_decoy_would_be_noticed() {
+    fn opening_a_decoy_fails() {
         let mut folder = Folder::new();
         folder.own.clear();
         folder.open("x");

@@ -1,15 +1,15 @@
-//! Requests, cut in different ways.
+//! Cuts a stream of requests in different ways.
 //!
 //! The invariant of [`http1`](fleeting::http1): heads, contents and refusals do not depend on the cuts.
 
-use super::{BYTEWISE_MAX, cuts, pieces};
+use super::cuts::{BYTEWISE_MAX, cuts, pieces};
 use crate::http1::trace::{trace, trace_streamed};
 
-/// Panics unless the stream means the same whole, cut as the input says, and a byte at a time; and unless
-/// a stream that ends earlier tells no more than the beginning. Streaming the contents must change nothing.
+/// Panics unless the stream means the same whole, cut as the input says, and byte by byte. A stream that ends earlier
+/// must produce a prefix of the same events, and streaming the contents must change nothing.
 pub fn http1_split(bytes: &[u8]) {
     let (cuts, variant, stream) = cuts(bytes);
-    // Small, so that they are met; the second so small that little else is.
+    // Small, so that the input reaches them; the second set is so small that little else happens.
     let limits = match variant & 1 {
         0 => crate::limits! { head_bytes: 400, target_bytes: 80, body_bytes: 64, headers: 60 },
         _ => crate::limits! { head_bytes: 90, target_bytes: 12, body_bytes: 5, headers: 3 },
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_bytes_are_an_input() {
+    fn any_bytes_are_a_valid_input() {
         http1_split(b"");
         http1_split(b"\x07\x01");
         http1_split(b"\x02\x05\xffGET / HTTP/1.1\r\nHost: a\r\n\r\n");

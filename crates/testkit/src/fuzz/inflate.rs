@@ -1,22 +1,22 @@
-//! Compressed messages against a second inflater: slow, allocating, and written from RFC 1951 alone.
+//! Compares compressed messages with a second inflater: slow, allocating, and written from RFC 1951 alone.
 //!
-//! [`Naive`] shares no code with [`Inflater`] and works in another way: it takes one
-//! bit after the other, looks each code up in a table of all, and running out of bits is an error.
+//! [`Naive`] shares no code with [`Inflater`] and works differently: it takes one bit at a time, looks each code up in
+//! a table of all codes, and treats running out of bits as an error.
 
-use super::{cuts, pieces};
+use super::cuts::{cuts, pieces};
 use fleeting::ws::{Codec, Failure, Inflated, Inflater};
 use std::cell::RefCell;
 
 thread_local! {
-    /// Used again and again, because making one clears more memory than all else that is done here.
+    /// Reused, because creating them clears more memory than everything else here.
     static CODEC: RefCell<Codec> = RefCell::default();
 }
 
-/// A message without content: what is read or written after it without takeover refers to nothing before.
+/// A message without content. After it, without takeover, nothing refers to earlier messages.
 const EMPTY: &[u8] = b"\x00";
 
-/// Panics unless each piece of the input inflates to what the second inflater makes of it, and comes back
-/// when it is compressed first.
+/// Panics unless each piece of the input inflates as the second inflater says, and survives a round trip through the
+/// compressor.
 pub fn ws_inflate(bytes: &[u8]) {
     CODEC.with_borrow_mut(|codec| inflate_and_deflate(bytes, codec));
 }
@@ -24,7 +24,7 @@ pub fn ws_inflate(bytes: &[u8]) {
 fn inflate_and_deflate(bytes: &[u8], codec: &mut Codec) {
     let (cuts, variant, stream) = cuts(bytes);
     let takeover = variant & 1 != 0;
-    // Small, so that they are met.
+    // Small, so that the input reaches them.
     let bytes_max = [0, 10, 300, 70_000][usize::from(variant >> 1 & 3)];
     let (mut out, mut naive) = (Inflated::new(), Naive::default());
     forget(&mut codec.inflater, &mut out);
@@ -52,7 +52,7 @@ fn inflate_and_deflate(bytes: &[u8], codec: &mut Codec) {
     }
 }
 
-/// Has nothing that comes now refer to what was before.
+/// Makes what follows independent of what was before.
 fn forget(inflater: &mut Inflater, out: &mut Inflated) {
     assert_eq!(inflater.message(EMPTY, false, out, 0), Ok(&b""[..]));
 }
@@ -60,13 +60,13 @@ fn forget(inflater: &mut Inflater, out: &mut Inflated) {
 /// The second inflater.
 #[derive(Default)]
 struct Naive {
-    /// All that the stream has inflated to.
+    /// Everything the stream has inflated to.
     history: Vec<u8>,
-    /// Bits of the last byte that no block has taken, lowest first.
+    /// The bits of the last byte that no block has used, lowest first.
     bits_left: Vec<bool>,
-    /// The last block of the stream has been there.
+    /// The stream's last block has been read.
     ended: bool,
-    /// How far back a match has gone.
+    /// The farthest distance of any match.
     farthest: usize,
 }
 
@@ -86,7 +86,7 @@ impl Naive {
     }
 
     fn blocks(&mut self, payload: &[u8], bytes_max: usize) -> Result<Vec<u8>, Failure> {
-        // What the sender has left out, and one byte that no whole message takes.
+        // What the sender leaves out, and one byte that no whole message contains.
         let input = [payload, &[0, 0, 0xff, 0xff, 0]].concat();
         let mut bits = std::mem::take(&mut self.bits_left);
         let before = bits.len();
@@ -128,7 +128,7 @@ type Read<T> = Result<T, Failure>;
 struct Bits {
     bits: Vec<bool>,
     at: usize,
-    /// Bits of a byte that was begun before.
+    /// Takes bits of a byte that was begun before.
     before: usize,
 }
 
@@ -181,7 +181,7 @@ fn stored(bits: &mut Bits, out: &mut Out) -> Read<()> {
     Ok(())
 }
 
-/// RFC 1951 §3.2.5: the shortest length and how many bits are added, for each symbol from 257 on.
+/// RFC 1951 §3.2.5: the shortest length and the number of extra bits for each symbol from 257 on.
 const LENGTHS: [(usize, usize); 29] = [
     (3, 0),
     (4, 0),
@@ -225,7 +225,7 @@ fn compressed(bits: &mut Bits, out: &mut Out, lengths: &Code, distances: &Code) 
                 let length = base + bits.number(extra)?;
                 let symbol = distances.symbol(bits)?;
                 require(symbol < 30)?;
-                // Two symbols for each power of two, from the second on.
+                // Two symbols for each power of two, from the second power on.
                 let extra = (symbol / 2).saturating_sub(1);
                 let base = if symbol < 2 { symbol } else { (2 + symbol % 2) << extra };
                 let distance = 1 + base + bits.number(extra)?;
@@ -285,12 +285,12 @@ fn dynamic(bits: &mut Bits) -> Read<(Code, Code)> {
 struct Code {
     /// Length, code and symbol, in this order.
     codes: Vec<(usize, usize, usize)>,
-    /// What is not taken of the codes of 15 bits; negative if there are too many.
+    /// The number of unused codes of 15 bits; negative if there are too many codes.
     room: isize,
 }
 
 impl Code {
-    /// RFC 1951 §3.2.2: codes of a length are counted up in the order of their symbols, shorter ones first.
+    /// RFC 1951 §3.2.2: codes of one length count up in the order of their symbols, shorter codes first.
     fn new(lengths: &[usize]) -> Code {
         let mut codes: Vec<_> = (0..lengths.len()).map(|symbol| (lengths[symbol], 0, symbol)).collect();
         codes.retain(|code| code.0 > 0);
@@ -305,8 +305,8 @@ impl Code {
         Code { codes, room }
     }
 
-    /// Whether each string of bits means at most one thing; and if some mean nothing, then because there is
-    /// but one code, of one bit, or none.
+    /// Returns whether each string of bits has at most one meaning. Some may have none only if there is at most one
+    /// code, of one bit.
     fn may_be_used(&self) -> bool {
         self.room == 0 || self.room > 0 && self.codes.iter().all(|code| code.0 == 1)
     }
@@ -335,7 +335,7 @@ mod tests {
     use fleeting::ws::Deflater;
 
     #[test]
-    fn the_second_inflater_knows_good_from_bad() {
+    fn the_second_inflater_accepts_and_rejects_correctly() {
         fn check(messages: &[(&[u8], Result<&str, Failure>)]) {
             let mut naive = Naive::default();
             for (payload, expected) in messages {
@@ -361,14 +361,14 @@ mod tests {
 
     #[test]
     fn both_inflate_blocks_of_all_kinds() {
-        // Long and varied enough for codes of their own.
+        // Long and varied enough for dynamic codes.
         let text: Vec<u8> = (0..3000u32).flat_map(|n| (n * n % 977).to_string().into_bytes()).collect();
         for first in 0..=255 {
             ws_inflate(&[&[first & !7 | 2, 200, 255], &text[..1500]].concat());
         }
         let mut compressed = Vec::new();
         Deflater::new(15, 6).message(&text, false, &mut compressed);
-        assert_eq!(compressed[0] & 6, 4, "codes of its own");
+        assert_eq!(compressed[0] & 6, 4, "the block must have dynamic codes");
         assert!(Naive::default().message(&compressed, false, text.len()) == Ok(text));
     }
 }

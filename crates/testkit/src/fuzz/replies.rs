@@ -1,23 +1,23 @@
-//! What a server may write on a connection: responses, and frames behind a 101.
+//! Checks what a server has written on a connection: responses, and frames behind a 101.
 //!
-//! It reads strictly and knows nothing of how they were written.
+//! It reads strictly and does not know how the bytes were made.
 
-/// What was found.
+/// What the check has found.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// Final responses, and 101.
+    /// Number of final responses, 101 included.
     pub(super) responses: u64,
 }
 
-/// Panics unless `sent` is responses and frames. `complete`: none may be cut short. `headless`: a request
-/// may have been HEAD, so that only the first response's head is looked at.
+/// Panics unless `sent` consists of responses and frames. If `complete`, none may be cut short. If `headless`, a
+/// request may have been HEAD, so only the first response's head is checked.
 pub(super) fn check(sent: &[u8], complete: bool, headless: bool) -> Found {
     let mut found = Found::default();
     let mut rest = sent;
     while !rest.is_empty() {
         let Some((head, behind)) = head(rest) else {
             assert!(!complete, "a head is cut short: {}", rest.escape_ascii());
-            // What there is of a status line is one.
+            // Whatever there is of a status line is correct.
             let known = rest.len().min(9);
             assert_eq!(rest[..known], b"HTTP/1.1 "[..known]);
             break;
@@ -48,7 +48,7 @@ struct Head {
     close: bool,
 }
 
-/// The head that `bytes` begin with, and what is behind it; `None` if it is cut short.
+/// Splits off the head that `bytes` begin with. Returns `None` if it is cut short.
 fn head(bytes: &[u8]) -> Option<(Head, &[u8])> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
     let mut lines =
@@ -83,7 +83,7 @@ fn head(bytes: &[u8]) -> Option<(Head, &[u8])> {
     Some((head, &bytes[end + 4..]))
 }
 
-/// Frames of a server: RFC 6455 §5.
+/// Checks frames of a server: RFC 6455 §5.
 fn frames(mut rest: &[u8], complete: bool) {
     while let Some((opcode, payload, behind)) = frame(rest) {
         match opcode {
@@ -100,7 +100,7 @@ fn frames(mut rest: &[u8], complete: bool) {
     assert!(rest.is_empty() || !complete, "a frame is cut short: {}", rest.escape_ascii());
 }
 
-/// The whole, unmasked, unfragmented frame that `bytes` begin with.
+/// Splits off the whole, unmasked, unfragmented frame that `bytes` begin with.
 fn frame(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&[first, second], rest) = bytes.split_first_chunk()?;
     assert_eq!(first & 0xf0, 0x80, "FIN and no reserved bits");
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn good_ones_pass_and_bad_ones_do_not() {
+    fn valid_responses_pass_and_invalid_ones_do_not() {
         let date = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
         let ok = |content: &str, fields: &str| {
             format!("HTTP/1.1 200 OK\r\n{date}Content-Length: {}\r\n{fields}\r\n{content}", content.len())

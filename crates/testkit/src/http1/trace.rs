@@ -1,25 +1,25 @@
-//! Plays a connection to a [`Decoder`] in pieces and writes down what came of it, for tests and fuzzers.
+//! Plays a connection to a [`Decoder`] in pieces and records the events, for tests and fuzzers.
 //!
-//! It keeps the bytes as an engine would. Its invariant is what it is there to test: the events do not
-//! depend on the pieces.
+//! It keeps the bytes as an engine would. The invariant that it exists to test: the events do not depend on the
+//! pieces.
 
 use fleeting::http1::{ContentStep, Decoder, Head, HeadStep, PieceStep, Refusal, assert_lexer_agrees};
 use fleeting::{Arena, Limits};
 
-/// Requests whose path begins so are answered early; their content is discarded.
+/// Requests whose path begins with this are answered early, and their content is discarded.
 const DISCARDED: &str = "/discard";
 
-/// Raw bytes that are discarded at most.
+/// The maximum number of raw bytes that are discarded.
 const DISCARD_MAX: u64 = 64;
 
-/// The events of a connection on which `pieces` arrive, one after the other. It ends with a refusal, or
-/// with a request that asks to close.
+/// Returns the events of a connection on which `pieces` arrive one after the other. It ends with a refusal, or with a
+/// request that asks to close.
 pub fn trace<'p>(pieces: impl IntoIterator<Item = &'p [u8]>, limits: &Limits) -> Vec<String> {
     play(pieces, limits, None).events
 }
 
-/// As [`trace`], with all contents streamed. The events must be the same; what had come of content that
-/// did not end is told beside them.
+/// Like [`trace`], with all contents streamed. The events must be the same. Also returns what had arrived of content
+/// that did not end.
 pub fn trace_streamed<'p>(
     pieces: impl IntoIterator<Item = &'p [u8]>,
     limits: &Limits,
@@ -38,7 +38,7 @@ fn play<'p>(
         arena: Arena::new(512),
         inbox: Vec::new(),
         events: Vec::new(),
-        told: None,
+        last_head: None,
         streamed,
         streaming: false,
         closes: false,
@@ -57,18 +57,18 @@ struct Engine {
     arena: Arena,
     inbox: Vec<u8>,
     events: Vec<String>,
-    /// The head that was told last, to compare it with when it comes again.
-    told: Option<String>,
-    /// What the pieces of a request's content have come to; `None` if contents are told whole.
+    /// The head reported last, to compare it with when it comes again.
+    last_head: Option<String>,
+    /// The pieces of the current content; `None` if contents are reported whole.
     streamed: Option<Vec<u8>>,
-    /// In content that is streamed.
+    /// Inside content that is streamed.
     streaming: bool,
     /// The request whose content is streamed is the last one.
     closes: bool,
 }
 
 impl Engine {
-    /// Reads what is in the inbox; `false` when the connection is to be closed.
+    /// Reads what is in the inbox. Returns `false` when the connection is to be closed.
     fn turn(&mut self, limits: &Limits) -> bool {
         let mut start = 0;
         let filled = loop {
@@ -119,10 +119,10 @@ impl Engine {
                 HeadStep::Head { head, rest, resumed } => {
                     let line = describe(head);
                     if resumed {
-                        assert_eq!(self.told.as_deref(), Some(&*line), "a head has changed");
+                        assert_eq!(self.last_head.as_deref(), Some(&*line), "a head has changed");
                     } else {
                         self.events.push(line.clone());
-                        self.told = Some(line);
+                        self.last_head = Some(line);
                     }
                     let keep_alive = head.keep_alive;
                     if head.target.path().starts_with(DISCARDED) {
@@ -167,7 +167,7 @@ impl Engine {
     }
 }
 
-/// What follows the empty lines that `input` begins with; the lexer never sees those.
+/// Skips the empty lines that `input` begins with: the lexer never sees those.
 fn after_blank_lines(mut input: &[u8]) -> &[u8] {
     while let Some(rest) = input.strip_prefix(b"\r\n") {
         input = rest;
@@ -175,7 +175,7 @@ fn after_blank_lines(mut input: &[u8]) -> &[u8] {
     input
 }
 
-/// Writes down the last event of a connection.
+/// Records the last event of a connection.
 fn refused(events: &mut Vec<String>, refusal: Refusal) -> bool {
     events.push(format!("refused {}", refusal.label()));
     false
@@ -204,12 +204,13 @@ fn describe(head: &Head<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::Random;
 
     fn limits() -> Limits {
         crate::limits! { head_bytes: 200, target_bytes: 20, body_bytes: 40, headers: 60 }
     }
 
-    /// The events of a stream in one piece, and the same for all cuts in two and in three.
+    /// Checks the events of a stream in one piece, and the same for all cuts in two and in three.
     fn check(stream: &str, expected: &[&str]) {
         let limits = limits();
         let bytes = stream.as_bytes();
@@ -230,7 +231,7 @@ mod tests {
             }
         }
         assert_eq!(trace(bytes.chunks(1), &limits), whole, "{stream:?} bytewise");
-        // A stream that is cut off tells no more than the beginning.
+        // A stream that is cut off produces a prefix of the events.
         for end in 0..bytes.len() {
             let part = trace([&bytes[..end]], &limits);
             assert!(whole.starts_with(&part), "{stream:?} ended at {end}: {part:?}");
@@ -248,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn pipelines() {
+    fn pipelined_requests_are_read_in_any_pieces() {
         check(
             "GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: b\r\nX: y\r\n\r\n",
             &["/a", "content  {}", "/b", "content  {}"],
@@ -273,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn chunked() {
+    fn chunked_content_is_read_in_any_pieces() {
         let post = "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
         let with = |chunks: &str, last: &[&str]| {
             check(&format!("{post}{chunks}"), &[&["/a"], last].concat());
@@ -298,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn discarded() {
+    fn content_is_discarded_in_any_pieces() {
         let next = "GET /b HTTP/1.1\r\nHost: b\r\n\r\n";
         let sized = |n, content: &str| {
             format!("POST /discard HTTP/1.1\r\nHost: a\r\nContent-Length: {n}\r\n\r\n{content}{next}")
@@ -333,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals() {
+    fn requests_are_refused_in_any_pieces() {
         let refused = |stream: &str, label: &str| check(stream, &[&format!("refused {label}")]);
         refused("GET / HTTP/1.1\nHost: a\n\n", "bare_lf");
         refused("\n", "bare_lf");
@@ -345,7 +346,7 @@ mod tests {
         refused("GET / HTTP/1.1\r\nHost: a\r\nX: \x7f\r\n\r\n", "control_byte");
         refused("GET /\x01", "control_byte");
         refused("\x16\x03\x01\x02", "control_byte");
-        // The method is bad as well, but the bare LF makes the shorter prefix.
+        // The method is wrong as well, but the bare LF ends the shorter prefix.
         refused("G(T / HTTP/1.1\nHost", "bare_lf");
         refused("G(T / HTTP/1.1\r\nHost: a\r\n\r\n", "bad_method");
         refused("GET / HTTP/2.0\r\n\r\n", "unsupported_version");
@@ -365,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn many_fields() {
+    fn many_fields_are_read_in_any_pieces() {
         let limits = crate::limits! { from limits(); head_bytes: 4000 };
         for fields in [47, 48, 59, 60] {
             let stream = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(fields));
@@ -378,9 +379,9 @@ mod tests {
         }
     }
 
-    /// Streams spliced from pieces that matter, with bytes changed, cut at random.
+    /// Streams spliced from relevant pieces, with bytes changed, cut at random.
     #[test]
-    fn random_streams() {
+    fn random_streams_are_read_the_same_in_any_pieces() {
         const PIECES: &[&str] = &[
             "GET /a HTTP/1.1\r\nHost: a\r\n\r\n",
             "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
@@ -399,24 +400,18 @@ mod tests {
         ];
         const BYTES: &[u8] = b"\r\n\r\n\0\t :;,\"0f/\x7f\x80";
         let limits = limits();
-        let mut seed = 0x2545_f491_4f6c_dd1d_u64;
-        let mut below = |n: usize| {
-            seed ^= seed << 13;
-            seed ^= seed >> 7;
-            seed ^= seed << 17;
-            (seed >> 33) as usize % n
-        };
+        let mut random = Random::new(1);
         for _ in 0..4000 {
             let mut stream = Vec::new();
-            for _ in 0..1 + below(5) {
-                stream.extend_from_slice(PIECES[below(PIECES.len())].as_bytes());
+            for _ in 0..random.within(1, 5) {
+                stream.extend_from_slice(random.one_of(PIECES).as_bytes());
             }
-            for _ in 0..below(3) {
-                let at = below(stream.len());
-                match below(3) {
-                    0 => stream[at] = BYTES[below(BYTES.len())],
-                    1 => stream.insert(at, BYTES[below(BYTES.len())]),
-                    _ => drop(stream.drain(at..(at + 1 + below(3)).min(stream.len()))),
+            for _ in 0..random.below(3) {
+                let at = random.below(stream.len());
+                match random.below(3) {
+                    0 => stream[at] = random.one_of(BYTES),
+                    1 => stream.insert(at, random.one_of(BYTES)),
+                    _ => drop(stream.drain(at..(at + 1 + random.below(3)).min(stream.len()))),
                 }
                 if stream.is_empty() {
                     stream.push(b'G');
@@ -426,7 +421,7 @@ mod tests {
             let mut pieces = Vec::new();
             let mut rest = &stream[..];
             while !rest.is_empty() {
-                let (piece, tail) = rest.split_at(1 + below(rest.len().min(24)));
+                let (piece, tail) = rest.split_at(random.within(1, rest.len().min(24)));
                 pieces.push(piece);
                 rest = tail;
             }

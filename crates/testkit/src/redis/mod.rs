@@ -1,4 +1,4 @@
-//! A real Redis for a test, a proxy in front of it, and a broker that writes down what arrives.
+//! A real Redis server for a test, a proxy in front of it, and a broker that records what arrives.
 
 pub mod node;
 pub mod proxy;

@@ -1,4 +1,4 @@
-//! A broker without a server: it writes down what arrives.
+//! A broker without a server. It records what arrives.
 
 use crate::client::PATIENCE;
 use fleeting::{Broker, Inlet, Message, Publication};
@@ -8,41 +8,42 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Instant;
 
-/// Writes down what a broker brings: `topic=text`, or `!text` if it is announced.
+/// Records what a broker delivers: `topic=text`, or `!text` for an announcement.
 #[derive(Default)]
-pub struct Ears {
-    pub heard: Mutex<Vec<String>>,
+pub struct Recorder {
+    pub received: Mutex<Vec<String>>,
     changed: Condvar,
     pub is_full: AtomicBool,
 }
 
-impl Ears {
+impl Recorder {
     fn write(&self, line: String) {
-        self.heard.lock().expect("nobody panics with it").push(line);
+        self.received.lock().expect("the lock is not poisoned").push(line);
         self.changed.notify_all();
     }
 
-    /// Waits until so many have come; all of them.
+    /// Waits until at least `count` lines have arrived. Returns all lines.
     #[track_caller]
     pub fn wait(&self, count: usize) -> Vec<String> {
-        let heard = self.heard.lock().expect("nobody panics with it");
-        let few = |heard: &mut Vec<String>| heard.len() < count;
-        let waited = self.changed.wait_timeout_while(heard, PATIENCE, few).expect("nobody panics with it");
-        let heard = waited.0.clone();
-        assert!(heard.len() >= count, "{heard:?}");
-        heard
+        let received = self.received.lock().expect("the lock is not poisoned");
+        let few = |received: &mut Vec<String>| received.len() < count;
+        let waited =
+            self.changed.wait_timeout_while(received, PATIENCE, few).expect("the lock is not poisoned");
+        let received = waited.0.clone();
+        assert!(received.len() >= count, "{received:?}");
+        received
     }
 }
 
-pub struct Mouth(pub Arc<Ears>);
+pub struct RecordingInlet(pub Arc<Recorder>);
 
-impl Inlet for Mouth {
+impl Inlet for RecordingInlet {
     fn deliver(&self, publication: &Arc<Publication>) -> bool {
         let text = match publication.message() {
             Message::Text(text) => text.to_string(),
             Message::Binary(bytes) => format!("{bytes:?}"),
         };
-        // Before anybody learns that it has come.
+        // Read before the line is recorded, because a test may change it once it sees the line.
         let is_full = self.0.is_full.load(Ordering::Relaxed);
         self.0.write(format!("{}={text}", publication.topic()));
         !is_full
@@ -50,21 +51,21 @@ impl Inlet for Mouth {
 
     fn announce(&self, name: &str, message: Message<'_>) -> bool {
         assert_eq!(name, "gap");
-        let Message::Text(text) = message else { panic!("a gap is text") };
+        let Message::Text(text) = message else { panic!("gaps are text") };
         self.0.write(format!("!{text}"));
         true
     }
 }
 
-/// With a time limit that does not matter.
+/// Options with a time limit that no test reaches.
 pub fn patient() -> RedisOptions {
     RedisOptions::new().timeout(PATIENCE)
 }
 
-/// A broker that is attached to ears. Dropping it lets go of it.
+/// A broker attached to a recorder. Dropping it detaches the broker.
 pub struct Node {
     pub broker: RedisBroker,
-    pub ears: Arc<Ears>,
+    pub recorder: Arc<Recorder>,
 }
 
 impl Node {
@@ -73,11 +74,12 @@ impl Node {
     }
 
     pub fn start_with(url: &str, name: &str, options: RedisOptions) -> Node {
-        let broker = RedisBroker::new(url.parse().expect("a good URL"), options, name).expect("a good name");
+        let broker =
+            RedisBroker::new(url.parse().expect("a valid URL"), options, name).expect("a valid name");
         let broker = broker.announce(|gap| gap.to_string());
-        let ears = Arc::new(Ears::default());
-        broker.attach(Arc::new(Mouth(ears.clone()))).expect("it begins");
-        Node { broker, ears }
+        let recorder = Arc::new(Recorder::default());
+        broker.attach(Arc::new(RecordingInlet(recorder.clone()))).expect("the broker attaches");
+        Node { broker, recorder }
     }
 
     pub fn publish(&self, topic: &str, text: &str) {
@@ -85,7 +87,7 @@ impl Node {
     }
 
     pub fn connected(&self, is_connected: bool) {
-        until(|| self.broker.is_connected() == is_connected);
+        wait_until(|| self.broker.is_connected() == is_connected);
     }
 }
 
@@ -96,10 +98,10 @@ impl Drop for Node {
 }
 
 #[track_caller]
-pub fn until(is_so: impl Fn() -> bool) {
+pub fn wait_until(condition: impl Fn() -> bool) {
     let begin = Instant::now();
-    while !is_so() {
-        assert!(begin.elapsed() < PATIENCE, "it does not come to that");
+    while !condition() {
+        assert!(begin.elapsed() < PATIENCE, "the condition is never met");
         thread::yield_now();
     }
 }

@@ -1,4 +1,4 @@
-//! What is between a test and its Redis: TCP in front of the socket, which can be held up, cut and closed.
+//! A TCP proxy between a test and its Redis server. It can hold, cut and refuse connections.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 
-/// Ended when it is dropped.
+/// Stopped when it is dropped.
 pub struct Proxy {
     addr: SocketAddr,
     shared: Arc<Shared>,
-    door: Option<JoinHandle<()>>,
+    acceptor: Option<JoinHandle<()>>,
 }
 
 struct Shared {
@@ -24,7 +24,7 @@ struct Shared {
 struct State {
     requests_held: bool,
     replies_held: bool,
-    /// Pieces of requests and replies that are held now.
+    /// Number of pieces of requests and replies that are held now.
     held: usize,
     is_closed: bool,
     over: bool,
@@ -34,7 +34,7 @@ struct State {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nobody panics with it")
+        self.state.lock().expect("the lock is not poisoned")
     }
 }
 
@@ -44,15 +44,15 @@ impl Proxy {
         let addr = listener.local_addr().expect("it listens");
         let shared = Arc::new(Shared { upstream, state: Mutex::default(), changed: Condvar::new() });
         let own = shared.clone();
-        let door = thread::spawn(move || {
+        let acceptor = thread::spawn(move || {
             for stream in listener.incoming() {
                 if own.state().over {
                     return;
                 }
-                own.take(stream.expect("it was accepted"));
+                own.take(stream.expect("a connection"));
             }
         });
-        Proxy { addr, shared, door: Some(door) }
+        Proxy { addr, shared, acceptor: Some(acceptor) }
     }
 
     pub fn url(&self) -> String {
@@ -64,25 +64,25 @@ impl Proxy {
         self.shared.changed.notify_all();
     }
 
-    /// From now on requests do not arrive.
+    /// Holds requests from now on.
     pub fn hold_requests(&self) {
         self.set(|state| state.requests_held = true);
     }
 
-    /// From now on replies do not arrive.
+    /// Holds replies from now on.
     pub fn hold_replies(&self) {
         self.set(|state| state.replies_held = true);
     }
 
-    /// What was held arrives.
+    /// Releases what is held.
     pub fn release(&self) {
         self.set(|state| (state.requests_held, state.replies_held) = (false, false));
     }
 
-    /// Waits until so many pieces are held.
+    /// Waits until `count` pieces are held.
     pub fn wait_for_held(&self, count: usize) {
         let held = |state: &mut State| state.held < count;
-        drop(self.shared.changed.wait_while(self.shared.state(), held).expect("nobody panics with it"));
+        drop(self.shared.changed.wait_while(self.shared.state(), held).expect("the lock is not poisoned"));
     }
 
     /// Ends all connections.
@@ -93,12 +93,12 @@ impl Proxy {
         }
     }
 
-    /// From now on a connection is closed as soon as it is made, or is not.
+    /// Sets whether connections are closed as soon as they are made.
     pub fn close(&self, is_closed: bool) {
         self.set(|state| state.is_closed = is_closed);
     }
 
-    /// Connections that were made so far.
+    /// Returns the number of connections made so far.
     pub fn accepted(&self) -> usize {
         self.shared.state().accepted
     }
@@ -112,9 +112,9 @@ impl Shared {
         if state.is_closed {
             return;
         }
-        // A Redis that is not there has closed the connection.
+        // If Redis is not running, the client's connection is closed as well.
         let Ok(redis) = UnixStream::connect(&self.upstream) else { return };
-        client.set_nodelay(true).expect("it is open");
+        client.set_nodelay(true).expect("the connection is open");
         let twin = (client.try_clone().expect("a descriptor"), redis.try_clone().expect("a descriptor"));
         state.connections.push(twin);
         drop(state);
@@ -135,11 +135,11 @@ impl Shared {
                 state.held += 1;
                 self.changed.notify_all();
                 let held = |state: &mut State| is_held(state) && !state.over;
-                state = self.changed.wait_while(state, held).expect("nobody panics with it");
+                state = self.changed.wait_while(state, held).expect("the lock is not poisoned");
                 state.held -= 1;
             }
             drop(state);
-            // Whoever has gone meanwhile gets nothing; it is read to the end all the same.
+            // A receiver that is gone gets nothing, but the sender is still read to the end.
             let _ = to.write_all(&bytes[..read]);
         }
         to.end();
@@ -166,9 +166,9 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.set(|state| state.over = true);
         self.cut();
-        // The last one that it accepts.
+        // The last connection that it accepts.
         drop(TcpStream::connect(self.addr));
-        let ended = self.door.take().map(JoinHandle::join);
+        let ended = self.acceptor.take().map(JoinHandle::join);
         assert!(matches!(ended, Some(Ok(()))) || thread::panicking(), "the proxy has panicked");
     }
 }

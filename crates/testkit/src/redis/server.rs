@@ -1,4 +1,4 @@
-//! A real `redis-server` of a test's own: on a socket in a folder of its own, and nothing of it stays.
+//! A real `redis-server` for one test, on a socket in a folder of its own. Nothing of it remains afterwards.
 
 use crate::client::PATIENCE;
 use std::fs;
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-/// Ended when it is dropped.
+/// Stopped when it is dropped.
 pub struct RedisServer {
     folder: PathBuf,
     arguments: Vec<String>,
@@ -22,11 +22,11 @@ impl RedisServer {
         RedisServer::start_with(&[])
     }
 
-    /// With these arguments too.
+    /// Starts a server with further arguments.
     pub fn start_with(arguments: &[&str]) -> RedisServer {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        // A socket's path may not be long.
+        // A socket's path has a maximum length.
         let folder = std::env::temp_dir().join(format!("fleeting-redis-{}-{number}", std::process::id()));
         fs::create_dir_all(&folder).expect("there is room for a folder");
         let arguments = arguments.iter().map(ToString::to_string).collect();
@@ -35,9 +35,9 @@ impl RedisServer {
         server
     }
 
-    /// On a port, too, which is told.
+    /// Starts a server that also listens on a TCP port. Returns that port.
     pub fn start_on_a_port(arguments: &[&str]) -> (RedisServer, u16) {
-        // Somebody else may take the port before it does.
+        // Another process may take the port first.
         for _ in 0..10 {
             let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
             let port = free.expect("there is a free port").port();
@@ -64,15 +64,15 @@ impl RedisServer {
         format!("unix://{}", self.socket().display())
     }
 
-    /// Ends it as `kill -9` does.
+    /// Kills it like `kill -9`.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
-            child.kill().expect("it was running");
+            child.kill().expect("Redis was running");
             child.wait().expect("it has ended");
         }
     }
 
-    /// Starts it again. It is ready then.
+    /// Starts it again. It is ready when this returns.
     pub fn restart(&mut self) {
         self.kill();
         assert!(self.try_start(), "redis-server has not started");
@@ -88,30 +88,30 @@ impl RedisServer {
         let mut child = child.expect("redis-server is needed: install the package `redis-server`");
         let log = BufReader::new(child.stdout.take().expect("it is piped"));
         self.child = Some(child);
-        let (tell, told) = mpsc::channel();
+        let (sender, ready) = mpsc::channel();
         thread::spawn(move || {
-            // What it says is read to the end, so that it can go on saying it.
+            // The log is read to the end so that the server never blocks on it.
             for line in log.lines().map_while(Result::ok) {
                 if line.to_lowercase().contains("ready to accept connections") {
-                    let _ = tell.send(());
+                    let _ = sender.send(());
                 }
             }
         });
-        // If it ends before, nobody is there to tell any more.
-        told.recv_timeout(PATIENCE).is_ok()
+        // If the server ends before it is ready, the sender is dropped.
+        ready.recv_timeout(PATIENCE).is_ok()
     }
 
-    /// Stops it, or lets it go on.
+    /// Sends it the signal `name`, for example to stop or continue it.
     pub fn signal(&self, name: &str) {
-        let id = self.child.as_ref().expect("it is running").id().to_string();
+        let id = self.child.as_ref().expect("Redis is running").id().to_string();
         let sent = Command::new("kill").args([&format!("-{name}"), &id]).status();
-        assert!(sent.expect("there is kill(1)").success());
+        assert!(sent.expect("kill(1) can be run").success());
     }
 
-    /// What it answers to a command.
+    /// Returns the reply to a command.
     pub fn ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> T {
-        let client = redis::Client::open(self.url()).expect("a good URL");
-        let mut connection = client.get_connection().expect("it is running");
+        let client = redis::Client::open(self.url()).expect("a valid URL");
+        let mut connection = client.get_connection().expect("Redis is running");
         let mut request = redis::cmd(command[0]);
         request.arg(&command[1..]);
         request.query(&mut connection).unwrap_or_else(|error| panic!("{command:?}: {error}"))

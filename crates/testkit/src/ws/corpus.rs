@@ -1,13 +1,13 @@
-//! Short client streams and what they mean, and the means to write more of them.
+//! Short client streams and what they mean, and the tools to write more of them.
 //!
-//! Test code only; the streams are short, so that all their two-cut splits can be tried.
+//! The streams are short, so that all their splits at two places can be tried.
 
 use super::frames::{Frame, frame, masked};
 use fleeting::Limits;
 
 /// A stream and its trace.
 pub struct Case {
-    /// What it shows, for messages.
+    /// Describes the case in messages.
     pub name: &'static str,
     /// The stream.
     pub bytes: Vec<u8>,
@@ -15,12 +15,12 @@ pub struct Case {
     pub expected: &'static str,
 }
 
-/// What the traces of [`streams`] are under.
+/// The limits under which [`streams`] have their traces.
 pub fn limits() -> Limits {
     crate::limits! { message_bytes: 200, frame_bytes: 150, fragments: 4 }
 }
 
-/// The streams: right ones, and each way to be wrong.
+/// Returns valid streams, and one for each way to be invalid.
 pub fn streams() -> Vec<Case> {
     let framed = |name, frames: &[Frame<'_>], expected| Case { name, bytes: masked(frames), expected };
     let raw = |name, bytes: &[u8], expected| Case { name, bytes: bytes.to_vec(), expected };
@@ -130,8 +130,8 @@ pub fn streams() -> Vec<Case> {
     ]
 }
 
-/// More of them, for a connection that has agreed on permessage-deflate: what a message is compressed to
-/// does not matter here, and is never UTF-8.
+/// Returns streams for a connection that has agreed on permessage-deflate. The compressed payloads are arbitrary here,
+/// and never UTF-8.
 pub fn compressed_streams() -> Vec<Case> {
     let framed = |name, frames: &[Frame<'_>], expected| Case { name, bytes: masked(frames), expected };
     let long = [0xff; 130];

@@ -1,19 +1,18 @@
-//! The decoder against tungstenite's `WebSocket`, on the same byte stream.
+//! Compares the decoder with tungstenite's `WebSocket` on the same byte stream, for tests and fuzzers.
 //!
-//! For tests and fuzzers. The two may differ in these ways, and in no other:
+//! The two may differ in these ways, and in no other:
 //!
-//! - tungstenite takes a length that is not in its shortest form; what it says after one is not
-//!   compared.
-//! - It looks at the opcode and the frame's size with the header, at everything else, UTF-8 included,
-//!   only when the frame is whole. Where we fail inside an unfinished frame, it still waits at the end
-//!   of the stream.
-//! - It shows a Close with a bad code as 1002 "Protocol violation" instead of failing, and counts 1014
-//!   among the bad ones. It looks at the reason before the code.
-//! - It looks at the frame's size early, so that of two faults it names that one; it looks at the mask
-//!   before the reserved bits; a length with its high bit set is too large to it, not malformed.
+//! - tungstenite accepts a length that is not in its shortest form. Whatever it reports after one is not compared.
+//! - It checks the opcode and the frame's size with the header, and everything else, UTF-8 included, only when the
+//!   frame is whole. Where the decoder fails inside an unfinished frame, tungstenite still waits at the end of the
+//!   stream.
+//! - It reports a Close with a bad code as 1002 "Protocol violation" instead of failing, and counts 1014 among the bad
+//!   codes. It checks the reason before the code.
+//! - It checks the frame's size early, so of two faults it reports that one. It checks the mask before the reserved
+//!   bits. A length with its high bit set is too large to it, not malformed.
 //! - It does not count fragments, so they are not limited here.
 //!
-//! Invariant: what both show up to then is the same, and so is whether the stream is refused.
+//! Invariant: up to there both report the same, and both agree whether the stream is refused.
 
 use super::trace::{End, drive};
 use fleeting::ws::{Decoder, Event, Failure};
@@ -25,9 +24,9 @@ use tungstenite::protocol::{Message, Role, WebSocket, WebSocketConfig};
 /// Small, because tungstenite reserves what a header claims.
 const BYTES_MAX: usize = 4096;
 
-/// What both can be put into.
+/// What the results of both can be converted to.
 #[derive(Debug, PartialEq, Eq)]
-enum Said {
+enum Report {
     Text(String),
     Binary(Vec<u8>),
     Ping(Vec<u8>),
@@ -35,22 +34,22 @@ enum Said {
     Close(Option<(u16, String)>),
 }
 
-/// Panics on a difference between the two that is not among those listed above.
+/// Panics on a difference between the two that is not listed above.
 pub fn compare(bytes: &[u8]) {
     let limits = crate::limits! {
     frame_bytes: BYTES_MAX,
     message_bytes: BYTES_MAX,
     fragments: usize::MAX };
     let mut ours = Vec::new();
-    let end = drive(Decoder::new(), bytes, &[], &limits, |event| ours.extend(said(event)));
+    let end = drive(Decoder::new(), bytes, &[], &limits, |event| ours.extend(report(event)));
     let (mut theirs, error) = theirs(bytes);
 
     match end {
         End::Waits { .. } => assert!(waits(error.as_ref()), "{error:?} while we wait: {bytes:x?}"),
         End::Closed => {
             assert!(error.is_none(), "{error:?} instead of a close: {bytes:x?}");
-            // Bad to them, not to us.
-            if let Some(Said::Close(Some((1014, _)))) = ours.last() {
+            // The code is bad to tungstenite only.
+            if let Some(Report::Close(Some((1014, _)))) = ours.last() {
                 assert_eq!(theirs.pop(), Some(violation()), "{bytes:x?}");
                 ours.pop();
             }
@@ -68,7 +67,7 @@ pub fn compare(bytes: &[u8]) {
     assert_eq!(theirs, ours, "{end:?} {error:?}: {bytes:x?}");
 }
 
-/// Whether their `error` is what they say where we say `failure`.
+/// Returns whether tungstenite's `error` corresponds to our `failure`.
 fn explains(failure: Failure, error: &Error) -> bool {
     use ProtocolError as P;
     match (failure, error) {
@@ -81,10 +80,10 @@ fn explains(failure: Failure, error: &Error) -> bool {
         (Failure::MessageUnfinished, Error::Protocol(P::ExpectedFragment(_))) => true,
         (Failure::CloseTooShort, Error::Protocol(P::InvalidCloseSequence)) => true,
         (Failure::TextInvalid | Failure::CloseReasonInvalid, Error::Utf8(_)) => true,
-        // The reason comes first to them.
+        // tungstenite checks the reason first.
         (Failure::CloseCodeInvalid, Error::Utf8(_)) => true,
         (Failure::LengthHighBit | Failure::FrameTooBig | Failure::MessageTooBig, Error::Capacity(_)) => true,
-        // The size comes first to them.
+        // tungstenite checks the size first.
         (
             Failure::ReservedBits
             | Failure::Unmasked
@@ -98,12 +97,12 @@ fn explains(failure: Failure, error: &Error) -> bool {
     }
 }
 
-/// Whether they ran out of bytes.
+/// Returns whether tungstenite ran out of bytes.
 fn waits(error: Option<&Error>) -> bool {
     matches!(error, Some(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)))
 }
 
-/// Whether the frame at the start of `bytes` is all there.
+/// Returns whether the frame at the start of `bytes` is complete.
 fn is_whole(bytes: &[u8]) -> bool {
     let mut cursor = Cursor::new(bytes);
     match FrameHeader::parse(&mut cursor) {
@@ -113,23 +112,23 @@ fn is_whole(bytes: &[u8]) -> bool {
     }
 }
 
-fn said(event: Event<'_>) -> Option<Said> {
+fn report(event: Event<'_>) -> Option<Report> {
     Some(match event {
-        Event::Text(text) => Said::Text(text.to_owned()),
-        Event::Binary(bytes) => Said::Binary(bytes.to_vec()),
-        Event::Ping(bytes) => Said::Ping(bytes.to_vec()),
-        Event::Pong(bytes) => Said::Pong(bytes.to_vec()),
-        Event::Close { code, reason } => Said::Close(code.map(|code| (code.get(), reason.to_owned()))),
+        Event::Text(text) => Report::Text(text.to_owned()),
+        Event::Binary(bytes) => Report::Binary(bytes.to_vec()),
+        Event::Ping(bytes) => Report::Ping(bytes.to_vec()),
+        Event::Pong(bytes) => Report::Pong(bytes.to_vec()),
+        Event::Close { code, reason } => Report::Close(code.map(|code| (code.get(), reason.to_owned()))),
         Event::Compressed { .. } | Event::Fragment => return None,
     })
 }
 
-fn violation() -> Said {
-    Said::Close(Some((1002, "Protocol violation".to_owned())))
+fn violation() -> Report {
+    Report::Close(Some((1002, "Protocol violation".to_owned())))
 }
 
-/// What tungstenite makes of `bytes`, up to a Close or an error.
-fn theirs(bytes: &[u8]) -> (Vec<Said>, Option<Error>) {
+/// Returns what tungstenite reads from `bytes`, up to a Close or an error.
+fn theirs(bytes: &[u8]) -> (Vec<Report>, Option<Error>) {
     let config = WebSocketConfig::default()
         .read_buffer_size(256)
         .max_frame_size(Some(BYTES_MAX))
@@ -138,23 +137,23 @@ fn theirs(bytes: &[u8]) -> (Vec<Said>, Option<Error>) {
     let mut all = Vec::new();
     loop {
         all.push(match socket.read() {
-            Ok(Message::Text(text)) => Said::Text(text.as_str().to_owned()),
-            Ok(Message::Binary(bytes)) => Said::Binary(bytes.to_vec()),
-            Ok(Message::Ping(bytes)) => Said::Ping(bytes.to_vec()),
-            Ok(Message::Pong(bytes)) => Said::Pong(bytes.to_vec()),
+            Ok(Message::Text(text)) => Report::Text(text.as_str().to_owned()),
+            Ok(Message::Binary(bytes)) => Report::Binary(bytes.to_vec()),
+            Ok(Message::Ping(bytes)) => Report::Ping(bytes.to_vec()),
+            Ok(Message::Pong(bytes)) => Report::Pong(bytes.to_vec()),
             Ok(Message::Close(close)) => {
                 let close = close.map(|close| (close.code.into(), close.reason.as_str().to_owned()));
-                all.push(Said::Close(close));
+                all.push(Report::Close(close));
                 return (all, None);
             }
-            // Never shown by `read`.
+            // Never returned by `read`.
             Ok(Message::Frame(_)) => continue,
             Err(error) => return (all, Some(error)),
         });
     }
 }
 
-/// A client that has sent all it had and does not care for the answers.
+/// A client that has sent everything and ignores the responses.
 struct Stream<'a>(&'a [u8]);
 
 impl Read for Stream<'_> {
@@ -176,11 +175,12 @@ impl Write for Stream<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::Random;
     use crate::ws::corpus;
     use crate::ws::frames::{frame, masked};
 
     #[test]
-    fn corpus_and_its_prefixes() {
+    fn the_corpus_and_its_prefixes_mean_the_same_to_both() {
         for case in corpus::streams() {
             for end in 0..=case.bytes.len() {
                 compare(&case.bytes[..end]);
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn each_listed_difference() {
+    fn each_listed_difference_is_tolerated() {
         compare(b"\x81\xfe\0\x02\0\0\0\0hi"); // a length too long
         compare(b"\x88\xfe\0\x02\0\0\0\0\x03\xe8"); // the same, in a close
         compare(b"\xc1\x85\0\0\0\0hel"); // late: reserved bits
@@ -203,15 +203,9 @@ mod tests {
     }
 
     #[test]
-    fn random_streams() {
-        // Frames from a small alphabet, so that most combinations come up; then bytes changed in them.
-        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-        let mut random = move |below: usize| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 33) as usize % below
-        };
+    fn random_streams_mean_the_same_to_both() {
+        // Frames from a small alphabet, so that most combinations occur, with some bytes changed afterwards.
+        let mut random = Random::new(1);
         let payloads: [&[u8]; 12] = [
             b"",
             b"a",
@@ -228,19 +222,19 @@ mod tests {
         ];
         let firsts = [0x81, 0x01, 0x00, 0x80, 0x82, 0x02, 0x89, 0x8a, 0x88, 0x09, 0xc1, 0x83];
         for _ in 0..20_000 {
-            let frames: Vec<_> = (0..1 + random(5))
-                .map(|_| frame(firsts[random(firsts.len())], payloads[random(payloads.len())]))
+            let frames: Vec<_> = (0..random.within(1, 5))
+                .map(|_| frame(random.one_of(&firsts), random.one_of(&payloads)))
                 .collect();
             let mut bytes = masked(&frames);
-            if random(3) == 0 {
-                let place = random(bytes.len());
-                bytes[place] ^= 1 << random(8);
+            if random.below(3) == 0 {
+                let place = random.below(bytes.len());
+                bytes[place] ^= 1 << random.below(8);
             }
-            if random(3) == 0 {
-                bytes.truncate(random(bytes.len()));
+            if random.below(3) == 0 {
+                bytes.truncate(random.below(bytes.len()));
             }
             compare(&bytes);
-            let cuts = [random(bytes.len() + 1), random(bytes.len() + 1)];
+            let cuts = [random.below(bytes.len() + 1), random.below(bytes.len() + 1)];
             crate::ws::trace::check_cuts(&bytes, &cuts, &corpus::limits());
         }
     }

@@ -1,7 +1,7 @@
-//! A client's byte stream, fed to a [`Decoder`] in pieces and written down, for tests and fuzzers.
+//! Feeds a client's byte stream to a [`Decoder`] in pieces and records the events, for tests and fuzzers.
 //!
-//! Treats the bytes as a connection would: what is left over from a piece stays, the next is put
-//! behind it. Invariant (and what it is for): [`trace`] does not depend on `cuts`.
+//! It treats the bytes as a connection would: what is left over from a piece stays, and the next piece is appended. The
+//! invariant that it exists to test: [`trace`] does not depend on `cuts`.
 
 use fleeting::Limits;
 use fleeting::ws::{Decoder, Event, Failure, Step};
@@ -10,21 +10,21 @@ use std::fmt::Write as _;
 /// How a stream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// The client may go on; `wanted` as by [`Decoder::wants`].
+    /// The client may continue; `wanted` is the result of [`Decoder::wants`].
     Waits {
-        /// Bytes left over.
+        /// Number of bytes left over.
         left: usize,
         /// The length at which they would be looked at again.
         wanted: usize,
     },
     /// A Close frame came.
     Closed,
-    /// The client broke a rule, in the frame that starts at the offset.
+    /// The client broke a rule in the frame that starts at this offset.
     Failed(Failure, usize),
 }
 
-/// Feeds `stream` to `decoder` in the pieces between `cuts` (ascending; those past its end do not count),
-/// shows each event and says how it ended.
+/// Feeds `stream` to `decoder` in the pieces between `cuts`, which ascend; those past its end are ignored. Calls `show`
+/// with each event and returns how the stream ended.
 pub fn drive(
     mut decoder: Decoder,
     stream: &[u8],
@@ -57,18 +57,18 @@ pub fn drive(
         inbox.drain(..start);
         done += start;
     }
-    // More only of what is compressed.
+    // More only of compressed content.
     assert!(decoder.reassembly_bytes() <= limits.message_bytes + limits.message_bytes / 8 + 64);
     assert!(decoder.in_message() || decoder.reassembly_bytes() == 0);
     End::Waits { left: inbox.len(), wanted: decoder.wants() }
 }
 
-/// Feeds `stream` cut at `cuts` and writes down what happened, a line for each event and for the end.
+/// Feeds `stream` cut at `cuts` and returns a line for each event and for the end.
 pub fn trace(stream: &[u8], cuts: &[usize], limits: &Limits) -> String {
     written(Decoder::new(), stream, cuts, limits)
 }
 
-/// The same where messages may come compressed.
+/// The same for a connection that has agreed on compression.
 pub fn trace_with_deflate(stream: &[u8], cuts: &[usize], limits: &Limits) -> String {
     written(Decoder::with_deflate(), stream, cuts, limits)
 }
@@ -98,8 +98,8 @@ fn written(decoder: Decoder, stream: &[u8], cuts: &[usize], limits: &Limits) -> 
     lines
 }
 
-/// Panics unless `stream` means the same whole, a byte at a time, and cut at `cuts`, be messages
-/// compressed or not.
+/// Panics unless `stream` means the same whole, byte by byte, and cut at `cuts`, with and without
+/// compression.
 pub fn check_cuts(stream: &[u8], cuts: &[usize], limits: &Limits) {
     let bytewise: Vec<usize> = (1..stream.len()).collect();
     for trace in [trace, trace_with_deflate] {
@@ -119,20 +119,22 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(feature = "deflate")]
+    use crate::random::Random;
     use crate::ws::corpus;
     use crate::ws::frames::{Frame, frame, masked};
     #[cfg(feature = "deflate")]
     use fleeting::ws::{Deflater, Inflated, Inflater};
 
     #[test]
-    fn corpus_means_what_it_should() {
+    fn the_corpus_has_the_recorded_traces() {
         for case in corpus::streams() {
             assert_eq!(trace(&case.bytes, &[], &corpus::limits()), case.expected, "{}", case.name);
         }
         for case in corpus::compressed_streams() {
             let found = trace_with_deflate(&case.bytes, &[], &corpus::limits());
             assert_eq!(found, case.expected, "{}", case.name);
-            // To who has not agreed to it, each of them is wrong.
+            // Without agreement on compression each of them is invalid.
             let found = trace(&case.bytes, &[], &corpus::limits());
             assert!(found.ends_with("failed reserved_bits\n"), "{}: {found}", case.name);
         }
@@ -167,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_hold_at_their_edge() {
+    fn limits_are_exact() {
         fn check(frames: &[Frame<'_>], expected: &str) {
             let limits = crate::limits! { message_bytes: 10, frame_bytes: 8, fragments: 3 };
             assert_eq!(trace(&masked(frames), &[], &limits), expected, "{frames:x?}");
@@ -181,53 +183,26 @@ mod tests {
             &[first, frame(0x00, b"9a"), frame(0x00, b"b")],
             "fragment\nfragment\nfailed message_too_big\n",
         );
-        // Empty pieces are bounded by their number.
+        // Empty fragments are bounded by their number.
         let (start, more, end) = (frame(0x01, b""), frame(0x00, b""), frame(0x80, b""));
         check(&[start, more, end], "fragment\nfragment\ntext \"\"\nwaits for 14, has 0\n");
         check(&[start, more, more, end], "fragment\nfragment\nfragment\nfailed too_many_fragments\n");
         check(&[start, end, start, more], "fragment\ntext \"\"\nfragment\nfragment\nwaits for 14, has 0\n");
     }
 
-    /// xorshift64*.
-    #[cfg(feature = "deflate")]
-    struct Random(u64);
-
-    #[cfg(feature = "deflate")]
-    impl Random {
-        fn below(&mut self, bound: usize) -> usize {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            (self.0 >> 33) as usize % bound
-        }
-
-        /// Between noise and one word over and over.
-        fn message(&mut self, bytes: usize) -> Vec<u8> {
-            let words: Vec<Vec<u8>> = (0..1 + self.below(20))
-                .map(|_| (0..1 + self.below(30)).map(|_| self.below(256) as u8).collect())
-                .collect();
-            let mut message = Vec::new();
-            while message.len() < bytes {
-                message.extend_from_slice(&words[self.below(words.len())]);
-            }
-            message.truncate(bytes);
-            message
-        }
-    }
-
     #[cfg(feature = "deflate")]
     #[test]
-    fn there_and_back_in_fragments_cut_anywhere() {
-        let mut random = Random(0x9e37_79b9);
+    fn compressed_messages_survive_fragments_and_cuts() {
+        let mut random = Random::new(1);
         let limits = Limits::default();
         for window_bits in 9..=15 {
             for takeover in [false, true] {
-                // A client's, every third message not compressed, each in up to three frames.
+                // A client's messages, every third one uncompressed, each in up to three frames.
                 let mut deflater = Deflater::new(window_bits, 6);
                 let messages: Vec<Vec<u8>> = (0..20)
                     .map(|_| {
                         let bytes = random.below(2000);
-                        random.message(bytes)
+                        random.repetitive(bytes)
                     })
                     .collect();
                 let mut stream = Vec::new();

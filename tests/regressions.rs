@@ -1,17 +1,17 @@
-//! What the simulator has found, or its making: each case stays, without chance.
+//! Cases that the simulator has found, each without randomness.
 
-use crate::simulator::script::{client_frame, server_frame};
 use crate::simulator::service::{Log, STATIC_BYTES, app, flood};
 use crate::simulator::wire::{SimStream, Wire};
 use fleeting::ConnId;
 use fleeting::engine::{Engine, Readiness, Settings};
 use fleeting::time::Now;
+use fleeting_testkit::client::handshake;
+use fleeting_testkit::engine::run_to_rest;
 use fleeting_testkit::random::Random;
+use fleeting_testkit::ws::frames::{client_frame, server_frame};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 const MASK: [u8; 4] = [1, 2, 3, 4];
 
 /// An engine with one connection.
@@ -23,19 +23,19 @@ struct Bench {
 }
 
 impl Bench {
-    /// A client that sends `stream` when it is told to; `capacity` bytes fit into its pipe.
+    /// Connects a client that sends `stream` when told to, through a pipe of `capacity` bytes.
     fn new(settings: Settings, stream: &[u8], capacity: usize) -> Bench {
         let clock = Rc::new(Cell::new(1000));
         let mut wire = Wire::new(&clock, Random::new(0), stream.to_vec());
-        wire.capacity = capacity;
+        wire.set_capacity(capacity);
         let wire = Rc::new(RefCell::new(wire));
         let now = Now { ms: clock.get(), unix_secs: 0 };
         let mut engine = Engine::new(app(&Rc::new(Log::default())), settings, now);
-        let id = engine.accept(SimStream::new(&wire), None);
+        let id = engine.accept(Wire::stream(&wire), None);
         Bench { engine, clock, wire, id }
     }
 
-    /// Time passes, bytes arrive, and the engine does all there is to do.
+    /// Lets time pass, delivers bytes, and lets the engine do all it can.
     fn turn(&mut self, passes_ms: u64, bytes: usize) {
         self.clock.set(self.clock.get() + passes_ms);
         self.wire.borrow_mut().arrive(bytes);
@@ -45,18 +45,14 @@ impl Bench {
             let due: Readiness = std::mem::take(&mut self.wire.borrow_mut().due);
             self.engine.ready(self.id, due);
         }
-        self.engine.run();
-        while self.engine.next_ms() == Some(0) {
-            self.engine.begin(now);
-            self.engine.run();
-        }
+        run_to_rest(&mut self.engine, now);
         assert_eq!(self.wire.borrow().violation, None);
     }
 
-    /// The client takes what there is until there is no more.
+    /// The client takes everything until nothing more comes.
     fn take_all(&mut self) {
         loop {
-            let waiting = self.wire.borrow().written.len() - self.wire.borrow().taken;
+            let waiting = self.wire.borrow().waiting();
             if waiting == 0 {
                 return;
             }
@@ -66,38 +62,38 @@ impl Bench {
     }
 }
 
-/// The mark can be passed in the cork, and then the stream takes everything at once: no outbox ever
-/// drains, and `drain` must be called all the same.
+/// The mark can be passed in the cork, and then the stream takes everything at once. No outbox ever drains, and `drain`
+/// must be called all the same.
 #[test]
-fn backpressure_that_ends_with_the_turn_is_told_to_have_ended() {
+fn drain_is_called_when_backpressure_ends_within_the_turn() {
     let mut settings = Settings::default();
     settings.limits.outbox_bytes = 100;
-    let stream = [UPGRADE.as_bytes(), &client_frame(0x81, b"flood abc 20 90", MASK)].concat();
+    let stream = [handshake("/ws", "").as_bytes(), &client_frame(0x81, b"flood abc 20 90", MASK)].concat();
     let mut bench = Bench::new(settings, &stream, usize::MAX);
     bench.turn(0, stream.len());
     let frames: Vec<u8> =
         (1..=20).flat_map(|at| server_frame(0x81, flood("abc", at, 90).as_bytes())).collect();
-    assert!(bench.wire.borrow().written.ends_with(&frames), "not all was sent");
+    assert!(bench.wire.borrow().pipe.written.ends_with(&frames), "not all was sent");
 }
 
-/// The same with the client's end behind its order: the session's messages go first, as they do when an
-/// outbox holds them back.
+/// The same with the client's end right behind its order. The session's messages go first, as they do when an outbox
+/// holds them back.
 #[test]
-fn the_end_of_a_client_is_read_after_its_backpressure_has_ended() {
+fn a_clients_end_is_read_after_its_backpressure_has_ended() {
     let mut settings = Settings::default();
     settings.limits.outbox_bytes = 100;
-    let stream = [UPGRADE.as_bytes(), &client_frame(0x81, b"flood abc 20 90", MASK)].concat();
+    let stream = [handshake("/ws", "").as_bytes(), &client_frame(0x81, b"flood abc 20 90", MASK)].concat();
     let mut bench = Bench::new(settings, &stream, usize::MAX);
     bench.wire.borrow_mut().finish();
     bench.turn(0, stream.len());
     let wire = bench.wire.borrow();
     let last = server_frame(0x81, flood("abc", 20, 90).as_bytes());
-    assert!(wire.written.ends_with(&last), "not all was sent");
+    assert!(wire.pipe.written.ends_with(&last), "not all was sent");
     assert!(wire.dropped.is_some());
 }
 
-/// Its answer was on its way when the shutdown came, without a word of closing. Once the client has
-/// taken it nothing is awaited, least of all the end of the grace.
+/// Its response was being sent when the shutdown came, and did not announce the end. Once the client has taken it,
+/// nothing is awaited, least of all the end of the grace period.
 #[test]
 fn a_connection_that_becomes_idle_after_the_shutdown_is_closed() {
     let stream = b"GET /static HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -106,16 +102,16 @@ fn a_connection_that_becomes_idle_after_the_shutdown_is_closed() {
     bench.engine.shutdown();
     assert!(!bench.engine.is_over());
     bench.take_all();
-    assert!(bench.wire.borrow().written.len() > STATIC_BYTES);
+    assert!(bench.wire.borrow().pipe.written.len() > STATIC_BYTES);
     assert!(bench.wire.borrow().write_ended.is_some(), "the connection is kept");
     bench.wire.borrow_mut().finish();
     bench.turn(0, 0);
     assert!(bench.engine.is_over());
 }
 
-/// Content that is read and thrown away at the time of the shutdown: the same.
+/// The same with content that is being discarded at the time of the shutdown.
 #[test]
-fn a_connection_whose_last_content_is_thrown_away_after_the_shutdown_is_closed() {
+fn a_connection_whose_last_content_is_discarded_after_the_shutdown_is_closed() {
     let stream = b"POST /nothing HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
     let mut bench = Bench::new(Settings::default(), stream, usize::MAX);
     bench.turn(0, stream.len() - 2);
@@ -125,11 +121,11 @@ fn a_connection_whose_last_content_is_thrown_away_after_the_shutdown_is_closed()
     assert!(bench.wire.borrow().write_ended.is_some(), "the connection is kept");
 }
 
-/// RFC 6455 §7.1.1 leaves it to us how long the peer's Close is awaited; not as long as the peer likes.
+/// RFC 6455 §7.1.1 leaves open how long the peer's Close is awaited. The peer must not decide it.
 #[test]
-fn a_peer_that_goes_on_talking_does_not_put_off_the_close() {
+fn a_peer_that_keeps_sending_does_not_delay_the_close() {
     let ping = client_frame(0x89, b"still here", MASK);
-    let head = [UPGRADE.as_bytes(), &client_frame(0x81, b"close", MASK)].concat();
+    let head = [handshake("/ws", "").as_bytes(), &client_frame(0x81, b"close", MASK)].concat();
     let stream = [&head[..], &ping.repeat(20)].concat();
     let settings = Settings::default();
     let close_secs = settings.timeouts.close.as_secs();
@@ -142,13 +138,13 @@ fn a_peer_that_goes_on_talking_does_not_put_off_the_close() {
     assert!(bench.wire.borrow().dropped.is_some(), "the peer keeps the connection");
 }
 
-/// RFC 9110 §9.3.2: a response to HEAD has no content, be it an error's.
+/// RFC 9110 §9.3.2: a response to HEAD has no content, even if it is an error.
 #[test]
-fn a_head_request_that_is_refused_for_its_content_is_answered_without_any() {
+fn a_head_request_refused_for_its_content_is_answered_without_content() {
     let stream = b"HEAD /bye HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n";
     let mut bench = Bench::new(Settings::default(), stream, usize::MAX);
     bench.turn(0, stream.len());
     let wire = bench.wire.borrow();
-    assert!(wire.written.starts_with(b"HTTP/1.1 413 "));
-    assert!(wire.written.ends_with(b"\r\n\r\n"), "{}", wire.written.escape_ascii());
+    assert!(wire.pipe.written.starts_with(b"HTTP/1.1 413 "));
+    assert!(wire.pipe.written.ends_with(b"\r\n\r\n"), "{}", wire.pipe.written.escape_ascii());
 }

@@ -1,4 +1,4 @@
-//! A worker takes its turns in somebody else's loop: its descriptor tells when, and its patience.
+//! A worker can be run by another event loop, which needs only its descriptor and its patience.
 
 use fleeting::{App, Response, Server, Timeouts};
 use fleeting_testkit::client::Client;
@@ -14,15 +14,16 @@ use std::time::Duration;
 mod example;
 
 #[test]
-fn the_example_serves_and_quits() {
+fn the_example_serves_requests_and_quits() {
     let (listening, addr) = mpsc::channel();
     let running = thread::spawn(move || {
-        example::run("127.0.0.1:0", |addr| listening.send(addr).expect("the test waits")).expect("it works");
+        example::run("127.0.0.1:0", |addr| listening.send(addr).expect("the test waits"))
+            .expect("the example runs");
     });
     let mut client = Client::connect(addr.recv().expect("it listens"));
     let beat = client.get("/");
     assert!(beat.text().starts_with("beat "));
-    // The loop's own timer, beside the worker's.
+    // The loop's own timer, next to the worker's.
     while client.get("/").text() == beat.text() {}
     let answer = client.get("/quit");
     assert_eq!((answer.text(), answer.field("connection")), ("goodbye\n", None));
@@ -31,9 +32,9 @@ fn the_example_serves_and_quits() {
     running.join().expect("it has ended");
 }
 
-/// The worker gets a turn only when its descriptor or its patience asks for one: none is missed.
+/// The worker gets a turn only when its descriptor or its patience asks for one, and misses none.
 #[test]
-fn the_descriptor_and_the_patience_are_enough() {
+fn descriptor_and_patience_are_enough_to_run_a_worker() {
     const SHORT: Duration = Duration::from_millis(100);
     let mut timeouts = Timeouts::default();
     timeouts.idle = SHORT;
@@ -43,7 +44,7 @@ fn the_descriptor_and_the_patience_are_enough() {
         handle = Some(context.handle.clone());
         App::new().get("/{number}", |req| Ok(Response::text(req.param("number"))))
     });
-    let (mut worker, handle) = (worker.expect("it starts"), handle.expect("told"));
+    let (mut worker, handle) = (worker.expect("the server starts"), handle.expect("the builder was called"));
     assert_eq!(worker.patience(), None, "nothing is open");
     let addr = worker.local_addrs().expect("it listens")[0];
     let speaker = thread::spawn(move || {
@@ -53,7 +54,7 @@ fn the_descriptor_and_the_patience_are_enough() {
         for number in 0..500 {
             assert_eq!(client.answer().text(), number.to_string());
         }
-        // The end of an idle connection is a timer's, the shutdown comes through the mailbox.
+        // The end of an idle connection comes from a timer, the shutdown through the mailbox.
         client.ended();
         handle.shutdown();
     });

@@ -1,7 +1,7 @@
-//! The application of the crowd, and a record of what is due to whom.
+//! The application of the publish/subscribe simulation, and a record of what is due to each member.
 //!
-//! It knows the rules for topics and nothing of how the server follows them: whenever something is
-//! published, the record notes for whom, by the subscriptions of that moment.
+//! It knows the rules for topics, and not how the server implements them. At every publication the record notes the
+//! recipients from the subscriptions of that moment.
 
 use fleeting::ws::CloseCode;
 use fleeting::{App, Error, Handle, Message, Request, Sent, SlowConsumer, Socket, SocketOptions, WebSocket};
@@ -9,49 +9,49 @@ use fleeting_testkit::random::Random;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-pub const TOPICS: &[&str] = &["a", "a.b", "a.b.c", "ab", "b", "nobody's"];
+pub const TOPICS: &[&str] = &["a", "a.b", "a.b.c", "ab", "b", "unused"];
 pub const FILTERS: &[&str] = &["a", "a.b", "b", "ab", "*", "a*", "a.*", "b*"];
 
-/// What was published, by its number.
+/// What was published, indexed by its number.
 pub struct Published {
     pub topic: &'static str,
     pub payload: Vec<u8>,
     pub is_text: bool,
 }
 
-/// What one member of the crowd has to do with.
+/// What the record knows of one member.
 #[derive(Default)]
 pub struct Member {
     pub engine: usize,
     filters: Vec<String>,
-    /// Its session was told of the beginning, and not of the end.
+    /// Its session was opened and has not been closed.
     pub open: bool,
     /// The closing handshake may have begun.
     pub closing: bool,
     /// Numbers of publications, in the order in which they became due.
     pub due: Vec<usize>,
-    /// What its session has sent, in that order.
-    pub said: Vec<String>,
-    /// What was sent to it through a handle; some of it may be dropped.
-    pub told: Vec<String>,
-    /// A send told of backpressure, and `drain` was not called since.
-    pub pressed: bool,
-    /// What is still to be sent of a flood, and how long each message is.
+    /// What its session has sent, in order.
+    pub session_sent: Vec<String>,
+    /// What was sent to it through a handle. Some of it may be dropped.
+    pub handle_sent: Vec<String>,
+    /// A send reported backpressure, and `drain` was not called since.
+    pub under_backpressure: bool,
+    /// The number of messages of a flood still to be sent, and the length of each.
     flood: (usize, usize),
 }
 
-/// Everything that was said and is to be heard.
+/// Everything that was sent or published, and what is due.
 #[derive(Default)]
 pub struct Record {
     pub published: Vec<Published>,
     pub members: Vec<Member>,
-    /// By engine: publications that it takes in when its next turn begins.
+    /// By engine: publications that it receives when its next turn begins.
     pending: [Vec<usize>; 2],
     /// By engine: publications times subscribers.
     pub matched: [u64; 2],
     pub opened: u64,
     pub closed: u64,
-    /// What the application should not have been told. Not a panic, which would be caught.
+    /// What the engine must not have result the application. It is recorded because a panic would be caught.
     pub violation: Option<String>,
 }
 
@@ -65,9 +65,9 @@ fn fits(filter: &str, topic: &str) -> bool {
 }
 
 impl Record {
-    /// A new publication: its number.
+    /// Records a new publication. Returns its number.
     fn make(&mut self, by: &str, topic: &str, bytes: usize) -> usize {
-        let topic = TOPICS.iter().find(|known| **known == topic).expect("a topic of the crowd's");
+        let topic = TOPICS.iter().find(|known| **known == topic).expect("only known topics are published");
         let number = self.published.len();
         let mut payload = format!("p {number} {by} {topic} ");
         while payload.len() < bytes {
@@ -78,7 +78,7 @@ impl Record {
         number
     }
 
-    /// It is due to all on `engine` who have subscribed, but `except`.
+    /// Makes a publication due to all subscribers on `engine` except `except`.
     fn match_on(&mut self, engine: usize, number: usize, except: Option<usize>) {
         let topic = self.published[number].topic;
         for (at, member) in self.members.iter_mut().enumerate() {
@@ -113,7 +113,7 @@ impl Published {
     }
 }
 
-/// Somebody outside publishes, to both engines.
+/// Publishes through the handle, to both engines.
 pub fn publish_outside(record: &Shared, handle: &Handle, random: &mut Random) -> Result<(), String> {
     let mut record = record.borrow_mut();
     let (topic, bytes) = (random.one_of(TOPICS), random.one_of(&[10, 40, 130, 600]));
@@ -131,27 +131,27 @@ pub fn app(record: &Shared, engine: usize) -> App {
     SlowConsumer::ALL.into_iter().fold(App::new(), route)
 }
 
-/// Does what its members order.
+/// Carries out its members' orders.
 struct Hub {
     record: Shared,
     engine: usize,
 }
 
 impl Hub {
-    fn say(&self, member: usize, text: &str, socket: &mut Socket<'_>) -> Sent {
+    fn send(&self, member: usize, text: &str, socket: &mut Socket<'_>) -> Sent {
         let sent = socket.text(text);
         let member = &mut self.record.borrow_mut().members[member];
         match sent {
             Sent::Dropped => return sent,
-            Sent::Backpressure => member.pressed = true,
+            Sent::Backpressure => member.under_backpressure = true,
             Sent::Sent => {}
         }
-        member.said.push(text.into());
+        member.session_sent.push(text.into());
         sent
     }
 
-    /// Sends of a flood what can be sent.
-    fn go_on(&self, member: usize, socket: &mut Socket<'_>) {
+    /// Sends as much of a flood as possible.
+    fn send_more(&self, member: usize, socket: &mut Socket<'_>) {
         loop {
             let (left, bytes) = self.record.borrow().members[member].flood;
             if left == 0 {
@@ -159,7 +159,7 @@ impl Hub {
             }
             self.record.borrow_mut().members[member].flood.0 -= 1;
             let text = format!("s {member} {left} {}", "~".repeat(bytes));
-            if self.say(member, &text, socket) != Sent::Sent {
+            if self.send(member, &text, socket) != Sent::Sent {
                 return;
             }
         }
@@ -175,13 +175,13 @@ impl Hub {
         };
         let record = self.record.borrow();
         let published = &record.published[number];
-        let told = if own {
+        let result = if own {
             socket.publish(published.topic, published.message())
         } else {
             socket.publish_to_others(published.topic, published.message())
         };
         drop(record);
-        self.record.borrow_mut().forbid(told.is_err(), "something in order was not published");
+        self.record.borrow_mut().forbid(result.is_err(), "a valid publication was refused");
     }
 }
 
@@ -201,11 +201,11 @@ impl WebSocket for Hub {
     fn message(&self, session: &mut usize, message: Message<'_>, socket: &mut Socket<'_>) {
         let member = *session;
         let Message::Text(text) = message else { return };
-        let pressed = self.record.borrow().members[member].pressed;
-        self.record.borrow_mut().forbid(pressed, "a message came before the drain");
+        let under_backpressure = self.record.borrow().members[member].under_backpressure;
+        self.record.borrow_mut().forbid(under_backpressure, "a message came before the drain");
         match text.split(' ').collect::<Vec<_>>()[..] {
             ["sub", filter, ref policy @ ..] => {
-                let told = match policy {
+                let result = match policy {
                     [policy] => socket.subscribe_with(filter, policy.parse().expect("a policy")),
                     _ => socket.subscribe(filter),
                 };
@@ -215,7 +215,7 @@ impl WebSocket for Hub {
                 if new {
                     filters.push(filter.into());
                 }
-                record.forbid(told != Ok(new), "a subscription is new, or was not");
+                record.forbid(result != Ok(new), "the engine is wrong about whether a subscription is new");
             }
             ["unsub", filter] => {
                 let was = socket.unsubscribe(filter);
@@ -224,29 +224,30 @@ impl WebSocket for Hub {
                 let before = filters.len();
                 filters.retain(|known| known != filter);
                 let is = filters.len() < before;
-                record.forbid(was != is, "a subscription was there, or was not");
+                record.forbid(was != is, "the engine is wrong about whether a subscription existed");
             }
             ["pub", topic, bytes] => self.publish(member, (topic, bytes), true, socket),
             ["others", topic, bytes] => self.publish(member, (topic, bytes), false, socket),
             ["flood", count, bytes] => {
                 let number = |text: &str| text.parse().unwrap_or(0);
                 self.record.borrow_mut().members[member].flood = (number(count), number(bytes));
-                self.go_on(member, socket);
+                self.send_more(member, socket);
             }
             ["close"] => {
                 self.record.borrow_mut().members[member].closing = true;
                 socket.close(CloseCode::NORMAL, "bye");
             }
             _ => {
-                self.say(member, text, socket);
+                self.send(member, text, socket);
             }
         }
     }
 
     fn drain(&self, session: &mut usize, socket: &mut Socket<'_>) {
-        let pressed = std::mem::take(&mut self.record.borrow_mut().members[*session].pressed);
-        self.record.borrow_mut().forbid(!pressed, "a drain without backpressure, or a second one");
-        self.go_on(*session, socket);
+        let under_backpressure =
+            std::mem::take(&mut self.record.borrow_mut().members[*session].under_backpressure);
+        self.record.borrow_mut().forbid(!under_backpressure, "a drain without backpressure, or a second one");
+        self.send_more(*session, socket);
     }
 
     fn close(&self, session: usize, _code: Option<CloseCode>, _reason: &str) {

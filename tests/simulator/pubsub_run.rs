@@ -1,71 +1,71 @@
-//! Two engines that share a handle, and a crowd that subscribes, publishes and reads as chance will have it.
+//! Two engines that share a handle, with members that subscribe, publish and read at random.
 //!
-//! What is due to whom is worked out by [`hub`](super::hub) when it is published; here it is compared with
-//! what was written.
+//! [`pubsub_model`](super::pubsub_model) computes what is due to each member when it is published. This file compares
+//! it with what was written.
 
-use super::hub::{FILTERS, Record, Shared, TOPICS, app, publish_outside};
-use super::script::client_frame;
+use super::pubsub_model::{FILTERS, Record, Shared, TOPICS, app, publish_outside};
 use super::wire::{SimStream, Wire};
-use crate::pipe::frame_at;
+use crate::driver::frame_at;
 use fleeting::engine::{Counters, Engine, Settings};
 use fleeting::time::Now;
 use fleeting::{ConnId, Handle, Limits, Message, SlowConsumer};
 use fleeting_testkit::client::handshake;
 use fleeting_testkit::random::Random;
+use fleeting_testkit::ws::frames::client_frame;
 use std::cell::{Cell, RefCell};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
-/// The engines are done within so many rounds, if nobody does anything.
+/// The engines come to at_rest within this many rounds if no member does anything.
 const ROUNDS_MAX: usize = 20_000;
-/// Milliseconds after a shutdown in which every connection must be gone.
+/// Milliseconds after a shutdown within which every connection must be gone.
 const END_MS: u64 = 200_000;
 
-/// One of the crowd, as the network sees it.
-struct Person {
+/// One member, as the network sees it.
+struct Peer {
     number: usize,
     engine: usize,
     wire: Rc<RefCell<Wire>>,
     id: ConnId,
-    /// Bytes of `written` that were compared: the head of the answer, and whole frames.
+    /// Number of bytes of `written` that were compared: the head of the response, and whole frames.
     checked: usize,
-    /// Publications that have arrived, by their place among those that are due.
-    got: usize,
-    /// Whole frames of publications in what was written.
+    /// Number of due publications up to the last one that has arrived.
+    arrived: usize,
+    /// Number of whole frames of publications in `written`.
     publications: u64,
-    /// What it said itself, and what a handle has told it, that has arrived.
-    said: usize,
-    told: usize,
+    /// Messages of its session, and of a handle, that have arrived or were passed over.
+    session_count: usize,
+    handle_count: usize,
     closed: bool,
     takes: usize,
     never_takes: bool,
 }
 
-struct Crowd {
+struct PubsubRun {
     random: Random,
     engines: [Engine<SimStream>; 2],
     handle: Handle,
     record: Shared,
     clock: Rc<Cell<u64>>,
-    people: Vec<Person>,
-    /// Somebody has left, or was sent away: what was still due to them is nobody's to say.
-    anybody_left: bool,
+    peers: Vec<Peer>,
+    /// A member has left or was sent away, so what was still due to it is unknown.
+    a_member_left: bool,
     trace: DefaultHasher,
 }
 
-/// Plays a seed. Returns a number that stands for everything that happened.
+/// Plays a seed. Returns a hash of everything that happened.
 pub fn play(seed: u64) -> Result<u64, String> {
-    let mut crowd = Crowd::new(seed);
-    crowd.live()?;
-    crowd.drain()?;
-    crowd.count()?;
-    crowd.end()?;
-    Ok(crowd.trace.finish())
+    let mut run = PubsubRun::new(seed);
+    run.run()?;
+    run.drain()?;
+    run.count()?;
+    run.end()?;
+    Ok(run.trace.finish())
 }
 
-impl Crowd {
-    fn new(seed: u64) -> Crowd {
-        // Not the same numbers as the other play of this seed.
+impl PubsubRun {
+    fn new(seed: u64) -> PubsubRun {
+        // Different numbers from those of the other simulation with this seed.
         let mut random = Random::new(seed ^ 0xc0_ffee);
         let clock = Rc::new(Cell::new(1_000 + random.below(1 << 20) as u64));
         let mut limits = Limits::default();
@@ -79,74 +79,75 @@ impl Crowd {
             Engine::with_handle(app(&record, worker), settings, now, &handle)
         };
         let engines = [engine(0), engine(1)];
-        let mut crowd = Crowd {
+        let mut run = PubsubRun {
             random,
             engines,
             handle,
             record,
             clock,
-            people: Vec::new(),
-            anybody_left: false,
+            peers: Vec::new(),
+            a_member_left: false,
             trace: DefaultHasher::new(),
         };
-        let alone = crowd.random.chance(300);
-        let slow_ones = crowd.random.one_of(&[0, 300]);
-        for _ in 0..crowd.random.within(2, 9) {
-            crowd.join(alone, slow_ones);
+        let alone = run.random.chance(300);
+        let slow_per_mille = run.random.one_of(&[0, 300]);
+        for _ in 0..run.random.within(2, 9) {
+            run.join(alone, slow_per_mille);
         }
-        crowd
+        run
     }
 
-    /// One more, whose handshake arrives at once.
-    fn join(&mut self, alone: bool, slow_ones: usize) {
+    /// Adds a member, whose handshake arrives at once.
+    fn join(&mut self, alone: bool, slow_per_mille: usize) {
         let random = &mut self.random;
-        let (number, engine) = (self.people.len(), if alone { 0 } else { random.below(2) });
+        let (number, engine) = (self.peers.len(), if alone { 0 } else { random.below(2) });
         let slow = random.one_of(&SlowConsumer::ALL);
         let hello = handshake(&format!("/{slow}?{number}"), "").into_bytes();
         let length = hello.len();
         let mut wire = Wire::new(&self.clock, Random::new(random.bits()), hello);
         wire.trouble = random.one_of(&[0, 0, 100, 400]);
-        wire.capacity = random.one_of(&[40, 700, 1 << 20]);
-        let never_takes = random.chance(slow_ones);
-        if !never_takes && slow_ones == 0 {
-            // Nobody is slow: there is room for everything.
-            (wire.capacity, wire.trouble) = (usize::MAX, 0);
+        wire.set_capacity(random.one_of(&[40, 700, 1 << 20]));
+        let never_takes = random.chance(slow_per_mille);
+        if !never_takes && slow_per_mille == 0 {
+            // No member is slow: there is room for everything.
+            wire.set_capacity(usize::MAX);
+            wire.trouble = 0;
         }
         wire.arrive(length);
         let wire = Rc::new(RefCell::new(wire));
-        let id = self.engines[engine].accept(SimStream::new(&wire), None);
+        let id = self.engines[engine].accept(Wire::stream(&wire), None);
         let mut record = self.record.borrow_mut();
         record.members.push(Default::default());
         record.members[number].engine = engine;
         drop(record);
         let takes = random.one_of(&[1, 60, 4_000]);
-        self.people.push(Person {
+        self.peers.push(Peer {
             number,
             engine,
             wire,
             id,
             checked: 0,
-            got: 0,
+            arrived: 0,
             publications: 0,
-            said: 0,
-            told: 0,
+            session_count: 0,
+            handle_count: 0,
             closed: false,
             takes,
             never_takes,
         });
     }
 
-    fn live(&mut self) -> Result<(), String> {
+    fn run(&mut self) -> Result<(), String> {
         let leaving = self.random.one_of(&[0, 0, 4]);
         for _ in 0..self.random.within(30, 160) {
             self.clock.set(self.clock.get() + self.random.below(3) as u64);
-            for at in 0..self.people.len() {
+            for at in 0..self.peers.len() {
                 if self.random.chance(400) {
-                    self.say(at);
+                    self.send_order(at);
                 }
                 if self.random.chance(500) {
-                    let (random, person) = (&mut self.random, &self.people[at]);
-                    person.take(person.takes.min(1 + random.below(person.takes)));
+                    let (random, peer) = (&mut self.random, &self.peers[at]);
+                    peer.take(peer.takes.min(1 + random.below(peer.takes)));
                 }
                 if self.random.chance(leaving) {
                     self.leave(at);
@@ -165,12 +166,12 @@ impl Crowd {
         Ok(())
     }
 
-    /// Somebody says something; it arrives in as many pieces as chance will have it.
-    fn say(&mut self, at: usize) {
+    /// A member sends an order. It arrives in a random number of pieces.
+    fn send_order(&mut self, at: usize) {
         let random = &mut self.random;
-        let person = &self.people[at];
-        let mut wire = person.wire.borrow_mut();
-        if wire.fin || wire.reset {
+        let peer = &self.peers[at];
+        let mut wire = peer.wire.borrow_mut();
+        if wire.is_over() {
             return;
         }
         let (filter, topic) = (random.one_of(FILTERS), random.one_of(TOPICS));
@@ -183,9 +184,9 @@ impl Crowd {
             13..16 => format!("others {topic} {bytes}"),
             16 => format!("flood {} {bytes}", random.within(1, 6)),
             17 => {
-                let text = format!("t {} {}", person.number, random.below(1000));
-                if self.handle.send(person.id, Message::Text(&text)).is_ok() {
-                    self.record.borrow_mut().members[person.number].told.push(text);
+                let text = format!("t {} {}", peer.number, random.below(1000));
+                if self.handle.send(peer.id, Message::Text(&text)).is_ok() {
+                    self.record.borrow_mut().members[peer.number].handle_sent.push(text);
                 }
                 return;
             }
@@ -199,14 +200,14 @@ impl Crowd {
         wire.arrive(bytes);
     }
 
-    /// Somebody goes, with or without a word.
+    /// A member leaves, with or without a Close.
     fn leave(&mut self, at: usize) {
-        let person = &self.people[at];
-        let mut wire = person.wire.borrow_mut();
-        if wire.fin || wire.reset {
+        let peer = &self.peers[at];
+        let mut wire = peer.wire.borrow_mut();
+        if wire.is_over() {
             return;
         }
-        self.anybody_left = true;
+        self.a_member_left = true;
         match self.random.below(3) {
             0 => wire.reset(),
             1 => wire.finish(),
@@ -218,72 +219,72 @@ impl Crowd {
         }
     }
 
-    /// A turn of one engine. `all`: every event that is due comes now.
+    /// Runs a turn of one engine. With `all`, every event that is due comes now.
     fn turn(&mut self, engine: usize, all: bool) -> Result<(), String> {
         self.record.borrow_mut().begin(engine);
         self.engines[engine].begin(Now { ms: self.clock.get(), unix_secs: 1_767_225_600 });
-        let from = self.random.below(self.people.len());
-        for at in (from..self.people.len()).chain(0..from) {
-            let person = &self.people[at];
+        let from = self.random.below(self.peers.len());
+        for at in (from..self.peers.len()).chain(0..from) {
+            let peer = &self.peers[at];
             let due = {
-                let mut wire = person.wire.borrow_mut();
-                if person.engine != engine || !wire.is_due() || !(all || self.random.chance(700)) {
+                let mut wire = peer.wire.borrow_mut();
+                if peer.engine != engine || !wire.is_due() || !(all || self.random.chance(700)) {
                     continue;
                 }
                 std::mem::take(&mut wire.due)
             };
-            self.engines[engine].ready(person.id, due);
+            self.engines[engine].ready(peer.id, due);
         }
         self.engines[engine].run();
-        self.look()
+        self.compare()
     }
 
     /// Compares what was written with what is due.
-    fn look(&mut self) -> Result<(), String> {
+    fn compare(&mut self) -> Result<(), String> {
         let record = self.record.borrow();
         if let Some(violation) = &record.violation {
             return Err(violation.clone());
         }
-        for person in &mut self.people {
-            person.compare(&record).map_err(|what| format!("member {}: {what}", person.number))?;
+        for peer in &mut self.peers {
+            peer.compare(&record).map_err(|what| format!("member {}: {what}", peer.number))?;
         }
         Ok(())
     }
 
-    /// Everybody takes everything, until there is nothing left to do.
+    /// Every member takes everything, until there is nothing left to do.
     fn drain(&mut self) -> Result<(), String> {
-        for person in &mut self.people {
-            let mut wire = person.wire.borrow_mut();
+        for peer in &mut self.peers {
+            let mut wire = peer.wire.borrow_mut();
             let left = wire.sent.len() - wire.arrived;
-            if left > 0 && !wire.fin && !wire.reset {
+            if left > 0 && !wire.is_over() {
                 wire.arrive(left);
             }
-            person.never_takes = false;
+            peer.never_takes = false;
         }
         for _ in 0..ROUNDS_MAX {
-            self.people.iter().for_each(|person| person.take(usize::MAX));
+            self.peers.iter().for_each(|peer| peer.take(usize::MAX));
             for engine in 0..2 {
                 self.turn(engine, true)?;
             }
-            let rest = |person: &Person| {
-                let wire = person.wire.borrow();
-                wire.dropped.is_some() || wire.reset || (!wire.is_due() && wire.taken == wire.written.len())
+            let at_rest = |peer: &Peer| {
+                let wire = peer.wire.borrow();
+                wire.dropped.is_some() || wire.pipe.reset || (!wire.is_due() && wire.waiting() == 0)
             };
             let idle = self.engines.iter().all(|engine| engine.next_ms() != Some(0));
-            // What one engine publishes in its last turn, the other takes in at its next.
-            if idle && self.people.iter().all(rest) {
+            // The other engine receives in its next turn what one publishes in its last.
+            if idle && self.peers.iter().all(at_rest) {
                 for engine in 0..2 {
                     self.turn(engine, true)?;
                 }
-                if self.people.iter().all(rest) {
+                if self.peers.iter().all(at_rest) {
                     return Ok(());
                 }
             }
         }
-        Err("the engines never come to rest".into())
+        Err("the engines never come to at_rest".into())
     }
 
-    /// What was counted is what became of everything.
+    /// Checks that the counters account for everything.
     fn count(&mut self) -> Result<(), String> {
         let record = self.record.borrow();
         let sent_away: u64 = self.engines.iter().map(|engine| engine.counters().closed_slow).sum();
@@ -292,43 +293,40 @@ impl Crowd {
             let lost = lost(&counters);
             let failed = |what: &str| Err(format!("engine {number}: {what}: {counters:?}"));
             if counters.matched != counters.delivered + lost {
-                return failed("what was matched is not what became of it");
+                return failed("the counters do not add up to what matched");
             }
-            if !self.anybody_left && sent_away == 0 && counters.matched != record.matched[number] {
+            if !self.a_member_left && sent_away == 0 && counters.matched != record.matched[number] {
                 return failed(&format!("{} were due", record.matched[number]));
             }
-            let people = || self.people.iter().filter(|person| person.engine == number);
-            let arrived: u64 = people().map(|person| person.publications).sum();
+            let peers = || self.peers.iter().filter(|peer| peer.engine == number);
+            let arrived: u64 = peers().map(|peer| peer.publications).sum();
             if arrived != counters.delivered {
                 return failed(&format!("{arrived} were written"));
             }
-            for person in people().filter(|_| lost == 0 && !self.anybody_left) {
-                let due = record.members[person.number].due.len();
-                if person.publications != due as u64 {
-                    let arrived = person.publications;
-                    return failed(&format!("member {}: {arrived} of {due} arrived", person.number));
+            for peer in peers().filter(|_| lost == 0 && !self.a_member_left) {
+                let due = record.members[peer.number].due.len();
+                if peer.publications != due as u64 {
+                    let arrived = peer.publications;
+                    return failed(&format!("member {}: {arrived} of {due} arrived", peer.number));
                 }
             }
             (counters.matched, counters.delivered, counters.conflated).hash(&mut self.trace);
         }
-        for person in &self.people {
-            let member = &record.members[person.number];
-            if member.open && member.pressed {
-                return Err(format!(
-                    "member {} was never told of the end of its backpressure",
-                    person.number
-                ));
+        for peer in &self.peers {
+            let member = &record.members[peer.number];
+            if member.open && member.under_backpressure {
+                return Err(format!("member {} was never told of the end of its backpressure", peer.number));
             }
-            if member.open && !member.closing && person.said != member.said.len() {
-                let (arrived, said) = (person.said, member.said.len());
-                return Err(format!("member {}: {arrived} of its own {said} arrived", person.number));
+            if member.open && !member.closing && peer.session_count != member.session_sent.len() {
+                let (arrived, sent) = (peer.session_count, member.session_sent.len());
+                return Err(format!("member {}: {arrived} of its own {sent} arrived", peer.number));
             }
-            person.wire.borrow().written.hash(&mut self.trace);
+            peer.wire.borrow().pipe.written.hash(&mut self.trace);
         }
         Ok(())
     }
 
-    /// Both are shut down, and in time nothing is left.
+    /// Shuts both engines down and checks that everything ends in time.
     fn end(&mut self) -> Result<(), String> {
         self.handle.shutdown();
         let until = self.clock.get() + END_MS;
@@ -339,7 +337,7 @@ impl Crowd {
             for engine in 0..2 {
                 self.turn(engine, true)?;
             }
-            self.people.iter().for_each(|person| person.take(usize::MAX));
+            self.peers.iter().for_each(|peer| peer.take(usize::MAX));
             let next = self.engines.iter().filter_map(Engine::next_ms).min().unwrap_or(0);
             self.clock.set(self.clock.get().max(next));
         }
@@ -353,7 +351,7 @@ impl Crowd {
     }
 }
 
-/// Publications that were due and did not leave, each counted once.
+/// Returns the number of publications that were due and did not leave, each counted once.
 fn lost(counters: &Counters) -> u64 {
     counters.dropped_newest
         + counters.dropped_oldest
@@ -362,11 +360,11 @@ fn lost(counters: &Counters) -> u64 {
         + counters.dropped_closing
 }
 
-impl Person {
+impl Peer {
     fn take(&self, bytes: usize) {
         let mut wire = self.wire.borrow_mut();
-        let waiting = wire.written.len() - wire.taken;
-        if !self.never_takes && !wire.reset && waiting > 0 {
+        let waiting = wire.waiting();
+        if !self.never_takes && !wire.pipe.reset && waiting > 0 {
             wire.take(waiting.min(bytes));
         }
     }
@@ -377,7 +375,7 @@ impl Person {
         if let Some(violation) = &wire.violation {
             return Err(violation.clone());
         }
-        let written = &wire.written;
+        let written = &wire.pipe.written;
         if self.checked == 0 {
             let Some(head) = written.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(()) };
             if !written.starts_with(b"HTTP/1.1 101 ") {
@@ -395,15 +393,24 @@ impl Person {
                 (8, _) => self.closed = true,
                 (1 | 2, Some(b'p')) => self.publication(opcode, payload, record)?,
                 (1, Some(b't')) => {
-                    let found = member.told[self.told..].iter().position(|text| text.as_bytes() == payload);
+                    let found = member.handle_sent[self.handle_count..]
+                        .iter()
+                        .position(|text| text.as_bytes() == payload);
                     let found = found.ok_or("a handle has not sent this, or not so late")?;
-                    self.told += found + 1;
+                    self.handle_count += found + 1;
                 }
                 (1, _) => {
-                    if member.said.get(self.said).is_none_or(|text| text.as_bytes() != payload) {
-                        return Err(format!("it did not say this now: {}", payload.escape_ascii()));
+                    if member
+                        .session_sent
+                        .get(self.session_count)
+                        .is_none_or(|text| text.as_bytes() != payload)
+                    {
+                        return Err(format!(
+                            "its session did not send this next: {}",
+                            payload.escape_ascii()
+                        ));
                     }
-                    self.said += 1;
+                    self.session_count += 1;
                 }
                 _ => return Err(format!("opcode {opcode} was not expected")),
             }
@@ -411,21 +418,21 @@ impl Person {
         Ok(())
     }
 
-    /// No phantom, no duplicate, none before another that was due first, and no byte changed.
+    /// No phantom, no duplicate, no reordering, and no byte changed.
     fn publication(&mut self, opcode: u8, payload: &[u8], record: &Record) -> Result<(), String> {
         let due = &record.members[self.number].due;
         let is_this = |number: &usize| record.published[*number].payload == payload;
-        let found = due[self.got..].iter().position(is_this);
+        let found = due[self.arrived..].iter().position(is_this);
         let found = found.ok_or_else(|| {
             let shown = payload[..payload.len().min(40)].escape_ascii().to_string();
-            let before = due[..self.got].iter().any(is_this);
+            let before = due[..self.arrived].iter().any(is_this);
             format!("{shown} is {}", if before { "there again, or too late" } else { "not due" })
         })?;
-        let published = &record.published[due[self.got + found]];
+        let published = &record.published[due[self.arrived + found]];
         if (opcode == 1) != matches!(published.message(), Message::Text(_)) {
             return Err(format!("opcode {opcode} is not that of what was published"));
         }
-        self.got += found + 1;
+        self.arrived += found + 1;
         self.publications += 1;
         Ok(())
     }

@@ -1,8 +1,8 @@
-//! An answer may come later and from anywhere: order, framing and bounds are those of any other.
+//! A response may come later and from any thread; order, framing and limits are those of any other response.
 
 use fleeting::{App, Body, Error, Gone, Responder, Response, Server, Timeouts};
 use fleeting_testkit::client::Client;
-use fleeting_testkit::rig::{self, Rig};
+use fleeting_testkit::server::{self, TestServer};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -22,7 +22,7 @@ fn app(later: Sender<Responder>) -> App {
         .get("/later", move |_req| Ok(defer()))
         .get("/now", |_req| {
             let (response, responder) = Response::defer();
-            responder.send(Response::text("now")).expect("nobody has gone");
+            responder.send(Response::text("now")).expect("the client waits");
             Ok(response)
         })
         .get("/never", |_req| Ok(Response::defer().0))
@@ -49,13 +49,13 @@ fn app(later: Sender<Responder>) -> App {
         .wrap(|req, handler| handler.call(req)?.header("x-wrapped", "yes"))
 }
 
-fn rig_with(set: impl FnOnce(&mut Timeouts)) -> (Rig, Receiver<Responder>) {
+fn serve_with(set: impl FnOnce(&mut Timeouts)) -> (TestServer, Receiver<Responder>) {
     let (later, responders) = channel();
-    (rig::run_with(|_, timeouts| set(timeouts), move |_| app(later)), responders)
+    (server::run_with(|_, timeouts| set(timeouts), move |_| app(later)), responders)
 }
 
-fn rig() -> (Rig, Receiver<Responder>) {
-    rig_with(|_| {})
+fn serve() -> (TestServer, Receiver<Responder>) {
+    serve_with(|_| {})
 }
 
 fn ask(client: &mut Client, path: &str) {
@@ -63,30 +63,33 @@ fn ask(client: &mut Client, path: &str) {
 }
 
 #[test]
-fn an_answer_comes_from_another_thread() {
-    let (rig, responders) = rig();
-    let mut client = Client::connect(rig.addr);
+fn another_thread_may_answer() {
+    let (server, responders) = serve();
+    let mut client = Client::connect(server.addr);
     for number in 0..3 {
         ask(&mut client, "/later");
         let responder = responders.recv().expect("the handler was called");
         let answer = Response::text(number.to_string()).header("x-own", "too").expect("a field");
-        thread::spawn(move || responder.send(answer)).join().expect("no panic").expect("the client waits");
+        thread::spawn(move || responder.send(answer))
+            .join()
+            .expect("the thread does not panic")
+            .expect("the client waits");
         let answer = client.answer();
         assert_eq!((answer.status, answer.text()), (200, &*number.to_string()));
-        // The wrapping handler has put its field on the deferred response: it goes in front.
+        // The wrapping handler has set its field on the deferred response, so that field comes first.
         let (wrapped, own) = (answer.head.find("x-wrapped: yes\r\n"), answer.head.find("x-own: too\r\n"));
         assert!(wrapped.is_some() && wrapped < own, "{}", answer.head);
     }
     assert_eq!(client.get("/now").text(), "now");
     assert_eq!(client.get("/twice").text(), "twice");
     assert_eq!(client.get("/replaced").text(), "something else");
-    assert_eq!(rig.wait(|counters| counters.requests == 6).connections, 1);
+    assert_eq!(server.wait(|counters| counters.requests == 6).connections, 1);
 }
 
 #[test]
-fn who_drops_the_responder_answers_500() {
-    let (rig, responders) = rig();
-    let mut client = Client::connect(rig.addr);
+fn dropping_the_responder_answers_500() {
+    let (server, responders) = serve();
+    let mut client = Client::connect(server.addr);
     assert_eq!(client.get("/never").status, 500);
     ask(&mut client, "/later");
     drop(responders.recv().expect("the handler was called"));
@@ -95,24 +98,24 @@ fn who_drops_the_responder_answers_500() {
 }
 
 #[test]
-fn a_panic_after_deferring_is_500_and_nobody_waits() {
-    let (rig, responders) = rig();
-    let mut client = Client::connect(rig.addr);
+fn a_panic_after_deferring_answers_500_and_the_responder_is_gone() {
+    let (server, responders) = serve();
+    let mut client = Client::connect(server.addr);
     assert_eq!(client.get("/panic").status, 500);
     assert!(responders.recv().expect("the handler was called").is_gone());
     assert_eq!(client.get("/").text(), "hello");
 }
 
 #[test]
-fn what_is_pipelined_behind_it_waits() {
-    let (rig, responders) = rig();
-    let mut client = Client::connect(rig.addr);
+fn requests_pipelined_behind_a_deferred_one_wait() {
+    let (server, responders) = serve();
+    let mut client = Client::connect(server.addr);
     let paths = ["/", "/later", "/", "/now", "/later", "/", "/never", "/"];
     client.send(paths.map(|path| format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n")).concat());
     assert_eq!(client.answer().text(), "hello");
     let first = responders.recv().expect("the handler was called");
-    assert_eq!(rig.wait(|counters| counters.requests == 2).requests, 2);
-    assert!(responders.try_recv().is_err(), "no handler is called before the answer");
+    assert_eq!(server.wait(|counters| counters.requests == 2).requests, 2);
+    assert!(responders.try_recv().is_err(), "a handler was called before the deferred response");
     first.send(Response::text("first")).expect("the client waits");
     for expected in ["first", "hello", "now"] {
         assert_eq!(client.answer().text(), expected);
@@ -125,9 +128,9 @@ fn what_is_pipelined_behind_it_waits() {
 }
 
 #[test]
-fn head_and_http_10_are_answered_in_their_way() {
-    let (rig, responders) = rig();
-    let mut client = Client::connect(rig.addr);
+fn head_and_http_10_requests_can_be_deferred() {
+    let (server, responders) = serve();
+    let mut client = Client::connect(server.addr);
     client.send("HEAD /later HTTP/1.1\r\nHost: test\r\n\r\n");
     let responder = responders.recv().expect("the handler was called");
     responder.send(Response::text("hello")).expect("the client waits");
@@ -147,9 +150,9 @@ fn head_and_http_10_are_answered_in_their_way() {
 }
 
 #[test]
-fn a_close_on_either_closes() {
-    let (rig, responders) = rig();
-    let mut client = Client::connect(rig.addr);
+fn a_close_requested_by_either_side_closes() {
+    let (server, responders) = serve();
+    let mut client = Client::connect(server.addr);
     ask(&mut client, "/later");
     let responder = responders.recv().expect("the handler was called");
     responder.send(Response::text("last").close()).expect("the client waits");
@@ -158,42 +161,42 @@ fn a_close_on_either_closes() {
 }
 
 #[test]
-fn a_client_that_has_ended_its_side_gets_its_answer() {
-    let (rig, responders) = rig();
-    let mut client = Client::connect(rig.addr);
+fn a_client_that_has_ended_its_side_gets_its_response() {
+    let (server, responders) = serve();
+    let mut client = Client::connect(server.addr);
     ask(&mut client, "/later");
     client.end();
     let responder = responders.recv().expect("the handler was called");
-    // The end has been told: others have had turns since.
-    Client::connect(rig.addr).get("/");
+    // The engine has read the end by now: other connections have had turns since.
+    Client::connect(server.addr).get("/");
     assert!(!responder.is_gone());
     responder.send(Response::bytes(Body::Owned(vec![b'x'; 1 << 20]))).expect("the client waits");
     assert_eq!(client.answer().body.len(), 1 << 20);
     client.ended();
-    rig.wait(|counters| counters.connections == 0);
+    server.wait(|counters| counters.connections == 0);
 }
 
 #[test]
-fn who_answers_a_client_that_is_gone_is_told_so() {
-    let (rig, responders) = rig();
-    let mut client = Client::connect(rig.addr);
+fn answering_a_client_that_is_gone_fails() {
+    let (server, responders) = serve();
+    let mut client = Client::connect(server.addr);
     ask(&mut client, "/later");
     let responder = responders.recv().expect("the handler was called");
     client.reset();
-    rig.wait(|counters| counters.connections == 0);
+    server.wait(|counters| counters.connections == 0);
     assert!(responder.is_gone());
     assert_eq!(responder.send(Response::text("late")), Err(Gone));
-    assert_eq!(Client::connect(rig.addr).get("/").text(), "hello");
+    assert_eq!(Client::connect(server.addr).get("/").text(), "hello");
 }
 
-/// What a poll tells of the end may come in one with the request.
+/// One poll may report the request and the client's end together.
 #[test]
-fn who_answers_a_client_that_was_gone_before_it_was_heard_is_told_so() {
+fn answering_a_client_that_left_before_its_request_was_read_fails() {
     let (later, responders) = channel();
     let mut timeouts = Timeouts::default();
     timeouts.answer = SHORT;
     let builder = Server::builder().bind("127.0.0.1:0").timeouts(timeouts);
-    let mut worker = builder.worker(move |_| app(later)).expect("it starts");
+    let mut worker = builder.worker(move |_| app(later)).expect("the server starts");
     let mut client = Client::connect(worker.local_addrs().expect("it listens")[0]);
     ask(&mut client, "/later");
     client.reset();
@@ -205,56 +208,56 @@ fn who_answers_a_client_that_was_gone_before_it_was_heard_is_told_so() {
 }
 
 #[test]
-fn an_answer_that_takes_too_long_is_504() {
-    let (rig, responders) = rig_with(|timeouts| timeouts.answer = SHORT);
-    let mut client = Client::connect(rig.addr);
+fn a_response_that_takes_too_long_is_504() {
+    let (server, responders) = serve_with(|timeouts| timeouts.answer = SHORT);
+    let mut client = Client::connect(server.addr);
     ask(&mut client, "/later");
     ask(&mut client, "/");
     let answer = client.answer();
     assert_eq!((answer.status, answer.field("connection")), (504, None));
     let responder = responders.recv().expect("the handler was called");
     assert_eq!(responder.send(Response::text("late")), Err(Gone));
-    // Nothing of what came too late is in the way of what follows.
+    // The late response does not get in the way of what follows.
     assert_eq!((client.answer().text(), client.get("/").text()), ("hello", "hello"));
-    assert_eq!(rig.wait(|counters| counters.requests == 3).timeouts, 1);
+    assert_eq!(server.wait(|counters| counters.requests == 3).timeouts, 1);
 }
 
 #[test]
-fn a_shutdown_waits_for_the_answer() {
-    let (rig, responders) = rig();
-    let mut client = Client::connect(rig.addr);
+fn a_shutdown_waits_for_a_deferred_response() {
+    let (server, responders) = serve();
+    let mut client = Client::connect(server.addr);
     ask(&mut client, "/later");
     let responder = responders.recv().expect("the handler was called");
-    let mut idle = Client::connect(rig.addr);
+    let mut idle = Client::connect(server.addr);
     idle.get("/");
-    rig.handle.shutdown();
+    server.handle.shutdown();
     idle.ended();
     responder.send(Response::text("the last")).expect("the client waits");
     let answer = client.answer();
     assert_eq!((answer.text(), answer.field("connection")), ("the last", Some("close")));
     client.ended();
     drop((client, idle));
-    assert_eq!(rig.finish().timeouts, 0);
+    assert_eq!(server.finish().timeouts, 0);
 }
 
 #[test]
-fn a_shutdown_does_not_wait_for_ever() {
-    let (rig, responders) = rig_with(|timeouts| timeouts.grace = SHORT);
-    let mut client = Client::connect(rig.addr);
+fn a_shutdown_waits_no_longer_than_the_grace_period() {
+    let (server, responders) = serve_with(|timeouts| timeouts.grace = SHORT);
+    let mut client = Client::connect(server.addr);
     ask(&mut client, "/later");
     let responder = responders.recv().expect("the handler was called");
-    rig.handle.shutdown();
+    server.handle.shutdown();
     client.cut_off();
-    rig.over();
+    server.wait_for_end();
     assert!(responder.is_gone());
 }
 
 #[test]
-fn an_answer_after_the_server_is_dropped() {
-    let (rig, responders) = rig_with(|timeouts| timeouts.grace = SHORT);
-    let mut client = Client::connect(rig.addr);
+fn answering_after_the_server_is_dropped_fails() {
+    let (server, responders) = serve_with(|timeouts| timeouts.grace = SHORT);
+    let mut client = Client::connect(server.addr);
     ask(&mut client, "/later");
     let responder = responders.recv().expect("the handler was called");
-    drop(rig);
+    drop(server);
     assert_eq!(responder.send(Response::text("late")), Err(Gone));
 }

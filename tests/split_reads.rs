@@ -1,25 +1,25 @@
-//! However a client's bytes are cut into reads, the engine says the same and tells handlers the same.
+//! However a client's bytes are cut into reads, the engine answers the same and tells handlers the same.
 //!
-//! A corpus of connections, each in one piece, cut once at every place, and the short ones cut twice.
+//! Each connection of a corpus is played in one piece and cut once at every place, and the short ones are cut twice.
 
 use crate::simulator::service::{Log, app};
 use crate::simulator::wire::{SimStream, Wire};
 use fleeting::engine::{Engine, Readiness, Settings};
 use fleeting::time::Now;
+use fleeting_testkit::client::handshake;
+use fleeting_testkit::engine::run_to_rest;
 use fleeting_testkit::random::Random;
+use fleeting_testkit::ws::frames::client_frame;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 const NOW: Now = Now { ms: 5000, unix_secs: 784_111_777 };
 /// Streams up to this length are cut twice.
 const TWICE_BYTES_MAX: usize = 200;
-/// Cuts in three of one stream, at most.
+/// The maximum number of cuts in three per stream.
 const TWICE_MAX: usize = 4000;
 
-const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-
-/// What came of a stream.
+/// The effects of a stream.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     written: String,
@@ -46,12 +46,12 @@ impl Bench {
         Bench { engine, log, clock: Rc::new(Cell::new(NOW.ms)) }
     }
 
-    /// Plays a connection whose bytes arrive up to each of `cuts`, and then all; then it ends.
+    /// Plays a connection whose bytes arrive up to each of `cuts`, and then completely. Then it ends.
     fn play(&mut self, stream: &[u8], cuts: &[usize]) -> Outcome {
         *self.log.lines.borrow_mut() = Some(Vec::new());
         let wire = Rc::new(RefCell::new(Wire::new(&self.clock, Random::new(0), stream.to_vec())));
         self.engine.begin(NOW);
-        let id = self.engine.accept(SimStream::new(&wire), None);
+        let id = self.engine.accept(Wire::stream(&wire), None);
         let mut from = 0;
         for to in cuts.iter().copied().chain([stream.len()]) {
             wire.borrow_mut().arrive(to - from);
@@ -64,22 +64,18 @@ impl Bench {
         let wire = wire.borrow();
         assert!(wire.dropped.is_some(), "{} is still open", stream.escape_ascii());
         assert_eq!(wire.violation, None, "{}", stream.escape_ascii());
-        let written = wire.written.escape_ascii().to_string();
+        let written = wire.pipe.written.escape_ascii().to_string();
         Outcome { written, ended, calls: self.log.lines.take().unwrap_or_default() }
     }
 
     fn tell(&mut self, id: fleeting::ConnId, readiness: Readiness) {
         self.engine.begin(NOW);
         self.engine.ready(id, readiness);
-        self.engine.run();
-        while self.engine.next_ms() == Some(0) {
-            self.engine.begin(NOW);
-            self.engine.run();
-        }
+        run_to_rest(&mut self.engine, NOW);
     }
 
-    /// `answers` (the last ones, with a Date) and `calls`: how many there must be, so that a stream is what
-    /// it is meant to be.
+    /// Checks a stream under all cuts. The number of responses with a Date and of `calls` ensure that the stream is
+    /// what it is meant to be.
     fn check(&mut self, stream: &[u8], answers: usize, calls: usize) {
         let whole = self.play(stream, &[]);
         let shown = stream.escape_ascii();
@@ -105,14 +101,14 @@ impl Bench {
         self.check(stream.as_bytes(), answers, calls);
     }
 
-    /// Frames after a handshake.
+    /// Checks frames after a handshake.
     fn frames(&mut self, frames: &[u8], calls: usize) {
-        self.check(&[UPGRADE.as_bytes(), frames].concat(), 1, calls + 1);
+        self.check(&[handshake("/ws", "").as_bytes(), frames].concat(), 1, calls + 1);
     }
 }
 
 #[test]
-fn requests() {
+fn requests_are_answered_the_same_however_they_are_cut() {
     let mut bench = Bench::new();
     bench.http("GET /tag/a HTTP/1.1\r\nHost: a\r\n\r\n", 1, 1);
     bench.http(
@@ -130,7 +126,7 @@ fn requests() {
 }
 
 #[test]
-fn chunks_and_expectations() {
+fn chunked_content_is_read_the_same_however_it_is_cut() {
     let mut bench = Bench::new();
     let post = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
     let next = "GET /tag/b HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -148,7 +144,7 @@ fn chunks_and_expectations() {
 }
 
 #[test]
-fn refusals() {
+fn requests_are_refused_the_same_however_they_are_cut() {
     let mut bench = Bench::new();
     let next = "GET /tag/b HTTP/1.1\r\nHost: a\r\n\r\n";
     for bad in [
@@ -165,10 +161,10 @@ fn refusals() {
 }
 
 #[test]
-fn websockets() {
+fn websockets_behave_the_same_however_frames_are_cut() {
     let mut bench = Bench::new();
     let mask = [0x37, 0xfa, 0x21, 0x3d];
-    let frame = |first, payload: &[u8]| crate::simulator::script::client_frame(first, payload, mask);
+    let frame = |first, payload: &[u8]| client_frame(first, payload, mask);
     let (hello, close) = (frame(0x81, "hé".as_bytes()), frame(0x88, b"\x03\xe8bye"));
     bench.frames(&[&hello[..], &frame(0x82, b"\0\xff"), &close, &hello].concat(), 3);
     bench.frames(

@@ -1,4 +1,4 @@
-//! Out of descriptors, a worker turns away who it cannot take, and takes the next when it can again.
+//! A worker that is out of descriptors rejects connections, and accepts again once it has some.
 
 use fleeting::{App, Response, Server};
 use fleeting_testkit::client::Client;
@@ -7,33 +7,33 @@ use std::process::Command;
 
 const CHILD: &str = "FLEETING_FEW_DESCRIPTORS";
 
-/// Runs itself again, alone in a process that may have few descriptors: the limit is the process's.
+/// Runs this test again in a process of its own: the limit on descriptors applies to the whole process.
 #[test]
-fn running_out_of_them_is_survived() {
+fn a_worker_survives_running_out_of_descriptors() {
     if std::env::var_os(CHILD).is_some() {
         return out_of_descriptors();
     }
     let child = Command::new("sh")
-        .args(["-c", "ulimit -n 128 && exec \"$0\" --exact descriptors::running_out_of_them_is_survived"])
+        .args(["-c", "ulimit -n 128 && exec \"$0\" --exact out_of_descriptors::a_worker_survives_running_out_of_descriptors"])
         .arg(std::env::current_exe().expect("this test has a path"))
         .env(CHILD, "1")
         .output()
         .expect("there is a shell");
-    let said = String::from_utf8_lossy(&child.stdout) + String::from_utf8_lossy(&child.stderr);
-    assert!(child.status.success() && said.contains("1 passed"), "{said}");
+    let output = String::from_utf8_lossy(&child.stdout) + String::from_utf8_lossy(&child.stderr);
+    assert!(child.status.success() && output.contains("1 passed"), "{output}");
 }
 
 fn out_of_descriptors() {
     let app = App::new().get("/", |_req| Ok(Response::text("hello")));
-    let mut worker = Server::builder().bind("127.0.0.1:0").worker(|_| app).expect("it starts");
+    let mut worker = Server::builder().bind("127.0.0.1:0").worker(|_| app).expect("the server starts");
     let addr = worker.local_addrs().expect("it listens")[0];
-    let mut hoard = Vec::new();
+    let mut files = Vec::new();
     while let Ok(file) = File::open("/dev/null") {
-        hoard.push(file);
+        files.push(file);
     }
-    assert!(hoard.len() < 128, "the limit does not hold");
-    // Room for the client's end, none for the server's.
-    hoard.pop();
+    assert!(files.len() < 128, "the limit has no effect");
+    // Leaves one descriptor for the client's end, and none for the server's.
+    files.pop();
     let mut turned_away = Client::connect(addr);
     while worker.counters().accept_backoffs == 0 {
         worker.turn(None).expect("polling works");
@@ -42,7 +42,7 @@ fn out_of_descriptors() {
     drop(turned_away);
 
     let mut client = Client::connect(addr);
-    hoard.clear();
+    files.clear();
     client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
     while worker.counters().requests == 0 {
         worker.turn(None).expect("polling works");

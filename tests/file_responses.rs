@@ -1,8 +1,8 @@
-//! Files are answered with whole or in part, from beneath their directory and from nowhere else.
+//! Files are sent whole or in part, and only from below their directory.
 
 use fleeting::{App, FilePart, Files, Response, Server};
 use fleeting_testkit::client::{Answer, Client};
-use fleeting_testkit::rig::{self, Rig};
+use fleeting_testkit::server::{self, TestServer};
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::{FileExt, symlink};
@@ -11,7 +11,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-/// A folder that is there for one test: `root` is served, what is beside it must not be.
+/// A folder for one test: `root` is served, its neighbors must not be.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -35,11 +35,11 @@ impl Scratch {
         self.0.join("root")
     }
 
-    /// Serves the root on `prefix`, and a few routes beside it.
-    fn serve(&self, prefix: &'static str) -> Rig {
+    /// Serves the root under `prefix`, and a few routes next to it.
+    fn serve(&self, prefix: &'static str) -> TestServer {
         let files = Files::new(self.root()).expect("it is a folder");
         let one = self.root().join("one.txt");
-        rig::run(move |_| {
+        server::run(move |_| {
             App::new()
                 .get("/fixed", |_req| Ok(Response::text("fixed")))
                 .get("/one", move |req| Response::file(req, &one))
@@ -57,18 +57,18 @@ impl Drop for Scratch {
 
 fn ask(client: &mut Client, method: &str, path: &str, fields: &str) -> Answer {
     client.send(format!("{method} {path} HTTP/1.1\r\nHost: test\r\n{fields}\r\n"));
-    // A 304 has no Content-Length, and no content.
+    // A 304 has neither Content-Length nor content.
     if method == "HEAD" { client.answer_to_head() } else { client.answer() }
 }
 
 #[test]
-fn a_file_is_sent_with_what_describes_it() {
+fn a_file_is_sent_with_type_tag_and_date() {
     let scratch = Scratch::new("whole");
     scratch.file("a.txt", "content").file("page.html", "<p>").file("empty", "").file("b c/d.json", "{}");
     let modified = UNIX_EPOCH + Duration::from_secs(784_111_777);
     File::options().append(true).open(scratch.root().join("a.txt")).unwrap().set_modified(modified).unwrap();
-    let rig = scratch.serve("/static");
-    let mut client = Client::connect(rig.addr);
+    let server = scratch.serve("/static");
+    let mut client = Client::connect(server.addr);
     let mut check = |path: &str, content_type: &str, content: &str| {
         let answer = ask(&mut client, "GET", path, "");
         assert_eq!((answer.status, answer.text()), (200, content), "{path}");
@@ -99,11 +99,11 @@ fn a_file_is_sent_with_what_describes_it() {
 }
 
 #[test]
-fn the_root_of_the_paths_can_be_a_directory() {
+fn a_directory_can_be_served_at_the_root_path() {
     let scratch = Scratch::new("prefix");
     scratch.file("index.html", "home").file("a", "a").file("fixed", "not this").file("one.txt", "1");
-    let rig = scratch.serve("/");
-    let mut client = Client::connect(rig.addr);
+    let server = scratch.serve("/");
+    let mut client = Client::connect(server.addr);
     for (path, content) in [("/", "home"), ("/a", "a"), ("/fixed", "fixed"), ("/one", "1"), ("//a", "a")] {
         assert_eq!(client.get(path).text(), content, "{path}");
     }
@@ -114,7 +114,7 @@ fn the_root_of_the_paths_can_be_a_directory() {
 }
 
 #[test]
-fn ranges_are_parts() {
+fn a_range_request_gets_that_part() {
     let scratch = Scratch::new("ranges");
     scratch.file("one.txt", "0123456789");
     let modified = UNIX_EPOCH + Duration::from_secs(784_111_777);
@@ -124,8 +124,8 @@ fn ranges_are_parts() {
         .unwrap()
         .set_modified(modified)
         .unwrap();
-    let rig = scratch.serve("/static");
-    let mut client = Client::connect(rig.addr);
+    let server = scratch.serve("/static");
+    let mut client = Client::connect(server.addr);
     let tag = client.get("/one").field("etag").expect("a tag").to_owned();
     let date = client.get("/one").field("last-modified").expect("a date").to_owned();
     for path in ["/one", "/static/one.txt"] {
@@ -151,7 +151,7 @@ fn ranges_are_parts() {
 }
 
 #[test]
-fn what_a_client_has_is_not_sent_again() {
+fn a_file_that_the_client_already_has_is_not_sent_again() {
     let scratch = Scratch::new("conditions");
     scratch.file("one.txt", "first");
     let path = scratch.root().join("one.txt");
@@ -160,8 +160,8 @@ fn what_a_client_has_is_not_sent_again() {
         File::options().append(true).open(&path).unwrap().set_modified(modified).unwrap();
     };
     at(784_111_777);
-    let rig = scratch.serve("/static");
-    let mut client = Client::connect(rig.addr);
+    let server = scratch.serve("/static");
+    let mut client = Client::connect(server.addr);
     let first = client.get("/one");
     let (tag, date) = (first.field("etag").unwrap(), first.field("last-modified").unwrap());
     let mut check = |fields: String, status: u16| {
@@ -186,7 +186,7 @@ fn what_a_client_has_is_not_sent_again() {
     // The same length, a second later.
     fs::write(&path, "other").unwrap();
     at(784_111_778);
-    let mut client = Client::connect(rig.addr);
+    let mut client = Client::connect(server.addr);
     let answer = ask(&mut client, "GET", "/one", &format!("If-None-Match: {tag}\r\n"));
     assert_eq!((answer.status, answer.text()), (200, "other"));
     assert_ne!(answer.field("etag"), Some(tag));
@@ -194,13 +194,13 @@ fn what_a_client_has_is_not_sent_again() {
 }
 
 #[test]
-fn a_neighbour_in_a_coding_that_the_client_takes_is_sent_instead() {
+fn a_compressed_sibling_is_sent_to_a_client_that_accepts_its_coding() {
     let scratch = Scratch::new("neighbours");
     scratch.file("a.js", "plain").file("a.js.br", "brotli").file("a.js.gz", "gzipped");
     scratch.file("b.js", "only plain").file("c.png", "png").file("c.png.gz", "not looked for");
     scratch.file("sub/index.html", "index").file("sub/index.html.zst", "index in zstd");
-    let rig = scratch.serve("/");
-    let mut client = Client::connect(rig.addr);
+    let server = scratch.serve("/");
+    let mut client = Client::connect(server.addr);
     let mut tags = Vec::new();
     let mut check = |path: &str, accepted: &str, coding: Option<&str>, vary: Option<&str>, content: &str| {
         let answer = ask(&mut client, "GET", path, &format!("Accept-Encoding: {accepted}\r\n"));
@@ -226,7 +226,7 @@ fn a_neighbour_in_a_coding_that_the_client_takes_is_sent_instead() {
     assert_eq!(check("/a.js.gz", "gzip", None, None, "gzipped"), "application/gzip");
     assert_eq!(tags[2], tags[4], "the same representation");
     assert!(tags[0] != tags[1] && tags[1] != tags[2] && tags[0] != tags[2], "{tags:?}");
-    // A range is one of what is sent.
+    // A range applies to the representation that is sent.
     let part = ask(&mut client, "GET", "/a.js", "Accept-Encoding: br\r\nRange: bytes=-3\r\n");
     assert_eq!((part.status, part.text(), part.field("content-encoding")), (206, "tli", Some("br")));
     let kept =
@@ -235,13 +235,13 @@ fn a_neighbour_in_a_coding_that_the_client_takes_is_sent_instead() {
 }
 
 #[test]
-fn directories_have_an_index_and_a_slash() {
+fn a_directory_sends_its_index_and_redirects_to_a_slash() {
     let scratch = Scratch::new("directories");
     scratch.file("sub/index.html", "sub").file("bare/file", "").file("a:b/index.html", "colon");
     for prefix in ["/", "/static", "/static/"] {
-        let rig = scratch.serve(prefix);
+        let server = scratch.serve(prefix);
         let at = prefix.trim_end_matches('/');
-        let mut client = Client::connect(rig.addr);
+        let mut client = Client::connect(server.addr);
         let mut check = |path: &str, status: u16, location: Option<&str>| {
             let answer = client.get(&format!("{at}{path}"));
             assert_eq!((answer.status, answer.field("location")), (status, location), "{at}{path}");
@@ -266,7 +266,7 @@ fn directories_have_an_index_and_a_slash() {
 }
 
 #[test]
-fn nothing_leads_out() {
+fn no_path_leads_out_of_the_root() {
     let scratch = Scratch::new("escape");
     scratch
         .file("a/b.txt", "b")
@@ -280,14 +280,14 @@ fn nothing_leads_out() {
     symlink(scratch.0.join("secret"), root.join("absolute")).unwrap();
     symlink("/", root.join("slash")).unwrap();
     symlink("nothing", root.join("dangling")).unwrap();
-    // A neighbour that leads out is none.
+    // A compressed sibling that leads out is ignored.
     scratch.file("a.js", "plain");
     symlink("../secret", root.join("a.js.br")).unwrap();
     assert!(Command::new("mkfifo").arg(root.join("fifo")).status().expect("there is mkfifo(1)").success());
     for prefix in ["/", "/static"] {
-        let rig = scratch.serve(prefix);
+        let server = scratch.serve(prefix);
         let at = prefix.trim_end_matches('/');
-        let mut client = Client::connect(rig.addr);
+        let mut client = Client::connect(server.addr);
         let mut check = |path: &str, status: u16| {
             let answer = client.get(&format!("{at}{path}"));
             assert_eq!(answer.status, status, "{at}{path}");
@@ -337,20 +337,20 @@ fn nothing_leads_out() {
     }
 }
 
-/// Bytes in which every place is told from every other.
+/// Bytes in which every position differs from every other.
 fn pattern(from: usize, bytes: usize) -> Vec<u8> {
     (from..from + bytes).map(|at| (at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes()[0]).collect()
 }
 
 #[test]
-fn files_of_all_sizes_are_sent_between_other_answers() {
+fn files_of_all_sizes_are_sent_between_other_responses() {
     let scratch = Scratch::new("sizes");
     let sizes = [0, 1, (16 << 10) - 1, 16 << 10, 64 << 10, (64 << 10) + 1, (1 << 20) + 17, (3 << 20) + 1];
     for size in sizes {
         scratch.file(&size.to_string(), pattern(size, size));
     }
-    let rig = scratch.serve("/");
-    let mut client = Client::connect(rig.addr);
+    let server = scratch.serve("/");
+    let mut client = Client::connect(server.addr);
     let mut requests = String::new();
     for _ in 0..3 {
         for size in sizes {
@@ -384,13 +384,13 @@ fn a_large_file_waits_for_a_slow_reader_in_the_file() {
     for at in (0..BYTES).step_by(MARKS) {
         file.write_all_at(&pattern(at, 64), at as u64).unwrap();
     }
-    let rig = scratch.serve("/");
-    let mut client = Client::connect(rig.addr);
+    let server = scratch.serve("/");
+    let mut client = Client::connect(server.addr);
     client.send("GET /large HTTP/1.1\r\nHost: test\r\n\r\nGET /fixed HTTP/1.1\r\nHost: test\r\n\r\n");
     let head = client.answer_to_head();
     assert_eq!(head.field("content-length"), Some(BYTES.to_string().as_str()));
-    // Others are answered while the file waits for its reader.
-    let mut other = Client::connect(rig.addr);
+    // Other clients are answered while the file waits for its reader.
+    let mut other = Client::connect(server.addr);
     for _ in 0..100 {
         assert_eq!(other.get("/fixed").text(), "fixed");
     }
@@ -409,30 +409,30 @@ fn a_large_file_waits_for_a_slow_reader_in_the_file() {
 }
 
 #[test]
-fn a_file_that_is_cut_short_ends_the_connection() {
+fn a_file_truncated_while_it_is_sent_ends_the_connection() {
     let scratch = Scratch::new("cut");
     let file = File::create(scratch.root().join("cut")).unwrap();
     file.set_len(256 << 20).unwrap();
-    let rig = scratch.serve("/");
-    let mut client = Client::connect(rig.addr);
+    let server = scratch.serve("/");
+    let mut client = Client::connect(server.addr);
     client.send("GET /cut HTTP/1.1\r\nHost: test\r\n\r\nGET /fixed HTTP/1.1\r\nHost: test\r\n\r\n");
     assert_eq!(client.answer_to_head().status, 200);
     file.set_len(1 << 20).unwrap();
     let received = client.until_cut_off().len();
     assert!(received < 256 << 20, "{received} bytes of a file that was cut to a megabyte");
-    assert_eq!(Client::connect(rig.addr).get("/fixed").text(), "fixed");
+    assert_eq!(Client::connect(server.addr).get("/fixed").text(), "fixed");
 }
 
-/// What was opened is sent, whatever becomes of its name.
+/// The opened file is sent, whatever happens to its name.
 #[test]
-fn a_file_that_is_replaced_while_it_is_sent_is_sent_to_its_end() {
+fn a_file_replaced_while_it_is_sent_is_sent_to_its_end() {
     const BYTES: usize = 32 << 20;
     let scratch = Scratch::new("replaced");
-    let rig = scratch.serve("/");
+    let server = scratch.serve("/");
     for replaced in [true, false] {
         let old = pattern(0, BYTES);
         scratch.file("file", &old);
-        let mut client = Client::connect_narrow(rig.addr);
+        let mut client = Client::connect_with_small_buffer(server.addr);
         client.send("GET /file HTTP/1.1\r\nHost: test\r\n\r\nGET /file HTTP/1.1\r\nHost: test\r\n\r\n");
         assert_eq!(client.answer_to_head().status, 200);
         if replaced {
@@ -455,12 +455,12 @@ fn curl_gets_what_it_asks_for() {
     scratch.file("a.bin", &plain).file("page.html", "<p>hello</p>");
     let page = scratch.root().join("page.html");
     assert!(Command::new("gzip").arg("-k").arg(&page).status().expect("there is gzip(1)").success());
-    let rig = scratch.serve("/");
+    let server = scratch.serve("/");
     let check = |args: &[&str], path: &str, expected: &[u8]| {
         let output = Command::new("curl")
             .args(["-sS", "--fail", "--path-as-is", "--noproxy", "*", "--max-time", "30"])
             .args(args)
-            .arg(format!("http://{}{path}", rig.addr))
+            .arg(format!("http://{}{path}", server.addr))
             .output()
             .expect("there is curl(1): tests/run installs it");
         assert!(output.status.success(), "{args:?} {path}: {}", String::from_utf8_lossy(&output.stderr));
@@ -479,7 +479,7 @@ fn curl_gets_what_it_asks_for() {
 }
 
 #[test]
-fn a_fast_reader_does_not_keep_the_loop() {
+fn a_fast_reader_does_not_monopolize_the_loop() {
     const BYTES: usize = 64 << 20;
     let scratch = Scratch::new("share");
     File::create(scratch.root().join("large")).unwrap().set_len(BYTES as u64).unwrap();
@@ -499,18 +499,18 @@ fn a_fast_reader_does_not_keep_the_loop() {
 
 /// A file that became shorter between being opened and being sent, small and large.
 #[test]
-fn a_file_that_ends_too_early_is_not_made_up() {
+fn a_file_shorter_than_announced_is_not_padded() {
     let scratch = Scratch::new("short");
     scratch.file("ten", "0123456789");
     let file = Arc::new(File::open(scratch.root().join("ten")).unwrap());
-    let rig = rig::run(move |_| {
+    let server = server::run(move |_| {
         App::new().get("/fixed", |_req| Ok(Response::text("fixed"))).get("/claimed/{bytes}", move |req| {
             let bytes = req.param("bytes").parse().expect("a number");
             Ok(Response::bytes(FilePart::new(file.clone(), 0, bytes)))
         })
     });
     for claimed in ["11", "16383", "16384", "1000000", "18446744073709551615"] {
-        let mut client = Client::connect(rig.addr);
+        let mut client = Client::connect(server.addr);
         client.send("GET /fixed HTTP/1.1\r\nHost: test\r\n\r\n");
         client.send(format!("GET /claimed/{claimed} HTTP/1.1\r\nHost: test\r\n\r\n"));
         client.send("GET /fixed HTTP/1.1\r\nHost: test\r\n\r\n");
@@ -520,19 +520,19 @@ fn a_file_that_ends_too_early_is_not_made_up() {
         let rest = client.until_cut_off();
         assert!(b"0123456789".starts_with(&rest[..]), "{claimed}: {:?}", String::from_utf8_lossy(&rest));
     }
-    assert_eq!(Client::connect(rig.addr).get("/claimed/10").text(), "0123456789");
+    assert_eq!(Client::connect(server.addr).get("/claimed/10").text(), "0123456789");
 }
 
 #[test]
-fn other_routes_go_before_files() {
+fn routes_take_precedence_over_files() {
     let scratch = Scratch::new("routes");
     scratch.file("users/me/picture", "picture").file("users/you", "not this");
     let files = Files::new(scratch.root()).unwrap();
-    let rig = rig::run(move |_| {
+    let server = server::run(move |_| {
         let app = App::new().get("/users/{user}", |req| Ok(Response::text(req.param("user"))));
         app.files("/", files.clone()).files("/deep/below", files.clone())
     });
-    let mut client = Client::connect(rig.addr);
+    let mut client = Client::connect(server.addr);
     for (path, content) in [
         ("/users/you", "you"),
         ("/users/me/picture", "picture"),

@@ -1,8 +1,8 @@
-//! Server-sent events as a browser gets them, and the example that sends some.
+//! Server-sent events arrive as a browser reads them, and the example that sends some works.
 
 use fleeting::{App, Event, EventSender, Pushed, Response, Timeouts};
 use fleeting_testkit::client::Client;
-use fleeting_testkit::rig;
+use fleeting_testkit::server;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use std::time::Duration;
 #[expect(dead_code, reason = "its `main` is for cargo run")]
 mod example;
 
-fn rig() -> (rig::Rig, Receiver<EventSender>) {
-    rig_with(|_| {})
+fn serve() -> (server::TestServer, Receiver<EventSender>) {
+    serve_with(|_| {})
 }
 
-fn rig_with(set: impl FnOnce(&mut Timeouts)) -> (rig::Rig, Receiver<EventSender>) {
+fn serve_with(set: impl FnOnce(&mut Timeouts)) -> (server::TestServer, Receiver<EventSender>) {
     let (opened, senders) = channel();
-    let rig = rig::run_with(
+    let server = server::run_with(
         |_, timeouts| set(timeouts),
         move |_| {
             App::new().get("/", |_req| Ok(Response::text("hello"))).get("/events", move |_req| {
@@ -26,7 +26,7 @@ fn rig_with(set: impl FnOnce(&mut Timeouts)) -> (rig::Rig, Receiver<EventSender>
             })
         },
     );
-    (rig, senders)
+    (server, senders)
 }
 
 fn open(client: &mut Client, senders: &Receiver<EventSender>) -> EventSender {
@@ -39,8 +39,8 @@ fn open(client: &mut Client, senders: &Receiver<EventSender>) -> EventSender {
 
 #[test]
 fn events_and_comments_arrive() {
-    let (rig, senders) = rig();
-    let mut client = Client::connect(rig.addr);
+    let (server, senders) = serve();
+    let mut client = Client::connect(server.addr);
     let mut events = open(&mut client, &senders);
     let event = Event::data("one\r\ntwo").name("tick").id("7").retry(Duration::from_secs(3));
     assert_eq!(events.try_send(&event), Ok(Pushed::Sent));
@@ -49,67 +49,67 @@ fn events_and_comments_arrive() {
     assert_eq!(client.chunk(), b": still there\n\n");
     assert!(events.try_send(&Event::data("x").name("a\nb")).is_err());
     assert_eq!(events.try_send(&Event::data(&"x".repeat(1000))), Ok(Pushed::Full));
-    events.send(&Event::data("last")).expect("the client is there");
-    // The end of it is a good one, and the connection goes on.
+    events.send(&Event::data("last")).expect("the client is connected");
+    // The stream ends properly, and the connection stays usable.
     drop(events);
     assert_eq!((client.chunk(), client.chunk()), (b"data: last\n\n".to_vec(), Vec::new()));
     assert_eq!(client.get("/").text(), "hello");
 }
 
 #[test]
-fn a_comment_fills_the_quiet() {
-    let (rig, senders) = rig_with(|timeouts| timeouts.ping = Duration::from_millis(50));
-    let mut client = Client::connect(rig.addr);
+fn a_comment_is_sent_when_nothing_else_is() {
+    let (server, senders) = serve_with(|timeouts| timeouts.ping = Duration::from_millis(50));
+    let mut client = Client::connect(server.addr);
     let mut events = open(&mut client, &senders);
     for number in ["1", "2"] {
         assert_eq!(client.chunk(), b":\n\n");
-        events.send(&Event::data(number)).expect("the client is there");
+        events.send(&Event::data(number)).expect("the client is connected");
         let expected = format!("data: {number}\n\n").into_bytes();
-        // Another comment may have been before it.
+        // Another comment may precede it.
         while client.chunk() != expected {}
     }
 }
 
 #[test]
-fn who_ends_its_side_of_a_stream_has_left() {
-    let (rig, senders) = rig();
-    let mut client = Client::connect(rig.addr);
+fn a_client_that_ends_its_side_ends_the_stream() {
+    let (server, senders) = serve();
+    let mut client = Client::connect(server.addr);
     let events = open(&mut client, &senders);
     client.end();
-    rig.wait(|counters| counters.connections == 0);
+    server.wait(|counters| counters.connections == 0);
     assert!(events.is_gone());
 }
 
 #[test]
 fn a_shutdown_ends_the_stream() {
-    let (rig, senders) = rig();
-    let mut client = Client::connect(rig.addr);
+    let (server, senders) = serve();
+    let mut client = Client::connect(server.addr);
     let mut events = open(&mut client, &senders);
-    rig.handle.shutdown();
+    server.handle.shutdown();
     assert_eq!(client.chunk(), b"");
     client.ended();
     assert!(events.is_gone());
     assert_eq!(events.comment(""), Pushed::Gone);
     drop(client);
-    assert_eq!(rig.finish().timeouts, 0);
+    assert_eq!(server.finish().timeouts, 0);
 }
 
 #[test]
-fn a_client_that_is_gone_is_told_of() {
-    let (rig, senders) = rig();
-    let mut client = Client::connect(rig.addr);
+fn a_sender_learns_that_its_client_is_gone() {
+    let (server, senders) = serve();
+    let mut client = Client::connect(server.addr);
     let mut events = open(&mut client, &senders);
     client.reset();
-    rig.wait(|counters| counters.connections == 0);
+    server.wait(|counters| counters.connections == 0);
     assert!(events.is_gone() && events.send(&Event::data("x")).is_err());
 }
 
 #[test]
-fn the_example_counts_for_everybody() {
+fn the_example_sends_the_count_to_all_clients() {
     let pages = example::Pages::default();
     let shown = pages.clone();
-    let rig = rig::run(move |_| example::app(shown));
-    let mut clients: Vec<_> = (0..3).map(|_| Client::connect(rig.addr)).collect();
+    let server = server::run(move |_| example::app(shown));
+    let mut clients: Vec<_> = (0..3).map(|_| Client::connect(server.addr)).collect();
     assert!(clients[0].get("/").text().contains("EventSource('/count')"));
     for client in &mut clients {
         client.send("GET /count HTTP/1.1\r\nHost: test\r\nLast-Event-ID: 41\r\n\r\n");

@@ -1,17 +1,17 @@
-//! What cannot work is an error of the start, and says what is wrong.
+//! What cannot work is a startup error that says what is wrong.
 
 use fleeting::{App, Response, ServeError, Server, WorkerContext};
-use fleeting_testkit::rig::Echo;
+use fleeting_testkit::server::Echo;
 use std::net::TcpListener;
 
-/// The error of a server that does not start.
+/// Returns the error of a server that does not start.
 #[track_caller]
 fn refused(addr: &str, workers: usize, make: impl Fn() -> App + Send + Sync + 'static) -> ServeError {
     Server::builder().bind(addr).workers(workers).serve(move |_| make()).expect_err("it cannot start")
 }
 
 #[test]
-fn a_port_that_is_taken() {
+fn a_port_in_use_is_an_error() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let addr = taken.local_addr().expect("it is bound").to_string();
     for workers in [1, 2] {
@@ -24,8 +24,9 @@ fn a_port_that_is_taken() {
 }
 
 #[test]
-fn a_port_that_a_server_has_is_free_after_it() {
-    let server = Server::builder().bind("127.0.0.1:0").workers(2).serve(|_| App::new()).expect("it starts");
+fn a_port_is_free_again_after_its_server_has_ended() {
+    let server =
+        Server::builder().bind("127.0.0.1:0").workers(2).serve(|_| App::new()).expect("the server starts");
     let addr = server.local_addrs()[0].to_string();
     assert!(matches!(refused(&addr, 2, App::new), ServeError::Bind(..)));
     server.handle().shutdown();
@@ -37,7 +38,7 @@ fn a_port_that_a_server_has_is_free_after_it() {
 }
 
 #[test]
-fn an_address_that_is_none() {
+fn an_invalid_address_is_an_error() {
     for addr in ["", "localhost", "127.0.0.1", "127.0.0.1:65536", "nowhere.invalid:0"] {
         let error = refused(addr, 1, App::new);
         assert!(error.to_string().starts_with(&format!("cannot listen on {addr}: ")), "{error}");
@@ -47,13 +48,13 @@ fn an_address_that_is_none() {
 }
 
 #[test]
-fn several_addresses() {
+fn a_server_listens_on_several_addresses() {
     let server = Server::builder()
         .bind("127.0.0.1:0")
         .bind("localhost:0")
         .workers(2)
         .serve(|_| App::new().get("/", |_req| Ok(Response::text("hello"))));
-    let server = server.expect("it starts");
+    let server = server.expect("the server starts");
     assert_eq!(server.local_addrs().len(), 2);
     for addr in server.local_addrs() {
         assert_eq!(fleeting_testkit::client::Client::connect(*addr).get("/").text(), "hello");
@@ -63,7 +64,7 @@ fn several_addresses() {
 }
 
 #[test]
-fn an_application_that_panics() {
+fn an_application_that_panics_is_an_error() {
     for broken in 0..2 {
         let make = move |context: &WorkerContext| {
             assert_ne!(context.index, broken, "planted");
@@ -75,13 +76,13 @@ fn an_application_that_panics() {
 }
 
 #[test]
-fn routes_that_conflict() {
-    fn check(make: fn() -> App, said: &str) {
+fn conflicting_routes_are_an_error() {
+    fn check(make: fn() -> App, part: &str) {
         assert!(make().check().is_err());
         for workers in [1, 2] {
             let error = refused("127.0.0.1:0", workers, make);
             assert!(matches!(error, ServeError::Route(_)));
-            assert!(error.to_string().contains(said), "{error} does not say {said}");
+            assert!(error.to_string().contains(part), "{error} does not contain {part}");
         }
     }
     fn ok(_req: &fleeting::Request<'_>) -> Result<Response<'static>, fleeting::Error> {

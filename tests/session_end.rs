@@ -1,15 +1,15 @@
-//! A session is told of its end: once, however it came, and with the code of the first Close.
+//! A session learns of its end exactly once, however it ends, with the code of the first Close frame.
 
 use fleeting::ws::CloseCode;
 use fleeting::{App, ConnId, Error, Message, Request, Socket, WebSocket};
 use fleeting_testkit::client::{CLOSE, Client, TEXT};
-use fleeting_testkit::rig::{self, Rig};
+use fleeting_testkit::server::{self, TestServer};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
 type End = (ConnId, Option<u16>, String);
 
-/// Tells when it opens and how it ends.
+/// Reports when it opens and how it ends.
 struct Told(Sender<ConnId>, Sender<End>);
 
 impl WebSocket for Told {
@@ -22,32 +22,32 @@ impl WebSocket for Told {
 
     fn message(&self, _session: &mut ConnId, message: Message<'_>, socket: &mut Socket<'_>) {
         socket.close(CloseCode::new(4001).expect("a private code"), "goodbye");
-        // Nothing follows a Close.
+        // Nothing may follow a Close.
         assert_eq!(socket.send(message), fleeting::Sent::Dropped);
         socket.close(CloseCode::NORMAL, "again");
     }
 
     fn close(&self, session: ConnId, code: Option<CloseCode>, reason: &str) {
         let end = (session, code.map(CloseCode::get), reason.to_string());
-        // At the end of a test nobody waits any more.
+        // At the end of a test the receiver may be gone.
         let _ = self.1.send(end);
     }
 }
 
-/// Ends a WebSocket with `end` and compares what its session is told.
+/// Ends a WebSocket with `end` and compares the code and reason that its session receives.
 #[track_caller]
-fn check(end: impl FnOnce(&Rig, Client, ConnId), code: Option<u16>, reason: &str) {
+fn check(end: impl FnOnce(&TestServer, Client, ConnId), code: Option<u16>, reason: &str) {
     let (opened, opens): (_, Receiver<ConnId>) = mpsc::channel();
     let (ended, ends): (_, Receiver<End>) = mpsc::channel();
-    let rig = rig::run_with(
+    let server = server::run_with(
         |_, timeouts| (timeouts.ws_idle, timeouts.close) = (Duration::ZERO, Duration::from_millis(100)),
         move |_| App::new().ws("/ws", Told(opened, ended)),
     );
-    let client = Client::websocket(rig.addr, "/ws");
-    let conn = opens.recv().expect("it opens");
-    end(&rig, client, conn);
-    rig.wait(|counters| counters.connections == 0);
-    drop(rig);
+    let client = Client::websocket(server.addr, "/ws");
+    let conn = opens.recv().expect("the session opens");
+    end(&server, client, conn);
+    server.wait(|counters| counters.connections == 0);
+    drop(server);
     assert_eq!(ends.into_iter().collect::<Vec<_>>(), [(conn, code, reason.to_string())]);
 }
 
@@ -56,12 +56,12 @@ fn close(code: u16, reason: &str) -> Vec<u8> {
 }
 
 #[test]
-fn the_peer_closes() {
+fn a_close_by_the_peer_is_reported() {
     let closes = |payload: Vec<u8>| {
-        move |_: &Rig, mut client: Client, _| {
+        move |_: &TestServer, mut client: Client, _| {
             client.frame(CLOSE, &payload);
             let answer = client.next_frame();
-            // RFC 6455 §5.5.1: the code comes back.
+            // RFC 6455 §5.5.1: the code is echoed.
             assert_eq!(answer.payload, payload[..payload.len().min(2)]);
             client.ended();
         }
@@ -72,7 +72,7 @@ fn the_peer_closes() {
 }
 
 #[test]
-fn the_session_closes() {
+fn a_close_by_the_session_is_reported() {
     check(
         |_, mut client, _| {
             client.frame(TEXT, "hello");
@@ -87,7 +87,7 @@ fn the_session_closes() {
 }
 
 #[test]
-fn the_session_closes_and_the_peer_does_not_answer() {
+fn a_close_by_the_session_that_the_peer_never_answers_is_reported() {
     check(
         |_, mut client, _| {
             client.frame(TEXT, "hello");
@@ -100,13 +100,13 @@ fn the_session_closes_and_the_peer_does_not_answer() {
 }
 
 #[test]
-fn a_handle_closes() {
+fn a_close_by_a_handle_is_reported() {
     check(
-        |rig, mut client, conn| {
+        |server, mut client, conn| {
             let code = CloseCode::new(4002).expect("a private code");
-            rig.handle.close(conn, code, "by order").expect("the worker is there");
-            rig.handle.close(conn, CloseCode::NORMAL, "again").expect("the worker is there");
-            rig.handle.send(conn, Message::Text("too late")).expect("the worker is there");
+            server.handle.close(conn, code, "by order").expect("the worker is alive");
+            server.handle.close(conn, CloseCode::NORMAL, "again").expect("the worker is alive");
+            server.handle.send(conn, Message::Text("too late")).expect("the worker is alive");
             assert_eq!(client.next_frame().close_code(), 4002);
             client.frame(CLOSE, close(4002, ""));
             client.ended();
@@ -117,7 +117,7 @@ fn a_handle_closes() {
 }
 
 #[test]
-fn the_peer_breaks_a_rule() {
+fn a_protocol_violation_by_the_peer_is_reported() {
     check(
         |_, mut client, _| {
             client.send(b"\x81\x00");
@@ -130,7 +130,7 @@ fn the_peer_breaks_a_rule() {
 }
 
 #[test]
-fn the_peer_is_gone() {
+fn a_peer_that_is_gone_is_reported_without_a_code() {
     check(|_, client, _| drop(client), None, "");
     check(
         |_, mut client, _| {
@@ -143,10 +143,10 @@ fn the_peer_is_gone() {
 }
 
 #[test]
-fn the_server_shuts_down() {
+fn a_shutdown_is_reported() {
     check(
-        |rig, mut client, _| {
-            rig.handle.shutdown();
+        |server, mut client, _| {
+            server.handle.shutdown();
             assert_eq!(client.next_frame().close_code(), 1001);
             client.frame(CLOSE, close(1001, ""));
             client.ended();

@@ -1,0 +1,180 @@
+//! Servers for tests.
+//!
+//! A [`TestServer`] has one worker on a thread of its own, and publishes its counters after every turn: tests wait for
+//! those, never for time to pass. [`Workers`] is a server with several.
+
+use crate::client::PATIENCE;
+use fleeting::engine::Counters;
+use fleeting::{
+    App, Error, Handle, Limits, Message, Request, ServeError, Server, Socket, Timeouts, WebSocket,
+    WorkerContext,
+};
+use std::net::SocketAddr;
+use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::thread::{self, JoinHandle};
+
+/// A running server. Dropping it shuts it down, and fails the test if its thread has panicked.
+pub struct TestServer {
+    pub addr: SocketAddr,
+    pub handle: Handle,
+    seen: Arc<Seen>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Seen {
+    counters: Mutex<Counters>,
+    changed: Condvar,
+}
+
+/// Runs the application that `make` makes, with the default limits and timeouts.
+pub fn run(make: impl FnOnce(&WorkerContext) -> App + Send + 'static) -> TestServer {
+    run_with(|_, _| {}, make)
+}
+
+/// Runs the application that `make` makes, with limits and timeouts changed by `set`.
+pub fn run_with(
+    set: impl FnOnce(&mut Limits, &mut Timeouts),
+    make: impl FnOnce(&WorkerContext) -> App + Send + 'static,
+) -> TestServer {
+    let (mut limits, mut timeouts) = (Limits::default(), Timeouts::default());
+    set(&mut limits, &mut timeouts);
+    let builder = Server::builder().bind("127.0.0.1:0").limits(limits).timeouts(timeouts);
+    let (started, start) = mpsc::channel();
+    let seen = Arc::new(Seen::default());
+    let shown = seen.clone();
+    let thread = thread::spawn(move || {
+        let mut handle = None;
+        let worker = builder.worker(|context| {
+            handle = Some(context.handle.clone());
+            make(context)
+        });
+        let mut worker = worker.expect("the worker starts");
+        let addr = worker.local_addrs().expect("it listens")[0];
+        started.send((addr, handle.expect("the builder was called"))).expect("the test waits");
+        while {
+            let goes_on = worker.turn(None).expect("polling works");
+            *shown.counters.lock().expect("the lock is not poisoned") = worker.counters();
+            shown.changed.notify_all();
+            goes_on
+        } {}
+    });
+    let (addr, handle) = start.recv().expect("the worker starts");
+    TestServer { addr, handle, seen, thread: Some(thread) }
+}
+
+impl TestServer {
+    /// Waits until the counters satisfy `until`. Returns them.
+    #[track_caller]
+    pub fn wait(&self, until: impl Fn(&Counters) -> bool) -> Counters {
+        let counters = self.seen.counters.lock().expect("the lock is not poisoned");
+        let waited = self.seen.changed.wait_timeout_while(counters, PATIENCE, |counters| !until(counters));
+        let (counters, timeout) = waited.expect("the lock is not poisoned");
+        let counters = counters.clone();
+        assert!(!timeout.timed_out(), "the counters never reach that state: {counters:?}");
+        counters
+    }
+
+    /// Shuts the server down and returns the final counters.
+    pub fn finish(self) -> Counters {
+        let seen = self.seen.clone();
+        self.handle.shutdown();
+        self.wait_for_end();
+        seen.counters.lock().expect("the lock is not poisoned").clone()
+    }
+
+    /// Waits until a shutdown is complete.
+    pub fn wait_for_end(mut self) {
+        self.join();
+    }
+
+    fn join(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            assert!(ended.is_ok() || thread::panicking(), "the worker has panicked");
+        }
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        self.handle.shutdown();
+        self.join();
+    }
+}
+
+/// A server with several workers. Dropping it shuts it down, and fails the test if a worker has failed.
+pub struct Workers {
+    /// The first address it listens on.
+    pub addr: SocketAddr,
+    pub handle: Handle,
+    server: Option<Server>,
+}
+
+impl Workers {
+    /// Takes over a server that has just started.
+    #[track_caller]
+    pub fn of(server: Result<Server, ServeError>) -> Workers {
+        let server = server.expect("the server starts");
+        Workers { addr: server.local_addrs()[0], handle: server.handle(), server: Some(server) }
+    }
+
+    /// Shuts the server down and waits for its end.
+    pub fn finish(self) {}
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.handle.shutdown();
+        let ended = self.server.take().map(Server::run);
+        assert!(matches!(ended, Some(Ok(_))) || thread::panicking(), "{ended:?}");
+    }
+}
+
+/// Returns the name, subscribers and publications of each topic, over all workers.
+pub fn topic_counts(handle: &Handle) -> Vec<(Box<str>, usize, u64)> {
+    let (sender, counts) = mpsc::channel();
+    handle.count_topics(move |topics| sender.send(topics).expect("the test waits"));
+    let counts = counts.recv().expect("the workers answer");
+    counts.into_iter().map(|count| (count.name, count.subscribers, count.published)).collect()
+}
+
+/// Returns the number of subscriptions on all workers.
+pub fn subscriptions(handle: &Handle) -> usize {
+    topic_counts(handle).into_iter().map(|(_, subscribers, _)| subscribers).sum()
+}
+
+/// Echoes every message.
+pub struct Echo;
+
+impl WebSocket for Echo {
+    type Session = ();
+
+    fn open(&self, _req: &Request<'_>, _socket: &mut Socket<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
+        socket.send(message);
+    }
+}
+
+/// Subscribes a session that opens.
+///
+/// # Errors
+/// What `open` returns for a filter that is refused.
+pub fn subscribe(socket: &mut Socket<'_>, filter: &str) -> Result<(), Error> {
+    socket.subscribe(filter).map(drop).map_err(|error| Error::bad_request(error.to_string()))
+}
+
+/// Publishes a session's message: `topic text`, or binary content under `binary`.
+pub fn publish_topic_and_text(message: Message<'_>, socket: &mut Socket<'_>) {
+    let published = match message {
+        Message::Text(text) => {
+            let (topic, text) = text.split_once(' ').expect("a topic and a text");
+            socket.publish(topic, Message::Text(text))
+        }
+        binary => socket.publish("binary", binary),
+    };
+    published.expect("it can be published");
+}

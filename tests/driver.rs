@@ -1,0 +1,154 @@
+//! Drives an engine directly, over streams in memory and in simulated time.
+//!
+//! Nothing is random and no kernel is involved: a stream takes exactly as much as there is room for.
+
+use fleeting::ConnId;
+use fleeting::engine::{Counters, Engine, Readiness, Settings};
+use fleeting::time::Now;
+use fleeting::{App, Handle};
+use fleeting_testkit::client::{Frame, frame, handshake};
+use fleeting_testkit::engine::run_to_rest;
+use fleeting_testkit::stream::{MemoryStream, Pipe};
+use std::cell::RefCell;
+use std::ops::Range;
+use std::rc::Rc;
+
+/// The client's end of the connection `id`.
+pub struct Peer {
+    pub id: ConnId,
+    pipe: Rc<RefCell<Pipe>>,
+}
+
+/// An engine and the time.
+pub struct Driver {
+    pub engine: Engine<MemoryStream>,
+    pub now: Now,
+}
+
+impl Driver {
+    pub fn new(app: App, settings: Settings) -> Driver {
+        let handle = Handle::unattended(usize::from(settings.worker) + 1);
+        Driver::with_handle(app, settings, &handle)
+    }
+
+    pub fn with_handle(app: App, settings: Settings, handle: &Handle) -> Driver {
+        assert_eq!(app.check(), Ok(()));
+        let now = Now { ms: 1_000_000, unix_secs: 1_767_225_600 };
+        Driver { engine: Engine::with_handle(app, settings, now, handle), now }
+    }
+
+    /// Opens a WebSocket that has room for everything.
+    pub fn websocket(&mut self, path: &str) -> Peer {
+        self.websocket_with(path, "").0
+    }
+
+    /// Opens a WebSocket with further handshake `fields`. Also returns the head of the response.
+    pub fn websocket_with(&mut self, path: &str, fields: &str) -> (Peer, String) {
+        let pipe = Rc::new(RefCell::new(Pipe::with_room(usize::MAX)));
+        let id = self.engine.accept(MemoryStream::new(&pipe), None);
+        let peer = Peer { id, pipe };
+        self.arrive(&peer, handshake(path, fields).as_bytes());
+        let mut pipe = peer.pipe.borrow_mut();
+        let head = pipe.written.windows(4).position(|four| four == b"\r\n\r\n").expect("an answer") + 4;
+        assert!(pipe.written.starts_with(b"HTTP/1.1 101 "), "{}", pipe.written.escape_ascii());
+        let head = String::from_utf8(pipe.written.drain(..head).collect()).expect("ASCII");
+        drop(pipe);
+        (peer, head)
+    }
+
+    /// Runs a turn without an event.
+    pub fn turn(&mut self) {
+        self.engine.begin(self.now);
+        run_to_rest(&mut self.engine, self.now);
+    }
+
+    /// Delivers `bytes` and lets the engine do all it can.
+    pub fn arrive(&mut self, peer: &Peer, bytes: &[u8]) {
+        peer.pipe.borrow_mut().deliver(bytes);
+        self.engine.begin(self.now);
+        self.engine.ready(peer.id, Readiness { readable: true, ..Readiness::default() });
+        run_to_rest(&mut self.engine, self.now);
+    }
+
+    /// Delivers a whole message or a control frame.
+    pub fn send(&mut self, peer: &Peer, opcode: u8, payload: impl AsRef<[u8]>) {
+        self.arrive(peer, &frame(true, opcode, payload.as_ref()));
+    }
+
+    /// Makes room for `bytes` more and tells the engine.
+    pub fn make_room(&mut self, peer: &Peer, bytes: usize) {
+        peer.pipe.borrow_mut().add_room(bytes);
+        self.engine.begin(self.now);
+        self.engine.ready(peer.id, Readiness { writable: true, ..Readiness::default() });
+        run_to_rest(&mut self.engine, self.now);
+    }
+
+    /// Lets time pass. The engine has a turn whenever it asks for one.
+    pub fn advance(&mut self, ms: u64) {
+        let until = self.now.ms + ms;
+        while let Some(next) = self.engine.next_ms().filter(|next| *next <= until) {
+            self.now.ms = self.now.ms.max(next);
+            self.engine.begin(self.now);
+            self.engine.run();
+        }
+        self.now.ms = until;
+        self.turn();
+    }
+
+    pub fn counters(&self) -> Counters {
+        self.engine.counters()
+    }
+}
+
+impl Peer {
+    /// From now on only `bytes` more fit.
+    pub fn limit_room(&self, bytes: usize) {
+        self.pipe.borrow_mut().room = bytes;
+    }
+
+    /// Returns the frames that were written completely since the last call.
+    pub fn frames(&self) -> Vec<Frame> {
+        let mut frames = Vec::new();
+        self.each_frame(|opcode, payload| frames.push(Frame { opcode, payload: payload.to_vec() }));
+        frames
+    }
+
+    /// Like [`frames`](Peer::frames), without copying.
+    pub fn each_frame(&self, mut see: impl FnMut(u8, &[u8])) {
+        let mut pipe = self.pipe.borrow_mut();
+        let mut at = 0;
+        while let Some((opcode, payload)) = frame_at(&pipe.written, at) {
+            at = payload.end;
+            see(opcode, &pipe.written[payload]);
+        }
+        pipe.written.drain(..at);
+    }
+
+    /// Returns the payloads of the text messages that were written completely since the last call.
+    pub fn texts(&self) -> Vec<String> {
+        self.frames().iter().map(|frame| frame.text().to_string()).collect()
+    }
+
+    /// Returns whether the engine has dropped the stream.
+    pub fn is_gone(&self) -> bool {
+        self.pipe.borrow().dropped
+    }
+
+    /// Returns whether the engine waits for room.
+    pub fn is_full(&self) -> bool {
+        self.pipe.borrow().short
+    }
+}
+
+/// Returns the server's frame that begins at `at`, if it is complete: its opcode, with 0x40 if it is compressed, and
+/// the range of its payload. The frame must be the last of its message, without a mask or other reserved bits.
+pub fn frame_at(bytes: &[u8], at: usize) -> Option<(u8, Range<usize>)> {
+    let &[first, second, ..] = bytes.get(at..)? else { return None };
+    assert_eq!((first & 0xb0, second & 0x80), (0x80, 0), "not a frame: {}", bytes[at..].escape_ascii());
+    let (length, start) = match second {
+        126 => (usize::from(u16::from_be_bytes(*bytes.get(at + 2..)?.first_chunk()?)), at + 4),
+        127 => (u64::from_be_bytes(*bytes.get(at + 2..)?.first_chunk()?) as usize, at + 10),
+        length => (usize::from(length), at + 2),
+    };
+    (start + length <= bytes.len()).then_some((first & 0x4f, start..start + length))
+}
