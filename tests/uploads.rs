@@ -260,7 +260,8 @@ fn broken_framing_is_refused_and_aborts_the_upload() {
     for broken in ["3\r\nabcX", "3\r\nabc\r\n0\r\nHost: a\r\n\r\n", "3\r\nabc\r\n-1\r\n"] {
         let mut client = Client::connect(server.addr);
         client.send(format!("POST /up HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n{broken}"));
-        assert_eq!(client.answer().status, 400, "{broken:?}");
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.field("connection")), (400, Some("close")), "{broken:?}");
         aborted(&reports, 3);
         client.ended();
     }

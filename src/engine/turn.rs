@@ -275,7 +275,7 @@ impl<'a, S: Stream> Turn<'a, S> {
                 Protocol::Http(decoder) => {
                     let client = Client { conn: self.id, peer: &conn.peer };
                     let (progress, next) =
-                        requests::run(decoder, &mut out, self.context, client, input, budget);
+                        requests::run(decoder, &mut out, self.context, &client, input, budget);
                     (progress, next.map(Protocol::from))
                 }
                 Protocol::Transfer(transfer) => {

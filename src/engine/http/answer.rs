@@ -4,7 +4,7 @@
 //! by `http1::encode_head`, with what [`ResponseContext`] says about the connection.
 
 use super::sending::Frame;
-use crate::app::{Awaited, Body, Early, Error, Pending, Response};
+use crate::app::{Awaited, Body, Early, Error, Response};
 use crate::engine::output::Output;
 use crate::http1::{self, ConnectionHeader, ContentLength, Refusal, ResponseHead, Version};
 use crate::transport::Stream;
@@ -19,21 +19,14 @@ pub(in crate::engine) struct ResponseContext {
 }
 
 /// What follows an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::engine) enum AfterAnswer {
     /// The connection may be used again.
     KeepAlive,
     /// This was the last answer.
     Close,
-    /// The answer, or its content, is not there yet.
-    Pending(Pending),
-}
-
-impl AfterAnswer {
-    /// Whether the connection may be used again after an answer that was complete.
-    #[inline]
-    pub(in crate::engine) fn is_keep_alive(&self) -> bool {
-        matches!(self, AfterAnswer::KeepAlive)
-    }
+    /// The answer, or its content, is not there yet. The response's body is still [`Body::Pending`].
+    Pending,
 }
 
 impl ResponseContext {
@@ -89,16 +82,19 @@ impl ResponseContext {
         response: &mut Response<'_>,
         date: &[u8; 29],
     ) -> AfterAnswer {
-        let Body::Pending(pending) = std::mem::replace(&mut response.body, Body::Empty) else {
+        let Body::Pending(pending) = &response.body else {
             unreachable!("only a pending body is answered later");
         };
         let length = match pending.awaited() {
-            Awaited::Answer(_) => return AfterAnswer::Pending(pending),
+            Awaited::Answer(_) => return AfterAnswer::Pending,
             Awaited::Source(streamed) => streamed.length,
         };
         let silent = matches!(response.status, 204 | 304);
-        // An unused source is dropped before the head is encoded: dropping it is the application's code and may panic.
-        let pending = Some(pending).filter(|_| !silent && !self.head_only);
+        let has_content = !silent && !self.head_only;
+        if !has_content {
+            // Before the head is encoded: dropping a source is the application's code and may panic.
+            response.body = Body::Empty;
+        }
         let (ResponseContext { keep_alive, .. }, frame) = self.streaming(length, response.close);
         let content = match frame {
             _ if silent => ContentLength::None,
@@ -110,10 +106,10 @@ impl ResponseContext {
         let fields = response.fields.bytes();
         let head = ResponseHead { status: response.status, fields, content, connection, date };
         http1::encode_head(out.cork, &head);
-        match pending {
-            Some(pending) => AfterAnswer::Pending(pending),
-            None if keep_alive => AfterAnswer::KeepAlive,
-            None => AfterAnswer::Close,
+        match keep_alive {
+            _ if has_content => AfterAnswer::Pending,
+            true => AfterAnswer::KeepAlive,
+            false => AfterAnswer::Close,
         }
     }
 
@@ -162,7 +158,7 @@ impl ResponseContext {
             Early::MethodUnknown => Error::new(501, "The method is not known.").into(),
             Early::BadParameter => Error::bad_request("The path is not UTF-8 once decoded.").into(),
         };
-        self.answer(out, &mut response, date).is_keep_alive()
+        self.answer(out, &mut response, date) == AfterAnswer::KeepAlive
     }
 }
 

@@ -3,9 +3,9 @@
 //! It knows no connection record. One request is one pass through `next`: decode, route, call, encode. Its invariant:
 //! the arena is reset after each request, pipelined ones included.
 
-use super::answer::{self, ResponseContext, handler_failed};
+use super::answer::{self, AfterAnswer, ResponseContext, handler_failed};
 use super::receiving::{Receiving, Unopened};
-use super::transfer::{self, DISCARD_BYTES_MAX, Reply, Transfer};
+use super::transfer::{DISCARD_BYTES_MAX, Transfer};
 use super::upgrade;
 use crate::app::{ConnId, Error, Request, RequestParts, Resolved, Uploads};
 use crate::arena::OVERWRITTEN;
@@ -18,7 +18,6 @@ use crate::panics::catch_counted;
 use crate::transport::{Peer, Stream};
 
 /// Where requests come from.
-#[derive(Clone, Copy)]
 pub(in crate::engine) struct Client<'a> {
     pub(in crate::engine) conn: ConnId,
     pub(in crate::engine) peer: &'a Peer,
@@ -53,7 +52,7 @@ pub(in crate::engine) fn run<S: Stream>(
     decoder: &mut Decoder,
     out: &mut Output<'_, S>,
     worker: &mut Context,
-    client: Client<'_>,
+    client: &Client<'_>,
     input: &mut [u8],
     budget: &mut usize,
 ) -> (Progress, Next<Switch>) {
@@ -102,11 +101,10 @@ fn next<S: Stream>(
     decoder: &mut Decoder,
     out: &mut Output<'_, S>,
     worker: &mut Context,
-    client: Client<'_>,
+    client: &Client<'_>,
     input: &mut [u8],
 ) -> Step {
     let Context { app, services, scratch: Scratch { arena, .. } } = worker;
-    let Client { conn, peer } = client;
     let arena = &*arena;
     let length = input.len();
 
@@ -141,7 +139,8 @@ fn next<S: Stream>(
     }
     if let Resolved::Upload(uploads, params) = resolved {
         let (content, trailers): (&[u8], _) = (&[], Default::default());
-        let parts = RequestParts { head, content, trailers, params, arena, conn, peer };
+        let parts =
+            RequestParts { head, content, trailers, params, arena, conn: client.conn, peer: client.peer };
         return open_upload(uploads, parts, length, out, decoder, response, services);
     }
     // Content that is too large is not asked for.
@@ -161,7 +160,17 @@ fn next<S: Stream>(
         ContentStep::Whole { content, trailers, consumed } => (content, trailers, consumed),
     };
     services.counters.requests += 1;
-    let request = |params| Request::new(RequestParts { head, content, trailers, params, arena, conn, peer });
+    let request = |params| {
+        Request::new(RequestParts {
+            head,
+            content,
+            trailers,
+            params,
+            arena,
+            conn: client.conn,
+            peer: client.peer,
+        })
+    };
     let mut instead = match resolved {
         Resolved::Handler(handler, params) => {
             let request = request(params);
@@ -169,18 +178,23 @@ fn next<S: Stream>(
             let date = date.text();
             // What the handler returns is encoded where it lies: it is large, and moving it costs as much
             // as routing.
-            let reply = catch_counted(&mut counters.panics, || match handler.call(&request) {
-                Ok(ref mut answer) => transfer::reply(&response, out, answer, date),
-                Err(error) => transfer::reply(&response, out, &mut error.into(), date),
-            });
-            match reply {
-                Some(Reply::KeepAlive) => return Step::Answered { consumed, keep_alive: true },
-                Some(Reply::Close) => return Step::Answered { consumed, keep_alive: false },
-                Some(Reply::Transfer(transfer)) => {
-                    let to = Switch::Transfer(transfer.start(decoder, conn, &services.wake));
-                    return Step::Switched { consumed, to };
+            let mut transfer = None;
+            let after = catch_counted(&mut counters.panics, || match handler.call(&request) {
+                Ok(ref mut answer) => {
+                    let after = response.answer(out, answer, date);
+                    if after == AfterAnswer::Pending {
+                        transfer = Some(Transfer::pending(&response, answer));
+                    }
+                    after
                 }
-                None => {}
+                Err(error) => response.answer(out, &mut error.into(), date),
+            });
+            if let Some(transfer) = transfer {
+                let to = Switch::Transfer(transfer.start(decoder, client.conn, &services.wake));
+                return Step::Switched { consumed, to };
+            }
+            if let Some(after) = after {
+                return Step::Answered { consumed, keep_alive: after == AfterAnswer::KeepAlive };
             }
             handler_failed().into()
         }
@@ -193,7 +207,7 @@ fn next<S: Stream>(
         },
         Resolved::Early(_) | Resolved::Upload(..) => unreachable!("answered above"),
     };
-    let keep_alive = response.answer(out, &mut instead, services.date.text()).is_keep_alive();
+    let keep_alive = response.answer(out, &mut instead, services.date.text()) == AfterAnswer::KeepAlive;
     Step::Answered { consumed, keep_alive }
 }
 
@@ -226,7 +240,8 @@ fn open_upload<S: Stream>(
             // As for any early answer: a client that waits for 100 may or may not send its content now.
             response.keep_alive &= !head.expects_continue;
             response.keep_alive = decoder.discard_rest(DISCARD_BYTES_MAX) && response.keep_alive;
-            let keep_alive = response.answer(out, &mut error.into(), services.date.text()).is_keep_alive();
+            let keep_alive =
+                response.answer(out, &mut error.into(), services.date.text()) == AfterAnswer::KeepAlive;
             Step::Answered { consumed: head.len, keep_alive }
         }
     }

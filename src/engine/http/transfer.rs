@@ -7,7 +7,7 @@
 use super::answer::{AfterAnswer, ResponseContext};
 use super::receiving::{Received, Receiving};
 use super::sending::{SendStatus, Sending};
-use crate::app::{Awaited, ConnId, Error, FieldBlock, Pending, Promise, Response, WakeConn, Waker};
+use crate::app::{Awaited, Body, ConnId, Error, FieldBlock, Promise, Response, WakeConn, Waker};
 use crate::engine::context::{Context, Services};
 use crate::engine::output::Output;
 use crate::engine::progress::{Next, Progress, StopReason};
@@ -45,28 +45,6 @@ pub(in crate::engine) struct Deferred {
     close: bool,
 }
 
-/// What follows an answer: [`AfterAnswer`] with the transfer that a pending one becomes.
-pub(in crate::engine) enum Reply {
-    KeepAlive,
-    Close,
-    Transfer(Box<Transfer>),
-}
-
-/// Encodes as much of a response as is there; the rest becomes a transfer.
-#[inline]
-pub(in crate::engine) fn reply<S: Stream>(
-    context: &ResponseContext,
-    out: &mut Output<'_, S>,
-    response: &mut Response<'_>,
-    date: &[u8; 29],
-) -> Reply {
-    match context.answer(out, response, date) {
-        AfterAnswer::KeepAlive => Reply::KeepAlive,
-        AfterAnswer::Close => Reply::Close,
-        AfterAnswer::Pending(pending) => Reply::Transfer(Transfer::pending(context, pending, response)),
-    }
-}
-
 impl Transfer {
     fn new(context: ResponseContext, stage: Stage) -> Box<Transfer> {
         Box::new(Transfer { decoder: Decoder::new(), context, stage })
@@ -77,9 +55,13 @@ impl Transfer {
         Transfer::new(context, Stage::Receiving(receiving))
     }
 
+    /// Makes the transfer of a response whose answer is [`AfterAnswer::Pending`].
     #[inline(never)]
-    fn pending(context: &ResponseContext, pending: Pending, response: &mut Response<'_>) -> Box<Transfer> {
-        let (context, stage) = Stage::of(context, pending, response);
+    pub(in crate::engine) fn pending(
+        context: &ResponseContext,
+        response: &mut Response<'_>,
+    ) -> Box<Transfer> {
+        let (context, stage) = Stage::of(context, response);
         Transfer::new(context, stage)
     }
 
@@ -241,8 +223,8 @@ impl Transfer {
         match after {
             Some(AfterAnswer::KeepAlive) => self.over(),
             Some(AfterAnswer::Close) => Next::Close,
-            Some(AfterAnswer::Pending(pending)) => {
-                (self.context, self.stage) = Stage::of(&self.context, pending, response);
+            Some(AfterAnswer::Pending) => {
+                (self.context, self.stage) = Stage::of(&self.context, response);
                 self.stage.bind(conn, wake);
                 Next::Same(StopReason::PeerBlocked)
             }
@@ -293,11 +275,10 @@ impl Transfer {
 
 impl Stage {
     /// Returns the stage that a response with a pending body begins, and the context of the rest of the response.
-    fn of(
-        context: &ResponseContext,
-        pending: Pending,
-        response: &mut Response<'_>,
-    ) -> (ResponseContext, Stage) {
+    fn of(context: &ResponseContext, response: &mut Response<'_>) -> (ResponseContext, Stage) {
+        let Body::Pending(pending) = std::mem::replace(&mut response.body, Body::Empty) else {
+            unreachable!("only a response with a pending body makes a stage");
+        };
         match pending.into_awaited() {
             Awaited::Answer(promise) => {
                 let fields = std::mem::replace(&mut response.fields, FieldBlock::Fixed(b""));

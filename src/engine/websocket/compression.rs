@@ -78,11 +78,11 @@ mod with {
             out: &mut Vec<u8>,
         ) {
             // One frame serves all subscribers with this window, so the default options apply, not those of a route.
-            let wanted = Compression::shared();
-            let bits = encoding.window_bits().filter(|_| payload.len() >= wanted.threshold_bytes());
+            let options = Compression::shared();
+            let bits = encoding.window_bits().filter(|_| payload.len() >= options.threshold_bytes());
             self.compressed.clear();
             if let Some(bits) = bits {
-                self.shared.deflater(bits, wanted.effort()).message(payload, false, &mut self.compressed);
+                self.shared.deflater(bits, options.effort()).message(payload, false, &mut self.compressed);
             }
             // A message that does not get smaller is sent as it is.
             if bits.is_some() && self.compressed.len() < payload.len() {
@@ -97,8 +97,8 @@ mod with {
     }
 
     impl SocketCodec {
-        pub(in crate::engine) fn new(agreed: Negotiated, wanted: &Compression) -> Box<SocketCodec> {
-            let (level, threshold_bytes) = (wanted.effort(), wanted.threshold_bytes());
+        pub(in crate::engine) fn new(agreed: Negotiated, options: &Compression) -> Box<SocketCodec> {
+            let (level, threshold_bytes) = (options.effort(), options.threshold_bytes());
             let (inflater, deflater) = (None, None);
             Box::new(SocketCodec { agreed, level, threshold_bytes, inflater, deflater, foreign: false })
         }

@@ -106,17 +106,17 @@ impl OpenSocket {
                     }
                 },
             };
-            alive |= match event {
+            match event {
                 Event::Text(text) => {
                     deliver(&mut sender, live, Message::Text(text));
-                    true
+                    alive = true;
                 }
                 Event::Binary(bytes) => {
                     deliver(&mut sender, live, Message::Binary(bytes));
-                    true
+                    alive = true;
                 }
-                other => apply(other, ping, &mut sender, live),
-            };
+                other => alive |= apply(other, ping, &mut sender, live),
+            }
             if cfg!(debug_assertions) {
                 input[from..from + consumed].fill(OVERWRITTEN);
             }
