@@ -20,7 +20,7 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
-/// Joins servers over a Redis channel: what is published on one arrives on all.
+/// Joins servers over a Redis channel: a publication on one arrives on all.
 ///
 /// One channel carries all topics, so publications of one server arrive everywhere in the order in which they were made.
 /// Each server picks out what its subscribers need. The name of the channel contains the namespace and the number of the
