@@ -195,10 +195,10 @@ mod tests {
         assert!(check_counter(&good, 2).unwrap_err().contains("not 2"));
         assert!(check_counter(&good, 5).unwrap_err().contains("not 5"));
         let same = [sum(1, 1, Some(3)), sum(1, 2, Some(4))];
-        assert!(check_counter(&same, 2).unwrap_err().contains("the same"));
+        assert!(check_counter(&same, 2).unwrap_err().contains("the same number"));
         let late = [sum(2, 1, Some(2)), sum(1, 3, Some(4))];
         assert!(check_counter(&late, 2).unwrap_err().contains("got less"));
         let lost = [sum(5, 1, Some(2))];
-        assert!(check_counter(&lost, 1).unwrap_err().contains("became 1"));
+        assert!(check_counter(&lost, 1).unwrap_err().contains("ended as 1"));
     }
 }
