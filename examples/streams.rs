@@ -6,7 +6,7 @@
 //!
 //!     curl http://127.0.0.1:8080/down/1000000000 | curl -T - http://127.0.0.1:8080/up
 //!
-//! `benches/streams` measures the memory of the process meanwhile.
+//! `benches/streams` measures how much memory the process takes during such transfers.
 
 use fleeting::http1::Fields;
 use fleeting::{App, Error, Flow, Progress, Request, Response, Room, ServeError, Server, Source, Upload};

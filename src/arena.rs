@@ -46,9 +46,9 @@ use std::io;
 /// frees everything at once.
 ///
 /// One arena serves all requests of a worker, one after the other. Between requests it keeps one chunk of a
-/// fixed size, and returns what a large request has added.
+/// fixed size, and returns the memory that a large request added.
 ///
-/// What was written before a reset cannot be read after it:
+/// Data written before a reset cannot be read after it:
 ///
 /// - in any build, because a reference that survives [`reset`](Arena::reset) does not compile;
 /// - in a debug build, because the memory is also overwritten;

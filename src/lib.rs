@@ -33,9 +33,10 @@
 //!   [`Upload`] are traits for connections that outlive one request.
 //! - [`Server`] listens and runs workers on threads of its own; a [`Worker`] runs on your thread, in your event loop.
 //! - [`Handle`] publishes, sends and shuts down from any thread. A [`Broker`] connects several servers.
+//! - [`Offload`], [`Response::defer`], [`Response::source`] and [`Response::events`] are for answers that take time.
 //! - [`Limits`] and [`Timeouts`] bound what a client may use.
 //! - [`http1`] and [`ws`] are the protocols without input and output: bytes in, events out. They work without a socket.
-//! - [`arena`] is the memory of one request, and [`Keep`] the way out of it.
+//! - [`arena`] is the memory of one request. [`Keep`] copies values out of it.
 //!
 //! # Features
 //!

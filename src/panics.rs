@@ -1,7 +1,7 @@
 //! Catches panics of the application's code.
 //!
-//! It knows nothing about the code it runs. Its invariant: every panic that is caught is counted exactly once,
-//! by the caller of [`catch`] or in the counter given to [`catch_counted`].
+//! It knows nothing about the code it runs. Its invariant: every caught panic is counted exactly once, either
+//! by the caller of [`catch`] or by [`catch_counted`].
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -11,7 +11,7 @@ pub(crate) fn catch<T>(call: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(call)).ok()
 }
 
-/// As [`catch`], and adds a panic to `panics`.
+/// Does the same as [`catch`], and adds 1 to `panics` if the call panicked.
 #[inline]
 pub(crate) fn catch_counted<T>(panics: &mut u64, call: impl FnOnce() -> T) -> Option<T> {
     let result = catch(call);

@@ -1,9 +1,10 @@
-//! One table for each enum of reasons: why a request is refused, a handshake rejected, a WebSocket failed.
+//! One table for each enum of reasons: why a request is refused, a handshake is rejected, or a WebSocket
+//! fails.
 //!
-//! Knows no protocol. Invariant: every variant stands once in its table, and its number, status or close
-//! code, label and sentence all come from that line.
+//! It knows no protocol. Its invariant: every variant has one line in its table, and its number, status or
+//! close code, label and sentence all come from that line.
 
-/// Declares an enum of reasons and everything that is known about each.
+/// Declares an enum of reasons, and for each reason a code, a label and a sentence.
 ///
 /// ```text
 /// reasons! {
@@ -42,8 +43,8 @@ macro_rules! reasons {
             /// The number of reasons.
             pub const COUNT: usize = $name::ALL.len();
 
-            /// Returns a number below [`COUNT`](Self::COUNT), different for each reason: counters can be an
-            /// array.
+            /// Returns a number below [`COUNT`](Self::COUNT), different for each reason, so that counters can
+            /// be an array.
             pub const fn index(self) -> usize {
                 self as usize
             }

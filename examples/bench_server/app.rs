@@ -1,4 +1,5 @@
-//! The routes that every server in `benches/peers` offers, some that show how our own cost grows, and the limits.
+//! The routes that every server in `benches/peers` offers, routes that show how the cost of routing grows, and the
+//! limits.
 
 use fleeting::ws::{CloseCode, Compression, Policy};
 use fleeting::{App, Body, ConfigError, Error, Limits, Message, Request, Response, Socket, WebSocket};
@@ -66,7 +67,7 @@ impl WebSocket for Echo {
     }
 }
 
-/// The application, with `routes` more routes without parameters, and as many with one.
+/// The application, with `routes` more routes without parameters and `routes` more with one parameter.
 pub fn app(routes: usize) -> App {
     let app = App::new()
         .get("/", |_req| Ok(Response::text(HELLO)))

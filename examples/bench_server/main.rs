@@ -19,7 +19,7 @@ struct Options {
     port: u16,
     /// Number of worker threads; `None` for one worker on the main thread.
     workers: Option<usize>,
-    /// Number of additional routes without parameters, and of those with one.
+    /// Number of additional routes without parameters, and also of additional routes with one.
     routes: usize,
     spin: bool,
 }
@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         builder.workers(workers).serve(app)?.run()?;
         return Ok(());
     }
-    // On this thread: in a process without others, the C library's receive and send are cheaper.
+    // The worker runs on this thread: the C library's receive and send are cheaper in a process with one thread.
     let mut worker = builder.worker(app)?;
     let patience = spin.then_some(Duration::ZERO);
     while worker.turn(patience)? {}

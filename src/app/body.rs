@@ -1,4 +1,4 @@
-//! A response's content: the bytes, wherever they are, or a promise of them.
+//! A response's content: bytes in memory or in a file, or content that is made later.
 //!
 //! It knows neither handlers nor framing. Its invariant: a [`Body`] is moved, never copied, except where
 //! [`Response::keep`](super::Response::keep) copies borrowed bytes.
@@ -14,12 +14,12 @@ use std::sync::Arc;
 /// The content of a response (RFC 9110 §6.4). Each variant says where the bytes are, which decides whether
 /// they are copied on their way to the socket.
 ///
-/// Content below 16 KiB is always copied, next to its head, so that both leave in one write. From there on
-/// only [`Borrowed`](Body::Borrowed) content is copied, and of it only what the socket does not accept at
-/// once.
+/// Content below 16 KiB is copied behind its head, so that both leave in one write. Larger content is sent
+/// from where it is. Only [`Borrowed`](Body::Borrowed) bytes that the socket does not accept at once are
+/// copied.
 ///
-/// Text, slices, vectors, `Arc<[u8]>` and [`FilePart`] convert into a body, so it is rarely named. Name it
-/// for `'static` content, which would convert into a borrow otherwise:
+/// Text, slices, vectors, `Arc<[u8]>` and [`FilePart`] convert into a body, so code rarely names the type.
+/// Name [`Body::Static`] for `'static` content, which would otherwise convert into [`Body::Borrowed`]:
 ///
 /// ```
 /// use fleeting::{App, Body, Response};
@@ -57,7 +57,7 @@ pub struct Pending {
     awaited: Box<Awaited>,
 }
 
-/// What a [`Pending`] body waits for.
+/// What completes a [`Pending`] body.
 pub(crate) enum Awaited {
     /// Another thread's answer.
     Answer(Promise),
@@ -68,8 +68,8 @@ pub(crate) enum Awaited {
 /// The connection's end of a deferred answer.
 pub(crate) type Promise = Receiver<Answer>;
 
-/// A whole answer, in the parts that a [`Response`](super::Response) consists of. A `Response` has a
-/// [`Body`], so a body that awaits a whole answer names the parts instead.
+/// A whole answer, in the parts that a [`Response`](super::Response) consists of. `Response` is built on
+/// [`Body`], so a body that awaits a whole answer refers to the parts instead.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(super) status: u16,

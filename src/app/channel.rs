@@ -1,7 +1,7 @@
 //! A response's content from another thread, through a bounded queue of bytes.
 //!
-//! Of a connection it knows only the waker. Its invariant: at most `capacity_bytes` are queued, in memory that
-//! is reused for as long as the response lasts.
+//! It knows no more of a connection than its waker. Its invariant: at most `capacity_bytes` are queued. The
+//! queue's memory is reused as long as the response lasts.
 
 use super::{Error, Gone, Progress, Response, Room, Source, Waker};
 use std::collections::VecDeque;
@@ -34,16 +34,16 @@ pub struct BodySender {
 pub enum Pushed {
     /// All bytes are queued.
     Sent,
-    /// The bytes do not fit into the queue now. None is queued.
+    /// The bytes do not fit into the queue now. None of them is queued.
     Full,
-    /// The response is over: the client has left, or the content is complete. None is queued.
+    /// The response is over: the client has left, or the content is complete. None of the bytes is queued.
     Gone,
 }
 
 struct Channel {
     capacity_bytes: usize,
     state: Mutex<State>,
-    /// Bytes have left the queue, or the reader is gone.
+    /// Signalled when bytes have left the queue, or the reader is gone.
     room_made: Condvar,
 }
 
@@ -72,8 +72,8 @@ impl Channel {
 }
 
 impl Response<'_> {
-    /// Makes a 200 whose content other threads send. At most `capacity_bytes` bytes are queued (0 counts as 1),
-    /// so a client that reads slowly blocks the sender. The content is framed as that of a
+    /// Makes a 200 whose content other threads send. At most `capacity_bytes` bytes are queued (0 counts as
+    /// 1), so a client that reads slowly blocks the sender. The content is framed like a
     /// [`source`](Response::source) of unknown length.
     ///
     /// ```
@@ -123,7 +123,7 @@ impl BodySender {
     }
 
     /// Queues `bytes`, of any length, and blocks until all of them were queued. Do not call it in a handler:
-    /// the handler's own thread makes the room that this waits for.
+    /// it may wait for the connection to take bytes, and the handler's own thread serves the connection.
     ///
     /// # Errors
     /// [`Gone`] if the response is over. Bytes queued before that may not reach the client either.
@@ -198,10 +198,12 @@ const COMMENT: &[u8] = b":\n\n";
 /// The connection's end.
 struct ChannelReader {
     channel: Arc<Channel>,
-    /// The content is a stream of events. Such a stream is endless, a shutdown completes it, and a comment is
-    /// sent when nothing else was for a while.
+    /// The content is a stream of events. Such a stream has no end of its own: a shutdown completes it. A
+    /// comment is sent when nothing else was sent for a while.
     events: bool,
+    /// The server is shutting down.
     ending: bool,
+    /// The next read sends a comment if there is nothing else to send.
     quiet: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The name of a connection, which is never reused.
+//! The identifier of a connection, which is never reused.
 
 use std::fmt;
 
@@ -14,8 +14,8 @@ use std::fmt;
 ///
 /// /// Sends a goodbye to a WebSocket, from any thread.
 /// fn dismiss(handle: &Handle, conn: ConnId) {
-///     // The message and the close are ignored if the connection is gone. An error means that its worker is
-///     // gone, or too busy to be asked.
+///     // The message and the close are ignored if the connection is gone. An error means that its worker has
+///     // ended, or that the worker's mailbox is full.
 ///     let _ = handle.send(conn, Message::Text("goodbye"));
 ///     let _ = handle.close(conn, CloseCode::NORMAL, "");
 /// }

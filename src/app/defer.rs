@@ -1,8 +1,8 @@
-//! An answer that another thread gives.
+//! Responses whose answer another thread sends later.
 //!
-//! [`Response::defer`] makes a [slot](super::slot) before it is known which connection it is for. The
-//! [`Responder`] puts the answer in; the connection takes it out. The invariant: a request whose handler
-//! returned the response gets exactly one answer, because a `Responder` that is dropped sends 500.
+//! [`Response::defer`] makes a [slot](super::slot) before its connection is known. The [`Responder`] puts the
+//! answer in; the connection takes it out. The invariant: a request whose handler returned the response gets
+//! exactly one answer, because a `Responder` that is dropped sends 500.
 
 use super::body::{Answer, Awaited};
 use super::slot::{Sender, slot};
@@ -25,9 +25,9 @@ impl Response<'_> {
     /// bounded.
     ///
     /// Handlers that wrap this one may change the returned response. Its fields are sent before those of the
-    /// answer, except a Content-Type if the answer has one. [`close`](Response::close) on either response
-    /// closes the connection. The status of the returned response is ignored. If its body is replaced, that
-    /// response is the answer.
+    /// answer, except its Content-Type if the answer has one too. [`close`](Response::close) on either
+    /// response closes the connection. The status of the returned response is ignored. If its body is
+    /// replaced, it is sent instead of the answer.
     ///
     /// ```
     /// use fleeting::{App, Response};

@@ -1,4 +1,6 @@
-//! What a handler returns if it fails.
+//! The error that a handler returns: a status and a sentence for the client.
+//!
+//! It knows neither requests nor connections.
 
 use crate::http1::FieldError;
 use std::borrow::Cow;
@@ -88,7 +90,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// A field that cannot be sent is a mistake of the handler, so the status is 500.
+/// A handler that sets a field that cannot be sent has a bug, so the status is 500.
 impl From<FieldError> for Error {
     fn from(error: FieldError) -> Error {
         Error::internal(error.to_string())

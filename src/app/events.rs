@@ -1,7 +1,7 @@
 //! Server-sent events (WHATWG HTML §9.2): lines of text that a browser's `EventSource` reads.
 //!
-//! It knows the format and nothing of the client. Its invariant: only whole events and comments are sent, and
-//! no value can end its line early.
+//! It knows the format, but no client. Its invariant: only whole events and comments are sent, and no value
+//! can end its line early.
 
 use super::{BodySender, Error, Gone, Pushed, Response};
 use std::fmt;
@@ -148,7 +148,7 @@ impl Response<'_> {
 }
 
 impl EventSender {
-    /// Queues an event, or reports why it was not queued.
+    /// Queues an event. Returns whether it was queued; see [`Pushed`].
     ///
     /// # Errors
     /// [`EventError`] if the name or the id cannot be encoded.
@@ -158,8 +158,8 @@ impl EventSender {
         Ok(self.body.try_send(&self.text))
     }
 
-    /// Queues an event, and blocks until it fits. Do not call it in a handler: the handler's own thread makes
-    /// the room that this waits for.
+    /// Queues an event, and blocks until it fits. Do not call it in a handler: it may wait for the connection
+    /// to take bytes, and the handler's own thread serves the connection.
     ///
     /// # Errors
     /// [`Gone`] if the stream is over.

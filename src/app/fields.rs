@@ -1,6 +1,6 @@
-//! The fields that a handler sets on a response, encoded for the wire as they are set.
+//! The fields that a handler sets on a response, encoded for the wire as soon as they are set.
 //!
-//! It knows nothing of the rest of the response. The invariant: every line was checked by
+//! It knows nothing of the rest of the response. Its invariant: every line was checked by
 //! [`http1::encode_field`], so no value can break the framing.
 
 use crate::http1::{self, FieldError};
@@ -20,7 +20,7 @@ thread_local! {
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// A block with more capacity than this is freed rather than reused.
+/// A block with a larger capacity is freed instead of reused.
 const SPARE_BYTES_MAX: usize = 4096;
 
 impl FieldBlock {

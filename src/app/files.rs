@@ -1,7 +1,7 @@
-//! Responses with files: one file that the application names, or those below a directory.
+//! Responses that send files: one file that the application names, or any file below a directory.
 //!
-//! It knows requests and responses. [`files`](crate::files) decides where a path leads and what may be sent; no
-//! file is read here.
+//! It knows requests and responses. It reads no file: [`files`](crate::files) decides where a path leads and
+//! what may be sent.
 
 use super::{App, Body, Error, Handler, Request, Response};
 use crate::buffer::FilePart;
@@ -15,7 +15,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// A directory whose files are served; [`App::files`] puts it on a path.
+/// A directory whose files are served. Pass it to [`App::files`].
 ///
 /// - A path that ends in `/` is answered with the directory's `index.html`. A directory requested without the
 ///   slash is redirected there (301). There are no listings.
@@ -52,8 +52,8 @@ impl Files {
     /// Opens a directory. The path is trusted.
     ///
     /// # Errors
-    /// The error of the system, with the path in its text; [`NotADirectory`](io::ErrorKind::NotADirectory) if
-    /// the path leads to something else.
+    /// The system's error, with the path in its text. It is [`NotADirectory`](io::ErrorKind::NotADirectory)
+    /// if the path names something else.
     pub fn new(directory: impl AsRef<Path>) -> io::Result<Files> {
         let path = directory.as_ref();
         let with_path =
@@ -154,11 +154,11 @@ impl<'r> Response<'r> {
     }
 }
 
-/// The handler of one of the routes that lead to a directory's files.
+/// The handler of a route that serves a directory's files.
 struct Mount {
     files: Files,
-    /// Number of slashes before the part of a path that is below the directory. Decoding makes no new slashes,
-    /// so the path as it was sent and the path as it was routed have equally many.
+    /// Number of slashes before the part of a path that is below the directory. Decoding adds no slashes, so
+    /// the path as it was sent and the path as it was routed have the same number.
     slashes: usize,
 }
 
@@ -172,7 +172,7 @@ impl Handler for Mount {
 }
 
 /// Redirects to the same path with a slash at its end. The reference is relative and begins with `./`, so
-/// that nothing in the last segment can be read as a scheme or a host (RFC 3986 §4.2).
+/// that the last segment cannot be read as a scheme or a host (RFC 3986 §4.2).
 fn to_directory<'r>(req: &Request<'r>) -> Result<Response<'r>, Error> {
     let last = req.path().rsplit('/').next().unwrap_or_default();
     let (mark, query) = req.query().map_or(("", ""), |query| ("?", query));
@@ -220,7 +220,8 @@ fn respond<'r>(
     Ok(response.body(Body::from(FilePart::new(file, first, length))))
 }
 
-/// Adds Vary, which a response needs even if it was not coded, because it might have been (RFC 9110 §12.5.5).
+/// Adds Vary. An uncoded response needs it too, because another request might have got a coded one (RFC 9110
+/// §12.5.5).
 fn varies(response: Response<'_>) -> Result<Response<'_>, Error> {
     response.header("vary", "Accept-Encoding")
 }

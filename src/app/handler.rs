@@ -1,4 +1,4 @@
-//! The trait that every handler implements, and what wraps a handler.
+//! The trait that every handler implements, and the closure that wraps a handler.
 //!
 //! It knows neither routes nor connections.
 

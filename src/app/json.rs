@@ -1,4 +1,4 @@
-//! JSON in and out of handlers, through serde. The only file that knows it.
+//! JSON requests and responses, through serde. This is the only file that knows serde.
 
 use super::response::JSON;
 use super::{Error, Request, Response};

@@ -1,7 +1,7 @@
-//! A request in memory of its own.
+//! A request in memory of its own, which may outlive the handler.
 //!
-//! Of a connection it knows only the name. Its invariant: it holds a request that was parsed and checked, so the
-//! same parser gives the same result again.
+//! It knows no more of a connection than its id. Its invariant: it holds a request that was parsed and
+//! checked, so parsing it again gives the same result.
 
 use super::{ConnId, Request, RequestParts};
 use crate::arena::Arena;
@@ -14,8 +14,8 @@ use std::net::SocketAddr;
 /// A whole request, copied into one block of memory: the head as it was sent, the decoded content, the trailer
 /// fields, and the parameters of the route. It may leave the handler and go to another thread.
 ///
-/// [`Request::keep`](Keep::keep) makes one. The accessors here search the block anew in each call;
-/// [`request`](KeptRequest::request) parses it once.
+/// [`Request::keep`](Keep::keep) makes one. Each call of an accessor searches the block;
+/// [`request`](KeptRequest::request) parses it once for all.
 ///
 /// ```
 /// use fleeting::{App, Keep, KeptRequest, Response};
@@ -34,8 +34,8 @@ use std::net::SocketAddr;
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeptRequest {
-    /// The head, the content, the trailer section and the parameters, one after the other. A parameter is the
-    /// lengths of its name and its value, four bytes each, then the name and the value.
+    /// The head, the content, the trailer section and the parameters, one after the other. A parameter begins
+    /// with the lengths of its name and its value, four bytes each. The name and the value follow.
     block: Box<[u8]>,
     /// Ends of the first three parts in `block`, in ascending order.
     head_end: usize,
@@ -50,7 +50,7 @@ pub struct KeptRequest {
 const LENGTHS_BYTES: usize = 8;
 
 impl KeptRequest {
-    /// Parses the request again, for another handler. The result borrows this and the arena.
+    /// Parses the request again, for another handler. The result borrows this `KeptRequest` and the arena.
     ///
     /// ```
     /// use fleeting::{App, Arena, Error, Handler, Keep, Response};
@@ -162,7 +162,7 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("copied from text")
 }
 
-/// Splits lines that end in CRLF, and removes it.
+/// Splits `bytes` into lines and removes the CRLF of each.
 fn lines_of(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes.split_inclusive(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r\n").unwrap_or(line))
 }
@@ -191,7 +191,7 @@ impl Keep for Request<'_> {
         block.extend_from_slice(content);
         block.extend_from_slice(trailers);
         for (name, value) in list {
-            // A name is part of the program, a value part of a head: both are shorter than 4 GiB.
+            // A name comes from the program and a value from a head: both are shorter than 4 GiB.
             block.extend_from_slice(&(name.len() as u32).to_ne_bytes());
             block.extend_from_slice(&(value.len() as u32).to_ne_bytes());
             block.extend_from_slice(name.as_bytes());

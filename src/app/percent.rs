@@ -1,11 +1,11 @@
-//! Percent-encoding (RFC 3986 §2.1): octets that a target spells as `%41`.
+//! Decodes percent-encoded octets, such as `%41` (RFC 3986 §2.1).
 //!
-//! It knows bytes and the arena they are decoded into, and nothing of requests.
+//! It knows bytes and the arena they are decoded into, but no request.
 
 use crate::arena::Arena;
 
-/// Decodes percent-encoded unreserved characters and no others: encoded or not, they mean the same (RFC 3986
-/// §6.2.2.2). `/%70ing` becomes `/ping`, and `/a%2Fb` stays one segment.
+/// Decodes percent-encoded unreserved characters, because they mean the same encoded or not (RFC 3986
+/// §6.2.2.2). All others stay encoded. `/%70ing` becomes `/ping`, and `/a%2Fb` stays one segment.
 #[inline(never)]
 pub(super) fn decode_unreserved<'a>(path: &[u8], arena: &'a Arena) -> &'a [u8] {
     let out = copy_into(path, arena);
@@ -26,7 +26,7 @@ pub(super) fn decode<'a>(value: &str, arena: &'a Arena) -> Option<&'a str> {
     let (mut from, mut to) = (0, 0);
     while from < out.len() {
         let decoded = percent(&out[from..]);
-        // A '%' that begins no octet stays as it is, as in browsers and nginx.
+        // A '%' without two hexadecimal digits stays as it is, as in browsers and nginx.
         out[to] = decoded.unwrap_or(out[from]);
         from += if decoded.is_some() { 3 } else { 1 };
         to += 1;

@@ -1,4 +1,4 @@
-//! The query of a request, read as a form sends it (WHATWG URL §5.1).
+//! Reads values from a request's query, which is encoded like a form (WHATWG URL §5.1).
 //!
 //! It knows text only. Its invariant: a value that is not UTF-8 counts as absent.
 
@@ -33,7 +33,7 @@ fn decode_form<'a>(text: &'a str, arena: &'a Arena) -> Option<&'a str> {
     if !text.contains(['%', '+']) {
         return Some(text);
     }
-    // Before percent-decoding, which may yield a plus that is meant as one.
+    // This comes before percent-decoding, because an encoded plus stays a plus.
     let spaced = arena.alloc_slice_with(text.len(), |at| match text.as_bytes()[at] {
         b'+' => b' ',
         byte => byte,

@@ -1,4 +1,4 @@
-//! A request as a handler sees it: all of it is borrowed.
+//! The request that a handler gets. All of it is borrowed.
 //!
 //! It knows neither routes nor sockets. Its invariant: nothing it returns outlives the read buffer and the arena.
 
@@ -38,8 +38,8 @@ pub struct Request<'r> {
     parts: RequestParts<'r>,
 }
 
-/// Names and decoded values of a route's parameters, if it has any. A thin pointer: a slice is two words that
-/// are written one by one and read as one, and that read stalls.
+/// Names and decoded values of a route's parameters, if it has any. A reference to a slice reference is one word. A
+/// slice reference alone is two words, which are written one by one and read at once, and such a read stalls.
 pub(crate) type Params<'r> = Option<&'r &'r [(&'r str, &'r str)]>;
 
 /// The parts of a [`Request`].
@@ -69,14 +69,14 @@ impl<'r> Request<'r> {
         self.parts.head.target.path()
     }
 
-    /// Returns the target's query, which follows the `?`, as it was sent. See also
-    /// [`query_value`](Request::query_value).
+    /// Returns the target's query as it was sent: the text behind the first `?`. Returns `None` if there is no `?`. See
+    /// also [`query_value`](Request::query_value).
     pub fn query(&self) -> Option<&'r str> {
         self.parts.head.target.query()
     }
 
-    /// Returns the authority that the request is for: that of an absolute target, or the Host field (RFC 9112
-    /// §3.2.2).
+    /// Returns the authority that the request is for: the target's if it is absolute, otherwise the Host field (RFC
+    /// 9112 §3.2.2).
     pub fn host(&self) -> &'r str {
         self.parts.head.host()
     }
@@ -98,12 +98,12 @@ impl<'r> Request<'r> {
         self.parts.head.fields
     }
 
-    /// Returns the trailer fields of chunked content (RFC 9112 §7.1.2). Most requests have none.
+    /// Returns the trailer fields, which only chunked content can have (RFC 9112 §7.1.2). Most requests have none.
     pub fn trailers(&self) -> Fields<'r> {
         self.parts.trailers
     }
 
-    /// Returns the content, decoded from its transfer coding (RFC 9112 §7). It is empty if there was none.
+    /// Returns the content, decoded from its transfer coding (RFC 9112 §7). It is empty if the request has none.
     #[inline]
     pub fn body(&self) -> &'r [u8] {
         self.parts.content

@@ -1,4 +1,4 @@
-//! A response as a handler makes it.
+//! The response that a handler returns.
 //!
 //! It knows neither the framing nor the connection: [`http1`](crate::http1) encodes the head, and the engine
 //! sends the content.
@@ -62,7 +62,7 @@ impl<'r> Response<'r> {
         Ok(response)
     }
 
-    /// Replaces all fields by an encoded Content-Type line.
+    /// Replaces all fields with an encoded Content-Type line.
     pub(super) fn with_line(mut self, line: &'static [u8]) -> Response<'r> {
         self.fields = FieldBlock::Fixed(line);
         self
@@ -72,7 +72,7 @@ impl<'r> Response<'r> {
     /// [`body`](Response::body).
     ///
     /// # Panics
-    /// As [`status`](Response::status).
+    /// If `status` is not a final status, 200 to 599 (RFC 9110 §15).
     #[inline]
     pub fn empty(status: u16) -> Response<'r> {
         Response::status(status)
@@ -97,7 +97,7 @@ impl<'r> Response<'r> {
     /// Makes a 200 with content from `source`, of `length` bytes if that is known.
     ///
     /// Content of unknown length is sent in chunks (RFC 9112 §7.1). An HTTP/1.0 client gets it without
-    /// framing; the end of the connection ends it.
+    /// framing; it ends when the connection closes.
     ///
     /// The source is asked for more only when its last piece has left. For HEAD, and with status 204 or 304,
     /// it is never asked. The connection reads nothing until the source has ended.
@@ -108,7 +108,7 @@ impl<'r> Response<'r> {
         Response::status(200).body(Body::pending(Awaited::Source(Streamed { length, source })))
     }
 
-    /// Replaces the source, if the response has one, by one made from it.
+    /// Replaces the response's source, if it has one, with `wrap(source)`.
     pub(crate) fn wrap_source(self, wrap: impl FnOnce(Box<dyn Source>) -> Box<dyn Source>) -> Self {
         let Response { status, fields, body, close } = self;
         let body = match body {
@@ -133,8 +133,7 @@ impl<'r> Response<'r> {
     /// Sets the Content-Type (RFC 9110 §8.3), in place of the one that a constructor set.
     ///
     /// # Errors
-    /// Status 500 if the value contains CR, LF, NUL or another control character: such a value never reaches
-    /// the client.
+    /// Status 500 if the value contains CR, LF, NUL or another control character (RFC 9110 §5.5).
     pub fn content_type(self, value: &str) -> Result<Response<'r>, Error> {
         self.header("content-type", value)
     }
@@ -162,20 +161,20 @@ impl<'r> Response<'r> {
     /// Replaces the status, for example of a response that another handler made.
     ///
     /// # Panics
-    /// As [`status`](Response::status).
+    /// If `status` is not a final status, 200 to 599 (RFC 9110 §15).
     pub fn with_status(mut self, status: u16) -> Response<'r> {
         self.status = Response::status(status).status;
         self
     }
 
-    /// Closes the connection after this response (RFC 9112 §9.6).
+    /// Makes the server close the connection after this response (RFC 9112 §9.6).
     pub fn close(mut self) -> Response<'r> {
         self.close = true;
         self
     }
 
-    /// Copies borrowed content, so that the response borrows nothing and may leave the handler. The copy is
-    /// counted as by [`Keep`](crate::Keep).
+    /// Copies borrowed content, so that the response borrows nothing and may leave the handler. The copy
+    /// counts towards [`kept_bytes`](crate::kept_bytes).
     pub fn keep(self) -> Response<'static> {
         let Response { status, fields, body, close } = self;
         let body = match body {
@@ -194,7 +193,7 @@ impl<'r> Response<'r> {
     }
 }
 
-/// The error's status, with its message as `text/plain`.
+/// A response with the error's status and its message as `text/plain`.
 impl From<Error> for Response<'_> {
     fn from(error: Error) -> Self {
         let status = error.status();

@@ -58,8 +58,7 @@ impl KeptMethod {
 /// Why a route could not be added; see [`App::check`](super::App::check).
 ///
 /// ```
-/// use fleeting::app::RouteError;
-/// use fleeting::{App, Response};
+/// use fleeting::{App, Response, RouteError};
 ///
 /// let app = App::new().get("hello", |_req| Ok(Response::text("hello")));
 /// assert_eq!(app.check(), Err(RouteError::NotAPath("hello".into())));
@@ -71,7 +70,8 @@ pub enum RouteError {
     NotAPath(String),
     /// The pattern (first field) is malformed or overlaps with another one. The second field is the reason.
     Pattern(String, String),
-    /// Two routes answer the same method on the same path, which the field names: `GET on /a`.
+    /// Two routes answer the same method on the same path, or the method is empty. The field names the method
+    /// and the path, such as `GET on /a`.
     Twice(String),
 }
 
@@ -106,15 +106,15 @@ pub(crate) enum Early<'a> {
     NotFound,
     /// 405 with Allow.
     MethodNotAllowed(&'a str),
-    /// 204 with Allow: OPTIONS on a route that has no handler for it.
+    /// 204 with Allow: `OPTIONS *`, or OPTIONS on a route that has no handler for it.
     Options(&'a str),
-    /// 501: a method that the server does not know (RFC 9110 §9.1).
+    /// 501: an extension method without a handler, or CONNECT (RFC 9110 §9.1).
     MethodUnknown,
     /// 400: a parameter that is not UTF-8 after decoding.
     BadParameter,
 }
 
-/// The answer to `OPTIONS *`: the methods that the server knows (RFC 9110 §9.3.7).
+/// The answer to `OPTIONS *`: the methods that have a shorthand in [`App`](super::App) (RFC 9110 §9.3.7).
 const ALLOW_ALL: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 impl Router {
@@ -127,7 +127,8 @@ impl Router {
         let index = if path.contains(['{', '}']) {
             match self.patterns.insert(path, next) {
                 Ok(()) => next,
-                // The same pattern again is the same endpoint. A different one that overlaps is an error.
+                // The same pattern again names the same endpoint. A different pattern that overlaps is an
+                // error.
                 Err(matchit::InsertError::Conflict { with }) if with == path => {
                     *self.patterns.at(path).map_err(|_| RouteError::Pattern(path.into(), with))?.value
                 }
@@ -142,7 +143,7 @@ impl Router {
         Ok(&mut self.endpoints[index as usize])
     }
 
-    /// Finds what answers `head`. Parameters are decoded into the arena.
+    /// Finds what answers the request with this head. Parameters are decoded into the arena.
     #[inline]
     pub(super) fn resolve<'a>(&'a self, head: &Head<'a>, arena: &'a Arena) -> Resolved<'a> {
         let mut path = head.target.path_bytes();
@@ -168,7 +169,7 @@ impl Router {
     /// Finds the endpoint with parameters that matches `path`. Returns its index and the parameters.
     #[inline(never)]
     fn find_pattern<'a>(&'a self, path: &'a [u8], arena: &'a Arena) -> Result<(u32, Params<'a>), Early<'a>> {
-        // A target is ASCII. Unreserved characters are too, so decoding them changes nothing about that.
+        // A target is ASCII, and stays ASCII when only unreserved characters are decoded.
         let path = std::str::from_utf8(path).unwrap_or_default();
         let found = self.patterns.at(path).map_err(|_| Early::NotFound)?;
         let params = decode_params(&found.params, arena).ok_or(Early::BadParameter)?;
@@ -265,7 +266,7 @@ impl Endpoint {
     }
 }
 
-/// Percent-decodes the parameters. Returns `None` if one of them is not UTF-8 then.
+/// Percent-decodes the parameters. Returns `None` if a decoded value is not UTF-8.
 fn decode_params<'a>(params: &matchit::Params<'a, 'a>, arena: &'a Arena) -> Option<&'a [(&'a str, &'a str)]> {
     let out = arena.alloc_slice_with(params.len(), |_| ("", ""));
     for (slot, (name, value)) in out.iter_mut().zip(params.iter()) {

@@ -1,6 +1,6 @@
 //! The application: a table of routes, which each worker builds once.
 //!
-//! It knows how routes are added, and leaves finding them to the router.
+//! It knows how routes are added. The router finds them.
 
 use super::handler::Wrapped;
 use super::router::{Resolved, RouteError, Router};
@@ -20,9 +20,9 @@ use std::rc::Rc;
 /// takes precedence over one with parameters. Percent-encoded unreserved characters of a request's path are
 /// decoded before it is matched (RFC 3986 §6.2.2.2).
 ///
-/// Without a handler of their own, HEAD is answered by the handler of GET, and OPTIONS with 204 and the
-/// methods of the path (Allow). Another method on a known path gets 405 with Allow, or 501 if the server does
-/// not know the method. An unknown path gets 404.
+/// A path without a handler for HEAD answers it with the handler for GET. A path without a handler for
+/// OPTIONS answers it with 204 and the path's methods (Allow). Another method on a known path gets 405 with
+/// Allow, or 501 if it is no standard method. An unknown path gets 404.
 ///
 /// ```
 /// use fleeting::{App, Response};
@@ -83,8 +83,8 @@ impl App {
         self
     }
 
-    /// Answers `method` on `path` with an [`Upload`], which gets the content as it arrives instead of gathered.
-    /// [`wrap`](App::wrap) does not apply to uploads.
+    /// Answers `method` on `path` with an [`Upload`], which gets the content in pieces as it arrives. A
+    /// mistake is reported by [`check`](App::check). [`wrap`](App::wrap) does not apply to uploads.
     pub fn upload<U: Upload>(mut self, method: &str, path: &str, server: U) -> App {
         let uploads = Box::new(UploadRoute(Rc::new(server)));
         let added = self.router.endpoint(path).and_then(|endpoint| endpoint.add_upload(method, uploads));
@@ -110,8 +110,8 @@ impl App {
         self
     }
 
-    /// Wraps every handler added so far in `around`. It may answer by itself, or call the handler that it is
-    /// given and change the response.
+    /// Wraps every handler added so far in `around`. The closure may answer by itself, or call the wrapped
+    /// handler and change its response.
     ///
     /// ```
     /// use fleeting::{App, Response};

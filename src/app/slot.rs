@@ -1,7 +1,7 @@
-//! A slot for one value that one thread makes and a connection takes.
+//! A slot that passes one value from any thread to a connection.
 //!
 //! It is made before the connection is known, and it does not know what the value means. Neither end knows
-//! the other's thread. The invariant: at most one value is put in, and none once the [`Receiver`] is gone.
+//! the other's thread. Its invariant: at most one value is put in, and none once the [`Receiver`] is gone.
 
 use super::Waker;
 use std::fmt;
@@ -27,7 +27,7 @@ struct Slot<T> {
 
 #[derive(Debug)]
 enum State<T> {
-    /// Nothing was sent yet. The waker is the connection's, once that is known.
+    /// Nothing was sent yet. Holds the connection's waker once the connection is known.
     Open(Option<Waker>),
     Filled(T),
     /// The receiver is gone, or has taken the value.
@@ -40,7 +40,7 @@ impl<T> Slot<T> {
     }
 }
 
-/// The end that the value is put into.
+/// The sending end.
 #[derive(Debug)]
 pub(super) struct Sender<T> {
     slot: Arc<Slot<T>>,
@@ -81,7 +81,7 @@ impl<T> Sender<T> {
 }
 
 impl<T> Receiver<T> {
-    /// Sets what the value wakes when it is sent. A value that is there already wakes nothing.
+    /// Sets the waker that is woken when the value is sent. If the value was sent before, nothing is woken.
     pub(crate) fn bind(&self, waker: Waker) {
         if let State::Open(bound) = &mut *self.slot.state() {
             *bound = Some(waker);

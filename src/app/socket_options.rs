@@ -5,10 +5,10 @@ use crate::ws::Policy;
 use std::time::Duration;
 
 /// Options of a WebSocket route: which clients may connect, how long a connection may last or be silent, and
-/// what happens to publications for a client that reads too slowly. Goes to
+/// what happens to publications for a client that reads too slowly. Pass it to
 /// [`App::ws_with`](super::App::ws_with).
 ///
-/// Timeouts that are not set here are those of [`Timeouts`](crate::Timeouts).
+/// Timeouts that are not set here come from [`Timeouts`](crate::Timeouts).
 ///
 /// ```
 /// use fleeting::{App, SlowConsumer, SocketOptions, ws::Policy};
@@ -59,23 +59,26 @@ impl SocketOptions {
         self
     }
 
-    /// Sets how long no frame may arrive before the server sends a ping (RFC 6455 §5.5.2). Zero: no pings.
+    /// Sets the time without a frame from the client after which the server sends a ping (RFC 6455 §5.5.2).
+    /// Zero turns pings off.
     #[must_use]
     pub fn ping(mut self, after: Duration) -> SocketOptions {
         self.ping = Some(after);
         self
     }
 
-    /// Sets how long no frame may arrive before the server closes the connection with 1001. Zero: no limit. A
-    /// pong counts if it has the payload of the ping.
+    /// Sets the time without a frame from the client after which the server closes the connection with 1001.
+    /// Zero turns the limit off. While a ping is unanswered, a pong counts only if it has the payload of the
+    /// ping.
     #[must_use]
     pub fn idle(mut self, after: Duration) -> SocketOptions {
         self.idle = Some(after);
         self
     }
 
-    /// Sets how long a connection may last before the server closes it with 1001. Clients then reconnect, which
-    /// spreads them over the servers again and checks their credentials again. Zero, the default: no limit.
+    /// Sets how long a connection may last before the server closes it with 1001. Clients then reconnect,
+    /// which spreads them over the servers again and checks their credentials again. Zero, the default, means
+    /// no limit.
     #[must_use]
     pub fn lifetime(mut self, lifetime: Duration) -> SocketOptions {
         self.lifetime = Some(lifetime);

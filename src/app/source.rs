@@ -1,6 +1,6 @@
-//! Content of a response that is made while it is sent.
+//! Response content that is made while it is sent.
 //!
-//! It knows neither the framing nor the peer. The invariant: a [`Source`] is asked for more only when its
+//! It knows neither the framing nor the peer. Its invariant: a [`Source`] is asked for more only when its
 //! last piece has left, so at most one [`Room`] of its content is in memory.
 
 use super::{Error, Waker};
@@ -32,34 +32,34 @@ use std::io;
 /// });
 /// ```
 pub trait Source: Send + 'static {
-    /// Puts the next piece into `room`, or nothing, and returns how the source goes on. It runs on the
-    /// worker's thread, which serves other connections too, so it must not wait.
+    /// Puts the next piece, or nothing, into `room`. Returns whether there is more. It runs on the worker's
+    /// thread, which serves other connections too, so it must not wait.
     ///
     /// # Errors
-    /// An error means that the content cannot be completed. The head has left already, so the client cannot
-    /// be told why: the connection is closed in the middle of the content (RFC 9112 §8). The same happens
-    /// if this method panics, or puts in more or less than the announced length.
+    /// An error means that the content cannot be completed. The head has been sent already, so the client
+    /// does not learn the reason: the connection is closed in the middle of the content (RFC 9112 §8). The
+    /// same happens if this method panics, or if the content is longer or shorter than announced.
     fn read(&mut self, room: &mut Room<'_>) -> Result<Progress, Error>;
 
     /// Called when the server begins to shut down. [`read`](Source::read) is called once more afterwards.
     /// Content that is not complete at the end of the [`grace`](crate::Timeouts::grace) timeout is cut off.
     fn ending(&mut self) {}
 
-    /// Whether the content has no end of its own, as a stream of events. The connection then closes when the
-    /// client ends its sending side. Other responses go on, because a client may half-close and still read
-    /// (RFC 9112 §9.6).
+    /// Whether the content has no end of its own, like a stream of events. The connection then closes when
+    /// the client ends its sending side. Other responses go on, because a client may half-close and still
+    /// read (RFC 9112 §9.6).
     fn is_endless(&self) -> bool {
         false
     }
 
     /// Called on an [endless](Source::is_endless) source when nothing was sent for the duration of the
-    /// [`ping`](crate::Timeouts::ping) timeout. [`read`](Source::read) is called once more afterwards; it
-    /// should send something that the client ignores. That keeps proxies from closing the connection, and
+    /// [`ping`](crate::Timeouts::ping) timeout. [`read`](Source::read) is called once more afterwards, and
+    /// should send something that the client ignores. This keeps proxies from closing the connection, and
     /// reveals a client that vanished.
     fn quiet(&mut self) {}
 }
 
-/// How a [`Source`] goes on.
+/// Whether a [`Source`] has more content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
     /// There is more now.
@@ -161,7 +161,7 @@ impl fmt::Debug for Room<'_> {
     }
 }
 
-/// A source and the length it has announced.
+/// A source and its announced length in bytes.
 pub(crate) struct Streamed {
     pub(crate) length: Option<u64>,
     pub(crate) source: Box<dyn Source>,

@@ -1,4 +1,4 @@
-//! Content of a request that is consumed as it arrives.
+//! Request content that is consumed as it arrives.
 //!
 //! It knows neither the framing nor the socket. Its invariant: a session that was opened ends exactly once, by
 //! `finish` or by `abort`.
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Consumes the content of a route's requests piece by piece. Only one read's worth of it is in memory at a
-/// time. Goes to [`App::upload`](super::App::upload).
+/// time. Pass it to [`App::upload`](super::App::upload).
 ///
 /// A [`Session`](Upload::Session) belongs to one request. It is `'static`, so it cannot hold a piece; it has
 /// to copy what it keeps. A panic is answered with 500.
@@ -43,27 +43,28 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// let app = App::new().upload("PUT", "/length", Length);
 /// ```
 pub trait Upload: 'static {
-    /// What the server remembers about one request.
+    /// The state of one request's upload.
     type Session: 'static;
 
-    /// Returns the limit of the content in bytes, in place of [`body_bytes`](crate::Limits::body_bytes). More
-    /// content is answered with 413 (RFC 9110 §15.5.14); if its length is announced, before any is read.
+    /// Returns the limit of the content in bytes, in place of [`body_bytes`](crate::Limits::body_bytes).
+    /// Longer content is answered with 413 (RFC 9110 §15.5.14). If its length is announced, none of it is
+    /// read.
     fn limit(&self) -> u64 {
         u64::MAX
     }
 
-    /// Called when the head of a request has arrived. Its [`body`](Request::body) is empty. If the client waits
-    /// for `100 Continue` (RFC 9110 §10.1.1), it is sent afterwards.
+    /// Called when the head of a request has arrived. Its [`body`](Request::body) is empty. If the client
+    /// waits for `100 Continue` (RFC 9110 §10.1.1), the server sends it after this call.
     ///
     /// # Errors
-    /// An [`Error`] is the answer. The content is not consumed.
+    /// The [`Error`] becomes the answer. The content is not consumed.
     fn open(&self, req: &Request<'_>) -> Result<Self::Session, Error>;
 
-    /// Called when more of the content has arrived. Where the content is cut into pieces has no meaning. The
-    /// piece borrows the read buffer.
+    /// Called when more of the content has arrived. The boundaries between pieces have no meaning. The piece
+    /// borrows the read buffer.
     ///
     /// # Errors
-    /// An [`Error`] is the answer. The rest of the content is not consumed, and the session is
+    /// The [`Error`] becomes the answer. The rest of the content is not consumed, and the session is
     /// [aborted](Upload::abort).
     fn piece(&self, session: &mut Self::Session, piece: &[u8], flow: &mut Flow<'_>) -> Result<(), Error>;
 
@@ -72,11 +73,11 @@ pub trait Upload: 'static {
     /// requests have none.
     ///
     /// # Errors
-    /// An [`Error`] is the answer.
+    /// The [`Error`] becomes the answer.
     fn finish(&self, session: Self::Session, trailers: Fields<'_>) -> Result<Response<'static>, Error>;
 
     /// Called when the rest of the content will not arrive: the client has left, is too slow or broke the
-    /// framing, the server ends, or [`piece`](Upload::piece) failed.
+    /// framing, the server is shutting down, or [`piece`](Upload::piece) failed.
     fn abort(&self, session: Self::Session) {
         drop(session);
     }
@@ -102,7 +103,7 @@ pub struct Flow<'a> {
     wake: &'a Arc<dyn WakeConn>,
 }
 
-/// Stops a connection from reading while it is held.
+/// Stops a connection from reading while a [`Resume`] exists.
 #[derive(Debug)]
 pub(crate) struct PauseGate {
     waker: Waker,
@@ -126,9 +127,9 @@ impl<'a> Flow<'a> {
         Flow { gate, conn, wake }
     }
 
-    /// Pauses the upload until the returned [`Resume`] is dropped; if there are several, until all are. No
-    /// further piece arrives, nothing is read, and TCP stops the client. Content that was read already waits in
-    /// memory. No timeout runs.
+    /// Pauses the upload until the returned [`Resume`] is dropped. If it was paused several times, every
+    /// `Resume` must be dropped. Meanwhile no piece arrives, nothing is read, TCP stops the client, and no
+    /// timeout runs. Content that was read before waits in memory.
     pub fn pause(&mut self) -> Resume {
         let gate = self.gate.get_or_insert_with(|| {
             let waker = Waker::new(self.conn, self.wake.clone());
@@ -153,7 +154,7 @@ impl fmt::Debug for Flow<'_> {
 impl PauseGate {
     /// Whether reading is stopped.
     pub(crate) fn is_on(&self) -> bool {
-        // Taken first, so that a resume from here on wakes the connection again.
+        // The wake-up is taken first, so that a later resume wakes the connection again.
         self.waker.take_wake();
         self.holds.load(Ordering::Acquire) > 0
     }

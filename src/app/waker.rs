@@ -1,7 +1,7 @@
 //! Wakes a connection from another thread.
 //!
-//! It knows the connection's name and a [`WakeConn`], not how that works. Its invariant: a connection has at
-//! most one wake-up pending, so a queue of wake-ups needs no bound of its own.
+//! It knows the connection's id and a [`WakeConn`], but not how that wakes the connection. Its invariant: a connection
+//! has at most one wake-up pending, so a queue of wake-ups needs no bound of its own.
 
 use super::ConnId;
 use std::fmt;
@@ -15,14 +15,13 @@ pub(crate) trait WakeConn: Send + Sync {
 }
 
 /// Wakes a response's [`Source`](super::Source) that returned [`Later`](super::Progress::Later), from any thread.
-/// It comes from [`Room::waker`](super::Room::waker). Cloning it is cheap. When the response is over, waking does
-/// nothing.
+/// [`Room::waker`](super::Room::waker) returns it. Cloning it is cheap. When the response is over, waking does nothing.
 ///
 /// ```
 /// use fleeting::{Error, Progress, Room, Source, Waker};
 /// use std::sync::{Arc, Mutex};
 ///
-/// /// What another thread fills, and the waker it calls afterwards.
+/// /// A line from another thread, and the waker that this thread calls.
 /// #[derive(Default)]
 /// struct Shared {
 ///     line: Option<String>,
@@ -67,7 +66,7 @@ impl Waker {
         Waker { state: Arc::new(WakeState { conn, wake, is_woken: AtomicBool::new(false) }) }
     }
 
-    /// Requests that the source is read again.
+    /// Requests another [`read`](super::Source::read) of the source.
     pub fn wake(&self) {
         if !self.state.is_woken.swap(true, Ordering::AcqRel) {
             self.state.wake.wake(self.state.conn);

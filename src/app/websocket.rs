@@ -1,7 +1,7 @@
 //! WebSockets as an application sees them.
 //!
-//! It knows neither frames nor connections: a [`Socket`] is what it sends to. Its invariant: a session that was
-//! opened is closed exactly once.
+//! It knows neither frames nor connections: it sends through a [`Socket`]. Its invariant: a session that was opened is
+//! closed exactly once.
 
 use super::{ConnId, Error, Request};
 use crate::buffer::SlowConsumer;
@@ -10,7 +10,7 @@ use crate::ws::{self, CloseCode, Message, Policy};
 use std::fmt;
 use std::rc::Rc;
 
-/// Serves the WebSockets (RFC 6455) of a route. Goes to [`App::ws`](super::App::ws) or
+/// Serves the WebSockets (RFC 6455) of a route. Pass it to [`App::ws`](super::App::ws) or
 /// [`App::ws_with`](super::App::ws_with).
 ///
 /// A [`Session`](WebSocket::Session) belongs to one connection. It is `'static`, so it cannot hold a piece of
@@ -36,25 +36,26 @@ use std::rc::Rc;
 /// let app = App::new().ws("/ws", Echo);
 /// ```
 pub trait WebSocket: 'static {
-    /// What the server remembers about one connection.
+    /// The state of one connection.
     type Session: 'static;
 
     /// Called when a client has passed the opening handshake (RFC 6455 §4.2). Messages sent here follow the 101.
     ///
     /// # Errors
-    /// An [`Error`] refuses the upgrade and is the answer to the request.
+    /// An [`Error`] refuses the upgrade and becomes the answer to the request.
     fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<Self::Session, Error>;
 
     /// Called when a message has arrived. It borrows the read buffer, so copy what the session keeps.
     fn message(&self, session: &mut Self::Session, message: Message<'_>, socket: &mut Socket<'_>);
 
-    /// Called when, after [`Sent::Backpressure`], every message that the session sent has left. Publications may
-    /// still be queued. It is called once each time, however many sends returned `Backpressure`.
+    /// Called after a send returned [`Sent::Backpressure`], once every message that the session sent has left.
+    /// Publications may still be queued. It is called once for each backlog, however many sends returned
+    /// `Backpressure`.
     fn drain(&self, session: &mut Self::Session, socket: &mut Socket<'_>) {
         let _ = (session, socket);
     }
 
-    /// Called when the connection has ended, for any reason. Nothing can be sent any more.
+    /// Called when the connection has ended, for any reason. Nothing more can be sent.
     ///
     /// `code` and `reason` are those of the first Close frame, the peer's or ours (RFC 6455 §7.1.5). `code` is
     /// `None` if that frame had no code (reported as 1005 elsewhere) or if there was no Close frame (1006).
@@ -99,7 +100,7 @@ pub struct Socket<'a> {
     protocol: Option<&'a str>,
 }
 
-/// What a [`Socket`] writes to.
+/// The engine's side of a [`Socket`].
 pub(crate) trait Outgoing {
     /// Sends a message.
     fn message(&mut self, message: Message<'_>) -> Sent;
@@ -118,7 +119,7 @@ impl<'a> Socket<'a> {
         Socket { out, conn, protocol }
     }
 
-    /// Sends a message in one frame. The message is not borrowed any more when this returns.
+    /// Sends a message in one frame. The message is borrowed only during this call.
     pub fn send(&mut self, message: Message<'_>) -> Sent {
         self.out.message(message)
     }
@@ -139,8 +140,9 @@ impl<'a> Socket<'a> {
         self.out.close(code, reason);
     }
 
-    /// Subscribes this connection to a topic, or to all topics that match a filter. The filter `prices.*`
-    /// matches every topic whose name begins with `prices.` and is longer. The `*` must be the last character.
+    /// Subscribes this connection to a topic, or to all topics that match a filter. The filter `prices.*` matches every
+    /// topic whose name begins with `prices.` and has at least one more character. The `*` must be the last character
+    /// of a filter.
     ///
     /// Publications from now on are sent to this connection, each one once, however many of its subscriptions
     /// match. Returns whether the subscription is new.
@@ -178,13 +180,13 @@ impl<'a> Socket<'a> {
     /// subscriptions match, the one to the topic itself decides, then the one with the longest filter.
     ///
     /// # Errors
-    /// As [`subscribe`](Socket::subscribe).
+    /// The same as those of [`subscribe`](Socket::subscribe).
     pub fn subscribe_with(&mut self, filter: &str, slow: SlowConsumer) -> Result<bool, TopicError> {
         self.out.subscribe(filter, Some(slow))
     }
 
-    /// Ends a subscription; `filter` is the text that it was made with. Earlier publications may still arrive.
-    /// Returns whether there was such a subscription.
+    /// Ends a subscription. `filter` is the text that was passed to [`subscribe`](Socket::subscribe). Earlier
+    /// publications may still arrive. Returns whether there was such a subscription.
     pub fn unsubscribe(&mut self, filter: &str) -> bool {
         self.out.unsubscribe(filter)
     }
@@ -205,12 +207,12 @@ impl<'a> Socket<'a> {
     /// The same as [`publish`](Socket::publish), except that this connection does not get the message.
     ///
     /// # Errors
-    /// As [`publish`](Socket::publish).
+    /// The same as those of [`publish`](Socket::publish).
     pub fn publish_to_others(&mut self, topic: &str, message: Message<'_>) -> Result<(), TopicError> {
         self.out.publish(topic, message, false)
     }
 
-    /// Returns the connection's name.
+    /// Returns the connection's identifier.
     pub fn conn_id(&self) -> ConnId {
         self.conn
     }
@@ -236,8 +238,8 @@ pub(crate) trait Upgrade {
     fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<Box<Reader>, Error>;
 }
 
-/// What reads a connection's frames: the decoder, followed by the session. They share one allocation, because
-/// it is what an idle WebSocket costs.
+/// The receiving side of a connection: the decoder, followed by the session. They share one allocation, because every
+/// idle WebSocket keeps it.
 pub(crate) struct Reader<L: ?Sized = dyn LiveSocket> {
     pub(crate) decoder: ws::Decoder,
     pub(crate) live: L,
@@ -245,7 +247,7 @@ pub(crate) struct Reader<L: ?Sized = dyn LiveSocket> {
 
 /// A session and the [`WebSocket`] that serves it. After `close`, further calls are ignored.
 pub(crate) trait LiveSocket {
-    /// Whether `close` was not called yet.
+    /// Whether `close` has not been called yet.
     fn is_open(&self) -> bool;
     fn message(&mut self, message: Message<'_>, socket: &mut Socket<'_>);
     fn drain(&mut self, socket: &mut Socket<'_>);

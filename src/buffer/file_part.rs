@@ -1,6 +1,6 @@
 //! A range of bytes in a file.
 //!
-//! Knows no socket and no path. Invariant: the range is only read when it is sent.
+//! It knows no socket and no path. Its invariant: the range is not read before it is sent.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 pub struct FilePart {
     file: Arc<File>,
     offset: u64,
-    /// May reach beyond the end of the file if it was truncated since. Sending fails then.
+    /// The part may reach beyond the end of a file that was truncated since. Sending it then fails.
     bytes: u64,
 }
 

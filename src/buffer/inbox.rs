@@ -1,6 +1,6 @@
-//! Bytes that have arrived and wait for more.
+//! A buffer for bytes that have arrived but are not complete yet.
 //!
-//! Knows no protocol. Invariant: the bytes held are contiguous, and memory grows in proportion to the bytes
+//! It knows no protocol. Its invariant: the bytes held are contiguous, and memory grows in proportion to the bytes
 //! that have arrived.
 
 /// The bytes left over from a turn: a partial head, content or frame.
@@ -8,7 +8,7 @@
 /// They are contiguous, so that a parser can work on them in place.
 #[derive(Debug, Default)]
 pub struct Inbox {
-    /// Initialised throughout, so that a read into its end needs no zeroing first.
+    /// All of it is initialised, so that a read into its end needs no zeroing first.
     memory: Vec<u8>,
     /// Index into `memory`; `start <= end`.
     start: usize,
@@ -62,8 +62,8 @@ impl Inbox {
     /// Returns room for a read behind the bytes held. The caller reports with [`filled`](Inbox::filled) how
     /// much of it was used.
     ///
-    /// `whole_bytes` is the size of the head, content or frame under way; 0 if it is not known. Room is made
-    /// for all of it, so that it need not be moved later, but at most eight bytes for each that has arrived:
+    /// `whole_bytes` is the size of the head, content or frame under way; 0 if it is not known. Room is made for all of
+    /// it, so that it need not be moved later, but at most eight bytes for each byte that has arrived, because
     /// announcing a large size costs the peer nothing.
     pub fn room(&mut self, whole_bytes: usize) -> &mut [u8] {
         let credit_bytes = self.len().saturating_mul(CREDIT);
@@ -86,7 +86,7 @@ impl Inbox {
             (self.start, self.end) = (0, self.end - self.start);
         }
         if self.memory.len() - self.end < bytes {
-            // Double it, unless the size is known.
+            // The memory doubles, unless the size is known.
             let doubled = if bytes > ROOM_BYTES { 0 } else { self.memory.len() * 2 };
             let needed = (self.end + bytes).max(doubled).next_multiple_of(4096);
             if self.end == 0 {
@@ -111,8 +111,8 @@ pub struct Pool {
 
 /// The most inboxes that are kept.
 const SPARE_MAX: usize = 32;
-/// The most memory that they have together. Large ones are worth keeping: memory that is new to the process
-/// costs a page fault every 4 KiB.
+/// The most memory in bytes that they have together. Large inboxes are worth keeping, because memory that is new to the
+/// process costs a page fault every 4 KiB.
 const SPARE_BYTES_MAX: usize = 8 << 20;
 
 impl Pool {

@@ -1,7 +1,7 @@
-//! Bytes that the socket did not take, in the order in which they leave.
+//! Bytes that the socket has not taken yet, in the order in which they leave.
 //!
-//! Knows no protocol and no socket. Invariant: pieces leave in the order in which they were queued, and the
-//! charge is the sum over the queued pieces.
+//! It knows no protocol and no socket. Its invariant: pieces leave in the order in which they were queued, and the
+//! memory charged to the queue is the sum of its pieces' charges.
 
 use super::FilePart;
 use super::piece::{PIECE_BYTES, Piece, Published};
@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, IoSlice};
 
-/// What the front of the queue offers to the socket.
+/// The bytes at the front of the queue, in the form that the socket takes.
 #[derive(Debug)]
 pub enum Portion<'a> {
     /// Bytes in memory, for `writev`.
@@ -32,10 +32,10 @@ pub enum Taken {
     All,
     /// The socket is full.
     Blocked {
-        /// At least one byte has left before.
+        /// At least one byte left before the socket was full.
         progress: bool,
     },
-    /// The turn's share has left. The socket may take more, but no event will report it.
+    /// This turn's share has left. The socket may take more, but no event will report that.
     Paused,
 }
 
@@ -53,7 +53,7 @@ pub struct Outbox {
     answers: usize,
     /// The number of published messages that have left entirely.
     delivered: u64,
-    /// Only the turn's share keeps more from leaving.
+    /// More could leave at once, but this turn's share is used up.
     paused: bool,
 }
 
@@ -191,7 +191,7 @@ impl Outbox {
         self.shrink_list();
     }
 
-    /// Gives back memory that the list needed when it was longer.
+    /// Frees memory that the list needed when it was longer.
     fn shrink_list(&mut self) {
         if self.pieces.capacity() > 4 * self.pieces.len().max(LIST_MIN) {
             self.pieces.shrink_to(2 * self.pieces.len());
@@ -203,8 +203,8 @@ impl Outbox {
         self.pieces.iter()
     }
 
-    /// Hands as much as possible to `write`, which behaves like `writev` and `sendfile`. At most
-    /// `file_bytes_max` bytes of files are sent.
+    /// Passes as much as possible to `write`, which behaves like `writev` and `sendfile`. At most `file_bytes_max`
+    /// bytes of files are sent.
     ///
     /// # Errors
     /// Those of `write`, except `WouldBlock` ([`Taken::Blocked`]) and `Interrupted` (tried again). If `write`
@@ -255,7 +255,7 @@ impl Outbox {
         Ok(Taken::All)
     }
 
-    /// Removes the first `taken` bytes, all of one portion.
+    /// Removes the first `taken` bytes, which belong to one [`Portion`].
     pub(super) fn take(&mut self, taken: usize) {
         if let Some(Piece::File(part)) = self.pieces.front_mut() {
             part.take(taken as u64);

@@ -1,6 +1,6 @@
 //! The pieces that an outbox queues.
 //!
-//! Knows no queue. Invariant: a piece owns its bytes, or shares memory that lives as long as the piece.
+//! It knows no queue. Its invariant: a piece owns its bytes, or shares memory that lives as long as the piece.
 
 use super::{FilePart, SlowConsumer};
 use std::sync::Arc;
@@ -8,9 +8,9 @@ use std::sync::Arc;
 /// Bytes that wait to leave.
 #[derive(Debug, Clone)]
 pub enum Piece {
-    /// Bytes of its own.
+    /// Bytes that the piece owns.
     Owned(Vec<u8>),
-    /// Bytes of the program's.
+    /// Bytes that live as long as the program.
     Static(&'static [u8]),
     /// Bytes that several connections send.
     Shared(Arc<[u8]>),
@@ -23,15 +23,15 @@ pub enum Piece {
 /// A published message that waits for one subscriber.
 #[derive(Debug, Clone)]
 pub struct Published {
-    /// The topic's name, followed by the frame. All subscribers that wait for it share it.
+    /// The topic's name, followed by the frame. All outboxes that hold the message share it.
     block: Arc<[u8]>,
-    /// Length of the name, at most that of `block`.
+    /// Length of the name in bytes, at most the length of `block`.
     name_bytes: u32,
     policy: SlowConsumer,
 }
 
-/// What a piece needs besides its bytes: its slot in the list, of which at most three of four are free, and
-/// the two counts of an `Arc`.
+/// Memory that a piece is charged besides its bytes: four slots of the list, because up to three of four
+/// slots may be free, and the two counts of an `Arc`.
 pub(super) const PIECE_BYTES: usize = 4 * size_of::<Piece>() + 2 * size_of::<usize>();
 
 impl Published {
@@ -53,14 +53,14 @@ impl Published {
         self.policy
     }
 
-    /// Returns the bytes of memory that a queue is charged for the message, shared ones in full.
+    /// Returns the bytes of memory that a queue is charged for the message. Shared memory is charged in full.
     pub(super) fn charge(&self) -> usize {
         PIECE_BYTES + self.block.len()
     }
 }
 
 impl Piece {
-    /// Returns the bytes in memory; those of a file are not.
+    /// Returns the bytes in memory. A file has none.
     pub fn bytes(&self) -> &[u8] {
         match self {
             Piece::Owned(bytes) => bytes,

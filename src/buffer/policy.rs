@@ -1,13 +1,13 @@
 //! What happens to published messages that an outbox has no room for.
 //!
-//! Knows no topics, only the name that a message carries. Invariant: a message that has begun to leave is
-//! never dropped, and nothing is dropped for a message that does not fit even then.
+//! It knows no topics, only the name that a message carries. Its invariant: a message that has begun to leave
+//! is never dropped, and nothing is dropped for a message that would not fit anyway.
 
 use super::outbox::Outbox;
 use super::piece::{Piece, Published};
 use super::slow::SlowConsumer;
 
-/// What became of a published message, and of those that made room for it.
+/// What happened to a published message, and to older ones that made room for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Offered {
     /// The message is queued. Otherwise it is dropped.
@@ -16,14 +16,15 @@ pub struct Offered {
     pub dropped_oldest: u64,
     /// The number of older messages of the same topic that it replaced.
     pub conflated: u64,
-    /// There was no room and the policy is to close: the caller drops all that wait.
+    /// There was no room, and the policy is [`SlowConsumer::Close`]. The caller drops all waiting messages.
     pub too_slow: bool,
 }
 
 impl Outbox {
     /// Queues a published message if it fits: the queue's charge, including the message, must not exceed
-    /// `memory_bytes_max`. If it does not fit, its policy decides about it and about older messages of the
-    /// same policy.
+    /// `memory_bytes_max`. If it does not fit, its policy decides whether it is dropped, or older messages of
+    /// the same policy. [`SlowConsumer::Conflate`] replaces an older message of the topic even if there is
+    /// room.
     pub fn offer(&mut self, published: Published, memory_bytes_max: usize) -> Offered {
         let policy = published.policy();
         let charge = published.charge();
@@ -80,8 +81,9 @@ mod tests {
     use std::io;
     use std::sync::Arc;
 
-    /// Offers messages, each `topic:text`, to an outbox with room for `room` of them, of the first of which
-    /// `begun` bytes leave at once. Returns the outcome of the last one and the messages that then wait.
+    /// Offers messages, each `topic:text`, to an outbox with room for `room` of them. `begun` bytes of the
+    /// first one leave at once. Returns the outcome for the last message, and the messages that wait
+    /// afterwards.
     fn offer(policy: SlowConsumer, room: usize, begun: usize, messages: &str) -> (Offered, String) {
         let mut outbox = Outbox::default();
         let mut offered = Offered::default();

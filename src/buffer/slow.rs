@@ -1,14 +1,15 @@
 //! The policies for subscribers that read too slowly.
 //!
-//! Knows no queue: what a policy does is in `policy.rs`. Invariant: every policy has a name that is read back.
+//! It knows no queue: `policy.rs` applies the policies. Its invariant: every policy has a name, which is read back as
+//! the same policy.
 
 use std::fmt;
 use std::str::FromStr;
 
 /// What happens to a publication when its subscriber's outbox has no room for it.
 ///
-/// The limit is [`outbox_bytes`](crate::Limits::outbox_bytes). Every message that is dropped or replaced is
-/// counted, and a message that has begun to leave is finished.
+/// The limit is [`outbox_bytes`](crate::Limits::outbox_bytes). Every message that is dropped or replaced is counted. A
+/// message that has begun to leave is never dropped.
 ///
 /// ```
 /// use fleeting::SlowConsumer;
@@ -22,8 +23,8 @@ pub enum SlowConsumer {
     /// The new message is dropped.
     #[default]
     DropNewest,
-    /// The oldest waiting messages are dropped until there is room. If there is still none, the new one is
-    /// dropped instead.
+    /// The oldest waiting messages with this policy are dropped until there is room. If dropping all of them would not
+    /// make enough room, only the new message is dropped.
     DropOldest,
     /// Only the latest message of each topic waits, even while there is room. If there is no room for it, it is
     /// dropped and the one before it stays.
@@ -60,12 +61,12 @@ impl FromStr for SlowConsumer {
     /// Reads a policy's [`name`](SlowConsumer::name).
     ///
     /// # Errors
-    /// A sentence that lists the names there are.
+    /// A sentence that lists the valid names.
     fn from_str(name: &str) -> Result<SlowConsumer, String> {
         let found = SlowConsumer::ALL.into_iter().find(|policy| policy.name() == name);
         found.ok_or_else(|| {
             let names = SlowConsumer::ALL.map(SlowConsumer::name).join(", ");
-            format!("unknown policy `{name}`; there are: {names}")
+            format!("unknown policy `{name}`; expected one of {names}")
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Errors in the text of a setting.
 //!
-//! Knows no setting. Invariant: the message names the text that is wrong and what is allowed instead.
+//! It knows no setting. Its invariant: the message names the text that is wrong and what is allowed instead.
 
 use std::fmt;
 
@@ -8,9 +8,9 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// There is no limit or timeout of this name. The second field lists the names there are.
+    /// There is no limit or timeout of this name (first field). The second field lists the valid names.
     UnknownName(String, &'static [&'static str]),
-    /// The value cannot be read. The second field says what is expected.
+    /// The value (first field) cannot be read. The second field says what is expected.
     BadValue(String, &'static str),
 }
 
@@ -18,7 +18,7 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ConfigError::UnknownName(name, known) => {
-                write!(f, "unknown name `{name}`; there are: {}", known.join(" "))
+                write!(f, "unknown name `{name}`; expected one of {}", known.join(", "))
             }
             ConfigError::BadValue(value, expected) => write!(f, "bad value `{value}`; expected {expected}"),
         }

@@ -1,6 +1,7 @@
-//! What a peer may send, checked before memory is taken for it.
+//! Limits on what a peer may send, checked before memory is taken for it.
 //!
-//! Knows no parser. Invariant: every limit can be set by its name, and is at least 1 if it was.
+//! It knows no parser. Its invariant: every limit can be set by its name, and a limit that was set from text
+//! is at least 1.
 
 use super::table::{Value, number_and_unit, settings};
 use super::{ConfigError, Setting};
@@ -42,14 +43,15 @@ settings! {
     message_bytes = 1 << 20, "size of a WebSocket message; more closes with 1009";
     /// Bytes of a WebSocket frame's payload. A longer one closes the connection with 1009.
     frame_bytes = 1 << 20, "size of a WebSocket frame; more closes with 1009";
-    /// Frames of one WebSocket message. A message of more closes the connection with 1008.
+    /// Frames of one WebSocket message. A message of more frames closes the connection with 1008.
     fragments = 1024, "frames of one message; more closes with 1008";
     /// Bytes queued for a peer that reads too slowly. Beyond that, unsolicited messages are refused. The
     /// answer to what was just read is always queued.
     outbox_bytes = 256 << 10, "queued for a slow client before sends are refused";
-    /// Connections of one worker. At this number, it accepts no more until one ends.
+    /// Connections of one worker. At this number, the worker accepts no more until one ends.
     connections = 10_000, "connections of a worker; more wait to be accepted";
-    /// Pipelined requests that one connection gets answered in one turn, before others have theirs.
+    /// Pipelined requests of one connection that are answered in one turn, before other connections get
+    /// theirs.
     pipeline = 32, "requests of a connection before others get a turn";
     /// Topics and filters that the connections of one worker may have subscribed to.
     topics = 65_536, "topics and filters with subscribers, per worker";
@@ -57,20 +59,20 @@ settings! {
     subscriptions = 128, "subscriptions of a connection";
     /// Bytes of the name of a topic, or of a filter.
     topic_bytes = 256, "length of a topic's name";
-    /// Bytes of the arena's chunk that stay reserved between requests. Each worker has one arena. Memory
-    /// that no request has used yet is reserved only, not occupied.
+    /// Bytes of the arena's chunk that stay reserved between requests. Each worker has one arena. The system
+    /// provides this memory only when a request first uses it.
     arena_bytes = 256 << 10, "memory kept from one request to the next";
 }
 
 impl Limits {
     /// Returns the most bytes of memory that one connection can make the server hold.
     ///
-    /// The sum of its inbox (a head and a body, or a frame, with one read of slack, and twice that because
-    /// it grows by doubling), its reassembly buffer, its outbox up to `outbox_bytes`, a publication that
-    /// has begun to leave, the pongs of one read, and its subscriptions.
+    /// It is the sum of the connection's inbox (a head and a body, or a frame, plus one read, and twice that
+    /// because it grows by doubling), its reassembly buffer, its outbox up to `outbox_bytes`, a publication
+    /// that has begun to leave, the pongs of one read, and its subscriptions.
     ///
-    /// Two things come on top. A response larger than `outbox_bytes`, while it drains: the handler decides
-    /// its size. And the connection's own windows, if its route compresses with them:
+    /// Two things are not included: a response larger than `outbox_bytes` while it drains, whose size the
+    /// handler decides, and the connection's own windows if its route compresses with them, see
     /// [`Compression::connection_bytes`](crate::ws::Compression::connection_bytes).
     pub fn connection_bytes(&self) -> usize {
         let request = self.head_bytes.saturating_add(self.body_bytes);
@@ -89,8 +91,8 @@ const FRAME_HEADER_BYTES_MAX: usize = 14;
 /// the topic.
 const SUBSCRIPTION_BYTES: usize = 2 * (8 + 8);
 
-/// Bytes that one read may return. Few in a fuzzer, which allocates the buffer for each read, and whose short
-/// inputs should need several.
+/// Bytes that one read may return. It is small in a fuzzer, which allocates the buffer for each read and
+/// whose short inputs should need several reads.
 pub(crate) const READ_BYTES: usize = if cfg!(fuzzing) { 2 << 10 } else { 128 << 10 };
 
 impl Value for usize {
@@ -127,7 +129,7 @@ mod tests {
     use crate::config::table;
 
     #[test]
-    fn sizes() {
+    fn sizes_are_read_with_their_units() {
         fn check(text: &str, expected: Option<usize>) {
             assert_eq!(usize::read(text), expected, "{text}");
         }
@@ -144,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn every_limit_is_set_by_its_name_and_stands_in_the_readme() {
+    fn every_limit_is_set_by_its_name_and_listed_in_the_readme() {
         table::check(Limits::describe(), Limits::set, Limits::NAMES, "12345");
     }
 }

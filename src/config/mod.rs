@@ -1,6 +1,6 @@
-//! The bounds of a server: what a peer may send ([`Limits`]) and how long it may take ([`Timeouts`]).
+//! The limits of a server: what a peer may send ([`Limits`]) and how long it may take ([`Timeouts`]).
 //!
-//! Knows no socket and no protocol. Both are plain values. The builder, a configuration file, the
+//! It knows no socket and no protocol. Both are plain values. The builder, a configuration file, the
 //! environment and the command line set them under the same names.
 
 mod error;

@@ -1,7 +1,7 @@
-//! The tables of settings: for each a name, a default, one line of help, and its documentation.
+//! The tables of settings. Each setting has a name, a default, one line of help, and its documentation.
 //!
-//! Knows no setting. Invariant: the name of a setting is the name of its field, and the text of every
-//! default is one that `set` reads back.
+//! It knows no setting. Its invariant: the name of a setting is the name of its field, and `set` reads the
+//! text of every default back.
 
 use super::ConfigError;
 
@@ -18,14 +18,14 @@ pub struct Setting {
     pub help: &'static str,
 }
 
-/// A value that stands in a table.
+/// The value of a setting.
 pub(super) trait Value: Sized {
     /// The texts that [`read`](Value::read) accepts, for an error message.
     const EXPECTED: &'static str;
 
     fn read(text: &str) -> Option<Self>;
 
-    /// Writes the value so that [`read`](Value::read) returns it again. `name` is that of the setting.
+    /// Writes the value so that [`read`](Value::read) returns it again. `name` is the name of the setting.
     fn write(&self, name: &str) -> String;
 }
 
@@ -41,7 +41,7 @@ pub(super) fn set<V: Value>(
     Ok(())
 }
 
-/// Splits `value` into its leading digits and the unit behind them.
+/// Splits `value` into the number at its start and the unit behind it. Returns `None` if there is no number.
 pub(super) fn number_and_unit(value: &str) -> Option<(u64, &str)> {
     let value = value.trim();
     let digits = value.bytes().take_while(u8::is_ascii_digit).count();

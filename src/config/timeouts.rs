@@ -1,6 +1,7 @@
 //! How long a peer may take.
 //!
-//! Knows no clock. Invariant: every timeout can be set by its name, and is at most a year if it was.
+//! It knows no clock. Its invariant: every timeout can be set by its name, and a timeout that was set from
+//! text is at most a year.
 
 use super::table::{Value, number_and_unit, settings};
 use super::{ConfigError, Setting};
@@ -25,28 +26,32 @@ settings! {
     /// [`ConfigError::UnknownName`] or [`ConfigError::BadValue`]. The timeouts are unchanged then.
     fn set;
 
-    /// From the first byte of a request head to its last. Then the answer is 408 (RFC 9110 §15.5.9).
+    /// Time from the first byte of a request head to its last. After that the answer is 408 (RFC 9110
+    /// §15.5.9).
     head = Duration::from_secs(10), "for the whole request head; then 408";
-    /// Between requests on a kept connection, and before the first. Then it is closed silently.
+    /// Time between two requests on a persistent connection, and before the first one. After that the
+    /// connection is closed without an answer.
     idle = Duration::from_secs(60), "without a request; then closed";
-    /// Grace before the content of a request must arrive at 1 KiB a second. Then the answer is 408.
+    /// Grace period before the content of a request must arrive at 1 KiB a second or more. After that, slower
+    /// content is answered with 408.
     body_stall = Duration::from_secs(5), "grace before content must come at 1 KiB/s; then 408";
-    /// For a response that a handler has deferred. Then the answer is 504 (RFC 9110 §15.6.5).
+    /// Time for the answer to a request that a handler has deferred. After that the answer is 504 (RFC 9110
+    /// §15.6.5).
     answer = Duration::from_secs(60), "for a response that a handler deferred; then 504";
-    /// Without a byte taken by a peer while data is queued for it. Then the connection is cut off.
+    /// Time in which a peer takes none of the bytes queued for it. After that the connection is cut off.
     write_stall = Duration::from_secs(30), "without a byte taken of what is queued; then cut off";
-    /// Without a frame on a WebSocket before the server sends a ping; without an event on an event stream
-    /// before it sends a comment.
+    /// Time without a frame on a WebSocket before the server sends a ping, and without an event on an event
+    /// stream before it sends a comment.
     ping = Duration::from_secs(30), "without a WebSocket frame; then a ping";
-    /// Without a frame on a WebSocket before it is closed with 1001.
+    /// Time without a frame on a WebSocket before it is closed with 1001.
     ws_idle = Duration::from_secs(120), "without a WebSocket frame; then closed with 1001";
-    /// For the peer's half of a closing handshake (RFC 6455 §7.1.1).
+    /// Time for the peer's half of a closing handshake (RFC 6455 §7.1.1).
     close = Duration::from_secs(5), "for the peer's half of a closing handshake";
-    /// For a TLS handshake. Unused: there is no TLS yet.
+    /// Time for a TLS handshake. Unused: there is no TLS yet.
     tls = Duration::from_secs(10), "for a TLS handshake (there is no TLS yet)";
-    /// For requests in flight when the server shuts down. Then they are cut off.
+    /// Time for requests in flight when the server shuts down. After that they are cut off.
     grace = Duration::from_secs(30), "for requests in flight at shutdown; then cut off";
-    /// For the peer to read the last response and close (RFC 9112 §9.6).
+    /// Time for the peer to read the last response and close (RFC 9112 §9.6).
     linger = Duration::from_secs(5), "for the peer to read the last response and close";
 }
 
@@ -80,7 +85,7 @@ mod tests {
     use crate::config::table;
 
     #[test]
-    fn durations() {
+    fn times_are_read_with_their_units() {
         fn check(text: &str, expected: Option<u64>) {
             assert_eq!(Duration::read(text).map(|d| d.as_millis() as u64), expected, "{text}");
         }
@@ -96,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn every_timeout_is_set_by_its_name_and_stands_in_the_readme() {
+    fn every_timeout_is_set_by_its_name_and_listed_in_the_readme() {
         table::check(Timeouts::describe(), Timeouts::set, Timeouts::NAMES, "12345ms");
     }
 }

@@ -15,10 +15,10 @@ pub enum Coding {
 }
 
 impl Coding {
-    /// Ordered by the size that is to be expected, smallest first.
+    /// All codings, ordered by the expected size of the result, smallest first.
     const ALL: [Coding; 3] = [Coding::Brotli, Coding::Zstandard, Coding::Gzip];
 
-    /// Returns its name in Content-Encoding.
+    /// Returns the coding's name in Content-Encoding.
     pub fn name(self) -> &'static str {
         match self {
             Coding::Brotli => "br",
@@ -44,7 +44,7 @@ pub struct Codings([Option<Coding>; 3]);
 impl Codings {
     /// Reads the values of Accept-Encoding. Without a value there are no codings.
     ///
-    /// Codings of equal weight are ordered by the size that is to be expected. A malformed member is ignored.
+    /// Codings of equal weight are ordered by the expected size of the result. A malformed member is ignored.
     pub fn read<'v>(values: impl IntoIterator<Item = &'v [u8]>) -> Codings {
         let (mut weights, mut others, mut identity) = ([None; 3], None, None);
         let members = values.into_iter().flat_map(|value| value.split(|byte| *byte == b','));

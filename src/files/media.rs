@@ -1,4 +1,4 @@
-//! Media types by file extension.
+//! Chooses media types by file extension.
 //!
 //! It knows names, not contents. An unknown extension is `application/octet-stream`, which browsers download.
 
@@ -7,11 +7,11 @@
 pub struct MediaType {
     /// The value of Content-Type.
     pub name: &'static str,
-    /// Compression pays for this type, so precompressed files are looked for.
+    /// Files of this type shrink when compressed, so precompressed variants are looked for.
     pub compresses: bool,
 }
 
-/// Extensions in ascending order, their types, and whether compression pays.
+/// Extensions in ascending order, their types, and whether such files shrink when compressed.
 const TYPES: &[(&str, &str, bool)] = &[
     ("7z", "application/x-7z-compressed", false),
     ("aac", "audio/aac", false),

@@ -1,8 +1,9 @@
-//! The parts of serving a file: resolving its path, opening it, and choosing what to send of it.
+//! The steps of serving a file: resolving its path, opening it, and choosing which part of it to send.
 //!
-//! It knows the fields of requests and the file system, but no routes and no sockets. All but [`Root`] and
-//! `open_file` are pure functions of text, numbers and a time that is passed in. Its invariant: a path that a
-//! client sends opens a regular file beneath one directory, or none.
+//! It knows the fields of requests and the file system, but no routes and no sockets. Only [`Root`] and
+//! `open_file` touch the file system. All others are pure functions of text, numbers and a time that is
+//! passed in. Its invariant: a path that a client sends opens a regular file beneath one directory, or no
+//! file at all.
 //!
 //! In the order of use:
 //!

@@ -6,7 +6,8 @@
 
 use std::fmt;
 
-/// The maximum length of a path in bytes: the system's 4,096, less what is appended to it.
+/// The maximum length of a path in bytes: the system's 4,096, minus room for suffixes such as
+/// `/index.html.br`.
 const PATH_BYTES_MAX: usize = 4_000;
 
 /// A path beneath a root.
@@ -39,9 +40,9 @@ pub enum PathError {
 impl PathError {
     /// Returns the status for the answer.
     ///
-    /// As in nginx, a path that cannot be meant gets 400: one with a NUL, or one that leads out of the root.
-    /// The other paths could name a file, but none of that name is served: 404. RFC 3986 §2.2 makes an
-    /// encoded slash part of a name, where nginx treats it as a separator.
+    /// A path that contains a NUL or leads out of the root gets 400, as in nginx. So does a path that is not
+    /// UTF-8. The other paths could name a file, but no file of that name is served, so they get 404. RFC
+    /// 3986 §2.2 makes an encoded slash part of a name, where nginx treats it as a separator.
     pub fn status(self) -> u16 {
         match self {
             PathError::Climbs | PathError::Nul | PathError::NotUtf8 => 400,
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_that_cannot_be_meant_are_a_bad_request() {
+    fn paths_that_can_name_no_file_are_a_bad_request() {
         fn check(error: PathError, expected: u16) {
             assert_eq!(error.status(), expected, "{error}");
         }

@@ -18,7 +18,7 @@ pub struct ConditionalRequest<'r> {
     pub now_unix_secs: u64,
 }
 
-/// What to answer.
+/// The answer that a conditional request gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
     /// 200 with the whole representation.
@@ -84,8 +84,8 @@ pub fn evaluate(request: &ConditionalRequest<'_>, validators: &Validators, bytes
 
 /// Returns whether the condition of If-Range holds (RFC 9110 §13.1.5).
 ///
-/// A tag must match strongly. A date must match exactly, and the second of the modification must be over:
-/// until then another modification could have the same date (§8.8.2.2).
+/// A tag must match strongly. A date must match exactly, and the second in which the file was modified must
+/// be over: until then another modification could get the same date (§8.8.2.2).
 fn if_range_holds(value: &[u8], validators: &Validators, now_unix_secs: u64) -> bool {
     if value.starts_with(b"\"") {
         return value == validators.tag.as_bytes();
@@ -178,7 +178,7 @@ mod tests {
         }
         let unsatisfiable = ["Range: bytes=100-", "If-Range: \"b\""];
         check(&unsatisfiable, Decision::Whole);
-        // In the second of the modification the date does not identify one state.
+        // Within the second of the modification, the date does not identify one version.
         let fields = format!("Range: bytes=0-1\r\nIf-Range: {THEN}\r\n");
         assert_eq!(decision("GET", &fields, SECS), Decision::Whole);
         assert_eq!(decision("HEAD", "Range: bytes=0-1\r\n", SECS), Decision::Whole);

@@ -58,7 +58,7 @@ fn read(value: &[u8], length: u64) -> Option<SelectedRange> {
     Some(SelectedRange::Part { first, last: last.min(length - 1) })
 }
 
-/// Reads a number; one that exceeds 64 bits becomes the largest.
+/// Reads a number. A number that exceeds 64 bits becomes `u64::MAX`.
 fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;

@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// A directory that files are served from. It is opened once, so it may be renamed meanwhile.
+/// A directory that files are served from. It is opened once, so renaming it later does no harm.
 #[derive(Debug)]
 pub struct Root {
     directory: OwnedFd,
@@ -46,7 +46,7 @@ const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::CLOEXEC).union(OFlags::DIRE
 #[cfg(not(target_os = "linux"))]
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::DIRECTORY);
 
-/// How often a path is resolved again because something beneath the root was renamed meanwhile.
+/// How often a path is resolved if something beneath the root is renamed each time.
 #[cfg(target_os = "linux")]
 const RENAMES_MAX: usize = 16;
 
@@ -152,7 +152,8 @@ fn resolves_beneath(_directory: &OwnedFd) -> bool {
     false
 }
 
-/// Returns what was opened, unless it is a FIFO, a device or the like: only an open file shows that.
+/// Returns what was opened. A FIFO, a device or the like is `NotFound`. The type is that of the open file,
+/// because the path may lead elsewhere by now.
 fn classify(file: File) -> io::Result<Opened> {
     let metadata: Metadata = file.metadata()?;
     if metadata.is_dir() {

@@ -1,21 +1,22 @@
 //! Checks `uri-host [ ":" port ]`, the form of Host and of authorities in targets (RFC 3986 §3.2,
 //! RFC 9110 §7.2).
 //!
-//! It knows the grammar and resolves nothing. Userinfo is not part of the grammar: `@` is refused.
+//! It knows the grammar and resolves no names. Its invariant: userinfo is refused, because `@` is not part of
+//! the grammar.
 
 use super::block::find;
 use super::fields::Span;
 use std::net::Ipv6Addr;
 
-/// What is known of a well-formed authority.
+/// What the callers need to know about a well-formed authority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Authority {
     pub(super) host_is_empty: bool,
     pub(super) has_port: bool,
 }
 
-/// Does the same as [`check`], for the authority at `span` in `section`. The bytes that follow it there allow
-/// reading sixteen bytes at a time.
+/// Does the same as [`check`], for the authority at `span` in `section`. More bytes follow it there, so it
+/// can be read sixteen bytes at a time.
 #[inline]
 pub(super) fn check_in(section: &[u8], span: Span) -> Option<Authority> {
     let (at, end) = (span.at as usize, (span.at + span.len) as usize);

@@ -1,7 +1,7 @@
 //! Searches sixteen bytes at a time for the end of a target, a name or a value.
 //!
-//! It knows characters and no grammar. Its invariant: bytes behind the end of the input read as NUL, which
-//! every search stops at. So no search goes beyond the input.
+//! It knows characters and no grammar. Its invariant: bytes behind the end of the input read as NUL, and
+//! every search stops at NUL. So no search goes beyond the input.
 
 use wide::u8x16;
 
@@ -31,7 +31,7 @@ impl Block {
         self.0.simd_eq(u8x16::splat(byte)).to_bitmask()
     }
 
-    /// Returns the control characters. A field value can contain none but HTAB (RFC 9110 §5.5).
+    /// Returns the control characters. The only one that a field value can contain is HTAB (RFC 9110 §5.5).
     #[inline(always)]
     pub(super) fn control(self) -> Mask {
         let low = self.0.min(u8x16::splat(0x1f)).simd_eq(self.0);
@@ -47,7 +47,8 @@ impl Block {
         (!visible).to_bitmask()
     }
 
-    /// Returns the bytes that are neither letter, digit nor hyphen. Most field names have no others.
+    /// Returns the bytes that are neither letter, digit nor hyphen. Most field names contain none of these
+    /// bytes.
     #[inline(always)]
     pub(super) fn not_word(self) -> Mask {
         let from_a = (self.0 | u8x16::splat(0x20)) - u8x16::splat(b'a');
@@ -59,7 +60,8 @@ impl Block {
     }
 }
 
-/// Returns the last bytes of `input`, which are fewer than sixteen. A number is returned in registers.
+/// Returns the last bytes of `input`, which are fewer than sixteen. The result is a number because numbers
+/// are returned in registers.
 #[inline(never)]
 fn last(input: &[u8], at: usize) -> u128 {
     let mut bytes = [0; BYTES];

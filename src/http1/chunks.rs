@@ -1,8 +1,8 @@
 //! Decodes the chunked transfer coding in place (RFC 9112 §7.1).
 //!
-//! It knows chunks and where their data goes, and nothing of heads. Between calls it remembers its
-//! position in the grammar, never bytes. Its invariant: data only moves towards the front, and each byte
-//! moves at most once a call. Decoding is therefore O(n), however the input is cut.
+//! It knows chunks and where their data goes, but no heads. Between calls it remembers its position in the
+//! grammar, never bytes. Its invariant: data only moves towards the front, and each byte of it moves at most
+//! once. Decoding is therefore O(n), however the input is cut.
 
 use super::Refusal;
 use super::characters::is_token;
@@ -50,10 +50,10 @@ enum ExtensionState {
     AfterQuoted,
 }
 
-/// The positions of reading and writing in the bytes given.
+/// The read and write positions in the input.
 #[derive(Debug, Clone, Copy)]
 struct Cursor {
-    /// The start of what is still encoded; at least `write`.
+    /// The start of the bytes that are still encoded; at least `write`.
     read: usize,
     /// The end of the decoded data.
     write: usize,
@@ -62,13 +62,13 @@ struct Cursor {
 /// What [`Chunks::decode`] does with the data.
 #[derive(Debug, Clone, Copy)]
 enum DataMode {
-    /// Moves it to `write`; the data must not extend beyond `end_max`.
+    /// Moves the data to `write`; it must not extend beyond `end_max`.
     Keep { end_max: u64 },
-    /// Skips it; the data must not extend beyond `end_max` in the encoded bytes.
+    /// Skips the data; it must not extend beyond `end_max` in the encoded bytes.
     Discard { end_max: u64 },
 }
 
-/// What [`Chunks::decode_in_place`] found. Positions count from the first byte it was given.
+/// What [`Chunks::decode_in_place`] found. Positions count from the start of its input.
 pub(super) enum InPlace {
     /// The content is incomplete: `decoded` bytes of data, and behind them the start of a trailer section,
     /// make up the first `filled` bytes.
@@ -95,8 +95,8 @@ pub(super) enum ChunkPiece {
         at: usize,
         len: usize,
     },
-    /// The bytes before `consumed` are done with. Those behind it begin a trailer section and must be
-    /// given again.
+    /// The bytes before `consumed` are done with. The bytes behind it begin a trailer section and must be
+    /// passed again.
     Incomplete {
         consumed: usize,
     },
@@ -121,7 +121,8 @@ impl Chunks {
                 InPlace::Whole { content_len: cursor.write, trailers_at: cursor.read, trailers_len }
             }
             None => {
-                // Only the start of a trailer section is left. It moves up, so that no gap remains before it.
+                // Only the start of a trailer section is left. It moves down to the end of the data, so that
+                // no gap remains.
                 let filled = cursor.write + (bytes.len() - cursor.read);
                 bytes.copy_within(cursor.read.., cursor.write);
                 InPlace::Incomplete { decoded: cursor.write, filled }
@@ -143,9 +144,9 @@ impl Chunks {
         Ok((cursor.read, trailers_len))
     }
 
-    /// Decodes `bytes` from `cursor.read` on. Returns the length of the trailer section at `cursor.read`
-    /// once all of it has arrived. Until then everything before `cursor.read` is done with; the bytes
-    /// behind it begin a trailer section and must be given again.
+    /// Decodes `bytes` from `cursor.read` on. Returns the length of the trailer section at `cursor.read` once
+    /// all of it has arrived. Until then everything before `cursor.read` is done with; the bytes behind it
+    /// begin a trailer section and must be passed again.
     fn decode(
         &mut self,
         bytes: &mut [u8],
@@ -178,7 +179,7 @@ impl Chunks {
                     self.state = self.next(state, bytes[cursor.read], section)?;
                     cursor.read += 1;
                     if state == ChunkState::SizeLf {
-                        // Before any memory is taken for the chunk.
+                        // This is checked before any memory is taken for the chunk.
                         let (at, end_max) = match mode {
                             DataMode::Keep { end_max } => (cursor.write, end_max),
                             DataMode::Discard { end_max } => (cursor.read, end_max),

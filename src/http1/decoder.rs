@@ -1,7 +1,7 @@
 //! The reading side of a connection: finds heads and contents in the bytes that arrive.
 //!
-//! It stores no bytes and borrows none between calls: the caller keeps them and shows them again. It does
-//! not know when or from where they come. Its invariant: after `Incomplete`, the next input begins with the
+//! It stores no bytes and borrows none between calls: the caller keeps them and passes them again. It does
+//! not know when or from where they arrive. Its invariant: after `Incomplete`, the next input begins with the
 //! bytes that it asked the caller to keep, in the same order, and new ones follow.
 
 use super::chunks::{ChunkPiece, Chunks, InPlace};
@@ -15,7 +15,7 @@ const BLANK_LINES_MAX: u8 = 2;
 
 /// Reads the requests of one connection.
 ///
-/// The caller shows [`head`](Decoder::head) all bytes that have arrived and are not consumed, and acts on
+/// The caller passes [`head`](Decoder::head) all bytes that have arrived and are not consumed, and acts on
 /// the [`HeadStep`] that comes back. After [`HeadStep::Head`] it does one of four things:
 ///
 /// - [`content`](Decoder::content) returns the content in one piece;
@@ -74,7 +74,7 @@ enum Reading {
     DiscardSized { left: u64 },
     /// The request has been answered; its chunks may take at most `left` more bytes.
     DiscardChunked { left: u64, chunks: Chunks },
-    /// The bytes were refused; what follows is not read.
+    /// The bytes were refused. Nothing more is read.
     Closed(Refusal),
 }
 
@@ -126,7 +126,7 @@ impl Decoder {
             && !matches!(input.first(), None | Some(b'\r' | b'\n'))
             && let Ok(parsed) = parse::head(input, arena, limits)
         {
-            // Nothing else differs from the start state.
+            // Apart from this counter, the state is the start state.
             *blank_lines = 0;
             return found_head(parsed, input, arena, false);
         }
@@ -480,7 +480,7 @@ fn found_head<'r>(
     resumed: bool,
 ) -> HeadStep<'r> {
     let (front, rest) = input.split_at_mut(parsed.len);
-    // In the arena the head is written once and never moved.
+    // The head is written into the arena once and never moved.
     HeadStep::Head { head: arena.alloc(parsed.into_head(front)), rest, resumed }
 }
 

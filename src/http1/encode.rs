@@ -1,8 +1,8 @@
 //! Writes response heads and the lines around chunks.
 //!
-//! It appends to a buffer and knows neither the content nor the request. Its invariant: whatever it is
-//! given, it writes one well-formed head. No field can end a line, and only this file writes the fields for
-//! the framing and the connection.
+//! It appends to a buffer and knows neither the content nor the request. Its invariant: it writes one
+//! well-formed head, whatever its arguments are. No field can end a line, and only this file writes the
+//! fields for the framing and the connection.
 
 use super::characters::{is_control, is_token};
 use super::status::status_line;
@@ -28,7 +28,7 @@ pub struct ResponseHead<'a> {
 }
 
 impl<'a> ResponseHead<'a> {
-    /// Creates a head without fields of the caller's, on a connection that persists in HTTP/1.1.
+    /// Creates a head without additional fields. An HTTP/1.1 connection persists.
     pub const fn new(status: u16, content: ContentLength, date: &'a [u8; 29]) -> ResponseHead<'a> {
         ResponseHead { status, fields: b"", content, connection: ConnectionHeader::Implied, date }
     }
@@ -41,7 +41,7 @@ pub enum ContentLength {
     /// Content-Length, in bytes. In an answer to HEAD and with status 304 it is the length that the content
     /// would have; no content follows.
     Known(u64),
-    /// `Transfer-Encoding: chunked`. HTTP/1.0 does not know it.
+    /// `Transfer-Encoding: chunked`. An HTTP/1.0 client does not understand it.
     Chunked,
     /// No framing field: for 101 and 204, or for content that ends when the connection closes.
     None,
@@ -116,7 +116,7 @@ pub fn encode_head(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
     }
 }
 
-/// An upper bound of a head's length without the caller's fields.
+/// An upper bound of a head's length in bytes, without the caller's fields.
 const FIXED_BYTES_MAX: usize = 256;
 
 /// Why [`encode_field`] rejects a field.
@@ -190,8 +190,8 @@ fn is_value(value: &[u8]) -> bool {
     !value.iter().fold(false, |bad, &b| bad | is_control(b))
 }
 
-/// Appends the line that begins a chunk of `size` bytes (RFC 9112 §7.1). The caller sends the data, and a
-/// CRLF behind it.
+/// Appends the line that begins a chunk of `size` bytes (RFC 9112 §7.1). The caller appends the data and a
+/// CRLF.
 ///
 /// `size` must not be 0, because that would be the last chunk.
 ///

@@ -123,8 +123,9 @@ impl FramingFields {
     }
 }
 
-/// Returns whether a field is called `known`, which consists of lowercase letters and hyphens. Among the
-/// characters of a name, setting bit 0x20 turns only `H` and `h` into `h`, and only a hyphen into a hyphen.
+/// Returns whether a field is called `known`, which consists of lowercase letters and hyphens. Setting bit
+/// 0x20 ignores the case of letters. Among the characters of a name, it turns no other character into a
+/// letter or a hyphen.
 #[inline(always)]
 fn is<const N: usize>(name: &[u8], known: &[u8; N]) -> bool {
     <&[u8; N]>::try_from(name).is_ok_and(|name| name.map(|b| b | 0x20) == *known)
@@ -149,7 +150,7 @@ fn transfer_encoding(value: &[u8]) -> Result<(), Refusal> {
     if value.eq_ignore_ascii_case(b"chunked") {
         return Ok(());
     }
-    // A comma in a quoted parameter is taken for a separator. That only changes which refusal is returned.
+    // A comma in a quoted parameter counts as a separator. That only changes which refusal is returned.
     let mut chunked = false;
     for coding in members(value) {
         let name_len = coding.iter().position(|b| matches!(b, b';' | b' ' | b'\t')).unwrap_or(coding.len());

@@ -1,8 +1,8 @@
 //! Finds the parts of a head in one pass over its bytes.
 //!
 //! It knows only the common form, which nearly all requests have: a standard method, a target that begins
-//! with `/`, and lines that end in CRLF. It makes no statement about any other head; [`parse`](super::parse)
-//! gives those to httparse. Its invariant: it finds what httparse finds.
+//! with `/`, and lines that end in CRLF. For any other head it returns `None`, and [`parse`](super::parse)
+//! passes the head to httparse. Its invariant: it finds what httparse finds.
 
 use super::block::{BYTES, Block, below, find, find_from};
 use super::characters::is_token;
@@ -15,7 +15,7 @@ use crate::arena::{Arena, ArenaList};
 /// The parts of a head, before the head is checked as a whole.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct HeadParts<'r> {
-    /// Bytes of the head, its empty line included.
+    /// The length of the head in bytes, including its empty line.
     pub(super) len: usize,
     /// `None` for an extension method, whose name is the bytes before the target.
     pub(super) method: Option<Method<'static>>,
@@ -136,7 +136,7 @@ fn field_lines(
     }
 }
 
-/// Returns the end of a name that has other characters of `tchar` (RFC 9110 §5.6.2) at `at`.
+/// Returns the end of a name that has a rarer character of `tchar` (RFC 9110 §5.6.2) at `at`.
 #[cold]
 fn end_of_unusual_name(input: &[u8], mut at: usize) -> Option<usize> {
     while input.get(at).is_some_and(|&b| is_token(b)) {

@@ -1,7 +1,7 @@
 //! An HTTP/1.1 server core without I/O: it parses requests and writes response heads.
 //!
-//! The caller owns the socket and the buffers. It shows the bytes that have arrived to a [`Decoder`], acts
-//! on the step that comes back, and sends what [`encode_head`] and its companions have appended to its
+//! The caller owns the socket and the buffers. It passes the bytes that have arrived to a [`Decoder`], acts
+//! on the step that comes back, and sends what [`encode_head`] and the other encoders have appended to its
 //! output. Nothing here knows a socket, a clock, a route or a handler, so the core fits any event loop, and
 //! tests need no network.
 //!
@@ -16,7 +16,8 @@
 //! - *Zero-copy.* Heads and contents are slices of the caller's buffer. The table of fields lies in an
 //!   [`Arena`](crate::Arena) that the caller resets between requests. A decoder holds numbers, never bytes.
 //! - *The cut does not matter.* Steps are a function of the byte stream: however it is cut into reads, the
-//!   same heads, contents and refusals come out. A refusal depends on the shortest prefix that deserves it.
+//!   same heads, contents and refusals come out. A refusal depends only on the shortest prefix that causes
+//!   it.
 //! - *Strict framing.* A request whose length is in doubt is refused, never guessed (RFC 9112 §6.3, §11.2):
 //!   bare LF, repeated Content-Length or Host, Content-Length beside Transfer-Encoding, and the like. Each
 //!   [`Refusal`] carries a status and a metric label.
@@ -43,7 +44,7 @@
 //!     Close,
 //! }
 //!
-//! /// Answers all requests in `input`. What it leaves there belongs to a request that is not complete.
+//! /// Answers all requests in `input`. The bytes that it leaves there belong to an incomplete request.
 //! fn answer(
 //!     decoder: &mut Decoder,
 //!     arena: &mut Arena,
@@ -52,7 +53,7 @@
 //!     output: &mut Vec<u8>,
 //! ) -> Next {
 //!     loop {
-//!         arena.reset(); // nothing of the request before is borrowed any more
+//!         arena.reset(); // nothing borrows the previous request any more
 //!         match decoder.head(input, arena, limits) {
 //!             // Keep the first `filled` bytes and forget the others.
 //!             HeadStep::Incomplete { filled } => {

@@ -1,9 +1,9 @@
 //! Parses the bytes of a head into a checked [`Head`].
 //!
-//! The lexer ([`lex`]) finds the parts of a head of the common form, and httparse finds those of any other
-//! head. This file checks that they make a request. It knows no state: the result depends on the head's
-//! bytes and the limits alone. Its invariant: it accepts what a [`Scan`] followed by the checks would accept,
-//! so lines end in CRLF and nothing else, and the limits hold.
+//! The lexer ([`lex`]) finds the parts of a head of the common form, and httparse finds the parts of any
+//! other head. This file checks that the parts form a valid head. It knows no state: the result depends on
+//! the head's bytes and the limits alone. Its invariant: it accepts what a [`Scan`] followed by the checks
+//! would accept, so lines end in CRLF and nothing else, and the limits hold.
 //!
 //! The result is a [`ParsedHead`] of offsets. The caller needs the bytes behind the head mutably, and slices
 //! would keep the whole input borrowed.
@@ -19,7 +19,7 @@ use crate::{Arena, Limits};
 use httparse::{Error, Header, Request, Status};
 use std::mem::MaybeUninit;
 
-/// Room in a request line for everything but the target: method, version, spaces and CRLF.
+/// Room in a request line for everything except the target, in bytes: method, version, spaces and CRLF.
 const REQUEST_LINE_SLACK: usize = 64;
 
 /// A checked head, as offsets into its bytes.
@@ -105,8 +105,8 @@ pub(super) fn head<'r>(
 }
 
 impl<'r> Head<'r> {
-    /// Parses the [`bytes`](Head::bytes) of an accepted head, or a copy of them, again; the limits are not
-    /// applied a second time. Returns `None` if the bytes are not such a head.
+    /// Parses the [`bytes`](Head::bytes) of an accepted head, or a copy of them, again. The limits are not
+    /// checked again. Returns `None` if the bytes are not such a head.
     pub(crate) fn read_again(bytes: &'r [u8], arena: &'r Arena) -> Option<&'r Head<'r>> {
         let parsed = head(bytes, arena, &no_limits()).ok()?;
         Some(arena.alloc(parsed.into_head(bytes)))
@@ -150,7 +150,7 @@ fn parse_with_httparse<'r>(
     }
 }
 
-/// Returns the refusal for an error of httparse, judged by how far it got.
+/// Returns the refusal for an error of httparse, depending on how far httparse got.
 fn refusal_for(error: Error, request: &Request<'_, '_>, input: &[u8]) -> Refusal {
     match (error, request.method, request.path) {
         (Error::TooManyHeaders, ..) => Refusal::TooManyFields,
@@ -242,7 +242,7 @@ fn check_limits(len: usize, target: Span, limits: &Limits) -> Result<(), ParseEr
     Ok(())
 }
 
-/// Checks a head whose parts are all well-formed as a whole.
+/// Checks a head as a whole. Each of its parts is well-formed.
 #[inline(always)]
 fn assemble(parts: HeadParts<'_>) -> Result<ParsedHead<'_>, ParseError> {
     let HeadParts { len, target, target_spans, version, .. } = parts;

@@ -1,6 +1,6 @@
 //! The reasons for which a request is refused: a status, a metric label and a sentence for each.
 //!
-//! Does not know where in the stream the fault was. Invariant: every reason is one line of the table.
+//! It does not know where in the stream the fault is. Its invariant: every reason is one line of the table.
 
 use crate::reasons::reasons;
 
@@ -80,7 +80,7 @@ reasons! {
     /// A malformed field line in the trailer section (RFC 9112 §7.1.2).
     TrailerLine = 400, "trailer_line", "A trailer field line is malformed.";
     /// A trailer field that is allowed only in the head (RFC 9110 §6.5.1).
-    TrailerForbidden = 400, "trailer_forbidden", "A trailer contains a field that may stand only in a head.";
+    TrailerForbidden = 400, "trailer_forbidden", "A trailer contains a field that is allowed only in a head.";
     /// A trailer section longer than the limit `head_bytes`.
     TrailersTooLarge = 431, "trailers_too_large", "The trailer section is too large.";
 }

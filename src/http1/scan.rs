@@ -1,7 +1,7 @@
 //! Finds the end of a head or of a trailer section in input that arrives in pieces.
 //!
 //! It knows lines and no fields. Its invariants: it remembers its position, so it looks at each byte once;
-//! and it stops at the first wrong byte, so a refusal depends on the shortest prefix that deserves it.
+//! and it stops at the first wrong byte, so a refusal depends only on the shortest prefix that causes it.
 
 use super::Refusal;
 use super::characters::is_control;
@@ -12,7 +12,7 @@ pub(super) struct Scan {
     /// The number of bytes scanned, from the start of the section.
     at: u32,
     state: LineState,
-    /// No line has ended yet.
+    /// The scan is in a request line, which has a limit of its own.
     first_line: bool,
 }
 

@@ -11,13 +11,13 @@ use super::{Fields, Head, Refusal};
 pub enum HeadStep<'r> {
     /// More bytes are needed. Keep the first `filled` bytes of the input, drop the rest, and call again when
     /// more have arrived behind them. `filled` is less than the input's length if chunks were decoded in
-    /// place, because that makes them shorter.
+    /// place, because the decoded content is shorter.
     Incomplete {
         /// The number of bytes to keep.
         filled: usize,
     },
-    /// The first bytes belong to no request: they are an empty line before one, or discarded content.
-    /// Consume them and call again with the rest. The number is never 0.
+    /// The first bytes need no answer: they are an empty line before a request, or discarded content. Consume
+    /// them and call again with the rest. The number is never 0.
     Skip(usize),
     /// A request head. Call [`content`](super::Decoder::content), [`stream`](super::Decoder::stream) or
     /// [`discard`](super::Decoder::discard), or close.
@@ -26,8 +26,8 @@ pub enum HeadStep<'r> {
         head: &'r Head<'r>,
         /// What follows the head in the input.
         rest: &'r mut [u8],
-        /// This head was returned before, and its content was incomplete. Now the content is complete. What
-        /// was decided for the request still holds, and `100 Continue` is not sent again.
+        /// This head was returned before, and its content was incomplete. Now the content is complete. The
+        /// caller's earlier decision about the request still holds, and `100 Continue` is not sent again.
         resumed: bool,
     },
     /// The bytes are not a request that can be served: answer with the refusal's status and close.
@@ -88,7 +88,7 @@ pub enum PieceStep<'r> {
     Refused(Refusal),
 }
 
-/// What a connection waits for: choose its deadline by it.
+/// What a connection waits for. The caller chooses the connection's deadline by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Awaits {
@@ -100,6 +100,6 @@ pub enum Awaits {
     Content,
     /// The rest of content that is discarded.
     Discard,
-    /// Nothing: the bytes were refused, and the connection is to be closed.
+    /// Nothing: the bytes were refused, and the caller closes the connection.
     Close,
 }

@@ -10,6 +10,18 @@ use std::fmt;
 /// A request target, split into its parts.
 ///
 /// Nothing is decoded: [`path`](Target::path) and [`query`](Target::query) are as they were sent.
+///
+/// ```
+/// use fleeting::http1::{Decoder, HeadStep, TargetForm};
+/// use fleeting::{Arena, Limits};
+///
+/// let (arena, mut input) = (Arena::new(4096), *b"GET /a?b HTTP/1.1\r\nHost: a\r\n\r\n");
+/// let HeadStep::Head { head, .. } = Decoder::new().head(&mut input, &arena, &Limits::default()) else {
+///     panic!()
+/// };
+/// let target = head.target;
+/// assert_eq!((target.form(), target.path(), target.query()), (TargetForm::Origin, "/a", Some("b")));
+/// ```
 #[derive(Clone, Copy)]
 pub struct Target<'r> {
     /// Visible ASCII.
@@ -34,8 +46,8 @@ impl<'r> Target<'r> {
         self.spans.form
     }
 
-    /// Returns the path, not decoded. It begins with `/`, but is `*` in asterisk form and empty in authority
-    /// form.
+    /// Returns the path, not decoded. It begins with `/`, except that it is `*` in asterisk form and empty in
+    /// authority form.
     pub fn path(&self) -> &'r str {
         self.spans.path.map_or("/", |span| span.text(self.raw))
     }

@@ -1,7 +1,7 @@
 //! The trailer section of chunked content (RFC 9112 §7.1.2).
 //!
 //! It knows which fields a trailer must not contain and leaves the others to the handler. Its input has been
-//! scanned: lines end in CRLF and contain no control characters.
+//! scanned: lines end in CRLF and contain no control characters except HTAB.
 
 use super::Refusal;
 use super::fields::{FieldSpan, Fields, Span};

@@ -1,12 +1,13 @@
-//! The publications of a turn, each framed once, one frame after the other.
+//! The publications of a turn. Each is framed once, and the frames lie one after the other.
 //!
-//! Knows no subscriber. A subscriber that is owed several publications in a row is owed one slice. Invariant:
-//! the frames of an encoding are in the order of their entries, and those of needed entries are whole.
+//! It knows no subscriber. A subscriber that is owed several publications in a row gets them as one slice.
+//! Invariant: the frames of an encoding are in the order of their entries, and every needed entry has a whole
+//! frame.
 
 use crate::ws::{Message, Opcode, encode};
 use std::sync::Arc;
 
-/// The form in which a subscriber is sent its messages.
+/// The form in which messages are sent to a subscriber.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Encoding(u8);
 
@@ -45,7 +46,7 @@ pub(crate) struct Batch {
 #[derive(Debug)]
 struct Entry {
     kind: Kind,
-    /// Index into `names`. The name begins where that of the entry before ends.
+    /// Index into `names`. The name begins where the name of the previous entry ends.
     name_end: usize,
     opcode: Opcode,
     /// Index into the plain frames.
@@ -55,9 +56,9 @@ struct Entry {
 /// The recipients of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// The subscribers of the topic of its name.
+    /// The subscribers of the topic that the entry names.
     Publication,
-    /// All subscribers of any topic. The name is the subject.
+    /// All subscribers of any topic. The entry's name is the subject.
     Announcement,
 }
 
@@ -70,7 +71,7 @@ struct Frames {
     ends: Vec<usize>,
     /// Entries that are needed in this encoding and not encoded yet, in order.
     needed: Vec<u32>,
-    /// Frames that outlive the turn in an outbox, each behind its topic's name; by entry.
+    /// Frames that outlive the turn in an outbox, each behind its topic's name, indexed by entry.
     shared: Vec<Option<Arc<[u8]>>>,
 }
 
@@ -83,7 +84,7 @@ impl Batch {
         self.entries.len() as u32
     }
 
-    /// Returns the sum of all plain frames in bytes.
+    /// Returns the length of all plain frames together, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.encodings[0].bytes.len()
     }
@@ -100,7 +101,7 @@ impl Batch {
         self.entries.push(Entry { kind, name_end, opcode, payload_start });
     }
 
-    /// Notes that entry `at` is needed in this encoding. It may be the next entry.
+    /// Records that entry `at` is needed in this encoding. It may be the entry that is pushed next.
     #[inline]
     pub(crate) fn need(&mut self, encoding: Encoding, at: u32) {
         let needed = &mut self.encodings[encoding.index()].needed;
@@ -150,8 +151,8 @@ impl Batch {
         frames.ends[at as usize] - frames.start(at)
     }
 
-    /// Returns an entry's frame in memory of its own, which all outboxes share, and the length of the topic's
-    /// name in front of it. An announcement has no name there, so that it replaces no topic's message.
+    /// Returns an entry's frame in memory that all outboxes share, and the length in bytes of the topic's
+    /// name in front of it. An announcement has no name there, so that it never replaces a topic's message.
     pub(crate) fn shared(&mut self, encoding: Encoding, at: u32) -> (Arc<[u8]>, usize) {
         let at = at as usize;
         let name_start = at.checked_sub(1).map_or(0, |before| self.entries[before].name_end);
@@ -197,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_are_one_after_the_other() {
+    fn frames_lie_one_after_the_other() {
         let mut batch = Batch::default();
         batch.push(Kind::Publication, "a", Message::Text("one"));
         batch.push(Kind::Announcement, "bb", Message::Binary(b"two"));

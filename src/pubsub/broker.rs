@@ -1,18 +1,20 @@
 //! The interface between this server's topics and other servers.
 //!
-//! Knows no network. Invariant: what an inlet brings in is never handed to a broker.
+//! It knows no network. Its invariant: publications that arrive through an inlet are never passed to a
+//! broker.
 
 use super::Publication;
 use crate::ws::Message;
 use std::io;
 use std::sync::Arc;
 
-/// Takes publications from this server to others.
+/// Sends this server's publications to other servers.
 ///
-/// [`publish`](Broker::publish) receives every publication made on this server, once, in the order in which
-/// each publisher made its own. Publications of other servers come in through the [`Inlet`] that
-/// [`attach`](Broker::attach) receives, or through [`Handle::deliver`](crate::Handle::deliver). They reach the
-/// subscribers of this server but no broker, so that nothing goes round in circles.
+/// [`publish`](Broker::publish) receives every publication made on this server once. The publications of one
+/// publisher arrive in the order in which it made them. Publications of other servers come in through the
+/// [`Inlet`] that [`attach`](Broker::attach) receives, or through
+/// [`Handle::deliver`](crate::Handle::deliver). They reach the subscribers of this server but no broker, so
+/// that they do not loop.
 ///
 /// ```
 /// use fleeting::{Broker, Publication};
@@ -28,7 +30,7 @@ use std::sync::Arc;
 /// }
 /// ```
 pub trait Broker: Send + Sync {
-    /// Takes a publication that was made on this server.
+    /// Receives a publication that was made on this server.
     ///
     /// Called on the worker threads, so it must not block. A broker that uses a network puts the publication
     /// (an `Arc`) into a bounded queue of its own.
@@ -39,18 +41,19 @@ pub trait Broker: Send + Sync {
     /// network. The default does nothing.
     ///
     /// # Errors
-    /// If it fails, the server does not start and returns the error.
+    /// Any error keeps the server from starting. The server returns it.
     fn attach(&self, inlet: Arc<dyn Inlet>) -> io::Result<()> {
         drop(inlet);
         Ok(())
     }
 
-    /// Disconnects the broker from a server whose last worker has ended. The worker's thread waits here: the
-    /// broker sends what is queued, briefly, and ends its threads. The default does nothing.
+    /// Disconnects the broker from a server whose last worker has ended. The worker's thread waits for this
+    /// call. The broker sends what is queued, but only for a short time, and ends its threads. The default
+    /// does nothing.
     fn detach(&self) {}
 }
 
-/// Where a [`Broker`] puts the publications of other servers.
+/// The way into this server for publications of other servers. [`Broker::attach`] receives one.
 ///
 /// It may be called from any thread and does not block. Publications of one thread reach each subscriber in
 /// order. After the server has ended they are dropped.

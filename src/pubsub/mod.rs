@@ -3,14 +3,15 @@
 //! - `Topics` is one worker's table of topics and subscribers. It matches a publication to its subscribers when
 //!   the publication is made.
 //! - `Batch` holds the frames of a turn's publications, one after the other, each encoded once.
-//! - `BatchRange` is a row of publications that one subscriber is owed. The row is one slice of the batch, so
+//! - `BatchRange` is a range of publications that one subscriber is owed. It is one slice of the batch, so
 //!   that several publications leave in one write.
 //! - A [`Publication`] is a message and its topic in memory of their own. It travels between workers.
-//! - A [`Broker`] takes publications to other servers. An [`Inlet`] brings theirs in.
+//! - A [`Broker`] sends publications to other servers. Theirs arrive through an [`Inlet`].
 //!
-//! Knows no socket, no thread and no connection: a subscriber is a name that the caller chooses.
+//! It knows no socket, no thread and no connection: the caller chooses what identifies a subscriber.
 //!
-//! Invariant: each subscriber is owed each publication at most once, in the order in which they were made.
+//! Its invariant: each subscriber is owed each publication at most once, and gets publications in the order
+//! in which they were made.
 
 mod batch;
 mod broker;

@@ -1,6 +1,6 @@
 //! Names of topics, and filters that match several of them.
 //!
-//! Knows no table. Invariant: a valid name has no `*` and no control character; a valid filter has a `*` only
+//! It knows no table. Its invariant: a valid name has no `*` and no control character; a valid filter has a `*` only
 //! at its end.
 
 use crate::config::Limits;
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn filters() {
+    fn filters_are_accepted_or_refused() {
         fn check(text: &str, expected: Result<Filter<'_>, TopicError>) {
             assert_eq!(filter(text, 12), expected, "{text}");
         }
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn names() {
+    fn names_are_accepted_or_refused() {
         fn check(name: &str, expected: Result<(), TopicError>) {
             assert_eq!(check_name(name, 12), expected, "{name}");
         }

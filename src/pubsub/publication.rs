@@ -1,6 +1,6 @@
 //! A message and its topic in memory of their own, to travel between threads.
 //!
-//! Knows no subscriber. Invariant: a text message is UTF-8.
+//! It knows no subscriber. Its invariant: a text message is UTF-8.
 
 use crate::ws::Message;
 

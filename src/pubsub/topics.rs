@@ -1,7 +1,7 @@
 //! One worker's topics and subscribers.
 //!
-//! Knows no connection, only the name that the caller gives it. Invariant: a member of a topic and its
-//! subscription point to each other, and a topic without members is removed.
+//! It knows no connection, only an identifier that the caller chooses. Its invariant: a member of a topic and
+//! its subscription point to each other, and a topic without members is removed.
 
 use super::TopicError;
 use super::batch::{Batch, Encoding, Kind};
@@ -44,7 +44,8 @@ pub struct TopicCount {
     pub published: u64,
 }
 
-/// A worker's topics and their subscribers. `C` names the recipient behind a subscriber, such as a connection.
+/// A worker's topics and their subscribers. `C` identifies the recipient behind a subscriber, such as a
+/// connection.
 #[derive(Debug)]
 pub(crate) struct Topics<C> {
     topics: Slab<Topic>,
@@ -55,8 +56,8 @@ pub(crate) struct Topics<C> {
     /// The lengths in bytes of all `prefixes` and the number of prefixes of each length, longest first.
     prefix_lengths: Vec<(usize, usize)>,
     subscribers: Slab<Subscriber<C>>,
-    /// Subscribers that are owed publications, in the order in which they became so. It may include some that
-    /// have left or were served.
+    /// Subscribers that are owed publications, in the order in which their first one was published. The list
+    /// may include some that have left or were served since.
     pending: Vec<SubscriberId>,
     pub(crate) batch: Batch,
 }
@@ -82,7 +83,7 @@ struct Subscriber<C> {
     encoding: Encoding,
     /// The last range that is owed; empty if nothing is owed.
     last: BatchRange,
-    /// The ranges that are owed before it.
+    /// The ranges that are owed before `last`, oldest first.
     earlier: Vec<BatchRange>,
     subscriptions: Vec<Subscription>,
 }
@@ -95,12 +96,12 @@ struct Subscription {
     member: u32,
 }
 
-/// A row of publications that one subscriber is owed: entries `from..to` of the [`Batch`].
+/// A range of publications that one subscriber is owed: entries `from..to` of the [`Batch`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct BatchRange {
     /// The number of the first entry.
     pub(crate) from: u32,
-    /// The number behind the last entry; 0 if the range is empty.
+    /// The number of the last entry plus one; 0 if the range is empty.
     pub(crate) to: u32,
     /// The policy for publications that the subscriber has no room for.
     pub(crate) slow: SlowConsumer,
@@ -149,7 +150,7 @@ impl<C: Copy> Topics<C> {
     /// the subscription is new. If it is not, only its policy is replaced.
     ///
     /// # Errors
-    /// [`TopicError`]. Nothing has changed then.
+    /// [`TopicError`]. Nothing is changed then.
     pub(crate) fn subscribe(
         &mut self,
         subscriber: &mut Option<SubscriberId>,
@@ -241,7 +242,7 @@ impl<C: Copy> Topics<C> {
         let at = self.batch.len();
         let mut count = 0;
         for (index, subscriber) in &mut self.subscribers {
-            // The subscriptions may have different policies. Any of them will do.
+            // The subscriptions may have different policies. Any of them may apply, so the first is used.
             let Some(first) = subscriber.subscriptions.first() else { continue };
             let slow = self.topics[first.topic as usize].members[first.member as usize].slow;
             if subscriber.owe(at, slow) {
@@ -256,8 +257,8 @@ impl<C: Copy> Topics<C> {
         count
     }
 
-    /// Adds the batch's next entry to what the members of a topic are owed. Returns the number of members that
-    /// were not owed it yet.
+    /// Adds the batch's next entry to the publications that a topic's members are owed. Returns the number of
+    /// members that were not already owed it.
     #[inline]
     fn mark(&mut self, topic: u32, except: Option<SubscriberId>) -> u64 {
         let at = self.batch.len();
@@ -269,7 +270,7 @@ impl<C: Copy> Topics<C> {
                 continue;
             }
             let subscriber = &mut self.subscribers[member.subscriber.index()];
-            // Another of its subscriptions matches as well.
+            // Another subscription of the same subscriber has matched already.
             if subscriber.last.to == at + 1 {
                 continue;
             }
@@ -310,7 +311,7 @@ impl<C: Copy> Topics<C> {
         Some((subscriber.recipient, subscriber.encoding, range))
     }
 
-    /// Removes the publications, after every range was taken.
+    /// Removes the publications, once every range has been taken.
     pub(crate) fn clear(&mut self, mut pending: Vec<SubscriberId>) {
         pending.clear();
         self.pending = pending;
@@ -355,7 +356,7 @@ impl<C: Copy> Topics<C> {
         index
     }
 
-    /// Removes a subscription's member from its topic, and the topic if that was its last.
+    /// Removes a subscription's member from its topic. If it was the last member, the topic is removed too.
     fn remove_member(&mut self, own: &Subscription) {
         let topic = &mut self.topics[own.topic as usize];
         topic.members.swap_remove(own.member as usize);
@@ -532,7 +533,7 @@ mod tests {
         use SlowConsumer::*;
         fn decides(filters: &[(&str, SlowConsumer)], name: &str, expected: SlowConsumer) {
             let mut table = Table::default();
-            // Prefixes of other lengths, subscribed to before.
+            // Prefixes of other lengths, which another subscriber subscribed to before.
             for other in ["q*", "pppppp*", "*", "ppp*"] {
                 table.subscribe(2, other).unwrap();
             }

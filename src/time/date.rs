@@ -62,7 +62,7 @@ fn two_digits(out: &mut [u8], n: u64) {
 }
 
 /// Returns the year, month (1 to 12) and day (1 to 31) of a day counted from 1970-01-01 in the Gregorian
-/// calendar. The computation lets years begin in March, so that the leap day is the last day of a year.
+/// calendar. In the computation a year begins in March, so that the leap day is its last day.
 pub(super) fn civil(days: u64) -> (u64, u64, u64) {
     let from_march = days + 719_468; // days since 0000-03-01
     let era = from_march / 146_097;

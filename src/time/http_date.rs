@@ -1,6 +1,6 @@
 //! Parses dates in fields, in all three forms of RFC 9110 §5.6.7.
 //!
-//! It knows no clock: two-digit years are resolved by the time that is passed in.
+//! It knows no clock: the caller passes the current time, which resolves two-digit years.
 
 use super::date::civil;
 
@@ -11,8 +11,8 @@ const DAYS: [&[u8]; 7] =
 
 /// Parses a date in any of the three forms (RFC 9110 §5.6.7) into seconds since 1970-01-01 UTC.
 ///
-/// Returns `None` if the date has none of the forms or is before 1970. The day of the week is not checked
-/// against the date. `now_unix_secs` is the current time, which resolves two-digit years.
+/// Returns `None` if the date is malformed or before 1970. The day of the week is not checked against the
+/// date. `now_unix_secs` is the current time, which resolves two-digit years.
 ///
 /// ```
 /// use fleeting::time::parse_http_date;

@@ -1,7 +1,7 @@
 //! Time: the machine's clocks, the dates in fields, and the engine's timer wheel.
 //!
-//! Only [`Clock`] reads the machine's clocks. Everything else gets the time as an argument, so that a
-//! simulator can set it.
+//! Only [`Clock`] reads the machine's clocks. Everything else gets the time as an argument, so that the
+//! simulator can choose it.
 
 mod clock;
 mod date;

@@ -4,7 +4,8 @@
 //! for, never before.
 //!
 //! An entry is not moved when its deadline moves. The owner keeps the deadline as a number, compares when the
-//! entry fires, and arms again if the deadline has moved on. So activity on a connection costs a store.
+//! entry fires, and arms again if the deadline has moved on. Activity on a connection therefore costs only a
+//! store.
 
 /// The length of a tick in milliseconds, which is how late an entry may fire.
 const TICK_MS: u64 = 128;
@@ -12,8 +13,8 @@ const TICK_MS: u64 = 128;
 const SLOTS: u64 = 512;
 const NONE: u32 = u32::MAX;
 
-/// A number of ticks since the wheel's start. An entry's tick is never 0. It is small because every
-/// connection stores one; 32 bits last for 17 years.
+/// A number of ticks since the wheel's start. An entry's tick is never 0. The type is small because every
+/// connection stores one. 32 bits last for 17 years.
 pub type Tick = u32;
 
 /// An entry whose tick has come.
@@ -71,7 +72,7 @@ impl Wheel {
         }
     }
 
-    /// Returns the tick in which a deadline is noticed: the first that begins after it.
+    /// Returns the tick in which a deadline is noticed: the first tick that begins after the deadline.
     #[inline]
     pub fn tick_of(&self, deadline_ms: u64) -> u64 {
         deadline_ms.saturating_sub(self.start_ms) / TICK_MS + 1

@@ -11,7 +11,7 @@ const COPY_BYTES: usize = 64 << 10;
 
 /// A connection's two directions, without blocking: a call that would block fails with `WouldBlock`.
 ///
-/// The engine is generic over it. A stream of one's own lets it serve something other than TCP:
+/// The engine is generic over it. Implement it to serve something other than TCP:
 ///
 /// ```
 /// use fleeting::transport::Stream;
@@ -78,7 +78,7 @@ pub trait Stream {
         send_through_memory(self, file, offset, bytes)
     }
 
-    /// Tells the peer that nothing more will be sent. Reading goes on.
+    /// Ends the sending direction, so that the peer reads an end of stream. Reading goes on.
     ///
     /// # Errors
     /// Any error ends the connection.

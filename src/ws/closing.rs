@@ -1,7 +1,7 @@
 //! The closing handshake (RFC 6455 §7): which side has sent a Close frame.
 //!
-//! Knows no clock and writes nothing. The caller sends the frames, and times out a peer that does not answer.
-//! Invariant: at most one Close is sent, nothing is sent after it, and nothing is read after the peer's.
+//! It knows no clock and writes nothing. The caller sends the frames, and times out a peer that does not answer. Its
+//! invariant: at most one Close is sent, nothing is sent after it, and nothing is read after the peer's Close.
 
 /// The state of a connection's closing handshake.
 ///
@@ -29,7 +29,7 @@ pub enum Closing {
     /// Neither side has sent a Close.
     #[default]
     Open,
-    /// We have sent a Close and wait for the peer's. Everything before it is ignored.
+    /// We have sent a Close and wait for the peer's Close. All frames before it are ignored.
     Sent,
     /// The peer has sent a Close, and ours must follow.
     Received,
@@ -66,8 +66,8 @@ impl Closing {
         };
     }
 
-    /// Records the peer's Close frame. Returns whether a Close must be sent in reply, with the code of the peer's
-    /// or without one if it has none (RFC 6455 §5.5.1).
+    /// Records the peer's Close frame. Returns whether a Close must be sent in reply. It repeats the peer's code, if
+    /// there is one (RFC 6455 §5.5.1).
     #[must_use = "a Close may have to be sent in reply"]
     pub fn received(&mut self) -> bool {
         *self = match self {
@@ -77,7 +77,7 @@ impl Closing {
         *self == Closing::Received
     }
 
-    /// Records that the peer broke a rule. Returns whether a Close with the reason must be sent before the end.
+    /// Records that the peer broke a rule. Returns whether a Close with the failure's code must be sent before the end.
     /// The peer's answer is not awaited (RFC 6455 §7.1.7).
     #[must_use = "a Close may have to be sent before the end"]
     pub fn failed(&mut self) -> bool {
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_transition() {
+    fn each_event_leads_to_its_state() {
         fn check(from: Closing, sent: Closing, received: (Closing, bool), failed: bool) {
             let mut state = from;
             state.sent();
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn every_permission() {
+    fn each_state_has_its_permissions() {
         fn check(state: Closing, expected: [bool; 4]) {
             let found = [state.may_send(), state.may_send_close(), state.may_read(), state.delivers()];
             assert_eq!(found, expected, "{state:?}");

@@ -1,12 +1,12 @@
 //! The numbers on the wire: opcodes and close codes.
 //!
-//! Knows no frame and no connection. Invariant: every [`CloseCode`] may be sent, so that it need not be checked
-//! again, and no [`Opcode`] is a reserved one.
+//! It knows no frame and no connection. Its invariant: every [`CloseCode`] may be sent, so that it need not be checked
+//! again, and no [`Opcode`] is reserved.
 
 use std::fmt;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
-/// The type of a frame (RFC 6455 §5.2), without the reserved values.
+/// The type of a frame (RFC 6455 §5.2). Reserved values have no variant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opcode {
     /// A further fragment of the message.
@@ -83,8 +83,8 @@ impl CloseCode {
     /// 1013: the server is overloaded; try again later.
     pub const TRY_AGAIN: CloseCode = CloseCode(1013);
 
-    /// Returns the code if it may stand in a Close frame: it is registered (1000 to 1003, 1007 to 1014), or in
-    /// the ranges for libraries and applications (3000 to 4999).
+    /// Returns the code if a Close frame may carry it: it is registered (1000 to 1003, 1007 to 1014), or in the ranges
+    /// for libraries and applications (3000 to 4999).
     pub const fn new(code: u16) -> Option<CloseCode> {
         // RFC 6455 §7.4.1: 1004 is reserved; 1005, 1006 and 1015 must not be sent. §7.4.2: the rest of 1000
         // to 2999 is reserved too. IANA registered 1012 to 1014 later.
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_that_may_be_sent() {
+    fn only_codes_that_may_be_sent_are_accepted() {
         fn check(code: u16, expected: bool) {
             assert_eq!(CloseCode::new(code).is_some(), expected, "{code}");
         }

@@ -1,6 +1,6 @@
 //! A route's settings for compression: whether messages are compressed, and how much memory and time it takes.
 //!
-//! Knows no handshake and no codec: these are the route's wishes, before a client has agreed. Invariant: every
+//! It knows no handshake and no codec: these are the route's settings, before a client has agreed. Its invariant: every
 //! value is within the range that its setter names.
 
 use crate::config::ConfigError;
@@ -38,21 +38,21 @@ pub enum Mode {
     Dedicated,
 }
 
-/// A short message by itself repeats too little: JSON of 64 bytes grows by five, JSON of 128 bytes shrinks by a
+/// A short message repeats too little within itself: JSON of 64 bytes grows by five, JSON of 128 bytes shrinks by a
 /// quarter. RFC 7692 §6 leaves the choice to the sender.
 const THRESHOLD_SHARED_BYTES: usize = 128;
 /// With references to earlier messages, short ones shrink too. Below this, the saving is less than the headers of
 /// the segment that carries the message.
 const THRESHOLD_DEDICATED_BYTES: usize = 64;
-/// The level with the lowest latency: fixed codes, and one attempt at a match. The next one takes several times as
-/// long.
+/// The level with the lowest latency: it uses fixed codes and makes one attempt at a match. Level 2 takes several times
+/// as long.
 const LEVEL: u8 = 1;
 const WINDOW_BITS: u8 = 15;
 /// zlib cannot make a raw stream with a window of 2^8.
 const WINDOW_BITS_MIN: u8 = 9;
 
 const EXPECTED: &str = "off, shared or dedicated, then any of window=9 to window=15, level=1 to level=9 and \
-     threshold=BYTES, with commas between";
+     threshold=BYTES, separated by commas";
 const NOT_BUILT: &str = "off: this program was built without the feature `deflate`";
 
 impl Compression {
@@ -124,7 +124,7 @@ impl Compression {
     /// Returns the most bytes of memory that one connection's windows take: 0 unless the mode is
     /// [`Mode::Dedicated`]. A window is allocated with the first compressed message of its direction.
     ///
-    /// Most of it does not depend on `window`: the sender's hash table has 128 KiB for any window.
+    /// Most of it does not depend on the window: the sender's hash table takes 128 KiB for any window.
     pub fn connection_bytes(&self) -> usize {
         match self.mode {
             Mode::Dedicated => INFLATE_BYTES + deflate_bytes(self.window_bits),
@@ -148,9 +148,9 @@ const fn deflate_bytes(window_bits: u8) -> usize {
     (4 << window_bits) + (128 << 10) + 7 * symbols + STATE_BYTES
 }
 
-/// Returns the most bytes that a message of `bytes` bytes has after compression. Data that cannot be compressed
-/// grows: each stored block has a header (RFC 1951 §3.2.4), and fixed codes use nine bits for some bytes. A
-/// message within the limit must be accepted, compressed or not.
+/// Returns the most bytes that a message of `bytes` bytes can have after compression. Data that cannot be compressed
+/// grows: each stored block has a header (RFC 1951 §3.2.4), and fixed codes use nine bits for some bytes. A message
+/// within the limit must be accepted, compressed or not.
 pub(crate) fn with_overhead(bytes: usize) -> usize {
     bytes.saturating_add(bytes / 8 + 64)
 }
@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_forms() {
+    fn settings_are_read_from_text() {
         fn check(text: &str, expected: Option<Compression>) {
             let off = expected.is_none_or(|expected| expected.mode == Mode::Off);
             let expected = expected.filter(|_| off || cfg!(feature = "deflate"));
@@ -251,12 +251,12 @@ mod tests {
 
     #[cfg(feature = "deflate")]
     #[test]
-    fn the_windows_take_the_memory_that_is_stated() {
+    fn windows_take_the_stated_memory() {
         use crate::ws::deflate::{Deflater, Inflated, Inflater};
         for bits in 9..=15 {
             let compression = Compression::dedicated().window(bits);
             let mut compressed = Vec::with_capacity(1000);
-            // Its memory does not belong to a connection.
+            // This memory does not belong to a connection.
             let mut inflated = Inflated::new();
             Inflater::new().message(b"\x00", false, &mut inflated, 5).unwrap();
             let allocated = |work: &mut dyn FnMut()| allocation_counter::measure(work).bytes_current as usize;

@@ -1,10 +1,10 @@
-//! The decoder: a client's bytes, turned into messages.
+//! Decodes a client's bytes into messages.
 //!
-//! Knows no socket and keeps no input. The caller holds the bytes and passes the same ones again, with more
+//! It knows no socket and keeps no input. The caller holds the bytes and passes the same ones again, with more
 //! behind them, until a frame is complete. The event then borrows the payload from the input, unmasked in place.
 //! Only the fragments of a message are copied, into a buffer that lives as long as the message.
 //!
-//! Invariant: events and failures depend on the byte stream alone, however it is cut, and no byte is unmasked
+//! Its invariant: events and failures depend on the byte stream alone, however it is cut, and no byte is unmasked
 //! twice.
 
 use super::compression::with_overhead;
@@ -43,7 +43,7 @@ pub struct Decoder {
     deflate: bool,
 }
 
-/// What the input begins with.
+/// The kind of bytes at the start of the input.
 #[derive(Debug, Clone, Copy, Default)]
 enum State {
     /// A header that has not been read yet.
@@ -62,7 +62,7 @@ enum State {
 /// The fragments of a message that have arrived.
 #[derive(Debug)]
 struct Reassembly {
-    /// The first frame's opcode is text.
+    /// The message is text, as its first frame says.
     text: bool,
     /// The first frame is marked as compressed.
     compressed: bool,
@@ -77,7 +77,8 @@ struct Reassembly {
 /// The outcome of [`Decoder::next`].
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step<'m> {
-    /// More bytes are needed. The caller must pass all of the input again, as it is now, with more behind it.
+    /// More bytes are needed. The caller must pass all of the input again, as it is now, followed by the bytes that
+    /// arrive.
     Incomplete,
     /// An event is complete.
     Event {
@@ -153,7 +154,7 @@ impl Decoder {
     /// Decodes the next event if it is a complete message in one frame of at most 125 bytes. Otherwise returns
     /// `None`, and the caller calls [`next`](Decoder::next).
     ///
-    /// Inlined into a caller's loop, it returns its result in registers.
+    /// It is inlined into the caller's loop, so that its result stays in registers.
     #[inline(always)]
     pub fn short<'m>(&mut self, input: &'m mut [u8], limits: &Limits) -> Option<(Event<'m>, usize)> {
         let short = self.short_frame(input, limits)?;
@@ -188,7 +189,7 @@ impl Decoder {
         }
     }
 
-    /// Decodes any other frame, or a part of one.
+    /// Decodes a frame that is not a short message, or a part of such a frame.
     fn next_any<'m>(&'m mut self, input: &'m mut [u8], limits: &Limits) -> Step<'m> {
         self.release();
         let (frame, unmasked_bytes) = match self.state {
@@ -270,8 +271,8 @@ impl Decoder {
         }
     }
 
-    /// Returns the number of input bytes that the frame at its start needs to be complete. Before its header
-    /// has been read, that is the largest size of a header.
+    /// Returns the number of input bytes that the frame at its start needs to be complete. Before the header has been
+    /// read, this is the largest size of a header.
     ///
     /// After [`Step::Incomplete`] it is more than the length of the input. A caller can size its buffer by it,
     /// but should let the buffer grow with the bytes that arrive: claiming a large size costs the peer nothing.
@@ -418,7 +419,7 @@ mod tests {
         assert_eq!(decoder.next(&mut [], &limits), Step::Incomplete);
         assert_eq!(decoder.reassembly_bytes(), 0);
 
-        // A failure frees it, too.
+        // A failure frees the buffer, too.
         let mut input = masked(&[frame(0x02, &[7; 100])]);
         assert!(matches!(decoder.next(&mut input, &limits), Step::Event { .. }));
         let mut input = masked(&[frame(0x83, b"")]);
@@ -486,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn close_payloads() {
+    fn close_payloads_are_accepted_or_refused() {
         fn check(payload: &[u8], expected: Result<(Option<u16>, &str), Failure>) {
             let found = match close(payload) {
                 Ok(Event::Close { code, reason }) => Ok((code.map(CloseCode::get), reason)),

@@ -1,7 +1,7 @@
 //! Compressing and inflating the payload of messages (RFC 7692 §7.2).
 //!
-//! Knows no frame and no connection. A message is a slice. The caller says whether it may refer to earlier ones
-//! (context takeover), which the handshake negotiated. Invariant: an inflated message never exceeds the limit by
+//! It knows no frame and no connection. A message is a slice. The caller says whether it may refer to earlier ones
+//! (context takeover), which the handshake negotiated. Its invariant: an inflated message never exceeds the limit by
 //! more than one byte, not even temporarily.
 
 use super::Failure;
@@ -13,8 +13,8 @@ use zlib_rs::{Deflate, DeflateConfig, DeflateFlush, Inflate, InflateFlush, Statu
 /// The end of a flushed stream, which a message omits (RFC 7692 §7.2.1): the length of an empty stored block.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
-/// More than the tail can inflate to if it is not the length of a block: its bits, and seven before them, are at
-/// most 19 matches of 258 bytes.
+/// An upper bound of the bytes that the tail inflates to if it is not the length of a block: its 32 bits and up to
+/// seven bits before them are at most 19 matches of 258 bytes.
 const TAIL_INFLATED_BYTES_MAX: usize = 8 << 10;
 
 /// Bytes of room that are made in advance for each byte of payload.
@@ -25,7 +25,7 @@ const AHEAD_BYTES_MAX: usize = 64 << 10;
 /// An empty message (RFC 7692 §7.2.3.6): the header of an empty stored block.
 const EMPTY: [u8; 1] = [0x00];
 
-/// Inflates messages. It allocates its window with the first one.
+/// Inflates messages. The window is allocated with the first message.
 ///
 /// ```
 /// use fleeting::ws::{Deflater, Inflated, Inflater};
@@ -51,15 +51,15 @@ impl Inflater {
 
     /// Inflates the payload of one message into `out`, and returns the message.
     ///
-    /// With `takeover` it may refer to the messages before it, which must be of the same connection. Without,
-    /// the messages may be of any connection.
+    /// With `takeover` the message may refer to earlier ones, so all of them must come from the same connection.
+    /// Without it, each message may come from any connection.
     ///
     /// An empty payload is an empty message. No sender should make one, but some do, because flushing zlib a
     /// second time writes nothing.
     ///
     /// # Errors
-    /// [`Failure::MessageTooBig`] as soon as the message exceeds `bytes_max`; [`Failure::DeflateInvalid`] if it
-    /// cannot be inflated or is cut short. Later messages cannot refer to earlier ones then.
+    /// [`Failure::MessageTooBig`] as soon as the message exceeds `bytes_max`; [`Failure::DeflateInvalid`] if it cannot
+    /// be inflated or is cut short. After an error, later messages cannot refer to messages before it.
     pub fn message<'m>(
         &mut self,
         payload: &[u8],
@@ -98,8 +98,9 @@ fn inflate_message(
     while at < payload.len() {
         at += step(inflate, &payload[at..], InflateFlush::NoFlush, out, bytes_max)?;
     }
-    // A message is complete if its last block ends with the tail. Inflating stops between blocks. One byte more is
-    // offered: if it is consumed, the message ended inside a block. There must be room, or it would stop early.
+    // A message is complete if its last block ends with the tail. Inflating stops between blocks. One more byte is
+    // offered: if it is consumed, the message ended inside a block. There must be room for output, or inflating would
+    // stop early.
     out.reserve(TAIL_INFLATED_BYTES_MAX, bytes_max);
     let ending = [TAIL[0], TAIL[1], TAIL[2], TAIL[3], 0];
     let mut at = 0;
@@ -127,7 +128,7 @@ fn step(
         let written = (inflate.total_out() - before.1) as usize;
         read += consumed;
         out.filled(written);
-        // Of two faults the first is reported: the output precedes the error.
+        // If there are two faults, the first is reported: the output precedes the error.
         if out.bytes().len() > bytes_max {
             return Err(Failure::MessageTooBig);
         }
@@ -172,8 +173,8 @@ impl Deflater {
 
     /// Appends the compressed form of `payload`.
     ///
-    /// With `takeover` it may refer to the messages before it, all of which must have been sent to the same peer in
-    /// this order.
+    /// With `takeover` the result may refer to earlier messages, all of which must be sent to the same peer in this
+    /// order.
     pub fn message(&mut self, payload: &[u8], takeover: bool, out: &mut Vec<u8>) {
         if payload.is_empty() {
             return out.extend_from_slice(&EMPTY);
@@ -215,7 +216,7 @@ impl Deflater {
 
 /// One worker's codec for all connections without windows of their own.
 ///
-/// It has a [`Deflater`] for each combination of window and level that is in use; these are few.
+/// It has a [`Deflater`] for each combination of window and level that is in use. There are few of them.
 #[derive(Default)]
 #[doc(hidden)]
 pub struct Codec {
@@ -279,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn the_examples_of_the_rfc_inflate() {
+    fn the_examples_of_rfc_7692_inflate() {
         fn check(messages: &[(&[u8], &str)], takeover: bool) {
             let (mut inflater, mut out) = (Inflater::new(), Inflated::new());
             for (payload, expected) in messages {
@@ -315,7 +316,7 @@ mod tests {
         let invalid = Err(Failure::DeflateInvalid);
         check(b"\xf2\x48\xcd\xc9\xc9\x07\x00", Ok("Hello"));
         for end in 1..7 {
-            // It is cut short.
+            // The message is cut short.
             check(&b"\xf2\x48\xcd\xc9\xc9\x07\x00"[..end], invalid);
         }
         check(b"\xf2\x48\xcd\xc9\xc9\x07\x00\x00", invalid); // a byte in the middle of a length
@@ -377,7 +378,7 @@ mod tests {
         let noise: Vec<u8> = (0..40_000).map(|_| random.below(256) as u8).collect();
         for window_bits in 9..=15 {
             let window = 1 << window_bits;
-            // A repetition that is just too far back, and one that is near enough.
+            // A repetition that is just too far back, and a repetition that is near enough.
             let far = [&noise[..window], &noise[..window]].concat();
             let near = [&noise[..window / 4], &noise[..window / 4]].concat();
             for level in [1, 6] {

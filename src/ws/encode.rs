@@ -1,6 +1,6 @@
 //! The encoder of a server's frames: unmasked (RFC 6455 §5.1), each message in one frame.
 //!
-//! Knows no connection: [`Closing`](super::Closing) decides whether a frame may be sent. Invariant: every frame
+//! It knows no connection: [`Closing`](super::Closing) decides whether a frame may be sent. Its invariant: every frame
 //! that is appended is complete and keeps the rules for its type.
 
 use super::header::CONTROL_BYTES_MAX;
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn headers() {
+    fn headers_have_their_shortest_form() {
         fn check(opcode: Opcode, fin: bool, len: usize, expected: &[u8]) {
             assert_eq!(encoded(|out| encode_header(out, opcode, fin, len)), expected, "{opcode:?} {len}");
         }
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_of_compressed_messages() {
+    fn headers_of_compressed_messages_have_the_first_reserved_bit() {
         fn check(opcode: Opcode, fin: bool, len: usize, expected: &[u8]) {
             let found = encoded(|out| encode_compressed_header(out, opcode, fin, len));
             assert_eq!(found, expected, "{opcode:?} {len}");
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn frames() {
+    fn frames_are_a_header_and_the_payload() {
         // RFC 6455 §5.7.
         assert_eq!(encoded(|out| encode_frame(out, Opcode::Text, b"Hello")), b"\x81\x05Hello");
         assert_eq!(encoded(|out| encode_ping(out, b"Hello")), b"\x89\x05Hello");
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn close_frames() {
+    fn close_frames_truncate_the_reason() {
         fn check(code: Option<CloseCode>, reason: &str, expected: &[u8]) {
             assert_eq!(encoded(|out| encode_close(out, code, reason)), expected, "{code:?} {reason}");
         }

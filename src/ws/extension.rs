@@ -1,6 +1,6 @@
 //! The negotiation of extensions (RFC 6455 §9.1). The only one supported is permessage-deflate (RFC 7692).
 //!
-//! Knows no codec and no request, only the values of `Sec-WebSocket-Extensions`. Invariant: the answer accepts
+//! It knows no codec and no request, only the values of `Sec-WebSocket-Extensions`. Its invariant: the answer accepts
 //! one offer, the first that is acceptable as a whole, and contains nothing that this offer does not allow.
 
 use super::compression::{Compression, Mode};
@@ -16,8 +16,8 @@ pub struct Negotiated {
     pub server_takeover: bool,
     /// The client's messages may refer to earlier ones (context takeover).
     pub client_takeover: bool,
-    /// The windows that the answer names. The low bits are the client's, or 0; [`NAMES_SERVER_WINDOW`] is a flag.
-    /// One byte for both keeps the `Option` of this struct at four bytes.
+    /// Which windows the answer names. The low bits are the size of the client's window, or 0; [`NAMES_SERVER_WINDOW`]
+    /// is a flag. One byte for both keeps the `Option` of this struct at four bytes.
     windows: u8,
 }
 
@@ -65,8 +65,8 @@ impl Negotiated {
 
 /// Reads all offers and accepts the first that is compatible with the route's `settings`.
 ///
-/// All fields are read to the end, even if no offer is wanted: RFC 6455 §9.1 requires that a malformed field
-/// fails the handshake.
+/// All fields are read to the end, even if compression is off: RFC 6455 §9.1 requires that a malformed field fails the
+/// handshake.
 pub(super) fn negotiate<'a>(
     fields: impl IntoIterator<Item = &'a [u8]>,
     settings: &Compression,
@@ -84,18 +84,18 @@ pub(super) fn negotiate<'a>(
 /// One offer of an extension.
 #[derive(Debug, Default)]
 struct Offer {
-    /// It is another extension, or must be declined.
+    /// The offer is for another extension, or must be declined.
     declined: bool,
     server_no_takeover: bool,
     client_no_takeover: bool,
     server_window: Option<u8>,
-    /// The outer `Option` is the parameter, the inner one its value.
+    /// The outer `Option` is the parameter, and the inner one is its value.
     client_window: Option<Option<u8>>,
 }
 
 impl Offer {
-    /// Adds a parameter. An unknown one, a repeated one and one with an invalid value make the offer one that
-    /// must be declined (RFC 7692 §7.1).
+    /// Adds a parameter. An offer with an unknown parameter, a repeated one or an invalid value must be declined (RFC
+    /// 7692 §7.1).
     fn add(&mut self, name: &[u8], value: Option<&[u8]>) {
         let bits = value.map(window_bits);
         let is_valid = match (name, bits) {
@@ -112,7 +112,8 @@ impl Offer {
     fn accept(&self, settings: &Compression) -> Option<Negotiated> {
         let takeover = match settings.mode() {
             Mode::Off => return None,
-            // RFC 7692 §7.1.1: the server may demand either without an offer of it.
+            // RFC 7692 §7.1.1: the server may demand that neither side uses context takeover, even if the client did
+            // not offer that.
             Mode::Shared => false,
             Mode::Dedicated => true,
         };
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn grammar() {
+    fn malformed_fields_are_refused() {
         fn check(fields: &[&str], well_formed: bool) {
             for settings in [Compression::off(), Compression::shared()] {
                 assert_eq!(answer(fields, &settings).is_ok(), well_formed, "{fields:?}");
@@ -238,7 +239,7 @@ mod tests {
 
     #[cfg(feature = "deflate")]
     #[test]
-    fn offers() {
+    fn the_first_acceptable_offer_is_answered() {
         fn check(settings: Compression, fields: &[&str], expected: Option<&str>) {
             let expected = expected.map(|parameters| format!("{PLAIN}{parameters}"));
             assert_eq!(answer(fields, &settings), Ok(expected), "{fields:?} {settings:?}");
@@ -263,7 +264,7 @@ mod tests {
             Some(ALONE),
         );
 
-        // The server's window: an offered one is answered, and another may be demanded.
+        // The server's window: an offered window is answered, and the server may demand another.
         check(own, &["permessage-deflate; server_max_window_bits=10"], Some("; server_max_window_bits=10"));
         check(own, &["permessage-deflate; server_max_window_bits=15"], Some("; server_max_window_bits=15"));
         check(own, &["permessage-deflate; server_max_window_bits=9"], Some("; server_max_window_bits=9"));
@@ -346,7 +347,7 @@ mod tests {
 
     #[cfg(not(feature = "deflate"))]
     #[test]
-    fn offers_are_declined() {
+    fn offers_are_declined_without_the_feature() {
         assert_eq!(answer(&[PLAIN], &Compression::dedicated()), Ok(None));
     }
 }

@@ -1,17 +1,17 @@
 //! The rules a WebSocket peer can break: a close code, a metric label and a sentence for each.
 //!
-//! Knows no bytes. Invariant: every reason is one line of the table.
+//! It knows no bytes. Its invariant: every reason is one line of the table.
 
 use super::CloseCode;
 use crate::reasons::reasons;
 
 reasons! {
-    /// Why a connection is failed (RFC 6455 §7.1.7).
+    /// Why a WebSocket connection fails (RFC 6455 §7.1.7).
     pub enum Failure;
     /// Returns the close code to send (RFC 6455 §7.4.1).
     fn close_code() -> CloseCode;
 
-    /// A reserved bit is set that no negotiated extension defines, or not in this frame.
+    /// A reserved bit is set that no negotiated extension defines for this frame.
     ReservedBits = CloseCode::PROTOCOL, "reserved_bits",
         "a reserved bit is set that no negotiated extension defines here";
     /// A reserved opcode.
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_has_its_own_index_label_and_sentence() {
+    fn every_failure_has_its_own_index_label_and_sentence() {
         crate::reasons::check(Failure::ALL, Failure::index, Failure::label);
         for failure in Failure::ALL {
             assert!(failure.to_string().len() <= 123, "{failure} does not fit into a Close frame");

@@ -1,8 +1,8 @@
 //! The opening handshake, from the server's side (RFC 6455 §4.2).
 //!
-//! Knows no parser: a request is a method, a version, a host and a way to look up fields. Knows no socket: the
-//! response is written into a `Vec`. Invariant: of several faults the same one is always reported, the first in
-//! the order of [`accept`]'s checks.
+//! It knows no parser: a request is a method, a version, a host and a way to look up fields. It knows no socket: the
+//! response is written into a `Vec`. Its invariant: if there are several faults, the first in the order of [`accept`]'s
+//! checks is reported.
 
 use super::extension::{self, Negotiated};
 use super::tokens::{elements, is_token_byte};
@@ -40,8 +40,8 @@ impl Policy {
         self
     }
 
-    /// Adds a subprotocol. Of those that a client offers, the one added first is chosen. A name that is not a
-    /// token (RFC 9110 §5.6.2) is never chosen, because no client can offer it.
+    /// Adds a subprotocol. Of the subprotocols that a client offers, the server chooses the one that was added first. A
+    /// name that is not a token (RFC 9110 §5.6.2) is never chosen, because no client can offer it.
     #[must_use]
     pub fn protocol(mut self, protocol: &str) -> Policy {
         self.protocols.push(protocol.into());
@@ -60,8 +60,8 @@ impl Policy {
         &self.compression
     }
 
-    /// Returns whether a page of `origin`, the field's value, may connect to the server that the request calls
-    /// `host` (RFC 6455 §10.2).
+    /// Returns whether a page may connect (RFC 6455 §10.2). `origin` is the value of the Origin field, and `host` is
+    /// the value of the Host field.
     ///
     /// ```
     /// use fleeting::ws::Policy;
@@ -92,8 +92,8 @@ pub struct Accepted<'p> {
 
 /// Checks a handshake (RFC 6455 §4.2.1, §4.2.2). See the [module documentation](super) for an example.
 ///
-/// `http11` is set if the request is HTTP/1.1 or later. `host` is the value of its Host field. `fields` returns
-/// the values of all fields of a name, which it must look up ignoring case.
+/// `http11` is true if the request is HTTP/1.1 or later. `host` is the value of its Host field. `fields` returns the
+/// values of all fields of a name, which it must look up ignoring case.
 ///
 /// # Errors
 /// The first fault, in the order of the checks: method, HTTP version, `Upgrade` and `Connection`, WebSocket
@@ -140,7 +140,7 @@ where
         _ => return Err(Rejected::Origin),
     }
     let protocol = choose(fields("Sec-WebSocket-Protocol"), policy)?;
-    // RFC 6455 §9.1: a malformed field fails the handshake. An offer is declined by not answering it.
+    // RFC 6455 §9.1: a malformed field fails the handshake. An offer that is not answered is declined.
     let deflate = extension::negotiate(fields("Sec-WebSocket-Extensions"), &policy.compression);
     let deflate = deflate.map_err(|_| Rejected::Extensions)?;
     let mut accept_key = [0; 28];
@@ -194,7 +194,7 @@ fn choose<'a, 'p>(
     Ok(policy.protocols.get(best).map(|name| &**name))
 }
 
-/// Returns the only value, without the white space around it. Several values are an error.
+/// Returns the value without the white space around it, or `None` if there is none. Several values are an error.
 fn only<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Result<Option<&'a [u8]>, ()> {
     let mut values = values.into_iter();
     match (values.next(), values.next()) {
@@ -236,7 +236,7 @@ mod tests {
             .map(|accepted| (String::from_utf8(accepted.accept_key.to_vec()).unwrap(), accepted.protocol))
     }
 
-    /// Returns the valid request without the field `absent`, and with `changed` instead of its fields of those
+    /// Returns the valid request without the field `absent`, and with the fields `changed` instead of those of the same
     /// names.
     fn with<'a>(changed: &[(&'a str, &'a str)], absent: &str) -> Vec<(&'a str, &'a str)> {
         let kept = GOOD.into_iter().filter(|(name, _)| *name != absent);
@@ -245,13 +245,13 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_the_rfc() {
+    fn the_example_of_rfc_6455_is_accepted() {
         let policy = Policy::new();
         assert_eq!(check_handshake(&GOOD, &policy), Ok(("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned(), None)));
     }
 
     #[test]
-    fn method_and_version_come_first() {
+    fn method_and_version_are_checked_first() {
         let policy = Policy::new();
         let none = |_: &str| None;
         assert_eq!(accept("POST", false, "h", none, &policy), Err(Rejected::Method));
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn fields() {
+    fn each_field_is_checked() {
         fn check(changed: &[(&str, &str)], absent: &str, expected: Result<(), Rejected>) {
             let found = check_handshake(&with(changed, absent), &Policy::new()).map(|_| ());
             assert_eq!(found, expected, "{changed:?} without {absent:?}");
@@ -320,14 +320,14 @@ mod tests {
         check(&[("sec-websocket-extensions", "")], "", Ok(()));
         check(&[("sec-websocket-extensions", "permessage-deflate; a=b c")], "", Err(Extensions));
 
-        // Of several faults, the first in the order of the checks.
+        // If there are several faults, the first in the order of the checks is reported.
         let all = [("sec-websocket-version", "8"), ("sec-websocket-key", ""), ("origin", "null")];
         check(&all, "", Err(VersionUnsupported));
         check(&all[1..], "", Err(Key));
     }
 
     #[test]
-    fn listed_origins() {
+    fn listed_origins_may_connect() {
         fn check(listed: &[&str], origin: &str, expected: bool) {
             let policy = listed.iter().fold(Policy::new(), |policy, origin| policy.origin(origin));
             assert_eq!(
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn subprotocols() {
+    fn the_order_of_the_policy_decides_the_subprotocol() {
         fn check(known: &[&str], offered: &[&str], expected: Option<&str>) {
             let policy = known.iter().fold(Policy::new(), |policy, name| policy.protocol(name));
             let fields: Vec<_> = offered.iter().map(|value| ("sec-websocket-protocol", *value)).collect();
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn switching_protocols() {
+    fn the_response_has_the_accepted_fields() {
         fn check(protocol: Option<&str>, extra: &str, expected: &str) {
             let mut out = Vec::new();
             let accept_key = *b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";

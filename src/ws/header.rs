@@ -1,7 +1,7 @@
 //! A frame's header: parsed by tungstenite, then checked by the rules that tungstenite leaves to its caller.
 //!
-//! Knows nothing of the frames before. Invariant: a header is accepted or refused when its last byte has
-//! arrived, not earlier, and of several faults the same one is always reported.
+//! It knows nothing of earlier frames. Its invariant: a header is accepted or refused when its last byte has arrived,
+//! not earlier. If there are several faults, the same one is always reported.
 
 use super::{Failure, Opcode};
 use std::io::Cursor;
@@ -31,7 +31,7 @@ pub(super) struct Header {
 impl Header {
     /// Reads the header at the start of `input`. Returns `None` while it is incomplete.
     ///
-    /// `frame_bytes` bounds the payload of data frames; the RFC bounds that of control frames. `deflate` is set if
+    /// `frame_bytes` limits the payload of data frames; RFC 6455 limits that of control frames. `deflate` is true if
     /// permessage-deflate was negotiated.
     #[inline]
     pub(super) fn read(input: &[u8], frame_bytes: usize, deflate: bool) -> Result<Option<Header>, Failure> {
@@ -79,7 +79,7 @@ impl Header {
             compressed: header.rsv1,
             mask,
             header_bytes: header_bytes as u8,
-            // It does not exceed a limit, which is a usize.
+            // The length does not exceed `frame_bytes`, which is a usize.
             payload_bytes: length as usize,
         }))
     }
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers() {
+    fn headers_are_accepted_or_refused() {
         fn check(input: &[u8], expected: Result<(Opcode, bool, usize, u8), Failure>) {
             let read = Header::read(input, 70_000, false);
             let found = read.map(|header| header.map(|h| (h.opcode, h.fin, h.payload_bytes, h.header_bytes)));
@@ -153,7 +153,7 @@ mod tests {
         check(b"\x09\x80mask", Err(ControlFragmented));
         check(b"\x08\x80mask", Err(ControlFragmented));
         check(b"\x88\x81mask", Err(CloseTooShort));
-        // Of two faults, always the same one.
+        // If there are two faults, the same one is always reported.
         check(b"\xf3\x05", Err(ReservedOpcode));
         check(b"\xf1\x05", Err(ReservedBits));
     }

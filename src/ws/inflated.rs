@@ -1,12 +1,13 @@
 //! The buffer of the last inflated message.
 //!
-//! Knows no codec. Invariant: it grows with the bytes written to it, and never past the limit plus one byte, which
-//! shows that the message is too long. While it grows it takes less than twice that.
+//! It knows no codec. Its invariant: the buffer grows with the bytes written to it, and never past the limit plus one
+//! byte. The extra byte shows that the message is too long. While the buffer grows, the old and the new memory together
+//! are less than twice that size.
 
 /// The last message that was inflated.
 #[derive(Debug, Default)]
 pub struct Inflated {
-    /// Initialised throughout, so that writing needs no zeroing first.
+    /// All of it is initialised, so that writing needs no zeroing first.
     memory: Vec<u8>,
     /// The length of the message so far; at most `memory.len()`.
     len: usize,
@@ -28,7 +29,7 @@ impl Inflated {
         &self.memory[..self.len]
     }
 
-    /// Returns the bytes of memory that it holds.
+    /// Returns the bytes of memory that the buffer holds.
     pub fn held_bytes(&self) -> usize {
         self.memory.capacity()
     }
@@ -46,7 +47,7 @@ impl Inflated {
         self.len = 0;
     }
 
-    /// Makes room for `bytes` more, but in all for at most one byte past `bytes_max`.
+    /// Makes room for `bytes` more bytes, but for no more than `bytes_max` and one byte in total.
     pub(super) fn reserve(&mut self, bytes: usize, bytes_max: usize) {
         let capacity_max = bytes_max.saturating_add(1);
         let needed = self.len.saturating_add(bytes).min(capacity_max);
@@ -60,8 +61,8 @@ impl Inflated {
         self.memory.resize(capacity, 0);
     }
 
-    /// Returns the room behind the message, at most up to one byte past `bytes_max`. It has at least one byte as
-    /// long as the message is not longer than `bytes_max`.
+    /// Returns the room behind the message, up to one byte past `bytes_max` at most. It has at least one byte as long
+    /// as the message is not longer than `bytes_max`.
     pub(super) fn room(&mut self, bytes_max: usize) -> &mut [u8] {
         self.reserve(1, bytes_max);
         let end = self.memory.len().min(bytes_max.saturating_add(1));
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn it_grows_to_the_limit_and_one_byte() {
+    fn the_buffer_grows_to_the_limit_and_one_byte() {
         let mut kept = Inflated::new();
         for bytes_max in [0, 1, 100, 4094, 4095, 4096, 4097, 6000, 8191, 8192, 12_288, 100_000, 1 << 20] {
             let held = overflow(&mut Inflated::new(), bytes_max);

@@ -1,9 +1,9 @@
 //! The masking of client frames (RFC 6455 §5.3): XOR with four bytes, repeated.
 //!
-//! Knows no frame. Invariant: unmasking a payload in pieces, each with its offset, gives the same as unmasking
+//! It knows no frame. Its invariant: unmasking a payload in pieces, each with its offset, gives the same as unmasking
 //! it at once.
 
-/// XORs `payload`, which begins `offset` bytes into the frame's payload, with `mask`.
+/// XORs `payload` with `mask`. `payload` begins `offset` bytes into the frame's payload.
 ///
 /// The loop compiles to stores of sixteen bytes. The copy into an answer reads in units of that size, and a
 /// read that spans two stores waits for both.
@@ -21,12 +21,13 @@ pub(super) fn unmask(payload: &mut [u8], mut mask: [u8; 4], offset: usize) {
     }
 }
 
-/// Unmasks the payload that begins `header_bytes` into `frame` and moves it down to a word boundary, over the
-/// header. Returns the payload. Aligned text is validated word by word from its first byte.
+/// Unmasks the payload that begins `header_bytes` into `frame`, and moves it down over the header to a word boundary.
+/// Aligned text is validated word by word from its first byte. Returns the payload.
 #[inline]
 pub(super) fn unmask_aligned(frame: &mut [u8], header_bytes: usize, mask: [u8; 4]) -> &mut [u8] {
     let past_word = (frame.as_ptr() as usize).wrapping_add(header_bytes) % WORD;
-    // A masked header has at least six bytes.
+    // A masked header has at least six bytes. If it has six and the boundary is seven bytes down, the payload moves by
+    // six and stays unaligned.
     let start = header_bytes.saturating_sub(past_word);
     let end = frame.len() - (header_bytes - start);
     frame.copy_within(header_bytes.., start);
@@ -50,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn same_as_naive_at_every_alignment_and_length() {
+    fn unmasking_agrees_with_a_naive_loop_at_every_alignment_and_length() {
         let original: Vec<u8> = (0..=255u8).cycle().take(400).collect();
         for start in 0..16 {
             for len in (0..100).chain([127, 128, 255, 256, 257, 300]) {
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_the_rfc() {
+    fn the_example_of_rfc_6455_is_unmasked() {
         // RFC 6455 §5.7: a masked "Hello".
         let mut payload = [0x7f, 0x9f, 0x4d, 0x51, 0x58];
         unmask(&mut payload, MASK, 0);

@@ -8,14 +8,14 @@
 //! The parts, in the order of a connection's life:
 //!
 //! - [`accept`] checks the client's handshake against a [`Policy`], and [`encode_switching_protocols`] writes the
-//!   response. A handshake that is refused has a reason: [`Rejected`].
-//! - [`Decoder`] turns the client's bytes into [`Event`]s. It unmasks in place, validates text, reassembles
-//!   fragments and enforces [`Limits`](crate::Limits). A peer that breaks a rule is failed for a reason: [`Failure`].
+//!   response. [`Rejected`] is the reason if it refuses a handshake.
+//! - [`Decoder`] turns the client's bytes into [`Event`]s. It unmasks in place, validates text, reassembles fragments
+//!   and enforces [`Limits`](crate::Limits). [`Failure`] is the reason if a peer breaks a rule.
 //! - [`encode_header`], [`encode_ping`], [`encode_pong`] and [`encode_close`] write a server's frames.
-//! - [`Closing`] tracks the closing handshake: what may still be sent and read.
+//! - [`Closing`] tracks the closing handshake, and so whether the connection may still send and read.
 //! - With the feature `deflate`, `Inflater` and `Deflater` handle compressed messages.
 //!
-//! Invariant: events and failures depend on the bytes alone, not on how they were cut on the way.
+//! Its invariant: events and failures depend on the bytes alone, not on how they were cut on the way.
 //!
 //! # Example
 //!

@@ -1,11 +1,12 @@
 //! The check that a page and the server have the same origin (RFC 6455 §10.2, RFC 6454).
 //!
-//! Knows no request, only the two strings. Invariant: an origin that cannot be parsed is not the same.
+//! It knows no request, only the two strings. Its invariant: an origin that cannot be parsed never counts as
+//! the same.
 
 /// Returns whether `origin` (the field's value) and `host` (the request's) name the same server.
 ///
-/// The origin's scheme must be `http` or `https`. It also supplies the port where one of the two has none:
-/// behind a proxy that terminates TLS, the server does not know its own scheme.
+/// The origin's scheme must be `http` or `https`. It also supplies the default port for both, because a
+/// server behind a proxy that terminates TLS does not know its own scheme.
 pub(super) fn is_same(origin: &str, host: &str) -> bool {
     let Some((scheme, authority)) = origin.split_once("://") else { return false };
     let port = if scheme.eq_ignore_ascii_case("http") {
@@ -42,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn origins() {
+    fn only_the_same_origin_matches() {
         fn check(origin: &str, host: &str, expected: bool) {
             assert_eq!(is_same(origin, host), expected, "{origin} at {host}");
         }

@@ -1,13 +1,13 @@
-//! The faults of an opening handshake: a status, a metric label and a sentence for each.
+//! The reasons for rejecting an opening handshake: a status, a metric label and a sentence for each.
 //!
-//! Knows no request. Invariant: every reason is one line of the table.
+//! It knows no request. Its invariant: every reason is one line of the table.
 
 use crate::reasons::reasons;
 
 reasons! {
-    /// Why a handshake is rejected.
+    /// Why an opening handshake is rejected (RFC 6455 §4.2).
     pub enum Rejected;
-    /// Returns the status of the response.
+    /// Returns the status of the response (RFC 9110 §15).
     fn status() -> u16;
 
     /// The method is not GET.
@@ -23,7 +23,7 @@ reasons! {
         "only version 13 of the WebSocket protocol is supported";
     /// `Sec-WebSocket-Key` is missing, occurs more than once, or is not 16 bytes in base64.
     Key = 400, "key", "Sec-WebSocket-Key must occur once, with 16 bytes in base64";
-    /// The page is of another origin, which the policy does not list.
+    /// The page is of another origin, and the policy does not list that origin.
     Origin = 403, "origin", "the page's origin is not allowed to connect";
     /// `Sec-WebSocket-Protocol` is not a list of tokens.
     Protocol = 400, "protocol", "Sec-WebSocket-Protocol must be a list of tokens";
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_has_its_own_index_label_and_sentence() {
+    fn every_rejection_has_its_own_index_label_and_sentence() {
         crate::reasons::check(Rejected::ALL, Rejected::index, Rejected::label);
         assert_eq!(Rejected::COUNT, 9);
     }

@@ -1,7 +1,7 @@
-//! The grammar of lists in header fields: tokens, and what may separate them.
+//! The grammar of lists in header fields: tokens, separators and quoted strings.
 //!
-//! Knows no field and no extension. Invariant: a token that is returned has at least one byte, and every
-//! byte is one that RFC 9110 §5.6.2 allows.
+//! It knows no field and no extension. Its invariant: a token that is returned has at least one byte, and RFC
+//! 9110 §5.6.2 allows every byte of it.
 
 /// Returns whether `byte` may be part of a token (RFC 9110 §5.6.2).
 pub(super) fn is_token_byte(byte: u8) -> bool {
@@ -34,8 +34,8 @@ impl<'a> Scanner<'a> {
         self.rest.is_empty()
     }
 
-    /// Skips white space, then `separator` and the white space behind it if `separator` comes next.
-    /// Returns whether it did.
+    /// Skips white space, then `separator` and the white space behind it if `separator` comes next. Returns
+    /// whether `separator` came next.
     pub(super) fn skip(&mut self, separator: u8) -> bool {
         self.skip_white_space();
         let found = self.rest.first() == Some(&separator);

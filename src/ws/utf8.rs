@@ -1,7 +1,7 @@
 //! UTF-8 validation of text that arrives in pieces.
 //!
-//! Knows no frame and keeps no text, only the up to three bytes of an incomplete character. Invariant:
-//! [`Utf8::feed`] fails at the first byte that no continuation can make valid, however the text is cut.
+//! It knows no frame and keeps no text, only the bytes of an incomplete character, at most three. Invariant:
+//! [`Utf8::feed`] fails at the first byte after which no continuation is valid, however the text is cut.
 
 /// The state between two pieces of a text.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn it_fails_at_the_first_byte_that_cannot_be_valid() {
+    fn validation_fails_at_the_first_byte_that_cannot_be_valid() {
         fn check(bytes: &[u8], expected: Option<usize>) {
             assert_eq!(failed_at(bytes), expected, "{bytes:x?}");
         }

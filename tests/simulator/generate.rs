@@ -75,7 +75,7 @@ const MALFORMED: &[(&str, &str, &str)] = &[
     (
         "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nHost: b\r\n\r\n",
         "400 Bad Request",
-        "A trailer contains a field that may stand only in a head.",
+        "A trailer contains a field that is allowed only in a head.",
     ),
 ];
 

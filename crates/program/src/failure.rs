@@ -1,7 +1,7 @@
 //! How a command fails: one line on standard error and an exit status.
 //!
-//! It knows no command. Its invariant: a reported failure is exactly one line, whatever text of the user's it
-//! quotes.
+//! It knows no command. Its invariant: a reported failure is exactly one line, even if it quotes text from the
+//! user.
 
 use crate::log;
 use std::io;

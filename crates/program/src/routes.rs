@@ -1,6 +1,6 @@
 //! The application of a worker: every route of the program.
 //!
-//! It starts nothing and reads no settings but those in [`Shared`].
+//! It starts nothing, and reads no settings except those in [`Shared`].
 
 use crate::hub::{self, Hub};
 use crate::lesson::{self, Lesson};

@@ -97,7 +97,7 @@ fn watch_signals(mut signals: Signals, handle: Handle) -> Result<(), Failure> {
     spawned.map(drop).map_err(Failure::no_thread)
 }
 
-/// The largest number of stragglers to list. Of more, only the number is reported.
+/// The largest number of cut-off connections to list. The report says how many there were in all.
 const STRAGGLERS_LISTED: usize = 10;
 
 /// Reports how many WebSockets were closed and which connections were cut off.

@@ -69,7 +69,7 @@ impl Outages {
         Outages { url: url.to_string(), down: Mutex::default() }
     }
 
-    /// Returns the line to log when one of the two loses Redis for the reason `why`, or has it back (`None`).
+    /// Returns the line to log when one of the two loses Redis for the reason `why`, or reaches it again (`None`).
     fn changed(&self, part: usize, why: Option<&str>) -> Option<String> {
         let mut down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut down[part], why.map(str::to_string));

@@ -448,7 +448,7 @@ fn a_wrong_file_is_one_line_with_the_line_number() {
         "port = 80\n",
         &[
             ".toml:1: port: unknown key",
-            "listen workers files compression slow_consumer store node clients limits timeouts",
+            "expected one of listen, workers, files, compression, slow_consumer, store, node, clients, limits, timeouts",
         ],
     );
     check("limit", "[limits]\nbody = 80\n", &[".toml:2: limits.body: unknown name", "body_bytes"]);

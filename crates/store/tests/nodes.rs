@@ -312,9 +312,9 @@ fn node_names_are_checked() {
     };
     assert_eq!(name("a"), Ok(()));
     assert_eq!(name(&"é".repeat(32)), Ok(()));
-    assert_eq!(name(""), Err("the name of a node has 1 to 64 bytes".into()));
+    assert_eq!(name(""), Err("the name of a node must have 1 to 64 bytes".into()));
     assert_eq!(name(&"é".repeat(33)), name(""));
-    assert_eq!(name("a\n"), Err("the name of a node holds no control characters".into()));
+    assert_eq!(name("a\n"), Err("the name of a node must contain no control characters".into()));
 }
 
 // ---------------------------------------------------------------- servers

@@ -1,10 +1,10 @@
 //! The queue of jobs, the threads that take from it, and the watchdog.
 //!
-//! It knows no connection: what it has of one is a [`Responder`] and a copy of the request. Its invariants: a
-//! request gets one answer, within the time limit, whatever becomes of its job; and the worker that queues a
-//! job waits only for a lock that is never held for long.
+//! It knows no connection, only a [`Responder`] and a copy of the request. Its invariants: every request gets
+//! one answer within the time limit, whatever happens to its job; and a worker that queues a job waits only
+//! for a lock that is never held for long.
 //!
-//! There are two kinds of lock, that of [`State`] and that of each [`SharedResponder`].
+//! There are two kinds of lock: one for [`State`], and one for each [`SharedResponder`].
 //!
 //! - A responder's lock guards the right to answer. The thread that takes the responder out answers, after
 //!   it has released the lock; a later thread finds nothing. So a job and the watchdog never both answer, and
@@ -14,10 +14,11 @@
 //! - `JobQueue::queued` is raised before a job enters the queue, so that a full queue refuses a request
 //!   before anything is copied, and lowered after the job has left. It is never less than the queue's length,
 //!   so the queue never exceeds its bound.
-//! - `State::closing` is set under the lock under which jobs are queued. So a thread that finds the queue
-//!   empty and closing is done: no job follows. The caller that tried to queue a refused job answers it.
-//! - The counts order no other memory, so they are `Relaxed`. So is `queued`: its bound is part of the atomic
-//!   update, and the jobs themselves are handed over under the lock.
+//! - `State::closing` is set under the lock under which jobs are queued. A thread that finds the queue
+//!   closing and empty can therefore end: no job follows. The caller that tried to queue a refused job
+//!   answers it.
+//! - The counters are `Relaxed`, because no other memory depends on their order. `queued` is `Relaxed` too:
+//!   the atomic update checks the bound, and the jobs themselves are handed over under the lock.
 
 use super::options::{OffloadCounters, OffloadOptions};
 use crate::app::{Error, Handler, KeptRequest, Responder, Response};
@@ -45,11 +46,11 @@ impl std::error::Error for Full {}
 /// What the threads, the watchdog and the handlers share.
 pub(super) struct JobQueue {
     state: Mutex<State>,
-    /// A job was queued, or the queue closes.
+    /// Signalled when a job is queued, or the queue closes.
     job_added: Condvar,
-    /// The watchdog has its first deadline, or the queue closes.
+    /// Signalled when the watchdog gets its first deadline, or the queue closes.
     watch_changed: Condvar,
-    /// A thread has ended.
+    /// Signalled when a thread has ended.
     thread_ended: Condvar,
     pub(super) options: OffloadOptions,
     /// Reserved places; at least the queue's length.
@@ -219,7 +220,7 @@ impl JobQueue {
         Ok(())
     }
 
-    /// Returns the next job; `None` when the queue is closing and empty.
+    /// Waits for the next job. Returns `None` once the queue is closing and empty.
     fn next(&self) -> Option<Job> {
         let waited = self.job_added.wait_while(self.state(), |state| state.jobs.is_empty() && !state.closing);
         let job = waited.unwrap_or_else(PoisonError::into_inner).jobs.pop_front()?;
@@ -288,8 +289,8 @@ impl JobQueue {
         }
     }
 
-    /// Closes the queue: waits for the threads as long as the time limit allows, then answers what is left
-    /// with 503.
+    /// Closes the queue: waits for the threads, at most as long as the time limit, then answers the remaining
+    /// jobs with 503.
     pub(super) fn close(&self) {
         let mut state = self.state();
         state.closing = true;
@@ -312,14 +313,15 @@ impl JobQueue {
 }
 
 impl State {
-    /// Stops watching settled responders, up to the first that is not settled.
+    /// Stops watching the settled responders at the front of the list.
     fn unwatch_settled(&mut self) {
         while self.watched.front().is_some_and(|(_, responder)| responder.is_settled()) {
             self.watched.pop_front();
         }
     }
 
-    /// Removes the jobs whose request is settled from the queue: the requests they hold are memory.
+    /// Removes the jobs whose request is settled from the queue, so that the memory of their requests can be
+    /// freed.
     fn take_settled(&mut self) -> VecDeque<Job> {
         let jobs = std::mem::take(&mut self.jobs).into_iter();
         let is_settled = |job: &Job| matches!(job, Job::Answer { responder, .. } if responder.is_settled());

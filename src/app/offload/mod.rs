@@ -1,4 +1,4 @@
-//! Handlers that wait, on threads of their own.
+//! Runs handlers that may block, on threads of their own.
 //!
 //! It knows no connection. Its invariant: the worker that calls an [`Offloaded`] handler never waits for it.
 //!
@@ -24,10 +24,10 @@ use std::thread::{self, JoinHandle};
 /// Threads for handlers that wait: for a network, a disk, or a long computation. The worker serves other
 /// connections meanwhile.
 ///
-/// An offloaded handler is called like any other, with a copy of the request and an arena of its thread. Its
-/// client gets an answer within the time limit, whatever the threads are doing: 503 if the queue is full or
-/// the time is up, and what the handler returns later is dropped. A handler that has started is not
-/// interrupted. A handler whose client has left, or was answered, is not started.
+/// An offloaded handler is called like any other, with a copy of the request and an arena of its thread. The client
+/// gets an answer within the time limit, whatever the threads are doing. If the queue is full or the time is up, the
+/// answer is 503, and what the handler returns later is dropped. A handler that has started is not interrupted. A
+/// handler whose client has left, or was answered, is not started.
 ///
 /// Dropping the `Offload` lets the threads work off the queue for as long as the time limit allows, and
 /// answers the rest with 503. A thread that is still busy then ends when its job does.
@@ -60,10 +60,10 @@ pub struct Offloaded {
 }
 
 impl Offload {
-    /// Starts the threads.
+    /// Starts the threads, and one more that answers requests whose time is up.
     ///
     /// # Errors
-    /// The error of the system if it refuses a thread. Threads started before are stopped.
+    /// The system's error if a thread cannot be started. The threads started before it are stopped.
     pub fn new(options: OffloadOptions) -> io::Result<Offload> {
         let options = OffloadOptions { threads: options.threads.max(1), ..options };
         let queue = Arc::new(JobQueue::new(options));
@@ -107,7 +107,7 @@ impl Offload {
     /// Runs `job` on one of the threads. It answers no request, and no time limit applies to it.
     ///
     /// # Errors
-    /// [`Full`] if the job is refused. It is dropped.
+    /// [`Full`] if the queue is full or shutting down. The job is dropped then.
     pub fn run(&self, job: impl FnOnce() + Send + 'static) -> Result<(), Full> {
         let reservation = self.queue.reserve()?;
         self.queue.queue(reservation, Job::Work(Box::new(job)), None)

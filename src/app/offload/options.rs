@@ -1,4 +1,4 @@
-//! What an offload is given, and what it reports: plain numbers.
+//! The options and the counters of an [`Offload`](super::Offload): plain numbers.
 
 use std::time::Duration;
 
@@ -30,8 +30,8 @@ impl Default for OffloadOptions {
     }
 }
 
-/// What an [`Offload`](super::Offload) has counted since it was made; see
-/// [`Offload::counters`](super::Offload::counters).
+/// The counters of an [`Offload`](super::Offload) since it was made.
+/// [`Offload::counters`](super::Offload::counters) returns them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct OffloadCounters {

@@ -170,7 +170,7 @@ impl<'de> Visitor<'de> for ReadMembers {
     }
 }
 
-/// More members than any command has.
+/// The largest number of members that are read. No command has as many.
 const MEMBERS_MAX: usize = 8;
 
 #[cfg(test)]

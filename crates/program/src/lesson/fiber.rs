@@ -1,4 +1,4 @@
-//! `fiber`: the application as the article first shows it, `Xpto[id] = id`.
+//! `fiber`: the application without protection, as docs/lesson.md first shows it: `Xpto[id] = id`.
 //!
 //! It copies no string and takes no lock. The code between the marks is what `fleeting lesson --explain` shows. Its
 //! lines are short because two versions are shown side by side.

@@ -10,7 +10,7 @@ use super::pool::{Pool, Slot};
 use fleeting::ConnId;
 use std::sync::Arc;
 
-/// The handlers of the article's application.
+/// The handlers of the application.
 pub(super) trait Handlers: Send + Sync {
     /// Creates the handlers, with `xpto` as their global map.
     fn new(xpto: GoMap) -> Self;

@@ -9,7 +9,7 @@ use std::fmt;
 /// A version of the application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Mode {
-    /// The application as the article first shows it
+    /// The application without protection
     #[value(name = "fiber")]
     Fiber,
     /// The same, with a lock around its map

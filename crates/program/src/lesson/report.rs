@@ -101,7 +101,7 @@ fn current_key(outcome: &Outcome) -> Option<&str> {
     Some(&outcome.first()?.key)
 }
 
-/// Returns what that key reads as in any version, other than the first client's id.
+/// Returns, without repetition, what that key reads as in the versions where it is no longer the first client's id.
 fn changed_keys(outcomes: &[Outcome]) -> Vec<&str> {
     let mut keys: Vec<&str> = outcomes.iter().filter_map(current_key).filter(|key| *key != FIRST).collect();
     keys.sort_unstable();

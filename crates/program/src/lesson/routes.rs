@@ -60,7 +60,7 @@ fn store<'r>(req: &Request<'r>, version: &Version) -> Result<Response<'r>, Error
     Ok(list(req, version)?.with_status(201))
 }
 
-/// Answers with the whole map, as the article's `setXpto` does.
+/// Answers with the whole map, as `setXpto` in docs/lesson.md does.
 fn list<'r>(req: &Request<'r>, version: &Version) -> Result<Response<'r>, Error> {
     Response::json(req, &version.records())?.header("cache-control", "no-store")
 }

@@ -19,7 +19,8 @@ use warnings::CapacityWarnings;
 const PERIOD: Duration = Duration::from_millis(250);
 /// Entries removed at a time, so that requests get their turn at the store.
 const EXPIRED_MAX: usize = 10_000;
-/// How often the records are counted. If counting is slow, it takes at most one part in [`COUNTING_SHARE`] of the time.
+/// How often the records are counted: less often if counting is slow, so that it takes at most one part in
+/// [`COUNTING_SHARE`] of the thread's time.
 const COUNTING: Duration = Duration::from_secs(1);
 const COUNTING_SHARE: u32 = 50;
 
@@ -89,7 +90,7 @@ impl Work {
         self.handle.figures(move |workers| {
             let _ = sender.send(workers);
         });
-        // A worker may be busy for longer. Then the check waits for the next period.
+        // If a worker is busy for longer, the check waits for the next period.
         let workers: Vec<WorkerFigures> = figures.recv_timeout(PERIOD).unwrap_or_default();
         for worker in &workers {
             let number = worker.worker;

@@ -85,9 +85,11 @@ type ReasonFamily = (&'static str, &'static str, fn(&Counters) -> Vec<(&'static 
 
 const COUNTERS: &[CounterFamily] = &[
     ("fleeting_connections_accepted_total", "Connections accepted.", |c| c.accepted),
-    ("fleeting_accept_backoffs_total", "Pauses in accepting, for lack of descriptors or connections.", |c| {
-        c.accept_backoffs
-    }),
+    (
+        "fleeting_accept_backoffs_total",
+        "Pauses in accepting because descriptors or other resources ran out.",
+        |c| c.accept_backoffs,
+    ),
     ("fleeting_requests_total", "Requests answered by a handler, including handshakes.", |c| c.requests),
     ("fleeting_early_answers_total", "Requests answered without a handler.", |c| c.early_answers),
     ("fleeting_websockets_opened_total", "WebSockets opened.", |c| c.websockets),
@@ -120,11 +122,9 @@ const COUNTERS: &[CounterFamily] = &[
 
 const OF_WORKERS: &[WorkerFamily] = &[
     ("fleeting_connections", Kind::Gauge, "Open connections.", |w| w.counters.connections),
-    ("fleeting_connections_limit", Kind::Gauge, "Largest number of open connections.", |w| {
-        w.connections_max as u64
-    }),
+    ("fleeting_connections_limit", Kind::Gauge, "Limit on open connections.", |w| w.connections_max as u64),
     ("fleeting_topics", Kind::Gauge, "Topics and filters with a subscriber.", |w| w.topics as u64),
-    ("fleeting_topics_limit", Kind::Gauge, "Largest number of topics and filters.", |w| w.topics_max as u64),
+    ("fleeting_topics_limit", Kind::Gauge, "Limit on topics and filters.", |w| w.topics_max as u64),
     ("fleeting_arena_high_water_bytes", Kind::Gauge, "Most arena memory that one request has used.", |w| {
         w.arena_high_water_bytes as u64
     }),
@@ -160,7 +160,7 @@ const COUNTERS_BY_REASON: &[ReasonFamily] = &[
     }),
 ];
 
-/// Returns all metrics but those of the offload threads.
+/// Returns all metrics except those of the offload threads.
 pub(super) fn all(
     workers: &[WorkerFigures],
     store: &fleeting_store::StoreStats,
@@ -208,20 +208,20 @@ fn of_store(store: &fleeting_store::StoreStats) -> impl Iterator<Item = Family> 
         (
             "fleeting_store_entries_limit",
             Kind::Gauge,
-            "Largest number of entries in the store.",
+            "Limit on entries in the store.",
             count(store.entries_max),
         ),
         ("fleeting_store_bytes", Kind::Gauge, "Memory used by the store's entries.", count(store.bytes)),
         (
             "fleeting_store_bytes_limit",
             Kind::Gauge,
-            "Most memory that the store's entries may use.",
+            "Limit on the memory of the store's entries.",
             count(store.bytes_max),
         ),
         (
             "fleeting_store_oldest_seconds",
             Kind::Gauge,
-            "Time since the least recently written entry was written or renewed.",
+            "Longest time that an entry has been neither written nor renewed.",
             oldest,
         ),
         (

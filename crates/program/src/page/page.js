@@ -338,7 +338,7 @@ function choose(next) {
   find("second").href = `/${hash}`;
   find("about").textContent = ABOUT[mode];
   find("clear").hidden = mode === "fleeting";
-  // The article's application stores only the id.
+  // The lesson's application stores only the id.
   note.hidden = find("ask").hidden = mode !== "fleeting";
   [ownRecord, storedNote] = [null, null];
   setVerdict("");

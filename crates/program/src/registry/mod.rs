@@ -1,8 +1,8 @@
 //! The registry, `/clients`: a record of each client that asks for one.
 //!
-//! A record says who the client is, what it sent, when, from where, and which connection holds it. [`Registry`] is
-//! the operations on records; [`handlers`] and [`socket`] are the ways to call them. docs/registry.md describes them
-//! to clients.
+//! A record holds a client's id, what it sent, when and from where, and the connection that holds it. [`Registry`] has
+//! the operations on records; [`handlers`] and [`socket`] call them for clients. docs/registry.md describes the
+//! routes.
 
 mod errors;
 mod handlers;

@@ -1,6 +1,6 @@
 //! The operations on records, in a store.
 //!
-//! It knows no request and no WebSocket, and the store only by its trait: the same code serves one process and many.
+//! It knows no request and no WebSocket, and of the store only the trait, so the same code serves one process and many.
 //! Its invariants: a record is changed only from the state in which it was read (compare and set), and a connection
 //! that ends removes only the record that still names it.
 
@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The prefix of the keys of records. The id follows it.
 const KEYS: &str = "clients/";
-/// Attempts to change a record that others change at the same time.
+/// Attempts to change a record that is being changed elsewhere at the same time.
 const ATTEMPTS: usize = 16;
 /// Records read from the store at a time.
 const PAGE_RECORDS: usize = 32;
@@ -62,12 +62,12 @@ pub(crate) struct ClientCounts {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct RecordCounts {
     pub(crate) records: u64,
-    /// Records without a connection, or whose connection was of this process and has ended. Connections of other
-    /// processes count as live, because their lease would run out otherwise.
+    /// Records without a connection, or whose connection belonged to this process and has ended. Connections of other
+    /// processes count as live: if they were not, the record's lease would run out.
     pub(crate) orphaned: u64,
 }
 
-/// A record after a change, and the holder before it.
+/// A record after a change, and its previous holder.
 pub(super) type Changed<'a, T> = (&'a [u8], Option<T>);
 
 /// Some records, as a part of a JSON object.
@@ -144,7 +144,7 @@ impl Registry {
         format!("{}{conn}", self.process_prefix).into()
     }
 
-    /// Makes a connection hold the record. Returns the record and the holder before it, if that is a connection of
+    /// Makes a connection hold the record. Returns the record, and its previous holder if that is a live connection of
     /// this process; `None` if there is no such record.
     pub(super) fn attach<'a>(
         &self,
@@ -177,8 +177,8 @@ impl Registry {
         Ok(())
     }
 
-    /// Replaces the connection in a record if `fits` accepts the current one. Returns the record and its holder
-    /// before; `None` if nothing was written.
+    /// Replaces the connection in a record if `fits` accepts the current one. Returns the record and its previous
+    /// holder; `None` if nothing was written.
     fn update<'a>(
         &self,
         id: &str,
@@ -210,7 +210,7 @@ impl Registry {
         let Ok(data) = data else { return };
         let topic = format!("{RESERVED_TOPICS}{id}");
         let text = Delivery { topic: &topic, data }.encode();
-        // A limit may forbid the topic, or a mailbox may be full. The store is the truth, so the change stands.
+        // The topic's name may be too long, or a mailbox full. The store is the truth, so the change stands.
         let _ = self.handle.publish(&topic, Message::Text(&text));
     }
 

@@ -43,7 +43,7 @@ enum HoldState {
 }
 
 impl Client {
-    /// Sets the state and returns the one before it.
+    /// Sets the state and returns the previous one.
     fn set_state(&self, state: HoldState) -> HoldState {
         let mut current = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         // `Ended` is final.
@@ -67,7 +67,7 @@ impl Registry {
         Ok(Some(record))
     }
 
-    /// Does the same on a thread that may block, for a connection that is already open.
+    /// Does what [`acquire`](Registry::acquire) does for a connection that is already open, on a thread that may block.
     fn acquire_later(&self, client: &Client) {
         let arena = Arena::new(RECORD_BYTES);
         match self.acquire(client, &arena) {

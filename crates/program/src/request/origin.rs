@@ -1,6 +1,6 @@
-//! Lets only pages of this origin change something.
+//! Refuses changes that a page of another origin requests.
 //!
-//! Without this check a page of any origin could send a simple request here without its reader knowing. The rule is
+//! Without this check a page of any origin could make its visitor's browser send a request here unnoticed. The rule is
 //! the same as for WebSockets.
 
 use fleeting::ws::Policy;

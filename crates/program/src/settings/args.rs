@@ -17,7 +17,7 @@ pub(crate) enum Invocation {
     Serve(Box<Flags>),
     /// Play the lesson.
     Lesson(LessonArgs),
-    /// Nothing more: help or the version was asked for and has been printed.
+    /// Nothing more: help or the version was requested and has been printed.
     Printed,
 }
 
@@ -44,8 +44,8 @@ struct CommandLine {
 enum Command {
     /// Run the server; `fleeting` without a command does the same
     Serve(Box<Flags>),
-    /// Show what goes wrong when strings that Go's Fiber lends to a handler are kept, and why it cannot
-    /// happen here: two browser tabs against four versions of one application, over real sockets
+    /// Show what goes wrong when a handler keeps the strings that Go's Fiber lends it, and that it does
+    /// not go wrong here: two browser tabs use four versions of one application, over real sockets
     Lesson(LessonArgs),
 }
 
@@ -60,7 +60,7 @@ pub(crate) struct LessonArgs {
     pub(crate) mode: Vec<Mode>,
 }
 
-/// Settings on the command line, as text. They are parsed where those of the environment are.
+/// Settings on the command line, as text. The code that parses the environment's values parses these too.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Flags {
     /// Address to listen on, such as 127.0.0.1:8080, [::]:80 or localhost:0 (any free port); repeatable
@@ -87,7 +87,8 @@ pub(crate) struct Flags {
     /// that use the same Redis also share their topics [default: memory]
     #[arg(long, value_name = "WHERE")]
     pub(super) store: Option<String>,
-    /// This server's name in the logs of the nodes that share a Redis [default: host name and process id]
+    /// This server's name among the nodes that share a Redis, for logs and clients' records [default: host
+    /// name and process id]
     #[arg(long, value_name = "NAME")]
     pub(super) node: Option<String>,
     /// How long to keep a client's record while no connection holds it [default: 10m]

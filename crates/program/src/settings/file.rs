@@ -8,14 +8,16 @@ use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
 /// The keys that a file may have.
-const KEYS: &str = "listen workers files compression slow_consumer store node clients limits timeouts";
+const KEYS: &str =
+    "listen, workers, files, compression, slow_consumer, store, node, clients, limits, timeouts";
 /// The keys of its table `clients`.
-const CLIENT_KEYS: &str = "life on_close";
+const CLIENT_KEYS: &str = "life, on_close";
 
 /// Applies the settings in the file's `text`.
 ///
 /// # Errors
-/// What follows the file's name in a message: `:LINE: KEY: REASON`, or `:LINE: REASON` if the text is not TOML.
+/// The rest of a message that begins with the file's name: `:LINE: KEY: REASON`, or `:LINE: REASON` if the text is
+/// not TOML.
 pub(super) fn apply(text: &str, settings: &mut Settings) -> Result<(), String> {
     let table = DeTable::parse(text)
         .map_err(|error| format!("{}: {}", line(text, error.span()), error.message()))?
@@ -45,7 +47,7 @@ pub(super) fn apply(text: &str, settings: &mut Settings) -> Result<(), String> {
                 apply_table(text, "clients", clients, |name, value| match name {
                     "life" => settings.set_client_life(value),
                     "on_close" => settings.set_client_close(value),
-                    _ => Err(format!("unknown name `{name}`; there are: {CLIENT_KEYS}")),
+                    _ => Err(format!("unknown name `{name}`; expected one of {CLIENT_KEYS}")),
                 })?;
                 Ok(())
             }
@@ -62,14 +64,14 @@ pub(super) fn apply(text: &str, settings: &mut Settings) -> Result<(), String> {
                 Ok(())
             }
             ("clients" | "limits" | "timeouts", other) => Err(wrong_type(other, "a table")),
-            _ => Err(format!("unknown key; there are: {KEYS}")),
+            _ => Err(format!("unknown key; expected one of {KEYS}")),
         };
         result.map_err(|why| format!("{}: {}: {why}", line(text, Some(key.span())), key.get_ref()))?;
     }
     Ok(())
 }
 
-/// Passes every entry of the table `key` to `set`, numbers as text.
+/// Passes every entry of the table `key` to `set`. Numbers are passed as text.
 fn apply_table(
     text: &str,
     key: &str,
@@ -88,16 +90,16 @@ fn apply_table(
     Ok(())
 }
 
-/// `:LINE` of what begins at `span`.
+/// Returns `:LINE`, with the number of the line where `span` begins.
 fn line(text: &str, span: Option<Range<usize>>) -> String {
     let before = &text.as_bytes()[..span.map_or(0, |span| span.start).min(text.len())];
     format!(":{}", 1 + before.iter().filter(|byte| **byte == b'\n').count())
 }
 
-/// The number in decimal digits, which is how settings are written everywhere else.
+/// Returns the number in decimal digits, as settings are written everywhere else.
 fn decimal(number: &DeInteger<'_>) -> Result<String, String> {
     let decimal = i64::from_str_radix(number.as_str(), number.radix());
-    decimal.map(|number| number.to_string()).map_err(|_| format!("`{number}` is too large a number"))
+    decimal.map(|number| number.to_string()).map_err(|_| format!("`{number}` is too large"))
 }
 
 fn addresses(values: &[Spanned<DeValue<'_>>]) -> Result<Vec<String>, String> {

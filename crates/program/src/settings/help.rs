@@ -1,4 +1,4 @@
-//! The end of `--help`: the limits, the timeouts, and the other ways to set things.
+//! The end of `--help`: the limits, the timeouts, and the other sources of settings.
 //!
 //! It parses nothing, and knows no limit by name.
 

@@ -1,6 +1,6 @@
 //! The command line, the environment and the configuration file, and the [`Settings`] that they add up to.
 //!
-//! Nothing here starts anything: no file but the configuration file is opened, and no address is resolved.
+//! Nothing here starts anything: no file except the configuration file is opened, and no address is resolved.
 
 mod args;
 mod file;

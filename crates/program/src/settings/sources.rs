@@ -39,22 +39,21 @@ pub(crate) fn gather(
 
 fn apply_variable(settings: &mut Settings, name: &str, value: &str) -> Result<(), String> {
     let variables = |prefix: &str, names: &[&str]| {
-        names.iter().map(|name| format!("{prefix}{}", name.to_uppercase())).collect::<Vec<_>>().join(" ")
+        names.iter().map(|name| format!("{prefix}{}", name.to_uppercase())).collect::<Vec<_>>().join(", ")
     };
     if let Some(limit) = name.strip_prefix("LIMIT_") {
         return match lowercase_name(limit, Limits::NAMES) {
             Some(limit) => settings.limits.set(limit, value).map_err(|error| error.to_string()),
-            None => Err(format!(
-                "unknown limit; the variables are: {}",
-                variables("FLEETING_LIMIT_", Limits::NAMES)
-            )),
+            None => {
+                Err(format!("unknown limit; expected one of {}", variables("FLEETING_LIMIT_", Limits::NAMES)))
+            }
         };
     }
     if let Some(timeout) = name.strip_prefix("TIMEOUT_") {
         return match lowercase_name(timeout, Timeouts::NAMES) {
             Some(timeout) => settings.timeouts.set(timeout, value).map_err(|error| error.to_string()),
             None => Err(format!(
-                "unknown timeout; the variables are: {}",
+                "unknown timeout; expected one of {}",
                 variables("FLEETING_TIMEOUT_", Timeouts::NAMES)
             )),
         };

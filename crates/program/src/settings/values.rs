@@ -129,7 +129,7 @@ impl Settings {
     /// Sets how long a record is kept while no connection holds it.
     pub(super) fn set_client_life(&mut self, value: &str) -> Result<(), String> {
         self.clients.unheld =
-            positive(value).ok_or_else(|| bad_value(value, "a time such as 500ms, 10s or 2m"))?;
+            positive(value).ok_or_else(|| bad_value(value, "a time above zero, such as 500ms, 10s or 2m"))?;
         Ok(())
     }
 
@@ -137,8 +137,9 @@ impl Settings {
     pub(super) fn set_client_close(&mut self, value: &str) -> Result<(), String> {
         self.clients.after_close = match value.trim() {
             "remove" => Duration::ZERO,
-            _ => positive(value)
-                .ok_or_else(|| bad_value(value, "`remove`, or a time such as 500ms, 10s or 2m"))?,
+            _ => positive(value).ok_or_else(|| {
+                bad_value(value, "`remove`, or a time above zero, such as 500ms, 10s or 2m")
+            })?,
         };
         Ok(())
     }

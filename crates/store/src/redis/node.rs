@@ -18,8 +18,8 @@ pub enum NodeError {
 impl fmt::Display for NodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            NodeError::Length(max) => write!(f, "the name of a node has 1 to {max} bytes"),
-            NodeError::Control => f.write_str("the name of a node holds no control characters"),
+            NodeError::Length(max) => write!(f, "the name of a node must have 1 to {max} bytes"),
+            NodeError::Control => f.write_str("the name of a node must contain no control characters"),
         }
     }
 }
