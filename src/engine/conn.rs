@@ -41,10 +41,10 @@ pub(super) struct Conn<S> {
     pub(super) protocol: Protocol,
     pub(super) writing: Writing,
     pub(super) source: Source,
-    /// What has arrived and is not consumed; `None` while that is nothing.
+    /// Input that has arrived and is not consumed; `None` if there is none.
     pub(super) inbox: Option<Box<Inbox>>,
-    /// The inbox was left although it may hold something complete: the budget was spent, or the peer must first take
-    /// what it was sent.
+    /// The inbox may still hold something complete: work on it stopped because the budget was spent, or because the
+    /// peer must first take what it was sent.
     pub(super) unfinished: bool,
     /// On the list of connections that get a turn without an event.
     pub(super) runnable: bool,
@@ -54,10 +54,10 @@ pub(super) struct Conn<S> {
     pub(super) opened: u32,
 }
 
-/// What the bytes that arrive mean.
+/// The protocol that handles the connection's input.
 pub(super) enum Protocol {
     Http(Decoder),
-    /// A request that does not pass in one piece.
+    /// A request whose content or answer does not pass in one piece.
     Transfer(Box<Transfer>),
     WebSocket(OpenSocket),
 }
@@ -69,8 +69,8 @@ pub(super) enum Writing {
     Open,
     /// Nothing follows what is queued.
     Last,
-    /// Everything has left and the peer was told so. What it still sends is read and thrown away, so that the last
-    /// answer is not lost to a reset (RFC 9112 §9.6).
+    /// Everything has left, and our sending side is shut down. What the peer still sends is read and thrown away, so
+    /// that the last answer is not lost to a reset (RFC 9112 §9.6).
     Lingering,
 }
 
@@ -113,7 +113,7 @@ pub(super) struct Row {
     pub(super) next_turn: NextTurn,
 }
 
-/// What becomes of what the peer sends.
+/// What happens to the peer's input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reads {
     Parsed,
@@ -205,7 +205,7 @@ impl<S> Conn<S> {
         }
     }
 
-    /// Whether the peer has yet to take what it was answered.
+    /// Whether answers are queued that the peer has yet to take.
     #[inline]
     pub(super) fn is_blocked(&self) -> bool {
         self.io.outbox.as_ref().is_some_and(|outbox| outbox.holds_answers())
@@ -263,13 +263,13 @@ impl<S> Conn<S> {
         matches!(&self.protocol, Protocol::Transfer(transfer) if transfer.is_endless())
     }
 
-    /// Whether its turn comes anyway: it is on the list, and may go on without the peer.
+    /// Whether it gets a turn without an event: it is on the runnable list, and can go on without the peer.
     #[inline]
     pub(super) fn has_turn(&self) -> bool {
         self.runnable && self.io.outbox.as_ref().is_none_or(|outbox| outbox.is_paused())
     }
 
-    /// Returns how many bytes must be held for something to be complete; 0 if that is not known.
+    /// Returns how many bytes of input are needed before something is complete; 0 if unknown.
     pub(super) fn wants(&self) -> usize {
         match &self.protocol {
             Protocol::Http(decoder) => decoder.wants(),
@@ -288,7 +288,7 @@ impl<S> Conn<S> {
         self.io.outbox.get_or_insert_default()
     }
 
-    /// Gives back what it has borrowed from the worker.
+    /// Returns its inbox to the worker's pool.
     pub(super) fn give_back(&mut self, pool: &mut Pool) {
         if let Some(inbox) = self.inbox.take() {
             pool.give(inbox);
@@ -336,7 +336,7 @@ mod tests {
 
     #[test]
     fn a_record_takes_at_most_128_bytes() {
-        // A stream is a descriptor.
+        // An `i32` stands for the stream, which is a descriptor.
         assert!(size_of::<Conn<i32>>() <= 128, "{}", size_of::<Conn<i32>>());
     }
 
@@ -344,7 +344,8 @@ mod tests {
     fn the_columns_of_the_table_agree() {
         for state in STATES {
             let row = state.row();
-            // Without a turn of its own a connection must not hold unread input that an event has announced.
+            // Events are edge-triggered: a connection that waits for one must not leave input unread that it would
+            // parse.
             if row.next_turn == NextTurn::OnEvent {
                 assert_eq!(row.reads, Reads::No, "{state:?}");
             }
