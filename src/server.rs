@@ -213,7 +213,7 @@ impl Builder {
     /// `Sync`.
     ///
     /// # Errors
-    /// [`ServeError`]; no socket is listening then.
+    /// [`ServeError`] if the server cannot start; no socket is listening then.
     pub fn serve<F>(self, make: F) -> Result<Server, ServeError>
     where
         F: Fn(&WorkerContext) -> App + Send + Sync + 'static,

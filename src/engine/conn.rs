@@ -1,8 +1,8 @@
 //! The record of one connection, and the table of what it may do.
 //!
-//! It has no lifetime parameter: it holds offsets and what it owns. Slices of what was read exist only inside one
-//! dispatch. Its invariant: whether a connection is read, what it is sent and which deadline it has follow from its
-//! [`State`], and from nothing else but its outbox.
+//! The record has no lifetime parameter: it holds offsets and owned data. Slices of the input exist only within a turn.
+//! Its invariant: a connection's [`State`] and its outbox alone decide whether it is read, what it is sent and which
+//! deadline it has.
 //!
 //! | state | what it is | read | sent | deadline | next turn |
 //! | --- | --- | --- | --- | --- | --- |
@@ -19,10 +19,10 @@
 //! | `Lingering` | its last answer has left | thrown away | nothing | `linger` | with input |
 //! | `Broken` | its stream has failed | no | nothing | closed in this turn | - |
 //!
-//! An outbox overrides the table in two ways. While it holds anything, the deadline is `write_stall` (for an open
-//! WebSocket its lifetime too). While it holds answers, nothing is parsed, and the next turn comes at once if the share
-//! of a turn has been sent, else on an event. Publications alone do not stop reading: a peer that is slower than they are
-//! published may always have some queued, and must still be heard.
+//! An outbox overrides the table in two ways. While it holds anything, the deadline is `write_stall`; an open
+//! WebSocket's lifetime still applies. While it holds answers, nothing is parsed, and the next turn comes at once if a
+//! turn's share of a file has been sent, else on an event. Publications alone do not stop reading: a slow subscriber may
+//! have some queued all the time, and must still be able to unsubscribe, answer a ping and close.
 
 use super::http::transfer::{Stage, Transfer};
 use super::output::{Io, Output};
@@ -50,7 +50,7 @@ pub(super) struct Conn<S> {
     pub(super) runnable: bool,
     pub(super) timer: Timer,
     /// When it became a WebSocket, if its route has a lifetime: in units of
-    /// [`OPENED_MS`](super::deadlines::OPENED_MS); 0 if that was not noted.
+    /// [`OPENED_MS`](super::deadlines::OPENED_MS), plus one; 0 if not noted.
     pub(super) opened: u32,
 }
 
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_a_connection_takes_precedence() {
+    fn an_ending_connection_ignores_the_state_of_its_protocol() {
         let mut conn = conn();
         conn.writing = Writing::Last;
         assert_eq!(conn.state(), State::Last);

@@ -333,8 +333,8 @@ impl<'a, S: Stream> Turn<'a, S> {
         if let Protocol::WebSocket(_) = protocol {
             self.conn.timer.hear();
         }
-        if let Protocol::Transfer(over) = std::mem::replace(&mut self.conn.protocol, protocol) {
-            over.end(&mut self.context.services.counters.panics);
+        if let Protocol::Transfer(transfer) = std::mem::replace(&mut self.conn.protocol, protocol) {
+            transfer.end(&mut self.context.services.counters.panics);
         }
     }
 
