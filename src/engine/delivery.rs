@@ -19,7 +19,7 @@ use crate::transport::Stream;
 pub(super) struct FollowUps {
     /// Their streams have failed.
     pub(super) failed: Vec<ConnId>,
-    /// They have got an outbox, and so another deadline.
+    /// They have a new outbox, and so a new deadline.
     pub(super) blocked: Vec<ConnId>,
     /// They must be closed for being too slow.
     pub(super) too_slow: Vec<ConnId>,

@@ -165,7 +165,7 @@ impl<S: Stream> Engine<S> {
                 conn.source = Source::Ready;
             }
         }
-        // It will get its turn from the list, and only one budget for both.
+        // It gets its turn from the list; a second turn would double its budget.
         if conn.has_turn() {
             return;
         }

@@ -73,7 +73,7 @@ impl<'a, S: Stream> Output<'a, S> {
         self.cork.len() + self.io.outbox.as_ref().map_or(0, |outbox| outbox.bytes())
     }
 
-    /// Returns the bytes of memory that the outbox will hold once a copy of so many bytes is queued.
+    /// Returns the bytes of memory that the outbox will hold once a copy of `copied` bytes is queued.
     pub(super) fn memory_bytes_with(&self, copied: usize) -> usize {
         let empty = Outbox::default();
         self.io.outbox.as_deref().unwrap_or(&empty).memory_bytes_with(copied)

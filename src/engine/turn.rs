@@ -319,7 +319,7 @@ impl<'a, S: Stream> Turn<'a, S> {
         }
     }
 
-    /// Ends the sending side after what is queued: nothing more will be answered.
+    /// Ends the sending side once the outbox has left: nothing more will be answered.
     fn last(&mut self) {
         self.conn.writing = Writing::Last;
         self.conn.unfinished = false;

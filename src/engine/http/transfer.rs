@@ -36,7 +36,7 @@ pub(in crate::engine) enum Stage {
     Sending(Sending),
 }
 
-/// An answer that another thread makes: what is known of it before.
+/// A deferred answer: what is known of it before another thread has made the rest.
 pub(in crate::engine) struct Deferred {
     promise: Promise,
     /// Fields that precede the answer's.
