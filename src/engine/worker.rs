@@ -9,6 +9,7 @@ use super::remote::handle::Handle;
 use super::remote::mailbox::Mailbox;
 use super::shutdown::ShutdownReport;
 use crate::app::{App, ConnId, RouteError};
+use crate::arena::Arena;
 use crate::pubsub::Attached;
 use crate::time::Clock;
 use crate::transport;
@@ -226,7 +227,7 @@ impl Worker {
     }
 
     /// Returns the arena that requests live in, for its figures.
-    pub fn arena(&self) -> &crate::Arena {
+    pub fn arena(&self) -> &Arena {
         self.engine.arena()
     }
 

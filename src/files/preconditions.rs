@@ -97,8 +97,9 @@ fn if_range_holds(value: &[u8], validators: &Validators, now_unix_secs: u64) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arena::Arena;
+    use crate::config::Limits;
     use crate::http1::{Decoder, HeadStep};
-    use crate::{Arena, Limits};
 
     /// The time of the file's modification, and an hour before and after it.
     const THEN: &str = "Sun, 06 Nov 1994 08:49:37 GMT";

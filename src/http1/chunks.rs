@@ -7,7 +7,7 @@
 use super::Refusal;
 use super::characters::is_token;
 use super::scan::{Bounds, Scan, section_max};
-use crate::Limits;
+use crate::config::Limits;
 
 /// A position in chunked content.
 #[derive(Debug, Clone, Copy)]

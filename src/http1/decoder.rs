@@ -8,7 +8,8 @@ use super::chunks::{ChunkPiece, Chunks, InPlace};
 use super::parse::{self, ParseError, ParsedHead};
 use super::scan::{Scan, narrow};
 use super::{Awaits, ContentStep, Fields, Framing, Head, HeadStep, PieceStep, Refusal, trailers};
-use crate::{Arena, Limits};
+use crate::arena::Arena;
+use crate::config::Limits;
 
 /// How many empty lines are ignored before a request line (RFC 9112 §2.2 asks for at least one).
 const BLANK_LINES_MAX: u8 = 2;

@@ -15,7 +15,8 @@ use super::framing_fields::FramingFields;
 use super::lex::{self, HeadParts};
 use super::scan::{Bounds, narrow, section_max};
 use super::{Framing, Head, Method, Refusal, Version, target};
-use crate::{Arena, Limits};
+use crate::arena::Arena;
+use crate::config::Limits;
 use httparse::{Error, Header, Request, Status};
 use std::mem::MaybeUninit;
 

@@ -7,7 +7,8 @@ use super::Refusal;
 use super::fields::{FieldSpan, Fields, Span};
 use super::parse::no_limits;
 use super::scan::narrow;
-use crate::{Arena, Limits};
+use crate::arena::Arena;
+use crate::config::Limits;
 use httparse::{EMPTY_HEADER, Error, Status};
 
 /// Fields for framing, routing, authentication, request control or the handling of content. A trailer must

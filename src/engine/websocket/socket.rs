@@ -95,28 +95,24 @@ impl OpenSocket {
                 break Next::Same(StopReason::PeerBlocked);
             }
             let limits = &sender.services.limits;
-            let (event, consumed) = match decoder.short(&mut input[from..], limits) {
-                Some(short) => short,
+            // Each path handles its own event: joining them first costs every short message a few instructions.
+            let consumed = match decoder.short(&mut input[from..], limits) {
+                Some((event, consumed)) => {
+                    alive |= handle(event, ping, &mut sender, live);
+                    consumed
+                }
                 None => match decoder.next(&mut input[from..], limits) {
                     Step::Incomplete => break Next::Same(StopReason::NeedsInput),
-                    Step::Event { event, consumed } => (event, consumed),
+                    Step::Event { event, consumed } => {
+                        alive |= handle(event, ping, &mut sender, live);
+                        consumed
+                    }
                     Step::Failed(failure) => {
                         fail(failure, &mut sender, live);
                         continue;
                     }
                 },
             };
-            match event {
-                Event::Text(text) => {
-                    deliver(&mut sender, live, Message::Text(text));
-                    alive = true;
-                }
-                Event::Binary(bytes) => {
-                    deliver(&mut sender, live, Message::Binary(bytes));
-                    alive = true;
-                }
-                other => alive |= apply(other, ping, &mut sender, live),
-            }
             if cfg!(debug_assertions) {
                 input[from..from + consumed].fill(OVERWRITTEN);
             }
@@ -204,6 +200,22 @@ impl OpenSocket {
         let live = &mut reader.live;
         live.is_open().then_some((Sender { out, state, codec: codec.as_deref_mut(), conn, services }, live))
     }
+}
+
+/// Handles an event. Returns whether it is a sign of life.
+#[inline(always)]
+fn handle<S: Stream>(
+    event: Event<'_>,
+    ping: Option<[u8; 8]>,
+    sender: &mut Sender<'_, '_, S>,
+    live: &mut dyn LiveSocket,
+) -> bool {
+    match event {
+        Event::Text(text) => deliver(sender, live, Message::Text(text)),
+        Event::Binary(bytes) => deliver(sender, live, Message::Binary(bytes)),
+        other => return apply(other, ping, sender, live),
+    }
+    true
 }
 
 /// Gives a session its message, unless we have begun to close.
