@@ -35,7 +35,7 @@ pub struct Server {
     addrs: Vec<SocketAddr>,
 }
 
-/// What the application of one worker is built from: the argument of the function that makes it.
+/// The worker that an application is made for: the argument of the function that makes it.
 #[derive(Debug, Clone)]
 pub struct WorkerContext {
     /// The worker's number, from 0.
@@ -54,7 +54,7 @@ pub enum ServeError {
     NoAddress,
     /// A route is wrong.
     Route(RouteError),
-    /// The system has refused something else.
+    /// Another system call has failed.
     Io(io::Error),
     /// A worker has panicked, which is a bug of this crate: panics of handlers are caught.
     Panicked,
@@ -130,7 +130,8 @@ impl Drop for Alarm {
 
 /// Connections that the system queues for a listening socket until they are accepted.
 const BACKLOG: i32 = 4096;
-/// Descriptors that are kept from connections, for standard streams, polls, listening sockets and the application.
+/// Descriptors that connections must not use: they are for standard streams, polls, listening sockets and the
+/// application.
 const DESCRIPTORS_KEPT: usize = 64;
 
 impl Server {
@@ -212,7 +213,7 @@ impl Builder {
     /// `Sync`.
     ///
     /// # Errors
-    /// [`ServeError`]; no socket is listening then.
+    /// [`ServeError`] if the server cannot start; no socket is listening then.
     pub fn serve<F>(self, make: F) -> Result<Server, ServeError>
     where
         F: Fn(&WorkerContext) -> App + Send + Sync + 'static,
@@ -340,8 +341,8 @@ fn attach(broker: Option<&Arc<dyn Broker>>, parts: &mut [WorkerParts], handle: &
 /// Binds `addr` once for each worker: the system spreads connections over sockets that share a port (SO_REUSEPORT).
 /// Port 0 becomes a free port.
 fn listen(addr: SocketAddr, workers: usize) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
-    // SO_REUSEPORT would also share the port with another process of the same user. Only a socket without it
-    // finds out whether the port is taken.
+    // SO_REUSEPORT would also share the port with another process of the same user. Only binding a socket without it
+    // shows whether the port is taken.
     let first = bind(addr, false)?;
     let addr = first.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
     if workers == 1 {
@@ -368,7 +369,7 @@ fn bind(addr: SocketAddr, shared: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Returns how many descriptors this process may have, if the system says so.
+/// Returns how many descriptors this process may have, if the system reports it.
 fn descriptors_max() -> Option<usize> {
     let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
     let line = limits.lines().find(|line| line.starts_with("Max open files"))?;

@@ -1,8 +1,8 @@
 //! The record of one connection, and the table of what it may do.
 //!
-//! It has no lifetime parameter: it holds offsets and what it owns. Slices of what was read exist only inside one
-//! dispatch. Its invariant: whether a connection is read, what it is sent and which deadline it has follow from its
-//! [`State`], and from nothing else but its outbox.
+//! The record has no lifetime parameter: it holds offsets and owned data. Slices of the input exist only within a turn.
+//! Its invariant: a connection's [`State`] and its outbox alone decide whether it is read, what it is sent and which
+//! deadline it has.
 //!
 //! | state | what it is | read | sent | deadline | next turn |
 //! | --- | --- | --- | --- | --- | --- |
@@ -19,10 +19,10 @@
 //! | `Lingering` | its last answer has left | thrown away | nothing | `linger` | with input |
 //! | `Broken` | its stream has failed | no | nothing | closed in this turn | - |
 //!
-//! An outbox overrides the table in two ways. While it holds anything, the deadline is `write_stall` (for an open
-//! WebSocket its lifetime too). While it holds answers, nothing is parsed, and the next turn comes at once if the share
-//! of a turn has been sent, else on an event. Publications alone do not stop reading: a peer that is slower than they are
-//! published may always have some queued, and must still be heard.
+//! An outbox overrides the table in two ways. While it holds anything, the deadline is `write_stall`; an open
+//! WebSocket's lifetime still applies. While it holds answers, nothing is parsed, and the next turn comes at once if a
+//! turn's share of a file has been sent, else on an event. Publications alone do not stop reading: a slow subscriber may
+//! have some queued all the time, and must still be able to unsubscribe, answer a ping and close.
 
 use super::http::transfer::{Stage, Transfer};
 use super::output::{Io, Output};
@@ -41,23 +41,23 @@ pub(super) struct Conn<S> {
     pub(super) protocol: Protocol,
     pub(super) writing: Writing,
     pub(super) source: Source,
-    /// What has arrived and is not consumed; `None` while that is nothing.
+    /// Input that has arrived and is not consumed; `None` if there is none.
     pub(super) inbox: Option<Box<Inbox>>,
-    /// The inbox was left although it may hold something complete: the budget was spent, or the peer must first take
-    /// what it was sent.
+    /// The inbox may still hold something complete: work on it stopped because the budget was spent, or because the
+    /// peer must first take what it was sent.
     pub(super) unfinished: bool,
     /// On the list of connections that get a turn without an event.
     pub(super) runnable: bool,
     pub(super) timer: Timer,
     /// When it became a WebSocket, if its route has a lifetime: in units of
-    /// [`OPENED_MS`](super::deadlines::OPENED_MS); 0 if that was not noted.
+    /// [`OPENED_MS`](super::deadlines::OPENED_MS), plus one; 0 if not noted.
     pub(super) opened: u32,
 }
 
-/// What the bytes that arrive mean.
+/// The protocol that handles the connection's input.
 pub(super) enum Protocol {
     Http(Decoder),
-    /// A request that does not pass in one piece.
+    /// A request whose content or answer does not pass in one piece.
     Transfer(Box<Transfer>),
     WebSocket(OpenSocket),
 }
@@ -69,8 +69,8 @@ pub(super) enum Writing {
     Open,
     /// Nothing follows what is queued.
     Last,
-    /// Everything has left and the peer was told so. What it still sends is read and thrown away, so that the last
-    /// answer is not lost to a reset (RFC 9112 §9.6).
+    /// Everything has left, and our sending side is shut down. What the peer still sends is read and thrown away, so
+    /// that the last answer is not lost to a reset (RFC 9112 §9.6).
     Lingering,
 }
 
@@ -113,7 +113,7 @@ pub(super) struct Row {
     pub(super) next_turn: NextTurn,
 }
 
-/// What becomes of what the peer sends.
+/// What happens to the peer's input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reads {
     Parsed,
@@ -205,7 +205,7 @@ impl<S> Conn<S> {
         }
     }
 
-    /// Whether the peer has yet to take what it was answered.
+    /// Whether answers are queued that the peer has yet to take.
     #[inline]
     pub(super) fn is_blocked(&self) -> bool {
         self.io.outbox.as_ref().is_some_and(|outbox| outbox.holds_answers())
@@ -263,13 +263,13 @@ impl<S> Conn<S> {
         matches!(&self.protocol, Protocol::Transfer(transfer) if transfer.is_endless())
     }
 
-    /// Whether its turn comes anyway: it is on the list, and may go on without the peer.
+    /// Whether it gets a turn without an event: it is on the runnable list, and can go on without the peer.
     #[inline]
     pub(super) fn has_turn(&self) -> bool {
         self.runnable && self.io.outbox.as_ref().is_none_or(|outbox| outbox.is_paused())
     }
 
-    /// Returns how many bytes must be held for something to be complete; 0 if that is not known.
+    /// Returns how many bytes of input are needed before something is complete; 0 if unknown.
     pub(super) fn wants(&self) -> usize {
         match &self.protocol {
             Protocol::Http(decoder) => decoder.wants(),
@@ -288,7 +288,7 @@ impl<S> Conn<S> {
         self.io.outbox.get_or_insert_default()
     }
 
-    /// Gives back what it has borrowed from the worker.
+    /// Returns its inbox to the worker's pool.
     pub(super) fn give_back(&mut self, pool: &mut Pool) {
         if let Some(inbox) = self.inbox.take() {
             pool.give(inbox);
@@ -336,7 +336,7 @@ mod tests {
 
     #[test]
     fn a_record_takes_at_most_128_bytes() {
-        // A stream is a descriptor.
+        // An `i32` stands for the stream, which is a descriptor.
         assert!(size_of::<Conn<i32>>() <= 128, "{}", size_of::<Conn<i32>>());
     }
 
@@ -344,7 +344,8 @@ mod tests {
     fn the_columns_of_the_table_agree() {
         for state in STATES {
             let row = state.row();
-            // Without a turn of its own a connection must not hold unread input that an event has announced.
+            // Events are edge-triggered: a connection that waits for one must not leave input unread that it would
+            // parse.
             if row.next_turn == NextTurn::OnEvent {
                 assert_eq!(row.reads, Reads::No, "{state:?}");
             }
@@ -368,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_a_connection_takes_precedence() {
+    fn an_ending_connection_ignores_the_state_of_its_protocol() {
         let mut conn = conn();
         conn.writing = Writing::Last;
         assert_eq!(conn.state(), State::Last);

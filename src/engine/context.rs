@@ -21,7 +21,7 @@ pub(super) struct Context {
     pub(super) scratch: Scratch,
 }
 
-/// What outlives a turn and is the same for all connections.
+/// What all connections share, for as long as the worker runs.
 pub(super) struct Services {
     pub(super) limits: Limits,
     pub(super) counters: Counters,
@@ -33,14 +33,14 @@ pub(super) struct Services {
     pub(super) wake: Arc<dyn WakeConn>,
 }
 
-/// Memory that one connection after another uses.
+/// Memory that each connection uses during its turn.
 pub(super) struct Scratch {
     pub(super) arena: Arena,
-    /// What a read fills, for connections without an inbox.
+    /// Filled by reads for connections without an inbox.
     pub(super) read_buffer: Vec<u8>,
-    /// What the sources of responses write to; empty until the first one does, then kept for its memory.
+    /// The sources of responses write here. Empty until the first one does; then kept for its memory.
     pub(super) source_buffer: Vec<u8>,
-    /// Inboxes that wait for their next connection.
+    /// Unused inboxes, kept for the next connection that needs one.
     pub(super) pool: Pool,
 }
 

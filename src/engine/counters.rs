@@ -1,6 +1,6 @@
 //! What a worker counts, and the figures that it reports.
 //!
-//! It knows no connection. Its invariant: a count never falls, but that of open connections.
+//! It knows no connection. Its invariant: no count falls, except that of open connections.
 
 use crate::http1::Refusal;
 use crate::ws::{Failure, Rejected};
@@ -13,7 +13,7 @@ pub struct Counters {
     pub connections: u64,
     /// Connections accepted.
     pub accepted: u64,
-    /// How often accepting was put off because descriptors, or something else that it needs, had run out.
+    /// How often accepting was postponed because descriptors, or something else that it needs, had run out.
     pub accept_backoffs: u64,
     /// Requests answered by a handler, and WebSocket handshakes.
     pub requests: u64,
@@ -40,7 +40,8 @@ pub struct Counters {
     pub dropped_oldest: u64,
     /// Of those matched: replaced by a newer one of their topic.
     pub conflated: u64,
-    /// Of those matched: dropped because their subscriber was closed for being too slow, the one without room included.
+    /// Of those matched: dropped because their subscriber was closed for being too slow, including the one that found
+    /// no room.
     pub dropped_slow: u64,
     /// Of those matched: dropped because their subscriber was closing, or ended before it had taken them.
     pub dropped_closing: u64,
@@ -50,7 +51,8 @@ pub struct Counters {
     pub publications_lost: u64,
     /// Panics of the application's code.
     pub panics: u64,
-    /// Connections that a timeout ended.
+    /// Timeouts that passed. Each ended a connection, except that a deferred answer that took too long was replaced by
+    /// a 504.
     pub timeouts: u64,
     /// Messages for connections that were gone.
     pub stale_ids: u64,
@@ -120,7 +122,7 @@ impl Counters {
     }
 }
 
-/// The figures of one worker: what it has counted, and how much it uses of what is bounded.
+/// The figures of one worker: its counters, and its use of what the limits bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WorkerFigures {
@@ -140,6 +142,6 @@ pub struct WorkerFigures {
     pub arena_reserved_bytes: usize,
     /// Bytes copied out of requests with [`Keep::keep`](crate::Keep::keep) on its thread.
     pub kept_bytes: u64,
-    /// Bytes of inboxes that wait for their next connection.
+    /// Bytes of unused inboxes, kept for the next connection that needs one.
     pub pooled_inbox_bytes: usize,
 }

@@ -17,7 +17,7 @@ pub(super) struct DeadlinePolicy {
     body_stall: u64,
     answer: u64,
     write_stall: u64,
-    /// Before an endless answer sends something to show that it is alive.
+    /// How long an endless answer may send nothing before its source is asked for a sign of life.
     quiet: u64,
     sockets: Vec<SocketTimeouts>,
     close: u64,
@@ -33,21 +33,21 @@ struct SocketTimeouts {
     lifetime: u64,
 }
 
-/// What an open WebSocket whose deadline has passed is due.
+/// Why an open WebSocket's deadline has passed, and so what to do with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Overdue {
-    /// A ping.
+    /// It is due a ping.
     Ping,
-    /// The end: nothing arrived, not even the answer to a ping.
+    /// It must be closed: nothing arrived, not even the answer to a ping.
     Silent,
-    /// The end: it was open for as long as its route allows.
+    /// It must be closed: it was open for as long as its route allows.
     LifetimeReached,
 }
 
-/// Milliseconds in which a WebSocket's age is counted.
+/// The unit of [`Conn::opened`], in milliseconds.
 pub(super) const OPENED_MS: u64 = 64;
 
-/// Bytes a second at which content must arrive once its grace is over.
+/// Bytes per second at which content must arrive once `body_stall` has passed.
 const CONTENT_FLOOR: u64 = 1024;
 
 impl DeadlinePolicy {
@@ -85,7 +85,7 @@ impl DeadlinePolicy {
             self.excuse_silence(conn, now_ms);
         }
         let timer = &mut conn.timer;
-        // A peer that goes on sending does not put off the end of the closing handshake.
+        // A peer that goes on sending does not postpone the end of the closing handshake.
         if waiting != timer.waiting || (fresh && waiting != Waiting::Close) {
             timer.since = now_ms;
             timer.waiting = waiting;
@@ -123,7 +123,7 @@ impl DeadlinePolicy {
         timer.deadline = timer.since.saturating_add(allowed);
     }
 
-    /// Returns when an open WebSocket is due a ping or its end, for its silence or for its age.
+    /// Returns when an open WebSocket must be pinged or closed, because of its silence or its age, in milliseconds.
     #[inline]
     fn frame_deadline<S>(&self, conn: &mut Conn<S>, now_ms: u64) -> u64 {
         self.note_opened(conn, now_ms);
@@ -132,8 +132,8 @@ impl DeadlinePolicy {
         conn.timer.heard.saturating_add(quiet).min(self.end_of_life(conn))
     }
 
-    /// While a slow peer was sent its backlog no ping could be sent, so it gets one before its silence is held against
-    /// it. A peer with an unanswered ping has had its chance.
+    /// No ping could be sent while a slow peer took its backlog, so it gets one before its silence counts. A peer with
+    /// an unanswered ping has had its chance.
     #[inline(never)]
     fn excuse_silence<S>(&self, conn: &mut Conn<S>, now_ms: u64) {
         let ping = self.socket(conn).ping;
@@ -160,7 +160,8 @@ impl DeadlinePolicy {
         }
     }
 
-    /// Milliseconds: when an open WebSocket reaches its route's lifetime; `u64::MAX` for anything else.
+    /// Returns when an open WebSocket reaches its route's lifetime, in milliseconds; `u64::MAX` if it has none, and for
+    /// any other connection.
     #[inline]
     fn end_of_life<S>(&self, conn: &Conn<S>) -> u64 {
         match &conn.protocol {

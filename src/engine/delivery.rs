@@ -1,7 +1,7 @@
-//! Publications of a turn, out to their subscribers.
+//! Delivers a turn's publications to their subscribers.
 //!
-//! It knows no topic's name. Its invariants: at the end, every publication due to a subscriber has left, is queued, or
-//! was counted as dropped; a message that has begun to leave is queued to its end.
+//! It knows no topic's name. Its invariants: after a delivery, every publication due to a subscriber has left, is
+//! queued, or was counted as dropped; the rest of a partly written message is always queued.
 
 use super::conn::{Conn, Protocol};
 use super::context::Services;
@@ -19,13 +19,13 @@ use crate::transport::Stream;
 pub(super) struct FollowUps {
     /// Their streams have failed.
     pub(super) failed: Vec<ConnId>,
-    /// They have an outbox now.
+    /// They have a new outbox, and so a new deadline.
     pub(super) blocked: Vec<ConnId>,
-    /// They are to be closed for being too slow.
+    /// They must be closed for being too slow.
     pub(super) too_slow: Vec<ConnId>,
 }
 
-/// Sends, or queues, what is due to all subscribers.
+/// Sends or queues what each subscriber is due.
 #[inline(never)]
 pub(super) fn deliver<S: Stream>(
     table: &mut Table<Conn<S>>,
@@ -86,8 +86,8 @@ pub(super) fn deliver<S: Stream>(
     publisher.topics.clear(pending);
 }
 
-/// The stream took `sent` bytes of the range, and no more: queues the rest of a message that has begun to leave, whatever
-/// room there is for it. Returns what is left after it.
+/// Begins the outbox of a connection whose stream took only the first `sent` bytes of a range. Counts the messages that
+/// have left, and queues the rest of a partly written one even if it exceeds the limit. Returns the range after it.
 fn begin_outbox(
     outbox: &mut Outbox,
     batch: &mut Batch,
@@ -111,7 +111,7 @@ fn begin_outbox(
     BatchRange { from: at, ..range }
 }
 
-/// Queues a range as far as there is room. Returns whether its subscriber is to be closed for being too slow.
+/// Queues a range as far as there is room. Returns whether its subscriber must be closed for being too slow.
 fn queue(
     outbox: &mut Outbox,
     batch: &mut Batch,

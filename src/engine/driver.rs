@@ -28,14 +28,14 @@ use crate::ws::CloseCode;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// What an engine is made from, beside its application.
+/// The settings of an engine.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// What a peer may send.
+    /// How much a peer may send, and how much the worker may hold.
     pub limits: Limits,
     /// How long a peer may take.
     pub timeouts: Timeouts,
-    /// The worker's number, the first part of its connections' names.
+    /// The worker's number, the first part of each of its connections' names ([`ConnId`]).
     pub worker: u16,
 }
 
@@ -50,11 +50,11 @@ pub struct Readiness {
     pub ended: bool,
 }
 
-/// Publications are delivered before the turn's end when there are this many bytes of them.
+/// Publications are delivered before the end of the turn if they have more bytes than this.
 const BATCH_BYTES_MAX: usize = 256 << 10;
 
 const CORK_BYTES: usize = 16 << 10;
-/// A cork that a rare large answer has grown beyond this is freed.
+/// A cork that has grown beyond this for a rare large answer is freed.
 const CORK_KEPT_BYTES: usize = 1 << 20;
 
 /// All connections of one worker.
@@ -70,9 +70,9 @@ pub struct Engine<S> {
     runnable: Vec<ConnId>,
     /// The list that is being worked through; kept for its memory.
     running: Vec<ConnId>,
-    /// Milliseconds: when what is still open is cut off. Set once a shutdown has begun.
+    /// When the connections still open are cut off, in milliseconds. Set once a shutdown has begun.
     cut_off: Option<u64>,
-    /// What other threads, and the connections' own deferred work, ask for.
+    /// Commands from other threads, and wake-ups from the connections' own deferred work.
     mailbox: Arc<Mailbox>,
     /// Commands being carried out; empty between turns, kept for its memory.
     commands: Vec<Command>,
@@ -84,15 +84,15 @@ pub struct Engine<S> {
 }
 
 impl<S: Stream> Engine<S> {
-    /// Makes an engine without connections, the only one of its server, that no other thread wakes: see
+    /// Makes an engine without connections that no other thread reaches. For one that other threads reach, see
     /// [`with_handle`](Engine::with_handle).
     pub fn new(app: App, settings: Settings, now: Now) -> Engine<S> {
         let handle = Handle::unattended(usize::from(settings.worker) + 1);
         Engine::with_handle(app, settings, now, &handle)
     }
 
-    /// Makes an engine without connections. At the beginning of each turn it does what `handle` asks of the worker of
-    /// its number.
+    /// Makes an engine without connections. At the beginning of each turn it carries out the commands that were posted
+    /// through `handle` for its worker number.
     ///
     /// # Panics
     /// If the handle has no such worker.
@@ -114,7 +114,7 @@ impl<S: Stream> Engine<S> {
         }
     }
 
-    /// Begins a turn: sets the time for everything that follows, and does what other threads have asked for.
+    /// Begins a turn: sets the time for everything that follows, and carries out the commands of other threads.
     #[inline]
     pub fn begin(&mut self, now: Now) {
         self.schedule.set_now(now);
@@ -151,7 +151,7 @@ impl<S: Stream> Engine<S> {
         }
     }
 
-    /// Gives a connection the turn that an event asks for. A stale name is ignored.
+    /// Gives a connection a turn for an event. A stale name is ignored.
     #[inline]
     pub fn ready(&mut self, id: ConnId, readiness: Readiness) {
         let Some(conn) = self.table.find(id) else { return };
@@ -165,15 +165,16 @@ impl<S: Stream> Engine<S> {
                 conn.source = Source::Ready;
             }
         }
-        // The budget is for one turn.
+        // It gets its turn from the list; a second turn would double its budget.
         if conn.has_turn() {
             return;
         }
         self.drive(id, readiness.writable);
     }
 
-    /// Reports that a connection is closed both ways, or has failed. For most it is enough to know that they have
-    /// [ended](Readiness::ended): reading shows the rest. One that awaits an answer is not read.
+    /// Reports that a connection is closed both ways, or has failed. For most connections [`ended`](Readiness::ended)
+    /// is enough, because reading shows the rest. One with an upload, a deferred answer or a streamed answer may not be
+    /// read, so it is dropped here.
     pub fn failed(&mut self, id: ConnId) {
         if self.table.find(id).is_some_and(|conn| matches!(conn.protocol, Protocol::Transfer(_))) {
             self.abort(id);
@@ -211,7 +212,8 @@ impl<S: Stream> Engine<S> {
         }
     }
 
-    /// Returns when [`run`](Engine::run) has something to do, in the milliseconds of [`Now`]; 0 is at once.
+    /// Returns when [`run`](Engine::run) next has something to do, in the milliseconds of [`Now`]: 0 for at once,
+    /// `None` if it waits for events only.
     #[inline]
     pub fn next_ms(&self) -> Option<u64> {
         if !self.runnable.is_empty() || !self.context.services.publisher.is_delivered() {
@@ -252,13 +254,13 @@ impl<S: Stream> Engine<S> {
         }
     }
 
-    /// Whether the next [`run`](Engine::run) begins a shutdown: the last moment to accept connections that wait.
+    /// Whether the next [`run`](Engine::run) begins a shutdown. This is the last chance to accept waiting connections.
     pub(super) fn is_shutdown_due(&self) -> bool {
         self.shutdown_due
     }
 
-    /// Begins an orderly shutdown. Idle connections end at once, requests in flight with their answer, WebSockets with
-    /// 1001 (RFC 6455 §7.4.1), and the rest when the `grace` timeout is over.
+    /// Begins an orderly shutdown. Idle connections are closed at once, requests in flight after their answer,
+    /// WebSockets with 1001 (RFC 6455 §7.4.1). The rest is cut off when the `grace` timeout is over.
     pub fn shutdown(&mut self) {
         if self.context.services.shutting_down {
             return;
@@ -271,7 +273,7 @@ impl<S: Stream> Engine<S> {
                 self.tell(id, |turn| turn.close(CloseCode::AWAY, "shutting down"));
                 continue;
             }
-            // A request may have arrived without an event yet.
+            // A request may have arrived whose event is not reported yet.
             if conn.source == Source::Drained {
                 conn.source = Source::Ready;
             }
@@ -350,7 +352,7 @@ impl<S: Stream> Engine<S> {
     /// Sends publications to their subscribers, and handles the subscribers that could not take them.
     #[inline]
     fn deliver(&mut self) {
-        // A subscriber that this closes may publish something as it ends.
+        // A subscriber that a delivery closes may publish as it ends.
         while !self.context.services.publisher.is_delivered() {
             self.deliver_once();
         }
@@ -402,7 +404,7 @@ impl<S: Stream> Engine<S> {
         }
     }
 
-    /// Gives a connection whose deadline has passed what it is due.
+    /// Handles a connection whose deadline has passed.
     fn expire(&mut self, id: ConnId, expiry: Expiry) {
         let Some(conn) = self.table.find(id) else { return };
         self.context.services.counters.timeouts += u64::from(expiry.is_timeout());

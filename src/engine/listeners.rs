@@ -1,13 +1,14 @@
 //! Subscribers that are not connections: callbacks of the application, called on a worker's thread.
 //!
-//! It knows no table of topics. Its invariant: a listener is called with what it is due, in order, until its
+//! It knows no table of topics. Its invariant: a listener is called with each notification that it is due, in order,
+//! until its
 //! [`Subscription`](super::Subscription) is dropped or it has panicked; then it is dropped.
 
 use crate::pubsub::SubscriberId;
 use crate::ws::Message;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Called with what is published and announced. Returns whether it has taken the notification.
+/// Called with publications and announcements. Returns whether it has taken the notification.
 pub(crate) type Callback = Box<dyn FnMut(Notification<'_>) -> bool + Send>;
 
 /// What a listener is called with: a name, and a message.
@@ -19,18 +20,19 @@ pub(crate) enum Notification<'a> {
     Announcement(&'a str, Message<'a>),
 }
 
-/// Names a listener, for as long as the process runs.
+/// Identifies a listener, uniquely in the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct ListenerId(u64);
 
 impl ListenerId {
-    /// Returns a new name.
+    /// Returns a new id.
     pub(super) fn next() -> ListenerId {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         ListenerId(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Returns which of `workers` workers has this listener: publications reach all of them, so one is enough.
+    /// Returns the number of the one worker, of `workers`, that has this listener. One is enough: publications reach
+    /// all workers.
     pub(super) fn worker(self, workers: usize) -> usize {
         (self.0 % workers as u64) as usize
     }

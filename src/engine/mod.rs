@@ -1,8 +1,8 @@
-//! Connections, their turns, and the loop that gives them.
+//! The engine: connections, their turns, and the loop that runs them.
 //!
 //! [`Engine`] holds the connections and does all the work on them. It is generic over its stream and gets the time as an
-//! argument, so a simulator can drive it. [`Worker`] is the thin mio loop around it. Its invariant: handlers are called
-//! from here and nowhere else, and only here are bytes moved between a connection's buffers and its stream.
+//! argument, so a simulator can drive it. [`Worker`] is the thin mio loop around it. Its invariant: only the engine
+//! calls handlers, and only the engine moves bytes between a connection's buffers and its stream.
 //!
 //! ```text
 //!   worker -> driver -> turn -> http, websocket -> output, context

@@ -12,7 +12,7 @@ use std::os::unix::fs::FileExt;
 
 /// From this size on a piece is not copied into the cork.
 const LARGE_BYTES: usize = 16 << 10;
-/// Bytes of files that a connection sends in one turn, so that a fast reader does not keep the loop.
+/// Bytes of files that a connection sends in one turn, so that a fast reader does not monopolize the loop.
 const FILE_BYTES_A_TURN: usize = 1 << 20;
 /// Bytes of a file that are sent at once when it is the answer; the rest follows in the connection's next turn.
 const FILE_BYTES_AT_ONCE: usize = 64 << 10;
@@ -22,7 +22,7 @@ const CORK_BYTES_MAX: usize = 256 << 10;
 /// A connection's stream, and what it has not taken yet.
 pub(super) struct Io<S> {
     pub(super) stream: S,
-    /// What the stream did not take; `None` while that is nothing.
+    /// What the stream did not take; `None` if there is nothing.
     pub(super) outbox: Option<Box<Outbox>>,
     /// The stream has failed: nothing more can be sent.
     pub(super) broken: bool,
@@ -33,13 +33,13 @@ pub(super) struct Output<'a, S> {
     pub(super) io: &'a mut Io<S>,
     /// The worker's; empty between connections.
     pub(super) cork: &'a mut Vec<u8>,
-    /// Everything stays in the cork for now.
+    /// Nothing is written for now: everything stays in the cork.
     pub(super) held: bool,
 }
 
 impl<S: Stream> Io<S> {
-    /// Calls `write` once, again if it was interrupted. Returns the number of bytes that the stream took; 0 if it is
-    /// full or has failed.
+    /// Calls `write` once, and again if it was interrupted. Returns the number of bytes that the stream took; 0 if it
+    /// is full or has failed.
     #[inline]
     fn write(&mut self, mut write: impl FnMut(&mut S) -> io::Result<usize>) -> usize {
         loop {
@@ -73,7 +73,7 @@ impl<'a, S: Stream> Output<'a, S> {
         self.cork.len() + self.io.outbox.as_ref().map_or(0, |outbox| outbox.bytes())
     }
 
-    /// Returns the bytes of memory that the outbox will hold once a copy of so many bytes is queued.
+    /// Returns the bytes of memory that the outbox will hold once a copy of `copied` bytes is queued.
     pub(super) fn memory_bytes_with(&self, copied: usize) -> usize {
         let empty = Outbox::default();
         self.io.outbox.as_deref().unwrap_or(&empty).memory_bytes_with(copied)
@@ -122,7 +122,8 @@ impl<'a, S: Stream> Output<'a, S> {
         }
     }
 
-    /// Sends a part of a file: a small one is read into the cork, a large one follows it. Not while the cork is held.
+    /// Sends a part of a file: a small one is read into the cork, a large one is queued after it. Must not be called
+    /// while the cork is held.
     #[inline(never)]
     fn file(&mut self, part: Box<FilePart>) {
         if part.len() < LARGE_BYTES as u64 {
@@ -180,8 +181,8 @@ impl<'a, S: Stream> Output<'a, S> {
         sent.saturating_sub(corked)
     }
 
-    /// Writes bytes at once, past the cork, which is empty, and only if there is no outbox. Returns how many the stream
-    /// took; the rest is the caller's to queue.
+    /// Writes bytes at once, without the cork. The cork must be empty, and there must be no outbox. Returns how many
+    /// bytes the stream took; the caller queues the rest.
     #[inline]
     pub(super) fn write_now(&mut self, bytes: &[u8]) -> usize {
         debug_assert!(self.cork.is_empty() && self.io.outbox.is_none());
@@ -195,7 +196,8 @@ impl<'a, S: Stream> Output<'a, S> {
         }
     }
 
-    /// Sends what is in the outbox; the cork stays behind it. Adds the published messages that have left to `delivered`.
+    /// Sends what is in the outbox; the cork's bytes come after it. Adds the published messages that have left to
+    /// `delivered`.
     pub(super) fn send_outbox(&mut self, delivered: &mut u64) -> Taken {
         self.send(FILE_BYTES_A_TURN, delivered)
     }

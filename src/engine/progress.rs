@@ -1,6 +1,6 @@
 //! What a protocol returns after its turn: how far it got, and what the connection becomes.
 //!
-//! It knows no protocol. Its invariant: only a protocol that goes on says why it stopped.
+//! It knows no protocol. Its invariant: only a protocol that will go on gives a reason for stopping.
 
 /// How far the input of a turn was worked through.
 #[derive(Debug, Clone, Copy)]
@@ -14,9 +14,9 @@ pub(super) struct Progress {
 
 /// What a connection becomes after a protocol has run. `T` is what its protocol may change to.
 pub(super) enum Next<T> {
-    /// Its protocol goes on when there is more to do.
+    /// The same protocol goes on when there is more to do.
     Same(StopReason),
-    /// Its protocol is another from here on.
+    /// It changes to another protocol.
     Change(T),
     /// Nothing more will be answered.
     Close,

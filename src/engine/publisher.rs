@@ -1,7 +1,7 @@
 //! Publications on their way: to the worker's own subscribers, to the other workers, to the broker.
 //!
-//! It knows no connection record. Its invariant: a publication made here is due to the subscribers here at once, and
-//! leaves for the others once, in the order of publication.
+//! It knows no connection record. Its invariant: a publication made on this worker is due to the worker's own
+//! subscribers at once, and is sent to the other workers and the broker once, in the order of publication.
 
 use super::counters::Counters;
 use super::listeners::{Callback, Listener, ListenerId, Notification};
@@ -16,7 +16,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::RandomState;
 use std::sync::Arc;
 
-/// What a publication is due to.
+/// The recipient of a publication.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Recipient {
     Conn(ConnId),
@@ -32,13 +32,13 @@ pub(super) struct Publisher {
     worker: u16,
     /// The policy for slow consumers, by the number of their route.
     slow: Vec<SlowConsumer>,
-    /// Publications that the others have yet to be sent.
+    /// Publications not yet sent to the other workers and the broker.
     outbound: Vec<Arc<Publication>>,
-    /// Publications that the others were sent, whose memory is used again once they are done with them.
+    /// Publications already sent, whose memory is used again once the others are done with them.
     relayed: VecDeque<Arc<Publication>>,
 }
 
-/// How many publications are kept to be used again, and how much memory each of them may have.
+/// How many sent publications are kept for their memory, and how many bytes each of them may have.
 const RELAYED_MAX: usize = 256;
 const RELAYED_BYTES_MAX: usize = 16 << 10;
 
@@ -113,7 +113,7 @@ impl Publisher {
     pub(super) fn unlisten(&mut self, id: ListenerId, counters: &mut Counters) {
         if let Some(listener) = self.listeners.remove(&id) {
             counters.dropped_closing += self.topics.leave(listener.subscriber);
-            // What is dropped here is the application's.
+            // The callback is the application's, and may panic when it is dropped.
             catch_counted(&mut counters.panics, move || drop(listener));
         }
     }
@@ -146,7 +146,7 @@ impl Publisher {
         self.topics.is_delivered() && self.outbound.is_empty()
     }
 
-    /// Sends what was published here to the others.
+    /// Sends what was published here to the other workers and the broker.
     pub(super) fn relay(&mut self, counters: &mut Counters) {
         if self.outbound.is_empty() {
             return;
@@ -161,7 +161,7 @@ impl Publisher {
 
     /// Returns a publication, in memory that was used before if any is free.
     fn publication(&mut self, name: &str, message: Message<'_>) -> Arc<Publication> {
-        // The oldest was sent first: if it is still in use, the others hardly are free.
+        // The oldest was sent first: if it is still in use, the others probably are too.
         if let Some(mut used) = self.relayed.pop_front() {
             if let Some(publication) = Arc::get_mut(&mut used) {
                 publication.set(name, message);

@@ -1,4 +1,4 @@
-//! Which connection's deadline passes next, and what a connection whose deadline has passed is due.
+//! The schedule of a worker's deadlines: which connection's passes next, and what follows when it has passed.
 //!
 //! It knows no clock: the time is passed in. Its invariant: for every connection with a deadline the wheel holds an entry
 //! that fires at or before it.
@@ -17,20 +17,20 @@ pub(super) struct Schedule {
     now_ms: u64,
 }
 
-/// What a connection whose deadline has passed is due.
+/// What to do with a connection whose deadline has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Expiry {
-    /// An answer, the last one, that its request took too long.
+    /// Answer 408, its last answer: its request took too long to arrive.
     RequestTimeout,
-    /// An answer that the answer of another thread took too long.
+    /// Answer 504: another thread took too long to make the answer.
     AnswerTimeout,
-    /// Its endless source is to send a sign of life.
+    /// Ask its endless source for a sign of life.
     Quiet,
-    /// A ping.
+    /// Send a ping.
     Ping,
-    /// The closing handshake, for this reason.
+    /// Begin the closing handshake, for this reason.
     Close(&'static str),
-    /// The end.
+    /// Drop it.
     Abort,
 }
 
@@ -39,7 +39,7 @@ const SILENT: &str = "idle for too long";
 const LIFETIME_REACHED: &str = "open for long enough";
 
 impl Expiry {
-    /// Whether it ends what the peer or the application was too slow for.
+    /// Whether it counts as a timeout: the peer or the application was too slow.
     pub(super) fn is_timeout(self) -> bool {
         !matches!(self, Expiry::Quiet | Expiry::Ping | Expiry::Close(LIFETIME_REACHED))
     }
@@ -95,12 +95,12 @@ impl Schedule {
         self.wheel.advance(self.now_ms);
     }
 
-    /// Returns a connection whose deadline has passed, and what it is due; `None` if there is no further one.
+    /// Returns a connection whose deadline has passed, and what to do with it; `None` if there are no more.
     pub(super) fn expired<S>(&mut self, table: &mut Table<Conn<S>>) -> Option<(ConnId, Expiry)> {
         while let Some(due) = self.wheel.pop() {
             let id = ConnId { generation: due.generation, index: due.key, ..table.id(due.key) };
             let Some(conn) = table.find(id) else { continue };
-            // An entry that was left behind when the deadline moved forward.
+            // A stale entry: the connection has been armed with another one.
             if conn.timer.armed != due.tick {
                 continue;
             }

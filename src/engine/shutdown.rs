@@ -1,6 +1,6 @@
 //! The outcome of a shutdown.
 //!
-//! It knows no protocol but its kind. Its invariant: a connection is listed if and only if it was cut off.
+//! Of a protocol it knows only the kind. Its invariant: a connection is listed if and only if it was cut off.
 
 use super::conn::{Conn, Protocol};
 use std::fmt;

@@ -1,8 +1,8 @@
 //! What a connection is waiting for, and until when: the record.
 //!
-//! It knows no connection and no timeout; `deadlines` decides. Its invariant: a deadline is a number. The wheel holds an
-//! entry that fires at or before it and is armed again if the deadline has moved on, so activity costs a store, not a
-//! timer.
+//! It knows no connection and no timeout; `deadlines` decides. Its invariant: a deadline is only a number. The wheel
+//! holds an entry that fires at or before it, and arms it again if the deadline has moved on, so activity costs a
+//! store, not an operation on the wheel.
 
 use crate::time::Tick;
 
@@ -55,7 +55,7 @@ pub(super) struct Timer {
 }
 
 impl Timer {
-    /// Returns the payload of a ping: when the peer was last heard, which is another time for the next ping.
+    /// Returns the payload of a ping: the time at which the peer was last heard, which differs from ping to ping.
     pub(super) fn ping_payload(&self) -> [u8; 8] {
         self.heard.to_be_bytes()
     }

@@ -1,7 +1,8 @@
 //! One connection's turn: send what is queued, answer what has come, read more, flush once.
 //!
 //! It knows no other connection. Its invariants: the cork is empty before and after; every byte that was read is
-//! answered, kept in the inbox, or of no more use; a connection's protocol is changed here and nowhere else.
+//! consumed, kept in the inbox, or dropped because nothing more will be answered; a connection's protocol is changed
+//! here and nowhere else.
 
 use super::conn::{Conn, Protocol, Source, Writing};
 use super::context::{Context, Services};
@@ -19,7 +20,7 @@ use crate::transport::Stream;
 use crate::ws::CloseCode;
 use std::io;
 
-/// Reads for one connection in one turn whose bytes are thrown away.
+/// How many reads a lingering connection gets in one turn; their bytes are thrown away.
 const DISCARD_READS: usize = 4;
 
 /// One connection's turn.
@@ -29,7 +30,7 @@ pub(super) struct Turn<'a, S> {
     context: &'a mut Context,
     /// The worker's; empty between turns.
     cork: &'a mut Vec<u8>,
-    /// Something was completed, so that the wait starts over.
+    /// Something was completed, so the wait starts over.
     pub(super) fresh: bool,
 }
 
@@ -62,7 +63,7 @@ impl<'a, S: Stream> Turn<'a, S> {
         if self.conn.can_answer() {
             let (waits, fresh) = (self.conn.io.outbox.is_some(), self.fresh);
             self.answer();
-            // A peer that sends has not taken anything for that.
+            // Input does not show that the peer takes what is queued for it.
             if waits {
                 self.fresh = fresh;
             }
@@ -98,7 +99,8 @@ impl<'a, S: Stream> Turn<'a, S> {
         }
     }
 
-    /// Tells the application that the connection is dropped, and gives back what it has borrowed.
+    /// Reports to the application that the connection is dropped, counts the publications that are lost, and returns
+    /// the inbox to its pool.
     pub(super) fn abandon(&mut self) {
         self.end_protocol();
         let counters = &mut self.context.services.counters;
@@ -128,7 +130,7 @@ impl<'a, S: Stream> Turn<'a, S> {
         self.call_source(Sending::quiet);
     }
 
-    /// Tells a source, which may be endless, that the server is shutting down.
+    /// Reports to a source, which may be endless, that the server is shutting down.
     pub(super) fn ending(&mut self) {
         self.call_source(Sending::ending);
     }
@@ -235,7 +237,7 @@ impl<'a, S: Stream> Turn<'a, S> {
                 self.work_through_inbox(budget);
             }
         } else {
-            // Taken out while slices of it are alive.
+            // Taken out of the context while slices of it are alive.
             let mut buffer = std::mem::take(&mut self.context.scratch.read_buffer);
             if let Some(bytes) = read(&mut self.conn.io, &mut self.conn.source, &mut buffer) {
                 let (from, to) = self.work_through(&mut buffer[..bytes], budget);
@@ -308,7 +310,7 @@ impl<'a, S: Stream> Turn<'a, S> {
         }
     }
 
-    /// Makes the connection what a transfer that ran without input has returned.
+    /// Applies what a transfer has returned that ran without input.
     fn apply(&mut self, next: Next<Decoder>) {
         match next {
             Next::Same(_) => {}
@@ -317,7 +319,7 @@ impl<'a, S: Stream> Turn<'a, S> {
         }
     }
 
-    /// Ends the sending side after what is queued: nothing more will be answered.
+    /// Ends the sending side once the outbox has left: nothing more will be answered.
     fn last(&mut self) {
         self.conn.writing = Writing::Last;
         self.conn.unfinished = false;
@@ -331,12 +333,12 @@ impl<'a, S: Stream> Turn<'a, S> {
         if let Protocol::WebSocket(_) = protocol {
             self.conn.timer.hear();
         }
-        if let Protocol::Transfer(over) = std::mem::replace(&mut self.conn.protocol, protocol) {
-            over.end(&mut self.context.services.counters.panics);
+        if let Protocol::Transfer(transfer) = std::mem::replace(&mut self.conn.protocol, protocol) {
+            transfer.end(&mut self.context.services.counters.panics);
         }
     }
 
-    /// Tells the application that the connection has ended.
+    /// Reports to the application that the connection has ended.
     fn end_protocol(&mut self) {
         match &mut self.conn.protocol {
             Protocol::Http(_) => {}

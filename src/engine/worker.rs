@@ -51,7 +51,7 @@ pub struct Worker {
     clock: Clock,
     /// Given up for a moment when descriptors have run out, to turn away a client that waits.
     spare: Option<File>,
-    /// Milliseconds of the clock: nothing is accepted before.
+    /// Nothing is accepted before this time, in milliseconds of the clock.
     accept_after: u64,
     /// Held to the end: the broker is detached with the last worker.
     _attached: Option<Arc<Attached>>,
@@ -68,7 +68,7 @@ struct Listener {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum WorkerError {
-    /// The system has refused something.
+    /// A system call has failed.
     Io(io::Error),
     /// A route is wrong.
     Route(RouteError),
@@ -100,9 +100,9 @@ impl From<RouteError> for WorkerError {
 /// Tokens from here on name listening sockets; below it a token is a connection's index and generation.
 const FIRST_LISTENER: usize = usize::MAX - 1024;
 const WAKER: Token = Token(usize::MAX);
-/// Events that one poll returns.
+/// Events that one poll returns, at most.
 const EVENTS: usize = 1024;
-/// Connections accepted from one listening socket in one turn.
+/// Connections accepted from one listening socket in one turn, at most.
 const ACCEPTS: usize = 256;
 /// Milliseconds of the longest wait: an hour is as good as forever.
 const PATIENCE_MS_MAX: u64 = 3_600_000;
@@ -113,7 +113,7 @@ const ACCEPT_BACKOFF_MS: u64 = 100;
 pub(crate) struct WorkerParts {
     poll: Poll,
     pub(crate) mailbox: Arc<Mailbox>,
-    /// What all workers of the server hold of its broker, once it is attached.
+    /// Shared by all workers of the server: keeps its broker attached.
     pub(crate) attached: Option<Arc<Attached>>,
 }
 
@@ -154,13 +154,13 @@ impl Worker {
         })
     }
 
-    /// Does everything that is due. If nothing is, it waits for at most `timeout` (`None`: until something is).
+    /// Does everything that is due. If nothing is due, it waits until something is, but no longer than `timeout`.
     ///
-    /// The order of a turn is: poll, mailbox, events, runnable list, timers, accept. Returns false once a shutdown is
-    /// complete and no connection is open any more.
+    /// The order of a turn is: poll, mailbox, events, runnable list, timers, publications, accept. Returns false once a
+    /// shutdown is complete and no connection is open any more.
     ///
     /// # Errors
-    /// Those of polling; the worker is unusable then.
+    /// An error of the poll; the worker is unusable then.
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
         let patience = self.patience();
         let timeout =
@@ -187,7 +187,7 @@ impl Worker {
                 token => {
                     let id = conn_of(token, &self.engine);
                     self.engine.ready(id, readiness(event));
-                    // After its turn, in which it may have come to await an answer.
+                    // After its turn: the turn may have begun an upload or a deferred answer.
                     if event.is_error() || event.is_write_closed() {
                         self.engine.failed(id);
                     }
@@ -202,7 +202,7 @@ impl Worker {
     /// Takes turns until a shutdown is complete.
     ///
     /// # Errors
-    /// Those of polling.
+    /// An error of the poll; the worker is unusable then.
     pub fn run(&mut self) -> io::Result<()> {
         while self.turn(None)? {}
         Ok(())
@@ -211,7 +211,7 @@ impl Worker {
     /// Returns the addresses it listens on.
     ///
     /// # Errors
-    /// Those of the system.
+    /// An error of the system, which cannot report an address.
     pub fn local_addrs(&self) -> io::Result<Vec<SocketAddr>> {
         self.listeners.iter().map(|listener| listener.socket.local_addr()).collect()
     }
@@ -226,7 +226,7 @@ impl Worker {
         self.engine.counters()
     }
 
-    /// Returns the arena that requests live in, for the figures that it keeps.
+    /// Returns the arena that requests live in, for its figures.
     pub fn arena(&self) -> &Arena {
         self.engine.arena()
     }
@@ -248,7 +248,7 @@ impl Worker {
     }
 
     fn stop_listening(&mut self) {
-        // To a client in the backlog the system has already confirmed the connection.
+        // The system has already confirmed the connection to each client in the backlog.
         self.listeners.iter_mut().for_each(|listener| listener.ready = true);
         let _ = accept(&mut self.listeners, &mut self.engine, &self.poll, &mut self.spare);
         self.listeners.clear();
@@ -288,7 +288,7 @@ fn accept(
                 Ok((stream, peer)) => {
                     let id = engine.accept(stream, Some(peer));
                     let stream = engine.stream_mut(id).expect("just accepted");
-                    // Edge-triggered, for both directions once and for all.
+                    // Registered once, for both directions: events are edge-triggered.
                     let interest = Interest::READABLE | Interest::WRITABLE;
                     if poll.registry().register(stream, token_of(id), interest).is_err() {
                         engine.abort(id);

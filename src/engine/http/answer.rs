@@ -1,4 +1,4 @@
-//! How a response is framed: heads and content to the output, refusals and other fixed answers included.
+//! Frames responses and writes them to the output, refusals and other fixed answers included.
 //!
 //! It knows no decoder, no connection and no transfer. Its invariant: status lines and framing fields are written only
 //! by `http1::encode_head`, with what [`ResponseContext`] says about the connection.
@@ -9,7 +9,7 @@ use crate::engine::output::Output;
 use crate::http1::{self, ConnectionHeader, ContentLength, Refusal, ResponseHead, Version};
 use crate::transport::Stream;
 
-/// What framing must know beside the response itself.
+/// What framing depends on besides the response itself.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::engine) struct ResponseContext {
     pub(in crate::engine) version: Version,
@@ -30,7 +30,7 @@ pub(in crate::engine) enum AfterAnswer {
 }
 
 impl ResponseContext {
-    /// For the last response on a connection whose request could not be read.
+    /// Returns the context of the last response on a connection, whose request could not be read.
     pub(in crate::engine) fn last(head_only: bool) -> ResponseContext {
         ResponseContext { version: Version::Http11, keep_alive: false, head_only }
     }
@@ -50,7 +50,7 @@ impl ResponseContext {
         };
         let keep_alive = self.keep_alive && !response.close;
         let connection = self.connection(keep_alive, response.status);
-        // RFC 9110 §8.6: a 204 has no Content-Length, and that of a 304 is the one a 200 would have.
+        // RFC 9110 §8.6: a 204 has no Content-Length, and a 304 may only have that of the 200 it stands for.
         let silent = matches!(response.status, 204 | 304);
         let content = if silent { ContentLength::None } else { ContentLength::Known(bytes) };
         let fields = response.fields.bytes();
@@ -92,7 +92,7 @@ impl ResponseContext {
         let silent = matches!(response.status, 204 | 304);
         let has_content = !silent && !self.head_only;
         if !has_content {
-            // Before the head is encoded: dropping a source is the application's code and may panic.
+            // Done before the head is encoded: dropping a source runs the application's code, which may panic.
             response.body = Body::Empty;
         }
         let (ResponseContext { keep_alive, .. }, frame) = self.streaming(length, response.close);
@@ -126,7 +126,7 @@ impl ResponseContext {
         (ResponseContext { keep_alive, ..*self }, frame)
     }
 
-    /// Answers what is not a request, or a request whose content is refused. The caller closes the connection.
+    /// Answers a request that cannot be read, or whose content is refused. The caller closes the connection.
     #[cold]
     pub(in crate::engine) fn refuse<S: Stream>(
         &self,
@@ -138,7 +138,7 @@ impl ResponseContext {
         ResponseContext { keep_alive: false, ..*self }.answer(out, &mut response, date);
     }
 
-    /// Answers a request that the router answers itself. Returns whether the connection may be used again.
+    /// Sends an answer of the router's own. Returns whether the connection may be used again.
     #[inline(never)]
     pub(in crate::engine) fn answer_early<'a, S: Stream>(
         &self,

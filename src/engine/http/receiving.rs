@@ -1,7 +1,7 @@
-//! Content of a request on its way from the stream to its upload, piece by piece.
+//! Passes a request's content to its upload, piece by piece.
 //!
 //! It keeps no bytes: pieces are slices of what was read. It knows no output. Its invariant: a session that was opened
-//! is told of the end once, however it ends, its own panics included.
+//! learns of its end once, however it ends, even by its own panic.
 
 use super::answer::handler_failed;
 use crate::app::{ConnId, Error, Flow, LiveUpload, PauseGate, Request, Response, Uploads};
@@ -28,7 +28,7 @@ pub(in crate::engine) enum Unopened {
     Error(Error),
 }
 
-/// What came of the content that was there.
+/// The outcome of passing content to the session.
 pub(in crate::engine) enum Received {
     NeedsInput,
     Paused,
@@ -38,10 +38,10 @@ pub(in crate::engine) enum Received {
 }
 
 impl Receiving {
-    /// Opens the upload that `request` begins, of which only the head is there.
+    /// Opens the upload of a request of which only the head has arrived.
     ///
     /// # Errors
-    /// What is to be answered instead.
+    /// What to answer instead.
     pub(in crate::engine) fn open(
         uploads: &dyn Uploads,
         request: &Request<'_>,
@@ -50,7 +50,7 @@ impl Receiving {
     ) -> Result<Receiving, Unopened> {
         // If the limit panics, no content is allowed.
         let limit = catch_counted(&mut counters.panics, || uploads.limit()).unwrap_or(0);
-        // Before the application does anything for it.
+        // Checked before the application does anything for it.
         decoder.stream(request.head(), limit).map_err(Unopened::Refused)?;
         counters.requests += 1;
         let live = catch_counted(&mut counters.panics, || uploads.open(request));
@@ -77,12 +77,12 @@ impl Receiving {
         over
     }
 
-    /// Tells the session that the rest will not come, unless it has been told of the end.
+    /// Reports to the session that the rest will not arrive, unless the session has ended.
     pub(in crate::engine) fn abort(&mut self, panics: &mut u64) {
         catch_counted(panics, || self.live.abort());
     }
 
-    /// Hands the session what is in `input`. Returns how much of it is consumed.
+    /// Passes the content in `input` to the session. Returns how many bytes are consumed, and the outcome.
     pub(in crate::engine) fn take(
         &mut self,
         decoder: &mut Decoder,

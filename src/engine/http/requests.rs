@@ -1,4 +1,4 @@
-//! Requests to handlers, answers to the cork.
+//! Passes requests to handlers, and writes their answers to the cork.
 //!
 //! It knows no connection record. One request is one pass through `next`: decode, route, call, encode. Its invariant:
 //! the arena is reset after each request, pipelined ones included.
@@ -17,13 +17,13 @@ use crate::http1::{self, ContentStep, Decoder, Framing, HeadStep, Method};
 use crate::panics::catch_counted;
 use crate::transport::{Peer, Stream};
 
-/// Where requests come from.
+/// The client that sends the requests.
 pub(in crate::engine) struct Client<'a> {
     pub(in crate::engine) conn: ConnId,
     pub(in crate::engine) peer: &'a Peer,
 }
 
-/// What a request can make of its connection.
+/// What a request can change its connection's protocol to.
 pub(in crate::engine) enum Switch {
     Transfer(Box<Transfer>),
     WebSocket(OpenSocket),
@@ -33,20 +33,20 @@ pub(in crate::engine) enum Switch {
 enum Step {
     /// The first `filled` bytes of the input must be shown again, followed by more.
     NeedsInput { filled: usize },
-    /// The first bytes, so many, belong to no request.
+    /// This many bytes at the front belong to no request.
     Skipped(usize),
-    /// Nothing more can be understood, and there is nothing to answer.
+    /// The rest of the input cannot be parsed, and gets no answer.
     Broken,
-    /// A request was answered; so many bytes are consumed.
+    /// A request was answered; `consumed` bytes belong to it.
     Answered { consumed: usize, keep_alive: bool },
-    /// A request has made the connection something else.
+    /// A request has changed the connection's protocol.
     Switched { consumed: usize, to: Switch },
 }
 
 /// Answers the complete requests in `input`, at most `budget` of them.
 ///
-/// What most requests do is kept together here and in what is inlined here; what few do is called. After each system
-/// call this code comes from the second-level cache, so its length counts.
+/// The common path is kept together here, in this function and those inlined into it; rare work is called. After each
+/// system call this code comes from the second-level cache, so its length matters.
 #[inline(never)]
 pub(in crate::engine) fn run<S: Stream>(
     decoder: &mut Decoder,
@@ -131,7 +131,7 @@ fn next<S: Stream>(
 
     if let Resolved::Early(early) = resolved {
         services.counters.early_answers += 1;
-        // A client that waits for 100 may or may not send its content now: only an end is clear.
+        // A client that waits for 100 may or may not send its content now: only closing is unambiguous.
         response.keep_alive &= !head.expects_continue && head.method != Method::Connect;
         response.keep_alive = decoder.discard(head, DISCARD_BYTES_MAX) && response.keep_alive;
         let keep_alive = response.answer_early(out, early, services.date.text());

@@ -1,4 +1,4 @@
-//! Content of a response on its way from its source to the stream, in chunks or counted.
+//! Sends a response's content from its source, in chunks, counted, or up to the end of the connection.
 //!
 //! It knows no decoder. Its invariants: content leaves framed as the head announced, or the connection is closed in the
 //! middle of it (RFC 9112 §8); no more than one piece of it is in memory.
@@ -9,7 +9,7 @@ use crate::http1;
 use crate::panics::catch_counted;
 use crate::transport::Stream;
 
-/// Bytes that a source is asked for in one turn.
+/// Bytes that a source is asked for in one turn, at most.
 const ROOM_BYTES: usize = 64 << 10;
 /// What follows the data of the last chunk with data, the last chunk included.
 const CHUNK_END: &[u8] = b"\r\n0\r\n\r\n";
@@ -64,19 +64,20 @@ impl Sending {
         self.streamed.source.is_endless()
     }
 
-    /// Tells the source that nothing has been sent for long, and asks it once more.
+    /// Reports to the source that nothing has been sent for long; it is asked once more.
     pub(in crate::engine) fn quiet(&mut self) {
         self.streamed.source.quiet();
         self.parked = false;
     }
 
-    /// Tells the source of a shutdown, and asks it once more.
+    /// Reports a shutdown to the source; it is asked once more.
     pub(in crate::engine) fn ending(&mut self) {
         self.streamed.source.ending();
         self.parked = false;
     }
 
-    /// Sends one piece, if there is one. It is made in `source_buffer`, the worker's, which keeps its memory.
+    /// Sends one piece, if there is one. The source writes it to `source_buffer`, which is the worker's and keeps its
+    /// memory.
     pub(in crate::engine) fn send<S: Stream>(
         &mut self,
         out: &mut Output<'_, S>,
@@ -84,12 +85,12 @@ impl Sending {
         panics: &mut u64,
     ) -> SendStatus {
         let Some(waker) = &self.waker else { return SendStatus::More };
-        // Looked at before the source is asked, so that a wake-up in between is not missed.
+        // Checked before the source is asked, so that a wake-up in between is not missed.
         let woken = waker.take_wake();
         if self.parked && !woken {
             return SendStatus::More;
         }
-        // The other bytes are for what follows the last chunk's data.
+        // The extra bytes are for what follows a chunk's data.
         source_buffer.resize(ROOM_BYTES + CHUNK_END.len(), 0);
         let mut room = Room::new(&mut source_buffer[..ROOM_BYTES], waker);
         let Some(Ok(progress)) = catch_counted(panics, || self.streamed.source.read(&mut room)) else {

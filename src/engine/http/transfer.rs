@@ -1,8 +1,8 @@
 //! A request whose content, or whose answer, does not pass in one piece.
 //!
-//! While one is under way it is the connection's protocol, decoder and all, and nothing further of the connection is
-//! parsed: answers stay in order, memory bounded. It is driven by turns like everything else; other threads can only ask
-//! for a turn. Its invariant: every part of the application that takes part is told of the end once, however it comes.
+//! A transfer is the connection's protocol until it is over, and holds the connection's decoder. No further request is
+//! parsed meanwhile, so answers stay in order and memory is bounded. Only turns drive it; other threads can only ask
+//! for a turn. Its invariant: the session, promise or source of a transfer learns of the end once, however it ends.
 
 use super::answer::{AfterAnswer, ResponseContext};
 use super::receiving::{Received, Receiving};
@@ -36,7 +36,7 @@ pub(in crate::engine) enum Stage {
     Sending(Sending),
 }
 
-/// What is known of an answer before it is there.
+/// A deferred answer: what is known of it before another thread has made the rest.
 pub(in crate::engine) struct Deferred {
     promise: Promise,
     /// Fields that precede the answer's.
@@ -65,7 +65,7 @@ impl Transfer {
         Transfer::new(context, stage)
     }
 
-    /// Takes over the connection's decoder, and binds what waits to its connection.
+    /// Takes over the connection's decoder, and lets the stage wake its connection.
     #[inline(never)]
     pub(in crate::engine) fn start(
         mut self: Box<Self>,
@@ -78,13 +78,13 @@ impl Transfer {
         self
     }
 
-    /// Returns what the transfer is busy with.
+    /// Returns the stage that the transfer is in.
     #[inline]
     pub(in crate::engine) fn stage(&self) -> &Stage {
         &self.stage
     }
 
-    /// Returns the bytes of content that have passed.
+    /// Returns the bytes of content that an upload has received since its last pause; 0 in the other stages.
     pub(in crate::engine) fn received(&self) -> u64 {
         match &self.stage {
             Stage::Receiving(receiving) => receiving.received(),
@@ -101,7 +101,7 @@ impl Transfer {
         matches!(&self.stage, Stage::Receiving(receiving) if !receiving.is_paused())
     }
 
-    /// Goes on with its input. What it changes to is requests, with their decoder.
+    /// Goes on with its input. A transfer that is over gives back the decoder, for the next requests.
     #[inline(never)]
     pub(in crate::engine) fn run<S: Stream>(
         &mut self,
@@ -143,7 +143,7 @@ impl Transfer {
                     if !receiving.resume() {
                         break;
                     }
-                    // It may have paused at the end of its content: no input would come to show that.
+                    // It may have paused at the end of its content: no further input would arrive.
                     let (progress, next) = self.receive(out, worker, conn, &mut []);
                     if !progress.fresh {
                         break;
@@ -171,7 +171,7 @@ impl Transfer {
         (fresh, Next::Same(StopReason::PeerBlocked))
     }
 
-    /// Hands the upload what is in `input`.
+    /// Passes the content in `input` to the upload.
     fn receive<S: Stream>(
         &mut self,
         out: &mut Output<'_, S>,
@@ -198,7 +198,7 @@ impl Transfer {
             }
             Received::Answer(Ok(mut response)) => self.answer(out, worker, conn, &mut response),
             Received::Answer(Err(error)) => {
-                // Nothing is left of content that has ended.
+                // Content that has ended has nothing left to discard.
                 let whole = self.decoder.is_idle() || self.decoder.discard_rest(DISCARD_BYTES_MAX);
                 receiving.abort(&mut services.counters.panics);
                 self.context.keep_alive &= whole;
@@ -218,7 +218,7 @@ impl Transfer {
     ) -> Next<Decoder> {
         let Services { counters, date, shutting_down, wake, .. } = &mut worker.services;
         self.context.keep_alive &= !*shutting_down;
-        // A source that is not needed is dropped, which is the application's code.
+        // A source that is not needed is dropped. That runs the application's code, which may panic.
         let after = catch_counted(&mut counters.panics, || self.context.answer(out, response, date.text()));
         match after {
             Some(AfterAnswer::KeepAlive) => self.over(),
@@ -228,7 +228,7 @@ impl Transfer {
                 self.stage.bind(conn, wake);
                 Next::Same(StopReason::PeerBlocked)
             }
-            // How much was encoded is unknown.
+            // It panicked: how much was encoded is unknown.
             None => {
                 out.io.broken = true;
                 Next::Close
@@ -236,7 +236,7 @@ impl Transfer {
         }
     }
 
-    /// Answers that the answer took too long (RFC 9110 §15.6.5).
+    /// Answers 504, because the answer took too long (RFC 9110 §15.6.5).
     pub(in crate::engine) fn answer_overdue<S: Stream>(
         &mut self,
         out: &mut Output<'_, S>,
@@ -250,7 +250,7 @@ impl Transfer {
         Next::Change(std::mem::take(&mut self.decoder))
     }
 
-    /// Calls the source of what is sent, if something is. Returns false if it panicked.
+    /// Passes what is being sent, if anything is, to `call`. Returns false if `call` panicked.
     pub(in crate::engine) fn call_source(
         &mut self,
         panics: &mut u64,
@@ -262,13 +262,13 @@ impl Transfer {
         }
     }
 
-    /// Ends the transfer, and tells every part of the application that takes part.
+    /// Ends the transfer, and reports that to its session, promise or source.
     #[inline(never)]
     pub(in crate::engine) fn end(mut self: Box<Self>, panics: &mut u64) {
         if let Stage::Receiving(receiving) = &mut self.stage {
             receiving.abort(panics);
         }
-        // What is dropped here is the application's.
+        // Dropping it runs the application's code, which may panic.
         catch_counted(panics, move || drop(self));
     }
 }

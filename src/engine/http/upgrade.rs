@@ -1,7 +1,7 @@
 //! The opening handshake of a WebSocket, from the request to the open socket.
 //!
-//! It knows no connection record. Its invariant: nothing of a handshake leaves before the session has taken the
-//! connection; if it does not, only the answer to the request is left in the cork.
+//! It knows no connection record. Its invariant: no byte of a handshake is written before the session has accepted the
+//! connection. If it does not accept, only the answer to the request is left in the cork.
 
 use super::answer::handler_failed;
 use crate::app::{Error, Request, Response, Socket, Upgrade};
@@ -18,7 +18,7 @@ use crate::ws::{self, Rejected};
 /// Checks a handshake and opens the session. What the session sends first follows the 101 in the cork.
 ///
 /// # Errors
-/// What is to be answered instead.
+/// What to answer instead.
 pub(in crate::engine) fn open<'r, S: Stream>(
     upgrade: &dyn Upgrade,
     request: &Request<'r>,

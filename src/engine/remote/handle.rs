@@ -1,6 +1,6 @@
 //! The handle that other threads hold of a running server.
 //!
-//! It knows no worker, only their mailboxes and the broker. Its invariant: nothing here waits for a worker.
+//! It knows no worker, only the workers' mailboxes and the broker. Its invariant: nothing here waits for a worker.
 
 use super::mailbox::{Command, Mailbox, SendError};
 use super::question::{Question, TopicCounts};
@@ -171,14 +171,16 @@ impl Handle {
     }
 
     /// Counts the topics and their subscribers on all workers. `done` is called with the counts, sorted by name, on a
-    /// worker's thread, or on this one if no worker is left; it must not block.
+    /// worker's thread, or on this one if no worker is left; it must not block. A worker that is gone or whose mailbox
+    /// is full is left out.
     pub fn count_topics(&self, done: impl FnOnce(Vec<TopicCount>) + Send + 'static) {
         let done = |counts: TopicCounts| done(counts.into_values().collect());
         self.ask(Box::new(done), Command::CountTopics);
     }
 
     /// Asks all workers for their figures. `done` is called with them, sorted by the workers' numbers, on a worker's
-    /// thread, or on this one if no worker is left; it must not block.
+    /// thread, or on this one if no worker is left; it must not block. A worker that is gone or whose mailbox is full
+    /// is left out.
     ///
     /// ```
     /// use fleeting::{App, Server};
@@ -208,13 +210,14 @@ impl Handle {
     ) {
         let question = Arc::new(Question::new(done));
         for mailbox in self.mailboxes.iter() {
-            // A worker that is gone, or whose mailbox is full, has nothing to add.
+            // A worker that is gone, or whose mailbox is full, is left out.
             let _ = mailbox.post(command(question.clone()));
         }
     }
 
-    /// Shuts the server down in good order. No more connections are accepted, requests in flight are answered with
-    /// `Connection: close`, WebSockets are closed with 1001, and what is still open after the `grace` timeout is cut off.
+    /// Shuts the server down gracefully. No more connections are accepted, requests in flight are answered with
+    /// `Connection: close`, WebSockets are closed with 1001, and what is still open after the `grace` timeout is cut
+    /// off.
     pub fn shutdown(&self) {
         for mailbox in self.mailboxes.iter() {
             // A worker that is gone needs no shutdown.
@@ -227,7 +230,7 @@ impl Handle {
         Handle { broker: None, ..self.clone() }
     }
 
-    /// Whether there is anything but one worker to publish to.
+    /// Whether a publication must be sent to other workers or a broker.
     #[inline]
     pub(in crate::engine) fn has_others(&self) -> bool {
         self.mailboxes.len() > 1 || self.broker.is_some()

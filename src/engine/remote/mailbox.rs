@@ -1,6 +1,7 @@
 //! Commands to a worker from other threads.
 //!
-//! It knows no engine. Its invariant: what waits for one worker is bounded, and what was posted first is carried out first.
+//! It knows no engine. Its invariant: the queue of a worker is bounded, and commands are carried out in the order in
+//! which they were posted.
 
 use super::question::{Question, TopicCounts};
 use crate::app::{ConnId, WakeConn};
@@ -14,7 +15,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What a worker is asked to do.
+/// A command to a worker.
 pub(crate) enum Command {
     Text(ConnId, Box<str>),
     Binary(ConnId, Box<[u8]>),
@@ -108,7 +109,8 @@ impl Queue {
             Command::Announce(_) => (ANNOUNCEMENTS_MORE, ANNOUNCEMENT_BYTES_MORE),
             _ => (0, 0),
         };
-        // A shutdown is never refused, nor the end of a subscription, nor a turn: each source has at most one queued.
+        // A shutdown, the end of a subscription and a wake-up are never refused. A subscription ends once, and each
+        // source of wake-ups has at most one queued.
         let full = self.commands.len() >= COMMANDS_MAX + more || bytes > COMMAND_BYTES_MAX + bytes_more;
         if full && !matches!(command, Command::Shutdown | Command::Wake(_) | Command::Unlisten(_)) {
             return Err(SendError::Full);
@@ -156,7 +158,7 @@ impl Mailbox {
         }
     }
 
-    /// Moves all commands into `into`, which is empty.
+    /// Moves all commands into `into`, which must be empty.
     pub(in crate::engine) fn drain(&self, into: &mut Vec<Command>) {
         // Cleared first: a command posted from here on wakes the worker again.
         self.woken.store(false, Ordering::Release);
@@ -169,7 +171,7 @@ impl Mailbox {
     /// Drops the commands that wait, and refuses more: the worker is gone.
     pub(crate) fn close(&self) {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // Not while the queue is locked: a question that ends calls the application, which may post.
+        // Dropped once the lock is released: a question that ends calls the application, which may post.
         drop(queue);
     }
 

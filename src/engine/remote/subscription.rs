@@ -1,6 +1,7 @@
-//! Subscriptions of the application's own, and streams of events made of them.
+//! The application's own subscriptions, and streams of events made from them.
 //!
-//! It knows no worker, only the mailbox that has the listener. Its invariant: dropping a [`Subscription`] ends it.
+//! It knows no worker, only the mailbox of the one that has the listener. Its invariant: dropping a [`Subscription`]
+//! ends it.
 
 use super::handle::Handle;
 use super::mailbox::Command;

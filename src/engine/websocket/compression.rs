@@ -1,7 +1,7 @@
 //! Compressed messages of WebSockets: which codec is used for what.
 //!
 //! It knows no stream. Without the feature `deflate` compression is never agreed on, so nothing here is used. Its
-//! invariant: a message that a connection is sent refers only to what the same connection was sent.
+//! invariant: a compressed message refers only to earlier messages sent on the same connection.
 
 use crate::pubsub::Encoding;
 use crate::ws::encode::encode_header;
@@ -47,7 +47,8 @@ mod with {
         /// Made when a message needs it, if messages may refer to earlier ones.
         inflater: Option<Box<Inflater>>,
         deflater: Option<Box<Deflater>>,
-        /// The connection was sent what its deflater has not seen: the next message must refer to no earlier one.
+        /// The connection was sent a message that its deflater has not seen, so the next message must refer to no
+        /// earlier one.
         foreign: bool,
     }
 
@@ -56,7 +57,7 @@ mod with {
             Codec::default()
         }
 
-        /// Takes the buffer that messages are inflated into; it is to be given back.
+        /// Takes the buffer that messages are inflated into; the caller gives it back.
         pub(in crate::engine) fn take_inflated(&mut self) -> Inflated {
             std::mem::take(&mut self.shared.inflated)
         }
@@ -103,7 +104,8 @@ mod with {
             Box::new(SocketCodec { agreed, level, threshold_bytes, inflater, deflater, foreign: false })
         }
 
-        /// Returns how publications are encoded for it. They refer to nothing earlier, so one serves all subscribers.
+        /// Returns how publications are encoded for it. They refer to nothing earlier, so one frame serves all
+        /// subscribers with this encoding.
         pub(in crate::engine) fn encoding(&self) -> Encoding {
             Encoding::deflated(self.agreed.server_window_bits)
         }

@@ -1,7 +1,7 @@
-//! The sending side of a WebSocket that its session sees.
+//! The sending side of a WebSocket, as its session sees it.
 //!
-//! It knows no decoder and no session. Its invariant: nothing is sent after a Close, and a session that was told of
-//! backpressure has its messages dropped until there is room again.
+//! It knows no decoder and no session. Its invariant: nothing is sent after a Close, and once a send has returned
+//! `Backpressure`, further messages are dropped until there is room again.
 
 use super::compression::SocketCodec;
 use crate::app::{ConnId, Outgoing, Sent};
@@ -13,16 +13,16 @@ use crate::pubsub::{Encoding, SubscriberId, TopicError};
 use crate::transport::Stream;
 use crate::ws::{CloseCode, Closing, Message, encode};
 
-/// What decides whether something may be sent.
+/// The state that decides whether something may be sent.
 pub(in crate::engine) struct SendState {
     pub(in crate::engine) closing: Closing,
-    /// What our Close said, if we began the closing handshake. Few sockets have one, and not for long: it is one pointer.
+    /// What our Close said, if we began the closing handshake. Boxed, because few sockets have one, and not for long.
     sent_close: Option<Box<(CloseCode, Box<str>)>>,
     /// A send has returned `Backpressure`, and `drain` has not been called since.
     pub(in crate::engine) drain_due: bool,
     /// The number of its route.
     pub(in crate::engine) route: u16,
-    /// Its name among the subscribers, if it has ever subscribed to a topic.
+    /// Its id as a subscriber, if it has ever subscribed to a topic.
     subscriber: Option<SubscriberId>,
 }
 
@@ -58,7 +58,7 @@ impl SendState {
 }
 
 impl<S: Stream> Sender<'_, '_, S> {
-    /// Whether there is no room: the peer was sent more than it may have queued, and has not taken it.
+    /// Whether there is no room: more than `outbox_bytes` is queued, even after the stream was offered the cork.
     #[inline(never)]
     fn is_full(&mut self) -> bool {
         let outbox_bytes = self.services.limits.outbox_bytes;

@@ -1,6 +1,6 @@
-//! An open WebSocket: frames to its session, and what is sent without the session asking.
+//! An open WebSocket: passes messages to its session, and sends what the session does not ask for.
 //!
-//! It knows no connection record. Its invariant: the session is told of the end once, whichever side causes it.
+//! It knows no connection record. Its invariant: the session learns of the end once, whichever side causes it.
 
 use super::compression::{self, SocketCodec};
 use super::sender::{SendState, Sender};
@@ -44,7 +44,7 @@ impl OpenSocket {
         self.state.closing == Closing::Open
     }
 
-    /// Whether the session waits to be told that all it sent has left.
+    /// Whether the session waits for `drain`: for all that it sent to leave.
     pub(in crate::engine) fn drain_is_due(&self) -> bool {
         self.state.drain_due
     }
@@ -66,12 +66,12 @@ impl OpenSocket {
         self.state.leave(services);
     }
 
-    /// Tells the session of the end, once.
+    /// Reports the end to the session, once.
     pub(in crate::engine) fn end(&mut self, code: Option<CloseCode>, reason: &str, panics: &mut u64) {
         end(&mut self.reader.live, &self.state, code, reason, panics);
     }
 
-    /// Answers the complete frames in `input`. `ping` is the payload of a ping that has not been answered.
+    /// Handles the complete frames in `input`. `ping` is the payload of a ping that has not been answered.
     #[inline(never)]
     pub(in crate::engine) fn run<S: Stream>(
         &mut self,
@@ -90,7 +90,7 @@ impl OpenSocket {
                 from = input.len();
                 break Next::Close;
             }
-            // A session that was told of backpressure is first told of its end.
+            // A session that saw backpressure gets its `drain` before more messages.
             if sender.out.is_blocked() || sender.state.drain_due {
                 break Next::Same(StopReason::PeerBlocked);
             }
@@ -140,7 +140,7 @@ impl OpenSocket {
         let fits = queued <= services.limits.outbox_bytes;
         let Some((mut sender, _)) = self.sender(out, services, conn) else { return };
         if fits {
-            // In one piece, as its size was computed.
+            // Queued in one piece: its size was computed so.
             sender.out.held = true;
             sender.message(message);
             sender.out.held = false;
@@ -163,15 +163,15 @@ impl OpenSocket {
         }
     }
 
-    /// Sends a ping, unless the session was told of the end.
+    /// Sends a ping, unless the session has ended.
     pub(in crate::engine) fn ping<S: Stream>(&mut self, out: &mut Output<'_, S>, payload: [u8; 8]) {
         if self.reader.live.is_open() {
             encode::encode_ping(out.cork, &payload);
         }
     }
 
-    /// Tells the session that all it sent has left, if it was told of backpressure. That may happen without an outbox:
-    /// the cork alone was over the mark, and the stream took all of it.
+    /// Calls the session's `drain` if it saw backpressure: all that it sent has left. There need not have been an
+    /// outbox: the cork alone may have exceeded `outbox_bytes`, and the stream took all of it.
     #[inline]
     pub(in crate::engine) fn drain<S: Stream>(
         &mut self,
@@ -189,7 +189,7 @@ impl OpenSocket {
         }
     }
 
-    /// Returns the sending side and the session, unless the session was told of the end.
+    /// Returns the sending side and the session, unless the session has ended.
     fn sender<'a, 'o, S: Stream>(
         &'a mut self,
         out: &'a mut Output<'o, S>,
@@ -250,7 +250,7 @@ fn deliver_compressed<S: Stream>(
     sender.services.codec.give_inflated(inflated);
 }
 
-/// Applies an event that is not a message, or not yet one. Returns whether it is a sign of life.
+/// Applies an event that is not a message, or is still compressed. Returns whether it is a sign of life.
 #[inline(never)]
 fn apply<S: Stream>(
     event: Event<'_>,
@@ -272,14 +272,14 @@ fn apply<S: Stream>(
             }
             end(live, state, code, reason, &mut sender.services.counters.panics);
         }
-        // While a ping is unanswered, no pong but its own counts.
+        // While a ping is unanswered, only its own pong counts.
         Event::Pong(pong) => return ping.is_none_or(|ping| ping == *pong),
         _ => {}
     }
     true
 }
 
-/// Closes with the rule that the peer has broken, and tells the session of the end.
+/// Sends a Close that names the rule the peer has broken, and reports the end to the session.
 #[cold]
 fn fail<S: Stream>(failure: Failure, sender: &mut Sender<'_, '_, S>, live: &mut dyn LiveSocket) {
     let counters = &mut sender.services.counters;
@@ -291,7 +291,7 @@ fn fail<S: Stream>(failure: Failure, sender: &mut Sender<'_, '_, S>, live: &mut 
     end(live, sender.state, Some(code), &reason, &mut counters.panics);
 }
 
-/// Tells a session of the end, once.
+/// Reports the end to a session, once.
 fn end(
     live: &mut dyn LiveSocket,
     state: &SendState,
