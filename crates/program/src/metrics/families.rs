@@ -114,7 +114,7 @@ const COUNTERS: &[CounterFamily] = &[
         |c| c.closed_slow,
     ),
     ("fleeting_handler_panics_total", "Panics in handlers.", |c| c.panics),
-    ("fleeting_timeouts_total", "Connections ended by a timeout.", |c| c.timeouts),
+    ("fleeting_timeouts_total", "Timeouts that ended a connection or a request.", |c| c.timeouts),
     ("fleeting_stale_ids_refused_total", "Messages addressed to connections that have ended.", |c| {
         c.stale_ids
     }),
