@@ -55,6 +55,7 @@ pub mod http1;
 #[doc(hidden)]
 pub mod keep;
 mod panics;
+mod percent;
 mod pubsub;
 mod reasons;
 mod server;

@@ -16,7 +16,6 @@ mod handler;
 mod json;
 mod kept;
 mod offload;
-mod percent;
 mod query;
 mod request;
 mod response;

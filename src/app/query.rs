@@ -3,8 +3,8 @@
 //! It knows text only. Its invariant: a value that is not UTF-8 counts as absent.
 
 use super::Request;
-use super::percent::decode;
 use crate::arena::Arena;
+use crate::percent::decode;
 
 impl<'r> Request<'r> {
     /// Returns the value of the first pair of this name in the query, `name=value&...`, with `+` and

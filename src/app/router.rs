@@ -4,12 +4,12 @@
 //! same however many there are. Paths with parameters are in a radix tree.
 
 use super::Handler;
-use super::percent::{decode, decode_unreserved};
 use super::request::Params;
 use super::upload::Uploads;
 use super::websocket::Upgrade;
 use crate::arena::Arena;
 use crate::http1::{Head, Method, TargetForm};
+use crate::percent::{decode, decode_unreserved};
 use ahash::RandomState;
 use std::collections::HashMap;
 use std::fmt;

@@ -4,6 +4,7 @@
 //! contains a NUL, slash or backslash. Joined to a root, the path therefore stays beneath it, except through
 //! symbolic links, which [`Root`](super::Root) handles.
 
+use crate::percent::octet;
 use std::fmt;
 
 /// The maximum length of a path in bytes: the system's 4,096, minus room for suffixes such as
@@ -118,13 +119,6 @@ fn decode(segment: &[u8]) -> Result<String, PathError> {
         }
     }
     String::from_utf8(name).map_err(|_| PathError::NotUtf8)
-}
-
-/// Returns the percent-encoded octet that `bytes` begins with (RFC 3986 §2.1).
-fn octet(bytes: &[u8]) -> Option<u8> {
-    let &[b'%', high, low, ..] = bytes else { return None };
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    Some((digit(high)? * 16 + digit(low)?) as u8)
 }
 
 #[cfg(test)]

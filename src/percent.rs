@@ -7,12 +7,12 @@ use crate::arena::Arena;
 /// Decodes percent-encoded unreserved characters, because they mean the same encoded or not (RFC 3986
 /// §6.2.2.2). All others stay encoded. `/%70ing` becomes `/ping`, and `/a%2Fb` stays one segment.
 #[inline(never)]
-pub(super) fn decode_unreserved<'a>(path: &[u8], arena: &'a Arena) -> &'a [u8] {
+pub(crate) fn decode_unreserved<'a>(path: &[u8], arena: &'a Arena) -> &'a [u8] {
     let out = copy_into(path, arena);
     let (mut from, mut to) = (0, 0);
     while from < out.len() {
         let decoded =
-            percent(&out[from..]).filter(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte));
+            octet(&out[from..]).filter(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte));
         out[to] = decoded.unwrap_or(out[from]);
         from += if decoded.is_some() { 3 } else { 1 };
         to += 1;
@@ -21,11 +21,11 @@ pub(super) fn decode_unreserved<'a>(path: &[u8], arena: &'a Arena) -> &'a [u8] {
 }
 
 /// Decodes all percent-encoded octets. Returns `None` if the result is not UTF-8.
-pub(super) fn decode<'a>(value: &str, arena: &'a Arena) -> Option<&'a str> {
+pub(crate) fn decode<'a>(value: &str, arena: &'a Arena) -> Option<&'a str> {
     let out = copy_into(value.as_bytes(), arena);
     let (mut from, mut to) = (0, 0);
     while from < out.len() {
-        let decoded = percent(&out[from..]);
+        let decoded = octet(&out[from..]);
         // A '%' without two hexadecimal digits stays as it is, as in browsers and nginx.
         out[to] = decoded.unwrap_or(out[from]);
         from += if decoded.is_some() { 3 } else { 1 };
@@ -39,7 +39,7 @@ fn copy_into<'a>(bytes: &[u8], arena: &'a Arena) -> &'a mut [u8] {
 }
 
 /// Returns the octet that `bytes` begins with, if it is percent-encoded (RFC 3986 §2.1).
-fn percent(bytes: &[u8]) -> Option<u8> {
+pub(crate) fn octet(bytes: &[u8]) -> Option<u8> {
     let &[b'%', high, low, ..] = bytes else { return None };
     let digit = |byte: u8| (byte as char).to_digit(16);
     Some((digit(high)? * 16 + digit(low)?) as u8)
