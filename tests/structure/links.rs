@@ -1,6 +1,7 @@
 //! Finds broken links in Markdown.
 
-use std::path::{Component, Path, PathBuf};
+use crate::paths::normal;
+use std::path::{Path, PathBuf};
 
 /// Returns the targets of the links in a Markdown text, with their line numbers. Links in code are ignored.
 fn links(text: &str) -> Vec<(usize, String)> {
@@ -46,36 +47,16 @@ pub fn broken_links(path: &str, text: &str, exists: impl Fn(&Path) -> bool) -> V
     violations
 }
 
-/// Resolves `.` and `..` in `path`. Returns `None` if it leads out of the repository.
-fn normal(path: &Path) -> Option<PathBuf> {
-    let mut out = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::ParentDir if !out.pop() => return None,
-            Component::Normal(name) => out.push(name),
-            _ => {}
-        }
-    }
-    Some(out)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[track_caller]
-    fn planted(violations: Vec<String>, expected: &[&str]) {
-        assert_eq!(violations.len(), expected.len(), "{violations:#?}");
-        violations
-            .iter()
-            .zip(expected)
-            .for_each(|(got, want)| assert!(got.contains(want), "{got} does not contain {want}"));
-    }
+    use crate::planted::expect_violations;
 
     #[test]
     fn a_broken_link_is_found() {
         let there = |resolved: &Path| [Path::new("a/b.md"), Path::new("c.rs")].contains(&resolved);
-        let check = |text: &str, expected: &[&str]| planted(broken_links("a/x.md", text, there), expected);
+        let check =
+            |text: &str, expected: &[&str]| expect_violations(broken_links("a/x.md", text, there), expected);
         check("[b](b.md) [c](../c.rs#L1) [d](/c.rs) [e](https://a.example/b) [f](#here)", &[]);
         check("one\n[b](c.md)", &["a/x.md:2: links to c.md"]);
         check("[out](../../c.rs)", &["links to ../../c.rs"]);

@@ -96,15 +96,7 @@ pub fn unfinished(path: &str, text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[track_caller]
-    fn expect_violations(violations: Vec<String>, expected: &[&str]) {
-        assert_eq!(violations.len(), expected.len(), "{violations:#?}");
-        violations
-            .iter()
-            .zip(expected)
-            .for_each(|(got, want)| assert!(got.contains(want), "{got} does not contain {want}"));
-    }
+    use crate::planted::expect_violations;
 
     #[test]
     fn a_violation_in_a_source_file_is_found() {

@@ -3,9 +3,10 @@
 //! It knows no rule. The caller supplies a function that reads files, so a test can use a crate that exists only in
 //! memory.
 
+use crate::paths::normal;
 use proc_macro2::{TokenStream, TokenTree};
 use std::collections::HashMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use syn::visit::{self, Visit};
 use syn::{Attribute, Item, UseTree, Visibility};
 
@@ -25,8 +26,21 @@ pub struct Module {
     pub mentions: Vec<Mention>,
 }
 
+/// Returns a file's text, or `None` if there is no such file.
+type ReadFile<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Where a module stands in its crate.
+struct Place {
+    /// Its path from the crate's root.
+    path: Vec<String>,
+    /// The index of its parent.
+    parent: usize,
+    /// The folder of its children.
+    folder: PathBuf,
+    in_test: bool,
+}
+
 /// What a name in a module's scope refers to.
-#[derive(Clone)]
 enum Name {
     Item,
     Module(usize),
@@ -56,40 +70,21 @@ const ALIASES_MAX: usize = 16;
 
 impl Tree {
     /// Reads the crate whose root is `root`. `read` returns a file's text, or `None` if there is no such file.
-    pub fn read(root: &str, read: &dyn Fn(&str) -> Option<String>) -> Tree {
+    pub fn read(root: &str, read: ReadFile<'_>) -> Tree {
         let mut tree = Tree { modules: Vec::new() };
         let text = read(root).unwrap_or_else(|| panic!("{root}: there is no such file"));
         let folder = Path::new(root).parent().expect("a file has a folder").to_path_buf();
-        tree.add_file(root, &text, Vec::new(), 0, folder, false, read);
+        tree.add_file(root, &text, Place { path: Vec::new(), parent: 0, folder, in_test: false }, read);
         tree
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a module has this many parts")]
-    fn add_file(
-        &mut self,
-        file: &str,
-        text: &str,
-        path: Vec<String>,
-        parent: usize,
-        folder: PathBuf,
-        in_test: bool,
-        read: &dyn Fn(&str) -> Option<String>,
-    ) -> usize {
+    fn add_file(&mut self, file: &str, text: &str, place: Place, read: ReadFile<'_>) -> usize {
         let parsed = syn::parse_file(text).unwrap_or_else(|error| panic!("{file}: {error}"));
-        self.add(file, &parsed.items, path, parent, folder, in_test, read)
+        self.add(file, &parsed.items, place, read)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a module has this many parts")]
-    fn add(
-        &mut self,
-        file: &str,
-        items: &[Item],
-        path: Vec<String>,
-        parent: usize,
-        folder: PathBuf,
-        in_test: bool,
-        read: &dyn Fn(&str) -> Option<String>,
-    ) -> usize {
+    fn add(&mut self, file: &str, items: &[Item], place: Place, read: ReadFile<'_>) -> usize {
+        let Place { path, parent, folder, in_test } = place;
         let own = self.modules.len();
         let (names, globs, mentions) = Default::default();
         self.modules.push(Module { path: path.clone(), file: file.into(), parent, names, globs, mentions });
@@ -99,21 +94,24 @@ impl Tree {
             }
             let Item::Mod(module) = item else { continue };
             let name = module.ident.to_string();
-            let in_test = in_test || is_test(&module.attrs);
-            let child_path = [&path[..], std::slice::from_ref(&name)].concat();
-            let child_folder = folder.join(&name);
+            let place = Place {
+                path: [&path[..], std::slice::from_ref(&name)].concat(),
+                parent: own,
+                folder: folder.join(&name),
+                in_test: in_test || is_test(&module.attrs),
+            };
             let child = match &module.content {
-                Some((_, items)) => self.add(file, items, child_path, own, child_folder, in_test, read),
+                Some((_, items)) => self.add(file, items, place, read),
                 None => {
                     let candidates = match path_of(&module.attrs) {
-                        Some(path) => vec![normal(&Path::new(file).with_file_name(path))],
-                        None => vec![folder.join(format!("{name}.rs")), child_folder.join("mod.rs")],
+                        Some(path) => normal(&Path::new(file).with_file_name(path)).into_iter().collect(),
+                        None => vec![folder.join(format!("{name}.rs")), place.folder.join("mod.rs")],
                     };
                     let (found, text) = candidates
                         .iter()
                         .find_map(|at| Some((at.to_str()?.to_string(), read(at.to_str()?)?)))
                         .unwrap_or_else(|| panic!("{file}: `mod {name}` has no file"));
-                    self.add_file(&found, &text, child_path, own, child_folder, in_test, read)
+                    self.add_file(&found, &text, place, read)
                 }
             };
             self.modules[own].names.insert(name, Name::Module(child));
@@ -216,18 +214,6 @@ fn path_of(attributes: &[Attribute]) -> Option<String> {
         syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. }) => Some(text.value()),
         _ => None,
     }
-}
-
-/// Resolves `..` in `path`.
-fn normal(path: &Path) -> PathBuf {
-    let mut out = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::ParentDir => drop(out.pop()),
-            part => out.push(part),
-        }
-    }
-    out
 }
 
 /// Returns whether `#[cfg(test)]` or `#[test]` is among the attributes.
