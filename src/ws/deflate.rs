@@ -247,36 +247,12 @@ impl Codec {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fleeting_testkit::random::Random;
 
     const MIB: usize = 1 << 20;
 
     fn inflated(payload: &[u8], bytes_max: usize) -> Result<Vec<u8>, Failure> {
         Inflater::new().message(payload, false, &mut Inflated::new(), bytes_max).map(<[u8]>::to_vec)
-    }
-
-    /// xorshift64*.
-    struct Random(u64);
-
-    impl Random {
-        fn below(&mut self, bound: usize) -> usize {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            (self.0 >> 33) as usize % bound
-        }
-
-        /// Returns a message between noise and one repeated word.
-        fn message(&mut self, bytes: usize) -> Vec<u8> {
-            let words: Vec<Vec<u8>> = (0..1 + self.below(20))
-                .map(|_| (0..1 + self.below(30)).map(|_| self.below(256) as u8).collect())
-                .collect();
-            let mut message = Vec::new();
-            while message.len() < bytes {
-                message.extend_from_slice(&words[self.below(words.len())]);
-            }
-            message.truncate(bytes);
-            message
-        }
     }
 
     #[test]
@@ -346,7 +322,7 @@ mod tests {
 
     #[test]
     fn compressed_messages_inflate_to_the_original() {
-        let mut random = Random(0x2545_f491_4f6c_dd1d);
+        let mut random = Random::new(0x2545_f491_4f6c_dd1d);
         let (mut compressed, mut out) = (Vec::new(), Inflated::new());
         for window_bits in 9..=15 {
             for level in [1, 2, 4, 6, 9] {
@@ -355,7 +331,7 @@ mod tests {
                     let mut inflater = Inflater::new();
                     for round in 0..12 {
                         let bytes = [0, 1, 5, 100, 1000, 40_000][round % 6];
-                        let message = random.message(bytes);
+                        let message = random.repetitive(bytes);
                         compressed.clear();
                         compressed.extend_from_slice(b"before");
                         deflater.message(&message, takeover, &mut compressed);
@@ -374,8 +350,8 @@ mod tests {
 
     #[test]
     fn matches_stay_within_the_window() {
-        let mut random = Random(7);
-        let noise: Vec<u8> = (0..40_000).map(|_| random.below(256) as u8).collect();
+        let mut random = Random::new(7);
+        let noise: Vec<u8> = random.noise(40_000);
         for window_bits in 9..=15 {
             let window = 1 << window_bits;
             // A repetition that is just too far back, and a repetition that is near enough.
@@ -404,10 +380,10 @@ mod tests {
 
     #[test]
     fn noise_grows_little() {
-        let mut random = Random(3);
+        let mut random = Random::new(3);
         for level in [1, 6] {
             for bytes in [1, 10, 100, 10_000, 300_000] {
-                let noise: Vec<u8> = (0..bytes).map(|_| random.below(256) as u8).collect();
+                let noise: Vec<u8> = random.noise(bytes);
                 let mut compressed = Vec::new();
                 Deflater::new(15, level).message(&noise, false, &mut compressed);
                 assert!(compressed.len() <= bytes + bytes / 8 + 10, "{level} {bytes}: {}", compressed.len());
@@ -444,9 +420,9 @@ mod tests {
 
     #[test]
     fn the_limit_holds_at_its_edge() {
-        let mut random = Random(5);
+        let mut random = Random::new(5);
         for bytes in [1, 2, 300, 4095, 4096, 4097, 12_288, 70_000] {
-            let message = random.message(bytes);
+            let message = random.repetitive(bytes);
             let mut compressed = Vec::new();
             Deflater::new(15, 1).message(&message, false, &mut compressed);
             assert_eq!(inflated(&compressed, bytes - 1), Err(Failure::MessageTooBig), "{bytes}");
@@ -456,8 +432,8 @@ mod tests {
 
     #[test]
     fn in_the_steady_state_nothing_is_allocated() {
-        let mut random = Random(9);
-        let messages: Vec<_> = [10, 1000, 60_000].iter().map(|bytes| random.message(*bytes)).collect();
+        let mut random = Random::new(9);
+        let messages: Vec<_> = [10, 1000, 60_000].iter().map(|bytes| random.repetitive(*bytes)).collect();
         for takeover in [false, true] {
             let (mut codec, mut compressed) = (Codec::new(), Vec::new());
             let mut round = || {
