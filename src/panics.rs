@@ -3,12 +3,28 @@
 //! It knows nothing about the code it runs. Its invariant: every caught panic is counted exactly once, either
 //! by the caller of [`catch`] or by [`catch_counted`].
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Runs `call`; returns `None` if it panicked.
 #[inline]
 pub(crate) fn catch<T>(call: impl FnOnce() -> T) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(call)).ok()
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(result) => Some(result),
+        Err(payload) => {
+            drop_payload(payload);
+            None
+        }
+    }
+}
+
+/// Drops what a panic carried. The payload's own `drop` may panic, with a payload of which the same is true: that
+/// second payload is leaked.
+#[cold]
+fn drop_payload(payload: Box<dyn Any + Send>) {
+    if let Err(second) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
+        std::mem::forget(second);
+    }
 }
 
 /// Does the same as [`catch`], and adds 1 to `panics` if the call panicked.
@@ -31,5 +47,23 @@ mod tests {
         assert_eq!(catch_counted::<()>(&mut panics, || panic!("planted")), None);
         assert_eq!(panics, 1);
         assert_eq!(catch::<()>(|| panic!("planted")), None);
+    }
+
+    /// Finding A9.
+    #[test]
+    fn a_payload_may_panic_when_it_is_dropped() {
+        struct Bomb(u32);
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                if self.0 > 0 {
+                    std::panic::panic_any(Bomb(self.0 - 1));
+                }
+            }
+        }
+        for more in 0..3 {
+            let mut panics = 0;
+            assert_eq!(catch_counted::<()>(&mut panics, || std::panic::panic_any(Bomb(more))), None);
+            assert_eq!(panics, 1);
+        }
     }
 }

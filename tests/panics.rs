@@ -28,11 +28,21 @@ impl WebSocket for Fragile {
     }
 }
 
+/// A panic payload that panics again when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("planted");
+    }
+}
+
 fn serve() -> TestServer {
     server::run(|_| {
         App::new()
             .get("/", |_req| Ok(Response::text("hello")))
             .get("/panic", |_req| panic!("planted"))
+            .get("/bomb", |_req| std::panic::panic_any(Bomb))
             .get("/no-such-parameter", |req| Ok(Response::text(req.param("name"))))
             .get("/no-such-status", |_req| Ok(Response::empty(99)))
             .ws("/ws", Fragile)
@@ -51,6 +61,18 @@ fn a_request_whose_handler_panics_is_answered_with_500() {
     }
     let counters = server.wait(|counters| counters.requests == 6);
     assert_eq!((counters.panics, counters.connections, counters.accepted), (3, 1, 1));
+}
+
+/// Finding A9.
+#[test]
+fn a_panic_payload_that_panics_when_dropped_costs_one_response() {
+    let server = serve();
+    let mut client = Client::connect(server.addr);
+    for panics in 1..=2 {
+        assert_eq!(client.get("/bomb").status, 500);
+        assert_eq!(client.get("/").text(), "hello");
+        assert_eq!(server.wait(|counters| counters.requests == 2 * panics).panics, panics);
+    }
 }
 
 #[test]
