@@ -1,7 +1,7 @@
 //! A handler that panics costs one response. The connection, the worker and all other clients are unaffected.
 
 use fleeting::ws::CloseCode;
-use fleeting::{App, Error, Message, Request, Response, Socket, WebSocket};
+use fleeting::{App, Error, Limits, Message, Request, Response, Socket, Timeouts, WebSocket};
 use fleeting_testkit::client::{CLOSE, Client, TEXT, handshake};
 use fleeting_testkit::server::{self, TestServer};
 
@@ -73,6 +73,35 @@ fn a_panic_payload_that_panics_when_dropped_costs_one_response() {
         assert_eq!(client.get("/").text(), "hello");
         assert_eq!(server.wait(|counters| counters.requests == 2 * panics).panics, panics);
     }
+}
+
+/// Finding A8. The callbacks are queued before the worker can answer one of them.
+#[test]
+fn callbacks_of_a_handle_that_panic_end_no_worker() {
+    let server = serve();
+    for _ in 0..3 {
+        server.handle.figures(|_| panic!("planted"));
+        server.handle.count_topics(|_| panic!("planted"));
+    }
+    server.wait(|counters| counters.panics == 6);
+    assert_eq!(Client::connect(server.addr).get("/").text(), "hello");
+}
+
+/// Finding A8, its sibling: a listener is dropped when a limit does not allow its subscription.
+#[test]
+fn a_refused_listener_that_panics_when_dropped_ends_no_worker() {
+    let no_topics = |limits: &mut Limits, _: &mut Timeouts| limits.topics = 0;
+    let server = server::run_with(no_topics, |_| App::new().get("/", |_req| Ok(Response::text("hello"))));
+    let bomb = Bomb;
+    let _subscription = server
+        .handle
+        .subscribe("a", move |_, _| {
+            let _owned = &bomb;
+            true
+        })
+        .unwrap();
+    server.wait(|counters| counters.panics == 1);
+    assert_eq!(Client::connect(server.addr).get("/").text(), "hello");
 }
 
 #[test]

@@ -22,6 +22,7 @@ use crate::app::{App, ConnId, Message};
 use crate::arena::Arena;
 use crate::config::{Limits, Timeouts};
 use crate::keep::kept_bytes;
+use crate::panics::catch_counted;
 use crate::time::Now;
 use crate::transport::Stream;
 use crate::ws::CloseCode;
@@ -244,12 +245,18 @@ impl<S: Stream> Engine<S> {
             Command::Wake(id) => self.drive(id, false),
             Command::Publish(publication) => publisher.publish_from_outside(&publication, limits, counters),
             Command::Announce(announcement) => publisher.announce(&announcement, counters),
-            Command::Listen(id, filter, callback) => publisher.listen(id, &filter, callback, limits),
+            Command::Listen(id, filter, callback) => {
+                publisher.listen(id, &filter, callback, limits, counters)
+            }
             Command::Unlisten(id) => publisher.unlisten(id, counters),
             Command::CountTopics(question) => {
                 question.add(|all| add_topics(all, publisher.topics.counts()));
+                catch_counted(&mut counters.panics, || question.settle());
             }
-            Command::ReportFigures(question) => question.add(|all| all.push(self.figures())),
+            Command::ReportFigures(question) => {
+                question.add(|all| all.push(self.figures()));
+                catch_counted(&mut self.context.services.counters.panics, || question.settle());
+            }
             Command::Shutdown => self.shutdown_due = true,
         }
     }

@@ -99,13 +99,23 @@ impl Publisher {
     }
 
     /// Subscribes a listener. If a limit does not allow it, its callback is dropped.
-    pub(super) fn listen(&mut self, id: ListenerId, filter: &str, callback: Callback, limits: &Limits) {
+    pub(super) fn listen(
+        &mut self,
+        id: ListenerId,
+        filter: &str,
+        callback: Callback,
+        limits: &Limits,
+        counters: &mut Counters,
+    ) {
         let (mut subscriber, recipient) = (None, (Recipient::Listener(id), Encoding::PLAIN));
         let slow = SlowConsumer::DropNewest;
         if self.topics.subscribe(&mut subscriber, recipient, filter, slow, limits).is_ok()
             && let Some(subscriber) = subscriber
         {
             self.listeners.insert(id, Listener { callback, subscriber });
+        } else {
+            // The callback is the application's, and may panic when it is dropped.
+            catch_counted(&mut counters.panics, move || drop(callback));
         }
     }
 

@@ -171,16 +171,15 @@ impl Handle {
     }
 
     /// Counts the topics and their subscribers on all workers. `done` is called with the counts, sorted by name, on a
-    /// worker's thread, or on this one if no worker is left; it must not block. A worker that is gone or whose mailbox
-    /// is full is left out.
+    /// worker's thread, or on this one if all workers have answered before this call returns; it must not block. A worker
+    /// that is gone or whose mailbox is full is left out. A panic of `done` on a worker's thread is caught and counted.
     pub fn count_topics(&self, done: impl FnOnce(Vec<TopicCount>) + Send + 'static) {
         let done = |counts: TopicCounts| done(counts.into_values().collect());
         self.ask(Box::new(done), Command::CountTopics);
     }
 
-    /// Asks all workers for their figures. `done` is called with them, sorted by the workers' numbers, on a worker's
-    /// thread, or on this one if no worker is left; it must not block. A worker that is gone or whose mailbox is full
-    /// is left out.
+    /// Asks all workers for their figures. `done` is called with them, sorted by the workers' numbers, as for
+    /// [`count_topics`](Handle::count_topics).
     ///
     /// ```
     /// use fleeting::{App, Server};
@@ -203,16 +202,13 @@ impl Handle {
         self.ask(Box::new(done), Command::ReportFigures);
     }
 
-    fn ask<T: Default>(
-        &self,
-        done: Box<dyn FnOnce(T) + Send>,
-        command: impl Fn(Arc<Question<T>>) -> Command,
-    ) {
-        let question = Arc::new(Question::new(done));
+    fn ask<T: Default>(&self, done: Box<dyn FnOnce(T) + Send>, command: impl Fn(Question<T>) -> Command) {
+        let question = Question::new(done);
         for mailbox in self.mailboxes.iter() {
             // A worker that is gone, or whose mailbox is full, is left out.
-            let _ = mailbox.post(command(question.clone()));
+            let _ = mailbox.post(command(question.share()));
         }
+        question.settle();
     }
 
     /// Shuts the server down gracefully. No more connections are accepted, requests in flight are answered with

@@ -7,6 +7,7 @@ use super::question::{Question, TopicCounts};
 use crate::app::{ConnId, WakeConn};
 use crate::engine::counters::WorkerFigures;
 use crate::engine::listeners::{Callback, ListenerId};
+use crate::panics::catch;
 use crate::pubsub::Publication;
 use crate::ws::{CloseCode, Message};
 use mio::Waker;
@@ -22,8 +23,8 @@ pub(crate) enum Command {
     Close(ConnId, CloseCode, Box<str>),
     Publish(Arc<Publication>),
     Announce(Arc<Publication>),
-    CountTopics(Arc<Question<TopicCounts>>),
-    ReportFigures(Arc<Question<Vec<WorkerFigures>>>),
+    CountTopics(Question<TopicCounts>),
+    ReportFigures(Question<Vec<WorkerFigures>>),
     Listen(ListenerId, Box<str>, Callback),
     Unlisten(ListenerId),
     /// Give a connection a turn.
@@ -37,6 +38,15 @@ impl Command {
             Message::Text(text) => Command::Text(conn, text.into()),
             Message::Binary(bytes) => Command::Binary(conn, bytes.into()),
         }
+    }
+
+    /// Gives up a command that no worker carries out. What it holds of the application may panic.
+    fn discard(self) {
+        let _ = catch(|| match self {
+            Command::CountTopics(question) => question.settle(),
+            Command::ReportFigures(question) => question.settle(),
+            other => drop(other),
+        });
     }
 
     /// Returns the bytes that it holds for peers.
@@ -103,7 +113,8 @@ const ANNOUNCEMENTS_MORE: usize = 1024;
 const ANNOUNCEMENT_BYTES_MORE: usize = 1 << 20;
 
 impl Queue {
-    fn push(&mut self, command: Command) -> Result<(), SendError> {
+    /// Queues a command, or returns it if there is no room.
+    fn push(&mut self, command: Command) -> Result<(), Command> {
         let bytes = self.bytes + command.bytes();
         let (more, bytes_more) = match command {
             Command::Announce(_) => (ANNOUNCEMENTS_MORE, ANNOUNCEMENT_BYTES_MORE),
@@ -113,7 +124,7 @@ impl Queue {
         // source of wake-ups has at most one queued.
         let full = self.commands.len() >= COMMANDS_MAX + more || bytes > COMMAND_BYTES_MAX + bytes_more;
         if full && !matches!(command, Command::Shutdown | Command::Wake(_) | Command::Unlisten(_)) {
-            return Err(SendError::Full);
+            return Err(command);
         }
         self.bytes = bytes;
         self.commands.push(command);
@@ -127,7 +138,12 @@ impl Mailbox {
     }
 
     pub(in crate::engine) fn post(&self, command: Command) -> Result<(), SendError> {
-        self.with_queue(|queue| queue.push(command))??;
+        // A refused command is dropped once the lock is released: that calls the application, which may post.
+        let mut command = Some(command);
+        let pushed = self.with_queue(|queue| command.take().map(|command| queue.push(command)));
+        if let Some(Err(_refused)) = pushed? {
+            return Err(SendError::Full);
+        }
         self.wake().map_err(|_| SendError::Gone)
     }
 
@@ -168,11 +184,11 @@ impl Mailbox {
         });
     }
 
-    /// Drops the commands that wait, and refuses more: the worker is gone.
+    /// Discards the commands that wait, and refuses more: the worker is gone.
     pub(crate) fn close(&self) {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // Dropped once the lock is released: a question that ends calls the application, which may post.
-        drop(queue);
+        // The lock is released: a question that ends calls the application, which may post.
+        queue.into_iter().flat_map(|queue| queue.commands).for_each(Command::discard);
     }
 
     /// Whether the worker was woken since the last [`drain`](Mailbox::drain).

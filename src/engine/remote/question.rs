@@ -5,40 +5,43 @@
 
 use crate::pubsub::TopicCount;
 use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 type Done<T> = Box<dyn FnOnce(T) + Send>;
 
-/// A question to all workers, shared by them. Dropping the last reference passes the sum of the answers to the caller.
-pub(crate) struct Question<T: Default> {
-    sum: Mutex<T>,
-    done: Mutex<Option<Done<T>>>,
+/// A share of a question that all workers are asked. Each worker settles its share, and so does the caller.
+pub(crate) struct Question<T>(Arc<Mutex<Open<T>>>);
+
+/// A question that is not settled yet.
+struct Open<T> {
+    sum: T,
+    done: Done<T>,
 }
 
 impl<T: Default> Question<T> {
     pub(in crate::engine) fn new(done: Done<T>) -> Question<T> {
-        Question { sum: Mutex::default(), done: Mutex::new(Some(done)) }
+        Question(Arc::new(Mutex::new(Open { sum: T::default(), done })))
+    }
+}
+
+impl<T> Question<T> {
+    /// Returns one more share.
+    pub(in crate::engine) fn share(&self) -> Question<T> {
+        Question(self.0.clone())
     }
 
     /// Adds one worker's answer.
     pub(in crate::engine) fn add(&self, answer: impl FnOnce(&mut T)) {
-        answer(&mut self.sum.lock().unwrap_or_else(PoisonError::into_inner));
+        answer(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).sum);
     }
-}
 
-impl<T: Default> Drop for Question<T> {
-    fn drop(&mut self) {
-        let sum = std::mem::take(self.sum.get_mut().unwrap_or_else(PoisonError::into_inner));
-        if let Some(done) = self.done.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+    /// Gives up this share. If it was the last one, calls the application with the sum, and the application may panic.
+    /// This is no `drop`, because a panic in a `drop` can abort the process.
+    pub(in crate::engine) fn settle(self) {
+        if let Some(open) = Arc::into_inner(self.0) {
+            let Open { sum, done } = open.into_inner().unwrap_or_else(PoisonError::into_inner);
             done(sum);
         }
-    }
-}
-
-impl<T: Default> fmt::Debug for Question<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Question").finish_non_exhaustive()
     }
 }
 
