@@ -15,7 +15,8 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
-/// A running server: its worker threads, until a [`Handle`] shuts them down.
+/// A running server: its worker threads, until a [`Handle`] shuts them down. Dropping it shuts it down too, without
+/// waiting for the end; [`run`](Server::run) waits.
 ///
 /// ```
 /// use fleeting::{App, Response, Server};
@@ -29,10 +30,18 @@ use std::thread::{self, JoinHandle};
 /// # Ok::<(), fleeting::ServeError>(())
 /// ```
 #[derive(Debug)]
+#[must_use = "a server that is dropped shuts down; run() waits until it is shut down"]
 pub struct Server {
     threads: Vec<JoinHandle<io::Result<ShutdownReport>>>,
     handle: Handle,
     addrs: Vec<SocketAddr>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // After `run` nothing is left that could be shut down.
+        self.handle.shutdown();
+    }
 }
 
 /// The worker that an application is made for: the argument of the function that makes it.
@@ -156,9 +165,9 @@ impl Server {
     ///
     /// # Errors
     /// [`ServeError`] if a worker has failed; the others are shut down then.
-    pub fn run(self) -> Result<ShutdownReport, ServeError> {
+    pub fn run(mut self) -> Result<ShutdownReport, ServeError> {
         let mut outcome = Ok(ShutdownReport::default());
-        for thread in self.threads {
+        for thread in std::mem::take(&mut self.threads) {
             let ended = match thread.join() {
                 Ok(ended) => ended.map_err(ServeError::Io),
                 Err(_) => Err(ServeError::Panicked),

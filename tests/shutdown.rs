@@ -1,6 +1,6 @@
 //! A shutdown ends each connection without losing data, and completes.
 
-use fleeting::{App, Response, Server};
+use fleeting::{App, Message, PublishError, Response, Server};
 use fleeting_testkit::client::{self, CLOSE, Client};
 use fleeting_testkit::server::{self, Echo};
 use std::io::ErrorKind;
@@ -174,4 +174,20 @@ fn a_server_without_connections_shuts_down_at_once() {
         Server::builder().bind("127.0.0.1:0").workers(2).serve(|_| app()).expect("the server starts");
     server.handle().shutdown();
     server.run().expect("every worker has ended");
+}
+
+/// Finding A12.
+#[test]
+fn a_server_that_is_dropped_stops() {
+    for workers in [1, 2] {
+        let server = Server::builder().bind("127.0.0.1:0").workers(workers).serve(|_| app()).unwrap();
+        let (handle, mut client) = (server.handle(), Client::connect(server.local_addrs()[0]));
+        assert_eq!(client.get("/").text(), "hello");
+        drop(server);
+        client.ended();
+        // Each worker ends in its own time.
+        while handle.publish("a", Message::Text("b")) != Err(PublishError::Gone) {
+            std::thread::yield_now();
+        }
+    }
 }

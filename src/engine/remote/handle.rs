@@ -50,6 +50,8 @@ pub enum PublishError {
     Topic(TopicError),
     /// A worker's mailbox is full.
     Full,
+    /// All workers have ended.
+    Gone,
 }
 
 impl fmt::Display for PublishError {
@@ -57,6 +59,7 @@ impl fmt::Display for PublishError {
         match self {
             PublishError::Topic(error) => fmt::Display::fmt(error, f),
             PublishError::Full => fmt::Display::fmt(&SendError::Full, f),
+            PublishError::Gone => f.write_str("the server has ended"),
         }
     }
 }
@@ -126,24 +129,38 @@ impl Handle {
     /// # Errors
     /// [`PublishError::Topic`] if the name is invalid or the message is longer than the limit `message_bytes`; no
     /// subscriber gets it. [`PublishError::Full`] if a worker's mailbox is full; that worker's subscribers do not get it.
+    /// [`PublishError::Gone`] if the server has ended; only the broker got it.
     pub fn publish(&self, topic: &str, message: Message<'_>) -> Result<(), PublishError> {
         check_publication(topic, message, &self.limits).map_err(PublishError::Topic)?;
         let publication = Arc::new(Publication::new(topic, message));
         if let Some(broker) = &self.broker {
             broker.publish(&publication);
         }
-        self.deliver(&publication).map_err(|_| PublishError::Full)
+        self.deliver(&publication).map_err(|error| match error {
+            SendError::Full => PublishError::Full,
+            SendError::Gone => PublishError::Gone,
+        })
     }
 
     /// Publishes what a [`Broker`] has received from other servers: to the subscribers on all workers, but not to the
     /// broker.
     ///
     /// # Errors
-    /// [`SendError::Full`] if a worker's mailbox is full; that worker's subscribers do not get it.
+    /// [`SendError::Full`] if a worker's mailbox is full; that worker's subscribers do not get it. [`SendError::Gone`] if
+    /// all workers have ended.
     pub fn deliver(&self, publication: &Arc<Publication>) -> Result<(), SendError> {
         let publication = std::slice::from_ref(publication);
-        let lost: u64 = self.mailboxes.iter().map(|mailbox| mailbox.post_publications(publication)).sum();
-        if lost == 0 { Ok(()) } else { Err(SendError::Full) }
+        let mut result = Err(SendError::Gone);
+        for mailbox in self.mailboxes.iter() {
+            match mailbox.post_publications(publication) {
+                Ok(0) if result == Err(SendError::Gone) => result = Ok(()),
+                Ok(0) => {}
+                Ok(_) => result = Err(SendError::Full),
+                // A worker that is gone has no subscribers.
+                Err(_) => {}
+            }
+        }
+        result
     }
 
     /// Announces a message to every subscriber on all workers, whatever it has subscribed to.
@@ -239,13 +256,14 @@ impl Handle {
             publications.iter().for_each(|publication| broker.publish(publication));
         }
         let others = self.mailboxes.iter().enumerate().filter(|(other, _)| *other != usize::from(worker));
-        others.map(|(_, mailbox)| mailbox.post_publications(publications)).sum()
+        // A worker that is gone has no subscribers.
+        others.map(|(_, mailbox)| mailbox.post_publications(publications).unwrap_or(0)).sum()
     }
 }
 
 impl Inlet for Handle {
     fn deliver(&self, publication: &Arc<Publication>) -> bool {
-        Handle::deliver(self, publication).is_ok()
+        Handle::deliver(self, publication) != Err(SendError::Full)
     }
 
     fn announce(&self, name: &str, message: Message<'_>) -> bool {

@@ -147,18 +147,20 @@ impl Mailbox {
         self.wake().map_err(|_| SendError::Gone)
     }
 
-    /// Posts publications in their order. Returns how many of them did not fit.
-    pub(in crate::engine) fn post_publications(&self, publications: &[Arc<Publication>]) -> u64 {
+    /// Posts publications in their order. Returns how many of them did not fit, or an error if the worker is gone.
+    pub(in crate::engine) fn post_publications(
+        &self,
+        publications: &[Arc<Publication>],
+    ) -> Result<u64, SendError> {
         let pushed = self.with_queue(|queue| {
             let push = |publication: &&Arc<Publication>| {
                 queue.push(Command::Publish((*publication).clone())).is_err()
             };
             publications.iter().filter(push).count() as u64
         });
-        // A worker that is gone has no subscribers.
-        let Ok(lost) = pushed else { return 0 };
+        let lost = pushed?;
         let _ = self.wake();
-        lost
+        Ok(lost)
     }
 
     fn with_queue<T>(&self, call: impl FnOnce(&mut Queue) -> T) -> Result<T, SendError> {
