@@ -7,11 +7,18 @@ use serde::{Deserialize, Serialize};
 impl<'r> Request<'r> {
     /// Reads the content as JSON (RFC 8259). The value may borrow from the request.
     ///
+    /// Text that may contain escapes, such as `caf\u00e9`, is a `Cow<str>` that borrows: it is a slice of the content if
+    /// there are none, and a decoded copy on the heap otherwise. A `&str` cannot hold the copy, so serde refuses such
+    /// text. Without `#[serde(borrow)]` a `Cow` is always a copy.
+    ///
     /// ```
     /// # use fleeting::{App, Response};
+    /// use std::borrow::Cow;
+    ///
     /// #[derive(serde::Deserialize)]
     /// struct Order<'r> {
-    ///     item: &'r str, // a slice of the request's content
+    ///     #[serde(borrow)]
+    ///     item: Cow<'r, str>,
     ///     count: u32,
     /// }
     ///
