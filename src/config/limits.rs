@@ -78,7 +78,8 @@ impl Limits {
         let request = self.head_bytes.saturating_add(self.body_bytes);
         let frame = self.frame_bytes.saturating_add(FRAME_HEADER_BYTES_MAX);
         let inbox = request.max(frame).saturating_add(READ_BYTES).saturating_mul(2);
-        let begun = self.message_bytes.saturating_add(self.topic_bytes + FRAME_HEADER_BYTES_MAX);
+        let begun =
+            self.message_bytes.saturating_add(self.topic_bytes).saturating_add(FRAME_HEADER_BYTES_MAX);
         let subscriptions = self.subscriptions.saturating_mul(SUBSCRIPTION_BYTES);
         let parts = [self.message_bytes, self.outbox_bytes, begun, READ_BYTES, subscriptions];
         parts.iter().fold(inbox, |sum, part| sum.saturating_add(*part))
@@ -143,6 +144,17 @@ mod tests {
         check("1kb", None);
         check("99999999999999999999", None);
         check("18446744073709551615GiB", None);
+    }
+
+    /// Finding A17.
+    #[test]
+    fn the_memory_of_a_connection_saturates() {
+        for name in Limits::NAMES {
+            let mut limits = Limits::default();
+            let least = limits.connection_bytes();
+            limits.set(name, &usize::MAX.to_string()).unwrap();
+            assert!(limits.connection_bytes() >= least, "{name}");
+        }
     }
 
     #[test]

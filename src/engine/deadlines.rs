@@ -50,13 +50,18 @@ pub(super) const OPENED_MS: u64 = 64;
 /// Bytes per second at which content must arrive once `body_stall` has passed.
 const CONTENT_FLOOR: u64 = 1024;
 
+/// Returns a timeout in milliseconds; `u64::MAX` if it is zero, which is none, or longer than that. One below a
+/// millisecond is a millisecond.
+fn ms(timeout: Duration) -> u64 {
+    match timeout.as_millis() {
+        0 if timeout.is_zero() => u64::MAX,
+        ms => u64::try_from(ms.max(1)).unwrap_or(u64::MAX),
+    }
+}
+
 impl DeadlinePolicy {
     /// `sockets` are the options of all WebSocket routes, by their number.
     pub(super) fn new(timeouts: &Timeouts, sockets: &[SocketOptions]) -> DeadlinePolicy {
-        let ms = |timeout: Duration| match timeout.as_millis() as u64 {
-            0 => u64::MAX,
-            ms => ms,
-        };
         let sockets = sockets.iter().map(|options| SocketTimeouts {
             ping: ms(options.ping.unwrap_or(timeouts.ping)),
             idle: ms(options.idle.unwrap_or(timeouts.ws_idle)),
@@ -187,5 +192,24 @@ impl DeadlinePolicy {
         } else {
             Overdue::Ping
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Finding A17.
+    #[test]
+    fn a_timeout_of_any_length_is_a_number_of_milliseconds() {
+        fn check(timeout: Duration, expected: u64) {
+            assert_eq!(ms(timeout), expected, "{timeout:?}");
+        }
+        check(Duration::ZERO, u64::MAX);
+        check(Duration::from_nanos(1), 1);
+        check(Duration::from_millis(1500), 1500);
+        check(Duration::from_millis(u64::MAX), u64::MAX);
+        check(Duration::from_millis(u64::MAX) + Duration::from_millis(1), u64::MAX);
+        check(Duration::MAX, u64::MAX);
     }
 }
