@@ -334,7 +334,7 @@ fn worker_parts(
     broker: Option<Arc<dyn Broker>>,
     limits: &Limits,
 ) -> io::Result<(Vec<WorkerParts>, Handle)> {
-    let parts = (0..workers).map(|_| WorkerParts::new()).collect::<io::Result<Vec<_>>>()?;
+    let parts = (0..workers).map(|_| WorkerParts::new(limits)).collect::<io::Result<Vec<_>>>()?;
     let handle = Handle::new(parts.iter().map(|parts| parts.mailbox.clone()).collect(), broker, limits);
     Ok((parts, handle))
 }

@@ -3,7 +3,9 @@
 
 use fleeting::engine::Counters;
 use fleeting::ws::CloseCode;
-use fleeting::{App, ConnId, Error, Limits, Message, Request, Response, Sent, Socket, WebSocket};
+use fleeting::{
+    App, ConnId, Error, Limits, Message, PublishError, Request, Response, Sent, Server, Socket, WebSocket,
+};
 use fleeting_testkit::client::{BINARY, CLOSE, Client, TEXT, frame};
 use fleeting_testkit::server::{self, Echo};
 use std::sync::mpsc::{self, Sender};
@@ -203,4 +205,28 @@ fn a_request_beyond_a_limit_is_refused() {
     check(&post(&"x: y\r\n".repeat(4), ""), 431, "too_many_fields");
     check(&post(&format!("x: {}\r\n", "y".repeat(500)), ""), 431, "head_too_large");
     check(&format!("GET /{target} HTTP/1.1\r\nHost: test\r\n\r\n"), 414, "target_too_long");
+}
+
+/// Finding A16.
+#[test]
+fn a_worker_that_takes_no_turn_holds_no_more_commands_than_its_limits() {
+    fn check(name: &str, value: &str, expected: [Result<(), PublishError>; 3]) {
+        let mut limits = Limits::default();
+        limits.set(name, value).unwrap();
+        let mut handle = None;
+        let worker = Server::builder().bind("127.0.0.1:0").limits(limits).worker(|context| {
+            handle = Some(context.handle.clone());
+            App::new()
+        });
+        let (worker, handle) = (worker.unwrap(), handle.unwrap());
+        let text = "x".repeat(100);
+        assert_eq!([(); 3].map(|()| handle.publish("a", Message::Text(&text))), expected, "{name}={value}");
+        drop(worker);
+        assert_eq!(handle.publish("a", Message::Text(&text)), Err(PublishError::Gone));
+    }
+    let (fits, full) = (Ok(()), Err(PublishError::Full));
+    check("mailbox", "2", [fits, fits, full]);
+    check("mailbox", "3", [fits, fits, fits]);
+    check("mailbox_bytes", "1", [full, full, full]);
+    check("mailbox_bytes", "1KiB", [fits, fits, fits]);
 }

@@ -59,6 +59,11 @@ settings! {
     subscriptions = 128, "subscriptions of a connection";
     /// Bytes of the name of a topic, or of a filter.
     topic_bytes = 256, "length of a topic's name";
+    /// Messages, publications and other commands of other threads that wait for one worker. Beyond that,
+    /// [`Handle`](crate::Handle) reports that its mailbox is full. Announcements have a little more room.
+    mailbox = 65_536, "commands from other threads that wait for a worker";
+    /// Bytes of the messages among them.
+    mailbox_bytes = 64 << 20, "size of the messages that wait for a worker";
     /// Bytes of the arena's chunk that stay reserved between requests. Each worker has one arena. The system
     /// provides this memory only when a request first uses it.
     arena_bytes = 256 << 10, "memory kept from one request to the next";

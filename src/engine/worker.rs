@@ -10,6 +10,7 @@ use super::remote::mailbox::Mailbox;
 use super::shutdown::ShutdownReport;
 use crate::app::{App, ConnId, RouteError};
 use crate::arena::Arena;
+use crate::config::Limits;
 use crate::pubsub::Attached;
 use crate::time::Clock;
 use crate::transport;
@@ -118,9 +119,9 @@ pub(crate) struct WorkerParts {
 }
 
 impl WorkerParts {
-    pub(crate) fn new() -> io::Result<WorkerParts> {
+    pub(crate) fn new(limits: &Limits) -> io::Result<WorkerParts> {
         let poll = Poll::new()?;
-        let mailbox = Arc::new(Mailbox::new(Some(Waker::new(poll.registry(), WAKER)?)));
+        let mailbox = Arc::new(Mailbox::new(Some(Waker::new(poll.registry(), WAKER)?), limits));
         Ok(WorkerParts { poll, mailbox, attached: None })
     }
 }

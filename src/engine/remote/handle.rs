@@ -78,8 +78,9 @@ impl Handle {
     /// Makes a handle for engines that do not wait in a poll, such as those of a simulator: the caller gives them their
     /// turns. Each of the `workers` engines carries out its commands when its turn begins.
     pub fn unattended(workers: usize) -> Handle {
-        let mailboxes = (0..workers).map(|_| Arc::new(Mailbox::new(None)));
-        Handle::new(mailboxes.collect(), None, &Limits::default())
+        let limits = Limits::default();
+        let mailboxes = (0..workers).map(|_| Arc::new(Mailbox::new(None, &limits)));
+        Handle::new(mailboxes.collect(), None, &limits)
     }
 
     /// Returns the limits of what may be published and subscribed to.

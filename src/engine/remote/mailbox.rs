@@ -5,6 +5,7 @@
 
 use super::question::{Question, TopicCounts};
 use crate::app::{ConnId, WakeConn};
+use crate::config::Limits;
 use crate::engine::counters::WorkerFigures;
 use crate::engine::listeners::{Callback, ListenerId};
 use crate::panics::catch;
@@ -97,16 +98,14 @@ pub(crate) struct Mailbox {
     waker: Option<Waker>,
 }
 
-#[derive(Default)]
 struct Queue {
     commands: Vec<Command>,
     /// Bytes that all of them hold for peers.
     bytes: usize,
+    commands_max: usize,
+    bytes_max: usize,
 }
 
-/// How many commands may wait for one worker, and how many bytes they may hold for peers.
-const COMMANDS_MAX: usize = 65_536;
-const COMMAND_BYTES_MAX: usize = 64 << 20;
 /// How many announcements, and bytes of them, fit beyond that: an announcement that publications were lost for want of
 /// room must itself find room.
 const ANNOUNCEMENTS_MORE: usize = 1024;
@@ -115,14 +114,15 @@ const ANNOUNCEMENT_BYTES_MORE: usize = 1 << 20;
 impl Queue {
     /// Queues a command, or returns it if there is no room.
     fn push(&mut self, command: Command) -> Result<(), Command> {
-        let bytes = self.bytes + command.bytes();
+        let bytes = self.bytes.saturating_add(command.bytes());
         let (more, bytes_more) = match command {
             Command::Announce(_) => (ANNOUNCEMENTS_MORE, ANNOUNCEMENT_BYTES_MORE),
             _ => (0, 0),
         };
         // A shutdown, the end of a subscription and a wake-up are never refused. A subscription ends once, and each
         // source of wake-ups has at most one queued.
-        let full = self.commands.len() >= COMMANDS_MAX + more || bytes > COMMAND_BYTES_MAX + bytes_more;
+        let full = self.commands.len() >= self.commands_max.saturating_add(more)
+            || bytes > self.bytes_max.saturating_add(bytes_more);
         if full && !matches!(command, Command::Shutdown | Command::Wake(_) | Command::Unlisten(_)) {
             return Err(command);
         }
@@ -133,8 +133,10 @@ impl Queue {
 }
 
 impl Mailbox {
-    pub(crate) fn new(waker: Option<Waker>) -> Mailbox {
-        Mailbox { queue: Mutex::new(Some(Queue::default())), woken: AtomicBool::new(false), waker }
+    pub(crate) fn new(waker: Option<Waker>, limits: &Limits) -> Mailbox {
+        let (commands_max, bytes_max) = (limits.mailbox, limits.mailbox_bytes);
+        let queue = Queue { commands: Vec::new(), bytes: 0, commands_max, bytes_max };
+        Mailbox { queue: Mutex::new(Some(queue)), woken: AtomicBool::new(false), waker }
     }
 
     pub(in crate::engine) fn post(&self, command: Command) -> Result<(), SendError> {
