@@ -67,8 +67,9 @@ pub mod ws;
 
 pub use app::{
     App, Body, BodySender, ConnId, Error, Event, EventError, EventSender, Files, Flow, Full, Gone, Handler,
-    KeptRequest, Message, Offload, OffloadCounters, OffloadOptions, Progress, Pushed, Request, Responder,
-    Response, Resume, Room, RouteError, Sent, Socket, SocketOptions, Source, Upload, Waker, WebSocket,
+    KeptRequest, Message, Offload, OffloadCounters, OffloadOptions, Pairs, Progress, Pushed, Request,
+    Responder, Response, Resume, Room, RouteError, Sent, Socket, SocketOptions, Source, Upload, Waker,
+    WebSocket,
 };
 #[doc(hidden)]
 pub use app::{Offloaded, Pending, Wrapped};

@@ -22,12 +22,41 @@ pub(crate) fn decode_unreserved<'a>(path: &[u8], arena: &'a Arena) -> &'a [u8] {
 
 /// Decodes all percent-encoded octets. Returns `None` if the result is not UTF-8.
 pub(crate) fn decode<'a>(value: &str, arena: &'a Arena) -> Option<&'a str> {
+    decode_with(value, |byte| byte, arena)
+}
+
+/// Decodes a name or a value of `application/x-www-form-urlencoded` (WHATWG URL §5.1): all percent-encoded octets, and
+/// `+` for a space. Returns `None` if the result is not UTF-8. Text without either is returned as it is.
+pub(crate) fn decode_form<'a>(value: &'a str, arena: &'a Arena) -> Option<&'a str> {
+    if !value.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
+        return Some(value);
+    }
+    decode_with(value, form_byte, arena)
+}
+
+/// Returns the bytes that [`decode_form`] decodes `value` to. It takes no memory.
+pub(crate) fn form_octets(value: &str) -> impl Iterator<Item = u8> {
+    let mut rest = value.as_bytes();
+    std::iter::from_fn(move || {
+        let (&first, after) = rest.split_first()?;
+        let decoded = octet(rest);
+        rest = if decoded.is_some() { &rest[3..] } else { after };
+        Some(decoded.unwrap_or_else(|| form_byte(first)))
+    })
+}
+
+fn form_byte(byte: u8) -> u8 {
+    if byte == b'+' { b' ' } else { byte }
+}
+
+/// Decodes all percent-encoded octets, and applies `unencoded` to all other bytes.
+fn decode_with<'a>(value: &str, unencoded: impl Fn(u8) -> u8, arena: &'a Arena) -> Option<&'a str> {
     let out = copy_into(value.as_bytes(), arena);
     let (mut from, mut to) = (0, 0);
     while from < out.len() {
         let decoded = octet(&out[from..]);
         // A '%' without two hexadecimal digits stays as it is, as in browsers and nginx.
-        out[to] = decoded.unwrap_or(out[from]);
+        out[to] = decoded.unwrap_or_else(|| unencoded(out[from]));
         from += if decoded.is_some() { 3 } else { 1 };
         to += 1;
     }
@@ -75,6 +104,26 @@ mod tests {
         check("a%2Fb", Some("a/b"));
         check("100%", Some("100%"));
         check("%E9", None);
+        check("%00", Some("\0"));
+    }
+
+    #[test]
+    fn names_and_values_of_forms_are_decoded() {
+        fn check(value: &str, expected: Option<&str>) {
+            let arena = Arena::new(1024);
+            assert_eq!(decode_form(value, &arena), expected, "{value}");
+            assert_eq!(String::from_utf8(form_octets(value).collect()).ok().as_deref(), expected, "{value}");
+        }
+        check("", Some(""));
+        check("ab", Some("ab"));
+        check("a+b", Some("a b"));
+        check("a%2Bb%20c", Some("a+b c"));
+        check("%2", Some("%2"));
+        check("%zz+%", Some("%zz %"));
+        check("%C3%a9", Some("é"));
+        check("é%C3%A9", Some("éé"));
+        check("%C3+%A9", None);
+        check("%ff", None);
         check("%00", Some("\0"));
     }
 }

@@ -66,6 +66,8 @@ mod nothing_is_allocated_for {
         five_further_fields: 5_000 requests, app(), asks(get_with("/five", BROWSER), b"five");
         ten_fields_looked_up: 5_000 requests, app(), asks(get_with("/ten", BROWSER), b"282");
 
+        query_pairs: 5_000 requests, readers(), asks(get("/query?a=1&b%20c=%E2%82%AC+2&a=+"), b"a=1\nb c=\xE2\x82\xAC 2\na= \n");
+
         #[cfg(feature = "json")]
         json: 5_000 requests, orders(), asks(order(), br#"{"item":"pear","count":7}"#);
 
@@ -515,6 +517,18 @@ fn stored() -> App {
             }
             Ok(Response::text(req.arena().format(format_args!("{}", count - 1))))
         })
+}
+
+/// What handlers read from a request besides its fields.
+fn readers() -> App {
+    app().get("/query", |req| {
+        let mut lines = req.arena().writer();
+        for (name, value) in req.query_pairs() {
+            writeln!(lines, "{name}={value}").expect("writing to memory cannot fail");
+        }
+        assert_eq!(req.query_value("b c"), Some("€ 2"));
+        Ok(Response::bytes(lines.finish()))
+    })
 }
 
 /// Parses and returns JSON.

@@ -19,6 +19,7 @@ mod driver;
 mod escape;
 mod file_responses;
 mod foreign_event_loop;
+mod forms;
 mod limits;
 mod listeners;
 mod offload;

@@ -70,7 +70,7 @@ impl<'r> Request<'r> {
     }
 
     /// Returns the target's query as it was sent: the text behind the first `?`. Returns `None` if there is no `?`. See
-    /// also [`query_value`](Request::query_value).
+    /// also [`query_pairs`](Request::query_pairs).
     pub fn query(&self) -> Option<&'r str> {
         self.parts.head.target.query()
     }
@@ -159,5 +159,29 @@ impl fmt::Debug for Request<'_> {
             .field("path", &self.path())
             .field("content_bytes", &self.body().len())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::config::Limits;
+    use crate::http1::{Decoder, HeadStep};
+
+    /// Runs `test` on a request with this method and target, these field lines, each ending in CRLF, and this content.
+    pub(in crate::app) fn with_request<T>(
+        line: &str,
+        fields: &str,
+        content: &[u8],
+        test: impl for<'r> FnOnce(&Request<'r>) -> T,
+    ) -> T {
+        let mut input = format!("{line} HTTP/1.1\r\nHost: test\r\n{fields}\r\n").into_bytes();
+        let (arena, mut decoder) = (Arena::new(4096), Decoder::new());
+        let HeadStep::Head { head, .. } = decoder.head(&mut input, &arena, &Limits::default()) else {
+            panic!("{fields:?} is not a valid head");
+        };
+        let conn = ConnId { worker: 0, index: 0, generation: 0 };
+        let (trailers, params, peer) = (Fields::default(), None, &Peer::None);
+        test(&Request::new(RequestParts { head, content, trailers, params, arena: &arena, conn, peer }))
     }
 }
