@@ -68,6 +68,8 @@ mod nothing_is_allocated_for {
 
         query_pairs: 5_000 requests, readers(), asks(get("/query?a=1&b%20c=%E2%82%AC+2&a=+"), b"a=1\nb c=\xE2\x82\xAC 2\na= \n");
 
+        form_pairs: 5_000 requests, readers(), asks(form("name=Ann+E%2E&tag=red&tag=blue"), b"Ann E., red, blue");
+
         #[cfg(feature = "json")]
         json: 5_000 requests, orders(), asks(order(), br#"{"item":"pear","count":7}"#);
 
@@ -521,14 +523,22 @@ fn stored() -> App {
 
 /// What handlers read from a request besides its fields.
 fn readers() -> App {
-    app().get("/query", |req| {
-        let mut lines = req.arena().writer();
-        for (name, value) in req.query_pairs() {
-            writeln!(lines, "{name}={value}").expect("writing to memory cannot fail");
-        }
-        assert_eq!(req.query_value("b c"), Some("€ 2"));
-        Ok(Response::bytes(lines.finish()))
-    })
+    app()
+        .get("/query", |req| {
+            let mut lines = req.arena().writer();
+            for (name, value) in req.query_pairs() {
+                writeln!(lines, "{name}={value}").expect("writing to memory cannot fail");
+            }
+            assert_eq!(req.query_value("b c"), Some("€ 2"));
+            Ok(Response::bytes(lines.finish()))
+        })
+        .post("/form", |req| {
+            let form = req.form_pairs()?;
+            let mut tags = form.values("tag");
+            let [first, second] = [(); 2].map(|()| tags.next().unwrap_or_default());
+            let name = form.value("name").unwrap_or_default();
+            Ok(Response::text(req.arena().format(format_args!("{name}, {first}, {second}"))))
+        })
 }
 
 /// Parses and returns JSON.
@@ -592,14 +602,22 @@ fn sized(path: &str, content: &[u8]) -> Parts {
 }
 
 fn post(path: &str, content: &[u8]) -> Vec<u8> {
-    let (head, content) = sized(path, content);
-    [head.as_bytes(), b"\r\n", &content].concat()
+    post_with(path, "", content)
 }
 
 #[cfg(feature = "json")]
 fn order() -> Vec<u8> {
-    let (head, content) = sized("/orders", br#"{ "item": "pear", "count": 6 }"#);
-    [head.as_bytes(), b"Content-Type: application/json\r\n\r\n", &content].concat()
+    post_with("/orders", "Content-Type: application/json\r\n", br#"{ "item": "pear", "count": 6 }"#)
+}
+
+fn form(content: &str) -> Vec<u8> {
+    post_with("/form", "Content-Type: application/x-www-form-urlencoded\r\n", content.as_bytes())
+}
+
+/// A POST request with these fields, each including its CRLF.
+fn post_with(path: &str, fields: &str, content: &[u8]) -> Vec<u8> {
+    let (head, content) = sized(path, content);
+    [head.as_bytes(), fields.as_bytes(), b"\r\n", &content].concat()
 }
 
 /// A POST request in chunks of at most `chunk` bytes, with these trailer fields, each including its CRLF.

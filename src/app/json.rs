@@ -29,17 +29,17 @@ impl<'r> Request<'r> {
     /// ```
     ///
     /// # Errors
-    /// Status 415 unless the Content-Type is `application/json` or ends in `+json` (RFC 6839 §3.1). Status 400 if
-    /// the content is not JSON, or does not have the shape of `T`.
+    /// Status 415 unless the Content-Type is `application/json` or ends in `+json` (RFC 6839 §3.1), and if
+    /// the content is in a content coding. Status 400 if the content is not JSON, or does not have the shape of `T`.
     pub fn json<T: Deserialize<'r>>(&self) -> Result<T, Error> {
-        let media_type = self.header("content-type").unwrap_or_default();
-        let essence = media_type.split(';').next().unwrap_or_default().trim();
-        let tail = essence.get(essence.len().saturating_sub(5)..).unwrap_or_default();
-        if !essence.eq_ignore_ascii_case("application/json") && !tail.eq_ignore_ascii_case("+json") {
-            return Err(Error::unsupported_media_type("The Content-Type must be application/json."));
-        }
+        self.content_of_type(is_json, "The Content-Type must be application/json.")?;
         serde_json::from_slice(self.body()).map_err(|error| Error::bad_request(error.to_string()))
     }
+}
+
+fn is_json(media_type: &str) -> bool {
+    let tail = media_type.get(media_type.len().saturating_sub(5)..).unwrap_or_default();
+    media_type.eq_ignore_ascii_case("application/json") || tail.eq_ignore_ascii_case("+json")
 }
 
 impl<'r> Response<'r> {

@@ -6,11 +6,13 @@
 mod body;
 mod channel;
 mod conn_id;
+mod content_type;
 mod defer;
 mod error;
 mod events;
 mod fields;
 mod files;
+mod form;
 mod handler;
 #[cfg(feature = "json")]
 mod json;
