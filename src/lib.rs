@@ -66,10 +66,10 @@ pub mod transport;
 pub mod ws;
 
 pub use app::{
-    App, Body, BodySender, ConnId, Error, Event, EventError, EventSender, Files, Flow, Full, Gone, Handler,
-    KeptRequest, Message, Offload, OffloadCounters, OffloadOptions, Pairs, Progress, Pushed, Request,
-    Responder, Response, Resume, Room, RouteError, Sent, Socket, SocketOptions, Source, Upload, Waker,
-    WebSocket,
+    App, Body, BodySender, ConnId, Cookie, Error, Event, EventError, EventSender, Files, Flow, Full, Gone,
+    Handler, KeptRequest, Message, Offload, OffloadCounters, OffloadOptions, Pairs, Progress, Pushed,
+    Request, Responder, Response, Resume, Room, RouteError, SameSite, Sent, Socket, SocketOptions, Source,
+    Upload, Waker, WebSocket,
 };
 #[doc(hidden)]
 pub use app::{Offloaded, Pending, Wrapped};

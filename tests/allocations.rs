@@ -9,8 +9,8 @@ use allocation_counter::AllocationInfo;
 use fleeting::engine::{Counters, Settings};
 use fleeting::http1::Fields;
 use fleeting::{
-    App, Body, Error, Flow, Handle, Message, Pushed, Request, Response, Server, Socket, Upload, WebSocket,
-    Worker, keep,
+    App, Body, Cookie, Error, Flow, Handle, Message, Pushed, Request, Response, SameSite, Server, Socket,
+    Upload, WebSocket, Worker, keep,
 };
 use fleeting_store::{Cursor, Memory, Store, StoreError, StoreLimits};
 use fleeting_testkit::client::{BINARY, Client, PING, PONG, TEXT, frame};
@@ -21,7 +21,7 @@ use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// A multiple of `PIPELINED`, like every number of requests here.
 const WARM_UP: u64 = 512;
@@ -69,6 +69,8 @@ mod nothing_is_allocated_for {
         query_pairs: 5_000 requests, readers(), asks(get("/query?a=1&b%20c=%E2%82%AC+2&a=+"), b"a=1\nb c=\xE2\x82\xAC 2\na= \n");
 
         form_pairs: 5_000 requests, readers(), asks(form("name=Ann+E%2E&tag=red&tag=blue"), b"Ann E., red, blue");
+
+        cookies: 5_000 requests, readers(), asks(get_with("/cookies", BROWSER), b"8f14e45fceea167a5a36dedd4bea2543 and 3");
 
         #[cfg(feature = "json")]
         json: 5_000 requests, orders(), asks(order(), br#"{"item":"pear","count":7}"#);
@@ -531,6 +533,13 @@ fn readers() -> App {
             }
             assert_eq!(req.query_value("b c"), Some("€ 2"));
             Ok(Response::bytes(lines.finish()))
+        })
+        .get("/cookies", |req| {
+            let (session, all) = (req.cookie("session").unwrap_or_default(), req.cookies().count());
+            let text = Response::text(req.arena().format(format_args!("{session} and {all}")));
+            let cookie = Cookie::new("__Host-session", session).path("/").secure().http_only();
+            let cookie = cookie.max_age(Duration::from_secs(60)).expires(SystemTime::UNIX_EPOCH);
+            text.cookie(&cookie)?.cookie(&Cookie::new("lang", "en").same_site(SameSite::Lax))
         })
         .post("/form", |req| {
             let form = req.form_pairs()?;

@@ -13,6 +13,7 @@ mod announcements;
 #[cfg(feature = "deflate")]
 mod compression;
 mod connection_ids;
+mod cookies;
 mod deferred_responses;
 mod driver;
 #[cfg(not(fleeting_paranoid))]

@@ -3,7 +3,7 @@
 //! It knows single bytes and no grammar.
 
 /// `tchar` (RFC 9110 §5.6.2).
-pub(super) const fn is_token(byte: u8) -> bool {
+pub(crate) const fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,

@@ -148,6 +148,7 @@ mod step;
 mod target;
 mod trailers;
 
+pub(crate) use characters::is_token;
 pub use decoder::Decoder;
 pub use encode::{
     CONTINUE, ConnectionHeader, ContentLength, FieldError, ResponseHead, encode_chunk_size, encode_field,
