@@ -58,6 +58,7 @@ mod panics;
 mod percent;
 mod pubsub;
 mod reasons;
+mod semantics;
 mod server;
 #[doc(hidden)]
 pub mod time;

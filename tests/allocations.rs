@@ -72,6 +72,8 @@ mod nothing_is_allocated_for {
 
         cookies: 5_000 requests, readers(), asks(get_with("/cookies", BROWSER), b"8f14e45fceea167a5a36dedd4bea2543 and 3");
 
+        negotiation: 5_000 requests, readers(), asks(get_with("/negotiated", BROWSER), b"text/html, br, en");
+
         #[cfg(feature = "json")]
         json: 5_000 requests, orders(), asks(order(), br#"{"item":"pear","count":7}"#);
 
@@ -533,6 +535,12 @@ fn readers() -> App {
             }
             assert_eq!(req.query_value("b c"), Some("€ 2"));
             Ok(Response::bytes(lines.finish()))
+        })
+        .get("/negotiated", |req| {
+            let media_type = req.accepts(&["application/json", "text/html"]).unwrap_or("none");
+            let coding = req.accepts_encoding(&["br", "identity"]).unwrap_or("none");
+            let language = req.accepts_language(&["de", "en"]).unwrap_or("none");
+            Ok(Response::text(req.arena().format(format_args!("{media_type}, {coding}, {language}"))))
         })
         .get("/cookies", |req| {
             let (session, all) = (req.cookie("session").unwrap_or_default(), req.cookies().count());

@@ -3,6 +3,7 @@
 //! It knows no socket and no event loop. A handler borrows a [`Request`] and returns a [`Response`] by value,
 //! so every request gets exactly one answer. Both may borrow the read buffer and the request's arena.
 
+mod accept;
 mod body;
 mod channel;
 mod conn_id;

@@ -3,6 +3,8 @@
 //! It knows the field's value, not which files exist. Its invariant: a coding that the client does not accept
 //! is never chosen.
 
+use crate::semantics::members;
+
 /// A content coding of a precompressed file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Coding {
@@ -47,11 +49,8 @@ impl Codings {
     /// Codings of equal weight are ordered by the expected size of the result. A malformed member is ignored.
     pub fn read<'v>(values: impl IntoIterator<Item = &'v [u8]>) -> Codings {
         let (mut weights, mut others, mut identity) = ([None; 3], None, None);
-        let members = values.into_iter().flat_map(|value| value.split(|byte| *byte == b','));
-        for member in members {
-            let mut parts = member.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-            let name = parts.next().unwrap_or_default();
-            let Some(weight) = weight(parts) else { continue };
+        for member in members(values).filter(|member| member.parameters().next().is_none()) {
+            let (name, weight) = (member.range, member.weight);
             let known =
                 Coding::ALL.iter().position(|coding| name.eq_ignore_ascii_case(coding.name().as_bytes()));
             if let Some(at) = known {
@@ -82,27 +81,6 @@ impl Codings {
     /// Returns the codings, best first.
     pub fn iter(&self) -> impl Iterator<Item = Coding> {
         self.0.into_iter().flatten()
-    }
-}
-
-/// Returns the weight in a member's parameters, in thousandths (RFC 9110 §12.4.2); 1000 if there is none.
-fn weight<'v>(mut parameters: impl Iterator<Item = &'v [u8]>) -> Option<u16> {
-    let Some(parameter) = parameters.next() else { return Some(1000) };
-    let value = parameter.strip_prefix(b"q=").or(parameter.strip_prefix(b"Q="))?;
-    let (whole, fraction) = match value {
-        [whole] => (whole, &b""[..]),
-        [whole, b'.', fraction @ ..] => (whole, fraction),
-        _ => return None,
-    };
-    if fraction.len() > 3 || !fraction.iter().all(u8::is_ascii_digit) || parameters.next().is_some() {
-        return None;
-    }
-    let digit = |at| fraction.get(at).map_or(0, |byte: &u8| u16::from(byte - b'0'));
-    let thousandths = digit(0) * 100 + digit(1) * 10 + digit(2);
-    match whole {
-        b'0' => Some(thousandths),
-        b'1' if thousandths == 0 => Some(1000),
-        _ => None,
     }
 }
 

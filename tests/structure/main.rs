@@ -50,6 +50,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("ws", 1),
     ("pubsub", 2),
     ("transport", 2),
+    ("semantics", 2),
     ("files", 2),
     ("app", 3),
     ("engine", 4),

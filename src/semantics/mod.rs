@@ -1,0 +1,8 @@
+//! Rules of HTTP that handlers and files share, whatever the protocol's version: preferences and conditions (RFC 9110).
+//!
+//! It knows fields and their values, but no request, no response and no file. All of it is functions of bytes, and of a
+//! time that is passed in.
+
+mod weights;
+
+pub(crate) use weights::{Member, members, parameters};
