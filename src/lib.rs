@@ -83,4 +83,5 @@ pub use engine::{
 };
 pub use keep::{Keep, kept_bytes};
 pub use pubsub::{Broker, Inlet, Publication, TopicCount, TopicError};
+pub use semantics::{EntityTag, Validators};
 pub use server::{Builder, ServeError, Server, WorkerContext};

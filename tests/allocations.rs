@@ -9,8 +9,8 @@ use allocation_counter::AllocationInfo;
 use fleeting::engine::{Counters, Settings};
 use fleeting::http1::Fields;
 use fleeting::{
-    App, Body, Cookie, Error, Flow, Handle, Message, Pushed, Request, Response, SameSite, Server, Socket,
-    Upload, WebSocket, Worker, keep,
+    App, Body, Cookie, EntityTag, Error, Flow, Handle, Message, Pushed, Request, Response, SameSite, Server,
+    Socket, Upload, Validators, WebSocket, Worker, keep,
 };
 use fleeting_store::{Cursor, Memory, Store, StoreError, StoreLimits};
 use fleeting_testkit::client::{BINARY, Client, PING, PONG, TEXT, frame};
@@ -73,6 +73,9 @@ mod nothing_is_allocated_for {
         cookies: 5_000 requests, readers(), asks(get_with("/cookies", BROWSER), b"8f14e45fceea167a5a36dedd4bea2543 and 3");
 
         negotiation: 5_000 requests, readers(), asks(get_with("/negotiated", BROWSER), b"text/html, br, en");
+
+        validators: 5_000 requests, readers(), asks(get_with("/revision", "If-None-Match: \"6\"\r\n"), b"seven");
+        not_modified: 5_000 requests, readers(), gets_304(get_with("/revision", "If-None-Match: \"6\", \"7\"\r\n"));
 
         #[cfg(feature = "json")]
         json: 5_000 requests, orders(), asks(order(), br#"{"item":"pear","count":7}"#);
@@ -542,6 +545,14 @@ fn readers() -> App {
             let language = req.accepts_language(&["de", "en"]).unwrap_or("none");
             Ok(Response::text(req.arena().format(format_args!("{media_type}, {coding}, {language}"))))
         })
+        .get("/revision", |req| {
+            let revision = req.arena().format(format_args!("{}", 7));
+            let current = Validators::new().tag(EntityTag::strong(revision)).modified(SystemTime::UNIX_EPOCH);
+            match req.preconditions(&current)? {
+                Some(not_modified) => Ok(not_modified),
+                None => Response::text("seven").validators(&current),
+            }
+        })
         .get("/cookies", |req| {
             let (session, all) = (req.cookie("session").unwrap_or_default(), req.cookies().count());
             let text = Response::text(req.arena().format(format_args!("{session} and {all}")));
@@ -686,6 +697,15 @@ fn gets_404(path: &'static str) -> impl FnOnce(Client, u64) + Send {
     move |mut client, times| {
         for _ in 0..times {
             assert_eq!(client.get(path).status, 404);
+        }
+    }
+}
+
+fn gets_304(request: Vec<u8>) -> impl FnOnce(Client, u64) + Send {
+    move |mut client, times| {
+        for _ in 0..times {
+            client.send(&request);
+            assert_eq!(client.answer_to_head().status, 304);
         }
     }
 }

@@ -12,6 +12,7 @@ mod allocations;
 mod announcements;
 #[cfg(feature = "deflate")]
 mod compression;
+mod conditional_requests;
 mod connection_ids;
 mod cookies;
 mod deferred_responses;

@@ -6,8 +6,8 @@
 use super::{App, Body, Error, Handler, Request, Response};
 use crate::buffer::FilePart;
 use crate::files::{
-    Codings, ConditionalRequest, Decision, MediaType, Opened, Root, Validators, evaluate, is_shortage,
-    media_type, open_file, resolve,
+    Codings, ConditionalRequest, Decision, MediaType, Opened, Root, Version, decide, is_shortage, media_type,
+    open_file, resolve,
 };
 use crate::time::Clock;
 use std::fs::File;
@@ -85,8 +85,8 @@ impl Files {
             for coding in Codings::read(req.fields().values("accept-encoding")).iter() {
                 let variant = format!("{name}{}", coding.suffix());
                 if let Ok(Opened::File { file, bytes, modified }) = self.root.open(&variant) {
-                    let validators = Validators::new(bytes, modified, Some(coding));
-                    let response = respond(req, file, bytes, &validators, media)?;
+                    let version = Version::new(bytes, modified, Some(coding));
+                    let response = respond(req, file, bytes, &version, media)?;
                     // RFC 9110 §8.4: other statuses carry no coded content.
                     let response = match response.status {
                         200 | 206 => response.header("content-encoding", coding.name())?,
@@ -98,7 +98,7 @@ impl Files {
         }
         match self.root.open(&name).map_err(unopened)? {
             Opened::File { file, bytes, modified } => {
-                let response = respond(req, file, bytes, &Validators::new(bytes, modified, None), media)?;
+                let response = respond(req, file, bytes, &Version::new(bytes, modified, None), media)?;
                 if negotiates { varies(response) } else { Ok(response) }
             }
             Opened::Directory if !resolved.is_directory => to_directory(req),
@@ -147,7 +147,7 @@ impl<'r> Response<'r> {
         let media = media_type(path.to_str().unwrap_or_default());
         match open_file(path).map_err(unopened)? {
             Opened::File { file, bytes, modified } => {
-                respond(req, file, bytes, &Validators::new(bytes, modified, None), media)
+                respond(req, file, bytes, &Version::new(bytes, modified, None), media)
             }
             Opened::Directory => Err(not_found()),
         }
@@ -185,19 +185,20 @@ fn respond<'r>(
     req: &Request<'r>,
     file: File,
     bytes: u64,
-    validators: &Validators,
+    version: &Version,
     media: MediaType,
 ) -> Result<Response<'r>, Error> {
     let now_unix_secs = Clock::new().now().unix_secs;
     let request = ConditionalRequest { method: req.method(), fields: req.fields(), now_unix_secs };
-    let (status, first, length, range) = match evaluate(&request, validators, bytes) {
+    let validators = &version.validators();
+    let (status, first, length, range) = match decide(&request, validators, bytes) {
         Decision::Whole => (200, 0, bytes, None),
         Decision::Part { first, last } => {
             let range = req.arena().format(format_args!("bytes {first}-{last}/{bytes}"));
             (206, first, last - first + 1, Some(range))
         }
         // RFC 9110 §15.4.5: of the fields that describe the content, a 304 has only those a cache needs.
-        Decision::NotModified => return Response::status(304).header("etag", &validators.tag),
+        Decision::NotModified => return Response::status(304).entity_tag(validators),
         Decision::PreconditionFailed => {
             return Err(Error::new(412, "The file does not meet the conditions of the request."));
         }
@@ -209,8 +210,7 @@ fn respond<'r>(
         }
     };
     let mut response = Response::typed(status, media.name)?
-        .header("etag", &validators.tag)?
-        .header("last-modified", validators.last_modified(now_unix_secs))?
+        .validators(validators)?
         .header("accept-ranges", "bytes")?
         // The type follows from the name. Without this, a browser might run an uploaded "image" as a script.
         .header("x-content-type-options", "nosniff")?;

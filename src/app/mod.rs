@@ -6,6 +6,7 @@
 mod accept;
 mod body;
 mod channel;
+mod conditional;
 mod conn_id;
 mod content_type;
 mod cookies;

@@ -10,23 +10,23 @@
 //! 1. [`resolve`] turns a request's path into a [`RelativePath`].
 //! 2. `Codings` lists the content codings that the client prefers; each has its own file.
 //! 3. [`Root::open`] opens the file.
-//! 4. [`Validators`] identify its version. `evaluate` compares them with the request's conditions and Range,
-//!    and decides whether to send all of the file, a part or nothing.
+//! 4. `Version` identifies what was opened. `decide` compares it with the request's conditions and Range, and decides
+//!    whether to send all of the file, a part or nothing.
 
 mod coding;
+mod decision;
 mod media;
 mod path;
-mod preconditions;
 mod range;
 mod root;
-mod validators;
+mod version;
 
 pub(crate) use coding::{Coding, Codings};
+pub(crate) use decision::{ConditionalRequest, Decision, decide};
 pub(crate) use media::{MediaType, media_type};
-pub(crate) use preconditions::{ConditionalRequest, Decision, evaluate};
 pub(crate) use root::{is_shortage, open_file};
+pub(crate) use version::Version;
 
 pub use path::{PathError, RelativePath, resolve};
 pub use range::{SelectedRange, select_range};
 pub use root::{Opened, Root};
-pub use validators::Validators;

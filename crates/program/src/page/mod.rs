@@ -3,8 +3,7 @@
 //! It knows no metric and no record: the script fetches them. Its invariant: the browser runs and loads only what this
 //! server sends, whatever clients store or publish (Content-Security-Policy), and revalidates each part.
 
-use fleeting::files::Validators;
-use fleeting::{App, Body, Error, Request, Response};
+use fleeting::{App, Body, EntityTag, Error, Request, Response, Validators};
 
 /// Path, Content-Type and content of each part.
 const PARTS: [(&str, &str, &str); 3] = [
@@ -21,9 +20,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 pub(super) fn routes(mut app: App) -> App {
     for (path, media_type, content) in PARTS {
         // A hash of the content: the tag changes between versions of the program only if the content does.
-        let validators =
-            Validators { tag: format!("\"{:016x}\"", hash(content.as_bytes())), modified_secs: 0 };
-        app = app.get(path, move |req| part(req, media_type, content, &validators));
+        let tag = format!("{:016x}", hash(content.as_bytes()));
+        app = app.get(path, move |req| part(req, media_type, content, &tag));
     }
     app
 }
@@ -32,18 +30,17 @@ fn part<'r>(
     req: &Request<'r>,
     media_type: &str,
     content: &'static str,
-    validators: &Validators,
+    tag: &str,
 ) -> Result<Response<'r>, Error> {
-    let mut conditions = req.fields().values("if-none-match");
-    // RFC 9110 §13.1.2.
-    let matches = conditions.any(|tags| validators.is_among(tags, false));
-    let response = if matches {
-        Response::empty(304)
-    } else {
-        Response::status(200).body(Body::Static(content.as_bytes())).content_type(media_type)?
+    let current = Validators::new().tag(EntityTag::strong(tag));
+    let response = match req.preconditions(&current)? {
+        Some(not_modified) => not_modified,
+        None => Response::status(200)
+            .body(Body::Static(content.as_bytes()))
+            .content_type(media_type)?
+            .validators(&current)?,
     };
     response
-        .header("etag", &validators.tag)?
         .header("cache-control", "no-cache")?
         .header("content-security-policy", POLICY)?
         .header("referrer-policy", "no-referrer")?
