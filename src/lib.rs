@@ -31,6 +31,8 @@
 //!
 //! - [`App`] collects routes, [`Request`] and [`Response`] are what a [`Handler`] gets and returns, and [`WebSocket`] and
 //!   [`Upload`] are traits for connections that outlive one request.
+//! - A request's query, form, cookies, preferences and conditions are methods of [`Request`]; a [`Multipart`] receives
+//!   files. [`Cookie`] and [`Validators`] go into a response.
 //! - [`Server`] listens and runs workers on threads of its own; a [`Worker`] runs on your thread, in your event loop.
 //! - [`Handle`] publishes, sends and shuts down from any thread. A [`Broker`] connects several servers.
 //! - [`Offload`], [`Response::defer`], [`Response::source`] and [`Response::events`] are for answers that take time.
@@ -68,12 +70,12 @@ pub mod ws;
 
 pub use app::{
     App, Body, BodySender, ConnId, Cookie, Error, Event, EventError, EventSender, Files, Flow, Full, Gone,
-    Handler, KeptRequest, Message, Offload, OffloadCounters, OffloadOptions, Pairs, Progress, Pushed,
-    Request, Responder, Response, Resume, Room, RouteError, SameSite, Sent, Socket, SocketOptions, Source,
-    Upload, Waker, WebSocket,
+    Handler, KeptRequest, Message, Multipart, MultipartLimits, Offload, OffloadCounters, OffloadOptions,
+    Pairs, Part, PartHead, Parts, Progress, Pushed, Request, Responder, Response, Resume, Room, RouteError,
+    SameSite, Sent, Socket, SocketOptions, Source, Upload, Waker, WebSocket,
 };
 #[doc(hidden)]
-pub use app::{Offloaded, Pending, Wrapped};
+pub use app::{FormPiece, MultipartReader, Offloaded, Pending, Wrapped};
 pub use arena::Arena;
 pub use buffer::{FilePart, SlowConsumer};
 pub use config::{ConfigError, Limits, Setting, Timeouts};

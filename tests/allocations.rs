@@ -9,8 +9,8 @@ use allocation_counter::AllocationInfo;
 use fleeting::engine::{Counters, Settings};
 use fleeting::http1::Fields;
 use fleeting::{
-    App, Body, Cookie, EntityTag, Error, Flow, Handle, Message, Pushed, Request, Response, SameSite, Server,
-    Socket, Upload, Validators, WebSocket, Worker, keep,
+    App, Body, Cookie, EntityTag, Error, Flow, Handle, Message, Multipart, MultipartLimits, PartHead, Pushed,
+    Request, Response, SameSite, Server, Socket, Upload, Validators, WebSocket, Worker, keep,
 };
 use fleeting_store::{Cursor, Memory, Store, StoreError, StoreLimits};
 use fleeting_testkit::client::{BINARY, Client, PING, PONG, TEXT, frame};
@@ -76,6 +76,8 @@ mod nothing_is_allocated_for {
 
         validators: 5_000 requests, readers(), asks(get_with("/revision", "If-None-Match: \"6\"\r\n"), b"seven");
         not_modified: 5_000 requests, readers(), gets_304(get_with("/revision", "If-None-Match: \"6\", \"7\"\r\n"));
+
+        multipart_in_memory: 5_000 requests, readers(), asks(multipart(), b"a=1, \"b\"=x, 2 parts");
 
         #[cfg(feature = "json")]
         json: 5_000 requests, orders(), asks(order(), br#"{"item":"pear","count":7}"#);
@@ -177,6 +179,26 @@ fn chunks_of_an_upload_allocate_nothing() {
     assert_eq!(counted.count_total, 0, "{counted:?}");
 }
 
+/// The content is a multipart form, of which each piece is a part.
+#[test]
+fn parts_of_a_multipart_upload_allocate_nothing() {
+    let taken = Arc::new(AtomicU64::new(0));
+    let app = App::new().multipart("POST", "/up", Meter(taken.clone()));
+    let counted = streamed(app, &taken, |mut client, pieces| {
+        let head = "\r\n--b\r\nContent-Disposition: form-data; name=\"\\\"file\\\"\"; filename=\"x\"\r\n\r\n";
+        let length = pieces * (head.len() + LARGE.len()) as u64 + "\r\n--b--".len() as u64;
+        let fields = format!("Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {length}");
+        client.send(format!("POST /up HTTP/1.1\r\nHost: test\r\n{fields}\r\n\r\n"));
+        for _ in 0..pieces {
+            client.send(head);
+            client.send(LARGE);
+        }
+        client.send("\r\n--b--");
+        answered(&mut client, b"taken");
+    });
+    assert_eq!(counted.count_total, 0, "{counted:?}");
+}
+
 /// Another thread sends the content of a response piece by piece, each after the previous one has arrived.
 #[test]
 fn pieces_of_a_download_allocate_nothing() {
@@ -219,6 +241,37 @@ impl Upload for Meter {
     }
 
     fn finish(&self, _session: (), _trailers: Fields<'_>) -> Result<Response<'static>, Error> {
+        Ok(Response::text("taken"))
+    }
+}
+
+impl Multipart for Meter {
+    type Session = ();
+    type Part = ();
+
+    fn limits(&self) -> MultipartLimits {
+        MultipartLimits::new().parts(usize::MAX).total_bytes(u64::MAX)
+    }
+
+    fn open(&self, _req: &Request<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn part(&self, _session: &mut (), head: &PartHead<'_>) -> Result<(), Error> {
+        assert_eq!((head.name(), head.file_name()), ("\"file\"", Some("x")));
+        Ok(())
+    }
+
+    fn piece(&self, _session: &mut (), _part: &mut (), piece: &[u8], _: &mut Flow<'_>) -> Result<(), Error> {
+        self.0.fetch_add(piece.len() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn part_end(&self, _session: &mut (), _part: ()) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn finish(&self, _session: ()) -> Result<Response<'static>, Error> {
         Ok(Response::text("taken"))
     }
 }
@@ -553,6 +606,17 @@ fn readers() -> App {
                 None => Response::text("seven").validators(&current),
             }
         })
+        .post("/multipart", |req| {
+            let mut text = req.arena().writer();
+            let mut parts = 0;
+            for part in req.multipart(MultipartLimits::new())? {
+                let part = part?;
+                write!(text, "{}={}, ", part.name(), part.text()?).expect("writing to memory cannot fail");
+                parts += 1;
+            }
+            write!(text, "{parts} parts").expect("writing to memory cannot fail");
+            Ok(Response::bytes(text.finish()))
+        })
         .get("/cookies", |req| {
             let (session, all) = (req.cookie("session").unwrap_or_default(), req.cookies().count());
             let text = Response::text(req.arena().format(format_args!("{session} and {all}")));
@@ -640,6 +704,14 @@ fn order() -> Vec<u8> {
 
 fn form(content: &str) -> Vec<u8> {
     post_with("/form", "Content-Type: application/x-www-form-urlencoded\r\n", content.as_bytes())
+}
+
+fn multipart() -> Vec<u8> {
+    let parts =
+        ["name=\"a\"\r\n\r\n1", "name=\"\\\"b\\\"\"; filename=\"c\"\r\nContent-Type: text/plain\r\n\r\nx"];
+    let parts = parts.map(|part| format!("--X\r\nContent-Disposition: form-data; {part}\r\n"));
+    let fields = "Content-Type: multipart/form-data; boundary=X\r\n";
+    post_with("/multipart", fields, format!("{}--X--\r\n", parts.concat()).as_bytes())
 }
 
 /// A POST request with these fields, each including its CRLF.

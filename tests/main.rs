@@ -24,6 +24,7 @@ mod foreign_event_loop;
 mod forms;
 mod limits;
 mod listeners;
+mod multipart;
 mod offload;
 mod out_of_descriptors;
 mod panics;

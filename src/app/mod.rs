@@ -20,6 +20,7 @@ mod handler;
 #[cfg(feature = "json")]
 mod json;
 mod kept;
+mod multipart;
 mod offload;
 mod pairs;
 mod query;
@@ -46,6 +47,7 @@ pub use events::{Event, EventError, EventSender};
 pub use files::Files;
 pub use handler::{Handler, Wrapped};
 pub use kept::KeptRequest;
+pub use multipart::{FormPiece, Multipart, MultipartLimits, MultipartReader, Part, PartHead, Parts};
 pub use offload::{Full, Offload, OffloadCounters, OffloadOptions, Offloaded};
 pub use pairs::Pairs;
 pub use request::Request;

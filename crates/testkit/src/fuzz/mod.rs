@@ -13,6 +13,7 @@ mod files;
 mod http1;
 #[cfg(feature = "deflate")]
 mod inflate;
+mod multipart;
 mod replies;
 mod script;
 mod ws;
@@ -26,6 +27,7 @@ pub use files::{file_path, range};
 pub use http1::http1_split;
 #[cfg(feature = "deflate")]
 pub use inflate::ws_inflate;
+pub use multipart::{FORM_TYPE, FormPart, multipart, naive_form, read_form};
 pub use ws::{ws_frames, ws_vs_tungstenite};
 
 #[cfg(test)]
@@ -60,6 +62,7 @@ mod tests {
         replay("envelope", envelope);
         replay("range", range);
         replay("file_path", file_path);
+        replay("multipart", multipart);
     }
 
     #[cfg(feature = "deflate")]
