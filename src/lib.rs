@@ -43,7 +43,7 @@
 //! # Features
 //!
 //! - `deflate` (default): WebSocket compression, permessage-deflate (RFC 7692).
-//! - `json`: [`Request::json`] and [`Response::json`] with serde.
+//! - `json`: [`Request::json`], [`Response::json`] and [`Pairs::read`] with serde.
 
 mod app;
 pub mod arena;

@@ -80,6 +80,8 @@ mod nothing_is_allocated_for {
         multipart_in_memory: 5_000 requests, readers(), asks(multipart(), b"a=1, \"b\"=x, 2 parts");
 
         #[cfg(feature = "json")]
+        query_into_a_struct: 5_000 requests, orders(), asks(get("/order?count=7&item=a+pear"), b"7 x a pear");
+        #[cfg(feature = "json")]
         json: 5_000 requests, orders(), asks(order(), br#"{"item":"pear","count":7}"#);
 
         content: 10_000 requests, app(), asks(post("/echo", &CONTENT), &CONTENT);
@@ -641,10 +643,15 @@ fn orders() -> App {
         item: &'r str,
         count: u32,
     }
-    app().post("/orders", |req| {
-        let order: Order<'_> = req.json()?;
-        Response::json(req, &Order { count: order.count + 1, ..order })
-    })
+    app()
+        .post("/orders", |req| {
+            let order: Order<'_> = req.json()?;
+            Response::json(req, &Order { count: order.count + 1, ..order })
+        })
+        .get("/order", |req| {
+            let order: Order<'_> = req.query_pairs().read()?;
+            Ok(Response::text(req.arena().format(format_args!("{} x {}", order.count, order.item))))
+        })
 }
 
 // ---------------------------------------------------------------- requests

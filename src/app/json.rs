@@ -1,4 +1,4 @@
-//! JSON requests and responses, through serde. This is the only file that knows serde.
+//! JSON requests and responses, through serde. Only this file and `deserialize` know serde.
 
 use super::response::JSON;
 use super::{Error, Request, Response};

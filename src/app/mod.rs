@@ -11,6 +11,8 @@ mod conn_id;
 mod content_type;
 mod cookies;
 mod defer;
+#[cfg(feature = "json")]
+mod deserialize;
 mod error;
 mod events;
 mod fields;
