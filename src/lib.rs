@@ -69,10 +69,10 @@ pub mod transport;
 pub mod ws;
 
 pub use app::{
-    App, Body, BodySender, ConnId, Cookie, Error, Event, EventError, EventSender, Files, Flow, Full, Gone,
-    Handler, KeptRequest, Message, Multipart, MultipartLimits, Offload, OffloadCounters, OffloadOptions,
-    Pairs, Part, PartHead, Parts, Progress, Pushed, Request, Responder, Response, Resume, Room, RouteError,
-    SameSite, Sent, Socket, SocketOptions, Source, Upload, Waker, WebSocket,
+    App, Body, BodySender, ConnId, Cookie, Error, Event, EventError, EventSender, Files, Flow, FormPart,
+    FormParts, Full, Gone, Handler, KeptRequest, Message, Multipart, MultipartLimits, Offload,
+    OffloadCounters, OffloadOptions, Pairs, PartHead, Progress, Pushed, Request, Responder, Response, Resume,
+    Room, RouteError, SameSite, Sent, Socket, SocketOptions, Source, Upload, Waker, WebSocket,
 };
 #[doc(hidden)]
 pub use app::{FormPiece, MultipartReader, Offloaded, Pending, Wrapped};

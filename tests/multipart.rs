@@ -2,7 +2,7 @@
 
 use fleeting::{App, Error, Flow, Multipart, MultipartLimits, PartHead, Request, Response};
 use fleeting_testkit::client::{Answer, Client};
-use fleeting_testkit::fuzz::{self, FormPart, naive_form, read_form};
+use fleeting_testkit::fuzz::{self, ReadPart, naive_form, read_form};
 use fleeting_testkit::random::Random;
 use fleeting_testkit::server::{self, TestServer};
 use std::fmt::Write as _;
@@ -197,7 +197,7 @@ fn a_form_is_the_same_wherever_it_is_cut() {
         );
         valid += usize::from(refused.is_none());
         let check = |pieces: &[&[u8]]| {
-            let read: (Vec<FormPart>, _) = read_form(pieces, MultipartLimits::new());
+            let read: (Vec<ReadPart>, _) = read_form(pieces, MultipartLimits::new());
             assert!(read == (parts.clone(), refused), "{pieces:?}");
         };
         for cut in 0..=form.len() {

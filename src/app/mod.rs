@@ -49,7 +49,7 @@ pub use events::{Event, EventError, EventSender};
 pub use files::Files;
 pub use handler::{Handler, Wrapped};
 pub use kept::KeptRequest;
-pub use multipart::{FormPiece, Multipart, MultipartLimits, MultipartReader, Part, PartHead, Parts};
+pub use multipart::{FormPart, FormParts, FormPiece, Multipart, MultipartLimits, MultipartReader, PartHead};
 pub use offload::{Full, Offload, OffloadCounters, OffloadOptions, Offloaded};
 pub use pairs::Pairs;
 pub use request::Request;

@@ -13,6 +13,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 ///
 /// [`Request::preconditions`](crate::Request::preconditions) compares them with what a client knows, and
 /// [`Response::validators`](crate::Response::validators) sends them.
+///
+/// ```
+/// use fleeting::{App, EntityTag, Response, Validators};
+///
+/// const CURRENT: Validators<'static> = Validators::new().tag(EntityTag::strong("v1"));
+///
+/// let app = App::new().get("/license", |req| match req.preconditions(&CURRENT)? {
+///     Some(not_modified) => Ok(not_modified),
+///     None => Response::text("MIT").validators(&CURRENT),
+/// });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Validators<'a> {
     pub(crate) tag: Option<EntityTag<'a>>,

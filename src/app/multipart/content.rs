@@ -13,14 +13,14 @@ use std::fmt;
 pub(super) const TYPE: &str = "multipart/form-data";
 pub(super) const OTHER_TYPE: &str = "The Content-Type must be multipart/form-data.";
 
-/// A part of a multipart form: its head and its content. [`Parts`] returns them.
+/// A part of a multipart form: its head and its content. [`FormParts`] returns them.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Part<'r> {
+pub struct FormPart<'r> {
     head: PartHead<'r>,
     content: &'r [u8],
 }
 
-impl<'r> Part<'r> {
+impl<'r> FormPart<'r> {
     /// Returns the name of the form's field.
     pub fn name(&self) -> &'r str {
         self.head.name()
@@ -45,10 +45,10 @@ impl<'r> Part<'r> {
     }
 }
 
-impl fmt::Debug for Part<'_> {
+impl fmt::Debug for FormPart<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A form may hold a password, so the content is not shown.
-        f.debug_struct("Part")
+        f.debug_struct("FormPart")
             .field("head", &self.head)
             .field("content_bytes", &self.content.len())
             .finish_non_exhaustive()
@@ -61,7 +61,7 @@ impl fmt::Debug for Part<'_> {
 /// then, so act on the form after its last part.
 #[derive(Debug)]
 #[must_use = "iterators are lazy"]
-pub struct Parts<'r> {
+pub struct FormParts<'r> {
     /// `None` after the last part and after an error.
     reader: Option<MultipartReader>,
     /// The content that has not been read.
@@ -94,12 +94,12 @@ impl<'r> Request<'r> {
     /// # Errors
     /// Status 415 if the Content-Type is not `multipart/form-data`, or if the content is in a content coding. Status 400
     /// if the type has no valid boundary, and 413 if the content is larger than the limits allow.
-    pub fn multipart(&self, limits: MultipartLimits) -> Result<Parts<'r>, Error> {
+    pub fn multipart(&self, limits: MultipartLimits) -> Result<FormParts<'r>, Error> {
         let reader = open(self, limits)?;
         if self.body().len() as u64 > limits.total_bytes {
             return Err(Error::new(413, format!("The form is larger than {} bytes.", limits.total_bytes)));
         }
-        Ok(Parts { reader: Some(reader), rest: self.body(), arena: self.arena() })
+        Ok(FormParts { reader: Some(reader), rest: self.body(), arena: self.arena() })
     }
 }
 
@@ -109,10 +109,10 @@ pub(super) fn open(req: &Request<'_>, limits: MultipartLimits) -> Result<Multipa
     MultipartReader::new(req.content_of_type(is_form, OTHER_TYPE)?, limits)
 }
 
-impl<'r> Iterator for Parts<'r> {
-    type Item = Result<Part<'r>, Error>;
+impl<'r> Iterator for FormParts<'r> {
+    type Item = Result<FormPart<'r>, Error>;
 
-    fn next(&mut self) -> Option<Result<Part<'r>, Error>> {
+    fn next(&mut self) -> Option<Result<FormPart<'r>, Error>> {
         let mut reader = self.reader.take()?;
         let next = self.next_with(&mut reader).transpose();
         if let Some(Ok(_)) = next {
@@ -122,10 +122,10 @@ impl<'r> Iterator for Parts<'r> {
     }
 }
 
-impl std::iter::FusedIterator for Parts<'_> {}
+impl std::iter::FusedIterator for FormParts<'_> {}
 
-impl<'r> Parts<'r> {
-    fn next_with(&mut self, reader: &mut MultipartReader) -> Result<Option<Part<'r>>, Error> {
+impl<'r> FormParts<'r> {
+    fn next_with(&mut self, reader: &mut MultipartReader) -> Result<Option<FormPart<'r>>, Error> {
         let (mut head, mut content) = (None, &[][..]);
         loop {
             let (consumed, event) = reader.next(self.rest)?;
@@ -140,7 +140,7 @@ impl<'r> Parts<'r> {
                 Event::Held(_) => {}
                 Event::End => {
                     self.rest = rest;
-                    return Ok(head.map(|head| Part { head, content }));
+                    return Ok(head.map(|head| FormPart { head, content }));
                 }
                 Event::NeedsInput => {
                     self.rest = rest;

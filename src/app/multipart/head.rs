@@ -8,7 +8,7 @@ use crate::app::Error;
 use crate::http1::is_token;
 use std::ops::Range;
 
-/// What the head of a part says about its content.
+/// What the head of a part of a multipart form says about its content. See [`Multipart`](crate::Multipart) for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartHead<'a> {
     name: &'a str,

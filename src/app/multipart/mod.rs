@@ -17,7 +17,7 @@ mod limits;
 mod reader;
 mod upload;
 
-pub use content::{Part, Parts};
+pub use content::{FormPart, FormParts};
 pub use head::PartHead;
 pub use limits::MultipartLimits;
 pub use reader::{FormPiece, MultipartReader};

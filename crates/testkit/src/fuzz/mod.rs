@@ -27,7 +27,7 @@ pub use files::{file_path, range};
 pub use http1::http1_split;
 #[cfg(feature = "deflate")]
 pub use inflate::ws_inflate;
-pub use multipart::{FORM_TYPE, FormPart, multipart, naive_form, read_form};
+pub use multipart::{FORM_TYPE, ReadPart, multipart, naive_form, read_form};
 pub use ws::{ws_frames, ws_vs_tungstenite};
 
 #[cfg(test)]

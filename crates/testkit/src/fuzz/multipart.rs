@@ -9,7 +9,7 @@ pub const FORM_TYPE: &str = "multipart/form-data; boundary=b";
 
 /// A part that has arrived completely.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FormPart {
+pub struct ReadPart {
     pub name: String,
     pub file_name: Option<String>,
     pub content_type: Option<String>,
@@ -38,14 +38,14 @@ pub fn multipart(bytes: &[u8]) {
 }
 
 /// Returns the parts of a form that arrives in these pieces, and the status with which the rest is refused.
-pub fn read_form(pieces: &[&[u8]], limits: MultipartLimits) -> (Vec<FormPart>, Option<u16>) {
+pub fn read_form(pieces: &[&[u8]], limits: MultipartLimits) -> (Vec<ReadPart>, Option<u16>) {
     let mut reader = MultipartReader::new(FORM_TYPE, limits).expect("the boundary is valid");
     let (mut parts, mut under_way) = (Vec::new(), None);
     for piece in pieces {
         let read = reader.read(piece, |next| {
             match (next, &mut under_way) {
                 (FormPiece::Head(head), None) => {
-                    under_way = Some(FormPart {
+                    under_way = Some(ReadPart {
                         name: head.name().into(),
                         file_name: head.file_name().map(String::from),
                         content_type: head.content_type().map(String::from),
@@ -69,7 +69,7 @@ pub fn read_form(pieces: &[&[u8]], limits: MultipartLimits) -> (Vec<FormPart>, O
 }
 
 /// Reads a form with `split` and `find`, from its end in memory to its parts. Returns `None` if it is malformed.
-pub fn naive_form(form: &[u8]) -> Option<Vec<FormPart>> {
+pub fn naive_form(form: &[u8]) -> Option<Vec<ReadPart>> {
     let find = |text: &[u8], what: &[u8]| text.windows(what.len()).position(|window| window == what);
     let delimiter = b"\r\n--b";
     let form = [b"\r\n", form].concat();
@@ -93,8 +93,8 @@ pub fn naive_form(form: &[u8]) -> Option<Vec<FormPart>> {
     Some(parts)
 }
 
-fn naive_head(head: &[u8]) -> Option<FormPart> {
-    let mut part = FormPart { name: String::new(), file_name: None, content_type: None, content: Vec::new() };
+fn naive_head(head: &[u8]) -> Option<ReadPart> {
+    let mut part = ReadPart { name: String::new(), file_name: None, content_type: None, content: Vec::new() };
     let (mut disposition, mut type_bytes) = (None, None);
     for line in lines(head) {
         let colon = line.iter().position(|byte| *byte == b':')?;
