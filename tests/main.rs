@@ -23,6 +23,7 @@ mod limits;
 mod listeners;
 mod offload;
 mod out_of_descriptors;
+mod own_loop;
 mod panics;
 mod pipelining;
 mod pubsub;
