@@ -17,7 +17,7 @@ use fleeting_testkit::client::{BINARY, Client, PING, PONG, TEXT, frame};
 use fleeting_testkit::server::{Echo, subscribe};
 use std::cell::Cell;
 use std::hint::black_box;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
@@ -325,6 +325,17 @@ impl WebSocket for Feed {
 /// One publisher, `times` publications, and 100 subscribers on each of `engines` engines that share a handle.
 /// Returns all allocations, those of the mailboxes included.
 fn broadcast(payload: &[u8], times: u64, engines: u16) -> AllocationInfo {
+    let message = frame(true, TEXT, payload);
+    broadcast_by(|driver, client| driver.arrive(client, &message), payload, times, engines)
+}
+
+/// As `broadcast`. `publish_once` makes the first engine publish the payload; it also gets one of its clients.
+fn broadcast_by(
+    publish_once: impl Fn(&mut Driver, &Peer),
+    payload: &[u8],
+    times: u64,
+    engines: u16,
+) -> AllocationInfo {
     let handle = Handle::unattended(usize::from(engines));
     let drivers = (0..engines).map(|worker| {
         let settings = Settings { worker, ..Settings::default() };
@@ -333,10 +344,9 @@ fn broadcast(payload: &[u8], times: u64, engines: u16) -> AllocationInfo {
     let mut drivers: Vec<Driver> = drivers.collect();
     let open = |driver: &mut Driver| (0..SUBSCRIBERS).map(|_| driver.websocket("/ws")).collect::<Vec<_>>();
     let subscribers: Vec<Vec<Peer>> = drivers.iter_mut().map(open).collect();
-    let message = frame(true, TEXT, payload);
     let mut publish = |times: u64| {
         for _ in 0..times {
-            drivers[0].arrive(&subscribers[0][0], &message);
+            publish_once(&mut drivers[0], &subscribers[0][0]);
             for (driver, subscribers) in drivers.iter_mut().zip(&subscribers) {
                 driver.turn();
                 for subscriber in subscribers {
@@ -368,6 +378,44 @@ fn broadcasts_allocate_nothing() {
             assert_eq!(counted.count_total, 0, "{} bytes, {engines} engines: {counted:?}", payload.len());
         }
     }
+}
+
+/// The loop that runs the worker publishes. Finding A14.
+#[test]
+fn broadcasts_of_the_loop_allocate_nothing() {
+    let message = Message::Binary(&CONTENT);
+    for (times, engines) in [(10_000, 1), (2_000, 2)] {
+        let publish =
+            |driver: &mut Driver, _: &Peer| driver.engine.publish("a", message).expect("it is valid");
+        let counted = broadcast_by(publish, &CONTENT, times, engines);
+        assert_eq!(counted.count_total, 0, "{engines} engines: {counted:?}");
+    }
+}
+
+/// Over a socket, with the worker's own calls and turns. Finding A14.
+#[test]
+fn a_loop_of_the_application_allocates_nothing() {
+    let mut worker =
+        Server::builder().bind("127.0.0.1:0").worker(|_| App::new().ws("/ws", Feed)).expect("it starts");
+    let addr = worker.local_addrs().expect("it listens")[0];
+    let connecting = thread::spawn(move || Client::websocket(addr, "/ws"));
+    while !connecting.is_finished() {
+        worker.turn(Some(Duration::from_millis(10))).expect("polling works");
+    }
+    let client = connecting.join().expect("it is connected");
+    let mut publish = |times: u64| {
+        for _ in 0..times {
+            worker.publish("a", Message::Text("one")).expect("it is valid");
+            worker.publish("a", Message::Text("two")).expect("it is valid");
+            worker.turn(Some(Duration::ZERO)).expect("polling works");
+            let mut frames = [0; 10];
+            client.stream().read_exact(&mut frames).expect("both have left");
+            assert_eq!(frames, *b"\x81\x03one\x81\x03two");
+        }
+    };
+    publish(WARM_UP);
+    let counted = allocation_counter::measure(|| publish(5_000));
+    assert_eq!(counted.count_total, 0, "{counted:?}");
 }
 
 /// This check can fail as well.

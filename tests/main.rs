@@ -27,6 +27,7 @@ mod listeners;
 mod multipart;
 mod offload;
 mod out_of_descriptors;
+mod own_loop;
 mod panics;
 mod pipelining;
 mod pubsub;

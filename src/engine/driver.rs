@@ -5,24 +5,22 @@
 //! connection that has something to do without an event is on the runnable list, and one with a deadline is in the wheel.
 
 use super::conn::{Conn, Protocol, Source};
-use super::context::{Context, Services};
+use super::context::Context;
 use super::counters::{Counters, WorkerFigures};
 use super::deadlines::DeadlinePolicy;
 use super::delivery::{self, FollowUps};
 use super::progress::Outcome;
 use super::remote::handle::Handle;
 use super::remote::mailbox::{Command, Mailbox};
-use super::remote::question::add_topics;
 use super::schedule::{Expiry, Schedule};
 use super::shutdown::{ShutdownReport, Straggler};
 use super::table::Table;
 use super::timer::Waiting;
 use super::turn::Turn;
-use crate::app::{App, ConnId, Message};
+use crate::app::{App, ConnId};
 use crate::arena::Arena;
 use crate::config::{Limits, Timeouts};
 use crate::keep::kept_bytes;
-use crate::panics::catch_counted;
 use crate::time::Now;
 use crate::transport::Stream;
 use crate::ws::CloseCode;
@@ -52,7 +50,7 @@ pub struct Readiness {
 }
 
 /// Publications are delivered before the end of the turn if they have more bytes than this.
-const BATCH_BYTES_MAX: usize = 256 << 10;
+pub(super) const BATCH_BYTES_MAX: usize = 256 << 10;
 
 const CORK_BYTES: usize = 16 << 10;
 /// A cork that has grown beyond this for a rare large answer is freed.
@@ -62,11 +60,11 @@ const CORK_KEPT_BYTES: usize = 1 << 20;
 ///
 /// The stream and the time come from outside: the [module](super) has an example.
 pub struct Engine<S> {
-    table: Table<Conn<S>>,
-    context: Context,
+    pub(super) table: Table<Conn<S>>,
+    pub(super) context: Context,
     /// Answers of one connection's turn; empty between turns.
-    cork: Vec<u8>,
-    schedule: Schedule,
+    pub(super) cork: Vec<u8>,
+    pub(super) schedule: Schedule,
     /// Connections that get a turn without an event, because no event will come: they spent their budget.
     runnable: Vec<ConnId>,
     /// The list that is being worked through; kept for its memory.
@@ -74,11 +72,11 @@ pub struct Engine<S> {
     /// When the connections still open are cut off, in milliseconds. Set once a shutdown has begun.
     cut_off: Option<u64>,
     /// Commands from other threads, and wake-ups from the connections' own deferred work.
-    mailbox: Arc<Mailbox>,
+    pub(super) mailbox: Arc<Mailbox>,
     /// Commands being carried out; empty between turns, kept for its memory.
-    commands: Vec<Command>,
+    pub(super) commands: Vec<Command>,
     /// A [`Handle`] has asked for the shutdown, which begins with the next [`run`](Engine::run).
-    shutdown_due: bool,
+    pub(super) shutdown_due: bool,
     report: ShutdownReport,
     /// Empty between deliveries, kept for its memory.
     follow_ups: FollowUps,
@@ -118,7 +116,7 @@ impl<S: Stream> Engine<S> {
     /// Begins a turn: sets the time for everything that follows, and carries out the commands of other threads.
     #[inline]
     pub fn begin(&mut self, now: Now) {
-        self.schedule.set_now(now);
+        self.schedule.set_now(now.ms);
         self.context.services.date.update(now.unix_secs);
         // A connection that spends its budget in this turn waits for the next.
         std::mem::swap(&mut self.runnable, &mut self.running);
@@ -226,41 +224,6 @@ impl<S: Stream> Engine<S> {
         }
     }
 
-    #[inline(never)]
-    fn carry_out_commands(&mut self) {
-        let mut commands = std::mem::take(&mut self.commands);
-        self.mailbox.drain(&mut commands);
-        for command in commands.drain(..) {
-            self.carry_out(command);
-        }
-        self.commands = commands;
-    }
-
-    fn carry_out(&mut self, command: Command) {
-        let Services { publisher, limits, counters, .. } = &mut self.context.services;
-        match command {
-            Command::Text(id, text) => self.tell(id, |turn| turn.send(Message::Text(&text))),
-            Command::Binary(id, bytes) => self.tell(id, |turn| turn.send(Message::Binary(&bytes))),
-            Command::Close(id, code, reason) => self.tell(id, |turn| turn.close(code, &reason)),
-            Command::Wake(id) => self.drive(id, false),
-            Command::Publish(publication) => publisher.publish_from_outside(&publication, limits, counters),
-            Command::Announce(announcement) => publisher.announce(&announcement, counters),
-            Command::Listen(id, filter, callback) => {
-                publisher.listen(id, &filter, callback, limits, counters)
-            }
-            Command::Unlisten(id) => publisher.unlisten(id, counters),
-            Command::CountTopics(question) => {
-                question.add(|all| add_topics(all, publisher.topics.counts()));
-                catch_counted(&mut counters.panics, || question.settle());
-            }
-            Command::ReportFigures(question) => {
-                question.add(|all| all.push(self.figures()));
-                catch_counted(&mut self.context.services.counters.panics, || question.settle());
-            }
-            Command::Shutdown => self.shutdown_due = true,
-        }
-    }
-
     /// Whether the next [`run`](Engine::run) begins a shutdown. This is the last chance to accept waiting connections.
     pub(super) fn is_shutdown_due(&self) -> bool {
         self.shutdown_due
@@ -340,25 +303,13 @@ impl<S: Stream> Engine<S> {
         self.counters_mut().accept_backoffs += 1;
     }
 
-    fn counters_mut(&mut self) -> &mut Counters {
+    pub(super) fn counters_mut(&mut self) -> &mut Counters {
         &mut self.context.services.counters
-    }
-
-    /// Calls `send` on a connection that has not asked for it, then gives the connection a turn.
-    fn tell(&mut self, id: ConnId, send: impl FnOnce(&mut Turn<'_, S>)) {
-        match self.table.find(id) {
-            Some(conn) => send(&mut Turn::new(conn, id, &mut self.context, &mut self.cork)),
-            None => {
-                self.counters_mut().stale_ids += 1;
-                return;
-            }
-        }
-        self.drive(id, false);
     }
 
     /// Sends publications to their subscribers, and handles the subscribers that could not take them.
     #[inline]
-    fn deliver(&mut self) {
+    pub(super) fn deliver(&mut self) {
         // A subscriber that a delivery closes may publish as it ends.
         while !self.context.services.publisher.is_delivered() {
             self.deliver_once();
@@ -383,7 +334,7 @@ impl<S: Stream> Engine<S> {
 
     /// Gives a connection its turn, and does what follows from it.
     #[inline]
-    fn drive(&mut self, id: ConnId, writable: bool) {
+    pub(super) fn drive(&mut self, id: ConnId, writable: bool) {
         let Some(conn) = self.table.find(id) else { return };
         let mut turn = Turn::new(conn, id, &mut self.context, &mut self.cork);
         let mut outcome = turn.take(writable);

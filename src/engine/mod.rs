@@ -53,6 +53,7 @@
 //! assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n") && answer.ends_with(b"\r\n\r\nhello"));
 //! ```
 
+mod commands;
 mod conn;
 mod context;
 mod counters;

@@ -156,6 +156,12 @@ impl Publisher {
         self.topics.is_delivered() && self.outbound.is_empty()
     }
 
+    /// Whether as many publications wait to be sent to the others as are kept for their memory afterwards.
+    #[inline]
+    pub(super) fn relay_is_due(&self) -> bool {
+        self.outbound.len() >= RELAYED_MAX
+    }
+
     /// Sends what was published here to the other workers and the broker.
     pub(super) fn relay(&mut self, counters: &mut Counters) {
         if self.outbound.is_empty() {

@@ -52,8 +52,8 @@ impl Schedule {
 
     /// Sets the time for everything that follows.
     #[inline]
-    pub(super) fn set_now(&mut self, now: Now) {
-        self.now_ms = now.ms;
+    pub(super) fn set_now(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
     }
 
     /// Returns when the next entry fires, in milliseconds.

@@ -6,14 +6,15 @@
 use super::counters::Counters;
 use super::driver::{Engine, Readiness, Settings};
 use super::remote::handle::Handle;
-use super::remote::mailbox::Mailbox;
+use super::remote::mailbox::{Mailbox, SendError};
 use super::shutdown::ShutdownReport;
 use crate::app::{App, ConnId, RouteError};
 use crate::arena::Arena;
 use crate::config::Limits;
-use crate::pubsub::Attached;
+use crate::pubsub::{Attached, TopicError};
 use crate::time::Clock;
 use crate::transport;
+use crate::ws::{CloseCode, Message};
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -48,6 +49,7 @@ pub struct Worker {
     poll: Poll,
     events: Events,
     engine: Engine<TcpStream>,
+    handle: Handle,
     listeners: Vec<Listener>,
     clock: Clock,
     /// Given up for a moment when descriptors have run out, to turn away a client that waits.
@@ -147,6 +149,7 @@ impl Worker {
             poll: parts.poll,
             events: Events::with_capacity(EVENTS),
             engine: Engine::with_handle(app, settings, clock.now(), handle),
+            handle: handle.clone(),
             listeners,
             clock,
             spare: spare(),
@@ -209,6 +212,76 @@ impl Worker {
         Ok(())
     }
 
+    /// Returns a handle that reaches the worker, and all others of its server, from any thread.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Publishes a message under the name of a topic: to its subscribers on this worker, to those on the other workers of
+    /// the server, and to the broker.
+    ///
+    /// It has the effect of [`Handle::publish`] for a loop that runs the worker itself, without the mailbox, the wake-up
+    /// and the copy that those cost. The message leaves in the next [`turn`](Worker::turn), together with all others that
+    /// are published before it: a subscriber gets them in one write. Until then [`patience`](Worker::patience) is zero;
+    /// the file descriptor reports nothing. [`flush`](Worker::flush) sends them without a turn, and publications of more
+    /// than 256 KiB do not wait.
+    ///
+    /// ```
+    /// use fleeting::{App, Message, Server};
+    /// use std::time::Duration;
+    ///
+    /// let mut worker = Server::builder().bind("127.0.0.1:0").worker(|_worker| App::new())?;
+    /// // In the loop of the program, for each tick that has arrived:
+    /// worker.publish("prices.eur", Message::Text("1.08"))?;
+    /// // And once for all of them:
+    /// worker.turn(Some(Duration::ZERO))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`TopicError`] if the name is invalid or the message is longer than the limit `message_bytes`; no subscriber gets
+    /// it. What does not fit into the mailbox of another worker is counted in
+    /// [`publications_lost`](Counters::publications_lost), as for [`Socket::publish`](crate::Socket::publish).
+    #[inline]
+    pub fn publish(&mut self, topic: &str, message: Message<'_>) -> Result<(), TopicError> {
+        self.engine.publish(topic, message)?;
+        if self.engine.delivery_is_due() {
+            self.flush();
+        }
+        Ok(())
+    }
+
+    /// Sends what has been published to its subscribers, to the other workers and to the broker now, without a turn and
+    /// the system call of its poll. What a subscriber's socket does not take leaves in later turns.
+    pub fn flush(&mut self) {
+        self.engine.deliver_now(self.clock.now_ms());
+    }
+
+    /// Sends a message to a WebSocket, at once if it is one of this worker. If the connection is gone, or has no room for
+    /// it within the limit `outbox_bytes`, the message is dropped and counted.
+    ///
+    /// # Errors
+    /// [`SendError`] if the connection belongs to another worker, which the message did not reach.
+    pub fn send(&mut self, conn: ConnId, message: Message<'_>) -> Result<(), SendError> {
+        if conn.worker != self.engine.worker() {
+            return self.handle.send(conn, message);
+        }
+        self.engine.send(self.clock.now_ms(), conn, message);
+        Ok(())
+    }
+
+    /// Begins a WebSocket's closing handshake (RFC 6455 §7.1.2), at once if it is one of this worker.
+    ///
+    /// # Errors
+    /// [`SendError`] if the connection belongs to another worker, which the command did not reach.
+    pub fn close(&mut self, conn: ConnId, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        if conn.worker != self.engine.worker() {
+            return self.handle.close(conn, code, reason);
+        }
+        self.engine.close(self.clock.now_ms(), conn, code, reason);
+        Ok(())
+    }
+
     /// Returns the addresses it listens on.
     ///
     /// # Errors
@@ -245,7 +318,7 @@ impl Worker {
             return Some(Duration::ZERO);
         }
         // The system's poll counts milliseconds in 31 bits.
-        Some(Duration::from_millis(next_ms.saturating_sub(self.clock.now().ms).min(PATIENCE_MS_MAX)))
+        Some(Duration::from_millis(next_ms.saturating_sub(self.clock.now_ms()).min(PATIENCE_MS_MAX)))
     }
 
     fn stop_listening(&mut self) {
@@ -259,7 +332,7 @@ impl Worker {
         if !self.listeners.iter().any(|listener| listener.ready) {
             return;
         }
-        let now_ms = self.clock.now().ms;
+        let now_ms = self.clock.now_ms();
         if now_ms < self.accept_after {
             return;
         }
