@@ -9,6 +9,9 @@ use super::limits::MultipartLimits;
 use crate::app::Error;
 use std::ops::Range;
 
+/// More than the head of a part has in almost any form.
+const HEAD_BYTES_USUAL: usize = 512;
+
 /// Reads a form as it arrives.
 #[derive(Debug)]
 pub struct MultipartReader {
@@ -105,6 +108,12 @@ impl MultipartReader {
             }
             input = &input[consumed..];
         }
+    }
+
+    /// Makes room for the heads that arrive in pieces, so that those of usual length are copied without an allocation.
+    pub(super) fn with_room_for_heads(mut self) -> MultipartReader {
+        self.head.reserve(self.limits.head_bytes.min(HEAD_BYTES_USUAL));
+        self
     }
 
     /// Checks that the form is complete.

@@ -163,7 +163,7 @@ impl<M: Multipart> Upload for FormUpload<M> {
     }
 
     fn open(&self, req: &Request<'_>) -> Result<FormSession<M>, Error> {
-        let reader = open(req, self.0.limits())?;
+        let reader = open(req, self.0.limits())?.with_room_for_heads();
         Ok(FormSession { reader, part: None, session: self.0.open(req)? })
     }
 
