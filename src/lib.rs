@@ -20,7 +20,7 @@
 //!             .post("/clients", move |req| {
 //!                 let id = req.header("x-id").ok_or(Error::bad_request("no X-Id"))?;
 //!                 *clients.lock().unwrap().entry(id.keep()).or_default() += 1; // without keep() this does not compile
-//!                 Ok(Response::status(201).body(id))
+//!                 Ok(Response::new(201).body(id))
 //!             })
 //!     })?
 //!     .run()?;

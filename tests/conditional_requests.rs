@@ -44,7 +44,7 @@ fn app() -> App {
             page.check(req)?;
             page.text = Some(String::from_utf8_lossy(req.body()).into_owned());
             page.revision += 1;
-            Ok(Response::empty(204))
+            Ok(Response::new(204))
         })
 }
 

@@ -31,7 +31,7 @@ fn serve() -> (TestServer, Receiver<ConnId>) {
         let http = names.clone();
         App::new().ws("/ws", Named(names)).get("/", move |req| {
             http.send(req.conn_id()).expect("the test waits");
-            Ok(Response::empty(204))
+            Ok(Response::new(204))
         })
     });
     (server, name)

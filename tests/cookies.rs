@@ -16,9 +16,9 @@ fn app() -> App {
     App::new()
         .post("/login", |req| {
             let token = req.arena().format(format_args!("token-{}", req.body().len()));
-            Response::empty(204).cookie(&SESSION.value(token))?.cookie(&Cookie::new("lang", "en"))
+            Response::new(204).cookie(&SESSION.value(token))?.cookie(&Cookie::new("lang", "en"))
         })
-        .post("/logout", |_req| Response::empty(204).cookie(&SESSION.removal()))
+        .post("/logout", |_req| Response::new(204).cookie(&SESSION.removal()))
         .get("/wrong", |_req| Response::text("unreached").cookie(&Cookie::new("lang", "en; Secure")))
         .get("/me", |req| Ok(Response::text(req.cookie("__Host-session").unwrap_or("nobody"))))
 }

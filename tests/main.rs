@@ -32,6 +32,7 @@ mod panics;
 mod pipelining;
 mod pubsub;
 mod regressions;
+mod responses;
 mod routing;
 mod server_sent_events;
 mod session_end;

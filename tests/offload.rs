@@ -88,7 +88,7 @@ fn app(offload: &Offload, gate: Arc<Gate>) -> App {
 
 fn in_the_arena<'r>(req: &Request<'r>) -> Result<Response<'r>, Error> {
     let text = req.arena().format(format_args!("{} {}", req.method(), req.path()));
-    Response::status(201).header("x-own", "yes").map(|response| response.body(text).close())
+    Response::new(201).header("x-own", "yes").map(|response| response.body(text).close())
 }
 
 /// Defers once more.

@@ -44,7 +44,7 @@ fn serve() -> TestServer {
             .get("/panic", |_req| panic!("planted"))
             .get("/bomb", |_req| std::panic::panic_any(Bomb))
             .get("/no-such-parameter", |req| Ok(Response::text(req.param("name"))))
-            .get("/no-such-status", |_req| Ok(Response::empty(99)))
+            .get("/no-such-status", |_req| Ok(Response::new(99)))
             .ws("/ws", Fragile)
     })
 }

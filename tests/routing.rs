@@ -16,7 +16,7 @@ fn serve() -> TestServer {
             .get("/", |_req| Ok(Response::text("root")))
             .get("/users/me", |_req| Ok(Response::text("fixed")))
             .get("/users/{user}", |req| Ok(Response::text(req.param("user"))))
-            .put("/users/{user}", |_req| Ok(Response::empty(204)))
+            .put("/users/{user}", |_req| Ok(Response::new(204)))
             .get("/users/{user}/posts/{post}", |req| {
                 let (user, post) = (req.param("user"), req.param("post"));
                 Ok(Response::text(req.arena().format(format_args!("{user}|{post}"))))
@@ -26,7 +26,7 @@ fn serve() -> TestServer {
             .get("/error", |_req| Err(Error::new(418, "short and stout")))
             .route("PROPFIND", "/dav", found)
             .options("/own-options", |_req| Ok(Response::text("own")))
-            .head("/own-head", |_req| Response::empty(200).header("x-own", "yes"))
+            .head("/own-head", |_req| Response::new(200).header("x-own", "yes"))
             .get("/own-head", |_req| Ok(Response::text("got")))
             .ws("/ws", Echo)
     })
@@ -145,7 +145,7 @@ fn a_kept_request_equals_the_original() {
     let server = server::run(move |_| {
         App::new().post("/keep/{id}", move |req| {
             kept.send(req.keep()).expect("the test waits");
-            Ok(Response::empty(204))
+            Ok(Response::new(204))
         })
     });
     let mut client = Client::connect(server.addr);

@@ -38,7 +38,7 @@ impl<'r> Request<'r> {
     ///         req.preconditions(&current)?; // 412 if someone else has changed it meanwhile
     ///         *new_text.borrow_mut() = String::from_utf8_lossy(req.body()).into_owned();
     ///         new_revision.set(new_revision.get() + 1);
-    ///         Ok(Response::empty(204))
+    ///         Ok(Response::new(204))
     ///     });
     /// ```
     ///
@@ -52,9 +52,9 @@ impl<'r> Request<'r> {
             }
             // RFC 9110 §15.4.5: Last-Modified is for a cache that has no tag to go by.
             Precondition::NotModified if current.tag.is_some() => {
-                Response::empty(304).entity_tag(current).map(Some)
+                Response::new(304).entity_tag(current).map(Some)
             }
-            Precondition::NotModified => Response::empty(304).validators(current).map(Some),
+            Precondition::NotModified => Response::new(304).validators(current).map(Some),
         }
     }
 }
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn validators_are_sent() {
         fn check(current: Validators<'_>, expected: &str) {
-            let response = Response::empty(204).validators(&current).unwrap();
+            let response = Response::new(204).validators(&current).unwrap();
             assert_eq!(std::str::from_utf8(response.fields.bytes()).unwrap(), expected);
         }
         check(Validators::new(), "");
@@ -141,12 +141,12 @@ mod tests {
         check(DATED, &format!("last-modified: {THEN}\r\n"));
         check(BOTH, &format!("etag: \"a\"\r\nlast-modified: {THEN}\r\n"));
         let wrong = Validators::new().tag(EntityTag::strong("a\""));
-        assert_eq!(Response::empty(204).validators(&wrong).unwrap_err().status(), 500);
+        assert_eq!(Response::new(204).validators(&wrong).unwrap_err().status(), 500);
     }
 
     #[test]
     fn a_change_in_the_future_is_sent_as_now() {
-        let response = Response::empty(204).validators(&Validators::new().modified_secs(u64::MAX)).unwrap();
+        let response = Response::new(204).validators(&Validators::new().modified_secs(u64::MAX)).unwrap();
         let line = std::str::from_utf8(response.fields.bytes()).unwrap();
         assert!(line.starts_with("last-modified: ") && !line.contains("9999"), "{line}");
     }

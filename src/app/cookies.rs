@@ -63,9 +63,9 @@ impl<'r> Request<'r> {
 /// let app = App::new()
 ///     .post("/login", |req| {
 ///         let token = req.arena().format(format_args!("{:016x}", 42));
-///         Response::empty(204).cookie(&SESSION.value(token))
+///         Response::new(204).cookie(&SESSION.value(token))
 ///     })
-///     .post("/logout", |_req| Response::empty(204).cookie(&SESSION.removal()));
+///     .post("/logout", |_req| Response::new(204).cookie(&SESSION.removal()));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "it is sent by `Response::cookie`"]
@@ -294,8 +294,19 @@ impl<'r> Response<'r> {
     pub fn cookie(self, cookie: &Cookie<'_>) -> Result<Response<'r>, Error> {
         with_scratch(|value| {
             cookie.encode(value)?;
-            self.header("set-cookie", value)
+            self.add_header("set-cookie", value)
         })
+    }
+}
+
+impl Error {
+    /// Sets a cookie with the answer. A cookie that a browser would ignore makes it a 500 that says so.
+    pub fn cookie(self, cookie: &Cookie<'_>) -> Error {
+        let mut value = Vec::new();
+        match cookie.encode(&mut value) {
+            Ok(()) => self.add_header("set-cookie", value),
+            Err(error) => error,
+        }
     }
 }
 
@@ -409,8 +420,8 @@ mod tests {
     #[test]
     fn each_cookie_of_a_response_has_a_field_of_its_own() {
         let (one, two) = (Cookie::new("a", "1"), Cookie::new("a", "2").path("/"));
-        let response = Response::empty(204).cookie(&one).and_then(|response| response.cookie(&two)).unwrap();
+        let response = Response::new(204).cookie(&one).and_then(|response| response.cookie(&two)).unwrap();
         assert_eq!(response.fields.bytes(), b"set-cookie: a=1\r\nset-cookie: a=2; Path=/\r\n");
-        assert_eq!(Response::empty(204).cookie(&one.value("a b")).unwrap_err().status(), 500);
+        assert_eq!(Response::new(204).cookie(&one.value("a b")).unwrap_err().status(), 500);
     }
 }

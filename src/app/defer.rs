@@ -43,7 +43,7 @@ impl Response<'_> {
     /// ```
     pub fn defer() -> (Response<'static>, Responder) {
         let (sender, promise) = slot();
-        (Response::status(200).body(Body::pending(Awaited::Answer(promise))), Responder { sender })
+        (Response::new(200).body(Body::pending(Awaited::Answer(promise))), Responder { sender })
     }
 }
 
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn an_answer_sent_before_the_connection_is_known_is_found() {
         let (response, responder) = Response::defer();
-        responder.send(Response::status(201)).unwrap();
+        responder.send(Response::new(201)).unwrap();
         let wake = Arc::new(Counting::default());
         promise(&response).bind(Waker::new(CONN, wake.clone()));
         assert_eq!(take_status(&response), Some(201));
@@ -124,7 +124,7 @@ mod tests {
         let (response, responder) = Response::defer();
         drop(response.body("something else"));
         assert!(responder.is_gone());
-        assert_eq!(responder.send(Response::status(200)), Err(Gone));
+        assert_eq!(responder.send(Response::new(200)), Err(Gone));
         // Dropping an answer that holds the receiver of another slot closes that slot too.
         let (response, responder) = Response::defer();
         let (inner, innermost) = Response::defer();

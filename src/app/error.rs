@@ -1,15 +1,19 @@
-//! The error that a handler returns: a status and a sentence for the client.
+//! The error that a handler returns: a status, fields and a sentence for the client.
 //!
 //! It knows neither requests nor connections.
 
+use super::fields::{FieldBlock, TEXT};
 use crate::http1::FieldError;
+use crate::pubsub::TopicError;
 use std::borrow::Cow;
-use std::fmt;
+use std::str::Utf8Error;
+use std::{fmt, io};
 
-/// A failed request: the status of the answer, and a sentence for the client.
+/// A failed request: the status of the answer, a sentence for the client, and fields if it needs any.
 ///
-/// It is sent as `text/plain`. The client sees the message, so keep secrets out of it. There is no conversion
-/// from other errors: `map_err` decides what the client may know.
+/// The sentence is sent as `text/plain`. The client sees it, so keep secrets out of it. Errors that handlers meet
+/// convert with `?`: what the client did wrong becomes a 400 or a 413 that says so, and what failed in the server becomes
+/// a 500 or a 503 that reveals nothing. `map_err` decides otherwise.
 ///
 /// ```
 /// use fleeting::{App, Error, Response};
@@ -22,23 +26,53 @@ use std::fmt;
 ///
 /// let error = Error::bad_request("n is not a number.");
 /// assert_eq!((error.status(), error.message()), (400, "n is not a number."));
+///
+/// let busy = Error::unavailable("Try again soon.").header("retry-after", "2");
+/// let login = Error::unauthorized("Bearer realm=\"prices\"", "The token is missing.");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     status: u16,
     message: Cow<'static, str>,
+    fields: FieldBlock,
 }
 
 impl Error {
     /// Makes an error with this status (400 to 599; any other becomes 500) and this message.
     pub fn new(status: u16, message: impl Into<Cow<'static, str>>) -> Error {
         let status = if (400..=599).contains(&status) { status } else { 500 };
-        Error { status, message: message.into() }
+        Error { status, message: message.into(), fields: FieldBlock::Fixed(TEXT) }
+    }
+
+    /// Sets a field of the answer, such as Retry-After, in place of all lines of this name. An error whose field cannot be
+    /// sent (see [`Response::header`](super::Response::header)) becomes a 500 that says so.
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Error {
+        let set = self.fields.set(name, value.as_ref());
+        self.or_bug(set)
+    }
+
+    /// Adds a line to a field of the answer that may have several, in the same way.
+    pub fn add_header(mut self, name: &str, value: impl AsRef<[u8]>) -> Error {
+        let added = self.fields.add(name, value.as_ref());
+        self.or_bug(added)
+    }
+
+    fn or_bug(self, set: Result<(), FieldError>) -> Error {
+        match set {
+            Ok(()) => self,
+            Err(error) => error.into(),
+        }
     }
 
     /// Makes a 400 (RFC 9110 §15.5.1).
     pub fn bad_request(message: impl Into<Cow<'static, str>>) -> Error {
         Error::new(400, message)
+    }
+
+    /// Makes a 401 with `challenge` in WWW-Authenticate, which a 401 needs (RFC 9110 §15.5.2): `Bearer` or `Basic
+    /// realm="prices"`.
+    pub fn unauthorized(challenge: &str, message: impl Into<Cow<'static, str>>) -> Error {
+        Error::new(401, message).header("www-authenticate", challenge)
     }
 
     /// Makes a 403 (RFC 9110 §15.5.4).
@@ -76,9 +110,8 @@ impl Error {
         &self.message
     }
 
-    /// Returns the sentence for the client, by value.
-    pub(crate) fn into_message(self) -> Cow<'static, str> {
-        self.message
+    pub(super) fn into_parts(self) -> (u16, FieldBlock, Cow<'static, str>) {
+        (self.status, self.fields, self.message)
     }
 }
 
@@ -94,5 +127,40 @@ impl std::error::Error for Error {}
 impl From<FieldError> for Error {
     fn from(error: FieldError) -> Error {
         Error::internal(error.to_string())
+    }
+}
+
+/// 404 if something does not exist, otherwise 500. The client learns nothing else.
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Error {
+        match error.kind() {
+            io::ErrorKind::NotFound => Error::not_found("There is nothing here."),
+            _ => Error::internal("The server could not read or write something."),
+        }
+    }
+}
+
+impl From<fmt::Error> for Error {
+    fn from(_: fmt::Error) -> Error {
+        Error::internal("A value could not be formatted.")
+    }
+}
+
+/// 400: bytes of the request are no text.
+impl From<Utf8Error> for Error {
+    fn from(error: Utf8Error) -> Error {
+        Error::bad_request(format!("The text is not UTF-8: {error}."))
+    }
+}
+
+/// 413 for a message that is too long, 503 for a limit that is reached, otherwise 400.
+impl From<TopicError> for Error {
+    fn from(error: TopicError) -> Error {
+        let status = match error {
+            TopicError::MessageTooBig(_) => 413,
+            TopicError::TooManySubscriptions(_) | TopicError::TooManyTopics(_) | TopicError::Closing => 503,
+            _ => 400,
+        };
+        Error::new(status, format!("{error}."))
     }
 }

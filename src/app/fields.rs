@@ -8,13 +8,16 @@ use std::cell::Cell;
 use std::fmt;
 
 /// The field lines of a response, each ending in CRLF.
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum FieldBlock {
     /// The Content-Type that a constructor set, or nothing.
     Fixed(&'static [u8]),
-    /// Lines in memory that the thread's next response reuses. The first `fixed_bytes` are a Content-Type
-    /// that a constructor set; setting another one removes it.
-    Memory { bytes: Vec<u8>, fixed_bytes: usize },
+    /// Lines in memory that the thread's next response reuses.
+    Memory(Vec<u8>),
 }
+
+/// The Content-Type of plain text, which errors have too.
+pub(super) const TEXT: &[u8] = b"Content-Type: text/plain; charset=utf-8\r\n";
 
 thread_local! {
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
@@ -24,25 +27,77 @@ thread_local! {
 const SPARE_BYTES_MAX: usize = 4096;
 
 impl FieldBlock {
-    pub(crate) fn push(&mut self, name: &str, value: &[u8]) -> Result<(), FieldError> {
-        if let FieldBlock::Fixed(line) = *self {
-            let mut bytes = SPARE.take();
-            bytes.extend_from_slice(line);
-            *self = FieldBlock::Memory { bytes, fixed_bytes: line.len() };
-        }
-        let FieldBlock::Memory { bytes, fixed_bytes } = self else { unreachable!("converted above") };
-        http1::encode_field(bytes, name, value)?;
-        if *fixed_bytes > 0 && name.eq_ignore_ascii_case("content-type") {
-            bytes.drain(..std::mem::take(fixed_bytes));
+    /// Sets a field, in place of all lines of this name.
+    pub(crate) fn set(&mut self, name: &str, value: &[u8]) -> Result<(), FieldError> {
+        let before = match self {
+            // A constructor sets nothing but a Content-Type.
+            FieldBlock::Fixed(line) if !line.is_empty() && is_named(line, name) => {
+                *self = FieldBlock::Fixed(b"");
+                0
+            }
+            _ => self.bytes().len(),
+        };
+        let end = self.append(name, value)?.len();
+        if before > 0 && end > before {
+            self.remove(name, before);
         }
         Ok(())
     }
 
-    /// Treats the lines pushed so far as a constructor's Content-Type: setting another one removes them.
-    pub(super) fn set_fixed(&mut self) {
-        if let FieldBlock::Memory { bytes, fixed_bytes } = self {
-            *fixed_bytes = bytes.len();
+    /// Adds a line. A response has one Content-Type, so a second one replaces the first (RFC 9110 §5.3).
+    pub(crate) fn add(&mut self, name: &str, value: &[u8]) -> Result<(), FieldError> {
+        if name.eq_ignore_ascii_case("content-type") {
+            return self.set(name, value);
         }
+        self.append(name, value).map(drop)
+    }
+
+    fn append(&mut self, name: &str, value: &[u8]) -> Result<&[u8], FieldError> {
+        if let FieldBlock::Fixed(line) = *self {
+            let mut bytes = SPARE.take();
+            bytes.extend_from_slice(line);
+            *self = FieldBlock::Memory(bytes);
+        }
+        let FieldBlock::Memory(bytes) = self else { unreachable!("converted above") };
+        http1::encode_field(bytes, name, value)?;
+        Ok(bytes)
+    }
+
+    /// Removes the lines of this name from the first `within` bytes. Returns whether there were any.
+    fn remove(&mut self, name: &str, mut within: usize) -> bool {
+        let before = within;
+        let mut at = 0;
+        while at < within {
+            let rest = &self.bytes()[at..within];
+            let length = line_length(rest);
+            if !is_named(&rest[..length], name) {
+                at += length;
+                continue;
+            }
+            match self {
+                FieldBlock::Fixed(_) => *self = FieldBlock::Fixed(b""),
+                FieldBlock::Memory(bytes) => drop(bytes.drain(at..at + length)),
+            }
+            within -= length;
+        }
+        within < before
+    }
+
+    /// Removes all lines of this name. Returns whether there were any.
+    pub(super) fn unset(&mut self, name: &str) -> bool {
+        self.remove(name, self.bytes().len())
+    }
+
+    /// Returns the names and values of all lines.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let mut rest = self.bytes();
+        std::iter::from_fn(move || {
+            let (line, more) = rest.split_at(line_length(rest));
+            rest = more;
+            let line = line.strip_suffix(b"\r\n")?;
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            Some((std::str::from_utf8(&line[..colon]).ok()?, line[colon + 1..].trim_ascii_start()))
+        })
     }
 
     /// Inserts the fields of a deferred response before those of its answer. Only one Content-Type stays:
@@ -51,13 +106,12 @@ impl FieldBlock {
         if before.bytes().is_empty() {
             return;
         }
-        let is_type =
-            |line: &[u8]| line.get(..13).is_some_and(|name| name.eq_ignore_ascii_case(b"content-type:"));
+        let is_type = |line: &[u8]| is_named(line, "content-type");
         let lines = |bytes| <[u8]>::split_inclusive(bytes, |byte| *byte == b'\n');
         let typed = lines(self.bytes()).any(is_type);
         let kept = lines(before.bytes()).filter(|line| !(typed && is_type(line)));
         let bytes = kept.chain(lines(self.bytes())).flatten().copied().collect();
-        *self = FieldBlock::Memory { bytes, fixed_bytes: 0 };
+        *self = FieldBlock::Memory(bytes);
     }
 
     /// Returns the encoded lines.
@@ -65,15 +119,25 @@ impl FieldBlock {
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             FieldBlock::Fixed(line) => line,
-            FieldBlock::Memory { bytes, .. } => bytes,
+            FieldBlock::Memory(bytes) => bytes,
         }
     }
+}
+
+/// Returns the length of the first line, its CRLF included.
+fn line_length(lines: &[u8]) -> usize {
+    lines.iter().position(|byte| *byte == b'\n').map_or(lines.len(), |at| at + 1)
+}
+
+fn is_named(line: &[u8], name: &str) -> bool {
+    line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()))
+        && line.get(name.len()) == Some(&b':')
 }
 
 impl Drop for FieldBlock {
     #[inline]
     fn drop(&mut self) {
-        if let FieldBlock::Memory { bytes, .. } = self
+        if let FieldBlock::Memory(bytes) = self
             && bytes.capacity() <= SPARE_BYTES_MAX
         {
             let mut memory = std::mem::take(bytes);

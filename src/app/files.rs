@@ -177,7 +177,7 @@ fn to_directory<'r>(req: &Request<'r>) -> Result<Response<'r>, Error> {
     let last = req.path().rsplit('/').next().unwrap_or_default();
     let (mark, query) = req.query().map_or(("", ""), |query| ("?", query));
     let location = req.arena().format(format_args!("./{last}/{mark}{query}"));
-    Response::status(301).header("location", location)
+    Response::new(301).header("location", location)
 }
 
 /// Makes the response to `req` from an open file.
@@ -198,7 +198,7 @@ fn respond<'r>(
             (206, first, last - first + 1, Some(range))
         }
         // RFC 9110 §15.4.5: of the fields that describe the content, a 304 has only those a cache needs.
-        Decision::NotModified => return Response::status(304).entity_tag(validators),
+        Decision::NotModified => return Response::new(304).entity_tag(validators),
         Decision::PreconditionFailed => {
             return Err(Error::new(412, "The file does not meet the conditions of the request."));
         }
@@ -209,7 +209,8 @@ fn respond<'r>(
             return Response::from(error).header("content-range", range);
         }
     };
-    let mut response = Response::typed(status, media.name)?
+    let mut response = Response::new(status)
+        .content_type(media.name)?
         .validators(validators)?
         .header("accept-ranges", "bytes")?
         // The type follows from the name. Without this, a browser might run an uploaded "image" as a script.
@@ -223,7 +224,7 @@ fn respond<'r>(
 /// Adds Vary. An uncoded response needs it too, because another request might have got a coded one (RFC 9110
 /// §12.5.5).
 fn varies(response: Response<'_>) -> Result<Response<'_>, Error> {
-    response.header("vary", "Accept-Encoding")
+    response.add_header("vary", "Accept-Encoding")
 }
 
 fn not_found() -> Error {

@@ -58,3 +58,13 @@ impl<'r> Response<'r> {
         Ok(Response::of_type(JSON, writer.finish()))
     }
 }
+
+/// 400 with the place of the mistake, for input that is not JSON or does not have the expected shape.
+impl From<serde_json::Error> for Error {
+    fn from(error: serde_json::Error) -> Error {
+        match error.classify() {
+            serde_json::error::Category::Io => Error::internal("A value could not be written as JSON."),
+            _ => Error::bad_request(error.to_string()),
+        }
+    }
+}

@@ -29,7 +29,7 @@ use std::net::SocketAddr;
 /// });
 /// let app = App::new().post("/log", move |req| {
 ///     let _ = sender.send(req.keep());
-///     Ok(Response::empty(204))
+///     Ok(Response::new(204))
 /// });
 /// ```
 #[derive(Clone, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl KeptRequest {
     ///     let arena = Arena::new(4096);
     ///     let again = kept.request(&arena);
     ///     assert_eq!((again.param("id"), again.body()), (req.param("id"), req.body()));
-    ///     Ok(Response::empty(204))
+    ///     Ok(Response::new(204))
     /// });
     /// ```
     pub fn request<'k>(&'k self, arena: &'k Arena) -> Request<'k> {

@@ -31,7 +31,7 @@ use std::net::SocketAddr;
 /// let seen = std::cell::RefCell::new(Vec::new());
 /// let app = fleeting::App::new().get("/", move |req| {
 ///     seen.borrow_mut().push(req.path());
-///     Ok(fleeting::Response::empty(204))
+///     Ok(fleeting::Response::new(204))
 /// });
 /// ```
 pub struct Request<'r> {

@@ -4,7 +4,7 @@
 //! sends the content.
 
 use super::body::{Answer, Awaited};
-use super::fields::FieldBlock;
+use super::fields::{FieldBlock, TEXT};
 use super::source::Streamed;
 use super::{Body, Error, Source};
 use crate::keep;
@@ -20,8 +20,8 @@ use std::borrow::Cow;
 ///
 /// let app = App::new()
 ///     .get("/hello/{name}", |req| Ok(Response::text(req.param("name"))))
-///     .post("/clients", |_req| Response::status(201).header("location", "/clients/7"))
-///     .delete("/clients/{id}", |_req| Ok(Response::empty(204)))
+///     .post("/clients", |_req| Response::new(201).header("location", "/clients/7"))
+///     .delete("/clients/{id}", |_req| Ok(Response::new(204)))
 ///     .get("/page", |_req| Ok(Response::html("<h1>Hello</h1>").close()));
 /// ```
 #[derive(Debug)]
@@ -32,7 +32,6 @@ pub struct Response<'r> {
     pub(crate) close: bool,
 }
 
-const TEXT: &[u8] = b"Content-Type: text/plain; charset=utf-8\r\n";
 const HTML: &[u8] = b"Content-Type: text/html; charset=utf-8\r\n";
 const BYTES: &[u8] = b"Content-Type: application/octet-stream\r\n";
 #[cfg(feature = "json")]
@@ -44,9 +43,32 @@ impl<'r> Response<'r> {
     /// # Panics
     /// If `status` is not a final status, 200 to 599 (RFC 9110 §15).
     #[inline]
-    pub fn status(status: u16) -> Response<'r> {
-        assert!((200..=599).contains(&status), "{status} is not a final status (200 to 599)");
-        Response { status, fields: FieldBlock::Fixed(b""), body: Body::Empty, close: false }
+    pub fn new(status: u16) -> Response<'r> {
+        Response { status: checked(status), fields: FieldBlock::Fixed(b""), body: Body::Empty, close: false }
+    }
+
+    /// Makes a redirection to `location`, a URI or a path, which may be relative (RFC 9110 §10.2.2).
+    ///
+    /// Status 303 makes the client ask for `location` with GET, as after a form. 307 and 308 keep the method and the
+    /// content; 301 and 308 are permanent, and clients remember them.
+    ///
+    /// ```
+    /// use fleeting::{App, Response};
+    ///
+    /// let app = App::new().post("/orders", |_req| Response::redirect(303, "/orders/7"));
+    /// ```
+    ///
+    /// # Errors
+    /// Status 500 if `location` contains a control character.
+    ///
+    /// # Panics
+    /// If `status` is not 301, 302, 303, 307 or 308.
+    pub fn redirect(status: u16, location: &str) -> Result<Response<'r>, Error> {
+        assert!(
+            matches!(status, 301 | 302 | 303 | 307 | 308),
+            "{status} is not a redirection with a location"
+        );
+        Response::new(status).header("location", location)
     }
 
     /// Makes a 200 with an encoded Content-Type line.
@@ -55,27 +77,10 @@ impl<'r> Response<'r> {
         Response { status: 200, fields: FieldBlock::Fixed(line), body: body.into(), close: false }
     }
 
-    /// Makes a response with this status and a Content-Type that the handler may still replace.
-    pub(super) fn typed(status: u16, media_type: &str) -> Result<Response<'r>, Error> {
-        let mut response = Response::status(status).content_type(media_type)?;
-        response.fields.set_fixed();
-        Ok(response)
-    }
-
     /// Replaces all fields with an encoded Content-Type line.
     pub(super) fn with_line(mut self, line: &'static [u8]) -> Response<'r> {
         self.fields = FieldBlock::Fixed(line);
         self
-    }
-
-    /// Makes a response without content. The same as [`status`](Response::status), for code that sets no
-    /// [`body`](Response::body).
-    ///
-    /// # Panics
-    /// If `status` is not a final status, 200 to 599 (RFC 9110 §15).
-    #[inline]
-    pub fn empty(status: u16) -> Response<'r> {
-        Response::status(status)
     }
 
     /// Makes a 200 with `text/plain; charset=utf-8`.
@@ -105,7 +110,7 @@ impl<'r> Response<'r> {
     /// See [`Source`] for an example.
     pub fn source(length: Option<u64>, source: impl Source) -> Response<'static> {
         let source = Box::new(source);
-        Response::status(200).body(Body::pending(Awaited::Source(Streamed { length, source })))
+        Response::new(200).body(Body::pending(Awaited::Source(Streamed { length, source })))
     }
 
     /// Replaces the response's source, if it has one, with `wrap(source)`.
@@ -130,7 +135,7 @@ impl<'r> Response<'r> {
         self
     }
 
-    /// Sets the Content-Type (RFC 9110 §8.3), in place of the one that a constructor set.
+    /// Sets the Content-Type (RFC 9110 §8.3), in place of the one that the response has.
     ///
     /// # Errors
     /// Status 500 if the value contains CR, LF, NUL or another control character (RFC 9110 §5.5).
@@ -138,14 +143,15 @@ impl<'r> Response<'r> {
         self.header("content-type", value)
     }
 
-    /// Adds a field. A field that is added twice is sent twice.
+    /// Sets a field, in place of all lines of this name. [`add_header`](Response::add_header) keeps them.
     ///
     /// ```
     /// use fleeting::Response;
     ///
-    /// let response = Response::status(201).header("location", "/clients/7")?.body("created");
-    /// assert!(Response::status(200).header("x-id", "a\r\nset-cookie: b").is_err());
-    /// assert!(Response::status(200).header("content-length", "5").is_err());
+    /// let response = Response::new(201).header("location", "/clients/7")?.body("created");
+    /// assert_eq!(response.field("Location"), Some("/clients/7"));
+    /// assert!(Response::new(200).header("x-id", "a\r\nset-cookie: b").is_err());
+    /// assert!(Response::new(200).header("content-length", "5").is_err());
     /// # Ok::<(), fleeting::Error>(())
     /// ```
     ///
@@ -154,8 +160,33 @@ impl<'r> Response<'r> {
     /// or another control character (RFC 9110 §5.5). The server sets the field itself (`Content-Length`,
     /// `Transfer-Encoding`, `Connection`, `Date` and others).
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Result<Response<'r>, Error> {
-        self.fields.push(name, value.as_ref())?;
+        self.fields.set(name, value.as_ref())?;
         Ok(self)
+    }
+
+    /// Adds a line to a field that may have several, such as Vary, Link or Set-Cookie (RFC 9110 §5.3). A second
+    /// Content-Type replaces the first.
+    ///
+    /// ```
+    /// use fleeting::Response;
+    ///
+    /// let response = Response::new(204).add_header("vary", "origin")?.add_header("vary", "accept")?;
+    /// let all: Vec<_> = response.fields().collect();
+    /// assert_eq!(all, [("vary", &b"origin"[..]), ("vary", b"accept")]);
+    /// # Ok::<(), fleeting::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`header`](Response::header).
+    pub fn add_header(mut self, name: &str, value: impl AsRef<[u8]>) -> Result<Response<'r>, Error> {
+        self.fields.add(name, value.as_ref())?;
+        Ok(self)
+    }
+
+    /// Removes all lines of a field.
+    pub fn without_header(mut self, name: &str) -> Response<'r> {
+        self.fields.unset(name);
+        self
     }
 
     /// Replaces the status, for example of a response that another handler made.
@@ -163,8 +194,48 @@ impl<'r> Response<'r> {
     /// # Panics
     /// If `status` is not a final status, 200 to 599 (RFC 9110 §15).
     pub fn with_status(mut self, status: u16) -> Response<'r> {
-        self.status = Response::status(status).status;
+        self.status = checked(status);
         self
+    }
+
+    /// Returns the status. It is 101 for a WebSocket that was opened, and 200 for an answer that is
+    /// [deferred](Response::defer), whose status is not known yet.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Returns the value of the first line of this name, in any case. Returns `None` if there is no such line, or if
+    /// its value is not UTF-8.
+    ///
+    /// Fields that the server adds, such as Date and Content-Length, are not there yet.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+        std::str::from_utf8(value).ok()
+    }
+
+    /// Returns the names and the values of all lines, in the order in which they are sent.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.fields.iter()
+    }
+
+    /// Returns the content, if it is in memory.
+    pub fn content(&self) -> Option<&[u8]> {
+        match &self.body {
+            Body::File(_) | Body::Pending(_) => None,
+            body => Some(body.bytes()),
+        }
+    }
+
+    /// Returns the number of bytes of the content. Returns `None` if it is not known yet: the answer is deferred, a
+    /// source makes the content, or an upload has begun.
+    pub fn content_length(&self) -> Option<u64> {
+        match &self.body {
+            Body::Pending(pending) => match pending.awaited() {
+                Awaited::Source(streamed) => streamed.length,
+                _ => None,
+            },
+            body => Some(body.len()),
+        }
     }
 
     /// Makes the server close the connection after this response (RFC 9112 §9.6).
@@ -193,15 +264,15 @@ impl<'r> Response<'r> {
     }
 }
 
-/// A response with the error's status and its message as `text/plain`.
+/// A response with the error's status and fields, and its message as `text/plain`.
 impl From<Error> for Response<'_> {
     fn from(error: Error) -> Self {
-        let status = error.status();
-        let body = match error.into_message() {
+        let (status, fields, message) = error.into_parts();
+        let body = match message {
             Cow::Borrowed(text) => Body::Static(text.as_bytes()),
             Cow::Owned(text) => Body::Owned(text.into_bytes()),
         };
-        Response { status, ..Response::of_type(TEXT, body) }
+        Response { status, fields, body, close: false }
     }
 }
 
@@ -219,6 +290,12 @@ impl From<Response<'static>> for Answer {
     }
 }
 
+#[inline]
+fn checked(status: u16) -> u16 {
+    assert!((200..=599).contains(&status), "{status} is not a final status (200 to 599)");
+    status
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,7 +304,7 @@ mod tests {
     #[test]
     fn fields_that_would_break_the_framing_are_errors() {
         fn check(name: &str, value: &str, ok: bool) {
-            let response = Response::status(200).header(name, value);
+            let response = Response::new(200).header(name, value);
             assert_eq!(response.is_ok(), ok, "{name}: {value:?}");
             if let Err(error) = response {
                 assert_eq!(error.status(), 500);
@@ -243,8 +320,8 @@ mod tests {
         check("Content-Length", "1", false);
         check("transfer-encoding", "chunked", false);
         check("Connection", "close", false);
-        assert!(Response::status(200).content_type("text/plain\r\nx: y").is_err());
-        assert!(Response::status(200).content_type("text/plain").is_ok());
+        assert!(Response::new(200).content_type("text/plain\r\nx: y").is_err());
+        assert!(Response::new(200).content_type("text/plain").is_ok());
     }
 
     #[test]
@@ -260,19 +337,19 @@ mod tests {
         };
         let borrowed = String::from("borrowed");
         check(Response::text(&*borrowed), 8);
-        check(Response::status(201).header("a", "b").unwrap().body(&*borrowed).close(), 8);
+        check(Response::new(201).header("a", "b").unwrap().body(&*borrowed).close(), 8);
         check(Response::text("owned".to_string()), 0);
         check(Response::text(Body::Static(b"static")), 0);
         check(Response::bytes(Arc::<[u8]>::from(&b"shared"[..])), 0);
-        check(Response::empty(204), 0);
+        check(Response::new(204), 0);
     }
 
     #[test]
     fn the_memory_of_fields_is_reused() {
-        let first = Response::status(200).header("x-a", "1").unwrap();
+        let first = Response::new(200).header("x-a", "1").unwrap();
         let at = first.fields.bytes().as_ptr();
         drop(first);
-        let second = Response::status(200).header("x-b", "2").unwrap();
+        let second = Response::new(200).header("x-b", "2").unwrap();
         assert_eq!(second.fields.bytes().as_ptr(), at);
         assert_eq!(second.fields.bytes(), b"x-b: 2\r\n");
     }
@@ -285,10 +362,10 @@ mod tests {
             assert_eq!(std::str::from_utf8(answer.fields.bytes()).unwrap(), expected);
             drop(std::mem::replace(&mut answer.fields, FieldBlock::Fixed(b"")));
         }
-        let one = || Response::status(200).header("a", "1").unwrap();
+        let one = || Response::new(200).header("a", "1").unwrap();
         let html = "Content-Type: text/html; charset=utf-8\r\n";
-        check(Response::status(200), Response::html(""), html);
-        check(one(), Response::status(200), "a: 1\r\n");
+        check(Response::new(200), Response::html(""), html);
+        check(one(), Response::new(200), "a: 1\r\n");
         check(one(), Response::html(""), &format!("a: 1\r\n{html}"));
         check(Response::text("").header("a", "1").unwrap(), Response::html(""), &format!("a: 1\r\n{html}"));
         check(Response::html(""), one(), &format!("{html}a: 1\r\n"));
@@ -304,9 +381,63 @@ mod tests {
         check(Response::text("").content_type("text/css"), "content-type: text/css\r\n");
         let replaced_later = Response::text("").header("a", "b").and_then(|r| r.content_type("text/css"));
         check(replaced_later, "a: b\r\ncontent-type: text/css\r\n");
-        check(Response::typed(200, "text/css"), "content-type: text/css\r\n");
-        let replaced = Response::typed(200, "text/css").and_then(|r| r.content_type("text/html"));
-        check(replaced, "content-type: text/html\r\n");
-        check(Response::empty(204).content_type("text/css"), "content-type: text/css\r\n");
+        // Finding A5.
+        let twice = Response::new(200).content_type("text/css").and_then(|r| r.content_type("text/html"));
+        check(twice, "content-type: text/html\r\n");
+        let added = Response::html("").add_header("Content-Type", "text/css");
+        check(added, "Content-Type: text/css\r\n");
+        check(Response::new(204).content_type("text/css"), "content-type: text/css\r\n");
+    }
+
+    #[test]
+    fn fields_are_replaced_added_and_removed() {
+        fn check(response: Response<'_>, expected: &[(&str, &str)]) {
+            let found: Vec<_> = response.fields().collect();
+            let expected: Vec<_> = expected.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+            assert_eq!(found, expected);
+        }
+        let two = || Response::new(200).add_header("Vary", "a").unwrap().add_header("vary", "b").unwrap();
+        check(two(), &[("Vary", "a"), ("vary", "b")]);
+        check(two().header("VARY", "c").unwrap(), &[("VARY", "c")]);
+        check(two().header("x", "1").unwrap().header("vary", "").unwrap(), &[("x", "1"), ("vary", "")]);
+        check(two().without_header("vary"), &[]);
+        check(two().without_header("var"), &[("Vary", "a"), ("vary", "b")]);
+        check(Response::html("").without_header("content-type"), &[]);
+        check(
+            Response::html("").header("content", "a").unwrap().without_header("content-type"),
+            &[("content", "a")],
+        );
+        check(Response::redirect(303, "/a").unwrap(), &[("location", "/a")]);
+    }
+
+    /// Finding A3.
+    #[test]
+    fn a_response_can_be_read() {
+        let response = Response::text("hello").header("x-id", "7").unwrap().with_status(201);
+        assert_eq!((response.status(), response.field("X-Id"), response.field("x")), (201, Some("7"), None));
+        assert_eq!(response.field("content-type"), Some("text/plain; charset=utf-8"));
+        assert_eq!((response.content(), response.content_length()), (Some(&b"hello"[..]), Some(5)));
+        assert_eq!(Response::new(204).content(), Some(&b""[..]));
+        let (deferred, _responder) = Response::defer();
+        assert_eq!((deferred.status(), deferred.content(), deferred.content_length()), (200, None, None));
+        let invalid = Response::new(200).header("x", [0xff]).unwrap();
+        assert_eq!((invalid.field("x"), invalid.fields().next()), (None, Some(("x", &[0xff][..]))));
+    }
+
+    /// Finding A6.
+    #[test]
+    fn an_error_carries_fields() {
+        let error = Error::unauthorized("Bearer", "no")
+            .header("retry-after", "2")
+            .add_header("x", "1")
+            .add_header("x", "2");
+        let response = Response::from(error.clone());
+        assert_eq!((response.status(), response.content()), (401, Some(&b"no"[..])));
+        let fields: Vec<_> = response.fields().map(|(name, _)| name).collect();
+        assert_eq!(fields, ["Content-Type", "www-authenticate", "retry-after", "x", "x"]);
+        let problem = Response::from(error.header("content-type", "application/problem+json"));
+        assert_eq!(problem.field("content-type"), Some("application/problem+json"));
+        assert_eq!(Error::forbidden("no").header("x", "a\r\nb").status(), 500);
+        assert_eq!(Error::forbidden("no").add_header("date", "now").status(), 500);
     }
 }

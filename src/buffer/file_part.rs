@@ -13,7 +13,7 @@ use std::sync::Arc;
 ///
 /// let file = File::open("report.pdf")?;
 /// let bytes = file.metadata()?.len();
-/// let response = Response::status(200).body(FilePart::new(file, 0, bytes));
+/// let response = Response::new(200).body(FilePart::new(file, 0, bytes));
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug, Clone)]

@@ -8,6 +8,6 @@ fn main() {
     std::thread::spawn(move || work.iter().map(|bytes| bytes.len()).sum::<usize>());
     let _app = App::new().post("/jobs", move |req| {
         let _ = jobs.send(req.body().keep());
-        Ok(Response::empty(202))
+        Ok(Response::new(202))
     });
 }

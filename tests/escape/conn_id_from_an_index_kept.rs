@@ -7,6 +7,6 @@ fn main() {
     let seen = RefCell::new(Vec::<ConnId>::new());
     let _app = App::new().get("/", move |req| {
         seen.borrow_mut().push(req.conn_id());
-        Ok(Response::empty(204))
+        Ok(Response::new(204))
     });
 }

@@ -10,6 +10,6 @@ fn main() {
     let _app = App::new().post("/clients", |req| {
         let id = req.header("x-id").unwrap_or("nobody");
         XPTO.lock().unwrap().insert(id, id);
-        Ok(Response::empty(204))
+        Ok(Response::new(204))
     });
 }

@@ -12,6 +12,6 @@ fn main() {
     let _app = App::new().post("/clients", |req| {
         let id = req.header("x-id").unwrap_or("nobody");
         XPTO.with_borrow_mut(|xpto| xpto.insert(id.keep(), id.keep()));
-        Ok(Response::empty(204))
+        Ok(Response::new(204))
     });
 }

@@ -9,6 +9,6 @@ fn main() {
         if let Some(id) = req.header("x-id") {
             seen.borrow_mut().push(id);
         }
-        Ok(Response::empty(204))
+        Ok(Response::new(204))
     });
 }

@@ -8,6 +8,6 @@ fn main() {
     let clients = Arc::new(Mutex::new(HashMap::<&str, u32>::new()));
     let _app = App::new().post("/clients/{id}", move |req| {
         *clients.lock().unwrap().entry(req.param("id")).or_default() += 1;
-        Ok(Response::empty(204))
+        Ok(Response::new(204))
     });
 }

@@ -7,6 +7,6 @@ fn main() {
     let _app = App::new().post("/jobs", |req| {
         let path = req.path();
         thread::spawn(move || println!("{path}"));
-        Ok(Response::empty(202))
+        Ok(Response::new(202))
     });
 }

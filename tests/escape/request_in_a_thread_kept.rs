@@ -7,6 +7,6 @@ fn main() {
     let _app = App::new().post("/jobs", |req| {
         let request = req.keep();
         thread::spawn(move || println!("{} {:?}", request.path(), request.header("x-id")));
-        Ok(Response::empty(202))
+        Ok(Response::new(202))
     });
 }

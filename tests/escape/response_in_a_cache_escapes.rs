@@ -7,6 +7,6 @@ fn main() {
     let cache = RefCell::new(Vec::<Response<'_>>::new());
     let _app = App::new().get("/hello/{name}", move |req| {
         cache.borrow_mut().push(Response::text(req.param("name")));
-        Ok(Response::empty(204))
+        Ok(Response::new(204))
     });
 }

@@ -11,7 +11,7 @@ fn main() {
         let clients = clients.clone();
         App::new().post("/clients/{id}", move |req| {
             *clients.borrow_mut().entry(req.param("id").keep()).or_default() += 1;
-            Ok(Response::empty(204))
+            Ok(Response::new(204))
         })
     });
 }

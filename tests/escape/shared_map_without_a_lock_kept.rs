@@ -10,7 +10,7 @@ fn main() {
         let clients = clients.clone();
         App::new().post("/clients/{id}", move |req| {
             *clients.lock().unwrap().entry(req.param("id").keep()).or_default() += 1;
-            Ok(Response::empty(204))
+            Ok(Response::new(204))
         })
     });
 }

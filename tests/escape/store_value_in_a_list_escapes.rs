@@ -11,7 +11,7 @@ fn app(store: Arc<dyn Store>) -> App {
         if let Ok(Some(value)) = store.get("key", req.arena()) {
             seen.borrow_mut().push(value);
         }
-        Ok(Response::empty(204))
+        Ok(Response::new(204))
     })
 }
 

@@ -12,7 +12,7 @@ fn app(store: Arc<dyn Store>) -> App {
             seen.borrow_mut().push(value.keep());
         }
         let _ = store.set("key", req.path().as_bytes(), None);
-        Ok(Response::empty(204))
+        Ok(Response::new(204))
     })
 }
 

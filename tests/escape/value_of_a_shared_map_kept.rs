@@ -9,6 +9,6 @@ fn main() {
     let _app = App::new().post("/names", move |req| {
         let name = req.header("x-id").unwrap_or("nobody");
         names.lock().unwrap().insert(7, name.keep());
-        Ok(Response::empty(204))
+        Ok(Response::new(204))
     });
 }

@@ -72,7 +72,7 @@ struct Greeting {
 /// Answers with the request's content and its Content-Type.
 fn echo<'r>(req: &Request<'r>) -> Result<Response<'r>, Error> {
     match req.fields().get("content-type") {
-        Some(media_type) => Response::status(200).body(req.body()).header("content-type", media_type),
+        Some(media_type) => Response::new(200).body(req.body()).header("content-type", media_type),
         None => Ok(Response::bytes(req.body())),
     }
 }

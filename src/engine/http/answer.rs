@@ -50,9 +50,8 @@ impl ResponseContext {
         };
         let keep_alive = self.keep_alive && !response.close;
         let connection = self.connection(keep_alive, response.status);
-        // RFC 9110 §8.6: a 204 has no Content-Length, and a 304 may only have that of the 200 it stands for.
-        let silent = matches!(response.status, 204 | 304);
-        let content = if silent { ContentLength::None } else { ContentLength::Known(bytes) };
+        let silent = is_silent(response.status);
+        let content = content_length(response.status, bytes);
         let fields = response.fields.bytes();
         let head = ResponseHead { status: response.status, fields, content, connection, date };
         http1::encode_head(out.cork, &head);
@@ -89,7 +88,7 @@ impl ResponseContext {
             Awaited::Answer(_) => return AfterAnswer::Pending,
             Awaited::Source(streamed) => streamed.length,
         };
-        let silent = matches!(response.status, 204 | 304);
+        let silent = is_silent(response.status);
         let has_content = !silent && !self.head_only;
         if !has_content {
             // Done before the head is encoded: dropping a source runs the application's code, which may panic.
@@ -97,7 +96,7 @@ impl ResponseContext {
         }
         let (ResponseContext { keep_alive, .. }, frame) = self.streaming(length, response.close);
         let content = match frame {
-            _ if silent => ContentLength::None,
+            _ if silent => content_length(response.status, 0),
             Frame::Counted { left } => ContentLength::Known(left),
             Frame::Chunks => ContentLength::Chunked,
             Frame::Close => ContentLength::None,
@@ -154,11 +153,28 @@ impl ResponseContext {
             Early::MethodNotAllowed(allow) => {
                 with_allow(Error::new(405, "The method is not allowed here.").into(), allow)
             }
-            Early::Options(allow) => with_allow(Response::empty(204), allow),
+            Early::Options(allow) => with_allow(Response::new(204), allow),
             Early::MethodUnknown => Error::new(501, "The method is not known.").into(),
             Early::BadParameter => Error::bad_request("The path is not UTF-8 once decoded.").into(),
         };
         self.answer(out, &mut response, date) == AfterAnswer::KeepAlive
+    }
+}
+
+/// Whether a response with this status has no content (RFC 9110 §6.4.1, §15.3.6).
+#[inline]
+fn is_silent(status: u16) -> bool {
+    matches!(status, 204 | 205 | 304)
+}
+
+/// Returns how content of this length is framed. RFC 9110 §8.6: a 204 has no Content-Length, and a 304 may only have that
+/// of the 200 it stands for. A 205 states that it is empty (§15.3.6).
+#[inline]
+fn content_length(status: u16, bytes: u64) -> ContentLength {
+    match status {
+        204 | 304 => ContentLength::None,
+        205 => ContentLength::Known(0),
+        _ => ContentLength::Known(bytes),
     }
 }
 

@@ -71,7 +71,7 @@ fn reject(reason: Rejected, services: &mut Services) -> Response<'static> {
     let mut response = Response::from(Error::new(reason.status(), reason.to_string()));
     for (name, value) in reason.fields() {
         // Upgrade and Connection are not added here: the encoder writes them with every 426.
-        let _ = response.fields.push(name, value.as_bytes());
+        let _ = response.fields.add(name, value.as_bytes());
     }
     response
 }

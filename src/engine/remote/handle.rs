@@ -4,7 +4,7 @@
 
 use super::mailbox::{Command, Mailbox, SendError};
 use super::question::{Question, TopicCounts};
-use crate::app::ConnId;
+use crate::app::{ConnId, Error};
 use crate::config::Limits;
 use crate::engine::counters::WorkerFigures;
 use crate::engine::listeners::ListenerId;
@@ -26,7 +26,7 @@ use std::sync::Arc;
 ///     App::new().post("/prices", move |req| {
 ///         let price = str::from_utf8(req.body()).unwrap_or("?");
 ///         Ok(match handle.publish("prices", Message::Text(price)) {
-///             Ok(()) => Response::empty(204),
+///             Ok(()) => Response::new(204),
 ///             Err(error) => Response::text(error.to_string()),
 ///         })
 ///     })
@@ -65,6 +65,16 @@ impl fmt::Display for PublishError {
 }
 
 impl std::error::Error for PublishError {}
+
+/// As for [`TopicError`], and 503 if a worker has no room or the server has ended.
+impl From<PublishError> for Error {
+    fn from(error: PublishError) -> Error {
+        match error {
+            PublishError::Topic(error) => error.into(),
+            error => Error::unavailable(format!("{error}.")),
+        }
+    }
+}
 
 impl Handle {
     pub(crate) fn new(

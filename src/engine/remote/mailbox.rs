@@ -4,7 +4,7 @@
 //! which they were posted.
 
 use super::question::{Question, TopicCounts};
-use crate::app::{ConnId, WakeConn};
+use crate::app::{ConnId, Error, WakeConn};
 use crate::config::Limits;
 use crate::engine::counters::WorkerFigures;
 use crate::engine::listeners::{Callback, ListenerId};
@@ -87,6 +87,13 @@ impl fmt::Display for SendError {
 }
 
 impl std::error::Error for SendError {}
+
+/// 503.
+impl From<SendError> for Error {
+    fn from(error: SendError) -> Error {
+        Error::unavailable(format!("{error}."))
+    }
+}
 
 /// A worker's queue of commands, and the means to wake it.
 pub(crate) struct Mailbox {

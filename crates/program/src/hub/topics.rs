@@ -45,7 +45,7 @@ fn publish<'r>(req: &Request<'r>, handle: &Handle) -> Result<Response<'r>, Error
         _ => Error::unavailable(error.to_string()),
     })?;
     // RFC 9110 §15.3.3: whether and when the subscribers receive it is unknown.
-    Ok(Response::empty(202))
+    Ok(Response::new(202))
 }
 
 /// A topic or a filter, as `GET /topics` lists it.
@@ -74,5 +74,5 @@ fn list(counts: &[TopicCount]) -> Result<Response<'static>, Error> {
     });
     let entries: Vec<_> = entries.collect();
     let text = serde_json::to_vec(&entries).map_err(|error| Error::internal(error.to_string()))?;
-    Response::status(200).body(text).content_type("application/json")?.header("cache-control", "no-store")
+    Response::new(200).body(text).content_type("application/json")?.header("cache-control", "no-store")
 }

@@ -19,7 +19,7 @@ pub(crate) fn routes(app: App, handle: &Handle, lesson: &Arc<Lesson>) -> App {
         .get("/lesson/{mode}/clients", move |req| list(req, version(req, &for_list)?))
         .delete("/lesson/{mode}/clients", move |req| {
             version(req, &for_clear)?.app.clear();
-            Ok(Response::empty(204))
+            Ok(Response::new(204))
         })
         .get("/lesson/{mode}/clients/{id}", move |req| find(req, version(req, &for_find)?))
         .delete("/lesson/{mode}/clients/{id}", move |req| delete(req, version(req, &for_delete)?))
@@ -77,7 +77,7 @@ fn find<'r>(req: &Request<'r>, version: &Version) -> Result<Response<'r>, Error>
 }
 
 fn delete<'r>(req: &Request<'r>, version: &Version) -> Result<Response<'r>, Error> {
-    if version.app.delete(checked(req.param("id"))?) { Ok(Response::empty(204)) } else { Err(no_client()) }
+    if version.app.delete(checked(req.param("id"))?) { Ok(Response::new(204)) } else { Err(no_client()) }
 }
 
 /// Sends a message to each record's connection, which names the client it is meant for.
@@ -87,7 +87,7 @@ fn notify(version: &Version, handle: &Handle) -> Result<Response<'static>, Error
         let sent = record.conn.map(|conn| handle.send(conn, Message::Text(&text)));
         sent.unwrap_or(Ok(())).map_err(|error| Error::unavailable(error.to_string()))?;
     }
-    Ok(Response::empty(202))
+    Ok(Response::new(202))
 }
 
 /// What a client's WebSocket receives when it opens, and in answer to each message.

@@ -53,11 +53,11 @@ fn collect(
 }
 
 fn metrics(families: &[Family]) -> Result<Response<'static>, Error> {
-    let response = Response::status(200).body(exposition::text(families));
+    let response = Response::new(200).body(exposition::text(families));
     response.content_type("text/plain; version=0.0.4; charset=utf-8")?.header("cache-control", "no-store")
 }
 
 fn census(families: &[Family]) -> Result<Response<'static>, Error> {
     let text = exposition::json(families).map_err(|error| Error::internal(error.to_string()))?;
-    Response::status(200).body(text).content_type("application/json")?.header("cache-control", "no-store")
+    Response::new(200).body(text).content_type("application/json")?.header("cache-control", "no-store")
 }

@@ -35,7 +35,7 @@ fn part<'r>(
     let current = Validators::new().tag(EntityTag::strong(tag));
     let response = match req.preconditions(&current)? {
         Some(not_modified) => not_modified,
-        None => Response::status(200)
+        None => Response::new(200)
             .body(Body::Static(content.as_bytes()))
             .content_type(media_type)?
             .validators(&current)?,

@@ -97,7 +97,7 @@ fn find<'r>(req: &Request<'r>, handler: &StoreHandler) -> Result<Response<'r>, E
 fn remove<'r>(req: &Request<'r>, handler: &StoreHandler) -> Result<Response<'r>, Error> {
     origin::check(req, "remove a client")?;
     let removed = handler.registry.remove(path_id(req)?, req.arena()).map_err(store_error)?;
-    if removed { Ok(Response::empty(204)) } else { Err(no_client()) }
+    if removed { Ok(Response::new(204)) } else { Err(no_client()) }
 }
 
 /// Returns the id in the path. An invalid id is answered as an unknown one.
@@ -108,7 +108,7 @@ fn path_id<'r>(req: &Request<'r>) -> Result<&'r str, Error> {
 }
 
 fn json(record: &[u8]) -> Result<Response<'_>, Error> {
-    Response::status(200).body(record).content_type("application/json")
+    Response::new(200).body(record).content_type("application/json")
 }
 
 /// Text percent-encoded as a segment of a path (RFC 3986 §3.3).

@@ -111,7 +111,7 @@ fn app(sessions: &Sessions) -> App {
             let echo = req.fields().get("x-id").unwrap_or_default();
             Response::text(writer.finish()).header("x-id", echo)
         })
-        .get("/large", |_req| Ok(Response::status(200).body(Body::Static(LARGE))))
+        .get("/large", |_req| Ok(Response::new(200).body(Body::Static(LARGE))))
         .post("/owned", |req| Ok(Response::bytes([LARGE, req.body()].concat())))
         .get("/last", |_req| Ok(Response::text("last").close()))
         .ws("/ws", sessions.clone())

@@ -94,15 +94,15 @@ fn app(clients: &Clients) -> App {
     App::new()
         .post("/header", move |req| {
             header.add(req.header("x-id").ok_or(Error::bad_request("no X-Id"))?);
-            Ok(Response::empty(204))
+            Ok(Response::new(204))
         })
         .post("/parameter/{id}", move |req| {
             parameter.add(req.param("id"));
-            Ok(Response::empty(204))
+            Ok(Response::new(204))
         })
         .post("/content", move |req| {
             content.add(std::str::from_utf8(req.body()).map_err(|_| Error::bad_request("no text"))?);
-            Ok(Response::empty(204))
+            Ok(Response::new(204))
         })
         .get("/first", move |_req| Ok(Response::text(first.first())))
         .ws("/message", clients.clone())
