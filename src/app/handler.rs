@@ -40,12 +40,12 @@ use std::sync::Arc;
 /// let app = fleeting::App::new().route_handler("GET", "/secret", NeedsToken(secret));
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no handler",
+    message = "`{Self}` is not a handler",
     label = "this cannot answer requests",
     note = "a handler is a function `fn name<'r>(req: &Request<'r>) -> Result<Response<'r>, Error>`, a closure of \
-            that shape, or a type that implements `Handler`",
-    note = "if it is a closure, write `fleeting::handler(|req| ...)` where it is made; if it is a `Box` of a type \
-            of your own, make it a `Box<dyn Handler>`"
+            that shape, or a value that implements `Handler`",
+    note = "make a closure with `fleeting::handler(|req| ...)`, so that its lifetimes are inferred",
+    note = "a `Box` of a type of your own is a handler as `Box<dyn Handler>`"
 )]
 pub trait Handler {
     /// Answers a request. It runs on the worker's thread, which serves other connections too, so it must not
@@ -58,6 +58,37 @@ pub trait Handler {
     fn call<'r>(&self, req: &Request<'r>) -> Result<Response<'r>, Error>;
 }
 
+/// The closures and functions that are handlers: the bound of [`App::get`](super::App::get), its siblings and
+/// [`handler`].
+///
+/// A function with this bound infers a closure's lifetimes, so a function that wraps closures states it too:
+///
+/// ```
+/// use fleeting::{App, Error, HandlerFn, Response, handler};
+///
+/// fn with_token(inner: impl HandlerFn) -> impl HandlerFn {
+///     handler(move |req| match req.header("authorization") {
+///         Some("Bearer secret") => inner(req),
+///         _ => Err(Error::new(401, "The token is missing or wrong.")),
+///     })
+/// }
+///
+/// let app = App::new().get("/path", with_token(|req| Ok(Response::text(req.path()))));
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a function or closure that answers requests",
+    label = "not of the shape of a handler",
+    note = "a handler is `|req| ...` or `fn name<'r>(req: &Request<'r>) -> Result<Response<'r>, Error>`: it returns \
+            `Ok(Response::text(...))`, not the text or the response itself",
+    note = "a handler is not `async`: it returns `Response::defer()` and sends the answer when it is there",
+    note = "add a value that implements `Handler` with `App::route_handler`"
+)]
+pub trait HandlerFn: for<'a, 'r> Fn(&'a Request<'r>) -> Result<Response<'r>, Error> {}
+
+#[diagnostic::do_not_recommend]
+impl<F> HandlerFn for F where F: for<'a, 'r> Fn(&'a Request<'r>) -> Result<Response<'r>, Error> {}
+
+#[diagnostic::do_not_recommend]
 impl<F> Handler for F
 where
     F: for<'a, 'r> Fn(&'a Request<'r>) -> Result<Response<'r>, Error>,
@@ -93,8 +124,8 @@ pointers! {
 /// Returns `closure` as it is, and makes the compiler infer the shape of a [`Handler`] for it.
 ///
 /// The compiler infers a closure's lifetimes from the function that it is passed to. [`App::get`](super::App::get)
-/// and its siblings are such functions; `let` and `impl Handler` are not. Pass the closure through this function
-/// where it is made:
+/// and its siblings are such functions; `let` and `impl Handler` are not, and lead to "implementation of `Fn` is not
+/// general enough". Pass the closure through this function where it is made:
 ///
 /// ```
 /// use fleeting::{App, Handler, Response, handler};
@@ -111,10 +142,7 @@ pointers! {
 /// assert_eq!(app.check(), Ok(()));
 /// ```
 #[inline]
-pub fn handler<F>(closure: F) -> F
-where
-    F: for<'a, 'r> Fn(&'a Request<'r>) -> Result<Response<'r>, Error>,
-{
+pub fn handler<F: HandlerFn>(closure: F) -> F {
     closure
 }
 

@@ -2,7 +2,7 @@
 //!
 //! It knows how routes are added. The router finds them.
 
-use super::handler::Wrapped;
+use super::handler::{HandlerFn, Wrapped};
 use super::router::{Resolved, RouteError, Router};
 use super::socket_options::SocketOptions;
 use super::upload::{Upload, UploadRoute};
@@ -46,10 +46,7 @@ macro_rules! routes {
     ($($name:ident $method:literal),*) => {$(
         #[doc = concat!("Answers ", $method, " on `path` with a closure or a function. A mistake is ")]
         /// reported by [`check`](App::check).
-        pub fn $name<F>(self, path: &str, handler: F) -> App
-        where
-            F: for<'a, 'r> Fn(&'a Request<'r>) -> Result<Response<'r>, Error> + 'static,
-        {
+        pub fn $name(self, path: &str, handler: impl HandlerFn + 'static) -> App {
             self.route($method, path, handler)
         }
     )*};
@@ -73,10 +70,7 @@ impl App {
     /// ```
     ///
     /// A mistake in the path or the method keeps the server from starting; [`check`](App::check) reports it.
-    pub fn route<F>(self, method: &str, path: &str, handler: F) -> App
-    where
-        F: for<'a, 'r> Fn(&'a Request<'r>) -> Result<Response<'r>, Error> + 'static,
-    {
+    pub fn route(self, method: &str, path: &str, handler: impl HandlerFn + 'static) -> App {
         self.route_handler(method, path, handler)
     }
 

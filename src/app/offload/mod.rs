@@ -13,7 +13,7 @@ mod options;
 pub use jobs::Full;
 pub use options::{OffloadCounters, OffloadOptions};
 
-use super::{Error, Handler, Request, Response};
+use super::{Error, Handler, HandlerFn, Request, Response};
 use crate::keep::Keep;
 use jobs::{Job, JobQueue, RunningThread, SharedResponder, unavailable};
 use std::fmt;
@@ -97,10 +97,7 @@ impl Offload {
     /// }));
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn closure<F>(&self, handler: F) -> Offloaded
-    where
-        F: for<'a, 'r> Fn(&'a Request<'r>) -> Result<Response<'r>, Error> + Send + Sync + 'static,
-    {
+    pub fn closure(&self, handler: impl HandlerFn + Send + Sync + 'static) -> Offloaded {
         self.handler(handler)
     }
 
