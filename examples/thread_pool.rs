@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 /// The routes. `/primes` runs on the threads of `offload`.
 pub fn app(offload: &Offload) -> App {
-    App::new().get("/", |_req| Ok(Response::text("Try /primes/100000\n"))).route(
+    App::new().get("/", |_req| Ok(Response::text("Try /primes/100000\n"))).route_handler(
         "GET",
         "/primes/{below}",
         offload.handler(primes),

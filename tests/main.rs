@@ -5,7 +5,7 @@
 //! `fleeting_testkit`.
 //!
 //! In builds for AddressSanitizer (`--cfg fleeting_paranoid`, see tests/sanitize) memory is freed instead of reused, so
-//! `allocations` is left out. So is `escape`: its expected messages are those of another compiler.
+//! `allocations` is left out. So are `escape` and `mistakes`: their expected messages are those of another compiler.
 
 #[cfg(not(fleeting_paranoid))]
 mod allocations;
@@ -24,6 +24,8 @@ mod foreign_event_loop;
 mod forms;
 mod limits;
 mod listeners;
+#[cfg(not(fleeting_paranoid))]
+mod mistakes;
 mod multipart;
 mod offload;
 mod out_of_descriptors;

@@ -69,7 +69,7 @@ fn app(offload: &Offload, gate: Arc<Gate>) -> App {
     let wait = move |req: &Request<'_>| gate.wait(req.param("name"));
     App::new()
         .get("/", |_req| Ok(Response::text("hello")))
-        .route(
+        .route_handler(
             "GET",
             "/wait/{name}",
             offload.closure(move |req| {
@@ -77,13 +77,17 @@ fn app(offload: &Offload, gate: Arc<Gate>) -> App {
                 Ok(Response::text(req.param("name")))
             }),
         )
-        .route("GET", "/echo/{text}", offload.closure(|req| Ok(Response::text(req.param("text")))))
-        .route("GET", "/panic", offload.closure(|_req| panic!("planted")))
-        .route("GET", "/no-such-parameter", offload.closure(|req| Ok(Response::text(req.param("name")))))
-        .route("GET", "/error", offload.closure(|_req| Err(Error::not_found("gone"))))
-        .route("GET", "/arena", offload.handler(in_the_arena))
-        .route("GET", "/later", offload.closure(|_req| later()))
-        .route("GET", "/pieces", offload.closure(|_req| pieces()))
+        .route_handler("GET", "/echo/{text}", offload.closure(|req| Ok(Response::text(req.param("text")))))
+        .route_handler("GET", "/panic", offload.closure(|_req| panic!("planted")))
+        .route_handler(
+            "GET",
+            "/no-such-parameter",
+            offload.closure(|req| Ok(Response::text(req.param("name")))),
+        )
+        .route_handler("GET", "/error", offload.closure(|_req| Err(Error::not_found("gone"))))
+        .route_handler("GET", "/arena", offload.handler(in_the_arena))
+        .route_handler("GET", "/later", offload.closure(|_req| later()))
+        .route_handler("GET", "/pieces", offload.closure(|_req| pieces()))
 }
 
 fn in_the_arena<'r>(req: &Request<'r>) -> Result<Response<'r>, Error> {
@@ -402,10 +406,10 @@ fn a_handler_on_another_thread_sees_the_same_request() {
     let compares = compared.clone();
     let server = server::run(move |_| {
         App::new()
-            .route("GET", "/fixed", threads.handler(describe))
-            .route("POST", "/one/{a}", threads.handler(describe))
-            .route("POST", "/two/{b}/{*c}", threads.handler(describe))
-            .route("BREW", "/fixed", threads.handler(describe))
+            .route_handler("GET", "/fixed", threads.handler(describe))
+            .route_handler("POST", "/one/{a}", threads.handler(describe))
+            .route_handler("POST", "/two/{b}/{*c}", threads.handler(describe))
+            .route_handler("BREW", "/fixed", threads.handler(describe))
             .wrap(move |req, handler| {
                 // The kept request says the same without being turned back into a request.
                 let kept = req.keep();

@@ -1,10 +1,11 @@
 //! A request reaches its handler, by path first and by method second. A request without a handler gets an error that
 //! says why.
 
-use fleeting::{App, Error, Handler, Keep, KeptRequest, Request, Response};
+use fleeting::{App, Error, Handler, Keep, KeptRequest, Request, Response, handler};
 use fleeting_testkit::client::Client;
 use fleeting_testkit::server::{self, Echo, TestServer};
-use std::sync::mpsc;
+use std::rc::Rc;
+use std::sync::{Arc, mpsc};
 
 fn found<'r>(_req: &Request<'r>) -> Result<Response<'r>, Error> {
     Ok(Response::text("found"))
@@ -123,7 +124,7 @@ fn a_wrapper_applies_to_the_routes_before_it() {
             })
             .wrap(|req, handler| handler.call(req).unwrap_or_else(Response::from).header("x-outer", "yes"))
             .get("/free", |_req| Ok(Response::text("free")))
-            .route("GET", "/counted", Counted(found))
+            .route_handler("GET", "/counted", Counted(found))
     });
     let mut client = Client::connect(server.addr);
     let mut check = |path: &str, token: &str, status: u16, fields: [Option<&str>; 3]| {
@@ -137,6 +138,78 @@ fn a_wrapper_applies_to_the_routes_before_it() {
     check("/error", "X-Token: 1\r\n", 404, [None, Some("yes"), None]);
     check("/free", "", 200, [None, None, None]);
     check("/counted", "", 200, [None, None, Some("yes")]);
+}
+
+/// Finding A15.
+#[test]
+fn pointers_to_handlers_are_handlers() {
+    fn named(name: &'static str) -> impl Handler {
+        handler(move |req| Ok(Response::text(req.arena().format(format_args!("{name} {}", req.path())))))
+    }
+    let server = server::run(|_| {
+        let shared: Rc<dyn Handler> = Rc::new(named("rc"));
+        let sent: Arc<dyn Handler + Send + Sync> = Arc::new(handler(|req| Ok(Response::text(req.path()))));
+        let boxes: Vec<Box<dyn Handler>> = vec![
+            Box::new(named("box")),
+            Box::new(Counted(found)),
+            Box::new(shared.clone()),
+            Box::new(Arc::new(Counted(sent.clone()))),
+        ];
+        let closure: Box<dyn for<'r> Fn(&Request<'r>) -> Result<Response<'r>, Error>> =
+            Box::new(|_req| Ok(Response::text("a boxed closure")));
+        let app = App::new()
+            .route_handler("GET", "/rc", shared)
+            .route_handler("GET", "/arc", sent)
+            .route_handler("GET", "/rc/counted", Rc::new(Counted(found)))
+            .route_handler("GET", "/send", Box::new(found) as Box<dyn Handler + Send>)
+            .route_handler("GET", "/sync", Box::new(found) as Box<dyn Handler + Send + Sync>)
+            .route("GET", "/closure", closure)
+            .wrap(|req, inner| Counted(inner).call(req));
+        boxes
+            .into_iter()
+            .enumerate()
+            .fold(app, |app, (number, boxed)| app.route_handler("GET", &format!("/boxes/{number}"), boxed))
+    });
+    let mut client = Client::connect(server.addr);
+    let mut check = |path: &str, text: &str, counted: bool| {
+        let answer = client.get(path);
+        assert_eq!((answer.status, answer.text()), (200, text), "{path}");
+        assert_eq!(answer.field("x-counted").is_some(), counted, "{path}");
+    };
+    check("/rc", "rc /rc", true);
+    check("/arc", "/arc", true);
+    check("/rc/counted", "found", true);
+    check("/send", "found", true);
+    check("/sync", "found", true);
+    check("/closure", "a boxed closure", true);
+    check("/boxes/0", "box /boxes/0", false);
+    check("/boxes/1", "found", true);
+    check("/boxes/2", "rc /boxes/2", false);
+    check("/boxes/3", "/boxes/3", true);
+}
+
+/// Finding A15.
+#[test]
+fn any_method_can_have_a_closure() {
+    let server = server::run(|_| {
+        let stored = handler(|req| Ok(Response::text(req.query().unwrap_or("nothing"))));
+        let word = String::from("purged");
+        App::new()
+            .route("PURGE", "/cache/{*path}", move |req| {
+                Ok(Response::text(req.arena().format(format_args!("{word} {}", req.param("path")))))
+            })
+            .route("REPORT", "/cache/{*path}", stored)
+            .get("/query", stored)
+    });
+    let mut client = Client::connect(server.addr);
+    let mut check = |line: &str, text: &str| {
+        client.send(format!("{line} HTTP/1.1\r\nHost: test\r\n\r\n"));
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.text()), (200, text), "{line}");
+    };
+    check("PURGE /cache/a/b", "purged a/b");
+    check("REPORT /cache/a?all", "all");
+    check("GET /query", "nothing");
 }
 
 #[test]

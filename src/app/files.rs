@@ -116,8 +116,8 @@ impl App {
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
         let mount = |slashes| Mount { files: files.clone(), slashes };
         let slashes = 1 + prefix.bytes().filter(|byte| *byte == b'/').count();
-        let app = if prefix.is_empty() { self } else { self.route("GET", prefix, mount(slashes)) };
-        app.route("GET", &format!("{prefix}/"), mount(slashes)).route(
+        let app = if prefix.is_empty() { self } else { self.route_handler("GET", prefix, mount(slashes)) };
+        app.route_handler("GET", &format!("{prefix}/"), mount(slashes)).route_handler(
             "GET",
             &format!("{prefix}/{{*path}}"),
             mount(slashes),

@@ -47,7 +47,7 @@ pub use defer::Responder;
 pub use error::Error;
 pub use events::{Event, EventError, EventSender};
 pub use files::Files;
-pub use handler::{Handler, Wrapped};
+pub use handler::{Handler, HandlerFn, Wrapped, handler};
 pub use kept::KeptRequest;
 pub use multipart::{FormPart, FormParts, FormPiece, Multipart, MultipartLimits, MultipartReader, PartHead};
 pub use offload::{Full, Offload, OffloadCounters, OffloadOptions, Offloaded};

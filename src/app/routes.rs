@@ -2,7 +2,7 @@
 //!
 //! It knows how routes are added. The router finds them.
 
-use super::handler::Wrapped;
+use super::handler::{HandlerFn, Wrapped};
 use super::router::{Resolved, RouteError, Router};
 use super::socket_options::SocketOptions;
 use super::upload::{Upload, UploadRoute};
@@ -46,10 +46,7 @@ macro_rules! routes {
     ($($name:ident $method:literal),*) => {$(
         #[doc = concat!("Answers ", $method, " on `path` with a closure or a function. A mistake is ")]
         /// reported by [`check`](App::check).
-        pub fn $name<F>(self, path: &str, handler: F) -> App
-        where
-            F: for<'a, 'r> Fn(&'a Request<'r>) -> Result<Response<'r>, Error> + 'static,
-        {
+        pub fn $name(self, path: &str, handler: impl HandlerFn + 'static) -> App {
             self.route($method, path, handler)
         }
     )*};
@@ -63,21 +60,37 @@ impl App {
 
     routes!(get "GET", head "HEAD", post "POST", put "PUT", patch "PATCH", delete "DELETE", options "OPTIONS");
 
-    /// Answers `method` (a token, RFC 9110 §9.1) on `path` with a [`Handler`]: a function, or a value of a type
-    /// of your own. A closure's lifetimes are not inferred here; use [`get`](App::get) and its siblings.
+    /// Answers `method` (a token, RFC 9110 §9.1) on `path` with a closure or a function. For a value of a type that
+    /// implements [`Handler`], see [`route_handler`](App::route_handler).
     ///
     /// ```
-    /// use fleeting::{App, Error, Request, Response};
+    /// use fleeting::{App, Response};
     ///
-    /// fn purge<'r>(req: &Request<'r>) -> Result<Response<'r>, Error> {
-    ///     Ok(Response::text(req.path()))
-    /// }
-    ///
-    /// let app = App::new().route("PURGE", "/cache/{*path}", purge);
+    /// let app = App::new().route("PURGE", "/cache/{*path}", |req| Ok(Response::text(req.param("path"))));
     /// ```
     ///
     /// A mistake in the path or the method keeps the server from starting; [`check`](App::check) reports it.
-    pub fn route(mut self, method: &str, path: &str, handler: impl Handler + 'static) -> App {
+    pub fn route(self, method: &str, path: &str, handler: impl HandlerFn + 'static) -> App {
+        self.route_handler(method, path, handler)
+    }
+
+    /// The same as [`route`](App::route) for any [`Handler`]: a value of a type of your own, or a `Box<dyn Handler>`.
+    /// A closure's lifetimes are not inferred here.
+    ///
+    /// ```
+    /// use fleeting::{App, Error, Handler, Request, Response};
+    ///
+    /// struct Fixed(&'static str);
+    ///
+    /// impl Handler for Fixed {
+    ///     fn call<'r>(&self, _req: &Request<'r>) -> Result<Response<'r>, Error> {
+    ///         Ok(Response::text(self.0))
+    ///     }
+    /// }
+    ///
+    /// let app = App::new().route_handler("GET", "/version", Fixed("0.1"));
+    /// ```
+    pub fn route_handler(mut self, method: &str, path: &str, handler: impl Handler + 'static) -> App {
         let added = self.router.endpoint(path).and_then(|endpoint| endpoint.add(method, Box::new(handler)));
         self.note(path, added);
         self

@@ -42,6 +42,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 ///
 /// let app = App::new().upload("PUT", "/length", Length);
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not receive uploads",
+    label = "the trait `Upload` is not implemented for this",
+    note = "implement `fleeting::Upload` for a type; it gets the content in pieces",
+    note = "a closure gets content that fits into memory: add it with `App::post` and call `req.body()`"
+)]
 pub trait Upload: 'static {
     /// The state of one request's upload.
     type Session: 'static;

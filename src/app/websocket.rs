@@ -35,8 +35,16 @@ use std::rc::Rc;
 ///
 /// let app = App::new().ws("/ws", Echo);
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not serve WebSockets",
+    label = "the trait `WebSocket` is not implemented for this",
+    note = "implement `fleeting::WebSocket` for a type: `open` accepts a client and returns its session, `message` \
+            is called with each message",
+    note = "answer plain requests with `App::get`"
+)]
 pub trait WebSocket: 'static {
-    /// The state of one connection.
+    /// The state of one connection. It outlives the request, so it owns its data: store `Box<str>`, which
+    /// [`keep`](crate::Keep::keep) returns, not `&str`.
     type Session: 'static;
 
     /// Called when a client has passed the opening handshake (RFC 6455 §4.2). Messages sent here follow the 101.

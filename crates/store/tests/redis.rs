@@ -476,7 +476,7 @@ fn only_routes_that_need_redis_are_refused_and_in_time() {
             Ok(sum) => Ok(Response::text(sum.to_string())),
             Err(error) => Err(Error::unavailable(error.to_string())),
         });
-        App::new().get("/ok", |_req| Ok(Response::text("ok"))).route("GET", "/visits", visits)
+        App::new().get("/ok", |_req| Ok(Response::text("ok"))).route_handler("GET", "/visits", visits)
     });
     let over = AtomicBool::new(false);
     let (answered, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));

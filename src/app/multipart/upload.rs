@@ -76,6 +76,12 @@ use crate::http1::Fields;
 ///
 /// let app = App::new().multipart("POST", "/upload", Store);
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not receive multipart forms",
+    label = "the trait `Multipart` is not implemented for this",
+    note = "implement `fleeting::Multipart` for a type; it gets the parts as they arrive",
+    note = "a closure gets a form that fits into memory: add it with `App::post` and call `req.multipart(...)`"
+)]
 pub trait Multipart: 'static {
     /// The state of one request's form.
     type Session: 'static;

@@ -13,7 +13,7 @@ mod options;
 pub use jobs::Full;
 pub use options::{OffloadCounters, OffloadOptions};
 
-use super::{Error, Handler, Request, Response};
+use super::{Error, Handler, HandlerFn, Request, Response};
 use crate::keep::Keep;
 use jobs::{Job, JobQueue, RunningThread, SharedResponder, unavailable};
 use std::fmt;
@@ -45,7 +45,7 @@ use std::thread::{self, JoinHandle};
 /// let mut options = OffloadOptions::default();
 /// options.threads = 2;
 /// let offload = Arc::new(Offload::new(options)?);
-/// let app = App::new().route("GET", "/reports/{name}", offload.handler(report));
+/// let app = App::new().route_handler("GET", "/reports/{name}", offload.handler(report));
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct Offload {
@@ -80,7 +80,7 @@ impl Offload {
     }
 
     /// Wraps `handler` so that it runs on these threads; pass the result to
-    /// [`App::route`](super::App::route). `handler` is a function or a type that implements [`Handler`]. For a
+    /// [`App::route_handler`](super::App::route_handler). `handler` is a function or a type that implements [`Handler`]. For a
     /// closure, see [`closure`](Offload::closure).
     pub fn handler(&self, handler: impl Handler + Send + Sync + 'static) -> Offloaded {
         Offloaded { queue: self.queue.clone(), handler: Arc::new(handler) }
@@ -92,15 +92,12 @@ impl Offload {
     /// use fleeting::{App, Offload, OffloadOptions, Response};
     ///
     /// let offload = Offload::new(OffloadOptions::default())?;
-    /// let app = App::new().route("GET", "/hello/{name}", offload.closure(|req| {
+    /// let app = App::new().route_handler("GET", "/hello/{name}", offload.closure(|req| {
     ///     Ok(Response::text(req.param("name"))) // borrowed content is copied when it leaves the thread
     /// }));
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn closure<F>(&self, handler: F) -> Offloaded
-    where
-        F: for<'a, 'r> Fn(&'a Request<'r>) -> Result<Response<'r>, Error> + Send + Sync + 'static,
-    {
+    pub fn closure(&self, handler: impl HandlerFn + Send + Sync + 'static) -> Offloaded {
         self.handler(handler)
     }
 

@@ -33,8 +33,8 @@ pub(crate) fn routes(
         ("DELETE", "/clients/{id}", remove),
     ] {
         app = match offload {
-            Some(offload) => app.route(method, path, offload.handler(handler(operation))),
-            None => app.route(method, path, handler(operation)),
+            Some(offload) => app.route_handler(method, path, offload.handler(handler(operation))),
+            None => app.route_handler(method, path, handler(operation)),
         };
     }
     app

@@ -1,0 +1,7 @@
+use fleeting::App;
+
+struct Chat;
+
+fn main() {
+    App::new().ws("/chat", Chat);
+}
