@@ -75,7 +75,7 @@ pub use app::{
     Room, RouteError, SameSite, Sent, Socket, SocketOptions, Source, Upload, Waker, WebSocket, handler,
 };
 #[doc(hidden)]
-pub use app::{FormPiece, MultipartReader, Offloaded, Pending, Wrapped};
+pub use app::{FormPiece, MultipartReader, Offloaded, Pending};
 pub use arena::Arena;
 pub use buffer::{FilePart, SlowConsumer};
 pub use config::{ConfigError, Limits, Setting, Timeouts};

@@ -18,14 +18,21 @@ pub(crate) fn catch<T>(call: impl FnOnce() -> T) -> Option<T> {
     }
 }
 
-/// Drops what a panic carried. The payload's own `drop` may panic, with a payload of which the same is true: that
-/// second payload is leaked.
+/// Drops what a panic carried. The payload's own `drop` may panic with a payload of which the same is true, so after
+/// [`PAYLOADS`] of them the next is leaked.
 #[cold]
-fn drop_payload(payload: Box<dyn Any + Send>) {
-    if let Err(second) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
-        std::mem::forget(second);
+fn drop_payload(mut payload: Box<dyn Any + Send>) {
+    for _ in 0..PAYLOADS {
+        match catch_unwind(AssertUnwindSafe(move || drop(payload))) {
+            Ok(()) => return,
+            Err(next) => payload = next,
+        }
     }
+    std::mem::forget(payload);
 }
+
+/// How many payloads of one panic are dropped.
+const PAYLOADS: u32 = 8;
 
 /// Does the same as [`catch`], and adds 1 to `panics` if the call panicked.
 #[inline]

@@ -520,7 +520,7 @@ fn length<'r>(req: &Request<'r>) -> Result<Response<'r>, Error> {
 }
 
 fn wrapped() -> App {
-    app().wrap(|req, handler| handler.call(req)?.header("x-wrapped", "yes"))
+    app().layer(|req, handler| handler.call(req)?.header("x-wrapped", "yes"))
 }
 
 /// Adds 10,000 routes without parameters and as many with one.

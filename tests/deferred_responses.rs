@@ -46,7 +46,7 @@ fn app(later: Sender<Responder>) -> App {
             let _response = and_panic();
             panic!("planted")
         })
-        .wrap(|req, handler| handler.call(req)?.header("x-wrapped", "yes"))
+        .layer(|req, handler| handler.call(req)?.header("x-wrapped", "yes"))
 }
 
 fn serve_with(set: impl FnOnce(&mut Timeouts)) -> (TestServer, Receiver<Responder>) {

@@ -22,6 +22,7 @@ mod escape;
 mod file_responses;
 mod foreign_event_loop;
 mod forms;
+mod layers;
 mod limits;
 mod listeners;
 #[cfg(not(fleeting_paranoid))]

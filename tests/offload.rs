@@ -410,7 +410,7 @@ fn a_handler_on_another_thread_sees_the_same_request() {
             .route_handler("POST", "/one/{a}", threads.handler(describe))
             .route_handler("POST", "/two/{b}/{*c}", threads.handler(describe))
             .route_handler("BREW", "/fixed", threads.handler(describe))
-            .wrap(move |req, handler| {
+            .layer(move |req, handler| {
                 // The kept request says the same without being turned back into a request.
                 let kept = req.keep();
                 assert_eq!(

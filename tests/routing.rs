@@ -111,18 +111,18 @@ impl<H: Handler> Handler for Counted<H> {
 }
 
 #[test]
-fn a_wrapper_applies_to_the_routes_before_it() {
+fn a_layer_applies_to_all_routes() {
     let server = server::run(|_| {
         App::new()
             .get("/", |_req| Ok(Response::text("inner")))
             .get("/error", |_req| Err(Error::not_found("gone")))
-            .wrap(|req, handler| {
+            .layer(|req, handler| {
                 if req.header("x-token").is_none() {
                     return Err(Error::new(401, "no token"));
                 }
                 handler.call(req)?.header("x-wrapped", "once")
             })
-            .wrap(|req, handler| handler.call(req).unwrap_or_else(Response::from).header("x-outer", "yes"))
+            .layer(|req, handler| handler.call(req).unwrap_or_else(Response::from).header("x-outer", "yes"))
             .get("/free", |_req| Ok(Response::text("free")))
             .route_handler("GET", "/counted", Counted(found))
     });
@@ -136,9 +136,12 @@ fn a_wrapper_applies_to_the_routes_before_it() {
     check("/", "", 401, [None, Some("yes"), None]);
     check("/", "X-Token: 1\r\n", 200, [Some("once"), Some("yes"), None]);
     check("/error", "X-Token: 1\r\n", 404, [None, Some("yes"), None]);
-    check("/free", "", 200, [None, None, None]);
-    check("/counted", "", 200, [None, None, Some("yes")]);
+    check("/free", "", 401, [None, Some("yes"), None]);
+    check("/free", "X-Token: 1\r\n", 200, [Some("once"), Some("yes"), None]);
+    check("/counted", "X-Token: 1\r\n", 200, [Some("once"), Some("yes"), Some("yes")]);
 }
+
+type BoxedClosure = Box<dyn for<'r> Fn(&Request<'r>) -> Result<Response<'r>, Error>>;
 
 /// Finding A15.
 #[test]
@@ -155,8 +158,7 @@ fn pointers_to_handlers_are_handlers() {
             Box::new(shared.clone()),
             Box::new(Arc::new(Counted(sent.clone()))),
         ];
-        let closure: Box<dyn for<'r> Fn(&Request<'r>) -> Result<Response<'r>, Error>> =
-            Box::new(|_req| Ok(Response::text("a boxed closure")));
+        let closure: BoxedClosure = Box::new(|_req| Ok(Response::text("a boxed closure")));
         let app = App::new()
             .route_handler("GET", "/rc", shared)
             .route_handler("GET", "/arc", sent)
@@ -164,28 +166,28 @@ fn pointers_to_handlers_are_handlers() {
             .route_handler("GET", "/send", Box::new(found) as Box<dyn Handler + Send>)
             .route_handler("GET", "/sync", Box::new(found) as Box<dyn Handler + Send + Sync>)
             .route("GET", "/closure", closure)
-            .wrap(|req, inner| Counted(inner).call(req));
+            .layer(|req, inner| Counted(inner).call(req));
         boxes
             .into_iter()
             .enumerate()
             .fold(app, |app, (number, boxed)| app.route_handler("GET", &format!("/boxes/{number}"), boxed))
     });
     let mut client = Client::connect(server.addr);
-    let mut check = |path: &str, text: &str, counted: bool| {
+    let mut check = |path: &str, text: &str| {
         let answer = client.get(path);
         assert_eq!((answer.status, answer.text()), (200, text), "{path}");
-        assert_eq!(answer.field("x-counted").is_some(), counted, "{path}");
+        assert!(answer.field("x-counted").is_some(), "{path}");
     };
-    check("/rc", "rc /rc", true);
-    check("/arc", "/arc", true);
-    check("/rc/counted", "found", true);
-    check("/send", "found", true);
-    check("/sync", "found", true);
-    check("/closure", "a boxed closure", true);
-    check("/boxes/0", "box /boxes/0", false);
-    check("/boxes/1", "found", true);
-    check("/boxes/2", "rc /boxes/2", false);
-    check("/boxes/3", "/boxes/3", true);
+    check("/rc", "rc /rc");
+    check("/arc", "/arc");
+    check("/rc/counted", "found");
+    check("/send", "found");
+    check("/sync", "found");
+    check("/closure", "a boxed closure");
+    check("/boxes/0", "box /boxes/0");
+    check("/boxes/1", "found");
+    check("/boxes/2", "rc /boxes/2");
+    check("/boxes/3", "/boxes/3");
 }
 
 /// Finding A15.

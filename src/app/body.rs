@@ -54,7 +54,8 @@ pub enum Body<'r> {
 /// Content, or a whole answer, that does not exist yet. Only [`Response`](super::Response)'s constructors
 /// make one.
 pub struct Pending {
-    awaited: Box<Awaited>,
+    /// `None` if an upload or a WebSocket has begun, which makes the answer itself.
+    awaited: Option<Box<Awaited>>,
 }
 
 /// What completes a [`Pending`] body.
@@ -79,27 +80,30 @@ pub(crate) struct Answer {
 }
 
 impl Pending {
-    pub(crate) fn awaited(&self) -> &Awaited {
-        &self.awaited
+    pub(super) const BEGUN: Pending = Pending { awaited: None };
+
+    pub(crate) fn awaited(&self) -> Option<&Awaited> {
+        self.awaited.as_deref()
     }
 
-    pub(crate) fn into_awaited(self) -> Awaited {
-        *self.awaited
+    pub(crate) fn into_awaited(self) -> Option<Awaited> {
+        self.awaited.map(|awaited| *awaited)
     }
 }
 
 impl fmt::Debug for Pending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match *self.awaited {
-            Awaited::Answer(_) => "Pending(answer)",
-            Awaited::Source(_) => "Pending(source)",
+        f.write_str(match self.awaited() {
+            Some(Awaited::Answer(_)) => "Pending(answer)",
+            Some(Awaited::Source(_)) => "Pending(source)",
+            None => "Pending(begun)",
         })
     }
 }
 
 impl Body<'_> {
     pub(super) fn pending(awaited: Awaited) -> Self {
-        Body::Pending(Pending { awaited: Box::new(awaited) })
+        Body::Pending(Pending { awaited: Some(Box::new(awaited)) })
     }
 
     /// Returns the number of bytes, in memory or in a file. Pending content has 0.

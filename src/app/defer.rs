@@ -81,7 +81,7 @@ mod tests {
 
     fn promise<'a>(response: &'a Response<'static>) -> &'a Promise {
         let Body::Pending(pending) = &response.body else { panic!("the response is not deferred") };
-        let Awaited::Answer(promise) = pending.awaited() else { panic!("no answer is awaited") };
+        let Some(Awaited::Answer(promise)) = pending.awaited() else { panic!("no answer is awaited") };
         promise
     }
 

@@ -1,4 +1,4 @@
-//! The trait that every handler implements, and the closure that wraps a handler.
+//! The trait that every handler implements.
 //!
 //! It knows neither routes nor connections.
 
@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// closure, whose box is one already.)
 ///
 /// Implement the trait for a type of your own to wrap other handlers, which is all that middleware is;
-/// [`App::wrap`](super::App::wrap) does the same with a closure.
+/// [`App::layer`](super::App::layer) does the same with a closure.
 ///
 /// `'r` is the lifetime of the request: the handler reads data of that lifetime, and its response may borrow
 /// it.
@@ -144,25 +144,4 @@ pointers! {
 #[inline]
 pub fn handler<F: HandlerFn>(closure: F) -> F {
     closure
-}
-
-/// A handler and the closure around it; made by [`App::wrap`](super::App::wrap).
-pub struct Wrapped<F> {
-    pub(super) inner: Box<dyn Handler>,
-    pub(super) around: Rc<F>,
-}
-
-impl<F> Handler for Wrapped<F>
-where
-    F: for<'a, 'r> Fn(&'a Request<'r>, &'a dyn Handler) -> Result<Response<'r>, Error>,
-{
-    fn call<'r>(&self, req: &Request<'r>) -> Result<Response<'r>, Error> {
-        (self.around)(req, &*self.inner)
-    }
-}
-
-impl<F> std::fmt::Debug for Wrapped<F> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Wrapped").finish_non_exhaustive()
-    }
 }

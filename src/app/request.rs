@@ -3,9 +3,11 @@
 //! It knows neither routes nor sockets. Its invariant: nothing it returns outlives the read buffer and the arena.
 
 use super::ConnId;
+use super::extensions::Extensions;
 use crate::arena::Arena;
 use crate::http1::{Fields, Head, Method, Version};
 use crate::transport::Peer;
+use std::cell::Cell;
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -51,6 +53,23 @@ pub(crate) struct RequestParts<'r> {
     pub(crate) arena: &'r Arena,
     pub(crate) conn: ConnId,
     pub(crate) peer: &'r Peer,
+    pub(crate) state: &'r RequestState<'r>,
+}
+
+/// What is noted about a request while it is answered.
+#[derive(Default)]
+pub(crate) struct RequestState<'r> {
+    /// The path of the route as it was added; empty if no route matches.
+    pub(crate) route: &'r str,
+    pub(crate) extensions: Extensions<'r>,
+    /// Panics that layers saw as a 500.
+    pub(crate) panics: Cell<u64>,
+}
+
+impl<'r> RequestState<'r> {
+    pub(crate) fn new(route: &'r str) -> RequestState<'r> {
+        RequestState { route, ..RequestState::default() }
+    }
 }
 
 impl<'r> Request<'r> {
@@ -127,6 +146,75 @@ impl<'r> Request<'r> {
         self.parts.params?.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
     }
 
+    /// Returns the path of the route as it was added to the application, such as `/users/{id}`, with the prefixes of
+    /// nested applications. Returns `None` if no route matches the path.
+    pub fn route(&self) -> Option<&'r str> {
+        let route = self.parts.state.route;
+        (!route.is_empty()).then_some(route)
+    }
+
+    /// Passes a value on to the handler, to [`WebSocket::open`](super::WebSocket::open) and to inner
+    /// [layers](super::App::layer), which find it by its type with [`extension`](Request::extension). A second value of
+    /// the same type hides the first.
+    ///
+    /// The value lives in the request's arena, so a type that needs `Drop` does not compile. It is `'static`, so it
+    /// borrows nothing: for text of the request see [`insert_text`](Request::insert_text).
+    ///
+    /// ```
+    /// use fleeting::{App, Error, Response};
+    ///
+    /// #[derive(Clone, Copy)]
+    /// struct UserId(u32);
+    ///
+    /// let app = App::new()
+    ///     .get("/me", |req| {
+    ///         let UserId(id) = *req.extension().ok_or(Error::forbidden("Log in first."))?;
+    ///         Ok(Response::text(req.arena().format(format_args!("user {id}"))))
+    ///     })
+    ///     .layer(|req, next| {
+    ///         if req.header("authorization") == Some("Bearer secret") {
+    ///             req.insert(UserId(7));
+    ///         }
+    ///         next.call(req)
+    ///     });
+    /// ```
+    pub fn insert<T: 'static>(&self, value: T) -> &'r T {
+        let value: &'r T = self.arena().alloc(value);
+        self.parts.state.extensions.insert(value, self.arena());
+        value
+    }
+
+    /// Returns the value of this type that was put in last.
+    pub fn extension<T: 'static>(&self) -> Option<&'r T> {
+        self.parts.state.extensions.value()
+    }
+
+    /// Passes text of the request or its arena on, as [`insert`](Request::insert) does with values. `K` is its name: any
+    /// type, usually an empty one.
+    ///
+    /// ```
+    /// use fleeting::{App, Response};
+    ///
+    /// struct UserName;
+    ///
+    /// let app = App::new()
+    ///     .get("/me", |req| Ok(Response::text(req.extension_text::<UserName>().unwrap_or("nobody"))))
+    ///     .layer(|req, next| {
+    ///         if let Some(name) = req.header("x-user") {
+    ///             req.insert_text::<UserName>(name);
+    ///         }
+    ///         next.call(req)
+    ///     });
+    /// ```
+    pub fn insert_text<K: 'static>(&self, text: &'r str) {
+        self.parts.state.extensions.insert_text::<K>(text, self.arena());
+    }
+
+    /// Returns the text of this name that was put in last.
+    pub fn extension_text<K: 'static>(&self) -> Option<&'r str> {
+        self.parts.state.extensions.text::<K>()
+    }
+
     /// Returns the request's arena, to build the response in.
     #[inline]
     pub fn arena(&self) -> &'r Arena {
@@ -145,6 +233,16 @@ impl<'r> Request<'r> {
 
     pub(crate) fn head(&self) -> &'r Head<'r> {
         self.parts.head
+    }
+
+    /// Returns the number of panics that were caught inside of layers.
+    pub(crate) fn panics(&self) -> u64 {
+        self.parts.state.panics.get()
+    }
+
+    pub(super) fn count_panic(&self) {
+        let panics = &self.parts.state.panics;
+        panics.set(panics.get() + 1);
     }
 
     pub(super) fn parts(&self) -> &RequestParts<'r> {
@@ -182,6 +280,16 @@ pub(super) mod tests {
         };
         let conn = ConnId { worker: 0, index: 0, generation: 0 };
         let (trailers, params, peer) = (Fields::default(), None, &Peer::None);
-        test(&Request::new(RequestParts { head, content, trailers, params, arena: &arena, conn, peer }))
+        let state = &RequestState::default();
+        test(&Request::new(RequestParts {
+            head,
+            content,
+            trailers,
+            params,
+            arena: &arena,
+            conn,
+            peer,
+            state,
+        }))
     }
 }

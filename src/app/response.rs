@@ -3,7 +3,7 @@
 //! It knows neither the framing nor the connection: [`http1`](crate::http1) encodes the head, and the engine
 //! sends the content.
 
-use super::body::{Answer, Awaited};
+use super::body::{Answer, Awaited, Pending};
 use super::fields::{FieldBlock, TEXT};
 use super::source::Streamed;
 use super::{Body, Error, Source};
@@ -113,16 +113,29 @@ impl<'r> Response<'r> {
         Response::new(200).body(Body::pending(Awaited::Source(Streamed { length, source })))
     }
 
+    /// Makes the response of a WebSocket that was opened, or of an upload that has begun. It stands for the answer that
+    /// they make.
+    pub(crate) fn begun(status: u16) -> Response<'r> {
+        let body = Body::Pending(Pending::BEGUN);
+        Response { status, fields: FieldBlock::Fixed(b""), body, close: false }
+    }
+
+    /// Whether it stands for a WebSocket that was opened, or an upload that has begun.
+    pub(crate) fn is_begun(&self) -> bool {
+        matches!(&self.body, Body::Pending(pending) if pending.awaited().is_none())
+    }
+
     /// Replaces the response's source, if it has one, with `wrap(source)`.
     pub(crate) fn wrap_source(self, wrap: impl FnOnce(Box<dyn Source>) -> Box<dyn Source>) -> Self {
         let Response { status, fields, body, close } = self;
         let body = match body {
-            Body::Pending(pending) => Body::pending(match pending.into_awaited() {
-                Awaited::Source(Streamed { length, source }) => {
-                    Awaited::Source(Streamed { length, source: wrap(source) })
+            Body::Pending(pending) => match pending.into_awaited() {
+                Some(Awaited::Source(Streamed { length, source })) => {
+                    Body::pending(Awaited::Source(Streamed { length, source: wrap(source) }))
                 }
-                answer => answer,
-            }),
+                Some(answer) => Body::pending(answer),
+                None => Body::Pending(Pending::BEGUN),
+            },
             body => body,
         };
         Response { status, fields, body, close }
@@ -231,7 +244,7 @@ impl<'r> Response<'r> {
     pub fn content_length(&self) -> Option<u64> {
         match &self.body {
             Body::Pending(pending) => match pending.awaited() {
-                Awaited::Source(streamed) => streamed.length,
+                Some(Awaited::Source(streamed)) => streamed.length,
                 _ => None,
             },
             body => Some(body.len()),

@@ -4,6 +4,8 @@
 //! same however many there are. Paths with parameters are in a radix tree.
 
 use super::Handler;
+use super::early::{ALLOW_ALL, Early};
+use super::layer::{Layer, Layered, Layers};
 use super::request::Params;
 use super::upload::Uploads;
 use super::websocket::Upgrade;
@@ -13,20 +15,40 @@ use crate::percent::{decode, decode_unreserved};
 use ahash::RandomState;
 use std::collections::HashMap;
 use std::fmt;
+use std::rc::Rc;
 
-/// The routes of an application.
-#[derive(Default)]
+/// The routes of an application, those of nested applications included.
 pub(super) struct Router {
     pub(super) endpoints: Vec<Endpoint>,
+    /// The application itself, then the nested ones.
+    scopes: Vec<Scope>,
+    /// Prefixes of the nested applications, each with its scope.
+    prefixes: Vec<(Box<str>, u32)>,
+    /// Finds the scope of a path without a route. Filled by [`finish`](Router::finish).
+    nested: matchit::Router<u32>,
     /// Indices into `endpoints` by path, for paths without parameters.
     fixed: HashMap<Box<[u8]>, u32, RandomState>,
     /// Indices into `endpoints`, for paths with parameters.
     patterns: matchit::Router<u32>,
 }
 
+/// What an application adds around its routes.
+#[derive(Default)]
+struct Scope {
+    /// Its own layers, in the order in which they were added. [`finish`](Router::finish) appends those of the
+    /// applications that it is nested in.
+    layers: Vec<Rc<dyn Layer>>,
+    /// Answers paths without a route. [`finish`](Router::finish) adds the layers, and lets a nested application inherit
+    /// it.
+    fallback: Option<Rc<dyn Handler>>,
+    parent: Option<u32>,
+}
+
 /// All handlers of one path.
 #[derive(Default)]
 pub(super) struct Endpoint {
+    path: Box<str>,
+    scope: u32,
     pub(super) handlers: Vec<(KeptMethod, Box<dyn Handler>)>,
     pub(super) socket: Option<Box<dyn Upgrade>>,
     uploads: Vec<(KeptMethod, Box<dyn Uploads>)>,
@@ -73,6 +95,8 @@ pub enum RouteError {
     /// Two routes answer the same method on the same path, or the method is empty. The field names the method
     /// and the path, such as `GET on /a`.
     Twice(String),
+    /// The prefix of a nested application does not begin with `/`, ends with it, or has a wildcard.
+    Prefix(String),
 }
 
 impl fmt::Display for RouteError {
@@ -81,6 +105,9 @@ impl fmt::Display for RouteError {
             RouteError::NotAPath(path) => write!(f, "route {path:?}: the path does not begin with /"),
             RouteError::Pattern(path, reason) => write!(f, "route {path:?}: {reason}"),
             RouteError::Twice(method) => write!(f, "two routes answer {method}"),
+            RouteError::Prefix(prefix) => {
+                write!(f, "prefix {prefix:?}: it must begin with /, not end with it, and have no wildcard")
+            }
         }
     }
 }
@@ -88,34 +115,42 @@ impl fmt::Display for RouteError {
 impl std::error::Error for RouteError {}
 
 /// What the router finds for a request.
-pub(crate) enum Resolved<'a> {
-    /// A handler and the route's parameters.
-    Handler(&'a dyn Handler, Params<'a>),
-    /// A WebSocket route, which answers the opening handshake, and the route's parameters.
-    Upgrade(&'a dyn Upgrade, Params<'a>),
-    /// An upload route and the route's parameters.
-    Upload(&'a dyn Uploads, Params<'a>),
+pub(crate) struct Resolved<'a> {
+    pub(crate) to: Destination<'a>,
+    pub(crate) params: Params<'a>,
+    /// The path of the route as it was added; empty if there is none.
+    pub(crate) route: &'a str,
+    /// The layers around everything but a handler, which has them inside.
+    pub(crate) layers: &'a Layers,
+}
+
+/// What answers a request.
+pub(crate) enum Destination<'a> {
+    Handler(&'a dyn Handler),
+    /// A WebSocket route, which answers the opening handshake.
+    Upgrade(&'a dyn Upgrade),
+    Upload(&'a dyn Uploads),
     /// An answer that needs neither a handler nor the request's content.
     Early(Early<'a>),
 }
 
-/// An answer that the router gives itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Early<'a> {
-    /// 404.
-    NotFound,
-    /// 405 with Allow.
-    MethodNotAllowed(&'a str),
-    /// 204 with Allow: `OPTIONS *`, or OPTIONS on a route that has no handler for it.
-    Options(&'a str),
-    /// 501: an extension method without a handler, or CONNECT (RFC 9110 §9.1).
-    MethodUnknown,
-    /// 400: a parameter that is not UTF-8 after decoding.
-    BadParameter,
-}
+/// The scope of the application itself.
+const ROOT: usize = 0;
+/// The parameter for the rest of a path under a prefix, a name that no pattern of an application is likely to have.
+const REST: &str = "fleeting rest";
 
-/// The answer to `OPTIONS *`: the methods that have a shorthand in [`App`](super::App) (RFC 9110 §9.3.7).
-const ALLOW_ALL: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+impl Default for Router {
+    fn default() -> Router {
+        Router {
+            endpoints: Vec::new(),
+            scopes: vec![Scope::default()],
+            prefixes: Vec::new(),
+            nested: matchit::Router::new(),
+            fixed: HashMap::default(),
+            patterns: matchit::Router::new(),
+        }
+    }
+}
 
 impl Router {
     /// Returns the endpoint of `path`, and adds one if the path is new.
@@ -138,9 +173,92 @@ impl Router {
             *self.fixed.entry(path.as_bytes().into()).or_insert(next)
         };
         if index == next {
-            self.endpoints.push(Endpoint::default());
+            self.endpoints.push(Endpoint { path: path.into(), ..Endpoint::default() });
         }
         Ok(&mut self.endpoints[index as usize])
+    }
+
+    /// Adds a layer around everything of the application.
+    pub(super) fn layer(&mut self, layer: Rc<dyn Layer>) {
+        self.scopes[ROOT].layers.push(layer);
+    }
+
+    /// Sets the handler for paths without a route. Fails if there is one.
+    pub(super) fn fallback(&mut self, handler: Rc<dyn Handler>) -> Result<(), RouteError> {
+        match self.scopes[ROOT].fallback.replace(handler) {
+            None => Ok(()),
+            Some(_) => Err(RouteError::Twice("paths without a route".into())),
+        }
+    }
+
+    /// Adds the routes of `other` under `prefix`. `sockets` is the number of WebSocket routes so far.
+    pub(super) fn nest(&mut self, prefix: &str, other: Router, sockets: u16) -> Result<(), RouteError> {
+        if !prefix.starts_with('/') || prefix.ends_with('/') || prefix.contains("{*") {
+            return Err(RouteError::Prefix(prefix.into()));
+        }
+        let base = self.scopes.len() as u32;
+        self.prefixes.push((prefix.into(), base));
+        for (inner, scope) in other.prefixes {
+            self.prefixes.push((format!("{prefix}{inner}").into(), base + scope));
+        }
+        self.scopes.extend(other.scopes.into_iter().map(|scope| {
+            let parent = scope.parent.map_or(ROOT as u32, |parent| base + parent);
+            Scope { parent: Some(parent), ..scope }
+        }));
+        for mut endpoint in other.endpoints {
+            // The nested application's `/` is the prefix itself.
+            let path =
+                if &*endpoint.path == "/" { prefix.into() } else { format!("{prefix}{}", endpoint.path) };
+            let place = self.endpoint(&path)?;
+            if !place.is_empty() {
+                return Err(RouteError::Pattern(path, "a nested application has this path too".into()));
+            }
+            if let Some(socket) = &mut endpoint.socket {
+                socket.renumber(sockets);
+            }
+            *place = Endpoint { path: path.into(), scope: base + endpoint.scope, ..endpoint };
+        }
+        Ok(())
+    }
+
+    /// Puts the layers around handlers and fallbacks. Nothing may be added afterwards.
+    pub(super) fn finish(&mut self) -> Result<(), RouteError> {
+        // A nested application comes after the one that it is nested in.
+        for at in 0..self.scopes.len() {
+            if let Some(parent) = self.scopes[at].parent {
+                let Scope { layers, fallback, .. } = &self.scopes[parent as usize];
+                let (outer, inherited) = (layers.clone(), fallback.clone());
+                self.scopes[at].layers.extend(outer);
+                if self.scopes[at].fallback.is_none() {
+                    self.scopes[at].fallback = inherited;
+                }
+            }
+        }
+        let around: Vec<Rc<Layers>> =
+            self.scopes.iter().map(|scope| scope.layers.as_slice().into()).collect();
+        for (scope, layers) in self.scopes.iter_mut().zip(&around).filter(|(_, layers)| !layers.is_empty()) {
+            scope.fallback = scope.fallback.take().map(|inner| {
+                let inner = Box::new(inner) as Box<dyn Handler>;
+                Rc::new(Layered { layers: layers.clone(), inner }) as Rc<dyn Handler>
+            });
+        }
+        for endpoint in &mut self.endpoints {
+            let layers = &around[endpoint.scope as usize];
+            if !layers.is_empty() {
+                let wrap = |inner| Box::new(Layered { layers: layers.clone(), inner }) as Box<dyn Handler>;
+                let handlers = std::mem::take(&mut endpoint.handlers);
+                endpoint.handlers =
+                    handlers.into_iter().map(|(method, inner)| (method, wrap(inner))).collect();
+            }
+        }
+        for (prefix, scope) in &self.prefixes {
+            for pattern in [prefix.to_string(), format!("{prefix}/"), format!("{prefix}/{{*{REST}}}")] {
+                self.nested
+                    .insert(pattern, *scope)
+                    .map_err(|error| RouteError::Pattern(prefix.to_string(), error.to_string()))?;
+            }
+        }
+        Ok(())
     }
 
     /// Finds what answers the request with this head. Parameters are decoded into the arena.
@@ -148,9 +266,9 @@ impl Router {
     pub(super) fn resolve<'a>(&'a self, head: &Head<'a>, arena: &'a Arena) -> Resolved<'a> {
         let mut path = head.target.path_bytes();
         match head.target.form() {
-            TargetForm::Asterisk => return Resolved::Early(Early::Options(ALLOW_ALL)),
+            TargetForm::Asterisk => return self.early(Early::Options(ALLOW_ALL), ROOT as u32),
             // RFC 9110 §9.3.6: an origin server opens no tunnel.
-            TargetForm::Authority => return Resolved::Early(Early::MethodUnknown),
+            TargetForm::Authority => return self.early(Early::MethodUnknown, ROOT as u32),
             TargetForm::Origin | TargetForm::Absolute => {}
         }
         if head.target.is_escaped() {
@@ -160,20 +278,58 @@ impl Router {
             Some(index) => (*index, None),
             None => match self.find_pattern(path, arena) {
                 Ok(found) => found,
-                Err(early) => return Resolved::Early(early),
+                Err(resolved) => return resolved,
             },
         };
-        self.endpoints[index as usize].resolve(head, params)
+        let endpoint = &self.endpoints[index as usize];
+        Resolved {
+            to: endpoint.resolve(head),
+            params,
+            route: &endpoint.path,
+            layers: &self.scopes[endpoint.scope as usize].layers,
+        }
     }
 
     /// Finds the endpoint with parameters that matches `path`. Returns its index and the parameters.
     #[inline(never)]
-    fn find_pattern<'a>(&'a self, path: &'a [u8], arena: &'a Arena) -> Result<(u32, Params<'a>), Early<'a>> {
+    fn find_pattern<'a>(
+        &'a self,
+        path: &'a [u8],
+        arena: &'a Arena,
+    ) -> Result<(u32, Params<'a>), Resolved<'a>> {
         // A target is ASCII, and stays ASCII when only unreserved characters are decoded.
         let path = std::str::from_utf8(path).unwrap_or_default();
-        let found = self.patterns.at(path).map_err(|_| Early::NotFound)?;
-        let params = decode_params(&found.params, arena).ok_or(Early::BadParameter)?;
-        Ok((*found.value, Some(arena.alloc(params))))
+        let Ok(found) = self.patterns.at(path) else { return Err(self.fall_back(path, arena)) };
+        match decode_params(&found.params, found.params.len(), arena) {
+            Some(params) => Ok((*found.value, params)),
+            None => Err(self.early(Early::BadParameter, self.endpoints[*found.value as usize].scope)),
+        }
+    }
+
+    /// Returns what answers a path without a route: the fallback of the application that has the path, or 404.
+    fn fall_back<'a>(&'a self, path: &'a str, arena: &'a Arena) -> Resolved<'a> {
+        let found = self.nested.at(path).ok();
+        let scope = found.as_ref().map_or(ROOT as u32, |found| *found.value);
+        let Some(handler) = &self.scopes[scope as usize].fallback else {
+            return self.early(Early::NotFound, scope);
+        };
+        let params = match found {
+            None => Some(None),
+            Some(found) => {
+                // The rest of the path comes last.
+                let count = found.params.iter().filter(|(name, _)| *name != REST).count();
+                decode_params(&found.params, count, arena)
+            }
+        };
+        match params {
+            Some(params) => Resolved { to: Destination::Handler(&**handler), params, route: "", layers: &[] },
+            None => self.early(Early::BadParameter, scope),
+        }
+    }
+
+    fn early<'a>(&'a self, early: Early<'a>, scope: u32) -> Resolved<'a> {
+        let layers = &self.scopes[scope as usize].layers;
+        Resolved { to: Destination::Early(early), params: None, route: "", layers }
     }
 }
 
@@ -242,35 +398,40 @@ impl Endpoint {
         self.uploads.iter().find(|(kept, _)| kept.as_method() == method).map(|(_, uploads)| &**uploads)
     }
 
+    fn is_empty(&self) -> bool {
+        self.handlers.is_empty() && self.uploads.is_empty() && self.socket.is_none()
+    }
+
     #[inline]
-    fn resolve<'a>(&'a self, head: &Head<'a>, params: Params<'a>) -> Resolved<'a> {
+    fn resolve<'a>(&'a self, head: &Head<'a>) -> Destination<'a> {
         let method = head.method;
         if let Some(handler) = self.handler(method) {
-            return Resolved::Handler(handler, params);
+            return Destination::Handler(handler);
         }
         if let Some(uploads) = self.upload(method) {
-            return Resolved::Upload(uploads, params);
+            return Destination::Upload(uploads);
         }
         match method {
             // RFC 9110 §9.3.2: HEAD is GET without content in the answer.
             Method::Head if self.handler(Method::Get).is_some() => {
-                Resolved::Handler(self.handler(Method::Get).expect("checked by the guard"), params)
+                Destination::Handler(self.handler(Method::Get).expect("checked by the guard"))
             }
             Method::Get if self.socket.is_some() => {
-                Resolved::Upgrade(&**self.socket.as_ref().expect("checked by the guard"), params)
+                Destination::Upgrade(&**self.socket.as_ref().expect("checked by the guard"))
             }
-            Method::Options => Resolved::Early(Early::Options(&self.allow)),
-            Method::Extension(_) => Resolved::Early(Early::MethodUnknown),
-            _ => Resolved::Early(Early::MethodNotAllowed(&self.allow)),
+            Method::Options => Destination::Early(Early::Options(&self.allow)),
+            Method::Extension(_) => Destination::Early(Early::MethodUnknown),
+            _ => Destination::Early(Early::MethodNotAllowed(&self.allow)),
         }
     }
 }
 
-/// Percent-decodes the parameters. Returns `None` if a decoded value is not UTF-8.
-fn decode_params<'a>(params: &matchit::Params<'a, 'a>, arena: &'a Arena) -> Option<&'a [(&'a str, &'a str)]> {
-    let out = arena.alloc_slice_with(params.len(), |_| ("", ""));
+/// Percent-decodes the first `count` parameters. Returns `None` if a decoded value is not UTF-8.
+fn decode_params<'a>(params: &matchit::Params<'a, 'a>, count: usize, arena: &'a Arena) -> Option<Params<'a>> {
+    let out = arena.alloc_slice_with(count, |_| ("", ""));
     for (slot, (name, value)) in out.iter_mut().zip(params.iter()) {
         *slot = (name, if value.contains('%') { decode(value, arena)? } else { value });
     }
-    Some(out)
+    let out: &'a [(&'a str, &'a str)] = out;
+    Some(Some(arena.alloc(out)))
 }

@@ -2,7 +2,7 @@
 //!
 //! It knows how routes are added. The router finds them.
 
-use super::handler::{HandlerFn, Wrapped};
+use super::handler::HandlerFn;
 use super::router::{Resolved, RouteError, Router};
 use super::socket_options::SocketOptions;
 use super::upload::{Upload, UploadRoute};
@@ -10,6 +10,7 @@ use super::websocket::{SocketRoute, WebSocket};
 use super::{Error, Handler, Request, Response};
 use crate::arena::Arena;
 use crate::http1::Head;
+use crate::panics::catch_counted;
 use std::fmt;
 use std::rc::Rc;
 
@@ -39,7 +40,11 @@ pub struct App {
     /// The options of each WebSocket route, in the order in which the routes were added.
     sockets: Vec<SocketOptions>,
     error: Option<RouteError>,
+    refusal_page: Option<RefusalPage>,
+    finished: bool,
 }
+
+type RefusalPage = Box<dyn Fn(&Error) -> Response<'static>>;
 
 /// The methods that take a closure. They state the bound themselves, so that a closure's lifetimes are inferred.
 macro_rules! routes {
@@ -97,7 +102,7 @@ impl App {
     }
 
     /// Answers `method` on `path` with an [`Upload`], which gets the content in pieces as it arrives. A
-    /// mistake is reported by [`check`](App::check). [`wrap`](App::wrap) does not apply to uploads.
+    /// mistake is reported by [`check`](App::check).
     pub fn upload<U: Upload>(mut self, method: &str, path: &str, server: U) -> App {
         let uploads = Box::new(UploadRoute(Rc::new(server)));
         let added = self.router.endpoint(path).and_then(|endpoint| endpoint.add_upload(method, uploads));
@@ -123,26 +128,97 @@ impl App {
         self
     }
 
-    /// Wraps every handler added so far in `around`. The closure may answer by itself, or call the wrapped
-    /// handler and change its response.
+    /// Puts `layer` around everything that answers the application's requests: handlers, the fallback, the application's
+    /// own 404, 405, 501 and answers to OPTIONS, uploads before they begin, WebSockets before they open, nested
+    /// applications, and the 500 of a handler that panics. It does not matter whether a route is added before or after
+    /// it. A layer that is added later is outside of the earlier ones, and the layers of a nested application are inside
+    /// of all of the outer one's. Not covered are requests that cannot be read or are too large, see
+    /// [`refusal_page`](App::refusal_page), and what follows an answer that comes later: for a deferred answer, an
+    /// upload and a WebSocket the response that a layer sees is the beginning.
+    ///
+    /// The closure may answer by itself, or call on and change the response: its fields are sent with a deferred answer,
+    /// with the answer of an upload, and with the 101 of a WebSocket. If it returns another response instead, the
+    /// deferred answer, the upload or the WebSocket is dropped.
+    ///
+    /// ```
+    /// use fleeting::{App, Error, Response};
+    ///
+    /// let app = App::new()
+    ///     .get("/", |_req| Ok(Response::text("hello")))
+    ///     .layer(|req, next| match req.header("authorization") {
+    ///         Some("Bearer secret") => next.call(req),
+    ///         _ => Err(Error::unauthorized("Bearer", "The token is missing or wrong.")),
+    ///     })
+    ///     .layer(|req, next| {
+    ///         let response = next.call(req).unwrap_or_else(Response::from); // refusals too
+    ///         response.header("x-served-by", "fleeting")
+    ///     });
+    /// ```
+    pub fn layer<F>(mut self, layer: F) -> App
+    where
+        F: for<'a, 'r> Fn(&'a Request<'r>, &'a dyn Handler) -> Result<Response<'r>, Error> + 'static,
+    {
+        self.router.layer(Rc::new(layer));
+        self
+    }
+
+    /// Adds the routes of `app` under `prefix`, inside of its own layers. Requests keep their whole path. The route `/` of
+    /// `app` answers the prefix itself, without a `/` behind it. Paths under the prefix without a route get the fallback
+    /// of `app`, or the one of this application.
+    ///
+    /// ```
+    /// use fleeting::{App, Error, Response};
+    ///
+    /// let admin = App::new()
+    ///     .get("/", |_req| Ok(Response::text("admin"))) // /admin
+    ///     .delete("/users/{id}", |_req| Ok(Response::new(204))) // /admin/users/{id}
+    ///     .layer(|req, next| match req.peer_addr() {
+    ///         Some(addr) if addr.ip().is_loopback() => next.call(req),
+    ///         _ => Err(Error::forbidden("Only from this machine.")),
+    ///     });
+    /// let app = App::new().get("/", |_req| Ok(Response::text("hello"))).nest("/admin", admin);
+    /// assert_eq!(app.check(), Ok(()));
+    /// ```
+    ///
+    /// A mistake is reported by [`check`](App::check).
+    pub fn nest(mut self, prefix: &str, app: App) -> App {
+        // Its mistakes were noted with their paths.
+        self.error = self.error.or(app.error);
+        let added = self.router.nest(prefix, app.router, self.sockets.len() as u16);
+        self.sockets.extend(app.sockets);
+        self.note(prefix, added);
+        self
+    }
+
+    /// Answers requests whose path has no route, in place of 404, whatever their method.
     ///
     /// ```
     /// use fleeting::{App, Response};
     ///
-    /// let app = App::new().get("/", |_req| Ok(Response::text("hello"))).wrap(|req, handler| {
-    ///     handler.call(req)?.header("x-served-by", "fleeting")
+    /// let app = App::new().fallback(|req| {
+    ///     Ok(Response::text(req.arena().format(format_args!("no page {}", req.path()))).with_status(404))
     /// });
     /// ```
-    pub fn wrap<F>(mut self, around: F) -> App
-    where
-        F: for<'a, 'r> Fn(&'a Request<'r>, &'a dyn Handler) -> Result<Response<'r>, Error> + 'static,
-    {
-        let around = Rc::new(around);
-        for endpoint in &mut self.router.endpoints {
-            let wrap = |inner| Box::new(Wrapped { inner, around: around.clone() }) as Box<dyn Handler>;
-            let handlers = std::mem::take(&mut endpoint.handlers);
-            endpoint.handlers = handlers.into_iter().map(|(method, inner)| (method, wrap(inner))).collect();
-        }
+    pub fn fallback(mut self, handler: impl HandlerFn + 'static) -> App {
+        let added = self.router.fallback(Rc::new(handler));
+        self.note("fallback", added);
+        self
+    }
+
+    /// Makes the responses for requests that no route can answer because they cannot be read: 400, 408, 413, 414, 431
+    /// and others. `page` gets the status and the reason. The connection is closed after the response, whatever it says.
+    /// Of several, also of nested applications, the outermost counts.
+    ///
+    /// ```
+    /// use fleeting::{App, Response};
+    ///
+    /// let app = App::new().refusal_page(|error| {
+    ///     let text = format!("<h1>{}</h1><p>{}", error.status(), error.message());
+    ///     Response::html(text).with_status(error.status())
+    /// });
+    /// ```
+    pub fn refusal_page(mut self, page: impl Fn(&Error) -> Response<'static> + 'static) -> App {
+        self.refusal_page = Some(Box::new(page));
         self
     }
 
@@ -162,6 +238,24 @@ impl App {
                 error => error,
             });
         }
+    }
+
+    /// Puts the layers in place, when everything has been added. Called before the application is used; it does nothing
+    /// the second time.
+    pub(crate) fn finish(mut self) -> App {
+        if std::mem::replace(&mut self.finished, true) {
+            return self;
+        }
+        let finished = self.router.finish();
+        self.note("nested applications", finished);
+        self
+    }
+
+    /// Returns the response for a request that cannot be read.
+    pub(crate) fn refuse(&self, error: Error, panics: &mut u64) -> Response<'static> {
+        let page = self.refusal_page.as_ref().and_then(|page| catch_counted(panics, || page(&error)));
+        // The connection ends with this response, so it cannot come later.
+        page.filter(|page| page.content_length().is_some()).unwrap_or_else(|| error.into())
     }
 
     /// Returns the options of the WebSocket routes, indexed by the route's number.

@@ -243,6 +243,8 @@ pub(crate) trait Upgrade {
     fn policy(&self) -> &Policy;
     /// Returns the index of the route among the application's WebSocket routes.
     fn number(&self) -> u16;
+    /// Adds `by` to the number, for a route of a nested application.
+    fn renumber(&mut self, by: u16);
     fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<Box<Reader>, Error>;
 }
 
@@ -282,6 +284,10 @@ impl<W: WebSocket> Upgrade for SocketRoute<W> {
 
     fn number(&self) -> u16 {
         self.number
+    }
+
+    fn renumber(&mut self, by: u16) {
+        self.number += by;
     }
 
     fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<Box<Reader>, Error> {

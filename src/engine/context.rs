@@ -53,6 +53,7 @@ impl Context {
             source_buffer: Vec::new(),
             pool: Pool::default(),
         };
+        let app = app.finish();
         let services = Services {
             limits,
             counters: Counters::default(),

@@ -113,7 +113,8 @@ impl<'a, S: Stream> Turn<'a, S> {
         self.end_protocol();
         let head_only = self.conn.inbox.as_ref().is_some_and(|inbox| answer::is_head(inbox.bytes()));
         let mut out = self.conn.output(self.cork);
-        answer::request_timed_out(&mut out, head_only, self.context.services.date.text());
+        let Context { app, services, .. } = &mut *self.context;
+        answer::request_timed_out(&mut out, head_only, app, services);
         self.conn.writing = Writing::Last;
     }
 

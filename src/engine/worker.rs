@@ -136,6 +136,7 @@ impl Worker {
         app: App,
         settings: Settings,
     ) -> Result<Worker, WorkerError> {
+        let app = app.finish();
         app.check()?;
         let mut listeners = Vec::with_capacity(sockets.len());
         for (at, socket) in sockets.into_iter().enumerate() {

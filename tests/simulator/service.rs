@@ -189,7 +189,7 @@ pub fn app(log: &Rc<Log>) -> App {
                 Ok(Response::source(length, Repeats { text, left, wakers: log.wakers.clone() }))
             }
         })
-        .wrap({
+        .layer({
             let log = log.clone();
             move |req, handler| {
                 log.request(req);

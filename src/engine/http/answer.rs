@@ -4,7 +4,8 @@
 //! by `http1::encode_head`, with what [`ResponseContext`] says about the connection.
 
 use super::sending::Frame;
-use crate::app::{Awaited, Body, Early, Error, Response};
+use crate::app::{App, Awaited, Body, Error, Response, handler_failed};
+use crate::engine::context::Services;
 use crate::engine::output::Output;
 use crate::http1::{self, ConnectionHeader, ContentLength, Refusal, ResponseHead, Version};
 use crate::transport::Stream;
@@ -85,8 +86,13 @@ impl ResponseContext {
             unreachable!("only a pending body is answered later");
         };
         let length = match pending.awaited() {
-            Awaited::Answer(_) => return AfterAnswer::Pending,
-            Awaited::Source(streamed) => streamed.length,
+            Some(Awaited::Answer(_)) => return AfterAnswer::Pending,
+            Some(Awaited::Source(streamed)) => streamed.length,
+            // A layer kept it for another request: nothing will make this answer.
+            None => {
+                *response = handler_failed().into();
+                return self.answer(out, response, date);
+            }
         };
         let silent = is_silent(response.status);
         let has_content = !silent && !self.head_only;
@@ -131,33 +137,14 @@ impl ResponseContext {
         &self,
         out: &mut Output<'_, S>,
         refusal: Refusal,
-        date: &[u8; 29],
+        app: &App,
+        services: &mut Services,
     ) {
-        let mut response = Error::new(refusal.status(), refusal.to_string()).into();
-        ResponseContext { keep_alive: false, ..*self }.answer(out, &mut response, date);
-    }
-
-    /// Sends an answer of the router's own. Returns whether the connection may be used again.
-    #[inline(never)]
-    pub(in crate::engine) fn answer_early<'a, S: Stream>(
-        &self,
-        out: &mut Output<'_, S>,
-        early: Early<'a>,
-        date: &[u8; 29],
-    ) -> bool {
-        let with_allow = |response: Response<'a>, allow: &str| {
-            response.header("allow", allow).unwrap_or_else(Response::from)
-        };
-        let mut response: Response<'a> = match early {
-            Early::NotFound => Error::not_found("There is nothing at this path.").into(),
-            Early::MethodNotAllowed(allow) => {
-                with_allow(Error::new(405, "The method is not allowed here.").into(), allow)
-            }
-            Early::Options(allow) => with_allow(Response::new(204), allow),
-            Early::MethodUnknown => Error::new(501, "The method is not known.").into(),
-            Early::BadParameter => Error::bad_request("The path is not UTF-8 once decoded.").into(),
-        };
-        self.answer(out, &mut response, date) == AfterAnswer::KeepAlive
+        let Services { counters, date, .. } = services;
+        counters.count_refused(refusal);
+        let error = Error::new(refusal.status(), refusal.to_string());
+        let mut response = app.refuse(error, &mut counters.panics);
+        ResponseContext { keep_alive: false, ..*self }.answer(out, &mut response, date.text());
     }
 }
 
@@ -188,13 +175,10 @@ pub(in crate::engine) fn is_head(request: &[u8]) -> bool {
 pub(in crate::engine) fn request_timed_out<S: Stream>(
     out: &mut Output<'_, S>,
     head_only: bool,
-    date: &[u8; 29],
+    app: &App,
+    services: &mut Services,
 ) {
-    let mut response = Error::new(408, "The request took too long to arrive.").into();
-    ResponseContext::last(head_only).answer(out, &mut response, date);
-}
-
-/// Returns the answer for application code that panicked.
-pub(in crate::engine) fn handler_failed() -> Error {
-    Error::internal("The handler failed.")
+    let error = Error::new(408, "The request took too long to arrive.");
+    let mut response = app.refuse(error, &mut services.counters.panics);
+    ResponseContext::last(head_only).answer(out, &mut response, services.date.text());
 }

@@ -3,13 +3,16 @@
 //! It keeps no bytes: pieces are slices of what was read. It knows no output. Its invariant: a session that was opened
 //! learns of its end once, however it ends, even by its own panic.
 
-use super::answer::handler_failed;
-use crate::app::{ConnId, Error, Flow, LiveUpload, PauseGate, Request, Response, Uploads};
+use crate::app::{
+    ConnId, Error, FieldBlock, Flow, Handler, Layers, LiveUpload, PauseGate, Request, Response, Uploads,
+    call_through, handler_failed,
+};
 use crate::arena::{Arena, OVERWRITTEN};
 use crate::engine::context::Services;
 use crate::engine::counters::Counters;
 use crate::http1::{Decoder, Fields, PieceStep, Refusal};
 use crate::panics::catch_counted;
+use std::cell::Cell;
 use std::sync::Arc;
 
 /// An upload under way.
@@ -20,12 +23,32 @@ pub(in crate::engine) struct Receiving {
     paused: bool,
     /// Bytes of content since the last pause.
     received: u64,
+    /// Fields of the layers, which precede the answer's.
+    fields: FieldBlock,
+    /// The connection is closed after the answer.
+    close: bool,
 }
 
 /// Why an upload does not begin.
-pub(in crate::engine) enum Unopened {
+pub(in crate::engine) enum Unopened<'r> {
     Refused(Refusal),
-    Error(Error),
+    Answer(Response<'r>),
+}
+
+/// The innermost handler of an upload. It opens the session, once.
+struct Opening<'a> {
+    uploads: &'a dyn Uploads,
+    live: Cell<Option<Box<dyn LiveUpload>>>,
+}
+
+impl Handler for Opening<'_> {
+    fn call<'r>(&self, req: &Request<'r>) -> Result<Response<'r>, Error> {
+        let live = self.uploads.open(req)?;
+        if let Some(mut second) = self.live.replace(Some(live)) {
+            second.abort();
+        }
+        Ok(Response::begun(200))
+    }
 }
 
 /// The outcome of passing content to the session.
@@ -38,24 +61,44 @@ pub(in crate::engine) enum Received {
 }
 
 impl Receiving {
-    /// Opens the upload of a request of which only the head has arrived.
+    /// Opens the upload of a request of which only the head has arrived, inside of the layers of its application.
     ///
     /// # Errors
     /// What to answer instead.
-    pub(in crate::engine) fn open(
+    pub(in crate::engine) fn open<'r>(
         uploads: &dyn Uploads,
-        request: &Request<'_>,
+        layers: &Layers,
+        request: &Request<'r>,
         decoder: &mut Decoder,
         counters: &mut Counters,
-    ) -> Result<Receiving, Unopened> {
+    ) -> Result<Receiving, Unopened<'r>> {
         // If the limit panics, no content is allowed.
         let limit = catch_counted(&mut counters.panics, || uploads.limit()).unwrap_or(0);
         // Checked before the application does anything for it.
         decoder.stream(request.head(), limit).map_err(Unopened::Refused)?;
         counters.requests += 1;
-        let live = catch_counted(&mut counters.panics, || uploads.open(request));
-        let live = live.unwrap_or_else(|| Err(handler_failed())).map_err(Unopened::Error)?;
-        Ok(Receiving { live, gate: None, paused: false, received: 0 })
+        let opening = Opening { uploads, live: Cell::new(None) };
+        let result = call_through(layers, &opening, request);
+        counters.panics += request.panics();
+        match (result, opening.live.into_inner()) {
+            (Ok(response), Some(live)) if response.is_begun() => {
+                let Response { fields, close, .. } = response;
+                Ok(Receiving { live, gate: None, paused: false, received: 0, fields, close })
+            }
+            (result, live) => {
+                // A layer has not let it pass.
+                if let Some(mut live) = live {
+                    catch_counted(&mut counters.panics, || live.abort());
+                }
+                Err(Unopened::Answer(result.unwrap_or_else(Response::from)))
+            }
+        }
+    }
+
+    /// Adds to the answer what the layers of the upload have set.
+    pub(in crate::engine) fn complete(&self, response: &mut Response<'_>) {
+        response.fields.put_in_front(&self.fields);
+        response.close |= self.close;
     }
 
     pub(in crate::engine) fn is_paused(&self) -> bool {

@@ -3,11 +3,14 @@
 //! It knows no connection record. One request is one pass through `next`: decode, route, call, encode. Its invariant:
 //! the arena is reset after each request, pipelined ones included.
 
-use super::answer::{self, AfterAnswer, ResponseContext, handler_failed};
+use super::answer::{self, AfterAnswer, ResponseContext};
 use super::receiving::{Receiving, Unopened};
 use super::transfer::{DISCARD_BYTES_MAX, Transfer};
 use super::upgrade;
-use crate::app::{ConnId, Error, Request, RequestParts, Resolved, Uploads};
+use crate::app::{
+    App, ConnId, Destination, Early, Layers, Request, RequestParts, RequestState, Resolved, Response,
+    Uploads, call_through, handler_failed,
+};
 use crate::arena::OVERWRITTEN;
 use crate::engine::context::{Context, Scratch, Services};
 use crate::engine::output::Output;
@@ -117,31 +120,32 @@ fn next<S: Stream>(
             return Step::Broken;
         }
         HeadStep::Refused(refusal) => {
-            services.counters.count_refused(refusal);
-            ResponseContext::last(answer::is_head(input)).refuse(out, refusal, services.date.text());
+            ResponseContext::last(answer::is_head(input)).refuse(out, refusal, app, services);
             return Step::Answered { consumed: length, keep_alive: false };
         }
     };
-    let resolved = app.resolve(head, arena);
-    let mut response = ResponseContext {
+    let Resolved { to, params, route, layers } = app.resolve(head, arena);
+    let state = &RequestState::new(route);
+    let response = ResponseContext {
         version: head.version,
         keep_alive: head.keep_alive && !services.shutting_down,
         head_only: head.method == Method::Head,
     };
 
-    if let Resolved::Early(early) = resolved {
-        services.counters.early_answers += 1;
-        // A client that waits for 100 may or may not send its content now: only closing is unambiguous.
-        response.keep_alive &= !head.expects_continue && head.method != Method::Connect;
-        response.keep_alive = decoder.discard(head, DISCARD_BYTES_MAX) && response.keep_alive;
-        let keep_alive = response.answer_early(out, early, services.date.text());
-        return Step::Answered { consumed: head.len, keep_alive };
-    }
-    if let Resolved::Upload(uploads, params) = resolved {
+    let (conn, peer) = (client.conn, client.peer);
+    if let Destination::Early(_) | Destination::Upload(_) = to {
         let (content, trailers): (&[u8], _) = (&[], Default::default());
-        let parts =
-            RequestParts { head, content, trailers, params, arena, conn: client.conn, peer: client.peer };
-        return open_upload(uploads, parts, length, out, decoder, response, services);
+        let parts = RequestParts { head, content, trailers, params, arena, conn, peer, state };
+        let request = Request::new(parts);
+        return match to {
+            Destination::Upload(uploads) => {
+                open_upload(uploads, layers, &request, length, out, decoder, response, app, services)
+            }
+            Destination::Early(early) => {
+                answer_early(&early, layers, &request, out, decoder, response, services)
+            }
+            _ => unreachable!("one of the two"),
+        };
     }
     // Content that is too large is not asked for.
     let welcome =
@@ -153,27 +157,15 @@ fn next<S: Stream>(
     let (content, trailers, consumed) = match decoder.content(head, rest, arena, &services.limits) {
         ContentStep::Incomplete { filled } => return Step::NeedsInput { filled },
         ContentStep::Refused(refusal) => {
-            services.counters.count_refused(refusal);
-            response.refuse(out, refusal, services.date.text());
+            response.refuse(out, refusal, app, services);
             return Step::Answered { consumed: length, keep_alive: false };
         }
         ContentStep::Whole { content, trailers, consumed } => (content, trailers, consumed),
     };
     services.counters.requests += 1;
-    let request = |params| {
-        Request::new(RequestParts {
-            head,
-            content,
-            trailers,
-            params,
-            arena,
-            conn: client.conn,
-            peer: client.peer,
-        })
-    };
-    let mut instead = match resolved {
-        Resolved::Handler(handler, params) => {
-            let request = request(params);
+    let request = Request::new(RequestParts { head, content, trailers, params, arena, conn, peer, state });
+    let mut instead = match to {
+        Destination::Handler(handler) => {
             let Services { counters, date, .. } = &mut *services;
             let date = date.text();
             // What the handler returns is encoded where it lies: it is large, and moving it costs as much
@@ -189,8 +181,9 @@ fn next<S: Stream>(
                 }
                 Err(error) => response.answer(out, &mut error.into(), date),
             });
+            counters.panics += request.panics();
             if let Some(transfer) = transfer {
-                let to = Switch::Transfer(transfer.start(decoder, client.conn, &services.wake));
+                let to = Switch::Transfer(transfer.start(decoder, conn, &services.wake));
                 return Step::Switched { consumed, to };
             }
             if let Some(after) = after {
@@ -198,32 +191,79 @@ fn next<S: Stream>(
             }
             handler_failed().into()
         }
-        Resolved::Upgrade(..) if services.shutting_down => {
-            Error::unavailable("The server is shutting down.").into()
-        }
-        Resolved::Upgrade(upgrade, params) => match upgrade::open(upgrade, &request(params), out, services) {
+        Destination::Upgrade(upgrade) => match upgrade::open(upgrade, layers, &request, out, services) {
             Ok(socket) => return Step::Switched { consumed, to: Switch::WebSocket(socket) },
             Err(response) => response,
         },
-        Resolved::Early(_) | Resolved::Upload(..) => unreachable!("answered above"),
+        Destination::Early(_) | Destination::Upload(_) => unreachable!("answered above"),
     };
-    let keep_alive = response.answer(out, &mut instead, services.date.text()) == AfterAnswer::KeepAlive;
-    Step::Answered { consumed, keep_alive }
+    respond(&mut instead, &response, consumed, conn, out, decoder, services)
 }
 
-/// Begins an upload, or answers why not.
+/// Sends an answer that no handler of a route has made.
 #[inline(never)]
-fn open_upload<S: Stream>(
-    uploads: &dyn Uploads,
-    parts: RequestParts<'_>,
-    length: usize,
+fn respond<S: Stream>(
+    answer: &mut Response<'_>,
+    context: &ResponseContext,
+    consumed: usize,
+    conn: ConnId,
+    out: &mut Output<'_, S>,
+    decoder: &mut Decoder,
+    services: &mut Services,
+) -> Step {
+    let Services { counters, date, .. } = &mut *services;
+    // A source that is not needed is dropped. That runs the application's code, which may panic.
+    let after = catch_counted(&mut counters.panics, || context.answer(out, answer, date.text()));
+    match after {
+        Some(AfterAnswer::Pending) => {
+            let transfer = Transfer::pending(context, answer).start(decoder, conn, &services.wake);
+            Step::Switched { consumed, to: Switch::Transfer(transfer) }
+        }
+        Some(after) => Step::Answered { consumed, keep_alive: after == AfterAnswer::KeepAlive },
+        None => {
+            context.answer(out, &mut handler_failed().into(), services.date.text());
+            Step::Answered { consumed, keep_alive: false }
+        }
+    }
+}
+
+/// Answers a request that reaches no handler, upload or WebSocket.
+#[inline(never)]
+fn answer_early<S: Stream>(
+    early: &Early<'_>,
+    layers: &Layers,
+    request: &Request<'_>,
     out: &mut Output<'_, S>,
     decoder: &mut Decoder,
     mut response: ResponseContext,
     services: &mut Services,
 ) -> Step {
-    let (head, conn) = (parts.head, parts.conn);
-    match Receiving::open(uploads, &Request::new(parts), decoder, &mut services.counters) {
+    let head = request.head();
+    services.counters.early_answers += 1;
+    // A client that waits for 100 may or may not send its content now: only closing is unambiguous.
+    response.keep_alive &= !head.expects_continue && head.method != Method::Connect;
+    response.keep_alive = decoder.discard(head, DISCARD_BYTES_MAX) && response.keep_alive;
+    let mut answer = call_through(layers, early, request).unwrap_or_else(Response::from);
+    services.counters.panics += request.panics();
+    respond(&mut answer, &response, head.len, request.conn_id(), out, decoder, services)
+}
+
+/// Begins an upload, or answers why not.
+#[inline(never)]
+#[expect(clippy::too_many_arguments, reason = "it continues `next`")]
+fn open_upload<S: Stream>(
+    uploads: &dyn Uploads,
+    layers: &Layers,
+    request: &Request<'_>,
+    length: usize,
+    out: &mut Output<'_, S>,
+    decoder: &mut Decoder,
+    mut response: ResponseContext,
+    app: &App,
+    services: &mut Services,
+) -> Step {
+    let (head, conn) = (request.head(), request.conn_id());
+    match Receiving::open(uploads, layers, request, decoder, &mut services.counters) {
         Ok(upload) => {
             if head.expects_continue {
                 out.cork.extend_from_slice(http1::CONTINUE);
@@ -232,17 +272,14 @@ fn open_upload<S: Stream>(
             Step::Switched { consumed: head.len, to: Switch::Transfer(transfer) }
         }
         Err(Unopened::Refused(refusal)) => {
-            services.counters.count_refused(refusal);
-            response.refuse(out, refusal, services.date.text());
+            response.refuse(out, refusal, app, services);
             Step::Answered { consumed: length, keep_alive: false }
         }
-        Err(Unopened::Error(error)) => {
+        Err(Unopened::Answer(mut answer)) => {
             // As for any early answer: a client that waits for 100 may or may not send its content now.
             response.keep_alive &= !head.expects_continue;
             response.keep_alive = decoder.discard_rest(DISCARD_BYTES_MAX) && response.keep_alive;
-            let keep_alive =
-                response.answer(out, &mut error.into(), services.date.text()) == AfterAnswer::KeepAlive;
-            Step::Answered { consumed: head.len, keep_alive }
+            respond(&mut answer, &response, head.len, conn, out, decoder, services)
         }
     }
 }

@@ -183,26 +183,29 @@ impl Transfer {
         let Stage::Receiving(receiving) = &mut self.stage else {
             unreachable!("only an upload receives");
         };
-        let Context { services, scratch, .. } = &mut *worker;
+        let Context { app, services, scratch } = &mut *worker;
         let (from, received) = receiving.take(&mut self.decoder, conn, input, services, &mut scratch.arena);
         let stopped = |reason| (Progress { from, to, fresh: false }, Next::Same(reason));
         let next = match received {
             Received::NeedsInput => return stopped(StopReason::NeedsInput),
             Received::Paused => return stopped(StopReason::PeerBlocked),
             Received::Refused(refusal) => {
-                let Services { counters, date, .. } = services;
-                counters.count_refused(refusal);
-                receiving.abort(&mut counters.panics);
-                self.context.refuse(out, refusal, date.text());
+                receiving.abort(&mut services.counters.panics);
+                self.context.refuse(out, refusal, app, services);
                 Next::Close
             }
-            Received::Answer(Ok(mut response)) => self.answer(out, worker, conn, &mut response),
+            Received::Answer(Ok(mut response)) => {
+                receiving.complete(&mut response);
+                self.answer(out, worker, conn, &mut response)
+            }
             Received::Answer(Err(error)) => {
                 // Content that has ended has nothing left to discard.
                 let whole = self.decoder.is_idle() || self.decoder.discard_rest(DISCARD_BYTES_MAX);
                 receiving.abort(&mut services.counters.panics);
+                let mut response = error.into();
+                receiving.complete(&mut response);
                 self.context.keep_alive &= whole;
-                self.answer(out, worker, conn, &mut error.into())
+                self.answer(out, worker, conn, &mut response)
             }
         };
         (Progress { from, to, fresh: true }, next)
@@ -279,7 +282,7 @@ impl Stage {
         let Body::Pending(pending) = std::mem::replace(&mut response.body, Body::Empty) else {
             unreachable!("only a response with a pending body makes a stage");
         };
-        match pending.into_awaited() {
+        match pending.into_awaited().expect("`answer_later` has replaced what nothing makes") {
             Awaited::Answer(promise) => {
                 let fields = std::mem::replace(&mut response.fields, FieldBlock::Fixed(b""));
                 (*context, Stage::Deferred(Deferred { promise, fields, close: response.close }))

@@ -1,10 +1,9 @@
 //! The opening handshake of a WebSocket, from the request to the open socket.
 //!
-//! It knows no connection record. Its invariant: no byte of a handshake is written before the session has accepted the
-//! connection. If it does not accept, only the answer to the request is left in the cork.
+//! It knows no connection record. Its invariant: no byte of a handshake is written before the session and all layers have
+//! accepted the connection. If one does not, only the answer to the request is left in the cork.
 
-use super::answer::handler_failed;
-use crate::app::{Error, Request, Response, Socket, Upgrade};
+use crate::app::{Error, Handler, Layers, Request, Response, Socket, Upgrade, call_through, handler_failed};
 use crate::engine::context::Services;
 use crate::engine::output::Output;
 use crate::engine::websocket::compression::SocketCodec;
@@ -13,55 +12,99 @@ use crate::engine::websocket::socket::OpenSocket;
 use crate::http1::Version;
 use crate::panics::catch_counted;
 use crate::transport::Stream;
-use crate::ws::{self, Rejected};
+use crate::ws::{self, Accepted, Rejected};
+use std::cell::Cell;
 
-/// Checks a handshake and opens the session. What the session sends first follows the 101 in the cork.
+/// Opens a WebSocket inside of the layers of its application. What its session sends first follows the 101 in the cork.
 ///
 /// # Errors
 /// What to answer instead.
 pub(in crate::engine) fn open<'r, S: Stream>(
     upgrade: &dyn Upgrade,
+    layers: &Layers,
     request: &Request<'r>,
     out: &mut Output<'_, S>,
     services: &mut Services,
 ) -> Result<OpenSocket, Response<'r>> {
-    let head = request.head();
-    if !head.framing.is_empty() {
-        return Err(Response::from(Error::bad_request("A handshake has no content.")).close());
-    }
-    let (method, http11) = (head.method.as_str(), head.version >= Version::Http11);
-    let fields = |name: &'static str| head.fields.values(name);
-    let accepted = ws::handshake::accept(method, http11, head.host(), fields, upgrade.policy())
-        .map_err(|reason| reject(reason, services))?;
-
     let before = out.cork.len();
-    ws::handshake::encode_switching_protocols(out.cork, &accepted, &[], services.date.text());
-    let mut state = SendState::new(upgrade.number());
-    let mut codec =
-        accepted.deflate.map(|agreed| SocketCodec::new(agreed, upgrade.policy().wanted_compression()));
-    let conn = request.conn_id();
-    out.held = true;
-    let mut sender = Sender { out, state: &mut state, codec: codec.as_deref_mut(), conn, services };
-    let mut panics = 0;
-    let opened = catch_counted(&mut panics, || {
-        upgrade.open(request, &mut Socket::new(&mut sender, conn, accepted.protocol))
-    });
-    services.counters.panics += panics;
-    out.held = false;
-    let error = match opened {
-        Some(Ok(mut reader)) => {
-            services.counters.websockets += 1;
-            if codec.is_some() {
-                reader.decoder = ws::Decoder::with_deflate();
-            }
-            return Ok(OpenSocket::new(reader, state, codec));
+    let opening = Opening { upgrade, lent: Cell::new(Some((out, services))), opened: Cell::new(None) };
+    let result = call_through(layers, &opening, request);
+    let Opening { opened, .. } = opening;
+    let counters = &mut services.counters;
+    counters.panics += request.panics();
+    match (result, opened.into_inner()) {
+        (Ok(response), Some((socket, accepted))) if response.is_begun() => {
+            counters.websockets += 1;
+            let frames_end = out.cork.len();
+            let (fields, date) = (response.fields.bytes(), services.date.text());
+            ws::handshake::encode_switching_protocols(out.cork, &accepted, fields, date);
+            let head_bytes = out.cork.len() - frames_end;
+            out.cork[before..].rotate_right(head_bytes);
+            Ok(socket)
         }
-        Some(Err(error)) => error,
-        None => handler_failed(),
-    };
-    state.leave(services);
-    out.cork.truncate(before);
-    Err(error.into())
+        (result, opened) => {
+            // A layer has not let it pass.
+            if let Some((mut socket, _)) = opened {
+                socket.end(None, "", &mut counters.panics);
+                socket.leave(services);
+            }
+            out.cork.truncate(before);
+            Err(result.unwrap_or_else(Response::from))
+        }
+    }
+}
+
+/// The innermost handler of a handshake. It checks the handshake and opens the session, once.
+struct Opening<'a, 'l, 'o, S> {
+    upgrade: &'a dyn Upgrade,
+    lent: Cell<Option<(&'l mut Output<'o, S>, &'l mut Services)>>,
+    opened: Cell<Option<(OpenSocket, Accepted<'a>)>>,
+}
+
+impl<S: Stream> Handler for Opening<'_, '_, '_, S> {
+    fn call<'r>(&self, request: &Request<'r>) -> Result<Response<'r>, Error> {
+        let Some((out, services)) = self.lent.take() else {
+            return Err(Error::internal("A layer has called on twice."));
+        };
+        let head = request.head();
+        if services.shutting_down {
+            return Err(Error::unavailable("The server is shutting down."));
+        }
+        if !head.framing.is_empty() {
+            return Ok(Response::from(Error::bad_request("A handshake has no content.")).close());
+        }
+        let (method, http11) = (head.method.as_str(), head.version >= Version::Http11);
+        let fields = |name: &'static str| head.fields.values(name);
+        let policy = self.upgrade.policy();
+        let accepted = match ws::handshake::accept(method, http11, head.host(), fields, policy) {
+            Ok(accepted) => accepted,
+            Err(reason) => return Ok(reject(reason, services)),
+        };
+        let mut state = SendState::new(self.upgrade.number());
+        let mut codec = accepted.deflate.map(|agreed| SocketCodec::new(agreed, policy.wanted_compression()));
+        let conn = request.conn_id();
+        out.held = true;
+        let mut sender = Sender { out, state: &mut state, codec: codec.as_deref_mut(), conn, services };
+        let mut panics = 0;
+        let opened = catch_counted(&mut panics, || {
+            self.upgrade.open(request, &mut Socket::new(&mut sender, conn, accepted.protocol))
+        });
+        services.counters.panics += panics;
+        out.held = false;
+        match opened.unwrap_or_else(|| Err(handler_failed())) {
+            Ok(mut reader) => {
+                if codec.is_some() {
+                    reader.decoder = ws::Decoder::with_deflate();
+                }
+                self.opened.set(Some((OpenSocket::new(reader, state, codec), accepted)));
+                Ok(Response::begun(101))
+            }
+            Err(error) => {
+                state.leave(services);
+                Err(error)
+            }
+        }
+    }
 }
 
 /// Counts a rejected handshake and returns the response to it.

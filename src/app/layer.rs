@@ -1,0 +1,77 @@
+//! Layers: closures around everything that answers the requests of an application.
+//!
+//! It knows neither routes nor connections. Its invariant: a layer that calls on gets a response, even if what it calls
+//! panics.
+
+use super::{Error, Handler, Request, Response};
+use crate::panics::catch;
+use std::fmt;
+use std::rc::Rc;
+
+/// A closure that was passed to [`App::layer`](super::App::layer).
+pub(crate) trait Layer {
+    fn call<'r>(&self, req: &Request<'r>, next: &dyn Handler) -> Result<Response<'r>, Error>;
+}
+
+impl<F> Layer for F
+where
+    F: for<'a, 'r> Fn(&'a Request<'r>, &'a dyn Handler) -> Result<Response<'r>, Error>,
+{
+    fn call<'r>(&self, req: &Request<'r>, next: &dyn Handler) -> Result<Response<'r>, Error> {
+        self(req, next)
+    }
+}
+
+/// The layers around something, from the innermost to the outermost.
+pub(crate) type Layers = [Rc<dyn Layer>];
+
+/// Calls `inner` through all layers. Panics are caught at each level, so that the layers outside see a 500.
+pub(crate) fn call_through<'r>(
+    layers: &Layers,
+    inner: &dyn Handler,
+    req: &Request<'r>,
+) -> Result<Response<'r>, Error> {
+    Chain { layers, inner }.call(req)
+}
+
+/// What a layer calls on to.
+struct Chain<'a> {
+    layers: &'a Layers,
+    inner: &'a dyn Handler,
+}
+
+impl Handler for Chain<'_> {
+    fn call<'r>(&self, req: &Request<'r>) -> Result<Response<'r>, Error> {
+        let result = catch(|| match self.layers.split_last() {
+            Some((outermost, layers)) => outermost.call(req, &Chain { layers, inner: self.inner }),
+            None => self.inner.call(req),
+        });
+        result.unwrap_or_else(|| {
+            req.count_panic();
+            Err(handler_failed())
+        })
+    }
+}
+
+/// A handler with the layers of its application.
+pub(super) struct Layered {
+    pub(super) layers: Rc<Layers>,
+    pub(super) inner: Box<dyn Handler>,
+}
+
+impl Handler for Layered {
+    fn call<'r>(&self, req: &Request<'r>) -> Result<Response<'r>, Error> {
+        call_through(&self.layers, &*self.inner, req)
+    }
+}
+
+impl fmt::Debug for Layered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Layered").field("layers", &self.layers.len()).finish_non_exhaustive()
+    }
+}
+
+/// Returns the answer for application code that panicked.
+pub(crate) fn handler_failed() -> Error {
+    Error::internal("The handler failed.")
+}

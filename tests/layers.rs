@@ -1,0 +1,323 @@
+//! A layer sees every response to the requests of its application, wherever it comes from.
+
+use fleeting::http1::Fields;
+use fleeting::ws::CloseCode;
+use fleeting::{App, Error, Flow, Handler, Message, Request, Response, Socket, Upload, WebSocket};
+use fleeting_testkit::client::{Answer, Client, TEXT, handshake};
+use fleeting_testkit::server::{self, TestServer};
+use std::sync::mpsc::{self, Sender};
+
+/// Reports what happens to it.
+#[derive(Clone)]
+struct Reporting(Sender<&'static str>);
+
+impl WebSocket for Reporting {
+    type Session = ();
+
+    fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
+        self.0.send("opened").unwrap();
+        socket.text(req.extension_text::<User>().unwrap_or("nobody"));
+        Ok(())
+    }
+
+    fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
+        socket.send(message);
+    }
+
+    fn close(&self, _session: (), _code: Option<CloseCode>, _reason: &str) {
+        self.0.send("closed").unwrap();
+    }
+}
+
+impl Upload for Reporting {
+    type Session = ();
+
+    fn open(&self, _req: &Request<'_>) -> Result<(), Error> {
+        self.0.send("begun").unwrap();
+        Ok(())
+    }
+
+    fn piece(&self, _session: &mut (), _piece: &[u8], _flow: &mut Flow<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn finish(&self, _session: (), _trailers: Fields<'_>) -> Result<Response<'static>, Error> {
+        Ok(Response::text("finished"))
+    }
+
+    fn abort(&self, _session: ()) {
+        self.0.send("aborted").unwrap();
+    }
+}
+
+struct User;
+
+/// Everything that an application can have.
+fn everything(report: &Sender<&'static str>) -> App {
+    App::new()
+        .get("/", |_req| Ok(Response::text("hello")))
+        .post("/echo", |req| Ok(Response::bytes(req.body())))
+        .get("/panic", |_req| panic!("planted"))
+        .get("/later", |_req| {
+            let (response, responder) = Response::defer();
+            responder.send(Response::text("later")).unwrap();
+            Ok(response)
+        })
+        .get("/events", |_req| Ok(Response::events(1024).0))
+        .get("/users/{id}", |req| Ok(Response::text(req.param("id"))))
+        .upload("PUT", "/upload", Reporting(report.clone()))
+        .ws("/ws", Reporting(report.clone()))
+}
+
+const WITHOUT_CONTENT: &str = "Content-Length: 0\r\n";
+
+/// A request of each kind, with the status that it has without layers.
+fn requests() -> Vec<(String, u16)> {
+    let request = |line: &str, fields: &str, content: &str| {
+        format!("{line} HTTP/1.1\r\nHost: test\r\n{fields}\r\n{content}")
+    };
+    vec![
+        (request("GET /", "", ""), 200),
+        (request("POST /echo", "Content-Length: 2\r\n", "hi"), 200),
+        (request("GET /panic", "", ""), 500),
+        (request("GET /later", "", ""), 200),
+        (request("GET /users/7", "", ""), 200),
+        (request("GET /users/%ff", "", ""), 400),
+        (request("PUT /upload", "Content-Length: 2\r\n", "hi"), 200),
+        (request("OPTIONS /", WITHOUT_CONTENT, ""), 204),
+        (request("OPTIONS *", WITHOUT_CONTENT, ""), 204),
+        (request("DELETE /", WITHOUT_CONTENT, ""), 405),
+        (request("BREW /", WITHOUT_CONTENT, ""), 501),
+        (request("GET /unknown", "", ""), 404),
+        (request("POST /unknown", "Content-Length: 2\r\n", "hi"), 404),
+        (request("GET /ws", "", ""), 426),
+    ]
+}
+
+fn ask(server: &TestServer, request: &str) -> Answer {
+    let mut client = Client::connect(server.addr);
+    client.send(request);
+    client.answer()
+}
+
+/// Findings A1 and A2.
+#[test]
+fn a_layer_sees_every_response() {
+    let (report, _reports) = mpsc::channel();
+    let server = server::run(move |_| {
+        everything(&report).layer(|req, next| {
+            let response = next.call(req).unwrap_or_else(Response::from);
+            let status = response.status().to_string();
+            response.header("x-layer", status)
+        })
+    });
+    for (request, status) in requests() {
+        let answer = ask(&server, &request);
+        assert_eq!(answer.status, status, "{request}");
+        assert_eq!(answer.field("x-layer"), Some(&*status.to_string()), "{request}");
+    }
+    let mut events = Client::connect(server.addr);
+    events.send("GET /events HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!(events.answer_to_head().field("x-layer"), Some("200"));
+    let mut socket = Client::connect(server.addr);
+    socket.send(handshake("/ws", ""));
+    let head = socket.answer_to_head();
+    assert_eq!((head.status, head.field("x-layer")), (101, Some("101")));
+    assert_eq!(socket.next_frame().text(), "nobody");
+    socket.frame(TEXT, "hi");
+    assert_eq!(socket.next_frame().text(), "hi");
+}
+
+/// Finding A1: the token is checked once, in the way that comes to mind first.
+#[test]
+fn a_layer_that_refuses_lets_nothing_through() {
+    let (report, reports) = mpsc::channel();
+    let server = server::run(move |_| {
+        everything(&report).layer(|req, next| match req.header("authorization") {
+            Some("Bearer secret") => next.call(req),
+            _ => Err(Error::unauthorized("Bearer", "The token is missing or wrong.")),
+        })
+    });
+    let mut refused = requests();
+    refused.push((handshake("/ws", ""), 101));
+    refused.push(("GET /events HTTP/1.1\r\nHost: test\r\n\r\n".into(), 200));
+    for (request, status) in &refused {
+        let answer = ask(&server, request);
+        assert_eq!((answer.status, answer.field("www-authenticate")), (401, Some("Bearer")), "{request}");
+        let allowed = request.replacen("Host: test\r\n", "Host: test\r\nAuthorization: Bearer secret\r\n", 1);
+        let mut client = Client::connect(server.addr);
+        client.send(&allowed);
+        assert_eq!(client.answer_to_head().status, *status, "{allowed}");
+    }
+    drop(server);
+    // Only the allowed requests got through.
+    let seen: Vec<_> = reports.iter().collect();
+    assert_eq!(seen.iter().filter(|report| **report == "opened").count(), 1, "{seen:?}");
+    assert_eq!(seen.iter().filter(|report| **report == "begun").count(), 1, "{seen:?}");
+}
+
+#[test]
+fn a_layer_may_answer_instead_of_what_has_begun() {
+    let (report, reports) = mpsc::channel();
+    let server = server::run(move |_| {
+        everything(&report).layer(|req, next| {
+            next.call(req)?;
+            Err(Error::forbidden("No."))
+        })
+    });
+    for (request, reported) in
+        [(handshake("/ws", ""), ["opened", "closed"]), (requests()[6].0.clone(), ["begun", "aborted"])]
+    {
+        let answer = ask(&server, &request);
+        assert_eq!((answer.status, answer.text()), (403, "No."), "{request}");
+        assert_eq!([reports.recv().unwrap(), reports.recv().unwrap()], reported);
+    }
+    server.wait(|counters| counters.websockets == 0);
+}
+
+#[test]
+fn a_layer_may_panic_or_call_on_twice() {
+    let (report, reports) = mpsc::channel();
+    let server = server::run(move |_| {
+        everything(&report)
+            .layer(|req, next| {
+                assert_ne!(req.query(), Some("panic"), "planted");
+                if req.query() == Some("twice") {
+                    let _ = next.call(req);
+                }
+                next.call(req)
+            })
+            .layer(|req, next| next.call(req).unwrap_or_else(Response::from).header("x-outer", "yes"))
+    });
+    for path in ["/?panic", "/unknown?panic"] {
+        let answer = ask(&server, &format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
+        assert_eq!((answer.status, answer.field("x-outer")), (500, Some("yes")), "{path}");
+    }
+    let answer = ask(&server, &handshake("/ws?panic", ""));
+    assert_eq!((answer.status, answer.field("x-outer")), (500, Some("yes")));
+    assert_eq!(server.wait(|counters| counters.panics == 3).panics, 3);
+
+    assert_eq!(ask(&server, "GET /?twice HTTP/1.1\r\nHost: test\r\n\r\n").text(), "hello");
+    let upload = "PUT /upload?twice HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\nhi";
+    assert_eq!(ask(&server, upload).text(), "finished");
+    assert_eq!(ask(&server, &handshake("/ws?twice", "")).status, 500);
+    let seen: Vec<_> = (0..5).map(|_| reports.recv().unwrap()).collect();
+    assert_eq!(seen, ["begun", "begun", "aborted", "opened", "closed"]);
+}
+
+#[test]
+fn layers_pass_values_to_handlers_and_websockets() {
+    let (report, _reports) = mpsc::channel();
+    let server = server::run(move |_| {
+        everything(&report)
+            .get("/me", |req| Ok(Response::text(req.extension_text::<User>().unwrap_or("nobody"))))
+            .layer(|req, next| {
+                if let Some(name) = req.header("x-user") {
+                    req.insert_text::<User>(name);
+                }
+                next.call(req)
+            })
+    });
+    assert_eq!(ask(&server, "GET /me HTTP/1.1\r\nHost: test\r\nX-User: ada\r\n\r\n").text(), "ada");
+    assert_eq!(ask(&server, "GET /me HTTP/1.1\r\nHost: test\r\n\r\n").text(), "nobody");
+    let mut socket = Client::connect(server.addr);
+    socket.send(handshake("/ws", "X-User: ada\r\n"));
+    assert_eq!(socket.answer_to_head().status, 101);
+    assert_eq!(socket.next_frame().text(), "ada");
+}
+
+/// Adds its name to the field `x-path`, in front.
+fn named(app: App, name: &'static str) -> App {
+    app.layer(move |req, next: &dyn Handler| {
+        let response = next.call(req).unwrap_or_else(Response::from);
+        let inner = response.field("x-path").unwrap_or_default().to_string();
+        response.header("x-path", format!("{name}{inner}"))
+    })
+}
+
+#[test]
+fn layers_are_nested_as_their_applications_are() {
+    let (report, _reports) = mpsc::channel();
+    let route = fleeting::handler(|req| Response::new(200).header("x-route", req.route().unwrap_or("none")));
+    let server = server::run(move |_| {
+        let inner =
+            named(App::new().get("/", route).get("/{id}/x", route).ws("/ws", Reporting(report.clone())), "c");
+        let middle = named(App::new().get("/", route).nest("/inner/{user}", inner), "b")
+            .fallback(|req| Ok(Response::text(req.path()).with_status(404)));
+        let outer = App::new().ws("/ws", Reporting(report)).get("/", route);
+        named(named(outer, "a").nest("/mid", middle), "A").get("/last", route)
+    });
+    let check = |path: &str, status: u16, layers: &str, route: Option<&str>| {
+        let answer = ask(&server, &format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
+        let found = (answer.status, answer.field("x-path").unwrap_or_default(), answer.field("x-route"));
+        assert_eq!(found, (status, layers, route), "{path}");
+        answer.text().to_string()
+    };
+    check("/", 200, "Aa", Some("/"));
+    check("/last", 200, "Aa", Some("/last"));
+    check("/unknown", 404, "Aa", None);
+    check("/mid", 200, "Aab", Some("/mid"));
+    assert_eq!(check("/mid/", 404, "Aab", None), "/mid/");
+    assert_eq!(check("/mid/unknown/x", 404, "Aab", None), "/mid/unknown/x");
+    check("/midway", 404, "Aa", None);
+    check("/mid/inner/7", 200, "Aabc", Some("/mid/inner/{user}"));
+    check("/mid/inner/7/8/x", 200, "Aabc", Some("/mid/inner/{user}/{id}/x"));
+    assert_eq!(check("/mid/inner/7/unknown", 404, "Aabc", None), "/mid/inner/7/unknown");
+    check("/mid/inner/%ff/unknown", 400, "Aabc", None);
+    check("/mid/inner", 404, "Aab", None);
+    for (path, layers) in [("/ws", "Aa"), ("/mid/inner/7/ws", "Aabc")] {
+        let mut socket = Client::connect(server.addr);
+        socket.send(handshake(path, ""));
+        let head = socket.answer_to_head();
+        assert_eq!((head.status, head.field("x-path")), (101, Some(layers)), "{path}");
+    }
+}
+
+#[test]
+fn a_mistake_in_a_nested_application_is_reported() {
+    let check = |app: App, expected: &str| assert_eq!(app.check().unwrap_err().to_string(), expected);
+    let one = || App::new().get("/a", |_req| Ok(Response::new(204)));
+    let prefix = |prefix: &str| {
+        format!("prefix {prefix:?}: it must begin with /, not end with it, and have no wildcard")
+    };
+    for bad in ["", "/", "api", "/api/", "/{*all}"] {
+        check(App::new().nest(bad, one()), &prefix(bad));
+    }
+    check(one().nest("/b", one().get("/a", |_req| Ok(Response::new(204)))), "two routes answer GET on /a");
+    check(
+        App::new().get("/b/a", |_req| Ok(Response::new(204))).nest("/b", one()),
+        "route \"/b/a\": a nested application has this path too",
+    );
+}
+
+#[test]
+fn an_application_renders_its_refusals() {
+    let server = server::run_with(
+        |limits, timeouts| {
+            (limits.body_bytes, limits.head_bytes) = (10, 200);
+            timeouts.head = std::time::Duration::from_millis(20);
+        },
+        |_| {
+            let (report, _) = mpsc::channel();
+            everything(&report).refusal_page(|error| {
+                assert_ne!(error.status(), 505, "planted");
+                Response::html(format!("<h1>{}", error.status())).with_status(error.status())
+            })
+        },
+    );
+    let check = |request: &str, status: u16, text: &str| {
+        let answer = ask(&server, request);
+        assert_eq!((answer.status, answer.text()), (status, text), "{request}");
+        assert_eq!(answer.field("connection"), Some("close"), "{request}");
+    };
+    check("GET / HTTP/1.1\r\n\r\n", 400, "<h1>400");
+    check("POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 11\r\n\r\n", 413, "<h1>413");
+    let long = format!("GET / HTTP/1.1\r\nHost: test\r\nX: {}\r\n\r\n", "x".repeat(200));
+    check(&long, 431, "<h1>431");
+    check("GET / HT", 408, "<h1>408");
+    // The page fails, so the plain answer is sent.
+    let answer = ask(&server, "GET / HTTP/3.0\r\nHost: test\r\n\r\n");
+    assert_eq!(answer.status, 505);
+    assert!(!answer.text().contains("<h1>"));
+    assert_eq!(server.wait(|counters| counters.panics == 1).panics, 1);
+}
