@@ -3,7 +3,8 @@
 //! It knows how routes are added. The router finds them.
 
 use super::handler::HandlerFn;
-use super::router::{Resolved, RouteError, Router};
+use super::route_error::RouteError;
+use super::router::{Resolved, Router};
 use super::socket_options::SocketOptions;
 use super::upload::{Upload, UploadRoute};
 use super::websocket::{SocketRoute, WebSocket};
