@@ -45,7 +45,6 @@ mod slow_consumers;
 mod split_reads;
 mod startup_errors;
 mod streaming;
-mod thread_pool;
 mod timeouts;
 mod upgrade;
 mod uploads;
