@@ -10,6 +10,7 @@
 #[cfg(not(fleeting_paranoid))]
 mod allocations;
 mod announcements;
+mod async_tasks;
 #[cfg(feature = "deflate")]
 mod compression;
 mod conditional_requests;
