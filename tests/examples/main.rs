@@ -3,7 +3,7 @@
 
 mod running;
 
-use fleeting_testkit::client::{BINARY, Client, TEXT};
+use fleeting_testkit::client::{BINARY, Client, TEXT, handshake};
 use running::Example;
 use std::fs;
 use std::path::Path;
@@ -23,10 +23,12 @@ macro_rules! examples {
 
 examples! {
     bench_server,
+    chat,
     events,
     foreign_loop,
     streams,
     thread_pool,
+    tokio_bridge,
 }
 
 /// Finding A7.
@@ -69,6 +71,59 @@ mod cases {
         let example = Example::start_with("bench_server", &["--port", "0", "--spin"]);
         assert_eq!(example.client().get("/quit").text(), "goodbye\n");
         example.ended();
+    }
+
+    pub fn chat() {
+        let example = Example::start("chat");
+        assert!(example.client().get("/").text().contains("new WebSocket("));
+        let mut reader = example.client();
+        reader.send("GET /rooms/tea/lines HTTP/1.1\r\nHost: test\r\n\r\n");
+        assert_eq!(reader.answer_to_head().field("content-type"), Some("text/event-stream"));
+        let mut alice = Client::websocket(example.addr, "/rooms/tea?name=Alice");
+        assert_eq!(alice.next_frame().text(), "* Alice has joined");
+        // In another room nothing of this is seen.
+        let mut carol = Client::websocket(example.addr, "/rooms/caf%C3%A9?name=Carol+%E2%98%83");
+        assert_eq!(carol.next_frame().text(), "* Carol \u{2603} has joined");
+        for number in 0..25 {
+            alice.frame(TEXT, number.to_string());
+            assert_eq!(alice.next_frame().text(), format!("Alice: {number}"));
+        }
+        // The room keeps the last lines for those who join later.
+        let mut bob = Client::websocket(example.addr, "/rooms/tea?name=Bob");
+        for number in 5..25 {
+            assert_eq!(bob.next_frame().text(), format!("Alice: {number}"));
+        }
+        for client in [&mut alice, &mut bob] {
+            assert_eq!(client.next_frame().text(), "* Bob has joined");
+        }
+        bob.frame(TEXT, "hello");
+        for client in [&mut alice, &mut bob] {
+            assert_eq!(client.next_frame().text(), "Bob: hello");
+        }
+        // A client that vanishes leaves the room too.
+        bob.reset();
+        assert_eq!(alice.next_frame().text(), "* Bob has left");
+        let mut read = String::new();
+        while !read.contains("* Bob has left") {
+            read.push_str(&reader.text_in_chunks(1));
+        }
+        let lines: Vec<&str> = read.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
+        let said = (0..25).map(|number| format!("Alice: {number}"));
+        let expected = ["* Alice has joined".to_string()].into_iter().chain(said);
+        let expected = expected.chain(["* Bob has joined", "Bob: hello", "* Bob has left"].map(String::from));
+        assert_eq!(lines, expected.collect::<Vec<_>>());
+        let long = "x".repeat(41);
+        for name in ["", "%20", "a%00", &*long] {
+            let mut client = example.client();
+            client.send(handshake(&format!("/rooms/tea?name={name}"), ""));
+            assert_eq!(client.answer().status, 400, "{name}");
+        }
+        carol.frame(BINARY, [1]);
+        assert_eq!(carol.next_frame().close_code(), 1003);
+        alice.frame(TEXT, "x".repeat(1001));
+        assert_eq!(alice.next_frame().close_code(), 1009);
+        drop((alice, carol));
+        example.terminate();
     }
 
     pub fn events() {
@@ -170,6 +225,40 @@ mod cases {
             assert_eq!(client.answer().text(), expected);
         }
         assert_eq!(client.get("/primes/many").status, 400);
+        example.terminate();
+    }
+
+    pub fn tokio_bridge() {
+        // More requests wait at once than the runtime and the server have threads.
+        let example = Example::start("tokio_bridge");
+        let mut waiting: Vec<Client> = (0..20).map(|_| example.client()).collect();
+        for client in &mut waiting {
+            client.send("GET /wait/3600000 HTTP/1.1\r\nHost: test\r\n\r\n");
+        }
+        let mut client = example.client();
+        assert_eq!(client.get("/wait/1").text(), "1 ms later\n");
+        let answer = client.get("/wait/long");
+        assert_eq!((answer.status, answer.text()), (400, "The time is not a number."));
+        // The tasks of clients that leave are dropped: none of them has waited for its hour.
+        let count = waiting.len();
+        waiting.into_iter().for_each(Client::reset);
+        for _ in 0..count {
+            assert_eq!(example.line(), "/wait/3600000: the client has left");
+        }
+
+        // The task that makes the numbers is not far ahead of a client that stops reading.
+        let mut reader = Client::connect_with_small_buffer(example.addr);
+        reader.send("GET /numbers HTTP/1.1\r\nHost: test\r\n\r\n");
+        reader.answer_to_head();
+        let text = reader.text_in_chunks(1 << 20);
+        assert!(text.lines().take(10_000).enumerate().all(|(number, line)| line == number.to_string()));
+        reader.reset();
+        let line = example.line();
+        let sent =
+            line.strip_prefix("/numbers: the client has left after ").and_then(|rest| rest.split_once(' '));
+        let sent: usize = sent.and_then(|(sent, _)| sent.parse().ok()).unwrap_or_else(|| panic!("{line}"));
+        // The system buffers a few megabytes, and a line has seven bytes or so.
+        assert!(sent >= 10_000 && sent < 4_000_000, "{sent}");
         example.terminate();
     }
 }
