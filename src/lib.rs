@@ -88,3 +88,8 @@ pub use keep::{Keep, kept_bytes};
 pub use pubsub::{Broker, Inlet, Publication, TopicCount, TopicError};
 pub use semantics::{EntityTag, Validators};
 pub use server::{Builder, ServeError, Server, WorkerContext};
+
+/// Compiles the examples for those who come from another framework.
+#[doc = include_str!("../docs/coming-from.md")]
+#[cfg(all(doctest, feature = "json"))]
+pub struct ComingFromDoctests;
