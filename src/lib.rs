@@ -35,7 +35,8 @@
 //!   files. [`Cookie`] and [`Validators`] go into a response.
 //! - [`Server`] listens and runs workers on threads of its own; a [`Worker`] runs on your thread, in your event loop.
 //! - [`Handle`] publishes, sends and shuts down from any thread. A [`Broker`] connects several servers.
-//! - [`Offload`], [`Response::defer`], [`Response::source`] and [`Response::events`] are for answers that take time.
+//! - [`Offload`], [`Response::defer`], [`Response::source`] and [`Response::events`] are for answers that take time. Tasks of
+//!   any async executor wait with [`Responder::gone`] and [`BodySender::send_async`].
 //! - [`Limits`] and [`Timeouts`] bound what a client may use.
 //! - [`http1`] and [`ws`] are the protocols without input and output: bytes in, events out. They work without a socket.
 //! - [`arena`] is the memory of one request. [`Keep`] copies values out of it.
@@ -87,3 +88,8 @@ pub use keep::{Keep, kept_bytes};
 pub use pubsub::{Broker, Inlet, Publication, TopicCount, TopicError};
 pub use semantics::{EntityTag, Validators};
 pub use server::{Builder, ServeError, Server, WorkerContext};
+
+/// Compiles the examples for those who come from another framework.
+#[doc = include_str!("../docs/coming-from.md")]
+#[cfg(all(doctest, feature = "json"))]
+pub struct ComingFromDoctests;

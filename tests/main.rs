@@ -10,6 +10,7 @@
 #[cfg(not(fleeting_paranoid))]
 mod allocations;
 mod announcements;
+mod async_tasks;
 #[cfg(feature = "deflate")]
 mod compression;
 mod conditional_requests;
@@ -45,7 +46,6 @@ mod slow_consumers;
 mod split_reads;
 mod startup_errors;
 mod streaming;
-mod thread_pool;
 mod timeouts;
 mod upgrade;
 mod uploads;

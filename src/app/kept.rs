@@ -115,6 +115,17 @@ impl KeptRequest {
         &self.block[self.head_end..self.content_end]
     }
 
+    /// Returns the value of a parameter of the route, as [`Request::param`] does.
+    ///
+    /// # Panics
+    /// If the route has no parameter of this name. See also [`try_param`](KeptRequest::try_param).
+    pub fn param(&self, name: &str) -> &str {
+        match self.try_param(name) {
+            Some(value) => value,
+            None => panic!("the route of {} has no parameter {name:?}", self.path()),
+        }
+    }
+
     /// Returns the value of a parameter of the route, as [`Request::try_param`] does.
     pub fn try_param(&self, name: &str) -> Option<&str> {
         self.params().find(|(known, _)| *known == name).map(|(_, value)| value)

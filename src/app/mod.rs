@@ -38,6 +38,7 @@ mod scratch;
 mod slot;
 mod socket_options;
 mod source;
+mod task;
 mod upload;
 mod waker;
 mod websocket;
