@@ -50,13 +50,10 @@ pub fn listen(listener: std::net::TcpListener) -> io::Result<TcpListener> {
     Ok(TcpListener::from_std(listener))
 }
 
-/// Accepts the next connection and turns off Nagle's algorithm, because answers leave in one write anyway.
+/// Accepts the next connection. It has the options of the listening socket.
 ///
 /// # Errors
 /// `WouldBlock` if no connection is waiting; otherwise those of `accept(2)`.
 pub fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
-    let (stream, peer) = listener.accept()?;
-    // This fails only if the connection is gone. The next read reports that.
-    let _ = stream.set_nodelay(true);
-    Ok((stream, peer))
+    listener.accept()
 }
