@@ -40,6 +40,7 @@ mod routing;
 mod server_sent_events;
 mod session_end;
 mod shutdown;
+mod sigpipe;
 mod simulator;
 mod slow_consumers;
 mod split_reads;
