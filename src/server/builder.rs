@@ -98,6 +98,23 @@ impl Builder {
         self
     }
 
+    /// Sets whether a client that ends its sending side may still wait for an answer (RFC 9112 §9.6). The default is
+    /// false: such a client counts as gone, because most clients end both sides at once, and the server sees the end of
+    /// one side first.
+    ///
+    /// It decides about answers that have to be waited for: [`Response::defer`](crate::Response::defer), handlers of an
+    /// [`Offload`](crate::Offload), and [`Response::events`](crate::Response::events) with other endless
+    /// [sources](crate::Source::is_endless). By default the connection is closed as soon as the client's end arrives:
+    /// the [`Responder`](crate::Responder) is gone, the queued job is skipped, the source is dropped. With `true` the
+    /// answer is sent, and an event stream goes on until writing to it fails.
+    ///
+    /// Any other response is sent in full either way, also to a client that sends its request and the end at once, as
+    /// `printf 'GET / HTTP/1.0\r\n\r\n' | nc -N` does.
+    pub fn half_close(mut self, honoured: bool) -> Builder {
+        self.settings.half_close = honoured;
+        self
+    }
+
     /// Sets the options of the TCP sockets: keep-alive probes, buffers, the backlog.
     pub fn tcp(mut self, options: TcpOptions) -> Builder {
         self.tcp = options;

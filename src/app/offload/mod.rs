@@ -27,7 +27,8 @@ use std::thread::{self, JoinHandle};
 /// An offloaded handler is called like any other, with a copy of the request and an arena of its thread. The client
 /// gets an answer within the time limit, whatever the threads are doing. If the queue is full or the time is up, the
 /// answer is 503, and what the handler returns later is dropped. A handler that has started is not interrupted. A
-/// handler whose client has left, or was answered, is not started.
+/// handler whose client has left, or was answered, is not started. A client that ends its sending side has left, unless
+/// [`Builder::half_close`](crate::Builder::half_close) allows that.
 ///
 /// Dropping the `Offload` lets the threads work off the queue for as long as the time limit allows, and
 /// answers the rest with 503. A thread that is still busy then ends when its job does.
