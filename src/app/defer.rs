@@ -60,6 +60,10 @@ impl Responder {
     }
 
     /// Whether an answer would be dropped: nothing waits for it any more.
+    ///
+    /// It becomes true when the client closes the connection, or only its sending side, unless
+    /// [`Builder::half_close`](crate::Builder::half_close) allows that. A thread that works for long may ask now and
+    /// then.
     pub fn is_gone(&self) -> bool {
         self.sender.is_gone()
     }
