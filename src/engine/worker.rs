@@ -154,11 +154,12 @@ impl Worker {
         }
         #[cfg(target_os = "linux")]
         transport::sigpipe::look();
+        let arena = Arena::try_new(settings.limits.arena_bytes)?;
         let clock = Clock::new();
         Ok(Worker {
             poll: parts.poll,
             events: Events::with_capacity(EVENTS),
-            engine: Engine::with_handle(app, settings, clock.now(), handle),
+            engine: Engine::with_arena(app, settings, clock.now(), handle, arena),
             handle: handle.clone(),
             listeners,
             clock,

@@ -137,6 +137,7 @@ impl Builder {
     where
         F: Fn(&WorkerContext) -> App + Send + Sync + 'static,
     {
+        self.check()?;
         let workers = self.workers;
         let (mut parts, handle) = worker_parts(workers, self.broker.clone(), &self.settings.limits)?;
         let (addrs, mut listeners) = self.listeners()?;
@@ -188,6 +189,7 @@ impl Builder {
     /// # Errors
     /// As for [`serve`](Builder::serve).
     pub fn worker(self, make: impl FnOnce(&WorkerContext) -> App) -> Result<Worker, ServeError> {
+        self.check()?;
         let builder = self.workers(1);
         let (mut parts, handle) = worker_parts(1, builder.broker.clone(), &builder.settings.limits)?;
         let (_, listeners) = builder.listeners()?;
@@ -196,6 +198,11 @@ impl Builder {
         let settings = builder.settings(1);
         let parts = parts.pop().expect("one was made");
         Ok(Worker::new(parts, &handle, listeners.into_iter().flatten().collect(), app, settings)?)
+    }
+
+    fn check(&self) -> Result<(), ServeError> {
+        self.settings.limits.check()?;
+        Ok(self.settings.timeouts.check()?)
     }
 
     /// Returns the settings of one of `workers` workers, with no more connections than there are descriptors for.
