@@ -20,6 +20,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 /// Threads for handlers that wait: for a network, a disk, or a long computation. The worker serves other
 /// connections meanwhile.
@@ -60,13 +61,18 @@ pub struct Offloaded {
     handler: Arc<dyn Handler + Send + Sync>,
 }
 
+const YEAR: Duration = Duration::from_secs(366 * 86_400);
+
 impl Offload {
     /// Starts the threads, and one more that answers requests whose time is up.
     ///
     /// # Errors
     /// The system's error if a thread cannot be started. The threads started before it are stopped.
     pub fn new(options: OffloadOptions) -> io::Result<Offload> {
-        let options = OffloadOptions { threads: options.threads.max(1), ..options };
+        let threads = options.threads.max(1);
+        // Keeps every sum of times in range.
+        let time_limit = options.time_limit.min(YEAR);
+        let options = OffloadOptions { threads, time_limit, ..options };
         let queue = Arc::new(JobQueue::new(options));
         // If a thread cannot be started, dropping this stops the others.
         let mut offload = Offload { queue, watchdog: None };
