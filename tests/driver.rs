@@ -4,11 +4,11 @@
 
 use fleeting::ConnId;
 use fleeting::engine::{Counters, Engine, Readiness, Settings};
+use fleeting::testing::rest::run_to_rest;
+use fleeting::testing::stream::{MemoryStream, Pipe};
 use fleeting::time::Now;
 use fleeting::{App, Handle};
 use fleeting_testkit::client::{Frame, frame, handshake};
-use fleeting_testkit::engine::run_to_rest;
-use fleeting_testkit::stream::{MemoryStream, Pipe};
 use std::cell::RefCell;
 use std::ops::Range;
 use std::rc::Rc;

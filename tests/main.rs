@@ -45,6 +45,7 @@ mod slow_consumers;
 mod split_reads;
 mod startup_errors;
 mod streaming;
+mod testing;
 mod thread_pool;
 mod timeouts;
 mod upgrade;
