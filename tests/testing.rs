@@ -318,12 +318,18 @@ fn a_handler_that_uses_its_own_test_server_is_told() {
 
 #[test]
 fn content_in_the_middle_of_which_the_server_gives_up_is_incomplete() {
-    let app = testing::serve(App::new().get("/", |_req| {
+    let senders = Rc::new(RefCell::new(Vec::new()));
+    let kept = senders.clone();
+    let app = testing::serve(App::new().get("/", move |_req| {
         let (response, mut body) = Response::channel(100);
         assert_eq!(body.try_send(b"half"), fleeting::Pushed::Sent);
+        kept.borrow_mut().push(body);
         Ok(response)
     }));
     let pending = app.get("/").begin();
+    assert_eq!(pending.try_answer(), Err(NoAnswer::Pending));
+    senders.borrow_mut().clear();
+    assert_eq!(app.counters().connections, 0);
     assert_eq!(pending.try_answer(), Err(NoAnswer::Incomplete));
     assert_eq!(pending.so_far().expect("the head").text(), "half");
     assert_contains(&panic_of(|| pending.answer()), "in the middle of it");
@@ -369,7 +375,7 @@ fn room() -> (TestServer, Room) {
 #[test]
 fn websockets_talk_to_each_other() {
     let (app, room) = room();
-    let (ann, bob) = (app.ws("/room").open(), app.ws("/room").header("origin", "https://a.example").open());
+    let (ann, bob) = (app.ws("/room").open(), app.ws("/room").header("origin", "http://localhost").open());
     assert_eq!(ann.answer().header("upgrade"), Some("websocket"));
     ann.text("hello");
     bob.binary([0, 255]);
@@ -402,10 +408,10 @@ fn websockets_close_from_either_side() {
     panics.text("panic");
     assert_eq!(panics.close_code(), Some(1011));
     drop(vanishes);
-    breaks.raw([0xff; 8]);
+    breaks.raw([0xc1, 0x80, 0, 0, 0, 0]); // a reserved bit
     assert_eq!(breaks.close_code(), Some(1002));
     assert_contains(&panic_of(|| breaks.close_code()), "ended without a Close");
-    assert_eq!(*room.ends.borrow(), [Some(4001), Some(1000), None, None, Some(1002)]);
+    assert_eq!(*room.ends.borrow(), [Some(4001), Some(1000), Some(1011), None, Some(1002)]);
     assert_eq!(app.counters().connections, 0);
     let rejected = app.ws("/room").header("origin", "https://evil.example").try_open();
     assert_eq!(rejected.expect_err("the room is closed to it").status(), 403);
@@ -446,12 +452,15 @@ fn a_handle_reaches_clients_from_other_threads() {
     let app = testing::serve(App::new().ws("/room", room));
     let (client, handle) = (app.ws("/room").open(), app.handle());
     let conn = client.conn_id();
+    let (received, go_on) = mpsc::channel();
     let thread = thread::spawn(move || {
         handle.send(conn, Message::Text("to you")).expect("the server runs");
         handle.publish("room", Message::Text("to all")).expect("the server runs");
+        go_on.recv().expect("the test goes on");
         handle.close(conn, CloseCode::NORMAL, "enough").expect("the server runs");
     });
     assert_eq!((client.receive_text(), client.receive_text()), ("to you".into(), "to all".into()));
+    received.send(()).expect("the thread waits");
     assert_eq!(client.receive(), Received::Close(Some(1000), "enough".into()));
     thread.join().expect("no panic");
 }

@@ -29,7 +29,9 @@ pub fn run_to_rest<S: Stream>(engine: &mut Engine<S>, now: Now) {
 /// Returns the time at which the engine wants its next turn, if that is `until` or before. The seconds of the date grow
 /// with the milliseconds.
 pub fn next_turn<S: Stream>(engine: &Engine<S>, now: Now, until: u64) -> Option<Now> {
-    engine.next_ms().filter(|next| *next <= until).map(|next| later(now, next.max(now.ms)))
+    // After a shutdown the engine asks for the time of its end again and again.
+    let next = engine.next_ms().filter(|_| !engine.is_over());
+    next.filter(|next| *next <= until).map(|next| later(now, next.max(now.ms)))
 }
 
 /// Returns `now` at `ms`.
