@@ -1,7 +1,7 @@
 //! A client that sends exactly the bytes a test gives it. It waits for responses, never for time to pass.
 //!
-//! It reads with the readers of `fleeting::testing`, which share no code with the server. `PATIENCE` only bounds how long a broken server can hold up the suite: an
-//! operation that takes longer fails the test.
+//! It reads with the readers of `fleeting::testing`, which share no code with the server. `PATIENCE` only bounds how long
+//! a broken server can hold up the suite: an operation that takes longer fails the test.
 
 use fleeting::testing::wire::{Head, Reader, chunk, client_frame};
 use fleeting::testing::{self, wire};
