@@ -108,8 +108,8 @@ impl Messages {
                 self.fragments = Some((opcode, payload.into()));
                 self.complete(fin)?;
             }
-            (0, fin) if let Some((_, fragments)) = &mut self.fragments => {
-                fragments.extend_from_slice(payload);
+            (0, fin) if self.fragments.is_some() => {
+                self.fragments.iter_mut().for_each(|(_, fragments)| fragments.extend_from_slice(payload));
                 self.complete(fin)?;
             }
             _ => return Err(format!("a frame that must not come here; its first byte is {first:#04x}")),
