@@ -187,7 +187,8 @@ impl Connection {
         Pending { connection: self.clone(), number, request }
     }
 
-    /// Sends bytes as they are. Their answers come from [`answer`](Connection::answer), one at a time.
+    /// Sends bytes as they are. Their answers come from [`answer`](Connection::answer), one at a time; take them before
+    /// another request is sent on this connection.
     #[track_caller]
     pub fn raw(&self, bytes: impl AsRef<[u8]>) -> &Connection {
         self.shared.client.send(bytes.as_ref());
@@ -203,6 +204,19 @@ impl Connection {
 
     /// From now on the client reads only `bytes` more, until this is called again. Until it is called, the client reads
     /// everything at once.
+    ///
+    /// ```
+    /// use fleeting::{App, Response, testing};
+    /// use std::time::Duration;
+    ///
+    /// let app = testing::serve(App::new().get("/", |_req| Ok(Response::bytes(vec![0; 100_000]))));
+    /// let connection = app.connect();
+    /// connection.read_only(5000);
+    /// let pending = connection.get("/").begin();
+    /// assert!(pending.so_far().unwrap().body().len() < 5000);
+    /// app.advance(Duration::from_secs(31)); // the timeout `write_stall` is 30 seconds
+    /// assert!(connection.is_closed());
+    /// ```
     #[track_caller]
     pub fn read_only(&self, bytes: usize) -> &Connection {
         self.shared.client.act(|line| line.set_room(bytes));

@@ -279,6 +279,23 @@ impl TestServer {
 
     /// Publishes a message to the subscribers of a topic, as [`Worker::publish`](crate::Worker::publish) does.
     ///
+    /// ```
+    /// use fleeting::{Message, testing};
+    /// # use fleeting::{App, WorkerContext};
+    /// # fn app(worker: &WorkerContext) -> App {
+    /// #     let handle = worker.handle.clone();
+    /// #     App::new().get("/prices", move |req| Ok(handle.events(req.query().unwrap_or("*"), 4096)?))
+    /// # }
+    ///
+    /// let app = testing::builder().serve_with(app);
+    /// let (mut all, mut some) = (app.events("/prices?prices.*").open(), app.events("/prices?prices.eur").open());
+    /// app.publish("prices.usd", Message::Text("1"))?;
+    /// app.publish("prices.eur", Message::Text("2"))?;
+    /// assert_eq!((all.receive().data, all.receive().data), ("1".into(), "2".into()));
+    /// assert_eq!(some.receive().data, "2");
+    /// # Ok::<(), fleeting::TopicError>(())
+    /// ```
+    ///
     /// # Errors
     /// [`TopicError`] if the name or the message is not allowed.
     #[track_caller]
@@ -310,6 +327,19 @@ impl TestServer {
 
     /// Begins a graceful shutdown, as [`Handle::shutdown`] does. [`advance`](TestServer::advance) over the `grace`
     /// timeout cuts off what is still open.
+    ///
+    /// ```
+    /// use fleeting::{App, Response, testing};
+    /// use std::time::Duration;
+    ///
+    /// let app = testing::serve(App::new().post("/", |req| Ok(Response::bytes(req.body()))));
+    /// let (idle, half) = (app.connect(), app.raw("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nh"));
+    /// app.shutdown();
+    /// assert!(idle.is_closed() && !half.is_closed());
+    /// half.raw("i");
+    /// assert_eq!(half.answer().header("connection"), Some("close"));
+    /// assert!(app.shutdown_report().unwrap().stragglers.is_empty());
+    /// ```
     #[track_caller]
     pub fn shutdown(&self) {
         let mut host = host::borrow(&self.host);
