@@ -46,6 +46,7 @@
 //!
 //! - `deflate` (default): WebSocket compression, permessage-deflate (RFC 7692).
 //! - `json`: [`Request::json`], [`Response::json`] and [`Pairs::read`] with serde.
+//! - `testing`: tests of an [`App`] without sockets and threads, in the module `testing`.
 
 mod app;
 pub mod arena;
@@ -64,6 +65,8 @@ mod pubsub;
 mod reasons;
 mod semantics;
 mod server;
+#[cfg(feature = "testing")]
+pub mod testing;
 #[doc(hidden)]
 pub mod time;
 #[doc(hidden)]

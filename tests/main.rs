@@ -50,6 +50,7 @@ mod split_reads;
 mod startup_errors;
 mod streaming;
 mod tcp_options;
+mod testing;
 mod timeouts;
 mod upgrade;
 mod uploads;
