@@ -36,7 +36,8 @@
 //! - [`Server`] listens and runs workers on threads of its own; a [`Worker`] runs on your thread, in your event loop.
 //!   [`Builder::prepare`] makes several for several threads.
 //! - [`Handle`] publishes, sends and shuts down from any thread. A [`Broker`] connects several servers.
-//! - [`Offload`], [`Response::defer`], [`Response::source`] and [`Response::events`] are for answers that take time.
+//! - [`Offload`], [`Response::defer`], [`Response::source`] and [`Response::events`] are for answers that take time. Tasks of
+//!   any async executor wait with [`Responder::gone`] and [`BodySender::send_async`].
 //! - [`Limits`] and [`Timeouts`] bound what a client may use.
 //! - [`http1`] and [`ws`] are the protocols without input and output: bytes in, events out. They work without a socket.
 //! - [`arena`] is the memory of one request. [`Keep`] copies values out of it.
@@ -45,6 +46,7 @@
 //!
 //! - `deflate` (default): WebSocket compression, permessage-deflate (RFC 7692).
 //! - `json`: [`Request::json`], [`Response::json`] and [`Pairs::read`] with serde.
+//! - `testing`: tests of an [`App`] without sockets and threads, in the module `testing`.
 
 mod app;
 pub mod arena;
@@ -63,6 +65,8 @@ mod pubsub;
 mod reasons;
 mod semantics;
 mod server;
+#[cfg(feature = "testing")]
+pub mod testing;
 #[doc(hidden)]
 pub mod time;
 #[doc(hidden)]
@@ -70,10 +74,11 @@ pub mod transport;
 pub mod ws;
 
 pub use app::{
-    App, Body, BodySender, ConnId, Cookie, Error, Event, EventError, EventSender, Files, Flow, FormPart,
-    FormParts, Full, Gone, Handler, HandlerFn, KeptRequest, Message, Multipart, MultipartLimits, Offload,
-    OffloadCounters, OffloadOptions, Pairs, PartHead, Progress, Pushed, Request, Responder, Response, Resume,
-    Room, RouteError, SameSite, Sent, Socket, SocketOptions, Source, Upload, Waker, WebSocket, handler,
+    App, Body, BodySender, Completion, ConnId, Cookie, Error, Event, EventError, EventSender, Files, Flow,
+    FormPart, FormParts, Full, Gone, Handler, HandlerFn, KeptRequest, Message, Multipart, MultipartLimits,
+    Offload, OffloadCounters, OffloadOptions, Pairs, PartHead, Progress, Pushed, Request, Responder,
+    Response, Resume, Room, RouteError, SameSite, Sent, Socket, SocketOptions, Source, Upload, Waker,
+    WebSocket, handler,
 };
 #[doc(hidden)]
 pub use app::{FormPiece, MultipartReader, Offloaded, Pending};
@@ -88,3 +93,8 @@ pub use keep::{Keep, kept_bytes};
 pub use pubsub::{Broker, Inlet, Publication, TopicCount, TopicError};
 pub use semantics::{EntityTag, Validators};
 pub use server::{Builder, KeepAlive, PreparedWorker, ServeError, Server, TcpOptions, WorkerContext};
+
+/// Compiles the examples for those who come from another framework.
+#[doc = include_str!("../docs/coming-from.md")]
+#[cfg(all(doctest, feature = "json"))]
+pub struct ComingFromDoctests;

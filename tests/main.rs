@@ -10,7 +10,9 @@
 #[cfg(not(fleeting_paranoid))]
 mod allocations;
 mod announcements;
+mod async_tasks;
 #[cfg(feature = "deflate")]
+mod completions;
 mod compression;
 mod conditional_requests;
 mod connection_ids;
@@ -48,7 +50,7 @@ mod split_reads;
 mod startup_errors;
 mod streaming;
 mod tcp_options;
-mod thread_pool;
+mod testing;
 mod timeouts;
 mod upgrade;
 mod uploads;

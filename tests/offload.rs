@@ -324,8 +324,8 @@ fn work_without_a_request_runs_in_order() {
 }
 
 #[test]
-fn dropping_the_offload_finishes_its_queue_and_rejects_new_requests() {
-    // One hour, so that an earlier end is caused by the drop and not by the time limit.
+fn shutting_down_finishes_the_queue_and_rejects_new_requests() {
+    // One hour, so that an earlier end is caused by the shutdown and not by the time limit.
     let (server, offload, gate) = serve(options(1, 10_000, Duration::from_secs(3600)));
     let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(server.addr)).collect();
     for (number, client) in clients.iter_mut().enumerate() {
@@ -336,11 +336,10 @@ fn dropping_the_offload_finishes_its_queue_and_rejects_new_requests() {
             gate.wait_for_arrival();
         }
     }
-    let offload = Arc::into_inner(offload).expect("the server has dropped it");
-    let (dropped, drops) = channel();
+    let (ended, end) = channel();
     thread::spawn(move || {
-        drop(offload);
-        dropped.send(()).expect("the test waits");
+        offload.shutdown();
+        ended.send(()).expect("the test waits");
     });
     // The end has begun once a request is rejected. An earlier request waits with the others.
     let mut waiting = Vec::new();
@@ -362,13 +361,13 @@ fn dropping_the_offload_finishes_its_queue_and_rejects_new_requests() {
         assert_eq!(client.answer().text(), number.to_string());
     }
     waiting.iter_mut().for_each(|client| assert_eq!(client.answer().text(), "late"));
-    drops.recv_timeout(PATIENCE).expect("it ends");
+    end.recv_timeout(PATIENCE).expect("it ends");
     assert_eq!(late.get("/echo/late").status, 503);
     assert_eq!(late.get("/").text(), "hello");
 }
 
 #[test]
-fn dropping_the_offload_does_not_wait_for_a_handler_that_never_ends() {
+fn shutting_down_does_not_wait_for_a_handler_that_never_ends() {
     let (server, offload, gate) = serve(options(1, 10, SHORT));
     let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(server.addr)).collect();
     for client in &mut clients {
@@ -377,13 +376,68 @@ fn dropping_the_offload_does_not_wait_for_a_handler_that_never_ends() {
     gate.wait_for_arrival();
     let (started, starts) = channel();
     offload.run(move || started.send(()).expect("the test waits")).expect("there is room");
-    drop(offload);
+    offload.shutdown();
     assert!(starts.recv().is_err(), "work queued behind it must be dropped");
     for client in &mut clients {
         assert_eq!(client.answer().status, 503);
     }
     gate.open();
     assert_eq!(clients[0].get("/").text(), "hello");
+}
+
+/// Reports when it is dropped.
+struct Dropped(Sender<()>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.send(()).expect("the test waits");
+    }
+}
+
+/// Finding A7.
+#[test]
+fn handlers_keep_the_threads_that_they_run_on() {
+    let (dropped, drops) = channel();
+    let token = Dropped(dropped);
+    let server = server::run(move |_| {
+        let offload = Offload::new(options(1, 10, PATIENCE)).expect("there are threads");
+        App::new().route_handler(
+            "GET",
+            "/echo/{text}",
+            offload.closure(move |req| {
+                let _owned = &token;
+                Ok(Response::text(req.param("text")))
+            }),
+        )
+    });
+    let mut client = Client::connect(server.addr);
+    for text in ["a", "b"] {
+        let answer = client.get(&format!("/echo/{text}"));
+        assert_eq!((answer.status, answer.text()), (200, text));
+    }
+    drop((client, server));
+    drops.recv_timeout(PATIENCE).expect("the last handler frees the threads' memory");
+}
+
+/// Finding A7.
+#[test]
+fn the_last_owner_can_be_dropped_on_one_of_its_threads() {
+    // One hour, so that a thread that waits for itself shows.
+    let offload = Offload::new(options(1, 10, Duration::from_secs(3600))).expect("there are threads");
+    let (dropped, drops) = channel();
+    let (kept, keeps) = channel();
+    let handler = offload.closure(|_req| Ok(Response::new(204)));
+    offload
+        .run(move || {
+            let _token = Dropped(dropped);
+            let handler = handler;
+            keeps.recv().expect("the test sends");
+            drop(handler);
+        })
+        .expect("there is room");
+    drop(offload);
+    kept.send(()).expect("the job waits");
+    drops.recv_timeout(PATIENCE).expect("the job ends");
 }
 
 #[test]
