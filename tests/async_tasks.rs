@@ -33,7 +33,7 @@ fn block_on<F: Future>(future: F) -> (F::Output, usize) {
     }
 }
 
-const PIECE: [u8; 32 << 10] = [b'x'; 32 << 10];
+static PIECE: [u8; 32 << 10] = [b'x'; 32 << 10];
 const PIECES: usize = 1024;
 /// Longer than all that lies between the task and a client that does not read: the queue, a piece in the worker, and what
 /// the system buffers.
