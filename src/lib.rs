@@ -88,7 +88,7 @@ pub use engine::{
 pub use keep::{Keep, kept_bytes};
 pub use pubsub::{Broker, Inlet, Publication, TopicCount, TopicError};
 pub use semantics::{EntityTag, Validators};
-pub use server::{Builder, ServeError, Server, WorkerContext};
+pub use server::{Builder, KeepAlive, ServeError, Server, TcpOptions, WorkerContext};
 
 /// Compiles the examples for those who come from another framework.
 #[doc = include_str!("../docs/coming-from.md")]

@@ -1,7 +1,7 @@
 //! Handlers that block run on threads of their own: other requests are served meanwhile, and no wait is unbounded.
 
 use fleeting::OffloadCounters;
-use fleeting::{App, Error, Full, Keep, Offload, OffloadOptions, Request, Response};
+use fleeting::{App, Builder, Error, Full, Keep, Offload, OffloadOptions, Request, Response, Server};
 use fleeting_testkit::client::{Client, PATIENCE};
 use fleeting_testkit::server::{self, TestServer};
 use std::fmt::Write as _;
@@ -56,12 +56,16 @@ impl GateControl {
 
 /// A server on which `/wait/{name}` waits at the gate, on the offload's threads.
 fn serve(options: OffloadOptions) -> (TestServer, Arc<Offload>, GateControl) {
+    serve_from(Server::builder(), options)
+}
+
+fn serve_from(builder: Builder, options: OffloadOptions) -> (TestServer, Arc<Offload>, GateControl) {
     let (arrived, arrivals) = channel();
     let (open, opened) = channel();
     let gate = Arc::new(Gate { arrived: Mutex::new(arrived), opened: Mutex::new(opened) });
     let offload = Arc::new(Offload::new(options).expect("there are threads"));
     let threads = offload.clone();
-    let server = server::run(move |_| app(&threads, gate));
+    let server = server::run_from(builder, move |_| app(&threads, gate));
     (server, offload, GateControl { arrivals, open })
 }
 
@@ -238,9 +242,10 @@ fn a_full_queue_rejects_at_once() {
     assert_eq!(turned_away.get("/echo/x").text(), "x");
 }
 
-#[test]
-fn no_handler_runs_for_a_client_that_is_gone() {
-    let (server, offload, gate) = serve(options(1, 10, PATIENCE));
+/// Asks for a job, which is queued, and runs it after the client has left as `leave` says. Returns how many jobs were
+/// skipped.
+fn skipped(builder: Builder, leave: impl FnOnce(Client, &TestServer)) -> u64 {
+    let (server, offload, gate) = serve_from(builder, options(1, 10, PATIENCE));
     let mut first = Client::connect(server.addr);
     ask(&mut first, "/wait/first");
     assert_eq!(gate.wait_for_arrival(), "first");
@@ -249,14 +254,45 @@ fn no_handler_runs_for_a_client_that_is_gone() {
     let mut last = Client::connect(server.addr);
     ask(&mut last, "/wait/last");
     counted(&offload, |counters| counters.queued == 2);
-    gone.reset();
-    server.wait(|counters| counters.connections == 2);
-    gate.open();
-    assert_eq!(gate.wait_for_arrival(), "last");
-    gate.open();
+    leave(gone, &server);
+    (0..3).for_each(|_| gate.open());
     assert_eq!((first.answer().text(), last.answer().text()), ("first", "last"));
-    let counters = counted(&offload, |counters| counters.ran == 2);
-    assert_eq!((counters.skipped, counters.queued), (1, 0));
+    let counters = counted(&offload, |counters| counters.ran + counters.skipped == 3);
+    let names = (0..counters.ran - 1).map(|_| gate.wait_for_arrival()).collect::<Vec<_>>();
+    assert_eq!(names.contains(&"gone".into()), counters.skipped == 0, "{names:?}");
+    counters.skipped
+}
+
+#[test]
+fn no_handler_runs_for_a_client_that_is_gone() {
+    let reset = |client: Client, server: &TestServer| {
+        client.reset();
+        server.wait(|counters| counters.connections == 2);
+    };
+    assert_eq!(skipped(Server::builder(), reset), 1);
+    assert_eq!(skipped(Server::builder().half_close(true), reset), 1);
+}
+
+/// Finding A11.
+#[test]
+fn no_handler_runs_for_a_client_that_has_ended_its_side() {
+    let end = |mut client: Client, server: &TestServer| {
+        client.end();
+        server.wait(|counters| counters.connections == 2);
+        client.ended();
+    };
+    assert_eq!(skipped(Server::builder(), end), 1);
+    // Unless half-close is honoured.
+    let mut waiting = None;
+    let end = |mut client: Client, server: &TestServer| {
+        client.end();
+        // Other connections have had turns since.
+        assert_eq!(Client::connect(server.addr).get("/").text(), "hello");
+        waiting = Some(client);
+    };
+    assert_eq!(skipped(Server::builder().half_close(true), end), 0);
+    // The server has ended by now, after the answer.
+    assert_eq!(waiting.expect("it waits").answer().text(), "gone");
 }
 
 #[test]

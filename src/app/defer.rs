@@ -60,13 +60,17 @@ impl Responder {
     }
 
     /// Whether an answer would be dropped: nothing waits for it any more.
+    ///
+    /// It becomes true when the client closes the connection, or only its sending side, unless
+    /// [`Builder::half_close`](crate::Builder::half_close) allows that. A thread that works for long may ask now and
+    /// then.
     pub fn is_gone(&self) -> bool {
         self.sender.is_gone()
     }
 
-    /// Waits until an answer would be dropped, in any async executor: the client has reset the connection, the
-    /// [`answer`](crate::Timeouts::answer) timeout has passed, or the handler returned another response. A client that
-    /// closes the connection in an orderly way may still be reading (RFC 9112 §9.6), so it is answered.
+    /// Waits until an answer would be dropped, in any async executor: the client has left, as
+    /// [`is_gone`](Responder::is_gone) explains, the [`answer`](crate::Timeouts::answer) timeout has passed, or the handler
+    /// returned another response.
     ///
     /// Use it to give up work that nothing waits for any more:
     ///

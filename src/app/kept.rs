@@ -3,7 +3,7 @@
 //! It knows no more of a connection than its id. Its invariant: it holds a request that was parsed and
 //! checked, so parsing it again gives the same result.
 
-use super::request::RequestState;
+use super::request::{Pattern, RequestState};
 use super::{ConnId, Request, RequestParts};
 use crate::arena::Arena;
 use crate::http1::{Fields, Head, Method, Target};
@@ -75,8 +75,8 @@ impl KeptRequest {
             &*arena.alloc(params.finish())
         });
         let (content, conn, peer) = (self.body(), self.conn, &self.peer);
-        let state = arena.alloc(RequestState::default());
-        Request::new(RequestParts { head, content, trailers, params, arena, conn, peer, state })
+        let (pattern, state) = (Pattern::NONE, RequestState::default());
+        Request::new(RequestParts { head, content, trailers, params, arena, conn, peer, pattern, state })
     }
 
     /// Returns the method.

@@ -4,7 +4,8 @@
 
 use super::handler::HandlerFn;
 use super::layer::LayerFn;
-use super::router::{Resolved, RouteError, Router};
+use super::route_error::RouteError;
+use super::router::{Resolved, Router};
 use super::socket_options::SocketOptions;
 use super::upload::{Upload, UploadRoute};
 use super::websocket::{SocketRoute, WebSocket};

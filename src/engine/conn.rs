@@ -23,6 +23,9 @@
 //! WebSocket's lifetime still applies. While it holds answers, nothing is parsed, and the next turn comes at once if a
 //! turn's share of a file has been sent, else on an event. Publications alone do not stop reading: a slow subscriber may
 //! have some queued all the time, and must still be able to unsubscribe, answer a ping and close.
+//!
+//! The end of the peer's side ends `Deferred`, and `Sending` without an end, unless half-close is honoured: what is
+//! queued still leaves. In every other state the end is read after all input, and what is under way is completed.
 
 use super::http::transfer::{Stage, Transfer};
 use super::output::{Io, Output};
@@ -256,6 +259,14 @@ impl<S> Conn<S> {
     #[inline]
     pub(super) fn may_read(&self) -> bool {
         matches!(self.source, Source::Ready | Source::Ending)
+    }
+
+    /// Whether the peer has ended its side while the application has yet to make what it waits for: a deferred answer,
+    /// or the rest of a stream that has no end.
+    #[inline]
+    pub(super) fn is_left(&self) -> bool {
+        matches!(self.source, Source::Ending | Source::Ended)
+            && (self.state() == State::Deferred || self.writing == Writing::Open && self.is_endless())
     }
 
     /// Whether it sends a stream that goes on until its client leaves.

@@ -24,6 +24,7 @@ pub(super) struct Context {
 /// What all connections share, for as long as the worker runs.
 pub(super) struct Services {
     pub(super) limits: Limits,
+    pub(super) half_close: bool,
     pub(super) counters: Counters,
     pub(super) publisher: Publisher,
     pub(super) codec: Codec,
@@ -45,7 +46,14 @@ pub(super) struct Scratch {
 }
 
 impl Context {
-    pub(super) fn new(app: App, limits: Limits, now: Now, handle: &Handle, worker: u16) -> Context {
+    pub(super) fn new(
+        app: App,
+        limits: Limits,
+        half_close: bool,
+        now: Now,
+        handle: &Handle,
+        worker: u16,
+    ) -> Context {
         let wake = handle.mailbox_of(worker).expect("the handle has this worker").clone();
         let scratch = Scratch {
             arena: Arena::new(limits.arena_bytes),
@@ -56,6 +64,7 @@ impl Context {
         let app = app.finish();
         let services = Services {
             limits,
+            half_close,
             counters: Counters::default(),
             publisher: Publisher::new(handle, worker, app.sockets()),
             codec: Codec::new(),

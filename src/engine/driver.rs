@@ -34,6 +34,9 @@ pub struct Settings {
     pub limits: Limits,
     /// How long a peer may take.
     pub timeouts: Timeouts,
+    /// A client may end its sending side while it waits for an answer: see
+    /// [`Builder::half_close`](crate::Builder::half_close).
+    pub half_close: bool,
     /// The worker's number, the first part of each of its connections' names ([`ConnId`]).
     pub worker: u16,
 }
@@ -96,11 +99,11 @@ impl<S: Stream> Engine<S> {
     /// # Panics
     /// If the handle has no such worker.
     pub fn with_handle(app: App, settings: Settings, now: Now, handle: &Handle) -> Engine<S> {
-        let Settings { limits, timeouts, worker } = settings;
+        let Settings { limits, timeouts, half_close, worker } = settings;
         Engine {
             table: Table::new(worker),
             schedule: Schedule::new(DeadlinePolicy::new(&timeouts, app.sockets()), now),
-            context: Context::new(app, limits, now, handle, worker),
+            context: Context::new(app, limits, half_close, now, handle, worker),
             cork: Vec::with_capacity(CORK_BYTES),
             runnable: Vec::new(),
             running: Vec::new(),
@@ -156,9 +159,6 @@ impl<S: Stream> Engine<S> {
         let Some(conn) = self.table.find(id) else { return };
         if conn.source != Source::Ended {
             if readiness.ended {
-                if conn.is_endless() {
-                    return self.abort(id);
-                }
                 conn.source = Source::Ending;
             } else if readiness.readable && conn.source == Source::Drained {
                 conn.source = Source::Ready;

@@ -68,6 +68,10 @@ impl<'a, S: Stream> Turn<'a, S> {
                 self.fresh = fresh;
             }
         }
+        // After input was worked through: the end may have come together with the request.
+        if self.conn.is_left() && !self.context.services.half_close {
+            self.ended();
+        }
         self.conn.output(self.cork).flush();
         if self.conn.io.broken {
             return Outcome::Close;

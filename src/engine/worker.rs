@@ -45,6 +45,13 @@ use std::time::Duration;
 /// assert!(goes_on);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// # Signals
+///
+/// A client that leaves raises no SIGPIPE, which would end a program that has not changed its action. On Linux, responses
+/// are sent with `MSG_NOSIGNAL`. `sendfile` has no such flag, so files are sent with it only if the process ignored or
+/// caught the signal when the worker was made, as Rust programs do from the start; otherwise they are copied through
+/// memory. Do not restore the signal's default action later.
 pub struct Worker {
     poll: Poll,
     events: Events,
@@ -145,6 +152,8 @@ impl Worker {
             parts.poll.registry().register(&mut socket, token, Interest::READABLE)?;
             listeners.push(Listener { socket, ready: false });
         }
+        #[cfg(target_os = "linux")]
+        transport::sigpipe::look();
         let clock = Clock::new();
         Ok(Worker {
             poll: parts.poll,

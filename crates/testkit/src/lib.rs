@@ -29,6 +29,7 @@ pub mod on_drop;
 pub mod random;
 pub mod redis;
 pub mod server;
+pub mod sigpipe;
 pub mod stream;
 pub mod ws;
 

@@ -28,7 +28,8 @@ use std::thread::{self, JoinHandle, ThreadId};
 /// An offloaded handler is called like any other, with a copy of the request and an arena of its thread. The client
 /// gets an answer within the time limit, whatever the threads are doing. If the queue is full or the time is up, the
 /// answer is 503, and what the handler returns later is dropped. A handler that has started is not interrupted. A
-/// handler whose client has left, or was answered, is not started.
+/// handler whose client has left, or was answered, is not started. A client that ends its sending side has left, unless
+/// [`Builder::half_close`](crate::Builder::half_close) allows that.
 ///
 /// The threads belong to the `Offload` and to its handlers together. Dropping the last of them does what
 /// [`shutdown`](Offload::shutdown) does.

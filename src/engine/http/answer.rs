@@ -51,8 +51,7 @@ impl ResponseContext {
         };
         let keep_alive = self.keep_alive && !response.close;
         let connection = self.connection(keep_alive, response.status);
-        let silent = is_silent(response.status);
-        let content = content_length(response.status, bytes);
+        let (content, silent) = content_length(response.status, bytes);
         let fields = response.fields.bytes();
         let head = ResponseHead { status: response.status, fields, content, connection, date };
         http1::encode_head(out.cork, &head);
@@ -94,7 +93,7 @@ impl ResponseContext {
                 return self.answer(out, response, date);
             }
         };
-        let silent = is_silent(response.status);
+        let (empty, silent) = content_length(response.status, 0);
         let has_content = !silent && !self.head_only;
         if !has_content {
             // Done before the head is encoded: dropping a source runs the application's code, which may panic.
@@ -102,7 +101,7 @@ impl ResponseContext {
         }
         let (ResponseContext { keep_alive, .. }, frame) = self.streaming(length, response.close);
         let content = match frame {
-            _ if silent => content_length(response.status, 0),
+            _ if silent => empty,
             Frame::Counted { left } => ContentLength::Known(left),
             Frame::Chunks => ContentLength::Chunked,
             Frame::Close => ContentLength::None,
@@ -148,20 +147,15 @@ impl ResponseContext {
     }
 }
 
-/// Whether a response with this status has no content (RFC 9110 §6.4.1, §15.3.6).
+/// Returns how content of this length is framed, and whether a response with this status has none (RFC 9110 §6.4.1). RFC
+/// 9110 §8.6: a 204 has no Content-Length, and a 304 may only have that of the 200 it stands for. A 205 states that it is
+/// empty (§15.3.6).
 #[inline]
-fn is_silent(status: u16) -> bool {
-    matches!(status, 204 | 205 | 304)
-}
-
-/// Returns how content of this length is framed. RFC 9110 §8.6: a 204 has no Content-Length, and a 304 may only have that
-/// of the 200 it stands for. A 205 states that it is empty (§15.3.6).
-#[inline]
-fn content_length(status: u16, bytes: u64) -> ContentLength {
+fn content_length(status: u16, bytes: u64) -> (ContentLength, bool) {
     match status {
-        204 | 304 => ContentLength::None,
-        205 => ContentLength::Known(0),
-        _ => ContentLength::Known(bytes),
+        204 | 304 => (ContentLength::None, true),
+        205 => (ContentLength::Known(0), true),
+        _ => (ContentLength::Known(bytes), false),
     }
 }
 

@@ -8,15 +8,15 @@ use super::receiving::{Receiving, Unopened};
 use super::transfer::{DISCARD_BYTES_MAX, Transfer};
 use super::upgrade;
 use crate::app::{
-    App, ConnId, Destination, Early, Layers, Request, RequestParts, RequestState, Resolved, Response,
-    Uploads, call_through, handler_failed,
+    App, ConnId, Destination, Early, Layers, Other, Params, Place, Request, RequestParts, RequestState,
+    Resolved, Response, Uploads, call_through, handler_failed,
 };
-use crate::arena::OVERWRITTEN;
+use crate::arena::{Arena, OVERWRITTEN};
 use crate::engine::context::{Context, Scratch, Services};
 use crate::engine::output::Output;
 use crate::engine::progress::{Next, Progress, StopReason};
 use crate::engine::websocket::socket::OpenSocket;
-use crate::http1::{self, ContentStep, Decoder, Framing, HeadStep, Method};
+use crate::http1::{self, ContentStep, Decoder, Fields, Framing, Head, HeadStep, Method};
 use crate::panics::catch_counted;
 use crate::transport::{Peer, Stream};
 
@@ -124,8 +124,8 @@ fn next<S: Stream>(
             return Step::Answered { consumed: length, keep_alive: false };
         }
     };
-    let Resolved { to, params, route, layers } = app.resolve(head, arena);
-    let state = &RequestState::new(route);
+    let Resolved { to, params, place } = app.resolve(head, arena);
+    let (pattern, state) = (&place.pattern, RequestState::default());
     let response = ResponseContext {
         version: head.version,
         keep_alive: head.keep_alive && !services.shutting_down,
@@ -133,28 +133,14 @@ fn next<S: Stream>(
     };
 
     let (conn, peer) = (client.conn, client.peer);
-    if let Destination::Early(_) | Destination::Upload(_) = to {
-        let (content, trailers): (&[u8], _) = (&[], Default::default());
-        let parts = RequestParts { head, content, trailers, params, arena, conn, peer, state };
-        let request = Request::new(parts);
-        return match to {
-            Destination::Upload(uploads) => {
-                open_upload(uploads, layers, &request, length, out, decoder, response, app, services)
-            }
-            Destination::Early(early) => {
-                answer_early(&early, layers, &request, out, decoder, response, services)
-            }
-            _ => unreachable!("one of the two"),
-        };
-    }
-    // Content that is too large is not asked for.
-    let welcome =
-        !matches!(head.framing, Framing::Length(length) if length > services.limits.body_bytes as u64);
-    if !resumed && head.expects_continue && welcome {
-        out.cork.extend_from_slice(http1::CONTINUE);
-    }
-
-    let (content, trailers, consumed) = match decoder.content(head, rest, arena, &services.limits) {
+    let handler = match to {
+        Destination::Handler(handler) => handler,
+        Destination::Other(to) => {
+            let arrived = Arrived { to, head, rest, resumed, params, place, length, arena, client };
+            return answer_otherwise(arrived, response, decoder, out, app, services);
+        }
+    };
+    let (content, trailers, consumed) = match content(head, rest, resumed, decoder, out, arena, services) {
         ContentStep::Incomplete { filled } => return Step::NeedsInput { filled },
         ContentStep::Refused(refusal) => {
             response.refuse(out, refusal, app, services);
@@ -163,41 +149,110 @@ fn next<S: Stream>(
         ContentStep::Whole { content, trailers, consumed } => (content, trailers, consumed),
     };
     services.counters.requests += 1;
-    let request = Request::new(RequestParts { head, content, trailers, params, arena, conn, peer, state });
-    let mut instead = match to {
-        Destination::Handler(handler) => {
-            let Services { counters, date, .. } = &mut *services;
-            let date = date.text();
-            // What the handler returns is encoded where it lies: it is large, and moving it costs as much
-            // as routing.
-            let mut transfer = None;
-            let after = catch_counted(&mut counters.panics, || match handler.call(&request) {
-                Ok(ref mut answer) => {
-                    let after = response.answer(out, answer, date);
-                    if after == AfterAnswer::Pending {
-                        transfer = Some(Transfer::pending(&response, answer));
-                    }
-                    after
-                }
-                Err(error) => response.answer(out, &mut error.into(), date),
-            });
-            counters.panics += request.panics();
-            if let Some(transfer) = transfer {
-                let to = Switch::Transfer(transfer.start(decoder, conn, &services.wake));
-                return Step::Switched { consumed, to };
+    let request =
+        Request::new(RequestParts { head, content, trailers, params, arena, conn, peer, pattern, state });
+    let Services { counters, date, .. } = &mut *services;
+    let date = date.text();
+    // What the handler returns is encoded where it lies: it is large, and moving it costs as much as routing.
+    let mut transfer = None;
+    let after = catch_counted(&mut counters.panics, || match handler.call(&request) {
+        Ok(ref mut answer) => {
+            let after = response.answer(out, answer, date);
+            if after == AfterAnswer::Pending {
+                transfer = Some(Transfer::pending(&response, answer));
             }
-            if let Some(after) = after {
-                return Step::Answered { consumed, keep_alive: after == AfterAnswer::KeepAlive };
-            }
-            handler_failed().into()
+            after
         }
-        Destination::Upgrade(upgrade) => match upgrade::open(upgrade, layers, &request, out, services) {
-            Ok(socket) => return Step::Switched { consumed, to: Switch::WebSocket(socket) },
-            Err(response) => response,
-        },
-        Destination::Early(_) | Destination::Upload(_) => unreachable!("answered above"),
+        Err(error) => response.answer(out, &mut error.into(), date),
+    });
+    counters.panics += request.panics();
+    if let Some(transfer) = transfer {
+        let to = Switch::Transfer(transfer.start(decoder, conn, &services.wake));
+        return Step::Switched { consumed, to };
+    }
+    if let Some(after) = after {
+        return Step::Answered { consumed, keep_alive: after == AfterAnswer::KeepAlive };
+    }
+    respond(&mut handler_failed().into(), &response, consumed, conn, out, decoder, services)
+}
+
+/// Reads the content of a request whose head is complete. Asks for it first if the client waits for that.
+#[inline]
+fn content<'a, S: Stream>(
+    head: &Head<'a>,
+    rest: &'a mut [u8],
+    resumed: bool,
+    decoder: &mut Decoder,
+    out: &mut Output<'_, S>,
+    arena: &'a Arena,
+    services: &Services,
+) -> ContentStep<'a> {
+    // Content that is too large is not asked for.
+    let welcome =
+        !matches!(head.framing, Framing::Length(length) if length > services.limits.body_bytes as u64);
+    if !resumed && head.expects_continue && welcome {
+        out.cork.extend_from_slice(http1::CONTINUE);
+    }
+    decoder.content(head, rest, arena, &services.limits)
+}
+
+/// A request whose head is complete.
+struct Arrived<'a> {
+    to: Other<'a>,
+    head: &'a Head<'a>,
+    rest: &'a mut [u8],
+    resumed: bool,
+    params: Params<'a>,
+    place: &'a Place,
+    /// The number of bytes that were shown to the decoder.
+    length: usize,
+    arena: &'a Arena,
+    client: &'a Client<'a>,
+}
+
+/// Answers a request that does not go to a handler.
+#[inline(never)]
+fn answer_otherwise<S: Stream>(
+    arrived: Arrived<'_>,
+    response: ResponseContext,
+    decoder: &mut Decoder,
+    out: &mut Output<'_, S>,
+    app: &App,
+    services: &mut Services,
+) -> Step {
+    let Arrived { to, head, rest, resumed, params, place, length, arena, client } = arrived;
+    let request = |content, trailers| {
+        let (conn, peer) = (client.conn, client.peer);
+        let (pattern, state) = (&place.pattern, RequestState::default());
+        Request::new(RequestParts { head, content, trailers, params, arena, conn, peer, pattern, state })
     };
-    respond(&mut instead, &response, consumed, conn, out, decoder, services)
+    let layers = &*place.layers;
+    match to {
+        Other::Early(early) => {
+            let request = request(&[], Fields::default());
+            answer_early(&early, layers, &request, out, decoder, response, services)
+        }
+        Other::Upload(uploads) => {
+            let request = request(&[], Fields::default());
+            open_upload(uploads, layers, &request, length, out, decoder, response, app, services)
+        }
+        Other::Upgrade(upgrade) => match content(head, rest, resumed, decoder, out, arena, services) {
+            ContentStep::Incomplete { filled } => Step::NeedsInput { filled },
+            ContentStep::Refused(refusal) => {
+                response.refuse(out, refusal, app, services);
+                Step::Answered { consumed: length, keep_alive: false }
+            }
+            ContentStep::Whole { content, trailers, consumed } => {
+                services.counters.requests += 1;
+                match upgrade::open(upgrade, layers, &request(content, trailers), out, services) {
+                    Ok(socket) => Step::Switched { consumed, to: Switch::WebSocket(socket) },
+                    Err(mut answer) => {
+                        respond(&mut answer, &response, consumed, client.conn, out, decoder, services)
+                    }
+                }
+            }
+        },
+    }
 }
 
 /// Sends an answer that no handler of a route has made.
