@@ -12,6 +12,7 @@ mod allocations;
 mod announcements;
 mod async_tasks;
 #[cfg(feature = "deflate")]
+mod completions;
 mod compression;
 mod conditional_requests;
 mod connection_ids;

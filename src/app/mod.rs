@@ -6,6 +6,7 @@
 mod accept;
 mod body;
 mod channel;
+mod completion;
 mod conditional;
 mod conn_id;
 mod content_type;
@@ -46,6 +47,7 @@ mod websocket;
 pub use crate::ws::Message;
 pub use body::{Body, Pending};
 pub use channel::{BodySender, Pushed};
+pub use completion::Completion;
 pub use conn_id::ConnId;
 pub use cookies::{Cookie, SameSite};
 pub use defer::Responder;

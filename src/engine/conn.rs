@@ -27,6 +27,7 @@
 //! The end of the peer's side ends `Deferred`, and `Sending` without an end, unless half-close is honoured: what is
 //! queued still leaves. In every other state the end is read after all input, and what is under way is completed.
 
+use super::cork::Cork;
 use super::http::transfer::{Stage, Transfer};
 use super::output::{Io, Output};
 use super::timer::{Timer, Waiting};
@@ -310,7 +311,7 @@ impl<S> Conn<S> {
 impl<S: Stream> Conn<S> {
     /// Returns its sending side, which writes through `cork`.
     #[inline]
-    pub(super) fn output<'a>(&'a mut self, cork: &'a mut Vec<u8>) -> Output<'a, S> {
+    pub(super) fn output<'a>(&'a mut self, cork: &'a mut Cork) -> Output<'a, S> {
         Output::new(&mut self.io, cork)
     }
 }

@@ -3,6 +3,7 @@
 //! It knows no connection, and no cork: that belongs to a connection's output. Its invariant: the arena is empty between
 //! turns.
 
+use super::completions::Completions;
 use super::counters::Counters;
 use super::publisher::Publisher;
 use super::remote::handle::Handle;
@@ -26,6 +27,7 @@ pub(super) struct Services {
     pub(super) limits: Limits,
     pub(super) half_close: bool,
     pub(super) counters: Counters,
+    pub(super) completions: Completions,
     pub(super) publisher: Publisher,
     pub(super) codec: Codec,
     pub(super) date: DateCache,
@@ -66,6 +68,7 @@ impl Context {
             limits,
             half_close,
             counters: Counters::default(),
+            completions: Completions::new(&app),
             publisher: Publisher::new(handle, worker, app.sockets()),
             codec: Codec::new(),
             date: DateCache::new(now.unix_secs),

@@ -155,10 +155,12 @@ impl Worker {
         #[cfg(target_os = "linux")]
         transport::sigpipe::look();
         let clock = Clock::new();
+        let mut engine = Engine::with_handle(app, settings, clock.now(), handle);
+        engine.measure_with(&clock);
         Ok(Worker {
             poll: parts.poll,
             events: Events::with_capacity(EVENTS),
-            engine: Engine::with_handle(app, settings, clock.now(), handle),
+            engine,
             handle: handle.clone(),
             listeners,
             clock,

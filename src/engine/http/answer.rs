@@ -4,7 +4,7 @@
 //! by `http1::encode_head`, with what [`ResponseContext`] says about the connection.
 
 use super::sending::Frame;
-use crate::app::{App, Awaited, Body, Error, Response, handler_failed};
+use crate::app::{App, Awaited, Body, ConnId, Error, Response, handler_failed};
 use crate::engine::context::Services;
 use crate::engine::output::Output;
 use crate::http1::{self, ConnectionHeader, ContentLength, Refusal, ResponseHead, Version};
@@ -135,15 +135,30 @@ impl ResponseContext {
     pub(in crate::engine) fn refuse<S: Stream>(
         &self,
         out: &mut Output<'_, S>,
+        conn: ConnId,
         refusal: Refusal,
         app: &App,
         services: &mut Services,
     ) {
-        let Services { counters, date, .. } = services;
-        counters.count_refused(refusal);
-        let error = Error::new(refusal.status(), refusal.to_string());
-        let mut response = app.refuse(error, &mut counters.panics);
-        ResponseContext { keep_alive: false, ..*self }.answer(out, &mut response, date.text());
+        services.counters.count_refused(refusal);
+        self.answer_unread(out, conn, Error::new(refusal.status(), refusal.to_string()), app, services);
+    }
+
+    /// Sends the last answer of a connection, whose request reaches no handler.
+    fn answer_unread<S: Stream>(
+        &self,
+        out: &mut Output<'_, S>,
+        conn: ConnId,
+        error: Error,
+        app: &App,
+        services: &mut Services,
+    ) {
+        let mut response = app.refuse(error, &mut services.counters.panics);
+        let (status, before) = (response.status, out.cork.position());
+        ResponseContext { keep_alive: false, ..*self }.answer(out, &mut response, services.date.text());
+        if services.completions.is_on() {
+            services.completions.refused(conn, status, before, out.cork.position());
+        }
     }
 }
 
@@ -168,11 +183,11 @@ pub(in crate::engine) fn is_head(request: &[u8]) -> bool {
 /// Answers a request that was not finished in time (RFC 9110 §15.5.9).
 pub(in crate::engine) fn request_timed_out<S: Stream>(
     out: &mut Output<'_, S>,
+    conn: ConnId,
     head_only: bool,
     app: &App,
     services: &mut Services,
 ) {
     let error = Error::new(408, "The request took too long to arrive.");
-    let mut response = app.refuse(error, &mut services.counters.panics);
-    ResponseContext::last(head_only).answer(out, &mut response, services.date.text());
+    ResponseContext::last(head_only).answer_unread(out, conn, error, app, services);
 }

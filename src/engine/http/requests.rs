@@ -120,7 +120,7 @@ fn next<S: Stream>(
             return Step::Broken;
         }
         HeadStep::Refused(refusal) => {
-            ResponseContext::last(answer::is_head(input)).refuse(out, refusal, app, services);
+            ResponseContext::last(answer::is_head(input)).refuse(out, client.conn, refusal, app, services);
             return Step::Answered { consumed: length, keep_alive: false };
         }
     };
@@ -143,29 +143,40 @@ fn next<S: Stream>(
     let (content, trailers, consumed) = match content(head, rest, resumed, decoder, out, arena, services) {
         ContentStep::Incomplete { filled } => return Step::NeedsInput { filled },
         ContentStep::Refused(refusal) => {
-            response.refuse(out, refusal, app, services);
+            begin(head, place, length, conn, out, services);
+            response.refuse(out, conn, refusal, app, services);
             return Step::Answered { consumed: length, keep_alive: false };
         }
         ContentStep::Whole { content, trailers, consumed } => (content, trailers, consumed),
     };
     services.counters.requests += 1;
+    begin(head, place, consumed, conn, out, services);
     let request =
         Request::new(RequestParts { head, content, trailers, params, arena, conn, peer, pattern, state });
-    let Services { counters, date, .. } = &mut *services;
+    let Services { counters, completions, date, .. } = &mut *services;
     let date = date.text();
     // What the handler returns is encoded where it lies: it is large, and moving it costs as much as routing.
-    let mut transfer = None;
+    let (mut transfer, mut status) = (None, 0);
     let after = catch_counted(&mut counters.panics, || match handler.call(&request) {
         Ok(ref mut answer) => {
             let after = response.answer(out, answer, date);
+            status = answer.status;
             if after == AfterAnswer::Pending {
                 transfer = Some(Transfer::pending(&response, answer));
             }
             after
         }
-        Err(error) => response.answer(out, &mut error.into(), date),
+        Err(error) => {
+            status = error.status();
+            response.answer(out, &mut error.into(), date)
+        }
     });
     counters.panics += request.panics();
+    if completions.is_on()
+        && let Some(after) = after
+    {
+        completions.answered(conn, status, out.cork.position(), after == AfterAnswer::Pending);
+    }
     if let Some(transfer) = transfer {
         let to = Switch::Transfer(transfer.start(decoder, conn, &services.wake));
         return Step::Switched { consumed, to };
@@ -229,21 +240,25 @@ fn answer_otherwise<S: Stream>(
     let layers = &*place.layers;
     match to {
         Other::Early(early) => {
+            begin(head, place, head.len, client.conn, out, services);
             let request = request(&[], Fields::default());
             answer_early(&early, layers, &request, out, decoder, response, services)
         }
         Other::Upload(uploads) => {
+            begin(head, place, head.len, client.conn, out, services);
             let request = request(&[], Fields::default());
             open_upload(uploads, layers, &request, length, out, decoder, response, app, services)
         }
         Other::Upgrade(upgrade) => match content(head, rest, resumed, decoder, out, arena, services) {
             ContentStep::Incomplete { filled } => Step::NeedsInput { filled },
             ContentStep::Refused(refusal) => {
-                response.refuse(out, refusal, app, services);
+                begin(head, place, length, client.conn, out, services);
+                response.refuse(out, client.conn, refusal, app, services);
                 Step::Answered { consumed: length, keep_alive: false }
             }
             ContentStep::Whole { content, trailers, consumed } => {
                 services.counters.requests += 1;
+                begin(head, place, consumed, client.conn, out, services);
                 match upgrade::open(upgrade, layers, &request(content, trailers), out, services) {
                     Ok(socket) => Step::Switched { consumed, to: Switch::WebSocket(socket) },
                     Err(mut answer) => {
@@ -268,17 +283,56 @@ fn respond<S: Stream>(
 ) -> Step {
     let Services { counters, date, .. } = &mut *services;
     // A source that is not needed is dropped. That runs the application's code, which may panic.
-    let after = catch_counted(&mut counters.panics, || context.answer(out, answer, date.text()));
+    let after = catch_counted(&mut counters.panics, || {
+        let after = context.answer(out, answer, date.text());
+        (after, answer.status)
+    });
+    let after = match after {
+        Some((after, status)) => {
+            note_answer(conn, status, after, out, services);
+            after
+        }
+        None => {
+            let mut answer = handler_failed().into();
+            context.answer(out, &mut answer, services.date.text());
+            note_answer(conn, answer.status, AfterAnswer::Close, out, services);
+            AfterAnswer::Close
+        }
+    };
     match after {
-        Some(AfterAnswer::Pending) => {
+        AfterAnswer::Pending => {
             let transfer = Transfer::pending(context, answer).start(decoder, conn, &services.wake);
             Step::Switched { consumed, to: Switch::Transfer(transfer) }
         }
-        Some(after) => Step::Answered { consumed, keep_alive: after == AfterAnswer::KeepAlive },
-        None => {
-            context.answer(out, &mut handler_failed().into(), services.date.text());
-            Step::Answered { consumed, keep_alive: false }
-        }
+        after => Step::Answered { consumed, keep_alive: after == AfterAnswer::KeepAlive },
+    }
+}
+
+/// Notes the request for the completion hook. `bytes_in`: what belongs to it so far.
+#[inline]
+fn begin<S>(
+    head: &Head<'_>,
+    place: &Place,
+    bytes_in: usize,
+    conn: ConnId,
+    out: &Output<'_, S>,
+    services: &mut Services,
+) {
+    if services.completions.is_on() {
+        services.completions.begin(conn, head, place.pattern.as_str(), bytes_in, out.cork.position());
+    }
+}
+
+/// Notes the answer for the completion hook.
+fn note_answer<S>(
+    conn: ConnId,
+    status: u16,
+    after: AfterAnswer,
+    out: &Output<'_, S>,
+    services: &mut Services,
+) {
+    if services.completions.is_on() {
+        services.completions.answered(conn, status, out.cork.position(), after == AfterAnswer::Pending);
     }
 }
 
@@ -327,7 +381,7 @@ fn open_upload<S: Stream>(
             Step::Switched { consumed: head.len, to: Switch::Transfer(transfer) }
         }
         Err(Unopened::Refused(refusal)) => {
-            response.refuse(out, refusal, app, services);
+            response.refuse(out, conn, refusal, app, services);
             Step::Answered { consumed: length, keep_alive: false }
         }
         Err(Unopened::Answer(mut answer)) => {
