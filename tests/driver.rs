@@ -4,11 +4,12 @@
 
 use fleeting::ConnId;
 use fleeting::engine::{Counters, Engine, Readiness, Settings};
+use fleeting::testing::rest::{later, next_turn, run_to_rest};
+use fleeting::testing::stream::{MemoryStream, Pipe};
+use fleeting::testing::wire;
 use fleeting::time::Now;
 use fleeting::{App, Handle};
 use fleeting_testkit::client::{Frame, frame, handshake};
-use fleeting_testkit::engine::run_to_rest;
-use fleeting_testkit::stream::{MemoryStream, Pipe};
 use std::cell::RefCell;
 use std::ops::Range;
 use std::rc::Rc;
@@ -49,9 +50,11 @@ impl Driver {
         let peer = Peer { id, pipe };
         self.arrive(&peer, handshake(path, fields).as_bytes());
         let mut pipe = peer.pipe.borrow_mut();
-        let head = pipe.written.windows(4).position(|four| four == b"\r\n\r\n").expect("an answer") + 4;
-        assert!(pipe.written.starts_with(b"HTTP/1.1 101 "), "{}", pipe.written.escape_ascii());
-        let head = String::from_utf8(pipe.written.drain(..head).collect()).expect("ASCII");
+        let head =
+            wire::Head::read(&pipe.written).unwrap_or_else(|error| panic!("{error}")).expect("an answer");
+        assert_eq!(head.status(), 101, "{head:?}");
+        pipe.written.drain(..head.bytes().len());
+        let head = String::from_utf8(head.bytes().to_vec()).expect("ASCII");
         drop(pipe);
         (peer, head)
     }
@@ -86,12 +89,12 @@ impl Driver {
     /// Lets time pass. The engine has a turn whenever it asks for one.
     pub fn advance(&mut self, ms: u64) {
         let until = self.now.ms + ms;
-        while let Some(next) = self.engine.next_ms().filter(|next| *next <= until) {
-            self.now.ms = self.now.ms.max(next);
+        while let Some(next) = next_turn(&self.engine, self.now, until) {
+            self.now = next;
             self.engine.begin(self.now);
             self.engine.run();
         }
-        self.now.ms = until;
+        self.now = later(self.now, until);
         self.turn();
     }
 
@@ -141,14 +144,9 @@ impl Peer {
 }
 
 /// Returns the server's frame that begins at `at`, if it is complete: its opcode, with 0x40 if it is compressed, and
-/// the range of its payload. The frame must be the last of its message, without a mask or other reserved bits.
+/// the range of its payload. The frame must be the last of its message, without other reserved bits.
 pub fn frame_at(bytes: &[u8], at: usize) -> Option<(u8, Range<usize>)> {
-    let &[first, second, ..] = bytes.get(at..)? else { return None };
-    assert_eq!((first & 0xb0, second & 0x80), (0x80, 0), "not a frame: {}", bytes[at..].escape_ascii());
-    let (length, start) = match second {
-        126 => (usize::from(u16::from_be_bytes(*bytes.get(at + 2..)?.first_chunk()?)), at + 4),
-        127 => (u64::from_be_bytes(*bytes.get(at + 2..)?.first_chunk()?) as usize, at + 10),
-        length => (usize::from(length), at + 2),
-    };
-    (start + length <= bytes.len()).then_some((first & 0x4f, start..start + length))
+    let found = wire::frame(&bytes[at..]).unwrap_or_else(|error| panic!("{error}"))?;
+    assert_eq!(found.first & 0xb0, 0x80, "not a frame: {}", bytes[at..].escape_ascii());
+    Some((found.first & 0x4f, at + found.payload.start..at + found.payload.end))
 }

@@ -6,9 +6,9 @@
 use crate::simulator::service::{Log, app};
 use crate::simulator::wire::{SimStream, Wire};
 use fleeting::engine::{Engine, Readiness, Settings};
+use fleeting::testing::rest::run_to_rest;
 use fleeting::time::Now;
 use fleeting_testkit::client::handshake;
-use fleeting_testkit::engine::run_to_rest;
 use fleeting_testkit::random::Random;
 use fleeting_testkit::ws::frames::client_frame;
 use std::cell::{Cell, RefCell};

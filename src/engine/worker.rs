@@ -6,7 +6,7 @@
 use super::counters::Counters;
 use super::driver::{Engine, Readiness, Settings};
 use super::remote::handle::Handle;
-use super::remote::mailbox::{Mailbox, SendError};
+use super::remote::mailbox::{Alarm, Mailbox, SendError};
 use super::shutdown::ShutdownReport;
 use crate::app::{App, ConnId, RouteError};
 use crate::arena::Arena;
@@ -130,7 +130,8 @@ pub(crate) struct WorkerParts {
 impl WorkerParts {
     pub(crate) fn new(limits: &Limits) -> io::Result<WorkerParts> {
         let poll = Poll::new()?;
-        let mailbox = Arc::new(Mailbox::new(Some(Waker::new(poll.registry(), WAKER)?), limits));
+        let alarm = Alarm::Poll(Waker::new(poll.registry(), WAKER)?);
+        let mailbox = Arc::new(Mailbox::new(Some(alarm), limits));
         Ok(WorkerParts { poll, mailbox, attached: None })
     }
 }
@@ -154,8 +155,9 @@ impl Worker {
         }
         #[cfg(target_os = "linux")]
         transport::sigpipe::look();
+        let arena = Arena::try_new(settings.limits.arena_bytes)?;
         let clock = Clock::new();
-        let mut engine = Engine::with_handle(app, settings, clock.now(), handle);
+        let mut engine = Engine::with_arena(app, settings, clock.now(), handle, arena);
         engine.measure_with(&clock);
         Ok(Worker {
             poll: parts.poll,

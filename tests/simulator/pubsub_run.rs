@@ -7,6 +7,7 @@ use super::pubsub_model::{FILTERS, Record, Shared, TOPICS, app, publish_outside}
 use super::wire::{SimStream, Wire};
 use crate::driver::frame_at;
 use fleeting::engine::{Counters, Engine, Settings};
+use fleeting::testing::wire::Head;
 use fleeting::time::Now;
 use fleeting::{ConnId, Handle, Limits, Message, SlowConsumer};
 use fleeting_testkit::client::handshake;
@@ -375,11 +376,11 @@ impl Peer {
         }
         let written = &wire.pipe.written;
         if self.checked == 0 {
-            let Some(head) = written.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(()) };
-            if !written.starts_with(b"HTTP/1.1 101 ") {
+            let Some(head) = Head::read(written).map_err(|error| error.to_string())? else { return Ok(()) };
+            if head.status() != 101 {
                 return Err("the handshake was refused".into());
             }
-            self.checked = head + 4;
+            self.checked = head.bytes().len();
         }
         while let Some((opcode, payload)) = frame_at(written, self.checked) {
             self.checked = payload.end;

@@ -5,8 +5,8 @@
 //! arrive at once and an event is due.
 
 use fleeting::engine::Readiness;
+use fleeting::testing::stream::{Direction, Link, MemoryStream, Pipe};
 use fleeting_testkit::random::Random;
-use fleeting_testkit::stream::{Direction, Link, MemoryStream, Pipe};
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind};
 use std::rc::Rc;

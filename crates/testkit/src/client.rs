@@ -1,9 +1,10 @@
 //! A client that sends exactly the bytes a test gives it. It waits for responses, never for time to pass.
 //!
-//! It knows nothing of the server's code. `PATIENCE` only bounds how long a broken server can hold up the suite: an
-//! operation that takes longer fails the test.
+//! It reads with the readers of `fleeting::testing`, which share no code with the server. `PATIENCE` only bounds how long
+//! a broken server can hold up the suite: an operation that takes longer fails the test.
 
-use crate::ws::frames::client_frame;
+use fleeting::testing::wire::{Head, Reader, chunk, client_frame};
+use fleeting::testing::{self, wire};
 use socket2::{Domain, SockRef, Socket, Type};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -45,6 +46,15 @@ pub struct Frame {
 }
 
 impl Answer {
+    fn new(status: u16, head: &[u8], body: Vec<u8>) -> Answer {
+        Answer { status, head: String::from_utf8(head.to_vec()).expect("ASCII"), body }
+    }
+
+    /// The interim responses before it are left out.
+    fn of(answer: testing::Answer) -> Answer {
+        Answer::new(answer.status(), answer.head(), answer.body().to_vec())
+    }
+
     /// Returns the value of the first field with this name.
     pub fn field(&self, name: &str) -> Option<&str> {
         let fields = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
@@ -132,44 +142,49 @@ impl Client {
         self.answer()
     }
 
-    /// Returns the next response, with as much content as its Content-Length says.
+    /// Returns the next response. Its content ends where its head says.
+    #[track_caller]
     pub fn answer(&mut self) -> Answer {
-        let mut answer = self.answer_to_head();
-        let length = answer.field("content-length").map_or(0, |value| value.parse().expect("a number"));
-        self.fill(length);
-        answer.body = self.take(length);
-        answer
+        let answer = self.whole_answer();
+        assert_eq!(answer.header("transfer-encoding"), None, "{answer:?}");
+        Answer::of(answer)
     }
 
     /// Returns the next response, whose content is chunked.
+    #[track_caller]
     pub fn answer_in_chunks(&mut self) -> Answer {
-        let mut answer = self.answer_to_head();
-        assert_eq!(answer.field("transfer-encoding"), Some("chunked"), "{}", answer.head);
-        assert_eq!(answer.field("content-length"), None);
+        let answer = self.whole_answer();
+        assert_eq!(answer.header("transfer-encoding"), Some("chunked"), "{answer:?}");
+        Answer::of(answer)
+    }
+
+    #[track_caller]
+    fn whole_answer(&mut self) -> testing::Answer {
+        let mut reader = Reader::new(false);
         loop {
-            let chunk = self.chunk();
-            if chunk.is_empty() {
-                return answer;
+            let consumed = reader.read(&self.rest, false).unwrap_or_else(|error| panic!("{error}"));
+            self.rest.drain(..consumed);
+            if reader.is_done() {
+                return reader.finish().expect("the response is complete");
             }
-            answer.body.extend(chunk);
+            self.fill(self.rest.len() + 1);
         }
     }
 
     /// Returns the data of the next chunk, empty for the last one.
     #[track_caller]
     pub fn chunk(&mut self) -> Vec<u8> {
-        let line = loop {
-            if let Some(at) = self.rest.windows(2).position(|two| two == b"\r\n") {
-                break at;
+        loop {
+            if let Some(chunk) = chunk(&self.rest).unwrap_or_else(|error| panic!("{error}")) {
+                let data = self.rest[chunk.data].to_vec();
+                self.rest.drain(..chunk.end);
+                if data.is_empty() {
+                    assert_eq!(self.bytes(2), b"\r\n", "trailers");
+                }
+                return data;
             }
             self.fill(self.rest.len() + 1);
-        };
-        let size = String::from_utf8(self.take(line + 2)).expect("ASCII");
-        let size = usize::from_str_radix(size.trim_end(), 16).expect("a size");
-        self.fill(size + 2);
-        let data = self.take(size);
-        assert_eq!(self.take(2), b"\r\n");
-        data
+        }
     }
 
     /// Returns the text of the next chunks, until there are at least `bytes` bytes of it.
@@ -184,20 +199,12 @@ impl Client {
 
     /// Returns the head of the next response, for example to a HEAD request.
     pub fn answer_to_head(&mut self) -> Answer {
-        let mut looked_at = 0;
-        let length = loop {
-            if let Some(at) = self.rest[looked_at..].windows(4).position(|four| four == b"\r\n\r\n") {
-                break looked_at + at + 4;
+        loop {
+            if let Some(head) = Head::read(&self.rest).unwrap_or_else(|error| panic!("{error}")) {
+                self.rest.drain(..head.bytes().len());
+                return Answer::new(head.status(), head.bytes(), Vec::new());
             }
-            looked_at = self.rest.len().saturating_sub(3);
             self.fill(self.rest.len() + 1);
-        };
-        let head = String::from_utf8(self.rest.drain(..length).collect()).expect("ASCII");
-        let status = head.strip_prefix("HTTP/1.1 ").and_then(|line| line.get(..3)?.parse().ok());
-        Answer {
-            status: status.unwrap_or_else(|| panic!("not a status line: {head}")),
-            head,
-            body: Vec::new(),
         }
     }
 
@@ -246,24 +253,15 @@ impl Client {
 
     /// Returns the next frame.
     pub fn next_frame(&mut self) -> Frame {
-        self.fill(2);
-        assert_eq!(self.rest[0] & 0x70, 0, "a reserved bit is set");
-        assert_eq!(self.rest[1] & 0x80, 0, "the server has masked its frame");
-        let (length, header) = match self.rest[1] {
-            126 => {
-                self.fill(4);
-                (usize::from(u16::from_be_bytes(self.rest[2..4].try_into().expect("two"))), 4)
+        loop {
+            if let Some(found) = wire::frame(&self.rest).unwrap_or_else(|error| panic!("{error}")) {
+                assert_eq!(found.first & 0x70, 0, "a reserved bit is set");
+                let payload = self.rest[found.payload.clone()].to_vec();
+                self.rest.drain(..found.payload.end);
+                return Frame { opcode: found.first & 0x0f, payload };
             }
-            127 => {
-                self.fill(10);
-                (u64::from_be_bytes(self.rest[2..10].try_into().expect("eight")) as usize, 10)
-            }
-            length => (usize::from(length), 2),
-        };
-        let opcode = self.rest[0] & 0x0f;
-        self.fill(header + length);
-        self.take(header);
-        Frame { opcode, payload: self.take(length) }
+            self.fill(self.rest.len() + 1);
+        }
     }
 
     /// Removes `length` of the bytes that have arrived.

@@ -1,4 +1,4 @@
-//! The tools Fleeting is tested with: clients and servers for tests, streams in memory, fuzz bodies, and second
+//! The tools Fleeting is tested with: clients and servers for tests, fuzz bodies, and second
 //! implementations that share no code with what they check.
 //!
 //! The library, the store and the program depend on this package for their tests. It uses their public items, some of
@@ -22,7 +22,6 @@ macro_rules! limits {
 }
 
 pub mod client;
-pub mod engine;
 pub mod fuzz;
 pub mod http1;
 pub mod on_drop;
@@ -30,7 +29,6 @@ pub mod random;
 pub mod redis;
 pub mod server;
 pub mod sigpipe;
-pub mod stream;
 pub mod ws;
 
 /// Compiles the examples in the README.

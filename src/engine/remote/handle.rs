@@ -2,6 +2,8 @@
 //!
 //! It knows no worker, only the workers' mailboxes and the broker. Its invariant: nothing here waits for a worker.
 
+#[cfg(feature = "testing")]
+use super::mailbox::Alarm;
 use super::mailbox::{Command, Mailbox, SendError};
 use super::question::{Question, TopicCounts};
 use crate::app::{ConnId, Error};
@@ -91,6 +93,25 @@ impl Handle {
         let limits = Limits::default();
         let mailboxes = (0..workers).map(|_| Arc::new(Mailbox::new(None, &limits)));
         Handle::new(mailboxes.collect(), None, &limits)
+    }
+
+    /// Makes a handle for one engine that the calling thread runs. Each command unparks the thread.
+    #[cfg(feature = "testing")]
+    pub(crate) fn parking(broker: Option<Arc<dyn Broker>>, limits: &Limits) -> Handle {
+        let mailbox = Mailbox::new(Some(Alarm::Thread(std::thread::current())), limits);
+        Handle::new(vec![Arc::new(mailbox)], broker, limits)
+    }
+
+    /// Whether a command waits for the first worker's next turn.
+    #[cfg(feature = "testing")]
+    pub(crate) fn is_woken(&self) -> bool {
+        self.mailboxes[0].is_woken()
+    }
+
+    /// Counts what could post to the first worker: handles, and the wakers of its connections.
+    #[cfg(feature = "testing")]
+    pub(crate) fn holders(&self) -> usize {
+        Arc::strong_count(&self.mailboxes) + Arc::strong_count(&self.mailboxes[0])
     }
 
     /// Returns the limits of what may be published and subscribed to.

@@ -101,8 +101,30 @@ pub(crate) struct Mailbox {
     queue: Mutex<Option<Queue>>,
     /// A wake-up is under way that the worker has not seen yet.
     woken: AtomicBool,
-    /// Ends the worker's wait; `None` if it does not wait in a poll.
-    waker: Option<Waker>,
+    /// Ends the worker's wait; `None` if it does not wait.
+    waker: Option<Alarm>,
+}
+
+/// What ends a worker's wait for commands.
+pub(crate) enum Alarm {
+    /// It waits in a poll.
+    Poll(Waker),
+    /// It is parked on this thread.
+    #[cfg(feature = "testing")]
+    Thread(std::thread::Thread),
+}
+
+impl Alarm {
+    fn ring(&self) -> io::Result<()> {
+        match self {
+            Alarm::Poll(waker) => waker.wake(),
+            #[cfg(feature = "testing")]
+            Alarm::Thread(thread) => {
+                thread.unpark();
+                Ok(())
+            }
+        }
+    }
 }
 
 struct Queue {
@@ -140,7 +162,7 @@ impl Queue {
 }
 
 impl Mailbox {
-    pub(crate) fn new(waker: Option<Waker>, limits: &Limits) -> Mailbox {
+    pub(crate) fn new(waker: Option<Alarm>, limits: &Limits) -> Mailbox {
         let (commands_max, bytes_max) = (limits.mailbox, limits.mailbox_bytes);
         let queue = Queue { commands: Vec::new(), bytes: 0, commands_max, bytes_max };
         Mailbox { queue: Mutex::new(Some(queue)), woken: AtomicBool::new(false), waker }
@@ -180,7 +202,7 @@ impl Mailbox {
     fn wake(&self) -> io::Result<()> {
         match &self.waker {
             _ if self.woken.swap(true, Ordering::AcqRel) => Ok(()),
-            Some(waker) => waker.wake(),
+            Some(waker) => waker.ring(),
             None => Ok(()),
         }
     }

@@ -6,9 +6,9 @@
 
 use super::replies;
 use super::script::{Act, Script};
-use crate::engine::run_to_rest;
-use crate::stream::{MemoryStream, Pipe};
 use fleeting::engine::{Engine, Readiness, Settings};
+use fleeting::testing::rest::run_to_rest;
+use fleeting::testing::stream::{MemoryStream, Pipe};
 use fleeting::time::Now;
 use fleeting::ws::CloseCode;
 use fleeting::{App, Body, Limits, Timeouts, WebSocket};

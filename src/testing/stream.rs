@@ -6,7 +6,7 @@
 //!
 //! Invariant: a call that no correct engine makes is reported through [`Link::violation`], never ignored.
 
-use fleeting::transport::Stream;
+use crate::transport::Stream;
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, IoSlice};
 use std::rc::Rc;
