@@ -96,5 +96,5 @@ pub use server::{Builder, KeepAlive, PreparedWorker, ServeError, Server, TcpOpti
 
 /// Compiles the examples for those who come from another framework.
 #[doc = include_str!("../docs/coming-from.md")]
-#[cfg(all(doctest, feature = "json"))]
+#[cfg(all(doctest, feature = "json", feature = "testing"))]
 pub struct ComingFromDoctests;
