@@ -421,7 +421,7 @@ fn note_transfer<S: Stream>(
     if completions.is_on() {
         let position = out.cork.position();
         let ended = (!matches!(next, Next::Same(_))).then_some(position);
-        completions.advance(conn, bytes_in, position - before, ended);
+        completions.advance(conn, bytes_in, position.wrapping_sub(before), ended);
     }
 }
 
