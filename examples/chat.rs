@@ -72,7 +72,10 @@ fn topic<'r>(req: &Request<'r>) -> &'r str {
 
 /// The last lines of each room. The workers share it, so it has a lock.
 #[derive(Clone, Default)]
-struct History(Arc<Mutex<HashMap<Box<str>, VecDeque<Box<str>>>>>);
+struct History(Arc<Mutex<HashMap<Box<str>, Lines>>>);
+
+/// The latest first.
+type Lines = VecDeque<Box<str>>;
 
 impl History {
     fn add(&self, topic: &str, line: &str) {

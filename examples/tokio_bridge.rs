@@ -2,9 +2,10 @@
 //!
 //!     cargo run --example tokio_bridge -- 127.0.0.1:8080
 //!
-//! Two requests that wait do not hold each other up, and no thread waits with them:
+//! Two requests that wait do not hold each other up, and no thread waits with them. End one with Ctrl-C, and its future is
+//! dropped in the middle of its wait:
 //!
-//!     curl http://127.0.0.1:8080/wait/2000 & curl http://127.0.0.1:8080/wait/1000
+//!     curl http://127.0.0.1:8080/wait/2000 & curl http://127.0.0.1:8080/wait/10000
 //!
 //! A body is streamed only as fast as its client reads. Stop this with Ctrl-Z, and the task that makes the numbers is
 //! suspended; go on with `fg`; end it with Ctrl-C, and the server prints how far the task came:

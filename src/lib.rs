@@ -75,10 +75,10 @@ pub mod ws;
 
 pub use app::{
     App, Body, BodySender, Completion, ConnId, Cookie, Error, Event, EventError, EventSender, Files, Flow,
-    FormPart, FormParts, Full, Gone, Handler, HandlerFn, KeptRequest, Message, Multipart, MultipartLimits,
-    Offload, OffloadCounters, OffloadOptions, Pairs, PartHead, Progress, Pushed, Request, Responder,
-    Response, Resume, Room, RouteError, SameSite, Sent, Socket, SocketOptions, Source, Upload, Waker,
-    WebSocket, handler,
+    FormPart, FormParts, Full, Gone, Handler, HandlerFn, KeptRequest, LayerFn, Message, Multipart,
+    MultipartLimits, Offload, OffloadCounters, OffloadOptions, Pairs, PartHead, Progress, Pushed, Request,
+    Responder, Response, Resume, Room, RouteError, SameSite, Sent, Socket, SocketOptions, Source, Upload,
+    Waker, WebSocket, handler,
 };
 #[doc(hidden)]
 pub use app::{FormPiece, MultipartReader, Offloaded, Pending};
@@ -96,5 +96,5 @@ pub use server::{Builder, KeepAlive, PreparedWorker, ServeError, Server, TcpOpti
 
 /// Compiles the examples for those who come from another framework.
 #[doc = include_str!("../docs/coming-from.md")]
-#[cfg(all(doctest, feature = "json"))]
+#[cfg(all(doctest, feature = "json", feature = "testing"))]
 pub struct ComingFromDoctests;

@@ -33,7 +33,7 @@ fn block_on<F: Future>(future: F) -> (F::Output, usize) {
     }
 }
 
-const PIECE: [u8; 32 << 10] = [b'x'; 32 << 10];
+static PIECE: [u8; 32 << 10] = [b'x'; 32 << 10];
 const PIECES: usize = 1024;
 /// Longer than all that lies between the task and a client that does not read: the queue, a piece in the worker, and what
 /// the system buffers.
@@ -141,7 +141,15 @@ fn tasks_learn_that_their_client_has_left() {
                 Ok(response)
             })
     });
-    for name in ["answer", "body", "full", "events"] {
+    // A client that closes the connection may still be reading a body, but it awaits no answer and no further events.
+    for (name, closes) in [
+        ("answer", true),
+        ("answer", false),
+        ("body", false),
+        ("full", false),
+        ("events", true),
+        ("events", false),
+    ] {
         let mut client = Client::connect(server.addr);
         client.send(format!("GET /{name} HTTP/1.1\r\nHost: test\r\n\r\n"));
         assert_eq!(begins.recv_timeout(PATIENCE), Ok(name));
@@ -149,7 +157,10 @@ fn tasks_learn_that_their_client_has_left() {
             client.answer_to_head();
             assert_eq!(client.chunk(), b"data: hello\n\n");
         }
-        client.reset();
+        match closes {
+            true => client.end(),
+            false => client.reset(),
+        }
         assert_eq!(ends.recv_timeout(PATIENCE), Ok(name));
     }
     // A shutdown ends an event stream, too.

@@ -70,6 +70,13 @@ fn errors_that_handlers_meet_become_responses() {
     check(io::Error::from(io::ErrorKind::NotFound), 404, "There is nothing here.");
     check(io::Error::other("/etc/secret"), 500, "The server could not read or write something.");
     check(std::fmt::Error, 500, "A value could not be formatted.");
+    check("1x".parse::<u32>().unwrap_err(), 400, "A number is wrong: invalid digit found in string.");
+    check("".parse::<f64>().unwrap_err(), 400, "A number is wrong: cannot parse float from empty string.");
+    check(
+        "yes".parse::<bool>().unwrap_err(),
+        400,
+        "A value is wrong: provided string was not `true` or `false`.",
+    );
     check(TopicError::Empty, 400, "the topic's name is empty.");
     check(TopicError::MessageTooBig(5), 413, "a message may have 5 bytes at most.");
     check(TopicError::TooManyTopics(5), 503, "there may be 5 topics at most.");

@@ -68,9 +68,9 @@ impl Responder {
         self.sender.is_gone()
     }
 
-    /// Waits until an answer would be dropped, in any async executor: the client has reset the connection, the
-    /// [`answer`](crate::Timeouts::answer) timeout has passed, or the handler returned another response. A client that
-    /// closes the connection in an orderly way may still be reading (RFC 9112 §9.6), so it is answered.
+    /// Waits until an answer would be dropped, in any async executor: the client has left, as
+    /// [`is_gone`](Responder::is_gone) explains, the [`answer`](crate::Timeouts::answer) timeout has passed, or the handler
+    /// returned another response.
     ///
     /// Use it to give up work that nothing waits for any more:
     ///

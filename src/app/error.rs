@@ -6,7 +6,8 @@ use super::fields::{FieldBlock, TEXT};
 use crate::http1::FieldError;
 use crate::pubsub::TopicError;
 use std::borrow::Cow;
-use std::str::Utf8Error;
+use std::num::{ParseFloatError, ParseIntError};
+use std::str::{ParseBoolError, Utf8Error};
 use std::{fmt, io};
 
 /// A failed request: the status of the answer, a sentence for the client, and fields if it needs any.
@@ -150,6 +151,27 @@ impl From<fmt::Error> for Error {
 impl From<Utf8Error> for Error {
     fn from(error: Utf8Error) -> Error {
         Error::bad_request(format!("The text is not UTF-8: {error}."))
+    }
+}
+
+/// 400: text of the request is no number of the wanted type.
+impl From<ParseIntError> for Error {
+    fn from(error: ParseIntError) -> Error {
+        Error::bad_request(format!("A number is wrong: {error}."))
+    }
+}
+
+/// 400: text of the request is no number.
+impl From<ParseFloatError> for Error {
+    fn from(error: ParseFloatError) -> Error {
+        Error::bad_request(format!("A number is wrong: {error}."))
+    }
+}
+
+/// 400: text of the request is neither `true` nor `false`.
+impl From<ParseBoolError> for Error {
+    fn from(error: ParseBoolError) -> Error {
+        Error::bad_request(format!("A value is wrong: {error}."))
     }
 }
 

@@ -80,6 +80,7 @@ pub trait Handler {
     label = "not of the shape of a handler",
     note = "a handler is `|req| ...` or `fn name<'r>(req: &Request<'r>) -> Result<Response<'r>, Error>`: it returns \
             `Ok(Response::text(...))`, not the text or the response itself",
+    note = "the error is `fleeting::Error`; where `?` cannot make one, `map_err` does",
     note = "a handler is not `async`: it returns `Response::defer()` and sends the answer when it is there",
     note = "add a value that implements `Handler` with `App::route_handler`"
 )]

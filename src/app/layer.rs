@@ -8,15 +8,39 @@ use crate::panics::catch;
 use std::fmt;
 use std::rc::Rc;
 
+/// The closures and functions that are layers: the bound of [`App::layer`](super::App::layer).
+///
+/// ```
+/// use fleeting::{App, Error, Handler, Request, Response};
+///
+/// /// A layer that is a function.
+/// fn log<'r>(req: &Request<'r>, next: &dyn Handler) -> Result<Response<'r>, Error> {
+///     let response = next.call(req)?;
+///     eprintln!("{} {}", req.path(), response.status());
+///     Ok(response)
+/// }
+///
+/// let app = App::new().get("/", |_req| Ok(Response::text("hello"))).layer(log);
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a layer",
+    label = "not of the shape of a layer",
+    note = "a layer is `|req, next| ...` or `fn name<'r>(req: &Request<'r>, next: &dyn Handler) -> Result<Response<'r>, \
+            Error>`",
+    note = "a layer answers by itself, or calls on with `next.call(req)`",
+    note = "a layer is not `async`: the response of a handler that answers later passes through it at once"
+)]
+pub trait LayerFn: for<'a, 'r> Fn(&'a Request<'r>, &'a dyn Handler) -> Result<Response<'r>, Error> {}
+
+#[diagnostic::do_not_recommend]
+impl<F> LayerFn for F where F: for<'a, 'r> Fn(&'a Request<'r>, &'a dyn Handler) -> Result<Response<'r>, Error> {}
+
 /// A closure that was passed to [`App::layer`](super::App::layer).
 pub(crate) trait Layer {
     fn call<'r>(&self, req: &Request<'r>, next: &dyn Handler) -> Result<Response<'r>, Error>;
 }
 
-impl<F> Layer for F
-where
-    F: for<'a, 'r> Fn(&'a Request<'r>, &'a dyn Handler) -> Result<Response<'r>, Error>,
-{
+impl<F: LayerFn> Layer for F {
     fn call<'r>(&self, req: &Request<'r>, next: &dyn Handler) -> Result<Response<'r>, Error> {
         self(req, next)
     }

@@ -56,6 +56,7 @@ pub use events::{Event, EventError, EventSender};
 pub use files::Files;
 pub use handler::{Handler, HandlerFn, handler};
 pub use kept::KeptRequest;
+pub use layer::LayerFn;
 pub use multipart::{FormPart, FormParts, FormPiece, Multipart, MultipartLimits, MultipartReader, PartHead};
 pub use offload::{Full, Offload, OffloadCounters, OffloadOptions, Offloaded};
 pub use pairs::Pairs;

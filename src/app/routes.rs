@@ -3,12 +3,13 @@
 //! It knows how routes are added. The router finds them.
 
 use super::handler::HandlerFn;
+use super::layer::LayerFn;
 use super::route_error::RouteError;
 use super::router::{Resolved, Router};
 use super::socket_options::SocketOptions;
 use super::upload::{Upload, UploadRoute};
 use super::websocket::{SocketRoute, WebSocket};
-use super::{Completion, Error, Handler, Request, Response};
+use super::{Completion, Error, Handler, Response};
 use crate::arena::Arena;
 use crate::http1::Head;
 use crate::panics::catch_counted;
@@ -157,10 +158,7 @@ impl App {
     ///         response.header("x-served-by", "fleeting")
     ///     });
     /// ```
-    pub fn layer<F>(mut self, layer: F) -> App
-    where
-        F: for<'a, 'r> Fn(&'a Request<'r>, &'a dyn Handler) -> Result<Response<'r>, Error> + 'static,
-    {
+    pub fn layer(mut self, layer: impl LayerFn + 'static) -> App {
         self.router.layer(Rc::new(layer));
         self
     }

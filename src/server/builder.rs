@@ -135,7 +135,8 @@ impl Builder {
     }
 
     /// Starts the server. `make` is called once on each worker's thread, so an [`App`] need be neither `Send` nor
-    /// `Sync`.
+    /// `Sync`. Make the `App` inside of the closure, with each `Rc` and `RefCell` that its handlers use: what the closure
+    /// captures is shared by all workers.
     ///
     /// # Errors
     /// [`ServeError`] if the server cannot start; no socket is listening then.
