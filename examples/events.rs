@@ -7,7 +7,9 @@
 //!
 //!     curl -N http://127.0.0.1:8080/count
 
-use fleeting::{App, Event, EventSender, Pushed, Response, ServeError, Server};
+use fleeting::{App, Event, EventSender, Pushed, Response, Server};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -21,8 +23,9 @@ const PAGE: &str = "<!doctype html><title>Count</title><h1 id=n>...</h1><p id=st
 /// Bytes queued for a page that reads too slowly. Beyond that, its stream ends.
 const CAPACITY_BYTES: usize = 16 << 10;
 
-fn main() -> Result<(), ServeError> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let addr = std::env::args().nth(1).unwrap_or("127.0.0.1:8080".into());
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
     let pages = Pages::default();
     let shown = pages.clone();
     let server = Server::builder().bind(addr).serve(move |_worker| app(shown.clone()))?;
@@ -33,6 +36,8 @@ fn main() -> Result<(), ServeError> {
             thread::sleep(Duration::from_millis(250));
         }
     });
+    let handle = server.handle();
+    thread::spawn(move || signals.forever().next().map(|_signal| handle.shutdown()));
     server.run()?;
     Ok(())
 }

@@ -12,11 +12,13 @@
 use fleeting::{App, Response, Server, WorkerContext};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 use std::cell::Cell;
 use std::error::Error;
-use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 const WORKER: Token = Token(0);
@@ -24,15 +26,13 @@ const BEAT: Duration = Duration::from_millis(100);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let addr = std::env::args().nth(1).unwrap_or("127.0.0.1:8080".into());
-    run(&addr, |addr| println!("listening on http://{addr}"))
-}
-
-/// Runs the loop until a client requests `/quit`.
-pub fn run(addr: &str, listening: impl FnOnce(SocketAddr)) -> Result<(), Box<dyn Error>> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
     // The handlers run on this thread, so they share values with the loop without a lock.
     let beats = Rc::new(Cell::new(0u64));
     let mut worker = Server::builder().bind(addr).worker(|context| app(context, beats.clone()))?;
-    listening(worker.local_addrs()?[0]);
+    println!("listening on http://{}", worker.local_addrs()?[0]);
+    let handle = worker.handle();
+    thread::spawn(move || signals.forever().next().map(|_signal| handle.shutdown()));
 
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(16);

@@ -9,10 +9,14 @@
 //! `benches/streams` measures how much memory the process takes during such transfers.
 
 use fleeting::http1::Fields;
-use fleeting::{App, Error, Flow, Progress, Request, Response, Room, ServeError, Server, Source, Upload};
+use fleeting::{App, Error, Flow, Progress, Request, Response, Room, Server, Source, Upload};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::thread;
 
-fn main() -> Result<(), ServeError> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let addr = std::env::args().nth(1).unwrap_or("127.0.0.1:8080".into());
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
     let app = |_worker: &_| {
         App::new().upload("PUT", "/up", Count).get("/down/{bytes}", |req| {
             let bytes = req
@@ -24,6 +28,8 @@ fn main() -> Result<(), ServeError> {
     };
     let server = Server::builder().bind(addr).serve(app)?;
     println!("listening on http://{}", server.local_addrs()[0]);
+    let handle = server.handle();
+    thread::spawn(move || signals.forever().next().map(|_signal| handle.shutdown()));
     server.run()?;
     Ok(())
 }

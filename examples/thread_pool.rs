@@ -10,18 +10,23 @@
 //! seconds gets 503 too. Without a bound every client would wait longer and longer.
 
 use fleeting::{App, Error, Offload, OffloadOptions, Request, Response, Server};
-use std::sync::Arc;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::thread;
 use std::time::Duration;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let addr = std::env::args().nth(1).unwrap_or("127.0.0.1:8080".into());
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
     let mut options = OffloadOptions::default();
     options.threads = 4;
     options.queue = 64;
     options.time_limit = Duration::from_secs(10);
-    let offload = Arc::new(Offload::new(options)?);
+    let offload = Offload::new(options)?;
     let server = Server::builder().bind(addr).serve(move |_worker| app(&offload))?;
     println!("listening on http://{}", server.local_addrs()[0]);
+    let handle = server.handle();
+    thread::spawn(move || signals.forever().next().map(|_signal| handle.shutdown()));
     server.run()?;
     Ok(())
 }

@@ -35,7 +35,8 @@
 //!   files. [`Cookie`] and [`Validators`] go into a response.
 //! - [`Server`] listens and runs workers on threads of its own; a [`Worker`] runs on your thread, in your event loop.
 //! - [`Handle`] publishes, sends and shuts down from any thread. A [`Broker`] connects several servers.
-//! - [`Offload`], [`Response::defer`], [`Response::source`] and [`Response::events`] are for answers that take time.
+//! - [`Offload`], [`Response::defer`], [`Response::source`] and [`Response::events`] are for answers that take time. Tasks of
+//!   any async executor wait with [`Responder::gone`] and [`BodySender::send_async`].
 //! - [`Limits`] and [`Timeouts`] bound what a client may use.
 //! - [`http1`] and [`ws`] are the protocols without input and output: bytes in, events out. They work without a socket.
 //! - [`arena`] is the memory of one request. [`Keep`] copies values out of it.
@@ -72,10 +73,11 @@ pub mod transport;
 pub mod ws;
 
 pub use app::{
-    App, Body, BodySender, ConnId, Cookie, Error, Event, EventError, EventSender, Files, Flow, FormPart,
-    FormParts, Full, Gone, Handler, HandlerFn, KeptRequest, Message, Multipart, MultipartLimits, Offload,
-    OffloadCounters, OffloadOptions, Pairs, PartHead, Progress, Pushed, Request, Responder, Response, Resume,
-    Room, RouteError, SameSite, Sent, Socket, SocketOptions, Source, Upload, Waker, WebSocket, handler,
+    App, Body, BodySender, Completion, ConnId, Cookie, Error, Event, EventError, EventSender, Files, Flow,
+    FormPart, FormParts, Full, Gone, Handler, HandlerFn, KeptRequest, Message, Multipart, MultipartLimits,
+    Offload, OffloadCounters, OffloadOptions, Pairs, PartHead, Progress, Pushed, Request, Responder,
+    Response, Resume, Room, RouteError, SameSite, Sent, Socket, SocketOptions, Source, Upload, Waker,
+    WebSocket, handler,
 };
 #[doc(hidden)]
 pub use app::{FormPiece, MultipartReader, Offloaded, Pending};
@@ -89,4 +91,9 @@ pub use engine::{
 pub use keep::{Keep, kept_bytes};
 pub use pubsub::{Broker, Inlet, Publication, TopicCount, TopicError};
 pub use semantics::{EntityTag, Validators};
-pub use server::{Builder, ServeError, Server, WorkerContext};
+pub use server::{Builder, KeepAlive, ServeError, Server, TcpOptions, WorkerContext};
+
+/// Compiles the examples for those who come from another framework.
+#[doc = include_str!("../docs/coming-from.md")]
+#[cfg(all(doctest, feature = "json"))]
+pub struct ComingFromDoctests;

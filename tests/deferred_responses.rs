@@ -58,6 +58,12 @@ fn serve() -> (TestServer, Receiver<Responder>) {
     serve_with(|_| {})
 }
 
+/// Clients may end their side and wait.
+fn serve_half_closed() -> (TestServer, Receiver<Responder>) {
+    let (later, responders) = channel();
+    (server::run_from(Server::builder().half_close(true), move |_| app(later)), responders)
+}
+
 fn ask(client: &mut Client, path: &str) {
     client.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
 }
@@ -161,8 +167,8 @@ fn a_close_requested_by_either_side_closes() {
 }
 
 #[test]
-fn a_client_that_has_ended_its_side_gets_its_response() {
-    let (server, responders) = serve();
+fn a_client_that_ends_its_side_gets_its_response_if_half_close_is_honoured() {
+    let (server, responders) = serve_half_closed();
     let mut client = Client::connect(server.addr);
     ask(&mut client, "/later");
     client.end();
@@ -174,6 +180,68 @@ fn a_client_that_has_ended_its_side_gets_its_response() {
     assert_eq!(client.answer().body.len(), 1 << 20);
     client.ended();
     server.wait(|counters| counters.connections == 0);
+}
+
+/// Finding A11.
+#[test]
+fn a_client_that_ends_its_side_is_gone() {
+    let (server, responders) = serve();
+    let mut client = Client::connect(server.addr);
+    ask(&mut client, "/later");
+    let responder = responders.recv().expect("the handler was called");
+    assert!(!responder.is_gone());
+    client.end();
+    server.wait(|counters| counters.connections == 0);
+    assert!(responder.is_gone());
+    assert_eq!(responder.send(Response::text("late")), Err(Gone));
+    client.ended();
+}
+
+/// Finding B7, for answers.
+#[test]
+fn an_end_that_arrives_with_the_request_is_seen() {
+    for (half_close, path, waits) in
+        [(false, "/later", false), (true, "/later", true), (false, "/now", false), (false, "/", false)]
+    {
+        let (later, responders) = channel();
+        let builder = Server::builder().bind("127.0.0.1:0").half_close(half_close);
+        let mut worker = builder.worker(move |_| app(later)).expect("the server starts");
+        let mut client = Client::connect(worker.local_addrs().expect("it listens")[0]);
+        // Both are there before the worker has its first turn.
+        ask(&mut client, path);
+        client.end();
+        while worker.counters().requests == 0 {
+            worker.turn(None).expect("polling works");
+        }
+        if let Ok(responder) = responders.try_recv() {
+            assert_eq!(responder.is_gone(), !waits);
+            assert_eq!(responder.send(Response::text("later")).is_ok(), waits);
+        }
+        while worker.counters().connections > 0 {
+            worker.turn(None).expect("polling works");
+        }
+        // What is ready at once is sent all the same.
+        if waits || path != "/later" {
+            assert_eq!(client.answer().status, 200, "{path}");
+        }
+        client.ended();
+    }
+}
+
+#[test]
+fn what_is_queued_for_a_client_that_is_gone_still_leaves() {
+    let (later, responders) = channel();
+    let server = server::run(move |_| {
+        app(later).get("/large", |_req| Ok(Response::bytes(Body::Owned(vec![b'x'; 8 << 20]))))
+    });
+    let mut client = Client::connect_with_small_buffer(server.addr);
+    client
+        .send(["/large", "/later"].map(|path| format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n")).concat());
+    client.end();
+    assert_eq!(client.answer().body.len(), 8 << 20);
+    client.ended();
+    server.wait(|counters| counters.connections == 0);
+    assert!(responders.recv().expect("the handler was called").is_gone());
 }
 
 #[test]

@@ -5,32 +5,8 @@ use fleeting_testkit::client::Client;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use std::os::fd::AsRawFd;
-use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
-
-#[path = "../examples/foreign_loop.rs"]
-#[expect(dead_code, reason = "its `main` is for cargo run")]
-mod example;
-
-#[test]
-fn the_example_serves_requests_and_quits() {
-    let (listening, addr) = mpsc::channel();
-    let running = thread::spawn(move || {
-        example::run("127.0.0.1:0", |addr| listening.send(addr).expect("the test waits"))
-            .expect("the example runs");
-    });
-    let mut client = Client::connect(addr.recv().expect("it listens"));
-    let beat = client.get("/");
-    assert!(beat.text().starts_with("beat "));
-    // The loop's own timer, next to the worker's.
-    while client.get("/").text() == beat.text() {}
-    let answer = client.get("/quit");
-    assert_eq!((answer.text(), answer.field("connection")), ("goodbye\n", None));
-    client.ended();
-    drop(client);
-    running.join().expect("it has ended");
-}
 
 /// The worker gets a turn only when its descriptor or its patience asks for one, and misses none.
 #[test]

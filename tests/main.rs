@@ -10,7 +10,9 @@
 #[cfg(not(fleeting_paranoid))]
 mod allocations;
 mod announcements;
+mod async_tasks;
 #[cfg(feature = "deflate")]
+mod completions;
 mod compression;
 mod conditional_requests;
 mod connection_ids;
@@ -40,13 +42,14 @@ mod routing;
 mod server_sent_events;
 mod session_end;
 mod shutdown;
+mod sigpipe;
 mod simulator;
 mod slow_consumers;
 mod split_reads;
 mod startup_errors;
 mod streaming;
+mod tcp_options;
 mod testing;
-mod thread_pool;
 mod timeouts;
 mod upgrade;
 mod uploads;

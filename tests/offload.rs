@@ -1,7 +1,7 @@
 //! Handlers that block run on threads of their own: other requests are served meanwhile, and no wait is unbounded.
 
 use fleeting::OffloadCounters;
-use fleeting::{App, Error, Full, Keep, Offload, OffloadOptions, Request, Response};
+use fleeting::{App, Builder, Error, Full, Keep, Offload, OffloadOptions, Request, Response, Server};
 use fleeting_testkit::client::{Client, PATIENCE};
 use fleeting_testkit::server::{self, TestServer};
 use std::fmt::Write as _;
@@ -56,12 +56,16 @@ impl GateControl {
 
 /// A server on which `/wait/{name}` waits at the gate, on the offload's threads.
 fn serve(options: OffloadOptions) -> (TestServer, Arc<Offload>, GateControl) {
+    serve_from(Server::builder(), options)
+}
+
+fn serve_from(builder: Builder, options: OffloadOptions) -> (TestServer, Arc<Offload>, GateControl) {
     let (arrived, arrivals) = channel();
     let (open, opened) = channel();
     let gate = Arc::new(Gate { arrived: Mutex::new(arrived), opened: Mutex::new(opened) });
     let offload = Arc::new(Offload::new(options).expect("there are threads"));
     let threads = offload.clone();
-    let server = server::run(move |_| app(&threads, gate));
+    let server = server::run_from(builder, move |_| app(&threads, gate));
     (server, offload, GateControl { arrivals, open })
 }
 
@@ -238,9 +242,10 @@ fn a_full_queue_rejects_at_once() {
     assert_eq!(turned_away.get("/echo/x").text(), "x");
 }
 
-#[test]
-fn no_handler_runs_for_a_client_that_is_gone() {
-    let (server, offload, gate) = serve(options(1, 10, PATIENCE));
+/// Asks for a job, which is queued, and runs it after the client has left as `leave` says. Returns how many jobs were
+/// skipped.
+fn skipped(builder: Builder, leave: impl FnOnce(Client, &TestServer)) -> u64 {
+    let (server, offload, gate) = serve_from(builder, options(1, 10, PATIENCE));
     let mut first = Client::connect(server.addr);
     ask(&mut first, "/wait/first");
     assert_eq!(gate.wait_for_arrival(), "first");
@@ -249,14 +254,45 @@ fn no_handler_runs_for_a_client_that_is_gone() {
     let mut last = Client::connect(server.addr);
     ask(&mut last, "/wait/last");
     counted(&offload, |counters| counters.queued == 2);
-    gone.reset();
-    server.wait(|counters| counters.connections == 2);
-    gate.open();
-    assert_eq!(gate.wait_for_arrival(), "last");
-    gate.open();
+    leave(gone, &server);
+    (0..3).for_each(|_| gate.open());
     assert_eq!((first.answer().text(), last.answer().text()), ("first", "last"));
-    let counters = counted(&offload, |counters| counters.ran == 2);
-    assert_eq!((counters.skipped, counters.queued), (1, 0));
+    let counters = counted(&offload, |counters| counters.ran + counters.skipped == 3);
+    let names = (0..counters.ran - 1).map(|_| gate.wait_for_arrival()).collect::<Vec<_>>();
+    assert_eq!(names.contains(&"gone".into()), counters.skipped == 0, "{names:?}");
+    counters.skipped
+}
+
+#[test]
+fn no_handler_runs_for_a_client_that_is_gone() {
+    let reset = |client: Client, server: &TestServer| {
+        client.reset();
+        server.wait(|counters| counters.connections == 2);
+    };
+    assert_eq!(skipped(Server::builder(), reset), 1);
+    assert_eq!(skipped(Server::builder().half_close(true), reset), 1);
+}
+
+/// Finding A11.
+#[test]
+fn no_handler_runs_for_a_client_that_has_ended_its_side() {
+    let end = |mut client: Client, server: &TestServer| {
+        client.end();
+        server.wait(|counters| counters.connections == 2);
+        client.ended();
+    };
+    assert_eq!(skipped(Server::builder(), end), 1);
+    // Unless half-close is honoured.
+    let mut waiting = None;
+    let end = |mut client: Client, server: &TestServer| {
+        client.end();
+        // Other connections have had turns since.
+        assert_eq!(Client::connect(server.addr).get("/").text(), "hello");
+        waiting = Some(client);
+    };
+    assert_eq!(skipped(Server::builder().half_close(true), end), 0);
+    // The server has ended by now, after the answer.
+    assert_eq!(waiting.expect("it waits").answer().text(), "gone");
 }
 
 #[test]
@@ -288,8 +324,8 @@ fn work_without_a_request_runs_in_order() {
 }
 
 #[test]
-fn dropping_the_offload_finishes_its_queue_and_rejects_new_requests() {
-    // One hour, so that an earlier end is caused by the drop and not by the time limit.
+fn shutting_down_finishes_the_queue_and_rejects_new_requests() {
+    // One hour, so that an earlier end is caused by the shutdown and not by the time limit.
     let (server, offload, gate) = serve(options(1, 10_000, Duration::from_secs(3600)));
     let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(server.addr)).collect();
     for (number, client) in clients.iter_mut().enumerate() {
@@ -300,11 +336,10 @@ fn dropping_the_offload_finishes_its_queue_and_rejects_new_requests() {
             gate.wait_for_arrival();
         }
     }
-    let offload = Arc::into_inner(offload).expect("the server has dropped it");
-    let (dropped, drops) = channel();
+    let (ended, end) = channel();
     thread::spawn(move || {
-        drop(offload);
-        dropped.send(()).expect("the test waits");
+        offload.shutdown();
+        ended.send(()).expect("the test waits");
     });
     // The end has begun once a request is rejected. An earlier request waits with the others.
     let mut waiting = Vec::new();
@@ -326,13 +361,13 @@ fn dropping_the_offload_finishes_its_queue_and_rejects_new_requests() {
         assert_eq!(client.answer().text(), number.to_string());
     }
     waiting.iter_mut().for_each(|client| assert_eq!(client.answer().text(), "late"));
-    drops.recv_timeout(PATIENCE).expect("it ends");
+    end.recv_timeout(PATIENCE).expect("it ends");
     assert_eq!(late.get("/echo/late").status, 503);
     assert_eq!(late.get("/").text(), "hello");
 }
 
 #[test]
-fn dropping_the_offload_does_not_wait_for_a_handler_that_never_ends() {
+fn shutting_down_does_not_wait_for_a_handler_that_never_ends() {
     let (server, offload, gate) = serve(options(1, 10, SHORT));
     let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(server.addr)).collect();
     for client in &mut clients {
@@ -341,13 +376,68 @@ fn dropping_the_offload_does_not_wait_for_a_handler_that_never_ends() {
     gate.wait_for_arrival();
     let (started, starts) = channel();
     offload.run(move || started.send(()).expect("the test waits")).expect("there is room");
-    drop(offload);
+    offload.shutdown();
     assert!(starts.recv().is_err(), "work queued behind it must be dropped");
     for client in &mut clients {
         assert_eq!(client.answer().status, 503);
     }
     gate.open();
     assert_eq!(clients[0].get("/").text(), "hello");
+}
+
+/// Reports when it is dropped.
+struct Dropped(Sender<()>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.send(()).expect("the test waits");
+    }
+}
+
+/// Finding A7.
+#[test]
+fn handlers_keep_the_threads_that_they_run_on() {
+    let (dropped, drops) = channel();
+    let token = Dropped(dropped);
+    let server = server::run(move |_| {
+        let offload = Offload::new(options(1, 10, PATIENCE)).expect("there are threads");
+        App::new().route_handler(
+            "GET",
+            "/echo/{text}",
+            offload.closure(move |req| {
+                let _owned = &token;
+                Ok(Response::text(req.param("text")))
+            }),
+        )
+    });
+    let mut client = Client::connect(server.addr);
+    for text in ["a", "b"] {
+        let answer = client.get(&format!("/echo/{text}"));
+        assert_eq!((answer.status, answer.text()), (200, text));
+    }
+    drop((client, server));
+    drops.recv_timeout(PATIENCE).expect("the last handler frees the threads' memory");
+}
+
+/// Finding A7.
+#[test]
+fn the_last_owner_can_be_dropped_on_one_of_its_threads() {
+    // One hour, so that a thread that waits for itself shows.
+    let offload = Offload::new(options(1, 10, Duration::from_secs(3600))).expect("there are threads");
+    let (dropped, drops) = channel();
+    let (kept, keeps) = channel();
+    let handler = offload.closure(|_req| Ok(Response::new(204)));
+    offload
+        .run(move || {
+            let _token = Dropped(dropped);
+            let handler = handler;
+            keeps.recv().expect("the test sends");
+            drop(handler);
+        })
+        .expect("there is room");
+    drop(offload);
+    kept.send(()).expect("the job waits");
+    drops.recv_timeout(PATIENCE).expect("the job ends");
 }
 
 #[test]

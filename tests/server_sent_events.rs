@@ -1,9 +1,9 @@
 //! Server-sent events arrive as a browser reads them, and the example that sends some works.
 
-use fleeting::{App, Event, EventSender, Pushed, Response, Timeouts};
+use fleeting::{App, Event, EventSender, Pushed, Response, Server, Timeouts, WorkerContext};
 use fleeting_testkit::client::Client;
 use fleeting_testkit::server;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{self, Receiver, Sender, channel};
 use std::time::Duration;
 
 #[path = "../examples/events.rs"]
@@ -16,17 +16,15 @@ fn serve() -> (server::TestServer, Receiver<EventSender>) {
 
 fn serve_with(set: impl FnOnce(&mut Timeouts)) -> (server::TestServer, Receiver<EventSender>) {
     let (opened, senders) = channel();
-    let server = server::run_with(
-        |_, timeouts| set(timeouts),
-        move |_| {
-            App::new().get("/", |_req| Ok(Response::text("hello"))).get("/events", move |_req| {
-                let (response, events) = Response::events(1000);
-                opened.send(events).expect("the test waits");
-                Ok(response)
-            })
-        },
-    );
-    (server, senders)
+    (server::run_with(|_, timeouts| set(timeouts), move |_| app(opened)), senders)
+}
+
+fn app(opened: Sender<EventSender>) -> App {
+    App::new().get("/", |_req| Ok(Response::text("hello"))).get("/events", move |_req| {
+        let (response, events) = Response::events(1000);
+        opened.send(events).expect("the test waits");
+        Ok(response)
+    })
 }
 
 fn open(client: &mut Client, senders: &Receiver<EventSender>) -> EventSender {
@@ -78,6 +76,64 @@ fn a_client_that_ends_its_side_ends_the_stream() {
     client.end();
     server.wait(|counters| counters.connections == 0);
     assert!(events.is_gone());
+}
+
+/// Finding B7.
+#[test]
+fn a_client_that_ends_its_side_with_its_request_is_not_subscribed() {
+    for half_close in [false, true] {
+        let builder = Server::builder().bind("127.0.0.1:0").half_close(half_close);
+        let make = |context: &WorkerContext| {
+            let handle = context.handle.clone();
+            App::new().get("/topic", move |_req| Ok(handle.events("prices", 1000)?))
+        };
+        let mut worker = builder.worker(make).expect("the server starts");
+        let mut client = Client::connect(worker.local_addrs().expect("it listens")[0]);
+        // Both are there before the worker has its first turn.
+        client.send("GET /topic HTTP/1.1\r\nHost: test\r\n\r\n");
+        client.end();
+        while worker.counters().requests == 0 {
+            worker.turn(None).expect("polling works");
+        }
+        assert_eq!(client.answer_to_head().status, 200);
+        let (sender, counts) = mpsc::channel();
+        let mut subscribers = || {
+            let sender = sender.clone();
+            worker.handle().count_topics(move |topics| sender.send(topics).expect("the test waits"));
+            loop {
+                worker.turn(Some(Duration::ZERO)).expect("polling works");
+                if let Ok(topics) = counts.try_recv() {
+                    return topics.iter().map(|topic| topic.subscribers).sum::<usize>();
+                }
+            }
+        };
+        assert_eq!(subscribers(), usize::from(half_close));
+        if half_close {
+            // Writing to it fails in the end.
+            client.reset();
+            while subscribers() > 0 {}
+        } else {
+            client.ended();
+        }
+    }
+}
+
+#[test]
+fn a_stream_goes_on_if_half_close_is_honoured() {
+    let (opened, senders) = channel();
+    let server = server::run_from(Server::builder().half_close(true), move |_| app(opened));
+    let mut client = Client::connect(server.addr);
+    let mut events = open(&mut client, &senders);
+    client.end();
+    // Other connections have had turns since.
+    assert_eq!(Client::connect(server.addr).get("/").text(), "hello");
+    for number in ["1", "2"] {
+        events.send(&Event::data(number)).expect("the client is connected");
+        assert_eq!(client.chunk(), format!("data: {number}\n\n").into_bytes());
+    }
+    drop(events);
+    assert_eq!(client.chunk(), b"");
+    client.ended();
 }
 
 #[test]

@@ -17,8 +17,9 @@
 //! 2. Nothing is answered before a byte of it has arrived.
 //! 3. No stream is read after its end, written after its end, ended twice, or used after it has failed. No read has an
 //!    empty buffer, and no write is empty.
-//! 4. A stream is dropped only for a reason: the client's end, with everything due written; a failure; a timeout that
-//!    has passed; a shutdown.
+//! 4. A stream is dropped only for a reason: the client's end, with everything due written; the client's end while a
+//!    deferred answer is due, unless half-close is honoured, as in every other seed; a failure; a timeout that has
+//!    passed; a shutdown.
 //!
 //! Whenever no event is due and the engine has nothing to do ([`Engine::next_ms`] is not 0):
 //! 5. Everything that has arrived is answered unless the client's pipe is full: no wake-up was lost.

@@ -4,18 +4,25 @@
 //!
 //! `app.rs` lists its paths; try `curl http://127.0.0.1:8080/users/a/b/c`. `--workers` starts threads; without
 //! it one worker runs on the main thread. `--routes` adds routes, to show what routing costs. With `--spin` the
-//! single worker never sleeps in its poll, which keeps its core busy. `curl http://127.0.0.1:8080/quit` shuts the
-//! server down in an orderly way, so that an instrumented build writes its profile.
+//! single worker never sleeps in its poll, which keeps its core busy. `curl http://127.0.0.1:8080/quit`, Ctrl-C and
+//! SIGTERM shut the server down in an orderly way, so that an instrumented build writes its profile.
 
 mod app;
 
 use fleeting::{App, Response, Server, WorkerContext};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+use signal_hook::iterator::Signals;
 use std::env;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 const USAGE: &str = "usage: bench_server --port PORT [--workers N] [--routes N] [--spin]";
 
 struct Options {
+    /// 0 for a free port.
     port: u16,
     /// Number of worker threads; `None` for one worker on the main thread.
     workers: Option<usize>,
@@ -24,19 +31,22 @@ struct Options {
     spin: bool,
 }
 
+/// How long the worker on the main thread waits for events before it looks whether a signal has come.
+const SIGNAL_CHECK: Duration = Duration::from_secs(1);
+
 fn options() -> Option<Options> {
-    let mut options = Options { port: 0, workers: None, routes: 1, spin: false };
+    let (mut port, mut workers, mut routes, mut spin) = (None, None, 1, false);
     let mut args = env::args().skip(1);
     while let Some(flag) = args.next() {
         match flag.as_str() {
-            "--port" => options.port = args.next()?.parse().ok()?,
-            "--workers" => options.workers = Some(args.next()?.parse().ok()?),
-            "--routes" => options.routes = args.next()?.parse().ok()?,
-            "--spin" => options.spin = true,
+            "--port" => port = Some(args.next()?.parse().ok()?),
+            "--workers" => workers = Some(args.next()?.parse().ok()?),
+            "--routes" => routes = args.next()?.parse().ok()?,
+            "--spin" => spin = true,
             _ => return None,
         }
     }
-    (options.port > 0).then_some(options)
+    Some(Options { port: port?, workers, routes, spin })
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -44,13 +54,28 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let builder = Server::builder().bind(format!("127.0.0.1:{port}")).limits(app::limits()?);
     let app = move |context: &WorkerContext| with_quit(app::app(routes), context);
     if let Some(workers) = workers {
-        builder.workers(workers).serve(app)?.run()?;
+        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        let server = builder.workers(workers).serve(app)?;
+        println!("listening on http://{}", server.local_addrs()[0]);
+        let handle = server.handle();
+        thread::spawn(move || signals.forever().next().map(|_signal| handle.shutdown()));
+        server.run()?;
         return Ok(());
     }
-    // The worker runs on this thread: the C library's receive and send are cheaper in a process with one thread.
+    // The worker runs on this thread: the C library's receive and send are cheaper in a process with one thread. So
+    // signals get no thread either.
+    let signalled = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        flag::register(signal, signalled.clone())?;
+    }
     let mut worker = builder.worker(app)?;
-    let patience = spin.then_some(Duration::ZERO);
-    while worker.turn(patience)? {}
+    println!("listening on http://{}", worker.local_addrs()?[0]);
+    let patience = Some(if spin { Duration::ZERO } else { SIGNAL_CHECK });
+    while worker.turn(patience)? {
+        if signalled.load(Ordering::Relaxed) {
+            worker.handle().shutdown();
+        }
+    }
     Ok(())
 }
 

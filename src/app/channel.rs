@@ -3,12 +3,18 @@
 //! It knows no more of a connection than its waker. Its invariant: at most `capacity_bytes` are queued. The
 //! queue's memory is reused as long as the response lasts.
 
+use super::task::wake_task;
 use super::{Error, Gone, Progress, Response, Room, Source, Waker};
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{self, Poll};
 
 /// Sends a response's content from any thread. Made by [`Response::channel`].
+///
+/// A thread calls [`send`](BodySender::send), which blocks while the queue is full; a task in an async executor awaits
+/// [`send_async`](BodySender::send_async) or [`ready`](BodySender::ready).
 ///
 /// Call [`finish`](BodySender::finish) when the content is complete. If the sender is dropped before that, the
 /// connection is closed in the middle of the content, which shows the client that it is incomplete (RFC 9112
@@ -54,7 +60,18 @@ struct State {
     has_reader: bool,
     /// The connection's waker, while it waits for bytes.
     waker: Option<Waker>,
+    /// The task that waits for room, or for the reader to be gone.
+    waiting: Option<Waiting>,
 }
+
+struct Waiting {
+    task: task::Waker,
+    /// How many bytes the task wants to fit.
+    bytes: usize,
+}
+
+/// More bytes than ever fit: the task waits only for the reader to be gone.
+const NEVER_FIT: usize = usize::MAX;
 
 /// The state of the sending end.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -68,6 +85,24 @@ enum Writer {
 impl Channel {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes the task that waits for room, and the thread that does. Call it after bytes have left the queue.
+    fn room_made(&self, mut state: MutexGuard<'_, State>) {
+        let room = self.capacity_bytes - state.queue.len();
+        let waiting = state.waiting.take_if(|waiting| waiting.bytes <= room);
+        drop(state);
+        self.room_made.notify_all();
+        wake_task(waiting.map(|waiting| waiting.task));
+    }
+
+    /// Takes note that nothing reads the queue any more, and wakes what waits.
+    fn reader_gone(&self, mut state: MutexGuard<'_, State>) {
+        state.has_reader = false;
+        let waiting = state.waiting.take();
+        drop(state);
+        self.room_made.notify_all();
+        wake_task(waiting.map(|waiting| waiting.task));
     }
 }
 
@@ -97,7 +132,13 @@ impl Response<'_> {
 
     /// Makes a channel for plain content, or for a stream of events.
     pub(super) fn channel_of(capacity_bytes: usize, events: bool) -> (Response<'static>, BodySender) {
-        let state = State { queue: VecDeque::new(), writer: Writer::Open, has_reader: true, waker: None };
+        let state = State {
+            queue: VecDeque::new(),
+            writer: Writer::Open,
+            has_reader: true,
+            waker: None,
+            waiting: None,
+        };
         // Nothing would ever pass through a queue without room.
         let capacity_bytes = capacity_bytes.max(1);
         let channel =
@@ -134,16 +175,133 @@ impl BodySender {
             let is_full =
                 |state: &mut State| state.has_reader && state.queue.len() >= self.channel.capacity_bytes;
             let state = self.channel.room_made.wait_while(state, is_full);
-            let mut state = state.unwrap_or_else(PoisonError::into_inner);
-            if !state.has_reader {
-                return Err(Gone);
-            }
-            let fits = rest.len().min(self.channel.capacity_bytes - state.queue.len());
-            state.queue.extend(&rest[..fits]);
-            rest = &rest[fits..];
-            wake(state);
+            let state = state.unwrap_or_else(PoisonError::into_inner);
+            rest = &rest[self.push(state, rest)?..];
         }
         Ok(())
+    }
+
+    /// Queues as much of `bytes` as fits. Returns how much that was.
+    pub(super) fn try_push(&mut self, bytes: &[u8]) -> Result<usize, Gone> {
+        self.push(self.channel.state(), bytes)
+    }
+
+    fn push(&self, mut state: MutexGuard<'_, State>, bytes: &[u8]) -> Result<usize, Gone> {
+        if !state.has_reader {
+            return Err(Gone);
+        }
+        let fits = bytes.len().min(self.channel.capacity_bytes - state.queue.len());
+        state.queue.extend(&bytes[..fits]);
+        wake(state);
+        Ok(fits)
+    }
+
+    /// Queues `bytes`, of any length, from a task in any async executor. The task is suspended while the queue is full,
+    /// so a client that reads slowly suspends it.
+    ///
+    /// If the future is dropped, none of `bytes` is queued, provided that the channel's capacity is at least their length. Of
+    /// more bytes than that, a part may be queued.
+    ///
+    /// ```
+    /// use fleeting::{BodySender, Gone};
+    ///
+    /// async fn lines(mut body: BodySender) -> Result<(), Gone> {
+    ///     for number in 0..1_000_000 {
+    ///         body.send_async(format!("{number}\n").as_bytes()).await?;
+    ///     }
+    ///     body.finish();
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Gone`] if the response is over. Bytes queued before that may not reach the client either.
+    pub async fn send_async(&mut self, bytes: &[u8]) -> Result<(), Gone> {
+        let mut queued = 0;
+        poll_fn(|cx| self.poll_push(cx, bytes, &mut queued)).await
+    }
+
+    /// Queues `bytes` from `queued` on, which counts what is queued. A rest that fits into the capacity is queued as a
+    /// whole.
+    pub(super) fn poll_push(
+        &mut self,
+        cx: &mut task::Context<'_>,
+        bytes: &[u8],
+        queued: &mut usize,
+    ) -> Poll<Result<(), Gone>> {
+        while *queued < bytes.len() {
+            let rest = &bytes[*queued..];
+            // Half of the queue: the connection takes the other half meanwhile.
+            let enough = if rest.len() > self.channel.capacity_bytes {
+                self.channel.capacity_bytes / 2
+            } else {
+                rest.len()
+            };
+            std::task::ready!(self.poll_ready(cx, enough.max(1)))?;
+            *queued += self.try_push(rest)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Waits until `bytes` bytes fit into the queue, or until it is empty if they never fit, in any async executor.
+    /// [`try_send`](BodySender::try_send) then takes them. So the next piece need not be made before there is room for it.
+    ///
+    /// ```
+    /// use fleeting::{BodySender, Gone, Pushed};
+    ///
+    /// async fn pieces(mut body: BodySender, mut next: impl FnMut() -> Option<[u8; 512]>) -> Result<(), Gone> {
+    ///     loop {
+    ///         body.ready(512).await?;
+    ///         let Some(piece) = next() else { break };
+    ///         assert_eq!(body.try_send(&piece), Pushed::Sent);
+    ///     }
+    ///     body.finish();
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Gone`] if the response is over.
+    pub async fn ready(&mut self, bytes: usize) -> Result<(), Gone> {
+        poll_fn(|cx| self.poll_ready(cx, bytes)).await
+    }
+
+    /// The same as [`ready`](BodySender::ready), for a hand-written future. Only the task that polled last is woken.
+    ///
+    /// # Errors
+    /// [`Gone`] if the response is over.
+    pub fn poll_ready(&mut self, cx: &mut task::Context<'_>, bytes: usize) -> Poll<Result<(), Gone>> {
+        self.poll_room(cx, bytes.min(self.channel.capacity_bytes))
+    }
+
+    /// Waits until the response is over, in any async executor: the client has left, or the server is shutting down.
+    ///
+    /// A reset of the connection is noticed at once. A client that closes it in an orderly way may still be reading (RFC
+    /// 9112 §9.6), so that it has left is noticed only when something is sent to it.
+    pub async fn gone(&mut self) {
+        poll_fn(|cx| self.poll_gone(cx)).await;
+    }
+
+    /// The same as [`gone`](BodySender::gone), for a hand-written future. Only the task that polled last is woken.
+    pub fn poll_gone(&mut self, cx: &mut task::Context<'_>) -> Poll<()> {
+        self.poll_room(cx, NEVER_FIT).map(drop)
+    }
+
+    fn poll_room(&mut self, cx: &mut task::Context<'_>, bytes: usize) -> Poll<Result<(), Gone>> {
+        let task = cx.waker().clone();
+        let mut state = self.channel.state();
+        if !state.has_reader {
+            return Poll::Ready(Err(Gone));
+        }
+        if bytes <= self.channel.capacity_bytes - state.queue.len() {
+            return Poll::Ready(Ok(()));
+        }
+        // A task that polls for room and for the end in turn is woken for the room, too.
+        let bytes = state.waiting.as_ref().map_or(bytes, |waiting| waiting.bytes.min(bytes));
+        let before = state.waiting.replace(Waiting { task, bytes });
+        drop(state);
+        drop(before);
+        Poll::Pending
     }
 
     /// Completes the content: what was sent so far is all of it.
@@ -165,7 +323,10 @@ impl BodySender {
         let mut state = self.channel.state();
         if state.writer == Writer::Open {
             state.writer = writer;
+            // The sender's owner no longer waits.
+            let waiting = state.waiting.take();
             wake(state);
+            drop(waiting);
         }
     }
 }
@@ -228,9 +389,8 @@ impl Source for ChannelReader {
                 Progress::Later
             }
         };
-        drop(state);
         if taken > 0 {
-            self.channel.room_made.notify_all();
+            self.channel.room_made(state);
         }
         Ok(progress)
     }
@@ -246,8 +406,7 @@ impl Source for ChannelReader {
     fn ending(&mut self) {
         if self.events {
             self.ending = true;
-            self.channel.state().has_reader = false;
-            self.channel.room_made.notify_all();
+            self.channel.reader_gone(self.channel.state());
         }
     }
 }
@@ -255,17 +414,20 @@ impl Source for ChannelReader {
 impl Drop for ChannelReader {
     fn drop(&mut self) {
         let mut state = self.channel.state();
-        state.has_reader = false;
         state.waker = None;
         state.queue = VecDeque::new();
-        drop(state);
-        self.channel.room_made.notify_all();
+        self.channel.reader_gone(state);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::Body;
+    use crate::app::body::Awaited;
+    use crate::app::task::tests::Wakes;
+    use crate::app::waker::tests::{CONN, Counting};
+    use std::pin::pin;
 
     #[test]
     fn a_channel_queues_all_of_the_bytes_or_none() {
@@ -278,5 +440,101 @@ mod tests {
             assert_eq!(sender.try_send(&[0]), Pushed::Gone);
             assert!(sender.is_gone() && sender.send(&[0]).is_err());
         }
+    }
+
+    /// A channel whose reader is at hand, and a task that counts how often it is woken.
+    struct Case {
+        reader: Box<dyn Source>,
+        wakes: Arc<Wakes>,
+    }
+
+    impl Case {
+        fn new(capacity_bytes: usize) -> (Case, BodySender) {
+            let (response, sender) = Response::channel(capacity_bytes);
+            let Body::Pending(pending) = response.body else { panic!("the response is not pending") };
+            let Some(Awaited::Source(streamed)) = pending.into_awaited() else {
+                panic!("there is no source")
+            };
+            (Case { reader: streamed.source, wakes: Arc::default() }, sender)
+        }
+
+        fn poll<T>(&self, poll: impl FnOnce(&mut task::Context<'_>) -> Poll<T>) -> Poll<T> {
+            poll(&mut task::Context::from_waker(&self.wakes.clone().into()))
+        }
+
+        /// Lets the connection take at most `bytes`. Returns how many it took.
+        fn take(&mut self, bytes: usize) -> usize {
+            let waker = Waker::new(CONN, Arc::new(Counting::default()));
+            let mut bytes = vec![0; bytes];
+            let mut room = Room::new(&mut bytes, &waker);
+            assert!(self.reader.read(&mut room).is_ok());
+            room.used()
+        }
+    }
+
+    #[test]
+    fn a_task_is_suspended_until_there_is_room() {
+        let (mut case, mut sender) = Case::new(8);
+        assert_eq!(case.poll(|cx| sender.poll_ready(cx, 8)), Poll::Ready(Ok(())));
+        assert_eq!(sender.try_send(&[0; 6]), Pushed::Sent);
+        assert_eq!(case.poll(|cx| sender.poll_ready(cx, 2)), Poll::Ready(Ok(())));
+        assert_eq!(case.poll(|cx| sender.poll_ready(cx, 5)), Poll::Pending);
+        assert_eq!((case.take(2), case.wakes.count()), (2, 0), "four bytes fit");
+        assert_eq!((case.take(1), case.wakes.count()), (1, 1));
+        assert_eq!((case.take(1), case.wakes.count()), (1, 1), "a task is woken once");
+        assert_eq!(case.poll(|cx| sender.poll_ready(cx, 5)), Poll::Ready(Ok(())));
+        // What never fits waits for an empty queue.
+        assert_eq!(case.poll(|cx| sender.poll_ready(cx, 100)), Poll::Pending);
+        assert_eq!((case.take(8), case.wakes.count()), (2, 2));
+        assert_eq!(case.poll(|cx| sender.poll_ready(cx, 100)), Poll::Ready(Ok(())));
+    }
+
+    #[test]
+    fn a_task_learns_that_the_reader_is_gone() {
+        let (case, mut sender) = Case::new(8);
+        assert_eq!(sender.try_send(&[0; 8]), Pushed::Sent);
+        assert_eq!(case.poll(|cx| sender.poll_ready(cx, 1)), Poll::Pending);
+        let Case { reader, wakes } = case;
+        drop(reader);
+        assert_eq!(wakes.count(), 1);
+        let cx = &mut task::Context::from_waker(task::Waker::noop());
+        assert_eq!(sender.poll_ready(cx, 1), Poll::Ready(Err(Gone)));
+        assert_eq!(sender.poll_gone(cx), Poll::Ready(()));
+    }
+
+    #[test]
+    fn a_task_may_poll_for_room_and_for_the_end_in_any_order() {
+        for ready_first in [true, false] {
+            let (mut case, mut sender) = Case::new(8);
+            assert_eq!(sender.try_send(&[0; 8]), Pushed::Sent);
+            for ready in [ready_first, !ready_first] {
+                let polled = case.poll(|cx| match ready {
+                    true => sender.poll_ready(cx, 4).map(drop),
+                    false => sender.poll_gone(cx),
+                });
+                assert_eq!(polled, Poll::Pending);
+            }
+            assert_eq!((case.take(4), case.wakes.count()), (4, 1), "{ready_first}");
+            assert_eq!(case.poll(|cx| sender.poll_gone(cx)), Poll::Pending);
+            assert_eq!((case.take(4), case.wakes.count()), (4, 1), "room is not what it waits for");
+        }
+    }
+
+    #[test]
+    fn what_fits_into_the_queue_is_queued_whole_or_not_at_all() {
+        let (mut case, mut sender) = Case::new(8);
+        assert_eq!(sender.try_send(&[0; 3]), Pushed::Sent);
+        {
+            let mut future = pin!(sender.send_async(&[1; 6]));
+            assert_eq!(case.poll(|cx| future.as_mut().poll(cx)), Poll::Pending);
+        }
+        assert_eq!(case.take(100), 3);
+        // More than fits goes in pieces.
+        let mut future = pin!(sender.send_async(&[2; 20]));
+        let mut taken = 0;
+        while case.poll(|cx| future.as_mut().poll(cx)).is_pending() {
+            taken += case.take(100);
+        }
+        assert_eq!(taken + case.take(100), 20);
     }
 }

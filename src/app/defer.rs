@@ -7,6 +7,8 @@
 use super::body::{Answer, Awaited};
 use super::slot::{Sender, slot};
 use super::{Body, Error, Gone, Response};
+use std::future::poll_fn;
+use std::task::{Context, Poll};
 
 /// Answers a request from any thread. Made by [`Response::defer`].
 ///
@@ -58,8 +60,47 @@ impl Responder {
     }
 
     /// Whether an answer would be dropped: nothing waits for it any more.
+    ///
+    /// It becomes true when the client closes the connection, or only its sending side, unless
+    /// [`Builder::half_close`](crate::Builder::half_close) allows that. A thread that works for long may ask now and
+    /// then.
     pub fn is_gone(&self) -> bool {
         self.sender.is_gone()
+    }
+
+    /// Waits until an answer would be dropped, in any async executor: the client has reset the connection, the
+    /// [`answer`](crate::Timeouts::answer) timeout has passed, or the handler returned another response. A client that
+    /// closes the connection in an orderly way may still be reading (RFC 9112 §9.6), so it is answered.
+    ///
+    /// Use it to give up work that nothing waits for any more:
+    ///
+    /// ```
+    /// use fleeting::{Responder, Response};
+    /// use std::future::{Future, poll_fn};
+    /// use std::pin::pin;
+    /// use std::task::Poll;
+    ///
+    /// /// Answers with what `work` returns. Drops `work` when the client has left.
+    /// async fn answer(mut responder: Responder, work: impl Future<Output = String>) {
+    ///     let mut work = pin!(work);
+    ///     let text = poll_fn(|cx| match responder.poll_gone(cx) {
+    ///         Poll::Ready(()) => Poll::Ready(None),
+    ///         Poll::Pending => work.as_mut().poll(cx).map(Some),
+    ///     });
+    ///     if let Some(text) = text.await {
+    ///         let _ = responder.send(Response::text(text));
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// With tokio, that is `tokio::select! { () = responder.gone() => {} text = work => { .. } }`.
+    pub async fn gone(&mut self) {
+        poll_fn(|cx| self.poll_gone(cx)).await;
+    }
+
+    /// The same as [`gone`](Responder::gone), for a hand-written future. Only the task that polled last is woken.
+    pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.sender.poll_gone(cx)
     }
 }
 
@@ -75,9 +116,12 @@ mod tests {
     use super::*;
     use crate::app::Waker;
     use crate::app::body::Promise;
+    use crate::app::task::tests::Wakes;
     use crate::app::waker::tests::{CONN, Counting};
+    use std::pin::pin;
     use std::sync::Arc;
     use std::sync::atomic::Ordering;
+    use std::task;
 
     fn promise<'a>(response: &'a Response<'static>) -> &'a Promise {
         let Body::Pending(pending) = &response.body else { panic!("the response is not deferred") };
@@ -117,6 +161,26 @@ mod tests {
         let (response, responder) = Response::defer();
         drop(responder);
         assert_eq!(take_status(&response), Some(500));
+    }
+
+    #[test]
+    fn the_task_that_polled_last_learns_that_the_response_is_gone() {
+        let (response, mut responder) = Response::defer();
+        let wakes = [(); 2].map(|()| Arc::new(Wakes::default()));
+        for wakes in &wakes {
+            let waker = wakes.clone().into();
+            assert!(responder.poll_gone(&mut Context::from_waker(&waker)).is_pending());
+        }
+        drop(response);
+        assert_eq!(wakes.each_ref().map(|wakes| wakes.count()), [0, 1]);
+        assert!(pin!(responder.gone()).poll(&mut Context::from_waker(task::Waker::noop())).is_ready());
+
+        // An answer that was sent wakes the connection, not the task.
+        let (_response, mut responder) = Response::defer();
+        let waker = wakes[0].clone().into();
+        assert!(responder.poll_gone(&mut Context::from_waker(&waker)).is_pending());
+        responder.send(Response::new(200)).unwrap();
+        assert_eq!((wakes[0].count(), Arc::strong_count(&wakes[0])), (0, 2), "only the test holds the waker");
     }
 
     #[test]

@@ -5,6 +5,8 @@
 
 use super::{BodySender, Error, Gone, Pushed, Response};
 use std::fmt;
+use std::future::poll_fn;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 const EVENT_STREAM: &[u8] = b"Content-Type: text/event-stream\r\n";
@@ -17,6 +19,9 @@ pub struct EventSender {
     body: BodySender,
     /// The encoded event. Kept between events for its memory.
     text: Vec<u8>,
+    /// How much of `text` [`send_async`](EventSender::send_async) has queued. If that is a part of it, the rest comes
+    /// before the next event.
+    queued: usize,
 }
 
 /// One server-sent event (WHATWG HTML §9.2.6).
@@ -143,7 +148,7 @@ impl Response<'_> {
     pub fn events(capacity_bytes: usize) -> (Response<'static>, EventSender) {
         let (response, body) = Response::channel_of(capacity_bytes, true);
         let response = response.with_line(EVENT_STREAM).header("cache-control", "no-store");
-        (response.expect("the field is valid"), EventSender { body, text: Vec::new() })
+        (response.expect("the field is valid"), EventSender { body, text: Vec::new(), queued: 0 })
     }
 }
 
@@ -153,8 +158,11 @@ impl EventSender {
     /// # Errors
     /// [`EventError`] if the name or the id cannot be encoded.
     pub fn try_send(&mut self, event: &Event<'_>) -> Result<Pushed, EventError> {
-        self.text.clear();
-        event.encode(&mut self.text)?;
+        let pushed = self.try_complete();
+        if pushed != Pushed::Sent {
+            return Ok(pushed);
+        }
+        event.encode(self.begin())?;
         Ok(self.body.try_send(&self.text))
     }
 
@@ -167,18 +175,82 @@ impl EventSender {
     /// # Panics
     /// If the name or the id cannot be encoded: see [`EventError`].
     pub fn send(&mut self, event: &Event<'_>) -> Result<(), Gone> {
-        self.text.clear();
-        event.encode(&mut self.text).unwrap_or_else(|error| panic!("{error}"));
+        if self.is_unfinished() {
+            self.body.send(&self.text[self.queued..])?;
+        }
+        event.encode(self.begin()).unwrap_or_else(|error| panic!("{error}"));
         self.body.send(&self.text)
+    }
+
+    /// Queues an event from a task in any async executor. The task is suspended while the queue is full, so a client that
+    /// reads slowly suspends it.
+    ///
+    /// If the future is dropped, the event is not queued, provided that its encoding fits into the queue's capacity. Of a
+    /// longer event a part may be queued; the rest then precedes what is sent next.
+    ///
+    /// ```
+    /// use fleeting::{Event, EventSender, Gone};
+    ///
+    /// async fn count(mut events: EventSender) -> Result<(), Gone> {
+    ///     for number in 0..1_000_000 {
+    ///         events.send_async(&Event::data(&number.to_string())).await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Gone`] if the stream is over.
+    ///
+    /// # Panics
+    /// If the name or the id cannot be encoded: see [`EventError`].
+    pub async fn send_async(&mut self, event: &Event<'_>) -> Result<(), Gone> {
+        if self.is_unfinished() {
+            poll_fn(|cx| self.poll_push(cx)).await?;
+        }
+        event.encode(self.begin()).unwrap_or_else(|error| panic!("{error}"));
+        poll_fn(|cx| self.poll_push(cx)).await
+    }
+
+    /// Queues what is left of the encoded event.
+    fn poll_push(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        self.body.poll_push(cx, &self.text, &mut self.queued)
+    }
+
+    /// Returns the memory for the next event's encoding.
+    fn begin(&mut self) -> &mut Vec<u8> {
+        self.queued = 0;
+        self.text.clear();
+        &mut self.text
+    }
+
+    /// Whether the future that sent the last event was dropped when only a part of the event was queued.
+    fn is_unfinished(&self) -> bool {
+        self.queued > 0 && self.queued < self.text.len()
+    }
+
+    /// Queues what is left of an unfinished event, as far as it fits.
+    fn try_complete(&mut self) -> Pushed {
+        if self.is_unfinished() {
+            match self.body.try_push(&self.text[self.queued..]) {
+                Ok(pushed) => self.queued += pushed,
+                Err(Gone) => return Pushed::Gone,
+            }
+        }
+        if self.is_unfinished() { Pushed::Full } else { Pushed::Sent }
     }
 
     /// Queues a comment, which browsers ignore. A comment now and then keeps proxies from closing a quiet
     /// connection, and reveals a client that vanished. The server sends empty ones by itself, see
     /// [`Response::events`].
     pub fn comment(&mut self, text: &str) -> Pushed {
-        self.text.clear();
-        lines(&mut self.text, ": ", text);
-        self.text.push(b'\n');
+        let pushed = self.try_complete();
+        if pushed != Pushed::Sent {
+            return pushed;
+        }
+        let line = self.begin();
+        lines(line, ": ", text);
+        line.push(b'\n');
         self.body.try_send(&self.text)
     }
 
@@ -186,18 +258,70 @@ impl EventSender {
     pub fn is_gone(&self) -> bool {
         self.body.is_gone()
     }
+
+    /// Waits until the stream is over, in any async executor. See [`BodySender::gone`].
+    pub async fn gone(&mut self) {
+        self.body.gone().await;
+    }
+
+    /// The same as [`gone`](EventSender::gone), for a hand-written future. Only the task that polled last is woken.
+    pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.body.poll_gone(cx)
+    }
 }
 
 impl Drop for EventSender {
     fn drop(&mut self) {
-        // Only whole events were queued, so the content is complete.
-        self.body.close();
+        // If only whole events were queued, the content is complete.
+        if !self.is_unfinished() {
+            self.body.close();
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::body::Awaited;
+    use crate::app::waker::tests::{CONN, Counting};
+    use crate::app::{Body, Progress, Room, Waker};
+    use std::pin::pin;
+    use std::sync::Arc;
+
+    /// Returns the content of the stream, which is complete or not.
+    fn content(response: Response<'static>) -> (String, bool) {
+        let Body::Pending(pending) = response.body else { panic!("the response is not pending") };
+        let Some(Awaited::Source(mut streamed)) = pending.into_awaited() else {
+            panic!("there is no source")
+        };
+        let waker = Waker::new(CONN, Arc::new(Counting::default()));
+        let mut bytes = [0; 100];
+        let mut room = Room::new(&mut bytes, &waker);
+        let complete = matches!(streamed.source.read(&mut room), Ok(Progress::End));
+        let used = room.used();
+        (String::from_utf8(bytes[..used].to_vec()).unwrap(), complete)
+    }
+
+    #[test]
+    fn a_cancelled_event_does_not_cut_another_one_in_half() {
+        let cx = &mut Context::from_waker(std::task::Waker::noop());
+        // It would fit into the queue: nothing of it is queued.
+        let (response, mut events) = Response::events(20);
+        assert_eq!(events.try_send(&Event::data("one")), Ok(Pushed::Sent));
+        assert!(pin!(events.send_async(&Event::data("two"))).poll(cx).is_pending());
+        drop(events);
+        assert_eq!(content(response), ("data: one\n\n".into(), true));
+        // It is longer than the queue: what is left of it comes first, and nothing else until it has left.
+        let (response, mut events) = Response::events(20);
+        let long = "x".repeat(20);
+        assert!(pin!(events.send_async(&Event::data(&long))).poll(cx).is_pending());
+        assert_eq!(events.try_send(&Event::data("one")), Ok(Pushed::Full));
+        assert_eq!(events.comment("two"), Pushed::Full);
+        assert!(pin!(events.send_async(&Event::data("three"))).poll(cx).is_pending());
+        drop(events);
+        // The stream is cut off in the middle of the event.
+        assert_eq!(content(response), (format!("data: {}", "x".repeat(14)), false));
+    }
 
     #[test]
     fn events_are_encoded() {

@@ -3,7 +3,7 @@
 //! It knows no more of a connection than its id. Its invariant: it holds a request that was parsed and
 //! checked, so parsing it again gives the same result.
 
-use super::request::RequestState;
+use super::request::{Pattern, RequestState};
 use super::{ConnId, Request, RequestParts};
 use crate::arena::Arena;
 use crate::http1::{Fields, Head, Method, Target};
@@ -75,8 +75,8 @@ impl KeptRequest {
             &*arena.alloc(params.finish())
         });
         let (content, conn, peer) = (self.body(), self.conn, &self.peer);
-        let state = arena.alloc(RequestState::default());
-        Request::new(RequestParts { head, content, trailers, params, arena, conn, peer, state })
+        let (pattern, state) = (Pattern::NONE, RequestState::default());
+        Request::new(RequestParts { head, content, trailers, params, arena, conn, peer, pattern, state })
     }
 
     /// Returns the method.
@@ -113,6 +113,17 @@ impl KeptRequest {
     /// Returns the decoded content, as [`Request::body`] does.
     pub fn body(&self) -> &[u8] {
         &self.block[self.head_end..self.content_end]
+    }
+
+    /// Returns the value of a parameter of the route, as [`Request::param`] does.
+    ///
+    /// # Panics
+    /// If the route has no parameter of this name. See also [`try_param`](KeptRequest::try_param).
+    pub fn param(&self, name: &str) -> &str {
+        match self.try_param(name) {
+            Some(value) => value,
+            None => panic!("the route of {} has no parameter {name:?}", self.path()),
+        }
     }
 
     /// Returns the value of a parameter of the route, as [`Request::try_param`] does.

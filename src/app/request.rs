@@ -53,23 +53,32 @@ pub(crate) struct RequestParts<'r> {
     pub(crate) arena: &'r Arena,
     pub(crate) conn: ConnId,
     pub(crate) peer: &'r Peer,
-    pub(crate) state: &'r RequestState<'r>,
+    pub(crate) pattern: &'r Pattern,
+    pub(crate) state: RequestState<'r>,
+}
+
+/// The path of a route as it was added. Empty if the request has no route.
+#[derive(Debug, Default)]
+pub(crate) struct Pattern(String);
+
+impl Pattern {
+    pub(crate) const NONE: &'static Pattern = &Pattern(String::new());
+
+    pub(crate) fn new(path: &str) -> Pattern {
+        Pattern(path.into())
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// What is noted about a request while it is answered.
 #[derive(Default)]
 pub(crate) struct RequestState<'r> {
-    /// The path of the route as it was added; empty if no route matches.
-    pub(crate) route: &'r str,
-    pub(crate) extensions: Extensions<'r>,
+    extensions: Extensions<'r>,
     /// Panics that layers saw as a 500.
-    pub(crate) panics: Cell<u64>,
-}
-
-impl<'r> RequestState<'r> {
-    pub(crate) fn new(route: &'r str) -> RequestState<'r> {
-        RequestState { route, ..RequestState::default() }
-    }
+    panics: Cell<u64>,
 }
 
 impl<'r> Request<'r> {
@@ -149,7 +158,7 @@ impl<'r> Request<'r> {
     /// Returns the path of the route as it was added to the application, such as `/users/{id}`, with the prefixes of
     /// nested applications. Returns `None` if no route matches the path.
     pub fn route(&self) -> Option<&'r str> {
-        let route = self.parts.state.route;
+        let route = self.parts.pattern.as_str();
         (!route.is_empty()).then_some(route)
     }
 
@@ -280,7 +289,7 @@ pub(super) mod tests {
         };
         let conn = ConnId { worker: 0, index: 0, generation: 0 };
         let (trailers, params, peer) = (Fields::default(), None, &Peer::None);
-        let state = &RequestState::default();
+        let (pattern, state) = (Pattern::NONE, RequestState::default());
         test(&Request::new(RequestParts {
             head,
             content,
@@ -289,6 +298,7 @@ pub(super) mod tests {
             arena: &arena,
             conn,
             peer,
+            pattern,
             state,
         }))
     }

@@ -6,7 +6,8 @@
 use super::Handler;
 use super::early::{ALLOW_ALL, Early};
 use super::layer::{Layer, Layered, Layers};
-use super::request::Params;
+use super::request::{Params, Pattern};
+use super::route_error::RouteError;
 use super::upload::Uploads;
 use super::websocket::Upgrade;
 use crate::arena::Arena;
@@ -14,7 +15,6 @@ use crate::http1::{Head, Method, TargetForm};
 use crate::percent::{decode, decode_unreserved};
 use ahash::RandomState;
 use std::collections::HashMap;
-use std::fmt;
 use std::rc::Rc;
 
 /// The routes of an application, those of nested applications included.
@@ -41,13 +41,23 @@ struct Scope {
     /// Answers paths without a route. [`finish`](Router::finish) adds the layers, and lets a nested application inherit
     /// it.
     fallback: Option<Rc<dyn Handler>>,
+    /// That of paths without a route.
+    place: Place,
     parent: Option<u32>,
+}
+
+/// What a response needs to know about where its request arrived.
+#[derive(Default)]
+pub(crate) struct Place {
+    pub(crate) pattern: Pattern,
+    /// The layers around everything but a handler, which has them inside. Filled by [`finish`](Router::finish).
+    pub(crate) layers: Rc<Layers>,
 }
 
 /// All handlers of one path.
 #[derive(Default)]
 pub(super) struct Endpoint {
-    path: Box<str>,
+    place: Place,
     scope: u32,
     pub(super) handlers: Vec<(KeptMethod, Box<dyn Handler>)>,
     pub(super) socket: Option<Box<dyn Upgrade>>,
@@ -77,56 +87,28 @@ impl KeptMethod {
     }
 }
 
-/// Why a route could not be added; see [`App::check`](super::App::check).
-///
-/// ```
-/// use fleeting::{App, Response, RouteError};
-///
-/// let app = App::new().get("hello", |_req| Ok(Response::text("hello")));
-/// assert_eq!(app.check(), Err(RouteError::NotAPath("hello".into())));
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RouteError {
-    /// The path does not begin with `/`.
-    NotAPath(String),
-    /// The pattern (first field) is malformed or overlaps with another one. The second field is the reason.
-    Pattern(String, String),
-    /// Two routes answer the same method on the same path, or the method is empty. The field names the method
-    /// and the path, such as `GET on /a`.
-    Twice(String),
-    /// The prefix of a nested application does not begin with `/`, ends with it, or has a wildcard.
-    Prefix(String),
-}
-
-impl fmt::Display for RouteError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RouteError::NotAPath(path) => write!(f, "route {path:?}: the path does not begin with /"),
-            RouteError::Pattern(path, reason) => write!(f, "route {path:?}: {reason}"),
-            RouteError::Twice(method) => write!(f, "two routes answer {method}"),
-            RouteError::Prefix(prefix) => {
-                write!(f, "prefix {prefix:?}: it must begin with /, not end with it, and have no wildcard")
-            }
-        }
-    }
-}
-
-impl std::error::Error for RouteError {}
-
 /// What the router finds for a request.
 pub(crate) struct Resolved<'a> {
     pub(crate) to: Destination<'a>,
     pub(crate) params: Params<'a>,
-    /// The path of the route as it was added; empty if there is none.
-    pub(crate) route: &'a str,
-    /// The layers around everything but a handler, which has them inside.
-    pub(crate) layers: &'a Layers,
+    pub(crate) place: &'a Place,
+}
+
+/// Why no pattern was found.
+enum Missing {
+    Route,
+    /// A parameter of the pattern with this index is not UTF-8 after decoding.
+    BadParameter(u32),
 }
 
 /// What answers a request.
 pub(crate) enum Destination<'a> {
     Handler(&'a dyn Handler),
+    Other(Other<'a>),
+}
+
+/// What answers a request in place of a handler.
+pub(crate) enum Other<'a> {
     /// A WebSocket route, which answers the opening handshake.
     Upgrade(&'a dyn Upgrade),
     Upload(&'a dyn Uploads),
@@ -173,7 +155,8 @@ impl Router {
             *self.fixed.entry(path.as_bytes().into()).or_insert(next)
         };
         if index == next {
-            self.endpoints.push(Endpoint { path: path.into(), ..Endpoint::default() });
+            let place = Place { pattern: Pattern::new(path), ..Place::default() };
+            self.endpoints.push(Endpoint { place, ..Endpoint::default() });
         }
         Ok(&mut self.endpoints[index as usize])
     }
@@ -207,16 +190,19 @@ impl Router {
         }));
         for mut endpoint in other.endpoints {
             // The nested application's `/` is the prefix itself.
-            let path =
-                if &*endpoint.path == "/" { prefix.into() } else { format!("{prefix}{}", endpoint.path) };
-            let place = self.endpoint(&path)?;
-            if !place.is_empty() {
+            let path = match endpoint.place.pattern.as_str() {
+                "/" => prefix.into(),
+                path => format!("{prefix}{path}"),
+            };
+            let outer = self.endpoint(&path)?;
+            if !outer.is_empty() {
                 return Err(RouteError::Pattern(path, "a nested application has this path too".into()));
             }
             if let Some(socket) = &mut endpoint.socket {
                 socket.renumber(sockets);
             }
-            *place = Endpoint { path: path.into(), scope: base + endpoint.scope, ..endpoint };
+            let place = std::mem::take(&mut outer.place);
+            *outer = Endpoint { place, scope: base + endpoint.scope, ..endpoint };
         }
         Ok(())
     }
@@ -237,6 +223,7 @@ impl Router {
         let around: Vec<Rc<Layers>> =
             self.scopes.iter().map(|scope| scope.layers.as_slice().into()).collect();
         for (scope, layers) in self.scopes.iter_mut().zip(&around).filter(|(_, layers)| !layers.is_empty()) {
+            scope.place.layers = layers.clone();
             scope.fallback = scope.fallback.take().map(|inner| {
                 let inner = Box::new(inner) as Box<dyn Handler>;
                 Rc::new(Layered { layers: layers.clone(), inner }) as Rc<dyn Handler>
@@ -245,6 +232,7 @@ impl Router {
         for endpoint in &mut self.endpoints {
             let layers = &around[endpoint.scope as usize];
             if !layers.is_empty() {
+                endpoint.place.layers = layers.clone();
                 let wrap = |inner| Box::new(Layered { layers: layers.clone(), inner }) as Box<dyn Handler>;
                 let handlers = std::mem::take(&mut endpoint.handlers);
                 endpoint.handlers =
@@ -276,60 +264,37 @@ impl Router {
         }
         let (index, params) = match self.fixed.get(path) {
             Some(index) => (*index, None),
-            None => match self.find_pattern(path, arena) {
+            None => match find_pattern(&self.patterns, path, arena) {
                 Ok(found) => found,
-                Err(resolved) => return resolved,
+                Err(missing) => return self.fall_back(missing, path, arena),
             },
         };
         let endpoint = &self.endpoints[index as usize];
-        Resolved {
-            to: endpoint.resolve(head),
-            params,
-            route: &endpoint.path,
-            layers: &self.scopes[endpoint.scope as usize].layers,
-        }
-    }
-
-    /// Finds the endpoint with parameters that matches `path`. Returns its index and the parameters.
-    #[inline(never)]
-    fn find_pattern<'a>(
-        &'a self,
-        path: &'a [u8],
-        arena: &'a Arena,
-    ) -> Result<(u32, Params<'a>), Resolved<'a>> {
-        // A target is ASCII, and stays ASCII when only unreserved characters are decoded.
-        let path = std::str::from_utf8(path).unwrap_or_default();
-        let Ok(found) = self.patterns.at(path) else { return Err(self.fall_back(path, arena)) };
-        match decode_params(&found.params, found.params.len(), arena) {
-            Some(params) => Ok((*found.value, params)),
-            None => Err(self.early(Early::BadParameter, self.endpoints[*found.value as usize].scope)),
-        }
+        Resolved { to: endpoint.resolve(head), params, place: &endpoint.place }
     }
 
     /// Returns what answers a path without a route: the fallback of the application that has the path, or 404.
-    fn fall_back<'a>(&'a self, path: &'a str, arena: &'a Arena) -> Resolved<'a> {
-        let found = self.nested.at(path).ok();
-        let scope = found.as_ref().map_or(ROOT as u32, |found| *found.value);
-        let Some(handler) = &self.scopes[scope as usize].fallback else {
-            return self.early(Early::NotFound, scope);
+    #[cold]
+    fn fall_back<'a>(&'a self, missing: Missing, path: &'a [u8], arena: &'a Arena) -> Resolved<'a> {
+        if let Missing::BadParameter(index) = missing {
+            return self.early(Early::BadParameter, self.endpoints[index as usize].scope);
+        }
+        let (scope, params) = match find_pattern(&self.nested, path, arena) {
+            Ok(found) => found,
+            Err(Missing::BadParameter(scope)) => return self.early(Early::BadParameter, scope),
+            Err(Missing::Route) => (ROOT as u32, None),
         };
-        let params = match found {
-            None => Some(None),
-            Some(found) => {
-                // The rest of the path comes last.
-                let count = found.params.iter().filter(|(name, _)| *name != REST).count();
-                decode_params(&found.params, count, arena)
+        match &self.scopes[scope as usize] {
+            Scope { fallback: Some(handler), place, .. } => {
+                Resolved { to: Destination::Handler(&**handler), params, place }
             }
-        };
-        match params {
-            Some(params) => Resolved { to: Destination::Handler(&**handler), params, route: "", layers: &[] },
-            None => self.early(Early::BadParameter, scope),
+            _ => self.early(Early::NotFound, scope),
         }
     }
 
     fn early<'a>(&'a self, early: Early<'a>, scope: u32) -> Resolved<'a> {
-        let layers = &self.scopes[scope as usize].layers;
-        Resolved { to: Destination::Early(early), params: None, route: "", layers }
+        let place = &self.scopes[scope as usize].place;
+        Resolved { to: Destination::Other(Other::Early(early)), params: None, place }
     }
 }
 
@@ -404,34 +369,51 @@ impl Endpoint {
 
     #[inline]
     fn resolve<'a>(&'a self, head: &Head<'a>) -> Destination<'a> {
-        let method = head.method;
-        if let Some(handler) = self.handler(method) {
-            return Destination::Handler(handler);
+        match self.handler(head.method) {
+            Some(handler) => Destination::Handler(handler),
+            None => self.resolve_other(head.method),
         }
+    }
+
+    fn resolve_other(&self, method: Method<'_>) -> Destination<'_> {
         if let Some(uploads) = self.upload(method) {
-            return Destination::Upload(uploads);
+            return Destination::Other(Other::Upload(uploads));
         }
-        match method {
+        let early = match method {
             // RFC 9110 §9.3.2: HEAD is GET without content in the answer.
-            Method::Head if self.handler(Method::Get).is_some() => {
-                Destination::Handler(self.handler(Method::Get).expect("checked by the guard"))
+            Method::Head if let Some(handler) = self.handler(Method::Get) => {
+                return Destination::Handler(handler);
             }
-            Method::Get if self.socket.is_some() => {
-                Destination::Upgrade(&**self.socket.as_ref().expect("checked by the guard"))
+            Method::Get if let Some(socket) = &self.socket => {
+                return Destination::Other(Other::Upgrade(&**socket));
             }
-            Method::Options => Destination::Early(Early::Options(&self.allow)),
-            Method::Extension(_) => Destination::Early(Early::MethodUnknown),
-            _ => Destination::Early(Early::MethodNotAllowed(&self.allow)),
-        }
+            Method::Options => Early::Options(&self.allow),
+            Method::Extension(_) => Early::MethodUnknown,
+            _ => Early::MethodNotAllowed(&self.allow),
+        };
+        Destination::Other(Other::Early(early))
     }
 }
 
-/// Percent-decodes the first `count` parameters. Returns `None` if a decoded value is not UTF-8.
-fn decode_params<'a>(params: &matchit::Params<'a, 'a>, count: usize, arena: &'a Arena) -> Option<Params<'a>> {
-    let out = arena.alloc_slice_with(count, |_| ("", ""));
+/// Finds the pattern that matches `path`, and decodes its parameters.
+#[inline(never)]
+fn find_pattern<'a>(
+    patterns: &'a matchit::Router<u32>,
+    path: &'a [u8],
+    arena: &'a Arena,
+) -> Result<(u32, Params<'a>), Missing> {
+    // A target is ASCII, and stays ASCII when only unreserved characters are decoded.
+    let path = std::str::from_utf8(path).unwrap_or_default();
+    let found = patterns.at(path).map_err(|_| Missing::Route)?;
+    let params = decode_params(&found.params, arena).ok_or(Missing::BadParameter(*found.value))?;
+    Ok((*found.value, Some(arena.alloc(params))))
+}
+
+/// Percent-decodes the parameters. Returns `None` if a decoded value is not UTF-8.
+fn decode_params<'a>(params: &matchit::Params<'a, 'a>, arena: &'a Arena) -> Option<&'a [(&'a str, &'a str)]> {
+    let out = arena.alloc_slice_with(params.len(), |_| ("", ""));
     for (slot, (name, value)) in out.iter_mut().zip(params.iter()) {
         *slot = (name, if value.contains('%') { decode(value, arena)? } else { value });
     }
-    let out: &'a [(&'a str, &'a str)] = out;
-    Some(Some(arena.alloc(out)))
+    Some(out)
 }

@@ -3,11 +3,12 @@
 //! It knows how routes are added. The router finds them.
 
 use super::handler::HandlerFn;
-use super::router::{Resolved, RouteError, Router};
+use super::route_error::RouteError;
+use super::router::{Resolved, Router};
 use super::socket_options::SocketOptions;
 use super::upload::{Upload, UploadRoute};
 use super::websocket::{SocketRoute, WebSocket};
-use super::{Error, Handler, Request, Response};
+use super::{Completion, Error, Handler, Request, Response};
 use crate::arena::Arena;
 use crate::http1::Head;
 use crate::panics::catch_counted;
@@ -41,9 +42,11 @@ pub struct App {
     sockets: Vec<SocketOptions>,
     error: Option<RouteError>,
     refusal_page: Option<RefusalPage>,
+    on_complete: Option<CompletionHook>,
     finished: bool,
 }
 
+type CompletionHook = Box<dyn Fn(&Completion<'_>)>;
 type RefusalPage = Box<dyn Fn(&Error) -> Response<'static>>;
 
 /// The methods that take a closure. They state the bound themselves, so that a closure's lifetimes are inferred.
@@ -207,7 +210,7 @@ impl App {
 
     /// Makes the responses for requests that no route can answer because they cannot be read: 400, 408, 413, 414, 431
     /// and others. `page` gets the status and the reason. The connection is closed after the response, whatever it says.
-    /// Of several, also of nested applications, the outermost counts.
+    /// That of a nested application is not used.
     ///
     /// ```
     /// use fleeting::{App, Response};
@@ -219,6 +222,27 @@ impl App {
     /// ```
     pub fn refusal_page(mut self, page: impl Fn(&Error) -> Response<'static> + 'static) -> App {
         self.refusal_page = Some(Box::new(page));
+        self
+    }
+
+    /// Calls `hook` once for each request, when the kernel has taken the last byte of its response or the connection
+    /// has failed: for access logs and metrics. That covers all that [`layer`](App::layer) covers, and also requests that
+    /// cannot be read. A deferred or streamed response is reported at its end, and a WebSocket when its 101 has left. A
+    /// request that the client breaks off before it is complete is not reported, but an upload is. The hook of a
+    /// nested application is not used.
+    ///
+    /// Nothing is allocated for it, once as many requests were under way at the same time. A panic in the hook is counted.
+    ///
+    /// ```
+    /// use fleeting::{App, Response};
+    ///
+    /// let app = App::new().get("/", |_req| Ok(Response::text("hello"))).on_complete(|done| {
+    ///     let (status, target) = (done.status().unwrap_or(0), done.path());
+    ///     println!("{} {target} {status} {} B {:?}", done.method(), done.bytes_out(), done.duration());
+    /// });
+    /// ```
+    pub fn on_complete(mut self, hook: impl Fn(&Completion<'_>) + 'static) -> App {
+        self.on_complete = Some(Box::new(hook));
         self
     }
 
@@ -249,6 +273,18 @@ impl App {
         let finished = self.router.finish();
         self.note("nested applications", finished);
         self
+    }
+
+    /// Whether there is a completion hook.
+    pub(crate) fn watches_completions(&self) -> bool {
+        self.on_complete.is_some()
+    }
+
+    /// Reports a request that is over.
+    pub(crate) fn completed(&self, completion: &Completion<'_>, panics: &mut u64) {
+        if let Some(hook) = &self.on_complete {
+            catch_counted(panics, || hook(completion));
+        }
     }
 
     /// Returns the response for a request that cannot be read.

@@ -46,8 +46,8 @@ pub trait Source: Send + 'static {
     fn ending(&mut self) {}
 
     /// Whether the content has no end of its own, like a stream of events. The connection then closes when
-    /// the client ends its sending side. Other responses go on, because a client may half-close and still
-    /// read (RFC 9112 §9.6).
+    /// the client ends its sending side, unless [`Builder::half_close`](crate::Builder::half_close) allows that.
+    /// Content with an end is still sent, because a client may half-close and still read (RFC 9112 §9.6).
     fn is_endless(&self) -> bool {
         false
     }

@@ -47,6 +47,8 @@ pub struct Outbox {
     sent: usize,
     /// Bytes in memory that have not left, over all pieces. Bytes of files are not counted.
     bytes: usize,
+    /// Bytes that have left since the queue was made, those of files included.
+    left: u64,
     /// The sum of all pieces' charges.
     charged_bytes: usize,
     /// The number of pieces that are not published messages.
@@ -73,6 +75,20 @@ impl Outbox {
     /// Returns an upper bound for the memory that is held, in bytes. Shared memory is charged in full.
     pub fn memory_bytes(&self) -> usize {
         self.charged_bytes
+    }
+
+    /// Returns the bytes that have left since the queue was made, those of files included.
+    pub(crate) fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// Returns the bytes that have not left, those of files included.
+    pub(crate) fn pending(&self) -> u64 {
+        let of_files = self.pieces.iter().map(|piece| match piece {
+            Piece::File(part) => part.len(),
+            _ => 0,
+        });
+        self.bytes as u64 + of_files.sum::<u64>()
     }
 
     /// Returns whether the queue is empty.
@@ -257,6 +273,7 @@ impl Outbox {
 
     /// Removes the first `taken` bytes, which belong to one [`Portion`].
     pub(super) fn take(&mut self, taken: usize) {
+        self.left += taken as u64;
         if let Some(Piece::File(part)) = self.pieces.front_mut() {
             part.take(taken as u64);
             if part.is_empty() {

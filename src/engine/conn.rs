@@ -23,7 +23,11 @@
 //! WebSocket's lifetime still applies. While it holds answers, nothing is parsed, and the next turn comes at once if a
 //! turn's share of a file has been sent, else on an event. Publications alone do not stop reading: a slow subscriber may
 //! have some queued all the time, and must still be able to unsubscribe, answer a ping and close.
+//!
+//! The end of the peer's side ends `Deferred`, and `Sending` without an end, unless half-close is honoured: what is
+//! queued still leaves. In every other state the end is read after all input, and what is under way is completed.
 
+use super::cork::Cork;
 use super::http::transfer::{Stage, Transfer};
 use super::output::{Io, Output};
 use super::timer::{Timer, Waiting};
@@ -258,6 +262,14 @@ impl<S> Conn<S> {
         matches!(self.source, Source::Ready | Source::Ending)
     }
 
+    /// Whether the peer has ended its side while the application has yet to make what it waits for: a deferred answer,
+    /// or the rest of a stream that has no end.
+    #[inline]
+    pub(super) fn is_left(&self) -> bool {
+        matches!(self.source, Source::Ending | Source::Ended)
+            && (self.state() == State::Deferred || self.writing == Writing::Open && self.is_endless())
+    }
+
     /// Whether it sends a stream that goes on until its client leaves.
     pub(super) fn is_endless(&self) -> bool {
         matches!(&self.protocol, Protocol::Transfer(transfer) if transfer.is_endless())
@@ -299,7 +311,7 @@ impl<S> Conn<S> {
 impl<S: Stream> Conn<S> {
     /// Returns its sending side, which writes through `cork`.
     #[inline]
-    pub(super) fn output<'a>(&'a mut self, cork: &'a mut Vec<u8>) -> Output<'a, S> {
+    pub(super) fn output<'a>(&'a mut self, cork: &'a mut Cork) -> Output<'a, S> {
         Output::new(&mut self.io, cork)
     }
 }

@@ -3,6 +3,7 @@
 //! It knows no connection, and no cork: that belongs to a connection's output. Its invariant: the arena is empty between
 //! turns.
 
+use super::completions::Completions;
 use super::counters::Counters;
 use super::publisher::Publisher;
 use super::remote::handle::Handle;
@@ -24,7 +25,9 @@ pub(super) struct Context {
 /// What all connections share, for as long as the worker runs.
 pub(super) struct Services {
     pub(super) limits: Limits,
+    pub(super) half_close: bool,
     pub(super) counters: Counters,
+    pub(super) completions: Completions,
     pub(super) publisher: Publisher,
     pub(super) codec: Codec,
     pub(super) date: DateCache,
@@ -45,7 +48,14 @@ pub(super) struct Scratch {
 }
 
 impl Context {
-    pub(super) fn new(app: App, limits: Limits, now: Now, handle: &Handle, worker: u16) -> Context {
+    pub(super) fn new(
+        app: App,
+        limits: Limits,
+        half_close: bool,
+        now: Now,
+        handle: &Handle,
+        worker: u16,
+    ) -> Context {
         let wake = handle.mailbox_of(worker).expect("the handle has this worker").clone();
         let scratch = Scratch {
             arena: Arena::new(limits.arena_bytes),
@@ -56,7 +66,9 @@ impl Context {
         let app = app.finish();
         let services = Services {
             limits,
+            half_close,
             counters: Counters::default(),
+            completions: Completions::new(&app),
             publisher: Publisher::new(handle, worker, app.sockets()),
             codec: Codec::new(),
             date: DateCache::new(now.unix_secs),

@@ -5,6 +5,7 @@
 
 use super::conn::{Conn, Protocol};
 use super::context::Services;
+use super::cork::Cork;
 use super::counters::Counters;
 use super::publisher::Recipient;
 use super::table::Table;
@@ -30,7 +31,7 @@ pub(super) struct FollowUps {
 pub(super) fn deliver<S: Stream>(
     table: &mut Table<Conn<S>>,
     services: &mut Services,
-    cork: &mut Vec<u8>,
+    cork: &mut Cork,
     follow_ups: &mut FollowUps,
 ) {
     let Services { publisher, limits, counters, codec, .. } = services;

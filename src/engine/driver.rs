@@ -6,6 +6,7 @@
 
 use super::conn::{Conn, Protocol, Source};
 use super::context::Context;
+use super::cork::Cork;
 use super::counters::{Counters, WorkerFigures};
 use super::deadlines::DeadlinePolicy;
 use super::delivery::{self, FollowUps};
@@ -21,7 +22,7 @@ use crate::app::{App, ConnId};
 use crate::arena::Arena;
 use crate::config::{Limits, Timeouts};
 use crate::keep::kept_bytes;
-use crate::time::Now;
+use crate::time::{Clock, Now};
 use crate::transport::Stream;
 use crate::ws::CloseCode;
 use std::net::SocketAddr;
@@ -34,6 +35,9 @@ pub struct Settings {
     pub limits: Limits,
     /// How long a peer may take.
     pub timeouts: Timeouts,
+    /// A client may end its sending side while it waits for an answer: see
+    /// [`Builder::half_close`](crate::Builder::half_close).
+    pub half_close: bool,
     /// The worker's number, the first part of each of its connections' names ([`ConnId`]).
     pub worker: u16,
 }
@@ -63,7 +67,7 @@ pub struct Engine<S> {
     pub(super) table: Table<Conn<S>>,
     pub(super) context: Context,
     /// Answers of one connection's turn; empty between turns.
-    pub(super) cork: Vec<u8>,
+    pub(super) cork: Cork,
     pub(super) schedule: Schedule,
     /// Connections that get a turn without an event, because no event will come: they spent their budget.
     runnable: Vec<ConnId>,
@@ -96,12 +100,12 @@ impl<S: Stream> Engine<S> {
     /// # Panics
     /// If the handle has no such worker.
     pub fn with_handle(app: App, settings: Settings, now: Now, handle: &Handle) -> Engine<S> {
-        let Settings { limits, timeouts, worker } = settings;
+        let Settings { limits, timeouts, half_close, worker } = settings;
         Engine {
             table: Table::new(worker),
             schedule: Schedule::new(DeadlinePolicy::new(&timeouts, app.sockets()), now),
-            context: Context::new(app, limits, now, handle, worker),
-            cork: Vec::with_capacity(CORK_BYTES),
+            context: Context::new(app, limits, half_close, now, handle, worker),
+            cork: Cork::new(CORK_BYTES),
             runnable: Vec::new(),
             running: Vec::new(),
             cut_off: None,
@@ -113,10 +117,16 @@ impl<S: Stream> Engine<S> {
         }
     }
 
+    /// Lets completion hooks be told durations of less than a turn.
+    pub(super) fn measure_with(&mut self, clock: &Clock) {
+        self.context.services.completions.measure_with(clock);
+    }
+
     /// Begins a turn: sets the time for everything that follows, and carries out the commands of other threads.
     #[inline]
     pub fn begin(&mut self, now: Now) {
         self.schedule.set_now(now.ms);
+        self.context.services.completions.set_now(now.ms);
         self.context.services.date.update(now.unix_secs);
         // A connection that spends its budget in this turn waits for the next.
         std::mem::swap(&mut self.runnable, &mut self.running);
@@ -156,9 +166,6 @@ impl<S: Stream> Engine<S> {
         let Some(conn) = self.table.find(id) else { return };
         if conn.source != Source::Ended {
             if readiness.ended {
-                if conn.is_endless() {
-                    return self.abort(id);
-                }
                 conn.source = Source::Ending;
             } else if readiness.readable && conn.source == Source::Drained {
                 conn.source = Source::Ready;
@@ -206,9 +213,7 @@ impl<S: Stream> Engine<S> {
                 self.abort(id);
             }
         }
-        if self.cork.capacity() > CORK_KEPT_BYTES {
-            self.cork = Vec::with_capacity(CORK_BYTES);
-        }
+        self.cork.shrink(CORK_KEPT_BYTES, CORK_BYTES);
     }
 
     /// Returns when [`run`](Engine::run) next has something to do, in the milliseconds of [`Now`]: 0 for at once,

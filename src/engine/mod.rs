@@ -54,13 +54,16 @@
 //! ```
 
 mod commands;
+mod completions;
 mod conn;
 mod context;
+mod cork;
 mod counters;
 mod deadlines;
 mod delivery;
 mod driver;
 mod http;
+mod input;
 mod listeners;
 mod output;
 mod progress;

@@ -4,6 +4,7 @@
 //! which they were put in, in as few writes as possible. Small pieces are joined in the cork; a large one is written
 //! from where it lies, together with the cork.
 
+use super::cork::Cork;
 use crate::app::Body;
 use crate::buffer::{FilePart, Outbox, Piece, Portion, Taken};
 use crate::transport::Stream;
@@ -32,7 +33,7 @@ pub(super) struct Io<S> {
 pub(super) struct Output<'a, S> {
     pub(super) io: &'a mut Io<S>,
     /// The worker's; empty between connections.
-    pub(super) cork: &'a mut Vec<u8>,
+    pub(super) cork: &'a mut Cork,
     /// Nothing is written for now: everything stays in the cork.
     pub(super) held: bool,
 }
@@ -57,7 +58,7 @@ impl<S: Stream> Io<S> {
 
 impl<'a, S: Stream> Output<'a, S> {
     #[inline]
-    pub(super) fn new(io: &'a mut Io<S>, cork: &'a mut Vec<u8>) -> Output<'a, S> {
+    pub(super) fn new(io: &'a mut Io<S>, cork: &'a mut Cork) -> Output<'a, S> {
         Output { io, cork, held: false }
     }
 
@@ -141,6 +142,7 @@ impl<'a, S: Stream> Output<'a, S> {
         if self.io.broken {
             return;
         }
+        self.cork.passed(part.len());
         let queued = self.io.outbox.is_some();
         self.io.outbox.get_or_insert_default().push_file(part);
         if !queued {
@@ -160,7 +162,7 @@ impl<'a, S: Stream> Output<'a, S> {
     /// afterwards.
     fn write_with_cork(&mut self, bytes: &[u8]) -> usize {
         let corked = self.cork.len();
-        let cork = &*self.cork;
+        let cork = self.cork.as_slice();
         let mut sent = 0;
         if self.io.outbox.is_none() && !self.io.broken {
             // One write is enough: a short one has filled the socket.
@@ -174,7 +176,10 @@ impl<'a, S: Stream> Output<'a, S> {
                 }
             });
         }
-        if sent < corked && !self.io.broken {
+        self.cork.passed((corked + bytes.len()) as u64);
+        if self.io.broken {
+            self.cork.lost(corked + bytes.len() - sent);
+        } else if sent < corked {
             self.io.outbox.get_or_insert_default().push_copy(&self.cork[sent..]);
         }
         self.cork.clear();

@@ -6,10 +6,12 @@
 
 use super::conn::{Conn, Protocol, Source, Writing};
 use super::context::{Context, Services};
+use super::cork::Cork;
 use super::http::answer;
 use super::http::requests::{self, Client, Switch};
 use super::http::sending::Sending;
-use super::output::{Io, Output};
+use super::input::read;
+use super::output::Output;
 use super::progress::{Next, Outcome, StopReason};
 use super::websocket::socket::OpenSocket;
 use crate::app::{ConnId, Message};
@@ -18,7 +20,6 @@ use crate::config::READ_BYTES;
 use crate::http1::Decoder;
 use crate::transport::Stream;
 use crate::ws::CloseCode;
-use std::io;
 
 /// How many reads a lingering connection gets in one turn; their bytes are thrown away.
 const DISCARD_READS: usize = 4;
@@ -29,7 +30,7 @@ pub(super) struct Turn<'a, S> {
     id: ConnId,
     context: &'a mut Context,
     /// The worker's; empty between turns.
-    cork: &'a mut Vec<u8>,
+    cork: &'a mut Cork,
     /// Something was completed, so the wait starts over.
     pub(super) fresh: bool,
 }
@@ -40,7 +41,7 @@ impl<'a, S: Stream> Turn<'a, S> {
         conn: &'a mut Conn<S>,
         id: ConnId,
         context: &'a mut Context,
-        cork: &'a mut Vec<u8>,
+        cork: &'a mut Cork,
     ) -> Turn<'a, S> {
         Turn { conn, id, context, cork, fresh: false }
     }
@@ -68,7 +69,12 @@ impl<'a, S: Stream> Turn<'a, S> {
                 self.fresh = fresh;
             }
         }
+        // After input was worked through: the end may have come together with the request.
+        if self.conn.is_left() && !self.context.services.half_close {
+            self.ended();
+        }
         self.conn.output(self.cork).flush();
+        self.settle();
         if self.conn.io.broken {
             return Outcome::Close;
         }
@@ -103,8 +109,13 @@ impl<'a, S: Stream> Turn<'a, S> {
     /// the inbox to its pool.
     pub(super) fn abandon(&mut self) {
         self.end_protocol();
-        let counters = &mut self.context.services.counters;
-        counters.dropped_closing += self.conn.io.outbox.as_ref().map_or(0, |outbox| outbox.published());
+        let Context { app, services, .. } = &mut *self.context;
+        let Services { completions, counters, .. } = services;
+        let Conn { peer, io, .. } = &*self.conn;
+        counters.dropped_closing += io.outbox.as_ref().map_or(0, |outbox| outbox.published());
+        if completions.is_on() {
+            completions.abandon(self.id, peer, io.outbox.as_deref(), self.cork, app, &mut counters.panics);
+        }
         self.conn.give_back(&mut self.context.scratch.pool);
     }
 
@@ -114,7 +125,7 @@ impl<'a, S: Stream> Turn<'a, S> {
         let head_only = self.conn.inbox.as_ref().is_some_and(|inbox| answer::is_head(inbox.bytes()));
         let mut out = self.conn.output(self.cork);
         let Context { app, services, .. } = &mut *self.context;
-        answer::request_timed_out(&mut out, head_only, app, services);
+        answer::request_timed_out(&mut out, self.id, head_only, app, services);
         self.conn.writing = Writing::Last;
     }
 
@@ -122,7 +133,9 @@ impl<'a, S: Stream> Turn<'a, S> {
     pub(super) fn answer_overdue(&mut self) {
         let Protocol::Transfer(transfer) = &mut self.conn.protocol else { return };
         let mut out = Output::new(&mut self.conn.io, self.cork);
+        let before = out.cork.position();
         let next = transfer.answer_overdue(&mut out, self.context, self.id);
+        note_transfer(self.id, &out, self.context, before, 0, &next);
         self.apply(next);
     }
 
@@ -189,6 +202,18 @@ impl<'a, S: Stream> Turn<'a, S> {
             Taken::All | Taken::Paused => self.fresh = true,
             Taken::Blocked { progress } => self.fresh |= progress,
         }
+        self.settle();
+    }
+
+    /// Reports the requests whose last byte has left.
+    #[inline]
+    fn settle(&mut self) {
+        let Context { app, services, .. } = &mut *self.context;
+        let Services { completions, counters, .. } = services;
+        if completions.is_on() && !self.conn.io.broken {
+            let Conn { peer, io, .. } = &*self.conn;
+            completions.settle(self.id, peer, io.outbox.as_deref(), self.cork, app, &mut counters.panics);
+        }
     }
 
     /// Goes on with a transfer, without input.
@@ -196,7 +221,9 @@ impl<'a, S: Stream> Turn<'a, S> {
     fn advance(&mut self) {
         let Protocol::Transfer(transfer) = &mut self.conn.protocol else { return };
         let mut out = Output::new(&mut self.conn.io, self.cork);
+        let before = out.cork.position();
         let (fresh, next) = transfer.advance(&mut out, self.context, self.id);
+        note_transfer(self.id, &out, self.context, before, 0, &next);
         self.fresh |= fresh;
         self.apply(next);
     }
@@ -282,7 +309,9 @@ impl<'a, S: Stream> Turn<'a, S> {
                     (progress, next.map(Protocol::from))
                 }
                 Protocol::Transfer(transfer) => {
+                    let before = out.cork.position();
                     let (progress, next) = transfer.run(&mut out, self.context, self.id, input);
+                    note_transfer(self.id, &out, self.context, before, progress.from, &next);
                     (progress, next.map(Protocol::Http))
                 }
                 Protocol::WebSocket(open) => {
@@ -378,39 +407,30 @@ impl<'a, S: Stream> Turn<'a, S> {
     }
 }
 
+/// Notes how far a transfer has come since the cork was at the position `before`, for the completion hook.
+#[inline]
+fn note_transfer<S: Stream>(
+    conn: ConnId,
+    out: &Output<'_, S>,
+    context: &mut Context,
+    before: u64,
+    bytes_in: usize,
+    next: &Next<Decoder>,
+) {
+    let completions = &mut context.services.completions;
+    if completions.is_on() {
+        let position = out.cork.position();
+        let ended = (!matches!(next, Next::Same(_))).then_some(position);
+        completions.advance(conn, bytes_in, position - before, ended);
+    }
+}
+
 impl From<Switch> for Protocol {
     #[inline]
     fn from(switch: Switch) -> Protocol {
         match switch {
             Switch::Transfer(transfer) => Protocol::Transfer(transfer),
             Switch::WebSocket(open) => Protocol::WebSocket(open),
-        }
-    }
-}
-
-/// Reads once. Returns `None` if nothing came: the stream is drained, at its end, or has failed.
-#[inline]
-fn read<S: Stream>(io: &mut Io<S>, source: &mut Source, room: &mut [u8]) -> Option<usize> {
-    loop {
-        match io.stream.read(room) {
-            Ok(0) => {
-                *source = Source::Ended;
-                return None;
-            }
-            Ok(bytes) => {
-                // A short read has drained the stream: the next event is a new one. But the end that
-                // this event announced is still to be read.
-                if bytes < room.len() && *source == Source::Ready {
-                    *source = Source::Drained;
-                }
-                return Some(bytes);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => {
-                *source = Source::Drained;
-                io.broken |= error.kind() != io::ErrorKind::WouldBlock;
-                return None;
-            }
         }
     }
 }

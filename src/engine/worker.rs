@@ -6,7 +6,7 @@
 use super::counters::Counters;
 use super::driver::{Engine, Readiness, Settings};
 use super::remote::handle::Handle;
-use super::remote::mailbox::{Alarm, Mailbox, SendError};
+use super::remote::mailbox::{Mailbox, SendError, Sleeper};
 use super::shutdown::ShutdownReport;
 use crate::app::{App, ConnId, RouteError};
 use crate::arena::Arena;
@@ -45,6 +45,13 @@ use std::time::Duration;
 /// assert!(goes_on);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// # Signals
+///
+/// A client that leaves raises no SIGPIPE, which would end a program that has not changed its action. On Linux, responses
+/// are sent with `MSG_NOSIGNAL`. `sendfile` has no such flag, so files are sent with it only if the process ignored or
+/// caught the signal when the worker was made, as Rust programs do from the start; otherwise they are copied through
+/// memory. Do not restore the signal's default action later.
 pub struct Worker {
     poll: Poll,
     events: Events,
@@ -123,8 +130,8 @@ pub(crate) struct WorkerParts {
 impl WorkerParts {
     pub(crate) fn new(limits: &Limits) -> io::Result<WorkerParts> {
         let poll = Poll::new()?;
-        let alarm = Alarm::Poll(Waker::new(poll.registry(), WAKER)?);
-        let mailbox = Arc::new(Mailbox::new(Some(alarm), limits));
+        let sleeper = Sleeper::Poll(Waker::new(poll.registry(), WAKER)?);
+        let mailbox = Arc::new(Mailbox::new(Some(sleeper), limits));
         Ok(WorkerParts { poll, mailbox, attached: None })
     }
 }
@@ -146,11 +153,15 @@ impl Worker {
             parts.poll.registry().register(&mut socket, token, Interest::READABLE)?;
             listeners.push(Listener { socket, ready: false });
         }
+        #[cfg(target_os = "linux")]
+        transport::sigpipe::look();
         let clock = Clock::new();
+        let mut engine = Engine::with_handle(app, settings, clock.now(), handle);
+        engine.measure_with(&clock);
         Ok(Worker {
             poll: parts.poll,
             events: Events::with_capacity(EVENTS),
-            engine: Engine::with_handle(app, settings, clock.now(), handle),
+            engine,
             handle: handle.clone(),
             listeners,
             clock,

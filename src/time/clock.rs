@@ -1,6 +1,6 @@
 //! The machine's clocks, which are read once a turn.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The time at the start of a turn of the event loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,12 @@ impl Clock {
 
     /// Returns the milliseconds of the current time.
     pub fn now_ms(&self) -> u64 {
-        self.start.elapsed().as_millis() as u64 + 1
+        self.elapsed().as_millis() as u64 + 1
+    }
+
+    /// Returns the time since the clock was made.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.start.elapsed()
     }
 }
 

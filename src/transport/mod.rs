@@ -3,6 +3,8 @@
 //! The engine is generic over [`Stream`]: TCP in production, a seeded imitation in the simulator.
 
 mod peer;
+#[cfg(target_os = "linux")]
+pub(crate) mod sigpipe;
 mod stream;
 mod tcp;
 

@@ -1,8 +1,12 @@
 //! TCP through mio: the stream of a connection, and its listener.
 //!
-//! It knows sockets and no protocol.
+//! It knows sockets and no protocol. Its invariant: on Linux, no write raises SIGPIPE in a process that would die of it.
 
-use super::stream::{Stream, send_through_memory};
+#[cfg(target_os = "linux")]
+use super::sigpipe;
+use super::stream::Stream;
+#[cfg(target_os = "linux")]
+use super::stream::send_through_memory;
 use mio::net::{TcpListener, TcpStream};
 #[cfg(target_os = "linux")]
 use std::fs::File;
@@ -17,9 +21,19 @@ impl Stream for TcpStream {
 
     #[inline]
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        // The standard library sends with MSG_NOSIGNAL.
         Write::write(self, buffer)
     }
 
+    /// `writev` would raise SIGPIPE.
+    #[cfg(target_os = "linux")]
+    #[inline]
+    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+        Ok(sendmsg(&*self, buffers, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL)?)
+    }
+
+    #[cfg(not(target_os = "linux"))]
     #[inline]
     fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         Write::write_vectored(self, buffers)
@@ -28,6 +42,10 @@ impl Stream for TcpStream {
     #[cfg(target_os = "linux")]
     fn send_file(&mut self, file: &File, offset: u64, bytes: usize) -> io::Result<usize> {
         use rustix::io::Errno;
+        // It has no flag against the signal.
+        if !sigpipe::is_handled() {
+            return send_through_memory(self, file, offset, bytes);
+        }
         let mut at = offset;
         match rustix::fs::sendfile(&*self, file, Some(&mut at), bytes) {
             // The file system does not support sendfile.
@@ -50,13 +68,10 @@ pub fn listen(listener: std::net::TcpListener) -> io::Result<TcpListener> {
     Ok(TcpListener::from_std(listener))
 }
 
-/// Accepts the next connection and turns off Nagle's algorithm, because answers leave in one write anyway.
+/// Accepts the next connection. It has the options of the listening socket.
 ///
 /// # Errors
 /// `WouldBlock` if no connection is waiting; otherwise those of `accept(2)`.
 pub fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
-    let (stream, peer) = listener.accept()?;
-    // This fails only if the connection is gone. The next read reports that.
-    let _ = stream.set_nodelay(true);
-    Ok((stream, peer))
+    listener.accept()
 }

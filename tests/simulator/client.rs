@@ -49,6 +49,8 @@ pub struct World<'a> {
     pub now: u64,
     pub timeouts: &'a Timeouts,
     pub shut: bool,
+    /// Clients that have ended their side still get deferred answers.
+    pub half_close: bool,
     /// Every Date that the clock has shown.
     pub dates: &'a HashSet<[u8; 29]>,
 }
@@ -391,7 +393,10 @@ impl Client {
             let all = wire.pipe.written.len() >= due && !wire.pipe.short;
             let stalled =
                 wire.behind && (world.shut || passed(wire.last_write_ms, world.timeouts.write_stall));
-            return if all || stalled {
+            let written = wire.pipe.written.len();
+            let left = !world.half_close && !wire.pipe.short && self.script.is_deferred_at(written);
+            self.disturbed |= left && !all;
+            return if all || stalled || left {
                 Ok(())
             } else {
                 Err(format!(

@@ -103,6 +103,13 @@ impl Script {
             .is_some_and(|item| self.sent[item.start] == 0x89)
     }
 
+    /// Returns whether the answer that begins at `written` is a deferred one.
+    pub fn is_deferred_at(&self, written: usize) -> bool {
+        let item = self.items.iter().find(|item| item.answers_end > written);
+        self.bounds.contains(&written)
+            && item.is_some_and(|item| self.sent[item.start..].starts_with(b"GET /later/"))
+    }
+
     /// Returns the item that the byte at `offset` of `sent` belongs to; at the end, the last one.
     pub fn item_at(&self, offset: usize) -> &Item {
         let at = self.items.partition_point(|item| item.end <= offset);

@@ -3,11 +3,12 @@
 use fleeting::http1::Fields;
 use fleeting::ws::CloseCode;
 use fleeting::{
-    App, Body, Error, FilePart, Flow, Message, Progress, Request, Responder, Response, Resume, Room, Sent,
-    Socket, Source, Upload, Waker, WebSocket,
+    App, Body, ConnId, Error, FilePart, Flow, Message, Progress, Request, Responder, Response, Resume, Room,
+    Sent, Socket, Source, Upload, Waker, WebSocket,
 };
 use fleeting_testkit::random::Random;
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::panic::resume_unwind;
 use std::path::Path;
@@ -41,6 +42,11 @@ pub struct Log {
     pub lines: RefCell<Option<Vec<String>>>,
     pub opened: Cell<u64>,
     pub closed: Cell<u64>,
+    /// Requests that are over, and those of them whose response has left.
+    pub completed: Cell<u64>,
+    pub sent: Cell<u64>,
+    /// The bytes of the responses that each connection has taken.
+    pub bytes_out: RefCell<HashMap<ConnId, u64>>,
     /// Responses still to be given, each with its text. One without a text is dropped.
     responders: RefCell<Vec<(Option<String>, Responder)>>,
     /// Wakers of sources that are waiting.
@@ -194,6 +200,14 @@ pub fn app(log: &Rc<Log>) -> App {
             move |req, handler| {
                 log.request(req);
                 handler.call(req)
+            }
+        })
+        .on_complete({
+            let log = log.clone();
+            move |done| {
+                log.completed.set(log.completed.get() + 1);
+                log.sent.set(log.sent.get() + u64::from(done.is_sent()));
+                *log.bytes_out.borrow_mut().entry(done.conn_id()).or_default() += done.bytes_out();
             }
         })
         .upload("POST", "/sum", Sum { log: log.clone() })

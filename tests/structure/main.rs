@@ -26,6 +26,7 @@ const CRATES: &[&str] = &[
     "crates/program/src/main.rs",
     "crates/testkit/src/lib.rs",
     "tests/main.rs",
+    "tests/examples/main.rs",
     "tests/structure/main.rs",
     "crates/store/tests/main.rs",
     "crates/program/tests/main.rs",

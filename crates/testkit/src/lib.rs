@@ -28,6 +28,7 @@ pub mod on_drop;
 pub mod random;
 pub mod redis;
 pub mod server;
+pub mod sigpipe;
 pub mod ws;
 
 /// Compiles the examples in the README.

@@ -6,7 +6,7 @@
 use crate::client::PATIENCE;
 use fleeting::engine::Counters;
 use fleeting::{
-    App, Error, Handle, Limits, Message, Request, ServeError, Server, Socket, Timeouts, WebSocket,
+    App, Builder, Error, Handle, Limits, Message, Request, ServeError, Server, Socket, Timeouts, WebSocket,
     WorkerContext,
 };
 use std::net::SocketAddr;
@@ -39,7 +39,12 @@ pub fn run_with(
 ) -> TestServer {
     let (mut limits, mut timeouts) = (Limits::default(), Timeouts::default());
     set(&mut limits, &mut timeouts);
-    let builder = Server::builder().bind("127.0.0.1:0").limits(limits).timeouts(timeouts);
+    run_from(Server::builder().limits(limits).timeouts(timeouts), make)
+}
+
+/// Runs the application that `make` makes, with the settings of `builder`.
+pub fn run_from(builder: Builder, make: impl FnOnce(&WorkerContext) -> App + Send + 'static) -> TestServer {
+    let builder = builder.bind("127.0.0.1:0");
     let (started, start) = mpsc::channel();
     let seen = Arc::new(Seen::default());
     let shown = seen.clone();

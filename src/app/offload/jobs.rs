@@ -289,13 +289,17 @@ impl JobQueue {
         }
     }
 
-    /// Closes the queue: waits for the threads, at most as long as the time limit, then answers the remaining
-    /// jobs with 503.
+    /// Closes the queue: no job is queued from now on.
     pub(super) fn close(&self) {
-        let mut state = self.state();
-        state.closing = true;
+        self.state().closing = true;
         self.job_added.notify_all();
         self.watch_changed.notify_all();
+    }
+
+    /// Waits for the threads of a closed queue, at most as long as the time limit, then answers the remaining jobs with
+    /// 503.
+    pub(super) fn finish(&self) {
+        let state = self.state();
         let limit = self.options.time_limit;
         let waited = self.thread_ended.wait_timeout_while(state, limit, |state| state.threads > 0);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);

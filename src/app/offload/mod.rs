@@ -1,6 +1,7 @@
 //! Runs handlers that may block, on threads of their own.
 //!
-//! It knows no connection. Its invariant: the worker that calls an [`Offloaded`] handler never waits for it.
+//! It knows no connection. Its invariants: the worker that calls an [`Offloaded`] handler never waits for it; and the
+//! threads live as long as the [`Offload`] or one of its handlers.
 //!
 //! ```text
 //!   handler: keep, defer ---> queue, bounded ---> threads: the same kind of handler ------.
@@ -19,7 +20,7 @@ use jobs::{Job, JobQueue, RunningThread, SharedResponder, unavailable};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::{self, JoinHandle, ThreadId};
 
 /// Threads for handlers that wait: for a network, a disk, or a long computation. The worker serves other
 /// connections meanwhile.
@@ -27,14 +28,14 @@ use std::thread::{self, JoinHandle};
 /// An offloaded handler is called like any other, with a copy of the request and an arena of its thread. The client
 /// gets an answer within the time limit, whatever the threads are doing. If the queue is full or the time is up, the
 /// answer is 503, and what the handler returns later is dropped. A handler that has started is not interrupted. A
-/// handler whose client has left, or was answered, is not started.
+/// handler whose client has left, or was answered, is not started. A client that ends its sending side has left, unless
+/// [`Builder::half_close`](crate::Builder::half_close) allows that.
 ///
-/// Dropping the `Offload` lets the threads work off the queue for as long as the time limit allows, and
-/// answers the rest with 503. A thread that is still busy then ends when its job does.
+/// The threads belong to the `Offload` and to its handlers together. Dropping the last of them does what
+/// [`shutdown`](Offload::shutdown) does.
 ///
 /// ```
 /// use fleeting::{App, Error, Offload, OffloadOptions, Request, Response};
-/// use std::sync::Arc;
 ///
 /// fn report<'r>(req: &Request<'r>) -> Result<Response<'r>, Error> {
 ///     let path = format!("/var/reports/{}.txt", req.param("name"));
@@ -44,19 +45,26 @@ use std::thread::{self, JoinHandle};
 ///
 /// let mut options = OffloadOptions::default();
 /// options.threads = 2;
-/// let offload = Arc::new(Offload::new(options)?);
+/// let offload = Offload::new(options)?;
 /// let app = App::new().route_handler("GET", "/reports/{name}", offload.handler(report));
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct Offload {
-    queue: Arc<JobQueue>,
-    watchdog: Option<JoinHandle<()>>,
+    threads: Arc<Threads>,
 }
 
-/// A handler that runs on the threads of an [`Offload`]; made by [`Offload::handler`].
+/// A handler that runs on the threads of an [`Offload`], and keeps them running. Made by [`Offload::handler`].
 pub struct Offloaded {
-    queue: Arc<JobQueue>,
+    threads: Arc<Threads>,
     handler: Arc<dyn Handler + Send + Sync>,
+}
+
+/// The threads and what they share. Dropping it closes the queue.
+struct Threads {
+    queue: Arc<JobQueue>,
+    watchdog: Option<JoinHandle<()>>,
+    /// The watchdog's id and those of the threads that run jobs.
+    ids: Vec<ThreadId>,
 }
 
 impl Offload {
@@ -68,22 +76,24 @@ impl Offload {
         let options = OffloadOptions { threads: options.threads.max(1), ..options };
         let queue = Arc::new(JobQueue::new(options));
         // If a thread cannot be started, dropping this stops the others.
-        let mut offload = Offload { queue, watchdog: None };
-        let queue = offload.queue.clone();
+        let mut threads = Threads { queue, watchdog: None, ids: Vec::new() };
+        let queue = threads.queue.clone();
         let watchdog = thread::Builder::new().name("fleeting-watch".into()).spawn(move || queue.watch())?;
-        offload.watchdog = Some(watchdog);
+        threads.ids.push(watchdog.thread().id());
+        threads.watchdog = Some(watchdog);
         for number in 0..options.threads {
-            let running = RunningThread::new(offload.queue.clone());
-            thread::Builder::new().name(format!("fleeting-off-{number}")).spawn(move || running.work())?;
+            let running = RunningThread::new(threads.queue.clone());
+            let thread = thread::Builder::new().name(format!("fleeting-off-{number}"));
+            threads.ids.push(thread.spawn(move || running.work())?.thread().id());
         }
-        Ok(offload)
+        Ok(Offload { threads: Arc::new(threads) })
     }
 
     /// Wraps `handler` so that it runs on these threads; pass the result to
     /// [`App::route_handler`](super::App::route_handler). `handler` is a function or a type that implements [`Handler`]. For a
     /// closure, see [`closure`](Offload::closure).
     pub fn handler(&self, handler: impl Handler + Send + Sync + 'static) -> Offloaded {
-        Offloaded { queue: self.queue.clone(), handler: Arc::new(handler) }
+        Offloaded { threads: self.threads.clone(), handler: Arc::new(handler) }
     }
 
     /// The same as [`handler`](Offload::handler), for a closure, whose lifetimes are inferred here.
@@ -106,20 +116,40 @@ impl Offload {
     /// # Errors
     /// [`Full`] if the queue is full or shutting down. The job is dropped then.
     pub fn run(&self, job: impl FnOnce() + Send + 'static) -> Result<(), Full> {
-        let reservation = self.queue.reserve()?;
-        self.queue.queue(reservation, Job::Work(Box::new(job)), None)
+        let queue = &self.threads.queue;
+        let reservation = queue.reserve()?;
+        queue.queue(reservation, Job::Work(Box::new(job)), None)
     }
 
     /// Returns the counters as they are now.
     pub fn counters(&self) -> OffloadCounters {
-        self.queue.counters()
+        self.threads.queue.counters()
+    }
+
+    /// Closes the queue: its handlers answer new requests with 503. Blocks until the threads have worked off the queue,
+    /// at most as long as the time limit; then answers the rest with 503. A thread that is still busy then ends when
+    /// its job does. On one of the threads themselves this only closes the queue.
+    pub fn shutdown(&self) {
+        self.threads.close();
     }
 }
 
-impl Drop for Offload {
-    fn drop(&mut self) {
+impl Threads {
+    fn close(&self) {
         self.queue.close();
-        if let Some(watchdog) = self.watchdog.take() {
+        // A thread cannot wait for its own end: the last owner can be a job, or what a job has left behind.
+        if !self.ids.contains(&thread::current().id()) {
+            self.queue.finish();
+        }
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.close();
+        if let Some(watchdog) = self.watchdog.take()
+            && !self.ids.contains(&thread::current().id())
+        {
             // It ends within the time limit, when the last watched request is settled.
             let _ = watchdog.join();
         }
@@ -129,7 +159,7 @@ impl Drop for Offload {
 impl fmt::Debug for Offload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Offload")
-            .field("options", &self.queue.options)
+            .field("options", &self.threads.queue.options)
             .field("counters", &self.counters())
             .finish_non_exhaustive()
     }
@@ -137,14 +167,15 @@ impl fmt::Debug for Offload {
 
 impl Handler for Offloaded {
     fn call<'r>(&self, req: &Request<'r>) -> Result<Response<'r>, Error> {
-        let Ok(reservation) = self.queue.reserve() else {
+        let queue = &self.threads.queue;
+        let Ok(reservation) = queue.reserve() else {
             return Ok(unavailable("The server is busy. Try again."));
         };
         let (response, responder) = Response::defer();
         let responder = Arc::new(SharedResponder::new(responder));
         let job =
             Job::Answer { request: req.keep(), handler: self.handler.clone(), responder: responder.clone() };
-        match self.queue.queue(reservation, job, Some(responder)) {
+        match queue.queue(reservation, job, Some(responder)) {
             Ok(()) => Ok(response),
             Err(Full) => Ok(unavailable("The server is shutting down.")),
         }
@@ -153,6 +184,6 @@ impl Handler for Offloaded {
 
 impl fmt::Debug for Offloaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Offloaded").field("options", &self.queue.options).finish_non_exhaustive()
+        f.debug_struct("Offloaded").field("options", &self.threads.queue.options).finish_non_exhaustive()
     }
 }

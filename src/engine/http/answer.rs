@@ -4,7 +4,7 @@
 //! by `http1::encode_head`, with what [`ResponseContext`] says about the connection.
 
 use super::sending::Frame;
-use crate::app::{App, Awaited, Body, Error, Response, handler_failed};
+use crate::app::{App, Awaited, Body, ConnId, Error, Response, handler_failed};
 use crate::engine::context::Services;
 use crate::engine::output::Output;
 use crate::http1::{self, ConnectionHeader, ContentLength, Refusal, ResponseHead, Version};
@@ -51,8 +51,7 @@ impl ResponseContext {
         };
         let keep_alive = self.keep_alive && !response.close;
         let connection = self.connection(keep_alive, response.status);
-        let silent = is_silent(response.status);
-        let content = content_length(response.status, bytes);
+        let (content, silent) = content_length(response.status, bytes);
         let fields = response.fields.bytes();
         let head = ResponseHead { status: response.status, fields, content, connection, date };
         http1::encode_head(out.cork, &head);
@@ -94,7 +93,7 @@ impl ResponseContext {
                 return self.answer(out, response, date);
             }
         };
-        let silent = is_silent(response.status);
+        let (empty, silent) = content_length(response.status, 0);
         let has_content = !silent && !self.head_only;
         if !has_content {
             // Done before the head is encoded: dropping a source runs the application's code, which may panic.
@@ -102,7 +101,7 @@ impl ResponseContext {
         }
         let (ResponseContext { keep_alive, .. }, frame) = self.streaming(length, response.close);
         let content = match frame {
-            _ if silent => content_length(response.status, 0),
+            _ if silent => empty,
             Frame::Counted { left } => ContentLength::Known(left),
             Frame::Chunks => ContentLength::Chunked,
             Frame::Close => ContentLength::None,
@@ -136,32 +135,42 @@ impl ResponseContext {
     pub(in crate::engine) fn refuse<S: Stream>(
         &self,
         out: &mut Output<'_, S>,
+        conn: ConnId,
         refusal: Refusal,
         app: &App,
         services: &mut Services,
     ) {
-        let Services { counters, date, .. } = services;
-        counters.count_refused(refusal);
-        let error = Error::new(refusal.status(), refusal.to_string());
-        let mut response = app.refuse(error, &mut counters.panics);
-        ResponseContext { keep_alive: false, ..*self }.answer(out, &mut response, date.text());
+        services.counters.count_refused(refusal);
+        self.answer_unread(out, conn, Error::new(refusal.status(), refusal.to_string()), app, services);
+    }
+
+    /// Sends the last answer of a connection, whose request reaches no handler.
+    fn answer_unread<S: Stream>(
+        &self,
+        out: &mut Output<'_, S>,
+        conn: ConnId,
+        error: Error,
+        app: &App,
+        services: &mut Services,
+    ) {
+        let mut response = app.refuse(error, &mut services.counters.panics);
+        let (status, before) = (response.status, out.cork.position());
+        ResponseContext { keep_alive: false, ..*self }.answer(out, &mut response, services.date.text());
+        if services.completions.is_on() {
+            services.completions.refused(conn, status, before, out.cork.position());
+        }
     }
 }
 
-/// Whether a response with this status has no content (RFC 9110 §6.4.1, §15.3.6).
+/// Returns how content of this length is framed, and whether a response with this status has none (RFC 9110 §6.4.1). RFC
+/// 9110 §8.6: a 204 has no Content-Length, and a 304 may only have that of the 200 it stands for. A 205 states that it is
+/// empty (§15.3.6).
 #[inline]
-fn is_silent(status: u16) -> bool {
-    matches!(status, 204 | 205 | 304)
-}
-
-/// Returns how content of this length is framed. RFC 9110 §8.6: a 204 has no Content-Length, and a 304 may only have that
-/// of the 200 it stands for. A 205 states that it is empty (§15.3.6).
-#[inline]
-fn content_length(status: u16, bytes: u64) -> ContentLength {
+fn content_length(status: u16, bytes: u64) -> (ContentLength, bool) {
     match status {
-        204 | 304 => ContentLength::None,
-        205 => ContentLength::Known(0),
-        _ => ContentLength::Known(bytes),
+        204 | 304 => (ContentLength::None, true),
+        205 => (ContentLength::Known(0), true),
+        _ => (ContentLength::Known(bytes), false),
     }
 }
 
@@ -174,11 +183,11 @@ pub(in crate::engine) fn is_head(request: &[u8]) -> bool {
 /// Answers a request that was not finished in time (RFC 9110 §15.5.9).
 pub(in crate::engine) fn request_timed_out<S: Stream>(
     out: &mut Output<'_, S>,
+    conn: ConnId,
     head_only: bool,
     app: &App,
     services: &mut Services,
 ) {
     let error = Error::new(408, "The request took too long to arrive.");
-    let mut response = app.refuse(error, &mut services.counters.panics);
-    ResponseContext::last(head_only).answer(out, &mut response, services.date.text());
+    ResponseContext::last(head_only).answer_unread(out, conn, error, app, services);
 }

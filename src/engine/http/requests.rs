@@ -8,15 +8,15 @@ use super::receiving::{Receiving, Unopened};
 use super::transfer::{DISCARD_BYTES_MAX, Transfer};
 use super::upgrade;
 use crate::app::{
-    App, ConnId, Destination, Early, Layers, Request, RequestParts, RequestState, Resolved, Response,
-    Uploads, call_through, handler_failed,
+    App, ConnId, Destination, Early, Layers, Other, Params, Place, Request, RequestParts, RequestState,
+    Resolved, Response, Uploads, call_through, handler_failed,
 };
-use crate::arena::OVERWRITTEN;
+use crate::arena::{Arena, OVERWRITTEN};
 use crate::engine::context::{Context, Scratch, Services};
 use crate::engine::output::Output;
 use crate::engine::progress::{Next, Progress, StopReason};
 use crate::engine::websocket::socket::OpenSocket;
-use crate::http1::{self, ContentStep, Decoder, Framing, HeadStep, Method};
+use crate::http1::{self, ContentStep, Decoder, Fields, Framing, Head, HeadStep, Method};
 use crate::panics::catch_counted;
 use crate::transport::{Peer, Stream};
 
@@ -120,12 +120,12 @@ fn next<S: Stream>(
             return Step::Broken;
         }
         HeadStep::Refused(refusal) => {
-            ResponseContext::last(answer::is_head(input)).refuse(out, refusal, app, services);
+            ResponseContext::last(answer::is_head(input)).refuse(out, client.conn, refusal, app, services);
             return Step::Answered { consumed: length, keep_alive: false };
         }
     };
-    let Resolved { to, params, route, layers } = app.resolve(head, arena);
-    let state = &RequestState::new(route);
+    let Resolved { to, params, place } = app.resolve(head, arena);
+    let (pattern, state) = (&place.pattern, RequestState::default());
     let response = ResponseContext {
         version: head.version,
         keep_alive: head.keep_alive && !services.shutting_down,
@@ -133,71 +133,141 @@ fn next<S: Stream>(
     };
 
     let (conn, peer) = (client.conn, client.peer);
-    if let Destination::Early(_) | Destination::Upload(_) = to {
-        let (content, trailers): (&[u8], _) = (&[], Default::default());
-        let parts = RequestParts { head, content, trailers, params, arena, conn, peer, state };
-        let request = Request::new(parts);
-        return match to {
-            Destination::Upload(uploads) => {
-                open_upload(uploads, layers, &request, length, out, decoder, response, app, services)
+    let handler = match to {
+        Destination::Handler(handler) => handler,
+        Destination::Other(to) => {
+            let arrived = Arrived { to, head, rest, resumed, params, place, length, arena, client };
+            return answer_otherwise(arrived, response, decoder, out, app, services);
+        }
+    };
+    let (content, trailers, consumed) = match content(head, rest, resumed, decoder, out, arena, services) {
+        ContentStep::Incomplete { filled } => return Step::NeedsInput { filled },
+        ContentStep::Refused(refusal) => {
+            begin(head, place, length, conn, out, services);
+            response.refuse(out, conn, refusal, app, services);
+            return Step::Answered { consumed: length, keep_alive: false };
+        }
+        ContentStep::Whole { content, trailers, consumed } => (content, trailers, consumed),
+    };
+    services.counters.requests += 1;
+    begin(head, place, consumed, conn, out, services);
+    let request =
+        Request::new(RequestParts { head, content, trailers, params, arena, conn, peer, pattern, state });
+    let Services { counters, completions, date, .. } = &mut *services;
+    let date = date.text();
+    // What the handler returns is encoded where it lies: it is large, and moving it costs as much as routing.
+    let (mut transfer, mut status) = (None, 0);
+    let after = catch_counted(&mut counters.panics, || match handler.call(&request) {
+        Ok(ref mut answer) => {
+            let after = response.answer(out, answer, date);
+            status = answer.status;
+            if after == AfterAnswer::Pending {
+                transfer = Some(Transfer::pending(&response, answer));
             }
-            Destination::Early(early) => {
-                answer_early(&early, layers, &request, out, decoder, response, services)
-            }
-            _ => unreachable!("one of the two"),
-        };
+            after
+        }
+        Err(error) => {
+            status = error.status();
+            response.answer(out, &mut error.into(), date)
+        }
+    });
+    counters.panics += request.panics();
+    if completions.is_on()
+        && let Some(after) = after
+    {
+        completions.answered(conn, status, out.cork.position(), after == AfterAnswer::Pending);
     }
+    if let Some(transfer) = transfer {
+        let to = Switch::Transfer(transfer.start(decoder, conn, &services.wake));
+        return Step::Switched { consumed, to };
+    }
+    if let Some(after) = after {
+        return Step::Answered { consumed, keep_alive: after == AfterAnswer::KeepAlive };
+    }
+    respond(&mut handler_failed().into(), &response, consumed, conn, out, decoder, services)
+}
+
+/// Reads the content of a request whose head is complete. Asks for it first if the client waits for that.
+#[inline]
+fn content<'a, S: Stream>(
+    head: &Head<'a>,
+    rest: &'a mut [u8],
+    resumed: bool,
+    decoder: &mut Decoder,
+    out: &mut Output<'_, S>,
+    arena: &'a Arena,
+    services: &Services,
+) -> ContentStep<'a> {
     // Content that is too large is not asked for.
     let welcome =
         !matches!(head.framing, Framing::Length(length) if length > services.limits.body_bytes as u64);
     if !resumed && head.expects_continue && welcome {
         out.cork.extend_from_slice(http1::CONTINUE);
     }
+    decoder.content(head, rest, arena, &services.limits)
+}
 
-    let (content, trailers, consumed) = match decoder.content(head, rest, arena, &services.limits) {
-        ContentStep::Incomplete { filled } => return Step::NeedsInput { filled },
-        ContentStep::Refused(refusal) => {
-            response.refuse(out, refusal, app, services);
-            return Step::Answered { consumed: length, keep_alive: false };
-        }
-        ContentStep::Whole { content, trailers, consumed } => (content, trailers, consumed),
+/// A request whose head is complete.
+struct Arrived<'a> {
+    to: Other<'a>,
+    head: &'a Head<'a>,
+    rest: &'a mut [u8],
+    resumed: bool,
+    params: Params<'a>,
+    place: &'a Place,
+    /// The number of bytes that were shown to the decoder.
+    length: usize,
+    arena: &'a Arena,
+    client: &'a Client<'a>,
+}
+
+/// Answers a request that does not go to a handler.
+#[inline(never)]
+fn answer_otherwise<S: Stream>(
+    arrived: Arrived<'_>,
+    response: ResponseContext,
+    decoder: &mut Decoder,
+    out: &mut Output<'_, S>,
+    app: &App,
+    services: &mut Services,
+) -> Step {
+    let Arrived { to, head, rest, resumed, params, place, length, arena, client } = arrived;
+    let request = |content, trailers| {
+        let (conn, peer) = (client.conn, client.peer);
+        let (pattern, state) = (&place.pattern, RequestState::default());
+        Request::new(RequestParts { head, content, trailers, params, arena, conn, peer, pattern, state })
     };
-    services.counters.requests += 1;
-    let request = Request::new(RequestParts { head, content, trailers, params, arena, conn, peer, state });
-    let mut instead = match to {
-        Destination::Handler(handler) => {
-            let Services { counters, date, .. } = &mut *services;
-            let date = date.text();
-            // What the handler returns is encoded where it lies: it is large, and moving it costs as much
-            // as routing.
-            let mut transfer = None;
-            let after = catch_counted(&mut counters.panics, || match handler.call(&request) {
-                Ok(ref mut answer) => {
-                    let after = response.answer(out, answer, date);
-                    if after == AfterAnswer::Pending {
-                        transfer = Some(Transfer::pending(&response, answer));
+    let layers = &*place.layers;
+    match to {
+        Other::Early(early) => {
+            begin(head, place, head.len, client.conn, out, services);
+            let request = request(&[], Fields::default());
+            answer_early(&early, layers, &request, out, decoder, response, services)
+        }
+        Other::Upload(uploads) => {
+            begin(head, place, head.len, client.conn, out, services);
+            let request = request(&[], Fields::default());
+            open_upload(uploads, layers, &request, length, out, decoder, response, app, services)
+        }
+        Other::Upgrade(upgrade) => match content(head, rest, resumed, decoder, out, arena, services) {
+            ContentStep::Incomplete { filled } => Step::NeedsInput { filled },
+            ContentStep::Refused(refusal) => {
+                begin(head, place, length, client.conn, out, services);
+                response.refuse(out, client.conn, refusal, app, services);
+                Step::Answered { consumed: length, keep_alive: false }
+            }
+            ContentStep::Whole { content, trailers, consumed } => {
+                services.counters.requests += 1;
+                begin(head, place, consumed, client.conn, out, services);
+                match upgrade::open(upgrade, layers, &request(content, trailers), out, services) {
+                    Ok(socket) => Step::Switched { consumed, to: Switch::WebSocket(socket) },
+                    Err(mut answer) => {
+                        respond(&mut answer, &response, consumed, client.conn, out, decoder, services)
                     }
-                    after
                 }
-                Err(error) => response.answer(out, &mut error.into(), date),
-            });
-            counters.panics += request.panics();
-            if let Some(transfer) = transfer {
-                let to = Switch::Transfer(transfer.start(decoder, conn, &services.wake));
-                return Step::Switched { consumed, to };
             }
-            if let Some(after) = after {
-                return Step::Answered { consumed, keep_alive: after == AfterAnswer::KeepAlive };
-            }
-            handler_failed().into()
-        }
-        Destination::Upgrade(upgrade) => match upgrade::open(upgrade, layers, &request, out, services) {
-            Ok(socket) => return Step::Switched { consumed, to: Switch::WebSocket(socket) },
-            Err(response) => response,
         },
-        Destination::Early(_) | Destination::Upload(_) => unreachable!("answered above"),
-    };
-    respond(&mut instead, &response, consumed, conn, out, decoder, services)
+    }
 }
 
 /// Sends an answer that no handler of a route has made.
@@ -213,17 +283,56 @@ fn respond<S: Stream>(
 ) -> Step {
     let Services { counters, date, .. } = &mut *services;
     // A source that is not needed is dropped. That runs the application's code, which may panic.
-    let after = catch_counted(&mut counters.panics, || context.answer(out, answer, date.text()));
+    let after = catch_counted(&mut counters.panics, || {
+        let after = context.answer(out, answer, date.text());
+        (after, answer.status)
+    });
+    let after = match after {
+        Some((after, status)) => {
+            note_answer(conn, status, after, out, services);
+            after
+        }
+        None => {
+            let mut answer = handler_failed().into();
+            context.answer(out, &mut answer, services.date.text());
+            note_answer(conn, answer.status, AfterAnswer::Close, out, services);
+            AfterAnswer::Close
+        }
+    };
     match after {
-        Some(AfterAnswer::Pending) => {
+        AfterAnswer::Pending => {
             let transfer = Transfer::pending(context, answer).start(decoder, conn, &services.wake);
             Step::Switched { consumed, to: Switch::Transfer(transfer) }
         }
-        Some(after) => Step::Answered { consumed, keep_alive: after == AfterAnswer::KeepAlive },
-        None => {
-            context.answer(out, &mut handler_failed().into(), services.date.text());
-            Step::Answered { consumed, keep_alive: false }
-        }
+        after => Step::Answered { consumed, keep_alive: after == AfterAnswer::KeepAlive },
+    }
+}
+
+/// Notes the request for the completion hook. `bytes_in`: what belongs to it so far.
+#[inline]
+fn begin<S>(
+    head: &Head<'_>,
+    place: &Place,
+    bytes_in: usize,
+    conn: ConnId,
+    out: &Output<'_, S>,
+    services: &mut Services,
+) {
+    if services.completions.is_on() {
+        services.completions.begin(conn, head, place.pattern.as_str(), bytes_in, out.cork.position());
+    }
+}
+
+/// Notes the answer for the completion hook.
+fn note_answer<S>(
+    conn: ConnId,
+    status: u16,
+    after: AfterAnswer,
+    out: &Output<'_, S>,
+    services: &mut Services,
+) {
+    if services.completions.is_on() {
+        services.completions.answered(conn, status, out.cork.position(), after == AfterAnswer::Pending);
     }
 }
 
@@ -272,7 +381,7 @@ fn open_upload<S: Stream>(
             Step::Switched { consumed: head.len, to: Switch::Transfer(transfer) }
         }
         Err(Unopened::Refused(refusal)) => {
-            response.refuse(out, refusal, app, services);
+            response.refuse(out, conn, refusal, app, services);
             Step::Answered { consumed: length, keep_alive: false }
         }
         Err(Unopened::Answer(mut answer)) => {

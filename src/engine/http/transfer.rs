@@ -191,7 +191,7 @@ impl Transfer {
             Received::Paused => return stopped(StopReason::PeerBlocked),
             Received::Refused(refusal) => {
                 receiving.abort(&mut services.counters.panics);
-                self.context.refuse(out, refusal, app, services);
+                self.context.refuse(out, conn, refusal, app, services);
                 Next::Close
             }
             Received::Answer(Ok(mut response)) => {
@@ -219,10 +219,13 @@ impl Transfer {
         conn: ConnId,
         response: &mut Response<'_>,
     ) -> Next<Decoder> {
-        let Services { counters, date, shutting_down, wake, .. } = &mut worker.services;
+        let Services { counters, completions, date, shutting_down, wake, .. } = &mut worker.services;
         self.context.keep_alive &= !*shutting_down;
         // A source that is not needed is dropped. That runs the application's code, which may panic.
         let after = catch_counted(&mut counters.panics, || self.context.answer(out, response, date.text()));
+        if completions.is_on() {
+            completions.set_status(conn, response.status);
+        }
         match after {
             Some(AfterAnswer::KeepAlive) => self.over(),
             Some(AfterAnswer::Close) => Next::Close,

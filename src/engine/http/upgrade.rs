@@ -40,6 +40,11 @@ pub(in crate::engine) fn open<'r, S: Stream>(
             ws::handshake::encode_switching_protocols(out.cork, &accepted, fields, date);
             let head_bytes = out.cork.len() - frames_end;
             out.cork[before..].rotate_right(head_bytes);
+            if services.completions.is_on() {
+                // What the session has sent already is not part of the response.
+                let end = out.cork.position() - (frames_end - before) as u64;
+                services.completions.answered(request.conn_id(), response.status, end, false);
+            }
             Ok(socket)
         }
         (result, opened) => {

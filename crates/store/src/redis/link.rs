@@ -7,9 +7,11 @@
 use super::failure::describe;
 use super::url::{Endpoint, RedisUrl};
 use redis::{Cmd, FromRedisValue, Parser, RedisResult, Value, from_redis_value};
+use rustix::io::Errno;
+use rustix::net::SendFlags;
 use socket2::{SockAddr, Socket, Type};
 use std::borrow::Cow;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::net::{Shutdown, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
@@ -35,6 +37,13 @@ enum Timeout {
 const REPLY_BYTES_MAX: usize = 64 << 20;
 /// The shortest timeout to set on a socket: zero would mean none.
 const WAIT_MIN: Duration = Duration::from_millis(1);
+
+/// A peer that is gone is an error and not the signal SIGPIPE, which may end the process. Elsewhere than on Linux,
+/// [`Socket::new`] turns the signal off.
+#[cfg(target_os = "linux")]
+const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL;
+#[cfg(not(target_os = "linux"))]
+const SEND_FLAGS: SendFlags = SendFlags::empty();
 
 const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 
@@ -124,23 +133,9 @@ impl Link {
     }
 
     pub(super) fn send(&mut self, bytes: &[u8]) -> RedisResult<()> {
-        let sent = self.try_send(bytes);
+        let sent = send_all(&self.socket, bytes, self.timeout);
         self.usable &= sent.is_ok();
         Ok(sent?)
-    }
-
-    fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            self.socket.set_write_timeout(Some(self.timeout.left()?))?;
-            match self.socket.write(rest) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(sent) => rest = &rest[sent..],
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
     }
 
     /// Receives the next reply. An error reply is a value like others.
@@ -211,6 +206,20 @@ fn connect(addr: &SockAddr, deadline: Instant) -> io::Result<Socket> {
     Ok(socket)
 }
 
+fn send_all(socket: &Socket, bytes: &[u8], timeout: Timeout) -> io::Result<()> {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        socket.set_write_timeout(Some(timeout.left()?))?;
+        match rustix::net::send(socket, rest, SEND_FLAGS) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(sent) => rest = &rest[sent..],
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
 /// Gives the parser the bytes of one reply.
 struct Reader<'a> {
     socket: &'a Socket,
@@ -238,8 +247,7 @@ impl Read for Reader<'_> {
                 Err(error) => match (error.kind(), self.timeout) {
                     (io::ErrorKind::Interrupted, _) => {}
                     (io::ErrorKind::WouldBlock, Timeout::Heartbeat(interval)) if !self.pinged => {
-                        self.socket.set_write_timeout(Some(interval))?;
-                        self.socket.write_all(PING)?;
+                        send_all(self.socket, PING, Timeout::Heartbeat(interval))?;
                         self.pinged = true;
                     }
                     (io::ErrorKind::WouldBlock, _) => return Err(io::ErrorKind::TimedOut.into()),
@@ -253,6 +261,8 @@ impl Read for Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fleeting_testkit::sigpipe::under_default_action;
+    use std::io::Write;
 
     /// Returns the two ends of a connection: a link with a deadline, and the socket of the peer.
     fn pair(timeout: Duration) -> (Link, Socket) {
@@ -357,6 +367,22 @@ mod tests {
         assert!(link.receive().unwrap_err().is_timeout());
         assert!(!link.is_usable());
         drop(other.join());
+    }
+
+    /// Finding A10.
+    #[test]
+    fn a_peer_that_is_gone_raises_no_signal() {
+        let body = || {
+            let (mut link, redis) = pair(LONG);
+            drop(redis);
+            assert!(link.send(PING).is_err() && !link.is_usable());
+            // The heartbeat.
+            let (mut link, redis) = pair(LONG);
+            link.set_heartbeat(Duration::from_millis(10));
+            redis.shutdown(Shutdown::Read).unwrap();
+            assert!(link.receive().unwrap_err().is_connection_dropped() && !link.is_usable());
+        };
+        under_default_action("redis::link::tests::a_peer_that_is_gone_raises_no_signal", body);
     }
 
     #[test]

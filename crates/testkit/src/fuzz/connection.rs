@@ -156,7 +156,7 @@ impl Play {
         let app = app(sessions);
         assert_eq!(app.check(), Ok(()));
         let timeouts = if script.impatient { Timeouts::default() } else { never() };
-        let settings = Settings { limits: limits(), timeouts, worker: 0 };
+        let settings = Settings { limits: limits(), timeouts, ..Settings::default() };
         let now = Now { ms: 1, unix_secs: 784_111_777 };
         let mut engine = Engine::new(app, settings, now);
         let mut peer = |room| {

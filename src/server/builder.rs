@@ -1,48 +1,22 @@
-//! Starts and ends a server: listening sockets, worker threads, the handle.
+//! Configures and starts a server: worker threads, or a worker that runs on the caller's thread.
 //!
 //! It knows no connection. Its invariant: what cannot work (an address in use, a wrong route) is an error of
 //! [`Builder::serve`], not of the running server.
 
-use crate::app::{App, RouteError};
+use super::ServeError;
+use super::listen::listen;
+use super::running::{Alarm, Server};
+use super::tcp_options::TcpOptions;
+use crate::app::App;
 use crate::config::{Limits, Timeouts};
-use crate::engine::{Handle, Settings, ShutdownReport, Worker, WorkerError, WorkerParts};
+use crate::engine::{Handle, Settings, ShutdownReport, Worker, WorkerParts};
 use crate::pubsub::{Attached, Broker};
-use socket2::{Domain, Protocol, Socket, Type};
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::thread::{self, JoinHandle};
-
-/// A running server: its worker threads, until a [`Handle`] shuts them down. Dropping it shuts it down too, without
-/// waiting for the end; [`run`](Server::run) waits.
-///
-/// ```
-/// use fleeting::{App, Response, Server};
-///
-/// let server = Server::builder()
-///     .bind("127.0.0.1:0")
-///     .serve(|_worker| App::new().get("/", |_req| Ok(Response::text("hello"))))?;
-/// println!("listening on {}", server.local_addrs()[0]);
-/// server.handle().shutdown(); // from any thread, at any time
-/// server.run()?;
-/// # Ok::<(), fleeting::ServeError>(())
-/// ```
-#[derive(Debug)]
-#[must_use = "a server that is dropped shuts down; run() waits until it is shut down"]
-pub struct Server {
-    threads: Vec<JoinHandle<io::Result<ShutdownReport>>>,
-    handle: Handle,
-    addrs: Vec<SocketAddr>,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // After `run` nothing is left that could be shut down.
-        self.handle.shutdown();
-    }
-}
+use std::thread;
 
 /// The worker that an application is made for: the argument of the function that makes it.
 #[derive(Debug, Clone)]
@@ -51,54 +25,6 @@ pub struct WorkerContext {
     pub index: usize,
     /// Reaches all workers of the server.
     pub handle: Handle,
-}
-
-/// Why a server did not start, or has failed.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum ServeError {
-    /// An address is malformed, its host name is unknown, or it cannot be listened on.
-    Bind(String, io::Error),
-    /// No address was given.
-    NoAddress,
-    /// A route is wrong.
-    Route(RouteError),
-    /// Another system call has failed.
-    Io(io::Error),
-    /// A worker has panicked, which is a bug of this crate: panics of handlers are caught.
-    Panicked,
-}
-
-impl fmt::Display for ServeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ServeError::Bind(addr, error) => match error.kind() {
-                io::ErrorKind::AddrInUse => write!(f, "cannot listen on {addr}: the address is in use"),
-                _ => write!(f, "cannot listen on {addr}: {error}"),
-            },
-            ServeError::NoAddress => f.write_str("no address to listen on"),
-            ServeError::Route(error) => fmt::Display::fmt(error, f),
-            ServeError::Io(error) => fmt::Display::fmt(error, f),
-            ServeError::Panicked => f.write_str("a worker has panicked"),
-        }
-    }
-}
-
-impl std::error::Error for ServeError {}
-
-impl From<io::Error> for ServeError {
-    fn from(error: io::Error) -> ServeError {
-        ServeError::Io(error)
-    }
-}
-
-impl From<WorkerError> for ServeError {
-    fn from(error: WorkerError) -> ServeError {
-        match error {
-            WorkerError::Io(error) => ServeError::Io(error),
-            WorkerError::Route(error) => ServeError::Route(error),
-        }
-    }
 }
 
 /// The configuration of a server, made by [`Server::builder`].
@@ -125,20 +51,10 @@ pub struct Builder {
     addrs: Vec<String>,
     workers: usize,
     settings: Settings,
+    tcp: TcpOptions,
     broker: Option<Arc<dyn Broker>>,
 }
 
-/// Shuts all workers down when one of them ends, even by a panic: a server runs whole or not at all.
-struct Alarm(Handle);
-
-impl Drop for Alarm {
-    fn drop(&mut self) {
-        self.0.shutdown();
-    }
-}
-
-/// Connections that the system queues for a listening socket until they are accepted.
-const BACKLOG: i32 = 4096;
 /// Descriptors that connections must not use: they are for standard streams, polls, listening sockets and the
 /// application.
 const DESCRIPTORS_KEPT: usize = 64;
@@ -146,42 +62,13 @@ const DESCRIPTORS_KEPT: usize = 64;
 impl Server {
     /// Returns a builder with one worker, no address, and the default limits and timeouts.
     pub fn builder() -> Builder {
-        Builder { addrs: Vec::new(), workers: 1, settings: Settings::default(), broker: None }
-    }
-
-    /// Returns the addresses it listens on, in the order of [`bind`](Builder::bind). For port 0 it is the port that the
-    /// system chose.
-    pub fn local_addrs(&self) -> &[SocketAddr] {
-        &self.addrs
-    }
-
-    /// Returns a handle that reaches the server from any thread.
-    pub fn handle(&self) -> Handle {
-        self.handle.clone()
-    }
-
-    /// Waits until the server has been shut down through its [`Handle`]. Returns how many WebSockets were open when the
-    /// shutdown began, and which connections were cut off at the end of the grace period.
-    ///
-    /// # Errors
-    /// [`ServeError`] if a worker has failed; the others are shut down then.
-    pub fn run(mut self) -> Result<ShutdownReport, ServeError> {
-        let mut outcome = Ok(ShutdownReport::default());
-        for thread in std::mem::take(&mut self.threads) {
-            let ended = match thread.join() {
-                Ok(ended) => ended.map_err(ServeError::Io),
-                Err(_) => Err(ServeError::Panicked),
-            };
-            match (ended, &mut outcome) {
-                (Ok(report), Ok(whole)) => whole.add(report),
-                (Err(failed), Ok(_)) => {
-                    self.handle.shutdown();
-                    outcome = Err(failed);
-                }
-                (_, Err(_)) => {}
-            }
+        Builder {
+            addrs: Vec::new(),
+            workers: 1,
+            settings: Settings::default(),
+            tcp: TcpOptions::default(),
+            broker: None,
         }
-        outcome
     }
 }
 
@@ -208,6 +95,29 @@ impl Builder {
     /// Sets how long a peer may take.
     pub fn timeouts(mut self, timeouts: Timeouts) -> Builder {
         self.settings.timeouts = timeouts;
+        self
+    }
+
+    /// Sets whether a client that ends its sending side may still wait for an answer (RFC 9112 §9.6). The default is
+    /// false: such a client counts as gone, because most clients end both sides at once, and the server sees the end of
+    /// one side first.
+    ///
+    /// It decides about answers that have to be waited for: [`Response::defer`](crate::Response::defer), handlers of an
+    /// [`Offload`](crate::Offload), and [`Response::events`](crate::Response::events) with other endless
+    /// [sources](crate::Source::is_endless). By default the connection is closed as soon as the client's end arrives:
+    /// the [`Responder`](crate::Responder) is gone, the queued job is skipped, the source is dropped. With `true` the
+    /// answer is sent, and an event stream goes on until writing to it fails.
+    ///
+    /// Any other response is sent in full either way, also to a client that sends its request and the end at once, as
+    /// `printf 'GET / HTTP/1.0\r\n\r\n' | nc -N` does.
+    pub fn half_close(mut self, honoured: bool) -> Builder {
+        self.settings.half_close = honoured;
+        self
+    }
+
+    /// Sets the options of the TCP sockets: keep-alive probes, buffers, the backlog.
+    pub fn tcp(mut self, options: TcpOptions) -> Builder {
+        self.tcp = options;
         self
     }
 
@@ -305,14 +215,17 @@ impl Builder {
         for text in &self.addrs {
             let failed = |error| ServeError::Bind(text.clone(), error);
             // A name may have several addresses: the first that is available is used.
-            let mut outcome = Err(io::ErrorKind::NotFound.into());
+            let mut outcome = Err(ServeError::Io(io::ErrorKind::NotFound.into()));
             for addr in text.to_socket_addrs().map_err(failed)? {
-                outcome = listen(addr, self.workers);
-                if outcome.is_ok() {
+                outcome = listen(addr, self.workers, &self.tcp);
+                if !matches!(outcome, Err(ServeError::Io(_))) {
                     break;
                 }
             }
-            let (addr, shared) = outcome.map_err(failed)?;
+            let (addr, shared) = outcome.map_err(|error| match error {
+                ServeError::Io(error) => failed(error),
+                other => other,
+            })?;
             addrs.push(addr);
             listeners.push(shared);
         }
@@ -347,37 +260,6 @@ fn attach(broker: Option<&Arc<dyn Broker>>, parts: &mut [WorkerParts], handle: &
     Ok(())
 }
 
-/// Binds `addr` once for each worker: the system spreads connections over sockets that share a port (SO_REUSEPORT).
-/// Port 0 becomes a free port.
-fn listen(addr: SocketAddr, workers: usize) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
-    // SO_REUSEPORT would also share the port with another process of the same user. Only binding a socket without it
-    // shows whether the port is taken.
-    let first = bind(addr, false)?;
-    let addr = first.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
-    if workers == 1 {
-        first.listen(BACKLOG)?;
-        return Ok((addr, vec![first.into()]));
-    }
-    drop(first);
-    let listeners = (0..workers).map(|_| {
-        let socket = bind(addr, true)?;
-        socket.listen(BACKLOG)?;
-        Ok(socket.into())
-    });
-    Ok((addr, listeners.collect::<io::Result<_>>()?))
-}
-
-fn bind(addr: SocketAddr, shared: bool) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-    // A restart must not wait until the system has forgotten the last run's connections.
-    socket.set_reuse_address(true)?;
-    if shared {
-        socket.set_reuse_port(true)?;
-    }
-    socket.bind(&addr.into())?;
-    Ok(socket)
-}
-
 /// Returns how many descriptors this process may have, if the system reports it.
 fn descriptors_max() -> Option<usize> {
     let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
@@ -388,16 +270,6 @@ fn descriptors_max() -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_taken_port_is_an_error_with_any_number_of_workers() {
-        let (addr, held) = listen("127.0.0.1:0".parse().unwrap(), 2).unwrap();
-        assert_eq!(held.len(), 2);
-        for workers in [1, 2] {
-            let error = listen(addr, workers).unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-        }
-    }
 
     #[test]
     fn the_limit_of_descriptors_is_read() {

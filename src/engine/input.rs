@@ -1,0 +1,36 @@
+//! The path from the stream to a buffer.
+//!
+//! It knows bytes only. Its invariant: an edge-triggered event is not lost, because a stream is called drained only when
+//! the next byte or the end will make another event.
+
+use super::conn::Source;
+use super::output::Io;
+use crate::transport::Stream;
+use std::io;
+
+/// Reads once. Returns `None` if nothing came: the stream is drained, at its end, or has failed.
+#[inline]
+pub(super) fn read<S: Stream>(io: &mut Io<S>, source: &mut Source, room: &mut [u8]) -> Option<usize> {
+    loop {
+        match io.stream.read(room) {
+            Ok(0) => {
+                *source = Source::Ended;
+                return None;
+            }
+            Ok(bytes) => {
+                // A short read has drained the stream: the next event is a new one. But the end that
+                // this event announced is still to be read.
+                if bytes < room.len() && *source == Source::Ready {
+                    *source = Source::Drained;
+                }
+                return Some(bytes);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                *source = Source::Drained;
+                io.broken |= error.kind() != io::ErrorKind::WouldBlock;
+                return None;
+            }
+        }
+    }
+}
