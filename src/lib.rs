@@ -95,5 +95,5 @@ pub use server::{Builder, KeepAlive, ServeError, Server, TcpOptions, WorkerConte
 
 /// Compiles the examples for those who come from another framework.
 #[doc = include_str!("../docs/coming-from.md")]
-#[cfg(all(doctest, feature = "json"))]
+#[cfg(all(doctest, feature = "json", feature = "testing"))]
 pub struct ComingFromDoctests;
