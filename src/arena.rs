@@ -77,6 +77,17 @@ impl Arena {
         Arena { bump: Bump::with_capacity(kept_bytes), kept_bytes, high_water_bytes: 0 }
     }
 
+    /// Makes an arena as [`new`](Arena::new) does, or returns an error if its memory cannot be had.
+    pub(crate) fn try_new(kept_bytes: usize) -> io::Result<Arena> {
+        match Bump::try_with_capacity(kept_bytes) {
+            Ok(bump) => Ok(Arena { bump, kept_bytes, high_water_bytes: 0 }),
+            Err(_) => {
+                let what = format!("the system has no memory for an arena of {kept_bytes} bytes");
+                Err(io::Error::new(io::ErrorKind::OutOfMemory, what))
+            }
+        }
+    }
+
     /// Moves `value` into the arena.
     ///
     /// Values in the arena are never dropped, so a type that needs `Drop` does not compile.

@@ -34,6 +34,7 @@
 //! - A request's query, form, cookies, preferences and conditions are methods of [`Request`]; a [`Multipart`] receives
 //!   files. [`Cookie`] and [`Validators`] go into a response.
 //! - [`Server`] listens and runs workers on threads of its own; a [`Worker`] runs on your thread, in your event loop.
+//!   [`Builder::prepare`] makes several for several threads.
 //! - [`Handle`] publishes, sends and shuts down from any thread. A [`Broker`] connects several servers.
 //! - [`Offload`], [`Response::defer`], [`Response::source`] and [`Response::events`] are for answers that take time. Tasks of
 //!   any async executor wait with [`Responder::gone`] and [`BodySender::send_async`].
@@ -91,7 +92,7 @@ pub use engine::{
 pub use keep::{Keep, kept_bytes};
 pub use pubsub::{Broker, Inlet, Publication, TopicCount, TopicError};
 pub use semantics::{EntityTag, Validators};
-pub use server::{Builder, KeepAlive, ServeError, Server, TcpOptions, WorkerContext};
+pub use server::{Builder, KeepAlive, PreparedWorker, ServeError, Server, TcpOptions, WorkerContext};
 
 /// Compiles the examples for those who come from another framework.
 #[doc = include_str!("../docs/coming-from.md")]

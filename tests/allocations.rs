@@ -54,6 +54,16 @@ mod nothing_is_allocated_for {
         plain_get: 10_000 requests, app(), asks(get("/"), b"hello");
         pipelined_requests: 10_000 requests, app(), pipelines();
         wrapped_handler: 5_000 requests, wrapped(), asks(get("/"), b"hello");
+        values_of_layers: 5_000 requests, layered(), asks(get_with("/me", "Authorization: 7 ann\r\n"), b"7 is ann");
+        nested_application: 5_000 requests, layered(), asks(get_with("/nested/b/users/7", "X-A: 1\r\n"), b"user 7");
+        fallback_of_a_nested_application: 5_000 requests, layered(), gets_404("/nested/nowhere");
+
+        reported_get: 10_000 requests, reported(), asks(get("/"), b"hello");
+        reported_pipelined_requests: 10_000 requests, reported(), pipelines();
+        reported_parameters: 5_000 requests, reported(), asks(get("/users/ann%20e/posts/7?a=b"), b"ann e wrote 7");
+        reported_unknown_path: 10_000 early_answers, reported(), gets_404("/nowhere");
+        reported_large_answer: 1_000 requests, reported(), asks(get("/large"), &LARGE);
+
         error_answer: 5_000 requests, app(), gets_404("/error");
         unknown_path: 10_000 early_answers, app(), gets_404("/nowhere");
 
@@ -521,6 +531,46 @@ fn length<'r>(req: &Request<'r>) -> Result<Response<'r>, Error> {
 
 fn wrapped() -> App {
     app().layer(|req, handler| handler.call(req)?.header("x-wrapped", "yes"))
+}
+
+/// The user that a layer passes on.
+#[derive(Clone, Copy)]
+struct UserId(u32);
+struct UserName;
+
+/// Nests an application in an application in an application, each with a layer.
+fn layered() -> App {
+    let inner = App::new()
+        .get("/users/{id}", |req| {
+            Ok(Response::text(req.arena().format(format_args!("user {}", req.param("id")))))
+        })
+        .layer(|req, next| next.call(req)?.add_header("x-layers", "inner"));
+    let middle = App::new()
+        .nest("/b", inner)
+        .fallback(|req| {
+            Ok(Response::text(req.arena().format(format_args!("no {}", req.path()))).with_status(404))
+        })
+        .layer(|req, next| next.call(req).unwrap_or_else(Response::from).add_header("x-layers", "middle"));
+    app()
+        .get("/me", |req| {
+            let (UserId(id), name) = (*req.extension().expect("a layer"), req.extension_text::<UserName>());
+            Ok(Response::text(req.arena().format(format_args!("{id} is {}", name.unwrap_or_default()))))
+        })
+        .nest("/nested", middle)
+        .layer(|req, next| {
+            if let Some((id, name)) = req.header("authorization").and_then(|value| value.split_once(' ')) {
+                req.insert(UserId(id.parse().unwrap_or_default()));
+                req.insert_text::<UserName>(name);
+            }
+            next.call(req).unwrap_or_else(Response::from).add_header("x-layers", "outer")
+        })
+}
+
+/// Each request is reported to a hook.
+fn reported() -> App {
+    app().on_complete(|done| {
+        assert!(done.is_sent() && done.bytes_out() > 0 && !done.path().is_empty());
+    })
 }
 
 /// Adds 10,000 routes without parameters and as many with one.

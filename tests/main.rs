@@ -33,6 +33,7 @@ mod multipart;
 mod offload;
 mod out_of_descriptors;
 mod own_loop;
+mod own_workers;
 mod panics;
 mod pipelining;
 mod pubsub;

@@ -1,8 +1,10 @@
 //! A server that cannot work does not start, and its error says what is wrong.
 
-use fleeting::{App, Response, ServeError, Server, WorkerContext};
-use fleeting_testkit::server::Echo;
+use fleeting::{App, Limits, Response, ServeError, Server, Timeouts, WorkerContext};
+use fleeting_testkit::client::{CLOSE, Client, TEXT, frame};
+use fleeting_testkit::server::{self, Echo};
 use std::net::TcpListener;
+use std::time::Duration;
 
 /// Returns the error of a server that does not start.
 #[track_caller]
@@ -47,6 +49,75 @@ fn an_invalid_address_is_an_error() {
     assert_eq!(error.to_string(), "no address to listen on");
 }
 
+/// Finding A17.
+#[test]
+fn a_limit_or_a_timeout_that_is_too_large_is_an_error() {
+    #[track_caller]
+    fn check(set: impl Fn(&mut Limits, &mut Timeouts), expected: &str) {
+        let (mut limits, mut timeouts) = (Limits::default(), Timeouts::default());
+        set(&mut limits, &mut timeouts);
+        let builder = || {
+            Server::builder().bind("127.0.0.1:0").workers(2).limits(limits.clone()).timeouts(timeouts.clone())
+        };
+        let errors = [
+            builder().serve(|_| App::new()).expect_err("it is refused"),
+            builder().worker(|_| App::new()).expect_err("it is refused"),
+        ];
+        for error in errors {
+            assert!(matches!(error, ServeError::Config(_)));
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+    check(|limits, _| limits.arena_bytes = 64 << 30, "`arena_bytes` is 64GiB; at most 1GiB is allowed");
+    check(
+        |limits, _| limits.connections = usize::MAX,
+        &format!("`connections` is {}; at most 4294967295 is allowed", usize::MAX),
+    );
+    check(
+        |_, timeouts| timeouts.grace = Duration::MAX,
+        "`grace` is 18446744073709551615.999999999s; at most 31622400s is allowed",
+    );
+}
+
+/// Finding A17.
+#[test]
+fn a_server_works_with_the_largest_limits_and_timeouts() {
+    let (mut limits, mut timeouts) = (Limits::default(), Timeouts::default());
+    for limit in Limits::describe() {
+        limits.set(limit.name, &limit.max).expect("it is allowed");
+    }
+    for timeout in Timeouts::describe() {
+        timeouts.set(timeout.name, &timeout.max).expect("it is allowed");
+    }
+    // Memory that is reserved, and may not be there.
+    limits.arena_bytes = Limits::default().arena_bytes;
+    let builder = Server::builder().bind("127.0.0.1:0").limits(limits).timeouts(timeouts);
+    let server = server::run_from(builder, |_| {
+        App::new().post("/", |req| Ok(Response::bytes(req.body()))).ws("/echo", Echo)
+    });
+    for body in
+        ["Content-Length: 5\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"]
+    {
+        let mut client = Client::connect(server.addr);
+        for part in [&body[..body.len() - 3], &body[body.len() - 3..]] {
+            let head = if part.len() > 3 { "POST / HTTP/1.1\r\nHost: test\r\n" } else { "" };
+            client.send(format!("{head}{part}"));
+        }
+        assert_eq!(client.answer().text(), "hello");
+    }
+    let mut client = Client::websocket(server.addr, "/echo");
+    client.send(frame(false, TEXT, b"hel"));
+    client.send(frame(true, 0, b"lo"));
+    assert_eq!(client.next_frame().text(), "hello");
+    server.handle.shutdown();
+    assert_eq!(client.next_frame().close_code(), 1001);
+    client.frame(CLOSE, 1001u16.to_be_bytes());
+    client.ended();
+    // The server lingers for as long as the client stays, up to a year.
+    drop(client);
+    server.wait_for_end();
+}
+
 #[test]
 fn a_server_listens_on_several_addresses() {
     let server = Server::builder()
@@ -57,7 +128,7 @@ fn a_server_listens_on_several_addresses() {
     let server = server.expect("the server starts");
     assert_eq!(server.local_addrs().len(), 2);
     for addr in server.local_addrs() {
-        assert_eq!(fleeting_testkit::client::Client::connect(*addr).get("/").text(), "hello");
+        assert_eq!(Client::connect(*addr).get("/").text(), "hello");
     }
     server.handle().shutdown();
     server.run().expect("it has ended");

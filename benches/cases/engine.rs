@@ -61,13 +61,16 @@ impl Stream for Wire {
     }
 }
 
+/// Also subscribes to [`TOPIC`], which costs nothing while nothing is published.
 struct Echo;
+
+const TOPIC: &str = "prices.eur";
 
 impl WebSocket for Echo {
     type Session = ();
 
-    fn open(&self, _req: &Request<'_>, _socket: &mut Socket<'_>) -> Result<(), Error> {
-        Ok(())
+    fn open(&self, _req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
+        Ok(socket.subscribe(TOPIC).map(drop)?)
     }
 
     fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
@@ -220,4 +223,30 @@ pub fn messages() -> Vec<Case> {
         })
     };
     vec![echo("engine/ws echo 16 B 32 at once", 32, 16), echo("engine/ws echo 64 KiB", 1, 64 << 10)]
+}
+
+/// What the loop that runs a worker publishes between two turns: queued, and then delivered in the turn.
+pub fn publications() -> Vec<Case> {
+    let case = |name, topic, delivered: u64| {
+        Case::new(name, PIPELINED, move || {
+            let mut rig = Rig::new(app());
+            rig.exchange(HANDSHAKE.into());
+            let mut turn = move || {
+                for _ in 0..PIPELINED {
+                    rig.engine.publish(topic, Message::Binary(&[7; 64])).expect("it is valid");
+                }
+                rig.engine.begin(NOW);
+                rig.engine.run();
+                rig.engine.counters().delivered
+            };
+            assert_eq!(turn(), delivered);
+            move || {
+                turn();
+            }
+        })
+    };
+    vec![
+        case("engine/publish 64 B to nobody 16 in a turn", "prices.usd", 0),
+        case("engine/publish 64 B to one 16 in a turn", TOPIC, PIPELINED),
+    ]
 }

@@ -35,6 +35,7 @@ pub fn all() -> Vec<Case> {
     cases.extend(cores::arena());
     cases.extend(engine::requests());
     cases.extend(engine::messages());
+    cases.extend(engine::publications());
     cases.extend(engine::routes());
     cases
 }

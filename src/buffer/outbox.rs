@@ -88,7 +88,7 @@ impl Outbox {
             Piece::File(part) => part.len(),
             _ => 0,
         });
-        self.bytes as u64 + of_files.sum::<u64>()
+        of_files.fold(self.bytes as u64, u64::saturating_add)
     }
 
     /// Returns whether the queue is empty.

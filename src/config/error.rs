@@ -12,6 +12,8 @@ pub enum ConfigError {
     UnknownName(String, &'static [&'static str]),
     /// The value (first field) cannot be read. The second field says what is expected.
     BadValue(String, &'static str),
+    /// The value of this limit or timeout (first field) is larger (second field) than its largest value (third field).
+    TooLarge(&'static str, String, String),
 }
 
 impl fmt::Display for ConfigError {
@@ -19,6 +21,9 @@ impl fmt::Display for ConfigError {
         match self {
             ConfigError::UnknownName(name, known) => {
                 write!(f, "unknown name `{name}`; expected one of {}", known.join(", "))
+            }
+            ConfigError::TooLarge(name, value, max) => {
+                write!(f, "`{name}` is {value}; at most {max} is allowed")
             }
             ConfigError::BadValue(value, expected) => write!(f, "bad value `{value}`; expected {expected}"),
         }

@@ -21,52 +21,59 @@ settings! {
     ///     println!("{:<14} {:>8}  {}", limit.name, limit.default, limit.help);
     /// }
     /// ```
+    ///
+    /// Each limit has a largest value. A server whose limits exceed it does not start.
     pub struct Limits of usize;
     /// Sets the limit `name` from text: a number of at least 1, optionally with `KiB`, `MiB` or `GiB`.
     ///
     /// # Errors
-    /// [`ConfigError::UnknownName`] or [`ConfigError::BadValue`]. The limits are unchanged then.
+    /// [`ConfigError::UnknownName`], [`ConfigError::BadValue`] or [`ConfigError::TooLarge`]. The limits are unchanged then.
     fn set;
+    /// Checks that no limit exceeds its largest value. [`Builder`](crate::Builder) does that at start.
+    ///
+    /// # Errors
+    /// [`ConfigError::TooLarge`] for the first that does.
+    fn check;
 
     /// Fields in a request head. A head with more is refused with 431 (RFC 6585 §5).
-    headers = 100, "fields in a request head; more is 431";
+    headers = 100, max COUNT_MAX, "fields in a request head; more is 431";
     /// Bytes of a request head, including its last CRLF. A longer head is refused with 431. Also bounds the
     /// trailer section of a request, and the sum of its chunk extensions.
-    head_bytes = 16 << 10, "size of a request head; more is 431";
+    head_bytes = 16 << 10, max SPAN_BYTES_MAX, "size of a request head; more is 431";
     /// Bytes of a request target. A longer one is refused with 414 (RFC 9110 §15.5.15).
-    target_bytes = 8 << 10, "size of a request target; more is 414";
+    target_bytes = 8 << 10, max SPAN_BYTES_MAX, "size of a request target; more is 414";
     /// Bytes of a request's content, decoded. Longer content is refused with 413 (RFC 9110 §15.5.14).
-    body_bytes = 1 << 20, "size of a request's content; more is 413";
+    body_bytes = 1 << 20, max BYTES_MAX, "size of a request's content; more is 413";
     /// Bytes of a WebSocket message, reassembled and inflated. A longer one closes the connection with 1009
     /// (RFC 6455 §7.4.1). A compressed message may have an eighth more on the wire, because data that
     /// cannot be compressed grows.
-    message_bytes = 1 << 20, "size of a WebSocket message; more closes with 1009";
+    message_bytes = 1 << 20, max SPAN_BYTES_MAX, "size of a WebSocket message; more closes with 1009";
     /// Bytes of a WebSocket frame's payload. A longer one closes the connection with 1009.
-    frame_bytes = 1 << 20, "size of a WebSocket frame; more closes with 1009";
+    frame_bytes = 1 << 20, max SPAN_BYTES_MAX, "size of a WebSocket frame; more closes with 1009";
     /// Frames of one WebSocket message. A message of more frames closes the connection with 1008.
-    fragments = 1024, "frames of one message; more closes with 1008";
+    fragments = 1024, max COUNT_MAX, "frames of one message; more closes with 1008";
     /// Bytes queued for a peer that reads too slowly. Beyond that, unsolicited messages are refused. The
     /// answer to what was just read is always queued.
-    outbox_bytes = 256 << 10, "queued for a slow client before sends are refused";
+    outbox_bytes = 256 << 10, max BYTES_MAX, "queued for a slow client before sends are refused";
     /// Connections of one worker. At this number, the worker accepts no more until one ends.
-    connections = 10_000, "connections of a worker; more wait to be accepted";
+    connections = 10_000, max COUNT_MAX, "connections of a worker; more wait to be accepted";
     /// Pipelined requests of one connection that are answered in one turn, before other connections get
     /// theirs.
-    pipeline = 32, "requests of a connection before others get a turn";
+    pipeline = 32, max COUNT_MAX, "requests of a connection before others get a turn";
     /// Topics and filters that the connections of one worker may have subscribed to.
-    topics = 65_536, "topics and filters with subscribers, per worker";
+    topics = 65_536, max COUNT_MAX, "topics and filters with subscribers, per worker";
     /// Subscriptions of one connection.
-    subscriptions = 128, "subscriptions of a connection";
+    subscriptions = 128, max COUNT_MAX, "subscriptions of a connection";
     /// Bytes of the name of a topic, or of a filter.
-    topic_bytes = 256, "length of a topic's name";
+    topic_bytes = 256, max 64 << 10, "length of a topic's name";
     /// Messages, publications and other commands of other threads that wait for one worker. Beyond that,
     /// [`Handle`](crate::Handle) reports that its mailbox is full. Announcements have a little more room.
-    mailbox = 65_536, "commands from other threads that wait for a worker";
+    mailbox = 65_536, max COUNT_MAX, "commands from other threads that wait for a worker";
     /// Bytes of the messages among them.
-    mailbox_bytes = 64 << 20, "size of the messages that wait for a worker";
+    mailbox_bytes = 64 << 20, max BYTES_MAX, "size of the messages that wait for a worker";
     /// Bytes of the arena's chunk that stay reserved between requests. Each worker has one arena. The system
     /// provides this memory only when a request first uses it.
-    arena_bytes = 256 << 10, "memory kept from one request to the next";
+    arena_bytes = 256 << 10, max 1 << 30, "memory kept from one request to the next";
 }
 
 impl Limits {
@@ -90,6 +97,13 @@ impl Limits {
         parts.iter().fold(inbox, |sum, part| sum.saturating_add(*part))
     }
 }
+
+/// Things are numbered with 32 bits.
+const COUNT_MAX: usize = u32::MAX as usize;
+/// What is parsed in one piece: its parts are found by offsets of 31 bits.
+const SPAN_BYTES_MAX: usize = 1 << 30;
+/// More than any machine has, and little enough for sums.
+const BYTES_MAX: usize = if usize::BITS < 64 { 1 << 30 } else { 1 << (usize::BITS - 24) };
 
 /// RFC 6455 §5.2.
 const FRAME_HEADER_BYTES_MAX: usize = 14;
@@ -122,6 +136,7 @@ impl Value for usize {
         let (mib, kib) = (1 << 20, 1 << 10);
         match *self {
             value if !name.ends_with("_bytes") => value.to_string(),
+            value if value.is_multiple_of(mib << 10) => format!("{}GiB", value / (mib << 10)),
             value if value.is_multiple_of(mib) => format!("{}MiB", value / mib),
             value if value.is_multiple_of(kib) => format!("{}KiB", value / kib),
             value => value.to_string(),
@@ -154,16 +169,38 @@ mod tests {
     /// Finding A17.
     #[test]
     fn the_memory_of_a_connection_saturates() {
-        for name in Limits::NAMES {
+        let fields: [fn(&mut Limits) -> &mut usize; 7] = [
+            |limits| &mut limits.head_bytes,
+            |limits| &mut limits.body_bytes,
+            |limits| &mut limits.message_bytes,
+            |limits| &mut limits.frame_bytes,
+            |limits| &mut limits.outbox_bytes,
+            |limits| &mut limits.subscriptions,
+            |limits| &mut limits.topic_bytes,
+        ];
+        for field in fields {
             let mut limits = Limits::default();
-            let least = limits.connection_bytes();
-            limits.set(name, &usize::MAX.to_string()).unwrap();
-            assert!(limits.connection_bytes() >= least, "{name}");
+            *field(&mut limits) = usize::MAX;
+            assert_eq!(limits.connection_bytes(), usize::MAX);
         }
     }
 
     #[test]
     fn every_limit_is_set_by_its_name_and_listed_in_the_readme() {
-        table::check(Limits::describe(), Limits::set, Limits::NAMES, "12345");
+        let beyond = |max: &str| (usize::read(max).unwrap() + 1).to_string();
+        table::check(Limits::describe(), Limits::set, Limits::NAMES, "12345", beyond);
+    }
+
+    /// Finding A17.
+    #[test]
+    fn the_largest_values_are_allowed_and_larger_ones_are_not() {
+        let mut limits = Limits::default();
+        for Setting { name, max, .. } in Limits::describe() {
+            limits.set(name, &max).unwrap();
+        }
+        assert_eq!(limits.check(), Ok(()));
+        limits.arena_bytes = 64 << 30;
+        let error = limits.check().unwrap_err().to_string();
+        assert_eq!(error, "`arena_bytes` is 64GiB; at most 1GiB is allowed");
     }
 }

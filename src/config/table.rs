@@ -14,12 +14,14 @@ pub struct Setting {
     pub name: &'static str,
     /// Its default as text, which `set` takes: `100`, `16KiB`, `10s`.
     pub default: String,
+    /// Its largest value as text.
+    pub max: String,
     /// What it bounds, in one line without a full stop.
     pub help: &'static str,
 }
 
 /// The value of a setting.
-pub(super) trait Value: Sized {
+pub(super) trait Value: Sized + PartialOrd {
     /// The texts that [`read`](Value::read) accepts, for an error message.
     const EXPECTED: &'static str;
 
@@ -29,16 +31,23 @@ pub(super) trait Value: Sized {
     fn write(&self, name: &str) -> String;
 }
 
-/// Reads the new value of the setting `name` into its `field`, which is `None` if there is no such setting.
+/// Reads the new value of the setting `name` into its `field`, which is `None` if there is no such setting. With the
+/// field comes its largest value.
 pub(super) fn set<V: Value>(
-    field: Option<&mut V>,
+    field: Option<(&mut V, V, &'static str)>,
     name: &str,
     value: &str,
     names: &'static [&'static str],
 ) -> Result<(), ConfigError> {
-    let field = field.ok_or_else(|| ConfigError::UnknownName(name.into(), names))?;
-    *field = V::read(value).ok_or_else(|| ConfigError::BadValue(value.into(), V::EXPECTED))?;
+    let (field, max, name) = field.ok_or_else(|| ConfigError::UnknownName(name.into(), names))?;
+    let new = V::read(value).ok_or_else(|| ConfigError::BadValue(value.into(), V::EXPECTED))?;
+    check_max(&new, &max, name)?;
+    *field = new;
     Ok(())
+}
+
+pub(super) fn check_max<V: Value>(value: &V, max: &V, name: &'static str) -> Result<(), ConfigError> {
+    if value <= max { Ok(()) } else { Err(ConfigError::TooLarge(name, value.write(name), max.write(name))) }
 }
 
 /// Splits `value` into the number at its start and the unit behind it. Returns `None` if there is no number.
@@ -57,9 +66,11 @@ pub(super) fn number_and_unit(value: &str) -> Option<(u64, &str)> {
 ///     pub struct Limits of usize;
 ///     /// Documentation of `set`.
 ///     fn set;
+///     /// Documentation of `check`.
+///     fn check;
 ///
 ///     /// Documentation of the field.
-///     headers = 100, "one line of help";
+///     headers = 100, max 1000, "one line of help";
 /// }
 /// ```
 macro_rules! settings {
@@ -68,8 +79,10 @@ macro_rules! settings {
         pub struct $name:ident of $value:ty;
         $(#[$set_doc:meta])*
         fn set;
+        $(#[$check_doc:meta])*
+        fn check;
 
-        $($(#[$doc:meta])* $field:ident = $default:expr, $help:literal;)+
+        $($(#[$doc:meta])* $field:ident = $default:expr, max $max:expr, $help:literal;)+
     ) => {
         $(#[$struct_doc])*
         #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,10 +108,16 @@ macro_rules! settings {
             $(#[$set_doc])*
             pub fn set(&mut self, name: &str, value: &str) -> Result<(), ConfigError> {
                 let field = match name {
-                    $(stringify!($field) => Some(&mut self.$field),)+
+                    $(stringify!($field) => Some((&mut self.$field, $max, stringify!($field))),)+
                     _ => None,
                 };
                 $crate::config::table::set(field, name, value, Self::NAMES)
+            }
+
+            $(#[$check_doc])*
+            pub fn check(&self) -> Result<(), ConfigError> {
+                $($crate::config::table::check_max(&self.$field, &$max, stringify!($field))?;)+
+                Ok(())
             }
 
             /// Lists the settings in the order of [`NAMES`](Self::NAMES), each with its default and a line of
@@ -106,10 +125,11 @@ macro_rules! settings {
             pub fn describe() -> impl Iterator<Item = Setting> {
                 let defaults = $name::default();
                 let help = [$($help,)+];
-                let values = [$(defaults.$field,)+];
-                Self::NAMES.iter().zip(values).zip(help).map(|((name, value), help)| Setting {
+                let values = [$((defaults.$field, $max),)+];
+                Self::NAMES.iter().zip(values).zip(help).map(|((name, (value, max)), help)| Setting {
                     name,
                     default: $crate::config::table::Value::write(&value, name),
+                    max: $crate::config::table::Value::write(&max, name),
                     help,
                 })
             }
@@ -119,7 +139,8 @@ macro_rules! settings {
 
 pub(super) use settings;
 
-/// Checks a table: every name sets its own field, every default is read back, and every line of help fits.
+/// Checks a table: every name sets its own field, every default is read back, nothing `beyond` a largest value is set, and
+/// every line of help fits.
 #[cfg(test)]
 #[track_caller]
 pub(super) fn check<S: Clone + Default + PartialEq + std::fmt::Debug>(
@@ -127,11 +148,12 @@ pub(super) fn check<S: Clone + Default + PartialEq + std::fmt::Debug>(
     set: fn(&mut S, &str, &str) -> Result<(), ConfigError>,
     names: &'static [&'static str],
     other_value: &str,
+    beyond: impl Fn(&str) -> String,
 ) {
     let described: Vec<_> = described.collect();
     assert!(described.iter().map(|setting| setting.name).eq(names.iter().copied()));
     let mut seen = Vec::new();
-    for Setting { name, default, help } in &described {
+    for Setting { name, default, max, help } in &described {
         let mut settings = S::default();
         set(&mut settings, name, other_value).unwrap();
         assert_ne!(settings, S::default(), "{name}");
@@ -139,13 +161,21 @@ pub(super) fn check<S: Clone + Default + PartialEq + std::fmt::Debug>(
         seen.push(settings.clone());
         set(&mut settings, name, default).unwrap();
         assert_eq!(settings, S::default(), "{name}: {default}");
+        set(&mut settings, name, max).unwrap();
+        let largest = settings.clone();
+        let error = set(&mut settings, name, &beyond(max)).unwrap_err();
+        assert!(
+            matches!(&error, ConfigError::TooLarge(of, _, at_most) if of == name && at_most == max),
+            "{error}"
+        );
+        assert_eq!(settings, largest, "{name}");
         assert!(help.len() <= 53 && !help.ends_with('.'), "{name}: {help}");
     }
     let unknown = set(&mut S::default(), "nope", other_value);
     assert_eq!(unknown, Err(ConfigError::UnknownName("nope".into(), names)));
     // The README has the same tables.
     let readme = include_str!("../../README.md");
-    for Setting { name, default, help } in &described {
+    for Setting { name, default, help, .. } in &described {
         let row = format!("\n| `{name}` | {default} | {help} |\n");
         assert!(readme.contains(&row), "README.md lacks the row {row}");
     }

@@ -10,7 +10,8 @@ use std::time::Duration;
 settings! {
     /// Bounds on time, one for each thing a peer can be slow at. Zero means no bound.
     ///
-    /// A coarse timer enforces them: a timeout may fire up to 0.2 seconds late, never early.
+    /// A coarse timer enforces them: a timeout may fire up to 0.2 seconds late, never early. The longest is a year of 366
+    /// days. A server with a longer one does not start.
     ///
     /// ```
     /// use fleeting::Timeouts;
@@ -23,37 +24,46 @@ settings! {
     /// Sets the timeout `name` from text: a number with `ms`, `s` or `m`. `0s` turns it off.
     ///
     /// # Errors
-    /// [`ConfigError::UnknownName`] or [`ConfigError::BadValue`]. The timeouts are unchanged then.
+    /// [`ConfigError::UnknownName`], [`ConfigError::BadValue`] or [`ConfigError::TooLarge`]. The timeouts are unchanged
+    /// then.
     fn set;
+    /// Checks that no timeout is longer than a year. [`Builder`](crate::Builder) does that at start.
+    ///
+    /// # Errors
+    /// [`ConfigError::TooLarge`] for the first that is.
+    fn check;
 
     /// Time from the first byte of a request head to its last. After that the answer is 408 (RFC 9110
     /// §15.5.9).
-    head = Duration::from_secs(10), "for the whole request head; then 408";
+    head = Duration::from_secs(10), max YEAR, "for the whole request head; then 408";
     /// Time between two requests on a persistent connection, and before the first one. After that the
     /// connection is closed without an answer.
-    idle = Duration::from_secs(60), "without a request; then closed";
+    idle = Duration::from_secs(60), max YEAR, "without a request; then closed";
     /// Grace period before the content of a request must arrive at 1 KiB a second or more. After that, slower
     /// content is answered with 408.
-    body_stall = Duration::from_secs(5), "grace before content must come at 1 KiB/s; then 408";
+    body_stall = Duration::from_secs(5), max YEAR, "grace before content must come at 1 KiB/s; then 408";
     /// Time for the answer to a request that a handler has deferred. After that the answer is 504 (RFC 9110
     /// §15.6.5).
-    answer = Duration::from_secs(60), "for a response that a handler deferred; then 504";
+    answer = Duration::from_secs(60), max YEAR, "for a response that a handler deferred; then 504";
     /// Time in which a peer takes none of the bytes queued for it. After that the connection is cut off.
-    write_stall = Duration::from_secs(30), "without a byte taken of what is queued; then cut off";
+    write_stall = Duration::from_secs(30), max YEAR, "without a byte taken of what is queued; then cut off";
     /// Time without a frame on a WebSocket before the server sends a ping, and without an event on an event
     /// stream before it sends a comment.
-    ping = Duration::from_secs(30), "without a WebSocket frame; then a ping";
+    ping = Duration::from_secs(30), max YEAR, "without a WebSocket frame; then a ping";
     /// Time without a frame on a WebSocket before it is closed with 1001.
-    ws_idle = Duration::from_secs(120), "without a WebSocket frame; then closed with 1001";
+    ws_idle = Duration::from_secs(120), max YEAR, "without a WebSocket frame; then closed with 1001";
     /// Time for the peer's half of a closing handshake (RFC 6455 §7.1.1).
-    close = Duration::from_secs(5), "for the peer's half of a closing handshake";
+    close = Duration::from_secs(5), max YEAR, "for the peer's half of a closing handshake";
     /// Time for a TLS handshake. Unused: there is no TLS yet.
-    tls = Duration::from_secs(10), "for a TLS handshake (there is no TLS yet)";
+    tls = Duration::from_secs(10), max YEAR, "for a TLS handshake (there is no TLS yet)";
     /// Time for requests in flight when the server shuts down. After that they are cut off.
-    grace = Duration::from_secs(30), "for requests in flight at shutdown; then cut off";
+    grace = Duration::from_secs(30), max YEAR, "for requests in flight at shutdown; then cut off";
     /// Time for the peer to read the last response and close (RFC 9112 §9.6).
-    linger = Duration::from_secs(5), "for the peer to read the last response and close";
+    linger = Duration::from_secs(5), max YEAR, "for the peer to read the last response and close";
 }
+
+/// As good as forever, and keeps every sum of times in range.
+const YEAR: Duration = Duration::from_secs(366 * 86_400);
 
 impl Value for Duration {
     const EXPECTED: &'static str = "a time such as 500ms, 10s, 2m, or 0s for none";
@@ -66,15 +76,14 @@ impl Value for Duration {
             "m" => 60_000,
             _ => return None,
         };
-        let ms = number.checked_mul(scale)?;
-        // A year is as good as forever, and keeps every sum of times in range.
-        (ms <= 366 * 86_400_000).then(|| Duration::from_millis(ms))
+        Some(Duration::from_millis(number.checked_mul(scale)?))
     }
 
     fn write(&self, _name: &str) -> String {
-        match self.subsec_millis() {
+        match self.subsec_nanos() {
             0 => format!("{}s", self.as_secs()),
-            _ => format!("{}ms", self.as_millis()),
+            nanos if nanos.is_multiple_of(1_000_000) => format!("{}ms", self.as_millis()),
+            _ => format!("{self:?}"),
         }
     }
 }
@@ -102,6 +111,17 @@ mod tests {
 
     #[test]
     fn every_timeout_is_set_by_its_name_and_listed_in_the_readme() {
-        table::check(Timeouts::describe(), Timeouts::set, Timeouts::NAMES, "12345ms");
+        let beyond = |max: &str| format!("{}001ms", max.strip_suffix('s').unwrap());
+        table::check(Timeouts::describe(), Timeouts::set, Timeouts::NAMES, "12345ms", beyond);
+    }
+
+    /// Finding A17.
+    #[test]
+    fn a_year_is_allowed_and_more_is_not() {
+        let timeouts = Timeouts { idle: YEAR, ..Timeouts::default() };
+        assert_eq!(timeouts.check(), Ok(()));
+        let timeouts = Timeouts { idle: Duration::MAX, ..timeouts };
+        let error = timeouts.check().unwrap_err().to_string();
+        assert_eq!(error, "`idle` is 18446744073709551615.999999999s; at most 31622400s is allowed");
     }
 }

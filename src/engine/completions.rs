@@ -109,7 +109,7 @@ impl Completions {
     pub(super) fn answered(&mut self, conn: ConnId, status: u16, position: u64, more: bool) {
         let Some(record) = self.open(conn) else { return };
         if let Stage::Open { from } = record.stage {
-            record.bytes_out += position - from;
+            record.bytes_out += position.wrapping_sub(from);
         }
         // A deferred response has not begun yet, and may get another status.
         if record.bytes_out > 0 {
@@ -131,7 +131,7 @@ impl Completions {
     pub(super) fn advance(&mut self, conn: ConnId, bytes_in: usize, bytes_out: u64, ended: Option<u64>) {
         let Some(record) = self.open(conn) else { return };
         record.bytes_in += bytes_in as u64;
-        record.bytes_out += bytes_out;
+        record.bytes_out = record.bytes_out.saturating_add(bytes_out);
         if let Some(at) = ended {
             record.stage = Stage::Ended { at };
         }
@@ -145,7 +145,7 @@ impl Completions {
         }
         let Some(record) = self.open(conn) else { return };
         record.status = status;
-        record.bytes_out += to - from;
+        record.bytes_out += to.wrapping_sub(from);
         record.stage = Stage::Ended { at: to };
     }
 
@@ -183,7 +183,7 @@ impl Completions {
                 Some(0) => self.report(conn, peer, true, app, panics),
                 Some(unsent) => {
                     let left = outbox.map_or(0, Outbox::left);
-                    record.stage = Stage::Queued { until: left + unsent };
+                    record.stage = Stage::Queued { until: left.saturating_add(unsent) };
                 }
                 None => {}
             }
@@ -206,7 +206,7 @@ impl Completions {
         while let Some(list) = self.lists.get(conn.index as usize).filter(|list| list.first != 0) {
             let record = &mut self.records[list.first as usize - 1];
             let unsent = record.unsent(outbox, cork, lost);
-            let waiting = outbox.map_or(0, Outbox::pending) + lost;
+            let waiting = outbox.map_or(0, Outbox::pending).saturating_add(lost);
             record.bytes_out -= unsent.unwrap_or(waiting).min(record.bytes_out);
             self.report(conn, peer, unsent == Some(0), app, panics);
         }
@@ -301,8 +301,8 @@ impl Record {
         match self.stage {
             Stage::Open { .. } => None,
             Stage::Ended { at } => {
-                let behind = cork.position() - at;
-                Some((outbox.map_or(0, Outbox::pending) + lost).saturating_sub(behind))
+                let behind = cork.position().wrapping_sub(at);
+                Some(outbox.map_or(0, Outbox::pending).saturating_add(lost).saturating_sub(behind))
             }
             Stage::Queued { until } => Some(outbox.map_or(0, |outbox| until.saturating_sub(outbox.left()))),
         }

@@ -48,17 +48,19 @@ pub(super) struct Scratch {
 }
 
 impl Context {
+    /// `arena` is empty.
     pub(super) fn new(
         app: App,
         limits: Limits,
         half_close: bool,
+        arena: Arena,
         now: Now,
         handle: &Handle,
         worker: u16,
     ) -> Context {
         let wake = handle.mailbox_of(worker).expect("the handle has this worker").clone();
         let scratch = Scratch {
-            arena: Arena::new(limits.arena_bytes),
+            arena,
             read_buffer: vec![0; READ_BYTES],
             source_buffer: Vec::new(),
             pool: Pool::default(),

@@ -19,16 +19,18 @@ impl Cork {
         Cork { bytes: Vec::with_capacity(bytes), passed: 0, lost: 0 }
     }
 
-    /// Returns the position behind the bytes that were put in last. Positions of one turn can be compared.
+    /// Returns the position behind the bytes that were put in last. The
+    /// differences between positions of one turn are numbers of bytes, modulo 2^64.
     #[inline]
     pub(super) fn position(&self) -> u64 {
-        self.passed + self.bytes.len() as u64
+        self.passed.wrapping_add(self.bytes.len() as u64)
     }
 
     /// Notes that `bytes` bytes have left.
     #[inline]
     pub(super) fn passed(&mut self, bytes: u64) {
-        self.passed += bytes;
+        // The length of a file may be any number.
+        self.passed = self.passed.wrapping_add(bytes);
     }
 
     pub(super) fn lost(&mut self, bytes: usize) {

@@ -100,11 +100,23 @@ impl<S: Stream> Engine<S> {
     /// # Panics
     /// If the handle has no such worker.
     pub fn with_handle(app: App, settings: Settings, now: Now, handle: &Handle) -> Engine<S> {
+        let arena = Arena::new(settings.limits.arena_bytes);
+        Engine::with_arena(app, settings, now, handle, arena)
+    }
+
+    /// Makes an engine as [`with_handle`](Engine::with_handle) does, with an arena that is made already.
+    pub(super) fn with_arena(
+        app: App,
+        settings: Settings,
+        now: Now,
+        handle: &Handle,
+        arena: Arena,
+    ) -> Engine<S> {
         let Settings { limits, timeouts, half_close, worker } = settings;
         Engine {
             table: Table::new(worker),
             schedule: Schedule::new(DeadlinePolicy::new(&timeouts, app.sockets()), now),
-            context: Context::new(app, limits, half_close, now, handle, worker),
+            context: Context::new(app, limits, half_close, arena, now, handle, worker),
             cork: Cork::new(CORK_BYTES),
             runnable: Vec::new(),
             running: Vec::new(),

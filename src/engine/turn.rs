@@ -231,7 +231,7 @@ impl<'a, S: Stream> Turn<'a, S> {
     /// Works through the inbox, then reads once and works through that.
     #[inline]
     fn answer(&mut self) {
-        let mut budget = self.context.services.limits.pipeline;
+        let mut budget = self.context.services.limits.pipeline.max(1);
         if self.conn.unfinished {
             self.work_through_inbox(&mut budget);
             if self.conn.unfinished || !self.conn.can_answer() {
@@ -421,7 +421,7 @@ fn note_transfer<S: Stream>(
     if completions.is_on() {
         let position = out.cork.position();
         let ended = (!matches!(next, Next::Same(_))).then_some(position);
-        completions.advance(conn, bytes_in, position - before, ended);
+        completions.advance(conn, bytes_in, position.wrapping_sub(before), ended);
     }
 }
 

@@ -155,8 +155,9 @@ impl Worker {
         }
         #[cfg(target_os = "linux")]
         transport::sigpipe::look();
+        let arena = Arena::try_new(settings.limits.arena_bytes)?;
         let clock = Clock::new();
-        let mut engine = Engine::with_handle(app, settings, clock.now(), handle);
+        let mut engine = Engine::with_arena(app, settings, clock.now(), handle, arena);
         engine.measure_with(&clock);
         Ok(Worker {
             poll: parts.poll,

@@ -4,7 +4,10 @@
 //! [`Builder::serve`], not of the running server.
 
 use super::ServeError;
+use super::affinity::Processors;
+use super::context::WorkerContext;
 use super::listen::listen;
+use super::prepared::PreparedWorker;
 use super::running::{Alarm, Server};
 use super::tcp_options::TcpOptions;
 use crate::app::App;
@@ -17,15 +20,6 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
-
-/// The worker that an application is made for: the argument of the function that makes it.
-#[derive(Debug, Clone)]
-pub struct WorkerContext {
-    /// The worker's number, from 0.
-    pub index: usize,
-    /// Reaches all workers of the server.
-    pub handle: Handle,
-}
 
 /// The configuration of a server, made by [`Server::builder`].
 ///
@@ -52,6 +46,7 @@ pub struct Builder {
     workers: usize,
     settings: Settings,
     tcp: TcpOptions,
+    pinned: bool,
     broker: Option<Arc<dyn Broker>>,
 }
 
@@ -67,6 +62,7 @@ impl Server {
             workers: 1,
             settings: Settings::default(),
             tcp: TcpOptions::default(),
+            pinned: false,
             broker: None,
         }
     }
@@ -83,6 +79,16 @@ impl Builder {
     /// Runs `workers` threads (1 to 65,535), each with its own connections and its own [`App`].
     pub fn workers(mut self, workers: usize) -> Builder {
         self.workers = workers.clamp(1, usize::from(u16::MAX));
+        self
+    }
+
+    /// Keeps the thread of each worker on one of the processors that the process may use, in turn. The default is false:
+    /// the system moves threads as it sees fit. This can make response times steadier on a machine that does nothing else,
+    /// and worse on others. It has no effect on workers that run on the caller's threads.
+    ///
+    /// It works on Linux; elsewhere [`serve`](Builder::serve) returns an error.
+    pub fn pin_threads(mut self, pinned: bool) -> Builder {
+        self.pinned = pinned;
         self
     }
 
@@ -137,23 +143,21 @@ impl Builder {
     where
         F: Fn(&WorkerContext) -> App + Send + Sync + 'static,
     {
-        let workers = self.workers;
-        let (mut parts, handle) = worker_parts(workers, self.broker.clone(), &self.settings.limits)?;
-        let (addrs, mut listeners) = self.listeners()?;
-        attach(self.broker.as_ref(), &mut parts, &handle)?;
-        let settings = self.settings(workers);
+        let processors = self.pinned.then(Processors::usable).transpose()?;
+        let (addrs, handle, prepared) = self.prepare_all()?;
+        let workers = prepared.len();
         let make = Arc::new(make);
         let (started, starts) = mpsc::channel();
-        let mut threads = Vec::with_capacity(workers);
-        for (index, parts) in parts.into_iter().enumerate() {
-            let own = listeners.iter_mut().map(|shared| shared.pop().expect("one for each worker")).collect();
-            let settings = Settings { worker: index as u16, ..settings.clone() };
+        // Dropping it shuts the threads down that have been started, if another cannot be.
+        let mut server = Server { threads: Vec::with_capacity(workers), handle, addrs };
+        for prepared in prepared {
             let (make, started) = (make.clone(), started.clone());
-            let context = WorkerContext { index, handle: handle.clone() };
+            let (index, processors) = (prepared.index(), processors.clone());
             let work = move || {
-                let _alarm = Alarm(context.handle.clone());
-                let worker = Worker::new(parts, &context.handle, own, make(&context), settings);
-                drop((make, context));
+                let _alarm = Alarm(prepared.handle());
+                let pinned = processors.map_or(Ok(()), |processors| processors.pin(index));
+                let worker = pinned.map_err(ServeError::Io).and_then(|()| prepared.start(&*make));
+                drop(make);
                 match worker {
                     Ok(mut worker) => {
                         let _ = started.send(Ok(()));
@@ -166,14 +170,13 @@ impl Builder {
                     }
                 }
             };
-            threads.push(thread::Builder::new().name(format!("fleeting-{index}")).spawn(work)?);
+            server.threads.push(thread::Builder::new().name(format!("fleeting-{index}")).spawn(work)?);
         }
         drop(started);
-        let server = Server { threads, handle, addrs };
         for _ in 0..workers {
             let failed = match starts.recv() {
                 Ok(Ok(())) => continue,
-                Ok(Err(error)) => ServeError::from(error),
+                Ok(Err(error)) => error,
                 Err(_) => ServeError::Panicked,
             };
             server.handle.shutdown();
@@ -183,19 +186,76 @@ impl Builder {
         Ok(server)
     }
 
-    /// Makes a single worker that runs on the caller's own thread: see [`Worker`].
+    /// Makes a single worker that runs on the caller's own thread: see [`Worker`]. For several, see
+    /// [`prepare`](Builder::prepare).
     ///
     /// # Errors
     /// As for [`serve`](Builder::serve).
     pub fn worker(self, make: impl FnOnce(&WorkerContext) -> App) -> Result<Worker, ServeError> {
-        let builder = self.workers(1);
-        let (mut parts, handle) = worker_parts(1, builder.broker.clone(), &builder.settings.limits)?;
-        let (_, listeners) = builder.listeners()?;
-        attach(builder.broker.as_ref(), &mut parts, &handle)?;
-        let app = make(&WorkerContext { index: 0, handle: handle.clone() });
-        let settings = builder.settings(1);
-        let parts = parts.pop().expect("one was made");
-        Ok(Worker::new(parts, &handle, listeners.into_iter().flatten().collect(), app, settings)?)
+        let (_, _, mut prepared) = self.workers(1).prepare_all()?;
+        prepared.pop().expect("one was made").start(make)
+    }
+
+    /// Prepares as many workers as [`workers`](Builder::workers) says, for threads of the caller's own. They are one
+    /// server: each listens on a socket of its own on the same port, over which the system spreads the connections, and
+    /// they share topics and a [`Handle`]. A shutdown ends all of them. The caller sees to it that each gets its turns, and
+    /// may run several on one thread.
+    ///
+    /// ```
+    /// use fleeting::{App, Response, Server};
+    /// use std::thread;
+    ///
+    /// let prepared = Server::builder().bind("127.0.0.1:0").workers(2).prepare()?;
+    /// let handle = prepared[0].handle();
+    /// println!("listening on {}", prepared[0].local_addrs()?[0]);
+    /// let threads: Vec<_> = prepared
+    ///     .into_iter()
+    ///     .map(|prepared| {
+    ///         thread::spawn(move || {
+    ///             let make = |_worker: &_| App::new().get("/", |_req| Ok(Response::text("hello")));
+    ///             let mut worker = prepared.start(make).expect("the routes are right");
+    ///             while worker.turn(None).expect("polling works") {
+    ///                 // What else the thread has to do.
+    ///             }
+    ///         })
+    ///     })
+    ///     .collect();
+    /// # handle.shutdown();
+    /// for thread in threads {
+    ///     thread.join().unwrap();
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`serve`](Builder::serve), except for wrong routes, which [`PreparedWorker::start`] finds.
+    pub fn prepare(self) -> Result<Vec<PreparedWorker>, ServeError> {
+        self.prepare_all().map(|(_, _, prepared)| prepared)
+    }
+
+    /// Also returns the addresses, and the handle of the workers.
+    fn prepare_all(self) -> Result<(Vec<SocketAddr>, Handle, Vec<PreparedWorker>), ServeError> {
+        self.check()?;
+        let (mut parts, handle) = worker_parts(self.workers, self.broker.clone(), &self.settings.limits)?;
+        let (addrs, mut listeners) = self.listeners()?;
+        attach(self.broker.as_ref(), &mut parts, &handle)?;
+        let settings = self.settings(self.workers);
+        let prepare = |(index, parts)| PreparedWorker {
+            parts: Some(parts),
+            listeners: listeners
+                .iter_mut()
+                .map(|shared| shared.pop().expect("one for each worker"))
+                .collect(),
+            settings: Settings { worker: index as u16, ..settings.clone() },
+            context: WorkerContext { index, handle: handle.clone() },
+        };
+        let prepared = parts.into_iter().enumerate().map(prepare).collect();
+        Ok((addrs, handle, prepared))
+    }
+
+    fn check(&self) -> Result<(), ServeError> {
+        self.settings.limits.check()?;
+        Ok(self.settings.timeouts.check()?)
     }
 
     /// Returns the settings of one of `workers` workers, with no more connections than there are descriptors for.

@@ -3,6 +3,7 @@
 //! Its invariant: each error is one line that names what is wrong.
 
 use crate::app::RouteError;
+use crate::config::ConfigError;
 use crate::engine::WorkerError;
 use std::fmt;
 use std::io;
@@ -15,6 +16,8 @@ pub enum ServeError {
     Bind(String, io::Error),
     /// The system refuses a value of [`TcpOptions`](super::TcpOptions). The text names the option and the value.
     TcpOption(String, io::Error),
+    /// A limit or a timeout is too large.
+    Config(ConfigError),
     /// No address was given.
     NoAddress,
     /// A route is wrong.
@@ -35,6 +38,7 @@ impl fmt::Display for ServeError {
             ServeError::TcpOption(option, error) => {
                 write!(f, "cannot set the TCP option `{option}`: {error}")
             }
+            ServeError::Config(error) => fmt::Display::fmt(error, f),
             ServeError::NoAddress => f.write_str("no address to listen on"),
             ServeError::Route(error) => fmt::Display::fmt(error, f),
             ServeError::Io(error) => fmt::Display::fmt(error, f),
@@ -48,6 +52,12 @@ impl std::error::Error for ServeError {}
 impl From<io::Error> for ServeError {
     fn from(error: io::Error) -> ServeError {
         ServeError::Io(error)
+    }
+}
+
+impl From<ConfigError> for ServeError {
+    fn from(error: ConfigError) -> ServeError {
+        ServeError::Config(error)
     }
 }
 

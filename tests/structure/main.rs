@@ -70,7 +70,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("tungstenite", &["ws"]),
     ("zlib_rs", &["ws"]),
     ("ahash", &["pubsub", "app"]),
-    ("rustix", &["files", "transport"]),
+    ("rustix", &["files", "server", "transport"]),
     ("matchit", &["app"]),
     ("serde", &["app", "testing"]),
     ("serde_json", &["app", "testing"]),

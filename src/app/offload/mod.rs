@@ -21,6 +21,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle, ThreadId};
+use std::time::Duration;
 
 /// Threads for handlers that wait: for a network, a disk, or a long computation. The worker serves other
 /// connections meanwhile.
@@ -67,13 +68,18 @@ struct Threads {
     ids: Vec<ThreadId>,
 }
 
+const YEAR: Duration = Duration::from_secs(366 * 86_400);
+
 impl Offload {
     /// Starts the threads, and one more that answers requests whose time is up.
     ///
     /// # Errors
     /// The system's error if a thread cannot be started. The threads started before it are stopped.
     pub fn new(options: OffloadOptions) -> io::Result<Offload> {
-        let options = OffloadOptions { threads: options.threads.max(1), ..options };
+        let threads = options.threads.max(1);
+        // Keeps every sum of times in range.
+        let time_limit = options.time_limit.min(YEAR);
+        let options = OffloadOptions { threads, time_limit, ..options };
         let queue = Arc::new(JobQueue::new(options));
         // If a thread cannot be started, dropping this stops the others.
         let mut threads = Threads { queue, watchdog: None, ids: Vec::new() };

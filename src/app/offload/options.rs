@@ -19,7 +19,8 @@ pub struct OffloadOptions {
     pub threads: usize,
     /// Number of jobs that may wait for a thread. A request beyond that is answered with 503 at once.
     pub queue: usize,
-    /// Time from queueing a request to its answer. A request that takes longer is answered with 503.
+    /// Time from queueing a request to its answer. A request that takes longer is answered with 503. More than a year of
+    /// 366 days counts as a year.
     pub time_limit: Duration,
 }
 

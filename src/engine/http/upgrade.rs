@@ -42,7 +42,7 @@ pub(in crate::engine) fn open<'r, S: Stream>(
             out.cork[before..].rotate_right(head_bytes);
             if services.completions.is_on() {
                 // What the session has sent already is not part of the response.
-                let end = out.cork.position() - (frames_end - before) as u64;
+                let end = out.cork.position().wrapping_sub((frames_end - before) as u64);
                 services.completions.answered(request.conn_id(), response.status, end, false);
             }
             Ok(socket)
