@@ -36,7 +36,7 @@ pub struct Answer {
     pub status: u16,
     pub head: String,
     pub body: Vec<u8>,
-    fields: Head,
+    pub fields: Head,
 }
 
 /// A frame sent by the server.
