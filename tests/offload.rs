@@ -242,6 +242,14 @@ fn a_full_queue_rejects_at_once() {
     assert_eq!(turned_away.get("/echo/x").text(), "x");
 }
 
+/// Finding A17.
+#[test]
+fn a_time_limit_may_be_as_long_as_a_duration_can_be() {
+    let (server, offload, _gate) = serve(options(1, 10, Duration::MAX));
+    assert_eq!(Client::connect(server.addr).get("/echo/hello").text(), "hello");
+    assert_eq!(counted(&offload, |counters| counters.ran == 1).panicked, 0);
+}
+
 /// Asks for a job, which is queued, and runs it after the client has left as `leave` says. Returns how many jobs were
 /// skipped.
 fn skipped(builder: Builder, leave: impl FnOnce(Client, &TestServer)) -> u64 {

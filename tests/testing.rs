@@ -260,6 +260,27 @@ fn a_deferred_answer_is_waited_for_wherever_it_comes_from() {
     assert_eq!(pending.answer().status(), 504);
 }
 
+#[test]
+fn a_client_that_ends_its_side_waits_only_if_the_server_lets_it() {
+    for honoured in [false, true] {
+        let (app, responders) = deferring();
+        let app = testing::builder().half_close(honoured).serve(app);
+        let connection = app.connect();
+        let pending = connection.get("/later").begin();
+        connection.end();
+        let sent = responders.lock().unwrap().pop().expect("a responder").send(Response::text("late"));
+        assert_eq!(sent.is_ok(), honoured);
+        assert_eq!(app.counters().connections, 0);
+        assert_eq!(
+            pending.try_answer().map(|answer| answer.text().to_string()),
+            match honoured {
+                true => Ok("late".into()),
+                false => Err(NoAnswer::Closed),
+            }
+        );
+    }
+}
+
 /// Many threads answer many requests in any order; each request gets its own answer.
 #[test]
 fn answers_of_many_threads_find_their_requests() {

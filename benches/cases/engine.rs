@@ -5,7 +5,7 @@ use super::{BROWSER, Case, PLAIN, frame, post};
 use fleeting::engine::{Engine, Readiness, Settings};
 use fleeting::time::Now;
 use fleeting::transport::Stream;
-use fleeting::{App, ConnId, Error, Message, Request, Response, Socket, WebSocket};
+use fleeting::{App, ConnId, Error, Handler, Message, Request, Response, Socket, WebSocket};
 use std::io::{self, IoSlice};
 
 const NOW: Now = Now { ms: 1, unix_secs: 784_111_777 };
@@ -182,6 +182,23 @@ pub fn requests() -> Vec<Case> {
         case("JSON", 1, &post("/orders", "application/json", json::SENT), json::ANSWERED),
         case("3 parameters", 1, parameters, "three"),
         case("10 fields looked up", 1, &BROWSER.replace("/hello/world", "/fields"), "nine"),
+    ]
+}
+
+/// What goes around a request; the difference to `GET 16 pipelined` is its price.
+pub fn surroundings() -> Vec<Case> {
+    let sends =
+        |target: &str| PLAIN.replacen("GET /", &format!("GET /{target}"), 1).repeat(PIPELINED as usize);
+    let layered = |layers: usize| {
+        (0..layers).fold(app(), |app, _| app.layer(|req: &Request<'_>, next: &dyn Handler| next.call(req)))
+    };
+    let nested = || App::new().nest("/inner", app());
+    let watched = || app().on_complete(|done| assert!(done.is_sent()));
+    vec![
+        answers("engine/GET 16 pipelined with a layer", PIPELINED, move || layered(1), sends(""), "hello"),
+        answers("engine/GET 16 pipelined with 2 layers", PIPELINED, move || layered(2), sends(""), "hello"),
+        answers("engine/GET 16 pipelined nested", PIPELINED, nested, sends("inner"), "hello"),
+        answers("engine/GET 16 pipelined with a hook", PIPELINED, watched, sends(""), "hello"),
     ]
 }
 

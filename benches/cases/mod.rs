@@ -34,6 +34,7 @@ pub fn all() -> Vec<Case> {
     cases.extend(cores::frames());
     cases.extend(cores::arena());
     cases.extend(engine::requests());
+    cases.extend(engine::surroundings());
     cases.extend(engine::messages());
     cases.extend(engine::publications());
     cases.extend(engine::routes());

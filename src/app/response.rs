@@ -38,6 +38,13 @@ const BYTES: &[u8] = b"Content-Type: application/octet-stream\r\n";
 pub(super) const JSON: &[u8] = b"Content-Type: application/json\r\n";
 
 impl<'r> Response<'r> {
+    /// Whether dropping the response does anything.
+    #[inline]
+    pub(crate) fn owns_something(&self) -> bool {
+        let borrows = matches!(self.body, Body::Empty | Body::Borrowed(_) | Body::Static(_));
+        !borrows || !matches!(self.fields, FieldBlock::Fixed(_))
+    }
+
     /// Makes a response with this status. It has no content until [`body`](Response::body) sets some.
     ///
     /// # Panics

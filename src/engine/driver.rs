@@ -201,10 +201,36 @@ impl<S: Stream> Engine<S> {
 
     /// Gives a turn to each connection that was runnable when the turn began, handles the deadlines that have passed,
     /// and delivers what was published.
+    #[inline]
     pub fn run(&mut self) {
         if std::mem::take(&mut self.shutdown_due) {
             self.shutdown();
         }
+        if !self.running.is_empty() {
+            self.run_listed();
+        }
+        self.schedule.advance();
+        while let Some((id, expiry)) = self.schedule.expired(&mut self.table) {
+            self.expire(id, expiry);
+        }
+        self.deliver();
+        if self.cut_off.is_some_and(|cut_off| self.schedule.has_come(cut_off)) {
+            self.cut_off_stragglers();
+        }
+        self.cork.shrink(CORK_KEPT_BYTES, CORK_BYTES);
+    }
+
+    #[cold]
+    fn cut_off_stragglers(&mut self) {
+        for id in self.table.ids() {
+            self.counters_mut().timeouts += 1;
+            self.report.stragglers.extend(self.table.find(id).map(|conn| Straggler::new(conn)));
+            self.abort(id);
+        }
+    }
+
+    #[inline(never)]
+    fn run_listed(&mut self) {
         for at in 0..self.running.len() {
             let id = self.running[at];
             if let Some(conn) = self.table.find(id) {
@@ -213,19 +239,6 @@ impl<S: Stream> Engine<S> {
             }
         }
         self.running.clear();
-        self.schedule.advance();
-        while let Some((id, expiry)) = self.schedule.expired(&mut self.table) {
-            self.expire(id, expiry);
-        }
-        self.deliver();
-        if self.cut_off.is_some_and(|cut_off| self.schedule.has_come(cut_off)) {
-            for id in self.table.ids() {
-                self.counters_mut().timeouts += 1;
-                self.report.stragglers.extend(self.table.find(id).map(|conn| Straggler::new(conn)));
-                self.abort(id);
-            }
-        }
-        self.cork.shrink(CORK_KEPT_BYTES, CORK_BYTES);
     }
 
     /// Returns when [`run`](Engine::run) next has something to do, in the milliseconds of [`Now`]: 0 for at once,

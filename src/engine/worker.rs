@@ -6,7 +6,7 @@
 use super::counters::Counters;
 use super::driver::{Engine, Readiness, Settings};
 use super::remote::handle::Handle;
-use super::remote::mailbox::{Alarm, Mailbox, SendError};
+use super::remote::mailbox::{Mailbox, SendError, Sleeper};
 use super::shutdown::ShutdownReport;
 use crate::app::{App, ConnId, RouteError};
 use crate::arena::Arena;
@@ -130,8 +130,8 @@ pub(crate) struct WorkerParts {
 impl WorkerParts {
     pub(crate) fn new(limits: &Limits) -> io::Result<WorkerParts> {
         let poll = Poll::new()?;
-        let alarm = Alarm::Poll(Waker::new(poll.registry(), WAKER)?);
-        let mailbox = Arc::new(Mailbox::new(Some(alarm), limits));
+        let sleeper = Sleeper::Poll(Waker::new(poll.registry(), WAKER)?);
+        let mailbox = Arc::new(Mailbox::new(Some(sleeper), limits));
         Ok(WorkerParts { poll, mailbox, attached: None })
     }
 }

@@ -66,6 +66,11 @@ impl Answer {
         self.head.bytes()
     }
 
+    #[doc(hidden)]
+    pub fn into_parts(self) -> (Head, Vec<u8>) {
+        (self.head, self.body)
+    }
+
     /// Returns the content, without its chunks.
     pub fn body(&self) -> &[u8] {
         &self.body

@@ -103,6 +103,13 @@ impl Builder {
         self
     }
 
+    /// Sets whether a client that [ends](Connection::end) its sending side may still wait for an answer, as
+    /// [`Builder::half_close`](crate::Builder::half_close) does.
+    pub fn half_close(mut self, honoured: bool) -> Builder {
+        self.settings.half_close = honoured;
+        self
+    }
+
     /// Also passes everything that is published to `broker`, as [`Builder::broker`](crate::Builder::broker) does.
     pub fn broker(mut self, broker: Arc<dyn Broker>) -> Builder {
         self.broker = Some(broker);

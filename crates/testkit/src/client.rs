@@ -36,6 +36,7 @@ pub struct Answer {
     pub status: u16,
     pub head: String,
     pub body: Vec<u8>,
+    pub fields: Head,
 }
 
 /// A frame sent by the server.
@@ -46,19 +47,21 @@ pub struct Frame {
 }
 
 impl Answer {
-    fn new(status: u16, head: &[u8], body: Vec<u8>) -> Answer {
-        Answer { status, head: String::from_utf8(head.to_vec()).expect("ASCII"), body }
+    fn new(head: Head, body: Vec<u8>) -> Answer {
+        let text = String::from_utf8(head.bytes().to_vec()).expect("ASCII");
+        Answer { status: head.status(), head: text, body, fields: head }
     }
 
     /// The interim responses before it are left out.
     fn of(answer: testing::Answer) -> Answer {
-        Answer::new(answer.status(), answer.head(), answer.body().to_vec())
+        let (head, body) = answer.into_parts();
+        Answer::new(head, body)
     }
 
     /// Returns the value of the first field with this name.
     pub fn field(&self, name: &str) -> Option<&str> {
-        let fields = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
-        fields.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        let value = self.fields.values(name).next();
+        value.map(|value| std::str::from_utf8(value).expect("the field is text"))
     }
 
     pub fn text(&self) -> &str {
@@ -202,7 +205,7 @@ impl Client {
         loop {
             if let Some(head) = Head::read(&self.rest).unwrap_or_else(|error| panic!("{error}")) {
                 self.rest.drain(..head.bytes().len());
-                return Answer::new(head.status(), head.bytes(), Vec::new());
+                return Answer::new(head, Vec::new());
             }
             self.fill(self.rest.len() + 1);
         }

@@ -19,6 +19,7 @@ use crate::engine::websocket::socket::OpenSocket;
 use crate::http1::{self, ContentStep, Decoder, Fields, Framing, Head, HeadStep, Method};
 use crate::panics::catch_counted;
 use crate::transport::{Peer, Stream};
+use std::mem::ManuallyDrop;
 
 /// The client that sends the requests.
 pub(in crate::engine) struct Client<'a> {
@@ -73,27 +74,30 @@ pub(in crate::engine) fn run<S: Stream>(
         }
         let step = next(decoder, out, worker, client, &mut input[from..to]);
         worker.scratch.arena.reset();
-        let consumed = match &step {
+        let mut pass = |consumed| {
+            if cfg!(debug_assertions) {
+                input[from..from + consumed].fill(OVERWRITTEN);
+            }
+            from += consumed;
+            *budget -= 1;
+        };
+        match step {
+            Step::Answered { consumed, keep_alive } => {
+                pass(consumed);
+                if !keep_alive {
+                    break Next::Close;
+                }
+            }
+            Step::Switched { consumed, to } => {
+                pass(consumed);
+                break Next::Change(to);
+            }
             Step::NeedsInput { filled } => {
                 to = from + filled;
                 break Next::Same(StopReason::NeedsInput);
             }
-            Step::Skipped(bytes) => {
-                from += bytes;
-                continue;
-            }
+            Step::Skipped(bytes) => from += bytes,
             Step::Broken => break Next::Close,
-            Step::Answered { consumed, .. } | Step::Switched { consumed, .. } => *consumed,
-        };
-        if cfg!(debug_assertions) {
-            input[from..from + consumed].fill(OVERWRITTEN);
-        }
-        from += consumed;
-        *budget -= 1;
-        match step {
-            Step::Answered { keep_alive: false, .. } => break Next::Close,
-            Step::Switched { to, .. } => break Next::Change(to),
-            _ => {}
         }
     };
     (Progress { from, to, fresh: *budget < before }, next)
@@ -157,19 +161,23 @@ fn next<S: Stream>(
     let date = date.text();
     // What the handler returns is encoded where it lies: it is large, and moving it costs as much as routing.
     let (mut transfer, mut status) = (None, 0);
-    let after = catch_counted(&mut counters.panics, || match handler.call(&request) {
-        Ok(ref mut answer) => {
+    let after = catch_counted(&mut counters.panics, || {
+        let mut result = ManuallyDrop::new(handler.call(&request));
+        if let Ok(answer) = &mut *result {
             let after = response.answer(out, answer, date);
             status = answer.status;
             if after == AfterAnswer::Pending {
                 transfer = Some(Transfer::pending(&response, answer));
             }
-            after
+            // Most have nothing to drop, and finding that out variant by variant costs as much as encoding.
+            if answer.owns_something() {
+                drop(ManuallyDrop::into_inner(result));
+            }
+            return after;
         }
-        Err(error) => {
-            status = error.status();
-            response.answer(out, &mut error.into(), date)
-        }
+        let mut answer = ManuallyDrop::into_inner(result).unwrap_or_else(Response::from);
+        status = answer.status;
+        response.answer(out, &mut answer, date)
     });
     counters.panics += request.panics();
     if completions.is_on()

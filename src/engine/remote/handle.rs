@@ -3,7 +3,7 @@
 //! It knows no worker, only the workers' mailboxes and the broker. Its invariant: nothing here waits for a worker.
 
 #[cfg(feature = "testing")]
-use super::mailbox::Alarm;
+use super::mailbox::Sleeper;
 use super::mailbox::{Command, Mailbox, SendError};
 use super::question::{Question, TopicCounts};
 use crate::app::{ConnId, Error};
@@ -98,7 +98,7 @@ impl Handle {
     /// Makes a handle for one engine that the calling thread runs. Each command unparks the thread.
     #[cfg(feature = "testing")]
     pub(crate) fn parking(broker: Option<Arc<dyn Broker>>, limits: &Limits) -> Handle {
-        let mailbox = Mailbox::new(Some(Alarm::Thread(std::thread::current())), limits);
+        let mailbox = Mailbox::new(Some(Sleeper::Thread(std::thread::current())), limits);
         Handle::new(vec![Arc::new(mailbox)], broker, limits)
     }
 

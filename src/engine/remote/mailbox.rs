@@ -101,12 +101,12 @@ pub(crate) struct Mailbox {
     queue: Mutex<Option<Queue>>,
     /// A wake-up is under way that the worker has not seen yet.
     woken: AtomicBool,
-    /// Ends the worker's wait; `None` if it does not wait.
-    waker: Option<Alarm>,
+    /// `None` if the worker does not wait.
+    sleeper: Option<Sleeper>,
 }
 
-/// What ends a worker's wait for commands.
-pub(crate) enum Alarm {
+/// How a worker waits for commands, and is woken.
+pub(crate) enum Sleeper {
     /// It waits in a poll.
     Poll(Waker),
     /// It is parked on this thread.
@@ -114,12 +114,12 @@ pub(crate) enum Alarm {
     Thread(std::thread::Thread),
 }
 
-impl Alarm {
-    fn ring(&self) -> io::Result<()> {
+impl Sleeper {
+    fn wake(&self) -> io::Result<()> {
         match self {
-            Alarm::Poll(waker) => waker.wake(),
+            Sleeper::Poll(waker) => waker.wake(),
             #[cfg(feature = "testing")]
-            Alarm::Thread(thread) => {
+            Sleeper::Thread(thread) => {
                 thread.unpark();
                 Ok(())
             }
@@ -162,10 +162,10 @@ impl Queue {
 }
 
 impl Mailbox {
-    pub(crate) fn new(waker: Option<Alarm>, limits: &Limits) -> Mailbox {
+    pub(crate) fn new(sleeper: Option<Sleeper>, limits: &Limits) -> Mailbox {
         let (commands_max, bytes_max) = (limits.mailbox, limits.mailbox_bytes);
         let queue = Queue { commands: Vec::new(), bytes: 0, commands_max, bytes_max };
-        Mailbox { queue: Mutex::new(Some(queue)), woken: AtomicBool::new(false), waker }
+        Mailbox { queue: Mutex::new(Some(queue)), woken: AtomicBool::new(false), sleeper }
     }
 
     pub(in crate::engine) fn post(&self, command: Command) -> Result<(), SendError> {
@@ -200,9 +200,9 @@ impl Mailbox {
     }
 
     fn wake(&self) -> io::Result<()> {
-        match &self.waker {
+        match &self.sleeper {
             _ if self.woken.swap(true, Ordering::AcqRel) => Ok(()),
-            Some(waker) => waker.ring(),
+            Some(sleeper) => sleeper.wake(),
             None => Ok(()),
         }
     }

@@ -27,6 +27,10 @@ pub struct RedisOptions {
 
 type Watch = dyn Fn(Option<&str>) + Send + Sync;
 
+const WAIT_MIN: Duration = Duration::from_millis(1);
+/// As good as forever, and keeps every sum of times in range.
+const WAIT_MAX: Duration = Duration::from_secs(366 * 86_400);
+
 impl RedisOptions {
     /// Creates the defaults: a timeout of 250 ms, 8 connections, the namespace `fleeting:`, a heartbeat of one second.
     pub fn new() -> RedisOptions {
@@ -39,9 +43,10 @@ impl RedisOptions {
         }
     }
 
-    /// Sets how long one operation may take, including the time to connect. The minimum is 1 ms.
+    /// Sets how long one operation may take, including the time to connect. The minimum is 1 ms, the maximum a
+    /// year of 366 days.
     pub fn timeout(self, timeout: Duration) -> RedisOptions {
-        RedisOptions { timeout: timeout.max(Duration::from_millis(1)), ..self }
+        RedisOptions { timeout: timeout.clamp(WAIT_MIN, WAIT_MAX), ..self }
     }
 
     /// Sets how many connections a store may open, which is also how many operations can run at the same time. The
@@ -55,9 +60,10 @@ impl RedisOptions {
         RedisOptions { namespace: namespace.into(), ..self }
     }
 
-    /// Sets after how much silence a broker sends a PING, and how long it waits for the answer. The minimum is 1 ms.
+    /// Sets after how much silence a broker sends a PING, and how long it waits for the answer. The minimum is 1 ms,
+    /// the maximum a year of 366 days.
     pub fn heartbeat(self, heartbeat: Duration) -> RedisOptions {
-        RedisOptions { heartbeat: heartbeat.max(Duration::from_millis(1)), ..self }
+        RedisOptions { heartbeat: heartbeat.clamp(WAIT_MIN, WAIT_MAX), ..self }
     }
 
     /// Sets a callback for outages: it gets the reason when Redis becomes unavailable, and `None` when Redis is back.
@@ -90,5 +96,21 @@ impl fmt::Debug for RedisOptions {
             .field("namespace", &self.namespace)
             .field("heartbeat", &self.heartbeat)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    /// Finding A17.
+    #[test]
+    fn waits_of_any_length_can_be_added_to_a_time() {
+        let options = RedisOptions::new().timeout(Duration::MAX).heartbeat(Duration::MAX);
+        assert!(Instant::now().checked_add(2 * options.timeout).is_some());
+        assert!(Instant::now().checked_add(2 * options.heartbeat).is_some());
+        let options = options.timeout(Duration::ZERO).heartbeat(Duration::ZERO);
+        assert_eq!((options.timeout, options.heartbeat), (WAIT_MIN, WAIT_MIN));
     }
 }
