@@ -44,6 +44,8 @@ struct Scope {
     /// That of paths without a route.
     place: Place,
     parent: Option<u32>,
+    /// Answers GET on the application's prefix with a `/` behind it.
+    slash: Option<Rc<dyn Handler>>,
 }
 
 /// What a response needs to know about where its request arrived.
@@ -161,6 +163,16 @@ impl Router {
         Ok(&mut self.endpoints[index as usize])
     }
 
+    /// Adds an endpoint for `path`, which must be new.
+    fn new_endpoint(&mut self, path: &str) -> Result<&mut Endpoint, RouteError> {
+        let endpoint = self.endpoint(path)?;
+        if endpoint.is_empty() {
+            Ok(endpoint)
+        } else {
+            Err(RouteError::Pattern(path.into(), "a nested application has this path too".into()))
+        }
+    }
+
     /// Adds a layer around everything of the application.
     pub(super) fn layer(&mut self, layer: Rc<dyn Layer>) {
         self.scopes[ROOT].layers.push(layer);
@@ -174,12 +186,22 @@ impl Router {
         }
     }
 
+    /// Sets what answers GET on the application's prefix with a `/` behind it, once it is nested.
+    pub(super) fn slash_when_nested(&mut self, handler: Rc<dyn Handler>) {
+        self.scopes[ROOT].slash = Some(handler);
+    }
+
     /// Adds the routes of `other` under `prefix`. `sockets` is the number of WebSocket routes so far.
-    pub(super) fn nest(&mut self, prefix: &str, other: Router, sockets: u16) -> Result<(), RouteError> {
+    pub(super) fn nest(&mut self, prefix: &str, mut other: Router, sockets: u16) -> Result<(), RouteError> {
         if !prefix.starts_with('/') || prefix.ends_with('/') || prefix.contains("{*") {
             return Err(RouteError::Prefix(prefix.into()));
         }
         let base = self.scopes.len() as u32;
+        if let Some(handler) = other.scopes[ROOT].slash.take() {
+            let endpoint = self.new_endpoint(&format!("{prefix}/"))?;
+            endpoint.scope = base;
+            endpoint.add("GET", Box::new(handler))?;
+        }
         self.prefixes.push((prefix.into(), base));
         for (inner, scope) in other.prefixes {
             self.prefixes.push((format!("{prefix}{inner}").into(), base + scope));
@@ -194,10 +216,7 @@ impl Router {
                 "/" => prefix.into(),
                 path => format!("{prefix}{path}"),
             };
-            let outer = self.endpoint(&path)?;
-            if !outer.is_empty() {
-                return Err(RouteError::Pattern(path, "a nested application has this path too".into()));
-            }
+            let outer = self.new_endpoint(&path)?;
             if let Some(socket) = &mut endpoint.socket {
                 socket.renumber(sockets);
             }

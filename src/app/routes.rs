@@ -191,6 +191,13 @@ impl App {
         self
     }
 
+    /// Sets what answers GET on the prefix with a `/` behind it, once this application is nested. Its route `/` answers the
+    /// prefix itself.
+    pub(super) fn slash_when_nested(mut self, handler: Rc<dyn Handler>) -> App {
+        self.router.slash_when_nested(handler);
+        self
+    }
+
     /// Answers requests whose path has no route, in place of 404, whatever their method.
     ///
     /// ```
