@@ -20,6 +20,16 @@ pub(crate) fn decode_unreserved<'a>(path: &[u8], arena: &'a Arena) -> &'a [u8] {
     &out[..to]
 }
 
+/// Does the same with text. Text without percent-encoded octets is returned as it is.
+#[inline]
+pub(crate) fn normal_path<'a>(path: &'a str, arena: &'a Arena) -> &'a str {
+    if !path.contains('%') {
+        return path;
+    }
+    // Only ASCII was put in place of ASCII.
+    std::str::from_utf8(decode_unreserved(path.as_bytes(), arena)).unwrap_or(path)
+}
+
 /// Decodes all percent-encoded octets. Returns `None` if the result is not UTF-8.
 pub(crate) fn decode<'a>(value: &str, arena: &'a Arena) -> Option<&'a str> {
     decode_with(value, |byte| byte, arena)

@@ -273,6 +273,31 @@ fn layers_are_nested_as_their_applications_are() {
     }
 }
 
+/// The path that a layer sees is the one that the router compares with its routes.
+#[test]
+fn no_encoding_of_a_path_passes_by_a_layer() {
+    let server = server::run(|_| {
+        App::new().get("/admin/{*rest}", |_req| Ok(Response::text("secret"))).layer(
+            |req, next: &dyn Handler| match req.path() {
+                path if path.starts_with("/admin") => Err(Error::forbidden(path.to_string())),
+                _ => next.call(req),
+            },
+        )
+    });
+    let check = |method: &str, target: &str, status: u16, seen: &str| {
+        let answer = ask(&server, &format!("{method} {target} HTTP/1.1\r\nHost: test\r\n\r\n"));
+        assert_eq!((answer.status, answer.text()), (status, seen), "{method} {target}");
+    };
+    check("GET", "/admin/a", 403, "/admin/a");
+    check("GET", "/%61dmin/a", 403, "/admin/a");
+    check("GET", "/adm%69n/%2e%2E/a%2Fb%20?%61", 403, "/admin/../a%2Fb%20");
+    check("GET", "http://test/%61dmin/a", 403, "/admin/a");
+    check("PURGE", "/%61dmin/a", 403, "/admin/a");
+    check("GET", "/%2561dmin/a", 404, "There is nothing at this path.");
+    check("GET", "//admin/a", 404, "There is nothing at this path.");
+    check("GET", "/%2Fadmin/a", 404, "There is nothing at this path.");
+}
+
 #[test]
 fn a_mistake_in_a_nested_application_is_reported() {
     let check = |app: App, expected: &str| assert_eq!(app.check().unwrap_err().to_string(), expected);
