@@ -273,6 +273,66 @@ fn layers_are_nested_as_their_applications_are() {
     }
 }
 
+/// A 101 is sent for a WebSocket that was opened, and for nothing else.
+#[test]
+fn a_layer_that_makes_a_handshake_something_else_refuses_it() {
+    let (report, reports) = mpsc::channel();
+    let (statuses, completed) = mpsc::channel();
+    let server = server::run(move |_| {
+        let statuses = statuses.clone();
+        App::new()
+            .ws("/ws", Reporting(report.clone()))
+            .layer(|req, next: &dyn Handler| {
+                let response = next.call(req)?;
+                Ok(match req.query() {
+                    Some("body") => response.body("other"),
+                    Some("status") => response.with_status(403),
+                    Some("both") => response.with_status(403).body("other"),
+                    Some("restored") => response.with_status(403).with_status(200),
+                    _ => response,
+                })
+            })
+            .on_complete(move |done| statuses.send(done.status()).unwrap_or_default())
+    });
+    for (query, status, text) in
+        [("body", 200, "other"), ("status", 403, ""), ("both", 403, "other"), ("restored", 200, "")]
+    {
+        let mut client = Client::connect(server.addr);
+        client.send(handshake(&format!("/ws?{query}"), ""));
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.text()), (status, text), "{query}");
+        assert_eq!([(); 2].map(|()| reports.recv().unwrap()), ["opened", "closed"], "{query}");
+        // The connection is one for requests.
+        assert_eq!(client.get("/").status, 404, "{query}");
+        assert_eq!([(); 2].map(|()| completed.recv().unwrap()), [Some(status), Some(404)], "{query}");
+    }
+}
+
+/// RFC 9110 §9.3.6: a 2xx would open a tunnel.
+#[test]
+fn no_layer_lets_a_tunnel_open() {
+    let server = server::run(|_| {
+        App::new().fallback(|_req| Ok(Response::text("fallback"))).layer(|req, next: &dyn Handler| match req
+            .header("x-do")
+        {
+            Some("answer") => Ok(Response::text("anything")),
+            Some("defer") => {
+                let (response, responder) = Response::defer();
+                responder.send(Response::text("later")).unwrap();
+                Ok(response)
+            }
+            Some("refuse") => Err(Error::forbidden("no")),
+            _ => next.call(req),
+        })
+    });
+    for (field, status) in
+        [("", 501), ("x-do: answer\r\n", 501), ("x-do: defer\r\n", 501), ("x-do: refuse\r\n", 403)]
+    {
+        let answer = ask(&server, &format!("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n{field}\r\n"));
+        assert_eq!((answer.status, answer.field("connection")), (status, Some("close")), "{field}");
+    }
+}
+
 /// The path that a layer sees is the one that the router compares with its routes.
 #[test]
 fn no_encoding_of_a_path_passes_by_a_layer() {
