@@ -273,6 +273,59 @@ fn layers_are_nested_as_their_applications_are() {
     }
 }
 
+/// What is under a nested application's prefix is inside of its layers, unless a route of another application says more
+/// about the path than the prefix does.
+#[test]
+fn a_nested_application_has_all_that_is_under_its_prefix() {
+    let route = fleeting::handler(|req| Response::new(200).header("x-route", req.route().unwrap_or("none")));
+    let admin = move || named(App::new().get("/users", route).get("/{section}/log", route), "b");
+    let below = server::run(move |_| {
+        let app = App::new()
+            .get("/{*path}", route)
+            .get("/admin/health", route)
+            .get("/admin/open/{*path}", route)
+            .nest("/admin", admin());
+        named(app, "a")
+    });
+    let beside = server::run(move |_| {
+        let tenant = named(App::new().get("/", route).get("/{page}", route), "c");
+        let app = App::new()
+            .get("/{kind}/{id}", route)
+            .post("/{kind}/{id}/{part}", route)
+            .get("/files/{*path}", route)
+            .nest("/admin", admin())
+            .nest("/{kind}/of/{tenant}", tenant);
+        named(app, "a")
+    });
+    let check = |server: &TestServer, request: &str, status: u16, layers: &str, route: Option<&str>| {
+        let answer = ask(server, &format!("{request} HTTP/1.1\r\nHost: test\r\n\r\n"));
+        let found = (answer.status, answer.field("x-path").unwrap_or_default(), answer.field("x-route"));
+        assert_eq!(found, (status, layers, route), "{request}");
+    };
+    for server in [&below, &beside] {
+        check(server, "GET /admin/users", 200, "ab", Some("/admin/users"));
+        check(server, "GET /admin/a/log", 200, "ab", Some("/admin/{section}/log"));
+        for path in ["/admin", "/admin/", "/admin/x", "/admin/x/y", "/%61dmin/x", "/admin//users"] {
+            check(server, &format!("GET {path}"), 404, "ab", None);
+        }
+        check(server, "POST /admin/a/b", 404, "ab", None);
+        check(server, "PURGE /admin/a", 404, "ab", None);
+        check(server, "GET /admin/%ff/log", 400, "ab", None);
+    }
+    check(&below, "GET /admin/health", 200, "a", Some("/admin/health"));
+    check(&below, "GET /admin/open/x", 200, "a", Some("/admin/open/{*path}"));
+    check(&below, "GET /administration", 200, "a", Some("/{*path}"));
+    check(&below, "GET /a/admin", 200, "a", Some("/{*path}"));
+    check(&beside, "GET /a/b", 200, "a", Some("/{kind}/{id}"));
+    check(&beside, "GET /a/%ff", 400, "a", None);
+    check(&beside, "POST /a/b/c", 200, "a", Some("/{kind}/{id}/{part}"));
+    check(&beside, "GET /files/of/x/y/z", 200, "a", Some("/files/{*path}"));
+    check(&beside, "GET /a/of/x", 200, "ac", Some("/{kind}/of/{tenant}"));
+    check(&beside, "GET /a/of/x/y", 200, "ac", Some("/{kind}/of/{tenant}/{page}"));
+    check(&beside, "GET /a/of/x/y/z", 404, "ac", None);
+    check(&beside, "POST /a/of/x", 405, "ac", None);
+}
+
 /// A 101 is sent for a WebSocket that was opened, and for nothing else.
 #[test]
 fn a_layer_that_makes_a_handshake_something_else_refuses_it() {

@@ -29,6 +29,7 @@ mod layer;
 mod multipart;
 mod offload;
 mod pairs;
+mod precedence;
 mod query;
 mod request;
 mod response;

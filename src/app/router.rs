@@ -6,6 +6,7 @@
 use super::Handler;
 use super::early::{ALLOW_ALL, Early};
 use super::layer::{Layer, Layered, Layers};
+use super::precedence::prefix_precedes;
 use super::request::{Params, Pattern};
 use super::route_error::RouteError;
 use super::upload::Uploads;
@@ -64,6 +65,8 @@ pub(super) struct Endpoint {
     pub(super) handlers: Vec<(KeptMethod, Box<dyn Handler>)>,
     pub(super) socket: Option<Box<dyn Upgrade>>,
     uploads: Vec<(KeptMethod, Box<dyn Uploads>)>,
+    /// Nested applications whose prefix takes precedence over the pattern. Filled by [`finish`](Router::finish).
+    yields_to: Vec<u32>,
     /// The value of the Allow field (RFC 9110 §10.2.1).
     allow: String,
 }
@@ -248,6 +251,14 @@ impl Router {
                 Rc::new(Layered { layers: layers.clone(), inner }) as Rc<dyn Handler>
             });
         }
+        for endpoint in self.endpoints.iter_mut().filter(|endpoint| endpoint.has_params()) {
+            let own = std::iter::successors(Some(endpoint.scope), |at| self.scopes[*at as usize].parent);
+            let own: Vec<u32> = own.collect();
+            let others = self.prefixes.iter().filter(|(prefix, scope)| {
+                !own.contains(scope) && prefix_precedes(prefix, endpoint.place.pattern.as_str())
+            });
+            endpoint.yields_to = others.map(|(_, scope)| *scope).collect();
+        }
         for endpoint in &mut self.endpoints {
             let layers = &around[endpoint.scope as usize];
             if !layers.is_empty() {
@@ -284,7 +295,8 @@ impl Router {
         let (index, params) = match self.fixed.get(path) {
             Some(index) => (*index, None),
             None => match find_pattern(&self.patterns, path, arena) {
-                Ok(found) => found,
+                Ok(found) if !self.yields(found.0, path) => found,
+                Ok(_) => return self.fall_back(Missing::Route, path, arena),
                 Err(missing) => return self.fall_back(missing, path, arena),
             },
         };
@@ -292,10 +304,20 @@ impl Router {
         Resolved { to: endpoint.resolve(head), params, place: &endpoint.place }
     }
 
+    /// Whether an endpoint that matches the path leaves it to a nested application, which may have no route for it.
+    #[inline]
+    fn yields(&self, endpoint: u32, path: &[u8]) -> bool {
+        let to = &self.endpoints[endpoint as usize].yields_to;
+        let under = || self.nested.at(std::str::from_utf8(path).unwrap_or_default());
+        !to.is_empty() && under().is_ok_and(|found| to.contains(found.value))
+    }
+
     /// Returns what answers a path without a route: the fallback of the application that has the path, or 404.
     #[cold]
     fn fall_back<'a>(&'a self, missing: Missing, path: &'a [u8], arena: &'a Arena) -> Resolved<'a> {
-        if let Missing::BadParameter(index) = missing {
+        if let Missing::BadParameter(index) = missing
+            && !self.yields(index, path)
+        {
             return self.early(Early::BadParameter, self.endpoints[index as usize].scope);
         }
         let (scope, params) = match find_pattern(&self.nested, path, arena) {
@@ -380,6 +402,10 @@ impl Endpoint {
 
     fn upload(&self, method: Method<'_>) -> Option<&dyn Uploads> {
         self.uploads.iter().find(|(kept, _)| kept.as_method() == method).map(|(_, uploads)| &**uploads)
+    }
+
+    fn has_params(&self) -> bool {
+        self.place.pattern.as_str().contains('{')
     }
 
     fn is_empty(&self) -> bool {

@@ -167,7 +167,9 @@ impl App {
 
     /// Adds the routes of `app` under `prefix`, inside of its own layers. Requests keep their whole path. The route `/` of
     /// `app` answers the prefix itself, without a `/` behind it. Paths under the prefix without a route get the fallback
-    /// of `app`, or the one of this application.
+    /// of `app`, or the one of this application. A route of this application with a parameter before the prefix ends, such
+    /// as `/{*path}`, does not answer them; one that says more, such as `/admin/health`, does, outside of the layers of
+    /// `app`.
     ///
     /// ```
     /// use fleeting::{App, Error, Response};
