@@ -1,0 +1,202 @@
+//! The notes: read, written and deleted as JSON.
+//!
+//! It knows users as authors, and nothing of how they log in. Its invariant: a note's revision changes with the note, so
+//! that a client that has seen an older one overwrites nothing.
+
+use super::attachments::{Attach, Attachment, download};
+use super::changes::{self, Changes};
+use super::users::User;
+use super::with;
+use fleeting::{App, EntityTag, Error, Handle, Keep, Request, Response, Validators};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Unbounded};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+const NOTES_MAX: usize = 10_000;
+const TITLE_BYTES_MAX: usize = 200;
+/// Notes of one page of the list.
+const LIMIT: usize = 20;
+const LIMIT_MAX: usize = 100;
+
+/// A cache may keep a note for its user, but asks each time whether it is still the same.
+const CACHING: &str = "private, no-cache";
+
+/// A note as it is kept. It outlives the requests, so it owns its text.
+#[derive(Serialize)]
+pub struct Note {
+    id: u64,
+    revision: u64,
+    author: &'static str,
+    title: Box<str>,
+    text: Box<str>,
+    pub attachments: Vec<Attachment>,
+}
+
+/// All notes. The workers share them.
+#[derive(Clone, Default)]
+pub struct Notes(Arc<Mutex<Store>>);
+
+#[derive(Default)]
+pub struct Store {
+    pub notes: BTreeMap<u64, Note>,
+    /// Bytes of all attachments.
+    pub attached_bytes: usize,
+    last_id: u64,
+    last_revision: u64,
+}
+
+impl Notes {
+    pub fn lock(&self) -> MutexGuard<'_, Store> {
+        self.0.lock().expect("no thread panics while it holds the lock")
+    }
+}
+
+impl Store {
+    /// Returns the note that the path names.
+    pub fn note(&self, req: &Request<'_>) -> Result<&Note, Error> {
+        req.param("id").parse().ok().and_then(|id| self.notes.get(&id)).ok_or_else(no_note)
+    }
+
+    /// Returns a note that will be changed, with its new revision.
+    pub fn changed(&mut self, id: u64) -> Result<&mut Note, Error> {
+        let note = self.notes.get_mut(&id).ok_or_else(no_note)?;
+        self.last_revision += 1;
+        note.revision = self.last_revision;
+        Ok(note)
+    }
+}
+
+pub fn no_note() -> Error {
+    Error::not_found("There is no such note.")
+}
+
+/// A note as a client sends it. It borrows the request's content.
+#[derive(Deserialize)]
+struct Draft<'r> {
+    #[serde(borrow)]
+    title: Cow<'r, str>,
+    #[serde(borrow)]
+    text: Cow<'r, str>,
+}
+
+impl<'r> Draft<'r> {
+    fn read(req: &Request<'r>) -> Result<Draft<'r>, Error> {
+        let draft: Draft<'r> = req.json()?;
+        if draft.title.is_empty() || draft.title.len() > TITLE_BYTES_MAX {
+            return Err(Error::bad_request("A title has 1 to 200 bytes."));
+        }
+        Ok(draft)
+    }
+}
+
+/// The routes. `/` is the path that they are nested under.
+pub fn routes(notes: &Notes, handle: &Handle) -> App {
+    let state = &(notes.clone(), handle.clone());
+    App::new()
+        .get("/", with(notes, list))
+        .post("/", with(state, create))
+        .get("/{id}", with(notes, read))
+        .put("/{id}", with(state, replace))
+        .delete("/{id}", with(state, delete))
+        .multipart("POST", "/{id}/attachments", Attach(notes.clone()))
+        .get("/{id}/attachments/{number}", with(notes, download))
+        .get("/changes", with(handle, changes::events))
+        .ws("/changes/ws", Changes)
+}
+
+/// Which part of the list a client wants.
+#[derive(Deserialize)]
+struct Page {
+    limit: Option<usize>,
+    after: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct List<'a> {
+    notes: &'a [Entry<'a>],
+    /// What to ask for after, if there are more notes.
+    next: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    id: u64,
+    author: &'a str,
+    title: &'a str,
+}
+
+fn list<'r>(notes: &Notes, req: &Request<'r>) -> Result<Response<'r>, Error> {
+    let page: Page = req.query_pairs().read()?;
+    let limit = page.limit.unwrap_or(LIMIT).min(LIMIT_MAX);
+    let store = notes.lock();
+    let mut rest = store.notes.range((Excluded(page.after.unwrap_or(0)), Unbounded));
+    // A list in the request's arena, of what lies in the store. It is written as JSON before the lock is released.
+    let mut entries = req.arena().list(limit);
+    for (_, Note { id, author, title, .. }) in rest.by_ref().take(limit) {
+        entries.push(Entry { id: *id, author, title });
+    }
+    let entries = entries.finish();
+    let next = entries.last().filter(|_| rest.next().is_some()).map(|last| last.id);
+    Response::json(req, &List { notes: entries, next })
+}
+
+fn create<'r>((notes, handle): &(Notes, Handle), req: &Request<'r>) -> Result<Response<'r>, Error> {
+    let draft = Draft::read(req)?;
+    let mut store = notes.lock();
+    if store.notes.len() >= NOTES_MAX {
+        return Err(Error::new(507, "There are too many notes."));
+    }
+    store.last_id += 1;
+    store.last_revision += 1;
+    let (id, revision) = (store.last_id, store.last_revision);
+    // What is kept is copied out of the request, here and nowhere else.
+    let (title, text) = (draft.title.keep(), draft.text.keep());
+    let note = Note { id, revision, author: User::of(req).name, title, text, attachments: Vec::new() };
+    let note = store.notes.entry(id).or_insert(note);
+    changes::publish(handle, "created", id);
+    let location = req.arena().format(format_args!("{}/{id}", req.path()));
+    show(req, note)?.with_status(201).header("location", location)
+}
+
+fn read<'r>(notes: &Notes, req: &Request<'r>) -> Result<Response<'r>, Error> {
+    let store = notes.lock();
+    let note = store.note(req)?;
+    match req.preconditions(&version(req, note))? {
+        Some(not_modified) => not_modified.header("cache-control", CACHING),
+        None => show(req, note),
+    }
+}
+
+fn replace<'r>((notes, handle): &(Notes, Handle), req: &Request<'r>) -> Result<Response<'r>, Error> {
+    let draft = Draft::read(req)?;
+    let mut store = notes.lock();
+    let note = store.note(req)?;
+    req.preconditions(&version(req, note))?; // 412 if the client has seen another version
+    let id = note.id;
+    let note = store.changed(id)?;
+    (note.title, note.text) = (draft.title.keep(), draft.text.keep());
+    changes::publish(handle, "replaced", id);
+    show(req, note)
+}
+
+fn delete<'r>((notes, handle): &(Notes, Handle), req: &Request<'r>) -> Result<Response<'r>, Error> {
+    let mut store = notes.lock();
+    let note = store.note(req)?;
+    req.preconditions(&version(req, note))?;
+    let (id, bytes) = (note.id, note.attachments.iter().map(Attachment::len).sum::<usize>());
+    store.notes.remove(&id);
+    store.attached_bytes -= bytes;
+    changes::publish(handle, "deleted", id);
+    Ok(Response::new(204))
+}
+
+/// Returns what tells a client whether it has this version of a note.
+fn version<'r>(req: &Request<'r>, note: &Note) -> Validators<'r> {
+    Validators::new().tag(EntityTag::strong(req.arena().format(format_args!("{}", note.revision))))
+}
+
+fn show<'r>(req: &Request<'r>, note: &Note) -> Result<Response<'r>, Error> {
+    Response::json(req, note)?.validators(&version(req, note))?.header("cache-control", CACHING)
+}
