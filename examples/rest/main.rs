@@ -7,8 +7,8 @@
 //!     curl -i http://127.0.0.1:8080/api/notes
 //!     curl -i http://127.0.0.1:8080/api/notes -H 'Authorization: Bearer ada-token' --json '{"title": "Tea", "text": "Assam"}'
 //!     curl -i http://127.0.0.1:8080/api/notes/1 -H 'Authorization: Bearer ada-token' -H 'If-None-Match: "1"'
-//!     curl -i http://127.0.0.1:8080/login -c /tmp/cookies -d 'name=bob&password=builder'
-//!     curl -i http://127.0.0.1:8080/api/notes/1/attachments -b /tmp/cookies -F file=@README.md
+//!     curl -i http://127.0.0.1:8080/login -d 'name=bob&password=builder'
+//!     curl -i http://127.0.0.1:8080/api/notes/1/attachments -H 'Authorization: Bearer bob-token' -F file=@README.md
 //!
 //! They are answered with 401 (nobody is logged in), 201, 304 (the client has this version), 303 with a session's cookie,
 //! and 201. `app/mod.rs` lists what there is, and which layers lie around it. This file starts the server.

@@ -10,8 +10,10 @@ const TOPIC: &str = "notes";
 const CAPACITY_BYTES: usize = 16 << 10;
 
 /// Tells the clients of all workers. A note that was written stays written if this fails, so the error is dropped.
-pub fn publish(handle: &Handle, what: &str, id: u64) {
-    let _ = handle.publish(TOPIC, Message::Text(&format!("{what} {id}")));
+pub fn publish(handle: &Handle, req: &Request<'_>, what: &str, id: u64) {
+    // Made in the request's arena: publishing copies it.
+    let text = req.arena().format(format_args!("{what} {id}"));
+    let _ = handle.publish(TOPIC, Message::Text(text));
 }
 
 /// The changes as an event stream.

@@ -12,7 +12,7 @@ mod problems;
 mod rate;
 mod users;
 
-use fleeting::{App, Error, HandlerFn, Request, Response, WorkerContext, handler};
+use fleeting::{App, Error, HandlerFn, Request, Response, WorkerContext};
 use notes::Notes;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -71,5 +71,5 @@ fn with<S: Clone + 'static>(
     function: for<'r> fn(&S, &Request<'r>) -> Result<Response<'r>, Error>,
 ) -> impl HandlerFn + use<S> {
     let state = state.clone();
-    handler(move |req| function(&state, req))
+    move |req| function(&state, req)
 }

@@ -143,7 +143,7 @@ fn list<'r>(notes: &Notes, req: &Request<'r>) -> Result<Response<'r>, Error> {
 }
 
 fn create<'r>((notes, handle): &(Notes, Handle), req: &Request<'r>) -> Result<Response<'r>, Error> {
-    let draft = Draft::read(req)?;
+    let (draft, author) = (Draft::read(req)?, User::of(req).name);
     let mut store = notes.lock();
     if store.notes.len() >= NOTES_MAX {
         return Err(Error::new(507, "There are too many notes."));
@@ -153,9 +153,9 @@ fn create<'r>((notes, handle): &(Notes, Handle), req: &Request<'r>) -> Result<Re
     let (id, revision) = (store.last_id, store.last_revision);
     // What is kept is copied out of the request, here and nowhere else.
     let (title, text) = (draft.title.keep(), draft.text.keep());
-    let note = Note { id, revision, author: User::of(req).name, title, text, attachments: Vec::new() };
+    let note = Note { id, revision, author, title, text, attachments: Vec::new() };
     let note = store.notes.entry(id).or_insert(note);
-    changes::publish(handle, "created", id);
+    changes::publish(handle, req, "created", id);
     let location = req.arena().format(format_args!("{}/{id}", req.path()));
     show(req, note)?.with_status(201).header("location", location)
 }
@@ -177,7 +177,7 @@ fn replace<'r>((notes, handle): &(Notes, Handle), req: &Request<'r>) -> Result<R
     let id = note.id;
     let note = store.changed(id)?;
     (note.title, note.text) = (draft.title.keep(), draft.text.keep());
-    changes::publish(handle, "replaced", id);
+    changes::publish(handle, req, "replaced", id);
     show(req, note)
 }
 
@@ -188,7 +188,7 @@ fn delete<'r>((notes, handle): &(Notes, Handle), req: &Request<'r>) -> Result<Re
     let (id, bytes) = (note.id, note.attachments.iter().map(Attachment::len).sum::<usize>());
     store.notes.remove(&id);
     store.attached_bytes -= bytes;
-    changes::publish(handle, "deleted", id);
+    changes::publish(handle, req, "deleted", id);
     Ok(Response::new(204))
 }
 

@@ -15,7 +15,8 @@ struct Problem<'a> {
     request_id: Option<&'a str>,
 }
 
-/// A layer that makes JSON of every error: of handlers, of inner layers, 404, 405 and panics.
+/// A layer that makes JSON of every error: of handlers, of inner layers, 404, 405 and panics. Only the errors of an upload
+/// that has begun come after it, as plain text.
 pub fn as_json<'r>(req: &Request<'r>, next: &dyn Handler) -> Result<Response<'r>, Error> {
     next.call(req).or_else(|error| {
         let request_id = req.extension_text::<RequestId>();
