@@ -6,6 +6,8 @@ use super::layers::RequestId;
 use fleeting::{Error, Handler, Request, Response};
 use serde::Serialize;
 
+const TYPE: &str = "application/problem+json";
+
 #[derive(Serialize)]
 struct Problem<'a> {
     status: u16,
@@ -24,14 +26,13 @@ pub fn as_json<'r>(req: &Request<'r>, next: &dyn Handler) -> Result<Response<'r>
         let mut text = req.arena().writer();
         serde_json::to_writer(&mut text, &problem)?;
         // The error's own fields stay, such as Allow and Retry-After.
-        Response::from(error).body(text.finish()).content_type("application/problem+json")
+        Response::from(error).body(text.finish()).content_type(TYPE)
     })
 }
 
 /// The answer to a request that cannot be read or is too large.
 pub fn page(error: &Error) -> Response<'static> {
     let problem = Problem { status: error.status(), title: error.message(), request_id: None };
-    let text = serde_json::to_vec(&problem).expect("numbers and text can be written");
-    let page = Response::new(error.status()).body(text).content_type("application/problem+json");
-    page.expect("the type is a valid value")
+    let page = Response::json_owned(&problem).and_then(|page| page.content_type(TYPE));
+    page.unwrap_or_else(Response::from).with_status(error.status())
 }
