@@ -1,6 +1,6 @@
 //! What administrators see and may do. A layer lets nobody else through.
 
-use super::{Shared, with};
+use super::state::{Shared, with};
 use fleeting::{App, Error, Request, Response};
 use serde::Serialize;
 use std::cell::Cell;
@@ -24,7 +24,7 @@ pub fn routes(answered: Rc<Cell<u64>>, shared: &Shared) -> App {
 }
 
 fn figures<'r>((answered, shared): &State, req: &Request<'r>) -> Result<Response<'r>, Error> {
-    let (notes, sessions) = (shared.notes.lock().notes.len(), shared.sessions.count());
+    let (notes, sessions) = (shared.notes.lock().len(), shared.sessions.count());
     Response::json(req, &Figures { notes, sessions, requests: answered.get() })
 }
 

@@ -10,26 +10,21 @@ mod layers;
 mod notes;
 mod problems;
 mod rate;
+mod state;
+mod store;
 mod users;
 
-use fleeting::{App, Error, HandlerFn, Request, Response, WorkerContext};
-use notes::Notes;
+pub use state::Shared;
+
+use fleeting::{App, Error, Response, WorkerContext};
+use state::with;
 use std::cell::Cell;
 use std::rc::Rc;
-use users::Sessions;
 
 /// Bytes of a request's content, at most. Attachments have limits of their own.
 pub const CONTENT_BYTES_MAX: usize = 64 << 10;
 /// Pages of these origins may use the API, besides the service's own.
 const ORIGINS: &[&str] = &["https://notes.example"];
-
-/// State that all workers share, because any of them may get a client's next request: a log-in on one worker counts on
-/// the others. So each part is behind an `Arc` and a lock.
-#[derive(Clone, Default)]
-pub struct Shared {
-    notes: Notes,
-    sessions: Sessions,
-}
 
 /// Makes the application of one worker.
 ///
@@ -63,13 +58,4 @@ pub fn app(worker: &WorkerContext, shared: &Shared) -> App {
             let (method, path, status) = (done.method(), done.path(), done.status().unwrap_or(0));
             println!("{method} {path} {status} {} B {:?}", done.bytes_out(), done.duration());
         })
-}
-
-/// Makes a handler of a function that needs state.
-fn with<S: Clone + 'static>(
-    state: &S,
-    function: for<'r> fn(&S, &Request<'r>) -> Result<Response<'r>, Error>,
-) -> impl HandlerFn + use<S> {
-    let state = state.clone();
-    move |req| function(&state, req)
 }

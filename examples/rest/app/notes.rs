@@ -1,20 +1,17 @@
 //! The notes: read, written and deleted as JSON.
 //!
-//! It knows users as authors, and nothing of how they log in. Its invariant: a note's revision changes with the note, so
-//! that a client that has seen an older one overwrites nothing.
+//! It knows users as authors, and nothing of how they log in. Its invariant: a client that has seen an older revision of a
+//! note overwrites nothing, if it says which one.
 
-use super::attachments::{Attach, Attachment, download};
+use super::attachments::{Attach, download};
 use super::changes::{self, Changes};
+use super::state::with;
+use super::store::{Note, Notes};
 use super::users::User;
-use super::with;
-use fleeting::{App, EntityTag, Error, Handle, Keep, Request, Response, Validators};
+use fleeting::{App, EntityTag, Error, Handle, Request, Response, Validators};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::ops::Bound::{Excluded, Unbounded};
-use std::sync::{Arc, Mutex, MutexGuard};
 
-const NOTES_MAX: usize = 10_000;
 const TITLE_BYTES_MAX: usize = 200;
 /// Notes of one page of the list.
 const LIMIT: usize = 20;
@@ -22,55 +19,6 @@ const LIMIT_MAX: usize = 100;
 
 /// A cache may keep a note for its user, but asks each time whether it is still the same.
 const CACHING: &str = "private, no-cache";
-
-/// A note as it is kept. It outlives the requests, so it owns its text.
-#[derive(Serialize)]
-pub struct Note {
-    id: u64,
-    revision: u64,
-    author: &'static str,
-    title: Box<str>,
-    text: Box<str>,
-    pub attachments: Vec<Attachment>,
-}
-
-/// All notes. The workers share them.
-#[derive(Clone, Default)]
-pub struct Notes(Arc<Mutex<Store>>);
-
-#[derive(Default)]
-pub struct Store {
-    pub notes: BTreeMap<u64, Note>,
-    /// Bytes of all attachments.
-    pub attached_bytes: usize,
-    last_id: u64,
-    last_revision: u64,
-}
-
-impl Notes {
-    pub fn lock(&self) -> MutexGuard<'_, Store> {
-        self.0.lock().expect("no thread panics while it holds the lock")
-    }
-}
-
-impl Store {
-    /// Returns the note that the path names.
-    pub fn note(&self, req: &Request<'_>) -> Result<&Note, Error> {
-        req.param("id").parse().ok().and_then(|id| self.notes.get(&id)).ok_or_else(no_note)
-    }
-
-    /// Returns a note that will be changed, with its new revision.
-    pub fn changed(&mut self, id: u64) -> Result<&mut Note, Error> {
-        let note = self.notes.get_mut(&id).ok_or_else(no_note)?;
-        self.last_revision += 1;
-        note.revision = self.last_revision;
-        Ok(note)
-    }
-}
-
-pub fn no_note() -> Error {
-    Error::not_found("There is no such note.")
-}
 
 /// A note as a client sends it. It borrows the request's content.
 #[derive(Deserialize)]
@@ -131,10 +79,10 @@ fn list<'r>(notes: &Notes, req: &Request<'r>) -> Result<Response<'r>, Error> {
     let page: Page = req.query_pairs().read()?;
     let limit = page.limit.unwrap_or(LIMIT).min(LIMIT_MAX);
     let store = notes.lock();
-    let mut rest = store.notes.range((Excluded(page.after.unwrap_or(0)), Unbounded));
+    let mut rest = store.after(page.after.unwrap_or(0));
     // A list in the request's arena, of what lies in the store. It is written as JSON before the lock is released.
     let mut entries = req.arena().list(limit);
-    for (_, Note { id, author, title, .. }) in rest.by_ref().take(limit) {
+    for Note { id, author, title, .. } in rest.by_ref().take(limit) {
         entries.push(Entry { id: *id, author, title });
     }
     let entries = entries.finish();
@@ -145,24 +93,15 @@ fn list<'r>(notes: &Notes, req: &Request<'r>) -> Result<Response<'r>, Error> {
 fn create<'r>((notes, handle): &(Notes, Handle), req: &Request<'r>) -> Result<Response<'r>, Error> {
     let (draft, author) = (Draft::read(req)?, User::of(req).name);
     let mut store = notes.lock();
-    if store.notes.len() >= NOTES_MAX {
-        return Err(Error::new(507, "There are too many notes."));
-    }
-    store.last_id += 1;
-    store.last_revision += 1;
-    let (id, revision) = (store.last_id, store.last_revision);
-    // What is kept is copied out of the request, here and nowhere else.
-    let (title, text) = (draft.title.keep(), draft.text.keep());
-    let note = Note { id, revision, author, title, text, attachments: Vec::new() };
-    let note = store.notes.entry(id).or_insert(note);
-    changes::publish(handle, req, "created", id);
-    let location = req.arena().format(format_args!("{}/{id}", req.path()));
+    let note = store.add(author, &draft.title, &draft.text)?;
+    changes::publish(handle, req, "created", note.id);
+    let location = req.arena().format(format_args!("{}/{}", req.path(), note.id));
     show(req, note)?.with_status(201).header("location", location)
 }
 
 fn read<'r>(notes: &Notes, req: &Request<'r>) -> Result<Response<'r>, Error> {
     let store = notes.lock();
-    let note = store.note(req)?;
+    let note = store.note(req.param("id"))?;
     match req.preconditions(&version(req, note))? {
         Some(not_modified) => not_modified.header("cache-control", CACHING),
         None => show(req, note),
@@ -172,22 +111,20 @@ fn read<'r>(notes: &Notes, req: &Request<'r>) -> Result<Response<'r>, Error> {
 fn replace<'r>((notes, handle): &(Notes, Handle), req: &Request<'r>) -> Result<Response<'r>, Error> {
     let draft = Draft::read(req)?;
     let mut store = notes.lock();
-    let note = store.note(req)?;
+    let note = store.note(req.param("id"))?;
     req.preconditions(&version(req, note))?; // 412 if the client has seen another version
     let id = note.id;
-    let note = store.changed(id)?;
-    (note.title, note.text) = (draft.title.keep(), draft.text.keep());
+    let note = store.replace(id, &draft.title, &draft.text)?;
     changes::publish(handle, req, "replaced", id);
     show(req, note)
 }
 
 fn delete<'r>((notes, handle): &(Notes, Handle), req: &Request<'r>) -> Result<Response<'r>, Error> {
     let mut store = notes.lock();
-    let note = store.note(req)?;
+    let note = store.note(req.param("id"))?;
     req.preconditions(&version(req, note))?;
-    let (id, bytes) = (note.id, note.attachments.iter().map(Attachment::len).sum::<usize>());
-    store.notes.remove(&id);
-    store.attached_bytes -= bytes;
+    let id = note.id;
+    store.remove(id);
     changes::publish(handle, req, "deleted", id);
     Ok(Response::new(204))
 }
