@@ -141,8 +141,8 @@ impl App {
     /// upload and a WebSocket the response that a layer sees is the beginning.
     ///
     /// The closure may answer by itself, or call on and change the response: its fields are sent with a deferred answer,
-    /// with the answer of an upload, and with the 101 of a WebSocket. If it returns another response instead, the
-    /// deferred answer, the upload or the WebSocket is dropped.
+    /// with the answer of an upload, and with the 101 of a WebSocket, also if that answer is an error or a timeout's. If it
+    /// returns another response instead, the deferred answer, the upload or the WebSocket is dropped.
     ///
     /// ```
     /// use fleeting::{App, Error, Response};

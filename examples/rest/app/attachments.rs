@@ -8,6 +8,7 @@ use fleeting::{Error, Flow, Keep, Multipart, MultipartLimits, PartHead, Request,
 /// Bytes of one file, and of one form.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 const FORM_BYTES_MAX: u64 = 2 << 20;
+
 /// Receives a form with files (`multipart/form-data`), piece by piece.
 pub struct Attach(pub Notes);
 

@@ -1,7 +1,7 @@
 //! The application: what is served under which path, and which layers lie around it.
 //!
-//! It knows no address and no thread, so a test can serve it too. Its invariant: nothing below `/api` and `/admin` is
-//! reached without a user.
+//! It knows no address and no thread, so a test can serve it too. Its invariant: nothing below `/api/notes` and
+//! `/admin` is reached without a user.
 
 mod admin;
 mod attachments;
