@@ -2,10 +2,12 @@
 
 use fleeting::http1::Fields;
 use fleeting::ws::CloseCode;
-use fleeting::{App, Error, Flow, Handler, Message, Request, Response, Socket, Upload, WebSocket};
+use fleeting::{App, Error, Flow, Handler, Message, Request, Response, Socket, Upload, WebSocket, testing};
 use fleeting_testkit::client::{Answer, Client, TEXT, handshake};
 use fleeting_testkit::server::{self, TestServer};
+use std::cell::RefCell;
 use std::sync::mpsc::{self, Sender};
+use std::time::Duration;
 
 /// Reports what happens to it.
 #[derive(Clone)]
@@ -203,6 +205,59 @@ fn a_layer_may_panic_or_call_on_twice() {
     assert_eq!(ask(&server, &handshake("/ws?twice", "")).status, 500);
     let seen: Vec<_> = (0..5).map(|_| reports.recv().unwrap()).collect();
     assert_eq!(seen, ["begun", "begun", "aborted", "opened", "closed"]);
+}
+
+/// An upload that takes four bytes.
+struct Short;
+
+impl Upload for Short {
+    type Session = ();
+
+    fn limit(&self) -> u64 {
+        4
+    }
+
+    fn open(&self, _req: &Request<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn piece(&self, _session: &mut (), piece: &[u8], _flow: &mut Flow<'_>) -> Result<(), Error> {
+        if piece == b"!" { Err(Error::new(409, "No.")) } else { Ok(()) }
+    }
+
+    fn finish(&self, _session: (), _trailers: Fields<'_>) -> Result<Response<'static>, Error> {
+        Ok(Response::text("finished"))
+    }
+}
+
+/// The answers that follow when the layers have returned, those that the server makes itself included.
+#[test]
+fn the_fields_of_a_layer_are_sent_with_every_later_answer() {
+    let waiting = RefCell::new(Vec::new());
+    let app = App::new()
+        .get("/late", move |_req| {
+            let (response, responder) = Response::defer();
+            waiting.borrow_mut().push(responder);
+            Ok(response)
+        })
+        .get("/forgotten", |_req| Ok(Response::defer().0))
+        .upload("PUT", "/upload", Short)
+        .layer(|req, next| next.call(req).unwrap_or_else(Response::from).header("x-layer", "yes"));
+    let server = testing::serve(app);
+    let check = |request: &str, status: u16| {
+        let connection = server.raw(request);
+        server.advance(Duration::from_secs(90)); // longer than any timeout
+        let answer = connection.answer();
+        assert_eq!((answer.status(), answer.header("x-layer")), (status, Some("yes")), "{request}");
+    };
+    let chunked = "PUT /upload HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n";
+    check(&format!("{chunked}2\r\nhi\r\n0\r\n\r\n"), 200);
+    check(&format!("{chunked}1\r\n!\r\n"), 409);
+    check(&format!("{chunked}5\r\nhello\r\n"), 413);
+    check(&format!("{chunked}2\r\nh"), 408);
+    check(&format!("{chunked}x"), 400);
+    check("GET /late HTTP/1.1\r\nHost: test\r\n\r\n", 504);
+    check("GET /forgotten HTTP/1.1\r\nHost: test\r\n\r\n", 500);
 }
 
 #[test]

@@ -37,6 +37,7 @@ mod pipelining;
 mod pubsub;
 mod regressions;
 mod responses;
+mod rest_example;
 mod routing;
 mod server_sent_events;
 mod session_end;

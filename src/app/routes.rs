@@ -141,8 +141,8 @@ impl App {
     /// upload and a WebSocket the response that a layer sees is the beginning.
     ///
     /// The closure may answer by itself, or call on and change the response: its fields are sent with a deferred answer,
-    /// with the answer of an upload, and with the 101 of a WebSocket. If it returns another response instead, or this one
-    /// with other content, the deferred answer, the upload or the WebSocket is dropped. So is a WebSocket whose 101 gets
+    /// with the answer of an upload, and with the 101 of a WebSocket, also if that answer is an error or a timeout's. If it
+    /// returns another response instead, or this one with other content, the deferred answer, the upload or the WebSocket is dropped. So is a WebSocket whose 101 gets
     /// another status; the status of a deferred answer and of an upload's answer is not known yet, and not a layer's to
     /// change. CONNECT is never answered with 2xx, which would open a tunnel (RFC 9110 §9.3.6).
     ///

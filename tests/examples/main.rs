@@ -1,6 +1,7 @@
 //! What the header of each example says is true: its `main` runs as a process of its own, a real client talks to it, and
 //! SIGTERM ends it in an orderly way.
 
+mod rest;
 mod running;
 
 use fleeting_testkit::client::{BINARY, Client, TEXT, handshake};
@@ -26,6 +27,7 @@ examples! {
     chat,
     events,
     foreign_loop,
+    rest,
     streams,
     thread_pool,
     tokio_bridge,
@@ -199,6 +201,8 @@ mod cases {
         client.ended();
         example.ended();
     }
+
+    pub use crate::rest::rest;
 
     pub fn streams() {
         const BYTES: usize = 8 << 20;
