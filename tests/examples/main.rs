@@ -1,9 +1,11 @@
 //! What the header of each example says is true: its `main` runs as a process of its own, a real client talks to it, and
 //! SIGTERM ends it in an orderly way.
 
+mod gateway;
 mod running;
 
 use fleeting_testkit::client::{BINARY, Client, TEXT, handshake};
+use gateway::Gateway;
 use running::Example;
 use std::fs;
 use std::path::Path;
@@ -26,6 +28,7 @@ examples! {
     chat,
     events,
     foreign_loop,
+    gateway,
     streams,
     thread_pool,
     tokio_bridge,
@@ -198,6 +201,14 @@ mod cases {
         assert_eq!((answer.text(), answer.field("connection")), ("goodbye\n", None));
         client.ended();
         example.ended();
+    }
+
+    pub fn gateway() {
+        for flags in [&[][..], &["--spin"][..]] {
+            Gateway::start(flags).serves_ticks();
+        }
+        let gateway = Gateway::start(&[]);
+        gateway.conflates();
     }
 
     pub fn streams() {
