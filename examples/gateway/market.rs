@@ -55,8 +55,10 @@ impl Market {
         last.sequence = sequence;
         last.message.clear();
         // Neither text needs escapes. The price stays text, so no binary fraction rounds it.
-        write!(last.message, r#"{{"symbol":"{symbol}","price":"{price}","sequence":{sequence}}}"#)
-            .expect("a String takes everything");
+        for part in [r#"{"symbol":""#, symbol, r#"","price":""#, price, r#"","sequence":"#] {
+            last.message.push_str(part);
+        }
+        write!(last.message, "{sequence}}}").expect("a String takes everything");
         Some(last)
     }
 
@@ -80,13 +82,12 @@ impl Market {
     }
 }
 
-/// Reads `SYMBOL PRICE SEQUENCE`, with or without a line feed. Sequence numbers begin with 1.
+/// Reads `SYMBOL PRICE SEQUENCE`. Sequence numbers begin with 1.
 fn tick(datagram: &[u8]) -> Option<(&str, &str, u64)> {
     if datagram.len() > DATAGRAM_BYTES_MAX {
         return None;
     }
-    let line = std::str::from_utf8(datagram).ok()?;
-    let mut fields = line.strip_suffix('\n').unwrap_or(line).split(' ');
+    let mut fields = std::str::from_utf8(datagram).ok()?.split_ascii_whitespace();
     let (symbol, price, sequence) = (fields.next()?, fields.next()?, fields.next()?.parse().ok()?);
     (fields.next().is_none() && is_symbol(symbol) && is_price(price) && sequence > 0)
         .then_some((symbol, price, sequence))

@@ -80,7 +80,7 @@ impl Gateway {
             "EURUSD - 8",
             "EUR* 1.1 8",
             "EUR\u{fc} 1 8",
-            "EURUSD\n1.1 8",
+            "EURUSD\n1.1",
             &long,
             &"1".repeat(5000),
         ];
