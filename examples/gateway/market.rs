@@ -4,7 +4,6 @@
 
 use fleeting::Keep;
 use std::collections::HashMap;
-use std::fmt::Write;
 
 /// Bytes of a datagram; a longer one is malformed.
 pub const DATAGRAM_BYTES_MAX: usize = 128;
@@ -22,7 +21,8 @@ pub struct Market {
 
 /// A symbol's last tick.
 pub struct Last {
-    sequence: u64,
+    /// The sequence number; 0 before the first tick.
+    number: u64,
     pub topic: Box<str>,
     /// The tick as JSON, as clients get it.
     pub message: String,
@@ -41,24 +41,24 @@ pub struct Counts {
 impl Market {
     /// Takes a tick from a datagram. Returns it if it is now the last one of its symbol.
     pub fn take(&mut self, datagram: &[u8]) -> Option<&Last> {
-        let place = tick(datagram).and_then(|tick| Some((self.place(tick.0)?, tick)));
-        let Some((place, (symbol, price, sequence))) = place else {
+        let place = Tick::read(datagram).and_then(|tick| Some((self.place(tick.symbol)?, tick)));
+        let Some((place, tick)) = place else {
             self.counts.malformed += 1;
             return None;
         };
         let last = &mut self.last[place];
-        if sequence <= last.sequence {
+        if tick.number <= last.number {
             self.counts.late += 1;
             return None;
         }
         self.counts.ticks += 1;
-        last.sequence = sequence;
+        last.number = tick.number;
         last.message.clear();
-        // Neither text needs escapes. The price stays text, so no binary fraction rounds it.
-        for part in [r#"{"symbol":""#, symbol, r#"","price":""#, price, r#"","sequence":"#] {
+        // None of the texts needs escapes. The price stays text, so no binary fraction rounds it.
+        let Tick { symbol, price, sequence, .. } = tick;
+        for part in [r#"{"symbol":""#, symbol, r#"","price":""#, price, r#"","sequence":"#, sequence, "}"] {
             last.message.push_str(part);
         }
-        write!(last.message, "{sequence}}}").expect("a String takes everything");
         Some(last)
     }
 
@@ -72,7 +72,7 @@ impl Market {
             return None;
         }
         self.places.insert(symbol.keep(), place);
-        self.last.push(Last { sequence: 0, topic: topic(symbol).into(), message: String::new() });
+        self.last.push(Last { number: 0, topic: topic(symbol).into(), message: String::new() });
         Some(place)
     }
 
@@ -82,15 +82,28 @@ impl Market {
     }
 }
 
-/// Reads `SYMBOL PRICE SEQUENCE`. Sequence numbers begin with 1.
-fn tick(datagram: &[u8]) -> Option<(&str, &str, u64)> {
-    if datagram.len() > DATAGRAM_BYTES_MAX {
-        return None;
+/// A tick in its datagram.
+struct Tick<'d> {
+    symbol: &'d str,
+    price: &'d str,
+    sequence: &'d str,
+    /// The sequence number, from 1.
+    number: u64,
+}
+
+impl Tick<'_> {
+    /// Reads `SYMBOL PRICE SEQUENCE`.
+    fn read(datagram: &[u8]) -> Option<Tick<'_>> {
+        if datagram.len() > DATAGRAM_BYTES_MAX {
+            return None;
+        }
+        let mut fields = std::str::from_utf8(datagram).ok()?.split_ascii_whitespace();
+        let (symbol, price, sequence) = (fields.next()?, fields.next()?, fields.next()?);
+        let number = sequence.parse().ok()?;
+        // Without a sign or a zero in front, the number is a number in JSON too.
+        let is_tick = is_symbol(symbol) && is_price(price) && !sequence.starts_with(['+', '0']);
+        (is_tick && fields.next().is_none()).then_some(Tick { symbol, price, sequence, number })
     }
-    let mut fields = std::str::from_utf8(datagram).ok()?.split_ascii_whitespace();
-    let (symbol, price, sequence) = (fields.next()?, fields.next()?, fields.next()?.parse().ok()?);
-    (fields.next().is_none() && is_symbol(symbol) && is_price(price) && sequence > 0)
-        .then_some((symbol, price, sequence))
 }
 
 /// Whether a text can be a symbol, which then needs no escapes in JSON and is no filter of topics.

@@ -76,6 +76,8 @@ impl Gateway {
         let malformed =
             ["", "EURUSD", "EURUSD 1.1", "EURUSD 1.1 0", "EURUSD 1.1 -1", "EURUSD 1.1 8 9", "EURUSD 1. 8"];
         let more = [
+            "EURUSD 1.1 +8",
+            "EURUSD 1.1 08",
             "EURUSD 1e9 8",
             "EURUSD - 8",
             "EUR* 1.1 8",
@@ -88,7 +90,7 @@ impl Gateway {
             self.feed(datagram);
         }
         let health = self.health();
-        assert_eq!([&health["ticks"], &health["late"], &health["malformed"]].map(number), [1, 2, 14]);
+        assert_eq!([&health["ticks"], &health["late"], &health["malformed"]].map(number), [1, 2, 16]);
         self.feed("EURUSD 1.0843 8");
         self.feed("OIL-20.APR -37.63 1");
         self.feed("EURUSD 1.0844 10");
