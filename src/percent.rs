@@ -5,7 +5,8 @@
 use crate::arena::Arena;
 
 /// Decodes percent-encoded unreserved characters, because they mean the same encoded or not (RFC 3986
-/// §6.2.2.2). All others stay encoded. `/%70ing` becomes `/ping`, and `/a%2Fb` stays one segment.
+/// §6.2.2.2). All others stay encoded. `/%70ing` becomes `/ping`, and `/a%2Fb` stays one segment. A digit that would
+/// complete a `%` that encodes nothing stays encoded too, so that decoding the result is decoding once: `/%2%65`.
 #[inline(never)]
 pub(crate) fn decode_unreserved<'a>(path: &[u8], arena: &'a Arena) -> &'a [u8] {
     let out = copy_into(path, arena);
@@ -13,11 +14,31 @@ pub(crate) fn decode_unreserved<'a>(path: &[u8], arena: &'a Arena) -> &'a [u8] {
     while from < out.len() {
         let decoded =
             octet(&out[from..]).filter(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte));
+        let decoded = decoded.filter(|byte| !(byte.is_ascii_hexdigit() && ends_in_escape(&out[..to])));
         out[to] = decoded.unwrap_or(out[from]);
         from += if decoded.is_some() { 3 } else { 1 };
         to += 1;
     }
     &out[..to]
+}
+
+/// Whether text ends in the beginning of a percent-encoded octet.
+fn ends_in_escape(text: &[u8]) -> bool {
+    match text {
+        [.., b'%'] => true,
+        [.., b'%', digit] => digit.is_ascii_hexdigit(),
+        _ => false,
+    }
+}
+
+/// Does the same with text. Text without percent-encoded octets is returned as it is.
+#[inline]
+pub(crate) fn normal_path<'a>(path: &'a str, arena: &'a Arena) -> &'a str {
+    if !path.contains('%') {
+        return path;
+    }
+    // Only ASCII was put in place of ASCII.
+    std::str::from_utf8(decode_unreserved(path.as_bytes(), arena)).unwrap_or(path)
 }
 
 /// Decodes all percent-encoded octets. Returns `None` if the result is not UTF-8.
@@ -91,6 +112,20 @@ mod tests {
         check("/%4", "/%4");
         check("/%zz", "/%zz");
         check("/%ff%41", "/%ffA");
+        check("/%2%65%%34%31%7a", "/%2%65%%341z");
+    }
+
+    /// What is decoded twice could pass for something else the second time.
+    #[test]
+    fn decoding_unreserved_characters_first_changes_nothing_else() {
+        let (alphabet, arena) = (b"%2e6", Arena::new(1 << 20));
+        for number in 0..alphabet.len().pow(8) {
+            let path: Vec<u8> = (0..8).map(|at| alphabet[number >> (2 * at) & 3]).collect();
+            let path = std::str::from_utf8(&path).unwrap();
+            let normal = normal_path(path, &arena);
+            assert_eq!(decode(normal, &arena), decode(path, &arena), "{path}");
+            assert_eq!(normal_path(normal, &arena), normal, "{path}");
+        }
     }
 
     #[test]

@@ -113,6 +113,34 @@ fn a_directory_can_be_served_at_the_root_path() {
     assert!(missing.to_string().contains("nothing: "), "{missing}");
 }
 
+/// A nested application's directories are found under its prefix.
+#[test]
+fn a_nested_application_serves_files() {
+    let scratch = Scratch::new("nested");
+    scratch.file("index.html", "top").file("sub/a.txt", "a");
+    let files = Files::new(scratch.root()).unwrap();
+    let server = server::run(move |_| {
+        let inner = App::new().files("/", files.clone()).post("/", |_req| Ok(Response::new(204)));
+        let site = App::new().files("/files", files.clone()).nest("/inner", inner);
+        App::new().nest("/{site}/at", site)
+    });
+    let mut client = Client::connect(server.addr);
+    let mut check = |method: &str, path: &str, status: u16, shown: &str| {
+        let answer = ask(&mut client, method, path, "");
+        let seen = if status == 301 { answer.field("location").unwrap() } else { answer.text() };
+        assert_eq!((answer.status, seen), (status, shown), "{method} {path}");
+    };
+    for prefix in ["/s/at/files", "/%73/at/files", "/s%2F/at/inner"] {
+        let last = prefix.rsplit('/').next().unwrap();
+        check("GET", prefix, 301, &format!("./{last}/"));
+        check("GET", &format!("{prefix}/"), 200, "top");
+        check("GET", &format!("{prefix}/sub"), 301, "./sub/");
+        check("GET", &format!("{prefix}/sub/a.txt"), 200, "a");
+        check("GET", &format!("{prefix}/a.txt"), 404, "There is no such file.");
+    }
+    check("POST", "/s/at/inner", 204, "");
+}
+
 #[test]
 fn a_range_request_gets_that_part() {
     let scratch = Scratch::new("ranges");
@@ -254,7 +282,7 @@ fn a_directory_sends_its_index_and_redirects_to_a_slash() {
         check("/sub?q=//evil", 301, Some("./sub/?q=//evil"));
         check("/a:b", 301, Some("./a:b/"));
         check("//sub", 301, Some("./sub/"));
-        check("/%73ub", 301, Some("./%73ub/"));
+        check("/%73ub", 301, Some("./sub/"));
         check("/bare/", 404, None);
         check("/bare", 301, Some("./bare/"));
         check("/", 404, None);

@@ -2,10 +2,12 @@
 
 use fleeting::http1::Fields;
 use fleeting::ws::CloseCode;
-use fleeting::{App, Error, Flow, Handler, Message, Request, Response, Socket, Upload, WebSocket};
+use fleeting::{App, Error, Flow, Handler, Message, Request, Response, Socket, Upload, WebSocket, testing};
 use fleeting_testkit::client::{Answer, Client, TEXT, handshake};
 use fleeting_testkit::server::{self, TestServer};
+use std::cell::RefCell;
 use std::sync::mpsc::{self, Sender};
+use std::time::Duration;
 
 /// Reports what happens to it.
 #[derive(Clone)]
@@ -205,6 +207,59 @@ fn a_layer_may_panic_or_call_on_twice() {
     assert_eq!(seen, ["begun", "begun", "aborted", "opened", "closed"]);
 }
 
+/// An upload that takes four bytes.
+struct Short;
+
+impl Upload for Short {
+    type Session = ();
+
+    fn limit(&self) -> u64 {
+        4
+    }
+
+    fn open(&self, _req: &Request<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn piece(&self, _session: &mut (), piece: &[u8], _flow: &mut Flow<'_>) -> Result<(), Error> {
+        if piece == b"!" { Err(Error::new(409, "No.")) } else { Ok(()) }
+    }
+
+    fn finish(&self, _session: (), _trailers: Fields<'_>) -> Result<Response<'static>, Error> {
+        Ok(Response::text("finished"))
+    }
+}
+
+/// The answers that follow when the layers have returned, those that the server makes itself included.
+#[test]
+fn the_fields_of_a_layer_are_sent_with_every_later_answer() {
+    let waiting = RefCell::new(Vec::new());
+    let app = App::new()
+        .get("/late", move |_req| {
+            let (response, responder) = Response::defer();
+            waiting.borrow_mut().push(responder);
+            Ok(response)
+        })
+        .get("/forgotten", |_req| Ok(Response::defer().0))
+        .upload("PUT", "/upload", Short)
+        .layer(|req, next| next.call(req).unwrap_or_else(Response::from).header("x-layer", "yes"));
+    let server = testing::serve(app);
+    let check = |request: &str, status: u16| {
+        let connection = server.raw(request);
+        server.advance(Duration::from_secs(90)); // longer than any timeout
+        let answer = connection.answer();
+        assert_eq!((answer.status(), answer.header("x-layer")), (status, Some("yes")), "{request}");
+    };
+    let chunked = "PUT /upload HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n";
+    check(&format!("{chunked}2\r\nhi\r\n0\r\n\r\n"), 200);
+    check(&format!("{chunked}1\r\n!\r\n"), 409);
+    check(&format!("{chunked}5\r\nhello\r\n"), 413);
+    check(&format!("{chunked}2\r\nh"), 408);
+    check(&format!("{chunked}x"), 400);
+    check("GET /late HTTP/1.1\r\nHost: test\r\n\r\n", 504);
+    check("GET /forgotten HTTP/1.1\r\nHost: test\r\n\r\n", 500);
+}
+
 #[test]
 fn layers_pass_values_to_handlers_and_websockets() {
     let (report, _reports) = mpsc::channel();
@@ -271,6 +326,144 @@ fn layers_are_nested_as_their_applications_are() {
         let head = socket.answer_to_head();
         assert_eq!((head.status, head.field("x-path")), (101, Some(layers)), "{path}");
     }
+}
+
+/// What is under a nested application's prefix is inside of its layers, unless a route of another application says more
+/// about the path than the prefix does.
+#[test]
+fn a_nested_application_has_all_that_is_under_its_prefix() {
+    let route = fleeting::handler(|req| Response::new(200).header("x-route", req.route().unwrap_or("none")));
+    let admin = move || named(App::new().get("/users", route).get("/{section}/log", route), "b");
+    let below = server::run(move |_| {
+        let app = App::new()
+            .get("/{*path}", route)
+            .get("/admin/health", route)
+            .get("/admin/open/{*path}", route)
+            .nest("/admin", admin());
+        named(app, "a")
+    });
+    let beside = server::run(move |_| {
+        let tenant = named(App::new().get("/", route).get("/{page}", route), "c");
+        let app = App::new()
+            .get("/{kind}/{id}", route)
+            .post("/{kind}/{id}/{part}", route)
+            .get("/files/{*path}", route)
+            .nest("/admin", admin())
+            .nest("/{kind}/of/{tenant}", tenant);
+        named(app, "a")
+    });
+    let check = |server: &TestServer, request: &str, status: u16, layers: &str, route: Option<&str>| {
+        let answer = ask(server, &format!("{request} HTTP/1.1\r\nHost: test\r\n\r\n"));
+        let found = (answer.status, answer.field("x-path").unwrap_or_default(), answer.field("x-route"));
+        assert_eq!(found, (status, layers, route), "{request}");
+    };
+    for server in [&below, &beside] {
+        check(server, "GET /admin/users", 200, "ab", Some("/admin/users"));
+        check(server, "GET /admin/a/log", 200, "ab", Some("/admin/{section}/log"));
+        for path in ["/admin", "/admin/", "/admin/x", "/admin/x/y", "/%61dmin/x", "/admin//users"] {
+            check(server, &format!("GET {path}"), 404, "ab", None);
+        }
+        check(server, "POST /admin/a/b", 404, "ab", None);
+        check(server, "PURGE /admin/a", 404, "ab", None);
+        check(server, "GET /admin/%ff/log", 400, "ab", None);
+    }
+    check(&below, "GET /admin/health", 200, "a", Some("/admin/health"));
+    check(&below, "GET /admin/open/x", 200, "a", Some("/admin/open/{*path}"));
+    check(&below, "GET /administration", 200, "a", Some("/{*path}"));
+    check(&below, "GET /a/admin", 200, "a", Some("/{*path}"));
+    check(&beside, "GET /a/b", 200, "a", Some("/{kind}/{id}"));
+    check(&beside, "GET /a/%ff", 400, "a", None);
+    check(&beside, "POST /a/b/c", 200, "a", Some("/{kind}/{id}/{part}"));
+    check(&beside, "GET /files/of/x/y/z", 200, "a", Some("/files/{*path}"));
+    check(&beside, "GET /a/of/x", 200, "ac", Some("/{kind}/of/{tenant}"));
+    check(&beside, "GET /a/of/x/y", 200, "ac", Some("/{kind}/of/{tenant}/{page}"));
+    check(&beside, "GET /a/of/x/y/z", 404, "ac", None);
+    check(&beside, "POST /a/of/x", 405, "ac", None);
+}
+
+/// A 101 is sent for a WebSocket that was opened, and for nothing else.
+#[test]
+fn a_layer_that_makes_a_handshake_something_else_refuses_it() {
+    let (report, reports) = mpsc::channel();
+    let (statuses, completed) = mpsc::channel();
+    let server = server::run(move |_| {
+        let statuses = statuses.clone();
+        App::new()
+            .ws("/ws", Reporting(report.clone()))
+            .layer(|req, next: &dyn Handler| {
+                let response = next.call(req)?;
+                Ok(match req.query() {
+                    Some("body") => response.body("other"),
+                    Some("status") => response.with_status(403),
+                    Some("both") => response.with_status(403).body("other"),
+                    Some("restored") => response.with_status(403).with_status(200),
+                    _ => response,
+                })
+            })
+            .on_complete(move |done| statuses.send(done.status()).unwrap_or_default())
+    });
+    for (query, status, text) in
+        [("body", 200, "other"), ("status", 403, ""), ("both", 403, "other"), ("restored", 200, "")]
+    {
+        let mut client = Client::connect(server.addr);
+        client.send(handshake(&format!("/ws?{query}"), ""));
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.text()), (status, text), "{query}");
+        assert_eq!([(); 2].map(|()| reports.recv().unwrap()), ["opened", "closed"], "{query}");
+        // The connection is one for requests.
+        assert_eq!(client.get("/").status, 404, "{query}");
+        assert_eq!([(); 2].map(|()| completed.recv().unwrap()), [Some(status), Some(404)], "{query}");
+    }
+}
+
+/// RFC 9110 §9.3.6: a 2xx would open a tunnel.
+#[test]
+fn no_layer_lets_a_tunnel_open() {
+    let server = server::run(|_| {
+        App::new().fallback(|_req| Ok(Response::text("fallback"))).layer(|req, next: &dyn Handler| match req
+            .header("x-do")
+        {
+            Some("answer") => Ok(Response::text("anything")),
+            Some("defer") => {
+                let (response, responder) = Response::defer();
+                responder.send(Response::text("later")).unwrap();
+                Ok(response)
+            }
+            Some("refuse") => Err(Error::forbidden("no")),
+            _ => next.call(req),
+        })
+    });
+    for (field, status) in
+        [("", 501), ("x-do: answer\r\n", 501), ("x-do: defer\r\n", 501), ("x-do: refuse\r\n", 403)]
+    {
+        let answer = ask(&server, &format!("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n{field}\r\n"));
+        assert_eq!((answer.status, answer.field("connection")), (status, Some("close")), "{field}");
+    }
+}
+
+/// The path that a layer sees is the one that the router compares with its routes.
+#[test]
+fn no_encoding_of_a_path_passes_by_a_layer() {
+    let server = server::run(|_| {
+        App::new().get("/admin/{*rest}", |_req| Ok(Response::text("secret"))).layer(
+            |req, next: &dyn Handler| match req.path() {
+                path if path.starts_with("/admin") => Err(Error::forbidden(path.to_string())),
+                _ => next.call(req),
+            },
+        )
+    });
+    let check = |method: &str, target: &str, status: u16, seen: &str| {
+        let answer = ask(&server, &format!("{method} {target} HTTP/1.1\r\nHost: test\r\n\r\n"));
+        assert_eq!((answer.status, answer.text()), (status, seen), "{method} {target}");
+    };
+    check("GET", "/admin/a", 403, "/admin/a");
+    check("GET", "/%61dmin/a", 403, "/admin/a");
+    check("GET", "/adm%69n/%2e%2E/a%2Fb%20?%61", 403, "/admin/../a%2Fb%20");
+    check("GET", "http://test/%61dmin/a", 403, "/admin/a");
+    check("PURGE", "/%61dmin/a", 403, "/admin/a");
+    check("GET", "/%2561dmin/a", 404, "There is nothing at this path.");
+    check("GET", "//admin/a", 404, "There is nothing at this path.");
+    check("GET", "/%2Fadmin/a", 404, "There is nothing at this path.");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! `fleeting_testkit`.
 //!
 //! In builds for AddressSanitizer (`--cfg fleeting_paranoid`, see tests/sanitize) memory is freed instead of reused, so
-//! `allocations` is left out. So are `escape` and `mistakes`: their expected messages are those of another compiler.
+//! `allocations` is left out.
 
 #[cfg(not(fleeting_paranoid))]
 mod allocations;
@@ -20,7 +20,6 @@ mod cookies;
 mod deferred_responses;
 mod driver;
 #[cfg(not(fleeting_paranoid))]
-mod escape;
 mod file_responses;
 mod foreign_event_loop;
 mod forms;
@@ -28,7 +27,6 @@ mod layers;
 mod limits;
 mod listeners;
 #[cfg(not(fleeting_paranoid))]
-mod mistakes;
 mod multipart;
 mod offload;
 mod out_of_descriptors;
@@ -39,6 +37,7 @@ mod pipelining;
 mod pubsub;
 mod regressions;
 mod responses;
+mod rest_example;
 mod routing;
 mod server_sent_events;
 mod session_end;

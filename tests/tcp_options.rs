@@ -73,7 +73,10 @@ fn an_option_that_the_system_refuses_is_an_error_at_start() {
     check(options.clone(), &format!("receive_buffer_bytes = {}", usize::MAX));
     options.receive_buffer_bytes = None;
     options.user_timeout = Some(Duration::MAX);
-    check(options, "user_timeout = 18446744073709551615.999999999s");
+    check(options.clone(), "user_timeout = 18446744073709551615.999999999s");
+    options.user_timeout = None;
+    options.busy_poll = Some(Duration::MAX);
+    check(options, "busy_poll = 18446744073709551615.999999999s");
 }
 
 /// Linux queues one connection more than the backlog.

@@ -61,7 +61,7 @@ fn report(counts: Counts, workers: &[WorkerFigures]) -> Response<'static> {
         "delivered": sum(|counters| counters.delivered),
         "conflated": sum(|counters| counters.conflated),
     });
-    Response::text(report.to_string()).content_type("application/json").expect("it is a media type")
+    Response::json_owned(&report).unwrap_or_else(Response::from)
 }
 
 /// A command of a client. It borrows the message.

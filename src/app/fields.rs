@@ -27,6 +27,8 @@ thread_local! {
 const SPARE_BYTES_MAX: usize = 4096;
 
 impl FieldBlock {
+    pub(crate) const NONE: FieldBlock = FieldBlock::Fixed(b"");
+
     /// Sets a field, in place of all lines of this name.
     pub(crate) fn set(&mut self, name: &str, value: &[u8]) -> Result<(), FieldError> {
         let before = match self {

@@ -13,6 +13,7 @@ use crate::time::Clock;
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// A directory whose files are served. Pass it to [`App::files`].
@@ -114,13 +115,15 @@ impl App {
     /// route answers. See [`Files`] for an example.
     pub fn files(self, prefix: &str, files: Files) -> App {
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
-        let mount = |slashes| Mount { files: files.clone(), slashes };
-        let slashes = 1 + prefix.bytes().filter(|byte| *byte == b'/').count();
-        let app = if prefix.is_empty() { self } else { self.route_handler("GET", prefix, mount(slashes)) };
-        app.route_handler("GET", &format!("{prefix}/"), mount(slashes)).route_handler(
+        let mount: Rc<dyn Handler> = Rc::new(Mount(files));
+        let app = match prefix {
+            "" => self.slash_when_nested(mount.clone()),
+            prefix => self.route_handler("GET", prefix, mount.clone()),
+        };
+        app.route_handler("GET", &format!("{prefix}/"), mount.clone()).route_handler(
             "GET",
             &format!("{prefix}/{{*path}}"),
-            mount(slashes),
+            mount,
         )
     }
 }
@@ -154,20 +157,20 @@ impl<'r> Response<'r> {
     }
 }
 
-/// The handler of a route that serves a directory's files.
-struct Mount {
-    files: Files,
-    /// Number of slashes before the part of a path that is below the directory. Decoding adds no slashes, so
-    /// the path as it was sent and the path as it was routed have the same number.
-    slashes: usize,
-}
+/// The handler of the routes that serve a directory's files: its prefix, the same with a `/`, and what is below.
+struct Mount(Files);
 
 impl Handler for Mount {
     fn call<'r>(&self, req: &Request<'r>) -> Result<Response<'r>, Error> {
-        match req.path().splitn(self.slashes + 1, '/').nth(self.slashes) {
-            Some(below) => self.files.answer(req, below),
-            None => to_directory(req),
+        // The application may be nested: only the whole route says where the part below the directory begins. Parameters
+        // of its prefixes have no slashes.
+        let route = req.route().unwrap_or_default();
+        let directory = route.strip_suffix("{*path}").unwrap_or(route);
+        if !directory.ends_with('/') {
+            return to_directory(req);
         }
+        let slashes = directory.bytes().filter(|byte| *byte == b'/').count();
+        self.0.answer(req, req.path().splitn(slashes + 1, '/').nth(slashes).unwrap_or_default())
     }
 }
 

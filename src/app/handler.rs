@@ -61,16 +61,16 @@ pub trait Handler {
 /// The closures and functions that are handlers: the bound of [`App::get`](super::App::get), its siblings and
 /// [`handler`].
 ///
-/// A function with this bound infers a closure's lifetimes, so a function that wraps closures states it too:
+/// A function with this bound infers a closure's lifetimes, so a function that wraps or returns closures states it too:
 ///
 /// ```
-/// use fleeting::{App, Error, HandlerFn, Response, handler};
+/// use fleeting::{App, Error, HandlerFn, Response};
 ///
 /// fn with_token(inner: impl HandlerFn) -> impl HandlerFn {
-///     handler(move |req| match req.header("authorization") {
+///     move |req| match req.header("authorization") {
 ///         Some("Bearer secret") => inner(req),
 ///         _ => Err(Error::new(401, "The token is missing or wrong.")),
-///     })
+///     }
 /// }
 ///
 /// let app = App::new().get("/path", with_token(|req| Ok(Response::text(req.path()))));

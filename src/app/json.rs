@@ -57,6 +57,30 @@ impl<'r> Response<'r> {
         serde_json::to_writer(&mut writer, value).map_err(|error| Error::internal(error.to_string()))?;
         Ok(Response::of_type(JSON, writer.finish()))
     }
+
+    /// Makes a 200 with `value` as JSON, in memory of its own. It is for answers that are made without a request: those of
+    /// an [`Upload`](super::Upload), a [`Multipart`](super::Multipart) or a [`Responder`](super::Responder), and
+    /// [refusal pages](super::App::refusal_page).
+    ///
+    /// ```
+    /// # use fleeting::{App, Response};
+    /// #[derive(serde::Serialize)]
+    /// struct Problem<'a> {
+    ///     error: &'a str,
+    /// }
+    ///
+    /// let app = App::new().refusal_page(|error| {
+    ///     let page = Response::json_owned(&Problem { error: error.message() });
+    ///     page.unwrap_or_else(Response::from).with_status(error.status())
+    /// });
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`json`](Response::json).
+    pub fn json_owned<T: Serialize + ?Sized>(value: &T) -> Result<Response<'static>, Error> {
+        let text = serde_json::to_vec(value).map_err(|error| Error::internal(error.to_string()))?;
+        Ok(Response::of_type(JSON, text))
+    }
 }
 
 /// 400 with the place of the mistake, for input that is not JSON or does not have the expected shape.
@@ -66,5 +90,36 @@ impl From<serde_json::Error> for Error {
             serde_json::error::Category::Io => Error::internal("A value could not be written as JSON."),
             _ => Error::bad_request(error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::request::tests::with_request;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn json_is_the_same_in_the_arena_and_in_memory_of_its_own() {
+        fn check<T: Serialize>(value: T, expected: Result<&str, u16>) {
+            with_request("GET /", "", b"", |req| {
+                for response in [Response::json(req, &value), Response::json_owned(&value)] {
+                    let found = response.map(|response| {
+                        assert_eq!(
+                            (response.status(), response.field("content-type")),
+                            (200, Some("application/json"))
+                        );
+                        String::from_utf8(response.content().unwrap().to_vec()).unwrap()
+                    });
+                    let found = found.as_deref().map_err(|error| error.status());
+                    assert_eq!(found, expected);
+                }
+            });
+        }
+        check([2, 3, 5], Ok("[2,3,5]"));
+        check("caf\u{e9} \"", Ok("\"caf\u{e9} \\\"\""));
+        check((), Ok("null"));
+        // A key must be text.
+        check(BTreeMap::from([((1, 2), 3)]), Err(500));
     }
 }

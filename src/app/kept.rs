@@ -12,7 +12,8 @@ use crate::transport::Peer;
 use std::fmt;
 use std::net::SocketAddr;
 
-/// A whole request, copied into one block of memory: the head as it was sent, the decoded content, the trailer
+/// A whole request, copied into one block of memory: the head as it was sent, but for unreserved characters of the path,
+/// which are decoded; the decoded content, the trailer
 /// fields, and the parameters of the route. It may leave the handler and go to another thread.
 ///
 /// [`Request::keep`](Keep::keep) makes one. Each call of an accessor searches the block;
@@ -190,17 +191,29 @@ impl fmt::Debug for KeptRequest {
     }
 }
 
+/// Returns the parts of a head whose path is replaced with `path`.
+fn head_with_path<'a>(head: &Head<'a>, path: &'a str) -> [&'a [u8]; 3] {
+    let (bytes, target) = (head.bytes(), &head.target);
+    if path.len() == target.path().len() {
+        return [bytes, b"", b""];
+    }
+    let query = target.query().map_or(0, |query| 1 + query.len());
+    let end = head.method.as_str().len() + 1 + target.raw().len() - query;
+    [&bytes[..end - target.path().len()], path.as_bytes(), &bytes[end..]]
+}
+
 impl Keep for Request<'_> {
     type Kept = KeptRequest;
 
     fn keep(&self) -> KeptRequest {
         let RequestParts { head, content, trailers, params, conn, peer, .. } = self.parts();
-        let (head, trailers) = (head.bytes(), trailers.trailer_bytes());
+        let (head, trailers) = (head_with_path(head, self.path()), trailers.trailer_bytes());
+        let head_bytes = head.iter().map(|part| part.len()).sum::<usize>();
         let list = params.map_or(&[][..], |params| params);
         let params_bytes: usize =
             list.iter().map(|(name, value)| LENGTHS_BYTES + name.len() + value.len()).sum();
-        let mut block = Vec::with_capacity(head.len() + content.len() + trailers.len() + params_bytes);
-        block.extend_from_slice(head);
+        let mut block = Vec::with_capacity(head_bytes + content.len() + trailers.len() + params_bytes);
+        head.iter().for_each(|part| block.extend_from_slice(part));
         block.extend_from_slice(content);
         block.extend_from_slice(trailers);
         for (name, value) in list {
@@ -211,10 +224,10 @@ impl Keep for Request<'_> {
             block.extend_from_slice(value.as_bytes());
         }
         keep::count(block.len());
-        let content_end = head.len() + content.len();
+        let content_end = head_bytes + content.len();
         KeptRequest {
             block: block.into(),
-            head_end: head.len(),
+            head_end: head_bytes,
             content_end,
             trailers_end: content_end + trailers.len(),
             has_params: params.is_some(),

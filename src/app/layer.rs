@@ -22,6 +22,21 @@ use std::rc::Rc;
 ///
 /// let app = App::new().get("/", |_req| Ok(Response::text("hello"))).layer(log);
 /// ```
+///
+/// A layer with state is a closure that a function returns:
+///
+/// ```
+/// use fleeting::{App, Error, LayerFn, Response};
+///
+/// fn token(expected: Box<str>) -> impl LayerFn {
+///     move |req, next| match req.header("authorization").and_then(|field| field.strip_prefix("Bearer ")) {
+///         Some(token) if *token == *expected => next.call(req),
+///         _ => Err(Error::unauthorized("Bearer", "The token is missing or wrong.")),
+///     }
+/// }
+///
+/// let app = App::new().get("/", |_req| Ok(Response::text("hello"))).layer(token("secret".into()));
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a layer",
     label = "not of the shape of a layer",

@@ -15,6 +15,7 @@ mod defer;
 #[cfg(feature = "json")]
 mod deserialize;
 mod early;
+mod endpoint;
 mod error;
 mod events;
 mod extensions;
@@ -29,6 +30,7 @@ mod layer;
 mod multipart;
 mod offload;
 mod pairs;
+mod precedence;
 mod query;
 mod request;
 mod response;
@@ -73,10 +75,11 @@ pub use websocket::{Sent, Socket, WebSocket};
 
 pub(crate) use body::{Awaited, Promise};
 pub(crate) use early::Early;
+pub(crate) use endpoint::{Destination, Other, Place};
 pub(crate) use fields::FieldBlock;
 pub(crate) use layer::{Layers, call_through, handler_failed};
 pub(crate) use request::{Params, RequestParts, RequestState};
-pub(crate) use router::{Destination, Other, Place, Resolved};
+pub(crate) use router::Resolved;
 pub(crate) use source::Streamed;
 pub(crate) use upload::{LiveUpload, PauseGate, Uploads};
 pub(crate) use waker::WakeConn;

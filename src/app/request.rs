@@ -6,6 +6,7 @@ use super::ConnId;
 use super::extensions::Extensions;
 use crate::arena::Arena;
 use crate::http1::{Fields, Head, Method, Version};
+use crate::percent::normal_path;
 use crate::transport::Peer;
 use std::cell::Cell;
 use std::fmt;
@@ -92,9 +93,13 @@ impl<'r> Request<'r> {
         self.parts.head.method
     }
 
-    /// Returns the target's path as it was sent, percent-encoded and without the query. It begins with `/`.
+    /// Returns the target's path, percent-encoded and without the query, as routes are compared with it: unreserved
+    /// characters are decoded (RFC 3986 §6.2.2.2), so that a [layer](super::App::layer) that decides by the path sees
+    /// `/admin` for `/%61dmin`. It begins with `/`, except that it is `*` for `OPTIONS *` and empty for CONNECT (RFC 9112
+    /// §3.2).
     pub fn path(&self) -> &'r str {
-        self.parts.head.target.path()
+        let target = &self.parts.head.target;
+        if target.is_escaped() { normal_path(target.path(), self.parts.arena) } else { target.path() }
     }
 
     /// Returns the target's query as it was sent: the text behind the first `?`. Returns `None` if there is no `?`. See
@@ -156,7 +161,8 @@ impl<'r> Request<'r> {
     }
 
     /// Returns the path of the route as it was added to the application, such as `/users/{id}`, with the prefixes of
-    /// nested applications. Returns `None` if no route matches the path.
+    /// nested applications. Returns `None` if no route matches the path, and for a request that was
+    /// [kept](super::KeptRequest), as those of an [`Offload`](super::Offload) are.
     pub fn route(&self) -> Option<&'r str> {
         let route = self.parts.pattern.as_str();
         (!route.is_empty()).then_some(route)
@@ -164,7 +170,8 @@ impl<'r> Request<'r> {
 
     /// Passes a value on to the handler, to [`WebSocket::open`](super::WebSocket::open) and to inner
     /// [layers](super::App::layer), which find it by its type with [`extension`](Request::extension). A second value of
-    /// the same type hides the first.
+    /// the same type hides the first. A request that is [kept](super::KeptRequest) leaves them behind, so the handlers of
+    /// an [`Offload`](super::Offload) do not find them.
     ///
     /// The value lives in the request's arena, so a type that needs `Drop` does not compile. It is `'static`, so it
     /// borrows nothing: for text of the request see [`insert_text`](Request::insert_text).

@@ -5,13 +5,13 @@
 
 use super::Handler;
 use super::early::{ALLOW_ALL, Early};
+use super::endpoint::{Destination, Endpoint, Other, Place};
 use super::layer::{Layer, Layered, Layers};
+use super::precedence::prefix_precedes;
 use super::request::{Params, Pattern};
 use super::route_error::RouteError;
-use super::upload::Uploads;
-use super::websocket::Upgrade;
 use crate::arena::Arena;
-use crate::http1::{Head, Method, TargetForm};
+use crate::http1::{Head, TargetForm};
 use crate::percent::{decode, decode_unreserved};
 use ahash::RandomState;
 use std::collections::HashMap;
@@ -44,47 +44,8 @@ struct Scope {
     /// That of paths without a route.
     place: Place,
     parent: Option<u32>,
-}
-
-/// What a response needs to know about where its request arrived.
-#[derive(Default)]
-pub(crate) struct Place {
-    pub(crate) pattern: Pattern,
-    /// The layers around everything but a handler, which has them inside. Filled by [`finish`](Router::finish).
-    pub(crate) layers: Rc<Layers>,
-}
-
-/// All handlers of one path.
-#[derive(Default)]
-pub(super) struct Endpoint {
-    place: Place,
-    scope: u32,
-    pub(super) handlers: Vec<(KeptMethod, Box<dyn Handler>)>,
-    pub(super) socket: Option<Box<dyn Upgrade>>,
-    uploads: Vec<(KeptMethod, Box<dyn Uploads>)>,
-    /// The value of the Allow field (RFC 9110 §10.2.1).
-    allow: String,
-}
-
-/// A method that a route answers.
-pub(super) enum KeptMethod {
-    /// A method with a variant of its own, which is compared as a number.
-    Known(Method<'static>),
-    Extension(Box<str>),
-}
-
-impl KeptMethod {
-    fn new(name: &str) -> KeptMethod {
-        Method::known(name).map_or_else(|| KeptMethod::Extension(name.into()), KeptMethod::Known)
-    }
-
-    #[inline]
-    fn as_method(&self) -> Method<'_> {
-        match self {
-            KeptMethod::Known(method) => *method,
-            KeptMethod::Extension(name) => Method::Extension(name),
-        }
-    }
+    /// Answers GET on the application's prefix with a `/` behind it.
+    slash: Option<Rc<dyn Handler>>,
 }
 
 /// What the router finds for a request.
@@ -99,21 +60,6 @@ enum Missing {
     Route,
     /// A parameter of the pattern with this index is not UTF-8 after decoding.
     BadParameter(u32),
-}
-
-/// What answers a request.
-pub(crate) enum Destination<'a> {
-    Handler(&'a dyn Handler),
-    Other(Other<'a>),
-}
-
-/// What answers a request in place of a handler.
-pub(crate) enum Other<'a> {
-    /// A WebSocket route, which answers the opening handshake.
-    Upgrade(&'a dyn Upgrade),
-    Upload(&'a dyn Uploads),
-    /// An answer that needs neither a handler nor the request's content.
-    Early(Early<'a>),
 }
 
 /// The scope of the application itself.
@@ -156,9 +102,19 @@ impl Router {
         };
         if index == next {
             let place = Place { pattern: Pattern::new(path), ..Place::default() };
-            self.endpoints.push(Endpoint { place, ..Endpoint::default() });
+            self.endpoints.push(Endpoint::at(place));
         }
         Ok(&mut self.endpoints[index as usize])
+    }
+
+    /// Adds an endpoint for `path`, which must be new.
+    fn new_endpoint(&mut self, path: &str) -> Result<&mut Endpoint, RouteError> {
+        let endpoint = self.endpoint(path)?;
+        if endpoint.is_empty() {
+            Ok(endpoint)
+        } else {
+            Err(RouteError::Pattern(path.into(), "a nested application has this path too".into()))
+        }
     }
 
     /// Adds a layer around everything of the application.
@@ -174,12 +130,22 @@ impl Router {
         }
     }
 
+    /// Sets what answers GET on the application's prefix with a `/` behind it, once it is nested.
+    pub(super) fn slash_when_nested(&mut self, handler: Rc<dyn Handler>) {
+        self.scopes[ROOT].slash = Some(handler);
+    }
+
     /// Adds the routes of `other` under `prefix`. `sockets` is the number of WebSocket routes so far.
-    pub(super) fn nest(&mut self, prefix: &str, other: Router, sockets: u16) -> Result<(), RouteError> {
+    pub(super) fn nest(&mut self, prefix: &str, mut other: Router, sockets: u16) -> Result<(), RouteError> {
         if !prefix.starts_with('/') || prefix.ends_with('/') || prefix.contains("{*") {
             return Err(RouteError::Prefix(prefix.into()));
         }
         let base = self.scopes.len() as u32;
+        if let Some(handler) = other.scopes[ROOT].slash.take() {
+            let endpoint = self.new_endpoint(&format!("{prefix}/"))?;
+            endpoint.scope = base;
+            endpoint.add("GET", Box::new(handler))?;
+        }
         self.prefixes.push((prefix.into(), base));
         for (inner, scope) in other.prefixes {
             self.prefixes.push((format!("{prefix}{inner}").into(), base + scope));
@@ -194,15 +160,13 @@ impl Router {
                 "/" => prefix.into(),
                 path => format!("{prefix}{path}"),
             };
-            let outer = self.endpoint(&path)?;
-            if !outer.is_empty() {
-                return Err(RouteError::Pattern(path, "a nested application has this path too".into()));
-            }
+            let outer = self.new_endpoint(&path)?;
             if let Some(socket) = &mut endpoint.socket {
                 socket.renumber(sockets);
             }
-            let place = std::mem::take(&mut outer.place);
-            *outer = Endpoint { place, scope: base + endpoint.scope, ..endpoint };
+            endpoint.place = std::mem::take(&mut outer.place);
+            endpoint.scope += base;
+            *outer = endpoint;
         }
         Ok(())
     }
@@ -228,6 +192,14 @@ impl Router {
                 let inner = Box::new(inner) as Box<dyn Handler>;
                 Rc::new(Layered { layers: layers.clone(), inner }) as Rc<dyn Handler>
             });
+        }
+        for endpoint in self.endpoints.iter_mut().filter(|endpoint| endpoint.has_params()) {
+            let own = std::iter::successors(Some(endpoint.scope), |at| self.scopes[*at as usize].parent);
+            let own: Vec<u32> = own.collect();
+            let others = self.prefixes.iter().filter(|(prefix, scope)| {
+                !own.contains(scope) && prefix_precedes(prefix, endpoint.place.pattern.as_str())
+            });
+            endpoint.yields_to = others.map(|(_, scope)| *scope).collect();
         }
         for endpoint in &mut self.endpoints {
             let layers = &around[endpoint.scope as usize];
@@ -265,7 +237,8 @@ impl Router {
         let (index, params) = match self.fixed.get(path) {
             Some(index) => (*index, None),
             None => match find_pattern(&self.patterns, path, arena) {
-                Ok(found) => found,
+                Ok(found) if !self.yields(found.0, path) => found,
+                Ok(_) => return self.fall_back(Missing::Route, path, arena),
                 Err(missing) => return self.fall_back(missing, path, arena),
             },
         };
@@ -273,10 +246,20 @@ impl Router {
         Resolved { to: endpoint.resolve(head), params, place: &endpoint.place }
     }
 
+    /// Whether an endpoint that matches the path leaves it to a nested application, which may have no route for it.
+    #[inline]
+    fn yields(&self, endpoint: u32, path: &[u8]) -> bool {
+        let to = &self.endpoints[endpoint as usize].yields_to;
+        let under = || self.nested.at(std::str::from_utf8(path).unwrap_or_default());
+        !to.is_empty() && under().is_ok_and(|found| to.contains(found.value))
+    }
+
     /// Returns what answers a path without a route: the fallback of the application that has the path, or 404.
     #[cold]
     fn fall_back<'a>(&'a self, missing: Missing, path: &'a [u8], arena: &'a Arena) -> Resolved<'a> {
-        if let Missing::BadParameter(index) = missing {
+        if let Missing::BadParameter(index) = missing
+            && !self.yields(index, path)
+        {
             return self.early(Early::BadParameter, self.endpoints[index as usize].scope);
         }
         let (scope, params) = match find_pattern(&self.nested, path, arena) {
@@ -295,103 +278,6 @@ impl Router {
     fn early<'a>(&'a self, early: Early<'a>, scope: u32) -> Resolved<'a> {
         let place = &self.scopes[scope as usize].place;
         Resolved { to: Destination::Other(Other::Early(early)), params: None, place }
-    }
-}
-
-impl Endpoint {
-    /// Adds a handler. Fails if the method has one already.
-    pub(super) fn add(&mut self, method: &str, handler: Box<dyn Handler>) -> Result<(), RouteError> {
-        self.handlers.push((self.unanswered(method)?, handler));
-        self.list_methods();
-        Ok(())
-    }
-
-    /// Adds an upload. Fails if the method has one, or a handler, already.
-    pub(super) fn add_upload(&mut self, method: &str, uploads: Box<dyn Uploads>) -> Result<(), RouteError> {
-        self.uploads.push((self.unanswered(method)?, uploads));
-        self.list_methods();
-        Ok(())
-    }
-
-    /// Returns the method, or an error if something answers it already.
-    fn unanswered(&self, method: &str) -> Result<KeptMethod, RouteError> {
-        let kept = KeptMethod::new(method);
-        let name = kept.as_method();
-        if method.is_empty() || self.handler(name).is_some() || self.upload(name).is_some() {
-            return Err(RouteError::Twice(method.into()));
-        }
-        if method == "GET" && self.socket.is_some() {
-            return Err(RouteError::Twice("GET (a WebSocket's handshake)".into()));
-        }
-        Ok(kept)
-    }
-
-    /// Adds a WebSocket. Fails if something answers GET already.
-    pub(super) fn upgrade(&mut self, socket: Box<dyn Upgrade>) -> Result<(), RouteError> {
-        let taken = self.handler(Method::Get).is_some() || self.upload(Method::Get).is_some();
-        if self.socket.is_some() || taken {
-            return Err(RouteError::Twice("GET (a WebSocket's handshake)".into()));
-        }
-        self.socket = Some(socket);
-        self.list_methods();
-        Ok(())
-    }
-
-    fn list_methods(&mut self) {
-        let mut methods: Vec<&str> =
-            self.handlers.iter().map(|(method, _)| method.as_method().as_str()).collect();
-        methods.extend(self.uploads.iter().map(|(method, _)| method.as_method().as_str()));
-        let get = self.handler(Method::Get).is_some();
-        if self.socket.is_some() {
-            methods.push("GET");
-        }
-        if get && !methods.contains(&"HEAD") {
-            methods.push("HEAD");
-        }
-        if !methods.contains(&"OPTIONS") {
-            methods.push("OPTIONS");
-        }
-        self.allow = methods.join(", ");
-    }
-
-    #[inline]
-    fn handler(&self, method: Method<'_>) -> Option<&dyn Handler> {
-        self.handlers.iter().find(|(kept, _)| kept.as_method() == method).map(|(_, handler)| &**handler)
-    }
-
-    fn upload(&self, method: Method<'_>) -> Option<&dyn Uploads> {
-        self.uploads.iter().find(|(kept, _)| kept.as_method() == method).map(|(_, uploads)| &**uploads)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.handlers.is_empty() && self.uploads.is_empty() && self.socket.is_none()
-    }
-
-    #[inline]
-    fn resolve<'a>(&'a self, head: &Head<'a>) -> Destination<'a> {
-        match self.handler(head.method) {
-            Some(handler) => Destination::Handler(handler),
-            None => self.resolve_other(head.method),
-        }
-    }
-
-    fn resolve_other(&self, method: Method<'_>) -> Destination<'_> {
-        if let Some(uploads) = self.upload(method) {
-            return Destination::Other(Other::Upload(uploads));
-        }
-        let early = match method {
-            // RFC 9110 §9.3.2: HEAD is GET without content in the answer.
-            Method::Head if let Some(handler) = self.handler(Method::Get) => {
-                return Destination::Handler(handler);
-            }
-            Method::Get if let Some(socket) = &self.socket => {
-                return Destination::Other(Other::Upgrade(&**socket));
-            }
-            Method::Options => Early::Options(&self.allow),
-            Method::Extension(_) => Early::MethodUnknown,
-            _ => Early::MethodNotAllowed(&self.allow),
-        };
-        Destination::Other(Other::Early(early))
     }
 }
 

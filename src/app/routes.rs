@@ -141,8 +141,10 @@ impl App {
     /// upload and a WebSocket the response that a layer sees is the beginning.
     ///
     /// The closure may answer by itself, or call on and change the response: its fields are sent with a deferred answer,
-    /// with the answer of an upload, and with the 101 of a WebSocket. If it returns another response instead, the
-    /// deferred answer, the upload or the WebSocket is dropped.
+    /// with the answer of an upload, and with the 101 of a WebSocket, also if that answer is an error or a timeout's. If it
+    /// returns another response instead, or this one with other content, the deferred answer, the upload or the WebSocket is dropped. So is a WebSocket whose 101 gets
+    /// another status; the status of a deferred answer and of an upload's answer is not known yet, and not a layer's to
+    /// change. CONNECT is never answered with 2xx, which would open a tunnel (RFC 9110 §9.3.6).
     ///
     /// ```
     /// use fleeting::{App, Error, Response};
@@ -165,7 +167,9 @@ impl App {
 
     /// Adds the routes of `app` under `prefix`, inside of its own layers. Requests keep their whole path. The route `/` of
     /// `app` answers the prefix itself, without a `/` behind it. Paths under the prefix without a route get the fallback
-    /// of `app`, or the one of this application.
+    /// of `app`, or the one of this application. A route of this application with a parameter before the prefix ends, such
+    /// as `/{*path}`, does not answer them; one that says more, such as `/admin/health`, does, outside of the layers of
+    /// `app`.
     ///
     /// ```
     /// use fleeting::{App, Error, Response};
@@ -188,6 +192,13 @@ impl App {
         let added = self.router.nest(prefix, app.router, self.sockets.len() as u16);
         self.sockets.extend(app.sockets);
         self.note(prefix, added);
+        self
+    }
+
+    /// Sets what answers GET on the prefix with a `/` behind it, once this application is nested. Its route `/` answers the
+    /// prefix itself.
+    pub(super) fn slash_when_nested(mut self, handler: Rc<dyn Handler>) -> App {
+        self.router.slash_when_nested(handler);
         self
     }
 

@@ -14,7 +14,7 @@ use super::input::read;
 use super::output::Output;
 use super::progress::{Next, Outcome, StopReason};
 use super::websocket::socket::OpenSocket;
-use crate::app::{ConnId, Message};
+use crate::app::{ConnId, FieldBlock, Message};
 use crate::buffer::Taken;
 use crate::config::READ_BYTES;
 use crate::http1::Decoder;
@@ -121,11 +121,15 @@ impl<'a, S: Stream> Turn<'a, S> {
 
     /// Answers a request that was not finished in time. It is the last answer.
     pub(super) fn request_timed_out(&mut self) {
+        let fields = match &self.conn.protocol {
+            Protocol::Transfer(transfer) => transfer.upload_fields(),
+            _ => FieldBlock::NONE,
+        };
         self.end_protocol();
         let head_only = self.conn.inbox.as_ref().is_some_and(|inbox| answer::is_head(inbox.bytes()));
         let mut out = self.conn.output(self.cork);
         let Context { app, services, .. } = &mut *self.context;
-        answer::request_timed_out(&mut out, self.id, head_only, app, services);
+        answer::request_timed_out(&mut out, self.id, head_only, &fields, app, services);
         self.conn.writing = Writing::Last;
     }
 

@@ -53,7 +53,7 @@ mod tests {
     use super::{ServeError, TcpOptions};
     use crate::server::KeepAlive;
     use crate::transport;
-    use socket2::SockRef;
+    use socket2::{Domain, SockRef, Socket, Type};
     use std::net::TcpStream;
     use std::time::Duration;
 
@@ -112,6 +112,22 @@ mod tests {
             assert_ne!(default.recv_buffer_size().unwrap(), 2 * bytes);
             assert_ne!(default.tcp_notsent_lowat().unwrap(), 16 << 10);
         });
+    }
+
+    #[test]
+    fn busy_polling_is_inherited_if_the_system_allows_it() {
+        let plain = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let allowed = plain.set_busy_poll(50);
+        let options = TcpOptions { busy_poll: Some(Duration::from_micros(50)), ..TcpOptions::default() };
+        match (allowed, listen(LOOPBACK.into(), 1, &options)) {
+            (Ok(()), Ok(_)) => check(options, |socket, default| {
+                assert_eq!((socket.busy_poll().unwrap(), default.busy_poll().unwrap()), (50, 0));
+            }),
+            (Err(error), Err(ServeError::TcpOption(name, refused))) => {
+                assert_eq!((&*name, refused.kind()), ("busy_poll = 50µs", error.kind()));
+            }
+            (allowed, listening) => panic!("{allowed:?}, {:?}", listening.map(|(addr, _)| addr)),
+        }
     }
 
     #[test]

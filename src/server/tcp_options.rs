@@ -51,6 +51,10 @@ pub struct TcpOptions {
     /// socket takes no more. A small number, such as 16 KiB, leaves messages to a slow client in the server's own queue,
     /// where [`SlowConsumer`](crate::SlowConsumer) can still drop or replace them.
     pub unsent_bytes: Option<u32>,
+    /// Time that the kernel polls the network card's queue before a wait for this socket sleeps (`SO_BUSY_POLL`), in
+    /// microseconds, for programs that spin anyway. Drivers without a queue of their own, such as the loopback's, ignore
+    /// it. More than `net.core.busy_read` needs the capability `CAP_NET_ADMIN`.
+    pub busy_poll: Option<Duration>,
     /// Connections that the system queues for each listening socket until they are accepted. The default is 4096. Linux
     /// bounds it by `net.core.somaxconn` without an error.
     pub backlog: u32,
@@ -78,6 +82,7 @@ impl Default for TcpOptions {
             send_buffer_bytes: None,
             receive_buffer_bytes: None,
             unsent_bytes: None,
+            busy_poll: None,
             backlog: 4096,
         }
     }
@@ -97,7 +102,7 @@ impl TcpOptions {
             set("keepalive.count", count, |count| set_keepalive(parameter().with_retries(count)))?;
         }
         if let Some(timeout) = self.user_timeout {
-            set("user_timeout", timeout, |timeout| socket.set_tcp_user_timeout(Some(timeout)))?;
+            set("user_timeout", timeout, |timeout| set_user_timeout(socket, timeout))?;
         }
         if let Some(bytes) = self.send_buffer_bytes {
             set("send_buffer_bytes", bytes, |bytes| socket.set_send_buffer_size(in_range(bytes)?))?;
@@ -106,7 +111,10 @@ impl TcpOptions {
             set("receive_buffer_bytes", bytes, |bytes| socket.set_recv_buffer_size(in_range(bytes)?))?;
         }
         if let Some(bytes) = self.unsent_bytes {
-            set("unsent_bytes", bytes, |bytes| socket.set_tcp_notsent_lowat(bytes))?;
+            set("unsent_bytes", bytes, |bytes| set_unsent_bytes(socket, bytes))?;
+        }
+        if let Some(time) = self.busy_poll {
+            set("busy_poll", time, |time| set_busy_poll(socket, time))?;
         }
         Ok(())
     }
@@ -123,6 +131,39 @@ fn set<T: Copy + Debug>(
     set: impl FnOnce(T) -> io::Result<()>,
 ) -> Result<(), ServeError> {
     set(value).map_err(|error| ServeError::TcpOption(format!("{name} = {value:?}"), error))
+}
+
+#[cfg(target_os = "linux")]
+fn set_user_timeout(socket: &Socket, timeout: Duration) -> io::Result<()> {
+    socket.set_tcp_user_timeout(Some(timeout))
+}
+
+#[cfg(target_os = "linux")]
+fn set_unsent_bytes(socket: &Socket, bytes: u32) -> io::Result<()> {
+    socket.set_tcp_notsent_lowat(bytes)
+}
+
+#[cfg(target_os = "linux")]
+fn set_busy_poll(socket: &Socket, time: Duration) -> io::Result<()> {
+    match i32::try_from(time.as_micros()) {
+        Ok(micros) => socket.set_busy_poll(micros.cast_unsigned()),
+        Err(_) => Err(io::ErrorKind::InvalidInput.into()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn set_busy_poll(_socket: &Socket, _time: Duration) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn set_user_timeout(_socket: &Socket, _timeout: Duration) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn set_unsent_bytes(_socket: &Socket, _bytes: u32) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// The system counts bytes in an `int`.

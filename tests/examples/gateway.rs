@@ -12,15 +12,23 @@ const TOKEN: &str = "Authorization: Bearer secret\r\n";
 /// Ticks that are sent before the gateway is asked whether it has them: fewer than the system's buffer holds.
 const TICKS_AT_ONCE: u64 = 100;
 
+/// What the header of the example says is true, whether its loop spins or sleeps.
+pub fn gateway() {
+    for flags in [&[][..], &["--spin"][..]] {
+        Gateway::start(flags).serves_ticks();
+    }
+    Gateway::start(&[]).conflates();
+}
+
 /// A running gateway.
-pub struct Gateway {
+struct Gateway {
     example: Example,
     feed: UdpSocket,
     feed_addr: SocketAddr,
 }
 
 impl Gateway {
-    pub fn start(flags: &[&str]) -> Gateway {
+    fn start(flags: &[&str]) -> Gateway {
         let args = [&["127.0.0.1:0", "127.0.0.1:0"], flags].concat();
         let example = Example::start_in("gateway", &args, &[("GATEWAY_TOKEN", "secret")]);
         let line = example.line();
@@ -61,7 +69,7 @@ impl Gateway {
         (answer.status, if is_json { read(answer.text()) } else { Value::Null })
     }
 
-    pub fn serves_ticks(self) {
+    fn serves_ticks(self) {
         self.refuses_everything_without_the_token();
         self.feed("EURUSD 1.0842 7\n");
         let [mut euro, mut both] = [(); 2].map(|()| upgraded(self.example.client()));
@@ -156,7 +164,7 @@ impl Gateway {
     }
 
     /// A client that does not read gets the latest tick of each symbol when it reads again, and costs another nothing.
-    pub fn conflates(self) {
+    fn conflates(self) {
         const SYMBOLS: [&str; 2] = ["EURUSD", "GBPUSD"];
         let mut slow = upgraded(Client::connect_with_small_buffer(self.example.addr));
         let mut fast = upgraded(self.example.client());

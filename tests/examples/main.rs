@@ -2,10 +2,10 @@
 //! SIGTERM ends it in an orderly way.
 
 mod gateway;
+mod rest;
 mod running;
 
 use fleeting_testkit::client::{BINARY, Client, TEXT, handshake};
-use gateway::Gateway;
 use running::Example;
 use std::fs;
 use std::path::Path;
@@ -29,6 +29,7 @@ examples! {
     events,
     foreign_loop,
     gateway,
+    rest,
     streams,
     thread_pool,
     tokio_bridge,
@@ -203,13 +204,9 @@ mod cases {
         example.ended();
     }
 
-    pub fn gateway() {
-        for flags in [&[][..], &["--spin"][..]] {
-            Gateway::start(flags).serves_ticks();
-        }
-        let gateway = Gateway::start(&[]);
-        gateway.conflates();
-    }
+    pub use crate::gateway::gateway;
+
+    pub use crate::rest::rest;
 
     pub fn streams() {
         const BYTES: usize = 8 << 20;

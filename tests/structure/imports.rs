@@ -234,6 +234,20 @@ mod tests {
     }
 
     #[test]
+    fn the_modules_of_a_file_that_an_attribute_names_lie_beside_it() {
+        let root = ("tests/main.rs", "#[path = \"../examples/app/mod.rs\"]\nmod service;");
+        let (app, a) = (
+            ("examples/app/mod.rs", "mod a;\nmod b;"),
+            ("examples/app/a.rs", "use super::b::B; pub struct A;"),
+        );
+        check(&[root, app, a, ("examples/app/b.rs", "pub struct B;")], &[]);
+        check(
+            &[root, app, a, ("examples/app/b.rs", "pub struct B(super::a::A);")],
+            &["examples/app/b.rs -> examples/app/a.rs: A (line 1)"],
+        );
+    }
+
+    #[test]
     fn imports_in_tests_do_not_count() {
         let root = ("src/lib.rs", "mod a;\nmod b;");
         let a = ("src/a.rs", "use crate::b::B;\npub struct A;");

@@ -111,7 +111,10 @@ impl Tree {
                         .iter()
                         .find_map(|at| Some((at.to_str()?.to_string(), read(at.to_str()?)?)))
                         .unwrap_or_else(|| panic!("{file}: `mod {name}` has no file"));
-                    self.add_file(&found, &text, place, read)
+                    // A file that an attribute names has its modules beside it, as `mod.rs` has.
+                    let beside = path_of(&module.attrs).and(Path::new(&found).parent());
+                    let folder = beside.map_or(place.folder, Path::to_path_buf);
+                    self.add_file(&found, &text, Place { folder, ..place }, read)
                 }
             };
             self.modules[own].names.insert(name, Name::Module(child));

@@ -36,3 +36,23 @@ impl fmt::Display for StoreError {
 }
 
 impl std::error::Error for StoreError {}
+
+/// What a client is told: nothing about the store. An unavailable store is 503 with Retry-After, a full one 507 (RFC 4918
+/// §11.5), a key or a value out of bounds 400 or 413, and a value that is no number 409.
+impl From<StoreError> for fleeting::Error {
+    fn from(error: StoreError) -> fleeting::Error {
+        match error {
+            StoreError::Key => fleeting::Error::bad_request("The key is empty or too long."),
+            StoreError::Value => fleeting::Error::new(413, "The value is too large."),
+            StoreError::Full => fleeting::Error::new(507, "There is no room for the value."),
+            StoreError::NotANumber => {
+                fleeting::Error::new(409, "The value is not a number that can be changed so.")
+            }
+            StoreError::Unavailable(_) => {
+                let error = fleeting::Error::unavailable("The store is not available.");
+                // A second: an attempt to connect again is due by then.
+                error.header("retry-after", "1")
+            }
+        }
+    }
+}

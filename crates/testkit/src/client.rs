@@ -7,7 +7,7 @@ use fleeting::testing::wire::{Head, Reader, chunk, client_frame};
 use fleeting::testing::{self, wire};
 use socket2::{Domain, SockRef, Socket, Type};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// Longer than any operation takes while the server works.
@@ -85,6 +85,14 @@ impl Frame {
 impl Client {
     pub fn connect(addr: SocketAddr) -> Client {
         Client::of(TcpStream::connect(addr).expect("the server listens"))
+    }
+
+    /// Connects from another of this machine's addresses, such as `127.0.0.2`.
+    pub fn connect_from(ip: IpAddr, addr: SocketAddr) -> Client {
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None).expect("a socket");
+        socket.bind(&SocketAddr::new(ip, 0).into()).expect("it is an address of this machine");
+        socket.connect(&addr.into()).expect("the server listens");
+        Client::of(socket.into())
     }
 
     /// Connects with a small receive buffer.

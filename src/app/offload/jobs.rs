@@ -43,6 +43,13 @@ impl fmt::Display for Full {
 
 impl std::error::Error for Full {}
 
+/// 503 with Retry-After (RFC 9110 §15.6.4).
+impl From<Full> for Error {
+    fn from(_full: Full) -> Error {
+        Error::unavailable("Too many requests are waiting.").header("retry-after", "1")
+    }
+}
+
 /// What the threads, the watchdog and the handlers share.
 pub(super) struct JobQueue {
     state: Mutex<State>,

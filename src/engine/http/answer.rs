@@ -4,7 +4,7 @@
 //! by `http1::encode_head`, with what [`ResponseContext`] says about the connection.
 
 use super::sending::Frame;
-use crate::app::{App, Awaited, Body, ConnId, Error, Response, handler_failed};
+use crate::app::{App, Awaited, Body, ConnId, Error, FieldBlock, Response, handler_failed};
 use crate::engine::context::Services;
 use crate::engine::output::Output;
 use crate::http1::{self, ConnectionHeader, ContentLength, Refusal, ResponseHead, Version};
@@ -140,20 +140,37 @@ impl ResponseContext {
         app: &App,
         services: &mut Services,
     ) {
-        services.counters.count_refused(refusal);
-        self.answer_unread(out, conn, Error::new(refusal.status(), refusal.to_string()), app, services);
+        self.refuse_begun(out, conn, refusal, &FieldBlock::NONE, app, services);
     }
 
-    /// Sends the last answer of a connection, whose request reaches no handler.
+    /// The same for the rest of an upload that has begun. `fields` are those of its layers.
+    #[cold]
+    pub(in crate::engine) fn refuse_begun<S: Stream>(
+        &self,
+        out: &mut Output<'_, S>,
+        conn: ConnId,
+        refusal: Refusal,
+        fields: &FieldBlock,
+        app: &App,
+        services: &mut Services,
+    ) {
+        services.counters.count_refused(refusal);
+        let error = Error::new(refusal.status(), refusal.to_string());
+        self.answer_unread(out, conn, error, fields, app, services);
+    }
+
+    /// Sends the last answer of a connection, whose request is not read to its end.
     fn answer_unread<S: Stream>(
         &self,
         out: &mut Output<'_, S>,
         conn: ConnId,
         error: Error,
+        fields: &FieldBlock,
         app: &App,
         services: &mut Services,
     ) {
         let mut response = app.refuse(error, &mut services.counters.panics);
+        response.fields.put_in_front(fields);
         let (status, before) = (response.status, out.cork.position());
         ResponseContext { keep_alive: false, ..*self }.answer(out, &mut response, services.date.text());
         if services.completions.is_on() {
@@ -180,14 +197,16 @@ pub(in crate::engine) fn is_head(request: &[u8]) -> bool {
     request.starts_with(b"HEAD ")
 }
 
-/// Answers a request that was not finished in time (RFC 9110 §15.5.9).
+/// Answers a request that was not finished in time (RFC 9110 §15.5.9). `fields` are those of its layers, if it is an upload
+/// that has begun.
 pub(in crate::engine) fn request_timed_out<S: Stream>(
     out: &mut Output<'_, S>,
     conn: ConnId,
     head_only: bool,
+    fields: &FieldBlock,
     app: &App,
     services: &mut Services,
 ) {
     let error = Error::new(408, "The request took too long to arrive.");
-    ResponseContext::last(head_only).answer_unread(out, conn, error, app, services);
+    ResponseContext::last(head_only).answer_unread(out, conn, error, fields, app, services);
 }

@@ -101,6 +101,11 @@ impl Receiving {
         response.close |= self.close;
     }
 
+    /// Returns what the layers of the upload have set.
+    pub(in crate::engine) fn fields(&self) -> &FieldBlock {
+        &self.fields
+    }
+
     pub(in crate::engine) fn is_paused(&self) -> bool {
         self.paused
     }

@@ -8,8 +8,8 @@ use super::receiving::{Receiving, Unopened};
 use super::transfer::{DISCARD_BYTES_MAX, Transfer};
 use super::upgrade;
 use crate::app::{
-    App, ConnId, Destination, Early, Layers, Other, Params, Place, Request, RequestParts, RequestState,
-    Resolved, Response, Uploads, call_through, handler_failed,
+    App, ConnId, Destination, Early, Error, Layers, Other, Params, Place, Request, RequestParts,
+    RequestState, Resolved, Response, Uploads, call_through, handler_failed,
 };
 use crate::arena::{Arena, OVERWRITTEN};
 use crate::engine::context::{Context, Scratch, Services};
@@ -361,6 +361,11 @@ fn answer_early<S: Stream>(
     response.keep_alive &= !head.expects_continue && head.method != Method::Connect;
     response.keep_alive = decoder.discard(head, DISCARD_BYTES_MAX) && response.keep_alive;
     let mut answer = call_through(layers, early, request).unwrap_or_else(Response::from);
+    if head.method == Method::Connect && (200..300).contains(&answer.status) {
+        // RFC 9110 §9.3.6: the client would take it for an open tunnel. A deferred answer counts as 200.
+        let instead = Error::new(501, "The server opens no tunnels.").into();
+        catch_counted(&mut services.counters.panics, || answer = instead);
+    }
     services.counters.panics += request.panics();
     respond(&mut answer, &response, head.len, request.conn_id(), out, decoder, services)
 }

@@ -191,7 +191,7 @@ impl Transfer {
             Received::Paused => return stopped(StopReason::PeerBlocked),
             Received::Refused(refusal) => {
                 receiving.abort(&mut services.counters.panics);
-                self.context.refuse(out, conn, refusal, app, services);
+                self.context.refuse_begun(out, conn, refusal, receiving.fields(), app, services);
                 Next::Close
             }
             Received::Answer(Ok(mut response)) => {
@@ -249,7 +249,19 @@ impl Transfer {
         worker: &mut Context,
         conn: ConnId,
     ) -> Next<Decoder> {
-        self.answer(out, worker, conn, &mut Error::new(504, "The answer took too long.").into())
+        let mut response = Error::new(504, "The answer took too long.").into();
+        if let Stage::Deferred(deferred) = &self.stage {
+            deferred.complete(&mut response);
+        }
+        self.answer(out, worker, conn, &mut response)
+    }
+
+    /// Returns what the layers of an upload have set, for an answer that ends it.
+    pub(in crate::engine) fn upload_fields(&self) -> FieldBlock {
+        match &self.stage {
+            Stage::Receiving(receiving) => receiving.fields().clone(),
+            Stage::Deferred(_) | Stage::Sending(_) => FieldBlock::NONE,
+        }
     }
 
     fn over(&mut self) -> Next<Decoder> {
@@ -311,8 +323,13 @@ impl Deferred {
     /// Takes the answer, if it is there.
     fn take(&mut self) -> Option<Response<'static>> {
         let mut response = Response::from(self.promise.take()?);
+        self.complete(&mut response);
+        Some(response)
+    }
+
+    /// Adds to the answer what was known before.
+    fn complete(&self, response: &mut Response<'_>) {
         response.fields.put_in_front(&self.fields);
         response.close |= self.close;
-        Some(response)
     }
 }

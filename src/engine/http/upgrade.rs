@@ -3,7 +3,9 @@
 //! It knows no connection record. Its invariant: no byte of a handshake is written before the session and all layers have
 //! accepted the connection. If one does not, only the answer to the request is left in the cork.
 
-use crate::app::{Error, Handler, Layers, Request, Response, Socket, Upgrade, call_through, handler_failed};
+use crate::app::{
+    Body, Error, Handler, Layers, Request, Response, Socket, Upgrade, call_through, handler_failed,
+};
 use crate::engine::context::Services;
 use crate::engine::output::Output;
 use crate::engine::websocket::compression::SocketCodec;
@@ -33,7 +35,7 @@ pub(in crate::engine) fn open<'r, S: Stream>(
     let counters = &mut services.counters;
     counters.panics += request.panics();
     match (result, opened.into_inner()) {
-        (Ok(response), Some((socket, accepted))) if response.is_begun() => {
+        (Ok(response), Some((socket, accepted))) if response.is_begun() && response.status == 101 => {
             counters.websockets += 1;
             let frames_end = out.cork.len();
             let (fields, date) = (response.fields.bytes(), services.date.text());
@@ -48,13 +50,18 @@ pub(in crate::engine) fn open<'r, S: Stream>(
             Ok(socket)
         }
         (result, opened) => {
+            let mut response = result.unwrap_or_else(Response::from);
             // A layer has not let it pass.
             if let Some((mut socket, _)) = opened {
                 socket.end(None, "", &mut counters.panics);
                 socket.leave(services);
+                if response.is_begun() {
+                    // Only its status was replaced.
+                    response.body = Body::Empty;
+                }
             }
             out.cork.truncate(before);
-            Err(result.unwrap_or_else(Response::from))
+            Err(response)
         }
     }
 }

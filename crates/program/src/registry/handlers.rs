@@ -3,7 +3,7 @@
 //! Each handler is written once, as if the store never blocked. If the store blocks, its handlers run on other
 //! threads; only [`routes`] decides that.
 
-use super::errors::{no_client, store_error};
+use super::errors::no_client;
 use super::listing::Listing;
 use super::record::check_id;
 use super::records::Registry;
@@ -69,7 +69,7 @@ fn put<'r>(req: &Request<'r>, handler: &StoreHandler) -> Result<Response<'r>, Er
     let sent = if req.body().is_empty() { None } else { Some(content::json(req)?) };
     let sent = sent.as_deref().unwrap_or(serde_json::value::RawValue::NULL);
     let from = req.peer_addr().map(|addr| req.arena().format(format_args!("{addr}")));
-    let (new, record) = handler.registry.put(id, sent, from, req.arena()).map_err(store_error)?;
+    let (new, record) = handler.registry.put(id, sent, from, req.arena())?;
     let response = json(record)?;
     if !new {
         return Ok(response);
@@ -86,17 +86,17 @@ fn list<'r>(req: &Request<'r>, handler: &StoreHandler) -> Result<Response<'r>, E
         Some(_) => return Err(Error::bad_request("`limit` should be a number from 1.")),
     };
     let listing = Listing::start(&handler.registry, handler.offload.clone(), limit, req.arena());
-    Response::source(None, listing.map_err(store_error)?).content_type("application/json")
+    Response::source(None, listing?).content_type("application/json")
 }
 
 fn find<'r>(req: &Request<'r>, handler: &StoreHandler) -> Result<Response<'r>, Error> {
     let id = path_id(req)?;
-    json(handler.registry.find(id, req.arena()).map_err(store_error)?.ok_or_else(no_client)?)
+    json(handler.registry.find(id, req.arena())?.ok_or_else(no_client)?)
 }
 
 fn remove<'r>(req: &Request<'r>, handler: &StoreHandler) -> Result<Response<'r>, Error> {
     origin::check(req, "remove a client")?;
-    let removed = handler.registry.remove(path_id(req)?, req.arena()).map_err(store_error)?;
+    let removed = handler.registry.remove(path_id(req)?, req.arena())?;
     if removed { Ok(Response::new(204)) } else { Err(no_client()) }
 }
 

@@ -2,7 +2,6 @@
 //!
 //! It knows no route. Its invariant: at most one page is in memory, however many records there are.
 
-use super::errors::{busy, store_error};
 use super::records::{PAGE_BYTES, RecordPage, Registry};
 use fleeting::{Arena, Error, Offload, Progress, Room, Source, Waker};
 use fleeting_store::{Cursor, StoreError};
@@ -97,12 +96,12 @@ impl Listing {
         let (registry, limit) = (self.registry.clone(), self.remaining);
         let list = move || registry.list(from, limit, &Arena::new(PAGE_BYTES));
         let Some(offload) = &self.offload else {
-            self.append(list().map_err(store_error)?);
+            self.append(list()?);
             return Ok(());
         };
         let pending = Arc::new(PendingPage::default());
         self.next = NextPage::Pending(pending.clone());
-        offload.run(move || pending.complete(list())).map_err(busy)
+        Ok(offload.run(move || pending.complete(list()))?)
     }
 }
 
@@ -129,7 +128,7 @@ impl Source for Listing {
             return Ok(Progress::Later);
         };
         drop(state);
-        self.append(page.map_err(store_error)?);
+        self.append(page?);
         Ok(Progress::More)
     }
 }

@@ -3,7 +3,7 @@
 //! The client receives the record when the connection holds it, and again in answer to each message. The invariant:
 //! the record is released exactly once, however the connection ends and whatever a blocking store does meanwhile.
 
-use super::errors::{busy, no_client, store_error};
+use super::errors::no_client;
 use super::record::check_id;
 use super::records::Registry;
 use fleeting::ws::CloseCode;
@@ -118,11 +118,10 @@ impl WebSocket for Clients {
         let client = Arc::new(Client { id: id.keep(), conn, state });
         if let Some(offload) = &self.offload {
             let (registry, requesting) = (self.registry.clone(), client.clone());
-            offload.run(move || registry.acquire_later(&requesting)).map_err(busy)?;
+            offload.run(move || registry.acquire_later(&requesting))?;
             return Ok(client);
         }
-        let record =
-            self.registry.acquire(&client, req.arena()).map_err(store_error)?.ok_or_else(no_client)?;
+        let record = self.registry.acquire(&client, req.arena())?.ok_or_else(no_client)?;
         client.set_state(HoldState::Held);
         socket.text(text(record));
         Ok(client)

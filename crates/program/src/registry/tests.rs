@@ -255,6 +255,7 @@ fn a_connection_that_ends_before_the_store_answers_holds_nothing() {
     assert_eq!(running.request("GET", "/clients/a", "").0, 404, "the record is removed with its connection");
 }
 
+/// Finding D6.
 #[test]
 fn an_unavailable_store_is_answered_with_503_and_1013() {
     let running = Running::start();
@@ -271,7 +272,8 @@ fn an_unavailable_store_is_answered_with_503_and_1013() {
         [("POST", "/clients"), ("GET", "/clients"), ("GET", "/clients/a"), ("DELETE", "/clients/a")]
     {
         let (status, answer) = running.request(method, path, "X-Id: a\r\n");
-        assert!(status == 503 && answer.contains("it is broken"), "{answer}");
+        assert!(status == 503 && answer.contains("retry-after: 1\r\n"), "{answer}");
+        assert!(!answer.contains("it is broken"), "the response reveals why: {answer}");
     }
     assert_eq!(running.websocket("a").close_code(), 1013);
     running.registry.count();
