@@ -59,6 +59,9 @@ pub struct Worker {
     handle: Handle,
     listeners: Vec<Listener>,
     clock: Clock,
+    /// The last poll returned as many events as it can, so there may be more, of which the descriptor reports nothing to
+    /// a loop that polls it edge-triggered.
+    may_have_events: bool,
     /// Given up for a moment when descriptors have run out, to turn away a client that waits.
     spare: Option<File>,
     /// Nothing is accepted before this time, in milliseconds of the clock.
@@ -166,6 +169,7 @@ impl Worker {
             handle: handle.clone(),
             listeners,
             clock,
+            may_have_events: false,
             spare: spare(),
             accept_after: 0,
             _attached: parts.attached,
@@ -193,7 +197,9 @@ impl Worker {
         if self.engine.is_shutdown_due() {
             self.stop_listening();
         }
+        let mut count = 0;
         for event in &self.events {
+            count += 1;
             match event.token() {
                 WAKER => {}
                 Token(token) if token >= FIRST_LISTENER => {
@@ -212,6 +218,7 @@ impl Worker {
                 }
             }
         }
+        self.may_have_events = count == EVENTS;
         self.engine.run();
         self.accept();
         Ok(!self.engine.is_over())
@@ -322,6 +329,9 @@ impl Worker {
     /// Returns how long another loop may wait for the file descriptor before it must give this worker a
     /// [`turn`](Worker::turn) for its timers; `None` if there is no bound.
     pub fn patience(&self) -> Option<Duration> {
+        if self.may_have_events {
+            return Some(Duration::ZERO);
+        }
         let engine_ms = self.engine.next_ms();
         let accepts = self.engine.has_room() && self.listeners.iter().any(|listener| listener.ready);
         let next_ms = match (engine_ms, accepts.then_some(self.accept_after)) {

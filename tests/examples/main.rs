@@ -1,6 +1,7 @@
 //! What the header of each example says is true: its `main` runs as a process of its own, a real client talks to it, and
 //! SIGTERM ends it in an orderly way.
 
+mod gateway;
 mod rest;
 mod running;
 
@@ -27,6 +28,7 @@ examples! {
     chat,
     events,
     foreign_loop,
+    gateway,
     rest,
     streams,
     thread_pool,
@@ -201,6 +203,8 @@ mod cases {
         client.ended();
         example.ended();
     }
+
+    pub use crate::gateway::gateway;
 
     pub use crate::rest::rest;
 

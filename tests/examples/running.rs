@@ -30,8 +30,15 @@ impl Example {
     /// Starts an example with these arguments, and waits until it listens.
     #[track_caller]
     pub fn start_with(name: &str, args: &[&str]) -> Example {
-        let mut child =
-            Command::new(built(name)).args(args).stdout(Stdio::piped()).spawn().expect("the example starts");
+        Example::start_in(name, args, &[])
+    }
+
+    /// Starts an example with these arguments and environment variables, and waits until it listens.
+    #[track_caller]
+    pub fn start_in(name: &str, args: &[&str], variables: &[(&str, &str)]) -> Example {
+        let mut command = Command::new(built(name));
+        command.args(args).envs(variables.iter().copied()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("the example starts");
         let stdout = BufReader::new(child.stdout.take().expect("it is a pipe"));
         let (printed, lines) = channel();
         thread::spawn(move || {

@@ -31,6 +31,7 @@ const CRATES: &[&str] = &[
     "crates/store/tests/main.rs",
     "crates/program/tests/main.rs",
     "examples/bench_server/main.rs",
+    "examples/gateway/main.rs",
     "examples/rest/main.rs",
     "benches/openload/src/main.rs",
     "benches/uring/src/main.rs",

@@ -2,11 +2,11 @@
 
 const USAGE: &str = "\
 usage: wsload [options]
-  --mode M       echo | idle | pubsub | http-idle          (default echo)
+  --mode M       echo | idle | pubsub | feed | http-idle   (default echo)
   --host H       IPv4 loopback address                     (default 127.0.0.1)
   --port P       port                                      (required)
-  --path P       request path                              (default /ws; http-idle: /)
-  --conns N      connections (pubsub: subscribers)         (default 64)
+  --path P       request path                 (default /ws; feed: /ticks; http-idle: /)
+  --conns N      connections (pubsub, feed: subscribers)   (default 64)
   --size S       payload bytes                             (default 16)
   --depth D      messages in flight per connection;
                  pubsub: publications in flight            (default 1)
@@ -17,6 +17,9 @@ usage: wsload [options]
   --offer STR    the extension offer  (default 'permessage-deflate; client_max_window_bits')
   --pub-path P   publisher path, pubsub                    (default /pub)
   --sub-path P   subscriber path, pubsub                   (default /sub)
+  --feed-port P  UDP port that takes the ticks, feed       (required there)
+  --rate R       ticks per second, feed                    (default 5000)
+  --token T      bearer token, feed                        (default secret)
   --pid PID      also report the CPU time of this process per message
   --json         one JSON object instead of the text lines
 exit status: 0 ok, 1 wrong echo / stall / connection lost, 2 usage error";
@@ -37,6 +40,9 @@ pub struct Args {
     pub offer: String,
     pub pub_path: String,
     pub sub_path: String,
+    pub feed_port: u16,
+    pub rate: u64,
+    pub token: String,
     pub pid: Option<u32>,
     pub json: bool,
 }
@@ -64,6 +70,9 @@ pub fn parse_args() -> Args {
         offer: "permessage-deflate; client_max_window_bits".into(),
         pub_path: "/pub".into(),
         sub_path: "/sub".into(),
+        feed_port: 0,
+        rate: 5000,
+        token: "secret".into(),
         pid: None,
         json: false,
     };
@@ -86,6 +95,9 @@ pub fn parse_args() -> Args {
             "--offer" => a.offer = val(&k, it.next()),
             "--pub-path" => a.pub_path = val(&k, it.next()),
             "--sub-path" => a.sub_path = val(&k, it.next()),
+            "--feed-port" => a.feed_port = val(&k, it.next()),
+            "--rate" => a.rate = val(&k, it.next()),
+            "--token" => a.token = val(&k, it.next()),
             "--pid" => a.pid = Some(val(&k, it.next())),
             "--binary" => a.binary = true,
             "--deflate" => a.deflate = true,
@@ -99,6 +111,9 @@ pub fn parse_args() -> Args {
     }
     if a.port == 0 {
         usage("--port is required");
+    }
+    if a.mode == "feed" && (a.feed_port == 0 || !(1..=1_000_000).contains(&a.rate)) {
+        usage("--feed-port is required, --rate 1 to 1000000");
     }
     if a.conns == 0 || a.depth == 0 || !(0.0..=3600.0).contains(&a.secs) || !(0.0..=600.0).contains(&a.warmup) {
         usage("--conns and --depth must be at least 1, --secs 0 to 3600, --warmup 0 to 600");
