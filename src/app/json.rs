@@ -97,7 +97,29 @@ impl From<serde_json::Error> for Error {
 mod tests {
     use super::*;
     use crate::app::request::tests::with_request;
+    use std::borrow::Cow;
     use std::collections::BTreeMap;
+
+    #[derive(Deserialize)]
+    struct Order<'r> {
+        #[serde(borrow)]
+        item: Cow<'r, str>,
+    }
+
+    /// Finding A13.
+    #[test]
+    fn text_with_escapes_is_read_and_text_without_is_borrowed() {
+        let cases = [
+            (r#"{"item":"caf\u00e9 \"A\""}"#, "caf\u{e9} \"A\"", false),
+            ("{\"item\":\"caf\u{e9}\"}", "caf\u{e9}", true),
+        ];
+        for (content, item, borrows) in cases {
+            with_request("POST /", "Content-Type: application/json\r\n", content.as_bytes(), |req| {
+                let order: Order<'_> = req.json().unwrap();
+                assert_eq!((&*order.item, matches!(order.item, Cow::Borrowed(_))), (item, borrows));
+            });
+        }
+    }
 
     #[test]
     fn json_is_the_same_in_the_arena_and_in_memory_of_its_own() {
