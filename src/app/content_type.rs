@@ -21,7 +21,9 @@ impl<'r> Request<'r> {
         }
         let is_coded = |value: &[u8]| !value.is_empty() && !value.eq_ignore_ascii_case(b"identity");
         if self.fields().values("content-encoding").any(is_coded) {
-            return Err(Error::unsupported_media_type("The content must not be in a content coding."));
+            // RFC 9110 §15.5.16, §12.5.3: the codings that would have been accepted.
+            let error = Error::unsupported_media_type("The content must not be in a content coding.");
+            return Err(error.header("accept-encoding", "identity"));
         }
         Ok(value)
     }
@@ -29,13 +31,19 @@ impl<'r> Request<'r> {
 
 #[cfg(test)]
 mod tests {
+    use crate::app::Response;
     use crate::app::request::tests::with_request;
 
+    /// Finding E9.
     #[test]
     fn content_of_another_type_or_in_a_coding_is_refused() {
         fn check(fields: &str, expected: Result<&str, u16>) {
             with_request("POST /", fields, b"", |req| {
                 let found = req.content_of_type(|media| media.eq_ignore_ascii_case("a/b"), "No.");
+                if let Err(error) = &found {
+                    let accepted = fields.to_ascii_lowercase().contains("encoding").then_some("identity");
+                    assert_eq!(Response::from(error.clone()).field("accept-encoding"), accepted, "{fields}");
+                }
                 assert_eq!(found.map_err(|error| error.status()), expected, "{fields}");
             });
         }
