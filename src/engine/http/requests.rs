@@ -157,7 +157,7 @@ fn next<S: Stream>(
     begin(head, place, consumed, conn, out, services);
     let request =
         Request::new(RequestParts { head, content, trailers, params, arena, conn, peer, pattern, state });
-    let Services { counters, completions, date, .. } = &mut *services;
+    let Services { counters, date, .. } = &mut *services;
     let date = date.text();
     // What the handler returns is encoded where it lies: it is large, and moving it costs as much as routing.
     let (mut transfer, mut status) = (None, 0);
@@ -180,10 +180,8 @@ fn next<S: Stream>(
         response.answer(out, &mut answer, date)
     });
     counters.panics += request.panics();
-    if completions.is_on()
-        && let Some(after) = after
-    {
-        completions.answered(conn, status, out.cork.position(), after == AfterAnswer::Pending);
+    if let Some(after) = after {
+        note_answer(conn, status, after, out, services);
     }
     if let Some(transfer) = transfer {
         let to = Switch::Transfer(transfer.start(decoder, conn, &services.wake));
@@ -291,22 +289,16 @@ fn respond<S: Stream>(
 ) -> Step {
     let Services { counters, date, .. } = &mut *services;
     // A source that is not needed is dropped. That runs the application's code, which may panic.
-    let after = catch_counted(&mut counters.panics, || {
+    let answered = catch_counted(&mut counters.panics, || {
         let after = context.answer(out, answer, date.text());
         (after, answer.status)
     });
-    let after = match after {
-        Some((after, status)) => {
-            note_answer(conn, status, after, out, services);
-            after
-        }
-        None => {
-            let mut answer = handler_failed().into();
-            context.answer(out, &mut answer, services.date.text());
-            note_answer(conn, answer.status, AfterAnswer::Close, out, services);
-            AfterAnswer::Close
-        }
-    };
+    let (after, status) = answered.unwrap_or_else(|| {
+        let mut answer = handler_failed().into();
+        context.answer(out, &mut answer, date.text());
+        (AfterAnswer::Close, answer.status)
+    });
+    note_answer(conn, status, after, out, services);
     match after {
         AfterAnswer::Pending => {
             let transfer = Transfer::pending(context, answer).start(decoder, conn, &services.wake);
@@ -332,6 +324,7 @@ fn begin<S>(
 }
 
 /// Notes the answer for the completion hook.
+#[inline]
 fn note_answer<S>(
     conn: ConnId,
     status: u16,
