@@ -1,10 +1,8 @@
 //! Several workers that run on the caller's threads are one server on one port.
 
-use fleeting::{
-    App, Error, Message, Request, Response, ServeError, Server, Socket, WebSocket, Worker, WorkerContext,
-};
+use fleeting::{App, Message, Response, ServeError, Server, Worker, WorkerContext};
 use fleeting_testkit::client::Client;
-use fleeting_testkit::server::{subscribe, subscriptions};
+use fleeting_testkit::server::{Feed, subscriptions};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::mpsc;
@@ -13,20 +11,6 @@ use std::time::Duration;
 
 /// So many connections that each of two sockets gets one.
 const MANY: usize = 64;
-
-struct Feed;
-
-impl WebSocket for Feed {
-    type Session = ();
-
-    fn open(&self, _req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
-        subscribe(socket, "feed")
-    }
-
-    fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
-        socket.publish("feed", message).expect("it is valid");
-    }
-}
 
 /// `/` returns the worker's number.
 fn app(context: &WorkerContext) -> App {

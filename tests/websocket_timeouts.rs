@@ -2,9 +2,9 @@
 
 use crate::driver::{Driver, Peer};
 use fleeting::engine::Settings;
-use fleeting::{App, Error, Message, Request, Socket, SocketOptions, Timeouts, WebSocket};
+use fleeting::{App, SocketOptions, Timeouts};
 use fleeting_testkit::client::{CLOSE, Frame, PING, PONG, TEXT};
-use fleeting_testkit::server::{Echo, subscribe};
+use fleeting_testkit::server::{Echo, Feed};
 use std::time::Duration;
 
 /// The maximum lateness of a timer, in milliseconds.
@@ -17,21 +17,6 @@ fn driver(options: SocketOptions) -> Driver {
     timeouts.ws_idle = Duration::from_secs(120);
     let app = App::new().ws_with("/ws", options, Echo).ws("/other", Echo).ws("/feed", Feed);
     Driver::new(app, Settings { timeouts, ..Settings::default() })
-}
-
-/// Subscribes every client to "feed", and publishes there what any client sends.
-struct Feed;
-
-impl WebSocket for Feed {
-    type Session = ();
-
-    fn open(&self, _req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
-        subscribe(socket, "feed")
-    }
-
-    fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
-        socket.publish("feed", message).expect("it is valid");
-    }
 }
 
 fn ms(ms: u64) -> Duration {

@@ -164,6 +164,21 @@ impl WebSocket for Echo {
     }
 }
 
+/// Subscribes every client to "feed", and publishes there what any client sends.
+pub struct Feed;
+
+impl WebSocket for Feed {
+    type Session = ();
+
+    fn open(&self, _req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
+        subscribe(socket, "feed")
+    }
+
+    fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
+        socket.publish("feed", message).expect("it is valid");
+    }
+}
+
 /// Subscribes a session from its `open`.
 ///
 /// # Errors
