@@ -210,7 +210,7 @@ fn a_wrong_route_is_a_panic_with_its_reason() {
     assert_contains(&message, "no-slash");
 }
 
-/// Keeps what a handler has deferred, for whoever answers.
+/// Returns an application that defers every answer, and the responders that it has made.
 fn deferring() -> (App, Arc<Mutex<Vec<Responder>>>) {
     let responders = Arc::new(Mutex::new(Vec::new()));
     let kept = responders.clone();

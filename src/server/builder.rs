@@ -199,8 +199,8 @@ impl Builder {
 
     /// Prepares as many workers as [`workers`](Builder::workers) says, for threads of the caller's own. They are one
     /// server: each listens on a socket of its own on the same port, over which the system spreads the connections, and
-    /// they share topics and a [`Handle`]. A shutdown ends all of them. The caller sees to it that each gets its turns, and
-    /// may run several on one thread.
+    /// they share topics and a [`Handle`]. A shutdown ends all of them. The caller must give turns to each of them, and may
+    /// run several on one thread.
     ///
     /// ```
     /// use fleeting::{App, Response, Server};

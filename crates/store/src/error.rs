@@ -37,8 +37,8 @@ impl fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
-/// What a client is told: nothing about the store. An unavailable store is 503 with Retry-After, a full one 507 (RFC 4918
-/// §11.5), a key or a value out of bounds 400 or 413, and a value that is no number 409.
+/// The response says nothing about the store. Its status is 503 with Retry-After if the store is unavailable, 507 (RFC 4918
+/// §11.5) if it is full, 400 for an invalid key, 413 for a value that is too large, and 409 for one that is not a number.
 impl From<StoreError> for fleeting::Error {
     fn from(error: StoreError) -> fleeting::Error {
         match error {
