@@ -150,7 +150,7 @@ impl Completions {
     }
 
     /// Reports the requests of a connection whose last byte has left. Called when the cork is empty.
-    #[inline]
+    #[inline(never)]
     pub(super) fn settle(
         &mut self,
         conn: ConnId,
@@ -160,22 +160,7 @@ impl Completions {
         app: &App,
         panics: &mut u64,
     ) {
-        if self.lists.get(conn.index as usize).is_some_and(|list| list.first != 0) {
-            self.report_sent(conn, peer, outbox, cork, app, panics);
-        }
-    }
-
-    #[inline(never)]
-    fn report_sent(
-        &mut self,
-        conn: ConnId,
-        peer: &Peer,
-        outbox: Option<&Outbox>,
-        cork: &Cork,
-        app: &App,
-        panics: &mut u64,
-    ) {
-        let mut link = self.lists[conn.index as usize].first;
+        let mut link = self.lists.get(conn.index as usize).map_or(0, |list| list.first);
         while link != 0 {
             let record = &mut self.records[link as usize - 1];
             let next = record.next;
