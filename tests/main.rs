@@ -23,6 +23,7 @@ mod driver;
 mod file_responses;
 mod foreign_event_loop;
 mod forms;
+mod gaps;
 mod layers;
 mod limits;
 mod listeners;

@@ -7,6 +7,7 @@ use super::conn::{Conn, Protocol};
 use super::context::Services;
 use super::cork::Cork;
 use super::counters::Counters;
+use super::http::subscribed::encode_published as encode_event;
 use super::publisher::Recipient;
 use super::table::Table;
 use crate::app::ConnId;
@@ -34,10 +35,14 @@ pub(super) fn deliver<S: Stream>(
     cork: &mut Cork,
     follow_ups: &mut FollowUps,
 ) {
-    let Services { publisher, limits, counters, codec, .. } = services;
+    let Services { publisher, limits, counters, codec, completions, .. } = services;
     publisher.relay(counters);
-    publisher.topics.batch.complete(|encoding, opcode, payload, out| {
-        codec.encode_published(encoding, opcode, payload, out);
+    publisher.topics.batch.complete(|encoding, entry, out| {
+        if encoding.is_events() {
+            encode_event(encoding, entry, out);
+        } else {
+            codec.encode_published(encoding, entry.message.opcode(), entry.message.bytes(), out);
+        }
     });
     let pending = publisher.topics.pending();
     for subscriber in &pending {
@@ -61,11 +66,19 @@ pub(super) fn deliver<S: Stream>(
             }
             let batch = &mut topics.batch;
             let mut left = range;
+            let (queued, mut sent) = (conn.queued_bytes(), 0);
+            // A response with events is not complete yet, and its bytes count.
+            let mut note = |sent, conn: &Conn<S>| {
+                if encoding.is_events() && completions.is_on() {
+                    completions.published(id, sent, queued, conn.queued_bytes());
+                }
+            };
             if conn.io.outbox.is_none() {
                 let frames = batch.frames(encoding, range.from, range.to);
-                let sent = conn.output(cork).write_now(frames);
+                sent = conn.output(cork).write_now(frames);
                 if sent == frames.len() {
                     counters.delivered += range.len();
+                    note(sent, conn);
                     continue;
                 }
                 if conn.io.broken {
@@ -76,11 +89,16 @@ pub(super) fn deliver<S: Stream>(
                 left = begin_outbox(conn.outbox(), batch, encoding, range, sent, counters);
                 follow_ups.blocked.push(id);
             }
-            if queue(conn.outbox(), batch, encoding, left, limits, counters) {
+            let too_slow = queue(conn.outbox(), batch, encoding, left, limits, counters);
+            note(sent, conn);
+            if too_slow {
                 follow_ups.too_slow.push(id);
+                let mut lost = 0;
                 while let Some((_, _, range)) = topics.take_pending(*subscriber) {
-                    counters.dropped_slow += range.len();
+                    lost += range.len();
                 }
+                conn.outbox().lose(lost);
+                counters.dropped_slow += lost;
             }
         }
     }
@@ -127,7 +145,9 @@ fn queue(
         counters.conflated += offered.conflated;
         if offered.too_slow {
             counters.closed_slow += 1;
-            counters.dropped_slow += outbox.drop_published() + u64::from(range.to - at);
+            let unsent = u64::from(range.to - at);
+            outbox.lose(unsent);
+            counters.dropped_slow += outbox.drop_published() + unsent;
             return true;
         }
         counters.dropped_newest += u64::from(!offered.queued);

@@ -58,7 +58,7 @@ pub(crate) fn app(shared: &Shared, handle: &Handle) -> App {
         .post("/echo", echo)
         .ws_with("/ws", policy.clone(), Echo)
         .ws_with("/hub", options, Hub);
-    let app = hub::routes(app, handle);
+    let app = hub::routes(app, handle, settings.slow_consumer);
     let app = lesson::routes(app, handle, &shared.lesson);
     let app = registry::routes(app, registry, shared.offload.as_ref(), policy);
     metrics::routes(app, handle, registry, shared.offload.as_ref())
