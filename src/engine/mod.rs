@@ -53,6 +53,7 @@
 //! assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n") && answer.ends_with(b"\r\n\r\nhello"));
 //! ```
 
+mod bounds;
 mod commands;
 mod completions;
 mod conn;
@@ -77,6 +78,7 @@ mod turn;
 mod websocket;
 mod worker;
 
+pub use bounds::Bound;
 pub use counters::{Counters, WorkerFigures};
 pub use driver::{Engine, Readiness, Settings};
 pub use remote::handle::{Handle, PublishError};

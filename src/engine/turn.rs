@@ -61,7 +61,7 @@ impl<'a, S: Stream> Turn<'a, S> {
                 Protocol::WebSocket(_) => self.drain(),
             }
         }
-        if self.conn.can_answer() {
+        if self.conn.can_answer() && !self.would_publish_too_much() {
             let (waits, fresh) = (self.conn.io.outbox.is_some(), self.fresh);
             self.answer();
             // Input does not show that the peer takes what is queued for it.
@@ -82,6 +82,13 @@ impl<'a, S: Stream> Turn<'a, S> {
             return Outcome::KeepOpen;
         }
         self.finish()
+    }
+
+    /// Whether its input must wait, because its session may publish and the batch is full.
+    #[inline]
+    fn would_publish_too_much(&self) -> bool {
+        self.context.services.publisher.topics.is_full()
+            && matches!(self.conn.protocol, Protocol::WebSocket(_))
     }
 
     /// Whether nothing is under way on the connection.
