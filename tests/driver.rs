@@ -147,6 +147,11 @@ impl Peer {
         self.pipe.borrow().calls
     }
 
+    /// Returns the bound on what is taken before it is sent, if the engine has set one.
+    pub fn unsent_limit(&self) -> Option<u32> {
+        self.pipe.borrow().unsent_limit
+    }
+
     /// Returns whether the engine has dropped the stream.
     pub fn is_gone(&self) -> bool {
         self.pipe.borrow().dropped

@@ -115,10 +115,9 @@ pub(super) fn deliver<S: Stream>(
             counters.dropped_closing += count;
             continue;
         };
-        if encoding != Encoding::PLAIN
-            && let Protocol::WebSocket(open) = &mut conn.protocol
-        {
-            open.was_sent_foreign();
+        match &mut conn.protocol {
+            Protocol::WebSocket(open) if encoding != Encoding::PLAIN => open.was_sent_foreign(),
+            _ => {}
         }
         let mut sent = None;
         if conn.io.outbox.is_none() {

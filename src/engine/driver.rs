@@ -15,13 +15,13 @@ use super::progress::Outcome;
 use super::remote::handle::Handle;
 use super::remote::mailbox::{Command, Mailbox};
 use super::schedule::{Expiry, Schedule};
+use super::settings::Settings;
 use super::shutdown::{ShutdownReport, Straggler};
 use super::table::Table;
 use super::timer::Waiting;
 use super::turn::Turn;
 use crate::app::{App, ConnId};
 use crate::arena::Arena;
-use crate::config::{Limits, Timeouts};
 use crate::keep::kept_bytes;
 use crate::time::{Clock, Now};
 use crate::transport::Stream;
@@ -29,20 +29,6 @@ use crate::ws::CloseCode;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-
-/// The settings of an engine.
-#[derive(Debug, Clone, Default)]
-pub struct Settings {
-    /// How much a peer may send, and how much the worker may hold.
-    pub limits: Limits,
-    /// How long a peer may take.
-    pub timeouts: Timeouts,
-    /// A client may end its sending side while it waits for an answer: see
-    /// [`Builder::half_close`](crate::Builder::half_close).
-    pub half_close: bool,
-    /// The worker's number, the first part of each of its connections' names ([`ConnId`]).
-    pub worker: u16,
-}
 
 /// What a poll has reported about a connection.
 #[derive(Debug, Clone, Copy, Default)]
@@ -116,11 +102,11 @@ impl<S: Stream> Engine<S> {
         handle: &Handle,
         arena: Arena,
     ) -> Engine<S> {
-        let Settings { limits, timeouts, half_close, worker } = settings;
+        let worker = settings.worker;
         Engine {
             table: Table::new(worker),
-            schedule: Schedule::new(DeadlinePolicy::new(&timeouts, app.sockets()), now),
-            context: Context::new(app, limits, half_close, arena, now, handle, worker),
+            schedule: Schedule::new(DeadlinePolicy::new(&settings.timeouts, app.sockets()), now),
+            context: Context::new(app, settings, arena, now, handle),
             cork: Cork::new(CORK_BYTES),
             runnable: Vec::new(),
             running: Vec::new(),
@@ -271,9 +257,7 @@ impl<S: Stream> Engine<S> {
 
     /// Puts a connection on the list of this turn, if it is not on one.
     pub(super) fn list(&mut self, id: ConnId) {
-        if let Some(conn) = self.table.find(id)
-            && !std::mem::replace(&mut conn.runnable, true)
-        {
+        if self.table.find(id).is_some_and(|conn| !std::mem::replace(&mut conn.runnable, true)) {
             self.running.push(id);
         }
     }

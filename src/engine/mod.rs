@@ -71,6 +71,7 @@ mod progress;
 mod publisher;
 mod remote;
 mod schedule;
+mod settings;
 mod shutdown;
 mod table;
 mod timer;
@@ -80,10 +81,11 @@ mod worker;
 
 pub use bounds::Bound;
 pub use counters::{Counters, WorkerFigures};
-pub use driver::{Engine, Readiness, Settings};
+pub use driver::{Engine, Readiness};
 pub use remote::handle::{Handle, PublishError};
 pub use remote::mailbox::SendError;
 pub use remote::subscription::Subscription;
+pub use settings::Settings;
 pub use shutdown::{Business, ShutdownReport, Straggler};
 pub use worker::{Worker, WorkerError};
 

@@ -105,10 +105,9 @@ impl<'a, S: Stream> Turn<'a, S> {
     /// Ends the subscriptions of a WebSocket that is closing.
     #[inline]
     pub(super) fn leave_if_closing(&mut self) {
-        if let Protocol::WebSocket(open) = &mut self.conn.protocol
-            && !open.is_open()
-        {
-            open.leave(&mut self.context.services);
+        match &mut self.conn.protocol {
+            Protocol::WebSocket(open) if !open.is_open() => open.leave(&mut self.context.services),
+            _ => {}
         }
     }
 
@@ -161,10 +160,9 @@ impl<'a, S: Stream> Turn<'a, S> {
     }
 
     fn call_source(&mut self, call: impl FnOnce(&mut Sending)) {
-        if let Protocol::Transfer(transfer) = &mut self.conn.protocol
-            && !transfer.call_source(&mut self.context.services.counters.panics, call)
-        {
-            self.conn.io.broken = true;
+        if let Protocol::Transfer(transfer) = &mut self.conn.protocol {
+            let panics = &mut self.context.services.counters.panics;
+            self.conn.io.broken |= !transfer.call_source(panics, call);
         }
     }
 
@@ -373,6 +371,7 @@ impl<'a, S: Stream> Turn<'a, S> {
     fn change(&mut self, protocol: Protocol) {
         if let Protocol::WebSocket(_) = protocol {
             self.conn.timer.hear();
+            self.context.services.limit_unsent(&mut self.conn.io.stream);
         }
         if let Protocol::Transfer(transfer) = std::mem::replace(&mut self.conn.protocol, protocol) {
             transfer.end(&mut self.context.services.counters.panics);

@@ -4,9 +4,10 @@
 //! in which it came, because mio's events are edge-triggered.
 
 use super::counters::Counters;
-use super::driver::{Engine, Readiness, Settings};
+use super::driver::{Engine, Readiness};
 use super::remote::handle::Handle;
 use super::remote::mailbox::{Mailbox, SendError, Sleeper};
+use super::settings::Settings;
 use super::shutdown::ShutdownReport;
 use crate::app::{App, ConnId, RouteError};
 use crate::arena::Arena;
