@@ -38,6 +38,12 @@ impl Driver {
         Driver { engine: Engine::with_handle(app, settings, now, handle), now }
     }
 
+    /// Connects a client that has room for everything.
+    pub fn connect(&mut self) -> (ConnId, Rc<RefCell<Pipe>>) {
+        let pipe = Rc::new(RefCell::new(Pipe::with_room(usize::MAX)));
+        (self.engine.accept(MemoryStream::new(&pipe), None), pipe)
+    }
+
     /// Opens a WebSocket that has room for everything.
     pub fn websocket(&mut self, path: &str) -> Peer {
         self.websocket_with(path, "").0
@@ -45,8 +51,7 @@ impl Driver {
 
     /// Opens a WebSocket with further handshake `fields`. Also returns the head of the response.
     pub fn websocket_with(&mut self, path: &str, fields: &str) -> (Peer, String) {
-        let pipe = Rc::new(RefCell::new(Pipe::with_room(usize::MAX)));
-        let id = self.engine.accept(MemoryStream::new(&pipe), None);
+        let (id, pipe) = self.connect();
         let peer = Peer { id, pipe };
         self.arrive(&peer, handshake(path, fields).as_bytes());
         let mut pipe = peer.pipe.borrow_mut();
@@ -124,6 +129,11 @@ impl Driver {
 }
 
 impl Peer {
+    /// Delivers `bytes`; the engine is to be told.
+    pub fn deliver(&self, bytes: &[u8]) {
+        self.pipe.borrow_mut().deliver(bytes);
+    }
+
     /// From now on only `bytes` more fit.
     pub fn limit_room(&self, bytes: usize) {
         self.pipe.borrow_mut().room = bytes;
@@ -180,6 +190,16 @@ impl Peer {
     /// Returns whether the engine has ended its side.
     pub fn is_shut(&self) -> bool {
         self.pipe.borrow().shut
+    }
+
+    /// Returns the number of reads and writes so far.
+    pub fn calls(&self) -> u64 {
+        self.pipe.borrow().calls
+    }
+
+    /// Returns the bound on what is taken before it is sent, if the engine has set one.
+    pub fn unsent_limit(&self) -> Option<u32> {
+        self.pipe.borrow().unsent_limit
     }
 
     /// Returns whether the engine has dropped the stream.

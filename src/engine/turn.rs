@@ -61,7 +61,7 @@ impl<'a, S: Stream> Turn<'a, S> {
                 Protocol::WebSocket(_) => self.drain(),
             }
         }
-        if self.conn.can_answer() {
+        if self.conn.can_answer() && !self.would_publish_too_much() {
             let (waits, fresh) = (self.conn.io.outbox.is_some(), self.fresh);
             self.answer();
             // Input does not show that the peer takes what is queued for it.
@@ -84,6 +84,13 @@ impl<'a, S: Stream> Turn<'a, S> {
         self.finish()
     }
 
+    /// Whether its input must wait, because its session may publish and the batch is full.
+    #[inline]
+    fn would_publish_too_much(&self) -> bool {
+        self.context.services.publisher.topics.is_full()
+            && matches!(self.conn.protocol, Protocol::WebSocket(_))
+    }
+
     /// Whether nothing is under way on the connection.
     pub(super) fn is_idle(&self) -> bool {
         self.conn.is_idle()
@@ -98,10 +105,9 @@ impl<'a, S: Stream> Turn<'a, S> {
     /// Ends the subscriptions of a WebSocket that is closing.
     #[inline]
     pub(super) fn leave_if_closing(&mut self) {
-        if let Protocol::WebSocket(open) = &mut self.conn.protocol
-            && !open.is_open()
-        {
-            open.leave(&mut self.context.services);
+        match &mut self.conn.protocol {
+            Protocol::WebSocket(open) if !open.is_open() => open.leave(&mut self.context.services),
+            _ => {}
         }
     }
 
@@ -154,10 +160,8 @@ impl<'a, S: Stream> Turn<'a, S> {
     }
 
     fn call_transfer(&mut self, call: impl FnOnce(&mut Transfer, &mut u64) -> bool) {
-        if let Protocol::Transfer(transfer) = &mut self.conn.protocol
-            && !call(transfer, &mut self.context.services.counters.panics)
-        {
-            self.conn.io.broken = true;
+        if let Protocol::Transfer(transfer) = &mut self.conn.protocol {
+            self.conn.io.broken |= !call(transfer, &mut self.context.services.counters.panics);
         }
     }
 
@@ -405,6 +409,7 @@ impl<'a, S: Stream> Turn<'a, S> {
     fn change(&mut self, protocol: Protocol) {
         if let Protocol::WebSocket(_) = protocol {
             self.conn.timer.hear();
+            self.context.services.limit_unsent(&mut self.conn.io.stream);
         }
         if let Protocol::Transfer(transfer) = std::mem::replace(&mut self.conn.protocol, protocol) {
             transfer.end(&mut self.context.services);

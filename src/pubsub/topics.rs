@@ -59,8 +59,23 @@ pub(crate) struct Topics<C> {
     /// Subscribers that are owed publications, in the order in which their first one was published. The list
     /// may include some that have left or were served since.
     pending: Vec<SubscriberId>,
+    /// How many of `pending` were returned by [`next_pending`](Topics::next_pending).
+    served: usize,
     pub(crate) batch: Batch,
+    /// The publications of the batch, each counted once per subscriber.
+    matched: usize,
+    /// The batch should be delivered before more is published.
+    full: bool,
 }
+
+/// A batch is full when its frames have more bytes than this,
+const BATCH_BYTES_MAX: usize = 256 << 10;
+/// or when it has this many publications, which bounds what is queued for one slow subscriber at a time,
+const BATCH_PUBLICATIONS_MAX: u32 = 4096;
+/// or when they have matched this often, which bounds the memory of all ranges, and the time that matching takes.
+const BATCH_MATCHES_MAX: usize = 256 << 10;
+/// Ranges of a subscriber whose memory is kept for the next batch.
+const RANGES_KEPT: usize = 16;
 
 #[derive(Debug)]
 struct Topic {
@@ -140,7 +155,10 @@ impl<C> Default for Topics<C> {
             prefix_lengths: Vec::new(),
             subscribers: Slab::new(),
             pending: Vec::new(),
+            served: 0,
             batch: Batch::default(),
+            matched: 0,
+            full: false,
         }
     }
 }
@@ -162,10 +180,8 @@ impl<C: Copy> Topics<C> {
         let filter = names::filter(filter, limits.topic_bytes)?;
         let known = self.find(filter);
         let subscriptions = subscriber.map_or(&[][..], |id| &self.subscribers[id.index()].subscriptions);
-        if let Some(topic) = known
-            && let Some(own) = subscriptions.iter().find(|own| own.topic == topic)
-        {
-            self.topics[topic as usize].members[own.member as usize].slow = slow;
+        if let Some(own) = subscriptions.iter().find(|own| Some(own.topic) == known) {
+            self.topics[own.topic as usize].members[own.member as usize].slow = slow;
             return Ok(false);
         }
         if subscriptions.len() >= limits.subscriptions {
@@ -225,14 +241,14 @@ impl<C: Copy> Topics<C> {
         }
         for at in 0..self.prefix_lengths.len() {
             let (length, _) = self.prefix_lengths[at];
-            if let Some(prefix) = name.get(..length).filter(|prefix| prefix.len() < name.len())
-                && let Some(topic) = self.prefixes.get(prefix)
-            {
+            let prefix = name.get(..length).filter(|prefix| prefix.len() < name.len());
+            if let Some(topic) = prefix.and_then(|prefix| self.prefixes.get(prefix)) {
                 count += self.mark(*topic, message, except);
             }
         }
         if count > 0 {
             self.batch.push(Kind::Publication, name, message);
+            self.note_matches(count);
         }
         Ok(count)
     }
@@ -255,8 +271,24 @@ impl<C: Copy> Topics<C> {
         }
         if count > 0 {
             self.batch.push(Kind::Announcement, name, message);
+            self.note_matches(count);
         }
         count
+    }
+
+    /// Notes that the batch's last entry has matched `count` subscribers.
+    #[inline]
+    fn note_matches(&mut self, count: u64) {
+        self.matched += count as usize;
+        self.full = self.batch.bytes() > BATCH_BYTES_MAX
+            || self.batch.len() >= BATCH_PUBLICATIONS_MAX
+            || self.matched >= BATCH_MATCHES_MAX;
+    }
+
+    /// Returns whether the batch should be delivered before more is published.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.full
     }
 
     /// Adds the batch's next entry, `message`, to the publications that a topic's members are owed. Returns the number of
@@ -293,33 +325,44 @@ impl<C: Copy> Topics<C> {
         self.pending.is_empty()
     }
 
-    /// Takes the list of subscribers that are owed something, for [`take_pending`](Topics::take_pending). The
-    /// caller gives it back with [`clear`](Topics::clear).
-    pub(crate) fn pending(&mut self) -> Vec<SubscriberId> {
-        std::mem::take(&mut self.pending)
+    /// Returns the next subscriber that may be owed something, for [`take_pending`](Topics::take_pending). After the last
+    /// one, the batch is empty again.
+    #[inline]
+    pub(crate) fn next_pending(&mut self) -> Option<SubscriberId> {
+        let next = self.pending.get(self.served).copied();
+        self.served += 1;
+        if next.is_none() {
+            self.clear();
+        }
+        next
     }
 
-    /// Takes the first range that a subscriber is owed, with the recipient and the encoding. Returns `None` if
-    /// nothing is owed.
+    /// Takes all ranges that a subscriber is owed, with the recipient and the encoding. Returns the last one; those before
+    /// it are moved to `earlier`, which must be empty. Returns `None` if nothing is owed.
     #[inline]
-    pub(crate) fn take_pending(&mut self, subscriber: SubscriberId) -> Option<(C, Encoding, BatchRange)> {
+    pub(crate) fn take_pending(
+        &mut self,
+        subscriber: SubscriberId,
+        earlier: &mut Vec<BatchRange>,
+    ) -> Option<(C, Encoding, BatchRange)> {
         let subscriber = self.subscribers.get_mut(subscriber.index())?;
         if subscriber.last.to == 0 {
             return None;
         }
-        let range = if subscriber.earlier.is_empty() {
-            std::mem::take(&mut subscriber.last)
-        } else {
-            subscriber.earlier.remove(0)
-        };
-        Some((subscriber.recipient, subscriber.encoding, range))
+        if !subscriber.earlier.is_empty() {
+            earlier.append(&mut subscriber.earlier);
+            if subscriber.earlier.capacity() > RANGES_KEPT {
+                subscriber.earlier = Vec::new();
+            }
+        }
+        Some((subscriber.recipient, subscriber.encoding, std::mem::take(&mut subscriber.last)))
     }
 
     /// Removes the publications, once every range has been taken.
-    pub(crate) fn clear(&mut self, mut pending: Vec<SubscriberId>) {
-        pending.clear();
-        self.pending = pending;
+    fn clear(&mut self) {
+        self.pending.clear();
         self.batch.clear();
+        (self.served, self.matched, self.full) = (0, 0, false);
     }
 
     /// Returns the number of topics and filters with subscribers.
@@ -424,23 +467,20 @@ mod tests {
 
         /// Returns what each connection is sent, such as `1:ab 2:a`.
         fn deliver(&mut self) -> String {
-            let pending = self.topics.pending();
             let mut sent = Vec::new();
-            for subscriber in &pending {
+            while let Some(subscriber) = self.topics.next_pending() {
+                let mut ranges = Vec::new();
+                let Some((to, encoding, last)) = self.topics.take_pending(subscriber, &mut ranges) else {
+                    continue;
+                };
+                ranges.push(last);
                 let mut text = String::new();
-                let mut to = 0;
-                while let Some((conn, encoding, range)) = self.topics.take_pending(*subscriber) {
-                    to = conn;
-                    for at in range.from..range.to {
-                        let frame = self.topics.batch.frames(encoding, at, at + 1);
-                        text.push_str(std::str::from_utf8(&frame[2..]).unwrap());
-                    }
+                for at in ranges.iter().flat_map(|range| range.from..range.to) {
+                    let frame = self.topics.batch.frames(encoding, at, at + 1);
+                    text.push_str(std::str::from_utf8(&frame[2..]).unwrap());
                 }
-                if !text.is_empty() {
-                    sent.push(format!("{to}:{text}"));
-                }
+                sent.push(format!("{to}:{text}"));
             }
-            self.topics.clear(pending);
             sent.sort();
             sent.join(" ")
         }
@@ -525,11 +565,56 @@ mod tests {
         }
         let subscriber = table.ids[1].unwrap();
         let mut ranges = Vec::new();
-        while let Some((1, _, BatchRange { from, to, slow })) = table.topics.take_pending(subscriber) {
-            ranges.push((from, to, slow));
-        }
+        let (conn, _, last) = table.topics.take_pending(subscriber, &mut ranges).unwrap();
+        ranges.push(last);
+        assert_eq!(conn, 1);
         // "x" has no subscribers, so it is not in the batch.
-        assert_eq!(ranges, [(0, 2, SlowConsumer::Conflate), (2, 4, SlowConsumer::Close)]);
+        let range = |from, to, slow| BatchRange { from, to, slow };
+        assert_eq!(ranges, [range(0, 2, SlowConsumer::Conflate), range(2, 4, SlowConsumer::Close)]);
+        assert_eq!(table.topics.take_pending(subscriber, &mut ranges), None);
+    }
+
+    #[test]
+    fn a_batch_that_is_served_in_part_takes_more() {
+        let mut table = Table::default();
+        for (conn, filter) in [(1, "a"), (2, "a"), (2, "b")] {
+            table.subscribe(conn, filter).unwrap();
+        }
+        table.publish("a");
+        let first = table.topics.next_pending().unwrap();
+        assert!(table.topics.take_pending(first, &mut Vec::new()).is_some());
+        // The first is owed something again, and the second more than before.
+        table.publish("b");
+        table.publish("a");
+        assert_eq!(table.deliver(), "1:a 2:aba");
+        assert_eq!((table.topics.batch.len(), table.topics.is_delivered()), (0, true));
+    }
+
+    #[test]
+    fn a_batch_is_full_by_its_bytes_its_publications_or_its_matches() {
+        fn check(subscribers: u8, message: &str, expected: usize) {
+            let mut table = Table::default();
+            for conn in 0..subscribers {
+                table.subscribe(conn, "a").unwrap();
+            }
+            let mut published = 0;
+            while !table.topics.is_full() {
+                table.topics.publish("a", Message::Text(message), None, &table.limits).unwrap();
+                published += 1;
+            }
+            assert_eq!(published, expected);
+            table.deliver();
+            assert!(!table.topics.is_full());
+        }
+        // Two bytes before each payload.
+        check(1, &"x".repeat(125), 262_144 / 127 + 1);
+        check(8, "", 4096);
+        let mut table = Table::default();
+        table.subscribe(0, "a").unwrap();
+        table.topics.note_matches(BATCH_MATCHES_MAX as u64 - 1);
+        assert!(!table.topics.is_full());
+        table.publish("a");
+        assert!(table.topics.is_full());
     }
 
     #[test]
@@ -546,7 +631,7 @@ mod tests {
             }
             table.unsubscribe(2, "*");
             table.publish(name);
-            let (_, _, range) = table.topics.take_pending(table.ids[1].unwrap()).unwrap();
+            let (_, _, range) = table.topics.take_pending(table.ids[1].unwrap(), &mut Vec::new()).unwrap();
             assert_eq!((range.len(), range.slow), (1, expected), "{filters:?}");
         }
         let filters = [("p.a", Close), ("p.*", Conflate), ("*", DropOldest), ("p*", DropNewest)];
@@ -583,7 +668,7 @@ mod tests {
         assert_eq!(table.subscribe(3, "d"), Ok(true));
         let Table { topics, limits, .. } = &mut table;
         let mut publish = |name, text| topics.publish(name, Message::Text(text), None, limits);
-        assert_eq!(publish("a*", ""), Err(TopicError::Wildcard));
+        assert_eq!(publish("a*", ""), Err(TopicError::Filter));
         assert_eq!(publish("a", "123456"), Err(TopicError::MessageTooBig(5)));
         assert_eq!(publish("a", "12345"), Ok(2));
     }

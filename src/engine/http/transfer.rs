@@ -8,7 +8,9 @@ use super::answer::{AfterAnswer, ResponseContext};
 use super::receiving::{Received, Receiving};
 use super::sending::{SendStatus, Sending};
 use super::subscribed::Subscribed;
-use crate::app::{Awaited, Body, ConnId, Error, FieldBlock, Promise, Response, WakeConn, Waker, refuse};
+use crate::app::{
+    Answer, Awaited, Body, ConnId, Error, FieldBlock, Promise, Response, WakeConn, Waker, refuse,
+};
 use crate::engine::context::{Context, Services};
 use crate::engine::output::Output;
 use crate::engine::progress::{Next, Progress, StopReason};
@@ -142,8 +144,14 @@ impl Transfer {
         let mut fresh = false;
         loop {
             let next = match &mut self.stage {
-                Stage::Deferred(deferred) => match deferred.take() {
-                    Some(mut response) => self.answer(out, worker, conn, &mut response),
+                Stage::Deferred(deferred) => match deferred.promise.take().map(Answer::into_result) {
+                    Some(result) => {
+                        let panics = &mut worker.services.counters.panics;
+                        let mut response =
+                            result.unwrap_or_else(|error| worker.app.error_response(error, panics));
+                        deferred.complete(&mut response);
+                        self.answer(out, worker, conn, &mut response)
+                    }
                     None => break,
                 },
                 Stage::Receiving(receiving) => {
@@ -158,10 +166,18 @@ impl Transfer {
                     next
                 }
                 Stage::Sending(sending) => {
+                    if sending.begins() && sending.is_endless() {
+                        worker.services.limit_unsent(&mut out.io.stream);
+                    }
                     let panics = &mut worker.services.counters.panics;
                     match sending.send(out, &mut worker.scratch.source_buffer, panics) {
                         SendStatus::More => break,
-                        SendStatus::Done if self.context.keep_alive => self.over(),
+                        SendStatus::Done if self.context.keep_alive => {
+                            if sending.is_endless() {
+                                worker.services.unlimit_unsent(&mut out.io.stream);
+                            }
+                            self.over()
+                        }
                         SendStatus::Done => Next::Close,
                         SendStatus::Broken => {
                             out.io.broken = true;
@@ -171,14 +187,12 @@ impl Transfer {
                 }
                 Stage::Subscribed(stream) => match stream.take_response() {
                     Some(response) => self.begin_events(out, worker, conn, response),
-                    None if stream.go_on(out, &mut worker.services) => {
-                        if self.context.keep_alive {
-                            self.over()
-                        } else {
-                            Next::Close
-                        }
+                    None if !stream.go_on(out, &mut worker.services) => break,
+                    None if self.context.keep_alive => {
+                        worker.services.unlimit_unsent(&mut out.io.stream);
+                        self.over()
                     }
-                    None => break,
+                    None => Next::Close,
                 },
             };
             fresh = true;
@@ -203,6 +217,7 @@ impl Transfer {
         if let Err(error) = stream.subscribe(conn, &mut worker.services) {
             return self.answer(out, worker, conn, &mut refuse(response, error.into()));
         }
+        worker.services.limit_unsent(&mut out.io.stream);
         let Services { completions, date, .. } = &mut worker.services;
         self.context.head(out, &response, stream.frame().content_length(), date.text());
         stream.comment(out);
@@ -243,7 +258,7 @@ impl Transfer {
                 // Content that has ended has nothing left to discard.
                 let whole = self.decoder.is_idle() || self.decoder.discard_rest(DISCARD_BYTES_MAX);
                 receiving.abort(&mut services.counters.panics);
-                let mut response = error.into();
+                let mut response = app.error_response(error, &mut services.counters.panics);
                 receiving.complete(&mut response);
                 self.context.keep_alive &= whole;
                 self.answer(out, worker, conn, &mut response)
@@ -290,7 +305,8 @@ impl Transfer {
         worker: &mut Context,
         conn: ConnId,
     ) -> Next<Decoder> {
-        let mut response = Error::new(504, "The answer took too long.").into();
+        let error = Error::new(504, "The answer took too long.");
+        let mut response = worker.app.error_response(error, &mut worker.services.counters.panics);
         if let Stage::Deferred(deferred) = &self.stage {
             deferred.complete(&mut response);
         }
@@ -399,13 +415,6 @@ impl Stage {
 }
 
 impl Deferred {
-    /// Takes the answer, if it is there.
-    fn take(&mut self) -> Option<Response<'static>> {
-        let mut response = Response::from(self.promise.take()?);
-        self.complete(&mut response);
-        Some(response)
-    }
-
     /// Adds to the answer what was known before.
     fn complete(&self, response: &mut Response<'_>) {
         response.fields.put_in_front(&self.fields);

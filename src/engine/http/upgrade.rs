@@ -27,7 +27,7 @@ pub(in crate::engine) fn open<'r, S: Stream>(
     request: &Request<'r>,
     out: &mut Output<'_, S>,
     services: &mut Services,
-) -> Result<OpenSocket, Response<'r>> {
+) -> Result<OpenSocket, Result<Response<'r>, Error>> {
     let before = out.cork.len();
     let opening = Opening { upgrade, lent: Cell::new(Some((out, services))), opened: Cell::new(None) };
     let result = call_through(layers, &opening, request);
@@ -49,19 +49,18 @@ pub(in crate::engine) fn open<'r, S: Stream>(
             }
             Ok(socket)
         }
-        (result, opened) => {
-            let mut response = result.unwrap_or_else(Response::from);
+        (mut result, opened) => {
             // A layer has not let it pass.
             if let Some((mut socket, _)) = opened {
                 socket.end(None, "", &mut counters.panics);
                 socket.leave(services);
-                if response.is_begun() {
+                if let Some(response) = result.as_mut().ok().filter(|response| response.is_begun()) {
                     // Only its status was replaced.
                     response.body = Body::Empty;
                 }
             }
             out.cork.truncate(before);
-            Err(response)
+            Err(result)
         }
     }
 }
@@ -90,13 +89,14 @@ impl<S: Stream> Handler for Opening<'_, '_, '_, S> {
         let policy = self.upgrade.policy();
         let accepted = match ws::handshake::accept(method, http11, head.host(), fields, policy) {
             Ok(accepted) => accepted,
-            Err(reason) => return Ok(reject(reason, services)),
+            Err(reason) => return Err(reject(reason, services)),
         };
         let mut state = SendState::new(self.upgrade.number());
         let mut codec = accepted.deflate.map(|agreed| SocketCodec::new(agreed, policy.wanted_compression()));
         let conn = request.conn_id();
         out.held = true;
-        let mut sender = Sender { out, state: &mut state, codec: codec.as_deref_mut(), conn, services };
+        let sends = codec.as_deref_mut();
+        let mut sender = Sender { out, state: &mut state, codec: sends, conn, services, stops: false };
         let mut panics = 0;
         let opened = catch_counted(&mut panics, || {
             self.upgrade.open(request, &mut Socket::new(&mut sender, conn, accepted.protocol))
@@ -119,14 +119,12 @@ impl<S: Stream> Handler for Opening<'_, '_, '_, S> {
     }
 }
 
-/// Counts a rejected handshake and returns the response to it.
+/// Counts a rejected handshake and returns the error for it.
 #[cold]
-fn reject(reason: Rejected, services: &mut Services) -> Response<'static> {
+fn reject(reason: Rejected, services: &mut Services) -> Error {
     services.counters.count_rejected(reason);
-    let mut response = Response::from(Error::new(reason.status(), reason.to_string()));
-    for (name, value) in reason.fields() {
-        // Upgrade and Connection are not added here: the encoder writes them with every 426.
-        let _ = response.fields.add(name, value.as_bytes());
-    }
-    response
+    let error = Error::new(reason.status(), reason.to_string());
+    // The encoder writes these two with every 426.
+    let fields = reason.fields().iter().filter(|(name, _)| !matches!(*name, "Upgrade" | "Connection"));
+    fields.fold(error, |error, (name, value)| error.add_header(name, value))
 }
