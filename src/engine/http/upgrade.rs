@@ -90,6 +90,8 @@ impl<S: Stream> Handler for Opening<'_, '_, '_, S> {
         let policy = self.upgrade.policy();
         let accepted = match ws::handshake::accept(method, http11, head.host(), fields, policy) {
             Ok(accepted) => accepted,
+            // A client that has asked for an upgrade may send what it takes for frames before it reads the answer.
+            Err(reason) if head.upgrade => return Ok(reject(reason, services).close()),
             Err(reason) => return Ok(reject(reason, services)),
         };
         let mut state = SendState::new(self.upgrade.number());
