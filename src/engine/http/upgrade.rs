@@ -4,7 +4,8 @@
 //! accepted the connection. If one does not, only the answer to the request is left in the cork.
 
 use crate::app::{
-    Body, Error, Handler, Layers, Request, Response, Socket, Upgrade, call_through, handler_failed,
+    Body, Error, Handler, Layers, OriginVerdict, Request, Response, Socket, Upgrade, call_through,
+    handler_failed, other_origin,
 };
 use crate::engine::context::Services;
 use crate::engine::output::Output;
@@ -34,6 +35,9 @@ pub(in crate::engine) fn open<'r, S: Stream>(
     let Opening { opened, .. } = opening;
     let counters = &mut services.counters;
     counters.panics += request.panics();
+    if request.extension() == Some(&OriginVerdict::Refused) {
+        counters.count_rejected(Rejected::Origin);
+    }
     match (result, opened.into_inner()) {
         (Ok(response), Some((socket, accepted))) if response.is_begun() && response.status == 101 => {
             counters.websockets += 1;
@@ -86,11 +90,16 @@ impl<S: Stream> Handler for Opening<'_, '_, '_, S> {
             return Ok(Response::from(Error::bad_request("A handshake has no content.")).close());
         }
         let (method, http11) = (head.method.as_str(), head.version >= Version::Http11);
-        let fields = |name: &'static str| head.fields.values(name);
+        // A layer has decided about the origin already, and may know more origins than this route.
+        let is_decided = request.extension() == Some(&OriginVerdict::Admitted);
+        let fields = |name: &'static str| {
+            let skip = is_decided && matches!(name, "Origin" | "Sec-Fetch-Site");
+            head.fields.values(if skip { "" } else { name })
+        };
         let policy = self.upgrade.policy();
         let accepted = match ws::handshake::accept(method, http11, head.host(), fields, policy) {
             Ok(accepted) => accepted,
-            Err(reason) => return Ok(reject(reason, services)),
+            Err(reason) => return Ok(reject(reason, request, services)),
         };
         let mut state = SendState::new(self.upgrade.number());
         let mut codec = accepted.deflate.map(|agreed| SocketCodec::new(agreed, policy.wanted_compression()));
@@ -121,9 +130,12 @@ impl<S: Stream> Handler for Opening<'_, '_, '_, S> {
 
 /// Counts a rejected handshake and returns the response to it.
 #[cold]
-fn reject(reason: Rejected, services: &mut Services) -> Response<'static> {
+fn reject(reason: Rejected, request: &Request<'_>, services: &mut Services) -> Response<'static> {
     services.counters.count_rejected(reason);
-    let mut response = Response::from(Error::new(reason.status(), reason.to_string()));
+    let mut response = Response::from(match reason {
+        Rejected::Origin => other_origin(request),
+        _ => Error::new(reason.status(), reason.to_string()),
+    });
     for (name, value) in reason.fields() {
         // Upgrade and Connection are not added here: the encoder writes them with every 426.
         let _ = response.fields.add(name, value.as_bytes());
