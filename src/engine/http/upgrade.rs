@@ -28,7 +28,7 @@ pub(in crate::engine) fn open<'r, S: Stream>(
     request: &Request<'r>,
     out: &mut Output<'_, S>,
     services: &mut Services,
-) -> Result<OpenSocket, Response<'r>> {
+) -> Result<OpenSocket, Result<Response<'r>, Error>> {
     let before = out.cork.len();
     let opening = Opening { upgrade, lent: Cell::new(Some((out, services))), opened: Cell::new(None) };
     let result = call_through(layers, &opening, request);
@@ -53,19 +53,20 @@ pub(in crate::engine) fn open<'r, S: Stream>(
             }
             Ok(socket)
         }
-        (result, opened) => {
-            let mut response = result.unwrap_or_else(Response::from);
+        (mut result, opened) => {
             // A layer has not let it pass.
             if let Some((mut socket, _)) = opened {
                 socket.end(None, "", &mut counters.panics);
                 socket.leave(services);
-                if response.is_begun() {
+                if let Ok(response) = &mut result
+                    && response.is_begun()
+                {
                     // Only its status was replaced.
                     response.body = Body::Empty;
                 }
             }
             out.cork.truncate(before);
-            Err(response)
+            Err(result)
         }
     }
 }
@@ -99,7 +100,7 @@ impl<S: Stream> Handler for Opening<'_, '_, '_, S> {
         let policy = self.upgrade.policy();
         let accepted = match ws::handshake::accept(method, http11, head.host(), fields, policy) {
             Ok(accepted) => accepted,
-            Err(reason) => return Ok(reject(reason, request, services)),
+            Err(reason) => return Err(reject(reason, request, services)),
         };
         let mut state = SendState::new(self.upgrade.number());
         let mut codec = accepted.deflate.map(|agreed| SocketCodec::new(agreed, policy.wanted_compression()));
@@ -128,17 +129,15 @@ impl<S: Stream> Handler for Opening<'_, '_, '_, S> {
     }
 }
 
-/// Counts a rejected handshake and returns the response to it.
+/// Counts a rejected handshake and returns the error for it.
 #[cold]
-fn reject(reason: Rejected, request: &Request<'_>, services: &mut Services) -> Response<'static> {
+fn reject(reason: Rejected, request: &Request<'_>, services: &mut Services) -> Error {
     services.counters.count_rejected(reason);
-    let mut response = Response::from(match reason {
+    let error = match reason {
         Rejected::Origin => other_origin(request),
         _ => Error::new(reason.status(), reason.to_string()),
-    });
-    for (name, value) in reason.fields() {
-        // Upgrade and Connection are not added here: the encoder writes them with every 426.
-        let _ = response.fields.add(name, value.as_bytes());
-    }
-    response
+    };
+    // The encoder writes these two with every 426.
+    let fields = reason.fields().iter().filter(|(name, _)| !matches!(*name, "Upgrade" | "Connection"));
+    fields.fold(error, |error, (name, value)| error.add_header(name, value))
 }
