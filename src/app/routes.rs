@@ -195,6 +195,29 @@ impl App {
         self
     }
 
+    /// Adds the routes of `app` under their own paths, inside of its own layers: for a layer that only some routes need.
+    /// Paths without a route belong to this application, so `app` may have no fallback.
+    ///
+    /// ```
+    /// use fleeting::{App, Error, Response};
+    ///
+    /// let closed = App::new().get("/users", |_req| Ok(Response::text("users"))).layer(|req, next| {
+    ///     req.header("authorization").ok_or_else(|| Error::unauthorized("Bearer", "The token is missing."))?;
+    ///     next.call(req)
+    /// });
+    /// let app = App::new().get("/healthz", |_req| Ok(Response::text("ok"))).merge(closed);
+    /// assert_eq!(app.check(), Ok(()));
+    /// ```
+    ///
+    /// A mistake is reported by [`check`](App::check).
+    pub fn merge(mut self, app: App) -> App {
+        self.error = self.error.or(app.error);
+        let added = self.router.merge(app.router, self.sockets.len() as u16);
+        self.sockets.extend(app.sockets);
+        self.note("a merged application", added);
+        self
+    }
+
     /// Sets what answers GET on the prefix with a `/` behind it, once this application is nested. Its route `/` answers the
     /// prefix itself.
     pub(super) fn slash_when_nested(mut self, handler: Rc<dyn Handler>) -> App {
