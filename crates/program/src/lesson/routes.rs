@@ -104,8 +104,15 @@ fn find<'r>(req: &Request<'r>, version: &Version) -> Result<Response<'r>, Error>
     Response::json(req, &record.ok_or_else(no_client)?)?.header("cache-control", "no-store")
 }
 
+/// Deletes a client. With `?then=list` the answer is the whole map, whether or not there was a record: a browser
+/// reports a 404 as an error of the page that asked.
 fn delete<'r>(req: &Request<'r>, version: &Version) -> Result<Response<'r>, Error> {
-    if version.app.delete(checked(req.param("id"))?) { Ok(Response::new(204)) } else { Err(no_client()) }
+    let deleted = version.app.delete(checked(req.param("id"))?);
+    match req.query_value("then") {
+        Some("list") => list(req, version),
+        _ if deleted => Ok(Response::new(204)),
+        _ => Err(no_client()),
+    }
 }
 
 /// Sends a message to each record's connection, which names the client it is meant for.
