@@ -4,7 +4,8 @@
 //! accepted the connection. If one does not, only the answer to the request is left in the cork.
 
 use crate::app::{
-    Body, Error, Handler, Layers, Request, Response, Socket, Upgrade, call_through, handler_failed,
+    Body, Error, Handler, Layers, OriginVerdict, Request, Response, Socket, Upgrade, call_through,
+    handler_failed, other_origin,
 };
 use crate::engine::context::Services;
 use crate::engine::output::Output;
@@ -17,6 +18,13 @@ use crate::transport::Stream;
 use crate::ws::{self, Accepted, Rejected};
 use std::cell::Cell;
 
+/// Why a WebSocket does not open.
+pub(in crate::engine) struct Unopened<'r> {
+    pub(in crate::engine) answer: Result<Response<'r>, Error>,
+    /// The handshake is not valid, but the client has asked for an upgrade: it may send frames before it reads the answer.
+    pub(in crate::engine) close: bool,
+}
+
 /// Opens a WebSocket inside of the layers of its application. What its session sends first follows the 101 in the cork.
 ///
 /// # Errors
@@ -27,13 +35,21 @@ pub(in crate::engine) fn open<'r, S: Stream>(
     request: &Request<'r>,
     out: &mut Output<'_, S>,
     services: &mut Services,
-) -> Result<OpenSocket, Result<Response<'r>, Error>> {
+) -> Result<OpenSocket, Unopened<'r>> {
     let before = out.cork.len();
-    let opening = Opening { upgrade, lent: Cell::new(Some((out, services))), opened: Cell::new(None) };
+    let opening = Opening {
+        upgrade,
+        lent: Cell::new(Some((out, services))),
+        opened: Cell::new(None),
+        rejected: Cell::new(false),
+    };
     let result = call_through(layers, &opening, request);
-    let Opening { opened, .. } = opening;
+    let Opening { opened, rejected, .. } = opening;
     let counters = &mut services.counters;
     counters.panics += request.panics();
+    if request.extension() == Some(&OriginVerdict::Refused) {
+        counters.count_rejected(Rejected::Origin);
+    }
     match (result, opened.into_inner()) {
         (Ok(response), Some((socket, accepted))) if response.is_begun() && response.status == 101 => {
             counters.websockets += 1;
@@ -60,7 +76,8 @@ pub(in crate::engine) fn open<'r, S: Stream>(
                 }
             }
             out.cork.truncate(before);
-            Err(result)
+            let close = rejected.get() && request.head().upgrade;
+            Err(Unopened { answer: result, close })
         }
     }
 }
@@ -70,6 +87,7 @@ struct Opening<'a, 'l, 'o, S> {
     upgrade: &'a dyn Upgrade,
     lent: Cell<Option<(&'l mut Output<'o, S>, &'l mut Services)>>,
     opened: Cell<Option<(OpenSocket, Accepted<'a>)>>,
+    rejected: Cell<bool>,
 }
 
 impl<S: Stream> Handler for Opening<'_, '_, '_, S> {
@@ -85,11 +103,19 @@ impl<S: Stream> Handler for Opening<'_, '_, '_, S> {
             return Ok(Response::from(Error::bad_request("A handshake has no content.")).close());
         }
         let (method, http11) = (head.method.as_str(), head.version >= Version::Http11);
-        let fields = |name: &'static str| head.fields.values(name);
+        // A layer has decided about the origin already, and may know more origins than this route.
+        let is_decided = request.extension() == Some(&OriginVerdict::Admitted);
+        let fields = |name: &'static str| {
+            let skip = is_decided && matches!(name, "Origin" | "Sec-Fetch-Site");
+            head.fields.values(if skip { "" } else { name })
+        };
         let policy = self.upgrade.policy();
         let accepted = match ws::handshake::accept(method, http11, head.host(), fields, policy) {
             Ok(accepted) => accepted,
-            Err(reason) => return Err(reject(reason, services)),
+            Err(reason) => {
+                self.rejected.set(true);
+                return Err(reject(reason, request, services));
+            }
         };
         let mut state = SendState::new(self.upgrade.number());
         let mut codec = accepted.deflate.map(|agreed| SocketCodec::new(agreed, policy.wanted_compression()));
@@ -121,9 +147,12 @@ impl<S: Stream> Handler for Opening<'_, '_, '_, S> {
 
 /// Counts a rejected handshake and returns the error for it.
 #[cold]
-fn reject(reason: Rejected, services: &mut Services) -> Error {
+fn reject(reason: Rejected, request: &Request<'_>, services: &mut Services) -> Error {
     services.counters.count_rejected(reason);
-    let error = Error::new(reason.status(), reason.to_string());
+    let error = match reason {
+        Rejected::Origin => other_origin(request),
+        _ => Error::new(reason.status(), reason.to_string()),
+    };
     // The encoder writes these two with every 426.
     let fields = reason.fields().iter().filter(|(name, _)| !matches!(*name, "Upgrade" | "Connection"));
     fields.fold(error, |error, (name, value)| error.add_header(name, value))
