@@ -8,7 +8,6 @@ use super::bounds::Bound;
 use super::context::Services;
 use super::driver::Engine;
 use super::remote::mailbox::Command;
-use super::remote::question::add_topics;
 use super::turn::Turn;
 use crate::app::{ConnId, Message};
 use crate::panics::catch_counted;
@@ -108,8 +107,8 @@ impl<S: Stream> Engine<S> {
                 publisher.listen(id, &filter, callback, limits, counters)
             }
             Command::Unlisten(id) => publisher.unlisten(id, counters),
-            Command::CountTopics(question) => {
-                question.add(|all| add_topics(all, publisher.topics.counts()));
+            Command::CountTopics(after, question) => {
+                question.add(|all| all.merge(publisher.topics.page(after.as_deref())));
                 catch_counted(&mut counters.panics, || question.settle());
             }
             Command::ReportFigures(question) => {
@@ -137,7 +136,7 @@ impl<S: Stream> Engine<S> {
 fn weight(command: &Command) -> usize {
     match command {
         // The application makes an answer of what it is told.
-        Command::CountTopics(_) | Command::ReportFigures(_) => 32,
+        Command::CountTopics(..) | Command::ReportFigures(_) => 32,
         _ => 1,
     }
 }
