@@ -45,6 +45,7 @@ mod session_end;
 mod shutdown;
 mod sigpipe;
 mod simulator;
+mod site_policy;
 mod slow_consumers;
 mod split_reads;
 mod startup_errors;

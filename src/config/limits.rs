@@ -69,7 +69,7 @@ settings! {
     /// Messages, publications and other commands of other threads that wait for one worker. Beyond that,
     /// [`Handle`](crate::Handle) reports that its mailbox is full. Announcements have a little more room.
     mailbox = 65_536, max COUNT_MAX, "commands from other threads that wait for a worker";
-    /// Bytes of the messages among them.
+    /// Bytes of the messages and publications that wait for one worker.
     mailbox_bytes = 64 << 20, max BYTES_MAX, "size of the messages that wait for a worker";
     /// Bytes of the arena's chunk that stay reserved between requests. Each worker has one arena. The system
     /// provides this memory only when a request first uses it.

@@ -195,7 +195,7 @@ macro_rules! methods {
         methods! { get "GET", head "HEAD", post "POST", put "PUT", patch "PATCH", delete "DELETE", options "OPTIONS" }
     };
     ($($name:ident $method:literal),+) => {$(
-        #[doc = concat!("Makes a ", $method, " request for `target`: a path, and a query if it has one.")]
+        #[doc = concat!("Makes a request with the method ", $method, " for `target`: a path, and a query if it has one.")]
         ///
         /// # Panics
         /// If the target contains a space or a control character.

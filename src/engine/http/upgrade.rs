@@ -4,7 +4,8 @@
 //! accepted the connection. If one does not, only the answer to the request is left in the cork.
 
 use crate::app::{
-    Body, Error, Handler, Layers, Request, Response, Socket, Upgrade, call_through, handler_failed,
+    Body, Error, Handler, Layers, OriginVerdict, Request, Response, Socket, Upgrade, call_through,
+    handler_failed, other_origin,
 };
 use crate::engine::context::Services;
 use crate::engine::output::Output;
@@ -34,6 +35,9 @@ pub(in crate::engine) fn open<'r, S: Stream>(
     let Opening { opened, .. } = opening;
     let counters = &mut services.counters;
     counters.panics += request.panics();
+    if request.extension() == Some(&OriginVerdict::Refused) {
+        counters.count_rejected(Rejected::Origin);
+    }
     match (result, opened.into_inner()) {
         (Ok(response), Some((socket, accepted))) if response.is_begun() && response.status == 101 => {
             counters.websockets += 1;
@@ -85,11 +89,16 @@ impl<S: Stream> Handler for Opening<'_, '_, '_, S> {
             return Ok(Response::from(Error::bad_request("A handshake has no content.")).close());
         }
         let (method, http11) = (head.method.as_str(), head.version >= Version::Http11);
-        let fields = |name: &'static str| head.fields.values(name);
+        // A layer has decided about the origin already, and may know more origins than this route.
+        let is_decided = request.extension() == Some(&OriginVerdict::Admitted);
+        let fields = |name: &'static str| {
+            let skip = is_decided && matches!(name, "Origin" | "Sec-Fetch-Site");
+            head.fields.values(if skip { "" } else { name })
+        };
         let policy = self.upgrade.policy();
         let accepted = match ws::handshake::accept(method, http11, head.host(), fields, policy) {
             Ok(accepted) => accepted,
-            Err(reason) => return Err(reject(reason, services)),
+            Err(reason) => return Err(reject(reason, request, services)),
         };
         let mut state = SendState::new(self.upgrade.number());
         let mut codec = accepted.deflate.map(|agreed| SocketCodec::new(agreed, policy.wanted_compression()));
@@ -121,9 +130,12 @@ impl<S: Stream> Handler for Opening<'_, '_, '_, S> {
 
 /// Counts a rejected handshake and returns the error for it.
 #[cold]
-fn reject(reason: Rejected, services: &mut Services) -> Error {
+fn reject(reason: Rejected, request: &Request<'_>, services: &mut Services) -> Error {
     services.counters.count_rejected(reason);
-    let error = Error::new(reason.status(), reason.to_string());
+    let error = match reason {
+        Rejected::Origin => other_origin(request),
+        _ => Error::new(reason.status(), reason.to_string()),
+    };
     // The encoder writes these two with every 426.
     let fields = reason.fields().iter().filter(|(name, _)| !matches!(*name, "Upgrade" | "Connection"));
     fields.fold(error, |error, (name, value)| error.add_header(name, value))
