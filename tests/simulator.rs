@@ -49,6 +49,9 @@
 //! 4. What the session has sent, unless it was reported as dropped, comes in order. What a handle has sent comes in
 //!    order or not at all. `drain` is called once for each report of backpressure, before the next message.
 //!
+//! In every other seed, a turn may do only very little: one command, one or three deliveries, a batch of one or three
+//! publications. The rules are the same then, and a publication from outside is due when its command is carried out.
+//!
 //! At the end, when every member has taken everything:
 //! 5. No loss without a count: on each engine, what matched is what was delivered, dropped, conflated or closed, and
 //!    what was delivered is what was written. If no member has left, what matched is what was due.
