@@ -258,10 +258,7 @@ fn a_message_that_is_too_long_is_not_published() {
     // A handle cannot publish such a message either.
     let refused = server.handle.publish("a", Message::Text(&"y".repeat(101)));
     assert_eq!(refused, Err(PublishError::Topic(TopicError::MessageTooBig(100))));
-    assert_eq!(
-        server.handle.publish("a*", Message::Text("")),
-        Err(PublishError::Topic(TopicError::Filter))
-    );
+    assert_eq!(server.handle.publish("a*", Message::Text("")), Err(PublishError::Topic(TopicError::Filter)));
     publish(&server.handle, &[], "a");
     assert_eq!(until_end(&mut client), ["x".repeat(100)]);
     assert_eq!((server.wait(|counters| counters.published == 2).matched), 2);

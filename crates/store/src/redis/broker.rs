@@ -12,7 +12,7 @@ use super::options::RedisOptions;
 use super::peers::Gap;
 use super::shared::{Phase, Shared, State, THREADS};
 use super::url::RedisUrl;
-use super::{publishing, subscribing};
+use super::{publishing, subscribing, watching};
 use fleeting::{Broker, Inlet, Publication};
 use std::collections::VecDeque;
 use std::fmt;
@@ -73,6 +73,11 @@ impl RedisBroker {
             last_number: 0,
             is_open: false,
             lost_at: None,
+            sent_at: None,
+            servers: Default::default(),
+            leave: [None; THREADS],
+            opened: 0,
+            publisher_ended: 0,
             closer: None,
             is_listening: false,
             reached: 0,
@@ -157,6 +162,7 @@ impl Broker for RedisBroker {
         drop(state);
         shared.spawn("publish", publishing::run)?;
         let started = shared.spawn("subscribe", move |shared| subscribing::run(shared, &*inlet));
+        let started = started.and_then(|()| shared.spawn_watch(watching::run));
         if started.is_err() {
             self.detach();
             return started;
