@@ -11,7 +11,7 @@ use fleeting::ws::Policy;
 use fleeting::{
     App, Error, Files, Handle, Message, Offload, Request, Response, Socket, SocketOptions, WebSocket,
 };
-use fleeting_store::Store;
+use fleeting_store::{RedisBroker, Store};
 use serde::Serialize;
 use std::sync::{Arc, OnceLock};
 
@@ -27,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) node: String,
     /// The threads that call the store, if it blocks.
     pub(crate) offload: Option<Arc<Offload>>,
+    /// Shares topics with the other nodes, if the store is shared.
+    pub(crate) broker: Option<Arc<RedisBroker>>,
     pub(crate) lesson: Arc<Lesson>,
     /// Created by the first worker, because it needs a handle to the workers.
     pub(crate) registry: OnceLock<Arc<Registry>>,
@@ -61,7 +63,7 @@ pub(crate) fn app(shared: &Shared, handle: &Handle) -> App {
     let app = hub::routes(app, handle);
     let app = lesson::routes(app, handle, &shared.lesson);
     let app = registry::routes(app, registry, shared.offload.as_ref(), policy);
-    metrics::routes(app, handle, registry, shared.offload.as_ref())
+    metrics::routes(app, handle, registry, shared.offload.as_ref(), shared.broker.as_ref())
 }
 
 #[derive(Serialize)]

@@ -46,7 +46,7 @@ pub(crate) fn serve(settings: Settings) -> Result<(), Failure> {
     }
     let failed = |error: ServeError| Failure::Runtime(error.to_string());
     let directory = settings.files.clone();
-    let Opened { store, node, description, .. } = opened;
+    let Opened { store, node, broker, description } = opened;
     // A store that does not block is called by the workers, without further threads.
     let offload = store.waits().then(|| Offload::new(OffloadOptions::default()).map(Arc::new)).transpose();
     let offload = offload.map_err(Failure::no_thread)?;
@@ -56,6 +56,7 @@ pub(crate) fn serve(settings: Settings) -> Result<(), Failure> {
         store,
         node,
         offload,
+        broker,
         lesson: Arc::new(Lesson::new()),
         registry: OnceLock::new(),
     });

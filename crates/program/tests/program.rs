@@ -125,7 +125,7 @@ impl Running {
     }
 
     /// Waits until the program ends by itself, and returns how.
-    fn exit_status(mut self) -> ExitStatus {
+    pub fn exit_status(mut self) -> ExitStatus {
         let (ended, output_end) = mpsc::channel();
         let mut stdout = self.stdout.take().expect("taken only once");
         thread::spawn(move || ended.send(stdout.read_to_end(&mut Vec::new())));
