@@ -178,7 +178,7 @@ fn a_process_may_start_before_its_redis() {
 fn a_redis_whose_scan_never_ends_does_not_hold_the_exit() {
     let (sender, scanned) = mpsc::channel();
     let redis = FakeRedis::start(move |words| {
-        (words[0] == "SCAN").then(|| {
+        (words[0] == b"SCAN").then(|| {
             let _ = sender.send(());
             b"*2\r\n+7\r\n*0\r\n".to_vec()
         })

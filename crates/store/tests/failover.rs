@@ -2,10 +2,11 @@
 //! announced to it as a gap, and no store writes to a replica or goes on reading from one.
 
 use fleeting::{Arena, Broker, Inlet, Message, Publication};
-use fleeting_store::{Redis, RedisBroker, RedisOptions, Store};
+use fleeting_store::{Envelope, Redis, RedisBroker, RedisOptions, Store};
 use fleeting_testkit::client::PATIENCE;
 use fleeting_testkit::on_drop::OnDrop;
-use fleeting_testkit::redis::node::{Node, wait_until};
+use fleeting_testkit::redis::fake::FakeRedis;
+use fleeting_testkit::redis::node::{Node, patient, wait_until};
 use fleeting_testkit::redis::proxy::Proxy;
 use fleeting_testkit::redis::server::RedisServer;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -344,6 +345,86 @@ fn a_broker_leaves_a_server_that_its_address_no_longer_leads_to() {
         other.recorder.received.lock().expect("not poisoned").last().is_some_and(|last| last == "t=1")
     });
     assert!(own.broker.counters().failovers >= 1);
+}
+
+/// Whatever a server refuses publications with, they count as lost, and the other nodes learn of it.
+#[test]
+fn publications_that_a_server_refuses_are_never_lost_in_silence() {
+    for error in [
+        "READONLY You can't write against a read only replica.",
+        "LOADING Redis is loading the dataset in memory",
+        "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+        "NOREPLICAS Not enough good replicas to write.",
+        "CLUSTERDOWN The cluster is down",
+        "MOVED 1 127.0.0.1:1",
+        "NOPERM this user has no permissions to run the 'publish' command",
+        "NOAUTH Authentication required.",
+        "BUSY Redis is busy running a script.",
+    ] {
+        let is_refusing = Arc::new(AtomicBool::new(false));
+        let (sender, accepted) = mpsc::channel();
+        let refuses = is_refusing.clone();
+        let redis = FakeRedis::start(move |words| {
+            if words[0] == b"PUBLISH" {
+                if refuses.load(Ordering::Relaxed) {
+                    return Some(format!("-{error}\r\n").into());
+                }
+                let envelope = Envelope::parse(&words[2]).expect("an envelope");
+                let _ = sender.send((envelope.number, envelope.lost_ago.is_some()));
+            }
+            None
+        });
+        let options = RedisOptions::new().timeout(PATIENCE).heartbeat(Duration::from_millis(100));
+        let own = Node::start_with(&redis.url(), "own", options);
+        own.publish("t", "1");
+        wait_until(|| own.broker.counters().sent == 1);
+        is_refusing.store(true, Ordering::Relaxed);
+        (0..5).for_each(|_| own.publish("t", "lost"));
+        wait_until(|| own.broker.counters().dropped_away == 5);
+        assert!(accepted.try_iter().all(|(number, lost)| number <= 1 && !lost), "{error}");
+        is_refusing.store(false, Ordering::Relaxed);
+        // Nothing more is published: a heartbeat says it.
+        let said = accepted.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no heartbeat after {error}"));
+        assert_eq!(said, (6, true), "{error}");
+        wait_until(|| own.broker.is_connected());
+        own.publish("t", "2");
+        wait_until(|| own.broker.counters().sent == 2);
+    }
+}
+
+#[test]
+fn a_user_whose_permissions_change_is_told_what_it_missed() {
+    let (server, port) = RedisServer::start_on_a_port(&[]);
+    let rules = |rules: &[&str]| server.ask::<()>(&[&["ACL", "SETUSER", "node"], rules].concat());
+    rules(&["on", ">p", "~*", "&*", "+@all"]);
+    let options = patient().heartbeat(Duration::from_millis(100));
+    let (own, other) = (
+        Node::start_with(&format!("redis://node:p@127.0.0.1:{port}"), "own", options),
+        Node::start(&server.url(), "other"),
+    );
+    own.publish("t", "1");
+    assert_eq!(other.recorder.wait(1), ["t=1"]);
+    // It may not publish.
+    rules(&["-publish"]);
+    (0..3).for_each(|_| own.publish("t", "lost"));
+    wait_until(|| own.broker.counters().dropped_away == 3);
+    rules(&["+publish"]);
+    assert_eq!(other.recorder.wait(2)[1], "!3 publications of own were lost");
+    // It may not hear: Redis ends the connection.
+    rules(&["resetchannels"]);
+    own.connected(false);
+    other.publish("t", "missed");
+    rules(&["allchannels"]);
+    assert_eq!(own.recorder.wait(1), ["!the connection to the other nodes was lost, and is back"]);
+    own.connected(true);
+    other.publish("t", "2");
+    assert_eq!(own.recorder.wait(2)[1], "t=2");
+    // It may not ask which server this is: its connections are replaced by some that ask otherwise.
+    rules(&["-info", "-role"]);
+    assert_eq!(own.recorder.wait(3)[2], own.recorder.wait(1)[0]);
+    own.connected(true);
+    own.publish("t", "3");
+    assert_eq!(other.recorder.wait(3)[2], "t=3");
 }
 
 // ---------------------------------------------------------------- the store

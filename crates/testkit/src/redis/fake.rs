@@ -16,7 +16,7 @@ pub struct FakeRedis {
 impl FakeRedis {
     /// Starts a server. `answer` gets the words of each command and returns the bytes of the reply; `None` stands for
     /// what Redis answers, if a client that keeps nothing can do with that.
-    pub fn start(answer: impl Fn(&[String]) -> Option<Vec<u8>> + Send + Sync + 'static) -> FakeRedis {
+    pub fn start(answer: impl Fn(&[Vec<u8>]) -> Option<Vec<u8>> + Send + Sync + 'static) -> FakeRedis {
         let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
         let addr = listener.local_addr().expect("it listens");
         let (over, answer) = (Arc::new(AtomicBool::new(false)), Arc::new(answer));
@@ -47,7 +47,7 @@ impl Drop for FakeRedis {
 }
 
 /// Answers commands until the client leaves.
-fn serve(stream: &TcpStream, answer: &dyn Fn(&[String]) -> Option<Vec<u8>>) {
+fn serve(stream: &TcpStream, answer: &dyn Fn(&[Vec<u8>]) -> Option<Vec<u8>>) {
     let (mut from, mut to) = (BufReader::new(stream), stream);
     while let Some(words) = command(&mut from) {
         let reply = answer(&words).unwrap_or_else(|| usual(&words));
@@ -58,13 +58,14 @@ fn serve(stream: &TcpStream, answer: &dyn Fn(&[String]) -> Option<Vec<u8>>) {
 }
 
 /// Reads a command: an array of strings.
-fn command(from: &mut impl BufRead) -> Option<Vec<String>> {
+fn command(from: &mut impl BufRead) -> Option<Vec<Vec<u8>>> {
     let count = length(from, "*")?;
     (0..count)
         .map(|_| {
             let mut word = vec![0; length(from, "$")? + 2];
             from.read_exact(&mut word).ok()?;
-            Some(String::from_utf8_lossy(&word[..word.len() - 2]).into_owned())
+            word.truncate(word.len() - 2);
+            Some(word)
         })
         .collect()
 }
@@ -75,13 +76,16 @@ fn length(from: &mut impl BufRead, kind: &str) -> Option<usize> {
     line.trim_end().strip_prefix(kind)?.parse().ok()
 }
 
-fn usual(words: &[String]) -> Vec<u8> {
-    match words[0].as_str() {
-        "PING" => b"+PONG\r\n".to_vec(),
-        "INFO" => b"$21\r\nrun_id:a\r\nrole:master\r\n".to_vec(),
-        "PUBLISH" => b":0\r\n".to_vec(),
-        "SUBSCRIBE" => format!("*3\r\n+subscribe\r\n${}\r\n{}\r\n:1\r\n", words[1].len(), words[1]).into(),
-        "SCAN" => b"*2\r\n+0\r\n*0\r\n".to_vec(),
+fn usual(words: &[Vec<u8>]) -> Vec<u8> {
+    match &words[0][..] {
+        b"PING" => b"+PONG\r\n".to_vec(),
+        b"INFO" => b"$21\r\nrun_id:a\r\nrole:master\r\n".to_vec(),
+        b"PUBLISH" => b":0\r\n".to_vec(),
+        b"SUBSCRIBE" => {
+            let head = format!("*3\r\n+subscribe\r\n${}\r\n", words[1].len());
+            [head.as_bytes(), &words[1], b"\r\n:1\r\n"].concat()
+        }
+        b"SCAN" => b"*2\r\n+0\r\n*0\r\n".to_vec(),
         _ => b"$-1\r\n".to_vec(),
     }
 }
