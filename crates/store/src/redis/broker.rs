@@ -34,6 +34,10 @@ use std::time::Instant;
 /// Redis is back after an outage, the broker announces a [`Gap`] to all clients that have subscribed to anything: once,
 /// and at the point where something may be missing. See [`announce`](RedisBroker::announce).
 ///
+/// The address must lead to a primary, because what is published on a replica reaches only that one's clients. The broker
+/// leaves a server that has become a replica, or that the address no longer leads to, within a
+/// [heartbeat](RedisOptions::heartbeat). Then the gap is announced here, and on servers that have left before.
+///
 /// Every client of Redis that may publish on the channel is trusted. Messages in any other format are counted and
 /// ignored.
 ///

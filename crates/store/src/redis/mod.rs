@@ -52,6 +52,10 @@ use std::time::{Duration, Instant};
 /// once a second. A connection on which anything went wrong is closed, so a late reply cannot be taken for the reply to
 /// another operation.
 ///
+/// The address must lead to a primary: a replica returns old values. The store leaves a server that has become a replica,
+/// or that the address no longer leads to, within a [heartbeat](RedisOptions::heartbeat). A primary confirms a write before
+/// its replicas have it, so a failover may lose the last writes.
+///
 /// An entry is a string in Redis; its key is the namespace followed by the store's key. Other programs can read both.
 /// [`scan`](Store::scan) walks through the keys of the whole database, including those of other applications. Redis
 /// Cluster is not supported.

@@ -60,15 +60,16 @@ impl RedisOptions {
         RedisOptions { namespace: namespace.into(), ..self }
     }
 
-    /// Sets after how much silence a broker sends a PING, and how long it waits for the answer. The minimum is 1 ms,
-    /// the maximum a year of 366 days.
+    /// Sets how often a broker and a store check whether their server is a primary, and the one that the address leads
+    /// to. Each check makes a connection. It is also after how much silence a broker sends a PING, and how long it waits
+    /// for the answer. The minimum is 1 ms, the maximum a year of 366 days.
     pub fn heartbeat(self, heartbeat: Duration) -> RedisOptions {
         RedisOptions { heartbeat: heartbeat.clamp(WAIT_MIN, WAIT_MAX), ..self }
     }
 
     /// Sets a callback for outages: it gets the reason when Redis becomes unavailable, and `None` when Redis is back.
     ///
-    /// A broker detects an outage by itself, a store only when it is used. The callback runs on the thread that
+    /// A server that is a replica counts as unavailable. A broker detects an outage by itself, a store only when it is used. The callback runs on the thread that
     /// reconnects, and the next attempt waits until it returns.
     pub fn watch(self, watch: impl Fn(Option<&str>) + Send + Sync + 'static) -> RedisOptions {
         RedisOptions { watch: Some(Arc::new(watch)), ..self }
