@@ -462,13 +462,15 @@ fn a_store_leaves_a_replica_before_it_writes() {
     wait_until(|| get(&store).as_deref() == Some("newest"));
 }
 
+/// A store and a broker with the same options: what one of them meets, the other one looks at.
 #[test]
 fn a_write_that_a_replica_refuses_drops_all_connections() {
     let servers = RedisServer::start_pair(&[]);
     let proxy = Proxy::start(servers[0].0.socket());
-    let url = proxy.url().parse().expect("a valid URL");
     // The heartbeat notices nothing.
     let options = RedisOptions::new().timeout(PATIENCE).heartbeat(PATIENCE);
+    let own = Node::start_with(&proxy.url(), "own", options.clone());
+    let url = proxy.url().parse().expect("a valid URL");
     let store = Redis::connect(url, options).expect("a thread can be started");
     store.set("a", b"old", None).expect("the store accepts it");
     servers[1].0.promote();
@@ -478,4 +480,5 @@ fn a_write_that_a_replica_refuses_drops_all_connections() {
     assert!(refused.contains("READONLY"), "{refused}");
     store.set("a", b"new", None).expect("the new primary accepts it");
     assert_eq!(servers[1].0.ask::<String>(&["GET", "fleeting:a"]), "new");
+    assert_eq!(own.recorder.wait(1), ["!the connection to the other nodes was lost, and is back"]);
 }

@@ -17,7 +17,7 @@ use fleeting::{Broker, Inlet, Publication};
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::Instant;
 
 /// Joins servers over a Redis channel: a publication on one arrives on all.
@@ -79,6 +79,7 @@ impl RedisBroker {
             lost_at: None,
             sent_at: None,
             servers: Default::default(),
+            looks_soon: false,
             leave: [None; THREADS],
             opened: 0,
             publisher_ended: 0,
@@ -164,6 +165,8 @@ impl Broker for RedisBroker {
         }
         state.phase = Phase::Starting;
         drop(state);
+        let wake: Weak<Shared> = Arc::downgrade(shared);
+        shared.options.alarm.listen(&shared.url, wake);
         shared.spawn("publish", publishing::run)?;
         let started = shared.spawn("subscribe", move |shared| subscribing::run(shared, &*inlet));
         let started = started.and_then(|()| shared.spawn_watch(watching::run));

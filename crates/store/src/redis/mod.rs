@@ -4,6 +4,7 @@
 //! ([`url`]), one connection ([`link`]), the connections of a store ([`pool`]), and the [`broker`] with its two threads.
 //! Invariant: each operation is one command, or one script, or only reads.
 
+mod alarm;
 mod backoff;
 mod bounds;
 mod broker;

@@ -4,6 +4,7 @@
 //! returns to the pool only if it is usable and no outage was noticed since it was made; and while Redis is unavailable,
 //! one thread tries to reconnect and every operation fails at once.
 
+use super::alarm::Wake;
 use super::backoff::{Backoff, random};
 use super::failure::describe;
 use super::link::Link;
@@ -15,7 +16,7 @@ use redis::RedisError;
 use socket2::SockAddr;
 use std::borrow::Cow;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Instant;
 
@@ -45,6 +46,8 @@ struct State {
     addrs: Arc<[SockAddr]>,
     /// The server that the links lead to.
     server: Server,
+    /// Look where the address leads without waiting for the next beat.
+    looks_soon: bool,
     /// The pool was dropped.
     closed: bool,
 }
@@ -88,6 +91,8 @@ impl Shared {
             state.drop_links();
             state.health = Health::Down { why, untried: true };
             self.wake_reconnect.notify_one();
+            drop(state);
+            self.options.alarm.raise(&self.url);
         }
     }
 
@@ -98,11 +103,24 @@ impl Shared {
         if state.outages != outages {
             return outages;
         }
-        if server.differs_from(&state.server) {
+        let differs = server.differs_from(&state.server);
+        if differs {
             state.drop_links();
         }
         state.server = server.clone();
-        state.outages
+        let outages = state.outages;
+        drop(state);
+        if differs {
+            self.options.alarm.raise(&self.url);
+        }
+        outages
+    }
+}
+
+impl Wake for Shared {
+    fn look_soon(&self) {
+        self.state().looks_soon = true;
+        self.wake_reconnect.notify_one();
     }
 }
 
@@ -130,11 +148,14 @@ impl Pool {
             outages: 0,
             addrs: Arc::default(),
             server: Server::default(),
+            looks_soon: false,
             closed: false,
         };
         let (state, changed, wake_reconnect) = (Mutex::new(state), Condvar::new(), Condvar::new());
         let shared = Arc::new(Shared { url, options, state, changed, wake_reconnect });
         let own = shared.clone();
+        let wake: Weak<Shared> = Arc::downgrade(&shared);
+        shared.options.alarm.listen(&shared.url, wake);
         thread::Builder::new().name("fleeting-redis".into()).spawn(move || reconnect(&own))?;
         Ok(Pool { shared })
     }
@@ -254,7 +275,7 @@ fn reconnect(shared: &Shared) {
         let mut state = shared.state();
         let mut check_at = Instant::now() + shared.options.heartbeat;
         while matches!(state.health, Health::Up) && !state.closed {
-            if Instant::now() >= check_at {
+            if std::mem::take(&mut state.looks_soon) || Instant::now() >= check_at {
                 drop(state);
                 check(shared);
                 check_at = Instant::now() + shared.options.heartbeat;
@@ -275,6 +296,7 @@ fn reconnect(shared: &Shared) {
                 }
                 state.health = Health::Up;
                 state.server = link.server().clone();
+                state.looks_soon = false;
                 state.addrs = addrs;
                 state.idle.push(link);
                 state.count += 1;

@@ -3,6 +3,7 @@
 //! It knows no command of Redis, no topic and no subscriber. Invariant: it never runs the application's code while the
 //! state is locked.
 
+use super::alarm::Wake;
 use super::backoff::{Backoff, random};
 use super::counters::{Counts, count};
 use super::link::LinkCloser;
@@ -50,6 +51,8 @@ pub(super) struct State {
     pub(super) sent_at: Option<Instant>,
     /// The server that each thread's connection leads to, and the number of the connection.
     pub(super) servers: [Option<(Server, u64)>; THREADS],
+    /// Look where the address leads without waiting for the next beat.
+    pub(super) looks_soon: bool,
     /// Why each thread is to replace its connection.
     pub(super) leave: [Option<&'static str>; THREADS],
     /// The number of connections made so far.
@@ -101,13 +104,14 @@ impl Shared {
         self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Waits for a heartbeat. Returns false if the broker stops.
+    /// Waits for a heartbeat or an alarm. Returns false if the broker stops.
     pub(super) fn rest(&self) -> bool {
         let until = Instant::now() + self.options.heartbeat;
         let mut state = self.state();
-        while state.phase < Phase::Stopping && Instant::now() < until {
+        while state.phase < Phase::Stopping && !state.looks_soon && Instant::now() < until {
             state = self.wait(state, until);
         }
+        state.looks_soon = false;
         state.phase < Phase::Stopping
     }
 
@@ -155,7 +159,12 @@ impl Shared {
         if matches!(role, Role::Publisher) {
             state.publisher_ended = state.opened;
         }
-        state.leave[role as usize].take()
+        let why = state.leave[role as usize].take();
+        drop(state);
+        if why.is_some() {
+            self.options.alarm.raise(&self.url);
+        }
+        why
     }
 
     /// Drops the connections if `server`, which the address leads to, is a replica or not the one they lead to. Nothing
@@ -233,6 +242,13 @@ impl Shared {
     pub(super) fn spawn_watch(self: &Arc<Shared>, watch: fn(&Shared)) -> io::Result<()> {
         let shared = self.clone();
         thread::Builder::new().name("fleeting-watch".into()).spawn(move || watch(&shared)).map(drop)
+    }
+}
+
+impl Wake for Shared {
+    fn look_soon(&self) {
+        self.state().looks_soon = true;
+        self.changed.notify_all();
     }
 }
 
