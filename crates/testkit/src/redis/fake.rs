@@ -6,6 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
+/// Makes the reply to a command from its words.
+type Answer = dyn Fn(&[Vec<u8>]) -> Option<Vec<u8>>;
+
 /// Stopped when it is dropped; connections end with their clients.
 pub struct FakeRedis {
     addr: SocketAddr,
@@ -47,7 +50,7 @@ impl Drop for FakeRedis {
 }
 
 /// Answers commands until the client leaves.
-fn serve(stream: &TcpStream, answer: &dyn Fn(&[Vec<u8>]) -> Option<Vec<u8>>) {
+fn serve(stream: &TcpStream, answer: &Answer) {
     let (mut from, mut to) = (BufReader::new(stream), stream);
     while let Some(words) = command(&mut from) {
         let reply = answer(&words).unwrap_or_else(|| usual(&words));
