@@ -74,8 +74,8 @@ pub mod transport;
 pub mod ws;
 
 pub use app::{
-    App, Body, BodySender, Completion, ConnId, Cookie, Error, Event, EventError, EventSender, Files, Flow,
-    FormPart, FormParts, Full, Gone, Handler, HandlerFn, KeptRequest, LayerFn, Message, Multipart,
+    Answer, App, Body, BodySender, Completion, ConnId, Cookie, Error, Event, EventError, EventSender, Files,
+    Flow, FormPart, FormParts, Full, Gone, Handler, HandlerFn, KeptRequest, LayerFn, Message, Multipart,
     MultipartLimits, Offload, OffloadCounters, OffloadOptions, Pairs, PartHead, Progress, Pushed, Request,
     Responder, Response, Resume, Room, RouteError, SameSite, Sent, Socket, SocketOptions, Source, Upload,
     Waker, WebSocket, handler,

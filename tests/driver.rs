@@ -86,6 +86,11 @@ impl Driver {
         run_to_rest(&mut self.engine, self.now);
     }
 
+    /// Makes room for `bytes` more without an event, as a kernel does whose buffer is still nearly full.
+    pub fn make_room_silently(&mut self, peer: &Peer, bytes: usize) {
+        peer.pipe.borrow_mut().add_room(bytes);
+    }
+
     /// Lets time pass. The engine has a turn whenever it asks for one.
     pub fn advance(&mut self, ms: u64) {
         let until = self.now.ms + ms;

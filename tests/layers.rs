@@ -482,35 +482,3 @@ fn a_mistake_in_a_nested_application_is_reported() {
         "route \"/b/a\": a nested application has this path too",
     );
 }
-
-#[test]
-fn an_application_renders_its_refusals() {
-    let server = server::run_with(
-        |limits, timeouts| {
-            (limits.body_bytes, limits.head_bytes) = (10, 200);
-            timeouts.head = std::time::Duration::from_millis(20);
-        },
-        |_| {
-            let (report, _) = mpsc::channel();
-            everything(&report).refusal_page(|error| {
-                assert_ne!(error.status(), 505, "planted");
-                Response::html(format!("<h1>{}", error.status())).with_status(error.status())
-            })
-        },
-    );
-    let check = |request: &str, status: u16, text: &str| {
-        let answer = ask(&server, request);
-        assert_eq!((answer.status, answer.text()), (status, text), "{request}");
-        assert_eq!(answer.field("connection"), Some("close"), "{request}");
-    };
-    check("GET / HTTP/1.1\r\n\r\n", 400, "<h1>400");
-    check("POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 11\r\n\r\n", 413, "<h1>413");
-    let long = format!("GET / HTTP/1.1\r\nHost: test\r\nX: {}\r\n\r\n", "x".repeat(200));
-    check(&long, 431, "<h1>431");
-    check("GET / HT", 408, "<h1>408");
-    // The page fails, so the plain answer is sent.
-    let answer = ask(&server, "GET / HTTP/3.0\r\nHost: test\r\n\r\n");
-    assert_eq!(answer.status, 505);
-    assert!(!answer.text().contains("<h1>"));
-    assert_eq!(server.wait(|counters| counters.panics == 1).panics, 1);
-}

@@ -19,6 +19,7 @@ mod connection_ids;
 mod cookies;
 mod deferred_responses;
 mod driver;
+mod error_page;
 #[cfg(not(fleeting_paranoid))]
 mod file_responses;
 mod foreign_event_loop;

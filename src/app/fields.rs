@@ -116,6 +116,16 @@ impl FieldBlock {
         *self = FieldBlock::Memory(bytes);
     }
 
+    /// Adds the lines of `other` whose names this block does not have.
+    pub(super) fn add_missing(&mut self, other: &FieldBlock) {
+        let has =
+            |block: &FieldBlock, name: &str| block.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
+        let missing: Vec<_> = other.iter().filter(|(name, _)| !has(self, name)).collect();
+        for (name, value) in missing {
+            self.append(name, value).expect("a block holds only lines that were checked");
+        }
+    }
+
     /// Returns the encoded lines.
     #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {

@@ -47,7 +47,7 @@ mod waker;
 mod websocket;
 
 pub use crate::ws::Message;
-pub use body::{Body, Pending};
+pub use body::{Answer, Body, Pending};
 pub use channel::{BodySender, Pushed};
 pub use completion::Completion;
 pub use conn_id::ConnId;

@@ -9,7 +9,7 @@ use super::router::{Resolved, Router};
 use super::socket_options::SocketOptions;
 use super::upload::{Upload, UploadRoute};
 use super::websocket::{SocketRoute, WebSocket};
-use super::{Completion, Error, Handler, Response};
+use super::{Body, Completion, Error, Handler, Response};
 use crate::arena::Arena;
 use crate::http1::Head;
 use crate::panics::catch_counted;
@@ -42,13 +42,13 @@ pub struct App {
     /// The options of each WebSocket route, in the order in which the routes were added.
     sockets: Vec<SocketOptions>,
     error: Option<RouteError>,
-    refusal_page: Option<RefusalPage>,
+    error_page: Option<ErrorPage>,
     on_complete: Option<CompletionHook>,
     finished: bool,
 }
 
 type CompletionHook = Box<dyn Fn(&Completion<'_>)>;
-type RefusalPage = Box<dyn Fn(&Error) -> Response<'static>>;
+type ErrorPage = Box<dyn Fn(&Error) -> Result<Response<'static>, Error>>;
 
 /// The methods that take a closure. They state the bound themselves, so that a closure's lifetimes are inferred.
 macro_rules! routes {
@@ -136,9 +136,9 @@ impl App {
     /// own 404, 405, 501 and answers to OPTIONS, uploads before they begin, WebSockets before they open, nested
     /// applications, and the 500 of a handler that panics. It does not matter whether a route is added before or after
     /// it. A layer that is added later is outside of the earlier ones, and the layers of a nested application are inside
-    /// of all of the outer one's. Not covered are requests that cannot be read or are too large, see
-    /// [`refusal_page`](App::refusal_page), and what follows an answer that comes later: for a deferred answer, an
-    /// upload and a WebSocket the response that a layer sees is the beginning.
+    /// of all of the outer one's. Not covered are requests that cannot be read or are too large, and what follows an answer
+    /// that comes later: for a deferred answer, an upload and a WebSocket the response that a layer sees is the beginning.
+    /// The errors among them are rendered by the [`error_page`](App::error_page).
     ///
     /// The closure may answer by itself, or call on and change the response: its fields are sent with a deferred answer,
     /// with the answer of an upload, and with the 101 of a WebSocket, also if that answer is an error or a timeout's. If it
@@ -217,20 +217,24 @@ impl App {
         self
     }
 
-    /// Makes the responses for requests that no route can answer because they cannot be read: 400, 408, 413, 414, 431
-    /// and others. `page` gets the status and the reason. The connection is closed after the response, whatever it says.
-    /// That of a nested application is not used.
+    /// Renders errors, which are sent as plain text otherwise: every error that no layer has made a response of, and those
+    /// that happen outside of the layers. Those are requests that cannot be read (400, 408, 413, 414, 431 and others),
+    /// errors of an upload that has begun, errors that a [`Responder`](super::Responder) sends, the 500 of one that is
+    /// dropped, and the 504 of one that takes too long.
+    ///
+    /// The response gets the error's status, and the error's fields that it does not have, such as Allow and Retry-After. If
+    /// `page` fails, or its content comes later, the error is sent as plain text. The page of a nested application is not
+    /// used: a [`layer`](App::layer) can render its errors.
     ///
     /// ```
     /// use fleeting::{App, Response};
     ///
-    /// let app = App::new().refusal_page(|error| {
-    ///     let text = format!("<h1>{}</h1><p>{}", error.status(), error.message());
-    ///     Response::html(text).with_status(error.status())
+    /// let app = App::new().error_page(|error| {
+    ///     Ok(Response::html(format!("<h1>{}</h1><p>{}", error.status(), error.message())))
     /// });
     /// ```
-    pub fn refusal_page(mut self, page: impl Fn(&Error) -> Response<'static> + 'static) -> App {
-        self.refusal_page = Some(Box::new(page));
+    pub fn error_page(mut self, page: impl Fn(&Error) -> Result<Response<'static>, Error> + 'static) -> App {
+        self.error_page = Some(Box::new(page));
         self
     }
 
@@ -296,11 +300,19 @@ impl App {
         }
     }
 
-    /// Returns the response for a request that cannot be read.
-    pub(crate) fn refuse(&self, error: Error, panics: &mut u64) -> Response<'static> {
-        let page = self.refusal_page.as_ref().and_then(|page| catch_counted(panics, || page(&error)));
-        // The connection ends with this response, so it cannot come later.
-        page.filter(|page| page.content_length().is_some()).unwrap_or_else(|| error.into())
+    /// Returns the response for an error that leaves the application.
+    #[cold]
+    pub(crate) fn error_response(&self, error: Error, panics: &mut u64) -> Response<'static> {
+        let Some(page) = &self.error_page else { return error.into() };
+        match catch_counted(panics, || page(&error)) {
+            // It may be the connection's last response, so its content cannot come later.
+            Some(Ok(mut response)) if !matches!(response.body, Body::Pending(_)) => {
+                response.status = error.status();
+                response.fields.add_missing(error.fields());
+                response
+            }
+            _ => error.into(),
+        }
     }
 
     /// Returns the options of the WebSocket routes, indexed by the route's number.

@@ -30,6 +30,8 @@ pub(super) enum Expiry {
     Ping,
     /// Begin the closing handshake, for this reason.
     Close(&'static str),
+    /// Offer it once more what is queued, and drop it if it takes nothing.
+    Offer,
     /// Drop it.
     Abort,
 }
@@ -39,9 +41,9 @@ const SILENT: &str = "idle for too long";
 const LIFETIME_REACHED: &str = "open for long enough";
 
 impl Expiry {
-    /// Whether it counts as a timeout: the peer or the application was too slow.
+    /// Whether it counts as a timeout: the peer or the application was too slow. Whether an offer does is not known yet.
     pub(super) fn is_timeout(self) -> bool {
-        !matches!(self, Expiry::Quiet | Expiry::Ping | Expiry::Close(LIFETIME_REACHED))
+        !matches!(self, Expiry::Quiet | Expiry::Ping | Expiry::Close(LIFETIME_REACHED) | Expiry::Offer)
     }
 }
 
@@ -129,9 +131,8 @@ impl Schedule {
             Waiting::Write if self.policy.lifetime_reached(conn, self.now_ms) => {
                 Expiry::Close(LIFETIME_REACHED)
             }
-            Waiting::Request | Waiting::Discard | Waiting::Write | Waiting::Linger | Waiting::Close => {
-                Expiry::Abort
-            }
+            Waiting::Write => Expiry::Offer,
+            Waiting::Request | Waiting::Discard | Waiting::Linger | Waiting::Close => Expiry::Abort,
         })
     }
 }

@@ -175,7 +175,7 @@ impl Handler for Offloaded {
     fn call<'r>(&self, req: &Request<'r>) -> Result<Response<'r>, Error> {
         let queue = &self.threads.queue;
         let Ok(reservation) = queue.reserve() else {
-            return Ok(unavailable("The server is busy. Try again."));
+            return Err(unavailable("The server is busy. Try again."));
         };
         let (response, responder) = Response::defer();
         let responder = Arc::new(SharedResponder::new(responder));
@@ -183,7 +183,7 @@ impl Handler for Offloaded {
             Job::Answer { request: req.keep(), handler: self.handler.clone(), responder: responder.clone() };
         match queue.queue(reservation, job, Some(responder)) {
             Ok(()) => Ok(response),
-            Err(Full) => Ok(unavailable("The server is shutting down.")),
+            Err(Full) => Err(unavailable("The server is shutting down.")),
         }
     }
 }

@@ -17,6 +17,13 @@ use crate::transport::Stream;
 use crate::ws::{self, Accepted, Rejected};
 use std::cell::Cell;
 
+/// What to answer instead of opening a WebSocket.
+pub(in crate::engine) struct NotOpened<'r> {
+    pub(in crate::engine) answer: Result<Response<'r>, Error>,
+    /// The answer is the last. The client may send what it takes for frames before it reads that its handshake is wrong.
+    pub(in crate::engine) last: bool,
+}
+
 /// Opens a WebSocket inside of the layers of its application. What its session sends first follows the 101 in the cork.
 ///
 /// # Errors
@@ -27,11 +34,12 @@ pub(in crate::engine) fn open<'r, S: Stream>(
     request: &Request<'r>,
     out: &mut Output<'_, S>,
     services: &mut Services,
-) -> Result<OpenSocket, Response<'r>> {
+) -> Result<OpenSocket, NotOpened<'r>> {
     let before = out.cork.len();
-    let opening = Opening { upgrade, lent: Cell::new(Some((out, services))), opened: Cell::new(None) };
+    let lent = Cell::new(Some((&mut *out, &mut *services)));
+    let opening = Opening { upgrade, lent, opened: Cell::new(None), rejected: Cell::new(false) };
     let result = call_through(layers, &opening, request);
-    let Opening { opened, .. } = opening;
+    let Opening { opened, rejected, .. } = opening;
     let counters = &mut services.counters;
     counters.panics += request.panics();
     match (result, opened.into_inner()) {
@@ -49,19 +57,21 @@ pub(in crate::engine) fn open<'r, S: Stream>(
             }
             Ok(socket)
         }
-        (result, opened) => {
-            let mut response = result.unwrap_or_else(Response::from);
+        (mut result, opened) => {
             // A layer has not let it pass.
             if let Some((mut socket, _)) = opened {
                 socket.end(None, "", &mut counters.panics);
                 socket.leave(services);
-                if response.is_begun() {
+                if let Ok(response) = &mut result
+                    && response.is_begun()
+                {
                     // Only its status was replaced.
                     response.body = Body::Empty;
                 }
             }
             out.cork.truncate(before);
-            Err(response)
+            // A plain request for a WebSocket's resource is followed by requests.
+            Err(NotOpened { answer: result, last: rejected.get() && request.head().upgrade })
         }
     }
 }
@@ -71,6 +81,8 @@ struct Opening<'a, 'l, 'o, S> {
     upgrade: &'a dyn Upgrade,
     lent: Cell<Option<(&'l mut Output<'o, S>, &'l mut Services)>>,
     opened: Cell<Option<(OpenSocket, Accepted<'a>)>>,
+    /// The handshake breaks a rule.
+    rejected: Cell<bool>,
 }
 
 impl<S: Stream> Handler for Opening<'_, '_, '_, S> {
@@ -90,9 +102,10 @@ impl<S: Stream> Handler for Opening<'_, '_, '_, S> {
         let policy = self.upgrade.policy();
         let accepted = match ws::handshake::accept(method, http11, head.host(), fields, policy) {
             Ok(accepted) => accepted,
-            // A client that has asked for an upgrade may send what it takes for frames before it reads the answer.
-            Err(reason) if head.upgrade => return Ok(reject(reason, services).close()),
-            Err(reason) => return Ok(reject(reason, services)),
+            Err(reason) => {
+                self.rejected.set(true);
+                return Err(reject(reason, services));
+            }
         };
         let mut state = SendState::new(self.upgrade.number());
         let mut codec = accepted.deflate.map(|agreed| SocketCodec::new(agreed, policy.wanted_compression()));
@@ -121,14 +134,12 @@ impl<S: Stream> Handler for Opening<'_, '_, '_, S> {
     }
 }
 
-/// Counts a rejected handshake and returns the response to it.
+/// Counts a rejected handshake and returns the error for it.
 #[cold]
-fn reject(reason: Rejected, services: &mut Services) -> Response<'static> {
+fn reject(reason: Rejected, services: &mut Services) -> Error {
     services.counters.count_rejected(reason);
-    let mut response = Response::from(Error::new(reason.status(), reason.to_string()));
-    for (name, value) in reason.fields() {
-        // Upgrade and Connection are not added here: the encoder writes them with every 426.
-        let _ = response.fields.add(name, value.as_bytes());
-    }
-    response
+    let error = Error::new(reason.status(), reason.to_string());
+    // The encoder writes these two with every 426.
+    let fields = reason.fields().iter().filter(|(name, _)| !matches!(*name, "Upgrade" | "Connection"));
+    fields.fold(error, |error, (name, value)| error.add_header(name, value))
 }
