@@ -46,6 +46,7 @@ mod shutdown;
 mod sigpipe;
 mod simulator;
 mod slow_consumers;
+mod slow_peers;
 mod split_reads;
 mod startup_errors;
 mod streaming;

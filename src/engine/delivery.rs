@@ -55,7 +55,7 @@ pub(super) fn deliver<S: Stream>(
                 continue;
             };
             if encoding != Encoding::PLAIN
-                && let Protocol::WebSocket(open) = &mut conn.protocol
+                && let Protocol::WebSocket(open, _) = &mut conn.protocol
             {
                 open.was_sent_foreign();
             }

@@ -268,7 +268,7 @@ impl<S: Stream> Engine<S> {
         self.context.services.shutting_down = true;
         for id in self.table.ids() {
             let Some(conn) = self.table.find(id) else { continue };
-            if let Protocol::WebSocket(open) = &conn.protocol {
+            if let Protocol::WebSocket(open, _) = &conn.protocol {
                 self.report.websockets += u64::from(open.is_open());
                 self.tell(id, |turn| turn.close(CloseCode::AWAY, "shutting down"));
                 continue;
@@ -402,7 +402,7 @@ impl<S: Stream> Engine<S> {
             Expiry::AnswerTimeout => turn.answer_overdue(),
             Expiry::Quiet => turn.quiet(),
             Expiry::Ping => turn.ping(),
-            Expiry::Close(reason) => turn.close(CloseCode::AWAY, reason),
+            Expiry::Close(code, reason) => turn.close(code, reason),
             Expiry::Offer => return self.offer(id),
             Expiry::Abort => return self.abort(id),
         }
