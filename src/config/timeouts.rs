@@ -40,7 +40,8 @@ settings! {
     /// connection is closed without an answer.
     idle = Duration::from_secs(60), max YEAR, "without a request; then closed";
     /// Grace period before the content of a request must arrive at 1 KiB a second or more. After that, slower
-    /// content is answered with 408.
+    /// content is answered with 408. What arrives faster gains time, but never more than the grace period once more, so
+    /// nothing may pause for longer than twice this time.
     body_stall = Duration::from_secs(5), max YEAR, "grace before content must come at 1 KiB/s; then 408";
     /// Time for the answer to a request that a handler has deferred. After that the answer is 504 (RFC 9110
     /// §15.6.5).
@@ -52,6 +53,11 @@ settings! {
     ping = Duration::from_secs(30), max YEAR, "without a WebSocket frame; then a ping";
     /// Time without a frame on a WebSocket before it is closed with 1001.
     ws_idle = Duration::from_secs(120), max YEAR, "without a WebSocket frame; then closed with 1001";
+    /// Grace period before a WebSocket message that has begun must arrive at 1 KiB a second or more. It begins with the first
+    /// byte, and includes all fragments and the control frames between them. After that the WebSocket is closed with 1008.
+    /// What arrives faster gains time, as with [`body_stall`](Timeouts::body_stall).
+    message_stall = Duration::from_secs(10), max YEAR,
+        "grace before a WebSocket message must come at 1 KiB/s; then closed with 1008";
     /// Time for the peer's half of a closing handshake (RFC 6455 §7.1.1).
     close = Duration::from_secs(5), max YEAR, "for the peer's half of a closing handshake";
     /// Time for a TLS handshake. Unused: there is no TLS yet.

@@ -54,7 +54,7 @@ impl Straggler {
         let business = match conn.protocol {
             Protocol::Http(_) => Business::Request,
             Protocol::Transfer(_) => Business::Transfer,
-            Protocol::WebSocket(_) => Business::WebSocket,
+            Protocol::WebSocket(..) => Business::WebSocket,
         };
         Straggler { peer: conn.peer.addr(), business, queued_bytes: conn.queued_bytes() }
     }
