@@ -74,7 +74,7 @@ fn apply_flags(settings: &mut Settings, flags: &Flags) -> Result<(), String> {
         if !values.is_empty()
             && let Some(Err(why)) = settings.set_list(name, values.clone())
         {
-            return Err(format!("--{name}: {why}"));
+            return Err(format!("--{}: {why}", name.replace('_', "-")));
         }
     }
     if let Some(directory) = &flags.files {
@@ -157,6 +157,7 @@ mod tests {
             ("FLEETING_LISTEN", "a:1, b:2"),
             ("FLEETING_ADMIN_LISTEN", "c:3"),
             ("FLEETING_SERVE", "files, hub"),
+            ("FLEETING_MEDIA_TYPE", "a=b/c,d=e/f"),
             ("FLEETING_HOST", "chat.example, [::1]"),
             ("FLEETING_ORIGIN", "https://chat.example:443,*"),
             ("FLEETING_WORKERS", "3"),
@@ -177,6 +178,7 @@ mod tests {
         assert_eq!(settings.listen, ["a:1", "b:2"]);
         assert_eq!(settings.admin_listen.as_deref(), Some("c:3"));
         assert_eq!(settings.services, Some(vec![Service::Files, Service::Hub]));
+        assert_eq!(settings.media_types.len(), 2);
         assert_eq!(settings.hosts, ["chat.example", "[::1]"]);
         assert_eq!(settings.origins, ["https://chat.example", "*"]);
         assert_eq!(settings.workers, 3);
