@@ -148,7 +148,8 @@ impl<'r> Response<'r> {
         Response { status, fields, body, close }
     }
 
-    /// Sets the content. That of a WebSocket's 101 makes it a 200: see [`App::layer`](super::App::layer).
+    /// Sets the content. In a layer, this turns the 101 of a WebSocket into a 200 and drops the WebSocket: see
+    /// [`App::layer`](super::App::layer).
     #[inline]
     pub fn body(mut self, body: impl Into<Body<'r>>) -> Response<'r> {
         if self.status == 101 {
@@ -212,9 +213,9 @@ impl<'r> Response<'r> {
         self
     }
 
-    /// Replaces the status, for example of a response that another handler made. The status of an answer that comes later
-    /// is not known yet and stays what it will be; a WebSocket that was opened is dropped, and the status answers instead:
-    /// see [`App::layer`](super::App::layer).
+    /// Replaces the status, for example of a response that another handler made. In a layer, this has no effect on a
+    /// deferred answer, whose status is not known yet, and it drops a WebSocket that was opened: see
+    /// [`App::layer`](super::App::layer).
     ///
     /// # Panics
     /// If `status` is not a final status, 200 to 599 (RFC 9110 §15).

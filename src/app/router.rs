@@ -274,10 +274,11 @@ impl Router {
     /// Returns what answers a path without a route: the fallback of the application that has the path, or 404.
     #[cold]
     fn fall_back<'a>(&'a self, missing: Missing, path: &'a [u8], arena: &'a Arena) -> Resolved<'a> {
-        if let Missing::BadParameter(index) = missing
-            && !self.yields(index, path)
-        {
-            return self.early(Early::BadParameter, self.endpoints[index as usize].scope);
+        match missing {
+            Missing::BadParameter(index) if !self.yields(index, path) => {
+                return self.early(Early::BadParameter, self.endpoints[index as usize].scope);
+            }
+            Missing::BadParameter(_) | Missing::Route => {}
         }
         let (scope, params) = match find_pattern(&self.nested, path, arena) {
             Ok(found) => found,

@@ -201,12 +201,11 @@ fn only<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Result<Option<&'a [u8
     }
 }
 
-/// Returns whether `key` is 16 bytes in base64 (RFC 6455 §4.1, RFC 4648 §4): 22 characters and two of padding.
-/// The last character has four unused bits, which must be zero.
+/// Returns whether `key` has the form of 16 bytes in base64 (RFC 6455 §4.1): 22 characters and two of padding. The last
+/// character has four unused bits. They need not be zero, and are not in the RFC's own example.
 fn is_key(key: &[u8]) -> bool {
     let Some((characters, b"==")) = key.split_at_checked(22) else { return false };
     characters.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
-        && matches!(characters[21], b'A' | b'Q' | b'g' | b'w')
 }
 
 #[cfg(test)]
@@ -286,10 +285,14 @@ mod tests {
         check(&[("sec-websocket-key", KEY), ("sec-websocket-key", KEY)], "", Err(Key));
         check(&[("sec-websocket-key", "  AAAAAAAAAAAAAAAAAAAAAA== ")], "", Ok(()));
         check(&[("sec-websocket-key", "+/AAAAAAAAAAAAAAAAAAAg==")], "", Ok(()));
+        // Finding E6: the example of §4.1, whose unused bits are not zero.
+        check(&[("sec-websocket-key", "AQIDBAUGBwgJCgsMDQ4PEC==")], "", Ok(()));
+        for last in ('A'..='Z').chain('a'..='z').chain('0'..='9').chain(['+', '/']) {
+            check(&[("sec-websocket-key", &format!("AAAAAAAAAAAAAAAAAAAAA{last}=="))], "", Ok(()));
+        }
         for key in [
             "",
             "short",
-            "AAAAAAAAAAAAAAAAAAAAAB==",   // unused bits are not zero
             "AAAAAAAAAAAAAAAAAAAAAAA=",   // 17 bytes
             "AAAAAAAAAAAAAAAAAAAAAA",     // no padding
             "AAAAAAAAAAAAAAAAAAAAAA=A",   // padding in the middle

@@ -68,6 +68,7 @@ impl ResponseContext {
             (true, Version::Http11) if status == 426 => ConnectionHeader::Upgrade,
             (true, Version::Http11) => ConnectionHeader::Implied,
             (true, Version::Http10) => ConnectionHeader::KeepAlive,
+            (false, _) if status == 426 => ConnectionHeader::UpgradeClose,
             (false, _) => ConnectionHeader::Close,
         }
     }

@@ -269,6 +269,9 @@ fn answer_otherwise<S: Stream>(
                 match upgrade::open(upgrade, layers, &request(content, trailers), out, services) {
                     Ok(socket) => Step::Switched { consumed, to: Switch::WebSocket(socket) },
                     Err(answer) => {
+                        // A client that has asked for an upgrade may send frames before it reads the answer.
+                        let keep_alive = response.keep_alive && !head.upgrade;
+                        let response = ResponseContext { keep_alive, ..response };
                         respond(answer, &response, consumed, client.conn, out, decoder, app, services)
                     }
                 }

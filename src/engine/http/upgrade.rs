@@ -58,9 +58,7 @@ pub(in crate::engine) fn open<'r, S: Stream>(
             if let Some((mut socket, _)) = opened {
                 socket.end(None, "", &mut counters.panics);
                 socket.leave(services);
-                if let Ok(response) = &mut result
-                    && response.is_begun()
-                {
+                if let Some(response) = result.as_mut().ok().filter(|response| response.is_begun()) {
                     // Only its status was replaced.
                     response.body = Body::Empty;
                 }
