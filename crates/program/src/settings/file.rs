@@ -139,7 +139,7 @@ mod tests {
         apply(text, &mut settings).unwrap();
         assert_eq!(settings.listen, ["a:1", "b:2"]);
         assert_eq!(settings.admin_listen.as_deref(), Some("c:3"));
-        assert_eq!(settings.services, Some(vec![Service::Files, Service::Hub]));
+        assert!(settings.serves(Service::Hub) && !settings.serves(Service::Clients));
         assert_eq!((settings.hosts.len(), settings.origins.len()), (1, 1));
         assert_eq!(settings.workers, 2);
         assert_eq!(settings.files.as_deref(), Some("d".as_ref()));

@@ -34,7 +34,8 @@ pub(crate) fn gather(
             .map_err(|why| Failure::Usage(format!("FLEETING_{name}: {why}")))?;
     }
     apply_flags(&mut settings, flags).map_err(Failure::Usage)?;
-    settings.check_services().map_err(|why| Failure::Usage(format!("--serve: {why}")))?;
+    let checked = settings.services.check(settings.files.as_deref());
+    checked.map_err(|why| Failure::Usage(format!("--serve: {why}")))?;
     Ok(settings)
 }
 
@@ -177,7 +178,7 @@ mod tests {
         let settings = gather(&Flags::default(), variables).unwrap();
         assert_eq!(settings.listen, ["a:1", "b:2"]);
         assert_eq!(settings.admin_listen.as_deref(), Some("c:3"));
-        assert_eq!(settings.services, Some(vec![Service::Files, Service::Hub]));
+        assert!(settings.serves(Service::Hub) && !settings.serves(Service::Clients));
         assert_eq!(settings.media_types.len(), 2);
         assert_eq!(settings.hosts, ["chat.example", "[::1]"]);
         assert_eq!(settings.origins, ["https://chat.example", "*"]);

@@ -3,7 +3,7 @@
 //! It does not know where a value comes from. Its errors say what is wrong with a value and what is allowed; the
 //! caller adds the flag, the variable or the key.
 
-use super::services::Service;
+use super::services::{Service, Services};
 use crate::registry::RecordLifetimes;
 use fleeting::ws::Compression;
 use fleeting::{ConfigError, Limits, SlowConsumer, Timeouts};
@@ -26,8 +26,8 @@ pub(crate) struct Settings {
     pub(crate) files: Option<PathBuf>,
     /// Content-Types of files, by extension, besides the usual ones.
     pub(crate) media_types: Vec<(String, String)>,
-    /// The groups of routes to serve; `None` for all.
-    pub(crate) services: Option<Vec<Service>>,
+    /// The groups of routes to serve.
+    pub(crate) services: Services,
     /// The hosts that routes with state are served for, besides the loopback's own.
     pub(crate) hosts: Vec<String>,
     /// The origins whose pages may change things and open WebSockets, besides the server's own.
@@ -87,7 +87,7 @@ impl Default for Settings {
             workers: 1,
             files: None,
             media_types: Vec::new(),
-            services: None,
+            services: Services::default(),
             hosts: Vec::new(),
             origins: Vec::new(),
             compression: Compression::off(),
@@ -145,6 +145,18 @@ impl Settings {
         }
         self.files = Some(directory);
         Ok(())
+    }
+
+    /// Sets the groups of routes to serve.
+    pub(super) fn set_services(&mut self, names: Vec<String>) -> Result<(), String> {
+        self.services = Services::parse(&names)?;
+        Ok(())
+    }
+
+    /// Whether the routes of this group are served on the addresses of `listen`.
+    pub(crate) fn serves(&self, service: Service) -> bool {
+        let is_elsewhere = service == Service::Metrics && self.admin_listen.is_some();
+        !is_elsewhere && self.services.contains(service, self.files.is_some())
     }
 
     /// Replaces the Content-Types of files by extension.
