@@ -89,8 +89,8 @@ pub(crate) struct Flags {
     /// addresses, on others it is any host
     #[arg(long, value_name = "NAME")]
     pub(super) host: Vec<String>,
-    /// Let pages of this origin, such as https://chat.example, store, publish and open WebSockets, besides pages of
-    /// this server's own; repeatable, and * lets all
+    /// Let pages of this origin, such as https://chat.example, read, store, publish and open WebSockets, besides pages
+    /// of this server's own; repeatable, and * lets all
     #[arg(long, value_name = "ORIGIN")]
     pub(super) origin: Vec<String>,
     /// Compress WebSocket messages for clients that offer it: off, shared (each message on its own) or
