@@ -115,7 +115,16 @@ mod tests {
                 assert!(!content.contains(risky), "{path}: {risky}");
             }
             // Finding F12: a path from the root leads elsewhere below a proxy's prefix.
-            for absolute in ["href=\"/", "src=\"/", "fetch(\"/", "fetch(`/", "ask(\"/", "ask(`/", "from \"/", "openSocket(\"/"] {
+            for absolute in [
+                "href=\"/",
+                "src=\"/",
+                "fetch(\"/",
+                "fetch(`/",
+                "ask(\"/",
+                "ask(`/",
+                "from \"/",
+                "openSocket(\"/",
+            ] {
                 assert!(!content.contains(absolute), "{path}: {absolute}");
             }
         }
