@@ -23,10 +23,13 @@ use settings::{Invocation, parse_command_line};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match run() {
+    std::panic::set_hook(Box::new(log::panic));
+    let status = match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
-    }
+    };
+    log::flush();
+    status
 }
 
 /// Runs the command that the command line names.

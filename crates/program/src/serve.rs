@@ -14,7 +14,6 @@ use fleeting::{Files, Handle, Offload, OffloadOptions, ServeError, Server, Worke
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -69,15 +68,9 @@ pub(crate) fn serve(settings: Settings) -> Result<(), Failure> {
     let maintenance = Maintenance::start(server.handle(), registry);
     let maintenance = maintenance.map_err(Failure::no_thread)?;
     watch_signals(signals, server.handle())?;
-    // A closed standard output does not stop the server.
-    let mut stdout = std::io::stdout().lock();
-    let _ = stdout
-        .write_all(greeting(server.local_addrs(), description.as_deref(), directory.as_deref()).as_bytes())
-        .and_then(|()| {
-            admin.iter().try_for_each(|admin| write!(stdout, "{}", admin_greeting(admin.local_addrs())))
-        })
-        .and_then(|()| stdout.flush());
-    drop(stdout);
+    let mut text = greeting(server.local_addrs(), description.as_deref(), directory.as_deref());
+    admin.iter().for_each(|admin| text.push_str(&admin_greeting(admin.local_addrs())));
+    log::output(text);
     let report = server.run().map_err(failed)?;
     if let Some(admin) = admin {
         admin.handle().shutdown();
