@@ -32,6 +32,9 @@ pub(crate) fn serve(settings: Settings) -> Result<(), Failure> {
     let signals = signals.map_err(|error| Failure::Runtime(format!("cannot handle signals: {error}")))?;
     let files = settings.files.as_deref().map(Files::new).transpose();
     let files = files.map_err(|error| Failure::Runtime(format!("cannot serve the files of {error}")))?;
+    let files = files.map(|files| {
+        settings.media_types.iter().fold(files, |files, (extension, name)| files.media_type(extension, name))
+    });
     let mut builder = Server::builder()
         .workers(settings.workers)
         .limits(settings.limits.clone())

@@ -255,13 +255,16 @@ fn a_directory_is_served_instead_of_the_page() {
     std::fs::write(folder.0.join("index.html"), "home").unwrap();
     std::fs::write(folder.0.join("plaintext"), "not this").unwrap();
     std::fs::write(folder.0.join("a.css"), "a{}").unwrap();
-    let config = Scratch::new("served", &format!("files = '{}'\n", folder.path()));
+    std::fs::write(folder.0.join("b.ndjson"), "{}").unwrap();
+    let media_type = "ndjson=application/x-ndjson";
+    let config =
+        Scratch::new("served", &format!("files = '{}'\nmedia_type = '{media_type}'\n", folder.path()));
     let from_environment = {
         let mut command = program(&["serve", "--listen", "127.0.0.1:0"]);
-        command.env("FLEETING_FILES", folder.path());
+        command.env("FLEETING_FILES", folder.path()).env("FLEETING_MEDIA_TYPE", media_type);
         Running::start(command)
     };
-    let flag = Running::serve(&["--files", folder.path(), "--workers", "2"]);
+    let flag = Running::serve(&["--files", folder.path(), "--workers", "2", "--media-type", media_type]);
     for running in [flag, from_environment, Running::serve(&["--config", config.path()])] {
         let check = |path: &str, expected: u16, content: &str| {
             let answer = running.get(path);
@@ -271,6 +274,7 @@ fn a_directory_is_served_instead_of_the_page() {
         check("/", 200, "home");
         check("/a.css", 200, "a{}");
         check("/plaintext", 200, "Hello, World!");
+        assert!(running.get("/b.ndjson").to_lowercase().contains("content-type: application/x-ndjson\r\n"));
         check("/nothing", 404, "There is no such file.");
         check("/../a.css", 400, "The path leads out of the root.");
     }
@@ -524,7 +528,7 @@ fn a_wrong_file_is_one_line_with_the_line_number() {
         "port = 80\n",
         &[
             ".toml:1: port: unknown key",
-            "expected one of listen, admin_listen, workers, files, serve, host, origin, compression, slow_consumer, store",
+            "expected one of listen, admin_listen, workers, files, media_type, serve, host, origin, compression, slow_consumer, store",
         ],
     );
     check("limit", "[limits]\nbody = 80\n", &[".toml:2: limits.body: unknown name", "body_bytes"]);

@@ -3,6 +3,7 @@
 //! It knows no route. Its invariant: a refusal says which flag would allow the request.
 
 use crate::settings::Settings;
+use fleeting::http1::Method;
 use fleeting::{Error, LayerFn, Response, SitePolicy};
 use std::net::ToSocketAddrs;
 
@@ -10,28 +11,56 @@ use std::net::ToSocketAddrs;
 /// origin. `listen` are the addresses that the routes are served on.
 pub(crate) fn guard(settings: &Settings, listen: &[String]) -> impl LayerFn + use<> {
     let policy = settings.hosts.iter().fold(origins(settings), |policy, host| policy.host(host));
-    layer(if listen.iter().any(|addr| is_loopback(addr)) { policy.loopback() } else { policy })
+    let is_local = listen.iter().any(|addr| is_loopback(addr));
+    layer(if is_local { policy.loopback() } else { policy }, settings.origins.clone())
 }
 
 /// Makes the layer for routes without state: any host.
 pub(crate) fn guard_origin(settings: &Settings) -> impl LayerFn + use<> {
-    layer(origins(settings))
+    layer(origins(settings), settings.origins.clone())
 }
 
 fn origins(settings: &Settings) -> SitePolicy {
     settings.origins.iter().fold(SitePolicy::new(), |policy, origin| policy.origin(origin))
 }
 
-fn layer(policy: SitePolicy) -> impl LayerFn {
+/// Makes the layer. Pages of `origins` may read the answers too (Fetch §3.2).
+fn layer(policy: SitePolicy, origins: Vec<String>) -> impl LayerFn {
     move |req, next| {
         policy.check(req).map_err(with_flag)?;
-        let response = next.call(req).unwrap_or_else(Response::from);
+        let is_listed =
+            |origin: &&str| origins.iter().any(|known| known == "*" || known.eq_ignore_ascii_case(origin));
+        let origin = req.header("origin").filter(is_listed);
+        let is_preflight = req.header("access-control-request-method").is_some();
+        let response = match req.method() {
+            Method::Options if is_preflight && origin.is_some() => preflight()?,
+            _ => next.call(req).unwrap_or_else(Response::from),
+        };
         if response.status() == 101 {
             return Ok(response);
         }
         // Answers repeat what clients have sent, so a browser must not guess their types.
-        response.header("x-content-type-options", "nosniff")
+        let response = response.header("x-content-type-options", "nosniff")?;
+        if origins.is_empty() {
+            return Ok(response);
+        }
+        // Also without an origin: a cache must not give this answer to a page that sends one.
+        let response = response.add_header("vary", "Origin")?;
+        match origin {
+            Some(origin) => response
+                .header("access-control-allow-origin", origin)?
+                .header("access-control-expose-headers", "Location, Retry-After"),
+            None => Ok(response),
+        }
     }
+}
+
+/// Answers a browser that asks what a page may send.
+fn preflight() -> Result<Response<'static>, Error> {
+    Response::new(204)
+        .header("access-control-allow-methods", "GET, POST, DELETE")?
+        .header("access-control-allow-headers", "Content-Type, X-Id")?
+        .header("access-control-max-age", "600")
 }
 
 fn with_flag(error: Error) -> Error {

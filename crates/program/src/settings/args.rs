@@ -77,6 +77,9 @@ pub(crate) struct Flags {
     /// index.html; there are no listings, and names that begin with a dot are hidden, except .well-known
     #[arg(long, value_name = "DIR")]
     pub(super) files: Option<PathBuf>,
+    /// Content-Type of files with an extension, such as ndjson=application/x-ndjson; repeatable
+    #[arg(long, value_name = "EXT=TYPE")]
+    pub(super) media_type: Vec<String>,
     /// Serve only these groups of routes, separated by commas: files, page, plain (/plaintext, /json), echo (/echo,
     /// /ws), hub (/hub, /topics), clients, lesson, metrics (/metrics, /census), health (/healthz) [default: all]
     #[arg(long, value_name = "GROUP,...")]
@@ -86,8 +89,8 @@ pub(crate) struct Flags {
     /// addresses, on others it is any host
     #[arg(long, value_name = "NAME")]
     pub(super) host: Vec<String>,
-    /// Let pages of this origin, such as https://chat.example, store, publish and open WebSockets, besides pages of
-    /// this server's own; repeatable, and * lets all
+    /// Let pages of this origin, such as https://chat.example, read, store, publish and open WebSockets, besides pages
+    /// of this server's own; repeatable, and * lets all
     #[arg(long, value_name = "ORIGIN")]
     pub(super) origin: Vec<String>,
     /// Compress WebSocket messages for clients that offer it: off, shared (each message on its own) or
@@ -127,8 +130,14 @@ pub(crate) struct Flags {
 
 impl Flags {
     /// The flags that may be repeated, by the name of the setting.
-    pub(super) fn list_settings(&self) -> [(&'static str, &Vec<String>); 4] {
-        [("listen", &self.listen), ("serve", &self.serve), ("host", &self.host), ("origin", &self.origin)]
+    pub(super) fn list_settings(&self) -> [(&'static str, &Vec<String>); 5] {
+        [
+            ("listen", &self.listen),
+            ("media_type", &self.media_type),
+            ("serve", &self.serve),
+            ("host", &self.host),
+            ("origin", &self.origin),
+        ]
     }
 
     /// The flags that take one text, by the name of the setting.

@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
 /// The keys that a file may have.
-const KEYS: &str = "listen, admin_listen, workers, files, serve, host, origin, compression, slow_consumer, store, node, \
+const KEYS: &str = "listen, admin_listen, workers, files, media_type, serve, host, origin, compression, slow_consumer, store, node, \
                     clients, limits, timeouts";
 /// The keys of its table `clients`.
 const CLIENT_KEYS: &str = "life, on_close";
@@ -24,7 +24,7 @@ pub(super) fn apply(text: &str, settings: &mut Settings) -> Result<(), String> {
         .into_inner();
     for (key, value) in &table {
         let result = match (&**key.get_ref(), value.get_ref()) {
-            (name @ ("listen" | "serve" | "host" | "origin"), value) => {
+            (name @ ("listen" | "media_type" | "serve" | "host" | "origin"), value) => {
                 texts(value).and_then(|values| settings.set_list(name, values).unwrap_or(Ok(())))
             }
             ("admin_listen", DeValue::String(addr)) => settings.set_admin_listen(addr),
@@ -139,7 +139,7 @@ mod tests {
         apply(text, &mut settings).unwrap();
         assert_eq!(settings.listen, ["a:1", "b:2"]);
         assert_eq!(settings.admin_listen.as_deref(), Some("c:3"));
-        assert_eq!(settings.services, Some(vec![Service::Files, Service::Hub]));
+        assert!(settings.serves(Service::Hub) && !settings.serves(Service::Clients));
         assert_eq!((settings.hosts.len(), settings.origins.len()), (1, 1));
         assert_eq!(settings.workers, 2);
         assert_eq!(settings.files.as_deref(), Some("d".as_ref()));

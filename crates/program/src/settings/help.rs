@@ -15,6 +15,7 @@ the environment overrides the file, the file overrides the default.
   FLEETING_ADMIN_LISTEN=127.0.0.1:9090     # as --admin-listen
   FLEETING_WORKERS=2
   FLEETING_FILES=public                    # as --files
+  FLEETING_MEDIA_TYPE=md=text/plain        # as --media-type
   FLEETING_SERVE=files,hub                 # as --serve
   FLEETING_HOST=chat.example               # as --host, separated by commas
   FLEETING_ORIGIN=https://chat.example     # as --origin, separated by commas

@@ -34,7 +34,8 @@ pub(crate) fn gather(
             .map_err(|why| Failure::Usage(format!("FLEETING_{name}: {why}")))?;
     }
     apply_flags(&mut settings, flags).map_err(Failure::Usage)?;
-    settings.check_services().map_err(|why| Failure::Usage(format!("--serve: {why}")))?;
+    let checked = settings.services.check(settings.files.as_deref());
+    checked.map_err(|why| Failure::Usage(format!("--serve: {why}")))?;
     Ok(settings)
 }
 
@@ -74,7 +75,7 @@ fn apply_flags(settings: &mut Settings, flags: &Flags) -> Result<(), String> {
         if !values.is_empty()
             && let Some(Err(why)) = settings.set_list(name, values.clone())
         {
-            return Err(format!("--{name}: {why}"));
+            return Err(format!("--{}: {why}", name.replace('_', "-")));
         }
     }
     if let Some(directory) = &flags.files {
@@ -157,6 +158,7 @@ mod tests {
             ("FLEETING_LISTEN", "a:1, b:2"),
             ("FLEETING_ADMIN_LISTEN", "c:3"),
             ("FLEETING_SERVE", "files, hub"),
+            ("FLEETING_MEDIA_TYPE", "a=b/c,d=e/f"),
             ("FLEETING_HOST", "chat.example, [::1]"),
             ("FLEETING_ORIGIN", "https://chat.example:443,*"),
             ("FLEETING_WORKERS", "3"),
@@ -176,7 +178,8 @@ mod tests {
         let settings = gather(&Flags::default(), variables).unwrap();
         assert_eq!(settings.listen, ["a:1", "b:2"]);
         assert_eq!(settings.admin_listen.as_deref(), Some("c:3"));
-        assert_eq!(settings.services, Some(vec![Service::Files, Service::Hub]));
+        assert!(settings.serves(Service::Hub) && !settings.serves(Service::Clients));
+        assert_eq!(settings.media_types.len(), 2);
         assert_eq!(settings.hosts, ["chat.example", "[::1]"]);
         assert_eq!(settings.origins, ["https://chat.example", "*"]);
         assert_eq!(settings.workers, 3);

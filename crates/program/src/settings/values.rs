@@ -3,7 +3,7 @@
 //! It does not know where a value comes from. Its errors say what is wrong with a value and what is allowed; the
 //! caller adds the flag, the variable or the key.
 
-use super::services::Service;
+use super::services::{Service, Services};
 use crate::registry::RecordLifetimes;
 use fleeting::ws::Compression;
 use fleeting::{ConfigError, Limits, SlowConsumer, Timeouts};
@@ -24,8 +24,10 @@ pub(crate) struct Settings {
     pub(crate) workers: usize,
     /// The directory to serve at `/` instead of the demo page.
     pub(crate) files: Option<PathBuf>,
-    /// The groups of routes to serve; `None` for all.
-    pub(crate) services: Option<Vec<Service>>,
+    /// Content-Types of files, by extension, besides the usual ones.
+    pub(crate) media_types: Vec<(String, String)>,
+    /// The groups of routes to serve.
+    pub(crate) services: Services,
     /// The hosts that routes with state are served for, besides the loopback's own.
     pub(crate) hosts: Vec<String>,
     /// The origins whose pages may change things and open WebSockets, besides the server's own.
@@ -57,8 +59,9 @@ type Setter = fn(&mut Settings, &str) -> Result<(), String>;
 type ListSetter = fn(&mut Settings, Vec<String>) -> Result<(), String>;
 
 /// Settings that are lists: flags that may be repeated, arrays in the file, commas in the environment.
-pub(super) const LIST_SETTINGS: [(&str, ListSetter); 4] = [
+pub(super) const LIST_SETTINGS: [(&str, ListSetter); 5] = [
     ("listen", Settings::set_listen),
+    ("media_type", Settings::set_media_types),
     ("serve", Settings::set_services),
     ("host", Settings::set_hosts),
     ("origin", Settings::set_origins),
@@ -83,7 +86,8 @@ impl Default for Settings {
             admin_listen: None,
             workers: 1,
             files: None,
-            services: None,
+            media_types: Vec::new(),
+            services: Services::default(),
             hosts: Vec::new(),
             origins: Vec::new(),
             compression: Compression::off(),
@@ -140,6 +144,42 @@ impl Settings {
             return Err("the directory is empty; expected a path, such as . for the current directory".into());
         }
         self.files = Some(directory);
+        Ok(())
+    }
+
+    /// Sets the groups of routes to serve.
+    pub(super) fn set_services(&mut self, names: Vec<String>) -> Result<(), String> {
+        self.services = Services::parse(&names)?;
+        Ok(())
+    }
+
+    /// Whether the routes of this group are served on the addresses of `listen`.
+    pub(crate) fn serves(&self, service: Service) -> bool {
+        let is_elsewhere = service == Service::Metrics && self.admin_listen.is_some();
+        !is_elsewhere && self.services.contains(service, self.files.is_some())
+    }
+
+    /// Replaces the Content-Types of files by extension.
+    pub(super) fn set_media_types(&mut self, texts: Vec<String>) -> Result<(), String> {
+        let parse = |text: &String| {
+            let is_name = |name: &str| {
+                !name.is_empty()
+                    && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte))
+            };
+            let (extension, media_type) = text.trim().split_once('=')?;
+            let (kind, rest) = media_type.split_once('/')?;
+            let subtype = rest.split(';').next().unwrap_or_default().trim_end();
+            let is_valid = is_name(extension)
+                && !extension.contains('.')
+                && is_name(kind)
+                && is_name(subtype)
+                && rest.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+            is_valid.then(|| (extension.to_string(), media_type.to_string()))
+        };
+        let parsed = texts.iter().map(|text| {
+            parse(text).ok_or_else(|| bad_value(text, "EXTENSION=TYPE, such as ndjson=application/x-ndjson"))
+        });
+        self.media_types = parsed.collect::<Result<_, _>>()?;
         Ok(())
     }
 
@@ -229,6 +269,26 @@ fn is_address(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_media_type_belongs_to_an_extension() {
+        fn check(text: &str, expected: Option<(&str, &str)>) {
+            let mut settings = Settings::default();
+            let set = settings.set_media_types(vec![text.into()]);
+            assert_eq!(set.is_ok(), expected.is_some(), "{text}: {set:?}");
+            let expected = expected.map(|(extension, name)| (extension.to_string(), name.to_string()));
+            assert_eq!(settings.media_types.first(), expected.as_ref(), "{text}");
+        }
+        check("ndjson=application/x-ndjson", Some(("ndjson", "application/x-ndjson")));
+        check(" txt=text/plain; charset=latin1", Some(("txt", "text/plain; charset=latin1")));
+        check("ndjson", None);
+        check("=text/plain", None);
+        check(".txt=text/plain", None);
+        check("txt=text", None);
+        check("txt=text/", None);
+        check("txt=te xt/plain", None);
+        check("txt=text/plain\r\nx: y", None);
+    }
 
     #[test]
     fn an_address_is_a_host_and_a_port() {
