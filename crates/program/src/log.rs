@@ -147,7 +147,7 @@ mod tests {
             stream.write(format!("{number}\n"));
         }
         stream.flush(Duration::ZERO);
-        drop((0..2 * WAITING_MAX).try_for_each(|_| open.send(())));
+        (0..2 * WAITING_MAX).for_each(|_| open.send(()).expect("the thread reads"));
         while stream.send(Order::Write(String::new())).is_err() {}
         stream.flush(Duration::from_secs(20));
         let text = text.lock().unwrap();

@@ -16,6 +16,7 @@ mod request;
 mod routes;
 mod serve;
 mod settings;
+mod signals;
 mod store;
 
 use failure::Failure;
@@ -35,8 +36,11 @@ fn main() -> ExitCode {
 /// Runs the command that the command line names.
 fn run() -> Result<(), Failure> {
     match parse_command_line(std::env::args_os())? {
-        Invocation::Serve(flags) => serve::serve(settings::gather(&flags, std::env::vars_os())?),
+        Invocation::Serve(flags) => serve::serve(move || settings::gather(&flags, std::env::vars_os())),
         Invocation::Lesson(lesson) => lesson::run(&lesson.mode, lesson.explain),
-        Invocation::Printed => Ok(()),
+        Invocation::Print(text) => {
+            log::output(text);
+            Ok(())
+        }
     }
 }

@@ -267,8 +267,7 @@ fn a_deletion_answers_with_the_map_if_asked() {
     for id in ["alice", "bob"] {
         post(&program, "fiber", id);
     }
-    let both =
-        format!("[{},{}]", record("bobce", "alice", false, None), record("bob", "bob", true, None));
+    let both = format!("[{},{}]", record("bobce", "alice", false, None), record("bob", "bob", true, None));
     let delete = |id: &str| ask(&program, "DELETE", &format!("fiber/clients/{id}?then=list"), "");
     assert_eq!((delete("alice").status, delete("alice").text()), (200, &*both));
     let left = format!("[{}]", record("bobce", "alice", false, None));
