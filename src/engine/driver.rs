@@ -223,8 +223,11 @@ impl<S: Stream> Engine<S> {
     #[cold]
     fn cut_off_stragglers(&mut self) {
         for id in self.table.ids() {
-            self.counters_mut().timeouts += 1;
-            self.report.stragglers.extend(self.table.find(id).map(|conn| Straggler::new(conn)));
+            // A peer that has its whole answer and is slow to close loses nothing.
+            if let Some(conn) = self.table.find(id).filter(|conn| conn.waiting() != Waiting::Linger) {
+                self.report.stragglers.push(Straggler::new(conn));
+                self.counters_mut().timeouts += 1;
+            }
             self.abort(id);
         }
     }
