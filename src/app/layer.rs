@@ -42,7 +42,7 @@ use std::rc::Rc;
     label = "not of the shape of a layer",
     note = "a layer is `|req, next| ...` or `fn name<'r>(req: &Request<'r>, next: &dyn Handler) -> Result<Response<'r>, \
             Error>`",
-    note = "a layer answers by itself, or calls on with `next.call(req)`",
+    note = "a layer answers by itself, or calls what is inside it with `next.call(req)`",
     note = "a layer is not `async`: the response of a handler that answers later passes through it at once"
 )]
 pub trait LayerFn: for<'a, 'r> Fn(&'a Request<'r>, &'a dyn Handler) -> Result<Response<'r>, Error> {}
