@@ -3,7 +3,7 @@
 //! It knows neither the framing nor the connection: [`http1`](crate::http1) encodes the head, and the engine
 //! sends the content.
 
-use super::body::{Answer, Awaited, Pending};
+use super::body::{Answer, AnswerParts, Awaited, Pending};
 use super::fields::{FieldBlock, TEXT};
 use super::source::Streamed;
 use super::{Body, Error, Source};
@@ -302,17 +302,29 @@ impl From<Error> for Response<'_> {
     }
 }
 
-impl From<Answer> for Response<'static> {
-    fn from(answer: Answer) -> Response<'static> {
-        let Answer { status, fields, body, close } = answer;
-        Response { status, fields, body, close }
+impl Answer {
+    pub(crate) fn into_result(self) -> Result<Response<'static>, Error> {
+        let AnswerParts { status, fields, body, close } = self.0?;
+        Ok(Response { status, fields, body, close })
     }
 }
 
 impl From<Response<'static>> for Answer {
     fn from(response: Response<'static>) -> Answer {
         let Response { status, fields, body, close } = response;
-        Answer { status, fields, body, close }
+        Answer(Ok(AnswerParts { status, fields, body, close }))
+    }
+}
+
+impl From<Error> for Answer {
+    fn from(error: Error) -> Answer {
+        Answer(Err(error))
+    }
+}
+
+impl From<Result<Response<'static>, Error>> for Answer {
+    fn from(result: Result<Response<'static>, Error>) -> Answer {
+        result.map_or_else(Answer::from, Answer::from)
     }
 }
 

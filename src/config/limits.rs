@@ -136,9 +136,9 @@ impl Value for usize {
         let (mib, kib) = (1 << 20, 1 << 10);
         match *self {
             value if !name.ends_with("_bytes") => value.to_string(),
-            value if value.is_multiple_of(mib << 10) => format!("{}GiB", value / (mib << 10)),
-            value if value.is_multiple_of(mib) => format!("{}MiB", value / mib),
-            value if value.is_multiple_of(kib) => format!("{}KiB", value / kib),
+            value if value % (mib << 10) == 0 => format!("{}GiB", value / (mib << 10)),
+            value if value % mib == 0 => format!("{}MiB", value / mib),
+            value if value % kib == 0 => format!("{}KiB", value / kib),
             value => value.to_string(),
         }
     }

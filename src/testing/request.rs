@@ -179,10 +179,8 @@ impl RequestBuilder {
             line("Host", b"localhost");
         }
         self.fields.iter().for_each(|(name, value)| line(name, value));
-        if let Some(content) = &self.content
-            && !has("content-length")
-            && !has("transfer-encoding")
-        {
+        let framed = has("content-length") || has("transfer-encoding");
+        if let Some(content) = self.content.as_ref().filter(|_| !framed) {
             line("Content-Length", content.len().to_string().as_bytes());
         }
         bytes.extend_from_slice(b"\r\n");
