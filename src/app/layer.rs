@@ -15,9 +15,10 @@ use std::rc::Rc;
 ///
 /// /// A layer that is a function.
 /// fn log<'r>(req: &Request<'r>, next: &dyn Handler) -> Result<Response<'r>, Error> {
-///     let response = next.call(req)?;
-///     eprintln!("{} {}", req.path(), response.status());
-///     Ok(response)
+///     let result = next.call(req);
+///     let status = result.as_ref().map_or_else(Error::status, Response::status);
+///     eprintln!("{} {status}", req.path());
+///     result
 /// }
 ///
 /// let app = App::new().get("/", |_req| Ok(Response::text("hello"))).layer(log);
