@@ -1,6 +1,6 @@
 //! Layers: closures around everything that answers the requests of an application.
 //!
-//! It knows neither routes nor connections. Its invariant: a layer that calls on gets a response, even if what it calls
+//! It knows neither routes nor connections. Its invariant: a layer that calls `next` gets a response, even if what it calls
 //! panics.
 
 use super::{Error, Handler, Request, Response};
@@ -74,7 +74,7 @@ pub(crate) fn call_through<'r>(
     Chain { layers, inner }.call(req)
 }
 
-/// What a layer calls on to.
+/// What a layer calls as `next`.
 struct Chain<'a> {
     layers: &'a Layers,
     inner: &'a dyn Handler,
