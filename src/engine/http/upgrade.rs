@@ -90,14 +90,14 @@ struct Opening<'a, 'l, 'o, S> {
 impl<S: Stream> Handler for Opening<'_, '_, '_, S> {
     fn call<'r>(&self, request: &Request<'r>) -> Result<Response<'r>, Error> {
         let Some((out, services)) = self.lent.take() else {
-            return Err(Error::internal("A layer has called on twice."));
+            return Err(Error::internal("A layer has called `next` twice."));
         };
         let head = request.head();
         if services.shutting_down {
             return Err(Error::unavailable("The server is shutting down."));
         }
         if !head.framing.is_empty() {
-            return Ok(Response::from(Error::bad_request("A handshake has no content.")).close());
+            return Err(Error::bad_request("A handshake has no content."));
         }
         let (method, http11) = (head.method.as_str(), head.version >= Version::Http11);
         // A layer has decided about the origin already, and may know more origins than this route.
