@@ -17,7 +17,7 @@ use std::rc::Rc;
 /// The client's end of the connection `id`.
 pub struct Peer {
     pub id: ConnId,
-    pipe: Rc<RefCell<Pipe>>,
+    pub pipe: Rc<RefCell<Pipe>>,
 }
 
 /// An engine and the time.
@@ -113,6 +113,11 @@ impl Driver {
 }
 
 impl Peer {
+    /// Delivers `bytes`; the engine is to be told.
+    pub fn deliver(&self, bytes: &[u8]) {
+        self.pipe.borrow_mut().deliver(bytes);
+    }
+
     /// From now on only `bytes` more fit.
     pub fn limit_room(&self, bytes: usize) {
         self.pipe.borrow_mut().room = bytes;
@@ -144,6 +149,16 @@ impl Peer {
     /// Returns everything that was written since the last call.
     pub fn written(&self) -> Vec<u8> {
         std::mem::take(&mut self.pipe.borrow_mut().written)
+    }
+
+    /// Returns the number of reads and writes so far.
+    pub fn calls(&self) -> u64 {
+        self.pipe.borrow().calls
+    }
+
+    /// Returns the bound on what is taken before it is sent, if the engine has set one.
+    pub fn unsent_limit(&self) -> Option<u32> {
+        self.pipe.borrow().unsent_limit
     }
 
     /// Returns whether the engine has dropped the stream.

@@ -55,6 +55,7 @@ mod streaming;
 mod tcp_options;
 mod testing;
 mod timeouts;
+mod turn_bounds;
 mod upgrade;
 mod uploads;
 mod websocket_timeouts;

@@ -62,7 +62,7 @@ impl<'a, S: Stream> Turn<'a, S> {
                 Protocol::WebSocket(..) => self.drain(),
             }
         }
-        if self.conn.can_answer() {
+        if self.conn.can_answer() && !self.would_publish_too_much() {
             let (waits, fresh) = (self.conn.io.outbox.is_some(), self.fresh);
             self.answer();
             // Input does not show that the peer takes what is queued for it.
@@ -83,6 +83,13 @@ impl<'a, S: Stream> Turn<'a, S> {
             return Outcome::KeepOpen;
         }
         self.finish()
+    }
+
+    /// Whether its input must wait, because its session may publish and the batch is full.
+    #[inline]
+    fn would_publish_too_much(&self) -> bool {
+        self.context.services.publisher.topics.is_full()
+            && matches!(self.conn.protocol, Protocol::WebSocket(..))
     }
 
     /// Whether nothing is under way on the connection.
@@ -365,6 +372,7 @@ impl<'a, S: Stream> Turn<'a, S> {
     fn change(&mut self, protocol: Protocol) {
         if let Protocol::WebSocket(..) = protocol {
             self.conn.timer.hear();
+            self.context.services.limit_unsent(&mut self.conn.io.stream);
         }
         if let Protocol::Transfer(transfer) = std::mem::replace(&mut self.conn.protocol, protocol) {
             transfer.end(&mut self.context.services.counters.panics);

@@ -4,9 +4,10 @@
 //! in which it came, because mio's events are edge-triggered.
 
 use super::counters::Counters;
-use super::driver::{Engine, Readiness, Settings};
+use super::driver::{Engine, Readiness};
 use super::remote::handle::Handle;
 use super::remote::mailbox::{Mailbox, SendError, Sleeper};
+use super::settings::Settings;
 use super::shutdown::ShutdownReport;
 use crate::app::{App, ConnId, RouteError};
 use crate::arena::Arena;
@@ -244,8 +245,8 @@ impl Worker {
     /// It has the effect of [`Handle::publish`] for a loop that runs the worker itself, without the mailbox, the wake-up
     /// and the copy that those cost. The message leaves in the next [`turn`](Worker::turn), together with all others that
     /// are published before it: a subscriber gets them in one write. Until then [`patience`](Worker::patience) is zero;
-    /// the file descriptor reports nothing. [`flush`](Worker::flush) sends them without a turn, and publications of more
-    /// than 256 KiB do not wait.
+    /// the file descriptor reports nothing. [`flush`](Worker::flush) sends them without a turn. Publications do not
+    /// wait once they have more than 256 KiB, are 4,096, or have matched subscribers 262,144 times.
     ///
     /// ```
     /// use fleeting::{App, Message, Server};

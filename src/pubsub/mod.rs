@@ -22,7 +22,7 @@ mod topics;
 pub use broker::{Broker, Inlet};
 pub use names::TopicError;
 pub use publication::Publication;
-pub use topics::TopicCount;
+pub use topics::{TopicCount, TopicPage};
 
 pub(crate) use batch::{Batch, Encoding, Kind};
 pub(crate) use broker::Attached;

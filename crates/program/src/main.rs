@@ -7,6 +7,7 @@
 mod failure;
 mod hub;
 mod lesson;
+mod listing;
 mod log;
 mod maintenance;
 mod metrics;

@@ -33,6 +33,8 @@ pub(in crate::engine) struct Sending {
     waker: Option<Waker>,
     /// The source waits to be woken.
     parked: bool,
+    /// The source has been asked for a piece.
+    begun: bool,
 }
 
 /// How far sending got.
@@ -48,7 +50,7 @@ pub(in crate::engine) enum SendStatus {
 
 impl Sending {
     pub(in crate::engine) fn new(streamed: Streamed, frame: Frame) -> Sending {
-        Sending { streamed, frame, waker: None, parked: false }
+        Sending { streamed, frame, waker: None, parked: false, begun: false }
     }
 
     pub(in crate::engine) fn bind(&mut self, waker: Waker) {
@@ -57,6 +59,11 @@ impl Sending {
 
     pub(in crate::engine) fn is_parked(&self) -> bool {
         self.parked
+    }
+
+    /// Whether this is the first call, with which the content begins.
+    pub(in crate::engine) fn begins(&mut self) -> bool {
+        !std::mem::replace(&mut self.begun, true)
     }
 
     /// Whether the source goes on until the client leaves.

@@ -157,10 +157,18 @@ impl Transfer {
                     next
                 }
                 Stage::Sending(sending) => {
+                    if sending.begins() && sending.is_endless() {
+                        worker.services.limit_unsent(&mut out.io.stream);
+                    }
                     let panics = &mut worker.services.counters.panics;
                     match sending.send(out, &mut worker.scratch.source_buffer, panics) {
                         SendStatus::More => break,
-                        SendStatus::Done if self.context.keep_alive => self.over(),
+                        SendStatus::Done if self.context.keep_alive => {
+                            if sending.is_endless() {
+                                worker.services.unlimit_unsent(&mut out.io.stream);
+                            }
+                            self.over()
+                        }
                         SendStatus::Done => Next::Close,
                         SendStatus::Broken => {
                             out.io.broken = true;

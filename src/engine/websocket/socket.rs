@@ -91,7 +91,9 @@ impl OpenSocket {
     ) -> (Progress, Next<Infallible>) {
         let OpenSocket { reader, state, codec } = self;
         let Reader { decoder, live } = &mut **reader;
-        let mut sender = Sender { out, state, codec: codec.as_deref_mut(), conn, services };
+        // A session that saw backpressure gets its `drain` before more messages.
+        let stops = state.drain_due;
+        let mut sender = Sender { out, state, codec: codec.as_deref_mut(), conn, services, stops };
         let (mut from, mut alive) = (0, false);
         let messages = sender.services.counters.messages;
         let next = loop {
@@ -99,8 +101,7 @@ impl OpenSocket {
                 from = input.len();
                 break Next::Close;
             }
-            // A session that saw backpressure gets its `drain` before more messages.
-            if sender.out.is_blocked() || sender.state.drain_due {
+            if sender.out.is_blocked() || sender.stops {
                 break Next::Same(StopReason::PeerBlocked);
             }
             let limits = &sender.services.limits;
@@ -210,7 +211,9 @@ impl OpenSocket {
     ) -> Option<(Sender<'a, 'o, S>, &'a mut dyn LiveSocket)> {
         let OpenSocket { reader, state, codec } = self;
         let live = &mut reader.live;
-        live.is_open().then_some((Sender { out, state, codec: codec.as_deref_mut(), conn, services }, live))
+        let stops = state.drain_due;
+        let sender = Sender { out, state, codec: codec.as_deref_mut(), conn, services, stops };
+        live.is_open().then_some((sender, live))
     }
 }
 
