@@ -1,6 +1,6 @@
 //! The options of `Builder::tcp` reach the sockets of a server, and what the system refuses is an error at start.
 
-use crate::driver::Driver;
+use crate::driver::{Driver, Peer};
 use fleeting::engine::{PublishError, Readiness, Settings};
 use fleeting::testing::rest::run_to_rest;
 use fleeting::{
@@ -97,7 +97,7 @@ fn only_what_carries_messages_is_given_a_bound_on_what_is_unsent() {
         Ok(response)
     });
     let mut driver = Driver::new(app, settings);
-    let (client, pipe) = driver.connect();
+    let Peer { id: client, pipe } = driver.connect();
     let limit = |driver: &mut Driver, target: &str| {
         pipe.borrow_mut().deliver(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
         driver.engine.begin(driver.now);

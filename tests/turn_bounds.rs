@@ -79,7 +79,7 @@ fn deliveries_are_bounded_and_a_request_does_not_wait_for_their_end() {
     let (mut driver, handle) = hub();
     let subscribers: Vec<_> = (0..5000).map(|_| driver.websocket("/hub?a")).collect();
     handle.publish("a", Message::Text("a:1")).expect("there is room");
-    let (canary, pipe) = driver.connect();
+    let Peer { id: canary, pipe } = driver.connect();
     pipe.borrow_mut().deliver(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     driver.engine.begin(driver.now);
     // In the first turn, though its event comes with those of the publications.
@@ -171,16 +171,16 @@ fn connections_that_go_on_without_an_event_are_bounded_and_take_turns() {
     let mut driver = Driver::new(app, Settings::default());
     let clients: Vec<_> = (0..600).map(|_| driver.connect()).collect();
     driver.engine.begin(driver.now);
-    for (id, pipe) in &clients {
+    for Peer { id, pipe } in &clients {
         pipe.borrow_mut().deliver(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         driver.engine.ready(*id, Readiness { readable: true, ..Readiness::default() });
     }
     let pieces = |pipe: &std::cell::RefCell<fleeting::testing::stream::Pipe>| {
         pipe.borrow().written.windows(5).filter(|window| *window == b"piece").count()
     };
-    let mut before = clients.iter().map(|(_, pipe)| pieces(pipe)).sum::<usize>();
+    let mut before = clients.iter().map(|peer| pieces(&peer.pipe)).sum::<usize>();
     turns(&mut driver, |_| {
-        let counts: Vec<_> = clients.iter().map(|(_, pipe)| pieces(pipe)).collect();
+        let counts: Vec<_> = clients.iter().map(|peer| pieces(&peer.pipe)).collect();
         let sum = counts.iter().sum::<usize>();
         assert!(sum - before <= Bound::Connections.a_turn(), "{before} {sum}");
         let (least, most) = (counts.iter().min().expect("some"), counts.iter().max().expect("some"));

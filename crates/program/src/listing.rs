@@ -6,6 +6,10 @@
 use fleeting::{Error, Progress, Room, Source, Waker};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// The most pages without an entry in a row. A Redis with very many keys of other applications returns some; a broken one
+/// returns them without end. Each takes it an eighth of a second.
+const EMPTY_PAGES_MAX: u32 = 1000;
+
 /// Where the pages of a list come from.
 pub(crate) trait Pages: Send + 'static {
     /// Where a page begins.
@@ -46,6 +50,8 @@ pub(crate) struct Listing<P: Pages> {
     next: NextPage<P::Place>,
     /// Entries that the list may still contain.
     remaining: usize,
+    /// Pages without an entry since the last one with any.
+    empty_pages: u32,
     /// Whether an entry has been listed, so that the next one needs a comma.
     started: bool,
 }
@@ -91,17 +97,20 @@ impl<P: Pages> Listing<P> {
     /// was an answer instead of a broken stream.
     pub(crate) fn object(pages: P, first: Page<P::Place>, entries_max: usize) -> Listing<P> {
         let mut listing = Listing::new(pages, [b'{', b'}'], NextPage::End, entries_max);
-        listing.append(first);
+        listing.append(first).expect("one page is not too many");
         listing
     }
 
     fn new(pages: P, [begin, end]: [u8; 2], next: NextPage<P::Place>, entries_max: usize) -> Listing<P> {
-        let (ready, sent, remaining, started) = (vec![begin], 0, entries_max, false);
-        Listing { pages, end, ready, sent, next, remaining, started }
+        let (ready, sent, remaining) = (vec![begin], 0, entries_max);
+        Listing { pages, end, ready, sent, next, remaining, empty_pages: 0, started: false }
     }
 
     /// Appends a page, and the end of the list after the last one.
-    fn append(&mut self, page: Page<P::Place>) {
+    ///
+    /// # Errors
+    /// If the pages do not end.
+    fn append(&mut self, page: Page<P::Place>) -> Result<(), Error> {
         let Page { json, entries, next } = page;
         if entries > 0 && self.started {
             self.ready.push(b',');
@@ -109,6 +118,10 @@ impl<P: Pages> Listing<P> {
         self.ready.extend_from_slice(&json);
         self.started |= entries > 0;
         self.remaining -= entries;
+        self.empty_pages = if entries > 0 { 0 } else { self.empty_pages + 1 };
+        if self.empty_pages > EMPTY_PAGES_MAX {
+            return Err(Error::unavailable("The list does not end."));
+        }
         self.next = match next {
             Some(place) if self.remaining > 0 => NextPage::At(place),
             _ => {
@@ -116,6 +129,7 @@ impl<P: Pages> Listing<P> {
                 NextPage::End
             }
         };
+        Ok(())
     }
 
     /// Orders the page at `place`.
@@ -150,7 +164,7 @@ impl<P: Pages> Source for Listing<P> {
         };
         match page {
             Some(page) => {
-                self.append(page?);
+                self.append(page?)?;
                 Ok(Progress::More)
             }
             None => {
