@@ -91,7 +91,7 @@ pub use engine::{
     WorkerError, WorkerFigures,
 };
 pub use keep::{Keep, kept_bytes};
-pub use pubsub::{Broker, Inlet, Publication, TopicCount, TopicError};
+pub use pubsub::{Broker, Inlet, Publication, TopicCount, TopicError, TopicPage};
 pub use semantics::{EntityTag, Validators};
 pub use server::{Builder, KeepAlive, PreparedWorker, ServeError, Server, TcpOptions, WorkerContext};
 

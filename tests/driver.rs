@@ -17,7 +17,7 @@ use std::rc::Rc;
 /// The client's end of the connection `id`.
 pub struct Peer {
     pub id: ConnId,
-    pipe: Rc<RefCell<Pipe>>,
+    pub pipe: Rc<RefCell<Pipe>>,
 }
 
 /// An engine and the time.
@@ -38,10 +38,10 @@ impl Driver {
         Driver { engine: Engine::with_handle(app, settings, now, handle), now }
     }
 
-    /// Connects a client that has room for everything.
-    pub fn connect(&mut self) -> (ConnId, Rc<RefCell<Pipe>>) {
+    /// Opens a connection that has room for everything.
+    pub fn connect(&mut self) -> Peer {
         let pipe = Rc::new(RefCell::new(Pipe::with_room(usize::MAX)));
-        (self.engine.accept(MemoryStream::new(&pipe), None), pipe)
+        Peer { id: self.engine.accept(MemoryStream::new(&pipe), None), pipe }
     }
 
     /// Opens a WebSocket that has room for everything.
@@ -51,8 +51,7 @@ impl Driver {
 
     /// Opens a WebSocket with further handshake `fields`. Also returns the head of the response.
     pub fn websocket_with(&mut self, path: &str, fields: &str) -> (Peer, String) {
-        let (id, pipe) = self.connect();
-        let peer = Peer { id, pipe };
+        let peer = self.connect();
         self.arrive(&peer, handshake(path, fields).as_bytes());
         let mut pipe = peer.pipe.borrow_mut();
         let head =
@@ -109,6 +108,11 @@ impl Driver {
         self.engine.begin(self.now);
         self.engine.ready(peer.id, Readiness { writable: true, ..Readiness::default() });
         run_to_rest(&mut self.engine, self.now);
+    }
+
+    /// Makes room for `bytes` more without an event, as a kernel does whose buffer is still nearly full.
+    pub fn make_room_silently(&mut self, peer: &Peer, bytes: usize) {
+        peer.pipe.borrow_mut().add_room(bytes);
     }
 
     /// Lets time pass. The engine has a turn whenever it asks for one.
@@ -182,14 +186,14 @@ impl Peer {
         String::from_utf8(content).expect("text")
     }
 
-    /// Returns the number of bytes that were written and not taken.
-    pub fn written(&self) -> usize {
-        self.pipe.borrow().written.len()
-    }
-
     /// Returns whether the engine has ended its side.
     pub fn is_shut(&self) -> bool {
         self.pipe.borrow().shut
+    }
+
+    /// Returns everything that was written since the last call.
+    pub fn written(&self) -> Vec<u8> {
+        std::mem::take(&mut self.pipe.borrow_mut().written)
     }
 
     /// Returns the number of reads and writes so far.

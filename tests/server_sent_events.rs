@@ -109,11 +109,11 @@ fn a_client_that_ends_its_side_with_its_request_is_not_subscribed() {
         let (sender, counts) = mpsc::channel();
         let mut subscribers = || {
             let sender = sender.clone();
-            worker.handle().count_topics(move |topics| sender.send(topics).expect("the test waits"));
+            worker.handle().count_topics(None, move |page| sender.send(page).expect("the test waits"));
             loop {
                 worker.turn(Some(Duration::ZERO)).expect("polling works");
-                if let Ok(topics) = counts.try_recv() {
-                    return topics.iter().map(|topic| topic.subscribers).sum::<usize>();
+                if let Ok(page) = counts.try_recv() {
+                    return page.topics.iter().map(|topic| topic.subscribers).sum::<usize>();
                 }
             }
         };

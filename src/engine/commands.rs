@@ -8,7 +8,6 @@ use super::bounds::Bound;
 use super::context::Services;
 use super::driver::Engine;
 use super::remote::mailbox::Command;
-use super::remote::question::add_topics;
 use super::turn::Turn;
 use crate::app::{ConnId, Message};
 use crate::panics::catch_counted;
@@ -63,23 +62,22 @@ impl<S: Stream> Engine<S> {
     /// Carries out what other threads have posted, as far as the bounds of a turn allow.
     #[inline(never)]
     pub(super) fn carry_out_commands(&mut self) {
-        let mut left = Bound::Commands.a_turn();
+        let mut left = self.bounds.commands;
         loop {
             let mut woken = std::mem::take(&mut self.woken);
             let took_all = self.mailbox.drain(&mut woken, &mut self.commands);
             woken.drain(..).for_each(|id| self.list(id));
             self.woken = woken;
             while let Some(command) = self.commands.pop_front() {
-                if self.must_wait(&command) {
+                if left == 0 {
+                    self.count_bounded(Bound::Commands);
+                }
+                if left == 0 || self.must_wait(&command) {
                     self.commands.push_front(command);
                     return;
                 }
                 left = left.saturating_sub(weight(&command));
                 self.carry_out(command);
-                if left == 0 && !self.commands.is_empty() {
-                    self.count_bounded(Bound::Commands);
-                    return;
-                }
             }
             if took_all {
                 return;
@@ -108,8 +106,8 @@ impl<S: Stream> Engine<S> {
                 publisher.listen(id, &filter, callback, limits, counters)
             }
             Command::Unlisten(id) => publisher.unlisten(id, counters),
-            Command::CountTopics(question) => {
-                question.add(|all| add_topics(all, publisher.topics.counts()));
+            Command::CountTopics(after, question) => {
+                question.add(|all| all.merge(publisher.topics.page(after.as_deref())));
                 catch_counted(&mut counters.panics, || question.settle());
             }
             Command::ReportFigures(question) => {
@@ -137,7 +135,7 @@ impl<S: Stream> Engine<S> {
 fn weight(command: &Command) -> usize {
     match command {
         // The application makes an answer of what it is told.
-        Command::CountTopics(_) | Command::ReportFigures(_) => 32,
+        Command::CountTopics(..) | Command::ReportFigures(_) => 32,
         _ => 1,
     }
 }

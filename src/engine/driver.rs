@@ -4,7 +4,7 @@
 //! [`Engine::ready`] for each event, then [`Engine::run`]: the runnable list, then the timers. Its invariant: a
 //! connection that has something to do without an event is on the runnable list, and one with a deadline is in the wheel.
 
-use super::bounds::Bound;
+use super::bounds::{Bound, Bounds};
 use super::conn::{Conn, Protocol, Source};
 use super::context::Context;
 use super::cork::Cork;
@@ -72,6 +72,7 @@ pub struct Engine<S> {
     /// Empty between deliveries, kept for its memory.
     follow_ups: FollowUps,
     gathered: Gathered,
+    pub(super) bounds: Bounds,
     /// What is left of a turn's [`Bound::Deliveries`].
     deliveries_left: usize,
 }
@@ -102,7 +103,7 @@ impl<S: Stream> Engine<S> {
         handle: &Handle,
         arena: Arena,
     ) -> Engine<S> {
-        let worker = settings.worker;
+        let (worker, bounds) = (settings.worker, settings.bounds.clone());
         Engine {
             table: Table::new(worker),
             schedule: Schedule::new(DeadlinePolicy::new(&settings.timeouts, app.sockets()), now),
@@ -118,6 +119,7 @@ impl<S: Stream> Engine<S> {
             report: ShutdownReport::default(),
             follow_ups: FollowUps::default(),
             gathered: Gathered::default(),
+            bounds,
             deliveries_left: 0,
         }
     }
@@ -135,7 +137,7 @@ impl<S: Stream> Engine<S> {
         self.context.services.date.update(now.unix_secs);
         // A connection that spends its budget in this turn waits for the next.
         std::mem::swap(&mut self.runnable, &mut self.running);
-        self.deliveries_left = Bound::Deliveries.a_turn();
+        self.deliveries_left = self.bounds.deliveries;
         if self.mailbox.is_woken() || !self.commands.is_empty() {
             self.carry_out_commands();
         }
@@ -230,15 +232,18 @@ impl<S: Stream> Engine<S> {
     #[cold]
     fn cut_off_stragglers(&mut self) {
         for id in self.table.ids() {
-            self.counters_mut().timeouts += 1;
-            self.report.stragglers.extend(self.table.find(id).map(|conn| Straggler::new(conn)));
+            // A peer that has its whole answer and is slow to close loses nothing.
+            if let Some(conn) = self.table.find(id).filter(|conn| conn.waiting() != Waiting::Linger) {
+                self.report.stragglers.push(Straggler::new(conn));
+                self.counters_mut().timeouts += 1;
+            }
             self.abort(id);
         }
     }
 
     #[inline(never)]
     fn run_listed(&mut self) {
-        let count = self.running.len().min(Bound::Connections.a_turn());
+        let count = self.running.len().min(self.bounds.connections);
         for at in 0..count {
             let id = self.running[at];
             if let Some(conn) = self.table.find(id) {
@@ -290,7 +295,7 @@ impl<S: Stream> Engine<S> {
         self.context.services.shutting_down = true;
         for id in self.table.ids() {
             let Some(conn) = self.table.find(id) else { continue };
-            if let Protocol::WebSocket(open) = &conn.protocol {
+            if let Protocol::WebSocket(open, _) = &conn.protocol {
                 self.report.websockets += u64::from(open.is_open());
                 self.tell(id, |turn| turn.close(CloseCode::AWAY, "shutting down"));
                 continue;
@@ -368,10 +373,13 @@ impl<S: Stream> Engine<S> {
     #[inline]
     pub(super) fn deliver(&mut self) {
         // A subscriber that a delivery closes may publish as it ends.
-        while !self.context.services.publisher.is_delivered() && self.deliveries_left > 0 {
+        while !self.context.services.publisher.is_delivered() {
             let mut budget = self.deliveries_left;
             self.deliver_once(&mut budget);
             self.deliveries_left = budget;
+            if budget == 0 {
+                return;
+            }
         }
     }
 
@@ -440,12 +448,28 @@ impl<S: Stream> Engine<S> {
             Expiry::AnswerTimeout => turn.answer_overdue(),
             Expiry::Quiet => turn.quiet(),
             Expiry::Ping => turn.ping(),
-            Expiry::Close(reason) => turn.close(CloseCode::AWAY, reason),
+            Expiry::Close(code, reason) => turn.close(code, reason),
+            Expiry::Offer => return self.offer(id),
             Expiry::Abort => return self.abort(id),
         }
         self.drive(id, false);
         if expiry == Expiry::Quiet {
             self.update_deadline(id, true);
+        }
+    }
+
+    /// Offers a connection once more what is queued for it, and drops it if it still takes nothing.
+    ///
+    /// A poll reports room late: Linux, only when a third of its own buffer is free, which may be more than a megabyte. A
+    /// peer that reads slowly but steadily has taken something long before that, and then a write succeeds.
+    fn offer(&mut self, id: ConnId) {
+        self.drive(id, true);
+        let stalled = self.table.find(id).is_some_and(|conn| {
+            conn.timer.waiting == Waiting::Write && self.schedule.has_come(conn.timer.deadline)
+        });
+        if stalled {
+            self.counters_mut().timeouts += 1;
+            self.abort(id);
         }
     }
 }

@@ -67,6 +67,7 @@ mod http;
 mod input;
 mod listeners;
 mod output;
+mod pace;
 mod progress;
 mod publisher;
 mod remote;
@@ -80,6 +81,8 @@ mod websocket;
 mod worker;
 
 pub use bounds::Bound;
+#[doc(hidden)]
+pub use bounds::Bounds;
 pub use counters::{Counters, WorkerFigures};
 pub use driver::{Engine, Readiness};
 pub use remote::handle::{Handle, PublishError};

@@ -3,13 +3,13 @@
 //! It knows no engine. Its invariant: the queue of a worker is bounded, and commands are carried out in the order in
 //! which they were posted. Wake-ups are not commands: they may come earlier.
 
-use super::question::{Question, TopicCounts};
+use super::question::Question;
 use crate::app::{ConnId, Error, WakeConn};
 use crate::config::Limits;
 use crate::engine::counters::WorkerFigures;
 use crate::engine::listeners::{Callback, ListenerId};
 use crate::panics::catch;
-use crate::pubsub::Publication;
+use crate::pubsub::{Publication, TopicPage};
 use crate::ws::{CloseCode, Message};
 use mio::Waker;
 use std::collections::VecDeque;
@@ -25,7 +25,8 @@ pub(crate) enum Command {
     Close(ConnId, CloseCode, Box<str>),
     Publish(Arc<Publication>),
     Announce(Arc<Publication>),
-    CountTopics(Question<TopicCounts>),
+    /// Count the topics after this one.
+    CountTopics(Option<Box<str>>, Question<TopicPage>),
     ReportFigures(Question<Vec<WorkerFigures>>),
     Listen(ListenerId, Box<str>, Callback),
     Unlisten(ListenerId),
@@ -43,7 +44,7 @@ impl Command {
     /// Gives up a command that no worker carries out. What it holds of the application may panic.
     pub(in crate::engine) fn discard(self) {
         let _ = catch(|| match self {
-            Command::CountTopics(question) => question.settle(),
+            Command::CountTopics(_, question) => question.settle(),
             Command::ReportFigures(question) => question.settle(),
             other => drop(other),
         });
@@ -56,7 +57,7 @@ impl Command {
             Command::Binary(_, bytes) => bytes.len(),
             Command::Publish(publication) | Command::Announce(publication) => publication.memory_bytes(),
             Command::Close(..)
-            | Command::CountTopics(_)
+            | Command::CountTopics(..)
             | Command::ReportFigures(_)
             | Command::Listen(..)
             | Command::Unlisten(_)
