@@ -395,7 +395,7 @@ impl<S: Stream> Engine<S> {
             self.update_deadline(id, false);
         }
         for id in follow_ups.too_slow.drain(..) {
-            self.tell(id, |turn| turn.close(CloseCode::TRY_AGAIN, "reads too slowly"));
+            self.tell(id, |turn| turn.too_slow());
         }
         for id in follow_ups.failed.drain(..) {
             self.abort(id);
