@@ -7,6 +7,7 @@
 //! In builds for AddressSanitizer (`--cfg fleeting_paranoid`, see tests/sanitize) memory is freed instead of reused, so
 //! `allocations` is left out.
 
+mod addresses;
 #[cfg(not(fleeting_paranoid))]
 mod allocations;
 mod announcements;
@@ -47,6 +48,7 @@ mod sigpipe;
 mod simulator;
 mod site_policy;
 mod slow_consumers;
+mod slow_peers;
 mod split_reads;
 mod startup_errors;
 mod streaming;
