@@ -38,6 +38,12 @@ impl Driver {
         Driver { engine: Engine::with_handle(app, settings, now, handle), now }
     }
 
+    /// Opens a connection that has room for everything.
+    pub fn connect(&mut self) -> Peer {
+        let pipe = Rc::new(RefCell::new(Pipe::with_room(usize::MAX)));
+        Peer { id: self.engine.accept(MemoryStream::new(&pipe), None), pipe }
+    }
+
     /// Opens a WebSocket that has room for everything.
     pub fn websocket(&mut self, path: &str) -> Peer {
         self.websocket_with(path, "").0
@@ -45,9 +51,7 @@ impl Driver {
 
     /// Opens a WebSocket with further handshake `fields`. Also returns the head of the response.
     pub fn websocket_with(&mut self, path: &str, fields: &str) -> (Peer, String) {
-        let pipe = Rc::new(RefCell::new(Pipe::with_room(usize::MAX)));
-        let id = self.engine.accept(MemoryStream::new(&pipe), None);
-        let peer = Peer { id, pipe };
+        let peer = self.connect();
         self.arrive(&peer, handshake(path, fields).as_bytes());
         let mut pipe = peer.pipe.borrow_mut();
         let head =
@@ -84,6 +88,11 @@ impl Driver {
         self.engine.begin(self.now);
         self.engine.ready(peer.id, Readiness { writable: true, ..Readiness::default() });
         run_to_rest(&mut self.engine, self.now);
+    }
+
+    /// Makes room for `bytes` more without an event, as a kernel does whose buffer is still nearly full.
+    pub fn make_room_silently(&mut self, peer: &Peer, bytes: usize) {
+        peer.pipe.borrow_mut().add_room(bytes);
     }
 
     /// Lets time pass. The engine has a turn whenever it asks for one.
@@ -130,6 +139,11 @@ impl Peer {
     /// Returns the payloads of the text messages that were written completely since the last call.
     pub fn texts(&self) -> Vec<String> {
         self.frames().iter().map(|frame| frame.text().to_string()).collect()
+    }
+
+    /// Returns everything that was written since the last call.
+    pub fn written(&self) -> Vec<u8> {
+        std::mem::take(&mut self.pipe.borrow_mut().written)
     }
 
     /// Returns whether the engine has dropped the stream.

@@ -48,6 +48,7 @@ mod sigpipe;
 mod simulator;
 mod site_policy;
 mod slow_consumers;
+mod slow_peers;
 mod split_reads;
 mod startup_errors;
 mod streaming;

@@ -12,25 +12,26 @@
 //! After every turn:
 //! 1. Every byte written is the next one of the model: nothing is missing, doubled, out of order or another client's,
 //!    and every Date is a time that the clock has shown. The only other things that may be written are a 408, a ping, a
-//!    Close 1001, a 503 or a `Connection: close`, each only where a response or a frame begins, in its protocol, and
-//!    not before its timeout has passed or the shutdown has begun.
+//!    Close 1001 or 1008, a 503 or a `Connection: close`, each only where a response or a frame begins, in its protocol,
+//!    and not before its timeout has passed or the shutdown has begun.
 //! 2. Nothing is answered before a byte of it has arrived.
 //! 3. No stream is read after its end, written after its end, ended twice, or used after it has failed. No read has an
 //!    empty buffer, and no write is empty.
 //! 4. A stream is dropped only for a reason: the client's end, with everything due written; the client's end while a
 //!    deferred answer is due, unless half-close is honoured, as in every other seed; a failure; a timeout that has
-//!    passed; a shutdown.
+//!    passed; a shutdown. One that has room, reported or not, is not dropped because nothing was taken.
 //!
 //! Whenever no event is due and the engine has nothing to do ([`Engine::next_ms`] is not 0):
 //! 5. Everything that has arrived is answered unless the client's pipe is full: no wake-up was lost.
 //! 6. The engine ends its side where the script says so, and streams of clients that are gone are dropped.
 //! 7. After a shutdown no connection waits for another request.
+//! 8. No request and no message that has begun has waited for its rest for twice its grace period.
 //!
 //! At the end, when time passes only as [`Engine::next_ms`] asks for it:
-//! 8. Clients that nothing has disturbed have all their answers.
-//! 9. Every connection ends within the timeouts, and after a shutdown within the grace period; then `is_over`. The
+//! 9. Clients that nothing has disturbed have all their answers.
+//! 10. Every connection ends within the timeouts, and after a shutdown within the grace period; then `is_over`. The
 //!    engine never asks for a time that has passed, and never works without end.
-//! 10. Every stream was dropped, `close` was called once for every session, and the counters agree with the model. With
+//! 11. Every stream was dropped, `close` was called once for every session, and the counters agree with the model. With
 //!     disturbed clients, there are at most as many responses as were counted.
 //!
 //! Some requests are answered by another thread, or never ([`Response::defer`]). Some content comes from a source that

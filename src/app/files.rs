@@ -103,13 +103,12 @@ impl Files {
                 let variant = format!("{name}{}", coding.suffix());
                 if let Ok(Opened::File { file, bytes, stamp }) = self.root.open(&variant, self.hidden) {
                     let version = Version::new(bytes, &stamp, Some(coding));
-                    let response = respond(req, file, bytes, &version, media)?;
-                    // RFC 9110 §8.4: other statuses carry no coded content.
-                    let response = match response.status {
-                        200 | 206 => response.header("content-encoding", coding.name())?,
-                        _ => response,
-                    };
-                    return varies(response);
+                    let answer = respond(req, file, bytes, &version, media);
+                    return varies(answer.and_then(|response| match response.status {
+                        200 | 206 => response.header("content-encoding", coding.name()),
+                        // RFC 9110 §8.4: other statuses carry no coded content.
+                        _ => Ok(response),
+                    }));
                 }
             }
         }
@@ -121,8 +120,8 @@ impl Files {
         }
         match opened.map_err(unopened)? {
             Opened::File { file, bytes, stamp } => {
-                let response = respond(req, file, bytes, &Version::new(bytes, &stamp, None), media)?;
-                if negotiates { varies(response) } else { Ok(response) }
+                let answer = respond(req, file, bytes, &Version::new(bytes, &stamp, None), media);
+                if negotiates { varies(answer) } else { answer }
             }
             Opened::Directory if !resolved.is_directory => to_directory(req),
             Opened::Directory => Err(not_found()),
@@ -231,7 +230,7 @@ fn respond<'r>(
             // RFC 9110 §14.4
             let range = req.arena().format(format_args!("bytes */{bytes}"));
             let error = Error::new(416, "The range begins after the end of the file.");
-            return Response::from(error).header("content-range", range);
+            return Err(error.header("content-range", range));
         }
     };
     let mut response = Response::new(status)
@@ -246,10 +245,13 @@ fn respond<'r>(
     Ok(response.body(Body::from(FilePart::new(file, first, length))))
 }
 
-/// Adds Vary. An uncoded response needs it too, because another request might have got a coded one (RFC 9110
-/// §12.5.5).
-fn varies(response: Response<'_>) -> Result<Response<'_>, Error> {
-    response.add_header("vary", "Accept-Encoding")
+/// Adds Vary. An uncoded response needs it too, and so does an error, because another request might have got a coded one
+/// (RFC 9110 §12.5.5).
+fn varies(answer: Result<Response<'_>, Error>) -> Result<Response<'_>, Error> {
+    match answer {
+        Ok(response) => response.add_header("vary", "Accept-Encoding"),
+        Err(error) => Err(error.add_header("vary", "Accept-Encoding")),
+    }
 }
 
 fn not_found() -> Error {

@@ -3,7 +3,7 @@
 //! It knows no parser. Its invariant: every limit can be set by its name, and a limit that was set from text
 //! is at least 1.
 
-use super::table::{Value, number_and_unit, settings};
+use super::table::{Value, number_and_unit, scaled, settings};
 use super::{ConfigError, Setting};
 
 settings! {
@@ -24,7 +24,8 @@ settings! {
     ///
     /// Each limit has a largest value. A server whose limits exceed it does not start.
     pub struct Limits of usize;
-    /// Sets the limit `name` from text: a number of at least 1, optionally with `KiB`, `MiB` or `GiB`.
+    /// Sets the limit `name` from text: a number of at least 1, optionally with `KiB`, `MiB` or `GiB`, or with `KB`,
+    /// `MB` or `GB` for powers of 1000.
     ///
     /// # Errors
     /// [`ConfigError::UnknownName`], [`ConfigError::BadValue`] or [`ConfigError::TooLarge`]. The limits are unchanged then.
@@ -116,18 +117,21 @@ const SUBSCRIPTION_BYTES: usize = 2 * (8 + 8);
 pub(crate) const READ_BYTES: usize = if cfg!(fuzzing) { 2 << 10 } else { 128 << 10 };
 
 impl Value for usize {
-    const EXPECTED: &'static str = "a number of at least 1, such as 100, 16KiB or 8MiB";
+    const EXPECTED: &'static str = "a number of at least 1, such as 100, 16KiB, 8MiB or 8MB";
 
     fn read(text: &str) -> Option<usize> {
-        let (number, unit) = number_and_unit(text)?;
+        let (number, unit) = number_and_unit(text);
         let scale = match unit {
             "" | "B" => 1,
             "KiB" => 1 << 10,
             "MiB" => 1 << 20,
             "GiB" => 1 << 30,
+            "kB" | "KB" => 1000,
+            "MB" => 1_000_000,
+            "GB" => 1_000_000_000,
             _ => return None,
         };
-        let value = usize::try_from(number.checked_mul(scale)?).ok()?;
+        let value = usize::try_from(scaled(number, scale)?).ok()?;
         (value > 0).then_some(value)
     }
 
@@ -158,6 +162,14 @@ mod tests {
         check("16KiB", Some(16384));
         check(" 2 MiB ", Some(2 << 20));
         check("1GiB", Some(1 << 30));
+        // Finding F6.
+        check("8MB", Some(8_000_000));
+        check("64kB", Some(64_000));
+        check("64KB", Some(64_000));
+        check("1GB", Some(1_000_000_000));
+        check("1.5MiB", Some(3 << 19));
+        check("1.5", None);
+        check("1.3KiB", None);
         check("", None);
         check("0", None);
         check("-1", None);

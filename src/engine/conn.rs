@@ -11,7 +11,7 @@
 //! | `Receiving` | an upload | parsed | the answer | `body_stall` | with input |
 //! | `Paused` | an upload that its session has paused | no | nothing yet | none | on an event |
 //! | `Sending` | content from a source | no | content | none; `ping` if the source is endless | at once; on an event if parked |
-//! | `Open` | a WebSocket | parsed | messages, publications | `ping`, `ws_idle`, lifetime | with input |
+//! | `Open` | a WebSocket | parsed | messages, publications | `ping`, `ws_idle`, `message_stall`, lifetime | with input |
 //! | `Open`, draining | its session waits for `drain` | no | publications | `ping`, `ws_idle`, lifetime | at once |
 //! | `Closing` | a WebSocket after the first Close | parsed | the Close | `close` | with input |
 //! | `Closing`, draining | the same, and its session waits for `drain` | no | the Close | `close` | at once |
@@ -20,9 +20,10 @@
 //! | `Broken` | its stream has failed | no | nothing | closed in this turn | - |
 //!
 //! An outbox overrides the table in two ways. While it holds anything, the deadline is `write_stall`; an open
-//! WebSocket's lifetime still applies. While it holds answers, nothing is parsed, and the next turn comes at once if a
-//! turn's share of a file has been sent, else on an event. Publications alone do not stop reading: a slow subscriber may
-//! have some queued all the time, and must still be able to unsubscribe, answer a ping and close.
+//! WebSocket's lifetime and, while it is read, `message_stall` still apply. While it holds answers, nothing is parsed, and
+//! the next turn comes at once if a turn's share of a file has been sent, else on an event. Publications alone do not stop
+//! reading: a slow subscriber may have some queued all the time, and must still be able to unsubscribe, answer a ping and
+//! close.
 //!
 //! The end of the peer's side ends `Deferred`, and `Sending` without an end, unless half-close is honoured: what is
 //! queued still leaves. In every other state the end is read after all input, and what is under way is completed.
@@ -30,6 +31,7 @@
 use super::cork::Cork;
 use super::http::transfer::{Stage, Transfer};
 use super::output::{Io, Output};
+use super::pace::MessageClock;
 use super::timer::{Timer, Waiting};
 use super::websocket::socket::OpenSocket;
 use crate::buffer::{Inbox, Outbox, Pool};
@@ -63,7 +65,8 @@ pub(super) enum Protocol {
     Http(Decoder),
     /// A request whose content or answer does not pass in one piece.
     Transfer(Box<Transfer>),
-    WebSocket(OpenSocket),
+    /// And since when its message under way has been arriving.
+    WebSocket(OpenSocket, MessageClock),
 }
 
 /// The sending side.
@@ -202,7 +205,7 @@ impl<S> Conn<S> {
                 Stage::Receiving(_) => State::Receiving,
                 Stage::Sending(sending) => State::Sending { parked: sending.is_parked() },
             },
-            Protocol::WebSocket(socket) => {
+            Protocol::WebSocket(socket, _) => {
                 let draining = socket.drain_is_due();
                 if socket.is_open() { State::Open { draining } } else { State::Closing { draining } }
             }
@@ -286,8 +289,21 @@ impl<S> Conn<S> {
         match &self.protocol {
             Protocol::Http(decoder) => decoder.wants(),
             Protocol::Transfer(_) => 0,
-            Protocol::WebSocket(open) => open.wants(),
+            Protocol::WebSocket(open, _) => open.wants(),
         }
+    }
+
+    /// Returns how many bytes of a WebSocket's message under way have arrived. `None` if there is no such message, or if
+    /// the connection is not read for now.
+    #[inline]
+    pub(super) fn message_arrived(&self) -> Option<usize> {
+        let Protocol::WebSocket(open, _) = &self.protocol else { return None };
+        let rest = self.inbox.as_ref().map_or(0, |inbox| inbox.len());
+        let fragments = open.fragment_bytes();
+        if rest == 0 && fragments.is_none() || !open.is_open() || !self.can_answer() {
+            return None;
+        }
+        Some(rest + fragments.unwrap_or(0))
     }
 
     /// Returns the bytes in memory that the peer has not taken.

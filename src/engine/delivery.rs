@@ -55,7 +55,7 @@ pub(super) fn deliver<S: Stream>(
                 continue;
             };
             match &mut conn.protocol {
-                Protocol::WebSocket(open) if encoding != Encoding::PLAIN => open.was_sent_foreign(),
+                Protocol::WebSocket(open, _) if encoding != Encoding::PLAIN => open.was_sent_foreign(),
                 _ => {}
             }
             let batch = &mut topics.batch;

@@ -223,8 +223,11 @@ impl<S: Stream> Engine<S> {
     #[cold]
     fn cut_off_stragglers(&mut self) {
         for id in self.table.ids() {
-            self.counters_mut().timeouts += 1;
-            self.report.stragglers.extend(self.table.find(id).map(|conn| Straggler::new(conn)));
+            // A peer that has its whole answer and is slow to close loses nothing.
+            if let Some(conn) = self.table.find(id).filter(|conn| conn.waiting() != Waiting::Linger) {
+                self.report.stragglers.push(Straggler::new(conn));
+                self.counters_mut().timeouts += 1;
+            }
             self.abort(id);
         }
     }
@@ -268,7 +271,7 @@ impl<S: Stream> Engine<S> {
         self.context.services.shutting_down = true;
         for id in self.table.ids() {
             let Some(conn) = self.table.find(id) else { continue };
-            if let Protocol::WebSocket(open) = &conn.protocol {
+            if let Protocol::WebSocket(open, _) = &conn.protocol {
                 self.report.websockets += u64::from(open.is_open());
                 self.tell(id, |turn| turn.close(CloseCode::AWAY, "shutting down"));
                 continue;
@@ -402,12 +405,28 @@ impl<S: Stream> Engine<S> {
             Expiry::AnswerTimeout => turn.answer_overdue(),
             Expiry::Quiet => turn.quiet(),
             Expiry::Ping => turn.ping(),
-            Expiry::Close(reason) => turn.close(CloseCode::AWAY, reason),
+            Expiry::Close(code, reason) => turn.close(code, reason),
+            Expiry::Offer => return self.offer(id),
             Expiry::Abort => return self.abort(id),
         }
         self.drive(id, false);
         if expiry == Expiry::Quiet {
             self.update_deadline(id, true);
+        }
+    }
+
+    /// Offers a connection once more what is queued for it, and drops it if it still takes nothing.
+    ///
+    /// A poll reports room late: Linux, only when a third of its own buffer is free, which may be more than a megabyte. A
+    /// peer that reads slowly but steadily has taken something long before that, and then a write succeeds.
+    fn offer(&mut self, id: ConnId) {
+        self.drive(id, true);
+        let stalled = self.table.find(id).is_some_and(|conn| {
+            conn.timer.waiting == Waiting::Write && self.schedule.has_come(conn.timer.deadline)
+        });
+        if stalled {
+            self.counters_mut().timeouts += 1;
+            self.abort(id);
         }
     }
 }

@@ -66,6 +66,7 @@ mod http;
 mod input;
 mod listeners;
 mod output;
+mod pace;
 mod progress;
 mod publisher;
 mod remote;

@@ -12,6 +12,7 @@ use super::http::requests::{self, Client, Switch};
 use super::http::sending::Sending;
 use super::input::read;
 use super::output::Output;
+use super::pace::MessageClock;
 use super::progress::{Next, Outcome, StopReason};
 use super::websocket::socket::OpenSocket;
 use crate::app::{ConnId, FieldBlock, Message};
@@ -57,8 +58,8 @@ impl<'a, S: Stream> Turn<'a, S> {
                 Protocol::Http(_) => {}
                 Protocol::Transfer(_) => self.advance(),
                 // The cork may hold the message that this turn is for.
-                Protocol::WebSocket(_) if !self.cork.is_empty() => {}
-                Protocol::WebSocket(_) => self.drain(),
+                Protocol::WebSocket(..) if !self.cork.is_empty() => {}
+                Protocol::WebSocket(..) => self.drain(),
             }
         }
         if self.conn.can_answer() {
@@ -99,7 +100,7 @@ impl<'a, S: Stream> Turn<'a, S> {
     #[inline]
     pub(super) fn leave_if_closing(&mut self) {
         match &mut self.conn.protocol {
-            Protocol::WebSocket(open) if !open.is_open() => open.leave(&mut self.context.services),
+            Protocol::WebSocket(open, _) if !open.is_open() => open.leave(&mut self.context.services),
             _ => {}
         }
     }
@@ -194,7 +195,7 @@ impl<'a, S: Stream> Turn<'a, S> {
 
     #[inline]
     fn socket(&mut self) -> Option<(&mut OpenSocket, Output<'_, S>, &mut Services)> {
-        let Protocol::WebSocket(open) = &mut self.conn.protocol else { return None };
+        let Protocol::WebSocket(open, _) = &mut self.conn.protocol else { return None };
         Some((open, Output::new(&mut self.conn.io, self.cork), &mut self.context.services))
     }
 
@@ -316,10 +317,10 @@ impl<'a, S: Stream> Turn<'a, S> {
                     note_transfer(self.id, &out, self.context, before, progress.from, &next);
                     (progress, next.map(Protocol::Http))
                 }
-                Protocol::WebSocket(open) => {
+                Protocol::WebSocket(open, clock) => {
                     let ping = conn.timer.unanswered_ping();
                     let (progress, next) =
-                        open.run(&mut out, &mut self.context.services, self.id, ping, input);
+                        open.run(&mut out, &mut self.context.services, self.id, ping, clock, input);
                     if progress.fresh {
                         conn.timer.hear();
                     }
@@ -362,7 +363,7 @@ impl<'a, S: Stream> Turn<'a, S> {
 
     #[inline(never)]
     fn change(&mut self, protocol: Protocol) {
-        if let Protocol::WebSocket(_) = protocol {
+        if let Protocol::WebSocket(..) = protocol {
             self.conn.timer.hear();
         }
         if let Protocol::Transfer(transfer) = std::mem::replace(&mut self.conn.protocol, protocol) {
@@ -375,7 +376,7 @@ impl<'a, S: Stream> Turn<'a, S> {
         match &mut self.conn.protocol {
             Protocol::Http(_) => {}
             Protocol::Transfer(_) => self.change(Protocol::Http(Decoder::new())),
-            Protocol::WebSocket(open) => {
+            Protocol::WebSocket(open, _) => {
                 open.end(None, "", &mut self.context.services.counters.panics);
                 open.leave(&mut self.context.services);
             }
@@ -432,7 +433,7 @@ impl From<Switch> for Protocol {
     fn from(switch: Switch) -> Protocol {
         match switch {
             Switch::Transfer(transfer) => Protocol::Transfer(transfer),
-            Switch::WebSocket(open) => Protocol::WebSocket(open),
+            Switch::WebSocket(open) => Protocol::WebSocket(open, MessageClock::default()),
         }
     }
 }

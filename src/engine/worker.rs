@@ -28,9 +28,9 @@ use std::time::Duration;
 
 /// One thread's share of a server: its connections, its listening sockets, its loop.
 ///
-/// [`Server`](crate::Server) runs workers on threads of their own. A program that has a loop already keeps its thread:
-/// [`turn`](Worker::turn) does everything that is due, and the worker's file descriptor ([`AsRawFd`]) becomes readable
-/// when there is something, so the program's loop can poll it.
+/// [`Server`](crate::Server) runs workers on threads of their own. A program that already has a loop can run a
+/// worker in it: [`turn`](Worker::turn) does everything that is due, and the worker's file descriptor ([`AsRawFd`])
+/// becomes readable when there is something to do, so the program's loop can poll it.
 ///
 /// ```
 /// use fleeting::{App, Response, Server};
@@ -48,8 +48,8 @@ use std::time::Duration;
 ///
 /// # Signals
 ///
-/// A client that leaves raises no SIGPIPE, which would end a program that has not changed its action. On Linux, responses
-/// are sent with `MSG_NOSIGNAL`. `sendfile` has no such flag, so files are sent with it only if the process ignored or
+/// A client that leaves raises no SIGPIPE, whose default action would end the program. On Linux, responses are sent with
+/// `MSG_NOSIGNAL`. `sendfile` has no such flag, so files are sent with it only if the process ignored or
 /// caught the signal when the worker was made, as Rust programs do from the start; otherwise they are copied through
 /// memory. Do not restore the signal's default action later.
 pub struct Worker {

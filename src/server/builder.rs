@@ -111,7 +111,7 @@ impl Builder {
     /// false: such a client counts as gone, because most clients end both sides at once, and the server sees the end of
     /// one side first.
     ///
-    /// It decides about answers that have to be waited for: [`Response::defer`](crate::Response::defer), handlers of an
+    /// It matters for answers that come later: [`Response::defer`](crate::Response::defer), handlers of an
     /// [`Offload`](crate::Offload), and [`Response::events`](crate::Response::events) with other endless
     /// [sources](crate::Source::is_endless). By default the connection is closed as soon as the client's end arrives:
     /// the [`Responder`](crate::Responder) is gone, the queued job is skipped, the source is dropped. With `true` the

@@ -34,7 +34,7 @@ pub struct TcpOptions {
     /// Turns off Nagle's algorithm (RFC 9293 §3.7.4), so that a small response never waits for an acknowledgement
     /// (`TCP_NODELAY`). The default is true: what a turn sends leaves in one write anyway.
     pub nodelay: bool,
-    /// Probes connections on which nothing is sent, to notice peers that are gone without a word (RFC 9293 §3.8.4).
+    /// Probes connections on which nothing is sent, to notice peers that have vanished (RFC 9293 §3.8.4).
     /// The default is `None`, because the [`Timeouts`](crate::Timeouts) end such connections too; probes also keep
     /// the entries of firewalls and address translators between them alive.
     pub keepalive: Option<KeepAlive>,

@@ -1,4 +1,4 @@
-//! `fleeting serve`: starts the server, waits for signals, and reports the shutdown.
+//! `fleeting serve`: starts the server, reloads settings, and reports the shutdown.
 //!
 //! It knows no route. Its invariant: nothing is printed on standard output before every address is bound.
 
@@ -6,31 +6,29 @@ use crate::failure::Failure;
 use crate::lesson::Lesson;
 use crate::log;
 use crate::maintenance::Maintenance;
+use crate::request::site::Sites;
 use crate::routes::{self, Shared};
 use crate::settings::Settings;
+use crate::signals::Signals;
 use crate::store::{self, Opened};
 use fleeting::engine::ShutdownReport;
 use fleeting::{Files, Handle, Offload, OffloadOptions, ServeError, Server, WorkerContext};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use std::thread;
 
-/// Serves until a signal shuts the server down.
+/// Serves until a signal shuts the server down. `gather` collects the settings, at the start and for a reload.
 ///
 /// # Errors
 /// [`Failure::Runtime`] if an address, the files, a thread or the signals are unavailable.
-pub(crate) fn serve(settings: Settings) -> Result<(), Failure> {
+pub(crate) fn serve(gather: impl Fn() -> Result<Settings, Failure> + Send + 'static) -> Result<(), Failure> {
     // Each connection is a descriptor. The soft limit exists for programs that use select(2); this one does
     // not. If the limit cannot be raised, there are fewer connections, which is not a failure.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     // Before the server starts, so that no signal is lost.
-    let signals = Signals::new([SIGTERM, SIGINT]);
-    let signals = signals.map_err(|error| Failure::Runtime(format!("cannot handle signals: {error}")))?;
+    let signals = Signals::new()?;
+    let settings = gather()?;
     let files = settings.files.as_deref().map(Files::new).transpose();
     let files = files.map_err(|error| Failure::Runtime(format!("cannot serve the files of {error}")))?;
     let files = files.map(|files| {
@@ -49,16 +47,18 @@ pub(crate) fn serve(settings: Settings) -> Result<(), Failure> {
     }
     let failed = |error: ServeError| Failure::Runtime(error.to_string());
     let directory = settings.files.clone();
-    let Opened { store, node, description, .. } = opened;
+    let Opened { store, node, broker, description } = opened;
     // A store that does not block is called by the workers, without further threads.
     let offload = store.waits().then(|| Offload::new(OffloadOptions::default()).map(Arc::new)).transpose();
     let offload = offload.map_err(Failure::no_thread)?;
     let shared = Arc::new(Shared {
+        sites: Sites::new(&settings),
         settings,
         files,
         store,
         node,
         offload,
+        broker,
         lesson: Arc::new(Lesson::new()),
         registry: OnceLock::new(),
     });
@@ -71,16 +71,11 @@ pub(crate) fn serve(settings: Settings) -> Result<(), Failure> {
     let registry = shared.registry.get().expect("the first worker has created it").clone();
     let maintenance = Maintenance::start(server.handle(), registry);
     let maintenance = maintenance.map_err(Failure::no_thread)?;
-    watch_signals(signals, server.handle())?;
-    // A closed standard output does not stop the server.
-    let mut stdout = std::io::stdout().lock();
-    let _ = stdout
-        .write_all(greeting(server.local_addrs(), description.as_deref(), directory.as_deref()).as_bytes())
-        .and_then(|()| {
-            admin.iter().try_for_each(|admin| write!(stdout, "{}", admin_greeting(admin.local_addrs())))
-        })
-        .and_then(|()| stdout.flush());
-    drop(stdout);
+    let shared_for_reload = shared.clone();
+    signals.watch(server.handle(), move || reload(gather(), &shared_for_reload))?;
+    let mut text = greeting(server.local_addrs(), description.as_deref(), directory.as_deref());
+    admin.iter().for_each(|admin| text.push_str(&admin_greeting(admin.local_addrs())));
+    log::output(text);
     let report = server.run().map_err(failed)?;
     if let Some(admin) = admin {
         admin.handle().shutdown();
@@ -104,21 +99,17 @@ fn admin_greeting(addrs: &[SocketAddr]) -> String {
     addrs.iter().map(|addr| format!("Metrics: http://{addr}/metrics and http://{addr}/census\n")).collect()
 }
 
-/// The first signal shuts the server down, the second ends the program at once.
-fn watch_signals(mut signals: Signals, handle: Handle) -> Result<(), Failure> {
-    let watch = move || {
-        let mut signals = signals.forever();
-        if signals.next().is_some() {
-            log::line("shutting down");
-            handle.shutdown();
-        }
-        if let Some(signal) = signals.next() {
-            // The status that a shell reports for a program killed by a signal.
-            std::process::exit(128 + signal);
-        }
+/// Applies the settings that can change while the server runs, and returns a report.
+fn reload(settings: Result<Settings, Failure>, shared: &Shared) -> String {
+    let settings = match settings {
+        Ok(settings) => settings,
+        Err(failure) => return format!("not reloaded: {}", failure.message()),
     };
-    let spawned = thread::Builder::new().name("fleeting-signals".into()).spawn(watch);
-    spawned.map(drop).map_err(Failure::no_thread)
+    shared.sites.replace(&settings);
+    match shared.settings.restart_needed_for(&settings)[..] {
+        [] => "reloaded the hosts and origins".into(),
+        ref names => format!("reloaded the hosts and origins; a restart is needed for {}", names.join(", ")),
+    }
 }
 
 /// The largest number of cut-off connections to list. The report says how many there were in all.

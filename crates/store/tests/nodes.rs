@@ -3,7 +3,7 @@
 
 use fleeting::{App, Broker, Error, Message, Publication, Request, Response, Server, Socket, WebSocket};
 use fleeting_store::{RedisBroker, RedisOptions};
-use fleeting_testkit::client::{BINARY, Client, TEXT};
+use fleeting_testkit::client::{BINARY, Client, PATIENCE, TEXT};
 use fleeting_testkit::redis::node::{Node, RecordingInlet, patient, wait_until};
 use fleeting_testkit::redis::proxy::Proxy;
 use fleeting_testkit::redis::server::RedisServer;
@@ -251,11 +251,13 @@ fn the_brokers_queue_is_bounded() {
 #[test]
 fn the_last_publications_are_sent_and_nothing_of_a_broker_remains() {
     let server = RedisServer::start();
-    let other = Node::start(&server.url(), "other");
+    // With a heartbeat, a further connection would be open now and then.
+    let quiet = |name: &str| Node::start_with(&server.url(), name, patient().heartbeat(PATIENCE));
+    let other = quiet("other");
     let clients = || server.ask::<String>(&["CLIENT", "LIST"]).lines().count();
     let before = clients();
     for _ in 0..3 {
-        let own = Node::start(&server.url(), "own");
+        let own = quiet("own");
         assert_eq!(clients(), before + 2);
         (0..100).for_each(|number| own.publish("t", &number.to_string()));
         let again = own.broker.attach(Arc::new(RecordingInlet(own.recorder.clone())));

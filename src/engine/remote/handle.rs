@@ -26,7 +26,7 @@ use std::sync::Arc;
 /// let server = Server::builder().bind("127.0.0.1:0").serve(|worker| {
 ///     let handle = worker.handle.clone();
 ///     App::new().post("/prices", move |req| {
-///         handle.publish("prices", Message::Text(str::from_utf8(req.body())?))?;
+///         handle.publish("prices", Message::Text(std::str::from_utf8(req.body())?))?;
 ///         Ok(Response::new(204))
 ///     })
 /// })?;

@@ -8,6 +8,7 @@ use crate::app::{ConnId, LiveSocket, Message, Outgoing, Reader, Socket};
 use crate::arena::OVERWRITTEN;
 use crate::engine::context::Services;
 use crate::engine::output::Output;
+use crate::engine::pace::MessageClock;
 use crate::engine::progress::{Next, Progress, StopReason};
 use crate::panics::{catch, catch_counted};
 use crate::transport::Stream;
@@ -37,6 +38,11 @@ impl OpenSocket {
     /// Returns the length of the frame under way.
     pub(in crate::engine) fn wants(&self) -> usize {
         self.reader.decoder.wants()
+    }
+
+    /// Returns the bytes of the fragments of an incomplete message; `None` if there is no such message.
+    pub(in crate::engine) fn fragment_bytes(&self) -> Option<usize> {
+        self.reader.decoder.fragment_bytes()
     }
 
     /// Whether neither side has begun to close.
@@ -71,7 +77,8 @@ impl OpenSocket {
         end(&mut self.reader.live, &self.state, code, reason, panics);
     }
 
-    /// Handles the complete frames in `input`. `ping` is the payload of a ping that has not been answered.
+    /// Handles the complete frames in `input`. `ping` is the payload of a ping that has not been answered. Stops `clock` if
+    /// what is left is not of the message that it was running for.
     #[inline(never)]
     pub(in crate::engine) fn run<S: Stream>(
         &mut self,
@@ -79,12 +86,14 @@ impl OpenSocket {
         services: &mut Services,
         conn: ConnId,
         ping: Option<[u8; 8]>,
+        clock: &mut MessageClock,
         input: &mut [u8],
     ) -> (Progress, Next<Infallible>) {
         let OpenSocket { reader, state, codec } = self;
         let Reader { decoder, live } = &mut **reader;
         let mut sender = Sender { out, state, codec: codec.as_deref_mut(), conn, services };
         let (mut from, mut alive) = (0, false);
+        let messages = sender.services.counters.messages;
         let next = loop {
             if !sender.state.closing.may_read() {
                 from = input.len();
@@ -120,6 +129,9 @@ impl OpenSocket {
         };
         if matches!(next, Next::Same(StopReason::NeedsInput)) && from == input.len() {
             decoder.release();
+        }
+        if sender.services.counters.messages != messages || from > 0 && !decoder.in_message() {
+            clock.stop();
         }
         // An incomplete frame is a sign of life too.
         alive |= from < input.len();

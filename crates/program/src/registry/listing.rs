@@ -7,6 +7,10 @@ use fleeting::{Arena, Error, Offload, Progress, Room, Source, Waker};
 use fleeting_store::{Cursor, StoreError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// The most pages without a record in a row. A Redis with very many keys of other applications returns some; a broken one
+/// returns them without end. Each takes it an eighth of a second.
+const EMPTY_PAGES_MAX: u32 = 1000;
+
 /// The content of `GET /clients`.
 pub(super) struct Listing {
     registry: Arc<Registry>,
@@ -20,6 +24,8 @@ pub(super) struct Listing {
     next: NextPage,
     /// Records that the listing may still contain.
     remaining: usize,
+    /// Pages without a record since the last one with any.
+    empty_pages: u32,
     /// Whether a record has been listed, so that the next one needs a comma.
     started: bool,
 }
@@ -67,14 +73,25 @@ impl Listing {
     ) -> Result<Listing, StoreError> {
         let page = registry.list(Cursor::START, limit, arena)?;
         let (registry, ready, next) = (registry.clone(), b"{".to_vec(), NextPage::End);
-        let mut listing =
-            Listing { registry, offload, ready, sent: 0, next, remaining: limit, started: false };
-        listing.append(page);
+        let mut listing = Listing {
+            registry,
+            offload,
+            ready,
+            sent: 0,
+            next,
+            remaining: limit,
+            empty_pages: 0,
+            started: false,
+        };
+        listing.append(page)?;
         Ok(listing)
     }
 
     /// Appends a page, and the end of the object after the last one.
-    fn append(&mut self, page: RecordPage) {
+    ///
+    /// # Errors
+    /// If the pages do not end.
+    fn append(&mut self, page: RecordPage) -> Result<(), StoreError> {
         let RecordPage { json, records, next } = page;
         if records > 0 && self.started {
             self.ready.push(b',');
@@ -82,6 +99,10 @@ impl Listing {
         self.ready.extend_from_slice(&json);
         self.started |= records > 0;
         self.remaining -= records;
+        self.empty_pages = if records > 0 { 0 } else { self.empty_pages + 1 };
+        if self.empty_pages > EMPTY_PAGES_MAX {
+            return Err(StoreError::Unavailable("its list of keys does not end".into()));
+        }
         self.next = match next {
             Some(cursor) if self.remaining > 0 => NextPage::At(cursor),
             _ => {
@@ -89,6 +110,7 @@ impl Listing {
                 NextPage::End
             }
         };
+        Ok(())
     }
 
     /// Fetches the next page, on another thread if the store blocks.
@@ -96,8 +118,7 @@ impl Listing {
         let (registry, limit) = (self.registry.clone(), self.remaining);
         let list = move || registry.list(from, limit, &Arena::new(PAGE_BYTES));
         let Some(offload) = &self.offload else {
-            self.append(list()?);
-            return Ok(());
+            return Ok(self.append(list()?)?);
         };
         let pending = Arc::new(PendingPage::default());
         self.next = NextPage::Pending(pending.clone());
@@ -128,7 +149,7 @@ impl Source for Listing {
             return Ok(Progress::Later);
         };
         drop(state);
-        self.append(page?);
+        self.append(page?)?;
         Ok(Progress::More)
     }
 }

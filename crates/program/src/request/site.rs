@@ -5,28 +5,94 @@
 use crate::settings::Settings;
 use fleeting::http1::Method;
 use fleeting::{Error, LayerFn, Response, SitePolicy};
+use std::cell::RefCell;
 use std::net::ToSocketAddrs;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The hosts and origins that are allowed at present. A reload of the settings replaces them.
+pub(crate) struct Sites {
+    allowed: Mutex<Allowed>,
+    /// Counts the replacements.
+    version: AtomicU64,
+}
+
+#[derive(Clone)]
+struct Allowed {
+    hosts: Vec<String>,
+    origins: Vec<String>,
+}
+
+impl Allowed {
+    fn of(settings: &Settings) -> Allowed {
+        Allowed { hosts: settings.hosts.clone(), origins: settings.origins.clone() }
+    }
+}
+
+impl Sites {
+    pub(crate) fn new(settings: &Settings) -> Arc<Sites> {
+        Arc::new(Sites { allowed: Mutex::new(Allowed::of(settings)), version: AtomicU64::new(0) })
+    }
+
+    /// Allows the hosts and origins of these settings, and no others.
+    pub(crate) fn replace(&self, settings: &Settings) {
+        *self.allowed.lock().unwrap_or_else(PoisonError::into_inner) = Allowed::of(settings);
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// Makes the rules of a layer from what is allowed at present.
+    fn rules(&self, hosts: Hosts) -> Rules {
+        let version = self.version.load(Ordering::Acquire);
+        let Allowed { hosts: names, origins } =
+            self.allowed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let policy = origins.iter().fold(SitePolicy::new(), |policy, origin| policy.origin(origin));
+        let policy = match hosts {
+            Hosts::Any => policy,
+            Hosts::Named { or_loopback } => {
+                let policy = names.iter().fold(policy, |policy, host| policy.host(host));
+                if or_loopback { policy.loopback() } else { policy }
+            }
+        };
+        Rules { version, policy, origins }
+    }
+}
+
+/// Which hosts a layer allows.
+#[derive(Clone, Copy)]
+enum Hosts {
+    Any,
+    Named { or_loopback: bool },
+}
+
+/// What a layer has made of the hosts and origins.
+struct Rules {
+    version: u64,
+    policy: SitePolicy,
+    origins: Vec<String>,
+}
 
 /// Makes the layer for routes that show or change state: only hosts of this server, and changes only by pages of its own
 /// origin. `listen` are the addresses that the routes are served on.
-pub(crate) fn guard(settings: &Settings, listen: &[String]) -> impl LayerFn + use<> {
-    let policy = settings.hosts.iter().fold(origins(settings), |policy, host| policy.host(host));
-    let is_local = listen.iter().any(|addr| is_loopback(addr));
-    layer(if is_local { policy.loopback() } else { policy }, settings.origins.clone())
+pub(crate) fn guard(sites: &Arc<Sites>, listen: &[String]) -> impl LayerFn + use<> {
+    let or_loopback = listen.iter().any(|addr| is_loopback(addr));
+    layer(sites.clone(), Hosts::Named { or_loopback })
 }
 
 /// Makes the layer for routes without state: any host.
-pub(crate) fn guard_origin(settings: &Settings) -> impl LayerFn + use<> {
-    layer(origins(settings), settings.origins.clone())
+pub(crate) fn guard_origin(sites: &Arc<Sites>) -> impl LayerFn + use<> {
+    layer(sites.clone(), Hosts::Any)
 }
 
-fn origins(settings: &Settings) -> SitePolicy {
-    settings.origins.iter().fold(SitePolicy::new(), |policy, origin| policy.origin(origin))
-}
-
-/// Makes the layer. Pages of `origins` may read the answers too (Fetch §3.2).
-fn layer(policy: SitePolicy, origins: Vec<String>) -> impl LayerFn {
+/// Makes the layer. Pages of the origins that are allowed may read the answers too (Fetch §3.2).
+fn layer(sites: Arc<Sites>, hosts: Hosts) -> impl LayerFn {
+    let rules = RefCell::new(Rc::new(sites.rules(hosts)));
     move |req, next| {
+        if rules.borrow().version != sites.version.load(Ordering::Acquire) {
+            rules.replace(Rc::new(sites.rules(hosts)));
+        }
+        let rules = rules.borrow().clone();
+        let Rules { policy, origins, .. } = &*rules;
         policy.check(req).map_err(with_flag)?;
         let is_listed =
             |origin: &&str| origins.iter().any(|known| known == "*" || known.eq_ignore_ascii_case(origin));

@@ -30,7 +30,8 @@ pub(super) fn apply(text: &str, settings: &mut Settings) -> Result<(), String> {
             ("admin_listen", DeValue::String(addr)) => settings.set_admin_listen(addr),
             ("admin_listen", other) => Err(wrong_type(other, "an address as a string")),
             ("workers", DeValue::Integer(workers)) => decimal(workers).and_then(|n| settings.set_workers(&n)),
-            ("workers", other) => Err(wrong_type(other, "a number")),
+            ("workers", DeValue::String(workers)) => settings.set_workers(workers),
+            ("workers", other) => Err(wrong_type(other, "a number, or \"auto\"")),
             ("files", DeValue::String(directory)) => settings.set_files((&**directory).into()),
             ("files", other) => Err(wrong_type(other, "a directory as a string")),
             ("compression", DeValue::String(mode)) => settings.set_compression(mode),
@@ -177,7 +178,8 @@ mod tests {
         check("workers = 0", &[":1: workers: ", "from 1"]);
         check("workers = 0x10000", &["`65536`"]);
         check("workers = 9999999999999999999", &["`9999999999999999999` is too large"]);
-        check("workers = '1'", &["a number", "string"]);
+        check("workers = 'two'", &[":1: workers: ", "`two`", "`auto`"]);
+        check("workers = true", &["a number, or \"auto\"", "boolean"]);
         check("listen = 80", &[": listen: ", "integer"]);
         check("listen = [80]", &["array of strings"]);
         check("serve = 1", &[": serve: ", "array of strings"]);
@@ -206,7 +208,7 @@ mod tests {
         check("[limits]\nbody = 1", &[":2: limits.body: unknown name", "body_bytes"]);
         check("[limits]\nbody_bytes = -1", &[": limits.body_bytes: bad value `-1`"]);
         check("[limits]\nbody_bytes = 1.5", &["float"]);
-        check("[timeouts]\nidle = 10", &[": timeouts.idle: bad value `10`", "10s"]);
+        check("[timeouts]\nidle = 10", &[": timeouts.idle: bad value `10`", "1.5s"]);
         check("[timeouts.idle]\nx = 1", &["table"]);
     }
 }

@@ -15,7 +15,7 @@ use std::time::Instant;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Gap {
-    /// The connection to the other servers was lost, and is back.
+    /// The connection to the other servers was lost, and is back. It may lead to another Redis than before.
     Reconnected,
     /// Publications of one server were not sent or did not arrive.
     Skipped {

@@ -39,12 +39,16 @@ pub(super) fn run(shared: &Shared, inlet: &dyn Inlet) {
             Ok(link) => {
                 let begin = Instant::now();
                 let Err(why) = subscriber.listen(link) else { return };
+                let left = shared.part(Role::Subscriber);
+                if let Some(why) = left {
+                    shared.record_attempt(Role::Subscriber, Err(why));
+                }
                 // A connection that has lasted can probably be replaced at once.
                 if begin.elapsed() >= shared.options.heartbeat {
                     backoff.reset();
                     continue;
                 }
-                why
+                left.map_or(why, Cow::Borrowed)
             }
             Err(why) => why,
         };
@@ -66,6 +70,7 @@ impl Subscriber<'_> {
             return Ok(());
         }
         state.closer = Some(closer);
+        shared.join(&mut state, Role::Subscriber, link.server());
         let may_have_missed = state.phase != Phase::Starting;
         // This comes before `record_attempt`, because `attach` waits for that the first time.
         state.is_listening = !may_have_missed;

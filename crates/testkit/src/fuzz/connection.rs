@@ -271,6 +271,7 @@ fn never() -> Timeouts {
         &mut timeouts.write_stall,
         &mut timeouts.ping,
         &mut timeouts.ws_idle,
+        &mut timeouts.message_stall,
         &mut timeouts.close,
         &mut timeouts.linger,
     ] {
