@@ -8,14 +8,13 @@ use crate::log;
 use crate::maintenance::Maintenance;
 use crate::request::site::Sites;
 use crate::routes::{self, Shared};
-use crate::settings::Settings;
+use crate::settings::{Service, Settings};
 use crate::signals::Signals;
 use crate::store::{self, Opened};
 use fleeting::engine::ShutdownReport;
 use fleeting::{Files, Handle, Offload, OffloadOptions, ServeError, Server, WorkerContext};
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 /// Serves until a signal shuts the server down. `gather` collects the settings, at the start and for a reload.
@@ -46,7 +45,6 @@ pub(crate) fn serve(gather: impl Fn() -> Result<Settings, Failure> + Send + 'sta
         builder = builder.broker(broker.clone());
     }
     let failed = |error: ServeError| Failure::Runtime(error.to_string());
-    let directory = settings.files.clone();
     let Opened { store, node, broker, description } = opened;
     // A store that does not block is called by the workers, without further threads.
     let offload = store.waits().then(|| Offload::new(OffloadOptions::default()).map(Arc::new)).transpose();
@@ -73,7 +71,7 @@ pub(crate) fn serve(gather: impl Fn() -> Result<Settings, Failure> + Send + 'sta
     let maintenance = maintenance.map_err(Failure::no_thread)?;
     let shared_for_reload = shared.clone();
     signals.watch(server.handle(), move || reload(gather(), &shared_for_reload))?;
-    let mut text = greeting(server.local_addrs(), description.as_deref(), directory.as_deref());
+    let mut text = greeting(server.local_addrs(), description.as_deref(), &shared.settings);
     admin.iter().for_each(|admin| text.push_str(&admin_greeting(admin.local_addrs())));
     log::output(text);
     let report = server.run().map_err(failed)?;
@@ -131,8 +129,8 @@ fn shutdown_report(report: &ShutdownReport) -> String {
     text
 }
 
-/// The greeting: the addresses, and commands to try.
-fn greeting(addrs: &[SocketAddr], store: Option<&str>, files: Option<&Path>) -> String {
+/// The greeting: the addresses, and commands to try for what is served.
+fn greeting(addrs: &[SocketAddr], store: Option<&str>, settings: &Settings) -> String {
     let mut text = format!("fleeting {} is listening on\n", env!("CARGO_PKG_VERSION"));
     for addr in addrs {
         let _ = writeln!(text, "  http://{addr}");
@@ -142,27 +140,37 @@ fn greeting(addrs: &[SocketAddr], store: Option<&str>, files: Option<&Path>) -> 
     }
     if let Some(addr) = addrs.first() {
         let at = reachable(*addr);
-        let root = match files {
-            Some(directory) => format!("the files in {}", directory.display()),
-            None => "a live demo page; open it twice".into(),
-        };
-        let _ = write!(
-            text,
-            "\nTry\n  \
-             curl http://{at}/plaintext\n  \
-             curl http://{at}/json\n  \
-             curl http://{at}/echo -d 'anything'\n  \
-             curl http://{at}/healthz\n  \
-             curl -N 'http://{at}/topics/prices.*', and in another terminal\n  \
-             curl http://{at}/topics/prices.eur -H 'Content-Type: text/plain' -d 1.08\n  \
-             http://{at}/ in a browser: {root}\n  \
-             ws://{at}/ws, a WebSocket echo, with websocat or `python3 -m websockets`\n  \
-             ws://{at}/hub, which takes commands such as {{\"subscribe\": \"prices.*\"}}\n\
-             Press Ctrl-C to stop.\n"
-        );
+        text.push_str("\nTry\n");
+        for (service, command) in COMMANDS.iter().filter(|(service, _)| settings.serves(*service)) {
+            let _ = write!(text, "  {}", command.replace("AT", &at.to_string()));
+            if let (Service::Files, Some(directory)) = (service, &settings.files) {
+                let _ = write!(text, "{}", directory.display());
+            }
+            text.push('\n');
+        }
     }
+    text.push_str("Press Ctrl-C to stop.\n");
     text
 }
+
+/// What to try, by the group of routes that it needs. `AT` is the address.
+const COMMANDS: [(Service, &str); 11] = [
+    (Service::Plain, "curl http://AT/plaintext"),
+    (Service::Plain, "curl http://AT/json"),
+    (Service::Echo, "curl http://AT/echo -d 'anything'"),
+    (Service::Health, "curl http://AT/healthz"),
+    (
+        Service::Hub,
+        "curl -N 'http://AT/topics/prices.*', and in another terminal\n  \
+         curl http://AT/topics/prices.eur -H 'Content-Type: text/plain' -d 1.08",
+    ),
+    (Service::Clients, "curl http://AT/clients, the registry"),
+    (Service::Metrics, "curl http://AT/metrics"),
+    (Service::Page, "http://AT/ in a browser: a live demo page; open it twice"),
+    (Service::Files, "http://AT/ in a browser: the files in "),
+    (Service::Echo, "ws://AT/ws, a WebSocket echo, with websocat or `python3 -m websockets`"),
+    (Service::Hub, "ws://AT/hub, which takes commands such as {\"subscribe\": \"prices.*\"}"),
+];
 
 /// Returns an address at which this machine can reach `addr`.
 fn reachable(addr: SocketAddr) -> SocketAddr {
@@ -180,11 +188,16 @@ mod tests {
     #[test]
     fn the_greeting_lists_every_address_and_commands_for_the_first() {
         let addrs = ["0.0.0.0:80".parse().unwrap(), "[::1]:81".parse().unwrap()];
-        let text = greeting(&addrs, None, None);
+        let mut settings = Settings::default();
+        let text = greeting(&addrs, None, &settings);
         assert!(text.contains("\n  http://0.0.0.0:80\n  http://[::1]:81\n"), "{text}");
         assert!(text.contains("curl http://127.0.0.1:80/json\n"), "{text}");
-        let text = greeting(&addrs, Some("Entries are elsewhere."), Some(Path::new("public")));
+        settings.files = Some("public".into());
+        let text = greeting(&addrs, Some("Entries are elsewhere."), &settings);
         assert!(text.contains("\n  http://[::1]:81\nEntries are elsewhere.\n\nTry\n"), "{text}");
         assert!(text.contains("http://127.0.0.1:80/ in a browser: the files in public\n"), "{text}");
+        settings.admin_listen = Some("127.0.0.1:82".into());
+        let text = greeting(&addrs, None, &settings);
+        assert!(!text.contains("/metrics") && text.contains("/clients"), "{text}");
     }
 }
