@@ -75,6 +75,7 @@ fn reachable(addr: SocketAddr) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Services;
 
     /// Finding F7.
     #[test]
@@ -90,7 +91,7 @@ mod tests {
             assert!(text.contains(part), "{part} is not in {text}");
         }
         settings.files = Some("public".into());
-        settings.services = Some(vec![Service::Files, Service::Hub]);
+        settings.services = Services::parse(&["files".into(), "hub".into()]).unwrap();
         settings.admin_listen = Some("127.0.0.1:9".into());
         let text =
             greeting(&settings, &addrs, &["127.0.0.1:9".parse().unwrap()], Some("Entries are elsewhere."));

@@ -9,7 +9,7 @@ use crate::log;
 use crate::maintenance::Maintenance;
 use crate::request::site::Sites;
 use crate::routes::{self, Shared};
-use crate::settings::{Service, Settings};
+use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::store::{self, Opened};
 use fleeting::engine::ShutdownReport;
