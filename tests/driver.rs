@@ -166,6 +166,11 @@ impl Peer {
         self.frames().iter().map(|frame| frame.text().to_string()).collect()
     }
 
+    /// Returns everything that was written since the last call.
+    pub fn written(&self) -> Vec<u8> {
+        std::mem::take(&mut self.pipe.borrow_mut().written)
+    }
+
     /// Returns the content that was written since the last call: whole chunks, or whatever there is without chunks.
     pub fn content(&self, chunks: bool) -> String {
         let mut pipe = self.pipe.borrow_mut();
@@ -186,14 +191,14 @@ impl Peer {
         String::from_utf8(content).expect("text")
     }
 
+    /// Returns the number of bytes that were written and not taken.
+    pub fn untaken_bytes(&self) -> usize {
+        self.pipe.borrow().written.len()
+    }
+
     /// Returns whether the engine has ended its side.
     pub fn is_shut(&self) -> bool {
         self.pipe.borrow().shut
-    }
-
-    /// Returns everything that was written since the last call.
-    pub fn written(&self) -> Vec<u8> {
-        std::mem::take(&mut self.pipe.borrow_mut().written)
     }
 
     /// Returns the number of reads and writes so far.

@@ -463,7 +463,7 @@ fn the_bytes_of_a_stream_are_those_that_have_left() {
         }
         driver.make_room(&peer, 5000);
         driver.engine.abort(peer.id);
-        let sent = (head.bytes().len() + peer.written().len()) as u64;
+        let sent = (head.bytes().len() + peer.untaken_bytes()) as u64;
         assert_eq!(*completed.borrow(), [(Some(200), sent)], "{slow}");
     }
 }

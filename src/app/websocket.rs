@@ -50,8 +50,7 @@ pub trait WebSocket: 'static {
     /// Called when a client has passed the opening handshake (RFC 6455 §4.2). Messages sent here follow the 101.
     ///
     /// # Errors
-    /// An [`Error`] refuses the upgrade and becomes the answer to the request. The connection is closed after it, because
-    /// the client may have sent frames already.
+    /// An [`Error`] refuses the upgrade and becomes the answer to the request.
     fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<Self::Session, Error>;
 
     /// Called when a message has arrived. It borrows the read buffer, so copy what the session keeps.

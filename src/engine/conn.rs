@@ -89,6 +89,8 @@ pub(super) enum Source {
     Drained,
     /// There may be something to read.
     Ready,
+    /// The same, and urgent data is among it. A read stops there, so a short one does not drain the stream.
+    Urgent,
     /// The peer has ended its side: the end is yet to be read.
     Ending,
     /// The end has been read.
@@ -266,7 +268,7 @@ impl<S> Conn<S> {
     /// Whether a read may return something.
     #[inline]
     pub(super) fn may_read(&self) -> bool {
-        matches!(self.source, Source::Ready | Source::Ending)
+        matches!(self.source, Source::Ready | Source::Urgent | Source::Ending)
     }
 
     /// Whether the peer has ended its side while the application has yet to make what it waits for: a deferred answer,

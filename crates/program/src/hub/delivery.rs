@@ -32,6 +32,7 @@ impl Delivery<'_> {
 /// Returns the message that tells a subscriber that publications of other nodes may be missing.
 pub(crate) fn announcement(gap: &Gap) -> String {
     let gap = match gap {
+        Gap::Disconnected => GapText { reason: "disconnected", publications: None },
         Gap::Reconnected => GapText { reason: "reconnected", publications: None },
         Gap::Skipped { publications, .. } => GapText { reason: "skipped", publications: *publications },
         _ => GapText { reason: "overflowed", publications: None },
@@ -69,6 +70,7 @@ mod tests {
         let skipped = |publications| announcement(&Gap::Skipped { node: "b".into(), publications });
         assert_eq!(skipped(Some(3)), r#"{"gap":{"reason":"skipped","publications":3}}"#);
         assert_eq!(skipped(None), r#"{"gap":{"reason":"skipped"}}"#);
+        assert_eq!(announcement(&Gap::Disconnected), r#"{"gap":{"reason":"disconnected"}}"#);
         assert_eq!(announcement(&Gap::Reconnected), r#"{"gap":{"reason":"reconnected"}}"#);
         assert_eq!(announcement(&Gap::Overflowed), r#"{"gap":{"reason":"overflowed"}}"#);
         assert_eq!(slow_gap(7), r#"{"gap":{"reason":"slow","publications":7}}"#);
