@@ -25,6 +25,7 @@ mod error_page;
 mod file_responses;
 mod foreign_event_loop;
 mod forms;
+mod gaps;
 mod layers;
 mod limits;
 mod listeners;

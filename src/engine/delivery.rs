@@ -8,6 +8,7 @@ use super::conn::{Conn, Protocol};
 use super::context::Services;
 use super::cork::Cork;
 use super::counters::Counters;
+use super::http::subscribed::encode_published as encode_event;
 use super::publisher::Recipient;
 use super::table::Table;
 use crate::app::ConnId;
@@ -81,10 +82,14 @@ pub(super) fn deliver<S: Stream>(
     follow_ups: &mut FollowUps,
     budget: &mut usize,
 ) {
-    let Services { publisher, limits, counters, codec, .. } = services;
+    let Services { publisher, limits, counters, codec, completions, .. } = services;
     publisher.relay(counters);
-    publisher.topics.batch.complete(|encoding, opcode, payload, out| {
-        codec.encode_published(encoding, opcode, payload, out);
+    publisher.topics.batch.complete(|encoding, entry, out| {
+        if encoding.is_events() {
+            encode_event(encoding, entry, out);
+        } else {
+            codec.encode_published(encoding, entry.message.opcode(), entry.message.bytes(), out);
+        }
     });
     while *budget > 0 {
         let Some(subscriber) = publisher.topics.next_pending() else {
@@ -121,6 +126,13 @@ pub(super) fn deliver<S: Stream>(
             _ => {}
         }
         let mut sent = None;
+        let queued = conn.queued_bytes();
+        // A response with events is not complete yet, and its bytes count.
+        let mut note = |sent, conn: &Conn<S>| {
+            if encoding.is_events() && completions.is_on() {
+                completions.published(id, sent, queued, conn.queued_bytes());
+            }
+        };
         if conn.io.outbox.is_none() {
             let frames = match several {
                 false => batch.frames(encoding, last.from, last.to),
@@ -130,6 +142,7 @@ pub(super) fn deliver<S: Stream>(
             *budget = budget.saturating_sub(1 + taken / WRITE_BYTES);
             if taken == frames.len() {
                 counters.delivered += count;
+                note(taken, conn);
                 continue;
             }
             if conn.io.broken {
@@ -150,6 +163,7 @@ pub(super) fn deliver<S: Stream>(
         if queue(conn.outbox(), batch, encoding, left, limits, counters) {
             follow_ups.too_slow.push(id);
         }
+        note(sent.unwrap_or(0), conn);
     }
 }
 
@@ -204,7 +218,9 @@ fn queue(
         counters.conflated += offered.conflated;
         if offered.too_slow {
             counters.closed_slow += 1;
-            counters.dropped_slow += outbox.drop_published() + 1 + due.count() as u64;
+            let unsent = 1 + due.count() as u64;
+            outbox.lose(unsent);
+            counters.dropped_slow += outbox.drop_published() + unsent;
             return true;
         }
         counters.dropped_newest += u64::from(!offered.queued);

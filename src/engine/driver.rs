@@ -35,6 +35,9 @@ use std::sync::Arc;
 pub struct Readiness {
     /// There may be something to read.
     pub readable: bool,
+    /// There is urgent data to read (RFC 9293 §3.8.5), so a read may return less than has arrived. A stream that has none
+    /// never reports it.
+    pub urgent: bool,
     /// There may be room to write.
     pub writable: bool,
     /// The peer has ended its sending side, or the connection has failed.
@@ -175,6 +178,8 @@ impl<S: Stream> Engine<S> {
         if conn.source != Source::Ended {
             if readiness.ended {
                 conn.source = Source::Ending;
+            } else if readiness.urgent {
+                conn.source = Source::Urgent;
             } else if readiness.readable && conn.source == Source::Drained {
                 conn.source = Source::Ready;
             }
@@ -400,7 +405,7 @@ impl<S: Stream> Engine<S> {
             self.update_deadline(id, false);
         }
         for id in follow_ups.too_slow.drain(..) {
-            self.tell(id, |turn| turn.close(CloseCode::TRY_AGAIN, "reads too slowly"));
+            self.tell(id, |turn| turn.too_slow());
         }
         for id in follow_ups.failed.drain(..) {
             self.abort(id);

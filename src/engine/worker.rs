@@ -388,8 +388,7 @@ fn accept(
                     let id = engine.accept(stream, Some(peer));
                     let stream = engine.stream_mut(id).expect("just accepted");
                     // Registered once, for both directions: events are edge-triggered.
-                    let interest = Interest::READABLE | Interest::WRITABLE;
-                    if poll.registry().register(stream, token_of(id), interest).is_err() {
+                    if poll.registry().register(stream, token_of(id), INTEREST).is_err() {
                         engine.abort(id);
                     }
                 }
@@ -429,9 +428,25 @@ fn conn_of(token: Token, engine: &Engine<TcpStream>) -> ConnId {
     ConnId { worker: engine.worker(), index: token.0 as u32, generation: (token.0 >> 32) as u32 }
 }
 
+/// What is polled for on a connection. Urgent data is reported so that no read is taken for the last one too early.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY);
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
+
+/// Whether urgent data has arrived. Where a poll does not report it, it is never known that it has not.
+fn is_urgent(event: &Event) -> bool {
+    if cfg!(any(target_os = "linux", target_os = "android")) {
+        event.is_priority()
+    } else {
+        event.is_readable()
+    }
+}
+
 fn readiness(event: &Event) -> Readiness {
     Readiness {
         readable: event.is_readable(),
+        urgent: is_urgent(event),
         writable: event.is_writable(),
         ended: event.is_read_closed() || event.is_error(),
     }

@@ -102,11 +102,10 @@ impl Root {
             return;
         }
         self.looked_at_secs.store(now_unix_secs, Ordering::Relaxed);
-        let is_another = |kept: Stat, there: Stat| (kept.st_dev, kept.st_ino) != (there.st_dev, there.st_ino);
-        if let (Ok(kept), Ok(there)) = (fstat(&*self.directory()), rustix::fs::stat(&self.path))
-            && is_another(kept, there)
-        {
-            self.renew();
+        if let (Ok(kept), Ok(there)) = (fstat(&*self.directory()), rustix::fs::stat(&self.path)) {
+            if !is_same_file(&kept, &there) {
+                self.renew();
+            }
         }
     }
 
@@ -156,9 +155,7 @@ impl Root {
         if matches!((&looked, resolution), (Err(Errno::LOOP), Resolution::Beneath { .. })) {
             resolution = Resolution::Beneath { links: true };
             looked = descend(root, relative, LOOK, resolution);
-            if let (Ok(found), false) = (&looked, hidden)
-                && leads_to_hidden(root, found)
-            {
+            if !hidden && looked.as_ref().is_ok_and(|found| leads_to_hidden(root, found)) {
                 return Err(Errno::NOENT);
             }
         }
@@ -268,8 +265,7 @@ fn open_looked_at(
     let file = match openat(rustix::fs::CWD, OwnPath::of(looked).bytes(), FILE, Mode::empty()) {
         Err(Errno::NOENT) => {
             let file = again(FILE)?;
-            let stat = fstat(&file)?;
-            if (stat.st_dev, stat.st_ino) != (seen.st_dev, seen.st_ino) {
+            if !is_same_file(&fstat(&file)?, &seen) {
                 return Err(Errno::NOENT);
             }
             file
@@ -310,6 +306,10 @@ fn resolves_beneath(directory: &OwnedFd) -> bool {
 #[cfg(not(target_os = "linux"))]
 fn resolves_beneath(_directory: &OwnedFd) -> bool {
     false
+}
+
+fn is_same_file(a: &Stat, b: &Stat) -> bool {
+    (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)
 }
 
 /// Returns the type of a regular file or a directory.

@@ -24,7 +24,7 @@ pub use names::TopicError;
 pub use publication::Publication;
 pub use topics::{TopicCount, TopicPage};
 
-pub(crate) use batch::{Batch, Encoding, Kind};
+pub(crate) use batch::{Batch, Encoding, Entry, Kind};
 pub(crate) use broker::Attached;
 pub(crate) use names::{check_filter, check_publication};
 pub(crate) use topics::{BATCH_PUBLICATIONS_MAX, BatchRange, SubscriberId, Topics};

@@ -295,13 +295,13 @@ impl<C: Copy> Topics<C> {
         names::check_publication(name, message, limits)?;
         let mut count = 0;
         if let Some(topic) = self.exact.get(name) {
-            count += self.mark(*topic, except);
+            count += self.mark(*topic, message, except);
         }
         for at in 0..self.prefix_lengths.len() {
             let (length, _) = self.prefix_lengths[at];
             let prefix = name.get(..length).filter(|prefix| prefix.len() < name.len());
             if let Some(topic) = prefix.and_then(|prefix| self.prefixes.get(prefix)) {
-                count += self.mark(*topic, except);
+                count += self.mark(*topic, message, except);
             }
         }
         if count > 0 {
@@ -319,10 +319,12 @@ impl<C: Copy> Topics<C> {
             // The subscriptions may have different policies. Any of them may apply, so the first is used.
             let Some(first) = subscriber.subscriptions.first() else { continue };
             let slow = self.topics[first.topic as usize].members[first.member as usize].slow;
+            if !self.batch.need(subscriber.encoding, at, message) {
+                continue;
+            }
             if subscriber.owe(at, slow) {
                 self.pending.push(SubscriberId::new(index));
             }
-            self.batch.need(subscriber.encoding, at);
             count += 1;
         }
         if count > 0 {
@@ -347,10 +349,10 @@ impl<C: Copy> Topics<C> {
         self.full
     }
 
-    /// Adds the batch's next entry to the publications that a topic's members are owed. Returns the number of
-    /// members that were not already owed it.
+    /// Adds the batch's next entry, `message`, to the publications that a topic's members are owed. Returns the number of
+    /// members that can be sent it and were not already owed it.
     #[inline]
-    fn mark(&mut self, topic: u32, except: Option<SubscriberId>) -> u64 {
+    fn mark(&mut self, topic: u32, message: Message<'_>, except: Option<SubscriberId>) -> u64 {
         let at = self.batch.len();
         let topic = &mut self.topics[topic as usize];
         topic.published += 1;
@@ -364,10 +366,12 @@ impl<C: Copy> Topics<C> {
             if subscriber.last.to == at + 1 {
                 continue;
             }
+            if !self.batch.need(subscriber.encoding, at, message) {
+                continue;
+            }
             if subscriber.owe(at, member.slow) {
                 self.pending.push(member.subscriber);
             }
-            self.batch.need(subscriber.encoding, at);
             count += 1;
         }
         count

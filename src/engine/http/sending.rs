@@ -5,7 +5,7 @@
 
 use crate::app::{self, Room, Streamed, Waker};
 use crate::engine::output::Output;
-use crate::http1;
+use crate::http1::{self, ContentLength};
 use crate::panics::catch_counted;
 use crate::transport::Stream;
 
@@ -23,6 +23,17 @@ pub(in crate::engine) enum Frame {
     Chunks,
     /// By the end of the connection.
     Close,
+}
+
+impl Frame {
+    /// Returns how the head announces the content.
+    pub(in crate::engine) fn content_length(self) -> ContentLength {
+        match self {
+            Frame::Counted { left } => ContentLength::Known(left),
+            Frame::Chunks => ContentLength::Chunked,
+            Frame::Close => ContentLength::None,
+        }
+    }
 }
 
 /// A body that is sent as its source makes it.

@@ -97,6 +97,7 @@ impl<S: Stream> Handler for Opening<'_, '_, '_, S> {
             return Err(Error::unavailable("The server is shutting down."));
         }
         if !head.framing.is_empty() {
+            self.rejected.set(true);
             return Err(Error::bad_request("A handshake has no content."));
         }
         let (method, http11) = (head.method.as_str(), head.version >= Version::Http11);

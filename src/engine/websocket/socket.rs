@@ -202,6 +202,34 @@ impl OpenSocket {
         }
     }
 
+    /// Tells the session that publications were dropped, and leaves what it sends in the cork. That is sent before messages
+    /// that are compressed already, so it is not compressed itself: they refer to what was compressed before them.
+    #[inline(never)]
+    pub(in crate::engine) fn dropped<S: Stream>(
+        &mut self,
+        out: &mut Output<'_, S>,
+        services: &mut Services,
+        conn: ConnId,
+        publications: u64,
+    ) {
+        if !self.state.closing.may_send() {
+            return;
+        }
+        // Its note is taken even if it has yet to see its own messages leave.
+        let drain_due = std::mem::take(&mut self.state.drain_due);
+        if let Some((sender, live)) = self.sender(out, services, conn) {
+            let mut sender = Sender { codec: None, ..sender };
+            sender.out.held = true;
+            let told = catch(|| live.dropped(publications, &mut Socket::new(&mut sender, conn, None)));
+            if told.is_none() {
+                sender.close(CloseCode::ERROR, "");
+                sender.services.counters.panics += 1;
+            }
+            sender.out.held = false;
+        }
+        self.state.drain_due |= drain_due;
+    }
+
     /// Returns the sending side and the session, unless the session has ended.
     fn sender<'a, 'o, S: Stream>(
         &'a mut self,

@@ -3,28 +3,33 @@
 //! It knows no WebSocket; its publications reach the clients of `/hub` all the same. Its invariant: a publication
 //! answered with 202 has a topic that clients can subscribe to and a size that can be sent.
 
-use super::delivery::{Delivery, refusal};
+use super::delivery::{Delivery, refusal, slow_gap};
 use crate::listing::{self, Listing, Ordered, Page, Pages};
 use crate::request::content;
 use fleeting::engine::PublishError;
-use fleeting::{App, Error, Handle, Message, Request, Response, TopicCount, TopicError, TopicPage};
+use fleeting::{
+    App, Error, EventsOptions, Handle, Message, Request, Response, SlowConsumer, TopicCount, TopicError,
+    TopicPage,
+};
 use serde::Serialize;
 
-/// Adds the routes.
-pub(crate) fn routes(app: App, handle: &Handle) -> App {
+/// Adds the routes. `slow`: the policy for streams that do not choose one.
+pub(crate) fn routes(app: App, handle: &Handle, slow: SlowConsumer) -> App {
     let (counting, publishing, listening) = (handle.clone(), handle.clone(), handle.clone());
     app.get("/topics", move |req| list(req, &counting))
         .post("/topics/{name}", move |req| publish(req, &publishing))
-        .get("/topics/{name}", move |req| listen(req, &listening))
+        .get("/topics/{name}", move |req| listen(req, &listening, slow))
 }
 
-/// Bytes of events queued for a client that reads slowly. Events beyond that are dropped.
-const EVENTS_BYTES: usize = 64 << 10;
-
-/// Streams the publications under a topic or a filter as server-sent events.
-fn listen(req: &Request<'_>, handle: &Handle) -> Result<Response<'static>, Error> {
+/// Streams the publications under a topic or a filter as server-sent events. The query `slow` selects the policy.
+fn listen(req: &Request<'_>, handle: &Handle, slow: SlowConsumer) -> Result<Response<'static>, Error> {
+    let slow = match req.query_value("slow") {
+        Some(policy) => policy.parse().map_err(|why| Error::bad_request(format!("`slow`: {why}.")))?,
+        None => slow,
+    };
+    let options = EventsOptions::new().slow_consumer(slow).gap(slow_gap);
     handle
-        .events(req.param("name"), EVENTS_BYTES)
+        .events_with(req.param("name"), options)
         .map_err(|error| Error::bad_request(format!("Cannot subscribe: {error}.")))
 }
 

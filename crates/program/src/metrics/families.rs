@@ -325,7 +325,7 @@ pub(super) fn of_broker(broker: &RedisBroker) -> impl Iterator<Item = Family> + 
         one(
             "fleeting_broker_failovers_total",
             Kind::Counter,
-            "Times that connections were dropped because Redis was a replica or another server.",
+            "Times that connections were dropped because Redis was a replica, or another server than before.",
             counters.failovers,
         ),
     ]

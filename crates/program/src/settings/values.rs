@@ -129,6 +129,7 @@ impl Settings {
             ("admin_listen", old.admin_listen != new.admin_listen),
             ("workers", old.workers != new.workers),
             ("files", old.files != new.files),
+            ("media_type", old.media_types != new.media_types),
             ("serve", old.services != new.services),
             ("compression", old.compression != new.compression),
             ("slow_consumer", old.slow_consumer != new.slow_consumer),
