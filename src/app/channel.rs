@@ -3,8 +3,8 @@
 //! It knows no more of a connection than its waker. Its invariant: at most `capacity_bytes` are queued. The
 //! queue's memory is reused as long as the response lasts.
 
-use super::events::COMMENT;
 use super::task::wake_task;
+use super::topic_events::COMMENT;
 use super::{Error, Gone, Progress, Response, Room, Source, Waker};
 use std::collections::VecDeque;
 use std::fmt;

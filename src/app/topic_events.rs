@@ -1,13 +1,13 @@
-//! Streams of server-sent events that are made of publications.
+//! What a stream of events is made of if it is made of publications.
 //!
-//! It knows neither topics nor connections: the engine subscribes the connection that sends the response. Its invariant:
-//! a stream that cannot begin is answered as an error, without the fields of a stream.
+//! It knows no response: the engine subscribes the connection that sends one. Its invariant: a client can be told of any
+//! number of dropped publications.
 
-use super::body::Awaited;
-use super::events::{self, Event};
-use super::{Body, Error, Response};
 use crate::buffer::SlowConsumer;
 use std::fmt;
+
+/// An empty comment, which goes between two events (WHATWG HTML §9.2.6).
+pub(crate) const COMMENT: &[u8] = b":\n\n";
 
 /// Options of a stream of [`events`](crate::Handle::events_with): what happens to publications for a client that reads too
 /// slowly, and how it is told of those that were dropped.
@@ -60,39 +60,9 @@ impl fmt::Debug for TopicEvents {
     }
 }
 
-impl TopicEvents {
-    /// Makes the response that begins the stream.
-    pub(crate) fn response(self) -> Response<'static> {
-        let response = Response::new(200).body(Body::pending(Awaited::Events(self)));
-        events::with_fields(response)
-    }
-}
-
 impl EventsOptions {
     /// Returns the data of the event `gap`.
     pub(crate) fn gap_data(&self, publications: u64) -> String {
         self.gap.map_or_else(|| publications.to_string(), |data| data(publications))
     }
-}
-
-/// Appends an event. A line break in the name becomes a space.
-pub(crate) fn encode_event(name: Option<&str>, data: &str, out: &mut Vec<u8>) {
-    let event = Event::data(data);
-    let encoded = match name {
-        Some(name) if name.contains(['\r', '\n']) => event.name(&name.replace(['\r', '\n'], " ")).encode(out),
-        Some(name) => event.name(name).encode(out),
-        None => event.encode(out),
-    };
-    debug_assert_eq!(encoded, Ok(()), "neither a name with line breaks nor an id");
-}
-
-/// Turns the response that was to begin a stream into one that says why it does not. The fields of layers stay.
-pub(crate) fn refuse(mut response: Response<'static>, error: Error) -> Response<'static> {
-    for name in events::FIELDS {
-        response.fields.unset(name);
-    }
-    let mut refusal = Response::from(error);
-    refusal.fields.put_in_front(&response.fields);
-    refusal.close = response.close;
-    refusal
 }

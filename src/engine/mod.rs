@@ -76,6 +76,7 @@ mod settings;
 mod shutdown;
 mod table;
 mod timer;
+mod told;
 mod turn;
 mod websocket;
 mod worker;
