@@ -388,7 +388,7 @@ impl Serving {
                 .ws("/hub", Hub)
                 .get("/ok", |_req| Ok(Response::text("ok")))
                 .get("/events", move |_req| {
-                    handle.events("*", 1 << 20).map_err(|error| Error::internal(error.to_string()))
+                    handle.events("*").map_err(|error| Error::internal(error.to_string()))
                 })
         });
         Serving { server: Workers::of(server), broker }

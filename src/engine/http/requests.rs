@@ -6,7 +6,7 @@
 use super::answer::{self, AfterAnswer, ResponseContext};
 use super::receiving::{Receiving, Unopened};
 use super::transfer::{DISCARD_BYTES_MAX, Transfer};
-use super::upgrade;
+use super::upgrade::{self, NotOpened};
 use crate::app::{
     App, ConnId, Destination, Early, Error, Layers, Other, Params, Place, Request, RequestParts,
     RequestState, Resolved, Response, Uploads, call_through, handler_failed,
@@ -268,9 +268,9 @@ fn answer_otherwise<S: Stream>(
                 begin(head, place, consumed, client.conn, out, services);
                 match upgrade::open(upgrade, layers, &request(content, trailers), out, services) {
                     Ok(socket) => Step::Switched { consumed, to: Switch::WebSocket(socket) },
-                    Err(upgrade::Unopened { answer, close }) => {
-                        let response =
-                            ResponseContext { keep_alive: response.keep_alive && !close, ..response };
+                    Err(NotOpened { answer, last }) => {
+                        let keep_alive = response.keep_alive && !last;
+                        let response = ResponseContext { keep_alive, ..response };
                         respond(answer, &response, consumed, client.conn, out, decoder, app, services)
                     }
                 }

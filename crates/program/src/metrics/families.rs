@@ -151,6 +151,9 @@ const COUNTERS_BY_REASON: &[ReasonFamily] = &[
     ("fleeting_websockets_failed_total", "WebSockets closed because of an error, by reason.", |c| {
         c.failed().collect()
     }),
+    ("fleeting_turns_bounded_total", "Turns that left work to the next turn, by what was left.", |c| {
+        c.bounded_turns().collect()
+    }),
     ("fleeting_publications_dropped_total", "Matched publications dropped, by reason.", |c| {
         vec![
             ("newest", c.dropped_newest),
