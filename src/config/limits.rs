@@ -82,11 +82,15 @@ impl Limits {
     ///
     /// It is the sum of the connection's inbox (a head and a body, or a frame, plus one read, and twice that
     /// because it grows by doubling), its reassembly buffer, its outbox up to `outbox_bytes`, a publication
-    /// that has begun to leave, the pongs of one read, and its subscriptions.
+    /// that has begun to leave, the pongs of one read, and its subscriptions. To that it adds 80 KiB, the messages that
+    /// the kernel may hold for a WebSocket or a stream of events before it has sent them: what
+    /// [`TcpOptions::pushed_unsent_bytes`](crate::TcpOptions::pushed_unsent_bytes) allows by default, and a segment.
     ///
-    /// Two things are not included: a response larger than `outbox_bytes` while it drains, whose size the
-    /// handler decides, and the connection's own windows if its route compresses with them, see
-    /// [`Compression::connection_bytes`](crate::ws::Compression::connection_bytes).
+    /// Three things are not included: a response larger than `outbox_bytes` while it drains, whose size the
+    /// handler decides; the connection's own windows if its route compresses with them, see
+    /// [`Compression::connection_bytes`](crate::ws::Compression::connection_bytes); and in the kernel, what was sent and
+    /// not acknowledged, what was received and not read, and ordinary responses (`net.ipv4.tcp_wmem` and `tcp_rmem`
+    /// bound them).
     pub fn connection_bytes(&self) -> usize {
         let request = self.head_bytes.saturating_add(self.body_bytes);
         let frame = self.frame_bytes.saturating_add(FRAME_HEADER_BYTES_MAX);
@@ -94,7 +98,8 @@ impl Limits {
         let begun =
             self.message_bytes.saturating_add(self.topic_bytes).saturating_add(FRAME_HEADER_BYTES_MAX);
         let subscriptions = self.subscriptions.saturating_mul(SUBSCRIPTION_BYTES);
-        let parts = [self.message_bytes, self.outbox_bytes, begun, READ_BYTES, subscriptions];
+        let unsent = PUSHED_UNSENT_BYTES as usize + SEGMENT_BYTES_MAX;
+        let parts = [self.message_bytes, self.outbox_bytes, begun, READ_BYTES, subscriptions, unsent];
         parts.iter().fold(inbox, |sum, part| sum.saturating_add(*part))
     }
 }
@@ -111,6 +116,11 @@ const FRAME_HEADER_BYTES_MAX: usize = 14;
 /// An entry in the subscriber's list and one in the topic's. Both lists grow by doubling. The name belongs to
 /// the topic.
 const SUBSCRIPTION_BYTES: usize = 2 * (8 + 8);
+
+/// Bytes of messages that the system holds for a peer before it has sent them: the default of `TcpOptions`.
+pub(crate) const PUSHED_UNSENT_BYTES: u32 = 16 << 10;
+/// A segment that has begun is completed even beyond that. Segmentation offload makes it this long.
+const SEGMENT_BYTES_MAX: usize = 64 << 10;
 
 /// Bytes that one read may return. It is small in a fuzzer, which allocates the buffer for each read and
 /// whose short inputs should need several reads.

@@ -4,9 +4,10 @@
 //! in which it came, because mio's events are edge-triggered.
 
 use super::counters::Counters;
-use super::driver::{Engine, Readiness, Settings};
+use super::driver::{Engine, Readiness};
 use super::remote::handle::Handle;
 use super::remote::mailbox::{Mailbox, SendError, Sleeper};
+use super::settings::Settings;
 use super::shutdown::ShutdownReport;
 use crate::app::{App, ConnId, RouteError};
 use crate::arena::Arena;
@@ -244,8 +245,8 @@ impl Worker {
     /// It has the effect of [`Handle::publish`] for a loop that runs the worker itself, without the mailbox, the wake-up
     /// and the copy that those cost. The message leaves in the next [`turn`](Worker::turn), together with all others that
     /// are published before it: a subscriber gets them in one write. Until then [`patience`](Worker::patience) is zero;
-    /// the file descriptor reports nothing. [`flush`](Worker::flush) sends them without a turn, and publications of more
-    /// than 256 KiB do not wait.
+    /// the file descriptor reports nothing. [`flush`](Worker::flush) sends them without a turn. Publications do not
+    /// wait once they have more than 256 KiB, are 4,096, or have matched subscribers 262,144 times.
     ///
     /// ```
     /// use fleeting::{App, Message, Server};
@@ -387,8 +388,7 @@ fn accept(
                     let id = engine.accept(stream, Some(peer));
                     let stream = engine.stream_mut(id).expect("just accepted");
                     // Registered once, for both directions: events are edge-triggered.
-                    let interest = Interest::READABLE | Interest::WRITABLE;
-                    if poll.registry().register(stream, token_of(id), interest).is_err() {
+                    if poll.registry().register(stream, token_of(id), INTEREST).is_err() {
                         engine.abort(id);
                     }
                 }
@@ -428,9 +428,25 @@ fn conn_of(token: Token, engine: &Engine<TcpStream>) -> ConnId {
     ConnId { worker: engine.worker(), index: token.0 as u32, generation: (token.0 >> 32) as u32 }
 }
 
+/// What is polled for on a connection. Urgent data is reported so that no read is taken for the last one too early.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY);
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
+
+/// Whether urgent data has arrived. Where a poll does not report it, it is never known that it has not.
+fn is_urgent(event: &Event) -> bool {
+    if cfg!(any(target_os = "linux", target_os = "android")) {
+        event.is_priority()
+    } else {
+        event.is_readable()
+    }
+}
+
 fn readiness(event: &Event) -> Readiness {
     Readiness {
         readable: event.is_readable(),
+        urgent: is_urgent(event),
         writable: event.is_writable(),
         ended: event.is_read_closed() || event.is_error(),
     }

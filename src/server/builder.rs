@@ -265,6 +265,8 @@ impl Builder {
     /// Returns the settings of one of `workers` workers, with no more connections than there are descriptors for.
     fn settings(&self, workers: usize) -> Settings {
         let mut settings = self.settings.clone();
+        let TcpOptions { unsent_bytes, pushed_unsent_bytes, .. } = self.tcp;
+        (settings.unsent_bytes, settings.pushed_unsent_bytes) = (unsent_bytes, pushed_unsent_bytes);
         if let Some(descriptors) = descriptors_max() {
             let share = descriptors.saturating_sub(DESCRIPTORS_KEPT) / workers;
             settings.limits.connections = settings.limits.connections.min(share).max(1);

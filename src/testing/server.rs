@@ -172,7 +172,7 @@ impl Builder {
     ///             feed.publish("prices", Message::Text(std::str::from_utf8(req.body()).unwrap_or("?")))?;
     ///             Ok(Response::new(204))
     ///         })
-    ///         .get("/prices", move |_req| Ok(stream.events("prices", 16 << 10)?))
+    ///         .get("/prices", move |_req| Ok(stream.events("prices")?))
     /// }
     ///
     /// let app = testing::builder().serve_with(prices);
@@ -292,7 +292,7 @@ impl TestServer {
     /// # use fleeting::{App, WorkerContext};
     /// # fn app(worker: &WorkerContext) -> App {
     /// #     let handle = worker.handle.clone();
-    /// #     App::new().get("/prices", move |req| Ok(handle.events(req.query().unwrap_or("*"), 4096)?))
+    /// #     App::new().get("/prices", move |req| Ok(handle.events(req.query().unwrap_or("*"))?))
     /// # }
     ///
     /// let app = testing::builder().serve_with(app);

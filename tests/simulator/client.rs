@@ -124,7 +124,11 @@ impl Client {
             let most = most.min(self.until_gate(from, wire.taken));
             if most > 0 {
                 let bytes = if hurry { most } else { random.within(1, most) };
-                wire.arrive(bytes);
+                if random.chance(20) {
+                    wire.arrive_around_a_mark(bytes);
+                } else {
+                    wire.arrive(bytes);
+                }
                 for item in self.script.items.iter_mut().filter(|item| item.began == u64::MAX) {
                     if item.start >= from + bytes {
                         break;

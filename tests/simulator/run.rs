@@ -272,12 +272,12 @@ impl Run {
                     if self.random.chance(500) { due } else { merged(due, wire.state()) }
                 } else if !all && self.random.chance(20) {
                     let (readable, writable) = (self.random.chance(500), self.random.chance(500));
-                    Readiness { readable, writable, ended: false }
+                    Readiness { readable, writable, ..Readiness::default() }
                 } else {
                     continue;
                 }
             };
-            (id, self.clock.get(), readiness.readable, readiness.writable, readiness.ended)
+            (id, self.clock.get(), readiness.readable, readiness.urgent, readiness.writable, readiness.ended)
                 .hash(&mut self.trace);
             self.engine.ready(id, readiness);
         }
@@ -297,7 +297,8 @@ impl Run {
             (calls, run.engine.counters().connections)
         };
         let before = effects(self);
-        self.engine.ready(id, Readiness { readable: true, writable: true, ended: self.random.chance(500) });
+        let ended = self.random.chance(500);
+        self.engine.ready(id, Readiness { readable: true, urgent: true, writable: true, ended });
         self.engine.abort(id);
         if effects(self) != before || self.engine.stream_mut(id).is_some() {
             return Err(format!("{id} is gone, but its ID reached another connection"));
@@ -412,6 +413,7 @@ fn limits(random: &mut Random) -> Limits {
 fn merged(a: Readiness, b: Readiness) -> Readiness {
     Readiness {
         readable: a.readable || b.readable,
+        urgent: a.urgent || b.urgent,
         writable: a.writable || b.writable,
         ended: a.ended || b.ended,
     }

@@ -79,7 +79,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("serde_json", &["app", "testing"]),
     ("slab", &["engine", "pubsub"]),
     ("mio", &["engine", "transport"]),
-    ("socket2", &["server"]),
+    ("socket2", &["server", "transport"]),
 ];
 
 /// Source files that may contain `unsafe`. ARCHITECTURE.md must give the reason for each.

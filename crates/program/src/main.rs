@@ -5,8 +5,10 @@
 //! ([`failure`]).
 
 mod failure;
+mod greeting;
 mod hub;
 mod lesson;
+mod listing;
 mod log;
 mod maintenance;
 mod metrics;

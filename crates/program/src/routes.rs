@@ -74,7 +74,7 @@ pub(crate) fn app(shared: &Shared, handle: &Handle) -> App {
     let mut guarded = App::new();
     if settings.serves(Service::Hub) {
         let options = SocketOptions::new().policy(policy.clone()).slow_consumer(settings.slow_consumer);
-        guarded = hub::routes(guarded.ws_with("/hub", options, Hub), handle);
+        guarded = hub::routes(guarded.ws_with("/hub", options, Hub), handle, settings.slow_consumer);
     }
     if settings.serves(Service::Lesson) {
         guarded = lesson::routes(guarded, handle, &shared.lesson);

@@ -2,7 +2,7 @@
 //! announced to it as a gap, and no store writes to a replica or goes on reading from one.
 
 use fleeting::{Arena, Broker, Inlet, Message, Publication};
-use fleeting_store::{Envelope, Redis, RedisBroker, RedisOptions, Store};
+use fleeting_store::{Envelope, Gap, Redis, RedisBroker, RedisOptions, Store};
 use fleeting_testkit::client::PATIENCE;
 use fleeting_testkit::on_drop::OnDrop;
 use fleeting_testkit::redis::fake::FakeRedis;
@@ -26,7 +26,10 @@ struct Journal(Mutex<Vec<(Instant, Entry)>>);
 enum Entry {
     /// A publication of the node with this index, and its number.
     Publication(usize, usize),
+    /// Something may be missing.
     Gap,
+    /// The same, and more will be.
+    Outage,
 }
 
 impl Journal {
@@ -53,8 +56,10 @@ impl Inlet for JournalInlet {
         true
     }
 
-    fn announce(&self, _name: &str, _message: Message<'_>) -> bool {
-        self.0.write(Entry::Gap);
+    fn announce(&self, _name: &str, message: Message<'_>) -> bool {
+        let Message::Text(text) = message else { panic!("gaps are text") };
+        let is_outage = text == Gap::Disconnected.to_string();
+        self.0.write(if is_outage { Entry::Outage } else { Entry::Gap });
         true
     }
 }
@@ -245,7 +250,7 @@ impl Losses {
         let (mut next, mut gaps) = (0, Vec::new());
         for (at, entry) in journal {
             match entry {
-                Entry::Gap => gaps.push(*at),
+                Entry::Gap | Entry::Outage => gaps.push(*at),
                 Entry::Publication(from, number) if *from == origin => {
                     assert!(*number >= next, "{number} of node {origin} arrives after {next}");
                     for made in &published[next..*number] {

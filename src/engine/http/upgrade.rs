@@ -97,6 +97,7 @@ impl<S: Stream> Handler for Opening<'_, '_, '_, S> {
             return Err(Error::unavailable("The server is shutting down."));
         }
         if !head.framing.is_empty() {
+            self.rejected.set(true);
             return Err(Error::bad_request("A handshake has no content."));
         }
         let (method, http11) = (head.method.as_str(), head.version >= Version::Http11);
@@ -118,7 +119,8 @@ impl<S: Stream> Handler for Opening<'_, '_, '_, S> {
         let mut codec = accepted.deflate.map(|agreed| SocketCodec::new(agreed, policy.wanted_compression()));
         let conn = request.conn_id();
         out.held = true;
-        let mut sender = Sender { out, state: &mut state, codec: codec.as_deref_mut(), conn, services };
+        let sends = codec.as_deref_mut();
+        let mut sender = Sender { out, state: &mut state, codec: sends, conn, services, stops: false };
         let mut panics = 0;
         let opened = catch_counted(&mut panics, || {
             self.upgrade.open(request, &mut Socket::new(&mut sender, conn, accepted.protocol))

@@ -151,6 +151,9 @@ const COUNTERS_BY_REASON: &[ReasonFamily] = &[
     ("fleeting_websockets_failed_total", "WebSockets closed because of an error, by reason.", |c| {
         c.failed().collect()
     }),
+    ("fleeting_turns_bounded_total", "Turns that left work to the next turn, by what was left.", |c| {
+        c.bounded_turns().collect()
+    }),
     ("fleeting_publications_dropped_total", "Matched publications dropped, by reason.", |c| {
         vec![
             ("newest", c.dropped_newest),
@@ -322,7 +325,7 @@ pub(super) fn of_broker(broker: &RedisBroker) -> impl Iterator<Item = Family> + 
         one(
             "fleeting_broker_failovers_total",
             Kind::Counter,
-            "Times that connections were dropped because Redis was a replica or another server.",
+            "Times that connections were dropped because Redis was a replica, or another server than before.",
             counters.failovers,
         ),
     ]

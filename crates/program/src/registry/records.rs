@@ -7,6 +7,7 @@
 use super::holders::Holders;
 use super::record::Record;
 use crate::hub::{Delivery, RESERVED_TOPICS};
+use crate::listing::Page;
 use fleeting::{Arena, ConnId, Handle, Message};
 use fleeting_store::{Cursor, Store, StoreError};
 use serde_json::value::RawValue;
@@ -69,13 +70,6 @@ pub(crate) struct RecordCounts {
 
 /// A record after a change, and its previous holder.
 pub(super) type Changed<'a, T> = (&'a [u8], Option<T>);
-
-/// Some records, as a part of a JSON object.
-pub(super) struct RecordPage {
-    pub(super) json: Vec<u8>,
-    pub(super) records: usize,
-    pub(super) next: Option<Cursor>,
-}
 
 impl Registry {
     /// Creates the registry of `node` in `store`.
@@ -215,19 +209,19 @@ impl Registry {
     }
 
     /// Returns at most `limit` records from `from` on, separated by commas.
-    pub(super) fn list(&self, from: Cursor, limit: usize, arena: &Arena) -> Result<RecordPage, StoreError> {
+    pub(super) fn list(&self, from: Cursor, limit: usize, arena: &Arena) -> Result<Page<Cursor>, StoreError> {
         let page = self.store.scan(KEYS, from, PAGE_RECORDS, arena)?;
-        let mut listed = RecordPage { json: Vec::new(), records: 0, next: page.next };
+        let mut listed = Page { json: Vec::new(), entries: 0, next: page.next };
         let records = page.entries.iter().filter(|(_, value)| Record::decode(value).is_some());
         for (key, value) in records.take(limit) {
-            if listed.records > 0 {
+            if listed.entries > 0 {
                 listed.json.push(b',');
             }
             let id = serde_json::to_string(id_of(key)).expect("text is written as JSON");
             listed.json.extend_from_slice(id.as_bytes());
             listed.json.push(b':');
             listed.json.extend_from_slice(value);
-            listed.records += 1;
+            listed.entries += 1;
         }
         Ok(listed)
     }

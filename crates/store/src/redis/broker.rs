@@ -32,7 +32,8 @@ use std::time::Instant;
 ///
 /// Every publication has a number, so the other servers notice that one was dropped. Then, and when the connection to
 /// Redis is back after an outage, the broker announces a [`Gap`] to all clients that have subscribed to anything: once,
-/// and at the point where something may be missing. See [`announce`](RedisBroker::announce).
+/// and at the point where something may be missing. An outage that lasts is announced meanwhile as well. See
+/// [`announce`](RedisBroker::announce).
 ///
 /// The address must lead to a primary, because what is published on a replica reaches only that one's clients. The broker
 /// leaves a server that has become a replica, or that the address no longer leads to, within a

@@ -24,7 +24,8 @@ pub struct BrokerCounters {
     pub malformed: u64,
     /// Gaps found; see [`Gap`](super::Gap).
     pub gaps: u64,
-    /// Times that connections were dropped because they or the address led to a replica, or to another server.
+    /// Times that connections were dropped because they or the address led to a replica, or to another server than
+    /// before. A server that has restarted is another one.
     pub failovers: u64,
 }
 

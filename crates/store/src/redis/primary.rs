@@ -29,7 +29,7 @@ pub(super) enum Question {
 
 /// Why connections are dropped, as a clause that can follow "the store is unavailable: ".
 pub(super) const IS_REPLICA: &str = "it is a replica";
-pub(super) const IS_ANOTHER: &str = "its address leads to another server";
+pub(super) const IS_ANOTHER: &str = "it has restarted, or its address leads to another server";
 
 impl Server {
     /// Returns whether the two are known to be different servers.

@@ -167,15 +167,17 @@ impl Shared {
         why
     }
 
-    /// Drops the connections if `server`, which the address leads to, is a replica or not the one they lead to. Nothing
-    /// is dropped if a connection was made after the first `opened`.
+    /// Drops each connection if `server`, which the address leads to, is a replica or not the one it leads to. Nothing is
+    /// dropped if a connection was made after the first `opened`.
     pub(super) fn compare(&self, server: &Server, opened: u64) {
         let mut state = self.state();
-        let mut known = state.servers.iter().flatten().map(|(known, _)| known);
-        if state.opened == opened
-            && let Some(why) = known.find_map(|known| server.objection(known))
-        {
-            self.drop_links(&mut state, &[0, 1], why);
+        if state.opened != opened {
+            return;
+        }
+        let objection = |thread: &usize| server.objection(&state.servers[*thread].as_ref()?.0);
+        let threads: Vec<usize> = (0..THREADS).filter(|thread| objection(thread).is_some()).collect();
+        if let Some(why) = threads.first().and_then(objection) {
+            self.drop_links(&mut state, &threads, why);
         }
     }
 
