@@ -1,4 +1,4 @@
-//! The program works behind nginx and HAProxy with the configurations of docs/proxies.md.
+//! The program works behind nginx, HAProxy and Caddy with the configurations of docs/proxies.md.
 
 use crate::program::Running;
 use fleeting_testkit::client::{Answer, Client, TEXT, handshake};
@@ -57,6 +57,17 @@ impl Proxy {
         })
     }
 
+    fn caddy(name: &str, make: impl Fn(SocketAddr) -> String) -> Proxy {
+        Proxy::start(name, |folder, addr| {
+            let outer = format!("{{\nadmin off\nauto_https off\n}}\n{}", make(addr));
+            fs::write(folder.join("conf"), outer).expect("the folder can be written");
+            let mut command = system_program("caddy");
+            command.args(["run", "--adapter", "caddyfile", "--config"]).arg(folder.join("conf"));
+            command.env("XDG_DATA_HOME", folder).env("XDG_CONFIG_HOME", folder);
+            command
+        })
+    }
+
     /// Starts a proxy on a free port, and returns when it listens.
     fn start(name: &str, make: impl Fn(&Path, SocketAddr) -> Command) -> Proxy {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
@@ -69,7 +80,7 @@ impl Proxy {
             let mut command = make(&folder, addr);
             let log = File::create(folder.join("log")).expect("the folder can be written");
             let spawned = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
-            let needed = "nginx and haproxy are needed: install the packages of these names";
+            let needed = "nginx, haproxy and caddy are needed: install the packages of these names";
             let mut proxy = Proxy { child: spawned.expect(needed), folder: folder.clone(), addr };
             loop {
                 if TcpStream::connect(addr).is_ok() {
@@ -190,6 +201,16 @@ fn the_program_works_behind_haproxy() {
     let server = server(&["--host", "chat.example", "--host", "test"]);
     let proxy = Proxy::haproxy("haproxy", |addr| {
         configuration("haproxy", ("bind :80 ", &format!("bind {addr} ")), server.addrs[0])
+    });
+    check(&server, &proxy);
+}
+
+#[test]
+fn the_program_works_behind_caddy() {
+    let server = server(&["--host", "chat.example", "--host", "test"]);
+    let proxy = Proxy::caddy("caddy", |addr| {
+        let site = format!("http://:{} {{\n    bind {}\n", addr.port(), addr.ip());
+        configuration("caddyfile", ("chat.example {\n", &site), server.addrs[0])
     });
     check(&server, &proxy);
 }
