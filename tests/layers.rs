@@ -479,6 +479,62 @@ fn a_mistake_in_a_nested_application_is_reported() {
     check(one().nest("/b", one().get("/a", |_req| Ok(Response::new(204)))), "two routes answer GET on /a");
     check(
         App::new().get("/b/a", |_req| Ok(Response::new(204))).nest("/b", one()),
-        "route \"/b/a\": a nested application has this path too",
+        "route \"/b/a\": a nested or merged application has this path too",
+    );
+}
+
+#[test]
+fn a_merged_application_keeps_its_paths_and_its_layers() {
+    let (report, _reports) = mpsc::channel();
+    let inner = App::new()
+        .get("/", |_req| Ok(Response::text("root")))
+        .get("/items/{id}", |req| Ok(Response::text(req.param("id"))))
+        .ws("/ws", Reporting(report.clone()))
+        .nest("/deep", App::new().get("/a", |_req| Ok(Response::text("deep"))))
+        .layer(|req, next| next.call(req).unwrap_or_else(Response::from).add_header("x-inner", "1"));
+    let outer = App::new()
+        .ws("/first", Reporting(report))
+        .get("/items", |_req| Ok(Response::text("all")))
+        .merge(inner)
+        .layer(|req, next| next.call(req).unwrap_or_else(Response::from).add_header("x-outer", "1"));
+    let app = testing::serve(outer);
+    let check = |method: &str, path: &str, status: u16, inner: bool| {
+        let answer = app.request(method, path).send();
+        let marks = (answer.header("x-inner").is_some(), answer.header("x-outer").is_some());
+        assert_eq!((answer.status(), marks), (status, (inner, true)), "{method} {path}");
+    };
+    check("GET", "/", 200, true);
+    check("GET", "/items/7", 200, true);
+    check("DELETE", "/items/7", 405, true);
+    check("GET", "/items/%ff", 400, true);
+    check("GET", "/deep/a", 200, true);
+    check("GET", "/deep/b", 404, true);
+    check("GET", "/items", 200, false);
+    check("GET", "/items/7/8", 404, false);
+    check("GET", "/nothing", 404, false);
+    assert_eq!(app.ws("/ws").open().answer().header("x-inner"), Some("1"));
+    assert_eq!(app.ws("/first").open().answer().header("x-inner"), None);
+}
+
+#[test]
+fn files_in_a_merged_application_stay_inside_of_its_layers() {
+    let folder = env!("CARGO_MANIFEST_DIR");
+    let files = App::new().files("/", fleeting::Files::new(folder).expect("the repository is a folder"));
+    let closed = files.layer(|_req, _next| Err(Error::forbidden("closed")));
+    let app = testing::serve(App::new().nest("/a", App::new().merge(closed)));
+    for path in ["/a", "/a/", "/a/README.md"] {
+        assert_eq!(app.get(path).send().status(), 403, "{path}");
+    }
+}
+
+#[test]
+fn a_mistake_in_a_merged_application_is_reported() {
+    let check = |app: App, expected: &str| assert_eq!(app.check().unwrap_err().to_string(), expected);
+    let one = || App::new().get("/a", |_req| Ok(Response::new(204)));
+    check(one().merge(one()), "route \"/a\": a nested or merged application has this path too");
+    check(App::new().merge(one().get("/a", |_req| Ok(Response::new(204)))), "two routes answer GET on /a");
+    check(
+        App::new().merge(one().fallback(|_req| Ok(Response::new(204)))),
+        "a merged application cannot have a fallback",
     );
 }

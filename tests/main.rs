@@ -7,6 +7,7 @@
 //! In builds for AddressSanitizer (`--cfg fleeting_paranoid`, see tests/sanitize) memory is freed instead of reused, so
 //! `allocations` is left out.
 
+mod addresses;
 #[cfg(not(fleeting_paranoid))]
 mod allocations;
 mod announcements;
@@ -24,6 +25,7 @@ mod error_page;
 mod file_responses;
 mod foreign_event_loop;
 mod forms;
+mod gaps;
 mod layers;
 mod limits;
 mod listeners;
@@ -45,6 +47,7 @@ mod session_end;
 mod shutdown;
 mod sigpipe;
 mod simulator;
+mod site_policy;
 mod slow_consumers;
 mod slow_peers;
 mod split_reads;
@@ -53,6 +56,7 @@ mod streaming;
 mod tcp_options;
 mod testing;
 mod timeouts;
+mod turn_bounds;
 mod upgrade;
 mod uploads;
 mod websocket_timeouts;

@@ -38,7 +38,8 @@
 //! sleeps now and then, and some uploads pause. The run wakes, answers and resumes them between turns, at random. Their
 //! answers are still known, and no later request may be answered before them.
 //!
-//! The second simulation, [`pubsub_run`], has two engines that share a handle. Its members subscribe, unsubscribe,
+//! The second simulation, [`pubsub_run`], has two engines that share a handle. Its members, WebSockets and streams of
+//! events, subscribe, unsubscribe,
 //! publish, leave, and read slowly or not at all, under each policy for slow consumers, while others publish through
 //! the handle. What is due to which member is computed by [`pubsub_model`] at the moment of publishing, from the
 //! subscriptions of that moment. After every turn, for every member:
@@ -49,12 +50,15 @@
 //! 3. Frames are whole: one that has begun is finished, whatever is dropped behind it. Nothing comes after a Close.
 //! 4. What the session has sent, unless it was reported as dropped, comes in order. What a handle has sent comes in
 //!    order or not at all. `drain` is called once for each report of backpressure, before the next message.
+//! 5. A gap is told if and only if something was dropped, where it was dropped, with the number of publications that are
+//!    missing there. Those that a newer one of their topic has replaced do not count.
 //!
 //! At the end, when every member has taken everything:
-//! 5. No loss without a count: on each engine, what matched is what was delivered, dropped, conflated or closed, and
-//!    what was delivered is what was written. If no member has left, what matched is what was due.
-//! 6. If no member was slow and none has left, everything due has arrived.
-//! 7. After a shutdown `close` was called for every session.
+//! 6. No loss without a count: on each engine, what matched is what was delivered, dropped, conflated or closed, and
+//!    what was delivered is what was written. If no member has left, what matched is what was due, and what was dropped is
+//!    what was told.
+//! 7. If no member was slow and none has left, everything due has arrived.
+//! 8. After a shutdown `close` was called for every session.
 //!
 //! `FLEETING_SEED=N` plays one seed, `FLEETING_SEEDS=N` the first N. Events and bytes of a seed are the same in every
 //! run.

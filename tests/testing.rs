@@ -490,7 +490,7 @@ fn a_handle_reaches_clients_from_other_threads() {
 fn events_come_from_topics_and_from_threads() {
     let app = testing::builder().serve_with(|worker| {
         let handle = worker.handle.clone();
-        App::new().get("/topic", move |_req| Ok(handle.events("prices", 1000)?)).get("/thread", |req| {
+        App::new().get("/topic", move |_req| Ok(handle.events("prices")?)).get("/thread", |req| {
             let (response, mut events) = Response::events(20);
             let from: u32 = req.header("last-event-id").and_then(|id| id.parse().ok()).unwrap_or(0);
             thread::spawn(move || {
@@ -509,8 +509,8 @@ fn events_come_from_topics_and_from_threads() {
     app.publish("prices", Message::Text("10")).expect("the topic is valid");
     let event = topic.receive();
     assert_eq!((&*event.name, &*event.data, &*event.last_id), ("message", "10", ""));
-    app.advance(Duration::from_secs(100)); // three comments of `ping`
-    assert_eq!((topic.comments(), topic.try_receive()), (3, None));
+    app.advance(Duration::from_secs(100)); // three comments of `ping`, after the one that begins the stream
+    assert_eq!((topic.comments(), topic.try_receive()), (4, None));
     let mut thread = app.events("/thread").header("last-event-id", "7").open();
     for id in 7..27 {
         let event = thread.receive();
@@ -537,6 +537,21 @@ fn a_shutdown_closes_what_is_open_and_cuts_off_the_rest() {
     assert_eq!((report.websockets, report.stragglers.len()), (1, 1));
     assert!(responders.lock().unwrap()[0].is_gone());
     assert_contains(&panic_of(|| app.get("/later").send()), "is shutting down");
+}
+
+/// Finding C11.
+#[test]
+fn a_client_that_has_its_answer_and_keeps_the_connection_is_not_cut_off() {
+    let mut timeouts = Timeouts::default();
+    (timeouts.grace, timeouts.linger) = (Duration::from_secs(3), Duration::from_secs(60));
+    let app = App::new().get("/", |_req| Ok(Response::text("hello")));
+    let app = testing::builder().timeouts(timeouts).serve(app);
+    let client = app.raw("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert_eq!(client.answer().text(), "hello");
+    app.shutdown();
+    app.advance(Duration::from_secs(4));
+    let report = app.shutdown_report().expect("it is over");
+    assert_eq!((report.stragglers, app.counters().timeouts), (vec![], 0));
 }
 
 /// Counts bytes. A thread lets it go on after each piece.

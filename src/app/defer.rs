@@ -26,10 +26,10 @@ impl Response<'_> {
     /// The connection reads nothing until the answer is there, so answers stay in order and memory stays
     /// bounded.
     ///
-    /// Handlers that wrap this one may change the returned response. Its fields are sent before those of the
-    /// answer, except its Content-Type if the answer has one too. [`close`](Response::close) on either
-    /// response closes the connection. The status of the returned response is ignored. If its body is
-    /// replaced, it is sent instead of the answer.
+    /// The handler and its layers may set fields of the returned response. They are sent before those of the answer,
+    /// except for a Content-Type if the answer has one too. [`close`](Response::close) on either response closes the
+    /// connection. The status of the returned response is ignored. If its body is replaced, it is sent instead of the
+    /// answer.
     ///
     /// ```
     /// use fleeting::{App, Response};

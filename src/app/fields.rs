@@ -149,12 +149,13 @@ fn is_named(line: &[u8], name: &str) -> bool {
 impl Drop for FieldBlock {
     #[inline]
     fn drop(&mut self) {
-        if let FieldBlock::Memory(bytes) = self
-            && bytes.capacity() <= SPARE_BYTES_MAX
-        {
-            let mut memory = std::mem::take(bytes);
-            memory.clear();
-            SPARE.set(memory);
+        match self {
+            FieldBlock::Memory(bytes) if bytes.capacity() <= SPARE_BYTES_MAX => {
+                let mut memory = std::mem::take(bytes);
+                memory.clear();
+                SPARE.set(memory);
+            }
+            FieldBlock::Memory(_) | FieldBlock::Fixed(_) => {}
         }
     }
 }

@@ -132,23 +132,8 @@ impl<'r> Response<'r> {
         matches!(&self.body, Body::Pending(pending) if pending.awaited().is_none())
     }
 
-    /// Replaces the response's source, if it has one, with `wrap(source)`.
-    pub(crate) fn wrap_source(self, wrap: impl FnOnce(Box<dyn Source>) -> Box<dyn Source>) -> Self {
-        let Response { status, fields, body, close } = self;
-        let body = match body {
-            Body::Pending(pending) => match pending.into_awaited() {
-                Some(Awaited::Source(Streamed { length, source })) => {
-                    Body::pending(Awaited::Source(Streamed { length, source: wrap(source) }))
-                }
-                Some(answer) => Body::pending(answer),
-                None => Body::Pending(Pending::BEGUN),
-            },
-            body => body,
-        };
-        Response { status, fields, body, close }
-    }
-
-    /// Sets the content. That of a WebSocket's 101 makes it a 200: see [`App::layer`](super::App::layer).
+    /// Sets the content. In a layer, this turns the 101 of a WebSocket into a 200 and drops the WebSocket: see
+    /// [`App::layer`](super::App::layer).
     #[inline]
     pub fn body(mut self, body: impl Into<Body<'r>>) -> Response<'r> {
         if self.status == 101 {
@@ -212,9 +197,9 @@ impl<'r> Response<'r> {
         self
     }
 
-    /// Replaces the status, for example of a response that another handler made. The status of an answer that comes later
-    /// is not known yet and stays what it will be; a WebSocket that was opened is dropped, and the status answers instead:
-    /// see [`App::layer`](super::App::layer).
+    /// Replaces the status, for example of a response that another handler made. In a layer, this has no effect on a
+    /// deferred answer, whose status is not known yet, and it drops a WebSocket that was opened: see
+    /// [`App::layer`](super::App::layer).
     ///
     /// # Panics
     /// If `status` is not a final status, 200 to 599 (RFC 9110 §15).

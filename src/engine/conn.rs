@@ -11,6 +11,7 @@
 //! | `Receiving` | an upload | parsed | the answer | `body_stall` | with input |
 //! | `Paused` | an upload that its session has paused | no | nothing yet | none | on an event |
 //! | `Sending` | content from a source | no | content | none; `ping` if the source is endless | at once; on an event if parked |
+//! | `Subscribed` | a stream of publications as events | no | publications, comments | `ping` | on an event |
 //! | `Open` | a WebSocket | parsed | messages, publications | `ping`, `ws_idle`, `message_stall`, lifetime | with input |
 //! | `Open`, draining | its session waits for `drain` | no | publications | `ping`, `ws_idle`, lifetime | at once |
 //! | `Closing` | a WebSocket after the first Close | parsed | the Close | `close` | with input |
@@ -104,6 +105,7 @@ pub(super) enum State {
     Receiving,
     Paused,
     Sending { parked: bool },
+    Subscribed,
     Open { draining: bool },
     Closing { draining: bool },
     Last,
@@ -161,6 +163,7 @@ impl State {
             State::Paused => (No, false, Waiting::Application, OnEvent),
             State::Sending { parked: true } => (No, false, Waiting::Application, OnEvent),
             State::Sending { parked: false } => (No, false, Waiting::Application, AtOnce),
+            State::Subscribed => (No, true, Waiting::Application, OnEvent),
             State::Open { draining: false } => (Parsed, true, Waiting::Frame, WithInput),
             State::Open { draining: true } => (No, true, Waiting::Frame, AtOnce),
             State::Closing { draining: false } => (Parsed, false, Waiting::Close, WithInput),
@@ -206,6 +209,7 @@ impl<S> Conn<S> {
                 Stage::Receiving(receiving) if receiving.is_paused() => State::Paused,
                 Stage::Receiving(_) => State::Receiving,
                 Stage::Sending(sending) => State::Sending { parked: sending.is_parked() },
+                Stage::Subscribed(_) => State::Subscribed,
             },
             Protocol::WebSocket(socket, _) => {
                 let draining = socket.drain_is_due();
@@ -340,7 +344,7 @@ mod tests {
     use crate::buffer::{Piece, Published, SlowConsumer};
 
     /// Every state.
-    const STATES: [State; 17] = [
+    const STATES: [State; 18] = [
         State::Requests(Awaits::Request),
         State::Requests(Awaits::Head),
         State::Requests(Awaits::Content),
@@ -351,6 +355,7 @@ mod tests {
         State::Paused,
         State::Sending { parked: false },
         State::Sending { parked: true },
+        State::Subscribed,
         State::Open { draining: false },
         State::Open { draining: true },
         State::Closing { draining: false },
@@ -379,7 +384,8 @@ mod tests {
             if row.next_turn == NextTurn::OnEvent {
                 assert_eq!(row.reads, Reads::No, "{state:?}");
             }
-            assert_eq!(row.takes_publications, matches!(state, State::Open { .. }), "{state:?}");
+            let subscribes = matches!(state, State::Open { .. } | State::Subscribed);
+            assert_eq!(row.takes_publications, subscribes, "{state:?}");
             assert_eq!(row.waits_for == Waiting::Linger, row.reads == Reads::ThrownAway, "{state:?}");
             // While the application is waited for, nothing more is parsed.
             if matches!(row.waits_for, Waiting::Application | Waiting::Answer) {

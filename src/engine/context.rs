@@ -7,12 +7,14 @@ use super::completions::Completions;
 use super::counters::Counters;
 use super::publisher::Publisher;
 use super::remote::handle::Handle;
+use super::settings::Settings;
 use super::websocket::compression::Codec;
 use crate::app::{App, WakeConn};
 use crate::arena::Arena;
 use crate::buffer::Pool;
 use crate::config::{Limits, READ_BYTES};
 use crate::time::{DateCache, Now};
+use crate::transport::Stream;
 use std::sync::Arc;
 
 /// A worker's parts that are not connections.
@@ -26,6 +28,8 @@ pub(super) struct Context {
 pub(super) struct Services {
     pub(super) limits: Limits,
     pub(super) half_close: bool,
+    unsent_bytes: Option<u32>,
+    pushed_unsent_bytes: Option<u32>,
     pub(super) counters: Counters,
     pub(super) completions: Completions,
     pub(super) publisher: Publisher,
@@ -34,6 +38,23 @@ pub(super) struct Services {
     pub(super) shutting_down: bool,
     /// Where other threads ask for a turn.
     pub(super) wake: Arc<dyn WakeConn>,
+}
+
+impl Services {
+    /// Bounds what a stream holds unsent, for a connection that begins to send messages.
+    pub(super) fn limit_unsent<S: Stream>(&self, stream: &mut S) {
+        if let Some(bytes) = self.pushed_unsent_bytes {
+            // It was tried at start; a stream that has failed since shows that by itself.
+            let _ = stream.limit_unsent(bytes);
+        }
+    }
+
+    /// Undoes [`limit_unsent`](Services::limit_unsent), for a connection that goes on with ordinary responses.
+    pub(super) fn unlimit_unsent<S: Stream>(&self, stream: &mut S) {
+        if self.pushed_unsent_bytes.is_some() {
+            let _ = stream.limit_unsent(self.unsent_bytes.unwrap_or(0));
+        }
+    }
 }
 
 /// Memory that each connection uses during its turn.
@@ -49,15 +70,8 @@ pub(super) struct Scratch {
 
 impl Context {
     /// `arena` is empty.
-    pub(super) fn new(
-        app: App,
-        limits: Limits,
-        half_close: bool,
-        arena: Arena,
-        now: Now,
-        handle: &Handle,
-        worker: u16,
-    ) -> Context {
+    pub(super) fn new(app: App, settings: Settings, arena: Arena, now: Now, handle: &Handle) -> Context {
+        let Settings { limits, half_close, unsent_bytes, pushed_unsent_bytes, worker, .. } = settings;
         let wake = handle.mailbox_of(worker).expect("the handle has this worker").clone();
         let scratch = Scratch {
             arena,
@@ -69,6 +83,8 @@ impl Context {
         let services = Services {
             limits,
             half_close,
+            unsent_bytes,
+            pushed_unsent_bytes,
             counters: Counters::default(),
             completions: Completions::new(&app),
             publisher: Publisher::new(handle, worker, app.sockets()),

@@ -4,43 +4,31 @@
 //! [`Engine::ready`] for each event, then [`Engine::run`]: the runnable list, then the timers. Its invariant: a
 //! connection that has something to do without an event is on the runnable list, and one with a deadline is in the wheel.
 
+use super::bounds::Bound;
 use super::conn::{Conn, Protocol, Source};
 use super::context::Context;
 use super::cork::Cork;
 use super::counters::{Counters, WorkerFigures};
 use super::deadlines::DeadlinePolicy;
-use super::delivery::{self, FollowUps};
+use super::delivery::{self, FollowUps, Gathered};
 use super::progress::Outcome;
 use super::remote::handle::Handle;
 use super::remote::mailbox::{Command, Mailbox};
 use super::schedule::{Expiry, Schedule};
+use super::settings::Settings;
 use super::shutdown::{ShutdownReport, Straggler};
 use super::table::Table;
 use super::timer::Waiting;
 use super::turn::Turn;
 use crate::app::{App, ConnId};
 use crate::arena::Arena;
-use crate::config::{Limits, Timeouts};
 use crate::keep::kept_bytes;
 use crate::time::{Clock, Now};
 use crate::transport::Stream;
 use crate::ws::CloseCode;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-
-/// The settings of an engine.
-#[derive(Debug, Clone, Default)]
-pub struct Settings {
-    /// How much a peer may send, and how much the worker may hold.
-    pub limits: Limits,
-    /// How long a peer may take.
-    pub timeouts: Timeouts,
-    /// A client may end its sending side while it waits for an answer: see
-    /// [`Builder::half_close`](crate::Builder::half_close).
-    pub half_close: bool,
-    /// The worker's number, the first part of each of its connections' names ([`ConnId`]).
-    pub worker: u16,
-}
 
 /// What a poll has reported about a connection.
 #[derive(Debug, Clone, Copy, Default)]
@@ -55,9 +43,6 @@ pub struct Readiness {
     /// The peer has ended its sending side, or the connection has failed.
     pub ended: bool,
 }
-
-/// Publications are delivered before the end of the turn if they have more bytes than this.
-pub(super) const BATCH_BYTES_MAX: usize = 256 << 10;
 
 const CORK_BYTES: usize = 16 << 10;
 /// A cork that has grown beyond this for a rare large answer is freed.
@@ -75,18 +60,23 @@ pub struct Engine<S> {
     /// Connections that get a turn without an event, because no event will come: they spent their budget.
     runnable: Vec<ConnId>,
     /// The list that is being worked through; kept for its memory.
-    running: Vec<ConnId>,
+    pub(super) running: Vec<ConnId>,
     /// When the connections still open are cut off, in milliseconds. Set once a shutdown has begun.
     cut_off: Option<u64>,
     /// Commands from other threads, and wake-ups from the connections' own deferred work.
     pub(super) mailbox: Arc<Mailbox>,
-    /// Commands being carried out; empty between turns, kept for its memory.
-    pub(super) commands: Vec<Command>,
+    /// Commands that are to be carried out; between turns, those that the last one has put off.
+    pub(super) commands: VecDeque<Command>,
+    /// Connections that other threads have woken; empty between turns, kept for its memory.
+    pub(super) woken: Vec<ConnId>,
     /// A [`Handle`] has asked for the shutdown, which begins with the next [`run`](Engine::run).
     pub(super) shutdown_due: bool,
     report: ShutdownReport,
     /// Empty between deliveries, kept for its memory.
     follow_ups: FollowUps,
+    gathered: Gathered,
+    /// What is left of a turn's [`Bound::Deliveries`].
+    deliveries_left: usize,
 }
 
 impl<S: Stream> Engine<S> {
@@ -115,20 +105,23 @@ impl<S: Stream> Engine<S> {
         handle: &Handle,
         arena: Arena,
     ) -> Engine<S> {
-        let Settings { limits, timeouts, half_close, worker } = settings;
+        let worker = settings.worker;
         Engine {
             table: Table::new(worker),
-            schedule: Schedule::new(DeadlinePolicy::new(&timeouts, app.sockets()), now),
-            context: Context::new(app, limits, half_close, arena, now, handle, worker),
+            schedule: Schedule::new(DeadlinePolicy::new(&settings.timeouts, app.sockets()), now),
+            context: Context::new(app, settings, arena, now, handle),
             cork: Cork::new(CORK_BYTES),
             runnable: Vec::new(),
             running: Vec::new(),
             cut_off: None,
             mailbox: handle.mailbox_of(worker).expect("the handle has this worker").clone(),
-            commands: Vec::new(),
+            commands: VecDeque::new(),
+            woken: Vec::new(),
             shutdown_due: false,
             report: ShutdownReport::default(),
             follow_ups: FollowUps::default(),
+            gathered: Gathered::default(),
+            deliveries_left: 0,
         }
     }
 
@@ -145,7 +138,8 @@ impl<S: Stream> Engine<S> {
         self.context.services.date.update(now.unix_secs);
         // A connection that spends its budget in this turn waits for the next.
         std::mem::swap(&mut self.runnable, &mut self.running);
-        if self.mailbox.is_woken() {
+        self.deliveries_left = Bound::Deliveries.a_turn();
+        if self.mailbox.is_woken() || !self.commands.is_empty() {
             self.carry_out_commands();
         }
     }
@@ -219,6 +213,11 @@ impl<S: Stream> Engine<S> {
             self.expire(id, expiry);
         }
         self.deliver();
+        let publisher = &self.context.services.publisher;
+        if !publisher.is_delivered() {
+            let is_full = publisher.topics.is_full();
+            self.count_undelivered(is_full);
+        }
         if self.cut_off.is_some_and(|cut_off| self.schedule.has_come(cut_off)) {
             self.cut_off_stragglers();
         }
@@ -226,31 +225,57 @@ impl<S: Stream> Engine<S> {
     }
 
     #[cold]
+    fn count_undelivered(&mut self, is_full: bool) {
+        self.counters_mut().count_bounded(Bound::Deliveries);
+        if is_full {
+            self.counters_mut().count_bounded(Bound::Batches);
+        }
+    }
+
+    #[cold]
     fn cut_off_stragglers(&mut self) {
         for id in self.table.ids() {
-            self.counters_mut().timeouts += 1;
-            self.report.stragglers.extend(self.table.find(id).map(|conn| Straggler::new(conn)));
+            // A peer that has its whole answer and is slow to close loses nothing.
+            if let Some(conn) = self.table.find(id).filter(|conn| conn.waiting() != Waiting::Linger) {
+                self.report.stragglers.push(Straggler::new(conn));
+                self.counters_mut().timeouts += 1;
+            }
             self.abort(id);
         }
     }
 
     #[inline(never)]
     fn run_listed(&mut self) {
-        for at in 0..self.running.len() {
+        let count = self.running.len().min(Bound::Connections.a_turn());
+        for at in 0..count {
             let id = self.running[at];
             if let Some(conn) = self.table.find(id) {
                 conn.runnable = false;
                 self.drive(id, false);
             }
         }
-        self.running.clear();
+        self.running.drain(..count);
+        if !self.running.is_empty() {
+            // Before those that have had their turn.
+            self.running.append(&mut self.runnable);
+            std::mem::swap(&mut self.running, &mut self.runnable);
+            self.counters_mut().count_bounded(Bound::Connections);
+        }
+    }
+
+    /// Puts a connection on the list of this turn, if it is not on one.
+    pub(super) fn list(&mut self, id: ConnId) {
+        if self.table.find(id).is_some_and(|conn| !std::mem::replace(&mut conn.runnable, true)) {
+            self.running.push(id);
+        }
     }
 
     /// Returns when [`run`](Engine::run) next has something to do, in the milliseconds of [`Now`]: 0 for at once,
     /// `None` if it waits for events only.
     #[inline]
     pub fn next_ms(&self) -> Option<u64> {
-        if !self.runnable.is_empty() || !self.context.services.publisher.is_delivered() {
+        let put_off = !self.runnable.is_empty() || !self.commands.is_empty();
+        if put_off || !self.context.services.publisher.is_delivered() {
             return Some(0);
         }
         match (self.schedule.next_ms(), self.cut_off) {
@@ -334,6 +359,10 @@ impl<S: Stream> Engine<S> {
         self.table.worker()
     }
 
+    pub(super) fn count_bounded(&mut self, bound: Bound) {
+        self.counters_mut().count_bounded(bound);
+    }
+
     pub(super) fn count_accept_backoff(&mut self) {
         self.counters_mut().accept_backoffs += 1;
     }
@@ -342,24 +371,36 @@ impl<S: Stream> Engine<S> {
         &mut self.context.services.counters
     }
 
-    /// Sends publications to their subscribers, and handles the subscribers that could not take them.
+    /// Sends publications to their subscribers as far as the turn's bound allows, and handles the subscribers that could
+    /// not take them.
     #[inline]
     pub(super) fn deliver(&mut self) {
         // A subscriber that a delivery closes may publish as it ends.
+        while !self.context.services.publisher.is_delivered() && self.deliveries_left > 0 {
+            let mut budget = self.deliveries_left;
+            self.deliver_once(&mut budget);
+            self.deliveries_left = budget;
+        }
+    }
+
+    /// Sends all publications to their subscribers, however long that takes.
+    pub(super) fn deliver_all(&mut self) {
         while !self.context.services.publisher.is_delivered() {
-            self.deliver_once();
+            let mut budget = usize::MAX;
+            self.deliver_once(&mut budget);
         }
     }
 
     #[inline(never)]
-    fn deliver_once(&mut self) {
+    fn deliver_once(&mut self, budget: &mut usize) {
         let mut follow_ups = std::mem::take(&mut self.follow_ups);
-        delivery::deliver(&mut self.table, &mut self.context.services, &mut self.cork, &mut follow_ups);
+        let Engine { table, context, cork, gathered, .. } = &mut *self;
+        delivery::deliver(table, &mut context.services, cork, gathered, &mut follow_ups, budget);
         for id in follow_ups.blocked.drain(..) {
             self.update_deadline(id, false);
         }
         for id in follow_ups.too_slow.drain(..) {
-            self.tell(id, |turn| turn.close(CloseCode::TRY_AGAIN, "reads too slowly"));
+            self.tell(id, |turn| turn.too_slow());
         }
         for id in follow_ups.failed.drain(..) {
             self.abort(id);
@@ -386,7 +427,7 @@ impl<S: Stream> Engine<S> {
             self.runnable.push(id);
         }
         self.schedule.update(id, conn, fresh);
-        if self.context.services.publisher.topics.batch.bytes() > BATCH_BYTES_MAX {
+        if self.context.services.publisher.topics.is_full() {
             self.deliver();
         }
     }
@@ -436,6 +477,7 @@ impl<S: Stream> Engine<S> {
 impl<S> Drop for Engine<S> {
     fn drop(&mut self) {
         self.mailbox.close();
+        self.commands.drain(..).for_each(Command::discard);
     }
 }
 

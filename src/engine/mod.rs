@@ -53,6 +53,7 @@
 //! assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n") && answer.ends_with(b"\r\n\r\nhello"));
 //! ```
 
+mod bounds;
 mod commands;
 mod completions;
 mod conn;
@@ -71,6 +72,7 @@ mod progress;
 mod publisher;
 mod remote;
 mod schedule;
+mod settings;
 mod shutdown;
 mod table;
 mod timer;
@@ -78,11 +80,13 @@ mod turn;
 mod websocket;
 mod worker;
 
+pub use bounds::Bound;
 pub use counters::{Counters, WorkerFigures};
-pub use driver::{Engine, Readiness, Settings};
+pub use driver::{Engine, Readiness};
 pub use remote::handle::{Handle, PublishError};
 pub use remote::mailbox::SendError;
 pub use remote::subscription::Subscription;
+pub use settings::Settings;
 pub use shutdown::{Business, ShutdownReport, Straggler};
 pub use worker::{Worker, WorkerError};
 

@@ -4,13 +4,13 @@
 //! subscribers at once, and is sent to the other workers and the broker once, in the order of publication.
 
 use super::counters::Counters;
-use super::listeners::{Callback, Listener, ListenerId, Notification};
+use super::listeners::{Callback, Listener, ListenerId};
 use super::remote::handle::Handle;
 use crate::app::{ConnId, SocketOptions};
 use crate::buffer::SlowConsumer;
 use crate::config::Limits;
 use crate::panics::catch_counted;
-use crate::pubsub::{BatchRange, Encoding, Kind, Publication, SubscriberId, TopicError, Topics};
+use crate::pubsub::{BatchRange, Encoding, Entry, Kind, Publication, SubscriberId, TopicError, Topics};
 use crate::ws::Message;
 use std::collections::{HashMap, VecDeque};
 use std::hash::RandomState;
@@ -109,13 +109,11 @@ impl Publisher {
     ) {
         let (mut subscriber, recipient) = (None, (Recipient::Listener(id), Encoding::PLAIN));
         let slow = SlowConsumer::DropNewest;
-        if self.topics.subscribe(&mut subscriber, recipient, filter, slow, limits).is_ok()
-            && let Some(subscriber) = subscriber
-        {
-            self.listeners.insert(id, Listener { callback, subscriber });
-        } else {
+        let subscribed = self.topics.subscribe(&mut subscriber, recipient, filter, slow, limits);
+        match subscriber.filter(|_| subscribed.is_ok()) {
+            Some(subscriber) => drop(self.listeners.insert(id, Listener { callback, subscriber })),
             // The callback is the application's, and may panic when it is dropped.
-            catch_counted(&mut counters.panics, move || drop(callback));
+            None => drop(catch_counted(&mut counters.panics, move || drop(callback))),
         }
     }
 
@@ -135,11 +133,10 @@ impl Publisher {
             return;
         };
         for at in range.from..range.to {
-            let notification = match self.topics.batch.entry(at) {
-                (Kind::Publication, topic, message) => Notification::Publication(topic, message),
-                (Kind::Announcement, name, message) => Notification::Announcement(name, message),
-            };
-            match catch_counted(&mut counters.panics, || (listener.callback)(notification)) {
+            let Entry { kind, name, message } = self.topics.batch.entry(at);
+            // An announcement is for clients.
+            let call = || kind == Kind::Announcement || (listener.callback)(name, message);
+            match catch_counted(&mut counters.panics, call) {
                 Some(true) => counters.delivered += 1,
                 Some(false) => counters.dropped_newest += 1,
                 None => {

@@ -9,7 +9,7 @@ use super::context::{Context, Services};
 use super::cork::Cork;
 use super::http::answer;
 use super::http::requests::{self, Client, Switch};
-use super::http::sending::Sending;
+use super::http::transfer::Transfer;
 use super::input::read;
 use super::output::Output;
 use super::pace::MessageClock;
@@ -62,7 +62,7 @@ impl<'a, S: Stream> Turn<'a, S> {
                 Protocol::WebSocket(..) => self.drain(),
             }
         }
-        if self.conn.can_answer() {
+        if self.conn.can_answer() && !self.would_publish_too_much() {
             let (waits, fresh) = (self.conn.io.outbox.is_some(), self.fresh);
             self.answer();
             // Input does not show that the peer takes what is queued for it.
@@ -85,6 +85,13 @@ impl<'a, S: Stream> Turn<'a, S> {
         self.finish()
     }
 
+    /// Whether its input must wait, because its session may publish and the batch is full.
+    #[inline]
+    fn would_publish_too_much(&self) -> bool {
+        self.context.services.publisher.topics.is_full()
+            && matches!(self.conn.protocol, Protocol::WebSocket(..))
+    }
+
     /// Whether nothing is under way on the connection.
     pub(super) fn is_idle(&self) -> bool {
         self.conn.is_idle()
@@ -99,10 +106,9 @@ impl<'a, S: Stream> Turn<'a, S> {
     /// Ends the subscriptions of a WebSocket that is closing.
     #[inline]
     pub(super) fn leave_if_closing(&mut self) {
-        if let Protocol::WebSocket(open, _) = &mut self.conn.protocol
-            && !open.is_open()
-        {
-            open.leave(&mut self.context.services);
+        match &mut self.conn.protocol {
+            Protocol::WebSocket(open, _) if !open.is_open() => open.leave(&mut self.context.services),
+            _ => {}
         }
     }
 
@@ -146,19 +152,17 @@ impl<'a, S: Stream> Turn<'a, S> {
 
     /// Asks an endless source for a sign of life, because nothing has been sent for long.
     pub(super) fn quiet(&mut self) {
-        self.call_source(Sending::quiet);
+        self.call_transfer(Transfer::quiet);
     }
 
     /// Reports to a source, which may be endless, that the server is shutting down.
     pub(super) fn ending(&mut self) {
-        self.call_source(Sending::ending);
+        self.call_transfer(Transfer::ending);
     }
 
-    fn call_source(&mut self, call: impl FnOnce(&mut Sending)) {
-        if let Protocol::Transfer(transfer) = &mut self.conn.protocol
-            && !transfer.call_source(&mut self.context.services.counters.panics, call)
-        {
-            self.conn.io.broken = true;
+    fn call_transfer(&mut self, call: impl FnOnce(&mut Transfer, &mut u64) -> bool) {
+        if let Protocol::Transfer(transfer) = &mut self.conn.protocol {
+            self.conn.io.broken |= !call(transfer, &mut self.context.services.counters.panics);
         }
     }
 
@@ -175,6 +179,14 @@ impl<'a, S: Stream> Turn<'a, S> {
         let id = self.id;
         if let Some((open, mut out, services)) = self.socket() {
             open.close(&mut out, services, id, code, reason);
+        }
+    }
+
+    /// Ends a subscriber that reads too slowly.
+    pub(super) fn too_slow(&mut self) {
+        match &mut self.conn.protocol {
+            Protocol::Transfer(transfer) => transfer.too_slow(),
+            _ => self.close(CloseCode::TRY_AGAIN, "reads too slowly"),
         }
     }
 
@@ -202,12 +214,43 @@ impl<'a, S: Stream> Turn<'a, S> {
     }
 
     fn send_queued(&mut self) {
-        let delivered = &mut self.context.services.counters.delivered;
-        match self.conn.output(self.cork).send_outbox(delivered) {
-            Taken::All | Taken::Paused => self.fresh = true,
-            Taken::Blocked { progress } => self.fresh |= progress,
+        loop {
+            let delivered = &mut self.context.services.counters.delivered;
+            match self.conn.output(self.cork).send_outbox(delivered) {
+                Taken::All | Taken::Paused => self.fresh = true,
+                Taken::Blocked { progress } => self.fresh |= progress,
+                Taken::Gap { progress } => {
+                    self.fresh |= progress;
+                    self.tell_gap();
+                    continue;
+                }
+            }
+            break;
         }
         self.settle();
+    }
+
+    /// Tells the peer, or its session, that publications were dropped here: at the front of what is queued.
+    #[inline(never)]
+    fn tell_gap(&mut self) {
+        let lost = self.conn.outbox().take_gap();
+        let corked = self.cork.len();
+        let id = self.id;
+        if let Some((open, mut out, services)) = self.socket() {
+            open.dropped(&mut out, services, id, lost);
+            if !open.is_open() {
+                // Nothing may follow a Close, so it stays behind what is queued.
+                return;
+            }
+        } else if let Protocol::Transfer(transfer) = &mut self.conn.protocol {
+            let mut out = Output::new(&mut self.conn.io, self.cork);
+            let before = out.cork.position();
+            transfer.tell_gap(&mut out, &mut self.context.services, lost);
+            note_transfer(id, &out, self.context, before, 0, &Next::Same(StopReason::PeerBlocked));
+        }
+        let note = self.cork.split_off(corked);
+        self.cork.passed(note.len() as u64);
+        self.conn.outbox().push_front(note);
     }
 
     /// Reports the requests whose last byte has left.
@@ -367,9 +410,10 @@ impl<'a, S: Stream> Turn<'a, S> {
     fn change(&mut self, protocol: Protocol) {
         if let Protocol::WebSocket(..) = protocol {
             self.conn.timer.hear();
+            self.context.services.limit_unsent(&mut self.conn.io.stream);
         }
         if let Protocol::Transfer(transfer) = std::mem::replace(&mut self.conn.protocol, protocol) {
-            transfer.end(&mut self.context.services.counters.panics);
+            transfer.end(&mut self.context.services);
         }
     }
 

@@ -52,8 +52,8 @@ impl fmt::Display for Stuck {
             ),
             Stuck::Patience(patience) => write!(
                 f,
-                "the server has done all that it can do now, and other threads did not bring it within {patience:?}. Is \
-                 it this thread that must answer or publish? Then it must do so before it waits"
+                "the server has done all that it can do now, and other threads did not bring it within {patience:?}. If \
+                 this thread is the one that must answer or publish, it must do so before it waits"
             ),
         }
     }
@@ -117,9 +117,7 @@ impl Host {
     fn report(&mut self) {
         for line in self.lines.iter().filter_map(Weak::upgrade) {
             let mut line = line.borrow_mut();
-            if let Some(id) = line.id
-                && line.is_due()
-            {
+            if let Some(id) = line.id.filter(|_| line.is_due()) {
                 let due = std::mem::take(&mut line.due);
                 let is_reset = line.pipe().reset;
                 drop(line);

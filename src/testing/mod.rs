@@ -1,8 +1,8 @@
 //! Tests of an application, without sockets and threads (feature `testing`).
 //!
 //! A [`TestServer`] runs the engine that serves in production over connections in memory: the same parser, router,
-//! limits, timeouts, framing and panics. Only the system is missing, so a test is fast, and the same in every run: no
-//! port, no wait for a timeout, no order that a scheduler decides.
+//! limits, timeouts, framing and panics. Only the operating system is missing, so tests are fast and repeatable: they use
+//! no ports, do not wait for timeouts, and do not depend on a scheduler.
 //!
 //! ```toml
 //! [dev-dependencies]
@@ -62,8 +62,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A call that waits in vain panics, with a message that says what was missing. If no other thread has anything that
-//! reaches the server, it does so at once.
+//! A call that waits in vain panics, with a message that says what was missing. If nothing outside the server can reach
+//! it, the call panics at once. While a `Handle`, a `Responder` or a sender exists, also within the application itself, an
+//! answer may still come from another thread: the call then panics after 30 seconds. [`Builder::patience`] shortens that.
 //!
 //! # Panics
 //!

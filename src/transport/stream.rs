@@ -78,6 +78,19 @@ pub trait Stream {
         send_through_memory(self, file, offset, bytes)
     }
 
+    /// Bounds the bytes that the stream takes before it has sent them; 0 for the system's default. Beyond that, writes fail
+    /// with `WouldBlock`. Called when the connection becomes a WebSocket or a stream of events, so that messages wait where
+    /// they can still be dropped or replaced.
+    ///
+    /// The default implementation does nothing.
+    ///
+    /// # Errors
+    /// Those of the system. The connection goes on without the bound.
+    fn limit_unsent(&mut self, bytes: u32) -> io::Result<()> {
+        let _ = bytes;
+        Ok(())
+    }
+
     /// Ends the sending direction, so that the peer reads an end of stream. Reading goes on.
     ///
     /// # Errors

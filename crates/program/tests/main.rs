@@ -9,4 +9,6 @@ mod metrics;
 #[cfg(not(fleeting_paranoid))]
 mod nodes;
 mod program;
+mod proxies;
 mod registry;
+mod sites;

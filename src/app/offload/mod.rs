@@ -153,9 +153,8 @@ impl Threads {
 impl Drop for Threads {
     fn drop(&mut self) {
         self.close();
-        if let Some(watchdog) = self.watchdog.take()
-            && !self.ids.contains(&thread::current().id())
-        {
+        let watchdog = self.watchdog.take();
+        if let Some(watchdog) = watchdog.filter(|_| !self.ids.contains(&thread::current().id())) {
             // It ends within the time limit, when the last watched request is settled.
             let _ = watchdog.join();
         }

@@ -4,7 +4,8 @@
 //! accepted the connection. If one does not, only the answer to the request is left in the cork.
 
 use crate::app::{
-    Body, Error, Handler, Layers, Request, Response, Socket, Upgrade, call_through, handler_failed,
+    Body, Error, Handler, Layers, OriginVerdict, Request, Response, Socket, Upgrade, call_through,
+    handler_failed, other_origin,
 };
 use crate::engine::context::Services;
 use crate::engine::output::Output;
@@ -42,6 +43,9 @@ pub(in crate::engine) fn open<'r, S: Stream>(
     let Opening { opened, rejected, .. } = opening;
     let counters = &mut services.counters;
     counters.panics += request.panics();
+    if request.extension() == Some(&OriginVerdict::Refused) {
+        counters.count_rejected(Rejected::Origin);
+    }
     match (result, opened.into_inner()) {
         (Ok(response), Some((socket, accepted))) if response.is_begun() && response.status == 101 => {
             counters.websockets += 1;
@@ -62,9 +66,7 @@ pub(in crate::engine) fn open<'r, S: Stream>(
             if let Some((mut socket, _)) = opened {
                 socket.end(None, "", &mut counters.panics);
                 socket.leave(services);
-                if let Ok(response) = &mut result
-                    && response.is_begun()
-                {
+                if let Some(response) = result.as_mut().ok().filter(|response| response.is_begun()) {
                     // Only its status was replaced.
                     response.body = Body::Empty;
                 }
@@ -88,30 +90,37 @@ struct Opening<'a, 'l, 'o, S> {
 impl<S: Stream> Handler for Opening<'_, '_, '_, S> {
     fn call<'r>(&self, request: &Request<'r>) -> Result<Response<'r>, Error> {
         let Some((out, services)) = self.lent.take() else {
-            return Err(Error::internal("A layer has called on twice."));
+            return Err(Error::internal("A layer has called `next` twice."));
         };
         let head = request.head();
         if services.shutting_down {
             return Err(Error::unavailable("The server is shutting down."));
         }
         if !head.framing.is_empty() {
-            return Ok(Response::from(Error::bad_request("A handshake has no content.")).close());
+            self.rejected.set(true);
+            return Err(Error::bad_request("A handshake has no content."));
         }
         let (method, http11) = (head.method.as_str(), head.version >= Version::Http11);
-        let fields = |name: &'static str| head.fields.values(name);
+        // A layer has decided about the origin already, and may know more origins than this route.
+        let is_decided = request.extension() == Some(&OriginVerdict::Admitted);
+        let fields = |name: &'static str| {
+            let skip = is_decided && matches!(name, "Origin" | "Sec-Fetch-Site");
+            head.fields.values(if skip { "" } else { name })
+        };
         let policy = self.upgrade.policy();
         let accepted = match ws::handshake::accept(method, http11, head.host(), fields, policy) {
             Ok(accepted) => accepted,
             Err(reason) => {
                 self.rejected.set(true);
-                return Err(reject(reason, services));
+                return Err(reject(reason, request, services));
             }
         };
         let mut state = SendState::new(self.upgrade.number());
         let mut codec = accepted.deflate.map(|agreed| SocketCodec::new(agreed, policy.wanted_compression()));
         let conn = request.conn_id();
         out.held = true;
-        let mut sender = Sender { out, state: &mut state, codec: codec.as_deref_mut(), conn, services };
+        let sends = codec.as_deref_mut();
+        let mut sender = Sender { out, state: &mut state, codec: sends, conn, services, stops: false };
         let mut panics = 0;
         let opened = catch_counted(&mut panics, || {
             self.upgrade.open(request, &mut Socket::new(&mut sender, conn, accepted.protocol))
@@ -136,9 +145,12 @@ impl<S: Stream> Handler for Opening<'_, '_, '_, S> {
 
 /// Counts a rejected handshake and returns the error for it.
 #[cold]
-fn reject(reason: Rejected, services: &mut Services) -> Error {
+fn reject(reason: Rejected, request: &Request<'_>, services: &mut Services) -> Error {
     services.counters.count_rejected(reason);
-    let error = Error::new(reason.status(), reason.to_string());
+    let error = match reason {
+        Rejected::Origin => other_origin(request),
+        _ => Error::new(reason.status(), reason.to_string()),
+    };
     // The encoder writes these two with every 426.
     let fields = reason.fields().iter().filter(|(name, _)| !matches!(*name, "Upgrade" | "Connection"));
     fields.fold(error, |error, (name, value)| error.add_header(name, value))

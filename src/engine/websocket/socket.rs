@@ -91,7 +91,9 @@ impl OpenSocket {
     ) -> (Progress, Next<Infallible>) {
         let OpenSocket { reader, state, codec } = self;
         let Reader { decoder, live } = &mut **reader;
-        let mut sender = Sender { out, state, codec: codec.as_deref_mut(), conn, services };
+        // A session that saw backpressure gets its `drain` before more messages.
+        let stops = state.drain_due;
+        let mut sender = Sender { out, state, codec: codec.as_deref_mut(), conn, services, stops };
         let (mut from, mut alive) = (0, false);
         let messages = sender.services.counters.messages;
         let next = loop {
@@ -99,8 +101,7 @@ impl OpenSocket {
                 from = input.len();
                 break Next::Close;
             }
-            // A session that saw backpressure gets its `drain` before more messages.
-            if sender.out.is_blocked() || sender.state.drain_due {
+            if sender.out.is_blocked() || sender.stops {
                 break Next::Same(StopReason::PeerBlocked);
             }
             let limits = &sender.services.limits;
@@ -201,6 +202,34 @@ impl OpenSocket {
         }
     }
 
+    /// Tells the session that publications were dropped, and leaves what it sends in the cork. That is sent before messages
+    /// that are compressed already, so it is not compressed itself: they refer to what was compressed before them.
+    #[inline(never)]
+    pub(in crate::engine) fn dropped<S: Stream>(
+        &mut self,
+        out: &mut Output<'_, S>,
+        services: &mut Services,
+        conn: ConnId,
+        publications: u64,
+    ) {
+        if !self.state.closing.may_send() {
+            return;
+        }
+        // Its note is taken even if it has yet to see its own messages leave.
+        let drain_due = std::mem::take(&mut self.state.drain_due);
+        if let Some((sender, live)) = self.sender(out, services, conn) {
+            let mut sender = Sender { codec: None, ..sender };
+            sender.out.held = true;
+            let told = catch(|| live.dropped(publications, &mut Socket::new(&mut sender, conn, None)));
+            if told.is_none() {
+                sender.close(CloseCode::ERROR, "");
+                sender.services.counters.panics += 1;
+            }
+            sender.out.held = false;
+        }
+        self.state.drain_due |= drain_due;
+    }
+
     /// Returns the sending side and the session, unless the session has ended.
     fn sender<'a, 'o, S: Stream>(
         &'a mut self,
@@ -210,7 +239,9 @@ impl OpenSocket {
     ) -> Option<(Sender<'a, 'o, S>, &'a mut dyn LiveSocket)> {
         let OpenSocket { reader, state, codec } = self;
         let live = &mut reader.live;
-        live.is_open().then_some((Sender { out, state, codec: codec.as_deref_mut(), conn, services }, live))
+        let stops = state.drain_due;
+        let sender = Sender { out, state, codec: codec.as_deref_mut(), conn, services, stops };
+        live.is_open().then_some((sender, live))
     }
 }
 

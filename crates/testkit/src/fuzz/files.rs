@@ -166,7 +166,7 @@ impl Folder {
 
     fn open(&self, relative: &str) {
         for root in &self.roots {
-            if let Ok(Opened::File { file, .. }) = root.open(relative) {
+            if let Ok(Opened::File { file, .. }) = root.open(relative, true) {
                 let metadata = file.metadata().expect("the file is open");
                 assert!(self.own.contains(&(metadata.dev(), metadata.ino())), "{relative:?} leads out");
             }
