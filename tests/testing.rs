@@ -539,21 +539,6 @@ fn a_shutdown_closes_what_is_open_and_cuts_off_the_rest() {
     assert_contains(&panic_of(|| app.get("/later").send()), "is shutting down");
 }
 
-/// Finding C11.
-#[test]
-fn a_client_that_has_its_answer_and_keeps_the_connection_is_not_cut_off() {
-    let mut timeouts = Timeouts::default();
-    (timeouts.grace, timeouts.linger) = (Duration::from_secs(3), Duration::from_secs(60));
-    let app = App::new().get("/", |_req| Ok(Response::text("hello")));
-    let app = testing::builder().timeouts(timeouts).serve(app);
-    let client = app.raw("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-    assert_eq!(client.answer().text(), "hello");
-    app.shutdown();
-    app.advance(Duration::from_secs(4));
-    let report = app.shutdown_report().expect("it is over");
-    assert_eq!((report.stragglers, app.counters().timeouts), (vec![], 0));
-}
-
 /// Counts bytes. A thread lets it go on after each piece.
 struct Counting(mpsc::Sender<Resume>);
 

@@ -12,7 +12,7 @@ use std::io::{self, IoSlice};
 /// The bytes at the front of the queue, in the form that the socket takes.
 #[derive(Debug)]
 pub enum Portion<'a> {
-    /// Bytes in memory, for `writev`.
+    /// Bytes in memory, for `sendmsg`.
     Memory(&'a [IoSlice<'a>]),
     /// `bytes` bytes of a file from `offset` on, for `sendfile`.
     File {
@@ -282,7 +282,7 @@ impl Outbox {
         self.pieces.iter()
     }
 
-    /// Passes as much as possible to `write`, which behaves like `writev` and `sendfile`. At most `file_bytes_max`
+    /// Passes as much as possible to `write`, which behaves like `sendmsg` and `sendfile`. At most `file_bytes_max`
     /// bytes of files are sent.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! ([`failure`]).
 
 mod failure;
+mod greeting;
 mod hub;
 mod lesson;
 mod listing;

@@ -55,7 +55,7 @@ pub(crate) struct Services(Option<Vec<Service>>);
 
 impl Services {
     /// Parses names of groups, each text with one or several of them.
-    pub(super) fn parse(names: &[String]) -> Result<Services, String> {
+    pub(crate) fn parse(names: &[String]) -> Result<Services, String> {
         let services = names.iter().flat_map(|names| names.split(',')).map(Service::parse);
         Ok(Services(Some(services.collect::<Result<_, _>>()?)))
     }
