@@ -53,6 +53,9 @@
 //! 5. A gap is told if and only if something was dropped, where it was dropped, with the number of publications that are
 //!    missing there. Those that a newer one of their topic has replaced do not count.
 //!
+//! In every other seed, a turn may do only very little: one command, one or three deliveries, a batch of one or three
+//! publications. The rules are the same then, and a publication from outside is due when its command is carried out.
+//!
 //! At the end, when every member has taken everything:
 //! 6. No loss without a count: on each engine, what matched is what was delivered, dropped, conflated or closed, and
 //!    what was delivered is what was written. If no member has left, what matched is what was due, and what was dropped is

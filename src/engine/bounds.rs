@@ -2,6 +2,7 @@
 //!
 //! It knows no connection. Its invariant: what a turn puts off is counted, and asks for another turn.
 
+use crate::pubsub::BATCH_PUBLICATIONS_MAX;
 use crate::reasons::reasons;
 
 reasons! {
@@ -28,6 +29,28 @@ reasons! {
     /// Batches of publications. When so much is published that it fills a batch, nothing more is until the batch is
     /// delivered: what would publish waits, WebSockets' input and other threads' publications.
     Batches = 1, "batches", "Nothing is published while a batch that is full is being delivered.";
+}
+
+/// The bounds that an engine keeps. A simulation sets small ones, so that few clients reach them.
+#[doc(hidden)]
+#[derive(Debug, Clone)]
+pub struct Bounds {
+    pub commands: usize,
+    pub connections: usize,
+    pub deliveries: usize,
+    /// Publications with which a batch is full.
+    pub batch: u32,
+}
+
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds {
+            commands: Bound::Commands.a_turn(),
+            connections: Bound::Connections.a_turn(),
+            deliveries: Bound::Deliveries.a_turn(),
+            batch: BATCH_PUBLICATIONS_MAX,
+        }
+    }
 }
 
 #[cfg(test)]

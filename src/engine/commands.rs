@@ -62,23 +62,22 @@ impl<S: Stream> Engine<S> {
     /// Carries out what other threads have posted, as far as the bounds of a turn allow.
     #[inline(never)]
     pub(super) fn carry_out_commands(&mut self) {
-        let mut left = Bound::Commands.a_turn();
+        let mut left = self.bounds.commands;
         loop {
             let mut woken = std::mem::take(&mut self.woken);
             let took_all = self.mailbox.drain(&mut woken, &mut self.commands);
             woken.drain(..).for_each(|id| self.list(id));
             self.woken = woken;
             while let Some(command) = self.commands.pop_front() {
-                if self.must_wait(&command) {
+                if left == 0 {
+                    self.count_bounded(Bound::Commands);
+                }
+                if left == 0 || self.must_wait(&command) {
                     self.commands.push_front(command);
                     return;
                 }
                 left = left.saturating_sub(weight(&command));
                 self.carry_out(command);
-                if left == 0 && !self.commands.is_empty() {
-                    self.count_bounded(Bound::Commands);
-                    return;
-                }
             }
             if took_all {
                 return;

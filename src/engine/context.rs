@@ -71,7 +71,7 @@ pub(super) struct Scratch {
 impl Context {
     /// `arena` is empty.
     pub(super) fn new(app: App, settings: Settings, arena: Arena, now: Now, handle: &Handle) -> Context {
-        let Settings { limits, half_close, unsent_bytes, pushed_unsent_bytes, worker, .. } = settings;
+        let Settings { limits, half_close, unsent_bytes, pushed_unsent_bytes, bounds, worker, .. } = settings;
         let wake = handle.mailbox_of(worker).expect("the handle has this worker").clone();
         let scratch = Scratch {
             arena,
@@ -87,7 +87,7 @@ impl Context {
             pushed_unsent_bytes,
             counters: Counters::default(),
             completions: Completions::new(&app),
-            publisher: Publisher::new(handle, worker, app.sockets()),
+            publisher: Publisher::new(handle, worker, app.sockets(), bounds.batch),
             codec: Codec::new(),
             date: DateCache::new(now.unix_secs),
             shutting_down: false,

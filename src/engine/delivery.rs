@@ -71,7 +71,8 @@ impl Gathered {
 const WRITE_BYTES: usize = 4 << 10;
 
 /// Sends or queues what each subscriber is due, until `budget` is spent. A write, each [`WRITE_BYTES`] of it, a message
-/// that is queued, and one that a listener is called with take one of it. Subscribers that are not served stay due.
+/// that is queued, and one that a listener is called with take one of it. Subscribers that are not served stay due. What is for
+/// other workers and the broker leaves in any case.
 #[inline(never)]
 pub(super) fn deliver<S: Stream>(
     table: &mut Table<Conn<S>>,

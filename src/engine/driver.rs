@@ -4,7 +4,7 @@
 //! [`Engine::ready`] for each event, then [`Engine::run`]: the runnable list, then the timers. Its invariant: a
 //! connection that has something to do without an event is on the runnable list, and one with a deadline is in the wheel.
 
-use super::bounds::Bound;
+use super::bounds::{Bound, Bounds};
 use super::conn::{Conn, Protocol, Source};
 use super::context::Context;
 use super::cork::Cork;
@@ -62,6 +62,7 @@ pub struct Engine<S> {
     /// Empty between deliveries, kept for its memory.
     follow_ups: FollowUps,
     gathered: Gathered,
+    pub(super) bounds: Bounds,
     /// What is left of a turn's [`Bound::Deliveries`].
     deliveries_left: usize,
 }
@@ -92,7 +93,7 @@ impl<S: Stream> Engine<S> {
         handle: &Handle,
         arena: Arena,
     ) -> Engine<S> {
-        let worker = settings.worker;
+        let (worker, bounds) = (settings.worker, settings.bounds.clone());
         Engine {
             table: Table::new(worker),
             schedule: Schedule::new(DeadlinePolicy::new(&settings.timeouts, app.sockets()), now),
@@ -108,6 +109,7 @@ impl<S: Stream> Engine<S> {
             report: ShutdownReport::default(),
             follow_ups: FollowUps::default(),
             gathered: Gathered::default(),
+            bounds,
             deliveries_left: 0,
         }
     }
@@ -125,7 +127,7 @@ impl<S: Stream> Engine<S> {
         self.context.services.date.update(now.unix_secs);
         // A connection that spends its budget in this turn waits for the next.
         std::mem::swap(&mut self.runnable, &mut self.running);
-        self.deliveries_left = Bound::Deliveries.a_turn();
+        self.deliveries_left = self.bounds.deliveries;
         if self.mailbox.is_woken() || !self.commands.is_empty() {
             self.carry_out_commands();
         }
@@ -233,7 +235,7 @@ impl<S: Stream> Engine<S> {
 
     #[inline(never)]
     fn run_listed(&mut self) {
-        let count = self.running.len().min(Bound::Connections.a_turn());
+        let count = self.running.len().min(self.bounds.connections);
         for at in 0..count {
             let id = self.running[at];
             if let Some(conn) = self.table.find(id) {
@@ -363,10 +365,13 @@ impl<S: Stream> Engine<S> {
     #[inline]
     pub(super) fn deliver(&mut self) {
         // A subscriber that a delivery closes may publish as it ends.
-        while !self.context.services.publisher.is_delivered() && self.deliveries_left > 0 {
+        while !self.context.services.publisher.is_delivered() {
             let mut budget = self.deliveries_left;
             self.deliver_once(&mut budget);
             self.deliveries_left = budget;
+            if budget == 0 {
+                return;
+            }
         }
     }
 

@@ -82,6 +82,8 @@ mod websocket;
 mod worker;
 
 pub use bounds::Bound;
+#[doc(hidden)]
+pub use bounds::Bounds;
 pub use counters::{Counters, WorkerFigures};
 pub use driver::Engine;
 pub use readiness::Readiness;

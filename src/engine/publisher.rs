@@ -43,9 +43,9 @@ const RELAYED_MAX: usize = 256;
 const RELAYED_BYTES_MAX: usize = 16 << 10;
 
 impl Publisher {
-    pub(super) fn new(handle: &Handle, worker: u16, sockets: &[SocketOptions]) -> Publisher {
+    pub(super) fn new(handle: &Handle, worker: u16, sockets: &[SocketOptions], batch_max: u32) -> Publisher {
         Publisher {
-            topics: Topics::default(),
+            topics: Topics::new(batch_max),
             listeners: HashMap::default(),
             handle: handle.clone(),
             worker,

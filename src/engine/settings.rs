@@ -3,6 +3,7 @@
 //! It knows no engine. Its invariant: the defaults are those of a server without any setting, except that streams are
 //! given no bound on what they hold unsent.
 
+use super::bounds::Bounds;
 use crate::config::{Limits, Timeouts};
 
 /// The settings of an engine.
@@ -20,6 +21,8 @@ pub struct Settings {
     /// The same while it carries messages: see
     /// [`TcpOptions::pushed_unsent_bytes`](crate::TcpOptions::pushed_unsent_bytes).
     pub pushed_unsent_bytes: Option<u32>,
+    #[doc(hidden)]
+    pub bounds: Bounds,
     /// The worker's number, the first part of each of its connections' names ([`ConnId`]).
     pub worker: u16,
 }

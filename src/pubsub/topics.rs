@@ -119,14 +119,16 @@ pub(crate) struct Topics<C> {
     pub(crate) batch: Batch,
     /// The publications of the batch, each counted once per subscriber.
     matched: usize,
+    /// The number of publications with which the batch is full.
+    batch_max: u32,
     /// The batch should be delivered before more is published.
     full: bool,
 }
 
 /// A batch is full when its frames have more bytes than this,
 const BATCH_BYTES_MAX: usize = 256 << 10;
-/// or when it has this many publications, which bounds what is queued for one slow subscriber at a time,
-const BATCH_PUBLICATIONS_MAX: u32 = 4096;
+/// or when it has this many publications by default, which bounds what is queued for one slow subscriber at a time,
+pub(crate) const BATCH_PUBLICATIONS_MAX: u32 = 4096;
 /// or when they have matched this often, which bounds the memory of all ranges, and the time that matching takes.
 const BATCH_MATCHES_MAX: usize = 256 << 10;
 /// Ranges of a subscriber whose memory is kept for the next batch.
@@ -201,8 +203,9 @@ impl<C> Subscriber<C> {
     }
 }
 
-impl<C> Default for Topics<C> {
-    fn default() -> Topics<C> {
+impl<C: Copy> Topics<C> {
+    /// Makes a table whose batch is full with `batch_max` publications.
+    pub(crate) fn new(batch_max: u32) -> Topics<C> {
         Topics {
             topics: Slab::new(),
             exact: HashMap::default(),
@@ -214,12 +217,11 @@ impl<C> Default for Topics<C> {
             served: 0,
             batch: Batch::default(),
             matched: 0,
+            batch_max,
             full: false,
         }
     }
-}
 
-impl<C: Copy> Topics<C> {
     /// Subscribes `recipient` to a topic or a filter. Its first subscription sets `subscriber`. Returns whether
     /// the subscription is new. If it is not, only its policy is replaced.
     ///
@@ -337,7 +339,7 @@ impl<C: Copy> Topics<C> {
     fn note_matches(&mut self, count: u64) {
         self.matched += count as usize;
         self.full = self.batch.bytes() > BATCH_BYTES_MAX
-            || self.batch.len() >= BATCH_PUBLICATIONS_MAX
+            || self.batch.len() >= self.batch_max
             || self.matched >= BATCH_MATCHES_MAX;
     }
 
@@ -510,11 +512,20 @@ mod tests {
     use super::*;
 
     /// A table whose connections are numbers.
-    #[derive(Default)]
     struct Table {
         topics: Topics<u8>,
         ids: [Option<SubscriberId>; 8],
         limits: Limits,
+    }
+
+    impl Default for Table {
+        fn default() -> Table {
+            Table {
+                topics: Topics::new(BATCH_PUBLICATIONS_MAX),
+                ids: Default::default(),
+                limits: Limits::default(),
+            }
+        }
     }
 
     impl Table {

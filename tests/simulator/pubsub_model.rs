@@ -53,6 +53,8 @@ pub struct Record {
     pub members: Vec<Member>,
     /// For each engine, the publications that it receives when its next turn begins.
     pending: [Vec<usize>; 2],
+    /// For each engine, the publications of its own sessions.
+    pub by_sessions: [u64; 2],
     /// For each engine, the number of recipients of all publications together.
     pub matched: [u64; 2],
     pub opened: u64,
@@ -97,9 +99,10 @@ impl Record {
         }
     }
 
-    /// The engine's turn begins.
-    pub fn begin(&mut self, engine: usize) {
-        for number in std::mem::take(&mut self.pending[engine]) {
+    /// The engine's turn begins, with the first `count` of what was published from outside.
+    pub fn begin(&mut self, engine: usize, count: usize) {
+        let count = count.min(self.pending[engine].len());
+        for number in self.pending[engine].drain(..count).collect::<Vec<_>>() {
             self.match_on(engine, number, None);
         }
     }
@@ -194,6 +197,7 @@ impl Hub {
             let record = &mut *self.record.borrow_mut();
             let number = record.make(&member.to_string(), topic, bytes.parse().unwrap_or(0));
             record.match_on(self.engine, number, (!own).then_some(member));
+            record.by_sessions[self.engine] += 1;
             record.pending[1 - self.engine].push(number);
             number
         };

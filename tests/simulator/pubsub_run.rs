@@ -6,7 +6,7 @@
 use super::pubsub_model::{FILTERS, Record, Shared, TOPICS, app, publish_outside};
 use super::wire::{SimStream, Wire};
 use crate::driver::frame_at;
-use fleeting::engine::{Counters, Engine, Settings};
+use fleeting::engine::{Bounds, Counters, Engine, Settings};
 use fleeting::testing::wire::{self, Head};
 use fleeting::time::Now;
 use fleeting::{ConnId, Handle, Limits, Message, SlowConsumer};
@@ -54,6 +54,8 @@ struct PubsubRun {
     handle: Handle,
     record: Shared,
     clock: Rc<Cell<u64>>,
+    /// A turn carries out one command, so it is known what happens before a publication from outside.
+    one_command: bool,
     peers: Vec<Peer>,
     /// A member has left or was disconnected, so it is unknown what was still due to it.
     a_member_left: bool,
@@ -70,6 +72,19 @@ pub fn play(seed: u64) -> Result<u64, String> {
     Ok(run.trace.finish())
 }
 
+/// Returns the bounds of a turn: those of a server, or some that even a few members reach.
+fn bounds(random: &mut Random) -> Bounds {
+    if random.chance(500) {
+        return Bounds::default();
+    }
+    Bounds {
+        commands: 1,
+        connections: random.one_of(&[1, 2, 256]),
+        deliveries: random.one_of(&[1, 3, 1024]),
+        batch: random.one_of(&[1, 3, 4096]),
+    }
+}
+
 impl PubsubRun {
     fn new(seed: u64) -> PubsubRun {
         // Different numbers from those of the other simulation with this seed.
@@ -81,8 +96,11 @@ impl PubsubRun {
         limits.arena_bytes = 1024;
         let (record, handle) = (Shared::default(), Handle::unattended(2));
         let now = Now { ms: clock.get(), unix_secs: 1_767_225_600 };
+        let bounds = bounds(&mut random);
+        let one_command = bounds.commands == 1;
         let engine = |worker: usize| {
-            let settings = Settings { limits: limits.clone(), worker: worker as u16, ..Settings::default() };
+            let (limits, bounds) = (limits.clone(), bounds.clone());
+            let settings = Settings { limits, bounds, worker: worker as u16, ..Settings::default() };
             Engine::with_handle(app(&record, &handle, worker), settings, now, &handle)
         };
         let engines = [engine(0), engine(1)];
@@ -92,6 +110,7 @@ impl PubsubRun {
             handle,
             record,
             clock,
+            one_command,
             peers: Vec::new(),
             a_member_left: false,
             trace: DefaultHasher::new(),
@@ -245,8 +264,23 @@ impl PubsubRun {
 
     /// Runs a turn of one engine. With `all`, every event that is due comes now.
     fn turn(&mut self, engine: usize, all: bool) -> Result<(), String> {
-        self.record.borrow_mut().begin(engine);
-        self.engines[engine].begin(Now { ms: self.clock.get(), unix_secs: 1_767_225_600 });
+        let now = Now { ms: self.clock.get(), unix_secs: 1_767_225_600 };
+        if self.one_command {
+            // A publication from outside is the only command, so nothing happens after it.
+            let made = |run: &PubsubRun| {
+                run.engines[engine].counters().published - run.record.borrow().by_sessions[engine]
+            };
+            let before = made(self);
+            self.engines[engine].begin(now);
+            match made(self) - before {
+                0 => {}
+                1 => self.record.borrow_mut().begin(engine, 1),
+                more => return Err(format!("{more} publications from outside in a turn")),
+            }
+        } else {
+            self.record.borrow_mut().begin(engine, usize::MAX);
+            self.engines[engine].begin(now);
+        }
         let from = self.random.below(self.peers.len());
         for at in (from..self.peers.len()).chain(0..from) {
             let peer = &self.peers[at];
