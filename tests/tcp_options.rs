@@ -4,8 +4,8 @@ use crate::driver::{Driver, Peer};
 use fleeting::engine::{PublishError, Readiness, Settings};
 use fleeting::testing::rest::run_to_rest;
 use fleeting::{
-    App, Event, KeepAlive, Message, Pushed, Response, ServeError, Server, SlowConsumer, SocketOptions,
-    TcpOptions,
+    App, Event, EventsOptions, Handle, KeepAlive, Message, Pushed, Response, ServeError, Server,
+    SlowConsumer, SocketOptions, TcpOptions,
 };
 use fleeting_testkit::client::Client;
 use fleeting_testkit::server::{Echo, Feed, Workers};
@@ -88,9 +88,9 @@ fn an_option_that_the_system_refuses_is_an_error_at_start() {
 
 /// Finding B4.
 #[test]
-fn only_what_carries_messages_is_given_a_bound_on_what_is_unsent() {
+fn a_stream_of_events_is_given_a_bound_on_what_is_unsent() {
     let settings = Settings { pushed_unsent_bytes: Some(16 << 10), ..Settings::default() };
-    let app = App::new().ws("/ws", Echo).get("/", |_req| Ok(Response::text("hello")));
+    let app = App::new().get("/", |_req| Ok(Response::text("hello")));
     let app = app.get("/events", |_req| {
         let (response, mut events) = Response::events(1000);
         assert!(matches!(events.try_send(&Event::data("one")), Ok(Pushed::Sent)));
@@ -109,9 +109,25 @@ fn only_what_carries_messages_is_given_a_bound_on_what_is_unsent() {
     // It has ended, and ordinary responses may follow.
     assert_eq!(limit(&mut driver, "/events"), Some(0));
     assert_eq!(limit(&mut driver, "/"), Some(0));
-    assert_eq!(driver.websocket("/ws").unsent_limit(), Some(16 << 10));
-    let mut driver = Driver::new(App::new().ws("/ws", Echo), Settings::default());
-    assert_eq!(driver.websocket("/ws").unsent_limit(), None);
+}
+
+/// Findings B2 and B4. Of what waits for a client that does not conflate, nothing can be replaced, and what the system does
+/// not take has no room but the outbox: a client that reads would lose publications.
+#[test]
+fn only_a_subscriber_that_conflates_is_given_a_bound_on_what_is_unsent() {
+    for slow in SlowConsumer::ALL {
+        let settings = Settings { pushed_unsent_bytes: Some(16 << 10), ..Settings::default() };
+        let handle = Handle::unattended(1);
+        let (events, options) = (handle.clone(), EventsOptions::new().slow_consumer(slow));
+        let app = App::new()
+            .ws_with("/feed", SocketOptions::new().slow_consumer(slow), Feed)
+            .get("/events", move |_req| Ok(events.events_with("*", options)?));
+        let mut driver = Driver::with_handle(app.ws("/ws", Echo), settings, &handle);
+        let expected = (slow == SlowConsumer::Conflate).then_some(16 << 10);
+        assert_eq!(driver.websocket("/feed").unsent_limit(), expected, "{slow}");
+        assert_eq!(driver.get("/events", "HTTP/1.1").0.unsent_limit(), expected, "{slow}");
+        assert_eq!(driver.websocket("/ws").unsent_limit(), None);
+    }
 }
 
 /// Finding B4: a client that pauses and conflates finds its own system's buffer, at most 64 KiB more, and then the newest

@@ -83,14 +83,15 @@ impl Limits {
     /// It is the sum of the connection's inbox (a head and a body, or a frame, plus one read, and twice that
     /// because it grows by doubling), its reassembly buffer, its outbox up to `outbox_bytes`, a publication
     /// that has begun to leave, the pongs of one read, and its subscriptions. To that it adds 80 KiB, the messages that
-    /// the kernel may hold for a WebSocket or a stream of events before it has sent them: what
+    /// the kernel may hold for a subscriber that conflates, or a stream of [`Response::events`](crate::Response::events),
+    /// before it has sent them: what
     /// [`TcpOptions::pushed_unsent_bytes`](crate::TcpOptions::pushed_unsent_bytes) allows by default, and a segment.
     ///
-    /// Three things are not included: a response larger than `outbox_bytes` while it drains, whose size the
-    /// handler decides; the connection's own windows if its route compresses with them, see
+    /// Four things are not included: a response larger than `outbox_bytes` while it drains, whose size the
+    /// handler decides; six bytes for each line break of a publication that leaves as an event; the connection's own windows if its route compresses with them, see
     /// [`Compression::connection_bytes`](crate::ws::Compression::connection_bytes); and in the kernel, what was sent and
-    /// not acknowledged, what was received and not read, and ordinary responses (`net.ipv4.tcp_wmem` and `tcp_rmem`
-    /// bound them).
+    /// not acknowledged, what was received and not read, and what is unsent for other connections (`net.ipv4.tcp_wmem` and
+    /// `tcp_rmem` bound them).
     pub fn connection_bytes(&self) -> usize {
         let request = self.head_bytes.saturating_add(self.body_bytes);
         let frame = self.frame_bytes.saturating_add(FRAME_HEADER_BYTES_MAX);

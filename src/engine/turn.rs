@@ -410,7 +410,6 @@ impl<'a, S: Stream> Turn<'a, S> {
     fn change(&mut self, protocol: Protocol) {
         if let Protocol::WebSocket(..) = protocol {
             self.conn.timer.hear();
-            self.context.services.limit_unsent(&mut self.conn.io.stream);
         }
         if let Protocol::Transfer(transfer) = std::mem::replace(&mut self.conn.protocol, protocol) {
             transfer.end(&mut self.context.services);

@@ -51,13 +51,15 @@ pub struct TcpOptions {
     /// Bytes that the system holds before it has sent them for the first time (`TCP_NOTSENT_LOWAT`); beyond that a
     /// socket takes no more. It applies to each connection, until the next option does.
     pub unsent_bytes: Option<u32>,
-    /// The same for a connection once it is a WebSocket or a stream of events. The default is 16 KiB on Linux, and `None`
-    /// elsewhere, which leaves [`unsent_bytes`](TcpOptions::unsent_bytes) as it is.
+    /// The same for a connection once it has a subscription that [conflates](crate::SlowConsumer::Conflate), and for a
+    /// stream of [`Response::events`](crate::Response::events). The default is 16 KiB on Linux, and `None` elsewhere, which
+    /// leaves [`unsent_bytes`](TcpOptions::unsent_bytes) as it is.
     ///
     /// Without it, Linux takes up to 4 MiB (`net.ipv4.tcp_wmem`) for a client that does not read. Those messages are older
-    /// than what waits in the server's own queue, where [`SlowConsumer`](crate::SlowConsumer) can drop or replace messages:
-    /// a client with [`Conflate`](crate::SlowConsumer::Conflate) that reads again would have to read all of them first. With
-    /// 16 KiB it is at most 64 KiB, the segment that is being filled, beside what the client's own system has received.
+    /// than what waits in the server's own queue, where newer ones replace them: a client that reads again would have to
+    /// read all of them first. With 16 KiB it is at most 64 KiB, the segment that is being filled, beside what the client's
+    /// own system has received. Under the other policies nothing is replaced, so the system takes what it can: it holds a
+    /// burst for a client that reads.
     pub pushed_unsent_bytes: Option<u32>,
     /// Time that the kernel polls the network card's queue before a wait for this socket sleeps (`SO_BUSY_POLL`), in
     /// microseconds, for programs that spin anyway. Drivers without a queue of their own, such as the loopback's, ignore

@@ -3,6 +3,7 @@
 //! Builds for AddressSanitizer (`--cfg fleeting_paranoid`, see tests/sanitize) leave out `nodes`: it requires processes to
 //! answer within a quarter of a second, and they are several times slower there.
 
+mod events;
 mod hub;
 mod lesson;
 mod metrics;

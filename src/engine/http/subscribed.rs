@@ -5,6 +5,7 @@
 
 use super::sending::Frame;
 use crate::app::{COMMENT, ConnId, Response, TopicEvents, encode_event};
+use crate::buffer::SlowConsumer;
 use crate::engine::context::Services;
 use crate::engine::output::Output;
 use crate::engine::publisher::Recipient;
@@ -53,6 +54,11 @@ impl Subscribed {
         let recipient = (Recipient::Conn(conn), encoding);
         let (TopicEvents { filter, options }, topics) = (&self.events, &mut services.publisher.topics);
         topics.subscribe(&mut self.subscriber, recipient, filter, options.slow, &services.limits).map(drop)
+    }
+
+    /// Whether a publication that waits may be replaced by a newer one.
+    pub(super) fn conflates(&self) -> bool {
+        self.events.options.slow == SlowConsumer::Conflate
     }
 
     /// Ends the subscription.

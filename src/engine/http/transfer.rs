@@ -189,7 +189,9 @@ impl Transfer {
                     Some(response) => self.begin_events(out, worker, conn, response),
                     None if !stream.go_on(out, &mut worker.services) => break,
                     None if self.context.keep_alive => {
-                        worker.services.unlimit_unsent(&mut out.io.stream);
+                        if stream.conflates() {
+                            worker.services.unlimit_unsent(&mut out.io.stream);
+                        }
                         self.over()
                     }
                     None => Next::Close,
@@ -217,7 +219,9 @@ impl Transfer {
         if let Err(error) = stream.subscribe(conn, &mut worker.services) {
             return self.answer(out, worker, conn, &mut refuse(response, error.into()));
         }
-        worker.services.limit_unsent(&mut out.io.stream);
+        if stream.conflates() {
+            worker.services.limit_unsent(&mut out.io.stream);
+        }
         let Services { completions, date, .. } = &mut worker.services;
         self.context.head(out, &response, stream.frame().content_length(), date.text());
         stream.comment(out);

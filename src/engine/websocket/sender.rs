@@ -115,8 +115,11 @@ impl<S: Stream> Outgoing for Sender<'_, '_, S> {
         if self.state.closing != Closing::Open {
             return Err(TopicError::Closing);
         }
+        let slow = slow.unwrap_or_else(|| self.services.publisher.slow_of(self.state.route));
+        if slow == SlowConsumer::Conflate {
+            self.services.limit_unsent(&mut self.out.io.stream);
+        }
         let Services { publisher, limits, .. } = &mut *self.services;
-        let slow = slow.unwrap_or_else(|| publisher.slow_of(self.state.route));
         let encoding = self.codec.as_ref().map_or(Encoding::PLAIN, |codec| codec.encoding());
         let recipient = (Recipient::Conn(self.conn), encoding);
         publisher.topics.subscribe(&mut self.state.subscriber, recipient, filter, slow, limits)
