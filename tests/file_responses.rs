@@ -305,7 +305,7 @@ fn a_name_that_no_file_can_have_is_not_found() {
     let root = scratch.root();
     let server = server::run(move |_| {
         let root = root.clone();
-        App::new().get("/named/{name}", move |req| Response::file(req, root.join(&*req.param("name"))))
+        App::new().get("/named/{name}", move |req| Response::file(req, root.join(req.param("name"))))
     });
     let mut client = Client::connect(server.addr);
     let long = "x".repeat(300);

@@ -4,13 +4,15 @@
 //! queue's memory is reused as long as the response lasts.
 
 use super::task::wake_task;
-use super::topic_events::COMMENT;
 use super::{Error, Gone, Progress, Response, Room, Source, Waker};
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{self, Poll};
+
+/// An empty comment, which goes between two events (WHATWG HTML §9.2.6).
+pub(crate) const COMMENT: &[u8] = b":\n\n";
 
 /// Sends a response's content from any thread. Made by [`Response::channel`].
 ///

@@ -3,9 +3,7 @@
 //! It knows the format, but no client. Its invariant: only whole events and comments are sent, and no value
 //! can end its line early.
 
-use super::body::Awaited;
-use super::topic_events::TopicEvents;
-use super::{Body, BodySender, Error, Gone, Pushed, Response};
+use super::{BodySender, Error, Gone, Pushed, Response};
 use std::fmt;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -13,8 +11,7 @@ use std::time::Duration;
 
 const EVENT_STREAM: &[u8] = b"Content-Type: text/event-stream\r\n";
 /// The fields of a stream. nginx and those that follow it would collect the content otherwise.
-const FIELDS: [&str; 3] = ["content-type", "cache-control", "x-accel-buffering"];
-
+pub(super) const FIELDS: [&str; 3] = ["content-type", "cache-control", "x-accel-buffering"];
 /// Sends a stream of events from any thread. Made by [`Response::events`].
 ///
 /// The stream ends when the sender is dropped, or when the server shuts down. A browser then requests it again.
@@ -94,7 +91,7 @@ impl<'e> Event<'e> {
     }
 
     /// Appends the encoded event.
-    fn encode(&self, out: &mut Vec<u8>) -> Result<(), EventError> {
+    pub(super) fn encode(&self, out: &mut Vec<u8>) -> Result<(), EventError> {
         if self.name.is_some_and(|name| name.contains(['\r', '\n'])) {
             return Err(EventError::Name);
         }
@@ -157,39 +154,9 @@ impl Response<'_> {
 }
 
 /// Gives a response the fields of a stream of events, in place of its own.
-fn with_fields(response: Response<'static>) -> Response<'static> {
+pub(super) fn with_fields(response: Response<'static>) -> Response<'static> {
     let response = response.with_line(EVENT_STREAM).header(FIELDS[1], "no-store");
     response.and_then(|response| response.header(FIELDS[2], "no")).expect("the fields are valid")
-}
-
-impl TopicEvents {
-    /// Makes the response that begins the stream.
-    pub(crate) fn response(self) -> Response<'static> {
-        let response = Response::new(200).body(Body::pending(Awaited::Events(self)));
-        with_fields(response)
-    }
-}
-
-/// Appends an event. A line break in the name becomes a space.
-pub(crate) fn encode_event(name: Option<&str>, data: &str, out: &mut Vec<u8>) {
-    let event = Event::data(data);
-    let encoded = match name {
-        Some(name) if name.contains(['\r', '\n']) => event.name(&name.replace(['\r', '\n'], " ")).encode(out),
-        Some(name) => event.name(name).encode(out),
-        None => event.encode(out),
-    };
-    debug_assert_eq!(encoded, Ok(()), "neither a name with line breaks nor an id");
-}
-
-/// Turns the response that was to begin a stream into one that says why it does not. The fields of layers stay.
-pub(crate) fn refuse(mut response: Response<'static>, error: Error) -> Response<'static> {
-    for name in FIELDS {
-        response.fields.unset(name);
-    }
-    let mut refusal = Response::from(error);
-    refusal.fields.put_in_front(&response.fields);
-    refusal.close = response.close;
-    refusal
 }
 
 impl EventSender {

@@ -179,10 +179,11 @@ mod tests {
         }
         let mut waiting = String::new();
         for piece in outbox.pieces() {
-            if let Piece::Published(published) = piece
-                && published.lost() > 0
-            {
-                waiting += &format!("({})", published.lost());
+            match piece {
+                Piece::Published(published) if published.lost() > 0 => {
+                    waiting += &format!("({})", published.lost());
+                }
+                _ => {}
             }
             waiting += &String::from_utf8_lossy(piece.bytes());
         }

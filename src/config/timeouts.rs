@@ -56,8 +56,7 @@ settings! {
     /// Grace period before a WebSocket message that has begun must arrive at 1 KiB a second or more. It begins with the first
     /// byte, and includes all fragments and the control frames between them. After that the WebSocket is closed with 1008.
     /// What arrives faster gains time, as with [`body_stall`](Timeouts::body_stall).
-    message_stall = Duration::from_secs(10), max YEAR,
-        "grace before a WebSocket message must come at 1 KiB/s; then closed with 1008";
+    message_stall = Duration::from_secs(10), max YEAR, "grace before messages must come at 1 KiB/s; then 1008";
     /// Time for the peer's half of a closing handshake (RFC 6455 §7.1.1).
     close = Duration::from_secs(5), max YEAR, "for the peer's half of a closing handshake";
     /// Time for requests in flight when the server shuts down. After that they are cut off.

@@ -12,6 +12,7 @@ use super::counters::{Counters, WorkerFigures};
 use super::deadlines::DeadlinePolicy;
 use super::delivery::{self, FollowUps, Gathered};
 use super::progress::Outcome;
+use super::readiness::Readiness;
 use super::remote::handle::Handle;
 use super::remote::mailbox::{Command, Mailbox};
 use super::schedule::{Expiry, Schedule};
@@ -29,20 +30,6 @@ use crate::ws::CloseCode;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-
-/// What a poll has reported about a connection.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Readiness {
-    /// There may be something to read.
-    pub readable: bool,
-    /// There is urgent data to read (RFC 9293 §3.8.5), so a read may return less than has arrived. A stream that has none
-    /// never reports it.
-    pub urgent: bool,
-    /// There may be room to write.
-    pub writable: bool,
-    /// The peer has ended its sending side, or the connection has failed.
-    pub ended: bool,
-}
 
 const CORK_BYTES: usize = 16 << 10;
 /// A cork that has grown beyond this for a rare large answer is freed.

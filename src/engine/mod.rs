@@ -70,6 +70,7 @@ mod output;
 mod pace;
 mod progress;
 mod publisher;
+mod readiness;
 mod remote;
 mod schedule;
 mod settings;
@@ -85,7 +86,8 @@ pub use bounds::Bound;
 #[doc(hidden)]
 pub use bounds::Bounds;
 pub use counters::{Counters, WorkerFigures};
-pub use driver::{Engine, Readiness};
+pub use driver::Engine;
+pub use readiness::Readiness;
 pub use remote::handle::{Handle, PublishError};
 pub use remote::mailbox::SendError;
 pub use remote::subscription::Subscription;

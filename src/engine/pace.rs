@@ -91,7 +91,8 @@ mod tests {
     fn no_grace_period_is_too_long() {
         assert_eq!(Pace::new(u64::MAX - 1, 0, u64::MAX).left, 1);
         assert_eq!(Pace::new(0, u64::MAX, u64::MAX).left, u64::MAX);
-        assert_eq!(Pace::new(0, u64::MAX, u64::MAX / 2).left, u64::MAX - 1);
+        assert_eq!(Pace::new(0, 0, u64::MAX / 2).left, u64::MAX / 2);
+        assert_eq!(Pace::new(0, u64::MAX, 1000).left, 2000);
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! in which it came, because mio's events are edge-triggered.
 
 use super::counters::Counters;
-use super::driver::{Engine, Readiness};
+use super::driver::Engine;
+use super::readiness::{INTEREST, Readiness};
 use super::remote::handle::Handle;
 use super::remote::mailbox::{Mailbox, SendError, Sleeper};
 use super::settings::Settings;
@@ -16,7 +17,6 @@ use crate::pubsub::{Attached, TopicError};
 use crate::time::Clock;
 use crate::transport;
 use crate::ws::{CloseCode, Message};
-use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::fmt;
@@ -211,7 +211,7 @@ impl Worker {
                 }
                 token => {
                     let id = conn_of(token, &self.engine);
-                    self.engine.ready(id, readiness(event));
+                    self.engine.ready(id, Readiness::of(event));
                     // After its turn: the turn may have begun an upload or a deferred answer.
                     if event.is_error() || event.is_write_closed() {
                         self.engine.failed(id);
@@ -426,30 +426,6 @@ fn token_of(id: ConnId) -> Token {
 
 fn conn_of(token: Token, engine: &Engine<TcpStream>) -> ConnId {
     ConnId { worker: engine.worker(), index: token.0 as u32, generation: (token.0 >> 32) as u32 }
-}
-
-/// What is polled for on a connection. Urgent data is reported so that no read is taken for the last one too early.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY);
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
-
-/// Whether urgent data has arrived. Where a poll does not report it, it is never known that it has not.
-fn is_urgent(event: &Event) -> bool {
-    if cfg!(any(target_os = "linux", target_os = "android")) {
-        event.is_priority()
-    } else {
-        event.is_readable()
-    }
-}
-
-fn readiness(event: &Event) -> Readiness {
-    Readiness {
-        readable: event.is_readable(),
-        urgent: is_urgent(event),
-        writable: event.is_writable(),
-        ended: event.is_read_closed() || event.is_error(),
-    }
 }
 
 impl AsRawFd for Worker {

@@ -21,7 +21,7 @@ pub(crate) fn greeting(
         let _ = writeln!(text, "{store}");
     }
     if let Some(addr) = addrs.first() {
-        push_routes(&mut text, settings, reachable(*addr));
+        push_routes(&mut text, settings, &authority(settings, *addr));
     }
     for addr in admin_addrs {
         let _ = writeln!(text, "Metrics: http://{addr}/metrics and http://{addr}/census");
@@ -31,7 +31,7 @@ pub(crate) fn greeting(
 }
 
 /// Appends what is served at `at`, with commands to try.
-fn push_routes(text: &mut String, settings: &Settings, at: SocketAddr) {
+fn push_routes(text: &mut String, settings: &Settings, at: &str) {
     let files = settings.files.as_ref().map(|directory| directory.display().to_string());
     let groups: [(Service, String); 7] = [
         (Service::Page, format!("A live page: http://{at}/ in a browser")),
@@ -63,6 +63,16 @@ fn push_routes(text: &mut String, settings: &Settings, at: SocketAddr) {
     }
 }
 
+/// Returns the host and port that requests may be sent to: if only named hosts are served at `addr`, the first of them.
+fn authority(settings: &Settings, addr: SocketAddr) -> String {
+    let any = addr.ip().is_loopback() || settings.hosts.iter().any(|host| host == "*");
+    match settings.hosts.first().filter(|_| !any) {
+        Some(host) if host.parse::<Ipv6Addr>().is_ok() => format!("[{host}]:{}", addr.port()),
+        Some(host) => format!("{host}:{}", addr.port()),
+        None => reachable(addr).to_string(),
+    }
+}
+
 /// Returns an address at which this machine can reach `addr`.
 fn reachable(addr: SocketAddr) -> SocketAddr {
     match addr.ip() {
@@ -90,6 +100,12 @@ mod tests {
         for part in ["curl http://127.0.0.1:80/json\n", "The hub", "The registry", "/metrics"] {
             assert!(text.contains(part), "{part} is not in {text}");
         }
+        settings.hosts = vec!["chat.example".into()];
+        let text = greeting(&settings, &addrs, &[], None);
+        assert!(text.contains("curl http://chat.example:80/clients\n"), "{text}");
+        let text = greeting(&settings, &addrs[1..], &[], None);
+        assert!(text.contains("curl http://[::1]:81/clients\n"), "{text}");
+        settings.hosts.push("*".into());
         settings.files = Some("public".into());
         settings.services = Services::parse(&["files".into(), "hub".into()]).unwrap();
         settings.admin_listen = Some("127.0.0.1:9".into());

@@ -65,6 +65,9 @@ fn publications_while_redis_is_away_are_never_sent_and_one_gap_is_reported() {
         server.kill();
         nodes.iter().for_each(|node| node.connected(false));
         nodes.iter().for_each(|node| (0..10).for_each(|_| node.publish("t", "never")));
+        // A publisher that has not noticed yet would send them to the server that comes back.
+        let dropped = |node: &Node| node.broker.counters().dropped_away == 10 * (round + 1);
+        wait_until(|| nodes.iter().all(dropped));
         server.restart();
         nodes.iter().for_each(|node| node.connected(true));
         for node in &nodes {
@@ -86,7 +89,7 @@ fn publications_while_redis_is_away_are_never_sent_and_one_gap_is_reported() {
 #[test]
 fn an_outage_that_lasts_is_announced_once_while_it_lasts() {
     let mut server = RedisServer::start();
-    let options = patient().heartbeat(Duration::from_millis(100));
+    let options = patient().heartbeat(Duration::from_millis(500));
     let own = Node::start_with(&server.url(), "own", options);
     for round in 1..=2 {
         let outages = || own.recorder.outages.load(Ordering::Relaxed);
@@ -134,11 +137,18 @@ fn other_nodes_learn_how_many_publications_of_a_disconnected_node_they_missed() 
 fn a_connection_on_which_nothing_arrives_is_given_up() {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.socket());
-    let options = RedisOptions::new().heartbeat(Duration::from_millis(100));
+    // With this time limit, only the subscriber gives up.
+    let options = patient().heartbeat(Duration::from_millis(500));
     let (own, other) = (Node::start_with(&proxy.url(), "own", options), Node::start(&server.url(), "other"));
     // Nothing is published for a while. That alone must not close the connection.
     let beats = || other.broker.counters().received + other.broker.counters().gaps;
-    wait_until(|| server.ask::<String>(&["INFO", "commandstats"]).contains("cmdstat_ping"));
+    let pings = || {
+        let stats = server.ask::<String>(&["INFO", "commandstats"]);
+        let calls = stats.split("cmdstat_ping:calls=").nth(1).and_then(|rest| rest.split(',').next());
+        calls.map_or(0, |calls| calls.parse::<usize>().expect("a number"))
+    };
+    let before = pings();
+    wait_until(|| pings() >= before + 5);
     assert_eq!((own.broker.counters().gaps, beats()), (0, 0));
     proxy.hold_requests();
     proxy.hold_replies();
@@ -237,6 +247,7 @@ fn the_brokers_queue_is_bounded() {
     let proxy = Proxy::start(server.socket());
     let own = Node::start_with(&proxy.url(), "own", RedisOptions::new());
     let other = Node::start(&server.url(), "other");
+    own.connected(true);
     own.publish("t", "1");
     other.recorder.wait(1);
     proxy.hold_requests();

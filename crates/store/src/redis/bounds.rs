@@ -154,6 +154,7 @@ const TOO_MANY: &str = "the reply has more than 65536 values";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fleeting_testkit::random::Random;
 
     /// Follows `bytes` whole and byte by byte.
     fn follow(bytes: &[u8]) -> Result<Bounds, &'static str> {
@@ -186,6 +187,55 @@ mod tests {
         assert!(matches!(unknown.at, At::Unknown));
         let unknown = follow(b"HTTP/1.1 200 OK\r\nabc").unwrap();
         assert!(matches!(unknown.at, At::Unknown));
+    }
+
+    /// Appends a value that the parser accepts.
+    fn append_value(random: &mut Random, depth: usize, out: &mut Vec<u8>) {
+        let kinds = if depth == 0 { &b"+-:$!_#,"[..] } else { b"+-:$!_#,*~%>" };
+        let kind = random.one_of(kinds);
+        let count = random.below(4);
+        let head = match kind {
+            b'+' | b'-' => ["", "a", "OK", "a\rb\nc"][count].to_string(),
+            b'#' => "t".to_string(),
+            b'_' => String::new(),
+            b'$' | b'*' if random.chance(200) => "-1".to_string(),
+            _ => count.to_string(),
+        };
+        out.extend([&[kind], head.as_bytes(), b"\r\n"].concat());
+        let is_null = head == "-1";
+        let values = match kind {
+            b'$' | b'!' if !is_null => {
+                out.extend((0..count).map(|_| random.one_of(b"\r\n:*$")));
+                out.extend(b"\r\n");
+                0
+            }
+            b'*' | b'~' if !is_null => count,
+            b'%' => 2 * count,
+            // The first value of a push is its kind.
+            b'>' if count > 0 => {
+                out.extend(b"+message\r\n");
+                count - 1
+            }
+            _ => 0,
+        };
+        (0..values).for_each(|_| append_value(random, depth - 1, out));
+    }
+
+    #[test]
+    fn replies_end_where_the_parser_ends_them() {
+        let mut random = Random::new(11);
+        for _ in 0..5000 {
+            let mut reply = Vec::new();
+            append_value(&mut random, 3, &mut reply);
+            assert!(redis::parse_redis_value(&reply).is_ok(), "{}", reply.escape_ascii());
+            let mut bounds = Bounds::new();
+            for (at, byte) in reply.iter().enumerate() {
+                bounds.follow(&[*byte]).unwrap();
+                let is_last = at + 1 == reply.len();
+                assert_eq!(bounds.is_within_reply(), !is_last, "{at} of {}", reply.escape_ascii());
+            }
+            assert!(bounds.follow(&reply).is_ok() && !bounds.is_within_reply());
+        }
     }
 
     /// Finding B11.

@@ -35,7 +35,7 @@ struct Batch {
 enum Step {
     Send(Batch),
     /// Replace the connection.
-    Leave(&'static str),
+    Leave,
     /// The broker stops, and the queue is empty.
     Stop,
 }
@@ -44,6 +44,7 @@ enum Step {
 pub(super) fn run(shared: &Shared) {
     let mut backoff = Backoff::new();
     while !shared.is_stopping() {
+        let mut left = None;
         let why = match open(shared) {
             Ok(link) => {
                 let begin = Instant::now();
@@ -51,11 +52,7 @@ pub(super) fn run(shared: &Shared) {
                 shared.changed.notify_all();
                 let Some(why) = send(shared, link) else { return };
                 drop_queue(shared);
-                let left = shared.part(Role::Publisher);
-                if let Some(why) = left {
-                    // A failover is reported, however soon it is over.
-                    shared.record_attempt(Role::Publisher, Err(why));
-                }
+                left = part(shared);
                 // A connection that has lasted can probably be replaced at once.
                 if begin.elapsed() >= shared.options.heartbeat {
                     backoff.reset();
@@ -66,8 +63,18 @@ pub(super) fn run(shared: &Shared) {
             Err(why) => why,
         };
         shared.record_attempt(Role::Publisher, Err(&why));
-        shared.back_off(&mut backoff);
+        shared.back_off(&mut backoff, left);
     }
+}
+
+/// Records that the connection has ended. Returns why it was to be replaced, if it was: that is reported, however soon
+/// there is another one.
+fn part(shared: &Shared) -> Option<&'static str> {
+    let left = shared.part(Role::Publisher);
+    if let Some(why) = left {
+        shared.record_attempt(Role::Publisher, Err(why));
+    }
+    left
 }
 
 /// Opens a connection and records which server it leads to.
@@ -102,16 +109,32 @@ fn send(shared: &Shared, mut link: Link) -> Option<Cow<'static, str>> {
     // The last number that the other servers know from this connection.
     let (mut known, mut first) = (None, true);
     let mut bytes = Vec::new();
-    let mut ask_at = Instant::now() + shared.options.heartbeat;
+    let (mut made, mut is_replaced, mut backoff) = (Instant::now(), false, Backoff::new());
+    let mut ask_at = made + shared.options.heartbeat;
     loop {
         let batch = match next_step(shared, known, ask_at) {
             Step::Send(batch) => batch,
-            Step::Leave(why) => return Some(why.into()),
+            // What is queued goes out on another connection. If that is to be replaced soon as well, there is a pause.
+            Step::Leave => {
+                let left = part(shared);
+                if made.elapsed() >= shared.options.heartbeat {
+                    backoff = Backoff::new();
+                } else if is_replaced {
+                    shared.back_off(&mut backoff, left);
+                }
+                match open(shared) {
+                    Ok(another) => link = another,
+                    Err(why) => return Some(why),
+                }
+                (made, is_replaced) = (Instant::now(), true);
+                (known, first) = (None, true);
+                continue;
+            }
             Step::Stop => return None,
         };
-        // Nothing of the batch was sent yet, so it may go out on another connection if there is one at once.
+        // The same goes for the batch, of which nothing was sent yet.
         if !link.check_idle() {
-            shared.part(Role::Publisher);
+            part(shared);
             match open(shared) {
                 Ok(another) => link = another,
                 Err(why) => {
@@ -146,10 +169,7 @@ fn send(shared: &Shared, mut link: Link) -> Option<Cow<'static, str>> {
         drop(state);
         match outcome {
             Ok(None) => {}
-            Ok(Some(why)) => {
-                shared.leave(why);
-                return Some(why.into());
-            }
+            Ok(Some(why)) => shared.leave(why),
             Err(error) => return Some(describe(&error, timeout)),
         }
         if std::mem::take(&mut first) {
@@ -168,8 +188,8 @@ fn next_step(shared: &Shared, known: Option<u64>, ask_at: Instant) -> Step {
     let heartbeat = (Instant::now() + shared.options.heartbeat).min(ask_at);
     let mut state = shared.state();
     loop {
-        if let Some(why) = state.leave[Role::Publisher as usize] {
-            return Step::Leave(why);
+        if state.leave[Role::Publisher as usize].is_some() {
+            return Step::Leave;
         }
         batch.asks = Instant::now() >= ask_at;
         let mut bytes = 0;

@@ -115,12 +115,15 @@ impl Shared {
         state.phase < Phase::Stopping
     }
 
-    /// Waits before the next attempt to reach Redis, unless the other thread reaches it meanwhile.
-    pub(super) fn back_off(&self, backoff: &mut Backoff) {
+    /// Waits before the next attempt to reach Redis, unless the other thread reaches it meanwhile. If the connection was
+    /// dropped because of where it led, the wait is not cut short: an address that leads to several servers in turn would
+    /// let the two threads drop each other's connections without a pause.
+    pub(super) fn back_off(&self, backoff: &mut Backoff, left: Option<&'static str>) {
         let until = Instant::now() + backoff.wait(random());
         let mut state = self.state();
         let reached = state.reached;
-        while state.phase < Phase::Stopping && state.reached == reached && Instant::now() < until {
+        let is_alone = |state: &State| left.is_some() || state.reached == reached;
+        while state.phase < Phase::Stopping && is_alone(&state) && Instant::now() < until {
             state = self.wait(state, until);
         }
     }
@@ -155,8 +158,8 @@ impl Shared {
     /// Records that a thread's connection has ended. Returns why it was to be replaced, if it was.
     pub(super) fn part(&self, role: Role) -> Option<&'static str> {
         let mut state = self.state();
-        state.servers[role as usize] = None;
-        if matches!(role, Role::Publisher) {
+        let had_one = state.servers[role as usize].take().is_some();
+        if had_one && matches!(role, Role::Publisher) {
             state.publisher_ended = state.opened;
         }
         let why = state.leave[role as usize].take();

@@ -37,6 +37,7 @@ pub(super) fn run(shared: &Shared, inlet: &dyn Inlet) {
     // Since when nothing arrives, unless that was announced.
     let mut away_since = Some(Instant::now());
     while !shared.is_stopping() {
+        let mut left = None;
         if away_since.is_some_and(|since| since.elapsed() >= shared.options.heartbeat) {
             away_since = None;
             subscriber.announce(&Gap::Disconnected);
@@ -46,7 +47,7 @@ pub(super) fn run(shared: &Shared, inlet: &dyn Inlet) {
                 let begin = Instant::now();
                 let Err(why) = subscriber.listen(link) else { return };
                 away_since = Some(Instant::now());
-                let left = shared.part(Role::Subscriber);
+                left = shared.part(Role::Subscriber);
                 if let Some(why) = left {
                     shared.record_attempt(Role::Subscriber, Err(why));
                 }
@@ -60,7 +61,7 @@ pub(super) fn run(shared: &Shared, inlet: &dyn Inlet) {
             Err(why) => why,
         };
         shared.record_attempt(Role::Subscriber, Err(&why));
-        shared.back_off(&mut backoff);
+        shared.back_off(&mut backoff, left);
     }
 }
 
