@@ -117,20 +117,18 @@ pub(crate) struct Topics<C> {
     /// How many of `pending` were returned by [`next_pending`](Topics::next_pending).
     served: usize,
     pub(crate) batch: Batch,
-    /// The publications of the batch, each counted once per subscriber.
-    matched: usize,
-    /// The number of publications with which the batch is full.
-    batch_max: u32,
-    /// The batch should be delivered before more is published.
-    full: bool,
+    /// Compared with [`BATCH_LOAD_MAX`].
+    load: usize,
+    /// The share of a publication in `load`.
+    publication_load: usize,
 }
 
-/// A batch is full when its frames have more bytes than this,
-const BATCH_BYTES_MAX: usize = 256 << 10;
-/// or when it has this many publications by default, which bounds what is queued for one slow subscriber at a time,
+/// A batch is full when its load reaches this: the bytes of its messages, a share for each publication, and one for each
+/// subscriber that a publication matches. That bounds its memory, that of all ranges, and the time that matching takes.
+const BATCH_LOAD_MAX: usize = 256 << 10;
+/// Publications with which a batch is full by default, if they are empty and match nobody. It bounds what is queued for one
+/// slow subscriber at a time.
 pub(crate) const BATCH_PUBLICATIONS_MAX: u32 = 4096;
-/// or when they have matched this often, which bounds the memory of all ranges, and the time that matching takes.
-const BATCH_MATCHES_MAX: usize = 256 << 10;
 /// Ranges of a subscriber whose memory is kept for the next batch.
 const RANGES_KEPT: usize = 16;
 
@@ -216,9 +214,8 @@ impl<C: Copy> Topics<C> {
             pending: Vec::new(),
             served: 0,
             batch: Batch::default(),
-            matched: 0,
-            batch_max,
-            full: false,
+            load: 0,
+            publication_load: BATCH_LOAD_MAX / batch_max as usize,
         }
     }
 
@@ -306,7 +303,7 @@ impl<C: Copy> Topics<C> {
         }
         if count > 0 {
             self.batch.push(Kind::Publication, name, message);
-            self.note_matches(count);
+            self.add_load(message, count);
         }
         Ok(count)
     }
@@ -329,24 +326,21 @@ impl<C: Copy> Topics<C> {
         }
         if count > 0 {
             self.batch.push(Kind::Announcement, name, message);
-            self.note_matches(count);
+            self.add_load(message, count);
         }
         count
     }
 
-    /// Notes that the batch's last entry has matched `count` subscribers.
+    /// Adds an entry that has matched `count` subscribers to the batch's load.
     #[inline]
-    fn note_matches(&mut self, count: u64) {
-        self.matched += count as usize;
-        self.full = self.batch.bytes() > BATCH_BYTES_MAX
-            || self.batch.len() >= self.batch_max
-            || self.matched >= BATCH_MATCHES_MAX;
+    fn add_load(&mut self, message: Message<'_>, count: u64) {
+        self.load += message.bytes().len() + self.publication_load + count as usize;
     }
 
     /// Returns whether the batch should be delivered before more is published.
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
-        self.full
+        self.load >= BATCH_LOAD_MAX
     }
 
     /// Adds the batch's next entry, `message`, to the publications that a topic's members are owed. Returns the number of
@@ -420,7 +414,7 @@ impl<C: Copy> Topics<C> {
     fn clear(&mut self) {
         self.pending.clear();
         self.batch.clear();
-        (self.served, self.matched, self.full) = (0, 0, false);
+        (self.served, self.load) = (0, 0);
     }
 
     /// Returns the number of topics and filters with subscribers.
@@ -676,7 +670,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_full_by_its_bytes_its_publications_or_its_matches() {
+    fn a_batch_is_full_by_its_bytes_its_publications_and_its_matches() {
         fn check(subscribers: u8, message: &str, expected: usize) {
             let mut table = Table::default();
             for conn in 0..subscribers {
@@ -691,15 +685,8 @@ mod tests {
             table.deliver();
             assert!(!table.topics.is_full());
         }
-        // Two bytes before each payload.
-        check(1, &"x".repeat(125), 262_144 / 127 + 1);
-        check(8, "", 4096);
-        let mut table = Table::default();
-        table.subscribe(0, "a").unwrap();
-        table.topics.note_matches(BATCH_MATCHES_MAX as u64 - 1);
-        assert!(!table.topics.is_full());
-        table.publish("a");
-        assert!(table.topics.is_full());
+        check(1, &"x".repeat(125), (256 << 10) / (125 + 64 + 1) + 1);
+        check(8, "", (256 << 10) / (64 + 8) + 1);
     }
 
     #[test]
