@@ -55,7 +55,8 @@ pub trait Stream {
     /// `WouldBlock` if nothing has arrived; any other error ends the connection.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// Writes as much of `buffer` as fits and returns the number of bytes.
+    /// Writes as much of `buffer` as fits and returns the number of bytes. A stream is also offered bytes when no event has
+    /// reported room: before it is given up because it takes nothing.
     ///
     /// # Errors
     /// `WouldBlock` if nothing fits; any other error ends the connection.
