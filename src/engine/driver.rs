@@ -10,7 +10,7 @@ use super::context::Context;
 use super::cork::Cork;
 use super::counters::{Counters, WorkerFigures};
 use super::deadlines::DeadlinePolicy;
-use super::delivery::{self, FollowUps, Gathered};
+use super::delivery::{FollowUps, Gathered};
 use super::progress::Outcome;
 use super::readiness::Readiness;
 use super::remote::handle::Handle;
@@ -60,11 +60,11 @@ pub struct Engine<S> {
     pub(super) shutdown_due: bool,
     report: ShutdownReport,
     /// Empty between deliveries, kept for its memory.
-    follow_ups: FollowUps,
-    gathered: Gathered,
+    pub(super) follow_ups: FollowUps,
+    pub(super) gathered: Gathered,
     pub(super) bounds: Bounds,
     /// What is left of a turn's [`Bound::Deliveries`].
-    deliveries_left: usize,
+    pub(super) deliveries_left: usize,
 }
 
 impl<S: Stream> Engine<S> {
@@ -201,24 +201,11 @@ impl<S: Stream> Engine<S> {
         while let Some((id, expiry)) = self.schedule.expired(&mut self.table) {
             self.expire(id, expiry);
         }
-        self.deliver();
-        let publisher = &self.context.services.publisher;
-        if !publisher.is_delivered() {
-            let is_full = publisher.topics.is_full();
-            self.count_undelivered(is_full);
-        }
+        self.deliver_last();
         if self.cut_off.is_some_and(|cut_off| self.schedule.has_come(cut_off)) {
             self.cut_off_stragglers();
         }
         self.cork.shrink(CORK_KEPT_BYTES, CORK_BYTES);
-    }
-
-    #[cold]
-    fn count_undelivered(&mut self, is_full: bool) {
-        self.counters_mut().count_bounded(Bound::Deliveries);
-        if is_full {
-            self.counters_mut().count_bounded(Bound::Batches);
-        }
     }
 
     #[cold]
@@ -360,46 +347,6 @@ impl<S: Stream> Engine<S> {
         &mut self.context.services.counters
     }
 
-    /// Sends publications to their subscribers as far as the turn's bound allows, and handles the subscribers that could
-    /// not take them.
-    #[inline]
-    pub(super) fn deliver(&mut self) {
-        // A subscriber that a delivery closes may publish as it ends.
-        while !self.context.services.publisher.is_delivered() {
-            let mut budget = self.deliveries_left;
-            self.deliver_once(&mut budget);
-            self.deliveries_left = budget;
-            if budget == 0 {
-                return;
-            }
-        }
-    }
-
-    /// Sends all publications to their subscribers, however long that takes.
-    pub(super) fn deliver_all(&mut self) {
-        while !self.context.services.publisher.is_delivered() {
-            let mut budget = usize::MAX;
-            self.deliver_once(&mut budget);
-        }
-    }
-
-    #[inline(never)]
-    fn deliver_once(&mut self, budget: &mut usize) {
-        let mut follow_ups = std::mem::take(&mut self.follow_ups);
-        let Engine { table, context, cork, gathered, .. } = &mut *self;
-        delivery::deliver(table, &mut context.services, cork, gathered, &mut follow_ups, budget);
-        for id in follow_ups.blocked.drain(..) {
-            self.update_deadline(id, false);
-        }
-        for id in follow_ups.too_slow.drain(..) {
-            self.tell(id, |turn| turn.too_slow());
-        }
-        for id in follow_ups.failed.drain(..) {
-            self.abort(id);
-        }
-        self.follow_ups = follow_ups;
-    }
-
     /// Gives a connection its turn, and does what follows from it.
     #[inline]
     pub(super) fn drive(&mut self, id: ConnId, writable: bool) {
@@ -424,7 +371,7 @@ impl<S: Stream> Engine<S> {
         }
     }
 
-    fn update_deadline(&mut self, id: ConnId, fresh: bool) {
+    pub(super) fn update_deadline(&mut self, id: ConnId, fresh: bool) {
         if let Some(conn) = self.table.find(id) {
             self.schedule.update(id, conn, fresh);
         }

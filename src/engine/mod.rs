@@ -61,6 +61,7 @@ mod context;
 mod cork;
 mod counters;
 mod deadlines;
+mod deliveries;
 mod delivery;
 mod driver;
 mod http;
