@@ -63,6 +63,7 @@ mod counters;
 mod deadlines;
 mod delivery;
 mod driver;
+mod expiry;
 mod http;
 mod input;
 mod listeners;
