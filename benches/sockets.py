@@ -32,14 +32,17 @@ class Server:
                 time.sleep(0.01)
         raise RuntimeError(f"{command} does not listen")
 
-    def connect(self):
-        s = socket.create_connection(("127.0.0.1", self.port))
+    def connect(self, window_bytes=None):
+        s = socket.socket()
+        if window_bytes:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window_bytes)
+        s.connect(("127.0.0.1", self.port))
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return s
 
-    def websocket(self, path):
+    def websocket(self, path, window_bytes=None):
         """Returns a socket on which the handshake is over, and what has arrived behind it."""
-        s = self.connect()
+        s = self.connect(window_bytes)
         s.sendall((f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n").encode())
         head = b""

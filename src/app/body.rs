@@ -4,10 +4,10 @@
 //! [`Response::keep`](super::Response::keep) copies borrowed bytes.
 
 use super::Error;
+use super::events_options::TopicEvents;
 use super::fields::FieldBlock;
 use super::slot::Receiver;
 use super::source::Streamed;
-use super::topic_events::TopicEvents;
 use crate::buffer::FilePart;
 use std::borrow::Cow;
 use std::fmt;

@@ -3,7 +3,6 @@
 //! It knows no more of a connection than its waker. Its invariant: at most `capacity_bytes` are queued. The
 //! queue's memory is reused as long as the response lasts.
 
-use super::events::COMMENT;
 use super::task::wake_task;
 use super::{Error, Gone, Progress, Response, Room, Source, Waker};
 use std::collections::VecDeque;
@@ -11,6 +10,9 @@ use std::fmt;
 use std::future::poll_fn;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{self, Poll};
+
+/// An empty comment, which goes between two events (WHATWG HTML §9.2.6).
+pub(crate) const COMMENT: &[u8] = b":\n\n";
 
 /// Sends a response's content from any thread. Made by [`Response::channel`].
 ///

@@ -12,9 +12,6 @@ use std::time::Duration;
 const EVENT_STREAM: &[u8] = b"Content-Type: text/event-stream\r\n";
 /// The fields of a stream. nginx and those that follow it would collect the content otherwise.
 pub(super) const FIELDS: [&str; 3] = ["content-type", "cache-control", "x-accel-buffering"];
-/// An empty comment, which goes between two events (WHATWG HTML §9.2.6).
-pub(crate) const COMMENT: &[u8] = b":\n\n";
-
 /// Sends a stream of events from any thread. Made by [`Response::events`].
 ///
 /// The stream ends when the sender is dropped, or when the server shuts down. A browser then requests it again.

@@ -69,7 +69,7 @@ impl Run {
         let clock = Rc::new(Cell::new(random.below(1 << 24) as u64));
         let (faults, jumps) = (random.chance(400), random.chance(300));
         // Not drawn, so that the other choices of a seed stay what they were.
-        let half_close = seed.is_multiple_of(2);
+        let half_close = seed % 2 == 0;
         let (limits, bounds) = (limits(&mut random), bounds(&mut random));
         let settings = Settings { limits, half_close, bounds, ..Settings::default() };
         let log = Rc::new(Log::default());

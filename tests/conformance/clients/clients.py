@@ -74,6 +74,8 @@ def curl_reads_events():
         command = ["curl", "-sN", "--max-time", str(TIMEOUT), f"http://{server.address}/topics/prices.*"]
         with running(command, stdout=subprocess.PIPE, text=True) as listener:
             subscribed(server, "prices.*", 1)
+            # An empty comment comes at once, with the head.
+            assert (listener.stdout.readline(), listener.stdout.readline()) == (":\n", "\n")
             for number in range(3):
                 publish(server, "prices.eur", f"price {number}")
                 publish(server, "other", "for no subscriber")
