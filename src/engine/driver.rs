@@ -15,7 +15,7 @@ use super::progress::Outcome;
 use super::readiness::Readiness;
 use super::remote::handle::Handle;
 use super::remote::mailbox::{Command, Mailbox};
-use super::schedule::{Expiry, Schedule};
+use super::schedule::Schedule;
 use super::settings::Settings;
 use super::shutdown::{ShutdownReport, Straggler};
 use super::table::Table;
@@ -374,41 +374,6 @@ impl<S: Stream> Engine<S> {
     pub(super) fn update_deadline(&mut self, id: ConnId, fresh: bool) {
         if let Some(conn) = self.table.find(id) {
             self.schedule.update(id, conn, fresh);
-        }
-    }
-
-    /// Handles a connection whose deadline has passed.
-    fn expire(&mut self, id: ConnId, expiry: Expiry) {
-        let Some(conn) = self.table.find(id) else { return };
-        self.context.services.counters.timeouts += u64::from(expiry.is_timeout());
-        let mut turn = Turn::new(conn, id, &mut self.context, &mut self.cork);
-        match expiry {
-            Expiry::RequestTimeout => turn.request_timed_out(),
-            Expiry::AnswerTimeout => turn.answer_overdue(),
-            Expiry::Quiet => turn.quiet(),
-            Expiry::Ping => turn.ping(),
-            Expiry::Close(code, reason) => turn.close(code, reason),
-            Expiry::Offer => return self.offer(id),
-            Expiry::Abort => return self.abort(id),
-        }
-        self.drive(id, false);
-        if expiry == Expiry::Quiet {
-            self.update_deadline(id, true);
-        }
-    }
-
-    /// Offers a connection once more what is queued for it, and drops it if it still takes nothing.
-    ///
-    /// A poll reports room late: Linux, only when a third of its own buffer is free, which may be more than a megabyte. A
-    /// peer that reads slowly but steadily has taken something long before that, and then a write succeeds.
-    fn offer(&mut self, id: ConnId) {
-        self.drive(id, true);
-        let stalled = self.table.find(id).is_some_and(|conn| {
-            conn.timer.waiting == Waiting::Write && self.schedule.has_come(conn.timer.deadline)
-        });
-        if stalled {
-            self.counters_mut().timeouts += 1;
-            self.abort(id);
         }
     }
 }

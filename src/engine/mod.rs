@@ -64,6 +64,7 @@ mod deadlines;
 mod deliveries;
 mod delivery;
 mod driver;
+mod expiry;
 mod http;
 mod input;
 mod listeners;
