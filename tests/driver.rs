@@ -38,6 +38,13 @@ impl Driver {
         Driver { engine: Engine::with_handle(app, settings, now, handle), now }
     }
 
+    /// Opens a connection that has room for everything.
+    pub fn connect(&mut self) -> Peer {
+        let pipe = Rc::new(RefCell::new(Pipe::with_room(usize::MAX)));
+        let id = self.engine.accept(MemoryStream::new(&pipe), None);
+        Peer { id, pipe }
+    }
+
     /// Opens a WebSocket that has room for everything.
     pub fn websocket(&mut self, path: &str) -> Peer {
         self.websocket_with(path, "").0
@@ -45,9 +52,7 @@ impl Driver {
 
     /// Opens a WebSocket with further handshake `fields`. Also returns the head of the response.
     pub fn websocket_with(&mut self, path: &str, fields: &str) -> (Peer, String) {
-        let pipe = Rc::new(RefCell::new(Pipe::with_room(usize::MAX)));
-        let id = self.engine.accept(MemoryStream::new(&pipe), None);
-        let peer = Peer { id, pipe };
+        let peer = self.connect();
         self.arrive(&peer, handshake(path, fields).as_bytes());
         let mut pipe = peer.pipe.borrow_mut();
         let head =
@@ -107,6 +112,11 @@ impl Peer {
     /// From now on only `bytes` more fit.
     pub fn limit_room(&self, bytes: usize) {
         self.pipe.borrow_mut().room = bytes;
+    }
+
+    /// Delivers `bytes` without an event.
+    pub fn deliver(&self, bytes: &[u8]) {
+        self.pipe.borrow_mut().deliver(bytes);
     }
 
     /// Returns the frames that were written completely since the last call.

@@ -7,6 +7,7 @@
 //! In builds for AddressSanitizer (`--cfg fleeting_paranoid`, see tests/sanitize) memory is freed instead of reused, so
 //! `allocations` is left out.
 
+mod admission;
 #[cfg(not(fleeting_paranoid))]
 mod allocations;
 mod announcements;

@@ -19,7 +19,7 @@
 //!    empty buffer, and no write is empty.
 //! 4. A stream is dropped only for a reason: the client's end, with everything due written; the client's end while a
 //!    deferred answer is due, unless half-close is honoured, as in every other seed; a failure; a timeout that has
-//!    passed; a shutdown.
+//!    passed; a shutdown; another client that waits for a place, if the connection has been idle for 100 ms.
 //!
 //! Whenever no event is due and the engine has nothing to do ([`Engine::next_ms`] is not 0):
 //! 5. Everything that has arrived is answered unless the client's pipe is full: no wake-up was lost.

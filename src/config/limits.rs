@@ -55,8 +55,10 @@ settings! {
     /// Bytes queued for a peer that reads too slowly. Beyond that, unsolicited messages are refused. The
     /// answer to what was just read is always queued.
     outbox_bytes = 256 << 10, max BYTES_MAX, "queued for a slow client before sends are refused";
-    /// Connections of one worker. At this number, the worker accepts no more until one ends.
-    connections = 10_000, max COUNT_MAX, "connections of a worker; more wait to be accepted";
+    /// Connections of one worker. At this number, a new connection goes to another worker that has fewer. If there is
+    /// none, the connection that has been idle for longest is closed, if it has been idle for 100 ms. If none has, the new
+    /// one waits until a connection ends.
+    connections = 10_000, max COUNT_MAX, "connections of a worker; then idle ones give way";
     /// Pipelined requests of one connection that are answered in one turn, before other connections get
     /// theirs.
     pipeline = 32, max COUNT_MAX, "requests of a connection before others get a turn";

@@ -6,7 +6,7 @@
 //!
 //! | state | what it is | read | sent | deadline | next turn |
 //! | --- | --- | --- | --- | --- | --- |
-//! | `Requests` | between requests, or in one | parsed | answers | `idle`, `head`, `body_stall`, `linger` (discarding) | with input |
+//! | `Requests` | between requests, or in one | parsed | answers | `first_byte`, `idle`, `head`, `body_stall`, `linger` (discarding) | with input |
 //! | `Deferred` | another thread makes the answer | no | nothing yet | `answer` | on an event |
 //! | `Receiving` | an upload | parsed | the answer | `body_stall` | with input |
 //! | `Paused` | an upload that its session has paused | no | nothing yet | none | on an event |

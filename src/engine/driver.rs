@@ -10,6 +10,7 @@ use super::cork::Cork;
 use super::counters::{Counters, WorkerFigures};
 use super::deadlines::DeadlinePolicy;
 use super::delivery::{self, FollowUps};
+use super::eviction::Eviction;
 use super::progress::Outcome;
 use super::remote::handle::Handle;
 use super::remote::mailbox::{Command, Mailbox};
@@ -82,6 +83,7 @@ pub struct Engine<S> {
     /// A [`Handle`] has asked for the shutdown, which begins with the next [`run`](Engine::run).
     pub(super) shutdown_due: bool,
     report: ShutdownReport,
+    pub(super) eviction: Eviction,
     /// Empty between deliveries, kept for its memory.
     follow_ups: FollowUps,
 }
@@ -113,6 +115,8 @@ impl<S: Stream> Engine<S> {
         arena: Arena,
     ) -> Engine<S> {
         let Settings { limits, timeouts, half_close, worker } = settings;
+        let mailbox = handle.mailbox_of(worker).expect("the handle has this worker").clone();
+        mailbox.lobby.open(limits.connections);
         Engine {
             table: Table::new(worker),
             schedule: Schedule::new(DeadlinePolicy::new(&timeouts, app.sockets()), now),
@@ -121,7 +125,8 @@ impl<S: Stream> Engine<S> {
             runnable: Vec::new(),
             running: Vec::new(),
             cut_off: None,
-            mailbox: handle.mailbox_of(worker).expect("the handle has this worker").clone(),
+            mailbox,
+            eviction: Eviction::default(),
             commands: Vec::new(),
             shutdown_due: false,
             report: ShutdownReport::default(),
@@ -147,17 +152,30 @@ impl<S: Stream> Engine<S> {
         }
     }
 
-    /// Adds a connection. Its events come through [`ready`](Engine::ready).
+    /// Adds a connection, even beyond the limit. Its events come through [`ready`](Engine::ready).
     pub fn accept(&mut self, stream: S, peer: Option<SocketAddr>) -> ConnId {
+        self.mailbox.lobby.occupy();
+        self.begin_conn(stream, peer)
+    }
+
+    /// Adds a connection whose place is taken.
+    pub(super) fn begin_conn(&mut self, stream: S, peer: Option<SocketAddr>) -> ConnId {
         self.counters_mut().accepted += 1;
         let id = self.table.insert(Conn::new(stream, peer));
-        self.update_deadline(id, true);
+        if let Some(conn) = self.table.find(id) {
+            self.schedule.begin(id, conn);
+        }
         id
+    }
+
+    /// Returns the name of the connection that is added next.
+    pub(super) fn next_id(&self) -> ConnId {
+        self.table.next_id()
     }
 
     /// Whether the limit of connections allows another.
     pub fn has_room(&self) -> bool {
-        self.table.len() < self.context.services.limits.connections && self.cut_off.is_none()
+        self.mailbox.lobby.has_place() && self.cut_off.is_none()
     }
 
     /// Returns the stream of a connection, to register it.
@@ -168,6 +186,7 @@ impl<S: Stream> Engine<S> {
     /// Drops a connection, as if it had failed.
     pub fn abort(&mut self, id: ConnId) {
         if let Some(mut conn) = self.table.remove(id) {
+            self.mailbox.lobby.leave();
             Turn::new(&mut conn, id, &mut self.context, &mut self.cork).abandon();
         }
     }
@@ -327,10 +346,6 @@ impl<S: Stream> Engine<S> {
     /// Returns the worker's number.
     pub(super) fn worker(&self) -> u16 {
         self.table.worker()
-    }
-
-    pub(super) fn count_accept_backoff(&mut self) {
-        self.counters_mut().accept_backoffs += 1;
     }
 
     pub(super) fn counters_mut(&mut self) -> &mut Counters {

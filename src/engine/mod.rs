@@ -53,6 +53,7 @@
 //! assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n") && answer.ends_with(b"\r\n\r\nhello"));
 //! ```
 
+mod admission;
 mod commands;
 mod completions;
 mod conn;
@@ -62,10 +63,12 @@ mod counters;
 mod deadlines;
 mod delivery;
 mod driver;
+mod eviction;
 mod http;
 mod input;
 mod listeners;
 mod output;
+mod places;
 mod progress;
 mod publisher;
 mod remote;

@@ -11,7 +11,7 @@ use mio::net::{TcpListener, TcpStream};
 #[cfg(target_os = "linux")]
 use std::fs::File;
 use std::io::{self, IoSlice, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 
 impl Stream for TcpStream {
     #[inline]
@@ -66,12 +66,4 @@ impl Stream for TcpStream {
 pub fn listen(listener: std::net::TcpListener) -> io::Result<TcpListener> {
     listener.set_nonblocking(true)?;
     Ok(TcpListener::from_std(listener))
-}
-
-/// Accepts the next connection. It has the options of the listening socket.
-///
-/// # Errors
-/// `WouldBlock` if no connection is waiting; otherwise those of `accept(2)`.
-pub fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
-    listener.accept()
 }

@@ -11,6 +11,10 @@ use fleeting_testkit::random::Random;
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::rc::Rc;
+use std::time::Duration;
+
+/// How long a connection has been idle before it gives way to another.
+const IDLE_BEFORE_EVICTION: Duration = Duration::from_millis(100);
 
 /// Length of the payload of the server's pings, which is not predicted.
 const PING_PAYLOAD_BYTES: usize = 8;
@@ -49,6 +53,8 @@ pub struct World<'a> {
     pub now: u64,
     pub timeouts: &'a Timeouts,
     pub shut: bool,
+    /// The engine was asked to make room for another connection.
+    pub evicts: bool,
     /// Clients that have ended their side still get deferred answers.
     pub half_close: bool,
     /// Every Date that the clock has shown.
@@ -235,8 +241,7 @@ impl Client {
         let at = if self.checked == self.script.answers.len() { self.checked } else { at };
         let got = &wire.pipe.written[at..];
         let frames = self.script.tally_before(wire.pipe.read).websockets > 0;
-        let silent =
-            |since: u64, allowed: std::time::Duration| world.now - since >= allowed.as_millis() as u64;
+        let silent = |since: u64, allowed: Duration| world.now - since >= allowed.as_millis() as u64;
         if frames && !self.script.over_at(at) {
             if silent(wire.last_read_ms, world.timeouts.ping) && alike(got, b"\x89\x08") {
                 let ping = [&b"\x89\x08"[..], &[0; PING_PAYLOAD_BYTES]].concat();
@@ -383,7 +388,7 @@ impl Client {
         let wire = self.wire.borrow();
         let Some(at) = wire.dropped.filter(|_| !self.gone) else { return Ok(()) };
         self.gone = true;
-        let passed = |since: u64, allowed: std::time::Duration| at - since >= allowed.as_millis() as u64;
+        let passed = |since: u64, allowed: Duration| at - since >= allowed.as_millis() as u64;
         if wire.pipe.reset {
             self.disturbed = true;
             return Ok(());
@@ -415,12 +420,16 @@ impl Client {
             return if passed(ended, world.timeouts.linger) { Ok(()) } else { Err("did not linger".into()) };
         }
         self.disturbed = true;
-        let right = if wire.behind {
+        let right = if world.evicts && self.is_idle(&wire) {
+            passed(wire.last_write_ms, IDLE_BEFORE_EVICTION)
+        } else if wire.behind {
             passed(wire.last_write_ms, world.timeouts.write_stall)
         } else if self.script.tally_before(wire.pipe.read).websockets > 0 {
             passed(wire.last_write_ms, world.timeouts.close)
         } else if self.script.item_at(wire.pipe.read).phase == Phase::Discard {
             passed(self.script.item_at(wire.pipe.read).began.min(wire.last_read_ms), world.timeouts.linger)
+        } else if blank(&wire.sent[..wire.pipe.read]) {
+            passed(wire.began_ms, world.timeouts.first_byte)
         } else {
             passed(wire.last_read_ms, world.timeouts.idle)
         };
@@ -430,6 +439,21 @@ impl Client {
         let (read, written) =
             (shown(&wire.sent, wire.pipe.read), shown(&wire.pipe.written, wire.pipe.written.len()));
         Err(format!("the stream was dropped without a reason\n read: {read}\n written: {written}"))
+    }
+
+    /// Whether the engine has read everything that has arrived, and answered it.
+    fn is_idle(&self, wire: &Wire) -> bool {
+        let read = wire.pipe.read;
+        let item = self.script.item_at(read);
+        let between = read == 0
+            || self.script.items.iter().any(|item| item.end == read)
+            || item.start < read && blank(&wire.sent[item.start..read]);
+        // A read that was cut short finds the rest arriving at that moment.
+        (read == wire.arrived || wire.trouble > 0)
+            && between
+            && !self.script.is_content(read)
+            && matches!(self.script.phase_before(read), Phase::Http | Phase::Discard)
+            && wire.pipe.written.len() >= self.script.due(read)
     }
 
     /// Returns what the server must have counted if nothing has disturbed the script.
@@ -457,6 +481,11 @@ impl Client {
         });
         whole.count() as u64
     }
+}
+
+/// Whether nothing but empty lines, which belong to no request, are among these bytes.
+fn blank(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| b"\r\n".contains(byte))
 }
 
 /// Returns how many of `bytes` the engine must answer. A shutdown may end a connection between two requests.

@@ -38,6 +38,7 @@ pub struct Run {
     /// The names of the accepted connections.
     ids: Vec<ConnId>,
     shut: bool,
+    evicts: bool,
     faults: bool,
     jumps: bool,
     trace: DefaultHasher,
@@ -89,6 +90,7 @@ impl Run {
             stale: Vec::new(),
             ids: Vec::new(),
             shut: false,
+            evicts: false,
             faults,
             jumps,
             trace: DefaultHasher::new(),
@@ -113,6 +115,7 @@ impl Run {
             self.clock.set(self.clock.get() + pass as u64);
             self.turn(false)?;
             if !self.shut {
+                self.make_room()?;
                 self.accept();
             }
             let now = self.clock.get();
@@ -305,6 +308,28 @@ impl Run {
         Ok(())
     }
 
+    /// Asks the engine for room, now and then, if a client waits for it.
+    fn make_room(&mut self) -> Result<(), String> {
+        if self.accepted == self.clients.len() || self.engine.has_room() || !self.random.chance(300) {
+            return Ok(());
+        }
+        // As a worker does: at the end of a turn, and in its time.
+        let before = self.engine.counters();
+        self.evicts = true;
+        let has_room = self.engine.make_room();
+        let compared = self.compare();
+        self.evicts = false;
+        let after = self.engine.counters();
+        let evicted = after.evicted - before.evicted;
+        if has_room != self.engine.has_room()
+            || evicted > 1
+            || evicted > before.connections - after.connections
+        {
+            return Err(format!("{evicted} connections gave way: {has_room} {before:?} {after:?}"));
+        }
+        compared
+    }
+
     fn accept(&mut self) {
         while self.accepted < self.clients.len() && self.engine.has_room() && self.random.chance(700) {
             let client = &mut self.clients[self.accepted];
@@ -312,6 +337,7 @@ impl Run {
             self.ids.push(id);
             client.id = Some(id);
             let mut wire = client.wire.borrow_mut();
+            wire.begin();
             // Registering reports what already holds.
             wire.due = merged(wire.due, wire.state());
             drop(wire);
@@ -340,6 +366,7 @@ impl Run {
             self.settle()?;
             let before = self.accepted;
             if !self.shut {
+                self.make_room()?;
                 self.accept();
             }
             let (now, mut acted) = (self.clock.get(), self.accepted > before);
@@ -389,6 +416,7 @@ impl Run {
             now: self.clock.get(),
             timeouts: &self.settings.timeouts,
             shut: self.shut,
+            evicts: self.evicts,
             half_close: self.settings.half_close,
             dates: &self.dates,
         };

@@ -2,6 +2,7 @@
 //!
 //! It knows no worker, only the workers' mailboxes and the broker. Its invariant: nothing here waits for a worker.
 
+use super::lobby::Arrival;
 #[cfg(feature = "testing")]
 use super::mailbox::Sleeper;
 use super::mailbox::{Command, Mailbox, SendError};
@@ -121,6 +122,21 @@ impl Handle {
 
     pub(in crate::engine) fn mailbox_of(&self, worker: u16) -> Option<&Arc<Mailbox>> {
         self.mailboxes.get(usize::from(worker))
+    }
+
+    /// Sends a client of a full worker to another one that has a place for it. If none has, the client is returned.
+    pub(in crate::engine) fn hand_over(&self, mut arrival: Arrival, from: u16) -> Result<(), Arrival> {
+        let (before, after) = self.mailboxes.split_at(usize::from(from));
+        for mailbox in after.iter().skip(1).chain(before) {
+            if mailbox.lobby.take_place() {
+                arrival.has_place = true;
+                match mailbox.send_arrival(arrival) {
+                    Ok(()) => return Ok(()),
+                    Err(returned) => arrival = Arrival { has_place: false, ..returned },
+                }
+            }
+        }
+        Err(arrival)
     }
 
     /// Posts a command to the worker that has this listener.

@@ -3,6 +3,7 @@
 //! It knows no engine. Its invariant: the queue of a worker is bounded, and commands are carried out in the order in
 //! which they were posted.
 
+use super::lobby::{Arrival, Lobby};
 use super::question::{Question, TopicCounts};
 use crate::app::{ConnId, Error, WakeConn};
 use crate::config::Limits;
@@ -103,6 +104,8 @@ pub(crate) struct Mailbox {
     woken: AtomicBool,
     /// `None` if the worker does not wait.
     sleeper: Option<Sleeper>,
+    /// The clients that other workers have sent.
+    pub(in crate::engine) lobby: Lobby,
 }
 
 /// How a worker waits for commands, and is woken.
@@ -165,7 +168,8 @@ impl Mailbox {
     pub(crate) fn new(sleeper: Option<Sleeper>, limits: &Limits) -> Mailbox {
         let (commands_max, bytes_max) = (limits.mailbox, limits.mailbox_bytes);
         let queue = Queue { commands: Vec::new(), bytes: 0, commands_max, bytes_max };
-        Mailbox { queue: Mutex::new(Some(queue)), woken: AtomicBool::new(false), sleeper }
+        let (queue, woken) = (Mutex::new(Some(queue)), AtomicBool::new(false));
+        Mailbox { queue, woken, sleeper, lobby: Lobby::new() }
     }
 
     pub(in crate::engine) fn post(&self, command: Command) -> Result<(), SendError> {
@@ -202,9 +206,27 @@ impl Mailbox {
     fn wake(&self) -> io::Result<()> {
         match &self.sleeper {
             _ if self.woken.swap(true, Ordering::AcqRel) => Ok(()),
-            Some(sleeper) => sleeper.wake(),
+            Some(sleeper) => loop {
+                match sleeper.wake() {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    woken => {
+                        // A wake-up that has failed must not keep the next from trying.
+                        if woken.is_err() {
+                            self.woken.store(false, Ordering::Release);
+                        }
+                        return woken;
+                    }
+                }
+            },
             None => Ok(()),
         }
+    }
+
+    /// Sends a client to the worker, which has a place for it. If the worker is gone, the client is returned.
+    pub(in crate::engine) fn send_arrival(&self, arrival: Arrival) -> Result<(), Arrival> {
+        self.lobby.put(arrival)?;
+        let _ = self.wake();
+        Ok(())
     }
 
     /// Moves all commands into `into`, which must be empty.
@@ -222,6 +244,7 @@ impl Mailbox {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
         // The lock is released: a question that ends calls the application, which may post.
         queue.into_iter().flat_map(|queue| queue.commands).for_each(Command::discard);
+        self.lobby.close();
     }
 
     /// Whether the worker was woken since the last [`drain`](Mailbox::drain).

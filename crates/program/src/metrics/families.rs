@@ -90,6 +90,14 @@ const COUNTERS: &[CounterFamily] = &[
         "Pauses in accepting because descriptors or other resources ran out.",
         |c| c.accept_backoffs,
     ),
+    ("fleeting_connections_evicted_total", "Idle connections closed to make room for new ones.", |c| {
+        c.evicted
+    }),
+    (
+        "fleeting_connections_handed_over_total",
+        "Connections that a full worker passed to another one.",
+        |c| c.handed_over,
+    ),
     ("fleeting_requests_total", "Requests answered by a handler, including handshakes.", |c| c.requests),
     ("fleeting_early_answers_total", "Requests answered without a handler.", |c| c.early_answers),
     ("fleeting_websockets_opened_total", "WebSockets opened.", |c| c.websockets),
