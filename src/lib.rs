@@ -38,6 +38,7 @@
 //! - [`Handle`] publishes, sends and shuts down from any thread. A [`Broker`] connects several servers.
 //! - [`Offload`], [`Response::defer`], [`Response::source`] and [`Response::events`] are for answers that take time. Tasks of
 //!   any async executor wait with [`Responder::gone`] and [`BodySender::send_async`].
+//! - [`App::layer`] goes around routes; [`SitePolicy`] makes the layer that keeps other sites' pages away.
 //! - [`Limits`] and [`Timeouts`] bound what a client may use.
 //! - [`http1`] and [`ws`] are the protocols without input and output: bytes in, events out. They work without a socket.
 //! - [`arena`] is the memory of one request. [`Keep`] copies values out of it.
@@ -74,11 +75,11 @@ pub mod transport;
 pub mod ws;
 
 pub use app::{
-    App, Body, BodySender, Completion, ConnId, Cookie, Error, Event, EventError, EventSender, Files, Flow,
-    FormPart, FormParts, Full, Gone, Handler, HandlerFn, KeptRequest, LayerFn, Message, Multipart,
+    Answer, App, Body, BodySender, Completion, ConnId, Cookie, Error, Event, EventError, EventSender, Files,
+    Flow, FormPart, FormParts, Full, Gone, Handler, HandlerFn, KeptRequest, LayerFn, Message, Multipart,
     MultipartLimits, Offload, OffloadCounters, OffloadOptions, Pairs, PartHead, Progress, Pushed, Request,
-    Responder, Response, Resume, Room, RouteError, SameSite, Sent, Socket, SocketOptions, Source, Upload,
-    Waker, WebSocket, handler,
+    Responder, Response, Resume, Room, RouteError, SameSite, Sent, SitePolicy, Socket, SocketOptions, Source,
+    Upload, Waker, WebSocket, handler,
 };
 #[doc(hidden)]
 pub use app::{FormPiece, MultipartReader, Offloaded, Pending};

@@ -221,6 +221,81 @@ fn a_file_that_the_client_already_has_is_not_sent_again() {
     assert_eq!(ask(&mut client, "GET", "/one", &format!("If-Modified-Since: {date}\r\n")).status, 200);
 }
 
+/// Finding E10. Tools that build the same files from the same sources set all times to a fixed one.
+#[test]
+fn other_content_has_another_tag_though_length_and_time_are_the_same() {
+    let scratch = Scratch::new("fixed-times");
+    let server = scratch.serve("/static");
+    let mut client = Client::connect(server.addr);
+    let (old, new) = (scratch.root().join("one.txt"), scratch.root().join("new.txt"));
+    let tomorrow = UNIX_EPOCH.elapsed().unwrap() + Duration::from_secs(86_400);
+    for time in [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(315_532_800), tomorrow] {
+        let write = |path: &PathBuf, content: &str| {
+            fs::write(path, content).unwrap();
+            File::options().append(true).open(path).unwrap().set_modified(UNIX_EPOCH + time).unwrap();
+        };
+        write(&old, "first");
+        let first = client.get("/one");
+        let tag = first.field("etag").expect("a tag").to_owned();
+        assert_eq!((first.text(), first.field("last-modified")), ("first", None), "{time:?}");
+        let unchanged = ask(&mut client, "GET", "/one", &format!("If-None-Match: {tag}\r\n"));
+        assert_eq!((unchanged.status, unchanged.field("etag")), (304, Some(&*tag)), "{time:?}");
+        // Held open, so that its inode is not used again.
+        let _old = File::open(&old).unwrap();
+        write(&new, "other");
+        fs::rename(&new, &old).unwrap();
+        for condition in
+            [format!("If-None-Match: {tag}\r\n"), format!("Range: bytes=1-2\r\nIf-Range: {tag}\r\n")]
+        {
+            let answer = ask(&mut client, "GET", "/one", &condition);
+            assert_eq!((answer.status, answer.text()), (200, "other"), "{time:?} {condition}");
+            assert_ne!(answer.field("etag"), Some(&*tag), "{time:?}");
+        }
+    }
+}
+
+/// Finding E4.
+#[test]
+fn an_empty_file_is_sent_whole_whatever_part_begins_at_its_start() {
+    let scratch = Scratch::new("empty");
+    scratch.file("one.txt", "");
+    let server = scratch.serve("/static");
+    let mut client = Client::connect(server.addr);
+    for path in ["/one", "/static/one.txt"] {
+        for (range, status) in [("0-", 200), ("0-1048575", 200), ("-5", 200), ("5-", 416)] {
+            let answer = ask(&mut client, "GET", path, &format!("Range: bytes={range}\r\n"));
+            assert_eq!(answer.status, status, "{path} {range}");
+            let content_range = (status == 416).then_some("bytes */0");
+            assert_eq!(answer.field("content-range"), content_range, "{path} {range}");
+            assert_eq!(answer.text().is_empty(), status == 200, "{path} {range}");
+        }
+    }
+}
+
+/// Finding E13.
+#[test]
+fn a_name_that_no_file_can_have_is_not_found() {
+    let scratch = Scratch::new("names");
+    scratch.file("one.txt", "1");
+    let root = scratch.root();
+    let server = server::run(move |_| {
+        let root = root.clone();
+        App::new().get("/named/{name}", move |req| Response::file(req, root.join(&*req.param("name"))))
+    });
+    let mut client = Client::connect(server.addr);
+    let long = "x".repeat(300);
+    for (name, status) in [
+        ("one.txt", 200),
+        ("one.txt%00", 404),
+        ("%00", 404),
+        ("o%00ne.txt", 404),
+        ("one.txt%2F", 404),
+        (&*long, 404),
+    ] {
+        assert_eq!(client.get(&format!("/named/{name}")).status, status, "{name}");
+    }
+}
+
 #[test]
 fn a_compressed_sibling_is_sent_to_a_client_that_accepts_its_coding() {
     let scratch = Scratch::new("neighbours");

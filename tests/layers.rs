@@ -479,38 +479,62 @@ fn a_mistake_in_a_nested_application_is_reported() {
     check(one().nest("/b", one().get("/a", |_req| Ok(Response::new(204)))), "two routes answer GET on /a");
     check(
         App::new().get("/b/a", |_req| Ok(Response::new(204))).nest("/b", one()),
-        "route \"/b/a\": a nested application has this path too",
+        "route \"/b/a\": a nested or merged application has this path too",
     );
 }
 
 #[test]
-fn an_application_renders_its_refusals() {
-    let server = server::run_with(
-        |limits, timeouts| {
-            (limits.body_bytes, limits.head_bytes) = (10, 200);
-            timeouts.head = std::time::Duration::from_millis(20);
-        },
-        |_| {
-            let (report, _) = mpsc::channel();
-            everything(&report).refusal_page(|error| {
-                assert_ne!(error.status(), 505, "planted");
-                Response::html(format!("<h1>{}", error.status())).with_status(error.status())
-            })
-        },
-    );
-    let check = |request: &str, status: u16, text: &str| {
-        let answer = ask(&server, request);
-        assert_eq!((answer.status, answer.text()), (status, text), "{request}");
-        assert_eq!(answer.field("connection"), Some("close"), "{request}");
+fn a_merged_application_keeps_its_paths_and_its_layers() {
+    let (report, _reports) = mpsc::channel();
+    let inner = App::new()
+        .get("/", |_req| Ok(Response::text("root")))
+        .get("/items/{id}", |req| Ok(Response::text(req.param("id"))))
+        .ws("/ws", Reporting(report.clone()))
+        .nest("/deep", App::new().get("/a", |_req| Ok(Response::text("deep"))))
+        .layer(|req, next| next.call(req).unwrap_or_else(Response::from).add_header("x-inner", "1"));
+    let outer = App::new()
+        .ws("/first", Reporting(report))
+        .get("/items", |_req| Ok(Response::text("all")))
+        .merge(inner)
+        .layer(|req, next| next.call(req).unwrap_or_else(Response::from).add_header("x-outer", "1"));
+    let app = testing::serve(outer);
+    let check = |method: &str, path: &str, status: u16, inner: bool| {
+        let answer = app.request(method, path).send();
+        let marks = (answer.header("x-inner").is_some(), answer.header("x-outer").is_some());
+        assert_eq!((answer.status(), marks), (status, (inner, true)), "{method} {path}");
     };
-    check("GET / HTTP/1.1\r\n\r\n", 400, "<h1>400");
-    check("POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 11\r\n\r\n", 413, "<h1>413");
-    let long = format!("GET / HTTP/1.1\r\nHost: test\r\nX: {}\r\n\r\n", "x".repeat(200));
-    check(&long, 431, "<h1>431");
-    check("GET / HT", 408, "<h1>408");
-    // The page fails, so the plain answer is sent.
-    let answer = ask(&server, "GET / HTTP/3.0\r\nHost: test\r\n\r\n");
-    assert_eq!(answer.status, 505);
-    assert!(!answer.text().contains("<h1>"));
-    assert_eq!(server.wait(|counters| counters.panics == 1).panics, 1);
+    check("GET", "/", 200, true);
+    check("GET", "/items/7", 200, true);
+    check("DELETE", "/items/7", 405, true);
+    check("GET", "/items/%ff", 400, true);
+    check("GET", "/deep/a", 200, true);
+    check("GET", "/deep/b", 404, true);
+    check("GET", "/items", 200, false);
+    check("GET", "/items/7/8", 404, false);
+    check("GET", "/nothing", 404, false);
+    assert_eq!(app.ws("/ws").open().answer().header("x-inner"), Some("1"));
+    assert_eq!(app.ws("/first").open().answer().header("x-inner"), None);
+}
+
+#[test]
+fn files_in_a_merged_application_stay_inside_of_its_layers() {
+    let folder = env!("CARGO_MANIFEST_DIR");
+    let files = App::new().files("/", fleeting::Files::new(folder).expect("the repository is a folder"));
+    let closed = files.layer(|_req, _next| Err(Error::forbidden("closed")));
+    let app = testing::serve(App::new().nest("/a", App::new().merge(closed)));
+    for path in ["/a", "/a/", "/a/README.md"] {
+        assert_eq!(app.get(path).send().status(), 403, "{path}");
+    }
+}
+
+#[test]
+fn a_mistake_in_a_merged_application_is_reported() {
+    let check = |app: App, expected: &str| assert_eq!(app.check().unwrap_err().to_string(), expected);
+    let one = || App::new().get("/a", |_req| Ok(Response::new(204)));
+    check(one().merge(one()), "route \"/a\": a nested or merged application has this path too");
+    check(App::new().merge(one().get("/a", |_req| Ok(Response::new(204)))), "two routes answer GET on /a");
+    check(
+        App::new().merge(one().fallback(|_req| Ok(Response::new(204)))),
+        "a merged application cannot have a fallback",
+    );
 }

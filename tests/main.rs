@@ -20,6 +20,7 @@ mod connection_ids;
 mod cookies;
 mod deferred_responses;
 mod driver;
+mod error_page;
 #[cfg(not(fleeting_paranoid))]
 mod file_responses;
 mod foreign_event_loop;
@@ -45,6 +46,7 @@ mod session_end;
 mod shutdown;
 mod sigpipe;
 mod simulator;
+mod site_policy;
 mod slow_consumers;
 mod split_reads;
 mod startup_errors;

@@ -218,7 +218,7 @@ fn exceeding_a_limit_is_an_error() {
     check("sub c", "a connection may have 3 subscriptions at most");
     check("sub a", "false");
     check("unsub c", "false");
-    check("pub b* x", "`*` may only end a filter, such as `prices.*`");
+    check("pub b* x", "a filter cannot be published to: the name of a topic has no `*`");
     check("pub elevenbytes x", "the topic's name may have 10 bytes at most");
     check("pub  x", "the topic's name is empty");
     check("others nobody x", "published");
@@ -258,10 +258,7 @@ fn a_message_that_is_too_long_is_not_published() {
     // A handle cannot publish such a message either.
     let refused = server.handle.publish("a", Message::Text(&"y".repeat(101)));
     assert_eq!(refused, Err(PublishError::Topic(TopicError::MessageTooBig(100))));
-    assert_eq!(
-        server.handle.publish("a*", Message::Text("")),
-        Err(PublishError::Topic(TopicError::Wildcard))
-    );
+    assert_eq!(server.handle.publish("a*", Message::Text("")), Err(PublishError::Topic(TopicError::Filter)));
     publish(&server.handle, &[], "a");
     assert_eq!(until_end(&mut client), ["x".repeat(100)]);
     assert_eq!((server.wait(|counters| counters.published == 2).matched), 2);

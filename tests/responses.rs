@@ -28,7 +28,7 @@ impl Source for Hello {
     }
 }
 
-/// RFC 9110 §15.3.6.
+/// RFC 9110 §15.3.6. Finding E3.
 #[test]
 fn a_205_has_no_content() {
     let server = server::run(|_| {

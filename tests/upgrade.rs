@@ -130,14 +130,54 @@ fn a_request_that_is_not_a_handshake_is_refused() {
     let answer = client.get("/ws/fay");
     assert_eq!((answer.status, answer.field("upgrade")), (426, Some("websocket")));
     let right = handshake("/ws/fay", "");
-    client.send(right.replace("Version: 13", "Version: 8"));
-    let answer = client.answer();
-    assert_eq!((answer.status, answer.field("sec-websocket-version")), (426, Some("13")));
-    client.send(right.replace("dGhl", ""));
-    assert_eq!(client.answer().status, 400);
     client.send(right.replace("GET", "POST"));
     assert_eq!(client.answer().text(), "posted");
     assert_eq!(client.upgraded("/ws/fay").next_frame().text(), "hello fay, no protocol");
     let rejected: Vec<_> = server.finish().rejected().filter(|(_, count)| *count > 0).collect();
-    assert_eq!(rejected, [("not_an_upgrade", 1), ("version_unsupported", 1), ("key", 1)]);
+    assert_eq!(rejected, [("not_an_upgrade", 1)]);
+}
+
+/// Finding E7. What follows the handshake may be frames, which must not be read as a request.
+#[test]
+fn a_rejected_handshake_is_the_last_request() {
+    let server = serve();
+    let right = handshake("/ws/fay", "");
+    let check = |handshake: String, status: u16, fields: &[(&str, &str)]| {
+        for behind in [frame(true, TEXT, b"hi"), b"GET / HTTP/1.1\r\nHost: test\r\n\r\n".to_vec()] {
+            let mut client = Client::connect(server.addr);
+            client.send([handshake.as_bytes(), &behind].concat());
+            let answer = client.answer();
+            assert_eq!(answer.status, status, "{handshake}");
+            for (name, value) in fields {
+                assert_eq!(answer.field(name), Some(*value), "{handshake}");
+            }
+            client.ended();
+        }
+    };
+    let version = ("sec-websocket-version", "13");
+    let upgrade = [("connection", "Upgrade, close"), ("upgrade", "websocket"), version];
+    check(right.replace("Version: 13", "Version: 8"), 426, &upgrade);
+    check(right.replace("Version: 13", "Version: 12"), 426, &upgrade);
+    check(right.replace("Sec-WebSocket-Version: 13\r\n", ""), 400, &[("connection", "close"), version]);
+    check(right.replace("dGhl", ""), 400, &[("connection", "close")]);
+    check(handshake("/ws/fay", "Origin: null\r\n"), 403, &[("connection", "close")]);
+    check(handshake("/ws/fay", "Sec-WebSocket-Protocol: a b\r\n"), 400, &[("connection", "close")]);
+    let rejected: Vec<_> = server.finish().rejected().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(
+        rejected,
+        [("version_missing", 2), ("version_unsupported", 4), ("key", 2), ("origin", 2), ("protocol", 2)]
+    );
+}
+
+/// Finding E8.
+#[test]
+fn a_handshake_may_name_its_whole_uri() {
+    let server = serve();
+    for scheme in ["ws", "wss", "http", "https", "WS"] {
+        let request = handshake("/ws/gus", "Origin: http://test\r\n");
+        let mut client = Client::connect(server.addr);
+        client.send(request.replace("GET /ws", &format!("GET {scheme}://test/ws")));
+        assert_eq!(client.answer().status, 101, "{scheme}");
+        greeted(&mut client, "hello gus, no protocol");
+    }
 }

@@ -3,6 +3,7 @@
 //! It knows neither handlers nor framing. Its invariant: a [`Body`] is moved, never copied, except where
 //! [`Response::keep`](super::Response::keep) copies borrowed bytes.
 
+use super::Error;
 use super::fields::FieldBlock;
 use super::slot::Receiver;
 use super::source::Streamed;
@@ -69,10 +70,15 @@ pub(crate) enum Awaited {
 /// The connection's end of a deferred answer.
 pub(crate) type Promise = Receiver<Answer>;
 
-/// A whole answer, in the parts that a [`Response`](super::Response) consists of. `Response` is built on
-/// [`Body`], so a body that awaits a whole answer refers to the parts instead.
+/// What a [`Responder`](super::Responder) sends: a [`Response`](super::Response), an [`Error`], or a `Result` of both, as
+/// handlers return it. Each converts into it.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub struct Answer(pub(super) Result<AnswerParts, Error>);
+
+/// The parts that a [`Response`](super::Response) consists of. `Response` is built on [`Body`], so a body that awaits a
+/// whole answer refers to the parts instead.
+#[derive(Debug)]
+pub(super) struct AnswerParts {
     pub(super) status: u16,
     pub(super) fields: FieldBlock,
     pub(super) body: Body<'static>,

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 /// A request that is over, for [`App::on_complete`](super::App::on_complete): its last byte has left, or its connection
-/// has failed.
+/// has failed. See there for an example.
 #[derive(Debug, Clone, Copy)]
 pub struct Completion<'a> {
     pub(crate) method: &'a str,

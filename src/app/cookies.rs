@@ -23,7 +23,7 @@ impl<'r> Request<'r> {
     ///
     /// let app = App::new().get("/me", |req| match req.cookie("session") {
     ///     Some(session) => Ok(Response::text(session)),
-    ///     None => Err(Error::new(401, "There is no session.")),
+    ///     None => Err(Error::forbidden("There is no session.")),
     /// });
     /// ```
     pub fn cookie(&self, name: &str) -> Option<&'r str> {

@@ -26,10 +26,10 @@ impl Response<'_> {
     /// The connection reads nothing until the answer is there, so answers stay in order and memory stays
     /// bounded.
     ///
-    /// Handlers that wrap this one may change the returned response. Its fields are sent before those of the
-    /// answer, except its Content-Type if the answer has one too. [`close`](Response::close) on either
-    /// response closes the connection. The status of the returned response is ignored. If its body is
-    /// replaced, it is sent instead of the answer.
+    /// The handler and its layers may set fields of the returned response. They are sent before those of the answer,
+    /// except for a Content-Type if the answer has one too. [`close`](Response::close) on either response closes the
+    /// connection. The status of the returned response is ignored. If its body is replaced, it is sent instead of the
+    /// answer.
     ///
     /// ```
     /// use fleeting::{App, Response};
@@ -50,13 +50,14 @@ impl Response<'_> {
 }
 
 impl Responder {
-    /// Sends the answer: a response, an [`Error`], a [`source`](Response::source), or a response that is
-    /// deferred again.
+    /// Sends the answer: a response, an [`Error`], a `Result` of both, a [`source`](Response::source), or a response that
+    /// is deferred again. The layers have returned by then, so an error is rendered by the application's
+    /// [`error_page`](crate::App::error_page).
     ///
     /// # Errors
     /// [`Gone`] if nothing waits for the answer any more. The answer is dropped.
-    pub fn send(self, response: impl Into<Response<'static>>) -> Result<(), Gone> {
-        self.sender.send(response.into().into())
+    pub fn send(self, answer: impl Into<Answer>) -> Result<(), Gone> {
+        self.sender.send(answer.into())
     }
 
     /// Whether an answer would be dropped: nothing waits for it any more.
@@ -107,7 +108,7 @@ impl Responder {
 impl Drop for Responder {
     fn drop(&mut self) {
         // This fails, as it should, after `send` and when the connection is gone.
-        let _ = self.sender.send(Response::from(Error::internal("The request was not answered.")).into());
+        let _ = self.sender.send(Error::internal("The request was not answered.").into());
     }
 }
 
@@ -131,7 +132,9 @@ mod tests {
 
     /// The status of the answer, if it is there.
     fn take_status(response: &Response<'static>) -> Option<u16> {
-        promise(response).take().map(|answer| Response::from(answer).status)
+        promise(response)
+            .take()
+            .map(|answer| answer.into_result().map_or_else(|error| error.status(), |answer| answer.status))
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //! `serde_urlencoded` does the same for encoded text, and decodes it onto the heap.
 
 use super::{Error, Pairs};
-use serde::de::value::MapDeserializer;
-use serde::de::{Deserialize, Deserializer, IntoDeserializer, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor};
 
 /// Errors are made by serde: a message.
 type Problem = serde::de::value::Error;
@@ -36,24 +36,37 @@ impl<'r> Pairs<'r> {
     /// ```
     ///
     /// # Errors
-    /// Status 400 if the pairs do not have the shape of `T`.
+    /// Status 400 if the pairs do not have the shape of `T`. The message names the pair, such as `page: "x" is not an
+    /// unsigned integer of 32 bits`.
     pub fn read<T: Deserialize<'r>>(self) -> Result<T, Error> {
-        let pairs = self.map(|(name, value)| (Text(name), Text(value)));
-        T::deserialize(MapDeserializer::<_, Problem>::new(pairs))
+        T::deserialize(MapAccessDeserializer::new(Remaining { pairs: self, pair: ("", "") }))
             .map_err(|error| Error::bad_request(error.to_string()))
+    }
+}
+
+/// The pairs that were not read yet, and the one that is being read.
+struct Remaining<'r> {
+    pairs: Pairs<'r>,
+    pair: (&'r str, &'r str),
+}
+
+impl<'r> MapAccess<'r> for Remaining<'r> {
+    type Error = Problem;
+
+    fn next_key_seed<K: DeserializeSeed<'r>>(&mut self, seed: K) -> Result<Option<K::Value>, Problem> {
+        let Some(pair) = self.pairs.next() else { return Ok(None) };
+        self.pair = pair;
+        seed.deserialize(Text(pair.0)).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'r>>(&mut self, seed: V) -> Result<V::Value, Problem> {
+        let (name, value) = self.pair;
+        seed.deserialize(Text(value)).map_err(|error| Problem::custom(format_args!("{name}: {error}")))
     }
 }
 
 /// A name or a value.
 struct Text<'r>(&'r str);
-
-impl<'r> IntoDeserializer<'r, Problem> for Text<'r> {
-    type Deserializer = Text<'r>;
-
-    fn into_deserializer(self) -> Text<'r> {
-        self
-    }
-}
 
 /// Methods that parse the text first.
 macro_rules! parsed {
@@ -61,7 +74,7 @@ macro_rules! parsed {
         fn $method<V: Visitor<'r>>(self, visitor: V) -> Result<V::Value, Problem> {
             match self.0.parse() {
                 Ok(value) => visitor.$visit(value),
-                Err(_) => Err(serde::de::Error::custom(format_args!("{:?} is not {}", self.0, $type))),
+                Err(_) => Err(Problem::custom(format_args!("{:?} is not {}", self.0, $type))),
             }
         }
     )*};
@@ -188,10 +201,11 @@ mod tests {
         );
         check("", Err("missing field `name`"));
         check("name=a&name=b", Err("duplicate field `name`"));
-        check("name=a&count=256", Err("\"256\" is not an unsigned integer of 8 bits"));
-        check("name=a&count=", Err("\"\" is not an unsigned integer of 8 bits"));
-        check("name=a&is+ready=yes", Err("\"yes\" is not true or false"));
-        check("name=a&color=green", Err("unknown variant `green`, expected `red` or `blue`"));
-        check("name=a&letter=xy", Err("invalid value: string \"xy\", expected a character"));
+        check("name=a&count=256", Err("count: \"256\" is not an unsigned integer of 8 bits"));
+        check("name=a&count=", Err("count: \"\" is not an unsigned integer of 8 bits"));
+        check("name=a&is+ready=yes", Err("is ready: \"yes\" is not true or false"));
+        check("name=a&color=green", Err("color: unknown variant `green`, expected `red` or `blue`"));
+        check("name=a&letter=xy", Err("letter: invalid value: string \"xy\", expected a character"));
+        check("name=a&length=long&count=7", Err("length: \"long\" is not a number"));
     }
 }

@@ -160,18 +160,17 @@ impl Endpoint {
         if let Some(uploads) = self.upload(method) {
             return Destination::Other(Other::Upload(uploads));
         }
-        let early = match method {
+        let early = |early| Destination::Other(Other::Early(early));
+        match (method, &self.socket) {
             // RFC 9110 §9.3.2: HEAD is GET without content in the answer.
-            Method::Head if let Some(handler) = self.handler(Method::Get) => {
-                return Destination::Handler(handler);
-            }
-            Method::Get if let Some(socket) = &self.socket => {
-                return Destination::Other(Other::Upgrade(&**socket));
-            }
-            Method::Options => Early::Options(&self.allow),
-            Method::Extension(_) => Early::MethodUnknown,
-            _ => Early::MethodNotAllowed(&self.allow),
-        };
-        Destination::Other(Other::Early(early))
+            (Method::Head, _) => match self.handler(Method::Get) {
+                Some(handler) => Destination::Handler(handler),
+                None => early(Early::MethodNotAllowed(&self.allow)),
+            },
+            (Method::Get, Some(socket)) => Destination::Other(Other::Upgrade(&**socket)),
+            (Method::Options, _) => early(Early::Options(&self.allow)),
+            (Method::Extension(_), _) => early(Early::MethodUnknown),
+            _ => early(Early::MethodNotAllowed(&self.allow)),
+        }
     }
 }

@@ -111,6 +111,10 @@ impl Error {
         &self.message
     }
 
+    pub(super) fn fields(&self) -> &FieldBlock {
+        &self.fields
+    }
+
     pub(super) fn into_parts(self) -> (u16, FieldBlock, Cow<'static, str>) {
         (self.status, self.fields, self.message)
     }

@@ -116,6 +116,16 @@ impl FieldBlock {
         *self = FieldBlock::Memory(bytes);
     }
 
+    /// Adds the lines of `other` whose names this block does not have.
+    pub(super) fn add_missing(&mut self, other: &FieldBlock) {
+        let has =
+            |block: &FieldBlock, name: &str| block.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
+        let missing: Vec<_> = other.iter().filter(|(name, _)| !has(self, name)).collect();
+        for (name, value) in missing {
+            self.append(name, value).expect("a block holds only lines that were checked");
+        }
+    }
+
     /// Returns the encoded lines.
     #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -139,12 +149,13 @@ fn is_named(line: &[u8], name: &str) -> bool {
 impl Drop for FieldBlock {
     #[inline]
     fn drop(&mut self) {
-        if let FieldBlock::Memory(bytes) = self
-            && bytes.capacity() <= SPARE_BYTES_MAX
-        {
-            let mut memory = std::mem::take(bytes);
-            memory.clear();
-            SPARE.set(memory);
+        match self {
+            FieldBlock::Memory(bytes) if bytes.capacity() <= SPARE_BYTES_MAX => {
+                let mut memory = std::mem::take(bytes);
+                memory.clear();
+                SPARE.set(memory);
+            }
+            FieldBlock::Memory(_) | FieldBlock::Fixed(_) => {}
         }
     }
 }

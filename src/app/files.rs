@@ -85,8 +85,8 @@ impl Files {
         if negotiates {
             for coding in Codings::read(req.fields().values("accept-encoding")).iter() {
                 let variant = format!("{name}{}", coding.suffix());
-                if let Ok(Opened::File { file, bytes, modified }) = self.root.open(&variant) {
-                    let version = Version::new(bytes, modified, Some(coding));
+                if let Ok(Opened::File { file, bytes, stamp }) = self.root.open(&variant) {
+                    let version = Version::new(bytes, &stamp, Some(coding));
                     let response = respond(req, file, bytes, &version, media)?;
                     // RFC 9110 §8.4: other statuses carry no coded content.
                     let response = match response.status {
@@ -98,8 +98,8 @@ impl Files {
             }
         }
         match self.root.open(&name).map_err(unopened)? {
-            Opened::File { file, bytes, modified } => {
-                let response = respond(req, file, bytes, &Version::new(bytes, modified, None), media)?;
+            Opened::File { file, bytes, stamp } => {
+                let response = respond(req, file, bytes, &Version::new(bytes, &stamp, None), media)?;
                 if negotiates { varies(response) } else { Ok(response) }
             }
             Opened::Directory if !resolved.is_directory => to_directory(req),
@@ -149,8 +149,8 @@ impl<'r> Response<'r> {
         let path = path.as_ref();
         let media = media_type(path.to_str().unwrap_or_default());
         match open_file(path).map_err(unopened)? {
-            Opened::File { file, bytes, modified } => {
-                respond(req, file, bytes, &Version::new(bytes, modified, None), media)
+            Opened::File { file, bytes, stamp } => {
+                respond(req, file, bytes, &Version::new(bytes, &stamp, None), media)
             }
             Opened::Directory => Err(not_found()),
         }

@@ -10,11 +10,11 @@ use std::sync::Arc;
 ///
 /// Every closure and function of the right shape is a handler; [`handler`] makes the compiler infer that shape for
 /// a closure in a variable. An `Rc` or `Arc` of a handler is a handler, and so is a `Box<dyn Handler>`. (A box of a
-/// value of your own is one as a `Box<dyn Handler>` only, because the compiler cannot rule out that the value is a
-/// closure, whose box is one already.)
+/// type of your own has to be a `Box<dyn Handler>`: the compiler cannot rule out that the type is a closure, whose box
+/// is a handler already.)
 ///
-/// Implement the trait for a type of your own to wrap other handlers, which is all that middleware is;
-/// [`App::layer`](super::App::layer) does the same with a closure.
+/// Implement the trait for a type of your own to wrap a single handler. To wrap all handlers of an application, use
+/// [`App::layer`](super::App::layer).
 ///
 /// `'r` is the lifetime of the request: the handler reads data of that lifetime, and its response may borrow
 /// it.
@@ -28,7 +28,7 @@ use std::sync::Arc;
 ///     fn call<'r>(&self, req: &Request<'r>) -> Result<Response<'r>, Error> {
 ///         match req.header("authorization") {
 ///             Some("Bearer secret") => self.0.call(req),
-///             _ => Err(Error::new(401, "The token is missing or wrong.")),
+///             _ => Err(Error::unauthorized("Bearer", "The token is missing or wrong.")),
 ///         }
 ///     }
 /// }
@@ -69,7 +69,7 @@ pub trait Handler {
 /// fn with_token(inner: impl HandlerFn) -> impl HandlerFn {
 ///     move |req| match req.header("authorization") {
 ///         Some("Bearer secret") => inner(req),
-///         _ => Err(Error::new(401, "The token is missing or wrong.")),
+///         _ => Err(Error::unauthorized("Bearer", "The token is missing or wrong.")),
 ///     }
 /// }
 ///

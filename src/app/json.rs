@@ -60,7 +60,7 @@ impl<'r> Response<'r> {
 
     /// Makes a 200 with `value` as JSON, in memory of its own. It is for answers that are made without a request: those of
     /// an [`Upload`](super::Upload), a [`Multipart`](super::Multipart) or a [`Responder`](super::Responder), and
-    /// [refusal pages](super::App::refusal_page).
+    /// an [error page](super::App::error_page).
     ///
     /// ```
     /// # use fleeting::{App, Response};
@@ -69,10 +69,7 @@ impl<'r> Response<'r> {
     ///     error: &'a str,
     /// }
     ///
-    /// let app = App::new().refusal_page(|error| {
-    ///     let page = Response::json_owned(&Problem { error: error.message() });
-    ///     page.unwrap_or_else(Response::from).with_status(error.status())
-    /// });
+    /// let app = App::new().error_page(|error| Response::json_owned(&Problem { error: error.message() }));
     /// ```
     ///
     /// # Errors

@@ -170,11 +170,12 @@ impl<'r> Request<'r> {
 
     /// Passes a value on to the handler, to [`WebSocket::open`](super::WebSocket::open) and to inner
     /// [layers](super::App::layer), which find it by its type with [`extension`](Request::extension). A second value of
-    /// the same type hides the first. A request that is [kept](super::KeptRequest) leaves them behind, so the handlers of
-    /// an [`Offload`](super::Offload) do not find them.
+    /// the same type hides the first. A [`KeptRequest`](super::KeptRequest) does not contain these values, so the handlers
+    /// of an [`Offload`](super::Offload) do not find them.
     ///
-    /// The value lives in the request's arena, so a type that needs `Drop` does not compile. It is `'static`, so it
-    /// borrows nothing: for text of the request see [`insert_text`](Request::insert_text).
+    /// The value lives in the request's arena, so it may not own memory: a `String` or an `Arc` does not
+    /// [compile](Arena::alloc). Nor may it borrow: the type is `'static`. Numbers, flags and enums go in here, and text,
+    /// such as a user's name, with [`insert_text`](Request::insert_text).
     ///
     /// ```
     /// use fleeting::{App, Error, Response};
@@ -200,13 +201,13 @@ impl<'r> Request<'r> {
         value
     }
 
-    /// Returns the value of this type that was put in last.
+    /// Returns the value of this type that was [inserted](Request::insert) last.
     pub fn extension<T: 'static>(&self) -> Option<&'r T> {
         self.parts.state.extensions.value()
     }
 
-    /// Passes text of the request or its arena on, as [`insert`](Request::insert) does with values. `K` is its name: any
-    /// type, usually an empty one.
+    /// Passes text on, as [`insert`](Request::insert) does with values: text of the request, or a copy of other text, which
+    /// [`Arena::alloc_str`] makes. `K` is its name: any type, usually an empty one.
     ///
     /// ```
     /// use fleeting::{App, Response};
@@ -226,7 +227,7 @@ impl<'r> Request<'r> {
         self.parts.state.extensions.insert_text::<K>(text, self.arena());
     }
 
-    /// Returns the text of this name that was put in last.
+    /// Returns the text of this name that was [inserted](Request::insert_text) last.
     pub fn extension_text<K: 'static>(&self) -> Option<&'r str> {
         self.parts.state.extensions.text::<K>()
     }

@@ -3,7 +3,7 @@
 //! It knows neither the framing nor the connection: [`http1`](crate::http1) encodes the head, and the engine
 //! sends the content.
 
-use super::body::{Answer, Awaited, Pending};
+use super::body::{Answer, AnswerParts, Awaited, Pending};
 use super::fields::{FieldBlock, TEXT};
 use super::source::Streamed;
 use super::{Body, Error, Source};
@@ -148,7 +148,8 @@ impl<'r> Response<'r> {
         Response { status, fields, body, close }
     }
 
-    /// Sets the content. That of a WebSocket's 101 makes it a 200: see [`App::layer`](super::App::layer).
+    /// Sets the content. In a layer, this turns the 101 of a WebSocket into a 200 and drops the WebSocket: see
+    /// [`App::layer`](super::App::layer).
     #[inline]
     pub fn body(mut self, body: impl Into<Body<'r>>) -> Response<'r> {
         if self.status == 101 {
@@ -212,9 +213,9 @@ impl<'r> Response<'r> {
         self
     }
 
-    /// Replaces the status, for example of a response that another handler made. The status of an answer that comes later
-    /// is not known yet and stays what it will be; a WebSocket that was opened is dropped, and the status answers instead:
-    /// see [`App::layer`](super::App::layer).
+    /// Replaces the status, for example of a response that another handler made. In a layer, this has no effect on a
+    /// deferred answer, whose status is not known yet, and it drops a WebSocket that was opened: see
+    /// [`App::layer`](super::App::layer).
     ///
     /// # Panics
     /// If `status` is not a final status, 200 to 599 (RFC 9110 §15).
@@ -301,17 +302,29 @@ impl From<Error> for Response<'_> {
     }
 }
 
-impl From<Answer> for Response<'static> {
-    fn from(answer: Answer) -> Response<'static> {
-        let Answer { status, fields, body, close } = answer;
-        Response { status, fields, body, close }
+impl Answer {
+    pub(crate) fn into_result(self) -> Result<Response<'static>, Error> {
+        let AnswerParts { status, fields, body, close } = self.0?;
+        Ok(Response { status, fields, body, close })
     }
 }
 
 impl From<Response<'static>> for Answer {
     fn from(response: Response<'static>) -> Answer {
         let Response { status, fields, body, close } = response;
-        Answer { status, fields, body, close }
+        Answer(Ok(AnswerParts { status, fields, body, close }))
+    }
+}
+
+impl From<Error> for Answer {
+    fn from(error: Error) -> Answer {
+        Answer(Err(error))
+    }
+}
+
+impl From<Result<Response<'static>, Error>> for Answer {
+    fn from(result: Result<Response<'static>, Error>) -> Answer {
+        result.map_or_else(Answer::from, Answer::from)
     }
 }
 

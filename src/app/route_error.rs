@@ -24,6 +24,8 @@ pub enum RouteError {
     Twice(String),
     /// The prefix of a nested application does not begin with `/`, ends with it, or has a wildcard.
     Prefix(String),
+    /// A merged application has a fallback, but no paths of its own without a route.
+    Fallback,
 }
 
 impl fmt::Display for RouteError {
@@ -35,6 +37,7 @@ impl fmt::Display for RouteError {
             RouteError::Prefix(prefix) => {
                 write!(f, "prefix {prefix:?}: it must begin with /, not end with it, and have no wildcard")
             }
+            RouteError::Fallback => f.write_str("a merged application cannot have a fallback"),
         }
     }
 }

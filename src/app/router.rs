@@ -44,8 +44,8 @@ struct Scope {
     /// That of paths without a route.
     place: Place,
     parent: Option<u32>,
-    /// Answers GET on the application's prefix with a `/` behind it.
-    slash: Option<Rc<dyn Handler>>,
+    /// Answers GET on the application's prefix with a `/` behind it, and the scope that it belongs to.
+    slash: Option<(Rc<dyn Handler>, u32)>,
 }
 
 /// What the router finds for a request.
@@ -113,7 +113,7 @@ impl Router {
         if endpoint.is_empty() {
             Ok(endpoint)
         } else {
-            Err(RouteError::Pattern(path.into(), "a nested application has this path too".into()))
+            Err(RouteError::Pattern(path.into(), "a nested or merged application has this path too".into()))
         }
     }
 
@@ -132,7 +132,7 @@ impl Router {
 
     /// Sets what answers GET on the application's prefix with a `/` behind it, once it is nested.
     pub(super) fn slash_when_nested(&mut self, handler: Rc<dyn Handler>) {
-        self.scopes[ROOT].slash = Some(handler);
+        self.scopes[ROOT].slash = Some((handler, ROOT as u32));
     }
 
     /// Adds the routes of `other` under `prefix`. `sockets` is the number of WebSocket routes so far.
@@ -141,12 +141,29 @@ impl Router {
             return Err(RouteError::Prefix(prefix.into()));
         }
         let base = self.scopes.len() as u32;
-        if let Some(handler) = other.scopes[ROOT].slash.take() {
+        if let Some((handler, scope)) = other.scopes[ROOT].slash.take() {
             let endpoint = self.new_endpoint(&format!("{prefix}/"))?;
-            endpoint.scope = base;
+            endpoint.scope = base + scope;
             endpoint.add("GET", Box::new(handler))?;
         }
         self.prefixes.push((prefix.into(), base));
+        self.add(prefix, other, sockets)
+    }
+
+    /// Adds the routes of `other` under their own paths. `sockets` is the number of WebSocket routes so far.
+    pub(super) fn merge(&mut self, mut other: Router, sockets: u16) -> Result<(), RouteError> {
+        if other.scopes[ROOT].fallback.is_some() {
+            return Err(RouteError::Fallback);
+        }
+        if let Some((handler, scope)) = other.scopes[ROOT].slash.take() {
+            self.scopes[ROOT].slash = Some((handler, self.scopes.len() as u32 + scope));
+        }
+        self.add("", other, sockets)
+    }
+
+    /// Adds the scopes and routes of `other`, with `prefix` before each path.
+    fn add(&mut self, prefix: &str, other: Router, sockets: u16) -> Result<(), RouteError> {
+        let base = self.scopes.len() as u32;
         for (inner, scope) in other.prefixes {
             self.prefixes.push((format!("{prefix}{inner}").into(), base + scope));
         }
@@ -157,7 +174,7 @@ impl Router {
         for mut endpoint in other.endpoints {
             // The nested application's `/` is the prefix itself.
             let path = match endpoint.place.pattern.as_str() {
-                "/" => prefix.into(),
+                "/" if !prefix.is_empty() => prefix.into(),
                 path => format!("{prefix}{path}"),
             };
             let outer = self.new_endpoint(&path)?;
@@ -257,10 +274,11 @@ impl Router {
     /// Returns what answers a path without a route: the fallback of the application that has the path, or 404.
     #[cold]
     fn fall_back<'a>(&'a self, missing: Missing, path: &'a [u8], arena: &'a Arena) -> Resolved<'a> {
-        if let Missing::BadParameter(index) = missing
-            && !self.yields(index, path)
-        {
-            return self.early(Early::BadParameter, self.endpoints[index as usize].scope);
+        match missing {
+            Missing::BadParameter(index) if !self.yields(index, path) => {
+                return self.early(Early::BadParameter, self.endpoints[index as usize].scope);
+            }
+            Missing::BadParameter(_) | Missing::Route => {}
         }
         let (scope, params) = match find_pattern(&self.nested, path, arena) {
             Ok(found) => found,

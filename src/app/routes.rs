@@ -9,7 +9,7 @@ use super::router::{Resolved, Router};
 use super::socket_options::SocketOptions;
 use super::upload::{Upload, UploadRoute};
 use super::websocket::{SocketRoute, WebSocket};
-use super::{Completion, Error, Handler, Response};
+use super::{Body, Completion, Error, Handler, Response};
 use crate::arena::Arena;
 use crate::http1::Head;
 use crate::panics::catch_counted;
@@ -42,13 +42,13 @@ pub struct App {
     /// The options of each WebSocket route, in the order in which the routes were added.
     sockets: Vec<SocketOptions>,
     error: Option<RouteError>,
-    refusal_page: Option<RefusalPage>,
+    error_page: Option<ErrorPage>,
     on_complete: Option<CompletionHook>,
     finished: bool,
 }
 
 type CompletionHook = Box<dyn Fn(&Completion<'_>)>;
-type RefusalPage = Box<dyn Fn(&Error) -> Response<'static>>;
+type ErrorPage = Box<dyn Fn(&Error) -> Result<Response<'static>, Error>>;
 
 /// The methods that take a closure. They state the bound themselves, so that a closure's lifetimes are inferred.
 macro_rules! routes {
@@ -134,17 +134,18 @@ impl App {
 
     /// Puts `layer` around everything that answers the application's requests: handlers, the fallback, the application's
     /// own 404, 405, 501 and answers to OPTIONS, uploads before they begin, WebSockets before they open, nested
-    /// applications, and the 500 of a handler that panics. It does not matter whether a route is added before or after
-    /// it. A layer that is added later is outside of the earlier ones, and the layers of a nested application are inside
-    /// of all of the outer one's. Not covered are requests that cannot be read or are too large, see
-    /// [`refusal_page`](App::refusal_page), and what follows an answer that comes later: for a deferred answer, an
-    /// upload and a WebSocket the response that a layer sees is the beginning.
+    /// applications, and the 500 of a handler that panics. The layer that is added last is the outermost one, and the
+    /// layers of a nested application are inside all layers of the outer application. Routes that are added after a layer
+    /// are covered too. Two things are not covered: requests that cannot be read or are too large, and what is sent later.
+    /// Of a deferred answer, an upload or a WebSocket, a layer sees only the response that begins it. An
+    /// [`error_page`](App::error_page) renders the errors among these.
     ///
-    /// The closure may answer by itself, or call on and change the response: its fields are sent with a deferred answer,
-    /// with the answer of an upload, and with the 101 of a WebSocket, also if that answer is an error or a timeout's. If it
-    /// returns another response instead, or this one with other content, the deferred answer, the upload or the WebSocket is dropped. So is a WebSocket whose 101 gets
-    /// another status; the status of a deferred answer and of an upload's answer is not known yet, and not a layer's to
-    /// change. CONNECT is never answered with 2xx, which would open a tunnel (RFC 9110 §9.3.6).
+    /// A layer may answer by itself, or call `next` and change the response that comes back. The fields that it sets are
+    /// also sent with a deferred answer, with the answer to an upload and with the 101 of a WebSocket, even if that answer
+    /// turns out to be an error or a timeout. If a layer returns a different response or replaces the content, the deferred
+    /// answer, the upload or the WebSocket is dropped. A WebSocket is also dropped if a layer changes the status of its
+    /// 101. A layer cannot change the status of a deferred answer or of the answer to an upload, which is not known yet.
+    /// CONNECT is never answered with 2xx, which would open a tunnel (RFC 9110 §9.3.6).
     ///
     /// ```
     /// use fleeting::{App, Error, Response};
@@ -165,11 +166,13 @@ impl App {
         self
     }
 
-    /// Adds the routes of `app` under `prefix`, inside of its own layers. Requests keep their whole path. The route `/` of
-    /// `app` answers the prefix itself, without a `/` behind it. Paths under the prefix without a route get the fallback
-    /// of `app`, or the one of this application. A route of this application with a parameter before the prefix ends, such
-    /// as `/{*path}`, does not answer them; one that says more, such as `/admin/health`, does, outside of the layers of
-    /// `app`.
+    /// Adds the routes of `app` under `prefix`. Its layers go around them, and the layers of this application around those.
+    ///
+    /// [`Request::path`](super::Request::path) still returns the whole path. The route `/` of `app` answers the prefix
+    /// itself, without a `/` at its end. A path under the prefix that has no route gets the fallback of `app`, or that of
+    /// this application if `app` has none. A route of this application that matches the prefix by a parameter, such as
+    /// `/{*path}`, does not answer paths under it. A route that spells out the prefix, such as `/admin/health`, does, and
+    /// the layers of `app` do not go around it.
     ///
     /// ```
     /// use fleeting::{App, Error, Response};
@@ -195,6 +198,29 @@ impl App {
         self
     }
 
+    /// Adds the routes of `app` under their own paths, inside of its own layers: for a layer that only some routes need.
+    /// Paths without a route belong to this application, so `app` may have no fallback.
+    ///
+    /// ```
+    /// use fleeting::{App, Error, Response};
+    ///
+    /// let closed = App::new().get("/users", |_req| Ok(Response::text("users"))).layer(|req, next| {
+    ///     req.header("authorization").ok_or_else(|| Error::unauthorized("Bearer", "The token is missing."))?;
+    ///     next.call(req)
+    /// });
+    /// let app = App::new().get("/healthz", |_req| Ok(Response::text("ok"))).merge(closed);
+    /// assert_eq!(app.check(), Ok(()));
+    /// ```
+    ///
+    /// A mistake is reported by [`check`](App::check).
+    pub fn merge(mut self, app: App) -> App {
+        self.error = self.error.or(app.error);
+        let added = self.router.merge(app.router, self.sockets.len() as u16);
+        self.sockets.extend(app.sockets);
+        self.note("a merged application", added);
+        self
+    }
+
     /// Sets what answers GET on the prefix with a `/` behind it, once this application is nested. Its route `/` answers the
     /// prefix itself.
     pub(super) fn slash_when_nested(mut self, handler: Rc<dyn Handler>) -> App {
@@ -217,37 +243,42 @@ impl App {
         self
     }
 
-    /// Makes the responses for requests that no route can answer because they cannot be read: 400, 408, 413, 414, 431
-    /// and others. `page` gets the status and the reason. The connection is closed after the response, whatever it says.
-    /// That of a nested application is not used.
+    /// Renders errors, which are sent as plain text otherwise: every error that no layer has made a response of, and those
+    /// that happen outside of the layers. Those are requests that cannot be read (400, 408, 413, 414, 431 and others),
+    /// errors of an upload that has begun, errors that a [`Responder`](super::Responder) sends, the 500 of one that is
+    /// dropped, and the 504 of one that takes too long.
+    ///
+    /// The response gets the error's status, and the error's fields that it does not have, such as Allow and Retry-After. If
+    /// `page` fails, or its content comes later, the error is sent as plain text. The page of a nested application is not
+    /// used: a [`layer`](App::layer) can render its errors.
     ///
     /// ```
     /// use fleeting::{App, Response};
     ///
-    /// let app = App::new().refusal_page(|error| {
-    ///     let text = format!("<h1>{}</h1><p>{}", error.status(), error.message());
-    ///     Response::html(text).with_status(error.status())
+    /// let app = App::new().error_page(|error| {
+    ///     Ok(Response::html(format!("<h1>{}</h1><p>{}", error.status(), error.message())))
     /// });
     /// ```
-    pub fn refusal_page(mut self, page: impl Fn(&Error) -> Response<'static> + 'static) -> App {
-        self.refusal_page = Some(Box::new(page));
+    pub fn error_page(mut self, page: impl Fn(&Error) -> Result<Response<'static>, Error> + 'static) -> App {
+        self.error_page = Some(Box::new(page));
         self
     }
 
     /// Calls `hook` once for each request, when the kernel has taken the last byte of its response or the connection
     /// has failed: for access logs and metrics. That covers all that [`layer`](App::layer) covers, and also requests that
     /// cannot be read. A deferred or streamed response is reported at its end, and a WebSocket when its 101 has left. A
-    /// request that the client breaks off before it is complete is not reported, but an upload is. The hook of a
-    /// nested application is not used.
+    /// request that the client breaks off before it is complete is not reported, unless it is an upload. An application
+    /// has one hook: a second one replaces it, and the hook of a nested application is not used.
     ///
-    /// Nothing is allocated for it, once as many requests were under way at the same time. A panic in the hook is counted.
+    /// It allocates only when more requests are under way at the same time than ever before. A panic in the hook is
+    /// caught and counted.
     ///
     /// ```
     /// use fleeting::{App, Response};
     ///
     /// let app = App::new().get("/", |_req| Ok(Response::text("hello"))).on_complete(|done| {
-    ///     let (status, target) = (done.status().unwrap_or(0), done.path());
-    ///     println!("{} {target} {status} {} B {:?}", done.method(), done.bytes_out(), done.duration());
+    ///     let (status, path) = (done.status().unwrap_or(0), done.path());
+    ///     println!("{} {path} {status} {} B {:?}", done.method(), done.bytes_out(), done.duration());
     /// });
     /// ```
     pub fn on_complete(mut self, hook: impl Fn(&Completion<'_>) + 'static) -> App {
@@ -296,11 +327,19 @@ impl App {
         }
     }
 
-    /// Returns the response for a request that cannot be read.
-    pub(crate) fn refuse(&self, error: Error, panics: &mut u64) -> Response<'static> {
-        let page = self.refusal_page.as_ref().and_then(|page| catch_counted(panics, || page(&error)));
-        // The connection ends with this response, so it cannot come later.
-        page.filter(|page| page.content_length().is_some()).unwrap_or_else(|| error.into())
+    /// Returns the response for an error that leaves the application.
+    #[cold]
+    pub(crate) fn error_response(&self, error: Error, panics: &mut u64) -> Response<'static> {
+        let Some(page) = &self.error_page else { return error.into() };
+        match catch_counted(panics, || page(&error)) {
+            // It may be the connection's last response, so its content cannot come later.
+            Some(Ok(mut response)) if !matches!(response.body, Body::Pending(_)) => {
+                response.status = error.status();
+                response.fields.add_missing(error.fields());
+                response
+            }
+            _ => error.into(),
+        }
     }
 
     /// Returns the options of the WebSocket routes, indexed by the route's number.

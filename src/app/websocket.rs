@@ -63,7 +63,8 @@ pub trait WebSocket: 'static {
         let _ = (session, socket);
     }
 
-    /// Called when the connection has ended, for any reason. Nothing more can be sent.
+    /// Called when the connection has ended, for any reason. Nothing more can be sent to it. To tell other clients, keep
+    /// the [`Handle`](crate::Handle) of the [`WorkerContext`](crate::WorkerContext) and publish with it.
     ///
     /// `code` and `reason` are those of the first Close frame, the peer's or ours (RFC 6455 §7.1.5). `code` is
     /// `None` if that frame had no code (reported as 1005 elsewhere) or if there was no Close frame (1006).
@@ -164,7 +165,7 @@ impl<'a> Socket<'a> {
     ///
     ///     fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
     ///         let filter = req.query().unwrap_or("prices.*");
-    ///         socket.subscribe(filter).map_err(|error| Error::bad_request(error.to_string()))?;
+    ///         socket.subscribe(filter)?; // 400, or 503 if a limit is reached
     ///         Ok(())
     ///     }
     ///

@@ -71,7 +71,7 @@ settings! {
     /// Messages, publications and other commands of other threads that wait for one worker. Beyond that,
     /// [`Handle`](crate::Handle) reports that its mailbox is full. Announcements have a little more room.
     mailbox = 65_536, max COUNT_MAX, "commands from other threads that wait for a worker";
-    /// Bytes of the messages among them.
+    /// Bytes of the messages and publications that wait for one worker.
     mailbox_bytes = 64 << 20, max BYTES_MAX, "size of the messages that wait for a worker";
     /// Bytes of the arena's chunk that stay reserved between requests. Each worker has one arena. The system
     /// provides this memory only when a request first uses it.
@@ -138,9 +138,9 @@ impl Value for usize {
         let (mib, kib) = (1 << 20, 1 << 10);
         match *self {
             value if !name.ends_with("_bytes") => value.to_string(),
-            value if value.is_multiple_of(mib << 10) => format!("{}GiB", value / (mib << 10)),
-            value if value.is_multiple_of(mib) => format!("{}MiB", value / mib),
-            value if value.is_multiple_of(kib) => format!("{}KiB", value / kib),
+            value if value % (mib << 10) == 0 => format!("{}GiB", value / (mib << 10)),
+            value if value % mib == 0 => format!("{}MiB", value / mib),
+            value if value % kib == 0 => format!("{}KiB", value / kib),
             value => value.to_string(),
         }
     }

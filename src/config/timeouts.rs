@@ -84,7 +84,7 @@ impl Value for Duration {
     fn write(&self, _name: &str) -> String {
         match self.subsec_nanos() {
             0 => format!("{}s", self.as_secs()),
-            nanos if nanos.is_multiple_of(1_000_000) => format!("{}ms", self.as_millis()),
+            nanos if nanos % 1_000_000 == 0 => format!("{}ms", self.as_millis()),
             _ => format!("{self:?}"),
         }
     }

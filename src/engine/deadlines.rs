@@ -161,11 +161,10 @@ impl DeadlinePolicy {
     /// Notes when a WebSocket was opened, if its route has a lifetime.
     #[inline]
     fn note_opened<S>(&self, conn: &mut Conn<S>, now_ms: u64) {
-        if let Protocol::WebSocket(open) = &conn.protocol
-            && conn.opened == 0
-            && self.sockets[usize::from(open.route())].lifetime != u64::MAX
-        {
-            conn.opened = (now_ms / OPENED_MS) as u32 + 1;
+        if let Protocol::WebSocket(open) = &conn.protocol {
+            if conn.opened == 0 && self.sockets[usize::from(open.route())].lifetime != u64::MAX {
+                conn.opened = (now_ms / OPENED_MS) as u32 + 1;
+            }
         }
     }
 

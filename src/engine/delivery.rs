@@ -54,10 +54,9 @@ pub(super) fn deliver<S: Stream>(
                 counters.dropped_closing += range.len();
                 continue;
             };
-            if encoding != Encoding::PLAIN
-                && let Protocol::WebSocket(open) = &mut conn.protocol
-            {
-                open.was_sent_foreign();
+            match &mut conn.protocol {
+                Protocol::WebSocket(open) if encoding != Encoding::PLAIN => open.was_sent_foreign(),
+                _ => {}
             }
             let batch = &mut topics.batch;
             let mut left = range;

@@ -109,13 +109,11 @@ impl Publisher {
     ) {
         let (mut subscriber, recipient) = (None, (Recipient::Listener(id), Encoding::PLAIN));
         let slow = SlowConsumer::DropNewest;
-        if self.topics.subscribe(&mut subscriber, recipient, filter, slow, limits).is_ok()
-            && let Some(subscriber) = subscriber
-        {
-            self.listeners.insert(id, Listener { callback, subscriber });
-        } else {
+        let subscribed = self.topics.subscribe(&mut subscriber, recipient, filter, slow, limits);
+        match subscriber.filter(|_| subscribed.is_ok()) {
+            Some(subscriber) => drop(self.listeners.insert(id, Listener { callback, subscriber })),
             // The callback is the application's, and may panic when it is dropped.
-            catch_counted(&mut counters.panics, move || drop(callback));
+            None => drop(catch_counted(&mut counters.panics, move || drop(callback))),
         }
     }
 

@@ -98,10 +98,9 @@ impl<'a, S: Stream> Turn<'a, S> {
     /// Ends the subscriptions of a WebSocket that is closing.
     #[inline]
     pub(super) fn leave_if_closing(&mut self) {
-        if let Protocol::WebSocket(open) = &mut self.conn.protocol
-            && !open.is_open()
-        {
-            open.leave(&mut self.context.services);
+        match &mut self.conn.protocol {
+            Protocol::WebSocket(open) if !open.is_open() => open.leave(&mut self.context.services),
+            _ => {}
         }
     }
 
@@ -154,10 +153,9 @@ impl<'a, S: Stream> Turn<'a, S> {
     }
 
     fn call_source(&mut self, call: impl FnOnce(&mut Sending)) {
-        if let Protocol::Transfer(transfer) = &mut self.conn.protocol
-            && !transfer.call_source(&mut self.context.services.counters.panics, call)
-        {
-            self.conn.io.broken = true;
+        if let Protocol::Transfer(transfer) = &mut self.conn.protocol {
+            let panics = &mut self.context.services.counters.panics;
+            self.conn.io.broken |= !transfer.call_source(panics, call);
         }
     }
 

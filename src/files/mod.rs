@@ -30,3 +30,4 @@ pub(crate) use version::Version;
 pub use path::{PathError, RelativePath, resolve};
 pub use range::{SelectedRange, select_range};
 pub use root::{Opened, Root};
+pub use version::Stamp;

@@ -53,7 +53,9 @@ fn read(value: &[u8], length: u64) -> Option<SelectedRange> {
         return None;
     }
     if first >= length {
-        return Some(SelectedRange::NotSatisfiable);
+        // From the first byte on is all of an empty representation. A proxy that fetches every file in parts would turn a 416
+        // to its first request into one to its client.
+        return (first > 0).then_some(SelectedRange::NotSatisfiable);
     }
     Some(SelectedRange::Part { first, last: last.min(length - 1) })
 }
@@ -95,7 +97,12 @@ mod tests {
         check("bytes=10-20", 10, SelectedRange::NotSatisfiable);
         check("bytes=99999999999999999999999-", 10, SelectedRange::NotSatisfiable);
         check("bytes=-0", 10, SelectedRange::NotSatisfiable);
-        check("bytes=0-", 0, SelectedRange::NotSatisfiable);
+        // Finding E4.
+        check("bytes=0-", 0, SelectedRange::Whole);
+        check("bytes=0-0", 0, SelectedRange::Whole);
+        check("bytes=0-1048575", 0, SelectedRange::Whole);
+        check("bytes=1-", 0, SelectedRange::NotSatisfiable);
+        check("bytes=-0", 0, SelectedRange::NotSatisfiable);
         check("bytes=-1", 0, SelectedRange::Whole);
         for ignored in [
             "",

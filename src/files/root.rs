@@ -7,12 +7,12 @@
 //! the root, and fails for links that lead out and for absolute links. Where that call is missing or
 //! forbidden, the path is walked directory by directory and no link is followed.
 
+use super::version::Stamp;
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// A directory that files are served from. It is opened once, so renaming it later does no harm.
@@ -32,8 +32,8 @@ pub enum Opened {
         file: File,
         /// Its length in bytes.
         bytes: u64,
-        /// The time of its last change: seconds since 1970-01-01 UTC, and nanoseconds.
-        modified: (i64, u32),
+        /// What is known about its changes.
+        stamp: Stamp,
     },
     /// A directory.
     Directory,
@@ -162,11 +162,11 @@ fn classify(file: File) -> io::Result<Opened> {
     if !metadata.is_file() {
         return Err(io::ErrorKind::NotFound.into());
     }
-    let modified = (metadata.mtime(), metadata.mtime_nsec() as u32);
-    Ok(Opened::File { bytes: metadata.len(), modified, file })
+    Ok(Opened::File { bytes: metadata.len(), stamp: Stamp::of(&metadata), file })
 }
 
-/// Converts an error. Paths that lead out, loop, end early or name a socket are reported as `NotFound`.
+/// Converts an error. Paths that lead out, loop, end early, name a socket, or cannot be a file's name (with a NUL, or with
+/// characters that the file system does not take) are reported as `NotFound`.
 fn to_io_error(errno: Errno) -> io::Error {
     match errno {
         Errno::NOENT
@@ -175,6 +175,8 @@ fn to_io_error(errno: Errno) -> io::Error {
         | Errno::LOOP
         | Errno::MLINK
         | Errno::NAMETOOLONG
+        | Errno::INVAL
+        | Errno::ILSEQ
         | Errno::NXIO
         | Errno::NODEV => io::ErrorKind::NotFound.into(),
         errno => errno.into(),
@@ -248,6 +250,8 @@ mod tests {
         "../secret",
         "a/../../secret",
         "/etc/passwd",
+        "a/b/c.txt\0",
+        "a\0/b/c.txt",
     ];
 
     #[test]
@@ -292,7 +296,7 @@ mod tests {
         let scratch = Scratch::new("trusted");
         assert!(matches!(open_file(&scratch.0.join("root/out")), Ok(Opened::File { bytes: 6, .. })));
         assert!(matches!(open_file(&scratch.0), Ok(Opened::Directory)));
-        for path in ["root/fifo", "root/socket", "nothing"] {
+        for path in ["root/fifo", "root/socket", "nothing", "root\0", "ro\0ot/out", "\0"] {
             assert_eq!(open_file(&scratch.0.join(path)).unwrap_err().kind(), ErrorKind::NotFound);
         }
     }

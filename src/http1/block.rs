@@ -28,23 +28,23 @@ impl Block {
     /// Returns the bytes that equal `byte`.
     #[inline(always)]
     pub(super) fn is(self, byte: u8) -> Mask {
-        self.0.simd_eq(u8x16::splat(byte)).to_bitmask()
+        self.0.cmp_eq(u8x16::splat(byte)).move_mask() as Mask
     }
 
     /// Returns the control characters. The only one that a field value can contain is HTAB (RFC 9110 §5.5).
     #[inline(always)]
     pub(super) fn control(self) -> Mask {
-        let low = self.0.min(u8x16::splat(0x1f)).simd_eq(self.0);
-        let delete = self.0.simd_eq(u8x16::splat(0x7f));
-        (low | delete).to_bitmask()
+        let low = self.0.min(u8x16::splat(0x1f)).cmp_eq(self.0);
+        let delete = self.0.cmp_eq(u8x16::splat(0x7f));
+        (low | delete).move_mask() as Mask
     }
 
     /// Returns the bytes outside visible ASCII: a target cannot contain them (RFC 3986 §2).
     #[inline(always)]
     pub(super) fn not_visible(self) -> Mask {
         let from_exclamation = self.0 - u8x16::splat(b'!');
-        let visible = from_exclamation.min(u8x16::splat(b'~' - b'!')).simd_eq(from_exclamation);
-        (!visible).to_bitmask()
+        let visible = from_exclamation.min(u8x16::splat(b'~' - b'!')).cmp_eq(from_exclamation);
+        (!visible).move_mask() as Mask
     }
 
     /// Returns the bytes that are neither letter, digit nor hyphen. Most field names contain none of these
@@ -52,11 +52,11 @@ impl Block {
     #[inline(always)]
     pub(super) fn not_word(self) -> Mask {
         let from_a = (self.0 | u8x16::splat(0x20)) - u8x16::splat(b'a');
-        let letter = from_a.min(u8x16::splat(25)).simd_eq(from_a);
+        let letter = from_a.min(u8x16::splat(25)).cmp_eq(from_a);
         let from_0 = self.0 - u8x16::splat(b'0');
-        let digit = from_0.min(u8x16::splat(9)).simd_eq(from_0);
-        let hyphen = self.0.simd_eq(u8x16::splat(b'-'));
-        (!(letter | digit | hyphen)).to_bitmask()
+        let digit = from_0.min(u8x16::splat(9)).cmp_eq(from_0);
+        let hyphen = self.0.cmp_eq(u8x16::splat(b'-'));
+        (!(letter | digit | hyphen)).move_mask() as Mask
     }
 }
 

@@ -122,14 +122,17 @@ impl Decoder {
     /// The head borrows `input` and `arena`. `limits` must not change within a request.
     #[inline]
     pub fn head<'r>(&mut self, input: &'r mut [u8], arena: &'r Arena, limits: &Limits) -> HeadStep<'r> {
-        if let Reading::Head { scan, blank_lines } = &mut self.state
-            && scan.is_new()
-            && !matches!(input.first(), None | Some(b'\r' | b'\n'))
-            && let Ok(parsed) = parse::head(input, arena, limits)
-        {
-            // Apart from this counter, the state is the start state.
-            *blank_lines = 0;
-            return found_head(parsed, input, arena, false);
+        match &mut self.state {
+            Reading::Head { scan, blank_lines }
+                if scan.is_new() && !matches!(input.first(), None | Some(b'\r' | b'\n')) =>
+            {
+                if let Ok(parsed) = parse::head(input, arena, limits) {
+                    // Apart from this counter, the state is the start state.
+                    *blank_lines = 0;
+                    return found_head(parsed, input, arena, false);
+                }
+            }
+            _ => {}
         }
         self.slow_head(input, arena, limits)
     }

@@ -59,6 +59,8 @@ pub enum ConnectionHeader {
     KeepAlive,
     /// `Upgrade`, and the field `Upgrade: websocket`: for 101 and 426 (RFC 9110 §15.5.22).
     Upgrade,
+    /// `Upgrade` and `close`, and the field `Upgrade: websocket`: for a 426 after which the connection closes.
+    UpgradeClose,
 }
 
 /// Appends a response head, including its empty line.
@@ -112,6 +114,9 @@ pub fn encode_head(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
         ConnectionHeader::KeepAlive => out.extend_from_slice(b"Connection: keep-alive\r\n\r\n"),
         ConnectionHeader::Upgrade => {
             out.extend_from_slice(b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+        }
+        ConnectionHeader::UpgradeClose => {
+            out.extend_from_slice(b"Connection: Upgrade, close\r\nUpgrade: websocket\r\n\r\n");
         }
     }
 }

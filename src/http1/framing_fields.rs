@@ -1,7 +1,7 @@
 //! Reads the fields that HTTP itself acts on: Host, Connection, Expect, Upgrade, Content-Length and
 //! Transfer-Encoding.
 //!
-//! It sees each field once, in order, and knows neither the target nor the limits. Its invariant: ambiguous
+//! It sees each field once, in order, and does not know the limits. Its invariant: ambiguous
 //! framing is refused, never guessed.
 
 use super::fields::{FieldSpan, Span, members};
@@ -22,9 +22,16 @@ pub(super) struct FramingFields {
     /// Upgrade lists `websocket`.
     pub(super) websocket: bool,
     pub(super) expects_continue: bool,
+    /// The target names the host (RFC 9112 §3.2.2), so the value of Host is not used.
+    target_has_host: bool,
 }
 
 impl FramingFields {
+    /// Begins with no fields. `target_has_host`: the target names the host.
+    pub(super) fn new(target_has_host: bool) -> FramingFields {
+        FramingFields { target_has_host, ..FramingFields::default() }
+    }
+
     /// Reads a field, if HTTP acts on it.
     #[inline(always)]
     pub(super) fn inspect(&mut self, section: &[u8], field: FieldSpan) {
@@ -44,7 +51,18 @@ impl FramingFields {
     fn host(&mut self, section: &[u8], value: Span) {
         if self.host.replace(value).is_some() {
             self.refuse(Refusal::HostTwice);
-        } else if authority::check_in(section, value).is_none() {
+            return;
+        }
+        match authority::check_in(section, value) {
+            Some(authority) if !authority.host_is_empty => {}
+            authority => self.unusual_host(authority.is_some()),
+        }
+    }
+
+    /// RFC 9110 §4.2.1: the URI that a request is for has a host that is not empty.
+    #[cold]
+    fn unusual_host(&mut self, well_formed: bool) {
+        if !(well_formed && self.target_has_host) {
             self.refuse(Refusal::BadHost);
         }
     }

@@ -9,11 +9,14 @@ macro_rules! methods {
     ($($(#[$doc:meta])* $variant:ident = $name:literal;)+) => {
         /// A request method (RFC 9110 §9). Methods are case-sensitive: `get` is an extension.
         ///
+        /// A method equals its name as text, so `req.method() == "GET"` compares as expected.
+        ///
         /// ```
         /// use fleeting::http1::Method;
         ///
         /// assert_eq!(Method::from("GET"), Method::Get);
         /// assert_eq!(Method::from("PROPFIND"), Method::Extension("PROPFIND"));
+        /// assert!(Method::Get == "GET" && Method::Get != "get");
         /// ```
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
@@ -85,6 +88,31 @@ methods! {
     Patch = "PATCH";
 }
 
+// Without these, the compiler suggests `Method::Extension("GET")`, which equals no GET.
+impl PartialEq<str> for Method<'_> {
+    fn eq(&self, name: &str) -> bool {
+        self.as_str() == name
+    }
+}
+
+impl PartialEq<&str> for Method<'_> {
+    fn eq(&self, name: &&str) -> bool {
+        self.as_str() == *name
+    }
+}
+
+impl PartialEq<Method<'_>> for str {
+    fn eq(&self, method: &Method<'_>) -> bool {
+        self == method.as_str()
+    }
+}
+
+impl PartialEq<Method<'_>> for &str {
+    fn eq(&self, method: &Method<'_>) -> bool {
+        *self == method.as_str()
+    }
+}
+
 impl fmt::Display for Method<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -102,5 +130,15 @@ mod tests {
         }
         assert_eq!(Method::from("get"), Method::Extension("get"));
         assert_eq!(Method::from("BREW").as_str(), "BREW");
+    }
+
+    #[test]
+    fn a_method_equals_its_name() {
+        for method in KNOWN {
+            assert!(*method == method.as_str() && *method == *method.as_str());
+        }
+        assert!(Method::Get == "GET" && "GET" == Method::Get);
+        assert!(Method::Get != "get" && Method::Get != "HEAD");
+        assert!(Method::from("BREW") == "BREW");
     }
 }

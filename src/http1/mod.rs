@@ -33,7 +33,6 @@
 //!     self, ConnectionHeader, ContentLength, ContentStep, Decoder, HeadStep, Method, Refusal, ResponseHead,
 //!     Version,
 //! };
-//! use fleeting::time::DateCache;
 //! use fleeting::{Arena, Limits};
 //!
 //! #[derive(PartialEq, Debug)]
@@ -102,8 +101,8 @@
 //! }
 //!
 //! fn respond(out: &mut Vec<u8>, status: u16, text: &str, connection: ConnectionHeader, has_content: bool) {
-//!     let date = DateCache::new(784_111_777); // a server keeps one, and updates it once a second
-//!     let mut head = ResponseHead::new(status, ContentLength::Known(text.len() as u64), date.text());
+//!     let date = b"Sun, 06 Nov 1994 08:49:37 GMT"; // a server formats it once a second
+//!     let mut head = ResponseHead::new(status, ContentLength::Known(text.len() as u64), date);
 //!     head.connection = connection;
 //!     http1::encode_head(out, &head);
 //!     if has_content {

@@ -147,7 +147,30 @@ fn parse_with_httparse<'r>(
     match request.parse_with_uninit_headers(input, table) {
         Ok(Status::Complete(len)) => httparse_parts(input, len, &request, arena, limits),
         Ok(Status::Partial) => Err(ParseError::NeedsScan),
-        Err(error) => Err(refusal_for(error, &request, input).into()),
+        Err(error) => match later_minor_version(error, &request, input) {
+            Some(minor_at) => {
+                let copy = arena.alloc_slice_with(input.len().min(section_max(limits.head_bytes)), |i| {
+                    if i == minor_at { b'1' } else { input[i] }
+                });
+                parse_with_httparse(copy, arena, limits)
+            }
+            None => Err(refusal_for(error, &request, input).into()),
+        },
+    }
+}
+
+/// Returns the position of the minor version if it is the only thing that httparse refuses about the request line: the
+/// version is one from HTTP/1.2 to HTTP/1.9. It is read like HTTP/1.1 (RFC 9110 §2.5).
+fn later_minor_version(error: Error, request: &Request<'_, '_>, input: &[u8]) -> Option<usize> {
+    let (Error::Version, Some(method), Some(target)) = (error, request.method, request.path) else {
+        return None;
+    };
+    let version_at = method.len() + target.len() + 2;
+    match input.get(version_at..)? {
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9', b'\r', ..] => {
+            Some(version_at + "HTTP/1.".len())
+        }
+        _ => None,
     }
 }
 
@@ -201,7 +224,7 @@ fn httparse_parts<'r>(
     let target_spans = target::split(Method::from(method), raw.as_bytes())?;
     let offset = |part: &[u8]| narrow((part.as_ptr() as usize).wrapping_sub(input.as_ptr() as usize));
     let mut lines_end_in_crlf = true;
-    let mut framing_fields = FramingFields::default();
+    let mut framing_fields = FramingFields::new(target_spans.authority.is_some());
     let headers = &*request.headers;
     let fields = arena.alloc_slice_with(headers.len(), |i| {
         let Header { name, value } = headers[i];
@@ -302,7 +325,6 @@ mod tests {
         refused("G(T / HTTP/1.1", Refusal::BadMethod);
         refused("GET / HTTP/1.1 ", Refusal::RequestLine);
         refused("GET / HTTP/1.11", Refusal::RequestLine);
-        refused("GET / HTTP/1.2", Refusal::UnsupportedVersion);
         refused("GET / HTTP/2.0", Refusal::UnsupportedVersion);
         refused("PRI * HTTP/2.0", Refusal::UnsupportedVersion);
         refused("GET / HTTP/0.9", Refusal::UnsupportedVersion);
@@ -315,6 +337,34 @@ mod tests {
         refused("GET /a#b HTTP/1.1", Refusal::BadTarget);
         refused("GET /\u{e9} HTTP/1.1", Refusal::BadTarget);
         refused("GET * HTTP/1.1", Refusal::BadTarget);
+    }
+
+    /// Finding E2.
+    #[test]
+    fn a_later_minor_version_is_read_like_http_1_1() {
+        for minor in 2..=9 {
+            let with = |fields: &str, expected| {
+                check(&format!("POST / HTTP/1.{minor}\r\n{fields}\r\n"), expected);
+            };
+            with("Host: a\r\n", Ok("None keep [a]"));
+            with("Host: a\r\nConnection: close\r\n", Ok("None  [a]"));
+            with("Host: a\r\nTransfer-Encoding: chunked\r\n", Ok("Chunked keep [a]"));
+            with(
+                "Host: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n",
+                Ok("Length(1) keep+continue [a]"),
+            );
+            with("Host: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n", Ok("None keep+ws [a]"));
+            with("", Err(Refusal::HostMissing));
+            with("Host: a\r\nX-A : b\r\n", Err(Refusal::FieldLine));
+            check(&format!("BREW http://b/c HTTP/1.{minor}\r\nHost: a\r\n\r\n"), Ok("None keep [b]"));
+        }
+        let refused = |line: &str, refusal| check(&format!("{line}\r\nHost: a\r\n\r\n"), Err(refusal));
+        refused("GET /a#b HTTP/1.2", Refusal::BadTarget);
+        refused("GET / HTTP/1.2 ", Refusal::BadVersion);
+        refused("GET / HTTP/1.22", Refusal::BadVersion);
+        refused("GET / HTTP/1.", Refusal::BadVersion);
+        refused("GET / HTTP/1.a", Refusal::BadVersion);
+        refused("GET / HTTP/2.1", Refusal::UnsupportedVersion);
     }
 
     #[test]
@@ -340,7 +390,6 @@ mod tests {
     #[test]
     fn http_1_1_needs_one_valid_host() {
         check_fields("", Err(Refusal::HostMissing));
-        check_fields("Host:\r\n", Ok("None keep []"));
         check_fields("hOST: a:80\r\n", Ok("None keep [a:80]"));
         check_fields("Host: [::1]:80\r\n", Ok("None keep [[::1]:80]"));
         check_fields("Host: a b\r\n", Err(Refusal::BadHost));
@@ -352,6 +401,26 @@ mod tests {
         check("GET http://b:1/ HTTP/1.1\r\n\r\n", Err(Refusal::HostMissing));
         check("GET http://b:1/ HTTP/1.1\r\nHost: a b\r\n\r\n", Err(Refusal::BadHost));
         check("CONNECT b:1 HTTP/1.1\r\nHost: a\r\n\r\n", Ok("None keep [b:1]"));
+    }
+
+    /// Finding E1.
+    #[test]
+    fn an_empty_host_is_refused_unless_the_target_names_one() {
+        for host in ["", " ", "\t", ":", ":80"] {
+            for start in [
+                "POST / HTTP/1.1",
+                "POST / HTTP/1.0",
+                "BREW / HTTP/1.1",
+                "OPTIONS * HTTP/1.1",
+                "GET /a HTTP/1.2",
+            ] {
+                check(&format!("{start}\r\nHost:{host}\r\n\r\n"), Err(Refusal::BadHost));
+            }
+            check(&format!("GET http://b:1/ HTTP/1.1\r\nHost:{host}\r\n\r\n"), Ok("None keep [b:1]"));
+            check(&format!("CONNECT b:1 HTTP/1.1\r\nHost:{host}\r\n\r\n"), Ok("None keep [b:1]"));
+        }
+        check("GET http://b/ HTTP/1.1\r\nHost: a b\r\n\r\n", Err(Refusal::BadHost));
+        check_fields("Host:\r\nHost: a\r\n", Err(Refusal::BadHost));
     }
 
     #[test]

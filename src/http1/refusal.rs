@@ -36,8 +36,8 @@ reasons! {
     TargetTooLong = 414, "target_too_long", "The request target is too long.";
     /// The protocol version is malformed (RFC 9112 §2.3).
     BadVersion = 400, "bad_version", "The protocol version is malformed.";
-    /// A version other than HTTP/1.0 and HTTP/1.1 (RFC 9110 §15.6.6).
-    UnsupportedVersion = 505, "unsupported_version", "Only HTTP/1.1 and HTTP/1.0 are supported.";
+    /// A major version other than 1 (RFC 9110 §15.6.6).
+    UnsupportedVersion = 505, "unsupported_version", "The only supported major version is HTTP/1.";
     /// A field line that has a bad name, has no colon, or is folded (RFC 9112 §5).
     FieldLine = 400, "field_line", "A header field line is malformed.";
     /// More fields than the limit `headers` (RFC 6585 §5).
@@ -48,8 +48,8 @@ reasons! {
     HostMissing = 400, "host_missing", "The Host field is missing.";
     /// More than one Host field (RFC 9112 §3.2).
     HostTwice = 400, "host_twice", "There is more than one Host field.";
-    /// Host is not `uri-host [":" port]` (RFC 9110 §7.2).
-    BadHost = 400, "bad_host", "The Host field is malformed.";
+    /// Host is not `uri-host [":" port]` (RFC 9110 §7.2), or names no host (§4.2.1).
+    BadHost = 400, "bad_host", "The Host field is malformed or empty.";
     /// More than one Content-Length field (RFC 9112 §6.3).
     LengthTwice = 400, "length_twice", "There is more than one Content-Length field.";
     /// Content-Length is not a number of at most 64 bits (RFC 9110 §8.6).
@@ -79,8 +79,8 @@ reasons! {
     ChunkEnd = 400, "chunk_end", "Chunk data is not followed by CRLF.";
     /// A malformed field line in the trailer section (RFC 9112 §7.1.2).
     TrailerLine = 400, "trailer_line", "A trailer field line is malformed.";
-    /// A trailer field that is allowed only in the head (RFC 9110 §6.5.1).
-    TrailerForbidden = 400, "trailer_forbidden", "A trailer contains a field that is allowed only in a head.";
+    /// A trailer field that frames the content or routes the request (RFC 9110 §6.5.1).
+    TrailerForbidden = 400, "trailer_forbidden", "A trailer contains a field that frames or routes the request.";
     /// A trailer section longer than the limit `head_bytes`.
     TrailersTooLarge = 431, "trailers_too_large", "The trailer section is too large.";
 }

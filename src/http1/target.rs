@@ -81,7 +81,8 @@ impl fmt::Debug for Target<'_> {
 pub enum TargetForm {
     /// `/path?query` (RFC 9112 §3.2.1).
     Origin,
-    /// `http://host/path?query` (RFC 9112 §3.2.2).
+    /// `http://host/path?query` (RFC 9112 §3.2.2). The scheme may also be `https`, `ws` or `wss`: a client of a WebSocket
+    /// may send its own URI (RFC 6455 §3).
     Absolute,
     /// `host:port`, for CONNECT only (RFC 9112 §3.2.3).
     Authority,
@@ -141,7 +142,7 @@ fn other_form(method: Method<'_>, target: &[u8]) -> Result<TargetSpans, Refusal>
             Err(Refusal::BadTarget)
         };
     }
-    let scheme_len = ["http://", "https://"]
+    let scheme_len = ["http://", "https://", "ws://", "wss://"]
         .iter()
         .find(|s| target.get(..s.len()).is_some_and(|start| start.eq_ignore_ascii_case(s.as_bytes())))
         .ok_or(Refusal::BadTarget)?
@@ -217,6 +218,13 @@ mod tests {
         check("GET HTTPS://a:80", Some((Absolute, "/", None, Some("a:80"))));
         check("GET http://a?b", Some((Absolute, "/", Some("b"), Some("a"))));
         check("GET http://[::1]:8/", Some((Absolute, "/", None, Some("[::1]:8"))));
+        // Finding E8.
+        check("GET ws://a/b?c", Some((Absolute, "/b", Some("c"), Some("a"))));
+        check("GET Wss://a:443", Some((Absolute, "/", None, Some("a:443"))));
+        check("GET ws://u@a/", None);
+        check("GET ws://", None);
+        check("GET ws:/a", None);
+        check("GET wsss://a/", None);
         check("GET http://a#b", None);
         check("GET http://u@a/", None);
         check("GET http://", None);

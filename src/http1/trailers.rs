@@ -1,7 +1,8 @@
 //! The trailer section of chunked content (RFC 9112 §7.1.2).
 //!
-//! It knows which fields a trailer must not contain and leaves the others to the handler. Its input has been
-//! scanned: lines end in CRLF and contain no control characters except HTAB.
+//! It knows which fields a trailer must not contain: it refuses those that decide where a request ends or goes, drops the
+//! others of them, and leaves the rest to the handler. Its input has been scanned: lines end in CRLF and contain no control
+//! characters except HTAB.
 
 use super::Refusal;
 use super::fields::{FieldSpan, Fields, Span};
@@ -11,27 +12,35 @@ use crate::arena::Arena;
 use crate::config::Limits;
 use httparse::{EMPTY_HEADER, Error, Status};
 
-/// Fields for framing, routing, authentication, request control or the handling of content. A trailer must
-/// not contain them (RFC 9110 §6.5.1).
-const FORBIDDEN: &[&str] = &[
+/// Fields that frame the content or route the request. A recipient that merged one of them into the head would read another
+/// request than this server, so they are refused.
+const REFUSED: &[&str] = &["content-length", "host", "transfer-encoding"];
+
+/// Further fields that must precede the content, because they describe the connection, the content, or how the request is
+/// to be handled. A sender must not put them into a trailer, and a recipient drops them (RFC 9110 §6.5.1).
+const DROPPED: &[&str] = &[
     "authorization",
     "cache-control",
     "connection",
     "content-encoding",
-    "content-length",
     "content-range",
     "content-type",
     "cookie",
     "expect",
-    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
     "keep-alive",
     "max-forwards",
+    "origin",
+    "pragma",
     "proxy-authorization",
     "proxy-connection",
     "range",
     "te",
     "trailer",
-    "transfer-encoding",
     "upgrade",
 ];
 
@@ -50,18 +59,22 @@ pub(super) fn parse<'r>(section: &'r [u8], arena: &'r Arena, limits: &Limits) ->
         Err(Error::TooManyHeaders) => return Err(Refusal::TooManyFields),
         Ok(Status::Partial) | Err(_) => return Err(Refusal::TrailerLine),
     };
-    if headers.iter().any(|h| FORBIDDEN.iter().any(|name| h.name.eq_ignore_ascii_case(name))) {
+    if headers.iter().any(|field| is_among(REFUSED, field.name)) {
         return Err(Refusal::TrailerForbidden);
     }
     let span = |part: &[u8]| Span {
         at: narrow((part.as_ptr() as usize).wrapping_sub(section.as_ptr() as usize)),
         len: narrow(part.len()),
     };
-    let spans = arena.alloc_slice_with(headers.len(), |i| FieldSpan {
-        name: span(headers[i].name.as_bytes()),
-        value: span(headers[i].value),
-    });
-    Ok(Fields::new(section, spans))
+    let mut spans = arena.list(headers.len());
+    for field in headers.iter().filter(|field| !is_among(DROPPED, field.name)) {
+        spans.push(FieldSpan { name: span(field.name.as_bytes()), value: span(field.value) });
+    }
+    Ok(Fields::new(section, spans.finish()))
+}
+
+fn is_among(names: &[&str], name: &str) -> bool {
+    names.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
 impl<'r> Fields<'r> {
@@ -79,6 +92,7 @@ impl<'r> Fields<'r> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ops::Add;
 
     #[test]
     fn trailers_are_parsed_or_refused() {
@@ -103,8 +117,17 @@ mod tests {
         check("a: b\r\n c\r\n\r\n", Err(Refusal::TrailerLine));
         check("Content-length: 5\r\n\r\n", Err(Refusal::TrailerForbidden));
         check("X: 1\r\nHOST: a\r\n\r\n", Err(Refusal::TrailerForbidden));
-        for name in FORBIDDEN {
+        for name in REFUSED {
             check(&format!("{name}: x\r\n\r\n"), Err(Refusal::TrailerForbidden));
+            check(&format!("Cookie: x\r\n{name}: x\r\n\r\n"), Err(Refusal::TrailerForbidden));
+        }
+        // Finding E5.
+        check("Content-Type: text/plain\r\n\r\n", Ok(&[]));
+        for name in DROPPED {
+            check(&format!("a: b\r\n{name}: x\r\nc: d\r\n\r\n"), Ok(&[("a", "b"), ("c", "d")]));
+            // It counts and is parsed like any other.
+            check(&format!("{name}: x\r\n").repeat(4).add("\r\n"), Err(Refusal::TooManyFields));
+            check(&format!("{name} : x\r\n\r\n"), Err(Refusal::TrailerLine));
         }
     }
 }

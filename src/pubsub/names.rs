@@ -17,8 +17,10 @@ pub enum TopicError {
     TooLong(usize),
     /// The name contains a control character.
     Control,
-    /// A `*` stands before the end of a filter, or in the name of a topic to publish to.
+    /// A `*` stands before the end of a filter.
     Wildcard,
+    /// The name of a topic to publish to contains a `*`, so it is a filter.
+    Filter,
     /// The connection has reached the limit `subscriptions`, which the field holds.
     TooManySubscriptions(usize),
     /// The worker has reached the limit `topics`, which the field holds.
@@ -36,6 +38,9 @@ impl fmt::Display for TopicError {
             TopicError::TooLong(max) => write!(f, "the topic's name may have {max} bytes at most"),
             TopicError::Control => f.write_str("the topic's name holds a control character"),
             TopicError::Wildcard => f.write_str("`*` may only end a filter, such as `prices.*`"),
+            TopicError::Filter => {
+                f.write_str("a filter cannot be published to: the name of a topic has no `*`")
+            }
             TopicError::TooManySubscriptions(max) => {
                 write!(f, "a connection may have {max} subscriptions at most")
             }
@@ -70,7 +75,7 @@ pub(super) fn filter(text: &str, bytes_max: usize) -> Result<Filter<'_>, TopicEr
     if text.len() > bytes_max {
         return Err(TopicError::TooLong(bytes_max));
     }
-    check_characters(rest)?;
+    check_characters(rest, TopicError::Wildcard)?;
     Ok(filter)
 }
 
@@ -98,10 +103,11 @@ fn check_name(name: &str, bytes_max: usize) -> Result<(), TopicError> {
     if name.len() > bytes_max {
         return Err(TopicError::TooLong(bytes_max));
     }
-    check_characters(name)
+    check_characters(name, TopicError::Filter)
 }
 
-fn check_characters(name: &str) -> Result<(), TopicError> {
+/// Checks that there is neither a `*`, for which the error is `wildcard`, nor a control character.
+fn check_characters(name: &str, wildcard: TopicError) -> Result<(), TopicError> {
     // One pass over all bytes clears most names. Only suspicious ones are looked at again.
     let suspicious =
         name.bytes().fold(false, |found, byte| found | (byte < 0x20) | (byte == b'*') | (byte >= 0x7f));
@@ -109,7 +115,7 @@ fn check_characters(name: &str) -> Result<(), TopicError> {
         return Ok(());
     }
     if name.contains('*') {
-        return Err(TopicError::Wildcard);
+        return Err(wildcard);
     }
     if name.chars().any(char::is_control) { Err(TopicError::Control) } else { Ok(()) }
 }
@@ -138,6 +144,7 @@ mod tests {
         check("a\u{7f}", Err(TopicError::Control));
     }
 
+    /// Finding B12.
     #[test]
     fn names_are_accepted_or_refused() {
         fn check(name: &str, expected: Result<(), TopicError>) {
@@ -147,7 +154,8 @@ mod tests {
         check("/a b", Ok(()));
         check("prix.€", Ok(()));
         check("", Err(TopicError::Empty));
-        check("prices.*", Err(TopicError::Wildcard));
+        check("prices.*", Err(TopicError::Filter));
+        check("a*b", Err(TopicError::Filter));
         check("thirteen byte", Err(TopicError::TooLong(12)));
         check("a\0", Err(TopicError::Control));
     }

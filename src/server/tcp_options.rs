@@ -145,9 +145,10 @@ fn set_unsent_bytes(socket: &Socket, bytes: u32) -> io::Result<()> {
 
 #[cfg(target_os = "linux")]
 fn set_busy_poll(socket: &Socket, time: Duration) -> io::Result<()> {
-    match i32::try_from(time.as_micros()) {
-        Ok(micros) => socket.set_busy_poll(micros.cast_unsigned()),
-        Err(_) => Err(io::ErrorKind::InvalidInput.into()),
+    match u32::try_from(time.as_micros()) {
+        // The kernel reads it as signed.
+        Ok(micros) if micros <= i32::MAX as u32 => socket.set_busy_poll(micros),
+        _ => Err(io::ErrorKind::InvalidInput.into()),
     }
 }
 

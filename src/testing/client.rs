@@ -49,10 +49,9 @@ impl Drop for Client {
     fn drop(&mut self) {
         self.line().reset();
         // In a test that fails, the engine may be in the middle of a turn.
-        if !std::thread::panicking()
-            && let Ok(mut host) = self.host.try_borrow_mut()
-        {
-            host.settle();
+        match self.host.try_borrow_mut() {
+            Ok(mut host) if !std::thread::panicking() => host.settle(),
+            _ => {}
         }
     }
 }

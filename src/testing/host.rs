@@ -117,9 +117,7 @@ impl Host {
     fn report(&mut self) {
         for line in self.lines.iter().filter_map(Weak::upgrade) {
             let mut line = line.borrow_mut();
-            if let Some(id) = line.id
-                && line.is_due()
-            {
+            if let Some(id) = line.id.filter(|_| line.is_due()) {
                 let due = std::mem::take(&mut line.due);
                 let is_reset = line.pipe().reset;
                 drop(line);

@@ -119,7 +119,8 @@ impl Messages {
 
     /// Ends the message, if its last fragment has arrived.
     fn complete(&mut self, fin: bool) -> Result<(), String> {
-        if fin && let Some((opcode, message)) = self.fragments.take() {
+        let whole = if fin { self.fragments.take() } else { None };
+        if let Some((opcode, message)) = whole {
             self.received.push_back(match opcode {
                 TEXT => Received::Text(text(message)?),
                 _ => Received::Binary(message),

@@ -62,8 +62,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A call that waits in vain panics, with a message that says what was missing. If no other thread has anything that
-//! reaches the server, it does so at once.
+//! A call that waits in vain panics, with a message that says what was missing. If nothing outside the server can reach
+//! it, the call panics at once. While a `Handle`, a `Responder` or a sender exists, also within the application itself, an
+//! answer may still come from another thread: the call then panics after 30 seconds. [`Builder::patience`] shortens that.
 //!
 //! # Panics
 //!

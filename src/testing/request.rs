@@ -179,10 +179,8 @@ impl RequestBuilder {
             line("Host", b"localhost");
         }
         self.fields.iter().for_each(|(name, value)| line(name, value));
-        if let Some(content) = &self.content
-            && !has("content-length")
-            && !has("transfer-encoding")
-        {
+        let framed = has("content-length") || has("transfer-encoding");
+        if let Some(content) = self.content.as_ref().filter(|_| !framed) {
             line("Content-Length", content.len().to_string().as_bytes());
         }
         bytes.extend_from_slice(b"\r\n");
@@ -197,7 +195,7 @@ macro_rules! methods {
         methods! { get "GET", head "HEAD", post "POST", put "PUT", patch "PATCH", delete "DELETE", options "OPTIONS" }
     };
     ($($name:ident $method:literal),+) => {$(
-        #[doc = concat!("Makes a ", $method, " request for `target`: a path, and a query if it has one.")]
+        #[doc = concat!("Makes a request with the method ", $method, " for `target`: a path, and a query if it has one.")]
         ///
         /// # Panics
         /// If the target contains a space or a control character.

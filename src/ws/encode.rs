@@ -56,7 +56,9 @@ pub fn encode_pong(out: &mut Vec<u8>, payload: &[u8]) {
 /// code the payload is empty (RFC 6455 §5.5.1).
 pub fn encode_close(out: &mut Vec<u8>, code: Option<CloseCode>, reason: &str) {
     let Some(code) = code else { return encode_header(out, Opcode::Close, true, 0) };
-    let reason = &reason[..reason.floor_char_boundary(CONTROL_BYTES_MAX - 2)];
+    let fits = reason.len().min(CONTROL_BYTES_MAX - 2);
+    let end = (0..=fits).rev().find(|at| reason.is_char_boundary(*at)).unwrap_or_default();
+    let reason = &reason[..end];
     encode_header(out, Opcode::Close, true, 2 + reason.len());
     out.extend_from_slice(&code.get().to_be_bytes());
     out.extend_from_slice(reason.as_bytes());

@@ -12,7 +12,8 @@ use tungstenite::handshake::derive_accept_key;
 /// Which clients may connect, which subprotocols are supported, and whether messages are compressed.
 ///
 /// By default, pages of the same origin and clients that send no origin (they are not browsers) may connect,
-/// without subprotocol and without compression.
+/// without subprotocol and without compression. A page is of the same origin if the browser says so (`Sec-Fetch-Site`), and
+/// without that field, if the Host field names the page's origin.
 ///
 /// ```
 /// use fleeting::ws::Policy;
@@ -60,8 +61,8 @@ impl Policy {
         &self.compression
     }
 
-    /// Returns whether a page may connect (RFC 6455 §10.2). `origin` is the value of the Origin field, and `host` is
-    /// the value of the Host field.
+    /// Returns whether a page may connect (RFC 6455 §10.2) if the browser does not say where it comes from. `origin` is the
+    /// value of the Origin field, and `host` is the value of the Host field.
     ///
     /// ```
     /// use fleeting::ws::Policy;
@@ -72,9 +73,8 @@ impl Policy {
     /// assert!(!policy.admits(b"https://evil.example", "example.com"));
     /// ```
     pub fn admits(&self, origin: &[u8], host: &str) -> bool {
-        let Ok(origin) = std::str::from_utf8(origin) else { return self.origins.iter().any(|o| **o == *"*") };
-        origin::is_same(origin, host)
-            || self.origins.iter().any(|listed| **listed == *"*" || listed.eq_ignore_ascii_case(origin))
+        let origin = std::str::from_utf8(origin).unwrap_or_default();
+        origin::is_same(origin, host) || origin::is_listed(origin, &self.origins)
     }
 }
 
@@ -133,11 +133,9 @@ where
         Ok(Some(key)) if is_key(key) => key,
         _ => return Err(Rejected::Key),
     };
-    match only(fields("Origin")) {
-        // RFC 6455 §4.2.2: a client that is not a browser need not send one.
-        Ok(None) => {}
-        Ok(Some(origin)) if policy.admits(origin, host) => {}
-        _ => return Err(Rejected::Origin),
+    // RFC 6455 §4.2.2: a client that is not a browser need not send an origin.
+    if !origin::is_admitted(fields("Origin"), fields("Sec-Fetch-Site"), host, &policy.origins) {
+        return Err(Rejected::Origin);
     }
     let protocol = choose(fields("Sec-WebSocket-Protocol"), policy)?;
     // RFC 6455 §9.1: a malformed field fails the handshake. An offer that is not answered is declined.
@@ -203,12 +201,11 @@ fn only<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Result<Option<&'a [u8
     }
 }
 
-/// Returns whether `key` is 16 bytes in base64 (RFC 6455 §4.1, RFC 4648 §4): 22 characters and two of padding.
-/// The last character has four unused bits, which must be zero.
+/// Returns whether `key` has the form of 16 bytes in base64 (RFC 6455 §4.1): 22 characters and two of padding. The last
+/// character has four unused bits. They need not be zero, and are not in the RFC's own example.
 fn is_key(key: &[u8]) -> bool {
     let Some((characters, b"==")) = key.split_at_checked(22) else { return false };
     characters.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
-        && matches!(characters[21], b'A' | b'Q' | b'g' | b'w')
 }
 
 #[cfg(test)]
@@ -288,10 +285,14 @@ mod tests {
         check(&[("sec-websocket-key", KEY), ("sec-websocket-key", KEY)], "", Err(Key));
         check(&[("sec-websocket-key", "  AAAAAAAAAAAAAAAAAAAAAA== ")], "", Ok(()));
         check(&[("sec-websocket-key", "+/AAAAAAAAAAAAAAAAAAAg==")], "", Ok(()));
+        // Finding E6: the example of §4.1, whose unused bits are not zero.
+        check(&[("sec-websocket-key", "AQIDBAUGBwgJCgsMDQ4PEC==")], "", Ok(()));
+        for last in ('A'..='Z').chain('a'..='z').chain('0'..='9').chain(['+', '/']) {
+            check(&[("sec-websocket-key", &format!("AAAAAAAAAAAAAAAAAAAAA{last}=="))], "", Ok(()));
+        }
         for key in [
             "",
             "short",
-            "AAAAAAAAAAAAAAAAAAAAAB==",   // unused bits are not zero
             "AAAAAAAAAAAAAAAAAAAAAAA=",   // 17 bytes
             "AAAAAAAAAAAAAAAAAAAAAA",     // no padding
             "AAAAAAAAAAAAAAAAAAAAAA=A",   // padding in the middle
@@ -309,6 +310,8 @@ mod tests {
         check(&[("origin", "")], "", Err(Origin));
         let twice = [("origin", "http://example.com:8080"), ("origin", "http://example.com:8080")];
         check(&twice, "", Err(Origin));
+        check(&[("origin", "http://example.com"), ("sec-fetch-site", "same-origin")], "", Ok(()));
+        check(&[("sec-fetch-site", "same-site")], "", Err(Origin));
 
         check(&[("sec-websocket-protocol", "chat, superchat")], "", Ok(()));
         check(&[("sec-websocket-protocol", "")], "", Ok(()));

@@ -12,11 +12,12 @@ pub(super) fn unmask(payload: &mut [u8], mut mask: [u8; 4], offset: usize) {
     mask.rotate_left(offset % 4);
     let word = u32::from_ne_bytes(mask);
     let wide = u64::from(word) << 32 | u64::from(word);
-    let (blocks, rest) = payload.as_chunks_mut::<WORD>();
-    for block in blocks {
-        *block = (u64::from_ne_bytes(*block) ^ wide).to_ne_bytes();
+    let mut blocks = payload.chunks_exact_mut(WORD);
+    for block in &mut blocks {
+        let masked: [u8; WORD] = (&*block).try_into().expect("a block is a word");
+        block.copy_from_slice(&(u64::from_ne_bytes(masked) ^ wide).to_ne_bytes());
     }
-    for (byte, mask) in rest.iter_mut().zip(mask.iter().cycle()) {
+    for (byte, mask) in blocks.into_remainder().iter_mut().zip(mask.iter().cycle()) {
         *byte ^= mask;
     }
 }

@@ -94,4 +94,5 @@ pub use handshake::{Accepted, Policy, accept, encode_switching_protocols};
 #[cfg(feature = "deflate")]
 pub use inflated::Inflated;
 pub use message::Message;
+pub(crate) use origin::is_admitted;
 pub use rejected::Rejected;

@@ -21,7 +21,8 @@ reasons! {
     /// `Sec-WebSocket-Version` is not 13, or occurs more than once.
     VersionUnsupported = 426, "version_unsupported",
         "only version 13 of the WebSocket protocol is supported";
-    /// `Sec-WebSocket-Key` is missing, occurs more than once, or is not 16 bytes in base64.
+    /// `Sec-WebSocket-Key` is missing, occurs more than once, or does not have the form of 16 bytes in
+    /// base64.
     Key = 400, "key", "Sec-WebSocket-Key must occur once, with 16 bytes in base64";
     /// The page is of another origin, and the policy does not list that origin.
     Origin = 403, "origin", "the page's origin is not allowed to connect";
@@ -34,7 +35,8 @@ reasons! {
 impl Rejected {
     /// Returns the fields that the response must have: `Allow` with 405 (RFC 9110 §15.5.6), `Upgrade` with
     /// 426 (RFC 9110 §15.5.22), which `Connection` must name (RFC 9110 §7.8), and `Sec-WebSocket-Version`
-    /// if the request's version is missing or unsupported (RFC 6455 §4.4).
+    /// if the request's version is missing or unsupported (RFC 6455 §4.4). The connection closes after the response if the
+    /// request asked for the upgrade, because what follows may be frames.
     pub const fn fields(self) -> &'static [(&'static str, &'static str)] {
         const UPGRADE: (&str, &str) = ("Upgrade", "websocket");
         const CONNECTION: (&str, &str) = ("Connection", "Upgrade");

@@ -213,7 +213,8 @@ fn takes_attachments(example: &Example) {
         ("/api/notes/9/attachments", FILES, text, 404),
     ] {
         let answer = ask(&mut example.client(), &format!("POST {path}"), &[ADA, fields].concat(), content);
-        assert_eq!(answer.status, status, "{path} {content}");
+        let rendered = answer.field("content-type");
+        assert_eq!((answer.status, rendered), (status, Some("application/problem+json")), "{path} {content}");
     }
     // More than the whole form may have: refused before it is sent.
     let mut client = example.client();

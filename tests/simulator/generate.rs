@@ -31,10 +31,11 @@ const FAILED: &str = "The handler failed.";
 const MALFORMED: &[(&str, &str, &str)] = &[
     ("GET / HTTP/1.1\nHost: a\n\n", "400 Bad Request", "A line ends in LF without CR."),
     ("GET / HTTP/1.1\r\n\r\n", "400 Bad Request", "The Host field is missing."),
+    ("GET / HTTP/1.1\r\nHost:\r\n\r\n", "400 Bad Request", "The Host field is malformed or empty."),
     (
         "GET / HTTP/2.0\r\nHost: a\r\n\r\n",
         "505 HTTP Version Not Supported",
-        "Only HTTP/1.1 and HTTP/1.0 are supported.",
+        "The only supported major version is HTTP/1.",
     ),
     ("G(T / HTTP/1.1\r\nHost: a\r\n\r\n", "400 Bad Request", "The method is not a token."),
     (
@@ -75,7 +76,7 @@ const MALFORMED: &[(&str, &str, &str)] = &[
     (
         "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nHost: b\r\n\r\n",
         "400 Bad Request",
-        "A trailer contains a field that is allowed only in a head.",
+        "A trailer contains a field that frames or routes the request.",
     ),
 ];
 

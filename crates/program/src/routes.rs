@@ -5,7 +5,8 @@
 use crate::hub::{self, Hub};
 use crate::lesson::{self, Lesson};
 use crate::registry::{self, Registry};
-use crate::settings::Settings;
+use crate::request::site;
+use crate::settings::{Service, Settings};
 use crate::{metrics, page};
 use fleeting::ws::Policy;
 use fleeting::{
@@ -44,24 +45,53 @@ impl Shared {
 /// Builds the application of a worker.
 pub(crate) fn app(shared: &Shared, handle: &Handle) -> App {
     let (settings, registry) = (&shared.settings, shared.registry(handle));
-    let app = match &shared.files {
-        Some(files) => App::new().files("/", files.clone()),
-        None => page::routes(App::new()),
-    };
-    // WebSockets are for pages of the same origin only.
+    let mut app = App::new();
+    if settings.serves(Service::Files)
+        && let Some(files) = &shared.files
+    {
+        app = app.files("/", files.clone());
+    }
+    if settings.serves(Service::Page) {
+        app = page::routes(app);
+    }
+    if settings.serves(Service::Plain) {
+        app = app
+            .get("/plaintext", |_req| Ok(Response::text(HELLO)))
+            .get("/json", |req| Response::json(req, &Greeting { message: HELLO }));
+    }
+    if settings.serves(Service::Health) {
+        app = health(app);
+    }
     let policy = Policy::new().compression(settings.compression);
-    let options = SocketOptions::new().policy(policy.clone()).slow_consumer(settings.slow_consumer);
-    let app = app
-        .get("/plaintext", |_req| Ok(Response::text(HELLO)))
-        .get("/json", |req| Response::json(req, &Greeting { message: HELLO }))
-        .get("/healthz", |_req| Ok(Response::text("ok")))
-        .post("/echo", echo)
-        .ws_with("/ws", policy.clone(), Echo)
-        .ws_with("/hub", options, Hub);
-    let app = hub::routes(app, handle);
-    let app = lesson::routes(app, handle, &shared.lesson);
-    let app = registry::routes(app, registry, shared.offload.as_ref(), policy);
-    metrics::routes(app, handle, registry, shared.offload.as_ref())
+    if settings.serves(Service::Echo) {
+        let echoes = App::new().post("/echo", echo).ws_with("/ws", policy.clone(), Echo);
+        app = app.merge(echoes.layer(site::guard_origin(settings)));
+    }
+    let mut guarded = App::new();
+    if settings.serves(Service::Hub) {
+        let options = SocketOptions::new().policy(policy.clone()).slow_consumer(settings.slow_consumer);
+        guarded = hub::routes(guarded.ws_with("/hub", options, Hub), handle);
+    }
+    if settings.serves(Service::Lesson) {
+        guarded = lesson::routes(guarded, handle, &shared.lesson);
+    }
+    if settings.serves(Service::Clients) {
+        guarded = registry::routes(guarded, registry, shared.offload.as_ref(), policy);
+    }
+    if settings.serves(Service::Metrics) {
+        guarded = metrics::routes(guarded, handle, registry, shared.offload.as_ref());
+    }
+    app.merge(guarded.layer(site::guard(settings, &settings.listen)))
+}
+
+/// Builds the application of the second listener. `handle` reaches the workers of the first one.
+pub(crate) fn admin_app(shared: &Shared, handle: &Handle, listen: &str) -> App {
+    let metrics = metrics::routes(App::new(), handle, shared.registry(handle), shared.offload.as_ref());
+    health(App::new()).merge(metrics.layer(site::guard(&shared.settings, &[listen.to_string()])))
+}
+
+fn health(app: App) -> App {
+    app.get("/healthz", |_req| Ok(Response::text("ok")))
 }
 
 #[derive(Serialize)]
@@ -69,12 +99,14 @@ struct Greeting {
     message: &'static str,
 }
 
-/// Answers with the request's content and its Content-Type.
+/// Answers with the request's content and its Content-Type, as a download: a browser must not show a document that
+/// somebody else has written as one of this server's.
 fn echo<'r>(req: &Request<'r>) -> Result<Response<'r>, Error> {
-    match req.fields().get("content-type") {
-        Some(media_type) => Response::new(200).body(req.body()).header("content-type", media_type),
-        None => Ok(Response::bytes(req.body())),
-    }
+    let response = match req.fields().get("content-type") {
+        Some(media_type) => Response::new(200).body(req.body()).header("content-type", media_type)?,
+        None => Response::bytes(req.body()),
+    };
+    response.header("content-disposition", "attachment")
 }
 
 struct Echo;

@@ -64,6 +64,7 @@ pub(crate) fn serve(settings: Settings) -> Result<(), Failure> {
         move |worker: &WorkerContext| routes::app(&shared, &worker.handle)
     };
     let server = builder.serve(make_app).map_err(failed)?;
+    let admin = admin(&shared, server.handle()).transpose().map_err(failed)?;
     let registry = shared.registry.get().expect("the first worker has created it").clone();
     let maintenance = Maintenance::start(server.handle(), registry);
     let maintenance = maintenance.map_err(Failure::no_thread)?;
@@ -72,12 +73,32 @@ pub(crate) fn serve(settings: Settings) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
     let _ = stdout
         .write_all(greeting(server.local_addrs(), description.as_deref(), directory.as_deref()).as_bytes())
+        .and_then(|()| {
+            admin.iter().try_for_each(|admin| write!(stdout, "{}", admin_greeting(admin.local_addrs())))
+        })
         .and_then(|()| stdout.flush());
     drop(stdout);
     let report = server.run().map_err(failed)?;
+    if let Some(admin) = admin {
+        admin.handle().shutdown();
+        admin.run().map_err(failed)?;
+    }
     drop(maintenance);
     shutdown_report(&report).lines().for_each(log::line);
     Ok(())
+}
+
+/// Starts the second listener, if there is to be one. It outlives the first, so that a shutdown can be watched.
+fn admin(shared: &Arc<Shared>, handle: Handle) -> Option<Result<Server, ServeError>> {
+    let addr = shared.settings.admin_listen.clone()?;
+    let (limits, timeouts) = (shared.settings.limits.clone(), shared.settings.timeouts.clone());
+    let builder = Server::builder().bind(addr.clone()).limits(limits).timeouts(timeouts);
+    let shared = shared.clone();
+    Some(builder.serve(move |_worker| routes::admin_app(&shared, &handle, &addr)))
+}
+
+fn admin_greeting(addrs: &[SocketAddr]) -> String {
+    addrs.iter().map(|addr| format!("Metrics: http://{addr}/metrics and http://{addr}/census\n")).collect()
 }
 
 /// The first signal shuts the server down, the second ends the program at once.

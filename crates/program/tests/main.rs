@@ -10,3 +10,4 @@ mod metrics;
 mod nodes;
 mod program;
 mod registry;
+mod sites;

@@ -65,9 +65,20 @@ impl Running {
         running
     }
 
-    /// Starts the server on a free port, with further arguments.
+    /// Starts the server on a free port, for the host of the tests' clients, with further arguments.
     pub fn serve(args: &[&str]) -> Running {
-        Running::start(program(&[&["serve", "--listen", "127.0.0.1:0"], args].concat()))
+        Running::start(program(&[&["serve", "--listen", "127.0.0.1:0", "--host", "test"], args].concat()))
+    }
+
+    /// Starts the server with these arguments alone.
+    pub fn serve_on(args: &[&str]) -> Running {
+        let mut running = Running::start(program(args));
+        for addr in &mut running.addrs {
+            if addr.ip().is_unspecified() {
+                addr.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+            }
+        }
+        running
     }
 
     fn connect(&self) -> TcpStream {
@@ -90,7 +101,7 @@ impl Running {
     }
 
     fn get(&self, path: &str) -> String {
-        self.answer(&format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))
+        self.answer(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
     }
 
     /// Returns the status of a request with `bytes` of content.
@@ -263,6 +274,71 @@ fn a_directory_is_served_instead_of_the_page() {
         check("/nothing", 404, "There is no such file.");
         check("/../a.css", 400, "The path leads out of the root.");
     }
+}
+
+/// Finding D4.
+#[test]
+fn only_the_groups_that_are_asked_for_are_served() {
+    let folder = Folder::new("groups");
+    for name in ["plaintext", "metrics", "topics", "clients", "healthz"] {
+        std::fs::write(folder.0.join(name), "a file").unwrap();
+    }
+    let running = Running::serve(&["--files", folder.path(), "--serve", "files,metrics"]);
+    for path in ["/plaintext", "/topics", "/clients", "/healthz"] {
+        assert!(running.get(path).ends_with("\r\n\r\na file"), "{path}");
+    }
+    assert!(running.get("/metrics").contains("fleeting_requests_total"), "the route takes precedence");
+    for path in ["/census", "/json", "/lesson/arena/clients", "/page.js", "/hub", "/ws"] {
+        let expected = if path == "/census" { 200 } else { 404 };
+        assert_eq!(status(&running.get(path)), expected, "{path}");
+    }
+    assert_eq!(running.status_of_content(1), 405, "no echo, only files");
+    let config = Scratch::new("groups", "serve = ['hub', 'health']\n");
+    let mut command = program(&["--listen", "127.0.0.1:0", "--config", config.path()]);
+    command.env("FLEETING_HOST", "a");
+    let running = Running::start(command);
+    for (path, expected) in
+        [("/", 404), ("/topics", 200), ("/healthz", 200), ("/clients", 404), ("/metrics", 404)]
+    {
+        assert_eq!(
+            status(&running.answer(&format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))),
+            expected
+        );
+    }
+    refused(program(&["--serve", "files"]), 2, &["--serve", "no directory", "--files DIR"]);
+    refused(program(&["--files", folder.path(), "--serve", "hub"]), 2, &["--serve", "is not served"]);
+    refused(program(&["--serve", "chat"]), 2, &["--serve", "`chat`", "files, page, plain"]);
+}
+
+/// Finding D4.
+#[test]
+fn metrics_and_census_have_a_listener_of_their_own() {
+    let mut running = Running::serve(&["--admin-listen", "127.0.0.1:0"]);
+    let stdout = running.stdout.as_mut().expect("it is kept");
+    let admin = loop {
+        let mut line = String::new();
+        assert!(stdout.read_line(&mut line).unwrap() > 0, "the greeting names the second address");
+        if let Some(rest) = line.strip_prefix("Metrics: http://") {
+            break rest.split('/').next().unwrap().parse::<SocketAddr>().unwrap();
+        }
+    };
+    assert_eq!((status(&running.get("/metrics")), status(&running.get("/census"))), (404, 404));
+    assert_eq!(status(&running.get("/topics")), 200);
+    let public = std::mem::replace(&mut running.addrs, vec![admin]);
+    let metrics = running.get("/metrics");
+    // Those of the public worker, whose handlers were reached once.
+    assert!(metrics.contains("\nfleeting_requests_total{worker=\"0\"} 1\n"), "{metrics}");
+    assert_eq!((status(&running.get("/census")), status(&running.get("/healthz"))), (200, 200));
+    assert_eq!((status(&running.get("/topics")), status(&running.get("/"))), (404, 404));
+    let rebound = "GET /metrics HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
+    assert_eq!(running.status(rebound), 421);
+    running.addrs = public;
+    running.signal("TERM");
+    assert_eq!(running.stderr_line(), "shutting down\n");
+    assert_eq!(running.exit_status().code(), Some(0));
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    refused(program(&["--listen", "127.0.0.1:0", "--admin-listen", &addr]), 1, &[&addr, "in use"]);
 }
 
 #[test]
@@ -448,7 +524,7 @@ fn a_wrong_file_is_one_line_with_the_line_number() {
         "port = 80\n",
         &[
             ".toml:1: port: unknown key",
-            "expected one of listen, workers, files, compression, slow_consumer, store, node, clients, limits, timeouts",
+            "expected one of listen, admin_listen, workers, files, serve, host, origin, compression, slow_consumer, store",
         ],
     );
     check("limit", "[limits]\nbody = 80\n", &[".toml:2: limits.body: unknown name", "body_bytes"]);

@@ -163,7 +163,7 @@ fn invalid_requests_are_refused() {
     check("X-Id: a\r\n", "x", 415, "application/json");
     check("X-Id: a\r\nContent-Type: application/json\r\n", "{", 400, "not JSON");
     check("X-Id: a\r\nContent-Type: text/plain\r\n", &"x".repeat((16 << 10) + 1), 413, "16 KiB");
-    check("X-Id: a\r\nOrigin: http://evil\r\n", "", 403, "may not store");
+    check("X-Id: a\r\nOrigin: http://evil\r\n", "", 403, "`http://evil` is not that of the host `test`");
     let made = check("X-Id: a b/€\r\n", "", 400, "may not contain");
     assert_eq!(made.field("location"), None);
     let made = check("X-Id: a b€\r\nOrigin: http://test\r\n", "", 201, "\"id\":\"a b€\"");

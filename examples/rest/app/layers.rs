@@ -37,8 +37,7 @@ fn is_harmless(id: &str) -> bool {
 pub fn cross_origin(origins: &'static [&'static str]) -> impl LayerFn {
     move |req, next| {
         let origin = req.header("origin").filter(|origin| origins.contains(origin));
-        let is_preflight =
-            req.method().as_str() == "OPTIONS" && req.header("access-control-request-method").is_some();
+        let is_preflight = req.method() == "OPTIONS" && req.header("access-control-request-method").is_some();
         let answer = match (is_preflight, origin) {
             (false, _) => next.call(req).unwrap_or_else(Response::from),
             (true, None) => Response::new(204),

@@ -51,7 +51,7 @@ pub fn app(worker: &WorkerContext, shared: &Shared) -> App {
         .layer(layers::cross_origin(ORIGINS))
         .layer(layers::request_ids(worker.index))
         // Requests that cannot be read or are too large reach no layer.
-        .refusal_page(problems::page)
+        .error_page(problems::page)
         .on_complete(move |done| {
             counted.set(counted.get() + 1);
             // Not the query: it may hold what does not belong into a log.

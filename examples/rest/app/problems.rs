@@ -17,8 +17,7 @@ struct Problem<'a> {
     request_id: Option<&'a str>,
 }
 
-/// A layer that makes JSON of every error: of handlers, of inner layers, 404, 405 and panics. Only the errors of an upload
-/// that has begun come after it, as plain text.
+/// A layer that makes JSON of every error that it sees: of handlers, of inner layers, 404, 405 and panics.
 pub fn as_json<'r>(req: &Request<'r>, next: &dyn Handler) -> Result<Response<'r>, Error> {
     next.call(req).or_else(|error| {
         let request_id = req.extension_text::<RequestId>();
@@ -30,9 +29,9 @@ pub fn as_json<'r>(req: &Request<'r>, next: &dyn Handler) -> Result<Response<'r>
     })
 }
 
-/// The answer to a request that cannot be read or is too large.
-pub fn page(error: &Error) -> Response<'static> {
+/// Renders the errors that no layer sees: requests that cannot be read or are too large, and uploads that fail after they
+/// have begun.
+pub fn page(error: &Error) -> Result<Response<'static>, Error> {
     let problem = Problem { status: error.status(), title: error.message(), request_id: None };
-    let page = Response::json_owned(&problem).and_then(|page| page.content_type(TYPE));
-    page.unwrap_or_else(Response::from).with_status(error.status())
+    Response::json_owned(&problem)?.content_type(TYPE)
 }

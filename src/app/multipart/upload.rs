@@ -143,8 +143,8 @@ pub trait Multipart: 'static {
 }
 
 impl App {
-    /// Answers `method` on `path` with a [`Multipart`], which gets the parts of a form in pieces as they arrive. A
-    /// mistake is reported by [`check`](App::check). It is an [upload](App::upload).
+    /// Answers `method` on `path` with a [`Multipart`], which gets the parts of a form in pieces as they arrive, as an
+    /// [upload](App::upload) does. A mistake is reported by [`check`](App::check).
     pub fn multipart<M: Multipart>(self, method: &str, path: &str, server: M) -> App {
         self.upload(method, path, FormUpload(server))
     }

@@ -21,7 +21,7 @@
 //!   the atomic update checks the bound, and the jobs themselves are handed over under the lock.
 
 use super::options::{OffloadCounters, OffloadOptions};
-use crate::app::{Error, Handler, KeptRequest, Responder, Response};
+use crate::app::{Answer, Error, Handler, KeptRequest, Responder, Response};
 use crate::arena::Arena;
 use crate::panics::catch;
 use std::collections::VecDeque;
@@ -103,9 +103,9 @@ impl SharedResponder {
     }
 
     /// Answers, unless an answer was given before. Returns whether the answer reached the connection.
-    fn answer(&self, response: impl Into<Response<'static>>) -> bool {
+    fn answer(&self, answer: impl Into<Answer>) -> bool {
         let responder = self.lock().take();
-        responder.is_some_and(|responder| responder.send(response).is_ok())
+        responder.is_some_and(|responder| responder.send(answer).is_ok())
     }
 }
 
@@ -115,10 +115,8 @@ const ARENA_BYTES: usize = 64 << 10;
 const RETRY_AFTER: &str = "1";
 
 /// 503 with Retry-After (RFC 9110 §15.6.4).
-pub(super) fn unavailable<'r>(message: &'static str) -> Response<'r> {
-    Response::from(Error::unavailable(message))
-        .header("retry-after", RETRY_AFTER)
-        .unwrap_or_else(Response::from)
+pub(super) fn unavailable(message: &'static str) -> Error {
+    Error::unavailable(message).header("retry-after", RETRY_AFTER)
 }
 
 /// A reserved place in the queue. Dropping it frees the place, unless a job has taken it.
@@ -245,11 +243,7 @@ impl JobQueue {
             Job::Answer { request, handler, responder } => {
                 let answers = responder.clone();
                 let done = catch(move || {
-                    let response = match handler.call(&request.request(arena)) {
-                        Ok(response) => response.keep(),
-                        Err(error) => error.into(),
-                    };
-                    answers.answer(response);
+                    answers.answer(handler.call(&request.request(arena)).map(Response::keep));
                 });
                 if done.is_none() {
                     responder.answer(Error::internal("The handler failed."));

@@ -153,9 +153,8 @@ impl Threads {
 impl Drop for Threads {
     fn drop(&mut self) {
         self.close();
-        if let Some(watchdog) = self.watchdog.take()
-            && !self.ids.contains(&thread::current().id())
-        {
+        let watchdog = self.watchdog.take();
+        if let Some(watchdog) = watchdog.filter(|_| !self.ids.contains(&thread::current().id())) {
             // It ends within the time limit, when the last watched request is settled.
             let _ = watchdog.join();
         }
@@ -175,7 +174,7 @@ impl Handler for Offloaded {
     fn call<'r>(&self, req: &Request<'r>) -> Result<Response<'r>, Error> {
         let queue = &self.threads.queue;
         let Ok(reservation) = queue.reserve() else {
-            return Ok(unavailable("The server is busy. Try again."));
+            return Err(unavailable("The server is busy. Try again."));
         };
         let (response, responder) = Response::defer();
         let responder = Arc::new(SharedResponder::new(responder));
@@ -183,7 +182,7 @@ impl Handler for Offloaded {
             Job::Answer { request: req.keep(), handler: self.handler.clone(), responder: responder.clone() };
         match queue.queue(reservation, job, Some(responder)) {
             Ok(()) => Ok(response),
-            Err(Full) => Ok(unavailable("The server is shutting down.")),
+            Err(Full) => Err(unavailable("The server is shutting down.")),
         }
     }
 }

@@ -68,6 +68,7 @@ impl ResponseContext {
             (true, Version::Http11) if status == 426 => ConnectionHeader::Upgrade,
             (true, Version::Http11) => ConnectionHeader::Implied,
             (true, Version::Http10) => ConnectionHeader::KeepAlive,
+            (false, _) if status == 426 => ConnectionHeader::UpgradeClose,
             (false, _) => ConnectionHeader::Close,
         }
     }
@@ -169,7 +170,7 @@ impl ResponseContext {
         app: &App,
         services: &mut Services,
     ) {
-        let mut response = app.refuse(error, &mut services.counters.panics);
+        let mut response = app.error_response(error, &mut services.counters.panics);
         response.fields.put_in_front(fields);
         let (status, before) = (response.status, out.cork.position());
         ResponseContext { keep_alive: false, ..*self }.answer(out, &mut response, services.date.text());

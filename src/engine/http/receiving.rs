@@ -32,7 +32,7 @@ pub(in crate::engine) struct Receiving {
 /// Why an upload does not begin.
 pub(in crate::engine) enum Unopened<'r> {
     Refused(Refusal),
-    Answer(Response<'r>),
+    Answer(Result<Response<'r>, Error>),
 }
 
 /// The innermost handler of an upload. It opens the session, once.
@@ -90,7 +90,7 @@ impl Receiving {
                 if let Some(mut live) = live {
                     catch_counted(&mut counters.panics, || live.abort());
                 }
-                Err(Unopened::Answer(result.unwrap_or_else(Response::from)))
+                Err(Unopened::Answer(result))
             }
         }
     }

@@ -160,25 +160,25 @@ fn next<S: Stream>(
     let Services { counters, date, .. } = &mut *services;
     let date = date.text();
     // What the handler returns is encoded where it lies: it is large, and moving it costs as much as routing.
-    let (mut transfer, mut status) = (None, 0);
+    let (mut transfer, mut failed, mut status) = (None, None, 0);
     let after = catch_counted(&mut counters.panics, || {
         let mut result = ManuallyDrop::new(handler.call(&request));
-        if let Ok(answer) = &mut *result {
-            let after = response.answer(out, answer, date);
-            status = answer.status;
-            if after == AfterAnswer::Pending {
-                transfer = Some(Transfer::pending(&response, answer));
-            }
-            // Most have nothing to drop, and finding that out variant by variant costs as much as encoding.
-            if answer.owns_something() {
-                drop(ManuallyDrop::into_inner(result));
-            }
-            return after;
-        }
-        let mut answer = ManuallyDrop::into_inner(result).unwrap_or_else(Response::from);
+        let Ok(answer) = &mut *result else {
+            failed = ManuallyDrop::into_inner(result).err();
+            return None;
+        };
+        let after = response.answer(out, answer, date);
         status = answer.status;
-        response.answer(out, &mut answer, date)
+        if after == AfterAnswer::Pending {
+            transfer = Some(Transfer::pending(&response, answer));
+        }
+        // Most have nothing to drop, and finding that out variant by variant costs as much as encoding.
+        if answer.owns_something() {
+            drop(ManuallyDrop::into_inner(result));
+        }
+        Some(after)
     });
+    let after = after.flatten();
     counters.panics += request.panics();
     if let Some(after) = after {
         note_answer(conn, status, after, out, services);
@@ -190,7 +190,8 @@ fn next<S: Stream>(
     if let Some(after) = after {
         return Step::Answered { consumed, keep_alive: after == AfterAnswer::KeepAlive };
     }
-    respond(&mut handler_failed().into(), &response, consumed, conn, out, decoder, services)
+    let error = failed.unwrap_or_else(handler_failed);
+    respond(Err(error), &response, consumed, conn, out, decoder, app, services)
 }
 
 /// Reads the content of a request whose head is complete. Asks for it first if the client waits for that.
@@ -248,7 +249,7 @@ fn answer_otherwise<S: Stream>(
         Other::Early(early) => {
             begin(head, place, head.len, client.conn, out, services);
             let request = request(&[], Fields::default());
-            answer_early(&early, layers, &request, out, decoder, response, services)
+            answer_early(&early, layers, &request, out, decoder, response, app, services)
         }
         Other::Upload(uploads) => {
             begin(head, place, head.len, client.conn, out, services);
@@ -267,8 +268,11 @@ fn answer_otherwise<S: Stream>(
                 begin(head, place, consumed, client.conn, out, services);
                 match upgrade::open(upgrade, layers, &request(content, trailers), out, services) {
                     Ok(socket) => Step::Switched { consumed, to: Switch::WebSocket(socket) },
-                    Err(mut answer) => {
-                        respond(&mut answer, &response, consumed, client.conn, out, decoder, services)
+                    Err(answer) => {
+                        // A client that has asked for an upgrade may send frames before it reads the answer.
+                        let keep_alive = response.keep_alive && !head.upgrade;
+                        let response = ResponseContext { keep_alive, ..response };
+                        respond(answer, &response, consumed, client.conn, out, decoder, app, services)
                     }
                 }
             }
@@ -278,19 +282,22 @@ fn answer_otherwise<S: Stream>(
 
 /// Sends an answer that no handler of a route has made.
 #[inline(never)]
+#[expect(clippy::too_many_arguments, reason = "it continues `next`")]
 fn respond<S: Stream>(
-    answer: &mut Response<'_>,
+    answer: Result<Response<'_>, Error>,
     context: &ResponseContext,
     consumed: usize,
     conn: ConnId,
     out: &mut Output<'_, S>,
     decoder: &mut Decoder,
+    app: &App,
     services: &mut Services,
 ) -> Step {
     let Services { counters, date, .. } = &mut *services;
+    let mut answer = answer.unwrap_or_else(|error| app.error_response(error, &mut counters.panics));
     // A source that is not needed is dropped. That runs the application's code, which may panic.
     let answered = catch_counted(&mut counters.panics, || {
-        let after = context.answer(out, answer, date.text());
+        let after = context.answer(out, &mut answer, date.text());
         (after, answer.status)
     });
     let (after, status) = answered.unwrap_or_else(|| {
@@ -301,7 +308,7 @@ fn respond<S: Stream>(
     note_answer(conn, status, after, out, services);
     match after {
         AfterAnswer::Pending => {
-            let transfer = Transfer::pending(context, answer).start(decoder, conn, &services.wake);
+            let transfer = Transfer::pending(context, &mut answer).start(decoder, conn, &services.wake);
             Step::Switched { consumed, to: Switch::Transfer(transfer) }
         }
         after => Step::Answered { consumed, keep_alive: after == AfterAnswer::KeepAlive },
@@ -339,6 +346,7 @@ fn note_answer<S>(
 
 /// Answers a request that reaches no handler, upload or WebSocket.
 #[inline(never)]
+#[expect(clippy::too_many_arguments, reason = "it continues `next`")]
 fn answer_early<S: Stream>(
     early: &Early<'_>,
     layers: &Layers,
@@ -346,6 +354,7 @@ fn answer_early<S: Stream>(
     out: &mut Output<'_, S>,
     decoder: &mut Decoder,
     mut response: ResponseContext,
+    app: &App,
     services: &mut Services,
 ) -> Step {
     let head = request.head();
@@ -353,14 +362,15 @@ fn answer_early<S: Stream>(
     // A client that waits for 100 may or may not send its content now: only closing is unambiguous.
     response.keep_alive &= !head.expects_continue && head.method != Method::Connect;
     response.keep_alive = decoder.discard(head, DISCARD_BYTES_MAX) && response.keep_alive;
-    let mut answer = call_through(layers, early, request).unwrap_or_else(Response::from);
-    if head.method == Method::Connect && (200..300).contains(&answer.status) {
+    let mut answer = call_through(layers, early, request);
+    let opens_tunnel = |answer: &Response<'_>| (200..300).contains(&answer.status);
+    if head.method == Method::Connect && answer.as_ref().is_ok_and(opens_tunnel) {
         // RFC 9110 §9.3.6: the client would take it for an open tunnel. A deferred answer counts as 200.
-        let instead = Error::new(501, "The server opens no tunnels.").into();
+        let instead = Err(Error::new(501, "The server opens no tunnels."));
         catch_counted(&mut services.counters.panics, || answer = instead);
     }
     services.counters.panics += request.panics();
-    respond(&mut answer, &response, head.len, request.conn_id(), out, decoder, services)
+    respond(answer, &response, head.len, request.conn_id(), out, decoder, app, services)
 }
 
 /// Begins an upload, or answers why not.
@@ -390,11 +400,11 @@ fn open_upload<S: Stream>(
             response.refuse(out, conn, refusal, app, services);
             Step::Answered { consumed: length, keep_alive: false }
         }
-        Err(Unopened::Answer(mut answer)) => {
+        Err(Unopened::Answer(answer)) => {
             // As for any early answer: a client that waits for 100 may or may not send its content now.
             response.keep_alive &= !head.expects_continue;
             response.keep_alive = decoder.discard_rest(DISCARD_BYTES_MAX) && response.keep_alive;
-            respond(&mut answer, &response, head.len, conn, out, decoder, services)
+            respond(answer, &response, head.len, conn, out, decoder, app, services)
         }
     }
 }

@@ -7,7 +7,7 @@
 use super::answer::{AfterAnswer, ResponseContext};
 use super::receiving::{Received, Receiving};
 use super::sending::{SendStatus, Sending};
-use crate::app::{Awaited, Body, ConnId, Error, FieldBlock, Promise, Response, WakeConn, Waker};
+use crate::app::{Answer, Awaited, Body, ConnId, Error, FieldBlock, Promise, Response, WakeConn, Waker};
 use crate::engine::context::{Context, Services};
 use crate::engine::output::Output;
 use crate::engine::progress::{Next, Progress, StopReason};
@@ -135,8 +135,14 @@ impl Transfer {
         let mut fresh = false;
         loop {
             let next = match &mut self.stage {
-                Stage::Deferred(deferred) => match deferred.take() {
-                    Some(mut response) => self.answer(out, worker, conn, &mut response),
+                Stage::Deferred(deferred) => match deferred.promise.take().map(Answer::into_result) {
+                    Some(result) => {
+                        let panics = &mut worker.services.counters.panics;
+                        let mut response =
+                            result.unwrap_or_else(|error| worker.app.error_response(error, panics));
+                        deferred.complete(&mut response);
+                        self.answer(out, worker, conn, &mut response)
+                    }
                     None => break,
                 },
                 Stage::Receiving(receiving) => {
@@ -202,7 +208,7 @@ impl Transfer {
                 // Content that has ended has nothing left to discard.
                 let whole = self.decoder.is_idle() || self.decoder.discard_rest(DISCARD_BYTES_MAX);
                 receiving.abort(&mut services.counters.panics);
-                let mut response = error.into();
+                let mut response = app.error_response(error, &mut services.counters.panics);
                 receiving.complete(&mut response);
                 self.context.keep_alive &= whole;
                 self.answer(out, worker, conn, &mut response)
@@ -249,7 +255,8 @@ impl Transfer {
         worker: &mut Context,
         conn: ConnId,
     ) -> Next<Decoder> {
-        let mut response = Error::new(504, "The answer took too long.").into();
+        let error = Error::new(504, "The answer took too long.");
+        let mut response = worker.app.error_response(error, &mut worker.services.counters.panics);
         if let Stage::Deferred(deferred) = &self.stage {
             deferred.complete(&mut response);
         }
@@ -320,13 +327,6 @@ impl Stage {
 }
 
 impl Deferred {
-    /// Takes the answer, if it is there.
-    fn take(&mut self) -> Option<Response<'static>> {
-        let mut response = Response::from(self.promise.take()?);
-        self.complete(&mut response);
-        Some(response)
-    }
-
     /// Adds to the answer what was known before.
     fn complete(&self, response: &mut Response<'_>) {
         response.fields.put_in_front(&self.fields);

@@ -4,7 +4,8 @@
 //! accepted the connection. If one does not, only the answer to the request is left in the cork.
 
 use crate::app::{
-    Body, Error, Handler, Layers, Request, Response, Socket, Upgrade, call_through, handler_failed,
+    Body, Error, Handler, Layers, OriginVerdict, Request, Response, Socket, Upgrade, call_through,
+    handler_failed, other_origin,
 };
 use crate::engine::context::Services;
 use crate::engine::output::Output;
@@ -27,13 +28,16 @@ pub(in crate::engine) fn open<'r, S: Stream>(
     request: &Request<'r>,
     out: &mut Output<'_, S>,
     services: &mut Services,
-) -> Result<OpenSocket, Response<'r>> {
+) -> Result<OpenSocket, Result<Response<'r>, Error>> {
     let before = out.cork.len();
     let opening = Opening { upgrade, lent: Cell::new(Some((out, services))), opened: Cell::new(None) };
     let result = call_through(layers, &opening, request);
     let Opening { opened, .. } = opening;
     let counters = &mut services.counters;
     counters.panics += request.panics();
+    if request.extension() == Some(&OriginVerdict::Refused) {
+        counters.count_rejected(Rejected::Origin);
+    }
     match (result, opened.into_inner()) {
         (Ok(response), Some((socket, accepted))) if response.is_begun() && response.status == 101 => {
             counters.websockets += 1;
@@ -49,19 +53,18 @@ pub(in crate::engine) fn open<'r, S: Stream>(
             }
             Ok(socket)
         }
-        (result, opened) => {
-            let mut response = result.unwrap_or_else(Response::from);
+        (mut result, opened) => {
             // A layer has not let it pass.
             if let Some((mut socket, _)) = opened {
                 socket.end(None, "", &mut counters.panics);
                 socket.leave(services);
-                if response.is_begun() {
+                if let Some(response) = result.as_mut().ok().filter(|response| response.is_begun()) {
                     // Only its status was replaced.
                     response.body = Body::Empty;
                 }
             }
             out.cork.truncate(before);
-            Err(response)
+            Err(result)
         }
     }
 }
@@ -86,11 +89,16 @@ impl<S: Stream> Handler for Opening<'_, '_, '_, S> {
             return Ok(Response::from(Error::bad_request("A handshake has no content.")).close());
         }
         let (method, http11) = (head.method.as_str(), head.version >= Version::Http11);
-        let fields = |name: &'static str| head.fields.values(name);
+        // A layer has decided about the origin already, and may know more origins than this route.
+        let is_decided = request.extension() == Some(&OriginVerdict::Admitted);
+        let fields = |name: &'static str| {
+            let skip = is_decided && matches!(name, "Origin" | "Sec-Fetch-Site");
+            head.fields.values(if skip { "" } else { name })
+        };
         let policy = self.upgrade.policy();
         let accepted = match ws::handshake::accept(method, http11, head.host(), fields, policy) {
             Ok(accepted) => accepted,
-            Err(reason) => return Ok(reject(reason, services)),
+            Err(reason) => return Err(reject(reason, request, services)),
         };
         let mut state = SendState::new(self.upgrade.number());
         let mut codec = accepted.deflate.map(|agreed| SocketCodec::new(agreed, policy.wanted_compression()));
@@ -119,14 +127,15 @@ impl<S: Stream> Handler for Opening<'_, '_, '_, S> {
     }
 }
 
-/// Counts a rejected handshake and returns the response to it.
+/// Counts a rejected handshake and returns the error for it.
 #[cold]
-fn reject(reason: Rejected, services: &mut Services) -> Response<'static> {
+fn reject(reason: Rejected, request: &Request<'_>, services: &mut Services) -> Error {
     services.counters.count_rejected(reason);
-    let mut response = Response::from(Error::new(reason.status(), reason.to_string()));
-    for (name, value) in reason.fields() {
-        // Upgrade and Connection are not added here: the encoder writes them with every 426.
-        let _ = response.fields.add(name, value.as_bytes());
-    }
-    response
+    let error = match reason {
+        Rejected::Origin => other_origin(request),
+        _ => Error::new(reason.status(), reason.to_string()),
+    };
+    // The encoder writes these two with every 426.
+    let fields = reason.fields().iter().filter(|(name, _)| !matches!(*name, "Upgrade" | "Connection"));
+    fields.fold(error, |error, (name, value)| error.add_header(name, value))
 }

@@ -27,11 +27,8 @@ use std::sync::Arc;
 /// let server = Server::builder().bind("127.0.0.1:0").serve(|worker| {
 ///     let handle = worker.handle.clone();
 ///     App::new().post("/prices", move |req| {
-///         let price = str::from_utf8(req.body()).unwrap_or("?");
-///         Ok(match handle.publish("prices", Message::Text(price)) {
-///             Ok(()) => Response::new(204),
-///             Err(error) => Response::text(error.to_string()),
-///         })
+///         handle.publish("prices", Message::Text(str::from_utf8(req.body())?))?;
+///         Ok(Response::new(204))
 ///     })
 /// })?;
 /// server.handle().shutdown();
@@ -90,6 +87,7 @@ impl Handle {
 
     /// Makes a handle for engines that do not wait in a poll, such as those of a simulator: the caller gives them their
     /// turns. Each of the `workers` engines carries out its commands when its turn begins.
+    #[doc(hidden)]
     pub fn unattended(workers: usize) -> Handle {
         let limits = Limits::default();
         let mailboxes = (0..workers).map(|_| Arc::new(Mailbox::new(None, &limits)));

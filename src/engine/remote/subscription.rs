@@ -89,13 +89,11 @@ impl Handle {
     /// are dropped and counted in `dropped_newest`.
     ///
     /// ```
-    /// use fleeting::{App, Error, Server};
+    /// use fleeting::{App, Server};
     ///
     /// let server = Server::builder().bind("127.0.0.1:0").serve(|worker| {
     ///     let handle = worker.handle.clone();
-    ///     App::new().get("/prices", move |_req| {
-    ///         handle.events("prices.*", 64 << 10).map_err(|error| Error::internal(error.to_string()))
-    ///     })
+    ///     App::new().get("/prices", move |_req| Ok(handle.events("prices.*", 64 << 10)?))
     /// })?;
     /// # server.handle().shutdown();
     /// # Ok::<(), fleeting::ServeError>(())

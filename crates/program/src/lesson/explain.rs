@@ -14,7 +14,7 @@ const GAP: usize = 2;
 const CELL_COLUMNS: usize = (COLUMNS - GAP) / 2;
 
 /// Returns the lines of a version's code, without the indentation of its source.
-fn code(mode: Mode) -> Vec<&'static str> {
+pub(super) fn code(mode: Mode) -> Vec<&'static str> {
     let source = match mode {
         Mode::Fiber => include_str!("fiber.rs"),
         Mode::FiberMutex => include_str!("fiber_mutex.rs"),

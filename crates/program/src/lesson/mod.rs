@@ -1,6 +1,6 @@
 //! The lesson: one small application in four versions, three of which keep strings as Go's Fiber hands them out.
 //!
-//! It serves the versions ([`routes`]), runs two browser tabs against them over real sockets ([`replay`]), and reports
+//! It serves the versions ([`routes`]), a set for each visitor ([`rooms`]), runs two browser tabs against them over real sockets ([`replay`]), and reports
 //! what happened to the first tab's record ([`report`]). It models Fiber ([`buffer`], [`go_map`], [`pool`],
 //! [`framework`]) without undefined behaviour: a string is an offset into a buffer that each request overwrites. Its
 //! invariant: everything reported was observed on a running server. docs/lesson.md describes the routes.
@@ -21,12 +21,13 @@ mod outcome;
 mod pool;
 mod replay;
 mod report;
+mod rooms;
 mod routes;
 mod versions;
 
 pub(super) use mode::Mode;
+pub(super) use rooms::Lesson;
 pub(super) use routes::routes;
-pub(super) use versions::Lesson;
 
 use crate::failure::Failure;
 use color::Colors;

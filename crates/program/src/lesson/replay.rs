@@ -6,8 +6,9 @@
 use super::client::{Answer, Tab, request};
 use super::mode::Mode;
 use super::outcome::{FIRST, Outcome, SECOND, VISITORS};
+use super::rooms::Lesson;
 use super::routes::{ClientStatus, Notification, routes};
-use super::versions::{Lesson, RecordView};
+use super::versions::RecordView;
 use fleeting::{App, Server};
 use serde::de::DeserializeOwned;
 use std::error::Error;

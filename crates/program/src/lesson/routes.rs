@@ -1,30 +1,48 @@
 //! `/lesson/{mode}`: each version of the application over HTTP and WebSockets.
 //!
-//! It treats all versions alike. Its invariant: an id that reaches a version is short and has only characters without
+//! It treats all versions alike. `?room=` selects a set of maps of the visitor's own. Its invariant: an id that reaches a version is short and has only characters without
 //! a meaning in a path, a query or JSON. docs/lesson.md describes the routes.
 
 use super::buffer::ID_BYTES_MAX;
+use super::explain;
 use super::mode::Mode;
-use super::versions::{CLIENTS_MAX, Lesson, Version};
+use super::rooms::{Lesson, ROOMS_MAX, Room};
+use super::versions::{CLIENTS_MAX, Version};
 use fleeting::ws::CloseCode;
-use fleeting::{App, ConnId, Error, Handle, Keep, Message, Request, Response, Socket, WebSocket};
+use fleeting::{
+    App, ConnId, Error, Handle, HandlerFn, Keep, Message, Request, Response, Socket, WebSocket, handler,
+};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Adds the routes.
 pub(crate) fn routes(app: App, handle: &Handle, lesson: &Arc<Lesson>) -> App {
     let handle = handle.clone();
-    let [for_store, for_list, for_clear, for_find, for_delete, for_notify] = [(); 6].map(|()| lesson.clone());
-    app.post("/lesson/{mode}/clients", move |req| store(req, version(req, &for_store)?))
-        .get("/lesson/{mode}/clients", move |req| list(req, version(req, &for_list)?))
-        .delete("/lesson/{mode}/clients", move |req| {
-            version(req, &for_clear)?.app.clear();
-            Ok(Response::new(204))
+    let with = |act| with(lesson, act);
+    let for_notify = lesson.clone();
+    app.post("/lesson/{mode}/clients", with(store))
+        .get("/lesson/{mode}/clients", with(list))
+        .delete("/lesson/{mode}/clients", with(clear))
+        .get("/lesson/{mode}/clients/{id}", with(find))
+        .delete("/lesson/{mode}/clients/{id}", with(delete))
+        .get("/lesson/{mode}/code", |req| Ok(Response::text(explain::code(mode(req)?).join("\n"))))
+        .post("/lesson/{mode}/messages", move |req| {
+            let mode = mode(req)?;
+            notify(room(req, &for_notify)?.version(mode), &handle)
         })
-        .get("/lesson/{mode}/clients/{id}", move |req| find(req, version(req, &for_find)?))
-        .delete("/lesson/{mode}/clients/{id}", move |req| delete(req, version(req, &for_delete)?))
-        .post("/lesson/{mode}/messages", move |req| notify(version(req, &for_notify)?, &handle))
         .ws("/lesson/{mode}/ws", ClientSockets(lesson.clone()))
+}
+
+/// What a route does with the version that the request selects.
+type Act = for<'r> fn(&Request<'r>, &Version) -> Result<Response<'r>, Error>;
+
+fn with(lesson: &Arc<Lesson>, act: Act) -> impl HandlerFn + use<> {
+    let lesson = lesson.clone();
+    handler(move |req| {
+        let mode = mode(req)?;
+        act(req, room(req, &lesson)?.version(mode))
+    })
 }
 
 /// Returns the mode that the path names.
@@ -35,8 +53,13 @@ fn mode(req: &Request<'_>) -> Result<Mode, Error> {
     })
 }
 
-fn version<'l>(req: &Request<'_>, lesson: &'l Lesson) -> Result<&'l Version, Error> {
-    Ok(lesson.version(mode(req)?))
+/// Returns the room that the query names, or the one without a name.
+fn room(req: &Request<'_>, lesson: &Lesson) -> Result<Arc<Room>, Error> {
+    let name = req.query_value("room").map(checked).transpose()?;
+    lesson.room(name, Instant::now()).ok_or_else(|| {
+        let message = format!("All {ROOMS_MAX} rooms are in use. Try again soon, or run `fleeting lesson`.");
+        Error::unavailable(message).header("retry-after", "30")
+    })
 }
 
 /// Returns the id if it is valid.
@@ -65,6 +88,11 @@ fn list<'r>(req: &Request<'r>, version: &Version) -> Result<Response<'r>, Error>
     Response::json(req, &version.records())?.header("cache-control", "no-store")
 }
 
+fn clear<'r>(_req: &Request<'r>, version: &Version) -> Result<Response<'r>, Error> {
+    version.app.clear();
+    Ok(Response::new(204))
+}
+
 fn no_client() -> Error {
     Error::not_found("No client has this id.")
 }
@@ -76,8 +104,15 @@ fn find<'r>(req: &Request<'r>, version: &Version) -> Result<Response<'r>, Error>
     Response::json(req, &record.ok_or_else(no_client)?)?.header("cache-control", "no-store")
 }
 
+/// Deletes a client. With `?then=list` the answer is the whole map, whether or not there was a record: a browser
+/// reports a 404 as an error of the page that asked.
 fn delete<'r>(req: &Request<'r>, version: &Version) -> Result<Response<'r>, Error> {
-    if version.app.delete(checked(req.param("id"))?) { Ok(Response::new(204)) } else { Err(no_client()) }
+    let deleted = version.app.delete(checked(req.param("id"))?);
+    match req.query_value("then") {
+        Some("list") => list(req, version),
+        _ if deleted => Ok(Response::new(204)),
+        _ => Err(no_client()),
+    }
 }
 
 /// Sends a message to each record's connection, which names the client it is meant for.
@@ -113,15 +148,21 @@ fn encode(value: &impl Serialize) -> String {
 struct ClientSockets(Arc<Lesson>);
 
 struct Session {
+    /// Holding the room keeps it from being removed.
+    room: Arc<Room>,
     mode: Mode,
     id: Box<str>,
     conn: ConnId,
 }
 
-impl ClientSockets {
-    fn send_status(&self, session: &Session, socket: &mut Socket<'_>) {
-        let found = self.0.version(session.mode).app.has(&session.id);
-        socket.text(&encode(&ClientStatus { client: session.id.to_string(), found }));
+impl Session {
+    fn version(&self) -> &Version {
+        self.room.version(self.mode)
+    }
+
+    fn send_status(&self, socket: &mut Socket<'_>) {
+        let found = self.version().app.has(&self.id);
+        socket.text(&encode(&ClientStatus { client: self.id.to_string(), found }));
     }
 }
 
@@ -131,17 +172,18 @@ impl WebSocket for ClientSockets {
     fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<Session, Error> {
         let id = req.query_value("id");
         let id = checked(id.ok_or(Error::bad_request("The query must be ?id=, with the client's id."))?)?;
-        let session = Session { mode: mode(req)?, id: id.keep(), conn: socket.conn_id() };
-        self.0.version(session.mode).open(&session.id, session.conn);
-        self.send_status(&session, socket);
+        let mode = mode(req)?;
+        let session = Session { room: room(req, &self.0)?, mode, id: id.keep(), conn: socket.conn_id() };
+        session.version().open(&session.id, session.conn);
+        session.send_status(socket);
         Ok(session)
     }
 
     fn message(&self, session: &mut Session, _message: Message<'_>, socket: &mut Socket<'_>) {
-        self.send_status(session, socket);
+        session.send_status(socket);
     }
 
     fn close(&self, session: Session, _code: Option<CloseCode>, _reason: &str) {
-        self.0.version(session.mode).close(session.conn);
+        session.version().close(session.conn);
     }
 }

@@ -1,6 +1,6 @@
-//! The four versions as the program serves them, and which client each WebSocket belongs to.
+//! A version as the program serves it, and which client each WebSocket belongs to.
 //!
-//! All workers share them. This file knows no request. Its invariant: a version has at most [`CLIENTS_MAX`] records,
+//! This file knows no request and no room. Its invariant: a version has at most [`CLIENTS_MAX`] records,
 //! or a few more if workers store at the same moment, and keeps nothing of a connection after its end.
 
 use super::application::{Application, Record};
@@ -34,11 +34,6 @@ pub(super) struct RecordView {
     pub(super) connection: Option<String>,
 }
 
-/// The four versions. All workers share them.
-pub(crate) struct Lesson {
-    versions: [Version; Mode::ALL.len()],
-}
-
 /// One version and its open WebSockets.
 pub(super) struct Version {
     pub(super) app: Box<dyn Application>,
@@ -46,19 +41,8 @@ pub(super) struct Version {
     clients: Mutex<HashMap<ConnId, Box<str>>>,
 }
 
-impl Lesson {
-    /// Creates the versions, without records.
-    pub(crate) fn new() -> Lesson {
-        Lesson { versions: Mode::ALL.map(Version::new) }
-    }
-
-    pub(super) fn version(&self, mode: Mode) -> &Version {
-        &self.versions[mode as usize]
-    }
-}
-
 impl Version {
-    fn new(mode: Mode) -> Version {
+    pub(super) fn new(mode: Mode) -> Version {
         let app: Box<dyn Application> = match mode {
             Mode::Fiber => Box::new(Framework::<Fiber>::new()),
             Mode::FiberMutex => Box::new(Framework::<FiberMutex>::new()),
@@ -114,9 +98,8 @@ mod tests {
 
     #[test]
     fn a_version_refuses_clients_beyond_its_limit() {
-        let lesson = Lesson::new();
         for mode in Mode::ALL {
-            let version = lesson.version(mode);
+            let version = Version::new(mode);
             let stored = (0..CLIENTS_MAX + 5).filter(|n| version.post(&format!("client-{n:02}"))).count();
             assert_eq!((stored, version.records().len()), (CLIENTS_MAX, CLIENTS_MAX), "{mode}");
             version.app.clear();

@@ -1,27 +1,53 @@
-//! The page at `/`: a document, a style sheet and a script, compiled into the program.
+//! The page at `/`: documents, a style sheet and scripts, compiled into the program.
 //!
-//! It knows no metric and no record: the script fetches them. Its invariant: the browser runs and loads only what this
-//! server sends, whatever clients store or publish (Content-Security-Policy), and revalidates each part.
+//! It knows no metric and no record: the scripts fetch them. Its invariants: the page works below any path, and the
+//! browser runs and loads only what this server sends, whatever clients store or publish (Content-Security-Policy),
+//! and revalidates each part.
 
 use fleeting::{App, Body, EntityTag, Error, Request, Response, Validators};
 
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+/// Browsers show Markdown as text.
+const TEXT: &str = "text/plain; charset=utf-8";
+
 /// Path, Content-Type and content of each part.
-const PARTS: [(&str, &str, &str); 3] = [
-    ("/", "text/html; charset=utf-8", include_str!("index.html")),
-    ("/page.css", "text/css; charset=utf-8", include_str!("page.css")),
-    ("/page.js", "text/javascript; charset=utf-8", include_str!("page.js")),
+const PARTS: [(&str, &str, &str); 12] = [
+    ("/", HTML, include_str!("index.html")),
+    ("/tab.html", HTML, include_str!("tab.html")),
+    ("/page.css", CSS, include_str!("page.css")),
+    ("/clients.js", SCRIPT, include_str!("clients.js")),
+    ("/common.js", SCRIPT, include_str!("common.js")),
+    ("/figures.js", SCRIPT, include_str!("figures.js")),
+    ("/guide.js", SCRIPT, include_str!("guide.js")),
+    ("/lesson.js", SCRIPT, include_str!("lesson.js")),
+    ("/page.js", SCRIPT, include_str!("page.js")),
+    ("/record.js", SCRIPT, include_str!("record.js")),
+    ("/tab.js", SCRIPT, include_str!("tab.js")),
+    ("/topics.js", SCRIPT, include_str!("topics.js")),
+];
+
+/// The documents that the page links to, at their paths in the repository.
+const DOCUMENTS: [(&str, &str, &str); 4] = [
+    ("/README.md", TEXT, include_str!("../../../../README.md")),
+    ("/docs/hub.md", TEXT, include_str!("../../../../docs/hub.md")),
+    ("/docs/lesson.md", TEXT, include_str!("../../../../docs/lesson.md")),
+    ("/docs/registry.md", TEXT, include_str!("../../../../docs/registry.md")),
 ];
 
 /// Allows only the page's own parts, and connections to its origin.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
-     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-src 'self'; \
+     img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors ";
 
 /// Adds the routes.
 pub(super) fn routes(mut app: App) -> App {
-    for (path, media_type, content) in PARTS {
+    for (path, media_type, content) in PARTS.into_iter().chain(DOCUMENTS) {
         // A hash of the content: the tag changes between versions of the program only if the content does.
         let tag = format!("{:016x}", hash(content.as_bytes()));
-        app = app.get(path, move |req| part(req, media_type, content, &tag));
+        // The page shows two tabs in frames. Nothing else may be framed, and by nobody else.
+        let policy = format!("{POLICY}{}", if path == "/tab.html" { "'self'" } else { "'none'" });
+        app = app.get(path, move |req| part(req, media_type, content, &tag, &policy));
     }
     app
 }
@@ -31,6 +57,7 @@ fn part<'r>(
     media_type: &str,
     content: &'static str,
     tag: &str,
+    policy: &str,
 ) -> Result<Response<'r>, Error> {
     let current = Validators::new().tag(EntityTag::strong(tag));
     let response = match req.preconditions(&current)? {
@@ -42,7 +69,7 @@ fn part<'r>(
     };
     response
         .header("cache-control", "no-cache")?
-        .header("content-security-policy", POLICY)?
+        .header("content-security-policy", policy)?
         .header("referrer-policy", "no-referrer")?
         .header("x-content-type-options", "nosniff")
 }
@@ -86,6 +113,19 @@ mod tests {
                 " onclick=",
             ] {
                 assert!(!content.contains(risky), "{path}: {risky}");
+            }
+            // Finding F12: a path from the root leads elsewhere below a proxy's prefix.
+            for absolute in [
+                "href=\"/",
+                "src=\"/",
+                "fetch(\"/",
+                "fetch(`/",
+                "ask(\"/",
+                "ask(`/",
+                "from \"/",
+                "openSocket(\"/",
+            ] {
+                assert!(!content.contains(absolute), "{path}: {absolute}");
             }
         }
     }

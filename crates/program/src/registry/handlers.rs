@@ -8,7 +8,7 @@ use super::listing::Listing;
 use super::record::check_id;
 use super::records::Registry;
 use super::socket::Clients;
-use crate::request::{content, origin};
+use crate::request::content;
 use fleeting::ws::Policy;
 use fleeting::{App, Error, Handler, Offload, Request, Response};
 use std::sync::Arc;
@@ -58,7 +58,6 @@ impl Handler for StoreHandler {
 }
 
 fn put<'r>(req: &Request<'r>, handler: &StoreHandler) -> Result<Response<'r>, Error> {
-    origin::check(req, "store a client")?;
     let id = req.header("x-id").ok_or(Error::bad_request("The field X-Id is missing or is not UTF-8."))?;
     check_id(id).map_err(Error::bad_request)?;
     let bytes = req.body().len();
@@ -95,7 +94,6 @@ fn find<'r>(req: &Request<'r>, handler: &StoreHandler) -> Result<Response<'r>, E
 }
 
 fn remove<'r>(req: &Request<'r>, handler: &StoreHandler) -> Result<Response<'r>, Error> {
-    origin::check(req, "remove a client")?;
     let removed = handler.registry.remove(path_id(req)?, req.arena())?;
     if removed { Ok(Response::new(204)) } else { Err(no_client()) }
 }

@@ -1,4 +1,4 @@
-//! Checks that several routes make of a request: its content and its origin.
+//! Checks that several routes make of a request: its content, its host and its origin.
 
 pub(crate) mod content;
-pub(crate) mod origin;
+pub(crate) mod site;

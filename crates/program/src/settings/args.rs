@@ -67,6 +67,9 @@ pub(crate) struct Flags {
     /// [default: 127.0.0.1:8080]
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) listen: Vec<String>,
+    /// Address for /metrics and /census, which are then not served on the others [default: none]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) admin_listen: Option<String>,
     /// Worker threads, each with its own connections [default: 1]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(super) workers: Option<String>,
@@ -74,6 +77,19 @@ pub(crate) struct Flags {
     /// index.html; there are no listings, and names that begin with a dot are hidden, except .well-known
     #[arg(long, value_name = "DIR")]
     pub(super) files: Option<PathBuf>,
+    /// Serve only these groups of routes, separated by commas: files, page, plain (/plaintext, /json), echo (/echo,
+    /// /ws), hub (/hub, /topics), clients, lesson, metrics (/metrics, /census), health (/healthz) [default: all]
+    #[arg(long, value_name = "GROUP,...")]
+    pub(super) serve: Vec<String>,
+    /// Serve /hub, /topics, /clients, /lesson, /metrics and /census for this host, a name or an address, and answer
+    /// 421 for others; repeatable, and * serves any. On a loopback address the default is localhost and the loopback's
+    /// addresses, on others it is any host
+    #[arg(long, value_name = "NAME")]
+    pub(super) host: Vec<String>,
+    /// Let pages of this origin, such as https://chat.example, store, publish and open WebSockets, besides pages of
+    /// this server's own; repeatable, and * lets all
+    #[arg(long, value_name = "ORIGIN")]
+    pub(super) origin: Vec<String>,
     /// Compress WebSocket messages for clients that offer it: off, shared (each message on its own) or
     /// dedicated (a window per connection), then any of window=9..15, level=1..9 and threshold=BYTES,
     /// separated by commas [default: off]
@@ -110,9 +126,15 @@ pub(crate) struct Flags {
 }
 
 impl Flags {
+    /// The flags that may be repeated, by the name of the setting.
+    pub(super) fn list_settings(&self) -> [(&'static str, &Vec<String>); 4] {
+        [("listen", &self.listen), ("serve", &self.serve), ("host", &self.host), ("origin", &self.origin)]
+    }
+
     /// The flags that take one text, by the name of the setting.
-    pub(super) fn text_settings(&self) -> [(&'static str, Option<&str>); 7] {
+    pub(super) fn text_settings(&self) -> [(&'static str, Option<&str>); 8] {
         [
+            ("admin_listen", self.admin_listen.as_deref()),
             ("workers", self.workers.as_deref()),
             ("compression", self.compression.as_deref()),
             ("slow_consumer", self.slow_consumer.as_deref()),

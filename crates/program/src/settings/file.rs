@@ -8,8 +8,8 @@ use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
 /// The keys that a file may have.
-const KEYS: &str =
-    "listen, workers, files, compression, slow_consumer, store, node, clients, limits, timeouts";
+const KEYS: &str = "listen, admin_listen, workers, files, serve, host, origin, compression, slow_consumer, store, node, \
+                    clients, limits, timeouts";
 /// The keys of its table `clients`.
 const CLIENT_KEYS: &str = "life, on_close";
 
@@ -24,11 +24,11 @@ pub(super) fn apply(text: &str, settings: &mut Settings) -> Result<(), String> {
         .into_inner();
     for (key, value) in &table {
         let result = match (&**key.get_ref(), value.get_ref()) {
-            ("listen", DeValue::String(addr)) => settings.set_listen(vec![addr.to_string()]),
-            ("listen", DeValue::Array(addrs)) => {
-                addresses(addrs).and_then(|addrs| settings.set_listen(addrs))
+            (name @ ("listen" | "serve" | "host" | "origin"), value) => {
+                texts(value).and_then(|values| settings.set_list(name, values).unwrap_or(Ok(())))
             }
-            ("listen", other) => Err(wrong_type(other, "an address or an array of addresses")),
+            ("admin_listen", DeValue::String(addr)) => settings.set_admin_listen(addr),
+            ("admin_listen", other) => Err(wrong_type(other, "an address as a string")),
             ("workers", DeValue::Integer(workers)) => decimal(workers).and_then(|n| settings.set_workers(&n)),
             ("workers", other) => Err(wrong_type(other, "a number")),
             ("files", DeValue::String(directory)) => settings.set_files((&**directory).into()),
@@ -102,12 +102,18 @@ fn decimal(number: &DeInteger<'_>) -> Result<String, String> {
     decimal.map(|number| number.to_string()).map_err(|_| format!("`{number}` is too large"))
 }
 
-fn addresses(values: &[Spanned<DeValue<'_>>]) -> Result<Vec<String>, String> {
-    let address = |value: &Spanned<DeValue<'_>>| match value.get_ref() {
-        DeValue::String(addr) => Ok(addr.to_string()),
-        other => Err(wrong_type(other, "addresses as strings")),
+/// Returns the texts of a string or of an array of strings.
+fn texts(value: &DeValue<'_>) -> Result<Vec<String>, String> {
+    const EXPECTED: &str = "a string or an array of strings";
+    let text = |value: &Spanned<DeValue<'_>>| match value.get_ref() {
+        DeValue::String(text) => Ok(text.to_string()),
+        other => Err(wrong_type(other, EXPECTED)),
     };
-    values.iter().map(address).collect()
+    match value {
+        DeValue::String(one) => Ok(vec![one.to_string()]),
+        DeValue::Array(several) => several.iter().map(text).collect(),
+        other => Err(wrong_type(other, EXPECTED)),
+    }
 }
 
 fn wrong_type(value: &DeValue<'_>, expected: &str) -> String {
@@ -116,6 +122,7 @@ fn wrong_type(value: &DeValue<'_>, expected: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::services::Service;
     use super::super::values::StoreLocation;
     use super::*;
     use fleeting::SlowConsumer;
@@ -123,13 +130,17 @@ mod tests {
 
     #[test]
     fn a_file_sets_every_setting() {
-        let text = "listen = ['a:1', 'b:2']\nworkers = 2\nfiles = 'd'\ncompression = 'off,level=3'\n\
+        let text = "listen = ['a:1', 'b:2']\nadmin_listen = 'c:3'\nserve = ['files', 'hub']\nhost = 'chat.example'\n\
+                    origin = ['https://chat.example']\nworkers = 2\nfiles = 'd'\ncompression = 'off,level=3'\n\
                     slow_consumer = 'close'\nstore = 'redis://a/1'\nnode = 'n'\n\
                     [clients]\nlife = '2s'\non_close = '1s'\n[limits]\nbody_bytes = '8MiB'\nheaders = 7\n\
                     [timeouts]\nidle = '3s'\n";
         let mut settings = Settings::default();
         apply(text, &mut settings).unwrap();
         assert_eq!(settings.listen, ["a:1", "b:2"]);
+        assert_eq!(settings.admin_listen.as_deref(), Some("c:3"));
+        assert_eq!(settings.services, Some(vec![Service::Files, Service::Hub]));
+        assert_eq!((settings.hosts.len(), settings.origins.len()), (1, 1));
         assert_eq!(settings.workers, 2);
         assert_eq!(settings.files.as_deref(), Some("d".as_ref()));
         assert_eq!(settings.compression, Compression::off().level(3));
@@ -168,7 +179,13 @@ mod tests {
         check("workers = 9999999999999999999", &["`9999999999999999999` is too large"]);
         check("workers = '1'", &["a number", "string"]);
         check("listen = 80", &[": listen: ", "integer"]);
-        check("listen = [80]", &["addresses as strings"]);
+        check("listen = [80]", &["array of strings"]);
+        check("serve = 1", &[": serve: ", "array of strings"]);
+        check("serve = ['hub', 'chat']", &[": serve: ", "`chat`"]);
+        check("host = 'a:80'", &[": host: ", "without a port"]);
+        check("origin = ['a']", &[": origin: ", "SCHEME://HOST"]);
+        check("admin_listen = 1", &["an address as a string"]);
+        check("admin_listen = 'a'", &[": admin_listen: ", "HOST:PORT"]);
         check("listen = []", &["no address"]);
         check("listen = 'x'", &["`x`", "HOST:PORT"]);
         check("files = 1", &[": files: ", "a directory"]);

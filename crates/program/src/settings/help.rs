@@ -12,8 +12,12 @@ the environment overrides the file, the file overrides the default.
 
   FLEETING_CONFIG=fleeting.toml            # the file to read, as --config
   FLEETING_LISTEN=127.0.0.1:80,[::1]:80    # addresses, separated by commas
+  FLEETING_ADMIN_LISTEN=127.0.0.1:9090     # as --admin-listen
   FLEETING_WORKERS=2
   FLEETING_FILES=public                    # as --files
+  FLEETING_SERVE=files,hub                 # as --serve
+  FLEETING_HOST=chat.example               # as --host, separated by commas
+  FLEETING_ORIGIN=https://chat.example     # as --origin, separated by commas
   FLEETING_COMPRESSION=shared,window=12    # as --compression
   FLEETING_SLOW_CONSUMER=conflate          # as --slow-consumer
   FLEETING_STORE=redis://:secret@cache/0   # as --store; not shown by `ps`
@@ -24,8 +28,12 @@ the environment overrides the file, the file overrides the default.
   FLEETING_TIMEOUT_IDLE=30s                # any timeout, in capitals
 
   listen = [\"127.0.0.1:8080\"]              # the file; every key is optional
+  admin_listen = \"127.0.0.1:9090\"
   workers = 2
   files = \"public\"                         # relative to the current directory
+  serve = [\"files\", \"hub\"]
+  host = [\"chat.example\"]
+  origin = [\"https://chat.example\"]
   compression = \"shared\"
   slow_consumer = \"conflate\"
   store = \"redis://127.0.0.1:6379\"
@@ -46,7 +54,8 @@ Examples:
   fleeting
   fleeting serve --listen 0.0.0.0:8080 --workers 2
   fleeting serve --listen 127.0.0.1:0 --limit body_bytes=8MiB --timeout idle=5m
-  fleeting serve --files public
+  fleeting serve --files public --serve files
+  fleeting serve --host chat.example --admin-listen 127.0.0.1:9090
   fleeting serve --compression dedicated,window=12 --slow-consumer conflate
   fleeting serve --store redis://127.0.0.1:6379 --node a
   fleeting serve --config fleeting.toml";

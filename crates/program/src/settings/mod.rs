@@ -5,9 +5,12 @@
 mod args;
 mod file;
 mod help;
+mod services;
+mod sites;
 mod sources;
 mod values;
 
 pub(crate) use args::{Invocation, parse_command_line};
+pub(crate) use services::Service;
 pub(crate) use sources::gather;
 pub(crate) use values::{Settings, StoreLocation};

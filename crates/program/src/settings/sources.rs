@@ -5,7 +5,7 @@
 
 use super::args::Flags;
 use super::file;
-use super::values::{Settings, TEXT_SETTINGS};
+use super::values::{LIST_SETTINGS, Settings, TEXT_SETTINGS};
 use crate::failure::Failure;
 use fleeting::{Limits, Timeouts};
 use std::ffi::{OsStr, OsString};
@@ -34,6 +34,7 @@ pub(crate) fn gather(
             .map_err(|why| Failure::Usage(format!("FLEETING_{name}: {why}")))?;
     }
     apply_flags(&mut settings, flags).map_err(Failure::Usage)?;
+    settings.check_services().map_err(|why| Failure::Usage(format!("--serve: {why}")))?;
     Ok(settings)
 }
 
@@ -59,15 +60,22 @@ fn apply_variable(settings: &mut Settings, name: &str, value: &str) -> Result<()
         };
     }
     match name {
-        "LISTEN" => settings.set_listen(value.split(',').map(|addr| addr.trim().to_string()).collect()),
         "FILES" => settings.set_files(value.into()),
-        _ => settings.set(&name.to_lowercase(), value).unwrap_or(Ok(())),
+        _ => {
+            let name = name.to_lowercase();
+            let listed = || value.split(',').map(|value| value.trim().to_string()).collect();
+            settings.set(&name, value).or_else(|| settings.set_list(&name, listed())).unwrap_or(Ok(()))
+        }
     }
 }
 
 fn apply_flags(settings: &mut Settings, flags: &Flags) -> Result<(), String> {
-    if !flags.listen.is_empty() {
-        settings.set_listen(flags.listen.clone()).map_err(|why| format!("--listen: {why}"))?;
+    for (name, values) in flags.list_settings() {
+        if !values.is_empty()
+            && let Some(Err(why)) = settings.set_list(name, values.clone())
+        {
+            return Err(format!("--{name}: {why}"));
+        }
     }
     if let Some(directory) = &flags.files {
         settings.set_files(directory.clone()).map_err(|why| format!("--files: {why}"))?;
@@ -110,7 +118,8 @@ fn fleeting_variables(
 }
 
 fn is_setting(name: &str) -> bool {
-    ["CONFIG", "LISTEN", "FILES"].contains(&name)
+    ["CONFIG", "FILES"].contains(&name)
+        || lowercase_name(name, &LIST_SETTINGS.map(|(name, _)| name)).is_some()
         || lowercase_name(name, &TEXT_SETTINGS.map(|(name, _)| name)).is_some()
         || name.starts_with("LIMIT_")
         || name.starts_with("TIMEOUT_")
@@ -132,6 +141,7 @@ fn name_and_value(text: &str) -> Result<(&str, &str), String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::services::Service;
     use super::super::values::StoreLocation;
     use super::*;
     use fleeting::SlowConsumer;
@@ -145,6 +155,10 @@ mod tests {
     fn the_environment_sets_every_setting() {
         let variables = environment(&[
             ("FLEETING_LISTEN", "a:1, b:2"),
+            ("FLEETING_ADMIN_LISTEN", "c:3"),
+            ("FLEETING_SERVE", "files, hub"),
+            ("FLEETING_HOST", "chat.example, [::1]"),
+            ("FLEETING_ORIGIN", "https://chat.example:443,*"),
             ("FLEETING_WORKERS", "3"),
             ("FLEETING_FILES", "a/b"),
             ("FLEETING_COMPRESSION", "off,window=10"),
@@ -161,6 +175,10 @@ mod tests {
         ]);
         let settings = gather(&Flags::default(), variables).unwrap();
         assert_eq!(settings.listen, ["a:1", "b:2"]);
+        assert_eq!(settings.admin_listen.as_deref(), Some("c:3"));
+        assert_eq!(settings.services, Some(vec![Service::Files, Service::Hub]));
+        assert_eq!(settings.hosts, ["chat.example", "[::1]"]);
+        assert_eq!(settings.origins, ["https://chat.example", "*"]);
         assert_eq!(settings.workers, 3);
         assert_eq!(settings.files.as_deref(), Some(Path::new("a/b")));
         assert_eq!(settings.compression, Compression::off().window(10));
@@ -187,6 +205,10 @@ mod tests {
         check("FLEETING_WORKERS", "two", "`two`");
         check("FLEETING_WORKERS", "65536", "65535");
         check("FLEETING_LISTEN", "a:1,", "``");
+        check("FLEETING_ADMIN_LISTEN", "9090", "HOST:PORT");
+        check("FLEETING_SERVE", "hub,chat", "`chat`");
+        check("FLEETING_HOST", "chat.example:80", "without a port");
+        check("FLEETING_ORIGIN", "chat.example", "SCHEME://HOST");
         check("FLEETING_COMPRESSION", "gzip", "`gzip`");
         check("FLEETING_SLOW_CONSUMER", "drop", "drop-oldest");
         check("FLEETING_STORE", "memroy", "redis://HOST");
@@ -203,6 +225,8 @@ mod tests {
     fn every_text_setting_has_a_flag_and_the_flag_takes_precedence() {
         let names = Flags::default().text_settings().map(|(name, _)| name);
         assert_eq!(names, TEXT_SETTINGS.map(|(name, _)| name));
+        let names = Flags::default().list_settings().map(|(name, _)| name);
+        assert_eq!(names, LIST_SETTINGS.map(|(name, _)| name));
         let flags = Flags { node: Some("flag".into()), ..Flags::default() };
         let variables = environment(&[("FLEETING_NODE", "variable"), ("FLEETING_WORKERS", "2")]);
         let settings = gather(&flags, variables).unwrap();

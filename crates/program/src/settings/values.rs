@@ -3,6 +3,7 @@
 //! It does not know where a value comes from. Its errors say what is wrong with a value and what is allowed; the
 //! caller adds the flag, the variable or the key.
 
+use super::services::Service;
 use crate::registry::RecordLifetimes;
 use fleeting::ws::Compression;
 use fleeting::{ConfigError, Limits, SlowConsumer, Timeouts};
@@ -18,9 +19,17 @@ const LISTEN: &str = "127.0.0.1:8080";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Settings {
     pub(crate) listen: Vec<String>,
+    /// The address of the second listener, for metrics and census.
+    pub(crate) admin_listen: Option<String>,
     pub(crate) workers: usize,
     /// The directory to serve at `/` instead of the demo page.
     pub(crate) files: Option<PathBuf>,
+    /// The groups of routes to serve; `None` for all.
+    pub(crate) services: Option<Vec<Service>>,
+    /// The hosts that routes with state are served for, besides the loopback's own.
+    pub(crate) hosts: Vec<String>,
+    /// The origins whose pages may change things and open WebSockets, besides the server's own.
+    pub(crate) origins: Vec<String>,
     /// Compression on `/ws`, `/hub` and `/clients/ws`.
     pub(crate) compression: Compression,
     /// What to do with publications for a client of `/hub` that reads too slowly.
@@ -44,8 +53,20 @@ pub(crate) enum StoreLocation {
 /// Parses and sets one setting.
 type Setter = fn(&mut Settings, &str) -> Result<(), String>;
 
+/// Parses and sets a setting that is a list.
+type ListSetter = fn(&mut Settings, Vec<String>) -> Result<(), String>;
+
+/// Settings that are lists: flags that may be repeated, arrays in the file, commas in the environment.
+pub(super) const LIST_SETTINGS: [(&str, ListSetter); 4] = [
+    ("listen", Settings::set_listen),
+    ("serve", Settings::set_services),
+    ("host", Settings::set_hosts),
+    ("origin", Settings::set_origins),
+];
+
 /// Settings that are one text in every source, by name.
-pub(super) const TEXT_SETTINGS: [(&str, Setter); 7] = [
+pub(super) const TEXT_SETTINGS: [(&str, Setter); 8] = [
+    ("admin_listen", Settings::set_admin_listen),
     ("workers", Settings::set_workers),
     ("compression", Settings::set_compression),
     ("slow_consumer", Settings::set_slow_consumer),
@@ -59,8 +80,12 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             listen: vec![LISTEN.into()],
+            admin_listen: None,
             workers: 1,
             files: None,
+            services: None,
+            hosts: Vec::new(),
+            origins: Vec::new(),
             compression: Compression::off(),
             slow_consumer: SlowConsumer::default(),
             store: StoreLocation::Memory,
@@ -77,6 +102,22 @@ impl Settings {
     pub(super) fn set(&mut self, name: &str, value: &str) -> Option<Result<(), String>> {
         let (_, set) = TEXT_SETTINGS.iter().find(|(known, _)| *known == name)?;
         Some(set(self, value))
+    }
+
+    /// Sets the list `name`, or returns `None` if there is no such list.
+    pub(super) fn set_list(&mut self, name: &str, values: Vec<String>) -> Option<Result<(), String>> {
+        let (_, set) = LIST_SETTINGS.iter().find(|(known, _)| *known == name)?;
+        Some(set(self, values))
+    }
+
+    /// Sets the address of the second listener.
+    pub(super) fn set_admin_listen(&mut self, addr: &str) -> Result<(), String> {
+        let addr = addr.trim();
+        if !is_address(addr) {
+            return Err(format!("bad address `{addr}`; expected HOST:PORT, such as 127.0.0.1:9090"));
+        }
+        self.admin_listen = Some(addr.into());
+        Ok(())
     }
 
     /// Replaces the addresses.

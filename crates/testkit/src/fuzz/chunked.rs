@@ -230,7 +230,17 @@ impl Source<'_> {
             }
         }
         require(lines.len() <= self.limits.headers)?;
-        lines.iter().map(|line| field(line)).collect()
+        let mut fields = Vec::new();
+        for line in lines {
+            let (name, value) = field(&line)?;
+            match name.to_ascii_lowercase().as_str() {
+                // RFC 9112 §6.3, RFC 9110 §7.2: they say where the request ends and goes.
+                "content-length" | "transfer-encoding" | "host" => return Err(Stop::Refused),
+                late if TOO_LATE.contains(&late) => {}
+                _ => fields.push((name, value)),
+            }
+        }
+        Ok(fields)
     }
 }
 
@@ -240,14 +250,37 @@ fn field(line: &[u8]) -> Read<(String, Vec<u8>)> {
     let (name, value) = (&line[..colon], &line[colon + 1..]);
     require(!name.is_empty() && name.iter().copied().all(is_token))?;
     let name = String::from_utf8_lossy(name).into_owned();
-    // RFC 9110 §6.5.1: fields that frame, route, control or describe the request must precede the content.
-    require(!TOO_LATE.split(' ').any(|late| late.eq_ignore_ascii_case(&name)))?;
     Ok((name, value.trim_ascii().to_vec()))
 }
 
-const TOO_LATE: &str = "content-length transfer-encoding te trailer connection keep-alive upgrade \
-     proxy-connection host expect range max-forwards cache-control authorization proxy-authorization \
-     cookie content-type content-encoding content-range";
+/// Fields that must precede the content, so a trailer's are dropped (RFC 9110 §6.5.1): those of the connection (§7.6, §7.8,
+/// §10.1), of its authentication (§11), those that control how the request is handled (§13.1, §14, RFC 9111 §5), and those that
+/// describe its content (§8).
+const TOO_LATE: [&str; 23] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "upgrade",
+    "max-forwards",
+    "expect",
+    "authorization",
+    "proxy-authorization",
+    "cookie",
+    "origin",
+    "if-match",
+    "if-none-match",
+    "if-modified-since",
+    "if-unmodified-since",
+    "if-range",
+    "range",
+    "cache-control",
+    "pragma",
+    "content-type",
+    "content-encoding",
+    "content-range",
+];
 
 fn require(holds: bool) -> Read<()> {
     if holds { Ok(()) } else { Err(Stop::Refused) }
@@ -289,6 +322,7 @@ mod tests {
         check("3;\r\n", Outcome::Refused);
         check("3\r\nabcd", Outcome::Refused);
         check("0\r\nHost: a\r\n\r\n", Outcome::Refused);
+        check("0\r\nTE: a\r\nX: y\r\n\r\n", whole("", &[("X", "y")], 18));
         check("0\r\na:b\r\na:b\r\na:b\r\n\r\n", Outcome::Refused);
         check("0\r\na:b\n", Outcome::Refused);
     }

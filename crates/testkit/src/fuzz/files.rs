@@ -51,6 +51,7 @@ fn naive_range(value: &[u8], length: u64) -> SelectedRange {
         ("", suffix) if number(suffix) == 0 => return SelectedRange::NotSatisfiable,
         ("", _) if length == 0 => return SelectedRange::Whole,
         ("", suffix) => ((length - number(suffix)).max(0), length - 1),
+        (first, _) if length == 0 && number(first) == 0 => return SelectedRange::Whole,
         (first, "") => (number(first), length - 1),
         // All numbers beyond the largest length are equivalent.
         (first, last) => {

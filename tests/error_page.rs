@@ -1,0 +1,171 @@
+//! An application renders its errors, wherever they come from.
+
+use fleeting::http1::Fields;
+use fleeting::{
+    App, Error, Flow, Message, Offload, OffloadOptions, Request, Response, Socket, Upload, WebSocket, handler,
+};
+use fleeting_testkit::client::{Answer, Client};
+use fleeting_testkit::server::{self, TestServer};
+use std::time::Duration;
+
+struct Fails;
+
+impl Upload for Fails {
+    type Session = ();
+
+    fn open(&self, req: &Request<'_>) -> Result<(), Error> {
+        match req.query_value("open") {
+            Some(_) => Err(Error::forbidden("at open")),
+            None => Ok(()),
+        }
+    }
+
+    fn limit(&self) -> u64 {
+        10
+    }
+
+    fn piece(&self, _session: &mut (), piece: &[u8], _flow: &mut Flow<'_>) -> Result<(), Error> {
+        match piece {
+            b"piece" => Err(Error::new(422, "in a piece").header("retry-after", "5")),
+            _ => Ok(()),
+        }
+    }
+
+    fn finish(&self, _session: (), _trailers: Fields<'_>) -> Result<Response<'static>, Error> {
+        Err(Error::new(409, "at the end"))
+    }
+}
+
+impl WebSocket for Fails {
+    type Session = ();
+
+    fn open(&self, _req: &Request<'_>, _socket: &mut Socket<'_>) -> Result<(), Error> {
+        Err(Error::unauthorized("Bearer", "no token"))
+    }
+
+    fn message(&self, _session: &mut (), _message: Message<'_>, _socket: &mut Socket<'_>) {
+        unreachable!("it does not open");
+    }
+}
+
+fn failing() -> App {
+    let offload = Offload::new(OffloadOptions::default()).unwrap();
+    App::new()
+        .get("/error", |_req| Err(Error::not_found("no such price").header("x-price", "1")))
+        .post("/echo", |req| Ok(Response::bytes(req.body())))
+        .get("/panic", |_req| panic!("planted"))
+        .get("/defer", |req| {
+            let (response, responder) = Response::defer();
+            match req.query_value("how") {
+                Some("error") => responder.send(Error::new(502, "upstream")).unwrap(),
+                Some("result") => responder.send(Err(Error::new(502, "upstream"))).unwrap(),
+                Some("never") => std::mem::forget(responder),
+                _ => drop(responder),
+            }
+            response.header("x-early", "1")
+        })
+        .route_handler("GET", "/offload", offload.handler(handler(|_req| Err(Error::new(507, "disk full")))))
+        .upload("PUT", "/upload", Fails)
+        .ws("/ws", Fails)
+}
+
+fn serve(
+    page: impl Fn(&Error) -> Result<Response<'static>, Error> + Clone + Send + Sync + 'static,
+) -> TestServer {
+    server::run_with(
+        |limits, timeouts| {
+            (limits.body_bytes, limits.head_bytes) = (10, 200);
+            timeouts.head = Duration::from_millis(20);
+            timeouts.answer = Duration::from_millis(20);
+        },
+        move |_| failing().error_page(page.clone()),
+    )
+}
+
+fn ask(server: &TestServer, request: &str) -> Answer {
+    let mut client = Client::connect(server.addr);
+    client.send(request);
+    client.answer()
+}
+
+fn request(line: &str, rest: &str) -> String {
+    format!("{line} HTTP/1.1\r\nHost: test\r\n{rest}")
+}
+
+const NO_CONTENT: &str = "Content-Length: 0\r\n\r\n";
+
+#[test]
+fn every_error_is_rendered() {
+    let server = serve(|error| Ok(Response::html(format!("<p>{}", error.message()))));
+    let check = |request: &str, status: u16, text: &str| {
+        let answer = ask(&server, request);
+        assert_eq!(answer.status, status, "{request}");
+        assert!(answer.text().starts_with("<p>"), "{request}: {}", answer.text());
+        assert!(answer.text().contains(text), "{request}: {}", answer.text());
+        assert_eq!(answer.field("content-type"), Some("text/html; charset=utf-8"), "{request}");
+        answer
+    };
+    let content = |text: &str| format!("Content-Length: {}\r\n\r\n{text}", text.len());
+
+    let answer = check(&request("GET /error", "\r\n"), 404, "no such price");
+    assert_eq!((answer.field("x-price"), answer.field("connection")), (Some("1"), None));
+    check(&request("GET /unknown", "\r\n"), 404, "nothing at this path");
+    let answer = check(&request("DELETE /error", NO_CONTENT), 405, "not allowed");
+    assert_eq!(answer.field("allow"), Some("GET, HEAD, OPTIONS"));
+    check(&request("GET /panic", "\r\n"), 500, "");
+
+    check(&request("GET /defer", "\r\n"), 500, "not answered");
+    check(&request("GET /defer?how=error", "\r\n"), 502, "upstream");
+    check(&request("GET /defer?how=result", "\r\n"), 502, "upstream");
+    let answer = check(&request("GET /defer?how=never", "\r\n"), 504, "too long");
+    assert_eq!(answer.field("x-early"), Some("1"));
+    check(&request("GET /offload", "\r\n"), 507, "disk full");
+
+    check(&request("PUT /upload?open", &content("content")), 403, "at open");
+    let answer = check(&request("PUT /upload", &content("piece")), 422, "in a piece");
+    assert_eq!(answer.field("retry-after"), Some("5"));
+    check(&request("PUT /upload", &content("whole")), 409, "at the end");
+    check(&request("PUT /upload", &content("12345678901")), 413, "");
+
+    let answer = check(&request("GET /ws", "\r\n"), 426, "");
+    assert_eq!(answer.field("upgrade"), Some("websocket"));
+    let handshake = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let answer = check(&request("GET /ws", handshake), 401, "no token");
+    assert_eq!(answer.field("www-authenticate"), Some("Bearer"));
+
+    let closing = |request: &str, status| {
+        let answer = check(request, status, "");
+        assert_eq!(answer.field("connection"), Some("close"), "{request}");
+    };
+    closing("GET / HTTP/1.1\r\n\r\n", 400);
+    closing(&request("POST /echo", "Content-Length: 11\r\n\r\n"), 413);
+    closing(&request("GET /", &format!("X: {}\r\n\r\n", "x".repeat(200))), 431);
+    closing("GET / HT", 408);
+    closing("GET / HTTP/3.0\r\nHost: test\r\n\r\n", 505);
+}
+
+#[test]
+fn a_page_has_the_status_of_the_error_and_its_own_fields() {
+    let server = serve(|_error| Response::text("moved").header("X-Price", "2"));
+    let answer = ask(&server, &request("GET /error", "\r\n"));
+    assert_eq!((answer.status, answer.text(), answer.field("x-price")), (404, "moved", Some("2")));
+    assert_eq!(answer.head.to_lowercase().matches("x-price").count(), 1);
+}
+
+#[test]
+fn an_error_whose_page_fails_is_sent_as_text() {
+    let server = serve(|error| match error.status() {
+        404 => panic!("planted"),
+        405 => Err(Error::internal("no template")),
+        _ => Ok(Response::defer().0),
+    });
+    let check = |line: &str, status: u16, text: &str| {
+        let answer = ask(&server, &request(line, NO_CONTENT));
+        assert_eq!((answer.status, answer.text()), (status, text), "{line}");
+    };
+    check("GET /error", 404, "no such price");
+    check("DELETE /error", 405, "The method is not allowed here.");
+    check("GET /offload", 507, "disk full");
+    assert_eq!(server.wait(|counters| counters.panics == 1).panics, 1);
+}
