@@ -28,6 +28,7 @@ mod forms;
 mod layers;
 mod limits;
 mod listeners;
+mod memory;
 #[cfg(not(fleeting_paranoid))]
 mod multipart;
 mod offload;

@@ -4,10 +4,12 @@
 //! memory charged to the queue is the sum of its pieces' charges.
 
 use super::FilePart;
+use super::memory::{Charge, Memory, NoMemory};
 use super::piece::{PIECE_BYTES, Piece, Published};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, IoSlice};
+use std::sync::Arc;
 
 /// The bytes at the front of the queue, in the form that the socket takes.
 #[derive(Debug)]
@@ -51,6 +53,11 @@ pub struct Outbox {
     left: u64,
     /// The sum of all pieces' charges.
     charged_bytes: usize,
+    /// The sum of what all pieces take of the server's memory.
+    own_bytes: usize,
+    charge: Charge,
+    /// Something could not be queued, because there was no memory for it.
+    broken: bool,
     /// The number of pieces that are not published messages.
     answers: usize,
     /// The number of published messages that have left entirely.
@@ -66,7 +73,35 @@ const VECTOR_MAX: usize = 16;
 /// Copies are joined up to this size.
 const JOIN_BYTES: usize = 64 << 10;
 
+/// The granularity in which the server's memory is taken.
+const CHARGE_BYTES: usize = 4096;
+
 impl Outbox {
+    /// Makes an empty queue, which is charged to `memory`.
+    pub fn new(memory: &Arc<Memory>) -> Outbox {
+        Outbox { charge: memory.charge(), ..Outbox::default() }
+    }
+
+    /// Returns whether bytes are missing, because there was no memory to queue them. The connection must be dropped then.
+    pub fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Makes the queue get another turn, although the socket took nothing: no event will report that it may take more.
+    pub fn pause(&mut self) {
+        self.paused = true;
+    }
+
+    /// Whether the server has too little memory for more to be queued.
+    pub(super) fn is_short(&self) -> bool {
+        self.charge.is_short()
+    }
+
+    /// Takes what the pieces need of the server's memory, or gives back what they no longer need.
+    fn settle(&mut self) -> Result<(), NoMemory> {
+        self.charge.set(self.own_bytes.next_multiple_of(CHARGE_BYTES))
+    }
+
     /// Returns the bytes in memory that have not left. Bytes of files are not in memory.
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -125,10 +160,51 @@ impl Outbox {
         if self.pieces.is_empty() {
             self.sent = 0;
         }
-        let piece = Piece::File(part);
-        self.charged_bytes += piece.charge();
         self.answers += 1;
+        self.add(Piece::File(part));
+    }
+
+    /// Adds a piece and its charges.
+    fn add(&mut self, piece: Piece) {
+        self.charged_bytes += piece.charge();
+        self.own_bytes += piece.own_bytes();
+        // What has the memory already, or is too small to matter, is not refused.
+        let _ = self.settle();
         self.pieces.push_back(piece);
+    }
+
+    /// Subtracts the charges of a piece.
+    fn subtract(&mut self, piece: &Piece) {
+        self.charged_bytes -= piece.charge();
+        self.own_bytes -= piece.own_bytes();
+        // Less is always granted, unless more than that could not be taken before.
+        let _ = self.settle();
+    }
+
+    /// Returns whether the server has this much more memory. Otherwise the queue is broken.
+    fn has_memory(&mut self, bytes: usize) -> bool {
+        let needed = (self.own_bytes + bytes).next_multiple_of(CHARGE_BYTES);
+        self.broken |= self.charge.set(needed).is_err();
+        !self.broken
+    }
+
+    /// Returns a copy of `bytes`. If there is no memory for it, the queue is broken.
+    fn copy(&mut self, bytes: &[u8]) -> Option<Piece> {
+        let mut copy = Vec::new();
+        if !self.has_memory(bytes.len()) || copy.try_reserve_exact(bytes.len()).is_err() {
+            return self.run_out();
+        }
+        copy.extend_from_slice(bytes);
+        Some(Piece::Owned(copy))
+    }
+
+    #[cold]
+    fn run_out(&mut self) -> Option<Piece> {
+        if !self.broken {
+            self.charge.run_out();
+            self.broken = true;
+        }
+        None
     }
 
     /// Queues a piece from its byte `from` on. A file is queued whole.
@@ -140,17 +216,24 @@ impl Outbox {
         if bytes == 0 {
             return;
         }
-        let piece = if self.pieces.is_empty() {
+        let mut piece = if self.pieces.is_empty() {
             self.sent = from;
             piece
         } else if from == 0 {
             piece
         } else {
-            Piece::Owned(piece.bytes()[from..].to_vec())
+            match self.copy(&piece.bytes()[from..]) {
+                Some(copy) => copy,
+                None => return,
+            }
         };
-        self.charged_bytes += piece.charge();
+        match &mut piece {
+            Piece::Published(published) => published.divide(),
+            Piece::Owned(owned) if !self.has_memory(owned.capacity()) => return,
+            _ => {}
+        }
         self.answers += usize::from(!matches!(piece, Piece::Published(_)));
-        self.pieces.push_back(piece);
+        self.add(piece);
         self.bytes += bytes;
     }
 
@@ -165,12 +248,24 @@ impl Outbox {
         match self.pieces.back_mut() {
             Some(Piece::Owned(last)) if last.len() + bytes.len() <= JOIN_BYTES => {
                 let before = last.capacity();
-                last.reserve_exact(joined_capacity(last, bytes.len()) - last.len());
+                if last.try_reserve_exact(joined_capacity(last, bytes.len()) - last.len()).is_err() {
+                    self.run_out();
+                    return;
+                }
                 last.extend_from_slice(bytes);
-                self.charged_bytes += last.capacity() - before;
+                let more = last.capacity() - before;
+                self.charged_bytes += more;
+                self.own_bytes += more;
                 self.bytes += bytes.len();
+                // At most 64 KiB, and they are there already.
+                let _ = self.settle();
             }
-            _ => self.push(Piece::Owned(bytes.to_vec()), 0),
+            _ if bytes.is_empty() => {}
+            _ => {
+                if let Some(copy) = self.copy(bytes) {
+                    self.push(copy, 0);
+                }
+            }
         }
     }
 
@@ -203,7 +298,7 @@ impl Outbox {
     pub(super) fn remove(&mut self, at: usize) {
         let piece = self.pieces.remove(at).expect("`waiting` returned the index");
         self.bytes -= piece.bytes().len();
-        self.charged_bytes -= piece.charge();
+        self.subtract(&piece);
         self.shrink_list();
     }
 
@@ -265,6 +360,11 @@ impl Outbox {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Ok(Taken::Blocked { progress });
                 }
+                // The system is short of memory: nobody will report when it is no longer.
+                Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
+                    self.paused = true;
+                    return Ok(Taken::Paused);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -277,8 +377,10 @@ impl Outbox {
         if let Some(Piece::File(part)) = self.pieces.front_mut() {
             part.take(taken as u64);
             if part.is_empty() {
-                self.charged_bytes -= self.pieces.pop_front().as_ref().map_or(0, Piece::charge);
                 self.answers -= 1;
+                if let Some(piece) = self.pieces.pop_front() {
+                    self.subtract(&piece);
+                }
             }
             return;
         }
@@ -290,12 +392,13 @@ impl Outbox {
                 break;
             }
             self.sent -= length;
-            self.charged_bytes -= first.charge();
             match first {
                 Piece::Published(_) => self.delivered += 1,
                 _ => self.answers -= 1,
             }
-            self.pieces.pop_front();
+            if let Some(piece) = self.pieces.pop_front() {
+                self.subtract(&piece);
+            }
         }
         self.shrink_list();
     }

@@ -73,6 +73,13 @@ settings! {
     mailbox = 65_536, max COUNT_MAX, "commands from other threads that wait for a worker";
     /// Bytes of the messages and publications that wait for one worker.
     mailbox_bytes = 64 << 20, max BYTES_MAX, "size of the messages that wait for a worker";
+    /// Bytes that the buffers of the whole server may have together: received content, heads and frames that are not
+    /// complete, messages in fragments, what clients have not taken, messages that wait for a worker, and the arenas. When
+    /// they are used up, what needs a buffer is refused: a request with 503 (RFC 9110 §15.6.4), a WebSocket with 1013, a
+    /// publication for a slow subscriber as its policy says. A response that its client does not take is cut off. Requests
+    /// that need no buffer go on. With the default, the limit is half of the memory that the process may have: the least of
+    /// the machine's, its control group's and its address space.
+    memory = BYTES_MAX, max BYTES_MAX, "buffers of the server; then 503, by default half of RAM";
     /// Bytes of the arena's chunk that stay reserved between requests. Each worker has one arena. The system
     /// provides this memory only when a request first uses it.
     arena_bytes = 256 << 10, max 1 << 30, "memory kept from one request to the next";

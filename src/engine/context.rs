@@ -10,7 +10,7 @@ use super::remote::handle::Handle;
 use super::websocket::compression::Codec;
 use crate::app::{App, WakeConn};
 use crate::arena::Arena;
-use crate::buffer::Pool;
+use crate::buffer::{Charge, Memory, Pool};
 use crate::config::{Limits, READ_BYTES};
 use crate::time::{DateCache, Now};
 use std::sync::Arc;
@@ -25,6 +25,8 @@ pub(super) struct Context {
 /// What all connections share, for as long as the worker runs.
 pub(super) struct Services {
     pub(super) limits: Limits,
+    /// The memory that the buffers of all workers share.
+    pub(super) memory: Arc<Memory>,
     pub(super) half_close: bool,
     pub(super) counters: Counters,
     pub(super) completions: Completions,
@@ -45,10 +47,13 @@ pub(super) struct Scratch {
     pub(super) source_buffer: Vec<u8>,
     /// Unused inboxes, kept for the next connection that needs one.
     pub(super) pool: Pool,
+    /// What the worker has itself, at all times.
+    _charge: Charge,
 }
 
 impl Context {
     /// `arena` is empty.
+    #[expect(clippy::too_many_arguments, reason = "they are the parts of an engine")]
     pub(super) fn new(
         app: App,
         limits: Limits,
@@ -57,17 +62,23 @@ impl Context {
         now: Now,
         handle: &Handle,
         worker: u16,
+        memory: Arc<Memory>,
     ) -> Context {
         let wake = handle.mailbox_of(worker).expect("the handle has this worker").clone();
+        let mut charge = memory.charge();
+        // A worker that has no memory for its own buffers has none for others either: it says so to each request.
+        let _ = charge.set(arena.reserved_bytes() + READ_BYTES);
         let scratch = Scratch {
             arena,
             read_buffer: vec![0; READ_BYTES],
             source_buffer: Vec::new(),
-            pool: Pool::default(),
+            pool: Pool::new(&memory),
+            _charge: charge,
         };
         let app = app.finish();
         let services = Services {
             limits,
+            memory,
             half_close,
             counters: Counters::default(),
             completions: Completions::new(&app),

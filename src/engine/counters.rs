@@ -150,4 +150,10 @@ pub struct WorkerFigures {
     pub kept_bytes: u64,
     /// Bytes of unused inboxes, kept for the next connection that needs one.
     pub pooled_inbox_bytes: usize,
+    /// Bytes that the buffers of all workers of the server have.
+    pub memory_bytes: usize,
+    /// How many they may have: the limit `memory`.
+    pub memory_max: usize,
+    /// How often a buffer of the server was refused memory.
+    pub memory_refused: u64,
 }

@@ -72,10 +72,10 @@ pub(super) fn deliver<S: Stream>(
                     follow_ups.failed.push(id);
                     continue;
                 }
-                left = begin_outbox(conn.outbox(), batch, encoding, range, sent, counters);
+                left = begin_outbox(conn.outbox(cork.memory()), batch, encoding, range, sent, counters);
                 follow_ups.blocked.push(id);
             }
-            if queue(conn.outbox(), batch, encoding, left, limits, counters) {
+            if queue(conn.outbox(cork.memory()), batch, encoding, left, limits, counters) {
                 follow_ups.too_slow.push(id);
                 while let Some((_, _, range)) = topics.take_pending(*subscriber) {
                     counters.dropped_slow += range.len();

@@ -7,7 +7,7 @@
 use super::conn::{Conn, Protocol, Source};
 use super::context::Context;
 use super::cork::Cork;
-use super::counters::{Counters, WorkerFigures};
+use super::counters::Counters;
 use super::deadlines::DeadlinePolicy;
 use super::delivery::{self, FollowUps};
 use super::eviction::Eviction;
@@ -22,7 +22,6 @@ use super::turn::Turn;
 use crate::app::{App, ConnId};
 use crate::arena::Arena;
 use crate::config::{Limits, Timeouts};
-use crate::keep::kept_bytes;
 use crate::time::{Clock, Now};
 use crate::transport::Stream;
 use crate::ws::CloseCode;
@@ -117,11 +116,12 @@ impl<S: Stream> Engine<S> {
         let Settings { limits, timeouts, half_close, worker } = settings;
         let mailbox = handle.mailbox_of(worker).expect("the handle has this worker").clone();
         mailbox.lobby.open(limits.connections);
+        let memory = handle.memory_within(limits.memory);
         Engine {
             table: Table::new(worker),
             schedule: Schedule::new(DeadlinePolicy::new(&timeouts, app.sockets()), now),
-            context: Context::new(app, limits, half_close, arena, now, handle, worker),
-            cork: Cork::new(CORK_BYTES),
+            cork: Cork::new(CORK_BYTES, memory.clone()),
+            context: Context::new(app, limits, half_close, arena, now, handle, worker, memory),
             runnable: Vec::new(),
             running: Vec::new(),
             cut_off: None,
@@ -315,29 +315,6 @@ impl<S: Stream> Engine<S> {
         &self.report
     }
 
-    /// Returns what has been counted.
-    pub fn counters(&self) -> Counters {
-        let mut counters = self.context.services.counters.clone();
-        counters.connections = self.table.len() as u64;
-        counters
-    }
-
-    /// Returns the worker's figures. `kept_bytes` is what the calling thread has kept.
-    pub fn figures(&self) -> WorkerFigures {
-        let Context { services, scratch, .. } = &self.context;
-        WorkerFigures {
-            worker: self.worker(),
-            counters: self.counters(),
-            connections_max: services.limits.connections,
-            topics: services.publisher.topics.len(),
-            topics_max: services.limits.topics,
-            arena_high_water_bytes: scratch.arena.high_water_bytes(),
-            arena_reserved_bytes: scratch.arena.reserved_bytes(),
-            kept_bytes: kept_bytes(),
-            pooled_inbox_bytes: scratch.pool.bytes(),
-        }
-    }
-
     /// Returns the arena, for the figures that it keeps.
     pub fn arena(&self) -> &Arena {
         &self.context.scratch.arena
@@ -367,6 +344,7 @@ impl<S: Stream> Engine<S> {
         delivery::deliver(&mut self.table, &mut self.context.services, &mut self.cork, &mut follow_ups);
         for id in follow_ups.blocked.drain(..) {
             self.update_deadline(id, false);
+            self.run_if_wanted(id);
         }
         for id in follow_ups.too_slow.drain(..) {
             self.tell(id, |turn| turn.close(CloseCode::TRY_AGAIN, "reads too slowly"));
@@ -404,6 +382,16 @@ impl<S: Stream> Engine<S> {
     fn update_deadline(&mut self, id: ConnId, fresh: bool) {
         if let Some(conn) = self.table.find(id) {
             self.schedule.update(id, conn, fresh);
+        }
+    }
+
+    /// Puts a connection on the runnable list, if it has something to do that no event will announce.
+    fn run_if_wanted(&mut self, id: ConnId) {
+        if let Some(conn) = self.table.find(id)
+            && conn.wants_turn()
+            && !std::mem::replace(&mut conn.runnable, true)
+        {
+            self.runnable.push(id);
         }
     }
 

@@ -11,6 +11,7 @@ use super::remote::mailbox::{Mailbox, SendError, Sleeper};
 use super::shutdown::ShutdownReport;
 use crate::app::{App, ConnId, RouteError};
 use crate::arena::Arena;
+use crate::buffer::Memory;
 use crate::config::Limits;
 use crate::pubsub::{Attached, TopicError};
 use crate::time::Clock;
@@ -116,10 +117,10 @@ pub(crate) struct WorkerParts {
 }
 
 impl WorkerParts {
-    pub(crate) fn new(limits: &Limits) -> io::Result<WorkerParts> {
+    pub(crate) fn new(limits: &Limits, memory: &Arc<Memory>) -> io::Result<WorkerParts> {
         let poll = Poll::new()?;
         let sleeper = Sleeper::Poll(Waker::new(poll.registry(), WAKER)?);
-        let mailbox = Arc::new(Mailbox::new(Some(sleeper), limits));
+        let mailbox = Arc::new(Mailbox::new(Some(sleeper), limits, memory));
         Ok(WorkerParts { poll, mailbox, attached: None })
     }
 }

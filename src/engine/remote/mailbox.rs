@@ -6,6 +6,7 @@
 use super::lobby::{Arrival, Lobby};
 use super::question::{Question, TopicCounts};
 use crate::app::{ConnId, Error, WakeConn};
+use crate::buffer::{Charge, Memory};
 use crate::config::Limits;
 use crate::engine::counters::WorkerFigures;
 use crate::engine::listeners::{Callback, ListenerId};
@@ -136,7 +137,12 @@ struct Queue {
     bytes: usize,
     commands_max: usize,
     bytes_max: usize,
+    /// In steps of [`CHARGE_BYTES`], so that it seldom changes.
+    charge: Charge,
 }
+
+/// The granularity in which a queue takes the server's memory.
+const CHARGE_BYTES: usize = 64 << 10;
 
 /// How many announcements, and bytes of them, fit beyond that: an announcement that publications were lost for want of
 /// room must itself find room.
@@ -154,7 +160,8 @@ impl Queue {
         // A shutdown, the end of a subscription and a wake-up are never refused. A subscription ends once, and each
         // source of wake-ups has at most one queued.
         let full = self.commands.len() >= self.commands_max.saturating_add(more)
-            || bytes > self.bytes_max.saturating_add(bytes_more);
+            || bytes > self.bytes_max.saturating_add(bytes_more)
+            || self.charge.set(bytes.next_multiple_of(CHARGE_BYTES)).is_err();
         if full && !matches!(command, Command::Shutdown | Command::Wake(_) | Command::Unlisten(_)) {
             return Err(command);
         }
@@ -165,9 +172,10 @@ impl Queue {
 }
 
 impl Mailbox {
-    pub(crate) fn new(sleeper: Option<Sleeper>, limits: &Limits) -> Mailbox {
+    pub(crate) fn new(sleeper: Option<Sleeper>, limits: &Limits, memory: &Arc<Memory>) -> Mailbox {
         let (commands_max, bytes_max) = (limits.mailbox, limits.mailbox_bytes);
-        let queue = Queue { commands: Vec::new(), bytes: 0, commands_max, bytes_max };
+        let charge = memory.charge();
+        let queue = Queue { commands: Vec::new(), bytes: 0, commands_max, bytes_max, charge };
         let (queue, woken) = (Mutex::new(Some(queue)), AtomicBool::new(false));
         Mailbox { queue, woken, sleeper, lobby: Lobby::new() }
     }
@@ -235,6 +243,8 @@ impl Mailbox {
         self.woken.store(false, Ordering::Release);
         let _ = self.with_queue(|queue| {
             queue.bytes = 0;
+            // One step stays: most turns need no more.
+            let _ = queue.charge.set(CHARGE_BYTES);
             std::mem::swap(&mut queue.commands, into);
         });
     }

@@ -148,6 +148,19 @@ const OF_WORKERS: &[WorkerFamily] = &[
         "Memory of unused inboxes, kept for the next connections.",
         |w| w.pooled_inbox_bytes as u64,
     ),
+    // The same for all workers: the memory is shared.
+    ("fleeting_buffer_bytes", Kind::Gauge, "Memory of the buffers of all workers.", |w| {
+        w.memory_bytes as u64
+    }),
+    ("fleeting_buffer_bytes_limit", Kind::Gauge, "Limit on the memory of the buffers of all workers.", |w| {
+        w.memory_max as u64
+    }),
+    (
+        "fleeting_buffer_memory_refused_total",
+        Kind::Counter,
+        "How often a buffer of any worker was refused memory.",
+        |w| w.memory_refused,
+    ),
 ];
 
 const COUNTERS_BY_REASON: &[ReasonFamily] = &[
