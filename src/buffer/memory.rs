@@ -88,7 +88,7 @@ impl Memory {
         }
     }
 
-    /// Notes that the system has refused memory: no more is granted until half of it was given back.
+    /// Notes that the system has refused memory: no more than there is now is granted, until half of it was given back.
     #[cold]
     fn run_out(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
@@ -175,17 +175,15 @@ mod tests {
 
     /// Finding C7.
     #[test]
-    fn after_the_system_has_run_out_nothing_is_granted_until_half_is_back() {
+    fn after_the_system_has_run_out_no_more_is_granted_until_half_is_back() {
         let memory = Memory::new(1 << 30);
         let (mut one, mut other) = (memory.charge(), memory.charge());
         assert_eq!((one.set(600_000), other.set(400_000)), (Ok(()), Ok(())));
         other.run_out();
         assert!(memory.is_short());
         assert_eq!(other.set(400_001), Err(NoMemory));
-        one.set(200_000).unwrap();
-        assert!(memory.is_short());
-        one.set(100_000).unwrap();
+        assert_eq!((one.set(200_000), other.set(800_001)), (Ok(()), Err(NoMemory)));
+        assert_eq!((one.set(100_000), other.set(4_000_000)), (Ok(()), Ok(())));
         assert!(!memory.is_short());
-        assert_eq!(other.set(4_000_000), Ok(()));
     }
 }
