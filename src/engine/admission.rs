@@ -189,7 +189,7 @@ impl Admission {
                 host.engine.begin_conn(stream, Some(peer));
                 Ok(true)
             }
-            Err(error) if transport::is_short_of_memory(&error) => {
+            Err(error) if transport::may_succeed_later(&error) => {
                 let stream = transport::unregistered(stream);
                 self.waiting.push_front(Arrival { stream, peer, has_place: true });
                 Err(Short)

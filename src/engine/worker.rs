@@ -173,8 +173,8 @@ impl Worker {
             patience.map_or(timeout, |patience| Some(timeout.map_or(patience, |t| t.min(patience))));
         match self.poll.poll(&mut self.events, timeout) {
             Ok(()) => {}
-            // A signal has ended the wait: no events, the turn goes on.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
+            // A signal has ended the wait, or memory is short for now: no events, the turn goes on.
+            Err(error) if transport::may_succeed_later(&error) => self.events.clear(),
             Err(error) => return Err(error),
         }
         self.engine.begin(self.clock.now());

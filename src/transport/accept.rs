@@ -59,6 +59,11 @@ pub fn unregistered(stream: TcpStream) -> TcpStream {
     TcpStream::from(OwnedFd::from(stream))
 }
 
+/// Whether a call has failed because of a signal or a shortage of memory.
+pub fn may_succeed_later(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Interrupted || is_short_of_memory(error)
+}
+
 /// Whether a call has failed because the system is short of memory, so that it may succeed later.
 pub fn is_short_of_memory(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::NOMEM | Errno::NOBUFS))

@@ -9,7 +9,7 @@ pub(crate) mod sigpipe;
 mod stream;
 mod tcp;
 
-pub(crate) use accept::{NotAccepted, accept, is_short_of_memory, unregistered};
+pub(crate) use accept::{NotAccepted, accept, may_succeed_later, unregistered};
 pub(crate) use peer::Peer;
 pub use stream::Stream;
 pub(crate) use tcp::listen;

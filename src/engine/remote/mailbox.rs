@@ -144,6 +144,9 @@ struct Queue {
 /// The granularity in which a queue takes the server's memory.
 const CHARGE_BYTES: usize = 64 << 10;
 
+/// How often a wake-up that fails is repeated.
+const WAKES_MAX: usize = 8;
+
 /// How many announcements, and bytes of them, fit beyond that: an announcement that publications were lost for want of
 /// room must itself find room.
 const ANNOUNCEMENTS_MORE: usize = 1024;
@@ -214,18 +217,21 @@ impl Mailbox {
     fn wake(&self) -> io::Result<()> {
         match &self.sleeper {
             _ if self.woken.swap(true, Ordering::AcqRel) => Ok(()),
-            Some(sleeper) => loop {
-                match sleeper.wake() {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    woken => {
-                        // A wake-up that has failed must not keep the next from trying.
-                        if woken.is_err() {
-                            self.woken.store(false, Ordering::Release);
-                        }
-                        return woken;
+            Some(sleeper) => {
+                // A signal may interrupt it, and memory may be short for a moment.
+                let mut woken = sleeper.wake();
+                for _ in 0..WAKES_MAX {
+                    if woken.is_ok() {
+                        break;
                     }
+                    woken = sleeper.wake();
                 }
-            },
+                // One that has failed must not keep the next from trying.
+                if woken.is_err() {
+                    self.woken.store(false, Ordering::Release);
+                }
+                woken
+            }
             None => Ok(()),
         }
     }
