@@ -18,6 +18,13 @@ fn app() -> App {
         .get("/", |_req| Ok(Response::text("hello")))
         .get("/owned", |_req| Ok(Response::bytes(vec![b'x'; 100 << 10])))
         .post("/", |req| Ok(Response::text(req.body().len().to_string())))
+        .get("/endless", |_req| {
+            let (response, mut sender) = Response::channel(1000);
+            sender.send(b"begun").expect("there is room");
+            // The rest never comes.
+            std::mem::forget(sender);
+            Ok(response)
+        })
         .ws("/ws", Echo)
 }
 
@@ -137,6 +144,19 @@ fn a_response_that_could_not_be_queued_is_503_when_memory_is_short() {
     driver.make_room(&slow[2], usize::MAX >> 1);
     driver.arrive(&slow[2], b"GET /owned HTTP/1.1\r\nHost: test\r\n\r\n");
     assert!(slow[2].take_written().starts_with("HTTP/1.1 200 "));
+}
+
+/// Finding C7. The simulator has found a 503 in the middle of an answer.
+#[test]
+fn a_request_behind_an_answer_that_has_begun_is_not_refused_in_the_middle_of_it() {
+    let mut driver = driver(50 << 10);
+    let peer = driver.connect();
+    let next =
+        [&b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 90000\r\n\r\n"[..], &[b'x'; 80_000]].concat();
+    driver.arrive(&peer, &[b"GET /endless HTTP/1.1\r\nHost: test\r\n\r\n", &next[..]].concat());
+    let answer = peer.take_written();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\nbegun\r\n"), "{answer}");
+    assert!(peer.is_gone());
 }
 
 const CHILD: &str = "FLEETING_LITTLE_ADDRESS_SPACE";

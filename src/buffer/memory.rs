@@ -132,6 +132,14 @@ impl Charge {
         Ok(())
     }
 
+    /// Gives back what the buffer has beyond `bytes`.
+    pub fn shrink(&mut self, bytes: usize) {
+        if self.bytes > bytes {
+            // Less is always granted.
+            let _ = self.set(bytes);
+        }
+    }
+
     /// Notes that the system had no memory for the buffer.
     pub fn run_out(&self) {
         if let Some(memory) = &self.memory {

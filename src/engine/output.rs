@@ -90,12 +90,15 @@ impl<'a, S: Stream> Output<'a, S> {
         bytes >= LARGE_BYTES as u64 && self.cork.memory().is_short()
     }
 
-    /// Puts something behind what the stream did not take.
-    fn queue(&mut self, push: impl FnOnce(&mut Outbox)) {
+    /// Puts `bytes` bytes behind what the stream did not take. If there is no memory for them, they are lost.
+    fn queue(&mut self, bytes: usize, push: impl FnOnce(&mut Outbox)) {
         let outbox = self.io.outbox.get_or_insert_with(|| Box::new(Outbox::new(self.cork.memory())));
         push(outbox);
-        // The peer would miss bytes: only closing the connection shows that to it.
-        self.io.broken |= outbox.is_broken();
+        if outbox.is_broken() {
+            // Only closing the connection shows that to the peer.
+            self.io.broken = true;
+            self.cork.lost(bytes);
+        }
     }
 
     /// Sends a response's content; a large one is taken out of `body`.
@@ -137,7 +140,7 @@ impl<'a, S: Stream> Output<'a, S> {
     fn large_bytes(&mut self, bytes: &[u8]) {
         let from = self.write_with_cork(bytes);
         if from < bytes.len() && !self.io.broken {
-            self.queue(|outbox| outbox.push_copy(&bytes[from..]));
+            self.queue(bytes.len() - from, |outbox| outbox.push_copy(&bytes[from..]));
         }
     }
 
@@ -162,7 +165,7 @@ impl<'a, S: Stream> Output<'a, S> {
         }
         self.cork.passed(part.len());
         let queued = self.io.outbox.is_some();
-        self.queue(|outbox| outbox.push_file(part));
+        self.queue(0, |outbox| outbox.push_file(part));
         if !queued {
             // A new queue holds no publications.
             self.send(FILE_BYTES_AT_ONCE, &mut 0);
@@ -172,7 +175,7 @@ impl<'a, S: Stream> Output<'a, S> {
     fn large(&mut self, piece: Piece) {
         let from = self.write_with_cork(piece.bytes());
         if from < piece.bytes().len() && !self.io.broken {
-            self.queue(|outbox| outbox.push(piece, from));
+            self.queue(piece.bytes().len() - from, |outbox| outbox.push(piece, from));
         }
     }
 
@@ -200,7 +203,10 @@ impl<'a, S: Stream> Output<'a, S> {
         } else if sent < corked {
             let outbox = self.io.outbox.get_or_insert_with(|| Box::new(Outbox::new(self.cork.memory())));
             outbox.push_copy(&self.cork[sent..]);
-            self.io.broken |= outbox.is_broken();
+            if outbox.is_broken() {
+                self.io.broken = true;
+                self.cork.lost(corked + bytes.len() - sent);
+            }
         }
         self.cork.clear();
         sent.saturating_sub(corked)

@@ -5,6 +5,7 @@
 use super::conn::{Protocol, Writing};
 use super::context::Context;
 use super::http::answer::{self, ResponseContext};
+use super::http::transfer::Stage;
 use super::turn::Turn;
 use crate::app::FieldBlock;
 use crate::http1::Refusal;
@@ -36,6 +37,14 @@ impl<S: Stream> Turn<'_, S> {
         // It goes back to the system, not to the pool.
         self.conn.inbox = None;
         self.conn.unfinished = false;
+        if let Protocol::Transfer(transfer) = &self.conn.protocol
+            && matches!(transfer.stage(), Stage::Sending(_))
+        {
+            // What was read is a further request. The answer that has begun cannot be ended in any other way.
+            self.conn.output(self.cork).flush();
+            self.conn.io.broken = true;
+            return;
+        }
         let id = self.id;
         if let Some((open, mut out, services)) = self.socket() {
             open.no_memory(&mut out, services, id);

@@ -28,6 +28,8 @@ pub struct Client {
     /// Where in `answers` the server's last ping ends.
     ping_end: usize,
     habits: Habits,
+    /// There was no memory for something: what it was answered instead is not predicted.
+    pub refused: bool,
     /// Its stream was dropped for a valid reason.
     pub gone: bool,
     /// Something other than the script has ended it: a timeout, a shutdown, a reset.
@@ -53,6 +55,8 @@ pub struct World<'a> {
     pub now: u64,
     pub timeouts: &'a Timeouts,
     pub shut: bool,
+    /// A buffer was refused memory, so answers may be refusals.
+    pub short: bool,
     /// The engine was asked to make room for another connection.
     pub evicts: bool,
     /// Clients that have ended their side still get deferred answers.
@@ -87,6 +91,7 @@ impl Client {
             ping_end: 0,
             disturbed: habits.resets_at.is_some(),
             habits,
+            refused: false,
             gone: false,
         }
     }
@@ -175,7 +180,7 @@ impl Client {
             return Err(violation.clone());
         }
         let written = &wire.pipe.written;
-        while self.checked < written.len() {
+        while self.checked < written.len() && !self.refused {
             self.fill_dates(written, world)?;
             let answers = &self.script.answers[self.checked.min(self.script.answers.len())..];
             let got = &written[self.checked..];
@@ -189,7 +194,10 @@ impl Client {
                 self.find_reason(&wire, world)?;
             }
         }
-        if !self.disturbed && written.len() > self.script.allowed(wire.arrived).max(self.ping_end) {
+        if !self.disturbed
+            && !self.refused
+            && written.len() > self.script.allowed(wire.arrived).max(self.ping_end)
+        {
             // The answer to a timeout begins like any other.
             if self.find_reason(&wire, world).is_err() {
                 return Err(format!(
@@ -259,6 +267,20 @@ impl Client {
                 return self.end_with(at, &away);
             }
         }
+        if world.short {
+            let sentence = b"The server is short of memory. Try again later.";
+            let refusals = ["", "Connection: close\r\n"].iter().flat_map(|connection| {
+                let fields = format!("retry-after: 1\r\n{connection}");
+                [false, true]
+                    .map(|head_only| response("503 Service Unavailable", TEXT, &fields, sentence, head_only))
+            });
+            let close = server_close(1013, "the server is short of memory");
+            if refusals.chain([close]).any(|refusal| alike(got, &refusal)) {
+                (self.refused, self.disturbed) = (true, true);
+                self.checked = wire.pipe.written.len();
+                return Ok(());
+            }
+        }
         // What arrives after the timeout is discarded.
         let item = self.script.item_at(wire.seen);
         let partial = item.phase == Phase::Http && item.start < wire.seen && wire.seen < item.end;
@@ -314,7 +336,7 @@ impl Client {
     /// Checks that the engine has done its part. No event is due, and the engine has nothing left to do.
     pub fn expect_served(&self, world: &World<'_>) -> Result<(), String> {
         let wire = self.wire.borrow();
-        if self.gone || self.id.is_none() {
+        if self.gone || self.id.is_none() || self.refused {
             return Ok(());
         }
         if wire.pipe.reset {
@@ -388,6 +410,14 @@ impl Client {
         let wire = self.wire.borrow();
         let Some(at) = wire.dropped.filter(|_| !self.gone) else { return Ok(()) };
         self.gone = true;
+        // What its client did not take could not be queued, or a request behind the answer that has begun; or it was
+        // refused before.
+        let begun = !self.script.bounds.contains(&wire.pipe.written.len())
+            || !self.script.items.iter().any(|item| item.end == wire.pipe.read);
+        if world.short && (wire.behind || self.refused || begun) {
+            self.disturbed = true;
+            return Ok(());
+        }
         let passed = |since: u64, allowed: Duration| at - since >= allowed.as_millis() as u64;
         if wire.pipe.reset {
             self.disturbed = true;

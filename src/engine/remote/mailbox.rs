@@ -250,7 +250,7 @@ impl Mailbox {
         let _ = self.with_queue(|queue| {
             queue.bytes = 0;
             // One step stays: most turns need no more.
-            let _ = queue.charge.set(CHARGE_BYTES);
+            queue.charge.shrink(CHARGE_BYTES);
             std::mem::swap(&mut queue.commands, into);
         });
     }
