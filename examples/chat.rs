@@ -38,8 +38,6 @@ const ROOMS_KEPT: usize = 1000;
 /// Bytes of a name and of a line, at most.
 const NAME_BYTES_MAX: usize = 40;
 const LINE_BYTES_MAX: usize = 1000;
-/// Bytes of lines that wait for a client of `/lines`.
-const CAPACITY_BYTES: usize = 64 << 10;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let addr = std::env::args().nth(1).unwrap_or("127.0.0.1:8080".into());
@@ -61,7 +59,7 @@ fn app(handle: &Handle, history: &History) -> App {
     App::new().get("/", |_req| Ok(Response::html(PAGE))).ws("/rooms/{room}", rooms).get(
         "/rooms/{room}/lines",
         // Publications become server-sent events.
-        move |req| Ok(handle.events(topic(req), CAPACITY_BYTES)?),
+        move |req| Ok(handle.events(topic(req))?),
     )
 }
 

@@ -49,5 +49,5 @@ fn primes<'r>(req: &Request<'r>) -> Result<Response<'r>, Error> {
 }
 
 fn is_prime(n: u32) -> bool {
-    (2..).take_while(|d| d * d <= n).all(|d| !n.is_multiple_of(d))
+    (2..).take_while(|d| d * d <= n).all(|d| n % d != 0)
 }

@@ -58,7 +58,7 @@ where
             tokio::select! {
                 answer = answer => {
                     // An error means that the client left at the last moment.
-                    let _ = responder.send(answer.unwrap_or_else(Response::from));
+                    let _ = responder.send(answer);
                 }
                 // The function's future is dropped here, in the middle of what it waits for.
                 () = responder.gone() => println!("{path}: the client has left"),

@@ -75,11 +75,11 @@ pub mod transport;
 pub mod ws;
 
 pub use app::{
-    Answer, App, Body, BodySender, Completion, ConnId, Cookie, Error, Event, EventError, EventSender, Files,
-    Flow, FormPart, FormParts, Full, Gone, Handler, HandlerFn, KeptRequest, LayerFn, Message, Multipart,
-    MultipartLimits, Offload, OffloadCounters, OffloadOptions, Pairs, PartHead, Progress, Pushed, Request,
-    Responder, Response, Resume, Room, RouteError, SameSite, Sent, SitePolicy, Socket, SocketOptions, Source,
-    Upload, Waker, WebSocket, handler,
+    Answer, App, Body, BodySender, Completion, ConnId, Cookie, Error, Event, EventError, EventSender,
+    EventsOptions, Files, Flow, FormPart, FormParts, Full, Gone, Handler, HandlerFn, KeptRequest, LayerFn,
+    Message, Multipart, MultipartLimits, Offload, OffloadCounters, OffloadOptions, Pairs, PartHead, Progress,
+    Pushed, Request, Responder, Response, Resume, Room, RouteError, SameSite, Sent, SitePolicy, Socket,
+    SocketOptions, Source, Upload, Waker, WebSocket, handler,
 };
 #[doc(hidden)]
 pub use app::{FormPiece, MultipartReader, Offloaded, Pending};
@@ -91,7 +91,7 @@ pub use engine::{
     WorkerError, WorkerFigures,
 };
 pub use keep::{Keep, kept_bytes};
-pub use pubsub::{Broker, Inlet, Publication, TopicCount, TopicError};
+pub use pubsub::{Broker, Inlet, Publication, TopicCount, TopicError, TopicPage};
 pub use semantics::{EntityTag, Validators};
 pub use server::{Builder, KeepAlive, PreparedWorker, ServeError, Server, TcpOptions, WorkerContext};
 

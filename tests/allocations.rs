@@ -55,6 +55,7 @@ mod nothing_is_allocated_for {
         pipelined_requests: 10_000 requests, app(), pipelines();
         wrapped_handler: 5_000 requests, wrapped(), asks(get("/"), b"hello");
         values_of_layers: 5_000 requests, layered(), asks(get_with("/me", "Authorization: 7 ann\r\n"), b"7 is ann");
+        site_policy: 5_000 requests, guarded(), asks(post_with("/echo", "Origin: http://test\r\n", &CONTENT), &CONTENT);
         nested_application: 5_000 requests, layered(), asks(get_with("/nested/b/users/7", "X-A: 1\r\n"), b"user 7");
         fallback_of_a_nested_application: 5_000 requests, layered(), gets_404("/nested/nowhere");
 
@@ -564,6 +565,11 @@ fn layered() -> App {
             }
             next.call(req).unwrap_or_else(Response::from).add_header("x-layers", "outer")
         })
+}
+
+/// Each request's host and origin are checked.
+fn guarded() -> App {
+    app().layer(fleeting::SitePolicy::new().loopback().host("chat.example").host("test").layer())
 }
 
 /// Each request is reported to a hook.

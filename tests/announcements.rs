@@ -51,7 +51,7 @@ fn an_announcement_reaches_every_subscriber_once_and_in_order() {
     let server = Server::builder().bind("127.0.0.1:0").workers(2).serve(|worker| {
         let handle = worker.handle.clone();
         app().get("/events/{filter}", move |req| {
-            let events = handle.events(req.param("filter"), 1 << 20);
+            let events = handle.events(req.param("filter"));
             events.map_err(|error| Error::bad_request(error.to_string()))
         })
     });
@@ -79,7 +79,7 @@ fn an_announcement_reaches_every_subscriber_once_and_in_order() {
         assert_eq!((frame.opcode, &frame.payload[..]), (BINARY, &b"bytes"[..]));
         assert_eq!(client.next_frame().text(), "after");
     }
-    let expected = "data: before\n\nevent: gap\ndata: lost\ndata: some\n\ndata: after\n\n";
+    let expected = ":\n\ndata: before\n\nevent: gap\ndata: lost\ndata: some\n\ndata: after\n\n";
     assert_eq!(events.text_in_chunks(expected.len()), expected);
     assert_eq!([received.recv(), received.recv()], [Ok("a".into()), Ok("a".into())]);
     drop(subscription);

@@ -17,7 +17,7 @@ use std::rc::Rc;
 /// The client's end of the connection `id`.
 pub struct Peer {
     pub id: ConnId,
-    pipe: Rc<RefCell<Pipe>>,
+    pub pipe: Rc<RefCell<Pipe>>,
 }
 
 /// An engine and the time.
@@ -41,8 +41,7 @@ impl Driver {
     /// Opens a connection that has room for everything.
     pub fn connect(&mut self) -> Peer {
         let pipe = Rc::new(RefCell::new(Pipe::with_room(usize::MAX)));
-        let id = self.engine.accept(MemoryStream::new(&pipe), None);
-        Peer { id, pipe }
+        Peer { id: self.engine.accept(MemoryStream::new(&pipe), None), pipe }
     }
 
     /// Opens a WebSocket that has room for everything.
@@ -60,6 +59,26 @@ impl Driver {
         assert_eq!(head.status(), 101, "{head:?}");
         pipe.written.drain(..head.bytes().len());
         let head = String::from_utf8(head.bytes().to_vec()).expect("ASCII");
+        drop(pipe);
+        (peer, head)
+    }
+
+    /// Sends `bytes` on a new connection that has room for everything.
+    pub fn raw(&mut self, bytes: &[u8]) -> Peer {
+        let pipe = Rc::new(RefCell::new(Pipe::with_room(usize::MAX)));
+        let id = self.engine.accept(MemoryStream::new(&pipe), None);
+        let peer = Peer { id, pipe };
+        self.arrive(&peer, bytes);
+        peer
+    }
+
+    /// Sends a GET, and takes the head of its response, which it returns.
+    pub fn get(&mut self, target: &str, version: &str) -> (Peer, wire::Head) {
+        let peer = self.raw(format!("GET {target} {version}\r\nHost: test\r\n\r\n").as_bytes());
+        let mut pipe = peer.pipe.borrow_mut();
+        let head =
+            wire::Head::read(&pipe.written).unwrap_or_else(|error| panic!("{error}")).expect("an answer");
+        pipe.written.drain(..head.bytes().len());
         drop(pipe);
         (peer, head)
     }
@@ -91,6 +110,11 @@ impl Driver {
         run_to_rest(&mut self.engine, self.now);
     }
 
+    /// Makes room for `bytes` more without an event, as a kernel does whose buffer is still nearly full.
+    pub fn make_room_silently(&mut self, peer: &Peer, bytes: usize) {
+        peer.pipe.borrow_mut().add_room(bytes);
+    }
+
     /// Lets time pass. The engine has a turn whenever it asks for one.
     pub fn advance(&mut self, ms: u64) {
         let until = self.now.ms + ms;
@@ -109,14 +133,14 @@ impl Driver {
 }
 
 impl Peer {
+    /// Delivers `bytes`; the engine is to be told.
+    pub fn deliver(&self, bytes: &[u8]) {
+        self.pipe.borrow_mut().deliver(bytes);
+    }
+
     /// From now on only `bytes` more fit.
     pub fn limit_room(&self, bytes: usize) {
         self.pipe.borrow_mut().room = bytes;
-    }
-
-    /// Delivers `bytes` without an event.
-    pub fn deliver(&self, bytes: &[u8]) {
-        self.pipe.borrow_mut().deliver(bytes);
     }
 
     /// Returns everything that was written since the last call.
@@ -145,6 +169,51 @@ impl Peer {
     /// Returns the payloads of the text messages that were written completely since the last call.
     pub fn texts(&self) -> Vec<String> {
         self.frames().iter().map(|frame| frame.text().to_string()).collect()
+    }
+
+    /// Returns everything that was written since the last call.
+    pub fn written(&self) -> Vec<u8> {
+        std::mem::take(&mut self.pipe.borrow_mut().written)
+    }
+
+    /// Returns the content that was written since the last call: whole chunks, or whatever there is without chunks.
+    pub fn content(&self, chunks: bool) -> String {
+        let mut pipe = self.pipe.borrow_mut();
+        if !chunks {
+            return String::from_utf8(std::mem::take(&mut pipe.written)).expect("text");
+        }
+        let (mut content, mut at) = (Vec::new(), 0);
+        while let Some(chunk) = wire::chunk(&pipe.written[at..]).unwrap_or_else(|error| panic!("{error}")) {
+            content.extend_from_slice(&pipe.written[at..][chunk.data.clone()]);
+            at += chunk.end;
+            if chunk.data.is_empty() {
+                // The last chunk, without trailers.
+                at = pipe.written.len().min(at + 2);
+                break;
+            }
+        }
+        pipe.written.drain(..at);
+        String::from_utf8(content).expect("text")
+    }
+
+    /// Returns the number of bytes that were written and not taken.
+    pub fn untaken_bytes(&self) -> usize {
+        self.pipe.borrow().written.len()
+    }
+
+    /// Returns whether the engine has ended its side.
+    pub fn is_shut(&self) -> bool {
+        self.pipe.borrow().shut
+    }
+
+    /// Returns the number of reads and writes so far.
+    pub fn calls(&self) -> u64 {
+        self.pipe.borrow().calls
+    }
+
+    /// Returns the bound on what is taken before it is sent, if the engine has set one.
+    pub fn unsent_limit(&self) -> Option<u32> {
+        self.pipe.borrow().unsent_limit
     }
 
     /// Returns whether the engine has dropped the stream.

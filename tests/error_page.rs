@@ -65,6 +65,7 @@ fn failing() -> App {
             response.header("x-early", "1")
         })
         .route_handler("GET", "/offload", offload.handler(handler(|_req| Err(Error::new(507, "disk full")))))
+        .get("/file", |req| Response::file(req, concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")))
         .upload("PUT", "/upload", Fails)
         .ws("/ws", Fails)
 }
@@ -134,6 +135,9 @@ fn every_error_is_rendered() {
     let answer = check(&request("GET /ws", handshake), 401, "no token");
     assert_eq!(answer.field("www-authenticate"), Some("Bearer"));
 
+    let answer = check(&request("GET /file", "Range: bytes=99999999-\r\n\r\n"), 416, "after the end");
+    assert!(answer.field("content-range").unwrap().starts_with("bytes */"));
+
     let closing = |request: &str, status| {
         let answer = check(request, status, "");
         assert_eq!(answer.field("connection"), Some("close"), "{request}");
@@ -141,6 +145,8 @@ fn every_error_is_rendered() {
     closing("GET / HTTP/1.1\r\n\r\n", 400);
     closing(&request("POST /echo", "Content-Length: 11\r\n\r\n"), 413);
     closing(&request("GET /", &format!("X: {}\r\n\r\n", "x".repeat(200))), 431);
+    let handshake = handshake.replace("\r\n\r\n", "\r\nContent-Length: 2\r\n\r\nhi");
+    closing(&request("GET /ws", &handshake), 400);
     closing("GET / HT", 408);
     closing("GET / HTTP/3.0\r\nHost: test\r\n\r\n", 505);
 }

@@ -61,6 +61,31 @@ fn ask(client: &mut Client, method: &str, path: &str, fields: &str) -> Answer {
     if method == "HEAD" { client.answer_to_head() } else { client.answer() }
 }
 
+/// Findings D7 and E11.
+#[test]
+fn no_link_shows_a_hidden_file_and_a_directory_made_again_is_served() {
+    let scratch = Scratch::new("again");
+    scratch.file("a.txt", "old").file(".env", "hidden").file(".git/config", "hidden");
+    symlink(".env", scratch.root().join("env.txt")).expect("a link");
+    symlink(".git", scratch.root().join("git")).expect("a link");
+    symlink("a.txt", scratch.root().join("link.txt")).expect("a link");
+    let server = scratch.serve("/");
+    let mut client = Client::connect(server.addr);
+    let mut check = |path: &str, status: u16| {
+        let answer = ask(&mut client, "GET", path, "");
+        assert_eq!(answer.status, status, "{path}");
+        answer.text().to_string()
+    };
+    check("/env.txt", 404);
+    check("/git/config", 404);
+    assert_eq!(check("/link.txt", 200), "old");
+    fs::remove_dir_all(scratch.root()).expect("it was there");
+    check("/a.txt", 404);
+    scratch.file("a.txt", "new");
+    assert_eq!(check("/a.txt", 200), "new");
+    assert_eq!(check("/", 404), "There is no such file.");
+}
+
 #[test]
 fn a_file_is_sent_with_type_tag_and_date() {
     let scratch = Scratch::new("whole");
@@ -280,7 +305,7 @@ fn a_name_that_no_file_can_have_is_not_found() {
     let root = scratch.root();
     let server = server::run(move |_| {
         let root = root.clone();
-        App::new().get("/named/{name}", move |req| Response::file(req, root.join(&*req.param("name"))))
+        App::new().get("/named/{name}", move |req| Response::file(req, root.join(req.param("name"))))
     });
     let mut client = Client::connect(server.addr);
     let long = "x".repeat(300);

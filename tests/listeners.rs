@@ -97,7 +97,7 @@ fn events(workers: usize) -> Workers {
     let server = Server::builder().bind("127.0.0.1:0").workers(workers).serve(|worker| {
         let handle = worker.handle.clone();
         App::new().ws("/ws", Publisher).get("/events/{filter}", move |req| {
-            let events = handle.events(req.param("filter"), 1 << 20);
+            let events = handle.events(req.param("filter"));
             events.map_err(|error| Error::bad_request(error.to_string()))
         })
     });
@@ -127,7 +127,7 @@ fn an_event_stream_carries_publications_of_every_worker() {
         publisher.frame(TEXT, "other nobody");
     }
     for client in &mut streams {
-        let expected = "data: one\n\ndata: two\ndata: lines\n\ndata: three\n\n";
+        let expected = ":\n\ndata: one\n\ndata: two\ndata: lines\n\ndata: three\n\n";
         assert_eq!(client.text_in_chunks(expected.len()), expected);
     }
     // A client that is gone is unsubscribed without any publication.

@@ -7,6 +7,7 @@
 //! In builds for AddressSanitizer (`--cfg fleeting_paranoid`, see tests/sanitize) memory is freed instead of reused, so
 //! `allocations` is left out.
 
+mod addresses;
 mod admission;
 #[cfg(not(fleeting_paranoid))]
 mod allocations;
@@ -25,6 +26,7 @@ mod error_page;
 mod file_responses;
 mod foreign_event_loop;
 mod forms;
+mod gaps;
 mod layers;
 mod limits;
 mod listeners;
@@ -49,12 +51,14 @@ mod sigpipe;
 mod simulator;
 mod site_policy;
 mod slow_consumers;
+mod slow_peers;
 mod split_reads;
 mod startup_errors;
 mod streaming;
 mod tcp_options;
 mod testing;
 mod timeouts;
+mod turn_bounds;
 mod upgrade;
 mod uploads;
 mod websocket_timeouts;

@@ -83,7 +83,7 @@ fn callbacks_of_a_handle_that_panic_end_no_worker() {
         App::new().get("/", |_req| Ok(Response::text("hello"))).get("/ask", move |_req| {
             for _ in 0..3 {
                 handle.figures(|_| panic!("planted"));
-                handle.count_topics(|_| panic!("planted"));
+                handle.count_topics(None, |_| panic!("planted"));
             }
             Ok(Response::text("asked"))
         })

@@ -214,3 +214,27 @@ fn large_request(number: usize) -> Vec<u8> {
     let head = format!("POST /large/{number} HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n");
     [head.as_bytes(), &LARGE[..length]].concat()
 }
+
+/// Finding C9. A read stops at urgent data, and no event tells of what is behind it. The urgent byte itself is not part of
+/// the stream.
+#[test]
+fn urgent_data_between_requests_does_not_hide_the_next() {
+    let app = App::new().get("/number/{number}", |req| Ok(Response::text(req.param("number"))));
+    let (mut worker, addr) = worker(app);
+    let requests = numbered(0..3);
+    // Between two requests, within one, before all and behind all.
+    for (round, cut) in [requests.len() / 3, 50, 0, requests.len()].into_iter().enumerate() {
+        let mut client = Client::connect(addr);
+        client.send(&requests[..cut]);
+        socket2::SockRef::from(client.stream()).send_out_of_band(b"!").expect("there is room");
+        client.send(&requests[cut..]);
+        // All of it has arrived, and the connection is not even accepted yet.
+        for _ in 0..20 {
+            worker.turn(Some(Duration::ZERO)).expect("the worker lives");
+        }
+        assert_eq!(worker.counters().requests, 3 * (round as u64 + 1), "cut at {cut}");
+        for number in 0..3 {
+            assert_eq!(client.answer().text(), number.to_string());
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! Server-sent events arrive as a browser reads them, and the example that sends some works.
 
 use fleeting::{App, Event, EventSender, Pushed, Response, Server, Timeouts, WorkerContext};
-use fleeting_testkit::client::Client;
+use fleeting_testkit::client::{Answer, Client};
 use fleeting_testkit::server;
 use std::sync::mpsc::{self, Receiver, Sender, channel};
 use std::time::Duration;
@@ -30,9 +30,17 @@ fn app(opened: Sender<EventSender>) -> App {
 fn open(client: &mut Client, senders: &Receiver<EventSender>) -> EventSender {
     client.send("GET /events HTTP/1.1\r\nHost: test\r\nAccept: text/event-stream\r\n\r\n");
     let answer = client.answer_to_head();
-    let fields = ["content-type", "cache-control", "transfer-encoding"].map(|name| answer.field(name));
-    assert_eq!(fields, [Some("text/event-stream"), Some("no-store"), Some("chunked")]);
+    check_head(&answer);
+    // Finding B6.
+    assert_eq!(client.chunk(), b":\n\n");
     senders.recv().expect("the handler was called")
+}
+
+/// Finding B6.
+fn check_head(answer: &Answer) {
+    let names = ["content-type", "cache-control", "transfer-encoding", "x-accel-buffering"];
+    let fields = names.map(|name| answer.field(name));
+    assert_eq!(fields, [Some("text/event-stream"), Some("no-store"), Some("chunked"), Some("no")]);
 }
 
 #[test]
@@ -85,7 +93,7 @@ fn a_client_that_ends_its_side_with_its_request_is_not_subscribed() {
         let builder = Server::builder().bind("127.0.0.1:0").half_close(half_close);
         let make = |context: &WorkerContext| {
             let handle = context.handle.clone();
-            App::new().get("/topic", move |_req| Ok(handle.events("prices", 1000)?))
+            App::new().get("/topic", move |_req| Ok(handle.events("prices")?))
         };
         let mut worker = builder.worker(make).expect("the server starts");
         let mut client = Client::connect(worker.local_addrs().expect("it listens")[0]);
@@ -95,15 +103,17 @@ fn a_client_that_ends_its_side_with_its_request_is_not_subscribed() {
         while worker.counters().requests == 0 {
             worker.turn(None).expect("polling works");
         }
-        assert_eq!(client.answer_to_head().status, 200);
+        let head = client.answer_to_head();
+        check_head(&head);
+        assert_eq!((head.status, client.chunk()), (200, b":\n\n".to_vec()));
         let (sender, counts) = mpsc::channel();
         let mut subscribers = || {
             let sender = sender.clone();
-            worker.handle().count_topics(move |topics| sender.send(topics).expect("the test waits"));
+            worker.handle().count_topics(None, move |page| sender.send(page).expect("the test waits"));
             loop {
                 worker.turn(Some(Duration::ZERO)).expect("polling works");
-                if let Ok(topics) = counts.try_recv() {
-                    return topics.iter().map(|topic| topic.subscribers).sum::<usize>();
+                if let Ok(page) = counts.try_recv() {
+                    return page.topics.iter().map(|topic| topic.subscribers).sum::<usize>();
                 }
             }
         };
@@ -170,7 +180,7 @@ fn the_example_sends_the_count_to_all_clients() {
     for client in &mut clients {
         client.send("GET /count HTTP/1.1\r\nHost: test\r\nLast-Event-ID: 41\r\n\r\n");
         assert_eq!(client.answer_to_head().field("content-type"), Some("text/event-stream"));
-        assert_eq!(client.chunk(), b": 41\n\n");
+        assert_eq!(client.text_in_chunks(9), ":\n\n: 41\n\n");
     }
     pages.show(42);
     for client in &mut clients {

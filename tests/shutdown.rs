@@ -93,6 +93,19 @@ fn a_stuck_client_is_cut_off_after_the_grace_period() {
     assert_eq!((counters.connections, counters.timeouts), (0, 2));
 }
 
+/// Finding C11.
+#[test]
+fn a_client_that_has_its_whole_answer_and_stays_is_not_cut_off() {
+    let server = server::run_with(|_, timeouts| timeouts.grace = Duration::from_millis(200), |_| app());
+    let mut client = Client::connect(server.addr);
+    client.send("GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    assert_eq!(client.answer().text(), "hello");
+    client.ended();
+    // The client keeps its socket open beyond the grace period.
+    let counters = server.finish();
+    assert_eq!((counters.connections, counters.timeouts), (0, 0));
+}
+
 #[test]
 fn a_client_that_does_not_read_is_cut_off_after_the_grace_period() {
     let server = server::run_with(

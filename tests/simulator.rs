@@ -12,14 +12,15 @@
 //! After every turn:
 //! 1. Every byte written is the next one of the model: nothing is missing, doubled, out of order or another client's,
 //!    and every Date is a time that the clock has shown. The only other things that may be written are a 408, a ping, a
-//!    Close 1001, a 503 or a `Connection: close`, each only where a response or a frame begins, in its protocol, and
-//!    not before its timeout has passed or the shutdown has begun.
+//!    Close 1001 or 1008, a 503 or a `Connection: close`, each only where a response or a frame begins, in its protocol,
+//!    and not before its timeout has passed or the shutdown has begun.
 //! 2. Nothing is answered before a byte of it has arrived.
 //! 3. No stream is read after its end, written after its end, ended twice, or used after it has failed. No read has an
 //!    empty buffer, and no write is empty.
 //! 4. A stream is dropped only for a reason: the client's end, with everything due written; the client's end while a
 //!    deferred answer is due, unless half-close is honoured, as in every other seed; a failure; a timeout that has
-//!    passed; a shutdown; another client that waits for a place, if the connection has been idle for 100 ms.
+//!    passed; a shutdown; another client that waits for a place, if the connection has been idle for 100 ms. One that has
+//!    room, reported or not, is not dropped because nothing was taken.
 //!
 //! In every fifth seed the buffers have little memory. Then a 503 or a Close 1013 may be written in place of any answer, what
 //! follows it on the same connection is not predicted, and a client that does not take its answers may be cut off. The
@@ -29,19 +30,21 @@
 //! 5. Everything that has arrived is answered unless the client's pipe is full: no wake-up was lost.
 //! 6. The engine ends its side where the script says so, and streams of clients that are gone are dropped.
 //! 7. After a shutdown no connection waits for another request.
+//! 8. No request and no message that has begun has waited for its rest for twice its grace period.
 //!
 //! At the end, when time passes only as [`Engine::next_ms`] asks for it:
-//! 8. Clients that nothing has disturbed have all their answers.
-//! 9. Every connection ends within the timeouts, and after a shutdown within the grace period; then `is_over`. The
+//! 9. Clients that nothing has disturbed have all their answers.
+//! 10. Every connection ends within the timeouts, and after a shutdown within the grace period; then `is_over`. The
 //!    engine never asks for a time that has passed, and never works without end.
-//! 10. Every stream was dropped, `close` was called once for every session, and the counters agree with the model. With
+//! 11. Every stream was dropped, `close` was called once for every session, and the counters agree with the model. With
 //!     disturbed clients, there are at most as many responses as were counted.
 //!
 //! Some requests are answered by another thread, or never ([`Response::defer`]). Some content comes from a source that
 //! sleeps now and then, and some uploads pause. The run wakes, answers and resumes them between turns, at random. Their
 //! answers are still known, and no later request may be answered before them.
 //!
-//! The second simulation, [`pubsub_run`], has two engines that share a handle. Its members subscribe, unsubscribe,
+//! The second simulation, [`pubsub_run`], has two engines that share a handle. Its members, WebSockets and streams of
+//! events, subscribe, unsubscribe,
 //! publish, leave, and read slowly or not at all, under each policy for slow consumers, while others publish through
 //! the handle. What is due to which member is computed by [`pubsub_model`] at the moment of publishing, from the
 //! subscriptions of that moment. After every turn, for every member:
@@ -52,12 +55,18 @@
 //! 3. Frames are whole: one that has begun is finished, whatever is dropped behind it. Nothing comes after a Close.
 //! 4. What the session has sent, unless it was reported as dropped, comes in order. What a handle has sent comes in
 //!    order or not at all. `drain` is called once for each report of backpressure, before the next message.
+//! 5. A gap is told if and only if something was dropped, where it was dropped, with the number of publications that are
+//!    missing there. Those that a newer one of their topic has replaced do not count.
+//!
+//! In every other seed, a turn may do only very little: one command, one or three deliveries, a batch of one or three
+//! publications. The rules are the same then, and a publication from outside is due when its command is carried out.
 //!
 //! At the end, when every member has taken everything:
-//! 5. No loss without a count: on each engine, what matched is what was delivered, dropped, conflated or closed, and
-//!    what was delivered is what was written. If no member has left, what matched is what was due.
-//! 6. If no member was slow and none has left, everything due has arrived.
-//! 7. After a shutdown `close` was called for every session.
+//! 6. No loss without a count: on each engine, what matched is what was delivered, dropped, conflated or closed, and
+//!    what was delivered is what was written. If no member has left, what matched is what was due, and what was dropped is
+//!    what was told.
+//! 7. If no member was slow and none has left, everything due has arrived.
+//! 8. After a shutdown `close` was called for every session.
 //!
 //! `FLEETING_SEED=N` plays one seed, `FLEETING_SEEDS=N` the first N. Events and bytes of a seed are the same in every
 //! run.

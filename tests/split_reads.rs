@@ -57,11 +57,11 @@ impl Bench {
         for to in cuts.iter().copied().chain([stream.len()]) {
             wire.borrow_mut().arrive(to - from);
             from = to;
-            self.report(id, Readiness { readable: true, writable: true, ended: false });
+            self.report(id, Readiness { readable: true, writable: true, ..Readiness::default() });
         }
         let ended = wire.borrow().write_ended.is_some();
         wire.borrow_mut().finish();
-        self.report(id, Readiness { readable: true, writable: true, ended: true });
+        self.report(id, Readiness { readable: true, writable: true, ended: true, ..Readiness::default() });
         let wire = wire.borrow();
         assert!(wire.dropped.is_some(), "{} is still open", stream.escape_ascii());
         assert_eq!(wire.violation, None, "{}", stream.escape_ascii());

@@ -1,9 +1,16 @@
 //! The options of `Builder::tcp` reach the sockets of a server, and what the system refuses is an error at start.
 
-use fleeting::{App, KeepAlive, Response, ServeError, Server, TcpOptions};
+use crate::driver::{Driver, Peer};
+use fleeting::engine::{PublishError, Readiness, Settings};
+use fleeting::testing::rest::run_to_rest;
+use fleeting::{
+    App, Event, EventsOptions, Handle, KeepAlive, Message, Pushed, Response, ServeError, Server,
+    SlowConsumer, SocketOptions, TcpOptions,
+};
 use fleeting_testkit::client::Client;
-use fleeting_testkit::server::Workers;
+use fleeting_testkit::server::{Echo, Feed, Workers};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc;
 use std::time::Duration;
 
 fn keepalive(idle: Duration, interval: Duration, count: u32) -> TcpOptions {
@@ -77,6 +84,85 @@ fn an_option_that_the_system_refuses_is_an_error_at_start() {
     options.user_timeout = None;
     options.busy_poll = Some(Duration::MAX);
     check(options, "busy_poll = 18446744073709551615.999999999s");
+}
+
+/// Finding B4.
+#[test]
+fn a_stream_of_events_is_given_a_bound_on_what_is_unsent() {
+    let settings = Settings { pushed_unsent_bytes: Some(16 << 10), ..Settings::default() };
+    let app = App::new().get("/", |_req| Ok(Response::text("hello")));
+    let app = app.get("/events", |_req| {
+        let (response, mut events) = Response::events(1000);
+        assert!(matches!(events.try_send(&Event::data("one")), Ok(Pushed::Sent)));
+        Ok(response)
+    });
+    let mut driver = Driver::new(app, settings);
+    let Peer { id: client, pipe } = driver.connect();
+    let limit = |driver: &mut Driver, target: &str| {
+        pipe.borrow_mut().deliver(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+        driver.engine.begin(driver.now);
+        driver.engine.ready(client, Readiness { readable: true, ..Readiness::default() });
+        run_to_rest(&mut driver.engine, driver.now);
+        pipe.borrow().unsent_limit
+    };
+    assert_eq!(limit(&mut driver, "/"), None);
+    // It has ended, and ordinary responses may follow.
+    assert_eq!(limit(&mut driver, "/events"), Some(0));
+    assert_eq!(limit(&mut driver, "/"), Some(0));
+}
+
+/// Findings B2 and B4. Of what waits for a client that does not conflate, nothing can be replaced, and what the system does
+/// not take has no room but the outbox: a client that reads would lose publications.
+#[test]
+fn only_a_subscriber_that_conflates_is_given_a_bound_on_what_is_unsent() {
+    for slow in SlowConsumer::ALL {
+        let settings = Settings { pushed_unsent_bytes: Some(16 << 10), ..Settings::default() };
+        let handle = Handle::unattended(1);
+        let (events, options) = (handle.clone(), EventsOptions::new().slow_consumer(slow));
+        let app = App::new()
+            .ws_with("/feed", SocketOptions::new().slow_consumer(slow), Feed)
+            .get("/events", move |_req| Ok(events.events_with("*", options)?));
+        let mut driver = Driver::with_handle(app.ws("/ws", Echo), settings, &handle);
+        let expected = (slow == SlowConsumer::Conflate).then_some(16 << 10);
+        assert_eq!(driver.websocket("/feed").unsent_limit(), expected, "{slow}");
+        assert_eq!(driver.get("/events", "HTTP/1.1").0.unsent_limit(), expected, "{slow}");
+        assert_eq!(driver.websocket("/ws").unsent_limit(), None);
+    }
+}
+
+/// Finding B4: a client that pauses and conflates finds its own system's buffer, at most 64 KiB more, and then the newest
+/// message.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_conflating_client_that_reads_again_soon_has_the_newest_message() {
+    const MESSAGES: usize = 6000;
+    let options = SocketOptions::new().slow_consumer(SlowConsumer::Conflate);
+    let server = Server::builder().bind("127.0.0.1:0");
+    let server = Workers::of(server.serve(move |_| App::new().ws_with("/feed", options.clone(), Feed)));
+    let mut client = Client::websocket(server.addr, "/feed");
+    let text = |number: usize| format!("{number:<900}");
+    for number in 0..MESSAGES {
+        while server.handle.publish("feed", Message::Text(&text(number))) == Err(PublishError::Full) {
+            std::thread::yield_now();
+        }
+    }
+    // The worker has taken all of them when it answers.
+    let (sender, figures) = mpsc::channel();
+    server.handle.figures(move |workers| sender.send(workers).expect("the test waits"));
+    let counters = figures.recv().expect("the worker answers").remove(0).counters;
+    assert_eq!(counters.published, MESSAGES as u64);
+    let received = rustix::io::ioctl_fionread(client.stream()).expect("a socket has a queue") as usize;
+    let mut stale = 0;
+    loop {
+        let frame = client.next_frame();
+        if frame.text().trim_end() == (MESSAGES - 1).to_string() {
+            break;
+        }
+        stale += 4 + frame.payload.len();
+    }
+    // The message that had begun to leave is completed.
+    assert!(stale <= received + (64 << 10) + 1000, "{stale} stale bytes, of which the client had {received}");
+    assert!(counters.conflated > 0);
 }
 
 /// Linux queues one connection more than the backlog.

@@ -4,6 +4,7 @@
 //! [`Response::keep`](super::Response::keep) copies borrowed bytes.
 
 use super::Error;
+use super::events_options::TopicEvents;
 use super::fields::FieldBlock;
 use super::slot::Receiver;
 use super::source::Streamed;
@@ -65,6 +66,8 @@ pub(crate) enum Awaited {
     Answer(Promise),
     /// Content that is made while it is sent.
     Source(Streamed),
+    /// Publications, from now on.
+    Events(TopicEvents),
 }
 
 /// The connection's end of a deferred answer.
@@ -102,6 +105,7 @@ impl fmt::Debug for Pending {
         f.write_str(match self.awaited() {
             Some(Awaited::Answer(_)) => "Pending(answer)",
             Some(Awaited::Source(_)) => "Pending(source)",
+            Some(Awaited::Events(_)) => "Pending(events)",
             None => "Pending(begun)",
         })
     }

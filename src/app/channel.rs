@@ -11,6 +11,9 @@ use std::future::poll_fn;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{self, Poll};
 
+/// An empty comment, which goes between two events (WHATWG HTML §9.2.6).
+pub(crate) const COMMENT: &[u8] = b":\n\n";
+
 /// Sends a response's content from any thread. Made by [`Response::channel`].
 ///
 /// A thread calls [`send`](BodySender::send), which blocks while the queue is full; a task in an async executor awaits
@@ -143,7 +146,13 @@ impl Response<'_> {
         let capacity_bytes = capacity_bytes.max(1);
         let channel =
             Arc::new(Channel { capacity_bytes, state: Mutex::new(state), room_made: Condvar::new() });
-        let reader = ChannelReader { channel: channel.clone(), events, ending: false, quiet: false };
+        let reader = ChannelReader {
+            channel: channel.clone(),
+            events,
+            beginning: events,
+            ending: false,
+            quiet: false,
+        };
         (Response::source(None, reader), BodySender { channel })
     }
 }
@@ -353,9 +362,6 @@ impl fmt::Debug for BodySender {
     }
 }
 
-/// An empty comment in a stream of events, which goes between two events (WHATWG HTML §9.2.6).
-const COMMENT: &[u8] = b":\n\n";
-
 /// The connection's end.
 struct ChannelReader {
     channel: Arc<Channel>,
@@ -364,12 +370,17 @@ struct ChannelReader {
     events: bool,
     /// The server is shutting down.
     ending: bool,
+    /// The next read begins the stream, with a comment.
+    beginning: bool,
     /// The next read sends a comment if there is nothing else to send.
     quiet: bool,
 }
 
 impl Source for ChannelReader {
     fn read(&mut self, room: &mut Room<'_>) -> Result<Progress, Error> {
+        if std::mem::take(&mut self.beginning) {
+            room.push(COMMENT);
+        }
         let mut state = self.channel.state();
         let (front, back) = state.queue.as_slices();
         let taken = room.push(front) + room.push(back);

@@ -179,14 +179,16 @@ impl From<ParseBoolError> for Error {
     }
 }
 
-/// 413 for a message that is too long, 503 for a limit that is reached, otherwise 400.
+/// 413 for a message that is too long, 503 with Retry-After for a limit that is reached, otherwise 400.
 impl From<TopicError> for Error {
     fn from(error: TopicError) -> Error {
-        let status = match error {
-            TopicError::MessageTooBig(_) => 413,
-            TopicError::TooManySubscriptions(_) | TopicError::TooManyTopics(_) | TopicError::Closing => 503,
-            _ => 400,
-        };
-        Error::new(status, format!("{error}."))
+        let sentence = format!("{error}.");
+        match error {
+            TopicError::MessageTooBig(_) => Error::new(413, sentence),
+            TopicError::TooManySubscriptions(_) | TopicError::TooManyTopics(_) | TopicError::Closing => {
+                Error::unavailable(sentence).header("retry-after", "1")
+            }
+            _ => Error::bad_request(sentence),
+        }
     }
 }

@@ -10,7 +10,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 const EVENT_STREAM: &[u8] = b"Content-Type: text/event-stream\r\n";
-
+/// The fields of a stream. nginx and those that follow it would collect the content otherwise.
+pub(super) const FIELDS: [&str; 3] = ["content-type", "cache-control", "x-accel-buffering"];
 /// Sends a stream of events from any thread. Made by [`Response::events`].
 ///
 /// The stream ends when the sender is dropped, or when the server shuts down. A browser then requests it again.
@@ -90,7 +91,7 @@ impl<'e> Event<'e> {
     }
 
     /// Appends the encoded event.
-    fn encode(&self, out: &mut Vec<u8>) -> Result<(), EventError> {
+    pub(super) fn encode(&self, out: &mut Vec<u8>) -> Result<(), EventError> {
         if self.name.is_some_and(|name| name.contains(['\r', '\n'])) {
             return Err(EventError::Name);
         }
@@ -134,7 +135,8 @@ impl Response<'_> {
     /// for a client that reads slowly.
     ///
     /// A browser that reconnects names the last event it saw in the field `Last-Event-ID` of its request.
-    /// While no event is sent, a comment is sent at the [`ping`](crate::Timeouts::ping) interval.
+    /// The stream begins with an empty comment, so that proxies pass on its head at once. While no event is sent, another
+    /// is sent at the [`ping`](crate::Timeouts::ping) interval. `X-Accel-Buffering: no` keeps nginx from collecting events.
     ///
     /// ```
     /// use fleeting::{App, Event, Response};
@@ -147,9 +149,14 @@ impl Response<'_> {
     /// ```
     pub fn events(capacity_bytes: usize) -> (Response<'static>, EventSender) {
         let (response, body) = Response::channel_of(capacity_bytes, true);
-        let response = response.with_line(EVENT_STREAM).header("cache-control", "no-store");
-        (response.expect("the field is valid"), EventSender { body, text: Vec::new(), queued: 0 })
+        (with_fields(response), EventSender { body, text: Vec::new(), queued: 0 })
     }
+}
+
+/// Gives a response the fields of a stream of events, in place of its own.
+pub(super) fn with_fields(response: Response<'static>) -> Response<'static> {
+    let response = response.with_line(EVENT_STREAM).header(FIELDS[1], "no-store");
+    response.and_then(|response| response.header(FIELDS[2], "no")).expect("the fields are valid")
 }
 
 impl EventSender {
@@ -310,7 +317,7 @@ mod tests {
         assert_eq!(events.try_send(&Event::data("one")), Ok(Pushed::Sent));
         assert!(pin!(events.send_async(&Event::data("two"))).poll(cx).is_pending());
         drop(events);
-        assert_eq!(content(response), ("data: one\n\n".into(), true));
+        assert_eq!(content(response), (":\n\ndata: one\n\n".into(), true));
         // It is longer than the queue: what is left of it comes first, and nothing else until it has left.
         let (response, mut events) = Response::events(20);
         let long = "x".repeat(20);
@@ -320,7 +327,7 @@ mod tests {
         assert!(pin!(events.send_async(&Event::data("three"))).poll(cx).is_pending());
         drop(events);
         // The stream is cut off in the middle of the event.
-        assert_eq!(content(response), (format!("data: {}", "x".repeat(14)), false));
+        assert_eq!(content(response), (format!(":\n\ndata: {}", "x".repeat(14)), false));
     }
 
     #[test]

@@ -6,8 +6,8 @@
 use super::{App, Body, Error, Handler, Request, Response};
 use crate::buffer::FilePart;
 use crate::files::{
-    Codings, ConditionalRequest, Decision, MediaType, Opened, Root, Version, decide, is_shortage, media_type,
-    open_file, resolve,
+    Codings, ConditionalRequest, Decision, MediaType, MediaTypes, Opened, Root, Version, decide, is_shortage,
+    media_type, open_file, resolve,
 };
 use crate::time::Clock;
 use std::fs::File;
@@ -25,12 +25,14 @@ use std::sync::Arc;
 /// - If `app.js.br`, `app.js.zst` or `app.js.gz` exists next to `app.js`, the one that the client prefers
 ///   (Accept-Encoding, RFC 9110 §12.5.3) is sent instead. Keeping them up to date is the application's task.
 /// - Nothing outside the directory is ever opened. A symbolic link is followed only if it is relative and
-///   stays below the directory. Names that begin with a dot are not served, except `.well-known` (RFC 8615).
+///   stays below the directory. Names that begin with a dot are not served, except `.well-known` (RFC 8615), and no
+///   link leads to them. FIFOs, sockets and devices are not opened.
 ///
 /// The kernel sends the files. Content that is not in its page cache is read from the disk while the worker
 /// waits. Every file being sent takes a descriptor; if none is left the answer is 503.
 ///
-/// The directory is opened once. Clones share it, so each worker may have one.
+/// The directory is kept open, and clones share it, so each worker may have one. If it is removed and made again, or if
+/// its path leads to another directory (a link that is changed, a rename), that one is served from the next second on.
 ///
 /// ```no_run
 /// use fleeting::{App, Files, Server};
@@ -47,6 +49,7 @@ pub struct Files {
     root: Arc<Root>,
     hidden: bool,
     precompressed: bool,
+    types: MediaTypes,
 }
 
 impl Files {
@@ -59,7 +62,8 @@ impl Files {
         let path = directory.as_ref();
         let with_path =
             |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-        Ok(Files { root: Arc::new(Root::new(path).map_err(with_path)?), hidden: false, precompressed: true })
+        let root = Arc::new(Root::new(path).map_err(with_path)?);
+        Ok(Files { root, hidden: false, precompressed: true, types: MediaTypes::default() })
     }
 
     /// Sets whether names that begin with a dot are served (default: no).
@@ -72,35 +76,52 @@ impl Files {
         Files { precompressed, ..self }
     }
 
+    /// Sets the Content-Type of files with this extension, in any case and without its dot, in place of the usual one.
+    ///
+    /// ```no_run
+    /// let files = fleeting::Files::new("public")?.media_type("ndjson", "application/x-ndjson");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn media_type(mut self, extension: &str, media_type: &str) -> Files {
+        self.types.set(extension, media_type);
+        self
+    }
+
     /// Answers a request for `path`, the part of the target that is below the directory.
     fn answer<'r>(&self, req: &Request<'r>, path: &str) -> Result<Response<'r>, Error> {
         let resolved = resolve(path.as_bytes(), self.hidden)
             .map_err(|error| Error::new(error.status(), error.to_string()))?;
+        self.root.refresh(Clock::new().now().unix_secs);
         let mut name = resolved.path;
         if resolved.is_directory {
             name.push_str(if name.is_empty() { "index.html" } else { "/index.html" });
         }
-        let media = media_type(&name);
+        let media = self.types.of(&name);
         let negotiates = self.precompressed && media.compresses;
         if negotiates {
             for coding in Codings::read(req.fields().values("accept-encoding")).iter() {
                 let variant = format!("{name}{}", coding.suffix());
-                if let Ok(Opened::File { file, bytes, stamp }) = self.root.open(&variant) {
+                if let Ok(Opened::File { file, bytes, stamp }) = self.root.open(&variant, self.hidden) {
                     let version = Version::new(bytes, &stamp, Some(coding));
-                    let response = respond(req, file, bytes, &version, media)?;
-                    // RFC 9110 §8.4: other statuses carry no coded content.
-                    let response = match response.status {
-                        200 | 206 => response.header("content-encoding", coding.name())?,
-                        _ => response,
-                    };
-                    return varies(response);
+                    let answer = respond(req, file, bytes, &version, media);
+                    return varies(answer.and_then(|response| match response.status {
+                        200 | 206 => response.header("content-encoding", coding.name()),
+                        // RFC 9110 §8.4: other statuses carry no coded content.
+                        _ => Ok(response),
+                    }));
                 }
             }
         }
-        match self.root.open(&name).map_err(unopened)? {
+        let mut opened = self.root.open(&name, self.hidden);
+        if opened.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+            && self.root.reopen_if_removed()
+        {
+            opened = self.root.open(&name, self.hidden);
+        }
+        match opened.map_err(unopened)? {
             Opened::File { file, bytes, stamp } => {
-                let response = respond(req, file, bytes, &Version::new(bytes, &stamp, None), media)?;
-                if negotiates { varies(response) } else { Ok(response) }
+                let answer = respond(req, file, bytes, &Version::new(bytes, &stamp, None), media);
+                if negotiates { varies(answer) } else { answer }
             }
             Opened::Directory if !resolved.is_directory => to_directory(req),
             Opened::Directory => Err(not_found()),
@@ -189,7 +210,7 @@ fn respond<'r>(
     file: File,
     bytes: u64,
     version: &Version,
-    media: MediaType,
+    media: MediaType<'_>,
 ) -> Result<Response<'r>, Error> {
     let now_unix_secs = Clock::new().now().unix_secs;
     let request = ConditionalRequest { method: req.method(), fields: req.fields(), now_unix_secs };
@@ -209,11 +230,11 @@ fn respond<'r>(
             // RFC 9110 §14.4
             let range = req.arena().format(format_args!("bytes */{bytes}"));
             let error = Error::new(416, "The range begins after the end of the file.");
-            return Response::from(error).header("content-range", range);
+            return Err(error.header("content-range", range));
         }
     };
     let mut response = Response::new(status)
-        .content_type(media.name)?
+        .content_type(&media.content_type())?
         .validators(validators)?
         .header("accept-ranges", "bytes")?
         // The type follows from the name. Without this, a browser might run an uploaded "image" as a script.
@@ -224,10 +245,13 @@ fn respond<'r>(
     Ok(response.body(Body::from(FilePart::new(file, first, length))))
 }
 
-/// Adds Vary. An uncoded response needs it too, because another request might have got a coded one (RFC 9110
-/// §12.5.5).
-fn varies(response: Response<'_>) -> Result<Response<'_>, Error> {
-    response.add_header("vary", "Accept-Encoding")
+/// Adds Vary. An uncoded response needs it too, and so does an error, because another request might have got a coded one
+/// (RFC 9110 §12.5.5).
+fn varies(answer: Result<Response<'_>, Error>) -> Result<Response<'_>, Error> {
+    match answer {
+        Ok(response) => response.add_header("vary", "Accept-Encoding"),
+        Err(error) => Err(error.add_header("vary", "Accept-Encoding")),
+    }
 }
 
 fn not_found() -> Error {

@@ -12,12 +12,12 @@ use crate::transport::Peer;
 use std::fmt;
 use std::net::SocketAddr;
 
-/// A whole request, copied into one block of memory: the head as it was sent, but for unreserved characters of the path,
-/// which are decoded; the decoded content, the trailer
-/// fields, and the parameters of the route. It may leave the handler and go to another thread.
+/// A whole request, copied into one block of memory: the head as it was sent, except that unreserved characters of the
+/// path are decoded; the decoded content, the trailer fields, and the parameters of the route. It may leave the handler
+/// and go to another thread.
 ///
-/// [`Request::keep`](Keep::keep) makes one. Each call of an accessor searches the block;
-/// [`request`](KeptRequest::request) parses it once for all.
+/// [`Request::keep`](Keep::keep) makes one. Each call of an accessor searches the block. To read many fields, parse it once
+/// with [`request`](KeptRequest::request).
 ///
 /// ```
 /// use fleeting::{App, Keep, KeptRequest, Response};

@@ -1,6 +1,6 @@
 //! Layers: closures around everything that answers the requests of an application.
 //!
-//! It knows neither routes nor connections. Its invariant: a layer that calls on gets a response, even if what it calls
+//! It knows neither routes nor connections. Its invariant: a layer that calls `next` gets a response, even if what it calls
 //! panics.
 
 use super::{Error, Handler, Request, Response};
@@ -15,9 +15,10 @@ use std::rc::Rc;
 ///
 /// /// A layer that is a function.
 /// fn log<'r>(req: &Request<'r>, next: &dyn Handler) -> Result<Response<'r>, Error> {
-///     let response = next.call(req)?;
-///     eprintln!("{} {}", req.path(), response.status());
-///     Ok(response)
+///     let result = next.call(req);
+///     let status = result.as_ref().map_or_else(Error::status, Response::status);
+///     eprintln!("{} {status}", req.path());
+///     result
 /// }
 ///
 /// let app = App::new().get("/", |_req| Ok(Response::text("hello"))).layer(log);
@@ -42,7 +43,7 @@ use std::rc::Rc;
     label = "not of the shape of a layer",
     note = "a layer is `|req, next| ...` or `fn name<'r>(req: &Request<'r>, next: &dyn Handler) -> Result<Response<'r>, \
             Error>`",
-    note = "a layer answers by itself, or calls on with `next.call(req)`",
+    note = "a layer answers by itself, or calls what is inside it with `next.call(req)`",
     note = "a layer is not `async`: the response of a handler that answers later passes through it at once"
 )]
 pub trait LayerFn: for<'a, 'r> Fn(&'a Request<'r>, &'a dyn Handler) -> Result<Response<'r>, Error> {}
@@ -73,7 +74,7 @@ pub(crate) fn call_through<'r>(
     Chain { layers, inner }.call(req)
 }
 
-/// What a layer calls on to.
+/// What a layer calls as `next`.
 struct Chain<'a> {
     layers: &'a Layers,
     inner: &'a dyn Handler,

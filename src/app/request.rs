@@ -196,6 +196,8 @@ impl<'r> Request<'r> {
     ///     });
     /// ```
     pub fn insert<T: 'static>(&self, value: T) -> &'r T {
+        // The arena asserts this too, but the compiler's message would not point at the caller.
+        const { assert!(!std::mem::needs_drop::<T>(), "a value with Drop cannot be inserted: see insert_text") };
         let value: &'r T = self.arena().alloc(value);
         self.parts.state.extensions.insert(value, self.arena());
         value

@@ -132,22 +132,6 @@ impl<'r> Response<'r> {
         matches!(&self.body, Body::Pending(pending) if pending.awaited().is_none())
     }
 
-    /// Replaces the response's source, if it has one, with `wrap(source)`.
-    pub(crate) fn wrap_source(self, wrap: impl FnOnce(Box<dyn Source>) -> Box<dyn Source>) -> Self {
-        let Response { status, fields, body, close } = self;
-        let body = match body {
-            Body::Pending(pending) => match pending.into_awaited() {
-                Some(Awaited::Source(Streamed { length, source })) => {
-                    Body::pending(Awaited::Source(Streamed { length, source: wrap(source) }))
-                }
-                Some(answer) => Body::pending(answer),
-                None => Body::Pending(Pending::BEGUN),
-            },
-            body => body,
-        };
-        Response { status, fields, body, close }
-    }
-
     /// Sets the content. In a layer, this turns the 101 of a WebSocket into a 200 and drops the WebSocket: see
     /// [`App::layer`](super::App::layer).
     #[inline]

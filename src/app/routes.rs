@@ -156,9 +156,9 @@ impl App {
     ///         Some("Bearer secret") => next.call(req),
     ///         _ => Err(Error::unauthorized("Bearer", "The token is missing or wrong.")),
     ///     })
-    ///     .layer(|req, next| {
-    ///         let response = next.call(req).unwrap_or_else(Response::from); // refusals too
-    ///         response.header("x-served-by", "fleeting")
+    ///     .layer(|req, next| match next.call(req) {
+    ///         Ok(response) => response.header("x-served-by", "fleeting"),
+    ///         Err(error) => Err(error.header("x-served-by", "fleeting")), // still an error: see error_page
     ///     });
     /// ```
     pub fn layer(mut self, layer: impl LayerFn + 'static) -> App {

@@ -96,7 +96,7 @@ impl SitePolicy {
         }
     }
 
-    /// Does what the layer does before it calls on, for a layer of your own.
+    /// Does what the layer does before it calls `next`, for a layer of your own.
     ///
     /// # Errors
     /// Status 421 for another host, and 403 for a page of another origin. The sentence names both.

@@ -63,6 +63,37 @@ pub trait WebSocket: 'static {
         let _ = (session, socket);
     }
 
+    /// Called when publications for this connection were dropped because its client reads too slowly: `publications` of
+    /// them, between the last message that has left and the next. What is sent here comes before that message, so a client
+    /// learns of a loss where it is.
+    ///
+    /// It is called once for each loss, as soon as everything before it has left, even if nothing follows. Messages that
+    /// [`SlowConsumer::Conflate`] has replaced are not lost. It is not called once the closing handshake has begun: a client
+    /// that is [closed](SlowConsumer::Close) for being too slow learns that from the close code, 1013.
+    ///
+    /// ```
+    /// # use fleeting::{Error, Message, Request, Socket, WebSocket};
+    /// struct Prices;
+    ///
+    /// impl WebSocket for Prices {
+    ///     type Session = ();
+    ///
+    ///     fn open(&self, _req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
+    ///         socket.subscribe("prices.*")?;
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn message(&self, _session: &mut (), _message: Message<'_>, _socket: &mut Socket<'_>) {}
+    ///
+    ///     fn dropped(&self, _session: &mut (), publications: u64, socket: &mut Socket<'_>) {
+    ///         socket.text(&format!("{publications} prices are missing"));
+    ///     }
+    /// }
+    /// ```
+    fn dropped(&self, session: &mut Self::Session, publications: u64, socket: &mut Socket<'_>) {
+        let _ = (session, publications, socket);
+    }
+
     /// Called when the connection has ended, for any reason. Nothing more can be sent to it. To tell other clients, keep
     /// the [`Handle`](crate::Handle) of the [`WorkerContext`](crate::WorkerContext) and publish with it.
     ///
@@ -262,6 +293,7 @@ pub(crate) trait LiveSocket {
     fn is_open(&self) -> bool;
     fn message(&mut self, message: Message<'_>, socket: &mut Socket<'_>);
     fn drain(&mut self, socket: &mut Socket<'_>);
+    fn dropped(&mut self, publications: u64, socket: &mut Socket<'_>);
     fn close(&mut self, code: Option<CloseCode>, reason: &str);
 }
 
@@ -312,6 +344,12 @@ impl<W: WebSocket> LiveSocket for LiveSession<W> {
     fn drain(&mut self, socket: &mut Socket<'_>) {
         if let Some(session) = &mut self.session {
             self.server.drain(session, socket);
+        }
+    }
+
+    fn dropped(&mut self, publications: u64, socket: &mut Socket<'_>) {
+        if let Some(session) = &mut self.session {
+            self.server.dropped(session, publications, socket);
         }
     }
 

@@ -155,9 +155,7 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        if let Some(memory) = &self.memory
-            && self.bytes > 0
-        {
+        if let Some(memory) = self.memory.as_ref().filter(|_| self.bytes > 0) {
             memory.give(self.bytes);
         }
     }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// The bytes at the front of the queue, in the form that the socket takes.
 #[derive(Debug)]
 pub enum Portion<'a> {
-    /// Bytes in memory, for `writev`.
+    /// Bytes in memory, for `sendmsg`.
     Memory(&'a [IoSlice<'a>]),
     /// `bytes` bytes of a file from `offset` on, for `sendfile`.
     File {
@@ -39,6 +39,12 @@ pub enum Taken {
     },
     /// This turn's share has left. The socket may take more, but no event will report that.
     Paused,
+    /// What comes next was dropped: the peer is due a note of it, for which the caller calls
+    /// [`take_gap`](Outbox::take_gap) and [`push_front`](Outbox::push_front).
+    Gap {
+        /// At least one byte left before that.
+        progress: bool,
+    },
 }
 
 /// A queue of bytes for a peer that reads more slowly than it is answered.
@@ -64,6 +70,8 @@ pub struct Outbox {
     delivered: u64,
     /// More could leave at once, but this turn's share is used up.
     paused: bool,
+    /// The number of publications that were dropped after the last one that is queued.
+    lost: u64,
 }
 
 /// A list of this many pieces is not worth shrinking.
@@ -294,12 +302,70 @@ impl Outbox {
         self.pieces[at].charge()
     }
 
-    /// Removes the published message at index `at`, which has not begun to leave.
-    pub(super) fn remove(&mut self, at: usize) {
+    /// Removes the published message at index `at`, which has not begun to leave. `dropped`: the peer is told that it is
+    /// missing. The gap before it is then the next message's.
+    pub(super) fn remove(&mut self, at: usize, dropped: bool) {
         let piece = self.pieces.remove(at).expect("`waiting` returned the index");
         self.bytes -= piece.bytes().len();
         self.subtract(&piece);
+        if let Piece::Published(removed) = &piece {
+            let lost = removed.lost() + u64::from(dropped);
+            let next = self.pieces.range_mut(at..).find_map(|piece| match piece {
+                Piece::Published(next) => Some(next),
+                _ => None,
+            });
+            match next {
+                Some(next) => next.lose(lost),
+                None => self.lose(lost),
+            }
+        }
         self.shrink_list();
+    }
+
+    /// Notes that `publications` were dropped after all that is queued.
+    pub fn lose(&mut self, publications: u64) {
+        self.lost = self.lost.saturating_add(publications);
+    }
+
+    /// Queues a published message behind the gap before it, if there is one.
+    pub(super) fn push_published(&mut self, mut published: Published) {
+        published.lose(std::mem::take(&mut self.lost));
+        self.push(Piece::Published(published), 0);
+    }
+
+    /// Returns the number of publications that were dropped at the front of the queue.
+    fn gap(&self) -> u64 {
+        match self.pieces.front() {
+            None => self.lost,
+            Some(Piece::Published(first)) if self.sent == 0 => first.lost(),
+            Some(_) => 0,
+        }
+    }
+
+    /// Returns the number of publications that were dropped at the front of the queue, once.
+    pub fn take_gap(&mut self) -> u64 {
+        match self.pieces.front_mut() {
+            None => std::mem::take(&mut self.lost),
+            Some(Piece::Published(first)) if self.sent == 0 => first.take_lost(),
+            Some(_) => 0,
+        }
+    }
+
+    /// Queues bytes before all others. The first of those must not have begun to leave.
+    pub fn push_front(&mut self, bytes: Vec<u8>) {
+        debug_assert!(self.sent == 0 || self.pieces.is_empty());
+        if bytes.is_empty() {
+            return;
+        }
+        self.sent = 0;
+        self.bytes += bytes.len();
+        let piece = Piece::Owned(bytes);
+        self.charged_bytes += piece.charge();
+        self.own_bytes += piece.own_bytes();
+        // It is a few bytes long.
+        let _ = self.settle();
+        self.answers += 1;
+        self.pieces.push_front(piece);
     }
 
     /// Frees memory that the list needed when it was longer.
@@ -314,7 +380,7 @@ impl Outbox {
         self.pieces.iter()
     }
 
-    /// Passes as much as possible to `write`, which behaves like `writev` and `sendfile`. At most `file_bytes_max`
+    /// Passes as much as possible to `write`, which behaves like `sendmsg` and `sendfile`. At most `file_bytes_max`
     /// bytes of files are sent.
     ///
     /// # Errors
@@ -327,7 +393,11 @@ impl Outbox {
     ) -> io::Result<Taken> {
         let (mut progress, mut share) = (false, file_bytes_max);
         self.paused = false;
-        while let Some(first) = self.pieces.front() {
+        loop {
+            if self.gap() > 0 {
+                return Ok(Taken::Gap { progress });
+            }
+            let Some(first) = self.pieces.front() else { return Ok(Taken::All) };
             let taken = if let Piece::File(part) = first {
                 let bytes = part.len().min(share as u64) as usize;
                 if bytes == 0 {
@@ -341,7 +411,8 @@ impl Outbox {
                 let mut slices = [IoSlice::new(&[]); VECTOR_MAX];
                 let mut used = 0;
                 for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
-                    if matches!(piece, Piece::File(_)) {
+                    let is_gap = used > 0 && matches!(piece, Piece::Published(next) if next.lost() > 0);
+                    if is_gap || matches!(piece, Piece::File(_)) {
                         break;
                     }
                     let from = if used == 0 { self.sent } else { 0 };
@@ -368,7 +439,6 @@ impl Outbox {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Taken::All)
     }
 
     /// Removes the first `taken` bytes, which belong to one [`Portion`].

@@ -30,6 +30,8 @@ pub struct Published {
     policy: SlowConsumer,
     /// What one queue is charged of the server's memory: its part of the block, at the time at which it was queued.
     part_bytes: u32,
+    /// The number of publications that were dropped just before it, and that the peer has not been told of.
+    lost: u32,
 }
 
 /// Memory that a piece is charged besides its bytes: four slots of the list, because up to three of four
@@ -40,7 +42,7 @@ impl Published {
     /// Makes a message of `block`, which holds the topic's name, of `name_bytes` bytes, followed by the frame.
     pub fn new(block: Arc<[u8]>, name_bytes: usize, policy: SlowConsumer) -> Published {
         debug_assert!(name_bytes <= block.len());
-        Published { block, name_bytes: name_bytes as u32, policy, part_bytes: 0 }
+        Published { block, name_bytes: name_bytes as u32, policy, part_bytes: 0, lost: 0 }
     }
 
     /// Divides the block among those that hold it.
@@ -55,6 +57,21 @@ impl Published {
 
     fn frame(&self) -> &[u8] {
         &self.block[self.name_bytes as usize..]
+    }
+
+    /// Returns the number of publications that were dropped just before it.
+    pub(super) fn lost(&self) -> u64 {
+        u64::from(self.lost)
+    }
+
+    /// Notes that `publications` more were dropped just before it.
+    pub(super) fn lose(&mut self, publications: u64) {
+        self.lost = self.lost.saturating_add(u32::try_from(publications).unwrap_or(u32::MAX));
+    }
+
+    /// Returns the number of publications that were dropped just before it, and forgets it.
+    pub(super) fn take_lost(&mut self) -> u64 {
+        u64::from(std::mem::take(&mut self.lost))
     }
 
     pub(super) fn policy(&self) -> SlowConsumer {

@@ -1,10 +1,11 @@
 //! What happens to published messages that an outbox has no room for.
 //!
 //! It knows no topics, only the name that a message carries. Its invariant: a message that has begun to leave
-//! is never dropped, and nothing is dropped for a message that would not fit anyway.
+//! is never dropped, nothing is dropped for a message that would not fit anyway, and every drop is noted at its place in the
+//! queue.
 
 use super::outbox::Outbox;
-use super::piece::{Piece, Published};
+use super::piece::Published;
 use super::slow::SlowConsumer;
 
 /// What happened to a published message, and to older ones that made room for it.
@@ -21,7 +22,7 @@ pub struct Offered {
 }
 
 impl Outbox {
-    /// Queues a published message if it fits: the queue's charge, including the message, must not exceed
+    /// Queues a published message if it fits: the queue is empty, or its charge, including the message, does not exceed
     /// `memory_bytes_max`. If it does not fit, its policy decides whether it is dropped, or older messages of
     /// the same policy. [`SlowConsumer::Conflate`] replaces an older message of the topic even if there is
     /// room. If the server is short of memory, nothing fits.
@@ -37,7 +38,7 @@ impl Outbox {
                     |other: &Published| other.policy() == policy && other.name() == published.name();
                 let replaced = self.waiting(same_topic).next();
                 if let Some(at) = replaced.filter(|at| has_room(self.memory_bytes() - self.charge_at(*at))) {
-                    self.remove(at);
+                    self.remove(at, false);
                     offered.conflated = 1;
                 }
             }
@@ -49,26 +50,30 @@ impl Outbox {
                 });
                 for _ in 0..enough.map_or(0, |last| last + 1) {
                     let oldest = self.waiting(|other| other.policy() == policy).next();
-                    self.remove(oldest.expect("`position` has just counted it"));
+                    self.remove(oldest.expect("`position` has just counted it"), true);
                     offered.dropped_oldest += 1;
                 }
             }
             _ => {}
         }
-        offered.queued = has_room(self.memory_bytes());
+        // A peer that has taken everything gets any message.
+        offered.queued = self.is_empty() || has_room(self.memory_bytes());
         offered.too_slow = !offered.queued && policy == SlowConsumer::Close;
         if offered.queued {
-            self.push(Piece::Published(published), 0);
+            self.push_published(published);
+        } else if !offered.too_slow {
+            self.lose(1);
         }
         offered
     }
 
-    /// Drops all published messages that have not begun to leave, and returns their number.
+    /// Drops all published messages that have not begun to leave, and returns their number. The gaps between them become
+    /// one.
     pub fn drop_published(&mut self) -> u64 {
         let mut dropped = 0;
         loop {
             let Some(at) = self.waiting(|_| true).next() else { return dropped };
-            self.remove(at);
+            self.remove(at, true);
             dropped += 1;
         }
     }
@@ -76,7 +81,7 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
-    use super::super::piece::PIECE_BYTES;
+    use super::super::piece::{PIECE_BYTES, Piece};
     use super::super::{Portion, Taken};
     use super::*;
     use std::io;
@@ -142,6 +147,74 @@ mod tests {
         }
     }
 
+    /// Carries out `steps` on an outbox with room for `room` messages: `na:1` offers the text `1` under the topic `a` and the
+    /// policy that begins with `n`; at `<` one piece leaves. Returns what has left, and what waits, with the gaps as `(2)`.
+    fn gaps(room: usize, steps: &str) -> (String, String) {
+        let mut outbox = Outbox::default();
+        let mut left = Vec::new();
+        for step in steps.split(' ') {
+            let (policy, message) = step.split_at(1);
+            if policy == "<" {
+                let mut full = false;
+                let mut take = |outbox: &mut Outbox| {
+                    outbox.send(0, |portion| match portion {
+                        Portion::Memory(slices) if !std::mem::replace(&mut full, true) => {
+                            left.extend_from_slice(&slices[0]);
+                            Ok(slices[0].len())
+                        }
+                        _ => Err(io::ErrorKind::WouldBlock.into()),
+                    })
+                };
+                while let Taken::Gap { .. } = take(&mut outbox).unwrap() {
+                    let lost = outbox.take_gap();
+                    outbox.push_front(format!("({lost})").into_bytes());
+                }
+                continue;
+            }
+            let named = |slow: &SlowConsumer| slow.name().trim_start_matches("drop-").starts_with(policy);
+            let policy = SlowConsumer::ALL.into_iter().find(named).unwrap();
+            let (name, text) = message.split_once(':').unwrap();
+            let block: Arc<[u8]> = [name, text].concat().into_bytes().into();
+            let charge = PIECE_BYTES + block.len();
+            let _ = outbox.offer(Published::new(block, name.len(), policy), room * charge);
+        }
+        let mut waiting = String::new();
+        for piece in outbox.pieces() {
+            match piece {
+                Piece::Published(published) if published.lost() > 0 => {
+                    waiting += &format!("({})", published.lost());
+                }
+                _ => {}
+            }
+            waiting += &String::from_utf8_lossy(piece.bytes());
+        }
+        (String::from_utf8(left).unwrap(), waiting)
+    }
+
+    /// Finding B3.
+    #[test]
+    fn a_gap_is_where_something_was_dropped() {
+        fn check(room: usize, steps: &str, left: &str, waiting: &str) {
+            assert_eq!(gaps(room, steps), (left.into(), waiting.into()), "{steps}");
+        }
+        // New messages are missing behind those that wait, and before the next that does.
+        check(2, "na:1 na:2 na:3 na:4 < na:5", "1", "2(2)5");
+        check(2, "na:1 na:2 na:3 na:4 < na:5 < <", "12(2)", "5");
+        // Nothing need follow.
+        check(1, "na:1 na:2 <", "1", "(1)");
+        check(1, "na:1 na:2 < <", "1(1)", "");
+        // Old messages are missing before those that wait.
+        check(2, "oa:1 oa:2 oa:3 oa:4", "", "(2)34");
+        check(2, "oa:1 oa:2 oa:3 oa:4 < < oa:5", "(2)3", "45");
+        check(2, "na:1 ob:2 ob:3", "", "1(1)3");
+        // What is replaced is not missing, but the gap before it stays one.
+        check(2, "ca:1 ca:2 cb:3 ca:4", "", "34");
+        check(2, "ca:1 cb:2 cc:3 ca:4", "", "2(1)4");
+        check(3, "oa:1 oa:2 cb:3 oa:4 oa:5 cb:6", "", "(2)456");
+        // A message that is alone has room whatever its size.
+        check(0, "na:1 na:2 < na:3", "1", "(1)");
+    }
+
     #[test]
     fn only_messages_of_the_same_policy_are_dropped() {
         let mut outbox = Outbox::default();
@@ -158,13 +231,20 @@ mod tests {
             Portion::Memory(slices) => slices.iter().map(|slice| slice.len()).sum::<usize>(),
             Portion::File { .. } => unreachable!("no file is queued"),
         };
-        let mut once = false;
-        let blocked = outbox.send(0, |portion| match std::mem::replace(&mut once, true) {
-            false => Ok(length(portion).min(6)),
-            true => Err(io::ErrorKind::WouldBlock.into()),
+        // Three were dropped behind the answer.
+        let sent = outbox.send(0, |portion| Ok(length(portion)));
+        assert!(matches!(sent, Ok(Taken::Gap { progress: true })) && !outbox.holds_answers());
+        assert_eq!((outbox.take_gap(), outbox.take_gap(), outbox.bytes()), (3, 0, 2));
+        outbox.push_front(b"three".to_vec());
+        assert_eq!((outbox.bytes(), outbox.holds_answers()), (7, true));
+        let mut left = Vec::new();
+        let sent = outbox.send(0, |portion| {
+            let Portion::Memory(slices) = portion else { unreachable!("no file is queued") };
+            slices.iter().for_each(|slice| left.extend_from_slice(slice));
+            Ok(length(portion))
         });
-        assert!(matches!(blocked, Ok(Taken::Blocked { progress: true })) && !outbox.holds_answers());
-        assert!(matches!(outbox.send(0, |portion| Ok(length(portion))), Ok(Taken::All)));
+        assert!(matches!(sent, Ok(Taken::All)));
+        assert_eq!(left, b"threexx");
         assert_eq!((outbox.take_delivered(), outbox.take_delivered(), outbox.memory_bytes()), (1, 0, 0));
     }
 }

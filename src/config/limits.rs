@@ -3,7 +3,7 @@
 //! It knows no parser. Its invariant: every limit can be set by its name, and a limit that was set from text
 //! is at least 1.
 
-use super::table::{Value, number_and_unit, settings};
+use super::table::{Value, number_and_unit, scaled, settings};
 use super::{ConfigError, Setting};
 
 settings! {
@@ -24,7 +24,8 @@ settings! {
     ///
     /// Each limit has a largest value. A server whose limits exceed it does not start.
     pub struct Limits of usize;
-    /// Sets the limit `name` from text: a number of at least 1, optionally with `KiB`, `MiB` or `GiB`.
+    /// Sets the limit `name` from text: a number of at least 1, optionally with `KiB`, `MiB` or `GiB`, or with `KB`,
+    /// `MB` or `GB` for powers of 1000.
     ///
     /// # Errors
     /// [`ConfigError::UnknownName`], [`ConfigError::BadValue`] or [`ConfigError::TooLarge`]. The limits are unchanged then.
@@ -90,11 +91,16 @@ impl Limits {
     ///
     /// It is the sum of the connection's inbox (a head and a body, or a frame, plus one read, and twice that
     /// because it grows by doubling), its reassembly buffer, its outbox up to `outbox_bytes`, a publication
-    /// that has begun to leave, the pongs of one read, and its subscriptions.
+    /// that has begun to leave, the pongs of one read, and its subscriptions. To that it adds 80 KiB, the messages that
+    /// the kernel may hold for a subscriber that conflates, or a stream of [`Response::events`](crate::Response::events),
+    /// before it has sent them: what
+    /// [`TcpOptions::pushed_unsent_bytes`](crate::TcpOptions::pushed_unsent_bytes) allows by default, and a segment.
     ///
-    /// Two things are not included: a response larger than `outbox_bytes` while it drains, whose size the
-    /// handler decides, and the connection's own windows if its route compresses with them, see
-    /// [`Compression::connection_bytes`](crate::ws::Compression::connection_bytes).
+    /// Four things are not included: a response larger than `outbox_bytes` while it drains, whose size the
+    /// handler decides; six bytes for each line break of a publication that leaves as an event; the connection's own windows if its route compresses with them, see
+    /// [`Compression::connection_bytes`](crate::ws::Compression::connection_bytes); and in the kernel, what was sent and
+    /// not acknowledged, what was received and not read, and what is unsent for other connections (`net.ipv4.tcp_wmem` and
+    /// `tcp_rmem` bound them).
     pub fn connection_bytes(&self) -> usize {
         let request = self.head_bytes.saturating_add(self.body_bytes);
         let frame = self.frame_bytes.saturating_add(FRAME_HEADER_BYTES_MAX);
@@ -102,7 +108,8 @@ impl Limits {
         let begun =
             self.message_bytes.saturating_add(self.topic_bytes).saturating_add(FRAME_HEADER_BYTES_MAX);
         let subscriptions = self.subscriptions.saturating_mul(SUBSCRIPTION_BYTES);
-        let parts = [self.message_bytes, self.outbox_bytes, begun, READ_BYTES, subscriptions];
+        let unsent = PUSHED_UNSENT_BYTES as usize + SEGMENT_BYTES_MAX;
+        let parts = [self.message_bytes, self.outbox_bytes, begun, READ_BYTES, subscriptions, unsent];
         parts.iter().fold(inbox, |sum, part| sum.saturating_add(*part))
     }
 }
@@ -120,23 +127,31 @@ const FRAME_HEADER_BYTES_MAX: usize = 14;
 /// the topic.
 const SUBSCRIPTION_BYTES: usize = 2 * (8 + 8);
 
+/// Bytes of messages that the system holds for a peer before it has sent them: the default of `TcpOptions`.
+pub(crate) const PUSHED_UNSENT_BYTES: u32 = 16 << 10;
+/// A segment that has begun is completed even beyond that. Segmentation offload makes it this long.
+const SEGMENT_BYTES_MAX: usize = 64 << 10;
+
 /// Bytes that one read may return. It is small in a fuzzer, which allocates the buffer for each read and
 /// whose short inputs should need several reads.
 pub(crate) const READ_BYTES: usize = if cfg!(fuzzing) { 2 << 10 } else { 128 << 10 };
 
 impl Value for usize {
-    const EXPECTED: &'static str = "a number of at least 1, such as 100, 16KiB or 8MiB";
+    const EXPECTED: &'static str = "a number of at least 1, such as 100, 16KiB, 8MiB or 8MB";
 
     fn read(text: &str) -> Option<usize> {
-        let (number, unit) = number_and_unit(text)?;
+        let (number, unit) = number_and_unit(text);
         let scale = match unit {
             "" | "B" => 1,
             "KiB" => 1 << 10,
             "MiB" => 1 << 20,
             "GiB" => 1 << 30,
+            "kB" | "KB" => 1000,
+            "MB" => 1_000_000,
+            "GB" => 1_000_000_000,
             _ => return None,
         };
-        let value = usize::try_from(number.checked_mul(scale)?).ok()?;
+        let value = usize::try_from(scaled(number, scale)?).ok()?;
         (value > 0).then_some(value)
     }
 
@@ -167,6 +182,14 @@ mod tests {
         check("16KiB", Some(16384));
         check(" 2 MiB ", Some(2 << 20));
         check("1GiB", Some(1 << 30));
+        // Finding F6.
+        check("8MB", Some(8_000_000));
+        check("64kB", Some(64_000));
+        check("64KB", Some(64_000));
+        check("1GB", Some(1_000_000_000));
+        check("1.5MiB", Some(3 << 19));
+        check("1.5", None);
+        check("1.3KiB", None);
         check("", None);
         check("0", None);
         check("-1", None);

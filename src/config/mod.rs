@@ -10,6 +10,6 @@ mod timeouts;
 
 pub use error::ConfigError;
 pub use limits::Limits;
-pub(crate) use limits::READ_BYTES;
+pub(crate) use limits::{PUSHED_UNSENT_BYTES, READ_BYTES};
 pub use table::Setting;
 pub use timeouts::Timeouts;

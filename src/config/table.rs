@@ -50,12 +50,27 @@ pub(super) fn check_max<V: Value>(value: &V, max: &V, name: &'static str) -> Res
     if value <= max { Ok(()) } else { Err(ConfigError::TooLarge(name, value.write(name), max.write(name))) }
 }
 
-/// Splits `value` into the number at its start and the unit behind it. Returns `None` if there is no number.
-pub(super) fn number_and_unit(value: &str) -> Option<(u64, &str)> {
+/// Splits `value` into the number at its start and the unit behind it.
+pub(super) fn number_and_unit(value: &str) -> (&str, &str) {
     let value = value.trim();
-    let digits = value.bytes().take_while(u8::is_ascii_digit).count();
-    let number = value[..digits].parse().ok()?;
-    Some((number, value[digits..].trim()))
+    let digits = value.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b'.').count();
+    (&value[..digits], value[digits..].trim())
+}
+
+/// Returns `number`, a decimal number, times `scale`. Returns `None` if it is no number, or the result is not whole.
+pub(super) fn scaled(number: &str, scale: u64) -> Option<u64> {
+    let (whole, fraction) = match number.split_once('.') {
+        Some((_, "")) => return None,
+        Some(parts) => parts,
+        None => (number, ""),
+    };
+    let whole = whole.parse::<u64>().ok()?.checked_mul(scale)?;
+    if fraction.is_empty() {
+        return Some(whole);
+    }
+    let part = fraction.parse::<u64>().ok()?.checked_mul(scale)?;
+    let divisor = 10_u64.checked_pow(fraction.len().try_into().ok()?)?;
+    if part % divisor == 0 { whole.checked_add(part / divisor) } else { None }
 }
 
 /// Declares a struct of settings that all have the same type.

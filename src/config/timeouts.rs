@@ -3,7 +3,7 @@
 //! It knows no clock. Its invariant: every timeout can be set by its name, and a timeout that was set from
 //! text is at most a year.
 
-use super::table::{Value, number_and_unit, settings};
+use super::table::{Value, number_and_unit, scaled, settings};
 use super::{ConfigError, Setting};
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ settings! {
     /// assert_eq!(timeouts.idle.as_millis(), 1500);
     /// ```
     pub struct Timeouts of Duration;
-    /// Sets the timeout `name` from text: a number with `ms`, `s` or `m`. `0s` turns it off.
+    /// Sets the timeout `name` from text: a number with `ms`, `s`, `m` or `h`, such as `1.5s`. `0s` turns it off.
     ///
     /// # Errors
     /// [`ConfigError::UnknownName`], [`ConfigError::BadValue`] or [`ConfigError::TooLarge`]. The timeouts are unchanged
@@ -42,7 +42,8 @@ settings! {
     /// Time between two requests on a persistent connection. After that the connection is closed without an answer.
     idle = Duration::from_secs(60), max YEAR, "without a request; then closed";
     /// Grace period before the content of a request must arrive at 1 KiB a second or more. After that, slower
-    /// content is answered with 408.
+    /// content is answered with 408. What arrives faster gains time, but never more than the grace period once more, so
+    /// nothing may pause for longer than twice this time.
     body_stall = Duration::from_secs(5), max YEAR, "grace before content must come at 1 KiB/s; then 408";
     /// Time for the answer to a request that a handler has deferred. After that the answer is 504 (RFC 9110
     /// §15.6.5).
@@ -54,10 +55,12 @@ settings! {
     ping = Duration::from_secs(30), max YEAR, "without a WebSocket frame; then a ping";
     /// Time without a frame on a WebSocket before it is closed with 1001.
     ws_idle = Duration::from_secs(120), max YEAR, "without a WebSocket frame; then closed with 1001";
+    /// Grace period before a WebSocket message that has begun must arrive at 1 KiB a second or more. It begins with the first
+    /// byte, and includes all fragments and the control frames between them. After that the WebSocket is closed with 1008.
+    /// What arrives faster gains time, as with [`body_stall`](Timeouts::body_stall).
+    message_stall = Duration::from_secs(10), max YEAR, "grace before messages must come at 1 KiB/s; then 1008";
     /// Time for the peer's half of a closing handshake (RFC 6455 §7.1.1).
     close = Duration::from_secs(5), max YEAR, "for the peer's half of a closing handshake";
-    /// Time for a TLS handshake. Unused: there is no TLS yet.
-    tls = Duration::from_secs(10), max YEAR, "for a TLS handshake (there is no TLS yet)";
     /// Time for requests in flight when the server shuts down. After that they are cut off.
     grace = Duration::from_secs(30), max YEAR, "for requests in flight at shutdown; then cut off";
     /// Time for the peer to read the last response and close (RFC 9112 §9.6).
@@ -68,17 +71,18 @@ settings! {
 const YEAR: Duration = Duration::from_secs(366 * 86_400);
 
 impl Value for Duration {
-    const EXPECTED: &'static str = "a time such as 500ms, 10s, 2m, or 0s for none";
+    const EXPECTED: &'static str = "a time such as 500ms, 1.5s, 2m or 1h, or 0s for none";
 
     fn read(text: &str) -> Option<Duration> {
-        let (number, unit) = number_and_unit(text)?;
+        let (number, unit) = number_and_unit(text);
         let scale = match unit {
             "ms" => 1,
             "s" => 1000,
             "m" => 60_000,
+            "h" => 3_600_000,
             _ => return None,
         };
-        Some(Duration::from_millis(number.checked_mul(scale)?))
+        scaled(number, scale).map(Duration::from_millis)
     }
 
     fn write(&self, _name: &str) -> String {
@@ -104,11 +108,28 @@ mod tests {
         check("250ms", Some(250));
         check("2m", Some(120_000));
         check("0s", Some(0));
+        // Finding F6.
+        check("1h", Some(3_600_000));
+        check("1.5s", Some(1500));
+        check("0.25 h", Some(900_000));
+        check("1.0ms", Some(1));
+        check("1.5ms", None);
+        check("0.0001s", None);
+        check("1.s", None);
+        check(".5s", None);
+        check("1..5s", None);
         check("10", None);
         check("s", None);
         check("-1s", None);
-        check("1h", None);
+        check("1d", None);
         check("18446744073709551615m", None);
+    }
+
+    /// Finding F1: a setting that bounds nothing is refused.
+    #[test]
+    fn there_is_no_timeout_for_tls_while_there_is_no_tls() {
+        let error = Timeouts::default().set("tls", "5s").unwrap_err();
+        assert_eq!(error, ConfigError::UnknownName("tls".into(), Timeouts::NAMES));
     }
 
     #[test]

@@ -4,12 +4,13 @@
 //! finds no place waits here, and until it has one nothing more is accepted.
 
 use super::driver::Engine;
+use super::readiness::INTEREST;
 use super::remote::handle::Handle;
 use super::remote::lobby::Arrival;
 use crate::app::ConnId;
 use crate::transport::{self, NotAccepted};
 use mio::net::{TcpListener, TcpStream};
-use mio::{Interest, Poll, Token};
+use mio::{Poll, Token};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
@@ -183,8 +184,8 @@ impl Admission {
         self.place_after = 0;
         let Arrival { mut stream, peer, .. } = arrival;
         // Registered once, for both directions: events are edge-triggered.
-        let (token, interest) = (token_of(host.engine.next_id()), Interest::READABLE | Interest::WRITABLE);
-        match host.poll.registry().register(&mut stream, token, interest) {
+        let token = token_of(host.engine.next_id());
+        match host.poll.registry().register(&mut stream, token, INTEREST) {
             Ok(()) => {
                 host.engine.begin_conn(stream, Some(peer));
                 Ok(true)

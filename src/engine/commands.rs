@@ -4,10 +4,10 @@
 //! It knows no poll. Its invariant: what is asked for between two turns happens as it would at the beginning of the
 //! next, so a command and a call have the same effect.
 
+use super::bounds::Bound;
 use super::context::Services;
-use super::driver::{BATCH_BYTES_MAX, Engine};
+use super::driver::Engine;
 use super::remote::mailbox::Command;
-use super::remote::question::add_topics;
 use super::turn::Turn;
 use crate::app::{ConnId, Message};
 use crate::panics::catch_counted;
@@ -36,13 +36,14 @@ impl<S: Stream> Engine<S> {
     /// Whether so much has been published that it should not wait for the end of a turn.
     #[inline]
     pub fn delivery_is_due(&self) -> bool {
-        self.context.services.publisher.topics.batch.bytes() > BATCH_BYTES_MAX
+        self.context.services.publisher.topics.is_full()
     }
 
-    /// Delivers what has been published, between two turns. The time is in the milliseconds of [`Now`](crate::time::Now).
+    /// Delivers all that has been published, between two turns. The time is in the milliseconds of
+    /// [`Now`](crate::time::Now).
     pub fn deliver_now(&mut self, now_ms: u64) {
         self.schedule.set_now(now_ms);
-        self.deliver();
+        self.deliver_all();
     }
 
     /// Sends a message to a WebSocket of this engine, between two turns. If the connection is gone or has no room for the
@@ -58,15 +59,39 @@ impl<S: Stream> Engine<S> {
         self.tell(conn, |turn| turn.close(code, reason));
     }
 
-    /// Carries out what other threads have posted.
+    /// Carries out what other threads have posted, as far as the bounds of a turn allow.
     #[inline(never)]
     pub(super) fn carry_out_commands(&mut self) {
-        let mut commands = std::mem::take(&mut self.commands);
-        self.mailbox.drain(&mut commands);
-        for command in commands.drain(..) {
-            self.carry_out(command);
+        let mut left = self.bounds.commands;
+        loop {
+            let mut woken = std::mem::take(&mut self.woken);
+            let took_all = self.mailbox.drain(&mut woken, &mut self.commands);
+            woken.drain(..).for_each(|id| self.list(id));
+            self.woken = woken;
+            while let Some(command) = self.commands.pop_front() {
+                if left == 0 {
+                    self.count_bounded(Bound::Commands);
+                }
+                if left == 0 || self.must_wait(&command) {
+                    self.commands.push_front(command);
+                    return;
+                }
+                left = left.saturating_sub(weight(&command));
+                self.carry_out(command);
+            }
+            if took_all {
+                return;
+            }
         }
-        self.commands = commands;
+    }
+
+    /// Whether a command would publish while the batch is full, even after a delivery.
+    fn must_wait(&mut self, command: &Command) -> bool {
+        let publishes = matches!(command, Command::Publish(_) | Command::Announce(_));
+        if publishes && self.delivery_is_due() {
+            self.deliver();
+        }
+        publishes && self.delivery_is_due()
     }
 
     fn carry_out(&mut self, command: Command) {
@@ -75,15 +100,14 @@ impl<S: Stream> Engine<S> {
             Command::Text(id, text) => self.tell(id, |turn| turn.send(Message::Text(&text))),
             Command::Binary(id, bytes) => self.tell(id, |turn| turn.send(Message::Binary(&bytes))),
             Command::Close(id, code, reason) => self.tell(id, |turn| turn.close(code, &reason)),
-            Command::Wake(id) => self.drive(id, false),
             Command::Publish(publication) => publisher.publish_from_outside(&publication, limits, counters),
             Command::Announce(announcement) => publisher.announce(&announcement, counters),
             Command::Listen(id, filter, callback) => {
                 publisher.listen(id, &filter, callback, limits, counters)
             }
             Command::Unlisten(id) => publisher.unlisten(id, counters),
-            Command::CountTopics(question) => {
-                question.add(|all| add_topics(all, publisher.topics.counts()));
+            Command::CountTopics(after, question) => {
+                question.add(|all| all.merge(publisher.topics.page(after.as_deref())));
                 catch_counted(&mut counters.panics, || question.settle());
             }
             Command::ReportFigures(question) => {
@@ -104,5 +128,14 @@ impl<S: Stream> Engine<S> {
             }
         }
         self.drive(id, false);
+    }
+}
+
+/// Returns how many of a turn's [`Bound::Commands`] a command takes.
+fn weight(command: &Command) -> usize {
+    match command {
+        // The application makes an answer of what it is told.
+        Command::CountTopics(..) | Command::ReportFigures(_) => 32,
+        _ => 1,
     }
 }

@@ -137,6 +137,15 @@ impl Completions {
         }
     }
 
+    /// Notes that publications were sent or queued as content of the response under way: `sent` bytes have left past the
+    /// queue, which held `before` bytes and now holds `after`. It may be fewer, because some were dropped.
+    pub(super) fn published(&mut self, conn: ConnId, sent: usize, before: usize, after: usize) {
+        if let Some(record) = self.open(conn) {
+            let bytes_out = record.bytes_out.saturating_add((sent + after) as u64);
+            record.bytes_out = bytes_out.saturating_sub(before as u64);
+        }
+    }
+
     /// Notes the refusal of a request, which was written between these positions. The request is the one under way, or
     /// one that could not be read.
     pub(super) fn refused(&mut self, conn: ConnId, status: u16, from: u64, to: u64) {

@@ -11,7 +11,8 @@
 //! | `Receiving` | an upload | parsed | the answer | `body_stall` | with input |
 //! | `Paused` | an upload that its session has paused | no | nothing yet | none | on an event |
 //! | `Sending` | content from a source | no | content | none; `ping` if the source is endless | at once; on an event if parked |
-//! | `Open` | a WebSocket | parsed | messages, publications | `ping`, `ws_idle`, lifetime | with input |
+//! | `Subscribed` | a stream of publications as events | no | publications, comments | `ping` | on an event |
+//! | `Open` | a WebSocket | parsed | messages, publications | `ping`, `ws_idle`, `message_stall`, lifetime | with input |
 //! | `Open`, draining | its session waits for `drain` | no | publications | `ping`, `ws_idle`, lifetime | at once |
 //! | `Closing` | a WebSocket after the first Close | parsed | the Close | `close` | with input |
 //! | `Closing`, draining | the same, and its session waits for `drain` | no | the Close | `close` | at once |
@@ -20,9 +21,10 @@
 //! | `Broken` | its stream has failed | no | nothing | closed in this turn | - |
 //!
 //! An outbox overrides the table in two ways. While it holds anything, the deadline is `write_stall`; an open
-//! WebSocket's lifetime still applies. While it holds answers, nothing is parsed, and the next turn comes at once if a
-//! turn's share of a file has been sent, else on an event. Publications alone do not stop reading: a slow subscriber may
-//! have some queued all the time, and must still be able to unsubscribe, answer a ping and close.
+//! WebSocket's lifetime and, while it is read, `message_stall` still apply. While it holds answers, nothing is parsed, and
+//! the next turn comes at once if a turn's share of a file has been sent, else on an event. Publications alone do not stop
+//! reading: a slow subscriber may have some queued all the time, and must still be able to unsubscribe, answer a ping and
+//! close.
 //!
 //! The end of the peer's side ends `Deferred`, and `Sending` without an end, unless half-close is honoured: what is
 //! queued still leaves. In every other state the end is read after all input, and what is under way is completed.
@@ -30,6 +32,7 @@
 use super::cork::Cork;
 use super::http::transfer::{Stage, Transfer};
 use super::output::{Io, Output};
+use super::pace::MessageClock;
 use super::timer::{Timer, Waiting};
 use super::websocket::socket::OpenSocket;
 use crate::buffer::{Inbox, Memory, Outbox, Pool};
@@ -64,7 +67,8 @@ pub(super) enum Protocol {
     Http(Decoder),
     /// A request whose content or answer does not pass in one piece.
     Transfer(Box<Transfer>),
-    WebSocket(OpenSocket),
+    /// And since when its message under way has been arriving.
+    WebSocket(OpenSocket, MessageClock),
 }
 
 /// The sending side.
@@ -86,6 +90,8 @@ pub(super) enum Source {
     Drained,
     /// There may be something to read.
     Ready,
+    /// The same, and urgent data is among it. A read stops there, so a short one does not drain the stream.
+    Urgent,
     /// The peer has ended its side: the end is yet to be read.
     Ending,
     /// The end has been read.
@@ -100,6 +106,7 @@ pub(super) enum State {
     Receiving,
     Paused,
     Sending { parked: bool },
+    Subscribed,
     Open { draining: bool },
     Closing { draining: bool },
     Last,
@@ -157,6 +164,7 @@ impl State {
             State::Paused => (No, false, Waiting::Application, OnEvent),
             State::Sending { parked: true } => (No, false, Waiting::Application, OnEvent),
             State::Sending { parked: false } => (No, false, Waiting::Application, AtOnce),
+            State::Subscribed => (No, true, Waiting::Application, OnEvent),
             State::Open { draining: false } => (Parsed, true, Waiting::Frame, WithInput),
             State::Open { draining: true } => (No, true, Waiting::Frame, AtOnce),
             State::Closing { draining: false } => (Parsed, false, Waiting::Close, WithInput),
@@ -202,8 +210,9 @@ impl<S> Conn<S> {
                 Stage::Receiving(receiving) if receiving.is_paused() => State::Paused,
                 Stage::Receiving(_) => State::Receiving,
                 Stage::Sending(sending) => State::Sending { parked: sending.is_parked() },
+                Stage::Subscribed(_) => State::Subscribed,
             },
-            Protocol::WebSocket(socket) => {
+            Protocol::WebSocket(socket, _) => {
                 let draining = socket.drain_is_due();
                 if socket.is_open() { State::Open { draining } } else { State::Closing { draining } }
             }
@@ -262,7 +271,7 @@ impl<S> Conn<S> {
     /// Whether a read may return something.
     #[inline]
     pub(super) fn may_read(&self) -> bool {
-        matches!(self.source, Source::Ready | Source::Ending)
+        matches!(self.source, Source::Ready | Source::Urgent | Source::Ending)
     }
 
     /// Whether the peer has ended its side while the application has yet to make what it waits for: a deferred answer,
@@ -289,8 +298,21 @@ impl<S> Conn<S> {
         match &self.protocol {
             Protocol::Http(decoder) => decoder.wants(),
             Protocol::Transfer(_) => 0,
-            Protocol::WebSocket(open) => open.wants(),
+            Protocol::WebSocket(open, _) => open.wants(),
         }
+    }
+
+    /// Returns how many bytes of a WebSocket's message under way have arrived. `None` if there is no such message, or if
+    /// the connection is not read for now.
+    #[inline]
+    pub(super) fn message_arrived(&self) -> Option<usize> {
+        let Protocol::WebSocket(open, _) = &self.protocol else { return None };
+        let rest = self.inbox.as_ref().map_or(0, |inbox| inbox.len());
+        let fragments = open.fragment_bytes();
+        if rest == 0 && fragments.is_none() || !open.is_open() || !self.can_answer() {
+            return None;
+        }
+        Some(rest + fragments.unwrap_or(0))
     }
 
     /// Returns the bytes in memory that the peer has not taken.
@@ -325,7 +347,7 @@ mod tests {
     use crate::buffer::{Piece, Published, SlowConsumer};
 
     /// Every state.
-    const STATES: [State; 17] = [
+    const STATES: [State; 18] = [
         State::Requests(Awaits::Request),
         State::Requests(Awaits::Head),
         State::Requests(Awaits::Content),
@@ -336,6 +358,7 @@ mod tests {
         State::Paused,
         State::Sending { parked: false },
         State::Sending { parked: true },
+        State::Subscribed,
         State::Open { draining: false },
         State::Open { draining: true },
         State::Closing { draining: false },
@@ -364,7 +387,8 @@ mod tests {
             if row.next_turn == NextTurn::OnEvent {
                 assert_eq!(row.reads, Reads::No, "{state:?}");
             }
-            assert_eq!(row.takes_publications, matches!(state, State::Open { .. }), "{state:?}");
+            let subscribes = matches!(state, State::Open { .. } | State::Subscribed);
+            assert_eq!(row.takes_publications, subscribes, "{state:?}");
             assert_eq!(row.waits_for == Waiting::Linger, row.reads == Reads::ThrownAway, "{state:?}");
             // While the application is waited for, nothing more is parsed.
             if matches!(row.waits_for, Waiting::Application | Waiting::Answer) {

@@ -7,12 +7,14 @@ use super::completions::Completions;
 use super::counters::Counters;
 use super::publisher::Publisher;
 use super::remote::handle::Handle;
+use super::settings::Settings;
 use super::websocket::compression::Codec;
 use crate::app::{App, WakeConn};
 use crate::arena::Arena;
 use crate::buffer::{Charge, Memory, Pool};
 use crate::config::{Limits, READ_BYTES};
 use crate::time::{DateCache, Now};
+use crate::transport::Stream;
 use std::sync::Arc;
 
 /// A worker's parts that are not connections.
@@ -28,6 +30,8 @@ pub(super) struct Services {
     /// The memory that the buffers of all workers share.
     pub(super) memory: Arc<Memory>,
     pub(super) half_close: bool,
+    unsent_bytes: Option<u32>,
+    pushed_unsent_bytes: Option<u32>,
     pub(super) counters: Counters,
     pub(super) completions: Completions,
     pub(super) publisher: Publisher,
@@ -36,6 +40,23 @@ pub(super) struct Services {
     pub(super) shutting_down: bool,
     /// Where other threads ask for a turn.
     pub(super) wake: Arc<dyn WakeConn>,
+}
+
+impl Services {
+    /// Bounds what a stream holds unsent, for a connection that begins to send messages.
+    pub(super) fn limit_unsent<S: Stream>(&self, stream: &mut S) {
+        if let Some(bytes) = self.pushed_unsent_bytes {
+            // It was tried at start; a stream that has failed since shows that by itself.
+            let _ = stream.limit_unsent(bytes);
+        }
+    }
+
+    /// Undoes [`limit_unsent`](Services::limit_unsent), for a connection that goes on with ordinary responses.
+    pub(super) fn unlimit_unsent<S: Stream>(&self, stream: &mut S) {
+        if self.pushed_unsent_bytes.is_some() {
+            let _ = stream.limit_unsent(self.unsent_bytes.unwrap_or(0));
+        }
+    }
 }
 
 /// Memory that each connection uses during its turn.
@@ -53,17 +74,15 @@ pub(super) struct Scratch {
 
 impl Context {
     /// `arena` is empty.
-    #[expect(clippy::too_many_arguments, reason = "they are the parts of an engine")]
     pub(super) fn new(
         app: App,
-        limits: Limits,
-        half_close: bool,
+        settings: Settings,
         arena: Arena,
         now: Now,
         handle: &Handle,
-        worker: u16,
         memory: Arc<Memory>,
     ) -> Context {
+        let Settings { limits, half_close, unsent_bytes, pushed_unsent_bytes, bounds, worker, .. } = settings;
         let wake = handle.mailbox_of(worker).expect("the handle has this worker").clone();
         let mut charge = memory.charge();
         // A worker that has no memory for its own buffers has none for others either: it says so to each request.
@@ -80,9 +99,11 @@ impl Context {
             limits,
             memory,
             half_close,
+            unsent_bytes,
+            pushed_unsent_bytes,
             counters: Counters::default(),
             completions: Completions::new(&app),
-            publisher: Publisher::new(handle, worker, app.sockets()),
+            publisher: Publisher::new(handle, worker, app.sockets(), bounds.batch),
             codec: Codec::new(),
             date: DateCache::new(now.unix_secs),
             shutting_down: false,

@@ -2,6 +2,7 @@
 //!
 //! It knows no connection. Its invariant: no count falls, except that of open connections.
 
+use super::bounds::Bound;
 use crate::http1::Refusal;
 use crate::ws::{Failure, Rejected};
 
@@ -63,6 +64,7 @@ pub struct Counters {
     refused: [u64; Refusal::ALL.len()],
     failed: [u64; Failure::ALL.len()],
     rejected: [u64; Rejected::ALL.len()],
+    bounded: [u64; Bound::COUNT],
 }
 
 impl Default for Counters {
@@ -95,6 +97,7 @@ impl Default for Counters {
             refused: [0; Refusal::ALL.len()],
             failed: [0; Failure::ALL.len()],
             rejected: [0; Rejected::ALL.len()],
+            bounded: [0; Bound::COUNT],
         }
     }
 }
@@ -113,6 +116,15 @@ impl Counters {
     /// Returns the handshakes rejected, by the reason's label.
     pub fn rejected(&self) -> impl Iterator<Item = (&'static str, u64)> {
         Rejected::ALL.iter().map(|reason| (reason.label(), self.rejected[reason.index()]))
+    }
+
+    /// Returns the turns that have put something off, by the label of the [`Bound`] that they reached.
+    pub fn bounded_turns(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Bound::ALL.iter().map(|bound| (bound.label(), self.bounded[bound.index()]))
+    }
+
+    pub(super) fn count_bounded(&mut self, bound: Bound) {
+        self.bounded[bound.index()] += 1;
     }
 
     pub(super) fn count_refused(&mut self, refusal: Refusal) {

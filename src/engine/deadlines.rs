@@ -4,6 +4,7 @@
 //! ([`Conn::waiting`]), since when, and the timeouts.
 
 use super::conn::{Conn, Protocol};
+use super::pace::Pace;
 use super::timer::Waiting;
 use crate::app::SocketOptions;
 use crate::config::Timeouts;
@@ -16,6 +17,7 @@ pub(super) struct DeadlinePolicy {
     head: u64,
     idle: u64,
     body_stall: u64,
+    message_stall: u64,
     answer: u64,
     write_stall: u64,
     /// How long an endless answer may send nothing before its source is asked for a sign of life.
@@ -41,15 +43,14 @@ pub(super) enum Overdue {
     Ping,
     /// It must be closed: nothing arrived, not even the answer to a ping.
     Silent,
+    /// It must be closed: a message that has begun arrives too slowly.
+    Stalled,
     /// It must be closed: it was open for as long as its route allows.
     LifetimeReached,
 }
 
 /// The unit of [`Conn::opened`], in milliseconds.
 pub(super) const OPENED_MS: u64 = 64;
-
-/// Bytes per second at which content must arrive once `body_stall` has passed.
-const CONTENT_FLOOR: u64 = 1024;
 
 /// Returns a timeout in milliseconds; `u64::MAX` if it is zero, which is none, or longer than that. One below a
 /// millisecond is a millisecond.
@@ -73,6 +74,7 @@ impl DeadlinePolicy {
             head: ms(timeouts.head),
             idle: ms(timeouts.idle),
             body_stall: ms(timeouts.body_stall),
+            message_stall: ms(timeouts.message_stall),
             answer: ms(timeouts.answer),
             write_stall: ms(timeouts.write_stall),
             quiet: ms(timeouts.ping),
@@ -111,7 +113,11 @@ impl DeadlinePolicy {
                     Protocol::Transfer(transfer) => transfer.received(),
                     _ => conn.inbox.as_ref().map_or(0, |inbox| inbox.len()) as u64,
                 };
-                self.body_stall.saturating_add(received.saturating_mul(1000) / CONTENT_FLOOR)
+                // The difference wraps: more time may be used than the clock has run.
+                let pace = Pace::new(now_ms.wrapping_sub(timer.since), received, self.body_stall);
+                timer.since = now_ms.wrapping_sub(pace.used);
+                timer.deadline = now_ms.saturating_add(pace.left);
+                return;
             }
             Waiting::Discard | Waiting::Linger => self.linger,
             Waiting::Answer => self.answer,
@@ -120,7 +126,8 @@ impl DeadlinePolicy {
             Waiting::Write => {
                 let stalled = timer.since.saturating_add(self.write_stall);
                 self.note_opened(conn, now_ms);
-                conn.timer.deadline = stalled.min(self.end_of_life(conn));
+                let message = self.update_message(conn, now_ms);
+                conn.timer.deadline = stalled.min(message).min(self.end_of_life(conn));
                 return;
             }
             Waiting::Close => self.close,
@@ -132,13 +139,46 @@ impl DeadlinePolicy {
         timer.deadline = timer.since.saturating_add(allowed);
     }
 
-    /// Returns when an open WebSocket must be pinged or closed, because of its silence or its age, in milliseconds.
+    /// Returns when an open WebSocket must be pinged or closed, because of its silence, its age or a slow message, in
+    /// milliseconds.
     #[inline]
     fn frame_deadline<S>(&self, conn: &mut Conn<S>, now_ms: u64) -> u64 {
         self.note_opened(conn, now_ms);
         let allowed = self.socket(conn);
         let quiet = if conn.timer.pinged { allowed.idle } else { allowed.ping.min(allowed.idle) };
-        conn.timer.heard.saturating_add(quiet).min(self.end_of_life(conn))
+        let silent = conn.timer.heard.saturating_add(quiet);
+        silent.min(self.update_message(conn, now_ms)).min(self.end_of_life(conn))
+    }
+
+    /// Notes how far a WebSocket's message has arrived. Returns when it is too slow, in milliseconds; `u64::MAX` if there is
+    /// none under way.
+    #[inline]
+    fn update_message<S>(&self, conn: &mut Conn<S>, now_ms: u64) -> u64 {
+        let pace = self.message_pace(conn, now_ms);
+        let Protocol::WebSocket(_, clock) = &mut conn.protocol else { return u64::MAX };
+        match pace {
+            Some(pace) => {
+                clock.set(pace.used, now_ms);
+                now_ms.saturating_add(pace.left)
+            }
+            None => {
+                clock.stop();
+                u64::MAX
+            }
+        }
+    }
+
+    /// Returns how a WebSocket's message arrives that is under way.
+    #[inline]
+    fn message_pace<S>(&self, conn: &Conn<S>, now_ms: u64) -> Option<Pace> {
+        let Protocol::WebSocket(_, clock) = &conn.protocol else { return None };
+        let arrived = conn.message_arrived()?;
+        Some(Pace::new(clock.used(now_ms), arrived as u64, self.message_stall))
+    }
+
+    /// Whether a connection is a WebSocket with a message that arrives too slowly.
+    pub(super) fn message_is_stalled<S>(&self, conn: &Conn<S>, now_ms: u64) -> bool {
+        self.message_pace(conn, now_ms).is_some_and(|pace| pace.left == 0)
     }
 
     /// No ping could be sent while a slow peer took its backlog, so it gets one before its silence counts. A peer with
@@ -152,7 +192,7 @@ impl DeadlinePolicy {
     }
 
     fn socket<S>(&self, conn: &Conn<S>) -> &SocketTimeouts {
-        let Protocol::WebSocket(open) = &conn.protocol else {
+        let Protocol::WebSocket(open, _) = &conn.protocol else {
             unreachable!("only a WebSocket waits for frames");
         };
         &self.sockets[usize::from(open.route())]
@@ -161,7 +201,7 @@ impl DeadlinePolicy {
     /// Notes when a WebSocket was opened, if its route has a lifetime.
     #[inline]
     fn note_opened<S>(&self, conn: &mut Conn<S>, now_ms: u64) {
-        if let Protocol::WebSocket(open) = &conn.protocol {
+        if let Protocol::WebSocket(open, _) = &conn.protocol {
             if conn.opened == 0 && self.sockets[usize::from(open.route())].lifetime != u64::MAX {
                 conn.opened = (now_ms / OPENED_MS) as u32 + 1;
             }
@@ -173,7 +213,7 @@ impl DeadlinePolicy {
     #[inline]
     fn end_of_life<S>(&self, conn: &Conn<S>) -> u64 {
         match &conn.protocol {
-            Protocol::WebSocket(open) if open.is_open() && conn.opened > 0 => {
+            Protocol::WebSocket(open, _) if open.is_open() && conn.opened > 0 => {
                 let lifetime = self.sockets[usize::from(open.route())].lifetime;
                 (u64::from(conn.opened) * OPENED_MS).saturating_add(lifetime)
             }
@@ -190,6 +230,8 @@ impl DeadlinePolicy {
     pub(super) fn overdue<S>(&self, conn: &Conn<S>, now_ms: u64) -> Overdue {
         if self.lifetime_reached(conn, now_ms) {
             Overdue::LifetimeReached
+        } else if self.message_is_stalled(conn, now_ms) {
+            Overdue::Stalled
         } else if now_ms.saturating_sub(conn.timer.heard) >= self.socket(conn).idle {
             Overdue::Silent
         } else {

@@ -4,57 +4,32 @@
 //! [`Engine::ready`] for each event, then [`Engine::run`]: the runnable list, then the timers. Its invariant: a
 //! connection that has something to do without an event is on the runnable list, and one with a deadline is in the wheel.
 
+use super::bounds::{Bound, Bounds};
 use super::conn::{Conn, Protocol, Source};
 use super::context::Context;
 use super::cork::Cork;
 use super::counters::Counters;
 use super::deadlines::DeadlinePolicy;
-use super::delivery::{self, FollowUps};
+use super::delivery::{self, FollowUps, Gathered};
 use super::eviction::Eviction;
 use super::progress::Outcome;
+use super::readiness::Readiness;
 use super::remote::handle::Handle;
 use super::remote::mailbox::{Command, Mailbox};
 use super::schedule::{Expiry, Schedule};
+use super::settings::Settings;
 use super::shutdown::{ShutdownReport, Straggler};
 use super::table::Table;
 use super::timer::Waiting;
 use super::turn::Turn;
 use crate::app::{App, ConnId};
 use crate::arena::Arena;
-use crate::config::{Limits, Timeouts};
 use crate::time::{Clock, Now};
 use crate::transport::Stream;
 use crate::ws::CloseCode;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-
-/// The settings of an engine.
-#[derive(Debug, Clone, Default)]
-pub struct Settings {
-    /// How much a peer may send, and how much the worker may hold.
-    pub limits: Limits,
-    /// How long a peer may take.
-    pub timeouts: Timeouts,
-    /// A client may end its sending side while it waits for an answer: see
-    /// [`Builder::half_close`](crate::Builder::half_close).
-    pub half_close: bool,
-    /// The worker's number, the first part of each of its connections' names ([`ConnId`]).
-    pub worker: u16,
-}
-
-/// What a poll has reported about a connection.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Readiness {
-    /// There may be something to read.
-    pub readable: bool,
-    /// There may be room to write.
-    pub writable: bool,
-    /// The peer has ended its sending side, or the connection has failed.
-    pub ended: bool,
-}
-
-/// Publications are delivered before the end of the turn if they have more bytes than this.
-pub(super) const BATCH_BYTES_MAX: usize = 256 << 10;
 
 const CORK_BYTES: usize = 16 << 10;
 /// A cork that has grown beyond this for a rare large answer is freed.
@@ -72,19 +47,25 @@ pub struct Engine<S> {
     /// Connections that get a turn without an event, because no event will come: they spent their budget.
     runnable: Vec<ConnId>,
     /// The list that is being worked through; kept for its memory.
-    running: Vec<ConnId>,
+    pub(super) running: Vec<ConnId>,
     /// When the connections still open are cut off, in milliseconds. Set once a shutdown has begun.
     cut_off: Option<u64>,
     /// Commands from other threads, and wake-ups from the connections' own deferred work.
     pub(super) mailbox: Arc<Mailbox>,
-    /// Commands being carried out; empty between turns, kept for its memory.
-    pub(super) commands: Vec<Command>,
+    /// Commands that are to be carried out; between turns, those that the last one has put off.
+    pub(super) commands: VecDeque<Command>,
+    /// Connections that other threads have woken; empty between turns, kept for its memory.
+    pub(super) woken: Vec<ConnId>,
     /// A [`Handle`] has asked for the shutdown, which begins with the next [`run`](Engine::run).
     pub(super) shutdown_due: bool,
     report: ShutdownReport,
     pub(super) eviction: Eviction,
     /// Empty between deliveries, kept for its memory.
     follow_ups: FollowUps,
+    gathered: Gathered,
+    pub(super) bounds: Bounds,
+    /// What is left of a turn's [`Bound::Deliveries`].
+    deliveries_left: usize,
 }
 
 impl<S: Stream> Engine<S> {
@@ -113,24 +94,28 @@ impl<S: Stream> Engine<S> {
         handle: &Handle,
         arena: Arena,
     ) -> Engine<S> {
-        let Settings { limits, timeouts, half_close, worker } = settings;
+        let (worker, bounds) = (settings.worker, settings.bounds.clone());
         let mailbox = handle.mailbox_of(worker).expect("the handle has this worker").clone();
-        mailbox.lobby.open(limits.connections);
-        let memory = handle.memory_within(limits.memory);
+        mailbox.lobby.open(settings.limits.connections);
+        let memory = handle.memory_within(settings.limits.memory);
         Engine {
             table: Table::new(worker),
-            schedule: Schedule::new(DeadlinePolicy::new(&timeouts, app.sockets()), now),
+            schedule: Schedule::new(DeadlinePolicy::new(&settings.timeouts, app.sockets()), now),
             cork: Cork::new(CORK_BYTES, memory.clone()),
-            context: Context::new(app, limits, half_close, arena, now, handle, worker, memory),
+            context: Context::new(app, settings, arena, now, handle, memory),
             runnable: Vec::new(),
             running: Vec::new(),
             cut_off: None,
             mailbox,
             eviction: Eviction::default(),
-            commands: Vec::new(),
+            commands: VecDeque::new(),
+            woken: Vec::new(),
             shutdown_due: false,
             report: ShutdownReport::default(),
             follow_ups: FollowUps::default(),
+            gathered: Gathered::default(),
+            bounds,
+            deliveries_left: 0,
         }
     }
 
@@ -147,7 +132,8 @@ impl<S: Stream> Engine<S> {
         self.context.services.date.update(now.unix_secs);
         // A connection that spends its budget in this turn waits for the next.
         std::mem::swap(&mut self.runnable, &mut self.running);
-        if self.mailbox.is_woken() {
+        self.deliveries_left = self.bounds.deliveries;
+        if self.mailbox.is_woken() || !self.commands.is_empty() {
             self.carry_out_commands();
         }
     }
@@ -198,6 +184,8 @@ impl<S: Stream> Engine<S> {
         if conn.source != Source::Ended {
             if readiness.ended {
                 conn.source = Source::Ending;
+            } else if readiness.urgent {
+                conn.source = Source::Urgent;
             } else if readiness.readable && conn.source == Source::Drained {
                 conn.source = Source::Ready;
             }
@@ -233,6 +221,11 @@ impl<S: Stream> Engine<S> {
             self.expire(id, expiry);
         }
         self.deliver();
+        let publisher = &self.context.services.publisher;
+        if !publisher.is_delivered() {
+            let is_full = publisher.topics.is_full();
+            self.count_undelivered(is_full);
+        }
         if self.cut_off.is_some_and(|cut_off| self.schedule.has_come(cut_off)) {
             self.cut_off_stragglers();
         }
@@ -240,31 +233,57 @@ impl<S: Stream> Engine<S> {
     }
 
     #[cold]
+    fn count_undelivered(&mut self, is_full: bool) {
+        self.counters_mut().count_bounded(Bound::Deliveries);
+        if is_full {
+            self.counters_mut().count_bounded(Bound::Batches);
+        }
+    }
+
+    #[cold]
     fn cut_off_stragglers(&mut self) {
         for id in self.table.ids() {
-            self.counters_mut().timeouts += 1;
-            self.report.stragglers.extend(self.table.find(id).map(|conn| Straggler::new(conn)));
+            // A peer that has its whole answer and is slow to close loses nothing.
+            if let Some(conn) = self.table.find(id).filter(|conn| conn.waiting() != Waiting::Linger) {
+                self.report.stragglers.push(Straggler::new(conn));
+                self.counters_mut().timeouts += 1;
+            }
             self.abort(id);
         }
     }
 
     #[inline(never)]
     fn run_listed(&mut self) {
-        for at in 0..self.running.len() {
+        let count = self.running.len().min(self.bounds.connections);
+        for at in 0..count {
             let id = self.running[at];
             if let Some(conn) = self.table.find(id) {
                 conn.runnable = false;
                 self.drive(id, false);
             }
         }
-        self.running.clear();
+        self.running.drain(..count);
+        if !self.running.is_empty() {
+            // Before those that have had their turn.
+            self.running.append(&mut self.runnable);
+            std::mem::swap(&mut self.running, &mut self.runnable);
+            self.counters_mut().count_bounded(Bound::Connections);
+        }
+    }
+
+    /// Puts a connection on the list of this turn, if it is not on one.
+    pub(super) fn list(&mut self, id: ConnId) {
+        if self.table.find(id).is_some_and(|conn| !std::mem::replace(&mut conn.runnable, true)) {
+            self.running.push(id);
+        }
     }
 
     /// Returns when [`run`](Engine::run) next has something to do, in the milliseconds of [`Now`]: 0 for at once,
     /// `None` if it waits for events only.
     #[inline]
     pub fn next_ms(&self) -> Option<u64> {
-        if !self.runnable.is_empty() || !self.context.services.publisher.is_delivered() {
+        let put_off = !self.runnable.is_empty() || !self.commands.is_empty();
+        if put_off || !self.context.services.publisher.is_delivered() {
             return Some(0);
         }
         match (self.schedule.next_ms(), self.cut_off) {
@@ -287,7 +306,7 @@ impl<S: Stream> Engine<S> {
         self.context.services.shutting_down = true;
         for id in self.table.ids() {
             let Some(conn) = self.table.find(id) else { continue };
-            if let Protocol::WebSocket(open) = &conn.protocol {
+            if let Protocol::WebSocket(open, _) = &conn.protocol {
                 self.report.websockets += u64::from(open.is_open());
                 self.tell(id, |turn| turn.close(CloseCode::AWAY, "shutting down"));
                 continue;
@@ -325,29 +344,48 @@ impl<S: Stream> Engine<S> {
         self.table.worker()
     }
 
+    pub(super) fn count_bounded(&mut self, bound: Bound) {
+        self.counters_mut().count_bounded(bound);
+    }
+
     pub(super) fn counters_mut(&mut self) -> &mut Counters {
         &mut self.context.services.counters
     }
 
-    /// Sends publications to their subscribers, and handles the subscribers that could not take them.
+    /// Sends publications to their subscribers as far as the turn's bound allows, and handles the subscribers that could
+    /// not take them.
     #[inline]
     pub(super) fn deliver(&mut self) {
         // A subscriber that a delivery closes may publish as it ends.
         while !self.context.services.publisher.is_delivered() {
-            self.deliver_once();
+            let mut budget = self.deliveries_left;
+            self.deliver_once(&mut budget);
+            self.deliveries_left = budget;
+            if budget == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Sends all publications to their subscribers, however long that takes.
+    pub(super) fn deliver_all(&mut self) {
+        while !self.context.services.publisher.is_delivered() {
+            let mut budget = usize::MAX;
+            self.deliver_once(&mut budget);
         }
     }
 
     #[inline(never)]
-    fn deliver_once(&mut self) {
+    fn deliver_once(&mut self, budget: &mut usize) {
         let mut follow_ups = std::mem::take(&mut self.follow_ups);
-        delivery::deliver(&mut self.table, &mut self.context.services, &mut self.cork, &mut follow_ups);
+        let Engine { table, context, cork, gathered, .. } = &mut *self;
+        delivery::deliver(table, &mut context.services, cork, gathered, &mut follow_ups, budget);
         for id in follow_ups.blocked.drain(..) {
             self.update_deadline(id, false);
             self.run_if_wanted(id);
         }
         for id in follow_ups.too_slow.drain(..) {
-            self.tell(id, |turn| turn.close(CloseCode::TRY_AGAIN, "reads too slowly"));
+            self.tell(id, |turn| turn.too_slow());
         }
         for id in follow_ups.failed.drain(..) {
             self.abort(id);
@@ -374,7 +412,7 @@ impl<S: Stream> Engine<S> {
             self.runnable.push(id);
         }
         self.schedule.update(id, conn, fresh);
-        if self.context.services.publisher.topics.batch.bytes() > BATCH_BYTES_MAX {
+        if self.context.services.publisher.topics.is_full() {
             self.deliver();
         }
     }
@@ -387,10 +425,8 @@ impl<S: Stream> Engine<S> {
 
     /// Puts a connection on the runnable list, if it has something to do that no event will announce.
     fn run_if_wanted(&mut self, id: ConnId) {
-        if let Some(conn) = self.table.find(id)
-            && conn.wants_turn()
-            && !std::mem::replace(&mut conn.runnable, true)
-        {
+        let Some(conn) = self.table.find(id) else { return };
+        if conn.wants_turn() && !std::mem::replace(&mut conn.runnable, true) {
             self.runnable.push(id);
         }
     }
@@ -405,7 +441,8 @@ impl<S: Stream> Engine<S> {
             Expiry::AnswerTimeout => turn.answer_overdue(),
             Expiry::Quiet => turn.quiet(),
             Expiry::Ping => turn.ping(),
-            Expiry::Close(reason) => turn.close(CloseCode::AWAY, reason),
+            Expiry::Close(code, reason) => turn.close(code, reason),
+            Expiry::Offer => return self.offer(id),
             Expiry::Abort => return self.abort(id),
         }
         self.drive(id, false);
@@ -413,11 +450,27 @@ impl<S: Stream> Engine<S> {
             self.update_deadline(id, true);
         }
     }
+
+    /// Offers a connection once more what is queued for it, and drops it if it still takes nothing.
+    ///
+    /// A poll reports room late: Linux, only when a third of its own buffer is free, which may be more than a megabyte. A
+    /// peer that reads slowly but steadily has taken something long before that, and then a write succeeds.
+    fn offer(&mut self, id: ConnId) {
+        self.drive(id, true);
+        let stalled = self.table.find(id).is_some_and(|conn| {
+            conn.timer.waiting == Waiting::Write && self.schedule.has_come(conn.timer.deadline)
+        });
+        if stalled {
+            self.counters_mut().timeouts += 1;
+            self.abort(id);
+        }
+    }
 }
 
 impl<S> Drop for Engine<S> {
     fn drop(&mut self) {
         self.mailbox.close();
+        self.commands.drain(..).for_each(Command::discard);
     }
 }
 

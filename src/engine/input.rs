@@ -18,8 +18,8 @@ pub(super) fn read<S: Stream>(io: &mut Io<S>, source: &mut Source, room: &mut [u
                 return None;
             }
             Ok(bytes) => {
-                // A short read has drained the stream: the next event is a new one. But the end that
-                // this event announced is still to be read.
+                // A short read has drained the stream: the next event is a new one. But the end that this event has
+                // announced, or what is behind urgent data, is still to be read.
                 if bytes < room.len() && *source == Source::Ready {
                     *source = Source::Drained;
                 }

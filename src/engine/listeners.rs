@@ -1,24 +1,14 @@
 //! Subscribers that are not connections: callbacks of the application, called on a worker's thread.
 //!
-//! It knows no table of topics. Its invariant: a listener is called with each notification that it is due, in order,
-//! until its
-//! [`Subscription`](super::Subscription) is dropped or it has panicked; then it is dropped.
+//! It knows no table of topics. Its invariant: a listener is called with each publication that it is due, in order, until
+//! its [`Subscription`](super::Subscription) is dropped or it has panicked; then it is dropped.
 
 use crate::pubsub::SubscriberId;
 use crate::ws::Message;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Called with publications and announcements. Returns whether it has taken the notification.
-pub(crate) type Callback = Box<dyn FnMut(Notification<'_>) -> bool + Send>;
-
-/// What a listener is called with: a name, and a message.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Notification<'a> {
-    /// A publication under the topic of this name.
-    Publication(&'a str, Message<'a>),
-    /// An announcement of this name.
-    Announcement(&'a str, Message<'a>),
-}
+/// Called with the topic and the message of a publication. Returns whether it has taken it.
+pub(crate) type Callback = Box<dyn FnMut(&str, Message<'_>) -> bool + Send>;
 
 /// Identifies a listener, uniquely in the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

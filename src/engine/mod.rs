@@ -54,6 +54,7 @@
 //! ```
 
 mod admission;
+mod bounds;
 mod commands;
 mod completions;
 mod conn;
@@ -69,12 +70,15 @@ mod http;
 mod input;
 mod listeners;
 mod output;
+mod pace;
 mod places;
 mod progress;
 mod publisher;
+mod readiness;
 mod refusing;
 mod remote;
 mod schedule;
+mod settings;
 mod shutdown;
 mod table;
 mod timer;
@@ -82,11 +86,16 @@ mod turn;
 mod websocket;
 mod worker;
 
+pub use bounds::Bound;
+#[doc(hidden)]
+pub use bounds::Bounds;
 pub use counters::{Counters, WorkerFigures};
-pub use driver::{Engine, Readiness, Settings};
+pub use driver::Engine;
+pub use readiness::Readiness;
 pub use remote::handle::{Handle, PublishError};
 pub use remote::mailbox::SendError;
 pub use remote::subscription::Subscription;
+pub use settings::Settings;
 pub use shutdown::{Business, ShutdownReport, Straggler};
 pub use worker::{Worker, WorkerError};
 

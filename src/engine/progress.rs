@@ -29,7 +29,7 @@ pub(super) enum StopReason {
     NeedsInput,
     /// This connection has had its share of the turn.
     BudgetSpent,
-    /// The peer must first take what it was sent, or the application must go on.
+    /// The peer must first take what it was sent, subscribers what was published, or the application must go on.
     PeerBlocked,
 }
 

@@ -4,13 +4,13 @@
 //! subscribers at once, and is sent to the other workers and the broker once, in the order of publication.
 
 use super::counters::Counters;
-use super::listeners::{Callback, Listener, ListenerId, Notification};
+use super::listeners::{Callback, Listener, ListenerId};
 use super::remote::handle::Handle;
 use crate::app::{ConnId, SocketOptions};
 use crate::buffer::SlowConsumer;
 use crate::config::Limits;
 use crate::panics::catch_counted;
-use crate::pubsub::{BatchRange, Encoding, Kind, Publication, SubscriberId, TopicError, Topics};
+use crate::pubsub::{BatchRange, Encoding, Entry, Kind, Publication, SubscriberId, TopicError, Topics};
 use crate::ws::Message;
 use std::collections::{HashMap, VecDeque};
 use std::hash::RandomState;
@@ -43,9 +43,9 @@ const RELAYED_MAX: usize = 256;
 const RELAYED_BYTES_MAX: usize = 16 << 10;
 
 impl Publisher {
-    pub(super) fn new(handle: &Handle, worker: u16, sockets: &[SocketOptions]) -> Publisher {
+    pub(super) fn new(handle: &Handle, worker: u16, sockets: &[SocketOptions], batch_max: u32) -> Publisher {
         Publisher {
-            topics: Topics::default(),
+            topics: Topics::new(batch_max),
             listeners: HashMap::default(),
             handle: handle.clone(),
             worker,
@@ -133,11 +133,10 @@ impl Publisher {
             return;
         };
         for at in range.from..range.to {
-            let notification = match self.topics.batch.entry(at) {
-                (Kind::Publication, topic, message) => Notification::Publication(topic, message),
-                (Kind::Announcement, name, message) => Notification::Announcement(name, message),
-            };
-            match catch_counted(&mut counters.panics, || (listener.callback)(notification)) {
+            let Entry { kind, name, message } = self.topics.batch.entry(at);
+            // An announcement is for clients.
+            let call = || kind == Kind::Announcement || (listener.callback)(name, message);
+            match catch_counted(&mut counters.panics, call) {
                 Some(true) => counters.delivered += 1,
                 Some(false) => counters.dropped_newest += 1,
                 None => {

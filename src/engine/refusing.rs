@@ -37,9 +37,11 @@ impl<S: Stream> Turn<'_, S> {
         // It goes back to the system, not to the pool.
         self.conn.inbox = None;
         self.conn.unfinished = false;
-        if let Protocol::Transfer(transfer) = &self.conn.protocol
-            && matches!(transfer.stage(), Stage::Sending(_))
-        {
+        let sends = match &self.conn.protocol {
+            Protocol::Transfer(transfer) => matches!(transfer.stage(), Stage::Sending(_)),
+            _ => false,
+        };
+        if sends {
             // What was read is a further request. The answer that has begun cannot be ended in any other way.
             self.conn.output(self.cork).flush();
             self.conn.io.broken = true;

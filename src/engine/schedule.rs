@@ -9,6 +9,7 @@ use super::table::Table;
 use super::timer::Waiting;
 use crate::app::ConnId;
 use crate::time::{Now, Wheel};
+use crate::ws::CloseCode;
 
 /// The deadlines of all connections of a worker.
 pub(super) struct Schedule {
@@ -28,20 +29,23 @@ pub(super) enum Expiry {
     Quiet,
     /// Send a ping.
     Ping,
-    /// Begin the closing handshake, for this reason.
-    Close(&'static str),
+    /// Begin the closing handshake, with this code and reason.
+    Close(CloseCode, &'static str),
+    /// Offer it once more what is queued, and drop it if it takes nothing.
+    Offer,
     /// Drop it.
     Abort,
 }
 
 /// Why a WebSocket is closed by its deadline.
-const SILENT: &str = "idle for too long";
-const LIFETIME_REACHED: &str = "open for long enough";
+const SILENT: Expiry = Expiry::Close(CloseCode::AWAY, "idle for too long");
+const STALLED: Expiry = Expiry::Close(CloseCode::POLICY, "a message arrives too slowly");
+const LIFETIME_REACHED: Expiry = Expiry::Close(CloseCode::AWAY, "open for long enough");
 
 impl Expiry {
-    /// Whether it counts as a timeout: the peer or the application was too slow.
+    /// Whether it counts as a timeout: the peer or the application was too slow. Whether an offer does is not known yet.
     pub(super) fn is_timeout(self) -> bool {
-        !matches!(self, Expiry::Quiet | Expiry::Ping | Expiry::Close(LIFETIME_REACHED))
+        !matches!(self, Expiry::Quiet | Expiry::Ping | Expiry::Offer) && self != LIFETIME_REACHED
     }
 }
 
@@ -134,15 +138,14 @@ impl Schedule {
             Waiting::Quiet => Expiry::Quiet,
             Waiting::Frame => match self.policy.overdue(conn, self.now_ms) {
                 Overdue::Ping => Expiry::Ping,
-                Overdue::Silent => Expiry::Close(SILENT),
-                Overdue::LifetimeReached => Expiry::Close(LIFETIME_REACHED),
+                Overdue::Silent => SILENT,
+                Overdue::Stalled => STALLED,
+                Overdue::LifetimeReached => LIFETIME_REACHED,
             },
-            Waiting::Write if self.policy.lifetime_reached(conn, self.now_ms) => {
-                Expiry::Close(LIFETIME_REACHED)
-            }
-            Waiting::Request | Waiting::Discard | Waiting::Write | Waiting::Linger | Waiting::Close => {
-                Expiry::Abort
-            }
+            Waiting::Write if self.policy.lifetime_reached(conn, self.now_ms) => LIFETIME_REACHED,
+            Waiting::Write if self.policy.message_is_stalled(conn, self.now_ms) => STALLED,
+            Waiting::Write => Expiry::Offer,
+            Waiting::Request | Waiting::Discard | Waiting::Linger | Waiting::Close => Expiry::Abort,
         })
     }
 }

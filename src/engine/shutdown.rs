@@ -1,6 +1,6 @@
 //! The outcome of a shutdown.
 //!
-//! Of a protocol it knows only the kind. Its invariant: a connection is listed if and only if it was cut off.
+//! Of a protocol it knows only the kind. Its invariant: a connection is listed if and only if something was cut off.
 
 use super::conn::{Conn, Protocol};
 use std::fmt;
@@ -13,7 +13,8 @@ use std::net::SocketAddr;
 pub struct ShutdownReport {
     /// WebSockets that were closed with 1001 (RFC 6455 §7.4.1).
     pub websockets: u64,
-    /// Connections that were still open at the end of the `grace` timeout.
+    /// Connections with something under way at the end of the `grace` timeout. One that had its whole answer, and was only
+    /// slow to close, is not listed.
     pub stragglers: Vec<Straggler>,
 }
 
@@ -54,7 +55,7 @@ impl Straggler {
         let business = match conn.protocol {
             Protocol::Http(_) => Business::Request,
             Protocol::Transfer(_) => Business::Transfer,
-            Protocol::WebSocket(_) => Business::WebSocket,
+            Protocol::WebSocket(..) => Business::WebSocket,
         };
         Straggler { peer: conn.peer.addr(), business, queued_bytes: conn.queued_bytes() }
     }

@@ -8,9 +8,10 @@ use super::conn::{Conn, Protocol, Source, Writing};
 use super::context::{Context, Services};
 use super::cork::Cork;
 use super::http::requests::{self, Client, Switch};
-use super::http::sending::Sending;
+use super::http::transfer::Transfer;
 use super::input::read;
 use super::output::Output;
+use super::pace::MessageClock;
 use super::progress::{Next, Outcome, StopReason};
 use super::websocket::socket::OpenSocket;
 use crate::app::{ConnId, Message};
@@ -56,11 +57,11 @@ impl<'a, S: Stream> Turn<'a, S> {
                 Protocol::Http(_) => {}
                 Protocol::Transfer(_) => self.advance(),
                 // The cork may hold the message that this turn is for.
-                Protocol::WebSocket(_) if !self.cork.is_empty() => {}
-                Protocol::WebSocket(_) => self.drain(),
+                Protocol::WebSocket(..) if !self.cork.is_empty() => {}
+                Protocol::WebSocket(..) => self.drain(),
             }
         }
-        if self.conn.can_answer() {
+        if self.conn.can_answer() && !self.would_publish_too_much() {
             let (waits, fresh) = (self.conn.io.outbox.is_some(), self.fresh);
             self.answer();
             // Input does not show that the peer takes what is queued for it.
@@ -83,6 +84,13 @@ impl<'a, S: Stream> Turn<'a, S> {
         self.finish()
     }
 
+    /// Whether its input must wait, because its session may publish and the batch is full.
+    #[inline]
+    fn would_publish_too_much(&self) -> bool {
+        self.context.services.publisher.topics.is_full()
+            && matches!(self.conn.protocol, Protocol::WebSocket(..))
+    }
+
     /// Whether nothing is under way on the connection.
     pub(super) fn is_idle(&self) -> bool {
         self.conn.is_idle()
@@ -98,7 +106,7 @@ impl<'a, S: Stream> Turn<'a, S> {
     #[inline]
     pub(super) fn leave_if_closing(&mut self) {
         match &mut self.conn.protocol {
-            Protocol::WebSocket(open) if !open.is_open() => open.leave(&mut self.context.services),
+            Protocol::WebSocket(open, _) if !open.is_open() => open.leave(&mut self.context.services),
             _ => {}
         }
     }
@@ -129,18 +137,17 @@ impl<'a, S: Stream> Turn<'a, S> {
 
     /// Asks an endless source for a sign of life, because nothing has been sent for long.
     pub(super) fn quiet(&mut self) {
-        self.call_source(Sending::quiet);
+        self.call_transfer(Transfer::quiet);
     }
 
     /// Reports to a source, which may be endless, that the server is shutting down.
     pub(super) fn ending(&mut self) {
-        self.call_source(Sending::ending);
+        self.call_transfer(Transfer::ending);
     }
 
-    fn call_source(&mut self, call: impl FnOnce(&mut Sending)) {
+    fn call_transfer(&mut self, call: impl FnOnce(&mut Transfer, &mut u64) -> bool) {
         if let Protocol::Transfer(transfer) = &mut self.conn.protocol {
-            let panics = &mut self.context.services.counters.panics;
-            self.conn.io.broken |= !transfer.call_source(panics, call);
+            self.conn.io.broken |= !call(transfer, &mut self.context.services.counters.panics);
         }
     }
 
@@ -157,6 +164,14 @@ impl<'a, S: Stream> Turn<'a, S> {
         let id = self.id;
         if let Some((open, mut out, services)) = self.socket() {
             open.close(&mut out, services, id, code, reason);
+        }
+    }
+
+    /// Ends a subscriber that reads too slowly.
+    pub(super) fn too_slow(&mut self) {
+        match &mut self.conn.protocol {
+            Protocol::Transfer(transfer) => transfer.too_slow(),
+            _ => self.close(CloseCode::TRY_AGAIN, "reads too slowly"),
         }
     }
 
@@ -179,17 +194,48 @@ impl<'a, S: Stream> Turn<'a, S> {
 
     #[inline]
     pub(super) fn socket(&mut self) -> Option<(&mut OpenSocket, Output<'_, S>, &mut Services)> {
-        let Protocol::WebSocket(open) = &mut self.conn.protocol else { return None };
+        let Protocol::WebSocket(open, _) = &mut self.conn.protocol else { return None };
         Some((open, Output::new(&mut self.conn.io, self.cork), &mut self.context.services))
     }
 
     fn send_queued(&mut self) {
-        let delivered = &mut self.context.services.counters.delivered;
-        match self.conn.output(self.cork).send_outbox(delivered) {
-            Taken::All | Taken::Paused => self.fresh = true,
-            Taken::Blocked { progress } => self.fresh |= progress,
+        loop {
+            let delivered = &mut self.context.services.counters.delivered;
+            match self.conn.output(self.cork).send_outbox(delivered) {
+                Taken::All | Taken::Paused => self.fresh = true,
+                Taken::Blocked { progress } => self.fresh |= progress,
+                Taken::Gap { progress } => {
+                    self.fresh |= progress;
+                    self.tell_gap();
+                    continue;
+                }
+            }
+            break;
         }
         self.settle();
+    }
+
+    /// Tells the peer, or its session, that publications were dropped here: at the front of what is queued.
+    #[inline(never)]
+    fn tell_gap(&mut self) {
+        let lost = self.conn.outbox(self.cork.memory()).take_gap();
+        let corked = self.cork.len();
+        let id = self.id;
+        if let Some((open, mut out, services)) = self.socket() {
+            open.dropped(&mut out, services, id, lost);
+            if !open.is_open() {
+                // Nothing may follow a Close, so it stays behind what is queued.
+                return;
+            }
+        } else if let Protocol::Transfer(transfer) = &mut self.conn.protocol {
+            let mut out = Output::new(&mut self.conn.io, self.cork);
+            let before = out.cork.position();
+            transfer.tell_gap(&mut out, &mut self.context.services, lost);
+            note_transfer(id, &out, self.context, before, 0, &Next::Same(StopReason::PeerBlocked));
+        }
+        let note = self.cork.split_off(corked);
+        self.cork.passed(note.len() as u64);
+        self.conn.outbox(self.cork.memory()).push_front(note);
     }
 
     /// Reports the requests whose last byte has left.
@@ -309,10 +355,10 @@ impl<'a, S: Stream> Turn<'a, S> {
                     note_transfer(self.id, &out, self.context, before, progress.from, &next);
                     (progress, next.map(Protocol::Http))
                 }
-                Protocol::WebSocket(open) => {
+                Protocol::WebSocket(open, clock) => {
                     let ping = conn.timer.unanswered_ping();
                     let (progress, next) =
-                        open.run(&mut out, &mut self.context.services, self.id, ping, input);
+                        open.run(&mut out, &mut self.context.services, self.id, ping, clock, input);
                     if progress.fresh {
                         conn.timer.hear();
                     }
@@ -355,11 +401,11 @@ impl<'a, S: Stream> Turn<'a, S> {
 
     #[inline(never)]
     fn change(&mut self, protocol: Protocol) {
-        if let Protocol::WebSocket(_) = protocol {
+        if let Protocol::WebSocket(..) = protocol {
             self.conn.timer.hear();
         }
         if let Protocol::Transfer(transfer) = std::mem::replace(&mut self.conn.protocol, protocol) {
-            transfer.end(&mut self.context.services.counters.panics);
+            transfer.end(&mut self.context.services);
         }
     }
 
@@ -368,7 +414,7 @@ impl<'a, S: Stream> Turn<'a, S> {
         match &mut self.conn.protocol {
             Protocol::Http(_) => {}
             Protocol::Transfer(_) => self.change(Protocol::Http(Decoder::new())),
-            Protocol::WebSocket(open) => {
+            Protocol::WebSocket(open, _) => {
                 open.end(None, "", &mut self.context.services.counters.panics);
                 open.leave(&mut self.context.services);
             }
@@ -425,7 +471,7 @@ impl From<Switch> for Protocol {
     fn from(switch: Switch) -> Protocol {
         match switch {
             Switch::Transfer(transfer) => Protocol::Transfer(transfer),
-            Switch::WebSocket(open) => Protocol::WebSocket(open),
+            Switch::WebSocket(open) => Protocol::WebSocket(open, MessageClock::default()),
         }
     }
 }

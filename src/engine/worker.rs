@@ -5,9 +5,11 @@
 
 use super::admission::{Admission, Host, conn_of};
 use super::counters::Counters;
-use super::driver::{Engine, Readiness, Settings};
+use super::driver::Engine;
+use super::readiness::Readiness;
 use super::remote::handle::Handle;
 use super::remote::mailbox::{Mailbox, SendError, Sleeper};
+use super::settings::Settings;
 use super::shutdown::ShutdownReport;
 use crate::app::{App, ConnId, RouteError};
 use crate::arena::Arena;
@@ -17,7 +19,6 @@ use crate::pubsub::{Attached, TopicError};
 use crate::time::Clock;
 use crate::transport;
 use crate::ws::{CloseCode, Message};
-use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::fmt;
@@ -29,9 +30,9 @@ use std::time::Duration;
 
 /// One thread's share of a server: its connections, its listening sockets, its loop.
 ///
-/// [`Server`](crate::Server) runs workers on threads of their own. A program that has a loop already keeps its thread:
-/// [`turn`](Worker::turn) does everything that is due, and the worker's file descriptor ([`AsRawFd`]) becomes readable
-/// when there is something, so the program's loop can poll it.
+/// [`Server`](crate::Server) runs workers on threads of their own. A program that already has a loop can run a
+/// worker in it: [`turn`](Worker::turn) does everything that is due, and the worker's file descriptor ([`AsRawFd`])
+/// becomes readable when there is something to do, so the program's loop can poll it.
 ///
 /// ```
 /// use fleeting::{App, Response, Server};
@@ -49,8 +50,8 @@ use std::time::Duration;
 ///
 /// # Signals
 ///
-/// A client that leaves raises no SIGPIPE, which would end a program that has not changed its action. On Linux, responses
-/// are sent with `MSG_NOSIGNAL`. `sendfile` has no such flag, so files are sent with it only if the process ignored or
+/// A client that leaves raises no SIGPIPE, whose default action would end the program. On Linux, responses are sent with
+/// `MSG_NOSIGNAL`. `sendfile` has no such flag, so files are sent with it only if the process ignored or
 /// caught the signal when the worker was made, as Rust programs do from the start; otherwise they are copied through
 /// memory. Do not restore the signal's default action later.
 pub struct Worker {
@@ -191,7 +192,7 @@ impl Worker {
                 Token(token) if token >= FIRST_LISTENER => self.admission.ready(token - FIRST_LISTENER),
                 Token(token) => {
                     let id = conn_of(token, &self.engine);
-                    self.engine.ready(id, readiness(event));
+                    self.engine.ready(id, Readiness::of(event));
                     // After its turn: the turn may have begun an upload or a deferred answer.
                     if event.is_error() || event.is_write_closed() {
                         self.engine.failed(id);
@@ -226,8 +227,8 @@ impl Worker {
     /// It has the effect of [`Handle::publish`] for a loop that runs the worker itself, without the mailbox, the wake-up
     /// and the copy that those cost. The message leaves in the next [`turn`](Worker::turn), together with all others that
     /// are published before it: a subscriber gets them in one write. Until then [`patience`](Worker::patience) is zero;
-    /// the file descriptor reports nothing. [`flush`](Worker::flush) sends them without a turn, and publications of more
-    /// than 256 KiB do not wait.
+    /// the file descriptor reports nothing. [`flush`](Worker::flush) sends them without a turn. Publications do not
+    /// wait once they have more than 256 KiB, are 4,096, or have matched subscribers 262,144 times.
     ///
     /// ```
     /// use fleeting::{App, Message, Server};
@@ -330,14 +331,6 @@ impl Worker {
     fn admission(&mut self) -> (&mut Admission, Host<'_>) {
         let Worker { engine, poll, handle, clock, admission, .. } = self;
         (admission, Host { engine, poll, handle, now_ms: clock.now_ms() })
-    }
-}
-
-fn readiness(event: &Event) -> Readiness {
-    Readiness {
-        readable: event.is_readable(),
-        writable: event.is_writable(),
-        ended: event.is_read_closed() || event.is_error(),
     }
 }
 

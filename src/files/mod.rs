@@ -23,7 +23,7 @@ mod version;
 
 pub(crate) use coding::{Coding, Codings};
 pub(crate) use decision::{ConditionalRequest, Decision, decide};
-pub(crate) use media::{MediaType, media_type};
+pub(crate) use media::{MediaType, MediaTypes, media_type};
 pub(crate) use root::{is_shortage, open_file};
 pub(crate) use version::Version;
 

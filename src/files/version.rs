@@ -5,10 +5,9 @@
 
 use super::Coding;
 use crate::semantics::{EntityTag, Validators};
+use rustix::fs::Stat;
 use std::fmt::Write;
-use std::fs::Metadata;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::os::unix::fs::MetadataExt;
 
 /// A version of one representation of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,11 +35,11 @@ const CREDIBLE_SINCE: i64 = 631_152_000;
 
 impl Stamp {
     /// Reads the stamp of a file.
-    pub(super) fn of(metadata: &Metadata) -> Stamp {
+    pub(super) fn of(stat: &Stat) -> Stamp {
         Stamp {
-            modified: (metadata.mtime(), metadata.mtime_nsec() as u32),
-            changed: (metadata.ctime(), metadata.ctime_nsec() as u32),
-            inode: metadata.ino(),
+            modified: (stat.st_mtime, stat.st_mtime_nsec as u32),
+            changed: (stat.st_ctime, stat.st_ctime_nsec as u32),
+            inode: stat.st_ino,
         }
     }
 

@@ -52,7 +52,7 @@ impl<'r> Head<'r> {
 pub enum Version {
     /// HTTP/1.0.
     Http10,
-    /// HTTP/1.1.
+    /// HTTP/1.1, and what a client sends as HTTP/1.2 to HTTP/1.9 (RFC 9110 §2.5).
     Http11,
 }
 

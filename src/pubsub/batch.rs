@@ -14,7 +14,11 @@ pub(crate) struct Encoding(u8);
 impl Encoding {
     /// Uncompressed frames.
     pub(crate) const PLAIN: Encoding = Encoding(0);
-    const COUNT: usize = 8;
+    /// Server-sent events, each in a chunk of its own.
+    pub(crate) const EVENTS: Encoding = Encoding(8);
+    /// Server-sent events without chunks, for HTTP/1.0.
+    pub(crate) const BARE_EVENTS: Encoding = Encoding(9);
+    const COUNT: usize = 10;
 
     /// Returns the encoding of frames that are compressed with a window of 2^`window_bits` bytes, 9 to 15, and
     /// without context.
@@ -27,7 +31,13 @@ impl Encoding {
     /// Returns the bits of the window, if the frames are compressed.
     #[cfg(any(test, feature = "deflate"))]
     pub(crate) fn window_bits(self) -> Option<u8> {
-        (self != Encoding::PLAIN).then_some(self.0 + 8)
+        (1..=7).contains(&self.0).then_some(self.0 + 8)
+    }
+
+    /// Whether messages are sent as events, which only text can be.
+    #[inline]
+    pub(crate) fn is_events(self) -> bool {
+        self.0 >= Encoding::EVENTS.0
     }
 
     fn index(self) -> usize {
@@ -39,12 +49,24 @@ impl Encoding {
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     names: String,
-    entries: Vec<Entry>,
+    entries: Vec<Place>,
     encodings: [Frames; Encoding::COUNT],
+    /// An entry is needed in another encoding than the plain one.
+    needs_others: bool,
 }
 
+/// A publication or an announcement of a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry<'a> {
+    pub(crate) kind: Kind,
+    /// The topic of a publication, the subject of an announcement.
+    pub(crate) name: &'a str,
+    pub(crate) message: Message<'a>,
+}
+
+/// Where an entry lies.
 #[derive(Debug)]
-struct Entry {
+struct Place {
     kind: Kind,
     /// Index into `names`. The name begins where the name of the previous entry ends.
     name_end: usize,
@@ -98,27 +120,42 @@ impl Batch {
         plain.bytes.extend_from_slice(message.bytes());
         plain.ends.push(plain.bytes.len());
         let (name_end, opcode) = (self.names.len(), message.opcode());
-        self.entries.push(Entry { kind, name_end, opcode, payload_start });
+        self.entries.push(Place { kind, name_end, opcode, payload_start });
     }
 
-    /// Records that entry `at` is needed in this encoding. It may be the entry that is pushed next.
+    /// Records that entry `at`, a message of this kind, is needed in this encoding. It may be the entry that is pushed next.
+    /// Returns false if there is no such encoding of it.
     #[inline]
-    pub(crate) fn need(&mut self, encoding: Encoding, at: u32) {
+    pub(crate) fn need(&mut self, encoding: Encoding, at: u32, message: Message<'_>) -> bool {
+        encoding == Encoding::PLAIN || self.need_other(encoding, at, message)
+    }
+
+    fn need_other(&mut self, encoding: Encoding, at: u32, message: Message<'_>) -> bool {
+        if encoding.is_events() && matches!(message, Message::Binary(_)) {
+            return false;
+        }
+        self.needs_others = true;
         let needed = &mut self.encodings[encoding.index()].needed;
-        if encoding != Encoding::PLAIN && needed.last() != Some(&at) {
+        if needed.last() != Some(&at) {
             needed.push(at);
         }
+        true
     }
 
     /// Encodes the entries that are needed and not encoded yet. `encode` appends a whole frame.
-    pub(crate) fn complete(&mut self, mut encode: impl FnMut(Encoding, Opcode, &[u8], &mut Vec<u8>)) {
+    #[inline]
+    pub(crate) fn complete(&mut self, encode: impl FnMut(Encoding, Entry<'_>, &mut Vec<u8>)) {
+        if self.needs_others {
+            self.complete_others(encode);
+        }
+    }
+
+    fn complete_others(&mut self, mut encode: impl FnMut(Encoding, Entry<'_>, &mut Vec<u8>)) {
         let (plain, others) = self.encodings.split_first_mut().expect("the plain encoding is always there");
         for (frames, number) in others.iter_mut().zip(1..) {
             for at in frames.needed.drain(..) {
-                let entry = &self.entries[at as usize];
                 frames.ends.resize(at as usize, frames.bytes.len());
-                let payload = &plain.bytes[entry.payload_start..plain.ends[at as usize]];
-                encode(Encoding(number), entry.opcode, payload, &mut frames.bytes);
+                encode(Encoding(number), entry(&self.names, &self.entries, plain, at), &mut frames.bytes);
                 frames.ends.push(frames.bytes.len());
             }
         }
@@ -131,18 +168,9 @@ impl Batch {
         &frames.bytes[frames.start(from)..frames.ends[to as usize - 1]]
     }
 
-    /// Returns the kind, the name and the message of an entry.
-    pub(crate) fn entry(&self, at: u32) -> (Kind, &str, Message<'_>) {
-        let at = at as usize;
-        let Entry { kind, name_end, opcode, payload_start } = self.entries[at];
-        let plain = &self.encodings[0];
-        let payload = &plain.bytes[payload_start..plain.ends[at]];
-        let name_start = at.checked_sub(1).map_or(0, |before| self.entries[before].name_end);
-        let message = match opcode {
-            Opcode::Text => Message::Text(std::str::from_utf8(payload).unwrap_or_default()),
-            _ => Message::Binary(payload),
-        };
-        (kind, &self.names[name_start..name_end], message)
+    /// Returns an entry.
+    pub(crate) fn entry(&self, at: u32) -> Entry<'_> {
+        entry(&self.names, &self.entries, &self.encodings[0], at)
     }
 
     /// Returns the length of an entry's frame in bytes.
@@ -174,7 +202,8 @@ impl Batch {
     pub(crate) fn clear(&mut self) {
         self.names.clear();
         self.entries.clear();
-        for frames in &mut self.encodings {
+        let used = if std::mem::take(&mut self.needs_others) { Encoding::COUNT } else { 1 };
+        for frames in &mut self.encodings[..used] {
             if frames.bytes.capacity() > KEPT_BYTES {
                 *frames = Frames::default();
             }
@@ -184,6 +213,18 @@ impl Batch {
             frames.shared.clear();
         }
     }
+}
+
+fn entry<'a>(names: &'a str, entries: &[Place], plain: &'a Frames, at: u32) -> Entry<'a> {
+    let at = at as usize;
+    let Place { kind, name_end, opcode, payload_start } = entries[at];
+    let payload = &plain.bytes[payload_start..plain.ends[at]];
+    let name_start = at.checked_sub(1).map_or(0, |before| entries[before].name_end);
+    let message = match opcode {
+        Opcode::Text => Message::Text(std::str::from_utf8(payload).unwrap_or_default()),
+        _ => Message::Binary(payload),
+    };
+    Entry { kind, name: &names[name_start..name_end], message }
 }
 
 impl Frames {
@@ -207,8 +248,9 @@ mod tests {
         assert_eq!(batch.frames(Encoding::PLAIN, 0, 3), b"\x81\x03one\x82\x03two\x81\x00");
         assert_eq!(batch.frames(Encoding::PLAIN, 1, 2), b"\x82\x03two");
         assert_eq!(batch.frame_bytes(Encoding::PLAIN, 2), 2);
-        assert_eq!(batch.entry(0), (Kind::Publication, "a", Message::Text("one")));
-        assert_eq!(batch.entry(1), (Kind::Announcement, "bb", Message::Binary(b"two")));
+        let (one, two) = (Message::Text("one"), Message::Binary(b"two"));
+        assert_eq!(batch.entry(0), Entry { kind: Kind::Publication, name: "a", message: one });
+        assert_eq!(batch.entry(1), Entry { kind: Kind::Announcement, name: "bb", message: two });
         let (block, name_bytes) = batch.shared(Encoding::PLAIN, 0);
         assert_eq!((&block[..], name_bytes), (&b"a\x81\x03one"[..], 1));
         assert!(Arc::ptr_eq(&block, &batch.shared(Encoding::PLAIN, 0).0), "made once");
@@ -224,26 +266,43 @@ mod tests {
         let encoding = Encoding::deflated(15);
         assert_eq!((encoding.window_bits(), Encoding::PLAIN.window_bits()), (Some(15), None));
         let mut made = Vec::new();
+        let frame = |entry: Entry<'_>| [b"<", entry.message.bytes(), b">"].concat();
         for at in 0..6u32 {
+            let text = at.to_string();
             for _ in 0..3 {
                 if at % 2 == 1 {
-                    batch.need(encoding, at);
+                    assert!(batch.need(encoding, at, Message::Text(&text)));
                 }
-                batch.need(Encoding::PLAIN, at);
+                assert!(batch.need(Encoding::PLAIN, at, Message::Text(&text)));
             }
-            batch.push(Kind::Publication, "t", Message::Text(&at.to_string()));
+            batch.push(Kind::Publication, "t", Message::Text(&text));
             if at == 3 {
-                batch.complete(|_, opcode, payload, out| {
-                    made.push((opcode, payload.to_vec()));
-                    out.extend_from_slice(&[b"<", payload, b">"].concat());
+                batch.complete(|made_for, entry, out| {
+                    made.push((made_for, frame(entry)));
+                    out.extend_from_slice(&frame(entry));
                 });
             }
         }
-        batch.complete(|_, _, payload, out| out.extend_from_slice(&[b"<", payload, b">"].concat()));
-        assert_eq!(made, [(Opcode::Text, b"1".to_vec()), (Opcode::Text, b"3".to_vec())]);
+        batch.complete(|_, entry, out| out.extend_from_slice(&frame(entry)));
+        assert_eq!(made, [(encoding, b"<1>".to_vec()), (encoding, b"<3>".to_vec())]);
         for (at, expected) in [(1, "<1>"), (3, "<3>"), (5, "<5>")] {
             assert_eq!(batch.frames(encoding, at, at + 1), expected.as_bytes());
         }
         assert_eq!(batch.shared(encoding, 3).0[..], *b"t<3>");
+        batch.clear();
+        assert_eq!((batch.len(), batch.encodings[encoding.index()].bytes.len()), (0, 0));
+    }
+
+    #[test]
+    fn only_text_is_an_event() {
+        let mut batch = Batch::default();
+        for encoding in [Encoding::EVENTS, Encoding::BARE_EVENTS] {
+            assert!(encoding.is_events() && encoding.window_bits().is_none());
+            assert!(batch.need(encoding, 0, Message::Text("x")));
+            assert!(!batch.need(encoding, 0, Message::Binary(b"x")));
+        }
+        for encoding in [Encoding::PLAIN, Encoding::deflated(9), Encoding::deflated(15)] {
+            assert!(!encoding.is_events() && batch.need(encoding, 0, Message::Binary(b"x")));
+        }
     }
 }

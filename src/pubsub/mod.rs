@@ -22,9 +22,9 @@ mod topics;
 pub use broker::{Broker, Inlet};
 pub use names::TopicError;
 pub use publication::Publication;
-pub use topics::TopicCount;
+pub use topics::{TopicCount, TopicPage};
 
-pub(crate) use batch::{Batch, Encoding, Kind};
+pub(crate) use batch::{Batch, Encoding, Entry, Kind};
 pub(crate) use broker::Attached;
 pub(crate) use names::{check_filter, check_publication};
-pub(crate) use topics::{BatchRange, SubscriberId, Topics};
+pub(crate) use topics::{BATCH_PUBLICATIONS_MAX, BatchRange, SubscriberId, Topics};

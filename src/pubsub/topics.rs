@@ -11,8 +11,9 @@ use crate::config::Limits;
 use crate::ws::Message;
 use ahash::RandomState;
 use slab::Slab;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
+use std::ops::Bound;
 use std::rc::Rc;
 
 /// Identifies a subscriber of one worker, from its first subscription on until it leaves.
@@ -44,6 +45,58 @@ pub struct TopicCount {
     pub published: u64,
 }
 
+/// Some topics and filters, as [`Handle::count_topics`](crate::Handle::count_topics) lists them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct TopicPage {
+    /// The topics, in the order of their names.
+    pub topics: Vec<TopicCount>,
+    /// The name after which the next page begins; `None` if this is the last page.
+    pub next: Option<Box<str>>,
+}
+
+/// Topics of a page, at most.
+const PAGE_TOPICS: usize = 256;
+/// A page whose names have more bytes than this gets no more.
+const PAGE_NAME_BYTES: usize = 32 << 10;
+
+impl TopicPage {
+    /// Adds another worker's page of the same place. Subscribers are added up. Publications reach every worker, so the
+    /// largest count is the right one.
+    pub(crate) fn merge(&mut self, other: TopicPage) {
+        // What follows the end of either page may be incomplete.
+        let ends = [&self.next, &other.next].into_iter().flatten();
+        let end = ends.min_by(|one, two| order(one).cmp(&order(two))).cloned();
+        let mut topics = Vec::with_capacity(self.topics.len().max(other.topics.len()));
+        let mut theirs = other.topics.into_iter().peekable();
+        let mut push = |topic: TopicCount| match &end {
+            Some(end) if order(&topic.name) > order(end) => {}
+            _ => topics.push(topic),
+        };
+        for mut own in self.topics.drain(..) {
+            while let Some(before) = theirs.next_if(|their| order(&their.name) < order(&own.name)) {
+                push(before);
+            }
+            if let Some(same) = theirs.next_if(|their| their.name == own.name) {
+                own.subscribers += same.subscribers;
+                own.published = own.published.max(same.published);
+            }
+            push(own);
+        }
+        theirs.for_each(push);
+        (self.topics, self.next) = (topics, end);
+        if self.topics.len() > PAGE_TOPICS {
+            self.topics.truncate(PAGE_TOPICS);
+            self.next = self.topics.last().map(|last| last.name.clone());
+        }
+    }
+}
+
+/// Returns what topics and filters are ordered by.
+fn order(name: &str) -> (&str, bool) {
+    name.strip_suffix('*').map_or((name, false), |prefix| (prefix, true))
+}
+
 /// A worker's topics and their subscribers. `C` identifies the recipient behind a subscriber, such as a
 /// connection.
 #[derive(Debug)]
@@ -53,14 +106,33 @@ pub(crate) struct Topics<C> {
     exact: HashMap<Rc<str>, u32, RandomState>,
     /// Filters by prefix: indices into `topics`.
     prefixes: HashMap<Rc<str>, u32, RandomState>,
+    /// All topics and filters, in the order in which they are listed: indices into `topics`.
+    listed: BTreeMap<(Rc<str>, bool), u32>,
     /// The lengths in bytes of all `prefixes` and the number of prefixes of each length, longest first.
     prefix_lengths: Vec<(usize, usize)>,
     subscribers: Slab<Subscriber<C>>,
     /// Subscribers that are owed publications, in the order in which their first one was published. The list
     /// may include some that have left or were served since.
     pending: Vec<SubscriberId>,
+    /// How many of `pending` were returned by [`next_pending`](Topics::next_pending).
+    served: usize,
     pub(crate) batch: Batch,
+    /// The publications of the batch, each counted once per subscriber.
+    matched: usize,
+    /// The number of publications with which the batch is full.
+    batch_max: u32,
+    /// The batch should be delivered before more is published.
+    full: bool,
 }
+
+/// A batch is full when its frames have more bytes than this,
+const BATCH_BYTES_MAX: usize = 256 << 10;
+/// or when it has this many publications by default, which bounds what is queued for one slow subscriber at a time,
+pub(crate) const BATCH_PUBLICATIONS_MAX: u32 = 4096;
+/// or when they have matched this often, which bounds the memory of all ranges, and the time that matching takes.
+const BATCH_MATCHES_MAX: usize = 256 << 10;
+/// Ranges of a subscriber whose memory is kept for the next batch.
+const RANGES_KEPT: usize = 16;
 
 #[derive(Debug)]
 struct Topic {
@@ -131,21 +203,25 @@ impl<C> Subscriber<C> {
     }
 }
 
-impl<C> Default for Topics<C> {
-    fn default() -> Topics<C> {
+impl<C: Copy> Topics<C> {
+    /// Makes a table whose batch is full with `batch_max` publications.
+    pub(crate) fn new(batch_max: u32) -> Topics<C> {
         Topics {
             topics: Slab::new(),
             exact: HashMap::default(),
             prefixes: HashMap::default(),
+            listed: BTreeMap::new(),
             prefix_lengths: Vec::new(),
             subscribers: Slab::new(),
             pending: Vec::new(),
+            served: 0,
             batch: Batch::default(),
+            matched: 0,
+            batch_max,
+            full: false,
         }
     }
-}
 
-impl<C: Copy> Topics<C> {
     /// Subscribes `recipient` to a topic or a filter. Its first subscription sets `subscriber`. Returns whether
     /// the subscription is new. If it is not, only its policy is replaced.
     ///
@@ -219,17 +295,18 @@ impl<C: Copy> Topics<C> {
         names::check_publication(name, message, limits)?;
         let mut count = 0;
         if let Some(topic) = self.exact.get(name) {
-            count += self.mark(*topic, except);
+            count += self.mark(*topic, message, except);
         }
         for at in 0..self.prefix_lengths.len() {
             let (length, _) = self.prefix_lengths[at];
             let prefix = name.get(..length).filter(|prefix| prefix.len() < name.len());
             if let Some(topic) = prefix.and_then(|prefix| self.prefixes.get(prefix)) {
-                count += self.mark(*topic, except);
+                count += self.mark(*topic, message, except);
             }
         }
         if count > 0 {
             self.batch.push(Kind::Publication, name, message);
+            self.note_matches(count);
         }
         Ok(count)
     }
@@ -242,22 +319,40 @@ impl<C: Copy> Topics<C> {
             // The subscriptions may have different policies. Any of them may apply, so the first is used.
             let Some(first) = subscriber.subscriptions.first() else { continue };
             let slow = self.topics[first.topic as usize].members[first.member as usize].slow;
+            if !self.batch.need(subscriber.encoding, at, message) {
+                continue;
+            }
             if subscriber.owe(at, slow) {
                 self.pending.push(SubscriberId::new(index));
             }
-            self.batch.need(subscriber.encoding, at);
             count += 1;
         }
         if count > 0 {
             self.batch.push(Kind::Announcement, name, message);
+            self.note_matches(count);
         }
         count
     }
 
-    /// Adds the batch's next entry to the publications that a topic's members are owed. Returns the number of
-    /// members that were not already owed it.
+    /// Notes that the batch's last entry has matched `count` subscribers.
     #[inline]
-    fn mark(&mut self, topic: u32, except: Option<SubscriberId>) -> u64 {
+    fn note_matches(&mut self, count: u64) {
+        self.matched += count as usize;
+        self.full = self.batch.bytes() > BATCH_BYTES_MAX
+            || self.batch.len() >= self.batch_max
+            || self.matched >= BATCH_MATCHES_MAX;
+    }
+
+    /// Returns whether the batch should be delivered before more is published.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// Adds the batch's next entry, `message`, to the publications that a topic's members are owed. Returns the number of
+    /// members that can be sent it and were not already owed it.
+    #[inline]
+    fn mark(&mut self, topic: u32, message: Message<'_>, except: Option<SubscriberId>) -> u64 {
         let at = self.batch.len();
         let topic = &mut self.topics[topic as usize];
         topic.published += 1;
@@ -271,10 +366,12 @@ impl<C: Copy> Topics<C> {
             if subscriber.last.to == at + 1 {
                 continue;
             }
+            if !self.batch.need(subscriber.encoding, at, message) {
+                continue;
+            }
             if subscriber.owe(at, member.slow) {
                 self.pending.push(member.subscriber);
             }
-            self.batch.need(subscriber.encoding, at);
             count += 1;
         }
         count
@@ -286,33 +383,44 @@ impl<C: Copy> Topics<C> {
         self.pending.is_empty()
     }
 
-    /// Takes the list of subscribers that are owed something, for [`take_pending`](Topics::take_pending). The
-    /// caller gives it back with [`clear`](Topics::clear).
-    pub(crate) fn pending(&mut self) -> Vec<SubscriberId> {
-        std::mem::take(&mut self.pending)
+    /// Returns the next subscriber that may be owed something, for [`take_pending`](Topics::take_pending). After the last
+    /// one, the batch is empty again.
+    #[inline]
+    pub(crate) fn next_pending(&mut self) -> Option<SubscriberId> {
+        let next = self.pending.get(self.served).copied();
+        self.served += 1;
+        if next.is_none() {
+            self.clear();
+        }
+        next
     }
 
-    /// Takes the first range that a subscriber is owed, with the recipient and the encoding. Returns `None` if
-    /// nothing is owed.
+    /// Takes all ranges that a subscriber is owed, with the recipient and the encoding. Returns the last one; those before
+    /// it are moved to `earlier`, which must be empty. Returns `None` if nothing is owed.
     #[inline]
-    pub(crate) fn take_pending(&mut self, subscriber: SubscriberId) -> Option<(C, Encoding, BatchRange)> {
+    pub(crate) fn take_pending(
+        &mut self,
+        subscriber: SubscriberId,
+        earlier: &mut Vec<BatchRange>,
+    ) -> Option<(C, Encoding, BatchRange)> {
         let subscriber = self.subscribers.get_mut(subscriber.index())?;
         if subscriber.last.to == 0 {
             return None;
         }
-        let range = if subscriber.earlier.is_empty() {
-            std::mem::take(&mut subscriber.last)
-        } else {
-            subscriber.earlier.remove(0)
-        };
-        Some((subscriber.recipient, subscriber.encoding, range))
+        if !subscriber.earlier.is_empty() {
+            earlier.append(&mut subscriber.earlier);
+            if subscriber.earlier.capacity() > RANGES_KEPT {
+                subscriber.earlier = Vec::new();
+            }
+        }
+        Some((subscriber.recipient, subscriber.encoding, std::mem::take(&mut subscriber.last)))
     }
 
     /// Removes the publications, once every range has been taken.
-    pub(crate) fn clear(&mut self, mut pending: Vec<SubscriberId>) {
-        pending.clear();
-        self.pending = pending;
+    fn clear(&mut self) {
+        self.pending.clear();
         self.batch.clear();
+        (self.served, self.matched, self.full) = (0, 0, false);
     }
 
     /// Returns the number of topics and filters with subscribers.
@@ -320,13 +428,29 @@ impl<C: Copy> Topics<C> {
         self.topics.len()
     }
 
-    /// Lists all topics and filters with subscribers.
-    pub(crate) fn counts(&self) -> impl Iterator<Item = TopicCount> {
-        self.topics.iter().map(|(_, topic)| TopicCount {
-            name: if topic.is_prefix { format!("{}*", topic.name).into() } else { (*topic.name).into() },
-            subscribers: topic.members.len(),
-            published: topic.published,
-        })
+    /// Lists the topics and filters with subscribers that follow `after` in the order of their names, a filter right behind the
+    /// topic of its prefix. The page has at most 256 of them, and fewer if their names are long.
+    pub(crate) fn page(&self, after: Option<&str>) -> TopicPage {
+        let after = after.map_or(Bound::Unbounded, |name| {
+            let (stem, is_prefix) = order(name);
+            Bound::Excluded((stem.into(), is_prefix))
+        });
+        let mut page = TopicPage::default();
+        let mut name_bytes = 0;
+        for ((name, is_prefix), index) in self.listed.range((after, Bound::Unbounded)) {
+            if page.topics.len() == PAGE_TOPICS || name_bytes > PAGE_NAME_BYTES {
+                page.next = page.topics.last().map(|last| last.name.clone());
+                break;
+            }
+            name_bytes += name.len();
+            let topic = &self.topics[*index as usize];
+            page.topics.push(TopicCount {
+                name: if *is_prefix { format!("{name}*").into() } else { (**name).into() },
+                subscribers: topic.members.len(),
+                published: topic.published,
+            });
+        }
+        page
     }
 
     fn find(&self, filter: Filter<'_>) -> Option<u32> {
@@ -341,6 +465,7 @@ impl<C: Copy> Topics<C> {
         let (name, is_prefix) = (Rc::<str>::from(name), matches!(filter, Filter::Prefix(_)));
         let topic = Topic { name: name.clone(), is_prefix, members: Vec::new(), published: 0 };
         let index = self.topics.insert(topic) as u32;
+        self.listed.insert((name.clone(), is_prefix), index);
         if is_prefix {
             match self.prefix_lengths.binary_search_by(|(length, _)| name.len().cmp(length)) {
                 Ok(at) => self.prefix_lengths[at].1 += 1,
@@ -364,6 +489,7 @@ impl<C: Copy> Topics<C> {
         }
         if topic.members.is_empty() {
             let topic = self.topics.remove(own.topic as usize);
+            self.listed.remove(&(topic.name.clone(), topic.is_prefix));
             if topic.is_prefix {
                 self.prefixes.remove(&topic.name);
                 if let Some(at) =
@@ -386,11 +512,20 @@ mod tests {
     use super::*;
 
     /// A table whose connections are numbers.
-    #[derive(Default)]
     struct Table {
         topics: Topics<u8>,
         ids: [Option<SubscriberId>; 8],
         limits: Limits,
+    }
+
+    impl Default for Table {
+        fn default() -> Table {
+            Table {
+                topics: Topics::new(BATCH_PUBLICATIONS_MAX),
+                ids: Default::default(),
+                limits: Limits::default(),
+            }
+        }
     }
 
     impl Table {
@@ -417,23 +552,20 @@ mod tests {
 
         /// Returns what each connection is sent, such as `1:ab 2:a`.
         fn deliver(&mut self) -> String {
-            let pending = self.topics.pending();
             let mut sent = Vec::new();
-            for subscriber in &pending {
+            while let Some(subscriber) = self.topics.next_pending() {
+                let mut ranges = Vec::new();
+                let Some((to, encoding, last)) = self.topics.take_pending(subscriber, &mut ranges) else {
+                    continue;
+                };
+                ranges.push(last);
                 let mut text = String::new();
-                let mut to = 0;
-                while let Some((conn, encoding, range)) = self.topics.take_pending(*subscriber) {
-                    to = conn;
-                    for at in range.from..range.to {
-                        let frame = self.topics.batch.frames(encoding, at, at + 1);
-                        text.push_str(std::str::from_utf8(&frame[2..]).unwrap());
-                    }
+                for at in ranges.iter().flat_map(|range| range.from..range.to) {
+                    let frame = self.topics.batch.frames(encoding, at, at + 1);
+                    text.push_str(std::str::from_utf8(&frame[2..]).unwrap());
                 }
-                if !text.is_empty() {
-                    sent.push(format!("{to}:{text}"));
-                }
+                sent.push(format!("{to}:{text}"));
             }
-            self.topics.clear(pending);
             sent.sort();
             sent.join(" ")
         }
@@ -483,7 +615,7 @@ mod tests {
         table.publish("a");
         assert_eq!(table.deliver(), "1:abca 3:abc 4:a");
         assert_eq!([1, 3, 4].map(|conn| table.leave(conn)), [0, 0, 0]);
-        assert_eq!(table.topics.counts().count(), 0);
+        assert_eq!(table.topics.page(None), TopicPage::default());
         assert!(table.topics.exact.is_empty() && table.topics.prefixes.is_empty());
         assert!(table.topics.prefix_lengths.is_empty() && table.topics.subscribers.is_empty());
         assert_eq!(table.publish("a"), 0);
@@ -518,11 +650,56 @@ mod tests {
         }
         let subscriber = table.ids[1].unwrap();
         let mut ranges = Vec::new();
-        while let Some((1, _, BatchRange { from, to, slow })) = table.topics.take_pending(subscriber) {
-            ranges.push((from, to, slow));
-        }
+        let (conn, _, last) = table.topics.take_pending(subscriber, &mut ranges).unwrap();
+        ranges.push(last);
+        assert_eq!(conn, 1);
         // "x" has no subscribers, so it is not in the batch.
-        assert_eq!(ranges, [(0, 2, SlowConsumer::Conflate), (2, 4, SlowConsumer::Close)]);
+        let range = |from, to, slow| BatchRange { from, to, slow };
+        assert_eq!(ranges, [range(0, 2, SlowConsumer::Conflate), range(2, 4, SlowConsumer::Close)]);
+        assert_eq!(table.topics.take_pending(subscriber, &mut ranges), None);
+    }
+
+    #[test]
+    fn a_batch_that_is_served_in_part_takes_more() {
+        let mut table = Table::default();
+        for (conn, filter) in [(1, "a"), (2, "a"), (2, "b")] {
+            table.subscribe(conn, filter).unwrap();
+        }
+        table.publish("a");
+        let first = table.topics.next_pending().unwrap();
+        assert!(table.topics.take_pending(first, &mut Vec::new()).is_some());
+        // The first is owed something again, and the second more than before.
+        table.publish("b");
+        table.publish("a");
+        assert_eq!(table.deliver(), "1:a 2:aba");
+        assert_eq!((table.topics.batch.len(), table.topics.is_delivered()), (0, true));
+    }
+
+    #[test]
+    fn a_batch_is_full_by_its_bytes_its_publications_or_its_matches() {
+        fn check(subscribers: u8, message: &str, expected: usize) {
+            let mut table = Table::default();
+            for conn in 0..subscribers {
+                table.subscribe(conn, "a").unwrap();
+            }
+            let mut published = 0;
+            while !table.topics.is_full() {
+                table.topics.publish("a", Message::Text(message), None, &table.limits).unwrap();
+                published += 1;
+            }
+            assert_eq!(published, expected);
+            table.deliver();
+            assert!(!table.topics.is_full());
+        }
+        // Two bytes before each payload.
+        check(1, &"x".repeat(125), 262_144 / 127 + 1);
+        check(8, "", 4096);
+        let mut table = Table::default();
+        table.subscribe(0, "a").unwrap();
+        table.topics.note_matches(BATCH_MATCHES_MAX as u64 - 1);
+        assert!(!table.topics.is_full());
+        table.publish("a");
+        assert!(table.topics.is_full());
     }
 
     #[test]
@@ -539,7 +716,7 @@ mod tests {
             }
             table.unsubscribe(2, "*");
             table.publish(name);
-            let (_, _, range) = table.topics.take_pending(table.ids[1].unwrap()).unwrap();
+            let (_, _, range) = table.topics.take_pending(table.ids[1].unwrap(), &mut Vec::new()).unwrap();
             assert_eq!((range.len(), range.slow), (1, expected), "{filters:?}");
         }
         let filters = [("p.a", Close), ("p.*", Conflate), ("*", DropOldest), ("p*", DropNewest)];
@@ -590,10 +767,74 @@ mod tests {
         for name in ["a", "ab", "c"] {
             table.publish(name);
         }
-        let mut counts: Vec<_> = table.topics.counts().collect();
-        counts.sort_by(|one, other| one.name.cmp(&other.name));
-        let count =
-            |name: &str, subscribers, published| TopicCount { name: name.into(), subscribers, published };
-        assert_eq!(counts, [count("a", 2, 1), count("a*", 1, 1)]);
+        let page = table.topics.page(None);
+        assert_eq!((page.topics, page.next), (vec![count("a", 2, 1), count("a*", 1, 1)], None));
+        assert_eq!(table.topics.page(Some("a")).topics, [count("a*", 1, 1)]);
+        assert_eq!(table.topics.page(Some("a*")), TopicPage::default());
+    }
+
+    fn count(name: &str, subscribers: usize, published: u64) -> TopicCount {
+        TopicCount { name: name.into(), subscribers, published }
+    }
+
+    /// Finding B9.
+    #[test]
+    fn a_page_is_bounded_and_the_next_one_goes_on_after_it() {
+        fn check(name: impl Fn(usize) -> String, pages: &[usize]) {
+            let mut table = Table::default();
+            (table.limits.subscriptions, table.limits.topic_bytes) = (1000, 64 << 10);
+            for number in 0..600 {
+                table.subscribe(number as u8 % 8, &name(number)).unwrap();
+            }
+            let (mut next, mut names, mut lengths) = (None, Vec::new(), Vec::new());
+            loop {
+                let page = table.topics.page(next.as_deref());
+                lengths.push(page.topics.len());
+                names.extend(page.topics.into_iter().map(|topic| String::from(topic.name)));
+                next = page.next;
+                if next.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(lengths, pages);
+            assert!((0..600).all(|number| names.contains(&name(number))));
+            names.dedup();
+            assert_eq!(names.len(), 600);
+        }
+        check(|number| format!("{number:03}{}", ["", "*"][number % 2]), &[256, 256, 88]);
+        check(
+            |number| format!("{number:0>4096}"),
+            &[9; 67][..66].iter().chain(&[6]).copied().collect::<Vec<_>>(),
+        );
+    }
+
+    /// Finding B9.
+    #[test]
+    fn the_pages_of_several_workers_make_one() {
+        let page = |names: &str, next: Option<&str>| TopicPage {
+            topics: names.split(' ').filter(|name| !name.is_empty()).map(|name| count(name, 1, 7)).collect(),
+            next: next.map(Into::into),
+        };
+        let check = |one: TopicPage, two: TopicPage, names: &str, next: Option<&str>| {
+            for (mut own, other) in [(one.clone(), two.clone()), (two, one)] {
+                own.merge(other);
+                let found: Vec<_> =
+                    own.topics.iter().map(|topic| format!("{}{}", topic.name, topic.subscribers)).collect();
+                assert_eq!((found.join(" ").as_str(), own.next.as_deref()), (names, next));
+                assert!(own.topics.iter().all(|topic| topic.published == 7));
+            }
+        };
+        check(page("a c", None), page("a b d", None), "a2 b1 c1 d1", None);
+        check(page("", None), page("a b", Some("b")), "a1 b1", Some("b"));
+        // `d` may have subscribers that the first page has no room for.
+        check(page("a c", Some("c")), page("a b d", None), "a2 b1 c1", Some("c"));
+        check(page("a c", Some("c")), page("a b", Some("b")), "a2 b1", Some("b"));
+        check(page("a* a.b", None), page("a a*", None), "a1 a*2 a.b1", None);
+        let many = |from: usize| {
+            (from..from + 200).map(|number| format!("{number:04}")).collect::<Vec<_>>().join(" ")
+        };
+        let mut own = page(&many(0), None);
+        own.merge(page(&many(200), None));
+        assert_eq!((own.topics.len(), own.next.as_deref()), (256, Some("0255")));
     }
 }

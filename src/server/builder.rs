@@ -72,6 +72,9 @@ impl Server {
 impl Builder {
     /// Listens on `addr`, such as `127.0.0.1:8080`, `[::]:80` or `localhost:0`. If a name has several addresses, the
     /// first that is available is used. May be called again for more addresses.
+    ///
+    /// `[::]` also listens on all IPv4 addresses, unless an IPv4 address with the same port is listed too. IPv4 clients have
+    /// IPv4 addresses ([`Request::peer_addr`](crate::Request::peer_addr)) either way.
     pub fn bind(mut self, addr: impl Into<String>) -> Builder {
         self.addrs.push(addr.into());
         self
@@ -109,7 +112,7 @@ impl Builder {
     /// false: such a client counts as gone, because most clients end both sides at once, and the server sees the end of
     /// one side first.
     ///
-    /// It decides about answers that have to be waited for: [`Response::defer`](crate::Response::defer), handlers of an
+    /// It matters for answers that come later: [`Response::defer`](crate::Response::defer), handlers of an
     /// [`Offload`](crate::Offload), and [`Response::events`](crate::Response::events) with other endless
     /// [sources](crate::Source::is_endless). By default the connection is closed as soon as the client's end arrives:
     /// the [`Responder`](crate::Responder) is gone, the queued job is skipped, the source is dropped. With `true` the
@@ -263,6 +266,8 @@ impl Builder {
     /// Returns the settings of one of `workers` workers, with no more connections than there are descriptors for.
     fn settings(&self, workers: usize) -> Settings {
         let mut settings = self.settings.clone();
+        let TcpOptions { unsent_bytes, pushed_unsent_bytes, .. } = self.tcp;
+        (settings.unsent_bytes, settings.pushed_unsent_bytes) = (unsent_bytes, pushed_unsent_bytes);
         if let Some(descriptors) = descriptors_max() {
             let share = descriptors.saturating_sub(DESCRIPTORS_KEPT) / workers;
             settings.limits.connections = settings.limits.connections.min(share).max(1);
@@ -274,12 +279,23 @@ impl Builder {
     fn listeners(&self) -> Result<(Vec<SocketAddr>, Vec<Vec<TcpListener>>), ServeError> {
         let mut addrs = Vec::new();
         let mut listeners = Vec::new();
+        let mut resolved: Vec<(&String, Vec<SocketAddr>)> = Vec::with_capacity(self.addrs.len());
         for text in &self.addrs {
-            let failed = |error| ServeError::Bind(text.clone(), error);
+            let found = text.to_socket_addrs().map_err(|error| ServeError::Bind(text.clone(), error))?;
+            resolved.push((text, found.collect()));
+        }
+        // A socket for `[::]` takes IPv4 clients too, unless another socket is to have them.
+        let all: Vec<SocketAddr> = resolved.iter().flat_map(|(_, addrs)| addrs).copied().collect();
+        let has_ipv4_twin = |addr: &SocketAddr| {
+            let is_twin = |other: &SocketAddr| other.is_ipv4() && other.port() == addr.port();
+            addr.is_ipv6() && addr.ip().is_unspecified() && addr.port() != 0 && all.iter().any(is_twin)
+        };
+        for (text, candidates) in &resolved {
+            let failed = |error| ServeError::Bind((*text).clone(), error);
             // A name may have several addresses: the first that is available is used.
             let mut outcome = Err(ServeError::Io(io::ErrorKind::NotFound.into()));
-            for addr in text.to_socket_addrs().map_err(failed)? {
-                outcome = listen(addr, self.workers, &self.tcp);
+            for addr in candidates {
+                outcome = listen(*addr, has_ipv4_twin(addr), self.workers, &self.tcp);
                 if !matches!(outcome, Err(ServeError::Io(_))) {
                     break;
                 }

@@ -8,19 +8,20 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 
 /// Binds `addr` once for each worker: the system spreads connections over sockets that share a port (SO_REUSEPORT).
-/// Port 0 becomes a free port.
+/// Port 0 becomes a free port. `only_v6` keeps a socket for `[::]` from taking IPv4 clients too.
 ///
 /// # Errors
 /// [`ServeError::TcpOption`] if an option is refused, which no other address would change; [`ServeError::Io`] if the
 /// address cannot be listened on.
 pub(super) fn listen(
     addr: SocketAddr,
+    only_v6: bool,
     workers: usize,
     options: &TcpOptions,
 ) -> Result<(SocketAddr, Vec<TcpListener>), ServeError> {
     // SO_REUSEPORT would also share the port with another process of the same user. Only binding a socket without it
     // shows whether the port is taken.
-    let first = bind(addr, false, options)?;
+    let first = bind(addr, only_v6, false, options)?;
     let addr = first.local_addr()?.as_socket().ok_or(io::Error::from(io::ErrorKind::Unsupported))?;
     if workers == 1 {
         first.listen(options.backlog())?;
@@ -28,15 +29,18 @@ pub(super) fn listen(
     }
     drop(first);
     let listeners = (0..workers).map(|_| {
-        let socket = bind(addr, true, options)?;
+        let socket = bind(addr, only_v6, true, options)?;
         socket.listen(options.backlog())?;
         Ok(socket.into())
     });
     Ok((addr, listeners.collect::<Result<_, ServeError>>()?))
 }
 
-fn bind(addr: SocketAddr, shared: bool, options: &TcpOptions) -> Result<Socket, ServeError> {
+fn bind(addr: SocketAddr, only_v6: bool, shared: bool, options: &TcpOptions) -> Result<Socket, ServeError> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    if only_v6 {
+        socket.set_only_v6(true)?;
+    }
     // A restart must not wait until the system has forgotten the last run's connections.
     socket.set_reuse_address(true)?;
     if shared {
@@ -64,7 +68,7 @@ mod tests {
     fn check(options: TcpOptions, check: impl Fn(SockRef<'_>, SockRef<'_>)) {
         for workers in [1, 2] {
             let accepted = |options: &TcpOptions| {
-                let (addr, listeners) = listen(LOOPBACK.into(), workers, options).unwrap();
+                let (addr, listeners) = listen(LOOPBACK.into(), false, workers, options).unwrap();
                 let client = TcpStream::connect(addr).unwrap();
                 let mut listeners =
                     listeners.into_iter().map(|listener| transport::listen(listener).unwrap());
@@ -119,7 +123,7 @@ mod tests {
         let plain = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         let allowed = plain.set_busy_poll(50);
         let options = TcpOptions { busy_poll: Some(Duration::from_micros(50)), ..TcpOptions::default() };
-        match (allowed, listen(LOOPBACK.into(), 1, &options)) {
+        match (allowed, listen(LOOPBACK.into(), false, 1, &options)) {
             (Ok(()), Ok(_)) => check(options, |socket, default| {
                 assert_eq!((socket.busy_poll().unwrap(), default.busy_poll().unwrap()), (50, 0));
             }),
@@ -133,10 +137,10 @@ mod tests {
     #[test]
     fn a_taken_port_is_an_error_with_any_number_of_workers() {
         let options = TcpOptions::default();
-        let (addr, held) = listen(LOOPBACK.into(), 2, &options).unwrap();
+        let (addr, held) = listen(LOOPBACK.into(), false, 2, &options).unwrap();
         assert_eq!(held.len(), 2);
         for workers in [1, 2] {
-            let error = listen(addr, workers, &options).unwrap_err();
+            let error = listen(addr, false, workers, &options).unwrap_err();
             assert!(matches!(error, ServeError::Io(error) if error.kind() == io::ErrorKind::AddrInUse));
         }
     }

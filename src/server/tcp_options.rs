@@ -4,6 +4,7 @@
 //! costs no system call for them. The invariant: an option that the system refuses is an error at start.
 
 use super::ServeError;
+use crate::config::PUSHED_UNSENT_BYTES;
 use socket2::{Socket, TcpKeepalive};
 use std::fmt::Debug;
 use std::io;
@@ -34,7 +35,7 @@ pub struct TcpOptions {
     /// Turns off Nagle's algorithm (RFC 9293 §3.7.4), so that a small response never waits for an acknowledgement
     /// (`TCP_NODELAY`). The default is true: what a turn sends leaves in one write anyway.
     pub nodelay: bool,
-    /// Probes connections on which nothing is sent, to notice peers that are gone without a word (RFC 9293 §3.8.4).
+    /// Probes connections on which nothing is sent, to notice peers that have vanished (RFC 9293 §3.8.4).
     /// The default is `None`, because the [`Timeouts`](crate::Timeouts) end such connections too; probes also keep
     /// the entries of firewalls and address translators between them alive.
     pub keepalive: Option<KeepAlive>,
@@ -48,9 +49,18 @@ pub struct TcpOptions {
     /// It is fixed, doubled and bounded (by `net.core.rmem_max`) as `send_buffer_bytes`.
     pub receive_buffer_bytes: Option<usize>,
     /// Bytes that the system holds before it has sent them for the first time (`TCP_NOTSENT_LOWAT`); beyond that a
-    /// socket takes no more. A small number, such as 16 KiB, leaves messages to a slow client in the server's own queue,
-    /// where [`SlowConsumer`](crate::SlowConsumer) can still drop or replace them.
+    /// socket takes no more. It applies to each connection, until the next option does.
     pub unsent_bytes: Option<u32>,
+    /// The same for a connection once it has a subscription that [conflates](crate::SlowConsumer::Conflate), and for a
+    /// stream of [`Response::events`](crate::Response::events). The default is 16 KiB on Linux, and `None` elsewhere, which
+    /// leaves [`unsent_bytes`](TcpOptions::unsent_bytes) as it is.
+    ///
+    /// Without it, Linux takes up to 4 MiB (`net.ipv4.tcp_wmem`) for a client that does not read. Those messages are older
+    /// than what waits in the server's own queue, where newer ones replace them: a client that reads again would have to
+    /// read all of them first. With 16 KiB it is at most 64 KiB, the segment that is being filled, beside what the client's
+    /// own system has received. Under the other policies nothing is replaced, so the system takes what it can: it holds a
+    /// burst for a client that reads.
+    pub pushed_unsent_bytes: Option<u32>,
     /// Time that the kernel polls the network card's queue before a wait for this socket sleeps (`SO_BUSY_POLL`), in
     /// microseconds, for programs that spin anyway. Drivers without a queue of their own, such as the loopback's, ignore
     /// it. More than `net.core.busy_read` needs the capability `CAP_NET_ADMIN`.
@@ -82,6 +92,7 @@ impl Default for TcpOptions {
             send_buffer_bytes: None,
             receive_buffer_bytes: None,
             unsent_bytes: None,
+            pushed_unsent_bytes: cfg!(target_os = "linux").then_some(PUSHED_UNSENT_BYTES),
             busy_poll: None,
             backlog: 4096,
         }
@@ -110,7 +121,11 @@ impl TcpOptions {
         if let Some(bytes) = self.receive_buffer_bytes {
             set("receive_buffer_bytes", bytes, |bytes| socket.set_recv_buffer_size(in_range(bytes)?))?;
         }
-        if let Some(bytes) = self.unsent_bytes {
+        if let Some(bytes) = self.pushed_unsent_bytes {
+            // Tried only: a connection gets it when it begins to send messages.
+            set("pushed_unsent_bytes", bytes, |bytes| set_unsent_bytes(socket, bytes))?;
+            set("unsent_bytes", self.unsent_bytes.unwrap_or(0), |bytes| set_unsent_bytes(socket, bytes))?;
+        } else if let Some(bytes) = self.unsent_bytes {
             set("unsent_bytes", bytes, |bytes| set_unsent_bytes(socket, bytes))?;
         }
         if let Some(time) = self.busy_poll {

@@ -88,7 +88,7 @@ impl Answer {
         }
     }
 
-    /// Reads the content as JSON, whatever its type is said to be.
+    /// Reads the content as JSON, whatever its Content-Type is.
     ///
     /// ```
     /// use fleeting::{App, Response, testing};

@@ -11,9 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::rc::Rc;
 
-/// A connection that a client keeps, for several requests or for bytes as they are.
+/// A client's connection that stays open, for several requests or for raw bytes.
 ///
-/// Dropping it, and everything that was made from it, is a client that leaves at once.
+/// The client leaves when this and everything made from it are dropped.
 ///
 /// ```
 /// use fleeting::{App, Response, testing};
@@ -69,7 +69,7 @@ pub enum NoAnswer {
     Closed,
     /// The server has ended the connection in the middle of the answer.
     Incomplete,
-    /// What the server has sent is no response, for this reason.
+    /// The server has sent something that is not a response, for this reason.
     Malformed(String),
 }
 
@@ -202,8 +202,8 @@ impl Connection {
         self
     }
 
-    /// From now on the client reads only `bytes` more, until this is called again. Until it is called, the client reads
-    /// everything at once.
+    /// Lets the client read only `bytes` more bytes, until this is called again. Before the first call, it reads everything
+    /// at once.
     ///
     /// ```
     /// use fleeting::{App, Response, testing};
@@ -289,7 +289,7 @@ fn so_far(shared: &Shared, number: u64) -> Option<Answer> {
 /// A request that was sent, and whose answer may not have arrived: see
 /// [`RequestBuilder::begin`](super::RequestBuilder::begin).
 ///
-/// Dropping it is a client that leaves, unless a [`Connection`] holds the connection open.
+/// The client leaves when this is dropped, unless a [`Connection`] holds the connection open.
 #[derive(Debug)]
 #[must_use = "a client that is dropped leaves without its answer"]
 pub struct Pending {

@@ -77,9 +77,9 @@ fn settled(pending: &Pending) -> Option<Result<Answer, NoAnswer>> {
     }
 }
 
-/// An open stream of events, at its client's end.
+/// The client's end of an open stream of events.
 ///
-/// Dropping it is a client that leaves.
+/// The client leaves when this is dropped.
 ///
 /// ```
 /// use fleeting::{App, Event, Response, testing};
@@ -173,7 +173,7 @@ impl EventStream {
         self.reading.comments
     }
 
-    /// Returns the time to wait before a reconnect that the server has sent last.
+    /// Returns how long a browser would wait before it reconnects: the last such time that the server has sent.
     #[track_caller]
     pub fn retry(&mut self) -> Option<Duration> {
         self.read();

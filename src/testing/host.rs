@@ -52,8 +52,8 @@ impl fmt::Display for Stuck {
             ),
             Stuck::Patience(patience) => write!(
                 f,
-                "the server has done all that it can do now, and other threads did not bring it within {patience:?}. Is \
-                 it this thread that must answer or publish? Then it must do so before it waits"
+                "the server has done all that it can do now, and other threads did not bring it within {patience:?}. If \
+                 this thread is the one that must answer or publish, it must do so before it waits"
             ),
         }
     }

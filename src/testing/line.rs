@@ -52,7 +52,7 @@ impl Line {
     /// The client is gone.
     pub(super) fn reset(&mut self) {
         self.pipe().reset = true;
-        self.due = Readiness { readable: true, writable: true, ended: true };
+        self.due = Readiness { readable: true, writable: true, ended: true, ..self.due };
     }
 
     /// From now on `bytes` more fit, as if the client read no more than that.

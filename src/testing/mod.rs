@@ -1,8 +1,8 @@
 //! Tests of an application, without sockets and threads (feature `testing`).
 //!
 //! A [`TestServer`] runs the engine that serves in production over connections in memory: the same parser, router,
-//! limits, timeouts, framing and panics. Only the system is missing, so a test is fast, and the same in every run: no
-//! port, no wait for a timeout, no order that a scheduler decides.
+//! limits, timeouts, framing and panics. Only the operating system is missing, so tests are fast and repeatable: they use
+//! no ports, do not wait for timeouts, and do not depend on a scheduler.
 //!
 //! ```toml
 //! [dev-dependencies]

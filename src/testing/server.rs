@@ -116,13 +116,13 @@ impl Builder {
         self
     }
 
-    /// Sets the address that clients have, `127.0.0.1:49152` otherwise.
+    /// Sets the address of the clients (default: `127.0.0.1:49152`).
     pub fn peer_addr(mut self, peer: SocketAddr) -> Builder {
         self.peer = Some(peer);
         self
     }
 
-    /// Sets the time at which the server begins, for the dates in its answers. It is the first second of 2026 otherwise.
+    /// Sets the time at which the server begins, for the dates in its answers. The default is the first second of 2026.
     ///
     /// ```
     /// use fleeting::{App, Response, testing};
@@ -143,8 +143,8 @@ impl Builder {
         self
     }
 
-    /// Sets how long, on the machine's clock, a test waits for other threads before it fails: 30 seconds otherwise. It
-    /// only bounds how long a broken test hangs.
+    /// Sets how long, on the machine's clock, a test waits for other threads before it fails (default: 30 seconds). It only
+    /// bounds how long a broken test hangs.
     pub fn patience(mut self, patience: Duration) -> Builder {
         self.patience = patience;
         self
@@ -172,7 +172,7 @@ impl Builder {
     ///             feed.publish("prices", Message::Text(std::str::from_utf8(req.body()).unwrap_or("?")))?;
     ///             Ok(Response::new(204))
     ///         })
-    ///         .get("/prices", move |_req| Ok(stream.events("prices", 16 << 10)?))
+    ///         .get("/prices", move |_req| Ok(stream.events("prices")?))
     /// }
     ///
     /// let app = testing::builder().serve_with(prices);
@@ -207,7 +207,7 @@ impl fmt::Debug for Builder {
     }
 }
 
-/// An application that a test asks. The [module](super) has an example for each kind of request.
+/// An application under test. The [module](super) has an example for each kind of request.
 ///
 /// Its engine is the one that a [`Worker`](crate::Worker) runs, over connections in memory. It lives as long as its
 /// clients.
@@ -273,12 +273,13 @@ impl TestServer {
         EventsRequest::new(self.get(target), target)
     }
 
-    /// Lets time pass for the server: timeouts expire, pings are sent and answered, in the order in which they would. The
-    /// machine's clock has no part in it.
+    /// Lets time pass for the server: timeouts expire and pings are sent and answered, in the order of their times. The
+    /// machine's clock plays no part.
     ///
     /// A timeout fires up to 0.2 seconds late, as in production ([`Timeouts`]), so go a second beyond it.
     ///
-    /// Only the server's time moves. Threads, [`Offload`](crate::Offload)'s time limit among them, have the machine's.
+    /// Only the server's time moves. Other threads, and the time limit of an [`Offload`](crate::Offload), follow the
+    /// machine's clock.
     #[track_caller]
     pub fn advance(&self, time: Duration) {
         host::borrow(&self.host).advance(time);
@@ -291,7 +292,7 @@ impl TestServer {
     /// # use fleeting::{App, WorkerContext};
     /// # fn app(worker: &WorkerContext) -> App {
     /// #     let handle = worker.handle.clone();
-    /// #     App::new().get("/prices", move |req| Ok(handle.events(req.query().unwrap_or("*"), 4096)?))
+    /// #     App::new().get("/prices", move |req| Ok(handle.events(req.query().unwrap_or("*"))?))
     /// # }
     ///
     /// let app = testing::builder().serve_with(app);
@@ -317,8 +318,8 @@ impl TestServer {
 
     /// Returns a handle, for what the application does from other threads.
     ///
-    /// As long as the test holds it, a client that waits in vain does so for the whole
-    /// [`patience`](Builder::patience), because the message might come from there.
+    /// While the test holds it, a call that waits in vain waits for the whole [`patience`](Builder::patience), because
+    /// another thread might use it.
     #[track_caller]
     pub fn handle(&self) -> Handle {
         host::borrow(&self.host).handle.clone()

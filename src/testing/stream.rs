@@ -40,6 +40,8 @@ pub struct Pipe {
     pub dropped: bool,
     /// Number of reads and writes, failed ones included.
     pub calls: u64,
+    /// The bound on what is taken before it is sent, if the engine has set one. Nothing is ever unsent here.
+    pub unsent_limit: Option<u32>,
 }
 
 /// The direction of a transfer.
@@ -169,6 +171,11 @@ impl<L: Link> Stream for MemoryStream<L> {
         pipe.short |= bytes < wanted;
         link.moved(Direction::Write, bytes, wanted);
         if bytes == 0 { Err(ErrorKind::WouldBlock.into()) } else { Ok(bytes) }
+    }
+
+    fn limit_unsent(&mut self, bytes: u32) -> io::Result<()> {
+        self.0.borrow_mut().pipe().unsent_limit = Some(bytes);
+        Ok(())
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {

@@ -80,10 +80,10 @@ impl WebSocketRequest {
     }
 }
 
-/// An open WebSocket, at its client's end. Like a browser it answers pings and Closes by itself, unless it is
+/// The client's end of an open WebSocket. Like a browser it answers pings and Closes by itself, unless it is
 /// [silent](WebSocketRequest::silent).
 ///
-/// Dropping it is a client that vanishes: the session ends without a close code.
+/// When this is dropped, the client vanishes: the session ends without a close code.
 ///
 /// ```
 /// use fleeting::testing::{self, Received};
@@ -172,7 +172,7 @@ impl WebSocketClient {
         self.client.send(bytes.as_ref());
     }
 
-    /// From now on the client reads only `bytes` more, until this is called again: see
+    /// Lets the client read only `bytes` more bytes, until this is called again: see
     /// [`Connection::read_only`](super::Connection::read_only).
     #[track_caller]
     pub fn read_only(&self, bytes: usize) {

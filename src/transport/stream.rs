@@ -56,7 +56,8 @@ pub trait Stream {
     /// now; any other error ends the connection.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// Writes as much of `buffer` as fits and returns the number of bytes.
+    /// Writes as much of `buffer` as fits and returns the number of bytes. A stream is also offered bytes when no event has
+    /// reported room: before it is given up because it takes nothing.
     ///
     /// # Errors
     /// `WouldBlock` if nothing fits; `OutOfMemory` if the call should be repeated soon; any other error ends the
@@ -78,6 +79,19 @@ pub trait Stream {
     /// Those of [`write`](Stream::write), and those of reading the file.
     fn send_file(&mut self, file: &File, offset: u64, bytes: usize) -> io::Result<usize> {
         send_through_memory(self, file, offset, bytes)
+    }
+
+    /// Bounds the bytes that the stream takes before it has sent them; 0 for the system's default. Beyond that, writes fail
+    /// with `WouldBlock`. Called when the connection becomes a WebSocket or a stream of events, so that messages wait where
+    /// they can still be dropped or replaced.
+    ///
+    /// The default implementation does nothing.
+    ///
+    /// # Errors
+    /// Those of the system. The connection goes on without the bound.
+    fn limit_unsent(&mut self, bytes: u32) -> io::Result<()> {
+        let _ = bytes;
+        Ok(())
     }
 
     /// Ends the sending direction, so that the peer reads an end of stream. Reading goes on.

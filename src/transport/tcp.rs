@@ -56,6 +56,11 @@ impl Stream for TcpStream {
         }
     }
 
+    #[cfg(target_os = "linux")]
+    fn limit_unsent(&mut self, bytes: u32) -> io::Result<()> {
+        socket2::SockRef::from(&*self).set_tcp_notsent_lowat(bytes)
+    }
+
     fn shutdown_write(&mut self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)
     }

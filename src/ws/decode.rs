@@ -295,6 +295,13 @@ impl Decoder {
         self.reassembly.as_ref().is_some_and(|reassembly| !reassembly.complete)
     }
 
+    /// Returns the number of bytes of payload that have arrived in whole frames of a fragmented message; `None` if no such
+    /// message is under way.
+    pub(crate) fn fragment_bytes(&self) -> Option<usize> {
+        let reassembly = self.reassembly.as_ref().filter(|reassembly| !reassembly.complete);
+        reassembly.map(|reassembly| reassembly.payload.len())
+    }
+
     /// Returns the bytes of memory that are held for the payload of a fragmented message.
     pub fn reassembly_bytes(&self) -> usize {
         self.reassembly.as_ref().map_or(0, |reassembly| reassembly.payload.capacity())

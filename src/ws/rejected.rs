@@ -11,25 +11,25 @@ reasons! {
     fn status() -> u16;
 
     /// The method is not GET.
-    Method = 405, "method", "a WebSocket handshake is a GET request";
+    Method = 405, "method", "A WebSocket handshake is a GET request.";
     /// The version is HTTP/1.0.
-    HttpVersion = 400, "http_version", "a WebSocket handshake needs HTTP/1.1";
+    HttpVersion = 400, "http_version", "A WebSocket handshake needs HTTP/1.1.";
     /// `Upgrade` does not name `websocket`, or `Connection` does not name `upgrade`.
-    NotAnUpgrade = 426, "not_an_upgrade", "this is a WebSocket endpoint: send an upgrade to websocket";
+    NotAnUpgrade = 426, "not_an_upgrade", "There is only a WebSocket here: ask for an upgrade to websocket.";
     /// `Sec-WebSocket-Version` is missing.
-    VersionMissing = 400, "version_missing", "Sec-WebSocket-Version is missing; the supported version is 13";
+    VersionMissing = 400, "version_missing", "Sec-WebSocket-Version is missing. The supported version is 13.";
     /// `Sec-WebSocket-Version` is not 13, or occurs more than once.
     VersionUnsupported = 426, "version_unsupported",
-        "only version 13 of the WebSocket protocol is supported";
+        "Only version 13 of the WebSocket protocol is supported.";
     /// `Sec-WebSocket-Key` is missing, occurs more than once, or does not have the form of 16 bytes in
     /// base64.
-    Key = 400, "key", "Sec-WebSocket-Key must occur once, with 16 bytes in base64";
+    Key = 400, "key", "Sec-WebSocket-Key must occur once, with 16 bytes in base64.";
     /// The page is of another origin, and the policy does not list that origin.
-    Origin = 403, "origin", "the page's origin is not allowed to connect";
+    Origin = 403, "origin", "The page's origin is not allowed to connect.";
     /// `Sec-WebSocket-Protocol` is not a list of tokens.
-    Protocol = 400, "protocol", "Sec-WebSocket-Protocol must be a list of tokens";
+    Protocol = 400, "protocol", "Sec-WebSocket-Protocol must be a list of tokens.";
     /// `Sec-WebSocket-Extensions` is not a list of extensions with their parameters.
-    Extensions = 400, "extensions", "Sec-WebSocket-Extensions must be a list of tokens with parameters";
+    Extensions = 400, "extensions", "Sec-WebSocket-Extensions must be a list of tokens with parameters.";
 }
 
 impl Rejected {

@@ -35,6 +35,7 @@ counterparts! {
     store_value_in_a_list
     type_with_drop_in_the_arena
     value_of_a_shared_map
+    value_with_drop_in_a_layer
 }
 
 #[test]

@@ -18,6 +18,10 @@ const IDLE_BEFORE_EVICTION: Duration = Duration::from_millis(100);
 
 /// Length of the payload of the server's pings, which is not predicted.
 const PING_PAYLOAD_BYTES: usize = 8;
+/// The maximum lateness of a timer, in milliseconds.
+const LATE_MS: u128 = 200;
+/// A request that the application may pause.
+const UPLOAD: &[u8] = b"POST /sum";
 
 pub struct Client {
     pub id: Option<ConnId>,
@@ -30,6 +34,9 @@ pub struct Client {
     habits: Habits,
     /// There was no memory for something: what it was answered instead is not predicted.
     pub refused: bool,
+    /// How many bytes the engine had read and written when it was last at rest, and since when it has not moved any, in
+    /// milliseconds.
+    rested: ((usize, usize), u64),
     /// Its stream was dropped for a valid reason.
     pub gone: bool,
     /// Something other than the script has ended it: a timeout, a shutdown, a reset.
@@ -92,6 +99,7 @@ impl Client {
             disturbed: habits.resets_at.is_some(),
             habits,
             refused: false,
+            rested: ((0, 0), clock.get()),
             gone: false,
         }
     }
@@ -127,7 +135,11 @@ impl Client {
             let most = most.min(self.until_gate(from, wire.taken));
             if most > 0 {
                 let bytes = if hurry { most } else { random.within(1, most) };
-                wire.arrive(bytes);
+                if random.chance(20) {
+                    wire.arrive_around_a_mark(bytes);
+                } else {
+                    wire.arrive(bytes);
+                }
                 for item in self.script.items.iter_mut().filter(|item| item.began == u64::MAX) {
                     if item.start >= from + bytes {
                         break;
@@ -262,6 +274,12 @@ impl Client {
             if silent(wire.last_read_ms, world.timeouts.ws_idle) && alike(got, &idle) {
                 return self.end_with(at, &idle);
             }
+            let stalled = server_close(1008, "a message arrives too slowly");
+            let began = self.script.message_under_way(wire.seen);
+            if began.is_some_and(|began| silent(began, world.timeouts.message_stall)) && alike(got, &stalled)
+            {
+                return self.end_with(at, &stalled);
+            }
             let away = server_close(1001, "shutting down");
             if world.shut && alike(got, &away) {
                 return self.end_with(at, &away);
@@ -334,8 +352,13 @@ impl Client {
     }
 
     /// Checks that the engine has done its part. No event is due, and the engine has nothing left to do.
-    pub fn expect_served(&self, world: &World<'_>) -> Result<(), String> {
-        let wire = self.wire.borrow();
+    pub fn expect_served(&mut self, world: &World<'_>) -> Result<(), String> {
+        let shared = self.wire.clone();
+        let wire = shared.borrow();
+        let moved = (wire.pipe.read, wire.pipe.written.len());
+        if self.rested.0 != moved {
+            self.rested = (moved, world.now);
+        }
         if self.gone || self.id.is_none() || self.refused {
             return Ok(());
         }
@@ -358,6 +381,7 @@ impl Client {
                 shown(&wire.pipe.written, wire.pipe.written.len())
             ));
         }
+        self.expect_no_stall(&wire, world)?;
         let boundary = wire.pipe.read == 0 || self.script.items.iter().any(|item| item.end == wire.pipe.read);
         let over = self.script.over
             && wire.pipe.written.len() == self.script.answers.len()
@@ -387,6 +411,27 @@ impl Client {
             ));
         }
         Ok(())
+    }
+
+    /// Checks that a request or message that has begun does not wait for its rest for longer than twice its grace period.
+    fn expect_no_stall(&self, wire: &Wire, world: &World<'_>) -> Result<(), String> {
+        let item = self.script.item_at(wire.pipe.read);
+        let begun = item.start < wire.pipe.read && wire.pipe.read < item.end;
+        let grace = if self.script.message_under_way(wire.pipe.read).is_some() {
+            world.timeouts.message_stall
+        } else if item.phase == Phase::Http && begun && !wire.sent[item.start..].starts_with(UPLOAD) {
+            world.timeouts.body_stall.max(world.timeouts.head)
+        } else {
+            return Ok(());
+        };
+        let quiet = world.now - self.rested.1;
+        if self.disturbed
+            || wire.write_ended.is_some()
+            || u128::from(quiet) <= grace.as_millis() * 2 + LATE_MS
+        {
+            return Ok(());
+        }
+        Err(format!("nothing has arrived for {quiet} ms: {}", shown(&wire.sent, wire.pipe.read)))
     }
 
     /// Checks that the script was played to its end by both sides.
@@ -453,7 +498,8 @@ impl Client {
         let right = if world.evicts && self.is_idle(&wire) {
             passed(wire.last_write_ms, IDLE_BEFORE_EVICTION)
         } else if wire.behind {
-            passed(wire.last_write_ms, world.timeouts.write_stall)
+            // What has room is offered first, though no event has said so.
+            passed(wire.last_write_ms, world.timeouts.write_stall) && wire.pipe.room == 0
         } else if self.script.tally_before(wire.pipe.read).websockets > 0 {
             passed(wire.last_write_ms, world.timeouts.close)
         } else if self.script.item_at(wire.pipe.read).phase == Phase::Discard {

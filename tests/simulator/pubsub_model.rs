@@ -4,7 +4,9 @@
 //! recipients from the subscriptions of that moment.
 
 use fleeting::ws::CloseCode;
-use fleeting::{App, Error, Handle, Message, Request, Sent, SlowConsumer, Socket, SocketOptions, WebSocket};
+use fleeting::{
+    App, Error, EventsOptions, Handle, Message, Request, Sent, SlowConsumer, Socket, SocketOptions, WebSocket,
+};
 use fleeting_testkit::random::Random;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -24,7 +26,11 @@ pub struct Published {
 pub struct Member {
     pub engine: usize,
     filters: Vec<String>,
-    /// Its session was opened and has not been closed.
+    /// It is a stream of events, which gets text only and sends nothing.
+    pub events: bool,
+    /// A publication for it may be replaced by a newer one of its topic.
+    pub may_conflate: bool,
+    /// Its session was opened and has not been closed, or its stream has begun.
     pub open: bool,
     /// The closing handshake may have begun.
     pub closing: bool,
@@ -47,6 +53,8 @@ pub struct Record {
     pub members: Vec<Member>,
     /// For each engine, the publications that it receives when its next turn begins.
     pending: [Vec<usize>; 2],
+    /// For each engine, the publications of its own sessions.
+    pub by_sessions: [u64; 2],
     /// For each engine, the number of recipients of all publications together.
     pub matched: [u64; 2],
     pub opened: u64,
@@ -74,15 +82,16 @@ impl Record {
             payload.push_str(&payload.clone());
         }
         payload.truncate(bytes.max(format!("p {number} ").len()));
-        self.published.push(Published { topic, payload: payload.into(), is_text: !number.is_multiple_of(3) });
+        self.published.push(Published { topic, payload: payload.into(), is_text: number % 3 != 0 });
         number
     }
 
     /// Makes a publication due to all subscribers on `engine` except `except`.
     fn match_on(&mut self, engine: usize, number: usize, except: Option<usize>) {
-        let topic = self.published[number].topic;
+        let Published { topic, is_text, .. } = self.published[number];
         for (at, member) in self.members.iter_mut().enumerate() {
             let there = member.open && member.engine == engine && except != Some(at);
+            let there = there && (is_text || !member.events);
             if there && member.filters.iter().any(|filter| fits(filter, topic)) {
                 member.due.push(number);
                 self.matched[engine] += 1;
@@ -90,9 +99,10 @@ impl Record {
         }
     }
 
-    /// The engine's turn begins.
-    pub fn begin(&mut self, engine: usize) {
-        for number in std::mem::take(&mut self.pending[engine]) {
+    /// The engine's turn begins, with the first `count` of what was published from outside.
+    pub fn begin(&mut self, engine: usize, count: usize) {
+        let count = count.min(self.pending[engine].len());
+        for number in self.pending[engine].drain(..count).collect::<Vec<_>>() {
             self.match_on(engine, number, None);
         }
     }
@@ -123,12 +133,29 @@ pub fn publish_outside(record: &Shared, handle: &Handle, random: &mut Random) ->
     handle.publish(published.topic, published.message()).map_err(|error| error.to_string())
 }
 
-pub fn app(record: &Shared, engine: usize) -> App {
+pub fn app(record: &Shared, handle: &Handle, engine: usize) -> App {
     let route = |app: App, slow: SlowConsumer| {
         let options = SocketOptions::new().slow_consumer(slow);
-        app.ws_with(&format!("/{slow}"), options, Hub { record: record.clone(), engine })
+        let (record, handle) = (record.clone(), handle.clone());
+        app.ws_with(&format!("/{slow}"), options, Hub { record: record.clone(), engine }).get(
+            &format!("/events/{slow}/{{member}}/{{filter}}"),
+            move |req| {
+                let filter = req.param("filter");
+                let response =
+                    handle.events_with(filter, EventsOptions::new().slow_consumer(slow).gap(gap))?;
+                // The engine subscribes it with the head that this returns.
+                let member = &mut record.borrow_mut().members[req.param("member").parse::<usize>()?];
+                (member.open, member.filters) = (true, vec![filter.into()]);
+                Ok(response)
+            },
+        )
     };
     SlowConsumer::ALL.into_iter().fold(App::new(), route)
+}
+
+/// Returns what a member is told when it has lost publications.
+fn gap(publications: u64) -> String {
+    format!("g {publications}")
 }
 
 /// Carries out its members' orders.
@@ -170,6 +197,7 @@ impl Hub {
             let record = &mut *self.record.borrow_mut();
             let number = record.make(&member.to_string(), topic, bytes.parse().unwrap_or(0));
             record.match_on(self.engine, number, (!own).then_some(member));
+            record.by_sessions[self.engine] += 1;
             record.pending[1 - self.engine].push(number);
             number
         };
@@ -194,7 +222,8 @@ impl WebSocket for Hub {
         let number: usize = number.ok_or(Error::bad_request("no number"))?;
         let record = &mut *self.record.borrow_mut();
         record.opened += 1;
-        record.members[number].open = true;
+        let member = &mut record.members[number];
+        (member.open, member.may_conflate) = (true, req.path() == "/conflate");
         Ok(number)
     }
 
@@ -210,6 +239,7 @@ impl WebSocket for Hub {
                     _ => socket.subscribe(filter),
                 };
                 let record = &mut *self.record.borrow_mut();
+                record.members[member].may_conflate |= *policy == ["conflate"];
                 let filters = &mut record.members[member].filters;
                 let new = !filters.iter().any(|known| known == filter);
                 if new {
@@ -248,6 +278,10 @@ impl WebSocket for Hub {
             std::mem::take(&mut self.record.borrow_mut().members[*session].under_backpressure);
         self.record.borrow_mut().forbid(!under_backpressure, "a drain without backpressure, or a second one");
         self.send_more(*session, socket);
+    }
+
+    fn dropped(&self, _session: &mut usize, publications: u64, socket: &mut Socket<'_>) {
+        socket.text(&gap(publications));
     }
 
     fn close(&self, session: usize, _code: Option<CloseCode>, _reason: &str) {

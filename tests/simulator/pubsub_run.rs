@@ -6,8 +6,8 @@
 use super::pubsub_model::{FILTERS, Record, Shared, TOPICS, app, publish_outside};
 use super::wire::{SimStream, Wire};
 use crate::driver::frame_at;
-use fleeting::engine::{Counters, Engine, Settings};
-use fleeting::testing::wire::Head;
+use fleeting::engine::{Bounds, Counters, Engine, Settings};
+use fleeting::testing::wire::{self, Head};
 use fleeting::time::Now;
 use fleeting::{ConnId, Handle, Limits, Message, SlowConsumer};
 use fleeting_testkit::client::handshake;
@@ -34,6 +34,12 @@ struct Peer {
     arrived: usize,
     /// Number of whole frames of publications in `written`.
     publications: u64,
+    /// Number of publications that it was told to be missing, since the last that has arrived.
+    told: usize,
+    /// The same, over all.
+    told_in_all: u64,
+    /// What has arrived of an event that is not complete.
+    event: String,
     /// Messages of its session, and of a handle, that have arrived or were passed over.
     session_count: usize,
     handle_count: usize,
@@ -48,6 +54,8 @@ struct PubsubRun {
     handle: Handle,
     record: Shared,
     clock: Rc<Cell<u64>>,
+    /// A turn carries out one command, so it is known what happens before a publication from outside.
+    one_command: bool,
     peers: Vec<Peer>,
     /// A member has left or was disconnected, so it is unknown what was still due to it.
     a_member_left: bool,
@@ -64,6 +72,19 @@ pub fn play(seed: u64) -> Result<u64, String> {
     Ok(run.trace.finish())
 }
 
+/// Returns the bounds of a turn: those of a server, or some that even a few members reach.
+fn bounds(random: &mut Random) -> Bounds {
+    if random.chance(500) {
+        return Bounds::default();
+    }
+    Bounds {
+        commands: 1,
+        connections: random.one_of(&[1, 2, 256]),
+        deliveries: random.one_of(&[1, 3, 1024]),
+        batch: random.one_of(&[1, 3, 4096]),
+    }
+}
+
 impl PubsubRun {
     fn new(seed: u64) -> PubsubRun {
         // Different numbers from those of the other simulation with this seed.
@@ -75,9 +96,12 @@ impl PubsubRun {
         limits.arena_bytes = 1024;
         let (record, handle) = (Shared::default(), Handle::unattended(2));
         let now = Now { ms: clock.get(), unix_secs: 1_767_225_600 };
+        let bounds = bounds(&mut random);
+        let one_command = bounds.commands == 1;
         let engine = |worker: usize| {
-            let settings = Settings { limits: limits.clone(), worker: worker as u16, ..Settings::default() };
-            Engine::with_handle(app(&record, worker), settings, now, &handle)
+            let (limits, bounds) = (limits.clone(), bounds.clone());
+            let settings = Settings { limits, bounds, worker: worker as u16, ..Settings::default() };
+            Engine::with_handle(app(&record, &handle, worker), settings, now, &handle)
         };
         let engines = [engine(0), engine(1)];
         let mut run = PubsubRun {
@@ -86,6 +110,7 @@ impl PubsubRun {
             handle,
             record,
             clock,
+            one_command,
             peers: Vec::new(),
             a_member_left: false,
             trace: DefaultHasher::new(),
@@ -103,7 +128,15 @@ impl PubsubRun {
         let random = &mut self.random;
         let (number, engine) = (self.peers.len(), if alone { 0 } else { random.below(2) });
         let slow = random.one_of(&SlowConsumer::ALL);
-        let hello = handshake(&format!("/{slow}?{number}"), "").into_bytes();
+        let events = random.chance(250);
+        let hello = match events {
+            true => {
+                let filter = random.one_of(FILTERS);
+                format!("GET /events/{slow}/{number}/{filter} HTTP/1.1\r\nHost: test\r\n\r\n")
+            }
+            false => handshake(&format!("/{slow}?{number}"), ""),
+        };
+        let hello = hello.into_bytes();
         let length = hello.len();
         let mut wire = Wire::new(&self.clock, Random::new(random.bits()), hello);
         wire.trouble = random.one_of(&[0, 0, 100, 400]);
@@ -119,7 +152,9 @@ impl PubsubRun {
         let id = self.engines[engine].accept(Wire::stream(&wire), None);
         let mut record = self.record.borrow_mut();
         record.members.push(Default::default());
-        record.members[number].engine = engine;
+        let member = &mut record.members[number];
+        (member.engine, member.events) = (engine, events);
+        member.may_conflate = slow == SlowConsumer::Conflate;
         drop(record);
         let takes = random.one_of(&[1, 60, 4_000]);
         self.peers.push(Peer {
@@ -130,6 +165,9 @@ impl PubsubRun {
             checked: 0,
             arrived: 0,
             publications: 0,
+            told: 0,
+            told_in_all: 0,
+            event: String::new(),
             session_count: 0,
             handle_count: 0,
             closed: false,
@@ -172,7 +210,7 @@ impl PubsubRun {
         let random = &mut self.random;
         let peer = &self.peers[at];
         let mut wire = peer.wire.borrow_mut();
-        if wire.is_over() {
+        if wire.is_over() || self.record.borrow().members[at].events {
             return;
         }
         let (filter, topic) = (random.one_of(FILTERS), random.one_of(TOPICS));
@@ -209,9 +247,13 @@ impl PubsubRun {
             return;
         }
         self.a_member_left = true;
+        let events = self.record.borrow().members[at].events;
+        // The end of its side ends a stream of events.
+        self.record.borrow_mut().members[at].closing |= events;
         match self.random.below(3) {
             0 => wire.reset(),
             1 => wire.finish(),
+            _ if events => wire.finish(),
             _ => {
                 wire.sent.extend_from_slice(&client_frame(0x81, b"close", [1, 2, 3, 4]));
                 let left = wire.sent.len() - wire.arrived;
@@ -222,8 +264,23 @@ impl PubsubRun {
 
     /// Runs a turn of one engine. With `all`, every event that is due comes now.
     fn turn(&mut self, engine: usize, all: bool) -> Result<(), String> {
-        self.record.borrow_mut().begin(engine);
-        self.engines[engine].begin(Now { ms: self.clock.get(), unix_secs: 1_767_225_600 });
+        let now = Now { ms: self.clock.get(), unix_secs: 1_767_225_600 };
+        if self.one_command {
+            // A publication from outside is the only command, so nothing happens after it.
+            let made = |run: &PubsubRun| {
+                run.engines[engine].counters().published - run.record.borrow().by_sessions[engine]
+            };
+            let before = made(self);
+            self.engines[engine].begin(now);
+            match made(self) - before {
+                0 => {}
+                1 => self.record.borrow_mut().begin(engine, 1),
+                more => return Err(format!("{more} publications from outside in a turn")),
+            }
+        } else {
+            self.record.borrow_mut().begin(engine, usize::MAX);
+            self.engines[engine].begin(now);
+        }
         let from = self.random.below(self.peers.len());
         for at in (from..self.peers.len()).chain(0..from) {
             let peer = &self.peers[at];
@@ -300,6 +357,16 @@ impl PubsubRun {
                 return failed(&format!("{} were due", record.matched[number]));
             }
             let peers = || self.peers.iter().filter(|peer| peer.engine == number);
+            let told: u64 = peers().map(|peer| peer.told_in_all).sum();
+            let dropped = counters.dropped_newest + counters.dropped_oldest;
+            // Those that were closed are not told any more; a stream of events that was too slow is.
+            let (most, least) = match (self.a_member_left, sent_away) {
+                (false, 0) => (dropped, dropped),
+                _ => (dropped + counters.dropped_slow, 0),
+            };
+            if told > most || told < least {
+                return failed(&format!("{told} were told to be missing"));
+            }
             let arrived: u64 = peers().map(|peer| peer.publications).sum();
             if arrived != counters.delivered {
                 return failed(&format!("{arrived} were written"));
@@ -315,6 +382,15 @@ impl PubsubRun {
         }
         for peer in &self.peers {
             let member = &record.members[peer.number];
+            let is_there = member.open && !member.closing && !peer.closed && !peer.wire.borrow().is_over();
+            let missing = member.due.len() - peer.arrived;
+            if is_there && !self.a_member_left {
+                let wrong = if member.may_conflate { peer.told > missing } else { peer.told != missing };
+                if wrong {
+                    let told = peer.told;
+                    return Err(format!("member {}: {missing} missing at the end, {told} told", peer.number));
+                }
+            }
             if member.open && member.under_backpressure {
                 return Err(format!("member {}: `drain` was never called after backpressure", peer.number));
             }
@@ -377,10 +453,14 @@ impl Peer {
         let written = &wire.pipe.written;
         if self.checked == 0 {
             let Some(head) = Head::read(written).map_err(|error| error.to_string())? else { return Ok(()) };
-            if head.status() != 101 {
-                return Err("the handshake was refused".into());
+            let expected = if record.members[self.number].events { 200 } else { 101 };
+            if head.status() != expected {
+                return Err(format!("the first answer is {}", head.status()));
             }
             self.checked = head.bytes().len();
+        }
+        if record.members[self.number].events {
+            return self.compare_events(written, record);
         }
         while let Some((opcode, payload)) = frame_at(written, self.checked) {
             self.checked = payload.end;
@@ -391,6 +471,7 @@ impl Peer {
             match (opcode, payload.first()) {
                 (8, _) => self.closed = true,
                 (1 | 2, Some(b'p')) => self.publication(opcode, payload, record)?,
+                (1, Some(b'g')) => self.gap(payload)?,
                 (1, Some(b't')) => {
                     let found = member.handle_sent[self.handle_count..]
                         .iter()
@@ -417,7 +498,46 @@ impl Peer {
         Ok(())
     }
 
-    /// No phantom, no duplicate, no reordering, and no byte changed.
+    fn compare_events(&mut self, written: &[u8], record: &Record) -> Result<(), String> {
+        if self.closed && written.len() > self.checked {
+            return Err("something came after the last chunk".into());
+        }
+        while let Some(chunk) =
+            wire::chunk(written.get(self.checked..).unwrap_or_default()).map_err(|error| error.to_string())?
+        {
+            let data = &written[self.checked..][chunk.data];
+            self.event += std::str::from_utf8(data).map_err(|error| error.to_string())?;
+            self.checked += chunk.end;
+            if data.is_empty() {
+                // The empty line that ends the trailers.
+                self.checked += 2;
+                self.closed = true;
+                break;
+            }
+        }
+        while let Some((event, rest)) = self.event.split_once("\n\n") {
+            let (event, rest) = (event.to_string(), rest.to_string());
+            self.event = rest;
+            match (event.as_str(), event.strip_prefix("data: "), event.strip_prefix("event: gap\ndata: ")) {
+                (":", ..) => {}
+                (_, Some(data), _) => self.publication(1, data.as_bytes(), record)?,
+                (_, _, Some(gap)) => self.gap(gap.as_bytes())?,
+                _ => return Err(format!("not an event: {event:?}")),
+            }
+        }
+        Ok(())
+    }
+
+    /// It is told that publications are missing.
+    fn gap(&mut self, payload: &[u8]) -> Result<(), String> {
+        let lost = std::str::from_utf8(payload).ok().and_then(|text| text.strip_prefix("g ")?.parse().ok());
+        let lost: usize = lost.filter(|lost| *lost > 0).ok_or("not a gap")?;
+        self.told += lost;
+        self.told_in_all += lost as u64;
+        Ok(())
+    }
+
+    /// No phantom, no duplicate, no reordering, no byte changed, and a gap exactly where something was dropped.
     fn publication(&mut self, opcode: u8, payload: &[u8], record: &Record) -> Result<(), String> {
         let due = &record.members[self.number].due;
         let is_this = |number: &usize| record.published[*number].payload == payload;
@@ -430,6 +550,14 @@ impl Peer {
         let published = &record.published[due[self.arrived + found]];
         if (opcode == 1) != matches!(published.message(), Message::Text(_)) {
             return Err(format!("opcode {opcode} is not the opcode of the publication"));
+        }
+        let told = std::mem::take(&mut self.told);
+        let member = &record.members[self.number];
+        // Once it closes, there is nobody to tell it.
+        let at_most = member.may_conflate || member.closing;
+        let wrong = if at_most { told > found } else { told != found };
+        if wrong {
+            return Err(format!("{found} are missing here, {told} were told"));
         }
         self.arrived += found + 1;
         self.publications += 1;

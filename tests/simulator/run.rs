@@ -8,7 +8,7 @@ use super::service::{Log, app};
 use super::wire::SimStream;
 use fleeting::ConnId;
 use fleeting::Limits;
-use fleeting::engine::{Engine, Readiness, Settings};
+use fleeting::engine::{Bounds, Engine, Readiness, Settings};
 use fleeting::time::{DateCache, Now};
 use fleeting_testkit::random::Random;
 use std::cell::Cell;
@@ -74,13 +74,13 @@ impl Run {
         let clock = Rc::new(Cell::new(random.below(1 << 24) as u64));
         let (faults, jumps) = (random.chance(400), random.chance(300));
         // Not drawn, so that the other choices of a seed stay what they were.
-        let half_close = seed.is_multiple_of(2);
-        let mut limits = limits(&mut random);
+        let half_close = seed % 2 == 0;
+        let (mut limits, bounds) = (limits(&mut random), bounds(&mut random));
         // Not drawn either.
-        if seed.is_multiple_of(5) {
+        if seed % 5 == 0 {
             limits.memory = limits.arena_bytes + (128 << 10) + (1024 << (seed / 5 % 10));
         }
-        let settings = Settings { limits, half_close, ..Settings::default() };
+        let settings = Settings { limits, half_close, bounds, ..Settings::default() };
         let log = Rc::new(Log::default());
         let app = app(&log);
         assert_eq!(app.check(), Ok(()));
@@ -292,12 +292,12 @@ impl Run {
                     if self.random.chance(500) { due } else { merged(due, wire.state()) }
                 } else if !all && self.random.chance(20) {
                     let (readable, writable) = (self.random.chance(500), self.random.chance(500));
-                    Readiness { readable, writable, ended: false }
+                    Readiness { readable, writable, ..Readiness::default() }
                 } else {
                     continue;
                 }
             };
-            (id, self.clock.get(), readiness.readable, readiness.writable, readiness.ended)
+            (id, self.clock.get(), readiness.readable, readiness.urgent, readiness.writable, readiness.ended)
                 .hash(&mut self.trace);
             self.engine.ready(id, readiness);
         }
@@ -317,7 +317,8 @@ impl Run {
             (calls, run.engine.counters().connections)
         };
         let before = effects(self);
-        self.engine.ready(id, Readiness { readable: true, writable: true, ended: self.random.chance(500) });
+        let ended = self.random.chance(500);
+        self.engine.ready(id, Readiness { readable: true, urgent: true, writable: true, ended });
         self.engine.abort(id);
         if effects(self) != before || self.engine.stream_mut(id).is_some() {
             return Err(format!("{id} is gone, but its ID reached another connection"));
@@ -457,6 +458,11 @@ impl Run {
     }
 }
 
+/// Returns bounds that few clients reach, or those of a server.
+fn bounds(random: &mut Random) -> Bounds {
+    let (commands, connections) = (random.one_of(&[1, 3, 1024]), random.one_of(&[1, 2, 256]));
+    Bounds { commands, connections, ..Bounds::default() }
+}
 /// With more memory than this, nothing is refused for want of it.
 const MEMORY_AMPLE: usize = 1 << 30;
 
@@ -473,6 +479,7 @@ fn limits(random: &mut Random) -> Limits {
 fn merged(a: Readiness, b: Readiness) -> Readiness {
     Readiness {
         readable: a.readable || b.readable,
+        urgent: a.urgent || b.urgent,
         writable: a.writable || b.writable,
         ended: a.ended || b.ended,
     }

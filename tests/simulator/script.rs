@@ -174,6 +174,23 @@ impl Script {
         tally
     }
 
+    /// Returns when the first byte of the WebSocket message arrived that is under way once the server has read `bytes` of
+    /// `sent`. Fragments belong to one message, and a control frame to the message that it interrupts.
+    pub fn message_under_way(&self, bytes: usize) -> Option<u64> {
+        let mut began = None;
+        for item in self.items.iter().filter(|item| item.phase == Phase::Frames && item.start < bytes) {
+            let first = self.sent[item.start];
+            let ends = first & 0x88 == 0x80;
+            let interrupts = first & 0x08 != 0 && item.end <= bytes;
+            if ends && item.end <= bytes {
+                began = None;
+            } else if !interrupts {
+                began = began.or(Some(item.began));
+            }
+        }
+        began
+    }
+
     /// Returns whether the server has sent a Close before the boundary `at`.
     pub fn over_at(&self, at: usize) -> bool {
         self.bounds.iter().any(|bound| *bound < at && self.answers[*bound] == 0x88)

@@ -72,7 +72,7 @@ impl Source for Repeats {
         }
         room.push(self.text.as_bytes());
         self.left -= 1;
-        if !self.left.is_multiple_of(SLEEP_EVERY) {
+        if self.left % SLEEP_EVERY != 0 {
             return Ok(Progress::More);
         }
         self.wakers.lock().expect("the lock is not poisoned").push(room.waker().clone());
@@ -101,7 +101,7 @@ impl Upload for Sum {
 
     fn piece(&self, content: &mut Vec<u8>, piece: &[u8], flow: &mut Flow<'_>) -> Result<(), Error> {
         content.extend_from_slice(piece);
-        if content.len().is_multiple_of(3) {
+        if content.len() % 3 == 0 {
             self.log.resumes.borrow_mut().push(flow.pause());
         }
         Ok(())

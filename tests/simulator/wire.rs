@@ -2,7 +2,7 @@
 //!
 //! It does not know what the bytes mean. Its events are those of an edge-triggered epoll: readable when bytes or the
 //! end arrive, writable when room appears after a short write. A short read has drained the stream, or else more bytes
-//! arrive at once and an event is due.
+//! arrive at once and an event is due, or the event has told of urgent data.
 
 use fleeting::engine::Readiness;
 use fleeting::testing::stream::{Direction, Link, MemoryStream, Pipe};
@@ -23,6 +23,8 @@ pub struct Wire {
     pub sent: Vec<u8>,
     /// How much of `sent` has arrived; `read <= arrived <= sent.len()`.
     pub arrived: usize,
+    /// Where in `sent` the last urgent byte came, if no read has come to it yet.
+    mark: Option<usize>,
     /// How much of `written` the client has taken; `taken <= written.len()`.
     pub taken: usize,
     /// Maximum number of bytes between `taken` and `written`.
@@ -56,6 +58,7 @@ impl Wire {
             random,
             sent,
             arrived: 0,
+            mark: None,
             taken: 0,
             capacity: usize::MAX,
             behind: false,
@@ -97,6 +100,14 @@ impl Wire {
         self.due.readable |= bytes > 0;
     }
 
+    /// An urgent byte arrives somewhere within the next `bytes` bytes of `sent`, which follow at once. It is not part of the
+    /// stream, but the read that comes to it stops there.
+    pub fn arrive_around_a_mark(&mut self, bytes: usize) {
+        self.mark = Some(self.arrived + self.random.within(0, bytes));
+        self.due.urgent = true;
+        self.arrive(bytes);
+    }
+
     /// The client ends its side.
     pub fn finish(&mut self) {
         self.pipe.ended = true;
@@ -107,7 +118,7 @@ impl Wire {
     /// The client resets the connection.
     pub fn reset(&mut self) {
         self.pipe.reset = true;
-        self.due = Readiness { readable: true, writable: true, ended: true };
+        self.due = Readiness { readable: true, writable: true, ended: true, ..self.due };
     }
 
     /// The client takes `bytes` of what was written.
@@ -136,6 +147,7 @@ impl Wire {
         let gone = self.is_over();
         Readiness {
             readable: self.pipe.has_unread() || gone,
+            urgent: self.mark.is_some(),
             writable: self.pipe.room > 0 || self.pipe.reset,
             ended: gone,
         }
@@ -156,6 +168,15 @@ impl Link for Wire {
     }
 
     fn share(&mut self, direction: Direction, possible: usize) -> usize {
+        if direction == Direction::Read
+            && let Some(mark) = self.mark.filter(|mark| *mark < self.pipe.read + possible)
+        {
+            // No event says that there is more behind it.
+            self.mark = None;
+            if mark > self.pipe.read {
+                return mark - self.pipe.read;
+            }
+        }
         if possible == 1 || !self.random.chance(self.trouble) {
             return possible;
         }

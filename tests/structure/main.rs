@@ -75,11 +75,12 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("rustix", &["files", "server", "transport"]),
     ("matchit", &["app"]),
     ("memmap2", &["buffer"]),
+    ("mime_guess", &["files"]),
     ("serde", &["app", "testing"]),
     ("serde_json", &["app", "testing"]),
     ("slab", &["engine", "pubsub"]),
     ("mio", &["engine", "transport"]),
-    ("socket2", &["server"]),
+    ("socket2", &["server", "transport"]),
 ];
 
 /// Source files that may contain `unsafe`. ARCHITECTURE.md must give the reason for each.

@@ -97,6 +97,8 @@ pub fn serve(listener: &TcpListener, mut engine: Engine<Polled>, clock: &Clock) 
 fn readiness(events: i32) -> Readiness {
     Readiness {
         readable: events & libc::EPOLLIN != 0,
+        // Not polled for.
+        urgent: false,
         writable: events & libc::EPOLLOUT != 0,
         ended: events & (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) != 0,
     }

@@ -22,13 +22,20 @@ impl Failure {
         Failure::Runtime(format!("cannot start a thread: {error}"))
     }
 
+    /// Returns the message, without an exit status.
+    pub(crate) fn message(&self) -> &str {
+        match self {
+            Failure::Usage(message) | Failure::Runtime(message) => message,
+        }
+    }
+
     /// Reports the failure in one line and returns the exit status.
-    pub(crate) fn report(self) -> ExitCode {
-        let (status, message) = match self {
-            Failure::Usage(message) => (2, message),
-            Failure::Runtime(message) => (1, message),
+    pub(crate) fn report(&self) -> ExitCode {
+        let status = match self {
+            Failure::Usage(_) => 2,
+            Failure::Runtime(_) => 1,
         };
-        log::line(&format!("fleeting: {}", log::one_line(&message)));
+        log::line(&format!("fleeting: {}", log::one_line(self.message())));
         ExitCode::from(status)
     }
 }

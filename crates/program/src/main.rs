@@ -5,8 +5,10 @@
 //! ([`failure`]).
 
 mod failure;
+mod greeting;
 mod hub;
 mod lesson;
+mod listing;
 mod log;
 mod maintenance;
 mod metrics;
@@ -16,6 +18,7 @@ mod request;
 mod routes;
 mod serve;
 mod settings;
+mod signals;
 mod store;
 
 use failure::Failure;
@@ -23,17 +26,23 @@ use settings::{Invocation, parse_command_line};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match run() {
+    std::panic::set_hook(Box::new(log::panic));
+    let status = match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
-    }
+    };
+    log::flush();
+    status
 }
 
 /// Runs the command that the command line names.
 fn run() -> Result<(), Failure> {
     match parse_command_line(std::env::args_os())? {
-        Invocation::Serve(flags) => serve::serve(settings::gather(&flags, std::env::vars_os())?),
+        Invocation::Serve(flags) => serve::serve(move || settings::gather(&flags, std::env::vars_os())),
         Invocation::Lesson(lesson) => lesson::run(&lesson.mode, lesson.explain),
-        Invocation::Printed => Ok(()),
+        Invocation::Print(text) => {
+            log::output(text);
+            Ok(())
+        }
     }
 }

@@ -5,14 +5,14 @@
 use crate::hub::{self, Hub};
 use crate::lesson::{self, Lesson};
 use crate::registry::{self, Registry};
-use crate::request::site;
+use crate::request::site::{self, Sites};
 use crate::settings::{Service, Settings};
 use crate::{metrics, page};
 use fleeting::ws::Policy;
 use fleeting::{
     App, Error, Files, Handle, Message, Offload, Request, Response, Socket, SocketOptions, WebSocket,
 };
-use fleeting_store::Store;
+use fleeting_store::{RedisBroker, Store};
 use serde::Serialize;
 use std::sync::{Arc, OnceLock};
 
@@ -21,6 +21,8 @@ const HELLO: &str = "Hello, World!";
 /// State shared by all workers.
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
+    /// The hosts and origins of the settings, which a reload replaces.
+    pub(crate) sites: Arc<Sites>,
     /// The files to serve at `/` instead of the demo page.
     pub(crate) files: Option<Files>,
     pub(crate) store: Arc<dyn Store>,
@@ -28,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) node: String,
     /// The threads that call the store, if it blocks.
     pub(crate) offload: Option<Arc<Offload>>,
+    /// Shares topics with the other nodes, if the store is shared.
+    pub(crate) broker: Option<Arc<RedisBroker>>,
     pub(crate) lesson: Arc<Lesson>,
     /// Created by the first worker, because it needs a handle to the workers.
     pub(crate) registry: OnceLock<Arc<Registry>>,
@@ -65,12 +69,12 @@ pub(crate) fn app(shared: &Shared, handle: &Handle) -> App {
     let policy = Policy::new().compression(settings.compression);
     if settings.serves(Service::Echo) {
         let echoes = App::new().post("/echo", echo).ws_with("/ws", policy.clone(), Echo);
-        app = app.merge(echoes.layer(site::guard_origin(settings)));
+        app = app.merge(echoes.layer(site::guard_origin(&shared.sites)));
     }
     let mut guarded = App::new();
     if settings.serves(Service::Hub) {
         let options = SocketOptions::new().policy(policy.clone()).slow_consumer(settings.slow_consumer);
-        guarded = hub::routes(guarded.ws_with("/hub", options, Hub), handle);
+        guarded = hub::routes(guarded.ws_with("/hub", options, Hub), handle, settings.slow_consumer);
     }
     if settings.serves(Service::Lesson) {
         guarded = lesson::routes(guarded, handle, &shared.lesson);
@@ -79,15 +83,16 @@ pub(crate) fn app(shared: &Shared, handle: &Handle) -> App {
         guarded = registry::routes(guarded, registry, shared.offload.as_ref(), policy);
     }
     if settings.serves(Service::Metrics) {
-        guarded = metrics::routes(guarded, handle, registry, shared.offload.as_ref());
+        guarded = metrics::routes(guarded, handle, registry, shared.offload.as_ref(), shared.broker.as_ref());
     }
-    app.merge(guarded.layer(site::guard(settings, &settings.listen)))
+    app.merge(guarded.layer(site::guard(&shared.sites, &settings.listen)))
 }
 
 /// Builds the application of the second listener. `handle` reaches the workers of the first one.
 pub(crate) fn admin_app(shared: &Shared, handle: &Handle, listen: &str) -> App {
-    let metrics = metrics::routes(App::new(), handle, shared.registry(handle), shared.offload.as_ref());
-    health(App::new()).merge(metrics.layer(site::guard(&shared.settings, &[listen.to_string()])))
+    let (registry, broker) = (shared.registry(handle), shared.broker.as_ref());
+    let metrics = metrics::routes(App::new(), handle, registry, shared.offload.as_ref(), broker);
+    health(App::new()).merge(metrics.layer(site::guard(&shared.sites, &[listen.to_string()])))
 }
 
 fn health(app: App) -> App {

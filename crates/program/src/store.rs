@@ -32,10 +32,10 @@ pub(crate) fn open(settings: &Settings) -> Result<Opened, Failure> {
         return Ok(Opened { store, node, broker: None, description: None });
     };
     let outages = Arc::new(Outages::new(url));
+    let shared = RedisOptions::new();
     let options = |part: usize| {
-        let outages = outages.clone();
-        RedisOptions::new()
-            .watch(move |down| outages.changed(part, down).into_iter().for_each(|line| log::line(&line)))
+        let (shared, outages) = (shared.clone(), outages.clone());
+        shared.watch(move |down| outages.changed(part, down).into_iter().for_each(|line| log::line(&line)))
     };
     let broker = RedisBroker::new(url.clone(), options(1), &node);
     let broker =

@@ -78,10 +78,17 @@ fn invalid_publications_are_refused() {
     check("/topics/a", "Content-Type: text/plain; charset=latin1\r\n", "x", 415, "utf-8");
 }
 
+/// Returns a list that is streamed.
+fn listed(program: &Running, target: &str) -> String {
+    let mut client = Client::connect(program.addrs[0]);
+    client.send(format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n"));
+    client.answer_in_chunks().text().to_string()
+}
+
 #[test]
 fn topics_are_counted_on_all_workers() {
     let program = Running::serve(&["--workers", "2"]);
-    let counts = || Client::connect(program.addrs[0]).get("/topics").text().to_string();
+    let counts = || listed(&program, "/topics");
     assert_eq!(counts(), "[]");
     let mut clients: Vec<Client> = (0..10).map(|_| Client::websocket(program.addrs[0], "/hub")).collect();
     for client in &mut clients {
@@ -102,6 +109,29 @@ fn topics_are_counted_on_all_workers() {
     let mut client = clients.swap_remove(0);
     client.frame(2, b"{}");
     assert!(client.next_frame().text().contains("send JSON in a text message"));
+}
+
+/// Finding B9.
+#[test]
+fn many_topics_are_listed_page_by_page() {
+    let program = Running::serve(&["--workers", "2"]);
+    // A client may have 128 subscriptions. Every other topic has two subscribers, which may be on different workers.
+    let mut clients: Vec<Client> = (0..12).map(|_| Client::websocket(program.addrs[0], "/hub")).collect();
+    for number in 0..600 {
+        for client in (number / 100..12).step_by(6).take(1 + (number + 1) % 2) {
+            clients[client].frame(TEXT, format!(r#"{{"subscribe": "topic {number:03}"}}"#));
+            clients[client].next_frame();
+        }
+    }
+    let entry = |number: usize| {
+        let subscribers = 1 + (number + 1) % 2;
+        format!(r#"{{"name":"topic {number:03}","subscribers":{subscribers},"published":0}}"#)
+    };
+    let entries = |count: usize| format!("[{}]", (0..count).map(entry).collect::<Vec<_>>().join(","));
+    for (target, count) in [("/topics", 600), ("/topics?limit=3", 3), ("/topics?limit=300", 300)] {
+        assert!(listed(&program, target) == entries(count), "{target}");
+    }
+    assert_eq!(Client::connect(program.addrs[0]).get("/topics?limit=0").status, 400);
 }
 
 #[test]

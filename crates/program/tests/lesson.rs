@@ -231,6 +231,58 @@ fn the_lesson_refuses_invalid_requests() {
     }
 }
 
+/// Finding F11.
+#[test]
+fn a_room_has_maps_of_its_own() {
+    let program = Running::serve(&["--workers", "2"]);
+    let list = |room: &str| ask(&program, "GET", &format!("fiber/clients{room}"), "").text().to_string();
+    let store = |room: &str, id: &str| {
+        ask(&program, "POST", &format!("fiber/clients{room}"), &format!("X-Id: {id}\r\n")).status
+    };
+    // Somebody fills the map of one room.
+    assert!((0..64).all(|n| store("?room=full", &format!("client-{n:02}")) == 201));
+    assert_eq!(store("?room=full", "alice"), 503);
+    // The others do not notice.
+    assert_eq!((store("?room=one", "alice"), store("", "bob")), (201, 201));
+    let alice = format!("[{}]", record("alice", "alice", true, None));
+    let bob = format!("[{}]", record("bob", "bob", true, None));
+    assert_eq!((list("?room=one"), list("")), (alice.clone(), bob.clone()));
+    assert_eq!(ask(&program, "DELETE", "fiber/clients?room=full", "").status, 204);
+    assert_eq!((list("?room=full"), list("?room=one"), list("")), ("[]".into(), alice, bob));
+    // Messages and connections stay within a room, too.
+    let mut socket = Client::websocket(program.addrs[0], "/lesson/fiber/ws?id=alice&room=one");
+    assert_eq!(socket.next_frame().text(), r#"{"client":"alice","found":true}"#);
+    assert_eq!(ask(&program, "POST", "fiber/messages", "").status, 202);
+    assert_eq!(ask(&program, "POST", "fiber/messages?room=one", "").status, 202);
+    assert_eq!(socket.next_frame().text(), r#"{"for":"alice"}"#);
+    socket.frame(TEXT, "anything else?");
+    assert_eq!(socket.next_frame().text(), r#"{"client":"alice","found":true}"#);
+    assert_eq!(ask(&program, "GET", "fiber/clients?room=a/b", "").status, 400);
+    assert_eq!(ask(&program, "GET", "fiber/clients?room=", "").status, 400);
+}
+
+#[test]
+fn a_deletion_answers_with_the_map_if_asked() {
+    let program = Running::serve(&[]);
+    for id in ["alice", "bob"] {
+        post(&program, "fiber", id);
+    }
+    let both = format!("[{},{}]", record("bobce", "alice", false, None), record("bob", "bob", true, None));
+    let delete = |id: &str| ask(&program, "DELETE", &format!("fiber/clients/{id}?then=list"), "");
+    assert_eq!((delete("alice").status, delete("alice").text()), (200, &*both));
+    let left = format!("[{}]", record("bobce", "alice", false, None));
+    assert_eq!((delete("bob").text(), delete("bob").status), (&*left, 200));
+}
+
+#[test]
+fn the_code_of_each_version_is_served() {
+    let program = Running::serve(&[]);
+    let code = |mode: &str| ask(&program, "GET", &format!("{mode}/code"), "").text().to_string();
+    assert!(code("fiber").contains("self.xpto.set(id.clone(), id);"));
+    assert!(code("arena").contains("map.insert(id.keep(), c);"));
+    assert_eq!(ask(&program, "GET", "fibre/code", "").status, 404);
+}
+
 // ---------------------------------------------------------------- the document
 
 fn document() -> String {

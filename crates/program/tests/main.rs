@@ -3,11 +3,13 @@
 //! Builds for AddressSanitizer (`--cfg fleeting_paranoid`, see tests/sanitize) leave out `nodes`: it requires processes to
 //! answer within a quarter of a second, and they are several times slower there.
 
+mod events;
 mod hub;
 mod lesson;
 mod metrics;
 #[cfg(not(fleeting_paranoid))]
 mod nodes;
 mod program;
+mod proxies;
 mod registry;
 mod sites;

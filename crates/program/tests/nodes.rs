@@ -2,11 +2,13 @@
 //! order, even if Redis is killed under load.
 
 use crate::program::Running;
-use fleeting_testkit::client::{Client, TEXT};
+use fleeting_testkit::client::{Client, PATIENCE, TEXT};
+use fleeting_testkit::redis::fake::FakeRedis;
 use fleeting_testkit::redis::node::{Node, wait_until};
+use fleeting_testkit::redis::proxy::Proxy;
 use fleeting_testkit::redis::server::RedisServer;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,13 +27,15 @@ fn publish(client: &mut Client, node: usize, numbers: std::ops::Range<usize>) {
     }
 }
 
-/// Returns the next `count` messages that a client receives, without the answers to its own commands.
+/// Returns the next `count` messages that a client receives, without the answers to its own commands, and without notices of
+/// an outage that lasts: whether it lasts long enough depends on the machine.
 #[track_caller]
 fn receive(client: &mut Client, count: usize) -> Vec<String> {
     let mut received = Vec::new();
     while received.len() < count {
         let frame = client.next_frame();
-        if !frame.text().starts_with(r#"{"published""#) {
+        let is_aside = [r#"{"published""#, r#"{"gap":{"reason":"disconnected"}}"#];
+        if !is_aside.iter().any(|aside| frame.text().starts_with(aside)) {
             received.push(frame.text().to_string());
         }
     }
@@ -163,10 +167,63 @@ fn a_process_may_start_before_its_redis() {
     let mut client = hub(&program);
     assert_eq!(Client::connect(program.addrs[0]).get("/healthz").status, 200);
     redis.restart();
-    assert_eq!(client.next_frame().text(), r#"{"gap":{"reason":"reconnected"}}"#);
+    assert_eq!(receive(&mut client, 1), [r#"{"gap":{"reason":"reconnected"}}"#]);
     let line = program.stderr_line();
     assert!(line.ends_with(" is available again\n"), "one line for the store and the broker: {line}");
     let node = Node::start(&redis.url(), "other");
     node.publish("t.1", "{\"topic\":\"t.1\",\"data\":1}");
     assert_eq!(client.next_frame().text(), "{\"topic\":\"t.1\",\"data\":1}");
+}
+
+/// Finding B11.
+#[test]
+fn a_redis_whose_scan_never_ends_does_not_hold_the_exit() {
+    let (sender, scanned) = mpsc::channel();
+    let redis = FakeRedis::start(move |words| {
+        (words[0] == b"SCAN").then(|| {
+            let _ = sender.send(());
+            b"*2\r\n+7\r\n*0\r\n".to_vec()
+        })
+    });
+    let program = Running::serve(&["--store", &redis.url()]);
+    scanned.recv_timeout(PATIENCE).expect("the records are counted");
+    assert_eq!(Client::connect(program.addrs[0]).get("/healthz").status, 200);
+    program.signal("TERM");
+    assert!(program.exit_status().success());
+}
+
+/// Finding B10.
+#[test]
+fn a_failover_reaches_every_subscriber_the_log_and_the_metrics() {
+    let servers = RedisServer::start_pair(&[]);
+    let proxy = Proxy::start(servers[0].0.socket());
+    let mut program = Running::serve(&["--store", &proxy.url(), "--workers", "2"]);
+    let mut client = hub(&program);
+    let mut listener = Client::connect(program.addrs[0]);
+    listener.send("GET /topics/t.* HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!(listener.answer_to_head().status, 200);
+    servers[1].0.promote();
+    proxy.lead_to(servers[1].0.socket());
+    servers[0].0.replicate(servers[1].1);
+    const GAP: &str = r#"{"gap":{"reason":"reconnected"}}"#;
+    assert_eq!(receive(&mut client, 1), [GAP]);
+    let mut events = String::new();
+    while !events.contains(&format!("event: gap\ndata: {GAP}\n\n")) {
+        events.push_str(std::str::from_utf8(&listener.chunk()).expect("text"));
+    }
+    let line = program.stderr_line();
+    let why = ["it is a replica", "it has restarted, or its address leads to another server"];
+    let ends = |why: &&str| line.ends_with(&format!(" is unavailable: {why}; retrying\n"));
+    assert!(why.iter().any(ends), "{line}");
+    let node = Node::start(&servers[1].0.url(), "other");
+    node.publish("t.1", "{\"topic\":\"t.1\",\"data\":1}");
+    assert_eq!(client.next_frame().text(), "{\"topic\":\"t.1\",\"data\":1}");
+    let metrics = Client::connect(program.addrs[0]).get("/metrics").text().to_string();
+    let value = |name: &str| {
+        let sample = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        sample.unwrap_or_else(|| panic!("{name} in {metrics}")).parse::<u64>().expect("a number")
+    };
+    assert!(value("fleeting_broker_failovers_total") >= 1);
+    assert!(value("fleeting_broker_gaps_total") >= 1);
+    assert!(value("fleeting_broker_received_total") >= 1);
 }

@@ -1,7 +1,10 @@
 //! The program's routes, settings and their sources, error messages, and signals.
 
+use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -9,6 +12,9 @@ use std::thread;
 use std::time::Duration;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Message, WebSocket};
+
+/// Of open(2), on Linux.
+const O_NONBLOCK: i32 = 0o4000;
 
 /// Longer than anything here takes. After it a test fails instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -136,7 +142,7 @@ impl Running {
     }
 
     /// Waits until the program ends by itself, and returns how.
-    fn exit_status(mut self) -> ExitStatus {
+    pub fn exit_status(mut self) -> ExitStatus {
         let (ended, output_end) = mpsc::channel();
         let mut stdout = self.stdout.take().expect("taken only once");
         thread::spawn(move || ended.send(stdout.read_to_end(&mut Vec::new())));
@@ -255,13 +261,16 @@ fn a_directory_is_served_instead_of_the_page() {
     std::fs::write(folder.0.join("index.html"), "home").unwrap();
     std::fs::write(folder.0.join("plaintext"), "not this").unwrap();
     std::fs::write(folder.0.join("a.css"), "a{}").unwrap();
-    let config = Scratch::new("served", &format!("files = '{}'\n", folder.path()));
+    std::fs::write(folder.0.join("b.ndjson"), "{}").unwrap();
+    let media_type = "ndjson=application/x-ndjson";
+    let config =
+        Scratch::new("served", &format!("files = '{}'\nmedia_type = '{media_type}'\n", folder.path()));
     let from_environment = {
         let mut command = program(&["serve", "--listen", "127.0.0.1:0"]);
-        command.env("FLEETING_FILES", folder.path());
+        command.env("FLEETING_FILES", folder.path()).env("FLEETING_MEDIA_TYPE", media_type);
         Running::start(command)
     };
-    let flag = Running::serve(&["--files", folder.path(), "--workers", "2"]);
+    let flag = Running::serve(&["--files", folder.path(), "--workers", "2", "--media-type", media_type]);
     for running in [flag, from_environment, Running::serve(&["--config", config.path()])] {
         let check = |path: &str, expected: u16, content: &str| {
             let answer = running.get(path);
@@ -271,6 +280,7 @@ fn a_directory_is_served_instead_of_the_page() {
         check("/", 200, "home");
         check("/a.css", 200, "a{}");
         check("/plaintext", 200, "Hello, World!");
+        assert!(running.get("/b.ndjson").to_lowercase().contains("content-type: application/x-ndjson\r\n"));
         check("/nothing", 404, "There is no such file.");
         check("/../a.css", 400, "The path leads out of the root.");
     }
@@ -404,6 +414,19 @@ fn two_workers_and_two_addresses_serve() {
 
 // ---------------------------------------------------------------- settings
 
+/// Finding F4.
+#[test]
+fn all_addresses_and_one_worker_for_each_processor_are_served() {
+    for listen in ["*:0", ":0"] {
+        let running = Running::serve_on(&["--listen", listen, "--workers", "auto"]);
+        assert_eq!(status(&running.get("/healthz")), 200, "{listen}, over IPv4");
+        let processors = thread::available_parallelism().unwrap().get();
+        let metrics = running.get("/metrics");
+        let workers = metrics.lines().filter(|line| line.starts_with("fleeting_connections{")).count();
+        assert_eq!(workers, processors, "{metrics}");
+    }
+}
+
 #[test]
 fn flags_override_the_environment_which_overrides_the_file_which_overrides_the_defaults() {
     let file = Scratch::new("precedence", "[limits]\nbody_bytes = 300\nheaders = 3\n");
@@ -497,10 +520,16 @@ fn a_wrong_flag_is_one_line_and_status_2() {
     refused(program(&["--workers", "-1"]), 2, &["--workers", "`-1`"]);
     refused(program(&["--limit", "body_bytes"]), 2, &["--limit body_bytes", "NAME=VALUE"]);
     refused(program(&["--limit", "body=1"]), 2, &["unknown name `body`", "body_bytes"]);
-    refused(program(&["--limit", "body_bytes=8MB"]), 2, &["bad value `8MB`", "8MiB"]);
+    refused(program(&["--limit", "body_bytes=8Mb"]), 2, &["bad value `8Mb`", "8MiB"]);
     refused(program(&["--limit", "body_bytes=1\n2"]), 2, &["1\\n2"]);
     refused(program(&["--timeout", "idel=1s"]), 2, &["unknown name `idel`", "idle"]);
-    refused(program(&["--timeout", "idle=10"]), 2, &["bad value `10`", "10s"]);
+    refused(program(&["--timeout", "idle=10"]), 2, &["bad value `10`", "1.5s"]);
+    // Findings F1, F2 and F4.
+    refused(program(&["--timeout", "tls=5s"]), 2, &["unknown name `tls`"]);
+    refused(program(&["--client-life", "10"]), 2, &["bad value `10`", "above zero"]);
+    refused(program(&["--listen", "127.0.0.1:99999"]), 2, &["`127.0.0.1:99999`", "the port is above 65535"]);
+    refused(program(&["--listen", "fd:3"]), 2, &["`fd:3`", "only TCP addresses"]);
+    refused(program(&["--admin-listen", "localhost"]), 2, &["`localhost`", "there is no port"]);
     refused(program(&["--store", "memroy"]), 2, &["--store", "neither `memory`", "redis://HOST"]);
     refused(program(&["--store", "redis://user@host"]), 2, &["--store", "a user without a password"]);
     refused(program(&["--store", "rediss://host"]), 2, &["--store", "TLS to Redis is not supported"]);
@@ -524,7 +553,7 @@ fn a_wrong_file_is_one_line_with_the_line_number() {
         "port = 80\n",
         &[
             ".toml:1: port: unknown key",
-            "expected one of listen, admin_listen, workers, files, serve, host, origin, compression, slow_consumer, store",
+            "expected one of listen, admin_listen, workers, files, media_type, serve, host, origin, compression, slow_consumer, store",
         ],
     );
     check("limit", "[limits]\nbody = 80\n", &[".toml:2: limits.body: unknown name", "body_bytes"]);
@@ -542,7 +571,8 @@ fn a_wrong_variable_is_one_line_and_status_2() {
     check("FLEETING_LISTEN", "127.0.0.1", &["`127.0.0.1`", "HOST:PORT"]);
     check("FLEETING_LIMIT_BODY_BYTES", "lots", &["`lots`"]);
     check("FLEETING_LIMIT_BODY", "1", &["FLEETING_LIMIT_BODY_BYTES"]);
-    check("FLEETING_TIMEOUT_IDLE", "10", &["`10`", "10s"]);
+    check("FLEETING_TIMEOUT_IDLE", "10", &["`10`", "1.5s"]);
+    check("FLEETING_BOGUS", "1", &["unknown variable", "FLEETING_LISTEN"]);
     check("FLEETING_STORE", "redis://host:port", &["the port should be a number"]);
     check("FLEETING_NODE", "a\u{7}", &["no control characters"]);
 }
@@ -569,12 +599,43 @@ fn help_and_version_are_printed() {
         (status, stdout, stderr),
         (Some(0), format!("fleeting {}\n", env!("CARGO_PKG_VERSION")), String::new())
     );
-    for args in [&["--help"][..], &["serve", "--help"]] {
+    let printed = |args: &[&str]| {
         let (status, stdout, stderr) = outcome(program(args));
-        assert_eq!((status, stderr), (Some(0), String::new()));
-        for name in fleeting::Limits::NAMES.iter().chain(fleeting::Timeouts::NAMES) {
-            assert!(stdout.contains(&format!("\n  {name} ")), "{name} is not in {stdout}");
+        assert_eq!((status, &*stderr), (Some(0), ""), "{args:?}");
+        stdout
+    };
+    // Finding F3.
+    for args in [&["version"][..], &["-V"]] {
+        assert_eq!(printed(args), format!("fleeting {}\n", env!("CARGO_PKG_VERSION")));
+    }
+    assert_eq!(printed(&["help"]), printed(&["--help"]));
+    let serve = printed(&["help", "serve"]);
+    assert!(serve.contains("Usage: fleeting serve [OPTIONS]") && serve.contains("--client-life"), "{serve}");
+    assert!(printed(&["help", "lesson"]).contains("Usage: fleeting lesson [OPTIONS]"));
+    for (topic, names) in [("limits", fleeting::Limits::NAMES), ("timeouts", fleeting::Timeouts::NAMES)] {
+        let text = printed(&["help", topic]);
+        for name in names {
+            assert!(text.contains(&format!("\n  {name} ")), "{name} is not in {text}");
         }
+    }
+    assert!(printed(&["help", "settings"]).contains("FLEETING_LIMIT_BODY_BYTES=8MiB"));
+    assert!(printed(&["help", "signals"]).contains("SIGHUP"));
+    refused(program(&["help", "limit"]), 2, &["limits", "signals"]);
+}
+
+/// Finding F7.
+#[test]
+fn the_help_is_short_and_names_what_there_is() {
+    let (_, help, _) = outcome(program(&["--help"]));
+    assert!(help.lines().count() <= 70, "{help}");
+    for word in ["hub", "registry", "metrics", "files", "lesson", "fleeting help"] {
+        assert!(help.contains(word), "{word} is not in {help}");
+    }
+    let (_, routes, _) = outcome(program(&["help", "routes"]));
+    let running = Running::serve(&[]);
+    for route in ["/topics", "/clients", "/metrics", "/census", "/plaintext", "/json", "/healthz"] {
+        assert!(routes.contains(route), "{route} is not in {routes}");
+        assert_eq!(status(&running.get(route)), 200, "{route}");
     }
 }
 
@@ -582,7 +643,7 @@ fn help_and_version_are_printed() {
 
 #[test]
 fn a_signal_shuts_the_server_down_gracefully() {
-    for (signal, workers) in [("TERM", "1"), ("INT", "2")] {
+    for (signal, workers) in [("TERM", "1"), ("INT", "2"), ("QUIT", "1")] {
         let mut running = Running::serve(&["--workers", workers]);
         let mut idle = running.connect();
         keep_alive(&mut idle);
@@ -620,6 +681,74 @@ fn a_second_signal_ends_the_program_at_once() {
     }
 }
 
+/// Finding C10.
+#[test]
+fn a_full_pipe_does_not_hold_up_a_shutdown() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    // A description of its own: the program's writes must wait.
+    let path = format!("/proc/self/fd/{}", writer.as_raw_fd());
+    let mut filler = OpenOptions::new().write(true).custom_flags(O_NONBLOCK).open(path).unwrap();
+    for piece in [&[b'x'; 4096][..], b"x"] {
+        while filler.write(piece).is_ok() {}
+    }
+    let mut command = program(&["serve", "--listen", "127.0.0.1:0"]);
+    command.stderr(writer.try_clone().unwrap());
+    let mut child = command.spawn().unwrap();
+    let mut greeting = BufReader::new(child.stdout.take().unwrap());
+    let addr = loop {
+        let mut line = String::new();
+        assert!(greeting.read_line(&mut line).unwrap() > 0, "the program has ended");
+        if let Some(addr) = line.trim().strip_prefix("http://") {
+            break addr.parse::<SocketAddr>().unwrap();
+        }
+    };
+    let mut stream = TcpStream::connect(addr).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    keep_alive(&mut stream);
+    let sent = Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    assert!(sent.success());
+    assert_eq!(read_some(&mut stream, &mut [0; 16]), 0, "the connection is closed");
+    greeting.read_to_end(&mut Vec::new()).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    drop(reader);
+}
+
+/// Finding C12.
+#[test]
+fn a_hang_up_reloads_hosts_and_origins() {
+    let file = Scratch::new("reload", "origin = ['https://a.example']\n");
+    let mut running = Running::serve_on(&["serve", "--listen", "127.0.0.1:0", "--config", file.path()]);
+    let post = |running: &Running, origin: &str| {
+        running.status(&format!(
+            "POST /topics/news HTTP/1.1\r\nHost: localhost\r\nOrigin: {origin}\r\nContent-Type: text/plain\r\n\
+             Content-Length: 1\r\nConnection: close\r\n\r\nx"
+        ))
+    };
+    let both =
+        |running: &Running| ["https://a.example", "https://b.example"].map(|origin| post(running, origin));
+    assert_eq!(both(&running), [202, 403]);
+    for signal in ["USR1", "USR2"] {
+        running.signal(signal);
+    }
+    std::fs::write(file.path(), "origin = ['https://b.example']\nworkers = 7\n[limits]\nheaders = 9\n")
+        .unwrap();
+    running.signal("HUP");
+    assert_eq!(
+        running.stderr_line(),
+        "reloaded the hosts and origins; a restart is needed for workers, limits\n"
+    );
+    assert_eq!(both(&running), [403, 202]);
+    std::fs::write(file.path(), "origin = 'https://a.example'\nport = 1\n").unwrap();
+    running.signal("HUP");
+    let line = running.stderr_line();
+    assert!(line.starts_with(&format!("not reloaded: {}:2: port: unknown key", file.path())), "{line}");
+    assert_eq!(both(&running), [403, 202], "what was allowed stays");
+    std::fs::write(file.path(), "origin = ['https://a.example', 'https://b.example']\n").unwrap();
+    running.signal("HUP");
+    assert_eq!(running.stderr_line(), "reloaded the hosts and origins\n");
+    assert_eq!(both(&running), [202, 202]);
+}
+
 #[test]
 fn a_request_in_flight_is_answered_before_the_program_ends() {
     let mut running = Running::serve(&[]);
@@ -631,7 +760,7 @@ fn a_request_in_flight_is_answered_before_the_program_ends() {
     assert!(read_some(&mut stream, &mut [0; 64]) > 0);
     running.signal("TERM");
     assert_eq!(running.stderr_line(), "shutting down\n");
-    // The line is printed before the worker shuts down. The idle connection ends after that.
+    // The idle connection ends when the worker shuts down.
     assert_eq!(read_some(&mut idle, &mut [0; 16]), 0);
     stream.write_all(b"hello").unwrap();
     let mut answer = String::new();

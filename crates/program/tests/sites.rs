@@ -154,6 +154,33 @@ fn pages_of_other_origins_change_nothing() {
     }
 }
 
+/// A page that may change things may also read the answers, which a browser does not let it do unasked.
+#[test]
+fn pages_of_a_named_origin_read_the_answers() {
+    let running = Running::serve(&["--origin", "https://app.example"]);
+    let (app, other) = ("Origin: https://app.example\r\n", "Origin: https://other.example\r\n");
+    let asks = "Access-Control-Request-Method: DELETE\r\nAccess-Control-Request-Headers: x-id\r\n";
+    for (line, fields, status, allowed) in [
+        ("GET /topics", app, 200, true),
+        ("GET /topics/a", app, 200, true),
+        ("GET /census", app, 200, true),
+        ("DELETE /clients/nobody", app, 404, true),
+        ("GET /topics", other, 200, false),
+        ("GET /topics", "", 200, false),
+        ("OPTIONS /clients/a", &format!("{app}{asks}"), 204, true),
+        ("OPTIONS /clients/a", &format!("{other}{asks}"), 204, false),
+    ] {
+        let answer = send(&running, line, "localhost", fields);
+        assert_eq!((answer.status, answer.field("vary")), (status, Some("Origin")), "{line} {fields}");
+        let allow = answer.field("access-control-allow-origin");
+        assert_eq!(allow, allowed.then_some("https://app.example"), "{line} {fields}");
+        let methods = answer.field("access-control-allow-methods");
+        assert_eq!(methods.is_some(), allowed && line.starts_with("OPTIONS"), "{line} {fields}");
+    }
+    let without = send(&Running::serve(&[]), "GET /topics", "localhost", app);
+    assert_eq!((without.field("vary"), without.field("access-control-allow-origin")), (None, None));
+}
+
 /// Finding D5.
 #[test]
 fn what_a_client_has_sent_is_never_shown_as_a_document() {

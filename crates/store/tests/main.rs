@@ -3,6 +3,8 @@
 //! In builds for AddressSanitizer (`--cfg fleeting_paranoid`, see tests/sanitize) `nodes` is left out: it holds servers
 //! to a quarter of a second, and they are several times slower there.
 
+#[cfg(feature = "redis")]
+mod failover;
 mod memory;
 #[cfg(all(feature = "redis", not(fleeting_paranoid)))]
 mod nodes;

@@ -3,7 +3,7 @@
 
 use fleeting::{App, Broker, Error, Message, Publication, Request, Response, Server, Socket, WebSocket};
 use fleeting_store::{RedisBroker, RedisOptions};
-use fleeting_testkit::client::{BINARY, Client, TEXT};
+use fleeting_testkit::client::{BINARY, Client, PATIENCE, TEXT};
 use fleeting_testkit::redis::node::{Node, RecordingInlet, patient, wait_until};
 use fleeting_testkit::redis::proxy::Proxy;
 use fleeting_testkit::redis::server::RedisServer;
@@ -65,6 +65,9 @@ fn publications_while_redis_is_away_are_never_sent_and_one_gap_is_reported() {
         server.kill();
         nodes.iter().for_each(|node| node.connected(false));
         nodes.iter().for_each(|node| (0..10).for_each(|_| node.publish("t", "never")));
+        // A publisher that has not noticed yet would send them to the server that comes back.
+        let dropped = |node: &Node| node.broker.counters().dropped_away == 10 * (round + 1);
+        wait_until(|| nodes.iter().all(dropped));
         server.restart();
         nodes.iter().for_each(|node| node.connected(true));
         for node in &nodes {
@@ -79,7 +82,26 @@ fn publications_while_redis_is_away_are_never_sent_and_one_gap_is_reported() {
         }
     }
     let counters = nodes[1].broker.counters();
-    assert_eq!((counters.dropped_away, counters.gaps, counters.malformed), (30, 3, 0));
+    let gaps = 3 + nodes[1].recorder.outages.load(Ordering::Relaxed) as u64;
+    assert_eq!((counters.dropped_away, counters.gaps, counters.malformed), (30, gaps, 0));
+}
+
+#[test]
+fn an_outage_that_lasts_is_announced_once_while_it_lasts() {
+    let mut server = RedisServer::start();
+    let options = patient().heartbeat(Duration::from_millis(500));
+    let own = Node::start_with(&server.url(), "own", options);
+    for round in 1..=2 {
+        let outages = || own.recorder.outages.load(Ordering::Relaxed);
+        server.kill();
+        wait_until(|| outages() == round);
+        assert_eq!(own.recorder.wait(0).len(), round - 1);
+        server.restart();
+        assert_eq!(own.recorder.wait(round)[round - 1], BACK);
+        assert_eq!(outages(), round);
+        own.connected(true);
+    }
+    assert_eq!(own.broker.counters().gaps, 4);
 }
 
 #[test]
@@ -115,11 +137,18 @@ fn other_nodes_learn_how_many_publications_of_a_disconnected_node_they_missed() 
 fn a_connection_on_which_nothing_arrives_is_given_up() {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.socket());
-    let options = RedisOptions::new().heartbeat(Duration::from_millis(100));
+    // With this time limit, only the subscriber gives up.
+    let options = patient().heartbeat(Duration::from_millis(500));
     let (own, other) = (Node::start_with(&proxy.url(), "own", options), Node::start(&server.url(), "other"));
     // Nothing is published for a while. That alone must not close the connection.
     let beats = || other.broker.counters().received + other.broker.counters().gaps;
-    wait_until(|| server.ask::<String>(&["INFO", "commandstats"]).contains("cmdstat_ping"));
+    let pings = || {
+        let stats = server.ask::<String>(&["INFO", "commandstats"]);
+        let calls = stats.split("cmdstat_ping:calls=").nth(1).and_then(|rest| rest.split(',').next());
+        calls.map_or(0, |calls| calls.parse::<usize>().expect("a number"))
+    };
+    let before = pings();
+    wait_until(|| pings() >= before + 5);
     assert_eq!((own.broker.counters().gaps, beats()), (0, 0));
     proxy.hold_requests();
     proxy.hold_replies();
@@ -218,6 +247,7 @@ fn the_brokers_queue_is_bounded() {
     let proxy = Proxy::start(server.socket());
     let own = Node::start_with(&proxy.url(), "own", RedisOptions::new());
     let other = Node::start(&server.url(), "other");
+    own.connected(true);
     own.publish("t", "1");
     other.recorder.wait(1);
     proxy.hold_requests();
@@ -251,11 +281,13 @@ fn the_brokers_queue_is_bounded() {
 #[test]
 fn the_last_publications_are_sent_and_nothing_of_a_broker_remains() {
     let server = RedisServer::start();
-    let other = Node::start(&server.url(), "other");
+    // With a heartbeat, a further connection would be open now and then.
+    let quiet = |name: &str| Node::start_with(&server.url(), name, patient().heartbeat(PATIENCE));
+    let other = quiet("other");
     let clients = || server.ask::<String>(&["CLIENT", "LIST"]).lines().count();
     let before = clients();
     for _ in 0..3 {
-        let own = Node::start(&server.url(), "own");
+        let own = quiet("own");
         assert_eq!(clients(), before + 2);
         (0..100).for_each(|number| own.publish("t", &number.to_string()));
         let again = own.broker.attach(Arc::new(RecordingInlet(own.recorder.clone())));
@@ -345,7 +377,9 @@ struct Serving {
 impl Serving {
     fn start(url: &str, name: &str) -> Serving {
         let url = url.parse().expect("a valid URL");
-        let broker = RedisBroker::new(url, patient(), name).expect("a valid name");
+        // The long heartbeat keeps an outage from being announced before it is over.
+        let options = patient().heartbeat(PATIENCE);
+        let broker = RedisBroker::new(url, options, name).expect("a valid name");
         let broker = Arc::new(broker.announce(|gap| format!("! {gap}")));
         let builder = Server::builder().bind("127.0.0.1:0").workers(2).broker(broker.clone());
         let server = builder.serve(|worker| {
@@ -354,7 +388,7 @@ impl Serving {
                 .ws("/hub", Hub)
                 .get("/ok", |_req| Ok(Response::text("ok")))
                 .get("/events", move |_req| {
-                    handle.events("*", 1 << 20).map_err(|error| Error::internal(error.to_string()))
+                    handle.events("*").map_err(|error| Error::internal(error.to_string()))
                 })
         });
         Serving { server: Workers::of(server), broker }

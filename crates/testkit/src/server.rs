@@ -138,10 +138,17 @@ impl Drop for Workers {
 
 /// Returns the name, subscribers and publications of each topic, over all workers.
 pub fn topic_counts(handle: &Handle) -> Vec<(Box<str>, usize, u64)> {
-    let (sender, counts) = mpsc::channel();
-    handle.count_topics(move |topics| sender.send(topics).expect("the test waits"));
-    let counts = counts.recv().expect("the workers answer");
-    counts.into_iter().map(|count| (count.name, count.subscribers, count.published)).collect()
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let (sender, pages) = mpsc::channel();
+        handle.count_topics(after.as_deref(), move |page| sender.send(page).expect("the test waits"));
+        let page = pages.recv().expect("the workers answer");
+        all.extend(page.topics.into_iter().map(|count| (count.name, count.subscribers, count.published)));
+        after = page.next;
+        if after.is_none() {
+            return all;
+        }
+    }
 }
 
 /// Returns the number of subscriptions on all workers.

@@ -6,8 +6,6 @@ use fleeting::ws::CloseCode;
 use fleeting::{Error, Handle, Message, Request, Response, Socket, WebSocket};
 
 const TOPIC: &str = "notes";
-/// Bytes that wait for a client that reads too slowly. Beyond that, its stream ends.
-const CAPACITY_BYTES: usize = 16 << 10;
 
 /// Tells the clients of all workers. A note that was written stays written if this fails, so the error is dropped.
 pub fn publish(handle: &Handle, req: &Request<'_>, what: &str, id: u64) {
@@ -18,7 +16,7 @@ pub fn publish(handle: &Handle, req: &Request<'_>, what: &str, id: u64) {
 
 /// The changes as an event stream.
 pub fn events<'r>(handle: &Handle, _req: &Request<'r>) -> Result<Response<'r>, Error> {
-    Ok(handle.events(TOPIC, CAPACITY_BYTES)?)
+    Ok(handle.events(TOPIC)?)
 }
 
 /// The changes over a WebSocket. A page cannot send a token with its handshake, but the browser sends the cookie.

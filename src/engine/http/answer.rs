@@ -105,6 +105,7 @@ impl ResponseContext {
         let length = match pending.awaited() {
             Some(Awaited::Answer(_)) => return AfterAnswer::Pending,
             Some(Awaited::Source(streamed)) => streamed.length,
+            Some(Awaited::Events(_)) => None,
             // A layer kept it for another request: nothing will make this answer.
             None => {
                 *response = handler_failed().into();
@@ -113,26 +114,36 @@ impl ResponseContext {
         };
         let (empty, silent) = content_length(response.status, 0);
         let has_content = !silent && !self.head_only;
+        if has_content && matches!(pending.awaited(), Some(Awaited::Events(_))) {
+            // The head depends on whether there is room for the subscription.
+            return AfterAnswer::Pending;
+        }
         if !has_content {
             // Done before the head is encoded: dropping a source runs the application's code, which may panic.
             response.body = Body::Empty;
         }
-        let (ResponseContext { keep_alive, .. }, frame) = self.streaming(length, response.close);
-        let content = match frame {
-            _ if silent => empty,
-            Frame::Counted { left } => ContentLength::Known(left),
-            Frame::Chunks => ContentLength::Chunked,
-            Frame::Close => ContentLength::None,
-        };
-        let connection = self.connection(keep_alive, response.status);
-        let fields = response.fields.bytes();
-        let head = ResponseHead { status: response.status, fields, content, connection, date };
-        http1::encode_head(out.cork, &head);
-        match keep_alive {
+        let (context, frame) = self.streaming(length, response.close);
+        context.head(out, response, if silent { empty } else { frame.content_length() }, date);
+        match context.keep_alive {
             _ if has_content => AfterAnswer::Pending,
             true => AfterAnswer::KeepAlive,
             false => AfterAnswer::Close,
         }
+    }
+
+    /// Encodes the head of a response whose content, if it has any, follows in pieces. `self` is what
+    /// [`streaming`](ResponseContext::streaming) has returned.
+    pub(in crate::engine) fn head<S: Stream>(
+        &self,
+        out: &mut Output<'_, S>,
+        response: &Response<'_>,
+        content: ContentLength,
+        date: &[u8; 29],
+    ) {
+        let connection = self.connection(self.keep_alive, response.status);
+        let fields = response.fields.bytes();
+        let head = ResponseHead { status: response.status, fields, content, connection, date };
+        http1::encode_head(out.cork, &head);
     }
 
     /// Returns how content from a source is framed, and the context of the rest of the response. `close`: the response

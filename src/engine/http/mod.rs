@@ -6,5 +6,6 @@ pub(super) mod answer;
 pub(super) mod receiving;
 pub(super) mod requests;
 pub(super) mod sending;
+pub(super) mod subscribed;
 pub(super) mod transfer;
 pub(super) mod upgrade;

@@ -6,7 +6,7 @@
 use super::answer::{self, AfterAnswer, ResponseContext};
 use super::receiving::{Receiving, Unopened};
 use super::transfer::{DISCARD_BYTES_MAX, Transfer};
-use super::upgrade;
+use super::upgrade::{self, NotOpened};
 use crate::app::{
     App, ConnId, Destination, Early, Error, Layers, Other, Params, Place, Request, RequestParts,
     RequestState, Resolved, Response, Uploads, call_through, handler_failed,
@@ -160,26 +160,27 @@ fn next<S: Stream>(
     let Services { counters, date, .. } = &mut *services;
     let date = date.text();
     // What the handler returns is encoded where it lies: it is large, and moving it costs as much as routing.
-    let (mut transfer, mut failed, mut status) = (None, None, 0);
+    let (mut transfer, mut status, mut page_panics) = (None, 0, 0);
     let after = catch_counted(&mut counters.panics, || {
         let mut result = ManuallyDrop::new(handler.call(&request));
-        let Ok(answer) = &mut *result else {
-            failed = ManuallyDrop::into_inner(result).err();
-            return None;
-        };
-        let after = response.answer(out, answer, date);
+        if let Ok(answer) = &mut *result {
+            let after = response.answer(out, answer, date);
+            status = answer.status;
+            if after == AfterAnswer::Pending {
+                transfer = Some(Transfer::pending(&response, answer));
+            }
+            // Most have nothing to drop, and finding that out variant by variant costs as much as encoding.
+            if answer.owns_something() {
+                drop(ManuallyDrop::into_inner(result));
+            }
+            return after;
+        }
+        let result = ManuallyDrop::into_inner(result);
+        let mut answer = result.unwrap_or_else(|error| app.error_response(error, &mut page_panics));
         status = answer.status;
-        if after == AfterAnswer::Pending {
-            transfer = Some(Transfer::pending(&response, answer));
-        }
-        // Most have nothing to drop, and finding that out variant by variant costs as much as encoding.
-        if answer.owns_something() {
-            drop(ManuallyDrop::into_inner(result));
-        }
-        Some(after)
+        response.answer(out, &mut answer, date)
     });
-    let after = after.flatten();
-    counters.panics += request.panics();
+    counters.panics += request.panics() + page_panics;
     if let Some(after) = after {
         note_answer(conn, status, after, out, services);
     }
@@ -190,8 +191,7 @@ fn next<S: Stream>(
     if let Some(after) = after {
         return Step::Answered { consumed, keep_alive: after == AfterAnswer::KeepAlive };
     }
-    let error = failed.unwrap_or_else(handler_failed);
-    respond(Err(error), &response, consumed, conn, out, decoder, app, services)
+    respond(Err(handler_failed()), &response, consumed, conn, out, decoder, app, services)
 }
 
 /// Reads the content of a request whose head is complete. Asks for it first if the client waits for that.
@@ -268,9 +268,8 @@ fn answer_otherwise<S: Stream>(
                 begin(head, place, consumed, client.conn, out, services);
                 match upgrade::open(upgrade, layers, &request(content, trailers), out, services) {
                     Ok(socket) => Step::Switched { consumed, to: Switch::WebSocket(socket) },
-                    Err(answer) => {
-                        // A client that has asked for an upgrade may send frames before it reads the answer.
-                        let keep_alive = response.keep_alive && !head.upgrade;
+                    Err(NotOpened { answer, last }) => {
+                        let keep_alive = response.keep_alive && !last;
                         let response = ResponseContext { keep_alive, ..response };
                         respond(answer, &response, consumed, client.conn, out, decoder, app, services)
                     }

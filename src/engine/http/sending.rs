@@ -5,7 +5,7 @@
 
 use crate::app::{self, Room, Streamed, Waker};
 use crate::engine::output::Output;
-use crate::http1;
+use crate::http1::{self, ContentLength};
 use crate::panics::catch_counted;
 use crate::transport::Stream;
 
@@ -25,6 +25,17 @@ pub(in crate::engine) enum Frame {
     Close,
 }
 
+impl Frame {
+    /// Returns how the head announces the content.
+    pub(in crate::engine) fn content_length(self) -> ContentLength {
+        match self {
+            Frame::Counted { left } => ContentLength::Known(left),
+            Frame::Chunks => ContentLength::Chunked,
+            Frame::Close => ContentLength::None,
+        }
+    }
+}
+
 /// A body that is sent as its source makes it.
 pub(in crate::engine) struct Sending {
     streamed: Streamed,
@@ -33,6 +44,8 @@ pub(in crate::engine) struct Sending {
     waker: Option<Waker>,
     /// The source waits to be woken.
     parked: bool,
+    /// The source has been asked for a piece.
+    begun: bool,
 }
 
 /// How far sending got.
@@ -48,7 +61,7 @@ pub(in crate::engine) enum SendStatus {
 
 impl Sending {
     pub(in crate::engine) fn new(streamed: Streamed, frame: Frame) -> Sending {
-        Sending { streamed, frame, waker: None, parked: false }
+        Sending { streamed, frame, waker: None, parked: false, begun: false }
     }
 
     pub(in crate::engine) fn bind(&mut self, waker: Waker) {
@@ -57,6 +70,11 @@ impl Sending {
 
     pub(in crate::engine) fn is_parked(&self) -> bool {
         self.parked
+    }
+
+    /// Whether this is the first call, with which the content begins.
+    pub(in crate::engine) fn begins(&mut self) -> bool {
+        !std::mem::replace(&mut self.begun, true)
     }
 
     /// Whether the source goes on until the client leaves.

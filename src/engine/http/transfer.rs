@@ -2,12 +2,15 @@
 //!
 //! A transfer is the connection's protocol until it is over, and holds the connection's decoder. No further request is
 //! parsed meanwhile, so answers stay in order and memory is bounded. Only turns drive it; other threads can only ask
-//! for a turn. Its invariant: the session, promise or source of a transfer learns of the end once, however it ends.
+//! for a turn. Its invariant: the session, promise, source or subscription of a transfer ends once, however it ends.
 
 use super::answer::{AfterAnswer, ResponseContext};
 use super::receiving::{Received, Receiving};
 use super::sending::{SendStatus, Sending};
-use crate::app::{Answer, Awaited, Body, ConnId, Error, FieldBlock, Promise, Response, WakeConn, Waker};
+use super::subscribed::Subscribed;
+use crate::app::{
+    Answer, Awaited, Body, ConnId, Error, FieldBlock, Promise, Response, WakeConn, Waker, refuse,
+};
 use crate::engine::context::{Context, Services};
 use crate::engine::output::Output;
 use crate::engine::progress::{Next, Progress, StopReason};
@@ -34,6 +37,8 @@ pub(in crate::engine) enum Stage {
     Receiving(Receiving),
     /// The answer is sent as its source makes it.
     Sending(Sending),
+    /// The answer is what is published from now on.
+    Subscribed(Subscribed),
 }
 
 /// A deferred answer: what is known of it before another thread has made the rest.
@@ -88,13 +93,17 @@ impl Transfer {
     pub(in crate::engine) fn received(&self) -> u64 {
         match &self.stage {
             Stage::Receiving(receiving) => receiving.received(),
-            Stage::Deferred(_) | Stage::Sending(_) => 0,
+            Stage::Deferred(_) | Stage::Sending(_) | Stage::Subscribed(_) => 0,
         }
     }
 
     /// Whether it sends a stream that goes on until its client leaves.
     pub(in crate::engine) fn is_endless(&self) -> bool {
-        matches!(&self.stage, Stage::Sending(sending) if sending.is_endless())
+        match &self.stage {
+            Stage::Sending(sending) => sending.is_endless(),
+            Stage::Subscribed(_) => true,
+            Stage::Deferred(_) | Stage::Receiving(_) => false,
+        }
     }
 
     fn receives(&self) -> bool {
@@ -157,10 +166,18 @@ impl Transfer {
                     next
                 }
                 Stage::Sending(sending) => {
+                    if sending.begins() && sending.is_endless() {
+                        worker.services.limit_unsent(&mut out.io.stream);
+                    }
                     let panics = &mut worker.services.counters.panics;
                     match sending.send(out, &mut worker.scratch.source_buffer, panics) {
                         SendStatus::More => break,
-                        SendStatus::Done if self.context.keep_alive => self.over(),
+                        SendStatus::Done if self.context.keep_alive => {
+                            if sending.is_endless() {
+                                worker.services.unlimit_unsent(&mut out.io.stream);
+                            }
+                            self.over()
+                        }
                         SendStatus::Done => Next::Close,
                         SendStatus::Broken => {
                             out.io.broken = true;
@@ -168,6 +185,17 @@ impl Transfer {
                         }
                     }
                 }
+                Stage::Subscribed(stream) => match stream.take_response() {
+                    Some(response) => self.begin_events(out, worker, conn, response),
+                    None if !stream.go_on(out, &mut worker.services) => break,
+                    None if self.context.keep_alive => {
+                        if stream.conflates() {
+                            worker.services.unlimit_unsent(&mut out.io.stream);
+                        }
+                        self.over()
+                    }
+                    None => Next::Close,
+                },
             };
             fresh = true;
             if !matches!(next, Next::Same(_)) {
@@ -175,6 +203,32 @@ impl Transfer {
             }
         }
         (fresh, Next::Same(StopReason::PeerBlocked))
+    }
+
+    /// Subscribes the connection, and sends the head of its stream of events; or answers why not.
+    fn begin_events<S: Stream>(
+        &mut self,
+        out: &mut Output<'_, S>,
+        worker: &mut Context,
+        conn: ConnId,
+        response: Response<'static>,
+    ) -> Next<Decoder> {
+        let Stage::Subscribed(stream) = &mut self.stage else {
+            unreachable!("only a stream of events is begun");
+        };
+        if let Err(error) = stream.subscribe(conn, &mut worker.services) {
+            return self.answer(out, worker, conn, &mut refuse(response, error.into()));
+        }
+        if stream.conflates() {
+            worker.services.limit_unsent(&mut out.io.stream);
+        }
+        let Services { completions, date, .. } = &mut worker.services;
+        self.context.head(out, &response, stream.frame().content_length(), date.text());
+        stream.comment(out);
+        if completions.is_on() {
+            completions.set_status(conn, response.status);
+        }
+        Next::Same(StopReason::PeerBlocked)
     }
 
     /// Passes the content in `input` to the upload.
@@ -267,7 +321,7 @@ impl Transfer {
     pub(in crate::engine) fn upload_fields(&self) -> FieldBlock {
         match &self.stage {
             Stage::Receiving(receiving) => receiving.fields().clone(),
-            Stage::Deferred(_) | Stage::Sending(_) => FieldBlock::NONE,
+            Stage::Deferred(_) | Stage::Sending(_) | Stage::Subscribed(_) => FieldBlock::NONE,
         }
     }
 
@@ -275,24 +329,54 @@ impl Transfer {
         Next::Change(std::mem::take(&mut self.decoder))
     }
 
-    /// Passes what is being sent, if anything is, to `call`. Returns false if `call` panicked.
-    pub(in crate::engine) fn call_source(
-        &mut self,
-        panics: &mut u64,
-        call: impl FnOnce(&mut Sending),
-    ) -> bool {
+    /// Asks an answer without end for a sign of life: nothing has been sent for long. Returns false if its source panicked.
+    pub(in crate::engine) fn quiet(&mut self, panics: &mut u64) -> bool {
         match &mut self.stage {
-            Stage::Sending(sending) => catch_counted(panics, || call(sending)).is_some(),
-            Stage::Deferred(_) | Stage::Receiving(_) => true,
+            Stage::Sending(sending) => return catch_counted(panics, || sending.quiet()).is_some(),
+            Stage::Subscribed(stream) => stream.quiet(),
+            Stage::Deferred(_) | Stage::Receiving(_) => {}
+        }
+        true
+    }
+
+    /// Reports to what is being sent that the server is shutting down. Returns false if its source panicked.
+    pub(in crate::engine) fn ending(&mut self, panics: &mut u64) -> bool {
+        match &mut self.stage {
+            Stage::Sending(sending) => return catch_counted(panics, || sending.ending()).is_some(),
+            Stage::Subscribed(stream) => stream.ending(),
+            Stage::Deferred(_) | Stage::Receiving(_) => {}
+        }
+        true
+    }
+
+    /// Ends a stream of events whose client reads too slowly.
+    pub(in crate::engine) fn too_slow(&mut self) {
+        if let Stage::Subscribed(stream) = &mut self.stage {
+            stream.ending();
+        }
+    }
+
+    /// Tells the client of a stream of events how many publications were dropped.
+    pub(in crate::engine) fn tell_gap<S: Stream>(
+        &self,
+        out: &mut Output<'_, S>,
+        services: &mut Services,
+        publications: u64,
+    ) {
+        if let Stage::Subscribed(stream) = &self.stage {
+            stream.tell_gap(publications, &mut services.counters.panics, out.cork);
         }
     }
 
     /// Ends the transfer, and reports that to its session, promise or source.
     #[inline(never)]
-    pub(in crate::engine) fn end(mut self: Box<Self>, panics: &mut u64) {
-        if let Stage::Receiving(receiving) = &mut self.stage {
-            receiving.abort(panics);
+    pub(in crate::engine) fn end(mut self: Box<Self>, services: &mut Services) {
+        match &mut self.stage {
+            Stage::Receiving(receiving) => receiving.abort(&mut services.counters.panics),
+            Stage::Subscribed(stream) => stream.leave(services),
+            Stage::Deferred(_) | Stage::Sending(_) => {}
         }
+        let panics = &mut services.counters.panics;
         // Dropping it runs the application's code, which may panic.
         catch_counted(panics, move || drop(self));
     }
@@ -313,6 +397,13 @@ impl Stage {
                 let (context, frame) = context.streaming(streamed.length, response.close);
                 (context, Stage::Sending(Sending::new(streamed, frame)))
             }
+            Awaited::Events(events) => {
+                let (context, frame) = context.streaming(None, response.close);
+                let fields = std::mem::replace(&mut response.fields, FieldBlock::Fixed(b""));
+                let (status, close) = (response.status, response.close);
+                let begun = Response { status, fields, body: Body::Empty, close };
+                (context, Stage::Subscribed(Subscribed::new(events, begun, frame)))
+            }
         }
     }
 
@@ -321,7 +412,8 @@ impl Stage {
             Stage::Deferred(deferred) => deferred.promise.bind(Waker::new(conn, wake.clone())),
             Stage::Sending(sending) => sending.bind(Waker::new(conn, wake.clone())),
             // Few uploads are ever paused: a gate makes its own waker.
-            Stage::Receiving(_) => {}
+            // The delivery of a publication finds the connection by its name.
+            Stage::Receiving(_) | Stage::Subscribed(_) => {}
         }
     }
 }

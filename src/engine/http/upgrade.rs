@@ -18,6 +18,13 @@ use crate::transport::Stream;
 use crate::ws::{self, Accepted, Rejected};
 use std::cell::Cell;
 
+/// What to answer instead of opening a WebSocket.
+pub(in crate::engine) struct NotOpened<'r> {
+    pub(in crate::engine) answer: Result<Response<'r>, Error>,
+    /// The answer is the last. The client may send what it takes for frames before it reads that its handshake is wrong.
+    pub(in crate::engine) last: bool,
+}
+
 /// Opens a WebSocket inside of the layers of its application. What its session sends first follows the 101 in the cork.
 ///
 /// # Errors
@@ -28,11 +35,12 @@ pub(in crate::engine) fn open<'r, S: Stream>(
     request: &Request<'r>,
     out: &mut Output<'_, S>,
     services: &mut Services,
-) -> Result<OpenSocket, Result<Response<'r>, Error>> {
+) -> Result<OpenSocket, NotOpened<'r>> {
     let before = out.cork.len();
-    let opening = Opening { upgrade, lent: Cell::new(Some((out, services))), opened: Cell::new(None) };
+    let lent = Cell::new(Some((&mut *out, &mut *services)));
+    let opening = Opening { upgrade, lent, opened: Cell::new(None), rejected: Cell::new(false) };
     let result = call_through(layers, &opening, request);
-    let Opening { opened, .. } = opening;
+    let Opening { opened, rejected, .. } = opening;
     let counters = &mut services.counters;
     counters.panics += request.panics();
     if request.extension() == Some(&OriginVerdict::Refused) {
@@ -64,7 +72,8 @@ pub(in crate::engine) fn open<'r, S: Stream>(
                 }
             }
             out.cork.truncate(before);
-            Err(result)
+            // A plain request for a WebSocket's resource is followed by requests.
+            Err(NotOpened { answer: result, last: rejected.get() && request.head().upgrade })
         }
     }
 }
@@ -74,19 +83,22 @@ struct Opening<'a, 'l, 'o, S> {
     upgrade: &'a dyn Upgrade,
     lent: Cell<Option<(&'l mut Output<'o, S>, &'l mut Services)>>,
     opened: Cell<Option<(OpenSocket, Accepted<'a>)>>,
+    /// The handshake breaks a rule.
+    rejected: Cell<bool>,
 }
 
 impl<S: Stream> Handler for Opening<'_, '_, '_, S> {
     fn call<'r>(&self, request: &Request<'r>) -> Result<Response<'r>, Error> {
         let Some((out, services)) = self.lent.take() else {
-            return Err(Error::internal("A layer has called on twice."));
+            return Err(Error::internal("A layer has called `next` twice."));
         };
         let head = request.head();
         if services.shutting_down {
             return Err(Error::unavailable("The server is shutting down."));
         }
         if !head.framing.is_empty() {
-            return Ok(Response::from(Error::bad_request("A handshake has no content.")).close());
+            self.rejected.set(true);
+            return Err(Error::bad_request("A handshake has no content."));
         }
         let (method, http11) = (head.method.as_str(), head.version >= Version::Http11);
         // A layer has decided about the origin already, and may know more origins than this route.
@@ -98,13 +110,17 @@ impl<S: Stream> Handler for Opening<'_, '_, '_, S> {
         let policy = self.upgrade.policy();
         let accepted = match ws::handshake::accept(method, http11, head.host(), fields, policy) {
             Ok(accepted) => accepted,
-            Err(reason) => return Err(reject(reason, request, services)),
+            Err(reason) => {
+                self.rejected.set(true);
+                return Err(reject(reason, request, services));
+            }
         };
         let mut state = SendState::new(self.upgrade.number());
         let mut codec = accepted.deflate.map(|agreed| SocketCodec::new(agreed, policy.wanted_compression()));
         let conn = request.conn_id();
         out.held = true;
-        let mut sender = Sender { out, state: &mut state, codec: codec.as_deref_mut(), conn, services };
+        let sends = codec.as_deref_mut();
+        let mut sender = Sender { out, state: &mut state, codec: sends, conn, services, stops: false };
         let mut panics = 0;
         let opened = catch_counted(&mut panics, || {
             self.upgrade.open(request, &mut Socket::new(&mut sender, conn, accepted.protocol))

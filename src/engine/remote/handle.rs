@@ -6,13 +6,13 @@ use super::lobby::Arrival;
 #[cfg(feature = "testing")]
 use super::mailbox::Sleeper;
 use super::mailbox::{Command, Mailbox, SendError};
-use super::question::{Question, TopicCounts};
+use super::question::Question;
 use crate::app::{ConnId, Error};
 use crate::buffer::Memory;
 use crate::config::Limits;
 use crate::engine::counters::WorkerFigures;
 use crate::engine::listeners::ListenerId;
-use crate::pubsub::{Broker, Inlet, Publication, TopicCount, TopicError, check_publication};
+use crate::pubsub::{Broker, Inlet, Publication, TopicError, TopicPage, check_publication};
 use crate::ws::{CloseCode, Message};
 use std::fmt;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use std::sync::Arc;
 /// let server = Server::builder().bind("127.0.0.1:0").serve(|worker| {
 ///     let handle = worker.handle.clone();
 ///     App::new().post("/prices", move |req| {
-///         handle.publish("prices", Message::Text(str::from_utf8(req.body())?))?;
+///         handle.publish("prices", Message::Text(std::str::from_utf8(req.body())?))?;
 ///         Ok(Response::new(204))
 ///     })
 /// })?;
@@ -244,12 +244,37 @@ impl Handle {
         result
     }
 
-    /// Counts the topics and their subscribers on all workers. `done` is called with the counts, sorted by name, on a
-    /// worker's thread, or on this one if all workers have answered before this call returns; it must not block. A worker
-    /// that is gone or whose mailbox is full is left out. A panic of `done` on a worker's thread is caught and counted.
-    pub fn count_topics(&self, done: impl FnOnce(Vec<TopicCount>) + Send + 'static) {
-        let done = |counts: TopicCounts| done(counts.into_values().collect());
-        self.ask(Box::new(done), Command::CountTopics);
+    /// Counts the topics and their subscribers on all workers, page by page: those after `after` in the order of their names, or
+    /// the first ones. A page has at most 256 topics, so that no worker is kept busy; [`TopicPage::next`] is where the next one
+    /// begins. Topics that come and go meanwhile are in the list or not.
+    ///
+    /// `done` is called with the page on a worker's thread, or on this one if all workers have answered before this call
+    /// returns; it must not block. A worker that is gone or whose mailbox is full is left out. A panic of `done` on a worker's
+    /// thread is caught and counted.
+    ///
+    /// ```
+    /// use fleeting::{App, Server};
+    /// use std::sync::mpsc;
+    ///
+    /// let server = Server::builder().bind("127.0.0.1:0").serve(|_worker| App::new())?;
+    /// let mut after = None;
+    /// loop {
+    ///     let (sender, pages) = mpsc::channel();
+    ///     server.handle().count_topics(after.as_deref(), move |page| sender.send(page).unwrap_or_default());
+    ///     let page = pages.recv()?;
+    ///     for topic in page.topics {
+    ///         println!("{}: {} subscribers", topic.name, topic.subscribers);
+    ///     }
+    ///     after = page.next;
+    ///     if after.is_none() {
+    ///         break;
+    ///     }
+    /// }
+    /// # server.handle().shutdown();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn count_topics(&self, after: Option<&str>, done: impl FnOnce(TopicPage) + Send + 'static) {
+        self.ask(Box::new(done), |question| Command::CountTopics(after.map(Into::into), question));
     }
 
     /// Asks all workers for their figures. `done` is called with them, sorted by the workers' numbers, as for

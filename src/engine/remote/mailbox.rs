@@ -1,19 +1,20 @@
 //! Commands to a worker from other threads.
 //!
 //! It knows no engine. Its invariant: the queue of a worker is bounded, and commands are carried out in the order in
-//! which they were posted.
+//! which they were posted. Wake-ups are not commands: they may come earlier.
 
 use super::lobby::{Arrival, Lobby};
-use super::question::{Question, TopicCounts};
+use super::question::Question;
 use crate::app::{ConnId, Error, WakeConn};
 use crate::buffer::{Charge, Memory};
 use crate::config::Limits;
 use crate::engine::counters::WorkerFigures;
 use crate::engine::listeners::{Callback, ListenerId};
 use crate::panics::catch;
-use crate::pubsub::Publication;
+use crate::pubsub::{Publication, TopicPage};
 use crate::ws::{CloseCode, Message};
 use mio::Waker;
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,12 +27,11 @@ pub(crate) enum Command {
     Close(ConnId, CloseCode, Box<str>),
     Publish(Arc<Publication>),
     Announce(Arc<Publication>),
-    CountTopics(Question<TopicCounts>),
+    /// Count the topics after this one.
+    CountTopics(Option<Box<str>>, Question<TopicPage>),
     ReportFigures(Question<Vec<WorkerFigures>>),
     Listen(ListenerId, Box<str>, Callback),
     Unlisten(ListenerId),
-    /// Give a connection a turn.
-    Wake(ConnId),
     Shutdown,
 }
 
@@ -44,9 +44,9 @@ impl Command {
     }
 
     /// Gives up a command that no worker carries out. What it holds of the application may panic.
-    fn discard(self) {
+    pub(in crate::engine) fn discard(self) {
         let _ = catch(|| match self {
-            Command::CountTopics(question) => question.settle(),
+            Command::CountTopics(_, question) => question.settle(),
             Command::ReportFigures(question) => question.settle(),
             other => drop(other),
         });
@@ -59,11 +59,10 @@ impl Command {
             Command::Binary(_, bytes) => bytes.len(),
             Command::Publish(publication) | Command::Announce(publication) => publication.memory_bytes(),
             Command::Close(..)
-            | Command::CountTopics(_)
+            | Command::CountTopics(..)
             | Command::ReportFigures(_)
             | Command::Listen(..)
             | Command::Unlisten(_)
-            | Command::Wake(_)
             | Command::Shutdown => 0,
         }
     }
@@ -132,7 +131,9 @@ impl Sleeper {
 }
 
 struct Queue {
-    commands: Vec<Command>,
+    commands: VecDeque<Command>,
+    /// Connections that ask for a turn. Each source of wake-ups has at most one here.
+    wakes: Vec<ConnId>,
     /// Bytes that all of them hold for peers.
     bytes: usize,
     commands_max: usize,
@@ -160,16 +161,15 @@ impl Queue {
             Command::Announce(_) => (ANNOUNCEMENTS_MORE, ANNOUNCEMENT_BYTES_MORE),
             _ => (0, 0),
         };
-        // A shutdown, the end of a subscription and a wake-up are never refused. A subscription ends once, and each
-        // source of wake-ups has at most one queued.
+        // A shutdown and the end of a subscription are never refused. A subscription ends once.
         let full = self.commands.len() >= self.commands_max.saturating_add(more)
             || bytes > self.bytes_max.saturating_add(bytes_more)
             || self.charge.set(bytes.next_multiple_of(CHARGE_BYTES)).is_err();
-        if full && !matches!(command, Command::Shutdown | Command::Wake(_) | Command::Unlisten(_)) {
+        if full && !matches!(command, Command::Shutdown | Command::Unlisten(_)) {
             return Err(command);
         }
         self.bytes = bytes;
-        self.commands.push(command);
+        self.commands.push_back(command);
         Ok(())
     }
 }
@@ -177,8 +177,8 @@ impl Queue {
 impl Mailbox {
     pub(crate) fn new(sleeper: Option<Sleeper>, limits: &Limits, memory: &Arc<Memory>) -> Mailbox {
         let (commands_max, bytes_max) = (limits.mailbox, limits.mailbox_bytes);
-        let charge = memory.charge();
-        let queue = Queue { commands: Vec::new(), bytes: 0, commands_max, bytes_max, charge };
+        let (commands, wakes, charge) = (VecDeque::new(), Vec::new(), memory.charge());
+        let queue = Queue { commands, wakes, bytes: 0, commands_max, bytes_max, charge };
         let (queue, woken) = (Mutex::new(Some(queue)), AtomicBool::new(false));
         Mailbox { queue, woken, sleeper, lobby: Lobby::new() }
     }
@@ -243,16 +243,22 @@ impl Mailbox {
         Ok(())
     }
 
-    /// Moves all commands into `into`, which must be empty.
-    pub(in crate::engine) fn drain(&self, into: &mut Vec<Command>) {
+    /// Moves all wake-ups into `wakes`, which must be empty, and all commands into `commands`, if that is empty. Returns
+    /// whether it was: if not, the caller calls again before it waits.
+    pub(in crate::engine) fn drain(&self, wakes: &mut Vec<ConnId>, commands: &mut VecDeque<Command>) -> bool {
         // Cleared first: a command posted from here on wakes the worker again.
         self.woken.store(false, Ordering::Release);
+        let takes = commands.is_empty();
         let _ = self.with_queue(|queue| {
-            queue.bytes = 0;
-            // One step stays: most turns need no more.
-            queue.charge.shrink(CHARGE_BYTES);
-            std::mem::swap(&mut queue.commands, into);
+            std::mem::swap(&mut queue.wakes, wakes);
+            if takes {
+                queue.bytes = 0;
+                // One step stays: most turns need no more.
+                queue.charge.shrink(CHARGE_BYTES);
+                std::mem::swap(&mut queue.commands, commands);
+            }
         });
+        takes
     }
 
     /// Discards the commands that wait, and refuses more: the worker is gone.
@@ -273,6 +279,8 @@ impl Mailbox {
 impl WakeConn for Mailbox {
     fn wake(&self, conn: ConnId) {
         // A worker that is gone has dropped its connections.
-        let _ = self.post(Command::Wake(conn));
+        if self.with_queue(|queue| queue.wakes.push(conn)).is_ok() {
+            let _ = Mailbox::wake(self);
+        }
     }
 }

@@ -3,8 +3,6 @@
 //! It does not know how a worker is asked. Its invariant: the caller gets the sum once, when the last worker has answered
 //! or is gone.
 
-use crate::pubsub::TopicCount;
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 type Done<T> = Box<dyn FnOnce(T) + Send>;
@@ -41,24 +39,6 @@ impl<T> Question<T> {
         if let Some(open) = Arc::into_inner(self.0) {
             let Open { sum, done } = open.into_inner().unwrap_or_else(PoisonError::into_inner);
             done(sum);
-        }
-    }
-}
-
-/// The counts of topics, by name.
-pub(crate) type TopicCounts = BTreeMap<Box<str>, TopicCount>;
-
-/// Adds one worker's topics. Publications reach every worker, so the largest count is the right one.
-pub(in crate::engine) fn add_topics(all: &mut TopicCounts, counts: impl Iterator<Item = TopicCount>) {
-    for count in counts {
-        match all.get_mut(&count.name) {
-            Some(known) => {
-                known.subscribers += count.subscribers;
-                known.published = known.published.max(count.published);
-            }
-            None => {
-                all.insert(count.name.clone(), count);
-            }
         }
     }
 }

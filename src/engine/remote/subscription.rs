@@ -1,12 +1,12 @@
-//! The application's own subscriptions, and streams of events made from them.
+//! The application's own subscriptions, and streams of events for clients.
 //!
 //! It knows no worker, only the mailbox of the one that has the listener. Its invariant: dropping a [`Subscription`]
 //! ends it.
 
 use super::handle::Handle;
 use super::mailbox::Command;
-use crate::app::{Error, Event, Progress, Pushed, Response, Room, Source};
-use crate::engine::listeners::{ListenerId, Notification};
+use crate::app::{EventsOptions, Response, TopicEvents};
+use crate::engine::listeners::ListenerId;
 use crate::pubsub::{TopicError, check_filter};
 use crate::ws::Message;
 use std::fmt;
@@ -61,84 +61,51 @@ impl Handle {
     pub fn subscribe(
         &self,
         filter: &str,
-        mut listener: impl FnMut(&str, Message<'_>) -> bool + Send + 'static,
-    ) -> Result<Subscription, TopicError> {
-        self.listen(filter, move |notification| match notification {
-            Notification::Publication(topic, message) => listener(topic, message),
-            Notification::Announcement(..) => true,
-        })
-    }
-
-    /// As [`subscribe`](Handle::subscribe), for a callback that gets announcements too.
-    fn listen(
-        &self,
-        filter: &str,
-        callback: impl FnMut(Notification<'_>) -> bool + Send + 'static,
+        listener: impl FnMut(&str, Message<'_>) -> bool + Send + 'static,
     ) -> Result<Subscription, TopicError> {
         check_filter(filter, self.limits())?;
         let id = ListenerId::next();
         let subscription = Subscription { handle: self.clone(), id };
-        let _ = self.post_to_listener(id, Command::Listen(id, filter.into(), Box::new(callback)));
+        let _ = self.post_to_listener(id, Command::Listen(id, filter.into(), Box::new(listener)));
         Ok(subscription)
     }
 
     /// Returns a response whose content is a stream of server-sent events: each text that is published under `filter` is
-    /// the data of one event. An [announcement](Handle::announce) is an event whose type is its name.
+    /// the data of one event. An [announcement](Handle::announce) is an event whose type is its name. Binary messages are
+    /// not sent, and do not count as lost.
     ///
-    /// At most `capacity_bytes` are queued for a client that reads slowly. Messages that do not fit, and binary messages,
-    /// are dropped and counted in `dropped_newest`.
+    /// The connection that sends the response is subscribed as a WebSocket is, from before its head leaves until it ends.
+    /// At most [`outbox_bytes`](crate::Limits::outbox_bytes) are queued for a client that reads too slowly; then
+    /// publications are dropped, and an event of type `gap` tells the client how many, where they are missing. Each event
+    /// fits into an empty queue. While no event is sent, a comment is sent at the [`ping`](crate::Timeouts::ping) interval.
     ///
     /// ```
     /// use fleeting::{App, Server};
     ///
     /// let server = Server::builder().bind("127.0.0.1:0").serve(|worker| {
     ///     let handle = worker.handle.clone();
-    ///     App::new().get("/prices", move |_req| Ok(handle.events("prices.*", 64 << 10)?))
+    ///     App::new().get("/prices", move |_req| Ok(handle.events("prices.*")?))
     /// })?;
     /// # server.handle().shutdown();
     /// # Ok::<(), fleeting::ServeError>(())
     /// ```
     ///
+    /// In a page, `events.addEventListener("gap", event => reload(event.data))` hears of a loss.
+    ///
     /// # Errors
-    /// As for [`subscribe`](Handle::subscribe). If a limit does not allow the subscription, the stream ends at once.
-    pub fn events(&self, filter: &str, capacity_bytes: usize) -> Result<Response<'static>, TopicError> {
-        let (response, mut events) = Response::events(capacity_bytes);
-        let subscription = self.listen(filter, move |notification| {
-            let event = match notification {
-                Notification::Publication(_, Message::Text(text)) => Event::data(text),
-                Notification::Announcement(name, Message::Text(text)) => Event::data(text).name(name),
-                Notification::Publication(_, Message::Binary(_))
-                | Notification::Announcement(_, Message::Binary(_)) => {
-                    return false;
-                }
-            };
-            matches!(events.try_send(&event), Ok(Pushed::Sent))
-        })?;
-        // Held by the source: the subscription ends when the client leaves, not when the next event fails.
-        Ok(response.wrap_source(|source| Box::new(Subscribed { source, _subscription: subscription })))
-    }
-}
-
-/// A stream of events, and the subscription that feeds it.
-struct Subscribed {
-    source: Box<dyn Source>,
-    _subscription: Subscription,
-}
-
-impl Source for Subscribed {
-    fn read(&mut self, room: &mut Room<'_>) -> Result<Progress, Error> {
-        self.source.read(room)
+    /// [`TopicError`] if the filter is invalid. If the limit [`topics`](crate::Limits::topics) does not allow the
+    /// subscription, the answer is a 503 with Retry-After instead.
+    pub fn events(&self, filter: &str) -> Result<Response<'static>, TopicError> {
+        self.events_with(filter, EventsOptions::new())
     }
 
-    fn ending(&mut self) {
-        self.source.ending();
-    }
-
-    fn is_endless(&self) -> bool {
-        self.source.is_endless()
-    }
-
-    fn quiet(&mut self) {
-        self.source.quiet();
+    /// The same as [`events`](Handle::events), with a policy for a client that reads too slowly, and the text of the
+    /// event `gap`.
+    ///
+    /// # Errors
+    /// As for [`events`](Handle::events).
+    pub fn events_with(&self, filter: &str, options: EventsOptions) -> Result<Response<'static>, TopicError> {
+        check_filter(filter, self.limits())?;
+        Ok(TopicEvents { filter: filter.into(), options }.response())
     }
 }

@@ -33,6 +33,8 @@ pub(in crate::engine) struct Sender<'a, 'o, S> {
     pub(in crate::engine) codec: Option<&'a mut SocketCodec>,
     pub(in crate::engine) conn: ConnId,
     pub(in crate::engine) services: &'a mut Services,
+    /// The session gets no more messages in this turn: it has seen backpressure, or has filled the batch.
+    pub(in crate::engine) stops: bool,
 }
 
 impl SendState {
@@ -94,6 +96,7 @@ impl<S: Stream> Outgoing for Sender<'_, '_, S> {
         }
         if self.out.queued_bytes() > self.services.limits.outbox_bytes {
             self.state.drain_due = true;
+            self.stops = true;
             Sent::Backpressure
         } else {
             Sent::Sent
@@ -112,8 +115,11 @@ impl<S: Stream> Outgoing for Sender<'_, '_, S> {
         if self.state.closing != Closing::Open {
             return Err(TopicError::Closing);
         }
+        let slow = slow.unwrap_or_else(|| self.services.publisher.slow_of(self.state.route));
+        if slow == SlowConsumer::Conflate {
+            self.services.limit_unsent(&mut self.out.io.stream);
+        }
         let Services { publisher, limits, .. } = &mut *self.services;
-        let slow = slow.unwrap_or_else(|| publisher.slow_of(self.state.route));
         let encoding = self.codec.as_ref().map_or(Encoding::PLAIN, |codec| codec.encoding());
         let recipient = (Recipient::Conn(self.conn), encoding);
         publisher.topics.subscribe(&mut self.state.subscriber, recipient, filter, slow, limits)
@@ -127,6 +133,8 @@ impl<S: Stream> Outgoing for Sender<'_, '_, S> {
     fn publish(&mut self, topic: &str, message: Message<'_>, own: bool) -> Result<(), TopicError> {
         let Services { limits, counters, publisher, .. } = &mut *self.services;
         let except = self.state.subscriber.filter(|_| !own);
-        publisher.publish(topic, message, except, limits, counters)
+        publisher.publish(topic, message, except, limits, counters)?;
+        self.stops |= publisher.topics.is_full();
+        Ok(())
     }
 }

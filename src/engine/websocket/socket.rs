@@ -8,6 +8,7 @@ use crate::app::{ConnId, LiveSocket, Message, Outgoing, Reader, Socket};
 use crate::arena::OVERWRITTEN;
 use crate::engine::context::Services;
 use crate::engine::output::Output;
+use crate::engine::pace::MessageClock;
 use crate::engine::progress::{Next, Progress, StopReason};
 use crate::panics::{catch, catch_counted};
 use crate::transport::Stream;
@@ -37,6 +38,11 @@ impl OpenSocket {
     /// Returns the length of the frame under way.
     pub(in crate::engine) fn wants(&self) -> usize {
         self.reader.decoder.wants()
+    }
+
+    /// Returns the bytes of the fragments of an incomplete message; `None` if there is no such message.
+    pub(in crate::engine) fn fragment_bytes(&self) -> Option<usize> {
+        self.reader.decoder.fragment_bytes()
     }
 
     /// Whether neither side has begun to close.
@@ -71,7 +77,8 @@ impl OpenSocket {
         end(&mut self.reader.live, &self.state, code, reason, panics);
     }
 
-    /// Handles the complete frames in `input`. `ping` is the payload of a ping that has not been answered.
+    /// Handles the complete frames in `input`. `ping` is the payload of a ping that has not been answered. Stops `clock` if
+    /// what is left is not of the message that it was running for.
     #[inline(never)]
     pub(in crate::engine) fn run<S: Stream>(
         &mut self,
@@ -79,19 +86,22 @@ impl OpenSocket {
         services: &mut Services,
         conn: ConnId,
         ping: Option<[u8; 8]>,
+        clock: &mut MessageClock,
         input: &mut [u8],
     ) -> (Progress, Next<Infallible>) {
         let OpenSocket { reader, state, codec } = self;
         let Reader { decoder, live } = &mut **reader;
-        let mut sender = Sender { out, state, codec: codec.as_deref_mut(), conn, services };
+        // A session that saw backpressure gets its `drain` before more messages.
+        let stops = state.drain_due;
+        let mut sender = Sender { out, state, codec: codec.as_deref_mut(), conn, services, stops };
         let (mut from, mut alive) = (0, false);
+        let messages = sender.services.counters.messages;
         let next = loop {
             if !sender.state.closing.may_read() {
                 from = input.len();
                 break Next::Close;
             }
-            // A session that saw backpressure gets its `drain` before more messages.
-            if sender.out.is_blocked() || sender.state.drain_due {
+            if sender.out.is_blocked() || sender.stops {
                 break Next::Same(StopReason::PeerBlocked);
             }
             let limits = &sender.services.limits;
@@ -127,6 +137,9 @@ impl OpenSocket {
         };
         if matches!(next, Next::Same(StopReason::NeedsInput)) && from == input.len() {
             decoder.release();
+        }
+        if sender.services.counters.messages != messages || from > 0 && !decoder.in_message() {
+            clock.stop();
         }
         // An incomplete frame is a sign of life too.
         alive |= from < input.len();
@@ -209,6 +222,34 @@ impl OpenSocket {
         }
     }
 
+    /// Tells the session that publications were dropped, and leaves what it sends in the cork. That is sent before messages
+    /// that are compressed already, so it is not compressed itself: they refer to what was compressed before them.
+    #[inline(never)]
+    pub(in crate::engine) fn dropped<S: Stream>(
+        &mut self,
+        out: &mut Output<'_, S>,
+        services: &mut Services,
+        conn: ConnId,
+        publications: u64,
+    ) {
+        if !self.state.closing.may_send() {
+            return;
+        }
+        // Its note is taken even if it has yet to see its own messages leave.
+        let drain_due = std::mem::take(&mut self.state.drain_due);
+        if let Some((sender, live)) = self.sender(out, services, conn) {
+            let mut sender = Sender { codec: None, ..sender };
+            sender.out.held = true;
+            let told = catch(|| live.dropped(publications, &mut Socket::new(&mut sender, conn, None)));
+            if told.is_none() {
+                sender.close(CloseCode::ERROR, "");
+                sender.services.counters.panics += 1;
+            }
+            sender.out.held = false;
+        }
+        self.state.drain_due |= drain_due;
+    }
+
     /// Returns the sending side and the session, unless the session has ended.
     fn sender<'a, 'o, S: Stream>(
         &'a mut self,
@@ -218,7 +259,9 @@ impl OpenSocket {
     ) -> Option<(Sender<'a, 'o, S>, &'a mut dyn LiveSocket)> {
         let OpenSocket { reader, state, codec } = self;
         let live = &mut reader.live;
-        live.is_open().then_some((Sender { out, state, codec: codec.as_deref_mut(), conn, services }, live))
+        let stops = state.drain_due;
+        let sender = Sender { out, state, codec: codec.as_deref_mut(), conn, services, stops };
+        live.is_open().then_some((sender, live))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The JSON that subscribers receive: publications, and announcements of gaps.
+//! The JSON that subscribers receive: publications, and what tells them of gaps.
 //!
 //! It knows no connection. Its invariant: published data is delivered byte for byte.
 
@@ -32,10 +32,20 @@ impl Delivery<'_> {
 /// Returns the message that tells a subscriber that publications of other nodes may be missing.
 pub(crate) fn announcement(gap: &Gap) -> String {
     let gap = match gap {
+        Gap::Disconnected => GapText { reason: "disconnected", publications: None },
         Gap::Reconnected => GapText { reason: "reconnected", publications: None },
         Gap::Skipped { publications, .. } => GapText { reason: "skipped", publications: *publications },
         _ => GapText { reason: "overflowed", publications: None },
     };
+    encode_gap(gap)
+}
+
+/// Returns the message that tells a subscriber how many publications it lost because it reads too slowly.
+pub(super) fn slow_gap(publications: u64) -> String {
+    encode_gap(GapText { reason: "slow", publications: Some(publications) })
+}
+
+fn encode_gap(gap: GapText) -> String {
     serde_json::to_string(&Announcement { gap }).expect("text and numbers are written as JSON")
 }
 
@@ -60,8 +70,10 @@ mod tests {
         let skipped = |publications| announcement(&Gap::Skipped { node: "b".into(), publications });
         assert_eq!(skipped(Some(3)), r#"{"gap":{"reason":"skipped","publications":3}}"#);
         assert_eq!(skipped(None), r#"{"gap":{"reason":"skipped"}}"#);
+        assert_eq!(announcement(&Gap::Disconnected), r#"{"gap":{"reason":"disconnected"}}"#);
         assert_eq!(announcement(&Gap::Reconnected), r#"{"gap":{"reason":"reconnected"}}"#);
         assert_eq!(announcement(&Gap::Overflowed), r#"{"gap":{"reason":"overflowed"}}"#);
+        assert_eq!(slow_gap(7), r#"{"gap":{"reason":"slow","publications":7}}"#);
     }
 
     #[test]

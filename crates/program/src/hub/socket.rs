@@ -4,7 +4,7 @@
 //! invariant: each message that arrives is answered once.
 
 use super::command::{self, Command, Outcome};
-use super::delivery::{Delivery, refusal};
+use super::delivery::{Delivery, refusal, slow_gap};
 use fleeting::{Error, Message, Request, Socket, WebSocket};
 use serde_json::value::RawValue;
 
@@ -26,6 +26,10 @@ impl WebSocket for Hub {
             }
         };
         socket.text(&answer);
+    }
+
+    fn dropped(&self, _session: &mut (), publications: u64, socket: &mut Socket<'_>) {
+        socket.text(&slow_gap(publications));
     }
 }
 

@@ -3,28 +3,33 @@
 //! It knows no WebSocket; its publications reach the clients of `/hub` all the same. Its invariant: a publication
 //! answered with 202 has a topic that clients can subscribe to and a size that can be sent.
 
-use super::delivery::{Delivery, refusal};
+use super::delivery::{Delivery, refusal, slow_gap};
+use crate::listing::{self, Listing, Ordered, Page, Pages};
 use crate::request::content;
-use fleeting::TopicCount;
 use fleeting::engine::PublishError;
-use fleeting::{App, Error, Handle, Message, Request, Response, TopicError};
+use fleeting::{
+    App, Error, EventsOptions, Handle, Message, Request, Response, SlowConsumer, TopicCount, TopicError,
+    TopicPage,
+};
 use serde::Serialize;
 
-/// Adds the routes.
-pub(crate) fn routes(app: App, handle: &Handle) -> App {
+/// Adds the routes. `slow`: the policy for streams that do not choose one.
+pub(crate) fn routes(app: App, handle: &Handle, slow: SlowConsumer) -> App {
     let (counting, publishing, listening) = (handle.clone(), handle.clone(), handle.clone());
-    app.get("/topics", move |_req| Ok(count(&counting)))
+    app.get("/topics", move |req| list(req, &counting))
         .post("/topics/{name}", move |req| publish(req, &publishing))
-        .get("/topics/{name}", move |req| listen(req, &listening))
+        .get("/topics/{name}", move |req| listen(req, &listening, slow))
 }
 
-/// Bytes of events queued for a client that reads slowly. Events beyond that are dropped.
-const EVENTS_BYTES: usize = 64 << 10;
-
-/// Streams the publications under a topic or a filter as server-sent events.
-fn listen(req: &Request<'_>, handle: &Handle) -> Result<Response<'static>, Error> {
+/// Streams the publications under a topic or a filter as server-sent events. The query `slow` selects the policy.
+fn listen(req: &Request<'_>, handle: &Handle, slow: SlowConsumer) -> Result<Response<'static>, Error> {
+    let slow = match req.query_value("slow") {
+        Some(policy) => policy.parse().map_err(|why| Error::bad_request(format!("`slow`: {why}.")))?,
+        None => slow,
+    };
+    let options = EventsOptions::new().slow_consumer(slow).gap(slow_gap);
     handle
-        .events(req.param("name"), EVENTS_BYTES)
+        .events_with(req.param("name"), options)
         .map_err(|error| Error::bad_request(format!("Cannot subscribe: {error}.")))
 }
 
@@ -55,23 +60,42 @@ struct TopicEntry<'a> {
     published: u64,
 }
 
-/// Lists the topics of all workers, once the last of them has reported.
-fn count(handle: &Handle) -> Response<'static> {
-    let (response, responder) = Response::defer();
-    handle.count_topics(move |counts| {
-        // The client may be gone.
-        let _ = responder.send(list(&counts).unwrap_or_else(Response::from));
-    });
-    response
+/// Lists all topics, or at most `?limit=` of them.
+fn list(req: &Request<'_>, handle: &Handle) -> Result<Response<'static>, Error> {
+    let limit = listing::limit(req.query_value("limit"))?;
+    let response = Response::source(None, Listing::array(TopicPages(handle.clone()), None, limit));
+    response.content_type("application/json")?.header("cache-control", "no-store")
 }
 
-fn list(counts: &[TopicCount]) -> Result<Response<'static>, Error> {
-    let entries = counts.iter().map(|TopicCount { name, subscribers, published, .. }| TopicEntry {
+/// The pages of the topics of all workers.
+struct TopicPages(Handle);
+
+impl Pages for TopicPages {
+    /// The last topic of the page before.
+    type Place = Option<Box<str>>;
+
+    fn order(
+        &self,
+        after: Self::Place,
+        topics_max: usize,
+        ordered: Ordered<Self::Place>,
+    ) -> Result<(), Error> {
+        self.0.count_topics(after.as_deref(), move |page| ordered.complete(json(page, topics_max)));
+        Ok(())
+    }
+}
+
+fn json(mut page: TopicPage, topics_max: usize) -> Result<Page<Option<Box<str>>>, Error> {
+    page.topics.truncate(topics_max);
+    let entries = page.topics.iter().map(|TopicCount { name, subscribers, published, .. }| TopicEntry {
         name,
         subscribers: *subscribers,
         published: *published,
     });
     let entries: Vec<_> = entries.collect();
-    let text = serde_json::to_vec(&entries).map_err(|error| Error::internal(error.to_string()))?;
-    Response::new(200).body(text).content_type("application/json")?.header("cache-control", "no-store")
+    let mut json = serde_json::to_vec(&entries).map_err(|error| Error::internal(error.to_string()))?;
+    // The entries alone, without the brackets of their array.
+    json.pop();
+    json.remove(0);
+    Ok(Page { json, entries: entries.len(), next: page.next.map(Some) })
 }

@@ -1,6 +1,7 @@
 //! A thread that removes expired entries, renews leases, counts records and warns before a limit is reached.
 //!
-//! It serves no request, so it may block. Its invariant: the thread ends when its [`Maintenance`] is dropped.
+//! It serves no request, so it may block. Its invariant: when its [`Maintenance`] is dropped, the thread ends after the
+//! operation of the store that is under way.
 
 mod warnings;
 
@@ -10,7 +11,7 @@ use fleeting::Handle;
 use fleeting::engine::WorkerFigures;
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use warnings::CapacityWarnings;
@@ -23,6 +24,8 @@ const EXPIRED_MAX: usize = 10_000;
 /// [`COUNTING_SHARE`] of the thread's time.
 const COUNTING: Duration = Duration::from_secs(1);
 const COUNTING_SHARE: u32 = 50;
+/// How long one count may take. The leases are not renewed meanwhile, so it is never longer than a renewal's period.
+const COUNTING_MAX: Duration = Duration::from_secs(60);
 
 /// The thread. Dropping this ends it.
 #[derive(Debug)]
@@ -67,17 +70,20 @@ impl Work {
     }
 
     fn run(mut self, stopped: &Receiver<()>) {
-        let period = PERIOD.min(self.registry.renewal());
+        let renewal = self.registry.renewal();
+        let period = PERIOD.min(renewal);
+        let goes_on = || matches!(stopped.try_recv(), Err(TryRecvError::Empty));
         while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(period) {
             let store = self.registry.store();
-            while store.expire(EXPIRED_MAX) == EXPIRED_MAX {}
+            while store.expire(EXPIRED_MAX) == EXPIRED_MAX && goes_on() {}
             if self.renew_at <= Instant::now() {
-                self.renew_at = Instant::now() + self.registry.renewal();
-                self.registry.renew();
+                self.renew_at = Instant::now() + renewal;
+                self.registry.renew(goes_on);
             }
             if self.count_at <= Instant::now() {
                 let started = Instant::now();
-                self.registry.count();
+                let until = started + COUNTING_MAX.min(renewal);
+                self.registry.count(|| goes_on() && Instant::now() < until);
                 self.count_at = Instant::now() + (started.elapsed() * COUNTING_SHARE).max(COUNTING);
             }
             self.check_capacities();

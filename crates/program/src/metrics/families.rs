@@ -6,6 +6,7 @@
 use crate::registry;
 use fleeting::OffloadCounters;
 use fleeting::engine::{Counters, WorkerFigures};
+use fleeting_store::RedisBroker;
 use serde::Serialize;
 use std::fmt;
 
@@ -171,6 +172,9 @@ const COUNTERS_BY_REASON: &[ReasonFamily] = &[
     ("fleeting_websockets_failed_total", "WebSockets closed because of an error, by reason.", |c| {
         c.failed().collect()
     }),
+    ("fleeting_turns_bounded_total", "Turns that left work to the next turn, by what was left.", |c| {
+        c.bounded_turns().collect()
+    }),
     ("fleeting_publications_dropped_total", "Matched publications dropped, by reason.", |c| {
         vec![
             ("newest", c.dropped_newest),
@@ -290,6 +294,63 @@ pub(super) fn of_offload(offload: &OffloadCounters) -> impl Iterator<Item = Fami
     ]
     .into_iter()
     .map(|(name, kind, help, value)| Family::new(name, kind, help).with(Some(Value::Count(value))))
+}
+
+/// Returns the metrics of the broker that shares topics with other nodes.
+pub(super) fn of_broker(broker: &RedisBroker) -> impl Iterator<Item = Family> + use<> {
+    let counters = broker.counters();
+    let by_reason = |name, help, counts: [(&str, u64); 2]| {
+        let mut family = Family::new(name, Kind::Counter, help);
+        for (reason, count) in counts {
+            family.push(vec![("reason", reason.to_string())], Value::Count(count));
+        }
+        family
+    };
+    let one = |name, kind, help, value| Family::new(name, kind, help).with(Some(Value::Count(value)));
+    [
+        one(
+            "fleeting_broker_connected",
+            Kind::Gauge,
+            "1 if messages are exchanged with the other nodes.",
+            u64::from(broker.is_connected()),
+        ),
+        one(
+            "fleeting_broker_sent_total",
+            Kind::Counter,
+            "Publications of this node that Redis accepted.",
+            counters.sent,
+        ),
+        by_reason(
+            "fleeting_broker_dropped_total",
+            "Publications of this node not sent to the others, by reason.",
+            [("away", counters.dropped_away), ("full", counters.dropped_full)],
+        ),
+        one(
+            "fleeting_broker_received_total",
+            Kind::Counter,
+            "Publications of other nodes that arrived.",
+            counters.received,
+        ),
+        by_reason(
+            "fleeting_broker_ignored_total",
+            "Messages of other nodes that were ignored, by reason.",
+            [("late", counters.late), ("malformed", counters.malformed)],
+        ),
+        one(
+            "fleeting_broker_overflowed_total",
+            Kind::Counter,
+            "Publications of other nodes that a worker had no room for.",
+            counters.overflowed,
+        ),
+        one("fleeting_broker_gaps_total", Kind::Counter, "Gaps announced to subscribers.", counters.gaps),
+        one(
+            "fleeting_broker_failovers_total",
+            Kind::Counter,
+            "Times that connections were dropped because Redis was a replica, or another server than before.",
+            counters.failovers,
+        ),
+    ]
+    .into_iter()
 }
 
 fn of_clients(clients: &registry::ClientCounts) -> impl Iterator<Item = Family> {

@@ -10,6 +10,7 @@ use crate::registry::Registry;
 use families::Family;
 use fleeting::engine::WorkerFigures;
 use fleeting::{App, Error, Handle, Offload, Response};
+use fleeting_store::RedisBroker;
 use std::sync::Arc;
 
 /// The sources of metrics besides the workers.
@@ -17,6 +18,7 @@ use std::sync::Arc;
 struct Sources {
     registry: Arc<Registry>,
     offload: Option<Arc<Offload>>,
+    broker: Option<Arc<RedisBroker>>,
 }
 
 /// Adds the routes.
@@ -25,9 +27,11 @@ pub(crate) fn routes(
     handle: &Handle,
     registry: &Arc<Registry>,
     offload: Option<&Arc<Offload>>,
+    broker: Option<&Arc<RedisBroker>>,
 ) -> App {
     let route = |render: fn(&[Family]) -> Result<Response<'static>, Error>| {
-        let sources = Sources { registry: registry.clone(), offload: offload.cloned() };
+        let sources =
+            Sources { registry: registry.clone(), offload: offload.cloned(), broker: broker.cloned() };
         let handle = handle.clone();
         move || collect(&handle, &sources, render)
     };
@@ -42,10 +46,11 @@ fn collect(
     render: fn(&[Family]) -> Result<Response<'static>, Error>,
 ) -> Response<'static> {
     let (response, responder) = Response::defer();
-    let Sources { registry, offload } = sources.clone();
+    let Sources { registry, offload, broker } = sources.clone();
     handle.figures(move |workers: Vec<WorkerFigures>| {
         let mut families = families::all(&workers, &registry.store().stats(), &registry.counts());
         families.extend(offload.iter().flat_map(|offload| families::of_offload(&offload.counters())));
+        families.extend(broker.iter().flat_map(|broker| families::of_broker(broker)));
         // The client may be gone.
         let _ = responder.send(render(&families).unwrap_or_else(Response::from));
     });

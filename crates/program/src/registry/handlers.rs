@@ -4,13 +4,14 @@
 //! threads; only [`routes`] decides that.
 
 use super::errors::no_client;
-use super::listing::Listing;
 use super::record::check_id;
-use super::records::Registry;
+use super::records::{PAGE_BYTES, Registry};
 use super::socket::Clients;
+use crate::listing::{self, Listing, Ordered, Pages};
 use crate::request::content;
 use fleeting::ws::Policy;
-use fleeting::{App, Error, Handler, Offload, Request, Response};
+use fleeting::{App, Arena, Error, Handler, Offload, Request, Response};
+use fleeting_store::Cursor;
 use std::sync::Arc;
 
 /// The largest content that a record may keep.
@@ -79,13 +80,36 @@ fn put<'r>(req: &Request<'r>, handler: &StoreHandler) -> Result<Response<'r>, Er
 
 /// Answers with all records, or with at most `?limit=` of them.
 fn list<'r>(req: &Request<'r>, handler: &StoreHandler) -> Result<Response<'r>, Error> {
-    let limit = match req.query_value("limit").map(str::parse) {
-        None => usize::MAX,
-        Some(Ok(limit)) if limit > 0 => limit,
-        Some(_) => return Err(Error::bad_request("`limit` should be a number from 1.")),
-    };
-    let listing = Listing::start(&handler.registry, handler.offload.clone(), limit, req.arena());
-    Response::source(None, listing?).content_type("application/json")
+    let limit = listing::limit(req.query_value("limit"))?;
+    let first = handler.registry.list(Cursor::START, limit, req.arena())?;
+    let pages = RecordPages { registry: handler.registry.clone(), offload: handler.offload.clone() };
+    Response::source(None, Listing::object(pages, first, limit)).content_type("application/json")
+}
+
+/// The pages of all records.
+struct RecordPages {
+    registry: Arc<Registry>,
+    /// The threads that call a store that blocks.
+    offload: Option<Arc<Offload>>,
+}
+
+impl Pages for RecordPages {
+    type Place = Cursor;
+
+    fn order(&self, from: Cursor, records_max: usize, ordered: Ordered<Cursor>) -> Result<(), Error> {
+        let registry = self.registry.clone();
+        let list = move || {
+            let page = registry.list(from, records_max, &Arena::new(PAGE_BYTES));
+            ordered.complete(page.map_err(Error::from));
+        };
+        match &self.offload {
+            Some(offload) => Ok(offload.run(list)?),
+            None => {
+                list();
+                Ok(())
+            }
+        }
+    }
 }
 
 fn find<'r>(req: &Request<'r>, handler: &StoreHandler) -> Result<Response<'r>, Error> {

@@ -7,7 +7,6 @@
 mod errors;
 mod handlers;
 mod holders;
-mod listing;
 mod record;
 mod records;
 mod socket;

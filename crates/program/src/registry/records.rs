@@ -7,6 +7,7 @@
 use super::holders::Holders;
 use super::record::Record;
 use crate::hub::{Delivery, RESERVED_TOPICS};
+use crate::listing::Page;
 use fleeting::{Arena, ConnId, Handle, Message};
 use fleeting_store::{Cursor, Store, StoreError};
 use serde_json::value::RawValue;
@@ -45,7 +46,7 @@ pub(crate) struct Registry {
     /// The prefix of the names of this process's connections. No other process uses it, and none will after a restart.
     process_prefix: Box<str>,
     holders: Holders,
-    /// The result of the last [`Registry::count`], `None` if it failed.
+    /// The result of the last [`Registry::count`], `None` if it failed or was ended.
     scanned: Mutex<Option<RecordCounts>>,
 }
 
@@ -69,13 +70,6 @@ pub(crate) struct RecordCounts {
 
 /// A record after a change, and its previous holder.
 pub(super) type Changed<'a, T> = (&'a [u8], Option<T>);
-
-/// Some records, as a part of a JSON object.
-pub(super) struct RecordPage {
-    pub(super) json: Vec<u8>,
-    pub(super) records: usize,
-    pub(super) next: Option<Cursor>,
-}
 
 impl Registry {
     /// Creates the registry of `node` in `store`.
@@ -215,19 +209,19 @@ impl Registry {
     }
 
     /// Returns at most `limit` records from `from` on, separated by commas.
-    pub(super) fn list(&self, from: Cursor, limit: usize, arena: &Arena) -> Result<RecordPage, StoreError> {
+    pub(super) fn list(&self, from: Cursor, limit: usize, arena: &Arena) -> Result<Page<Cursor>, StoreError> {
         let page = self.store.scan(KEYS, from, PAGE_RECORDS, arena)?;
-        let mut listed = RecordPage { json: Vec::new(), records: 0, next: page.next };
+        let mut listed = Page { json: Vec::new(), entries: 0, next: page.next };
         let records = page.entries.iter().filter(|(_, value)| Record::decode(value).is_some());
         for (key, value) in records.take(limit) {
-            if listed.records > 0 {
+            if listed.entries > 0 {
                 listed.json.push(b',');
             }
             let id = serde_json::to_string(id_of(key)).expect("text is written as JSON");
             listed.json.extend_from_slice(id.as_bytes());
             listed.json.push(b':');
             listed.json.extend_from_slice(value);
-            listed.records += 1;
+            listed.entries += 1;
         }
         Ok(listed)
     }
@@ -238,16 +232,21 @@ impl Registry {
         ClientCounts { connected: self.holders.len() as u64, scanned }
     }
 
-    /// Counts all records in the store.
-    pub(crate) fn count(&self) {
-        let scanned = self.scan_counts().ok();
+    /// Counts all records in the store. If the store fails, or `go_on` returns false between two pages, the counts are
+    /// unknown.
+    pub(crate) fn count(&self, go_on: impl Fn() -> bool) {
+        let scanned = self.scan_counts(go_on).ok().flatten();
         *self.scanned.lock().unwrap_or_else(PoisonError::into_inner) = scanned;
     }
 
-    fn scan_counts(&self) -> Result<RecordCounts, StoreError> {
+    fn scan_counts(&self, go_on: impl Fn() -> bool) -> Result<Option<RecordCounts>, StoreError> {
         let (mut scanned, mut arena, mut from) =
             (RecordCounts::default(), Arena::new(PAGE_BYTES), Some(Cursor::START));
         while let Some(cursor) = from {
+            // A store may return pages without end.
+            if !go_on() {
+                return Ok(None);
+            }
             let page = self.store.scan(KEYS, cursor, PAGE_RECORDS, &arena)?;
             for record in page.entries.iter().filter_map(|(_, value)| Record::decode(value)) {
                 scanned.records += 1;
@@ -259,7 +258,7 @@ impl Registry {
             from = page.next;
             arena.reset();
         }
-        Ok(scanned)
+        Ok(Some(scanned))
     }
 
     /// Returns how often to call [`renew`](Registry::renew).
@@ -267,11 +266,14 @@ impl Registry {
         self.lifetimes.unheld / 3
     }
 
-    /// Renews the lease of the records that connections of this process hold. If the process dies, nothing removes its
-    /// records, and their lease runs out.
-    pub(crate) fn renew(&self) {
+    /// Renews the lease of the records that connections of this process hold, until `go_on` returns false. If the process
+    /// dies, nothing removes its records, and their lease runs out.
+    pub(crate) fn renew(&self, go_on: impl Fn() -> bool) {
         let mut arena = Arena::new(PAGE_BYTES);
         for id in self.holders.ids() {
+            if !go_on() {
+                return;
+            }
             // A failure is retried twice before the lease runs out.
             let _ = self.store.renew(key(&id, &arena), Some(self.lifetimes.unheld));
             arena.reset();

@@ -2,11 +2,11 @@
 //!
 //! It does not know what a value means: flags are text here.
 
-use super::help;
+use super::help::{self, Topic};
 use crate::failure::Failure;
 use crate::lesson::Mode;
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -17,36 +17,49 @@ pub(crate) enum Invocation {
     Serve(Box<Flags>),
     /// Play the lesson.
     Lesson(LessonArgs),
-    /// Nothing more: help or the version was requested and has been printed.
-    Printed,
+    /// Print this text.
+    Print(String),
 }
 
 #[derive(Debug, Parser)]
 #[command(
     name = "fleeting",
     version,
-    about = "A zero-copy, arena-based HTTP/1.1 and WebSocket server",
-    long_about = "A zero-copy, arena-based HTTP/1.1 and WebSocket server.\n\n\
-        Without arguments it serves a live demo page, a publish/subscribe hub, a registry of clients, a WebSocket \
-        echo and a few plain routes on \
-        http://127.0.0.1:8080. Ctrl-C or SIGTERM shuts it down gracefully.",
+    about = help::ABOUT,
+    after_help = help::MORE,
     args_conflicts_with_subcommands = true,
-    disable_help_subcommand = true
+    disable_help_subcommand = true,
+    disable_help_flag = true,
+    disable_version_flag = true
 )]
 struct CommandLine {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
     flags: Flags,
+    /// Print this help; `fleeting help` has more
+    #[arg(short, long, global = true, action = ArgAction::HelpShort)]
+    help: (),
+    /// Print the version
+    #[arg(short = 'V', long, action = ArgAction::Version)]
+    version: (),
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the server; `fleeting` without a command does the same
     Serve(Box<Flags>),
-    /// Show what goes wrong when a handler keeps the strings that Go's Fiber lends it, and that it does
-    /// not go wrong here: two browser tabs use four versions of one application, over real sockets
+    /// Show what goes wrong when a handler keeps the strings that Go's Fiber lends it, and why it does not here
+    ///
+    /// Two browser tabs use four versions of one application, over real sockets.
     Lesson(LessonArgs),
+    /// Explain a command or a topic
+    Help {
+        /// What to explain
+        topic: Option<Topic>,
+    },
+    /// Print the version
+    Version,
 }
 
 /// Options of the lesson.
@@ -63,72 +76,95 @@ pub(crate) struct LessonArgs {
 /// Settings on the command line, as text. The code that parses the environment's values parses these too.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Flags {
-    /// Address to listen on, such as 127.0.0.1:8080, [::]:80 or localhost:0 (any free port); repeatable
-    /// [default: 127.0.0.1:8080]
+    /// Address to listen on; repeatable [default: 127.0.0.1:8080]
+    ///
+    /// Such as 127.0.0.1:8080, [::1]:80, localhost:0 (any free port), or :8080 or *:8080 for all addresses.
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) listen: Vec<String>,
     /// Address for /metrics and /census, which are then not served on the others [default: none]
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) admin_listen: Option<String>,
-    /// Worker threads, each with its own connections [default: 1]
+    /// Worker threads, or auto for one per processor [default: 1]
+    ///
+    /// Each has its own connections.
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(super) workers: Option<String>,
-    /// Serve the files of this directory at / instead of the demo page. A directory is answered with its
-    /// index.html; there are no listings, and names that begin with a dot are hidden, except .well-known
+    /// Serve the files of this directory at / instead of the demo page
+    ///
+    /// A directory is answered with its index.html. There are no listings, and names that begin with a dot are hidden,
+    /// except .well-known.
     #[arg(long, value_name = "DIR")]
     pub(super) files: Option<PathBuf>,
-    /// Serve only these groups of routes, separated by commas: files, page, plain (/plaintext, /json), echo (/echo,
-    /// /ws), hub (/hub, /topics), clients, lesson, metrics (/metrics, /census), health (/healthz) [default: all]
+    /// Content-Type of files with an extension, such as ndjson=application/x-ndjson; repeatable
+    #[arg(long, value_name = "EXT=TYPE")]
+    pub(super) media_type: Vec<String>,
+    /// Serve only these groups of routes, such as files,hub [default: all]
+    ///
+    /// The groups are files, page, plain (/plaintext, /json), echo (/echo, /ws), hub (/hub, /topics), clients, lesson,
+    /// metrics (/metrics, /census) and health (/healthz).
     #[arg(long, value_name = "GROUP,...")]
     pub(super) serve: Vec<String>,
-    /// Serve /hub, /topics, /clients, /lesson, /metrics and /census for this host, a name or an address, and answer
-    /// 421 for others; repeatable, and * serves any. On a loopback address the default is localhost and the loopback's
-    /// addresses, on others it is any host
+    /// Serve routes with state for this host only; repeatable
+    ///
+    /// A name or an address; * is any. The routes are /hub, /topics, /clients, /lesson, /metrics and /census; for other
+    /// hosts they answer 421. On a loopback address the default is localhost and the loopback's addresses, on others it is
+    /// any host.
     #[arg(long, value_name = "NAME")]
     pub(super) host: Vec<String>,
-    /// Let pages of this origin, such as https://chat.example, store, publish and open WebSockets, besides pages of
-    /// this server's own; repeatable, and * lets all
+    /// Let pages of this origin store, publish and open WebSockets; repeatable
+    ///
+    /// Such as https://chat.example, besides pages of this server's own; * lets all.
     #[arg(long, value_name = "ORIGIN")]
     pub(super) origin: Vec<String>,
-    /// Compress WebSocket messages for clients that offer it: off, shared (each message on its own) or
-    /// dedicated (a window per connection), then any of window=9..15, level=1..9 and threshold=BYTES,
-    /// separated by commas [default: off]
+    /// Compress WebSocket messages: off, shared or dedicated [default: off]
+    ///
+    /// For clients that offer it. With shared, each message is compressed on its own; with dedicated, each connection has a
+    /// window. Then any of window=9..15, level=1..9 and threshold=BYTES, separated by commas.
     #[arg(long, value_name = "MODE")]
     pub(super) compression: Option<String>,
-    /// What to do with publications for a client of /hub that reads too slowly: drop-newest, drop-oldest,
-    /// conflate or close [default: drop-newest]
+    /// For slow clients of /hub: drop-newest, drop-oldest, conflate or close [default: drop-newest]
+    ///
+    /// What to do with publications for a client that reads too slowly.
     #[arg(long, value_name = "POLICY")]
     pub(super) slow_consumer: Option<String>,
-    /// Where to keep entries: memory, redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE] or unix:///PATH. Nodes
-    /// that use the same Redis also share their topics [default: memory]
+    /// Where to keep entries: memory, or a Redis [default: memory]
+    ///
+    /// A Redis is redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE] or unix:///PATH. Nodes that use the same Redis also share
+    /// their topics.
     #[arg(long, value_name = "WHERE")]
     pub(super) store: Option<String>,
-    /// This server's name among the nodes that share a Redis, for logs and clients' records [default: host
-    /// name and process id]
+    /// Name of this server among the nodes that share a Redis [default: host name and process id]
+    ///
+    /// For logs and clients' records.
     #[arg(long, value_name = "NAME")]
     pub(super) node: Option<String>,
-    /// How long to keep a client's record while no connection holds it [default: 10m]
+    /// How long to keep a client's record that no connection holds [default: 10m]
     #[arg(long, value_name = "TIME")]
     pub(super) client_life: Option<String>,
-    /// What to do with a client's record when its connection closes: remove, or keep it for a time such as
-    /// 30s [default: remove]
+    /// When a client's connection closes: remove its record, or keep it for a time [default: remove]
     #[arg(long, value_name = "remove|TIME")]
     pub(super) client_close: Option<String>,
-    /// Set a limit, such as body_bytes=8MiB; repeatable (--help lists the names)
+    /// Set a limit, such as body_bytes=8MiB; repeatable: `fleeting help limits`
     #[arg(long, value_name = "NAME=VALUE")]
     pub(super) limit: Vec<String>,
-    /// Set a timeout, such as idle=30s; repeatable (--help lists the names)
+    /// Set a timeout, such as idle=30s; repeatable: `fleeting help timeouts`
     #[arg(long, value_name = "NAME=VALUE")]
     pub(super) timeout: Vec<String>,
-    /// Read settings from this TOML file
+    /// Read settings from this TOML file: `fleeting help settings`
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
 }
 
 impl Flags {
     /// The flags that may be repeated, by the name of the setting.
-    pub(super) fn list_settings(&self) -> [(&'static str, &Vec<String>); 4] {
-        [("listen", &self.listen), ("serve", &self.serve), ("host", &self.host), ("origin", &self.origin)]
+    pub(super) fn list_settings(&self) -> [(&'static str, &Vec<String>); 5] {
+        [
+            ("listen", &self.listen),
+            ("media_type", &self.media_type),
+            ("serve", &self.serve),
+            ("host", &self.host),
+            ("origin", &self.origin),
+        ]
     }
 
     /// The flags that take one text, by the name of the setting.
@@ -151,21 +187,38 @@ impl Flags {
 /// # Errors
 /// [`Failure::Usage`] with clap's message in one line.
 pub(crate) fn parse_command_line(line: impl IntoIterator<Item = OsString>) -> Result<Invocation, Failure> {
-    let reference = help::reference();
-    let command = CommandLine::command()
-        .after_long_help(reference.clone())
-        .mut_subcommand("serve", |serve| serve.after_long_help(reference));
-    let parsed =
-        command.try_get_matches_from(line).and_then(|matches| CommandLine::from_arg_matches(&matches));
-    match parsed {
-        Ok(CommandLine { command: Some(Command::Serve(flags)), .. }) => Ok(Invocation::Serve(flags)),
-        Ok(CommandLine { command: None, flags }) => Ok(Invocation::Serve(flags.into())),
-        Ok(CommandLine { command: Some(Command::Lesson(lesson)), .. }) => Ok(Invocation::Lesson(lesson)),
+    match CommandLine::try_parse_from(line) {
+        Ok(CommandLine { command: Some(command), .. }) => Ok(match command {
+            Command::Serve(flags) => Invocation::Serve(flags),
+            Command::Lesson(lesson) => Invocation::Lesson(lesson),
+            Command::Help { topic } => Invocation::Print(explain(topic)),
+            Command::Version => Invocation::Print(CommandLine::command().render_version()),
+        }),
+        Ok(CommandLine { command: None, flags, .. }) => Ok(Invocation::Serve(flags.into())),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-            let _ = error.print();
-            Ok(Invocation::Printed)
+            Ok(Invocation::Print(error.render().to_string()))
         }
         Err(error) => Err(Failure::Usage(brief(&error.render().to_string()))),
+    }
+}
+
+/// Returns the help about a topic, or the short help without one.
+fn explain(topic: Option<Topic>) -> String {
+    let mut command = CommandLine::command();
+    // Without this, the help of a command does not name the program.
+    command.build();
+    let Some(topic) = topic else { return command.render_help().to_string() };
+    match topic {
+        Topic::Serve | Topic::Lesson => {
+            let name = if topic == Topic::Serve { "serve" } else { "lesson" };
+            let command = command.find_subcommand_mut(name).expect("a command of this name exists");
+            command.render_long_help().to_string()
+        }
+        Topic::Routes => help::ROUTES.into(),
+        Topic::Limits => help::limits(),
+        Topic::Timeouts => help::timeouts(),
+        Topic::Settings => help::SETTINGS.into(),
+        Topic::Signals => help::SIGNALS.into(),
     }
 }
 

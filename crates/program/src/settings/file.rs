@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
 /// The keys that a file may have.
-const KEYS: &str = "listen, admin_listen, workers, files, serve, host, origin, compression, slow_consumer, store, node, \
+const KEYS: &str = "listen, admin_listen, workers, files, media_type, serve, host, origin, compression, slow_consumer, store, node, \
                     clients, limits, timeouts";
 /// The keys of its table `clients`.
 const CLIENT_KEYS: &str = "life, on_close";
@@ -24,13 +24,14 @@ pub(super) fn apply(text: &str, settings: &mut Settings) -> Result<(), String> {
         .into_inner();
     for (key, value) in &table {
         let result = match (&**key.get_ref(), value.get_ref()) {
-            (name @ ("listen" | "serve" | "host" | "origin"), value) => {
+            (name @ ("listen" | "media_type" | "serve" | "host" | "origin"), value) => {
                 texts(value).and_then(|values| settings.set_list(name, values).unwrap_or(Ok(())))
             }
             ("admin_listen", DeValue::String(addr)) => settings.set_admin_listen(addr),
             ("admin_listen", other) => Err(wrong_type(other, "an address as a string")),
             ("workers", DeValue::Integer(workers)) => decimal(workers).and_then(|n| settings.set_workers(&n)),
-            ("workers", other) => Err(wrong_type(other, "a number")),
+            ("workers", DeValue::String(workers)) => settings.set_workers(workers),
+            ("workers", other) => Err(wrong_type(other, "a number, or \"auto\"")),
             ("files", DeValue::String(directory)) => settings.set_files((&**directory).into()),
             ("files", other) => Err(wrong_type(other, "a directory as a string")),
             ("compression", DeValue::String(mode)) => settings.set_compression(mode),
@@ -139,7 +140,7 @@ mod tests {
         apply(text, &mut settings).unwrap();
         assert_eq!(settings.listen, ["a:1", "b:2"]);
         assert_eq!(settings.admin_listen.as_deref(), Some("c:3"));
-        assert_eq!(settings.services, Some(vec![Service::Files, Service::Hub]));
+        assert!(settings.serves(Service::Hub) && !settings.serves(Service::Clients));
         assert_eq!((settings.hosts.len(), settings.origins.len()), (1, 1));
         assert_eq!(settings.workers, 2);
         assert_eq!(settings.files.as_deref(), Some("d".as_ref()));
@@ -177,7 +178,8 @@ mod tests {
         check("workers = 0", &[":1: workers: ", "from 1"]);
         check("workers = 0x10000", &["`65536`"]);
         check("workers = 9999999999999999999", &["`9999999999999999999` is too large"]);
-        check("workers = '1'", &["a number", "string"]);
+        check("workers = 'two'", &[":1: workers: ", "`two`", "`auto`"]);
+        check("workers = true", &["a number, or \"auto\"", "boolean"]);
         check("listen = 80", &[": listen: ", "integer"]);
         check("listen = [80]", &["array of strings"]);
         check("serve = 1", &[": serve: ", "array of strings"]);
@@ -206,7 +208,7 @@ mod tests {
         check("[limits]\nbody = 1", &[":2: limits.body: unknown name", "body_bytes"]);
         check("[limits]\nbody_bytes = -1", &[": limits.body_bytes: bad value `-1`"]);
         check("[limits]\nbody_bytes = 1.5", &["float"]);
-        check("[timeouts]\nidle = 10", &[": timeouts.idle: bad value `10`", "10s"]);
+        check("[timeouts]\nidle = 10", &[": timeouts.idle: bad value `10`", "1.5s"]);
         check("[timeouts.idle]\nx = 1", &["table"]);
     }
 }

@@ -1,20 +1,85 @@
-//! The end of `--help`: the limits, the timeouts, and the other sources of settings.
+//! The help texts: what `--help` says, and the topics of `fleeting help`.
 //!
-//! It parses nothing, and knows no limit by name.
+//! It parses nothing, and knows no limit by name. Its invariant: no line is wider than 80 columns.
 
+use clap::ValueEnum;
 use fleeting::Setting;
 use fleeting::{Limits, Timeouts};
 use std::fmt::Write;
 
-const ELSEWHERE: &str = "\
-Settings can also come from the environment and from a TOML file. A flag overrides the environment, \
-the environment overrides the file, the file overrides the default.
+/// What `fleeting help` explains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Topic {
+    /// The server and its flags
+    Serve,
+    /// The lesson and its flags
+    Lesson,
+    /// What is served where
+    Routes,
+    /// How much a client may send
+    Limits,
+    /// How long a client may take
+    Timeouts,
+    /// Settings in the environment and in a file
+    Settings,
+    /// Signals and the exit status
+    Signals,
+}
+
+/// What the program is, at the start of `--help`.
+pub(super) const ABOUT: &str = "\
+Fleeting is an HTTP/1.1 and WebSocket server. Without arguments it serves, at
+http://127.0.0.1:8080, a live page, a hub (publish and subscribe), a registry of
+clients, metrics, and with --files the files of a directory.";
+
+/// The end of `--help`.
+pub(super) const MORE: &str = "\
+More: fleeting help serve | lesson | routes | limits | timeouts | settings |
+signals
+
+Examples:
+  fleeting
+  fleeting --listen :8080 --workers auto
+  fleeting --files public --serve files
+  fleeting --store redis://127.0.0.1:6379 --node a
+  fleeting lesson --explain";
+
+pub(super) const ROUTES: &str = "\
+What the server serves; --serve selects groups of these:
+
+  /                page     a live page, unless --files is set
+  /...             files    the files of the directory of --files
+  /hub             hub      a WebSocket: commands in JSON subscribe and publish
+  /topics          hub      GET lists topics
+  /topics/NAME     hub      GET subscribes (server-sent events), POST publishes
+  /clients         clients  the registry: GET lists records, POST with X-Id
+                            stores one, /clients/ws?id= holds one
+  /lesson/MODE     lesson   four versions of the application of the lesson
+  /metrics         metrics  figures for Prometheus; /census has them as JSON
+  /echo, /ws       echo     what is posted or sent comes back
+  /plaintext       plain    a greeting; /json has it as JSON
+  /healthz         health   \"ok\"
+
+  curl http://127.0.0.1:8080/topics
+  curl -N 'http://127.0.0.1:8080/topics/prices.*'
+  curl http://127.0.0.1:8080/topics/prices.eur -H 'Content-Type: text/plain' \\
+       -d 1.08
+  curl http://127.0.0.1:8080/clients -H 'X-Id: alice' \\
+       -H 'Content-Type: text/plain' -d hello
+";
+
+pub(super) const SETTINGS: &str = "\
+Settings can also come from the environment and from a TOML file. A flag
+overrides the environment, the environment overrides the file, the file
+overrides the default. An unknown variable that begins with FLEETING_ is
+refused, unless Kubernetes sets it for a service of this name.
 
   FLEETING_CONFIG=fleeting.toml            # the file to read, as --config
   FLEETING_LISTEN=127.0.0.1:80,[::1]:80    # addresses, separated by commas
   FLEETING_ADMIN_LISTEN=127.0.0.1:9090     # as --admin-listen
   FLEETING_WORKERS=2
   FLEETING_FILES=public                    # as --files
+  FLEETING_MEDIA_TYPE=md=text/plain        # as --media-type
   FLEETING_SERVE=files,hub                 # as --serve
   FLEETING_HOST=chat.example               # as --host, separated by commas
   FLEETING_ORIGIN=https://chat.example     # as --origin, separated by commas
@@ -45,30 +110,39 @@ the environment overrides the file, the file overrides the default.
   body_bytes = \"8MiB\"
   [timeouts]
   idle = \"30s\"
+";
 
-Exit status: 0 after SIGTERM or Ctrl-C, once open requests are answered and connections are closed; 1 if an \
-address, a file or a directory is unavailable; 2 if a flag, a value or the file is wrong. A second signal ends \
-the program at once.
+pub(super) const SIGNALS: &str = "\
+  SIGTERM, SIGINT, SIGQUIT   shut the server down: it accepts nothing more,
+                             answers the requests in flight, closes WebSockets
+                             with 1001, and ends with status 0. A second one
+                             ends it at once.
+  SIGHUP                     reads the settings again. The hosts and origins
+                             change at once; what needs a restart is named. In
+                             a terminal, which is gone then, it shuts down.
+  SIGUSR1, SIGUSR2           are ignored.
 
-Examples:
-  fleeting
-  fleeting serve --listen 0.0.0.0:8080 --workers 2
-  fleeting serve --listen 127.0.0.1:0 --limit body_bytes=8MiB --timeout idle=5m
-  fleeting serve --files public --serve files
-  fleeting serve --host chat.example --admin-listen 127.0.0.1:9090
-  fleeting serve --compression dedicated,window=12 --slow-consumer conflate
-  fleeting serve --store redis://127.0.0.1:6379 --node a
-  fleeting serve --config fleeting.toml";
+Exit status: 0 after a shutdown, once open requests are answered and connections
+are closed; 1 if an address, a file or a directory is unavailable; 2 if a flag,
+a value, a variable or the file is wrong.
+";
 
-/// The tables of limits and timeouts, the other sources of settings, and examples.
-pub(super) fn reference() -> String {
-    let mut text =
-        String::from("Limits (--limit NAME=VALUE): a number from 1, optionally with KiB, MiB or GiB\n");
+/// The table of limits.
+pub(super) fn limits() -> String {
+    let mut text = String::from(
+        "Limits (--limit NAME=VALUE): a number from 1, optionally with KiB, MiB or GiB,\nor with KB, MB or GB for powers of 1000\n",
+    );
     push_table(&mut text, Limits::describe());
-    text.push_str("\nTimeouts (--timeout NAME=VALUE): a number with ms, s or m; 0s means no timeout\n");
+    text
+}
+
+/// The table of timeouts.
+pub(super) fn timeouts() -> String {
+    let mut text = String::from(
+        "Timeouts (--timeout NAME=VALUE): a number with ms, s, m or h, such as 1.5s; 0s\nmeans no timeout\n",
+    );
     push_table(&mut text, Timeouts::describe());
-    text.push('\n');
-    text + ELSEWHERE
+    text
 }
 
 /// Appends a line for each setting.
@@ -83,10 +157,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tables_fit_a_terminal_of_80_columns() {
-        // clap wraps prose to the width of the terminal, but not tables.
-        for line in reference().lines().filter(|line| line.starts_with(' ')) {
-            assert!(line.len() <= 80, "{line}");
+    fn every_text_fits_a_terminal_of_80_columns() {
+        for text in [ABOUT, MORE, ROUTES, SETTINGS, SIGNALS, &limits(), &timeouts()] {
+            for line in text.lines() {
+                assert!(line.chars().count() <= 80, "{line}");
+            }
         }
     }
 }

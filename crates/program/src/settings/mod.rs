@@ -12,5 +12,7 @@ mod values;
 
 pub(crate) use args::{Invocation, parse_command_line};
 pub(crate) use services::Service;
+#[cfg(test)]
+pub(crate) use services::Services;
 pub(crate) use sources::gather;
 pub(crate) use values::{Settings, StoreLocation};

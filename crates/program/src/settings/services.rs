@@ -2,7 +2,7 @@
 //!
 //! It knows their names, not their routes. Its invariant: what is not asked for is not served.
 
-use super::values::Settings;
+use std::path::Path;
 
 /// A group of routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,30 +49,32 @@ impl Service {
     }
 }
 
-impl Settings {
-    /// Sets the groups of routes to serve.
-    pub(super) fn set_services(&mut self, names: Vec<String>) -> Result<(), String> {
+/// The groups that were asked for; without any, all of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Services(Option<Vec<Service>>);
+
+impl Services {
+    /// Parses names of groups, each text with one or several of them.
+    pub(crate) fn parse(names: &[String]) -> Result<Services, String> {
         let services = names.iter().flat_map(|names| names.split(',')).map(Service::parse);
-        self.services = Some(services.collect::<Result<_, _>>()?);
-        Ok(())
+        Ok(Services(Some(services.collect::<Result<_, _>>()?)))
     }
 
-    /// Whether the routes of this group are served on the addresses of `listen`.
-    pub(crate) fn serves(&self, service: Service) -> bool {
-        match (&self.services, service) {
-            (_, Service::Metrics) if self.admin_listen.is_some() => false,
+    /// Whether a group is served. `has_files` says whether there is a directory, which takes the place of the demo page.
+    pub(super) fn contains(&self, service: Service, has_files: bool) -> bool {
+        match (&self.0, service) {
             (Some(services), _) => services.contains(&service),
-            (None, Service::Page) => self.files.is_none(),
-            (None, Service::Files) => self.files.is_some(),
+            (None, Service::Page) => !has_files,
+            (None, Service::Files) => has_files,
             (None, _) => true,
         }
     }
 
     /// Checks that there is a directory if and only if it is to be served.
-    pub(super) fn check_services(&self) -> Result<(), String> {
-        let Some(services) = &self.services else { return Ok(()) };
+    pub(super) fn check(&self, files: Option<&Path>) -> Result<(), String> {
+        let Services(Some(services)) = self else { return Ok(()) };
         let has = |service| services.contains(&service);
-        match (&self.files, has(Service::Files)) {
+        match (files, has(Service::Files)) {
             (None, true) => {
                 Err("`files` is to be served, but there is no directory; set it with --files DIR".into())
             }
@@ -92,47 +94,44 @@ impl Settings {
 mod tests {
     use super::*;
 
-    fn settings(files: bool, services: Option<&str>, admin: bool) -> Settings {
-        let mut settings = Settings { files: files.then(|| "public".into()), ..Settings::default() };
-        if let Some(services) = services {
-            settings.set_services(vec![services.into()]).unwrap();
-        }
-        settings.admin_listen = admin.then(|| "127.0.0.1:0".into());
-        settings
+    fn services(names: &str) -> Services {
+        Services::parse(&[names.into()]).unwrap()
     }
 
     #[test]
     fn only_what_is_asked_for_is_served() {
-        fn check(files: bool, services: Option<&str>, admin: bool, expected: &str) {
-            let settings = settings(files, services, admin);
-            let served = Service::ALL.iter().filter(|(_, service)| settings.serves(*service));
+        fn check(services: &Services, files: bool, expected: &str) {
+            let served = Service::ALL.iter().filter(|(_, service)| services.contains(*service, files));
             let served: Vec<_> = served.map(|(name, _)| *name).collect();
-            assert_eq!(served.join(" "), expected, "{files} {services:?} {admin}");
-            assert_eq!(settings.check_services(), Ok(()));
+            assert_eq!(served.join(" "), expected, "{files} {services:?}");
+            assert_eq!(services.check(files.then(|| Path::new("public"))), Ok(()));
         }
-        check(false, None, false, "page plain echo hub clients lesson metrics health");
-        check(true, None, false, "files plain echo hub clients lesson metrics health");
-        check(true, None, true, "files plain echo hub clients lesson health");
-        check(true, Some("files"), false, "files");
-        check(true, Some(" metrics, files"), false, "files metrics");
-        check(true, Some("metrics,files"), true, "files");
-        check(false, Some("hub,health"), false, "hub health");
+        let all = Services::default();
+        check(&all, false, "page plain echo hub clients lesson metrics health");
+        check(&all, true, "files plain echo hub clients lesson metrics health");
+        check(&services("files"), true, "files");
+        check(&services(" metrics, files"), true, "files metrics");
+        check(&Services::parse(&["hub".into(), "health".into()]).unwrap(), false, "hub health");
     }
 
     #[test]
     fn a_directory_is_named_and_served_or_neither() {
-        fn check(files: bool, services: &str, expected: &str) {
-            let error = settings(files, Some(services), false).check_services().unwrap_err();
+        fn check(files: bool, names: &str, expected: &str) {
+            let error = services(names).check(files.then(|| Path::new("public"))).unwrap_err();
             assert!(error.contains(expected), "{error}");
         }
         check(false, "files,hub", "no directory");
         check(true, "hub", "public is not served");
         check(true, "files,page", "both served at /");
-        let unknown = Settings::default().set_services(vec!["hub".into(), "topics".into()]).unwrap_err();
+    }
+
+    #[test]
+    fn an_unknown_group_is_an_error_with_the_names_of_all() {
+        let unknown = Services::parse(&["hub".into(), "topics".into()]).unwrap_err();
         assert!(
             unknown.contains("unknown group `topics`") && unknown.contains("lesson, metrics, health"),
             "{unknown}"
         );
-        assert!(Settings::default().set_services(vec![String::new()]).is_err());
+        assert!(Services::parse(&[String::new()]).is_err());
     }
 }

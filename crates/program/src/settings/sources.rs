@@ -34,7 +34,8 @@ pub(crate) fn gather(
             .map_err(|why| Failure::Usage(format!("FLEETING_{name}: {why}")))?;
     }
     apply_flags(&mut settings, flags).map_err(Failure::Usage)?;
-    settings.check_services().map_err(|why| Failure::Usage(format!("--serve: {why}")))?;
+    let checked = settings.services.check(settings.files.as_deref());
+    checked.map_err(|why| Failure::Usage(format!("--serve: {why}")))?;
     Ok(settings)
 }
 
@@ -74,7 +75,7 @@ fn apply_flags(settings: &mut Settings, flags: &Flags) -> Result<(), String> {
         if !values.is_empty()
             && let Some(Err(why)) = settings.set_list(name, values.clone())
         {
-            return Err(format!("--{name}: {why}"));
+            return Err(format!("--{}: {why}", name.replace('_', "-")));
         }
     }
     if let Some(directory) = &flags.files {
@@ -98,18 +99,19 @@ fn apply_flags(settings: &mut Settings, flags: &Flags) -> Result<(), String> {
     Ok(())
 }
 
-/// Returns the variables that are settings, without the prefix `FLEETING_`. An empty variable counts as unset.
-///
-/// Unknown names are ignored, because Kubernetes sets `FLEETING_PORT` and the like for a service of this name.
-/// Unknown limits and timeouts are kept, and are errors later.
+/// Returns the variables that are settings, without the prefix `FLEETING_`. An empty variable counts as unset. Those that
+/// Kubernetes sets for a service of this name are ignored, and any other that is unknown is an error here or later.
 fn fleeting_variables(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Vec<(String, String)>, Failure> {
     let mut found = Vec::new();
     for (name, value) in environment {
         let Some(name) = name.to_str().and_then(|name| name.strip_prefix("FLEETING_")) else { continue };
-        if value.is_empty() || !is_setting(name) {
+        if value.is_empty() || is_from_kubernetes(name, &value) {
             continue;
+        }
+        if !is_setting(name) {
+            return Err(unknown(name));
         }
         let value = value.to_str().ok_or_else(|| not_text(name, &value))?;
         found.push((name.to_string(), value.to_string()));
@@ -117,12 +119,35 @@ fn fleeting_variables(
     Ok(found)
 }
 
+/// The settings that are a variable, in capitals.
+fn variables() -> impl Iterator<Item = String> {
+    let lists = LIST_SETTINGS.iter().map(|(name, _)| *name);
+    let texts = TEXT_SETTINGS.iter().map(|(name, _)| *name);
+    ["config", "files"].into_iter().chain(lists).chain(texts).map(str::to_uppercase)
+}
+
 fn is_setting(name: &str) -> bool {
-    ["CONFIG", "FILES"].contains(&name)
-        || lowercase_name(name, &LIST_SETTINGS.map(|(name, _)| name)).is_some()
-        || lowercase_name(name, &TEXT_SETTINGS.map(|(name, _)| name)).is_some()
-        || name.starts_with("LIMIT_")
-        || name.starts_with("TIMEOUT_")
+    name.starts_with("LIMIT_") || name.starts_with("TIMEOUT_") || variables().any(|known| known == name)
+}
+
+/// Whether Kubernetes sets this variable for a service named `fleeting`, or `fleeting-` and more: `[NAME_]SERVICE_HOST`,
+/// `[NAME_]SERVICE_PORT[_NAME]`, `[NAME_]PORT` and `[NAME_]PORT_80_TCP[_ADDR]`.
+fn is_from_kubernetes(name: &str, value: &OsStr) -> bool {
+    let parts: Vec<&str> = name.split('_').collect();
+    let has_pair = |first, is_second: fn(&str) -> bool| {
+        parts.windows(2).any(|pair| pair[0] == first && is_second(pair[1]))
+    };
+    has_pair("SERVICE", |part| part == "HOST" || part == "PORT")
+        || has_pair("PORT", |part| part.bytes().all(|byte| byte.is_ascii_digit()))
+        || (parts.last() == Some(&"PORT") && value.to_str().is_some_and(|value| value.contains("://")))
+}
+
+fn unknown(name: &str) -> Failure {
+    let names: Vec<String> = variables().map(|name| format!("FLEETING_{name}")).collect();
+    Failure::Usage(format!(
+        "FLEETING_{name}: unknown variable; expected FLEETING_LIMIT_..., FLEETING_TIMEOUT_..., or one of {}",
+        names.join(", ")
+    ))
 }
 
 fn not_text(name: &str, value: &OsStr) -> Failure {
@@ -157,6 +182,7 @@ mod tests {
             ("FLEETING_LISTEN", "a:1, b:2"),
             ("FLEETING_ADMIN_LISTEN", "c:3"),
             ("FLEETING_SERVE", "files, hub"),
+            ("FLEETING_MEDIA_TYPE", "a=b/c,d=e/f"),
             ("FLEETING_HOST", "chat.example, [::1]"),
             ("FLEETING_ORIGIN", "https://chat.example:443,*"),
             ("FLEETING_WORKERS", "3"),
@@ -170,13 +196,23 @@ mod tests {
             ("FLEETING_LIMIT_BODY_BYTES", "8MiB"),
             ("FLEETING_TIMEOUT_WS_IDLE", "7s"),
             ("FLEETING_TIMEOUT_IDLE", ""),
+            ("FLEETING_BOGUS", ""),
+            // What Kubernetes sets for the services `fleeting` and `fleeting-hub`.
             ("FLEETING_PORT", "tcp://10.0.0.1:80"),
+            ("FLEETING_SERVICE_HOST", "10.0.0.1"),
+            ("FLEETING_SERVICE_PORT", "80"),
+            ("FLEETING_SERVICE_PORT_HTTP", "80"),
+            ("FLEETING_PORT_80_TCP", "tcp://10.0.0.1:80"),
+            ("FLEETING_PORT_80_TCP_ADDR", "10.0.0.1"),
+            ("FLEETING_HUB_SERVICE_HOST", "10.0.0.2"),
+            ("FLEETING_HUB_PORT", "tcp://10.0.0.2:80"),
             ("PATH", "/bin"),
         ]);
         let settings = gather(&Flags::default(), variables).unwrap();
         assert_eq!(settings.listen, ["a:1", "b:2"]);
         assert_eq!(settings.admin_listen.as_deref(), Some("c:3"));
-        assert_eq!(settings.services, Some(vec![Service::Files, Service::Hub]));
+        assert!(settings.serves(Service::Hub) && !settings.serves(Service::Clients));
+        assert_eq!(settings.media_types.len(), 2);
         assert_eq!(settings.hosts, ["chat.example", "[::1]"]);
         assert_eq!(settings.origins, ["https://chat.example", "*"]);
         assert_eq!(settings.workers, 3);
@@ -202,6 +238,14 @@ mod tests {
             }
         }
         check("FLEETING_WORKERS", "0", "from 1");
+        // Finding F5.
+        check(
+            "FLEETING_BOGUS",
+            "1",
+            "unknown variable; expected FLEETING_LIMIT_..., FLEETING_TIMEOUT_..., or one of",
+        );
+        check("FLEETING_PORT", "8080", "FLEETING_LISTEN");
+        check("FLEETING_listen", "a:1", "FLEETING_LISTEN");
         check("FLEETING_WORKERS", "two", "`two`");
         check("FLEETING_WORKERS", "65536", "65535");
         check("FLEETING_LISTEN", "a:1,", "``");
@@ -218,7 +262,7 @@ mod tests {
         check("FLEETING_CLIENT_CLOSE", "soon", "expected `remove`, or a time");
         check("FLEETING_LIMIT_BODY", "1", "FLEETING_LIMIT_BODY_BYTES");
         check("FLEETING_LIMIT_body_bytes", "1", "unknown limit");
-        check("FLEETING_TIMEOUT_IDLE", "10", "10s");
+        check("FLEETING_TIMEOUT_IDLE", "10", "1.5s");
     }
 
     #[test]

@@ -3,13 +3,14 @@
 //! It does not know where a value comes from. Its errors say what is wrong with a value and what is allowed; the
 //! caller adds the flag, the variable or the key.
 
-use super::services::Service;
+use super::services::{Service, Services};
 use crate::registry::RecordLifetimes;
 use fleeting::ws::Compression;
 use fleeting::{ConfigError, Limits, SlowConsumer, Timeouts};
 use fleeting_store::{RedisUrl, check_node};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 /// The default address.
@@ -24,8 +25,10 @@ pub(crate) struct Settings {
     pub(crate) workers: usize,
     /// The directory to serve at `/` instead of the demo page.
     pub(crate) files: Option<PathBuf>,
-    /// The groups of routes to serve; `None` for all.
-    pub(crate) services: Option<Vec<Service>>,
+    /// Content-Types of files, by extension, besides the usual ones.
+    pub(crate) media_types: Vec<(String, String)>,
+    /// The groups of routes to serve.
+    pub(crate) services: Services,
     /// The hosts that routes with state are served for, besides the loopback's own.
     pub(crate) hosts: Vec<String>,
     /// The origins whose pages may change things and open WebSockets, besides the server's own.
@@ -57,8 +60,9 @@ type Setter = fn(&mut Settings, &str) -> Result<(), String>;
 type ListSetter = fn(&mut Settings, Vec<String>) -> Result<(), String>;
 
 /// Settings that are lists: flags that may be repeated, arrays in the file, commas in the environment.
-pub(super) const LIST_SETTINGS: [(&str, ListSetter); 4] = [
+pub(super) const LIST_SETTINGS: [(&str, ListSetter); 5] = [
     ("listen", Settings::set_listen),
+    ("media_type", Settings::set_media_types),
     ("serve", Settings::set_services),
     ("host", Settings::set_hosts),
     ("origin", Settings::set_origins),
@@ -83,7 +87,8 @@ impl Default for Settings {
             admin_listen: None,
             workers: 1,
             files: None,
-            services: None,
+            media_types: Vec::new(),
+            services: Services::default(),
             hosts: Vec::new(),
             origins: Vec::new(),
             compression: Compression::off(),
@@ -112,26 +117,38 @@ impl Settings {
 
     /// Sets the address of the second listener.
     pub(super) fn set_admin_listen(&mut self, addr: &str) -> Result<(), String> {
-        let addr = addr.trim();
-        if !is_address(addr) {
-            return Err(format!("bad address `{addr}`; expected HOST:PORT, such as 127.0.0.1:9090"));
-        }
-        self.admin_listen = Some(addr.into());
+        self.admin_listen = Some(address(addr)?);
         Ok(())
+    }
+
+    /// Returns the names of the settings that differ in `new` and cannot change while the server runs.
+    pub(crate) fn restart_needed_for(&self, new: &Settings) -> Vec<&'static str> {
+        let old = self;
+        let differs = [
+            ("listen", old.listen != new.listen),
+            ("admin_listen", old.admin_listen != new.admin_listen),
+            ("workers", old.workers != new.workers),
+            ("files", old.files != new.files),
+            ("media_type", old.media_types != new.media_types),
+            ("serve", old.services != new.services),
+            ("compression", old.compression != new.compression),
+            ("slow_consumer", old.slow_consumer != new.slow_consumer),
+            ("store", old.store != new.store),
+            ("node", old.node != new.node),
+            ("clients", old.clients != new.clients),
+            ("limits", old.limits != new.limits),
+            ("timeouts", old.timeouts != new.timeouts),
+        ];
+        differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
     }
 
     /// Replaces the addresses.
     pub(super) fn set_listen(&mut self, addrs: Vec<String>) -> Result<(), String> {
-        match addrs.iter().find(|addr| !is_address(addr)) {
-            None if addrs.is_empty() => Err("no address; expected at least one HOST:PORT".into()),
-            None => {
-                self.listen = addrs;
-                Ok(())
-            }
-            Some(addr) => {
-                Err(format!("bad address `{addr}`; expected HOST:PORT, such as 127.0.0.1:8080 or [::]:80"))
-            }
+        if addrs.is_empty() {
+            return Err("no address; expected at least one HOST:PORT".into());
         }
+        self.listen = addrs.iter().map(|addr| address(addr)).collect::<Result<_, _>>()?;
+        Ok(())
     }
 
     /// Sets the directory to serve. Whether it exists is checked when it is opened.
@@ -140,6 +157,42 @@ impl Settings {
             return Err("the directory is empty; expected a path, such as . for the current directory".into());
         }
         self.files = Some(directory);
+        Ok(())
+    }
+
+    /// Sets the groups of routes to serve.
+    pub(super) fn set_services(&mut self, names: Vec<String>) -> Result<(), String> {
+        self.services = Services::parse(&names)?;
+        Ok(())
+    }
+
+    /// Whether the routes of this group are served on the addresses of `listen`.
+    pub(crate) fn serves(&self, service: Service) -> bool {
+        let is_elsewhere = service == Service::Metrics && self.admin_listen.is_some();
+        !is_elsewhere && self.services.contains(service, self.files.is_some())
+    }
+
+    /// Replaces the Content-Types of files by extension.
+    pub(super) fn set_media_types(&mut self, texts: Vec<String>) -> Result<(), String> {
+        let parse = |text: &String| {
+            let is_name = |name: &str| {
+                !name.is_empty()
+                    && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte))
+            };
+            let (extension, media_type) = text.trim().split_once('=')?;
+            let (kind, rest) = media_type.split_once('/')?;
+            let subtype = rest.split(';').next().unwrap_or_default().trim_end();
+            let is_valid = is_name(extension)
+                && !extension.contains('.')
+                && is_name(kind)
+                && is_name(subtype)
+                && rest.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+            is_valid.then(|| (extension.to_string(), media_type.to_string()))
+        };
+        let parsed = texts.iter().map(|text| {
+            parse(text).ok_or_else(|| bad_value(text, "EXTENSION=TYPE, such as ndjson=application/x-ndjson"))
+        });
+        self.media_types = parsed.collect::<Result<_, _>>()?;
         Ok(())
     }
 
@@ -194,14 +247,17 @@ impl Settings {
 
     /// Sets the number of workers.
     pub(super) fn set_workers(&mut self, value: &str) -> Result<(), String> {
+        let value = value.trim();
         // A connection id holds the number of its worker in 16 bits.
-        match value.trim().parse::<u16>() {
-            Ok(workers) if workers > 0 => {
-                self.workers = workers.into();
-                Ok(())
-            }
-            _ => Err(bad_value(value, &format!("a number from 1 to {}", u16::MAX))),
+        let workers = match value {
+            "auto" => available_parallelism().map_or(1, |count| count.get().min(u16::MAX.into())),
+            _ => value.parse::<u16>().unwrap_or(0).into(),
+        };
+        if workers == 0 {
+            return Err(bad_value(value, &format!("a number from 1 to {}, or `auto`", u16::MAX)));
         }
+        self.workers = workers;
+        Ok(())
     }
 }
 
@@ -217,13 +273,40 @@ fn bad_value(value: &str, expected: &str) -> String {
     format!("bad value `{}`; expected {expected}", value.trim())
 }
 
-/// Whether `text` has the form HOST:PORT. The name is not resolved.
-fn is_address(text: &str) -> bool {
-    let is_host_and_port = |(host, port): (&str, &str)| {
-        let is_host = !host.is_empty() && host.bytes().all(|b| b.is_ascii_graphic() && !b":/[]".contains(&b));
-        is_host && port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok()
+/// Returns the address in the form HOST:PORT. The name is not resolved.
+fn address(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let bad = |why: &str| {
+        Err(format!("bad address `{text}`: {why}; expected HOST:PORT, such as 127.0.0.1:8080 or [::]:80"))
     };
-    text.parse::<SocketAddr>().is_ok() || text.rsplit_once(':').is_some_and(is_host_and_port)
+    if text.contains("://") {
+        return bad("it is a URL");
+    }
+    if text.starts_with("fd:") || text.starts_with("unix:") || text.starts_with('/') {
+        return bad("only TCP addresses are supported");
+    }
+    let Some((host, port)) = text.rsplit_once(':') else { return bad("there is no port") };
+    match port.parse::<u32>() {
+        _ if port.is_empty() => return bad("there is no port"),
+        _ if port.bytes().any(|byte| !byte.is_ascii_digit()) => return bad("the port is not a number"),
+        Ok(port) if port <= u16::MAX.into() => {}
+        _ => return bad("the port is above 65535"),
+    }
+    // All addresses, of both families.
+    if host.is_empty() || host == "*" {
+        return Ok(format!("[::]:{port}"));
+    }
+    if host.starts_with('[') || host.contains(':') {
+        return match text.parse::<SocketAddr>() {
+            Ok(_) => Ok(text.into()),
+            Err(_) if host.starts_with('[') => bad("it is not an IPv6 address"),
+            Err(_) => bad("an IPv6 address needs brackets"),
+        };
+    }
+    if host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) {
+        return Ok(text.into());
+    }
+    bad("the host is not a name")
 }
 
 #[cfg(test)]
@@ -231,21 +314,85 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_a_host_and_a_port() {
-        fn check(text: &str, expected: bool) {
-            assert_eq!(is_address(text), expected, "{text}");
+    fn a_media_type_belongs_to_an_extension() {
+        fn check(text: &str, expected: Option<(&str, &str)>) {
+            let mut settings = Settings::default();
+            let set = settings.set_media_types(vec![text.into()]);
+            assert_eq!(set.is_ok(), expected.is_some(), "{text}: {set:?}");
+            let expected = expected.map(|(extension, name)| (extension.to_string(), name.to_string()));
+            assert_eq!(settings.media_types.first(), expected.as_ref(), "{text}");
         }
-        check("127.0.0.1:8080", true);
-        check("[::1]:0", true);
-        check("localhost:80", true);
-        check("", false);
-        check("8080", false);
-        check(":8080", false);
-        check("localhost", false);
-        check("localhost:", false);
-        check("localhost:65536", false);
-        check("localhost:+1", false);
-        check("::1:80", false);
-        check("http://localhost:80", false);
+        check("ndjson=application/x-ndjson", Some(("ndjson", "application/x-ndjson")));
+        check(" txt=text/plain; charset=latin1", Some(("txt", "text/plain; charset=latin1")));
+        check("ndjson", None);
+        check("=text/plain", None);
+        check(".txt=text/plain", None);
+        check("txt=text", None);
+        check("txt=text/", None);
+        check("txt=te xt/plain", None);
+        check("txt=text/plain\r\nx: y", None);
+    }
+
+    /// Finding F4.
+    #[test]
+    fn an_address_is_a_host_and_a_port() {
+        fn check(text: &str, expected: Result<&str, &str>) {
+            match (address(text), expected) {
+                (Ok(addr), Ok(expected)) => assert_eq!(addr, expected, "{text}"),
+                (Err(message), Err(why)) => {
+                    let begin = format!("bad address `{}`: {why}; expected HOST:PORT", text.trim());
+                    assert!(message.starts_with(&begin), "{message}");
+                }
+                (other, _) => panic!("{text}: {other:?}"),
+            }
+        }
+        check("127.0.0.1:8080", Ok("127.0.0.1:8080"));
+        check(" [::1]:0 ", Ok("[::1]:0"));
+        check("localhost:80", Ok("localhost:80"));
+        check("my_host.example-1:80", Ok("my_host.example-1:80"));
+        check(":8080", Ok("[::]:8080"));
+        check("*:0", Ok("[::]:0"));
+        check("", Err("there is no port"));
+        check("8080", Err("there is no port"));
+        check("localhost", Err("there is no port"));
+        check("localhost:", Err("there is no port"));
+        check("localhost:65536", Err("the port is above 65535"));
+        check("127.0.0.1:99999", Err("the port is above 65535"));
+        check("127.0.0.1:99999999999", Err("the port is above 65535"));
+        check("localhost:+1", Err("the port is not a number"));
+        check("localhost:http", Err("the port is not a number"));
+        check("::1:80", Err("an IPv6 address needs brackets"));
+        check("[::1:80", Err("it is not an IPv6 address"));
+        check("http://localhost:80", Err("it is a URL"));
+        check("fd:3", Err("only TCP addresses are supported"));
+        check("unix:/run/fleeting.sock", Err("only TCP addresses are supported"));
+        check("a b:80", Err("the host is not a name"));
+    }
+
+    #[test]
+    fn workers_are_a_number_or_one_for_each_processor() {
+        let workers = |value| {
+            let mut settings = Settings::default();
+            settings.set_workers(value).map(|()| settings.workers)
+        };
+        assert_eq!(workers(" 3 "), Ok(3));
+        assert_eq!(workers("auto"), Ok(available_parallelism().unwrap().get()));
+        for bad in ["0", "-1", "65536", "two", ""] {
+            let message = workers(bad).unwrap_err();
+            assert_eq!(message, format!("bad value `{bad}`; expected a number from 1 to 65535, or `auto`"));
+        }
+    }
+
+    /// Finding F2.
+    #[test]
+    fn a_bad_time_is_told_what_is_allowed() {
+        let mut settings = Settings::default();
+        let error = settings.set_client_life("10").unwrap_err();
+        assert_eq!(error, "bad value `10`; expected a time above zero, such as 500ms, 10s or 2m");
+        let error = settings.set_client_close("0s").unwrap_err();
+        assert_eq!(
+            error,
+            "bad value `0s`; expected `remove`, or a time above zero, such as 500ms, 10s or 2m"
+        );
     }
 }

@@ -12,12 +12,12 @@ use super::options::RedisOptions;
 use super::peers::Gap;
 use super::shared::{Phase, Shared, State, THREADS};
 use super::url::RedisUrl;
-use super::{publishing, subscribing};
+use super::{publishing, subscribing, watching};
 use fleeting::{Broker, Inlet, Publication};
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::Instant;
 
 /// Joins servers over a Redis channel: a publication on one arrives on all.
@@ -32,7 +32,12 @@ use std::time::Instant;
 ///
 /// Every publication has a number, so the other servers notice that one was dropped. Then, and when the connection to
 /// Redis is back after an outage, the broker announces a [`Gap`] to all clients that have subscribed to anything: once,
-/// and at the point where something may be missing. See [`announce`](RedisBroker::announce).
+/// and at the point where something may be missing. An outage that lasts is announced meanwhile as well. See
+/// [`announce`](RedisBroker::announce).
+///
+/// The address must lead to a primary, because what is published on a replica reaches only that one's clients. The broker
+/// leaves a server that has become a replica, or that the address no longer leads to, within a
+/// [heartbeat](RedisOptions::heartbeat). Then the gap is announced here, and on servers that have left before.
 ///
 /// Every client of Redis that may publish on the channel is trusted. Messages in any other format are counted and
 /// ignored.
@@ -73,6 +78,12 @@ impl RedisBroker {
             last_number: 0,
             is_open: false,
             lost_at: None,
+            sent_at: None,
+            servers: Default::default(),
+            looks_soon: false,
+            leave: [None; THREADS],
+            opened: 0,
+            publisher_ended: 0,
             closer: None,
             is_listening: false,
             reached: 0,
@@ -155,8 +166,11 @@ impl Broker for RedisBroker {
         }
         state.phase = Phase::Starting;
         drop(state);
+        let wake: Weak<Shared> = Arc::downgrade(shared);
+        shared.options.alarm.listen(&shared.url, wake);
         shared.spawn("publish", publishing::run)?;
         let started = shared.spawn("subscribe", move |shared| subscribing::run(shared, &*inlet));
+        let started = started.and_then(|()| shared.spawn_watch(watching::run));
         if started.is_err() {
             self.detach();
             return started;

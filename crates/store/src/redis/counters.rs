@@ -24,6 +24,9 @@ pub struct BrokerCounters {
     pub malformed: u64,
     /// Gaps found; see [`Gap`](super::Gap).
     pub gaps: u64,
+    /// Times that connections were dropped because they or the address led to a replica, or to another server than
+    /// before. A server that has restarted is another one.
+    pub failovers: u64,
 }
 
 #[derive(Debug, Default)]
@@ -37,6 +40,7 @@ pub(super) struct Counts {
     pub(super) late: AtomicU64,
     pub(super) malformed: AtomicU64,
     pub(super) gaps: AtomicU64,
+    pub(super) failovers: AtomicU64,
 }
 
 impl Counts {
@@ -52,6 +56,7 @@ impl Counts {
             late: value(&self.late),
             malformed: value(&self.malformed),
             gaps: value(&self.gaps),
+            failovers: value(&self.failovers),
         }
     }
 }

@@ -7,8 +7,19 @@ use redis::RedisError;
 use std::borrow::Cow;
 use std::time::Duration;
 
+/// The longest description, in bytes. An error reply may be as long as any other.
+const DESCRIPTION_BYTES_MAX: usize = 300;
+
 /// Describes an error as a clause that can follow "the store is unavailable: ".
 pub(super) fn describe(error: &RedisError, timeout: Duration) -> Cow<'static, str> {
+    let whole = whole_description(error, timeout);
+    if whole.len() <= DESCRIPTION_BYTES_MAX {
+        return whole;
+    }
+    format!("{}...", &whole[..whole.floor_char_boundary(DESCRIPTION_BYTES_MAX)]).into()
+}
+
+fn whole_description(error: &RedisError, timeout: Duration) -> Cow<'static, str> {
     if error.is_timeout() {
         return format!("it has not answered within {} ms", timeout.as_millis()).into();
     }
@@ -97,6 +108,9 @@ mod tests {
         check("READONLY You can't write against a read only replica.", read_only.clone(), read_only);
         let no_auth = unavailable("it says NOAUTH Authentication required.");
         check("NOAUTH Authentication required.", no_auth.clone(), no_auth);
+        // Finding B11: the reply of a hostile server is neither kept nor logged at full length.
+        let long = describe(&reply(&format!("ERR {}", "é".repeat(1 << 20))), TIMEOUT);
+        assert!(long.len() <= 303 && long.starts_with("it says ERR éé") && long.ends_with("é..."), "{long}");
         let bare = unavailable("it says BUSY");
         check("BUSY", bare.clone(), bare);
     }

@@ -4,7 +4,9 @@
 //! not to a whole operation. Invariant: after an operation that ended in anything but a reply from Redis, the link is
 //! not [usable](Link::is_usable), because a late reply could be taken for the reply to the next operation.
 
+use super::bounds::Bounds;
 use super::failure::describe;
+use super::primary::{IS_REPLICA, Question, Server, is_misplaced, is_refusal};
 use super::url::{Endpoint, RedisUrl};
 use redis::{Cmd, FromRedisValue, Parser, RedisResult, Value, from_redis_value};
 use rustix::io::Errno;
@@ -13,6 +15,8 @@ use socket2::{SockAddr, Socket, Type};
 use std::borrow::Cow;
 use std::io::{self, Read};
 use std::net::{Shutdown, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// A connection.
@@ -20,7 +24,13 @@ pub(super) struct Link {
     socket: Socket,
     parser: Parser,
     timeout: Timeout,
+    bounds: Bounds,
     usable: bool,
+    /// Another thread has closed the link.
+    closed: Arc<AtomicBool>,
+    /// What the server said about itself when the link was made, and how it was asked.
+    server: Server,
+    question: Question,
 }
 
 /// How long a link waits.
@@ -33,8 +43,8 @@ enum Timeout {
     Heartbeat(Duration),
 }
 
-/// The largest reply in bytes. It bounds the memory even if the peer is not Redis.
-const REPLY_BYTES_MAX: usize = 64 << 20;
+/// How long one message may take to arrive on a link with a heartbeat, in heartbeats.
+const REPLY_HEARTBEATS_MAX: u32 = 60;
 /// The shortest timeout to set on a socket: zero would mean none.
 const WAIT_MIN: Duration = Duration::from_millis(1);
 
@@ -61,14 +71,20 @@ impl RedisUrl {
 }
 
 impl Link {
-    /// Resolves the host name and connects within `timeout`. On failure it returns the reason.
+    /// Resolves the host name and connects to a primary within `timeout`. On failure it returns the reason.
     pub(super) fn open(url: &RedisUrl, timeout: Duration) -> Result<Link, Cow<'static, str>> {
         let addrs = url.resolve().map_err(|error| format!("its host name cannot be resolved: {error}"))?;
-        Link::connect(url, &addrs, Instant::now() + timeout).map_err(|error| describe(&error, timeout))
+        let link = Link::connect(url, &addrs, Instant::now() + timeout);
+        link.map_err(|error| describe(&error, timeout))?.of_primary()
     }
 
-    /// Connects to the first of `addrs` that is available, logs in, selects the database, and waits until Redis answers a
-    /// PING.
+    /// Refuses a link to a replica.
+    pub(super) fn of_primary(self) -> Result<Link, Cow<'static, str>> {
+        if self.server.is_replica { Err(IS_REPLICA.into()) } else { Ok(self) }
+    }
+
+    /// Connects to the first of `addrs` that is available, logs in, selects the database, asks the server about itself,
+    /// and waits until it answers a PING. It may be a replica.
     pub(super) fn connect(url: &RedisUrl, addrs: &[SockAddr], deadline: Instant) -> RedisResult<Link> {
         let mut outcome = Err(io::ErrorKind::AddrNotAvailable.into());
         for (at, addr) in addrs.iter().enumerate() {
@@ -80,8 +96,7 @@ impl Link {
                 break;
             }
         }
-        let (socket, parser, timeout) = (outcome?, Parser::new(), Timeout::Deadline(deadline));
-        let mut link = Link { socket, parser, timeout, usable: true };
+        let mut link = Link::new(outcome?, Timeout::Deadline(deadline));
         let mut introduction = Vec::new();
         if let Some(password) = &url.password {
             redis::cmd("AUTH")
@@ -93,12 +108,56 @@ impl Link {
             redis::cmd("SELECT").arg(url.database).write_packed_command(&mut introduction);
         }
         let count = usize::from(url.password.is_some()) + usize::from(url.database != 0);
+        link.question.append(&mut introduction);
         introduction.extend_from_slice(PING);
         link.send(&introduction)?;
-        for _ in 0..=count {
+        for _ in 0..count {
             link.receive()?.extract_error()?;
         }
+        let mut answer = link.answer();
+        link.receive()?.extract_error()?;
+        while answer.as_ref().is_err_and(is_refusal) {
+            link.question = link.question.next();
+            answer = link.ask();
+        }
+        link.server = answer?;
         Ok(link)
+    }
+
+    fn new(socket: Socket, timeout: Timeout) -> Link {
+        Link {
+            socket,
+            parser: Parser::new(),
+            timeout,
+            bounds: Bounds::new(),
+            usable: true,
+            closed: Arc::default(),
+            server: Server::default(),
+            question: Question::Info,
+        }
+    }
+
+    /// Returns what the server said about itself when the link was made.
+    pub(super) fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Returns how the server lets itself be asked.
+    pub(super) fn question(&self) -> Question {
+        self.question
+    }
+
+    /// Asks the server about itself again.
+    pub(super) fn ask(&mut self) -> RedisResult<Server> {
+        let mut commands = Vec::new();
+        self.question.append(&mut commands);
+        self.send(&commands)?;
+        self.answer()
+    }
+
+    /// Receives the answer to the link's question, which was sent.
+    pub(super) fn answer(&mut self) -> RedisResult<Server> {
+        self.question.answer(|| self.receive())
     }
 
     /// Sets the deadline for all that is sent and received from now on.
@@ -129,7 +188,7 @@ impl Link {
 
     /// Returns a handle that shuts the link down from another thread: blocked reads and writes then end.
     pub(super) fn closer(&self) -> io::Result<LinkCloser> {
-        self.socket.try_clone().map(LinkCloser)
+        Ok(LinkCloser { socket: self.socket.try_clone()?, closed: self.closed.clone() })
     }
 
     pub(super) fn send(&mut self, bytes: &[u8]) -> RedisResult<()> {
@@ -140,8 +199,9 @@ impl Link {
 
     /// Receives the next reply. An error reply is a value like others.
     pub(super) fn receive(&mut self) -> RedisResult<Value> {
-        let Link { socket, parser, timeout, .. } = self;
-        let reader = Reader { socket, timeout: *timeout, pinged: false, left: REPLY_BYTES_MAX };
+        let Link { socket, parser, timeout, bounds, closed, .. } = self;
+        let (timeout, pinged, began) = (*timeout, false, None);
+        let reader = Reader { socket, timeout, pinged, began, bounds, closed };
         let received = parser.parse_value(reader);
         self.usable &= received.is_ok();
         received
@@ -158,19 +218,23 @@ impl Link {
     pub(super) fn record<T>(&mut self, outcome: &RedisResult<T>) {
         self.usable &= match outcome {
             Ok(_) => true,
-            // The host name may lead to another server by now, which accepts writes.
-            Err(error) => error.code().is_some_and(|code| code != "READONLY"),
+            Err(error) => error.code().is_some() && !is_misplaced(error),
         };
     }
 }
 
 /// Shuts a link down.
-pub(super) struct LinkCloser(Socket);
+pub(super) struct LinkCloser {
+    socket: Socket,
+    closed: Arc<AtomicBool>,
+}
 
 impl LinkCloser {
     pub(super) fn close(&self) {
+        // A peer that goes on sending would not let the reads end by themselves.
+        self.closed.store(true, Ordering::Relaxed);
         // The link may be closed already.
-        let _ = self.0.shutdown(Shutdown::Both);
+        let _ = self.socket.shutdown(Shutdown::Both);
     }
 }
 
@@ -226,22 +290,24 @@ struct Reader<'a> {
     timeout: Timeout,
     /// A PING was sent, and nothing has arrived since.
     pinged: bool,
-    /// The bytes that the reply may still have.
-    left: usize,
+    /// When the first bytes arrived, if the reply was not complete then.
+    began: Option<Instant>,
+    bounds: &'a mut Bounds,
+    closed: &'a AtomicBool,
 }
 
 impl Read for Reader<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let length = into.len().min(self.left);
-        if length == 0 && !into.is_empty() {
-            return Err(io::Error::other("the reply has more than 64 MiB"));
-        }
         loop {
+            if self.closed.load(Ordering::Relaxed) {
+                return Err(io::ErrorKind::ConnectionAborted.into());
+            }
             self.socket.set_read_timeout(Some(self.timeout.left()?))?;
-            match self.socket.read(&mut into[..length]) {
+            match self.socket.read(into) {
                 Ok(read) => {
-                    self.left -= read;
+                    self.bounds.follow(&into[..read]).map_err(io::Error::other)?;
                     self.pinged = false;
+                    self.check_pace()?;
                     return Ok(read);
                 }
                 Err(error) => match (error.kind(), self.timeout) {
@@ -258,6 +324,21 @@ impl Read for Reader<'_> {
     }
 }
 
+impl Reader<'_> {
+    /// Gives up a reply that arrives forever. With a deadline, that bounds it already.
+    fn check_pace(&mut self) -> io::Result<()> {
+        let Timeout::Heartbeat(interval) = self.timeout else { return Ok(()) };
+        if !self.bounds.is_within_reply() {
+            return Ok(());
+        }
+        let began = *self.began.get_or_insert_with(Instant::now);
+        if began.elapsed() > REPLY_HEARTBEATS_MAX * interval {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -267,8 +348,7 @@ mod tests {
     /// Returns the two ends of a connection: a link with a deadline, and the socket of the peer.
     fn pair(timeout: Duration) -> (Link, Socket) {
         let (socket, redis) = Socket::pair(socket2::Domain::UNIX, Type::STREAM, None).unwrap();
-        let timeout = Timeout::Deadline(Instant::now() + timeout);
-        (Link { socket, parser: Parser::new(), timeout, usable: true }, redis)
+        (Link::new(socket, Timeout::Deadline(Instant::now() + timeout)), redis)
     }
 
     /// Longer than any operation in these tests takes.
@@ -333,18 +413,30 @@ mod tests {
         check("OOM command not allowed", true);
         check("LOADING Redis is loading the dataset in memory", true);
         check("READONLY You can't write against a read only replica.", false);
+        check("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", false);
+        check("NOAUTH Authentication required.", false);
+        check("ERR Error running script: @user_script:1: -READONLY You can't write against a replica", false);
     }
 
+    /// Finding B11: the parser needed 805 MiB for this array.
     #[test]
-    fn the_size_of_a_reply_is_bounded() {
-        let (socket, mut redis) = Socket::pair(socket2::Domain::UNIX, Type::STREAM, None).unwrap();
-        redis.write_all(&[b'x'; 100]).unwrap();
-        let timeout = Timeout::Deadline(Instant::now() + LONG);
-        let mut reader = Reader { socket: &socket, timeout, pinged: false, left: 10 };
-        let mut into = [0; 64];
-        assert_eq!(reader.read(&mut into).unwrap(), 10);
-        assert!(reader.read(&mut into).unwrap_err().to_string().contains("more than 64 MiB"));
-        assert_eq!(reader.read(&mut []).unwrap(), 0);
+    fn the_memory_for_a_reply_is_bounded() {
+        let (mut link, mut redis) = pair(LONG);
+        let flood = std::thread::spawn(move || {
+            let integers = b":1\r\n".repeat(1 << 16);
+            let mut sent = redis.write_all(b"*15000000\r\n");
+            while sent.is_ok() {
+                sent = redis.write_all(&integers);
+            }
+        });
+        let mut outcome = Ok(Value::Nil);
+        let memory = allocation_counter::measure(|| outcome = link.receive());
+        let error = outcome.unwrap_err();
+        assert_eq!(describe(&error, LONG), "the reply has more than 65536 values");
+        assert!(memory.bytes_max < 1 << 20, "{} bytes", memory.bytes_max);
+        assert!(!link.is_usable());
+        drop(link);
+        flood.join().unwrap();
     }
 
     #[test]
@@ -367,6 +459,22 @@ mod tests {
         assert!(link.receive().unwrap_err().is_timeout());
         assert!(!link.is_usable());
         drop(other.join());
+    }
+
+    /// Finding B11.
+    #[test]
+    fn a_message_that_never_ends_is_given_up() {
+        let (mut link, mut redis) = pair(LONG);
+        link.set_heartbeat(Duration::from_millis(1));
+        let trickle = std::thread::spawn(move || {
+            let mut sent = redis.write_all(b"$60000000\r\n");
+            while sent.is_ok() {
+                sent = redis.write_all(b"x");
+            }
+        });
+        assert!(link.receive().unwrap_err().is_timeout());
+        drop(link);
+        trickle.join().unwrap();
     }
 
     /// Finding A10.
@@ -393,6 +501,15 @@ mod tests {
         let other = std::thread::spawn(move || closer.close());
         assert!(link.receive().unwrap_err().is_connection_dropped());
         other.join().unwrap();
+        // Even if the peer goes on sending.
+        let (mut link, mut redis) = pair(LONG);
+        link.set_heartbeat(LONG);
+        let closer = link.closer().unwrap();
+        redis.write_all(&b"+OK\r\n".repeat(1000)).unwrap();
+        assert_eq!(link.receive(), Ok(Value::Okay));
+        closer.close();
+        let error = (0..1000).find_map(|_| link.receive().err()).unwrap();
+        assert!(error.is_connection_dropped());
     }
 
     #[test]
@@ -417,8 +534,13 @@ mod tests {
         let (good, listener) = listen();
         let redis = std::thread::spawn(move || {
             let (mut redis, _) = listener.accept().unwrap();
-            redis.read_exact(&mut [0; PING.len()]).unwrap();
-            redis.write_all(b"+PONG\r\n").unwrap();
+            let mut asked = Vec::new();
+            while !asked.ends_with(PING) {
+                let mut byte = [0];
+                redis.read_exact(&mut byte).unwrap();
+                asked.push(byte[0]);
+            }
+            redis.write_all(b"+\r\n+\r\n+PONG\r\n").unwrap();
         });
         let url = "redis://two.example".parse().unwrap();
         let deadline = Instant::now() + Duration::from_secs(2);

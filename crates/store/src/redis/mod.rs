@@ -4,7 +4,9 @@
 //! ([`url`]), one connection ([`link`]), the connections of a store ([`pool`]), and the [`broker`] with its two threads.
 //! Invariant: each operation is one command, or one script, or only reads.
 
+mod alarm;
 mod backoff;
+mod bounds;
 mod broker;
 mod counters;
 mod envelope;
@@ -14,11 +16,13 @@ mod node;
 mod options;
 mod peers;
 mod pool;
+mod primary;
 mod publishing;
 mod script;
 mod shared;
 mod subscribing;
 mod url;
+mod watching;
 
 pub use broker::RedisBroker;
 pub use counters::BrokerCounters;
@@ -30,6 +34,7 @@ pub use peers::Gap;
 pub use url::{RedisUrl, RedisUrlError};
 
 use crate::{Cursor, Page, Store, StoreError, StoreStats, key};
+use bounds::REPLY_VALUES_MAX;
 use failure::{number_error, store_error};
 use fleeting::Arena;
 use link::Link;
@@ -47,6 +52,10 @@ use std::time::{Duration, Instant};
 /// is unavailable, operations fail at once with [`StoreError::Unavailable`], and a thread tries to reconnect at least
 /// once a second. A connection on which anything went wrong is closed, so a late reply cannot be taken for the reply to
 /// another operation.
+///
+/// The address must lead to a primary: a replica returns old values. The store leaves a server that has become a replica,
+/// or that the address no longer leads to, within a [heartbeat](RedisOptions::heartbeat). A primary confirms a write before
+/// its replicas have it, so a failover may lose the last writes.
 ///
 /// An entry is a string in Redis; its key is the namespace followed by the store's key. Other programs can read both.
 /// [`scan`](Store::scan) walks through the keys of the whole database, including those of other applications. Redis
@@ -97,6 +106,8 @@ const VALUE_BYTES_MAX: usize = 512 << 20;
 const TTL_MS_MAX: u128 = 1 << 52;
 /// The most keys that Redis looks at in one step of a scan, during which it serves no other client.
 const SCAN_STEP_MAX: usize = 1000;
+/// The most keys of a page. The last step may exceed it. Together they stay below the values that a reply may have.
+const PAGE_KEYS_MAX: usize = REPLY_VALUES_MAX / 2;
 
 impl Redis {
     /// Creates a store in the Redis at `url`, which need not be available yet: operations wait for the first attempt to
@@ -183,6 +194,7 @@ impl Store for Redis {
         arena: &'a Arena,
     ) -> Result<Page<'a>, StoreError> {
         let namespace = &*self.options.namespace;
+        let limit = limit.min(PAGE_KEYS_MAX);
         let pattern = escape_pattern(&format!("{namespace}{prefix}")) + "*";
         // If other applications have many keys and this one few, a page ends after half the time.
         let page_end = Instant::now() + self.options.timeout / 2;

@@ -1,11 +1,15 @@
 //! How Redis is used: timeouts, connections, names.
 
+use super::alarm::Alarm;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Options for a [`Redis`](super::Redis) store or a [`RedisBroker`](super::RedisBroker).
+///
+/// Give both of a server clones of the same options: if one of them has lost its Redis, the other one then looks at once
+/// whether a failover has happened.
 ///
 /// ```
 /// use fleeting_store::RedisOptions;
@@ -22,6 +26,7 @@ pub struct RedisOptions {
     pub(super) connections: usize,
     pub(super) namespace: Box<str>,
     pub(super) heartbeat: Duration,
+    pub(super) alarm: Alarm,
     watch: Option<Arc<Watch>>,
 }
 
@@ -39,6 +44,7 @@ impl RedisOptions {
             connections: 8,
             namespace: "fleeting:".into(),
             heartbeat: Duration::from_secs(1),
+            alarm: Alarm::default(),
             watch: None,
         }
     }
@@ -60,16 +66,17 @@ impl RedisOptions {
         RedisOptions { namespace: namespace.into(), ..self }
     }
 
-    /// Sets after how much silence a broker sends a PING, and how long it waits for the answer. The minimum is 1 ms,
-    /// the maximum a year of 366 days.
+    /// Sets how often a broker and a store check whether their server is a primary, and the one that the address leads
+    /// to. Each check makes a connection. It is also after how much silence a broker sends a PING, and how long it waits
+    /// for the answer. The minimum is 1 ms, the maximum a year of 366 days.
     pub fn heartbeat(self, heartbeat: Duration) -> RedisOptions {
         RedisOptions { heartbeat: heartbeat.clamp(WAIT_MIN, WAIT_MAX), ..self }
     }
 
     /// Sets a callback for outages: it gets the reason when Redis becomes unavailable, and `None` when Redis is back.
     ///
-    /// A broker detects an outage by itself, a store only when it is used. The callback runs on the thread that
-    /// reconnects, and the next attempt waits until it returns.
+    /// A server that is a replica counts as unavailable. A broker detects an outage by itself, a store only when it is
+    /// used. The callback runs on the thread that reconnects, and the next attempt waits until it returns.
     pub fn watch(self, watch: impl Fn(Option<&str>) + Send + Sync + 'static) -> RedisOptions {
         RedisOptions { watch: Some(Arc::new(watch)), ..self }
     }

@@ -15,7 +15,9 @@ use std::time::Instant;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Gap {
-    /// The connection to the other servers was lost, and is back.
+    /// The connection to the other servers has been lost for a heartbeat. [`Gap::Reconnected`] follows when it is back.
+    Disconnected,
+    /// The connection to the other servers was lost, and is back. It may lead to another Redis than before.
     Reconnected,
     /// Publications of one server were not sent or did not arrive.
     Skipped {
@@ -31,6 +33,7 @@ pub enum Gap {
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Gap::Disconnected => f.write_str("the connection to the other nodes is lost"),
             Gap::Reconnected => f.write_str("the connection to the other nodes was lost, and is back"),
             Gap::Skipped { node, publications: Some(1) } => write!(f, "a publication of {node} was lost"),
             Gap::Skipped { node, publications: Some(count) } => {
@@ -243,6 +246,7 @@ mod tests {
         assert_eq!(text(skipped(Some(1))), "a publication of b was lost");
         assert_eq!(text(skipped(Some(3))), "3 publications of b were lost");
         assert_eq!(text(skipped(None)), "publications of b were lost");
+        assert_eq!(text(Gap::Disconnected), "the connection to the other nodes is lost");
         assert!(text(Gap::Reconnected).contains("is back") && text(Gap::Overflowed).contains("no room"));
     }
 }

@@ -4,17 +4,19 @@
 //! returns to the pool only if it is usable and no outage was noticed since it was made; and while Redis is unavailable,
 //! one thread tries to reconnect and every operation fails at once.
 
+use super::alarm::Wake;
 use super::backoff::{Backoff, random};
 use super::failure::describe;
 use super::link::Link;
 use super::options::RedisOptions;
+use super::primary::Server;
 use super::url::RedisUrl;
 use crate::StoreError;
 use redis::RedisError;
 use socket2::SockAddr;
 use std::borrow::Cow;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Instant;
 
@@ -42,6 +44,10 @@ struct State {
     outages: u64,
     /// The addresses of the host when Redis was last reached.
     addrs: Arc<[SockAddr]>,
+    /// The server that the links lead to.
+    server: Server,
+    /// Look where the address leads without waiting for the next beat.
+    looks_soon: bool,
     /// The pool was dropped.
     closed: bool,
 }
@@ -74,15 +80,56 @@ impl Shared {
         if error.is_timeout() && since.elapsed() < self.options.timeout / 2 {
             return;
         }
-        let why = describe(error, self.options.timeout);
+        self.go_down(outages, describe(error, self.options.timeout));
+    }
+
+    /// Makes every operation fail or wait until Redis is reached again, unless an outage was noticed after the first
+    /// `outages`.
+    fn go_down(&self, outages: u64, why: Cow<'static, str>) {
         let mut state = self.state();
         if state.outages == outages && matches!(state.health, Health::Up) {
-            state.outages += 1;
+            state.drop_links();
             state.health = Health::Down { why, untried: true };
-            state.count -= state.idle.len();
-            state.idle.clear();
             self.wake_reconnect.notify_one();
+            drop(state);
+            self.options.alarm.raise(&self.url);
         }
+    }
+
+    /// Records that a link leads to `server`, which was made after `outages` outages. The older links are dropped if they
+    /// lead to another one: the newest shows where the address leads now. Returns the outages that the link has seen.
+    fn join(&self, outages: u64, server: &Server) -> u64 {
+        let mut state = self.state();
+        if state.outages != outages {
+            return outages;
+        }
+        let differs = server.differs_from(&state.server);
+        if differs {
+            state.drop_links();
+        }
+        state.server = server.clone();
+        let outages = state.outages;
+        drop(state);
+        if differs {
+            self.options.alarm.raise(&self.url);
+        }
+        outages
+    }
+}
+
+impl Wake for Shared {
+    fn look_soon(&self) {
+        self.state().looks_soon = true;
+        self.wake_reconnect.notify_one();
+    }
+}
+
+impl State {
+    /// Closes the idle links, and lets those in use be closed when they are released.
+    fn drop_links(&mut self) {
+        self.outages += 1;
+        self.count -= self.idle.len();
+        self.idle.clear();
     }
 }
 
@@ -100,11 +147,15 @@ impl Pool {
             health: Health::Down { why: "it has not been reached yet".into(), untried: true },
             outages: 0,
             addrs: Arc::default(),
+            server: Server::default(),
+            looks_soon: false,
             closed: false,
         };
         let (state, changed, wake_reconnect) = (Mutex::new(state), Condvar::new(), Condvar::new());
         let shared = Arc::new(Shared { url, options, state, changed, wake_reconnect });
         let own = shared.clone();
+        let wake: Weak<Shared> = Arc::downgrade(&shared);
+        shared.options.alarm.listen(&shared.url, wake);
         thread::Builder::new().name("fleeting-redis".into()).spawn(move || reconnect(&own))?;
         Ok(Pool { shared })
     }
@@ -139,13 +190,26 @@ impl Pool {
                         let addrs = state.addrs.clone();
                         drop(state);
                         let since = Instant::now();
-                        let link = Link::connect(&shared.url, &addrs, deadline);
-                        return link.map(lease).map_err(|error| {
-                            shared.state().count -= 1;
-                            shared.changed.notify_all();
-                            shared.on_failure(outages, &error, since);
-                            StoreError::Unavailable(describe(&error, shared.options.timeout))
-                        });
+                        let link = match Link::connect(&shared.url, &addrs, deadline) {
+                            Ok(link) => link.of_primary().inspect_err(|why| {
+                                shared.go_down(outages, why.clone());
+                            }),
+                            Err(error) => {
+                                shared.on_failure(outages, &error, since);
+                                Err(describe(&error, shared.options.timeout))
+                            }
+                        };
+                        return match link {
+                            Ok(link) => {
+                                let outages = shared.join(outages, link.server());
+                                Ok(Lease { pool: self, link: Some(link), outages, since: Instant::now() })
+                            }
+                            Err(why) => {
+                                shared.state().count -= 1;
+                                shared.changed.notify_all();
+                                Err(StoreError::Unavailable(why))
+                            }
+                        };
                     }
                     "all connections are in use".into()
                 }
@@ -202,26 +266,37 @@ impl Drop for Lease<'_> {
     }
 }
 
-/// Reconnects whenever Redis is unavailable, until the pool is dropped.
+/// Reconnects whenever Redis is unavailable, and otherwise checks with every heartbeat where the address leads, until the
+/// pool is dropped.
 fn reconnect(shared: &Shared) {
     let mut backoff = Backoff::new();
     let mut reported = false;
     loop {
         let mut state = shared.state();
+        let mut check_at = Instant::now() + shared.options.heartbeat;
         while matches!(state.health, Health::Up) && !state.closed {
-            state = shared.wake_reconnect.wait(state).unwrap_or_else(PoisonError::into_inner);
+            if std::mem::take(&mut state.looks_soon) || Instant::now() >= check_at {
+                drop(state);
+                check(shared);
+                check_at = Instant::now() + shared.options.heartbeat;
+                state = shared.state();
+                continue;
+            }
+            state = wait(&shared.wake_reconnect, state, check_at);
         }
         if state.closed {
             return;
         }
         drop(state);
-        match connect(shared) {
+        match connect(shared).and_then(|(link, addrs)| Ok((link.of_primary()?, addrs))) {
             Ok((link, addrs)) => {
                 let mut state = shared.state();
                 if state.closed {
                     return;
                 }
                 state.health = Health::Up;
+                state.server = link.server().clone();
+                state.looks_soon = false;
                 state.addrs = addrs;
                 state.idle.push(link);
                 state.count += 1;
@@ -247,6 +322,26 @@ fn reconnect(shared: &Shared) {
                 }
             }
         }
+    }
+}
+
+/// Looks where the address leads, with a fresh link: the links of the pool may outlive a failover, and then lead to a
+/// replica, from which old values are read, or to a server that nobody else uses.
+fn check(shared: &Shared) {
+    let state = shared.state();
+    let (outages, count) = (state.outages, state.count);
+    drop(state);
+    if count == 0 {
+        return;
+    }
+    // If Redis cannot be reached, the next operation notices.
+    let Ok((link, addrs)) = connect(shared) else { return };
+    match link.of_primary() {
+        Ok(link) => {
+            shared.state().addrs = addrs;
+            shared.join(outages, link.server());
+        }
+        Err(why) => shared.go_down(outages, why),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The thread that sends the publications of this server.
 //!
-//! It knows no subscriber. Invariant: nothing that was partly sent is sent again; and when the connection is
+//! It knows no subscriber. With every beat it asks the server whether that is still a primary, because a replica accepts
+//! publications that reach nobody. Invariant: nothing that was partly sent is sent again; and when the connection is
 //! lost and cannot be replaced at once, everything that is not sent yet is dropped.
 
 use super::backoff::Backoff;
@@ -26,19 +27,32 @@ struct Batch {
     /// The number of this server's last publication, to send in a message of its own, because the other servers may not
     /// know it.
     heartbeat: Option<u64>,
+    /// Ask the server whether it is still the primary.
+    asks: bool,
+}
+
+/// What to do next.
+enum Step {
+    Send(Batch),
+    /// Replace the connection.
+    Leave,
+    /// The broker stops, and the queue is empty.
+    Stop,
 }
 
 /// Sends publications until the broker stops.
 pub(super) fn run(shared: &Shared) {
     let mut backoff = Backoff::new();
     while !shared.is_stopping() {
-        let why = match Link::open(&shared.url, shared.options.timeout) {
+        let mut left = None;
+        let why = match open(shared) {
             Ok(link) => {
                 let begin = Instant::now();
                 shared.state().is_open = true;
                 shared.changed.notify_all();
                 let Some(why) = send(shared, link) else { return };
                 drop_queue(shared);
+                left = part(shared);
                 // A connection that has lasted can probably be replaced at once.
                 if begin.elapsed() >= shared.options.heartbeat {
                     backoff.reset();
@@ -49,8 +63,25 @@ pub(super) fn run(shared: &Shared) {
             Err(why) => why,
         };
         shared.record_attempt(Role::Publisher, Err(&why));
-        shared.back_off(&mut backoff);
+        shared.back_off(&mut backoff, left);
     }
+}
+
+/// Records that the connection has ended. Returns why it was to be replaced, if it was: that is reported, however soon
+/// there is another one.
+fn part(shared: &Shared) -> Option<&'static str> {
+    let left = shared.part(Role::Publisher);
+    if let Some(why) = left {
+        shared.record_attempt(Role::Publisher, Err(why));
+    }
+    left
+}
+
+/// Opens a connection and records which server it leads to.
+fn open(shared: &Shared) -> Result<Link, Cow<'static, str>> {
+    let link = Link::open(&shared.url, shared.options.timeout)?;
+    shared.join(&mut shared.state(), Role::Publisher, link.server());
+    Ok(link)
 }
 
 /// Drops the queue, and what is published from now on, because there is no connection.
@@ -78,11 +109,33 @@ fn send(shared: &Shared, mut link: Link) -> Option<Cow<'static, str>> {
     // The last number that the other servers know from this connection.
     let (mut known, mut first) = (None, true);
     let mut bytes = Vec::new();
+    let (mut made, mut is_replaced, mut backoff) = (Instant::now(), false, Backoff::new());
+    let mut ask_at = made + shared.options.heartbeat;
     loop {
-        let batch = next_batch(shared, known)?;
-        // Nothing of the batch was sent yet, so it may go out on another connection if there is one at once.
+        let batch = match next_step(shared, known, ask_at) {
+            Step::Send(batch) => batch,
+            // What is queued goes out on another connection. If that is to be replaced soon as well, there is a pause.
+            Step::Leave => {
+                let left = part(shared);
+                if made.elapsed() >= shared.options.heartbeat {
+                    backoff = Backoff::new();
+                } else if is_replaced {
+                    shared.back_off(&mut backoff, left);
+                }
+                match open(shared) {
+                    Ok(another) => link = another,
+                    Err(why) => return Some(why),
+                }
+                (made, is_replaced) = (Instant::now(), true);
+                (known, first) = (None, true);
+                continue;
+            }
+            Step::Stop => return None,
+        };
+        // The same goes for the batch, of which nothing was sent yet.
         if !link.check_idle() {
-            match Link::open(&shared.url, timeout) {
+            part(shared);
+            match open(shared) {
                 Ok(another) => link = another,
                 Err(why) => {
                     count_lost(shared, &mut shared.state(), batch.publications.len());
@@ -99,14 +152,25 @@ fn send(shared: &Shared, mut link: Link) -> Option<Cow<'static, str>> {
         if let Some(number) = batch.heartbeat {
             append_command(shared, number, Content::Heartbeat, lost_at, &mut bytes);
         }
+        if batch.asks {
+            link.question().append(&mut bytes);
+            ask_at = Instant::now() + shared.options.heartbeat;
+        }
         link.set_deadline(Instant::now() + timeout);
         let mut accepted = 0;
         let outcome = send_batch(&mut link, &bytes, &batch, &mut accepted);
         count(&shared.counts.sent, accepted as u64);
         let lost = batch.publications.len() - accepted;
-        count_lost(shared, &mut shared.state(), lost);
-        if let Err(error) = outcome {
-            return Some(describe(&error, timeout));
+        let mut state = shared.state();
+        count_lost(shared, &mut state, lost);
+        if accepted > 0 {
+            state.sent_at = Some(Instant::now());
+        }
+        drop(state);
+        match outcome {
+            Ok(None) => {}
+            Ok(Some(why)) => shared.leave(why),
+            Err(error) => return Some(describe(&error, timeout)),
         }
         if std::mem::take(&mut first) {
             shared.record_attempt(Role::Publisher, Ok(()));
@@ -118,12 +182,16 @@ fn send(shared: &Shared, mut link: Link) -> Option<Cow<'static, str>> {
     }
 }
 
-/// Waits for something to send. Returns `None` if the broker stops and the queue is empty.
-fn next_batch(shared: &Shared, known: Option<u64>) -> Option<Batch> {
+/// Waits for something to do. The server is to be asked at `ask_at`.
+fn next_step(shared: &Shared, known: Option<u64>, ask_at: Instant) -> Step {
     let mut batch = Batch::default();
-    let heartbeat = Instant::now() + shared.options.heartbeat;
+    let heartbeat = (Instant::now() + shared.options.heartbeat).min(ask_at);
     let mut state = shared.state();
     loop {
+        if state.leave[Role::Publisher as usize].is_some() {
+            return Step::Leave;
+        }
+        batch.asks = Instant::now() >= ask_at;
         let mut bytes = 0;
         while batch.publications.len() < BATCH_MAX && bytes < BATCH_BYTES_MAX {
             let Some((number, publication)) = state.queue.pop_front() else { break };
@@ -138,22 +206,28 @@ fn next_batch(shared: &Shared, known: Option<u64>) -> Option<Batch> {
             batch.heartbeat = Some(state.last_number);
         }
         if batch.heartbeat.is_some() || !batch.publications.is_empty() {
-            return Some(batch);
+            return Step::Send(batch);
         }
         if state.phase == Phase::Stopping {
-            return None;
+            return Step::Stop;
         }
         if Instant::now() >= heartbeat {
             // This finds a broken connection before a publication needs it.
             batch.heartbeat = Some(state.last_number);
-            return Some(batch);
+            return Step::Send(batch);
         }
         state = shared.wait(state, heartbeat);
     }
 }
 
-/// Sends a batch and reads the replies. Adds to `accepted` the publications that Redis has accepted.
-fn send_batch(link: &mut Link, bytes: &[u8], batch: &Batch, accepted: &mut usize) -> RedisResult<()> {
+/// Sends a batch and reads the replies. Adds to `accepted` the publications that Redis has accepted. Returns why the
+/// connection is to be dropped, if the server was asked about itself and is no longer the one it was.
+fn send_batch(
+    link: &mut Link,
+    bytes: &[u8],
+    batch: &Batch,
+    accepted: &mut usize,
+) -> RedisResult<Option<&'static str>> {
     link.send(bytes)?;
     for _ in &batch.publications {
         *accepted += usize::from(link.receive()?.extract_error().is_ok());
@@ -161,7 +235,11 @@ fn send_batch(link: &mut Link, bytes: &[u8], batch: &Batch, accepted: &mut usize
     if batch.heartbeat.is_some() {
         link.receive()?.extract_error()?;
     }
-    Ok(())
+    if !batch.asks {
+        return Ok(None);
+    }
+    let server = link.answer()?;
+    Ok(server.objection(link.server()))
 }
 
 /// Appends the command that publishes `content`.

@@ -3,11 +3,13 @@
 //! It knows no command of Redis, no topic and no subscriber. Invariant: it never runs the application's code while the
 //! state is locked.
 
+use super::alarm::Wake;
 use super::backoff::{Backoff, random};
-use super::counters::Counts;
+use super::counters::{Counts, count};
 use super::link::LinkCloser;
 use super::options::RedisOptions;
 use super::peers::Gap;
+use super::primary::{IS_ANOTHER, Server};
 use super::url::RedisUrl;
 use fleeting::Publication;
 use std::collections::VecDeque;
@@ -43,8 +45,20 @@ pub(super) struct State {
     pub(super) last_number: u64,
     /// There is a connection to send on, so publications are queued rather than dropped.
     pub(super) is_open: bool,
-    /// When a publication was last dropped.
+    /// When a publication was last dropped, or last sent to a server that may not have passed it on.
     pub(super) lost_at: Option<Instant>,
+    /// When Redis last accepted a publication.
+    pub(super) sent_at: Option<Instant>,
+    /// The server that each thread's connection leads to, and the number of the connection.
+    pub(super) servers: [Option<(Server, u64)>; THREADS],
+    /// Look where the address leads without waiting for the next beat.
+    pub(super) looks_soon: bool,
+    /// Why each thread is to replace its connection.
+    pub(super) leave: [Option<&'static str>; THREADS],
+    /// The number of connections made so far.
+    pub(super) opened: u64,
+    /// That number when the publisher's connection last ended.
+    pub(super) publisher_ended: u64,
     /// Ends the subscriber's wait for publications; present while it waits.
     pub(super) closer: Option<LinkCloser>,
     /// Publications of other servers arrive, and the gap of the last outage was announced.
@@ -90,12 +104,26 @@ impl Shared {
         self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Waits before the next attempt to reach Redis, unless the other thread reaches it meanwhile.
-    pub(super) fn back_off(&self, backoff: &mut Backoff) {
+    /// Waits for a heartbeat or an alarm. Returns false if the broker stops.
+    pub(super) fn rest(&self) -> bool {
+        let until = Instant::now() + self.options.heartbeat;
+        let mut state = self.state();
+        while state.phase < Phase::Stopping && !state.looks_soon && Instant::now() < until {
+            state = self.wait(state, until);
+        }
+        state.looks_soon = false;
+        state.phase < Phase::Stopping
+    }
+
+    /// Waits before the next attempt to reach Redis, unless the other thread reaches it meanwhile. If the connection was
+    /// dropped because of where it led, the wait is not cut short: an address that leads to several servers in turn would
+    /// let the two threads drop each other's connections without a pause.
+    pub(super) fn back_off(&self, backoff: &mut Backoff, left: Option<&'static str>) {
         let until = Instant::now() + backoff.wait(random());
         let mut state = self.state();
         let reached = state.reached;
-        while state.phase < Phase::Stopping && state.reached == reached && Instant::now() < until {
+        let is_alone = |state: &State| left.is_some() || state.reached == reached;
+        while state.phase < Phase::Stopping && is_alone(&state) && Instant::now() < until {
             state = self.wait(state, until);
         }
     }
@@ -107,6 +135,76 @@ impl Shared {
         while !state.is_open && state.phase < Phase::Stopping && Instant::now() < until {
             state = self.wait(state, until);
         }
+    }
+
+    /// Records that a thread has a connection to `server`. Both threads must use the same one, so the other thread
+    /// replaces its connection if that leads elsewhere: the newer one shows where the address leads now.
+    pub(super) fn join(&self, state: &mut State, role: Role, server: &Server) {
+        let (own, other) = (role as usize, 1 - role as usize);
+        state.opened += 1;
+        (state.servers[own], state.leave[own]) = (Some((server.clone(), state.opened)), None);
+        if matches!(role, Role::Publisher) {
+            // Subscribers that were on the new server before may have missed what the old one has accepted.
+            state.lost_at = state.lost_at.max(state.sent_at);
+        }
+        let Some((before, number)) = &state.servers[other] else { return };
+        // If a server does not say which one it is, a publisher takes no chances with an older connection.
+        let is_older = matches!(role, Role::Publisher) && *number <= state.publisher_ended;
+        if server.differs_from(before) || server.is_unknown() && is_older {
+            self.drop_links(state, &[other], IS_ANOTHER);
+        }
+    }
+
+    /// Records that a thread's connection has ended. Returns why it was to be replaced, if it was.
+    pub(super) fn part(&self, role: Role) -> Option<&'static str> {
+        let mut state = self.state();
+        let had_one = state.servers[role as usize].take().is_some();
+        if had_one && matches!(role, Role::Publisher) {
+            state.publisher_ended = state.opened;
+        }
+        let why = state.leave[role as usize].take();
+        drop(state);
+        if why.is_some() {
+            self.options.alarm.raise(&self.url);
+        }
+        why
+    }
+
+    /// Drops each connection if `server`, which the address leads to, is a replica or not the one it leads to. Nothing is
+    /// dropped if a connection was made after the first `opened`.
+    pub(super) fn compare(&self, server: &Server, opened: u64) {
+        let mut state = self.state();
+        if state.opened != opened {
+            return;
+        }
+        let objection = |thread: &usize| server.objection(&state.servers[*thread].as_ref()?.0);
+        let threads: Vec<usize> = (0..THREADS).filter(|thread| objection(thread).is_some()).collect();
+        if let Some(why) = threads.first().and_then(objection) {
+            self.drop_links(&mut state, &threads, why);
+        }
+    }
+
+    /// Lets both threads replace their connections.
+    pub(super) fn leave(&self, why: &'static str) {
+        self.drop_links(&mut self.state(), &[0, 1], why);
+    }
+
+    fn drop_links(&self, state: &mut State, threads: &[usize], why: &'static str) {
+        let mut dropped = false;
+        for thread in threads.iter().copied() {
+            if state.servers[thread].is_none() || state.leave[thread].is_some() {
+                continue;
+            }
+            state.leave[thread] = Some(why);
+            dropped = true;
+            if thread == Role::Subscriber as usize
+                && let Some(closer) = state.closer.take()
+            {
+                closer.close();
+            }
+        }
+        count(&self.counts.failovers, u64::from(dropped));
+        self.changed.notify_all();
     }
 
     /// Records that a thread has reached Redis, or why it has not, and wakes threads that wait for that.
@@ -130,7 +228,7 @@ impl Shared {
         self.state().phase == Phase::Stopping
     }
 
-    /// Starts a thread of the broker.
+    /// Starts a thread of the broker that [`detach`](fleeting::Broker::detach) waits for.
     pub(super) fn spawn(
         self: &Arc<Shared>,
         name: &str,
@@ -143,6 +241,19 @@ impl Shared {
             drop(end);
         };
         thread::Builder::new().name(format!("fleeting-{name}")).spawn(work).map(drop)
+    }
+
+    /// Starts the thread that watches the address. It has nothing to finish when the broker stops.
+    pub(super) fn spawn_watch(self: &Arc<Shared>, watch: fn(&Shared)) -> io::Result<()> {
+        let shared = self.clone();
+        thread::Builder::new().name("fleeting-watch".into()).spawn(move || watch(&shared)).map(drop)
+    }
+}
+
+impl Wake for Shared {
+    fn look_soon(&self) {
+        self.state().looks_soon = true;
+        self.changed.notify_all();
     }
 }
 

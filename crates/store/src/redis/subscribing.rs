@@ -34,22 +34,34 @@ pub(super) fn run(shared: &Shared, inlet: &dyn Inlet) {
     let peers = Peers::new(shared.incarnation, Instant::now());
     let mut subscriber = Subscriber { shared, inlet, peers, overflowing: false };
     let mut backoff = Backoff::new();
+    // Since when nothing arrives, unless that was announced.
+    let mut away_since = Some(Instant::now());
     while !shared.is_stopping() {
+        let mut left = None;
+        if away_since.is_some_and(|since| since.elapsed() >= shared.options.heartbeat) {
+            away_since = None;
+            subscriber.announce(&Gap::Disconnected);
+        }
         let why = match Link::open(&shared.url, shared.options.timeout) {
             Ok(link) => {
                 let begin = Instant::now();
                 let Err(why) = subscriber.listen(link) else { return };
+                away_since = Some(Instant::now());
+                left = shared.part(Role::Subscriber);
+                if let Some(why) = left {
+                    shared.record_attempt(Role::Subscriber, Err(why));
+                }
                 // A connection that has lasted can probably be replaced at once.
                 if begin.elapsed() >= shared.options.heartbeat {
                     backoff.reset();
                     continue;
                 }
-                why
+                left.map_or(why, Cow::Borrowed)
             }
             Err(why) => why,
         };
         shared.record_attempt(Role::Subscriber, Err(&why));
-        shared.back_off(&mut backoff);
+        shared.back_off(&mut backoff, left);
     }
 }
 
@@ -66,6 +78,7 @@ impl Subscriber<'_> {
             return Ok(());
         }
         state.closer = Some(closer);
+        shared.join(&mut state, Role::Subscriber, link.server());
         let may_have_missed = state.phase != Phase::Starting;
         // This comes before `record_attempt`, because `attach` waits for that the first time.
         state.is_listening = !may_have_missed;

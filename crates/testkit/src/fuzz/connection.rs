@@ -211,7 +211,7 @@ impl Play {
             }
             Act::Wait(ms) => self.now.ms += ms,
             Act::Interrupt => peer.pipe().interrupted = true,
-            Act::Spurious => readiness = Readiness { readable: true, writable: true, ended: false },
+            Act::Spurious => readiness = Readiness { readable: true, writable: true, ..readiness },
             Act::Reset => {
                 peer.pipe().reset = true;
                 readiness.ended = true;
@@ -272,6 +272,7 @@ fn never() -> Timeouts {
         &mut timeouts.write_stall,
         &mut timeouts.ping,
         &mut timeouts.ws_idle,
+        &mut timeouts.message_stall,
         &mut timeouts.close,
         &mut timeouts.linger,
     ] {

@@ -137,6 +137,8 @@ struct Folder {
     roots: [Root; 2],
     /// Device and inode of each file that may be opened.
     own: HashSet<(u64, u64)>,
+    /// Those of the hidden file among them.
+    hidden: (u64, u64),
 }
 
 impl Folder {
@@ -155,20 +157,34 @@ impl Folder {
         for decoy in ["secret", "a"] {
             write(at.join(decoy));
         }
-        let own = ["x", "a/x", "a/b/x", ".h"].into_iter().map(|name| write(root.join(name))).collect();
-        for (name, to) in [("up", ".."), ("a/up", "../.."), ("out", "../secret"), ("l", "a/b"), ("abs", "/")]
-        {
+        let hidden = write(root.join(".h"));
+        let own = ["x", "a/x", "a/b/x"].into_iter().map(|name| write(root.join(name)));
+        let own = own.chain([hidden]).collect();
+        for (name, to) in [
+            ("up", ".."),
+            ("a/up", "../.."),
+            ("out", "../secret"),
+            ("l", "a/b"),
+            ("abs", "/"),
+            ("h", ".h"),
+            ("a/h", "../h"),
+        ] {
             symlink(to, root.join(name)).expect("a link");
         }
         let open = || Root::new(&root).expect("the folder was just created");
-        Folder { roots: [open(), open().without_openat2()], own, at }
+        Folder { roots: [open(), open().without_openat2()], own, hidden, at }
     }
 
     fn open(&self, relative: &str) {
         for root in &self.roots {
-            if let Ok(Opened::File { file, .. }) = root.open(relative) {
-                let metadata = file.metadata().expect("the file is open");
-                assert!(self.own.contains(&(metadata.dev(), metadata.ino())), "{relative:?} leads out");
+            for hidden in [true, false] {
+                if let Ok(Opened::File { file, .. }) = root.open(relative, hidden) {
+                    let metadata = file.metadata().expect("the file is open");
+                    let id = (metadata.dev(), metadata.ino());
+                    assert!(self.own.contains(&id), "{relative:?} leads out");
+                    let may_show = hidden || relative.split('/').any(|name| name.starts_with('.'));
+                    assert!(may_show || id != self.hidden, "{relative:?} leads to a hidden file");
+                }
             }
         }
     }

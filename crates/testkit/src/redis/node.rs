@@ -2,8 +2,8 @@
 
 use crate::client::PATIENCE;
 use fleeting::{Broker, Inlet, Message, Publication};
-use fleeting_store::{RedisBroker, RedisOptions};
-use std::sync::atomic::{AtomicBool, Ordering};
+use fleeting_store::{Gap, RedisBroker, RedisOptions};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Instant;
@@ -13,6 +13,9 @@ use std::time::Instant;
 pub struct Recorder {
     pub received: Mutex<Vec<String>>,
     changed: Condvar,
+    /// Outages that were announced while they lasted. They are not recorded among the others, because it depends on the
+    /// machine whether an outage lasts long enough.
+    pub outages: AtomicUsize,
     pub is_full: AtomicBool,
 }
 
@@ -52,6 +55,10 @@ impl Inlet for RecordingInlet {
     fn announce(&self, name: &str, message: Message<'_>) -> bool {
         assert_eq!(name, "gap");
         let Message::Text(text) = message else { panic!("gaps are text") };
+        if text == Gap::Disconnected.to_string() {
+            self.0.outages.fetch_add(1, Ordering::Relaxed);
+            return true;
+        }
         self.0.write(format!("!{text}"));
         true
     }

@@ -1,4 +1,5 @@
-//! A TCP proxy between a test and its Redis server. It can hold, cut and refuse connections.
+//! A TCP proxy between a test and its Redis server. It can hold, cut and refuse connections, and lead new ones to another
+//! server.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -15,13 +16,13 @@ pub struct Proxy {
 }
 
 struct Shared {
-    upstream: PathBuf,
     state: Mutex<State>,
     changed: Condvar,
 }
 
 #[derive(Default)]
 struct State {
+    upstream: PathBuf,
     requests_held: bool,
     replies_held: bool,
     /// Number of pieces of requests and replies that are held now.
@@ -42,7 +43,10 @@ impl Proxy {
     pub fn start(upstream: PathBuf) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
         let addr = listener.local_addr().expect("it listens");
-        let shared = Arc::new(Shared { upstream, state: Mutex::default(), changed: Condvar::new() });
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State { upstream, ..State::default() }),
+            changed: Condvar::new(),
+        });
         let own = shared.clone();
         let acceptor = thread::spawn(move || {
             for stream in listener.incoming() {
@@ -85,6 +89,11 @@ impl Proxy {
         drop(self.shared.changed.wait_while(self.shared.state(), held).expect("the lock is not poisoned"));
     }
 
+    /// Leads new connections to another server. Those that exist stay where they are.
+    pub fn lead_to(&self, upstream: PathBuf) {
+        self.set(|state| state.upstream = upstream);
+    }
+
     /// Ends all connections.
     pub fn cut(&self) {
         for (client, redis) in self.shared.state().connections.drain(..) {
@@ -113,7 +122,7 @@ impl Shared {
             return;
         }
         // If Redis is not running, the client's connection is closed as well.
-        let Ok(redis) = UnixStream::connect(&self.upstream) else { return };
+        let Ok(redis) = UnixStream::connect(&state.upstream) else { return };
         client.set_nodelay(true).expect("the connection is open");
         let twin = (client.try_clone().expect("a descriptor"), redis.try_clone().expect("a descriptor"));
         state.connections.push(twin);

@@ -50,6 +50,24 @@ impl RedisServer {
         panic!("no port stays free");
     }
 
+    /// Starts a primary and its replica, each with its port. A replica copies its primary without delay.
+    pub fn start_pair(arguments: &[&str]) -> [(RedisServer, u16); 2] {
+        let arguments = [arguments, &["--repl-diskless-sync-delay", "0"]].concat();
+        let pair = [(); 2].map(|()| RedisServer::start_on_a_port(&arguments));
+        pair[1].0.replicate(pair[0].1);
+        pair
+    }
+
+    /// Makes it a replica of the server on a port of this machine.
+    pub fn replicate(&self, port: u16) {
+        self.ask::<()>(&["REPLICAOF", "127.0.0.1", &port.to_string()]);
+    }
+
+    /// Makes it a primary.
+    pub fn promote(&self) {
+        self.ask::<()>(&["REPLICAOF", "NO", "ONE"]);
+    }
+
     fn stopped(arguments: &[&str]) -> RedisServer {
         let mut server = RedisServer::start_with(arguments);
         server.kill();

@@ -1,0 +1,120 @@
+//! What the program prints when it serves: its addresses, and what to try.
+//!
+//! It starts nothing. Its invariant: it names only what is served.
+
+use crate::settings::{Service, Settings};
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// Returns the greeting. `store` is a sentence about the store, if there is something to say.
+pub(crate) fn greeting(
+    settings: &Settings,
+    addrs: &[SocketAddr],
+    admin_addrs: &[SocketAddr],
+    store: Option<&str>,
+) -> String {
+    let mut text = format!("fleeting {} is listening on\n", env!("CARGO_PKG_VERSION"));
+    for addr in addrs {
+        let _ = writeln!(text, "  http://{addr}");
+    }
+    if let Some(store) = store {
+        let _ = writeln!(text, "{store}");
+    }
+    if let Some(addr) = addrs.first() {
+        push_routes(&mut text, settings, &authority(settings, *addr));
+    }
+    for addr in admin_addrs {
+        let _ = writeln!(text, "Metrics: http://{addr}/metrics and http://{addr}/census");
+    }
+    text.push_str("`fleeting help routes` lists what is served. Press Ctrl-C to stop.\n");
+    text
+}
+
+/// Appends what is served at `at`, with commands to try.
+fn push_routes(text: &mut String, settings: &Settings, at: &str) {
+    let files = settings.files.as_ref().map(|directory| directory.display().to_string());
+    let groups: [(Service, String); 7] = [
+        (Service::Page, format!("A live page: http://{at}/ in a browser")),
+        (Service::Files, format!("The files in {}: http://{at}/", files.unwrap_or_default())),
+        (
+            Service::Hub,
+            format!(
+                "The hub: publish and subscribe\n  \
+                 curl -N 'http://{at}/topics/prices.*', and in another terminal\n  \
+                 curl http://{at}/topics/prices.eur -H 'Content-Type: text/plain' -d 1.08\n  \
+                 ws://{at}/hub takes commands such as {{\"subscribe\": \"prices.*\"}}"
+            ),
+        ),
+        (
+            Service::Clients,
+            format!(
+                "The registry of clients\n  \
+                 curl http://{at}/clients -H 'X-Id: alice' -H 'Content-Type: text/plain' -d hello\n  \
+                 curl http://{at}/clients"
+            ),
+        ),
+        (Service::Metrics, format!("Metrics: http://{at}/metrics and http://{at}/census")),
+        (Service::Echo, format!("An echo: curl http://{at}/echo -d 'anything', or ws://{at}/ws")),
+        (Service::Plain, format!("Plain answers: curl http://{at}/plaintext, curl http://{at}/json")),
+    ];
+    text.push('\n');
+    for (_, line) in groups.into_iter().filter(|(service, _)| settings.serves(*service)) {
+        let _ = writeln!(text, "{line}");
+    }
+}
+
+/// Returns the host and port that requests may be sent to: if only named hosts are served at `addr`, the first of them.
+fn authority(settings: &Settings, addr: SocketAddr) -> String {
+    let any = addr.ip().is_loopback() || settings.hosts.iter().any(|host| host == "*");
+    match settings.hosts.first().filter(|_| !any) {
+        Some(host) if host.parse::<Ipv6Addr>().is_ok() => format!("[{host}]:{}", addr.port()),
+        Some(host) => format!("{host}:{}", addr.port()),
+        None => reachable(addr).to_string(),
+    }
+}
+
+/// Returns an address at which this machine can reach `addr`.
+fn reachable(addr: SocketAddr) -> SocketAddr {
+    match addr.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => (Ipv4Addr::LOCALHOST, addr.port()).into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => (Ipv6Addr::LOCALHOST, addr.port()).into(),
+        _ => addr,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Services;
+
+    /// Finding F7.
+    #[test]
+    fn the_greeting_lists_every_address_and_what_is_served_at_the_first() {
+        let addrs = ["0.0.0.0:80".parse().unwrap(), "[::1]:81".parse().unwrap()];
+        let mut settings = Settings::default();
+        let text = greeting(&settings, &addrs, &[], None);
+        assert!(
+            text.contains("\n  http://0.0.0.0:80\n  http://[::1]:81\n\nA live page: http://127.0.0.1:80/"),
+            "{text}"
+        );
+        for part in ["curl http://127.0.0.1:80/json\n", "The hub", "The registry", "/metrics"] {
+            assert!(text.contains(part), "{part} is not in {text}");
+        }
+        settings.hosts = vec!["chat.example".into()];
+        let text = greeting(&settings, &addrs, &[], None);
+        assert!(text.contains("curl http://chat.example:80/clients\n"), "{text}");
+        let text = greeting(&settings, &addrs[1..], &[], None);
+        assert!(text.contains("curl http://[::1]:81/clients\n"), "{text}");
+        settings.hosts.push("*".into());
+        settings.files = Some("public".into());
+        settings.services = Services::parse(&["files".into(), "hub".into()]).unwrap();
+        settings.admin_listen = Some("127.0.0.1:9".into());
+        let text =
+            greeting(&settings, &addrs, &["127.0.0.1:9".parse().unwrap()], Some("Entries are elsewhere."));
+        assert!(text.contains("\n  http://[::1]:81\nEntries are elsewhere.\n\nThe files in public: http://127.0.0.1:80/\nThe hub"), "{text}");
+        assert!(text.contains("\nMetrics: http://127.0.0.1:9/metrics and "), "{text}");
+        for part in ["page", "registry", "echo", "/json", ":80/metrics"] {
+            assert!(!text.contains(part), "{part} is in {text}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! How much a turn does at most. The rest follows in the next turns, so that every connection gets its own.
+//!
+//! It knows no connection. Its invariant: what a turn puts off is counted, and asks for another turn.
+
+use crate::pubsub::BATCH_PUBLICATIONS_MAX;
+use crate::reasons::reasons;
+
+reasons! {
+    /// Something that a turn of a worker's loop does a bounded amount of.
+    ///
+    /// ```
+    /// use fleeting::engine::Bound;
+    ///
+    /// assert_eq!((Bound::Accepts.label(), Bound::Accepts.a_turn()), ("accepts", 256));
+    /// ```
+    pub enum Bound;
+    /// Returns how much of it a turn does.
+    fn a_turn() -> usize;
+
+    /// Clients that are accepted, over all listening sockets.
+    Accepts = 256, "accepts", "A turn accepts at most 256 clients.";
+    /// Commands of other threads that are carried out. A question to the worker counts as 32.
+    Commands = 1024, "commands", "A turn carries out at most 1,024 commands of other threads.";
+    /// Connections that get a turn without an event: they go on with a stream, a file, or what they have sent before.
+    Connections = 256, "connections", "A turn gives at most 256 connections a turn without an event.";
+    /// Writes to subscribers. 4 KiB of a write, a publication that is queued, and one that a listener is called with each
+    /// count as one more.
+    Deliveries = 1024, "deliveries", "A turn makes at most 1,024 deliveries of publications.";
+    /// Batches of publications. When so much is published that it fills a batch, nothing more is until the batch is
+    /// delivered: what would publish waits, WebSockets' input and other threads' publications.
+    Batches = 1, "batches", "Nothing is published while a batch that is full is being delivered.";
+}
+
+/// The bounds that an engine keeps. A simulation sets small ones, so that few clients reach them.
+#[doc(hidden)]
+#[derive(Debug, Clone)]
+pub struct Bounds {
+    pub commands: usize,
+    pub connections: usize,
+    pub deliveries: usize,
+    /// Publications with which a batch is full.
+    pub batch: u32,
+}
+
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds {
+            commands: Bound::Commands.a_turn(),
+            connections: Bound::Connections.a_turn(),
+            deliveries: Bound::Deliveries.a_turn(),
+            batch: BATCH_PUBLICATIONS_MAX,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_and_indices_are_unique() {
+        crate::reasons::check(Bound::ALL, Bound::index, Bound::label);
+    }
+}

@@ -1,0 +1,192 @@
+//! A turn of the loop does a bounded amount of everything; what it puts off follows in the next turns, and nothing is lost or
+//! reordered by that. A subscriber costs one write, however its topics alternate.
+
+use crate::driver::{Driver, Peer};
+use fleeting::engine::{Bound, Readiness, Settings};
+use fleeting::{App, Error, Handle, Message, Progress, Request, Response, Room, Socket, Source, WebSocket};
+use fleeting_testkit::client::{TEXT, frame};
+use fleeting_testkit::server::subscribe;
+
+/// Its clients subscribe to the topics in the query, and publish what they send: `topic:text`.
+struct Hub;
+
+impl WebSocket for Hub {
+    type Session = ();
+
+    fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
+        req.query()
+            .unwrap_or_default()
+            .split(',')
+            .filter(|topic| !topic.is_empty())
+            .try_for_each(|topic| subscribe(socket, topic))
+    }
+
+    fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
+        let Message::Text(text) = message else { panic!("text is published") };
+        let (topic, _) = text.split_once(':').expect("a topic");
+        socket.publish(topic, message).expect("it is valid");
+    }
+}
+
+fn hub() -> (Driver, Handle) {
+    let handle = Handle::unattended(1);
+    let app = App::new().ws("/hub", Hub).get("/", |_req| Ok(Response::text("hello")));
+    (Driver::with_handle(app, Settings::default(), &handle), handle)
+}
+
+/// Takes turns until nothing is left to do. Calls `after` after each.
+fn turns(driver: &mut Driver, mut after: impl FnMut(&mut Driver)) {
+    loop {
+        driver.engine.run();
+        after(driver);
+        if driver.engine.next_ms() != Some(0) {
+            return;
+        }
+        driver.engine.begin(driver.now);
+    }
+}
+
+/// Returns the number of turns that have reached a bound.
+fn bounded(driver: &Driver, bound: Bound) -> u64 {
+    let counters = driver.counters();
+    counters.bounded_turns().find(|(label, _)| *label == bound.label()).expect("every bound is counted").1
+}
+
+/// Returns the frames in which a client publishes these texts.
+fn publications<'a>(texts: impl IntoIterator<Item = &'a String>) -> Vec<u8> {
+    texts.into_iter().flat_map(|text| frame(true, TEXT, text.as_bytes())).collect()
+}
+
+/// Finding B5.
+#[test]
+fn a_subscriber_costs_one_write_however_its_topics_alternate() {
+    let (mut driver, _handle) = hub();
+    let subscribers = ["a", "b", "a,b", "a", "c"].map(|topics| driver.websocket(&format!("/hub?{topics}")));
+    let publisher = driver.websocket("/hub");
+    let texts: Vec<String> =
+        (0..900).map(|number| format!("{}:{number}", ["a", "b", "c"][number % 3])).collect();
+    let before: Vec<u64> = subscribers.iter().map(Peer::calls).collect();
+    driver.arrive(&publisher, &publications(&texts));
+    for ((peer, topics), before) in subscribers.iter().zip(["a", "b", "ab", "a", "c"]).zip(before) {
+        let expected: Vec<_> = texts.iter().filter(|text| topics.contains(&text[..1])).cloned().collect();
+        assert_eq!(peer.texts(), expected, "{topics}");
+        assert_eq!(peer.calls() - before, 1, "{topics}");
+    }
+}
+
+#[test]
+fn deliveries_are_bounded_and_a_request_does_not_wait_for_their_end() {
+    let (mut driver, handle) = hub();
+    let subscribers: Vec<_> = (0..5000).map(|_| driver.websocket("/hub?a")).collect();
+    handle.publish("a", Message::Text("a:1")).expect("there is room");
+    let Peer { id: canary, pipe } = driver.connect();
+    pipe.borrow_mut().deliver(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    driver.engine.begin(driver.now);
+    // In the first turn, though its event comes with those of the publications.
+    driver.engine.ready(canary, Readiness { readable: true, ..Readiness::default() });
+    let (mut before, mut count) = (0, 0);
+    turns(&mut driver, |driver| {
+        assert!(pipe.borrow().written.ends_with(b"hello"));
+        let delivered = driver.counters().delivered;
+        assert!(delivered - before <= Bound::Deliveries.a_turn() as u64, "{before} {delivered}");
+        (before, count) = (delivered, count + 1);
+    });
+    assert_eq!((before, count), (5000, 5));
+    assert_eq!(bounded(&driver, Bound::Deliveries), 4);
+    assert!(subscribers.iter().all(|peer| peer.texts() == ["a:1"]));
+}
+
+#[test]
+fn what_is_published_meanwhile_comes_after_it_and_publishers_wait_for_a_full_batch() {
+    let (mut driver, handle) = hub();
+    let subscribers: Vec<_> =
+        (0..300).map(|number| driver.websocket(["/hub?a", "/hub?a,b"][number % 2])).collect();
+    let publisher = driver.websocket("/hub");
+    let own: Vec<String> =
+        (0..3000).map(|number| format!("{}:own {number:60}", ["a", "b"][number % 2])).collect();
+    let others: Vec<String> =
+        (0..1000).map(|number| format!("{}:other {number:60}", ["a", "b"][number % 2])).collect();
+    for text in &others {
+        handle.publish(&text[..1], Message::Text(text)).expect("there is room");
+    }
+    publisher.deliver(&publications(&own));
+    driver.engine.begin(driver.now);
+    driver.engine.ready(publisher.id, Readiness { readable: true, ..Readiness::default() });
+    turns(&mut driver, |driver| {
+        let counters = driver.counters();
+        // A batch takes no more once it has matched this often.
+        let due = counters.matched - counters.delivered;
+        assert!(due < (256 << 10) + 300, "{due}");
+    });
+    assert_eq!(driver.counters().published, 4000);
+    assert!(bounded(&driver, Bound::Batches) > 0 && bounded(&driver, Bound::Deliveries) > 0);
+    for (number, peer) in subscribers.iter().enumerate() {
+        let texts = peer.texts();
+        let due = |text: &&String| number % 2 == 1 || text.starts_with('a');
+        for (published, word) in [(&own, "own"), (&others, "other")] {
+            let arrived = texts.iter().filter(|text| text.contains(word));
+            assert!(arrived.eq(published.iter().filter(due)), "{number} {word}");
+        }
+    }
+}
+
+#[test]
+fn commands_are_bounded_and_stay_in_order() {
+    let (mut driver, handle) = hub();
+    let subscriber = driver.websocket("/hub?a");
+    let texts: Vec<String> = (0..5000).map(|number| format!("a:{number}")).collect();
+    for text in &texts {
+        handle.publish("a", Message::Text(text)).expect("there is room");
+    }
+    driver.engine.begin(driver.now);
+    let mut before = 0;
+    turns(&mut driver, |driver| {
+        let published = driver.counters().published;
+        assert!(published - before <= Bound::Commands.a_turn() as u64, "{before} {published}");
+        before = published;
+        // What comes later waits its turn.
+        if published == 1024 {
+            handle.publish("a", Message::Text("a:last")).expect("there is room");
+        }
+    });
+    assert_eq!((before, bounded(&driver, Bound::Commands)), (5001, 4));
+    assert!(subscriber.texts().iter().eq(texts.iter().chain([&"a:last".to_string()])));
+}
+
+/// A source that makes so many pieces.
+struct Pieces(usize);
+
+impl Source for Pieces {
+    fn read(&mut self, room: &mut Room<'_>) -> Result<Progress, Error> {
+        room.push(b"piece");
+        self.0 -= 1;
+        Ok(if self.0 == 0 { Progress::End } else { Progress::More })
+    }
+}
+
+#[test]
+fn connections_that_go_on_without_an_event_are_bounded_and_take_turns() {
+    const PIECES: usize = 6;
+    let app = App::new().get("/", |_req| Ok(Response::source(None, Pieces(PIECES))));
+    let mut driver = Driver::new(app, Settings::default());
+    let clients: Vec<_> = (0..600).map(|_| driver.connect()).collect();
+    driver.engine.begin(driver.now);
+    for Peer { id, pipe } in &clients {
+        pipe.borrow_mut().deliver(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        driver.engine.ready(*id, Readiness { readable: true, ..Readiness::default() });
+    }
+    let pieces = |pipe: &std::cell::RefCell<fleeting::testing::stream::Pipe>| {
+        pipe.borrow().written.windows(5).filter(|window| *window == b"piece").count()
+    };
+    let mut before = clients.iter().map(|peer| pieces(&peer.pipe)).sum::<usize>();
+    turns(&mut driver, |_| {
+        let counts: Vec<_> = clients.iter().map(|peer| pieces(&peer.pipe)).collect();
+        let sum = counts.iter().sum::<usize>();
+        assert!(sum - before <= Bound::Connections.a_turn(), "{before} {sum}");
+        let (least, most) = (counts.iter().min().expect("some"), counts.iter().max().expect("some"));
+        assert!(most - least <= 1, "{least} to {most}");
+        before = sum;
+    });
+    assert_eq!(before, 600 * PIECES);
+    assert!(bounded(&driver, Bound::Connections) > 0);
+}
