@@ -27,6 +27,11 @@ impl WebSocket for Feed {
             Message::Binary(_) => socket.publish("a", message).expect("it is valid"),
         }
     }
+
+    fn dropped(&self, _session: &mut (), publications: u64, socket: &mut Socket<'_>) {
+        // Long enough to be compressed, if it were allowed to be.
+        socket.text(&format!("gap {publications} {}", "again and ".repeat(20)));
+    }
 }
 
 fn driver(compression: &str) -> Driver {
@@ -167,6 +172,39 @@ fn no_compression_is_agreed_on_where_it_is_off() {
         assert!(!head.contains("Extensions"), "{head}");
         driver.send(&peer, TEXT | RSV1, b"\x02\x00");
         assert_eq!(peer.frames()[0].close_code(), 1002);
+    }
+}
+
+/// What a session sends because of a gap is sent before messages that were compressed earlier, and may not refer to them, nor
+/// they to it.
+#[test]
+fn the_note_of_a_gap_does_not_disturb_the_compression_of_what_follows() {
+    for mode in ["shared", "dedicated"] {
+        let handle = Handle::unattended(1);
+        let mut driver = driver_on(mode, &handle, |limits| limits.outbox_bytes = 4096);
+        let mut client = CompressingClient::new(&mut driver, "/feed", "");
+        client.say(&mut driver, TEXT, &prose(1));
+        assert_eq!(client.receive(), [(TEXT | RSV1, prose(1))], "{mode}");
+        client.peer.limit_room(0);
+        for number in 0..3 {
+            let noise: String = noise(4000).iter().map(|byte| char::from(b'a' + byte % 16)).collect();
+            handle.publish("a", Message::Text(&format!("{number}{noise}"))).expect("there is room");
+        }
+        driver.turn();
+        client.say(&mut driver, TEXT, &prose(2));
+        driver.make_room(&client.peer, 5000);
+        handle.publish("a", Message::Text("last")).expect("there is room");
+        driver.turn();
+        driver.make_room(&client.peer, usize::MAX);
+        client.say(&mut driver, TEXT, &prose(3));
+        let received = client.receive();
+        let shown: Vec<_> = received.iter().map(|(_, payload)| &payload[..payload.len().min(12)]).collect();
+        let told =
+            received.iter().position(|(opcode, payload)| *opcode == TEXT && payload.starts_with(b"gap "));
+        assert!(told.is_some_and(|at| at > 0), "{mode}: {shown:?}");
+        for own in [prose(2), prose(3)] {
+            assert!(received.contains(&(TEXT | RSV1, own)), "{mode}: {shown:?}");
+        }
     }
 }
 

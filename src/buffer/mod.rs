@@ -4,6 +4,7 @@
 //! [`Pool`] when it is drained, and an [`Outbox`] is dropped.
 
 mod block;
+mod charges;
 mod file_part;
 mod inbox;
 mod memory;

@@ -4,7 +4,7 @@
 //! memory charged to the queue is the sum of its pieces' charges.
 
 use super::FilePart;
-use super::memory::{Charge, Memory, NoMemory};
+use super::memory::{Charge, Memory};
 use super::piece::{PIECE_BYTES, Piece, Published};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -50,7 +50,7 @@ pub enum Taken {
 /// A queue of bytes for a peer that reads more slowly than it is answered.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    pieces: VecDeque<Piece>,
+    pub(super) pieces: VecDeque<Piece>,
     /// Bytes of the first piece that have left; less than its length.
     sent: usize,
     /// Bytes in memory that have not left, over all pieces. Bytes of files are not counted.
@@ -58,12 +58,12 @@ pub struct Outbox {
     /// Bytes that have left since the queue was made, those of files included.
     left: u64,
     /// The sum of all pieces' charges.
-    charged_bytes: usize,
+    pub(super) charged_bytes: usize,
     /// The sum of what all pieces take of the server's memory.
-    own_bytes: usize,
-    charge: Charge,
+    pub(super) own_bytes: usize,
+    pub(super) charge: Charge,
     /// Something could not be queued, because there was no memory for it.
-    broken: bool,
+    pub(super) broken: bool,
     /// The number of pieces that are not published messages.
     answers: usize,
     /// The number of published messages that have left entirely.
@@ -81,33 +81,15 @@ const VECTOR_MAX: usize = 16;
 /// Copies are joined up to this size.
 const JOIN_BYTES: usize = 64 << 10;
 
-/// The granularity in which the server's memory is taken.
-const CHARGE_BYTES: usize = 4096;
-
 impl Outbox {
     /// Makes an empty queue, which is charged to `memory`.
     pub fn new(memory: &Arc<Memory>) -> Outbox {
         Outbox { charge: memory.charge(), ..Outbox::default() }
     }
 
-    /// Returns whether bytes are missing, because there was no memory to queue them. The connection must be dropped then.
-    pub fn is_broken(&self) -> bool {
-        self.broken
-    }
-
     /// Makes the queue get another turn, although the socket took nothing: no event will report that it may take more.
     pub fn pause(&mut self) {
         self.paused = true;
-    }
-
-    /// Whether the server has too little memory for more to be queued.
-    pub(super) fn is_short(&self) -> bool {
-        self.charge.is_short()
-    }
-
-    /// Takes what the pieces need of the server's memory, or gives back what they no longer need.
-    fn settle(&mut self) -> Result<(), NoMemory> {
-        self.charge.set(self.own_bytes.next_multiple_of(CHARGE_BYTES))
     }
 
     /// Returns the bytes in memory that have not left. Bytes of files are not in memory.
@@ -170,49 +152,6 @@ impl Outbox {
         }
         self.answers += 1;
         self.add(Piece::File(part));
-    }
-
-    /// Adds a piece and its charges.
-    fn add(&mut self, piece: Piece) {
-        self.charged_bytes += piece.charge();
-        self.own_bytes += piece.own_bytes();
-        // What has the memory already, or is too small to matter, is not refused.
-        let _ = self.settle();
-        self.pieces.push_back(piece);
-    }
-
-    /// Subtracts the charges of a piece.
-    fn subtract(&mut self, piece: &Piece) {
-        self.charged_bytes -= piece.charge();
-        self.own_bytes -= piece.own_bytes();
-        // Less is always granted, unless more than that could not be taken before.
-        let _ = self.settle();
-    }
-
-    /// Returns whether the server has this much more memory. Otherwise the queue is broken.
-    fn has_memory(&mut self, bytes: usize) -> bool {
-        let needed = (self.own_bytes + bytes).next_multiple_of(CHARGE_BYTES);
-        self.broken |= self.charge.set(needed).is_err();
-        !self.broken
-    }
-
-    /// Returns a copy of `bytes`. If there is no memory for it, the queue is broken.
-    fn copy(&mut self, bytes: &[u8]) -> Option<Piece> {
-        let mut copy = Vec::new();
-        if !self.has_memory(bytes.len()) || copy.try_reserve_exact(bytes.len()).is_err() {
-            return self.run_out();
-        }
-        copy.extend_from_slice(bytes);
-        Some(Piece::Owned(copy))
-    }
-
-    #[cold]
-    fn run_out(&mut self) -> Option<Piece> {
-        if !self.broken {
-            self.charge.run_out();
-            self.broken = true;
-        }
-        None
     }
 
     /// Queues a piece from its byte `from` on. A file is queued whole.

@@ -10,13 +10,13 @@ use super::context::Context;
 use super::cork::Cork;
 use super::counters::Counters;
 use super::deadlines::DeadlinePolicy;
-use super::delivery::{self, FollowUps, Gathered};
+use super::delivery::{FollowUps, Gathered};
 use super::eviction::Eviction;
 use super::progress::Outcome;
 use super::readiness::Readiness;
 use super::remote::handle::Handle;
 use super::remote::mailbox::{Command, Mailbox};
-use super::schedule::{Expiry, Schedule};
+use super::schedule::Schedule;
 use super::settings::Settings;
 use super::shutdown::{ShutdownReport, Straggler};
 use super::table::Table;
@@ -61,11 +61,11 @@ pub struct Engine<S> {
     report: ShutdownReport,
     pub(super) eviction: Eviction,
     /// Empty between deliveries, kept for its memory.
-    follow_ups: FollowUps,
-    gathered: Gathered,
+    pub(super) follow_ups: FollowUps,
+    pub(super) gathered: Gathered,
     pub(super) bounds: Bounds,
     /// What is left of a turn's [`Bound::Deliveries`].
-    deliveries_left: usize,
+    pub(super) deliveries_left: usize,
 }
 
 impl<S: Stream> Engine<S> {
@@ -220,24 +220,11 @@ impl<S: Stream> Engine<S> {
         while let Some((id, expiry)) = self.schedule.expired(&mut self.table) {
             self.expire(id, expiry);
         }
-        self.deliver();
-        let publisher = &self.context.services.publisher;
-        if !publisher.is_delivered() {
-            let is_full = publisher.topics.is_full();
-            self.count_undelivered(is_full);
-        }
+        self.deliver_last();
         if self.cut_off.is_some_and(|cut_off| self.schedule.has_come(cut_off)) {
             self.cut_off_stragglers();
         }
         self.cork.shrink(CORK_KEPT_BYTES, CORK_BYTES);
-    }
-
-    #[cold]
-    fn count_undelivered(&mut self, is_full: bool) {
-        self.counters_mut().count_bounded(Bound::Deliveries);
-        if is_full {
-            self.counters_mut().count_bounded(Bound::Batches);
-        }
     }
 
     #[cold]
@@ -352,47 +339,6 @@ impl<S: Stream> Engine<S> {
         &mut self.context.services.counters
     }
 
-    /// Sends publications to their subscribers as far as the turn's bound allows, and handles the subscribers that could
-    /// not take them.
-    #[inline]
-    pub(super) fn deliver(&mut self) {
-        // A subscriber that a delivery closes may publish as it ends.
-        while !self.context.services.publisher.is_delivered() {
-            let mut budget = self.deliveries_left;
-            self.deliver_once(&mut budget);
-            self.deliveries_left = budget;
-            if budget == 0 {
-                return;
-            }
-        }
-    }
-
-    /// Sends all publications to their subscribers, however long that takes.
-    pub(super) fn deliver_all(&mut self) {
-        while !self.context.services.publisher.is_delivered() {
-            let mut budget = usize::MAX;
-            self.deliver_once(&mut budget);
-        }
-    }
-
-    #[inline(never)]
-    fn deliver_once(&mut self, budget: &mut usize) {
-        let mut follow_ups = std::mem::take(&mut self.follow_ups);
-        let Engine { table, context, cork, gathered, .. } = &mut *self;
-        delivery::deliver(table, &mut context.services, cork, gathered, &mut follow_ups, budget);
-        for id in follow_ups.blocked.drain(..) {
-            self.update_deadline(id, false);
-            self.run_if_wanted(id);
-        }
-        for id in follow_ups.too_slow.drain(..) {
-            self.tell(id, |turn| turn.too_slow());
-        }
-        for id in follow_ups.failed.drain(..) {
-            self.abort(id);
-        }
-        self.follow_ups = follow_ups;
-    }
-
     /// Gives a connection its turn, and does what follows from it.
     #[inline]
     pub(super) fn drive(&mut self, id: ConnId, writable: bool) {
@@ -417,52 +363,17 @@ impl<S: Stream> Engine<S> {
         }
     }
 
-    fn update_deadline(&mut self, id: ConnId, fresh: bool) {
+    pub(super) fn update_deadline(&mut self, id: ConnId, fresh: bool) {
         if let Some(conn) = self.table.find(id) {
             self.schedule.update(id, conn, fresh);
         }
     }
 
     /// Puts a connection on the runnable list, if it has something to do that no event will announce.
-    fn run_if_wanted(&mut self, id: ConnId) {
+    pub(super) fn run_if_wanted(&mut self, id: ConnId) {
         let Some(conn) = self.table.find(id) else { return };
         if conn.wants_turn() && !std::mem::replace(&mut conn.runnable, true) {
             self.runnable.push(id);
-        }
-    }
-
-    /// Handles a connection whose deadline has passed.
-    fn expire(&mut self, id: ConnId, expiry: Expiry) {
-        let Some(conn) = self.table.find(id) else { return };
-        self.context.services.counters.timeouts += u64::from(expiry.is_timeout());
-        let mut turn = Turn::new(conn, id, &mut self.context, &mut self.cork);
-        match expiry {
-            Expiry::RequestTimeout => turn.request_timed_out(),
-            Expiry::AnswerTimeout => turn.answer_overdue(),
-            Expiry::Quiet => turn.quiet(),
-            Expiry::Ping => turn.ping(),
-            Expiry::Close(code, reason) => turn.close(code, reason),
-            Expiry::Offer => return self.offer(id),
-            Expiry::Abort => return self.abort(id),
-        }
-        self.drive(id, false);
-        if expiry == Expiry::Quiet {
-            self.update_deadline(id, true);
-        }
-    }
-
-    /// Offers a connection once more what is queued for it, and drops it if it still takes nothing.
-    ///
-    /// A poll reports room late: Linux, only when a third of its own buffer is free, which may be more than a megabyte. A
-    /// peer that reads slowly but steadily has taken something long before that, and then a write succeeds.
-    fn offer(&mut self, id: ConnId) {
-        self.drive(id, true);
-        let stalled = self.table.find(id).is_some_and(|conn| {
-            conn.timer.waiting == Waiting::Write && self.schedule.has_come(conn.timer.deadline)
-        });
-        if stalled {
-            self.counters_mut().timeouts += 1;
-            self.abort(id);
         }
     }
 }

@@ -8,18 +8,16 @@ use super::conn::{Conn, Protocol, Source, Writing};
 use super::context::{Context, Services};
 use super::cork::Cork;
 use super::http::requests::{self, Client, Switch};
-use super::http::transfer::Transfer;
 use super::input::read;
 use super::output::Output;
 use super::pace::MessageClock;
 use super::progress::{Next, Outcome, StopReason};
 use super::websocket::socket::OpenSocket;
-use crate::app::{ConnId, Message};
+use crate::app::ConnId;
 use crate::buffer::Taken;
 use crate::config::READ_BYTES;
 use crate::http1::Decoder;
 use crate::transport::Stream;
-use crate::ws::CloseCode;
 
 /// How many reads a lingering connection gets in one turn; their bytes are thrown away.
 const DISCARD_READS: usize = 4;
@@ -135,55 +133,6 @@ impl<'a, S: Stream> Turn<'a, S> {
         self.apply(next);
     }
 
-    /// Asks an endless source for a sign of life, because nothing has been sent for long.
-    pub(super) fn quiet(&mut self) {
-        self.call_transfer(Transfer::quiet);
-    }
-
-    /// Reports to a source, which may be endless, that the server is shutting down.
-    pub(super) fn ending(&mut self) {
-        self.call_transfer(Transfer::ending);
-    }
-
-    fn call_transfer(&mut self, call: impl FnOnce(&mut Transfer, &mut u64) -> bool) {
-        if let Protocol::Transfer(transfer) = &mut self.conn.protocol {
-            self.conn.io.broken |= !call(transfer, &mut self.context.services.counters.panics);
-        }
-    }
-
-    /// Sends a message on a WebSocket, if there is room.
-    pub(super) fn send(&mut self, message: Message<'_>) {
-        let id = self.id;
-        if let Some((open, mut out, services)) = self.socket() {
-            open.send(&mut out, services, id, message);
-        }
-    }
-
-    /// Begins a WebSocket's closing handshake.
-    pub(super) fn close(&mut self, code: CloseCode, reason: &str) {
-        let id = self.id;
-        if let Some((open, mut out, services)) = self.socket() {
-            open.close(&mut out, services, id, code, reason);
-        }
-    }
-
-    /// Ends a subscriber that reads too slowly.
-    pub(super) fn too_slow(&mut self) {
-        match &mut self.conn.protocol {
-            Protocol::Transfer(transfer) => transfer.too_slow(),
-            _ => self.close(CloseCode::TRY_AGAIN, "reads too slowly"),
-        }
-    }
-
-    /// Asks a WebSocket's peer for a sign of life.
-    pub(super) fn ping(&mut self) {
-        self.conn.timer.pinged = true;
-        let payload = self.conn.timer.ping_payload();
-        if let Some((open, mut out, _)) = self.socket() {
-            open.ping(&mut out, payload);
-        }
-    }
-
     #[inline]
     fn drain(&mut self) {
         let id = self.id;
@@ -213,29 +162,6 @@ impl<'a, S: Stream> Turn<'a, S> {
             break;
         }
         self.settle();
-    }
-
-    /// Tells the peer, or its session, that publications were dropped here: at the front of what is queued.
-    #[inline(never)]
-    fn tell_gap(&mut self) {
-        let lost = self.conn.outbox(self.cork.memory()).take_gap();
-        let corked = self.cork.len();
-        let id = self.id;
-        if let Some((open, mut out, services)) = self.socket() {
-            open.dropped(&mut out, services, id, lost);
-            if !open.is_open() {
-                // Nothing may follow a Close, so it stays behind what is queued.
-                return;
-            }
-        } else if let Protocol::Transfer(transfer) = &mut self.conn.protocol {
-            let mut out = Output::new(&mut self.conn.io, self.cork);
-            let before = out.cork.position();
-            transfer.tell_gap(&mut out, &mut self.context.services, lost);
-            note_transfer(id, &out, self.context, before, 0, &Next::Same(StopReason::PeerBlocked));
-        }
-        let note = self.cork.split_off(corked);
-        self.cork.passed(note.len() as u64);
-        self.conn.outbox(self.cork.memory()).push_front(note);
     }
 
     /// Reports the requests whose last byte has left.
@@ -450,7 +376,7 @@ impl<'a, S: Stream> Turn<'a, S> {
 
 /// Notes how far a transfer has come since the cork was at the position `before`, for the completion hook.
 #[inline]
-fn note_transfer<S: Stream>(
+pub(super) fn note_transfer<S: Stream>(
     conn: ConnId,
     out: &Output<'_, S>,
     context: &mut Context,

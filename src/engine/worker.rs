@@ -228,7 +228,7 @@ impl Worker {
     /// and the copy that those cost. The message leaves in the next [`turn`](Worker::turn), together with all others that
     /// are published before it: a subscriber gets them in one write. Until then [`patience`](Worker::patience) is zero;
     /// the file descriptor reports nothing. [`flush`](Worker::flush) sends them without a turn. Publications do not
-    /// wait once they have more than 256 KiB, are 4,096, or have matched subscribers 262,144 times.
+    /// wait once they have 256 KiB, where each counts 64 bytes more, and each subscriber that it matches one.
     ///
     /// ```
     /// use fleeting::{App, Message, Server};

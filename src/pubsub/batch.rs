@@ -106,11 +106,6 @@ impl Batch {
         self.entries.len() as u32
     }
 
-    /// Returns the length of all plain frames together, in bytes.
-    pub(crate) fn bytes(&self) -> usize {
-        self.encodings[0].bytes.len()
-    }
-
     /// Adds a publication or an announcement.
     pub(crate) fn push(&mut self, kind: Kind, name: &str, message: Message<'_>) {
         self.names.push_str(name);
@@ -244,7 +239,7 @@ mod tests {
         batch.push(Kind::Publication, "a", Message::Text("one"));
         batch.push(Kind::Announcement, "bb", Message::Binary(b"two"));
         batch.push(Kind::Publication, "c", Message::Text(""));
-        assert_eq!((batch.len(), batch.bytes()), (3, 12));
+        assert_eq!(batch.len(), 3);
         assert_eq!(batch.frames(Encoding::PLAIN, 0, 3), b"\x81\x03one\x82\x03two\x81\x00");
         assert_eq!(batch.frames(Encoding::PLAIN, 1, 2), b"\x82\x03two");
         assert_eq!(batch.frame_bytes(Encoding::PLAIN, 2), 2);
@@ -257,7 +252,7 @@ mod tests {
         let (block, name_bytes) = batch.shared(Encoding::PLAIN, 1);
         assert_eq!((&block[..], name_bytes), (&b"\x82\x03two"[..], 0));
         batch.clear();
-        assert_eq!((batch.len(), batch.bytes()), (0, 0));
+        assert_eq!(batch.len(), 0);
     }
 
     #[test]

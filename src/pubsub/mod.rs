@@ -16,13 +16,14 @@
 mod batch;
 mod broker;
 mod names;
+mod page;
 mod publication;
 mod topics;
 
 pub use broker::{Broker, Inlet};
 pub use names::TopicError;
+pub use page::{TopicCount, TopicPage};
 pub use publication::Publication;
-pub use topics::{TopicCount, TopicPage};
 
 pub(crate) use batch::{Batch, Encoding, Entry, Kind};
 pub(crate) use broker::Attached;

@@ -6,6 +6,7 @@
 use super::TopicError;
 use super::batch::{Batch, Encoding, Kind};
 use super::names::{self, Filter};
+use super::page::{TopicCount, TopicPage, order};
 use crate::buffer::SlowConsumer;
 use crate::config::Limits;
 use crate::ws::Message;
@@ -33,70 +34,6 @@ impl SubscriberId {
     }
 }
 
-/// A topic or a filter, with its counts on one worker or several.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TopicCount {
-    /// The name, or the filter with its `*`.
-    pub name: Box<str>,
-    /// The number of its subscribers.
-    pub subscribers: usize,
-    /// The number of publications that it matched since it got its first subscriber.
-    pub published: u64,
-}
-
-/// Some topics and filters, as [`Handle::count_topics`](crate::Handle::count_topics) lists them.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct TopicPage {
-    /// The topics, in the order of their names.
-    pub topics: Vec<TopicCount>,
-    /// The name after which the next page begins; `None` if this is the last page.
-    pub next: Option<Box<str>>,
-}
-
-/// Topics of a page, at most.
-const PAGE_TOPICS: usize = 256;
-/// A page whose names have more bytes than this gets no more.
-const PAGE_NAME_BYTES: usize = 32 << 10;
-
-impl TopicPage {
-    /// Adds another worker's page of the same place. Subscribers are added up. Publications reach every worker, so the
-    /// largest count is the right one.
-    pub(crate) fn merge(&mut self, other: TopicPage) {
-        // What follows the end of either page may be incomplete.
-        let ends = [&self.next, &other.next].into_iter().flatten();
-        let end = ends.min_by(|one, two| order(one).cmp(&order(two))).cloned();
-        let mut topics = Vec::with_capacity(self.topics.len().max(other.topics.len()));
-        let mut theirs = other.topics.into_iter().peekable();
-        let mut push = |topic: TopicCount| match &end {
-            Some(end) if order(&topic.name) > order(end) => {}
-            _ => topics.push(topic),
-        };
-        for mut own in self.topics.drain(..) {
-            while let Some(before) = theirs.next_if(|their| order(&their.name) < order(&own.name)) {
-                push(before);
-            }
-            if let Some(same) = theirs.next_if(|their| their.name == own.name) {
-                own.subscribers += same.subscribers;
-                own.published = own.published.max(same.published);
-            }
-            push(own);
-        }
-        theirs.for_each(push);
-        (self.topics, self.next) = (topics, end);
-        if self.topics.len() > PAGE_TOPICS {
-            self.topics.truncate(PAGE_TOPICS);
-            self.next = self.topics.last().map(|last| last.name.clone());
-        }
-    }
-}
-
-/// Returns what topics and filters are ordered by.
-fn order(name: &str) -> (&str, bool) {
-    name.strip_suffix('*').map_or((name, false), |prefix| (prefix, true))
-}
-
 /// A worker's topics and their subscribers. `C` identifies the recipient behind a subscriber, such as a
 /// connection.
 #[derive(Debug)]
@@ -117,20 +54,18 @@ pub(crate) struct Topics<C> {
     /// How many of `pending` were returned by [`next_pending`](Topics::next_pending).
     served: usize,
     pub(crate) batch: Batch,
-    /// The publications of the batch, each counted once per subscriber.
-    matched: usize,
-    /// The number of publications with which the batch is full.
-    batch_max: u32,
-    /// The batch should be delivered before more is published.
-    full: bool,
+    /// Compared with [`BATCH_LOAD_MAX`].
+    load: usize,
+    /// The share of a publication in `load`.
+    publication_load: usize,
 }
 
-/// A batch is full when its frames have more bytes than this,
-const BATCH_BYTES_MAX: usize = 256 << 10;
-/// or when it has this many publications by default, which bounds what is queued for one slow subscriber at a time,
+/// A batch is full when its load reaches this: the bytes of its messages, a share for each publication, and one for each
+/// subscriber that a publication matches. That bounds its memory, that of all ranges, and the time that matching takes.
+const BATCH_LOAD_MAX: usize = 256 << 10;
+/// Publications with which a batch is full by default, if they are empty and match nobody. It bounds what is queued for one
+/// slow subscriber at a time.
 pub(crate) const BATCH_PUBLICATIONS_MAX: u32 = 4096;
-/// or when they have matched this often, which bounds the memory of all ranges, and the time that matching takes.
-const BATCH_MATCHES_MAX: usize = 256 << 10;
 /// Ranges of a subscriber whose memory is kept for the next batch.
 const RANGES_KEPT: usize = 16;
 
@@ -216,9 +151,8 @@ impl<C: Copy> Topics<C> {
             pending: Vec::new(),
             served: 0,
             batch: Batch::default(),
-            matched: 0,
-            batch_max,
-            full: false,
+            load: 0,
+            publication_load: BATCH_LOAD_MAX / batch_max as usize,
         }
     }
 
@@ -306,7 +240,7 @@ impl<C: Copy> Topics<C> {
         }
         if count > 0 {
             self.batch.push(Kind::Publication, name, message);
-            self.note_matches(count);
+            self.add_load(message, count);
         }
         Ok(count)
     }
@@ -329,24 +263,21 @@ impl<C: Copy> Topics<C> {
         }
         if count > 0 {
             self.batch.push(Kind::Announcement, name, message);
-            self.note_matches(count);
+            self.add_load(message, count);
         }
         count
     }
 
-    /// Notes that the batch's last entry has matched `count` subscribers.
+    /// Adds an entry that has matched `count` subscribers to the batch's load.
     #[inline]
-    fn note_matches(&mut self, count: u64) {
-        self.matched += count as usize;
-        self.full = self.batch.bytes() > BATCH_BYTES_MAX
-            || self.batch.len() >= self.batch_max
-            || self.matched >= BATCH_MATCHES_MAX;
+    fn add_load(&mut self, message: Message<'_>, count: u64) {
+        self.load += message.bytes().len() + self.publication_load + count as usize;
     }
 
     /// Returns whether the batch should be delivered before more is published.
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
-        self.full
+        self.load >= BATCH_LOAD_MAX
     }
 
     /// Adds the batch's next entry, `message`, to the publications that a topic's members are owed. Returns the number of
@@ -420,7 +351,7 @@ impl<C: Copy> Topics<C> {
     fn clear(&mut self) {
         self.pending.clear();
         self.batch.clear();
-        (self.served, self.matched, self.full) = (0, 0, false);
+        (self.served, self.load) = (0, 0);
     }
 
     /// Returns the number of topics and filters with subscribers.
@@ -435,22 +366,14 @@ impl<C: Copy> Topics<C> {
             let (stem, is_prefix) = order(name);
             Bound::Excluded((stem.into(), is_prefix))
         });
-        let mut page = TopicPage::default();
-        let mut name_bytes = 0;
-        for ((name, is_prefix), index) in self.listed.range((after, Bound::Unbounded)) {
-            if page.topics.len() == PAGE_TOPICS || name_bytes > PAGE_NAME_BYTES {
-                page.next = page.topics.last().map(|last| last.name.clone());
-                break;
-            }
-            name_bytes += name.len();
+        TopicPage::of(self.listed.range((after, Bound::Unbounded)).map(|((name, is_prefix), index)| {
             let topic = &self.topics[*index as usize];
-            page.topics.push(TopicCount {
+            TopicCount {
                 name: if *is_prefix { format!("{name}*").into() } else { (**name).into() },
                 subscribers: topic.members.len(),
                 published: topic.published,
-            });
-        }
-        page
+            }
+        }))
     }
 
     fn find(&self, filter: Filter<'_>) -> Option<u32> {
@@ -676,7 +599,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_full_by_its_bytes_its_publications_or_its_matches() {
+    fn a_batch_is_full_by_its_bytes_its_publications_and_its_matches() {
         fn check(subscribers: u8, message: &str, expected: usize) {
             let mut table = Table::default();
             for conn in 0..subscribers {
@@ -691,15 +614,8 @@ mod tests {
             table.deliver();
             assert!(!table.topics.is_full());
         }
-        // Two bytes before each payload.
-        check(1, &"x".repeat(125), 262_144 / 127 + 1);
-        check(8, "", 4096);
-        let mut table = Table::default();
-        table.subscribe(0, "a").unwrap();
-        table.topics.note_matches(BATCH_MATCHES_MAX as u64 - 1);
-        assert!(!table.topics.is_full());
-        table.publish("a");
-        assert!(table.topics.is_full());
+        check(1, &"x".repeat(125), (256 << 10) / (125 + 64 + 1) + 1);
+        check(8, "", (256 << 10) / (64 + 8) + 1);
     }
 
     #[test]
@@ -806,35 +722,5 @@ mod tests {
             |number| format!("{number:0>4096}"),
             &[9; 67][..66].iter().chain(&[6]).copied().collect::<Vec<_>>(),
         );
-    }
-
-    /// Finding B9.
-    #[test]
-    fn the_pages_of_several_workers_make_one() {
-        let page = |names: &str, next: Option<&str>| TopicPage {
-            topics: names.split(' ').filter(|name| !name.is_empty()).map(|name| count(name, 1, 7)).collect(),
-            next: next.map(Into::into),
-        };
-        let check = |one: TopicPage, two: TopicPage, names: &str, next: Option<&str>| {
-            for (mut own, other) in [(one.clone(), two.clone()), (two, one)] {
-                own.merge(other);
-                let found: Vec<_> =
-                    own.topics.iter().map(|topic| format!("{}{}", topic.name, topic.subscribers)).collect();
-                assert_eq!((found.join(" ").as_str(), own.next.as_deref()), (names, next));
-                assert!(own.topics.iter().all(|topic| topic.published == 7));
-            }
-        };
-        check(page("a c", None), page("a b d", None), "a2 b1 c1 d1", None);
-        check(page("", None), page("a b", Some("b")), "a1 b1", Some("b"));
-        // `d` may have subscribers that the first page has no room for.
-        check(page("a c", Some("c")), page("a b d", None), "a2 b1 c1", Some("c"));
-        check(page("a c", Some("c")), page("a b", Some("b")), "a2 b1", Some("b"));
-        check(page("a* a.b", None), page("a a*", None), "a1 a*2 a.b1", None);
-        let many = |from: usize| {
-            (from..from + 200).map(|number| format!("{number:04}")).collect::<Vec<_>>().join(" ")
-        };
-        let mut own = page(&many(0), None);
-        own.merge(page(&many(200), None));
-        assert_eq!((own.topics.len(), own.next.as_deref()), (256, Some("0255")));
     }
 }

@@ -1,0 +1,69 @@
+//! An engine's publications, on their way to their subscribers.
+//!
+//! It knows no topic and no frame. Its invariant: a turn makes no more deliveries than its bound allows, and counts it if
+//! something is left.
+
+use super::bounds::Bound;
+use super::delivery;
+use super::driver::Engine;
+use crate::transport::Stream;
+
+impl<S: Stream> Engine<S> {
+    /// Sends publications to their subscribers as far as the turn's bound allows, and handles the subscribers that could
+    /// not take them.
+    #[inline]
+    pub(super) fn deliver(&mut self) {
+        // A subscriber that a delivery closes may publish as it ends.
+        while !self.context.services.publisher.is_delivered() {
+            let mut budget = self.deliveries_left;
+            self.deliver_once(&mut budget);
+            self.deliveries_left = budget;
+            if budget == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Sends all publications to their subscribers, however long that takes.
+    pub(super) fn deliver_all(&mut self) {
+        while !self.context.services.publisher.is_delivered() {
+            let mut budget = usize::MAX;
+            self.deliver_once(&mut budget);
+        }
+    }
+
+    #[inline(never)]
+    fn deliver_once(&mut self, budget: &mut usize) {
+        let mut follow_ups = std::mem::take(&mut self.follow_ups);
+        let Engine { table, context, cork, gathered, .. } = &mut *self;
+        delivery::deliver(table, &mut context.services, cork, gathered, &mut follow_ups, budget);
+        for id in follow_ups.blocked.drain(..) {
+            self.update_deadline(id, false);
+            self.run_if_wanted(id);
+        }
+        for id in follow_ups.too_slow.drain(..) {
+            self.tell(id, |turn| turn.too_slow());
+        }
+        for id in follow_ups.failed.drain(..) {
+            self.abort(id);
+        }
+        self.follow_ups = follow_ups;
+    }
+
+    /// Makes a turn's last delivery, and counts the turn if it leaves something to the next.
+    #[inline]
+    pub(super) fn deliver_last(&mut self) {
+        self.deliver();
+        if !self.context.services.publisher.is_delivered() {
+            self.count_undelivered();
+        }
+    }
+
+    #[cold]
+    fn count_undelivered(&mut self) {
+        self.count_bounded(Bound::Deliveries);
+        if self.delivery_is_due() {
+            self.count_bounded(Bound::Batches);
+        }
+    }
+}
