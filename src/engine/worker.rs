@@ -3,6 +3,7 @@
 //! It knows no connection record and no protocol. Its invariant: every event of a poll reaches the engine in the turn
 //! in which it came, because mio's events are edge-triggered.
 
+use super::bounds::Bound;
 use super::counters::Counters;
 use super::driver::Engine;
 use super::readiness::{INTEREST, Readiness};
@@ -116,8 +117,6 @@ const FIRST_LISTENER: usize = usize::MAX - 1024;
 const WAKER: Token = Token(usize::MAX);
 /// Events that one poll returns, at most.
 const EVENTS: usize = 1024;
-/// Connections accepted from one listening socket in one turn, at most.
-const ACCEPTS: usize = 256;
 /// Milliseconds of the longest wait: an hour is as good as forever.
 const PATIENCE_MS_MAX: u64 = 3_600_000;
 /// Milliseconds without accepting, after descriptors have run out.
@@ -349,7 +348,11 @@ impl Worker {
     fn stop_listening(&mut self) {
         // The system has already confirmed the connection to each client in the backlog.
         self.listeners.iter_mut().for_each(|listener| listener.ready = true);
-        let _ = accept(&mut self.listeners, &mut self.engine, &self.poll, &mut self.spare);
+        while self.engine.has_room() && self.listeners.iter().any(|listener| listener.ready) {
+            if accept(&mut self.listeners, &mut self.engine, &self.poll, &mut self.spare).is_err() {
+                break;
+            }
+        }
         self.listeners.clear();
     }
 
@@ -364,6 +367,8 @@ impl Worker {
         if accept(&mut self.listeners, &mut self.engine, &self.poll, &mut self.spare).is_err() {
             self.engine.count_accept_backoff();
             self.accept_after = now_ms + ACCEPT_BACKOFF_MS;
+        } else if self.engine.has_room() && self.listeners.iter().any(|listener| listener.ready) {
+            self.engine.count_bounded(Bound::Accepts);
         }
     }
 }
@@ -378,8 +383,10 @@ fn accept(
     poll: &Poll,
     spare_file: &mut Option<File>,
 ) -> io::Result<()> {
+    // Each gets its share of a turn's bound, so that none keeps the clients of another waiting.
+    let share = Bound::Accepts.a_turn() / listeners.iter().filter(|listener| listener.ready).count().max(1);
     for listener in listeners.iter_mut().filter(|listener| listener.ready) {
-        for _ in 0..ACCEPTS {
+        for _ in 0..share.max(1) {
             if !engine.has_room() {
                 break;
             }
