@@ -3,6 +3,7 @@
 //! It knows no protocol. Its invariant: a client is turned away only if descriptors have run out. One that was accepted and
 //! finds no place waits here, and until it has one nothing more is accepted.
 
+use super::bounds::Bound;
 use super::driver::Engine;
 use super::readiness::INTEREST;
 use super::remote::handle::Handle;
@@ -16,8 +17,6 @@ use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 
-/// Connections accepted from one listening socket in one turn, at most.
-const ACCEPTS: usize = 256;
 /// Attempts of one turn that may fail before accepting pauses: an error that belongs to no connection would come again.
 const FAILURES_MAX: usize = 64;
 /// Milliseconds without accepting, after something that it needs has run out.
@@ -90,7 +89,11 @@ impl Admission {
     /// Accepts those that the system has already confirmed the connection to, and closes the listening sockets.
     pub(super) fn stop(&mut self, mut host: Host<'_>) {
         self.listeners.iter_mut().for_each(|listener| listener.ready = true);
-        let _ = self.admit_all(&mut host);
+        while self.waiting.is_empty() && self.listeners.iter().any(|listener| listener.ready) {
+            if self.admit_all(&mut host).is_err() {
+                break;
+            }
+        }
         self.listeners.clear();
         self.waiting.clear();
     }
@@ -105,9 +108,14 @@ impl Admission {
 
     #[inline(never)]
     fn admit_now(&mut self, mut host: Host<'_>) {
-        if host.now_ms >= self.accept_after && self.admit_all(&mut host).is_err() {
+        if host.now_ms < self.accept_after {
+            return;
+        }
+        if self.admit_all(&mut host).is_err() {
             host.engine.count_accept_backoff();
             self.accept_after = host.now_ms + BACKOFF_MS;
+        } else if self.waiting.is_empty() && self.listeners.iter().any(|listener| listener.ready) {
+            host.engine.count_bounded(Bound::Accepts);
         }
     }
 
@@ -123,8 +131,11 @@ impl Admission {
             }
         }
         let mut failures = 0;
+        // Each socket gets its share of a turn's bound, so that none keeps the clients of another waiting.
+        let ready = self.listeners.iter().filter(|listener| listener.ready).count();
+        let share = (Bound::Accepts.a_turn() / ready.max(1)).max(1);
         for at in 0..self.listeners.len() {
-            for _ in 0..ACCEPTS {
+            for _ in 0..share {
                 let listener = &mut self.listeners[at];
                 if !listener.ready {
                     break;

@@ -8,7 +8,7 @@ use super::service::{Log, app};
 use super::wire::SimStream;
 use fleeting::ConnId;
 use fleeting::Limits;
-use fleeting::engine::{Bounds, Engine, Readiness, Settings};
+use fleeting::engine::{Engine, Readiness, Settings};
 use fleeting::time::{DateCache, Now};
 use fleeting_testkit::random::Random;
 use std::cell::Cell;
@@ -75,12 +75,12 @@ impl Run {
         let (faults, jumps) = (random.chance(400), random.chance(300));
         // Not drawn, so that the other choices of a seed stay what they were.
         let half_close = seed % 2 == 0;
-        let (mut limits, bounds) = (limits(&mut random), bounds(&mut random));
+        let mut limits = limits(&mut random);
         // Not drawn either.
         if seed % 5 == 0 {
             limits.memory = limits.arena_bytes + (128 << 10) + (1024 << (seed / 5 % 10));
         }
-        let settings = Settings { limits, half_close, bounds, ..Settings::default() };
+        let settings = Settings { limits, half_close, ..Settings::default() };
         let log = Rc::new(Log::default());
         let app = app(&log);
         assert_eq!(app.check(), Ok(()));
@@ -458,11 +458,6 @@ impl Run {
     }
 }
 
-/// Returns bounds that few clients reach, or those of a server.
-fn bounds(random: &mut Random) -> Bounds {
-    let (commands, connections) = (random.one_of(&[1, 3, 1024]), random.one_of(&[1, 2, 256]));
-    Bounds { commands, connections, ..Bounds::default() }
-}
 /// With more memory than this, nothing is refused for want of it.
 const MEMORY_AMPLE: usize = 1 << 30;
 
