@@ -27,6 +27,7 @@ pub(crate) enum Invocation {
     version,
     about = help::ABOUT,
     after_help = help::MORE,
+    term_width = help::COLUMNS,
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
     disable_help_flag = true,
@@ -245,6 +246,20 @@ mod tests {
     #[test]
     fn the_command_is_well_formed() {
         CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_text_fits_its_columns() {
+        for line in ["fleeting -h", "fleeting serve --help", "fleeting help serve", "fleeting help lesson"] {
+            match parse(line) {
+                Ok(Invocation::Print(text)) => {
+                    for line in text.lines() {
+                        assert!(line.chars().count() <= help::COLUMNS, "{line}");
+                    }
+                }
+                other => panic!("{line}: {other:?}"),
+            }
+        }
     }
 
     #[test]
