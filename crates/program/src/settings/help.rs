@@ -99,6 +99,7 @@ refused, unless Kubernetes sets it for a service of this name.
   admin_listen = \"127.0.0.1:9090\"
   workers = 2
   files = \"public\"                         # relative to the current directory
+  media_type = [\"md=text/plain\"]
   serve = [\"files\", \"hub\"]
   host = [\"chat.example\"]
   origin = [\"https://chat.example\"]
