@@ -143,6 +143,11 @@ impl Peer {
         self.pipe.borrow_mut().room = bytes;
     }
 
+    /// Returns everything that was written since the last call.
+    pub fn take_written(&self) -> String {
+        String::from_utf8(std::mem::take(&mut self.pipe.borrow_mut().written)).expect("text")
+    }
+
     /// Returns the frames that were written completely since the last call.
     pub fn frames(&self) -> Vec<Frame> {
         let mut frames = Vec::new();

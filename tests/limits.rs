@@ -22,21 +22,23 @@ fn refused(counters: &Counters, label: &str) -> u64 {
 fn one_connection_too_many_waits_until_another_ends() {
     let server = server::run_with(
         |limits, _| limits.connections = 2,
-        |_| App::new().get("/", |_req| Ok(Response::text("hello"))),
+        |_| App::new().get("/", |_req| Ok(Response::text("hello"))).ws("/ws", Echo),
     );
-    let mut first = Client::connect(server.addr);
-    let mut second = Client::connect(server.addr);
-    assert_eq!((first.get("/").status, second.get("/").status), (200, 200));
+    let mut first = Client::websocket(server.addr, "/ws");
+    let mut second = Client::websocket(server.addr, "/ws");
     let mut third = Client::connect(server.addr);
     third.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
     for _ in 0..100 {
-        assert_eq!((first.get("/").status, second.get("/").status), (200, 200));
+        for client in [&mut first, &mut second] {
+            client.frame(TEXT, "hello");
+            assert_eq!(client.next_frame().text(), "hello");
+        }
     }
-    let counters = server.wait(|counters| counters.requests == 202);
+    let counters = server.wait(|counters| counters.messages == 200);
     assert_eq!((counters.accepted, counters.connections), (2, 2));
     drop(first);
     assert_eq!(third.answer().status, 200);
-    let counters = server.wait(|counters| counters.requests == 203);
+    let counters = server.wait(|counters| counters.requests == 3);
     assert_eq!((counters.accepted, counters.connections, counters.accept_backoffs), (3, 2, 0));
 }
 

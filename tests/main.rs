@@ -8,6 +8,7 @@
 //! `allocations` is left out.
 
 mod addresses;
+mod admission;
 #[cfg(not(fleeting_paranoid))]
 mod allocations;
 mod announcements;
@@ -29,6 +30,7 @@ mod gaps;
 mod layers;
 mod limits;
 mod listeners;
+mod memory;
 #[cfg(not(fleeting_paranoid))]
 mod multipart;
 mod offload;

@@ -19,7 +19,12 @@
 //!    empty buffer, and no write is empty.
 //! 4. A stream is dropped only for a reason: the client's end, with everything due written; the client's end while a
 //!    deferred answer is due, unless half-close is honoured, as in every other seed; a failure; a timeout that has
-//!    passed; a shutdown. One that has room, reported or not, is not dropped because nothing was taken.
+//!    passed; a shutdown; another client that waits for a place, if the connection has been idle for 100 ms. One that has
+//!    room, reported or not, is not dropped because nothing was taken.
+//!
+//! In every fifth seed the buffers have little memory. Then a 503 or a Close 1013 may be written in place of any answer, what
+//! follows it on the same connection is not predicted, and a client that does not take its answers may be cut off. The
+//! account of memory never exceeds its limit, is not short without a refusal, and at the end everything is given back.
 //!
 //! Whenever no event is due and the engine has nothing to do ([`Engine::next_ms`] is not 0):
 //! 5. Everything that has arrived is answered unless the client's pipe is full: no wake-up was lost.

@@ -98,12 +98,27 @@ fn content_that_never_arrives_is_408() {
 #[test]
 fn an_idle_connection_is_closed_without_a_response() {
     let server = serve(|timeouts| timeouts.idle = SHORT);
+    let unused = Client::connect(server.addr);
     let mut used = Client::connect(server.addr);
     assert_eq!(used.get("/").status, 200);
     used.ended();
+    assert_eq!(server.wait(|counters| counters.connections == 1).timeouts, 1);
+    drop(unused);
+}
+
+/// Finding C4.
+#[test]
+fn a_connection_without_its_first_byte_is_closed_without_a_response() {
+    let server = serve(|timeouts| timeouts.first_byte = SHORT);
+    let mut used = Client::connect(server.addr);
+    assert_eq!(used.get("/").status, 200);
+    let mut begun = Client::connect(server.addr);
+    begun.send("G");
     let mut unused = Client::connect(server.addr);
     unused.ended();
-    assert_eq!(server.wait(|counters| counters.connections == 0).timeouts, 2);
+    assert_eq!(server.wait(|counters| counters.connections == 2).timeouts, 1);
+    begun.send("ET / HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!((begun.answer().status, used.get("/").status), (200, 200));
 }
 
 #[test]

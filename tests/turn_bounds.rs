@@ -3,9 +3,13 @@
 
 use crate::driver::{Driver, Peer};
 use fleeting::engine::{Bound, Readiness, Settings};
-use fleeting::{App, Error, Handle, Message, Progress, Request, Response, Room, Socket, Source, WebSocket};
+use fleeting::{
+    App, Error, Handle, Message, Progress, Request, Response, Room, Server, Socket, Source, WebSocket,
+};
 use fleeting_testkit::client::{TEXT, frame};
 use fleeting_testkit::server::subscribe;
+use std::net::TcpStream;
+use std::time::Duration;
 
 /// Its clients subscribe to the topics in the query, and publish what they send: `topic:text`.
 struct Hub;
@@ -151,6 +155,26 @@ fn commands_are_bounded_and_stay_in_order() {
     });
     assert_eq!((before, bounded(&driver, Bound::Commands)), (5001, 4));
     assert!(subscriber.texts().iter().eq(texts.iter().chain([&"a:last".to_string()])));
+}
+
+#[test]
+fn accepts_are_bounded_over_all_listening_sockets() {
+    let builder = Server::builder().bind("127.0.0.1:0").bind("127.0.0.1:0");
+    let mut worker = builder.worker(|_| App::new()).expect("it starts");
+    let addrs = worker.local_addrs().expect("it listens");
+    // The system confirms connections that are not accepted yet.
+    let clients: Vec<_> =
+        (0..300).map(|number| TcpStream::connect(addrs[number % 2]).expect("there is room")).collect();
+    let mut accepted = Vec::new();
+    while accepted.last() != Some(&clients.len()) {
+        worker.turn(Some(Duration::ZERO)).expect("polling works");
+        accepted.push(worker.counters().accepted as usize);
+    }
+    accepted.dedup();
+    accepted.retain(|count| *count > 0);
+    assert_eq!(accepted, [256, 300]);
+    let counters = worker.counters();
+    assert!(counters.bounded_turns().any(|counted| counted == (Bound::Accepts.label(), 1)));
 }
 
 /// A source that makes so many pieces.

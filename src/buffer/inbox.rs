@@ -1,15 +1,19 @@
 //! A buffer for bytes that have arrived but are not complete yet.
 //!
 //! It knows no protocol. Its invariant: the bytes held are contiguous, and memory grows in proportion to the bytes
-//! that have arrived.
+//! that have arrived, within what the server may have.
+
+use super::block::{Block, PAGE_BYTES};
+use super::memory::{Charge, Memory, NoMemory};
+use std::sync::Arc;
 
 /// The bytes left over from a turn: a partial head, content or frame.
 ///
 /// They are contiguous, so that a parser can work on them in place.
 #[derive(Debug, Default)]
 pub struct Inbox {
-    /// All of it is initialised, so that a read into its end needs no zeroing first.
-    memory: Vec<u8>,
+    memory: Block,
+    charge: Charge,
     /// Index into `memory`; `start <= end`.
     start: usize,
     /// Index into `memory`; `end <= memory.len()`.
@@ -53,21 +57,31 @@ impl Inbox {
     }
 
     /// Adds a copy of `bytes`.
-    pub fn push(&mut self, bytes: &[u8]) {
-        self.reserve(bytes.len());
+    ///
+    /// # Errors
+    /// There is no memory for it; nothing is added.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), NoMemory> {
+        self.reserve(bytes.len())?;
         self.memory[self.end..self.end + bytes.len()].copy_from_slice(bytes);
         self.end += bytes.len();
+        Ok(())
     }
 
-    /// Returns room for a read behind the bytes held. The caller reports with [`filled`](Inbox::filled) how
-    /// much of it was used.
+    /// Makes room for a read behind the bytes held, at least [`ROOM_BYTES`].
     ///
     /// `whole_bytes` is the size of the head, content or frame under way; 0 if it is not known. Room is made for all of
     /// it, so that it need not be moved later, but at most eight bytes for each byte that has arrived, because
     /// announcing a large size costs the peer nothing.
-    pub fn room(&mut self, whole_bytes: usize) -> &mut [u8] {
+    ///
+    /// # Errors
+    /// There is no memory for it; the bytes are kept.
+    pub fn make_room(&mut self, whole_bytes: usize) -> Result<(), NoMemory> {
         let credit_bytes = self.len().saturating_mul(CREDIT);
-        self.reserve(whole_bytes.saturating_sub(self.len()).min(credit_bytes).max(ROOM_BYTES));
+        self.reserve(whole_bytes.saturating_sub(self.len()).min(credit_bytes).max(ROOM_BYTES))
+    }
+
+    /// Returns the room behind the bytes held. The caller reports with [`filled`](Inbox::filled) how much of it was used.
+    pub fn room(&mut self) -> &mut [u8] {
         &mut self.memory[self.end..]
     }
 
@@ -77,9 +91,9 @@ impl Inbox {
         debug_assert!(self.end <= self.memory.len());
     }
 
-    fn reserve(&mut self, bytes: usize) {
+    fn reserve(&mut self, bytes: usize) -> Result<(), NoMemory> {
         if self.memory.len() - self.end >= bytes {
-            return;
+            return Ok(());
         }
         if self.start > 0 {
             self.memory.copy_within(self.start..self.end, 0);
@@ -88,12 +102,26 @@ impl Inbox {
         if self.memory.len() - self.end < bytes {
             // The memory doubles, unless the size is known.
             let doubled = if bytes > ROOM_BYTES { 0 } else { self.memory.len() * 2 };
-            let needed = (self.end + bytes).max(doubled).next_multiple_of(4096);
-            if self.end == 0 {
-                // Nothing has to be kept: fresh zero pages cost less than copying old bytes.
-                self.memory = vec![0; needed];
-            } else {
-                self.memory.resize(needed, 0);
+            let needed = (self.end + bytes).max(doubled).next_multiple_of(PAGE_BYTES);
+            self.grow(needed)?;
+        }
+        Ok(())
+    }
+
+    fn grow(&mut self, bytes: usize) -> Result<(), NoMemory> {
+        let before = self.memory.len();
+        self.charge.set(bytes)?;
+        match Block::new(bytes) {
+            Ok(mut memory) => {
+                memory[..self.end].copy_from_slice(&self.memory[..self.end]);
+                self.memory = memory;
+                Ok(())
+            }
+            Err(NoMemory) => {
+                // Less than before is always granted.
+                let _ = self.charge.set(before);
+                self.charge.run_out();
+                Err(NoMemory)
             }
         }
     }
@@ -107,15 +135,28 @@ pub struct Pool {
     spare: Vec<Box<Inbox>>,
     /// The sum of the memory of all in `spare`, in bytes.
     bytes: usize,
+    /// What all inboxes are charged to; `None` if there is no bound.
+    memory: Option<Arc<Memory>>,
 }
 
 /// The most inboxes that are kept.
-const SPARE_MAX: usize = 32;
+const SPARE_MAX: usize = 256;
 /// The most memory in bytes that they have together. Large inboxes are worth keeping, because memory that is new to the
 /// process costs a page fault every 4 KiB.
 const SPARE_BYTES_MAX: usize = 8 << 20;
 
 impl Pool {
+    /// Makes an empty pool, whose inboxes are charged to `memory`.
+    pub fn new(memory: &Arc<Memory>) -> Pool {
+        Pool { memory: Some(memory.clone()), ..Pool::default() }
+    }
+
+    /// Gives the memory of the inboxes that are kept back to the system. Returns whether there was any.
+    pub fn clear(&mut self) -> bool {
+        self.spare.clear();
+        std::mem::take(&mut self.bytes) > 0
+    }
+
     /// Returns the bytes of memory that are kept.
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -123,10 +164,10 @@ impl Pool {
 
     /// Returns an empty inbox.
     pub fn take(&mut self) -> Box<Inbox> {
-        if cfg!(any(fuzzing, fleeting_paranoid)) {
-            return Box::default();
-        }
-        let inbox = self.spare.pop().unwrap_or_default();
+        let Some(inbox) = self.spare.pop() else {
+            let charge = self.memory.as_ref().map(Memory::charge).unwrap_or_default();
+            return Box::new(Inbox { charge, ..Inbox::default() });
+        };
         self.bytes -= inbox.memory.len();
         inbox
     }
@@ -155,15 +196,16 @@ mod tests {
     #[test]
     fn bytes_are_kept_in_order() {
         let mut inbox = Inbox::default();
-        inbox.push(b"hello");
-        let room = inbox.room(0);
+        inbox.push(b"hello").unwrap();
+        inbox.make_room(0).unwrap();
+        let room = inbox.room();
         assert!(room.len() >= ROOM_BYTES);
         room[..6].copy_from_slice(b" world");
         inbox.filled(6);
         assert_eq!(inbox.bytes_mut(), b"hello world");
         inbox.keep(6, 9);
         assert_eq!(inbox.bytes_mut(), b"wor");
-        inbox.push(&[b'x'; 100_000]);
+        inbox.push(&[b'x'; 100_000]).unwrap();
         assert_eq!(inbox.len(), 100_003);
         assert_eq!(&inbox.bytes_mut()[..4], b"worx");
         inbox.keep(100_003, 100_003);
@@ -174,7 +216,8 @@ mod tests {
     fn memory_grows_in_proportion_to_the_bytes_that_arrived() {
         let mut inbox = Inbox::default();
         for _ in 0..1000 {
-            inbox.room(0)[..1000].fill(1);
+            inbox.make_room(0).unwrap();
+            inbox.room()[..1000].fill(1);
             inbox.filled(1000);
         }
         assert!(inbox.memory.len() <= 2 * (1_000_000 + ROOM_BYTES), "{}", inbox.memory.len());
@@ -183,33 +226,59 @@ mod tests {
     #[test]
     fn room_for_an_announced_size_is_bounded_by_the_bytes_that_arrived() {
         let mut inbox = Inbox::default();
-        inbox.push(&[1; 100]);
-        assert!(inbox.room(1 << 20).len() <= ROOM_BYTES + 4096, "100 bytes earn little room");
-        inbox.push(&[1; 100_000]);
-        let room = inbox.room(300_000).len();
-        assert!((199_900..210_000).contains(&room), "exactly the missing bytes: {room}");
-        assert!(inbox.room(50 << 20).len() < 9 * 100_100);
+        let room = |inbox: &mut Inbox, whole_bytes| {
+            inbox.make_room(whole_bytes).unwrap();
+            inbox.room().len()
+        };
+        inbox.push(&[1; 100]).unwrap();
+        assert!(room(&mut inbox, 1 << 20) <= ROOM_BYTES + 4096, "100 bytes earn little room");
+        inbox.push(&[1; 100_000]).unwrap();
+        let missing = room(&mut inbox, 300_000);
+        assert!((199_900..210_000).contains(&missing), "exactly the missing bytes: {missing}");
+        assert!(room(&mut inbox, 50 << 20) < 9 * 100_100);
     }
 
     #[test]
     fn the_pool_discards_content_and_keeps_no_huge_inboxes() {
         let mut pool = Pool::default();
         let mut inbox = pool.take();
-        inbox.push(b"secret");
+        inbox.push(b"secret").unwrap();
         pool.give(inbox);
         let mut again = pool.take();
         assert!(again.is_empty() && again.bytes_mut().is_empty());
-        again.push(&vec![1; SPARE_BYTES_MAX + 1]);
+        again.push(&vec![1; SPARE_BYTES_MAX + 1]).unwrap();
         pool.give(again);
         assert!(pool.spare.is_empty());
         for _ in 0..SPARE_MAX {
             let mut large = Box::<Inbox>::default();
-            large.push(&vec![1; SPARE_BYTES_MAX / 4]);
+            large.push(&vec![1; SPARE_BYTES_MAX / 4]).unwrap();
             pool.give(large);
         }
         let kept = if cfg!(any(fuzzing, fleeting_paranoid)) { 0 } else { 4_usize };
         assert_eq!(pool.spare.len(), kept);
         pool.take();
         assert_eq!(pool.bytes, kept.saturating_sub(1) * SPARE_BYTES_MAX / 4);
+    }
+    /// Finding C7.
+    #[test]
+    fn inboxes_have_no_more_memory_than_the_server_and_give_it_back() {
+        let memory = Memory::new(100 << 10);
+        let mut pool = Pool::new(&memory);
+        let mut inboxes: Vec<_> = (0..3).map(|_| pool.take()).collect();
+        inboxes[0].push(&[1; 50 << 10]).unwrap();
+        inboxes[1].push(&[2; 40 << 10]).unwrap();
+        assert_eq!(memory.used_bytes(), 92 << 10);
+        assert_eq!(inboxes[1].make_room(0), Err(NoMemory));
+        assert_eq!(inboxes[2].push(&[3; 20 << 10]), Err(NoMemory));
+        assert!(inboxes[1].bytes().iter().all(|byte| *byte == 2) && inboxes[1].len() == 40 << 10);
+        pool.give(inboxes.remove(0));
+        if cfg!(not(any(fuzzing, fleeting_paranoid))) {
+            assert_eq!(memory.used_bytes(), 92 << 10, "the pool keeps it");
+            assert!(pool.clear() && !pool.clear());
+        }
+        assert_eq!(memory.used_bytes(), 40 << 10);
+        inboxes[1].push(&[3; 20 << 10]).unwrap();
+        drop(inboxes);
+        assert_eq!(memory.used_bytes(), 0);
     }
 }

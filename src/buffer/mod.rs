@@ -3,8 +3,11 @@
 //! They know bytes, not protocols. An idle connection owns none: an [`Inbox`] goes back to the worker's
 //! [`Pool`] when it is drained, and an [`Outbox`] is dropped.
 
+mod block;
+mod charges;
 mod file_part;
 mod inbox;
+mod memory;
 mod outbox;
 mod piece;
 mod policy;
@@ -12,6 +15,7 @@ mod slow;
 
 pub use file_part::FilePart;
 pub use inbox::{Inbox, Pool};
+pub use memory::{Charge, Memory, NoMemory};
 pub use outbox::{Outbox, Portion, Taken};
 pub use piece::{Piece, Published};
 pub use slow::SlowConsumer;

@@ -4,10 +4,12 @@
 //! memory charged to the queue is the sum of its pieces' charges.
 
 use super::FilePart;
+use super::memory::{Charge, Memory};
 use super::piece::{PIECE_BYTES, Piece, Published};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, IoSlice};
+use std::sync::Arc;
 
 /// The bytes at the front of the queue, in the form that the socket takes.
 #[derive(Debug)]
@@ -48,7 +50,7 @@ pub enum Taken {
 /// A queue of bytes for a peer that reads more slowly than it is answered.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    pieces: VecDeque<Piece>,
+    pub(super) pieces: VecDeque<Piece>,
     /// Bytes of the first piece that have left; less than its length.
     sent: usize,
     /// Bytes in memory that have not left, over all pieces. Bytes of files are not counted.
@@ -56,7 +58,12 @@ pub struct Outbox {
     /// Bytes that have left since the queue was made, those of files included.
     left: u64,
     /// The sum of all pieces' charges.
-    charged_bytes: usize,
+    pub(super) charged_bytes: usize,
+    /// The sum of what all pieces take of the server's memory.
+    pub(super) own_bytes: usize,
+    pub(super) charge: Charge,
+    /// Something could not be queued, because there was no memory for it.
+    pub(super) broken: bool,
     /// The number of pieces that are not published messages.
     answers: usize,
     /// The number of published messages that have left entirely.
@@ -75,6 +82,16 @@ const VECTOR_MAX: usize = 16;
 const JOIN_BYTES: usize = 64 << 10;
 
 impl Outbox {
+    /// Makes an empty queue, which is charged to `memory`.
+    pub fn new(memory: &Arc<Memory>) -> Outbox {
+        Outbox { charge: memory.charge(), ..Outbox::default() }
+    }
+
+    /// Makes the queue get another turn, although the socket took nothing: no event will report that it may take more.
+    pub fn pause(&mut self) {
+        self.paused = true;
+    }
+
     /// Returns the bytes in memory that have not left. Bytes of files are not in memory.
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -133,10 +150,8 @@ impl Outbox {
         if self.pieces.is_empty() {
             self.sent = 0;
         }
-        let piece = Piece::File(part);
-        self.charged_bytes += piece.charge();
         self.answers += 1;
-        self.pieces.push_back(piece);
+        self.add(Piece::File(part));
     }
 
     /// Queues a piece from its byte `from` on. A file is queued whole.
@@ -148,17 +163,24 @@ impl Outbox {
         if bytes == 0 {
             return;
         }
-        let piece = if self.pieces.is_empty() {
+        let mut piece = if self.pieces.is_empty() {
             self.sent = from;
             piece
         } else if from == 0 {
             piece
         } else {
-            Piece::Owned(piece.bytes()[from..].to_vec())
+            match self.copy(&piece.bytes()[from..]) {
+                Some(copy) => copy,
+                None => return,
+            }
         };
-        self.charged_bytes += piece.charge();
+        match &mut piece {
+            Piece::Published(published) => published.divide(),
+            Piece::Owned(owned) if !self.has_memory(owned.capacity()) => return,
+            _ => {}
+        }
         self.answers += usize::from(!matches!(piece, Piece::Published(_)));
-        self.pieces.push_back(piece);
+        self.add(piece);
         self.bytes += bytes;
     }
 
@@ -173,12 +195,24 @@ impl Outbox {
         match self.pieces.back_mut() {
             Some(Piece::Owned(last)) if last.len() + bytes.len() <= JOIN_BYTES => {
                 let before = last.capacity();
-                last.reserve_exact(joined_capacity(last, bytes.len()) - last.len());
+                if last.try_reserve_exact(joined_capacity(last, bytes.len()) - last.len()).is_err() {
+                    self.run_out();
+                    return;
+                }
                 last.extend_from_slice(bytes);
-                self.charged_bytes += last.capacity() - before;
+                let more = last.capacity() - before;
+                self.charged_bytes += more;
+                self.own_bytes += more;
                 self.bytes += bytes.len();
+                // At most 64 KiB, and they are there already.
+                let _ = self.settle();
             }
-            _ => self.push(Piece::Owned(bytes.to_vec()), 0),
+            _ if bytes.is_empty() => {}
+            _ => {
+                if let Some(copy) = self.copy(bytes) {
+                    self.push(copy, 0);
+                }
+            }
         }
     }
 
@@ -212,7 +246,7 @@ impl Outbox {
     pub(super) fn remove(&mut self, at: usize, dropped: bool) {
         let piece = self.pieces.remove(at).expect("`waiting` returned the index");
         self.bytes -= piece.bytes().len();
-        self.charged_bytes -= piece.charge();
+        self.subtract(&piece);
         if let Piece::Published(removed) = &piece {
             let lost = removed.lost() + u64::from(dropped);
             let next = self.pieces.range_mut(at..).find_map(|piece| match piece {
@@ -266,6 +300,9 @@ impl Outbox {
         self.bytes += bytes.len();
         let piece = Piece::Owned(bytes);
         self.charged_bytes += piece.charge();
+        self.own_bytes += piece.own_bytes();
+        // It is a few bytes long.
+        let _ = self.settle();
         self.answers += 1;
         self.pieces.push_front(piece);
     }
@@ -333,6 +370,11 @@ impl Outbox {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Ok(Taken::Blocked { progress });
                 }
+                // The system is short of memory: nobody will report when it is no longer.
+                Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
+                    self.paused = true;
+                    return Ok(Taken::Paused);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -344,8 +386,10 @@ impl Outbox {
         if let Some(Piece::File(part)) = self.pieces.front_mut() {
             part.take(taken as u64);
             if part.is_empty() {
-                self.charged_bytes -= self.pieces.pop_front().as_ref().map_or(0, Piece::charge);
                 self.answers -= 1;
+                if let Some(piece) = self.pieces.pop_front() {
+                    self.subtract(&piece);
+                }
             }
             return;
         }
@@ -357,12 +401,13 @@ impl Outbox {
                 break;
             }
             self.sent -= length;
-            self.charged_bytes -= first.charge();
             match first {
                 Piece::Published(_) => self.delivered += 1,
                 _ => self.answers -= 1,
             }
-            self.pieces.pop_front();
+            if let Some(piece) = self.pieces.pop_front() {
+                self.subtract(&piece);
+            }
         }
         self.shrink_list();
     }

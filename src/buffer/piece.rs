@@ -28,6 +28,8 @@ pub struct Published {
     /// Length of the name in bytes, at most the length of `block`.
     name_bytes: u32,
     policy: SlowConsumer,
+    /// What one queue is charged of the server's memory: its part of the block, at the time at which it was queued.
+    part_bytes: u32,
     /// The number of publications that were dropped just before it, and that the peer has not been told of.
     lost: u32,
 }
@@ -40,7 +42,13 @@ impl Published {
     /// Makes a message of `block`, which holds the topic's name, of `name_bytes` bytes, followed by the frame.
     pub fn new(block: Arc<[u8]>, name_bytes: usize, policy: SlowConsumer) -> Published {
         debug_assert!(name_bytes <= block.len());
-        Published { block, name_bytes: name_bytes as u32, policy, lost: 0 }
+        Published { block, name_bytes: name_bytes as u32, policy, part_bytes: 0, lost: 0 }
+    }
+
+    /// Divides the block among those that hold it.
+    pub(super) fn divide(&mut self) {
+        let bytes = self.block.len() / Arc::strong_count(&self.block);
+        self.part_bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
     }
 
     pub(super) fn name(&self) -> &[u8] {
@@ -86,6 +94,18 @@ impl Piece {
             Piece::Published(published) => published.frame(),
             Piece::File(_) => &[],
         }
+    }
+
+    /// Returns the bytes of the server's memory that the piece takes. A published message is divided among the queues that
+    /// hold it; other shared memory belongs to the application.
+    pub(super) fn own_bytes(&self) -> usize {
+        PIECE_BYTES
+            + match self {
+                Piece::Owned(bytes) => bytes.capacity(),
+                Piece::Static(_) | Piece::Shared(_) => 0,
+                Piece::Published(published) => published.part_bytes as usize,
+                Piece::File(_) => size_of::<FilePart>(),
+            }
     }
 
     /// Returns the bytes of memory that a queue is charged for the piece. Shared memory is charged in full to

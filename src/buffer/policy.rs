@@ -25,11 +25,12 @@ impl Outbox {
     /// Queues a published message if it fits: the queue is empty, or its charge, including the message, does not exceed
     /// `memory_bytes_max`. If it does not fit, its policy decides whether it is dropped, or older messages of
     /// the same policy. [`SlowConsumer::Conflate`] replaces an older message of the topic even if there is
-    /// room.
+    /// room. If the server is short of memory, nothing fits.
     pub fn offer(&mut self, published: Published, memory_bytes_max: usize) -> Offered {
         let policy = published.policy();
         let charge = published.charge();
-        let has_room = |charged_bytes: usize| charged_bytes + charge <= memory_bytes_max;
+        let is_short = self.is_short();
+        let has_room = |charged_bytes: usize| charged_bytes + charge <= memory_bytes_max && !is_short;
         let mut offered = Offered::default();
         match policy {
             SlowConsumer::Conflate => {

@@ -56,8 +56,10 @@ settings! {
     /// Bytes queued for a peer that reads too slowly. Beyond that, unsolicited messages are refused. The
     /// answer to what was just read is always queued.
     outbox_bytes = 256 << 10, max BYTES_MAX, "queued for a slow client before sends are refused";
-    /// Connections of one worker. At this number, the worker accepts no more until one ends.
-    connections = 10_000, max COUNT_MAX, "connections of a worker; more wait to be accepted";
+    /// Connections of one worker. At this number, a new connection goes to another worker that has fewer. If there is
+    /// none, the connection that has been idle for longest is closed, if it has been idle for 100 ms. If none has, the new
+    /// one waits until a connection ends.
+    connections = 10_000, max COUNT_MAX, "connections of a worker; then idle ones give way";
     /// Pipelined requests of one connection that are answered in one turn, before other connections get
     /// theirs.
     pipeline = 32, max COUNT_MAX, "requests of a connection before others get a turn";
@@ -72,6 +74,13 @@ settings! {
     mailbox = 65_536, max COUNT_MAX, "commands from other threads that wait for a worker";
     /// Bytes of the messages and publications that wait for one worker.
     mailbox_bytes = 64 << 20, max BYTES_MAX, "size of the messages that wait for a worker";
+    /// Bytes that the buffers of the whole server may have together: received content, heads and frames that are not
+    /// complete, messages in fragments, what clients have not taken, messages that wait for a worker, and the arenas. When
+    /// they are used up, what needs a buffer is refused: a request with 503 (RFC 9110 §15.6.4), a WebSocket with 1013, a
+    /// publication for a slow subscriber as its policy says. A response that its client does not take is cut off. Requests
+    /// that need no buffer go on. With the default, the limit is half of the memory that the process may have: the least of
+    /// the machine's, its control group's and its address space.
+    memory = BYTES_MAX, max BYTES_MAX, "buffers of the server; by default half of the RAM";
     /// Bytes of the arena's chunk that stay reserved between requests. Each worker has one arena. The system
     /// provides this memory only when a request first uses it.
     arena_bytes = 256 << 10, max 1 << 30, "memory kept from one request to the next";

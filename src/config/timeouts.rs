@@ -33,11 +33,13 @@ settings! {
     /// [`ConfigError::TooLarge`] for the first that is.
     fn check;
 
+    /// Time from the beginning of a connection to the first byte of its first request. After that the connection is closed
+    /// without an answer.
+    first_byte = Duration::from_secs(10), max YEAR, "for a connection's first byte; then closed";
     /// Time from the first byte of a request head to its last. After that the answer is 408 (RFC 9110
     /// §15.5.9).
     head = Duration::from_secs(10), max YEAR, "for the whole request head; then 408";
-    /// Time between two requests on a persistent connection, and before the first one. After that the
-    /// connection is closed without an answer.
+    /// Time between two requests on a persistent connection. After that the connection is closed without an answer.
     idle = Duration::from_secs(60), max YEAR, "without a request; then closed";
     /// Grace period before the content of a request must arrive at 1 KiB a second or more. After that, slower
     /// content is answered with 408. What arrives faster gains time, but never more than the grace period once more, so

@@ -6,7 +6,7 @@
 //!
 //! | state | what it is | read | sent | deadline | next turn |
 //! | --- | --- | --- | --- | --- | --- |
-//! | `Requests` | between requests, or in one | parsed | answers | `idle`, `head`, `body_stall`, `linger` (discarding) | with input |
+//! | `Requests` | between requests, or in one | parsed | answers | `first_byte`, `idle`, `head`, `body_stall`, `linger` (discarding) | with input |
 //! | `Deferred` | another thread makes the answer | no | nothing yet | `answer` | on an event |
 //! | `Receiving` | an upload | parsed | the answer | `body_stall` | with input |
 //! | `Paused` | an upload that its session has paused | no | nothing yet | none | on an event |
@@ -35,10 +35,11 @@ use super::output::{Io, Output};
 use super::pace::MessageClock;
 use super::timer::{Timer, Waiting};
 use super::websocket::socket::OpenSocket;
-use crate::buffer::{Inbox, Outbox, Pool};
+use crate::buffer::{Inbox, Memory, Outbox, Pool};
 use crate::http1::{Awaits, Decoder};
 use crate::transport::{Peer, Stream};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// A connection between two turns.
 pub(super) struct Conn<S> {
@@ -250,7 +251,9 @@ impl<S> Conn<S> {
     /// Whether there is something to do that no event will announce.
     #[inline]
     pub(super) fn wants_turn(&self) -> bool {
-        if let Some(outbox) = self.io.outbox.as_ref().filter(|outbox| outbox.holds_answers()) {
+        if let Some(outbox) =
+            self.io.outbox.as_ref().filter(|outbox| outbox.holds_answers() || outbox.is_paused())
+        {
             return outbox.is_paused();
         }
         match self.state().row().next_turn {
@@ -317,9 +320,9 @@ impl<S> Conn<S> {
         self.io.outbox.as_ref().map_or(0, |outbox| outbox.bytes())
     }
 
-    /// Returns its outbox, new if there is none.
-    pub(super) fn outbox(&mut self) -> &mut Outbox {
-        self.io.outbox.get_or_insert_default()
+    /// Returns its outbox, new if there is none, and charged to `memory` then.
+    pub(super) fn outbox(&mut self, memory: &Arc<Memory>) -> &mut Outbox {
+        self.io.outbox.get_or_insert_with(|| Box::new(Outbox::new(memory)))
     }
 
     /// Returns its inbox to the worker's pool.
@@ -422,10 +425,11 @@ mod tests {
     fn queued_answers_stop_reading_and_queued_publications_do_not() {
         let mut conn = conn();
         conn.source = Source::Ready;
-        conn.outbox().push_begun(Published::new((*b"name frame").into(), 4, SlowConsumer::DropNewest), 1);
+        conn.outbox(&Memory::new(1 << 20))
+            .push_begun(Published::new((*b"name frame").into(), 4, SlowConsumer::DropNewest), 1);
         assert!(!conn.is_blocked() && conn.can_answer() && conn.wants_turn() && !conn.is_idle());
         assert_eq!(conn.waiting(), Waiting::Write);
-        conn.outbox().push(Piece::Static(b"answer"), 0);
+        conn.outbox(&Memory::new(1 << 20)).push(Piece::Static(b"answer"), 0);
         assert!(conn.is_blocked() && !conn.can_answer() && !conn.wants_turn());
         assert_eq!(conn.waiting(), Waiting::Write);
     }

@@ -11,7 +11,7 @@ use super::settings::Settings;
 use super::websocket::compression::Codec;
 use crate::app::{App, WakeConn};
 use crate::arena::Arena;
-use crate::buffer::Pool;
+use crate::buffer::{Charge, Memory, Pool};
 use crate::config::{Limits, READ_BYTES};
 use crate::time::{DateCache, Now};
 use crate::transport::Stream;
@@ -27,6 +27,8 @@ pub(super) struct Context {
 /// What all connections share, for as long as the worker runs.
 pub(super) struct Services {
     pub(super) limits: Limits,
+    /// The memory that the buffers of all workers share.
+    pub(super) memory: Arc<Memory>,
     pub(super) half_close: bool,
     unsent_bytes: Option<u32>,
     pushed_unsent_bytes: Option<u32>,
@@ -66,22 +68,36 @@ pub(super) struct Scratch {
     pub(super) source_buffer: Vec<u8>,
     /// Unused inboxes, kept for the next connection that needs one.
     pub(super) pool: Pool,
+    /// What the worker has itself, at all times.
+    _charge: Charge,
 }
 
 impl Context {
     /// `arena` is empty.
-    pub(super) fn new(app: App, settings: Settings, arena: Arena, now: Now, handle: &Handle) -> Context {
+    pub(super) fn new(
+        app: App,
+        settings: Settings,
+        arena: Arena,
+        now: Now,
+        handle: &Handle,
+        memory: Arc<Memory>,
+    ) -> Context {
         let Settings { limits, half_close, unsent_bytes, pushed_unsent_bytes, bounds, worker, .. } = settings;
         let wake = handle.mailbox_of(worker).expect("the handle has this worker").clone();
+        let mut charge = memory.charge();
+        // A worker that has no memory for its own buffers has none for others either: it says so to each request.
+        let _ = charge.set(arena.reserved_bytes() + READ_BYTES);
         let scratch = Scratch {
             arena,
             read_buffer: vec![0; READ_BYTES],
             source_buffer: Vec::new(),
-            pool: Pool::default(),
+            pool: Pool::new(&memory),
+            _charge: charge,
         };
         let app = app.finish();
         let services = Services {
             limits,
+            memory,
             half_close,
             unsent_bytes,
             pushed_unsent_bytes,

@@ -2,7 +2,9 @@
 //!
 //! It knows no connection and no stream. Its invariant: it is empty between turns.
 
+use crate::buffer::Memory;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 /// Bytes to be written together, and how many have passed.
 pub(super) struct Cork {
@@ -12,11 +14,18 @@ pub(super) struct Cork {
     passed: u64,
     /// Those of them that were lost, because the stream has failed.
     lost: u64,
+    /// What outboxes are charged to.
+    memory: Arc<Memory>,
 }
 
 impl Cork {
-    pub(super) fn new(bytes: usize) -> Cork {
-        Cork { bytes: Vec::with_capacity(bytes), passed: 0, lost: 0 }
+    pub(super) fn new(bytes: usize, memory: Arc<Memory>) -> Cork {
+        Cork { bytes: Vec::with_capacity(bytes), passed: 0, lost: 0, memory }
+    }
+
+    /// Returns the memory that outboxes are charged to.
+    pub(super) fn memory(&self) -> &Arc<Memory> {
+        &self.memory
     }
 
     /// Returns the position behind the bytes that were put in last. The

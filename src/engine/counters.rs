@@ -16,6 +16,10 @@ pub struct Counters {
     pub accepted: u64,
     /// How often accepting was postponed because descriptors, or something else that it needs, had run out.
     pub accept_backoffs: u64,
+    /// Idle connections closed to make room for new ones, because there were as many as the limit `connections` allows.
+    pub evicted: u64,
+    /// Connections accepted here and passed to another worker, because this one had as many as the limit allows.
+    pub handed_over: u64,
     /// Requests answered by a handler, and WebSocket handshakes.
     pub requests: u64,
     /// Requests answered by the router, without a handler: 404, 405, 501, OPTIONS, and 400 for a bad path parameter.
@@ -69,6 +73,8 @@ impl Default for Counters {
             connections: 0,
             accepted: 0,
             accept_backoffs: 0,
+            evicted: 0,
+            handed_over: 0,
             requests: 0,
             early_answers: 0,
             websockets: 0,
@@ -156,4 +162,10 @@ pub struct WorkerFigures {
     pub kept_bytes: u64,
     /// Bytes of unused inboxes, kept for the next connection that needs one.
     pub pooled_inbox_bytes: usize,
+    /// Bytes that the buffers of all workers of the server have.
+    pub memory_bytes: usize,
+    /// How many they may have: the limit `memory`.
+    pub memory_max: usize,
+    /// How often a buffer of the server was refused memory.
+    pub memory_refused: u64,
 }

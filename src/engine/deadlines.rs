@@ -13,6 +13,7 @@ use std::time::Duration;
 /// The timeouts in milliseconds, `u64::MAX` for none: computed once, used every turn.
 #[derive(Debug)]
 pub(super) struct DeadlinePolicy {
+    first_byte: u64,
     head: u64,
     idle: u64,
     body_stall: u64,
@@ -69,6 +70,7 @@ impl DeadlinePolicy {
             lifetime: ms(options.lifetime.unwrap_or_default()),
         });
         DeadlinePolicy {
+            first_byte: ms(timeouts.first_byte),
             head: ms(timeouts.head),
             idle: ms(timeouts.idle),
             body_stall: ms(timeouts.body_stall),
@@ -96,13 +98,15 @@ impl DeadlinePolicy {
         if waiting != timer.waiting || (fresh && waiting != Waiting::Close) {
             timer.since = now_ms;
             timer.waiting = waiting;
+            timer.has_begun = true;
         }
         if std::mem::take(&mut timer.is_heard) {
             timer.heard = now_ms;
             timer.pinged = false;
         }
         let allowed = match waiting {
-            Waiting::Request => self.idle,
+            Waiting::Request if timer.has_begun => self.idle,
+            Waiting::Request => self.first_byte,
             Waiting::Head => self.head,
             Waiting::Content => {
                 let received = match &conn.protocol {

@@ -39,6 +39,7 @@ impl<S: Stream> Engine<S> {
         delivery::deliver(table, &mut context.services, cork, gathered, &mut follow_ups, budget);
         for id in follow_ups.blocked.drain(..) {
             self.update_deadline(id, false);
+            self.run_if_wanted(id);
         }
         for id in follow_ups.too_slow.drain(..) {
             self.tell(id, |turn| turn.too_slow());

@@ -156,11 +156,11 @@ pub(super) fn deliver<S: Stream>(
         let mut left =
             ranges.iter().flat_map(|range| (range.from..range.to).map(|at| Due { at, slow: range.slow }));
         if let Some(sent) = sent {
-            begin_outbox(conn.outbox(), batch, encoding, &mut left, sent, counters);
+            begin_outbox(conn.outbox(cork.memory()), batch, encoding, &mut left, sent, counters);
             follow_ups.blocked.push(id);
         }
         *budget = budget.saturating_sub(count as usize);
-        if queue(conn.outbox(), batch, encoding, left, limits, counters) {
+        if queue(conn.outbox(cork.memory()), batch, encoding, left, limits, counters) {
             follow_ups.too_slow.push(id);
         }
         note(sent.unwrap_or(0), conn);

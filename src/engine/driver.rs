@@ -8,9 +8,10 @@ use super::bounds::{Bound, Bounds};
 use super::conn::{Conn, Protocol, Source};
 use super::context::Context;
 use super::cork::Cork;
-use super::counters::{Counters, WorkerFigures};
+use super::counters::Counters;
 use super::deadlines::DeadlinePolicy;
 use super::delivery::{FollowUps, Gathered};
+use super::eviction::Eviction;
 use super::progress::Outcome;
 use super::readiness::Readiness;
 use super::remote::handle::Handle;
@@ -23,7 +24,6 @@ use super::timer::Waiting;
 use super::turn::Turn;
 use crate::app::{App, ConnId};
 use crate::arena::Arena;
-use crate::keep::kept_bytes;
 use crate::time::{Clock, Now};
 use crate::transport::Stream;
 use crate::ws::CloseCode;
@@ -59,6 +59,7 @@ pub struct Engine<S> {
     /// A [`Handle`] has asked for the shutdown, which begins with the next [`run`](Engine::run).
     pub(super) shutdown_due: bool,
     report: ShutdownReport,
+    pub(super) eviction: Eviction,
     /// Empty between deliveries, kept for its memory.
     pub(super) follow_ups: FollowUps,
     pub(super) gathered: Gathered,
@@ -94,15 +95,19 @@ impl<S: Stream> Engine<S> {
         arena: Arena,
     ) -> Engine<S> {
         let (worker, bounds) = (settings.worker, settings.bounds.clone());
+        let mailbox = handle.mailbox_of(worker).expect("the handle has this worker").clone();
+        mailbox.lobby.open(settings.limits.connections);
+        let memory = handle.memory_within(settings.limits.memory);
         Engine {
             table: Table::new(worker),
             schedule: Schedule::new(DeadlinePolicy::new(&settings.timeouts, app.sockets()), now),
-            context: Context::new(app, settings, arena, now, handle),
-            cork: Cork::new(CORK_BYTES),
+            cork: Cork::new(CORK_BYTES, memory.clone()),
+            context: Context::new(app, settings, arena, now, handle, memory),
             runnable: Vec::new(),
             running: Vec::new(),
             cut_off: None,
-            mailbox: handle.mailbox_of(worker).expect("the handle has this worker").clone(),
+            mailbox,
+            eviction: Eviction::default(),
             commands: VecDeque::new(),
             woken: Vec::new(),
             shutdown_due: false,
@@ -133,17 +138,30 @@ impl<S: Stream> Engine<S> {
         }
     }
 
-    /// Adds a connection. Its events come through [`ready`](Engine::ready).
+    /// Adds a connection, even beyond the limit. Its events come through [`ready`](Engine::ready).
     pub fn accept(&mut self, stream: S, peer: Option<SocketAddr>) -> ConnId {
+        self.mailbox.lobby.occupy();
+        self.begin_conn(stream, peer)
+    }
+
+    /// Adds a connection whose place is taken.
+    pub(super) fn begin_conn(&mut self, stream: S, peer: Option<SocketAddr>) -> ConnId {
         self.counters_mut().accepted += 1;
         let id = self.table.insert(Conn::new(stream, peer));
-        self.update_deadline(id, true);
+        if let Some(conn) = self.table.find(id) {
+            self.schedule.begin(id, conn);
+        }
         id
+    }
+
+    /// Returns the name of the connection that is added next.
+    pub(super) fn next_id(&self) -> ConnId {
+        self.table.next_id()
     }
 
     /// Whether the limit of connections allows another.
     pub fn has_room(&self) -> bool {
-        self.table.len() < self.context.services.limits.connections && self.cut_off.is_none()
+        self.mailbox.lobby.has_place() && self.cut_off.is_none()
     }
 
     /// Returns the stream of a connection, to register it.
@@ -154,6 +172,7 @@ impl<S: Stream> Engine<S> {
     /// Drops a connection, as if it had failed.
     pub fn abort(&mut self, id: ConnId) {
         if let Some(mut conn) = self.table.remove(id) {
+            self.mailbox.lobby.leave();
             Turn::new(&mut conn, id, &mut self.context, &mut self.cork).abandon();
         }
     }
@@ -302,29 +321,6 @@ impl<S: Stream> Engine<S> {
         &self.report
     }
 
-    /// Returns what has been counted.
-    pub fn counters(&self) -> Counters {
-        let mut counters = self.context.services.counters.clone();
-        counters.connections = self.table.len() as u64;
-        counters
-    }
-
-    /// Returns the worker's figures. `kept_bytes` is what the calling thread has kept.
-    pub fn figures(&self) -> WorkerFigures {
-        let Context { services, scratch, .. } = &self.context;
-        WorkerFigures {
-            worker: self.worker(),
-            counters: self.counters(),
-            connections_max: services.limits.connections,
-            topics: services.publisher.topics.len(),
-            topics_max: services.limits.topics,
-            arena_high_water_bytes: scratch.arena.high_water_bytes(),
-            arena_reserved_bytes: scratch.arena.reserved_bytes(),
-            kept_bytes: kept_bytes(),
-            pooled_inbox_bytes: scratch.pool.bytes(),
-        }
-    }
-
     /// Returns the arena, for the figures that it keeps.
     pub fn arena(&self) -> &Arena {
         &self.context.scratch.arena
@@ -337,10 +333,6 @@ impl<S: Stream> Engine<S> {
 
     pub(super) fn count_bounded(&mut self, bound: Bound) {
         self.counters_mut().count_bounded(bound);
-    }
-
-    pub(super) fn count_accept_backoff(&mut self) {
-        self.counters_mut().accept_backoffs += 1;
     }
 
     pub(super) fn counters_mut(&mut self) -> &mut Counters {
@@ -374,6 +366,14 @@ impl<S: Stream> Engine<S> {
     pub(super) fn update_deadline(&mut self, id: ConnId, fresh: bool) {
         if let Some(conn) = self.table.find(id) {
             self.schedule.update(id, conn, fresh);
+        }
+    }
+
+    /// Puts a connection on the runnable list, if it has something to do that no event will announce.
+    pub(super) fn run_if_wanted(&mut self, id: ConnId) {
+        let Some(conn) = self.table.find(id) else { return };
+        if conn.wants_turn() && !std::mem::replace(&mut conn.runnable, true) {
+            self.runnable.push(id);
         }
     }
 }

@@ -27,8 +27,11 @@ pub(super) fn read<S: Stream>(io: &mut Io<S>, source: &mut Source, room: &mut [u
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => {
-                *source = Source::Drained;
-                io.broken |= error.kind() != io::ErrorKind::WouldBlock;
+                // If the system is short of memory, nobody will report when it is no longer: the stream stays ready.
+                if error.kind() != io::ErrorKind::OutOfMemory {
+                    *source = Source::Drained;
+                    io.broken |= error.kind() != io::ErrorKind::WouldBlock;
+                }
                 return None;
             }
         }

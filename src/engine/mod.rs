@@ -53,6 +53,7 @@
 //! assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n") && answer.ends_with(b"\r\n\r\nhello"));
 //! ```
 
+mod admission;
 mod bounds;
 mod commands;
 mod completions;
@@ -64,15 +65,19 @@ mod deadlines;
 mod deliveries;
 mod delivery;
 mod driver;
+mod eviction;
 mod expiry;
+mod figures;
 mod http;
 mod input;
 mod listeners;
 mod output;
 mod pace;
+mod places;
 mod progress;
 mod publisher;
 mod readiness;
+mod refusing;
 mod remote;
 mod schedule;
 mod settings;

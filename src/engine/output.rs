@@ -49,6 +49,10 @@ impl<S: Stream> Io<S> {
                 Ok(taken) => return taken,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // The system is short of memory: nobody will report when it is no longer.
+                Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
+                    self.outbox.get_or_insert_default().pause();
+                }
                 Err(_) => self.broken = true,
             }
             return 0;
@@ -78,6 +82,23 @@ impl<'a, S: Stream> Output<'a, S> {
     pub(super) fn memory_bytes_with(&self, copied: usize) -> usize {
         let empty = Outbox::default();
         self.io.outbox.as_deref().unwrap_or(&empty).memory_bytes_with(copied)
+    }
+
+    /// Whether there is too little memory to queue a response's content of `bytes` bytes, if the peer does not take it.
+    #[inline]
+    pub(super) fn is_short_for(&self, bytes: u64) -> bool {
+        bytes >= LARGE_BYTES as u64 && self.cork.memory().is_short()
+    }
+
+    /// Puts `bytes` bytes behind what the stream did not take. If there is no memory for them, they are lost.
+    fn queue(&mut self, bytes: usize, push: impl FnOnce(&mut Outbox)) {
+        let outbox = self.io.outbox.get_or_insert_with(|| Box::new(Outbox::new(self.cork.memory())));
+        push(outbox);
+        if outbox.is_broken() {
+            // Only closing the connection shows that to the peer.
+            self.io.broken = true;
+            self.cork.lost(bytes);
+        }
     }
 
     /// Sends a response's content; a large one is taken out of `body`.
@@ -119,7 +140,7 @@ impl<'a, S: Stream> Output<'a, S> {
     fn large_bytes(&mut self, bytes: &[u8]) {
         let from = self.write_with_cork(bytes);
         if from < bytes.len() && !self.io.broken {
-            self.io.outbox.get_or_insert_default().push_copy(&bytes[from..]);
+            self.queue(bytes.len() - from, |outbox| outbox.push_copy(&bytes[from..]));
         }
     }
 
@@ -144,7 +165,7 @@ impl<'a, S: Stream> Output<'a, S> {
         }
         self.cork.passed(part.len());
         let queued = self.io.outbox.is_some();
-        self.io.outbox.get_or_insert_default().push_file(part);
+        self.queue(0, |outbox| outbox.push_file(part));
         if !queued {
             // A new queue holds no publications.
             self.send(FILE_BYTES_AT_ONCE, &mut 0);
@@ -154,7 +175,7 @@ impl<'a, S: Stream> Output<'a, S> {
     fn large(&mut self, piece: Piece) {
         let from = self.write_with_cork(piece.bytes());
         if from < piece.bytes().len() && !self.io.broken {
-            self.io.outbox.get_or_insert_default().push(piece, from);
+            self.queue(piece.bytes().len() - from, |outbox| outbox.push(piece, from));
         }
     }
 
@@ -180,7 +201,12 @@ impl<'a, S: Stream> Output<'a, S> {
         if self.io.broken {
             self.cork.lost(corked + bytes.len() - sent);
         } else if sent < corked {
-            self.io.outbox.get_or_insert_default().push_copy(&self.cork[sent..]);
+            let outbox = self.io.outbox.get_or_insert_with(|| Box::new(Outbox::new(self.cork.memory())));
+            outbox.push_copy(&self.cork[sent..]);
+            if outbox.is_broken() {
+                self.io.broken = true;
+                self.cork.lost(corked + bytes.len() - sent);
+            }
         }
         self.cork.clear();
         sent.saturating_sub(corked)

@@ -60,6 +60,17 @@ impl Schedule {
         self.now_ms = now_ms;
     }
 
+    /// Returns the time that was set last, in milliseconds.
+    pub(super) fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    /// Begins the wait for the first byte of a new connection.
+    pub(super) fn begin<S>(&mut self, id: ConnId, conn: &mut Conn<S>) {
+        conn.timer.since = self.now_ms;
+        self.update(id, conn, false);
+    }
+
     /// Returns when the next entry fires, in milliseconds.
     #[inline]
     pub(super) fn next_ms(&self) -> Option<u64> {

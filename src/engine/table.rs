@@ -37,6 +37,13 @@ impl<T> Table<T> {
         self.id(index as u32)
     }
 
+    /// Returns the name that the next record will have.
+    pub(super) fn next_id(&self) -> ConnId {
+        let index = self.slots.vacant_key();
+        let generation = self.generations.get(index).copied().unwrap_or(0);
+        ConnId { worker: self.worker, index: index as u32, generation }
+    }
+
     /// Returns the present name of the record at `index`.
     pub(super) fn id(&self, index: u32) -> ConnId {
         ConnId { worker: self.worker, index, generation: self.generations[index as usize] }
@@ -70,6 +77,11 @@ impl<T> Table<T> {
         let live = self.slots.iter().filter(|(_, slot)| slot.is_some());
         live.map(|(index, _)| self.id(index as u32)).collect()
     }
+
+    /// Returns all records with their indexes.
+    pub(super) fn records(&self) -> impl Iterator<Item = (u32, &T)> {
+        self.slots.iter().filter_map(|(index, slot)| Some((index as u32, slot.as_ref()?)))
+    }
 }
 
 #[cfg(test)]
@@ -79,10 +91,14 @@ mod tests {
     #[test]
     fn a_stale_name_finds_nothing() {
         let mut table = Table::new(3);
+        let next = table.next_id();
         let first = table.insert("first");
+        assert_eq!(first, next);
         assert_eq!(table.find(first), Some(&mut "first"));
         assert_eq!(table.remove(first), Some("first"));
+        let next = table.next_id();
         let second = table.insert("second");
+        assert_eq!(second, next);
         assert_eq!(first.index, second.index);
         assert_ne!(first, second);
         assert_eq!(table.find(first), None);

@@ -9,7 +9,7 @@ use crate::time::Tick;
 /// What must happen before the deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Waiting {
-    /// The first byte of a request.
+    /// The first byte of a request, or of the connection.
     #[default]
     Request,
     /// The rest of a head.
@@ -40,6 +40,8 @@ pub(super) struct Timer {
     pub(super) waiting: Waiting,
     /// Milliseconds: when the wait began, or when there was last activity that renews it.
     pub(super) since: u64,
+    /// The first wait, for the first byte, is over.
+    pub(super) has_begun: bool,
     /// Milliseconds; `u64::MAX` for none.
     pub(super) deadline: u64,
     /// The tick of the first wheel entry that will look at this connection; 0 for none.

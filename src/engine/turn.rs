@@ -7,14 +7,13 @@
 use super::conn::{Conn, Protocol, Source, Writing};
 use super::context::{Context, Services};
 use super::cork::Cork;
-use super::http::answer;
 use super::http::requests::{self, Client, Switch};
 use super::input::read;
 use super::output::Output;
 use super::pace::MessageClock;
 use super::progress::{Next, Outcome, StopReason};
 use super::websocket::socket::OpenSocket;
-use crate::app::{ConnId, FieldBlock};
+use crate::app::ConnId;
 use crate::buffer::Taken;
 use crate::config::READ_BYTES;
 use crate::http1::Decoder;
@@ -124,20 +123,6 @@ impl<'a, S: Stream> Turn<'a, S> {
         self.conn.give_back(&mut self.context.scratch.pool);
     }
 
-    /// Answers a request that was not finished in time. It is the last answer.
-    pub(super) fn request_timed_out(&mut self) {
-        let fields = match &self.conn.protocol {
-            Protocol::Transfer(transfer) => transfer.upload_fields(),
-            _ => FieldBlock::NONE,
-        };
-        self.end_protocol();
-        let head_only = self.conn.inbox.as_ref().is_some_and(|inbox| answer::is_head(inbox.bytes()));
-        let mut out = self.conn.output(self.cork);
-        let Context { app, services, .. } = &mut *self.context;
-        answer::request_timed_out(&mut out, self.id, head_only, &fields, app, services);
-        self.conn.writing = Writing::Last;
-    }
-
     /// Answers a request for which another thread did not make the answer in time.
     pub(super) fn answer_overdue(&mut self) {
         let Protocol::Transfer(transfer) = &mut self.conn.protocol else { return };
@@ -233,8 +218,12 @@ impl<'a, S: Stream> Turn<'a, S> {
         if self.conn.inbox.is_some() {
             let wants = self.conn.wants();
             let conn = &mut *self.conn;
+            let pool = &mut self.context.scratch.pool;
             let inbox = conn.inbox.as_mut().expect("just seen");
-            if let Some(bytes) = read(&mut conn.io, &mut conn.source, inbox.room(wants)) {
+            if inbox.make_room(wants).is_err() && (!pool.clear() || inbox.make_room(wants).is_err()) {
+                return self.no_memory(None);
+            }
+            if let Some(bytes) = read(&mut conn.io, &mut conn.source, inbox.room()) {
                 inbox.filled(bytes);
                 self.work_through_inbox(budget);
             }
@@ -244,9 +233,13 @@ impl<'a, S: Stream> Turn<'a, S> {
             if let Some(bytes) = read(&mut self.conn.io, &mut self.conn.source, &mut buffer) {
                 let (from, to) = self.work_through(&mut buffer[..bytes], budget);
                 if from < to {
-                    let mut inbox = self.context.scratch.pool.take();
-                    inbox.push(&buffer[from..to]);
-                    self.conn.inbox = Some(inbox);
+                    let pool = &mut self.context.scratch.pool;
+                    let (mut inbox, rest) = (pool.take(), &buffer[from..to]);
+                    if inbox.push(rest).is_ok() || pool.clear() && inbox.push(rest).is_ok() {
+                        self.conn.inbox = Some(inbox);
+                    } else {
+                        self.no_memory(Some(rest));
+                    }
                 }
                 if cfg!(any(fuzzing, fleeting_paranoid)) {
                     // Freed, so that AddressSanitizer finds a slice of it that is still in use.
@@ -343,7 +336,7 @@ impl<'a, S: Stream> Turn<'a, S> {
     }
 
     /// Reports to the application that the connection has ended.
-    fn end_protocol(&mut self) {
+    pub(super) fn end_protocol(&mut self) {
         match &mut self.conn.protocol {
             Protocol::Http(_) => {}
             Protocol::Transfer(_) => self.change(Protocol::Http(Decoder::new())),

@@ -1,26 +1,27 @@
-//! The loop around an engine: mio's poll, the listening sockets, the mailbox.
+//! The loop around an engine: mio's poll, and what its events are for.
 //!
 //! It knows no connection record and no protocol. Its invariant: every event of a poll reaches the engine in the turn
 //! in which it came, because mio's events are edge-triggered.
 
+use super::admission::{Admission, Host, conn_of};
 use super::counters::Counters;
 use super::driver::Engine;
-use super::readiness::{INTEREST, Readiness};
+use super::readiness::Readiness;
 use super::remote::handle::Handle;
 use super::remote::mailbox::{Mailbox, SendError, Sleeper};
 use super::settings::Settings;
 use super::shutdown::ShutdownReport;
 use crate::app::{App, ConnId, RouteError};
 use crate::arena::Arena;
+use crate::buffer::Memory;
 use crate::config::Limits;
 use crate::pubsub::{Attached, TopicError};
 use crate::time::Clock;
 use crate::transport;
 use crate::ws::{CloseCode, Message};
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::fmt;
-use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
@@ -58,24 +59,13 @@ pub struct Worker {
     events: Events,
     engine: Engine<TcpStream>,
     handle: Handle,
-    listeners: Vec<Listener>,
+    admission: Admission,
     clock: Clock,
     /// The last poll returned as many events as it can, so there may be more, of which the descriptor reports nothing to
     /// a loop that polls it edge-triggered.
     may_have_events: bool,
-    /// Given up for a moment when descriptors have run out, to turn away a client that waits.
-    spare: Option<File>,
-    /// Nothing is accepted before this time, in milliseconds of the clock.
-    accept_after: u64,
     /// Held to the end: the broker is detached with the last worker.
     _attached: Option<Arc<Attached>>,
-}
-
-/// A listening socket.
-struct Listener {
-    socket: TcpListener,
-    /// A client may be waiting to be accepted.
-    ready: bool,
 }
 
 /// Why a worker could not be made.
@@ -116,12 +106,8 @@ const FIRST_LISTENER: usize = usize::MAX - 1024;
 const WAKER: Token = Token(usize::MAX);
 /// Events that one poll returns, at most.
 const EVENTS: usize = 1024;
-/// Connections accepted from one listening socket in one turn, at most.
-const ACCEPTS: usize = 256;
 /// Milliseconds of the longest wait: an hour is as good as forever.
 const PATIENCE_MS_MAX: u64 = 3_600_000;
-/// Milliseconds without accepting, after descriptors have run out.
-const ACCEPT_BACKOFF_MS: u64 = 100;
 
 /// The parts of a worker that exist before its thread does: other threads need its mailbox.
 pub(crate) struct WorkerParts {
@@ -132,10 +118,10 @@ pub(crate) struct WorkerParts {
 }
 
 impl WorkerParts {
-    pub(crate) fn new(limits: &Limits) -> io::Result<WorkerParts> {
+    pub(crate) fn new(limits: &Limits, memory: &Arc<Memory>) -> io::Result<WorkerParts> {
         let poll = Poll::new()?;
         let sleeper = Sleeper::Poll(Waker::new(poll.registry(), WAKER)?);
-        let mailbox = Arc::new(Mailbox::new(Some(sleeper), limits));
+        let mailbox = Arc::new(Mailbox::new(Some(sleeper), limits, memory));
         Ok(WorkerParts { poll, mailbox, attached: None })
     }
 }
@@ -155,7 +141,7 @@ impl Worker {
             let mut socket = transport::listen(socket)?;
             let token = Token(FIRST_LISTENER + at);
             parts.poll.registry().register(&mut socket, token, Interest::READABLE)?;
-            listeners.push(Listener { socket, ready: false });
+            listeners.push(socket);
         }
         #[cfg(target_os = "linux")]
         transport::sigpipe::look();
@@ -168,11 +154,9 @@ impl Worker {
             events: Events::with_capacity(EVENTS),
             engine,
             handle: handle.clone(),
-            listeners,
+            admission: Admission::new(listeners),
             clock,
             may_have_events: false,
-            spare: spare(),
-            accept_after: 0,
             _attached: parts.attached,
         })
     }
@@ -190,26 +174,23 @@ impl Worker {
             patience.map_or(timeout, |patience| Some(timeout.map_or(patience, |t| t.min(patience))));
         match self.poll.poll(&mut self.events, timeout) {
             Ok(()) => {}
-            // A signal has ended the wait: no events, the turn goes on.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
+            // A signal has ended the wait, or memory is short for now: no events, the turn goes on.
+            Err(error) if transport::may_succeed_later(&error) => self.events.clear(),
             Err(error) => return Err(error),
         }
         self.engine.begin(self.clock.now());
         if self.engine.is_shutdown_due() {
-            self.stop_listening();
+            let (admission, host) = self.admission();
+            admission.stop(host);
         }
         let mut count = 0;
         for event in &self.events {
             count += 1;
             match event.token() {
-                WAKER => {}
-                Token(token) if token >= FIRST_LISTENER => {
-                    // The listening sockets may be closed by now.
-                    if let Some(listener) = self.listeners.get_mut(token - FIRST_LISTENER) {
-                        listener.ready = true;
-                    }
-                }
-                token => {
+                // Every wake-up after the commands were taken makes another event, so no client is overlooked.
+                WAKER => self.admission.collect(self.engine.take_arrivals()),
+                Token(token) if token >= FIRST_LISTENER => self.admission.ready(token - FIRST_LISTENER),
+                Token(token) => {
                     let id = conn_of(token, &self.engine);
                     self.engine.ready(id, Readiness::of(event));
                     // After its turn: the turn may have begun an upload or a deferred answer.
@@ -221,7 +202,8 @@ impl Worker {
         }
         self.may_have_events = count == EVENTS;
         self.engine.run();
-        self.accept();
+        let (admission, host) = self.admission();
+        admission.admit(host);
         Ok(!self.engine.is_over())
     }
 
@@ -309,7 +291,7 @@ impl Worker {
     /// # Errors
     /// An error of the system, which cannot report an address.
     pub fn local_addrs(&self) -> io::Result<Vec<SocketAddr>> {
-        self.listeners.iter().map(|listener| listener.socket.local_addr()).collect()
+        self.admission.local_addrs()
     }
 
     /// Returns the outcome of a shutdown; final once [`turn`](Worker::turn) has returned false.
@@ -334,10 +316,9 @@ impl Worker {
             return Some(Duration::ZERO);
         }
         let engine_ms = self.engine.next_ms();
-        let accepts = self.engine.has_room() && self.listeners.iter().any(|listener| listener.ready);
-        let next_ms = match (engine_ms, accepts.then_some(self.accept_after)) {
-            (Some(engine), Some(accept)) => engine.min(accept),
-            (engine, accept) => engine.or(accept)?,
+        let next_ms = match (engine_ms, self.admission.next_ms(&self.engine)) {
+            (Some(engine), Some(admit)) => engine.min(admit),
+            (engine, admit) => engine.or(admit)?,
         };
         if next_ms == 0 {
             return Some(Duration::ZERO);
@@ -346,86 +327,11 @@ impl Worker {
         Some(Duration::from_millis(next_ms.saturating_sub(self.clock.now_ms()).min(PATIENCE_MS_MAX)))
     }
 
-    fn stop_listening(&mut self) {
-        // The system has already confirmed the connection to each client in the backlog.
-        self.listeners.iter_mut().for_each(|listener| listener.ready = true);
-        let _ = accept(&mut self.listeners, &mut self.engine, &self.poll, &mut self.spare);
-        self.listeners.clear();
+    /// Returns what admitting clients needs, and the admission.
+    fn admission(&mut self) -> (&mut Admission, Host<'_>) {
+        let Worker { engine, poll, handle, clock, admission, .. } = self;
+        (admission, Host { engine, poll, handle, now_ms: clock.now_ms() })
     }
-
-    fn accept(&mut self) {
-        if !self.listeners.iter().any(|listener| listener.ready) {
-            return;
-        }
-        let now_ms = self.clock.now_ms();
-        if now_ms < self.accept_after {
-            return;
-        }
-        if accept(&mut self.listeners, &mut self.engine, &self.poll, &mut self.spare).is_err() {
-            self.engine.count_accept_backoff();
-            self.accept_after = now_ms + ACCEPT_BACKOFF_MS;
-        }
-    }
-}
-
-/// Accepts the clients that wait. A listener stays ready while there may be more.
-///
-/// # Errors
-/// Descriptors, or something else that accepting needs, have run out.
-fn accept(
-    listeners: &mut [Listener],
-    engine: &mut Engine<TcpStream>,
-    poll: &Poll,
-    spare_file: &mut Option<File>,
-) -> io::Result<()> {
-    for listener in listeners.iter_mut().filter(|listener| listener.ready) {
-        for _ in 0..ACCEPTS {
-            if !engine.has_room() {
-                break;
-            }
-            match transport::accept(&listener.socket) {
-                Ok((stream, peer)) => {
-                    let id = engine.accept(stream, Some(peer));
-                    let stream = engine.stream_mut(id).expect("just accepted");
-                    // Registered once, for both directions: events are edge-triggered.
-                    if poll.registry().register(stream, token_of(id), INTEREST).is_err() {
-                        engine.abort(id);
-                    }
-                }
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => {
-                        listener.ready = false;
-                        break;
-                    }
-                    // The client left while it waited.
-                    io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted => {}
-                    _ => {
-                        // Out of descriptors. The first client in line is turned away with the spare one,
-                        // rather than left to wait for an answer that will not come.
-                        if spare_file.take().is_some() {
-                            drop(transport::accept(&listener.socket));
-                            *spare_file = spare();
-                        }
-                        return Err(error);
-                    }
-                },
-            }
-        }
-    }
-    Ok(())
-}
-
-fn spare() -> Option<File> {
-    File::open("/dev/null").ok()
-}
-
-/// Index in the low half, generation in the high half.
-fn token_of(id: ConnId) -> Token {
-    Token((id.generation as usize) << 32 | id.index as usize)
-}
-
-fn conn_of(token: Token, engine: &Engine<TcpStream>) -> ConnId {
-    ConnId { worker: engine.worker(), index: token.0 as u32, generation: (token.0 >> 32) as u32 }
 }
 
 impl AsRawFd for Worker {

@@ -293,7 +293,8 @@ pub fn open_file(path: &Path) -> io::Result<Opened> {
 /// beneath the root.
 pub fn is_shortage(error: &io::Error) -> bool {
     let errno = Errno::from_io_error(error);
-    errno.is_some_and(|errno| [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN].contains(&errno))
+    let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::AGAIN, Errno::INTR];
+    errno.is_some_and(|errno| shortages.contains(&errno))
 }
 
 /// Returns whether the kernel has `openat2` and the process may call it.

@@ -83,6 +83,8 @@ reasons! {
     TrailerForbidden = 400, "trailer_forbidden", "A trailer contains a field that frames or routes the request.";
     /// A trailer section longer than the limit `head_bytes`.
     TrailersTooLarge = 431, "trailers_too_large", "The trailer section is too large.";
+    /// The server's buffers have all the memory that the limit `memory` allows (RFC 9110 §15.6.4).
+    NoMemory = 503, "no_memory", "The server is short of memory. Try again later.";
 }
 
 #[cfg(test)]
@@ -93,7 +95,7 @@ mod tests {
     fn every_refusal_has_its_own_index_label_and_sentence() {
         crate::reasons::check(Refusal::ALL, Refusal::index, Refusal::label);
         for refusal in Refusal::ALL {
-            assert!(matches!(refusal.status(), 400 | 413 | 414 | 417 | 431 | 501 | 505), "{refusal:?}");
+            assert!(matches!(refusal.status(), 400 | 413 | 414 | 417 | 431 | 501 | 503 | 505), "{refusal:?}");
         }
     }
 }

@@ -11,6 +11,7 @@ use super::prepared::PreparedWorker;
 use super::running::{Alarm, Server};
 use super::tcp_options::TcpOptions;
 use crate::app::App;
+use crate::buffer::Memory;
 use crate::config::{Limits, Timeouts};
 use crate::engine::{Handle, Settings, ShutdownReport, Worker, WorkerParts};
 use crate::pubsub::{Attached, Broker};
@@ -324,9 +325,10 @@ fn worker_parts(
     broker: Option<Arc<dyn Broker>>,
     limits: &Limits,
 ) -> io::Result<(Vec<WorkerParts>, Handle)> {
-    let parts = (0..workers).map(|_| WorkerParts::new(limits)).collect::<io::Result<Vec<_>>>()?;
-    let handle = Handle::new(parts.iter().map(|parts| parts.mailbox.clone()).collect(), broker, limits);
-    Ok((parts, handle))
+    let memory = Memory::new(memory_max(limits));
+    let parts = (0..workers).map(|_| WorkerParts::new(limits, &memory)).collect::<io::Result<Vec<_>>>()?;
+    let mailboxes = parts.iter().map(|parts| parts.mailbox.clone()).collect();
+    Ok((parts, Handle::new(mailboxes, broker, limits, memory)))
 }
 
 /// Attaches the broker to the workers; the last one to end detaches it.
@@ -337,11 +339,34 @@ fn attach(broker: Option<&Arc<dyn Broker>>, parts: &mut [WorkerParts], handle: &
     Ok(())
 }
 
+/// Returns how much memory the buffers of a server may have: what the limits say or, by default, half of what the process
+/// may have.
+fn memory_max(limits: &Limits) -> usize {
+    if limits.memory != Limits::default().memory {
+        return limits.memory;
+    }
+    let machine = || {
+        let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+        line.split_whitespace().next()?.parse::<usize>().ok()?.checked_mul(1024)
+    };
+    // The file that a container sees of its own group; elsewhere the root group, which has no such file.
+    let group = || std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok()?.trim().parse().ok();
+    let process = || process_limit("Max address space");
+    let least = [machine(), group(), process()].into_iter().flatten().min();
+    least.map_or(limits.memory, |bytes: usize| (bytes / 2).min(limits.memory))
+}
+
 /// Returns how many descriptors this process may have, if the system reports it.
 fn descriptors_max() -> Option<usize> {
+    process_limit("Max open files")
+}
+
+/// Returns a soft limit of this process, if there is one: proc_pid_limits(5).
+fn process_limit(name: &str) -> Option<usize> {
     let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
-    let line = limits.lines().find(|line| line.starts_with("Max open files"))?;
-    line["Max open files".len()..].split_whitespace().next()?.parse().ok()
+    let values = limits.lines().find_map(|line| line.strip_prefix(name))?;
+    values.split_whitespace().next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -351,5 +376,15 @@ mod tests {
     #[test]
     fn the_limit_of_descriptors_is_read() {
         assert!(descriptors_max().unwrap() > DESCRIPTORS_KEPT);
+    }
+
+    /// Finding C7.
+    #[test]
+    fn buffers_have_at_most_half_of_the_memory_unless_the_limits_say_otherwise() {
+        let mut limits = Limits::default();
+        let default = memory_max(&limits);
+        assert!((1 << 20..limits.memory / 2).contains(&default), "{default}");
+        limits.memory = 12_345;
+        assert_eq!(memory_max(&limits), 12_345);
     }
 }

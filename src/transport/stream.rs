@@ -52,14 +52,16 @@ pub trait Stream {
     /// Reads into `buffer` and returns the number of bytes; 0 means that the peer sends nothing more.
     ///
     /// # Errors
-    /// `WouldBlock` if nothing has arrived; any other error ends the connection.
+    /// `WouldBlock` if nothing has arrived; `OutOfMemory` if the call should be repeated soon, because memory is short for
+    /// now; any other error ends the connection.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 
     /// Writes as much of `buffer` as fits and returns the number of bytes. A stream is also offered bytes when no event has
     /// reported room: before it is given up because it takes nothing.
     ///
     /// # Errors
-    /// `WouldBlock` if nothing fits; any other error ends the connection.
+    /// `WouldBlock` if nothing fits; `OutOfMemory` if the call should be repeated soon; any other error ends the
+    /// connection.
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize>;
 
     /// Writes as much of several buffers as fits, in order, and returns the number of bytes.

@@ -2,6 +2,7 @@
 //!
 //! It knows sockets and no protocol. Its invariant: on Linux, no write raises SIGPIPE in a process that would die of it.
 
+use super::accept::is_short_of_memory;
 #[cfg(target_os = "linux")]
 use super::sigpipe;
 use super::stream::Stream;
@@ -11,18 +12,18 @@ use mio::net::{TcpListener, TcpStream};
 #[cfg(target_os = "linux")]
 use std::fs::File;
 use std::io::{self, IoSlice, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 
 impl Stream for TcpStream {
     #[inline]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        Read::read(self, buffer)
+        Read::read(self, buffer).map_err(shortage)
     }
 
     #[inline]
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         // The standard library sends with MSG_NOSIGNAL.
-        Write::write(self, buffer)
+        Write::write(self, buffer).map_err(shortage)
     }
 
     /// `writev` would raise SIGPIPE.
@@ -30,13 +31,14 @@ impl Stream for TcpStream {
     #[inline]
     fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
-        Ok(sendmsg(&*self, buffers, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL)?)
+        let sent = sendmsg(&*self, buffers, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL);
+        sent.map_err(|error| shortage(error.into()))
     }
 
     #[cfg(not(target_os = "linux"))]
     #[inline]
     fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        Write::write_vectored(self, buffers)
+        Write::write_vectored(self, buffers).map_err(shortage)
     }
 
     #[cfg(target_os = "linux")]
@@ -50,7 +52,7 @@ impl Stream for TcpStream {
         match rustix::fs::sendfile(&*self, file, Some(&mut at), bytes) {
             // The file system does not support sendfile.
             Err(Errno::INVAL | Errno::NOSYS) => send_through_memory(self, file, offset, bytes),
-            sent => Ok(sent?),
+            sent => sent.map_err(|error| shortage(error.into())),
         }
     }
 
@@ -64,6 +66,12 @@ impl Stream for TcpStream {
     }
 }
 
+/// Returns a shortage of the system's memory as `OutOfMemory`, which [`Stream`] means by it.
+#[cold]
+fn shortage(error: io::Error) -> io::Error {
+    if is_short_of_memory(&error) { io::ErrorKind::OutOfMemory.into() } else { error }
+}
+
 /// Converts a listening socket into one that the event loop can poll.
 ///
 /// # Errors
@@ -71,12 +79,4 @@ impl Stream for TcpStream {
 pub fn listen(listener: std::net::TcpListener) -> io::Result<TcpListener> {
     listener.set_nonblocking(true)?;
     Ok(TcpListener::from_std(listener))
-}
-
-/// Accepts the next connection. It has the options of the listening socket.
-///
-/// # Errors
-/// `WouldBlock` if no connection is waiting; otherwise those of `accept(2)`.
-pub fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
-    listener.accept()
 }

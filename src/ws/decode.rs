@@ -13,7 +13,9 @@ use super::mask::{unmask, unmask_aligned};
 use super::short::{self, Short};
 use super::utf8::Utf8;
 use super::{CloseCode, Failure, Opcode};
+use crate::buffer::{Charge, Memory, NoMemory};
 use crate::config::Limits;
+use std::sync::Arc;
 
 /// The receiving side of one connection.
 ///
@@ -72,6 +74,7 @@ struct Reassembly {
     fragments: usize,
     /// Their payloads. The capacity is at most `message_bytes`.
     payload: Vec<u8>,
+    charge: Charge,
 }
 
 /// The outcome of [`Decoder::next`].
@@ -249,7 +252,11 @@ impl Decoder {
             payload
         } else {
             let reassembly = self.reassembly.get_or_insert_with(|| Reassembly::new(text, compressed));
-            reassembly.add(payload, limits);
+            if reassembly.add(payload, limits).is_err() {
+                reassembly.payload = Vec::new();
+                self.state = State::Failed(Failure::NoMemory);
+                return Step::Failed(Failure::NoMemory);
+            }
             reassembly.complete = frame.fin;
             if !frame.fin {
                 return Step::Event { event: Event::Fragment, consumed: end };
@@ -298,6 +305,18 @@ impl Decoder {
     /// Returns the bytes of memory that are held for the payload of a fragmented message.
     pub fn reassembly_bytes(&self) -> usize {
         self.reassembly.as_ref().map_or(0, |reassembly| reassembly.payload.capacity())
+    }
+
+    /// Charges the memory of the fragments that have arrived to the server, after [`Event::Fragment`].
+    ///
+    /// # Errors
+    /// The server has no more memory for them.
+    pub(crate) fn charge(&mut self, memory: &Arc<Memory>) -> Result<(), NoMemory> {
+        let Some(reassembly) = &mut self.reassembly else { return Ok(()) };
+        if reassembly.fragments == 1 {
+            reassembly.charge = memory.charge();
+        }
+        reassembly.charge.set(reassembly.payload.capacity())
     }
 
     /// Frees the memory of the last fragmented message, unless one is under way.
@@ -359,18 +378,24 @@ impl Decoder {
 
 impl Reassembly {
     fn new(text: bool, compressed: bool) -> Box<Reassembly> {
-        Box::new(Reassembly { text, compressed, complete: false, fragments: 0, payload: Vec::new() })
+        let (payload, charge) = (Vec::new(), Charge::default());
+        Box::new(Reassembly { text, compressed, complete: false, fragments: 0, payload, charge })
     }
 
     /// Adds a fragment. The capacity doubles, but not past the limit.
-    fn add(&mut self, fragment: &[u8], limits: &Limits) {
+    fn add(&mut self, fragment: &[u8], limits: &Limits) -> Result<(), NoMemory> {
         let needed = self.payload.len() + fragment.len();
         if needed > self.payload.capacity() {
             let doubled = needed.saturating_mul(2).min(limits.message_bytes);
-            self.payload.reserve_exact(doubled.max(needed) - self.payload.len());
+            let more = doubled.max(needed) - self.payload.len();
+            if self.payload.try_reserve_exact(more).is_err() {
+                self.charge.run_out();
+                return Err(NoMemory);
+            }
         }
         self.payload.extend_from_slice(fragment);
         self.fragments += 1;
+        Ok(())
     }
 }
 

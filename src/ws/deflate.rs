@@ -94,14 +94,14 @@ fn inflate_message(
     bytes_max: usize,
 ) -> Result<(), Failure> {
     let mut at = 0;
-    out.reserve(payload.len().saturating_mul(CREDIT).min(AHEAD_BYTES_MAX), bytes_max);
+    out.reserve(payload.len().saturating_mul(CREDIT).min(AHEAD_BYTES_MAX), bytes_max)?;
     while at < payload.len() {
         at += step(inflate, &payload[at..], InflateFlush::NoFlush, out, bytes_max)?;
     }
     // A message is complete if its last block ends with the tail. Inflating stops between blocks. One more byte is
     // offered: if it is consumed, the message ended inside a block. There must be room for output, or inflating would
     // stop early.
-    out.reserve(TAIL_INFLATED_BYTES_MAX, bytes_max);
+    out.reserve(TAIL_INFLATED_BYTES_MAX, bytes_max)?;
     let ending = [TAIL[0], TAIL[1], TAIL[2], TAIL[3], 0];
     let mut at = 0;
     while at < TAIL.len() {
@@ -121,7 +121,7 @@ fn step(
 ) -> Result<usize, Failure> {
     let mut read = 0;
     loop {
-        let room = out.room(bytes_max);
+        let room = out.room(bytes_max)?;
         let (room_bytes, before) = (room.len(), (inflate.total_in(), inflate.total_out()));
         let status = inflate.decompress(&input[read..], room, flush);
         let consumed = (inflate.total_in() - before.0) as usize;

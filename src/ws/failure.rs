@@ -3,6 +3,7 @@
 //! It knows no bytes. Its invariant: every reason is one line of the table.
 
 use super::CloseCode;
+use crate::buffer::NoMemory;
 use crate::reasons::reasons;
 
 reasons! {
@@ -53,6 +54,14 @@ reasons! {
     // RFC 7692 names no close code for this. It is not 1002, because the framing is right: the payload is not
     // of the type that the header claims.
     DeflateInvalid = CloseCode::INVALID, "deflate_invalid", "the compressed message cannot be inflated";
+    /// The server's buffers have all the memory that the limit `memory` allows.
+    NoMemory = CloseCode::TRY_AGAIN, "no_memory", "the server is short of memory";
+}
+
+impl From<NoMemory> for Failure {
+    fn from(_: NoMemory) -> Failure {
+        Failure::NoMemory
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! byte. The extra byte shows that the message is too long. While the buffer grows, the old and the new memory together
 //! are less than twice that size.
 
+use crate::buffer::NoMemory;
+
 /// The last message that was inflated.
 #[derive(Debug, Default)]
 pub struct Inflated {
@@ -48,25 +50,32 @@ impl Inflated {
     }
 
     /// Makes room for `bytes` more bytes, but for no more than `bytes_max` and one byte in total.
-    pub(super) fn reserve(&mut self, bytes: usize, bytes_max: usize) {
+    ///
+    /// # Errors
+    /// There is no memory for it; nothing is changed.
+    pub(super) fn reserve(&mut self, bytes: usize, bytes_max: usize) -> Result<(), NoMemory> {
         let capacity_max = bytes_max.saturating_add(1);
         let needed = self.len.saturating_add(bytes).min(capacity_max);
         if self.memory.len() >= needed {
-            return;
+            return Ok(());
         }
         let doubled = needed.max(self.len.saturating_mul(2)).max(ROOM_BYTES);
         // A move holds the old and the new memory. The last one starts from at most three quarters of the maximum.
         let capacity = if doubled > capacity_max / 4 * 3 { capacity_max } else { doubled };
-        self.memory.reserve_exact(capacity - self.memory.len());
+        self.memory.try_reserve_exact(capacity - self.memory.len()).map_err(|_| NoMemory)?;
         self.memory.resize(capacity, 0);
+        Ok(())
     }
 
     /// Returns the room behind the message, up to one byte past `bytes_max` at most. It has at least one byte as long
     /// as the message is not longer than `bytes_max`.
-    pub(super) fn room(&mut self, bytes_max: usize) -> &mut [u8] {
-        self.reserve(1, bytes_max);
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub(super) fn room(&mut self, bytes_max: usize) -> Result<&mut [u8], NoMemory> {
+        self.reserve(1, bytes_max)?;
         let end = self.memory.len().min(bytes_max.saturating_add(1));
-        &mut self.memory[self.len..end]
+        Ok(&mut self.memory[self.len..end])
     }
 
     /// Adds the first `bytes` bytes of [`room`](Inflated::room) to the message.
@@ -85,7 +94,7 @@ mod tests {
         let mut held = 0;
         while out.len <= bytes_max {
             let before = out.held_bytes();
-            let room = out.room(bytes_max).len();
+            let room = out.room(bytes_max).unwrap().len();
             let moved = if out.held_bytes() == before { 0 } else { before };
             held = held.max(moved + out.held_bytes());
             assert!(room > 0);
@@ -115,12 +124,12 @@ mod tests {
     #[test]
     fn existing_room_is_not_allocated_again() {
         let mut out = Inflated::new();
-        out.reserve(8 << 10, 1 << 20);
+        out.reserve(8 << 10, 1 << 20).unwrap();
         let held = out.held_bytes();
         out.filled(100);
-        out.reserve(8 << 9, 1 << 20);
+        out.reserve(8 << 9, 1 << 20).unwrap();
         assert_eq!((out.held_bytes(), out.bytes().len()), (held, 100));
-        out.reserve(1 << 30, 1 << 20);
+        out.reserve(1 << 30, 1 << 20).unwrap();
         assert_eq!(out.held_bytes(), (1 << 20) + 1, "never past the limit");
     }
 }

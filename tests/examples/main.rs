@@ -155,7 +155,10 @@ mod cases {
         let mut again = example.client();
         again.send("GET /count HTTP/1.1\r\nHost: test\r\nLast-Event-ID: 41\r\n\r\n");
         again.answer_to_head();
-        assert!(again.text_in_chunks(5).starts_with(": 41\n"));
+        assert!(
+            again.text_in_chunks(8).starts_with(":\n\n: 41\n"),
+            "the first comment, and the one with the id"
+        );
         example.terminate();
         // The streams are complete, so that a browser connects again.
         drop(streams);
@@ -174,15 +177,19 @@ mod cases {
 
     impl Numbers<'_> {
         fn next(&mut self) -> u64 {
-            while !self.text.contains("\n\n") {
-                self.text.push_str(&self.page.text_in_chunks(1));
+            loop {
+                let Some((event, rest)) = self.text.split_once("\n\n") else {
+                    self.text.push_str(&self.page.text_in_chunks(1));
+                    continue;
+                };
+                let data = event.lines().find_map(|line| line.strip_prefix("data: "));
+                let number = data.map(|data| data.parse().unwrap_or_else(|_| panic!("no number: {event}")));
+                self.text = rest.to_string();
+                if let Some(number) = number {
+                    return number;
+                }
+                // It was a comment.
             }
-            let (event, rest) = self.text.split_once("\n\n").expect("it is whole");
-            let data = event.lines().find_map(|line| line.strip_prefix("data: "));
-            let number =
-                data.and_then(|data| data.parse().ok()).unwrap_or_else(|| panic!("no number: {event}"));
-            self.text = rest.to_string();
-            number
         }
     }
 

@@ -11,6 +11,10 @@ use fleeting_testkit::random::Random;
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::rc::Rc;
+use std::time::Duration;
+
+/// How long a connection has been idle before it gives way to another.
+const IDLE_BEFORE_EVICTION: Duration = Duration::from_millis(100);
 
 /// Length of the payload of the server's pings, which is not predicted.
 const PING_PAYLOAD_BYTES: usize = 8;
@@ -28,6 +32,8 @@ pub struct Client {
     /// Where in `answers` the server's last ping ends.
     ping_end: usize,
     habits: Habits,
+    /// There was no memory for something: what it was answered instead is not predicted.
+    pub refused: bool,
     /// How many bytes the engine had read and written when it was last at rest, and since when it has not moved any, in
     /// milliseconds.
     rested: ((usize, usize), u64),
@@ -56,6 +62,10 @@ pub struct World<'a> {
     pub now: u64,
     pub timeouts: &'a Timeouts,
     pub shut: bool,
+    /// A buffer was refused memory, so answers may be refusals.
+    pub short: bool,
+    /// The engine was asked to make room for another connection.
+    pub evicts: bool,
     /// Clients that have ended their side still get deferred answers.
     pub half_close: bool,
     /// Every Date that the clock has shown.
@@ -88,6 +98,7 @@ impl Client {
             ping_end: 0,
             disturbed: habits.resets_at.is_some(),
             habits,
+            refused: false,
             rested: ((0, 0), clock.get()),
             gone: false,
         }
@@ -181,7 +192,7 @@ impl Client {
             return Err(violation.clone());
         }
         let written = &wire.pipe.written;
-        while self.checked < written.len() {
+        while self.checked < written.len() && !self.refused {
             self.fill_dates(written, world)?;
             let answers = &self.script.answers[self.checked.min(self.script.answers.len())..];
             let got = &written[self.checked..];
@@ -195,7 +206,10 @@ impl Client {
                 self.find_reason(&wire, world)?;
             }
         }
-        if !self.disturbed && written.len() > self.script.allowed(wire.arrived).max(self.ping_end) {
+        if !self.disturbed
+            && !self.refused
+            && written.len() > self.script.allowed(wire.arrived).max(self.ping_end)
+        {
             // The answer to a timeout begins like any other.
             if self.find_reason(&wire, world).is_err() {
                 return Err(format!(
@@ -247,8 +261,7 @@ impl Client {
         let at = if self.checked == self.script.answers.len() { self.checked } else { at };
         let got = &wire.pipe.written[at..];
         let frames = self.script.tally_before(wire.pipe.read).websockets > 0;
-        let silent =
-            |since: u64, allowed: std::time::Duration| world.now - since >= allowed.as_millis() as u64;
+        let silent = |since: u64, allowed: Duration| world.now - since >= allowed.as_millis() as u64;
         if frames && !self.script.over_at(at) {
             if silent(wire.last_read_ms, world.timeouts.ping) && alike(got, b"\x89\x08") {
                 let ping = [&b"\x89\x08"[..], &[0; PING_PAYLOAD_BYTES]].concat();
@@ -270,6 +283,20 @@ impl Client {
             let away = server_close(1001, "shutting down");
             if world.shut && alike(got, &away) {
                 return self.end_with(at, &away);
+            }
+        }
+        if world.short {
+            let sentence = b"The server is short of memory. Try again later.";
+            let refusals = ["", "Connection: close\r\n"].iter().flat_map(|connection| {
+                let fields = format!("retry-after: 1\r\n{connection}");
+                [false, true]
+                    .map(|head_only| response("503 Service Unavailable", TEXT, &fields, sentence, head_only))
+            });
+            let close = server_close(1013, "the server is short of memory");
+            if refusals.chain([close]).any(|refusal| alike(got, &refusal)) {
+                (self.refused, self.disturbed) = (true, true);
+                self.checked = wire.pipe.written.len();
+                return Ok(());
             }
         }
         // What arrives after the timeout is discarded.
@@ -332,7 +359,7 @@ impl Client {
         if self.rested.0 != moved {
             self.rested = (moved, world.now);
         }
-        if self.gone || self.id.is_none() {
+        if self.gone || self.id.is_none() || self.refused {
             return Ok(());
         }
         if wire.pipe.reset {
@@ -428,7 +455,15 @@ impl Client {
         let wire = self.wire.borrow();
         let Some(at) = wire.dropped.filter(|_| !self.gone) else { return Ok(()) };
         self.gone = true;
-        let passed = |since: u64, allowed: std::time::Duration| at - since >= allowed.as_millis() as u64;
+        // What its client did not take could not be queued, or a request behind the answer that has begun; or it was
+        // refused before.
+        let begun = !self.script.bounds.contains(&wire.pipe.written.len())
+            || !self.script.items.iter().any(|item| item.end == wire.pipe.read);
+        if world.short && (wire.behind || self.refused || begun) {
+            self.disturbed = true;
+            return Ok(());
+        }
+        let passed = |since: u64, allowed: Duration| at - since >= allowed.as_millis() as u64;
         if wire.pipe.reset {
             self.disturbed = true;
             return Ok(());
@@ -460,13 +495,17 @@ impl Client {
             return if passed(ended, world.timeouts.linger) { Ok(()) } else { Err("did not linger".into()) };
         }
         self.disturbed = true;
-        let right = if wire.behind {
+        let right = if world.evicts && self.is_idle(&wire) {
+            passed(wire.last_write_ms, IDLE_BEFORE_EVICTION)
+        } else if wire.behind {
             // What has room is offered first, though no event has said so.
             passed(wire.last_write_ms, world.timeouts.write_stall) && wire.pipe.room == 0
         } else if self.script.tally_before(wire.pipe.read).websockets > 0 {
             passed(wire.last_write_ms, world.timeouts.close)
         } else if self.script.item_at(wire.pipe.read).phase == Phase::Discard {
             passed(self.script.item_at(wire.pipe.read).began.min(wire.last_read_ms), world.timeouts.linger)
+        } else if blank(&wire.sent[..wire.pipe.read]) {
+            passed(wire.began_ms, world.timeouts.first_byte)
         } else {
             passed(wire.last_read_ms, world.timeouts.idle)
         };
@@ -476,6 +515,21 @@ impl Client {
         let (read, written) =
             (shown(&wire.sent, wire.pipe.read), shown(&wire.pipe.written, wire.pipe.written.len()));
         Err(format!("the stream was dropped without a reason\n read: {read}\n written: {written}"))
+    }
+
+    /// Whether the engine has read everything that has arrived, and answered it.
+    fn is_idle(&self, wire: &Wire) -> bool {
+        let read = wire.pipe.read;
+        let item = self.script.item_at(read);
+        let between = read == 0
+            || self.script.items.iter().any(|item| item.end == read)
+            || item.start < read && blank(&wire.sent[item.start..read]);
+        // A read that was cut short finds the rest arriving at that moment.
+        (read == wire.arrived || wire.trouble > 0)
+            && between
+            && !self.script.is_content(read)
+            && matches!(self.script.phase_before(read), Phase::Http | Phase::Discard)
+            && wire.pipe.written.len() >= self.script.due(read)
     }
 
     /// Returns what the server must have counted if nothing has disturbed the script.
@@ -503,6 +557,11 @@ impl Client {
         });
         whole.count() as u64
     }
+}
+
+/// Whether nothing but empty lines, which belong to no request, are among these bytes.
+fn blank(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| b"\r\n".contains(byte))
 }
 
 /// Returns how many of `bytes` the engine must answer. A shutdown may end a connection between two requests.

@@ -8,7 +8,7 @@ use super::service::{Log, app};
 use super::wire::SimStream;
 use fleeting::ConnId;
 use fleeting::Limits;
-use fleeting::engine::{Bounds, Engine, Readiness, Settings};
+use fleeting::engine::{Engine, Readiness, Settings};
 use fleeting::time::{DateCache, Now};
 use fleeting_testkit::random::Random;
 use std::cell::Cell;
@@ -27,6 +27,8 @@ const END_MS: u64 = 200_000;
 pub struct Run {
     random: Random,
     engine: Engine<SimStream>,
+    /// What the engine's buffers had before there was a connection.
+    memory_bytes: usize,
     settings: Settings,
     log: Rc<Log>,
     clock: Rc<Cell<u64>>,
@@ -38,6 +40,9 @@ pub struct Run {
     /// The names of the accepted connections.
     ids: Vec<ConnId>,
     shut: bool,
+    /// A buffer was refused memory.
+    short: bool,
+    evicts: bool,
     faults: bool,
     jumps: bool,
     trace: DefaultHasher,
@@ -70,17 +75,23 @@ impl Run {
         let (faults, jumps) = (random.chance(400), random.chance(300));
         // Not drawn, so that the other choices of a seed stay what they were.
         let half_close = seed % 2 == 0;
-        let (limits, bounds) = (limits(&mut random), bounds(&mut random));
-        let settings = Settings { limits, half_close, bounds, ..Settings::default() };
+        let mut limits = limits(&mut random);
+        // Not drawn either.
+        if seed % 5 == 0 {
+            limits.memory = limits.arena_bytes + (128 << 10) + (1024 << (seed / 5 % 10));
+        }
+        let settings = Settings { limits, half_close, ..Settings::default() };
         let log = Rc::new(Log::default());
         let app = app(&log);
         assert_eq!(app.check(), Ok(()));
         let count = random.within(4, 28);
         let clients = (0..count).map(|number| Client::new(number, &mut random, &clock, faults)).collect();
         let now = Now { ms: clock.get(), unix_secs: BEGIN_UNIX_SECS + clock.get() / 1000 };
+        let engine = Engine::new(app, settings.clone(), now);
         Run {
             random,
-            engine: Engine::new(app, settings.clone(), now),
+            memory_bytes: engine.figures().memory_bytes,
+            engine,
             settings,
             log,
             clock,
@@ -90,6 +101,8 @@ impl Run {
             stale: Vec::new(),
             ids: Vec::new(),
             shut: false,
+            short: false,
+            evicts: false,
             faults,
             jumps,
             trace: DefaultHasher::new(),
@@ -114,6 +127,7 @@ impl Run {
             self.clock.set(self.clock.get() + pass as u64);
             self.turn(false)?;
             if !self.shut {
+                self.make_room()?;
                 self.accept();
             }
             let now = self.clock.get();
@@ -183,6 +197,10 @@ impl Run {
         if (counters.accepted, counters.connections) != (accepted, 0) {
             return Err(format!("{accepted} connections were accepted: {counters:?}"));
         }
+        let figures = self.engine.figures();
+        if figures.memory_bytes != self.memory_bytes + figures.pooled_inbox_bytes {
+            return Err(format!("memory was not given back: {} before, {figures:?}", self.memory_bytes));
+        }
         if self.log.opened != self.log.closed {
             let (opened, closed) = (self.log.opened.get(), self.log.closed.get());
             return Err(format!("{opened} sessions were opened, {closed} were closed"));
@@ -192,7 +210,8 @@ impl Run {
         let clients = &self.clients[..self.accepted];
         let responses: u64 = clients.iter().map(Client::responses).sum();
         let answered = counters.requests + counters.early_answers + refused;
-        if responses > answered + counters.timeouts {
+        let known = clients.iter().all(|client| !client.refused);
+        if known && responses > answered + counters.timeouts {
             return Err(format!("{responses} responses, but {counters:?}"));
         }
         let completed = self.log.completed.get();
@@ -307,6 +326,28 @@ impl Run {
         Ok(())
     }
 
+    /// Asks the engine for room, now and then, if a client waits for it.
+    fn make_room(&mut self) -> Result<(), String> {
+        if self.accepted == self.clients.len() || self.engine.has_room() || !self.random.chance(300) {
+            return Ok(());
+        }
+        // As a worker does: at the end of a turn, and in its time.
+        let before = self.engine.counters();
+        self.evicts = true;
+        let has_room = self.engine.make_room();
+        let compared = self.compare();
+        self.evicts = false;
+        let after = self.engine.counters();
+        let evicted = after.evicted - before.evicted;
+        if has_room != self.engine.has_room()
+            || evicted > 1
+            || evicted > before.connections - after.connections
+        {
+            return Err(format!("{evicted} connections gave way: {has_room} {before:?} {after:?}"));
+        }
+        compared
+    }
+
     fn accept(&mut self) {
         while self.accepted < self.clients.len() && self.engine.has_room() && self.random.chance(700) {
             let client = &mut self.clients[self.accepted];
@@ -314,6 +355,7 @@ impl Run {
             self.ids.push(id);
             client.id = Some(id);
             let mut wire = client.wire.borrow_mut();
+            wire.begin();
             // Registering reports what already holds.
             wire.due = merged(wire.due, wire.state());
             drop(wire);
@@ -342,6 +384,7 @@ impl Run {
             self.settle()?;
             let before = self.accepted;
             if !self.shut {
+                self.make_room()?;
                 self.accept();
             }
             let (now, mut acted) = (self.clock.get(), self.accepted > before);
@@ -366,6 +409,18 @@ impl Run {
 
     /// Compares everything written, and checks that streams were dropped only for a reason.
     fn compare(&mut self) -> Result<(), String> {
+        let figures = self.engine.figures();
+        if figures.memory_bytes > figures.memory_max {
+            return Err(format!("{} bytes of {} are used", figures.memory_bytes, figures.memory_max));
+        }
+        let refused = |(label, count): (&str, u64)| if label == "no_memory" { count } else { 0 };
+        let refusals: u64 =
+            figures.counters.refused().map(refused).chain(figures.counters.failed().map(refused)).sum();
+        if refusals > figures.memory_refused {
+            return Err(format!("{refusals} were refused, but memory only {} times", figures.memory_refused));
+        }
+        // A response is refused before it asks for memory that is not there.
+        self.short |= figures.memory_refused > 0 || figures.memory_max < MEMORY_AMPLE;
         self.each(|client, world| {
             if client.id.is_none() || client.gone {
                 return Ok(());
@@ -391,6 +446,8 @@ impl Run {
             now: self.clock.get(),
             timeouts: &self.settings.timeouts,
             shut: self.shut,
+            short: self.short,
+            evicts: self.evicts,
             half_close: self.settings.half_close,
             dates: &self.dates,
         };
@@ -401,11 +458,8 @@ impl Run {
     }
 }
 
-/// Returns bounds that few clients reach, or those of a server.
-fn bounds(random: &mut Random) -> Bounds {
-    let (commands, connections) = (random.one_of(&[1, 3, 1024]), random.one_of(&[1, 2, 256]));
-    Bounds { commands, connections, ..Bounds::default() }
-}
+/// With more memory than this, nothing is refused for want of it.
+const MEMORY_AMPLE: usize = 1 << 30;
 
 fn limits(random: &mut Random) -> Limits {
     let mut limits = Limits::default();

@@ -42,6 +42,8 @@ pub struct Wire {
     pub seen: usize,
     /// When the engine dropped the stream, in milliseconds.
     pub dropped: Option<u64>,
+    /// When the engine has accepted it, in milliseconds.
+    pub began_ms: u64,
     pub last_read_ms: u64,
     pub last_write_ms: u64,
     /// The rule that the engine has broken. It is recorded because the guard around a handler might catch a panic.
@@ -66,6 +68,7 @@ impl Wire {
             read_in_time: None,
             seen: 0,
             dropped: None,
+            began_ms: clock.get(),
             last_read_ms: clock.get(),
             last_write_ms: clock.get(),
             violation: None,
@@ -81,6 +84,12 @@ impl Wire {
     /// Returns a new end for the engine.
     pub fn stream(shared: &Rc<RefCell<Wire>>) -> SimStream {
         MemoryStream::new(shared)
+    }
+
+    /// The engine accepts it now.
+    pub fn begin(&mut self) {
+        self.began_ms = self.clock.get();
+        (self.last_read_ms, self.last_write_ms) = (self.began_ms, self.began_ms);
     }
 
     /// The next `bytes` bytes of `sent` arrive.

@@ -74,6 +74,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ahash", &["pubsub", "app"]),
     ("rustix", &["files", "server", "transport"]),
     ("matchit", &["app"]),
+    ("memmap2", &["buffer"]),
     ("mime_guess", &["files"]),
     ("serde", &["app", "testing"]),
     ("serde_json", &["app", "testing"]),

@@ -49,6 +49,9 @@ impl ResponseContext {
             Body::Pending(_) => return self.answer_later(out, response, date),
             body => body.len(),
         };
+        if out.is_short_for(bytes) && matches!(response.body, Body::Borrowed(_) | Body::Owned(_)) {
+            return self.answer_short(out, response, date);
+        }
         let keep_alive = self.keep_alive && !response.close;
         let connection = self.connection(keep_alive, response.status);
         let (content, silent) = content_length(response.status, bytes);
@@ -71,6 +74,20 @@ impl ResponseContext {
             (false, _) if status == 426 => ConnectionHeader::UpgradeClose,
             (false, _) => ConnectionHeader::Close,
         }
+    }
+
+    /// Answers 503 instead: if the peer is slow to take the content, there is no memory for the rest of it.
+    #[cold]
+    fn answer_short<S: Stream>(
+        &self,
+        out: &mut Output<'_, S>,
+        response: &mut Response<'_>,
+        date: &[u8; 29],
+    ) -> AfterAnswer {
+        let close = response.close;
+        *response = no_memory().into();
+        response.close = close;
+        self.answer(out, response, date)
     }
 
     /// Encodes what is known of a response whose body is pending: nothing if another thread makes the answer, the head
@@ -167,7 +184,10 @@ impl ResponseContext {
         services: &mut Services,
     ) {
         services.counters.count_refused(refusal);
-        let error = Error::new(refusal.status(), refusal.to_string());
+        let error = match refusal {
+            Refusal::NoMemory => no_memory(),
+            refusal => Error::new(refusal.status(), refusal.to_string()),
+        };
         self.answer_unread(out, conn, error, fields, app, services);
     }
 
@@ -189,6 +209,12 @@ impl ResponseContext {
             services.completions.refused(conn, status, before, out.cork.position());
         }
     }
+}
+
+/// Returns the error of a request for which there is no memory (RFC 9110 §10.2.3, §15.6.4).
+#[cold]
+fn no_memory() -> Error {
+    Error::unavailable(Refusal::NoMemory.to_string()).header("retry-after", "1")
 }
 
 /// Returns how content of this length is framed, and whether a response with this status has none (RFC 9110 §6.4.1). RFC

@@ -2,11 +2,13 @@
 //!
 //! It knows no worker, only the workers' mailboxes and the broker. Its invariant: nothing here waits for a worker.
 
+use super::lobby::Arrival;
 #[cfg(feature = "testing")]
 use super::mailbox::Sleeper;
 use super::mailbox::{Command, Mailbox, SendError};
 use super::question::Question;
 use crate::app::{ConnId, Error};
+use crate::buffer::Memory;
 use crate::config::Limits;
 use crate::engine::counters::WorkerFigures;
 use crate::engine::listeners::ListenerId;
@@ -39,6 +41,8 @@ pub struct Handle {
     mailboxes: Arc<[Arc<Mailbox>]>,
     broker: Option<Arc<dyn Broker>>,
     limits: Arc<Limits>,
+    /// What the buffers of all workers share.
+    memory: Arc<Memory>,
 }
 
 /// Why a message was not published, or not to all subscribers.
@@ -80,8 +84,9 @@ impl Handle {
         mailboxes: Vec<Arc<Mailbox>>,
         broker: Option<Arc<dyn Broker>>,
         limits: &Limits,
+        memory: Arc<Memory>,
     ) -> Handle {
-        Handle { mailboxes: mailboxes.into(), broker, limits: Arc::new(limits.clone()) }
+        Handle { mailboxes: mailboxes.into(), broker, limits: Arc::new(limits.clone()), memory }
     }
 
     /// Makes a handle for engines that do not wait in a poll, such as those of a simulator: the caller gives them their
@@ -89,15 +94,17 @@ impl Handle {
     #[doc(hidden)]
     pub fn unattended(workers: usize) -> Handle {
         let limits = Limits::default();
-        let mailboxes = (0..workers).map(|_| Arc::new(Mailbox::new(None, &limits)));
-        Handle::new(mailboxes.collect(), None, &limits)
+        let memory = Memory::new(limits.memory);
+        let mailboxes = (0..workers).map(|_| Arc::new(Mailbox::new(None, &limits, &memory)));
+        Handle::new(mailboxes.collect(), None, &limits, memory)
     }
 
     /// Makes a handle for one engine that the calling thread runs. Each command unparks the thread.
     #[cfg(feature = "testing")]
     pub(crate) fn parking(broker: Option<Arc<dyn Broker>>, limits: &Limits) -> Handle {
-        let mailbox = Mailbox::new(Some(Sleeper::Thread(std::thread::current())), limits);
-        Handle::new(vec![Arc::new(mailbox)], broker, limits)
+        let memory = Memory::new(limits.memory);
+        let mailbox = Mailbox::new(Some(Sleeper::Thread(std::thread::current())), limits, &memory);
+        Handle::new(vec![Arc::new(mailbox)], broker, limits, memory)
     }
 
     /// Whether a command waits for the first worker's next turn.
@@ -112,6 +119,11 @@ impl Handle {
         Arc::strong_count(&self.mailboxes) + Arc::strong_count(&self.mailboxes[0])
     }
 
+    /// Returns the memory that the server's buffers share; or new memory, if an engine of its own may have less than that.
+    pub(in crate::engine) fn memory_within(&self, bytes_max: usize) -> Arc<Memory> {
+        if self.memory.bytes_max() <= bytes_max { self.memory.clone() } else { Memory::new(bytes_max) }
+    }
+
     /// Returns the limits of what may be published and subscribed to.
     pub(in crate::engine) fn limits(&self) -> &Limits {
         &self.limits
@@ -119,6 +131,21 @@ impl Handle {
 
     pub(in crate::engine) fn mailbox_of(&self, worker: u16) -> Option<&Arc<Mailbox>> {
         self.mailboxes.get(usize::from(worker))
+    }
+
+    /// Sends a client of a full worker to another one that has a place for it. If none has, the client is returned.
+    pub(in crate::engine) fn hand_over(&self, mut arrival: Arrival, from: u16) -> Result<(), Arrival> {
+        let (before, after) = self.mailboxes.split_at(usize::from(from));
+        for mailbox in after.iter().skip(1).chain(before) {
+            if mailbox.lobby.take_place() {
+                arrival.has_place = true;
+                match mailbox.send_arrival(arrival) {
+                    Ok(()) => return Ok(()),
+                    Err(returned) => arrival = Arrival { has_place: false, ..returned },
+                }
+            }
+        }
+        Err(arrival)
     }
 
     /// Posts a command to the worker that has this listener.

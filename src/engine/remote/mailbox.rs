@@ -3,8 +3,10 @@
 //! It knows no engine. Its invariant: the queue of a worker is bounded, and commands are carried out in the order in
 //! which they were posted. Wake-ups are not commands: they may come earlier.
 
+use super::lobby::{Arrival, Lobby};
 use super::question::Question;
 use crate::app::{ConnId, Error, WakeConn};
+use crate::buffer::{Charge, Memory};
 use crate::config::Limits;
 use crate::engine::counters::WorkerFigures;
 use crate::engine::listeners::{Callback, ListenerId};
@@ -102,6 +104,8 @@ pub(crate) struct Mailbox {
     woken: AtomicBool,
     /// `None` if the worker does not wait.
     sleeper: Option<Sleeper>,
+    /// The clients that other workers have sent.
+    pub(in crate::engine) lobby: Lobby,
 }
 
 /// How a worker waits for commands, and is woken.
@@ -134,7 +138,15 @@ struct Queue {
     bytes: usize,
     commands_max: usize,
     bytes_max: usize,
+    /// In steps of [`CHARGE_BYTES`], so that it seldom changes.
+    charge: Charge,
 }
+
+/// The granularity in which a queue takes the server's memory.
+const CHARGE_BYTES: usize = 64 << 10;
+
+/// How often a wake-up that fails is repeated.
+const WAKES_MAX: usize = 8;
 
 /// How many announcements, and bytes of them, fit beyond that: an announcement that publications were lost for want of
 /// room must itself find room.
@@ -151,7 +163,8 @@ impl Queue {
         };
         // A shutdown and the end of a subscription are never refused. A subscription ends once.
         let full = self.commands.len() >= self.commands_max.saturating_add(more)
-            || bytes > self.bytes_max.saturating_add(bytes_more);
+            || bytes > self.bytes_max.saturating_add(bytes_more)
+            || self.charge.set(bytes.next_multiple_of(CHARGE_BYTES)).is_err();
         if full && !matches!(command, Command::Shutdown | Command::Unlisten(_)) {
             return Err(command);
         }
@@ -162,11 +175,12 @@ impl Queue {
 }
 
 impl Mailbox {
-    pub(crate) fn new(sleeper: Option<Sleeper>, limits: &Limits) -> Mailbox {
+    pub(crate) fn new(sleeper: Option<Sleeper>, limits: &Limits, memory: &Arc<Memory>) -> Mailbox {
         let (commands_max, bytes_max) = (limits.mailbox, limits.mailbox_bytes);
-        let (commands, wakes) = (VecDeque::new(), Vec::new());
-        let queue = Queue { commands, wakes, bytes: 0, commands_max, bytes_max };
-        Mailbox { queue: Mutex::new(Some(queue)), woken: AtomicBool::new(false), sleeper }
+        let (commands, wakes, charge) = (VecDeque::new(), Vec::new(), memory.charge());
+        let queue = Queue { commands, wakes, bytes: 0, commands_max, bytes_max, charge };
+        let (queue, woken) = (Mutex::new(Some(queue)), AtomicBool::new(false));
+        Mailbox { queue, woken, sleeper, lobby: Lobby::new() }
     }
 
     pub(in crate::engine) fn post(&self, command: Command) -> Result<(), SendError> {
@@ -203,9 +217,30 @@ impl Mailbox {
     fn wake(&self) -> io::Result<()> {
         match &self.sleeper {
             _ if self.woken.swap(true, Ordering::AcqRel) => Ok(()),
-            Some(sleeper) => sleeper.wake(),
+            Some(sleeper) => {
+                // A signal may interrupt it, and memory may be short for a moment.
+                let mut woken = sleeper.wake();
+                for _ in 0..WAKES_MAX {
+                    if woken.is_ok() {
+                        break;
+                    }
+                    woken = sleeper.wake();
+                }
+                // One that has failed must not keep the next from trying.
+                if woken.is_err() {
+                    self.woken.store(false, Ordering::Release);
+                }
+                woken
+            }
             None => Ok(()),
         }
+    }
+
+    /// Sends a client to the worker, which has a place for it. If the worker is gone, the client is returned.
+    pub(in crate::engine) fn send_arrival(&self, arrival: Arrival) -> Result<(), Arrival> {
+        self.lobby.put(arrival)?;
+        let _ = self.wake();
+        Ok(())
     }
 
     /// Moves all wake-ups into `wakes`, which must be empty, and all commands into `commands`, if that is empty. Returns
@@ -218,6 +253,8 @@ impl Mailbox {
             std::mem::swap(&mut queue.wakes, wakes);
             if takes {
                 queue.bytes = 0;
+                // One step stays: most turns need no more.
+                queue.charge.shrink(CHARGE_BYTES);
                 std::mem::swap(&mut queue.commands, commands);
             }
         });
@@ -229,6 +266,7 @@ impl Mailbox {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
         // The lock is released: a question that ends calls the application, which may post.
         queue.into_iter().flat_map(|queue| queue.commands).for_each(Command::discard);
+        self.lobby.close();
     }
 
     /// Whether the worker was woken since the last [`drain`](Mailbox::drain).

@@ -113,6 +113,13 @@ impl OpenSocket {
                 }
                 None => match decoder.next(&mut input[from..], limits) {
                     Step::Incomplete => break Next::Same(StopReason::NeedsInput),
+                    Step::Event { event: Event::Fragment, consumed } => {
+                        alive = true;
+                        if decoder.charge(&sender.services.memory).is_err() {
+                            fail(Failure::NoMemory, &mut sender, live);
+                        }
+                        consumed
+                    }
                     Step::Event { event, consumed } => {
                         alive |= handle(event, ping, &mut sender, live);
                         consumed
@@ -159,6 +166,19 @@ impl OpenSocket {
             sender.out.held = false;
         } else {
             sender.services.counters.dropped += 1;
+        }
+    }
+
+    /// Closes with 1013: there is no memory for what the peer sends.
+    #[cold]
+    pub(in crate::engine) fn no_memory<S: Stream>(
+        &mut self,
+        out: &mut Output<'_, S>,
+        services: &mut Services,
+        conn: ConnId,
+    ) {
+        if let Some((mut sender, live)) = self.sender(out, services, conn) {
+            fail(Failure::NoMemory, &mut sender, live);
         }
     }
 

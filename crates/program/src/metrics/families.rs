@@ -91,6 +91,14 @@ const COUNTERS: &[CounterFamily] = &[
         "Pauses in accepting because descriptors or other resources ran out.",
         |c| c.accept_backoffs,
     ),
+    ("fleeting_connections_evicted_total", "Idle connections closed to make room for new ones.", |c| {
+        c.evicted
+    }),
+    (
+        "fleeting_connections_handed_over_total",
+        "Connections that a full worker passed to another one.",
+        |c| c.handed_over,
+    ),
     ("fleeting_requests_total", "Requests answered by a handler, including handshakes.", |c| c.requests),
     ("fleeting_early_answers_total", "Requests answered without a handler.", |c| c.early_answers),
     ("fleeting_websockets_opened_total", "WebSockets opened.", |c| c.websockets),
@@ -140,6 +148,19 @@ const OF_WORKERS: &[WorkerFamily] = &[
         Kind::Gauge,
         "Memory of unused inboxes, kept for the next connections.",
         |w| w.pooled_inbox_bytes as u64,
+    ),
+    // The same for all workers: the memory is shared.
+    ("fleeting_buffer_bytes", Kind::Gauge, "Memory of the buffers of all workers.", |w| {
+        w.memory_bytes as u64
+    }),
+    ("fleeting_buffer_bytes_limit", Kind::Gauge, "Limit on the memory of the buffers of all workers.", |w| {
+        w.memory_max as u64
+    }),
+    (
+        "fleeting_buffer_memory_refused_total",
+        Kind::Counter,
+        "How often a buffer of any worker was refused memory.",
+        |w| w.memory_refused,
     ),
 ];
 

@@ -265,6 +265,7 @@ impl Play {
 fn never() -> Timeouts {
     let mut timeouts = Timeouts::default();
     for timeout in [
+        &mut timeouts.first_byte,
         &mut timeouts.head,
         &mut timeouts.idle,
         &mut timeouts.body_stall,

@@ -1,0 +1,195 @@
+//! How much memory the buffers of a server have together, and how much they may have.
+//!
+//! It knows no buffer. Its invariant: what buffers have taken is given back when they are dropped, and no more than the
+//! maximum is ever granted.
+
+use memmap2::MmapMut;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The memory that all buffers of a server share.
+///
+/// Buffers ask for it when they grow, which is rare; a request whose bytes pass through a worker's own buffers does not.
+#[derive(Debug)]
+pub struct Memory {
+    bytes_max: usize,
+    /// Less than `bytes_max` after an allocation has failed: what the system has is less.
+    granted_max: AtomicUsize,
+    used: AtomicUsize,
+    refused: AtomicU64,
+    /// Address space that is given up when the system has no more, so that small allocations succeed meanwhile. `None`
+    /// then, and if there is no limit.
+    reserve: Mutex<Option<MmapMut>>,
+}
+
+/// There is no memory for a buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoMemory;
+
+/// The size of the reserve. It is never written to, so it takes no memory of the machine.
+const RESERVE_BYTES: usize = 4 << 20;
+/// Memory that must be left before more is promised: the growth of one buffer.
+const MARGIN_BYTES: usize = 64 << 10;
+
+impl Memory {
+    /// Makes the account of a server whose buffers may have `bytes_max` bytes.
+    pub fn new(bytes_max: usize) -> Arc<Memory> {
+        Arc::new(Memory {
+            bytes_max,
+            granted_max: AtomicUsize::new(bytes_max),
+            used: AtomicUsize::new(0),
+            refused: AtomicU64::new(0),
+            reserve: Mutex::new(reserve()),
+        })
+    }
+
+    /// Returns the bytes that buffers have.
+    pub fn used_bytes(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Returns the bytes that buffers may have.
+    pub fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
+    /// Returns how often a buffer was refused memory.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is too little left for another buffer.
+    pub fn is_short(&self) -> bool {
+        self.used_bytes().saturating_add(MARGIN_BYTES) > self.granted_max.load(Ordering::Relaxed)
+    }
+
+    /// Returns an account for a buffer, which has nothing yet.
+    pub fn charge(self: &Arc<Memory>) -> Charge {
+        Charge { memory: Some(self.clone()), bytes: 0 }
+    }
+
+    fn take(&self, bytes: usize) -> Result<(), NoMemory> {
+        let max = self.granted_max.load(Ordering::Relaxed);
+        let add = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= max);
+        match self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add) {
+            Ok(_) => Ok(()),
+            Err(_) => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                Err(NoMemory)
+            }
+        }
+    }
+
+    fn give(&self, bytes: usize) {
+        let before = self.used.fetch_sub(bytes, Ordering::Relaxed);
+        let granted_max = self.granted_max.load(Ordering::Relaxed);
+        if granted_max < self.bytes_max && before - bytes <= granted_max / 2 {
+            self.recover();
+        }
+    }
+
+    /// Notes that the system has refused memory: no more than there is now is granted, until half of it was given back.
+    #[cold]
+    fn run_out(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        self.granted_max.fetch_min(self.used_bytes(), Ordering::Relaxed);
+        self.reserve.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    #[cold]
+    fn recover(&self) {
+        *self.reserve.lock().unwrap_or_else(PoisonError::into_inner) = reserve();
+        self.granted_max.store(self.bytes_max, Ordering::Relaxed);
+    }
+}
+
+fn reserve() -> Option<MmapMut> {
+    if cfg!(any(test, fuzzing, fleeting_paranoid)) { None } else { MmapMut::map_anon(RESERVE_BYTES).ok() }
+}
+
+/// What one buffer has taken of a server's memory. Dropping it gives that back. The default belongs to no server, and is
+/// not bounded.
+#[derive(Debug, Default)]
+pub struct Charge {
+    memory: Option<Arc<Memory>>,
+    bytes: usize,
+}
+
+impl Charge {
+    /// Changes what the buffer has to `bytes`.
+    ///
+    /// # Errors
+    /// There is no room for a growth; nothing is changed.
+    pub fn set(&mut self, bytes: usize) -> Result<(), NoMemory> {
+        if let Some(memory) = &self.memory {
+            match bytes.checked_sub(self.bytes) {
+                Some(0) => return Ok(()),
+                Some(more) => memory.take(more)?,
+                None => memory.give(self.bytes - bytes),
+            }
+        }
+        self.bytes = bytes;
+        Ok(())
+    }
+
+    /// Gives back what the buffer has beyond `bytes`.
+    pub fn shrink(&mut self, bytes: usize) {
+        if self.bytes > bytes {
+            // Less is always granted.
+            let _ = self.set(bytes);
+        }
+    }
+
+    /// Notes that the system had no memory for the buffer.
+    pub fn run_out(&self) {
+        if let Some(memory) = &self.memory {
+            memory.run_out();
+        }
+    }
+
+    /// Whether there is too little left for another buffer.
+    pub fn is_short(&self) -> bool {
+        self.memory.as_ref().is_some_and(|memory| memory.is_short())
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        if let Some(memory) = self.memory.as_ref().filter(|_| self.bytes > 0) {
+            memory.give(self.bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Finding C7.
+    #[test]
+    fn no_more_than_the_maximum_is_granted_and_all_of_it_comes_back() {
+        let memory = Memory::new(1000);
+        let (mut one, mut other) = (memory.charge(), memory.charge());
+        assert_eq!((one.set(600), other.set(401), other.set(400)), (Ok(()), Err(NoMemory), Ok(())));
+        assert_eq!((one.set(601), one.set(100), other.set(900)), (Err(NoMemory), Ok(()), Ok(())));
+        assert_eq!((memory.used_bytes(), memory.refused()), (1000, 2));
+        drop(one);
+        drop(other);
+        assert_eq!(memory.used_bytes(), 0);
+        assert_eq!(Charge::default().set(usize::MAX), Ok(()));
+    }
+
+    /// Finding C7.
+    #[test]
+    fn after_the_system_has_run_out_no_more_is_granted_until_half_is_back() {
+        let memory = Memory::new(1 << 30);
+        let (mut one, mut other) = (memory.charge(), memory.charge());
+        assert_eq!((one.set(600_000), other.set(400_000)), (Ok(()), Ok(())));
+        other.run_out();
+        assert!(memory.is_short());
+        assert_eq!(other.set(400_001), Err(NoMemory));
+        assert_eq!((one.set(200_000), other.set(800_001)), (Ok(()), Err(NoMemory)));
+        assert_eq!((one.set(100_000), other.set(4_000_000)), (Ok(()), Ok(())));
+        assert!(!memory.is_short());
+    }
+}

@@ -1,0 +1,80 @@
+//! How many connections a worker may still have, and the clients that other workers have sent to it.
+//!
+//! It knows no engine. Its invariant: a place is taken before a client is sent, so no worker is sent more than it has room
+//! for.
+
+use mio::net::TcpStream;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicIsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// A client that was accepted and has no connection record yet.
+pub(in crate::engine) struct Arrival {
+    pub(in crate::engine) stream: TcpStream,
+    pub(in crate::engine) peer: SocketAddr,
+    /// A place among the worker's connections is taken for it.
+    pub(in crate::engine) has_place: bool,
+}
+
+/// The places of one worker's connections.
+pub(in crate::engine) struct Lobby {
+    /// Below zero if more were accepted than the limit allows.
+    free: AtomicIsize,
+    /// `None` once the worker is gone.
+    arrivals: Mutex<Option<Vec<Arrival>>>,
+}
+
+impl Lobby {
+    /// Makes one without places: nobody is sent to a worker that has not started.
+    pub(super) fn new() -> Lobby {
+        Lobby { free: AtomicIsize::new(0), arrivals: Mutex::new(Some(Vec::new())) }
+    }
+
+    /// Opens it with this many places.
+    pub(in crate::engine) fn open(&self, places: usize) {
+        self.free.store(isize::try_from(places).unwrap_or(isize::MAX), Ordering::Relaxed);
+    }
+
+    pub(in crate::engine) fn has_place(&self) -> bool {
+        self.free.load(Ordering::Relaxed) > 0
+    }
+
+    /// Takes a place, if there is one.
+    pub(in crate::engine) fn take_place(&self) -> bool {
+        let take = |free: isize| (free > 0).then(|| free - 1);
+        self.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+    }
+
+    /// Takes a place even if there is none.
+    pub(in crate::engine) fn occupy(&self) {
+        self.free.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Gives a place back.
+    pub(in crate::engine) fn leave(&self) {
+        self.free.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Puts in a client that has a place here. If the worker is gone, the client is returned.
+    pub(super) fn put(&self, arrival: Arrival) -> Result<(), Arrival> {
+        match &mut *self.arrivals.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(arrivals) => {
+                arrivals.push(arrival);
+                Ok(())
+            }
+            None => Err(arrival),
+        }
+    }
+
+    /// Takes out the clients that were put in.
+    pub(in crate::engine) fn take_arrivals(&self) -> Vec<Arrival> {
+        let mut arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
+        arrivals.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Turns away the clients that wait, and all others: the worker is gone.
+    pub(super) fn close(&self) {
+        self.open(0);
+        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
