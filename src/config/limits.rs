@@ -80,7 +80,7 @@ settings! {
     /// publication for a slow subscriber as its policy says. A response that its client does not take is cut off. Requests
     /// that need no buffer go on. With the default, the limit is half of the memory that the process may have: the least of
     /// the machine's, its control group's and its address space.
-    memory = BYTES_MAX, max BYTES_MAX, "buffers of the server; by default half of the RAM";
+    memory = BYTES_MAX, max BYTES_MAX, "buffers of the server; if not set, half of the RAM";
     /// Bytes of the arena's chunk that stay reserved between requests. Each worker has one arena. The system
     /// provides this memory only when a request first uses it.
     arena_bytes = 256 << 10, max 1 << 30, "memory kept from one request to the next";
