@@ -391,6 +391,38 @@ fn broadcasts_allocate_nothing() {
     }
 }
 
+/// The same for streams of events, with chunks and without.
+#[test]
+fn broadcasts_of_events_allocate_nothing() {
+    let handle = Handle::unattended(1);
+    let events = handle.clone();
+    let app = App::new().get("/events", move |_req| Ok(events.events("*")?));
+    let mut driver = Driver::with_handle(app, Settings::default(), &handle);
+    let versions = ["HTTP/1.1", "HTTP/1.0"];
+    let streams: Vec<Peer> =
+        (0..SUBSCRIBERS as usize).map(|at| driver.get("/events", versions[at % 2]).0).collect();
+    let mut publish = |times: u64| {
+        for _ in 0..times {
+            // Topics that alternate for nobody: each stream is due both events in one write.
+            driver.engine.publish("a", Message::Text("one")).expect("it is valid");
+            driver.engine.publish("b", Message::Text("two\nlines")).expect("it is valid");
+            driver.turn();
+            for (at, stream) in streams.iter().enumerate() {
+                let mut pipe = stream.pipe.borrow_mut();
+                let expected: &[u8] = match at % 2 {
+                    0 => b"b\r\ndata: one\n\n\r\n17\r\ndata: two\ndata: lines\n\n\r\n",
+                    _ => b"data: one\n\ndata: two\ndata: lines\n\n",
+                };
+                assert!(pipe.written.ends_with(expected), "{}", pipe.written.escape_ascii());
+                pipe.written.clear();
+            }
+        }
+    };
+    publish(WARM_UP);
+    let counted = allocation_counter::measure(|| publish(5_000));
+    assert_eq!(counted.count_total, 0, "{counted:?}");
+}
+
 /// The loop that runs the worker publishes. Finding A14.
 #[test]
 fn broadcasts_of_the_loop_allocate_nothing() {

@@ -151,6 +151,29 @@ fn every_error_is_rendered() {
     closing("GET / HTTP/3.0\r\nHost: test\r\n\r\n", 505);
 }
 
+/// The limit of topics is known to be reached only when the connection subscribes, after the handler and the layers.
+#[test]
+fn a_stream_of_events_that_cannot_begin_is_rendered() {
+    let server = server::run_with(
+        |limits, _| limits.topics = 1,
+        |worker| {
+            let handle = worker.handle.clone();
+            App::new()
+                .get("/events/{topic}", move |req| Ok(handle.events(req.param("topic"))?))
+                .layer(|req, next| next.call(req)?.header("x-layer", "1"))
+                .error_page(|error| Ok(Response::html(format!("<p>{}", error.message()))))
+        },
+    );
+    let mut stream = Client::connect(server.addr);
+    stream.send(&request("GET /events/a", "\r\n"));
+    assert_eq!(stream.answer_to_head().status, 200);
+    let answer = ask(&server, &request("GET /events/b", "\r\n"));
+    assert_eq!((answer.status, answer.field("x-layer")), (503, Some("1")));
+    assert!(answer.text().starts_with("<p>"), "{}", answer.text());
+    assert_eq!(answer.field("content-type"), Some("text/html; charset=utf-8"));
+    assert!(answer.field("retry-after").is_some() && answer.field("cache-control").is_none());
+}
+
 #[test]
 fn a_page_has_the_status_of_the_error_and_its_own_fields() {
     let server = serve(|_error| Response::text("moved").header("X-Price", "2"));

@@ -3,14 +3,14 @@
 //! The same rules hold for WebSockets and for streams of events.
 
 use crate::driver::{Driver, Peer};
-use fleeting::engine::{Counters, Settings};
+use fleeting::engine::{Counters, Readiness, Settings};
 use fleeting::testing::wire::Head;
 use fleeting::ws::CloseCode;
 use fleeting::{
     App, Completion, Error, EventsOptions, Handle, Message, Request, Response, SlowConsumer, Socket,
     SocketOptions, WebSocket,
 };
-use fleeting_testkit::client::{BINARY, CLOSE, TEXT};
+use fleeting_testkit::client::{BINARY, CLOSE, TEXT, frame};
 use fleeting_testkit::server::subscribe;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -503,4 +503,126 @@ fn only_a_stream_that_is_sent_is_subscribed() {
     let rest = peer.content(false);
     assert!(rest.ends_with("\n\n\r\n0\r\n\r\n") && rest.contains("data: 1\n"), "{rest}");
     assert!(peer.is_shut() || peer.is_gone());
+}
+
+/// What layers change of a stream that has yet to begin holds for the head, the content and the connection.
+#[test]
+fn layers_may_change_a_stream_that_has_yet_to_begin() {
+    let handle = Handle::unattended(1);
+    let app = app(&handle, SlowConsumer::DropNewest).layer(|req, next| {
+        let response = next.call(req)?.header("x-layer", "1")?;
+        match req.query() {
+            Some("none") => Ok(response.with_status(204)),
+            Some("close") => Ok(response.close()),
+            Some("other") => Ok(response.with_status(207)),
+            _ => Ok(response),
+        }
+    });
+    let mut driver = Driver::with_handle(app, settings(), &handle);
+    let (peer, head) = driver.get("/events?none", HTTP);
+    assert_eq!((head.status(), driver.engine.figures().topics), (204, 0));
+    // The connection is free for the next request.
+    driver.arrive(
+        &peer,
+        b"GET /events?other HTTP/1.1\r\nHost: test\r\n\r\nGET /events?close HTTP/1.1\r\nHost: test\r\n\r\n",
+    );
+    let head = String::from_utf8(peer.written()).expect("text");
+    assert!(head.starts_with("HTTP/1.1 207 ") && head.contains("x-layer: 1\r\n"), "{head}");
+    assert_eq!((head.matches("HTTP/1.1").count(), driver.engine.figures().topics), (1, 1));
+    let (closing, head) = driver.get("/events?close", HTTP);
+    assert!(head.fields().any(|(name, value)| name == "Connection" && value == b"close"));
+    publish(&handle, 0);
+    driver.turn();
+    for peer in [&peer, &closing] {
+        assert!(peer.content(true).ends_with(&format!("data: 0\ndata: {}\n\n", &text(0)[2..])));
+    }
+    // The request behind the stream is answered once the stream has ended, and by then the server is shutting down.
+    handle.shutdown();
+    driver.turn();
+    let rest = String::from_utf8(peer.written()).expect("text");
+    assert!(rest.starts_with("0\r\n\r\nHTTP/1.1 200 ") && rest.contains("Connection: close\r\n"), "{rest}");
+    assert_eq!(closing.written(), b"0\r\n\r\n");
+    assert!(peer.is_shut() && closing.is_shut());
+}
+
+/// A client of HTTP/1.0 learns the end of a stream from the end of the connection, whatever it has asked for.
+#[test]
+fn a_stream_without_chunks_ends_with_its_connection() {
+    let handle = Handle::unattended(1);
+    let mut driver = Driver::with_handle(app(&handle, SlowConsumer::DropNewest), settings(), &handle);
+    let peer = driver.raw(b"GET /events HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    let head = String::from_utf8(peer.written()).expect("text");
+    assert!(head.contains("Connection: close\r\n") && head.ends_with("\r\n\r\n:\n\n"), "{head}");
+    assert!(!head.contains("Transfer-Encoding") && !head.contains("Content-Length"), "{head}");
+    peer.limit_room(0);
+    let long = "x".repeat(OUTBOX_BYTES);
+    for _ in 0..2 {
+        handle.publish("topic", Message::Text(&long)).expect("there is room");
+    }
+    driver.turn();
+    handle.shutdown();
+    driver.turn();
+    assert!(!peer.is_shut());
+    driver.make_room(&peer, usize::MAX);
+    assert_eq!(peer.content(false), format!("data: {long}\n\nevent: gap\ndata: 1\n\n"));
+    assert!(peer.is_shut());
+    for version in ["1.0", "1.1"] {
+        let peer = driver.raw(format!("HEAD /events HTTP/{version}\r\nHost: test\r\n\r\n").as_bytes());
+        assert!(peer.written().ends_with(b"\r\n\r\n"));
+    }
+    assert_eq!(driver.engine.figures().topics, 0);
+}
+
+/// A session that takes its subscription back, and makes it again, between deliveries that are put off.
+#[test]
+fn a_subscription_that_is_made_again_gets_each_publication_once() {
+    struct Fickle;
+
+    impl WebSocket for Fickle {
+        type Session = ();
+
+        fn open(&self, _req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
+            subscribe(socket, "a")
+        }
+
+        fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
+            match message {
+                Message::Text("leave") => assert!(socket.unsubscribe("a")),
+                Message::Text(_) => subscribe(socket, "a").expect("there is room"),
+                Message::Binary(_) => socket.close(CloseCode::NORMAL, ""),
+            }
+        }
+    }
+
+    let handle = Handle::unattended(1);
+    let mut settings = settings();
+    settings.bounds.deliveries = 2;
+    let mut driver = Driver::with_handle(App::new().ws("/ws", Fickle), settings, &handle);
+    let peers: Vec<_> = (0..10).map(|_| driver.websocket("/ws")).collect();
+    let last = &peers[9];
+    // One step a turn, each while earlier deliveries are put off.
+    let steps = ["leave", "again", "leave", "again"];
+    for (number, step) in steps.into_iter().enumerate() {
+        handle.publish("a", Message::Text(&number.to_string())).expect("there is room");
+        last.deliver(&frame(true, TEXT, step.as_bytes()));
+        driver.engine.begin(driver.now);
+        driver.engine.ready(last.id, Readiness { readable: true, ..Readiness::default() });
+        driver.engine.run();
+    }
+    // One closes while it is due something, and another takes its place in the tables.
+    let closed = &peers[8];
+    closed.deliver(&frame(true, BINARY, b""));
+    driver.engine.begin(driver.now);
+    driver.engine.ready(closed.id, Readiness { readable: true, ..Readiness::default() });
+    driver.engine.run();
+    let late = driver.websocket("/ws");
+    handle.publish("a", Message::Text("4")).expect("there is room");
+    driver.turn();
+    assert_eq!(peers[0].texts(), ["0", "1", "2", "3", "4"]);
+    assert_eq!(
+        (last.texts(), late.texts()),
+        (["0", "2", "4"].map(String::from).to_vec(), vec!["4".to_string()])
+    );
+    let counters = driver.counters();
+    assert_eq!(counters.matched, counters.delivered + counters.dropped_closing);
 }

@@ -4,11 +4,11 @@ use crate::driver::{Driver, Peer};
 use fleeting::engine::{PublishError, Readiness, Settings};
 use fleeting::testing::rest::run_to_rest;
 use fleeting::{
-    App, Event, EventsOptions, Handle, KeepAlive, Message, Pushed, Response, ServeError, Server,
-    SlowConsumer, SocketOptions, TcpOptions,
+    App, Error, Event, EventsOptions, Handle, KeepAlive, Message, Pushed, Request, Response, ServeError,
+    Server, SlowConsumer, Socket, SocketOptions, TcpOptions, WebSocket,
 };
-use fleeting_testkit::client::Client;
-use fleeting_testkit::server::{Echo, Feed, Workers};
+use fleeting_testkit::client::{Client, handshake};
+use fleeting_testkit::server::{Echo, Feed, Workers, subscribe};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -127,6 +127,42 @@ fn only_a_subscriber_that_conflates_is_given_a_bound_on_what_is_unsent() {
         assert_eq!(driver.websocket("/feed").unsent_limit(), expected, "{slow}");
         assert_eq!(driver.get("/events", "HTTP/1.1").0.unsent_limit(), expected, "{slow}");
         assert_eq!(driver.websocket("/ws").unsent_limit(), None);
+    }
+}
+
+/// The connection goes on with ordinary responses.
+#[test]
+fn a_handshake_that_is_refused_leaves_no_bound_on_what_is_unsent() {
+    let settings = Settings { pushed_unsent_bytes: Some(16 << 10), ..Settings::default() };
+    let conflating = || SocketOptions::new().slow_consumer(SlowConsumer::Conflate);
+    let feed = || App::new().ws_with("/ws", conflating(), Feed);
+    let layered = feed().layer(|req, next| {
+        let opened = next.call(req)?;
+        if req.query().is_none() { Ok(opened) } else { Err(Error::forbidden("not you")) }
+    });
+    let app = App::new().ws_with("/fails", conflating(), FailsSubscribed).nest("/layered", layered);
+    let mut driver = Driver::new(app, settings);
+    assert_eq!(driver.websocket("/layered/ws").unsent_limit(), Some(16 << 10));
+    for path in ["/fails", "/layered/ws?refused"] {
+        let peer = driver.raw(handshake(path, "").as_bytes());
+        assert!(peer.written().starts_with(b"HTTP/1.1 403 ") && !peer.is_shut(), "{path}");
+        assert_eq!(peer.unsent_limit(), Some(0), "{path}");
+    }
+}
+
+/// Its session subscribes, and then fails.
+struct FailsSubscribed;
+
+impl WebSocket for FailsSubscribed {
+    type Session = ();
+
+    fn open(&self, _req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
+        subscribe(socket, "a")?;
+        Err(Error::forbidden("not you"))
+    }
+
+    fn message(&self, _session: &mut (), _message: Message<'_>, _socket: &mut Socket<'_>) {
+        unreachable!("it does not open");
     }
 }
 

@@ -2,11 +2,12 @@
 //! reordered by that. A subscriber costs one write, however its topics alternate.
 
 use crate::driver::{Driver, Peer};
-use fleeting::engine::{Bound, Readiness, Settings};
+use fleeting::engine::{Bound, Bounds, Readiness, Settings};
 use fleeting::{
-    App, Error, Handle, Message, Progress, Request, Response, Room, Server, Socket, Source, WebSocket,
+    App, Error, EventsOptions, Handle, Message, Progress, Request, Response, Room, Server, SlowConsumer,
+    Socket, Source, WebSocket,
 };
-use fleeting_testkit::client::{TEXT, frame};
+use fleeting_testkit::client::{CLOSE, TEXT, frame};
 use fleeting_testkit::server::subscribe;
 use std::net::TcpStream;
 use std::time::Duration;
@@ -98,6 +99,153 @@ fn deliveries_are_bounded_and_a_request_does_not_wait_for_their_end() {
     assert_eq!((before, count), (5000, 5));
     assert_eq!(bounded(&driver, Bound::Deliveries), 4);
     assert!(subscribers.iter().all(|peer| peer.texts() == ["a:1"]));
+}
+
+#[test]
+fn a_turn_that_delivers_everything_puts_nothing_off() {
+    let (mut driver, handle) = hub();
+    let subscribers: Vec<_> = (0..Bound::Deliveries.a_turn()).map(|_| driver.websocket("/hub?a")).collect();
+    handle.publish("a", Message::Text("a:1")).expect("there is room");
+    driver.engine.begin(driver.now);
+    driver.engine.run();
+    assert!(subscribers.iter().all(|peer| peer.texts() == ["a:1"]));
+    assert_eq!(bounded(&driver, Bound::Deliveries), 0);
+    assert_ne!(driver.engine.next_ms(), Some(0));
+}
+
+/// A subscriber that is closed gets a turn of its own, in the middle of a delivery.
+#[test]
+fn subscribers_that_are_too_slow_do_not_lift_the_bound() {
+    const DELIVERIES: usize = 4;
+    let handle = Handle::unattended(1);
+    let (events, options) = (handle.clone(), EventsOptions::new().slow_consumer(SlowConsumer::Close));
+    let app = App::new().get("/events", move |_req| Ok(events.events_with("a", options)?));
+    let mut settings = Settings::default();
+    settings.bounds = Bounds { deliveries: DELIVERIES, batch: 1, ..Bounds::default() };
+    settings.limits.outbox_bytes = 1000;
+    let mut driver = Driver::with_handle(app, settings, &handle);
+    let subscribers: Vec<_> = (0..10 * DELIVERIES).map(|_| driver.get("/events", "HTTP/1.1").0).collect();
+    subscribers.iter().for_each(|peer| peer.limit_room(0));
+    // The first is queued whatever its size, and there is no room for the second.
+    for _ in 0..2 {
+        handle.publish("a", Message::Text(&"x".repeat(1000))).expect("there is room");
+    }
+    driver.engine.begin(driver.now);
+    let mut before = 0;
+    turns(&mut driver, |driver| {
+        let closed = driver.counters().closed_slow;
+        assert!(closed - before <= DELIVERIES as u64, "{before} {closed}");
+        before = closed;
+    });
+    assert_eq!(before, subscribers.len() as u64);
+    for peer in &subscribers {
+        driver.make_room(peer, usize::MAX);
+        assert_eq!(peer.content(true), ":\n\nevent: gap\ndata: 2\n\n");
+    }
+}
+
+/// Publishes that its client has taken everything.
+struct Drains;
+
+impl WebSocket for Drains {
+    type Session = ();
+
+    fn open(&self, _req: &Request<'_>, _socket: &mut Socket<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
+        socket.send(message);
+    }
+
+    fn drain(&self, _session: &mut (), socket: &mut Socket<'_>) {
+        socket.publish("a", Message::Text("a:drained")).expect("it is valid");
+    }
+}
+
+#[test]
+fn a_session_that_waits_for_room_publishes_nothing_into_a_full_batch() {
+    const SUBSCRIBERS: u64 = 20;
+    const DRAINED: usize = 10;
+    let handle = Handle::unattended(1);
+    let mut settings = Settings::default();
+    settings.bounds = Bounds { deliveries: 4, batch: 1, ..Bounds::default() };
+    settings.limits.outbox_bytes = 10;
+    let app = App::new().ws("/hub", Hub).ws("/drains", Drains);
+    let mut driver = Driver::with_handle(app, settings, &handle);
+    let subscribers: Vec<_> = (0..SUBSCRIBERS).map(|_| driver.websocket("/hub?a")).collect();
+    let clients: Vec<_> = (0..DRAINED).map(|_| driver.websocket("/drains")).collect();
+    driver.engine.begin(driver.now);
+    for client in &clients {
+        client.deliver(&frame(true, TEXT, &[b'x'; 100]));
+        driver.engine.ready(client.id, Readiness { readable: true, ..Readiness::default() });
+    }
+    turns(&mut driver, |driver| {
+        let counters = driver.counters();
+        assert!(counters.matched - counters.delivered <= SUBSCRIBERS, "{counters:?}");
+    });
+    assert!(subscribers.iter().all(|peer| peer.texts() == ["a:drained"; DRAINED]));
+}
+
+#[test]
+fn what_is_published_before_a_shutdown_is_sent_before_a_connection_closes() {
+    let handle = Handle::unattended(1);
+    let events = handle.clone();
+    let app = App::new().ws("/hub", Hub).get("/events", move |_req| Ok(events.events("a")?));
+    let mut driver = Driver::with_handle(app, Settings::default(), &handle);
+    let sockets: Vec<_> = (0..1000).map(|_| driver.websocket("/hub?a")).collect();
+    let streams: Vec<_> = (0..1000).map(|_| driver.get("/events", "HTTP/1.1").0).collect();
+    let publish = |text| handle.publish("a", Message::Text(text)).expect("there is room");
+    publish("a:1");
+    driver.engine.begin(driver.now);
+    driver.engine.run();
+    assert_eq!(bounded(&driver, Bound::Deliveries), 1);
+    // In the turn that begins the shutdown.
+    publish("a:2");
+    handle.shutdown();
+    driver.turn();
+    for peer in &sockets {
+        let frames = peer.frames();
+        assert_eq!((frames.len(), frames[0].text(), frames[1].text()), (3, "a:1", "a:2"));
+        assert_eq!((frames[2].opcode, frames[2].close_code()), (CLOSE, 1001));
+    }
+    for peer in &streams {
+        assert_eq!(peer.content(true), ":\n\ndata: a:1\n\ndata: a:2\n\n");
+        assert!(peer.is_gone() && peer.untaken_bytes() == 0);
+    }
+    let counters = driver.counters();
+    assert_eq!((counters.delivered, counters.dropped_closing), (4000, 0));
+}
+
+#[test]
+fn a_shutdown_is_not_over_while_a_listener_is_due_something() {
+    let handle = Handle::unattended(1);
+    let mut settings = Settings::default();
+    settings.bounds.deliveries = 1;
+    let mut driver = Driver::with_handle(App::new(), settings, &handle);
+    let (sender, heard) = std::sync::mpsc::channel();
+    let listeners: Vec<_> = (0..3)
+        .map(|number| {
+            let sender = sender.clone();
+            handle
+                .subscribe("a", move |_: &str, _: Message<'_>| sender.send(number).is_ok())
+                .expect("there is room")
+        })
+        .collect();
+    driver.turn();
+    driver.engine.shutdown();
+    handle.publish("a", Message::Text("last")).expect("there is room");
+    driver.engine.begin(driver.now);
+    let mut turns = 0;
+    loop {
+        driver.engine.run();
+        turns += 1;
+        if driver.engine.is_over() {
+            break;
+        }
+        driver.engine.begin(driver.now);
+    }
+    assert_eq!((turns, heard.try_iter().count(), listeners.len()), (3, 3, 3));
 }
 
 #[test]

@@ -6,7 +6,7 @@
 use super::body::Awaited;
 use super::events::{self, Event};
 use super::events_options::TopicEvents;
-use super::{Body, Error, Response};
+use super::{Body, Response};
 
 impl TopicEvents {
     /// Makes the response that begins the stream.
@@ -27,13 +27,12 @@ pub(crate) fn encode_event(name: Option<&str>, data: &str, out: &mut Vec<u8>) {
     debug_assert_eq!(encoded, Ok(()), "neither a name with line breaks nor an id");
 }
 
-/// Turns the response that was to begin a stream into one that says why it does not. The fields of layers stay.
-pub(crate) fn refuse(mut response: Response<'static>, error: Error) -> Response<'static> {
+/// Gives `refusal`, which is sent because the stream that `response` was to begin cannot, the fields that layers have set.
+pub(crate) fn refuse(mut response: Response<'static>, mut refusal: Response<'static>) -> Response<'static> {
     for name in events::FIELDS {
         response.fields.unset(name);
     }
-    let mut refusal = Response::from(error);
     refusal.fields.put_in_front(&response.fields);
-    refusal.close = response.close;
+    refusal.close |= response.close;
     refusal
 }

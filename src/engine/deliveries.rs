@@ -15,10 +15,8 @@ impl<S: Stream> Engine<S> {
     pub(super) fn deliver(&mut self) {
         // A subscriber that a delivery closes may publish as it ends.
         while !self.context.services.publisher.is_delivered() {
-            let mut budget = self.deliveries_left;
-            self.deliver_once(&mut budget);
-            self.deliveries_left = budget;
-            if budget == 0 {
+            self.deliver_once();
+            if self.deliveries_left == 0 {
                 return;
             }
         }
@@ -26,17 +24,19 @@ impl<S: Stream> Engine<S> {
 
     /// Sends all publications to their subscribers, however long that takes.
     pub(super) fn deliver_all(&mut self) {
+        let left = self.deliveries_left;
         while !self.context.services.publisher.is_delivered() {
-            let mut budget = usize::MAX;
-            self.deliver_once(&mut budget);
+            self.deliveries_left = usize::MAX;
+            self.deliver_once();
         }
+        self.deliveries_left = left;
     }
 
     #[inline(never)]
-    fn deliver_once(&mut self, budget: &mut usize) {
+    fn deliver_once(&mut self) {
         let mut follow_ups = std::mem::take(&mut self.follow_ups);
-        let Engine { table, context, cork, gathered, .. } = &mut *self;
-        delivery::deliver(table, &mut context.services, cork, gathered, &mut follow_ups, budget);
+        let Engine { table, context, cork, gathered, deliveries_left, .. } = &mut *self;
+        delivery::deliver(table, &mut context.services, cork, gathered, &mut follow_ups, deliveries_left);
         for id in follow_ups.blocked.drain(..) {
             self.update_deadline(id, false);
             self.run_if_wanted(id);

@@ -91,7 +91,8 @@ pub(super) fn deliver<S: Stream>(
             codec.encode_published(encoding, entry.message.opcode(), entry.message.bytes(), out);
         }
     });
-    while *budget > 0 {
+    // If the last subscriber has spent the budget, nothing is put off.
+    while *budget > 0 || publisher.topics.are_all_served() {
         let Some(subscriber) = publisher.topics.next_pending() else {
             gathered.clear();
             return;

@@ -290,6 +290,8 @@ impl<S: Stream> Engine<S> {
         if self.context.services.shutting_down {
             return;
         }
+        // What was published before leaves before: a connection that closes is sent no more publications.
+        self.deliver_all();
         self.context.services.shutting_down = true;
         for id in self.table.ids() {
             let Some(conn) = self.table.find(id) else { continue };
@@ -311,9 +313,9 @@ impl<S: Stream> Engine<S> {
         self.cut_off = Some(self.schedule.cut_off_ms());
     }
 
-    /// Whether a shutdown has begun and no connection is open any more.
+    /// Whether a shutdown has begun, no connection is open any more, and every publication has reached its listeners.
     pub fn is_over(&self) -> bool {
-        self.cut_off.is_some() && self.table.len() == 0
+        self.cut_off.is_some() && self.table.len() == 0 && self.context.services.publisher.is_delivered()
     }
 
     /// Returns the outcome of a shutdown; final once it [`is_over`](Engine::is_over).

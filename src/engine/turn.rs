@@ -56,6 +56,7 @@ impl<'a, S: Stream> Turn<'a, S> {
                 Protocol::Transfer(_) => self.advance(),
                 // The cork may hold the message that this turn is for.
                 Protocol::WebSocket(..) if !self.cork.is_empty() => {}
+                Protocol::WebSocket(..) if self.would_publish_too_much() => {}
                 Protocol::WebSocket(..) => self.drain(),
             }
         }
@@ -82,7 +83,7 @@ impl<'a, S: Stream> Turn<'a, S> {
         self.finish()
     }
 
-    /// Whether its input must wait, because its session may publish and the batch is full.
+    /// Whether its session must not be called yet, because it may publish and the batch is full.
     #[inline]
     fn would_publish_too_much(&self) -> bool {
         self.context.services.publisher.topics.is_full()
@@ -104,7 +105,9 @@ impl<'a, S: Stream> Turn<'a, S> {
     #[inline]
     pub(super) fn leave_if_closing(&mut self) {
         match &mut self.conn.protocol {
-            Protocol::WebSocket(open, _) if !open.is_open() => open.leave(&mut self.context.services),
+            Protocol::WebSocket(open, _) if !open.is_open() => {
+                open.leave(&mut self.context.services);
+            }
             _ => {}
         }
     }

@@ -314,6 +314,12 @@ impl<C: Copy> Topics<C> {
         self.pending.is_empty()
     }
 
+    /// Returns whether [`next_pending`](Topics::next_pending) has returned every subscriber.
+    #[inline]
+    pub(crate) fn are_all_served(&self) -> bool {
+        self.served == self.pending.len()
+    }
+
     /// Returns the next subscriber that may be owed something, for [`take_pending`](Topics::take_pending). After the last
     /// one, the batch is empty again.
     #[inline]

@@ -300,7 +300,7 @@ fn respond<S: Stream>(
         (after, answer.status)
     });
     let (after, status) = answered.unwrap_or_else(|| {
-        let mut answer = handler_failed().into();
+        let mut answer = app.error_response(handler_failed(), &mut counters.panics);
         context.answer(out, &mut answer, date.text());
         (AfterAnswer::Close, answer.status)
     });

@@ -217,7 +217,9 @@ impl Transfer {
             unreachable!("only a stream of events is begun");
         };
         if let Err(error) = stream.subscribe(conn, &mut worker.services) {
-            return self.answer(out, worker, conn, &mut refuse(response, error.into()));
+            let panics = &mut worker.services.counters.panics;
+            let refusal = worker.app.error_response(error.into(), panics);
+            return self.answer(out, worker, conn, &mut refuse(response, refusal));
         }
         if stream.conflates() {
             worker.services.limit_unsent(&mut out.io.stream);

@@ -65,7 +65,9 @@ pub(in crate::engine) fn open<'r, S: Stream>(
             // A layer has not let it pass.
             if let Some((mut socket, _)) = opened {
                 socket.end(None, "", &mut counters.panics);
-                socket.leave(services);
+                if socket.leave(services) {
+                    services.unlimit_unsent(&mut out.io.stream);
+                }
                 if let Some(response) = result.as_mut().ok().filter(|response| response.is_begun()) {
                     // Only its status was replaced.
                     response.body = Body::Empty;
@@ -136,7 +138,9 @@ impl<S: Stream> Handler for Opening<'_, '_, '_, S> {
                 Ok(Response::begun(101))
             }
             Err(error) => {
-                state.leave(services);
+                if state.leave(services) {
+                    services.unlimit_unsent(&mut out.io.stream);
+                }
                 Err(error)
             }
         }

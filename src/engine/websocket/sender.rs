@@ -42,11 +42,11 @@ impl SendState {
         SendState { closing: Closing::Open, sent_close: None, drain_due: false, route, subscriber: None }
     }
 
-    /// Ends all subscriptions.
-    pub(in crate::engine) fn leave(&mut self, services: &mut Services) {
-        if let Some(subscriber) = self.subscriber.take() {
-            services.counters.dropped_closing += services.publisher.topics.leave(subscriber);
-        }
+    /// Ends all subscriptions. Returns whether there has ever been one.
+    pub(in crate::engine) fn leave(&mut self, services: &mut Services) -> bool {
+        let Some(subscriber) = self.subscriber.take() else { return false };
+        services.counters.dropped_closing += services.publisher.topics.leave(subscriber);
+        true
     }
 
     /// Returns what the first Close said (RFC 6455 §7.1.5, §7.1.6): ours if we began, else the one given.

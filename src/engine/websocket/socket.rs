@@ -67,9 +67,9 @@ impl OpenSocket {
         }
     }
 
-    /// Ends its subscriptions.
-    pub(in crate::engine) fn leave(&mut self, services: &mut Services) {
-        self.state.leave(services);
+    /// Ends its subscriptions. Returns whether there has ever been one.
+    pub(in crate::engine) fn leave(&mut self, services: &mut Services) -> bool {
+        self.state.leave(services)
     }
 
     /// Reports the end to the session, once.
