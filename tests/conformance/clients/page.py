@@ -382,10 +382,27 @@ async def unknown(tab):
     await screenshot(tab, "down", 1280, 900, "light")
 
 
+async def without_figures(server, browser):
+    """Opens the page of a server whose figures have an address of their own, and checks that it does not ask for them again."""
+    tab = await browser.open(f"http://{server.address}/")
+    await tab.until(CONNECTED)
+    await tab.until("document.getElementById('census').textContent === 'All figuresnot served at this address'")
+    assert await tab.value("['requests', 'connections'].every((name) => document.getElementById(`chart-${name}`).hidden)")
+    assert "/metrics" not in await tab.value("document.getElementById('commands').textContent")
+    latency = "document.querySelector('#chart-latency svg').getAttribute('aria-label')"
+    await tab.until(f"/now \\d/.test({latency})")
+    # Another second, another round trip.
+    await tab.until("/, of ([2-9]|\\d\\d)\\. /.test(document.getElementById('figures-note').textContent)")
+    assert len(tab.errors) == 1 and "/census" in tab.errors[0][1], tab.errors
+    await tab.close()
+
+
 async def browse(profile):
-    with Server("--workers", "2") as server:
-        async with browsing(profile) as browser:
+    async with browsing(profile) as browser:
+        with Server("--workers", "2") as server:
             await visit(server, browser)
+        with Server("--admin-listen", "127.0.0.1:0") as server:
+            await without_figures(server, browser)
 
 
 async def visit(server, browser):

@@ -121,6 +121,14 @@ function ping() {
 // ---------------------------------------------------------------- the census
 
 let previous = null; // the number of requests and the time of the last sample
+let onNoCensus = () => {}; // called when the census turns out to be served elsewhere; null from then on
+
+function hideCensus() {
+  onNoCensus();
+  onNoCensus = null;
+  for (const id of ["chart-requests", "chart-connections", "census-links"]) find(id).hidden = true;
+  showRows([["All figures", "not served at this address"]]);
+}
 
 function showCensus(census, now) {
   const values = (name) => (census[name] ?? []).map((sample) => sample.value);
@@ -160,8 +168,10 @@ export async function sampleFigures() {
   setText(find("figures-note"), summary
     ? `Round trips of this minute, from this tab over a WebSocket: median ${milliseconds(summary.median)}, worst ${milliseconds(summary.worst)}, of ${summary.count}. This page itself causes some of the requests.`
     : "Round trips of this minute: unknown.");
+  if (!onNoCensus) return;
   try {
     const answer = await fetch("census");
+    if (answer.status === 404) return hideCensus();
     if (!answer.ok) throw new Error(String(answer.status));
     showCensus(await answer.json(), performance.now());
   } catch {
@@ -172,6 +182,8 @@ export async function sampleFigures() {
   }
 }
 
-export function startFigures() {
+/** Starts the parts. `noCensus` is called if the figures have an address of their own (`--admin-listen`). */
+export function startFigures(noCensus) {
+  onNoCensus = noCensus;
   openEcho();
 }

@@ -14,16 +14,16 @@ function showStatus(connected) {
   find("status").classList.toggle("on", connected);
 }
 
-function showCommands() {
+function showCommands(hasMetrics) {
   const here = new URL("./", document.baseURI).href;
   find("commands").textContent = [
     "# Subscribe here, then publish above and see it arrive:",
     `curl -N '${here}topics/news.*'`,
     "# And the other way round:",
     `curl ${here}topics/news.today -H 'Content-Type: text/plain' -d 'it stopped'`,
-    "# Who is here, the figures for Prometheus, and an echo:",
+    `# Who is here,${hasMetrics ? " the figures for Prometheus," : ""} and an echo:`,
     `curl ${here}clients`,
-    `curl ${here}metrics`,
+    ...(hasMetrics ? [`curl ${here}metrics`] : []),
     `curl ${here}echo -d 'anything'`,
     "# The comparison in the terminal, with the code of each version:",
     "fleeting lesson --explain",
@@ -47,9 +47,9 @@ document.onvisibilitychange = () => {
   if (!document.hidden) fetchRecords();
 };
 
-showCommands();
+showCommands(true);
 startGuide();
 startClients();
 startTopics(showStatus);
-startFigures();
+startFigures(() => showCommands(false));
 tick();

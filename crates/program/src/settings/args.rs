@@ -96,12 +96,14 @@ pub(crate) struct Flags {
     /// except .well-known.
     #[arg(long, value_name = "DIR")]
     pub(super) files: Option<PathBuf>,
-    /// Content-Type of files with an extension, such as ndjson=application/x-ndjson; repeatable
+    /// Content-Type of files by extension; repeatable
+    ///
+    /// Such as ndjson=application/x-ndjson.
     #[arg(long, value_name = "EXT=TYPE")]
     pub(super) media_type: Vec<String>,
-    /// Serve only these groups of routes, such as files,hub [default: all]
+    /// Serve only these groups of routes [default: all]
     ///
-    /// The groups are files, page, plain (/plaintext, /json), echo (/echo, /ws), hub (/hub, /topics), clients, lesson,
+    /// Such as files,hub. The groups are files, page, plain (/plaintext, /json), echo (/echo, /ws), hub (/hub, /topics), clients, lesson,
     /// metrics (/metrics, /census) and health (/healthz).
     #[arg(long, value_name = "GROUP,...")]
     pub(super) serve: Vec<String>,
@@ -145,13 +147,17 @@ pub(crate) struct Flags {
     /// When a client's connection closes: remove its record, or keep it for a time [default: remove]
     #[arg(long, value_name = "remove|TIME")]
     pub(super) client_close: Option<String>,
-    /// Set a limit, such as body_bytes=8MiB; repeatable: `fleeting help limits`
+    /// Set a limit; repeatable. See `fleeting help limits`
+    ///
+    /// Such as body_bytes=8MiB.
     #[arg(long, value_name = "NAME=VALUE")]
     pub(super) limit: Vec<String>,
-    /// Set a timeout, such as idle=30s; repeatable: `fleeting help timeouts`
+    /// Set a timeout; repeatable. See `fleeting help timeouts`
+    ///
+    /// Such as idle=30s.
     #[arg(long, value_name = "NAME=VALUE")]
     pub(super) timeout: Vec<String>,
-    /// Read settings from this TOML file: `fleeting help settings`
+    /// Read a TOML file. See `fleeting help settings`
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
 }

@@ -40,6 +40,9 @@ impl Service {
         ("health", Service::Health),
     ];
 
+    /// What the page cannot do without.
+    const OF_PAGE: [Service; 4] = [Service::Echo, Service::Hub, Service::Clients, Service::Lesson];
+
     fn parse(name: &str) -> Result<Service, String> {
         let found = Service::ALL.iter().find(|(known, _)| *known == name.trim());
         found.map(|(_, service)| *service).ok_or_else(|| {
@@ -70,7 +73,7 @@ impl Services {
         }
     }
 
-    /// Checks that there is a directory if and only if it is to be served.
+    /// Checks that there is a directory if and only if it is to be served, and that the page can work.
     pub(super) fn check(&self, files: Option<&Path>) -> Result<(), String> {
         let Services(Some(services)) = self else { return Ok(()) };
         let has = |service| services.contains(&service);
@@ -84,6 +87,9 @@ impl Services {
             )),
             (Some(_), true) if has(Service::Page) => {
                 Err("`files` and `page` are both served at /; leave one out".into())
+            }
+            _ if has(Service::Page) && !Service::OF_PAGE.iter().all(|service| has(*service)) => {
+                Err("`page` uses `echo`, `hub`, `clients` and `lesson`; serve them too".into())
             }
             _ => Ok(()),
         }
@@ -123,6 +129,8 @@ mod tests {
         check(false, "files,hub", "no directory");
         check(true, "hub", "public is not served");
         check(true, "files,page", "both served at /");
+        check(false, "page,health", "`page` uses `echo`, `hub`");
+        assert_eq!(services("page,echo,hub,clients,lesson").check(None), Ok(()));
     }
 
     #[test]
