@@ -5,7 +5,7 @@
 use super::{Error, LayerFn, Request};
 use crate::http1::Method;
 use crate::ws::is_admitted;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// Keeps other sites' pages away from routes: it checks the Host and the Origin of requests. Its [`layer`](SitePolicy::layer)
 /// goes around the routes that show or change something.
@@ -156,8 +156,10 @@ fn host_name(authority: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
 }
 
-fn without_brackets(name: &str) -> &str {
-    name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name)
+/// Returns an IPv6 address without its brackets. Anything else in brackets keeps them, so it is no name.
+fn without_brackets(host: &str) -> &str {
+    let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    inside.filter(|inside| inside.parse::<Ipv6Addr>().is_ok()).unwrap_or(host)
 }
 
 fn is_same_host(listed: &str, name: &str) -> bool {
@@ -239,6 +241,7 @@ mod tests {
         check("10.0.0.7:8080", false);
         check("[::]", false);
         check("[v1.a]", false);
+        check("[v1.localhost]", false);
         check("%6cocalhost", false);
         check("\u{e9}localhost", false);
     }

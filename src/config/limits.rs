@@ -80,7 +80,7 @@ settings! {
     /// publication for a slow subscriber as its policy says. A response that its client does not take is cut off. Requests
     /// that need no buffer go on. With the default, the limit is half of the memory that the process may have: the least of
     /// the machine's, its control group's and its address space.
-    memory = BYTES_MAX, max BYTES_MAX, "buffers of the server; by default half of the RAM";
+    memory = BYTES_MAX, max BYTES_MAX, "buffers of the server; 1024GiB means half the RAM";
     /// Bytes of the arena's chunk that stay reserved between requests. Each worker has one arena. The system
     /// provides this memory only when a request first uses it.
     arena_bytes = 256 << 10, max 1 << 30, "memory kept from one request to the next";
@@ -160,7 +160,7 @@ impl Value for usize {
     fn write(&self, name: &str) -> String {
         let (mib, kib) = (1 << 20, 1 << 10);
         match *self {
-            value if !name.ends_with("_bytes") => value.to_string(),
+            value if name != "memory" && !name.ends_with("_bytes") => value.to_string(),
             value if value % (mib << 10) == 0 => format!("{}GiB", value / (mib << 10)),
             value if value % mib == 0 => format!("{}MiB", value / mib),
             value if value % kib == 0 => format!("{}KiB", value / kib),

@@ -118,7 +118,7 @@ async def compare(tab, mode, again=False):
         if pooled else "Alice’s record leads to nobody, because she has left. Bob’s connection has an id that was never used before.",
         "Bob received the message that was meant for Alice."
         if pooled else "Bob received his own message and no other. Alice’s reached nobody.",
-        "No record was found under “alice”, so hers stays in the map for ever: a leak."
+        "No record was found under “alice”, so hers stays in the map forever: a leak."
         if borrowed else "Her record was found and deleted.",
     ]
     alices = [own, record(reads, "alice", "alice")] + 3 * [record(reads, "alice", leads_to)]
@@ -334,7 +334,7 @@ async def metrics(tab):
         await tab.until(f"(document.querySelector('#chart-{chart} .curve')?.getAttribute('d') ?? '').includes('L')")
         await tab.until(f"/, the last minute: now \\d/.test(document.querySelector('#chart-{chart} svg').getAttribute('aria-label'))")
     await tab.until("/^· [\\d.]+ ms there and back$/.test(document.getElementById('latency').textContent)")
-    await tab.until("/[\\d.]+ ms in the middle, [\\d.]+ ms at worst/.test(document.getElementById('figures-note').textContent)")
+    await tab.until("/median [\\d.]+ ms, worst [\\d.]+ ms/.test(document.getElementById('figures-note').textContent)")
     row = "Array.from(document.querySelectorAll('#census > div')).find((row) => row.firstChild.textContent === '{}')"
     await tab.until(f"/^\\d+ of [\\d,]+$/.test({row.format('Connections')}.children[1].textContent)")
     await tab.until(f"{row.format('Workers')}.children[1].textContent === '2'")

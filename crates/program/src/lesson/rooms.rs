@@ -2,11 +2,13 @@
 //!
 //! A room begins with the first request that names it. Nobody owns one: its name, which the page draws at random, is
 //! the only key. This file knows no request. Its invariants: there are at most [`ROOMS_MAX`] rooms besides the one
-//! without a name, and a room whose WebSocket is open is never removed.
+//! without a name, and a room whose WebSocket is open is removed only if its network has more rooms than the one that
+//! needs the place.
 
 use super::mode::Mode;
 use super::versions::Version;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,9 +24,10 @@ pub(crate) struct Lesson {
     named: Mutex<HashMap<Box<str>, Lease>>,
 }
 
-/// A room and the time of its last request.
+/// A room, the network that began it, and the time of its last request.
 struct Lease {
     room: Arc<Room>,
+    network: Network,
     used: Instant,
 }
 
@@ -32,6 +35,20 @@ impl Lease {
     /// Returns whether a WebSocket's session, or a request at this moment, has the room.
     fn is_held(&self) -> bool {
         Arc::strong_count(&self.room) > 1
+    }
+}
+
+/// What one visitor's addresses have in common: an IPv4 address, or the first 64 bits of an IPv6 address (RFC 6177 §2).
+/// Behind a proxy all visitors have the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Network(Option<IpAddr>);
+
+impl Network {
+    pub(super) fn of(peer: Option<IpAddr>) -> Network {
+        Network(peer.map(|peer| match peer {
+            IpAddr::V6(addr) => IpAddr::V6((addr.to_bits() & !u128::from(u64::MAX)).into()),
+            addr => addr,
+        }))
     }
 }
 
@@ -55,9 +72,9 @@ impl Lesson {
         Lesson { unnamed: Arc::new(Room::new()), named: Mutex::default() }
     }
 
-    /// Returns the room of this name, or the one without a name. Returns `None` if the room would be new and a
-    /// WebSocket is open in every room.
-    pub(super) fn room(&self, name: Option<&str>, now: Instant) -> Option<Arc<Room>> {
+    /// Returns the room of this name, or the one without a name. Returns `None` if the room would be new and none gives
+    /// way to it.
+    pub(super) fn room(&self, name: Option<&str>, network: Network, now: Instant) -> Option<Arc<Room>> {
         let Some(name) = name else { return Some(self.unnamed.clone()) };
         let mut rooms = self.named();
         if let Some(lease) = rooms.get_mut(name) {
@@ -66,12 +83,14 @@ impl Lesson {
         }
         rooms.retain(|_, lease| now.duration_since(lease.used) < ROOM_LIFE || lease.is_held());
         if rooms.len() >= ROOMS_MAX {
-            let idle = rooms.iter().filter(|(_, lease)| !lease.is_held());
-            let oldest = idle.min_by_key(|(_, lease)| lease.used).map(|(name, _)| name.clone())?;
-            rooms.remove(&oldest);
+            let giving_way = giving_way(&rooms, network)?;
+            if let Some(lease) = rooms.remove(&giving_way) {
+                // Its WebSockets may keep it, but no records.
+                Mode::ALL.iter().for_each(|mode| lease.room.version(*mode).app.clear());
+            }
         }
         let room = Arc::new(Room::new());
-        rooms.insert(name.into(), Lease { room: room.clone(), used: now });
+        rooms.insert(name.into(), Lease { room: room.clone(), network, used: now });
         Some(room)
     }
 
@@ -80,9 +99,25 @@ impl Lesson {
     }
 }
 
+/// Returns the name of the room that gives way to a new one of `network`, so that a visitor who fills the rooms takes
+/// none from the others: one of the network with the most rooms, first those without a WebSocket, then the oldest.
+fn giving_way(rooms: &HashMap<Box<str>, Lease>, network: Network) -> Option<Box<str>> {
+    let mut counts = HashMap::<Network, usize>::from([(network, 1)]);
+    rooms.values().for_each(|lease| *counts.entry(lease.network).or_default() += 1);
+    let order = |lease: &Lease| (std::cmp::Reverse(counts[&lease.network]), lease.is_held(), lease.used);
+    let (name, lease) = rooms.iter().min_by_key(|(_, lease)| order(lease))?;
+    (!lease.is_held() || counts[&lease.network] > counts[&network]).then(|| name.clone())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const ONE: Network = Network(None);
+
+    fn network(addr: &str) -> Network {
+        Network::of(Some(addr.parse().unwrap()))
+    }
 
     fn count(lesson: &Lesson) -> usize {
         lesson.named().len()
@@ -92,7 +127,7 @@ mod tests {
     #[test]
     fn rooms_share_no_records() {
         let (lesson, now) = (Lesson::new(), Instant::now());
-        let room = |name| lesson.room(name, now).unwrap();
+        let room = |name| lesson.room(name, ONE, now).unwrap();
         for name in [None, Some("a"), Some("b")] {
             assert!(room(name).version(Mode::Arena).post("alice"));
         }
@@ -104,32 +139,67 @@ mod tests {
     #[test]
     fn an_unused_room_gives_way_and_one_with_a_websocket_stays() {
         let (lesson, start) = (Lesson::new(), Instant::now());
-        let held = lesson.room(Some("held"), start).unwrap();
+        let held = lesson.room(Some("held"), ONE, start).unwrap();
         let at = |second| start + Duration::from_secs(second);
         for number in 1..=ROOMS_MAX as u64 {
-            assert!(lesson.room(Some(&format!("room-{number}")), at(number)).is_some());
+            assert!(lesson.room(Some(&format!("room-{number}")), ONE, at(number)).is_some());
         }
         assert_eq!(count(&lesson), ROOMS_MAX);
         // `room-1` was the oldest without a WebSocket.
         let names: Vec<_> = lesson.named().keys().cloned().collect();
         assert!(names.contains(&"held".into()) && !names.contains(&"room-1".into()), "{names:?}");
-        assert!(Arc::ptr_eq(&held, &lesson.room(Some("held"), at(0)).unwrap()));
+        assert!(Arc::ptr_eq(&held, &lesson.room(Some("held"), ONE, at(0)).unwrap()));
         // After their life all others are gone.
         let later = at(ROOMS_MAX as u64) + ROOM_LIFE;
-        lesson.room(Some("new"), later).unwrap();
+        lesson.room(Some("new"), ONE, later).unwrap();
         assert_eq!(count(&lesson), 2);
     }
 
     #[test]
     fn no_room_is_made_while_a_websocket_is_open_in_every_room() {
         let (lesson, now) = (Lesson::new(), Instant::now());
-        let open = |number| lesson.room(Some(&format!("room-{number}")), now);
+        let open = |number| lesson.room(Some(&format!("room-{number}")), ONE, now);
         let mut sessions: Vec<_> = (0..ROOMS_MAX).map(open).collect();
         assert!(sessions.iter().all(Option::is_some));
-        assert!(lesson.room(Some("more"), now + ROOM_LIFE).is_none());
-        assert!(lesson.room(None, now).is_some());
+        assert!(lesson.room(Some("more"), ONE, now + ROOM_LIFE).is_none());
+        assert!(lesson.room(None, ONE, now).is_some());
         sessions.pop();
-        assert!(lesson.room(Some("more"), now).is_some());
+        assert!(lesson.room(Some("more"), ONE, now).is_some());
         assert_eq!(count(&lesson), ROOMS_MAX);
+    }
+
+    /// Finding F11, its kind: one visitor takes every room.
+    #[test]
+    fn the_network_with_the_most_rooms_gives_way() {
+        let (lesson, start) = (Lesson::new(), Instant::now());
+        let at = |second| start + Duration::from_secs(second);
+        let (many, other) = (network("192.0.2.1"), network("192.0.2.2"));
+        let visitor = lesson.room(Some("visitor"), other, at(0)).unwrap();
+        assert!(visitor.version(Mode::Arena).post("alice"));
+        drop(visitor);
+        let mut sessions: Vec<_> = (1..ROOMS_MAX as u64)
+            .map(|number| lesson.room(Some(&format!("room-{number}")), many, at(number)).unwrap())
+            .collect();
+        assert!(sessions[0].version(Mode::Arena).post("bob"));
+        // All of its rooms are held, and the visitor's is the oldest and is not.
+        assert!(lesson.room(Some("more"), many, at(300)).is_none());
+        let records = |room: &Room| room.version(Mode::Arena).records().len();
+        // A third visitor takes the oldest of many.
+        assert!(lesson.room(Some("third"), network("2001:db8::1"), at(300)).is_some());
+        assert!(!lesson.named().contains_key("room-1"));
+        assert_eq!(records(&sessions[0]), 0);
+        assert_eq!(records(&lesson.room(Some("visitor"), other, at(300)).unwrap()), 1);
+        // One without a WebSocket comes first.
+        sessions.pop();
+        assert!(lesson.room(Some("more"), many, at(301)).is_some());
+        assert!(!lesson.named().contains_key(&*format!("room-{}", ROOMS_MAX - 1)));
+        assert_eq!(count(&lesson), ROOMS_MAX);
+    }
+
+    #[test]
+    fn networks_are_ipv4_addresses_and_halves_of_ipv6_addresses() {
+        assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:0:0:2"));
+        assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
+        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
     }
 }

@@ -1,12 +1,13 @@
 //! `/lesson/{mode}`: each version of the application over HTTP and WebSockets.
 //!
-//! It treats all versions alike. `?room=` selects a set of maps of the visitor's own. Its invariant: an id that reaches a version is short and has only characters without
-//! a meaning in a path, a query or JSON. docs/lesson.md describes the routes.
+//! It treats all versions alike. `?room=` selects a set of maps of the visitor's own. Its invariant: an id that reaches a
+//! version is short and has only characters without a meaning in a path, a query or JSON. docs/lesson.md describes the
+//! routes.
 
 use super::buffer::ID_BYTES_MAX;
 use super::explain;
 use super::mode::Mode;
-use super::rooms::{Lesson, ROOMS_MAX, Room};
+use super::rooms::{Lesson, Network, ROOMS_MAX, Room};
 use super::versions::{CLIENTS_MAX, Version};
 use fleeting::ws::CloseCode;
 use fleeting::{
@@ -56,7 +57,8 @@ fn mode(req: &Request<'_>) -> Result<Mode, Error> {
 /// Returns the room that the query names, or the one without a name.
 fn room(req: &Request<'_>, lesson: &Lesson) -> Result<Arc<Room>, Error> {
     let name = req.query_value("room").map(checked).transpose()?;
-    lesson.room(name, Instant::now()).ok_or_else(|| {
+    let network = Network::of(req.peer_addr().map(|peer| peer.ip()));
+    lesson.room(name, network, Instant::now()).ok_or_else(|| {
         let message = format!("All {ROOMS_MAX} rooms are in use. Try again soon, or run `fleeting lesson`.");
         Error::unavailable(message).header("retry-after", "30")
     })
@@ -148,7 +150,7 @@ fn encode(value: &impl Serialize) -> String {
 struct ClientSockets(Arc<Lesson>);
 
 struct Session {
-    /// Holding the room keeps it from being removed.
+    /// Held, the room is removed only if its network has the most.
     room: Arc<Room>,
     mode: Mode,
     id: Box<str>,

@@ -158,7 +158,7 @@ export async function sampleFigures() {
   ping();
   const summary = charts.latency.summary();
   setText(find("figures-note"), summary
-    ? `Round trips of this minute, from this tab over a WebSocket: ${milliseconds(summary.median)} in the middle, ${milliseconds(summary.worst)} at worst, of ${summary.count}. This page itself causes some of the requests.`
+    ? `Round trips of this minute, from this tab over a WebSocket: median ${milliseconds(summary.median)}, worst ${milliseconds(summary.worst)}, of ${summary.count}. This page itself causes some of the requests.`
     : "Round trips of this minute: unknown.");
   try {
     const answer = await fetch("census");

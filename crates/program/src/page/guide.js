@@ -84,7 +84,7 @@ const STEPS = [
       const map = await lesson.remove("alice");
       const wrong = Boolean(recordOf(map, "alice"));
       const text = wrong
-        ? "No record was found under “alice”, so hers stays in the map for ever: a leak."
+        ? "No record was found under “alice”, so hers stays in the map forever: a leak."
         : "Her record was found and deleted.";
       return { map, text, wrong, seen: wrong ? "not found" : "works" };
     },

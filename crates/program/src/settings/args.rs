@@ -27,6 +27,7 @@ pub(crate) enum Invocation {
     version,
     about = help::ABOUT,
     after_help = help::MORE,
+    term_width = help::COLUMNS,
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
     disable_help_flag = true,
@@ -81,7 +82,7 @@ pub(crate) struct Flags {
     /// Such as 127.0.0.1:8080, [::1]:80, localhost:0 (any free port), or :8080 or *:8080 for all addresses.
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) listen: Vec<String>,
-    /// Address for /metrics and /census, which are then not served on the others [default: none]
+    /// Address for /metrics and /census, which the others then do not serve [default: none]
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) admin_listen: Option<String>,
     /// Worker threads, or auto for one per processor [default: 1]
@@ -104,16 +105,16 @@ pub(crate) struct Flags {
     /// metrics (/metrics, /census) and health (/healthz).
     #[arg(long, value_name = "GROUP,...")]
     pub(super) serve: Vec<String>,
-    /// Serve routes with state for this host only; repeatable
+    /// Serve the routes with state for this host; repeatable
     ///
-    /// A name or an address; * is any. The routes are /hub, /topics, /clients, /lesson, /metrics and /census; for other
-    /// hosts they answer 421. On a loopback address the default is localhost and the loopback's addresses, on others it is
-    /// any host.
+    /// A name or an address, or * for any. The routes are /hub, /topics, /clients, /lesson, /metrics and /census; requests
+    /// for other hosts get 421. A loopback address always serves localhost and the loopback's addresses. Another address
+    /// serves any host if none is named.
     #[arg(long, value_name = "NAME")]
     pub(super) host: Vec<String>,
     /// Let pages of this origin store, publish and open WebSockets; repeatable
     ///
-    /// Such as https://chat.example, besides pages of this server's own; * lets all.
+    /// Such as https://chat.example, or * for any. Pages of this server's own origin always may.
     #[arg(long, value_name = "ORIGIN")]
     pub(super) origin: Vec<String>,
     /// Compress WebSocket messages: off, shared or dedicated [default: off]
@@ -122,7 +123,7 @@ pub(crate) struct Flags {
     /// window. Then any of window=9..15, level=1..9 and threshold=BYTES, separated by commas.
     #[arg(long, value_name = "MODE")]
     pub(super) compression: Option<String>,
-    /// For slow clients of /hub: drop-newest, drop-oldest, conflate or close [default: drop-newest]
+    /// For slow subscribers: drop-newest, drop-oldest, conflate or close [default: drop-newest]
     ///
     /// What to do with publications for a client that reads too slowly.
     #[arg(long, value_name = "POLICY")]
@@ -245,6 +246,20 @@ mod tests {
     #[test]
     fn the_command_is_well_formed() {
         CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_text_fits_its_columns() {
+        for line in ["fleeting -h", "fleeting serve --help", "fleeting help serve", "fleeting help lesson"] {
+            match parse(line) {
+                Ok(Invocation::Print(text)) => {
+                    for line in text.lines() {
+                        assert!(line.chars().count() <= help::COLUMNS, "{line}");
+                    }
+                }
+                other => panic!("{line}: {other:?}"),
+            }
+        }
     }
 
     #[test]

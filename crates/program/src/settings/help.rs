@@ -1,11 +1,14 @@
 //! The help texts: what `--help` says, and the topics of `fleeting help`.
 //!
-//! It parses nothing, and knows no limit by name. Its invariant: no line is wider than 80 columns.
+//! It parses nothing, and knows no limit by name. Its invariant: no line is wider than [`COLUMNS`].
 
 use clap::ValueEnum;
 use fleeting::Setting;
 use fleeting::{Limits, Timeouts};
 use std::fmt::Write;
+
+/// The width of a terminal.
+pub(super) const COLUMNS: usize = 80;
 
 /// What `fleeting help` explains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -96,6 +99,7 @@ refused, unless Kubernetes sets it for a service of this name.
   admin_listen = \"127.0.0.1:9090\"
   workers = 2
   files = \"public\"                         # relative to the current directory
+  media_type = [\"md=text/plain\"]
   serve = [\"files\", \"hub\"]
   host = [\"chat.example\"]
   origin = [\"https://chat.example\"]
@@ -113,13 +117,16 @@ refused, unless Kubernetes sets it for a service of this name.
 ";
 
 pub(super) const SIGNALS: &str = "\
+Signals to the server:
+
   SIGTERM, SIGINT, SIGQUIT   shut the server down: it accepts nothing more,
                              answers the requests in flight, closes WebSockets
                              with 1001, and ends with status 0. A second one
                              ends it at once.
   SIGHUP                     reads the settings again. The hosts and origins
-                             change at once; what needs a restart is named. In
-                             a terminal, which is gone then, it shuts down.
+                             change at once; what needs a restart is named. If
+                             the server runs in a terminal, the terminal is
+                             gone, and the server shuts down.
   SIGUSR1, SIGUSR2           are ignored.
 
 Exit status: 0 after a shutdown, once open requests are answered and connections
@@ -160,7 +167,7 @@ mod tests {
     fn every_text_fits_a_terminal_of_80_columns() {
         for text in [ABOUT, MORE, ROUTES, SETTINGS, SIGNALS, &limits(), &timeouts()] {
             for line in text.lines() {
-                assert!(line.chars().count() <= 80, "{line}");
+                assert!(line.chars().count() <= COLUMNS, "{line}");
             }
         }
     }
