@@ -165,7 +165,7 @@ fn a_stream_of_events_that_cannot_begin_is_rendered() {
         },
     );
     let mut stream = Client::connect(server.addr);
-    stream.send(&request("GET /events/a", "\r\n"));
+    stream.send(request("GET /events/a", "\r\n"));
     assert_eq!(stream.answer_to_head().status, 200);
     let answer = ask(&server, &request("GET /events/b", "\r\n"));
     assert_eq!((answer.status, answer.field("x-layer")), (503, Some("1")));

@@ -120,8 +120,8 @@ fn subscribers_that_are_too_slow_do_not_lift_the_bound() {
     let handle = Handle::unattended(1);
     let (events, options) = (handle.clone(), EventsOptions::new().slow_consumer(SlowConsumer::Close));
     let app = App::new().get("/events", move |_req| Ok(events.events_with("a", options)?));
-    let mut settings = Settings::default();
-    settings.bounds = Bounds { deliveries: DELIVERIES, batch: 1, ..Bounds::default() };
+    let bounds = Bounds { deliveries: DELIVERIES, batch: 1, ..Bounds::default() };
+    let mut settings = Settings { bounds, ..Settings::default() };
     settings.limits.outbox_bytes = 1000;
     let mut driver = Driver::with_handle(app, settings, &handle);
     let subscribers: Vec<_> = (0..10 * DELIVERIES).map(|_| driver.get("/events", "HTTP/1.1").0).collect();
@@ -168,8 +168,8 @@ fn a_session_that_waits_for_room_publishes_nothing_into_a_full_batch() {
     const SUBSCRIBERS: u64 = 20;
     const DRAINED: usize = 10;
     let handle = Handle::unattended(1);
-    let mut settings = Settings::default();
-    settings.bounds = Bounds { deliveries: 4, batch: 1, ..Bounds::default() };
+    let bounds = Bounds { deliveries: 4, batch: 1, ..Bounds::default() };
+    let mut settings = Settings { bounds, ..Settings::default() };
     settings.limits.outbox_bytes = 10;
     let app = App::new().ws("/hub", Hub).ws("/drains", Drains);
     let mut driver = Driver::with_handle(app, settings, &handle);

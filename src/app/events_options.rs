@@ -1,6 +1,6 @@
-//! What a stream of publications as server-sent events is made of.
+//! The options of a stream of publications as server-sent events, and such a stream before it begins.
 //!
-//! It knows no event. Its invariant: it can be kept until the stream begins.
+//! It does not know how an event is encoded. Its invariant: it borrows nothing, so it can wait until the stream begins.
 
 use crate::buffer::SlowConsumer;
 use std::fmt;

@@ -241,8 +241,8 @@ impl Outbox {
         self.pieces[at].charge()
     }
 
-    /// Removes the published message at index `at`, which has not begun to leave. `dropped`: the peer is told that it is
-    /// missing. The gap before it is then the next message's.
+    /// Removes the published message at index `at`, which has not begun to leave. `dropped`: the peer is to be told that
+    /// it is missing. The gap before it is passed on to the next message.
     pub(super) fn remove(&mut self, at: usize, dropped: bool) {
         let piece = self.pieces.remove(at).expect("`waiting` returned the index");
         self.bytes -= piece.bytes().len();

@@ -97,7 +97,8 @@ impl Limits {
     /// [`TcpOptions::pushed_unsent_bytes`](crate::TcpOptions::pushed_unsent_bytes) allows by default, and a segment.
     ///
     /// Four things are not included: a response larger than `outbox_bytes` while it drains, whose size the
-    /// handler decides; six bytes for each line break of a publication that leaves as an event; the connection's own windows if its route compresses with them, see
+    /// handler decides; six bytes for each line break of a publication that leaves as an event; the connection's own windows
+    /// if its route compresses with them, see
     /// [`Compression::connection_bytes`](crate::ws::Compression::connection_bytes); and in the kernel, what was sent and
     /// not acknowledged, what was received and not read, and what is unsent for other connections (`net.ipv4.tcp_wmem` and
     /// `tcp_rmem` bound them).

@@ -1,4 +1,4 @@
-//! How much a turn does at most. The rest follows in the next turns, so that every connection gets its own.
+//! The most that a turn does. The rest follows in later turns, so that no connection waits for all the work of others.
 //!
 //! It knows no connection. Its invariant: what a turn puts off is counted, and asks for another turn.
 
@@ -6,7 +6,7 @@ use crate::pubsub::BATCH_PUBLICATIONS_MAX;
 use crate::reasons::reasons;
 
 reasons! {
-    /// Something that a turn of a worker's loop does a bounded amount of.
+    /// Work of which a turn of a worker's loop does a bounded amount.
     ///
     /// ```
     /// use fleeting::engine::Bound;
@@ -21,14 +21,14 @@ reasons! {
     Accepts = 256, "accepts", "A turn accepts at most 256 clients.";
     /// Commands of other threads that are carried out. A question to the worker counts as 32.
     Commands = 1024, "commands", "A turn carries out at most 1,024 commands of other threads.";
-    /// Connections that get a turn without an event: they go on with a stream, a file, or what they have sent before.
+    /// Connections that get a turn without an event: they go on with a stream, a file, or input that is waiting.
     Connections = 256, "connections", "A turn gives at most 256 connections a turn without an event.";
-    /// Writes to subscribers. 4 KiB of a write, a publication that is queued, and one that a listener is called with each
-    /// count as one more.
+    /// Writes to subscribers. Each 4 KiB of a write count as one more, and so does a publication that is queued, or passed
+    /// to a listener.
     Deliveries = 1024, "deliveries", "A turn makes at most 1,024 deliveries of publications.";
-    /// Batches of publications. When so much is published that it fills a batch, nothing more is until the batch is
-    /// delivered: what would publish waits, WebSockets' input and other threads' publications.
-    Batches = 1, "batches", "Nothing is published while a batch that is full is being delivered.";
+    /// Batches of publications. Once a batch is full, nothing more is published until it is delivered: the input of
+    /// WebSockets and the publications of other threads wait.
+    Batches = 1, "batches", "Nothing is published while a full batch is being delivered.";
 }
 
 /// The bounds that an engine keeps. A simulation sets small ones, so that few clients reach them.

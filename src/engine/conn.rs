@@ -67,7 +67,7 @@ pub(super) enum Protocol {
     Http(Decoder),
     /// A request whose content or answer does not pass in one piece.
     Transfer(Box<Transfer>),
-    /// And since when its message under way has been arriving.
+    /// With the time at which the message that it is receiving began.
     WebSocket(OpenSocket, MessageClock),
 }
 
@@ -302,8 +302,8 @@ impl<S> Conn<S> {
         }
     }
 
-    /// Returns how many bytes of a WebSocket's message under way have arrived. `None` if there is no such message, or if
-    /// the connection is not read for now.
+    /// Returns how many bytes have arrived of the message that a WebSocket is receiving. `None` if there is no such message,
+    /// or if the connection is not being read.
     #[inline]
     pub(super) fn message_arrived(&self) -> Option<usize> {
         let Protocol::WebSocket(open, _) = &self.protocol else { return None };

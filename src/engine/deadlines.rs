@@ -150,8 +150,8 @@ impl DeadlinePolicy {
         silent.min(self.update_message(conn, now_ms)).min(self.end_of_life(conn))
     }
 
-    /// Notes how far a WebSocket's message has arrived. Returns when it is too slow, in milliseconds; `u64::MAX` if there is
-    /// none under way.
+    /// Notes how far a WebSocket's message has arrived. Returns when it will be too slow, in milliseconds; `u64::MAX` if none
+    /// is arriving.
     #[inline]
     fn update_message<S>(&self, conn: &mut Conn<S>, now_ms: u64) -> u64 {
         let pace = self.message_pace(conn, now_ms);
@@ -168,7 +168,7 @@ impl DeadlinePolicy {
         }
     }
 
-    /// Returns how a WebSocket's message arrives that is under way.
+    /// Returns the pace of the message that a WebSocket is receiving.
     #[inline]
     fn message_pace<S>(&self, conn: &Conn<S>, now_ms: u64) -> Option<Pace> {
         let Protocol::WebSocket(_, clock) = &conn.protocol else { return None };

@@ -1,7 +1,7 @@
 //! An engine's publications, on their way to their subscribers.
 //!
-//! It knows no topic and no frame. Its invariant: a turn makes no more deliveries than its bound allows, and counts it if
-//! something is left.
+//! It knows no topic and no frame. Its invariant: a turn makes no more deliveries than its bound allows, and is counted
+//! if it leaves some to the next.
 
 use super::bounds::Bound;
 use super::delivery;

@@ -67,12 +67,12 @@ impl Gathered {
     }
 }
 
-/// Bytes whose writing takes as long as a small write.
+/// Writing this many bytes takes about as long as a small write.
 const WRITE_BYTES: usize = 4 << 10;
 
-/// Sends or queues what each subscriber is due, until `budget` is spent. A write, each [`WRITE_BYTES`] of it, a message
-/// that is queued, and one that a listener is called with take one of it. Subscribers that are not served stay due. What is for
-/// other workers and the broker leaves in any case.
+/// Sends or queues what each subscriber is due, until `budget` is spent. A write takes one of it, and one more for each
+/// [`WRITE_BYTES`]; so does each message that is queued, or passed to a listener. A subscriber that is not served is still
+/// owed its publications. Publications for other workers and the broker are sent in any case.
 #[inline(never)]
 pub(super) fn deliver<S: Stream>(
     table: &mut Table<Conn<S>>,
@@ -128,7 +128,7 @@ pub(super) fn deliver<S: Stream>(
         }
         let mut sent = None;
         let queued = conn.queued_bytes();
-        // A response with events is not complete yet, and its bytes count.
+        // Events are part of a response, whose bytes the completion hook reports.
         let mut note = |sent, conn: &Conn<S>| {
             if encoding.is_events() && completions.is_on() {
                 completions.published(id, sent, queued, conn.queued_bytes());

@@ -285,12 +285,13 @@ impl<S: Stream> Engine<S> {
     }
 
     /// Begins an orderly shutdown. Idle connections are closed at once, requests in flight after their answer,
-    /// WebSockets with 1001 (RFC 6455 §7.4.1). The rest is cut off when the `grace` timeout is over.
+    /// WebSockets with 1001 (RFC 6455 §7.4.1), all after what has been published. The rest is cut off when the `grace`
+    /// timeout is over.
     pub fn shutdown(&mut self) {
         if self.context.services.shutting_down {
             return;
         }
-        // What was published before leaves before: a connection that closes is sent no more publications.
+        // A connection that closes is sent no more publications, and some may have been put off to this turn.
         self.deliver_all();
         self.context.services.shutting_down = true;
         for id in self.table.ids() {

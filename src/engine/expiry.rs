@@ -33,8 +33,8 @@ impl<S: Stream> Engine<S> {
 
     /// Offers a connection once more what is queued for it, and drops it if it still takes nothing.
     ///
-    /// A poll reports room late: Linux, only when a third of its own buffer is free, which may be more than a megabyte. A
-    /// peer that reads slowly but steadily has taken something long before that, and then a write succeeds.
+    /// A poll reports room late: on Linux, only once a third of the send buffer is free, which may be more than a megabyte.
+    /// A peer that reads slowly but steadily has taken something long before that, so a write succeeds.
     fn offer(&mut self, id: ConnId) {
         self.drive(id, true);
         let stalled = self.table.find(id).is_some_and(|conn| {

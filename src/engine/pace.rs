@@ -28,8 +28,8 @@ impl Pace {
     }
 }
 
-/// Since when a WebSocket's message has been arriving, fragments and the control frames between them included; or that none
-/// is. It fits into bytes of the connection's record that nothing else uses.
+/// When a WebSocket's message began to arrive, with all its fragments and the control frames between them; or that none is
+/// arriving. It is small enough for bytes of the connection's record that would be padding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct MessageClock {
     runs: bool,

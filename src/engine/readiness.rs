@@ -10,8 +10,8 @@ use mio::event::Event;
 pub struct Readiness {
     /// There may be something to read.
     pub readable: bool,
-    /// There is urgent data to read (RFC 9293 §3.8.5), so a read may return less than has arrived. A stream that has none
-    /// never reports it.
+    /// There is urgent data to read (RFC 9293 §3.8.5), so a read may return less than has arrived. It is never
+    /// reported for a stream that has no urgent data.
     pub urgent: bool,
     /// There may be room to write.
     pub writable: bool,
@@ -19,13 +19,14 @@ pub struct Readiness {
     pub ended: bool,
 }
 
-/// What is polled for on a connection. Urgent data is reported so that no read is taken for the last one too early.
+/// What is polled for on a connection. Urgent data is included because a read stops there: a short read then does not mean
+/// that nothing is left.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY);
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(super) const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
-/// Whether urgent data has arrived. Where a poll does not report it, it is never known that it has not.
+/// Whether urgent data has arrived. Where polls do not report it, everything that is readable may include some.
 fn is_urgent(event: &Event) -> bool {
     if cfg!(any(target_os = "linux", target_os = "android")) {
         event.is_priority()

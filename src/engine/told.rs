@@ -1,8 +1,7 @@
-//! What a connection is told that is not an event of its stream: what the application or the server asks for, and what was
-//! dropped.
+//! What a connection sends without an event of its stream: because the application or the server asks for it, or because
+//! publications were dropped.
 //!
-//! It knows no other connection. Its invariant: what is told leaves with the turn that follows, or is at its place in what is
-//! queued.
+//! It knows no other connection. Its invariant: it leaves with the turn that follows, or is queued where it belongs.
 
 use super::conn::Protocol;
 use super::http::transfer::Transfer;

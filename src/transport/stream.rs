@@ -82,8 +82,8 @@ pub trait Stream {
     }
 
     /// Bounds the bytes that the stream takes before it has sent them; 0 for the system's default. Beyond that, writes fail
-    /// with `WouldBlock`. Called when the connection becomes a WebSocket or a stream of events, so that messages wait where
-    /// they can still be dropped or replaced.
+    /// with `WouldBlock`. Called when the connection becomes a subscriber that conflates, or a stream of
+    /// [`Response::events`](crate::Response::events), so that messages wait where newer ones can still replace them.
     ///
     /// The default implementation does nothing.
     ///

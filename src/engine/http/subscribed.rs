@@ -1,7 +1,7 @@
 //! A response whose content is what is published from now on: a stream of server-sent events.
 //!
 //! It knows no decoder and no connection record. Its invariant: its connection is subscribed from before the head leaves
-//! until the stream ends, and every publication that it loses is told in an event before the next one.
+//! until the stream ends, and its client is told of every lost publication, in an event before the next one.
 
 use super::sending::Frame;
 use crate::app::{COMMENT, ConnId, Response, TopicEvents, encode_event};
@@ -68,7 +68,7 @@ impl Subscribed {
         }
     }
 
-    /// Asks for a sign of life: nothing has been sent for long.
+    /// Makes a comment due, which shows the client that the stream is alive.
     pub(super) fn quiet(&mut self) {
         self.quiet = true;
     }
@@ -124,7 +124,7 @@ fn framed(chunks: bool, out: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>)) {
     if chunks {
         let end = out.len();
         http1::encode_chunk_size(out, end - start);
-        // The size belongs in front.
+        // The size comes first.
         let size = out.len() - end;
         out[start..].rotate_right(size);
         out.extend_from_slice(b"\r\n");

@@ -77,7 +77,7 @@ impl Handle {
     /// The connection that sends the response is subscribed as a WebSocket is, from before its head leaves until it ends.
     /// At most [`outbox_bytes`](crate::Limits::outbox_bytes) are queued for a client that reads too slowly; then
     /// publications are dropped, and an event of type `gap` tells the client how many, where they are missing. Each event
-    /// fits into an empty queue. While no event is sent, a comment is sent at the [`ping`](crate::Timeouts::ping) interval.
+    /// fits into an empty queue. A comment is sent at the [`ping`](crate::Timeouts::ping) interval.
     ///
     /// ```
     /// use fleeting::{App, Server};
@@ -90,7 +90,7 @@ impl Handle {
     /// # Ok::<(), fleeting::ServeError>(())
     /// ```
     ///
-    /// In a page, `events.addEventListener("gap", event => reload(event.data))` hears of a loss.
+    /// In a page, `events.addEventListener("gap", event => reload(event.data))` is called when publications are lost.
     ///
     /// # Errors
     /// [`TopicError`] if the filter is invalid. If the limit [`topics`](crate::Limits::topics) does not allow the
