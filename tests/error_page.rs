@@ -6,6 +6,7 @@ use fleeting::{
 };
 use fleeting_testkit::client::{Answer, Client};
 use fleeting_testkit::server::{self, TestServer};
+use std::cell::RefCell;
 use std::time::Duration;
 
 struct Fails;
@@ -50,16 +51,17 @@ impl WebSocket for Fails {
 
 fn failing() -> App {
     let offload = Offload::new(OffloadOptions::default()).unwrap();
+    let unanswered = RefCell::new(Vec::new());
     App::new()
         .get("/error", |_req| Err(Error::not_found("no such price").header("x-price", "1")))
         .post("/echo", |req| Ok(Response::bytes(req.body())))
         .get("/panic", |_req| panic!("planted"))
-        .get("/defer", |req| {
+        .get("/defer", move |req| {
             let (response, responder) = Response::defer();
             match req.query_value("how") {
                 Some("error") => responder.send(Error::new(502, "upstream")).unwrap(),
                 Some("result") => responder.send(Err(Error::new(502, "upstream"))).unwrap(),
-                Some("never") => std::mem::forget(responder),
+                Some("never") => unanswered.borrow_mut().push(responder),
                 _ => drop(responder),
             }
             response.header("x-early", "1")

@@ -5,16 +5,18 @@
 //! `fleeting_testkit`.
 //!
 //! In builds for AddressSanitizer (`--cfg fleeting_paranoid`, see tests/sanitize) memory is freed instead of reused, so
-//! `allocations` is left out.
+//! `allocations` is left out. So is `address_space`, because the sanitizer itself needs terabytes of it.
 
+#[cfg(all(target_os = "linux", not(fleeting_paranoid)))]
+mod address_space;
 mod addresses;
 mod admission;
 #[cfg(not(fleeting_paranoid))]
 mod allocations;
 mod announcements;
 mod async_tasks;
-#[cfg(feature = "deflate")]
 mod completions;
+#[cfg(feature = "deflate")]
 mod compression;
 mod conditional_requests;
 mod connection_ids;
@@ -22,7 +24,6 @@ mod cookies;
 mod deferred_responses;
 mod driver;
 mod error_page;
-#[cfg(not(fleeting_paranoid))]
 mod file_responses;
 mod foreign_event_loop;
 mod forms;
@@ -31,7 +32,6 @@ mod layers;
 mod limits;
 mod listeners;
 mod memory;
-#[cfg(not(fleeting_paranoid))]
 mod multipart;
 mod offload;
 mod out_of_descriptors;

@@ -8,7 +8,7 @@ use std::io::Write;
 use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, SyncSender, TrySendError};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 use std::{backtrace, thread};
 
@@ -69,13 +69,14 @@ enum Order {
 /// A stream and the thread that writes to it.
 struct Stream {
     orders: Mutex<SyncSender<Order>>,
-    lost: &'static AtomicU64,
+    lost: Arc<AtomicU64>,
 }
 
 impl Stream {
     fn new<W: Write>(name: &str, open: impl FnOnce() -> W + Send + 'static) -> Stream {
         let (orders, waiting) = mpsc::sync_channel(WAITING_MAX);
-        let lost: &'static AtomicU64 = Box::leak(Box::default());
+        let lost = Arc::new(AtomicU64::new(0));
+        let counted = lost.clone();
         let write = move || {
             let mut stream = open();
             for order in waiting {
@@ -85,7 +86,7 @@ impl Stream {
                     }
                     Order::Flush(written) => drop(written.send(())),
                 }
-                let lost = lost.swap(0, Ordering::Relaxed);
+                let lost = counted.swap(0, Ordering::Relaxed);
                 if lost > 0 {
                     let _ = writeln!(stream, "warning: {lost} lines of the log are missing here");
                 }
@@ -118,7 +119,6 @@ impl Stream {
 mod tests {
     use super::*;
     use std::io;
-    use std::sync::Arc;
 
     /// A stream that takes a text only when the test lets it.
     struct Gate(mpsc::Receiver<()>, Arc<Mutex<String>>);
