@@ -251,17 +251,14 @@ impl Decoder {
         let message: &'m [u8] = if frame.fin && self.reassembly.is_none() {
             payload
         } else {
-            let reassembly = self.reassembly.get_or_insert_with(|| Reassembly::new(text, compressed));
-            if reassembly.add(payload, limits).is_err() {
-                reassembly.payload = Vec::new();
+            if let Err(NoMemory) = self.reassemble(payload, frame.fin, text, compressed, limits) {
                 self.state = State::Failed(Failure::NoMemory);
                 return Step::Failed(Failure::NoMemory);
             }
-            reassembly.complete = frame.fin;
             if !frame.fin {
                 return Step::Event { event: Event::Fragment, consumed: end };
             }
-            &reassembly.payload
+            self.reassembly.as_ref().map_or(&[], |reassembly| &reassembly.payload)
         };
         if compressed {
             return Step::Event { event: Event::Compressed { text, payload: message }, consumed: end };
@@ -276,6 +273,25 @@ impl Decoder {
                 Step::Failed(Failure::TextInvalid)
             }
         }
+    }
+
+    /// Adds a fragment to the message under way.
+    #[inline(never)]
+    fn reassemble(
+        &mut self,
+        fragment: &[u8],
+        fin: bool,
+        text: bool,
+        compressed: bool,
+        limits: &Limits,
+    ) -> Result<(), NoMemory> {
+        let reassembly = self.reassembly.get_or_insert_with(|| Reassembly::new(text, compressed));
+        if let Err(error) = reassembly.add(fragment, limits) {
+            reassembly.payload = Vec::new();
+            return Err(error);
+        }
+        reassembly.complete = fin;
+        Ok(())
     }
 
     /// Returns the number of input bytes that the frame at its start needs to be complete. Before the header has been
@@ -311,6 +327,7 @@ impl Decoder {
     ///
     /// # Errors
     /// The server has no more memory for them.
+    #[inline(never)]
     pub(crate) fn charge(&mut self, memory: &Arc<Memory>) -> Result<(), NoMemory> {
         let Some(reassembly) = &mut self.reassembly else { return Ok(()) };
         if reassembly.fragments == 1 {
@@ -324,8 +341,14 @@ impl Decoder {
     /// [`next`](Decoder::next) does the same. This is for a caller that has nothing to read.
     pub fn release(&mut self) {
         if self.reassembly.as_ref().is_some_and(|reassembly| reassembly.complete) {
-            self.reassembly = None;
+            self.free();
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn free(&mut self) {
+        self.reassembly = None;
     }
 
     /// Reads a header and checks that its frame is allowed now.
@@ -369,6 +392,8 @@ impl Decoder {
         Step::Incomplete
     }
 
+    #[cold]
+    #[inline(never)]
     fn fail(&mut self, failure: Failure) -> Step<'static> {
         self.state = State::Failed(failure);
         self.reassembly = None;

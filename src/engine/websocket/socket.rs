@@ -113,15 +113,12 @@ impl OpenSocket {
                 }
                 None => match decoder.next(&mut input[from..], limits) {
                     Step::Incomplete => break Next::Same(StopReason::NeedsInput),
-                    Step::Event { event: Event::Fragment, consumed } => {
-                        alive = true;
-                        if decoder.charge(&sender.services.memory).is_err() {
+                    Step::Event { event, consumed } => {
+                        let is_fragment = matches!(event, Event::Fragment);
+                        alive |= handle(event, ping, &mut sender, live);
+                        if is_fragment && decoder.charge(&sender.services.memory).is_err() {
                             fail(Failure::NoMemory, &mut sender, live);
                         }
-                        consumed
-                    }
-                    Step::Event { event, consumed } => {
-                        alive |= handle(event, ping, &mut sender, live);
                         consumed
                     }
                     Step::Failed(failure) => {
