@@ -23,6 +23,6 @@ pub struct Settings {
     pub pushed_unsent_bytes: Option<u32>,
     #[doc(hidden)]
     pub bounds: Bounds,
-    /// The worker's number, the first part of each of its connections' names ([`ConnId`]).
+    /// The worker's number, the first part of each of its connections' names ([`ConnId`](crate::ConnId)).
     pub worker: u16,
 }
