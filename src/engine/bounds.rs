@@ -19,7 +19,7 @@ reasons! {
 
     /// Clients that are accepted, over all listening sockets.
     Accepts = 256, "accepts", "A turn accepts at most 256 clients.";
-    /// Commands of other threads that are carried out. A question to the worker counts as 32.
+    /// Commands of other threads that are carried out. A question to the worker counts as 128.
     Commands = 1024, "commands", "A turn carries out at most 1,024 commands of other threads.";
     /// Connections that get a turn without an event: they go on with a stream, a file, or input that is waiting.
     Connections = 256, "connections", "A turn gives at most 256 connections a turn without an event.";

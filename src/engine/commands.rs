@@ -135,7 +135,7 @@ impl<S: Stream> Engine<S> {
 fn weight(command: &Command) -> usize {
     match command {
         // The application makes an answer of what it is told.
-        Command::CountTopics(..) | Command::ReportFigures(_) => 32,
+        Command::CountTopics(..) | Command::ReportFigures(_) => 128,
         _ => 1,
     }
 }
