@@ -1,21 +1,8 @@
 //! Pages of other sites are kept away from the routes inside of a [`SitePolicy`]'s layer, WebSockets included.
 
 use fleeting::testing::{self, TestServer};
-use fleeting::{App, Error, Message, Request, Response, SitePolicy, Socket, WebSocket};
-
-struct Echo;
-
-impl WebSocket for Echo {
-    type Session = ();
-
-    fn open(&self, _req: &Request<'_>, _socket: &mut Socket<'_>) -> Result<(), Error> {
-        Ok(())
-    }
-
-    fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
-        socket.send(message);
-    }
-}
+use fleeting::{App, Response, SitePolicy};
+use fleeting_testkit::server::Echo;
 
 fn serve(policy: SitePolicy) -> TestServer {
     let guarded = App::new()

@@ -6,7 +6,7 @@ use crate::buffer::SlowConsumer;
 use std::fmt;
 
 /// Options of a stream of [`events`](crate::Handle::events_with): what happens to publications for a client that reads too
-/// slowly, and how it is told of those that were dropped.
+/// slowly, and the text of the event that reports how many were dropped.
 ///
 /// ```
 /// use fleeting::{EventsOptions, SlowConsumer};

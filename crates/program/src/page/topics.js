@@ -74,7 +74,7 @@ function receive(message) {
   if (message.subscribed || message.unsubscribed) showSubscriptions();
 }
 
-/** Opens the hub's WebSocket, and again whenever it ends. `onStatus` is told whether it is open. */
+/** Opens the hub's WebSocket, and again whenever it ends. Calls `onStatus` with whether it is open. */
 export function startTopics(onStatus) {
   const open = () => {
     const socket = openSocket("hub");

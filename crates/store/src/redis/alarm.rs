@@ -1,6 +1,6 @@
 //! Lets a store and a broker with the same options wake each other when one of them has lost its server.
 //!
-//! It knows neither. Invariant: an alarm changes nothing by itself; whoever hears it looks where the address leads.
+//! It knows neither. Invariant: an alarm changes nothing by itself; the receiver checks where the address leads.
 
 use super::url::RedisUrl;
 use std::fmt;
