@@ -87,7 +87,7 @@ impl Handler for Chain<'_> {
             None => self.inner.call(req),
         });
         result.unwrap_or_else(|| {
-            req.count_panic();
+            req.count_panics(1);
             Err(handler_failed())
         })
     }

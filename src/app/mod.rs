@@ -17,6 +17,7 @@ mod deserialize;
 mod early;
 mod endpoint;
 mod error;
+mod error_page;
 mod events;
 mod events_options;
 mod extensions;

@@ -259,9 +259,9 @@ impl<'r> Request<'r> {
         self.parts.state.panics.get()
     }
 
-    pub(super) fn count_panic(&self) {
+    pub(super) fn count_panics(&self, more: u64) {
         let panics = &self.parts.state.panics;
-        panics.set(panics.get() + 1);
+        panics.set(panics.get() + more);
     }
 
     pub(super) fn parts(&self) -> &RequestParts<'r> {

@@ -2,6 +2,7 @@
 //!
 //! It knows how routes are added. The router finds them.
 
+use super::error_page::ErrorPage;
 use super::handler::HandlerFn;
 use super::layer::LayerFn;
 use super::route_error::RouteError;
@@ -9,7 +10,7 @@ use super::router::{Resolved, Router};
 use super::socket_options::SocketOptions;
 use super::upload::{Upload, UploadRoute};
 use super::websocket::{SocketRoute, WebSocket};
-use super::{Body, Completion, Error, Handler, Response};
+use super::{Completion, Error, Handler, Response};
 use crate::arena::Arena;
 use crate::http1::Head;
 use crate::panics::catch_counted;
@@ -48,7 +49,6 @@ pub struct App {
 }
 
 type CompletionHook = Box<dyn Fn(&Completion<'_>)>;
-type ErrorPage = Box<dyn Fn(&Error) -> Result<Response<'static>, Error>>;
 
 /// The methods that take a closure. They state the bound themselves, so that a closure's lifetimes are inferred.
 macro_rules! routes {
@@ -243,14 +243,15 @@ impl App {
         self
     }
 
-    /// Renders errors, which are sent as plain text otherwise: every error that no layer has made a response of, and those
-    /// that happen outside of the layers. Those are requests that cannot be read (400, 408, 413, 414, 431 and others),
-    /// errors of an upload that has begun, errors that a [`Responder`](super::Responder) sends, the 500 of one that is
-    /// dropped, and the 504 of one that takes too long.
+    /// Renders errors, which are sent as plain text otherwise. It is a [`layer`](App::layer) outside of all others, and also
+    /// renders the errors that happen outside of the layers: requests that cannot be read (400, 408, 413, 414, 431 and
+    /// others), errors of an upload that has begun, errors that a [`Responder`](super::Responder) sends, the 500 of one that
+    /// is dropped, and the 504 of one that takes too long.
     ///
     /// The response gets the error's status, and the error's fields that it does not have, such as Allow and Retry-After. If
-    /// `page` fails, or its content comes later, the error is sent as plain text. The page of a nested application is not
-    /// used: a [`layer`](App::layer) can render its errors.
+    /// `page` fails, or its content comes later, the error is sent as plain text; so is the 500 of a
+    /// [`Source`](super::Source) that panics when it is dropped. The page of a nested application is not used: a layer can
+    /// render its errors.
     ///
     /// ```
     /// use fleeting::{App, Response};
@@ -260,7 +261,7 @@ impl App {
     /// });
     /// ```
     pub fn error_page(mut self, page: impl Fn(&Error) -> Result<Response<'static>, Error> + 'static) -> App {
-        self.error_page = Some(Box::new(page));
+        self.error_page = Some(ErrorPage::new(page));
         self
     }
 
@@ -310,6 +311,9 @@ impl App {
         if std::mem::replace(&mut self.finished, true) {
             return self;
         }
+        if let Some(page) = &self.error_page {
+            self.router.layer(Rc::new(page.clone()));
+        }
         let finished = self.router.finish();
         self.note("nested applications", finished);
         self
@@ -327,19 +331,14 @@ impl App {
         }
     }
 
-    /// Returns the response for an error that leaves the application.
+    /// Returns the response for an error that happens outside of the layers.
     #[cold]
     pub(crate) fn error_response(&self, error: Error, panics: &mut u64) -> Response<'static> {
-        let Some(page) = &self.error_page else { return error.into() };
-        match catch_counted(panics, || page(&error)) {
-            // It may be the connection's last response, so its content cannot come later.
-            Some(Ok(mut response)) if !matches!(response.body, Body::Pending(_)) => {
-                response.status = error.status();
-                response.fields.add_missing(error.fields());
-                response
-            }
-            _ => error.into(),
-        }
+        let rendered = match &self.error_page {
+            Some(page) => page.render(error, panics),
+            None => Err(error),
+        };
+        rendered.unwrap_or_else(Response::from)
     }
 
     /// Returns the options of the WebSocket routes, indexed by the route's number.

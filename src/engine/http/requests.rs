@@ -160,7 +160,7 @@ fn next<S: Stream>(
     let Services { counters, date, .. } = &mut *services;
     let date = date.text();
     // What the handler returns is encoded where it lies: it is large, and moving it costs as much as routing.
-    let (mut transfer, mut status, mut page_panics) = (None, 0, 0);
+    let (mut transfer, mut status) = (None, 0);
     let after = catch_counted(&mut counters.panics, || {
         let mut result = ManuallyDrop::new(handler.call(&request));
         if let Ok(answer) = &mut *result {
@@ -176,11 +176,11 @@ fn next<S: Stream>(
             return after;
         }
         let result = ManuallyDrop::into_inner(result);
-        let mut answer = result.unwrap_or_else(|error| app.error_response(error, &mut page_panics));
+        let mut answer = result.unwrap_or_else(Response::from);
         status = answer.status;
         response.answer(out, &mut answer, date)
     });
-    counters.panics += request.panics() + page_panics;
+    counters.panics += request.panics();
     if let Some(after) = after {
         note_answer(conn, status, after, out, services);
     }
@@ -191,7 +191,7 @@ fn next<S: Stream>(
     if let Some(after) = after {
         return Step::Answered { consumed, keep_alive: after == AfterAnswer::KeepAlive };
     }
-    respond(Err(handler_failed()), &response, consumed, conn, out, decoder, app, services)
+    respond(Err(handler_failed()), &response, consumed, conn, out, decoder, services)
 }
 
 /// Reads the content of a request whose head is complete. Asks for it first if the client waits for that.
@@ -271,7 +271,7 @@ fn answer_otherwise<S: Stream>(
                     Err(NotOpened { answer, last }) => {
                         let keep_alive = response.keep_alive && !last;
                         let response = ResponseContext { keep_alive, ..response };
-                        respond(answer, &response, consumed, client.conn, out, decoder, app, services)
+                        respond(answer, &response, consumed, client.conn, out, decoder, services)
                     }
                 }
             }
@@ -289,18 +289,17 @@ fn respond<S: Stream>(
     conn: ConnId,
     out: &mut Output<'_, S>,
     decoder: &mut Decoder,
-    app: &App,
     services: &mut Services,
 ) -> Step {
     let Services { counters, date, .. } = &mut *services;
-    let mut answer = answer.unwrap_or_else(|error| app.error_response(error, &mut counters.panics));
+    let mut answer = answer.unwrap_or_else(Response::from);
     // A source that is not needed is dropped. That runs the application's code, which may panic.
     let answered = catch_counted(&mut counters.panics, || {
         let after = context.answer(out, &mut answer, date.text());
         (after, answer.status)
     });
     let (after, status) = answered.unwrap_or_else(|| {
-        let mut answer = app.error_response(handler_failed(), &mut counters.panics);
+        let mut answer = Response::from(handler_failed());
         context.answer(out, &mut answer, date.text());
         (AfterAnswer::Close, answer.status)
     });
@@ -365,11 +364,12 @@ fn answer_early<S: Stream>(
     let opens_tunnel = |answer: &Response<'_>| (200..300).contains(&answer.status);
     if head.method == Method::Connect && answer.as_ref().is_ok_and(opens_tunnel) {
         // RFC 9110 §9.3.6: the client would take it for an open tunnel. A deferred answer counts as 200.
-        let instead = Err(Error::new(501, "The server opens no tunnels."));
+        let refusal = Error::new(501, "The server opens no tunnels.");
+        let instead = Ok(app.error_response(refusal, &mut services.counters.panics));
         catch_counted(&mut services.counters.panics, || answer = instead);
     }
     services.counters.panics += request.panics();
-    respond(answer, &response, head.len, request.conn_id(), out, decoder, app, services)
+    respond(answer, &response, head.len, request.conn_id(), out, decoder, services)
 }
 
 /// Begins an upload, or answers why not.
@@ -403,7 +403,7 @@ fn open_upload<S: Stream>(
             // As for any early answer: a client that waits for 100 may or may not send its content now.
             response.keep_alive &= !head.expects_continue;
             response.keep_alive = decoder.discard_rest(DISCARD_BYTES_MAX) && response.keep_alive;
-            respond(answer, &response, head.len, conn, out, decoder, app, services)
+            respond(answer, &response, head.len, conn, out, decoder, services)
         }
     }
 }
