@@ -200,3 +200,41 @@ fn an_error_whose_page_fails_is_sent_as_text() {
     check("GET /offload", 507, "disk full");
     assert_eq!(server.wait(|counters| counters.panics == 1).panics, 1);
 }
+
+/// The page is outside of all layers, wherever it is set.
+#[test]
+fn layers_see_errors_before_they_are_rendered() {
+    let server = server::run(|_| {
+        App::new()
+            .error_page(|error| Ok(Response::html(format!("<p>{}", error.message()))))
+            .get("/", |_req| Ok(Response::text("hello")))
+            .layer(|req, next| match next.call(req) {
+                Ok(response) => response.header("x-layer", "response"),
+                Err(error) => Err(error.header("x-layer", "error")),
+            })
+    });
+    for (line, status, seen) in [
+        ("GET /", 200, "response"),
+        ("OPTIONS /", 204, "response"),
+        ("GET /unknown", 404, "error"),
+        ("DELETE /", 405, "error"),
+        ("BREW /", 501, "error"),
+        ("CONNECT test:80", 501, "error"),
+    ] {
+        let answer = ask(&server, &request(line, NO_CONTENT));
+        assert_eq!((answer.status, answer.field("x-layer")), (status, Some(seen)), "{line}");
+        assert_eq!(answer.text().starts_with("<p>"), seen == "error", "{line}: {}", answer.text());
+    }
+}
+
+/// A layer that answers CONNECT with 2xx would open a tunnel. The error that is sent instead is rendered too.
+#[test]
+fn the_error_in_place_of_a_tunnel_is_rendered() {
+    let server = server::run(|_| {
+        App::new()
+            .error_page(|error| Ok(Response::html(format!("<p>{}", error.message()))))
+            .layer(|_req, _next| Ok(Response::text("welcome")))
+    });
+    let answer = ask(&server, &request("CONNECT test:80", NO_CONTENT));
+    assert_eq!((answer.status, answer.text()), (501, "<p>The server opens no tunnels."));
+}

@@ -156,6 +156,8 @@ impl Endpoint {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn resolve_other(&self, method: Method<'_>) -> Destination<'_> {
         if let Some(uploads) = self.upload(method) {
             return Destination::Other(Other::Upload(uploads));

@@ -251,34 +251,40 @@ impl Router {
         if head.target.is_escaped() {
             path = decode_unreserved(path, arena);
         }
-        let (index, params) = match self.fixed.get(path) {
-            Some(index) => (*index, None),
+        let (endpoint, params) = match self.fixed.get(path) {
+            Some(index) => (&self.endpoints[*index as usize], None),
             None => match find_pattern(&self.patterns, path, arena) {
-                Ok(found) if !self.yields(found.0, path) => found,
-                Ok(_) => return self.fall_back(Missing::Route, path, arena),
+                Ok((index, params)) => {
+                    let endpoint = &self.endpoints[index as usize];
+                    if !endpoint.yields_to.is_empty() && self.yields(endpoint, path) {
+                        return self.fall_back(Missing::Route, path, arena);
+                    }
+                    (endpoint, params)
+                }
                 Err(missing) => return self.fall_back(missing, path, arena),
             },
         };
-        let endpoint = &self.endpoints[index as usize];
         Resolved { to: endpoint.resolve(head), params, place: &endpoint.place }
     }
 
     /// Whether an endpoint that matches the path leaves it to a nested application, which may have no route for it.
-    #[inline]
-    fn yields(&self, endpoint: u32, path: &[u8]) -> bool {
-        let to = &self.endpoints[endpoint as usize].yields_to;
-        let under = || self.nested.at(std::str::from_utf8(path).unwrap_or_default());
-        !to.is_empty() && under().is_ok_and(|found| to.contains(found.value))
+    #[inline(never)]
+    fn yields(&self, endpoint: &Endpoint, path: &[u8]) -> bool {
+        let found = self.nested.at(std::str::from_utf8(path).unwrap_or_default());
+        found.is_ok_and(|found| endpoint.yields_to.contains(found.value))
     }
 
     /// Returns what answers a path without a route: the fallback of the application that has the path, or 404.
     #[cold]
     fn fall_back<'a>(&'a self, missing: Missing, path: &'a [u8], arena: &'a Arena) -> Resolved<'a> {
         match missing {
-            Missing::BadParameter(index) if !self.yields(index, path) => {
-                return self.early(Early::BadParameter, self.endpoints[index as usize].scope);
+            Missing::BadParameter(index) => {
+                let endpoint = &self.endpoints[index as usize];
+                if !self.yields(endpoint, path) {
+                    return self.early(Early::BadParameter, endpoint.scope);
+                }
             }
-            Missing::BadParameter(_) | Missing::Route => {}
+            Missing::Route => {}
         }
         let (scope, params) = match find_pattern(&self.nested, path, arena) {
             Ok(found) => found,

@@ -8,16 +8,15 @@
 /// The loop compiles to stores of sixteen bytes. The copy into an answer reads in units of that size, and a
 /// read that spans two stores waits for both.
 #[inline(always)]
-pub(super) fn unmask(payload: &mut [u8], mut mask: [u8; 4], offset: usize) {
-    mask.rotate_left(offset % 4);
-    let word = u32::from_ne_bytes(mask);
+pub(super) fn unmask(payload: &mut [u8], mask: [u8; 4], offset: usize) {
+    let word = u32::from_le_bytes(mask).rotate_right(8 * (offset % 4) as u32);
     let wide = u64::from(word) << 32 | u64::from(word);
     let mut blocks = payload.chunks_exact_mut(WORD);
     for block in &mut blocks {
         let masked: [u8; WORD] = (&*block).try_into().expect("a block is a word");
-        block.copy_from_slice(&(u64::from_ne_bytes(masked) ^ wide).to_ne_bytes());
+        block.copy_from_slice(&(u64::from_le_bytes(masked) ^ wide).to_le_bytes());
     }
-    for (byte, mask) in blocks.into_remainder().iter_mut().zip(mask.iter().cycle()) {
+    for (byte, mask) in blocks.into_remainder().iter_mut().zip(wide.to_le_bytes()) {
         *byte ^= mask;
     }
 }
