@@ -11,8 +11,10 @@ use std::rc::Rc;
 /// The closure that was passed to [`App::error_page`](super::App::error_page).
 #[derive(Clone)]
 pub(super) struct ErrorPage {
-    page: Rc<dyn Fn(&Error) -> Result<Response<'static>, Error>>,
+    page: Rc<Page>,
 }
+
+type Page = dyn Fn(&Error) -> Result<Response<'static>, Error>;
 
 impl ErrorPage {
     pub(super) fn new(page: impl Fn(&Error) -> Result<Response<'static>, Error> + 'static) -> ErrorPage {

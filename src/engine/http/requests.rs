@@ -281,7 +281,6 @@ fn answer_otherwise<S: Stream>(
 
 /// Sends an answer that no handler of a route has made.
 #[inline(never)]
-#[expect(clippy::too_many_arguments, reason = "it continues `next`")]
 fn respond<S: Stream>(
     answer: Result<Response<'_>, Error>,
     context: &ResponseContext,
