@@ -52,6 +52,8 @@ pub struct Counters {
     pub dropped_closing: u64,
     /// Subscribers closed with 1013 for being too slow.
     pub closed_slow: u64,
+    /// System calls that wrote to several subscribers together: see [`Builder::io`](crate::Builder::io).
+    pub submissions: u64,
     /// Publications made here that did not fit into another worker's mailbox.
     pub publications_lost: u64,
     /// Panics of the application's code.
@@ -90,6 +92,7 @@ impl Default for Counters {
             dropped_slow: 0,
             dropped_closing: 0,
             closed_slow: 0,
+            submissions: 0,
             publications_lost: 0,
             panics: 0,
             timeouts: 0,

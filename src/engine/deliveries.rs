@@ -34,9 +34,9 @@ impl<S: Stream> Engine<S> {
 
     #[inline(never)]
     fn deliver_once(&mut self) {
-        let mut follow_ups = std::mem::take(&mut self.follow_ups);
-        let Engine { table, context, cork, gathered, deliveries_left, .. } = &mut *self;
-        delivery::deliver(table, &mut context.services, cork, gathered, &mut follow_ups, deliveries_left);
+        let Engine { table, context, cork, delivery, deliveries_left, .. } = &mut *self;
+        delivery::deliver(table, &mut context.services, cork, delivery, deliveries_left);
+        let mut follow_ups = std::mem::take(&mut self.delivery.follow_ups);
         for id in follow_ups.blocked.drain(..) {
             self.update_deadline(id, false);
             self.run_if_wanted(id);
@@ -47,7 +47,7 @@ impl<S: Stream> Engine<S> {
         for id in follow_ups.failed.drain(..) {
             self.abort(id);
         }
-        self.follow_ups = follow_ups;
+        self.delivery.follow_ups = follow_ups;
     }
 
     /// Makes a turn's last delivery, and counts the turn if it leaves something to the next.

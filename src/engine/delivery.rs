@@ -11,11 +11,13 @@ use super::counters::Counters;
 use super::http::subscribed::encode_published as encode_event;
 use super::publisher::Recipient;
 use super::table::Table;
+use super::together::Together;
 use crate::app::ConnId;
 use crate::buffer::{Outbox, Published, SlowConsumer};
 use crate::config::Limits;
 use crate::pubsub::{Batch, BatchRange, Encoding};
-use crate::transport::Stream;
+use crate::transport::{Stream, Submit};
+use std::io;
 
 /// Connections that need attention after a delivery.
 #[derive(Default)]
@@ -39,23 +41,27 @@ pub(super) struct Gathered {
     ranges: Vec<BatchRange>,
     encoding: Encoding,
     bytes: Vec<u8>,
+    /// A write that waits is of these bytes.
+    in_use: bool,
 }
 
 /// Memory of gathered frames that is kept from one batch to the next.
 const GATHERED_BYTES_KEPT: usize = 1 << 20;
 
 impl Gathered {
-    /// Returns the frames of the ranges that are due.
-    fn frames(&mut self, batch: &Batch, encoding: Encoding) -> &[u8] {
-        if self.encoding != encoding || self.ranges != self.due {
-            self.encoding = encoding;
-            self.ranges.clone_from(&self.due);
-            self.bytes.clear();
-            for range in &self.due {
-                self.bytes.extend_from_slice(batch.frames(encoding, range.from, range.to));
-            }
+    /// Whether it holds the frames of the ranges that are due.
+    fn is_ready(&self, encoding: Encoding) -> bool {
+        self.encoding == encoding && self.ranges == self.due
+    }
+
+    /// Puts the frames of the ranges that are due together.
+    fn gather(&mut self, batch: &Batch, encoding: Encoding) {
+        self.encoding = encoding;
+        self.ranges.clone_from(&self.due);
+        self.bytes.clear();
+        for range in &self.due {
+            self.bytes.extend_from_slice(batch.frames(encoding, range.from, range.to));
         }
-        &self.bytes
     }
 
     /// Forgets the frames: the batch is empty.
@@ -64,6 +70,36 @@ impl Gathered {
         if self.bytes.capacity() > GATHERED_BYTES_KEPT {
             self.bytes = Vec::new();
         }
+    }
+}
+
+/// What a subscriber is due.
+#[derive(Clone, Copy)]
+enum Owed {
+    One(BatchRange),
+    /// The ranges of [`Gathered`].
+    Several,
+}
+
+/// A write that waits to be carried out together with others.
+struct Waiting {
+    id: ConnId,
+    encoding: Encoding,
+    owed: Owed,
+}
+
+/// What a delivery keeps from one turn to the next for its memory.
+#[derive(Default)]
+pub(super) struct DeliveryScratch {
+    pub(super) follow_ups: FollowUps,
+    gathered: Gathered,
+    together: Together<Waiting>,
+}
+
+impl DeliveryScratch {
+    /// Writes through `submit` from now on.
+    pub(super) fn submit_through(&mut self, submit: Box<dyn Submit>) {
+        self.together.turn_on(submit);
     }
 }
 
@@ -78,11 +114,10 @@ pub(super) fn deliver<S: Stream>(
     table: &mut Table<Conn<S>>,
     services: &mut Services,
     cork: &mut Cork,
-    gathered: &mut Gathered,
-    follow_ups: &mut FollowUps,
+    scratch: &mut DeliveryScratch,
     budget: &mut usize,
 ) {
-    let Services { publisher, limits, counters, codec, completions, .. } = services;
+    let Services { publisher, counters, codec, .. } = services;
     publisher.relay(counters);
     publisher.topics.batch.complete(|encoding, entry, out| {
         if encoding.is_events() {
@@ -91,80 +126,212 @@ pub(super) fn deliver<S: Stream>(
             codec.encode_published(encoding, entry.message.opcode(), entry.message.bytes(), out);
         }
     });
-    // If the last subscriber has spent the budget, nothing is put off.
-    while *budget > 0 || publisher.topics.are_all_served() {
-        let Some(subscriber) = publisher.topics.next_pending() else {
-            gathered.clear();
-            return;
-        };
-        gathered.due.clear();
-        let Some((recipient, encoding, last)) = publisher.topics.take_pending(subscriber, &mut gathered.due)
-        else {
-            continue;
-        };
-        let id = match recipient {
-            Recipient::Conn(id) => id,
-            Recipient::Listener(id) => {
-                for range in gathered.due.iter().chain([&last]) {
-                    *budget = budget.saturating_sub(range.len() as usize);
-                    publisher.notify(id, *range, counters);
-                }
-                continue;
+    let mut delivery = Delivery { table, services, cork, scratch, budget };
+    delivery.serve_all();
+    delivery.submit();
+}
+
+/// A delivery that is under way.
+struct Delivery<'a, S> {
+    table: &'a mut Table<Conn<S>>,
+    services: &'a mut Services,
+    cork: &'a mut Cork,
+    scratch: &'a mut DeliveryScratch,
+    budget: &'a mut usize,
+}
+
+impl<S: Stream> Delivery<'_, S> {
+    fn serve_all(&mut self) {
+        loop {
+            let topics = &mut self.services.publisher.topics;
+            if topics.are_all_served() {
+                // The batch is emptied next, and what waits to be written is in it.
+                self.submit();
+            } else if *self.budget == 0 {
+                return;
             }
-        };
-        let batch = &mut publisher.topics.batch;
-        let several = !gathered.due.is_empty();
-        if several {
-            gathered.due.push(last);
+            let topics = &mut self.services.publisher.topics;
+            let Some(subscriber) = topics.next_pending() else {
+                self.scratch.gathered.clear();
+                return;
+            };
+            let due = &mut self.scratch.gathered.due;
+            due.clear();
+            let Some((recipient, encoding, last)) = topics.take_pending(subscriber, due) else { continue };
+            match recipient {
+                Recipient::Conn(id) if due.is_empty() => self.serve(id, encoding, Owed::One(last)),
+                Recipient::Conn(id) => {
+                    due.push(last);
+                    self.serve(id, encoding, Owed::Several);
+                }
+                Recipient::Listener(id) => {
+                    let Services { publisher, counters, .. } = &mut *self.services;
+                    for range in due.iter().chain([&last]) {
+                        *self.budget = self.budget.saturating_sub(range.len() as usize);
+                        publisher.notify(id, *range, counters);
+                    }
+                }
+            }
         }
-        let count = if several { gathered.due.iter().map(|range| range.len()).sum() } else { last.len() };
+    }
+
+    /// Writes what a connection is due, now or together with what others are due, or queues it.
+    #[inline]
+    fn serve(&mut self, id: ConnId, encoding: Encoding, owed: Owed) {
+        let Delivery { table, services, cork, scratch, budget } = &mut *self;
         let Some(conn) = table.find(id).filter(|conn| conn.takes_publications()) else {
-            counters.dropped_closing += count;
-            continue;
+            services.counters.dropped_closing += match owed {
+                Owed::One(range) => range.len(),
+                Owed::Several => scratch.gathered.due.iter().map(|range| range.len()).sum(),
+            };
+            return;
         };
         match &mut conn.protocol {
             Protocol::WebSocket(open, _) if encoding != Encoding::PLAIN => open.was_sent_foreign(),
             _ => {}
         }
-        let mut sent = None;
-        let queued = conn.queued_bytes();
-        // Events are part of a response, whose bytes the completion hook reports.
-        let mut note = |sent, conn: &Conn<S>| {
-            if encoding.is_events() && completions.is_on() {
-                completions.published(id, sent, queued, conn.queued_bytes());
-            }
-        };
-        if conn.io.outbox.is_none() {
-            let frames = match several {
-                false => batch.frames(encoding, last.from, last.to),
-                true => gathered.frames(batch, encoding),
+        if conn.io.outbox.is_some() {
+            let Gathered { due, .. } = &scratch.gathered;
+            let ranges = match &owed {
+                Owed::One(range) => std::slice::from_ref(range),
+                Owed::Several => &due[..],
             };
-            let taken = conn.output(cork).write_now(frames);
-            *budget = budget.saturating_sub(1 + taken / WRITE_BYTES);
-            if taken == frames.len() {
-                counters.delivered += count;
-                note(taken, conn);
-                continue;
-            }
-            if conn.io.broken {
-                counters.dropped_closing += count;
-                follow_ups.failed.push(id);
-                continue;
-            }
-            sent = Some(taken);
+            let due = Ranges { id, encoding, ranges };
+            return due.queue(conn, services, cork, &mut scratch.follow_ups, budget, None);
         }
-        let ranges = if several { &gathered.due[..] } else { std::slice::from_ref(&last) };
-        let mut left =
-            ranges.iter().flat_map(|range| (range.from..range.to).map(|at| Due { at, slow: range.slow }));
+        let socket = conn.io.stream.socket();
+        if matches!(owed, Owed::Several) && !scratch.gathered.is_ready(encoding) {
+            if scratch.gathered.in_use {
+                self.submit();
+            }
+            self.scratch.gathered.gather(&self.services.publisher.topics.batch, encoding);
+        }
+        let frames = owed.frames(encoding, &self.services.publisher.topics.batch, &self.scratch.gathered);
+        *self.budget = self.budget.saturating_sub(1 + frames.len() / WRITE_BYTES);
+        match socket {
+            Some(socket) if self.scratch.together.is_on() => {
+                self.scratch.gathered.in_use |= matches!(owed, Owed::Several);
+                self.scratch.together.push(socket, Waiting { id, encoding, owed });
+                if self.scratch.together.is_full() {
+                    self.submit();
+                }
+            }
+            _ => self.write(id, encoding, owed, None),
+        }
+    }
+
+    /// Writes what a connection without an outbox is due, and queues what its stream does not take. `written` is the result
+    /// of the write, if it was made already.
+    #[inline]
+    fn write(&mut self, id: ConnId, encoding: Encoding, owed: Owed, written: Option<io::Result<usize>>) {
+        let Delivery { table, services, cork, scratch, budget } = &mut *self;
+        let DeliveryScratch { gathered, follow_ups, .. } = &mut **scratch;
+        let Some(conn) = table.find(id) else { return };
+        let frames = owed.frames(encoding, &services.publisher.topics.batch, gathered);
+        let taken = conn.output(cork).write_now(frames, written);
+        let ranges = match &owed {
+            Owed::One(range) => std::slice::from_ref(range),
+            Owed::Several => &gathered.ranges,
+        };
+        let due = Ranges { id, encoding, ranges };
+        if taken == frames.len() {
+            services.counters.delivered += due.count();
+            due.note(services, taken, 0, 0);
+        } else if conn.io.broken {
+            services.counters.dropped_closing += due.count();
+            follow_ups.failed.push(id);
+        } else {
+            follow_ups.blocked.push(id);
+            due.queue(conn, services, cork, follow_ups, budget, Some(taken));
+        }
+    }
+
+    /// Carries out the writes that wait for one another.
+    #[inline]
+    fn submit(&mut self) {
+        if !self.scratch.together.is_empty() {
+            self.submit_some();
+        }
+    }
+
+    #[inline(never)]
+    fn submit_some(&mut self) {
+        let DeliveryScratch { together, gathered, .. } = &mut *self.scratch;
+        let batch = &self.services.publisher.topics.batch;
+        if together.submit(|waiting| waiting.owed.frames(waiting.encoding, batch, gathered)) {
+            self.services.counters.submissions += 1;
+        }
+        let (mut writes, mut results) = self.scratch.together.take();
+        let mut written = results.drain(..);
+        for (_, Waiting { id, encoding, owed }) in writes.drain(..) {
+            self.write(id, encoding, owed, written.next());
+        }
+        drop(written);
+        self.scratch.together.give_back(writes, results);
+        self.scratch.gathered.in_use = false;
+    }
+}
+
+impl Owed {
+    /// Returns the frames, which lie in the batch or are gathered.
+    #[inline]
+    fn frames<'a>(&self, encoding: Encoding, batch: &'a Batch, gathered: &'a Gathered) -> &'a [u8] {
+        match self {
+            Owed::One(range) => batch.frames(encoding, range.from, range.to),
+            Owed::Several => &gathered.bytes,
+        }
+    }
+}
+
+/// The publications that a connection is due.
+struct Ranges<'a> {
+    id: ConnId,
+    encoding: Encoding,
+    ranges: &'a [BatchRange],
+}
+
+impl Ranges<'_> {
+    #[inline]
+    fn count(&self) -> u64 {
+        self.ranges.iter().map(|range| range.len()).sum()
+    }
+
+    /// Notes for the completion hook what was sent, and the bytes in the outbox before and after. Events are part of a
+    /// response.
+    #[inline]
+    fn note(&self, services: &mut Services, sent: usize, before: usize, after: usize) {
+        if self.encoding.is_events() && services.completions.is_on() {
+            services.completions.published(self.id, sent, before, after);
+        }
+    }
+
+    /// Queues them. `sent` is how many of their bytes have left, if the outbox is new.
+    #[inline(never)]
+    fn queue<S: Stream>(
+        &self,
+        conn: &mut Conn<S>,
+        services: &mut Services,
+        cork: &mut Cork,
+        follow_ups: &mut FollowUps,
+        budget: &mut usize,
+        sent: Option<usize>,
+    ) {
+        let Services { publisher, limits, counters, .. } = &mut *services;
+        let (batch, encoding) = (&mut publisher.topics.batch, self.encoding);
+        let before = conn.queued_bytes();
+        let due = |range: &BatchRange| {
+            let slow = range.slow;
+            (range.from..range.to).map(move |at| Due { at, slow })
+        };
+        let mut left = self.ranges.iter().flat_map(due);
         if let Some(sent) = sent {
             begin_outbox(conn.outbox(cork.memory()), batch, encoding, &mut left, sent, counters);
-            follow_ups.blocked.push(id);
         }
-        *budget = budget.saturating_sub(count as usize);
+        *budget = budget.saturating_sub(self.count() as usize);
         if queue(conn.outbox(cork.memory()), batch, encoding, left, limits, counters) {
-            follow_ups.too_slow.push(id);
+            follow_ups.too_slow.push(self.id);
         }
-        note(sent.unwrap_or(0), conn);
+        self.note(services, sent.unwrap_or(0), before, conn.queued_bytes());
     }
 }
 

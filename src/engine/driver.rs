@@ -10,7 +10,7 @@ use super::context::Context;
 use super::cork::Cork;
 use super::counters::Counters;
 use super::deadlines::DeadlinePolicy;
-use super::delivery::{FollowUps, Gathered};
+use super::delivery::DeliveryScratch;
 use super::eviction::Eviction;
 use super::progress::Outcome;
 use super::readiness::Readiness;
@@ -25,7 +25,7 @@ use super::turn::Turn;
 use crate::app::{App, ConnId};
 use crate::arena::Arena;
 use crate::time::{Clock, Now};
-use crate::transport::Stream;
+use crate::transport::{Stream, Submit};
 use crate::ws::CloseCode;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -61,8 +61,7 @@ pub struct Engine<S> {
     report: ShutdownReport,
     pub(super) eviction: Eviction,
     /// Empty between deliveries, kept for its memory.
-    pub(super) follow_ups: FollowUps,
-    pub(super) gathered: Gathered,
+    pub(super) delivery: DeliveryScratch,
     pub(super) bounds: Bounds,
     /// What is left of a turn's [`Bound::Deliveries`].
     pub(super) deliveries_left: usize,
@@ -112,11 +111,16 @@ impl<S: Stream> Engine<S> {
             woken: Vec::new(),
             shutdown_due: false,
             report: ShutdownReport::default(),
-            follow_ups: FollowUps::default(),
-            gathered: Gathered::default(),
+            delivery: DeliveryScratch::default(),
             bounds,
             deliveries_left: 0,
         }
+    }
+
+    /// Sends publications through `submit` from now on, where a stream has a [`socket`](Stream::socket). Without it, each
+    /// write is a call of its own.
+    pub fn submit_through(&mut self, submit: Box<dyn Submit>) {
+        self.delivery.submit_through(submit);
     }
 
     /// Lets completion hooks be told durations of less than a turn.

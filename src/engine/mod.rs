@@ -85,6 +85,7 @@ mod shutdown;
 mod table;
 mod timer;
 mod told;
+mod together;
 mod turn;
 mod websocket;
 mod worker;

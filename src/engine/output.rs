@@ -212,12 +212,12 @@ impl<'a, S: Stream> Output<'a, S> {
         sent.saturating_sub(corked)
     }
 
-    /// Writes bytes at once, without the cork. The cork must be empty, and there must be no outbox. Returns how many
-    /// bytes the stream took; the caller queues the rest.
+    /// Writes bytes at once, without the cork. The cork must be empty, and there must be no outbox. `written` is the result
+    /// of the write, if it was made already. Returns how many bytes the stream took; the caller queues the rest.
     #[inline]
-    pub(super) fn write_now(&mut self, bytes: &[u8]) -> usize {
+    pub(super) fn write_now(&mut self, bytes: &[u8], mut written: Option<io::Result<usize>>) -> usize {
         debug_assert!(self.cork.is_empty() && self.io.outbox.is_none());
-        self.io.write(|stream| stream.write(bytes))
+        self.io.write(|stream| written.take().unwrap_or_else(|| stream.write(bytes)))
     }
 
     /// Sends what is in the cork.

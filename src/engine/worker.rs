@@ -149,6 +149,10 @@ impl Worker {
         let clock = Clock::new();
         let mut engine = Engine::with_arena(app, settings, clock.now(), handle, arena);
         engine.measure_with(&clock);
+        #[cfg(target_os = "linux")]
+        if let Ok(ring) = transport::Ring::new() {
+            engine.submit_through(Box::new(ring));
+        }
         Ok(Worker {
             poll: parts.poll,
             events: Events::with_capacity(EVENTS),

@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice};
+use std::os::fd::RawFd;
 use std::os::unix::fs::FileExt;
 
 /// The number of bytes of a file that pass through memory at a time.
@@ -79,6 +80,14 @@ pub trait Stream {
     /// Those of [`write`](Stream::write), and those of reading the file.
     fn send_file(&mut self, file: &File, offset: u64, bytes: usize) -> io::Result<usize> {
         send_through_memory(self, file, offset, bytes)
+    }
+
+    /// Returns the socket that the stream writes to, if a [`Submit`](super::Submit) may write to it in place of
+    /// [`write`](Stream::write).
+    ///
+    /// The default implementation returns `None`.
+    fn socket(&self) -> Option<RawFd> {
+        None
     }
 
     /// Bounds the bytes that the stream takes before it has sent them; 0 for the system's default. Beyond that, writes fail

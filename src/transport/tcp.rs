@@ -13,6 +13,7 @@ use mio::net::{TcpListener, TcpStream};
 use std::fs::File;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::{AsRawFd, RawFd};
 
 impl Stream for TcpStream {
     #[inline]
@@ -54,6 +55,10 @@ impl Stream for TcpStream {
             Err(Errno::INVAL | Errno::NOSYS) => send_through_memory(self, file, offset, bytes),
             sent => sent.map_err(|error| shortage(error.into())),
         }
+    }
+
+    fn socket(&self) -> Option<RawFd> {
+        Some(self.as_raw_fd())
     }
 
     #[cfg(target_os = "linux")]

@@ -1,0 +1,79 @@
+//! Writes that are carried out together, where the system can do that.
+//!
+//! It knows neither connections nor what is written. Its invariant: a write that was pushed is carried out, or taken back,
+//! exactly once.
+
+use crate::transport::{Submission, Submit};
+use std::io;
+use std::os::fd::RawFd;
+
+/// Writes that wait for one another, at most.
+const WRITES_MAX: usize = 1024;
+/// With fewer writes, one call each costs no more.
+const WRITES_MIN: usize = 4;
+
+/// Writes that wait for one another, each described by a `W`.
+pub(super) struct Together<W> {
+    /// `None` if each write is a call of its own.
+    submit: Option<Box<dyn Submit>>,
+    writes: Vec<(RawFd, W)>,
+    results: Vec<io::Result<usize>>,
+}
+
+impl<W> Default for Together<W> {
+    fn default() -> Together<W> {
+        Together { submit: None, writes: Vec::new(), results: Vec::new() }
+    }
+}
+
+impl<W> Together<W> {
+    /// Carries writes out through `submit` from now on.
+    pub(super) fn turn_on(&mut self, submit: Box<dyn Submit>) {
+        self.submit = Some(submit);
+    }
+
+    #[inline]
+    pub(super) fn is_on(&self) -> bool {
+        self.submit.is_some()
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.writes.is_empty()
+    }
+
+    #[inline]
+    pub(super) fn is_full(&self) -> bool {
+        self.writes.len() == WRITES_MAX
+    }
+
+    /// Adds a write to `socket`.
+    #[inline]
+    pub(super) fn push(&mut self, socket: RawFd, write: W) {
+        self.writes.push((socket, write));
+    }
+
+    /// Carries out all writes if there are enough of them. `bytes` returns what is written. Returns whether it did.
+    pub(super) fn submit<'a>(&mut self, bytes: impl Fn(&W) -> &'a [u8]) -> bool {
+        let Some(submit) = self.submit.as_mut().filter(|_| self.writes.len() >= WRITES_MIN) else {
+            return false;
+        };
+        let submission = |(socket, write): &(RawFd, W)| Submission { socket: *socket, bytes: bytes(write) };
+        if !submit.submit(&mut self.writes.iter().map(submission), &mut self.results) {
+            self.submit = None;
+        }
+        true
+    }
+
+    /// Takes the writes, in the order in which they were added, and the results of those that were carried out.
+    pub(super) fn take(&mut self) -> (Vec<(RawFd, W)>, Vec<io::Result<usize>>) {
+        (std::mem::take(&mut self.writes), std::mem::take(&mut self.results))
+    }
+
+    /// Gives back what was [taken](Together::take), for its memory.
+    pub(super) fn give_back(&mut self, mut writes: Vec<(RawFd, W)>, mut results: Vec<io::Result<usize>>) {
+        writes.clear();
+        results.clear();
+        (self.writes, self.results) = (writes, results);
+    }
+}
