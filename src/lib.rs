@@ -85,7 +85,7 @@ pub use app::{
 pub use app::{FormPiece, MultipartReader, Offloaded, Pending};
 pub use arena::Arena;
 pub use buffer::{FilePart, SlowConsumer};
-pub use config::{ConfigError, Limits, Setting, Timeouts};
+pub use config::{ConfigError, Io, Limits, Setting, Timeouts};
 pub use engine::{
     Business, Counters, Handle, PublishError, SendError, ShutdownReport, Straggler, Subscription, Worker,
     WorkerError, WorkerFigures,

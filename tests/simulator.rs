@@ -61,6 +61,9 @@
 //! In every other seed, a turn may do only very little: one command, one or three deliveries, a batch of one or three
 //! publications. The rules are the same then, and a publication from outside is due when its command is carried out.
 //!
+//! In every other seed, too, most members can be written to together ([`Submit`]), with short writes, writes that are left
+//! undone, and a failure after which each write is made by itself.
+//!
 //! At the end, when every member has taken everything:
 //! 6. No loss without a count: on each engine, what matched is what was delivered, dropped, conflated or closed, and
 //!    what was delivered is what was written. If no member has left, what matched is what was due, and what was dropped is
@@ -73,6 +76,7 @@
 //!
 //! [`Response::defer`]: fleeting::Response::defer
 //! [`Engine::next_ms`]: fleeting::engine::Engine::next_ms
+//! [`Submit`]: fleeting::transport::Submit
 
 mod client;
 mod generate;
@@ -132,6 +136,13 @@ fn requests_and_frames_of_any_seed_are_answered_as_the_model_says() {
 #[test]
 fn publications_of_any_seed_arrive_as_the_model_says() {
     play_all(PUBLICATIONS, pubsub_run::play);
+}
+
+#[test]
+fn members_are_written_to_together() {
+    let submissions =
+        |seed| pubsub_run::submissions(seed).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    assert!((0..40).map(submissions).filter(|count| *count > 5).count() > 5);
 }
 
 #[test]

@@ -4,11 +4,13 @@
 //! environment and the command line set them under the same names.
 
 mod error;
+mod io;
 mod limits;
 mod table;
 mod timeouts;
 
 pub use error::ConfigError;
+pub use io::Io;
 pub use limits::Limits;
 pub(crate) use limits::{PUSHED_UNSENT_BYTES, READ_BYTES};
 pub use table::Setting;

@@ -40,7 +40,14 @@ pub struct Bounds {
     pub deliveries: usize,
     /// Publications with which a batch is full.
     pub batch: u32,
+    /// Writes that are carried out together: at least, and at most.
+    pub writes: (usize, usize),
 }
+
+/// Fewer writes are made one by one, which costs no more.
+const WRITES_MIN: usize = 4;
+/// As many as a ring has entries.
+const WRITES_MAX: usize = 1024;
 
 impl Default for Bounds {
     fn default() -> Bounds {
@@ -49,6 +56,7 @@ impl Default for Bounds {
             connections: Bound::Connections.a_turn(),
             deliveries: Bound::Deliveries.a_turn(),
             batch: BATCH_PUBLICATIONS_MAX,
+            writes: (WRITES_MIN, WRITES_MAX),
         }
     }
 }

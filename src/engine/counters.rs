@@ -169,6 +169,8 @@ pub struct WorkerFigures {
     pub memory_bytes: usize,
     /// How many they may have: the limit `memory`.
     pub memory_max: usize,
+    /// Whether it writes what is published through io_uring.
+    pub uring: bool,
     /// How often a buffer of the server was refused memory.
     pub memory_refused: u64,
 }

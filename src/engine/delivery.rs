@@ -4,6 +4,7 @@
 //! queued, was counted as dropped, or is still due; the rest of a partly written message is always queued; a subscriber
 //! that takes all that it is due costs one write, however its topics alternate.
 
+use super::bounds::Bounds;
 use super::conn::{Conn, Protocol};
 use super::context::Services;
 use super::cork::Cork;
@@ -88,8 +89,7 @@ struct Waiting {
     owed: Owed,
 }
 
-/// What a delivery keeps from one turn to the next for its memory.
-#[derive(Default)]
+/// What a delivery keeps from one turn to the next, most of it for its memory.
 pub(super) struct DeliveryScratch {
     pub(super) follow_ups: FollowUps,
     gathered: Gathered,
@@ -97,9 +97,19 @@ pub(super) struct DeliveryScratch {
 }
 
 impl DeliveryScratch {
+    pub(super) fn new(bounds: &Bounds) -> DeliveryScratch {
+        let (follow_ups, gathered) = (FollowUps::default(), Gathered::default());
+        DeliveryScratch { follow_ups, gathered, together: Together::new(bounds.writes) }
+    }
+
     /// Writes through `submit` from now on.
     pub(super) fn submit_through(&mut self, submit: Box<dyn Submit>) {
         self.together.turn_on(submit);
+    }
+
+    /// Whether several connections are written to together.
+    pub(super) fn writes_together(&self) -> bool {
+        self.together.is_on()
     }
 }
 

@@ -111,7 +111,7 @@ impl<S: Stream> Engine<S> {
             woken: Vec::new(),
             shutdown_due: false,
             report: ShutdownReport::default(),
-            delivery: DeliveryScratch::default(),
+            delivery: DeliveryScratch::new(&bounds),
             bounds,
             deliveries_left: 0,
         }
@@ -121,6 +121,11 @@ impl<S: Stream> Engine<S> {
     /// write is a call of its own.
     pub fn submit_through(&mut self, submit: Box<dyn Submit>) {
         self.delivery.submit_through(submit);
+    }
+
+    /// Whether publications are written through what [`submit_through`](Engine::submit_through) was given.
+    pub(super) fn writes_together(&self) -> bool {
+        self.delivery.writes_together()
     }
 
     /// Lets completion hooks be told durations of less than a turn.

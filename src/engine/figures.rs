@@ -31,6 +31,7 @@ impl<S: Stream> Engine<S> {
             pooled_inbox_bytes: scratch.pool.bytes(),
             memory_bytes: services.memory.used_bytes(),
             memory_max: services.memory.bytes_max(),
+            uring: self.writes_together(),
             memory_refused: services.memory.refused(),
         }
     }

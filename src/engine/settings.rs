@@ -4,7 +4,7 @@
 //! given no bound on what they hold unsent.
 
 use super::bounds::Bounds;
-use crate::config::{Limits, Timeouts};
+use crate::config::{Io, Limits, Timeouts};
 
 /// The settings of an engine.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +21,9 @@ pub struct Settings {
     /// The same while it carries messages: see
     /// [`TcpOptions::pushed_unsent_bytes`](crate::TcpOptions::pushed_unsent_bytes).
     pub pushed_unsent_bytes: Option<u32>,
+    /// How a [`Worker`](crate::Worker) writes what is published. An engine by itself writes through what
+    /// [`submit_through`](crate::engine::Engine::submit_through) gives it.
+    pub io: Io,
     #[doc(hidden)]
     pub bounds: Bounds,
     /// The worker's number, the first part of each of its connections' names ([`ConnId`](crate::ConnId)).

@@ -7,26 +7,22 @@ use crate::transport::{Submission, Submit};
 use std::io;
 use std::os::fd::RawFd;
 
-/// Writes that wait for one another, at most.
-const WRITES_MAX: usize = 1024;
-/// With fewer writes, one call each costs no more.
-const WRITES_MIN: usize = 4;
-
 /// Writes that wait for one another, each described by a `W`.
 pub(super) struct Together<W> {
     /// `None` if each write is a call of its own.
     submit: Option<Box<dyn Submit>>,
+    /// How many writes are carried out together, at least and at most.
+    bounds: (usize, usize),
     writes: Vec<(RawFd, W)>,
     results: Vec<io::Result<usize>>,
 }
 
-impl<W> Default for Together<W> {
-    fn default() -> Together<W> {
-        Together { submit: None, writes: Vec::new(), results: Vec::new() }
-    }
-}
-
 impl<W> Together<W> {
+    /// `bounds`: how many writes are carried out together, at least and at most.
+    pub(super) fn new(bounds: (usize, usize)) -> Together<W> {
+        Together { submit: None, bounds, writes: Vec::new(), results: Vec::new() }
+    }
+
     /// Carries writes out through `submit` from now on.
     pub(super) fn turn_on(&mut self, submit: Box<dyn Submit>) {
         self.submit = Some(submit);
@@ -44,7 +40,7 @@ impl<W> Together<W> {
 
     #[inline]
     pub(super) fn is_full(&self) -> bool {
-        self.writes.len() == WRITES_MAX
+        self.writes.len() >= self.bounds.1
     }
 
     /// Adds a write to `socket`.
@@ -55,7 +51,7 @@ impl<W> Together<W> {
 
     /// Carries out all writes if there are enough of them. `bytes` returns what is written. Returns whether it did.
     pub(super) fn submit<'a>(&mut self, bytes: impl Fn(&W) -> &'a [u8]) -> bool {
-        let Some(submit) = self.submit.as_mut().filter(|_| self.writes.len() >= WRITES_MIN) else {
+        let Some(submit) = self.submit.as_mut().filter(|_| self.writes.len() >= self.bounds.0) else {
             return false;
         };
         let submission = |(socket, write): &(RawFd, W)| Submission { socket: *socket, bytes: bytes(write) };

@@ -14,7 +14,7 @@ use super::shutdown::ShutdownReport;
 use crate::app::{App, ConnId, RouteError};
 use crate::arena::Arena;
 use crate::buffer::Memory;
-use crate::config::Limits;
+use crate::config::{Io, Limits};
 use crate::pubsub::{Attached, TopicError};
 use crate::time::Clock;
 use crate::transport;
@@ -76,6 +76,8 @@ pub enum WorkerError {
     Io(io::Error),
     /// A route is wrong.
     Route(RouteError),
+    /// The system does not allow io_uring, which [`Io::Uring`] asks for.
+    Uring(io::Error),
 }
 
 impl fmt::Display for WorkerError {
@@ -83,6 +85,7 @@ impl fmt::Display for WorkerError {
         match self {
             WorkerError::Io(error) => fmt::Display::fmt(error, f),
             WorkerError::Route(error) => fmt::Display::fmt(error, f),
+            WorkerError::Uring(error) => write!(f, "the system does not allow io_uring: {error}"),
         }
     }
 }
@@ -145,13 +148,16 @@ impl Worker {
         }
         #[cfg(target_os = "linux")]
         transport::sigpipe::look();
-        let arena = Arena::try_new(settings.limits.arena_bytes)?;
+        let (arena, io) = (Arena::try_new(settings.limits.arena_bytes)?, settings.io);
         let clock = Clock::new();
         let mut engine = Engine::with_arena(app, settings, clock.now(), handle, arena);
         engine.measure_with(&clock);
-        #[cfg(target_os = "linux")]
-        if let Ok(ring) = transport::Ring::new() {
-            engine.submit_through(Box::new(ring));
+        if io != Io::Epoll {
+            match transport::ring() {
+                Ok(ring) => engine.submit_through(ring),
+                Err(error) if io == Io::Uring => return Err(WorkerError::Uring(error)),
+                Err(_) => {}
+            }
         }
         Ok(Worker {
             poll: parts.poll,
@@ -306,6 +312,11 @@ impl Worker {
     /// Returns what has been counted so far.
     pub fn counters(&self) -> Counters {
         self.engine.counters()
+    }
+
+    /// Returns how it writes what is published: [`Io::Uring`] or [`Io::Epoll`].
+    pub fn io(&self) -> Io {
+        if self.engine.writes_together() { Io::Uring } else { Io::Epoll }
     }
 
     /// Returns the arena that requests live in, for its figures.

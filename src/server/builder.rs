@@ -12,7 +12,7 @@ use super::running::{Alarm, Server};
 use super::tcp_options::TcpOptions;
 use crate::app::App;
 use crate::buffer::Memory;
-use crate::config::{Limits, Timeouts};
+use crate::config::{Io, Limits, Timeouts};
 use crate::engine::{Handle, Settings, ShutdownReport, Worker, WorkerParts};
 use crate::pubsub::{Attached, Broker};
 use std::fmt;
@@ -125,6 +125,13 @@ impl Builder {
         self
     }
 
+    /// Sets how the server writes what is published to many subscribers. The default is [`Io::Auto`]. Reading, and all other
+    /// writes, go through the system's poll in any case.
+    pub fn io(mut self, io: Io) -> Builder {
+        self.settings.io = io;
+        self
+    }
+
     /// Sets the options of the TCP sockets: keep-alive probes, buffers, the backlog.
     pub fn tcp(mut self, options: TcpOptions) -> Builder {
         self.tcp = options;
@@ -154,7 +161,7 @@ impl Builder {
         let make = Arc::new(make);
         let (started, starts) = mpsc::channel();
         // Dropping it shuts the threads down that have been started, if another cannot be.
-        let mut server = Server { threads: Vec::with_capacity(workers), handle, addrs };
+        let mut server = Server { threads: Vec::with_capacity(workers), handle, addrs, io: Io::Uring };
         for prepared in prepared {
             let (make, started) = (make.clone(), started.clone());
             let (index, processors) = (prepared.index(), processors.clone());
@@ -165,7 +172,7 @@ impl Builder {
                 drop(make);
                 match worker {
                     Ok(mut worker) => {
-                        let _ = started.send(Ok(()));
+                        let _ = started.send(Ok(worker.io()));
                         drop(started);
                         worker.run().map(|()| worker.shutdown_report().clone())
                     }
@@ -180,7 +187,11 @@ impl Builder {
         drop(started);
         for _ in 0..workers {
             let failed = match starts.recv() {
-                Ok(Ok(())) => continue,
+                Ok(Ok(Io::Uring)) => continue,
+                Ok(Ok(io)) => {
+                    server.io = io;
+                    continue;
+                }
                 Ok(Err(error)) => error,
                 Err(_) => ServeError::Panicked,
             };

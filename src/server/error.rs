@@ -22,6 +22,8 @@ pub enum ServeError {
     NoAddress,
     /// A route is wrong.
     Route(RouteError),
+    /// The system does not allow io_uring, which [`Io::Uring`](crate::Io::Uring) asks for.
+    Uring(io::Error),
     /// Another system call has failed.
     Io(io::Error),
     /// A worker has panicked, which is a bug of this crate: panics of handlers are caught.
@@ -41,6 +43,7 @@ impl fmt::Display for ServeError {
             ServeError::Config(error) => fmt::Display::fmt(error, f),
             ServeError::NoAddress => f.write_str("no address to listen on"),
             ServeError::Route(error) => fmt::Display::fmt(error, f),
+            ServeError::Uring(error) => write!(f, "the system does not allow io_uring: {error}"),
             ServeError::Io(error) => fmt::Display::fmt(error, f),
             ServeError::Panicked => f.write_str("a worker has panicked"),
         }
@@ -66,6 +69,7 @@ impl From<WorkerError> for ServeError {
         match error {
             WorkerError::Io(error) => ServeError::Io(error),
             WorkerError::Route(error) => ServeError::Route(error),
+            WorkerError::Uring(error) => ServeError::Uring(error),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! It knows no socket and no connection. Its invariant: a server runs whole or not at all.
 
 use super::ServeError;
+use crate::config::Io;
 use crate::engine::{Handle, ShutdownReport};
 use std::io;
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ pub struct Server {
     pub(super) threads: Vec<JoinHandle<io::Result<ShutdownReport>>>,
     pub(super) handle: Handle,
     pub(super) addrs: Vec<SocketAddr>,
+    pub(super) io: Io,
 }
 
 impl Drop for Server {
@@ -51,6 +53,11 @@ impl Server {
     /// system chose.
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.addrs
+    }
+
+    /// Returns how it writes what is published: [`Io::Uring`], or [`Io::Epoll`] if a worker could not do that.
+    pub fn io(&self) -> Io {
+        self.io
     }
 
     /// Returns a handle that reaches the server from any thread.

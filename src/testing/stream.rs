@@ -9,6 +9,7 @@
 use crate::transport::Stream;
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, IoSlice};
+use std::os::fd::RawFd;
 use std::rc::Rc;
 
 /// Both directions of a connection, seen from the engine.
@@ -70,6 +71,11 @@ pub trait Link {
 
     /// Called after `bytes` of the `wanted` bytes were moved. For a read the two are equal. A write may move nothing.
     fn moved(&mut self, _direction: Direction, _bytes: usize, _wanted: usize) {}
+
+    /// Returns a number by which [`Stream::socket`] names it, if it may be written to with [`write_to`].
+    fn socket(&self) -> Option<RawFd> {
+        None
+    }
 
     /// Called when the engine ends its side.
     fn shut(&mut self) {}
@@ -150,27 +156,11 @@ impl<L: Link> Stream for MemoryStream<L> {
     }
 
     fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        let link = &mut *self.0.borrow_mut();
-        let wanted: usize = buffers.iter().map(|buffer| buffer.len()).sum();
-        let shut = link.pipe().shut;
-        forbid(link, shut, "the stream was written to after its end");
-        forbid(link, wanted == 0, "an empty buffer was written");
-        enter(link)?;
-        let possible = wanted.min(link.pipe().room);
-        let bytes = if possible == 0 { 0 } else { link.share(Direction::Write, possible) };
-        let pipe = link.pipe();
-        let mut left = bytes;
-        for buffer in buffers {
-            let part = &buffer[..left.min(buffer.len())];
-            pipe.written.extend_from_slice(part);
-            left -= part.len();
-        }
-        if pipe.room != usize::MAX {
-            pipe.room -= bytes;
-        }
-        pipe.short |= bytes < wanted;
-        link.moved(Direction::Write, bytes, wanted);
-        if bytes == 0 { Err(ErrorKind::WouldBlock.into()) } else { Ok(bytes) }
+        write_to(&mut *self.0.borrow_mut(), buffers)
+    }
+
+    fn socket(&self) -> Option<RawFd> {
+        self.0.borrow().socket()
     }
 
     fn limit_unsent(&mut self, bytes: u32) -> io::Result<()> {
@@ -199,6 +189,33 @@ impl<L: Link> Drop for MemoryStream<L> {
         link.pipe().dropped = true;
         link.dropped();
     }
+}
+
+/// Writes to a link in the place of its engine's end.
+///
+/// # Errors
+/// Those of [`Stream::write_vectored`].
+pub fn write_to<L: Link>(link: &mut L, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+    let wanted: usize = buffers.iter().map(|buffer| buffer.len()).sum();
+    let shut = link.pipe().shut;
+    forbid(link, shut, "the stream was written to after its end");
+    forbid(link, wanted == 0, "an empty buffer was written");
+    enter(link)?;
+    let possible = wanted.min(link.pipe().room);
+    let bytes = if possible == 0 { 0 } else { link.share(Direction::Write, possible) };
+    let pipe = link.pipe();
+    let mut left = bytes;
+    for buffer in buffers {
+        let part = &buffer[..left.min(buffer.len())];
+        pipe.written.extend_from_slice(part);
+        left -= part.len();
+    }
+    if pipe.room != usize::MAX {
+        pipe.room -= bytes;
+    }
+    pipe.short |= bytes < wanted;
+    link.moved(Direction::Write, bytes, wanted);
+    if bytes == 0 { Err(ErrorKind::WouldBlock.into()) } else { Ok(bytes) }
 }
 
 /// The checks that every read and write begins with.

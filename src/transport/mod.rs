@@ -14,8 +14,17 @@ mod tcp;
 
 pub(crate) use accept::{NotAccepted, accept, may_succeed_later, unregistered};
 pub(crate) use peer::Peer;
-#[cfg(target_os = "linux")]
-pub(crate) use ring::Ring;
 pub use stream::Stream;
 pub use submit::{Submission, Submit};
 pub(crate) use tcp::listen;
+
+/// Makes what carries out writes together through io_uring. Only the calling thread may use it.
+///
+/// # Errors
+/// The system has no io_uring, or does not allow it.
+pub(crate) fn ring() -> std::io::Result<Box<dyn Submit>> {
+    #[cfg(target_os = "linux")]
+    return Ok(Box::new(ring::Ring::new()?));
+    #[cfg(not(target_os = "linux"))]
+    return Err(std::io::ErrorKind::Unsupported.into());
+}

@@ -21,7 +21,7 @@ const ENTRIES: usize = 1024;
 const BYTES_MAX: usize = 1 << 30;
 
 /// A ring for sends.
-pub(crate) struct Ring {
+pub(super) struct Ring {
     ring: IoUring,
     /// Empty between calls, kept for its memory.
     entries: Vec<Entry>,
@@ -33,7 +33,7 @@ impl Ring {
     /// # Errors
     /// The system has no io_uring, or does not allow it: containers and the setting `kernel.io_uring_disabled` often
     /// forbid it.
-    pub(crate) fn new() -> io::Result<Ring> {
+    pub(super) fn new() -> io::Result<Ring> {
         let ring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()

@@ -4,7 +4,7 @@
 //! it with what was written.
 
 use super::pubsub_model::{FILTERS, Record, Shared, TOPICS, app, publish_outside};
-use super::wire::{SimStream, Wire};
+use super::wire::{SimStream, SimSubmit, Wire, Wires};
 use crate::driver::frame_at;
 use fleeting::engine::{Bounds, Counters, Engine, Settings};
 use fleeting::testing::wire::{self, Head};
@@ -54,6 +54,10 @@ struct PubsubRun {
     handle: Handle,
     record: Shared,
     clock: Rc<Cell<u64>>,
+    /// What the engines write to together, if they do.
+    wires: Wires,
+    /// How often they did.
+    submissions: Rc<Cell<u64>>,
     /// A turn carries out one command, so it is known what happens before a publication from outside.
     one_command: bool,
     peers: Vec<Peer>,
@@ -64,12 +68,21 @@ struct PubsubRun {
 
 /// Plays a seed. Returns a hash of everything that happened.
 pub fn play(seed: u64) -> Result<u64, String> {
+    Ok(play_to_the_end(seed)?.trace.finish())
+}
+
+/// Plays a seed. Returns how often several members were written to together.
+pub fn submissions(seed: u64) -> Result<u64, String> {
+    Ok(play_to_the_end(seed)?.submissions.get())
+}
+
+fn play_to_the_end(seed: u64) -> Result<PubsubRun, String> {
     let mut run = PubsubRun::new(seed);
     run.run()?;
     run.drain()?;
     run.count()?;
     run.end()?;
-    Ok(run.trace.finish())
+    Ok(run)
 }
 
 /// Returns the bounds of a turn: those of a server, or some that even a few members reach.
@@ -82,6 +95,7 @@ fn bounds(random: &mut Random) -> Bounds {
         connections: random.one_of(&[1, 2, 256]),
         deliveries: random.one_of(&[1, 3, 1024]),
         batch: random.one_of(&[1, 3, 4096]),
+        writes: random.one_of(&[(1, 1), (1, 2), (2, 1024), (4, 1024)]),
     }
 }
 
@@ -103,13 +117,23 @@ impl PubsubRun {
             let settings = Settings { limits, bounds, worker: worker as u16, ..Settings::default() };
             Engine::with_handle(app(&record, &handle, worker), settings, now, &handle)
         };
-        let engines = [engine(0), engine(1)];
+        let mut engines = [engine(0), engine(1)];
+        let (wires, submissions) = (Wires::default(), Rc::new(Cell::new(0)));
+        if random.chance(500) {
+            let trouble = random.one_of(&[0, 100, 400]);
+            for engine in &mut engines {
+                let (random, calls) = (Random::new(random.bits()), submissions.clone());
+                engine.submit_through(Box::new(SimSubmit { wires: wires.clone(), random, trouble, calls }));
+            }
+        }
         let mut run = PubsubRun {
             random,
             engines,
             handle,
             record,
             clock,
+            wires,
+            submissions,
             one_command,
             peers: Vec::new(),
             a_member_left: false,
@@ -149,6 +173,9 @@ impl PubsubRun {
         }
         wire.arrive(length);
         let wire = Rc::new(RefCell::new(wire));
+        if random.chance(900) {
+            self.wires.add(&wire);
+        }
         let id = self.engines[engine].accept(Wire::stream(&wire), None);
         let mut record = self.record.borrow_mut();
         record.members.push(Default::default());
@@ -346,6 +373,10 @@ impl PubsubRun {
     fn count(&mut self) -> Result<(), String> {
         let record = self.record.borrow();
         let sent_away: u64 = self.engines.iter().map(|engine| engine.counters().closed_slow).sum();
+        let submissions: u64 = self.engines.iter().map(|engine| engine.counters().submissions).sum();
+        if submissions != self.submissions.get() {
+            return Err(format!("{} submissions, but {submissions} were counted", self.submissions.get()));
+        }
         for (number, engine) in self.engines.iter().enumerate() {
             let counters = engine.counters();
             let lost = lost(&counters);

@@ -5,10 +5,12 @@
 //! arrive at once and an event is due, or the event has told of urgent data.
 
 use fleeting::engine::Readiness;
-use fleeting::testing::stream::{Direction, Link, MemoryStream, Pipe};
+use fleeting::testing::stream::{Direction, Link, MemoryStream, Pipe, write_to};
+use fleeting::transport::{Submission, Submit};
 use fleeting_testkit::random::Random;
 use std::cell::{Cell, RefCell};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IoSlice};
+use std::os::fd::RawFd;
 use std::rc::Rc;
 
 /// The engine's end of a [`Wire`].
@@ -17,6 +19,8 @@ pub type SimStream = MemoryStream<Wire>;
 /// The state that a client and the engine's stream share.
 pub struct Wire {
     pub pipe: Pipe,
+    /// Its number among the wires that can be written to together.
+    socket: Option<RawFd>,
     clock: Rc<Cell<u64>>,
     random: Random,
     /// Everything the client will ever send.
@@ -54,6 +58,7 @@ impl Wire {
     pub fn new(clock: &Rc<Cell<u64>>, random: Random, sent: Vec<u8>) -> Wire {
         Wire {
             pipe: Pipe::with_room(usize::MAX),
+            socket: None,
             clock: clock.clone(),
             random,
             sent,
@@ -158,6 +163,51 @@ impl Wire {
     }
 }
 
+/// The wires that an engine can write to together, by number.
+#[derive(Clone, Default)]
+pub struct Wires {
+    all: Rc<RefCell<Vec<Rc<RefCell<Wire>>>>>,
+}
+
+impl Wires {
+    /// Adds a wire, unless it has a number already.
+    pub fn add(&self, wire: &Rc<RefCell<Wire>>) {
+        let mut all = self.all.borrow_mut();
+        wire.borrow_mut().socket = Some(all.len() as RawFd);
+        all.push(wire.clone());
+    }
+}
+
+/// Writes to [`Wires`]. Now and then it leaves the rest of the writes undone, and rarely it is broken from then on.
+pub struct SimSubmit {
+    pub wires: Wires,
+    pub random: Random,
+    /// Calls, in a thousand, that leave something undone.
+    pub trouble: usize,
+    /// The number of calls.
+    pub calls: Rc<Cell<u64>>,
+}
+
+impl Submit for SimSubmit {
+    fn submit<'a>(
+        &mut self,
+        writes: &mut dyn Iterator<Item = Submission<'a>>,
+        results: &mut Vec<io::Result<usize>>,
+    ) -> bool {
+        self.calls.set(self.calls.get() + 1);
+        let all = self.wires.all.borrow();
+        let (mut undone, works) = (false, !self.random.chance(self.trouble / 8));
+        for Submission { socket, bytes } in writes {
+            undone |= self.random.chance(self.trouble / 4);
+            results.push(match undone {
+                true => Err(ErrorKind::Interrupted.into()),
+                false => write_to(&mut *all[socket as usize].borrow_mut(), &[IoSlice::new(bytes)]),
+            });
+        }
+        works
+    }
+}
+
 impl Link for Wire {
     fn pipe(&mut self) -> &mut Pipe {
         &mut self.pipe
@@ -203,6 +253,10 @@ impl Link for Wire {
         if bytes > 0 {
             *last_ms = self.clock.get();
         }
+    }
+
+    fn socket(&self) -> Option<RawFd> {
+        self.socket
     }
 
     fn shut(&mut self) {

@@ -3,14 +3,16 @@
 //! It starts nothing. Its invariant: it names only what is served.
 
 use crate::settings::{Service, Settings};
+use fleeting::Io;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Returns the greeting. `store` is a sentence about the store, if there is something to say.
+/// Returns the greeting. `io` is how the server writes. `store` is a sentence about the store, if there is something to say.
 pub(crate) fn greeting(
     settings: &Settings,
     addrs: &[SocketAddr],
     admin_addrs: &[SocketAddr],
+    io: Io,
     store: Option<&str>,
 ) -> String {
     let mut text = format!("fleeting {} is listening on\n", env!("CARGO_PKG_VERSION"));
@@ -19,6 +21,9 @@ pub(crate) fn greeting(
     }
     if let Some(store) = store {
         let _ = writeln!(text, "{store}");
+    }
+    if settings.io == Io::Auto && io != Io::Uring {
+        text.push_str("io_uring is not available: each subscriber costs a system call of its own.\n");
     }
     if let Some(addr) = addrs.first() {
         push_routes(&mut text, settings, &authority(settings, *addr));
@@ -92,7 +97,7 @@ mod tests {
     fn the_greeting_lists_every_address_and_what_is_served_at_the_first() {
         let addrs = ["0.0.0.0:80".parse().unwrap(), "[::1]:81".parse().unwrap()];
         let mut settings = Settings::default();
-        let text = greeting(&settings, &addrs, &[], None);
+        let text = greeting(&settings, &addrs, &[], Io::Uring, None);
         assert!(
             text.contains("\n  http://0.0.0.0:80\n  http://[::1]:81\n\nA live page: http://127.0.0.1:80/"),
             "{text}"
@@ -101,20 +106,35 @@ mod tests {
             assert!(text.contains(part), "{part} is not in {text}");
         }
         settings.hosts = vec!["chat.example".into()];
-        let text = greeting(&settings, &addrs, &[], None);
+        let text = greeting(&settings, &addrs, &[], Io::Uring, None);
         assert!(text.contains("curl http://chat.example:80/clients\n"), "{text}");
-        let text = greeting(&settings, &addrs[1..], &[], None);
+        let text = greeting(&settings, &addrs[1..], &[], Io::Uring, None);
         assert!(text.contains("curl http://[::1]:81/clients\n"), "{text}");
         settings.hosts.push("*".into());
         settings.files = Some("public".into());
         settings.services = Services::parse(&["files".into(), "hub".into()]).unwrap();
         settings.admin_listen = Some("127.0.0.1:9".into());
-        let text =
-            greeting(&settings, &addrs, &["127.0.0.1:9".parse().unwrap()], Some("Entries are elsewhere."));
+        let text = greeting(
+            &settings,
+            &addrs,
+            &["127.0.0.1:9".parse().unwrap()],
+            Io::Uring,
+            Some("Entries are elsewhere."),
+        );
         assert!(text.contains("\n  http://[::1]:81\nEntries are elsewhere.\n\nThe files in public: http://127.0.0.1:80/\nThe hub"), "{text}");
         assert!(text.contains("\nMetrics: http://127.0.0.1:9/metrics and "), "{text}");
         for part in ["page", "registry", "echo", "/json", ":80/metrics"] {
             assert!(!text.contains(part), "{part} is in {text}");
         }
+    }
+    #[test]
+    fn the_greeting_says_if_what_was_left_to_the_system_is_not_available() {
+        let addrs = ["127.0.0.1:80".parse().unwrap()];
+        let says = |asked: Io, io: Io| {
+            let settings = Settings { io: asked, ..Settings::default() };
+            greeting(&settings, &addrs, &[], io, None).contains("\nio_uring is not available: ")
+        };
+        assert!(says(Io::Auto, Io::Epoll));
+        assert!(!says(Io::Auto, Io::Uring) && !says(Io::Epoll, Io::Epoll));
     }
 }

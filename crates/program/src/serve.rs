@@ -13,7 +13,7 @@ use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::store::{self, Opened};
 use fleeting::engine::ShutdownReport;
-use fleeting::{Files, Handle, Offload, OffloadOptions, ServeError, Server, WorkerContext};
+use fleeting::{Files, Handle, Io, Offload, OffloadOptions, ServeError, Server, WorkerContext};
 use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
 
@@ -36,7 +36,8 @@ pub(crate) fn serve(gather: impl Fn() -> Result<Settings, Failure> + Send + 'sta
     let mut builder = Server::builder()
         .workers(settings.workers)
         .limits(settings.limits.clone())
-        .timeouts(settings.timeouts.clone());
+        .timeouts(settings.timeouts.clone())
+        .io(settings.io);
     for addr in &settings.listen {
         builder = builder.bind(addr);
     }
@@ -72,7 +73,13 @@ pub(crate) fn serve(gather: impl Fn() -> Result<Settings, Failure> + Send + 'sta
     let shared_for_reload = shared.clone();
     signals.watch(server.handle(), move || reload(gather(), &shared_for_reload))?;
     let admin_addrs = admin.as_ref().map_or(&[][..], Server::local_addrs);
-    log::output(greeting(&shared.settings, server.local_addrs(), admin_addrs, description.as_deref()));
+    log::output(greeting(
+        &shared.settings,
+        server.local_addrs(),
+        admin_addrs,
+        server.io(),
+        description.as_deref(),
+    ));
     let report = server.run().map_err(failed)?;
     if let Some(admin) = admin {
         admin.handle().shutdown();
@@ -87,7 +94,7 @@ pub(crate) fn serve(gather: impl Fn() -> Result<Settings, Failure> + Send + 'sta
 fn admin(shared: &Arc<Shared>, handle: Handle) -> Option<Result<Server, ServeError>> {
     let addr = shared.settings.admin_listen.clone()?;
     let (limits, timeouts) = (shared.settings.limits.clone(), shared.settings.timeouts.clone());
-    let builder = Server::builder().bind(addr.clone()).limits(limits).timeouts(timeouts);
+    let builder = Server::builder().bind(addr.clone()).limits(limits).timeouts(timeouts).io(Io::Epoll);
     let shared = shared.clone();
     Some(builder.serve(move |_worker| routes::admin_app(&shared, &handle, &addr)))
 }

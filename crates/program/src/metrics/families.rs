@@ -114,6 +114,9 @@ const COUNTERS: &[CounterFamily] = &[
     ("fleeting_publications_conflated_total", "Matched publications replaced by a newer one.", |c| {
         c.conflated
     }),
+    ("fleeting_submissions_total", "System calls that wrote to several subscribers together.", |c| {
+        c.submissions
+    }),
     ("fleeting_publications_lost_total", "Publications lost because a worker's mailbox was full.", |c| {
         c.publications_lost
     }),
@@ -149,6 +152,9 @@ const OF_WORKERS: &[WorkerFamily] = &[
         "Memory of unused inboxes, kept for the next connections.",
         |w| w.pooled_inbox_bytes as u64,
     ),
+    ("fleeting_io_uring", Kind::Gauge, "1 if publications are written through io_uring.", |w| {
+        u64::from(w.uring)
+    }),
     // The same for all workers: the memory is shared.
     ("fleeting_buffer_bytes", Kind::Gauge, "Memory of the buffers of all workers.", |w| {
         w.memory_bytes as u64

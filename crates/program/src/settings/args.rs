@@ -130,6 +130,12 @@ pub(crate) struct Flags {
     /// What to do with publications for a client that reads too slowly.
     #[arg(long, value_name = "POLICY")]
     pub(super) slow_consumer: Option<String>,
+    /// How to write to many subscribers: auto, epoll or uring [default: auto]
+    ///
+    /// With uring, the writes to up to 1,024 subscribers are one system call (Linux 6.1). With auto, so they are where the
+    /// system allows it.
+    #[arg(long, value_name = "HOW")]
+    pub(super) io: Option<String>,
     /// Where to keep entries: memory, or a Redis [default: memory]
     ///
     /// A Redis is redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE] or unix:///PATH. Nodes that use the same Redis also share
@@ -175,12 +181,13 @@ impl Flags {
     }
 
     /// The flags that take one text, by the name of the setting.
-    pub(super) fn text_settings(&self) -> [(&'static str, Option<&str>); 8] {
+    pub(super) fn text_settings(&self) -> [(&'static str, Option<&str>); 9] {
         [
             ("admin_listen", self.admin_listen.as_deref()),
             ("workers", self.workers.as_deref()),
             ("compression", self.compression.as_deref()),
             ("slow_consumer", self.slow_consumer.as_deref()),
+            ("io", self.io.as_deref()),
             ("store", self.store.as_deref()),
             ("node", self.node.as_deref()),
             ("client_life", self.client_life.as_deref()),

@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
 /// The keys that a file may have.
-const KEYS: &str = "listen, admin_listen, workers, files, media_type, serve, host, origin, compression, slow_consumer, store, node, \
+const KEYS: &str = "listen, admin_listen, workers, files, media_type, serve, host, origin, compression, slow_consumer, io, store, node, \
                     clients, limits, timeouts";
 /// The keys of its table `clients`.
 const CLIENT_KEYS: &str = "life, on_close";
@@ -38,6 +38,8 @@ pub(super) fn apply(text: &str, settings: &mut Settings) -> Result<(), String> {
             ("compression", other) => Err(wrong_type(other, "a mode as a string, such as \"shared\"")),
             ("slow_consumer", DeValue::String(policy)) => settings.set_slow_consumer(policy),
             ("slow_consumer", other) => Err(wrong_type(other, "a policy as a string, such as \"conflate\"")),
+            ("io", DeValue::String(how)) => settings.set_io(how),
+            ("io", other) => Err(wrong_type(other, "auto, epoll or uring as a string")),
             ("store", DeValue::String(location)) => settings.set_store(location),
             ("store", other) => {
                 Err(wrong_type(other, "a location as a string, such as \"redis://127.0.0.1:6379\""))
@@ -126,14 +128,14 @@ mod tests {
     use super::super::services::Service;
     use super::super::values::StoreLocation;
     use super::*;
-    use fleeting::SlowConsumer;
     use fleeting::ws::Compression;
+    use fleeting::{Io, SlowConsumer};
 
     #[test]
     fn a_file_sets_every_setting() {
         let text = "listen = ['a:1', 'b:2']\nadmin_listen = 'c:3'\nserve = ['files', 'hub']\nhost = 'chat.example'\n\
                     origin = ['https://chat.example']\nworkers = 2\nfiles = 'd'\ncompression = 'off,level=3'\n\
-                    slow_consumer = 'close'\nstore = 'redis://a/1'\nnode = 'n'\n\
+                    slow_consumer = 'close'\nio = 'epoll'\nstore = 'redis://a/1'\nnode = 'n'\n\
                     [clients]\nlife = '2s'\non_close = '1s'\n[limits]\nbody_bytes = '8MiB'\nheaders = 7\n\
                     [timeouts]\nidle = '3s'\n";
         let mut settings = Settings::default();
@@ -146,6 +148,7 @@ mod tests {
         assert_eq!(settings.files.as_deref(), Some("d".as_ref()));
         assert_eq!(settings.compression, Compression::off().level(3));
         assert_eq!(settings.slow_consumer, SlowConsumer::Close);
+        assert_eq!(settings.io, Io::Epoll);
         assert_eq!(settings.store, StoreLocation::Redis("redis://a/1".parse().unwrap()));
         assert_eq!(settings.node.as_deref(), Some("n"));
         assert_eq!((settings.clients.unheld.as_secs(), settings.clients.after_close.as_secs()), (2, 1));
@@ -196,6 +199,8 @@ mod tests {
         check("compression = true", &[": compression: ", "boolean"]);
         check("slow_consumer = 'wait'", &[": slow_consumer: ", "`wait`", "conflate"]);
         check("slow_consumer = 1", &["a policy as a string"]);
+        check("io = 'kqueue'", &[": io: ", "`kqueue`", "uring"]);
+        check("io = 1", &["auto, epoll or uring as a string"]);
         check("store = 1", &[": store: ", "a location as a string"]);
         check("store = 'rediss://a'", &[": store: ", "TLS"]);
         check("node = ''", &[": node: ", "1 to 64 bytes"]);

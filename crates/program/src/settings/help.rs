@@ -88,6 +88,7 @@ refused, unless Kubernetes sets it for a service of this name.
   FLEETING_ORIGIN=https://chat.example     # as --origin, separated by commas
   FLEETING_COMPRESSION=shared,window=12    # as --compression
   FLEETING_SLOW_CONSUMER=conflate          # as --slow-consumer
+  FLEETING_IO=epoll                        # as --io
   FLEETING_STORE=redis://:secret@cache/0   # as --store; not shown by `ps`
   FLEETING_NODE=a                          # as --node
   FLEETING_CLIENT_LIFE=10m                 # as --client-life
@@ -105,6 +106,7 @@ refused, unless Kubernetes sets it for a service of this name.
   origin = [\"https://chat.example\"]
   compression = \"shared\"
   slow_consumer = \"conflate\"
+  io = \"auto\"
   store = \"redis://127.0.0.1:6379\"
   node = \"a\"
   [clients]

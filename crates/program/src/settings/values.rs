@@ -6,7 +6,7 @@
 use super::services::{Service, Services};
 use crate::registry::RecordLifetimes;
 use fleeting::ws::Compression;
-use fleeting::{ConfigError, Limits, SlowConsumer, Timeouts};
+use fleeting::{ConfigError, Io, Limits, SlowConsumer, Timeouts};
 use fleeting_store::{RedisUrl, check_node};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -37,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) compression: Compression,
     /// What to do with publications for a client of `/hub` that reads too slowly.
     pub(crate) slow_consumer: SlowConsumer,
+    /// How publications are written.
+    pub(crate) io: Io,
     pub(crate) store: StoreLocation,
     /// This server's name among the nodes that share a store.
     pub(crate) node: Option<String>,
@@ -69,11 +71,12 @@ pub(super) const LIST_SETTINGS: [(&str, ListSetter); 5] = [
 ];
 
 /// Settings that are one text in every source, by name.
-pub(super) const TEXT_SETTINGS: [(&str, Setter); 8] = [
+pub(super) const TEXT_SETTINGS: [(&str, Setter); 9] = [
     ("admin_listen", Settings::set_admin_listen),
     ("workers", Settings::set_workers),
     ("compression", Settings::set_compression),
     ("slow_consumer", Settings::set_slow_consumer),
+    ("io", Settings::set_io),
     ("store", Settings::set_store),
     ("node", Settings::set_node),
     ("client_life", Settings::set_client_life),
@@ -93,6 +96,7 @@ impl Default for Settings {
             origins: Vec::new(),
             compression: Compression::off(),
             slow_consumer: SlowConsumer::default(),
+            io: Io::default(),
             store: StoreLocation::Memory,
             node: None,
             clients: RecordLifetimes::default(),
@@ -133,6 +137,7 @@ impl Settings {
             ("serve", old.services != new.services),
             ("compression", old.compression != new.compression),
             ("slow_consumer", old.slow_consumer != new.slow_consumer),
+            ("io", old.io != new.io),
             ("store", old.store != new.store),
             ("node", old.node != new.node),
             ("clients", old.clients != new.clients),
@@ -205,6 +210,12 @@ impl Settings {
     /// Sets what to do with publications for a slow reader.
     pub(super) fn set_slow_consumer(&mut self, policy: &str) -> Result<(), String> {
         self.slow_consumer = policy.trim().parse()?;
+        Ok(())
+    }
+
+    /// Sets how publications are written.
+    pub(super) fn set_io(&mut self, io: &str) -> Result<(), String> {
+        self.io = io.trim().parse()?;
         Ok(())
     }
 
