@@ -392,7 +392,7 @@ async def without_figures(server, browser):
     latency = "document.querySelector('#chart-latency svg').getAttribute('aria-label')"
     await tab.until(f"/now \\d/.test({latency})")
     # Another second, another round trip.
-    await tab.until("/, of ([2-9]|\\d\\d)\\. /.test(document.getElementById('figures-note').textContent)")
+    await tab.until("/, ([2-9]|\\d\\d) in all\\. /.test(document.getElementById('figures-note').textContent)")
     assert len(tab.errors) == 1 and "/census" in tab.errors[0][1], tab.errors
     await tab.close()
 
