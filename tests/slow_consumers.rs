@@ -7,7 +7,7 @@ use fleeting::{
     App, Error, Handle, Limits, Message, Request, Sent, SlowConsumer, Socket, SocketOptions, WebSocket,
 };
 use fleeting_testkit::client::{CLOSE, Client, Frame, PING, PONG, TEXT};
-use fleeting_testkit::server::{self, subscribe};
+use fleeting_testkit::server::{self, Hub, subscribe};
 use std::cell::RefCell;
 use std::ops::Range;
 use std::rc::Rc;
@@ -19,23 +19,6 @@ const PUBLICATIONS: usize = 300;
 const TOPICS: usize = 4;
 const OUTBOX_BYTES: usize = 16 << 10;
 
-/// A feed of all topics. Messages of a member, in the form `topic:text`, are published.
-struct Feed;
-
-impl WebSocket for Feed {
-    type Session = ();
-
-    fn open(&self, _req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
-        subscribe(socket, "*")
-    }
-
-    fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
-        let Message::Text(text) = message else { panic!("text is published") };
-        let (topic, text) = text.split_once(':').expect("a topic");
-        socket.publish(topic, Message::Text(text)).expect("it is valid");
-    }
-}
-
 fn settings() -> Settings {
     let mut settings = Settings::default();
     settings.limits.outbox_bytes = OUTBOX_BYTES;
@@ -44,7 +27,7 @@ fn settings() -> Settings {
 
 fn feed(slow: SlowConsumer) -> (Driver, Handle) {
     let handle = Handle::unattended(1);
-    let app = App::new().ws_with("/feed", SocketOptions::new().slow_consumer(slow), Feed);
+    let app = App::new().ws_with("/feed", SocketOptions::new().slow_consumer(slow), Hub);
     (Driver::with_handle(app, settings(), &handle), handle)
 }
 
@@ -337,7 +320,7 @@ fn conflated_messages_stay_behind_earlier_publications() {
     let (mut driver, _) = feed(SlowConsumer::Conflate);
     let (peer, publisher) = (driver.websocket("/feed"), driver.websocket("/feed"));
     peer.limit_room(0);
-    for text in ["a:1", "b:2", "a:3", "c:4", "b:5"] {
+    for text in ["a 1", "b 2", "a 3", "c 4", "b 5"] {
         driver.send(&publisher, TEXT, text);
     }
     driver.make_room(&peer, usize::MAX);
@@ -558,7 +541,7 @@ fn slow_consumers_over_sockets_cost_the_others_nothing() {
         let set = |limits: &mut Limits| limits.outbox_bytes = 64 << 10;
         let server = server::run_with(
             |limits, _| set(limits),
-            move |_| App::new().ws_with("/feed", SocketOptions::new().slow_consumer(slow), Feed),
+            move |_| App::new().ws_with("/feed", SocketOptions::new().slow_consumer(slow), Hub),
         );
         let mut stalled: Vec<Client> =
             (0..2).map(|_| Client::connect_with_small_buffer(server.addr).upgraded("/feed")).collect();

@@ -9,7 +9,7 @@
 
 mod app;
 
-use fleeting::{App, Response, Server, WorkerContext};
+use fleeting::{App, Io, Response, Server, WorkerContext};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
@@ -19,7 +19,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-const USAGE: &str = "usage: bench_server --port PORT [--workers N] [--routes N] [--spin]";
+const USAGE: &str =
+    "usage: bench_server --port PORT [--workers N] [--routes N] [--spin] [--io auto|epoll|uring]";
 
 struct Options {
     /// 0 for a free port.
@@ -29,13 +30,14 @@ struct Options {
     /// Number of additional routes without parameters, and also of additional routes with one.
     routes: usize,
     spin: bool,
+    io: Io,
 }
 
 /// How long the worker on the main thread waits for events before it looks whether a signal has come.
 const SIGNAL_CHECK: Duration = Duration::from_secs(1);
 
 fn options() -> Option<Options> {
-    let (mut port, mut workers, mut routes, mut spin) = (None, None, 1, false);
+    let (mut port, mut workers, mut routes, mut spin, mut io) = (None, None, 1, false, Io::default());
     let mut args = env::args().skip(1);
     while let Some(flag) = args.next() {
         match flag.as_str() {
@@ -43,15 +45,16 @@ fn options() -> Option<Options> {
             "--workers" => workers = Some(args.next()?.parse().ok()?),
             "--routes" => routes = args.next()?.parse().ok()?,
             "--spin" => spin = true,
+            "--io" => io = args.next()?.parse().ok()?,
             _ => return None,
         }
     }
-    Some(Options { port: port?, workers, routes, spin })
+    Some(Options { port: port?, workers, routes, spin, io })
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let Options { port, workers, routes, spin } = options().ok_or(USAGE)?;
-    let builder = Server::builder().bind(format!("127.0.0.1:{port}")).limits(app::limits()?);
+    let Options { port, workers, routes, spin, io } = options().ok_or(USAGE)?;
+    let builder = Server::builder().bind(format!("127.0.0.1:{port}")).limits(app::limits()?).io(io);
     let app = move |context: &WorkerContext| with_quit(app::app(routes), context);
     if let Some(workers) = workers {
         let mut signals = Signals::new([SIGINT, SIGTERM])?;

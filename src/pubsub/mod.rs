@@ -15,6 +15,7 @@
 
 mod batch;
 mod broker;
+mod index;
 mod names;
 mod page;
 mod publication;

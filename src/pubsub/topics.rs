@@ -5,14 +5,14 @@
 
 use super::TopicError;
 use super::batch::{Batch, Encoding, Kind};
+use super::index::Index;
 use super::names::{self, Filter};
 use super::page::{TopicCount, TopicPage, order};
 use crate::buffer::SlowConsumer;
 use crate::config::Limits;
 use crate::ws::Message;
-use ahash::RandomState;
 use slab::Slab;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::ops::Bound;
 use std::rc::Rc;
@@ -40,9 +40,9 @@ impl SubscriberId {
 pub(crate) struct Topics<C> {
     topics: Slab<Topic>,
     /// Single topics by name: indices into `topics`.
-    exact: HashMap<Rc<str>, u32, RandomState>,
+    exact: Index,
     /// Filters by prefix: indices into `topics`.
-    prefixes: HashMap<Rc<str>, u32, RandomState>,
+    prefixes: Index,
     /// All topics and filters, in the order in which they are listed: indices into `topics`.
     listed: BTreeMap<(Rc<str>, bool), u32>,
     /// The lengths in bytes of all `prefixes` and the number of prefixes of each length, longest first.
@@ -143,8 +143,8 @@ impl<C: Copy> Topics<C> {
     pub(crate) fn new(batch_max: u32) -> Topics<C> {
         Topics {
             topics: Slab::new(),
-            exact: HashMap::default(),
-            prefixes: HashMap::default(),
+            exact: Index::default(),
+            prefixes: Index::default(),
             listed: BTreeMap::new(),
             prefix_lengths: Vec::new(),
             subscribers: Slab::new(),
@@ -229,13 +229,13 @@ impl<C: Copy> Topics<C> {
         names::check_publication(name, message, limits)?;
         let mut count = 0;
         if let Some(topic) = self.exact.get(name) {
-            count += self.mark(*topic, message, except);
+            count += self.mark(topic, message, except);
         }
         for at in 0..self.prefix_lengths.len() {
             let (length, _) = self.prefix_lengths[at];
             let prefix = name.get(..length).filter(|prefix| prefix.len() < name.len());
             if let Some(topic) = prefix.and_then(|prefix| self.prefixes.get(prefix)) {
-                count += self.mark(*topic, message, except);
+                count += self.mark(topic, message, except);
             }
         }
         if count > 0 {
@@ -384,8 +384,8 @@ impl<C: Copy> Topics<C> {
 
     fn find(&self, filter: Filter<'_>) -> Option<u32> {
         match filter {
-            Filter::Exact(name) => self.exact.get(name).copied(),
-            Filter::Prefix(prefix) => self.prefixes.get(prefix).copied(),
+            Filter::Exact(name) => self.exact.get(name),
+            Filter::Prefix(prefix) => self.prefixes.get(prefix),
         }
     }
 

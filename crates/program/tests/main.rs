@@ -12,4 +12,7 @@ mod nodes;
 mod program;
 mod proxies;
 mod registry;
+mod routes;
+mod settings;
+mod signals;
 mod sites;

@@ -10,4 +10,6 @@ mod memory;
 mod nodes;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "redis")]
+mod replicas;
 mod store;

@@ -1,13 +1,13 @@
 //! Servers that share topics over Redis: a publication on one reaches all, once and in order, and a client that may
 //! have missed a publication gets one announcement of the gap.
 
-use fleeting::{App, Broker, Error, Message, Publication, Request, Response, Server, Socket, WebSocket};
+use fleeting::{App, Broker, Error, Message, Publication, Response, Server};
 use fleeting_store::{RedisBroker, RedisOptions};
 use fleeting_testkit::client::{BINARY, Client, PATIENCE, TEXT};
 use fleeting_testkit::redis::node::{Node, RecordingInlet, patient, wait_until};
 use fleeting_testkit::redis::proxy::Proxy;
 use fleeting_testkit::redis::server::RedisServer;
-use fleeting_testkit::server::{self, Workers};
+use fleeting_testkit::server::{Hub, Workers};
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
@@ -351,22 +351,6 @@ fn node_names_are_checked() {
 }
 
 // ---------------------------------------------------------------- servers
-
-/// Subscribes to the filter in its query, and publishes its client's messages.
-struct Hub;
-
-impl WebSocket for Hub {
-    type Session = ();
-
-    fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
-        socket.subscribe(req.query().unwrap_or("*")).expect("a valid filter");
-        Ok(())
-    }
-
-    fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
-        server::publish_topic_and_text(message, socket);
-    }
-}
 
 /// A server with two workers, and its broker.
 struct Serving {

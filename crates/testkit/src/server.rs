@@ -186,6 +186,22 @@ impl WebSocket for Feed {
     }
 }
 
+/// Subscribes its clients to the filter in the query, or to everything, and publishes what they send: `topic text`, or
+/// binary content under `binary`.
+pub struct Hub;
+
+impl WebSocket for Hub {
+    type Session = ();
+
+    fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
+        subscribe(socket, req.query().unwrap_or("*"))
+    }
+
+    fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
+        publish_topic_and_text(message, socket);
+    }
+}
+
 /// Subscribes a session from its `open`.
 ///
 /// # Errors

@@ -333,7 +333,7 @@ async def metrics(tab):
     for chart in ("latency", "requests", "connections"):
         await tab.until(f"(document.querySelector('#chart-{chart} .curve')?.getAttribute('d') ?? '').includes('L')")
         await tab.until(f"/, the last minute: now \\d/.test(document.querySelector('#chart-{chart} svg').getAttribute('aria-label'))")
-    await tab.until("/^· [\\d.]+ ms there and back$/.test(document.getElementById('latency').textContent)")
+    await tab.until("/^· [\\d.]+ ms round trip$/.test(document.getElementById('latency').textContent)")
     await tab.until("/median [\\d.]+ ms, worst [\\d.]+ ms/.test(document.getElementById('figures-note').textContent)")
     row = "Array.from(document.querySelectorAll('#census > div')).find((row) => row.firstChild.textContent === '{}')"
     await tab.until(f"/^\\d+ of [\\d,]+$/.test({row.format('Connections')}.children[1].textContent)")
@@ -360,7 +360,7 @@ async def below_a_prefix(server, browser):
         await tab.focus("#topic")
         await tab.press("Enter")
         await tab.until("document.getElementById('log').lastChild?.textContent.startsWith('news.todayit is raining')")
-        await tab.until("/^· [\\d.]+ ms there and back$/.test(document.getElementById('latency').textContent)")
+        await tab.until("/^· [\\d.]+ ms round trip$/.test(document.getElementById('latency').textContent)")
         # Links and commands name the prefix.
         links = await tab.value("Array.from(document.querySelectorAll('a[href]'), (link) => new URL(link.href).pathname)")
         assert all(path.startswith("/demo/") for path in links), links
@@ -392,7 +392,7 @@ async def without_figures(server, browser):
     latency = "document.querySelector('#chart-latency svg').getAttribute('aria-label')"
     await tab.until(f"/now \\d/.test({latency})")
     # Another second, another round trip.
-    await tab.until("/, of ([2-9]|\\d\\d)\\. /.test(document.getElementById('figures-note').textContent)")
+    await tab.until("/, ([2-9]|\\d\\d) in all\\. /.test(document.getElementById('figures-note').textContent)")
     assert len(tab.errors) == 1 and "/census" in tab.errors[0][1], tab.errors
     await tab.close()
 

@@ -103,7 +103,7 @@ function openEcho() {
   socket.onmessage = () => {
     roundTrip = performance.now() - sent;
     sent = null;
-    setText(find("latency"), `· ${milliseconds(roundTrip)} there and back`);
+    setText(find("latency"), `· ${milliseconds(roundTrip)} round trip`);
   };
   socket.onclose = () => {
     [echo, sent, roundTrip] = [null, null, null];
@@ -166,8 +166,8 @@ export async function sampleFigures() {
   ping();
   const summary = charts.latency.summary();
   setText(find("figures-note"), summary
-    ? `Round trips of this minute, from this tab over a WebSocket: median ${milliseconds(summary.median)}, worst ${milliseconds(summary.worst)}, of ${summary.count}. This page itself causes some of the requests.`
-    : "Round trips of this minute: unknown.");
+    ? `Round trips in the last minute, measured by this tab over a WebSocket: median ${milliseconds(summary.median)}, worst ${milliseconds(summary.worst)}, ${summary.count} in all. This page itself causes some of the requests.`
+    : "Round trips in the last minute: unknown.");
   if (!onNoCensus) return;
   try {
     const answer = await fetch("census");

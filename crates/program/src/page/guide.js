@@ -49,7 +49,7 @@ const STEPS = [
   {
     title: "Alice leaves, Bob connects",
     about: "Alice’s WebSocket closes. After that Bob opens his.",
-    row: "Her connection leads to",
+    row: "Her record leads to",
     async run({ alice, bob, lesson }) {
       await alice.disconnect();
       await bob.connect();
