@@ -78,7 +78,7 @@ impl Run {
         let mut limits = limits(&mut random);
         // Not drawn either.
         if seed % 5 == 0 {
-            limits.memory = limits.arena_bytes + (128 << 10) + (1024 << (seed / 5 % 10));
+            limits.memory = Some(limits.arena_bytes + (128 << 10) + (1024 << (seed / 5 % 10)));
         }
         let settings = Settings { limits, half_close, ..Settings::default() };
         let log = Rc::new(Log::default());
