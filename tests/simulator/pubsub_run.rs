@@ -82,6 +82,7 @@ fn bounds(random: &mut Random) -> Bounds {
         connections: random.one_of(&[1, 2, 256]),
         deliveries: random.one_of(&[1, 3, 1024]),
         batch: random.one_of(&[1, 3, 4096]),
+        ..Bounds::default()
     }
 }
 
