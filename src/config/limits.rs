@@ -57,7 +57,8 @@ settings! {
     /// answer to what was just read is always queued.
     outbox_bytes = 256 << 10, max BYTES_MAX, "queued for a slow client before sends are refused";
     /// Connections of one worker. At this number, a new connection goes to another worker that has fewer. If there is
-    /// none, the connection that has been idle for longest is closed, if it has been idle for 100 ms. If none has, the new
+    /// none, a connection is closed: one that has had its last response and only waits for its client to close or, without
+    /// such a one, the one that has been idle for longest. If none has waited for 100 ms, the new
     /// one waits until a connection ends.
     connections = 10_000, max COUNT_MAX, "connections of a worker; then idle ones give way";
     /// Pipelined requests of one connection that are answered in one turn, before other connections get

@@ -16,7 +16,7 @@ pub struct Counters {
     pub accepted: u64,
     /// How often accepting was postponed because descriptors, or something else that it needs, had run out.
     pub accept_backoffs: u64,
-    /// Idle connections closed to make room for new ones, because there were as many as the limit `connections` allows.
+    /// Connections closed to make room for new ones, idle or after their last response, because there were as many as the limit `connections` allows.
     pub evicted: u64,
     /// Connections accepted here and passed to another worker, because this one had as many as the limit allows.
     pub handed_over: u64,

@@ -492,7 +492,8 @@ impl Client {
             return Ok(());
         }
         if let Some(ended) = wire.write_ended {
-            return if passed(ended, world.timeouts.linger) { Ok(()) } else { Err("did not linger".into()) };
+            let allowed = if world.evicts { IDLE_BEFORE_EVICTION } else { world.timeouts.linger };
+            return if passed(ended, allowed) { Ok(()) } else { Err("did not linger".into()) };
         }
         self.disturbed = true;
         let right = if world.evicts && self.is_idle(&wire) {
