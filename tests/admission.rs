@@ -72,6 +72,39 @@ fn a_connection_with_something_under_way_does_not_give_way() {
     assert!(late.is_gone());
 }
 
+#[test]
+fn a_connection_that_lingers_gives_way_before_an_idle_one() {
+    const LAST: &[u8] = b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+    let mut driver = driver(4);
+    let idle = [(); 2].map(|()| {
+        let peer = driver.connect();
+        driver.advance(10);
+        peer
+    });
+    driver.advance(1000);
+    let [early, late] = [(); 2].map(|()| {
+        let peer = driver.raw(LAST);
+        driver.advance(50);
+        peer
+    });
+    assert!(driver.engine.make_room() && early.is_gone(), "the last answer of the other left a moment ago");
+    driver.raw(LAST);
+    // Its client goes on sending.
+    late.deliver(&[b'x'; 1 << 20]);
+    driver.advance(60);
+    for gone in [&late, &idle[0]] {
+        assert!(!gone.is_gone());
+        assert!(driver.engine.make_room() && gone.is_gone());
+        driver.connect();
+    }
+    assert!(!idle[1].is_gone());
+    // The one that has its last answer now is looked for again.
+    driver.advance(100);
+    assert!(driver.engine.make_room() && !idle[1].is_gone());
+    assert_eq!(driver.counters().evicted, 4);
+    assert_eq!(driver.counters().timeouts, 0);
+}
+
 /// Finding C4.
 #[test]
 fn more_candidates_than_are_remembered_give_way_in_their_order() {

@@ -238,3 +238,26 @@ fn the_error_in_place_of_a_tunnel_is_rendered() {
     let answer = ask(&server, &request("CONNECT test:80", NO_CONTENT));
     assert_eq!((answer.status, answer.text()), (501, "<p>The server opens no tunnels."));
 }
+
+/// What has begun stands for the answer of its own request only.
+#[test]
+fn a_response_that_a_layer_kept_for_another_request_is_an_error() {
+    let server = server::run(|_| {
+        let kept: RefCell<Option<Response<'static>>> = RefCell::new(None);
+        failing()
+            .layer(move |req, next| {
+                if req.path() != "/upload" {
+                    let response = kept.take().map_or_else(|| next.call(req), Ok)?;
+                    return response.header("x-layer", "yes");
+                }
+                kept.replace(Some(next.call(req)?.keep()));
+                Err(Error::forbidden("Not yet."))
+            })
+            .error_page(|error| Ok(Response::html(format!("<p>{}", error.message()))))
+    });
+    let begun = ask(&server, &request("PUT /upload", "Content-Length: 2\r\n\r\nhi"));
+    assert_eq!((begun.status, begun.text()), (403, "<p>Not yet."));
+    let answer = ask(&server, &request("GET /kept", "\r\n"));
+    assert_eq!((answer.status, answer.text()), (500, "<p>The handler failed."));
+    assert_eq!(answer.field("x-layer"), Some("yes"));
+}

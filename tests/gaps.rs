@@ -3,12 +3,12 @@
 //! The same rules hold for WebSockets and for streams of events.
 
 use crate::driver::{Driver, Peer};
-use fleeting::engine::{Counters, Readiness, Settings};
+use fleeting::engine::{Bounds, Counters, Readiness, Settings};
 use fleeting::testing::wire::Head;
 use fleeting::ws::CloseCode;
 use fleeting::{
-    App, Completion, Error, EventsOptions, Handle, Message, Request, Response, SlowConsumer, Socket,
-    SocketOptions, WebSocket,
+    App, Completion, Error, EventsOptions, Handle, Message, PublishError, Request, Response, SlowConsumer,
+    Socket, SocketOptions, WebSocket,
 };
 use fleeting_testkit::client::{BINARY, CLOSE, TEXT, frame};
 use fleeting_testkit::server::subscribe;
@@ -625,4 +625,91 @@ fn a_subscription_that_is_made_again_gets_each_publication_once() {
     );
     let counters = driver.counters();
     assert_eq!(counters.matched, counters.delivered + counters.dropped_closing);
+}
+
+// ---------------------------------------------------------------- a mailbox that is full
+
+/// Subscribes to the filter in the query, and tells its client what it has lost.
+struct Filtered;
+
+impl WebSocket for Filtered {
+    type Session = ();
+
+    fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
+        subscribe(socket, req.query().unwrap_or_default())
+    }
+
+    fn message(&self, _session: &mut (), _message: Message<'_>, _socket: &mut Socket<'_>) {}
+
+    fn dropped(&self, _session: &mut (), publications: u64, socket: &mut Socket<'_>) {
+        socket.text(&format!("gap {publications}"));
+    }
+}
+
+/// A worker whose turns do very little, the handle that reaches it, and messages with which its mailbox is full but for
+/// short ones.
+fn full_mailbox() -> (Driver, Handle, impl FnOnce() -> String) {
+    let handle = Handle::unattended(1);
+    let events = handle.clone();
+    let app = App::new()
+        .ws("/ws", Filtered)
+        .get("/events", move |req| Ok(events.events(req.query().unwrap_or_default())?));
+    let bounds = Bounds { connections: 1, deliveries: 1, ..Bounds::default() };
+    let driver = Driver::with_handle(app, Settings { bounds, ..Settings::default() }, &handle);
+    let filled = handle.clone();
+    let fill = move || {
+        let long = "x".repeat(1 << 20);
+        let publish = || filled.publish("fill", Message::Text(&long));
+        assert!((0..1000).any(|_| publish() == Err(PublishError::Full)), "the mailbox has no bound");
+        long
+    };
+    (driver, handle, fill)
+}
+
+#[test]
+fn what_a_full_mailbox_refuses_is_told_to_the_subscribers_of_its_topic_at_its_place() {
+    let (mut driver, handle, fill) = full_mailbox();
+    let sockets = ["p.a", "p.*", "p.b", "p.a"].map(|filter| driver.websocket(&format!("/ws?{filter}")));
+    let (events, _) = driver.get("/events?p.a", HTTP_10);
+    let _listener = handle.subscribe("p.a", |_: &str, _: Message<'_>| true).expect("there is room");
+    sockets[3].limit_room(0);
+    handle.publish("p.a", Message::Text("first")).expect("there is room");
+    let long = fill();
+    for (topic, message) in [
+        ("p.a", Message::Text(&long)),
+        ("p.a", Message::Binary(long.as_bytes())),
+        ("p.c", Message::Text(&long)),
+        ("p.a", Message::Text(&long)),
+    ] {
+        assert_eq!(handle.publish(topic, message), Err(PublishError::Full));
+    }
+    handle.publish("p.a", Message::Text("last")).expect("there is room for a short one");
+    driver.turn();
+    driver.make_room(&sockets[3], usize::MAX);
+    assert_eq!(sockets[0].texts(), ["first", "gap 3", "last"]);
+    assert_eq!(sockets[1].texts(), ["first", "gap 4", "last"]);
+    assert!(sockets[2].frames().is_empty());
+    assert_eq!(sockets[3].texts(), ["first", "gap 3", "last"]);
+    assert_eq!(events.content(false), ":\n\ndata: first\n\nevent: gap\ndata: 2\n\ndata: last\n\n");
+    let counters = driver.counters();
+    // The listener cannot be told of its three.
+    assert_eq!((counters.dropped_newest, counters.delivered), (3 + 4 + 3 + 2 + 3, 10));
+    assert_eq!(counters.matched, counters.delivered + counters.dropped_newest);
+}
+
+#[test]
+fn losses_of_many_topics_concern_all_subscribers() {
+    let (mut driver, handle, fill) = full_mailbox();
+    let [first, other] = ["t.0", "other"].map(|filter| driver.websocket(&format!("/ws?{filter}")));
+    let long = fill();
+    // The losses of 64 topics are told apart, and one has been lost as the mailbox was filled.
+    for topic in 0..70 {
+        let refused = handle.publish(&format!("t.{topic}"), Message::Text(&long));
+        assert_eq!(refused, Err(PublishError::Full));
+    }
+    driver.turn();
+    assert_eq!((first.texts(), other.texts()), (vec!["gap 8".to_string()], vec!["gap 7".to_string()]));
+    // Once.
+    driver.turn();
+    assert!(first.frames().is_empty() && other.frames().is_empty());
 }

@@ -30,7 +30,7 @@ fn app() -> App {
 /// A worker whose buffers may have `bytes` bytes, besides its own.
 fn driver(bytes: usize) -> Driver {
     let mut limits = Limits::default();
-    (limits.arena_bytes, limits.memory) = (4 << 10, WORKER_BYTES + 1024 + bytes);
+    (limits.arena_bytes, limits.memory) = (4 << 10, Some(WORKER_BYTES + 1024 + bytes));
     Driver::new(app(), Settings { limits, ..Settings::default() })
 }
 

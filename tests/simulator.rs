@@ -19,7 +19,8 @@
 //!    empty buffer, and no write is empty.
 //! 4. A stream is dropped only for a reason: the client's end, with everything due written; the client's end while a
 //!    deferred answer is due, unless half-close is honoured, as in every other seed; a failure; a timeout that has
-//!    passed; a shutdown; another client that waits for a place, if the connection has been idle for 100 ms. One that has
+//!    passed; a shutdown; another client that waits for a place, if the connection has been idle for 100 ms, or has had its
+//!    last answer for so long. One that has
 //!    room, reported or not, is not dropped because nothing was taken.
 //!
 //! In every fifth seed the buffers have little memory. Then a 503 or a Close 1013 may be written in place of any answer, what

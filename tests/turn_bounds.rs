@@ -9,7 +9,9 @@ use fleeting::{
 };
 use fleeting_testkit::client::{CLOSE, TEXT, frame};
 use fleeting_testkit::server::subscribe;
+use std::cell::RefCell;
 use std::net::TcpStream;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Its clients subscribe to the topics in the query, and publish what they send: `topic:text`.
@@ -347,7 +349,7 @@ fn connections_that_go_on_without_an_event_are_bounded_and_take_turns() {
         pipe.borrow_mut().deliver(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         driver.engine.ready(*id, Readiness { readable: true, ..Readiness::default() });
     }
-    let pieces = |pipe: &std::cell::RefCell<fleeting::testing::stream::Pipe>| {
+    let pieces = |pipe: &RefCell<fleeting::testing::stream::Pipe>| {
         pipe.borrow().written.windows(5).filter(|window| *window == b"piece").count()
     };
     let mut before = clients.iter().map(|peer| pieces(&peer.pipe)).sum::<usize>();
@@ -361,4 +363,65 @@ fn connections_that_go_on_without_an_event_are_bounded_and_take_turns() {
     });
     assert_eq!(before, 600 * PIECES);
     assert!(bounded(&driver, Bound::Connections) > 0);
+}
+
+#[test]
+fn deadlines_are_bounded() {
+    for (clients, expected) in [(Bound::Deadlines.a_turn(), &[256][..]), (600, &[256, 512, 600])] {
+        let mut driver = Driver::new(App::new(), Settings::default());
+        let clients: Vec<_> = (0..clients).map(|_| driver.connect()).collect();
+        driver.now.ms += 11_000;
+        driver.engine.begin(driver.now);
+        let mut ended = Vec::new();
+        turns(&mut driver, |driver| ended.push(driver.counters().timeouts));
+        assert_eq!(ended, expected);
+        assert_eq!(bounded(&driver, Bound::Deadlines) as usize, expected.len() - 1);
+        assert!(clients.iter().all(Peer::is_gone));
+    }
+}
+
+/// Each connection of these has its answer, or its request, before its deadline. Its turn was put off beyond that.
+#[test]
+fn what_a_turn_puts_off_was_in_time() {
+    const CLIENTS: usize = 5;
+    let responders = Rc::new(RefCell::new(Vec::new()));
+    let deferred = responders.clone();
+    let app = App::new().get("/now", |_req| Ok(Response::text("answer"))).get("/later", move |_req| {
+        let (response, responder) = Response::defer();
+        deferred.borrow_mut().push(responder);
+        Ok(response)
+    });
+    let bounds = Bounds { connections: 1, ..Bounds::default() };
+    let mut settings = Settings { bounds, ..Settings::default() };
+    // Two of three requests that come together wait for further turns.
+    settings.limits.pipeline = 1;
+    let mut driver = Driver::new(app, settings);
+    let later = connected(&mut driver, CLIENTS, "GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
+    for responder in responders.borrow_mut().drain(..) {
+        responder.send(Response::text("answer")).expect("the client waits");
+    }
+    driver.now.ms += 61_000;
+    driver.turn();
+    let pipelined = connected(&mut driver, CLIENTS, "");
+    driver.engine.begin(driver.now);
+    for Peer { id, pipe } in &pipelined {
+        pipe.borrow_mut().deliver("GET /now HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3).as_bytes());
+        driver.engine.ready(*id, Readiness { readable: true, ..Readiness::default() });
+    }
+    driver.engine.run();
+    driver.now.ms += 61_000;
+    driver.turn();
+    for (peers, answers) in [(&later, 1), (&pipelined, 3)] {
+        for peer in peers {
+            assert_eq!(peer.take_written().matches("\r\n\r\nanswer").count(), answers);
+        }
+    }
+    assert!(bounded(&driver, Bound::Connections) > 0);
+    // The clients of the first kind were idle for a minute since.
+    assert_eq!(driver.counters().timeouts, CLIENTS as u64);
+}
+
+/// Connects clients that send this request.
+fn connected(driver: &mut Driver, count: usize, request: &str) -> Vec<Peer> {
+    (0..count).map(|_| driver.raw(request.as_bytes())).collect()
 }

@@ -4,7 +4,7 @@
 //! answer in; the connection takes it out. The invariant: a request whose handler returned the response gets
 //! exactly one answer, because a `Responder` that is dropped sends 500.
 
-use super::body::{Answer, Awaited};
+use super::body::{Answer, Awaited, Promise};
 use super::slot::{Sender, slot};
 use super::{Body, Error, Gone, Response};
 use std::future::poll_fn;
@@ -105,6 +105,13 @@ impl Responder {
     }
 }
 
+/// Makes an answer that is there already.
+pub(crate) fn answered(error: Error) -> Promise {
+    let (sender, promise) = slot();
+    sender.send(error.into()).expect("the slot is empty");
+    promise
+}
+
 impl Drop for Responder {
     fn drop(&mut self) {
         // This fails, as it should, after `send` and when the connection is gone.
@@ -116,7 +123,6 @@ impl Drop for Responder {
 mod tests {
     use super::*;
     use crate::app::Waker;
-    use crate::app::body::Promise;
     use crate::app::task::tests::Wakes;
     use crate::app::waker::tests::{CONN, Counting};
     use std::pin::pin;

@@ -81,6 +81,7 @@ pub use websocket::{Sent, Socket, WebSocket};
 
 pub(crate) use body::{Awaited, Promise};
 pub(crate) use channel::COMMENT;
+pub(crate) use defer::answered;
 pub(crate) use early::Early;
 pub(crate) use endpoint::{Destination, Other, Place};
 pub(crate) use events_options::TopicEvents;

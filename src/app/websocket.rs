@@ -63,11 +63,12 @@ pub trait WebSocket: 'static {
         let _ = (session, socket);
     }
 
-    /// Called when publications for this connection were dropped because its client reads too slowly: `publications` of
-    /// them, between the last message that has left and the next. What is sent here comes before that message, so a client
+    /// Called when publications for this connection were dropped because its client reads too slowly, or because the mailbox
+    /// of its worker was full: `publications` of them, between the last message that has left and the next. What is sent here comes before that message, so a client
     /// learns of a loss where it is.
     ///
-    /// It is called once for each loss, as soon as everything before it has left, even if nothing follows. Messages that
+    /// It is called once for each loss, as soon as everything before it has left, even if nothing follows. A mailbox that is
+    /// full tells the losses of 64 topics apart; those of more topics count for all subscribers of the worker. Messages that
     /// [`SlowConsumer::Conflate`] has replaced are not lost. It is not called once the closing handshake has begun: a client
     /// that is [closed](SlowConsumer::Close) for being too slow learns that from the close code, 1013.
     ///

@@ -25,7 +25,7 @@ settings! {
     /// Each limit has a largest value. A server whose limits exceed it does not start.
     pub struct Limits of usize;
     /// Sets the limit `name` from text: a number of at least 1, optionally with `KiB`, `MiB` or `GiB`, or with `KB`,
-    /// `MB` or `GB` for powers of 1000.
+    /// `MB` or `GB` for powers of 1000. `memory` may also be `auto`.
     ///
     /// # Errors
     /// [`ConfigError::UnknownName`], [`ConfigError::BadValue`] or [`ConfigError::TooLarge`]. The limits are unchanged then.
@@ -57,7 +57,8 @@ settings! {
     /// answer to what was just read is always queued.
     outbox_bytes = 256 << 10, max BYTES_MAX, "queued for a slow client before sends are refused";
     /// Connections of one worker. At this number, a new connection goes to another worker that has fewer. If there is
-    /// none, the connection that has been idle for longest is closed, if it has been idle for 100 ms. If none has, the new
+    /// none, a connection is closed: one that has had its last response and only waits for its client to close or, without
+    /// such a one, the one that has been idle for longest. If none has waited for 100 ms, the new
     /// one waits until a connection ends.
     connections = 10_000, max COUNT_MAX, "connections of a worker; then idle ones give way";
     /// Pipelined requests of one connection that are answered in one turn, before other connections get
@@ -78,9 +79,9 @@ settings! {
     /// complete, messages in fragments, what clients have not taken, messages that wait for a worker, and the arenas. When
     /// they are used up, what needs a buffer is refused: a request with 503 (RFC 9110 §15.6.4), a WebSocket with 1013, a
     /// publication for a slow subscriber as its policy says. A response that its client does not take is cut off. Requests
-    /// that need no buffer go on. With the default, the limit is half of the memory that the process may have: the least of
+    /// that need no buffer go on. `None`, as text `auto`, is half of the memory that the process may have: the least of
     /// the machine's, its control group's and its address space.
-    memory = BYTES_MAX, max BYTES_MAX, "buffers of the server; 1024GiB means half the RAM";
+    memory: Option<usize> = None, max Some(BYTES_MAX), "buffers of the server; auto is half of the RAM";
     /// Bytes of the arena's chunk that stay reserved between requests. Each worker has one arena. The system
     /// provides this memory only when a request first uses it.
     arena_bytes = 256 << 10, max 1 << 30, "memory kept from one request to the next";
@@ -156,16 +157,35 @@ impl Value for usize {
         (value > 0).then_some(value)
     }
 
-    /// Writes a limit in bytes with the largest unit that divides it, and any other as a plain number.
     fn write(&self, name: &str) -> String {
-        let (mib, kib) = (1 << 20, 1 << 10);
-        match *self {
-            value if name != "memory" && !name.ends_with("_bytes") => value.to_string(),
-            value if value % (mib << 10) == 0 => format!("{}GiB", value / (mib << 10)),
-            value if value % mib == 0 => format!("{}MiB", value / mib),
-            value if value % kib == 0 => format!("{}KiB", value / kib),
-            value => value.to_string(),
-        }
+        if name.ends_with("_bytes") { write_bytes(*self) } else { self.to_string() }
+    }
+}
+
+/// Bytes, or `None` if the server chooses their number. That is less than any number.
+impl Value for Option<usize> {
+    const EXPECTED: &'static str = "auto, or a number of at least 1, such as 64MiB, 8GiB or 8GB";
+
+    fn read(text: &str) -> Option<Option<usize>> {
+        if text.trim() == AUTO { Some(None) } else { usize::read(text).map(Some) }
+    }
+
+    fn write(&self, _name: &str) -> String {
+        self.map_or_else(|| AUTO.into(), write_bytes)
+    }
+}
+
+/// The text of a value that the server chooses.
+const AUTO: &str = "auto";
+
+/// Writes a number of bytes with the largest unit that divides it.
+fn write_bytes(bytes: usize) -> String {
+    let (mib, kib) = (1 << 20, 1 << 10);
+    match bytes {
+        _ if bytes % (mib << 10) == 0 => format!("{}GiB", bytes / (mib << 10)),
+        _ if bytes % mib == 0 => format!("{}MiB", bytes / mib),
+        _ if bytes % kib == 0 => format!("{}KiB", bytes / kib),
+        _ => bytes.to_string(),
     }
 }
 
@@ -197,6 +217,27 @@ mod tests {
         check("1kb", None);
         check("99999999999999999999", None);
         check("18446744073709551615GiB", None);
+    }
+
+    #[test]
+    fn the_memory_of_a_server_is_automatic_or_a_size() {
+        fn check(text: &str, expected: Option<Option<usize>>, written: &str) {
+            let read = <Option<usize>>::read(text);
+            assert_eq!(read, expected, "{text}");
+            assert_eq!(read.map(|value| value.write("memory")).unwrap_or_default(), written, "{text}");
+        }
+        check("auto", Some(None), "auto");
+        check(" auto ", Some(None), "auto");
+        check("64MB", Some(Some(64_000_000)), "62500KiB");
+        check("1024GiB", Some(Some(1 << 40)), "1024GiB");
+        check("Auto", None, "");
+        check("0", None, "");
+        check("", None, "");
+        let mut limits = Limits::default();
+        let error = limits.set("memory", "none").unwrap_err().to_string();
+        assert_eq!(error, format!("bad value `none`; expected {}", <Option<usize>>::EXPECTED));
+        let error = limits.set("headers", "auto").unwrap_err().to_string();
+        assert_eq!(error, format!("bad value `auto`; expected {}", usize::EXPECTED));
     }
 
     /// Finding A17.

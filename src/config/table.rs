@@ -31,15 +31,13 @@ pub(super) trait Value: Sized + PartialOrd {
     fn write(&self, name: &str) -> String;
 }
 
-/// Reads the new value of the setting `name` into its `field`, which is `None` if there is no such setting. With the
-/// field comes its largest value.
+/// Reads the new value of the setting `name`, which may be `max` at most, into its `field`.
 pub(super) fn set<V: Value>(
-    field: Option<(&mut V, V, &'static str)>,
-    name: &str,
+    field: &mut V,
+    max: V,
+    name: &'static str,
     value: &str,
-    names: &'static [&'static str],
 ) -> Result<(), ConfigError> {
-    let (field, max, name) = field.ok_or_else(|| ConfigError::UnknownName(name.into(), names))?;
     let new = V::read(value).ok_or_else(|| ConfigError::BadValue(value.into(), V::EXPECTED))?;
     check_max(&new, &max, name)?;
     *field = new;
@@ -73,7 +71,7 @@ pub(super) fn scaled(number: &str, scale: u64) -> Option<u64> {
     if part % divisor == 0 { whole.checked_add(part / divisor) } else { None }
 }
 
-/// Declares a struct of settings that all have the same type.
+/// Declares a struct of settings that have the same type, unless one states its own.
 ///
 /// ```text
 /// settings! {
@@ -86,6 +84,8 @@ pub(super) fn scaled(number: &str, scale: u64) -> Option<u64> {
 ///
 ///     /// Documentation of the field.
 ///     headers = 100, max 1000, "one line of help";
+///     /// Documentation of a field with a type of its own.
+///     memory: Option<usize> = None, max Some(1000), "one line of help";
 /// }
 /// ```
 macro_rules! settings {
@@ -97,7 +97,7 @@ macro_rules! settings {
         $(#[$check_doc:meta])*
         fn check;
 
-        $($(#[$doc:meta])* $field:ident = $default:expr, max $max:expr, $help:literal;)+
+        $($(#[$doc:meta])* $field:ident $(: $own:ty)? = $default:expr, max $max:expr, $help:literal;)+
     ) => {
         $(#[$struct_doc])*
         #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,7 +106,7 @@ macro_rules! settings {
             $(
                 $(#[$doc])*
                 #[doc = concat!("\n\nThe default is `", stringify!($default), "`.")]
-                pub $field: $value,
+                pub $field: $crate::config::table::field_type!($value $(, $own)?),
             )+
         }
 
@@ -122,11 +122,11 @@ macro_rules! settings {
 
             $(#[$set_doc])*
             pub fn set(&mut self, name: &str, value: &str) -> Result<(), ConfigError> {
-                let field = match name {
-                    $(stringify!($field) => Some((&mut self.$field, $max, stringify!($field))),)+
-                    _ => None,
-                };
-                $crate::config::table::set(field, name, value, Self::NAMES)
+                use $crate::config::table::set;
+                match name {
+                    $(stringify!($field) => set(&mut self.$field, $max, stringify!($field), value),)+
+                    _ => Err(ConfigError::UnknownName(name.into(), Self::NAMES)),
+                }
             }
 
             $(#[$check_doc])*
@@ -138,21 +138,31 @@ macro_rules! settings {
             /// Lists the settings in the order of [`NAMES`](Self::NAMES), each with its default and a line of
             /// help: for a program's `--help`.
             pub fn describe() -> impl Iterator<Item = Setting> {
+                use $crate::config::table::Value;
                 let defaults = $name::default();
-                let help = [$($help,)+];
-                let values = [$((defaults.$field, $max),)+];
-                Self::NAMES.iter().zip(values).zip(help).map(|((name, (value, max)), help)| Setting {
-                    name,
-                    default: $crate::config::table::Value::write(&value, name),
-                    max: $crate::config::table::Value::write(&max, name),
-                    help,
-                })
+                let settings = [$(Setting {
+                    name: stringify!($field),
+                    default: defaults.$field.write(stringify!($field)),
+                    max: Value::write(&$max, stringify!($field)),
+                    help: $help,
+                },)+];
+                settings.into_iter()
             }
         }
     };
 }
 
-pub(super) use settings;
+/// The type of a setting's field: its own if it states one.
+macro_rules! field_type {
+    ($common:ty) => {
+        $common
+    };
+    ($common:ty, $own:ty) => {
+        $own
+    };
+}
+
+pub(super) use {field_type, settings};
 
 /// Checks a table: every name sets its own field, every default is read back, nothing `beyond` a largest value is set, and
 /// every line of help fits.

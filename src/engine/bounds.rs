@@ -23,6 +23,8 @@ reasons! {
     Commands = 1024, "commands", "A turn carries out at most 1,024 commands of other threads.";
     /// Connections that get a turn without an event: they go on with a stream, a file, or input that is waiting.
     Connections = 256, "connections", "A turn gives at most 256 connections a turn without an event.";
+    /// Connections whose deadline has passed: they are dropped, or sent what is due then.
+    Deadlines = 256, "deadlines", "A turn handles the deadlines of at most 256 connections.";
     /// Writes to subscribers. Each 4 KiB of a write count as one more, and so does a publication that is queued, or passed
     /// to a listener.
     Deliveries = 1024, "deliveries", "A turn makes at most 1,024 deliveries of publications.";
@@ -37,6 +39,7 @@ reasons! {
 pub struct Bounds {
     pub commands: usize,
     pub connections: usize,
+    pub deadlines: usize,
     pub deliveries: usize,
     /// Publications with which a batch is full.
     pub batch: u32,
@@ -54,6 +57,7 @@ impl Default for Bounds {
         Bounds {
             commands: Bound::Commands.a_turn(),
             connections: Bound::Connections.a_turn(),
+            deadlines: Bound::Deadlines.a_turn(),
             deliveries: Bound::Deliveries.a_turn(),
             batch: BATCH_PUBLICATIONS_MAX,
             writes: (WRITES_MIN, WRITES_MAX),

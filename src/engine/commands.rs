@@ -85,13 +85,18 @@ impl<S: Stream> Engine<S> {
         }
     }
 
-    /// Whether a command would publish while the batch is full, even after a delivery.
+    /// Whether a command must wait for publications to be delivered: one that publishes if the batch is full, one that tells
+    /// of a loss for all before the loss.
     fn must_wait(&mut self, command: &Command) -> bool {
-        let publishes = matches!(command, Command::Publish(_) | Command::Announce(_));
-        if publishes && self.delivery_is_due() {
+        let waits = |engine: &Engine<S>| match command {
+            Command::Publish(_) | Command::Announce(_) => engine.delivery_is_due(),
+            Command::Lose(_) => !engine.context.services.publisher.is_delivered(),
+            _ => false,
+        };
+        if waits(self) {
             self.deliver();
         }
-        publishes && self.delivery_is_due()
+        waits(self)
     }
 
     fn carry_out(&mut self, command: Command) {
@@ -102,6 +107,7 @@ impl<S: Stream> Engine<S> {
             Command::Close(id, code, reason) => self.tell(id, |turn| turn.close(code, &reason)),
             Command::Publish(publication) => publisher.publish_from_outside(&publication, limits, counters),
             Command::Announce(announcement) => publisher.announce(&announcement, counters),
+            Command::Lose(losses) => self.lose(&losses),
             Command::Listen(id, filter, callback) => {
                 publisher.listen(id, &filter, callback, limits, counters)
             }

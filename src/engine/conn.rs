@@ -268,6 +268,16 @@ impl<S> Conn<S> {
         self.waiting() == Waiting::Request && self.inbox.is_none() && !self.may_read()
     }
 
+    /// Whether all that its client asked for has left, and only the client's end is waited for.
+    pub(super) fn is_lingering(&self) -> bool {
+        self.state() == State::Lingering
+    }
+
+    /// Whether it may be closed to make room for another: nothing is under way.
+    pub(super) fn may_give_way(&self) -> bool {
+        self.is_idle() || self.is_lingering()
+    }
+
     /// Whether a read may return something.
     #[inline]
     pub(super) fn may_read(&self) -> bool {
@@ -415,7 +425,7 @@ mod tests {
         assert!(!conn.can_answer() && !conn.is_idle());
         conn.writing = Writing::Lingering;
         assert_eq!((conn.state(), conn.waiting()), (State::Lingering, Waiting::Linger));
-        assert!(!conn.can_answer() && !conn.is_idle());
+        assert!(!conn.can_answer() && !conn.is_idle() && conn.may_give_way());
         conn.io.broken = true;
         assert_eq!(conn.state(), State::Broken);
         assert!(!conn.can_answer());

@@ -16,7 +16,7 @@ pub struct Counters {
     pub accepted: u64,
     /// How often accepting was postponed because descriptors, or something else that it needs, had run out.
     pub accept_backoffs: u64,
-    /// Idle connections closed to make room for new ones, because there were as many as the limit `connections` allows.
+    /// Connections closed to make room for new ones, idle or after their last response, because there were as many as the limit `connections` allows.
     pub evicted: u64,
     /// Connections accepted here and passed to another worker, because this one had as many as the limit allows.
     pub handed_over: u64,
@@ -39,7 +39,7 @@ pub struct Counters {
     pub matched: u64,
     /// Of those matched: accepted by the kernel completely, or taken by a listener.
     pub delivered: u64,
-    /// Of those matched: dropped because there was no room.
+    /// Of those matched: dropped because there was no room, in the subscriber's outbox or in this worker's mailbox.
     pub dropped_newest: u64,
     /// Of those matched: dropped to make room for newer ones.
     pub dropped_oldest: u64,
@@ -54,7 +54,7 @@ pub struct Counters {
     pub closed_slow: u64,
     /// System calls that wrote to several subscribers together: see [`Builder::io`](crate::Builder::io).
     pub submissions: u64,
-    /// Publications made here that did not fit into another worker's mailbox.
+    /// Publications made here that did not fit into another worker's mailbox. Its subscribers are told.
     pub publications_lost: u64,
     /// Panics of the application's code.
     pub panics: u64,

@@ -4,8 +4,11 @@
 //! if it leaves some to the next.
 
 use super::bounds::Bound;
+use super::context::Services;
 use super::delivery;
 use super::driver::Engine;
+use super::publisher::Recipient;
+use super::remote::losses::Losses;
 use crate::transport::Stream;
 
 impl<S: Stream> Engine<S> {
@@ -48,6 +51,43 @@ impl<S: Stream> Engine<S> {
             self.abort(id);
         }
         self.delivery.follow_ups = follow_ups;
+    }
+
+    /// Notes what subscribers have lost because this worker's mailbox was full, behind all that they have been sent. They are
+    /// told of it in turns of their own.
+    #[cold]
+    pub(super) fn lose(&mut self, losses: &Losses) {
+        for (topic, lost) in losses.iter() {
+            for (recipient, encoding) in self.context.services.publisher.topics.recipients(topic) {
+                // Bytes have no event.
+                let count = lost.texts + if encoding.is_events() { 0 } else { lost.binaries };
+                if count > 0 {
+                    self.lose_of(recipient, count);
+                }
+            }
+        }
+    }
+
+    fn lose_of(&mut self, recipient: Recipient, count: u64) {
+        let Services { counters, .. } = &mut self.context.services;
+        counters.matched += count;
+        let Recipient::Conn(id) = recipient else {
+            counters.dropped_newest += count;
+            return;
+        };
+        let Some(conn) = self.table.find(id).filter(|conn| conn.takes_publications()) else {
+            counters.dropped_closing += count;
+            return;
+        };
+        counters.dropped_newest += count;
+        let was_empty = conn.io.outbox.is_none();
+        let outbox = conn.outbox(self.cork.memory());
+        outbox.lose(count);
+        if was_empty {
+            outbox.pause();
+            self.update_deadline(id, false);
+            self.list(id);
+        }
     }
 
     /// Makes a turn's last delivery, and counts the turn if it leaves something to the next.

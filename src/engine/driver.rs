@@ -226,9 +226,7 @@ impl<S: Stream> Engine<S> {
             self.run_listed();
         }
         self.schedule.advance();
-        while let Some((id, expiry)) = self.schedule.expired(&mut self.table) {
-            self.expire(id, expiry);
-        }
+        self.expire_overdue();
         self.deliver_last();
         if self.cut_off.is_some_and(|cut_off| self.schedule.has_come(cut_off)) {
             self.cut_off_stragglers();
@@ -239,6 +237,10 @@ impl<S: Stream> Engine<S> {
     #[cold]
     fn cut_off_stragglers(&mut self) {
         for id in self.table.ids() {
+            // What a turn has put off may be its answer.
+            if self.table.find(id).is_some_and(|conn| conn.runnable) {
+                self.drive(id, false);
+            }
             // A peer that has its whole answer and is slow to close loses nothing.
             if let Some(conn) = self.table.find(id).filter(|conn| conn.waiting() != Waiting::Linger) {
                 self.report.stragglers.push(Straggler::new(conn));

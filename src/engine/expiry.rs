@@ -1,8 +1,9 @@
 //! What becomes of a connection whose deadline has passed.
 //!
-//! It knows no wheel and no timeout: [`schedule`](super::schedule) says what is due. Its invariant: a connection is dropped for
-//! taking nothing only if it has just been offered what is queued.
+//! It knows no wheel and no timeout: [`schedule`](super::schedule) says what is due. Its invariants: a connection is dropped for
+//! taking nothing only if it has just been offered what is queued; a turn that was put off is had before the deadline counts.
 
+use super::bounds::Bound;
 use super::driver::Engine;
 use super::schedule::Expiry;
 use super::timer::Waiting;
@@ -11,8 +12,22 @@ use crate::app::ConnId;
 use crate::transport::Stream;
 
 impl<S: Stream> Engine<S> {
+    /// Handles the connections whose deadlines have passed, as many as the turn's bound allows.
+    #[inline]
+    pub(super) fn expire_overdue(&mut self) {
+        for _ in 0..self.bounds.deadlines {
+            let Some((id, expiry)) = self.schedule.expired(&mut self.table) else { return };
+            self.expire(id, expiry);
+        }
+        if self.schedule.is_due() {
+            self.count_bounded(Bound::Deadlines);
+        }
+    }
+
     /// Handles a connection whose deadline has passed.
-    pub(super) fn expire(&mut self, id: ConnId, expiry: Expiry) {
+    #[inline(never)]
+    fn expire(&mut self, id: ConnId, expiry: Expiry) {
+        let Some(expiry) = self.still_due(id, expiry) else { return };
         let Some(conn) = self.table.find(id) else { return };
         self.context.services.counters.timeouts += u64::from(expiry.is_timeout());
         let mut turn = Turn::new(conn, id, &mut self.context, &mut self.cork);
@@ -29,6 +44,18 @@ impl<S: Stream> Engine<S> {
         if expiry == Expiry::Quiet {
             self.update_deadline(id, true);
         }
+    }
+
+    /// Returns what is due once a connection has had the turn that it waits for: what has arrived for it, from its peer or
+    /// from another thread, was in time.
+    fn still_due(&mut self, id: ConnId, expiry: Expiry) -> Option<Expiry> {
+        let conn = self.table.find(id)?;
+        // Another thread may send the answer without waking the connection in this turn.
+        if !conn.runnable && expiry != Expiry::AnswerTimeout {
+            return Some(expiry);
+        }
+        self.drive(id, false);
+        self.schedule.expiry(self.table.find(id)?)
     }
 
     /// Offers a connection once more what is queued for it, and drops it if it still takes nothing.

@@ -8,18 +8,19 @@ use super::remote::lobby::Arrival;
 use crate::transport::Stream;
 
 impl<S: Stream> Engine<S> {
-    /// Closes the connection that has been idle for longest, between two requests or before its first, to make room for
-    /// another. One that has been idle for less than 100 ms does not give way. Returns whether there is room now.
+    /// Closes a connection to make room for another: the one that has lingered for longest after its last answer or, if none
+    /// does, the one that has been idle for longest, between two requests or before its first. One that has waited for less
+    /// than 100 ms does not give way. Returns whether there is room now.
     pub fn make_room(&mut self) -> bool {
         while !self.has_room() && !self.context.services.shutting_down {
             let now_ms = self.schedule.now_ms();
             let Some((id, since)) = self.eviction.next(&mut self.table, now_ms) else { return false };
-            // A request may have arrived whose event is not reported yet.
+            // A request, or the end, may have arrived whose event is not reported yet.
             if let Some(conn) = self.table.find(id) {
                 conn.source = Source::Ready;
             }
             self.drive(id, false);
-            if self.table.find(id).is_some_and(|conn| conn.is_idle() && conn.timer.since == since) {
+            if self.table.find(id).is_some_and(|conn| conn.may_give_way() && conn.timer.since == since) {
                 self.counters_mut().evicted += 1;
                 self.abort(id);
             }

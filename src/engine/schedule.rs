@@ -71,10 +71,16 @@ impl Schedule {
         self.update(id, conn, false);
     }
 
-    /// Returns when the next entry fires, in milliseconds.
+    /// Returns when the next entry fires, in milliseconds; 0 if it is due already.
     #[inline]
     pub(super) fn next_ms(&self) -> Option<u64> {
-        self.wheel.next_ms()
+        if self.is_due() { Some(0) } else { self.wheel.next_ms() }
+    }
+
+    /// Whether an entry is due: a turn has reached its bound.
+    #[inline]
+    pub(super) fn is_due(&self) -> bool {
+        self.wheel.is_due()
     }
 
     /// Returns when a shutdown that begins now cuts connections off, in milliseconds.
@@ -120,16 +126,19 @@ impl Schedule {
                 continue;
             }
             conn.timer.armed = 0;
-            if conn.timer.deadline > self.now_ms {
-                self.arm(id, conn);
-            } else if let Some(expiry) = self.expiry(conn) {
-                return Some((id, expiry));
+            match self.expiry(conn) {
+                Some(expiry) => return Some((id, expiry)),
+                None => self.arm(id, conn),
             }
         }
         None
     }
 
-    fn expiry<S>(&self, conn: &Conn<S>) -> Option<Expiry> {
+    /// Returns what to do with a connection if its deadline has passed.
+    pub(super) fn expiry<S>(&self, conn: &Conn<S>) -> Option<Expiry> {
+        if !self.has_come(conn.timer.deadline) {
+            return None;
+        }
         Some(match conn.timer.waiting {
             // It has no deadline.
             Waiting::Application => return None,

@@ -4,6 +4,7 @@
 //! Invariant: the frames of an encoding are in the order of their entries, and every needed entry has a whole
 //! frame.
 
+use crate::buffer::SlowConsumer;
 use crate::ws::{Message, Opcode, encode};
 use std::sync::Arc;
 
@@ -53,6 +54,24 @@ pub(crate) struct Batch {
     encodings: [Frames; Encoding::COUNT],
     /// An entry is needed in another encoding than the plain one.
     needs_others: bool,
+}
+
+/// A range of publications that one subscriber is owed: entries `from..to` of the [`Batch`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct BatchRange {
+    /// The number of the first entry.
+    pub(crate) from: u32,
+    /// The number of the last entry plus one; 0 if the range is empty.
+    pub(crate) to: u32,
+    /// The policy for publications that the subscriber has no room for.
+    pub(crate) slow: SlowConsumer,
+}
+
+impl BatchRange {
+    /// Returns the number of publications.
+    pub(crate) fn len(self) -> u64 {
+        u64::from(self.to - self.from)
+    }
 }
 
 /// A publication or an announcement of a turn.

@@ -26,7 +26,7 @@ pub use names::TopicError;
 pub use page::{TopicCount, TopicPage};
 pub use publication::Publication;
 
-pub(crate) use batch::{Batch, Encoding, Entry, Kind};
+pub(crate) use batch::{Batch, BatchRange, Encoding, Entry, Kind};
 pub(crate) use broker::Attached;
 pub(crate) use names::{check_filter, check_publication};
-pub(crate) use topics::{BATCH_PUBLICATIONS_MAX, BatchRange, SubscriberId, Topics};
+pub(crate) use topics::{BATCH_PUBLICATIONS_MAX, SubscriberId, Topics};

@@ -4,7 +4,7 @@
 //! its subscription point to each other, and a topic without members is removed.
 
 use super::TopicError;
-use super::batch::{Batch, Encoding, Kind};
+use super::batch::{Batch, BatchRange, Encoding, Kind};
 use super::index::Index;
 use super::names::{self, Filter};
 use super::page::{TopicCount, TopicPage, order};
@@ -101,24 +101,6 @@ struct Subscription {
     topic: u32,
     /// Index into that topic's `members`.
     member: u32,
-}
-
-/// A range of publications that one subscriber is owed: entries `from..to` of the [`Batch`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct BatchRange {
-    /// The number of the first entry.
-    pub(crate) from: u32,
-    /// The number of the last entry plus one; 0 if the range is empty.
-    pub(crate) to: u32,
-    /// The policy for publications that the subscriber has no room for.
-    pub(crate) slow: SlowConsumer,
-}
-
-impl BatchRange {
-    /// Returns the number of publications.
-    pub(crate) fn len(self) -> u64 {
-        u64::from(self.to - self.from)
-    }
 }
 
 impl<C> Subscriber<C> {
@@ -266,6 +248,26 @@ impl<C: Copy> Topics<C> {
             self.add_load(message, count);
         }
         count
+    }
+
+    /// Returns the subscribers that a publication to `name` matches, each once; without a name, all of any topic.
+    #[cold]
+    pub(crate) fn recipients(&self, name: Option<&str>) -> Vec<(C, Encoding)> {
+        let Some(name) = name else {
+            let subscribed = self.subscribers.iter().filter(|(_, own)| !own.subscriptions.is_empty());
+            return subscribed.map(|(_, own)| (own.recipient, own.encoding)).collect();
+        };
+        let prefixes = self.prefix_lengths.iter().filter_map(|(length, _)| {
+            let prefix = name.get(..*length).filter(|prefix| prefix.len() < name.len())?;
+            self.prefixes.get(prefix)
+        });
+        let topics = self.exact.get(name).into_iter().chain(prefixes);
+        let members = topics.flat_map(|topic| &self.topics[topic as usize].members);
+        let mut matched: Vec<_> = members.map(|member| member.subscriber.index()).collect();
+        matched.sort_unstable();
+        matched.dedup();
+        let of = |at| &self.subscribers[at];
+        matched.into_iter().map(of).map(|own| (own.recipient, own.encoding)).collect()
     }
 
     /// Adds an entry that has matched `count` subscribers to the batch's load.

@@ -350,12 +350,14 @@ fn attach(broker: Option<&Arc<dyn Broker>>, parts: &mut [WorkerParts], handle: &
     Ok(())
 }
 
-/// Returns how much memory the buffers of a server may have: what the limits say or, by default, half of what the process
-/// may have.
+/// Returns how much memory the buffers of a server may have: what the limits say or, if that is automatic, half of what the
+/// process may have. There is no limit if the system does not report that.
 fn memory_max(limits: &Limits) -> usize {
-    if limits.memory != Limits::default().memory {
-        return limits.memory;
-    }
+    limits.memory.or_else(half_of_memory).unwrap_or(usize::MAX)
+}
+
+/// Returns half of the memory that this process may have, if the system reports it.
+fn half_of_memory() -> Option<usize> {
     let machine = || {
         let text = std::fs::read_to_string("/proc/meminfo").ok()?;
         let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
@@ -364,8 +366,8 @@ fn memory_max(limits: &Limits) -> usize {
     // The file that a container sees of its own group; elsewhere the root group, which has no such file.
     let group = || std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok()?.trim().parse().ok();
     let process = || process_limit("Max address space");
-    let least = [machine(), group(), process()].into_iter().flatten().min();
-    least.map_or(limits.memory, |bytes: usize| (bytes / 2).min(limits.memory))
+    let least: usize = [machine(), group(), process()].into_iter().flatten().min()?;
+    Some(least / 2)
 }
 
 /// Returns how many descriptors this process may have, if the system reports it.
@@ -394,8 +396,11 @@ mod tests {
     fn buffers_have_at_most_half_of_the_memory_unless_the_limits_say_otherwise() {
         let mut limits = Limits::default();
         let default = memory_max(&limits);
-        assert!((1 << 20..limits.memory / 2).contains(&default), "{default}");
-        limits.memory = 12_345;
-        assert_eq!(memory_max(&limits), 12_345);
+        assert!((1 << 20..1 << 39).contains(&default), "{default}");
+        // The largest value means itself.
+        for (text, bytes) in [("12345", 12_345), ("1024GiB", 1 << 40), ("auto", default)] {
+            limits.set("memory", text).unwrap();
+            assert_eq!(memory_max(&limits), bytes, "{text}");
+        }
     }
 }

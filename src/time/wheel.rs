@@ -52,7 +52,7 @@ pub struct Wheel {
     fired: u64,
     /// The current tick: entries for ticks up to this one are due.
     current: u64,
-    /// A lower bound for the ticks of the armed entries.
+    /// The tick of the first armed entry; `u64::MAX` if nothing is armed.
     earliest: u64,
     armed: usize,
 }
@@ -107,30 +107,26 @@ impl Wheel {
     /// Removes and returns the next entry that is due, in the order of ticks.
     #[inline]
     pub fn pop(&mut self) -> Option<Due> {
-        if self.earliest > self.current {
+        if !self.is_due() {
             self.fired = self.current;
             return None;
         }
-        self.pop_due()
+        Some(self.pop_due())
     }
 
-    fn pop_due(&mut self) -> Option<Due> {
-        while self.earliest <= self.current {
-            self.fired = self.fired.max(self.earliest - 1);
-            let slot = (self.earliest % SLOTS) as usize;
-            let index = self.slots[slot];
-            if index != NONE {
-                let node = &mut self.nodes[index as usize];
-                let due = Due { key: node.key, generation: node.generation, tick: self.earliest as Tick };
-                self.slots[slot] = std::mem::replace(&mut node.next, self.free);
-                self.free = index;
-                self.armed -= 1;
-                return Some(due);
-            }
+    fn pop_due(&mut self) -> Due {
+        self.fired = self.fired.max(self.earliest - 1);
+        let slot = (self.earliest % SLOTS) as usize;
+        let index = self.slots[slot];
+        let node = &mut self.nodes[index as usize];
+        let due = Due { key: node.key, generation: node.generation, tick: self.earliest as Tick };
+        self.slots[slot] = std::mem::replace(&mut node.next, self.free);
+        self.free = index;
+        self.armed -= 1;
+        if self.slots[slot] == NONE {
             self.find_earliest();
         }
-        self.fired = self.current;
-        None
+        due
     }
 
     /// Moves `earliest` to the next slot with an entry.
@@ -144,9 +140,13 @@ impl Wheel {
         };
     }
 
+    /// Returns whether [`pop`](Wheel::pop) would return an entry.
+    #[inline]
+    pub fn is_due(&self) -> bool {
+        self.earliest <= self.current
+    }
+
     /// Returns when the next entry fires, in the milliseconds of `now_ms`; `None` if nothing is armed.
-    ///
-    /// The result is exact after [`pop`](Wheel::pop) has returned `None`.
     #[inline]
     pub fn next_ms(&self) -> Option<u64> {
         (self.earliest != u64::MAX).then(|| self.start_ms + self.earliest * TICK_MS)

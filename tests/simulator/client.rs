@@ -305,17 +305,14 @@ impl Client {
         // Between the 100 and the first byte of the content.
         let asked = item.phase == Phase::Http && item.start == wire.seen && self.script.is_content(wire.seen);
         let text = b"The request took too long to arrive.";
-        // The request's head is an item of its own if the client waits for a 100.
-        let begins = if self.script.is_content(item.start) {
-            self.script.item_at(item.start - 1).start
-        } else {
-            item.start
-        };
+        // The request's head is an item of its own if the client waits for a 100. With that, the time of the content begins.
+        let first =
+            if self.script.is_content(item.start) { self.script.item_at(item.start - 1) } else { item };
+        let (begins, began) = (first.start, first.began);
         // This includes what arrived in the very turn of the timeout.
         let known = wire.read_in_time.unwrap_or(wire.pipe.read).max(begins);
         let head_only = wire.sent[begins..known].starts_with(b"HEAD ");
         let timeout = response("408 Request Timeout", TEXT, "Connection: close\r\n", text, head_only);
-        let began = if asked { self.script.item_at(item.start - 1).began } else { item.began };
         if (partial || asked) && silent(began, world.timeouts.body_stall) && alike(got, &timeout) {
             return self.end_with(at, &timeout);
         }
@@ -492,7 +489,8 @@ impl Client {
             return Ok(());
         }
         if let Some(ended) = wire.write_ended {
-            return if passed(ended, world.timeouts.linger) { Ok(()) } else { Err("did not linger".into()) };
+            let allowed = if world.evicts { IDLE_BEFORE_EVICTION } else { world.timeouts.linger };
+            return if passed(ended, allowed) { Ok(()) } else { Err("did not linger".into()) };
         }
         self.disturbed = true;
         let right = if world.evicts && self.is_idle(&wire) {

@@ -96,6 +96,7 @@ fn bounds(random: &mut Random) -> Bounds {
         deliveries: random.one_of(&[1, 3, 1024]),
         batch: random.one_of(&[1, 3, 4096]),
         writes: random.one_of(&[(1, 1), (1, 2), (2, 1024), (4, 1024)]),
+        ..Bounds::default()
     }
 }
 

@@ -8,7 +8,7 @@ use super::service::{Log, app};
 use super::wire::SimStream;
 use fleeting::ConnId;
 use fleeting::Limits;
-use fleeting::engine::{Engine, Readiness, Settings};
+use fleeting::engine::{Bounds, Engine, Readiness, Settings};
 use fleeting::time::{DateCache, Now};
 use fleeting_testkit::random::Random;
 use std::cell::Cell;
@@ -78,9 +78,9 @@ impl Run {
         let mut limits = limits(&mut random);
         // Not drawn either.
         if seed % 5 == 0 {
-            limits.memory = limits.arena_bytes + (128 << 10) + (1024 << (seed / 5 % 10));
+            limits.memory = Some(limits.arena_bytes + (128 << 10) + (1024 << (seed / 5 % 10)));
         }
-        let settings = Settings { limits, half_close, ..Settings::default() };
+        let settings = Settings { limits, half_close, bounds: bounds(seed), ..Settings::default() };
         let log = Rc::new(Log::default());
         let app = app(&log);
         assert_eq!(app.check(), Ok(()));
@@ -460,6 +460,13 @@ impl Run {
 
 /// With more memory than this, nothing is refused for want of it.
 const MEMORY_AMPLE: usize = 1 << 30;
+
+/// Returns the bounds of a turn: those of a server, or some that even a few clients reach. They have numbers of their own.
+fn bounds(seed: u64) -> Bounds {
+    let mut random = Random::new(seed ^ 0xb0_0d5);
+    let (commands, connections) = (random.one_of(&[1, 3, 1024]), random.one_of(&[1, 2, 256]));
+    Bounds { commands, connections, deadlines: random.one_of(&[1, 2, 256]), ..Bounds::default() }
+}
 
 fn limits(random: &mut Random) -> Limits {
     let mut limits = Limits::default();

@@ -4,7 +4,7 @@
 //! by `http1::encode_head`, with what [`ResponseContext`] says about the connection.
 
 use super::sending::Frame;
-use crate::app::{App, Awaited, Body, ConnId, Error, FieldBlock, Response, handler_failed};
+use crate::app::{App, Awaited, Body, ConnId, Error, FieldBlock, Response};
 use crate::engine::context::Services;
 use crate::engine::output::Output;
 use crate::http1::{self, ConnectionHeader, ContentLength, Refusal, ResponseHead, Version};
@@ -103,14 +103,9 @@ impl ResponseContext {
             unreachable!("only a pending body is answered later");
         };
         let length = match pending.awaited() {
-            Some(Awaited::Answer(_)) => return AfterAnswer::Pending,
+            Some(Awaited::Answer(_)) | None => return AfterAnswer::Pending,
             Some(Awaited::Source(streamed)) => streamed.length,
             Some(Awaited::Events(_)) => None,
-            // A layer kept it for another request: nothing will make this answer.
-            None => {
-                *response = handler_failed().into();
-                return self.answer(out, response, date);
-            }
         };
         let (empty, silent) = content_length(response.status, 0);
         let has_content = !silent && !self.head_only;

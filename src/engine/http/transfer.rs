@@ -9,7 +9,8 @@ use super::receiving::{Received, Receiving};
 use super::sending::{SendStatus, Sending};
 use super::subscribed::Subscribed;
 use crate::app::{
-    Answer, Awaited, Body, ConnId, Error, FieldBlock, Promise, Response, WakeConn, Waker, refuse,
+    Answer, Awaited, Body, ConnId, Error, FieldBlock, Promise, Response, WakeConn, Waker, answered,
+    handler_failed, refuse,
 };
 use crate::engine::context::{Context, Services};
 use crate::engine::output::Output;
@@ -390,7 +391,9 @@ impl Stage {
         let Body::Pending(pending) = std::mem::replace(&mut response.body, Body::Empty) else {
             unreachable!("only a response with a pending body makes a stage");
         };
-        match pending.into_awaited().expect("`answer_later` has replaced what nothing makes") {
+        // What has begun stands for the answer of one request, and a layer has kept it for another.
+        let awaited = pending.into_awaited().unwrap_or_else(|| Awaited::Answer(answered(handler_failed())));
+        match awaited {
             Awaited::Answer(promise) => {
                 let fields = std::mem::replace(&mut response.fields, FieldBlock::Fixed(b""));
                 (*context, Stage::Deferred(Deferred { promise, fields, close: response.close }))

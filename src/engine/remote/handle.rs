@@ -94,7 +94,7 @@ impl Handle {
     #[doc(hidden)]
     pub fn unattended(workers: usize) -> Handle {
         let limits = Limits::default();
-        let memory = Memory::new(limits.memory);
+        let memory = Memory::new(usize::MAX);
         let mailboxes = (0..workers).map(|_| Arc::new(Mailbox::new(None, &limits, &memory)));
         Handle::new(mailboxes.collect(), None, &limits, memory)
     }
@@ -102,7 +102,8 @@ impl Handle {
     /// Makes a handle for one engine that the calling thread runs. Each command unparks the thread.
     #[cfg(feature = "testing")]
     pub(crate) fn parking(broker: Option<Arc<dyn Broker>>, limits: &Limits) -> Handle {
-        let memory = Memory::new(limits.memory);
+        // What the machine has makes no difference to a test.
+        let memory = Memory::new(limits.memory.unwrap_or(usize::MAX));
         let mailbox = Mailbox::new(Some(Sleeper::Thread(std::thread::current())), limits, &memory);
         Handle::new(vec![Arc::new(mailbox)], broker, limits, memory)
     }
@@ -120,8 +121,9 @@ impl Handle {
     }
 
     /// Returns the memory that the server's buffers share; or new memory, if an engine of its own may have less than that.
-    pub(in crate::engine) fn memory_within(&self, bytes_max: usize) -> Arc<Memory> {
-        if self.memory.bytes_max() <= bytes_max { self.memory.clone() } else { Memory::new(bytes_max) }
+    pub(in crate::engine) fn memory_within(&self, bytes_max: Option<usize>) -> Arc<Memory> {
+        let less = bytes_max.filter(|bytes_max| *bytes_max < self.memory.bytes_max());
+        less.map_or_else(|| self.memory.clone(), Memory::new)
     }
 
     /// Returns the limits of what may be published and subscribed to.
@@ -185,7 +187,8 @@ impl Handle {
     ///
     /// # Errors
     /// [`PublishError::Topic`] if the name is invalid or the message is longer than the limit `message_bytes`; no
-    /// subscriber gets it. [`PublishError::Full`] if a worker's mailbox is full; that worker's subscribers do not get it.
+    /// subscriber gets it. [`PublishError::Full`] if a worker's mailbox is full; that worker's subscribers do not get it, and
+    /// are told of the [gap](crate::WebSocket::dropped).
     /// [`PublishError::Gone`] if the server has ended; only the broker got it.
     pub fn publish(&self, topic: &str, message: Message<'_>) -> Result<(), PublishError> {
         check_publication(topic, message, &self.limits).map_err(PublishError::Topic)?;
@@ -203,8 +206,8 @@ impl Handle {
     /// broker.
     ///
     /// # Errors
-    /// [`SendError::Full`] if a worker's mailbox is full; that worker's subscribers do not get it. [`SendError::Gone`] if
-    /// all workers have ended.
+    /// [`SendError::Full`] if a worker's mailbox is full; that worker's subscribers do not get it, and are told of the gap.
+    /// [`SendError::Gone`] if all workers have ended.
     pub fn deliver(&self, publication: &Arc<Publication>) -> Result<(), SendError> {
         let publication = std::slice::from_ref(publication);
         let mut result = Err(SendError::Gone);

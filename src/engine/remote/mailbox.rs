@@ -4,6 +4,7 @@
 //! which they were posted. Wake-ups are not commands: they may come earlier.
 
 use super::lobby::{Arrival, Lobby};
+use super::losses::Losses;
 use super::question::Question;
 use crate::app::{ConnId, Error, WakeConn};
 use crate::buffer::{Charge, Memory};
@@ -27,6 +28,8 @@ pub(crate) enum Command {
     Close(ConnId, CloseCode, Box<str>),
     Publish(Arc<Publication>),
     Announce(Arc<Publication>),
+    /// Tell subscribers what they have lost here, for want of room in the mailbox.
+    Lose(Box<Losses>),
     /// Count the topics after this one.
     CountTopics(Option<Box<str>>, Question<TopicPage>),
     ReportFigures(Question<Vec<WorkerFigures>>),
@@ -59,6 +62,7 @@ impl Command {
             Command::Binary(_, bytes) => bytes.len(),
             Command::Publish(publication) | Command::Announce(publication) => publication.memory_bytes(),
             Command::Close(..)
+            | Command::Lose(_)
             | Command::CountTopics(..)
             | Command::ReportFigures(_)
             | Command::Listen(..)
@@ -172,6 +176,26 @@ impl Queue {
         self.commands.push_back(command);
         Ok(())
     }
+
+    /// Queues a publication. Without room for it, its loss is noted behind what is queued. Returns whether there was room.
+    fn push_publication(&mut self, publication: &Arc<Publication>) -> bool {
+        let pushed = self.push(Command::Publish(publication.clone()));
+        if pushed.is_err() {
+            self.lose(publication);
+        }
+        pushed.is_ok()
+    }
+
+    #[cold]
+    fn lose(&mut self, publication: &Publication) {
+        // At most one for each command that is queued.
+        if !matches!(self.commands.back(), Some(Command::Lose(_))) {
+            self.commands.push_back(Command::Lose(Box::default()));
+        }
+        if let Some(Command::Lose(losses)) = self.commands.back_mut() {
+            losses.note(publication);
+        }
+    }
 }
 
 impl Mailbox {
@@ -193,16 +217,13 @@ impl Mailbox {
         self.wake().map_err(|_| SendError::Gone)
     }
 
-    /// Posts publications in their order. Returns how many of them did not fit, or an error if the worker is gone.
+    /// Posts publications in their order. Returns how many of them did not fit, which their subscribers are told, or an error if the worker is gone.
     pub(in crate::engine) fn post_publications(
         &self,
         publications: &[Arc<Publication>],
     ) -> Result<u64, SendError> {
         let pushed = self.with_queue(|queue| {
-            let push = |publication: &&Arc<Publication>| {
-                queue.push(Command::Publish((*publication).clone())).is_err()
-            };
-            publications.iter().filter(push).count() as u64
+            publications.iter().filter(|publication| !queue.push_publication(publication)).count() as u64
         });
         let lost = pushed?;
         let _ = self.wake();

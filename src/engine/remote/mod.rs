@@ -4,6 +4,7 @@
 
 pub(super) mod handle;
 pub(super) mod lobby;
+pub(super) mod losses;
 pub(super) mod mailbox;
 pub(super) mod question;
 pub(super) mod subscription;

@@ -91,9 +91,7 @@ const COUNTERS: &[CounterFamily] = &[
         "Pauses in accepting because descriptors or other resources ran out.",
         |c| c.accept_backoffs,
     ),
-    ("fleeting_connections_evicted_total", "Idle connections closed to make room for new ones.", |c| {
-        c.evicted
-    }),
+    ("fleeting_connections_evicted_total", "Connections closed to make room for new ones.", |c| c.evicted),
     (
         "fleeting_connections_handed_over_total",
         "Connections that a full worker passed to another one.",
