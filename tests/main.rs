@@ -62,3 +62,4 @@ mod turn_bounds;
 mod upgrade;
 mod uploads;
 mod websocket_timeouts;
+mod writing_together;

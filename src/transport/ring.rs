@@ -110,3 +110,147 @@ fn result(result: i32) -> io::Result<usize> {
         if is_short_of_memory(&error) { io::ErrorKind::OutOfMemory.into() } else { error }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::Stream;
+    use mio::net::TcpStream;
+    use std::io::Read;
+    use std::net::TcpListener;
+    use std::os::fd::AsRawFd;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    /// Returns a ring, or `None` if the system does not allow one.
+    fn ring() -> Option<Ring> {
+        const REFUSED: [io::ErrorKind; 3] =
+            [io::ErrorKind::PermissionDenied, io::ErrorKind::Unsupported, io::ErrorKind::InvalidInput];
+        match Ring::new() {
+            Ok(ring) => Some(ring),
+            Err(error) => {
+                assert!(REFUSED.contains(&error.kind()), "{error}");
+                None
+            }
+        }
+    }
+
+    /// A connection whose server's end does not block, and holds little.
+    fn connection() -> (TcpStream, std::net::TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        server.set_nonblocking(true).unwrap();
+        socket2::SockRef::from(&server).set_send_buffer_size(4096).unwrap();
+        (TcpStream::from_std(server), client)
+    }
+
+    /// Submits these writes, and returns their results.
+    fn submit(ring: &mut Ring, writes: &[(&TcpStream, &[u8])]) -> Vec<io::Result<usize>> {
+        let mut results = Vec::new();
+        let mut writes =
+            writes.iter().map(|(stream, bytes)| Submission { socket: stream.as_raw_fd(), bytes });
+        assert!(ring.submit(&mut writes, &mut results));
+        results
+    }
+
+    fn kind(result: &io::Result<usize>) -> Option<io::ErrorKind> {
+        result.as_ref().err().map(io::Error::kind)
+    }
+
+    /// Each write has the result that `Stream::write` has on a twin of its connection, and the same bytes arrive.
+    #[test]
+    fn a_write_has_the_result_of_a_write_by_itself() {
+        let Some(mut ring) = ring() else { return };
+        let sizes = [1, 16, 1000, 5000, 100_000, 1 << 20, 4 << 20];
+        let bytes: Vec<u8> = (0..4 << 20).map(|at| (at % 251) as u8).collect();
+        let mut pairs: Vec<_> = sizes.iter().map(|_| (connection(), connection())).collect();
+        let mut sent = vec![0; sizes.len()];
+        // The second time, most have no room.
+        for _ in 0..2 {
+            let writes: Vec<_> =
+                sizes.iter().zip(&pairs).map(|(size, ((stream, _), _))| (stream, &bytes[..*size])).collect();
+            let results = submit(&mut ring, &writes);
+            for (at, result) in results.iter().enumerate() {
+                let twin = Stream::write(&mut pairs[at].1.0, &bytes[..sizes[at]]);
+                assert_eq!(kind(result), kind(&twin), "{} bytes", sizes[at]);
+                let (written, twin) = (result.as_ref().unwrap_or(&0), twin.unwrap_or(0));
+                assert_eq!(*written == sizes[at], twin == sizes[at], "{} bytes", sizes[at]);
+                sent[at] += written;
+            }
+        }
+        for (((stream, mut client), _), sent) in pairs.into_iter().zip(sent) {
+            drop(stream);
+            let mut arrived = Vec::new();
+            client.read_to_end(&mut arrived).unwrap();
+            assert_eq!(arrived.len(), sent);
+        }
+    }
+
+    #[test]
+    fn more_writes_than_entries_arrive_in_order() {
+        let Some(mut ring) = ring() else { return };
+        let (stream, mut client) = connection();
+        let numbers: Vec<[u8; 2]> = (0..2 * ENTRIES as u16 + 7).map(u16::to_be_bytes).collect();
+        let writes: Vec<_> = numbers.iter().map(|number| (&stream, &number[..])).collect();
+        assert!(submit(&mut ring, &writes).iter().all(|result| matches!(result, Ok(2))));
+        drop(stream);
+        let mut arrived = Vec::new();
+        client.read_to_end(&mut arrived).unwrap();
+        assert_eq!(arrived, numbers.concat());
+    }
+
+    #[test]
+    fn a_failed_write_is_reported_among_others() {
+        let Some(mut ring) = ring() else { return };
+        let ((first, mut reader), (gone, client), (last, _kept)) = (connection(), connection(), connection());
+        socket2::SockRef::from(&client).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+        drop(client);
+        let results = submit(&mut ring, &[(&first, b"one"), (&gone, b"two"), (&last, b"three")]);
+        assert!(matches!(results[..], [Ok(3), Err(_), Ok(5)]), "{results:?}");
+        let mut closed = Vec::new();
+        let write = Submission { socket: -1, bytes: b"four" };
+        assert!(ring.submit(&mut [write].into_iter(), &mut closed));
+        assert!(closed[0].is_err());
+        let mut arrived = [0; 3];
+        reader.read_exact(&mut arrived).unwrap();
+        assert_eq!(&arrived, b"one");
+    }
+
+    /// Nothing of an iterator that panics is written later, when its bytes may be gone.
+    #[test]
+    fn nothing_is_left_behind_by_a_panic() {
+        let Some(mut ring) = ring() else { return };
+        let (stream, mut client) = connection();
+        let bytes = b"stale".to_vec();
+        let mut writes = (0..3).map(|at| {
+            assert!(at < 2, "planted");
+            Submission { socket: stream.as_raw_fd(), bytes: &bytes }
+        });
+        let mut results = Vec::new();
+        assert!(catch_unwind(AssertUnwindSafe(|| ring.submit(&mut writes, &mut results))).is_err());
+        assert!(matches!(submit(&mut ring, &[(&stream, b"fresh")])[..], [Ok(5)]));
+        drop(stream);
+        let mut arrived = String::new();
+        client.read_to_string(&mut arrived).unwrap();
+        assert_eq!(arrived, "fresh");
+    }
+
+    #[test]
+    fn only_its_thread_may_use_it() {
+        let Some(mut ring) = ring() else { return };
+        let (stream, mut client) = connection();
+        let (works, results) = std::thread::scope(|scope| {
+            let other = scope.spawn(|| {
+                let mut results = Vec::new();
+                let write = Submission { socket: stream.as_raw_fd(), bytes: b"hello" };
+                (ring.submit(&mut [write].into_iter(), &mut results), results)
+            });
+            other.join().unwrap()
+        });
+        // It says so, and the caller writes by itself.
+        assert!(!works);
+        assert_eq!(kind(&results[0]), Some(io::ErrorKind::Interrupted));
+        drop((ring, stream));
+        assert_eq!(client.read(&mut [0; 5]).unwrap(), 0);
+    }
+}
