@@ -33,12 +33,13 @@ use std::io;
 /// ```
 pub trait Source: Send + 'static {
     /// Puts the next piece, or nothing, into `room`. Returns whether there is more. It runs on the worker's
-    /// thread, which serves other connections too, so it must not wait.
+    /// thread, which serves other connections too, so it must not wait. Once the announced length has been sent, it is not
+    /// called again.
     ///
     /// # Errors
     /// An error means that the content cannot be completed. The head has been sent already, so the client
     /// does not learn the reason: the connection is closed in the middle of the content (RFC 9112 §8). The
-    /// same happens if this method panics, or if the content is longer or shorter than announced.
+    /// same happens if this method panics, if it returns more than is left of the announced length, or if it ends before that.
     fn read(&mut self, room: &mut Room<'_>) -> Result<Progress, Error>;
 
     /// Called when the server begins to shut down. [`read`](Source::read) is called once more afterwards.

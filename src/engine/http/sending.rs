@@ -116,7 +116,7 @@ impl Sending {
         };
         let bytes = room.used();
         self.parked = progress == app::Progress::Later;
-        let ends = progress == app::Progress::End;
+        let mut ends = progress == app::Progress::End;
         match &mut self.frame {
             Frame::Counted { left } => {
                 let Some(rest) = left.checked_sub(bytes as u64) else { return SendStatus::Broken };
@@ -124,6 +124,8 @@ impl Sending {
                     return SendStatus::Broken;
                 }
                 *left = rest;
+                // The source need not say so: there can be no more.
+                ends = rest == 0;
                 out.bytes(&source_buffer[..bytes]);
             }
             Frame::Close => out.bytes(&source_buffer[..bytes]),
