@@ -50,8 +50,9 @@ impl Expiry {
 }
 
 impl Schedule {
-    pub(super) fn new(policy: DeadlinePolicy, now: Now) -> Schedule {
-        Schedule { policy, wheel: Wheel::new(now.ms), now_ms: now.ms }
+    /// Makes a schedule whose wheel does not move its first `room` entries.
+    pub(super) fn new(policy: DeadlinePolicy, now: Now, room: usize) -> Schedule {
+        Schedule { policy, wheel: Wheel::with_room(now.ms, room), now_ms: now.ms }
     }
 
     /// Sets the time for everything that follows.

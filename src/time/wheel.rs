@@ -60,10 +60,15 @@ pub struct Wheel {
 impl Wheel {
     /// Creates an empty wheel that starts at `now_ms`.
     pub fn new(now_ms: u64) -> Wheel {
+        Wheel::with_room(now_ms, 0)
+    }
+
+    /// Creates an empty wheel that starts at `now_ms` and does not move its first `room` entries.
+    pub(crate) fn with_room(now_ms: u64, room: usize) -> Wheel {
         Wheel {
             slots: vec![NONE; SLOTS as usize].into(),
             start_ms: now_ms,
-            nodes: Vec::new(),
+            nodes: Vec::with_capacity(room),
             free: NONE,
             fired: 0,
             current: 0,
