@@ -11,11 +11,17 @@ use std::time::Duration;
 /// The worker gets a turn only when its descriptor or its patience asks for one, and misses none.
 #[test]
 fn descriptor_and_patience_are_enough_to_run_a_worker() {
+    for spin in [Duration::ZERO, Duration::from_micros(50), Duration::MAX] {
+        run_by_descriptor_and_patience(spin);
+    }
+}
+
+fn run_by_descriptor_and_patience(spin: Duration) {
     const SHORT: Duration = Duration::from_millis(100);
     let mut timeouts = Timeouts::default();
     timeouts.idle = SHORT;
     let mut handle = None;
-    let builder = Server::builder().bind("127.0.0.1:0").timeouts(timeouts);
+    let builder = Server::builder().bind("127.0.0.1:0").timeouts(timeouts).spin(spin);
     let worker = builder.worker(|context| {
         handle = Some(context.handle.clone());
         App::new().get("/{number}", |req| Ok(Response::text(req.param("number"))))

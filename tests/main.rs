@@ -52,6 +52,7 @@ mod simulator;
 mod site_policy;
 mod slow_consumers;
 mod slow_peers;
+mod spinning;
 mod split_reads;
 mod startup_errors;
 mod streaming;

@@ -1,11 +1,11 @@
 //! The server that `benches/` measures.
 //!
-//!     cargo run --release --example bench_server -- --port 8080 [--workers N] [--routes N] [--spin]
+//!     cargo run --release --example bench_server -- --port 8080 [--workers N] [--routes N] [--spin MICROSECONDS]
 //!
 //! `app.rs` lists its paths; try `curl http://127.0.0.1:8080/users/a/b/c`. `--workers` starts threads; without
-//! it one worker runs on the main thread. `--routes` adds routes, to show what routing costs. With `--spin` the
-//! single worker never sleeps in its poll, which keeps its core busy. `curl http://127.0.0.1:8080/quit`, Ctrl-C and
-//! SIGTERM shut the server down in an orderly way, so that an instrumented build writes its profile.
+//! it one worker runs on the main thread. `--routes` adds routes, to show what routing costs. `--spin` is
+//! `Builder::spin`. `curl http://127.0.0.1:8080/quit`, Ctrl-C and SIGTERM shut the server down in an orderly way, so that an
+//! instrumented build writes its profile.
 
 mod app;
 
@@ -19,8 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-const USAGE: &str =
-    "usage: bench_server --port PORT [--workers N] [--routes N] [--spin] [--io auto|epoll|uring]";
+const USAGE: &str = "usage: bench_server --port PORT [--workers N] [--routes N] [--spin MICROSECONDS] [--io auto|epoll|uring]";
 
 struct Options {
     /// 0 for a free port.
@@ -29,7 +28,7 @@ struct Options {
     workers: Option<usize>,
     /// Number of additional routes without parameters, and also of additional routes with one.
     routes: usize,
-    spin: bool,
+    spin: Duration,
     io: Io,
 }
 
@@ -37,14 +36,15 @@ struct Options {
 const SIGNAL_CHECK: Duration = Duration::from_secs(1);
 
 fn options() -> Option<Options> {
-    let (mut port, mut workers, mut routes, mut spin, mut io) = (None, None, 1, false, Io::default());
+    let (mut port, mut workers, mut routes, mut spin, mut io) =
+        (None, None, 1, Duration::ZERO, Io::default());
     let mut args = env::args().skip(1);
     while let Some(flag) = args.next() {
         match flag.as_str() {
             "--port" => port = Some(args.next()?.parse().ok()?),
             "--workers" => workers = Some(args.next()?.parse().ok()?),
             "--routes" => routes = args.next()?.parse().ok()?,
-            "--spin" => spin = true,
+            "--spin" => spin = Duration::from_micros(args.next()?.parse().ok()?),
             "--io" => io = args.next()?.parse().ok()?,
             _ => return None,
         }
@@ -54,7 +54,8 @@ fn options() -> Option<Options> {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let Options { port, workers, routes, spin, io } = options().ok_or(USAGE)?;
-    let builder = Server::builder().bind(format!("127.0.0.1:{port}")).limits(app::limits()?).io(io);
+    let builder =
+        Server::builder().bind(format!("127.0.0.1:{port}")).limits(app::limits()?).spin(spin).io(io);
     let app = move |context: &WorkerContext| with_quit(app::app(routes), context);
     if let Some(workers) = workers {
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
@@ -73,8 +74,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let mut worker = builder.worker(app)?;
     println!("listening on http://{}", worker.local_addrs()?[0]);
-    let patience = Some(if spin { Duration::ZERO } else { SIGNAL_CHECK });
-    while worker.turn(patience)? {
+    while worker.turn(Some(SIGNAL_CHECK))? {
         if signalled.load(Ordering::Relaxed) {
             worker.handle().shutdown();
         }

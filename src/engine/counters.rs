@@ -63,6 +63,8 @@ pub struct Counters {
     pub timeouts: u64,
     /// Messages for connections that were gone.
     pub stale_ids: u64,
+    /// Polls without waiting that found nothing, because the worker spins: see [`Builder::spin`](crate::Builder::spin).
+    pub empty_polls: u64,
     refused: [u64; Refusal::ALL.len()],
     failed: [u64; Failure::ALL.len()],
     rejected: [u64; Rejected::ALL.len()],
@@ -97,6 +99,7 @@ impl Default for Counters {
             panics: 0,
             timeouts: 0,
             stale_ids: 0,
+            empty_polls: 0,
             refused: [0; Refusal::ALL.len()],
             failed: [0; Failure::ALL.len()],
             rejected: [0; Rejected::ALL.len()],

@@ -34,6 +34,9 @@ use std::sync::Arc;
 const CORK_BYTES: usize = 16 << 10;
 /// A cork that has grown beyond this for a rare large answer is freed.
 const CORK_KEPT_BYTES: usize = 1 << 20;
+/// Connections for which the tables are made from the start. The system gives them memory once it is used, so none of it
+/// is left behind by smaller tables, and none is copied while clients wait.
+const ROOM_MAX: usize = 64 << 10;
 
 /// All connections of one worker.
 ///
@@ -97,9 +100,10 @@ impl<S: Stream> Engine<S> {
         let mailbox = handle.mailbox_of(worker).expect("the handle has this worker").clone();
         mailbox.lobby.open(settings.limits.connections);
         let memory = handle.memory_within(settings.limits.memory);
+        let room = settings.limits.connections.min(ROOM_MAX);
         Engine {
-            table: Table::new(worker),
-            schedule: Schedule::new(DeadlinePolicy::new(&settings.timeouts, app.sockets()), now),
+            table: Table::new(worker, room),
+            schedule: Schedule::new(DeadlinePolicy::new(&settings.timeouts, app.sockets()), now, room),
             cork: Cork::new(CORK_BYTES, memory.clone()),
             context: Context::new(app, settings, arena, now, handle, memory),
             runnable: Vec::new(),

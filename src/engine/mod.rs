@@ -82,6 +82,7 @@ mod remote;
 mod schedule;
 mod settings;
 mod shutdown;
+mod spin;
 mod table;
 mod timer;
 mod together;

@@ -43,6 +43,10 @@ impl<S: Stream> Engine<S> {
         self.mailbox.lobby.take_arrivals()
     }
 
+    pub(super) fn count_empty_poll(&mut self) {
+        self.counters_mut().empty_polls += 1;
+    }
+
     pub(super) fn count_accept_backoff(&mut self) {
         self.counters_mut().accept_backoffs += 1;
     }

@@ -50,8 +50,9 @@ impl Expiry {
 }
 
 impl Schedule {
-    pub(super) fn new(policy: DeadlinePolicy, now: Now) -> Schedule {
-        Schedule { policy, wheel: Wheel::new(now.ms), now_ms: now.ms }
+    /// Makes a schedule whose wheel does not move its first `room` entries.
+    pub(super) fn new(policy: DeadlinePolicy, now: Now, room: usize) -> Schedule {
+        Schedule { policy, wheel: Wheel::new(now.ms, room), now_ms: now.ms }
     }
 
     /// Sets the time for everything that follows.
@@ -107,7 +108,7 @@ impl Schedule {
 
     fn arm<S>(&mut self, id: ConnId, conn: &mut Conn<S>) {
         if conn.timer.deadline != u64::MAX {
-            conn.timer.armed = self.wheel.arm(id.index, id.generation, conn.timer.deadline);
+            conn.timer.armed = self.wheel.arm(id.index, conn.timer.deadline);
         }
     }
 
@@ -119,7 +120,8 @@ impl Schedule {
     /// Returns a connection whose deadline has passed, and what to do with it; `None` if there are no more.
     pub(super) fn expired<S>(&mut self, table: &mut Table<Conn<S>>) -> Option<(ConnId, Expiry)> {
         while let Some(due) = self.wheel.pop() {
-            let id = ConnId { generation: due.generation, index: due.key, ..table.id(due.key) };
+            // The entry may be that of an earlier connection at this index. Looking at this one too early changes nothing.
+            let id = table.id(due.key);
             let Some(conn) = table.find(id) else { continue };
             // A stale entry: the connection has been armed with another one.
             if conn.timer.armed != due.tick {

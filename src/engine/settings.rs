@@ -5,6 +5,7 @@
 
 use super::bounds::Bounds;
 use crate::config::{Io, Limits, Timeouts};
+use std::time::Duration;
 
 /// The settings of an engine.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +25,8 @@ pub struct Settings {
     /// How a [`Worker`](crate::Worker) writes what is published. An engine by itself writes through what
     /// [`submit_through`](crate::engine::Engine::submit_through) gives it.
     pub io: Io,
+    /// How long a worker polls without waiting: see [`Builder::spin`](crate::Builder::spin).
+    pub spin: Duration,
     #[doc(hidden)]
     pub bounds: Bounds,
     /// The worker's number, the first part of each of its connections' names ([`ConnId`](crate::ConnId)).

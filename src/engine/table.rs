@@ -17,8 +17,9 @@ pub(super) struct Table<T> {
 }
 
 impl<T> Table<T> {
-    pub(super) fn new(worker: u16) -> Table<T> {
-        Table { slots: Slab::new(), generations: Vec::new(), worker, retired: 0 }
+    /// Makes an empty table that does not move its first `room` records.
+    pub(super) fn new(worker: u16, room: usize) -> Table<T> {
+        Table { slots: Slab::with_capacity(room), generations: Vec::with_capacity(room), worker, retired: 0 }
     }
 
     pub(super) fn worker(&self) -> u16 {
@@ -90,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_stale_name_finds_nothing() {
-        let mut table = Table::new(3);
+        let mut table = Table::new(3, 0);
         let next = table.next_id();
         let first = table.insert("first");
         assert_eq!(first, next);
@@ -110,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_slot_whose_generations_have_run_out_is_retired() {
-        let mut table = Table::new(0);
+        let mut table = Table::new(0, 0);
         let id = table.insert(1);
         table.remove(id);
         table.generations[0] = u32::MAX;

@@ -11,6 +11,7 @@ use super::remote::handle::Handle;
 use super::remote::mailbox::{Mailbox, SendError, Sleeper};
 use super::settings::Settings;
 use super::shutdown::ShutdownReport;
+use super::spin::Spin;
 use crate::app::{App, ConnId, RouteError};
 use crate::arena::Arena;
 use crate::buffer::Memory;
@@ -64,6 +65,7 @@ pub struct Worker {
     /// The last poll returned as many events as it can, so there may be more, of which the descriptor reports nothing to
     /// a loop that polls it edge-triggered.
     may_have_events: bool,
+    spin: Spin,
     /// Held to the end: the broker is detached with the last worker.
     _attached: Option<Arc<Attached>>,
 }
@@ -150,6 +152,7 @@ impl Worker {
         transport::sigpipe::look();
         let (arena, io) = (Arena::try_new(settings.limits.arena_bytes)?, settings.io);
         let clock = Clock::new();
+        let spin = Spin::new(settings.spin);
         let mut engine = Engine::with_arena(app, settings, clock.now(), handle, arena);
         engine.measure_with(&clock);
         if io != Io::Epoll {
@@ -167,6 +170,7 @@ impl Worker {
             admission: Admission::new(listeners),
             clock,
             may_have_events: false,
+            spin,
             _attached: parts.attached,
         })
     }
@@ -176,10 +180,13 @@ impl Worker {
     /// The order of a turn is: poll, mailbox, events, runnable list, timers, publications, accept. Returns false once a
     /// shutdown is complete and no connection is open any more.
     ///
+    /// A worker that [spins](crate::Builder::spin) also returns at once, with nothing done.
+    ///
     /// # Errors
     /// An error of the poll; the worker is unusable then.
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
         let patience = self.patience();
+        let was_due = self.spin.is_set() && self.next_ms() == Some(0);
         let timeout =
             patience.map_or(timeout, |patience| Some(timeout.map_or(patience, |t| t.min(patience))));
         match self.poll.poll(&mut self.events, timeout) {
@@ -211,6 +218,9 @@ impl Worker {
             }
         }
         self.may_have_events = count == EVENTS;
+        if self.spin.note(was_due || count > 0, || self.clock.elapsed()) {
+            self.engine.count_empty_poll();
+        }
         self.engine.run();
         let (admission, host) = self.admission();
         admission.admit(host);
@@ -327,19 +337,23 @@ impl Worker {
     /// Returns how long another loop may wait for the file descriptor before it must give this worker a
     /// [`turn`](Worker::turn) for its timers; `None` if there is no bound.
     pub fn patience(&self) -> Option<Duration> {
-        if self.may_have_events {
+        if self.may_have_events || self.spin.is_on() {
             return Some(Duration::ZERO);
         }
-        let engine_ms = self.engine.next_ms();
-        let next_ms = match (engine_ms, self.admission.next_ms(&self.engine)) {
-            (Some(engine), Some(admit)) => engine.min(admit),
-            (engine, admit) => engine.or(admit)?,
-        };
+        let next_ms = self.next_ms()?;
         if next_ms == 0 {
             return Some(Duration::ZERO);
         }
         // The system's poll counts milliseconds in 31 bits.
         Some(Duration::from_millis(next_ms.saturating_sub(self.clock.now_ms()).min(PATIENCE_MS_MAX)))
+    }
+
+    /// Returns when there is something to do without an event, in milliseconds of the clock: 0 for at once.
+    fn next_ms(&self) -> Option<u64> {
+        match (self.engine.next_ms(), self.admission.next_ms(&self.engine)) {
+            (Some(engine), Some(admit)) => Some(engine.min(admit)),
+            (engine, admit) => engine.or(admit),
+        }
     }
 
     /// Returns what admitting clients needs, and the admission.

@@ -21,6 +21,7 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 /// The configuration of a server, made by [`Server::builder`].
 ///
@@ -129,6 +130,24 @@ impl Builder {
     /// writes, go through the system's poll in any case.
     pub fn io(mut self, io: Io) -> Builder {
         self.settings.io = io;
+        self
+    }
+
+    /// Lets each worker poll without waiting for as long as `span` after the last event, command or publication. Then it
+    /// waits, until the next one. The default is zero: it waits at once.
+    ///
+    /// Waking a thread that waits takes longer than most requests, so this shortens the response time of a few busy
+    /// connections. It costs processor time, at most `span` after each burst of activity, and needs a processor that nothing else
+    /// wants: with more threads than processors it makes everything slower. With [`Duration::MAX`] the worker never
+    /// waits once it has had something to do. [`Counters::empty_polls`](crate::engine::Counters::empty_polls) counts what it spends.
+    ///
+    /// It is independent of [`TcpOptions::busy_poll`], with which the kernel itself polls the network card.
+    ///
+    /// A [`Worker`] in a loop of the caller's own spins too: until the span has passed, its
+    /// [`patience`](Worker::patience) is zero, and [`turn`](Worker::turn) returns at once, whether there was something to do or
+    /// not. A loop that never waits, such as that of `examples/gateway --spin`, needs no span.
+    pub fn spin(mut self, span: Duration) -> Builder {
+        self.settings.spin = span;
         self
     }
 

@@ -62,7 +62,8 @@ pub struct TcpOptions {
     /// burst for a client that reads.
     pub pushed_unsent_bytes: Option<u32>,
     /// Time that the kernel polls the network card's queue before a wait for this socket sleeps (`SO_BUSY_POLL`), in
-    /// microseconds, for programs that spin anyway. Drivers without a queue of their own, such as the loopback's, ignore
+    /// microseconds. It is independent of [`Builder::spin`](super::Builder::spin), for which the worker polls without a wait, and
+    /// of programs that spin in a loop of their own, but useful with both. Drivers without a queue of their own, such as the loopback's, ignore
     /// it. More than `net.core.busy_read` needs the capability `CAP_NET_ADMIN`.
     pub busy_poll: Option<Duration>,
     /// Connections that the system queues for each listening socket until they are accepted. The default is 4096. Linux

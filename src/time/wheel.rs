@@ -1,6 +1,6 @@
 //! A coarse hashed timer wheel.
 //!
-//! It knows keys and generations, not connections. Its invariant: an entry fires in the tick it was armed
+//! It knows keys, not connections. Its invariant: an entry fires in the tick it was armed
 //! for, never before.
 //!
 //! An entry is not moved when its deadline moves. The owner keeps the deadline as a number, compares when the
@@ -22,8 +22,6 @@ pub type Tick = u32;
 pub struct Due {
     /// The key that the entry was armed with.
     pub key: u32,
-    /// The generation that the entry was armed with.
-    pub generation: u32,
     /// The tick that the entry was armed for, as [`Wheel::arm`] returned it.
     pub tick: Tick,
 }
@@ -31,7 +29,6 @@ pub struct Due {
 #[derive(Debug)]
 struct Node {
     key: u32,
-    generation: u32,
     /// Index into `nodes`, or `NONE`.
     next: u32,
 }
@@ -58,12 +55,12 @@ pub struct Wheel {
 }
 
 impl Wheel {
-    /// Creates an empty wheel that starts at `now_ms`.
-    pub fn new(now_ms: u64) -> Wheel {
+    /// Creates an empty wheel that starts at `now_ms` and does not move its first `room` entries.
+    pub fn new(now_ms: u64, room: usize) -> Wheel {
         Wheel {
             slots: vec![NONE; SLOTS as usize].into(),
             start_ms: now_ms,
-            nodes: Vec::new(),
+            nodes: Vec::with_capacity(room),
             free: NONE,
             fired: 0,
             current: 0,
@@ -80,10 +77,10 @@ impl Wheel {
 
     /// Arms an entry for `deadline_ms` and returns its tick. A deadline beyond the wheel's span is armed for
     /// the last tick; the owner arms it again when it fires.
-    pub fn arm(&mut self, key: u32, generation: u32, deadline_ms: u64) -> Tick {
+    pub fn arm(&mut self, key: u32, deadline_ms: u64) -> Tick {
         let tick = self.tick_of(deadline_ms).clamp(self.fired + 1, self.fired + SLOTS - 1);
         let slot = (tick % SLOTS) as usize;
-        let node = Node { key, generation, next: self.slots[slot] };
+        let node = Node { key, next: self.slots[slot] };
         let index = if self.free == NONE {
             self.nodes.push(node);
             (self.nodes.len() - 1) as u32
@@ -119,7 +116,7 @@ impl Wheel {
         let slot = (self.earliest % SLOTS) as usize;
         let index = self.slots[slot];
         let node = &mut self.nodes[index as usize];
-        let due = Due { key: node.key, generation: node.generation, tick: self.earliest as Tick };
+        let due = Due { key: node.key, tick: self.earliest as Tick };
         self.slots[slot] = std::mem::replace(&mut node.next, self.free);
         self.free = index;
         self.armed -= 1;
@@ -165,8 +162,8 @@ mod tests {
     #[test]
     fn an_entry_fires_after_its_deadline_within_a_tick() {
         for deadline in [0, 1, 127, 128, 129, 1000, 10_000, 60_000] {
-            let mut wheel = Wheel::new(0);
-            wheel.arm(7, 0, deadline);
+            let mut wheel = Wheel::new(0, 0);
+            wheel.arm(7, deadline);
             assert_eq!(due(&mut wheel, deadline), [0; 0], "{deadline}: early");
             assert!(wheel.next_ms().unwrap() > deadline);
             assert!(wheel.next_ms().unwrap() <= deadline + TICK_MS);
@@ -178,8 +175,8 @@ mod tests {
     #[test]
     fn a_wheel_may_start_at_any_time() {
         for start in [1, 1000, 1 << 40, u64::MAX / 2] {
-            let mut wheel = Wheel::new(start);
-            assert_eq!(wheel.arm(7, 0, start), 1, "{start}");
+            let mut wheel = Wheel::new(start, 0);
+            assert_eq!(wheel.arm(7, start), 1, "{start}");
             assert_eq!(due(&mut wheel, start + TICK_MS - 1), [0; 0], "{start}");
             assert_eq!(wheel.next_ms(), Some(start + TICK_MS));
             assert_eq!(due(&mut wheel, start + TICK_MS), [7], "{start}");
@@ -188,20 +185,20 @@ mod tests {
 
     #[test]
     fn a_far_deadline_is_armed_again_on_the_way() {
-        let mut wheel = Wheel::new(1000);
+        let mut wheel = Wheel::new(1000, 0);
         let deadline = 1000 + 10 * SLOTS * TICK_MS;
-        let mut tick = wheel.arm(1, 2, deadline);
+        let mut tick = wheel.arm(1, deadline);
         let mut rounds = 0;
         loop {
             let now = wheel.next_ms().unwrap();
             wheel.advance(now);
             let due = wheel.pop().unwrap();
-            assert_eq!(due, Due { key: 1, generation: 2, tick });
+            assert_eq!(due, Due { key: 1, tick });
             rounds += 1;
             if now >= deadline {
                 break;
             }
-            tick = wheel.arm(1, 2, deadline);
+            tick = wheel.arm(1, deadline);
             assert_eq!(wheel.pop(), None);
         }
         assert!((10..13).contains(&rounds), "{rounds}");
@@ -209,7 +206,7 @@ mod tests {
 
     #[test]
     fn each_entry_fires_once_and_in_order_when_time_jumps() {
-        let mut wheel = Wheel::new(0);
+        let mut wheel = Wheel::new(0, 0);
         let mut seed = 1u64;
         let mut random = move |below: u64| {
             seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
@@ -220,7 +217,7 @@ mod tests {
         for _ in 0..20_000 {
             if random(3) > 0 {
                 let deadline = now + random(SLOTS * TICK_MS - 2 * TICK_MS);
-                wheel.arm(key, 0, deadline);
+                wheel.arm(key, deadline);
                 waiting.insert(key, deadline);
                 key += 1;
             } else {

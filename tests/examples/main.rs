@@ -72,7 +72,7 @@ mod cases {
             drop((socket, subscriber));
             example.terminate();
         }
-        let example = Example::start_with("bench_server", &["--port", "0", "--spin"]);
+        let example = Example::start_with("bench_server", &["--port", "0", "--spin", "50"]);
         assert_eq!(example.client().get("/quit").text(), "goodbye\n");
         example.ended();
     }

@@ -35,6 +35,7 @@ pub(crate) fn serve(gather: impl Fn() -> Result<Settings, Failure> + Send + 'sta
     });
     let mut builder = Server::builder()
         .workers(settings.workers)
+        .spin(settings.spin)
         .limits(settings.limits.clone())
         .timeouts(settings.timeouts.clone())
         .io(settings.io);

@@ -128,6 +128,9 @@ const COUNTERS: &[CounterFamily] = &[
     ("fleeting_stale_ids_refused_total", "Messages addressed to connections that have ended.", |c| {
         c.stale_ids
     }),
+    ("fleeting_empty_polls_total", "Polls that found nothing because the worker was spinning.", |c| {
+        c.empty_polls
+    }),
 ];
 
 const OF_WORKERS: &[WorkerFamily] = &[

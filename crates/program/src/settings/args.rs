@@ -90,6 +90,11 @@ pub(crate) struct Flags {
     /// Each has its own connections.
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(super) workers: Option<String>,
+    /// How long a worker polls without waiting after activity [default: 0s]
+    ///
+    /// Such as 50us. It shortens response times, costs processor time, and needs a processor for each worker.
+    #[arg(long, value_name = "TIME")]
+    pub(super) spin: Option<String>,
     /// Serve the files of this directory at / instead of the demo page
     ///
     /// A directory is answered with its index.html. There are no listings, and names that begin with a dot are hidden,
@@ -181,10 +186,11 @@ impl Flags {
     }
 
     /// The flags that take one text, by the name of the setting.
-    pub(super) fn text_settings(&self) -> [(&'static str, Option<&str>); 9] {
+    pub(super) fn text_settings(&self) -> [(&'static str, Option<&str>); 10] {
         [
             ("admin_listen", self.admin_listen.as_deref()),
             ("workers", self.workers.as_deref()),
+            ("spin", self.spin.as_deref()),
             ("compression", self.compression.as_deref()),
             ("slow_consumer", self.slow_consumer.as_deref()),
             ("io", self.io.as_deref()),

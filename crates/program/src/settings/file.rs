@@ -8,8 +8,8 @@ use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
 /// The keys that a file may have.
-const KEYS: &str = "listen, admin_listen, workers, files, media_type, serve, host, origin, compression, slow_consumer, io, store, node, \
-                    clients, limits, timeouts";
+const KEYS: &str = "listen, admin_listen, workers, spin, files, media_type, serve, host, origin, compression, slow_consumer, io, \
+                    store, node, clients, limits, timeouts";
 /// The keys of its table `clients`.
 const CLIENT_KEYS: &str = "life, on_close";
 
@@ -32,6 +32,8 @@ pub(super) fn apply(text: &str, settings: &mut Settings) -> Result<(), String> {
             ("workers", DeValue::Integer(workers)) => decimal(workers).and_then(|n| settings.set_workers(&n)),
             ("workers", DeValue::String(workers)) => settings.set_workers(workers),
             ("workers", other) => Err(wrong_type(other, "a number, or \"auto\"")),
+            ("spin", DeValue::String(span)) => settings.set_spin(span),
+            ("spin", other) => Err(wrong_type(other, "a time as a string, such as \"50us\"")),
             ("files", DeValue::String(directory)) => settings.set_files((&**directory).into()),
             ("files", other) => Err(wrong_type(other, "a directory as a string")),
             ("compression", DeValue::String(mode)) => settings.set_compression(mode),
@@ -134,7 +136,7 @@ mod tests {
     #[test]
     fn a_file_sets_every_setting() {
         let text = "listen = ['a:1', 'b:2']\nadmin_listen = 'c:3'\nserve = ['files', 'hub']\nhost = 'chat.example'\n\
-                    origin = ['https://chat.example']\nworkers = 2\nfiles = 'd'\ncompression = 'off,level=3'\n\
+                    origin = ['https://chat.example']\nworkers = 2\nspin = '50us'\nfiles = 'd'\ncompression = 'off,level=3'\n\
                     slow_consumer = 'close'\nio = 'epoll'\nstore = 'redis://a/1'\nnode = 'n'\n\
                     [clients]\nlife = '2s'\non_close = '1s'\n[limits]\nbody_bytes = '8MiB'\nheaders = 7\n\
                     [timeouts]\nidle = '3s'\n";
@@ -144,7 +146,7 @@ mod tests {
         assert_eq!(settings.admin_listen.as_deref(), Some("c:3"));
         assert!(settings.serves(Service::Hub) && !settings.serves(Service::Clients));
         assert_eq!((settings.hosts.len(), settings.origins.len()), (1, 1));
-        assert_eq!(settings.workers, 2);
+        assert_eq!((settings.workers, settings.spin.as_micros()), (2, 50));
         assert_eq!(settings.files.as_deref(), Some("d".as_ref()));
         assert_eq!(settings.compression, Compression::off().level(3));
         assert_eq!(settings.slow_consumer, SlowConsumer::Close);
@@ -176,6 +178,7 @@ mod tests {
         }
         check("workers = 1\nlisten = [", &[":2: "]);
         check("workers = 1\nworkers = 2\n", &[":2: ", "duplicate"]);
+        check("spin = 50", &[":1: spin: expected a time", "integer"]);
         check("worker = 1", &[":1: worker: unknown key", KEYS]);
         check("\n\nlimits.headers = 1\n\nworker = 1", &[":5: worker: unknown key"]);
         check("workers = 0", &[":1: workers: ", "from 1"]);

@@ -81,6 +81,7 @@ refused, unless Kubernetes sets it for a service of this name.
   FLEETING_LISTEN=127.0.0.1:80,[::1]:80    # addresses, separated by commas
   FLEETING_ADMIN_LISTEN=127.0.0.1:9090     # as --admin-listen
   FLEETING_WORKERS=2
+  FLEETING_SPIN=50us                       # as --spin
   FLEETING_FILES=public                    # as --files
   FLEETING_MEDIA_TYPE=md=text/plain        # as --media-type
   FLEETING_SERVE=files,hub                 # as --serve
@@ -99,6 +100,7 @@ refused, unless Kubernetes sets it for a service of this name.
   listen = [\"127.0.0.1:8080\"]              # the file; every key is optional
   admin_listen = \"127.0.0.1:9090\"
   workers = 2
+  spin = \"50us\"
   files = \"public\"                         # relative to the current directory
   media_type = [\"md=text/plain\"]
   serve = [\"files\", \"hub\"]

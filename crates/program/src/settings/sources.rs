@@ -186,6 +186,7 @@ mod tests {
             ("FLEETING_HOST", "chat.example, [::1]"),
             ("FLEETING_ORIGIN", "https://chat.example:443,*"),
             ("FLEETING_WORKERS", "3"),
+            ("FLEETING_SPIN", "50us"),
             ("FLEETING_FILES", "a/b"),
             ("FLEETING_COMPRESSION", "off,window=10"),
             ("FLEETING_SLOW_CONSUMER", "conflate"),
@@ -216,6 +217,7 @@ mod tests {
         assert_eq!(settings.hosts, ["chat.example", "[::1]"]);
         assert_eq!(settings.origins, ["https://chat.example", "*"]);
         assert_eq!(settings.workers, 3);
+        assert_eq!(settings.spin.as_micros(), 50);
         assert_eq!(settings.files.as_deref(), Some(Path::new("a/b")));
         assert_eq!(settings.compression, Compression::off().window(10));
         assert_eq!(settings.slow_consumer, SlowConsumer::Conflate);
@@ -248,6 +250,7 @@ mod tests {
         check("FLEETING_listen", "a:1", "FLEETING_LISTEN");
         check("FLEETING_WORKERS", "two", "`two`");
         check("FLEETING_WORKERS", "65536", "65535");
+        check("FLEETING_SPIN", "50", "50us");
         check("FLEETING_LISTEN", "a:1,", "``");
         check("FLEETING_ADMIN_LISTEN", "9090", "HOST:PORT");
         check("FLEETING_SERVE", "hub,chat", "`chat`");

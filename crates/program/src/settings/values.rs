@@ -23,6 +23,8 @@ pub(crate) struct Settings {
     /// The address of the second listener, for metrics and census.
     pub(crate) admin_listen: Option<String>,
     pub(crate) workers: usize,
+    /// How long a worker polls without waiting.
+    pub(crate) spin: Duration,
     /// The directory to serve at `/` instead of the demo page.
     pub(crate) files: Option<PathBuf>,
     /// Content-Types of files, by extension, besides the usual ones.
@@ -71,9 +73,10 @@ pub(super) const LIST_SETTINGS: [(&str, ListSetter); 5] = [
 ];
 
 /// Settings that are one text in every source, by name.
-pub(super) const TEXT_SETTINGS: [(&str, Setter); 9] = [
+pub(super) const TEXT_SETTINGS: [(&str, Setter); 10] = [
     ("admin_listen", Settings::set_admin_listen),
     ("workers", Settings::set_workers),
+    ("spin", Settings::set_spin),
     ("compression", Settings::set_compression),
     ("slow_consumer", Settings::set_slow_consumer),
     ("io", Settings::set_io),
@@ -89,6 +92,7 @@ impl Default for Settings {
             listen: vec![LISTEN.into()],
             admin_listen: None,
             workers: 1,
+            spin: Duration::ZERO,
             files: None,
             media_types: Vec::new(),
             services: Services::default(),
@@ -132,6 +136,7 @@ impl Settings {
             ("listen", old.listen != new.listen),
             ("admin_listen", old.admin_listen != new.admin_listen),
             ("workers", old.workers != new.workers),
+            ("spin", old.spin != new.spin),
             ("files", old.files != new.files),
             ("media_type", old.media_types != new.media_types),
             ("serve", old.services != new.services),
@@ -270,14 +275,29 @@ impl Settings {
         self.workers = workers;
         Ok(())
     }
+
+    /// Sets how long a worker polls without waiting.
+    pub(super) fn set_spin(&mut self, value: &str) -> Result<(), String> {
+        let micros = value.trim().strip_suffix("us").map(str::trim_end);
+        let span = match micros {
+            Some(micros) => micros.parse().ok().map(Duration::from_micros),
+            None => time(value),
+        };
+        self.spin = span.ok_or_else(|| bad_value(value, "a time such as 50us or 1ms, or 0s for none"))?;
+        Ok(())
+    }
+}
+
+/// Parses a duration. The syntax is that of timeouts.
+fn time(value: &str) -> Option<Duration> {
+    let mut timeouts = Timeouts::default();
+    timeouts.set("idle", value).ok()?;
+    Some(timeouts.idle)
 }
 
 /// Parses a duration greater than zero.
 fn positive(value: &str) -> Option<Duration> {
-    // The syntax is that of timeouts.
-    let mut timeouts = Timeouts::default();
-    timeouts.set("idle", value).ok()?;
-    Some(timeouts.idle).filter(|time| !time.is_zero())
+    time(value).filter(|time| !time.is_zero())
 }
 
 fn bad_value(value: &str, expected: &str) -> String {
@@ -391,6 +411,22 @@ mod tests {
         for bad in ["0", "-1", "65536", "two", ""] {
             let message = workers(bad).unwrap_err();
             assert_eq!(message, format!("bad value `{bad}`; expected a number from 1 to 65535, or `auto`"));
+        }
+    }
+
+    #[test]
+    fn a_span_of_spinning_may_be_less_than_a_millisecond() {
+        let spin = |value| {
+            let mut settings = Settings::default();
+            settings.set_spin(value).map(|()| settings.spin)
+        };
+        assert_eq!(spin("50us"), Ok(Duration::from_micros(50)));
+        assert_eq!(spin(" 50 us "), Ok(Duration::from_micros(50)));
+        assert_eq!(spin("1.5s"), Ok(Duration::from_millis(1500)));
+        assert_eq!((spin("0us"), spin("0s")), (Ok(Duration::ZERO), Ok(Duration::ZERO)));
+        for bad in ["50", "us", "-1us", "1.5us", "50ns", ""] {
+            let message = format!("bad value `{bad}`; expected a time such as 50us or 1ms, or 0s for none");
+            assert_eq!(spin(bad), Err(message));
         }
     }
 
