@@ -380,6 +380,24 @@ fn deadlines_are_bounded() {
     }
 }
 
+/// A turn pings no more clients than it handles deadlines, and the others follow at once.
+#[test]
+fn all_are_pinged_when_a_turn_cannot_ping_all() {
+    const CLIENTS: usize = 600;
+    let (mut driver, _handle) = hub();
+    let clients: Vec<_> = (0..CLIENTS).map(|_| driver.websocket("/hub")).collect();
+    let before: Vec<_> = clients.iter().map(|client| client.pipe.borrow().written.len()).collect();
+    driver.now.ms += 31_000;
+    driver.engine.begin(driver.now);
+    let pinged = || {
+        let written = clients.iter().map(|client| client.pipe.borrow().written.len());
+        written.zip(&before).filter(|(now, before)| now > before).count()
+    };
+    let mut counts = Vec::new();
+    turns(&mut driver, |_| counts.push(pinged()));
+    assert_eq!(counts, [256, 512, 600]);
+}
+
 /// Each connection of these has its answer, or its request, before its deadline. Its turn was put off beyond that.
 #[test]
 fn what_a_turn_puts_off_was_in_time() {
