@@ -35,7 +35,8 @@ fn turn(worker: &mut Worker, timeout: Option<Duration>) {
 #[test]
 fn a_worker_polls_without_waiting_after_something_has_happened() {
     // Each makes something happen, and takes turns until it has been done.
-    let events: [(&str, fn(&mut Worker)); 3] = [
+    type Event = (&'static str, fn(&mut Worker));
+    let events: [Event; 3] = [
         ("a publication of the loop", |worker| {
             worker.publish("a", Message::Text("text")).expect("it is valid");
             turn(worker, MINUTE);
