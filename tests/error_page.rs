@@ -2,7 +2,8 @@
 
 use fleeting::http1::Fields;
 use fleeting::{
-    App, Error, Flow, Message, Offload, OffloadOptions, Request, Response, Socket, Upload, WebSocket, handler,
+    App, Error, Flow, Message, Offload, OffloadOptions, Progress, Request, Response, Room, Socket, Source,
+    Upload, WebSocket, handler,
 };
 use fleeting_testkit::client::{Answer, Client};
 use fleeting_testkit::server::{self, TestServer};
@@ -182,6 +183,34 @@ fn a_page_has_the_status_of_the_error_and_its_own_fields() {
     let answer = ask(&server, &request("GET /error", "\r\n"));
     assert_eq!((answer.status, answer.text(), answer.field("x-price")), (404, "moved", Some("2")));
     assert_eq!(answer.head.to_lowercase().matches("x-price").count(), 1);
+}
+
+/// Content that panics when it is dropped.
+struct Fragile;
+
+impl Source for Fragile {
+    fn read(&mut self, _room: &mut Room<'_>) -> Result<Progress, Error> {
+        unreachable!("an error's content is not streamed");
+    }
+}
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        panic!("planted");
+    }
+}
+
+#[test]
+fn a_page_that_panics_as_it_is_dropped_ends_no_worker() {
+    let server = serve(|_error| Ok(Response::source(None, Fragile)));
+    let closing = "GET / HTTP/1.1\r\n\r\n";
+    for (asked, request) in
+        [(1, request("GET /error", "\r\n")), (2, closing.into()), (3, request("GET /defer", "\r\n"))]
+    {
+        assert!((400..=500).contains(&ask(&server, &request).status), "{request}");
+        server.wait(|counters| counters.panics == asked);
+    }
+    assert_eq!(ask(&server, &request("GET /error", "\r\n")).text(), "no such price");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Publications are written to many subscribers in one system call where the system allows it, and arrive either way.
 
-use fleeting::{App, Io, Message, ServeError, Server};
+use fleeting::{App, Io, Limits, Message, ServeError, Server};
 use fleeting_testkit::client::Client;
 use fleeting_testkit::server::{self, Feed, TestServer, Workers};
 
@@ -65,6 +65,29 @@ fn a_thousand_subscribers_are_written_to_in_one_call() {
     let once = u64::from(is_allowed());
     assert_eq!(publish(Io::Auto, 900, 100), once);
     assert_eq!(publish(Io::Epoll, 30, 30), 0);
+}
+
+/// What a socket did not take of a write that was made together with others leaves once there is room.
+#[test]
+fn subscribers_that_do_not_read_for_a_while_get_everything() {
+    const MESSAGES: usize = 200;
+    let mut limits = Limits::default();
+    limits.outbox_bytes = 64 << 20;
+    let server = server::run_from(Server::builder().limits(limits), |_worker| App::new().ws("/ws", Feed));
+    let mut clients: Vec<_> = (0..8).map(|_| Client::websocket(server.addr, "/ws")).collect();
+    let text = |at: usize| at.to_string().repeat(30_000);
+    for at in 0..MESSAGES {
+        server.handle.publish("feed", Message::Text(&text(at))).unwrap();
+    }
+    let queued = server.wait(|counters| counters.matched == (8 * MESSAGES) as u64);
+    assert!(queued.delivered < queued.matched, "nothing was blocked");
+    for client in &mut clients {
+        for at in 0..MESSAGES {
+            assert_eq!(client.next_frame().text(), text(at));
+        }
+    }
+    let counters = server.wait(|counters| counters.delivered == counters.matched);
+    assert_eq!(counters.submissions > 0, is_allowed());
 }
 
 #[test]

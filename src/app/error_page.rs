@@ -26,9 +26,11 @@ impl ErrorPage {
     /// # Errors
     /// `error` itself, if there is no page for it.
     pub(super) fn render(&self, error: Error, panics: &mut u64) -> Result<Response<'static>, Error> {
-        match catch_counted(panics, || (self.page)(&error)) {
-            // It may be the connection's last response, so its content cannot come later.
-            Some(Ok(mut response)) if !matches!(response.body, Body::Pending(_)) => {
+        // It may be the connection's last response, so its content cannot come later. What would make that content is dropped
+        // here, where its panic is caught.
+        let is_whole = |response: &Response<'_>| !matches!(response.body, Body::Pending(_));
+        match catch_counted(panics, || (self.page)(&error).ok().filter(is_whole)) {
+            Some(Some(mut response)) => {
                 response.status = error.status();
                 response.fields.add_missing(error.fields());
                 Ok(response)

@@ -15,7 +15,8 @@ pub enum Io {
     /// One system call for each write.
     Epoll,
     /// One system call for the writes to up to 1,024 subscribers, through io_uring (Linux 6.1). The server does not start if
-    /// the system does not allow it.
+    /// the system does not allow it. Each worker has a ring for this: a descriptor and about 100 KiB, which the limit
+    /// [`memory`](crate::Limits::memory) does not count. If a ring fails later, its worker goes on as with `Epoll`.
     Uring,
 }
 

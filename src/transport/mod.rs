@@ -18,7 +18,7 @@ pub use stream::Stream;
 pub use submit::{Submission, Submit};
 pub(crate) use tcp::listen;
 
-/// Makes what carries out writes together through io_uring. Only the calling thread may use it.
+/// Makes a ring of io_uring, which writes to many sockets in one system call. Only the calling thread may use it.
 ///
 /// # Errors
 /// The system has no io_uring, or does not allow it.

@@ -22,7 +22,8 @@ const BYTES_MAX: usize = 1 << 30;
 
 /// A ring for sends.
 pub(super) struct Ring {
-    ring: IoUring,
+    /// `None` once it has failed: what the kernel has not taken is never submitted then.
+    ring: Option<IoUring>,
     /// Empty between calls, kept for its memory.
     entries: Vec<Entry>,
 }
@@ -39,30 +40,32 @@ impl Ring {
             .setup_defer_taskrun()
             .setup_coop_taskrun()
             .build(ENTRIES as u32)?;
-        Ok(Ring { ring, entries: Vec::with_capacity(ENTRIES) })
+        Ok(Ring { ring: Some(ring), entries: Vec::with_capacity(ENTRIES) })
     }
 
-    /// Carries out the first [`ENTRIES`] entries at most. Returns how many, or `None` if the ring has failed and must be
-    /// dropped.
+    /// Carries out the entries from `from` on, [`ENTRIES`] at most. Returns how many, or `None` if the ring has failed.
     fn carry_out(&mut self, from: usize, results: &mut [io::Result<usize>]) -> Option<usize> {
         let entries = &self.entries[from..self.entries.len().min(from + ENTRIES)];
+        // Put back only once all entries are completed.
+        let mut ring = self.ring.take()?;
         // SAFETY: the bytes that the entries point to are borrowed by the caller of `submit` until it returns. An entry that
         // the kernel has taken is completed before this function returns. One that it has not taken, because the system call
-        // fails, is never taken: the ring is dropped.
-        if unsafe { self.ring.submission().push_multiple(entries) }.is_err() {
+        // fails, is never taken: the ring is dropped here.
+        if unsafe { ring.submission().push_multiple(entries) }.is_err() {
             return None;
         }
         let mut left = entries.len();
         loop {
-            let entered = self.ring.submit_and_wait(left);
-            for completion in self.ring.completion() {
+            let entered = ring.submit_and_wait(left);
+            for completion in ring.completion() {
                 left -= 1;
                 results[completion.user_data() as usize] = result(completion.result());
             }
             if left == 0 {
+                self.ring = Some(ring);
                 return Some(entries.len());
             }
-            let untaken = self.ring.submission().len();
+            let untaken = ring.submission().len();
             match entered {
                 // A signal has ended the wait.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -250,7 +253,12 @@ mod tests {
         // It says so, and the caller writes by itself.
         assert!(!works);
         assert_eq!(kind(&results[0]), Some(io::ErrorKind::Interrupted));
-        drop((ring, stream));
+        // What the kernel has not taken is not written later either.
+        let (mut write, mut results) =
+            ([Submission { socket: stream.as_raw_fd(), bytes: b"again" }].into_iter(), Vec::new());
+        assert!(!ring.submit(&mut write, &mut results));
+        assert_eq!(kind(&results[0]), Some(io::ErrorKind::Interrupted));
+        drop(stream);
         assert_eq!(client.read(&mut [0; 5]).unwrap(), 0);
     }
 }

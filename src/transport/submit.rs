@@ -15,7 +15,7 @@ pub struct Submission<'a> {
     pub bytes: &'a [u8],
 }
 
-/// Carries out writes to many streams at a lower price than one call each.
+/// Carries out writes to many streams, at a lower cost than one call each.
 ///
 /// [`Engine::submit_through`](crate::engine::Engine::submit_through) gives an engine one.
 pub trait Submit {

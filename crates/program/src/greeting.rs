@@ -127,6 +127,7 @@ mod tests {
             assert!(!text.contains(part), "{part} is in {text}");
         }
     }
+
     #[test]
     fn the_greeting_says_if_what_was_left_to_the_system_is_not_available() {
         let addrs = ["127.0.0.1:80".parse().unwrap()];

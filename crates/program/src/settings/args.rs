@@ -137,8 +137,8 @@ pub(crate) struct Flags {
     pub(super) slow_consumer: Option<String>,
     /// How to write to many subscribers: auto, epoll or uring [default: auto]
     ///
-    /// With uring, the writes to up to 1,024 subscribers are one system call (Linux 6.1). With auto, so they are where the
-    /// system allows it.
+    /// With uring, the writes to up to 1,024 subscribers are one system call (Linux 6.1). With epoll, each write is one. auto
+    /// is uring where the system allows it, and epoll elsewhere.
     #[arg(long, value_name = "HOW")]
     pub(super) io: Option<String>,
     /// Where to keep entries: memory, or a Redis [default: memory]
