@@ -13,7 +13,7 @@ fn is_allowed() -> bool {
         }
         Err(ServeError::Uring(error)) => {
             let text = ServeError::Uring(error).to_string();
-            assert!(text.starts_with("the system does not allow io_uring: "), "{text}");
+            assert!(text.starts_with("io_uring is not available: "), "{text}");
             false
         }
         Err(error) => panic!("{error}"),

@@ -78,7 +78,7 @@ pub enum WorkerError {
     Io(io::Error),
     /// A route is wrong.
     Route(RouteError),
-    /// The system does not allow io_uring, which [`Io::Uring`] asks for.
+    /// io_uring is not available, which [`Io::Uring`] asks for.
     Uring(io::Error),
 }
 
@@ -87,7 +87,7 @@ impl fmt::Display for WorkerError {
         match self {
             WorkerError::Io(error) => fmt::Display::fmt(error, f),
             WorkerError::Route(error) => fmt::Display::fmt(error, f),
-            WorkerError::Uring(error) => write!(f, "the system does not allow io_uring: {error}"),
+            WorkerError::Uring(error) => write!(f, "io_uring is not available: {error}"),
         }
     }
 }

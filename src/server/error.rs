@@ -22,7 +22,7 @@ pub enum ServeError {
     NoAddress,
     /// A route is wrong.
     Route(RouteError),
-    /// The system does not allow io_uring, which [`Io::Uring`](crate::Io::Uring) asks for.
+    /// io_uring is not available, which [`Io::Uring`](crate::Io::Uring) asks for.
     Uring(io::Error),
     /// Another system call has failed.
     Io(io::Error),
@@ -43,7 +43,7 @@ impl fmt::Display for ServeError {
             ServeError::Config(error) => fmt::Display::fmt(error, f),
             ServeError::NoAddress => f.write_str("no address to listen on"),
             ServeError::Route(error) => fmt::Display::fmt(error, f),
-            ServeError::Uring(error) => write!(f, "the system does not allow io_uring: {error}"),
+            ServeError::Uring(error) => write!(f, "io_uring is not available: {error}"),
             ServeError::Io(error) => fmt::Display::fmt(error, f),
             ServeError::Panicked => f.write_str("a worker has panicked"),
         }

@@ -20,10 +20,15 @@ const ENTRIES: usize = 1024;
 /// The largest number of bytes of one send. The kernel takes no more at a time either.
 const BYTES_MAX: usize = 1 << 30;
 
+/// A ring that has failed is replaced, unless the one before has failed so many times in a row.
+const FAILURES_MAX: u32 = 3;
+
 /// A ring for sends.
 pub(super) struct Ring {
-    /// `None` once it has failed: what the kernel has not taken is never submitted then.
+    /// `None` while it is in use, and once it has failed: what the kernel has not taken is never submitted then.
     ring: Option<IoUring>,
+    /// How often it has failed since it last worked.
+    failures: u32,
     /// Empty between calls, kept for its memory.
     entries: Vec<Entry>,
 }
@@ -35,12 +40,7 @@ impl Ring {
     /// The system has no io_uring, or does not allow it: containers and the setting `kernel.io_uring_disabled` often
     /// forbid it.
     pub(super) fn new() -> io::Result<Ring> {
-        let ring = IoUring::builder()
-            .setup_single_issuer()
-            .setup_defer_taskrun()
-            .setup_coop_taskrun()
-            .build(ENTRIES as u32)?;
-        Ok(Ring { ring: Some(ring), entries: Vec::with_capacity(ENTRIES) })
+        Ok(Ring { ring: Some(build()?), failures: 0, entries: Vec::with_capacity(ENTRIES) })
     }
 
     /// Carries out the entries from `from` on, [`ENTRIES`] at most. Returns how many, or `None` if the ring has failed.
@@ -97,12 +97,20 @@ impl Submit for Ring {
         let mut from = 0;
         while from < self.entries.len() {
             match self.carry_out(from, &mut results[begin..]) {
-                Some(count) => from += count,
-                None => return false,
+                Some(count) => (from, self.failures) = (from + count, 0),
+                None => {
+                    self.failures += 1;
+                    self.ring = build().ok().filter(|_| self.failures <= FAILURES_MAX);
+                    return self.ring.is_some();
+                }
             }
         }
         true
     }
+}
+
+fn build() -> io::Result<IoUring> {
+    IoUring::builder().setup_single_issuer().setup_defer_taskrun().setup_coop_taskrun().build(ENTRIES as u32)
 }
 
 /// Returns the result of a completion as [`Stream::write`](super::Stream::write) does.
@@ -238,27 +246,31 @@ mod tests {
         assert_eq!(arrived, "fresh");
     }
 
+    /// A ring of another thread stands for any that fails.
     #[test]
-    fn only_its_thread_may_use_it() {
+    fn a_ring_that_fails_is_replaced_and_nothing_of_it_is_written() {
         let Some(mut ring) = ring() else { return };
         let (stream, mut client) = connection();
-        let (works, results) = std::thread::scope(|scope| {
-            let other = scope.spawn(|| {
-                let mut results = Vec::new();
-                let write = Submission { socket: stream.as_raw_fd(), bytes: b"hello" };
-                (ring.submit(&mut [write].into_iter(), &mut results), results)
-            });
-            other.join().unwrap()
-        });
-        // It says so, and the caller writes by itself.
-        assert!(!works);
-        assert_eq!(kind(&results[0]), Some(io::ErrorKind::Interrupted));
-        // What the kernel has not taken is not written later either.
-        let (mut write, mut results) =
-            ([Submission { socket: stream.as_raw_fd(), bytes: b"again" }].into_iter(), Vec::new());
-        assert!(!ring.submit(&mut write, &mut results));
-        assert_eq!(kind(&results[0]), Some(io::ErrorKind::Interrupted));
-        drop(stream);
-        assert_eq!(client.read(&mut [0; 5]).unwrap(), 0);
+        let mut submit = |ring: &mut Ring, bytes: &[u8]| {
+            let mut results = Vec::new();
+            let write = Submission { socket: stream.as_raw_fd(), bytes };
+            let works = ring.submit(&mut [write].into_iter(), &mut results);
+            (works, results.pop().unwrap().map_err(|error| error.kind()))
+        };
+        let failed = Err(io::ErrorKind::Interrupted);
+        for failure in 0..=FAILURES_MAX {
+            if failure == 1 {
+                assert_eq!(submit(&mut ring, b"works again"), (true, Ok(11)));
+            }
+            ring.ring = Some(std::thread::spawn(build).join().unwrap().unwrap());
+            assert_eq!(submit(&mut ring, b"lost"), (true, failed));
+        }
+        ring.ring = Some(std::thread::spawn(build).join().unwrap().unwrap());
+        assert_eq!(submit(&mut ring, b"lost"), (false, failed));
+        assert_eq!(submit(&mut ring, b"lost"), (false, failed));
+        drop((ring, stream));
+        let mut arrived = String::new();
+        client.read_to_string(&mut arrived).unwrap();
+        assert_eq!(arrived, "works again");
     }
 }
