@@ -10,10 +10,11 @@
 use super::compression::with_overhead;
 use super::header::{HEADER_BYTES_MAX, Header};
 use super::mask::{unmask, unmask_aligned};
+use super::reassembly::Reassembly;
 use super::short::{self, Short};
 use super::utf8::Utf8;
 use super::{CloseCode, Failure, Opcode};
-use crate::buffer::{Charge, Memory, NoMemory};
+use crate::buffer::{Memory, NoMemory};
 use crate::config::Limits;
 use std::sync::Arc;
 
@@ -59,22 +60,6 @@ enum State {
     },
     /// Bytes that are ignored, because the connection has failed.
     Failed(Failure),
-}
-
-/// The fragments of a message that have arrived.
-#[derive(Debug)]
-struct Reassembly {
-    /// The message is text, as its first frame says.
-    text: bool,
-    /// The first frame is marked as compressed.
-    compressed: bool,
-    /// The last frame has arrived.
-    complete: bool,
-    /// The number of frames so far.
-    fragments: usize,
-    /// Their payloads. The capacity is at most `message_bytes`.
-    payload: Vec<u8>,
-    charge: Charge,
 }
 
 /// The outcome of [`Decoder::next`].
@@ -398,29 +383,6 @@ impl Decoder {
         self.state = State::Failed(failure);
         self.reassembly = None;
         Step::Failed(failure)
-    }
-}
-
-impl Reassembly {
-    fn new(text: bool, compressed: bool) -> Box<Reassembly> {
-        let (payload, charge) = (Vec::new(), Charge::default());
-        Box::new(Reassembly { text, compressed, complete: false, fragments: 0, payload, charge })
-    }
-
-    /// Adds a fragment. The capacity doubles, but not past the limit.
-    fn add(&mut self, fragment: &[u8], limits: &Limits) -> Result<(), NoMemory> {
-        let needed = self.payload.len() + fragment.len();
-        if needed > self.payload.capacity() {
-            let doubled = needed.saturating_mul(2).min(limits.message_bytes);
-            let more = doubled.max(needed) - self.payload.len();
-            if self.payload.try_reserve_exact(more).is_err() {
-                self.charge.run_out();
-                return Err(NoMemory);
-            }
-        }
-        self.payload.extend_from_slice(fragment);
-        self.fragments += 1;
-        Ok(())
     }
 }
 
