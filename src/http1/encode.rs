@@ -101,8 +101,7 @@ pub fn encode_head(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
         match head.content {
             ContentLength::Known(length) => {
                 out.extend_from_slice(b"Content-Length: ");
-                push_decimal(out, length);
-                out.extend_from_slice(b"\r\n");
+                push_last_decimal(out, length);
             }
             ContentLength::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
             ContentLength::None => {}
@@ -234,16 +233,20 @@ pub fn encode_last_chunk(out: &mut Vec<u8>) {
     out.extend_from_slice(b"0\r\n\r\n");
 }
 
+/// Appends a number and the end of its line, in one piece with the last digits.
+#[inline]
+fn push_last_decimal(out: &mut Vec<u8>, number: u64) {
+    if number < 10 {
+        return out.extend_from_slice(&[b'0' + number as u8, b'\r', b'\n']);
+    }
+    if number >= 100 {
+        push_decimal(out, number / 100);
+    }
+    let [tens, ones] = PAIRS[(number % 100) as usize];
+    out.extend_from_slice(&[tens, ones, b'\r', b'\n']);
+}
+
 fn push_decimal(out: &mut Vec<u8>, number: u64) {
-    const PAIRS: [[u8; 2]; 100] = {
-        let mut pairs = [[0; 2]; 100];
-        let mut i = 0;
-        while i < 100 {
-            pairs[i] = [b'0' + (i / 10) as u8, b'0' + (i % 10) as u8];
-            i += 1;
-        }
-        pairs
-    };
     if number >= 100 {
         push_decimal(out, number / 100);
         out.extend_from_slice(&PAIRS[(number % 100) as usize]);
@@ -253,6 +256,17 @@ fn push_decimal(out: &mut Vec<u8>, number: u64) {
         out.push(b'0' + number as u8);
     }
 }
+
+/// The numbers below 100 with two digits.
+static PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut i = 0;
+    while i < 100 {
+        pairs[i] = [b'0' + (i / 10) as u8, b'0' + (i % 10) as u8];
+        i += 1;
+    }
+    pairs
+};
 
 #[cfg(test)]
 mod tests {
@@ -327,8 +341,9 @@ mod tests {
     fn numbers_are_written_in_decimal() {
         for number in [0, 1, 9, 10, 11, 99, 100, 101, 999, 1000, 1_048_576, u64::MAX - 1, u64::MAX] {
             let mut out = Vec::new();
+            push_last_decimal(&mut out, number);
             push_decimal(&mut out, number);
-            assert_eq!(String::from_utf8(out).unwrap(), number.to_string());
+            assert_eq!(String::from_utf8(out).unwrap(), format!("{number}\r\n{number}"));
         }
     }
 

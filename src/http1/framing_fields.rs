@@ -4,7 +4,7 @@
 //! It sees each field once, in order, and does not know the limits. Its invariant: ambiguous
 //! framing is refused, never guessed.
 
-use super::fields::{FieldSpan, Span, members};
+use super::fields::{Span, members};
 use super::{Framing, Refusal, Version, authority};
 
 /// What the fields say about the framing and the connection, collected in one pass.
@@ -32,15 +32,14 @@ impl FramingFields {
         FramingFields { target_has_host, ..FramingFields::default() }
     }
 
-    /// Reads a field, if HTTP acts on it.
+    /// Reads a field, if HTTP acts on it. `value` lies in `section`.
     #[inline(always)]
-    pub(super) fn inspect(&mut self, section: &[u8], field: FieldSpan) {
-        let name = field.name.bytes(section);
+    pub(super) fn inspect(&mut self, section: &[u8], name: &[u8], value: Span) {
         // Length and first letter rule out nearly all other names.
         match (name.len(), name.first().map_or(0, |first| first | 0x20)) {
-            (4, b'h') if is(name, b"host") => self.host(section, field.value),
+            (4, b'h') if is(name, b"host") => self.host(section, value),
             (6, b'e') | (7, b'u') | (10 | 14, b'c') | (17, b't') => {
-                self.apply(name, field.value.bytes(section));
+                self.apply(name, value.bytes(section));
             }
             _ => {}
         }
@@ -146,7 +145,9 @@ impl FramingFields {
 /// letter or a hyphen.
 #[inline(always)]
 fn is<const N: usize>(name: &[u8], known: &[u8; N]) -> bool {
-    <&[u8; N]>::try_from(name).is_ok_and(|name| name.map(|b| b | 0x20) == *known)
+    // Without an early return the compiler compares whole words.
+    <&[u8; N]>::try_from(name)
+        .is_ok_and(|name| name.iter().zip(known).fold(0, |other, (b, k)| other | ((b | 0x20) ^ k)) == 0)
 }
 
 /// RFC 9110 §8.6: Content-Length = 1*DIGIT

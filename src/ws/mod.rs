@@ -76,6 +76,7 @@ mod inflated;
 mod mask;
 mod message;
 mod origin;
+mod reassembly;
 mod rejected;
 mod short;
 mod tokens;
