@@ -251,7 +251,7 @@ mod tests {
     fn a_ring_that_fails_is_replaced_and_nothing_of_it_is_written() {
         let Some(mut ring) = ring() else { return };
         let (stream, mut client) = connection();
-        let mut submit = |ring: &mut Ring, bytes: &[u8]| {
+        let submit = |ring: &mut Ring, bytes: &[u8]| {
             let mut results = Vec::new();
             let write = Submission { socket: stream.as_raw_fd(), bytes };
             let works = ring.submit(&mut [write].into_iter(), &mut results);
