@@ -32,7 +32,7 @@ const SENDS: [&[u8]; 5] = [b"", GET, OPEN, SUBSCRIBE, FRAME];
 const REQUEST: u32 = 1;
 const MESSAGE: u32 = 4;
 
-/// A peer that takes everything, and sends one thing when it is told to.
+/// A peer that takes all bytes, and sends its request or message on demand.
 struct Peer(u32);
 
 impl Stream for Peer {

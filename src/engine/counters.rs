@@ -54,7 +54,7 @@ pub struct Counters {
     pub closed_slow: u64,
     /// System calls that wrote to several subscribers together: see [`Builder::io`](crate::Builder::io).
     pub submissions: u64,
-    /// Publications made here that did not fit into another worker's mailbox. Its subscribers are told.
+    /// Publications made here that did not fit into another worker's mailbox. Its subscribers get a gap notice.
     pub publications_lost: u64,
     /// Panics of the application's code.
     pub panics: u64,

@@ -190,10 +190,7 @@ impl<S: Stream> Delivery<'_, S> {
     fn serve(&mut self, id: ConnId, encoding: Encoding, owed: Owed) {
         let Delivery { table, services, cork, scratch, budget } = &mut *self;
         let Some(conn) = table.find(id).filter(|conn| conn.takes_publications()) else {
-            services.counters.dropped_closing += match owed {
-                Owed::One(range) => range.len(),
-                Owed::Several => scratch.gathered.due.iter().map(|range| range.len()).sum(),
-            };
+            services.counters.dropped_closing += count(owed.ranges(&scratch.gathered.due));
             return;
         };
         match &mut conn.protocol {
@@ -201,12 +198,7 @@ impl<S: Stream> Delivery<'_, S> {
             _ => {}
         }
         if conn.io.outbox.is_some() {
-            let Gathered { due, .. } = &scratch.gathered;
-            let ranges = match &owed {
-                Owed::One(range) => std::slice::from_ref(range),
-                Owed::Several => &due[..],
-            };
-            let due = Ranges { id, encoding, ranges };
+            let due = Ranges { id, encoding, ranges: owed.ranges(&scratch.gathered.due) };
             return due.queue(conn, services, cork, &mut scratch.follow_ups, budget, None);
         }
         let socket = conn.io.stream.socket();
@@ -239,16 +231,12 @@ impl<S: Stream> Delivery<'_, S> {
         let Some(conn) = table.find(id) else { return };
         let frames = owed.frames(encoding, &services.publisher.topics.batch, gathered);
         let taken = conn.output(cork).write_now(frames, written);
-        let ranges = match &owed {
-            Owed::One(range) => std::slice::from_ref(range),
-            Owed::Several => &gathered.ranges,
-        };
-        let due = Ranges { id, encoding, ranges };
+        let due = Ranges { id, encoding, ranges: owed.ranges(&gathered.ranges) };
         if taken == frames.len() {
-            services.counters.delivered += due.count();
+            services.counters.delivered += count(due.ranges);
             due.note(services, taken, 0, 0);
         } else if conn.io.broken {
-            services.counters.dropped_closing += due.count();
+            services.counters.dropped_closing += count(due.ranges);
             follow_ups.failed.push(id);
         } else {
             follow_ups.blocked.push(id);
@@ -283,6 +271,15 @@ impl<S: Stream> Delivery<'_, S> {
 }
 
 impl Owed {
+    /// Returns the ranges: `several`, unless there is only one.
+    #[inline]
+    fn ranges<'a>(&'a self, several: &'a [BatchRange]) -> &'a [BatchRange] {
+        match self {
+            Owed::One(range) => std::slice::from_ref(range),
+            Owed::Several => several,
+        }
+    }
+
     /// Returns the frames, which lie in the batch or are gathered.
     #[inline]
     fn frames<'a>(&self, encoding: Encoding, batch: &'a Batch, gathered: &'a Gathered) -> &'a [u8] {
@@ -293,6 +290,12 @@ impl Owed {
     }
 }
 
+/// Returns the number of publications in these ranges.
+#[inline]
+fn count(ranges: &[BatchRange]) -> u64 {
+    ranges.iter().map(|range| range.len()).sum()
+}
+
 /// The publications that a connection is due.
 struct Ranges<'a> {
     id: ConnId,
@@ -301,11 +304,6 @@ struct Ranges<'a> {
 }
 
 impl Ranges<'_> {
-    #[inline]
-    fn count(&self) -> u64 {
-        self.ranges.iter().map(|range| range.len()).sum()
-    }
-
     /// Notes for the completion hook what was sent, and the bytes in the outbox before and after. Events are part of a
     /// response.
     #[inline]
@@ -337,7 +335,7 @@ impl Ranges<'_> {
         if let Some(sent) = sent {
             begin_outbox(conn.outbox(cork.memory()), batch, encoding, &mut left, sent, counters);
         }
-        *budget = budget.saturating_sub(self.count() as usize);
+        *budget = budget.saturating_sub(count(self.ranges) as usize);
         if queue(conn.outbox(cork.memory()), batch, encoding, left, limits, counters) {
             follow_ups.too_slow.push(self.id);
         }

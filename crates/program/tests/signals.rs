@@ -35,17 +35,21 @@ fn a_signal_shuts_the_server_down_gracefully() {
     }
 }
 
+/// Sends a request without its content, which a shutdown waits for. Returns once the server has read it.
+fn begin_request(stream: &mut TcpStream) {
+    stream
+        .write_all(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+        .unwrap();
+    assert!(read_some(stream, &mut [0; 64]) > 0);
+}
+
 #[test]
 fn a_second_signal_ends_the_program_at_once() {
     for (signal, status) in [("TERM", 143), ("INT", 130)] {
         let mut running = Running::serve(&[]);
         let mut stream = running.connect();
-        // Half a request, whose rest a shutdown waits for.
         keep_alive(&mut stream);
-        stream
-            .write_all(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
-            .unwrap();
-        assert!(read_some(&mut stream, &mut [0; 64]) > 0);
+        begin_request(&mut stream);
         running.signal("TERM");
         assert_eq!(running.stderr_line(), "shutting down\n");
         running.signal(signal);
@@ -126,10 +130,7 @@ fn a_request_in_flight_is_answered_before_the_program_ends() {
     let mut running = Running::serve(&[]);
     let (mut idle, mut stream) = (running.connect(), running.connect());
     keep_alive(&mut idle);
-    stream
-        .write_all(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
-        .unwrap();
-    assert!(read_some(&mut stream, &mut [0; 64]) > 0);
+    begin_request(&mut stream);
     running.signal("TERM");
     assert_eq!(running.stderr_line(), "shutting down\n");
     // The idle connection ends when the worker shuts down.

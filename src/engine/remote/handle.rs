@@ -188,7 +188,7 @@ impl Handle {
     /// # Errors
     /// [`PublishError::Topic`] if the name is invalid or the message is longer than the limit `message_bytes`; no
     /// subscriber gets it. [`PublishError::Full`] if a worker's mailbox is full; that worker's subscribers do not get it, and
-    /// are told of the [gap](crate::WebSocket::dropped).
+    /// learn how many publications are missing ([`WebSocket::dropped`](crate::WebSocket::dropped)).
     /// [`PublishError::Gone`] if the server has ended; only the broker got it.
     pub fn publish(&self, topic: &str, message: Message<'_>) -> Result<(), PublishError> {
         check_publication(topic, message, &self.limits).map_err(PublishError::Topic)?;
@@ -206,7 +206,7 @@ impl Handle {
     /// broker.
     ///
     /// # Errors
-    /// [`SendError::Full`] if a worker's mailbox is full; that worker's subscribers do not get it, and are told of the gap.
+    /// [`SendError::Full`] if a worker's mailbox is full; that worker's subscribers get a gap notice instead.
     /// [`SendError::Gone`] if all workers have ended.
     pub fn deliver(&self, publication: &Arc<Publication>) -> Result<(), SendError> {
         let publication = std::slice::from_ref(publication);

@@ -217,7 +217,8 @@ impl Mailbox {
         self.wake().map_err(|_| SendError::Gone)
     }
 
-    /// Posts publications in their order. Returns how many of them did not fit, which their subscribers are told, or an error if the worker is gone.
+    /// Posts publications in their order. Returns how many of them did not fit; their subscribers get a gap notice. Fails if
+    /// the worker is gone.
     pub(in crate::engine) fn post_publications(
         &self,
         publications: &[Arc<Publication>],
