@@ -25,6 +25,16 @@ const ROOM_BYTES: usize = 16 << 10;
 /// Bytes of room made in advance for each byte that has arrived.
 const CREDIT: usize = 8;
 
+/// Returns how much room to make in advance once `arrived` bytes have arrived of `whole_bytes`: for all that is missing and
+/// one byte more, so that a read that takes all of it is a short one. But no more than [`CREDIT`] allows, because announcing
+/// a large size costs the peer nothing.
+fn ahead_bytes(arrived: usize, whole_bytes: usize) -> usize {
+    match whole_bytes.saturating_sub(arrived) {
+        0 => 0,
+        missing => (missing + 1).min(arrived.saturating_mul(CREDIT)),
+    }
+}
+
 impl Inbox {
     /// Returns the number of bytes held.
     pub fn len(&self) -> usize {
@@ -56,28 +66,33 @@ impl Inbox {
         }
     }
 
-    /// Adds a copy of `bytes`.
+    /// Adds a copy of `bytes`, with room behind it for what is missing of the head, content or frame under way.
+    ///
+    /// `whole_bytes` is the size of that; 0 if it is not known.
     ///
     /// # Errors
     /// There is no memory for it; nothing is added.
-    pub fn push(&mut self, bytes: &[u8]) -> Result<(), NoMemory> {
-        self.reserve(bytes.len())?;
+    pub fn push(&mut self, bytes: &[u8], whole_bytes: usize) -> Result<(), NoMemory> {
+        let ahead_bytes = ahead_bytes(self.len() + bytes.len(), whole_bytes);
+        self.reserve(bytes.len(), bytes.len() + ahead_bytes)?;
         self.memory[self.end..self.end + bytes.len()].copy_from_slice(bytes);
         self.end += bytes.len();
         Ok(())
     }
 
-    /// Makes room for a read behind the bytes held, at least [`ROOM_BYTES`].
+    /// Makes room for a read behind the bytes held: at least [`ROOM_BYTES`], or what is missing if that is less.
     ///
-    /// `whole_bytes` is the size of the head, content or frame under way; 0 if it is not known. Room is made for all of
-    /// it, so that it need not be moved later, but at most eight bytes for each byte that has arrived, because
-    /// announcing a large size costs the peer nothing.
+    /// `whole_bytes` is the size of the head, content or frame under way; 0 if it is not known. If the memory has to grow,
+    /// it gets room for what is missing, so that the bytes need not be moved again.
     ///
     /// # Errors
     /// There is no memory for it; the bytes are kept.
     pub fn make_room(&mut self, whole_bytes: usize) -> Result<(), NoMemory> {
-        let credit_bytes = self.len().saturating_mul(CREDIT);
-        self.reserve(whole_bytes.saturating_sub(self.len()).min(credit_bytes).max(ROOM_BYTES))
+        match whole_bytes.saturating_sub(self.len()) {
+            0 => self.reserve(ROOM_BYTES, (self.memory.len() * 2).saturating_sub(self.len()).max(ROOM_BYTES)),
+            missing => self
+                .reserve((missing + 1).min(ROOM_BYTES), ahead_bytes(self.len(), whole_bytes).max(ROOM_BYTES)),
+        }
     }
 
     /// Returns the room behind the bytes held. The caller reports with [`filled`](Inbox::filled) how much of it was used.
@@ -91,19 +106,17 @@ impl Inbox {
         debug_assert!(self.end <= self.memory.len());
     }
 
-    fn reserve(&mut self, bytes: usize) -> Result<(), NoMemory> {
-        if self.memory.len() - self.end >= bytes {
+    /// Makes room for `needed` bytes behind those held. If the memory has to grow, it grows to have room for `wanted`.
+    fn reserve(&mut self, needed: usize, wanted: usize) -> Result<(), NoMemory> {
+        if self.memory.len() - self.end >= needed {
             return Ok(());
         }
         if self.start > 0 {
             self.memory.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
-        if self.memory.len() - self.end < bytes {
-            // The memory doubles, unless the size is known.
-            let doubled = if bytes > ROOM_BYTES { 0 } else { self.memory.len() * 2 };
-            let needed = (self.end + bytes).max(doubled).next_multiple_of(PAGE_BYTES);
-            self.grow(needed)?;
+        if self.memory.len() - self.end < needed {
+            self.grow((self.end + wanted.max(needed)).next_multiple_of(PAGE_BYTES))?;
         }
         Ok(())
     }
@@ -196,7 +209,7 @@ mod tests {
     #[test]
     fn bytes_are_kept_in_order() {
         let mut inbox = Inbox::default();
-        inbox.push(b"hello").unwrap();
+        inbox.push(b"hello", 0).unwrap();
         inbox.make_room(0).unwrap();
         let room = inbox.room();
         assert!(room.len() >= ROOM_BYTES);
@@ -205,7 +218,7 @@ mod tests {
         assert_eq!(inbox.bytes_mut(), b"hello world");
         inbox.keep(6, 9);
         assert_eq!(inbox.bytes_mut(), b"wor");
-        inbox.push(&[b'x'; 100_000]).unwrap();
+        inbox.push(&[b'x'; 100_000], 0).unwrap();
         assert_eq!(inbox.len(), 100_003);
         assert_eq!(&inbox.bytes_mut()[..4], b"worx");
         inbox.keep(100_003, 100_003);
@@ -230,28 +243,48 @@ mod tests {
             inbox.make_room(whole_bytes).unwrap();
             inbox.room().len()
         };
-        inbox.push(&[1; 100]).unwrap();
+        inbox.push(&[1; 100], 0).unwrap();
         assert!(room(&mut inbox, 1 << 20) <= ROOM_BYTES + 4096, "100 bytes earn little room");
-        inbox.push(&[1; 100_000]).unwrap();
+        inbox.push(&[1; 100_000], 0).unwrap();
         let missing = room(&mut inbox, 300_000);
         assert!((199_900..210_000).contains(&missing), "exactly the missing bytes: {missing}");
         assert!(room(&mut inbox, 50 << 20) < 9 * 100_100);
+    }
+
+    /// Finding C2.
+    #[test]
+    fn content_of_a_known_size_grows_rarely_and_never_beyond_it() {
+        let whole_bytes = 1_000_000;
+        let mut inbox = Inbox::default();
+        inbox.push(&[1; 20 << 10], whole_bytes).unwrap();
+        let mut sizes = vec![inbox.memory.len()];
+        while inbox.len() < whole_bytes {
+            inbox.make_room(whole_bytes).unwrap();
+            let bytes = inbox.room().len().min(whole_bytes - inbox.len()).min(100);
+            inbox.filled(bytes);
+            if inbox.memory.len() != sizes[sizes.len() - 1] {
+                sizes.push(inbox.memory.len());
+            }
+        }
+        let first: usize = (20 << 10) * (1 + CREDIT);
+        assert_eq!(sizes, [first, (whole_bytes + 1).next_multiple_of(PAGE_BYTES)]);
+        assert!(!inbox.room().is_empty(), "a read that takes all that is missing is a short one");
     }
 
     #[test]
     fn the_pool_discards_content_and_keeps_no_huge_inboxes() {
         let mut pool = Pool::default();
         let mut inbox = pool.take();
-        inbox.push(b"secret").unwrap();
+        inbox.push(b"secret", 0).unwrap();
         pool.give(inbox);
         let mut again = pool.take();
         assert!(again.is_empty() && again.bytes_mut().is_empty());
-        again.push(&vec![1; SPARE_BYTES_MAX + 1]).unwrap();
+        again.push(&vec![1; SPARE_BYTES_MAX + 1], 0).unwrap();
         pool.give(again);
         assert!(pool.spare.is_empty());
         for _ in 0..SPARE_MAX {
             let mut large = Box::<Inbox>::default();
-            large.push(&vec![1; SPARE_BYTES_MAX / 4]).unwrap();
+            large.push(&vec![1; SPARE_BYTES_MAX / 4], 0).unwrap();
             pool.give(large);
         }
         let kept = if cfg!(any(fuzzing, fleeting_paranoid)) { 0 } else { 4_usize };
@@ -265,11 +298,11 @@ mod tests {
         let memory = Memory::new(100 << 10);
         let mut pool = Pool::new(&memory);
         let mut inboxes: Vec<_> = (0..3).map(|_| pool.take()).collect();
-        inboxes[0].push(&[1; 50 << 10]).unwrap();
-        inboxes[1].push(&[2; 40 << 10]).unwrap();
+        inboxes[0].push(&[1; 50 << 10], 0).unwrap();
+        inboxes[1].push(&[2; 40 << 10], 0).unwrap();
         assert_eq!(memory.used_bytes(), 92 << 10);
         assert_eq!(inboxes[1].make_room(0), Err(NoMemory));
-        assert_eq!(inboxes[2].push(&[3; 20 << 10]), Err(NoMemory));
+        assert_eq!(inboxes[2].push(&[3; 20 << 10], 0), Err(NoMemory));
         assert!(inboxes[1].bytes().iter().all(|byte| *byte == 2) && inboxes[1].len() == 40 << 10);
         pool.give(inboxes.remove(0));
         if cfg!(not(any(fuzzing, fleeting_paranoid))) {
@@ -277,7 +310,7 @@ mod tests {
             assert!(pool.clear() && !pool.clear());
         }
         assert_eq!(memory.used_bytes(), 40 << 10);
-        inboxes[1].push(&[3; 20 << 10]).unwrap();
+        inboxes[1].push(&[3; 20 << 10], 0).unwrap();
         drop(inboxes);
         assert_eq!(memory.used_bytes(), 0);
     }

@@ -236,9 +236,9 @@ impl<'a, S: Stream> Turn<'a, S> {
             if let Some(bytes) = read(&mut self.conn.io, &mut self.conn.source, &mut buffer) {
                 let (from, to) = self.work_through(&mut buffer[..bytes], budget);
                 if from < to {
-                    let pool = &mut self.context.scratch.pool;
+                    let (wants, pool) = (self.conn.wants(), &mut self.context.scratch.pool);
                     let (mut inbox, rest) = (pool.take(), &buffer[from..to]);
-                    if inbox.push(rest).is_ok() || pool.clear() && inbox.push(rest).is_ok() {
+                    if inbox.push(rest, wants).is_ok() || pool.clear() && inbox.push(rest, wants).is_ok() {
                         self.conn.inbox = Some(inbox);
                     } else {
                         self.no_memory(Some(rest));
