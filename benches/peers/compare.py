@@ -4,11 +4,12 @@
     compare.py SCENARIO[,SCENARIO...] [options] NAME=COMMAND [NAME=COMMAND ...]
 
 COMMAND starts a server in the foreground. '{port}' in it becomes a free port, '{bin}'
-the directory of the built peers, and '{flags}' the flags that a scenario needs
-(--routes, --workers); a server whose command has no '{flags}' is left out of such a
+the directory of the built peers, '{ours}' the built bench_server, and '{flags}' the flags
+that a scenario needs (--routes, --workers); a server whose command has no '{flags}' is left out of such a
 scenario. A bare NAME means NAME='{bin}/NAME {port}', and a bare 'ours' the example
 bench_server of this repository, which takes flags.
 Servers run on one core, the load generator on another; the rounds go A B C, A B C.
+events16 also runs the reference under pub16, in the same rounds, and compares with that.
 A sweep (routes, tree, conns, workers) runs the scenarios whose names begin with it, in
 one table and in interleaved rounds: each row is compared with the same server's first.
 Standard library only.
@@ -48,7 +49,7 @@ OURS = os.path.join(target_dir(REPO), "release", "examples", "bench_server")
 
 def command_of(name):
     """Returns the command of a bare NAME on the command line."""
-    return shlex.quote(OURS) + " --port {port} {flags}" if name == "ours" else "{bin}/" + name + " {port}"
+    return "{ours} --port {port} {flags}" if name == "ours" else "{bin}/" + name + " {port}"
 
 
 def wrk(path="/", conns=64, lua=None):
@@ -65,12 +66,14 @@ class Scenario(NamedTuple):
     flags: str = ""  # further flags of the server
     spread: bool = False  # server and load share both cores
     as_is: bool = False  # servers that take no flags run without them
+    base: str = ""  # the reference runs under this scenario too, and the ratios are to that
 
 
 SCENARIOS = {
     "plain": Scenario("req", wrk()),
     "pipe16": Scenario("req", wrk(lua="pipeline.lua")),
     "one": Scenario("req", wrk(conns=1)),
+    "one-spin": Scenario("req", wrk(conns=1)),  # the same; `run` has it with servers that never sleep
     "headers": Scenario("req", wrk(lua="headers.lua")),
     "headers16": Scenario("req", wrk(lua="headers_pipeline.lua")),
     "post1k": Scenario("req", wrk(path="/echo", lua="post.lua")),
@@ -93,6 +96,10 @@ SCENARIOS = {
     "pub1k": Scenario("delivery", ws("--mode", "pubsub", "--conns", "1000", "--size", "1024", "--binary")),
     "pub1kx16": Scenario("delivery", ws("--mode", "pubsub", "--conns", "1000", "--size", "1024", "--binary", "--depth", "16")),
 }
+# The same with event streams in place of the WebSockets that subscribe.
+for name in ("16", "16x16"):
+    args = ["events" if arg == "pubsub" else arg for arg in SCENARIOS["pub" + name].load[1]]
+    SCENARIOS["events" + name] = Scenario("delivery", ws(*args), base="pub" + name)
 # Two workers, for servers that support them: subscribers are on both, the publisher is on one.
 for name in ("pub16", "pub16x16", "pub1k", "pub1kx16"):
     SCENARIOS[name + "-two"] = SCENARIOS[name]._replace(flags="--workers 2", spread=True, as_is=True)
@@ -166,7 +173,10 @@ class Server:
     def __init__(self, name, command, flags, cpus, bindir):
         self.port = free_port()
         command = command.replace("{flags}", flags)
-        argv = [a.replace("{port}", str(self.port)).replace("{bin}", bindir) for a in shlex.split(command)]
+        values = {"{port}": str(self.port), "{bin}": bindir, "{ours}": OURS}
+        argv = shlex.split(command)
+        for name_of_value, value in values.items():
+            argv = [a.replace(name_of_value, value) for a in argv]
         if "/" in argv[0] and not os.access(argv[0], os.X_OK):
             fail(f"{name}: {argv[0]} is not built")
         self.proc = subprocess.Popen(
@@ -309,6 +319,10 @@ def rows_of(asked, specs, ref):
     """Returns the rows of a scenario or a sweep, and the reference of the ratios."""
     points = SWEEPS.get(asked, [asked])
     rows = []
+    base = SCENARIOS[points[0]].base
+    if base and ref in dict(specs):
+        server, ref = ref, f"{ref} {base}"
+        rows.append(Row(ref, server, dict(specs)[server], base, ref))
     for server, command in specs:
         if SCENARIOS[points[0]].flags and not SCENARIOS[points[0]].as_is and "{flags}" not in command:
             print(f"\n{asked}: {server} is left out, because its command has no {{flags}}")

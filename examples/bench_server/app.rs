@@ -21,8 +21,8 @@ const TEN: [&str; 10] = [
     "sec-fetch-mode",
 ];
 
-/// Messages sent to `/pub` are published under this topic, which every connection of `/sub` subscribes to.
-const TOPIC: &str = "t";
+/// Messages sent to `/pub` are published under this topic, which every connection of `/sub` and `/events` subscribes to.
+pub const TOPIC: &str = "t";
 
 struct Subscriber;
 

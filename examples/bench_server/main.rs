@@ -56,7 +56,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let Options { port, workers, routes, spin, io } = options().ok_or(USAGE)?;
     let builder =
         Server::builder().bind(format!("127.0.0.1:{port}")).limits(app::limits()?).spin(spin).io(io);
-    let app = move |context: &WorkerContext| with_quit(app::app(routes), context);
+    let app = move |context: &WorkerContext| with_handle(app::app(routes), context);
     if let Some(workers) = workers {
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
         let server = builder.workers(workers).serve(app)?;
@@ -82,11 +82,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Adds the route that shuts the server down.
-fn with_quit(app: App, context: &WorkerContext) -> App {
-    let handle = context.handle.clone();
-    app.get("/quit", move |_req| {
-        handle.shutdown();
+/// Adds the routes that need the server's handle: a stream of what is published, and one that shuts the server down.
+fn with_handle(app: App, context: &WorkerContext) -> App {
+    let (events, quit) = (context.handle.clone(), context.handle.clone());
+    app.get("/events", move |_req| Ok(events.events(app::TOPIC)?)).get("/quit", move |_req| {
+        quit.shutdown();
         Ok(Response::text("goodbye\n"))
     })
 }

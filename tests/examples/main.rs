@@ -66,8 +66,13 @@ mod cases {
             socket.frame(BINARY, [1, 2, 3]);
             assert_eq!(socket.next_frame().payload, [1, 2, 3]);
             let mut subscriber = Client::websocket(example.addr, "/sub");
+            let mut reader = example.client();
+            reader.send("GET /events HTTP/1.1\r\nHost: test\r\n\r\n");
+            assert_eq!(reader.answer_to_head().field("content-type"), Some("text/event-stream"));
+            assert_eq!(reader.text_in_chunks(1), ":\n\n");
             Client::websocket(example.addr, "/pub").frame(TEXT, "published");
             assert_eq!(subscriber.next_frame().text(), "published");
+            assert_eq!(reader.text_in_chunks(1), "data: published\n\n");
             // Open WebSockets would have five seconds for their closing handshake.
             drop((socket, subscriber));
             example.terminate();

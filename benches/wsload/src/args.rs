@@ -2,21 +2,21 @@
 
 const USAGE: &str = "\
 usage: wsload [options]
-  --mode M       echo | idle | pubsub | feed | http-idle   (default echo)
+  --mode M       echo | idle | pubsub | events | feed | http-idle  (default echo)
   --host H       IPv4 loopback address                     (default 127.0.0.1)
   --port P       port                                      (required)
   --path P       request path                 (default /ws; feed: /ticks; http-idle: /)
-  --conns N      connections (pubsub, feed: subscribers)   (default 64)
+  --conns N      connections; pubsub, events, feed: subscribers  (default 64)
   --size S       payload bytes                             (default 16)
   --depth D      messages in flight per connection;
-                 pubsub: publications in flight            (default 1)
+                 pubsub, events: publications in flight    (default 1)
   --secs T       measured seconds, idle: hold seconds      (default 3)
   --warmup T     seconds before measuring                  (default 0.5)
   --binary       binary frames                             (default text)
   --deflate      offer permessage-deflate, send compressed JSON-like text
   --offer STR    the extension offer  (default 'permessage-deflate; client_max_window_bits')
-  --pub-path P   publisher path, pubsub                    (default /pub)
-  --sub-path P   subscriber path, pubsub                   (default /sub)
+  --pub-path P   path of the publisher, a WebSocket, pubsub and events  (default /pub)
+  --sub-path P   path of the subscribers      (default pubsub: /sub, events: /events)
   --feed-port P  UDP port that takes the ticks, feed       (required there)
   --rate R       ticks per second, feed                    (default 5000)
   --token T      bearer token, feed                        (default secret)
@@ -39,7 +39,7 @@ pub struct Args {
     pub deflate: bool,
     pub offer: String,
     pub pub_path: String,
-    pub sub_path: String,
+    pub sub_path: Option<String>,
     pub feed_port: u16,
     pub rate: u64,
     pub token: String,
@@ -69,7 +69,7 @@ pub fn parse_args() -> Args {
         deflate: false,
         offer: "permessage-deflate; client_max_window_bits".into(),
         pub_path: "/pub".into(),
-        sub_path: "/sub".into(),
+        sub_path: None,
         feed_port: 0,
         rate: 5000,
         token: "secret".into(),
@@ -94,7 +94,7 @@ pub fn parse_args() -> Args {
             "--warmup" => a.warmup = val(&k, it.next()),
             "--offer" => a.offer = val(&k, it.next()),
             "--pub-path" => a.pub_path = val(&k, it.next()),
-            "--sub-path" => a.sub_path = val(&k, it.next()),
+            "--sub-path" => a.sub_path = Some(val(&k, it.next())),
             "--feed-port" => a.feed_port = val(&k, it.next()),
             "--rate" => a.rate = val(&k, it.next()),
             "--token" => a.token = val(&k, it.next()),
@@ -111,6 +111,9 @@ pub fn parse_args() -> Args {
     }
     if a.port == 0 {
         usage("--port is required");
+    }
+    if a.mode == "events" && a.binary {
+        usage("an event is text: --binary is not possible");
     }
     if a.mode == "feed" && (a.feed_port == 0 || !(1..=1_000_000).contains(&a.rate)) {
         usage("--feed-port is required, --rate 1 to 1000000");

@@ -1,4 +1,4 @@
-//! The publishing mode: one publisher, and subscribers that check every byte they receive.
+//! The publishing modes: one publisher, and subscribers that check every byte they receive.
 
 use crate::args::Args;
 use crate::die::die;
@@ -8,22 +8,68 @@ use crate::net::{self, READ_BUF};
 use crate::report::{cpu_now, finish};
 use std::time::{Duration, Instant};
 
-/// Runs one publisher and `conns` subscribers, and prints the report. A publication is finished when every
-/// subscriber has received it; `depth` publications are kept in flight.
+/// What one subscriber receives.
+pub trait Deliveries {
+    /// Takes the bytes of one read. Returns how many deliveries they complete.
+    ///
+    /// # Errors
+    /// What is wrong with the bytes.
+    fn take(&mut self, read: &[u8]) -> Result<usize, &'static str>;
+}
+
+/// The same frame again and again.
+struct Frames<'a> {
+    expected: &'a Pattern,
+    pos: usize, // offset into the frame being received
+}
+
+impl Deliveries for Frames<'_> {
+    #[inline]
+    fn take(&mut self, read: &[u8]) -> Result<usize, &'static str> {
+        let (pos, done) = self.expected.check(self.pos, read).ok_or("wrong delivery")?;
+        self.pos = pos;
+        Ok(done)
+    }
+}
+
+struct Subscriber<D> {
+    fd: i32,
+    deliveries: D,
+    received: u64,
+}
+
+/// Runs the load with subscribers that are WebSockets.
 pub fn run(a: &Args) {
     let op = if a.binary { 0x82 } else { 0x81 };
-    let body = payload(a.size);
-    let cf = client_frame(op, &body);
-    let exp = Pattern::new(server_frame(op, &body), READ_BUF);
+    let expected = Pattern::new(server_frame(op, &payload(a.size)), READ_BUF);
+    publish_to(a, || {
+        let (fd, _) = net::ws_connect(&a.host, a.port, a.sub_path.as_deref().unwrap_or("/sub"), None);
+        let deliveries = Frames {
+            expected: &expected,
+            pos: 0,
+        };
+        (fd, deliveries)
+    });
+}
+
+/// Runs one publisher and `conns` subscribers, which `subscribe` connects, and prints the report. A publication is finished
+/// when every subscriber has received it; `depth` publications are kept in flight.
+pub fn publish_to<D: Deliveries>(a: &Args, subscribe: impl Fn() -> (i32, D)) {
+    let publication = client_frame(if a.binary { 0x82 } else { 0x81 }, &payload(a.size));
     let ep = net::Epoll::new();
-    let mut subs: Vec<(i32, usize, u64)> = (0..a.conns)
+    let mut subs: Vec<Subscriber<D>> = (0..a.conns)
         .map(|i| {
-            let (fd, _) = net::ws_connect(&a.host, a.port, &a.sub_path, None);
+            let (fd, deliveries) = subscribe();
             ep.add(fd, i as u64);
-            (fd, 0, 0)
+            Subscriber {
+                fd,
+                deliveries,
+                received: 0,
+            }
         })
         .collect();
     let (publisher, _) = net::ws_connect(&a.host, a.port, &a.pub_path, None);
+    ep.add(publisher, a.conns as u64);
     // Some servers subscribe after the handshake: give them time to do so.
     std::thread::sleep(Duration::from_millis(200));
 
@@ -36,7 +82,7 @@ pub fn run(a: &Args) {
     let mut finished = 0u64; // publications that every subscriber has received
     let publish = |next: &mut u64, sent_at: &mut [u64]| {
         sent_at[(*next % ring as u64) as usize] = ns(Instant::now());
-        net::write_all(publisher, &cf);
+        net::write_all(publisher, &publication);
         *next += 1;
     };
     for _ in 0..a.depth {
@@ -69,23 +115,25 @@ pub fn run(a: &Args) {
         let t = ns(now);
         for k in 0..n {
             let (i, _) = events.get(k);
-            let s = &mut subs[i as usize];
-            let r = match net::read(s.0, &mut buf) {
-                Ok(0) => die("subscriber closed by the server"),
+            let subscriber = subs.get_mut(i as usize);
+            let fd = subscriber.as_ref().map_or(publisher, |s| s.fd);
+            let r = match net::read(fd, &mut buf) {
+                Ok(0) => die("connection closed by the server"),
                 Ok(r) => r,
                 Err(e) if e == libc::EAGAIN => continue,
                 Err(e) => die(&format!("read: {}", std::io::Error::from_raw_os_error(e))),
             };
-            let Some((pos, done)) = exp.check(s.1, &buf[..r]) else {
-                die(&format!("wrong delivery: {:02x?}", &buf[..r.min(32)]));
-            };
-            s.1 = pos;
+            // Some servers answer the publisher.
+            let Some(s) = subscriber else { continue };
+            let done = s.deliveries.take(&buf[..r]).unwrap_or_else(|wrong| {
+                die(&format!("{wrong}: {:?}", String::from_utf8_lossy(&buf[..r.min(64)])));
+            });
             for _ in 0..done {
-                if s.2 >= next {
+                if s.received >= next {
                     die("more deliveries than publications");
                 }
-                let slot = (s.2 % ring as u64) as usize;
-                s.2 += 1;
+                let slot = (s.received % ring as u64) as usize;
+                s.received += 1;
                 hist.record(t.saturating_sub(sent_at[slot]), 1);
                 got[slot] += 1;
                 if got[slot] == a.conns {
