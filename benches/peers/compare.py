@@ -191,6 +191,7 @@ class Server:
                 return
             except OSError:
                 time.sleep(0.02)
+        self.stop()
         fail(f"{name} does not listen on port {self.port}")
 
     def stop(self):
@@ -357,7 +358,8 @@ def measure(rows, a):
     data = {row.label: [] for row in rows}
     try:
         if not one_shot:
-            servers = [start(row, a) for row in rows]
+            for row in rows:  # one after the other: if one does not start, those before it are stopped
+                servers.append(start(row, a))
             for row, server in zip(rows, servers):  # warm up
                 load(row, server, 1, a)
         for rnd in range(1 if one_shot else a.rounds):
