@@ -179,6 +179,32 @@ fn a_full_worker_passes_its_clients_to_one_that_has_room() {
     assert!(handed_over > 0);
 }
 
+#[test]
+fn connections_are_spread_evenly_over_the_workers() {
+    let server = Workers::of(Server::builder().bind("127.0.0.1:0").workers(16).serve(|_| app()));
+    let connections = |server: &Workers| -> Vec<u64> {
+        let (sender, figures) = mpsc::channel();
+        server.handle.figures(move |figures| sender.send(figures).expect("the test waits"));
+        let figures = figures.recv().expect("the workers answer");
+        figures.iter().map(|worker| worker.counters.connections).collect()
+    };
+    let mut clients = Vec::new();
+    for count in [16, 160, 1000] {
+        while clients.len() < count {
+            let mut client = Client::connect(server.addr);
+            assert_eq!(client.get("/").status, 200);
+            clients.push(client);
+        }
+        let connections = connections(&server);
+        let (most, fewest) = (connections.iter().max().unwrap(), connections.iter().min().unwrap());
+        assert_eq!(connections.iter().sum::<u64>(), count as u64);
+        assert!(most - fewest <= 2 + fewest / 32, "{connections:?}");
+        assert!(count < 1000 || *most as f64 <= 1.1 * 1000.0 / 16.0, "{connections:?}");
+    }
+    drop(clients);
+    server.finish();
+}
+
 /// Finding C5.
 #[test]
 fn a_client_that_no_worker_has_room_for_gets_the_first_place_that_becomes_free() {

@@ -95,7 +95,10 @@ impl Admission {
             }
         }
         self.listeners.clear();
-        self.waiting.clear();
+        for arrival in self.waiting.drain(..).filter(|arrival| arrival.has_place) {
+            drop(arrival);
+            host.engine.give_up_place();
+        }
     }
 
     /// Admits the clients that wait.
@@ -169,10 +172,10 @@ impl Admission {
         Ok(())
     }
 
-    /// Finds a place for a client: here, at another worker, or that of a connection which has been idle for long. Without
-    /// one the client waits, and the result is false.
+    /// Finds a place for a client: here; at another worker, if that has markedly fewer connections or there is none here; or
+    /// that of a connection which has been idle for long. Without one the client waits, and the result is false.
     fn place(&mut self, mut arrival: Arrival, host: &mut Host<'_>) -> Result<bool, Short> {
-        if !arrival.has_place {
+        if !arrival.has_place && !host.handle.is_uneven(host.engine.worker()) {
             arrival.has_place = host.engine.take_place();
         }
         if !arrival.has_place {
@@ -183,6 +186,9 @@ impl Admission {
                 }
                 Err(arrival) => arrival,
             };
+            arrival.has_place = host.engine.take_place();
+        }
+        if !arrival.has_place {
             if host.now_ms >= self.place_after && host.engine.make_room() {
                 arrival.has_place = host.engine.take_place();
             }

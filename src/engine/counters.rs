@@ -18,7 +18,7 @@ pub struct Counters {
     pub accept_backoffs: u64,
     /// Connections closed to make room for new ones, idle or after their last response, because there were as many as the limit `connections` allows.
     pub evicted: u64,
-    /// Connections accepted here and passed to another worker, because this one had as many as the limit allows.
+    /// Connections accepted here and passed to another worker, because that one had fewer.
     pub handed_over: u64,
     /// Requests answered by a handler, and WebSocket handshakes.
     pub requests: u64,

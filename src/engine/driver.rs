@@ -327,11 +327,15 @@ impl<S: Stream> Engine<S> {
             }
         }
         self.cut_off = Some(self.schedule.cut_off_ms());
+        // Other workers send no more clients. One that is on the way has its place and is served.
+        self.mailbox.lobby.open(0);
     }
 
     /// Whether a shutdown has begun, no connection is open any more, and every publication has reached its listeners.
     pub fn is_over(&self) -> bool {
-        self.cut_off.is_some() && self.table.len() == 0 && self.context.services.publisher.is_delivered()
+        self.cut_off.is_some()
+            && self.mailbox.lobby.taken() == 0
+            && self.context.services.publisher.is_delivered()
     }
 
     /// Returns the outcome of a shutdown; final once it [`is_over`](Engine::is_over).

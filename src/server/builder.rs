@@ -81,7 +81,8 @@ impl Builder {
         self
     }
 
-    /// Runs `workers` threads (1 to 65,535), each with its own connections and its own [`App`].
+    /// Runs `workers` threads (1 to 65,535), each with its own connections and its own [`App`]. Connections are spread evenly:
+    /// a worker that accepts one passes it to the worker with the fewest, if that one has more than 3 % fewer.
     pub fn workers(mut self, workers: usize) -> Builder {
         self.workers = workers.clamp(1, usize::from(u16::MAX));
         self

@@ -45,6 +45,12 @@ pub struct Handle {
     memory: Arc<Memory>,
 }
 
+/// A worker may have this many connections more than another, ...
+const UNEVEN_MIN: usize = 1;
+/// ... and one more for this many that the other one has. Passing a client on costs both workers time, so small differences
+/// are left as they are.
+const UNEVEN_PART: usize = 32;
+
 /// Why a message was not published, or not to all subscribers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -135,10 +141,20 @@ impl Handle {
         self.mailboxes.get(usize::from(worker))
     }
 
-    /// Sends a client of a full worker to another one that has a place for it. If none has, the client is returned.
+    /// Whether another worker with a free place has so many fewer connections than worker `from` that it should have the
+    /// next client.
+    pub(in crate::engine) fn is_uneven(&self, from: u16) -> bool {
+        let taken = self.mailboxes[usize::from(from)].lobby.taken();
+        self.roomiest(from).is_some_and(|other| {
+            let fewest = other.lobby.taken();
+            taken > fewest + UNEVEN_MIN + fewest / UNEVEN_PART
+        })
+    }
+
+    /// Sends a client of one worker to the one that has the fewest connections of all others with a free place. If none has
+    /// one, the client is returned.
     pub(in crate::engine) fn hand_over(&self, mut arrival: Arrival, from: u16) -> Result<(), Arrival> {
-        let (before, after) = self.mailboxes.split_at(usize::from(from));
-        for mailbox in after.iter().skip(1).chain(before) {
+        while let Some(mailbox) = self.roomiest(from) {
             if mailbox.lobby.take_place() {
                 arrival.has_place = true;
                 match mailbox.send_arrival(arrival) {
@@ -148,6 +164,13 @@ impl Handle {
             }
         }
         Err(arrival)
+    }
+
+    /// Returns the worker that has the fewest connections of all but `from` that have a free place.
+    fn roomiest(&self, from: u16) -> Option<&Mailbox> {
+        let others = self.mailboxes.iter().enumerate().filter(|(worker, _)| *worker != usize::from(from));
+        let open = others.map(|(_, mailbox)| &**mailbox).filter(|mailbox| mailbox.lobby.has_place());
+        open.min_by_key(|mailbox| mailbox.lobby.taken())
     }
 
     /// Posts a command to the worker that has this listener.

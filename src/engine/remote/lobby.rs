@@ -1,11 +1,11 @@
-//! How many connections a worker may still have, and the clients that other workers have sent to it.
+//! How many connections a worker has and may have, and the clients that other workers have sent to it.
 //!
 //! It knows no engine. Its invariant: a place is taken before a client is sent, so no worker is sent more than it has room
 //! for.
 
 use mio::net::TcpStream;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicIsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// A client that was accepted and has no connection record yet.
@@ -18,8 +18,9 @@ pub(in crate::engine) struct Arrival {
 
 /// The places of one worker's connections.
 pub(in crate::engine) struct Lobby {
-    /// Below zero if more were accepted than the limit allows.
-    free: AtomicIsize,
+    places: AtomicUsize,
+    /// More than `places` if more were accepted than the limit allows, or if it was closed.
+    taken: AtomicUsize,
     /// `None` once the worker is gone.
     arrivals: Mutex<Option<Vec<Arrival>>>,
 }
@@ -27,32 +28,39 @@ pub(in crate::engine) struct Lobby {
 impl Lobby {
     /// Makes one without places: nobody is sent to a worker that has not started.
     pub(super) fn new() -> Lobby {
-        Lobby { free: AtomicIsize::new(0), arrivals: Mutex::new(Some(Vec::new())) }
+        let (places, taken) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Lobby { places, taken, arrivals: Mutex::new(Some(Vec::new())) }
     }
 
-    /// Opens it with this many places.
+    /// Lets it have this many places. With none, no other worker sends a client.
     pub(in crate::engine) fn open(&self, places: usize) {
-        self.free.store(isize::try_from(places).unwrap_or(isize::MAX), Ordering::Relaxed);
+        self.places.store(places, Ordering::Relaxed);
+    }
+
+    /// Returns how many places are taken: by connections, and for clients that are on the way here.
+    pub(in crate::engine) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
     }
 
     pub(in crate::engine) fn has_place(&self) -> bool {
-        self.free.load(Ordering::Relaxed) > 0
+        self.taken() < self.places.load(Ordering::Relaxed)
     }
 
     /// Takes a place, if there is one.
     pub(in crate::engine) fn take_place(&self) -> bool {
-        let take = |free: isize| (free > 0).then(|| free - 1);
-        self.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+        let places = self.places.load(Ordering::Relaxed);
+        let take = |taken: usize| (taken < places).then(|| taken + 1);
+        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 
     /// Takes a place even if there is none.
     pub(in crate::engine) fn occupy(&self) {
-        self.free.fetch_sub(1, Ordering::Relaxed);
+        self.taken.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Gives a place back.
     pub(in crate::engine) fn leave(&self) {
-        self.free.fetch_add(1, Ordering::Relaxed);
+        self.taken.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Puts in a client that has a place here. If the worker is gone, the client is returned.

@@ -94,7 +94,7 @@ const COUNTERS: &[CounterFamily] = &[
     ("fleeting_connections_evicted_total", "Connections closed to make room for new ones.", |c| c.evicted),
     (
         "fleeting_connections_handed_over_total",
-        "Connections that a full worker passed to another one.",
+        "Connections that a worker accepted and passed to one that had fewer.",
         |c| c.handed_over,
     ),
     ("fleeting_requests_total", "Requests answered by a handler, including handshakes.", |c| c.requests),
