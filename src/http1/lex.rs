@@ -123,14 +123,7 @@ fn field_lines(
         if name.is_empty() || fields.len() == fields_max {
             return None;
         }
-        let (mut value_at, mut value_end) = (name_end + 1, line_end);
-        while let Some(b' ' | b'\t') = input.get(value_at) {
-            value_at += 1;
-        }
-        while value_end > value_at && matches!(input[value_end - 1], b' ' | b'\t') {
-            value_end -= 1;
-        }
-        let value = span(value_at, value_end);
+        let value = value(input, name_end + 1, line_end);
         framing_fields.inspect(input, name, value);
         fields.push(FieldSpan { name: span(at, name_end), value });
         if ending == b"\r\n\r\n" {
@@ -138,6 +131,31 @@ fn field_lines(
         }
         at = line_end + 2;
     }
+}
+
+/// Returns the value that lies between a colon and the end of its line, without the blanks around it.
+#[inline(always)]
+fn value(input: &[u8], mut from: usize, to: usize) -> Span {
+    // Nearly all values begin behind one space, and have no other blanks around them.
+    from += usize::from(input.get(from) == Some(&b' '));
+    let may_be_blank = |byte: Option<&u8>| byte.is_none_or(|byte| *byte <= b' ');
+    if may_be_blank(input.get(from)) || may_be_blank(input.get(to - 1)) {
+        trimmed(input, from, to)
+    } else {
+        span(from, to)
+    }
+}
+
+#[cold]
+fn trimmed(input: &[u8], mut from: usize, mut to: usize) -> Span {
+    let is_blank = |at: usize| matches!(input.get(at), Some(b' ' | b'\t'));
+    while from < to && is_blank(from) {
+        from += 1;
+    }
+    while from < to && is_blank(to - 1) {
+        to -= 1;
+    }
+    span(from, to)
 }
 
 /// Returns the end of a name that has a rarer character of `tchar` (RFC 9110 §5.6.2) at `at`.
