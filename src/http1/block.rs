@@ -16,10 +16,12 @@ pub(super) type Mask = u32;
 pub(super) const BYTES: usize = 16;
 
 impl Block {
-    /// Returns the block that begins at `at`.
+    /// Returns the block that begins at `at`, a position of 32 bits, like all positions in a head.
     #[inline(always)]
     pub(super) fn at(input: &[u8], at: usize) -> Block {
-        match input.get(at..).and_then(<[u8]>::first_chunk::<BYTES>) {
+        // Shows the compiler that the sum does not overflow, so that one comparison is enough.
+        let at = at as u32 as usize;
+        match input.get(at..at + BYTES).and_then(<[u8]>::first_chunk::<BYTES>) {
             Some(bytes) => Block(u8x16::new(*bytes)),
             None => Block(u8x16::new(last(input, at).to_ne_bytes())),
         }
