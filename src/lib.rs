@@ -72,6 +72,7 @@ pub mod testing;
 pub mod time;
 #[doc(hidden)]
 pub mod transport;
+mod utf8;
 pub mod ws;
 
 pub use app::{

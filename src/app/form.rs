@@ -5,6 +5,7 @@
 
 use super::{Error, Pairs, Request};
 use crate::percent::form_octets;
+use crate::utf8::{self, Utf8};
 
 const TYPE: &str = "application/x-www-form-urlencoded";
 
@@ -33,7 +34,7 @@ impl<'r> Request<'r> {
         let is_form = |media_type: &str| media_type.eq_ignore_ascii_case(TYPE);
         self.content_of_type(is_form, "The Content-Type must be application/x-www-form-urlencoded.")?;
         // The separators are ASCII, so all names and values are UTF-8 if and only if the whole decoded content is.
-        match std::str::from_utf8(self.body()) {
+        match utf8::text(self.body()) {
             Ok(encoded) if decodes_to_utf8(encoded) => Ok(Pairs::new(encoded, self.arena())),
             _ => Err(Error::bad_request("The form is not UTF-8.")),
         }
@@ -47,25 +48,16 @@ fn decodes_to_utf8(encoded: &str) -> bool {
     if !encoded.contains('%') {
         return true;
     }
-    let mut block = [0; BLOCK_BYTES];
-    let mut filled = 0;
-    for byte in form_octets(encoded) {
-        block[filled] = byte;
-        filled += 1;
-        if filled < BLOCK_BYTES {
-            continue;
+    let (mut octets, mut block, mut utf8) = (form_octets(encoded), [0; BLOCK_BYTES], Utf8::default());
+    loop {
+        let filled = block.iter_mut().zip(&mut octets).map(|(place, octet)| *place = octet).count();
+        if filled == 0 {
+            return utf8.is_complete();
         }
-        match std::str::from_utf8(&block) {
-            Ok(_) => filled = 0,
-            // The block ends inside a character, which the next one completes.
-            Err(error) if error.error_len().is_none() => {
-                block.copy_within(error.valid_up_to().., 0);
-                filled = BLOCK_BYTES - error.valid_up_to();
-            }
-            Err(_) => return false,
+        if utf8.feed(&block[..filled]).is_err() {
+            return false;
         }
     }
-    std::str::from_utf8(&block[..filled]).is_ok()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! frame.
 
 use crate::buffer::SlowConsumer;
+use crate::utf8;
 use crate::ws::{Message, Opcode, encode};
 use std::sync::Arc;
 
@@ -235,7 +236,7 @@ fn entry<'a>(names: &'a str, entries: &[Place], plain: &'a Frames, at: u32) -> E
     let payload = &plain.bytes[payload_start..plain.ends[at]];
     let name_start = at.checked_sub(1).map_or(0, |before| entries[before].name_end);
     let message = match opcode {
-        Opcode::Text => Message::Text(std::str::from_utf8(payload).unwrap_or_default()),
+        Opcode::Text => Message::Text(utf8::text(payload).unwrap_or_default()),
         _ => Message::Binary(payload),
     };
     Entry { kind, name: &names[name_start..name_end], message }

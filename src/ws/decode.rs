@@ -12,10 +12,10 @@ use super::header::{HEADER_BYTES_MAX, Header};
 use super::mask::{unmask, unmask_aligned, unmask_short};
 use super::reassembly::Reassembly;
 use super::short::{self, Short};
-use super::utf8::Utf8;
 use super::{CloseCode, Failure, Opcode};
 use crate::buffer::{Memory, NoMemory};
 use crate::config::Limits;
+use crate::utf8::{self, Utf8};
 use std::sync::Arc;
 
 /// The receiving side of one connection.
@@ -190,7 +190,7 @@ impl Decoder {
 
     #[inline(always)]
     fn whole_text<'m>(&mut self, payload: &'m [u8], consumed: usize) -> Option<(Event<'m>, usize)> {
-        match std::str::from_utf8(payload) {
+        match utf8::text(payload) {
             Ok(text) => Some((Event::Text(text), consumed)),
             Err(_) => {
                 self.fail(Failure::TextInvalid);
@@ -243,7 +243,7 @@ impl Decoder {
             self.reassembly.as_ref().map_or(frame.opcode == Opcode::Text, |reassembly| reassembly.text);
         let compressed = self.deflate && self.is_compressed(&frame);
         // RFC 6455 §8.1. A partial text is validated as it arrives, so that it fails at its first wrong byte. A
-        // complete text is validated by `from_utf8` below: most texts arrive complete and are checked once, the
+        // complete text is validated by `utf8::text` below: most texts arrive complete and are checked once, the
         // others twice. A compressed text is checked after it is inflated.
         if is_whole && frame.fin {
             self.utf8 = Utf8::default();
@@ -273,7 +273,7 @@ impl Decoder {
         if !text {
             return Step::Event { event: Event::Binary(message), consumed: end };
         }
-        match std::str::from_utf8(message) {
+        match utf8::text(message) {
             Ok(text) => Step::Event { event: Event::Text(text), consumed: end },
             Err(_) => {
                 self.state = State::Failed(Failure::TextInvalid);
@@ -424,7 +424,7 @@ fn close(payload: &[u8]) -> Result<Event<'_>, Failure> {
     }
     let (code, reason) = payload.split_first_chunk().ok_or(Failure::CloseTooShort)?;
     let code = CloseCode::new(u16::from_be_bytes(*code)).ok_or(Failure::CloseCodeInvalid)?;
-    let reason = std::str::from_utf8(reason).map_err(|_| Failure::CloseReasonInvalid)?;
+    let reason = utf8::text(reason).map_err(|_| Failure::CloseReasonInvalid)?;
     Ok(Event::Close { code: Some(code), reason })
 }
 
@@ -490,6 +490,42 @@ mod tests {
         assert_eq!(text, "where it lies");
         // A short text moves a few bytes down, over its header.
         assert!((0..=6).contains(&(payload as usize - text.as_ptr() as usize)));
+    }
+
+    #[test]
+    fn a_wrong_byte_fails_a_text_at_every_place_however_it_arrives() {
+        fn check(input: &mut [u8], cut: usize, expected: Option<&str>) {
+            let limits = Limits::default();
+            let (mut decoder, mut from, mut to) = (Decoder::new(), 0, cut);
+            loop {
+                match decoder.next(&mut input[from..to], &limits) {
+                    Step::Incomplete => {
+                        assert!(to < input.len());
+                        to = input.len();
+                    }
+                    Step::Event { event: Event::Fragment, consumed } => from += consumed,
+                    Step::Event { event: Event::Text(text), .. } => return assert_eq!(Some(text), expected),
+                    Step::Failed(Failure::TextInvalid) => return assert_eq!(None, expected),
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        let valid = "a\u{e9}\u{20ac}\u{1f600}".repeat(20);
+        for len in 1..=valid.len() {
+            for at in 0..=len {
+                let mut text = valid.as_bytes()[..len].to_vec();
+                if at < len {
+                    text[at] = 0xff;
+                }
+                let expected = std::str::from_utf8(&text).ok();
+                let whole = masked(&[frame(0x81, &text)]);
+                check(&mut whole.clone(), whole.len(), expected);
+                check(&mut whole.clone(), whole.len() - at, expected);
+                let mut fragments = masked(&[frame(0x01, &text[..at]), frame(0x80, &text[at..])]);
+                let cut = fragments.len();
+                check(&mut fragments, cut, expected);
+            }
+        }
     }
 
     #[test]

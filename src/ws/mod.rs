@@ -80,7 +80,6 @@ mod reassembly;
 mod rejected;
 mod short;
 mod tokens;
-mod utf8;
 
 pub use closing::Closing;
 pub use codes::{CloseCode, Opcode};

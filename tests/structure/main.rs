@@ -45,6 +45,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("keep", 0),
     ("panics", 0),
     ("percent", 0),
+    ("utf8", 0),
     ("buffer", 0),
     ("time", 0),
     ("config", 0),
@@ -68,6 +69,7 @@ const STRANGERS: &[(&str, &str)] = &[("http1", "ws")];
 const ROOMS: &[(&str, &[&str])] = &[
     ("bumpalo", &["arena"]),
     ("httparse", &["http1"]),
+    ("simdutf8", &["utf8"]),
     ("wide", &["http1"]),
     ("tungstenite", &["ws"]),
     ("zlib_rs", &["ws"]),

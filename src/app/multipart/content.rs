@@ -8,6 +8,7 @@ use super::limits::MultipartLimits;
 use super::reader::{Event, MultipartReader};
 use crate::app::{Error, Request};
 use crate::arena::Arena;
+use crate::utf8;
 use std::fmt;
 
 pub(super) const TYPE: &str = "multipart/form-data";
@@ -41,7 +42,7 @@ impl<'r> FormPart<'r> {
     /// # Errors
     /// Status 400 if it is not UTF-8.
     pub fn text(&self) -> Result<&'r str, Error> {
-        std::str::from_utf8(self.content).map_err(|_| Error::bad_request("A field of the form is not UTF-8."))
+        utf8::text(self.content).map_err(|_| Error::bad_request("A field of the form is not UTF-8."))
     }
 }
 

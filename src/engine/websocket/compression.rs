@@ -4,6 +4,7 @@
 //! invariant: a compressed message refers only to earlier messages sent on the same connection.
 
 use crate::pubsub::Encoding;
+use crate::utf8;
 use crate::ws::encode::encode_header;
 use crate::ws::{Failure, Message, Negotiated, Opcode};
 
@@ -18,7 +19,7 @@ pub(in crate::engine) fn message(text: bool, bytes: &[u8]) -> Result<Message<'_>
         return Ok(Message::Binary(bytes));
     }
     // RFC 6455 §8.1 applies to the inflated text.
-    std::str::from_utf8(bytes).map(Message::Text).map_err(|_| Failure::TextInvalid)
+    utf8::text(bytes).map(Message::Text).map_err(|_| Failure::TextInvalid)
 }
 
 #[cfg(feature = "deflate")]

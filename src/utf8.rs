@@ -1,30 +1,43 @@
-//! UTF-8 validation of text that arrives in pieces.
+//! UTF-8 validation of what a peer has sent: text as a whole, and text that arrives in pieces.
 //!
-//! It knows no frame and keeps no text, only the bytes of an incomplete character, at most three. Invariant:
-//! [`Utf8::feed`] fails at the first byte after which no continuation is valid, however the text is cut.
+//! simdutf8 checks 64 bytes at a time. It leaves shorter text to the standard library, and all text on processors whose
+//! vectors it does not use.
+//!
+//! It knows no frame and no request, and keeps no text, only the bytes of an incomplete character, at most three.
+//! Invariant: the verdict is the standard library's, and [`Utf8::feed`] fails at the first byte after which no
+//! continuation is valid, however the text is cut.
+
+/// Returns the bytes as text.
+///
+/// # Errors
+/// They are not UTF-8.
+#[inline]
+pub(crate) fn text(bytes: &[u8]) -> Result<&str, Invalid> {
+    simdutf8::basic::from_utf8(bytes).map_err(|_| Invalid)
+}
 
 /// The state between two pieces of a text.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Utf8 {
+pub(crate) struct Utf8 {
     /// The first bytes of an incomplete character. Bytes from `pending_bytes` on are unused.
     pending: [u8; 3],
     /// At most 3.
     pending_bytes: u8,
 }
 
-/// The text is not UTF-8, whatever follows.
+/// The bytes are not UTF-8. If they are the beginning of a text, nothing that follows can complete it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Invalid;
+pub(crate) struct Invalid;
 
 impl Utf8 {
     /// Validates the next piece.
-    pub(super) fn feed(&mut self, mut piece: &[u8]) -> Result<(), Invalid> {
+    pub(crate) fn feed(&mut self, mut piece: &[u8]) -> Result<(), Invalid> {
         while self.pending_bytes > 0 {
             let Some((&byte, rest)) = piece.split_first() else { return Ok(()) };
             self.finish_character(byte)?;
             piece = rest;
         }
-        let Err(error) = std::str::from_utf8(piece) else { return Ok(()) };
+        let Err(error) = simdutf8::compat::from_utf8(piece) else { return Ok(()) };
         // An error without a length means that the piece ends inside a character.
         if error.error_len().is_some() {
             return Err(Invalid);
@@ -34,6 +47,11 @@ impl Utf8 {
         kept.copy_from_slice(unfinished);
         self.pending_bytes = unfinished.len() as u8;
         Ok(())
+    }
+
+    /// Returns whether the pieces so far end with a whole character.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.pending_bytes == 0
     }
 
     /// Adds `byte` to the incomplete character.
@@ -65,7 +83,7 @@ mod tests {
                 return Some(index);
             }
         }
-        (utf8.pending_bytes > 0).then_some(bytes.len())
+        (!utf8.is_complete()).then_some(bytes.len())
     }
 
     #[test]
@@ -105,10 +123,56 @@ mod tests {
                     let is_valid = [&text[..first], &text[first..second], &text[second..]]
                         .into_iter()
                         .try_for_each(|piece| utf8.feed(piece))
-                        .is_ok_and(|()| utf8.pending_bytes == 0);
+                        .is_ok_and(|()| utf8.is_complete());
                     assert_eq!(is_valid, expected, "{text:x?} cut at {first} and {second}");
                 }
             }
         }
+    }
+
+    /// Calls `check` with texts of 1 to 200 bytes, ASCII and not, each valid, cut short, and with one wrong byte at every
+    /// place.
+    fn texts(mut check: impl FnMut(&[u8])) {
+        for unit in ["x", "a\u{e9}\u{20ac}\u{1f600}"] {
+            let text = unit.repeat(200);
+            for len in 1..=200 {
+                let mut text = text.as_bytes()[..len].to_vec();
+                check(&text);
+                for at in 0..len {
+                    // Never valid, a continuation, and the beginnings of two and four bytes.
+                    for wrong in [0xff, 0x80, 0xc3, 0xf0] {
+                        let right = std::mem::replace(&mut text[at], wrong);
+                        check(&text);
+                        text[at] = right;
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_verdict_is_that_of_std() {
+        texts(|bytes| assert_eq!(text(bytes).ok(), std::str::from_utf8(bytes).ok(), "{bytes:x?}"));
+    }
+
+    #[test]
+    fn a_piece_fails_if_std_finds_that_nothing_can_complete_it() {
+        // Texts of one length are cut at all places in turn.
+        let mut count = 0;
+        texts(|bytes| {
+            count += 7;
+            let (first, second) = bytes.split_at(count % (bytes.len() + 1));
+            let mut utf8 = Utf8::default();
+            let fed = utf8.feed(first).and_then(|()| utf8.feed(second));
+            let expected = std::str::from_utf8(bytes);
+            let fails = expected.is_err_and(|error| error.error_len().is_some());
+            assert_eq!(fed.is_err(), fails, "{bytes:x?} cut at {}", first.len());
+            assert_eq!(
+                fed.is_ok() && utf8.is_complete(),
+                expected.is_ok(),
+                "{bytes:x?} cut at {}",
+                first.len()
+            );
+        });
     }
 }
