@@ -166,7 +166,7 @@ impl<C: Copy> Topics<C> {
         }
         let topic = known.unwrap_or_else(|| self.add(filter));
         let subscriber = *subscriber.get_or_insert_with(|| {
-            let (last, earlier, subscriptions) = (BatchRange::default(), Vec::new(), Vec::new());
+            let (last, earlier, subscriptions) = (BatchRange::default(), Vec::new(), Vec::with_capacity(1));
             let subscriber = Subscriber { recipient, encoding, last, earlier, subscriptions };
             SubscriberId::new(self.subscribers.insert(subscriber))
         });
