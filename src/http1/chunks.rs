@@ -11,9 +11,17 @@ use crate::config::Limits;
 
 /// A position in chunked content.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Chunks {
+pub(super) enum Chunks {
+    /// Before the end of the line with the size 0.
+    Chunk(Chunk),
+    /// In the trailer section.
+    Trailers(Scan),
+}
+
+/// A position before the trailer section.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Chunk {
     state: ChunkState,
-    trailers: Scan,
     /// Bytes of all extensions so far.
     extension_bytes: u32,
     /// The chunk size read so far; in `Data`, the bytes of the chunk still to come.
@@ -30,7 +38,6 @@ enum ChunkState {
     Data,
     DataCr,
     DataLf,
-    Trailers,
 }
 
 /// `*( BWS ";" BWS token [ BWS "=" BWS ( token / quoted-string ) ] )` (RFC 9112 §7.1.1).
@@ -104,7 +111,7 @@ pub(super) enum ChunkPiece {
 
 impl Chunks {
     pub(super) const fn new() -> Chunks {
-        Chunks { state: ChunkState::Size(0), trailers: Scan::FIELDS, extension_bytes: 0, number: 0 }
+        Chunks::Chunk(Chunk { state: ChunkState::Size(0), extension_bytes: 0, number: 0 })
     }
 
     /// Decodes `bytes` in place. They begin with the `decoded` bytes of data from earlier calls.
@@ -155,43 +162,15 @@ impl Chunks {
         limits: &Limits,
     ) -> Result<Option<usize>, Refusal> {
         let section = section_max(limits.head_bytes);
-        while cursor.read < bytes.len() {
-            match self.state {
-                ChunkState::Data => {
-                    let here = bytes.len() - cursor.read;
-                    let len = usize::try_from(self.number).map_or(here, |left| left.min(here));
-                    if let DataMode::Keep { .. } = mode {
-                        if cursor.read != cursor.write {
-                            bytes.copy_within(cursor.read..cursor.read + len, cursor.write);
-                        }
-                        cursor.write += len;
-                    }
-                    cursor.read += len;
-                    self.number -= len as u64;
-                    if self.number == 0 {
-                        self.state = ChunkState::DataCr;
-                    }
-                }
-                ChunkState::Trailers => {
-                    return self.trailers.run(&bytes[cursor.read..], trailer_bounds(section));
-                }
-                state => {
-                    self.state = self.next(state, bytes[cursor.read], section)?;
-                    cursor.read += 1;
-                    if state == ChunkState::SizeLf {
-                        // This is checked before any memory is taken for the chunk.
-                        let (at, end_max) = match mode {
-                            DataMode::Keep { end_max } => (cursor.write, end_max),
-                            DataMode::Discard { end_max } => (cursor.read, end_max),
-                        };
-                        if self.number > end_max.saturating_sub(at as u64) {
-                            return Err(Refusal::ContentTooLarge);
-                        }
-                    }
-                }
+        if let Chunks::Chunk(chunk) = self {
+            if chunk.decode(bytes, cursor, mode, section)? {
+                *self = Chunks::Trailers(Scan::FIELDS);
             }
         }
-        Ok(None)
+        match self {
+            Chunks::Chunk(_) => Ok(None),
+            Chunks::Trailers(scan) => scan.run(&bytes[cursor.read..], trailer_bounds(section)),
+        }
     }
 
     /// Reads up to the next piece of data, or to the end of the content. At most `left` more bytes of data
@@ -205,39 +184,100 @@ impl Chunks {
         let section = section_max(limits.head_bytes);
         let mut at = 0;
         while at < bytes.len() {
-            match self.state {
-                ChunkState::Data => {
-                    let here = bytes.len() - at;
-                    let len = usize::try_from(self.number).map_or(here, |left| left.min(here));
-                    self.number -= len as u64;
-                    if self.number == 0 {
-                        self.state = ChunkState::DataCr;
-                    }
-                    return Ok(ChunkPiece::Data { from: at, to: at + len });
-                }
-                ChunkState::Trailers => {
-                    let len = self.trailers.run(&bytes[at..], trailer_bounds(section))?;
+            let chunk = match self {
+                Chunks::Chunk(chunk) => chunk,
+                Chunks::Trailers(scan) => {
+                    let len = scan.run(&bytes[at..], trailer_bounds(section))?;
                     return Ok(match len {
                         Some(len) => ChunkPiece::Trailers { at, len },
                         None => ChunkPiece::Incomplete { consumed: at },
                     });
                 }
+            };
+            match chunk.state {
+                ChunkState::Data => {
+                    let len = chunk.take(bytes.len() - at);
+                    return Ok(ChunkPiece::Data { from: at, to: at + len });
+                }
                 state => {
-                    self.state = self.next(state, bytes[at], section)?;
+                    let next = chunk.next(state, bytes[at], section)?;
                     at += 1;
-                    if state == ChunkState::SizeLf && self.number > left {
+                    if state == ChunkState::SizeLf && chunk.number > left {
                         return Err(Refusal::ContentTooLarge);
+                    }
+                    match next {
+                        Some(state) => chunk.state = state,
+                        None => *self = Chunks::Trailers(Scan::FIELDS),
                     }
                 }
             }
         }
         Ok(ChunkPiece::Incomplete { consumed: at })
     }
+}
 
-    /// Returns the state that `byte` leads to, outside of data and trailers.
+impl Chunk {
+    /// Decodes `bytes` from `cursor.read` on. Returns whether the chunks end in them.
+    fn decode(
+        &mut self,
+        bytes: &mut [u8],
+        cursor: &mut Cursor,
+        mode: DataMode,
+        extension_max: usize,
+    ) -> Result<bool, Refusal> {
+        while cursor.read < bytes.len() {
+            match self.state {
+                ChunkState::Data => {
+                    let len = self.take(bytes.len() - cursor.read);
+                    if let DataMode::Keep { .. } = mode {
+                        if cursor.read != cursor.write {
+                            bytes.copy_within(cursor.read..cursor.read + len, cursor.write);
+                        }
+                        cursor.write += len;
+                    }
+                    cursor.read += len;
+                }
+                state => {
+                    let next = self.next(state, bytes[cursor.read], extension_max)?;
+                    cursor.read += 1;
+                    if state == ChunkState::SizeLf {
+                        // This is checked before any memory is taken for the chunk.
+                        let (at, end_max) = match mode {
+                            DataMode::Keep { end_max } => (cursor.write, end_max),
+                            DataMode::Discard { end_max } => (cursor.read, end_max),
+                        };
+                        if self.number > end_max.saturating_sub(at as u64) {
+                            return Err(Refusal::ContentTooLarge);
+                        }
+                    }
+                    let Some(next) = next else { return Ok(true) };
+                    self.state = next;
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Takes the data of the chunk from `here` bytes. Returns how many of them it is.
     #[inline(always)]
-    fn next(&mut self, state: ChunkState, byte: u8, extension_max: usize) -> Result<ChunkState, Refusal> {
-        match (state, byte) {
+    fn take(&mut self, here: usize) -> usize {
+        let len = usize::try_from(self.number).map_or(here, |left| left.min(here));
+        self.number -= len as u64;
+        if self.number == 0 {
+            self.state = ChunkState::DataCr;
+        }
+        len
+    }
+
+    /// Returns the state that `byte` leads to, outside of data; `None` if the chunks end with it.
+    #[inline(always)]
+    fn next(
+        &mut self,
+        state: ChunkState,
+        byte: u8,
+        extension_max: usize,
+    ) -> Result<Option<ChunkState>, Refusal> {
+        Ok(Some(match (state, byte) {
             (ChunkState::Size(digits), _) => {
                 if let Some(digit) = (byte as char).to_digit(16) {
                     // RFC 9112 §7.1: no overflow. 16 digits are 64 bits.
@@ -245,33 +285,33 @@ impl Chunks {
                         return Err(Refusal::ChunkSize);
                     }
                     self.number = self.number << 4 | u64::from(digit);
-                    return Ok(ChunkState::Size(digits + 1));
+                    return Ok(Some(ChunkState::Size(digits + 1)));
                 }
                 match byte {
-                    _ if digits == 0 => Err(Refusal::ChunkSize),
-                    b'\r' => Ok(ChunkState::SizeLf),
-                    b';' => self.extension_state(ExtensionState::BeforeName, extension_max),
-                    b' ' | b'\t' => self.extension_state(ExtensionState::BeforeSemicolon, extension_max),
-                    b'\n' => Err(Refusal::BareLf),
-                    _ => Err(Refusal::ChunkSize),
+                    _ if digits == 0 => return Err(Refusal::ChunkSize),
+                    b'\r' => ChunkState::SizeLf,
+                    b';' => self.extension_state(ExtensionState::BeforeName, extension_max)?,
+                    b' ' | b'\t' => self.extension_state(ExtensionState::BeforeSemicolon, extension_max)?,
+                    b'\n' => return Err(Refusal::BareLf),
+                    _ => return Err(Refusal::ChunkSize),
                 }
             }
             (ChunkState::Extension(state), _) => match state.next(byte)? {
-                Some(state) => self.extension_state(state, extension_max),
-                None => Ok(ChunkState::SizeLf),
+                Some(state) => self.extension_state(state, extension_max)?,
+                None => ChunkState::SizeLf,
             },
-            (ChunkState::SizeLf, b'\n') if self.number == 0 => Ok(ChunkState::Trailers),
-            (ChunkState::SizeLf, b'\n') => Ok(ChunkState::Data),
-            (ChunkState::SizeLf, _) => Err(Refusal::BareCr),
-            (ChunkState::DataCr, b'\r') => Ok(ChunkState::DataLf),
+            (ChunkState::SizeLf, b'\n') if self.number == 0 => return Ok(None),
+            (ChunkState::SizeLf, b'\n') => ChunkState::Data,
+            (ChunkState::SizeLf, _) => return Err(Refusal::BareCr),
+            (ChunkState::DataCr, b'\r') => ChunkState::DataLf,
             (ChunkState::DataLf, b'\n') => {
                 self.number = 0;
-                Ok(ChunkState::Size(0))
+                ChunkState::Size(0)
             }
-            (ChunkState::DataCr | ChunkState::DataLf, _) => Err(Refusal::ChunkEnd),
-            // The callers handle these themselves.
-            (ChunkState::Data | ChunkState::Trailers, _) => Ok(state),
-        }
+            (ChunkState::DataCr | ChunkState::DataLf, _) => return Err(Refusal::ChunkEnd),
+            // The callers handle it themselves.
+            (ChunkState::Data, _) => state,
+        }))
     }
 
     /// Counts a byte of an extension.

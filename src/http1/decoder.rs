@@ -495,7 +495,7 @@ mod tests {
 
     #[test]
     fn a_decoder_is_small_and_reports_what_it_awaits() {
-        assert!(size_of::<Decoder>() <= 48, "{} bytes", size_of::<Decoder>());
+        assert!(size_of::<Decoder>() <= 32, "{} bytes", size_of::<Decoder>());
         let (arena, limits) = (Arena::new(4096), Limits::default());
         let mut decoder = Decoder::new();
         let mut awaits = |stream: &str, expected| {

@@ -117,12 +117,11 @@ impl<S: Stream> Handler for Opening<'_, '_, '_, S> {
                 return Err(reject(reason, request, services));
             }
         };
-        let mut state = SendState::new(self.upgrade.number());
-        let mut codec = accepted.deflate.map(|agreed| SocketCodec::new(agreed, policy.wanted_compression()));
+        let codec = accepted.deflate.map(|agreed| SocketCodec::new(agreed, policy.wanted_compression()));
+        let mut state = SendState::new(self.upgrade.number(), codec);
         let conn = request.conn_id();
         out.held = true;
-        let sends = codec.as_deref_mut();
-        let mut sender = Sender { out, state: &mut state, codec: sends, conn, services, stops: false };
+        let mut sender = Sender { out, state: &mut state, compresses: true, conn, services, stops: false };
         let mut panics = 0;
         let opened = catch_counted(&mut panics, || {
             self.upgrade.open(request, &mut Socket::new(&mut sender, conn, accepted.protocol))
@@ -131,10 +130,10 @@ impl<S: Stream> Handler for Opening<'_, '_, '_, S> {
         out.held = false;
         match opened.unwrap_or_else(|| Err(handler_failed())) {
             Ok(mut reader) => {
-                if codec.is_some() {
+                if accepted.deflate.is_some() {
                     reader.decoder = ws::Decoder::with_deflate();
                 }
-                self.opened.set(Some((OpenSocket::new(reader, state, codec), accepted)));
+                self.opened.set(Some((OpenSocket::new(reader, state), accepted)));
                 Ok(Response::begun(101))
             }
             Err(error) => {

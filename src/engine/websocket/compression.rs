@@ -99,10 +99,10 @@ mod with {
     }
 
     impl SocketCodec {
-        pub(in crate::engine) fn new(agreed: Negotiated, options: &Compression) -> Box<SocketCodec> {
+        pub(in crate::engine) fn new(agreed: Negotiated, options: &Compression) -> SocketCodec {
             let (level, threshold_bytes) = (options.effort(), options.threshold_bytes());
             let (inflater, deflater) = (None, None);
-            Box::new(SocketCodec { agreed, level, threshold_bytes, inflater, deflater, foreign: false })
+            SocketCodec { agreed, level, threshold_bytes, inflater, deflater, foreign: false }
         }
 
         /// Returns how publications are encoded for it. They refer to nothing earlier, so one frame serves all
@@ -200,7 +200,7 @@ mod without {
     }
 
     impl SocketCodec {
-        pub(in crate::engine) fn new(_: Negotiated, _: &Compression) -> Box<SocketCodec> {
+        pub(in crate::engine) fn new(_: Negotiated, _: &Compression) -> SocketCodec {
             unreachable!("compression is agreed on only with the feature")
         }
 

@@ -16,8 +16,8 @@ use crate::ws::{CloseCode, Closing, Message, encode};
 /// The state that decides whether something may be sent.
 pub(in crate::engine) struct SendState {
     pub(in crate::engine) closing: Closing,
-    /// What our Close said, if we began the closing handshake. Boxed, because few sockets have one, and not for long.
-    sent_close: Option<Box<(CloseCode, Box<str>)>>,
+    /// Boxed, because most sockets need none.
+    extra: Option<Box<Extra>>,
     /// A send has returned `Backpressure`, and `drain` has not been called since.
     pub(in crate::engine) drain_due: bool,
     /// The number of its route.
@@ -26,11 +26,20 @@ pub(in crate::engine) struct SendState {
     subscriber: Option<SubscriberId>,
 }
 
+/// What some sockets need besides, one at a time: once we have sent a Close, nothing is compressed or inflated any more.
+enum Extra {
+    /// Messages may be compressed, until we begin the closing handshake.
+    Codec(SocketCodec),
+    /// We have begun the closing handshake: what our Close said.
+    SentClose { code: CloseCode, reason: Box<str> },
+}
+
 /// What a session sends through during one call.
 pub(in crate::engine) struct Sender<'a, 'o, S> {
     pub(in crate::engine) out: &'a mut Output<'o, S>,
     pub(in crate::engine) state: &'a mut SendState,
-    pub(in crate::engine) codec: Option<&'a mut SocketCodec>,
+    /// Messages are compressed, if the socket has a codec.
+    pub(in crate::engine) compresses: bool,
     pub(in crate::engine) conn: ConnId,
     pub(in crate::engine) services: &'a mut Services,
     /// The session gets no more messages in this turn: it has seen backpressure, or has filled the batch.
@@ -38,8 +47,20 @@ pub(in crate::engine) struct Sender<'a, 'o, S> {
 }
 
 impl SendState {
-    pub(in crate::engine) fn new(route: u16) -> SendState {
-        SendState { closing: Closing::Open, sent_close: None, drain_due: false, route, subscriber: None }
+    /// `codec`: what compresses its messages, if that was agreed on.
+    pub(in crate::engine) fn new(route: u16, codec: Option<SocketCodec>) -> SendState {
+        let extra = codec.map(|codec| Box::new(Extra::Codec(codec)));
+        SendState { closing: Closing::Open, extra, drain_due: false, route, subscriber: None }
+    }
+
+    /// Returns what compresses and inflates messages; `None` if they are not compressed, or if we have begun the closing
+    /// handshake.
+    #[inline]
+    pub(super) fn codec(&mut self) -> Option<&mut SocketCodec> {
+        match self.extra.as_deref_mut()? {
+            Extra::Codec(codec) => Some(codec),
+            Extra::SentClose { .. } => None,
+        }
     }
 
     /// Ends all subscriptions. Returns whether there has ever been one.
@@ -55,7 +76,10 @@ impl SendState {
         code: Option<CloseCode>,
         reason: &'a str,
     ) -> (Option<CloseCode>, &'a str) {
-        self.sent_close.as_deref().map_or((code, reason), |(code, reason)| (Some(*code), reason))
+        match self.extra.as_deref() {
+            Some(Extra::SentClose { code, reason }) => (Some(*code), reason),
+            _ => (code, reason),
+        }
     }
 }
 
@@ -74,7 +98,7 @@ impl<S: Stream> Sender<'_, '_, S> {
     /// Sends a message compressed, if that is worth it. Returns whether it did.
     #[inline(never)]
     fn send_compressed(&mut self, message: Message<'_>) -> bool {
-        let Some(own) = &mut self.codec else { return false };
+        let Some(own) = self.state.codec().filter(|_| self.compresses) else { return false };
         let Some(payload) = own.compress(message.bytes(), &mut self.services.codec) else { return false };
         encode::encode_compressed_header(self.out.cork, message.opcode(), true, payload.len());
         self.out.bytes(payload);
@@ -90,7 +114,7 @@ impl<S: Stream> Outgoing for Sender<'_, '_, S> {
             self.services.counters.dropped += 1;
             return Sent::Dropped;
         }
-        if self.codec.is_none() || !self.send_compressed(message) {
+        if self.state.extra.is_none() || !self.send_compressed(message) {
             encode::encode_header(self.out.cork, message.opcode(), true, message.bytes().len());
             self.out.bytes(message.bytes());
         }
@@ -107,7 +131,7 @@ impl<S: Stream> Outgoing for Sender<'_, '_, S> {
         if self.state.closing == Closing::Open {
             encode::encode_close(self.out.cork, Some(code), reason);
             self.state.closing.sent();
-            self.state.sent_close = Some(Box::new((code, reason.into())));
+            self.state.extra = Some(Box::new(Extra::SentClose { code, reason: reason.into() }));
         }
     }
 
@@ -120,7 +144,7 @@ impl<S: Stream> Outgoing for Sender<'_, '_, S> {
             self.services.limit_unsent(&mut self.out.io.stream);
         }
         let Services { publisher, limits, .. } = &mut *self.services;
-        let encoding = self.codec.as_ref().map_or(Encoding::PLAIN, |codec| codec.encoding());
+        let encoding = self.state.codec().map_or(Encoding::PLAIN, |codec| codec.encoding());
         let recipient = (Recipient::Conn(self.conn), encoding);
         publisher.topics.subscribe(&mut self.state.subscriber, recipient, filter, slow, limits)
     }

@@ -2,7 +2,7 @@
 //!
 //! It knows no connection record. Its invariant: the session learns of the end once, whichever side causes it.
 
-use super::compression::{self, SocketCodec};
+use super::compression;
 use super::sender::{SendState, Sender};
 use crate::app::{ConnId, LiveSocket, Message, Outgoing, Reader, Socket};
 use crate::arena::OVERWRITTEN;
@@ -22,17 +22,11 @@ const HEADER_BYTES_MAX: usize = 10;
 pub(in crate::engine) struct OpenSocket {
     reader: Box<Reader>,
     state: SendState,
-    /// `Some` if messages may be compressed.
-    codec: Option<Box<SocketCodec>>,
 }
 
 impl OpenSocket {
-    pub(in crate::engine) fn new(
-        reader: Box<Reader>,
-        state: SendState,
-        codec: Option<Box<SocketCodec>>,
-    ) -> OpenSocket {
-        OpenSocket { reader, state, codec }
+    pub(in crate::engine) fn new(reader: Box<Reader>, state: SendState) -> OpenSocket {
+        OpenSocket { reader, state }
     }
 
     /// Returns the length of the frame under way.
@@ -62,7 +56,7 @@ impl OpenSocket {
 
     /// Notes that it was sent a publication compressed for many subscribers.
     pub(in crate::engine) fn was_sent_foreign(&mut self) {
-        if let Some(codec) = &mut self.codec {
+        if let Some(codec) = self.state.codec() {
             codec.was_sent_foreign();
         }
     }
@@ -89,11 +83,11 @@ impl OpenSocket {
         clock: &mut MessageClock,
         input: &mut [u8],
     ) -> (Progress, Next<Infallible>) {
-        let OpenSocket { reader, state, codec } = self;
+        let OpenSocket { reader, state } = self;
         let Reader { decoder, live } = &mut **reader;
         // A session that saw backpressure gets its `drain` before more messages.
         let stops = state.drain_due;
-        let mut sender = Sender { out, state, codec: codec.as_deref_mut(), conn, services, stops };
+        let mut sender = Sender { out, state, compresses: true, conn, services, stops };
         let (mut from, mut alive) = (0, false);
         let messages = sender.services.counters.messages;
         let next = loop {
@@ -152,7 +146,7 @@ impl OpenSocket {
         message: Message<'_>,
     ) {
         let bytes = message.bytes().len();
-        let payload_bytes = self.codec.as_ref().map_or(bytes, |own| own.bytes_max(bytes));
+        let payload_bytes = self.state.codec().map_or(bytes, |own| own.bytes_max(bytes));
         let queued = out.memory_bytes_with(HEADER_BYTES_MAX + payload_bytes);
         let fits = queued <= services.limits.outbox_bytes;
         let Some((mut sender, _)) = self.sender(out, services, conn) else { return };
@@ -235,7 +229,7 @@ impl OpenSocket {
         // Its note is taken even if it has yet to see its own messages leave.
         let drain_due = std::mem::take(&mut self.state.drain_due);
         if let Some((sender, live)) = self.sender(out, services, conn) {
-            let mut sender = Sender { codec: None, ..sender };
+            let mut sender = Sender { compresses: false, ..sender };
             sender.out.held = true;
             let told = catch(|| live.dropped(publications, &mut Socket::new(&mut sender, conn, None)));
             if told.is_none() {
@@ -254,10 +248,10 @@ impl OpenSocket {
         services: &'a mut Services,
         conn: ConnId,
     ) -> Option<(Sender<'a, 'o, S>, &'a mut dyn LiveSocket)> {
-        let OpenSocket { reader, state, codec } = self;
+        let OpenSocket { reader, state } = self;
         let live = &mut reader.live;
         let stops = state.drain_due;
-        let sender = Sender { out, state, codec: codec.as_deref_mut(), conn, services, stops };
+        let sender = Sender { out, state, compresses: true, conn, services, stops };
         live.is_open().then_some((sender, live))
     }
 }
@@ -299,7 +293,7 @@ fn deliver_compressed<S: Stream>(
     text: bool,
     payload: &[u8],
 ) {
-    let Some(own) = &mut sender.codec else { unreachable!("only an agreed codec lets them through") };
+    let Some(own) = sender.state.codec() else { unreachable!("only an agreed codec lets them through") };
     let Services { limits, codec, .. } = &mut *sender.services;
     let mut inflated = codec.take_inflated();
     let bytes = own.inflate(payload, &mut inflated, codec, limits.message_bytes);
