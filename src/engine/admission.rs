@@ -188,10 +188,8 @@ impl Admission {
             };
             arrival.has_place = host.engine.take_place();
         }
-        if !arrival.has_place {
-            if host.now_ms >= self.place_after && host.engine.make_room() {
-                arrival.has_place = host.engine.take_place();
-            }
+        if !arrival.has_place && host.now_ms >= self.place_after && host.engine.make_room() {
+            arrival.has_place = host.engine.take_place();
         }
         if !arrival.has_place {
             self.place_after = self.place_after.max(host.now_ms + RETRY_MS);
