@@ -95,6 +95,9 @@ SCENARIOS = {
     "pub16x16": Scenario("delivery", ws("--mode", "pubsub", "--conns", "1000", "--size", "16", "--depth", "16")),
     "pub1k": Scenario("delivery", ws("--mode", "pubsub", "--conns", "1000", "--size", "1024", "--binary")),
     "pub1kx16": Scenario("delivery", ws("--mode", "pubsub", "--conns", "1000", "--size", "1024", "--binary", "--depth", "16")),
+    # Only `fleeting serve` understands these.
+    "hub16": Scenario("delivery", ws("--mode", "hub", "--conns", "1000", "--size", "16")),
+    "hub16x16": Scenario("delivery", ws("--mode", "hub", "--conns", "1000", "--size", "16", "--depth", "16")),
 }
 # The same with event streams in place of the WebSockets that subscribe.
 for name in ("16", "16x16"):
@@ -238,8 +241,9 @@ def settled_us(pid):
     return now
 
 
-def run_wrk(load, s, secs, cpus):
+def run_wrk(load, s, secs, cpus, root="/"):
     _, path, conns, lua = load
+    path = root if path == "/" else path
     # The cost of opening few connections is negligible.
     opening = opening_us(s, conns) if conns >= 1000 else 0
     cmd = ["taskset", "-c", cpus, "wrk", "-t1", f"-c{conns}", f"-d{secs}s", "--latency"]
@@ -343,7 +347,7 @@ def load(row, server, secs, a):
     scenario = SCENARIOS[row.scenario]
     cpus = both(a) if scenario.spread else a.load_cpu
     if scenario.load[0] == "wrk":
-        return run_wrk(scenario.load, server, secs, cpus)
+        return run_wrk(scenario.load, server, secs, cpus, a.root)
     return run_ws(scenario.load, server, secs, cpus, a.wsload)
 
 
@@ -434,6 +438,7 @@ def main():
     ap.add_argument("--rounds", type=int, default=5)
     ap.add_argument("--secs", type=int, default=3, help="seconds per measurement")
     ap.add_argument("--ref", help="the reference server of the ratios (default: the first); above 1 is better than it")
+    ap.add_argument("--root", default="/", metavar="PATH", help="requested in place of /: `fleeting serve` has its page there")
     ap.add_argument("--server-cpu", default="0")
     ap.add_argument("--load-cpu", default="1")
     ap.add_argument("--bin", default=os.path.join(target_dir(HERE), "release"),

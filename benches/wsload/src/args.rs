@@ -2,14 +2,14 @@
 
 const USAGE: &str = "\
 usage: wsload [options]
-  --mode M       echo | idle | pubsub | events | feed | http-idle  (default echo)
+  --mode M       echo | idle | pubsub | hub | events | feed | http-idle  (default echo)
   --host H       IPv4 loopback address                     (default 127.0.0.1)
   --port P       port                                      (required)
-  --path P       request path                 (default /ws; feed: /ticks; http-idle: /)
-  --conns N      connections; pubsub, events, feed: subscribers  (default 64)
+  --path P       request path                 (default /ws; hub: /hub; feed: /ticks; http-idle: /)
+  --conns N      connections; pubsub, hub, events, feed: subscribers  (default 64)
   --size S       payload bytes                             (default 16)
   --depth D      messages in flight per connection;
-                 pubsub, events: publications in flight    (default 1)
+                 pubsub, hub, events: publications in flight    (default 1)
   --secs T       measured seconds, idle: hold seconds      (default 3)
   --warmup T     seconds before measuring                  (default 0.5)
   --binary       binary frames                             (default text)
@@ -112,8 +112,8 @@ pub fn parse_args() -> Args {
     if a.port == 0 {
         usage("--port is required");
     }
-    if a.mode == "events" && a.binary {
-        usage("an event is text: --binary is not possible");
+    if ["events", "hub"].contains(&a.mode.as_str()) && a.binary {
+        usage("events and commands are text: --binary is not possible");
     }
     if a.mode == "feed" && (a.feed_port == 0 || !(1..=1_000_000).contains(&a.rate)) {
         usage("--feed-port is required, --rate 1 to 1000000");

@@ -14,7 +14,7 @@ pub fn run(a: &Args) {
     let mut event = b"data: ".to_vec();
     event.extend_from_slice(&payload(a.size));
     event.extend_from_slice(b"\n\n");
-    publish_to(a, || {
+    publish_to(a, &a.pub_path, &payload(a.size), || {
         let path = a.sub_path.as_deref().unwrap_or("/events");
         let (fd, chunked, content) = net::event_stream(&a.host, a.port, path);
         let mut stream = EventStream::new(&event, chunked);

@@ -17,8 +17,9 @@ pub trait Deliveries {
     fn take(&mut self, read: &[u8]) -> Result<usize, &'static str>;
 }
 
-/// The same frame again and again.
+/// The same frame again and again, after the rest of an answer to the subscription.
 struct Frames<'a> {
+    answer: &'a [u8],
     expected: &'a Pattern,
     pos: usize, // offset into the frame being received
 }
@@ -26,6 +27,11 @@ struct Frames<'a> {
 impl Deliveries for Frames<'_> {
     #[inline]
     fn take(&mut self, read: &[u8]) -> Result<usize, &'static str> {
+        let (answer, read) = read.split_at(self.answer.len().min(read.len()));
+        self.answer = self
+            .answer
+            .strip_prefix(answer)
+            .ok_or("wrong answer to a subscription")?;
         let (pos, done) = self.expected.check(self.pos, read).ok_or("wrong delivery")?;
         self.pos = pos;
         Ok(done)
@@ -42,9 +48,10 @@ struct Subscriber<D> {
 pub fn run(a: &Args) {
     let op = if a.binary { 0x82 } else { 0x81 };
     let expected = Pattern::new(server_frame(op, &payload(a.size)), READ_BUF);
-    publish_to(a, || {
+    publish_to(a, &a.pub_path, &payload(a.size), || {
         let (fd, _) = net::ws_connect(&a.host, a.port, a.sub_path.as_deref().unwrap_or("/sub"), None);
         let deliveries = Frames {
+            answer: &[],
             expected: &expected,
             pos: 0,
         };
@@ -52,10 +59,30 @@ pub fn run(a: &Args) {
     });
 }
 
-/// Runs one publisher and `conns` subscribers, which `subscribe` connects, and prints the report. A publication is finished
-/// when every subscriber has received it; `depth` publications are kept in flight.
-pub fn publish_to<D: Deliveries>(a: &Args, subscribe: impl Fn() -> (i32, D)) {
-    let publication = client_frame(if a.binary { 0x82 } else { 0x81 }, &payload(a.size));
+/// Runs the load in the protocol of the program `fleeting`: commands in JSON, and one path for both sides.
+pub fn run_hub(a: &Args) {
+    let path = a.path.as_deref().unwrap_or("/hub");
+    let data = String::from_utf8(payload(a.size)).expect("the payload is text");
+    let command = format!(r#"{{"publish":"load","data":"{data}"}}"#);
+    let message = format!(r#"{{"topic":"load","data":"{data}"}}"#);
+    let expected = Pattern::new(server_frame(0x81, message.as_bytes()), READ_BUF);
+    let answer = server_frame(0x81, br#"{"subscribed":"load"}"#);
+    publish_to(a, path, command.as_bytes(), || {
+        let (fd, _) = net::ws_connect(&a.host, a.port, path, None);
+        net::write_all(fd, &client_frame(0x81, br#"{"subscribe":"load"}"#));
+        let deliveries = Frames {
+            answer: &answer,
+            expected: &expected,
+            pos: 0,
+        };
+        (fd, deliveries)
+    });
+}
+
+/// Runs one publisher, which sends `message` to `path`, and `conns` subscribers, which `subscribe` connects, and prints the
+/// report. A publication is finished when every subscriber has received it; `depth` publications are kept in flight.
+pub fn publish_to<D: Deliveries>(a: &Args, path: &str, message: &[u8], subscribe: impl Fn() -> (i32, D)) {
+    let publication = client_frame(if a.binary { 0x82 } else { 0x81 }, message);
     let ep = net::Epoll::new();
     let mut subs: Vec<Subscriber<D>> = (0..a.conns)
         .map(|i| {
@@ -68,7 +95,7 @@ pub fn publish_to<D: Deliveries>(a: &Args, subscribe: impl Fn() -> (i32, D)) {
             }
         })
         .collect();
-    let (publisher, _) = net::ws_connect(&a.host, a.port, &a.pub_path, None);
+    let (publisher, _) = net::ws_connect(&a.host, a.port, path, None);
     ep.add(publisher, a.conns as u64);
     // Some servers subscribe after the handshake: give them time to do so.
     std::thread::sleep(Duration::from_millis(200));
