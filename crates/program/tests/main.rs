@@ -9,6 +9,7 @@ mod lesson;
 mod metrics;
 #[cfg(not(fleeting_paranoid))]
 mod nodes;
+mod profile_guided;
 mod program;
 mod proxies;
 mod registry;
