@@ -197,10 +197,18 @@ class Server:
         self.stop()
         fail(f"{name} does not listen on port {self.port}")
 
+    def pause(self):
+        """Keeps it off the processor: one that spins would take it from the others."""
+        os.killpg(self.pid, signal.SIGSTOP)
+
+    def go_on(self):
+        os.killpg(self.pid, signal.SIGCONT)
+
     def stop(self):
         if self.proc.poll() is None:
             try:
                 os.killpg(self.pid, signal.SIGTERM)
+                self.go_on()
                 self.proc.wait(2)
             except (OSError, subprocess.TimeoutExpired):
                 try:
@@ -364,17 +372,21 @@ def measure(rows, a):
         if not one_shot:
             for row in rows:  # one after the other: if one does not start, those before it are stopped
                 servers.append(start(row, a))
-            for row, server in zip(rows, servers):  # warm up
-                load(row, server, 1, a)
+                load(row, servers[-1], 1, a)  # warm up
+                servers[-1].pause()
         for rnd in range(1 if one_shot else a.rounds):
             for i, row in enumerate(rows):
                 if one_shot:  # memory: a fresh process, without memory from an earlier measurement
                     servers.append(start(row, a))
+                else:
+                    servers[i].go_on()
                 r = load(row, servers[i], a.secs, a)
                 r.setdefault("rss", rss_kib(servers[i].pid))
                 data[row.label].append(r)
                 if one_shot:
                     servers[i].stop()
+                else:
+                    servers[i].pause()
                 if a.json:
                     with open(a.json, "a") as f:
                         f.write(json.dumps({"scenario": row.scenario, "server": row.server, "round": rnd, **r}) + "\n")
