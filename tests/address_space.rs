@@ -2,32 +2,20 @@
 
 use fleeting::{App, Response};
 use fleeting_testkit::client::Client;
+use fleeting_testkit::limited::run_again;
 use fleeting_testkit::server;
 use std::io::Write;
 use std::net::TcpStream;
-use std::process::Command;
 
-const CHILD: &str = "FLEETING_LITTLE_ADDRESS_SPACE";
-
-/// Finding C7. The limit applies to a whole process, so the test runs again in one of its own.
+/// Finding C7.
 #[test]
 fn a_process_that_has_run_out_of_address_space_refuses_and_lives_on() {
     const NAME: &str = "address_space::a_process_that_has_run_out_of_address_space_refuses_and_lives_on";
-    if let Some(limit) = std::env::var_os(CHILD) {
-        return little_address_space(limit.to_str().expect("a number"));
-    }
     // With the default, and without any limit but that of the system.
     for limit in ["auto", "1024GiB"] {
-        let child = Command::new("sh")
-            .args(["-c", "ulimit -v 400000 && exec \"$0\" --test-threads 1 --exact \"$1\""])
-            .arg(std::env::current_exe().expect("this test has a path"))
-            .arg(NAME)
-            .env(CHILD, limit)
-            .env("RUST_BACKTRACE", "0")
-            .output()
-            .expect("there is a shell");
-        let output = String::from_utf8_lossy(&child.stdout) + String::from_utf8_lossy(&child.stderr);
-        assert!(child.status.success() && output.contains("1 passed"), "{limit}: {output}");
+        if let Some(limit) = run_again(NAME, "-v 400000", limit) {
+            return little_address_space(&limit);
+        }
     }
 }
 

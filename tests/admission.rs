@@ -4,6 +4,7 @@ use crate::driver::{Driver, Peer};
 use fleeting::engine::{Readiness, Settings};
 use fleeting::{App, Limits, Response, Server};
 use fleeting_testkit::client::{Client, TEXT};
+use fleeting_testkit::limited::run_again;
 use fleeting_testkit::server::{self, Echo, Workers};
 use std::sync::mpsc;
 
@@ -181,6 +182,11 @@ fn a_full_worker_passes_its_clients_to_one_that_has_room() {
 
 #[test]
 fn connections_are_spread_evenly_over_the_workers() {
+    // Both ends of 1,000 connections are in this process.
+    const NAME: &str = "admission::connections_are_spread_evenly_over_the_workers";
+    if run_again(NAME, "-n 4096", "").is_none() {
+        return;
+    }
     let server = Workers::of(Server::builder().bind("127.0.0.1:0").workers(16).serve(|_| app()));
     let connections = |server: &Workers| -> Vec<u64> {
         let (sender, figures) = mpsc::channel();

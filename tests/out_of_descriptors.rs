@@ -2,25 +2,15 @@
 
 use fleeting::{App, Response, Server};
 use fleeting_testkit::client::Client;
+use fleeting_testkit::limited::run_again;
 use std::fs::File;
-use std::process::Command;
 
-const CHILD: &str = "FLEETING_FEW_DESCRIPTORS";
-
-/// Runs this test again in a process of its own: the limit on descriptors applies to the whole process.
 #[test]
 fn a_worker_survives_running_out_of_descriptors() {
-    if std::env::var_os(CHILD).is_some() {
-        return out_of_descriptors();
+    const NAME: &str = "out_of_descriptors::a_worker_survives_running_out_of_descriptors";
+    if run_again(NAME, "-n 128", "").is_some() {
+        out_of_descriptors();
     }
-    let child = Command::new("sh")
-        .args(["-c", "ulimit -n 128 && exec \"$0\" --exact out_of_descriptors::a_worker_survives_running_out_of_descriptors"])
-        .arg(std::env::current_exe().expect("this test has a path"))
-        .env(CHILD, "1")
-        .output()
-        .expect("there is a shell");
-    let output = String::from_utf8_lossy(&child.stdout) + String::from_utf8_lossy(&child.stderr);
-    assert!(child.status.success() && output.contains("1 passed"), "{output}");
 }
 
 fn out_of_descriptors() {

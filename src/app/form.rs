@@ -50,7 +50,11 @@ fn decodes_to_utf8(encoded: &str) -> bool {
     }
     let (mut octets, mut block, mut utf8) = (form_octets(encoded), [0; BLOCK_BYTES], Utf8::default());
     loop {
-        let filled = block.iter_mut().zip(&mut octets).map(|(place, octet)| *place = octet).count();
+        let mut filled = 0;
+        for (place, octet) in block.iter_mut().zip(&mut octets) {
+            *place = octet;
+            filled += 1;
+        }
         if filled == 0 {
             return utf8.is_complete();
         }

@@ -80,7 +80,8 @@ impl Inbox {
         Ok(())
     }
 
-    /// Makes room for a read behind the bytes held: at least [`ROOM_BYTES`], or what is missing if that is less.
+    /// Makes room for a read behind the bytes held: at least [`ROOM_BYTES`], or what is missing if that is less and the last
+    /// read has left room.
     ///
     /// `whole_bytes` is the size of the head, content or frame under way; 0 if it is not known. If the memory has to grow,
     /// it gets room for what is missing, so that the bytes need not be moved again.
@@ -90,8 +91,12 @@ impl Inbox {
     pub fn make_room(&mut self, whole_bytes: usize) -> Result<(), NoMemory> {
         match whole_bytes.saturating_sub(self.len()) {
             0 => self.reserve(ROOM_BYTES, (self.memory.len() * 2).saturating_sub(self.len()).max(ROOM_BYTES)),
-            missing => self
-                .reserve((missing + 1).min(ROOM_BYTES), ahead_bytes(self.len(), whole_bytes).max(ROOM_BYTES)),
+            missing => {
+                // A read that has filled the room may have left more behind than what is missing.
+                let is_full = self.end == self.memory.len();
+                let needed = if is_full { ROOM_BYTES } else { (missing + 1).min(ROOM_BYTES) };
+                self.reserve(needed, ahead_bytes(self.len(), whole_bytes).max(ROOM_BYTES))
+            }
         }
     }
 
@@ -269,6 +274,20 @@ mod tests {
         let first: usize = (20 << 10) * (1 + CREDIT);
         assert_eq!(sizes, [first, (whole_bytes + 1).next_multiple_of(PAGE_BYTES)]);
         assert!(!inbox.room().is_empty(), "a read that takes all that is missing is a short one");
+    }
+
+    #[test]
+    fn a_read_that_has_filled_the_room_is_followed_by_a_large_one() {
+        let mut inbox = Inbox::default();
+        inbox.push(&[1; 10], 22).unwrap();
+        for turn in 0..3 {
+            inbox.make_room(22).unwrap();
+            let room = inbox.room().len();
+            assert!(room >= if turn == 0 { 12 } else { ROOM_BYTES }, "{room} in turn {turn}");
+            inbox.filled(room);
+            // Frames of 22 bytes, the last one not complete.
+            inbox.keep(inbox.len() - 7, inbox.len());
+        }
     }
 
     #[test]

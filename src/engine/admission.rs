@@ -95,9 +95,15 @@ impl Admission {
             }
         }
         self.listeners.clear();
+        // Those that other workers have sent are served.
+        self.waiting.retain(|arrival| arrival.has_place);
+    }
+
+    /// Turns away the clients that still wait when a shutdown cuts off what is open.
+    pub(super) fn turn_away(&mut self, engine: &mut Engine<TcpStream>) {
         for arrival in self.waiting.drain(..).filter(|arrival| arrival.has_place) {
             drop(arrival);
-            host.engine.give_up_place();
+            engine.give_up_place();
         }
     }
 
@@ -202,7 +208,10 @@ impl Admission {
         let token = token_of(host.engine.next_id());
         match host.poll.registry().register(&mut stream, token, INTEREST) {
             Ok(()) => {
-                host.engine.begin_conn(stream, Some(peer));
+                let id = host.engine.begin_conn(stream, Some(peer));
+                if host.engine.is_shutting_down() {
+                    host.engine.wind_up(id);
+                }
                 Ok(true)
             }
             Err(error) if transport::may_succeed_later(&error) => {

@@ -232,7 +232,7 @@ impl<S: Stream> Engine<S> {
         self.schedule.advance();
         self.expire_overdue();
         self.deliver_last();
-        if self.cut_off.is_some_and(|cut_off| self.schedule.has_come(cut_off)) {
+        if self.is_cut_off() {
             self.cut_off_stragglers();
         }
         self.cork.shrink(CORK_KEPT_BYTES, CORK_BYTES);
@@ -310,25 +310,40 @@ impl<S: Stream> Engine<S> {
         self.deliver_all();
         self.context.services.shutting_down = true;
         for id in self.table.ids() {
-            let Some(conn) = self.table.find(id) else { continue };
-            if let Protocol::WebSocket(open, _) = &conn.protocol {
-                self.report.websockets += u64::from(open.is_open());
-                self.tell(id, |turn| turn.close(CloseCode::AWAY, "shutting down"));
-                continue;
-            }
-            // A request may have arrived whose event is not reported yet.
-            if conn.source == Source::Drained {
-                conn.source = Source::Ready;
-            }
-            Turn::new(conn, id, &mut self.context, &mut self.cork).ending();
-            self.drive(id, false);
-            if self.table.find(id).is_some_and(|conn| conn.timer.waiting == Waiting::Request) {
-                self.abort(id);
-            }
+            self.wind_up(id);
         }
         self.cut_off = Some(self.schedule.cut_off_ms());
         // Other workers send no more clients. One that is on the way has its place and is served.
         self.mailbox.lobby.open(0);
+    }
+
+    /// Ends a connection for a shutdown: at once if it is idle, otherwise after what is under way.
+    pub(super) fn wind_up(&mut self, id: ConnId) {
+        let Some(conn) = self.table.find(id) else { return };
+        if let Protocol::WebSocket(open, _) = &conn.protocol {
+            self.report.websockets += u64::from(open.is_open());
+            return self.tell(id, |turn| turn.close(CloseCode::AWAY, "shutting down"));
+        }
+        // A request may have arrived whose event is not reported yet.
+        if conn.source == Source::Drained {
+            conn.source = Source::Ready;
+        }
+        Turn::new(conn, id, &mut self.context, &mut self.cork).ending();
+        self.drive(id, false);
+        if self.table.find(id).is_some_and(|conn| conn.timer.waiting == Waiting::Request) {
+            self.abort(id);
+        }
+    }
+
+    /// Whether a shutdown has begun.
+    #[inline]
+    pub(super) fn is_shutting_down(&self) -> bool {
+        self.cut_off.is_some()
+    }
+
+    /// Whether a shutdown cuts off what is still open.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.cut_off.is_some_and(|cut_off| self.schedule.has_come(cut_off))
     }
 
     /// Whether a shutdown has begun, no connection is open any more, and every publication has reached its listeners.

@@ -222,9 +222,21 @@ impl Worker {
             self.engine.count_empty_poll();
         }
         self.engine.run();
+        if self.engine.is_shutting_down() {
+            self.collect_last();
+        }
         let (admission, host) = self.admission();
         admission.admit(host);
         Ok(!self.engine.is_over())
+    }
+
+    /// Takes in clients on their way here during a shutdown, which is not complete without them. Their wake-up may have failed.
+    #[cold]
+    fn collect_last(&mut self) {
+        self.admission.collect(self.engine.take_arrivals());
+        if self.engine.is_cut_off() {
+            self.admission.turn_away(&mut self.engine);
+        }
     }
 
     /// Takes turns until a shutdown is complete.
@@ -373,5 +385,46 @@ impl AsRawFd for Worker {
 impl fmt::Debug for Worker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Worker").field("engine", &self.engine).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::remote::lobby::Arrival;
+    use super::*;
+    use crate::app::Response;
+    use std::io::{Read, Write};
+
+    /// A client that another worker has sent, whose wake-up has failed, is served before a shutdown is complete.
+    #[test]
+    fn a_shutdown_waits_for_a_client_that_no_event_tells_of() {
+        let requests = ["", "GET / HTTP/1.1\r\nHost: a\r\n\r\n"];
+        for (request, status) in requests.into_iter().zip(["", "HTTP/1.1 200 OK\r\n"]) {
+            let app = App::new().get("/", |_req| Ok(Response::text("hello")));
+            let (limits, memory) = (Limits::default(), Memory::new(usize::MAX));
+            let parts = WorkerParts::new(&limits, &memory).expect("there are descriptors");
+            let handle = Handle::new(vec![parts.mailbox.clone()], None, &limits, memory);
+            let mut worker =
+                Worker::new(parts, &handle, vec![], app, Settings::default()).expect("the routes are right");
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+            let mut client =
+                std::net::TcpStream::connect(listener.local_addr().unwrap()).expect("it listens");
+            client.write_all(request.as_bytes()).expect("there is room");
+            let (stream, peer) = listener.accept().expect("the client waits");
+            stream.set_nonblocking(true).expect("it is a socket");
+            let lobby = &worker.handle.mailbox_of(0).expect("it is the first").lobby;
+            assert!(lobby.take_place());
+            let arrival = Arrival { stream: TcpStream::from_std(stream), peer, has_place: true };
+            assert!(lobby.put(arrival).is_ok());
+            let client = std::thread::spawn(move || {
+                let mut answer = String::new();
+                client.read_to_string(&mut answer).map(|_| answer)
+            });
+            worker.handle().shutdown();
+            worker.run().expect("polling works");
+            assert_eq!(worker.engine.shutdown_report().stragglers.len(), 0);
+            let answer = client.join().unwrap().expect("the answer is complete");
+            assert!(answer.starts_with(status) && answer.is_empty() == request.is_empty(), "{answer}");
+        }
     }
 }

@@ -19,6 +19,7 @@ impl Block {
     /// Returns the block that begins at `at`, a position of 32 bits, like all positions in a head.
     #[inline(always)]
     pub(super) fn at(input: &[u8], at: usize) -> Block {
+        debug_assert!(u32::try_from(at).is_ok());
         // Shows the compiler that the sum does not overflow, so that one comparison is enough.
         let at = at as u32 as usize;
         match input.get(at..at + BYTES).and_then(<[u8]>::first_chunk::<BYTES>) {

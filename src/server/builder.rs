@@ -233,7 +233,7 @@ impl Builder {
     }
 
     /// Prepares as many workers as [`workers`](Builder::workers) says, for threads of the caller's own. They are one
-    /// server: each listens on a socket of its own on the same port, over which the system spreads the connections, and
+    /// server: each listens on a socket of its own on the same port, they even out how many connections each of them has, and
     /// they share topics and a [`Handle`]. A shutdown ends all of them. The caller must give turns to each of them, and may
     /// run several on one thread.
     ///

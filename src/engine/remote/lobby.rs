@@ -64,7 +64,7 @@ impl Lobby {
     }
 
     /// Puts in a client that has a place here. If the worker is gone, the client is returned.
-    pub(super) fn put(&self, arrival: Arrival) -> Result<(), Arrival> {
+    pub(in crate::engine) fn put(&self, arrival: Arrival) -> Result<(), Arrival> {
         match &mut *self.arrivals.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(arrivals) => {
                 arrivals.push(arrival);
