@@ -16,7 +16,9 @@ def serving(program, *options, under=(), **environment):
     `under` is a command that runs the program, such as valgrind.
     """
     command = [*under, program, "serve", "--listen", "127.0.0.1:0", "--workers", "1", *options]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment})
+    # Settings of the caller's own server must not change what is measured.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("FLEETING_")}
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**inherited, **environment})
     try:
         for line in server.stdout:
             if address := re.search(r"http://127\.0\.0\.1:(\d+)", line):
