@@ -378,8 +378,7 @@ def measure(rows, a):
             for i, row in enumerate(rows):
                 if one_shot:  # memory: a fresh process, without memory from an earlier measurement
                     servers.append(start(row, a))
-                else:
-                    servers[i].go_on()
+                servers[i].go_on()
                 r = load(row, servers[i], a.secs, a)
                 r.setdefault("rss", rss_kib(servers[i].pid))
                 data[row.label].append(r)

@@ -174,7 +174,7 @@ impl<S: Stream> Engine<S> {
 
     /// Whether the limit of connections allows another.
     pub fn has_room(&self) -> bool {
-        self.mailbox.lobby.has_place() && self.cut_off.is_none()
+        self.mailbox.lobby.has_place()
     }
 
     /// Returns the stream of a connection, to register it.
@@ -303,7 +303,7 @@ impl<S: Stream> Engine<S> {
     /// WebSockets with 1001 (RFC 6455 §7.4.1), all after what has been published. The rest is cut off when the `grace`
     /// timeout is over.
     pub fn shutdown(&mut self) {
-        if self.context.services.shutting_down {
+        if self.is_shutting_down() {
             return;
         }
         // A connection that closes is sent no more publications, and some may have been put off to this turn.
@@ -313,7 +313,7 @@ impl<S: Stream> Engine<S> {
             self.wind_up(id);
         }
         self.cut_off = Some(self.schedule.cut_off_ms());
-        // Other workers send no more clients. One that is on the way has its place and is served.
+        // There is no place for more clients. One that is on the way from another worker has its place and is served.
         self.mailbox.lobby.open(0);
     }
 
@@ -338,7 +338,7 @@ impl<S: Stream> Engine<S> {
     /// Whether a shutdown has begun.
     #[inline]
     pub(super) fn is_shutting_down(&self) -> bool {
-        self.cut_off.is_some()
+        self.context.services.shutting_down
     }
 
     /// Whether a shutdown cuts off what is still open.

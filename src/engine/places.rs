@@ -12,7 +12,7 @@ impl<S: Stream> Engine<S> {
     /// does, the one that has been idle for longest, between two requests or before its first. One that has waited for less
     /// than 100 ms does not give way. Returns whether there is room now.
     pub fn make_room(&mut self) -> bool {
-        while !self.has_room() && !self.context.services.shutting_down {
+        while !self.has_room() && !self.is_shutting_down() {
             let now_ms = self.schedule.now_ms();
             let Some((id, since)) = self.eviction.next(&mut self.table, now_ms) else { return false };
             // A request, or the end, may have arrived whose event is not reported yet.
@@ -30,7 +30,7 @@ impl<S: Stream> Engine<S> {
 
     /// Takes a place for a connection, if the limit allows another.
     pub(super) fn take_place(&mut self) -> bool {
-        self.has_room() && self.mailbox.lobby.take_place()
+        self.mailbox.lobby.take_place()
     }
 
     /// Gives back a place that was taken for a connection that does not come.
