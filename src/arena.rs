@@ -173,7 +173,10 @@ impl Arena {
         }
         self.bump.reset();
         if self.bump.allocated_bytes() > self.kept_bytes * 2 {
-            self.bump = Bump::with_capacity(self.kept_bytes);
+            // If the system has no memory for a smaller one, the large one serves as well.
+            if let Ok(bump) = Bump::try_with_capacity(self.kept_bytes) {
+                self.bump = bump;
+            }
         }
         if cfg!(debug_assertions) {
             // A chunk is used from its end downwards, so this allocation covers what was used before.

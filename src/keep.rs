@@ -4,6 +4,7 @@
 //! session or a map, or sent to another thread.
 
 use std::cell::Cell;
+use std::collections::TryReserveError;
 
 thread_local! {
     static KEPT_BYTES: Cell<u64> = const { Cell::new(0) };
@@ -27,6 +28,9 @@ pub trait Keep {
     type Kept: 'static;
 
     /// Returns a copy and adds its length in bytes to [`kept_bytes`].
+    ///
+    /// # Panics
+    /// If the system has no memory for it. The request is then answered with 503.
     fn keep(&self) -> Self::Kept;
 }
 
@@ -34,8 +38,11 @@ impl Keep for str {
     type Kept = Box<str>;
 
     fn keep(&self) -> Box<str> {
-        count(self.len());
-        self.into()
+        let mut copy = String::new();
+        room(copy.try_reserve_exact(self.len()));
+        copy.push_str(self);
+        count(copy.len());
+        copy.into()
     }
 }
 
@@ -43,9 +50,17 @@ impl Keep for [u8] {
     type Kept = Box<[u8]>;
 
     fn keep(&self) -> Box<[u8]> {
-        count(self.len());
-        self.into()
+        let mut copy = Vec::new();
+        room(copy.try_reserve_exact(self.len()));
+        copy.extend_from_slice(self);
+        count(copy.len());
+        copy.into()
     }
+}
+
+/// Panics if there was no room for a copy. Without this the process would be aborted.
+pub(crate) fn room(reserved: Result<(), TryReserveError>) {
+    reserved.expect("the system has no memory for a copy");
 }
 
 /// Returns the number of bytes that [`Keep::keep`] has copied on this thread so far.

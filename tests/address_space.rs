@@ -1,50 +1,67 @@
 //! A process that has no address space left refuses what needs some, and goes on.
 
-use fleeting::{App, Response};
-use fleeting_testkit::client::Client;
+use fleeting::engine::Counters;
+use fleeting::{App, Error, Keep, KeptRequest, Message, Request, Response, Socket, WebSocket};
+use fleeting_testkit::client::{Client, frame};
 use fleeting_testkit::limited::run_again;
 use fleeting_testkit::server;
-use std::io::Write;
-use std::net::TcpStream;
+use std::cell::RefCell;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+/// What uses up the memory of the process.
+struct Case {
+    /// The limit of the server's memory.
+    limit: &'static str,
+    /// Takes as much memory as one client can.
+    hoard: fn(SocketAddr) -> TcpStream,
+    /// It is given back when the clients are gone.
+    comes_back: bool,
+}
+
+const CASES: [Case; 4] = [
+    Case { limit: "auto", hoard: content, comes_back: true },
+    Case { limit: "1024GiB", hoard: content, comes_back: true },
+    Case { limit: "1024GiB", hoard: fragments, comes_back: true },
+    Case { limit: "1024GiB", hoard: kept, comes_back: false },
+];
 
 /// Finding C7.
 #[test]
 fn a_process_that_has_run_out_of_address_space_refuses_and_lives_on() {
     const NAME: &str = "address_space::a_process_that_has_run_out_of_address_space_refuses_and_lives_on";
-    // With the default, and without any limit but that of the system.
-    for limit in ["auto", "1024GiB"] {
-        if let Some(limit) = run_again(NAME, "-v 400000", limit) {
-            return little_address_space(&limit);
+    for case in 0..CASES.len() {
+        if let Some(case) = run_again(NAME, "-v 400000", &case.to_string()) {
+            return little_address_space(&CASES[case.parse::<usize>().expect("a case")]);
         }
     }
 }
 
-fn little_address_space(limit: &str) {
-    let limit = limit.to_string();
+fn little_address_space(case: &Case) {
+    let limit = case.limit;
     let server = server::run_with(
         move |limits, timeouts| {
-            limits.set("memory", &limit).expect("a limit");
+            limits.set("memory", limit).expect("a limit");
             // They hold what they have until the end.
             timeouts.set("body_stall", "0s").expect("a timeout");
+            timeouts.set("message_stall", "0s").expect("a timeout");
         },
         |_| {
+            let all = RefCell::new(Vec::<KeptRequest>::new());
             App::new()
                 .get("/", |_req| Ok(Response::text("hello")))
                 .post("/", |req| Ok(Response::text(req.body().len().to_string())))
+                .post("/kept", move |req| {
+                    let kept = req.keep();
+                    all.borrow_mut().push(kept);
+                    Ok(Response::new(204))
+                })
+                .ws("/ws", Silent)
         },
     );
-    let content = vec![b'x'; (1 << 20) - 1];
     let mut clients = Vec::new();
-    let refused = |counters: &fleeting::engine::Counters| {
-        counters.refused().find(|(label, _)| *label == "no_memory").expect("a label").1
-    };
     for _ in 0..400 {
-        let mut client = TcpStream::connect(server.addr).expect("the server listens");
-        let head = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 1048576\r\n\r\n";
-        client.write_all(head.as_bytes()).expect("the server reads");
-        // A client that is refused may be cut off.
-        let _ = client.write_all(&content);
-        clients.push(client);
+        clients.push((case.hoard)(server.addr));
         let mut canary = Client::connect(server.addr);
         assert_eq!(canary.get("/").status, 200);
         if server.wait(|_| true).accepted % 16 == 0 && refused(&server.wait(|_| true)) >= 3 {
@@ -55,7 +72,56 @@ fn little_address_space(limit: &str) {
     drop(clients);
     server.wait(|counters| counters.connections == 0);
     let mut client = Client::connect(server.addr);
-    client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 1048576\r\n\r\n");
-    client.send([&content[..], b"x"].concat());
-    assert_eq!(client.answer().text(), "1048576");
+    assert_eq!(client.get("/").text(), "hello");
+    if case.comes_back {
+        client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 1048576\r\n\r\n");
+        client.send(vec![b'x'; 1 << 20]);
+        assert_eq!(client.answer().text(), "1048576");
+    }
+}
+
+/// Sends content of 1 MiB without its last byte.
+fn content(addr: SocketAddr) -> TcpStream {
+    let mut client = TcpStream::connect(addr).expect("the server listens");
+    let head = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 1048576\r\n\r\n";
+    client.write_all(head.as_bytes()).expect("the server reads");
+    // A client that is refused may be cut off.
+    let _ = client.write_all(&vec![b'x'; (1 << 20) - 1]);
+    client
+}
+
+/// Sends most of a WebSocket message in a frame that is not its last.
+fn fragments(addr: SocketAddr) -> TcpStream {
+    let client = Client::websocket(addr, "/ws");
+    let _ = client.stream().write_all(&frame(false, 1, &[b'x'; 900 << 10]));
+    client.stream().try_clone().expect("there are descriptors")
+}
+
+/// Sends content that the application keeps.
+fn kept(addr: SocketAddr) -> TcpStream {
+    let mut client = TcpStream::connect(addr).expect("the server listens");
+    let head = "POST /kept HTTP/1.1\r\nHost: test\r\nContent-Length: 1048576\r\n\r\n";
+    let _ = client.write_all(&[head.as_bytes(), &[b'x'; 1 << 20]].concat());
+    let mut status = [0; 12];
+    let read = client.read_exact(&mut status);
+    assert!(read.is_err() || status == *b"HTTP/1.1 204" || status == *b"HTTP/1.1 503", "{status:?}");
+    client
+}
+
+/// Returns how much was refused for lack of memory: requests, messages, and requests that were to be kept.
+fn refused(counters: &Counters) -> u64 {
+    let reasons = counters.refused().chain(counters.failed());
+    reasons.filter(|(label, _)| *label == "no_memory").map(|(_, count)| count).sum::<u64>() + counters.panics
+}
+
+struct Silent;
+
+impl WebSocket for Silent {
+    type Session = ();
+
+    fn open(&self, _req: &Request<'_>, _socket: &mut Socket<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn message(&self, _session: &mut (), _message: Message<'_>, _socket: &mut Socket<'_>) {}
 }

@@ -212,7 +212,9 @@ impl Keep for Request<'_> {
         let list = params.map_or(&[][..], |params| params);
         let params_bytes: usize =
             list.iter().map(|(name, value)| LENGTHS_BYTES + name.len() + value.len()).sum();
-        let mut block = Vec::with_capacity(head_bytes + content.len() + trailers.len() + params_bytes);
+        let mut block = Vec::new();
+        let bytes = head_bytes + content.len() + trailers.len() + params_bytes;
+        keep::room(block.try_reserve_exact(bytes));
         head.iter().for_each(|part| block.extend_from_slice(part));
         block.extend_from_slice(content);
         block.extend_from_slice(trailers);

@@ -4,6 +4,8 @@
 //! panics.
 
 use super::{Error, Handler, Request, Response};
+use crate::buffer::system_is_short;
+use crate::http1::Refusal;
 use crate::panics::catch;
 use std::fmt;
 use std::rc::Rc;
@@ -111,7 +113,14 @@ impl fmt::Debug for Layered {
     }
 }
 
-/// Returns the answer for application code that panicked.
+/// Returns the answer for application code that panicked. It does that too when its arena cannot grow.
+#[cold]
 pub(crate) fn handler_failed() -> Error {
-    Error::internal("The handler failed.")
+    if system_is_short() { no_memory() } else { Error::internal("The handler failed.") }
+}
+
+/// Returns the error of a request for which there is no memory (RFC 9110 §10.2.3, §15.6.4).
+#[cold]
+pub(crate) fn no_memory() -> Error {
+    Error::unavailable(Refusal::NoMemory.to_string()).header("retry-after", "1")
 }

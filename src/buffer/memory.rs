@@ -17,9 +17,10 @@ pub struct Memory {
     granted_max: AtomicUsize,
     used: AtomicUsize,
     refused: AtomicU64,
-    /// Address space that is given up when the system has no more, so that small allocations succeed meanwhile. `None`
-    /// then, and if there is no limit.
+    /// Address space that is given up when the system has no more, so that small allocations succeed meanwhile.
     reserve: Mutex<Option<MmapMut>>,
+    /// Whether the system has this many bytes.
+    system_has: fn(usize) -> bool,
 }
 
 /// There is no memory for a buffer.
@@ -28,6 +29,11 @@ pub struct NoMemory;
 
 /// The size of the reserve. It is never written to, so it takes no memory of the machine.
 const RESERVE_BYTES: usize = 4 << 20;
+/// What the system must have beyond the reserve, for allocations that cannot be refused: those of the application, and of
+/// a turn.
+const HEADROOM_BYTES: usize = 8 << 20;
+/// The system is asked for its headroom whenever buffers have taken this much more.
+const LOOK_AHEAD_BYTES: usize = 1 << 20;
 /// Memory that must be left before more is promised: the growth of one buffer.
 const MARGIN_BYTES: usize = 64 << 10;
 
@@ -40,6 +46,7 @@ impl Memory {
             used: AtomicUsize::new(0),
             refused: AtomicU64::new(0),
             reserve: Mutex::new(reserve()),
+            system_has,
         })
     }
 
@@ -60,7 +67,8 @@ impl Memory {
 
     /// Whether there is too little left for another buffer.
     pub fn is_short(&self) -> bool {
-        self.used_bytes().saturating_add(MARGIN_BYTES) > self.granted_max.load(Ordering::Relaxed)
+        let granted_max = self.granted_max.load(Ordering::Relaxed);
+        self.used_bytes().saturating_add(MARGIN_BYTES) > granted_max && !self.recovers(granted_max)
     }
 
     /// Returns an account for a buffer, which has nothing yet.
@@ -69,38 +77,72 @@ impl Memory {
     }
 
     fn take(&self, bytes: usize) -> Result<(), NoMemory> {
-        let max = self.granted_max.load(Ordering::Relaxed);
-        let add = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= max);
-        match self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add) {
-            Ok(_) => Ok(()),
-            Err(_) => {
-                self.refused.fetch_add(1, Ordering::Relaxed);
-                Err(NoMemory)
+        let mut max = self.granted_max.load(Ordering::Relaxed);
+        loop {
+            let add = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= max);
+            match self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add) {
+                Ok(before) => {
+                    if before / LOOK_AHEAD_BYTES != (before + bytes) / LOOK_AHEAD_BYTES {
+                        self.look_ahead();
+                    }
+                    return Ok(());
+                }
+                Err(_) if self.recovers(max) => max = self.bytes_max,
+                Err(_) => {
+                    self.refused.fetch_add(1, Ordering::Relaxed);
+                    return Err(NoMemory);
+                }
             }
         }
     }
 
     fn give(&self, bytes: usize) {
-        let before = self.used.fetch_sub(bytes, Ordering::Relaxed);
-        let granted_max = self.granted_max.load(Ordering::Relaxed);
-        if granted_max < self.bytes_max && before - bytes <= granted_max / 2 {
-            self.recover();
-        }
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Notes that the system has refused memory: no more than there is now is granted, until half of it was given back.
+    /// Notes that the system has refused memory to a buffer.
     #[cold]
     fn run_out(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
+        self.tighten();
+    }
+
+    /// Asks the system whether it has enough left for what is not accounted for, and grants no more if not.
+    #[cold]
+    pub fn look_ahead(&self) {
+        let has_tightened = self.granted_max.load(Ordering::Relaxed) < self.bytes_max;
+        if !has_tightened && !(self.system_has)(HEADROOM_BYTES) {
+            self.tighten();
+        }
+    }
+
+    /// Grants no more than there is now, and gives up the reserve, until the system has both the reserve and the headroom.
+    fn tighten(&self) {
         self.granted_max.fetch_min(self.used_bytes(), Ordering::Relaxed);
         self.reserve.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
+    /// Whether the system had no more memory when `granted_max` was set, and has some again.
     #[cold]
-    fn recover(&self) {
-        *self.reserve.lock().unwrap_or_else(PoisonError::into_inner) = reserve();
-        self.granted_max.store(self.bytes_max, Ordering::Relaxed);
+    fn recovers(&self, granted_max: usize) -> bool {
+        let recovers = granted_max < self.bytes_max && (self.system_has)(RESERVE_BYTES + HEADROOM_BYTES);
+        if recovers {
+            *self.reserve.lock().unwrap_or_else(PoisonError::into_inner) = reserve();
+            self.granted_max.store(self.bytes_max, Ordering::Relaxed);
+        }
+        recovers
     }
+}
+
+/// Whether the system has too little memory for allocations that cannot be refused.
+#[cold]
+pub fn system_is_short() -> bool {
+    !system_has(HEADROOM_BYTES)
+}
+
+/// Whether the system has this many bytes. Nothing is written to them, so it costs two system calls and no memory.
+fn system_has(bytes: usize) -> bool {
+    MmapMut::map_anon(bytes).is_ok()
 }
 
 fn reserve() -> Option<MmapMut> {
@@ -181,15 +223,41 @@ mod tests {
 
     /// Finding C7.
     #[test]
-    fn after_the_system_has_run_out_no_more_is_granted_until_half_is_back() {
-        let memory = Memory::new(1 << 30);
+    fn after_the_system_has_run_out_no_more_is_granted_until_it_has_some_again() {
+        static FREE_BYTES: AtomicUsize = AtomicUsize::new(usize::MAX);
+        let mut memory = Memory::new(1 << 30);
+        Arc::get_mut(&mut memory).unwrap().system_has = |bytes| bytes <= FREE_BYTES.load(Ordering::Relaxed);
         let (mut one, mut other) = (memory.charge(), memory.charge());
         assert_eq!((one.set(600_000), other.set(400_000)), (Ok(()), Ok(())));
+        // The system has refused a buffer, though it has the headroom.
+        FREE_BYTES.store(HEADROOM_BYTES, Ordering::Relaxed);
         other.run_out();
         assert!(memory.is_short());
         assert_eq!(other.set(400_001), Err(NoMemory));
-        assert_eq!((one.set(200_000), other.set(800_001)), (Ok(()), Err(NoMemory)));
-        assert_eq!((one.set(100_000), other.set(4_000_000)), (Ok(()), Ok(())));
+        assert_eq!(
+            (one.set(200_000), other.set(800_000), other.set(800_001)),
+            (Ok(()), Ok(()), Err(NoMemory))
+        );
+        assert_eq!(memory.refused(), 3);
+        // It has enough, if the reserve is taken back.
+        FREE_BYTES.store(HEADROOM_BYTES + RESERVE_BYTES, Ordering::Relaxed);
         assert!(!memory.is_short());
+        assert_eq!(other.set(900_000), Ok(()));
+    }
+
+    /// Finding C7.
+    #[test]
+    fn buffers_stop_growing_while_the_system_still_has_memory_for_the_rest() {
+        static FREE_BYTES: AtomicUsize = AtomicUsize::new(usize::MAX);
+        let mut memory = Memory::new(1 << 30);
+        Arc::get_mut(&mut memory).unwrap().system_has = |bytes| bytes <= FREE_BYTES.load(Ordering::Relaxed);
+        let mut charge = memory.charge();
+        FREE_BYTES.store(HEADROOM_BYTES - 1, Ordering::Relaxed);
+        // It is asked once a MiB.
+        assert_eq!(charge.set(LOOK_AHEAD_BYTES - 1), Ok(()));
+        assert_eq!((charge.set(LOOK_AHEAD_BYTES), charge.set(LOOK_AHEAD_BYTES + 1)), (Ok(()), Err(NoMemory)));
+        assert_eq!((memory.is_short(), memory.refused()), (true, 1));
+        FREE_BYTES.store(usize::MAX, Ordering::Relaxed);
+        assert_eq!(charge.set(LOOK_AHEAD_BYTES + 1), Ok(()));
     }
 }

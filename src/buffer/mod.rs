@@ -15,7 +15,7 @@ mod slow;
 
 pub use file_part::FilePart;
 pub use inbox::{Inbox, Pool};
-pub use memory::{Charge, Memory, NoMemory};
+pub use memory::{Charge, Memory, NoMemory, system_is_short};
 pub use outbox::{Outbox, Portion, Taken};
 pub use piece::{Piece, Published};
 pub use slow::SlowConsumer;

@@ -4,7 +4,7 @@
 //! by `http1::encode_head`, with what [`ResponseContext`] says about the connection.
 
 use super::sending::Frame;
-use crate::app::{App, Awaited, Body, ConnId, Error, FieldBlock, Response};
+use crate::app::{App, Awaited, Body, ConnId, Error, FieldBlock, Response, no_memory};
 use crate::engine::context::Services;
 use crate::engine::output::Output;
 use crate::http1::{self, ConnectionHeader, ContentLength, Refusal, ResponseHead, Version};
@@ -204,12 +204,6 @@ impl ResponseContext {
             services.completions.refused(conn, status, before, out.cork.position());
         }
     }
-}
-
-/// Returns the error of a request for which there is no memory (RFC 9110 §10.2.3, §15.6.4).
-#[cold]
-fn no_memory() -> Error {
-    Error::unavailable(Refusal::NoMemory.to_string()).header("retry-after", "1")
 }
 
 /// Returns how content of this length is framed, and whether a response with this status has none (RFC 9110 §6.4.1). RFC

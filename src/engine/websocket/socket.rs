@@ -336,6 +336,10 @@ fn apply<S: Stream>(
 /// Sends a Close that names the rule the peer has broken, and reports the end to the session.
 #[cold]
 fn fail<S: Stream>(failure: Failure, sender: &mut Sender<'_, '_, S>, live: &mut dyn LiveSocket) {
+    if failure == Failure::NoMemory {
+        // The decoder has no account that could note it.
+        sender.services.memory.look_ahead();
+    }
     let counters = &mut sender.services.counters;
     counters.count_failed(failure);
     let (code, reason) = (failure.close_code(), failure.to_string());
