@@ -4,8 +4,7 @@
 //! that have arrived, within what the server may have.
 
 use super::block::{Block, PAGE_BYTES};
-use super::memory::{Charge, Memory, NoMemory};
-use std::sync::Arc;
+use super::memory::{Charge, NoMemory};
 
 /// The bytes left over from a turn: a partial head, content or frame.
 ///
@@ -36,6 +35,24 @@ fn ahead_bytes(arrived: usize, whole_bytes: usize) -> usize {
 }
 
 impl Inbox {
+    /// Makes an empty inbox without memory, which will be charged to `charge`.
+    pub(super) fn new(charge: Charge) -> Inbox {
+        Inbox { charge, ..Inbox::default() }
+    }
+
+    /// Returns the bytes of memory that it has.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.memory.len()
+    }
+
+    /// Removes all bytes.
+    pub(super) fn clear(&mut self) {
+        (self.start, self.end) = (0, 0);
+        if cfg!(debug_assertions) {
+            self.memory.fill(crate::arena::OVERWRITTEN);
+        }
+    }
+
     /// Returns the number of bytes held.
     pub fn len(&self) -> usize {
         self.end - self.start
@@ -145,70 +162,10 @@ impl Inbox {
     }
 }
 
-/// Empty inboxes, kept for the next connections that need one.
-#[derive(Debug, Default)]
-pub struct Pool {
-    // Boxed, because a connection holds one behind a pointer.
-    #[expect(clippy::vec_box, reason = "taking and giving back move the box")]
-    spare: Vec<Box<Inbox>>,
-    /// The sum of the memory of all in `spare`, in bytes.
-    bytes: usize,
-    /// What all inboxes are charged to; `None` if there is no bound.
-    memory: Option<Arc<Memory>>,
-}
-
-/// The most inboxes that are kept.
-const SPARE_MAX: usize = 256;
-/// The most memory in bytes that they have together. Large inboxes are worth keeping, because memory that is new to the
-/// process costs a page fault every 4 KiB.
-const SPARE_BYTES_MAX: usize = 8 << 20;
-
-impl Pool {
-    /// Makes an empty pool, whose inboxes are charged to `memory`.
-    pub fn new(memory: &Arc<Memory>) -> Pool {
-        Pool { memory: Some(memory.clone()), ..Pool::default() }
-    }
-
-    /// Gives the memory of the inboxes that are kept back to the system. Returns whether there was any.
-    pub fn clear(&mut self) -> bool {
-        self.spare.clear();
-        std::mem::take(&mut self.bytes) > 0
-    }
-
-    /// Returns the bytes of memory that are kept.
-    pub fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// Returns an empty inbox.
-    pub fn take(&mut self) -> Box<Inbox> {
-        let Some(inbox) = self.spare.pop() else {
-            let charge = self.memory.as_ref().map(Memory::charge).unwrap_or_default();
-            return Box::new(Inbox { charge, ..Inbox::default() });
-        };
-        self.bytes -= inbox.memory.len();
-        inbox
-    }
-
-    /// Takes back an inbox. Its content is discarded.
-    pub fn give(&mut self, mut inbox: Box<Inbox>) {
-        if cfg!(any(fuzzing, fleeting_paranoid))
-            || self.spare.len() == SPARE_MAX
-            || self.bytes + inbox.memory.len() > SPARE_BYTES_MAX
-        {
-            return;
-        }
-        (inbox.start, inbox.end) = (0, 0);
-        if cfg!(debug_assertions) {
-            inbox.memory.fill(crate::arena::OVERWRITTEN);
-        }
-        self.bytes += inbox.memory.len();
-        self.spare.push(inbox);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::memory::Memory;
+    use super::super::pool::Pool;
     use super::*;
 
     #[test]
@@ -290,27 +247,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_pool_discards_content_and_keeps_no_huge_inboxes() {
-        let mut pool = Pool::default();
-        let mut inbox = pool.take();
-        inbox.push(b"secret", 0).unwrap();
-        pool.give(inbox);
-        let mut again = pool.take();
-        assert!(again.is_empty() && again.bytes_mut().is_empty());
-        again.push(&vec![1; SPARE_BYTES_MAX + 1], 0).unwrap();
-        pool.give(again);
-        assert!(pool.spare.is_empty());
-        for _ in 0..SPARE_MAX {
-            let mut large = Box::<Inbox>::default();
-            large.push(&vec![1; SPARE_BYTES_MAX / 4], 0).unwrap();
-            pool.give(large);
-        }
-        let kept = if cfg!(any(fuzzing, fleeting_paranoid)) { 0 } else { 4_usize };
-        assert_eq!(pool.spare.len(), kept);
-        pool.take();
-        assert_eq!(pool.bytes, kept.saturating_sub(1) * SPARE_BYTES_MAX / 4);
-    }
     /// Finding C7.
     #[test]
     fn inboxes_have_no_more_memory_than_the_server_and_give_it_back() {

@@ -11,11 +11,13 @@ mod memory;
 mod outbox;
 mod piece;
 mod policy;
+mod pool;
 mod slow;
 
 pub use file_part::FilePart;
-pub use inbox::{Inbox, Pool};
+pub use inbox::Inbox;
 pub use memory::{Charge, Memory, NoMemory, system_is_short};
 pub use outbox::{Outbox, Portion, Taken};
 pub use piece::{Piece, Published};
+pub use pool::Pool;
 pub use slow::SlowConsumer;

@@ -68,6 +68,8 @@ pub struct Engine<S> {
     pub(super) bounds: Bounds,
     /// What is left of a turn's [`Bound::Deliveries`].
     pub(super) deliveries_left: usize,
+    /// When the pool is looked at, in milliseconds, if it is large.
+    pub(super) shed_at: Option<u64>,
 }
 
 impl<S: Stream> Engine<S> {
@@ -118,6 +120,7 @@ impl<S: Stream> Engine<S> {
             delivery: DeliveryScratch::new(&bounds),
             bounds,
             deliveries_left: 0,
+            shed_at: None,
         }
     }
 
@@ -236,6 +239,7 @@ impl<S: Stream> Engine<S> {
             self.cut_off_stragglers();
         }
         self.cork.shrink(CORK_KEPT_BYTES, CORK_BYTES);
+        self.shed_memory();
     }
 
     #[cold]
@@ -288,10 +292,7 @@ impl<S: Stream> Engine<S> {
         if put_off || !self.context.services.publisher.is_delivered() {
             return Some(0);
         }
-        match (self.schedule.next_ms(), self.cut_off) {
-            (Some(deadline), Some(cut_off)) => Some(deadline.min(cut_off)),
-            (deadline, cut_off) => deadline.or(cut_off),
-        }
+        [self.schedule.next_ms(), self.cut_off, self.shed_at].into_iter().flatten().min()
     }
 
     /// Whether the next [`run`](Engine::run) begins a shutdown. This is the last chance to accept waiting connections.

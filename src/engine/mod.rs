@@ -81,6 +81,7 @@ mod refusing;
 mod remote;
 mod schedule;
 mod settings;
+mod shedding;
 mod shutdown;
 mod spin;
 mod table;
