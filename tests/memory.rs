@@ -88,6 +88,29 @@ fn content_that_needs_more_than_there_is_is_refused_with_503() {
     assert!(again.take_written().ends_with("\r\n\r\n1000000"));
 }
 
+/// A worker keeps the buffers of a busy time, but not for long after it.
+#[test]
+fn buffers_that_are_not_needed_go_back_to_the_system() {
+    let mut driver = driver(64 << 20);
+    let before = driver.engine.figures().memory_bytes;
+    let peers: Vec<Peer> = (0..20).map(|_| driver.connect()).collect();
+    for round in 0..2 {
+        peers.iter().for_each(|peer| post(&mut driver, peer, 999_999));
+        assert!(driver.engine.figures().pooled_inbox_bytes <= 1 << 20, "all are in use");
+        for peer in &peers {
+            driver.arrive(peer, b"x");
+            assert!(peer.take_written().ends_with("\r\n\r\n1000000"), "{round}");
+        }
+        if cfg!(not(any(fuzzing, fleeting_paranoid))) {
+            assert!(driver.engine.figures().pooled_inbox_bytes >= 20_000_000);
+        }
+    }
+    driver.advance(3000);
+    let figures = driver.engine.figures();
+    assert!(figures.pooled_inbox_bytes <= 8 << 20, "{}", figures.pooled_inbox_bytes);
+    assert_eq!(figures.memory_bytes - before, figures.pooled_inbox_bytes);
+}
+
 /// Finding C7.
 #[test]
 fn a_websocket_whose_message_needs_more_than_there_is_is_closed_with_1013() {
