@@ -47,6 +47,7 @@
 //!
 //! - `deflate` (default): WebSocket compression, permessage-deflate (RFC 7692).
 //! - `json`: [`Request::json`], [`Response::json`] and [`Pairs::read`] with serde.
+//! - `tls`: [`Builder::bind_tls`] and [`Tls`], with rustls.
 //! - `testing`: tests of an [`App`] without sockets and threads, in the module `testing`.
 
 mod app;
@@ -95,6 +96,8 @@ pub use keep::{Keep, kept_bytes};
 pub use pubsub::{Broker, Inlet, Publication, TopicCount, TopicError, TopicPage};
 pub use semantics::{EntityTag, Validators};
 pub use server::{Builder, KeepAlive, PreparedWorker, ServeError, Server, TcpOptions, WorkerContext};
+#[cfg(feature = "tls")]
+pub use transport::{Tls, TlsError, TlsOptions};
 
 /// Compiles the examples for those who come from another framework.
 #[doc = include_str!("../docs/coming-from.md")]

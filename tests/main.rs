@@ -59,6 +59,8 @@ mod streaming;
 mod tcp_options;
 mod testing;
 mod timeouts;
+#[cfg(feature = "tls")]
+mod tls;
 mod turn_bounds;
 mod upgrade;
 mod uploads;

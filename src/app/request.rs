@@ -250,6 +250,24 @@ impl<'r> Request<'r> {
         self.parts.peer.addr()
     }
 
+    /// Whether the connection is encrypted. A server behind a proxy does not know whether the client's connection to the
+    /// proxy is.
+    pub fn is_secure(&self) -> bool {
+        self.parts.peer.is_secured()
+    }
+
+    /// Returns the scheme of the connection: `https` if it is [secure](Request::is_secure), otherwise `http` (RFC 9110 §4.2).
+    pub fn scheme(&self) -> &'static str {
+        if self.is_secure() { "https" } else { "http" }
+    }
+
+    /// Returns the certificate that the client has shown, in DER (RFC 5280). It is signed by one of the authorities that the
+    /// server asks for with [`TlsOptions::clients`](crate::TlsOptions::clients).
+    #[cfg(feature = "tls")]
+    pub fn client_certificate(&self) -> Option<&'r [u8]> {
+        self.parts.peer.certificates().first().map(|certificate| &**certificate)
+    }
+
     pub(crate) fn head(&self) -> &'r Head<'r> {
         self.parts.head
     }

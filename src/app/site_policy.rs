@@ -110,7 +110,8 @@ impl SitePolicy {
             return Ok(());
         }
         let fields = req.fields();
-        if is_admitted(fields.values("origin"), fields.values("sec-fetch-site"), req.host(), &self.origins) {
+        let (origins, sites) = (fields.values("origin"), fields.values("sec-fetch-site"));
+        if is_admitted(origins, sites, req.host(), req.is_secure(), &self.origins) {
             req.insert(OriginVerdict::Admitted);
             return Ok(());
         }

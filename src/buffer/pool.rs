@@ -138,7 +138,7 @@ mod tests {
         pool.shed();
         assert_eq!((pool.bytes, pool.is_large()), (8 << 20, false), "6 MiB were needed, 8 are always kept");
         let taken: Vec<_> = (0..12).map(|_| pool.take()).collect();
-        taken.into_iter().for_each(|inbox| drop(inbox));
+        drop(taken);
         for _ in 0..12 {
             pool.give(inbox(1 << 20));
         }

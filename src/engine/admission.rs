@@ -9,13 +9,15 @@ use super::readiness::INTEREST;
 use super::remote::handle::Handle;
 use super::remote::lobby::Arrival;
 use crate::app::ConnId;
-use crate::transport::{self, NotAccepted};
-use mio::net::{TcpListener, TcpStream};
+use crate::buffer::Memory;
+use crate::transport::{self, Connection, NotAccepted, Opener, Security};
+use mio::net::TcpListener;
 use mio::{Poll, Token};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// Attempts of one turn that may fail before accepting pauses: an error that belongs to no connection would come again.
 const FAILURES_MAX: usize = 64;
@@ -27,6 +29,9 @@ const RETRY_MS: u64 = 50;
 /// The listening sockets of a worker, and the clients that it has accepted but has no place for.
 pub(super) struct Admission {
     listeners: Vec<Listener>,
+    /// What each listening socket puts on top of what it accepts, even once it is closed.
+    securities: Vec<Security>,
+    opener: Opener,
     /// Those that other workers have sent have a place.
     waiting: VecDeque<Arrival>,
     /// Given up for a moment when descriptors have run out, to turn away a client that waits.
@@ -46,17 +51,33 @@ struct Listener {
 
 /// What a worker lends for admitting clients.
 pub(super) struct Host<'a> {
-    pub(super) engine: &'a mut Engine<TcpStream>,
+    pub(super) engine: &'a mut Engine<Connection>,
     pub(super) poll: &'a Poll,
     pub(super) handle: &'a Handle,
     pub(super) now_ms: u64,
 }
 
 impl Admission {
-    pub(super) fn new(sockets: Vec<TcpListener>) -> Admission {
-        let listeners = sockets.into_iter().map(|socket| Listener { socket, ready: false });
-        let listeners = listeners.collect();
-        Admission { listeners, waiting: VecDeque::new(), spare: spare(), accept_after: 0, place_after: 0 }
+    pub(super) fn new(sockets: Vec<(TcpListener, Security)>, memory: &Arc<Memory>) -> Admission {
+        let (listeners, securities) = sockets
+            .into_iter()
+            .map(|(socket, security)| (Listener { socket, ready: false }, security))
+            .unzip();
+        Admission {
+            listeners,
+            securities,
+            opener: Opener::new(memory),
+            waiting: VecDeque::new(),
+            spare: spare(),
+            accept_after: 0,
+            place_after: 0,
+        }
+    }
+
+    /// Begins a turn.
+    #[inline]
+    pub(super) fn begin_turn(&self) {
+        self.opener.begin_turn();
     }
 
     /// Notes that a client may wait at a listening socket, which may be closed by now.
@@ -78,7 +99,7 @@ impl Admission {
     }
 
     /// Returns when [`admit`](Admission::admit) has something to do, in milliseconds; `None` if only after an event.
-    pub(super) fn next_ms(&self, engine: &Engine<TcpStream>) -> Option<u64> {
+    pub(super) fn next_ms(&self, engine: &Engine<Connection>) -> Option<u64> {
         if let Some(first) = self.waiting.front() {
             let has_place = first.has_place || engine.has_room();
             return Some(if has_place { self.accept_after } else { self.accept_after.max(self.place_after) });
@@ -100,7 +121,7 @@ impl Admission {
     }
 
     /// Turns away the clients that still wait when a shutdown cuts off what is open.
-    pub(super) fn turn_away(&mut self, engine: &mut Engine<TcpStream>) {
+    pub(super) fn turn_away(&mut self, engine: &mut Engine<Connection>) {
         for arrival in self.waiting.drain(..).filter(|arrival| arrival.has_place) {
             drop(arrival);
             engine.give_up_place();
@@ -151,7 +172,7 @@ impl Admission {
                 }
                 match transport::accept(&listener.socket) {
                     Ok((stream, peer)) => {
-                        if !self.place(Arrival { stream, peer, has_place: false }, host)? {
+                        if !self.place(Arrival { stream, peer, listener: at, has_place: false }, host)? {
                             return Ok(());
                         }
                     }
@@ -203,12 +224,17 @@ impl Admission {
             return Ok(false);
         }
         self.place_after = 0;
-        let Arrival { mut stream, peer, .. } = arrival;
+        let Arrival { mut stream, peer, listener, .. } = arrival;
         // Registered once, for both directions: events are edge-triggered.
         let token = token_of(host.engine.next_id());
         match host.poll.registry().register(&mut stream, token, INTEREST) {
             Ok(()) => {
-                let id = host.engine.begin_conn(stream, Some(peer));
+                let Ok((connection, peer)) = self.opener.open(stream, peer, &self.securities[listener])
+                else {
+                    host.engine.give_up_place();
+                    return Ok(true);
+                };
+                let id = host.engine.begin_conn(connection, peer);
                 if host.engine.is_shutting_down() {
                     host.engine.wind_up(id);
                 }
@@ -216,7 +242,7 @@ impl Admission {
             }
             Err(error) if transport::may_succeed_later(&error) => {
                 let stream = transport::unregistered(stream);
-                self.waiting.push_front(Arrival { stream, peer, has_place: true });
+                self.waiting.push_front(Arrival { stream, peer, listener, has_place: true });
                 Err(Short)
             }
             Err(_) => {
@@ -240,6 +266,6 @@ fn token_of(id: ConnId) -> Token {
 }
 
 /// Returns the connection that a token names.
-pub(super) fn conn_of(token: usize, engine: &Engine<TcpStream>) -> ConnId {
+pub(super) fn conn_of(token: usize, engine: &Engine<Connection>) -> ConnId {
     ConnId { worker: engine.worker(), index: token as u32, generation: (token >> 32) as u32 }
 }

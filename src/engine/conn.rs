@@ -6,7 +6,7 @@
 //!
 //! | state | what it is | read | sent | deadline | next turn |
 //! | --- | --- | --- | --- | --- | --- |
-//! | `Requests` | between requests, or in one | parsed | answers | `first_byte`, `idle`, `head`, `body_stall`, `linger` (discarding) | with input |
+//! | `Requests` | between requests, or in one | parsed | answers | `first_byte` or `tls`, `idle`, `head`, `body_stall`, `linger` (discarding) | with input |
 //! | `Deferred` | another thread makes the answer | no | nothing yet | `answer` | on an event |
 //! | `Receiving` | an upload | parsed | the answer | `body_stall` | with input |
 //! | `Paused` | an upload that its session has paused | no | nothing yet | none | on an event |
@@ -38,7 +38,6 @@ use super::websocket::socket::OpenSocket;
 use crate::buffer::{Inbox, Memory, Outbox, Pool};
 use crate::http1::{Awaits, Decoder};
 use crate::transport::{Peer, Stream};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// A connection between two turns.
@@ -177,10 +176,10 @@ impl State {
 }
 
 impl<S> Conn<S> {
-    pub(super) fn new(stream: S, peer: Option<SocketAddr>) -> Conn<S> {
+    pub(super) fn new(stream: S, peer: Peer) -> Conn<S> {
         Conn {
             io: Io { stream, outbox: None, broken: false },
-            peer: peer.into(),
+            peer,
             protocol: Protocol::Http(Decoder::new()),
             writing: Writing::Open,
             source: Source::Drained,
@@ -379,7 +378,7 @@ mod tests {
     ];
 
     fn conn() -> Conn<i32> {
-        Conn::new(0, None)
+        Conn::new(0, Peer::None)
     }
 
     #[test]

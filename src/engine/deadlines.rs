@@ -14,6 +14,8 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(super) struct DeadlinePolicy {
     first_byte: u64,
+    /// The same with TLS.
+    tls: u64,
     head: u64,
     idle: u64,
     body_stall: u64,
@@ -71,6 +73,7 @@ impl DeadlinePolicy {
         });
         DeadlinePolicy {
             first_byte: ms(timeouts.first_byte),
+            tls: ms(timeouts.tls),
             head: ms(timeouts.head),
             idle: ms(timeouts.idle),
             body_stall: ms(timeouts.body_stall),
@@ -106,6 +109,7 @@ impl DeadlinePolicy {
         }
         let allowed = match waiting {
             Waiting::Request if timer.has_begun => self.idle,
+            Waiting::Request if conn.peer.is_secured() => self.tls,
             Waiting::Request => self.first_byte,
             Waiting::Head => self.head,
             Waiting::Content => {

@@ -24,8 +24,9 @@ use super::timer::Waiting;
 use super::turn::Turn;
 use crate::app::{App, ConnId};
 use crate::arena::Arena;
+use crate::buffer::Memory;
 use crate::time::{Clock, Now};
-use crate::transport::{Stream, Submit};
+use crate::transport::{Peer, Stream, Submit};
 use crate::ws::CloseCode;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -135,6 +136,11 @@ impl<S: Stream> Engine<S> {
         self.delivery.writes_together()
     }
 
+    /// Returns the memory that the buffers of its connections share.
+    pub(super) fn memory(&self) -> &Arc<Memory> {
+        self.cork.memory()
+    }
+
     /// Lets completion hooks be told durations of less than a turn.
     pub(super) fn measure_with(&mut self, clock: &Clock) {
         self.context.services.completions.measure_with(clock);
@@ -157,11 +163,11 @@ impl<S: Stream> Engine<S> {
     /// Adds a connection, even beyond the limit. Its events come through [`ready`](Engine::ready).
     pub fn accept(&mut self, stream: S, peer: Option<SocketAddr>) -> ConnId {
         self.mailbox.lobby.occupy();
-        self.begin_conn(stream, peer)
+        self.begin_conn(stream, peer.into())
     }
 
     /// Adds a connection whose place is taken.
-    pub(super) fn begin_conn(&mut self, stream: S, peer: Option<SocketAddr>) -> ConnId {
+    pub(super) fn begin_conn(&mut self, stream: S, peer: Peer) -> ConnId {
         self.counters_mut().accepted += 1;
         let id = self.table.insert(Conn::new(stream, peer));
         if let Some(conn) = self.table.find(id) {
@@ -202,7 +208,9 @@ impl<S: Stream> Engine<S> {
                 conn.source = Source::Ending;
             } else if readiness.urgent {
                 conn.source = Source::Urgent;
-            } else if readiness.readable && conn.source == Source::Drained {
+            } else if conn.source == Source::Drained
+                && (readiness.readable || readiness.writable && conn.io.stream.wants_write())
+            {
                 conn.source = Source::Ready;
             }
         }

@@ -20,7 +20,7 @@ pub(super) fn read<S: Stream>(io: &mut Io<S>, source: &mut Source, room: &mut [u
             Ok(bytes) => {
                 // A short read has drained the stream: the next event is a new one. But the end that this event has
                 // announced, or what is behind urgent data, is still to be read.
-                if bytes < room.len() && *source == Source::Ready {
+                if *source == Source::Ready && io.stream.is_drained_by(bytes, room.len()) {
                     *source = Source::Drained;
                 }
                 return Some(bytes);

@@ -115,6 +115,9 @@ impl<'a, S: Stream> Turn<'a, S> {
     /// Reports to the application that the connection is dropped, counts the publications that are lost, and returns
     /// the inbox to its pool.
     pub(super) fn abandon(&mut self) {
+        if self.conn.is_idle() {
+            self.conn.io.stream.announce_end();
+        }
         self.end_protocol();
         let Context { app, services, .. } = &mut *self.context;
         let Services { completions, counters, .. } = services;
@@ -354,6 +357,7 @@ impl<'a, S: Stream> Turn<'a, S> {
     fn finish(&mut self) -> Outcome {
         let conn = &mut *self.conn;
         if conn.source == Source::Ended {
+            conn.io.stream.announce_end();
             return Outcome::Close;
         }
         if conn.writing == Writing::Last {

@@ -18,9 +18,8 @@ use crate::buffer::Memory;
 use crate::config::{Io, Limits};
 use crate::pubsub::{Attached, TopicError};
 use crate::time::Clock;
-use crate::transport;
+use crate::transport::{self, Connection, Security};
 use crate::ws::{CloseCode, Message};
-use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::fmt;
 use std::io;
@@ -58,7 +57,7 @@ use std::time::Duration;
 pub struct Worker {
     poll: Poll,
     events: Events,
-    engine: Engine<TcpStream>,
+    engine: Engine<Connection>,
     handle: Handle,
     admission: Admission,
     clock: Clock,
@@ -135,18 +134,18 @@ impl Worker {
     pub(crate) fn new(
         parts: WorkerParts,
         handle: &Handle,
-        sockets: Vec<std::net::TcpListener>,
+        sockets: Vec<(std::net::TcpListener, Security)>,
         app: App,
         settings: Settings,
     ) -> Result<Worker, WorkerError> {
         let app = app.finish();
         app.check()?;
         let mut listeners = Vec::with_capacity(sockets.len());
-        for (at, socket) in sockets.into_iter().enumerate() {
+        for (at, (socket, security)) in sockets.into_iter().enumerate() {
             let mut socket = transport::listen(socket)?;
             let token = Token(FIRST_LISTENER + at);
             parts.poll.registry().register(&mut socket, token, Interest::READABLE)?;
-            listeners.push(socket);
+            listeners.push((socket, security));
         }
         #[cfg(target_os = "linux")]
         transport::sigpipe::look();
@@ -162,12 +161,13 @@ impl Worker {
                 Err(_) => {}
             }
         }
+        let admission = Admission::new(listeners, engine.memory());
         Ok(Worker {
             poll: parts.poll,
             events: Events::with_capacity(EVENTS),
             engine,
             handle: handle.clone(),
-            admission: Admission::new(listeners),
+            admission,
             clock,
             may_have_events: false,
             spin,
@@ -196,6 +196,7 @@ impl Worker {
             Err(error) => return Err(error),
         }
         self.engine.begin(self.clock.now());
+        self.admission.begin_turn();
         if self.engine.is_shutdown_due() {
             let (admission, host) = self.admission();
             admission.stop(host);
@@ -393,6 +394,7 @@ mod tests {
     use super::super::remote::lobby::Arrival;
     use super::*;
     use crate::app::Response;
+    use mio::net::TcpStream;
     use std::io::{Read, Write};
 
     /// A client that another worker has sent, whose wake-up has failed, is served before a shutdown is complete.
@@ -404,9 +406,11 @@ mod tests {
             let (limits, memory) = (Limits::default(), Memory::new(usize::MAX));
             let parts = WorkerParts::new(&limits, &memory).expect("there are descriptors");
             let handle = Handle::new(vec![parts.mailbox.clone()], None, &limits, memory);
-            let mut worker =
-                Worker::new(parts, &handle, vec![], app, Settings::default()).expect("the routes are right");
             let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+            let own = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+            let listeners = vec![(own, Security::None)];
+            let mut worker = Worker::new(parts, &handle, listeners, app, Settings::default())
+                .expect("the routes are right");
             let mut client =
                 std::net::TcpStream::connect(listener.local_addr().unwrap()).expect("it listens");
             client.write_all(request.as_bytes()).expect("there is room");
@@ -414,7 +418,7 @@ mod tests {
             stream.set_nonblocking(true).expect("it is a socket");
             let lobby = &worker.handle.mailbox_of(0).expect("it is the first").lobby;
             assert!(lobby.take_place());
-            let arrival = Arrival { stream: TcpStream::from_std(stream), peer, has_place: true };
+            let arrival = Arrival { stream: TcpStream::from_std(stream), peer, listener: 0, has_place: true };
             assert!(lobby.put(arrival).is_ok());
             let client = std::thread::spawn(move || {
                 let mut answer = String::new();

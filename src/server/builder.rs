@@ -15,6 +15,9 @@ use crate::buffer::Memory;
 use crate::config::{Io, Limits, Timeouts};
 use crate::engine::{Handle, Settings, ShutdownReport, Worker, WorkerParts};
 use crate::pubsub::{Attached, Broker};
+use crate::transport::Security;
+#[cfg(feature = "tls")]
+use crate::transport::Tls;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -44,12 +47,19 @@ use std::time::Duration;
 /// ```
 #[derive(Clone)]
 pub struct Builder {
-    addrs: Vec<String>,
+    addrs: Vec<(String, Security)>,
     workers: usize,
     settings: Settings,
     tcp: TcpOptions,
     pinned: bool,
     broker: Option<Arc<dyn Broker>>,
+}
+
+/// An address that is listened on.
+struct Listening {
+    /// One for each worker.
+    sockets: Vec<TcpListener>,
+    security: Security,
 }
 
 /// Descriptors that connections must not use: they are for standard streams, polls, listening sockets and the
@@ -77,7 +87,15 @@ impl Builder {
     /// `[::]` also listens on all IPv4 addresses, unless an IPv4 address with the same port is listed too. IPv4 clients have
     /// IPv4 addresses ([`Request::peer_addr`](crate::Request::peer_addr)) either way.
     pub fn bind(mut self, addr: impl Into<String>) -> Builder {
-        self.addrs.push(addr.into());
+        self.addrs.push((addr.into(), Security::None));
+        self
+    }
+
+    /// Listens on `addr` as [`bind`](Builder::bind) does, for connections with TLS 1.2 or 1.3 (RFC 8446). May be called again,
+    /// with the same configuration or another.
+    #[cfg(feature = "tls")]
+    pub fn bind_tls(mut self, addr: impl Into<String>, tls: &Tls) -> Builder {
+        self.addrs.push((addr.into(), Security::Tls(tls.clone())));
         self
     }
 
@@ -280,7 +298,7 @@ impl Builder {
             parts: Some(parts),
             listeners: listeners
                 .iter_mut()
-                .map(|shared| shared.pop().expect("one for each worker"))
+                .map(|one| (one.sockets.pop().expect("one for each worker"), one.security.clone()))
                 .collect(),
             settings: Settings { worker: index as u16, ..settings.clone() },
             context: WorkerContext { index, handle: handle.clone() },
@@ -307,21 +325,21 @@ impl Builder {
     }
 
     /// Returns the addresses, and for each of them one listening socket per worker.
-    fn listeners(&self) -> Result<(Vec<SocketAddr>, Vec<Vec<TcpListener>>), ServeError> {
+    fn listeners(&self) -> Result<(Vec<SocketAddr>, Vec<Listening>), ServeError> {
         let mut addrs = Vec::new();
         let mut listeners = Vec::new();
-        let mut resolved: Vec<(&String, Vec<SocketAddr>)> = Vec::with_capacity(self.addrs.len());
-        for text in &self.addrs {
+        let mut resolved: Vec<(&String, &Security, Vec<SocketAddr>)> = Vec::with_capacity(self.addrs.len());
+        for (text, security) in &self.addrs {
             let found = text.to_socket_addrs().map_err(|error| ServeError::Bind(text.clone(), error))?;
-            resolved.push((text, found.collect()));
+            resolved.push((text, security, found.collect()));
         }
         // A socket for `[::]` takes IPv4 clients too, unless another socket is to have them.
-        let all: Vec<SocketAddr> = resolved.iter().flat_map(|(_, addrs)| addrs).copied().collect();
+        let all: Vec<SocketAddr> = resolved.iter().flat_map(|(_, _, addrs)| addrs).copied().collect();
         let has_ipv4_twin = |addr: &SocketAddr| {
             let is_twin = |other: &SocketAddr| other.is_ipv4() && other.port() == addr.port();
             addr.is_ipv6() && addr.ip().is_unspecified() && addr.port() != 0 && all.iter().any(is_twin)
         };
-        for (text, candidates) in &resolved {
+        for (text, security, candidates) in &resolved {
             let failed = |error| ServeError::Bind((*text).clone(), error);
             // A name may have several addresses: the first that is available is used.
             let mut outcome = Err(ServeError::Io(io::ErrorKind::NotFound.into()));
@@ -336,7 +354,7 @@ impl Builder {
                 other => other,
             })?;
             addrs.push(addr);
-            listeners.push(shared);
+            listeners.push(Listening { sockets: shared, security: (*security).clone() });
         }
         if addrs.is_empty() { Err(ServeError::NoAddress) } else { Ok((addrs, listeners)) }
     }
@@ -345,7 +363,7 @@ impl Builder {
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
-            .field("addrs", &self.addrs)
+            .field("addrs", &self.addrs.iter().map(|(addr, _)| addr).collect::<Vec<_>>())
             .field("workers", &self.workers)
             .finish_non_exhaustive()
     }

@@ -6,6 +6,7 @@ use super::ServeError;
 use super::context::WorkerContext;
 use crate::app::App;
 use crate::engine::{Handle, Settings, Worker, WorkerParts};
+use crate::transport::Security;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -17,7 +18,7 @@ use std::net::{SocketAddr, TcpListener};
 pub struct PreparedWorker {
     /// `None` once it has started.
     pub(super) parts: Option<WorkerParts>,
-    pub(super) listeners: Vec<TcpListener>,
+    pub(super) listeners: Vec<(TcpListener, Security)>,
     pub(super) settings: Settings,
     pub(super) context: WorkerContext,
 }
@@ -38,7 +39,7 @@ impl PreparedWorker {
     /// # Errors
     /// An error of the system, which cannot report an address.
     pub fn local_addrs(&self) -> io::Result<Vec<SocketAddr>> {
-        self.listeners.iter().map(TcpListener::local_addr).collect()
+        self.listeners.iter().map(|(socket, _)| socket.local_addr()).collect()
     }
 
     /// Makes the worker on the calling thread, which then runs it: see [`Worker`].

@@ -3,6 +3,7 @@
 //! The engine is generic over [`Stream`]: TCP in production, a seeded imitation in the simulator.
 
 mod accept;
+mod connection;
 mod peer;
 #[cfg(target_os = "linux")]
 mod ring;
@@ -11,12 +12,17 @@ pub(crate) mod sigpipe;
 mod stream;
 mod submit;
 mod tcp;
+#[cfg(feature = "tls")]
+mod tls;
 
 pub(crate) use accept::{NotAccepted, accept, may_succeed_later, unregistered};
+pub(crate) use connection::{Connection, Opener, Security};
 pub(crate) use peer::Peer;
 pub use stream::Stream;
 pub use submit::{Submission, Submit};
 pub(crate) use tcp::listen;
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsError, TlsOptions};
 
 /// Makes a ring of io_uring, which writes to many sockets in one system call. Only the calling thread may use it.
 ///

@@ -1,6 +1,8 @@
 //! The address at the other end of a connection.
 
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+#[cfg(feature = "tls")]
+use std::sync::{Arc, OnceLock};
 
 /// A peer's address, if the transport has addresses. It is small because every connection stores one. That of an IPv4 client
 /// is an IPv4 address, whatever socket it was accepted from.
@@ -9,6 +11,34 @@ pub(crate) enum Peer {
     None,
     V4(SocketAddrV4),
     V6(Box<SocketAddrV6>),
+    /// With TLS.
+    #[cfg(feature = "tls")]
+    Secured(Arc<SecuredPeer>),
+}
+
+/// The other end of a connection with TLS.
+#[cfg(feature = "tls")]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct SecuredPeer {
+    addr: SocketAddr,
+    /// Set when the handshake is complete, if the client has shown certificates.
+    certificates: OnceLock<Vec<Box<[u8]>>>,
+}
+
+#[cfg(feature = "tls")]
+impl SecuredPeer {
+    pub(super) fn new(addr: SocketAddr) -> Arc<SecuredPeer> {
+        let addr = Peer::from(Some(addr)).addr().unwrap_or(addr);
+        Arc::new(SecuredPeer { addr, certificates: OnceLock::new() })
+    }
+
+    /// Notes the certificates that the client has shown, its own first, in DER.
+    pub(super) fn show<'a>(&self, certificates: impl Iterator<Item = &'a [u8]>) {
+        let certificates: Vec<_> = certificates.map(Box::from).collect();
+        if !certificates.is_empty() {
+            let _ = self.certificates.set(certificates);
+        }
+    }
 }
 
 impl Peer {
@@ -18,6 +48,25 @@ impl Peer {
             Peer::None => None,
             Peer::V4(addr) => Some((*addr).into()),
             Peer::V6(addr) => Some((**addr).into()),
+            #[cfg(feature = "tls")]
+            Peer::Secured(peer) => Some(peer.addr),
+        }
+    }
+
+    /// Whether the connection is encrypted.
+    pub(crate) fn is_secured(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return matches!(self, Peer::Secured(_));
+        #[cfg(not(feature = "tls"))]
+        return false;
+    }
+
+    /// Returns the certificates that the peer has shown, its own first, in DER.
+    #[cfg(feature = "tls")]
+    pub(crate) fn certificates(&self) -> &[Box<[u8]>] {
+        match self {
+            Peer::Secured(peer) => peer.certificates.get().map_or(&[], |certificates| certificates),
+            _ => &[],
         }
     }
 }

@@ -57,6 +57,14 @@ pub trait Stream {
     /// now; any other error ends the connection.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 
+    /// Whether a read that has returned `bytes` bytes, with room for `room`, has taken all there was, so that the next byte, or
+    /// the end, makes an event of its own.
+    ///
+    /// The default implementation returns whether room was left.
+    fn is_drained_by(&self, bytes: usize, room: usize) -> bool {
+        bytes < room
+    }
+
     /// Writes as much of `buffer` as fits and returns the number of bytes. A stream is also offered bytes when no event has
     /// reported room: before it is given up because it takes nothing.
     ///
@@ -82,6 +90,13 @@ pub trait Stream {
         send_through_memory(self, file, offset, bytes)
     }
 
+    /// Whether the stream has something of its own to write, which it does when it is read.
+    ///
+    /// The default implementation returns false.
+    fn wants_write(&self) -> bool {
+        false
+    }
+
     /// Returns the socket that the stream writes to, if a [`Submit`](super::Submit) may write to it in place of
     /// [`write`](Stream::write).
     ///
@@ -102,6 +117,11 @@ pub trait Stream {
         let _ = bytes;
         Ok(())
     }
+
+    /// Called before the stream is dropped, if all that was to be sent has been written: it may announce its end.
+    ///
+    /// The default implementation does nothing.
+    fn announce_end(&mut self) {}
 
     /// Ends the sending direction, so that the peer reads an end of stream. Reading goes on.
     ///

@@ -74,7 +74,7 @@ impl Policy {
     /// ```
     pub fn admits(&self, origin: &[u8], host: &str) -> bool {
         let origin = std::str::from_utf8(origin).unwrap_or_default();
-        origin::is_same(origin, host) || origin::is_listed(origin, &self.origins)
+        origin::is_same(origin, host, false) || origin::is_listed(origin, &self.origins)
     }
 }
 
@@ -92,7 +92,8 @@ pub struct Accepted<'p> {
 
 /// Checks a handshake (RFC 6455 §4.2.1, §4.2.2). See the [module documentation](super) for an example.
 ///
-/// `http11` is true if the request is HTTP/1.1 or later. `host` is the value of its Host field. `fields` returns the
+/// `http11` is true if the request is HTTP/1.1 or later. `host` is the value of its Host field. `is_secure`: the
+/// connection is encrypted, so a page of the same origin is too. `fields` returns the
 /// values of all fields of a name, which it must look up ignoring case.
 ///
 /// # Errors
@@ -103,6 +104,7 @@ pub fn accept<'a, 'p, I>(
     method: &str,
     http11: bool,
     host: &str,
+    is_secure: bool,
     fields: impl Fn(&'static str) -> I,
     policy: &'p Policy,
 ) -> Result<Accepted<'p>, Rejected>
@@ -134,7 +136,7 @@ where
         _ => return Err(Rejected::Key),
     };
     // RFC 6455 §4.2.2: a client that is not a browser need not send an origin.
-    if !origin::is_admitted(fields("Origin"), fields("Sec-Fetch-Site"), host, &policy.origins) {
+    if !origin::is_admitted(fields("Origin"), fields("Sec-Fetch-Site"), host, is_secure, &policy.origins) {
         return Err(Rejected::Origin);
     }
     let protocol = choose(fields("Sec-WebSocket-Protocol"), policy)?;
@@ -229,7 +231,7 @@ mod tests {
             let name = name.to_ascii_lowercase();
             fields.iter().filter(move |field| field.0 == name).map(|field| field.1.as_bytes())
         };
-        accept("GET", true, "example.com:8080", find, policy)
+        accept("GET", true, "example.com:8080", false, find, policy)
             .map(|accepted| (String::from_utf8(accepted.accept_key.to_vec()).unwrap(), accepted.protocol))
     }
 
@@ -251,10 +253,10 @@ mod tests {
     fn method_and_version_are_checked_first() {
         let policy = Policy::new();
         let none = |_: &str| None;
-        assert_eq!(accept("POST", false, "h", none, &policy), Err(Rejected::Method));
-        assert_eq!(accept("get", true, "h", none, &policy), Err(Rejected::Method));
-        assert_eq!(accept("GET", false, "h", none, &policy), Err(Rejected::HttpVersion));
-        assert_eq!(accept("GET", true, "h", none, &policy), Err(Rejected::NotAnUpgrade));
+        assert_eq!(accept("POST", false, "h", false, none, &policy), Err(Rejected::Method));
+        assert_eq!(accept("get", true, "h", false, none, &policy), Err(Rejected::Method));
+        assert_eq!(accept("GET", false, "h", false, none, &policy), Err(Rejected::HttpVersion));
+        assert_eq!(accept("GET", true, "h", false, none, &policy), Err(Rejected::NotAnUpgrade));
     }
 
     #[test]
@@ -398,7 +400,7 @@ mod tests {
             let name = name.to_ascii_lowercase();
             fields.iter().filter(move |field| field.0 == name).map(|field| field.1.as_bytes())
         };
-        let accepted = accept("GET", true, "example.com", find, &policy).unwrap();
+        let accepted = accept("GET", true, "example.com", false, find, &policy).unwrap();
         let deflate = accepted.deflate.unwrap();
         assert_eq!((deflate.server_takeover, deflate.client_takeover), (false, false));
         assert_eq!((deflate.server_window_bits, deflate.client_window_bits()), (11, Some(11)));

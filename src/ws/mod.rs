@@ -38,7 +38,7 @@
 //!     request.iter().filter(move |field| field.0.eq_ignore_ascii_case(&name)).map(|field| field.1.as_bytes())
 //! };
 //! let policy = Policy::new();
-//! let accepted = ws::accept("GET", true, "example.com", fields, &policy)?;
+//! let accepted = ws::accept("GET", true, "example.com", false, fields, &policy)?;
 //! assert_eq!(&accepted.accept_key, b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
 //!
 //! let mut output = Vec::new();

@@ -9,12 +9,13 @@
 /// An origin is admitted if it is listed, or if `*` is. Otherwise `Sec-Fetch-Site` decides, which a page cannot set and a
 /// proxy does not change (Fetch Metadata Request Headers §2.4): `same-origin` is admitted, and so is `none`, which says
 /// that the user and no page has made the request; `same-site`, `cross-site` and what else may come are not. Without that
-/// field, which browsers leave out on plain HTTP, the origin must be the same as `host`. A request without either field
-/// does not come from a browser.
+/// field, which browsers leave out on plain HTTP, the origin must be the same as `host`, with TLS if the connection
+/// `is_secure`. A request without either field does not come from a browser.
 pub(crate) fn is_admitted<'a>(
     origins: impl IntoIterator<Item = &'a [u8]>,
     sites: impl IntoIterator<Item = &'a [u8]>,
     host: &str,
+    is_secure: bool,
     listed: &[Box<str>],
 ) -> bool {
     let (mut origins, mut sites) = (origins.into_iter(), sites.into_iter());
@@ -27,7 +28,7 @@ pub(crate) fn is_admitted<'a>(
         return true;
     }
     match (sites.next(), sites.next()) {
-        (None, _) => origin.is_none_or(|origin| is_same(origin, host)),
+        (None, _) => origin.is_none_or(|origin| is_same(origin, host, is_secure)),
         (Some(site), None) => matches!(site.trim_ascii(), b"same-origin" | b"none"),
         _ => false,
     }
@@ -40,11 +41,11 @@ pub(super) fn is_listed(origin: &str, listed: &[Box<str>]) -> bool {
 
 /// Returns whether `origin` (the field's value) and `host` (the request's) name the same server.
 ///
-/// The origin's scheme must be `http` or `https`. It also supplies the default port for both, because a
-/// server behind a proxy that terminates TLS does not know its own scheme.
-pub(super) fn is_same(origin: &str, host: &str) -> bool {
+/// The origin's scheme must be `https`, or `http` unless the connection `is_secure`. It also supplies the default port for
+/// both, because a server behind a proxy that terminates TLS does not know its own scheme.
+pub(super) fn is_same(origin: &str, host: &str, is_secure: bool) -> bool {
     let Some((scheme, authority)) = origin.split_once("://") else { return false };
-    let port = if scheme.eq_ignore_ascii_case("http") {
+    let port = if scheme.eq_ignore_ascii_case("http") && !is_secure {
         80
     } else if scheme.eq_ignore_ascii_case("https") {
         443
@@ -84,7 +85,7 @@ mod tests {
             let listed: Vec<Box<str>> = listed.iter().map(|origin| (*origin).into()).collect();
             let values =
                 |mark| fields.iter().filter_map(move |line| line.strip_prefix(mark)).map(str::as_bytes);
-            let found = is_admitted(values("O "), values("S "), "a.example:8080", &listed);
+            let found = is_admitted(values("O "), values("S "), "a.example:8080", false, &listed);
             assert_eq!(found, expected, "{listed:?} {fields:?}");
         }
         let (own, app, evil) = ("O http://a.example:8080", "O https://app.example", "O http://evil.example");
@@ -116,7 +117,7 @@ mod tests {
     #[test]
     fn only_the_same_origin_matches() {
         fn check(origin: &str, host: &str, expected: bool) {
-            assert_eq!(is_same(origin, host), expected, "{origin} at {host}");
+            assert_eq!(is_same(origin, host, false), expected, "{origin} at {host}");
         }
         check("http://example.com", "example.com", true);
         check("HTTP://Example.COM", "eXample.com", true);
@@ -129,6 +130,10 @@ mod tests {
         check("http://[::1]", "[::1]:80", true);
         check("http://[::1]", "[::1]", true);
         check("http://example.com", "example.com:", true);
+        // With TLS, the own page has it too.
+        assert!(is_same("https://example.com", "example.com", true));
+        assert!(!is_same("http://example.com", "example.com", true));
+        assert!(!is_same("http://example.com:8443", "example.com:8443", true));
 
         check("https://example.com", "example.com:80", false);
         check("http://localhost:8080", "localhost:8081", false);

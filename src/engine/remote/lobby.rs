@@ -12,6 +12,8 @@ use std::sync::{Mutex, PoisonError};
 pub(in crate::engine) struct Arrival {
     pub(in crate::engine) stream: TcpStream,
     pub(in crate::engine) peer: SocketAddr,
+    /// The number of the listening socket, which is the same on every worker.
+    pub(in crate::engine) listener: usize,
     /// A place among the worker's connections is taken for it.
     pub(in crate::engine) has_place: bool,
 }

@@ -39,7 +39,7 @@ pub fn ws_extensions(bytes: &[u8]) {
         "Sec-WebSocket-Extensions" => fields.clone(),
         _ => Vec::new(),
     };
-    let accepted = accept("GET", true, "a.example", values, &policy);
+    let accepted = accept("GET", true, "a.example", false, values, &policy);
     let Ok(offer) = offer else {
         assert_eq!(accepted.err(), Some(Rejected::Extensions), "{:?}", rest.escape_ascii().to_string());
         return;

@@ -1,0 +1,163 @@
+//! The stream of a client that a listening socket has accepted.
+//!
+//! It knows no listening socket. Its invariant: it is registered with the poll as the socket at its bottom.
+
+use super::peer::Peer;
+#[cfg(feature = "tls")]
+use super::peer::SecuredPeer;
+use super::stream::Stream;
+#[cfg(feature = "tls")]
+use super::tls::{Tls, TlsAcceptor, TlsStream};
+use crate::buffer::Memory;
+use mio::event::Source;
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+
+/// The stream of an accepted client.
+pub enum Connection {
+    Tcp(TcpStream),
+    #[cfg(feature = "tls")]
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// What is put on top of the sockets that a listening socket accepts.
+#[derive(Clone, Default)]
+pub enum Security {
+    #[default]
+    None,
+    #[cfg(feature = "tls")]
+    Tls(Tls),
+}
+
+/// Makes connections of the sockets that a worker has accepted.
+pub struct Opener {
+    #[cfg(feature = "tls")]
+    tls: TlsAcceptor,
+}
+
+impl Opener {
+    /// `memory` is what connections are charged to.
+    pub fn new(memory: &Arc<Memory>) -> Opener {
+        #[cfg(not(feature = "tls"))]
+        let _ = memory;
+        Opener {
+            #[cfg(feature = "tls")]
+            tls: TlsAcceptor::new(memory.clone()),
+        }
+    }
+
+    /// Begins a turn, which bounds what opening connections may cost.
+    #[inline]
+    pub fn begin_turn(&self) {
+        #[cfg(feature = "tls")]
+        self.tls.begin_turn();
+    }
+
+    /// Makes a connection of a socket that was accepted from `addr`.
+    ///
+    /// # Errors
+    /// Its security cannot be set up.
+    pub fn open(
+        &self,
+        socket: TcpStream,
+        addr: SocketAddr,
+        security: &Security,
+    ) -> io::Result<(Connection, Peer)> {
+        match security {
+            Security::None => Ok((Connection::Tcp(socket), Some(addr).into())),
+            #[cfg(feature = "tls")]
+            Security::Tls(tls) => {
+                let peer = SecuredPeer::new(addr);
+                let stream = self.tls.accept(socket, tls, peer.clone())?;
+                Ok((Connection::Tls(Box::new(stream)), Peer::Secured(peer)))
+            }
+        }
+    }
+}
+
+/// Calls a method of the stream, whichever it is.
+macro_rules! each {
+    ($self:ident, $stream:ident => $call:expr) => {
+        match $self {
+            Connection::Tcp($stream) => $call,
+            #[cfg(feature = "tls")]
+            Connection::Tls($stream) => $call,
+        }
+    };
+}
+
+impl Connection {
+    fn socket_mut(&mut self) -> &mut TcpStream {
+        match self {
+            Connection::Tcp(socket) => socket,
+            #[cfg(feature = "tls")]
+            Connection::Tls(stream) => stream.inner_mut(),
+        }
+    }
+}
+
+impl Stream for Connection {
+    #[inline]
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        each!(self, stream => stream.read(buffer))
+    }
+
+    #[inline]
+    fn is_drained_by(&self, bytes: usize, room: usize) -> bool {
+        each!(self, stream => stream.is_drained_by(bytes, room))
+    }
+
+    #[inline]
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        each!(self, stream => stream.write(buffer))
+    }
+
+    #[inline]
+    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        each!(self, stream => stream.write_vectored(buffers))
+    }
+
+    #[inline]
+    fn wants_write(&self) -> bool {
+        each!(self, stream => stream.wants_write())
+    }
+
+    fn send_file(&mut self, file: &File, offset: u64, bytes: usize) -> io::Result<usize> {
+        each!(self, stream => stream.send_file(file, offset, bytes))
+    }
+
+    fn socket(&self) -> Option<RawFd> {
+        each!(self, stream => stream.socket())
+    }
+
+    fn limit_unsent(&mut self, bytes: u32) -> io::Result<()> {
+        each!(self, stream => stream.limit_unsent(bytes))
+    }
+
+    fn announce_end(&mut self) {
+        each!(self, stream => stream.announce_end());
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        each!(self, stream => stream.shutdown_write())
+    }
+}
+
+impl Source for Connection {
+    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        self.socket_mut().register(registry, token, interests)
+    }
+
+    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        self.socket_mut().reregister(registry, token, interests)
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        self.socket_mut().deregister(registry)
+    }
+}

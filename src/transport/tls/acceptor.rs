@@ -1,0 +1,46 @@
+//! Where the TLS connections of a worker begin.
+//!
+//! It knows no listening socket. Its invariant: a connection keeps the configuration that it began with.
+
+use super::config::Tls;
+use super::session::Session;
+use super::shared::Shared;
+use super::stream::TlsStream;
+use crate::buffer::Memory;
+use crate::transport::Stream;
+use crate::transport::peer::SecuredPeer;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Begins TLS on the connections of one worker.
+pub struct TlsAcceptor {
+    shared: Rc<Shared>,
+}
+
+impl TlsAcceptor {
+    /// `memory` is what connections are charged to.
+    pub fn new(memory: Arc<Memory>) -> TlsAcceptor {
+        TlsAcceptor { shared: Rc::new(Shared::new(memory)) }
+    }
+
+    /// Begins a turn, which bounds how many handshakes are answered.
+    #[inline]
+    pub fn begin_turn(&self) {
+        self.shared.begin_turn();
+    }
+
+    /// Puts TLS on top of a stream that was accepted. Its certificates are noted in `peer`.
+    ///
+    /// # Errors
+    /// The configuration cannot be used, or there is no memory.
+    pub fn accept<S: Stream>(
+        &self,
+        stream: S,
+        tls: &Tls,
+        peer: Arc<SecuredPeer>,
+    ) -> io::Result<TlsStream<S>> {
+        let session = Session::new(tls.current()).map_err(io::Error::other)?;
+        TlsStream::new(stream, session, peer, self.shared.clone())
+    }
+}

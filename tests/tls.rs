@@ -1,0 +1,357 @@
+//! Connections with TLS behave as those without, and nothing that a peer does to its records harms others.
+
+use fleeting::{
+    App, Builder, Error, Message, Request, Response, Server, SlowConsumer, Socket, Timeouts, Tls, TlsOptions,
+    WebSocket,
+};
+use fleeting_testkit::client::{frame, handshake};
+use fleeting_testkit::server::Echo;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a client waits for something that must happen.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A certificate that signs itself, and its key, in PEM.
+#[derive(Clone)]
+struct Pair {
+    chain: String,
+    key: String,
+}
+
+impl Pair {
+    fn new(name: &str) -> Pair {
+        let made = rcgen::generate_simple_self_signed([name.to_string()]).expect("a certificate");
+        Pair { chain: made.cert.pem(), key: made.signing_key.serialize_pem() }
+    }
+
+    fn options(&self) -> TlsOptions {
+        self.add_to(Tls::options())
+    }
+
+    fn add_to(&self, options: TlsOptions) -> TlsOptions {
+        options.certificate_pem(self.chain.as_bytes(), self.key.as_bytes()).expect("it is PEM")
+    }
+
+    fn certificate(&self) -> CertificateDer<'static> {
+        CertificateDer::from_pem_slice(self.chain.as_bytes()).expect("it is PEM")
+    }
+}
+
+struct Client {
+    tls: StreamOwned<ClientConnection, TcpStream>,
+    rest: Vec<u8>,
+}
+
+impl Client {
+    /// Connects to `name`, and trusts `pair` only. `own` is what it shows.
+    fn try_connect(addr: SocketAddr, name: &str, pair: &Pair, own: Option<&Pair>) -> Result<Client, String> {
+        let mut roots = RootCertStore::empty();
+        roots.add(pair.certificate()).expect("a certificate");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider);
+        let config =
+            config.with_safe_default_protocol_versions().expect("versions").with_root_certificates(roots);
+        let config = match own {
+            None => config.with_no_client_auth(),
+            Some(own) => {
+                let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).expect("it is PEM");
+                config.with_client_auth_cert(vec![own.certificate()], key).expect("they belong together")
+            }
+        };
+        let name = ServerName::try_from(name.to_string()).expect("a name");
+        let mut connection = ClientConnection::new(Arc::new(config), name).expect("a client");
+        let mut socket = TcpStream::connect(addr).expect("the server listens");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        while connection.is_handshaking() {
+            connection.complete_io(&mut socket).map_err(|error| error.to_string())?;
+        }
+        Ok(Client { tls: StreamOwned::new(connection, socket), rest: Vec::new() })
+    }
+
+    fn connect(addr: SocketAddr, pair: &Pair) -> Client {
+        Client::try_connect(addr, "localhost", pair, None).expect("the handshake succeeds")
+    }
+
+    fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.tls.write_all(bytes.as_ref()).expect("the server reads");
+        self.tls.flush().expect("the server reads");
+    }
+
+    /// Returns what arrives up to the end of `mark`.
+    fn until(&mut self, mark: &str) -> String {
+        let mut part = [0; 16 << 10];
+        loop {
+            if let Some(at) = self.rest.windows(mark.len()).position(|window| window == mark.as_bytes()) {
+                let taken: Vec<u8> = self.rest.drain(..at + mark.len()).collect();
+                return String::from_utf8_lossy(&taken).into_owned();
+            }
+            let bytes = self.tls.read(&mut part).expect("more arrives");
+            assert_ne!(bytes, 0, "it ends before {mark:?}: {}", String::from_utf8_lossy(&self.rest));
+            self.rest.extend_from_slice(&part[..bytes]);
+        }
+    }
+
+    /// Returns what arrives up to the end, which must be announced by close_notify.
+    fn until_end(&mut self) -> String {
+        let mut all = std::mem::take(&mut self.rest);
+        self.tls.read_to_end(&mut all).expect("it ends with close_notify");
+        String::from_utf8_lossy(&all).into_owned()
+    }
+
+    fn get(&mut self, path: &str) -> String {
+        self.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        self.until("\n.")
+    }
+}
+
+/// Subscribes each client to the topic in its query.
+struct Subscriber;
+
+impl WebSocket for Subscriber {
+    type Session = ();
+
+    fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
+        let filter = req.query().unwrap_or("t");
+        socket
+            .subscribe_with(filter, SlowConsumer::DropNewest)
+            .map_err(|error| Error::bad_request(error.to_string()))?;
+        Ok(())
+    }
+
+    fn message(&self, _session: &mut (), _message: Message<'_>, _socket: &mut Socket<'_>) {}
+}
+
+fn serve_with(builder: Builder, tls: &Tls) -> (Server, SocketAddr) {
+    let server = builder.bind_tls("127.0.0.1:0", tls).serve(|worker| {
+        let handle = worker.handle.clone();
+        App::new()
+            .get("/", |_req| Ok(Response::text("hello\n.")))
+            .get("/large", |_req| Ok(Response::bytes(vec![b'~'; 5 << 20])))
+            .get("/who", |req| {
+                let shown = req.client_certificate().map_or(0, <[u8]>::len);
+                Ok(Response::text(format!("{} {} {shown}\n.", req.scheme(), req.is_secure())))
+            })
+            .get("/events", move |_req| Ok(handle.events("t")?))
+            .post("/", |req| Ok(Response::text(format!("{}\n.", req.body().len()))))
+            .ws("/echo", Echo)
+            .ws("/topic", Subscriber)
+    });
+    let server = server.expect("it starts");
+    let addr = server.local_addrs()[0];
+    (server, addr)
+}
+
+fn serve(tls: &Tls) -> (Server, SocketAddr) {
+    serve_with(Server::builder(), tls)
+}
+
+#[test]
+fn requests_are_answered_in_order_whatever_their_size() {
+    let pair = Pair::new("localhost");
+    let (_server, addr) = serve(&pair.options().build().unwrap());
+    let mut client = Client::connect(addr, &pair);
+    client.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\nGET /large HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    client.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n");
+    client.send(vec![b'y'; 1_000_000]);
+    client.send("GET /who HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let answers = client.until_end();
+    assert!(answers.starts_with("HTTP/1.1 200 OK\r\n") && answers.contains("\r\n\r\nhello\n."));
+    assert!(answers.contains(&format!("\r\n\r\n{}HTTP/1.1 200 OK\r\n", "~".repeat(5 << 20))));
+    assert!(answers.contains("\r\n\r\n1000000\n.HTTP/1.1"));
+    assert!(answers.ends_with("\r\n\r\nhttps true 0\n."));
+}
+
+/// A close_notify ends the client's side only, and may come together with its request.
+#[test]
+fn a_client_that_sends_its_request_and_its_end_at_once_is_answered() {
+    let pair = Pair::new("localhost");
+    let (_server, addr) = serve(&pair.options().build().unwrap());
+    let mut client = Client::connect(addr, &pair);
+    client.tls.conn.writer().write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    client.tls.conn.send_close_notify();
+    client.tls.conn.complete_io(&mut client.tls.sock).unwrap();
+    assert!(client.until_end().ends_with("\r\n\r\nhello\n."));
+}
+
+#[test]
+fn a_websocket_echoes_messages_of_any_size() {
+    let pair = Pair::new("localhost");
+    let (_server, addr) = serve(&pair.options().build().unwrap());
+    let mut client = Client::connect(addr, &pair);
+    client.send(handshake("/echo", "Origin: https://test\r\n"));
+    assert!(client.until("\r\n\r\n").starts_with("HTTP/1.1 101 "));
+    for size in [0, 1, 125, 126, 16_383, 16_384, 65_536, 1 << 20] {
+        let text = format!("{}|", "m".repeat(size));
+        if size < 1 << 20 {
+            client.send(frame(true, 1, text.as_bytes()));
+        } else {
+            // Its limit is 1 MiB.
+            client.send(frame(false, 1, &text.as_bytes()[2..1000]));
+            client.send(frame(true, 0, &text.as_bytes()[1000..]));
+        }
+        let echoed = client.until("|");
+        assert_eq!(echoed.matches('m').count().min(size), if size < 1 << 20 { size } else { size - 2 });
+    }
+}
+
+/// RFC 6454: a page of the plain site is not of the same origin.
+#[test]
+fn a_page_of_another_scheme_opens_no_websocket() {
+    let pair = Pair::new("localhost");
+    let (_server, addr) = serve(&pair.options().build().unwrap());
+    let mut client = Client::connect(addr, &pair);
+    client.send(handshake("/echo", "Origin: http://test\r\n"));
+    assert!(client.until("\r\n\r\n").starts_with("HTTP/1.1 403 "));
+}
+
+#[test]
+fn a_client_that_speaks_http_is_told_so() {
+    let pair = Pair::new("localhost");
+    let (_server, addr) = serve(&pair.options().build().unwrap());
+    let mut client = TcpStream::connect(addr).unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    let (head, content) = answer.split_once("\r\n\r\n").expect("an answer");
+    assert!(head.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{head}");
+    assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", content.len())), "{head}");
+    assert!(content.contains("HTTPS"), "{content}");
+}
+
+#[test]
+fn the_certificate_is_the_one_for_the_name_that_the_client_asks_for() {
+    let (first, second) = (Pair::new("a.example"), Pair::new("b.example"));
+    let (_server, addr) = serve(&second.add_to(first.options()).build().unwrap());
+    for (name, pair) in [("a.example", &first), ("b.example", &second)] {
+        let mut client = Client::try_connect(addr, name, pair, None).expect(name);
+        assert!(client.get("/").ends_with("hello\n."));
+    }
+    // The first is for any other name, which it does not fit.
+    let error = Client::try_connect(addr, "c.example", &first, None).err().expect("a wrong name");
+    assert!(error.contains("not valid for name"), "{error}");
+}
+
+#[test]
+fn a_replaced_certificate_is_shown_to_new_connections_and_closes_none() {
+    let (old, new) = (Pair::new("localhost"), Pair::new("localhost"));
+    let tls = old.options().build().unwrap();
+    let (_server, addr) = serve(&tls);
+    let mut before = Client::connect(addr, &old);
+    assert!(before.get("/").ends_with("hello\n."));
+    // A key of another certificate: nothing changes.
+    let mixed = Tls::options().certificate_pem(new.chain.as_bytes(), old.key.as_bytes()).unwrap();
+    assert!(tls.replace(mixed).is_err());
+    assert!(tls.replace(Tls::options()).is_err());
+    assert!(Client::connect(addr, &old).get("/").ends_with("hello\n."));
+    tls.replace(new.options()).unwrap();
+    assert!(Client::connect(addr, &new).get("/").ends_with("hello\n."));
+    assert!(Client::try_connect(addr, "localhost", &old, None).is_err());
+    assert!(before.get("/").ends_with("hello\n."));
+}
+
+#[test]
+fn a_client_without_the_certificate_that_is_asked_for_is_refused() {
+    let (pair, known, stranger) = (Pair::new("localhost"), Pair::new("client"), Pair::new("client"));
+    let folder = std::env::temp_dir().join(format!("fleeting-clients-{}.pem", std::process::id()));
+    std::fs::write(&folder, &known.chain).expect("a file");
+    for is_required in [true, false] {
+        let tls = pair.options().clients(&folder, is_required).unwrap().build().unwrap();
+        let (_server, addr) = serve(&tls);
+        let mut client = Client::try_connect(addr, "localhost", &pair, Some(&known)).unwrap();
+        let length = known.certificate().len();
+        assert!(client.get("/who").ends_with(&format!("https true {length}\n.")));
+        let get = |own: Option<&Pair>| {
+            // In TLS 1.3 the client learns of it after its own handshake.
+            let mut client = Client::try_connect(addr, "localhost", &pair, own)?;
+            let _ =
+                client.tls.write_all(b"GET /who HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+            let mut answer = String::new();
+            client.tls.read_to_string(&mut answer).map_err(|error| error.to_string())?;
+            Ok::<_, String>(answer)
+        };
+        assert!(get(Some(&stranger)).is_err());
+        match get(None) {
+            Err(error) => assert!(is_required, "{error}"),
+            Ok(answer) => assert!(!is_required && answer.ends_with("https true 0\n."), "{answer}"),
+        }
+    }
+    let _ = std::fs::remove_file(folder);
+}
+
+#[test]
+fn many_handshakes_at_once_all_succeed() {
+    let pair = Pair::new("localhost");
+    let (_server, addr) = serve(&pair.options().build().unwrap());
+    let clients: Vec<_> = (0..40)
+        .map(|_| {
+            let pair = pair.clone();
+            std::thread::spawn(move || Client::connect(addr, &pair).get("/").ends_with("hello\n."))
+        })
+        .collect();
+    assert!(clients.into_iter().all(|client| client.join().expect("it is answered")));
+}
+
+#[test]
+fn a_handshake_that_does_not_end_is_cut_off() {
+    let pair = Pair::new("localhost");
+    let mut timeouts = Timeouts::default();
+    timeouts.tls = Duration::from_millis(100);
+    let (_server, addr) = serve_with(Server::builder().timeouts(timeouts), &pair.options().build().unwrap());
+    // Nothing at all, the head of a record, and garbage that looks like one.
+    for sent in [&b""[..], &[22, 3, 1, 2, 0], &[22, 3, 1, 0, 4, 1, 0, 0, 0]] {
+        let mut client = TcpStream::connect(addr).unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        client.write_all(sent).unwrap();
+        let mut rest = Vec::new();
+        // An alert may come before the end, and the end may be a reset.
+        if let Err(error) = client.read_to_end(&mut rest) {
+            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+        }
+        assert!(rest.len() < 100, "{rest:?}");
+    }
+}
+
+/// Publications reach clients with TLS in order, and one that does not read keeps nobody waiting.
+#[test]
+fn publications_reach_every_client_in_order() {
+    let pair = Pair::new("localhost");
+    let (server, addr) = serve(&pair.options().build().unwrap());
+    let mut sockets: Vec<Client> = (0..8).map(|_| Client::connect(addr, &pair)).collect();
+    for client in &mut sockets {
+        client.send(handshake("/topic?t", ""));
+        assert!(client.until("\r\n\r\n").starts_with("HTTP/1.1 101 "));
+    }
+    let mut events = Client::connect(addr, &pair);
+    events.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert!(events.until("\r\n\r\n").starts_with("HTTP/1.1 200 "));
+    // This one reads nothing until the end.
+    let mut silent = sockets.pop().expect("there are eight");
+    let (handle, padding) = (server.handle(), "p".repeat(5000));
+    for number in 0..2000 {
+        handle.publish("t", Message::Text(&format!("<{number}{padding}>"))).expect("it is valid");
+        if number % 20 == 19 {
+            for client in sockets.iter_mut().chain([&mut events]) {
+                for expected in number - 19..=number {
+                    let text = client.until(">");
+                    let text = &text[text.find('<').expect("a publication")..];
+                    assert_eq!(text, format!("<{expected}{padding}>"));
+                }
+            }
+        }
+    }
+    // What it gets is whole, and in order.
+    let mut last = -1;
+    while last < 100 {
+        let text = silent.until(">");
+        let number: i32 =
+            text[text.find('<').unwrap() + 1..].trim_end_matches(['p', '>']).parse().expect("a number");
+        assert!(number > last);
+        last = number;
+    }
+}
