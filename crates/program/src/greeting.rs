@@ -17,7 +17,7 @@ pub(crate) fn greeting(
 ) -> String {
     let mut text = format!("fleeting {} is listening on\n", env!("CARGO_PKG_VERSION"));
     for addr in addrs {
-        let _ = writeln!(text, "  http://{addr}");
+        let _ = writeln!(text, "  {}://{addr}", settings.tls.scheme());
     }
     if let Some(store) = store {
         let _ = writeln!(text, "{store}");
@@ -37,30 +37,31 @@ pub(crate) fn greeting(
 
 /// Appends what is served at `at`, with commands to try.
 fn push_routes(text: &mut String, settings: &Settings, at: &str) {
+    let (scheme, ws) = (settings.tls.scheme(), if settings.tls.are_set() { "wss" } else { "ws" });
     let files = settings.files.as_ref().map(|directory| directory.display().to_string());
     let groups: [(Service, String); 7] = [
-        (Service::Page, format!("A live page: http://{at}/ in a browser")),
-        (Service::Files, format!("The files in {}: http://{at}/", files.unwrap_or_default())),
+        (Service::Page, format!("A live page: {scheme}://{at}/ in a browser")),
+        (Service::Files, format!("The files in {}: {scheme}://{at}/", files.unwrap_or_default())),
         (
             Service::Hub,
             format!(
                 "The hub: publish and subscribe\n  \
-                 curl -N 'http://{at}/topics/prices.*', and in another terminal\n  \
-                 curl http://{at}/topics/prices.eur -H 'Content-Type: text/plain' -d 1.08\n  \
-                 ws://{at}/hub takes commands such as {{\"subscribe\": \"prices.*\"}}"
+                 curl -N '{scheme}://{at}/topics/prices.*', and in another terminal\n  \
+                 curl {scheme}://{at}/topics/prices.eur -H 'Content-Type: text/plain' -d 1.08\n  \
+                 {ws}://{at}/hub takes commands such as {{\"subscribe\": \"prices.*\"}}"
             ),
         ),
         (
             Service::Clients,
             format!(
                 "The registry of clients\n  \
-                 curl http://{at}/clients -H 'X-Id: alice' -H 'Content-Type: text/plain' -d hello\n  \
-                 curl http://{at}/clients"
+                 curl {scheme}://{at}/clients -H 'X-Id: alice' -H 'Content-Type: text/plain' -d hello\n  \
+                 curl {scheme}://{at}/clients"
             ),
         ),
-        (Service::Metrics, format!("Metrics: http://{at}/metrics and http://{at}/census")),
-        (Service::Echo, format!("An echo: curl http://{at}/echo -d 'anything', or ws://{at}/ws")),
-        (Service::Plain, format!("Plain answers: curl http://{at}/plaintext, curl http://{at}/json")),
+        (Service::Metrics, format!("Metrics: {scheme}://{at}/metrics and {scheme}://{at}/census")),
+        (Service::Echo, format!("An echo: curl {scheme}://{at}/echo -d 'anything', or {ws}://{at}/ws")),
+        (Service::Plain, format!("Plain answers: curl {scheme}://{at}/plaintext, curl {scheme}://{at}/json")),
     ];
     text.push('\n');
     for (_, line) in groups.into_iter().filter(|(service, _)| settings.serves(*service)) {

@@ -4,6 +4,7 @@
 //! standard error, never a panic, and the exit status says whether the user or the system is at fault
 //! ([`failure`]).
 
+mod certificates;
 mod failure;
 mod greeting;
 mod hub;
@@ -40,6 +41,10 @@ fn run() -> Result<(), Failure> {
     match parse_command_line(std::env::args_os())? {
         Invocation::Serve(flags) => serve::serve(move || settings::gather(&flags, std::env::vars_os())),
         Invocation::Lesson(lesson) => lesson::run(&lesson.mode, lesson.explain),
+        Invocation::Cert(names) => {
+            log::output(certificates::make(names)?);
+            Ok(())
+        }
         Invocation::Print(text) => {
             log::output(text);
             Ok(())

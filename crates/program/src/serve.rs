@@ -2,6 +2,7 @@
 //!
 //! It knows no route. Its invariant: nothing is printed on standard output before every address is bound.
 
+use crate::certificates;
 use crate::failure::Failure;
 use crate::greeting::greeting;
 use crate::lesson::Lesson;
@@ -13,7 +14,7 @@ use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::store::{self, Opened};
 use fleeting::engine::ShutdownReport;
-use fleeting::{Files, Handle, Io, Offload, OffloadOptions, ServeError, Server, WorkerContext};
+use fleeting::{Files, Handle, Io, Offload, OffloadOptions, ServeError, Server, Tls, WorkerContext};
 use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
 
@@ -39,8 +40,12 @@ pub(crate) fn serve(gather: impl Fn() -> Result<Settings, Failure> + Send + 'sta
         .limits(settings.limits.clone())
         .timeouts(settings.timeouts.clone())
         .io(settings.io);
+    let tls = certificates::open(&settings.tls)?;
     for addr in &settings.listen {
-        builder = builder.bind(addr);
+        builder = match &tls {
+            Some(tls) => builder.bind_tls(addr, tls),
+            None => builder.bind(addr),
+        };
     }
     let opened = store::open(&settings)?;
     if let Some(broker) = &opened.broker {
@@ -72,7 +77,7 @@ pub(crate) fn serve(gather: impl Fn() -> Result<Settings, Failure> + Send + 'sta
     let maintenance = Maintenance::start(server.handle(), registry);
     let maintenance = maintenance.map_err(Failure::no_thread)?;
     let shared_for_reload = shared.clone();
-    signals.watch(server.handle(), move || reload(gather(), &shared_for_reload))?;
+    signals.watch(server.handle(), move || reload(gather(), &shared_for_reload, tls.as_ref()))?;
     let admin_addrs = admin.as_ref().map_or(&[][..], Server::local_addrs);
     log::output(greeting(
         &shared.settings,
@@ -101,15 +106,22 @@ fn admin(shared: &Arc<Shared>, handle: Handle) -> Option<Result<Server, ServeErr
 }
 
 /// Applies the settings that can change while the server runs, and returns a report.
-fn reload(settings: Result<Settings, Failure>, shared: &Shared) -> String {
+fn reload(settings: Result<Settings, Failure>, shared: &Shared, tls: Option<&Tls>) -> String {
     let settings = match settings {
         Ok(settings) => settings,
         Err(failure) => return format!("not reloaded: {}", failure.message()),
     };
+    let what = match tls.filter(|_| settings.tls.are_set()) {
+        None => "hosts and origins",
+        Some(tls) => match certificates::reload(tls, &settings.tls) {
+            Ok(()) => "hosts, origins and certificates",
+            Err(error) => return format!("not reloaded: {error}"),
+        },
+    };
     shared.sites.replace(&settings);
     match shared.settings.restart_needed_for(&settings)[..] {
-        [] => "reloaded the hosts and origins".into(),
-        ref names => format!("reloaded the hosts and origins; a restart is needed for {}", names.join(", ")),
+        [] => format!("reloaded the {what}"),
+        ref names => format!("reloaded the {what}; a restart is needed for {}", names.join(", ")),
     }
 }
 

@@ -17,3 +17,4 @@ mod routes;
 mod settings;
 mod signals;
 mod sites;
+mod tls;

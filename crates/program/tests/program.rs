@@ -48,7 +48,8 @@ impl Running {
         loop {
             let mut line = String::new();
             let bytes = stdout.read_line(&mut line).expect("text");
-            match line.trim().strip_prefix("http://") {
+            let line_addr = line.trim().strip_prefix("http://").or(line.trim().strip_prefix("https://"));
+            match line_addr {
                 Some(addr) => addrs.push(addr.parse().unwrap_or_else(|e| panic!("{line:?}: {e}"))),
                 // The addresses are on consecutive lines.
                 None if bytes == 0 || !addrs.is_empty() => break,

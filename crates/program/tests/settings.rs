@@ -86,7 +86,6 @@ fn a_wrong_flag_is_one_line_and_status_2() {
     refused(program(&["--timeout", "idel=1s"]), 2, &["unknown name `idel`", "idle"]);
     refused(program(&["--timeout", "idle=10"]), 2, &["bad value `10`", "1.5s"]);
     // Findings F1, F2 and F4.
-    refused(program(&["--timeout", "tls=5s"]), 2, &["unknown name `tls`"]);
     refused(program(&["--client-life", "10"]), 2, &["bad value `10`", "above zero"]);
     refused(program(&["--listen", "127.0.0.1:99999"]), 2, &["`127.0.0.1:99999`", "the port is above 65535"]);
     refused(program(&["--listen", "fd:3"]), 2, &["`fd:3`", "only TCP addresses"]);
@@ -114,7 +113,7 @@ fn a_wrong_file_is_one_line_with_the_line_number() {
         "port = 80\n",
         &[
             ".toml:1: port: unknown key",
-            "expected one of listen, admin_listen, workers, spin, files, media_type, serve, host, origin, compression, slow_consumer, io, store",
+            "expected one of listen, tls_cert, tls_key, admin_listen, workers, spin, files, media_type, serve, host, origin, compression, slow_consumer, io, store",
         ],
     );
     check("limit", "[limits]\nbody = 80\n", &[".toml:2: limits.body: unknown name", "body_bytes"]);

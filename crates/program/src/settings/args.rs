@@ -17,6 +17,8 @@ pub(crate) enum Invocation {
     Serve(Box<Flags>),
     /// Play the lesson.
     Lesson(LessonArgs),
+    /// Make a certificate for these names.
+    Cert(Vec<String>),
     /// Print this text.
     Print(String),
 }
@@ -54,6 +56,14 @@ enum Command {
     ///
     /// Two browser tabs use four versions of one application, over real sockets.
     Lesson(LessonArgs),
+    /// Make a certificate for development, and its key, in this directory
+    ///
+    /// It signs itself, so clients must be told to trust it. Nothing is overwritten.
+    Cert {
+        /// Names and addresses that it is for [default: localhost 127.0.0.1 ::1]
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+    },
     /// Explain a command or a topic
     Help {
         /// What to explain
@@ -82,6 +92,15 @@ pub(crate) struct Flags {
     /// Such as 127.0.0.1:8080, [::1]:80, localhost:0 (any free port), or :8080 or *:8080 for all addresses.
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) listen: Vec<String>,
+    /// Speak TLS, with the certificate chain in this PEM file; repeatable [default: none]
+    ///
+    /// Each needs a --tls-key. The first is for clients that name no server, or one that no certificate is for.
+    /// `fleeting cert` makes one for development.
+    #[arg(long, value_name = "FILE")]
+    pub(super) tls_cert: Vec<String>,
+    /// The private key of the --tls-cert in the same place; repeatable
+    #[arg(long, value_name = "FILE")]
+    pub(super) tls_key: Vec<String>,
     /// Address for /metrics and /census, which the others then do not serve [default: none]
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) admin_listen: Option<String>,
@@ -175,9 +194,11 @@ pub(crate) struct Flags {
 
 impl Flags {
     /// The flags that may be repeated, by the name of the setting.
-    pub(super) fn list_settings(&self) -> [(&'static str, &Vec<String>); 5] {
+    pub(super) fn list_settings(&self) -> [(&'static str, &Vec<String>); 7] {
         [
             ("listen", &self.listen),
+            ("tls_cert", &self.tls_cert),
+            ("tls_key", &self.tls_key),
             ("media_type", &self.media_type),
             ("serve", &self.serve),
             ("host", &self.host),
@@ -211,6 +232,7 @@ pub(crate) fn parse_command_line(line: impl IntoIterator<Item = OsString>) -> Re
         Ok(CommandLine { command: Some(command), .. }) => Ok(match command {
             Command::Serve(flags) => Invocation::Serve(flags),
             Command::Lesson(lesson) => Invocation::Lesson(lesson),
+            Command::Cert { names } => Invocation::Cert(names),
             Command::Help { topic } => Invocation::Print(explain(topic)),
             Command::Version => Invocation::Print(CommandLine::command().render_version()),
         }),

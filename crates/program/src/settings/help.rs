@@ -44,6 +44,7 @@ Examples:
   fleeting
   fleeting --listen :8080 --workers auto
   fleeting --files public --serve files
+  fleeting cert && fleeting --tls-cert localhost.pem --tls-key localhost-key.pem
   fleeting --store redis://127.0.0.1:6379 --node a
   fleeting lesson --explain";
 
@@ -79,6 +80,8 @@ refused, unless Kubernetes sets it for a service of this name.
 
   FLEETING_CONFIG=fleeting.toml            # the file to read, as --config
   FLEETING_LISTEN=127.0.0.1:80,[::1]:80    # addresses, separated by commas
+  FLEETING_TLS_CERT=cert.pem               # as --tls-cert, separated by commas
+  FLEETING_TLS_KEY=key.pem                 # as --tls-key, separated by commas
   FLEETING_ADMIN_LISTEN=127.0.0.1:9090     # as --admin-listen
   FLEETING_WORKERS=2
   FLEETING_SPIN=50us                       # as --spin
@@ -98,6 +101,8 @@ refused, unless Kubernetes sets it for a service of this name.
   FLEETING_TIMEOUT_IDLE=30s                # any timeout, in capitals
 
   listen = [\"127.0.0.1:8080\"]              # the file; every key is optional
+  tls_cert = \"cert.pem\"
+  tls_key = \"key.pem\"
   admin_listen = \"127.0.0.1:9090\"
   workers = 2
   spin = \"50us\"
@@ -127,10 +132,11 @@ Signals to the server:
                              answers the requests in flight, closes WebSockets
                              with 1001, and ends with status 0. A second one
                              ends it at once.
-  SIGHUP                     reads the settings again. The hosts and origins
-                             change at once; what needs a restart is named. If
-                             the server runs in a terminal, the terminal is
-                             gone, and the server shuts down.
+  SIGHUP                     reads the settings and the certificates again. The
+                             hosts, origins and certificates change at once, and
+                             no connection is closed; what needs a restart is
+                             named. If the server runs in a terminal, the
+                             terminal is gone, and the server shuts down.
   SIGUSR1, SIGUSR2           are ignored.
 
 Exit status: 0 after a shutdown, once open requests are answered and connections

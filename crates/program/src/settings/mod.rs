@@ -8,6 +8,7 @@ mod help;
 mod services;
 mod sites;
 mod sources;
+mod tls;
 mod values;
 
 pub(crate) use args::{Invocation, parse_command_line};
@@ -15,4 +16,5 @@ pub(crate) use services::Service;
 #[cfg(test)]
 pub(crate) use services::Services;
 pub(crate) use sources::gather;
+pub(crate) use tls::TlsFiles;
 pub(crate) use values::{Settings, StoreLocation};

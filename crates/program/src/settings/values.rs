@@ -4,6 +4,7 @@
 //! caller adds the flag, the variable or the key.
 
 use super::services::{Service, Services};
+use super::tls::TlsFiles;
 use crate::registry::RecordLifetimes;
 use fleeting::ws::Compression;
 use fleeting::{ConfigError, Io, Limits, SlowConsumer, Timeouts};
@@ -22,6 +23,8 @@ pub(crate) struct Settings {
     pub(crate) listen: Vec<String>,
     /// The address of the second listener, for metrics and census.
     pub(crate) admin_listen: Option<String>,
+    /// The certificates that it shows on these addresses.
+    pub(crate) tls: TlsFiles,
     pub(crate) workers: usize,
     /// How long a worker polls without waiting.
     pub(crate) spin: Duration,
@@ -64,8 +67,10 @@ type Setter = fn(&mut Settings, &str) -> Result<(), String>;
 type ListSetter = fn(&mut Settings, Vec<String>) -> Result<(), String>;
 
 /// Settings that are lists: flags that may be repeated, arrays in the file, commas in the environment.
-pub(super) const LIST_SETTINGS: [(&str, ListSetter); 5] = [
+pub(super) const LIST_SETTINGS: [(&str, ListSetter); 7] = [
     ("listen", Settings::set_listen),
+    ("tls_cert", |settings, files| settings.tls.set_certificates(files)),
+    ("tls_key", |settings, files| settings.tls.set_keys(files)),
     ("media_type", Settings::set_media_types),
     ("serve", Settings::set_services),
     ("host", Settings::set_hosts),
@@ -91,6 +96,7 @@ impl Default for Settings {
         Settings {
             listen: vec![LISTEN.into()],
             admin_listen: None,
+            tls: TlsFiles::default(),
             workers: 1,
             spin: Duration::ZERO,
             files: None,
@@ -135,6 +141,7 @@ impl Settings {
         let differs = [
             ("listen", old.listen != new.listen),
             ("admin_listen", old.admin_listen != new.admin_listen),
+            ("tls", old.tls.are_set() != new.tls.are_set()),
             ("workers", old.workers != new.workers),
             ("spin", old.spin != new.spin),
             ("files", old.files != new.files),
