@@ -5,7 +5,7 @@ use super::{BROWSER, Case, PLAIN, frame, post};
 use fleeting::engine::{Engine, Readiness, Settings};
 use fleeting::time::Now;
 use fleeting::transport::Stream;
-use fleeting::{App, ConnId, Error, Handler, Message, Request, Response, Socket, WebSocket};
+use fleeting::{App, ConnId, Error, Handle, Handler, Message, Request, Response, Socket, WebSocket};
 use std::io::{self, IoSlice};
 
 const NOW: Now = Now { ms: 1, unix_secs: 784_111_777 };
@@ -265,5 +265,32 @@ pub fn publications() -> Vec<Case> {
     vec![
         case("engine/publish 64 B to nobody 16 in a turn", "prices.usd", 0),
         case("engine/publish 64 B to one 16 in a turn", TOPIC, PIPELINED),
+        to_another_worker("engine/publish 64 B to another worker", 1),
+        to_another_worker("engine/publish 64 B to another worker 16 in a turn", PIPELINED),
     ]
+}
+
+/// Publications that go through the mailbox of another worker, which has no subscriber: a turn of both workers.
+fn to_another_worker(name: &str, publications: u64) -> Case {
+    Case::new(name, publications, move || {
+        let handle = Handle::unattended(2);
+        let [mut from, mut to] = [0, 1].map(|worker| {
+            let settings = Settings { worker, ..Settings::default() };
+            Engine::<Wire>::with_handle(app(), settings, NOW, &handle)
+        });
+        let mut turn = move || {
+            for _ in 0..publications {
+                from.publish(TOPIC, Message::Binary(&[7; 64])).expect("it is valid");
+            }
+            for engine in [&mut from, &mut to] {
+                engine.begin(NOW);
+                engine.run();
+            }
+            to.counters().published
+        };
+        assert_eq!(turn(), publications);
+        move || {
+            turn();
+        }
+    })
 }

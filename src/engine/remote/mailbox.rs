@@ -160,30 +160,49 @@ const ANNOUNCEMENT_BYTES_MORE: usize = 1 << 20;
 impl Queue {
     /// Queues a command, or returns it if there is no room.
     fn push(&mut self, command: Command) -> Result<(), Command> {
-        let bytes = self.bytes.saturating_add(command.bytes());
-        let (more, bytes_more) = match command {
+        let more = match command {
             Command::Announce(_) => (ANNOUNCEMENTS_MORE, ANNOUNCEMENT_BYTES_MORE),
             _ => (0, 0),
         };
+        let fits = self.take_room(1, command.bytes(), more);
         // A shutdown and the end of a subscription are never refused. A subscription ends once.
-        let full = self.commands.len() >= self.commands_max.saturating_add(more)
-            || bytes > self.bytes_max.saturating_add(bytes_more)
-            || self.charge.set(bytes.next_multiple_of(CHARGE_BYTES)).is_err();
-        if full && !matches!(command, Command::Shutdown | Command::Unlisten(_)) {
+        if !fits && !matches!(command, Command::Shutdown | Command::Unlisten(_)) {
             return Err(command);
         }
-        self.bytes = bytes;
         self.commands.push_back(command);
         Ok(())
     }
 
-    /// Queues a publication. Without room for it, its loss is noted behind what is queued. Returns whether there was room.
-    fn push_publication(&mut self, publication: &Arc<Publication>) -> bool {
-        let pushed = self.push(Command::Publish(publication.clone()));
-        if pushed.is_err() {
-            self.lose(publication);
+    /// Takes room for `commands` more commands, which hold `bytes`. `more` is what there is beyond the limits, of both.
+    /// Returns whether there is room for all of them; if not, it takes none.
+    #[inline]
+    fn take_room(&mut self, commands: usize, bytes: usize, more: (usize, usize)) -> bool {
+        let bytes = self.bytes.saturating_add(bytes);
+        let fits = self.commands.len().saturating_add(commands) <= self.commands_max.saturating_add(more.0)
+            && bytes <= self.bytes_max.saturating_add(more.1)
+            && self.charge.set(bytes.next_multiple_of(CHARGE_BYTES)).is_ok();
+        if fits {
+            self.bytes = bytes;
         }
-        pushed.is_ok()
+        fits
+    }
+
+    /// Queues publications, which hold `bytes`, in their order. Notes the loss of those without room behind what is queued.
+    /// Returns how many those are.
+    fn push_publications(&mut self, publications: &[Arc<Publication>], bytes: usize) -> u64 {
+        let all = || publications.iter().cloned().map(Command::Publish);
+        // Nearly always there is room for all of them, and taking it once costs less than for each.
+        if self.take_room(publications.len(), bytes, (0, 0)) {
+            self.commands.extend(all());
+            return 0;
+        }
+        all().zip(publications).fold(0, |lost, (command, publication)| match self.push(command) {
+            Ok(()) => lost,
+            Err(_refused) => {
+                self.lose(publication);
+                lost + 1
+            }
+        })
     }
 
     #[cold]
@@ -223,10 +242,8 @@ impl Mailbox {
         &self,
         publications: &[Arc<Publication>],
     ) -> Result<u64, SendError> {
-        let pushed = self.with_queue(|queue| {
-            publications.iter().filter(|publication| !queue.push_publication(publication)).count() as u64
-        });
-        let lost = pushed?;
+        let bytes = publications.iter().map(|publication| publication.memory_bytes()).sum();
+        let lost = self.with_queue(|queue| queue.push_publications(publications, bytes))?;
         let _ = self.wake();
         Ok(lost)
     }
@@ -304,5 +321,77 @@ impl WakeConn for Mailbox {
         if self.with_queue(|queue| queue.wakes.push(conn)).is_ok() {
             let _ = Mailbox::wake(self);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIB: usize = 1 << 10;
+
+    /// Describes what waits in a mailbox, and takes it: topics in their order, and a number for what was lost at its place.
+    fn take(mailbox: &Mailbox) -> Vec<String> {
+        let mut commands = VecDeque::new();
+        assert!(mailbox.drain(&mut Vec::new(), &mut commands));
+        let describe = |command| match command {
+            Command::Publish(publication) => publication.topic().to_owned(),
+            Command::Lose(losses) => losses.iter().map(|(_, lost)| lost.texts).sum::<u64>().to_string(),
+            _ => panic!("nothing else was posted"),
+        };
+        commands.into_iter().map(describe).collect()
+    }
+
+    /// Posts turns of publications of 30 KiB, in two ways: a turn as a whole, and one by one.
+    #[track_caller]
+    fn check(limits: &Limits, memory_bytes: usize, turns: &[&[&str]], expected: &[&str]) {
+        let posted = [false, true].map(|one_by_one| {
+            let memory = Memory::new(memory_bytes);
+            let mailbox = Mailbox::new(None, limits, &memory);
+            let text = "x".repeat(30 * KIB);
+            let mut lost = Vec::new();
+            for turn in turns {
+                let publication = |topic: &&str| Arc::new(Publication::new(topic, Message::Text(&text)));
+                let turn: Vec<_> = turn.iter().map(publication).collect();
+                let post = |part: &[_]| mailbox.post_publications(part).expect("it is open");
+                let parts = turn.chunks(if one_by_one { 1 } else { usize::MAX });
+                lost.push(parts.map(post).sum::<u64>());
+            }
+            (lost, memory.used_bytes(), take(&mailbox), memory.used_bytes())
+        });
+        assert_eq!(posted[0], posted[1]);
+        assert_eq!(posted[0].2, expected);
+    }
+
+    #[test]
+    fn a_turn_of_publications_is_queued_as_if_it_came_one_by_one() {
+        let roomy = Limits::default();
+        check(&roomy, usize::MAX, &[&[], &["a"], &["b", "c"]], &["a", "b", "c"]);
+        let commands = Limits { mailbox: 3, ..Limits::default() };
+        check(&commands, usize::MAX, &[&["a", "b", "c"]], &["a", "b", "c"]);
+        check(&commands, usize::MAX, &[&["a", "b"], &["c", "d"], &["e"]], &["a", "b", "c", "2"]);
+        let bytes = Limits { mailbox_bytes: 100 * KIB, ..Limits::default() };
+        check(&bytes, usize::MAX, &[&["a", "b", "c", "d", "e"]], &["a", "b", "c", "2"]);
+        check(&bytes, usize::MAX, &[&["a"], &["b", "c", "d"], &["e"]], &["a", "b", "c", "2"]);
+        // Memory is taken in steps of 64 KiB.
+        check(&roomy, 128 * KIB, &[&["a", "b"], &["c", "d", "e"], &["f"]], &["a", "b", "c", "d", "2"]);
+        check(&roomy, 0, &[&["a", "b"]], &["2"]);
+    }
+
+    #[test]
+    fn a_drained_mailbox_has_its_room_again() {
+        let (limits, memory) = (Limits { mailbox: 3, ..Limits::default() }, Memory::new(64 * KIB));
+        let mailbox = Mailbox::new(None, &limits, &memory);
+        let publication = Arc::new(Publication::new("a", Message::Text("text")));
+        let turn = vec![publication; 4];
+        for _ in 0..3 {
+            assert_eq!(mailbox.post_publications(&turn), Ok(1));
+            assert_eq!(take(&mailbox), ["a", "a", "a", "1"]);
+            assert_eq!(mailbox.post_publications(&turn[..3]), Ok(0));
+            assert_eq!(take(&mailbox), ["a", "a", "a"]);
+        }
+        mailbox.close();
+        assert_eq!(mailbox.post_publications(&turn), Err(SendError::Gone));
+        assert_eq!(memory.used_bytes(), 0);
     }
 }
