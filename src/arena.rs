@@ -173,15 +173,21 @@ impl Arena {
         }
         self.bump.reset();
         if self.bump.allocated_bytes() > self.kept_bytes * 2 {
-            // If the system has no memory for a smaller one, the large one serves as well.
-            if let Ok(bump) = Bump::try_with_capacity(self.kept_bytes) {
-                self.bump = bump;
-            }
+            self.give_back();
         }
         if cfg!(debug_assertions) {
             // A chunk is used from its end downwards, so this allocation covers what was used before.
             self.bump.alloc_slice_fill_copy(used.min(self.bump.chunk_capacity()), OVERWRITTEN);
             self.bump.reset();
+        }
+    }
+
+    /// Returns the memory that a large request added.
+    #[cold]
+    fn give_back(&mut self) {
+        // If the system has no memory for a smaller chunk, the large one serves as well.
+        if let Ok(bump) = Bump::try_with_capacity(self.kept_bytes) {
+            self.bump = bump;
         }
     }
 
