@@ -88,5 +88,8 @@ fn files_that_cannot_be_used_are_one_line() {
     refused(start(&["--tls-cert", "/nowhere", "--tls-key", &key]), 1, &["/nowhere", "No such file"]);
     refused(start(&["--tls-cert", &key, "--tls-key", &key]), 1, &[&key, "no certificate"]);
     refused(start(&["--tls-cert", &chain, "--tls-key", &chain]), 1, &[&chain]);
-    refused(program(&["cert", "not a name"]), 2, &["not a name"]);
+    // In a folder of its own, so that nothing stays if it is not refused.
+    let mut nameless = program(&["cert", "not a name"]);
+    nameless.current_dir(folder.path());
+    refused(nameless, 2, &["not a name"]);
 }
