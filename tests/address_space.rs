@@ -1,10 +1,10 @@
 //! A process that has no address space left refuses what needs some, and goes on.
 
 use fleeting::engine::Counters;
-use fleeting::{App, Error, Keep, KeptRequest, Message, Request, Response, Socket, WebSocket};
+use fleeting::{App, Keep, KeptRequest, Response};
 use fleeting_testkit::client::{Client, frame};
 use fleeting_testkit::limited::run_again;
-use fleeting_testkit::server;
+use fleeting_testkit::server::{self, Echo};
 use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -56,7 +56,7 @@ fn little_address_space(case: &Case) {
                     all.borrow_mut().push(kept);
                     Ok(Response::new(204))
                 })
-                .ws("/ws", Silent)
+                .ws("/ws", Echo)
         },
     );
     let mut clients = Vec::new();
@@ -112,16 +112,4 @@ fn kept(addr: SocketAddr) -> TcpStream {
 fn refused(counters: &Counters) -> u64 {
     let reasons = counters.refused().chain(counters.failed());
     reasons.filter(|(label, _)| *label == "no_memory").map(|(_, count)| count).sum::<u64>() + counters.panics
-}
-
-struct Silent;
-
-impl WebSocket for Silent {
-    type Session = ();
-
-    fn open(&self, _req: &Request<'_>, _socket: &mut Socket<'_>) -> Result<(), Error> {
-        Ok(())
-    }
-
-    fn message(&self, _session: &mut (), _message: Message<'_>, _socket: &mut Socket<'_>) {}
 }

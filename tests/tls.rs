@@ -258,10 +258,10 @@ fn a_replaced_certificate_is_shown_to_new_connections_and_closes_none() {
 #[test]
 fn a_client_without_the_certificate_that_is_asked_for_is_refused() {
     let (pair, known, stranger) = (Pair::new("localhost"), Pair::new("client"), Pair::new("client"));
-    let folder = std::env::temp_dir().join(format!("fleeting-clients-{}.pem", std::process::id()));
-    std::fs::write(&folder, &known.chain).expect("a file");
+    let file = std::env::temp_dir().join(format!("fleeting-clients-{}.pem", std::process::id()));
+    std::fs::write(&file, &known.chain).expect("a file");
     for is_required in [true, false] {
-        let tls = pair.options().clients(&folder, is_required).unwrap().build().unwrap();
+        let tls = pair.options().clients(&file, is_required).unwrap().build().unwrap();
         let (_server, addr) = serve(&tls);
         let mut client = Client::try_connect(addr, "localhost", &pair, Some(&known)).unwrap();
         let length = known.certificate().len();
@@ -281,7 +281,7 @@ fn a_client_without_the_certificate_that_is_asked_for_is_refused() {
             Ok(answer) => assert!(!is_required && answer.ends_with("https true 0\n."), "{answer}"),
         }
     }
-    let _ = std::fs::remove_file(folder);
+    let _ = std::fs::remove_file(file);
 }
 
 #[test]

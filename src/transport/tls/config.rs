@@ -87,8 +87,8 @@ impl TlsOptions {
         chain: impl AsRef<Path>,
         key: impl AsRef<Path>,
     ) -> Result<TlsOptions, TlsError> {
-        let key = PrivateKeyDer::from_pem_file(&key).map_err(|error| pem(key.as_ref(), &error))?;
-        self.certificates.push((certificates(chain.as_ref())?, key));
+        let key = read(key.as_ref(), key_in)?;
+        self.certificates.push((read(chain.as_ref(), certificates_in)?, key));
         Ok(self)
     }
 
@@ -97,14 +97,8 @@ impl TlsOptions {
     /// # Errors
     /// [`TlsError::Certificate`] if there is no certificate or no key.
     pub fn certificate_pem(mut self, chain: &[u8], key: &[u8]) -> Result<TlsOptions, TlsError> {
-        let failed = |error: &dyn fmt::Display| TlsError::Certificate(error.to_string());
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| failed(&error))?;
-        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
-        let chain = chain.map_err(|error| failed(&error))?;
-        if chain.is_empty() {
-            return Err(TlsError::None);
-        }
-        self.certificates.push((chain, key));
+        let chain = certificates_in(chain).map_err(TlsError::Certificate)?;
+        self.certificates.push((chain, key_in(key).map_err(TlsError::Certificate)?));
         Ok(self)
     }
 
@@ -118,7 +112,7 @@ impl TlsOptions {
         authorities: impl AsRef<Path>,
         is_required: bool,
     ) -> Result<TlsOptions, TlsError> {
-        let authorities = certificates(authorities.as_ref())?;
+        let authorities = read(authorities.as_ref(), certificates_in)?;
         self.clients = Clients::Signed { authorities, is_required };
         Ok(self)
     }
@@ -240,16 +234,22 @@ fn tickets() -> Result<Arc<dyn ProducesTickets>, TlsError> {
     aws_lc_rs::Ticketer::new().map_err(|error| TlsError::Certificate(error.to_string()))
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let found = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
-    let found: Vec<_> = found.map_err(|error| pem(path, &error))?;
-    if found.is_empty() {
-        Err(TlsError::Pem(path.into(), "there is no certificate in it".into()))
-    } else {
-        Ok(found)
+/// Reads a file of PEM.
+fn read<T>(path: &Path, parse: fn(&[u8]) -> Result<T, String>) -> Result<T, TlsError> {
+    let bytes = std::fs::read(path).map_err(|error| error.to_string());
+    bytes.and_then(|bytes| parse(&bytes)).map_err(|why| TlsError::Pem(path.into(), why))
+}
+
+/// Returns the certificates in this PEM, of which there is at least one.
+fn certificates_in(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match found {
+        Ok(found) if found.is_empty() => Err("there is no certificate in it".into()),
+        found => found.map_err(|error| error.to_string()),
     }
 }
 
-fn pem(path: &Path, error: &dyn fmt::Display) -> TlsError {
-    TlsError::Pem(path.into(), error.to_string())
+/// Returns the first private key in this PEM.
+fn key_in(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|error| error.to_string())
 }

@@ -96,20 +96,9 @@ impl Session {
         received: &mut [u8],
         out: &mut Outgoing,
     ) -> Result<(), Error> {
-        self.when_writable(received, out, |traffic, out| {
-            let overhead = (plaintext.len() / RECORD_PLAINTEXT + 1) * RECORD_OVERHEAD;
-            let mut room = plaintext.len() + overhead;
-            loop {
-                match traffic.encrypt(plaintext, out.room(room)) {
-                    Ok(bytes) => {
-                        out.filled(bytes);
-                        return Ok(());
-                    }
-                    Err(EncryptError::InsufficientSize(size)) => room = size.required_size,
-                    Err(EncryptError::EncryptExhausted) => return Err(Error::EncryptError),
-                }
-            }
-        })
+        let overhead = (plaintext.len() / RECORD_PLAINTEXT + 1) * RECORD_OVERHEAD;
+        let room = plaintext.len() + overhead;
+        self.write(received, out, room, |traffic, room| traffic.encrypt(plaintext, room))
     }
 
     /// Puts a close_notify into `out` (RFC 8446 §6.1).
@@ -117,36 +106,39 @@ impl Session {
     /// # Errors
     /// As [`seal`](Session::seal).
     pub(super) fn close(&mut self, received: &mut [u8], out: &mut Outgoing) -> Result<(), Error> {
-        self.when_writable(received, out, |traffic, out| {
-            let mut room = RECORD_OVERHEAD;
-            loop {
-                match traffic.queue_close_notify(out.room(room)) {
-                    Ok(bytes) => {
-                        out.filled(bytes);
-                        return Ok(());
-                    }
-                    Err(EncryptError::InsufficientSize(size)) => room = size.required_size,
-                    Err(EncryptError::EncryptExhausted) => return Err(Error::EncryptError),
-                }
-            }
-        })
+        self.write(received, out, RECORD_OVERHEAD, |traffic, room| traffic.queue_close_notify(room))
     }
 
-    /// Calls `write` when everything that comes before is in `out`.
-    fn when_writable(
+    /// Lets `write` fill `room` bytes of `out`, or more if it needs more, when everything that comes before is there.
+    fn write(
         &mut self,
         received: &mut [u8],
         out: &mut Outgoing,
-        write: impl FnOnce(&mut WriteTraffic<'_>, &mut Outgoing) -> Result<(), Error>,
+        mut room: usize,
+        mut write: impl FnMut(&mut WriteTraffic<'_>, &mut [u8]) -> Result<usize, EncryptError>,
     ) -> Result<(), Error> {
         loop {
             // Parts of a message are looked for in what was received before.
-            match self.connection.process_tls_records(received).state? {
-                ConnectionState::WriteTraffic(mut traffic) => return write(&mut traffic, out),
-                ConnectionState::EncodeTlsData(encode) => put_encoded(encode, out),
-                ConnectionState::TransmitTlsData(transmit) => transmit.done(),
-                ConnectionState::PeerClosed => {}
+            let mut traffic = match self.connection.process_tls_records(received).state? {
+                ConnectionState::WriteTraffic(traffic) => traffic,
+                ConnectionState::EncodeTlsData(encode) => {
+                    put_encoded(encode, out);
+                    continue;
+                }
+                ConnectionState::TransmitTlsData(transmit) => {
+                    transmit.done();
+                    continue;
+                }
+                ConnectionState::PeerClosed => continue,
                 _ => return Err(Error::HandshakeNotComplete),
+            };
+            match write(&mut traffic, out.room(room)) {
+                Ok(bytes) => {
+                    out.filled(bytes);
+                    return Ok(());
+                }
+                Err(EncryptError::InsufficientSize(size)) => room = size.required_size,
+                Err(EncryptError::EncryptExhausted) => return Err(Error::EncryptError),
             }
         }
     }

@@ -23,7 +23,7 @@ const SEALED_BYTES_MAX: usize = 64 << 10;
 const PLAIN_HTTP_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
     Content-Length: 55\r\nConnection: close\r\n\r\nThis port speaks HTTPS: the address begins with https.\n";
 /// The most that one read takes from the stream below.
-pub(super) const READ_BYTES: usize = 64 << 10;
+const INCOMING_BYTES: usize = 64 << 10;
 /// Reads of one call that may pass without plaintext, so that no peer keeps the loop busy with empty records.
 const READS_MAX: usize = 4;
 
@@ -136,12 +136,12 @@ impl<S: Stream> TlsStream<S> {
         let Buffers { incoming, outgoing } = &mut *shared.begin_call();
         let before = self.received.len();
         let mut end = before;
-        incoming.resize(incoming.len().max(before + READ_BYTES), 0);
+        incoming.resize(incoming.len().max(before + INCOMING_BYTES), 0);
         incoming[..before].copy_from_slice(&self.received);
         if std::mem::take(&mut self.is_put_off) {
             self.is_drained = false;
         } else {
-            let room = &mut incoming[before..before + READ_BYTES];
+            let room = &mut incoming[before..before + INCOMING_BYTES];
             match self.stream.read(room)? {
                 0 => {
                     self.phase = Phase::Ended;
