@@ -4,6 +4,7 @@
 //! maximum is ever granted.
 
 use memmap2::MmapMut;
+use rustix::process::{Resource, getrlimit};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -34,6 +35,10 @@ const RESERVE_BYTES: usize = 4 << 20;
 const HEADROOM_BYTES: usize = 8 << 20;
 /// The system is asked for its headroom whenever buffers have taken this much more.
 const LOOK_AHEAD_BYTES: usize = 1 << 20;
+/// What the system must have left, once the reserve is given up, for anything new to be begun.
+const LAST_BYTES: usize = 4 << 20;
+/// What is small to an allocator: it comes from the memory that is shared, not from the system.
+const PIECE_BYTES: usize = 32 << 10;
 /// Memory that must be left before more is promised: the growth of one buffer.
 const MARGIN_BYTES: usize = 64 << 10;
 
@@ -116,6 +121,22 @@ impl Memory {
         }
     }
 
+    /// Whether so little is left that nothing new should be begun, because the next allocation that cannot be refused may
+    /// fail. It asks the system, which only a process whose memory [is limited](Memory::is_limited) needs.
+    #[cold]
+    pub fn is_exhausted(&self) -> bool {
+        self.look_ahead();
+        let granted_max = self.granted_max.load(Ordering::Relaxed);
+        granted_max < self.bytes_max && !has_small_pieces(LAST_BYTES) && !self.recovers(granted_max)
+    }
+
+    /// Whether the system may refuse memory to the process before the machine has none left.
+    pub fn is_limited() -> bool {
+        let overcommits =
+            || std::fs::read_to_string("/proc/sys/vm/overcommit_memory").map(|mode| mode.trim() != "2");
+        getrlimit(Resource::As).current.is_some() || !overcommits().unwrap_or(true)
+    }
+
     /// Grants no more than there is now, and gives up the reserve, until the system has both the reserve and the headroom.
     fn tighten(&self) {
         self.granted_max.fetch_min(self.used_bytes(), Ordering::Relaxed);
@@ -143,6 +164,20 @@ pub fn system_is_short() -> bool {
 /// Whether the system has this many bytes. Nothing is written to them, so it costs two system calls and no memory.
 fn system_has(bytes: usize) -> bool {
     MmapMut::map_anon(bytes).is_ok()
+}
+
+/// Whether there are this many bytes in small pieces, which the allocator may have even if the system has no more.
+fn has_small_pieces(bytes: usize) -> bool {
+    let piece = |_| {
+        let mut piece = Vec::<u8>::new();
+        piece.try_reserve_exact(PIECE_BYTES).map(|()| piece)
+    };
+    let mut pieces = Vec::new();
+    let count = bytes / PIECE_BYTES;
+    pieces.try_reserve_exact(count).is_ok() && {
+        pieces.extend((0..count).map_while(|at| piece(at).ok()));
+        pieces.len() == count
+    }
 }
 
 fn reserve() -> Option<MmapMut> {

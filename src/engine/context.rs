@@ -29,6 +29,11 @@ pub(super) struct Services {
     pub(super) limits: Limits,
     /// The memory that the buffers of all workers share.
     pub(super) memory: Arc<Memory>,
+    /// The system may refuse memory, so it is [asked](Services::has_no_memory) as clients are served.
+    memory_is_limited: bool,
+    asked: u32,
+    /// The last answer: too little is left to begin anything new.
+    memory_is_exhausted: bool,
     pub(super) half_close: bool,
     unsent_bytes: Option<u32>,
     pushed_unsent_bytes: Option<u32>,
@@ -42,7 +47,25 @@ pub(super) struct Services {
     pub(super) wake: Arc<dyn WakeConn>,
 }
 
+/// Turns of connections from one question about memory to the next. What these allocate fits into what is left then.
+const ASK_EACH: u32 = 4;
+
 impl Services {
+    /// Whether so little memory is left that nothing more should be begun.
+    #[inline]
+    pub(super) fn has_no_memory(&mut self) -> bool {
+        self.memory_is_limited && self.ask_for_memory()
+    }
+
+    #[cold]
+    fn ask_for_memory(&mut self) -> bool {
+        if self.memory_is_exhausted || self.asked % ASK_EACH == 0 {
+            self.memory_is_exhausted = self.memory.is_exhausted();
+        }
+        self.asked = self.asked.wrapping_add(1);
+        self.memory_is_exhausted
+    }
+
     /// Bounds what a stream holds unsent, for a connection that begins to send messages.
     pub(super) fn limit_unsent<S: Stream>(&self, stream: &mut S) {
         if let Some(bytes) = self.pushed_unsent_bytes {
@@ -98,6 +121,9 @@ impl Context {
         let services = Services {
             limits,
             memory,
+            memory_is_limited: Memory::is_limited(),
+            asked: 0,
+            memory_is_exhausted: false,
             half_close,
             unsent_bytes,
             pushed_unsent_bytes,

@@ -6,6 +6,7 @@ use super::conn::{Protocol, Writing};
 use super::context::Context;
 use super::http::answer::{self, ResponseContext};
 use super::http::transfer::Stage;
+use super::input::read;
 use super::turn::Turn;
 use crate::app::FieldBlock;
 use crate::http1::Refusal;
@@ -24,6 +25,18 @@ impl<S: Stream> Turn<'_, S> {
         let Context { app, services, .. } = &mut *self.context;
         answer::request_timed_out(&mut out, self.id, head_only, &fields, app, services);
         self.conn.writing = Writing::Last;
+    }
+
+    /// Reads, and refuses what has come, because there is no memory to begin anything new.
+    #[cold]
+    pub(super) fn refuse_input(&mut self) {
+        let mut buffer = std::mem::take(&mut self.context.scratch.read_buffer);
+        if let Some(bytes) = read(&mut self.conn.io, &mut self.conn.source, &mut buffer) {
+            // What the inbox has came first.
+            let began_before = self.conn.inbox.is_some();
+            self.no_memory((!began_before).then_some(&buffer[..bytes]));
+        }
+        self.context.scratch.read_buffer = buffer;
     }
 
     /// Refuses what the peer sends, because there is no memory for it. It is the last answer. `rest` is what has arrived, if

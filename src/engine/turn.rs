@@ -221,7 +221,9 @@ impl<'a, S: Stream> Turn<'a, S> {
 
     #[inline]
     fn read(&mut self, budget: &mut usize) {
-        if self.conn.inbox.is_some() {
+        if self.context.services.has_no_memory() {
+            self.refuse_input();
+        } else if self.conn.inbox.is_some() {
             let wants = self.conn.wants();
             let conn = &mut *self.conn;
             let pool = &mut self.context.scratch.pool;
