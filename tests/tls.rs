@@ -1,5 +1,6 @@
 //! Connections with TLS behave as those without, and nothing that a peer does to its records harms others.
 
+use fleeting::engine::WorkerFigures;
 use fleeting::{
     App, Builder, Error, Message, Request, Response, Server, SlowConsumer, Socket, Timeouts, Tls, TlsOptions,
     WebSocket,
@@ -12,6 +13,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How long a client waits for something that must happen.
@@ -43,6 +45,27 @@ impl Pair {
     }
 }
 
+/// A client's side, which trusts `trusted` only. `own` is what it shows.
+fn connection(name: &str, trusted: &[&Pair], own: Option<&Pair>) -> ClientConnection {
+    let mut roots = RootCertStore::empty();
+    for pair in trusted {
+        roots.add(pair.certificate()).expect("a certificate");
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider);
+    let config =
+        config.with_safe_default_protocol_versions().expect("versions").with_root_certificates(roots);
+    let config = match own {
+        None => config.with_no_client_auth(),
+        Some(own) => {
+            let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).expect("it is PEM");
+            config.with_client_auth_cert(vec![own.certificate()], key).expect("they belong together")
+        }
+    };
+    let name = ServerName::try_from(name.to_string()).expect("a name");
+    ClientConnection::new(Arc::new(config), name).expect("a client")
+}
+
 struct Client {
     tls: StreamOwned<ClientConnection, TcpStream>,
     rest: Vec<u8>,
@@ -51,21 +74,10 @@ struct Client {
 impl Client {
     /// Connects to `name`, and trusts `pair` only. `own` is what it shows.
     fn try_connect(addr: SocketAddr, name: &str, pair: &Pair, own: Option<&Pair>) -> Result<Client, String> {
-        let mut roots = RootCertStore::empty();
-        roots.add(pair.certificate()).expect("a certificate");
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider);
-        let config =
-            config.with_safe_default_protocol_versions().expect("versions").with_root_certificates(roots);
-        let config = match own {
-            None => config.with_no_client_auth(),
-            Some(own) => {
-                let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).expect("it is PEM");
-                config.with_client_auth_cert(vec![own.certificate()], key).expect("they belong together")
-            }
-        };
-        let name = ServerName::try_from(name.to_string()).expect("a name");
-        let mut connection = ClientConnection::new(Arc::new(config), name).expect("a client");
+        Client::over(connection(name, &[pair], own), addr)
+    }
+
+    fn over(mut connection: ClientConnection, addr: SocketAddr) -> Result<Client, String> {
         let mut socket = TcpStream::connect(addr).expect("the server listens");
         socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         while connection.is_handshaking() {
@@ -297,24 +309,85 @@ fn many_handshakes_at_once_all_succeed() {
     assert!(clients.into_iter().all(|client| client.join().expect("it is answered")));
 }
 
+/// Clients that stop anywhere in the handshake cost a bounded amount of memory, keep nobody waiting, and are gone at the end of
+/// their time.
 #[test]
 fn a_handshake_that_does_not_end_is_cut_off() {
+    const EACH: usize = 50;
+    /// A connection that has begun its handshake: rustls' state, and the records of the server's answer.
+    const BYTES_MAX: u64 = 24 << 10;
     let pair = Pair::new("localhost");
     let mut timeouts = Timeouts::default();
-    timeouts.tls = Duration::from_millis(100);
-    let (_server, addr) = serve_with(Server::builder().timeouts(timeouts), &pair.options().build().unwrap());
-    // Nothing at all, the head of a record, and garbage that looks like one.
-    for sent in [&b""[..], &[22, 3, 1, 2, 0], &[22, 3, 1, 0, 4, 1, 0, 0, 0]] {
-        let mut client = TcpStream::connect(addr).unwrap();
-        client.set_read_timeout(Some(PATIENCE)).unwrap();
-        client.write_all(sent).unwrap();
+    timeouts.tls = Duration::from_secs(3);
+    let (server, addr) = serve_with(Server::builder().timeouts(timeouts), &pair.options().build().unwrap());
+    let before = figures(&server).memory_bytes as u64;
+    let mut hello = Vec::new();
+    connection("localhost", &[&pair], None).write_tls(&mut hello).expect("it begins");
+    // Nothing at all, the head of a record, garbage that looks like one, a part of the hello, and all of it.
+    let stages =
+        [&b""[..], &[22, 3, 1, 2, 0], &[22, 3, 1, 0, 4, 1, 0, 0, 0], &hello[..hello.len() - 1], &hello];
+    let mut stuck = Vec::new();
+    for sent in stages.iter().cycle().take(EACH * stages.len()) {
+        let mut client = TcpStream::connect(addr).expect("the server listens");
+        client.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        client.write_all(sent).expect("the server reads");
+        stuck.push(client);
+    }
+    // Behind all of them.
+    assert!(Client::connect(addr, &pair).get("/").ends_with("hello\n."));
+    let held = figures(&server).memory_bytes as u64 - before;
+    assert!(held <= BYTES_MAX * stuck.len() as u64, "{held}");
+    for mut client in stuck {
         let mut rest = Vec::new();
-        // An alert may come before the end, and the end may be a reset.
+        // An alert, or the server's part of the handshake, may come before the end, and the end may be a reset.
         if let Err(error) = client.read_to_end(&mut rest) {
             assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
         }
-        assert!(rest.len() < 100, "{rest:?}");
     }
+    let mut left = figures(&server);
+    while left.counters.connections > 0 {
+        left = figures(&server);
+    }
+    assert!(left.memory_bytes as u64 - left.pooled_inbox_bytes as u64 <= before, "{left:?}");
+}
+
+fn figures(server: &Server) -> WorkerFigures {
+    let (sender, figures) = std::sync::mpsc::channel();
+    server.handle().figures(move |workers| _ = sender.send(workers));
+    figures.recv_timeout(PATIENCE).expect("the worker runs").remove(0)
+}
+
+/// Certificates are replaced while clients come, send requests and go. Nobody notices.
+#[test]
+fn certificates_that_are_replaced_under_load_fail_no_handshake_and_close_no_connection() {
+    const TIMES: u64 = 50;
+    let pairs = [Pair::new("localhost"), Pair::new("localhost")];
+    let tls = pairs[0].options().build().unwrap();
+    let (_server, addr) = serve(&tls);
+    let replaced = AtomicU64::new(0);
+    let connect = || Client::over(connection("localhost", &[&pairs[0], &pairs[1]], None), addr);
+    std::thread::scope(|scope| {
+        for stays in [true, true, false, false] {
+            let (replaced, connect) = (&replaced, &connect);
+            scope.spawn(move || {
+                let mut client = connect().expect("a handshake");
+                let mut seen = 0;
+                while seen < TIMES {
+                    seen = replaced.load(Ordering::Relaxed);
+                    if !stays {
+                        client = connect().expect("a handshake");
+                    }
+                    assert!(client.get("/").ends_with("hello\n."));
+                }
+            });
+        }
+        for time in 1..=TIMES {
+            tls.replace(pairs[time as usize % 2].options()).expect("it fits");
+            // Somebody meets this one.
+            assert!(connect().expect("a handshake").get("/").ends_with("hello\n."));
+            replaced.store(time, Ordering::Relaxed);
+        }
+    });
 }
 
 /// Publications reach clients with TLS in order, and one that does not read keeps nobody waiting.

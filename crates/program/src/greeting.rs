@@ -7,11 +7,11 @@ use fleeting::Io;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Returns the greeting. `io` is how the server writes. `store` is a sentence about the store, if there is something to say.
+/// Returns the greeting. The further addresses are those of `redirect_http` and `admin_listen`. `io` is how the server writes. `store` is a sentence about the store, if there is something to say.
 pub(crate) fn greeting(
     settings: &Settings,
     addrs: &[SocketAddr],
-    admin_addrs: &[SocketAddr],
+    [redirect_addrs, admin_addrs]: [&[SocketAddr]; 2],
     io: Io,
     store: Option<&str>,
 ) -> String {
@@ -27,6 +27,9 @@ pub(crate) fn greeting(
     }
     if let Some(addr) = addrs.first() {
         push_routes(&mut text, settings, &authority(settings, *addr));
+    }
+    for addr in redirect_addrs {
+        let _ = writeln!(text, "Clients of http://{addr} are sent to https.");
     }
     for addr in admin_addrs {
         let _ = writeln!(text, "Metrics: http://{addr}/metrics and http://{addr}/census");
@@ -98,7 +101,7 @@ mod tests {
     fn the_greeting_lists_every_address_and_what_is_served_at_the_first() {
         let addrs = ["0.0.0.0:80".parse().unwrap(), "[::1]:81".parse().unwrap()];
         let mut settings = Settings::default();
-        let text = greeting(&settings, &addrs, &[], Io::Uring, None);
+        let text = greeting(&settings, &addrs, [&[]; 2], Io::Uring, None);
         assert!(
             text.contains("\n  http://0.0.0.0:80\n  http://[::1]:81\n\nA live page: http://127.0.0.1:80/"),
             "{text}"
@@ -107,9 +110,9 @@ mod tests {
             assert!(text.contains(part), "{part} is not in {text}");
         }
         settings.hosts = vec!["chat.example".into()];
-        let text = greeting(&settings, &addrs, &[], Io::Uring, None);
+        let text = greeting(&settings, &addrs, [&[]; 2], Io::Uring, None);
         assert!(text.contains("curl http://chat.example:80/clients\n"), "{text}");
-        let text = greeting(&settings, &addrs[1..], &[], Io::Uring, None);
+        let text = greeting(&settings, &addrs[1..], [&[]; 2], Io::Uring, None);
         assert!(text.contains("curl http://[::1]:81/clients\n"), "{text}");
         settings.hosts.push("*".into());
         settings.files = Some("public".into());
@@ -118,12 +121,17 @@ mod tests {
         let text = greeting(
             &settings,
             &addrs,
-            &["127.0.0.1:9".parse().unwrap()],
+            [&["127.0.0.1:7".parse().unwrap()], &["127.0.0.1:9".parse().unwrap()]],
             Io::Uring,
             Some("Entries are elsewhere."),
         );
         assert!(text.contains("\n  http://[::1]:81\nEntries are elsewhere.\n\nThe files in public: http://127.0.0.1:80/\nThe hub"), "{text}");
-        assert!(text.contains("\nMetrics: http://127.0.0.1:9/metrics and "), "{text}");
+        assert!(
+            text.contains(
+                "\nClients of http://127.0.0.1:7 are sent to https.\nMetrics: http://127.0.0.1:9/metrics and "
+            ),
+            "{text}"
+        );
         for part in ["page", "registry", "echo", "/json", ":80/metrics"] {
             assert!(!text.contains(part), "{part} is in {text}");
         }
@@ -134,7 +142,7 @@ mod tests {
         let addrs = ["127.0.0.1:80".parse().unwrap()];
         let says = |asked: Io, io: Io| {
             let settings = Settings { io: asked, ..Settings::default() };
-            greeting(&settings, &addrs, &[], io, None).contains("\nio_uring is not available: ")
+            greeting(&settings, &addrs, [&[]; 2], io, None).contains("\nio_uring is not available: ")
         };
         assert!(says(Io::Auto, Io::Epoll));
         assert!(!says(Io::Auto, Io::Uring) && !says(Io::Epoll, Io::Epoll));

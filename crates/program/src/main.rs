@@ -14,6 +14,7 @@ mod log;
 mod maintenance;
 mod metrics;
 mod page;
+mod redirect;
 mod registry;
 mod request;
 mod routes;

@@ -10,11 +10,12 @@ use crate::settings::{Service, Settings};
 use crate::{metrics, page};
 use fleeting::ws::Policy;
 use fleeting::{
-    App, Error, Files, Handle, Message, Offload, Request, Response, Socket, SocketOptions, WebSocket,
+    App, Error, Files, Handle, LayerFn, Message, Offload, Request, Response, Socket, SocketOptions, WebSocket,
 };
 use fleeting_store::{RedisBroker, Store};
 use serde::Serialize;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 const HELLO: &str = "Hello, World!";
 
@@ -85,7 +86,20 @@ pub(crate) fn app(shared: &Shared, handle: &Handle) -> App {
     if settings.serves(Service::Metrics) {
         guarded = metrics::routes(guarded, handle, registry, shared.offload.as_ref(), shared.broker.as_ref());
     }
-    app.merge(guarded.layer(site::guard(&shared.sites, &settings.listen)))
+    let app = app.merge(guarded.layer(site::guard(&shared.sites, &settings.listen)));
+    match settings.tls.hsts {
+        Some(time) => app.layer(strict_transport(time)),
+        None => app,
+    }
+}
+
+/// Makes the layer that tells browsers to use no plain HTTP with this host for so long (RFC 6797 §6.1).
+fn strict_transport(time: Duration) -> impl LayerFn {
+    let value = format!("max-age={}", time.as_secs());
+    move |req, next| match next.call(req) {
+        Ok(response) => response.header("strict-transport-security", &value),
+        Err(error) => Err(error.header("strict-transport-security", &value)),
+    }
 }
 
 /// Builds the application of the second listener. `handle` reaches the workers of the first one.

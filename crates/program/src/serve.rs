@@ -2,20 +2,22 @@
 //!
 //! It knows no route. Its invariant: nothing is printed on standard output before every address is bound.
 
-use crate::certificates;
+use crate::certificates::Certificates;
 use crate::failure::Failure;
 use crate::greeting::greeting;
 use crate::lesson::Lesson;
 use crate::log;
 use crate::maintenance::Maintenance;
+use crate::redirect;
 use crate::request::site::Sites;
 use crate::routes::{self, Shared};
 use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::store::{self, Opened};
 use fleeting::engine::ShutdownReport;
-use fleeting::{Files, Handle, Io, Offload, OffloadOptions, ServeError, Server, Tls, WorkerContext};
+use fleeting::{Files, Handle, Io, Offload, OffloadOptions, ServeError, Server, WorkerContext};
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 /// Serves until a signal shuts the server down. `gather` collects the settings, at the start and for a reload.
@@ -40,10 +42,10 @@ pub(crate) fn serve(gather: impl Fn() -> Result<Settings, Failure> + Send + 'sta
         .limits(settings.limits.clone())
         .timeouts(settings.timeouts.clone())
         .io(settings.io);
-    let tls = certificates::open(&settings.tls)?;
+    let certificates = Certificates::open(&settings.tls)?.map(Arc::new);
     for addr in &settings.listen {
-        builder = match &tls {
-            Some(tls) => builder.bind_tls(addr, tls),
+        builder = match &certificates {
+            Some(certificates) => builder.bind_tls(addr, &certificates.tls),
             None => builder.bind(addr),
         };
     }
@@ -73,23 +75,24 @@ pub(crate) fn serve(gather: impl Fn() -> Result<Settings, Failure> + Send + 'sta
     };
     let server = builder.serve(make_app).map_err(failed)?;
     let admin = admin(&shared, server.handle()).transpose().map_err(failed)?;
+    let redirect = redirect(&shared.settings, &server).transpose().map_err(failed)?;
     let registry = shared.registry.get().expect("the first worker has created it").clone();
-    let maintenance = Maintenance::start(server.handle(), registry);
+    let maintenance = Maintenance::start(server.handle(), registry, certificates.clone());
     let maintenance = maintenance.map_err(Failure::no_thread)?;
     let shared_for_reload = shared.clone();
-    signals.watch(server.handle(), move || reload(gather(), &shared_for_reload, tls.as_ref()))?;
-    let admin_addrs = admin.as_ref().map_or(&[][..], Server::local_addrs);
+    signals.watch(server.handle(), move || reload(gather(), &shared_for_reload, certificates.as_deref()))?;
+    let others = [&redirect, &admin].map(|server| server.as_ref().map_or(&[][..], Server::local_addrs));
     log::output(greeting(
         &shared.settings,
         server.local_addrs(),
-        admin_addrs,
+        others,
         server.io(),
         description.as_deref(),
     ));
     let report = server.run().map_err(failed)?;
-    if let Some(admin) = admin {
-        admin.handle().shutdown();
-        admin.run().map_err(failed)?;
+    for other in redirect.into_iter().chain(admin) {
+        other.handle().shutdown();
+        other.run().map_err(failed)?;
     }
     drop(maintenance);
     shutdown_report(&report).lines().for_each(log::line);
@@ -105,15 +108,28 @@ fn admin(shared: &Arc<Shared>, handle: Handle) -> Option<Result<Server, ServeErr
     Some(builder.serve(move |_worker| routes::admin_app(&shared, &handle, &addr)))
 }
 
+/// Starts the listener that sends clients to the first address of `server`, if there is to be one.
+fn redirect(settings: &Settings, server: &Server) -> Option<Result<Server, ServeError>> {
+    let addr = settings.tls.redirect_http.clone()?;
+    let port = server.local_addrs().first().map_or(443, SocketAddr::port);
+    let builder =
+        Server::builder().limits(settings.limits.clone()).timeouts(settings.timeouts.clone()).io(Io::Epoll);
+    Some(builder.bind(addr).serve(move |_worker| redirect::app(port)))
+}
+
 /// Applies the settings that can change while the server runs, and returns a report.
-fn reload(settings: Result<Settings, Failure>, shared: &Shared, tls: Option<&Tls>) -> String {
+fn reload(
+    settings: Result<Settings, Failure>,
+    shared: &Shared,
+    certificates: Option<&Certificates>,
+) -> String {
     let settings = match settings {
         Ok(settings) => settings,
         Err(failure) => return format!("not reloaded: {}", failure.message()),
     };
-    let what = match tls.filter(|_| settings.tls.are_set()) {
+    let what = match certificates.filter(|_| settings.tls.are_set()) {
         None => "hosts and origins",
-        Some(tls) => match certificates::reload(tls, &settings.tls) {
+        Some(certificates) => match certificates.reload(&settings.tls) {
             Ok(()) => "hosts, origins and certificates",
             Err(error) => return format!("not reloaded: {error}"),
         },

@@ -121,6 +121,13 @@ impl Running {
         assert!(sent.expect("kill(1) exists").success());
     }
 
+    /// Returns what follows `begin` on the first further line of the greeting that begins with it.
+    pub fn stdout_line(&mut self, begin: &str) -> String {
+        let stdout = self.stdout.as_mut().expect("the greeting is still to be read");
+        let mut lines = stdout.lines().map(|line| line.expect("text"));
+        lines.find_map(|line| line.strip_prefix(begin).map(String::from)).expect("the greeting has this line")
+    }
+
     /// Returns the next line of standard error.
     pub fn stderr_line(&mut self) -> String {
         let mut line = String::new();

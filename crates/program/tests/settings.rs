@@ -113,7 +113,7 @@ fn a_wrong_file_is_one_line_with_the_line_number() {
         "port = 80\n",
         &[
             ".toml:1: port: unknown key",
-            "expected one of listen, tls_cert, tls_key, admin_listen, workers, spin, files, media_type, serve, host, origin, compression, slow_consumer, io, store",
+            "expected one of listen, tls_cert, tls_key, redirect_http, hsts, admin_listen, workers, spin, files, media_type, serve, host, origin, compression, slow_consumer, io, store",
         ],
     );
     check("limit", "[limits]\nbody = 80\n", &[".toml:2: limits.body: unknown name", "body_bytes"]);

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// Makes a certificate for `localhost` in a folder.
+/// Makes a certificate for `localhost` in a folder, and its key.
 fn certificate(folder: &Folder) {
     let mut command = program(&["cert"]);
     command.current_dir(folder.path());
@@ -85,6 +85,8 @@ fn files_that_cannot_be_used_are_one_line() {
     let (chain, key) = (file("localhost.pem"), file("localhost-key.pem"));
     let start = |args: &[&str]| program(&[&["--listen", "127.0.0.1:0"], args].concat());
     refused(start(&["--tls-cert", &chain]), 2, &["--tls-cert", "1 certificate(s) and 0 key(s)"]);
+    refused(start(&["--hsts", "1h"]), 2, &["--hsts: there is no TLS"]);
+    refused(start(&["--redirect-http", ":0"]), 2, &["--redirect-http: there is no TLS"]);
     refused(start(&["--tls-cert", "/nowhere", "--tls-key", &key]), 1, &["/nowhere", "No such file"]);
     refused(start(&["--tls-cert", &key, "--tls-key", &key]), 1, &[&key, "no certificate"]);
     refused(start(&["--tls-cert", &chain, "--tls-key", &chain]), 1, &[&chain]);
@@ -92,4 +94,62 @@ fn files_that_cannot_be_used_are_one_line() {
     let mut nameless = program(&["cert", "not a name"]);
     nameless.current_dir(folder.path());
     refused(nameless, 2, &["not a name"]);
+}
+
+#[test]
+fn certificates_are_replaced_when_their_files_change() {
+    let (served, other) = (Folder::new("tls-watched"), Folder::new("tls-renewed"));
+    certificate(&served);
+    certificate(&other);
+    let mut running = Running::serve(&["--tls-cert", served.path()]);
+    assert_eq!(curl(&served, &running, "/healthz", &[]), (true, "ok".into()));
+    let copy = |name: &str| {
+        fs::copy(format!("{}/{name}", other.path()), format!("{}/{name}", served.path())).unwrap()
+    };
+    let trusted_before = fs::read(format!("{}/localhost.pem", served.path())).unwrap();
+    copy("localhost.pem");
+    let line = running.stderr_line();
+    assert!(
+        line.starts_with("the certificates were not replaced: the certificate cannot be used: "),
+        "{line}"
+    );
+    // The certificate before is still shown.
+    assert!(!curl(&other, &running, "/healthz", &[]).0);
+    copy("localhost-key.pem");
+    assert_eq!(running.stderr_line(), "replaced the certificates: their files have changed\n");
+    assert_eq!(curl(&other, &running, "/healthz", &[]), (true, "ok".into()));
+    // A certificate more, for clients that ask for its name, and not the first.
+    fs::write(format!("{}/z.pem", served.path()), trusted_before).unwrap();
+    let line = running.stderr_line();
+    assert!(line.contains("z.pem has no key: expected z-key.pem or z.key beside it"), "{line}");
+}
+
+#[test]
+fn clients_of_plain_http_are_sent_to_https_and_told_to_stay_there() {
+    let folder = Folder::new("tls-redirect");
+    certificate(&folder);
+    let mut running =
+        Running::serve(&["--tls-cert", folder.path(), "--redirect-http", "127.0.0.1:0", "--hsts", "1h"]);
+    let line = running.stdout_line("Clients of http://");
+    let plain = line.trim().strip_suffix(" are sent to https.").expect("the end of the line");
+    let port = running.addrs[0].port();
+    let redirected = |path: &str, args: &[&str]| {
+        let output = Command::new("curl")
+            .args(["-sS", "--max-time", "20", "-o", "/dev/null", "-w", "%{http_code} %{redirect_url}"])
+            .args(args)
+            .arg(format!("http://{plain}{path}"))
+            .output();
+        String::from_utf8(output.expect("curl is installed").stdout).unwrap()
+    };
+    assert_eq!(redirected("/a?b=c%20d", &[]), format!("308 https://127.0.0.1:{port}/a?b=c%20d"));
+    let named = ["-H", "Host: chat.example:80", "-d", "content"];
+    assert_eq!(redirected("/topics/t", &named), format!("308 https://chat.example:{port}/topics/t"));
+    assert_eq!(redirected("/", &["-H", "Host: [::1]"]), format!("308 https://[::1]:{port}/"));
+    assert_eq!(redirected("/", &["-0", "-H", "Host:"]), "400 ");
+    // Answers of every kind have the field.
+    for (path, status) in [("/healthz", "200"), ("/nowhere", "404")] {
+        let (_, text) = curl(&folder, &running, path, &["-i"]);
+        assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{text}");
+        assert!(text.to_lowercase().contains("\r\nstrict-transport-security: max-age=3600\r\n"), "{text}");
+    }
 }

@@ -1,10 +1,12 @@
-//! A thread that removes expired entries, renews leases, counts records and warns before a limit is reached.
+//! A thread that removes expired entries, renews leases, counts records, looks after the files of the certificates, and warns
+//! before a limit is reached.
 //!
 //! It serves no request, so it may block. Its invariant: when its [`Maintenance`] is dropped, the thread ends after the
 //! operation of the store that is under way.
 
 mod warnings;
 
+use crate::certificates::Certificates;
 use crate::log;
 use crate::registry::Registry;
 use fleeting::Handle;
@@ -27,6 +29,9 @@ const COUNTING_SHARE: u32 = 50;
 /// How long one count may take. The leases are not renewed meanwhile, so it is never longer than a renewal's period.
 const COUNTING_MAX: Duration = Duration::from_secs(60);
 
+/// How often the files of the certificates are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// The thread. Dropping this ends it.
 #[derive(Debug)]
 pub(crate) struct Maintenance {
@@ -35,9 +40,13 @@ pub(crate) struct Maintenance {
 }
 
 impl Maintenance {
-    pub(crate) fn start(handle: Handle, registry: Arc<Registry>) -> io::Result<Maintenance> {
+    pub(crate) fn start(
+        handle: Handle,
+        registry: Arc<Registry>,
+        certificates: Option<Arc<Certificates>>,
+    ) -> io::Result<Maintenance> {
         let (stop, stopped) = mpsc::channel();
-        let work = move || Work::new(handle, registry).run(&stopped);
+        let work = move || Work::new(handle, registry, certificates).run(&stopped);
         let thread = thread::Builder::new().name("fleeting-maint".into()).spawn(work)?;
         Ok(Maintenance { stop: Some(stop), thread: Some(thread) })
     }
@@ -56,17 +65,20 @@ impl Drop for Maintenance {
 struct Work {
     handle: Handle,
     registry: Arc<Registry>,
+    certificates: Option<Arc<Certificates>>,
     warnings: CapacityWarnings,
     /// When to renew the leases.
     renew_at: Instant,
     /// When to count the records.
     count_at: Instant,
+    /// When to look at the files of the certificates.
+    look_at: Instant,
 }
 
 impl Work {
-    fn new(handle: Handle, registry: Arc<Registry>) -> Work {
-        let now = Instant::now();
-        Work { handle, registry, warnings: CapacityWarnings::default(), renew_at: now, count_at: now }
+    fn new(handle: Handle, registry: Arc<Registry>, certificates: Option<Arc<Certificates>>) -> Work {
+        let (now, warnings) = (Instant::now(), CapacityWarnings::default());
+        Work { handle, registry, certificates, warnings, renew_at: now, count_at: now, look_at: now }
     }
 
     fn run(mut self, stopped: &Receiver<()>) {
@@ -87,6 +99,17 @@ impl Work {
                 self.count_at = Instant::now() + (started.elapsed() * COUNTING_SHARE).max(COUNTING);
             }
             self.check_capacities();
+            self.look_at_certificates();
+        }
+    }
+
+    fn look_at_certificates(&mut self) {
+        let Some(certificates) = self.certificates.as_ref().filter(|_| self.look_at <= Instant::now()) else {
+            return;
+        };
+        self.look_at = Instant::now() + LOOK;
+        if let Some(report) = certificates.look() {
+            log::line(&log::one_line(&report));
         }
     }
 

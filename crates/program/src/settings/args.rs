@@ -92,16 +92,28 @@ pub(crate) struct Flags {
     /// Such as 127.0.0.1:8080, [::1]:80, localhost:0 (any free port), or :8080 or *:8080 for all addresses.
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) listen: Vec<String>,
-    /// Speak TLS, with the certificate chain in this PEM file; repeatable [default: none]
+    /// Speak TLS, with this certificate chain, in PEM; repeatable
     ///
-    /// Each needs a --tls-key. The first is for clients that name no server, or one that no certificate is for.
-    /// `fleeting cert` makes one for development.
-    #[arg(long, value_name = "FILE")]
+    /// Each needs a --tls-key. The first is for clients that name no server, or one that no certificate is for. A directory
+    /// needs none: it has NAME.pem or NAME.crt with NAME-key.pem or NAME.key, or, in directories of their own, fullchain.pem
+    /// with privkey.pem. The files are read again when they change. `fleeting cert` makes one for development.
+    #[arg(long, value_name = "FILE|DIR")]
     pub(super) tls_cert: Vec<String>,
     /// The private key of the --tls-cert in the same place; repeatable
     #[arg(long, value_name = "FILE")]
     pub(super) tls_key: Vec<String>,
-    /// Address for /metrics and /census, which the others then do not serve [default: none]
+    /// Address where clients of plain HTTP are sent to https [default: none]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) redirect_http: Option<String>,
+    /// How long browsers shall use no plain HTTP [default: none]
+    ///
+    /// With this host, such as 8760h for a year: the field Strict-Transport-Security (RFC 6797). They keep to it even if the
+    /// server stops speaking TLS, so begin with minutes.
+    #[arg(long, value_name = "TIME")]
+    pub(super) hsts: Option<String>,
+    /// Another address, for /metrics and /census [default: none]
+    ///
+    /// The others then do not serve them.
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) admin_listen: Option<String>,
     /// Worker threads, or auto for one per processor [default: 1]
@@ -138,9 +150,9 @@ pub(crate) struct Flags {
     /// serves any host if none is named.
     #[arg(long, value_name = "NAME")]
     pub(super) host: Vec<String>,
-    /// Let pages of this origin store, publish and open WebSockets; repeatable
+    /// Let pages of this origin change things and connect; repeatable
     ///
-    /// Such as https://chat.example, or * for any. Pages of this server's own origin always may.
+    /// They may store, publish and open WebSockets. Such as https://chat.example, or * for any. Pages of this server's own origin always may.
     #[arg(long, value_name = "ORIGIN")]
     pub(super) origin: Vec<String>,
     /// Compress WebSocket messages: off, shared or dedicated [default: off]
@@ -171,7 +183,7 @@ pub(crate) struct Flags {
     /// For logs and clients' records.
     #[arg(long, value_name = "NAME")]
     pub(super) node: Option<String>,
-    /// How long to keep a client's record that no connection holds [default: 10m]
+    /// How long to keep a record that no connection holds [default: 10m]
     #[arg(long, value_name = "TIME")]
     pub(super) client_life: Option<String>,
     /// When a client's connection closes: remove its record, or keep it for a time [default: remove]
@@ -207,8 +219,10 @@ impl Flags {
     }
 
     /// The flags that take one text, by the name of the setting.
-    pub(super) fn text_settings(&self) -> [(&'static str, Option<&str>); 10] {
+    pub(super) fn text_settings(&self) -> [(&'static str, Option<&str>); 12] {
         [
+            ("redirect_http", self.redirect_http.as_deref()),
+            ("hsts", self.hsts.as_deref()),
             ("admin_listen", self.admin_listen.as_deref()),
             ("workers", self.workers.as_deref()),
             ("spin", self.spin.as_deref()),

@@ -82,6 +82,8 @@ refused, unless Kubernetes sets it for a service of this name.
   FLEETING_LISTEN=127.0.0.1:80,[::1]:80    # addresses, separated by commas
   FLEETING_TLS_CERT=cert.pem               # as --tls-cert, separated by commas
   FLEETING_TLS_KEY=key.pem                 # as --tls-key, separated by commas
+  FLEETING_REDIRECT_HTTP=:80               # as --redirect-http
+  FLEETING_HSTS=8760h                      # as --hsts
   FLEETING_ADMIN_LISTEN=127.0.0.1:9090     # as --admin-listen
   FLEETING_WORKERS=2
   FLEETING_SPIN=50us                       # as --spin
@@ -103,6 +105,8 @@ refused, unless Kubernetes sets it for a service of this name.
   listen = [\"127.0.0.1:8080\"]              # the file; every key is optional
   tls_cert = \"cert.pem\"
   tls_key = \"key.pem\"
+  redirect_http = \":80\"
+  hsts = \"8760h\"
   admin_listen = \"127.0.0.1:9090\"
   workers = 2
   spin = \"50us\"

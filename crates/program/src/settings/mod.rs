@@ -16,5 +16,5 @@ pub(crate) use services::Service;
 #[cfg(test)]
 pub(crate) use services::Services;
 pub(crate) use sources::gather;
-pub(crate) use tls::TlsFiles;
+pub(crate) use tls::{CertificatePlace, TlsSettings};
 pub(crate) use values::{Settings, StoreLocation};

@@ -36,7 +36,7 @@ pub(crate) fn gather(
     apply_flags(&mut settings, flags).map_err(Failure::Usage)?;
     let checked = settings.services.check(settings.files.as_deref());
     checked.map_err(|why| Failure::Usage(format!("--serve: {why}")))?;
-    settings.tls.check().map_err(|why| Failure::Usage(format!("--tls-cert: {why}")))?;
+    settings.tls.check().map_err(Failure::Usage)?;
     Ok(settings)
 }
 

@@ -4,7 +4,7 @@
 //! caller adds the flag, the variable or the key.
 
 use super::services::{Service, Services};
-use super::tls::TlsFiles;
+use super::tls::TlsSettings;
 use crate::registry::RecordLifetimes;
 use fleeting::ws::Compression;
 use fleeting::{ConfigError, Io, Limits, SlowConsumer, Timeouts};
@@ -23,8 +23,8 @@ pub(crate) struct Settings {
     pub(crate) listen: Vec<String>,
     /// The address of the second listener, for metrics and census.
     pub(crate) admin_listen: Option<String>,
-    /// The certificates that it shows on these addresses.
-    pub(crate) tls: TlsFiles,
+    /// The certificates that it shows on these addresses, and what belongs to them.
+    pub(crate) tls: TlsSettings,
     pub(crate) workers: usize,
     /// How long a worker polls without waiting.
     pub(crate) spin: Duration,
@@ -78,7 +78,9 @@ pub(super) const LIST_SETTINGS: [(&str, ListSetter); 7] = [
 ];
 
 /// Settings that are one text in every source, by name.
-pub(super) const TEXT_SETTINGS: [(&str, Setter); 10] = [
+pub(super) const TEXT_SETTINGS: [(&str, Setter); 12] = [
+    ("redirect_http", |settings, addr| settings.tls.set_redirect_http(addr)),
+    ("hsts", |settings, time| settings.tls.set_hsts(time)),
     ("admin_listen", Settings::set_admin_listen),
     ("workers", Settings::set_workers),
     ("spin", Settings::set_spin),
@@ -96,7 +98,7 @@ impl Default for Settings {
         Settings {
             listen: vec![LISTEN.into()],
             admin_listen: None,
-            tls: TlsFiles::default(),
+            tls: TlsSettings::default(),
             workers: 1,
             spin: Duration::ZERO,
             files: None,
@@ -141,7 +143,7 @@ impl Settings {
         let differs = [
             ("listen", old.listen != new.listen),
             ("admin_listen", old.admin_listen != new.admin_listen),
-            ("tls", old.tls.are_set() != new.tls.are_set()),
+            ("tls", old.tls.needs_restart_for(&new.tls)),
             ("workers", old.workers != new.workers),
             ("spin", old.spin != new.spin),
             ("files", old.files != new.files),
@@ -303,16 +305,16 @@ fn time(value: &str) -> Option<Duration> {
 }
 
 /// Parses a duration greater than zero.
-fn positive(value: &str) -> Option<Duration> {
+pub(super) fn positive(value: &str) -> Option<Duration> {
     time(value).filter(|time| !time.is_zero())
 }
 
-fn bad_value(value: &str, expected: &str) -> String {
+pub(super) fn bad_value(value: &str, expected: &str) -> String {
     format!("bad value `{}`; expected {expected}", value.trim())
 }
 
 /// Returns the address in the form HOST:PORT. The name is not resolved.
-fn address(text: &str) -> Result<String, String> {
+pub(super) fn address(text: &str) -> Result<String, String> {
     let text = text.trim();
     let bad = |why: &str| {
         Err(format!("bad address `{text}`: {why}; expected HOST:PORT, such as 127.0.0.1:8080 or [::]:80"))

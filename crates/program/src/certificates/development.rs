@@ -1,10 +1,8 @@
-//! The certificates of the server: those that it shows, and one for development.
+//! A certificate for development.
 //!
-//! It knows no connection. Its invariant: a file is never overwritten, and a key that is made is readable by its owner only.
+//! Its invariant: a file is never overwritten, and a key that is made is readable by its owner only.
 
 use crate::failure::Failure;
-use crate::settings::TlsFiles;
-use fleeting::{Tls, TlsError, TlsOptions};
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, PKCS_ECDSA_P256_SHA256};
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -13,31 +11,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// How long a certificate for development is valid.
+/// How long it is valid.
 const VALIDITY: Duration = Duration::from_secs(365 * 24 * 3600);
-
-/// Reads the certificates and keys. Returns `None` if there are none.
-pub(crate) fn open(files: &TlsFiles) -> Result<Option<Tls>, Failure> {
-    if !files.are_set() {
-        return Ok(None);
-    }
-    let opened = options(files).and_then(TlsOptions::build);
-    opened.map(Some).map_err(|error| Failure::Runtime(error.to_string()))
-}
-
-/// Reads the certificates and keys again.
-///
-/// # Errors
-/// A file cannot be used; those before stay in use.
-pub(crate) fn reload(tls: &Tls, files: &TlsFiles) -> Result<(), TlsError> {
-    tls.replace(options(files)?)
-}
-
-fn options(files: &TlsFiles) -> Result<TlsOptions, TlsError> {
-    files
-        .pairs()
-        .try_fold(Tls::options(), |options, (certificate, key)| options.certificate(certificate, key))
-}
 
 /// Makes a certificate for `names`, and its key, in the current directory. Returns what to do with them.
 pub(crate) fn make(mut names: Vec<String>) -> Result<String, Failure> {
