@@ -4,9 +4,8 @@
 //! maximum is ever granted.
 
 use memmap2::MmapMut;
-use rustix::process::{Resource, getrlimit};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// The memory that all buffers of a server share.
 ///
@@ -130,11 +129,18 @@ impl Memory {
         granted_max < self.bytes_max && !has_small_pieces(LAST_BYTES) && !self.recovers(granted_max)
     }
 
-    /// Whether the system may refuse memory to the process before the machine has none left.
+    /// Whether the system may refuse memory to the process while the machine has some: `RLIMIT_AS` (setrlimit(2)), or strict
+    /// accounting (`vm.overcommit_memory`, proc(5)).
     pub fn is_limited() -> bool {
-        let overcommits =
-            || std::fs::read_to_string("/proc/sys/vm/overcommit_memory").map(|mode| mode.trim() != "2");
-        getrlimit(Resource::As).current.is_some() || !overcommits().unwrap_or(true)
+        static IS_LIMITED: OnceLock<bool> = OnceLock::new();
+        *IS_LIMITED.get_or_init(|| {
+            let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+            let limits = text("/proc/self/limits");
+            let space = limits.lines().find_map(|line| line.strip_prefix("Max address space"));
+            let limit = space.and_then(|limits| limits.split_whitespace().next());
+            limit.is_some_and(|limit| limit != "unlimited")
+                || text("/proc/sys/vm/overcommit_memory").trim() == "2"
+        })
     }
 
     /// Grants no more than there is now, and gives up the reserve, until the system has both the reserve and the headroom.

@@ -28,7 +28,7 @@ pub(super) fn apply(text: &str, settings: &mut Settings) -> Result<(), String> {
                 name @ ("listen" | "tls_cert" | "tls_key" | "media_type" | "serve" | "host" | "origin"),
                 value,
             ) => texts(value).and_then(|values| settings.set_list(name, values).unwrap_or(Ok(()))),
-            ("redirect_http", DeValue::String(addr)) => settings.tls.set_redirect_http(addr),
+            ("redirect_http", DeValue::String(addr)) => settings.set_redirect_http(addr),
             ("redirect_http", other) => Err(wrong_type(other, "an address as a string")),
             ("hsts", DeValue::String(time)) => settings.tls.set_hsts(time),
             ("hsts", other) => Err(wrong_type(other, "a time as a string, such as \"8760h\"")),

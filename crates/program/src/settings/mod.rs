@@ -5,6 +5,7 @@
 mod args;
 mod file;
 mod help;
+mod parse;
 mod services;
 mod sites;
 mod sources;

@@ -2,7 +2,7 @@
 //!
 //! It reads no file. Its invariant: the certificates and the keys are paired in the order in which they are named.
 
-use super::values::{address, bad_value, positive};
+use super::parse::{bad_value, positive};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -55,12 +55,6 @@ impl TlsSettings {
     /// Returns the scheme of the addresses that it listens on.
     pub(crate) fn scheme(&self) -> &'static str {
         if self.are_set() { "https" } else { "http" }
-    }
-
-    /// Sets the address where clients of plain HTTP are sent to this server.
-    pub(super) fn set_redirect_http(&mut self, addr: &str) -> Result<(), String> {
-        self.redirect_http = Some(address(addr)?);
-        Ok(())
     }
 
     /// Sets how long browsers are to use no plain HTTP.
@@ -148,6 +142,5 @@ mod tests {
         for bad in ["999ms", "0s", "a year"] {
             assert!(tls.set_hsts(bad).unwrap_err().contains("at least a second"), "{bad}");
         }
-        assert!(tls.set_redirect_http("80").unwrap_err().contains("HOST:PORT"));
     }
 }

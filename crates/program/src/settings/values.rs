@@ -3,6 +3,7 @@
 //! It does not know where a value comes from. Its errors say what is wrong with a value and what is allowed; the
 //! caller adds the flag, the variable or the key.
 
+use super::parse::{bad_value, positive, time};
 use super::services::{Service, Services};
 use super::tls::TlsSettings;
 use crate::registry::RecordLifetimes;
@@ -79,7 +80,7 @@ pub(super) const LIST_SETTINGS: [(&str, ListSetter); 7] = [
 
 /// Settings that are one text in every source, by name.
 pub(super) const TEXT_SETTINGS: [(&str, Setter); 12] = [
-    ("redirect_http", |settings, addr| settings.tls.set_redirect_http(addr)),
+    ("redirect_http", Settings::set_redirect_http),
     ("hsts", |settings, time| settings.tls.set_hsts(time)),
     ("admin_listen", Settings::set_admin_listen),
     ("workers", Settings::set_workers),
@@ -134,6 +135,12 @@ impl Settings {
     /// Sets the address of the second listener.
     pub(super) fn set_admin_listen(&mut self, addr: &str) -> Result<(), String> {
         self.admin_listen = Some(address(addr)?);
+        Ok(())
+    }
+
+    /// Sets the address where clients of plain HTTP are sent to the others.
+    pub(super) fn set_redirect_http(&mut self, addr: &str) -> Result<(), String> {
+        self.tls.redirect_http = Some(address(addr)?);
         Ok(())
     }
 
@@ -297,24 +304,8 @@ impl Settings {
     }
 }
 
-/// Parses a duration. The syntax is that of timeouts.
-fn time(value: &str) -> Option<Duration> {
-    let mut timeouts = Timeouts::default();
-    timeouts.set("idle", value).ok()?;
-    Some(timeouts.idle)
-}
-
-/// Parses a duration greater than zero.
-pub(super) fn positive(value: &str) -> Option<Duration> {
-    time(value).filter(|time| !time.is_zero())
-}
-
-pub(super) fn bad_value(value: &str, expected: &str) -> String {
-    format!("bad value `{}`; expected {expected}", value.trim())
-}
-
 /// Returns the address in the form HOST:PORT. The name is not resolved.
-pub(super) fn address(text: &str) -> Result<String, String> {
+fn address(text: &str) -> Result<String, String> {
     let text = text.trim();
     let bad = |why: &str| {
         Err(format!("bad address `{text}`: {why}; expected HOST:PORT, such as 127.0.0.1:8080 or [::]:80"))
