@@ -91,6 +91,9 @@ pub mod rest;
 mod server;
 #[doc(hidden)]
 pub mod stream;
+#[cfg(feature = "tls")]
+#[doc(hidden)]
+pub mod tls;
 mod websocket;
 #[doc(hidden)]
 pub mod wire;

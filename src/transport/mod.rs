@@ -21,6 +21,10 @@ pub(crate) use peer::Peer;
 pub use stream::Stream;
 pub use submit::{Submission, Submit};
 pub(crate) use tcp::listen;
+#[cfg(all(feature = "tls", feature = "testing"))]
+pub(crate) use peer::SecuredPeer;
+#[cfg(all(feature = "tls", feature = "testing"))]
+pub(crate) use tls::{TlsAcceptor, TlsStream};
 #[cfg(feature = "tls")]
 pub use tls::{Tls, TlsError, TlsOptions};
 

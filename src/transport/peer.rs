@@ -27,7 +27,7 @@ pub(crate) struct SecuredPeer {
 
 #[cfg(feature = "tls")]
 impl SecuredPeer {
-    pub(super) fn new(addr: SocketAddr) -> Arc<SecuredPeer> {
+    pub(crate) fn new(addr: SocketAddr) -> Arc<SecuredPeer> {
         let addr = Peer::from(Some(addr)).addr().unwrap_or(addr);
         Arc::new(SecuredPeer { addr, certificates: OnceLock::new() })
     }

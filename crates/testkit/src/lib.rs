@@ -30,6 +30,8 @@ pub mod random;
 pub mod redis;
 pub mod server;
 pub mod sigpipe;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod ws;
 
 /// Compiles the examples in the README.

@@ -16,6 +16,8 @@ mod inflate;
 mod multipart;
 mod replies;
 mod script;
+#[cfg(feature = "tls")]
+mod tls;
 mod ws;
 
 pub use chunked::chunked;
@@ -28,6 +30,8 @@ pub use http1::http1_split;
 #[cfg(feature = "deflate")]
 pub use inflate::ws_inflate;
 pub use multipart::{FORM_TYPE, ReadPart, multipart, naive_form, read_form};
+#[cfg(feature = "tls")]
+pub use tls::tls_bytes;
 pub use ws::{ws_frames, ws_vs_tungstenite};
 
 #[cfg(test)]
@@ -63,6 +67,12 @@ mod tests {
         replay("range", range);
         replay("file_path", file_path);
         replay("multipart", multipart);
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn the_corpus_of_tls_passes() {
+        replay("tls_bytes", tls_bytes);
     }
 
     #[cfg(feature = "deflate")]
