@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Raw-socket HTTP/1.1 conformance probe: runs a folder of cases against a server.
 
-usage: probe.py CASES_DIR HOST:PORT [--json FILE] [--only GLOB] [--jobs N] [-v]
+usage: probe.py CASES_DIR HOST:PORT [--tls CERTIFICATE] [--json FILE] [--only GLOB]
+                [--jobs N] [-v]
 
 README.md in this folder describes the server's routes, the case files and the
 outcomes. Needs only the standard library of Python 3.11 or later.
@@ -15,6 +16,7 @@ import pathlib
 import re
 import selectors
 import socket
+import ssl
 import struct
 import sys
 import time
@@ -177,12 +179,91 @@ def to_bytes(value):
     return b"".join(to_bytes(v) for v in value)
 
 
+class TlsSocket:
+    """A socket with TLS on top, as a non-blocking socket of plaintext.
+
+    A close_notify is an end, in both directions; a connection that ends without one counts as reset.
+    """
+
+    def __init__(self, sock, context):
+        self.sock, self.unsent = sock, b""
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
+        while True:
+            try:
+                self.tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                sock.sendall(self.outgoing.read())
+                self.incoming.write(sock.recv(1 << 16) or self.ended())
+        sock.sendall(self.outgoing.read())
+
+    def ended(self):
+        raise ConnectionResetError("the connection has ended without close_notify")
+
+    def fileno(self):
+        return self.sock.fileno()
+
+    def flush(self):
+        self.unsent += self.outgoing.read()
+        while self.unsent:
+            self.unsent = self.unsent[self.sock.send(self.unsent):]
+
+    def recv(self, _size):
+        plain, ended = b"", False
+        while not ended:
+            try:
+                if not (part := self.tls.read(1 << 18)):
+                    return plain
+                plain += part
+            except ssl.SSLZeroReturnError:
+                return plain
+            except ssl.SSLWantReadError:
+                try:
+                    ended = not (data := self.sock.recv(1 << 18))
+                    self.incoming.write(data)
+                except BlockingIOError:
+                    if plain:
+                        return plain
+                    raise
+        return plain or self.ended()
+
+    def send(self, data):
+        self.flush()
+        self.tls.write(data)
+        try:
+            self.flush()
+        except BlockingIOError:
+            pass    # the rest is sent before anything else
+        return len(data)
+
+    def shutdown(self, _how):
+        try:
+            self.tls.unwrap()
+        except ssl.SSLWantReadError:
+            pass    # the server may still answer
+        self.flush()
+
+    def setsockopt(self, *option):
+        self.sock.setsockopt(*option)
+
+    def setblocking(self, blocking):
+        self.sock.setblocking(blocking)
+
+    def close(self):
+        self.sock.close()
+
+
 class Connection:
     """One connection: runs a case's steps and reads meanwhile."""
+
+    context = None      # of TLS, if the server speaks it
 
     def __init__(self, address, methods):
         self.sock = socket.create_connection(address, timeout=5)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.context:
+            self.sock = TlsSocket(self.sock, self.context)
         self.sock.setblocking(False)
         self.reader = Reader(methods)
         self.eof, self.reset, self.error = False, False, None
@@ -233,6 +314,8 @@ class Connection:
             self.error, self.eof = str(problem), True
 
     def send(self, data):
+        if self.context:
+            data = data.replace(b"\r\nOrigin: http://", b"\r\nOrigin: https://")
         view = memoryview(data)
         while view and self.can_send and not self.error and time.monotonic() < self.end:
             try:
@@ -450,12 +533,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cases", help="folder with *.toml case files")
     parser.add_argument("target", help="HOST:PORT of the server; must be a loopback address")
+    parser.add_argument("--tls", metavar="FILE", help="speak TLS, and trust the certificates in this PEM file")
     parser.add_argument("--json", help="write the results to this file")
     parser.add_argument("--only", default="*", help="run only the cases whose id matches this glob")
     parser.add_argument("--jobs", type=int, default=8, help="number of concurrent connections (default 8)")
     parser.add_argument("-v", "--verbose", action="store_true", help="print a line for each passed case too")
     args = parser.parse_args()
     address = resolve(args.target)
+    if args.tls:
+        Connection.context = ssl.create_default_context(cafile=args.tls)
     cases = [c for c in load(args.cases) if fnmatch.fnmatch(c["id"], args.only)]
     baseline = {"expect": "200 open"}
     problem = play_once(baseline, FOLLOW_UP.decode(), address)
