@@ -5,6 +5,8 @@
 
 #[cfg(feature = "redis")]
 mod failover;
+#[cfg(feature = "redis")]
+mod members;
 mod memory;
 #[cfg(all(feature = "redis", not(fleeting_paranoid)))]
 mod nodes;

@@ -1,9 +1,9 @@
 //! A TCP proxy between a test and its Redis server. It can hold, cut and refuse connections, and lead new ones to another
 //! server.
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
+use socket2::{Domain, SockAddr, Socket, Type};
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
@@ -15,21 +15,51 @@ pub struct Proxy {
     acceptor: Option<JoinHandle<()>>,
 }
 
+/// Where a proxy leads.
+pub enum Upstream {
+    Socket(PathBuf),
+    /// A port of this machine.
+    Port(u16),
+}
+
+impl From<PathBuf> for Upstream {
+    fn from(path: PathBuf) -> Upstream {
+        Upstream::Socket(path)
+    }
+}
+
+impl From<u16> for Upstream {
+    fn from(port: u16) -> Upstream {
+        Upstream::Port(port)
+    }
+}
+
+impl Upstream {
+    fn connect(&self) -> io::Result<Socket> {
+        let (domain, addr) = match self {
+            Upstream::Socket(path) => (Domain::UNIX, SockAddr::unix(path)?),
+            Upstream::Port(port) => (Domain::IPV4, SocketAddr::from((Ipv4Addr::LOCALHOST, *port)).into()),
+        };
+        let socket = Socket::new(domain, Type::STREAM, None)?;
+        socket.connect(&addr)?;
+        Ok(socket)
+    }
+}
+
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
 }
 
-#[derive(Default)]
 struct State {
-    upstream: PathBuf,
+    upstream: Upstream,
     requests_held: bool,
     replies_held: bool,
     /// Number of pieces of requests and replies that are held now.
     held: usize,
     is_closed: bool,
     over: bool,
-    connections: Vec<(TcpStream, UnixStream)>,
+    connections: Vec<(TcpStream, Socket)>,
     accepted: usize,
 }
 
@@ -40,13 +70,20 @@ impl Shared {
 }
 
 impl Proxy {
-    pub fn start(upstream: PathBuf) -> Proxy {
+    pub fn start(upstream: impl Into<Upstream>) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
         let addr = listener.local_addr().expect("it listens");
-        let shared = Arc::new(Shared {
-            state: Mutex::new(State { upstream, ..State::default() }),
-            changed: Condvar::new(),
-        });
+        let state = State {
+            upstream: upstream.into(),
+            requests_held: false,
+            replies_held: false,
+            held: 0,
+            is_closed: false,
+            over: false,
+            connections: Vec::new(),
+            accepted: 0,
+        };
+        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
         let own = shared.clone();
         let acceptor = thread::spawn(move || {
             for stream in listener.incoming() {
@@ -61,6 +98,10 @@ impl Proxy {
 
     pub fn url(&self) -> String {
         format!("redis://{}", self.addr)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.addr.port()
     }
 
     fn set(&self, set: impl FnOnce(&mut State)) {
@@ -90,8 +131,8 @@ impl Proxy {
     }
 
     /// Leads new connections to another server. Those that exist stay where they are.
-    pub fn lead_to(&self, upstream: PathBuf) {
-        self.set(|state| state.upstream = upstream);
+    pub fn lead_to(&self, upstream: impl Into<Upstream>) {
+        self.set(|state| state.upstream = upstream.into());
     }
 
     /// Ends all connections.
@@ -122,7 +163,7 @@ impl Shared {
             return;
         }
         // If Redis is not running, the client's connection is closed as well.
-        let Ok(redis) = UnixStream::connect(&state.upstream) else { return };
+        let Ok(redis) = state.upstream.connect() else { return };
         client.set_nodelay(true).expect("the connection is open");
         let twin = (client.try_clone().expect("a descriptor"), redis.try_clone().expect("a descriptor"));
         state.connections.push(twin);
@@ -165,7 +206,7 @@ impl End for TcpStream {
     }
 }
 
-impl End for UnixStream {
+impl End for Socket {
     fn end(&self) {
         let _ = self.shutdown(Shutdown::Both);
     }

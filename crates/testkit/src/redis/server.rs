@@ -1,4 +1,4 @@
-//! A real `redis-server` for one test, on a socket in a folder of its own. Nothing of it remains afterwards.
+//! A real `redis-server` or sentinel for one test, on a socket in a folder of its own. Nothing of it remains afterwards.
 
 use crate::client::PATIENCE;
 use std::fs;
@@ -14,8 +14,12 @@ use std::thread;
 pub struct RedisServer {
     folder: PathBuf,
     arguments: Vec<String>,
+    is_sentinel: bool,
     child: Option<Child>,
 }
+
+/// The name of the primary that a sentinel watches.
+pub const PRIMARY: &str = "cache";
 
 impl RedisServer {
     pub fn start() -> RedisServer {
@@ -24,25 +28,61 @@ impl RedisServer {
 
     /// Starts a server with further arguments.
     pub fn start_with(arguments: &[&str]) -> RedisServer {
+        let mut server = RedisServer::new(arguments, false);
+        server.restart();
+        server
+    }
+
+    fn new(arguments: &[&str], is_sentinel: bool) -> RedisServer {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         // A socket's path has a maximum length.
         let folder = std::env::temp_dir().join(format!("fleeting-redis-{}-{number}", std::process::id()));
         fs::create_dir_all(&folder).expect("there is room for a folder");
         let arguments = arguments.iter().map(ToString::to_string).collect();
-        let mut server = RedisServer { folder, arguments, child: None };
-        server.restart();
-        server
+        RedisServer { folder, arguments, is_sentinel, child: None }
     }
 
     /// Starts a server that also listens on a TCP port. Returns that port.
     pub fn start_on_a_port(arguments: &[&str]) -> (RedisServer, u16) {
+        RedisServer::start_listening("--port", arguments, false)
+    }
+
+    /// Starts a server that also listens on a TCP port with TLS. Returns that port. `arguments` name its certificate.
+    pub fn start_with_tls(arguments: &[&str]) -> (RedisServer, u16) {
+        RedisServer::start_listening("--tls-port", arguments, false)
+    }
+
+    /// Starts a sentinel. It watches the primary on a port of this machine under the name [`PRIMARY`], and replaces it if it
+    /// has not answered for half a second. `port_option` is the option for the sentinel's port, which is returned.
+    pub fn start_sentinel(port_option: &str, primary: u16, arguments: &[&str]) -> (RedisServer, u16) {
+        let primary = primary.to_string();
+        let words = [
+            &["--sentinel", "monitor", PRIMARY, "127.0.0.1", &primary, "1"][..],
+            &["--sentinel", "down-after-milliseconds", PRIMARY, "500"],
+            &["--sentinel", "failover-timeout", PRIMARY, "2000"],
+            arguments,
+        ];
+        let (sentinel, port) = RedisServer::start_listening(port_option, &words.concat(), true);
+        // What it does every second or ten, it does ten times a second, so that a test takes less time.
+        for period in ["INFO-PERIOD", "PING-PERIOD", "ASK-PERIOD", "PUBLISH-PERIOD"] {
+            sentinel.ask::<()>(&["SENTINEL", "DEBUG", period, "100"]);
+        }
+        (sentinel, port)
+    }
+
+    fn start_listening(port_option: &str, arguments: &[&str], is_sentinel: bool) -> (RedisServer, u16) {
         // Another process may take the port first.
         for _ in 0..10 {
             let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
             let port = free.expect("there is a free port").port();
-            let mut server = RedisServer::stopped(arguments);
-            server.arguments.extend(["--port".into(), port.to_string(), "--bind".into(), "127.0.0.1".into()]);
+            let mut server = RedisServer::new(arguments, is_sentinel);
+            server.arguments.extend([
+                port_option.into(),
+                port.to_string(),
+                "--bind".into(),
+                "127.0.0.1".into(),
+            ]);
             if server.try_start() {
                 return (server, port);
             }
@@ -52,8 +92,13 @@ impl RedisServer {
 
     /// Starts a primary and its replica, each with its port. A replica copies its primary without delay.
     pub fn start_pair(arguments: &[&str]) -> [(RedisServer, u16); 2] {
+        RedisServer::start_pair_on("--port", arguments)
+    }
+
+    /// The same, with the option for the port.
+    pub fn start_pair_on(port_option: &str, arguments: &[&str]) -> [(RedisServer, u16); 2] {
         let arguments = [arguments, &["--repl-diskless-sync-delay", "0"]].concat();
-        let pair = [(); 2].map(|()| RedisServer::start_on_a_port(&arguments));
+        let pair = [(); 2].map(|()| RedisServer::start_listening(port_option, &arguments, false));
         pair[1].0.replicate(pair[0].1);
         pair
     }
@@ -66,12 +111,6 @@ impl RedisServer {
     /// Makes it a primary.
     pub fn promote(&self) {
         self.ask::<()>(&["REPLICAOF", "NO", "ONE"]);
-    }
-
-    fn stopped(arguments: &[&str]) -> RedisServer {
-        let mut server = RedisServer::start_with(arguments);
-        server.kill();
-        server
     }
 
     pub fn socket(&self) -> PathBuf {
@@ -100,8 +139,16 @@ impl RedisServer {
         let mut command = Command::new("redis-server");
         let folder = self.folder.display().to_string();
         let socket = self.socket().display().to_string();
-        command.args(["--port", "0", "--unixsocket", &socket, "--dir", &folder, "--save", ""]);
-        command.args(["--appendonly", "no", "--daemonize", "no", "--logfile", ""]).args(&self.arguments);
+        if self.is_sentinel {
+            // A sentinel keeps its state in its configuration.
+            let configuration = self.folder.join("sentinel.conf");
+            fs::write(&configuration, "").expect("there is room for a file");
+            command.arg(configuration).arg("--sentinel");
+        } else {
+            command.args(["--save", "", "--appendonly", "no"]);
+        }
+        command.args(["--port", "0", "--unixsocket", &socket, "--dir", &folder]);
+        command.args(["--daemonize", "no", "--logfile", ""]).args(&self.arguments);
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let mut child = child.expect("redis-server is needed: install the package `redis-server`");
         let log = BufReader::new(child.stdout.take().expect("it is piped"));
@@ -110,7 +157,8 @@ impl RedisServer {
         thread::spawn(move || {
             // The log is read to the end so that the server never blocks on it.
             for line in log.lines().map_while(Result::ok) {
-                if line.to_lowercase().contains("ready to accept connections") {
+                let is_ready = line.to_lowercase().contains("ready to accept connections");
+                if is_ready || line.contains("+monitor") {
                     let _ = sender.send(());
                 }
             }
