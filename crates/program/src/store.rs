@@ -8,6 +8,7 @@ use crate::hub;
 use crate::log;
 use crate::settings::{Settings, StoreLocation};
 use fleeting_store::{Memory, Redis, RedisBroker, RedisOptions, RedisUrl, Store, StoreLimits};
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The opened store.
@@ -24,7 +25,8 @@ pub(crate) struct Opened {
 /// Opens the store that the settings name. A Redis need not be reachable yet.
 ///
 /// # Errors
-/// [`Failure::Usage`] if the node's name is not allowed, [`Failure::Runtime`] if a thread cannot be started.
+/// [`Failure::Usage`] if the node's name is not allowed, [`Failure::Runtime`] if a file for TLS cannot be used or a thread
+/// cannot be started.
 pub(crate) fn open(settings: &Settings) -> Result<Opened, Failure> {
     let node = settings.node.clone().unwrap_or_else(own_name);
     let StoreLocation::Redis(url) = &settings.store else {
@@ -41,7 +43,11 @@ pub(crate) fn open(settings: &Settings) -> Result<Opened, Failure> {
     let broker =
         broker.map_err(|error| Failure::Usage(format!("--node: {error}")))?.announce(hub::announcement);
     let store = Redis::connect(url.clone(), options(0));
-    let store = store.map_err(Failure::no_thread)?;
+    let store = store.map_err(|error| match error.kind() {
+        // A file for TLS.
+        io::ErrorKind::InvalidData => Failure::Runtime(format!("--store: {error}")),
+        _ => Failure::no_thread(error),
+    })?;
     let description =
         Some(format!("Entries and topics are shared in {url}, as node {}.", log::one_line(&node)));
     Ok(Opened { store: Arc::new(store), node, broker: Some(Arc::new(broker)), description })

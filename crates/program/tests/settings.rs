@@ -92,7 +92,12 @@ fn a_wrong_flag_is_one_line_and_status_2() {
     refused(program(&["--admin-listen", "localhost"]), 2, &["`localhost`", "there is no port"]);
     refused(program(&["--store", "memroy"]), 2, &["--store", "neither `memory`", "redis://HOST"]);
     refused(program(&["--store", "redis://user@host"]), 2, &["--store", "a user without a password"]);
-    refused(program(&["--store", "rediss://host"]), 2, &["--store", "TLS to Redis is not supported"]);
+    refused(program(&["--store", "rediss://host?cert=a"]), 2, &["--store", "`cert` and `key`"]);
+    refused(
+        program(&["--store", "rediss://host?ca=/nowhere/ca.pem"]),
+        1,
+        &["--store: /nowhere/ca.pem: ", "No such file"],
+    );
     refused(program(&["--store", "redis://a", "--node", ""]), 2, &["--node", "1 to 64 bytes"]);
 }
 

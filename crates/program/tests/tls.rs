@@ -1,6 +1,8 @@
 //! `fleeting cert` and `--tls-cert`: two commands make a server that speaks TLS, and its certificates can be replaced.
 
 use crate::program::{Folder, Running, outcome, program, refused};
+use fleeting_testkit::redis::node::wait_until;
+use fleeting_testkit::redis::server::RedisServer;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -75,6 +77,29 @@ fn certificates_are_replaced_by_sighup_and_a_wrong_pair_changes_nothing() {
     running.signal("HUP");
     assert_eq!(running.stderr_line(), "reloaded the hosts, origins and certificates\n");
     assert_eq!(curl(&other, &running, "/healthz", &[]), (true, "ok".into()));
+}
+
+/// What docs/hub.md says under "TLS to Redis".
+#[test]
+fn two_nodes_share_a_redis_over_tls() {
+    let folder = Folder::new("tls-redis");
+    certificate(&folder);
+    let file = |name: &str| format!("{}/{name}", folder.path());
+    let (chain, key) = (file("localhost.pem"), file("localhost-key.pem"));
+    let files = ["--tls-cert-file", &chain, "--tls-key-file", &key, "--tls-ca-cert-file", &chain];
+    let (mut redis, port) =
+        RedisServer::start_with_tls(&[&files[..], &["--tls-auth-clients", "no"]].concat());
+    let store = format!("rediss://localhost:{port}?ca={chain}");
+    let [mut a, b] = ["a", "b"].map(|node| Running::serve(&["--store", &store, "--node", node]));
+    let post = "POST /clients HTTP/1.1\r\nHost: localhost\r\nX-Id: alice\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\
+                Connection: close\r\n\r\nhi";
+    // On a busy machine, a first handshake may take longer than an operation may.
+    wait_until(|| matches!(a.status(post), 200 | 201));
+    wait_until(|| b.get("/clients/alice").contains(r#""sent":"hi""#));
+    redis.kill();
+    let line = a.stderr_line();
+    let expected = format!("rediss://localhost:{port} is unavailable: it ");
+    assert!(line.starts_with(&expected) && !line.contains("rustls"), "{line}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! - [`Store`] is the contract: keys and values with an optional time to live.
 //! - [`Memory`] is a store in the memory of the process.
 //! - With the feature `redis`, `Redis` is a store in Redis, which outlives the process and can be shared by several;
-//!   `RedisBroker` delivers publications to all servers on the same Redis.
+//!   `RedisBroker` delivers publications to all servers on the same Redis. The feature `tls` adds TLS.
 //!
 //! A store knows neither requests nor the server's sockets. Invariants: a store copies its arguments before it returns;
 //! and it returns copies in the caller's arena, never a borrow of itself.

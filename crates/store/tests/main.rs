@@ -3,6 +3,8 @@
 //! In builds for AddressSanitizer (`--cfg fleeting_paranoid`, see tests/sanitize) `nodes` is left out: it holds servers
 //! to a quarter of a second, and they are several times slower there.
 
+#[cfg(feature = "tls")]
+mod certificates;
 #[cfg(feature = "redis")]
 mod failover;
 #[cfg(feature = "redis")]
@@ -14,4 +16,8 @@ mod nodes;
 mod redis;
 #[cfg(feature = "redis")]
 mod replicas;
+#[cfg(feature = "redis")]
+mod sentinel;
 mod store;
+#[cfg(feature = "tls")]
+mod tls;

@@ -174,8 +174,9 @@ pub(crate) struct Flags {
     pub(super) io: Option<String>,
     /// Where to keep entries: memory, or a Redis [default: memory]
     ///
-    /// A Redis is redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE] or unix:///PATH. Nodes that use the same Redis also share
-    /// their topics.
+    /// A Redis is redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], rediss://HOST[?ca=FILE&cert=FILE&key=FILE] for TLS,
+    /// redis+sentinel://HOST[,HOST...]/NAME for the primary that sentinels know, or unix:///PATH. Nodes that use the same Redis
+    /// also share their topics.
     #[arg(long, value_name = "WHERE")]
     pub(super) store: Option<String>,
     /// Name of this server among the nodes that share a Redis [default: host name and process id]

@@ -210,7 +210,7 @@ mod tests {
         check("io = 'kqueue'", &[": io: ", "`kqueue`", "uring"]);
         check("io = 1", &["auto, epoll or uring as a string"]);
         check("store = 1", &[": store: ", "a location as a string"]);
-        check("store = 'rediss://a'", &[": store: ", "TLS"]);
+        check("store = 'rediss://a?insecure=1'", &[": store: ", "`insecure` has no meaning"]);
         check("node = ''", &[": node: ", "1 to 64 bytes"]);
         check("node = 1", &[": node: ", "a name as a string"]);
         check("clients = 1", &["a table"]);

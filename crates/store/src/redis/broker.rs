@@ -10,6 +10,7 @@ use super::counters::{BrokerCounters, Counts, count};
 use super::node::{NodeError, check_node};
 use super::options::RedisOptions;
 use super::peers::Gap;
+use super::route::Route;
 use super::shared::{Phase, Shared, State, THREADS};
 use super::url::RedisUrl;
 use super::{publishing, subscribing, watching};
@@ -92,7 +93,7 @@ impl RedisBroker {
             ended: 0,
         };
         let shared = Shared {
-            url,
+            route: Route::new(url),
             options,
             channel,
             node: node.into(),
@@ -164,10 +165,11 @@ impl Broker for RedisBroker {
             let error = "the broker is attached to a server already";
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, error));
         }
+        shared.route.check()?;
         state.phase = Phase::Starting;
         drop(state);
         let wake: Weak<Shared> = Arc::downgrade(shared);
-        shared.options.alarm.listen(&shared.url, wake);
+        shared.options.alarm.listen(shared.route.url(), wake);
         shared.spawn("publish", publishing::run)?;
         let started = shared.spawn("subscribe", move |shared| subscribing::run(shared, &*inlet));
         let started = started.and_then(|()| shared.spawn_watch(watching::run));
@@ -203,7 +205,7 @@ impl Broker for RedisBroker {
 impl fmt::Debug for RedisBroker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisBroker")
-            .field("url", &self.shared.url)
+            .field("url", self.shared.route.url())
             .field("channel", &self.shared.channel)
             .field("node", &self.shared.node)
             .finish_non_exhaustive()

@@ -5,6 +5,9 @@
 use crate::StoreError;
 use redis::RedisError;
 use std::borrow::Cow;
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The longest description, in bytes. An error reply may be as long as any other.
@@ -20,8 +23,13 @@ pub(super) fn describe(error: &RedisError, timeout: Duration) -> Cow<'static, st
 }
 
 fn whole_description(error: &RedisError, timeout: Duration) -> Cow<'static, str> {
+    let own_text = own_text(error);
     if error.is_timeout() {
-        return format!("it has not answered within {} ms", timeout.as_millis()).into();
+        let what = own_text.as_deref().unwrap_or("it has not answered");
+        return format!("{what} within {} ms", timeout.as_millis()).into();
+    }
+    if let Some(text) = own_text {
+        return text.into();
     }
     if let Some(code) = error.code() {
         let detail = error.detail().unwrap_or_default();
@@ -39,6 +47,12 @@ fn whole_description(error: &RedisError, timeout: Duration) -> Cow<'static, str>
         return error.to_string().into();
     }
     format!("its reply is not understood: {error}").into()
+}
+
+/// Returns the text of an error that was made here rather than by the system.
+fn own_text(error: &RedisError) -> Option<String> {
+    let inner = error.source()?.downcast_ref::<Arc<dyn Error + Send + Sync>>()?;
+    inner.downcast_ref::<io::Error>()?.get_ref().map(ToString::to_string)
 }
 
 /// Returns the error of an operation that is not about numbers.
@@ -66,7 +80,6 @@ pub(super) fn number_error(error: &RedisError, timeout: Duration) -> StoreError 
 mod tests {
     use super::*;
     use redis::parse_redis_value;
-    use std::io;
 
     const TIMEOUT: Duration = Duration::from_millis(250);
 

@@ -5,23 +5,22 @@
 //! not [usable](Link::is_usable), because a late reply could be taken for the reply to the next operation.
 
 use super::bounds::Bounds;
-use super::failure::describe;
 use super::primary::{IS_REPLICA, Question, Server, is_misplaced, is_refusal};
-use super::url::{Endpoint, RedisUrl};
+use super::tls::Tls;
+use super::url::Login;
+use super::wire::Wire;
 use redis::{Cmd, FromRedisValue, Parser, RedisResult, Value, from_redis_value};
-use rustix::io::Errno;
-use rustix::net::SendFlags;
-use socket2::{SockAddr, Socket, Type};
+use socket2::{SockAddr, Socket};
 use std::borrow::Cow;
 use std::io::{self, Read};
-use std::net::{Shutdown, ToSocketAddrs};
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// A connection.
 pub(super) struct Link {
-    socket: Socket,
+    wire: Wire,
     parser: Parser,
     timeout: Timeout,
     bounds: Bounds,
@@ -45,88 +44,26 @@ enum Timeout {
 
 /// How long one message may take to arrive on a link with a heartbeat, in heartbeats.
 const REPLY_HEARTBEATS_MAX: u32 = 60;
-/// The shortest timeout to set on a socket: zero would mean none.
-const WAIT_MIN: Duration = Duration::from_millis(1);
-
-/// A peer that is gone is an error and not the signal SIGPIPE, which may end the process. Elsewhere than on Linux,
-/// [`Socket::new`] turns the signal off.
-#[cfg(target_os = "linux")]
-const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL;
-#[cfg(not(target_os = "linux"))]
-const SEND_FLAGS: SendFlags = SendFlags::empty();
 
 const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 
-impl RedisUrl {
-    /// Resolves the host name. This may block for as long as the system's resolver does.
-    pub(super) fn resolve(&self) -> io::Result<Vec<SockAddr>> {
-        match &self.endpoint {
-            Endpoint::Tcp(host, port) => {
-                let addrs: Vec<SockAddr> = (&**host, *port).to_socket_addrs()?.map(SockAddr::from).collect();
-                if addrs.is_empty() { Err(io::ErrorKind::AddrNotAvailable.into()) } else { Ok(addrs) }
-            }
-            Endpoint::Unix(path) => Ok(vec![SockAddr::unix(path)?]),
-        }
-    }
-}
-
 impl Link {
-    /// Resolves the host name and connects to a primary within `timeout`. On failure it returns the reason.
-    pub(super) fn open(url: &RedisUrl, timeout: Duration) -> Result<Link, Cow<'static, str>> {
-        let addrs = url.resolve().map_err(|error| format!("its host name cannot be resolved: {error}"))?;
-        let link = Link::connect(url, &addrs, Instant::now() + timeout);
-        link.map_err(|error| describe(&error, timeout))?.of_primary()
+    /// Connects to the first of `addrs` that is available. With `tls`, that must prove to be this host.
+    pub(super) fn connect(
+        addrs: &[SockAddr],
+        tls: Option<(&Tls, &str)>,
+        deadline: Instant,
+    ) -> RedisResult<Link> {
+        let mut wire = Wire::connect(addrs, deadline)?;
+        if let Some((tls, host)) = tls {
+            wire.secure(tls.session(host)?, deadline)?;
+        }
+        Ok(Link::new(wire, Timeout::Deadline(deadline)))
     }
 
-    /// Refuses a link to a replica.
-    pub(super) fn of_primary(self) -> Result<Link, Cow<'static, str>> {
-        if self.server.is_replica { Err(IS_REPLICA.into()) } else { Ok(self) }
-    }
-
-    /// Connects to the first of `addrs` that is available, logs in, selects the database, asks the server about itself,
-    /// and waits until it answers a PING. It may be a replica.
-    pub(super) fn connect(url: &RedisUrl, addrs: &[SockAddr], deadline: Instant) -> RedisResult<Link> {
-        let mut outcome = Err(io::ErrorKind::AddrNotAvailable.into());
-        for (at, addr) in addrs.iter().enumerate() {
-            // Each address gets its share of the time, so that a silent one leaves some for the others.
-            let now = Instant::now();
-            let share = deadline.saturating_duration_since(now) / (addrs.len() - at) as u32;
-            outcome = connect(addr, now + share);
-            if outcome.is_ok() {
-                break;
-            }
-        }
-        let mut link = Link::new(outcome?, Timeout::Deadline(deadline));
-        let mut introduction = Vec::new();
-        if let Some(password) = &url.password {
-            redis::cmd("AUTH")
-                .arg(url.user.as_deref())
-                .arg(&**password)
-                .write_packed_command(&mut introduction);
-        }
-        if url.database != 0 {
-            redis::cmd("SELECT").arg(url.database).write_packed_command(&mut introduction);
-        }
-        let count = usize::from(url.password.is_some()) + usize::from(url.database != 0);
-        link.question.append(&mut introduction);
-        introduction.extend_from_slice(PING);
-        link.send(&introduction)?;
-        for _ in 0..count {
-            link.receive()?.extract_error()?;
-        }
-        let mut answer = link.answer();
-        link.receive()?.extract_error()?;
-        while answer.as_ref().is_err_and(is_refusal) {
-            link.question = link.question.next();
-            answer = link.ask();
-        }
-        link.server = answer?;
-        Ok(link)
-    }
-
-    fn new(socket: Socket, timeout: Timeout) -> Link {
+    fn new(wire: Wire, timeout: Timeout) -> Link {
         Link {
-            socket,
+            wire,
             parser: Parser::new(),
             timeout,
             bounds: Bounds::new(),
@@ -135,6 +72,54 @@ impl Link {
             server: Server::default(),
             question: Question::Info,
         }
+    }
+
+    /// Logs in, selects the database, asks the server about itself, and waits until it answers a PING. It may be a
+    /// replica.
+    pub(super) fn introduce(&mut self, login: &Login, database: u32) -> RedisResult<()> {
+        let mut introduction = Vec::new();
+        let mut count = append_login(login, &mut introduction);
+        if database != 0 {
+            redis::cmd("SELECT").arg(database).write_packed_command(&mut introduction);
+            count += 1;
+        }
+        self.question.append(&mut introduction);
+        introduction.extend_from_slice(PING);
+        self.send(&introduction)?;
+        for _ in 0..count {
+            self.receive()?.extract_error()?;
+        }
+        let mut answer = self.answer();
+        // If the connection has ended, the first error says why.
+        if self.usable {
+            self.receive()?.extract_error()?;
+        }
+        while answer.as_ref().is_err_and(is_refusal) {
+            self.question = self.question.next();
+            answer = self.ask();
+        }
+        self.server = answer?;
+        Ok(())
+    }
+
+    /// Logs in.
+    pub(super) fn log_in(&mut self, login: &Login) -> RedisResult<()> {
+        let mut command = Vec::new();
+        for _ in 0..append_login(login, &mut command) {
+            self.send(&command)?;
+            self.receive()?.extract_error()?;
+        }
+        Ok(())
+    }
+
+    /// Refuses a link to a replica.
+    pub(super) fn of_primary(self) -> Result<Link, Cow<'static, str>> {
+        if self.server.is_replica { Err(IS_REPLICA.into()) } else { Ok(self) }
+    }
+
+    /// Records that the server was found under this name.
+    pub(super) fn set_name(&mut self, name: &str) {
+        self.server.set_name(name);
     }
 
     /// Returns what the server said about itself when the link was made.
@@ -179,29 +164,26 @@ impl Link {
     /// Checks an idle link: it is no longer usable if data or the end of the stream has arrived unasked. Returns whether
     /// it is usable.
     pub(super) fn check_idle(&mut self) -> bool {
-        let mut byte = [0];
-        let read = self.socket.set_nonblocking(true).and_then(|()| self.socket.read(&mut byte));
-        let quiet = matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
-        self.usable &= quiet && self.socket.set_nonblocking(false).is_ok();
+        self.usable &= self.wire.is_quiet();
         self.usable
     }
 
     /// Returns a handle that shuts the link down from another thread: blocked reads and writes then end.
     pub(super) fn closer(&self) -> io::Result<LinkCloser> {
-        Ok(LinkCloser { socket: self.socket.try_clone()?, closed: self.closed.clone() })
+        Ok(LinkCloser { socket: self.wire.twin()?, closed: self.closed.clone() })
     }
 
     pub(super) fn send(&mut self, bytes: &[u8]) -> RedisResult<()> {
-        let sent = send_all(&self.socket, bytes, self.timeout);
+        let sent = self.wire.send(bytes, self.timeout.until());
         self.usable &= sent.is_ok();
         Ok(sent?)
     }
 
     /// Receives the next reply. An error reply is a value like others.
     pub(super) fn receive(&mut self) -> RedisResult<Value> {
-        let Link { socket, parser, timeout, bounds, closed, .. } = self;
+        let Link { wire, parser, timeout, bounds, closed, .. } = self;
         let (timeout, pinged, began) = (*timeout, false, None);
-        let reader = Reader { socket, timeout, pinged, began, bounds, closed };
+        let reader = Reader { wire, timeout, pinged, began, bounds, closed };
         let received = parser.parse_value(reader);
         self.usable &= received.is_ok();
         received
@@ -238,55 +220,26 @@ impl LinkCloser {
     }
 }
 
+/// Appends the command that logs in, if there is anything to log in with. Returns how many commands those are.
+fn append_login(login: &Login, out: &mut Vec<u8>) -> usize {
+    let Some(password) = &login.password else { return 0 };
+    redis::cmd("AUTH").arg(login.user.as_deref()).arg(&**password).write_packed_command(out);
+    1
+}
+
 impl Timeout {
-    /// Returns how long one system call may wait.
-    fn left(self) -> io::Result<Duration> {
+    /// Returns until when to wait for what is sent or received now.
+    fn until(self) -> Instant {
         match self {
-            Timeout::Deadline(deadline) => time_left(deadline),
-            Timeout::Heartbeat(interval) => Ok(interval),
+            Timeout::Deadline(deadline) => deadline,
+            Timeout::Heartbeat(interval) => Instant::now() + interval,
         }
     }
-}
-
-/// Returns the time until the deadline, or an error if it has passed.
-fn time_left(deadline: Instant) -> io::Result<Duration> {
-    match deadline.saturating_duration_since(Instant::now()) {
-        Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
-        left => Ok(left.max(WAIT_MIN)),
-    }
-}
-
-fn connect(addr: &SockAddr, deadline: Instant) -> io::Result<Socket> {
-    let left = time_left(deadline)?;
-    let socket = Socket::new(addr.domain(), Type::STREAM, None)?;
-    if addr.is_unix() {
-        // On a Unix socket, connect(2) waits while the listener's queue is full, for the write timeout at most.
-        socket.set_write_timeout(Some(left))?;
-        socket.connect(addr)?;
-    } else {
-        socket.connect_timeout(addr, left)?;
-        socket.set_tcp_nodelay(true)?;
-    }
-    Ok(socket)
-}
-
-fn send_all(socket: &Socket, bytes: &[u8], timeout: Timeout) -> io::Result<()> {
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        socket.set_write_timeout(Some(timeout.left()?))?;
-        match rustix::net::send(socket, rest, SEND_FLAGS) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(sent) => rest = &rest[sent..],
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
 }
 
 /// Gives the parser the bytes of one reply.
 struct Reader<'a> {
-    socket: &'a Socket,
+    wire: &'a mut Wire,
     timeout: Timeout,
     /// A PING was sent, and nothing has arrived since.
     pinged: bool,
@@ -302,8 +255,7 @@ impl Read for Reader<'_> {
             if self.closed.load(Ordering::Relaxed) {
                 return Err(io::ErrorKind::ConnectionAborted.into());
             }
-            self.socket.set_read_timeout(Some(self.timeout.left()?))?;
-            match self.socket.read(into) {
+            match self.wire.receive(into, self.timeout.until()) {
                 Ok(read) => {
                     self.bounds.follow(&into[..read]).map_err(io::Error::other)?;
                     self.pinged = false;
@@ -311,12 +263,10 @@ impl Read for Reader<'_> {
                     return Ok(read);
                 }
                 Err(error) => match (error.kind(), self.timeout) {
-                    (io::ErrorKind::Interrupted, _) => {}
-                    (io::ErrorKind::WouldBlock, Timeout::Heartbeat(interval)) if !self.pinged => {
-                        send_all(self.socket, PING, Timeout::Heartbeat(interval))?;
+                    (io::ErrorKind::TimedOut, Timeout::Heartbeat(interval)) if !self.pinged => {
+                        self.wire.send(PING, Instant::now() + interval)?;
                         self.pinged = true;
                     }
-                    (io::ErrorKind::WouldBlock, _) => return Err(io::ErrorKind::TimedOut.into()),
                     _ => return Err(error),
                 },
             }
@@ -341,14 +291,16 @@ impl Reader<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::failure::describe;
     use super::*;
     use fleeting_testkit::sigpipe::under_default_action;
+    use socket2::Type;
     use std::io::Write;
 
     /// Returns the two ends of a connection: a link with a deadline, and the socket of the peer.
     fn pair(timeout: Duration) -> (Link, Socket) {
         let (socket, redis) = Socket::pair(socket2::Domain::UNIX, Type::STREAM, None).unwrap();
-        (Link::new(socket, Timeout::Deadline(Instant::now() + timeout)), redis)
+        (Link::new(Wire::new(socket), Timeout::Deadline(Instant::now() + timeout)), redis)
     }
 
     /// Longer than any operation in these tests takes.
@@ -542,9 +494,9 @@ mod tests {
             }
             redis.write_all(b"+\r\n+\r\n+PONG\r\n").unwrap();
         });
-        let url = "redis://two.example".parse().unwrap();
         let deadline = Instant::now() + Duration::from_secs(2);
-        assert!(Link::connect(&url, &[silent, good], deadline).is_ok_and(|link| link.is_usable()));
+        let mut link = Link::connect(&[silent, good], None, deadline).unwrap();
+        assert!(link.introduce(&Login::default(), 0).is_ok() && link.is_usable());
         redis.join().unwrap();
     }
 }

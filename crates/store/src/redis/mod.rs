@@ -1,7 +1,8 @@
 //! A store in Redis, and a broker over its channels.
 //!
 //! [`Redis`] turns the operations of a store into commands; it knows no socket. Behind it are the address of a server
-//! ([`url`]), one connection ([`link`]), the connections of a store ([`pool`]), and the [`broker`] with its two threads.
+//! ([`url`]) and the way there ([`route`], [`sentinel`]), one connection ([`link`], on [`wire`] and [`tls`]), the connections of
+//! a store ([`pool`]), and the [`broker`] with its two threads.
 //! Invariant: each operation is one command, or one script, or only reads.
 
 mod alarm;
@@ -18,11 +19,15 @@ mod peers;
 mod pool;
 mod primary;
 mod publishing;
+mod route;
 mod script;
+mod sentinel;
 mod shared;
 mod subscribing;
+mod tls;
 mod url;
 mod watching;
+mod wire;
 
 pub use broker::RedisBroker;
 pub use counters::BrokerCounters;
@@ -40,6 +45,7 @@ use fleeting::Arena;
 use link::Link;
 use pool::Pool;
 use redis::{Cmd, RedisResult, cmd};
+use route::Route;
 use script::Script;
 use std::fmt;
 use std::io;
@@ -114,10 +120,12 @@ impl Redis {
     /// connect, and fail from then on until an attempt succeeds.
     ///
     /// # Errors
-    /// If the thread that connects cannot be started.
+    /// If the thread that connects cannot be started, or, of the kind `InvalidData`, if a file for TLS cannot be used.
     pub fn connect(url: RedisUrl, options: RedisOptions) -> io::Result<Redis> {
+        let route = Route::new(url.clone());
+        route.check()?;
         Ok(Redis {
-            pool: Pool::new(url.clone(), options.clone())?,
+            pool: Pool::new(route, options.clone())?,
             url,
             options,
             persist: Script::new(PERSIST),

@@ -10,10 +10,9 @@ use super::failure::describe;
 use super::link::Link;
 use super::options::RedisOptions;
 use super::primary::Server;
-use super::url::RedisUrl;
+use super::route::{Place, Route};
 use crate::StoreError;
 use redis::RedisError;
-use socket2::SockAddr;
 use std::borrow::Cow;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -26,7 +25,7 @@ pub(super) struct Pool {
 }
 
 struct Shared {
-    url: RedisUrl,
+    route: Route,
     options: RedisOptions,
     state: Mutex<State>,
     /// Wakes operations: a link was returned or discarded, or the health has changed.
@@ -42,8 +41,8 @@ struct State {
     health: Health,
     /// Outages so far. A link that was made before an outage is not used after it.
     outages: u64,
-    /// The addresses of the host when Redis was last reached.
-    addrs: Arc<[SockAddr]>,
+    /// Where Redis was last found.
+    place: Place,
     /// The server that the links lead to.
     server: Server,
     /// Look where the address leads without waiting for the next beat.
@@ -92,7 +91,7 @@ impl Shared {
             state.health = Health::Down { why, untried: true };
             self.wake_reconnect.notify_one();
             drop(state);
-            self.options.alarm.raise(&self.url);
+            self.options.alarm.raise(self.route.url());
         }
     }
 
@@ -111,7 +110,7 @@ impl Shared {
         let outages = state.outages;
         drop(state);
         if differs {
-            self.options.alarm.raise(&self.url);
+            self.options.alarm.raise(self.route.url());
         }
         outages
     }
@@ -140,22 +139,22 @@ fn wait<'g>(on: &Condvar, state: MutexGuard<'g, State>, until: Instant) -> Mutex
 
 impl Pool {
     /// Creates a pool without connections, and starts the thread that makes the first one.
-    pub(super) fn new(url: RedisUrl, options: RedisOptions) -> io::Result<Pool> {
+    pub(super) fn new(route: Route, options: RedisOptions) -> io::Result<Pool> {
         let state = State {
             idle: Vec::new(),
             count: 0,
             health: Health::Down { why: "it has not been reached yet".into(), untried: true },
             outages: 0,
-            addrs: Arc::default(),
+            place: Place::default(),
             server: Server::default(),
             looks_soon: false,
             closed: false,
         };
         let (state, changed, wake_reconnect) = (Mutex::new(state), Condvar::new(), Condvar::new());
-        let shared = Arc::new(Shared { url, options, state, changed, wake_reconnect });
+        let shared = Arc::new(Shared { route, options, state, changed, wake_reconnect });
         let own = shared.clone();
         let wake: Weak<Shared> = Arc::downgrade(&shared);
-        shared.options.alarm.listen(&shared.url, wake);
+        shared.options.alarm.listen(shared.route.url(), wake);
         thread::Builder::new().name("fleeting-redis".into()).spawn(move || reconnect(&own))?;
         Ok(Pool { shared })
     }
@@ -187,10 +186,10 @@ impl Pool {
                     }
                     if state.count < shared.options.connections {
                         state.count += 1;
-                        let addrs = state.addrs.clone();
+                        let place = state.place.clone();
                         drop(state);
                         let since = Instant::now();
-                        let link = match Link::connect(&shared.url, &addrs, deadline) {
+                        let link = match shared.route.connect(&place, deadline) {
                             Ok(link) => link.of_primary().inspect_err(|why| {
                                 shared.go_down(outages, why.clone());
                             }),
@@ -288,8 +287,9 @@ fn reconnect(shared: &Shared) {
             return;
         }
         drop(state);
-        match connect(shared).and_then(|(link, addrs)| Ok((link.of_primary()?, addrs))) {
-            Ok((link, addrs)) => {
+        let found = shared.route.find(shared.options.timeout);
+        match found.and_then(|(link, place)| Ok((link.of_primary()?, place))) {
+            Ok((link, place)) => {
                 let mut state = shared.state();
                 if state.closed {
                     return;
@@ -297,7 +297,7 @@ fn reconnect(shared: &Shared) {
                 state.health = Health::Up;
                 state.server = link.server().clone();
                 state.looks_soon = false;
-                state.addrs = addrs;
+                state.place = place;
                 state.idle.push(link);
                 state.count += 1;
                 drop(state);
@@ -335,19 +335,12 @@ fn check(shared: &Shared) {
         return;
     }
     // If Redis cannot be reached, the next operation notices.
-    let Ok((link, addrs)) = connect(shared) else { return };
+    let Ok((link, place)) = shared.route.find(shared.options.timeout) else { return };
     match link.of_primary() {
         Ok(link) => {
-            shared.state().addrs = addrs;
+            shared.state().place = place;
             shared.join(outages, link.server());
         }
         Err(why) => shared.go_down(outages, why),
     }
-}
-
-fn connect(shared: &Shared) -> Result<(Link, Arc<[SockAddr]>), Cow<'static, str>> {
-    let timeout = shared.options.timeout;
-    let addrs = shared.url.resolve().map_err(|error| format!("its host name cannot be resolved: {error}"))?;
-    let link = Link::connect(&shared.url, &addrs, Instant::now() + timeout);
-    link.map(|link| (link, addrs.into())).map_err(|error| describe(&error, timeout))
 }

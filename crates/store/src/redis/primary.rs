@@ -11,6 +11,8 @@ use redis::{RedisError, RedisResult, Value, cmd};
 pub(super) struct Server {
     /// Identifies one run of a server; `None` if the user may not ask for it.
     run_id: Option<Box<str>>,
+    /// The address that sentinels return for it, if it was found that way.
+    name: Option<Box<str>>,
     pub(super) is_replica: bool,
 }
 
@@ -32,9 +34,17 @@ pub(super) const IS_REPLICA: &str = "it is a replica";
 pub(super) const IS_ANOTHER: &str = "it has restarted, or its address leads to another server";
 
 impl Server {
+    pub(super) fn set_name(&mut self, name: &str) {
+        self.name = Some(name.into());
+    }
+
     /// Returns whether the two are known to be different servers.
     pub(super) fn differs_from(&self, other: &Server) -> bool {
-        self.run_id.is_some() && other.run_id.is_some() && self.run_id != other.run_id
+        match (&self.run_id, &other.run_id) {
+            (Some(own), Some(other)) => own != other,
+            // Sentinels may have two names for one server, so its own word counts more.
+            _ => self.name.is_some() && other.name.is_some() && self.name != other.name,
+        }
     }
 
     /// Returns whether it is unknown which server this is.
@@ -78,19 +88,19 @@ impl Question {
                 let (server, replication) = (server.extract_error()?, replication.extract_error()?);
                 let run_id = text(&server).and_then(|text| field(text, "run_id")).map(Into::into);
                 let role = text(&replication).and_then(|text| field(text, "role"));
-                Ok(Server { run_id, is_replica: role.is_some_and(is_replica) })
+                Ok(Server { run_id, name: None, is_replica: role.is_some_and(is_replica) })
             }
             Question::Role => {
                 let role = receive()?.extract_error()?;
                 let role = role.as_sequence().and_then(|items| text(items.first()?));
-                Ok(Server { run_id: None, is_replica: role.is_some_and(is_replica) })
+                Ok(Server { is_replica: role.is_some_and(is_replica), ..Server::default() })
             }
             Question::Hello => {
                 let hello = receive()?.extract_error()?;
                 let mut pairs = hello.as_map_iter().into_iter().flatten();
                 let role =
                     pairs.find(|(name, _)| text(name) == Some("role")).and_then(|(_, role)| text(role));
-                Ok(Server { run_id: None, is_replica: role.is_some_and(is_replica) })
+                Ok(Server { is_replica: role.is_some_and(is_replica), ..Server::default() })
             }
             Question::Nothing => Ok(Server::default()),
         }
@@ -161,7 +171,7 @@ mod tests {
 
     #[test]
     fn each_answer_says_whether_the_server_is_a_replica() {
-        assert_eq!(info("ab", "master"), Server { run_id: Some("ab".into()), is_replica: false });
+        assert_eq!(info("ab", "master"), Server { run_id: Some("ab".into()), ..Server::default() });
         assert!(info("ab", "slave").is_replica && info("ab", "replica").is_replica);
         let role = |reply: &str| answer(Question::Role, &[reply]).unwrap();
         assert_eq!(role("*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"), Server::default());
@@ -196,5 +206,11 @@ mod tests {
         assert_eq!(info("a", "slave").objection(&own), Some(IS_REPLICA));
         assert_eq!((unknown.objection(&own), own.objection(&unknown)), (None, None));
         assert!(unknown.is_unknown() && !own.is_unknown());
+        // Found by sentinels.
+        let named = |server: &Server, name: &str| Server { name: Some(name.into()), ..server.clone() };
+        let (a, b) = (named(&unknown, "10.0.0.1:6379"), named(&unknown, "10.0.0.2:6379"));
+        assert_eq!((b.objection(&a), a.objection(&a)), (Some(IS_ANOTHER), None));
+        assert_eq!((unknown.objection(&a), b.objection(&unknown)), (None, None));
+        assert_eq!(named(&own, "a.example:6379").objection(&named(&own, "10.0.0.1:6379")), None);
     }
 }

@@ -79,7 +79,7 @@ fn part(shared: &Shared) -> Option<&'static str> {
 
 /// Opens a connection and records which server it leads to.
 fn open(shared: &Shared) -> Result<Link, Cow<'static, str>> {
-    let link = Link::open(&shared.url, shared.options.timeout)?;
+    let link = shared.route.open(shared.options.timeout)?;
     shared.join(&mut shared.state(), Role::Publisher, link.server());
     Ok(link)
 }

@@ -10,7 +10,7 @@ use super::link::LinkCloser;
 use super::options::RedisOptions;
 use super::peers::Gap;
 use super::primary::{IS_ANOTHER, Server};
-use super::url::RedisUrl;
+use super::route::Route;
 use fleeting::Publication;
 use std::collections::VecDeque;
 use std::io;
@@ -20,7 +20,7 @@ use std::time::Instant;
 
 /// What all threads of a broker share.
 pub(super) struct Shared {
-    pub(super) url: RedisUrl,
+    pub(super) route: Route,
     pub(super) options: RedisOptions,
     pub(super) channel: String,
     pub(super) node: Box<str>,
@@ -165,7 +165,7 @@ impl Shared {
         let why = state.leave[role as usize].take();
         drop(state);
         if why.is_some() {
-            self.options.alarm.raise(&self.url);
+            self.options.alarm.raise(self.route.url());
         }
         why
     }

@@ -42,7 +42,7 @@ pub(super) fn run(shared: &Shared, inlet: &dyn Inlet) {
             away_since = None;
             subscriber.announce(&Gap::Disconnected);
         }
-        let why = match Link::open(&shared.url, shared.options.timeout) {
+        let why = match shared.route.open(shared.options.timeout) {
             Ok(link) => {
                 let begin = Instant::now();
                 let Err(why) = subscriber.listen(link) else { return };

@@ -3,18 +3,14 @@
 //! The connections of the other threads may outlive a failover, and then lead to a replica, or to a server that nobody
 //! else uses. It sends and receives no publication. Invariant: it drops only connections older than its question.
 
-use super::link::Link;
 use super::shared::Shared;
-use std::time::Instant;
 
 /// Looks with every beat until the broker stops.
 pub(super) fn run(shared: &Shared) {
     while shared.rest() {
         let opened = shared.state().opened;
         // If Redis cannot be reached, the other threads notice on their own connections.
-        let Ok(addrs) = shared.url.resolve() else { continue };
-        let deadline = Instant::now() + shared.options.timeout;
-        if let Ok(link) = Link::connect(&shared.url, &addrs, deadline) {
+        if let Ok((link, _)) = shared.route.find(shared.options.timeout) {
             shared.compare(link.server(), opened);
         }
     }

@@ -54,18 +54,21 @@ impl RedisServer {
     }
 
     /// Starts a sentinel. It watches the primary on a port of this machine under the name [`PRIMARY`], and replaces it if it
-    /// has not answered for half a second. `port_option` is the option for the sentinel's port, which is returned.
+    /// has not answered for a second and a half. `port_option` is the option for the sentinel's port, which is returned.
     pub fn start_sentinel(port_option: &str, primary: u16, arguments: &[&str]) -> (RedisServer, u16) {
         let primary = primary.to_string();
         let words = [
             &["--sentinel", "monitor", PRIMARY, "127.0.0.1", &primary, "1"][..],
-            &["--sentinel", "down-after-milliseconds", PRIMARY, "500"],
+            &["--sentinel", "down-after-milliseconds", PRIMARY, "1500"],
             &["--sentinel", "failover-timeout", PRIMARY, "2000"],
             arguments,
         ];
         let (sentinel, port) = RedisServer::start_listening(port_option, &words.concat(), true);
-        // What it does every second or ten, it does ten times a second, so that a test takes less time.
-        for period in ["INFO-PERIOD", "PING-PERIOD", "ASK-PERIOD", "PUBLISH-PERIOD"] {
+        // By default it does nothing for 30 seconds after its machine was too busy to run it for two.
+        sentinel.ask::<()>(&["SENTINEL", "DEBUG", "TILT-TRIGGER", "600000"]);
+        // It learns of replicas ten times a second instead of every two or ten seconds. PING-PERIOD stays: a replica must
+        // have answered within five of them to take over.
+        for period in ["INFO-PERIOD", "ASK-PERIOD", "PUBLISH-PERIOD"] {
             sentinel.ask::<()>(&["SENTINEL", "DEBUG", period, "100"]);
         }
         (sentinel, port)
@@ -176,11 +179,16 @@ impl RedisServer {
 
     /// Returns the reply to a command.
     pub fn ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> T {
+        self.try_ask(command).unwrap_or_else(|error| panic!("{command:?}: {error}"))
+    }
+
+    /// The same, for a command that the server may refuse.
+    pub fn try_ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> redis::RedisResult<T> {
         let client = redis::Client::open(self.url()).expect("a valid URL");
         let mut connection = client.get_connection().expect("Redis is running");
         let mut request = redis::cmd(command[0]);
         request.arg(&command[1..]);
-        request.query(&mut connection).unwrap_or_else(|error| panic!("{command:?}: {error}"))
+        request.query(&mut connection)
     }
 }
 
