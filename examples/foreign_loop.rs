@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // The handlers run on this thread, so they share values with the loop without a lock.
     let beats = Rc::new(Cell::new(0u64));
     let mut worker = Server::builder().bind(addr).worker(|context| app(context, beats.clone()))?;
-    println!("listening on http://{}", worker.local_addrs()?[0]);
+    println!("listening on http://{}", worker.local_addrs()[0]);
     let handle = worker.handle();
     thread::spawn(move || signals.forever().next().map(|_signal| handle.shutdown()));
 

@@ -95,7 +95,10 @@ pub use engine::{
 pub use keep::{Keep, kept_bytes};
 pub use pubsub::{Broker, Inlet, Publication, TopicCount, TopicError, TopicPage};
 pub use semantics::{EntityTag, Validators};
-pub use server::{Builder, KeepAlive, PreparedWorker, ServeError, Server, TcpOptions, WorkerContext};
+pub use server::{
+    Builder, KeepAlive, PreparedWorker, ServeError, Server, TcpOptions, WorkerContext, check_address,
+};
+pub use transport::ListenAddr;
 #[cfg(feature = "tls")]
 pub use transport::{Tls, TlsError, TlsOptions};
 

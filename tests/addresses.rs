@@ -22,7 +22,7 @@ fn serve(hosts: &[&str], workers: usize) -> (Workers, Vec<SocketAddr>) {
         match server {
             Err(error) if error.to_string().contains("in use") => {}
             server => {
-                let addrs = server.as_ref().map(|server| server.local_addrs().to_vec()).unwrap_or_default();
+                let addrs = server.as_ref().map(|server| server.local_addrs()).unwrap_or_default();
                 return (Workers::of(server), addrs);
             }
         }

@@ -299,7 +299,7 @@ fn streamed(
     const PIECES: u64 = 2_000;
     let bytes = |pieces: u64| pieces * LARGE.len() as u64;
     let mut worker = Server::builder().bind("127.0.0.1:0").worker(|_| app).expect("the worker starts");
-    let addr = worker.local_addrs().expect("it listens")[0];
+    let addr = worker.local_addrs()[0];
     let client_thread = thread::spawn(move || client(Client::connect(addr), PIECES));
     let turns = |worker: &mut Worker, until: u64| {
         while passed.load(Ordering::Relaxed) < until && !client_thread.is_finished() {
@@ -440,7 +440,7 @@ fn broadcasts_of_the_loop_allocate_nothing() {
 fn a_loop_of_the_application_allocates_nothing() {
     let mut worker =
         Server::builder().bind("127.0.0.1:0").worker(|_| App::new().ws("/ws", Feed)).expect("it starts");
-    let addr = worker.local_addrs().expect("it listens")[0];
+    let addr = worker.local_addrs()[0];
     let connecting = thread::spawn(move || Client::websocket(addr, "/ws"));
     while !connecting.is_finished() {
         worker.turn(Some(Duration::from_millis(10))).expect("polling works");
@@ -476,7 +476,7 @@ fn allocations(
     client: impl FnOnce(Client, u64) + Send + 'static,
 ) -> AllocationInfo {
     let mut worker = Server::builder().bind("127.0.0.1:0").worker(|_| app).expect("the worker starts");
-    let addr = worker.local_addrs().expect("it listens")[0];
+    let addr = worker.local_addrs()[0];
     // Input may occasionally arrive in pieces. This leaves an inbox that is large enough.
     let upload = asks_in_pieces(sized("/length", &HUGE), b"139264");
     let first = thread::spawn(move || upload(Client::connect(addr), 1));

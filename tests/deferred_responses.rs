@@ -206,7 +206,7 @@ fn an_end_that_arrives_with_the_request_is_seen() {
         let (later, responders) = channel();
         let builder = Server::builder().bind("127.0.0.1:0").half_close(half_close);
         let mut worker = builder.worker(move |_| app(later)).expect("the server starts");
-        let mut client = Client::connect(worker.local_addrs().expect("it listens")[0]);
+        let mut client = Client::connect(worker.local_addrs()[0]);
         // Both are there before the worker has its first turn.
         ask(&mut client, path);
         client.end();
@@ -265,7 +265,7 @@ fn answering_a_client_that_left_before_its_request_was_read_fails() {
     timeouts.answer = SHORT;
     let builder = Server::builder().bind("127.0.0.1:0").timeouts(timeouts);
     let mut worker = builder.worker(move |_| app(later)).expect("the server starts");
-    let mut client = Client::connect(worker.local_addrs().expect("it listens")[0]);
+    let mut client = Client::connect(worker.local_addrs()[0]);
     ask(&mut client, "/later");
     client.reset();
     while worker.counters().accepted == 0 || worker.counters().connections > 0 {

@@ -28,7 +28,7 @@ fn run_by_descriptor_and_patience(spin: Duration) {
     });
     let (mut worker, handle) = (worker.expect("the server starts"), handle.expect("the builder was called"));
     assert_eq!(worker.patience(), None, "nothing is open");
-    let addr = worker.local_addrs().expect("it listens")[0];
+    let addr = worker.local_addrs()[0];
     let speaker = thread::spawn(move || {
         let mut client = Client::connect(addr);
         let all: String = (0..500).map(|n| format!("GET /{n} HTTP/1.1\r\nHost: test\r\n\r\n")).collect();
@@ -66,7 +66,7 @@ fn what_one_turn_leaves_behind_gets_another_one() {
     let builder = Server::builder().bind("127.0.0.1:0");
     let worker = builder.worker(|_worker| App::new().get("/", |_req| Ok(Response::text("hello"))));
     let mut worker = worker.expect("the server starts");
-    let addr = worker.local_addrs().expect("it listens")[0];
+    let addr = worker.local_addrs()[0];
     let mut poll = Poll::new().expect("a poll");
     let mut events = Events::with_capacity(16);
     let descriptor = worker.as_raw_fd();

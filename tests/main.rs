@@ -28,6 +28,7 @@ mod file_responses;
 mod foreign_event_loop;
 mod forms;
 mod gaps;
+mod inherited_sockets;
 mod layers;
 mod limits;
 mod listeners;
@@ -62,6 +63,7 @@ mod timeouts;
 #[cfg(feature = "tls")]
 mod tls;
 mod turn_bounds;
+mod unix_sockets;
 mod upgrade;
 mod uploads;
 mod websocket_timeouts;

@@ -131,7 +131,7 @@ fn a_delivery_between_two_turns_has_its_own_time() {
 fn the_loop_sends_to_one_connection_and_closes_it_at_once() {
     let (app, conns) = reporting_feed();
     let mut worker = Server::builder().bind("127.0.0.1:0").worker(|_| app).expect("the server starts");
-    let addr = worker.local_addrs().expect("it listens")[0];
+    let addr = worker.local_addrs()[0];
     let connecting = thread::spawn(move || Client::websocket(addr, "/feed?a"));
     let mut client = turns(&mut worker, connecting);
     let conn = conns.recv().expect("it was opened");

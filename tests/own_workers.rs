@@ -36,8 +36,7 @@ fn workers_on_threads_of_the_caller_share_a_port_and_their_topics() {
     let prepared = Server::builder().bind("127.0.0.1:0").workers(WORKERS).prepare().expect("it can listen");
     assert!(prepared.iter().map(|prepared| prepared.index()).eq(0..WORKERS));
     let handle = prepared[0].handle();
-    let addrs: BTreeSet<_> =
-        prepared.iter().map(|prepared| prepared.local_addrs().expect("it listens")[0]).collect();
+    let addrs: BTreeSet<_> = prepared.iter().map(|prepared| prepared.local_addrs()[0]).collect();
     assert_eq!(addrs.len(), 1);
     let addr = *addrs.first().expect("just counted");
     // Clients may connect before the workers have started.
@@ -78,7 +77,7 @@ fn one_thread_may_run_several_workers() {
     let prepared = Server::builder().bind("127.0.0.1:0").workers(2).prepare().expect("it can listen");
     let mut workers: Vec<Worker> =
         prepared.into_iter().map(|prepared| prepared.start(app).expect("it starts")).collect();
-    let addr = workers[0].local_addrs().expect("it listens")[0];
+    let addr = workers[0].local_addrs()[0];
     let client = thread::spawn(move || {
         let mut clients: Vec<_> =
             one_of_each(addr, 2).into_iter().map(|client| client.upgraded("/feed")).collect();
@@ -111,7 +110,7 @@ fn a_worker_that_never_starts_takes_no_connections_and_no_publications() {
     assert!(matches!(error, ServeError::Route(_)));
     let last = prepared.pop().expect("there is one");
     let handle = last.handle();
-    let addr = last.local_addrs().expect("it listens")[0];
+    let addr = last.local_addrs()[0];
     let thread = thread::spawn(move || {
         let mut worker = last.start(app).expect("it starts");
         while worker.turn(None).expect("polling works") {}

@@ -96,7 +96,7 @@ fn a_client_that_ends_its_side_with_its_request_is_not_subscribed() {
             App::new().get("/topic", move |_req| Ok(handle.events("prices")?))
         };
         let mut worker = builder.worker(make).expect("the server starts");
-        let mut client = Client::connect(worker.local_addrs().expect("it listens")[0]);
+        let mut client = Client::connect(worker.local_addrs()[0]);
         // Both are there before the worker has its first turn.
         client.send("GET /topic HTTP/1.1\r\nHost: test\r\n\r\n");
         client.end();

@@ -48,7 +48,7 @@ fn a_worker_polls_without_waiting_after_something_has_happened() {
             assert_eq!(worker.counters().published, 1);
         }),
         ("a request", |worker| {
-            let addr = worker.local_addrs().expect("it listens")[0];
+            let addr = worker.local_addrs()[0];
             let mut client = Client::connect(addr);
             client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
             while worker.counters().requests == 0 {

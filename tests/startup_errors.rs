@@ -43,7 +43,9 @@ fn a_port_is_free_again_after_its_server_has_ended() {
 fn an_invalid_address_is_an_error() {
     for addr in ["", "localhost", "127.0.0.1", "127.0.0.1:65536", "nowhere.invalid:0"] {
         let error = refused(addr, 1, App::new);
-        assert!(error.to_string().starts_with(&format!("cannot listen on {addr}: ")), "{error}");
+        let begin =
+            if addr.contains("invalid") { "cannot listen on nowhere.invalid:0: " } else { "bad address `" };
+        assert!(error.to_string().starts_with(begin) && error.to_string().contains(addr), "{error}");
     }
     let error = Server::builder().serve(|_| App::new()).expect_err("there is no address");
     assert_eq!(error.to_string(), "no address to listen on");
@@ -128,7 +130,7 @@ fn a_server_listens_on_several_addresses() {
     let server = server.expect("the server starts");
     assert_eq!(server.local_addrs().len(), 2);
     for addr in server.local_addrs() {
-        assert_eq!(Client::connect(*addr).get("/").text(), "hello");
+        assert_eq!(Client::connect(addr).get("/").text(), "hello");
     }
     server.handle().shutdown();
     server.run().expect("it has ended");

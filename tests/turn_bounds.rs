@@ -311,7 +311,7 @@ fn commands_are_bounded_and_stay_in_order() {
 fn accepts_are_bounded_over_all_listening_sockets() {
     let builder = Server::builder().bind("127.0.0.1:0").bind("127.0.0.1:0");
     let mut worker = builder.worker(|_| App::new()).expect("it starts");
-    let addrs = worker.local_addrs().expect("it listens");
+    let addrs = worker.local_addrs();
     // The system confirms connections that are not accepted yet.
     let clients: Vec<_> =
         (0..300).map(|number| TcpStream::connect(addrs[number % 2]).expect("there is room")).collect();

@@ -73,7 +73,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         flag::register(signal, signalled.clone())?;
     }
     let mut worker = builder.worker(app)?;
-    println!("listening on http://{}", worker.local_addrs()?[0]);
+    println!("listening on http://{}", worker.local_addrs()[0]);
     while worker.turn(Some(SIGNAL_CHECK))? {
         if signalled.load(Ordering::Relaxed) {
             worker.handle().shutdown();

@@ -77,7 +77,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     tcp.unsent_bytes = Some(UNSENT_BYTES);
     let builder = Server::builder().bind(addr).tcp(tcp);
     let worker = builder.worker(|context| app::app(&context.handle, &market, token))?;
-    println!("listening on http://{}", worker.local_addrs()?[0]);
+    println!("listening on http://{}", worker.local_addrs()[0]);
     println!("ticks from udp://{}", feed.local_addr()?);
     let mut gateway = Gateway { worker, feed, market, signalled };
     if flags.is_empty() {

@@ -245,7 +245,7 @@ impl<'r> Request<'r> {
         self.parts.conn
     }
 
-    /// Returns the peer's address, if the transport has one.
+    /// Returns the peer's address, if the transport has one. The client of a Unix socket has none.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.parts.peer.addr()
     }
@@ -266,6 +266,10 @@ impl<'r> Request<'r> {
     #[cfg(feature = "tls")]
     pub fn client_certificate(&self) -> Option<&'r [u8]> {
         self.parts.peer.certificates().first().map(|certificate| &**certificate)
+    }
+
+    pub(crate) fn peer(&self) -> &'r Peer {
+        self.parts.peer
     }
 
     pub(crate) fn head(&self) -> &'r Head<'r> {

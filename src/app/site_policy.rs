@@ -73,7 +73,8 @@ impl SitePolicy {
     /// [`host`](SitePolicy::host): `localhost` and what ends in `.localhost` (RFC 6761 §6.3), 127.0.0.0/8 and `[::1]`. Requests
     /// from other machines are not affected.
     ///
-    /// A request arrives over the loopback if its peer has such an address, or none.
+    /// A request arrives over the loopback if its peer has such an address, or none. One that arrives at a Unix socket does not:
+    /// no browser opens one, so there is a proxy in front, and it is served for any host unless hosts are named.
     #[must_use]
     pub fn loopback(mut self) -> SitePolicy {
         self.loopback = true;
@@ -101,7 +102,7 @@ impl SitePolicy {
     /// # Errors
     /// Status 421 for another host, and 403 for a page of another origin. The sentence names both.
     pub fn check(&self, req: &Request<'_>) -> Result<(), Error> {
-        let over_loopback = req.peer_addr().is_none_or(|peer| peer.ip().is_loopback());
+        let over_loopback = req.peer().is_loopback();
         if !self.serves(req.host(), over_loopback) {
             return Err(Error::new(421, format!("The host `{}` is not served here.", req.host())));
         }

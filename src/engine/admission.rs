@@ -10,13 +10,10 @@ use super::remote::handle::Handle;
 use super::remote::lobby::Arrival;
 use crate::app::ConnId;
 use crate::buffer::Memory;
-use crate::transport::{self, Connection, NotAccepted, Opener, Security};
-use mio::net::TcpListener;
+use crate::transport::{self, Connection, ListenAddr, Listener, NotAccepted, Opener, Security};
 use mio::{Poll, Token};
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Attempts of one turn that may fail before accepting pauses: an error that belongs to no connection would come again.
@@ -28,7 +25,7 @@ const RETRY_MS: u64 = 50;
 
 /// The listening sockets of a worker, and the clients that it has accepted but has no place for.
 pub(super) struct Admission {
-    listeners: Vec<Listener>,
+    listeners: Vec<Entrance>,
     /// What each listening socket puts on top of what it accepts, even once it is closed.
     securities: Vec<Security>,
     opener: Opener,
@@ -43,8 +40,8 @@ pub(super) struct Admission {
 }
 
 /// A listening socket.
-struct Listener {
-    socket: TcpListener,
+struct Entrance {
+    socket: Listener,
     /// A client may be waiting to be accepted.
     ready: bool,
 }
@@ -58,10 +55,10 @@ pub(super) struct Host<'a> {
 }
 
 impl Admission {
-    pub(super) fn new(sockets: Vec<(TcpListener, Security)>, memory: &Arc<Memory>) -> Admission {
+    pub(super) fn new(sockets: Vec<(Listener, Security)>, memory: &Arc<Memory>) -> Admission {
         let (listeners, securities) = sockets
             .into_iter()
-            .map(|(socket, security)| (Listener { socket, ready: false }, security))
+            .map(|(socket, security)| (Entrance { socket, ready: false }, security))
             .unzip();
         Admission {
             listeners,
@@ -94,8 +91,8 @@ impl Admission {
         }
     }
 
-    pub(super) fn local_addrs(&self) -> io::Result<Vec<SocketAddr>> {
-        self.listeners.iter().map(|listener| listener.socket.local_addr()).collect()
+    pub(super) fn listen_addrs(&self) -> Vec<ListenAddr> {
+        self.listeners.iter().map(|listener| listener.socket.addr()).collect()
     }
 
     /// Returns when [`admit`](Admission::admit) has something to do, in milliseconds; `None` if only after an event.
@@ -170,9 +167,9 @@ impl Admission {
                 if !listener.ready {
                     break;
                 }
-                match transport::accept(&listener.socket) {
-                    Ok((stream, peer)) => {
-                        if !self.place(Arrival { stream, peer, listener: at, has_place: false }, host)? {
+                match listener.socket.accept() {
+                    Ok((socket, peer)) => {
+                        if !self.place(Arrival { socket, peer, listener: at, has_place: false }, host)? {
                             return Ok(());
                         }
                     }
@@ -188,7 +185,7 @@ impl Admission {
                         // The first client in line is turned away with the spare descriptor, rather than left to wait for
                         // an answer that will not come.
                         if self.spare.take().is_some() {
-                            drop(transport::accept(&listener.socket));
+                            drop(listener.socket.accept());
                             self.spare = spare();
                         }
                         return Err(Short);
@@ -224,12 +221,12 @@ impl Admission {
             return Ok(false);
         }
         self.place_after = 0;
-        let Arrival { mut stream, peer, listener, .. } = arrival;
+        let Arrival { mut socket, peer, listener, .. } = arrival;
         // Registered once, for both directions: events are edge-triggered.
         let token = token_of(host.engine.next_id());
-        match host.poll.registry().register(&mut stream, token, INTEREST) {
+        match host.poll.registry().register(&mut socket, token, INTEREST) {
             Ok(()) => {
-                let Ok((connection, peer)) = self.opener.open(stream, peer, &self.securities[listener])
+                let Ok((connection, peer)) = self.opener.open(socket, peer, &self.securities[listener])
                 else {
                     host.engine.give_up_place();
                     return Ok(true);
@@ -241,8 +238,8 @@ impl Admission {
                 Ok(true)
             }
             Err(error) if transport::may_succeed_later(&error) => {
-                let stream = transport::unregistered(stream);
-                self.waiting.push_front(Arrival { stream, peer, listener, has_place: true });
+                let socket = socket.unregistered();
+                self.waiting.push_front(Arrival { socket, peer, listener, has_place: true });
                 Err(Short)
             }
             Err(_) => {

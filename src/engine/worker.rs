@@ -18,7 +18,7 @@ use crate::buffer::Memory;
 use crate::config::{Io, Limits};
 use crate::pubsub::{Attached, TopicError};
 use crate::time::Clock;
-use crate::transport::{self, Connection, Security};
+use crate::transport::{self, Connection, ListenAddr, Listener, Security};
 use crate::ws::{CloseCode, Message};
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::fmt;
@@ -41,7 +41,7 @@ use std::time::Duration;
 /// let mut worker = Server::builder()
 ///     .bind("127.0.0.1:0")
 ///     .worker(|_worker| App::new().get("/", |_req| Ok(Response::text("hello"))))?;
-/// println!("listening on {}", worker.local_addrs()?[0]);
+/// println!("listening on {}", worker.local_addrs()[0]);
 /// // In the loop of the program, when the descriptor is readable or `patience` is over:
 /// let goes_on = worker.turn(Some(Duration::ZERO))?;
 /// assert!(goes_on);
@@ -134,18 +134,15 @@ impl Worker {
     pub(crate) fn new(
         parts: WorkerParts,
         handle: &Handle,
-        sockets: Vec<(std::net::TcpListener, Security)>,
+        mut listeners: Vec<(Listener, Security)>,
         app: App,
         settings: Settings,
     ) -> Result<Worker, WorkerError> {
         let app = app.finish();
         app.check()?;
-        let mut listeners = Vec::with_capacity(sockets.len());
-        for (at, (socket, security)) in sockets.into_iter().enumerate() {
-            let mut socket = transport::listen(socket)?;
+        for (at, (listener, _)) in listeners.iter_mut().enumerate() {
             let token = Token(FIRST_LISTENER + at);
-            parts.poll.registry().register(&mut socket, token, Interest::READABLE)?;
-            listeners.push((socket, security));
+            parts.poll.registry().register(listener, token, Interest::READABLE)?;
         }
         #[cfg(target_os = "linux")]
         transport::sigpipe::look();
@@ -319,12 +316,14 @@ impl Worker {
         Ok(())
     }
 
-    /// Returns the addresses it listens on.
-    ///
-    /// # Errors
-    /// An error of the system, which cannot report an address.
-    pub fn local_addrs(&self) -> io::Result<Vec<SocketAddr>> {
-        self.admission.local_addrs()
+    /// Returns the TCP addresses it listens on.
+    pub fn local_addrs(&self) -> Vec<SocketAddr> {
+        self.listen_addrs().iter().filter_map(ListenAddr::tcp).collect()
+    }
+
+    /// Returns all addresses it listens on, Unix sockets among them.
+    pub fn listen_addrs(&self) -> Vec<ListenAddr> {
+        self.admission.listen_addrs()
     }
 
     /// Returns the outcome of a shutdown; final once [`turn`](Worker::turn) has returned false.
@@ -394,6 +393,7 @@ mod tests {
     use super::super::remote::lobby::Arrival;
     use super::*;
     use crate::app::Response;
+    use crate::transport::Socket;
     use mio::net::TcpStream;
     use std::io::{Read, Write};
 
@@ -408,6 +408,7 @@ mod tests {
             let handle = Handle::new(vec![parts.mailbox.clone()], None, &limits, memory);
             let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
             let own = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+            let own = Listener::tcp(own).expect("it listens");
             let listeners = vec![(own, Security::None)];
             let mut worker = Worker::new(parts, &handle, listeners, app, Settings::default())
                 .expect("the routes are right");
@@ -418,7 +419,8 @@ mod tests {
             stream.set_nonblocking(true).expect("it is a socket");
             let lobby = &worker.handle.mailbox_of(0).expect("it is the first").lobby;
             assert!(lobby.take_place());
-            let arrival = Arrival { stream: TcpStream::from_std(stream), peer, listener: 0, has_place: true };
+            let socket = Socket::from(TcpStream::from_std(stream));
+            let arrival = Arrival { socket, peer: Some(peer), listener: 0, has_place: true };
             assert!(lobby.put(arrival).is_ok());
             let client = std::thread::spawn(move || {
                 let mut answer = String::new();

@@ -6,7 +6,7 @@
 use super::ServeError;
 use super::affinity::Processors;
 use super::context::WorkerContext;
-use super::listen::listen;
+use super::listen::{Listeners, listen_at};
 use super::prepared::PreparedWorker;
 use super::running::{Alarm, Server};
 use super::tcp_options::TcpOptions;
@@ -15,12 +15,11 @@ use crate::buffer::Memory;
 use crate::config::{Io, Limits, Timeouts};
 use crate::engine::{Handle, Settings, ShutdownReport, Worker, WorkerParts};
 use crate::pubsub::{Attached, Broker};
-use crate::transport::Security;
 #[cfg(feature = "tls")]
 use crate::transport::Tls;
+use crate::transport::{ListenAddr, Security};
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
@@ -55,10 +54,10 @@ pub struct Builder {
     broker: Option<Arc<dyn Broker>>,
 }
 
-/// An address that is listened on.
+/// A socket that is listened on.
 struct Listening {
     /// One for each worker.
-    sockets: Vec<TcpListener>,
+    listeners: Listeners,
     security: Security,
 }
 
@@ -81,11 +80,22 @@ impl Server {
 }
 
 impl Builder {
-    /// Listens on `addr`, such as `127.0.0.1:8080`, `[::]:80` or `localhost:0`. If a name has several addresses, the
-    /// first that is available is used. May be called again for more addresses.
+    /// Listens on `addr`. May be called again for more addresses. It is one of:
     ///
-    /// `[::]` also listens on all IPv4 addresses, unless an IPv4 address with the same port is listed too. IPv4 clients have
-    /// IPv4 addresses ([`Request::peer_addr`](crate::Request::peer_addr)) either way.
+    /// - `HOST:PORT`, such as `127.0.0.1:8080`, `[::1]:80` or `localhost:0`. Port 0 is any free port. If a name has several
+    ///   addresses, the first that is available is used. `:8080`, `*:8080` and `[::]:8080` listen on all IPv6 and IPv4 addresses,
+    ///   unless an IPv4 address with the same port is listed too. IPv4 clients have IPv4 addresses
+    ///   ([`Request::peer_addr`](crate::Request::peer_addr)) either way.
+    /// - `unix:/run/chat.sock`: a Unix socket. Who may connect is decided by the process's umask, or by the mode in
+    ///   `unix:/run/chat.sock?mode=0660`. A file that another process has left behind is replaced; one at which a process
+    ///   listens, or that is no socket, is an error. The file is removed when the last worker stops accepting. On
+    ///   Linux, `unix:@chat` is a name without a file, to which every process of the machine may connect.
+    /// - `fd:3`: a listening socket of TCP or Unix that the process was started with. The descriptor stays open.
+    /// - `systemd`, `systemd:web`: all sockets that a service manager has passed to this process, or those of this name
+    ///   (sd_listen_fds(3)). There may be several.
+    ///
+    /// On a Unix socket and an inherited one, the workers share one queue of clients. A client of a Unix socket has no address,
+    /// and a [`SitePolicy`](crate::SitePolicy) does not take it for one on the loopback.
     pub fn bind(mut self, addr: impl Into<String>) -> Builder {
         self.addrs.push((addr.into(), Security::None));
         self
@@ -170,7 +180,8 @@ impl Builder {
         self
     }
 
-    /// Sets the options of the TCP sockets: keep-alive probes, buffers, the backlog.
+    /// Sets the options of the TCP sockets: keep-alive probes, buffers, the backlog. An inherited socket keeps its backlog, and
+    /// a Unix socket has nothing but the backlog.
     pub fn tcp(mut self, options: TcpOptions) -> Builder {
         self.tcp = options;
         self
@@ -261,7 +272,7 @@ impl Builder {
     ///
     /// let prepared = Server::builder().bind("127.0.0.1:0").workers(2).prepare()?;
     /// let handle = prepared[0].handle();
-    /// println!("listening on {}", prepared[0].local_addrs()?[0]);
+    /// println!("listening on {}", prepared[0].local_addrs()[0]);
     /// let threads: Vec<_> = prepared
     ///     .into_iter()
     ///     .map(|prepared| {
@@ -288,20 +299,21 @@ impl Builder {
     }
 
     /// Also returns the addresses, and the handle of the workers.
-    fn prepare_all(self) -> Result<(Vec<SocketAddr>, Handle, Vec<PreparedWorker>), ServeError> {
+    fn prepare_all(self) -> Result<(Arc<[ListenAddr]>, Handle, Vec<PreparedWorker>), ServeError> {
         self.check()?;
         let (mut parts, handle) = worker_parts(self.workers, self.broker.clone(), &self.settings.limits)?;
-        let (addrs, mut listeners) = self.listeners()?;
+        let (addrs, mut listening) = self.listeners()?;
+        let addrs: Arc<[ListenAddr]> = addrs.into();
         attach(self.broker.as_ref(), &mut parts, &handle)?;
         let settings = self.settings(self.workers);
         let prepare = |(index, parts)| PreparedWorker {
             parts: Some(parts),
-            listeners: listeners
+            listeners: listening
                 .iter_mut()
-                .map(|one| (one.sockets.pop().expect("one for each worker"), one.security.clone()))
+                .map(|one| (one.listeners.pop().expect("one for each worker"), one.security.clone()))
                 .collect(),
             settings: Settings { worker: index as u16, ..settings.clone() },
-            context: WorkerContext { index, handle: handle.clone() },
+            context: WorkerContext { index, handle: handle.clone(), addrs: addrs.clone() },
         };
         let prepared = parts.into_iter().enumerate().map(prepare).collect();
         Ok((addrs, handle, prepared))
@@ -324,39 +336,16 @@ impl Builder {
         settings
     }
 
-    /// Returns the addresses, and for each of them one listening socket per worker.
-    fn listeners(&self) -> Result<(Vec<SocketAddr>, Vec<Listening>), ServeError> {
-        let mut addrs = Vec::new();
-        let mut listeners = Vec::new();
-        let mut resolved: Vec<(&String, &Security, Vec<SocketAddr>)> = Vec::with_capacity(self.addrs.len());
-        for (text, security) in &self.addrs {
-            let found = text.to_socket_addrs().map_err(|error| ServeError::Bind(text.clone(), error))?;
-            resolved.push((text, security, found.collect()));
-        }
-        // A socket for `[::]` takes IPv4 clients too, unless another socket is to have them.
-        let all: Vec<SocketAddr> = resolved.iter().flat_map(|(_, _, addrs)| addrs).copied().collect();
-        let has_ipv4_twin = |addr: &SocketAddr| {
-            let is_twin = |other: &SocketAddr| other.is_ipv4() && other.port() == addr.port();
-            addr.is_ipv6() && addr.ip().is_unspecified() && addr.port() != 0 && all.iter().any(is_twin)
-        };
-        for (text, security, candidates) in &resolved {
-            let failed = |error| ServeError::Bind((*text).clone(), error);
-            // A name may have several addresses: the first that is available is used.
-            let mut outcome = Err(ServeError::Io(io::ErrorKind::NotFound.into()));
-            for addr in candidates {
-                outcome = listen(*addr, has_ipv4_twin(addr), self.workers, &self.tcp);
-                if !matches!(outcome, Err(ServeError::Io(_))) {
-                    break;
-                }
-            }
-            let (addr, shared) = outcome.map_err(|error| match error {
-                ServeError::Io(error) => failed(error),
-                other => other,
-            })?;
-            addrs.push(addr);
-            listeners.push(Listening { sockets: shared, security: (*security).clone() });
-        }
-        if addrs.is_empty() { Err(ServeError::NoAddress) } else { Ok((addrs, listeners)) }
+    /// Returns the addresses, and what listens there.
+    fn listeners(&self) -> Result<(Vec<ListenAddr>, Vec<Listening>), ServeError> {
+        let texts: Vec<&str> = self.addrs.iter().map(|(text, _)| &**text).collect();
+        let found = listen_at(&texts, self.workers, &self.tcp)?;
+        let listening = found.into_iter().zip(&self.addrs).flat_map(|(sockets, (_, security))| {
+            sockets.into_iter().map(|listeners| Listening { listeners, security: security.clone() })
+        });
+        let listening: Vec<Listening> = listening.collect();
+        let addrs: Vec<ListenAddr> = listening.iter().map(|one| one.listeners[0].addr()).collect();
+        if addrs.is_empty() { Err(ServeError::NoAddress) } else { Ok((addrs, listening)) }
     }
 }
 

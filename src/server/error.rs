@@ -12,11 +12,11 @@ use std::io;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ServeError {
-    /// An address is malformed, its host name is unknown, or it cannot be listened on.
+    /// A host name is unknown, or an address cannot be listened on.
     Bind(String, io::Error),
     /// The system refuses a value of [`TcpOptions`](super::TcpOptions). The text names the option and the value.
     TcpOption(String, io::Error),
-    /// A limit or a timeout is too large.
+    /// An address is malformed, or a limit or a timeout is too large.
     Config(ConfigError),
     /// No address was given.
     NoAddress,

@@ -12,6 +12,7 @@ mod tcp_options;
 pub use builder::Builder;
 pub use context::WorkerContext;
 pub use error::ServeError;
+pub use listen::check_address;
 pub use prepared::PreparedWorker;
 pub use running::Server;
 pub use tcp_options::{KeepAlive, TcpOptions};

@@ -6,10 +6,9 @@ use super::ServeError;
 use super::context::WorkerContext;
 use crate::app::App;
 use crate::engine::{Handle, Settings, Worker, WorkerParts};
-use crate::transport::Security;
+use crate::transport::{ListenAddr, Listener, Security};
 use std::fmt;
-use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 
 /// A worker that is yet to be made, on the thread that will run it; from [`Builder::prepare`](super::Builder::prepare).
 ///
@@ -18,7 +17,7 @@ use std::net::{SocketAddr, TcpListener};
 pub struct PreparedWorker {
     /// `None` once it has started.
     pub(super) parts: Option<WorkerParts>,
-    pub(super) listeners: Vec<(TcpListener, Security)>,
+    pub(super) listeners: Vec<(Listener, Security)>,
     pub(super) settings: Settings,
     pub(super) context: WorkerContext,
 }
@@ -34,12 +33,14 @@ impl PreparedWorker {
         self.context.handle.clone()
     }
 
-    /// Returns the addresses it listens on, which are those of all workers of the server.
-    ///
-    /// # Errors
-    /// An error of the system, which cannot report an address.
-    pub fn local_addrs(&self) -> io::Result<Vec<SocketAddr>> {
-        self.listeners.iter().map(|(socket, _)| socket.local_addr()).collect()
+    /// Returns the TCP addresses it listens on, which are those of all workers of the server.
+    pub fn local_addrs(&self) -> Vec<SocketAddr> {
+        self.context.addrs.iter().filter_map(ListenAddr::tcp).collect()
+    }
+
+    /// Returns all addresses it listens on, Unix sockets among them.
+    pub fn listen_addrs(&self) -> &[ListenAddr] {
+        &self.context.addrs
     }
 
     /// Makes the worker on the calling thread, which then runs it: see [`Worker`].

@@ -5,8 +5,10 @@
 use super::ServeError;
 use crate::config::Io;
 use crate::engine::{Handle, ShutdownReport};
+use crate::transport::ListenAddr;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 /// A running server: its worker threads, until a [`Handle`] shuts them down. Dropping it shuts it down too, without
@@ -28,7 +30,7 @@ use std::thread::JoinHandle;
 pub struct Server {
     pub(super) threads: Vec<JoinHandle<io::Result<ShutdownReport>>>,
     pub(super) handle: Handle,
-    pub(super) addrs: Vec<SocketAddr>,
+    pub(super) addrs: Arc<[ListenAddr]>,
     pub(super) io: Io,
 }
 
@@ -49,9 +51,14 @@ impl Drop for Alarm {
 }
 
 impl Server {
-    /// Returns the addresses it listens on, in the order of [`bind`](super::Builder::bind). For port 0 it is the port that the
-    /// system chose.
-    pub fn local_addrs(&self) -> &[SocketAddr] {
+    /// Returns the TCP addresses it listens on, in the order of [`bind`](super::Builder::bind). For port 0 it is the port that
+    /// the system chose.
+    pub fn local_addrs(&self) -> Vec<SocketAddr> {
+        self.addrs.iter().filter_map(ListenAddr::tcp).collect()
+    }
+
+    /// Returns all addresses it listens on, Unix sockets among them, in the order of [`bind`](super::Builder::bind).
+    pub fn listen_addrs(&self) -> &[ListenAddr] {
         &self.addrs
     }
 

@@ -191,7 +191,7 @@ impl Builder {
             Ok(attached) => attached,
             Err(error) => panic!("the broker cannot be attached: {error}"),
         });
-        let app = make(&WorkerContext { index: 0, handle: handle.clone() }).finish();
+        let app = make(&WorkerContext { index: 0, handle: handle.clone(), addrs: [].into() }).finish();
         if let Err(error) = app.check() {
             panic!("{error}");
         }

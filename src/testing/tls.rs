@@ -32,7 +32,7 @@ impl TlsLayer {
     /// # Errors
     /// The configuration cannot be used.
     pub fn accept<S: Stream>(&self, stream: S) -> io::Result<TlsStream<S>> {
-        let peer = SecuredPeer::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));
+        let peer = SecuredPeer::new(Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 1))));
         self.acceptor.accept(stream, &self.tls, peer)
     }
 

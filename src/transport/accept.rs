@@ -1,13 +1,10 @@
-//! Accepting a connection, and what its failure means for the others that wait.
+//! Why no connection was accepted, and what that means for the others that wait.
 //!
-//! It knows sockets, and nothing of what connections are for. Its invariant: an error says whether this connection is the
+//! It knows errors, and no socket. Its invariant: an error says whether this connection is the
 //! reason, or something that all of them need.
 
-use mio::net::{TcpListener, TcpStream};
 use rustix::io::Errno;
 use std::io;
-use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 
 /// Why no connection was accepted: accept(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,15 +19,8 @@ pub enum NotAccepted {
     Later,
 }
 
-/// Accepts the next connection. It has the options of the listening socket.
-///
-/// # Errors
-/// [`NotAccepted`] if there is none, or none can be accepted.
-pub fn accept(listener: &TcpListener) -> Result<(TcpStream, SocketAddr), NotAccepted> {
-    listener.accept().map_err(|error| reason(&error))
-}
-
-fn reason(error: &io::Error) -> NotAccepted {
+/// Returns why accepting has failed with `error`.
+pub(super) fn reason(error: &io::Error) -> NotAccepted {
     match Errno::from_io_error(error) {
         Some(Errno::AGAIN) => NotAccepted::NoneWaits,
         Some(Errno::MFILE | Errno::NFILE) => NotAccepted::NoDescriptor,
@@ -52,11 +42,6 @@ fn reason(error: &io::Error) -> NotAccepted {
         Some(Errno::NONET) => NotAccepted::Next,
         _ => NotAccepted::Later,
     }
-}
-
-/// Returns a stream that could not be registered as one that was never tried: mio remembers the attempt.
-pub fn unregistered(stream: TcpStream) -> TcpStream {
-    TcpStream::from(OwnedFd::from(stream))
 }
 
 /// Whether a call has failed because of a signal or a shortage of memory.

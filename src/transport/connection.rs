@@ -5,12 +5,12 @@
 use super::peer::Peer;
 #[cfg(feature = "tls")]
 use super::peer::SecuredPeer;
+use super::socket::Socket;
 use super::stream::Stream;
 #[cfg(feature = "tls")]
 use super::tls::{Tls, TlsAcceptor, TlsStream};
 use crate::buffer::Memory;
 use mio::event::Source;
-use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -20,9 +20,9 @@ use std::sync::Arc;
 
 /// The stream of an accepted client.
 pub enum Connection {
-    Tcp(TcpStream),
+    Plain(Socket),
     #[cfg(feature = "tls")]
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Socket>>),
 }
 
 /// What is put on top of the sockets that a listening socket accepts.
@@ -58,18 +58,21 @@ impl Opener {
         self.tls.begin_turn();
     }
 
-    /// Makes a connection of a socket that was accepted from `addr`.
+    /// Makes a connection of a socket that was accepted from `addr`, if that is an IP address.
     ///
     /// # Errors
     /// Its security cannot be set up.
     pub fn open(
         &self,
-        socket: TcpStream,
-        addr: SocketAddr,
+        socket: Socket,
+        addr: Option<SocketAddr>,
         security: &Security,
     ) -> io::Result<(Connection, Peer)> {
         match security {
-            Security::None => Ok((Connection::Tcp(socket), Some(addr).into())),
+            Security::None => {
+                let peer = if addr.is_some() { addr.into() } else { Peer::Unix };
+                Ok((Connection::Plain(socket), peer))
+            }
             #[cfg(feature = "tls")]
             Security::Tls(tls) => {
                 let peer = SecuredPeer::new(addr);
@@ -84,7 +87,7 @@ impl Opener {
 macro_rules! each {
     ($self:ident, $stream:ident => $call:expr) => {
         match $self {
-            Connection::Tcp($stream) => $call,
+            Connection::Plain($stream) => $call,
             #[cfg(feature = "tls")]
             Connection::Tls($stream) => $call,
         }
@@ -92,9 +95,9 @@ macro_rules! each {
 }
 
 impl Connection {
-    fn socket_mut(&mut self) -> &mut TcpStream {
+    fn socket_mut(&mut self) -> &mut Socket {
         match self {
-            Connection::Tcp(socket) => socket,
+            Connection::Plain(socket) => socket,
             #[cfg(feature = "tls")]
             Connection::Tls(stream) => stream.inner_mut(),
         }

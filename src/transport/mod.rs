@@ -1,26 +1,34 @@
 //! The streams that connections run on.
 //!
-//! The engine is generic over [`Stream`]: TCP in production, a seeded imitation in the simulator.
+//! The engine is generic over [`Stream`]: sockets in production, a seeded imitation in the simulator.
 
 mod accept;
 mod connection;
+mod inherited;
+mod listen_addr;
+mod listener;
 mod peer;
 #[cfg(target_os = "linux")]
 mod ring;
 #[cfg(target_os = "linux")]
 pub(crate) mod sigpipe;
+mod socket;
+mod socket_file;
 mod stream;
 mod submit;
-mod tcp;
 #[cfg(feature = "tls")]
 mod tls;
 
-pub(crate) use accept::{NotAccepted, accept, may_succeed_later, unregistered};
+pub(crate) use accept::{NotAccepted, may_succeed_later};
 pub(crate) use connection::{Connection, Opener, Security};
+pub(crate) use inherited::duplicate;
+pub use listen_addr::ListenAddr;
+pub(crate) use listener::Listener;
 pub(crate) use peer::Peer;
+pub(crate) use socket::Socket;
+pub(crate) use socket_file::SocketFile;
 pub use stream::Stream;
 pub use submit::{Submission, Submit};
-pub(crate) use tcp::listen;
 #[cfg(all(feature = "tls", feature = "testing"))]
 pub(crate) use peer::SecuredPeer;
 #[cfg(all(feature = "tls", feature = "testing"))]

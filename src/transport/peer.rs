@@ -9,6 +9,8 @@ use std::sync::{Arc, OnceLock};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Peer {
     None,
+    /// The client of a Unix socket.
+    Unix,
     V4(SocketAddrV4),
     V6(Box<SocketAddrV6>),
     /// With TLS.
@@ -20,15 +22,16 @@ pub(crate) enum Peer {
 #[cfg(feature = "tls")]
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct SecuredPeer {
-    addr: SocketAddr,
+    /// `None` for the client of a Unix socket.
+    addr: Option<SocketAddr>,
     /// Set when the handshake is complete, if the client has shown certificates.
     certificates: OnceLock<Vec<Box<[u8]>>>,
 }
 
 #[cfg(feature = "tls")]
 impl SecuredPeer {
-    pub(crate) fn new(addr: SocketAddr) -> Arc<SecuredPeer> {
-        let addr = Peer::from(Some(addr)).addr().unwrap_or(addr);
+    pub(crate) fn new(addr: Option<SocketAddr>) -> Arc<SecuredPeer> {
+        let addr = Peer::from(addr).addr();
         Arc::new(SecuredPeer { addr, certificates: OnceLock::new() })
     }
 
@@ -45,11 +48,20 @@ impl Peer {
     /// Returns the address, if there is one.
     pub(crate) fn addr(&self) -> Option<SocketAddr> {
         match self {
-            Peer::None => None,
+            Peer::None | Peer::Unix => None,
             Peer::V4(addr) => Some((*addr).into()),
             Peer::V6(addr) => Some((**addr).into()),
             #[cfg(feature = "tls")]
-            Peer::Secured(peer) => Some(peer.addr),
+            Peer::Secured(peer) => peer.addr,
+        }
+    }
+
+    /// Whether the peer may be a browser on this machine: one with an address of the loopback, or on a transport that knows no
+    /// addresses. A browser opens no Unix sockets.
+    pub(crate) fn is_loopback(&self) -> bool {
+        match self.addr() {
+            Some(addr) => addr.ip().is_loopback(),
+            None => matches!(self, Peer::None),
         }
     }
 
@@ -101,5 +113,19 @@ mod tests {
         // Only compatible (RFC 4291 §2.5.5.1), not mapped.
         check("[::1.2.3.4]:5", "[::1.2.3.4]:5");
         assert_eq!(Peer::from(None).addr(), None);
+    }
+
+    #[test]
+    fn the_client_of_a_unix_socket_has_no_address_and_is_not_on_the_loopback() {
+        assert_eq!((Peer::Unix.addr(), Peer::Unix.is_loopback()), (None, false));
+        #[cfg(feature = "tls")]
+        {
+            let secured = Peer::Secured(SecuredPeer::new(None));
+            assert_eq!((secured.addr(), secured.is_loopback()), (None, false));
+        }
+        assert!(Peer::None.is_loopback(), "a transport without addresses");
+        for (addr, expected) in [("127.0.0.9:1", true), ("[::1]:1", true), ("10.0.0.7:1", false)] {
+            assert_eq!(Peer::from(addr.parse().ok()).is_loopback(), expected, "{addr}");
+        }
     }
 }

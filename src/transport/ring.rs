@@ -125,11 +125,11 @@ fn result(result: i32) -> io::Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::Socket;
     use crate::transport::Stream;
     use mio::net::TcpStream;
     use std::io::Read;
     use std::net::TcpListener;
-    use std::os::fd::AsRawFd;
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     /// Returns a ring, or `None` if the system does not allow one.
@@ -146,20 +146,20 @@ mod tests {
     }
 
     /// A connection whose server's end does not block, and holds little.
-    fn connection() -> (TcpStream, std::net::TcpStream) {
+    fn connection() -> (Socket, std::net::TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (server, _) = listener.accept().unwrap();
         server.set_nonblocking(true).unwrap();
         socket2::SockRef::from(&server).set_send_buffer_size(4096).unwrap();
-        (TcpStream::from_std(server), client)
+        (TcpStream::from_std(server).into(), client)
     }
 
     /// Submits these writes, and returns their results.
-    fn submit(ring: &mut Ring, writes: &[(&TcpStream, &[u8])]) -> Vec<io::Result<usize>> {
+    fn submit(ring: &mut Ring, writes: &[(&Socket, &[u8])]) -> Vec<io::Result<usize>> {
         let mut results = Vec::new();
         let mut writes =
-            writes.iter().map(|(stream, bytes)| Submission { socket: stream.as_raw_fd(), bytes });
+            writes.iter().map(|(stream, bytes)| Submission { socket: stream.socket().unwrap(), bytes });
         assert!(ring.submit(&mut writes, &mut results));
         results
     }
@@ -235,7 +235,7 @@ mod tests {
         let bytes = b"stale".to_vec();
         let mut writes = (0..3).map(|at| {
             assert!(at < 2, "planted");
-            Submission { socket: stream.as_raw_fd(), bytes: &bytes }
+            Submission { socket: stream.socket().unwrap(), bytes: &bytes }
         });
         let mut results = Vec::new();
         assert!(catch_unwind(AssertUnwindSafe(|| ring.submit(&mut writes, &mut results))).is_err());
@@ -253,7 +253,7 @@ mod tests {
         let (stream, mut client) = connection();
         let submit = |ring: &mut Ring, bytes: &[u8]| {
             let mut results = Vec::new();
-            let write = Submission { socket: stream.as_raw_fd(), bytes };
+            let write = Submission { socket: stream.socket().unwrap(), bytes };
             let works = ring.submit(&mut [write].into_iter(), &mut results);
             (works, results.pop().unwrap().map_err(|error| error.kind()))
         };

@@ -8,6 +8,9 @@ use fleeting::testing::{self, wire};
 use socket2::{Domain, SockRef, Socket, Type};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 /// Longer than any operation takes while the server works.
@@ -25,6 +28,7 @@ pub const PONG: u8 = 10;
 
 /// The client's side of one connection.
 pub struct Client {
+    /// Of TCP, or a Unix socket, which is used in the same way.
     stream: TcpStream,
     /// Bytes that have arrived and were not returned yet.
     rest: Vec<u8>,
@@ -103,8 +107,21 @@ impl Client {
         Client::of(socket.into())
     }
 
+    /// Connects to a Unix socket.
+    pub fn connect_unix(path: impl AsRef<Path>) -> Client {
+        Client::of_unix(UnixStream::connect(path).expect("the server listens"))
+    }
+
+    pub fn of_unix(stream: UnixStream) -> Client {
+        Client::with_patience(OwnedFd::from(stream).into())
+    }
+
     fn of(stream: TcpStream) -> Client {
         stream.set_nodelay(true).expect("a TCP stream");
+        Client::with_patience(stream)
+    }
+
+    fn with_patience(stream: TcpStream) -> Client {
         stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
         stream.set_write_timeout(Some(PATIENCE)).expect("not zero");
         Client { stream, rest: Vec::new() }

@@ -55,7 +55,7 @@ pub fn run_from(builder: Builder, make: impl FnOnce(&WorkerContext) -> App + Sen
             make(context)
         });
         let mut worker = worker.expect("the worker starts");
-        let addr = worker.local_addrs().expect("it listens")[0];
+        let addr = worker.local_addrs()[0];
         started.send((addr, handle.expect("the builder was called"))).expect("the test waits");
         while {
             let goes_on = worker.turn(None).expect("polling works");

@@ -3,15 +3,15 @@
 //! It knows no engine. Its invariant: a place is taken before a client is sent, so no worker is sent more than it has room
 //! for.
 
-use mio::net::TcpStream;
+use crate::transport::Socket;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// A client that was accepted and has no connection record yet.
 pub(in crate::engine) struct Arrival {
-    pub(in crate::engine) stream: TcpStream,
-    pub(in crate::engine) peer: SocketAddr,
+    pub(in crate::engine) socket: Socket,
+    pub(in crate::engine) peer: Option<SocketAddr>,
     /// The number of the listening socket, which is the same on every worker.
     pub(in crate::engine) listener: usize,
     /// A place among the worker's connections is taken for it.

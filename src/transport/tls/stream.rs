@@ -480,7 +480,7 @@ mod tests {
             let wire = Wire { random, to_server, to_client, room: usize::MAX, ended: false };
             let wire = Rc::new(RefCell::new(wire));
             let acceptor = TlsAcceptor::new(Memory::new(usize::MAX));
-            let peer = SecuredPeer::new(([127, 0, 0, 1], 1).into());
+            let peer = SecuredPeer::new(None);
             let server = acceptor.accept(End(wire.clone()), &pair.tls, peer).unwrap();
             let name = ServerName::try_from("localhost").unwrap();
             let client = ClientConnection::new(pair.client.clone(), name).unwrap();

@@ -1,6 +1,7 @@
-//! TCP through mio: the stream of a connection, and its listener.
+//! The socket of a client that was accepted, of TCP or Unix, through mio.
 //!
-//! It knows sockets and no protocol. Its invariant: on Linux, no write raises SIGPIPE in a process that would die of it.
+//! It knows no listening socket and no protocol. Its invariant: on Linux, no write raises SIGPIPE in a process that would die
+//! of it.
 
 use super::accept::is_short_of_memory;
 #[cfg(target_os = "linux")]
@@ -8,23 +9,55 @@ use super::sigpipe;
 use super::stream::Stream;
 #[cfg(target_os = "linux")]
 use super::stream::send_through_memory;
-use mio::net::{TcpListener, TcpStream};
+use mio::event::Source;
+use mio::net::{TcpStream, UnixStream};
+use mio::{Interest, Registry, Token};
 #[cfg(target_os = "linux")]
 use std::fs::File;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-impl Stream for TcpStream {
+/// The socket of an accepted client. A stream socket is read and written by the same calls whatever its family, so one type
+/// holds both: a `TcpStream` is nothing but the descriptor. A connection at rest costs no byte for it, and a call no branch.
+#[derive(Debug)]
+pub struct Socket(TcpStream);
+
+impl From<TcpStream> for Socket {
+    fn from(socket: TcpStream) -> Socket {
+        Socket(socket)
+    }
+}
+
+impl From<UnixStream> for Socket {
+    fn from(socket: UnixStream) -> Socket {
+        Socket(OwnedFd::from(socket).into())
+    }
+}
+
+impl Socket {
+    /// Returns a socket that could not be registered as one that was never tried: mio remembers the attempt.
+    pub fn unregistered(self) -> Socket {
+        Socket(OwnedFd::from(self.0).into())
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Stream for Socket {
     #[inline]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        Read::read(self, buffer).map_err(shortage)
+        self.0.read(buffer).map_err(shortage)
     }
 
     #[inline]
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         // The standard library sends with MSG_NOSIGNAL.
-        Write::write(self, buffer).map_err(shortage)
+        self.0.write(buffer).map_err(shortage)
     }
 
     /// `writev` would raise SIGPIPE.
@@ -39,7 +72,7 @@ impl Stream for TcpStream {
     #[cfg(not(target_os = "linux"))]
     #[inline]
     fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        Write::write_vectored(self, buffers).map_err(shortage)
+        self.0.write_vectored(buffers).map_err(shortage)
     }
 
     #[cfg(target_os = "linux")]
@@ -58,16 +91,31 @@ impl Stream for TcpStream {
     }
 
     fn socket(&self) -> Option<RawFd> {
-        Some(self.as_raw_fd())
+        Some(self.0.as_raw_fd())
     }
 
+    /// It fails for a Unix socket, whose peer is on this machine.
     #[cfg(target_os = "linux")]
     fn limit_unsent(&mut self, bytes: u32) -> io::Result<()> {
         socket2::SockRef::from(&*self).set_tcp_notsent_lowat(bytes)
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
-        self.shutdown(Shutdown::Write)
+        self.0.shutdown(Shutdown::Write)
+    }
+}
+
+impl Source for Socket {
+    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        self.0.register(registry, token, interests)
+    }
+
+    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        self.0.reregister(registry, token, interests)
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        self.0.deregister(registry)
     }
 }
 
@@ -75,13 +123,4 @@ impl Stream for TcpStream {
 #[cold]
 fn shortage(error: io::Error) -> io::Error {
     if is_short_of_memory(&error) { io::ErrorKind::OutOfMemory.into() } else { error }
-}
-
-/// Converts a listening socket into one that the event loop can poll.
-///
-/// # Errors
-/// Returns the system's error.
-pub fn listen(listener: std::net::TcpListener) -> io::Result<TcpListener> {
-    listener.set_nonblocking(true)?;
-    Ok(TcpListener::from_std(listener))
 }

@@ -1,11 +1,12 @@
-//! Listening sockets.
+//! TCP sockets.
 //!
 //! It knows no worker. Its invariant: a socket that listens shares its port with sockets of this server only.
 
-use super::{ServeError, TcpOptions};
+use super::{Listeners, ServeError, TcpOptions};
+use crate::transport::Listener;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 
 /// Binds `addr` once for each worker: the system spreads connections over sockets that share a port (SO_REUSEPORT).
 /// Port 0 becomes a free port. `only_v6` keeps a socket for `[::]` from taking IPv4 clients too.
@@ -18,22 +19,22 @@ pub(super) fn listen(
     only_v6: bool,
     workers: usize,
     options: &TcpOptions,
-) -> Result<(SocketAddr, Vec<TcpListener>), ServeError> {
+) -> Result<Listeners, ServeError> {
     // SO_REUSEPORT would also share the port with another process of the same user. Only binding a socket without it
     // shows whether the port is taken.
     let first = bind(addr, only_v6, false, options)?;
     let addr = first.local_addr()?.as_socket().ok_or(io::Error::from(io::ErrorKind::Unsupported))?;
     if workers == 1 {
         first.listen(options.backlog())?;
-        return Ok((addr, vec![first.into()]));
+        return Ok(vec![Listener::tcp(first.into())?]);
     }
     drop(first);
     let listeners = (0..workers).map(|_| {
         let socket = bind(addr, only_v6, true, options)?;
         socket.listen(options.backlog())?;
-        Ok(socket.into())
+        Ok(Listener::tcp(socket.into())?)
     });
-    Ok((addr, listeners.collect::<Result<_, ServeError>>()?))
+    listeners.collect()
 }
 
 fn bind(addr: SocketAddr, only_v6: bool, shared: bool, options: &TcpOptions) -> Result<Socket, ServeError> {
@@ -54,10 +55,8 @@ fn bind(addr: SocketAddr, only_v6: bool, shared: bool, options: &TcpOptions) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use super::{ServeError, TcpOptions};
     use crate::server::KeepAlive;
-    use crate::transport;
-    use socket2::{Domain, SockRef, Socket, Type};
+    use socket2::SockRef;
     use std::net::TcpStream;
     use std::time::Duration;
 
@@ -68,12 +67,10 @@ mod tests {
     fn check(options: TcpOptions, check: impl Fn(SockRef<'_>, SockRef<'_>)) {
         for workers in [1, 2] {
             let accepted = |options: &TcpOptions| {
-                let (addr, listeners) = listen(LOOPBACK.into(), false, workers, options).unwrap();
-                let client = TcpStream::connect(addr).unwrap();
-                let mut listeners =
-                    listeners.into_iter().map(|listener| transport::listen(listener).unwrap());
+                let listeners = listen(LOOPBACK.into(), false, workers, options).unwrap();
+                let client = TcpStream::connect(listeners[0].addr().tcp().unwrap()).unwrap();
                 // The system has chosen one of the sockets.
-                let accepted = listeners.find_map(|listener| transport::accept(&listener).ok());
+                let accepted = listeners.iter().find_map(|listener| listener.accept().ok());
                 (client, accepted.expect("the connection is complete").0)
             };
             let ((_client, set), (_other, default)) = (accepted(&options), accepted(&TcpOptions::default()));
@@ -130,15 +127,16 @@ mod tests {
             (Err(error), Err(ServeError::TcpOption(name, refused))) => {
                 assert_eq!((&*name, refused.kind()), ("busy_poll = 50µs", error.kind()));
             }
-            (allowed, listening) => panic!("{allowed:?}, {:?}", listening.map(|(addr, _)| addr)),
+            (allowed, listening) => panic!("{allowed:?}, {listening:?}"),
         }
     }
 
     #[test]
     fn a_taken_port_is_an_error_with_any_number_of_workers() {
         let options = TcpOptions::default();
-        let (addr, held) = listen(LOOPBACK.into(), false, 2, &options).unwrap();
+        let held = listen(LOOPBACK.into(), false, 2, &options).unwrap();
         assert_eq!(held.len(), 2);
+        let addr = held[0].addr().tcp().unwrap();
         for workers in [1, 2] {
             let error = listen(addr, false, workers, &options).unwrap_err();
             assert!(matches!(error, ServeError::Io(error) if error.kind() == io::ErrorKind::AddrInUse));
