@@ -3,21 +3,24 @@
 //! It starts nothing. Its invariant: it names only what is served.
 
 use crate::settings::{Service, Settings};
-use fleeting::Io;
+use fleeting::{Io, ListenAddr};
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Returns the greeting. The further addresses are those of `redirect_http` and `admin_listen`. `io` is how the server writes. `store` is a sentence about the store, if there is something to say.
 pub(crate) fn greeting(
     settings: &Settings,
-    addrs: &[SocketAddr],
-    [redirect_addrs, admin_addrs]: [&[SocketAddr]; 2],
+    addrs: &[ListenAddr],
+    [redirect_addrs, admin_addrs]: [&[ListenAddr]; 2],
     io: Io,
     store: Option<&str>,
 ) -> String {
     let mut text = format!("fleeting {} is listening on\n", env!("CARGO_PKG_VERSION"));
     for addr in addrs {
-        let _ = writeln!(text, "  {}://{addr}", settings.tls.scheme());
+        let _ = match addr {
+            ListenAddr::Tcp(addr) => writeln!(text, "  {}://{addr}", settings.tls.scheme()),
+            path => writeln!(text, "  {path}"),
+        };
     }
     if let Some(store) = store {
         let _ = writeln!(text, "{store}");
@@ -25,14 +28,25 @@ pub(crate) fn greeting(
     if settings.io == Io::Auto && io != Io::Uring {
         text.push_str("io_uring is not available: each subscriber costs a system call of its own.\n");
     }
-    if let Some(addr) = addrs.first() {
-        push_routes(&mut text, settings, &authority(settings, *addr));
+    if let Some(addr) = addrs.iter().find_map(ListenAddr::tcp) {
+        push_routes(&mut text, settings, &authority(settings, addr));
+    } else if let Some(ListenAddr::Unix(path)) = addrs.first() {
+        let (path, scheme) = (path.display(), settings.tls.scheme());
+        let _ = writeln!(text, "Try it: curl --unix-socket {path} {scheme}://localhost/");
     }
     for addr in redirect_addrs {
-        let _ = writeln!(text, "Clients of http://{addr} are sent to https.");
+        let _ = match addr {
+            ListenAddr::Tcp(addr) => writeln!(text, "Clients of http://{addr} are sent to https."),
+            path => writeln!(text, "Clients of {path} are sent to https."),
+        };
     }
     for addr in admin_addrs {
-        let _ = writeln!(text, "Metrics: http://{addr}/metrics and http://{addr}/census");
+        let _ = match addr {
+            ListenAddr::Tcp(addr) => {
+                writeln!(text, "Metrics: http://{addr}/metrics and http://{addr}/census")
+            }
+            path => writeln!(text, "Metrics: /metrics and /census at {path}"),
+        };
     }
     text.push_str("`fleeting help routes` lists what is served. Press Ctrl-C to stop.\n");
     text
@@ -99,11 +113,12 @@ mod tests {
     /// Finding F7.
     #[test]
     fn the_greeting_lists_every_address_and_what_is_served_at_the_first() {
-        let addrs = ["0.0.0.0:80".parse().unwrap(), "[::1]:81".parse().unwrap()];
+        let tcp = |addr: &str| ListenAddr::Tcp(addr.parse().unwrap());
+        let addrs = [tcp("0.0.0.0:80"), tcp("[::1]:81"), ListenAddr::Unix("/run/a.sock".into())];
         let mut settings = Settings::default();
         let text = greeting(&settings, &addrs, [&[]; 2], Io::Uring, None);
         assert!(
-            text.contains("\n  http://0.0.0.0:80\n  http://[::1]:81\n\nA live page: http://127.0.0.1:80/"),
+            text.contains("\n  http://0.0.0.0:80\n  http://[::1]:81\n  unix:/run/a.sock\n\nA live page: http://127.0.0.1:80/"),
             "{text}"
         );
         for part in ["curl http://127.0.0.1:80/json\n", "The hub", "The registry", "/metrics"] {
@@ -114,6 +129,12 @@ mod tests {
         assert!(text.contains("curl http://chat.example:80/clients\n"), "{text}");
         let text = greeting(&settings, &addrs[1..], [&[]; 2], Io::Uring, None);
         assert!(text.contains("curl http://[::1]:81/clients\n"), "{text}");
+        let text = greeting(&settings, &addrs[2..], [&[], &addrs[2..]], Io::Uring, None);
+        assert!(
+            text.contains("\n  unix:/run/a.sock\nTry it: curl --unix-socket /run/a.sock http://localhost/\n"),
+            "{text}"
+        );
+        assert!(text.contains("\nMetrics: /metrics and /census at unix:/run/a.sock\n"), "{text}");
         settings.hosts.push("*".into());
         settings.files = Some("public".into());
         settings.services = Services::parse(&["files".into(), "hub".into()]).unwrap();
@@ -121,11 +142,11 @@ mod tests {
         let text = greeting(
             &settings,
             &addrs,
-            [&["127.0.0.1:7".parse().unwrap()], &["127.0.0.1:9".parse().unwrap()]],
+            [&[tcp("127.0.0.1:7")], &[tcp("127.0.0.1:9")]],
             Io::Uring,
             Some("Entries are elsewhere."),
         );
-        assert!(text.contains("\n  http://[::1]:81\nEntries are elsewhere.\n\nThe files in public: http://127.0.0.1:80/\nThe hub"), "{text}");
+        assert!(text.contains("\n  unix:/run/a.sock\nEntries are elsewhere.\n\nThe files in public: http://127.0.0.1:80/\nThe hub"), "{text}");
         assert!(
             text.contains(
                 "\nClients of http://127.0.0.1:7 are sent to https.\nMetrics: http://127.0.0.1:9/metrics and "
@@ -139,7 +160,7 @@ mod tests {
 
     #[test]
     fn the_greeting_says_if_what_was_left_to_the_system_is_not_available() {
-        let addrs = ["127.0.0.1:80".parse().unwrap()];
+        let addrs = [ListenAddr::Tcp("127.0.0.1:80".parse().unwrap())];
         let says = |asked: Io, io: Io| {
             let settings = Settings { io: asked, ..Settings::default() };
             greeting(&settings, &addrs, [&[]; 2], io, None).contains("\nio_uring is not available: ")

@@ -22,6 +22,8 @@ mod serve;
 mod settings;
 mod signals;
 mod store;
+mod supervisor;
+mod watchdog;
 
 use failure::Failure;
 use settings::{Invocation, parse_command_line};

@@ -11,6 +11,7 @@ use crate::{metrics, page};
 use fleeting::ws::Policy;
 use fleeting::{
     App, Error, Files, Handle, LayerFn, Message, Offload, Request, Response, Socket, SocketOptions, WebSocket,
+    WorkerContext,
 };
 use fleeting_store::{RedisBroker, Store};
 use serde::Serialize;
@@ -48,7 +49,8 @@ impl Shared {
 }
 
 /// Builds the application of a worker.
-pub(crate) fn app(shared: &Shared, handle: &Handle) -> App {
+pub(crate) fn app(shared: &Shared, worker: &WorkerContext) -> App {
+    let handle = &worker.handle;
     let (settings, registry) = (&shared.settings, shared.registry(handle));
     let mut app = App::new();
     if settings.serves(Service::Files)
@@ -86,7 +88,7 @@ pub(crate) fn app(shared: &Shared, handle: &Handle) -> App {
     if settings.serves(Service::Metrics) {
         guarded = metrics::routes(guarded, handle, registry, shared.offload.as_ref(), shared.broker.as_ref());
     }
-    let app = app.merge(guarded.layer(site::guard(&shared.sites, &settings.listen)));
+    let app = app.merge(guarded.layer(site::guard(&shared.sites, &worker.addrs)));
     match settings.tls.hsts {
         Some(time) => app.layer(strict_transport(time)),
         None => app,
@@ -103,10 +105,10 @@ fn strict_transport(time: Duration) -> impl LayerFn {
 }
 
 /// Builds the application of the second listener. `handle` reaches the workers of the first one.
-pub(crate) fn admin_app(shared: &Shared, handle: &Handle, listen: &str) -> App {
+pub(crate) fn admin_app(shared: &Shared, handle: &Handle, worker: &WorkerContext) -> App {
     let (registry, broker) = (shared.registry(handle), shared.broker.as_ref());
     let metrics = metrics::routes(App::new(), handle, registry, shared.offload.as_ref(), broker);
-    health(App::new()).merge(metrics.layer(site::guard(&shared.sites, &[listen.to_string()])))
+    health(App::new()).merge(metrics.layer(site::guard(&shared.sites, &worker.addrs)))
 }
 
 fn health(app: App) -> App {

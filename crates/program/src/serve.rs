@@ -14,9 +14,12 @@ use crate::routes::{self, Shared};
 use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::store::{self, Opened};
+use crate::supervisor::{self, Supervisor};
+use crate::watchdog::{Watchdog, Watched};
 use fleeting::engine::ShutdownReport;
 use fleeting::{Files, Handle, Io, Offload, OffloadOptions, ServeError, Server, WorkerContext};
 use std::fmt::Write as _;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
@@ -31,6 +34,7 @@ pub(crate) fn serve(gather: impl Fn() -> Result<Settings, Failure> + Send + 'sta
     // Before the server starts, so that no signal is lost.
     let signals = Signals::new()?;
     let settings = gather()?;
+    let supervisor = Arc::new(Supervisor::find());
     let files = settings.files.as_deref().map(Files::new).transpose();
     let files = files.map_err(|error| Failure::Runtime(format!("cannot serve the files of {error}")))?;
     let files = files.map(|files| {
@@ -71,7 +75,7 @@ pub(crate) fn serve(gather: impl Fn() -> Result<Settings, Failure> + Send + 'sta
     });
     let make_app = {
         let shared = shared.clone();
-        move |worker: &WorkerContext| routes::app(&shared, &worker.handle)
+        move |worker: &WorkerContext| routes::app(&shared, worker)
     };
     let server = builder.serve(make_app).map_err(failed)?;
     let admin = admin(&shared, server.handle()).transpose().map_err(failed)?;
@@ -80,16 +84,22 @@ pub(crate) fn serve(gather: impl Fn() -> Result<Settings, Failure> + Send + 'sta
     let maintenance = Maintenance::start(server.handle(), registry, certificates.clone());
     let maintenance = maintenance.map_err(Failure::no_thread)?;
     let shared_for_reload = shared.clone();
-    signals.watch(server.handle(), move || reload(gather(), &shared_for_reload, certificates.as_deref()))?;
-    let others = [&redirect, &admin].map(|server| server.as_ref().map_or(&[][..], Server::local_addrs));
+    signals.watch(server.handle(), supervisor.clone(), move || {
+        reload(gather(), &shared_for_reload, certificates.as_deref())
+    })?;
+    let others = [&redirect, &admin].map(|server| server.as_ref().map_or(&[][..], Server::listen_addrs));
     log::output(greeting(
         &shared.settings,
-        server.local_addrs(),
+        server.listen_addrs(),
         others,
         server.io(),
         description.as_deref(),
     ));
+    supervisor.ready();
+    let watchdog = watchdog(&shared, &server, [&redirect, &admin], &supervisor).transpose();
+    let watchdog = watchdog.map_err(Failure::no_thread)?;
     let report = server.run().map_err(failed)?;
+    drop(watchdog);
     for other in redirect.into_iter().chain(admin) {
         other.handle().shutdown();
         other.run().map_err(failed)?;
@@ -103,9 +113,23 @@ pub(crate) fn serve(gather: impl Fn() -> Result<Settings, Failure> + Send + 'sta
 fn admin(shared: &Arc<Shared>, handle: Handle) -> Option<Result<Server, ServeError>> {
     let addr = shared.settings.admin_listen.clone()?;
     let (limits, timeouts) = (shared.settings.limits.clone(), shared.settings.timeouts.clone());
-    let builder = Server::builder().bind(addr.clone()).limits(limits).timeouts(timeouts).io(Io::Epoll);
+    let builder = Server::builder().bind(addr).limits(limits).timeouts(timeouts).io(Io::Epoll);
     let shared = shared.clone();
-    Some(builder.serve(move |_worker| routes::admin_app(&shared, &handle, &addr)))
+    Some(builder.serve(move |worker| routes::admin_app(&shared, &handle, worker)))
+}
+
+/// Starts the watchdog, if the service manager asks for one.
+fn watchdog(
+    shared: &Shared,
+    server: &Server,
+    others: [&Option<Server>; 2],
+    supervisor: &Arc<Supervisor>,
+) -> Option<io::Result<Watchdog>> {
+    let span = supervisor::watchdog()?;
+    let mut servers = vec![Watched { handle: server.handle(), workers: shared.settings.workers }];
+    servers.extend(others.into_iter().flatten().map(|one| Watched { handle: one.handle(), workers: 1 }));
+    let supervisor = supervisor.clone();
+    Some(Watchdog::start(span, servers, move || supervisor.alive()))
 }
 
 /// Starts the listener that sends clients to the first address of `server`, if there is to be one.

@@ -4,9 +4,11 @@
 
 use crate::failure::Failure;
 use crate::log;
+use crate::supervisor::Supervisor;
 use fleeting::Handle;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use std::io::IsTerminal;
+use std::sync::Arc;
 use std::thread;
 
 /// The signals that are handled from now on.
@@ -25,10 +27,11 @@ impl Signals {
     }
 
     /// Handles the signals on a thread. The first that ends the program shuts the server down, the second ends the program
-    /// at once. SIGHUP calls `reload`, and reports what it returns.
+    /// at once. SIGHUP calls `reload`, and reports what it returns. The service manager learns of both.
     pub(crate) fn watch(
         self,
         handle: Handle,
+        supervisor: Arc<Supervisor>,
         mut reload: impl FnMut() -> String + Send + 'static,
     ) -> Result<(), Failure> {
         let Signals { mut signals, in_terminal } = self;
@@ -39,7 +42,9 @@ impl Signals {
                     // Without a job, but they must not end the program.
                     SIGUSR1 | SIGUSR2 => {}
                     SIGHUP if !in_terminal => {
+                        supervisor.reloading();
                         let report = reload();
+                        supervisor.ready();
                         log::line(&log::one_line(&report));
                     }
                     // The status that a shell reports for a program killed by a signal.
@@ -47,6 +52,7 @@ impl Signals {
                     _ => {
                         ending = true;
                         handle.shutdown();
+                        supervisor.stopping();
                         log::line("shutting down");
                     }
                 }

@@ -6,6 +6,7 @@
 mod events;
 mod hub;
 mod lesson;
+mod listening;
 mod metrics;
 #[cfg(not(fleeting_paranoid))]
 mod nodes;
@@ -17,4 +18,5 @@ mod routes;
 mod settings;
 mod signals;
 mod sites;
+mod supervisor;
 mod tls;

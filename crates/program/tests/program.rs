@@ -30,6 +30,8 @@ pub struct Running {
     pub stdout: Option<BufReader<ChildStdout>>,
     /// The addresses in its greeting.
     pub addrs: Vec<SocketAddr>,
+    /// The paths of Unix sockets in its greeting.
+    pub sockets: Vec<PathBuf>,
 }
 
 impl Drop for Running {
@@ -44,20 +46,24 @@ impl Running {
         let mut child = command.spawn().expect("the program was built for this test");
         let mut stdout = BufReader::new(child.stdout.take().expect("the output is piped"));
         let stderr = BufReader::new(child.stderr.take().expect("the output is piped"));
-        let mut addrs = Vec::new();
+        let (mut addrs, mut sockets) = (Vec::new(), Vec::new());
         loop {
             let mut line = String::new();
             let bytes = stdout.read_line(&mut line).expect("text");
             let line_addr = line.trim().strip_prefix("http://").or(line.trim().strip_prefix("https://"));
+            if let Some(path) = line.trim().strip_prefix("unix:") {
+                sockets.push(path.into());
+                continue;
+            }
             match line_addr {
                 Some(addr) => addrs.push(addr.parse().unwrap_or_else(|e| panic!("{line:?}: {e}"))),
                 // The addresses are on consecutive lines.
-                None if bytes == 0 || !addrs.is_empty() => break,
+                None if bytes == 0 || !addrs.is_empty() || !sockets.is_empty() => break,
                 None => {}
             }
         }
-        let mut running = Running { child, stderr, stdout: Some(stdout), addrs };
-        if running.addrs.is_empty() {
+        let mut running = Running { child, stderr, stdout: Some(stdout), addrs, sockets };
+        if running.addrs.is_empty() && running.sockets.is_empty() {
             let mut log = String::new();
             let _ = running.stderr.read_to_string(&mut log);
             panic!("the program printed no address: {log}");

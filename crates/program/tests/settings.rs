@@ -88,7 +88,9 @@ fn a_wrong_flag_is_one_line_and_status_2() {
     // Findings F1, F2 and F4.
     refused(program(&["--client-life", "10"]), 2, &["bad value `10`", "above zero"]);
     refused(program(&["--listen", "127.0.0.1:99999"]), 2, &["`127.0.0.1:99999`", "the port is above 65535"]);
-    refused(program(&["--listen", "fd:3"]), 2, &["`fd:3`", "only TCP addresses"]);
+    refused(program(&["--listen", "fd:a"]), 2, &["`fd:a`", "the descriptor is not a number"]);
+    refused(program(&["--listen", "unix:/a?mode=9"]), 2, &["`unix:/a?mode=9`", "octal", "unix:PATH"]);
+    refused(program(&["--listen", "/run/a.sock"]), 2, &["a path begins with unix:"]);
     refused(program(&["--admin-listen", "localhost"]), 2, &["`localhost`", "there is no port"]);
     refused(program(&["--store", "memroy"]), 2, &["--store", "neither `memory`", "redis://HOST"]);
     refused(program(&["--store", "redis://user@host"]), 2, &["--store", "a user without a password"]);

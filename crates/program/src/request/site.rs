@@ -4,9 +4,8 @@
 
 use crate::settings::Settings;
 use fleeting::http1::Method;
-use fleeting::{Error, LayerFn, Response, SitePolicy};
+use fleeting::{Error, LayerFn, ListenAddr, Response, SitePolicy};
 use std::cell::RefCell;
-use std::net::ToSocketAddrs;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -73,9 +72,9 @@ struct Rules {
 }
 
 /// Makes the layer for routes that show or change state: only hosts of this server, and changes only by pages of its own
-/// origin. `listen` are the addresses that the routes are served on.
-pub(crate) fn guard(sites: &Arc<Sites>, listen: &[String]) -> impl LayerFn + use<> {
-    let or_loopback = listen.iter().any(|addr| is_loopback(addr));
+/// origin. `addrs` are those that the routes are served on.
+pub(crate) fn guard(sites: &Arc<Sites>, addrs: &[ListenAddr]) -> impl LayerFn + use<> {
+    let or_loopback = addrs.iter().any(is_loopback);
     layer(sites.clone(), Hosts::Named { or_loopback })
 }
 
@@ -137,9 +136,9 @@ fn with_flag(error: Error) -> Error {
     Error::new(error.status(), format!("{} {flag}", error.message()))
 }
 
-/// Whether this machine's loopback is among the addresses of `addr`, a HOST:PORT.
-fn is_loopback(addr: &str) -> bool {
-    addr.to_socket_addrs().is_ok_and(|mut addrs| addrs.any(|addr| addr.ip().to_canonical().is_loopback()))
+/// Whether browsers of this machine alone reach an address.
+fn is_loopback(addr: &ListenAddr) -> bool {
+    addr.tcp().is_some_and(|addr| addr.ip().to_canonical().is_loopback())
 }
 
 #[cfg(test)]
@@ -153,12 +152,12 @@ mod tests {
             ("127.9.9.9:80", true),
             ("[::1]:80", true),
             ("[::ffff:127.0.0.1]:80", true),
-            ("localhost:80", true),
             ("0.0.0.0:80", false),
             ("[::]:80", false),
             ("10.0.0.7:80", false),
         ] {
-            assert_eq!(is_loopback(addr), expected, "{addr}");
+            assert_eq!(is_loopback(&ListenAddr::Tcp(addr.parse().unwrap())), expected, "{addr}");
         }
+        assert!(!is_loopback(&ListenAddr::Unix("/run/a.sock".into())));
     }
 }

@@ -8,9 +8,8 @@ use super::services::{Service, Services};
 use super::tls::TlsSettings;
 use crate::registry::RecordLifetimes;
 use fleeting::ws::Compression;
-use fleeting::{ConfigError, Io, Limits, SlowConsumer, Timeouts};
+use fleeting::{ConfigError, Io, Limits, SlowConsumer, Timeouts, check_address};
 use fleeting_store::{RedisUrl, check_node};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -171,7 +170,7 @@ impl Settings {
     /// Replaces the addresses.
     pub(super) fn set_listen(&mut self, addrs: Vec<String>) -> Result<(), String> {
         if addrs.is_empty() {
-            return Err("no address; expected at least one HOST:PORT".into());
+            return Err("no address; expected at least one, such as 127.0.0.1:8080".into());
         }
         self.listen = addrs.iter().map(|addr| address(addr)).collect::<Result<_, _>>()?;
         Ok(())
@@ -304,40 +303,10 @@ impl Settings {
     }
 }
 
-/// Returns the address in the form HOST:PORT. The name is not resolved.
+/// Returns the address as the server takes it.
 fn address(text: &str) -> Result<String, String> {
     let text = text.trim();
-    let bad = |why: &str| {
-        Err(format!("bad address `{text}`: {why}; expected HOST:PORT, such as 127.0.0.1:8080 or [::]:80"))
-    };
-    if text.contains("://") {
-        return bad("it is a URL");
-    }
-    if text.starts_with("fd:") || text.starts_with("unix:") || text.starts_with('/') {
-        return bad("only TCP addresses are supported");
-    }
-    let Some((host, port)) = text.rsplit_once(':') else { return bad("there is no port") };
-    match port.parse::<u32>() {
-        _ if port.is_empty() => return bad("there is no port"),
-        _ if port.bytes().any(|byte| !byte.is_ascii_digit()) => return bad("the port is not a number"),
-        Ok(port) if port <= u16::MAX.into() => {}
-        _ => return bad("the port is above 65535"),
-    }
-    // All addresses, of both families.
-    if host.is_empty() || host == "*" {
-        return Ok(format!("[::]:{port}"));
-    }
-    if host.starts_with('[') || host.contains(':') {
-        return match text.parse::<SocketAddr>() {
-            Ok(_) => Ok(text.into()),
-            Err(_) if host.starts_with('[') => bad("it is not an IPv6 address"),
-            Err(_) => bad("an IPv6 address needs brackets"),
-        };
-    }
-    if host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) {
-        return Ok(text.into());
-    }
-    bad("the host is not a name")
+    check_address(text).map(|()| text.into()).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -362,42 +331,6 @@ mod tests {
         check("txt=text/", None);
         check("txt=te xt/plain", None);
         check("txt=text/plain\r\nx: y", None);
-    }
-
-    /// Finding F4.
-    #[test]
-    fn an_address_is_a_host_and_a_port() {
-        fn check(text: &str, expected: Result<&str, &str>) {
-            match (address(text), expected) {
-                (Ok(addr), Ok(expected)) => assert_eq!(addr, expected, "{text}"),
-                (Err(message), Err(why)) => {
-                    let begin = format!("bad address `{}`: {why}; expected HOST:PORT", text.trim());
-                    assert!(message.starts_with(&begin), "{message}");
-                }
-                (other, _) => panic!("{text}: {other:?}"),
-            }
-        }
-        check("127.0.0.1:8080", Ok("127.0.0.1:8080"));
-        check(" [::1]:0 ", Ok("[::1]:0"));
-        check("localhost:80", Ok("localhost:80"));
-        check("my_host.example-1:80", Ok("my_host.example-1:80"));
-        check(":8080", Ok("[::]:8080"));
-        check("*:0", Ok("[::]:0"));
-        check("", Err("there is no port"));
-        check("8080", Err("there is no port"));
-        check("localhost", Err("there is no port"));
-        check("localhost:", Err("there is no port"));
-        check("localhost:65536", Err("the port is above 65535"));
-        check("127.0.0.1:99999", Err("the port is above 65535"));
-        check("127.0.0.1:99999999999", Err("the port is above 65535"));
-        check("localhost:+1", Err("the port is not a number"));
-        check("localhost:http", Err("the port is not a number"));
-        check("::1:80", Err("an IPv6 address needs brackets"));
-        check("[::1:80", Err("it is not an IPv6 address"));
-        check("http://localhost:80", Err("it is a URL"));
-        check("fd:3", Err("only TCP addresses are supported"));
-        check("unix:/run/fleeting.sock", Err("only TCP addresses are supported"));
-        check("a b:80", Err("the host is not a name"));
     }
 
     #[test]
