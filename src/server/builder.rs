@@ -6,7 +6,7 @@
 use super::ServeError;
 use super::affinity::Processors;
 use super::context::WorkerContext;
-use super::listen::{Listeners, listen_at};
+use super::listen::listen_at;
 use super::prepared::PreparedWorker;
 use super::running::{Alarm, Server};
 use super::tcp_options::TcpOptions;
@@ -17,7 +17,7 @@ use crate::engine::{Handle, Settings, ShutdownReport, Worker, WorkerParts};
 use crate::pubsub::{Attached, Broker};
 #[cfg(feature = "tls")]
 use crate::transport::Tls;
-use crate::transport::{ListenAddr, Security};
+use crate::transport::{ListenAddr, Listener, Security};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -57,7 +57,7 @@ pub struct Builder {
 /// A socket that is listened on.
 struct Listening {
     /// One for each worker.
-    listeners: Listeners,
+    listeners: Vec<Listener>,
     security: Security,
 }
 
@@ -262,7 +262,7 @@ impl Builder {
     }
 
     /// Prepares as many workers as [`workers`](Builder::workers) says, for threads of the caller's own. They are one
-    /// server: each listens on a socket of its own on the same port, they even out how many connections each of them has, and
+    /// server: they listen on the same addresses, they even out how many connections each of them has, and
     /// they share topics and a [`Handle`]. A shutdown ends all of them. The caller must give turns to each of them, and may
     /// run several on one thread.
     ///

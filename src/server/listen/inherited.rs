@@ -2,8 +2,8 @@
 //!
 //! It makes no socket. Its invariant: only a stream socket that listens is taken.
 
-use super::unix::share;
-use super::{Listeners, ServeError, TcpOptions};
+use super::shared::share;
+use crate::server::{ServeError, TcpOptions};
 use crate::transport::{ListenAddr, Listener, duplicate};
 use socket2::{Socket, Type};
 use std::io::{self, ErrorKind};
@@ -16,7 +16,11 @@ const FIRST_PASSED: RawFd = 3;
 ///
 /// # Errors
 /// It is not a stream socket that listens; [`ServeError::TcpOption`] if an option is refused.
-pub(super) fn listen(number: RawFd, workers: usize, options: &TcpOptions) -> Result<Listeners, ServeError> {
+pub(super) fn listen(
+    number: RawFd,
+    workers: usize,
+    options: &TcpOptions,
+) -> Result<Vec<Listener>, ServeError> {
     let wrong = |why: &str| Err(io::Error::new(ErrorKind::InvalidInput, why).into());
     let socket = match duplicate(number) {
         Ok(descriptor) => Socket::from(descriptor),

@@ -4,6 +4,7 @@
 
 mod address;
 mod inherited;
+mod shared;
 mod tcp;
 mod unix;
 
@@ -14,9 +15,6 @@ use crate::transport::Listener;
 use address::Address;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-
-/// What listens at one address: a listener for each worker.
-pub(super) type Listeners = Vec<Listener>;
 
 /// An address whose host name has been looked up.
 enum Found<'a> {
@@ -33,7 +31,7 @@ pub(super) fn listen_at(
     texts: &[&str],
     workers: usize,
     options: &TcpOptions,
-) -> Result<Vec<Vec<Listeners>>, ServeError> {
+) -> Result<Vec<Vec<Vec<Listener>>>, ServeError> {
     let mut all = Vec::with_capacity(texts.len());
     for text in texts {
         all.push(match Address::parse(text)? {
@@ -77,8 +75,8 @@ pub(super) fn listen_at(
 /// A name may have several addresses: the first that is available is used.
 fn first_available(
     candidates: &[SocketAddr],
-    listen: impl Fn(SocketAddr) -> Result<Listeners, ServeError>,
-) -> Result<Vec<Listeners>, ServeError> {
+    listen: impl Fn(SocketAddr) -> Result<Vec<Listener>, ServeError>,
+) -> Result<Vec<Vec<Listener>>, ServeError> {
     let mut outcome = Err(ServeError::Io(io::ErrorKind::NotFound.into()));
     for addr in candidates {
         outcome = listen(*addr);

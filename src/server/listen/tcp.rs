@@ -2,7 +2,7 @@
 //!
 //! It knows no worker. Its invariant: a socket that listens shares its port with sockets of this server only.
 
-use super::{Listeners, ServeError, TcpOptions};
+use crate::server::{ServeError, TcpOptions};
 use crate::transport::Listener;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
@@ -19,7 +19,7 @@ pub(super) fn listen(
     only_v6: bool,
     workers: usize,
     options: &TcpOptions,
-) -> Result<Listeners, ServeError> {
+) -> Result<Vec<Listener>, ServeError> {
     // SO_REUSEPORT would also share the port with another process of the same user. Only binding a socket without it
     // shows whether the port is taken.
     let first = bind(addr, only_v6, false, options)?;

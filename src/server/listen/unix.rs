@@ -2,8 +2,8 @@
 //!
 //! It knows no worker. Its invariant: only the file of a socket that nobody listens on is replaced.
 
-use super::Listeners;
 use super::address::UnixName;
+use super::shared::share;
 use crate::transport::{ListenAddr, Listener, SocketFile};
 use rustix::fs::{FlockOperation, flock};
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -23,7 +23,7 @@ pub(super) fn listen(
     mode: Option<u32>,
     workers: usize,
     backlog: i32,
-) -> io::Result<Listeners> {
+) -> io::Result<Vec<Listener>> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     let (addr, file) = match name {
         UnixName::Abstract(name) => {
@@ -47,16 +47,6 @@ pub(super) fn listen(
         }
     };
     share(&socket, workers, |socket| Listener::unix(socket.into(), addr.clone(), file.clone()))
-}
-
-/// Makes a listener for each worker of one socket. A client that connects wakes all that wait, and one of them accepts it;
-/// from there on clients are spread as those of other sockets are.
-pub(super) fn share(
-    socket: &Socket,
-    workers: usize,
-    listener: impl Fn(Socket) -> io::Result<Listener>,
-) -> io::Result<Listeners> {
-    (0..workers).map(|_| listener(socket.try_clone()?)).collect()
 }
 
 /// Keeps other servers from looking at the file until this one listens: a file to which a socket is bound that does not
