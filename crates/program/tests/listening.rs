@@ -79,6 +79,24 @@ os.execv(sys.argv[2], sys.argv[2:])";
     command
 }
 
+/// The command of the unit in docs/systemd.md works with the sockets of the other unit.
+#[test]
+fn the_program_works_as_the_page_about_systemd_starts_it() {
+    const PAGE: &str = include_str!("../../../docs/systemd.md");
+    let value = |name: &str| {
+        let line = PAGE.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap_or_else(|| panic!("the page has no {name}"))
+    };
+    let args: Vec<&str> = value("ExecStart=/usr/local/bin/fleeting ").split(' ').collect();
+    assert_eq!(value("FileDescriptorName="), "web");
+    let folder = folder("page");
+    let path = folder.0.join("a.sock");
+    let running = Running::start(activated(&path, &args));
+    assert_eq!(*running.sockets, [path.clone()]);
+    assert_eq!(get(&path, "/topics", "chat.example").0, 200);
+    assert_eq!(get(&path, "/topics", "other.example").0, 421);
+}
+
 #[test]
 fn the_sockets_of_a_service_manager_are_served_by_name() {
     let folder = folder("activated");

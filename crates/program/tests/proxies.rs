@@ -10,11 +10,11 @@ use std::process::{Child, Command, Stdio};
 const PAGE: &str = include_str!("../../../docs/proxies.md");
 
 /// Returns the configuration for `proxy` on the page, with other addresses.
-fn configuration(proxy: &str, listen: (&str, &str), upstream: SocketAddr) -> String {
+fn configuration(proxy: &str, listen: (&str, &str), upstream: &str) -> String {
     let (_, rest) = PAGE.split_once(&format!("```{proxy}\n")).expect("the page has a configuration");
     let (text, _) = rest.split_once("```").expect("the configuration has an end");
     assert!(text.contains(listen.0) && text.contains("127.0.0.1:8080"), "{text}");
-    text.replace(listen.0, listen.1).replace("127.0.0.1:8080", &upstream.to_string())
+    text.replace(listen.0, listen.1).replace("127.0.0.1:8080", upstream)
 }
 
 /// Programs of the system may be missing in the path of its users.
@@ -187,32 +187,45 @@ fn check(server: &Running, proxy: &Proxy) {
     }
 }
 
+/// Checks the program behind a proxy that `start` starts, over TCP and over a Unix socket. `prefix` is how the proxy writes a path of
+/// one.
+fn over_tcp_and_a_unix_socket(name: &str, prefix: &str, start: impl Fn(&str, &str) -> Proxy) {
+    let socket = std::env::temp_dir().join(format!("fl-{name}-{}.sock", std::process::id()));
+    let listen = format!("unix:{}", socket.display());
+    let server = server(&["--listen", &listen, "--host", "chat.example", "--host", "test"]);
+    check(&server, &start(name, &server.addrs[0].to_string()));
+    check(&server, &start(name, &format!("{prefix}{}", socket.display())));
+    server.signal("TERM");
+    assert_eq!(server.exit_status().code(), Some(0));
+    assert!(!socket.exists());
+}
+
 #[test]
 fn the_program_works_behind_nginx() {
-    let server = server(&["--host", "chat.example", "--host", "test"]);
-    let proxy = Proxy::nginx("nginx", |addr| {
-        configuration("nginx", ("listen 80;", &format!("listen {addr};")), server.addrs[0])
+    over_tcp_and_a_unix_socket("nginx", "unix:", |name, upstream| {
+        Proxy::nginx(name, |addr| {
+            configuration("nginx", ("listen 80;", &format!("listen {addr};")), upstream)
+        })
     });
-    check(&server, &proxy);
 }
 
 #[test]
 fn the_program_works_behind_haproxy() {
-    let server = server(&["--host", "chat.example", "--host", "test"]);
-    let proxy = Proxy::haproxy("haproxy", |addr| {
-        configuration("haproxy", ("bind :80 ", &format!("bind {addr} ")), server.addrs[0])
+    over_tcp_and_a_unix_socket("haproxy", "unix@", |name, upstream| {
+        Proxy::haproxy(name, |addr| {
+            configuration("haproxy", ("bind :80 ", &format!("bind {addr} ")), upstream)
+        })
     });
-    check(&server, &proxy);
 }
 
 #[test]
 fn the_program_works_behind_caddy() {
-    let server = server(&["--host", "chat.example", "--host", "test"]);
-    let proxy = Proxy::caddy("caddy", |addr| {
-        let site = format!("http://:{} {{\n    bind {}\n", addr.port(), addr.ip());
-        configuration("caddyfile", ("chat.example {\n", &site), server.addrs[0])
+    over_tcp_and_a_unix_socket("caddy", "unix/", |name, upstream| {
+        Proxy::caddy(name, |addr| {
+            let site = format!("http://:{} {{\n    bind {}\n", addr.port(), addr.ip());
+            configuration("caddyfile", ("chat.example {\n", &site), upstream)
+        })
     });
-    check(&server, &proxy);
 }
 
 /// Finding D3: nginx as it comes sets Host to the upstream's address.

@@ -89,8 +89,10 @@ pub(crate) struct LessonArgs {
 pub(crate) struct Flags {
     /// Address to listen on; repeatable [default: 127.0.0.1:8080]
     ///
-    /// Such as 127.0.0.1:8080, [::1]:80, localhost:0 (any free port), or :8080 or *:8080 for all addresses.
-    #[arg(long, value_name = "HOST:PORT")]
+    /// Such as 127.0.0.1:8080, [::1]:80, localhost:0 (any free port), or :8080 or *:8080 for all addresses. unix:/run/a.sock is a
+    /// Unix socket, unix:/run/a.sock?mode=0660 says who may connect, and unix:@NAME has no file. fd:3 is a listening socket that the
+    /// program was started with. systemd takes all sockets of a service manager, systemd:NAME those of this name.
+    #[arg(long, value_name = "ADDRESS")]
     pub(super) listen: Vec<String>,
     /// Speak TLS, with this certificate chain, in PEM; repeatable
     ///
@@ -103,7 +105,7 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "FILE")]
     pub(super) tls_key: Vec<String>,
     /// Address where clients of plain HTTP are sent to https [default: none]
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "ADDRESS")]
     pub(super) redirect_http: Option<String>,
     /// How long browsers shall use no plain HTTP [default: none]
     ///
@@ -114,7 +116,7 @@ pub(crate) struct Flags {
     /// Another address, for /metrics and /census [default: none]
     ///
     /// The others then do not serve them.
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "ADDRESS")]
     pub(super) admin_listen: Option<String>,
     /// Worker threads, or auto for one per processor [default: 1]
     ///
@@ -146,8 +148,8 @@ pub(crate) struct Flags {
     /// Serve the routes with state for this host; repeatable
     ///
     /// A name or an address, or * for any. The routes are /hub, /topics, /clients, /lesson, /metrics and /census; requests
-    /// for other hosts get 421. A loopback address always serves localhost and the loopback's addresses. Another address
-    /// serves any host if none is named.
+    /// for other hosts get 421. A loopback address always serves localhost and the loopback's addresses. Another address, or a
+    /// Unix socket, serves any host if none is named.
     #[arg(long, value_name = "NAME")]
     pub(super) host: Vec<String>,
     /// Let pages of this origin change things and connect; repeatable

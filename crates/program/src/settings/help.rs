@@ -79,7 +79,7 @@ overrides the default. An unknown variable that begins with FLEETING_ is
 refused, unless Kubernetes sets it for a service of this name.
 
   FLEETING_CONFIG=fleeting.toml            # the file to read, as --config
-  FLEETING_LISTEN=127.0.0.1:80,[::1]:80    # addresses, separated by commas
+  FLEETING_LISTEN=127.0.0.1:80,[::1]:80    # as --listen, separated by commas
   FLEETING_TLS_CERT=cert.pem               # as --tls-cert, separated by commas
   FLEETING_TLS_KEY=key.pem                 # as --tls-key, separated by commas
   FLEETING_REDIRECT_HTTP=:80               # as --redirect-http
@@ -142,6 +142,9 @@ Signals to the server:
                              named. If the server runs in a terminal, the
                              terminal is gone, and the server shuts down.
   SIGUSR1, SIGUSR2           are ignored.
+
+A service manager such as systemd, if it has started the server, is told when it
+is ready, reloads and stops, and for a watchdog that its workers work.
 
 Exit status: 0 after a shutdown, once open requests are answered and connections
 are closed; 1 if an address, a file or a directory is unavailable; 2 if a flag,
