@@ -10,8 +10,8 @@ use crate::settings::{Service, Settings};
 use crate::{metrics, page};
 use fleeting::ws::Policy;
 use fleeting::{
-    App, Error, Files, Handle, LayerFn, Message, Offload, Request, Response, Socket, SocketOptions, WebSocket,
-    WorkerContext,
+    App, Error, Files, Handle, LayerFn, Message, Offload, Request, Response, Socket, SocketOptions,
+    WebSocket, WorkerContext,
 };
 use fleeting_store::{RedisBroker, Store};
 use serde::Serialize;

@@ -1,6 +1,7 @@
 //! What the program does when the system sends it a signal.
 //!
-//! It knows no setting. Its invariant: what a signal asks for is done before it is reported, and no report is waited for.
+//! It knows no setting. Its invariant: a reload is done before it is reported, a shutdown is reported before it begins, and no
+//! report is waited for.
 
 use crate::failure::Failure;
 use crate::log;
@@ -51,9 +52,10 @@ impl Signals {
                     _ if ending => std::process::exit(128 + signal),
                     _ => {
                         ending = true;
-                        handle.shutdown();
+                        // Before it begins: without connections, the program ends at once.
                         supervisor.stopping();
                         log::line("shutting down");
+                        handle.shutdown();
                     }
                 }
             }

@@ -1,6 +1,7 @@
 //! What the program tells the service manager that has started it, such as systemd: sd_notify(3).
 //!
-//! It knows no server. Its invariant: without a service manager nothing is sent, and one that does not read holds nothing up.
+//! It knows no server. Its invariant: without a service manager nothing is sent, and one that does not read holds nothing up for
+//! longer than a second.
 
 use crate::log;
 use std::env::VarError;
