@@ -205,8 +205,9 @@ impl Builder {
         F: Fn(&WorkerContext) -> App + Send + Sync + 'static,
     {
         let processors = self.pinned.then(Processors::usable).transpose()?;
-        let (addrs, handle, prepared) = self.prepare_all()?;
+        let prepared = self.prepare()?;
         let workers = prepared.len();
+        let WorkerContext { handle, addrs, .. } = prepared[0].context.clone();
         let make = Arc::new(make);
         let (started, starts) = mpsc::channel();
         // Dropping it shuts the threads down that have been started, if another cannot be.
@@ -257,8 +258,7 @@ impl Builder {
     /// # Errors
     /// As for [`serve`](Builder::serve).
     pub fn worker(self, make: impl FnOnce(&WorkerContext) -> App) -> Result<Worker, ServeError> {
-        let (_, _, mut prepared) = self.workers(1).prepare_all()?;
-        prepared.pop().expect("one was made").start(make)
+        self.workers(1).prepare()?.pop().expect("one was made").start(make)
     }
 
     /// Prepares as many workers as [`workers`](Builder::workers) says, for threads of the caller's own. They are one
@@ -295,11 +295,6 @@ impl Builder {
     /// # Errors
     /// As for [`serve`](Builder::serve), except for wrong routes, which [`PreparedWorker::start`] finds.
     pub fn prepare(self) -> Result<Vec<PreparedWorker>, ServeError> {
-        self.prepare_all().map(|(_, _, prepared)| prepared)
-    }
-
-    /// Also returns the addresses, and the handle of the workers.
-    fn prepare_all(self) -> Result<(Arc<[ListenAddr]>, Handle, Vec<PreparedWorker>), ServeError> {
         self.check()?;
         let (mut parts, handle) = worker_parts(self.workers, self.broker.clone(), &self.settings.limits)?;
         let (addrs, mut listening) = self.listeners()?;
@@ -315,8 +310,7 @@ impl Builder {
             settings: Settings { worker: index as u16, ..settings.clone() },
             context: WorkerContext { index, handle: handle.clone(), addrs: addrs.clone() },
         };
-        let prepared = parts.into_iter().enumerate().map(prepare).collect();
-        Ok((addrs, handle, prepared))
+        Ok(parts.into_iter().enumerate().map(prepare).collect())
     }
 
     fn check(&self) -> Result<(), ServeError> {

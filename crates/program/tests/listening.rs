@@ -32,7 +32,7 @@ fn a_unix_socket_serves_every_host_and_is_removed_at_the_end() {
     let listen = format!("{}?mode=0600", unix(&path));
     let args = ["--listen", &listen, "--admin-listen", &unix(&admin), "--workers", "2"];
     let mut running = Running::serve_on(&args);
-    assert_eq!(*running.sockets, [path.clone()]);
+    assert_eq!(running.sockets, [&*path]);
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
     assert_eq!(get(&path, "/healthz", "localhost"), (200, "ok".into()));
     // A record of a client without an address.
@@ -92,7 +92,7 @@ fn the_program_works_as_the_page_about_systemd_starts_it() {
     let folder = folder("page");
     let path = folder.0.join("a.sock");
     let running = Running::start(activated(&path, &args));
-    assert_eq!(*running.sockets, [path.clone()]);
+    assert_eq!(running.sockets, [&*path]);
     assert_eq!(get(&path, "/topics", "chat.example").0, 200);
     assert_eq!(get(&path, "/topics", "other.example").0, 421);
 }
@@ -103,7 +103,7 @@ fn the_sockets_of_a_service_manager_are_served_by_name() {
     let path = folder.0.join("a.sock");
     let args = ["serve", "--listen", "systemd:web", "--admin-listen", "systemd:admin", "--workers", "2"];
     let mut running = Running::start(activated(&path, &args));
-    assert_eq!((running.addrs.len(), &*running.sockets), (1, &[path.clone()][..]));
+    assert_eq!((running.addrs.len(), running.sockets[0].as_path()), (1, &*path));
     assert_eq!(get(&path, "/census", "chat.example").0, 404);
     assert_eq!(status(&running.get("/topics")), 200);
     // The address is one of the loopback, however the program has come by it.
@@ -119,7 +119,7 @@ fn the_sockets_of_a_service_manager_are_served_by_name() {
     assert_eq!((running.addrs.len(), running.sockets.len()), (2, 1));
     drop(running);
     let running = Running::start(activated(&path, &["serve", "--listen", "fd:4"]));
-    assert_eq!((running.addrs.len(), &*running.sockets), (0, &[path.clone()][..]));
+    assert_eq!((running.addrs.len(), running.sockets[0].as_path()), (0, &*path));
     assert_eq!(get(&path, "/healthz", "a").0, 200);
     drop(running);
     let command = activated(&path, &["serve", "--listen", "systemd:other"]);
