@@ -25,16 +25,16 @@ pub(crate) use inherited::duplicate;
 pub use listen_addr::ListenAddr;
 pub(crate) use listener::Listener;
 pub(crate) use peer::Peer;
+#[cfg(all(feature = "tls", feature = "testing"))]
+pub(crate) use peer::SecuredPeer;
 pub(crate) use socket::Socket;
 pub(crate) use socket_file::SocketFile;
 pub use stream::Stream;
 pub use submit::{Submission, Submit};
-#[cfg(all(feature = "tls", feature = "testing"))]
-pub(crate) use peer::SecuredPeer;
-#[cfg(all(feature = "tls", feature = "testing"))]
-pub(crate) use tls::{TlsAcceptor, TlsStream};
 #[cfg(feature = "tls")]
 pub use tls::{Tls, TlsError, TlsOptions};
+#[cfg(all(feature = "tls", feature = "testing"))]
+pub(crate) use tls::{TlsAcceptor, TlsStream};
 
 /// Makes a ring of io_uring, which writes to many sockets in one system call. Only the calling thread may use it.
 ///
