@@ -19,7 +19,8 @@ impl Certificate {
         CERTIFICATE.get_or_init(|| {
             let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).expect("a certificate");
             let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
-            let options = Tls::options().certificate_pem(chain.as_bytes(), key.as_bytes()).expect("it is PEM");
+            let options =
+                Tls::options().certificate_pem(chain.as_bytes(), key.as_bytes()).expect("it is PEM");
             let mut roots = RootCertStore::empty();
             roots.add(CertificateDer::from(made.cert.der().to_vec())).expect("a certificate");
             let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
