@@ -1,10 +1,10 @@
 //! The program listens on Unix sockets, and on sockets that a service manager passes.
 
-use crate::program::{Folder, Running, program, refused, status};
+use crate::program::{Folder, Running, isolate, program, refused, status};
 use fleeting_testkit::client::Client;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// A folder whose path is short, for sockets: theirs has at most 107 bytes.
 fn folder(name: &str) -> Folder {
@@ -75,7 +75,7 @@ os.execv(sys.argv[2], sys.argv[2:])";
     let _ = std::fs::remove_file(path);
     let mut command = Command::new("python3");
     command.args(["-c", LAUNCHER]).arg(path).arg(program(args).get_program()).args(args);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    isolate(&mut command);
     command
 }
 

@@ -15,11 +15,17 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// Returns the program with these arguments, without the settings of the environment.
 pub fn program(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fleeting"));
+    command.args(args);
+    isolate(&mut command);
+    command
+}
+
+/// Keeps the settings of the environment away from a command that runs the program, and takes what it prints.
+pub fn isolate(command: &mut Command) {
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FLEETING_")) {
         command.env_remove(name);
     }
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
 }
 
 /// A running server, killed when this is dropped.

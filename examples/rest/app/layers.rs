@@ -67,7 +67,7 @@ pub fn rate_limit() -> impl LayerFn {
         if let Some(peer) = req.peer_addr() {
             // The borrow ends here, before anything else is called.
             limit.borrow_mut().take(peer.ip(), Instant::now()).map_err(|wait| {
-                let seconds = wait.as_millis().div_ceil(1000).to_string();
+                let seconds = wait.as_nanos().div_ceil(1_000_000_000).max(1).to_string();
                 Error::new(429, "There were too many requests.").header("retry-after", seconds)
             })?;
         }
