@@ -4,6 +4,7 @@
 //! standard error, never a panic, and the exit status says whether the user or the system is at fault
 //! ([`failure`]).
 
+mod background;
 mod certificates;
 mod failure;
 mod greeting;

@@ -2,12 +2,13 @@
 //!
 //! It knows no route. Its invariant: nothing is printed on standard output before every address is bound.
 
+use crate::background::Background;
 use crate::certificates::Certificates;
 use crate::failure::Failure;
 use crate::greeting::greeting;
 use crate::lesson::Lesson;
 use crate::log;
-use crate::maintenance::Maintenance;
+use crate::maintenance;
 use crate::redirect;
 use crate::request::site::Sites;
 use crate::routes::{self, Shared};
@@ -15,7 +16,7 @@ use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::store::{self, Opened};
 use crate::supervisor::{self, Supervisor};
-use crate::watchdog::{Watchdog, Watched};
+use crate::watchdog::{self, Watched};
 use fleeting::engine::ShutdownReport;
 use fleeting::{Files, Handle, Io, Offload, OffloadOptions, ServeError, Server, WorkerContext};
 use std::fmt::Write as _;
@@ -81,7 +82,7 @@ pub(crate) fn serve(gather: impl Fn() -> Result<Settings, Failure> + Send + 'sta
     let admin = admin(&shared, server.handle()).transpose().map_err(failed)?;
     let redirect = redirect(&shared.settings, &server).transpose().map_err(failed)?;
     let registry = shared.registry.get().expect("the first worker has created it").clone();
-    let maintenance = Maintenance::start(server.handle(), registry, certificates.clone());
+    let maintenance = maintenance::start(server.handle(), registry, certificates.clone());
     let maintenance = maintenance.map_err(Failure::no_thread)?;
     let shared_for_reload = shared.clone();
     signals.watch(server.handle(), supervisor.clone(), move || {
@@ -124,12 +125,12 @@ fn watchdog(
     server: &Server,
     others: [&Option<Server>; 2],
     supervisor: &Arc<Supervisor>,
-) -> Option<io::Result<Watchdog>> {
+) -> Option<io::Result<Background>> {
     let span = supervisor::watchdog()?;
     let mut servers = vec![Watched { handle: server.handle(), workers: shared.settings.workers }];
     servers.extend(others.into_iter().flatten().map(|one| Watched { handle: one.handle(), workers: 1 }));
     let supervisor = supervisor.clone();
-    Some(Watchdog::start(span, servers, move || supervisor.alive()))
+    Some(watchdog::start(span, servers, move || supervisor.alive()))
 }
 
 /// Starts the listener that sends clients to the first address of `server`, if there is to be one.

@@ -3,18 +3,11 @@
 //! It serves no request and uses no store, so nothing but the workers can hold it up. Its invariant: the service manager hears
 //! nothing while a worker's loop does not turn.
 
+use crate::background::Background;
 use fleeting::Handle;
 use std::io;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
-
-/// The thread. Dropping this ends it.
-#[derive(Debug)]
-pub(crate) struct Watchdog {
-    stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
 
 /// The workers of a server.
 pub(crate) struct Watched {
@@ -22,28 +15,13 @@ pub(crate) struct Watched {
     pub(crate) workers: usize,
 }
 
-impl Watchdog {
-    /// Calls `alive` twice in each `span`, if all workers have taken a turn since the last time.
-    pub(crate) fn start(
-        span: Duration,
-        servers: Vec<Watched>,
-        alive: impl Fn() + Send + 'static,
-    ) -> io::Result<Watchdog> {
-        let (stop, stopped) = mpsc::channel();
-        let work = move || watch(span / 2, &servers, &stopped, alive);
-        let thread = thread::Builder::new().name("fleeting-watch".into()).spawn(work)?;
-        Ok(Watchdog { stop: Some(stop), thread: Some(thread) })
-    }
-}
-
-impl Drop for Watchdog {
-    fn drop(&mut self) {
-        self.stop.take();
-        if let Some(thread) = self.thread.take() {
-            // A panic has already been reported on standard error.
-            let _ = thread.join();
-        }
-    }
+/// Starts the thread, which calls `alive` twice in each `span`, if all workers have taken a turn since the last time.
+pub(crate) fn start(
+    span: Duration,
+    servers: Vec<Watched>,
+    alive: impl Fn() + Send + 'static,
+) -> io::Result<Background> {
+    Background::start("fleeting-watch", move |stopped| watch(span / 2, &servers, stopped, alive))
 }
 
 fn watch(period: Duration, servers: &[Watched], stopped: &Receiver<()>, alive: impl Fn()) {
@@ -98,6 +76,7 @@ mod tests {
     use fleeting::{App, Response, Server};
     use fleeting_testkit::client::Client;
     use std::sync::Mutex;
+    use std::thread;
 
     /// Waits until no answer is due.
     fn outcome(round: &mut Round) -> bool {
@@ -150,7 +129,7 @@ mod tests {
         let server = Server::builder().bind("127.0.0.1:0").serve(|_| App::new()).expect("it starts");
         let servers = vec![Watched { handle: server.handle(), workers: 1 }];
         let (sender, reports) = mpsc::channel();
-        let watchdog = Watchdog::start(Duration::from_millis(2), servers, move || {
+        let watchdog = start(Duration::from_millis(2), servers, move || {
             let _ = sender.send(());
         });
         for _ in 0..3 {

@@ -16,6 +16,11 @@ fn certificate(folder: &Folder) {
     assert!(stdout.contains("fleeting --tls-cert localhost.pem --tls-key localhost-key.pem\n"), "{stdout}");
 }
 
+/// Replaces a file of `served` by that of `other`.
+fn replace(served: &Folder, other: &Folder, name: &str) {
+    fs::copy(format!("{}/{name}", other.path()), format!("{}/{name}", served.path())).unwrap();
+}
+
 fn serve(folder: &Folder) -> Running {
     let file = |name: &str| format!("{}/{name}", folder.path());
     let (chain, key) = (file("localhost.pem"), file("localhost-key.pem"));
@@ -64,16 +69,13 @@ fn certificates_are_replaced_by_sighup_and_a_wrong_pair_changes_nothing() {
     certificate(&served);
     certificate(&other);
     let mut running = serve(&served);
-    let copy = |name: &str| {
-        fs::copy(format!("{}/{name}", other.path()), format!("{}/{name}", served.path())).unwrap()
-    };
-    copy("localhost.pem");
+    replace(&served, &other, "localhost.pem");
     running.signal("HUP");
     let line = running.stderr_line();
     assert!(line.starts_with("not reloaded: the certificate cannot be used: "), "{line}");
     // The certificate before is still shown, which is trusted no longer.
     assert!(!curl(&other, &running, "/healthz", &[]).0);
-    copy("localhost-key.pem");
+    replace(&served, &other, "localhost-key.pem");
     running.signal("HUP");
     assert_eq!(running.stderr_line(), "reloaded the hosts, origins and certificates\n");
     assert_eq!(curl(&other, &running, "/healthz", &[]), (true, "ok".into()));
@@ -128,11 +130,8 @@ fn certificates_are_replaced_when_their_files_change() {
     certificate(&other);
     let mut running = Running::serve(&["--tls-cert", served.path()]);
     assert_eq!(curl(&served, &running, "/healthz", &[]), (true, "ok".into()));
-    let copy = |name: &str| {
-        fs::copy(format!("{}/{name}", other.path()), format!("{}/{name}", served.path())).unwrap()
-    };
     let trusted_before = fs::read(format!("{}/localhost.pem", served.path())).unwrap();
-    copy("localhost.pem");
+    replace(&served, &other, "localhost.pem");
     let line = running.stderr_line();
     assert!(
         line.starts_with("the certificates were not replaced: the certificate cannot be used: "),
@@ -140,7 +139,7 @@ fn certificates_are_replaced_when_their_files_change() {
     );
     // The certificate before is still shown.
     assert!(!curl(&other, &running, "/healthz", &[]).0);
-    copy("localhost-key.pem");
+    replace(&served, &other, "localhost-key.pem");
     assert_eq!(running.stderr_line(), "replaced the certificates: their files have changed\n");
     assert_eq!(curl(&other, &running, "/healthz", &[]), (true, "ok".into()));
     // A certificate more, for clients that ask for its name, and not the first.

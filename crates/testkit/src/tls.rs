@@ -3,7 +3,7 @@
 use fleeting::Tls;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, Error, RootCertStore};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read};
 use std::sync::{Arc, OnceLock};
 
 /// A certificate for `localhost` that was made for this process, as a server and a client need it.
@@ -38,7 +38,6 @@ pub struct TlsClient {
 
 impl TlsClient {
     /// Makes a client that trusts [`Certificate`].
-    ///
     pub fn new() -> TlsClient {
         let name = ServerName::try_from("localhost").expect("a name");
         let config = Certificate::get().client.clone();
@@ -47,16 +46,6 @@ impl TlsClient {
 
     pub fn is_handshaking(&self) -> bool {
         self.connection.is_handshaking()
-    }
-
-    /// Encrypts `plaintext`, which is sent behind the handshake.
-    pub fn write(&mut self, plaintext: &[u8]) {
-        self.connection.writer().write_all(plaintext).expect("it has room for everything");
-    }
-
-    /// Announces the end.
-    pub fn close(&mut self) {
-        self.connection.send_close_notify();
     }
 
     /// Returns the records that it sends now.

@@ -39,6 +39,13 @@ struct Version {
     is: Option<(u64, u64, i64, i64)>,
 }
 
+impl Source {
+    /// `state` is that of the files before they were read.
+    fn new(settings: &TlsSettings, state: State) -> Source {
+        Source { settings: settings.clone(), read: state.clone(), seen: state }
+    }
+}
+
 impl Certificates {
     /// Reads the certificates and keys. Returns `None` if there are none.
     pub(crate) fn open(settings: &TlsSettings) -> Result<Option<Certificates>, Failure> {
@@ -48,8 +55,7 @@ impl Certificates {
         let state = state(settings);
         let tls = options(settings).and_then(TlsOptions::build);
         let tls = tls.map_err(|error| Failure::Runtime(error.to_string()))?;
-        let source = Source { settings: settings.clone(), read: state.clone(), seen: state };
-        Ok(Some(Certificates { tls, source: Mutex::new(source) }))
+        Ok(Some(Certificates { tls, source: Mutex::new(Source::new(settings, state)) }))
     }
 
     /// Reads the certificates and keys that `settings` name.
@@ -60,7 +66,7 @@ impl Certificates {
         let source = &mut *self.source.lock().unwrap_or_else(PoisonError::into_inner);
         let state = state(settings);
         self.tls.replace(options(settings)?)?;
-        *source = Source { settings: settings.clone(), read: state.clone(), seen: state };
+        *source = Source::new(settings, state);
         Ok(())
     }
 

@@ -1,11 +1,12 @@
 //! A thread that removes expired entries, renews leases, counts records, looks after the files of the certificates, and warns
 //! before a limit is reached.
 //!
-//! It serves no request, so it may block. Its invariant: when its [`Maintenance`] is dropped, the thread ends after the
+//! It serves no request, so it may block. Its invariant: when its [`Background`] is dropped, the thread ends after the
 //! operation of the store that is under way.
 
 mod warnings;
 
+use crate::background::Background;
 use crate::certificates::Certificates;
 use crate::log;
 use crate::registry::Registry;
@@ -13,8 +14,7 @@ use fleeting::Handle;
 use fleeting::engine::WorkerFigures;
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 use warnings::CapacityWarnings;
 
@@ -28,38 +28,16 @@ const COUNTING: Duration = Duration::from_secs(1);
 const COUNTING_SHARE: u32 = 50;
 /// How long one count may take. The leases are not renewed meanwhile, so it is never longer than a renewal's period.
 const COUNTING_MAX: Duration = Duration::from_secs(60);
-
 /// How often the files of the certificates are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The thread. Dropping this ends it.
-#[derive(Debug)]
-pub(crate) struct Maintenance {
-    stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Maintenance {
-    pub(crate) fn start(
-        handle: Handle,
-        registry: Arc<Registry>,
-        certificates: Option<Arc<Certificates>>,
-    ) -> io::Result<Maintenance> {
-        let (stop, stopped) = mpsc::channel();
-        let work = move || Work::new(handle, registry, certificates).run(&stopped);
-        let thread = thread::Builder::new().name("fleeting-maint".into()).spawn(work)?;
-        Ok(Maintenance { stop: Some(stop), thread: Some(thread) })
-    }
-}
-
-impl Drop for Maintenance {
-    fn drop(&mut self) {
-        self.stop.take();
-        if let Some(thread) = self.thread.take() {
-            // A panic has already been reported on standard error.
-            let _ = thread.join();
-        }
-    }
+/// Starts the thread.
+pub(crate) fn start(
+    handle: Handle,
+    registry: Arc<Registry>,
+    certificates: Option<Arc<Certificates>>,
+) -> io::Result<Background> {
+    Background::start("fleeting-maint", |stopped| Work::new(handle, registry, certificates).run(stopped))
 }
 
 struct Work {

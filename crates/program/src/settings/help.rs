@@ -143,8 +143,8 @@ Signals to the server:
                              terminal is gone, and the server shuts down.
   SIGUSR1, SIGUSR2           are ignored.
 
-A service manager such as systemd, if it has started the server, is told when it
-is ready, reloads and stops, and for a watchdog that its workers work.
+A service manager that started the server, such as systemd, is told when the
+server is ready, reloads or stops, and, for a watchdog, that its workers run.
 
 Exit status: 0 after a shutdown, once open requests are answered and connections
 are closed; 1 if an address, a file or a directory is unavailable; 2 if a flag,

@@ -73,7 +73,7 @@ pub(super) struct Login {
     pub(super) password: Option<Box<str>>,
 }
 
-/// PEM files: whom to trust, and what to show.
+/// PEM files: the authorities to trust, and the certificate of this client.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct TlsFiles {
     /// The authorities to trust; those of the system if there is none.

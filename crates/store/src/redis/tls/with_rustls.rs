@@ -1,4 +1,4 @@
-//! TLS 1.2 and 1.3 with rustls: whom to trust, one connection's records, and what their errors mean to an operator.
+//! TLS 1.2 and 1.3 with rustls: the authorities to trust, one connection's records, and what their errors mean to an operator.
 //!
 //! It knows no socket. Invariant: no server is accepted whose certificate was not verified.
 
@@ -14,7 +14,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Whom to trust, and what to show.
+/// The authorities to trust, and the certificate of this client.
 pub(in crate::redis) struct Tls {
     files: TlsFiles,
     /// Made of the files when it is first needed.
