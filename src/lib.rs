@@ -87,7 +87,7 @@ pub use app::{
 pub use app::{FormPiece, MultipartReader, Offloaded, Pending};
 pub use arena::Arena;
 pub use buffer::{FilePart, SlowConsumer};
-pub use config::{ConfigError, Io, Limits, Setting, Timeouts};
+pub use config::{ConfigError, ForwardedFields, Io, Limits, Networks, Proxies, Setting, Timeouts};
 pub use engine::{
     Business, Counters, Handle, PublishError, SendError, ShutdownReport, Straggler, Subscription, Worker,
     WorkerError, WorkerFigures,
@@ -98,7 +98,7 @@ pub use semantics::{EntityTag, Validators};
 pub use server::{
     Builder, KeepAlive, PreparedWorker, ServeError, Server, TcpOptions, WorkerContext, check_address,
 };
-pub use transport::ListenAddr;
+pub use transport::{ListenAddr, ProxyHeader};
 #[cfg(feature = "tls")]
 pub use transport::{Tls, TlsError, TlsOptions};
 

@@ -40,6 +40,7 @@ mod own_loop;
 mod own_workers;
 mod panics;
 mod pipelining;
+mod proxies;
 mod pubsub;
 mod regressions;
 mod responses;

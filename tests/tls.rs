@@ -2,8 +2,8 @@
 
 use fleeting::engine::WorkerFigures;
 use fleeting::{
-    App, Builder, Error, Message, Request, Response, Server, SlowConsumer, Socket, Timeouts, Tls, TlsOptions,
-    WebSocket,
+    App, Builder, Error, Message, Proxies, Request, Response, Server, SlowConsumer, Socket, Timeouts, Tls,
+    TlsOptions, WebSocket,
 };
 use fleeting_testkit::client::{frame, handshake};
 use fleeting_testkit::server::Echo;
@@ -77,8 +77,11 @@ impl Client {
         Client::over(connection(name, &[pair], own), addr)
     }
 
-    fn over(mut connection: ClientConnection, addr: SocketAddr) -> Result<Client, String> {
-        let mut socket = TcpStream::connect(addr).expect("the server listens");
+    fn over(connection: ClientConnection, addr: SocketAddr) -> Result<Client, String> {
+        Client::on(connection, TcpStream::connect(addr).expect("the server listens"))
+    }
+
+    fn on(mut connection: ClientConnection, mut socket: TcpStream) -> Result<Client, String> {
         socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         while connection.is_handshaking() {
             connection.complete_io(&mut socket).map_err(|error| error.to_string())?;
@@ -148,6 +151,10 @@ fn serve_with(builder: Builder, tls: &Tls) -> (Server, SocketAddr) {
             .get("/who", |req| {
                 let shown = req.client_certificate().map_or(0, <[u8]>::len);
                 Ok(Response::text(format!("{} {} {shown}\n.", req.scheme(), req.is_secure())))
+            })
+            .get("/from", |req| {
+                let peer = req.peer_addr().expect("it has an address");
+                Ok(Response::text(format!("{} {peer}\n.", req.scheme())))
             })
             .get("/events", move |_req| Ok(handle.events("t")?))
             .post("/", |req| Ok(Response::text(format!("{}\n.", req.body().len()))))
@@ -234,6 +241,30 @@ fn a_client_that_speaks_http_is_told_so() {
     assert!(head.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{head}");
     assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", content.len())), "{head}");
     assert!(content.contains("HTTPS"), "{content}");
+}
+
+/// A proxy that does not read the connection says who has opened it, before the first record.
+#[test]
+fn a_proxy_names_its_client_before_the_handshake() {
+    let pair = Pair::new("localhost");
+    let proxies = Proxies::new().proxy_protocol("127.0.0.0/8".parse().unwrap());
+    let (_server, addr) = serve_with(Server::builder().proxies(proxies), &pair.options().build().unwrap());
+    let header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x01\xc6\x33\x64\x07\x12\x34\x01\xbb";
+    let without_tls = [&header[..15], b"\x14", &header[16..], b"\x20\0\x05\0\0\0\0\0"].concat();
+    let line = b"PROXY TCP4 192.0.2.1 198.51.100.7 4660 443\r\n";
+    for (header, scheme) in [(&line[..], "https"), (header, "https"), (&without_tls, "http")] {
+        for piece in [1, header.len()] {
+            let mut socket = TcpStream::connect(addr).unwrap();
+            socket.set_nodelay(true).unwrap();
+            header.chunks(piece).for_each(|bytes| socket.write_all(bytes).unwrap());
+            let client = Client::on(connection("localhost", &[&pair], None), socket);
+            let answer = client.expect("the handshake succeeds").get("/from");
+            assert!(answer.ends_with(&format!("\r\n{scheme} 192.0.2.1:4660\n.")), "{answer}");
+        }
+    }
+    // Without a header, there is no handshake.
+    let error = Client::try_connect(addr, "localhost", &pair, None).err().expect("it is closed");
+    assert!(!error.contains("certificate"), "{error}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! It knows no connection: the engine fills it in.
 
 use super::ConnId;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// A request that is over, for [`App::on_complete`](super::App::on_complete): its last byte has left, or its connection
@@ -19,6 +19,7 @@ pub struct Completion<'a> {
     pub(crate) bytes_out: u64,
     pub(crate) duration: Duration,
     pub(crate) peer: Option<SocketAddr>,
+    pub(crate) client: Option<IpAddr>,
     pub(crate) conn: ConnId,
     pub(crate) sent: bool,
 }
@@ -69,6 +70,12 @@ impl<'a> Completion<'a> {
     /// Returns the peer's address, if the transport has one.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.peer
+    }
+
+    /// Returns the client's address, as [`Request::client_ip`](super::Request::client_ip) does; the peer's, if the head could not
+    /// be read.
+    pub fn client_ip(&self) -> Option<IpAddr> {
+        self.client
     }
 
     /// Returns the connection that the request arrived on.

@@ -3,6 +3,7 @@
 //! It knows no more of a connection than its id. Its invariant: it holds a request that was parsed and
 //! checked, so parsing it again gives the same result.
 
+use super::forwarded;
 use super::request::{Pattern, RequestState};
 use super::{ConnId, Request, RequestParts};
 use crate::arena::Arena;
@@ -10,7 +11,7 @@ use crate::http1::{Fields, Head, Method, Target};
 use crate::keep::{self, Keep};
 use crate::transport::Peer;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// A whole request, copied into one block of memory: the head as it was sent, except that unreserved characters of the
 /// path are decoded; the decoded content, the trailer fields, and the parameters of the route. It may leave the handler
@@ -135,6 +136,16 @@ impl KeptRequest {
     /// Returns the connection that the request arrived on. It may be gone.
     pub fn conn_id(&self) -> ConnId {
         self.conn
+    }
+
+    /// Returns the client's address, as [`Request::client_ip`] does.
+    pub fn client_ip(&self) -> Option<IpAddr> {
+        let Some(proxies) = self.peer.trusted() else { return self.peer.ip() };
+        let values = |name: &'static str| {
+            let fields = self.fields().filter(move |(known, _)| known.eq_ignore_ascii_case(name));
+            fields.map(|(_, value)| value)
+        };
+        forwarded::read(self.peer.ip(), proxies, values).ip
     }
 
     /// Returns the peer's address, as [`Request::peer_addr`] does.

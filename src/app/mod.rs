@@ -24,6 +24,7 @@ mod extensions;
 mod fields;
 mod files;
 mod form;
+mod forwarded;
 mod handler;
 #[cfg(feature = "json")]
 mod json;
@@ -86,6 +87,7 @@ pub(crate) use early::Early;
 pub(crate) use endpoint::{Destination, Other, Place};
 pub(crate) use events_options::TopicEvents;
 pub(crate) use fields::FieldBlock;
+pub(crate) use forwarded::client_ip;
 pub(crate) use layer::{Layers, call_through, handler_failed, no_memory};
 pub(crate) use request::{Params, RequestParts, RequestState};
 pub(crate) use router::Resolved;

@@ -4,13 +4,14 @@
 
 use super::ConnId;
 use super::extensions::Extensions;
+use super::forwarded::{self, Forwarded};
 use crate::arena::Arena;
 use crate::http1::{Fields, Head, Method, Version};
 use crate::percent::normal_path;
-use crate::transport::Peer;
+use crate::transport::{Peer, ProxyHeader};
 use std::cell::Cell;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// One request (RFC 9110 §3.4). Everything it returns lives for `'r`, until the response is encoded.
 ///
@@ -108,10 +109,10 @@ impl<'r> Request<'r> {
         self.parts.head.target.query()
     }
 
-    /// Returns the authority that the request is for: the target's if it is absolute, otherwise the Host field (RFC
-    /// 9112 §3.2.2).
+    /// Returns the authority that the request is for: what a [trusted](crate::Proxies::trust) proxy says that its client has
+    /// asked for; otherwise the target's if it is absolute, otherwise the Host field (RFC 9112 §3.2.2).
     pub fn host(&self) -> &'r str {
-        self.parts.head.host()
+        self.forwarded().and_then(|forwarded| forwarded.host).unwrap_or_else(|| self.parts.head.host())
     }
 
     /// Returns the version of the protocol (RFC 9112 §2.3).
@@ -245,18 +246,40 @@ impl<'r> Request<'r> {
         self.parts.conn
     }
 
-    /// Returns the peer's address, if the transport has one. The client of a Unix socket has none.
+    /// Returns the address of the client that has made the request, if it is known: what a [trusted](crate::Proxies::trust) proxy
+    /// says, otherwise the [peer's](Request::peer_addr). A proxy need not say its client's port.
+    pub fn client_ip(&self) -> Option<IpAddr> {
+        forwarded::client_ip(self.parts.peer, &self.parts.head.fields)
+    }
+
+    /// Returns what a proxy has said about its client at the beginning of the connection:
+    /// [`Proxies::proxy_protocol`](crate::Proxies::proxy_protocol).
+    pub fn proxy_header(&self) -> Option<&'r ProxyHeader> {
+        self.parts.peer.proxy_header()
+    }
+
+    /// Returns what a trusted proxy says of its client in the request.
+    #[inline]
+    fn forwarded(&self) -> Option<Forwarded<'r>> {
+        forwarded::of_fields(self.parts.peer, &self.parts.head.fields)
+    }
+
+    /// Returns the peer's address, if the transport has one. The client of a Unix socket has none. If the connection begins with
+    /// a [header](Request::proxy_header) of the PROXY protocol, it is the one in there; see also
+    /// [`client_ip`](Request::client_ip).
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.parts.peer.addr()
     }
 
-    /// Whether the connection is encrypted. A server behind a proxy does not know whether the client's connection to the
-    /// proxy is.
+    /// Whether the client's connection is encrypted: that to a proxy, if there is one that says so and is
+    /// [believed](crate::Proxies); otherwise the one to this server.
     pub fn is_secure(&self) -> bool {
-        self.parts.peer.is_secured()
+        let said = self.forwarded().and_then(|forwarded| forwarded.is_secure);
+        said.unwrap_or_else(|| self.parts.peer.client_is_secured())
     }
 
-    /// Returns the scheme of the connection: `https` if it is [secure](Request::is_secure), otherwise `http` (RFC 9110 §4.2).
+    /// Returns the scheme that the client has used: `https` if its connection is [secure](Request::is_secure), otherwise
+    /// `http` (RFC 9110 §4.2).
     pub fn scheme(&self) -> &'static str {
         if self.is_secure() { "https" } else { "http" }
     }

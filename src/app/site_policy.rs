@@ -13,7 +13,8 @@ use std::net::{IpAddr, Ipv6Addr};
 /// - **Host.** A page of `evil.example` can let that name point to another address once it is loaded, such as 127.0.0.1
 ///   (DNS rebinding). For the browser the server there then has the page's own origin, and the page may read everything. What
 ///   gives such a request away is its Host field. By default any host is served; with [`host`](SitePolicy::host) and
-///   [`loopback`](SitePolicy::loopback) only those, and other requests get 421 (RFC 9110 §15.5.20).
+///   [`loopback`](SitePolicy::loopback) only those, and other requests get 421 (RFC 9110 §15.5.20). If a
+///   [trusted](crate::Proxies::trust) proxy says what its client has asked for, both must be served.
 /// - **Origin.** A page may send requests to another server without reading the answers, and may open WebSockets. So
 ///   requests with an unsafe method (RFC 9110 §9.2.1) and opening handshakes get 403 unless they come from a page of the
 ///   server's own origin, from one of an origin that is listed, or from no page at all. The browser's word
@@ -102,9 +103,11 @@ impl SitePolicy {
     /// # Errors
     /// Status 421 for another host, and 403 for a page of another origin. The sentence names both.
     pub fn check(&self, req: &Request<'_>) -> Result<(), Error> {
+        // Not that of a proxy's client: a page that has rebound its name can send the fields of a proxy, too.
         let over_loopback = req.peer().is_loopback();
-        if !self.serves(req.host(), over_loopback) {
-            return Err(Error::new(421, format!("The host `{}` is not served here.", req.host())));
+        let hosts = [req.head().host(), req.host()];
+        if let Some(host) = hosts.into_iter().find(|host| !self.serves(host, over_loopback)) {
+            return Err(Error::new(421, format!("The host `{host}` is not served here.")));
         }
         let is_safe = matches!(req.method(), Method::Get | Method::Head | Method::Options | Method::Trace);
         if is_safe && req.fields().get("upgrade").is_none() {

@@ -1,11 +1,14 @@
-//! The limits of a server: what a peer may send ([`Limits`]) and how long it may take ([`Timeouts`]).
+//! The limits of a server: what a peer may send ([`Limits`]) and how long it may take ([`Timeouts`]); and which peers are
+//! proxies ([`Proxies`]).
 //!
-//! It knows no socket and no protocol. Both are plain values. The builder, a configuration file, the
-//! environment and the command line set them under the same names.
+//! It knows no socket and no protocol. All are plain values. The builder, a configuration file, the
+//! environment and the command line set limits and timeouts under the same names.
 
 mod error;
 mod io;
 mod limits;
+mod networks;
+mod proxies;
 mod table;
 mod timeouts;
 
@@ -13,5 +16,7 @@ pub use error::ConfigError;
 pub use io::Io;
 pub use limits::Limits;
 pub(crate) use limits::{PUSHED_UNSENT_BYTES, READ_BYTES};
+pub use networks::Networks;
+pub use proxies::{ForwardedFields, Proxies};
 pub use table::Setting;
 pub use timeouts::Timeouts;

@@ -10,6 +10,7 @@ use super::remote::handle::Handle;
 use super::remote::lobby::Arrival;
 use crate::app::ConnId;
 use crate::buffer::Memory;
+use crate::config::Proxies;
 use crate::transport::{self, Connection, ListenAddr, Listener, NotAccepted, Opener, Security};
 use mio::{Poll, Token};
 use std::collections::VecDeque;
@@ -55,7 +56,11 @@ pub(super) struct Host<'a> {
 }
 
 impl Admission {
-    pub(super) fn new(sockets: Vec<(Listener, Security)>, memory: &Arc<Memory>) -> Admission {
+    pub(super) fn new(
+        sockets: Vec<(Listener, Security)>,
+        memory: &Arc<Memory>,
+        proxies: Arc<Proxies>,
+    ) -> Admission {
         let (listeners, securities) = sockets
             .into_iter()
             .map(|(socket, security)| (Entrance { socket, ready: false }, security))
@@ -63,7 +68,7 @@ impl Admission {
         Admission {
             listeners,
             securities,
-            opener: Opener::new(memory),
+            opener: Opener::new(memory, proxies),
             waiting: VecDeque::new(),
             spare: spare(),
             accept_after: 0,

@@ -5,11 +5,12 @@
 //! and their memory are reused, so nothing is allocated once enough requests were under way at the same time.
 
 use super::cork::Cork;
-use crate::app::{App, Completion, ConnId};
+use crate::app::{App, Completion, ConnId, client_ip};
 use crate::buffer::Outbox;
 use crate::http1::Head;
 use crate::time::Clock;
 use crate::transport::Peer;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// The requests of a worker that are under way.
@@ -44,6 +45,7 @@ struct Record {
     /// Where each of the first three ends in `text`.
     ends: [usize; 3],
     has_query: bool,
+    client: Option<IpAddr>,
     bytes_in: u64,
     bytes_out: u64,
     begun: Duration,
@@ -90,8 +92,17 @@ impl Completions {
 
     /// Notes a request whose response will begin at the cork's position. `bytes_in`: what belongs to it so far.
     #[inline(never)]
-    pub(super) fn begin(&mut self, conn: ConnId, head: &Head<'_>, route: &str, bytes_in: usize, from: u64) {
+    pub(super) fn begin(
+        &mut self,
+        conn: ConnId,
+        peer: &Peer,
+        head: &Head<'_>,
+        route: &str,
+        bytes_in: usize,
+        from: u64,
+    ) {
         let record = self.push(conn, Stage::Open { from });
+        record.client = client_ip(peer, &head.fields);
         let text = &mut record.text;
         text.push_str(head.method.as_str());
         record.ends[0] = text.len();
@@ -227,6 +238,7 @@ impl Completions {
             bytes_out: record.bytes_out,
             duration: now.saturating_sub(record.begun),
             peer: peer.addr(),
+            client: record.client.or_else(|| peer.ip()),
             conn,
             sent,
         };
@@ -284,6 +296,7 @@ impl Record {
             text: String::new(),
             ends: [0; 3],
             has_query: false,
+            client: None,
             bytes_in: 0,
             bytes_out: 0,
             begun: Duration::ZERO,

@@ -25,6 +25,7 @@ use super::turn::Turn;
 use crate::app::{App, ConnId};
 use crate::arena::Arena;
 use crate::buffer::Memory;
+use crate::config::Proxies;
 use crate::time::{Clock, Now};
 use crate::transport::{Peer, Stream, Submit};
 use crate::ws::CloseCode;
@@ -71,6 +72,7 @@ pub struct Engine<S> {
     pub(super) deliveries_left: usize,
     /// When the pool is looked at, in milliseconds, if it is large.
     pub(super) shed_at: Option<u64>,
+    proxies: Arc<Proxies>,
 }
 
 impl<S: Stream> Engine<S> {
@@ -99,7 +101,7 @@ impl<S: Stream> Engine<S> {
         handle: &Handle,
         arena: Arena,
     ) -> Engine<S> {
-        let (worker, bounds) = (settings.worker, settings.bounds.clone());
+        let (worker, bounds, proxies) = (settings.worker, settings.bounds.clone(), settings.proxies.clone());
         let mailbox = handle.mailbox_of(worker).expect("the handle has this worker").clone();
         mailbox.lobby.open(settings.limits.connections);
         let memory = handle.memory_within(settings.limits.memory);
@@ -122,6 +124,7 @@ impl<S: Stream> Engine<S> {
             bounds,
             deliveries_left: 0,
             shed_at: None,
+            proxies,
         }
     }
 
@@ -139,6 +142,11 @@ impl<S: Stream> Engine<S> {
     /// Returns the memory that the buffers of its connections share.
     pub(super) fn memory(&self) -> &Arc<Memory> {
         self.cork.memory()
+    }
+
+    /// Returns the server's proxies.
+    pub(super) fn proxies(&self) -> &Arc<Proxies> {
+        &self.proxies
     }
 
     /// Lets completion hooks be told durations of less than a turn.
@@ -163,7 +171,7 @@ impl<S: Stream> Engine<S> {
     /// Adds a connection, even beyond the limit. Its events come through [`ready`](Engine::ready).
     pub fn accept(&mut self, stream: S, peer: Option<SocketAddr>) -> ConnId {
         self.mailbox.lobby.occupy();
-        self.begin_conn(stream, peer.into())
+        self.begin_conn(stream, Peer::new(peer, &self.proxies))
     }
 
     /// Adds a connection whose place is taken.

@@ -4,7 +4,8 @@
 //! given no bound on what they hold unsent.
 
 use super::bounds::Bounds;
-use crate::config::{Io, Limits, Timeouts};
+use crate::config::{Io, Limits, Proxies, Timeouts};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The settings of an engine.
@@ -27,6 +28,8 @@ pub struct Settings {
     pub io: Io,
     /// How long a worker polls without waiting: see [`Builder::spin`](crate::Builder::spin).
     pub spin: Duration,
+    /// Which peers are proxies: see [`Builder::proxies`](crate::Builder::proxies).
+    pub proxies: Arc<Proxies>,
     #[doc(hidden)]
     pub bounds: Bounds,
     /// The worker's number, the first part of each of its connections' names ([`ConnId`](crate::ConnId)).

@@ -56,6 +56,11 @@ pub(super) fn check(authority: &[u8]) -> Option<Authority> {
     }
 }
 
+/// Whether it is an authority with a host, as in the Host field of a request.
+pub(crate) fn is_authority(text: &[u8]) -> bool {
+    check(text).is_some_and(|authority| !authority.host_is_empty)
+}
+
 /// `reg-name` without `pct-encoded`: unreserved and sub-delims (RFC 3986 §3.2.2).
 static NAME: [bool; 256] = {
     let mut table = [false; 256];

@@ -147,6 +147,7 @@ mod step;
 mod target;
 mod trailers;
 
+pub(crate) use authority::is_authority;
 pub(crate) use characters::is_token;
 pub use decoder::Decoder;
 pub use encode::{

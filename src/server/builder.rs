@@ -12,7 +12,7 @@ use super::running::{Alarm, Server};
 use super::tcp_options::TcpOptions;
 use crate::app::App;
 use crate::buffer::Memory;
-use crate::config::{Io, Limits, Timeouts};
+use crate::config::{Io, Limits, Proxies, Timeouts};
 use crate::engine::{Handle, Settings, ShutdownReport, Worker, WorkerParts};
 use crate::pubsub::{Attached, Broker};
 #[cfg(feature = "tls")]
@@ -184,6 +184,12 @@ impl Builder {
     /// a Unix socket has nothing but the backlog.
     pub fn tcp(mut self, options: TcpOptions) -> Builder {
         self.tcp = options;
+        self
+    }
+
+    /// Sets which peers are proxies, and how they say who their clients are. By default nobody is.
+    pub fn proxies(mut self, proxies: Proxies) -> Builder {
+        self.settings.proxies = Arc::new(proxies);
         self
     }
 

@@ -10,7 +10,7 @@ use super::host::{self, Host};
 use super::request::{RequestBuilder, methods};
 use super::websocket::WebSocketRequest;
 use crate::app::App;
-use crate::config::{Limits, Timeouts};
+use crate::config::{Limits, Proxies, Timeouts};
 use crate::engine::{Counters, Handle, Settings, ShutdownReport};
 use crate::pubsub::{Attached, Broker, TopicError};
 use crate::server::WorkerContext;
@@ -107,6 +107,13 @@ impl Builder {
     /// [`Builder::half_close`](crate::Builder::half_close) does.
     pub fn half_close(mut self, honoured: bool) -> Builder {
         self.settings.half_close = honoured;
+        self
+    }
+
+    /// Sets which peers are proxies whose fields are believed, as [`Builder::proxies`](crate::Builder::proxies) does. There are no
+    /// headers of the PROXY protocol on connections in memory.
+    pub fn proxies(mut self, proxies: Proxies) -> Builder {
+        self.settings.proxies = Arc::new(proxies);
         self
     }
 

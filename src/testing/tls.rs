@@ -3,7 +3,7 @@
 //! It knows no engine. Its invariant: what its streams have charged is given back when they are dropped.
 
 use crate::buffer::Memory;
-use crate::transport::{SecuredPeer, Stream, Tls, TlsAcceptor, TlsStream};
+use crate::transport::{KnownPeer, Stream, Tls, TlsAcceptor, TlsStream};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -32,7 +32,7 @@ impl TlsLayer {
     /// # Errors
     /// The configuration cannot be used.
     pub fn accept<S: Stream>(&self, stream: S) -> io::Result<TlsStream<S>> {
-        let peer = SecuredPeer::new(Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 1))));
+        let peer = Arc::new(KnownPeer::new(Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 1))), true, None));
         self.acceptor.accept(stream, &self.tls, peer)
     }
 

@@ -2,14 +2,14 @@
 //!
 //! It knows no listening socket. Its invariant: it is registered with the poll as the socket at its bottom.
 
-use super::peer::Peer;
-#[cfg(feature = "tls")]
-use super::peer::SecuredPeer;
+use super::peer::{KnownPeer, Peer};
+use super::proxy::ProxiedStream;
 use super::socket::Socket;
 use super::stream::Stream;
 #[cfg(feature = "tls")]
 use super::tls::{Tls, TlsAcceptor, TlsStream};
 use crate::buffer::Memory;
+use crate::config::Proxies;
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use std::fs::File;
@@ -21,8 +21,10 @@ use std::sync::Arc;
 /// The stream of an accepted client.
 pub enum Connection {
     Plain(Socket),
+    /// That of a proxy, which begins with a header.
+    Proxied(Box<ProxiedStream<Socket>>),
     #[cfg(feature = "tls")]
-    Tls(Box<TlsStream<Socket>>),
+    Tls(Box<TlsStream<ProxiedStream<Socket>>>),
 }
 
 /// What is put on top of the sockets that a listening socket accepts.
@@ -36,16 +38,18 @@ pub enum Security {
 
 /// Makes connections of the sockets that a worker has accepted.
 pub struct Opener {
+    proxies: Arc<Proxies>,
+    memory: Arc<Memory>,
     #[cfg(feature = "tls")]
     tls: TlsAcceptor,
 }
 
 impl Opener {
     /// `memory` is what connections are charged to.
-    pub fn new(memory: &Arc<Memory>) -> Opener {
-        #[cfg(not(feature = "tls"))]
-        let _ = memory;
+    pub fn new(memory: &Arc<Memory>, proxies: Arc<Proxies>) -> Opener {
         Opener {
+            proxies,
+            memory: memory.clone(),
             #[cfg(feature = "tls")]
             tls: TlsAcceptor::new(memory.clone()),
         }
@@ -68,18 +72,31 @@ impl Opener {
         addr: Option<SocketAddr>,
         security: &Security,
     ) -> io::Result<(Connection, Peer)> {
-        match security {
-            Security::None => {
-                let peer = if addr.is_some() { addr.into() } else { Peer::Unix };
-                Ok((Connection::Plain(socket), peer))
+        let ip = addr.map(|addr| addr.ip());
+        let (is_announced, is_trusted) = (self.proxies.announces(ip), self.proxies.trusts(ip));
+        let is_secured = !matches!(security, Security::None);
+        if !(is_announced || is_trusted || is_secured) {
+            let peer = if addr.is_some() { addr.into() } else { Peer::Unix };
+            return Ok((Connection::Plain(socket), peer));
+        }
+        let proxies = (is_announced || is_trusted).then(|| self.proxies.clone());
+        let peer = Arc::new(KnownPeer::new(addr, is_secured, proxies));
+        let connection = match security {
+            Security::None if is_announced => {
+                Connection::Proxied(Box::new(ProxiedStream::new(socket, peer.clone(), &self.memory)))
             }
+            Security::None => Connection::Plain(socket),
             #[cfg(feature = "tls")]
             Security::Tls(tls) => {
-                let peer = SecuredPeer::new(addr);
-                let stream = self.tls.accept(socket, tls, peer.clone())?;
-                Ok((Connection::Tls(Box::new(stream)), Peer::Secured(peer)))
+                let stream = if is_announced {
+                    ProxiedStream::new(socket, peer.clone(), &self.memory)
+                } else {
+                    ProxiedStream::without_header(socket)
+                };
+                Connection::Tls(Box::new(self.tls.accept(stream, tls, peer.clone())?))
             }
-        }
+        };
+        Ok((connection, Peer::Known(peer)))
     }
 }
 
@@ -88,6 +105,7 @@ macro_rules! each {
     ($self:ident, $stream:ident => $call:expr) => {
         match $self {
             Connection::Plain($stream) => $call,
+            Connection::Proxied($stream) => $call,
             #[cfg(feature = "tls")]
             Connection::Tls($stream) => $call,
         }
@@ -98,8 +116,9 @@ impl Connection {
     fn socket_mut(&mut self) -> &mut Socket {
         match self {
             Connection::Plain(socket) => socket,
+            Connection::Proxied(stream) => stream.inner_mut(),
             #[cfg(feature = "tls")]
-            Connection::Tls(stream) => stream.inner_mut(),
+            Connection::Tls(stream) => stream.inner_mut().inner_mut(),
         }
     }
 }

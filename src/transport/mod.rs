@@ -8,6 +8,7 @@ mod inherited;
 mod listen_addr;
 mod listener;
 mod peer;
+mod proxy;
 #[cfg(target_os = "linux")]
 mod ring;
 #[cfg(target_os = "linux")]
@@ -24,9 +25,10 @@ pub(crate) use connection::{Connection, Opener, Security};
 pub(crate) use inherited::duplicate;
 pub use listen_addr::ListenAddr;
 pub(crate) use listener::Listener;
-pub(crate) use peer::Peer;
 #[cfg(all(feature = "tls", feature = "testing"))]
-pub(crate) use peer::SecuredPeer;
+pub(crate) use peer::KnownPeer;
+pub(crate) use peer::Peer;
+pub use proxy::ProxyHeader;
 pub(crate) use socket::Socket;
 pub(crate) use socket_file::SocketFile;
 pub use stream::Stream;

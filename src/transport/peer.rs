@@ -1,7 +1,8 @@
 //! The address at the other end of a connection.
 
-use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
-#[cfg(feature = "tls")]
+use super::proxy::ProxyHeader;
+use crate::config::Proxies;
+use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::sync::{Arc, OnceLock};
 
 /// A peer's address, if the transport has addresses. It is small because every connection stores one. That of an IPv4 client
@@ -13,34 +14,70 @@ pub(crate) enum Peer {
     Unix,
     V4(SocketAddrV4),
     V6(Box<SocketAddrV6>),
-    /// With TLS.
-    #[cfg(feature = "tls")]
-    Secured(Arc<SecuredPeer>),
+    /// One with TLS, or a proxy.
+    Known(Arc<KnownPeer>),
 }
 
-/// The other end of a connection with TLS.
-#[cfg(feature = "tls")]
+/// A peer of which more may become known than its address.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct SecuredPeer {
+pub(crate) struct KnownPeer {
     /// `None` for the client of a Unix socket.
     addr: Option<SocketAddr>,
+    is_secured: bool,
     /// Set when the handshake is complete, if the client has shown certificates.
+    #[cfg(feature = "tls")]
     certificates: OnceLock<Vec<Box<[u8]>>>,
+    /// Set when the PROXY header is complete.
+    header: OnceLock<ProxyHeader>,
+    /// If it is a proxy: those that are believed.
+    proxies: Option<Arc<Proxies>>,
 }
 
-#[cfg(feature = "tls")]
-impl SecuredPeer {
-    pub(crate) fn new(addr: Option<SocketAddr>) -> Arc<SecuredPeer> {
-        let addr = Peer::from(addr).addr();
-        Arc::new(SecuredPeer { addr, certificates: OnceLock::new() })
+impl KnownPeer {
+    /// `is_secured`: there is TLS. `proxies`: those that are believed, if it is one.
+    pub(crate) fn new(
+        addr: Option<SocketAddr>,
+        is_secured: bool,
+        proxies: Option<Arc<Proxies>>,
+    ) -> KnownPeer {
+        KnownPeer {
+            addr: addr.map(canonical),
+            is_secured,
+            #[cfg(feature = "tls")]
+            certificates: OnceLock::new(),
+            header: OnceLock::new(),
+            proxies,
+        }
     }
 
     /// Notes the certificates that the client has shown, its own first, in DER.
+    #[cfg(feature = "tls")]
     pub(super) fn show<'a>(&self, certificates: impl Iterator<Item = &'a [u8]>) {
         let certificates: Vec<_> = certificates.map(Box::from).collect();
         if !certificates.is_empty() {
             let _ = self.certificates.set(certificates);
         }
+    }
+
+    /// Notes what the proxy says about its client.
+    pub(super) fn announce(&self, header: ProxyHeader) {
+        let _ = self.header.set(header);
+    }
+
+    fn addr(&self) -> Option<SocketAddr> {
+        match self.header.get().filter(|header| header.has_client()) {
+            Some(header) => header.source().map(canonical),
+            None => self.addr,
+        }
+    }
+}
+
+/// Returns the address of an IPv4 client as such (RFC 4291 §2.5.5.2).
+fn canonical(addr: SocketAddr) -> SocketAddr {
+    match addr.ip().to_canonical() {
+        IpAddr::V4(ip) => SocketAddrV4::new(ip, addr.port()).into(),
+        // With its scope.
+        IpAddr::V6(_) => addr,
     }
 }
 
@@ -51,9 +88,21 @@ impl Peer {
             Peer::None | Peer::Unix => None,
             Peer::V4(addr) => Some((*addr).into()),
             Peer::V6(addr) => Some((**addr).into()),
-            #[cfg(feature = "tls")]
-            Peer::Secured(peer) => peer.addr,
+            Peer::Known(peer) => peer.addr(),
         }
+    }
+
+    /// Returns the IP address, if there is one.
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
+        self.addr().map(|addr| addr.ip())
+    }
+
+    /// Returns the peer of a connection that was accepted from `addr`, and has no TLS and no PROXY header.
+    pub(crate) fn new(addr: Option<SocketAddr>, proxies: &Arc<Proxies>) -> Peer {
+        if proxies.trusts(addr.map(|addr| addr.ip())) {
+            return Peer::Known(Arc::new(KnownPeer::new(addr, false, Some(proxies.clone()))));
+        }
+        addr.into()
     }
 
     /// Whether the peer may be a browser on this machine: one with an address of the loopback, or on a transport that knows no
@@ -67,17 +116,35 @@ impl Peer {
 
     /// Whether the connection is encrypted.
     pub(crate) fn is_secured(&self) -> bool {
-        #[cfg(feature = "tls")]
-        return matches!(self, Peer::Secured(_));
-        #[cfg(not(feature = "tls"))]
-        return false;
+        matches!(self, Peer::Known(peer) if peer.is_secured)
+    }
+
+    /// Whether the client's connection is encrypted: that to the proxy, if it has said so at the beginning of this one.
+    pub(crate) fn client_is_secured(&self) -> bool {
+        self.proxy_header().and_then(ProxyHeader::is_secure).unwrap_or_else(|| self.is_secured())
+    }
+
+    /// Returns what a proxy has said about its client at the beginning of the connection.
+    pub(crate) fn proxy_header(&self) -> Option<&ProxyHeader> {
+        match self {
+            Peer::Known(peer) => peer.header.get(),
+            _ => None,
+        }
+    }
+
+    /// Returns the server's proxies, if this is one whose fields are believed.
+    #[inline]
+    pub(crate) fn trusted(&self) -> Option<&Proxies> {
+        let Peer::Known(peer) = self else { return None };
+        let proxies = peer.proxies.as_deref()?;
+        proxies.trusts(self.ip()).then_some(proxies)
     }
 
     /// Returns the certificates that the peer has shown, its own first, in DER.
     #[cfg(feature = "tls")]
     pub(crate) fn certificates(&self) -> &[Box<[u8]>] {
         match self {
-            Peer::Secured(peer) => peer.certificates.get().map_or(&[], |certificates| certificates),
+            Peer::Known(peer) => peer.certificates.get().map_or(&[], |certificates| certificates),
             _ => &[],
         }
     }
@@ -85,14 +152,10 @@ impl Peer {
 
 impl From<Option<SocketAddr>> for Peer {
     fn from(addr: Option<SocketAddr>) -> Peer {
-        match addr {
+        match addr.map(canonical) {
             None => Peer::None,
             Some(SocketAddr::V4(addr)) => Peer::V4(addr),
-            // An IPv4 client of a socket for both versions (RFC 4291 §2.5.5.2).
-            Some(SocketAddr::V6(addr)) => match addr.ip().to_ipv4_mapped() {
-                Some(ip) => Peer::V4(SocketAddrV4::new(ip, addr.port())),
-                None => Peer::V6(Box::new(addr)),
-            },
+            Some(SocketAddr::V6(addr)) => Peer::V6(Box::new(addr)),
         }
     }
 }
@@ -118,10 +181,9 @@ mod tests {
     #[test]
     fn the_client_of_a_unix_socket_has_no_address_and_is_not_on_the_loopback() {
         assert_eq!((Peer::Unix.addr(), Peer::Unix.is_loopback()), (None, false));
-        #[cfg(feature = "tls")]
-        {
-            let secured = Peer::Secured(SecuredPeer::new(None));
-            assert_eq!((secured.addr(), secured.is_loopback()), (None, false));
+        for is_secured in [false, true] {
+            let known = Peer::Known(Arc::new(KnownPeer::new(None, is_secured, None)));
+            assert_eq!((known.addr(), known.is_loopback(), known.is_secured()), (None, false, is_secured));
         }
         assert!(Peer::None.is_loopback(), "a transport without addresses");
         for (addr, expected) in [("127.0.0.9:1", true), ("[::1]:1", true), ("10.0.0.7:1", false)] {

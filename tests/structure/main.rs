@@ -69,6 +69,7 @@ const STRANGERS: &[(&str, &str)] = &[("http1", "ws")];
 const ROOMS: &[(&str, &[&str])] = &[
     ("bumpalo", &["arena"]),
     ("httparse", &["http1"]),
+    ("ipnet", &["config"]),
     ("rustls", &["transport"]),
     ("simdutf8", &["utf8"]),
     ("wide", &["http1"]),

@@ -147,14 +147,14 @@ fn next<S: Stream>(
     let (content, trailers, consumed) = match content(head, rest, resumed, decoder, out, arena, services) {
         ContentStep::Incomplete { filled } => return Step::NeedsInput { filled },
         ContentStep::Refused(refusal) => {
-            begin(head, place, length, conn, out, services);
+            begin(head, place, length, client, out, services);
             response.refuse(out, conn, refusal, app, services);
             return Step::Answered { consumed: length, keep_alive: false };
         }
         ContentStep::Whole { content, trailers, consumed } => (content, trailers, consumed),
     };
     services.counters.requests += 1;
-    begin(head, place, consumed, conn, out, services);
+    begin(head, place, consumed, client, out, services);
     let request =
         Request::new(RequestParts { head, content, trailers, params, arena, conn, peer, pattern, state });
     let Services { counters, date, .. } = &mut *services;
@@ -247,25 +247,25 @@ fn answer_otherwise<S: Stream>(
     let layers = &*place.layers;
     match to {
         Other::Early(early) => {
-            begin(head, place, head.len, client.conn, out, services);
+            begin(head, place, head.len, client, out, services);
             let request = request(&[], Fields::default());
             answer_early(&early, layers, &request, out, decoder, response, app, services)
         }
         Other::Upload(uploads) => {
-            begin(head, place, head.len, client.conn, out, services);
+            begin(head, place, head.len, client, out, services);
             let request = request(&[], Fields::default());
             open_upload(uploads, layers, &request, length, out, decoder, response, app, services)
         }
         Other::Upgrade(upgrade) => match content(head, rest, resumed, decoder, out, arena, services) {
             ContentStep::Incomplete { filled } => Step::NeedsInput { filled },
             ContentStep::Refused(refusal) => {
-                begin(head, place, length, client.conn, out, services);
+                begin(head, place, length, client, out, services);
                 response.refuse(out, client.conn, refusal, app, services);
                 Step::Answered { consumed: length, keep_alive: false }
             }
             ContentStep::Whole { content, trailers, consumed } => {
                 services.counters.requests += 1;
-                begin(head, place, consumed, client.conn, out, services);
+                begin(head, place, consumed, client, out, services);
                 match upgrade::open(upgrade, layers, &request(content, trailers), out, services) {
                     Ok(socket) => Step::Switched { consumed, to: Switch::WebSocket(socket) },
                     Err(NotOpened { answer, last }) => {
@@ -318,12 +318,13 @@ fn begin<S>(
     head: &Head<'_>,
     place: &Place,
     bytes_in: usize,
-    conn: ConnId,
+    client: &Client<'_>,
     out: &Output<'_, S>,
     services: &mut Services,
 ) {
     if services.completions.is_on() {
-        services.completions.begin(conn, head, place.pattern.as_str(), bytes_in, out.cork.position());
+        let (Client { conn, peer }, route) = (client, place.pattern.as_str());
+        services.completions.begin(*conn, peer, head, route, bytes_in, out.cork.position());
     }
 }
 

@@ -110,14 +110,20 @@ impl<S: Stream> Handler for Opening<'_, '_, '_, S> {
             head.fields.values(if skip { "" } else { name })
         };
         let policy = self.upgrade.policy();
-        let accepted =
-            match ws::handshake::accept(method, http11, head.host(), request.is_secure(), fields, policy) {
-                Ok(accepted) => accepted,
-                Err(reason) => {
-                    self.rejected.set(true);
-                    return Err(reject(reason, request, services));
-                }
-            };
+        let accepted = match ws::handshake::accept(
+            method,
+            http11,
+            request.host(),
+            request.is_secure(),
+            fields,
+            policy,
+        ) {
+            Ok(accepted) => accepted,
+            Err(reason) => {
+                self.rejected.set(true);
+                return Err(reject(reason, request, services));
+            }
+        };
         let codec = accepted.deflate.map(|agreed| SocketCodec::new(agreed, policy.wanted_compression()));
         let mut state = SendState::new(self.upgrade.number(), codec);
         let conn = request.conn_id();

@@ -8,7 +8,7 @@ use super::shared::Shared;
 use super::stream::TlsStream;
 use crate::buffer::Memory;
 use crate::transport::Stream;
-use crate::transport::peer::SecuredPeer;
+use crate::transport::peer::KnownPeer;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -34,12 +34,7 @@ impl TlsAcceptor {
     ///
     /// # Errors
     /// The configuration cannot be used, or there is no memory.
-    pub fn accept<S: Stream>(
-        &self,
-        stream: S,
-        tls: &Tls,
-        peer: Arc<SecuredPeer>,
-    ) -> io::Result<TlsStream<S>> {
+    pub fn accept<S: Stream>(&self, stream: S, tls: &Tls, peer: Arc<KnownPeer>) -> io::Result<TlsStream<S>> {
         let session = Session::new(tls.current()).map_err(io::Error::other)?;
         TlsStream::new(stream, session, peer, self.shared.clone())
     }

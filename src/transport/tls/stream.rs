@@ -10,7 +10,7 @@ use super::shared::{Buffers, Shared};
 use crate::buffer::{Charge, NoMemory};
 use crate::panics::catch;
 use crate::transport::Stream;
-use crate::transport::peer::SecuredPeer;
+use crate::transport::peer::KnownPeer;
 use std::io::{self, ErrorKind, IoSlice};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub struct TlsStream<S> {
     stream: S,
     session: Session,
     /// Who the handshake shows to be at the other end.
-    peer: Arc<SecuredPeer>,
+    peer: Arc<KnownPeer>,
     shared: Rc<Shared>,
     phase: Phase,
     /// What was received and not decrypted: a part of a record.
@@ -74,7 +74,7 @@ impl<S: Stream> TlsStream<S> {
     pub(super) fn new(
         stream: S,
         session: Session,
-        peer: Arc<SecuredPeer>,
+        peer: Arc<KnownPeer>,
         shared: Rc<Shared>,
     ) -> io::Result<TlsStream<S>> {
         let mut stream = TlsStream {
@@ -480,7 +480,7 @@ mod tests {
             let wire = Wire { random, to_server, to_client, room: usize::MAX, ended: false };
             let wire = Rc::new(RefCell::new(wire));
             let acceptor = TlsAcceptor::new(Memory::new(usize::MAX));
-            let peer = SecuredPeer::new(None);
+            let peer = Arc::new(KnownPeer::new(None, true, None));
             let server = acceptor.accept(End(wire.clone()), &pair.tls, peer).unwrap();
             let name = ServerName::try_from("localhost").unwrap();
             let client = ClientConnection::new(pair.client.clone(), name).unwrap();
