@@ -46,7 +46,8 @@ pub(crate) fn serve(gather: impl Fn() -> Result<Settings, Failure> + Send + 'sta
         .spin(settings.spin)
         .limits(settings.limits.clone())
         .timeouts(settings.timeouts.clone())
-        .io(settings.io);
+        .io(settings.io)
+        .proxies(settings.proxies.proxies());
     let certificates = Certificates::open(&settings.tls)?.map(Arc::new);
     for addr in &settings.listen {
         builder = match &certificates {
@@ -137,8 +138,8 @@ fn watchdog(
 fn redirect(settings: &Settings, server: &Server) -> Option<Result<Server, ServeError>> {
     let addr = settings.tls.redirect_http.clone()?;
     let port = server.local_addrs().first().map_or(443, SocketAddr::port);
-    let builder =
-        Server::builder().limits(settings.limits.clone()).timeouts(settings.timeouts.clone()).io(Io::Epoll);
+    let builder = Server::builder().limits(settings.limits.clone()).timeouts(settings.timeouts.clone());
+    let builder = builder.io(Io::Epoll).proxies(settings.proxies.proxies());
     Some(builder.bind(addr).serve(move |_worker| redirect::app(port)))
 }
 

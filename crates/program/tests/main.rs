@@ -13,6 +13,7 @@ mod nodes;
 mod profile_guided;
 mod program;
 mod proxies;
+mod proxy;
 mod registry;
 mod routes;
 mod settings;

@@ -92,6 +92,18 @@ fn a_wrong_flag_is_one_line_and_status_2() {
     refused(program(&["--listen", "unix:/a?mode=9"]), 2, &["`unix:/a?mode=9`", "octal", "unix:PATH"]);
     refused(program(&["--listen", "/run/a.sock"]), 2, &["a path begins with unix:"]);
     refused(program(&["--admin-listen", "localhost"]), 2, &["`localhost`", "there is no port"]);
+    refused(
+        program(&["--trust", "10.0.0.1/8"]),
+        2,
+        &["--trust: `10.0.0.1/8` has an address", "`10.0.0.0/8`"],
+    );
+    refused(program(&["--proxy-from", "lb"]), 2, &["--proxy-from: `lb` is no network", "`unix`"]);
+    refused(program(&["--trust-fields", "forwarded"]), 2, &["--trust-fields: no proxy is trusted"]);
+    refused(
+        program(&["--trust", "::1", "--trust-fields", "x-real-ip"]),
+        2,
+        &["--trust-fields: `x-real-ip` is not one of"],
+    );
     refused(program(&["--store", "memroy"]), 2, &["--store", "neither `memory`", "redis://HOST"]);
     refused(program(&["--store", "redis://user@host"]), 2, &["--store", "a user without a password"]);
     refused(program(&["--store", "rediss://host?cert=a"]), 2, &["--store", "`cert` and `key`"]);
@@ -120,7 +132,7 @@ fn a_wrong_file_is_one_line_with_the_line_number() {
         "port = 80\n",
         &[
             ".toml:1: port: unknown key",
-            "expected one of listen, tls_cert, tls_key, redirect_http, hsts, admin_listen, workers, spin, files, media_type, serve, host, origin, compression, slow_consumer, io, store",
+            "expected one of listen, tls_cert, tls_key, redirect_http, hsts, proxy_from, trust, trust_fields, admin_listen, workers, spin, files, media_type, serve, host, origin, compression, slow_consumer, io, store",
         ],
     );
     check("limit", "[limits]\nbody = 80\n", &[".toml:2: limits.body: unknown name", "body_bytes"]);

@@ -39,13 +39,13 @@ impl Lease {
 }
 
 /// What one visitor's addresses have in common: an IPv4 address, or the first 64 bits of an IPv6 address (RFC 6177 §2).
-/// Behind a proxy all visitors have the same.
+/// Behind a proxy that is not trusted all visitors have the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Network(Option<IpAddr>);
 
 impl Network {
-    pub(super) fn of(peer: Option<IpAddr>) -> Network {
-        Network(peer.map(|peer| match peer {
+    pub(super) fn of(client: Option<IpAddr>) -> Network {
+        Network(client.map(|client| match client {
             IpAddr::V6(addr) => IpAddr::V6((addr.to_bits() & !u128::from(u64::MAX)).into()),
             addr => addr,
         }))

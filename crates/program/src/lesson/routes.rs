@@ -57,7 +57,7 @@ fn mode(req: &Request<'_>) -> Result<Mode, Error> {
 /// Returns the room that the query names, or the one without a name.
 fn room(req: &Request<'_>, lesson: &Lesson) -> Result<Arc<Room>, Error> {
     let name = req.query_value("room").map(checked).transpose()?;
-    let network = Network::of(req.peer_addr().map(|peer| peer.ip()));
+    let network = Network::of(req.client_ip());
     lesson.room(name, network, Instant::now()).ok_or_else(|| {
         let message = format!("All {ROOMS_MAX} rooms are in use. Try again soon, or run `fleeting lesson`.");
         Error::unavailable(message).header("retry-after", "30")

@@ -68,7 +68,7 @@ fn put<'r>(req: &Request<'r>, handler: &StoreHandler) -> Result<Response<'r>, Er
     }
     let sent = if req.body().is_empty() { None } else { Some(content::json(req)?) };
     let sent = sent.as_deref().unwrap_or(serde_json::value::RawValue::NULL);
-    let from = req.peer_addr().map(|addr| req.arena().format(format_args!("{addr}")));
+    let from = client(req);
     let (new, record) = handler.registry.put(id, sent, from, req.arena())?;
     let response = json(record)?;
     if !new {
@@ -76,6 +76,15 @@ fn put<'r>(req: &Request<'r>, handler: &StoreHandler) -> Result<Response<'r>, Er
     }
     let location = req.arena().format(format_args!("/clients/{}", Encoded(id)));
     response.with_status(201).header("location", location)
+}
+
+/// Returns the address of the client, with its port if that is known.
+fn client<'r>(req: &Request<'r>) -> Option<&'r str> {
+    let (ip, peer) = (req.client_ip()?, req.peer_addr());
+    Some(match peer.filter(|peer| peer.ip() == ip) {
+        Some(peer) => req.arena().format(format_args!("{peer}")),
+        None => req.arena().format(format_args!("{ip}")),
+    })
 }
 
 /// Answers with all records, or with at most `?limit=` of them.

@@ -113,9 +113,26 @@ pub(crate) struct Flags {
     /// server stops speaking TLS, so begin with minutes.
     #[arg(long, value_name = "TIME")]
     pub(super) hsts: Option<String>,
+    /// Proxies that begin each connection with a PROXY header; repeatable
+    ///
+    /// A network such as 10.0.0.0/8, an address, or unix for all clients of Unix sockets. The header, of version 1 or 2, names the
+    /// client. A connection from these addresses that has none is closed.
+    #[arg(long, value_name = "CIDR")]
+    pub(super) proxy_from: Vec<String>,
+    /// Proxies whose X-Forwarded fields are believed; repeatable
+    ///
+    /// A network such as 10.0.0.0/8, an address, or unix for all clients of Unix sockets. The fields are X-Forwarded-For, -Proto and
+    /// -Host. A proxy must set all three or remove them, because clients may send them, too. See docs/proxies.md.
+    #[arg(long, value_name = "CIDR")]
+    pub(super) trust: Vec<String>,
+    /// How these proxies name clients: x-forwarded or forwarded [default: x-forwarded]
+    ///
+    /// With forwarded, in the field Forwarded (RFC 7239), and X-Forwarded-For is not read.
+    #[arg(long, value_name = "FIELDS", hide_short_help = true)]
+    pub(super) trust_fields: Option<String>,
     /// Another address, for /metrics and /census [default: none]
     ///
-    /// The others then do not serve them.
+    /// The others then do not serve them. What is set for proxies does not apply to it.
     #[arg(long, value_name = "ADDRESS")]
     pub(super) admin_listen: Option<String>,
     /// Worker threads, or auto for one per processor [default: 1]
@@ -126,7 +143,7 @@ pub(crate) struct Flags {
     /// How long a worker polls without waiting after activity [default: 0s]
     ///
     /// Such as 50us. It shortens response times, costs processor time, and needs a processor for each worker.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", hide_short_help = true)]
     pub(super) spin: Option<String>,
     /// Serve the files of this directory at / instead of the demo page
     ///
@@ -137,7 +154,7 @@ pub(crate) struct Flags {
     /// Content-Type of files by extension; repeatable
     ///
     /// Such as ndjson=application/x-ndjson.
-    #[arg(long, value_name = "EXT=TYPE")]
+    #[arg(long, value_name = "EXT=TYPE", hide_short_help = true)]
     pub(super) media_type: Vec<String>,
     /// Serve only these groups of routes [default: all]
     ///
@@ -187,10 +204,10 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "NAME")]
     pub(super) node: Option<String>,
     /// How long to keep a record that no connection holds [default: 10m]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", hide_short_help = true)]
     pub(super) client_life: Option<String>,
     /// When a client's connection closes: remove its record, or keep it for a time [default: remove]
-    #[arg(long, value_name = "remove|TIME")]
+    #[arg(long, value_name = "remove|TIME", hide_short_help = true)]
     pub(super) client_close: Option<String>,
     /// Set a limit; repeatable. See `fleeting help limits`
     ///
@@ -209,11 +226,13 @@ pub(crate) struct Flags {
 
 impl Flags {
     /// The flags that may be repeated, by the name of the setting.
-    pub(super) fn list_settings(&self) -> [(&'static str, &Vec<String>); 7] {
+    pub(super) fn list_settings(&self) -> [(&'static str, &Vec<String>); 9] {
         [
             ("listen", &self.listen),
             ("tls_cert", &self.tls_cert),
             ("tls_key", &self.tls_key),
+            ("proxy_from", &self.proxy_from),
+            ("trust", &self.trust),
             ("media_type", &self.media_type),
             ("serve", &self.serve),
             ("host", &self.host),
@@ -222,10 +241,11 @@ impl Flags {
     }
 
     /// The flags that take one text, by the name of the setting.
-    pub(super) fn text_settings(&self) -> [(&'static str, Option<&str>); 12] {
+    pub(super) fn text_settings(&self) -> [(&'static str, Option<&str>); 13] {
         [
             ("redirect_http", self.redirect_http.as_deref()),
             ("hsts", self.hsts.as_deref()),
+            ("trust_fields", self.trust_fields.as_deref()),
             ("admin_listen", self.admin_listen.as_deref()),
             ("workers", self.workers.as_deref()),
             ("spin", self.spin.as_deref()),

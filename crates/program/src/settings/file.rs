@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
 /// The keys that a file may have.
-const KEYS: &str = "listen, tls_cert, tls_key, redirect_http, hsts, admin_listen, workers, spin, files, media_type, serve, host, origin, compression, slow_consumer, io, \
+const KEYS: &str = "listen, tls_cert, tls_key, redirect_http, hsts, proxy_from, trust, trust_fields, admin_listen, workers, spin, files, media_type, serve, host, origin, compression, slow_consumer, io, \
                     store, node, clients, limits, timeouts";
 /// The keys of its table `clients`.
 const CLIENT_KEYS: &str = "life, on_close";
@@ -25,13 +25,16 @@ pub(super) fn apply(text: &str, settings: &mut Settings) -> Result<(), String> {
     for (key, value) in &table {
         let result = match (&**key.get_ref(), value.get_ref()) {
             (
-                name @ ("listen" | "tls_cert" | "tls_key" | "media_type" | "serve" | "host" | "origin"),
+                name @ ("listen" | "tls_cert" | "tls_key" | "proxy_from" | "trust" | "media_type" | "serve"
+                | "host" | "origin"),
                 value,
             ) => texts(value).and_then(|values| settings.set_list(name, values).unwrap_or(Ok(()))),
             ("redirect_http", DeValue::String(addr)) => settings.set_redirect_http(addr),
             ("redirect_http", other) => Err(wrong_type(other, "an address as a string")),
             ("hsts", DeValue::String(time)) => settings.tls.set_hsts(time),
             ("hsts", other) => Err(wrong_type(other, "a time as a string, such as \"8760h\"")),
+            ("trust_fields", DeValue::String(name)) => settings.proxies.set_fields(name),
+            ("trust_fields", other) => Err(wrong_type(other, "x-forwarded or forwarded as a string")),
             ("admin_listen", DeValue::String(addr)) => settings.set_admin_listen(addr),
             ("admin_listen", other) => Err(wrong_type(other, "an address as a string")),
             ("workers", DeValue::Integer(workers)) => decimal(workers).and_then(|n| settings.set_workers(&n)),

@@ -37,8 +37,8 @@ clients, metrics, and with --files the files of a directory.";
 
 /// The end of `--help`.
 pub(super) const MORE: &str = "\
-More: fleeting help serve | lesson | routes | limits | timeouts | settings |
-signals
+More: fleeting help serve (every option) | lesson | routes | limits | timeouts |
+settings | signals
 
 Examples:
   fleeting
@@ -84,6 +84,9 @@ refused, unless Kubernetes sets it for a service of this name.
   FLEETING_TLS_KEY=key.pem                 # as --tls-key, separated by commas
   FLEETING_REDIRECT_HTTP=:80               # as --redirect-http
   FLEETING_HSTS=8760h                      # as --hsts
+  FLEETING_PROXY_FROM=10.0.0.0/8           # as --proxy-from
+  FLEETING_TRUST=10.0.0.0/8,unix           # as --trust, separated by commas
+  FLEETING_TRUST_FIELDS=forwarded          # as --trust-fields
   FLEETING_ADMIN_LISTEN=127.0.0.1:9090     # as --admin-listen
   FLEETING_WORKERS=2
   FLEETING_SPIN=50us                       # as --spin
@@ -107,6 +110,9 @@ refused, unless Kubernetes sets it for a service of this name.
   tls_key = \"key.pem\"
   redirect_http = \":80\"
   hsts = \"8760h\"
+  proxy_from = [\"10.0.0.0/8\"]
+  trust = [\"10.0.0.0/8\"]
+  trust_fields = \"x-forwarded\"
   admin_listen = \"127.0.0.1:9090\"
   workers = 2
   spin = \"50us\"

@@ -6,6 +6,7 @@ mod args;
 mod file;
 mod help;
 mod parse;
+mod proxies;
 mod services;
 mod sites;
 mod sources;

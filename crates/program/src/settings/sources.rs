@@ -37,6 +37,7 @@ pub(crate) fn gather(
     let checked = settings.services.check(settings.files.as_deref());
     checked.map_err(|why| Failure::Usage(format!("--serve: {why}")))?;
     settings.tls.check().map_err(Failure::Usage)?;
+    settings.proxies.check().map_err(Failure::Usage)?;
     Ok(settings)
 }
 

@@ -4,6 +4,7 @@
 //! caller adds the flag, the variable or the key.
 
 use super::parse::{bad_value, positive, time};
+use super::proxies::ProxySettings;
 use super::services::{Service, Services};
 use super::tls::TlsSettings;
 use crate::registry::RecordLifetimes;
@@ -25,6 +26,8 @@ pub(crate) struct Settings {
     pub(crate) admin_listen: Option<String>,
     /// The certificates that it shows on these addresses, and what belongs to them.
     pub(crate) tls: TlsSettings,
+    /// The proxies in front of it.
+    pub(crate) proxies: ProxySettings,
     pub(crate) workers: usize,
     /// How long a worker polls without waiting.
     pub(crate) spin: Duration,
@@ -67,10 +70,12 @@ type Setter = fn(&mut Settings, &str) -> Result<(), String>;
 type ListSetter = fn(&mut Settings, Vec<String>) -> Result<(), String>;
 
 /// Settings that are lists: flags that may be repeated, arrays in the file, commas in the environment.
-pub(super) const LIST_SETTINGS: [(&str, ListSetter); 7] = [
+pub(super) const LIST_SETTINGS: [(&str, ListSetter); 9] = [
     ("listen", Settings::set_listen),
     ("tls_cert", |settings, files| settings.tls.set_certificates(files)),
     ("tls_key", |settings, files| settings.tls.set_keys(files)),
+    ("proxy_from", |settings, networks| settings.proxies.set_announcing(&networks)),
+    ("trust", |settings, networks| settings.proxies.set_trusted(&networks)),
     ("media_type", Settings::set_media_types),
     ("serve", Settings::set_services),
     ("host", Settings::set_hosts),
@@ -78,9 +83,10 @@ pub(super) const LIST_SETTINGS: [(&str, ListSetter); 7] = [
 ];
 
 /// Settings that are one text in every source, by name.
-pub(super) const TEXT_SETTINGS: [(&str, Setter); 12] = [
+pub(super) const TEXT_SETTINGS: [(&str, Setter); 13] = [
     ("redirect_http", Settings::set_redirect_http),
     ("hsts", |settings, time| settings.tls.set_hsts(time)),
+    ("trust_fields", |settings, name| settings.proxies.set_fields(name)),
     ("admin_listen", Settings::set_admin_listen),
     ("workers", Settings::set_workers),
     ("spin", Settings::set_spin),
@@ -99,6 +105,7 @@ impl Default for Settings {
             listen: vec![LISTEN.into()],
             admin_listen: None,
             tls: TlsSettings::default(),
+            proxies: ProxySettings::default(),
             workers: 1,
             spin: Duration::ZERO,
             files: None,
@@ -150,6 +157,7 @@ impl Settings {
             ("listen", old.listen != new.listen),
             ("admin_listen", old.admin_listen != new.admin_listen),
             ("tls", old.tls.needs_restart_for(&new.tls)),
+            ("proxies", old.proxies != new.proxies),
             ("workers", old.workers != new.workers),
             ("spin", old.spin != new.spin),
             ("files", old.files != new.files),
