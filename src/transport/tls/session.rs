@@ -149,7 +149,8 @@ impl Session {
         loop {
             match self.connection.process_tls_records(records).state {
                 Ok(ConnectionState::EncodeTlsData(encode)) => put_encoded(encode, out),
-                Ok(ConnectionState::TransmitTlsData(transmit)) => transmit.done(),
+                // That was all. One more call would find the same error.
+                Ok(ConnectionState::TransmitTlsData(transmit)) => return transmit.done(),
                 _ => return,
             }
         }

@@ -64,8 +64,8 @@ enum Phase {
     Open,
     /// The peer has ended its side.
     Ended,
-    /// The peer does not speak TLS and was told so. What it sends is thrown away until it ends.
-    Refused,
+    /// What the peer sends is thrown away until it ends: this side has ended, or the peer does not speak TLS and was told so.
+    Discarding,
 }
 
 impl<S: Stream> TlsStream<S> {
@@ -201,7 +201,7 @@ impl<S: Stream> TlsStream<S> {
     /// Answers a client that speaks HTTP where TLS is spoken, as nginx does.
     #[cold]
     fn refuse(&mut self) {
-        self.phase = Phase::Refused;
+        self.phase = Phase::Discarding;
         // Nothing was written before, so it fits.
         let _ = self.stream.write(PLAIN_HTTP_ANSWER);
         let _ = self.stream.shutdown_write();
@@ -209,7 +209,7 @@ impl<S: Stream> TlsStream<S> {
 
     /// Encrypts and writes several buffers, as one stream of bytes.
     fn write_all(&mut self, buffers: &mut dyn Iterator<Item = &[u8]>) -> io::Result<usize> {
-        if self.phase == Phase::Refused {
+        if self.phase == Phase::Discarding {
             return Err(ErrorKind::BrokenPipe.into());
         }
         self.flush()?;
@@ -299,7 +299,7 @@ impl<S: Stream> Stream for TlsStream<S> {
         for _ in 0..READS_MAX {
             match self.phase {
                 Phase::Ended => return Ok(0),
-                Phase::Refused => {
+                Phase::Discarding => {
                     if self.stream.read(buffer)? == 0 {
                         self.phase = Phase::Ended;
                     }
@@ -350,6 +350,10 @@ impl<S: Stream> Stream for TlsStream<S> {
 
     fn shutdown_write(&mut self) -> io::Result<()> {
         self.announce_end();
+        if self.phase != Phase::Ended {
+            // Nothing can be answered any more, so nothing is worth decrypting.
+            self.phase = Phase::Discarding;
+        }
         self.stream.shutdown_write()
     }
 }
@@ -507,6 +511,28 @@ mod tests {
             }
             (plaintext, has_ended)
         }
+    }
+
+    /// Nothing can be answered then, so it does not matter what the peer sends.
+    #[test]
+    fn what_arrives_after_the_end_of_this_side_is_thrown_away() {
+        let mut play = Play::new(&pair(), 1);
+        while play.server.session.is_handshaking() || play.client.is_handshaking() {
+            play.acceptor.begin_turn();
+            play.client_turn();
+            let _ = play.server.read(&mut [0; 100]);
+        }
+        play.client.writer().write_all(b"more").unwrap();
+        assert!(!play.client_turn().1);
+        play.server.shutdown_write().unwrap();
+        play.wire.borrow_mut().to_server.extend_from_slice(&[0xff; 100]);
+        for _ in 0..100 {
+            let error = play.server.read(&mut [0; 100]).unwrap_err();
+            assert!(is_for_now(&error), "{error}");
+        }
+        assert!(play.client_turn().1, "the end is announced");
+        play.wire.borrow_mut().ended = true;
+        assert_eq!(std::iter::repeat_with(|| play.server.read(&mut [0; 100])).find_map(Result::ok), Some(0));
     }
 
     fn bytes(random: &mut Random, max: usize) -> Vec<u8> {
