@@ -11,7 +11,7 @@ import tempfile
 
 from browser import browsing
 from prefix import PrefixProxy
-from program import TIMEOUT, Server, curl
+from program import TIMEOUT, Server, certificate, curl
 
 OUTPUT = os.path.abspath(sys.argv[2]) if len(sys.argv) > 2 else None
 
@@ -350,22 +350,47 @@ async def documents(server, tab):
     assert "# The lesson" in curl(f"http://{server.address}/docs/lesson.md").decode()
 
 
+async def publishes(tab):
+    """Publishes what the page proposes, and waits until it has come back."""
+    await tab.until(f"{IDS}.length >= 1")
+    await tab.focus("#topic")
+    await tab.press("Enter")
+    await tab.until("document.getElementById('log').lastChild?.textContent.startsWith('news.todayit is raining')")
+    await tab.until("/^· [\\d.]+ ms round trip$/.test(document.getElementById('latency').textContent)")
+
+
 async def below_a_prefix(server, browser):
     """Opens the page below a path, as behind a proxy, and plays a version there (finding F12)."""
     async with PrefixProxy(server.port, "/demo") as proxy:
         tab = await browser.open(f"http://{proxy.address}/demo/")
         await tab.until(CONNECTED)
         await compare(tab, "fiber")
-        await tab.until(f"{IDS}.length >= 1")
-        await tab.focus("#topic")
-        await tab.press("Enter")
-        await tab.until("document.getElementById('log').lastChild?.textContent.startsWith('news.todayit is raining')")
-        await tab.until("/^· [\\d.]+ ms round trip$/.test(document.getElementById('latency').textContent)")
+        await publishes(tab)
         # Links and commands name the prefix.
         links = await tab.value("Array.from(document.querySelectorAll('a[href]'), (link) => new URL(link.href).pathname)")
         assert all(path.startswith("/demo/") for path in links), links
         assert f"curl http://{proxy.address}/demo/clients" in await tab.value("document.getElementById('commands').textContent")
         await screenshot(tab, "prefix", 1280, 900, "light")
+        assert tab.errors == [], f"the console shows: {tab.errors}"
+        await tab.close()
+
+
+async def over_tls(folder, browser):
+    """Opens the page over TLS: nothing of it is loaded, or connects, in plain text."""
+    with Server(*certificate(folder)) as server:
+        tab = await browser.open("about:blank")
+        # The certificate is its own authority. curl, which trusts it, has tests of its own.
+        await tab.send("Security.enable")
+        await tab.send("Security.setIgnoreCertificateErrors", ignore=True)
+        await tab.send("Page.navigate", url=f"https://localhost:{server.port}/")
+        await tab.until(CONNECTED)
+        assert await tab.value("location.protocol + isSecureContext") == "https:true"
+        loaded = await tab.value("performance.getEntriesByType('resource').map((entry) => entry.name)")
+        assert len(loaded) >= 3 and all(url.startswith(f"https://localhost:{server.port}/") for url in loaded), loaded
+        await compare(tab, "fiber")
+        await publishes(tab)
+        assert f"curl https://localhost:{server.port}/clients" in await tab.value("document.getElementById('commands').textContent")
+        await screenshot(tab, "tls", 1280, 900, "light")
         assert tab.errors == [], f"the console shows: {tab.errors}"
         await tab.close()
 
@@ -403,6 +428,8 @@ async def browse(profile):
             await visit(server, browser)
         with Server("--admin-listen", "127.0.0.1:0") as server:
             await without_figures(server, browser)
+        with tempfile.TemporaryDirectory() as folder:
+            await over_tls(folder, browser)
 
 
 async def visit(server, browser):

@@ -17,7 +17,7 @@ class Server:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("FLEETING_")}
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         for line in self.process.stdout:
-            if found := re.search(r"http://127\.0\.0\.1:(\d+)", line):
+            if found := re.search(r"https?://127\.0\.0\.1:(\d+)", line):
                 self.port = int(found[1])
                 break
         else:
@@ -37,6 +37,13 @@ class Server:
             self.process.kill()
         self.process.wait()
         self.process.stdout.close()
+
+
+def certificate(folder):
+    """Makes a certificate for localhost in the folder, and returns the flags for it."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FLEETING_")}
+    subprocess.run([PROGRAM, "cert", "localhost"], cwd=folder, stdout=subprocess.DEVNULL, env=environment, check=True)
+    return "--tls-cert", f"{folder}/localhost.pem", "--tls-key", f"{folder}/localhost-key.pem"
 
 
 def curl(*args, content=None):
