@@ -3,7 +3,7 @@
 use fleeting::engine::WorkerFigures;
 use fleeting::{
     App, Builder, Error, Message, Proxies, Request, Response, Server, SlowConsumer, Socket, Timeouts, Tls,
-    TlsOptions, WebSocket,
+    TlsOptions, WebSocket, WorkerContext,
 };
 use fleeting_testkit::client::{frame, handshake};
 use fleeting_testkit::server::Echo;
@@ -14,10 +14,14 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 /// How long a client waits for something that must happen.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+static MEDIUM: [u8; 64 << 10] = [b'~'; 64 << 10];
 
 /// A certificate that signs itself, and its key, in PEM.
 #[derive(Clone)]
@@ -142,26 +146,28 @@ impl WebSocket for Subscriber {
     fn message(&self, _session: &mut (), _message: Message<'_>, _socket: &mut Socket<'_>) {}
 }
 
+fn app(worker: &WorkerContext) -> App {
+    let handle = worker.handle.clone();
+    App::new()
+        .get("/", |_req| Ok(Response::text("hello\n.")))
+        .get("/medium", |_req| Ok(Response::bytes(&MEDIUM)))
+        .get("/large", |_req| Ok(Response::bytes(vec![b'~'; 5 << 20])))
+        .get("/who", |req| {
+            let shown = req.client_certificate().map_or(0, <[u8]>::len);
+            Ok(Response::text(format!("{} {} {shown}\n.", req.scheme(), req.is_secure())))
+        })
+        .get("/from", |req| {
+            let peer = req.peer_addr().expect("it has an address");
+            Ok(Response::text(format!("{} {peer}\n.", req.scheme())))
+        })
+        .get("/events", move |_req| Ok(handle.events("t")?))
+        .post("/", |req| Ok(Response::text(format!("{}\n.", req.body().len()))))
+        .ws("/echo", Echo)
+        .ws("/topic", Subscriber)
+}
+
 fn serve_with(builder: Builder, tls: &Tls) -> (Server, SocketAddr) {
-    let server = builder.bind_tls("127.0.0.1:0", tls).serve(|worker| {
-        let handle = worker.handle.clone();
-        App::new()
-            .get("/", |_req| Ok(Response::text("hello\n.")))
-            .get("/large", |_req| Ok(Response::bytes(vec![b'~'; 5 << 20])))
-            .get("/who", |req| {
-                let shown = req.client_certificate().map_or(0, <[u8]>::len);
-                Ok(Response::text(format!("{} {} {shown}\n.", req.scheme(), req.is_secure())))
-            })
-            .get("/from", |req| {
-                let peer = req.peer_addr().expect("it has an address");
-                Ok(Response::text(format!("{} {peer}\n.", req.scheme())))
-            })
-            .get("/events", move |_req| Ok(handle.events("t")?))
-            .post("/", |req| Ok(Response::text(format!("{}\n.", req.body().len()))))
-            .ws("/echo", Echo)
-            .ws("/topic", Subscriber)
-    });
-    let server = server.expect("it starts");
+    let server = builder.bind_tls("127.0.0.1:0", tls).serve(app).expect("it starts");
     let addr = server.local_addrs()[0];
     (server, addr)
 }
@@ -458,4 +464,51 @@ fn publications_reach_every_client_in_order() {
         assert!(number > last);
         last = number;
     }
+}
+
+/// Returns how often the worker's thread allocates for each time that a client `ask`s, after it has sent `first`.
+fn allocations_of(first: String, ask: impl Fn(&mut Client) + Send + 'static) -> u64 {
+    const TIMES: usize = 200;
+    let pair = Pair::new("localhost");
+    let tls = pair.options().build().unwrap();
+    let worker = Server::builder().bind_tls("127.0.0.1:0", &tls).worker(app);
+    let mut worker = worker.expect("the worker starts");
+    let addr = worker.local_addrs()[0];
+    let (warm, is_warm) = mpsc::channel();
+    let client = thread::spawn(move || {
+        let mut client = Client::connect(addr, &pair);
+        client.send(first);
+        (0..TIMES).for_each(|_| ask(&mut client));
+        warm.send(()).expect("the test waits");
+        (0..TIMES).for_each(|_| ask(&mut client));
+        // The connection stays open until all of them are counted.
+        client
+    });
+    while is_warm.try_recv().is_err() {
+        assert!(!client.is_finished(), "the client has failed");
+        worker.turn(Some(Duration::from_millis(10))).expect("polling works");
+    }
+    let counted = allocation_counter::measure(|| {
+        while !client.is_finished() {
+            worker.turn(Some(Duration::from_millis(10))).expect("polling works");
+        }
+    });
+    client.join().expect("the client has all its answers");
+    counted.count_total.div_ceil(TIMES as u64)
+}
+
+/// They are those of rustls: one for the records that have arrived, and one for each record that is sent.
+#[test]
+fn each_record_is_an_allocation_and_nothing_else_is() {
+    let get = allocations_of(String::new(), |client| assert!(client.get("/").ends_with("hello\n.")));
+    let echo = allocations_of(handshake("/echo", ""), |client| {
+        client.send(frame(true, 1, b"sixteen bytes..|"));
+        client.until("bytes..|");
+    });
+    // The head and the content are four full records and one more.
+    let medium = allocations_of(String::new(), |client| {
+        client.send("GET /medium HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        client.until(&"~".repeat(64 << 10));
+    });
+    assert_eq!((get, echo, medium), (2, 2, 6));
 }
