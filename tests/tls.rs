@@ -9,7 +9,7 @@ use fleeting_testkit::client::{frame, handshake};
 use fleeting_testkit::server::Echo;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{CipherSuite, ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -284,6 +284,46 @@ fn the_certificate_is_the_one_for_the_name_that_the_client_asks_for() {
     // The first is for any other name, which it does not fit.
     let error = Client::try_connect(addr, "c.example", &first, None).err().expect("a wrong name");
     assert!(error.contains("not valid for name"), "{error}");
+}
+
+/// RFC 5246 §7.2.2: there is no set of parameters that both accept.
+#[test]
+fn a_client_that_can_use_no_certificate_is_told_that_the_handshake_has_failed() {
+    let pair = Pair::new("localhost");
+    let (_server, addr) = serve(&pair.options().build().unwrap());
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    provider.cipher_suites.retain(|suite| format!("{:?}", suite.suite()).contains("_RSA_"));
+    let config = ClientConfig::builder_with_provider(provider.into());
+    let config = config.with_protocol_versions(&[&rustls::version::TLS12]).expect("a version");
+    let config = config.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+    let name = ServerName::try_from("localhost").expect("a name");
+    let client = ClientConnection::new(Arc::new(config), name).expect("a client");
+    let error = Client::over(client, addr).err().expect("the certificate has an ECDSA key");
+    assert!(error.contains("HandshakeFailure"), "{error}");
+}
+
+#[test]
+fn the_server_chooses_the_fastest_cipher_suite_whatever_the_client_prefers() {
+    let pair = Pair::new("localhost");
+    let (_server, addr) = serve(&pair.options().build().unwrap());
+    for (version, expected) in [
+        (&rustls::version::TLS13, CipherSuite::TLS13_AES_128_GCM_SHA256),
+        (&rustls::version::TLS12, CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256),
+    ] {
+        let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+        for _ in 0..provider.cipher_suites.len() {
+            provider.cipher_suites.rotate_left(1);
+            let config = ClientConfig::builder_with_provider(provider.clone().into());
+            let config = config.with_protocol_versions(&[version]).expect("a version");
+            let mut roots = RootCertStore::empty();
+            roots.add(pair.certificate()).expect("a certificate");
+            let config = config.with_root_certificates(roots).with_no_client_auth();
+            let name = ServerName::try_from("localhost").expect("a name");
+            let client = ClientConnection::new(Arc::new(config), name).expect("a client");
+            let client = Client::over(client, addr).expect("the handshake succeeds");
+            assert_eq!(client.tls.conn.negotiated_cipher_suite().map(|suite| suite.suite()), Some(expected));
+        }
+    }
 }
 
 #[test]

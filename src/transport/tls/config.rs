@@ -127,7 +127,7 @@ impl TlsOptions {
     }
 
     fn config(&self, tickets: Arc<dyn ProducesTickets>) -> Result<ServerConfig, TlsError> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
+        let provider = Arc::new(provider());
         let resolver = Certificates::new(&self.certificates, &provider)?;
         let builder = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
@@ -146,6 +146,7 @@ impl TlsOptions {
             }
         };
         let mut config = builder.with_cert_resolver(Arc::new(resolver));
+        config.ignore_client_order = true;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.ticketer = tickets;
         // Tickets need no memory here. One is enough: each connection that resumes gets another.
@@ -226,8 +227,22 @@ impl ResolvesServerCert for Certificates {
         let name = hello.server_name().and_then(|name| ServerName::try_from(name).ok());
         let named =
             name.and_then(|name| self.0.iter().filter(|certificate| certificate.is_for(&name)).find(usable));
-        named.or_else(|| self.0.iter().find(usable)).map(|certificate| certificate.key.clone())
+        // If the client can use none, it gets the alert that says so (handshake_failure), not that its access is denied.
+        let found = named.or_else(|| self.0.iter().find(usable)).or_else(|| self.0.first());
+        found.map(|certificate| certificate.key.clone())
     }
+}
+
+/// Returns the algorithms, the fastest cipher suites first: AES with 128 bits, then 256, then ChaCha20, which only processors
+/// without instructions for AES do faster.
+fn provider() -> CryptoProvider {
+    let mut provider = aws_lc_rs::default_provider();
+    provider.cipher_suites.sort_by_key(|suite| {
+        let keys = ["AES_128", "AES_256"];
+        let name = format!("{:?}", suite.suite());
+        keys.iter().position(|key| name.contains(key)).unwrap_or(keys.len())
+    });
+    provider
 }
 
 fn tickets() -> Result<Arc<dyn ProducesTickets>, TlsError> {
