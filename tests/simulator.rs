@@ -44,6 +44,8 @@
 //! sleeps now and then, and some uploads pause. The run wakes, answers and resumes them between turns, at random. Their
 //! answers are still known, and no later request may be answered before them.
 //!
+//! Every seed is played again with TLS on every other connection (`tls.rs`): the same clients, and the same rules.
+//!
 //! The second simulation, [`pubsub_run`], has two engines that share a handle. Its members, WebSockets and streams of
 //! events, subscribe, unsubscribe,
 //! publish, leave, and read slowly or not at all, under each policy for slow consumers, while others publish through
@@ -87,6 +89,8 @@ mod response;
 mod run;
 mod script;
 pub mod service;
+#[cfg(feature = "tls")]
+mod tls;
 pub mod wire;
 
 use std::env;
@@ -94,6 +98,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The tests that play seeds, by the names that `cargo test` knows.
 const REQUESTS: &str = "requests_and_frames_of_any_seed_are_answered_as_the_model_says";
+#[cfg(feature = "tls")]
+const WITH_TLS: &str = "requests_and_frames_with_tls_are_answered_as_the_model_says";
 const PUBLICATIONS: &str = "publications_of_any_seed_arrive_as_the_model_says";
 
 /// The number of seeds played by default.
@@ -132,6 +138,12 @@ fn play_all(name: &str, play: fn(u64) -> Result<u64, String>) {
 #[test]
 fn requests_and_frames_of_any_seed_are_answered_as_the_model_says() {
     play_all(REQUESTS, run::play);
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn requests_and_frames_with_tls_are_answered_as_the_model_says() {
+    play_all(WITH_TLS, run::play_with_tls);
 }
 
 #[test]

@@ -25,18 +25,18 @@ static MEDIUM: [u8; 64 << 10] = [b'~'; 64 << 10];
 
 /// A certificate that signs itself, and its key, in PEM.
 #[derive(Clone)]
-struct Pair {
+pub struct Pair {
     chain: String,
     key: String,
 }
 
 impl Pair {
-    fn new(name: &str) -> Pair {
+    pub fn new(name: &str) -> Pair {
         let made = rcgen::generate_simple_self_signed([name.to_string()]).expect("a certificate");
         Pair { chain: made.cert.pem(), key: made.signing_key.serialize_pem() }
     }
 
-    fn options(&self) -> TlsOptions {
+    pub fn options(&self) -> TlsOptions {
         self.add_to(Tls::options())
     }
 
@@ -50,7 +50,7 @@ impl Pair {
 }
 
 /// A client's side, which trusts `trusted` only. `own` is what it shows.
-fn connection(name: &str, trusted: &[&Pair], own: Option<&Pair>) -> ClientConnection {
+pub fn connection(name: &str, trusted: &[&Pair], own: Option<&Pair>) -> ClientConnection {
     let mut roots = RootCertStore::empty();
     for pair in trusted {
         roots.add(pair.certificate()).expect("a certificate");

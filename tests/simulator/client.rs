@@ -41,6 +41,9 @@ pub struct Client {
     pub gone: bool,
     /// Something other than the script has ended it: a timeout, a shutdown, a reset.
     pub disturbed: bool,
+    /// It connects with TLS.
+    #[cfg(feature = "tls")]
+    pub has_tls: bool,
 }
 
 /// How a client behaves.
@@ -101,7 +104,18 @@ impl Client {
             refused: false,
             rested: ((0, 0), clock.get()),
             gone: false,
+            #[cfg(feature = "tls")]
+            has_tls: false,
         }
+    }
+
+    /// Lets it connect with TLS. Then everything that is written is taken at once.
+    #[cfg(feature = "tls")]
+    pub fn add_tls(&mut self) {
+        self.has_tls = true;
+        let mut wire = self.wire.borrow_mut();
+        wire.set_capacity(usize::MAX);
+        wire.takes_all = true;
     }
 
     pub fn stream(&self) -> SimStream {

@@ -5,15 +5,19 @@
 use super::client::{Client, World};
 use super::script::Tally;
 use super::service::{Log, app};
+#[cfg(feature = "tls")]
+use super::tls::Terminals;
 use super::wire::SimStream;
 use fleeting::ConnId;
 use fleeting::Limits;
 use fleeting::engine::{Bounds, Engine, Readiness, Settings};
 use fleeting::time::{DateCache, Now};
+use fleeting::transport::Stream;
 use fleeting_testkit::random::Random;
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, IoSlice};
 use std::rc::Rc;
 
 const BEGIN_UNIX_SECS: u64 = 1_767_225_590;
@@ -26,7 +30,10 @@ const END_MS: u64 = 200_000;
 
 pub struct Run {
     random: Random,
-    engine: Engine<SimStream>,
+    engine: Engine<SimLine>,
+    /// There is TLS on every other connection.
+    #[cfg(feature = "tls")]
+    terminals: Option<Terminals>,
     /// What the engine's buffers had before there was a connection.
     memory_bytes: usize,
     settings: Settings,
@@ -61,14 +68,26 @@ enum End {
 
 /// Plays a seed. Returns a hash of everything that happened.
 pub fn play(seed: u64) -> Result<u64, String> {
+    Run::new(seed).play()
+}
+
+/// Plays a seed with TLS. Returns a hash of everything that happened.
+#[cfg(feature = "tls")]
+pub fn play_with_tls(seed: u64) -> Result<u64, String> {
     let mut run = Run::new(seed);
-    run.live()?;
-    run.end()?;
-    run.count()?;
-    Ok(run.trace.finish())
+    run.terminals = Some(Terminals::new());
+    run.clients.iter_mut().step_by(2).for_each(Client::add_tls);
+    run.play()
 }
 
 impl Run {
+    fn play(mut self) -> Result<u64, String> {
+        self.live()?;
+        self.end()?;
+        self.count()?;
+        Ok(self.trace.finish())
+    }
+
     fn new(seed: u64) -> Run {
         let mut random = Random::new(seed);
         let clock = Rc::new(Cell::new(random.below(1 << 24) as u64));
@@ -92,6 +111,8 @@ impl Run {
             random,
             memory_bytes: engine.figures().memory_bytes,
             engine,
+            #[cfg(feature = "tls")]
+            terminals: None,
             settings,
             log,
             clock,
@@ -201,6 +222,10 @@ impl Run {
         if figures.memory_bytes != self.memory_bytes + figures.pooled_inbox_bytes {
             return Err(format!("memory was not given back: {} before, {figures:?}", self.memory_bytes));
         }
+        #[cfg(feature = "tls")]
+        if let Some(bytes) = self.terminals.as_ref().map(Terminals::memory_bytes).filter(|bytes| *bytes > 0) {
+            return Err(format!("{bytes} bytes of connections with TLS were not given back"));
+        }
         if self.log.opened != self.log.closed {
             let (opened, closed) = (self.log.opened.get(), self.log.closed.get());
             return Err(format!("{opened} sessions were opened, {closed} were closed"));
@@ -265,6 +290,8 @@ impl Run {
 
     fn begin(&mut self) {
         self.dates.insert(*DateCache::new(self.now().unix_secs).text());
+        #[cfg(feature = "tls")]
+        self.terminals.iter().for_each(Terminals::begin_turn);
         self.engine.begin(self.now());
     }
 
@@ -350,8 +377,9 @@ impl Run {
 
     fn accept(&mut self) {
         while self.accepted < self.clients.len() && self.engine.has_room() && self.random.chance(700) {
+            let stream = self.stream(&self.clients[self.accepted]);
+            let id = self.engine.accept(stream, None);
             let client = &mut self.clients[self.accepted];
-            let id = self.engine.accept(client.stream(), None);
             self.ids.push(id);
             client.id = Some(id);
             let mut wire = client.wire.borrow_mut();
@@ -362,6 +390,15 @@ impl Run {
             id.hash(&mut self.trace);
             self.accepted += 1;
         }
+    }
+
+    /// Returns the engine's end of a client's connection.
+    fn stream(&self, client: &Client) -> SimLine {
+        #[cfg(feature = "tls")]
+        if let Some(terminals) = self.terminals.as_ref().filter(|_| client.has_tls) {
+            return SimLine::Layered(terminals.stream(&client.wire));
+        }
+        SimLine::Plain(client.stream())
     }
 
     /// Delivers what is due until nothing is, without letting time pass, and checks that nothing is stuck.
@@ -455,6 +492,65 @@ impl Run {
             check(client, &world).map_err(|error| format!("client {number} at {} ms: {error}", world.now))?;
         }
         Ok(())
+    }
+}
+
+/// The engine's end of a connection.
+enum SimLine {
+    Plain(SimStream),
+    #[cfg(feature = "tls")]
+    Layered(Box<dyn Stream>),
+}
+
+impl SimLine {
+    fn get(&mut self) -> &mut dyn Stream {
+        match self {
+            SimLine::Plain(stream) => stream,
+            #[cfg(feature = "tls")]
+            SimLine::Layered(stream) => &mut **stream,
+        }
+    }
+}
+
+impl Stream for SimLine {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.get().read(buffer)
+    }
+
+    fn is_drained_by(&self, bytes: usize, room: usize) -> bool {
+        match self {
+            SimLine::Plain(stream) => stream.is_drained_by(bytes, room),
+            #[cfg(feature = "tls")]
+            SimLine::Layered(stream) => stream.is_drained_by(bytes, room),
+        }
+    }
+
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.get().write(buffer)
+    }
+
+    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.get().write_vectored(buffers)
+    }
+
+    fn wants_write(&self) -> bool {
+        match self {
+            SimLine::Plain(stream) => stream.wants_write(),
+            #[cfg(feature = "tls")]
+            SimLine::Layered(stream) => stream.wants_write(),
+        }
+    }
+
+    fn limit_unsent(&mut self, bytes: u32) -> io::Result<()> {
+        self.get().limit_unsent(bytes)
+    }
+
+    fn announce_end(&mut self) {
+        self.get().announce_end();
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        self.get().shutdown_write()
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Wire {
     pub taken: usize,
     /// Maximum number of bytes between `taken` and `written`.
     capacity: usize,
+    /// Writes are never cut short.
+    pub takes_all: bool,
     /// The last write was short: the engine has more to write.
     pub behind: bool,
     pub due: Readiness,
@@ -66,6 +68,7 @@ impl Wire {
             mark: None,
             taken: 0,
             capacity: usize::MAX,
+            takes_all: false,
             behind: false,
             due: Readiness::default(),
             trouble: 0,
@@ -227,7 +230,8 @@ impl Link for Wire {
                 return mark - self.pipe.read;
             }
         }
-        if possible == 1 || !self.random.chance(self.trouble) {
+        let is_whole = direction == Direction::Write && self.takes_all;
+        if possible == 1 || is_whole || !self.random.chance(self.trouble) {
             return possible;
         }
         if direction == Direction::Read {
