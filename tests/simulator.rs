@@ -104,6 +104,9 @@ const PUBLICATIONS: &str = "publications_of_any_seed_arrive_as_the_model_says";
 
 /// The number of seeds played by default.
 const SEEDS: u64 = 1000;
+/// The number with TLS, where a seed takes several times as long.
+#[cfg(feature = "tls")]
+const SEEDS_WITH_TLS: u64 = 250;
 
 fn number(name: &str) -> Option<u64> {
     let text = env::var(name).ok()?;
@@ -121,10 +124,10 @@ fn replay(name: &str, play: fn(u64) -> Result<u64, String>, seed: u64) -> Result
     Err(format!("seed {seed}: {error}\n replay: FLEETING_SEED={seed} cargo test simulator::{name}\n"))
 }
 
-fn play_all(name: &str, play: fn(u64) -> Result<u64, String>) {
+fn play_all(name: &str, play: fn(u64) -> Result<u64, String>, default: u64) {
     let seeds = match number("FLEETING_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("FLEETING_SEEDS").unwrap_or(SEEDS),
+        None => 0..number("FLEETING_SEEDS").unwrap_or(default),
     };
     let failed: Vec<String> = seeds.filter_map(|seed| replay(name, play, seed).err()).collect();
     assert!(
@@ -137,18 +140,18 @@ fn play_all(name: &str, play: fn(u64) -> Result<u64, String>) {
 
 #[test]
 fn requests_and_frames_of_any_seed_are_answered_as_the_model_says() {
-    play_all(REQUESTS, run::play);
+    play_all(REQUESTS, run::play, SEEDS);
 }
 
 #[cfg(feature = "tls")]
 #[test]
 fn requests_and_frames_with_tls_are_answered_as_the_model_says() {
-    play_all(WITH_TLS, run::play_with_tls);
+    play_all(WITH_TLS, run::play_with_tls, SEEDS_WITH_TLS);
 }
 
 #[test]
 fn publications_of_any_seed_arrive_as_the_model_says() {
-    play_all(PUBLICATIONS, pubsub_run::play);
+    play_all(PUBLICATIONS, pubsub_run::play, SEEDS);
 }
 
 #[test]
