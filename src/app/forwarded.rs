@@ -156,7 +156,7 @@ fn unquoted(value: &[u8]) -> &[u8] {
 
 /// Reads an address with or without a port (RFC 7239 §6). Returns `None` for the names that stand for others.
 fn node(text: &[u8]) -> Option<IpAddr> {
-    let text = str::from_utf8(text).ok()?;
+    let text = std::str::from_utf8(text).ok()?;
     let (ip, port): (IpAddr, _) = match text.strip_prefix('[') {
         Some(rest) => {
             let (ip, after) = rest.split_once(']')?;
@@ -184,7 +184,7 @@ fn is_secure(scheme: &[u8]) -> Option<bool> {
 }
 
 fn host(authority: &[u8]) -> Option<&str> {
-    str::from_utf8(authority).ok().filter(|text| is_authority(text.as_bytes()))
+    std::str::from_utf8(authority).ok().filter(|text| is_authority(text.as_bytes()))
 }
 
 #[cfg(test)]

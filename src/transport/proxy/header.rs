@@ -71,7 +71,7 @@ fn line(bytes: &[u8]) -> Result<Option<Found>, Invalid> {
     let Some(end) = longest.windows(2).position(|two| two == b"\r\n") else {
         return if longest.len() < LINE_BYTES_MAX { Ok(None) } else { Err(Invalid) };
     };
-    let text = str::from_utf8(&bytes[SIGNATURE_1.len()..end]).map_err(|_| Invalid)?;
+    let text = std::str::from_utf8(&bytes[SIGNATURE_1.len()..end]).map_err(|_| Invalid)?;
     let mut words = text.split(' ');
     let family = words.next();
     let client = if family == Some("UNKNOWN") {
@@ -191,7 +191,7 @@ fn crc32c(bytes: &[u8], itself: std::ops::Range<usize>) -> u32 {
     const POLYNOMIAL: u32 = 0x82f6_3b78;
     let crc = bytes.iter().enumerate().fold(!0, |crc, (at, byte)| {
         let byte = if itself.contains(&at) { 0 } else { *byte };
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| crc >> 1 ^ (crc & 1) * POLYNOMIAL)
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ ((crc & 1) * POLYNOMIAL))
     });
     !crc
 }
