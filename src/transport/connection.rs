@@ -81,19 +81,16 @@ impl Opener {
         }
         let proxies = (is_announced || is_trusted).then(|| self.proxies.clone());
         let peer = Arc::new(KnownPeer::new(addr, is_secured, proxies));
+        let proxied = |socket| {
+            let announced = is_announced.then(|| peer.clone());
+            ProxiedStream::new(socket, announced, &self.memory)
+        };
         let connection = match security {
-            Security::None if is_announced => {
-                Connection::Proxied(Box::new(ProxiedStream::new(socket, peer.clone(), &self.memory)))
-            }
+            Security::None if is_announced => Connection::Proxied(Box::new(proxied(socket))),
             Security::None => Connection::Plain(socket),
             #[cfg(feature = "tls")]
             Security::Tls(tls) => {
-                let stream = if is_announced {
-                    ProxiedStream::new(socket, peer.clone(), &self.memory)
-                } else {
-                    ProxiedStream::without_header(socket)
-                };
-                Connection::Tls(Box::new(self.tls.accept(stream, tls, peer.clone())?))
+                Connection::Tls(Box::new(self.tls.accept(proxied(socket), tls, peer.clone())?))
             }
         };
         Ok((connection, Peer::Known(peer)))

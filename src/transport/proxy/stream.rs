@@ -30,15 +30,13 @@ struct Announcement {
 }
 
 impl<S: Stream> ProxiedStream<S> {
-    /// Returns a stream without a header.
-    pub fn without_header(stream: S) -> ProxiedStream<S> {
-        ProxiedStream { stream, announcement: None }
-    }
-
-    /// Returns a stream with one, which is noted in `peer`. What arrives of it is charged to `memory`.
-    pub fn new(stream: S, peer: Arc<KnownPeer>, memory: &Arc<Memory>) -> ProxiedStream<S> {
-        let announcement = Announcement { received: Vec::new(), peer, dropped: 0, charge: memory.charge() };
-        ProxiedStream { stream, announcement: Some(Box::new(announcement)) }
+    /// `announced` is who the header at the beginning of the stream is about, if there is one. What arrives of it is charged to
+    /// `memory`.
+    pub fn new(stream: S, announced: Option<Arc<KnownPeer>>, memory: &Arc<Memory>) -> ProxiedStream<S> {
+        let announcement = announced.map(|peer| {
+            Box::new(Announcement { received: Vec::new(), peer, dropped: 0, charge: memory.charge() })
+        });
+        ProxiedStream { stream, announcement }
     }
 
     /// Returns the stream below.
@@ -180,7 +178,7 @@ mod tests {
     /// Reads all of `pieces` with room for `room` bytes at a time. Returns what a reader sees, and the peer's address then.
     fn read_all(pieces: Vec<Vec<u8>>, room: usize) -> (io::Result<Vec<u8>>, String) {
         let (peer, memory) = (announced(), Memory::new(usize::MAX));
-        let mut stream = ProxiedStream::new(Pieces(pieces), peer.clone(), &memory);
+        let mut stream = ProxiedStream::new(Pieces(pieces), Some(peer.clone()), &memory);
         let (mut seen, mut buffer) = (Vec::new(), vec![0; room]);
         let result = loop {
             match stream.read(&mut buffer) {
@@ -236,7 +234,7 @@ mod tests {
     #[test]
     fn a_header_is_charged_to_the_memory_of_the_server() {
         let memory = Memory::new(1);
-        let mut stream = ProxiedStream::new(Pieces(vec![HEADER[..9].into()]), announced(), &memory);
+        let mut stream = ProxiedStream::new(Pieces(vec![HEADER[..9].into()]), Some(announced()), &memory);
         assert_eq!(stream.read(&mut [0; 100]).unwrap_err().kind(), ErrorKind::ConnectionAborted);
     }
 }
