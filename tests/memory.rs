@@ -88,7 +88,7 @@ fn content_that_needs_more_than_there_is_is_refused_with_503() {
     assert!(again.take_written().ends_with("\r\n\r\n1000000"));
 }
 
-/// A worker keeps the buffers of a busy time, but not for long after it.
+/// Finding C8: a worker keeps the buffers of a busy time, but not for long after it.
 #[test]
 fn buffers_that_are_not_needed_go_back_to_the_system() {
     let mut driver = driver(64 << 20);
