@@ -143,16 +143,13 @@ impl Session {
         }
     }
 
-    /// Puts the alert that ends the connection into `out`, after an error.
+    /// Puts the alert that ends the connection into `out`, after an error. It is the only thing that waits: what was to be sent
+    /// before was sent before the record was read that is wrong. One more call would read that record again.
     #[cold]
     fn put_alert(&mut self, records: &mut [u8], out: &mut Outgoing) {
-        loop {
-            match self.connection.process_tls_records(records).state {
-                Ok(ConnectionState::EncodeTlsData(encode)) => put_encoded(encode, out),
-                // That was all. One more call would find the same error.
-                Ok(ConnectionState::TransmitTlsData(transmit)) => return transmit.done(),
-                _ => return,
-            }
+        if let Ok(ConnectionState::EncodeTlsData(encode)) = self.connection.process_tls_records(records).state
+        {
+            put_encoded(encode, out);
         }
     }
 }
