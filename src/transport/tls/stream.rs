@@ -47,7 +47,7 @@ pub struct TlsStream<S> {
     unsent_from: usize,
     /// The caller has been told that one byte less was taken than `unsent` and what went before it hold.
     holds_back: bool,
-    /// A close_notify was sent.
+    /// A close_notify was sent, or the alert of an error.
     is_closed: bool,
     /// The last read was one of the stream below, and has taken all that it had.
     is_drained: bool,
@@ -175,7 +175,8 @@ impl<S: Stream> TlsStream<S> {
             self.phase = Phase::Open;
             self.peer.show(self.session.certificates());
         }
-        // An alert is sent, too.
+        // An alert is sent, too. It is the last record.
+        self.is_closed |= opened.is_err();
         let sent = self.send(outgoing);
         let Opened { consumed, has_ended } = opened?;
         sent?;
