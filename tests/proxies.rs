@@ -189,6 +189,26 @@ fn fields_are_believed_if_the_announced_client_is_a_proxy() {
     }
 }
 
+/// HAProxy says so for health checks, but also for the clients of its Unix sockets.
+#[test]
+fn nobody_is_trusted_whom_the_header_does_not_name() {
+    let proxies = announced().trust("127.0.0.1, unix".parse().unwrap(), ForwardedFields::XForwarded);
+    let (_server, addr) = serve(proxies);
+    let unspecified = b"\r\n\r\n\0\r\nQUIT\n\x21\0\0\0";
+    let local = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+    let unix = [&b"\r\n\r\n\0\r\nQUIT\n\x21\x31\0\xd8"[..], &[b'/'; 216]].concat();
+    for (header, has_peer) in
+        [(&b"PROXY UNKNOWN\r\n"[..], true), (unspecified, true), (local, true), (&unix, false)]
+    {
+        let mut client = Client::connect(addr);
+        let peer = client.stream().local_addr().unwrap().to_string();
+        let fields = "X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\nHost";
+        client.send([header, GET.replace("Host", fields).as_bytes()].concat());
+        let expected = if has_peer { format!("{peer} 127.0.0.1 http - -") } else { "- - http - -".into() };
+        assert_eq!(client.answer().text(), expected, "{}", header.escape_ascii());
+    }
+}
+
 /// The clients of a Unix socket have no address, so they are named by themselves.
 #[test]
 fn the_clients_of_a_unix_socket_may_be_proxies() {

@@ -9,7 +9,7 @@ use fleeting_testkit::client::{frame, handshake};
 use fleeting_testkit::server::Echo;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{CipherSuite, ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{CipherSuite, ClientConfig, ClientConnection, RootCertStore, SignatureScheme, StreamOwned};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -258,7 +258,7 @@ fn a_proxy_names_its_client_before_the_handshake() {
     let header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x01\xc6\x33\x64\x07\x12\x34\x01\xbb";
     let without_tls = [&header[..15], b"\x14", &header[16..], b"\x20\0\x05\0\0\0\0\0"].concat();
     let line = b"PROXY TCP4 192.0.2.1 198.51.100.7 4660 443\r\n";
-    for (header, scheme) in [(&line[..], "https"), (header, "https"), (&without_tls, "http")] {
+    for (header, scheme) in [(&line[..], "https"), (header, "https"), (&without_tls, "https")] {
         for piece in [1, header.len()] {
             let mut socket = TcpStream::connect(addr).unwrap();
             socket.set_nodelay(true).unwrap();
@@ -269,8 +269,14 @@ fn a_proxy_names_its_client_before_the_handshake() {
         }
     }
     // Without a header, there is no handshake.
-    let error = Client::try_connect(addr, "localhost", &pair, None).err().expect("it is closed");
-    assert!(!error.contains("certificate"), "{error}");
+    let mut socket = TcpStream::connect(addr).unwrap();
+    let mut hello = Vec::new();
+    connection("localhost", &[&pair], None).write_tls(&mut hello).unwrap();
+    socket.write_all(&hello).unwrap();
+    match socket.read(&mut [0; 100]) {
+        Ok(bytes) => assert_eq!(bytes, 0, "it is closed without an answer"),
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
+    }
 }
 
 #[test]
@@ -286,20 +292,39 @@ fn the_certificate_is_the_one_for_the_name_that_the_client_asks_for() {
     assert!(error.contains("not valid for name"), "{error}");
 }
 
-/// RFC 5246 §7.2.2: there is no set of parameters that both accept.
+/// RFC 8446 §6.2, RFC 7301 §3.2: the alert names what is wrong, also after the first records of the server.
 #[test]
-fn a_client_that_can_use_no_certificate_is_told_that_the_handshake_has_failed() {
+fn a_client_that_the_server_cannot_agree_with_is_told_why() {
     let pair = Pair::new("localhost");
     let (_server, addr) = serve(&pair.options().build().unwrap());
-    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
-    provider.cipher_suites.retain(|suite| format!("{:?}", suite.suite()).contains("_RSA_"));
-    let config = ClientConfig::builder_with_provider(provider.into());
-    let config = config.with_protocol_versions(&[&rustls::version::TLS12]).expect("a version");
-    let config = config.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
-    let name = ServerName::try_from("localhost").expect("a name");
-    let client = ClientConnection::new(Arc::new(config), name).expect("a client");
-    let error = Client::over(client, addr).err().expect("the certificate has an ECDSA key");
-    assert!(error.contains("HandshakeFailure"), "{error}");
+    let check = |version, alpn: &[u8], can_verify: bool, expected: &str| {
+        let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+        if !can_verify {
+            // The certificate has an ECDSA key.
+            provider.cipher_suites.retain(|suite| !format!("{:?}", suite.suite()).contains("_ECDSA_"));
+            let is_rsa = |scheme: &SignatureScheme| format!("{scheme:?}").contains("RSA");
+            let rsa: Vec<_> = provider
+                .signature_verification_algorithms
+                .mapping
+                .iter()
+                .copied()
+                .filter(|(scheme, _)| is_rsa(scheme))
+                .collect();
+            provider.signature_verification_algorithms.mapping = Vec::leak(rsa);
+        }
+        let config = ClientConfig::builder_with_provider(provider.into());
+        let config = config.with_protocol_versions(&[version]).expect("a version");
+        let mut config = config.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+        config.alpn_protocols = vec![alpn.to_vec()];
+        let name = ServerName::try_from("localhost").expect("a name");
+        let client = ClientConnection::new(Arc::new(config), name).expect("a client");
+        let error = Client::over(client, addr).err().expect("they cannot agree");
+        assert!(error.contains(expected), "{version:?}: {error}");
+    };
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        check(version, b"http/1.1", false, "HandshakeFailure");
+        check(version, b"h2", true, "NoApplicationProtocol");
+    }
 }
 
 #[test]

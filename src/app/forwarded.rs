@@ -5,7 +5,7 @@
 //! what such a proxy has written, and what cannot be read says nothing.
 
 use crate::config::{ForwardedFields, Proxies};
-use crate::http1::{Fields, is_authority};
+use crate::http1::{Fields, is_authority, is_token};
 use crate::transport::Peer;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -43,10 +43,9 @@ pub(super) fn read<'v, V: Iterator<Item = &'v [u8]>>(
             for text in list(values("x-forwarded-for")) {
                 way.pass(Forwarded { ip: node(text), ..Forwarded::default() }, proxies);
             }
-            let distance = way.distance();
             let mut found = way.client(peer);
-            found.is_secure = nearest(distance, || list(values("x-forwarded-proto"))).and_then(is_secure);
-            found.host = nearest(distance, || list(values("x-forwarded-host"))).and_then(host);
+            found.is_secure = list(values("x-forwarded-proto")).last().and_then(is_secure);
+            found.host = list(values("x-forwarded-host")).last().and_then(host);
             found
         }
         ForwardedFields::Forwarded => {
@@ -61,8 +60,6 @@ pub(super) fn read<'v, V: Iterator<Item = &'v [u8]>>(
 #[derive(Default)]
 struct Way<'v> {
     client: Option<Forwarded<'v>>,
-    /// How many were passed since the client, and it.
-    distance: usize,
 }
 
 impl<'v> Way<'v> {
@@ -70,17 +67,9 @@ impl<'v> Way<'v> {
         let is_trusted = next.ip.is_some_and(|ip| proxies.trusts(Some(ip)));
         match &mut self.client {
             // Of a client that is not named, this is the nearest proxy.
-            Some(client) if is_trusted => {
-                client.ip = client.ip.or(next.ip);
-                self.distance += 1;
-            }
-            _ => (self.client, self.distance) = (Some(next), 1),
+            Some(client) if is_trusted => client.ip = client.ip.or(next.ip),
+            _ => self.client = Some(next),
         }
-    }
-
-    /// Returns how many entries from the end of its list the client is, at least 1.
-    fn distance(&self) -> usize {
-        self.distance.max(1)
     }
 
     fn client(self, peer: Option<IpAddr>) -> Forwarded<'v> {
@@ -89,19 +78,14 @@ impl<'v> Way<'v> {
     }
 }
 
-/// Returns the entry that is `distance` from the end of a list, or the first if the list is shorter: proxies may replace a
-/// field to which others would add.
-fn nearest<'v, L: Iterator<Item = &'v [u8]>>(distance: usize, list: impl Fn() -> L) -> Option<&'v [u8]> {
-    let entries = list().count();
-    list().nth(entries.saturating_sub(distance))
-}
-
 /// Reads `for`, `proto` and `host` of an element of Forwarded. One that is malformed says nothing.
 fn element(text: &[u8]) -> Forwarded<'_> {
     let mut found = [None; 3];
-    for pair in split(text, b';') {
+    for pair in split(text, b';').filter(|pair| !pair.is_empty()) {
         let Some(equals) = pair.iter().position(|byte| *byte == b'=') else { return Forwarded::default() };
-        let (name, value) = (&pair[..equals], unquoted(&pair[equals + 1..]));
+        let (name, Some(value)) = (&pair[..equals], value(&pair[equals + 1..])) else {
+            return Forwarded::default();
+        };
         let names = [&b"for"[..], b"proto", b"host"];
         let Some(at) = names.iter().position(|known| name.eq_ignore_ascii_case(known)) else { continue };
         // §4: each of them at most once.
@@ -122,14 +106,14 @@ fn list<'v>(values: impl Iterator<Item = &'v [u8]>) -> impl Iterator<Item = &'v 
     values.flat_map(|value| split(value, b','))
 }
 
-/// Splits at a separator that is not within quotes. White space around the parts is dropped, and so are parts without anything
-/// else.
+/// Splits at a separator that is not within quotes. White space around the parts is dropped. A text without anything else has no
+/// parts; elsewhere, a part may be empty: a proxy that adds one has nothing to say, so what stands before it is not its word.
 ///
 /// A client may begin a quoted string, for a proxy to add to. So a quote only counts if the string ends where a value ends,
 /// and has no escapes, for which no value has a use.
 fn split(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
-    let mut rest = Some(text);
-    let parts = std::iter::from_fn(move || {
+    let mut rest = Some(text).filter(|text| !text.trim_ascii().is_empty());
+    std::iter::from_fn(move || {
         let text = rest?;
         let mut end = 0;
         while let Some(byte) = text.get(end).filter(|byte| **byte != separator) {
@@ -138,8 +122,7 @@ fn split(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
         }
         rest = text.get(end + 1..);
         Some(text[..end].trim_ascii())
-    });
-    parts.filter(|part| !part.is_empty())
+    })
 }
 
 /// Returns how long the quoted string is that begins here, with its quotes.
@@ -150,8 +133,13 @@ fn quoted_bytes(text: &[u8]) -> Option<usize> {
     ends_there.then_some(inner + 2)
 }
 
-fn unquoted(value: &[u8]) -> &[u8] {
-    value.strip_prefix(b"\"").and_then(|inner| inner.strip_suffix(b"\"")).unwrap_or(value)
+/// Returns a value without its quotes. Without quotes it must be a token (§4), though an address with a port is let pass.
+fn value(text: &[u8]) -> Option<&[u8]> {
+    if text.first() == Some(&b'"') {
+        return (quoted_bytes(text)? == text.len()).then(|| &text[1..text.len() - 1]);
+    }
+    let is_allowed = |byte: &u8| is_token(*byte) || matches!(byte, b':' | b'[' | b']');
+    text.iter().all(is_allowed).then_some(text)
 }
 
 /// Reads an address with or without a port (RFC 7239 §6). Returns `None` for the names that stand for others.
@@ -276,7 +264,10 @@ mod tests {
         check("", "10.0.0.1 - -");
         check("X-Forwarded-For: ", "10.0.0.1 - -");
         check("X-Forwarded-For: , ,", "10.0.0.1 - -");
-        check("X-Forwarded-For: 192.0.2.1,,", "192.0.2.1 - -");
+        // The proxy has not said who it is.
+        check("X-Forwarded-For: 192.0.2.1,,", "10.0.0.1 - -");
+        check("X-Forwarded-For: 192.0.2.1, , 10.0.0.2", "10.0.0.2 - -");
+        check("X-Forwarded-For: ,192.0.2.1", "192.0.2.1 - -");
         check(
             "X-Forwarded-For: 127.0.0.1\nx-forwarded-for: 192.0.2.1\nX-FORWARDED-FOR: 10.0.0.2",
             "192.0.2.1 - -",
@@ -299,17 +290,11 @@ mod tests {
         check("192.0.2.1", "wss", "[::1]:80", "192.0.2.1 https [::1]:80");
         check("192.0.2.1", "ws", "", "192.0.2.1 http -");
         check("", "https", "a.example", "10.0.0.1 https a.example");
-        // The second proxy has replaced what the first has said, or added to it.
+        // What the nearest proxy has written counts, whatever stands before it.
         check("192.0.2.1, 10.0.0.2", "https", "a.example", "192.0.2.1 https a.example");
-        check("192.0.2.1, 10.0.0.2", "https, http", "a.example, b.example", "192.0.2.1 https a.example");
-        check(
-            "127.0.0.1, 192.0.2.1, 10.0.0.2",
-            "ws, https, http",
-            "evil, a.example, b",
-            "192.0.2.1 https a.example",
-        );
-        // What the client has sent, for a proxy to add to.
         check("127.0.0.1, 192.0.2.1", "https, http", "evil.example, a.example", "192.0.2.1 http a.example");
+        check("192.0.2.1, 10.0.0.2", "http, https", "evil.example, a.example", "192.0.2.1 https a.example");
+        check("192.0.2.1", "https, ", "evil.example, ", "192.0.2.1 - -");
         for bad in ["ftp", "https://", "http s", "\"https\"", "-"] {
             check("192.0.2.1", bad, "a.example", "192.0.2.1 - a.example");
         }
@@ -346,11 +331,15 @@ mod tests {
             "for=192.0.2.1;proto",
             "for =192.0.2.1",
             "for= 192.0.2.1",
+            "for=192.0.2.1;host=a\"",
+            "for=192.0.2.1;x=a/b",
+            "for=192.0.2.1;x=\"a\"b\"",
         ] {
             check(bad, "10.0.0.1 - -");
         }
         check("for=192.0.2.1;proto=https;PROTO=http", "10.0.0.1 - -");
         check("for=192.0.2.1;proto=", "192.0.2.1 - -");
+        check("for=192.0.2.1:80;host=a.example:80;;", "192.0.2.1 - a.example:80");
         // A client begins what a proxy adds to.
         for begun in [
             "for=\"",

@@ -99,7 +99,7 @@ impl Peer {
 
     /// Returns the peer of a connection that was accepted from `addr`, and has no TLS and no PROXY header.
     pub(crate) fn new(addr: Option<SocketAddr>, proxies: &Arc<Proxies>) -> Peer {
-        if proxies.trusts(addr.map(|addr| addr.ip())) {
+        if addr.is_some_and(|addr| proxies.trusts(Some(addr.ip()))) {
             return Peer::Known(Arc::new(KnownPeer::new(addr, false, Some(proxies.clone()))));
         }
         addr.into()
@@ -119,9 +119,10 @@ impl Peer {
         matches!(self, Peer::Known(peer) if peer.is_secured)
     }
 
-    /// Whether the client's connection is encrypted: that to the proxy, if it has said so at the beginning of this one.
+    /// Whether the client's connection is encrypted: this one, or that to the proxy, if it has said so at the beginning of
+    /// this one.
     pub(crate) fn client_is_secured(&self) -> bool {
-        self.proxy_header().and_then(ProxyHeader::is_secure).unwrap_or_else(|| self.is_secured())
+        self.is_secured() || self.proxy_header().is_some_and(ProxyHeader::is_secure)
     }
 
     /// Returns what a proxy has said about its client at the beginning of the connection.
@@ -137,7 +138,12 @@ impl Peer {
     pub(crate) fn trusted(&self) -> Option<&Proxies> {
         let Peer::Known(peer) = self else { return None };
         let proxies = peer.proxies.as_deref()?;
-        proxies.trusts(self.ip()).then_some(proxies)
+        let is_trusted = match peer.header.get() {
+            // Whoever it is that the header does not name, it need not be the proxy.
+            Some(header) => header.source().is_some_and(|source| proxies.trusts(Some(source.ip()))),
+            None => proxies.trusts(peer.addr.map(|addr| addr.ip())),
+        };
+        is_trusted.then_some(proxies)
     }
 
     /// Returns the certificates that the peer has shown, its own first, in DER.

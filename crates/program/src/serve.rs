@@ -139,7 +139,7 @@ fn redirect(settings: &Settings, server: &Server) -> Option<Result<Server, Serve
     let addr = settings.tls.redirect_http.clone()?;
     let port = server.local_addrs().first().map_or(443, SocketAddr::port);
     let builder = Server::builder().limits(settings.limits.clone()).timeouts(settings.timeouts.clone());
-    let builder = builder.io(Io::Epoll).proxies(settings.proxies.proxies());
+    let builder = builder.io(Io::Epoll).proxies(settings.proxies.announcing());
     Some(builder.bind(addr).serve(move |_worker| redirect::app(port)))
 }
 

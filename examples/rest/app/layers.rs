@@ -60,13 +60,13 @@ pub fn cross_origin(origins: &'static [&'static str]) -> impl LayerFn {
     }
 }
 
-/// Bounds how often an address may ask. Behind a proxy all clients have the proxy's address: limit them there.
+/// Bounds how often an address may ask. Behind a proxy that the server does not trust, all clients have the proxy's address.
 pub fn rate_limit() -> impl LayerFn {
     let limit = RefCell::new(RateLimit::default());
     move |req, next| {
-        if let Some(peer) = req.peer_addr() {
+        if let Some(client) = req.client_ip() {
             // The borrow ends here, before anything else is called.
-            limit.borrow_mut().take(peer.ip(), Instant::now()).map_err(|wait| {
+            limit.borrow_mut().take(client, Instant::now()).map_err(|wait| {
                 let seconds = wait.as_nanos().div_ceil(1_000_000_000).max(1).to_string();
                 Error::new(429, "There were too many requests.").header("retry-after", seconds)
             })?;

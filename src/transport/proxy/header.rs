@@ -71,13 +71,13 @@ fn line(bytes: &[u8]) -> Result<Option<Found>, Invalid> {
     let Some(end) = longest.windows(2).position(|two| two == b"\r\n") else {
         return if longest.len() < LINE_BYTES_MAX { Ok(None) } else { Err(Invalid) };
     };
-    let text = std::str::from_utf8(&bytes[SIGNATURE_1.len()..end]).map_err(|_| Invalid)?;
-    let mut words = text.split(' ');
-    let family = words.next();
-    let client = if family == Some("UNKNOWN") {
+    let words = &bytes[SIGNATURE_1.len()..end];
+    let client = if let Some([] | [b' ', ..]) = words.strip_prefix(b"UNKNOWN") {
         // What follows on the line is to be ignored.
         Client::Peer
     } else {
+        let mut words = std::str::from_utf8(words).map_err(|_| Invalid)?.split(' ');
+        let family = words.next();
         let mut ip = || {
             let word = words.next()?;
             match family? {
@@ -160,14 +160,15 @@ fn inet<'a, T: Into<IpAddr>, E>(bytes: &'a [u8], ip: impl Fn(&'a [u8]) -> Result
 
 /// Checks the records at the end of `header`.
 fn check(tlvs: &[u8], header: &[u8]) -> Result<(), Invalid> {
-    let mut rest = tlvs;
+    let (mut rest, mut has_checksum) = (tlvs, false);
     while !rest.is_empty() {
         let (kind, value, after) = tlv(rest).ok_or(Invalid)?;
         let is_valid = match kind {
             TLV_SSL => value.len() >= SSL_BYTES,
             TLV_CRC32C => {
                 let at = header.len() - after.len() - value.len();
-                value.len() == 4 && crc32c(header, at..at + 4).to_be_bytes() == value
+                let is_first = !std::mem::replace(&mut has_checksum, true);
+                is_first && value.len() == 4 && crc32c(header, at..at + 4).to_be_bytes() == value
             }
             _ => true,
         };
@@ -214,6 +215,11 @@ impl ProxyHeader {
         }
     }
 
+    /// Returns the bytes that it takes besides itself.
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.tlvs.len()
+    }
+
     /// Whether the connection is that of a client that the proxy knows, even if by no address.
     pub(crate) fn has_client(&self) -> bool {
         self.client != Client::Peer
@@ -237,9 +243,9 @@ impl ProxyHeader {
         self.tlvs().find(|(found, _)| *found == kind).map(|(_, value)| value)
     }
 
-    /// Whether the client has connected to the proxy over TLS, if the proxy says so or says that it has not.
-    pub fn is_secure(&self) -> Option<bool> {
-        self.tlv(TLV_SSL).map(|value| value[0] & CLIENT_SSL != 0)
+    /// Whether the proxy says that the client has connected to it over TLS. A proxy that passes TLS on does not say so.
+    pub fn is_secure(&self) -> bool {
+        self.tlv(TLV_SSL).is_some_and(|value| value[0] & CLIENT_SSL != 0)
     }
 }
 
@@ -307,6 +313,7 @@ mod tests {
         let longest = "PROXY UNKNOWN ffff:f...f:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535 and anything else here\r\n";
         check(longest, Client::Peer);
         check(&format!("PROXY UNKNOWN {}\r\n", "x".repeat(91)), Client::Peer);
+        accepts(b"PROXY UNKNOWN \xff\n \r\r\n", Client::Peer, &[]);
     }
 
     #[test]
@@ -368,7 +375,10 @@ mod tests {
         let (header, _) = read(&header).unwrap().unwrap();
         let expected: [(u8, &[u8]); 3] = [(0x02, b"a.b"), (0x04, b""), (0x05, b"x")];
         assert_eq!(header.tlvs().collect::<Vec<_>>(), expected);
-        assert_eq!((header.tlv(0x02), header.tlv(0x20), header.is_secure()), (Some(&b"a.b"[..]), None, None));
+        assert_eq!(
+            (header.tlv(0x02), header.tlv(0x20), header.is_secure()),
+            (Some(&b"a.b"[..]), None, false)
+        );
     }
 
     #[test]
@@ -412,7 +422,7 @@ mod tests {
         for (client, expected) in [(0x00, false), (0x01, true), (0x07, true), (0x06, false)] {
             let tlvs = [0x20, 0, 5, client, 0, 0, 0, 0];
             let (header, _) = read(&binary_of(0x21, 0x11, &[&V4, &tlvs[..]].concat())).unwrap().unwrap();
-            assert_eq!(header.is_secure(), Some(expected), "{client:#x}");
+            assert_eq!(header.is_secure(), expected, "{client:#x}");
         }
     }
 

@@ -17,6 +17,8 @@ pub struct ProxiedStream<S> {
     stream: S,
     /// The header is not complete, or the read that has completed it was the last.
     announcement: Option<Box<Announcement>>,
+    /// What has arrived of the header, or what is kept of it.
+    charge: Charge,
 }
 
 /// What has arrived of a header.
@@ -26,17 +28,15 @@ struct Announcement {
     peer: Arc<KnownPeer>,
     /// The bytes of the header that the last read has dropped. Not 0 once the header is complete.
     dropped: usize,
-    charge: Charge,
 }
 
 impl<S: Stream> ProxiedStream<S> {
     /// `announced` is who the header at the beginning of the stream is about, if there is one. What arrives of it is charged to
     /// `memory`.
     pub fn new(stream: S, announced: Option<Arc<KnownPeer>>, memory: &Arc<Memory>) -> ProxiedStream<S> {
-        let announcement = announced.map(|peer| {
-            Box::new(Announcement { received: Vec::new(), peer, dropped: 0, charge: memory.charge() })
-        });
-        ProxiedStream { stream, announcement }
+        let announcement =
+            announced.map(|peer| Box::new(Announcement { received: Vec::new(), peer, dropped: 0 }));
+        ProxiedStream { stream, announcement, charge: memory.charge() }
     }
 
     /// Returns the stream below.
@@ -52,7 +52,7 @@ impl<S: Stream> ProxiedStream<S> {
             if count == 0 {
                 return Ok(0);
             }
-            let dropped = announcement.receive(&buffer[..count])?;
+            let dropped = announcement.receive(&buffer[..count], &mut self.charge)?;
             if dropped > 0 && dropped < count {
                 buffer.copy_within(dropped..count, 0);
                 return Ok(count - dropped);
@@ -65,16 +65,17 @@ impl<S: Stream> ProxiedStream<S> {
 
 impl Announcement {
     /// Takes bytes that have arrived. Returns how many of them belong to the header, if it is complete now, otherwise 0.
-    fn receive(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn receive(&mut self, bytes: &[u8], charge: &mut Charge) -> io::Result<usize> {
         let before = self.received.len();
         self.received.extend_from_slice(&bytes[..bytes.len().min(HEADER_BYTES_MAX - before)]);
-        self.charge
-            .set(self.received.capacity())
-            // Not `OutOfMemory`, after which the caller would try again.
-            .map_err(|NoMemory| io::Error::from(ErrorKind::ConnectionAborted))?;
+        // Not `OutOfMemory`, after which the caller would try again.
+        let no_memory = |NoMemory| io::Error::from(ErrorKind::ConnectionAborted);
+        charge.set(self.received.capacity()).map_err(no_memory)?;
         match header::read(&self.received) {
             Ok(None) => Ok(0),
             Ok(Some((header, length))) => {
+                self.received = Vec::new();
+                charge.shrink(header.kept_bytes());
                 self.peer.announce(header);
                 self.dropped = length - before;
                 Ok(self.dropped)
@@ -187,6 +188,8 @@ mod tests {
                     // The piece has been read to its end if and only if there was room for all of it.
                     let rest = stream.stream.0.first().map_or(0, Vec::len);
                     assert!(!stream.is_drained_by(count, room) || rest == 0);
+                    // The header is complete, and has no records that would be kept.
+                    assert_eq!(memory.used_bytes(), 0);
                     seen.extend_from_slice(&buffer[..count]);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}

@@ -143,11 +143,12 @@ impl Session {
         }
     }
 
-    /// Puts the alert that ends the connection into `out`, after an error. It is the only thing that waits: what was to be sent
-    /// before was sent before the record was read that is wrong. One more call would read that record again.
+    /// Puts the alert that ends the connection into `out`, after an error, behind what waited to be sent before. `records` are
+    /// those that follow the wrong one.
     #[cold]
     fn put_alert(&mut self, records: &mut [u8], out: &mut Outgoing) {
-        if let Ok(ConnectionState::EncodeTlsData(encode)) = self.connection.process_tls_records(records).state
+        while let Ok(ConnectionState::EncodeTlsData(encode)) =
+            self.connection.process_tls_records(records).state
         {
             put_encoded(encode, out);
         }

@@ -354,6 +354,7 @@ impl<S: Stream> Stream for TlsStream<S> {
         if self.phase != Phase::Ended {
             // Nothing can be answered any more, so nothing is worth decrypting.
             self.phase = Phase::Discarding;
+            self.received = Vec::new();
         }
         self.stream.shutdown_write()
     }

@@ -22,6 +22,11 @@ impl ProxySettings {
         Proxies::new().proxy_protocol(self.announcing.clone()).trust(self.trusted.clone(), fields)
     }
 
+    /// Returns them for a listener that does not ask who the client is: nobody's fields are believed.
+    pub(crate) fn announcing(&self) -> Proxies {
+        Proxies::new().proxy_protocol(self.announcing.clone())
+    }
+
     /// Replaces those that begin a connection with a PROXY header.
     pub(super) fn set_announcing(&mut self, networks: &[String]) -> Result<(), String> {
         self.announcing = networks.join(",").parse()?;
