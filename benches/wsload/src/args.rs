@@ -1,11 +1,14 @@
 //! The command line. Knows nothing about the load.
 
+use rustls::ClientConfig;
+use std::sync::Arc;
+
 const USAGE: &str = "\
 usage: wsload [options]
-  --mode M       echo | idle | pubsub | hub | events | feed | http-idle  (default echo)
+  --mode M       echo | idle | pubsub | hub | events | feed | http-idle | short  (default echo)
   --host H       IPv4 loopback address                     (default 127.0.0.1)
   --port P       port                                      (required)
-  --path P       request path                 (default /ws; hub: /hub; feed: /ticks; http-idle: /)
+  --path P       request path                 (default /ws; hub: /hub; feed: /ticks; http-idle, short: /)
   --conns N      connections; pubsub, hub, events, feed: subscribers  (default 64)
   --size S       payload bytes                             (default 16)
   --depth D      messages in flight per connection;
@@ -20,6 +23,7 @@ usage: wsload [options]
   --feed-port P  UDP port that takes the ticks, feed       (required there)
   --rate R       ticks per second, feed                    (default 5000)
   --token T      bearer token, feed                        (default secret)
+  --tls          TLS 1.3, X25519 and AES-256-GCM; no resumption, and any certificate is accepted
   --pid PID      also report the CPU time of this process per message
   --json         one JSON object instead of the text lines
 exit status: 0 ok, 1 wrong echo / stall / connection lost, 2 usage error";
@@ -43,6 +47,7 @@ pub struct Args {
     pub feed_port: u16,
     pub rate: u64,
     pub token: String,
+    pub tls: Option<Arc<ClientConfig>>,
     pub pid: Option<u32>,
     pub json: bool,
 }
@@ -73,6 +78,7 @@ pub fn parse_args() -> Args {
         feed_port: 0,
         rate: 5000,
         token: "secret".into(),
+        tls: None,
         pid: None,
         json: false,
     };
@@ -101,6 +107,7 @@ pub fn parse_args() -> Args {
             "--pid" => a.pid = Some(val(&k, it.next())),
             "--binary" => a.binary = true,
             "--deflate" => a.deflate = true,
+            "--tls" => a.tls = Some(crate::tls::config()),
             "--json" => a.json = true,
             "-h" | "--help" => {
                 println!("{USAGE}");

@@ -4,6 +4,8 @@ use crate::args::Args;
 use crate::die::die;
 use crate::frames::{client_frame, json_payload, parse_header};
 use crate::hist::Hist;
+use crate::http;
+use crate::link::Link;
 use crate::net::{self, READ_BUF};
 use crate::report::{cpu_now, finish};
 use std::collections::VecDeque;
@@ -13,7 +15,7 @@ use std::time::{Duration, Instant};
 const TEXTS: usize = 64;
 
 struct DConn {
-    fd: i32,
+    link: Link,
     rx: Vec<u8>,
     msg: Vec<u8>,     // payload of the message being received, still compressed
     compressed: bool, // RSV1 of its first frame
@@ -45,7 +47,7 @@ pub fn run(a: &Args) {
     let path = a.path.as_deref().unwrap_or("/ws");
     let mut conns: Vec<DConn> = (0..a.conns)
         .map(|i| {
-            let (fd, ext) = net::ws_connect(&a.host, a.port, path, Some(&a.offer));
+            let (link, ext) = http::ws_connect(a, path, Some(&a.offer));
             match ext {
                 Some(e) if e.contains("permessage-deflate") => {
                     if i == 0 {
@@ -54,9 +56,9 @@ pub fn run(a: &Args) {
                 }
                 _ => die("the server did not agree to permessage-deflate"),
             }
-            ep.add(fd, i as u64);
+            ep.add(link.fd(), i as u64);
             DConn {
-                fd,
+                link,
                 rx: Vec::with_capacity(READ_BUF),
                 msg: Vec::new(),
                 compressed: false,
@@ -74,7 +76,7 @@ pub fn run(a: &Args) {
     let pump = |i: usize, c: &mut DConn, now: u64| {
         while c.owed > 0 {
             let f = &frames[c.next_tx % TEXTS];
-            match net::write(c.fd, &f[c.off..]) {
+            match c.link.write(&f[c.off..]) {
                 Ok(w) => {
                     c.off += w;
                     if c.off < f.len() {
@@ -92,7 +94,7 @@ pub fn run(a: &Args) {
         let want = c.owed > 0;
         if want != c.want_write {
             c.want_write = want;
-            ep.modify(c.fd, i as u64, want);
+            ep.modify(c.link.fd(), i as u64, want);
         }
     };
 
@@ -131,7 +133,7 @@ pub fn run(a: &Args) {
             let i = i as usize;
             let c = &mut conns[i];
             if flags & !(libc::EPOLLOUT as u32) != 0 {
-                let r = match net::read(c.fd, &mut buf) {
+                let r = match c.link.read(&mut buf) {
                     Ok(0) => die("connection closed by the server"),
                     Ok(r) => r,
                     Err(e) if e == libc::EAGAIN => 0,

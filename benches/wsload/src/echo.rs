@@ -4,13 +4,15 @@ use crate::args::Args;
 use crate::die::die;
 use crate::frames::{client_frame, payload, server_frame, Pattern};
 use crate::hist::Hist;
+use crate::http;
+use crate::link::Link;
 use crate::net::{self, READ_BUF};
 use crate::report::{cpu_now, finish};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 struct Conn {
-    fd: i32,
+    link: Link,
     pos: usize,                 // offset into the frame being received
     owed: usize,                // frames to send
     off: usize,                 // bytes already sent of the current frame
@@ -23,7 +25,7 @@ fn pump(ep: &net::Epoll, i: usize, c: &mut Conn, out: &Pattern, now: u64) {
     let mut finished = 0u32;
     while c.owed > 0 {
         let n = (c.owed * out.frame - c.off).min(out.bytes.len() - c.off);
-        match net::write(c.fd, &out.bytes[c.off..c.off + n]) {
+        match c.link.write(&out.bytes[c.off..c.off + n]) {
             Ok(w) => {
                 let total = c.off + w;
                 let whole = total / out.frame;
@@ -44,7 +46,7 @@ fn pump(ep: &net::Epoll, i: usize, c: &mut Conn, out: &Pattern, now: u64) {
     let want = c.owed > 0;
     if want != c.want_write {
         c.want_write = want;
-        ep.modify(c.fd, i as u64, want);
+        ep.modify(c.link.fd(), i as u64, want);
     }
 }
 
@@ -61,10 +63,10 @@ pub fn run(a: &Args) {
     let path = a.path.as_deref().unwrap_or("/ws");
     let mut conns: Vec<Conn> = (0..a.conns)
         .map(|i| {
-            let (fd, _) = net::ws_connect(&a.host, a.port, path, None);
-            ep.add(fd, i as u64);
+            let (link, _) = http::ws_connect(a, path, None);
+            ep.add(link.fd(), i as u64);
             Conn {
-                fd,
+                link,
                 pos: 0,
                 owed: a.depth,
                 off: 0,
@@ -114,7 +116,7 @@ pub fn run(a: &Args) {
             let c = &mut conns[i];
             if flags & !(libc::EPOLLOUT as u32) != 0 {
                 loop {
-                    let r = match net::read(c.fd, &mut buf) {
+                    let r = match c.link.read(&mut buf) {
                         Ok(0) => die("connection closed by the server"),
                         Ok(r) => r,
                         Err(e) if e == libc::EAGAIN => break,

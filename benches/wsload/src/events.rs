@@ -3,7 +3,7 @@
 use crate::args::Args;
 use crate::die::die;
 use crate::frames::payload;
-use crate::net;
+use crate::http;
 use crate::pubsub::{publish_to, Deliveries};
 
 /// A chunk of more bytes than this is an error.
@@ -16,10 +16,10 @@ pub fn run(a: &Args) {
     event.extend_from_slice(b"\n\n");
     publish_to(a, &a.pub_path, &payload(a.size), || {
         let path = a.sub_path.as_deref().unwrap_or("/events");
-        let (fd, chunked, content) = net::event_stream(&a.host, a.port, path);
+        let (link, chunked, content) = http::event_stream(a, path);
         let mut stream = EventStream::new(&event, chunked);
         match stream.take(&content) {
-            Ok(0) => (fd, stream),
+            Ok(0) => (link, stream),
             Ok(_) => die("the server sent an event before the first message"),
             Err(wrong) => die(wrong),
         }

@@ -8,6 +8,8 @@ use crate::args::Args;
 use crate::die::die;
 use crate::frames::{client_frame, parse_header, server_frame};
 use crate::hist::Hist;
+use crate::http;
+use crate::link::Link;
 use crate::net::{self, READ_BUF};
 use crate::report::cpu_now;
 use std::net::UdpSocket;
@@ -32,7 +34,6 @@ struct Sent {
 }
 
 struct Subscriber {
-    fd: i32,
     /// The last sequence number that has arrived.
     last: u64,
     /// An incomplete frame.
@@ -50,13 +51,15 @@ struct Measured {
 /// Sends ticks, reads their messages, and prints the report.
 pub fn run(a: &Args) {
     let ep = net::Epoll::new();
-    let mut subscribers: Vec<Subscriber> = (0..a.conns).map(|i| subscribe(a, &ep, i)).collect();
+    let mut subscribers: Vec<(Link, Subscriber)> = (0..a.conns).map(|i| subscribe(a, &ep, i)).collect();
     let feed = UdpSocket::bind("127.0.0.1:0").unwrap_or_else(|e| die(&format!("bind: {e}")));
     let connected = feed.connect((a.host.as_str(), a.feed_port));
     connected.unwrap_or_else(|e| die(&format!("connect: {e}")));
     // Subscriptions take effect before the first tick.
     std::thread::sleep(Duration::from_millis(200));
-    subscribers.iter().for_each(|s| net::acknowledge_at_once(s.fd));
+    subscribers
+        .iter()
+        .for_each(|(link, _)| net::acknowledge_at_once(link.fd()));
 
     let mut ring = vec![Sent::default(); RING as usize];
     let mut measured = Measured {
@@ -80,7 +83,7 @@ pub fn run(a: &Args) {
             cpu0 = Some((cpu_now(a), ns(Instant::now())));
         }
         if now >= end {
-            let is_done = subscribers.iter().all(|s| s.last == sequence);
+            let is_done = subscribers.iter().all(|(_, s)| s.last == sequence);
             if is_done || now > last_sent + PATIENCE.as_nanos() as u64 {
                 break;
             }
@@ -114,8 +117,8 @@ pub fn run(a: &Args) {
         // Before the reads, which acknowledge: on loopback that takes several microseconds.
         let now = ns(Instant::now());
         for k in 0..ready {
-            let s = &mut subscribers[events.get(k).0 as usize];
-            match net::read(s.fd, &mut buf) {
+            let (link, s) = &mut subscribers[events.get(k).0 as usize];
+            match link.read(&mut buf) {
                 Ok(0) => die("subscriber closed by the server"),
                 Ok(n) => take(s, &buf[..n], now, sequence, &ring, &mut measured),
                 Err(libc::EAGAIN) => {}
@@ -131,20 +134,20 @@ pub fn run(a: &Args) {
     print(a, &measured, sequence, cpu0, cpu1, stop - since);
 }
 
-fn subscribe(a: &Args, ep: &net::Epoll, number: usize) -> Subscriber {
+fn subscribe(a: &Args, ep: &net::Epoll, number: usize) -> (Link, Subscriber) {
     let path = a.path.as_deref().unwrap_or("/ticks");
     let token = format!("Authorization: Bearer {}\r\n", a.token);
-    let (fd, _) = net::ws_connect_with(&a.host, a.port, path, &token);
+    let (mut link, _) = http::ws_connect_with(a, path, &token);
     for symbol in 0..SYMBOLS {
         let command = format!(r#"{{"subscribe":"SYM{symbol}"}}"#);
-        net::write_all(fd, &client_frame(0x81, command.as_bytes()));
+        link.write_all(&client_frame(0x81, command.as_bytes()));
     }
-    ep.add(fd, number as u64);
-    Subscriber {
-        fd,
+    ep.add(link.fd(), number as u64);
+    let subscriber = Subscriber {
         last: 0,
         partial: Vec::new(),
-    }
+    };
+    (link, subscriber)
 }
 
 /// Takes the frames of one read.
@@ -256,7 +259,6 @@ mod tests {
         let stream = [&*answer, &ring[1].frame, &ring[2].frame, &ring[4].frame, &ring[5].frame].concat();
         for cut in 1..stream.len() {
             let mut s = Subscriber {
-                fd: -1,
                 last: 0,
                 partial: Vec::new(),
             };

@@ -1,20 +1,21 @@
 //! The idle modes: open connections, report their memory, hold them.
 
 use crate::args::Args;
-use crate::net;
+use crate::link::Link;
+use crate::{http, net};
 use std::io::Write;
 use std::time::Duration;
 
 /// Opens the connections, prints `ready N` and holds them for `--secs`.
-pub fn run(a: &Args, http: bool) {
-    let path = a.path.as_deref().unwrap_or(if http { "/" } else { "/ws" });
+pub fn run(a: &Args, is_http: bool) {
+    let path = a.path.as_deref().unwrap_or(if is_http { "/" } else { "/ws" });
     let rss0 = a.pid.and_then(net::rss_kib);
-    let fds: Vec<i32> = (0..a.conns)
+    let links: Vec<Link> = (0..a.conns)
         .map(|_| {
-            if http {
-                net::http_once(&a.host, a.port, path)
+            if is_http {
+                http::http_once(a, path)
             } else {
-                net::ws_connect(&a.host, a.port, path, None).0
+                http::ws_connect(a, path, None).0
             }
         })
         .collect();
@@ -34,10 +35,10 @@ pub fn run(a: &Args, http: bool) {
             );
         }
     }
-    println!("ready {}", fds.len());
+    println!("ready {}", links.len());
     let _ = std::io::stdout().flush();
     std::thread::sleep(Duration::from_secs_f64(a.secs));
-    for fd in fds {
-        net::close_reset(fd);
+    for link in links {
+        net::reset_on_close(link.fd());
     }
 }

@@ -4,6 +4,8 @@ use crate::args::Args;
 use crate::die::die;
 use crate::frames::{client_frame, payload, server_frame, Pattern};
 use crate::hist::Hist;
+use crate::http;
+use crate::link::Link;
 use crate::net::{self, READ_BUF};
 use crate::report::{cpu_now, finish};
 use std::time::{Duration, Instant};
@@ -39,7 +41,7 @@ impl Deliveries for Frames<'_> {
 }
 
 struct Subscriber<D> {
-    fd: i32,
+    link: Link,
     deliveries: D,
     received: u64,
 }
@@ -49,13 +51,13 @@ pub fn run(a: &Args) {
     let op = if a.binary { 0x82 } else { 0x81 };
     let expected = Pattern::new(server_frame(op, &payload(a.size)), READ_BUF);
     publish_to(a, &a.pub_path, &payload(a.size), || {
-        let (fd, _) = net::ws_connect(&a.host, a.port, a.sub_path.as_deref().unwrap_or("/sub"), None);
+        let (link, _) = http::ws_connect(a, a.sub_path.as_deref().unwrap_or("/sub"), None);
         let deliveries = Frames {
             answer: &[],
             expected: &expected,
             pos: 0,
         };
-        (fd, deliveries)
+        (link, deliveries)
     });
 }
 
@@ -68,35 +70,35 @@ pub fn run_hub(a: &Args) {
     let expected = Pattern::new(server_frame(0x81, message.as_bytes()), READ_BUF);
     let answer = server_frame(0x81, br#"{"subscribed":"load"}"#);
     publish_to(a, path, command.as_bytes(), || {
-        let (fd, _) = net::ws_connect(&a.host, a.port, path, None);
-        net::write_all(fd, &client_frame(0x81, br#"{"subscribe":"load"}"#));
+        let (mut link, _) = http::ws_connect(a, path, None);
+        link.write_all(&client_frame(0x81, br#"{"subscribe":"load"}"#));
         let deliveries = Frames {
             answer: &answer,
             expected: &expected,
             pos: 0,
         };
-        (fd, deliveries)
+        (link, deliveries)
     });
 }
 
 /// Runs one publisher, which sends `message` to `path`, and `conns` subscribers, which `subscribe` connects, and prints the
 /// report. A publication is finished when every subscriber has received it; `depth` publications are kept in flight.
-pub fn publish_to<D: Deliveries>(a: &Args, path: &str, message: &[u8], subscribe: impl Fn() -> (i32, D)) {
+pub fn publish_to<D: Deliveries>(a: &Args, path: &str, message: &[u8], subscribe: impl Fn() -> (Link, D)) {
     let publication = client_frame(if a.binary { 0x82 } else { 0x81 }, message);
     let ep = net::Epoll::new();
     let mut subs: Vec<Subscriber<D>> = (0..a.conns)
         .map(|i| {
-            let (fd, deliveries) = subscribe();
-            ep.add(fd, i as u64);
+            let (link, deliveries) = subscribe();
+            ep.add(link.fd(), i as u64);
             Subscriber {
-                fd,
+                link,
                 deliveries,
                 received: 0,
             }
         })
         .collect();
-    let (publisher, _) = net::ws_connect(&a.host, a.port, path, None);
-    ep.add(publisher, a.conns as u64);
+    let (mut publisher, _) = http::ws_connect(a, path, None);
+    ep.add(publisher.fd(), a.conns as u64);
     // Some servers subscribe after the handshake: give them time to do so.
     std::thread::sleep(Duration::from_millis(200));
 
@@ -107,13 +109,13 @@ pub fn publish_to<D: Deliveries>(a: &Args, path: &str, message: &[u8], subscribe
     let ns = |t: Instant| t.duration_since(start).as_nanos() as u64;
     let mut next = 0u64; // publications sent so far
     let mut finished = 0u64; // publications that every subscriber has received
-    let publish = |next: &mut u64, sent_at: &mut [u64]| {
+    let publish = |publisher: &mut Link, next: &mut u64, sent_at: &mut [u64]| {
         sent_at[(*next % ring as u64) as usize] = ns(Instant::now());
-        net::write_all(publisher, &publication);
+        publisher.write_all(&publication);
         *next += 1;
     };
     for _ in 0..a.depth {
-        publish(&mut next, &mut sent_at);
+        publish(&mut publisher, &mut next, &mut sent_at);
     }
     let warm_end = start + Duration::from_secs_f64(a.warmup);
     let mut end = warm_end + Duration::from_secs_f64(a.secs);
@@ -142,9 +144,9 @@ pub fn publish_to<D: Deliveries>(a: &Args, path: &str, message: &[u8], subscribe
         let t = ns(now);
         for k in 0..n {
             let (i, _) = events.get(k);
-            let subscriber = subs.get_mut(i as usize);
-            let fd = subscriber.as_ref().map_or(publisher, |s| s.fd);
-            let r = match net::read(fd, &mut buf) {
+            let mut subscriber = subs.get_mut(i as usize);
+            let link = subscriber.as_mut().map_or(&mut publisher, |s| &mut s.link);
+            let r = match link.read(&mut buf) {
                 Ok(0) => die("connection closed by the server"),
                 Ok(r) => r,
                 Err(e) if e == libc::EAGAIN => continue,
@@ -171,7 +173,7 @@ pub fn publish_to<D: Deliveries>(a: &Args, path: &str, message: &[u8], subscribe
             msgs += done as u64;
         }
         while next - finished < a.depth as u64 {
-            publish(&mut next, &mut sent_at);
+            publish(&mut publisher, &mut next, &mut sent_at);
         }
     }
     let secs = t0.elapsed().as_secs_f64();
