@@ -9,6 +9,8 @@ that a scenario needs (--routes, --workers); a server whose command has no '{fla
 scenario. A bare NAME means NAME='{bin}/NAME {port}', and a bare 'ours' the example
 bench_server of this repository, which takes flags.
 Servers run on one core, the load generator on another; the rounds go A B C, A B C.
+A tls scenario is another one over TLS. Its flags name a certificate and a key, which are made for the run; a server
+whose command has no '{flags}' runs, and gets the same load, without TLS. '{ours}' is then a build with TLS.
 events16 also runs the reference under pub16, in the same rounds, and compares with that.
 A sweep (routes, tree, conns, workers) runs the scenarios whose names begin with it, in
 one table and in interleaved rounds: each row is compared with the same server's first.
@@ -31,6 +33,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from typing import NamedTuple
 
@@ -45,6 +48,8 @@ def target_dir(crate):
 
 
 OURS = os.path.join(target_dir(REPO), "release", "examples", "bench_server")
+# A directory of its own, because the same example with other features has the same file name.
+OURS_TLS = os.path.join(target_dir(REPO), "tls", "release", "examples", "bench_server")
 
 
 def command_of(name):
@@ -67,6 +72,7 @@ class Scenario(NamedTuple):
     spread: bool = False  # server and load share both cores
     as_is: bool = False  # servers that take no flags run without them
     base: str = ""  # the reference runs under this scenario too, and the ratios are to that
+    tls: bool = False  # over TLS, for the servers that take the flags
 
 
 SCENARIOS = {
@@ -80,6 +86,7 @@ SCENARIOS = {
     "body100k": Scenario("req", wrk(path="/100k")),
     "params3": Scenario("req", wrk(path="/users/ann/posts/7", lua="pipeline.lua")),
     "headers10": Scenario("req", wrk(path="/ten", lua="headers10.lua")),
+    "short": Scenario("connection", ws("--mode", "short")),
     "http-idle": Scenario("conn", ws("--mode", "http-idle", "--conns", "10000")),
     "ws16": Scenario("msg", ws("--size", "16")),
     "ws16x32": Scenario("msg", ws("--size", "16", "--depth", "32")),
@@ -117,6 +124,21 @@ for n in (10, 100, 1000, 10000):
 # that the three threads seldom wait for a core.
 for n in (1, 2):
     SCENARIOS[f"workers{n}"] = Scenario("req", wrk(conns=200 * n, lua="think.lua"), f"--workers {n}", spread=True)
+# The same over TLS; `{tls}` is the directory of the certificate.
+for name, plain in {
+    "tls": "plain",
+    "tls-pipe16": "pipe16",
+    "tls-100k": "body100k",
+    "tls-handshake": "short",
+    "tls-idle": "http-idle",
+    "tls-ws16": "ws16",
+    "tls-ws64k": "ws64k",
+    "tls-ws-idle": "ws-idle",
+    "tls-pub16": "pub16",
+    "tls-pub16x16": "pub16x16",
+}.items():
+    flags = "--tls-cert {tls}/cert.pem --tls-key {tls}/key.pem"
+    SCENARIOS[name] = SCENARIOS[plain]._replace(flags=flags, as_is=True, tls=True)
 SWEEPS = {
     sweep: [s for s in SCENARIOS if re.fullmatch(sweep + r"\d+", s)] for sweep in ("routes", "tree", "conns", "workers")
 }
@@ -173,10 +195,10 @@ def rss_kib(pid):
 
 
 class Server:
-    def __init__(self, name, command, flags, cpus, bindir):
+    def __init__(self, name, command, flags, cpus, bindir, ours=OURS):
         self.port = free_port()
         command = command.replace("{flags}", flags)
-        values = {"{port}": str(self.port), "{bin}": bindir, "{ours}": OURS}
+        values = {"{port}": str(self.port), "{bin}": bindir, "{ours}": ours}
         argv = shlex.split(command)
         for name_of_value, value in values.items():
             argv = [a.replace(name_of_value, value) for a in argv]
@@ -249,7 +271,7 @@ def settled_us(pid):
     return now
 
 
-def run_wrk(load, s, secs, cpus, root="/"):
+def run_wrk(load, s, secs, cpus, root="/", tls=None):
     _, path, conns, lua = load
     path = root if path == "/" else path
     # The cost of opening few connections is negligible.
@@ -257,9 +279,10 @@ def run_wrk(load, s, secs, cpus, root="/"):
     cmd = ["taskset", "-c", cpus, "wrk", "-t1", f"-c{conns}", f"-d{secs}s", "--latency"]
     if lua:
         cmd += ["-s", os.path.join(LUA, lua)]
-    cmd.append(f"http://127.0.0.1:{s.port}{path}")
+    cmd.append(f"{'https' if tls else 'http'}://127.0.0.1:{s.port}{path}")
+    env = {**os.environ, "OPENSSL_CONF": os.path.join(tls, "openssl.cnf")} if tls else None
     c0, t0 = cpu_us(s.pid), time.monotonic()
-    r = subprocess.run(cmd, capture_output=True, text=True, timeout=secs + 30)
+    r = subprocess.run(cmd, capture_output=True, text=True, timeout=secs + 30, env=env)
     c1, t1 = cpu_us(s.pid), time.monotonic()
     m = re.search(r"(\d+) requests in ([\d.]+)(us|ms|s|m)\b", r.stdout)
     if r.returncode or not m or int(m.group(1)) == 0:
@@ -278,10 +301,12 @@ def run_wrk(load, s, secs, cpus, root="/"):
     }
 
 
-def run_ws(load, s, secs, cpus, wsload):
+def run_ws(load, s, secs, cpus, wsload, tls=None):
     args = load[1]
     idle = "idle" in " ".join(args)
     cmd = ["taskset", "-c", cpus, wsload, "--port", str(s.port), "--json", "--pid", str(s.pid)] + args
+    if tls:
+        cmd.append("--tls")
     cmd += ["--secs", "0.2"] if idle else ["--secs", str(secs)]
     r = subprocess.run(cmd, capture_output=True, text=True, timeout=secs + 60)
     if r.returncode:
@@ -348,15 +373,44 @@ def rows_of(asked, specs, ref):
 
 def start(row, a):
     scenario = SCENARIOS[row.scenario]
-    return Server(row.label, row.command, scenario.flags, both(a) if scenario.spread else a.server_cpu, a.bin)
+    cpus = both(a) if scenario.spread else a.server_cpu
+    flags = scenario.flags.replace("{tls}", a.tls)
+    return Server(row.label, row.command, flags, cpus, a.bin, OURS_TLS if scenario.tls else OURS)
 
 
 def load(row, server, secs, a):
     scenario = SCENARIOS[row.scenario]
     cpus = both(a) if scenario.spread else a.load_cpu
+    tls = a.tls if scenario.tls and "{flags}" in row.command else None
     if scenario.load[0] == "wrk":
-        return run_wrk(scenario.load, server, secs, cpus, a.root)
-    return run_ws(scenario.load, server, secs, cpus, a.wsload)
+        return run_wrk(scenario.load, server, secs, cpus, a.root, tls)
+    return run_ws(scenario.load, server, secs, cpus, a.wsload, tls)
+
+
+# What wrk offers over TLS; `../wsload/src/tls.rs` offers the same.
+OPENSSL_CONF = """
+openssl_conf = init
+[init]
+ssl_conf = ssl
+[ssl]
+system_default = tls
+[tls]
+MinProtocol = TLSv1.3
+Ciphersuites = TLS_AES_256_GCM_SHA384
+Groups = X25519
+"""
+
+
+def prepare_tls(folder):
+    """Makes a certificate with a P-256 key, and the configuration of wrk."""
+    cert, key, conf = (os.path.join(folder, name) for name in ("cert.pem", "key.pem", "openssl.cnf"))
+    cmd = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 7 -subj /CN=localhost"
+    cmd = cmd.split() + ["-addext", "subjectAltName=IP:127.0.0.1", "-out", cert, "-keyout", key]
+    r = subprocess.run(cmd, capture_output=True, text=True)
+    if r.returncode:
+        fail(f"openssl: {r.stderr.strip()}")
+    with open(conf, "w") as f:
+        f.write(OPENSSL_CONF)
 
 
 def both(a):
@@ -474,11 +528,14 @@ def main():
     names = [n for n, _ in specs]
     if len(set(names)) != len(names):
         fail(f"two servers have the same name: {' '.join(names)}")
-    for name in asked:
-        rows, ref = rows_of(name, specs, a.ref or names[0])
-        if rows:
-            report(name, rows, measure(rows, a), ref)
-        sys.stdout.flush()
+    with tempfile.TemporaryDirectory() as a.tls:
+        if any(SCENARIOS[point].tls for name in asked for point in SWEEPS.get(name, [name])):
+            prepare_tls(a.tls)
+        for name in asked:
+            rows, ref = rows_of(name, specs, a.ref or names[0])
+            if rows:
+                report(name, rows, measure(rows, a), ref)
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":
