@@ -86,7 +86,6 @@ SCENARIOS = {
     "body100k": Scenario("req", wrk(path="/100k")),
     "params3": Scenario("req", wrk(path="/users/ann/posts/7", lua="pipeline.lua")),
     "headers10": Scenario("req", wrk(path="/ten", lua="headers10.lua")),
-    "short": Scenario("connection", ws("--mode", "short")),
     "http-idle": Scenario("conn", ws("--mode", "http-idle", "--conns", "10000")),
     "ws16": Scenario("msg", ws("--size", "16")),
     "ws16x32": Scenario("msg", ws("--size", "16", "--depth", "32")),
@@ -124,12 +123,19 @@ for n in (10, 100, 1000, 10000):
 # that the three threads seldom wait for a core.
 for n in (1, 2):
     SCENARIOS[f"workers{n}"] = Scenario("req", wrk(conns=200 * n, lua="think.lua"), f"--workers {n}", spread=True)
-# The same over TLS; `{tls}` is the directory of the certificate.
+
+
+def over_tls(scenario):
+    """`{tls}` is the directory of the certificate."""
+    flags = "--tls-cert {tls}/cert.pem --tls-key {tls}/key.pem"
+    return scenario._replace(flags=flags, as_is=True, tls=True)
+
+
+SCENARIOS["tls-handshake"] = over_tls(Scenario("connection", ws("--mode", "short")))
 for name, plain in {
     "tls": "plain",
     "tls-pipe16": "pipe16",
     "tls-100k": "body100k",
-    "tls-handshake": "short",
     "tls-idle": "http-idle",
     "tls-ws16": "ws16",
     "tls-ws64k": "ws64k",
@@ -137,8 +143,7 @@ for name, plain in {
     "tls-pub16": "pub16",
     "tls-pub16x16": "pub16x16",
 }.items():
-    flags = "--tls-cert {tls}/cert.pem --tls-key {tls}/key.pem"
-    SCENARIOS[name] = SCENARIOS[plain]._replace(flags=flags, as_is=True, tls=True)
+    SCENARIOS[name] = over_tls(SCENARIOS[plain])
 SWEEPS = {
     sweep: [s for s in SCENARIOS if re.fullmatch(sweep + r"\d+", s)] for sweep in ("routes", "tree", "conns", "workers")
 }
@@ -352,6 +357,15 @@ class Row(NamedTuple):
     scenario: str
     base: str  # label of the row that this one is compared with
 
+    def is_cleartext(self):
+        """Returns whether the server takes no flags, so that the connections of a tls scenario are not over TLS."""
+        return SCENARIOS[self.scenario].tls and "{flags}" not in self.command
+
+    def note(self, results):
+        """Returns the first complaint of a load generator, or the first error."""
+        said = [r[key] for key in ("note", "error") for r in results if r.get(key)]
+        return said[0] if said else "without TLS" if self.is_cleartext() else ""
+
 
 def rows_of(asked, specs, ref):
     """Returns the rows of a scenario or a sweep, and the reference of the ratios."""
@@ -381,7 +395,7 @@ def start(row, a):
 def load(row, server, secs, a):
     scenario = SCENARIOS[row.scenario]
     cpus = both(a) if scenario.spread else a.load_cpu
-    tls = a.tls if scenario.tls and "{flags}" in row.command else None
+    tls = a.tls if scenario.tls and not row.is_cleartext() else None
     if scenario.load[0] == "wrk":
         return run_wrk(scenario.load, server, secs, cpus, a.root, tls)
     return run_ws(scenario.load, server, secs, cpus, a.wsload, tls)
@@ -456,19 +470,17 @@ def report(title, rows, data, ref):
         lines = []
         for row in rows:
             b, base = median(data[row.label], "bytes"), median(data.get(row.base, []), "bytes")
-            err = next((r["error"] for r in data[row.label] if "error" in r), "")
-            lines.append([row.label, fmt(b, 0), fmt(median(data[row.label], "rss"), 0), ratio(base, b), err])
+            note = row.note(data[row.label])
+            lines.append([row.label, fmt(b, 0), fmt(median(data[row.label], "rss"), 0), ratio(base, b), note])
         table(["server", "bytes/conn", "RSS KiB", f"ratio to {ref}", "note"], lines)
         return
     lines = []
     for row in rows:
         d = [r for r in data[row.label] if "error" not in r]
-        errs = [r["error"] for r in data[row.label] if "error" in r]
         rate, cpu, busy = median(d, "rate"), median(d, "cpu"), median(d, "busy")
         cpus = [r["cpu"] for r in d]
         spread = f"{min(cpus):.2f}-{max(cpus):.2f}" if cpus else "-"
         star = "*" if busy is not None and busy < 0.95 else ""
-        note = next((r["note"] for r in d if r["note"]), "") or (errs[0] if errs else "")
         base = data.get(row.base, [])
         lines.append(
             [
@@ -482,7 +494,7 @@ def report(title, rows, data, ref):
                 fmt(median(d, "rss"), 0),
                 ratio(cpu, median(base, "cpu")),
                 ratio(median(base, "rate"), rate),
-                note,
+                row.note(data[row.label]),
             ]
         )
     table(
