@@ -57,8 +57,10 @@ pub struct TlsStream<S> {
 /// How far a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// Nothing was answered. What arrives may need a signature.
+    /// Nothing has arrived.
     New,
+    /// Nothing was answered. What arrives may need a signature.
+    Hello,
     /// The handshake is under way.
     Handshake,
     Open,
@@ -158,17 +160,18 @@ impl<S: Stream> TlsStream<S> {
                 self.refuse();
                 return Ok(None);
             }
-            if !shared.take_handshake() {
-                self.keep(&incoming[..end]);
-                self.is_put_off = true;
-                self.settle()?;
-                return Err(ErrorKind::OutOfMemory.into());
-            }
+            self.phase = Phase::Hello;
+        }
+        if self.phase == Phase::Hello && !shared.take_handshake() {
+            self.keep(&incoming[..end]);
+            self.is_put_off = true;
+            self.settle()?;
+            return Err(ErrorKind::OutOfMemory.into());
         }
         let mut plaintext = Plaintext::new(buffer, &mut self.plaintext);
         let opened = guarded(|| self.session.open(&mut incoming[..end], &mut plaintext, outgoing));
         let filled = plaintext.filled();
-        if self.phase == Phase::New && !outgoing.is_empty() {
+        if self.phase == Phase::Hello && !outgoing.is_empty() {
             self.phase = Phase::Handshake;
         }
         if self.phase == Phase::Handshake && !self.session.is_handshaking() {
@@ -305,7 +308,7 @@ impl<S: Stream> Stream for TlsStream<S> {
                         self.phase = Phase::Ended;
                     }
                 }
-                Phase::New | Phase::Handshake | Phase::Open => {
+                Phase::New | Phase::Hello | Phase::Handshake | Phase::Open => {
                     if let Some(bytes) = self.pump(buffer)? {
                         return Ok(bytes);
                     }
