@@ -19,7 +19,8 @@ pub struct Completion<'a> {
     pub(crate) bytes_out: u64,
     pub(crate) duration: Duration,
     pub(crate) peer: Option<SocketAddr>,
-    pub(crate) client: Option<IpAddr>,
+    /// What a trusted proxy says of its client.
+    pub(crate) forwarded: Option<&'a IpAddr>,
     pub(crate) conn: ConnId,
     pub(crate) sent: bool,
 }
@@ -75,7 +76,7 @@ impl<'a> Completion<'a> {
     /// Returns the client's address, as [`Request::client_ip`](super::Request::client_ip) does; the peer's, if the head could not
     /// be read.
     pub fn client_ip(&self) -> Option<IpAddr> {
-        self.client
+        self.forwarded.copied().or_else(|| self.peer.map(|peer| peer.ip()))
     }
 
     /// Returns the connection that the request arrived on.

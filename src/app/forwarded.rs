@@ -20,9 +20,10 @@ pub(super) struct Forwarded<'v> {
     pub(super) host: Option<&'v str>,
 }
 
-/// Returns the address of the client of a request, if it is known.
-pub(crate) fn client_ip(peer: &Peer, fields: &Fields<'_>) -> Option<IpAddr> {
-    of_fields(peer, fields).map_or_else(|| peer.ip(), |forwarded| forwarded.ip)
+/// Returns the address of the client of a request, if `peer`, who has sent it, is a trusted proxy.
+#[inline]
+pub(crate) fn forwarded_ip(peer: &Peer, fields: &Fields<'_>) -> Option<IpAddr> {
+    of_fields(peer, fields).and_then(|forwarded| forwarded.ip)
 }
 
 /// Returns what the fields of a request say about its client, if `peer`, who has sent it, is a trusted proxy.

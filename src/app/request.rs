@@ -249,7 +249,8 @@ impl<'r> Request<'r> {
     /// Returns the address of the client that has made the request, if it is known: what a [trusted](crate::Proxies::trust) proxy
     /// says, otherwise the [peer's](Request::peer_addr). A proxy need not say its client's port.
     pub fn client_ip(&self) -> Option<IpAddr> {
-        forwarded::client_ip(self.parts.peer, &self.parts.head.fields)
+        let peer = self.parts.peer;
+        forwarded::forwarded_ip(peer, &self.parts.head.fields).or_else(|| peer.ip())
     }
 
     /// Returns what a proxy has said about its client at the beginning of the connection:

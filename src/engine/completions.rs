@@ -5,7 +5,7 @@
 //! and their memory are reused, so nothing is allocated once enough requests were under way at the same time.
 
 use super::cork::Cork;
-use crate::app::{App, Completion, ConnId, client_ip};
+use crate::app::{App, Completion, ConnId};
 use crate::buffer::Outbox;
 use crate::http1::Head;
 use crate::time::Clock;
@@ -45,6 +45,7 @@ struct Record {
     /// Where each of the first three ends in `text`.
     ends: [usize; 3],
     has_query: bool,
+    /// What a trusted proxy says of its client.
     client: Option<IpAddr>,
     bytes_in: u64,
     bytes_out: u64,
@@ -91,18 +92,9 @@ impl Completions {
     }
 
     /// Notes a request whose response will begin at the cork's position. `bytes_in`: what belongs to it so far.
-    #[inline(never)]
-    pub(super) fn begin(
-        &mut self,
-        conn: ConnId,
-        peer: &Peer,
-        head: &Head<'_>,
-        route: &str,
-        bytes_in: usize,
-        from: u64,
-    ) {
+    #[inline]
+    pub(super) fn begin(&mut self, conn: ConnId, head: &Head<'_>, route: &str, bytes_in: usize, from: u64) {
         let record = self.push(conn, Stage::Open { from });
-        record.client = client_ip(peer, &head.fields);
         let text = &mut record.text;
         text.push_str(head.method.as_str());
         record.ends[0] = text.len();
@@ -113,6 +105,14 @@ impl Completions {
         text.push_str(route);
         record.has_query = head.target.query().is_some();
         record.bytes_in = bytes_in as u64;
+    }
+
+    /// Notes whose request it is, if a trusted proxy has said so.
+    #[cold]
+    pub(super) fn set_client(&mut self, conn: ConnId, client: IpAddr) {
+        if let Some(record) = self.open(conn) {
+            record.client = Some(client);
+        }
     }
 
     /// Notes a response that has been written in one piece, or the beginning of one of which `more` will follow.
@@ -238,7 +238,7 @@ impl Completions {
             bytes_out: record.bytes_out,
             duration: now.saturating_sub(record.begun),
             peer: peer.addr(),
-            client: record.client.or_else(|| peer.ip()),
+            forwarded: record.client.as_ref(),
             conn,
             sent,
         };

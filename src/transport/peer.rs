@@ -64,6 +64,7 @@ impl KnownPeer {
         let _ = self.header.set(header);
     }
 
+    #[cold]
     fn addr(&self) -> Option<SocketAddr> {
         match self.header.get().filter(|header| header.has_client()) {
             Some(header) => header.source().map(canonical),

@@ -9,7 +9,7 @@ use super::transfer::{DISCARD_BYTES_MAX, Transfer};
 use super::upgrade::{self, NotOpened};
 use crate::app::{
     App, ConnId, Destination, Early, Error, Layers, Other, Params, Place, Request, RequestParts,
-    RequestState, Resolved, Response, Uploads, call_through, handler_failed,
+    RequestState, Resolved, Response, Uploads, call_through, forwarded_ip, handler_failed,
 };
 use crate::arena::{Arena, OVERWRITTEN};
 use crate::engine::context::{Context, Scratch, Services};
@@ -323,8 +323,23 @@ fn begin<S>(
     services: &mut Services,
 ) {
     if services.completions.is_on() {
-        let (Client { conn, peer }, route) = (client, place.pattern.as_str());
-        services.completions.begin(*conn, peer, head, route, bytes_in, out.cork.position());
+        note_request(head, place, bytes_in, client, out.cork.position(), services);
+    }
+}
+
+#[inline(never)]
+fn note_request(
+    head: &Head<'_>,
+    place: &Place,
+    bytes_in: usize,
+    client: &Client<'_>,
+    from: u64,
+    services: &mut Services,
+) {
+    let Client { conn, peer } = *client;
+    services.completions.begin(conn, head, place.pattern.as_str(), bytes_in, from);
+    if let Some(client) = forwarded_ip(peer, &head.fields) {
+        services.completions.set_client(conn, client);
     }
 }
 
