@@ -79,6 +79,8 @@ struct Side {
     stream: Option<Box<dyn Stream>>,
     pipe: Rc<RefCell<Pipe>>,
     plaintext: Vec<u8>,
+    /// What was not taken yet. It is offered again, before anything else.
+    outbox: Vec<u8>,
     /// What was taken to be sent.
     sent: Vec<u8>,
     /// The handshake is over.
@@ -91,7 +93,15 @@ impl Side {
         let pipe = Rc::new(RefCell::new(Pipe::with_room(if is_tight { 0 } else { usize::MAX })));
         let stream = layer.accept(MemoryStream::new(&pipe)).expect("the certificate can be used");
         let stream: Option<Box<dyn Stream>> = Some(Box::new(stream));
-        Side { layer, stream, pipe, plaintext: Vec::new(), sent: Vec::new(), is_open: false }
+        Side {
+            layer,
+            stream,
+            pipe,
+            plaintext: Vec::new(),
+            outbox: Vec::new(),
+            sent: Vec::new(),
+            is_open: false,
+        }
     }
 
     /// Completes the handshake of a client.
@@ -172,11 +182,12 @@ impl Side {
     /// Sends as much as is taken.
     fn write(&mut self, bytes: &[u8]) {
         let Some(stream) = self.stream.as_mut().filter(|_| self.is_open) else { return };
-        if bytes.is_empty() || self.pipe.borrow().shut {
+        self.outbox.extend_from_slice(bytes);
+        if self.outbox.is_empty() || self.pipe.borrow().shut {
             return;
         }
-        match stream.write(bytes) {
-            Ok(taken) => self.sent.extend_from_slice(&bytes[..taken]),
+        match stream.write(&self.outbox) {
+            Ok(taken) => self.sent.extend(self.outbox.drain(..taken)),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
             Err(_) => self.stream = None,
         }
