@@ -6,7 +6,7 @@
 
 use super::records::{Outgoing, Plaintext};
 use super::session::{Opened, RECORD_PLAINTEXT, Session};
-use super::shared::{Buffers, Shared};
+use super::shared::{Buffers, PutOff, Shared};
 use crate::buffer::{Charge, NoMemory};
 use crate::panics::catch;
 use crate::transport::Stream;
@@ -38,7 +38,7 @@ pub struct TlsStream<S> {
     /// What was received and not decrypted: a part of a record.
     received: Vec<u8>,
     /// `received` may be complete: its handshake must wait for another turn.
-    is_put_off: bool,
+    put_off: Option<PutOff>,
     /// Plaintext that the last reader had no room for, from `plaintext_from` on.
     plaintext: Vec<u8>,
     plaintext_from: usize,
@@ -87,7 +87,7 @@ impl<S: Stream> TlsStream<S> {
             shared,
             phase: Phase::New,
             received: Vec::new(),
-            is_put_off: false,
+            put_off: None,
             plaintext: Vec::new(),
             plaintext_from: 0,
             unsent: Vec::new(),
@@ -140,7 +140,8 @@ impl<S: Stream> TlsStream<S> {
         let mut end = before;
         incoming.resize(incoming.len().max(before + INCOMING_BYTES), 0);
         incoming[..before].copy_from_slice(&self.received);
-        if std::mem::take(&mut self.is_put_off) {
+        let put_off = self.put_off.take();
+        if put_off.is_some() {
             self.is_drained = false;
         } else {
             let room = &mut incoming[before..before + INCOMING_BYTES];
@@ -162,9 +163,9 @@ impl<S: Stream> TlsStream<S> {
             }
             self.phase = Phase::Hello;
         }
-        if self.phase == Phase::Hello && !shared.take_handshake() {
+        if self.phase == Phase::Hello && !shared.take_handshake(put_off.is_some()) {
             self.keep(&incoming[..end]);
-            self.is_put_off = true;
+            self.put_off = Some(put_off.unwrap_or_else(|| PutOff::new(&shared)));
             self.settle()?;
             return Err(ErrorKind::OutOfMemory.into());
         }
@@ -320,7 +321,7 @@ impl<S: Stream> Stream for TlsStream<S> {
     }
 
     fn is_drained_by(&self, _bytes: usize, _room: usize) -> bool {
-        self.is_drained && !self.is_put_off && self.plaintext.is_empty() && self.phase != Phase::Ended
+        self.is_drained && self.put_off.is_none() && self.plaintext.is_empty() && self.phase != Phase::Ended
     }
 
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
@@ -401,6 +402,8 @@ mod tests {
         /// Bytes that the client's system still takes.
         room: usize,
         ended: bool,
+        /// Nothing is cut, and nothing fails.
+        is_smooth: bool,
     }
 
     struct End(Rc<RefCell<Wire>>);
@@ -409,10 +412,16 @@ mod tests {
         /// Fails now and then, as a socket does.
         fn fail(&mut self) -> io::Result<()> {
             match self.random.below(20) {
+                _ if self.is_smooth => Ok(()),
                 0 => Err(ErrorKind::Interrupted.into()),
                 1 => Err(ErrorKind::OutOfMemory.into()),
                 _ => Ok(()),
             }
+        }
+
+        /// Returns how many of so many bytes are moved at once.
+        fn share(&mut self, possible: usize) -> usize {
+            if self.is_smooth { possible } else { 1 + self.random.below(possible) }
         }
     }
 
@@ -424,7 +433,7 @@ mod tests {
             if possible == 0 {
                 return if wire.ended { Ok(0) } else { Err(ErrorKind::WouldBlock.into()) };
             }
-            let bytes = 1 + wire.random.below(possible);
+            let bytes = wire.share(possible);
             buffer[..bytes].copy_from_slice(&wire.to_server[..bytes]);
             wire.to_server.drain(..bytes);
             Ok(bytes)
@@ -442,7 +451,7 @@ mod tests {
             if possible == 0 {
                 return Err(ErrorKind::WouldBlock.into());
             }
-            let bytes = 1 + wire.random.below(possible);
+            let bytes = wire.share(possible);
             wire.room -= bytes;
             wire.to_client.extend_from_slice(&buffer[..bytes]);
             Ok(bytes)
@@ -477,23 +486,27 @@ mod tests {
 
     struct Play {
         wire: Rc<RefCell<Wire>>,
-        acceptor: TlsAcceptor,
+        acceptor: Rc<TlsAcceptor>,
         server: TlsStream<End>,
         client: ClientConnection,
     }
 
     impl Play {
         fn new(pair: &Pair, seed: u64) -> Play {
+            Play::at(&Rc::new(TlsAcceptor::new(Memory::new(usize::MAX))), pair, seed)
+        }
+
+        fn at(acceptor: &Rc<TlsAcceptor>, pair: &Pair, seed: u64) -> Play {
             let random = Random::new(seed);
             let (to_server, to_client) = (Vec::new(), Vec::new());
-            let wire = Wire { random, to_server, to_client, room: usize::MAX, ended: false };
+            let wire =
+                Wire { random, to_server, to_client, room: usize::MAX, ended: false, is_smooth: false };
             let wire = Rc::new(RefCell::new(wire));
-            let acceptor = TlsAcceptor::new(Memory::new(usize::MAX));
             let peer = Arc::new(KnownPeer::new(None, true, None));
             let server = acceptor.accept(End(wire.clone()), &pair.tls, peer).unwrap();
             let name = ServerName::try_from("localhost").unwrap();
             let client = ClientConnection::new(pair.client.clone(), name).unwrap();
-            Play { wire, acceptor, server, client }
+            Play { wire, acceptor: acceptor.clone(), server, client }
         }
 
         /// Moves records between the client and the wire. Returns the plaintext that has arrived, and whether it has ended.
@@ -516,6 +529,36 @@ mod tests {
             }
             (plaintext, has_ended)
         }
+    }
+
+    #[test]
+    fn a_handshake_that_has_waited_comes_before_newer_ones() {
+        let (pair, acceptor) = (pair(), Rc::new(TlsAcceptor::new(Memory::new(usize::MAX))));
+        let connect = |count| -> Vec<Play> {
+            let plays = (0..count).map(|seed| Play::at(&acceptor, &pair, seed));
+            plays.inspect(|play| play.wire.borrow_mut().is_smooth = true).collect()
+        };
+        // Returns whether the handshakes are answered, in this order.
+        let turn = |plays: &mut [Play], order: &[usize]| -> Vec<bool> {
+            acceptor.begin_turn();
+            let answered = order.iter().map(|at| {
+                let play = &mut plays[*at];
+                play.client_turn();
+                assert!(play.server.read(&mut [0; 100]).is_err(), "there is nothing but the handshake");
+                play.server.phase == Phase::Handshake
+            });
+            answered.collect()
+        };
+        let mut plays = connect(9);
+        assert_eq!(turn(&mut plays, &[0, 1, 2, 3, 4, 5]), [true, true, true, true, false, false]);
+        // The events of new connections come first, but two others wait.
+        assert_eq!(turn(&mut plays, &[6, 7, 8, 4, 5]), [true, true, false, true, true]);
+        assert_eq!(turn(&mut plays, &[8]), [true]);
+        // One that is gone waits no longer.
+        let mut plays = connect(9);
+        turn(&mut plays, &[0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        drop(plays);
+        assert_eq!(turn(&mut connect(4), &[0, 1, 2, 3]), [true; 4]);
     }
 
     /// Nothing can be answered then, so it does not matter what the peer sends.
