@@ -531,6 +531,23 @@ fn publications_reach_every_client_in_order() {
     }
 }
 
+#[test]
+fn a_turn_begins_a_few_connections_and_the_next_turns_the_others() {
+    let tls = Pair::new("localhost").options().build().unwrap();
+    let worker = Server::builder().bind_tls("127.0.0.1:0", &tls).worker(app);
+    let mut worker = worker.expect("the worker starts");
+    let addr = worker.local_addrs()[0];
+    let clients: Vec<_> = (0..20).map(|_| TcpStream::connect(addr).unwrap()).collect();
+    let mut accepted = Vec::new();
+    while accepted.last() != Some(&20) {
+        worker.turn(Some(Duration::from_secs(1))).expect("polling works");
+        accepted.push(worker.counters().accepted);
+    }
+    let begun = accepted.windows(2).map(|turns| turns[1] - turns[0]).chain([accepted[0]]).max();
+    assert_eq!(begun, Some(8), "{accepted:?}");
+    drop(clients);
+}
+
 /// Returns how often the worker's thread allocates for each time that a client `ask`s, after it has sent `first`.
 fn allocations_of(first: String, ask: impl Fn(&mut Client) + Send + 'static) -> u64 {
     const TIMES: usize = 200;

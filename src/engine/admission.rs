@@ -167,7 +167,7 @@ impl Admission {
         let ready = self.listeners.iter().filter(|listener| listener.ready).count();
         let share = (Bound::Accepts.a_turn() / ready.max(1)).max(1);
         for at in 0..self.listeners.len() {
-            for _ in 0..share {
+            for _ in 0..share.min(self.opener.accepts_a_turn(&self.securities[at])) {
                 let listener = &mut self.listeners[at];
                 if !listener.ready {
                     break;

@@ -62,6 +62,15 @@ impl Opener {
         self.tls.begin_turn();
     }
 
+    /// Returns how many connections a turn may open: with TLS, no more than it can soon answer.
+    pub fn accepts_a_turn(&self, security: &Security) -> usize {
+        match security {
+            Security::None => usize::MAX,
+            #[cfg(feature = "tls")]
+            Security::Tls(_) => TlsAcceptor::ACCEPTS_A_TURN,
+        }
+    }
+
     /// Makes a connection of a socket that was accepted from `addr`, if that is an IP address.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 
 use super::config::Tls;
 use super::session::Session;
-use super::shared::Shared;
+use super::shared::{HANDSHAKES_A_TURN, Shared};
 use super::stream::TlsStream;
 use crate::buffer::Memory;
 use crate::transport::Stream;
@@ -19,6 +19,10 @@ pub struct TlsAcceptor {
 }
 
 impl TlsAcceptor {
+    /// Connections that a turn begins. More of them would wait here instead of in the backlog, with memory of their own, and
+    /// beginning them would keep the others waiting.
+    pub const ACCEPTS_A_TURN: usize = 2 * HANDSHAKES_A_TURN as usize;
+
     /// `memory` is what connections are charged to.
     pub fn new(memory: Arc<Memory>) -> TlsAcceptor {
         TlsAcceptor { shared: Rc::new(Shared::new(memory)) }
