@@ -28,7 +28,7 @@ pub(crate) struct KnownPeer {
     #[cfg(feature = "tls")]
     certificates: OnceLock<Vec<Box<[u8]>>>,
     /// Set when the PROXY header is complete.
-    header: OnceLock<ProxyHeader>,
+    header: OnceLock<Box<ProxyHeader>>,
     /// If it is a proxy: those that are believed.
     proxies: Option<Arc<Proxies>>,
 }
@@ -61,7 +61,7 @@ impl KnownPeer {
 
     /// Notes what the proxy says about its client.
     pub(super) fn announce(&self, header: ProxyHeader) {
-        let _ = self.header.set(header);
+        let _ = self.header.set(Box::new(header));
     }
 
     #[cold]
@@ -129,7 +129,7 @@ impl Peer {
     /// Returns what a proxy has said about its client at the beginning of the connection.
     pub(crate) fn proxy_header(&self) -> Option<&ProxyHeader> {
         match self {
-            Peer::Known(peer) => peer.header.get(),
+            Peer::Known(peer) => peer.header.get().map(|header| &**header),
             _ => None,
         }
     }
