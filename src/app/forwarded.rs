@@ -107,13 +107,13 @@ fn list<'v>(values: impl Iterator<Item = &'v [u8]>) -> impl Iterator<Item = &'v 
     values.flat_map(|value| split(value, b','))
 }
 
-/// Splits at a separator that is not within quotes. White space around the parts is dropped. A text without anything else has no
-/// parts; elsewhere, a part may be empty: a proxy that adds one has nothing to say, so what stands before it is not its word.
+/// Splits at a separator that is not within quotes. White space around the parts is dropped. A part may be empty: a proxy that
+/// adds one has nothing to say, so what stands before it is not its word.
 ///
 /// A client may begin a quoted string, for a proxy to add to. So a quote only counts if the string ends where a value ends,
 /// and has no escapes, for which no value has a use.
 fn split(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
-    let mut rest = Some(text).filter(|text| !text.trim_ascii().is_empty());
+    let mut rest = Some(text);
     std::iter::from_fn(move || {
         let text = rest?;
         let mut end = 0;
@@ -269,6 +269,8 @@ mod tests {
         check("X-Forwarded-For: 192.0.2.1,,", "10.0.0.1 - -");
         check("X-Forwarded-For: 192.0.2.1, , 10.0.0.2", "10.0.0.2 - -");
         check("X-Forwarded-For: ,192.0.2.1", "192.0.2.1 - -");
+        check("X-Forwarded-For: 192.0.2.1\nX-Forwarded-For: ", "10.0.0.1 - -");
+        check("X-Forwarded-Host: evil.example\nX-Forwarded-Host: ", "10.0.0.1 - -");
         check(
             "X-Forwarded-For: 127.0.0.1\nx-forwarded-for: 192.0.2.1\nX-FORWARDED-FOR: 10.0.0.2",
             "192.0.2.1 - -",

@@ -73,7 +73,8 @@ impl Proxies {
     }
 
     /// Believes what requests from `peers` say in `fields` about the client. If they name several addresses, one for each proxy
-    /// on the way, the client is the last that is not in `peers`.
+    /// on the way, the client is the last that is not in `peers`. Of several schemes or hosts, the last counts. Whoever has an
+    /// address in `peers` can pass for anybody, so it should hold the proxies and no clients.
     #[must_use]
     pub fn trust(mut self, peers: Networks, fields: ForwardedFields) -> Proxies {
         (self.trusted, self.fields) = (peers, fields);
