@@ -49,6 +49,8 @@ pub struct TlsStream<S> {
     holds_back: bool,
     /// A close_notify was sent, or the alert of an error.
     is_closed: bool,
+    /// This side ends when the records that wait have left.
+    ends_behind_unsent: bool,
     /// The last read was one of the stream below, and has taken all that it had.
     is_drained: bool,
     charge: Charge,
@@ -94,6 +96,7 @@ impl<S: Stream> TlsStream<S> {
             unsent_from: 0,
             holds_back: false,
             is_closed: false,
+            ends_behind_unsent: false,
             is_drained: true,
         };
         stream.settle()?;
@@ -288,7 +291,7 @@ impl<S: Stream> TlsStream<S> {
             (self.unsent, self.unsent_from) = (Vec::new(), 0);
             self.settle()?;
         }
-        Ok(())
+        if std::mem::take(&mut self.ends_behind_unsent) { self.stream.shutdown_write() } else { Ok(()) }
     }
 }
 
@@ -360,7 +363,11 @@ impl<S: Stream> Stream for TlsStream<S> {
             self.phase = Phase::Discarding;
             self.received = Vec::new();
         }
-        self.stream.shutdown_write()
+        if self.unsent.is_empty() {
+            return self.stream.shutdown_write();
+        }
+        self.ends_behind_unsent = true;
+        Ok(())
     }
 }
 
@@ -404,6 +411,8 @@ mod tests {
         ended: bool,
         /// Nothing is cut, and nothing fails.
         is_smooth: bool,
+        /// The server has ended its side.
+        is_shut: bool,
     }
 
     struct End(Rc<RefCell<Wire>>);
@@ -446,6 +455,7 @@ mod tests {
 
         fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
             let wire = &mut *self.0.borrow_mut();
+            assert!(!wire.is_shut, "nothing is written after the end");
             wire.fail()?;
             let possible = wire.room.min(buffer.len());
             if possible == 0 {
@@ -462,6 +472,7 @@ mod tests {
         }
 
         fn shutdown_write(&mut self) -> io::Result<()> {
+            self.0.borrow_mut().is_shut = true;
             Ok(())
         }
     }
@@ -499,8 +510,15 @@ mod tests {
         fn at(acceptor: &Rc<TlsAcceptor>, pair: &Pair, seed: u64) -> Play {
             let random = Random::new(seed);
             let (to_server, to_client) = (Vec::new(), Vec::new());
-            let wire =
-                Wire { random, to_server, to_client, room: usize::MAX, ended: false, is_smooth: false };
+            let wire = Wire {
+                random,
+                to_server,
+                to_client,
+                room: usize::MAX,
+                ended: false,
+                is_smooth: false,
+                is_shut: false,
+            };
             let wire = Rc::new(RefCell::new(wire));
             let peer = Arc::new(KnownPeer::new(None, true, None));
             let server = acceptor.accept(End(wire.clone()), &pair.tls, peer).unwrap();
@@ -581,6 +599,27 @@ mod tests {
         assert!(play.client_turn().1, "the end is announced");
         play.wire.borrow_mut().ended = true;
         assert_eq!(std::iter::repeat_with(|| play.server.read(&mut [0; 100])).find_map(Result::ok), Some(0));
+    }
+
+    #[test]
+    fn this_side_ends_behind_the_records_that_wait() {
+        let mut play = Play::new(&pair(), 1);
+        play.wire.borrow_mut().is_smooth = true;
+        while play.server.session.is_handshaking() || play.client.is_handshaking() {
+            play.acceptor.begin_turn();
+            play.client_turn();
+            let _ = play.server.read(&mut [0; 100]);
+        }
+        play.client_turn();
+        play.wire.borrow_mut().room = 0;
+        play.server.shutdown_write().unwrap();
+        assert!(play.server.wants_write() && !play.wire.borrow().is_shut);
+        assert!(play.server.read(&mut [0; 100]).is_err(), "nothing has arrived");
+        assert!(play.server.wants_write() && !play.wire.borrow().is_shut);
+        play.wire.borrow_mut().room = usize::MAX;
+        assert!(play.server.read(&mut [0; 100]).is_err(), "nothing has arrived");
+        assert!(!play.server.wants_write() && play.wire.borrow().is_shut);
+        assert!(play.client_turn().1, "the end is announced");
     }
 
     fn bytes(random: &mut Random, max: usize) -> Vec<u8> {
