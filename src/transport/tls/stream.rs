@@ -361,7 +361,7 @@ impl<S: Stream> Stream for TlsStream<S> {
         if self.phase != Phase::Ended {
             // Nothing can be answered any more, so nothing is worth decrypting.
             self.phase = Phase::Discarding;
-            self.received = Vec::new();
+            (self.received, self.put_off) = (Vec::new(), None);
         }
         if self.unsent.is_empty() {
             return self.stream.shutdown_write();
