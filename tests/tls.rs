@@ -14,8 +14,6 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 /// How long a client waits for something that must happen.
@@ -556,8 +554,8 @@ fn allocations_of(first: String, ask: impl Fn(&mut Client) + Send + 'static) -> 
     let worker = Server::builder().bind_tls("127.0.0.1:0", &tls).worker(app);
     let mut worker = worker.expect("the worker starts");
     let addr = worker.local_addrs()[0];
-    let (warm, is_warm) = mpsc::channel();
-    let client = thread::spawn(move || {
+    let (warm, is_warm) = std::sync::mpsc::channel();
+    let client = std::thread::spawn(move || {
         let mut client = Client::connect(addr, &pair);
         client.send(first);
         (0..TIMES).for_each(|_| ask(&mut client));

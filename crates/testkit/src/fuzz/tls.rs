@@ -85,6 +85,8 @@ struct Side {
     sent: Vec<u8>,
     /// The handshake is over.
     is_open: bool,
+    /// The server has ended its side, which may take effect later.
+    has_ended: bool,
 }
 
 impl Side {
@@ -101,6 +103,7 @@ impl Side {
             outbox: Vec::new(),
             sent: Vec::new(),
             is_open: false,
+            has_ended: false,
         }
     }
 
@@ -183,7 +186,7 @@ impl Side {
     fn write(&mut self, bytes: &[u8]) {
         let Some(stream) = self.stream.as_mut().filter(|_| self.is_open) else { return };
         self.outbox.extend_from_slice(bytes);
-        if self.outbox.is_empty() || self.pipe.borrow().shut {
+        if self.outbox.is_empty() || self.has_ended {
             return;
         }
         match stream.write(&self.outbox) {
@@ -195,8 +198,8 @@ impl Side {
 
     /// Ends the server's side.
     fn end(&mut self) {
-        let is_shut = self.pipe.borrow().shut;
-        if let Some(stream) = self.stream.as_mut().filter(|_| !is_shut) {
+        let has_ended = std::mem::replace(&mut self.has_ended, true);
+        if let Some(stream) = self.stream.as_mut().filter(|_| !has_ended) {
             _ = stream.shutdown_write();
         }
     }
