@@ -51,6 +51,8 @@ pub struct TlsStream<S> {
     is_closed: bool,
     /// This side ends when the records that wait have left.
     ends_behind_unsent: bool,
+    /// The stream below has ended its side.
+    is_shut: bool,
     /// The last read was one of the stream below, and has taken all that it had.
     is_drained: bool,
     charge: Charge,
@@ -97,6 +99,7 @@ impl<S: Stream> TlsStream<S> {
             holds_back: false,
             is_closed: false,
             ends_behind_unsent: false,
+            is_shut: false,
             is_drained: true,
         };
         stream.settle()?;
@@ -212,7 +215,12 @@ impl<S: Stream> TlsStream<S> {
         self.phase = Phase::Discarding;
         // Nothing was written before, so it fits.
         let _ = self.stream.write(PLAIN_HTTP_ANSWER);
-        let _ = self.stream.shutdown_write();
+        let _ = self.shut();
+    }
+
+    /// Ends this side of the stream below, unless it has ended.
+    fn shut(&mut self) -> io::Result<()> {
+        if std::mem::replace(&mut self.is_shut, true) { Ok(()) } else { self.stream.shutdown_write() }
     }
 
     /// Encrypts and writes several buffers, as one stream of bytes.
@@ -291,7 +299,7 @@ impl<S: Stream> TlsStream<S> {
             (self.unsent, self.unsent_from) = (Vec::new(), 0);
             self.settle()?;
         }
-        if std::mem::take(&mut self.ends_behind_unsent) { self.stream.shutdown_write() } else { Ok(()) }
+        if std::mem::take(&mut self.ends_behind_unsent) { self.shut() } else { Ok(()) }
     }
 }
 
@@ -364,7 +372,7 @@ impl<S: Stream> Stream for TlsStream<S> {
             (self.received, self.put_off) = (Vec::new(), None);
         }
         if self.unsent.is_empty() {
-            return self.stream.shutdown_write();
+            return self.shut();
         }
         self.ends_behind_unsent = true;
         Ok(())
