@@ -7,9 +7,9 @@ use crate::hist::Hist;
 use crate::http;
 use crate::link::Link;
 use crate::net::{self, READ_BUF};
-use crate::report::{cpu_now, finish};
+use crate::window::{Moment, Window};
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// The number of texts through which the messages rotate.
 const TEXTS: usize = 64;
@@ -103,30 +103,18 @@ pub fn run(a: &Args) {
     for (i, c) in conns.iter_mut().enumerate() {
         pump(i, c, ns(Instant::now()));
     }
-    let warm_end = start + Duration::from_secs_f64(a.warmup);
-    let mut end = warm_end + Duration::from_secs_f64(a.secs);
-    let (mut measuring, mut t0, mut cpu0) = (false, start, (None, 0.0));
+    let mut window = Window::new(a, start);
     let (mut msgs, mut wire, mut hist) = (0u64, 0u64, Hist::new());
     let mut buf = vec![0u8; READ_BUF];
     let mut plain: Vec<u8> = Vec::with_capacity(a.size * 2 + 1024);
     let mut events = net::Events::new(1024);
-    let mut last_progress = start;
     loop {
         let n = ep.wait(&mut events, 100);
         let mut now = Instant::now();
-        if !measuring && now >= warm_end {
-            measuring = true;
-            cpu0 = cpu_now(a);
-            t0 = Instant::now();
-            end = t0 + Duration::from_secs_f64(a.secs);
-            (msgs, wire, hist) = (0, 0, Hist::new());
-        } else if measuring && now >= end {
-            break;
-        }
-        if n > 0 {
-            last_progress = now;
-        } else if now.duration_since(last_progress) > Duration::from_secs(5) {
-            die("no answer for 5 s (stalled)");
+        match window.step(now, n, "no answer for 5 s (stalled)") {
+            Moment::Within => {}
+            Moment::Begin => (msgs, wire, hist) = (0, 0, Hist::new()),
+            Moment::End => break,
         }
         for k in 0..n {
             let (i, flags) = events.get(k);
@@ -186,9 +174,7 @@ pub fn run(a: &Args) {
             }
         }
     }
-    let secs = t0.elapsed().as_secs_f64();
-    let cpu1 = cpu_now(a);
-    finish(a, "message", msgs, secs, hist, cpu0, cpu1, Some(wire));
+    window.finish("message", msgs, hist, Some(wire));
 }
 
 fn inflate_message(z: &mut flate2::Decompress, mut data: &[u8], out: &mut Vec<u8>) {

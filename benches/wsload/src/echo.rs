@@ -7,9 +7,9 @@ use crate::hist::Hist;
 use crate::http;
 use crate::link::Link;
 use crate::net::{self, READ_BUF};
-use crate::report::{cpu_now, finish};
+use crate::window::{Moment, Window};
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 struct Conn {
     link: Link,
@@ -82,33 +82,18 @@ pub fn run(a: &Args) {
         pump(&ep, i, c, &out, ns(Instant::now()));
     }
 
-    let warm_end = start + Duration::from_secs_f64(a.warmup);
-    let mut end = warm_end + Duration::from_secs_f64(a.secs);
-    let mut measuring = false;
-    let mut t0 = start;
-    let mut cpu0 = (None, 0.0);
+    let mut window = Window::new(a, start);
     let mut msgs = 0u64;
     let mut hist = Hist::new();
     let mut buf = vec![0u8; READ_BUF];
     let mut events = net::Events::new(1024);
-    let mut last_progress = start;
     loop {
         let n = ep.wait(&mut events, 100);
         let mut now = Instant::now();
-        if !measuring && now >= warm_end {
-            measuring = true;
-            cpu0 = cpu_now(a);
-            t0 = Instant::now();
-            end = t0 + Duration::from_secs_f64(a.secs);
-            msgs = 0;
-            hist = Hist::new();
-        } else if measuring && now >= end {
-            break;
-        }
-        if n > 0 {
-            last_progress = now;
-        } else if now.duration_since(last_progress) > Duration::from_secs(5) {
-            die("no answer for 5 s (stalled)");
+        match window.step(now, n, "no answer for 5 s (stalled)") {
+            Moment::Within => {}
+            Moment::Begin => (msgs, hist) = (0, Hist::new()),
+            Moment::End => break,
         }
         for k in 0..n {
             let (i, flags) = events.get(k);
@@ -155,7 +140,5 @@ pub fn run(a: &Args) {
             }
         }
     }
-    let secs = t0.elapsed().as_secs_f64();
-    let cpu1 = cpu_now(a);
-    finish(a, "message", msgs, secs, hist, cpu0, cpu1, None);
+    window.finish("message", msgs, hist, None);
 }

@@ -11,7 +11,7 @@ use crate::hist::Hist;
 use crate::http;
 use crate::link::Link;
 use crate::net::{self, READ_BUF};
-use crate::report::cpu_now;
+use crate::report::{cpu_now, Cpu};
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
@@ -201,8 +201,6 @@ fn sequence_of(text: &[u8]) -> u64 {
         .and_then(|n| n.parse().ok())
         .unwrap_or(0)
 }
-
-type Cpu = (Option<f64>, f64);
 
 fn print(a: &Args, m: &Measured, sequence: u64, cpu0: Cpu, cpu1: Cpu, ns: u64) {
     let ticks = sequence + 1 - m.first;

@@ -7,7 +7,7 @@ use crate::hist::Hist;
 use crate::http;
 use crate::link::Link;
 use crate::net::{self, READ_BUF};
-use crate::report::{cpu_now, finish};
+use crate::window::{Moment, Window};
 use std::time::{Duration, Instant};
 
 /// What one subscriber receives.
@@ -117,29 +117,21 @@ pub fn publish_to<D: Deliveries>(a: &Args, path: &str, message: &[u8], subscribe
     for _ in 0..a.depth {
         publish(&mut publisher, &mut next, &mut sent_at);
     }
-    let warm_end = start + Duration::from_secs_f64(a.warmup);
-    let mut end = warm_end + Duration::from_secs_f64(a.secs);
-    let (mut measuring, mut t0, mut cpu0) = (false, start, (None, 0.0));
+    let mut window = Window::new(a, start);
     let (mut msgs, mut hist) = (0u64, Hist::new());
     let mut buf = vec![0u8; READ_BUF];
     let mut events = net::Events::new(1024);
-    let mut last_progress = start;
     loop {
         let n = ep.wait(&mut events, 100);
         let now = Instant::now();
-        if !measuring && now >= warm_end {
-            measuring = true;
-            cpu0 = cpu_now(a);
-            t0 = Instant::now();
-            end = t0 + Duration::from_secs_f64(a.secs);
-            (msgs, hist) = (0, Hist::new());
-        } else if measuring && now >= end {
-            break;
-        }
-        if n > 0 {
-            last_progress = now;
-        } else if now.duration_since(last_progress) > Duration::from_secs(5) {
-            die("no delivery for 5 s (a message was lost, or the server stalled)");
+        match window.step(
+            now,
+            n,
+            "no delivery for 5 s (a message was lost, or the server stalled)",
+        ) {
+            Moment::Within => {}
+            Moment::Begin => (msgs, hist) = (0, Hist::new()),
+            Moment::End => break,
         }
         let t = ns(now);
         for k in 0..n {
@@ -176,7 +168,5 @@ pub fn publish_to<D: Deliveries>(a: &Args, path: &str, message: &[u8], subscribe
             publish(&mut publisher, &mut next, &mut sent_at);
         }
     }
-    let secs = t0.elapsed().as_secs_f64();
-    let cpu1 = cpu_now(a);
-    finish(a, "delivery", msgs, secs, hist, cpu0, cpu1, None);
+    window.finish("delivery", msgs, hist, None);
 }

@@ -45,8 +45,11 @@ impl Report {
     }
 }
 
-/// Returns the CPU time of the server (with `--pid`) and of this process, in microseconds.
-pub fn cpu_now(a: &Args) -> (Option<f64>, f64) {
+/// The CPU time of the server (with `--pid`) and of this process, in microseconds.
+pub type Cpu = (Option<f64>, f64);
+
+/// Returns the CPU times until now.
+pub fn cpu_now(a: &Args) -> Cpu {
     (
         a.pid
             .map(|p| net::cpu_us(p).unwrap_or_else(|| die("cannot read the CPU time of --pid"))),
@@ -54,17 +57,7 @@ pub fn cpu_now(a: &Args) -> (Option<f64>, f64) {
     )
 }
 
-#[allow(clippy::too_many_arguments)]
-pub fn finish(
-    a: &Args,
-    what: &str,
-    msgs: u64,
-    secs: f64,
-    hist: Hist,
-    cpu0: (Option<f64>, f64),
-    cpu1: (Option<f64>, f64),
-    wire: Option<u64>,
-) {
+pub fn finish(a: &Args, what: &str, msgs: u64, secs: f64, hist: Hist, (cpu0, cpu1): (Cpu, Cpu), wire: Option<u64>) {
     if msgs == 0 {
         die("no message completed in the measured time");
     }

@@ -6,8 +6,8 @@ use crate::hist::Hist;
 use crate::http;
 use crate::link::Link;
 use crate::net::{self, READ_BUF};
-use crate::report::{cpu_now, finish};
-use std::time::{Duration, Instant};
+use crate::window::{Moment, Window};
+use std::time::Instant;
 
 struct Conn {
     link: Link,
@@ -33,29 +33,17 @@ pub fn run(a: &Args) {
     };
     let start = Instant::now();
     let mut conns: Vec<Conn> = (0..a.conns).map(open).collect();
-    let warm_end = start + Duration::from_secs_f64(a.warmup);
-    let mut end = warm_end + Duration::from_secs_f64(a.secs);
-    let (mut measuring, mut t0, mut cpu0) = (false, start, (None, 0.0));
+    let mut window = Window::new(a, start);
     let (mut closed, mut hist) = (0u64, Hist::new());
     let mut buf = vec![0u8; READ_BUF];
     let mut events = net::Events::new(1024);
-    let mut last_progress = start;
     loop {
         let n = ep.wait(&mut events, 100);
         let now = Instant::now();
-        if !measuring && now >= warm_end {
-            measuring = true;
-            cpu0 = cpu_now(a);
-            t0 = Instant::now();
-            end = t0 + Duration::from_secs_f64(a.secs);
-            (closed, hist) = (0, Hist::new());
-        } else if measuring && now >= end {
-            break;
-        }
-        if n > 0 {
-            last_progress = now;
-        } else if now.duration_since(last_progress) > Duration::from_secs(5) {
-            die("no answer for 5 s (stalled)");
+        match window.step(now, n, "no answer for 5 s (stalled)") {
+            Moment::Within => {}
+            Moment::Begin => (closed, hist) = (0, Hist::new()),
+            Moment::End => break,
         }
         for k in 0..n {
             let i = events.get(k).0 as usize;
@@ -73,7 +61,5 @@ pub fn run(a: &Args) {
             }
         }
     }
-    let secs = t0.elapsed().as_secs_f64();
-    let cpu1 = cpu_now(a);
-    finish(a, "connection", closed, secs, hist, cpu0, cpu1, None);
+    window.finish("connection", closed, hist, None);
 }
