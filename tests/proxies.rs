@@ -191,7 +191,7 @@ fn fields_are_believed_if_the_announced_client_is_a_proxy() {
 
 /// HAProxy says so for health checks, but also for the clients of its Unix sockets.
 #[test]
-fn nobody_is_trusted_whom_the_header_does_not_name() {
+fn a_header_that_names_no_address_makes_no_fields_trusted() {
     let proxies = announced().trust("127.0.0.1, unix".parse().unwrap(), ForwardedFields::XForwarded);
     let (_server, addr) = serve(proxies);
     let unspecified = b"\r\n\r\n\0\r\nQUIT\n\x21\0\0\0";
@@ -308,7 +308,7 @@ fn pages_are_judged_by_the_scheme_and_the_host_that_their_browser_has_used() {
     assert_eq!(statuses(&app, "127.0.0.1:1", page), [403; 2]);
     // Only a proxy may say so.
     assert_eq!(statuses(&app, "192.0.2.1:1", &format!("{page}{forwarded}")), [403; 2]);
-    // A page of the plain site, which anybody on the way may have written.
+    // A page of the plain site, which any host on the way may have altered.
     let plain = "Host: chat.example\r\nOrigin: http://chat.example\r\n";
     assert_eq!(statuses(&app, "127.0.0.1:1", plain), [202, 101]);
     assert_eq!(statuses(&app, "127.0.0.1:1", &format!("{plain}X-Forwarded-Proto: https\r\n")), [403; 2]);

@@ -105,9 +105,12 @@ impl SitePolicy {
     pub fn check(&self, req: &Request<'_>) -> Result<(), Error> {
         // Not that of a proxy's client: a page that has rebound its name can send the fields of a proxy, too.
         let over_loopback = req.peer().is_loopback();
-        let hosts = [req.head().host(), req.host()];
-        if let Some(host) = hosts.into_iter().find(|host| !self.serves(host, over_loopback)) {
-            return Err(Error::new(421, format!("The host `{host}` is not served here.")));
+        let (sent, host) = (req.head().host(), req.host());
+        if !self.serves(sent, over_loopback) {
+            return Err(not_served(sent));
+        }
+        if host != sent && !self.serves(host, over_loopback) {
+            return Err(not_served(host));
         }
         let is_safe = matches!(req.method(), Method::Get | Method::Head | Method::Options | Method::Trace);
         if is_safe && req.fields().get("upgrade").is_none() {
@@ -115,7 +118,7 @@ impl SitePolicy {
         }
         let fields = req.fields();
         let (origins, sites) = (fields.values("origin"), fields.values("sec-fetch-site"));
-        if is_admitted(origins, sites, req.host(), req.is_secure(), &self.origins) {
+        if is_admitted(origins, sites, host, req.is_secure(), &self.origins) {
             req.insert(OriginVerdict::Admitted);
             return Ok(());
         }
@@ -131,6 +134,10 @@ impl SitePolicy {
             || self.hosts.iter().any(|listed| **listed == *"*" || is_same_host(listed, name))
             || (over_loopback && self.loopback && is_loopback(name))
     }
+}
+
+fn not_served(host: &str) -> Error {
+    Error::new(421, format!("The host `{host}` is not served here."))
 }
 
 /// The answer to a page of another origin.

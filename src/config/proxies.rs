@@ -1,6 +1,6 @@
-//! Which peers are proxies, and how they say for whom they ask.
+//! Which peers are proxies, and how they name their clients.
 //!
-//! It knows no field and no header. Its invariant: nobody is a proxy unless the server's operator has said so.
+//! It knows no field and no header. Its invariant: no peer is a proxy unless it is listed.
 
 use super::Networks;
 use std::fmt;
@@ -73,8 +73,8 @@ impl Proxies {
     }
 
     /// Believes what requests from `peers` say in `fields` about the client. If they name several addresses, one for each proxy
-    /// on the way, the client is the last that is not in `peers`. Of several schemes or hosts, the last counts. Whoever has an
-    /// address in `peers` can pass for anybody, so it should hold the proxies and no clients.
+    /// on the way, the client is the last that is not in `peers`. Of several schemes or hosts, the last counts. A client with
+    /// an address in `peers` can pass for any other, so list the proxies only.
     #[must_use]
     pub fn trust(mut self, peers: Networks, fields: ForwardedFields) -> Proxies {
         (self.trusted, self.fields) = (peers, fields);

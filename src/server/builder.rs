@@ -187,7 +187,7 @@ impl Builder {
         self
     }
 
-    /// Sets which peers are proxies, and how they say who their clients are. By default nobody is.
+    /// Sets which peers are proxies, and how they name their clients. By default there are none.
     pub fn proxies(mut self, proxies: Proxies) -> Builder {
         self.settings.proxies = Arc::new(proxies);
         self

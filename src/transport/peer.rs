@@ -140,7 +140,7 @@ impl Peer {
         let Peer::Known(peer) = self else { return None };
         let proxies = peer.proxies.as_deref()?;
         let is_trusted = match peer.header.get() {
-            // Whoever it is that the header does not name, it need not be the proxy.
+            // A header without an address may be about a client of the proxy.
             Some(header) => header.source().is_some_and(|source| proxies.trusts(Some(source.ip()))),
             None => proxies.trusts(peer.addr.map(|addr| addr.ip())),
         };

@@ -22,7 +22,7 @@ use std::sync::OnceLock;
 /// Plaintext that is encrypted at a time: the records fit into what the server reads at once.
 const PLAINTEXT_MAX: usize = 16 << 10;
 
-/// The server's side of TLS of a run, and what its clients trust.
+/// The server's side of TLS of a run.
 pub struct Terminals {
     layer: TlsLayer,
 }
@@ -31,9 +31,8 @@ pub struct Terminals {
 struct Terminal {
     plaintext: SimStream,
     client: ClientConnection,
-    /// Records that the server has not read, from `sent` on.
+    /// Records that the server has not read.
     records: Vec<u8>,
-    sent: usize,
     is_drained: bool,
 }
 
@@ -56,7 +55,7 @@ impl Terminals {
     pub fn stream(&self, wire: &Rc<RefCell<Wire>>) -> Box<dyn Stream> {
         let client = connection("localhost", &[pair()], None);
         let plaintext = Wire::stream(wire);
-        let terminal = Terminal { plaintext, client, records: Vec::new(), sent: 0, is_drained: true };
+        let terminal = Terminal { plaintext, client, records: Vec::new(), is_drained: true };
         Box::new(self.layer.accept(terminal).expect("the certificate can be used"))
     }
 
@@ -78,7 +77,7 @@ impl Terminal {
 impl Stream for Terminal {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.collect();
-        if self.sent == self.records.len() && !self.client.is_handshaking() {
+        if self.records.is_empty() && !self.client.is_handshaking() {
             let mut plaintext = [0; PLAINTEXT_MAX];
             let count = self.plaintext.read(&mut plaintext)?;
             self.is_drained = self.plaintext.is_drained_by(count, PLAINTEXT_MAX);
@@ -88,15 +87,12 @@ impl Stream for Terminal {
             self.client.writer().write_all(&plaintext[..count])?;
             self.collect();
         }
-        let rest = &self.records[self.sent..];
-        if rest.is_empty() {
+        let records = std::mem::take(&mut self.records);
+        if records.is_empty() {
             return Err(ErrorKind::WouldBlock.into());
         }
-        assert!(rest.len() <= buffer.len(), "the records are read at once");
-        let count = rest.len();
-        buffer[..count].copy_from_slice(rest);
-        (self.records, self.sent) = (Vec::new(), 0);
-        Ok(count)
+        buffer.get_mut(..records.len()).expect("the records are read at once").copy_from_slice(&records);
+        Ok(records.len())
     }
 
     /// The handshake's answer is there as soon as its question was asked, and no event says so.

@@ -1,4 +1,4 @@
-//! A thread that works until it is told to stop.
+//! A thread that runs until it is stopped.
 //!
 //! It knows no work. Its invariant: when a [`Background`] is dropped, its thread has ended.
 

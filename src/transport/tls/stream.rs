@@ -49,10 +49,7 @@ pub struct TlsStream<S> {
     holds_back: bool,
     /// A close_notify was sent, or the alert of an error.
     is_closed: bool,
-    /// This side ends when the records that wait have left.
-    ends_behind_unsent: bool,
-    /// The stream below has ended its side.
-    is_shut: bool,
+    below: Below,
     /// The last read was one of the stream below, and has taken all that it had.
     is_drained: bool,
     charge: Charge,
@@ -72,6 +69,15 @@ enum Phase {
     Ended,
     /// What the peer sends is thrown away until it ends: this side has ended, or the peer does not speak TLS and was told so.
     Discarding,
+}
+
+/// The sending side of the stream below.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Below {
+    Open,
+    /// It ends when the records that wait have left.
+    Ending,
+    Ended,
 }
 
 impl<S: Stream> TlsStream<S> {
@@ -98,8 +104,7 @@ impl<S: Stream> TlsStream<S> {
             unsent_from: 0,
             holds_back: false,
             is_closed: false,
-            ends_behind_unsent: false,
-            is_shut: false,
+            below: Below::Open,
             is_drained: true,
         };
         stream.settle()?;
@@ -220,7 +225,10 @@ impl<S: Stream> TlsStream<S> {
 
     /// Ends this side of the stream below, unless it has ended.
     fn shut(&mut self) -> io::Result<()> {
-        if std::mem::replace(&mut self.is_shut, true) { Ok(()) } else { self.stream.shutdown_write() }
+        match std::mem::replace(&mut self.below, Below::Ended) {
+            Below::Ended => Ok(()),
+            Below::Open | Below::Ending => self.stream.shutdown_write(),
+        }
     }
 
     /// Encrypts and writes several buffers, as one stream of bytes.
@@ -299,7 +307,7 @@ impl<S: Stream> TlsStream<S> {
             (self.unsent, self.unsent_from) = (Vec::new(), 0);
             self.settle()?;
         }
-        if std::mem::take(&mut self.ends_behind_unsent) { self.shut() } else { Ok(()) }
+        if self.below == Below::Ending { self.shut() } else { Ok(()) }
     }
 }
 
@@ -374,7 +382,7 @@ impl<S: Stream> Stream for TlsStream<S> {
         if self.unsent.is_empty() {
             return self.shut();
         }
-        self.ends_behind_unsent = true;
+        self.below = Below::Ending;
         Ok(())
     }
 }

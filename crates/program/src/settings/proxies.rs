@@ -1,6 +1,6 @@
 //! Which peers are proxies, and how they say who their clients are.
 //!
-//! It does not know what proxies send. Its invariant: nobody is a proxy unless a setting says so.
+//! It does not know what proxies send. Its invariant: no peer is a proxy unless a setting lists it.
 
 use fleeting::{ForwardedFields, Networks, Proxies};
 
@@ -22,7 +22,7 @@ impl ProxySettings {
         Proxies::new().proxy_protocol(self.announcing.clone()).trust(self.trusted.clone(), fields)
     }
 
-    /// Returns them for a listener that does not ask who the client is: nobody's fields are believed.
+    /// Returns them for a listener that does not need the client's address: no fields are trusted.
     pub(crate) fn announcing(&self) -> Proxies {
         Proxies::new().proxy_protocol(self.announcing.clone())
     }
@@ -45,7 +45,7 @@ impl ProxySettings {
         Ok(())
     }
 
-    /// Checks that fields are not named for nobody. Its error begins with the flag.
+    /// Checks that fields are only named together with trusted proxies. Its error begins with the flag.
     pub(super) fn check(&self) -> Result<(), String> {
         if self.fields.is_some() && self.trusted.is_empty() {
             return Err("--trust-fields: no proxy is trusted; expected a --trust, too".into());
