@@ -7,9 +7,15 @@ use fleeting::{
 };
 use fleeting_testkit::client::{frame, handshake};
 use fleeting_testkit::server::Echo;
+use rustls::client::WantsClientCert;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, SignatureVerificationAlgorithm};
-use rustls::{CipherSuite, ClientConfig, ClientConnection, RootCertStore, SignatureScheme, StreamOwned};
+use rustls::{
+    CipherSuite, ClientConfig, ClientConnection, ConfigBuilder, RootCertStore, SignatureScheme, StreamOwned,
+    SupportedProtocolVersion,
+};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,16 +53,29 @@ impl Pair {
     }
 }
 
-/// A client's side, which trusts `trusted` only. `own` is what it shows.
-pub fn connection(name: &str, trusted: &[&Pair], own: Option<&Pair>) -> ClientConnection {
+/// Begins the configuration of a client that trusts `trusted` only.
+fn configure(
+    provider: CryptoProvider,
+    versions: &[&'static SupportedProtocolVersion],
+    trusted: &[&Pair],
+) -> ConfigBuilder<ClientConfig, WantsClientCert> {
     let mut roots = RootCertStore::empty();
     for pair in trusted {
         roots.add(pair.certificate()).expect("a certificate");
     }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider);
-    let config =
-        config.with_safe_default_protocol_versions().expect("versions").with_root_certificates(roots);
+    let config = ClientConfig::builder_with_provider(provider.into());
+    config.with_protocol_versions(versions).expect("versions").with_root_certificates(roots)
+}
+
+/// A client's side that asks for `name`.
+fn start(config: ClientConfig, name: &str) -> ClientConnection {
+    let name = ServerName::try_from(name.to_string()).expect("a name");
+    ClientConnection::new(Arc::new(config), name).expect("a client")
+}
+
+/// A client's side, which trusts `trusted` only. `own` is what it shows.
+pub fn connection(name: &str, trusted: &[&Pair], own: Option<&Pair>) -> ClientConnection {
+    let config = configure(default_provider(), rustls::DEFAULT_VERSIONS, trusted);
     let config = match own {
         None => config.with_no_client_auth(),
         Some(own) => {
@@ -64,8 +83,7 @@ pub fn connection(name: &str, trusted: &[&Pair], own: Option<&Pair>) -> ClientCo
             config.with_client_auth_cert(vec![own.certificate()], key).expect("they belong together")
         }
     };
-    let name = ServerName::try_from(name.to_string()).expect("a name");
-    ClientConnection::new(Arc::new(config), name).expect("a client")
+    start(config, name)
 }
 
 struct Client {
@@ -296,7 +314,7 @@ fn a_client_that_the_server_cannot_agree_with_is_told_why() {
     let pair = Pair::new("localhost");
     let (_server, addr) = serve(&pair.options().build().unwrap());
     let check = |version, alpn: &[u8], can_verify: bool, expected: &str| {
-        let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+        let mut provider = default_provider();
         if !can_verify {
             // The certificate has an ECDSA key.
             provider.cipher_suites.retain(|suite| !format!("{:?}", suite.suite()).contains("_ECDSA_"));
@@ -307,13 +325,9 @@ fn a_client_that_the_server_cannot_agree_with_is_told_why() {
             let rsa = RSA.get_or_init(|| all.iter().copied().filter(|(scheme, _)| is_rsa(scheme)).collect());
             provider.signature_verification_algorithms.mapping = rsa;
         }
-        let config = ClientConfig::builder_with_provider(provider.into());
-        let config = config.with_protocol_versions(&[version]).expect("a version");
-        let mut config = config.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+        let mut config = configure(provider, &[version], &[]).with_no_client_auth();
         config.alpn_protocols = vec![alpn.to_vec()];
-        let name = ServerName::try_from("localhost").expect("a name");
-        let client = ClientConnection::new(Arc::new(config), name).expect("a client");
-        let error = Client::over(client, addr).err().expect("they cannot agree");
+        let error = Client::over(start(config, "localhost"), addr).err().expect("they cannot agree");
         assert!(error.contains(expected), "{version:?}: {error}");
     };
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
@@ -330,17 +344,11 @@ fn the_server_chooses_the_fastest_cipher_suite_whatever_the_client_prefers() {
         (&rustls::version::TLS13, CipherSuite::TLS13_AES_128_GCM_SHA256),
         (&rustls::version::TLS12, CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256),
     ] {
-        let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+        let mut provider = default_provider();
         for _ in 0..provider.cipher_suites.len() {
             provider.cipher_suites.rotate_left(1);
-            let config = ClientConfig::builder_with_provider(provider.clone().into());
-            let config = config.with_protocol_versions(&[version]).expect("a version");
-            let mut roots = RootCertStore::empty();
-            roots.add(pair.certificate()).expect("a certificate");
-            let config = config.with_root_certificates(roots).with_no_client_auth();
-            let name = ServerName::try_from("localhost").expect("a name");
-            let client = ClientConnection::new(Arc::new(config), name).expect("a client");
-            let client = Client::over(client, addr).expect("the handshake succeeds");
+            let config = configure(provider.clone(), &[version], &[&pair]).with_no_client_auth();
+            let client = Client::over(start(config, "localhost"), addr).expect("the handshake succeeds");
             assert_eq!(client.tls.conn.negotiated_cipher_suite().map(|suite| suite.suite()), Some(expected));
         }
     }
