@@ -378,11 +378,8 @@ async def below_a_prefix(server, browser):
 async def over_tls(folder, browser):
     """Opens the page over TLS: nothing of it is loaded, or connects, in plain text."""
     with Server(*certificate(folder)) as server:
-        tab = await browser.open("about:blank")
         # The certificate is its own authority. curl, which trusts it, has tests of its own.
-        await tab.send("Security.enable")
-        await tab.send("Security.setIgnoreCertificateErrors", ignore=True)
-        await tab.send("Page.navigate", url=f"https://localhost:{server.port}/")
+        tab = await browser.open(f"https://localhost:{server.port}/", any_certificate=True)
         await tab.until(CONNECTED)
         assert await tab.value("location.protocol + isSecureContext") == "https:true"
         loaded = await tab.value("performance.getEntriesByType('resource').map((entry) => entry.name)")
