@@ -47,7 +47,9 @@
 //!
 //! - `deflate` (default): WebSocket compression, permessage-deflate (RFC 7692).
 //! - `json`: [`Request::json`], [`Response::json`] and [`Pairs::read`] with serde.
-//! - `tls`: [`Builder::bind_tls`] and [`Tls`], with rustls.
+//! - `tls`: [`Builder::bind_tls`] and [`Tls`], with rustls and aws-lc.
+//! - `ring`: `tls` with the ciphers of ring on processors where they are faster: those with VAES and without AVX-512. With it,
+//!   rustls has two providers, and a program that uses rustls itself must name one.
 //! - `testing`: tests of an [`App`] without sockets and threads, in the module `testing`.
 
 mod app;

@@ -3,6 +3,7 @@
 //! It knows no connection. Its invariants: a certificate and its key are replaced together, or not at all; a ticket of one
 //! configuration is not accepted under another that checks clients differently (CVE-2025-23419).
 
+use super::algorithms::provider;
 use rustls::client::verify_server_name;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
@@ -231,18 +232,6 @@ impl ResolvesServerCert for Certificates {
         let found = named.or_else(|| self.0.iter().find(usable)).or_else(|| self.0.first());
         found.map(|certificate| certificate.key.clone())
     }
-}
-
-/// Returns the algorithms, the fastest cipher suites first: AES with 128 bits, then 256, then ChaCha20, which only processors
-/// without instructions for AES do faster.
-fn provider() -> CryptoProvider {
-    let mut provider = aws_lc_rs::default_provider();
-    provider.cipher_suites.sort_by_key(|suite| {
-        let keys = ["AES_128", "AES_256"];
-        let name = format!("{:?}", suite.suite());
-        keys.iter().position(|key| name.contains(key)).unwrap_or(keys.len())
-    });
-    provider
 }
 
 fn tickets() -> Result<Arc<dyn ProducesTickets>, TlsError> {
