@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 /// Handshakes that a turn answers. Each takes a signature, so others wait for as many of them at most.
-pub(super) const HANDSHAKES_A_TURN: u32 = 4;
+pub(super) const HANDSHAKES_A_TURN: u32 = 2;
 
 /// What the connections of a worker share.
 pub(super) struct Shared {
