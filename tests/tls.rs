@@ -547,7 +547,7 @@ fn a_turn_begins_a_few_connections_and_the_next_turns_the_others() {
         accepted.push(worker.counters().accepted);
     }
     let begun = accepted.windows(2).map(|turns| turns[1] - turns[0]).chain([accepted[0]]).max();
-    assert_eq!(begun, Some(8), "{accepted:?}");
+    assert_eq!(begun, Some(4), "{accepted:?}");
     drop(clients);
 }
 
