@@ -103,19 +103,43 @@ impl Proxy {
         panic!("no port stays free");
     }
 
-    /// Makes it read its configuration again, and returns when other processes serve.
+    /// Makes it read its configuration again, and returns when only other processes accept clients: one that is told to end drops
+    /// those that have not sent anything yet.
     pub fn reload(&self) {
         let before = self.processes();
         let sent =
             Command::new("kill").args([format!("-{}", self.reload), self.child.id().to_string()]).status();
         assert!(sent.expect("kill(1) exists").success());
-        wait_until(|| self.processes().split_whitespace().any(|id| !before.contains(id)));
+        wait_until(|| {
+            let others = self.processes().into_iter().any(|id| !before.contains(&id));
+            others && !before.iter().any(|id| self.accepts(id))
+        });
     }
 
     /// Returns the ids of the processes that it has started.
-    fn processes(&self) -> String {
+    fn processes(&self) -> Vec<String> {
         let id = self.child.id();
-        fs::read_to_string(format!("/proc/{id}/task/{id}/children")).expect("the system lists children")
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+        children.expect("the system lists children").split_whitespace().map(String::from).collect()
+    }
+
+    /// Whether the process has the proxy's listening socket.
+    fn accepts(&self, id: &str) -> bool {
+        let sockets = fs::read_to_string("/proc/net/tcp").expect("the system lists sockets");
+        let port = format!(":{:04X}", self.addr.port());
+        let listening: Vec<_> = sockets
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>())
+            .filter(|columns| columns.len() > 9 && columns[1].ends_with(&port) && columns[3] == "0A")
+            .map(|columns| format!("socket:[{}]", columns[9]))
+            .collect();
+        assert!(!listening.is_empty(), "the proxy listens");
+        // A process that has ended has none.
+        let Ok(files) = fs::read_dir(format!("/proc/{id}/fd")) else { return false };
+        files.flatten().filter_map(|file| fs::read_link(file.path()).ok()).any(|to| {
+            let to = to.to_string_lossy();
+            listening.iter().any(|socket| **socket == *to)
+        })
     }
 }
 
