@@ -49,7 +49,7 @@
 //! - `json`: [`Request::json`], [`Response::json`] and [`Pairs::read`] with serde.
 //! - `tls`: [`Builder::bind_tls`] and [`Tls`], with rustls and aws-lc.
 //! - `ring`: `tls` with the ciphers of ring on processors where they are faster: those with VAES and without AVX-512. With it,
-//!   rustls has two providers, and a program that uses rustls itself must name one.
+//!   rustls has two providers: a program that uses rustls itself must name one, or making a configuration panics.
 //! - `testing`: tests of an [`App`] without sockets and threads, in the module `testing`.
 
 mod app;

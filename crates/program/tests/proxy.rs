@@ -2,6 +2,7 @@
 
 use fleeting_testkit::redis::node::wait_until;
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -134,8 +135,12 @@ impl Proxy {
             .map(|columns| format!("socket:[{}]", columns[9]))
             .collect();
         assert!(!listening.is_empty(), "the proxy listens");
-        // A process that has ended has none.
-        let Ok(files) = fs::read_dir(format!("/proc/{id}/fd")) else { return false };
+        let files = match fs::read_dir(format!("/proc/{id}/fd")) {
+            Ok(files) => files,
+            // It has ended.
+            Err(error) if error.kind() == ErrorKind::NotFound => return false,
+            Err(error) => panic!("{error}"),
+        };
         files.flatten().filter_map(|file| fs::read_link(file.path()).ok()).any(|to| {
             let to = to.to_string_lossy();
             listening.iter().any(|socket| **socket == *to)

@@ -5,10 +5,15 @@
 use rustls::SupportedCipherSuite;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
-/// Returns the algorithms, the fastest cipher suites first: AES with 128 bits, then 256, then ChaCha20, which only processors
-/// without instructions for AES do faster.
+/// Returns the algorithms that are the fastest on this processor.
 pub(super) fn provider() -> CryptoProvider {
-    let mut cipher_suites = fastest().to_vec();
+    provider_with(fastest())
+}
+
+/// Returns the algorithms with these cipher suites, the fastest first: AES with 128 bits, then 256, then ChaCha20, which only
+/// processors without instructions for AES do faster.
+fn provider_with(cipher_suites: &[SupportedCipherSuite]) -> CryptoProvider {
+    let mut cipher_suites = cipher_suites.to_vec();
     cipher_suites.sort_by_key(|suite| {
         let keys = ["AES_128", "AES_256"];
         let name = format!("{:?}", suite.suite());
@@ -34,11 +39,22 @@ fn fastest() -> &'static [SupportedCipherSuite] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
+    use std::io::{Read, Write};
+    use std::sync::Arc;
+
+    /// The suites that a server may offer, whichever the processor is.
+    fn choices() -> Vec<&'static [SupportedCipherSuite]> {
+        vec![
+            aws_lc_rs::DEFAULT_CIPHER_SUITES,
+            #[cfg(feature = "ring")]
+            rustls::crypto::ring::DEFAULT_CIPHER_SUITES,
+        ]
+    }
 
     #[test]
     fn the_same_cipher_suites_are_offered_on_every_processor() {
-        let names: Vec<_> =
-            provider().cipher_suites.iter().map(|suite| format!("{:?}", suite.suite())).collect();
         let expected = [
             "TLS13_AES_128_GCM_SHA256",
             "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
@@ -50,6 +66,71 @@ mod tests {
             "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
             "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
         ];
-        assert_eq!(names, expected);
+        for suites in choices() {
+            let provider = provider_with(suites);
+            let names: Vec<_> =
+                provider.cipher_suites.iter().map(|suite| format!("{:?}", suite.suite())).collect();
+            assert_eq!(names, expected);
+        }
+    }
+
+    /// Clients have aws-lc alone.
+    #[test]
+    fn every_cipher_suite_is_understood_by_clients() {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
+        let chain = vec![CertificateDer::from(made.cert.der().to_vec())];
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(chain[0].clone()).unwrap();
+        let versions = [&rustls::version::TLS13, &rustls::version::TLS12];
+        let client = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+        let client = client.with_protocol_versions(&versions).unwrap();
+        let client = Arc::new(client.with_root_certificates(roots).with_no_client_auth());
+        let mut tried = 0;
+        for suite in choices().concat() {
+            // The certificate has no RSA key.
+            if format!("{:?}", suite.suite()).contains("RSA_WITH") && !format!("{suite:?}").contains("ECDSA")
+            {
+                continue;
+            }
+            let server = ServerConfig::builder_with_provider(Arc::new(provider_with(&[suite])));
+            let server = server.with_protocol_versions(&[suite.version()]).unwrap();
+            let server =
+                server.with_no_client_auth().with_single_cert(chain.clone(), key.clone_key()).unwrap();
+            let mut server = ServerConnection::new(Arc::new(server)).unwrap();
+            let name = ServerName::try_from("localhost").unwrap();
+            let mut client = ClientConnection::new(client.clone(), name).unwrap();
+            let sent: Vec<u8> = (0..100_000).map(|at| at as u8).collect();
+            let (mut written, mut received) = (0, Vec::new());
+            while received.len() < sent.len() {
+                let (mut up, mut down) = (Vec::new(), Vec::new());
+                while client.wants_write() {
+                    client.write_tls(&mut up).unwrap();
+                }
+                let mut up = &up[..];
+                while !up.is_empty() {
+                    server.read_tls(&mut up).unwrap();
+                    server.process_new_packets().unwrap();
+                }
+                if !server.is_handshaking() {
+                    written += server.writer().write(&sent[written..]).unwrap();
+                }
+                while server.wants_write() {
+                    server.write_tls(&mut down).unwrap();
+                }
+                let mut down = &down[..];
+                while !down.is_empty() {
+                    client.read_tls(&mut down).unwrap();
+                    client.process_new_packets().unwrap();
+                    let mut part = [0; 1 << 15];
+                    while let Ok(bytes @ 1..) = client.reader().read(&mut part) {
+                        received.extend_from_slice(&part[..bytes]);
+                    }
+                }
+            }
+            assert!(received == sent, "{suite:?}");
+            tried += 1;
+        }
+        assert_eq!(tried, 6 * choices().len());
     }
 }
