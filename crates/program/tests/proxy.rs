@@ -89,7 +89,8 @@ impl Proxy {
             let needed = "nginx, haproxy and caddy are needed: install the packages of these names";
             let mut proxy = Proxy { child: spawned.expect(needed), folder: folder.clone(), addr, reload };
             loop {
-                if TcpStream::connect(addr).is_ok() {
+                // A socket that connects to a free port again and again is at last connected with itself.
+                if proxy.serves() && TcpStream::connect(addr).is_ok() {
                     return proxy;
                 }
                 if proxy.child.try_wait().expect("it is a child").is_some() {
@@ -104,8 +105,8 @@ impl Proxy {
         panic!("no port stays free");
     }
 
-    /// Makes it read its configuration again, and returns when only other processes accept clients: one that is told to end drops
-    /// those that have not sent anything yet.
+    /// Makes it read its configuration again, and returns when only new processes accept clients. An old one drops clients
+    /// that have sent nothing by the time it ends.
     pub fn reload(&self) {
         let before = self.processes();
         let sent =
@@ -115,13 +116,20 @@ impl Proxy {
             let others = self.processes().into_iter().any(|id| !before.contains(&id));
             others && !before.iter().any(|id| self.accepts(id))
         });
+        assert!(self.serves(), "the proxy listens");
+    }
+
+    /// Whether it, or a process that it has started, accepts clients.
+    fn serves(&self) -> bool {
+        self.accepts(&self.child.id().to_string()) || self.processes().iter().any(|id| self.accepts(id))
     }
 
     /// Returns the ids of the processes that it has started.
     fn processes(&self) -> Vec<String> {
         let id = self.child.id();
+        // One that has ended has none.
         let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
-        children.expect("the system lists children").split_whitespace().map(String::from).collect()
+        children.unwrap_or_default().split_whitespace().map(String::from).collect()
     }
 
     /// Whether the process has the proxy's listening socket.
@@ -134,7 +142,6 @@ impl Proxy {
             .filter(|columns| columns.len() > 9 && columns[1].ends_with(&port) && columns[3] == "0A")
             .map(|columns| format!("socket:[{}]", columns[9]))
             .collect();
-        assert!(!listening.is_empty(), "the proxy listens");
         let files = match fs::read_dir(format!("/proc/{id}/fd")) {
             Ok(files) => files,
             // It has ended.
