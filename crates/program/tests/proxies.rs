@@ -4,6 +4,7 @@ use crate::program::{Folder, Running, outcome, program};
 use crate::proxy::{CLIENT, Proxy};
 use fleeting_testkit::client::{Answer, Client, TEXT, handshake};
 use std::net::SocketAddr;
+use std::process::Command;
 
 const PAGE: &str = include_str!("../../../docs/proxies.md");
 
@@ -323,13 +324,25 @@ fn the_program_works_behind_haproxy() {
     end(server, &socket);
 }
 
+fn caddy_is_before_2_7() -> bool {
+    let version = Command::new("caddy").arg("version").output().expect("caddy is installed").stdout;
+    let version = String::from_utf8(version).expect("a version is text");
+    ["2.6", "v2.6"].iter().any(|old| version.starts_with(old))
+}
+
 #[test]
 fn the_program_works_behind_caddy() {
     let (mut server, socket) = behind("caddy");
     for upstream in [server.addrs[0].to_string(), format!("unix/{socket}")] {
         let proxy = Proxy::caddy("caddy", |addr| {
             let site = format!("http://:{} {{\n    bind {}\n", addr.port(), addr.ip());
-            configuration("caddyfile", 0, &[("chat.example {\n", &site), ("127.0.0.1:8080", &upstream)])
+            let buffers = if caddy_is_before_2_7() { "buffer_requests" } else { "request_buffers 1MiB" };
+            let changes = [
+                ("chat.example {\n", &*site),
+                ("127.0.0.1:8080", &*upstream),
+                ("request_buffers 1MiB", buffers),
+            ];
+            configuration("caddyfile", 0, &changes)
         });
         check(&mut server, &Site::new(proxy.addr, "http"), || {});
     }

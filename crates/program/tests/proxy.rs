@@ -160,6 +160,10 @@ impl Drop for Proxy {
         // So that it ends its own processes, too.
         let _ = Command::new("kill").arg(self.child.id().to_string()).status();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+            eprintln!("the log of the proxy at {}:\n{log}", self.addr);
+        }
         if !self.folder.as_os_str().is_empty() {
             let _ = fs::remove_dir_all(&self.folder);
         }
