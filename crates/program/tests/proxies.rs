@@ -333,10 +333,10 @@ fn caddy_is_before_2_7() -> bool {
 #[test]
 fn the_program_works_behind_caddy() {
     let (mut server, socket) = behind("caddy");
+    let buffers = if caddy_is_before_2_7() { "buffer_requests" } else { "request_buffers 1MiB" };
     for upstream in [server.addrs[0].to_string(), format!("unix/{socket}")] {
         let proxy = Proxy::caddy("caddy", |addr| {
             let site = format!("http://:{} {{\n    bind {}\n", addr.port(), addr.ip());
-            let buffers = if caddy_is_before_2_7() { "buffer_requests" } else { "request_buffers 1MiB" };
             let changes = [
                 ("chat.example {\n", &*site),
                 ("127.0.0.1:8080", &*upstream),
