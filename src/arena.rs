@@ -288,6 +288,12 @@ impl<'r, T> ArenaList<'r, T> {
     pub fn finish(self) -> &'r [T] {
         self.items.into_bump_slice()
     }
+
+    /// Does the same as [`finish`](ArenaList::finish), for values that will change.
+    #[inline]
+    pub(crate) fn finish_mut(self) -> &'r mut [T] {
+        self.items.into_bump_slice_mut()
+    }
 }
 
 #[cfg(test)]

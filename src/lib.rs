@@ -62,6 +62,8 @@ pub mod engine;
 pub mod files;
 pub mod http1;
 #[doc(hidden)]
+pub mod http2;
+#[doc(hidden)]
 pub mod keep;
 mod panics;
 mod percent;

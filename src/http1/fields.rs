@@ -7,30 +7,30 @@ use std::fmt;
 
 /// A range of bytes in a section.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Span {
+pub(crate) struct Span {
     /// Offset from the start of the section; `at + len` is at most its length.
-    pub(super) at: u32,
-    pub(super) len: u32,
+    pub(crate) at: u32,
+    pub(crate) len: u32,
 }
 
 impl Span {
     #[inline]
-    pub(super) fn bytes(self, section: &[u8]) -> &[u8] {
+    pub(crate) fn bytes(self, section: &[u8]) -> &[u8] {
         let at = self.at as usize;
         section.get(at..at + self.len as usize).unwrap_or_default()
     }
 
     #[inline]
-    pub(super) fn text(self, section: &[u8]) -> &str {
+    pub(crate) fn text(self, section: &[u8]) -> &str {
         std::str::from_utf8(self.bytes(section)).unwrap_or_default()
     }
 }
 
 /// The position of one field.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct FieldSpan {
-    pub(super) name: Span,
-    pub(super) value: Span,
+pub(crate) struct FieldSpan {
+    pub(crate) name: Span,
+    pub(crate) value: Span,
 }
 
 /// The fields of a request head or of a trailer section, in the order in which they arrived.
@@ -58,7 +58,7 @@ pub struct Fields<'r> {
 
 impl<'r> Fields<'r> {
     #[inline]
-    pub(super) const fn new(section: &'r [u8], spans: &'r [FieldSpan]) -> Fields<'r> {
+    pub(crate) const fn new(section: &'r [u8], spans: &'r [FieldSpan]) -> Fields<'r> {
         Fields { section, spans }
     }
 

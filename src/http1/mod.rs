@@ -155,6 +155,7 @@ pub use encode::{
     encode_head, encode_last_chunk,
 };
 pub use fields::{FieldIter, FieldValues, Fields};
+pub(crate) use fields::{FieldSpan, Span};
 pub use head::{Framing, Head, Version};
 pub use method::Method;
 #[doc(hidden)]

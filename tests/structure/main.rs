@@ -51,6 +51,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("config", 0),
     ("reasons", 0),
     ("http1", 1),
+    ("http2", 1),
     ("ws", 1),
     ("pubsub", 2),
     ("transport", 2),
@@ -63,7 +64,7 @@ const FLOORS: &[(&str, u8)] = &[
 ];
 
 /// Pairs of modules that must not import each other.
-const STRANGERS: &[(&str, &str)] = &[("http1", "ws")];
+const STRANGERS: &[(&str, &str)] = &[("http1", "ws"), ("http2", "ws")];
 
 /// The external crates of the library, each with the modules that may use it.
 const ROOMS: &[(&str, &[&str])] = &[

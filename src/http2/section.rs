@@ -1,0 +1,205 @@
+//! A field section while it is decoded: names and values in the arena.
+//!
+//! It counts against the limits and does not know what a field means. Its invariant: beyond the limits it stores nothing,
+//! so a peer takes no more of the arena than they allow, and one field.
+
+use crate::arena::{Arena, ArenaList};
+use crate::config::Limits;
+use crate::http1::{FieldSpan, Refusal, Span};
+
+/// What a field counts beyond its name and its value (RFC 9113 §6.5.2).
+const FIELD_BYTES: usize = 32;
+
+/// Room for the fields of a browser's request.
+const INITIAL_FIELDS: usize = 32;
+const INITIAL_BYTES: usize = 1024;
+
+/// The section begins with this name, for the field that stands for `:authority`.
+pub(super) const HOST: &[u8] = b"host";
+
+/// Bytes that are always behind the last field, so that the last name can be read in whole blocks.
+const SLACK_BYTES: usize = 16;
+
+/// A field section that is being decoded. [`Decoder::decode`](super::hpack::Decoder::decode) adds the fields of a block.
+#[derive(Debug)]
+pub struct Section<'r> {
+    pub(super) arena: &'r Arena,
+    /// [`HOST`], and the names and values of the fields, one behind the other. Then the field that is being decoded, up to
+    /// `end`.
+    bytes: &'r mut [u8],
+    len: usize,
+    end: usize,
+    spans: ArenaList<'r, FieldSpan>,
+    /// Fields that are not pseudo-fields (RFC 9113 §8.3).
+    fields: usize,
+    fields_max: usize,
+    /// The size as RFC 9113 §6.5.2 counts it, without the field that is being decoded.
+    size: usize,
+    size_max: usize,
+    refusal: Option<Refusal>,
+}
+
+impl<'r> Section<'r> {
+    /// Creates an empty section for a block of `block_bytes` bytes.
+    pub fn new(arena: &'r Arena, limits: &Limits, block_bytes: usize) -> Section<'r> {
+        let size_max = limits.head_bytes.min(u32::MAX as usize / 4);
+        let expected = block_bytes.saturating_mul(2).min(size_max) + INITIAL_BYTES;
+        let spans = arena.list(INITIAL_FIELDS);
+        let bytes = arena.alloc_slice_with(expected, |_| 0);
+        bytes[..HOST.len()].copy_from_slice(HOST);
+        let (len, end) = (HOST.len(), HOST.len());
+        let fields_max = limits.headers;
+        Section { arena, bytes, len, end, spans, fields: 0, fields_max, size: 0, size_max, refusal: None }
+    }
+
+    /// Returns why the section is too large, if it is (RFC 6585 §5).
+    pub fn refusal(&self) -> Option<Refusal> {
+        self.refusal
+    }
+
+    /// Returns the size of the section as RFC 9113 §6.5.2 counts it.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Appends to the name or the value that is being decoded.
+    #[inline]
+    pub(super) fn append(&mut self, part: &[u8]) {
+        let end = self.end + part.len();
+        if end + SLACK_BYTES > self.bytes.len() {
+            self.grow(part.len());
+        }
+        self.bytes[self.end..end].copy_from_slice(part);
+        self.end = end;
+    }
+
+    /// Has `write` append to the name or the value that is being decoded. It gets `room` bytes or more, and returns how many
+    /// it has used, which this returns too.
+    #[inline]
+    pub(super) fn append_with<E>(
+        &mut self,
+        room: usize,
+        write: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<usize, E> {
+        if self.end + room + SLACK_BYTES > self.bytes.len() {
+            self.grow(room);
+        }
+        let written = write(&mut self.bytes[self.end..])?;
+        self.end += written;
+        Ok(written)
+    }
+
+    /// Returns the field that is being decoded: its name and its value.
+    #[inline]
+    pub(super) fn appended(&self) -> &[u8] {
+        &self.bytes[self.len..self.end]
+    }
+
+    /// Completes the field that is being decoded. A field beyond the limits is forgotten.
+    #[inline]
+    pub(super) fn commit(&mut self, name_len: usize) {
+        self.size += self.end - self.len + FIELD_BYTES;
+        self.fields += usize::from(self.bytes[self.len] != b':');
+        if self.size > self.size_max || self.fields > self.fields_max {
+            return self.refuse();
+        }
+        let (at, value_at) = (self.len as u32, (self.len + name_len) as u32);
+        let name = Span { at, len: name_len as u32 };
+        self.spans.push(FieldSpan { name, value: Span { at: value_at, len: self.end as u32 - value_at } });
+        self.len = self.end;
+    }
+
+    /// Forgets the field that is being decoded. The next one takes its place.
+    #[cold]
+    fn refuse(&mut self) {
+        let refusal = if self.size > self.size_max { Refusal::HeadTooLarge } else { Refusal::TooManyFields };
+        self.refusal.get_or_insert(refusal);
+        self.end = self.len;
+    }
+
+    /// Moves the section to where there is room for `more` bytes.
+    #[cold]
+    fn grow(&mut self, more: usize) {
+        let old = &self.bytes[..self.end];
+        let capacity = (self.bytes.len() * 2).max(old.len() + more + SLACK_BYTES);
+        let bytes = self.arena.alloc_slice_with(capacity, |_| 0);
+        bytes[..old.len()].copy_from_slice(old);
+        self.bytes = bytes;
+    }
+
+    /// Ends the section. Returns its bytes, with some more behind them, their number, and the positions of the fields.
+    #[inline]
+    pub(super) fn finish(self) -> (&'r mut [u8], usize, &'r mut [FieldSpan]) {
+        (self.bytes, self.len, self.spans.finish_mut())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(head_bytes: usize, headers: usize) -> Limits {
+        let mut limits = Limits::default();
+        (limits.head_bytes, limits.headers) = (head_bytes, headers);
+        limits
+    }
+
+    fn add(section: &mut Section<'_>, name: &str, value: &str) {
+        section.append(name.as_bytes());
+        section.append(value.as_bytes());
+        section.commit(name.len());
+    }
+
+    #[test]
+    fn a_field_counts_its_name_its_value_and_32() {
+        let arena = Arena::new(4096);
+        for (head_bytes, expected) in [(69, Some(Refusal::HeadTooLarge)), (70, None)] {
+            let mut section = Section::new(&arena, &limits(head_bytes, 10), 0);
+            add(&mut section, "abc", "");
+            add(&mut section, "d", "ef");
+            assert_eq!((section.size(), section.refusal()), (70, expected));
+        }
+    }
+
+    #[test]
+    fn pseudo_fields_are_not_counted_as_fields() {
+        let arena = Arena::new(4096);
+        let mut section = Section::new(&arena, &limits(1000, 2), 0);
+        for name in [":method", ":path", "a", "b"] {
+            add(&mut section, name, "");
+        }
+        assert_eq!(section.refusal(), None);
+        add(&mut section, "c", "");
+        assert_eq!(section.refusal(), Some(Refusal::TooManyFields));
+        assert_eq!(section.finish().2.len(), 4);
+    }
+
+    #[test]
+    fn a_section_beyond_its_limit_takes_no_more_memory() {
+        let arena = Arena::new(4096);
+        let mut section = Section::new(&arena, &limits(1 << 14, 100_000), 0);
+        for _ in 0..10_000 {
+            add(&mut section, "name", "value value value value value value value");
+        }
+        assert_eq!(section.refusal(), Some(Refusal::HeadTooLarge));
+        assert!(arena.reserved_bytes() < 6 << 14, "{}", arena.reserved_bytes());
+    }
+
+    #[test]
+    fn it_grows() {
+        let arena = Arena::new(64);
+        let mut section = Section::new(&arena, &limits(1 << 20, 1000), 0);
+        let value = "v".repeat(999);
+        for i in 0..100 {
+            add(&mut section, &format!("n{i}"), &value);
+        }
+        let (bytes, len, spans) = section.finish();
+        let mut end = HOST.len();
+        for (i, span) in spans.iter().enumerate() {
+            assert_eq!(span.name.text(bytes), format!("n{i}"));
+            assert_eq!((span.value.text(bytes), span.name.at as usize), (&*value, end));
+            end = (span.value.at + span.value.len) as usize;
+        }
+        assert_eq!((end, &bytes[..4]), (len, HOST));
+    }
+}
