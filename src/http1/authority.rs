@@ -10,15 +10,15 @@ use std::net::Ipv6Addr;
 
 /// What the callers need to know about a well-formed authority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Authority {
-    pub(super) host_is_empty: bool,
-    pub(super) has_port: bool,
+pub(crate) struct Authority {
+    pub(crate) host_is_empty: bool,
+    pub(crate) has_port: bool,
 }
 
 /// Does the same as [`check`], for the authority at `span` in `section`. More bytes follow it there, so it
 /// can be read sixteen bytes at a time.
 #[inline]
-pub(super) fn check_in(section: &[u8], span: Span) -> Option<Authority> {
+pub(crate) fn check_in(section: &[u8], span: Span) -> Option<Authority> {
     let (at, end) = (span.at as usize, (span.at + span.len) as usize);
     let host_end = find(section, at, |block| block.not_word() & !block.is(b'.'));
     if host_end >= end && at < end {

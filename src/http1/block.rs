@@ -7,18 +7,18 @@ use wide::u8x16;
 
 /// Sixteen bytes of the input; NULs stand in for bytes behind its end.
 #[derive(Clone, Copy)]
-pub(super) struct Block(u8x16);
+pub(crate) struct Block(u8x16);
 
 /// A set of bytes in a block: bit `i` stands for byte `i`.
-pub(super) type Mask = u32;
+pub(crate) type Mask = u32;
 
 /// The number of bytes in a block.
-pub(super) const BYTES: usize = 16;
+pub(crate) const BYTES: usize = 16;
 
 impl Block {
     /// Returns the block that begins at `at`, a position of 32 bits, like all positions in a head.
     #[inline(always)]
-    pub(super) fn at(input: &[u8], at: usize) -> Block {
+    pub(crate) fn at(input: &[u8], at: usize) -> Block {
         debug_assert!(u32::try_from(at).is_ok());
         // Shows the compiler that the sum does not overflow, so that one comparison is enough.
         let at = at as u32 as usize;
@@ -30,7 +30,7 @@ impl Block {
 
     /// Returns the bytes that equal `byte`.
     #[inline(always)]
-    pub(super) fn is(self, byte: u8) -> Mask {
+    pub(crate) fn is(self, byte: u8) -> Mask {
         self.0.cmp_eq(u8x16::splat(byte)).move_mask() as Mask
     }
 
@@ -48,6 +48,15 @@ impl Block {
         let from_exclamation = self.0 - u8x16::splat(b'!');
         let visible = from_exclamation.min(u8x16::splat(b'~' - b'!')).cmp_eq(from_exclamation);
         (!visible).move_mask() as Mask
+    }
+
+    /// Returns the bytes that are neither lowercase letter, digit nor hyphen. Most field names in HTTP/2 contain none of
+    /// these bytes.
+    #[inline(always)]
+    pub(crate) fn not_lower_word(self) -> Mask {
+        let from_upper = self.0 - u8x16::splat(b'A');
+        let upper = from_upper.min(u8x16::splat(25)).cmp_eq(from_upper);
+        self.not_word() | upper.move_mask() as Mask
     }
 
     /// Returns the bytes that are neither letter, digit nor hyphen. Most field names contain none of these
@@ -75,7 +84,7 @@ fn last(input: &[u8], at: usize) -> u128 {
 
 /// Returns the first position from `at` on that is in `ends`, or the input's length.
 #[inline(always)]
-pub(super) fn find(input: &[u8], at: usize, ends: impl Fn(Block) -> Mask) -> usize {
+pub(crate) fn find(input: &[u8], at: usize, ends: impl Fn(Block) -> Mask) -> usize {
     find_from(input, at, ends(Block::at(input, at)), ends)
 }
 

@@ -25,6 +25,6 @@ pub(crate) const fn is_token(byte: u8) -> bool {
 }
 
 /// Control characters other than HTAB: a line must not contain them (RFC 9110 §5.5).
-pub(super) const fn is_control(byte: u8) -> bool {
+pub(crate) const fn is_control(byte: u8) -> bool {
     (byte < b' ' && byte != b'\t') || byte == 0x7f
 }

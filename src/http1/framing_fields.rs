@@ -9,8 +9,8 @@ use super::{Framing, Refusal, Version, authority};
 
 /// What the fields say about the framing and the connection, collected in one pass.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct FramingFields {
-    pub(super) host: Option<Span>,
+pub(crate) struct FramingFields {
+    pub(crate) host: Option<Span>,
     length: Option<u64>,
     encoding: Option<Result<(), Refusal>>,
     /// The first refusal, in the order of the fields.
@@ -21,20 +21,20 @@ pub(super) struct FramingFields {
     pub(super) upgrade: bool,
     /// Upgrade lists `websocket`.
     pub(super) websocket: bool,
-    pub(super) expects_continue: bool,
+    pub(crate) expects_continue: bool,
     /// The target names the host (RFC 9112 §3.2.2), so the value of Host is not used.
     target_has_host: bool,
 }
 
 impl FramingFields {
     /// Begins with no fields. `target_has_host`: the target names the host.
-    pub(super) fn new(target_has_host: bool) -> FramingFields {
+    pub(crate) fn new(target_has_host: bool) -> FramingFields {
         FramingFields { target_has_host, ..FramingFields::default() }
     }
 
     /// Reads a field, if HTTP acts on it. `value` lies in `section`.
     #[inline(always)]
-    pub(super) fn inspect(&mut self, section: &[u8], name: &[u8], value: Span) {
+    pub(crate) fn inspect(&mut self, section: &[u8], name: &[u8], value: Span) {
         // Length and first letter rule out nearly all other names.
         match (name.len(), name.first().map_or(0, |first| first | 0x20)) {
             (4, b'h') if is(name, b"host") => self.host(section, value),
@@ -125,7 +125,7 @@ impl FramingFields {
 
     /// Returns how the content is framed (RFC 9112 §6.3), or the first refusal.
     #[inline]
-    pub(super) fn framing(&self, version: Version) -> Result<Framing, Refusal> {
+    pub(crate) fn framing(&self, version: Version) -> Result<Framing, Refusal> {
         if let Some(refusal) = self.refusal {
             return Err(refusal);
         }

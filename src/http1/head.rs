@@ -26,12 +26,12 @@ pub struct Head<'r> {
     /// is no content, nor in HTTP/1.0.
     pub expects_continue: bool,
     /// The client asks for a WebSocket: Upgrade lists `websocket` and Connection lists `upgrade`
-    /// (RFC 6455 §4.2.1). Never set in HTTP/1.0 (RFC 9110 §7.8).
+    /// (RFC 6455 §4.2.1), or `:protocol` is `websocket` (RFC 8441 §5). Never set in HTTP/1.0 (RFC 9110 §7.8).
     pub upgrade: bool,
-    /// The length of the head in bytes, including its empty line.
+    /// The length of the head in bytes, including its empty line. In HTTP/2, the size of the field section (RFC 9113 §6.5.2).
     pub len: usize,
     /// The target's authority or the Host field, in the section of `fields`.
-    pub(super) host: Span,
+    pub(crate) host: Span,
 }
 
 impl<'r> Head<'r> {
@@ -54,6 +54,8 @@ pub enum Version {
     Http10,
     /// HTTP/1.1, and what a client sends as HTTP/1.2 to HTTP/1.9 (RFC 9110 §2.5).
     Http11,
+    /// HTTP/2.
+    Http2,
 }
 
 /// How a request's content is framed (RFC 9112 §6.3).
@@ -63,7 +65,7 @@ pub enum Framing {
     None,
     /// Content-Length, in bytes.
     Length(u64),
-    /// `Transfer-Encoding: chunked`.
+    /// `Transfer-Encoding: chunked`. In HTTP/2, content whose length is not stated (RFC 9113 §8.1).
     Chunked,
 }
 

@@ -147,8 +147,9 @@ mod step;
 mod target;
 mod trailers;
 
-pub(crate) use authority::is_authority;
-pub(crate) use characters::is_token;
+pub(crate) use authority::{check_in as check_authority, is_authority};
+pub(crate) use block::{BYTES as BLOCK_BYTES, Block, find};
+pub(crate) use characters::{is_control, is_token};
 pub use decoder::Decoder;
 pub use encode::{
     CONTINUE, ConnectionHeader, ContentLength, FieldError, ResponseHead, encode_chunk_size, encode_field,
@@ -156,10 +157,13 @@ pub use encode::{
 };
 pub use fields::{FieldIter, FieldValues, Fields};
 pub(crate) use fields::{FieldSpan, Span};
+pub(crate) use framing_fields::FramingFields;
 pub use head::{Framing, Head, Version};
 pub use method::Method;
 #[doc(hidden)]
 pub use parse::assert_lexer_agrees;
 pub use refusal::Refusal;
 pub use step::{Awaits, ContentStep, HeadStep, PieceStep};
+pub(crate) use target::split as split_target;
 pub use target::{Target, TargetForm};
+pub(crate) use trailers::{DROPPED as DROPPED_TRAILERS, REFUSED as REFUSED_TRAILERS};

@@ -92,7 +92,7 @@ pub enum TargetForm {
 
 /// The positions of a target's parts, counted from its first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TargetSpans {
+pub(crate) struct TargetSpans {
     pub(super) form: TargetForm,
     pub(super) authority: Option<Span>,
     /// `None` if the target has an empty path, which means `/`.
@@ -104,14 +104,14 @@ pub(super) struct TargetSpans {
 
 impl TargetSpans {
     #[inline]
-    pub(super) fn into_target(self, raw: &[u8]) -> Target<'_> {
+    pub(crate) fn into_target(self, raw: &[u8]) -> Target<'_> {
         Target { raw, spans: self }
     }
 }
 
 /// Splits a target into its parts.
 #[inline]
-pub(super) fn split(method: Method<'_>, target: &[u8]) -> Result<TargetSpans, Refusal> {
+pub(crate) fn split(method: Method<'_>, target: &[u8]) -> Result<TargetSpans, Refusal> {
     if target.first() == Some(&b'/') && method != Method::Connect {
         return path_and_query(TargetForm::Origin, None, target, 0);
     }

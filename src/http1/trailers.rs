@@ -14,11 +14,11 @@ use httparse::{EMPTY_HEADER, Error, Status};
 
 /// Fields that frame the content or route the request. A recipient that merged one of them into the head would read another
 /// request than this server, so they are refused.
-const REFUSED: &[&str] = &["content-length", "host", "transfer-encoding"];
+pub(crate) const REFUSED: &[&str] = &["content-length", "host", "transfer-encoding"];
 
 /// Further fields that must precede the content, because they describe the connection, the content, or how the request is
 /// to be handled. A sender must not put them into a trailer, and a recipient drops them (RFC 9110 §6.5.1).
-const DROPPED: &[&str] = &[
+pub(crate) const DROPPED: &[&str] = &[
     "authorization",
     "cache-control",
     "connection",

@@ -4,11 +4,17 @@
 //! what lies above does not see a difference. Nothing here knows a socket, a route or a handler.
 //!
 //! ```text
-//!   block -> Decoder::decode -> Section -> head::read, head::trailers -> Head, Fields
+//!   block -> Decoder::decode -> Section -> head::read, head::trailers -> RequestHead, Fields
 //!   ResponseHead -> response::encode_head -> block
 //! ```
 
+mod field;
+pub mod head;
 pub mod hpack;
+mod malformed;
+pub mod response;
 mod section;
 
+pub use head::RequestHead;
+pub use malformed::{HeadError, Malformed};
 pub use section::Section;

@@ -18,7 +18,7 @@ const INITIAL_BYTES: usize = 1024;
 pub(super) const HOST: &[u8] = b"host";
 
 /// Bytes that are always behind the last field, so that the last name can be read in whole blocks.
-const SLACK_BYTES: usize = 16;
+pub(super) const SLACK_BYTES: usize = 16;
 
 /// A field section that is being decoded. [`Decoder::decode`](super::hpack::Decoder::decode) adds the fields of a block.
 #[derive(Debug)]
@@ -37,6 +37,7 @@ pub struct Section<'r> {
     size: usize,
     size_max: usize,
     refusal: Option<Refusal>,
+    pub(super) target_max: usize,
 }
 
 impl<'r> Section<'r> {
@@ -49,7 +50,19 @@ impl<'r> Section<'r> {
         bytes[..HOST.len()].copy_from_slice(HOST);
         let (len, end) = (HOST.len(), HOST.len());
         let fields_max = limits.headers;
-        Section { arena, bytes, len, end, spans, fields: 0, fields_max, size: 0, size_max, refusal: None }
+        Section {
+            arena,
+            bytes,
+            len,
+            end,
+            spans,
+            fields: 0,
+            fields_max,
+            size: 0,
+            size_max,
+            refusal: None,
+            target_max: limits.target_bytes,
+        }
     }
 
     /// Returns why the section is too large, if it is (RFC 6585 §5).

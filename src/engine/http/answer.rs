@@ -67,6 +67,8 @@ impl ResponseContext {
     #[inline]
     fn connection(&self, keep_alive: bool, status: u16) -> ConnectionHeader {
         match (keep_alive, self.version) {
+            // RFC 9113 §8.2.2: HTTP/2 has no fields for it.
+            (_, Version::Http2) => ConnectionHeader::Implied,
             // RFC 9110 §15.5.22: a 426 names the protocol to upgrade to.
             (true, Version::Http11) if status == 426 => ConnectionHeader::Upgrade,
             (true, Version::Http11) => ConnectionHeader::Implied,
@@ -146,7 +148,7 @@ impl ResponseContext {
     pub(in crate::engine) fn streaming(&self, length: Option<u64>, close: bool) -> (ResponseContext, Frame) {
         let frame = match (length, self.version) {
             (Some(left), _) => Frame::Counted { left },
-            (None, Version::Http11) => Frame::Chunks,
+            (None, Version::Http11 | Version::Http2) => Frame::Chunks,
             // RFC 9112 §6.3: content without framing ends with the connection.
             (None, Version::Http10) => Frame::Close,
         };

@@ -1,0 +1,585 @@
+//! Makes a request head of a field section (RFC 9113 §8.3, RFC 8441 §4), and trailer fields of another (RFC 9113 §8.1).
+//!
+//! It knows which fields make a request and no routes. Its invariant: a head has passed every check that one of HTTP/1.1
+//! passes, and has the fields that HTTP/1.1 would have: no pseudo-fields, and `host`.
+
+use super::field;
+use super::malformed::{HeadError, Malformed};
+use super::section::{HOST, SLACK_BYTES, Section};
+use crate::arena::Arena;
+use crate::http1::{
+    DROPPED_TRAILERS, FieldSpan, Fields, Framing, FramingFields, Head, Method, REFUSED_TRAILERS, Refusal,
+    Span, Target, Version, check_authority, is_token, split_target,
+};
+
+/// The head of a request.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct RequestHead<'r> {
+    /// What HTTP/1.1 has too. Its method is CONNECT if there is a `protocol`.
+    pub head: &'r Head<'r>,
+    /// The value of `content-length`: the content must be that long (RFC 9113 §8.1.1).
+    pub content_length: Option<u64>,
+    /// The protocol that the stream is to carry (RFC 8441 §4).
+    pub protocol: Option<&'r str>,
+}
+
+const COOKIE: &[u8] = b"cookie";
+
+/// Makes the head of a request whose field block has been decoded. `end_stream`: no content follows.
+///
+/// # Errors
+/// A [`HeadError`], which concerns the request and not its connection.
+pub fn read(section: Section<'_>, end_stream: bool) -> Result<RequestHead<'_>, HeadError> {
+    if let Some(refusal) = section.refusal() {
+        return Err(refusal.into());
+    }
+    let (arena, size, target_max) = (section.arena, section.size(), section.target_max);
+    let (bytes, mut len, spans) = section.finish();
+    field::check_bytes(&bytes[..len])?;
+    let pseudo = PseudoFields::read(bytes, spans)?;
+    let (mut framing_fields, mut cookies) = (FramingFields::new(false), 0);
+    for field in &spans[pseudo.count..] {
+        field::check(bytes, *field)?;
+        let name = field.name.bytes(bytes);
+        cookies += usize::from(name == COOKIE);
+        framing_fields.inspect(bytes, name, field.value);
+    }
+    let framing = framing_fields.framing(Version::Http2)?;
+    let host = host(bytes, pseudo.authority, framing_fields.host)?;
+    let mut spans = &mut spans[pseudo.count - usize::from(framing_fields.host.is_none())..];
+    if framing_fields.host.is_none() {
+        // It takes the place of a pseudo-field.
+        spans[0] = FieldSpan { name: Span { at: 0, len: HOST.len() as u32 }, value: host };
+    }
+    let mut bytes = bytes;
+    if cookies > 1 {
+        (bytes, len, spans) = join_cookies(arena, bytes, len, spans);
+    }
+    let bytes = &bytes[..len];
+    let method = method(pseudo.method.text(bytes))?;
+    let (framing, content_length) = content(framing, end_stream)?;
+    let protocol = pseudo.protocol.map(|protocol| protocol.text(bytes));
+    let head = Head {
+        method,
+        target: target(bytes, method, &pseudo, target_max)?,
+        version: Version::Http2,
+        fields: Fields::new(bytes, spans),
+        framing,
+        keep_alive: true,
+        // RFC 9110 §10.1.1: ignored without content.
+        expects_continue: framing_fields.expects_continue && !framing.is_empty(),
+        // RFC 8441 §5
+        upgrade: protocol.is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket")),
+        len: size,
+        host,
+    };
+    Ok(RequestHead { head: arena.alloc(head), content_length, protocol })
+}
+
+/// Returns the trailer fields whose field block has been decoded (RFC 9113 §8.1). What must not be in a trailer section is
+/// refused or left out, as in HTTP/1.1.
+///
+/// # Errors
+/// A [`HeadError`], which concerns the request and not its connection.
+pub fn trailers(section: Section<'_>) -> Result<Fields<'_>, HeadError> {
+    match section.refusal() {
+        None => {}
+        Some(Refusal::HeadTooLarge) => return Err(Refusal::TrailersTooLarge.into()),
+        Some(refusal) => return Err(refusal.into()),
+    }
+    let arena = section.arena;
+    let (bytes, len, fields) = section.finish();
+    field::check_bytes(&bytes[..len])?;
+    let mut spans = arena.list(fields.len());
+    for field in fields {
+        if field.name.bytes(bytes).starts_with(b":") {
+            return Err(Malformed::PseudoField.into());
+        }
+        field::check(bytes, *field)?;
+        let name = field.name.text(bytes);
+        if REFUSED_TRAILERS.contains(&name) {
+            return Err(Refusal::TrailerForbidden.into());
+        }
+        if !DROPPED_TRAILERS.contains(&name) {
+            spans.push(*field);
+        }
+    }
+    Ok(Fields::new(&bytes[..len], spans.finish()))
+}
+
+/// The pseudo-fields of a request, which precede its fields (RFC 9113 §8.3).
+struct PseudoFields {
+    method: Span,
+    scheme: Option<Span>,
+    authority: Option<Span>,
+    path: Option<Span>,
+    protocol: Option<Span>,
+    /// How many there are: at least one.
+    count: usize,
+}
+
+impl PseudoFields {
+    #[inline]
+    fn read(bytes: &[u8], fields: &[FieldSpan]) -> Result<PseudoFields, Malformed> {
+        let (mut method, mut scheme, mut authority, mut path, mut protocol) = (None, None, None, None, None);
+        let mut count = 0;
+        for field in fields {
+            let place = match field.name.bytes(bytes) {
+                b":method" => &mut method,
+                b":scheme" => &mut scheme,
+                b":authority" => &mut authority,
+                b":path" => &mut path,
+                b":protocol" => &mut protocol,
+                [b':', ..] => return Err(Malformed::PseudoField),
+                _ => break,
+            };
+            if place.replace(field.value).is_some() {
+                return Err(Malformed::PseudoField);
+            }
+            count += 1;
+        }
+        let method = method.ok_or(Malformed::MissingPseudoField)?;
+        let is_connect = method.bytes(bytes) == b"CONNECT";
+        let (is_whole, is_allowed) = match (is_connect, protocol) {
+            (false, None) => (scheme.is_some() && path.is_some(), true),
+            // RFC 9113 §8.5
+            (true, None) => (authority.is_some(), scheme.is_none() && path.is_none()),
+            // RFC 8441 §4
+            (true, Some(_)) => (scheme.is_some() && path.is_some() && authority.is_some(), true),
+            (false, Some(_)) => (true, false),
+        };
+        match (is_allowed, is_whole) {
+            (false, _) => Err(Malformed::PseudoField),
+            (_, false) => Err(Malformed::MissingPseudoField),
+            _ => Ok(PseudoFields { method, scheme, authority, path, protocol, count }),
+        }
+    }
+}
+
+/// Returns the host: `:authority`, or the field `host` if that is missing (RFC 9113 §8.3.1).
+#[inline]
+fn host(bytes: &[u8], authority: Option<Span>, field: Option<Span>) -> Result<Span, HeadError> {
+    let Some(authority) = authority else { return field.ok_or(Refusal::HostMissing.into()) };
+    if field.is_some_and(|field| !field.bytes(bytes).eq_ignore_ascii_case(authority.bytes(bytes))) {
+        return Err(Malformed::Host.into());
+    }
+    match check_authority(bytes, authority) {
+        Some(checked) if !checked.host_is_empty => Ok(authority),
+        _ => Err(Refusal::BadHost.into()),
+    }
+}
+
+#[inline]
+fn method(name: &str) -> Result<Method<'_>, Refusal> {
+    match Method::from(name) {
+        Method::Extension(name) if name.is_empty() || !name.bytes().all(is_token) => Err(Refusal::BadMethod),
+        method => Ok(method),
+    }
+}
+
+/// Returns how the content is framed, and how long it must be.
+#[inline]
+fn content(framing: Framing, end_stream: bool) -> Result<(Framing, Option<u64>), Malformed> {
+    let length = match framing {
+        Framing::Length(length) => Some(length),
+        Framing::None | Framing::Chunked => None,
+    };
+    match (length, end_stream) {
+        (Some(1..), true) => Err(Malformed::Length),
+        (None, false) => Ok((Framing::Chunked, None)),
+        _ => Ok((framing, length)),
+    }
+}
+
+/// Returns the target: `:path`, or `:authority` if a tunnel is asked for (RFC 9113 §8.3.1, §8.5).
+#[inline]
+fn target<'r>(
+    bytes: &'r [u8],
+    method: Method<'_>,
+    pseudo: &PseudoFields,
+    target_max: usize,
+) -> Result<Target<'r>, HeadError> {
+    let scheme = pseudo.scheme.map(|scheme| scheme.bytes(bytes));
+    if scheme.is_some_and(|s| !s.eq_ignore_ascii_case(b"https") && !s.eq_ignore_ascii_case(b"http")) {
+        return Err(Refusal::BadTarget.into());
+    }
+    let raw = pseudo.path.or(pseudo.authority).unwrap_or_default().bytes(bytes);
+    if raw.len() > target_max {
+        return Err(Refusal::TargetTooLong.into());
+    }
+    let is_asterisk = method == Method::Options && raw == b"*";
+    if pseudo.path.is_some() && raw.first() != Some(&b'/') && !is_asterisk {
+        return Err(Malformed::Path.into());
+    }
+    // RFC 8441 §4: with `:protocol`, the target of CONNECT is a path too.
+    let is_tunnel = method == Method::Connect && pseudo.path.is_none();
+    let spans = split_target(if is_tunnel || is_asterisk { method } else { Method::Get }, raw)?;
+    Ok(spans.into_target(raw))
+}
+
+/// Joins the values of several `cookie` fields with `; ` into the first of them (RFC 9113 §8.2.3).
+#[inline(never)]
+fn join_cookies<'r>(
+    arena: &'r Arena,
+    mut bytes: &'r mut [u8],
+    len: usize,
+    fields: &'r mut [FieldSpan],
+) -> (&'r mut [u8], usize, &'r mut [FieldSpan]) {
+    let is_cookie = |bytes: &[u8], field: &FieldSpan| field.name.bytes(bytes) == COOKIE;
+    let cookies = fields.iter().filter(|field| is_cookie(bytes, field));
+    let end = len + cookies.map(|field| field.value.len as usize + SEPARATOR.len()).sum::<usize>();
+    if end + SLACK_BYTES > bytes.len() {
+        let larger = arena.alloc_slice_with(end + SLACK_BYTES, |_| 0);
+        larger[..len].copy_from_slice(&bytes[..len]);
+        bytes = larger;
+    }
+    let (mut at, mut kept, mut first) = (len, 0, None);
+    for i in 0..fields.len() {
+        let field = fields[i];
+        let is_cookie = is_cookie(bytes, &field);
+        if is_cookie {
+            if first.is_some() {
+                bytes[at..at + SEPARATOR.len()].copy_from_slice(SEPARATOR);
+                at += SEPARATOR.len();
+            }
+            let from = field.value.at as usize;
+            bytes.copy_within(from..from + field.value.len as usize, at);
+            at += field.value.len as usize;
+        }
+        if !is_cookie || first.is_none() {
+            fields[kept] = field;
+            if is_cookie {
+                first = Some(kept);
+            }
+            kept += 1;
+        }
+    }
+    if let Some(first) = first {
+        fields[first].value = Span { at: len as u32, len: (at - len) as u32 };
+    }
+    (bytes, at, &mut fields[..kept])
+}
+
+const SEPARATOR: &[u8] = b"; ";
+
+#[cfg(test)]
+mod tests {
+    use super::super::hpack::{Decoder, TABLE_BYTES, encoder};
+    use super::*;
+    use crate::config::Limits;
+    use crate::http1::TargetForm;
+
+    const GET: &[(&str, &str)] =
+        &[(":method", "GET"), (":scheme", "https"), (":authority", "a"), (":path", "/")];
+
+    fn section<'r>(arena: &'r Arena, limits: &Limits, fields: &[(&str, &str)]) -> Section<'r> {
+        let mut block = Vec::new();
+        for (name, value) in fields {
+            // As it is, because the encoder changes names to lower case.
+            let len = |text: &str| u8::try_from(text.len()).ok().filter(|len| *len < 127).expect("short");
+            block.extend_from_slice(&[0, len(name)]);
+            block.extend_from_slice(name.as_bytes());
+            block.push(len(value));
+            block.extend_from_slice(value.as_bytes());
+        }
+        let mut section = Section::new(arena, limits, block.len());
+        Decoder::new(TABLE_BYTES).decode(&block, &mut section).unwrap();
+        section
+    }
+
+    /// Reads a head and describes it: method, target, host, framing, flags, and fields.
+    fn describe(fields: &[(&str, &str)], end_stream: bool) -> Result<String, HeadError> {
+        let arena = Arena::new(4096);
+        read(section(&arena, &Limits::default(), fields), end_stream).map(|request| {
+            let RequestHead { head, content_length, protocol } = request;
+            assert_eq!((head.version, head.keep_alive), (Version::Http2, true));
+            assert_eq!(content_length.is_some(), matches!(head.framing, Framing::Length(_)));
+            let flags = [(head.expects_continue, " continue"), (head.upgrade, " ws")];
+            let flags: String = flags.iter().filter(|flag| flag.0).map(|flag| flag.1).collect();
+            let protocol = protocol.map_or(String::new(), |protocol| format!(" ({protocol})"));
+            let (method, target, host) = (head.method.as_str(), head.target, head.host());
+            format!("{method} {target:?} [{host}] {:?}{flags}{protocol} {:?}", head.framing, head.fields)
+        })
+    }
+
+    #[track_caller]
+    fn check(fields: &[(&str, &str)], expected: Result<&str, HeadError>) {
+        assert_eq!(describe(fields, true).as_deref(), expected.as_ref().map(|text| *text), "{fields:?}");
+    }
+
+    #[track_caller]
+    fn malformed(fields: &[(&str, &str)], reason: Malformed) {
+        check(fields, Err(HeadError::Malformed(reason)));
+    }
+
+    #[track_caller]
+    fn refused(fields: &[(&str, &str)], refusal: Refusal) {
+        check(fields, Err(HeadError::Refused(refusal)));
+    }
+
+    /// Returns the pseudo-fields of a GET with some replaced, and some fields behind them.
+    fn with<'a>(replaced: &[(&'a str, &'a str)], more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+        let value = |name: &str| replaced.iter().find(|(known, _)| *known == name);
+        GET.iter().map(|field| *value(field.0).unwrap_or(field)).chain(more.iter().copied()).collect()
+    }
+
+    fn without(name: &str) -> Vec<(&'static str, &'static str)> {
+        GET.iter().copied().filter(|(known, _)| *known != name).collect()
+    }
+
+    #[test]
+    fn heads_look_like_those_of_http1() {
+        check(GET, Ok(r#"GET Target(Origin, "/") [a] None {"host": "a"}"#));
+        check(
+            &with(&[(":path", "/x?y")], &[("x-id", "1"), ("accept", "*/*")]),
+            Ok(r#"GET Target(Origin, "/x?y") [a] None {"host": "a", "x-id": "1", "accept": "*/*"}"#),
+        );
+        check(
+            &with(&[(":method", "BREW")], &[("x", "1"), ("host", "A")]),
+            Ok(r#"BREW Target(Origin, "/") [a] None {"x": "1", "host": "A"}"#),
+        );
+        let no_authority = [&without(":authority")[..], &[("x", "1"), ("host", "b:80")]].concat();
+        check(&no_authority, Ok(r#"GET Target(Origin, "/") [b:80] None {"x": "1", "host": "b:80"}"#));
+        check(
+            &with(&[(":method", "OPTIONS"), (":path", "*")], &[]),
+            Ok(r#"OPTIONS Target(Asterisk, "*") [a] None {"host": "a"}"#),
+        );
+        check(
+            &with(&[(":scheme", "HTTP")], &[("a-name.which_is-longer-than-a-block", "\u{e9}\tx"), ("x", "")]),
+            Ok("GET Target(Origin, \"/\") [a] None \
+                {\"host\": \"a\", \"a-name.which_is-longer-than-a-block\": \"\u{e9}\\tx\", \"x\": \"\"}"),
+        );
+        check(
+            &[(":method", "CONNECT"), (":authority", "a:443")],
+            Ok(r#"CONNECT Target(Authority, "a:443") [a:443] None {"host": "a:443"}"#),
+        );
+        check(
+            &with(&[(":method", "CONNECT"), (":path", "/chat")], &[])
+                .into_iter()
+                .chain([(":protocol", "websocket")])
+                .collect::<Vec<_>>(),
+            Ok(r#"CONNECT Target(Origin, "/chat") [a] None ws (websocket) {"host": "a"}"#),
+        );
+    }
+
+    #[test]
+    fn pseudo_fields_follow_their_rules() {
+        for name in [":method", ":scheme", ":path"] {
+            malformed(&without(name), Malformed::MissingPseudoField);
+        }
+        refused(&without(":authority"), Refusal::HostMissing);
+        malformed(&[], Malformed::MissingPseudoField);
+        malformed(&[("x", "1")], Malformed::MissingPseudoField);
+        for field in
+            [(":method", "GET"), (":status", "200"), (":x", ""), (":", ""), (":protocol", "websocket")]
+        {
+            malformed(&with(&[], &[field]), Malformed::PseudoField);
+            malformed(&with(&[], &[("x", "1"), field]), Malformed::LatePseudoField);
+        }
+        malformed(&with(&[], &[(":Path", "/")]), Malformed::PseudoField);
+        // RFC 9113 §8.5, RFC 8441 §4
+        let connect = [(":method", "CONNECT"), (":authority", "a:443")];
+        malformed(&connect[..1], Malformed::MissingPseudoField);
+        malformed(&[&connect[..], &[(":path", "/")]].concat(), Malformed::PseudoField);
+        malformed(&[&connect[..], &[(":scheme", "https")]].concat(), Malformed::PseudoField);
+        malformed(&[&connect[..], &[(":protocol", "x")]].concat(), Malformed::MissingPseudoField);
+        refused(&[(":method", "CONNECT"), (":authority", "a")], Refusal::BadTarget);
+    }
+
+    #[test]
+    fn the_values_of_pseudo_fields_are_checked() {
+        let replaced = |name, value| with(&[(name, value)], &[]);
+        for path in ["", "x", "*", "http://a/", "?"] {
+            malformed(&replaced(":path", path), Malformed::Path);
+        }
+        for path in ["/#", "/a b", "/\u{e9}", "/\t"] {
+            refused(&replaced(":path", path), Refusal::BadTarget);
+        }
+        malformed(&replaced(":path", "/\0"), Malformed::Value);
+        malformed(&replaced(":path", "/\r\nx: y"), Malformed::Value);
+        for scheme in ["", "ftp", "httpx"] {
+            refused(&replaced(":scheme", scheme), Refusal::BadTarget);
+        }
+        for method in ["", "G T", "G\u{e9}", "A/B", "GET\t"] {
+            refused(&replaced(":method", method), Refusal::BadMethod);
+        }
+        for authority in ["", ":80", "u@a", "a b", "a:x", "a/", "[::1"] {
+            refused(&replaced(":authority", authority), Refusal::BadHost);
+        }
+        malformed(&with(&[], &[("host", "b")]), Malformed::Host);
+        refused(&with(&[], &[("host", "a"), ("host", "a")]), Refusal::HostTwice);
+        refused(&[&without(":authority")[..], &[("host", "")]].concat(), Refusal::BadHost);
+    }
+
+    #[test]
+    fn the_characters_of_fields_are_checked() {
+        fn field<'a>(name: &'a str, value: &'a str) -> Vec<(&'a str, &'a str)> {
+            with(&[], &[("first", "1"), (name, value), ("last", "1")])
+        }
+        for name in
+            ["", "X", "x y", "x:", "x\t", "x\u{e9}", "a-name-longer-than-a-block-X", "sixteen-letters-", "x@"]
+        {
+            let expected =
+                if name == "sixteen-letters-" { Ok(()) } else { Err(HeadError::Malformed(Malformed::Name)) };
+            assert_eq!(describe(&field(name, "1"), true).map(drop), expected, "{name}");
+        }
+        for byte in 0..=0x7f_u8 {
+            let text = char::from(byte).to_string();
+            let (name, value) = (format!("a{text}b"), format!("a{text}b"));
+            let is_value = byte == b'\t' || (byte >= b' ' && byte != 0x7f);
+            let is_name = is_token(byte) && !byte.is_ascii_uppercase();
+            assert_eq!(describe(&field("x", &value), true).is_ok(), is_value, "{value:?}");
+            assert_eq!(describe(&field(&name, "1"), true).is_ok(), is_name, "{name:?}");
+        }
+        for value in [" a", "a ", "\ta", "a\t", " "] {
+            malformed(&field("x", value), Malformed::Value);
+        }
+    }
+
+    #[test]
+    fn fields_of_http1_connections_are_malformed() {
+        for (name, value) in [
+            ("connection", "close"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "keep-alive"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "websocket"),
+            ("te", "gzip"),
+            ("te", "trailers, gzip"),
+        ] {
+            malformed(&with(&[], &[(name, value)]), Malformed::ConnectionField);
+        }
+        let te = with(&[], &[("te", "trailers")]);
+        check(&te, Ok(r#"GET Target(Origin, "/") [a] None {"host": "a", "te": "trailers"}"#));
+    }
+
+    #[test]
+    fn content_length_agrees_with_the_end_of_the_stream() {
+        fn check(lengths: &[&str], end_stream: bool, expected: Result<Framing, HeadError>) {
+            let lengths: Vec<_> = lengths.iter().map(|length| ("content-length", *length)).collect();
+            let arena = Arena::new(4096);
+            let section = section(&arena, &Limits::default(), &with(&[], &lengths));
+            let found = read(section, end_stream).map(|request| request.head.framing);
+            assert_eq!(found, expected, "{lengths:?}");
+        }
+        check(&[], true, Ok(Framing::None));
+        check(&[], false, Ok(Framing::Chunked));
+        check(&["0"], true, Ok(Framing::Length(0)));
+        check(&["0"], false, Ok(Framing::Length(0)));
+        check(&["12"], false, Ok(Framing::Length(12)));
+        check(&["12"], true, Err(Malformed::Length.into()));
+        for length in ["", "+1", "1a", "18446744073709551616", "1, 1"] {
+            check(&[length], false, Err(Refusal::BadLength.into()));
+        }
+        check(&["1", "1"], false, Err(Refusal::LengthTwice.into()));
+    }
+
+    #[test]
+    fn expectations_are_as_in_http1() {
+        let expects = with(&[], &[("expect", "100-continue")]);
+        assert!(!describe(&expects, true).unwrap().contains("continue "));
+        assert!(describe(&expects, false).unwrap().contains("Chunked continue "));
+        refused(&with(&[], &[("expect", "x")]), Refusal::UnknownExpectation);
+    }
+
+    #[test]
+    fn cookies_are_joined_in_the_place_of_the_first() {
+        let cookie = |value| ("cookie", value);
+        check(
+            &with(&[], &[("x", "1"), cookie("a=b"), ("y", "2"), cookie("c=d"), cookie("e"), ("z", "3")]),
+            Ok("GET Target(Origin, \"/\") [a] None \
+                {\"host\": \"a\", \"x\": \"1\", \"cookie\": \"a=b; c=d; e\", \"y\": \"2\", \"z\": \"3\"}"),
+        );
+        check(
+            &[&without(":authority")[..], &[cookie("a"), cookie("b"), ("host", "h")]].concat(),
+            Ok("GET Target(Origin, \"/\") [h] None {\"cookie\": \"a; b\", \"host\": \"h\"}"),
+        );
+        // So many that they need more room than there is.
+        let value = "v".repeat(100);
+        let many: Vec<_> = (0..30).map(|_| cookie(&value[..])).collect();
+        let found = describe(&with(&[], &many), true).unwrap();
+        assert!(
+            found.ends_with(&format!("{{\"host\": \"a\", \"cookie\": {:?}}}", vec![value; 30].join("; ")))
+        );
+    }
+
+    #[test]
+    fn limits_are_those_of_http1() {
+        fn check(change: fn(&mut Limits), expected: Result<(), HeadError>) {
+            let (mut limits, arena) = (Limits::default(), Arena::new(4096));
+            change(&mut limits);
+            let section = section(&arena, &limits, &with(&[(":path", "/12345")], &[("a", "b"), ("c", "d")]));
+            assert_eq!(read(section, true).map(drop), expected);
+        }
+        check(|limits| limits.headers = 2, Ok(()));
+        check(|limits| limits.headers = 1, Err(Refusal::TooManyFields.into()));
+        check(|limits| limits.head_bytes = 249, Ok(()));
+        check(|limits| limits.head_bytes = 100, Err(Refusal::HeadTooLarge.into()));
+        check(|limits| limits.target_bytes = 6, Ok(()));
+        check(|limits| limits.target_bytes = 5, Err(Refusal::TargetTooLong.into()));
+    }
+
+    #[test]
+    fn trailers_are_read_as_in_http1() {
+        fn check(fields: &[(&str, &str)], expected: Result<&str, HeadError>) {
+            let arena = Arena::new(4096);
+            let found =
+                trailers(section(&arena, &Limits::default(), fields)).map(|fields| format!("{fields:?}"));
+            assert_eq!(found.as_deref(), expected.as_ref().map(|text| *text), "{fields:?}");
+        }
+        check(&[], Ok("{}"));
+        check(&[("x-sum", "1"), ("te", "trailers"), ("cookie", "a")], Ok(r#"{"x-sum": "1"}"#));
+        check(&[(":path", "/")], Err(Malformed::PseudoField.into()));
+        check(&[("x", "1"), (":path", "/")], Err(Malformed::PseudoField.into()));
+        check(&[("X", "1")], Err(Malformed::Name.into()));
+        check(&[("x", "1\n")], Err(Malformed::Value.into()));
+        check(&[("connection", "close")], Err(Malformed::ConnectionField.into()));
+        check(&[("content-length", "1")], Err(Refusal::TrailerForbidden.into()));
+        check(&[("host", "a")], Err(Refusal::TrailerForbidden.into()));
+        let arena = Arena::new(4096);
+        let mut limits = Limits::default();
+        limits.head_bytes = 50;
+        let large = section(&arena, &limits, &[("x", "1"), ("y", "2")]);
+        assert_eq!(trailers(large).map(drop), Err(Refusal::TrailersTooLarge.into()));
+    }
+
+    #[test]
+    fn what_http1_accepts_is_read_alike() {
+        use crate::http1::{Decoder as Http1, HeadStep};
+        let paths = ["/", "/a?b", "/a%20b?c=d%", "/?", "/a??b", "//", "/a#", "/ a", "/\u{7f}"];
+        let hosts = ["a", "a:80", "[::1]", "[::1]:8080", "a%41", "a:", "", "u@a", "a:70000"];
+        let fields =
+            ["", "X-Id: 1\r\n", "Expect: 100-continue\r\n", "Content-Length: 5\r\n", "Expect: y\r\n"];
+        for (path, host) in paths.iter().flat_map(|path| hosts.map(|host| (*path, host))) {
+            for lines in fields {
+                let text = format!("POST {path} HTTP/1.1\r\nhost: {host}\r\n{lines}\r\n");
+                let (arena, mut input) = (Arena::new(4096), text.into_bytes());
+                let first = match Http1::new().head(&mut input, &arena, &Limits::default()) {
+                    HeadStep::Head { head, .. } => {
+                        assert_eq!(head.target.form(), TargetForm::Origin);
+                        Some(format!("{:?} {} {:?}", head.target, head.host(), head.fields).to_lowercase())
+                    }
+                    HeadStep::Refused(_) => None,
+                    step => panic!("{step:?}"),
+                };
+                let mut block = Vec::new();
+                for (name, value) in
+                    [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", host)]
+                {
+                    encoder::field(&mut block, name.as_bytes(), value.as_bytes());
+                }
+                for (name, value) in lines.lines().filter_map(|line| line.split_once(": ")) {
+                    encoder::field(&mut block, name.as_bytes(), value.as_bytes());
+                }
+                let mut section = Section::new(&arena, &Limits::default(), block.len());
+                Decoder::new(TABLE_BYTES).decode(&block, &mut section).unwrap();
+                let second = read(section, false).ok().map(|request| request.head);
+                let second = second.map(|head| {
+                    format!("{:?} {} {:?}", head.target, head.host(), head.fields).to_lowercase()
+                });
+                assert_eq!(first, second, "{path} {host} {lines}");
+            }
+        }
+    }
+}
