@@ -538,8 +538,7 @@ mod tests {
         check(&[("content-length", "1")], Err(Refusal::TrailerForbidden.into()));
         check(&[("host", "a")], Err(Refusal::TrailerForbidden.into()));
         let arena = Arena::new(4096);
-        let mut limits = Limits::default();
-        limits.head_bytes = 50;
+        let limits = Limits { head_bytes: 50, ..Limits::default() };
         let large = section(&arena, &limits, &[("x", "1"), ("y", "2")]);
         assert_eq!(trailers(large).map(drop), Err(Refusal::TrailersTooLarge.into()));
     }

@@ -152,9 +152,7 @@ mod tests {
     use super::*;
 
     fn limits(head_bytes: usize, headers: usize) -> Limits {
-        let mut limits = Limits::default();
-        (limits.head_bytes, limits.headers) = (head_bytes, headers);
-        limits
+        Limits { head_bytes, headers, ..Limits::default() }
     }
 
     fn add(section: &mut Section<'_>, name: &str, value: &str) {

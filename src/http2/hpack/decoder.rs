@@ -322,8 +322,7 @@ mod tests {
 
     #[test]
     fn a_section_that_is_too_large_does_not_change_what_the_table_holds() {
-        let mut limits = Limits::default();
-        limits.head_bytes = 100;
+        let limits = Limits { head_bytes: 100, ..Limits::default() };
         let (mut small, mut large) = (Decoder::new(4096), Decoder::new(4096));
         let mut block = Vec::new();
         for i in 0..200u8 {

@@ -262,13 +262,13 @@ pub(in crate::http2) mod tests {
             let expected = expected.map(|text| [b"0000000000000000", text].concat());
             assert_eq!(decoded(&longer), expected, "{longer:x?}");
         }
-        check(&[0b00011_111], Ok(b"a"));
-        check(&[0b00011_110], Err(HpackError::Huffman));
-        check(&[0b00011_000], Err(HpackError::Huffman));
-        check(&[0b00011_111, 0xff], Err(HpackError::Huffman)); // eleven bits
+        check(&[0b0001_1111], Ok(b"a"));
+        check(&[0b0001_1110], Err(HpackError::Huffman));
+        check(&[0b0001_1000], Err(HpackError::Huffman));
+        check(&[0b0001_1111, 0xff], Err(HpackError::Huffman)); // eleven bits
         check(&[0xff], Err(HpackError::Huffman)); // eight bits
         check(&[0xff, 0xff, 0xff, 0xff], Err(HpackError::Huffman)); // EOS and two ones
-        check(&[0xff, 0xff, 0xff, 0xfc, 0b00011_111], Err(HpackError::Huffman)); // EOS before a symbol
+        check(&[0xff, 0xff, 0xff, 0xfc, 0b0001_1111], Err(HpackError::Huffman)); // EOS before a symbol
         check(&[0b1111_1000], Ok(b"&"));
         check(&[0b1111_1110], Err(HpackError::Huffman)); // a code that goes on
     }
