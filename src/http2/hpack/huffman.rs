@@ -60,8 +60,9 @@ static CODE: Code = {
 /// The bits that one step looks at. Twelve hold two symbols in most text, and the table takes 16 KiB.
 const STEP_BITS: usize = 12;
 
-/// What the next [`STEP_BITS`] bits begin with: one symbol or two, in the lower 16 bits, the bits that they take, from bit
-/// 16 on, and the bits that they fill in the output, from bit 24 on. 0 if the first code is longer.
+/// What the next [`STEP_BITS`] bits begin with: the bits that one symbol or two take, in the lowest byte, where a shift
+/// finds them at once; the bits that they fill in the output, in the next byte; and the symbols. 0 if the first code is
+/// longer.
 static STEPS: [u32; 1 << STEP_BITS] = {
     let mut steps = [0; 1 << STEP_BITS];
     let mut bits = 0;
@@ -70,9 +71,9 @@ static STEPS: [u32; 1 << STEP_BITS] = {
         if let Some((first, taken)) = symbol(word, STEP_BITS) {
             steps[bits] = match symbol(word << taken, STEP_BITS - taken) {
                 Some((second, more)) => {
-                    first as u32 | (second as u32) << 8 | ((taken + more) as u32) << 16 | 16 << 24
+                    (taken + more) as u32 | 16 << 8 | (first as u32) << 16 | (second as u32) << 24
                 }
-                None => first as u32 | (taken as u32) << 16 | 8 << 24,
+                None => taken as u32 | 8 << 8 | (first as u32) << 16,
             };
         }
         bits += 1;
@@ -117,11 +118,10 @@ pub(in crate::http2) fn decode(source: &[u8], out: &mut [u8]) -> Result<usize, H
         let (mut symbols, mut width) = (0u64, 0u32);
         for _ in 0..4 {
             let step = STEPS[(bits >> (64 - STEP_BITS)) as usize];
-            symbols |= u64::from(step & 0xffff) << width;
-            width += step >> 24;
-            let taken = (step >> 16) & 0xff;
-            bits <<= taken;
-            count -= taken;
+            symbols |= u64::from(step >> 16) << width;
+            width += step >> 8 & 0xff;
+            bits = bits.wrapping_shl(step);
+            count -= step & 0xff;
         }
         *window = symbols.to_le_bytes();
         filled += width as usize / 8;
@@ -164,8 +164,8 @@ fn finish(
                 let (symbol, taken) = long_symbol(padded)?;
                 (&[symbol][..], taken)
             }
-            _ if step >> 24 == 8 => (&[step as u8][..], (step >> 16) & 0xff),
-            _ => (&[step as u8, (step >> 8) as u8][..], (step >> 16) & 0xff),
+            _ if step >> 8 & 0xff == 8 => (&[(step >> 16) as u8][..], step & 0xff),
+            _ => (&[(step >> 16) as u8, (step >> 24) as u8][..], step & 0xff),
         };
         // Padding with other bits than ones completes a code that the string does not contain.
         count = count.checked_sub(taken).ok_or(HpackError::Huffman)?;
