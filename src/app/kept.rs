@@ -6,11 +6,12 @@
 use super::forwarded;
 use super::request::{Pattern, RequestState};
 use super::{ConnId, Request, RequestParts};
-use crate::arena::Arena;
-use crate::http1::{Fields, Head, Method, Target};
+use crate::arena::{Arena, ArenaWriter};
+use crate::http1::{Fields, Head, Method, Target, TargetForm, Version};
 use crate::keep::{self, Keep};
 use crate::transport::Peer;
 use std::fmt;
+use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 /// A whole request, copied into one block of memory: the head as it was sent, except that unreserved characters of the
@@ -202,6 +203,36 @@ impl fmt::Debug for KeptRequest {
     }
 }
 
+/// Returns a head of HTTP/2, which was not sent as text, as HTTP/1.1 would send it, with the path `path`. A stream for
+/// another protocol (RFC 8441 §4) becomes a GET, which is how HTTP/1.1 asks for one.
+#[cold]
+fn head_as_text<'a>(head: &Head<'_>, path: &str, arena: &'a Arena) -> &'a [u8] {
+    let (method, target) = (head.method, head.target);
+    let method = match (method, target.form()) {
+        (Method::Connect, TargetForm::Origin) => Method::Get,
+        _ => method,
+    };
+    let mut text = arena.writer();
+    // Writing into memory does not fail.
+    let _ = match (target.form(), target.query()) {
+        (TargetForm::Origin, Some(query)) => write!(text, "{method} {path}?{query} HTTP/1.1\r\n"),
+        (TargetForm::Origin, None) => write!(text, "{method} {path} HTTP/1.1\r\n"),
+        _ => write!(text, "{method} {} HTTP/1.1\r\n", target.raw()),
+    };
+    fields_as_text(head.fields, text)
+}
+
+/// Appends field lines and an empty line.
+fn fields_as_text<'a>(fields: Fields<'_>, mut text: ArenaWriter<'a>) -> &'a [u8] {
+    for (name, value) in fields {
+        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+            let _ = text.write_all(part);
+        }
+    }
+    let _ = text.write_all(b"\r\n");
+    text.finish()
+}
+
 /// Returns the parts of a head whose path is replaced with `path`.
 fn head_with_path<'a>(head: &Head<'a>, path: &'a str) -> [&'a [u8]; 3] {
     let (bytes, target) = (head.bytes(), &head.target);
@@ -217,8 +248,17 @@ impl Keep for Request<'_> {
     type Kept = KeptRequest;
 
     fn keep(&self) -> KeptRequest {
-        let RequestParts { head, content, trailers, params, conn, peer, .. } = self.parts();
-        let (head, trailers) = (head_with_path(head, self.path()), trailers.trailer_bytes());
+        let RequestParts { head, content, trailers, params, conn, peer, arena, .. } = self.parts();
+        let (head, trailers) = match head.version {
+            Version::Http2 if trailers.is_empty() => {
+                ([head_as_text(head, self.path(), arena), b"", b""], &b""[..])
+            }
+            Version::Http2 => (
+                [head_as_text(head, self.path(), arena), b"", b""],
+                fields_as_text(*trailers, arena.writer()),
+            ),
+            _ => (head_with_path(head, self.path()), trailers.trailer_bytes()),
+        };
         let head_bytes = head.iter().map(|part| part.len()).sum::<usize>();
         let list = params.map_or(&[][..], |params| params);
         let params_bytes: usize =
@@ -247,5 +287,62 @@ impl Keep for Request<'_> {
             conn: *conn,
             peer: (*peer).clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Limits;
+    use crate::http2::{self, Section, hpack};
+
+    /// Keeps a request of HTTP/2 and reads it again.
+    fn check(fields: &[(&str, &str)], trailers: &[(&str, &str)], expected: &str) {
+        let arena = Arena::new(4096);
+        let section = |fields: &[(&str, &str)]| {
+            let mut block = Vec::new();
+            for (name, value) in fields {
+                hpack::encoder::field(&mut block, name.as_bytes(), value.as_bytes());
+            }
+            let mut section = Section::new(&arena, &Limits::default(), block.len());
+            hpack::Decoder::new(hpack::TABLE_BYTES).decode(&block, &mut section).unwrap();
+            section
+        };
+        let head = http2::head::read(section(fields), false).unwrap().head;
+        let trailers = http2::head::trailers(section(trailers)).unwrap();
+        let (content, conn, peer) =
+            (&b"content"[..], ConnId { worker: 0, index: 0, generation: 0 }, &Peer::None);
+        let (params, pattern, state) = (None, Pattern::NONE, RequestState::default());
+        let parts =
+            RequestParts { head, content, trailers, params, arena: &arena, conn, peer, pattern, state };
+        let kept = Request::new(parts).keep();
+        let again = kept.request(&arena);
+        let RequestParts { head, content, trailers, .. } = again.parts();
+        assert_eq!(*content, b"content");
+        let target = (head.target.path(), head.target.query());
+        let found = format!("{} {target:?} [{}] {:?} {trailers:?}", head.method, head.host(), head.fields);
+        assert_eq!(found, expected);
+        assert_eq!(kept.fields().count(), head.fields.len());
+    }
+
+    #[test]
+    fn a_request_of_http2_is_kept_as_text() {
+        let start = [(":scheme", "https"), (":authority", "a:1")];
+        check(
+            &[&start[..], &[(":method", "GET"), (":path", "/x?y"), ("b", "c\td"), ("e", "")]].concat(),
+            &[],
+            r#"GET ("/x", Some("y")) [a:1] {"host": "a:1", "b": "c\td", "e": ""} {}"#,
+        );
+        check(
+            &[&start[..], &[(":method", "OPTIONS"), (":path", "*"), ("content-length", "7")]].concat(),
+            &[("sum", "1"), ("x", "")],
+            r#"OPTIONS ("*", None) [a:1] {"host": "a:1", "content-length": "7"} {"sum": "1", "x": ""}"#,
+        );
+        check(
+            &[&start[..], &[(":method", "CONNECT"), (":path", "/"), (":protocol", "websocket")]].concat(),
+            &[],
+            r#"GET ("/", None) [a:1] {"host": "a:1"} {}"#,
+        );
+        check(&[(":method", "CONNECT"), start[1]], &[], r#"CONNECT ("", None) [a:1] {"host": "a:1"} {}"#);
     }
 }
