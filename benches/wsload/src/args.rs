@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 const USAGE: &str = "\
 usage: wsload [options]
-  --mode M       echo | idle | pubsub | hub | events | feed | http-idle | short  (default echo)
+  --mode M       echo | idle | pubsub | hub | events | feed | http-idle | h2-idle | short  (default echo)
   --host H       IPv4 loopback address                     (default 127.0.0.1)
   --port P       port                                      (required)
-  --path P       request path                 (default /ws; hub: /hub; feed: /ticks; http-idle, short: /)
+  --path P       request path                 (default /ws; hub: /hub; feed: /ticks; http-idle, h2-idle, short: /)
   --conns N      connections; pubsub, hub, events, feed: subscribers  (default 64)
   --size S       payload bytes                             (default 16)
   --depth D      messages in flight per connection;
@@ -23,6 +23,7 @@ usage: wsload [options]
   --feed-port P  UDP port that takes the ticks, feed       (required there)
   --rate R       ticks per second, feed                    (default 5000)
   --token T      bearer token, feed                        (default secret)
+  --field F      a further field of the request, 'name: value'; several are possible, h2-idle
   --tls          TLS 1.3, X25519 and AES-256-GCM; no resumption, and any certificate is accepted
   --pid PID      also report the CPU time of this process per message
   --json         one JSON object instead of the text lines
@@ -47,6 +48,7 @@ pub struct Args {
     pub feed_port: u16,
     pub rate: u64,
     pub token: String,
+    pub fields: Vec<(String, String)>,
     pub tls: Option<Arc<ClientConfig>>,
     pub pid: Option<u32>,
     pub json: bool,
@@ -78,6 +80,7 @@ pub fn parse_args() -> Args {
         feed_port: 0,
         rate: 5000,
         token: "secret".into(),
+        fields: Vec::new(),
         tls: None,
         pid: None,
         json: false,
@@ -86,6 +89,7 @@ pub fn parse_args() -> Args {
         v.and_then(|v| v.parse().ok())
             .unwrap_or_else(|| usage(&format!("invalid or missing value for {k}")))
     }
+    let mut with_tls = false;
     let mut it = std::env::args().skip(1);
     while let Some(k) = it.next() {
         match k.as_str() {
@@ -107,7 +111,8 @@ pub fn parse_args() -> Args {
             "--pid" => a.pid = Some(val(&k, it.next())),
             "--binary" => a.binary = true,
             "--deflate" => a.deflate = true,
-            "--tls" => a.tls = Some(crate::tls::config()),
+            "--field" => a.fields.push(field(&val::<String>(&k, it.next()))),
+            "--tls" => with_tls = true,
             "--json" => a.json = true,
             "-h" | "--help" => {
                 println!("{USAGE}");
@@ -116,6 +121,7 @@ pub fn parse_args() -> Args {
             _ => usage(&format!("unknown option {k}")),
         }
     }
+    a.tls = with_tls.then(|| crate::tls::config(a.mode == "h2-idle"));
     if a.port == 0 {
         usage("--port is required");
     }
@@ -125,8 +131,19 @@ pub fn parse_args() -> Args {
     if a.mode == "feed" && (a.feed_port == 0 || !(1..=1_000_000).contains(&a.rate)) {
         usage("--feed-port is required, --rate 1 to 1000000");
     }
+    if a.mode != "h2-idle" && !a.fields.is_empty() {
+        usage("--field is for h2-idle only");
+    }
     if a.conns == 0 || a.depth == 0 || !(0.0..=3600.0).contains(&a.secs) || !(0.0..=600.0).contains(&a.warmup) {
         usage("--conns and --depth must be at least 1, --secs 0 to 3600, --warmup 0 to 600");
     }
     a
+}
+
+/// Splits `name: value`. The name becomes lower case, as HTTP/2 requires (RFC 9113 §8.2).
+fn field(text: &str) -> (String, String) {
+    match text.split_once(':') {
+        Some((name, value)) if !name.is_empty() => (name.to_ascii_lowercase(), value.trim().to_string()),
+        _ => usage("--field must be 'name: value'"),
+    }
 }

@@ -2,21 +2,19 @@
 
 use crate::args::Args;
 use crate::link::Link;
-use crate::{http, net};
+use crate::{http, http2, net};
 use std::io::Write;
 use std::time::Duration;
 
 /// Opens the connections, prints `ready N` and holds them for `--secs`.
-pub fn run(a: &Args, is_http: bool) {
-    let path = a.path.as_deref().unwrap_or(if is_http { "/" } else { "/ws" });
+pub fn run(a: &Args) {
+    let path = a.path.as_deref().unwrap_or(if a.mode == "idle" { "/ws" } else { "/" });
     let rss0 = a.pid.and_then(net::rss_kib);
     let links: Vec<Link> = (0..a.conns)
-        .map(|_| {
-            if is_http {
-                http::http_once(a, path)
-            } else {
-                http::ws_connect(a, path, None).0
-            }
+        .map(|_| match a.mode.as_str() {
+            "h2-idle" => http2::once(a, path),
+            "http-idle" => http::http_once(a, path),
+            _ => http::ws_connect(a, path, None).0,
         })
         .collect();
     std::thread::sleep(Duration::from_millis(300));

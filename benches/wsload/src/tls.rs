@@ -8,11 +8,14 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use std::sync::Arc;
 
-/// Returns the configuration of all connections of a run.
-pub fn config() -> Arc<ClientConfig> {
+/// Returns the configuration of all connections of a run. If they are for HTTP/2, they offer it by ALPN (RFC 7301), and P-256
+/// as a second key exchange, because nghttpd has no other.
+pub fn config(is_http2: bool) -> Arc<ClientConfig> {
+    let mut kx_groups = vec![aws_lc_rs::kx_group::X25519];
+    kx_groups.extend(is_http2.then_some(aws_lc_rs::kx_group::SECP256R1));
     let provider = CryptoProvider {
         cipher_suites: vec![aws_lc_rs::cipher_suite::TLS13_AES_256_GCM_SHA384],
-        kx_groups: vec![aws_lc_rs::kx_group::X25519],
+        kx_groups,
         ..aws_lc_rs::default_provider()
     };
     let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
@@ -22,6 +25,7 @@ pub fn config() -> Arc<ClientConfig> {
         .with_custom_certificate_verifier(Arc::new(AnyCertificate))
         .with_no_client_auth();
     config.resumption = Resumption::disabled();
+    config.alpn_protocols.extend(is_http2.then(|| b"h2".to_vec()));
     Arc::new(config)
 }
 
