@@ -65,6 +65,17 @@ def ws(*args):
     return ("ws", list(args))
 
 
+def browser_fields():
+    """Returns the fields of lua/headers.lua that HTTP/2 allows (RFC 9113 section 8.2.2)."""
+    with open(os.path.join(LUA, "headers.lua")) as f:
+        fields = re.findall(r'^wrk\.headers\["(.+)"\] = "(.*)"$', f.read(), re.M)
+    return [f"{name.lower()}: {value}" for name, value in fields if name != "Connection"]
+
+
+def h2(path="/", streams=16, fields=(), post_bytes=0):
+    return ("h2", path, streams, fields, post_bytes)
+
+
 class Scenario(NamedTuple):
     unit: str  # what the figures are per
     load: tuple
@@ -105,6 +116,19 @@ SCENARIOS = {
     "hub16": Scenario("delivery", ws("--mode", "hub", "--conns", "1000", "--size", "16")),
     "hub16x16": Scenario("delivery", ws("--mode", "hub", "--conns", "1000", "--size", "16", "--depth", "16")),
 }
+BROWSER = browser_fields()
+SCENARIOS |= {
+    "h2one": Scenario("req", h2(streams=1)),
+    "h2m16": Scenario("req", h2()),
+    "h2m100": Scenario("req", h2(streams=100)),
+    "h2headers16": Scenario("req", h2(fields=BROWSER)),
+    "h2post1k": Scenario("req", h2(path="/echo", post_bytes=1024)),
+    "h2body100k": Scenario("req", h2(path="/100k", streams=1)),
+    "h2-idle": Scenario("conn", ws("--mode", "h2-idle", "--conns", "10000")),
+    "h2-idle-headers": Scenario(
+        "conn", ws("--mode", "h2-idle", "--conns", "10000", *(arg for field in BROWSER for arg in ("--field", field)))
+    ),
+}
 # The same with event streams in place of the WebSockets that subscribe.
 for name in ("16", "16x16"):
     args = ["events" if arg == "pubsub" else arg for arg in SCENARIOS["pub" + name].load[1]]
@@ -142,6 +166,7 @@ for name, plain in {
     "tls-ws-idle": "ws-idle",
     "tls-pub16": "pub16",
     "tls-pub16x16": "pub16x16",
+    **{"tls-" + name: name for name in SCENARIOS if name.startswith("h2")},
 }.items():
     SCENARIOS[name] = over_tls(SCENARIOS[plain])
 SWEEPS = {
@@ -306,6 +331,44 @@ def run_wrk(load, s, secs, cpus, root="/", tls=None):
     }
 
 
+H2_CONNS = 64
+
+
+def run_h2(load, s, secs, cpus, root="/", tls=None):
+    _, path, streams, fields, post_bytes = load
+    path = root if path == "/" else path
+    cmd = ["taskset", "-c", cpus, "h2load", f"-c{H2_CONNS}", f"-m{streams}", f"-D{secs}s", "--npn-list=h2"]
+    # The same as OPENSSL_CONF, and P-256 for nghttpd, which has no other key exchange.
+    cmd += [f"--tls13-ciphers={TLS_SUITE}", "--groups=X25519:P-256"] if tls else []
+    for field in fields:
+        cmd += ["-H", field]
+    with tempfile.NamedTemporaryFile() as body:
+        if post_bytes:
+            body.write(b"0123456789abcdef" * (post_bytes // 16))
+            body.flush()
+            cmd += ["-d", body.name, "-H", "content-type: application/octet-stream"]
+        cmd.append(f"{'https' if tls else 'http'}://127.0.0.1:{s.port}{path}")
+        c0, t0 = cpu_us(s.pid), time.monotonic()
+        r = subprocess.run(cmd, capture_output=True, text=True, timeout=secs + 30)
+        c1, t1 = cpu_us(s.pid), time.monotonic()
+    m = re.search(r"^requests: .* (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", r.stdout, re.M)
+    if r.returncode or not m:
+        return {"error": (r.stderr or r.stdout).strip()[-300:]}
+    n, *bad = map(int, m.groups())
+    if n == 0:
+        return {"error": m.group(0)}
+    if tls and f"Cipher: {TLS_SUITE}\n" not in r.stdout:
+        return {"error": f"not over {TLS_SUITE}"}
+    return {
+        "requests": n,
+        "seconds": float(secs),
+        "rate": n / secs,
+        "cpu": (c1 - c0) / n,
+        "busy": (c1 - c0) / ((t1 - t0) * 1e6),
+        "note": m.group(0) if any(bad) else "",
+    }
+
+
 def run_ws(load, s, secs, cpus, wsload, tls=None):
     args = load[1]
     idle = "idle" in " ".join(args)
@@ -398,11 +461,14 @@ def load(row, server, secs, a):
     tls = a.tls if scenario.tls and not row.is_cleartext() else None
     if scenario.load[0] == "wrk":
         return run_wrk(scenario.load, server, secs, cpus, a.root, tls)
+    if scenario.load[0] == "h2":
+        return run_h2(scenario.load, server, secs, cpus, a.root, tls)
     return run_ws(scenario.load, server, secs, cpus, a.wsload, tls)
 
 
 # What wrk offers over TLS; `../wsload/src/tls.rs` offers the same.
-OPENSSL_CONF = """
+TLS_SUITE = "TLS_AES_256_GCM_SHA384"
+OPENSSL_CONF = f"""
 openssl_conf = init
 [init]
 ssl_conf = ssl
@@ -410,7 +476,7 @@ ssl_conf = ssl
 system_default = tls
 [tls]
 MinProtocol = TLSv1.3
-Ciphersuites = TLS_AES_256_GCM_SHA384
+Ciphersuites = {TLS_SUITE}
 Groups = X25519
 """
 
