@@ -24,6 +24,7 @@ macro_rules! limits {
 pub mod client;
 pub mod fuzz;
 pub mod http1;
+pub mod http2;
 pub mod limited;
 pub mod on_drop;
 pub mod random;
