@@ -1,7 +1,9 @@
-//! HTTP/2 (RFC 9113), written a second time for tests: frames, HPACK (RFC 7541), one end of a connection, and a client.
+//! HTTP/2 (RFC 9113), written a second time for tests: frames, HPACK (RFC 7541), one end of a connection, a client, and a
+//! bridge from HTTP/1.1.
 //!
 //! It shares no code with the library. It is strict: what a correct peer never sends is an error, and fails the test.
 
+pub mod bridge;
 pub mod client;
 pub mod event;
 #[cfg(test)]
