@@ -2,8 +2,12 @@
 //!
 //! A [`TestServer`] has one worker on a thread of its own, and publishes its counters after every turn: tests wait for
 //! those, never for time to pass. [`Workers`] is a server with several.
+//!
+//! With `FLEETING_TEST_HTTP2=1` in the environment, a [`Bridge`] stands before each server that listens at one address, and
+//! tests that speak HTTP/1.1 with it reach the engine over HTTP/2. Tests of what only HTTP/1.1 has fail then.
 
 use crate::client::PATIENCE;
+use crate::http2::bridge::Bridge;
 use fleeting::engine::Counters;
 use fleeting::{
     App, Builder, Error, Handle, Limits, Message, Request, ServeError, Server, Socket, Timeouts, WebSocket,
@@ -19,6 +23,14 @@ pub struct TestServer {
     pub handle: Handle,
     seen: Arc<Seen>,
     thread: Option<JoinHandle<()>>,
+    _bridge: Option<Bridge>,
+}
+
+/// Returns the address at which tests reach a server, and the bridge there if there is one.
+fn reached(addrs: &[SocketAddr]) -> (SocketAddr, Option<Bridge>) {
+    let over_http2 = std::env::var("FLEETING_TEST_HTTP2").is_ok_and(|value| value == "1");
+    let bridge = (over_http2 && addrs.len() == 1).then(|| Bridge::start(addrs[0]));
+    (bridge.as_ref().map_or(addrs[0], |bridge| bridge.addr), bridge)
 }
 
 #[derive(Default)]
@@ -55,8 +67,8 @@ pub fn run_from(builder: Builder, make: impl FnOnce(&WorkerContext) -> App + Sen
             make(context)
         });
         let mut worker = worker.expect("the worker starts");
-        let addr = worker.local_addrs()[0];
-        started.send((addr, handle.expect("the builder was called"))).expect("the test waits");
+        let addrs = worker.local_addrs();
+        started.send((addrs, handle.expect("the builder was called"))).expect("the test waits");
         while {
             let goes_on = worker.turn(None).expect("polling works");
             *shown.counters.lock().expect("the lock is not poisoned") = worker.counters();
@@ -64,8 +76,9 @@ pub fn run_from(builder: Builder, make: impl FnOnce(&WorkerContext) -> App + Sen
             goes_on
         } {}
     });
-    let (addr, handle) = start.recv().expect("the worker starts");
-    TestServer { addr, handle, seen, thread: Some(thread) }
+    let (addrs, handle) = start.recv().expect("the worker starts");
+    let (addr, bridge) = reached(&addrs);
+    TestServer { addr, handle, seen, thread: Some(thread), _bridge: bridge }
 }
 
 impl TestServer {
@@ -114,6 +127,7 @@ pub struct Workers {
     pub addr: SocketAddr,
     pub handle: Handle,
     server: Option<Server>,
+    _bridge: Option<Bridge>,
 }
 
 impl Workers {
@@ -121,7 +135,8 @@ impl Workers {
     #[track_caller]
     pub fn of(server: Result<Server, ServeError>) -> Workers {
         let server = server.expect("the server starts");
-        Workers { addr: server.local_addrs()[0], handle: server.handle(), server: Some(server) }
+        let (addr, bridge) = reached(&server.local_addrs());
+        Workers { addr, handle: server.handle(), server: Some(server), _bridge: bridge }
     }
 
     /// Shuts the server down and waits for its end.
