@@ -31,22 +31,23 @@ pub(super) fn check(bytes: &[u8], field: FieldSpan) -> Result<(), Malformed> {
 
 #[inline(always)]
 fn check_name(bytes: &[u8], name: Span) -> Result<(), Malformed> {
-    let (at, len) = (name.at as usize, name.len as usize);
-    let unusual = Block::at(bytes, at).not_lower_word();
-    if unusual.trailing_zeros() as usize >= len.min(BLOCK_BYTES) && len != 0 && len <= BLOCK_BYTES {
-        return Ok(());
+    let (mut at, mut rest) = (name.at as usize, name.len as usize);
+    while Block::at(bytes, at).not_lower_word().trailing_zeros() as usize >= rest.min(BLOCK_BYTES) {
+        if rest <= BLOCK_BYTES {
+            return if name.len > 0 { Ok(()) } else { Err(Malformed::Name) };
+        }
+        (at, rest) = (at + BLOCK_BYTES, rest - BLOCK_BYTES);
     }
     check_unusual_name(name.bytes(bytes))
 }
 
-/// Checks a name that is long, or that has a rarer character of `tchar` (RFC 9110 §5.6.2).
+/// Checks a name that has a rarer character of `tchar` (RFC 9110 §5.6.2), or a wrong one.
 #[inline(never)]
 fn check_unusual_name(name: &[u8]) -> Result<(), Malformed> {
-    match name.first() {
-        None => Err(Malformed::Name),
-        Some(b':') => Err(Malformed::LatePseudoField),
-        Some(_) if name.iter().all(|&byte| NAME[byte as usize]) => Ok(()),
-        Some(_) => Err(Malformed::Name),
+    match name {
+        [b':', ..] => Err(Malformed::LatePseudoField),
+        _ if name.iter().all(|&byte| NAME[byte as usize]) => Ok(()),
+        _ => Err(Malformed::Name),
     }
 }
 

@@ -45,8 +45,11 @@ impl Decoder {
                 // RFC 7541 §6.1
                 let index = integer::read(block, &mut at, 0x7f)?;
                 let (both, name_len) = self.entry(index)?;
-                section.append(both);
-                section.commit(name_len);
+                // A byte may stand for the largest entry, which is not copied in vain.
+                if section.refusal().is_none() {
+                    section.append(both);
+                    section.commit(name_len);
+                }
             } else if first & 0x40 != 0 {
                 // RFC 7541 §6.2.1
                 let name_len = self.literal(block, &mut at, 0x3f, section)?;
@@ -54,6 +57,8 @@ impl Decoder {
                 section.commit(name_len);
             } else if first & 0x20 != 0 {
                 return Err(HpackError::LateSizeUpdate);
+            } else if section.refusal().is_some() {
+                self.skip_literal(block, &mut at)?;
             } else {
                 // RFC 7541 §6.2.2, §6.2.3
                 let name_len = self.literal(block, &mut at, 0x0f, section)?;
@@ -111,21 +116,39 @@ impl Decoder {
         string(block, at, section)?;
         Ok(name_len)
     }
+
+    /// Skips a literal field that is neither stored nor indexed.
+    #[cold]
+    fn skip_literal(&self, block: &[u8], at: &mut usize) -> Result<(), HpackError> {
+        match integer::read(block, at, 0x0f)? {
+            0 => drop(source(block, at)?),
+            index => drop(self.entry(index)?),
+        }
+        source(block, at)?;
+        Ok(())
+    }
 }
 
 /// Appends a string literal (RFC 7541 §5.2) to the section. Returns its length, decoded.
 #[inline]
 fn string(block: &[u8], at: &mut usize, section: &mut Section<'_>) -> Result<usize, HpackError> {
+    let (source, is_huffman) = source(block, at)?;
+    if is_huffman {
+        section.append_with(huffman::room_for(source.len()), |room| huffman::decode(source, room))
+    } else {
+        section.append(source);
+        Ok(source.len())
+    }
+}
+
+/// Returns a string literal as it was sent, and whether it is in the Huffman code.
+#[inline(always)]
+fn source<'b>(block: &'b [u8], at: &mut usize) -> Result<(&'b [u8], bool), HpackError> {
     let is_huffman = block.get(*at).ok_or(HpackError::Truncated)? & 0x80 != 0;
     let len = integer::read(block, at, 0x7f)?;
     let source = block.get(*at..*at + len).ok_or(HpackError::Truncated)?;
     *at += len;
-    if is_huffman {
-        section.append_with(huffman::room_for(len), |room| huffman::decode(source, room))
-    } else {
-        section.append(source);
-        Ok(len)
-    }
+    Ok((source, is_huffman))
 }
 
 #[cfg(test)]
@@ -329,15 +352,29 @@ mod tests {
             block.push(0x40);
             block.extend_from_slice(&[2, b'a' + i % 26, b'a' + i / 26, 20]);
             block.extend_from_slice(&[i; 20]);
+            block.extend_from_slice(&[0x82, 0xbe]); // indexed
+            block.extend_from_slice(b"\x01\x01a\x0f\x2f\x01a\x00\x01a\x81\x1f"); // without indexing
         }
         let arena = Arena::new(4096);
         let mut section = Section::new(&arena, &limits, block.len());
         assert_eq!(small.decode(&block, &mut section), Ok(()));
-        assert!(section.refusal().is_some() && section.finish().2.len() == 1);
-        let mut section = Section::new(&arena, &Limits::default(), block.len());
+        assert!(section.refusal().is_some() && section.finish().2.len() == 2);
+        let limits = Limits { head_bytes: 1 << 20, headers: 1 << 20, ..Limits::default() };
+        let mut section = Section::new(&arena, &limits, block.len());
         assert_eq!(large.decode(&block, &mut section), Ok(()));
+        assert_eq!(section.refusal(), None);
         assert!(entries(&small).len() > 1000);
         assert_eq!(entries(&small), entries(&large));
+        // What is skipped must be whole all the same.
+        for (more, expected) in [
+            ("ff80 01", HpackError::Index),
+            ("0f80 0101 61", HpackError::Index),
+            ("0001", HpackError::Truncated),
+        ] {
+            let block = [&block[..], &bytes(more)].concat();
+            let mut section = Section::new(&arena, &Limits { head_bytes: 1, ..limits.clone() }, block.len());
+            assert_eq!(Decoder::new(4096).decode(&block, &mut section), Err(expected), "{more}");
+        }
     }
 
     #[test]
