@@ -6,15 +6,30 @@
 //! ```text
 //!   block -> Decoder::decode -> Section -> head::read, head::trailers -> RequestHead, Fields
 //!   ResponseHead -> response::encode_head -> block
+//!   bytes -> Connection::next -> Step; Connection::send_head, Connection::send_content -> bytes
 //! ```
 
+mod bucket;
+mod connection;
 mod field;
+mod frame;
 pub mod head;
 pub mod hpack;
 mod malformed;
+mod receive;
 pub mod response;
 mod section;
+mod send;
+mod streams;
 
+pub use bucket::Bucket;
+pub use connection::{BlockRole, Connection, Step};
+pub use frame::{
+    ErrorCode, FRAME_BYTES, FRAME_HEAD_BYTES, FrameHead, PREFACE, flag, is_content, kind, push_data,
+    push_frame, push_goaway, push_reset, push_settings, push_window_update, setting,
+};
 pub use head::RequestHead;
 pub use malformed::{HeadError, Malformed};
 pub use section::Section;
+pub use send::{CONTINUE, is_interim, push_head_frames};
+pub use streams::{Stream, Streams};
