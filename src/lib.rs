@@ -91,7 +91,9 @@ pub use app::{
 pub use app::{FormPiece, MultipartReader, Offloaded, Pending};
 pub use arena::Arena;
 pub use buffer::{FilePart, SlowConsumer};
-pub use config::{ConfigError, ForwardedFields, Io, Limits, Networks, Proxies, Setting, Timeouts};
+pub use config::{
+    ConfigError, ForwardedFields, HttpVersions, Io, Limits, Networks, Proxies, Setting, Timeouts,
+};
 pub use engine::{
     Business, Counters, Handle, PublishError, SendError, ShutdownReport, Straggler, Subscription, Worker,
     WorkerError, WorkerFigures,

@@ -332,7 +332,7 @@ fn a_client_that_the_server_cannot_agree_with_is_told_why() {
     };
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         check(version, b"http/1.1", false, "HandshakeFailure");
-        check(version, b"h2", true, "NoApplicationProtocol");
+        check(version, b"h3", true, "NoApplicationProtocol");
     }
 }
 

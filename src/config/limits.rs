@@ -64,6 +64,9 @@ settings! {
     /// Pipelined requests of one connection that are answered in one turn, before other connections get
     /// theirs.
     pipeline = 32, max COUNT_MAX, "requests of a connection before others get a turn";
+    /// Streams of an HTTP/2 connection that are open at the same time (RFC 9113 §5.1.2). A request beyond them is refused, and
+    /// the client sends it again later.
+    streams = 100, max COUNT_MAX, "requests of an HTTP/2 connection at the same time";
     /// Topics and filters that the connections of one worker may have subscribed to.
     topics = 65_536, max COUNT_MAX, "topics and filters with subscribers, per worker";
     /// Subscriptions of one connection.

@@ -5,6 +5,7 @@
 //! environment and the command line set limits and timeouts under the same names.
 
 mod error;
+mod http;
 mod io;
 mod limits;
 mod networks;
@@ -13,6 +14,7 @@ mod table;
 mod timeouts;
 
 pub use error::ConfigError;
+pub use http::HttpVersions;
 pub use io::Io;
 pub use limits::Limits;
 pub(crate) use limits::{PUSHED_UNSENT_BYTES, READ_BYTES};

@@ -12,7 +12,7 @@ use super::running::{Alarm, Server};
 use super::tcp_options::TcpOptions;
 use crate::app::App;
 use crate::buffer::Memory;
-use crate::config::{Io, Limits, Proxies, Timeouts};
+use crate::config::{HttpVersions, Io, Limits, Proxies, Timeouts};
 use crate::engine::{Handle, Settings, ShutdownReport, Worker, WorkerParts};
 use crate::pubsub::{Attached, Broker};
 #[cfg(feature = "tls")]
@@ -152,6 +152,13 @@ impl Builder {
     /// `printf 'GET / HTTP/1.0\r\n\r\n' | nc -N` does.
     pub fn half_close(mut self, honoured: bool) -> Builder {
         self.settings.half_close = honoured;
+        self
+    }
+
+    /// Sets which versions of HTTP the server speaks. The default is [`HttpVersions::Both`]. A client chooses HTTP/2 in the TLS
+    /// handshake, or without TLS by beginning with HTTP/2's preface.
+    pub fn http(mut self, versions: HttpVersions) -> Builder {
+        self.settings.http = versions;
         self
     }
 

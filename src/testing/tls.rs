@@ -3,6 +3,7 @@
 //! It knows no engine. Its invariant: what its streams have charged is given back when they are dropped.
 
 use crate::buffer::Memory;
+use crate::config::HttpVersions;
 use crate::transport::{KnownPeer, Stream, Tls, TlsAcceptor, TlsStream};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,7 +20,7 @@ impl TlsLayer {
     /// Makes a layer with the certificates of `tls`.
     pub fn new(tls: Tls) -> TlsLayer {
         let memory = Memory::new(usize::MAX);
-        TlsLayer { acceptor: TlsAcceptor::new(memory.clone()), tls, memory }
+        TlsLayer { acceptor: TlsAcceptor::new(memory.clone(), HttpVersions::Both), tls, memory }
     }
 
     /// Begins a turn, in which a few handshakes are answered.

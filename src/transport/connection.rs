@@ -9,7 +9,7 @@ use super::stream::Stream;
 #[cfg(feature = "tls")]
 use super::tls::{Tls, TlsAcceptor, TlsStream};
 use crate::buffer::Memory;
-use crate::config::Proxies;
+use crate::config::{HttpVersions, Proxies};
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use std::fs::File;
@@ -45,13 +45,15 @@ pub struct Opener {
 }
 
 impl Opener {
-    /// `memory` is what connections are charged to.
-    pub fn new(memory: &Arc<Memory>, proxies: Arc<Proxies>) -> Opener {
+    /// `memory` is what connections are charged to; `http` are the versions that TLS offers.
+    pub fn new(memory: &Arc<Memory>, proxies: Arc<Proxies>, http: HttpVersions) -> Opener {
+        #[cfg(not(feature = "tls"))]
+        let _ = http;
         Opener {
             proxies,
             memory: memory.clone(),
             #[cfg(feature = "tls")]
-            tls: TlsAcceptor::new(memory.clone()),
+            tls: TlsAcceptor::new(memory.clone(), http),
         }
     }
 
@@ -165,6 +167,10 @@ impl Stream for Connection {
 
     fn limit_unsent(&mut self, bytes: u32) -> io::Result<()> {
         each!(self, stream => stream.limit_unsent(bytes))
+    }
+
+    fn application_protocol(&self) -> Option<&[u8]> {
+        each!(self, stream => stream.application_protocol())
     }
 
     fn announce_end(&mut self) {

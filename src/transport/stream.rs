@@ -118,6 +118,20 @@ pub trait Stream {
         Ok(())
     }
 
+    /// Whether it is one of several streams that share a connection, and carries a single request: one of HTTP/2.
+    ///
+    /// The default implementation returns false.
+    fn is_multiplexed(&self) -> bool {
+        false
+    }
+
+    /// Returns the protocol that the peers have agreed upon for this stream (RFC 7301), if they have.
+    ///
+    /// The default implementation returns `None`.
+    fn application_protocol(&self) -> Option<&[u8]> {
+        None
+    }
+
     /// Called before the stream is dropped, if all that was to be sent has been written: it may announce its end.
     ///
     /// The default implementation does nothing.

@@ -82,8 +82,8 @@ impl Policy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Accepted<'p> {
-    /// The value of `Sec-WebSocket-Accept`, in ASCII.
-    pub accept_key: [u8; 28],
+    /// The value of `Sec-WebSocket-Accept`, in ASCII; `None` over HTTP/2, which has no such field.
+    pub accept_key: Option<[u8; 28]>,
     /// The chosen subprotocol, as the policy spells it.
     pub protocol: Option<&'p str>,
     /// The negotiated compression; `None` if messages are not compressed.
@@ -126,15 +126,57 @@ where
     if !contains("Upgrade", "websocket") || !contains("Connection", "upgrade") {
         return Err(Rejected::NotAnUpgrade);
     }
-    match only(fields("Sec-WebSocket-Version")) {
-        Ok(Some(b"13")) => {}
-        Ok(None) => return Err(Rejected::VersionMissing),
-        _ => return Err(Rejected::VersionUnsupported),
-    }
+    check_version(&fields)?;
     let key = match only(fields("Sec-WebSocket-Key")) {
         Ok(Some(key)) if is_key(key) => key,
         _ => return Err(Rejected::Key),
     };
+    // 20 bytes of SHA-1 are 28 characters of base64.
+    let mut accept_key = [0; 28];
+    let accepted = agree(host, is_secure, fields, policy)?;
+    accept_key.copy_from_slice(derive_accept_key(key).as_bytes());
+    Ok(Accepted { accept_key: Some(accept_key), ..accepted })
+}
+
+/// Checks a handshake over HTTP/2: an extended CONNECT for the protocol `websocket` (RFC 8441 §5). The arguments are those of
+/// [`accept`].
+///
+/// # Errors
+/// The first fault, in the order of the checks: WebSocket version, origin, subprotocols, extensions.
+pub fn accept_connect<'a, 'p, I>(
+    host: &str,
+    is_secure: bool,
+    fields: impl Fn(&'static str) -> I,
+    policy: &'p Policy,
+) -> Result<Accepted<'p>, Rejected>
+where
+    I: IntoIterator<Item = &'a [u8]>,
+{
+    check_version(&fields)?;
+    agree(host, is_secure, fields, policy)
+}
+
+fn check_version<'a, I>(fields: &impl Fn(&'static str) -> I) -> Result<(), Rejected>
+where
+    I: IntoIterator<Item = &'a [u8]>,
+{
+    match only(fields("Sec-WebSocket-Version")) {
+        Ok(Some(b"13")) => Ok(()),
+        Ok(None) => Err(Rejected::VersionMissing),
+        _ => Err(Rejected::VersionUnsupported),
+    }
+}
+
+/// Checks the origin, and chooses the subprotocol and the extensions.
+fn agree<'a, 'p, I>(
+    host: &str,
+    is_secure: bool,
+    fields: impl Fn(&'static str) -> I,
+    policy: &'p Policy,
+) -> Result<Accepted<'p>, Rejected>
+where
+    I: IntoIterator<Item = &'a [u8]>,
+{
     // RFC 6455 §4.2.2: a client that is not a browser need not send an origin.
     if !origin::is_admitted(fields("Origin"), fields("Sec-Fetch-Site"), host, is_secure, &policy.origins) {
         return Err(Rejected::Origin);
@@ -143,10 +185,7 @@ where
     // RFC 6455 §9.1: a malformed field fails the handshake. An offer that is not answered is declined.
     let deflate = extension::negotiate(fields("Sec-WebSocket-Extensions"), &policy.compression);
     let deflate = deflate.map_err(|_| Rejected::Extensions)?;
-    let mut accept_key = [0; 28];
-    // 20 bytes of SHA-1 are 28 characters of base64.
-    accept_key.copy_from_slice(derive_accept_key(key).as_bytes());
-    Ok(Accepted { accept_key, protocol, deflate })
+    Ok(Accepted { accept_key: None, protocol, deflate })
 }
 
 /// Appends the 101 response that completes a handshake (RFC 6455 §4.2.2). Only frames follow it.
@@ -159,20 +198,28 @@ pub fn encode_switching_protocols(out: &mut Vec<u8>, accepted: &Accepted<'_>, ex
           Connection: Upgrade\r\n\
           Sec-WebSocket-Accept: ",
     );
-    out.extend_from_slice(&accepted.accept_key);
-    if let Some(protocol) = accepted.protocol {
-        out.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
-        out.extend_from_slice(protocol.as_bytes());
-    }
-    if let Some(deflate) = accepted.deflate {
-        out.extend_from_slice(b"\r\nSec-WebSocket-Extensions: ");
-        deflate.encode(out);
-    }
-    out.extend_from_slice(b"\r\nDate: ");
+    out.extend_from_slice(&accepted.accept_key.unwrap_or_default());
+    out.extend_from_slice(b"\r\n");
+    encode_agreed(out, accepted);
+    out.extend_from_slice(b"Date: ");
     out.extend_from_slice(date);
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(extra);
     out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the field lines that name what was agreed upon: the subprotocol and the extensions, if there are any.
+pub fn encode_agreed(out: &mut Vec<u8>, accepted: &Accepted<'_>) {
+    if let Some(protocol) = accepted.protocol {
+        out.extend_from_slice(b"Sec-WebSocket-Protocol: ");
+        out.extend_from_slice(protocol.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    if let Some(deflate) = accepted.deflate {
+        out.extend_from_slice(b"Sec-WebSocket-Extensions: ");
+        deflate.encode(out);
+        out.extend_from_slice(b"\r\n");
+    }
 }
 
 /// Returns the first of the policy's subprotocols that the client offers (RFC 6455 §4.2.2).
@@ -231,8 +278,9 @@ mod tests {
             let name = name.to_ascii_lowercase();
             fields.iter().filter(move |field| field.0 == name).map(|field| field.1.as_bytes())
         };
-        accept("GET", true, "example.com:8080", false, find, policy)
-            .map(|accepted| (String::from_utf8(accepted.accept_key.to_vec()).unwrap(), accepted.protocol))
+        accept("GET", true, "example.com:8080", false, find, policy).map(|accepted| {
+            (String::from_utf8(accepted.accept_key.unwrap().to_vec()).unwrap(), accepted.protocol)
+        })
     }
 
     /// Returns the valid request without the field `absent`, and with the fields `changed` instead of those of the same
@@ -374,7 +422,7 @@ mod tests {
         fn check(protocol: Option<&str>, extra: &str, expected: &str) {
             let mut out = Vec::new();
             let accept_key = *b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
-            let accepted = Accepted { accept_key, protocol, deflate: None };
+            let accepted = Accepted { accept_key: Some(accept_key), protocol, deflate: None };
             let date = b"Sun, 06 Nov 1994 08:49:37 GMT";
             encode_switching_protocols(&mut out, &accepted, extra.as_bytes(), date);
             let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\

@@ -39,7 +39,7 @@
 //! };
 //! let policy = Policy::new();
 //! let accepted = ws::accept("GET", true, "example.com", false, fields, &policy)?;
-//! assert_eq!(&accepted.accept_key, b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+//! assert_eq!(accepted.accept_key.as_ref(), Some(b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
 //!
 //! let mut output = Vec::new();
 //! ws::encode_switching_protocols(&mut output, &accepted, b"", b"Sun, 06 Nov 1994 08:49:37 GMT");

@@ -46,6 +46,7 @@ pub(crate) fn serve(gather: impl Fn() -> Result<Settings, Failure> + Send + 'sta
         .spin(settings.spin)
         .limits(settings.limits.clone())
         .timeouts(settings.timeouts.clone())
+        .http(settings.http)
         .io(settings.io)
         .proxies(settings.proxies.proxies());
     let certificates = Certificates::open(&settings.tls)?.map(Arc::new);

@@ -7,6 +7,7 @@ use super::session::Session;
 use super::shared::{HANDSHAKES_A_TURN, Shared};
 use super::stream::TlsStream;
 use crate::buffer::Memory;
+use crate::config::HttpVersions;
 use crate::transport::Stream;
 use crate::transport::peer::KnownPeer;
 use std::io;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 /// Begins TLS on the connections of one worker.
 pub struct TlsAcceptor {
     shared: Rc<Shared>,
+    http: HttpVersions,
 }
 
 impl TlsAcceptor {
@@ -23,9 +25,9 @@ impl TlsAcceptor {
     /// beginning them would keep the others waiting.
     pub const ACCEPTS_A_TURN: usize = 2 * HANDSHAKES_A_TURN as usize;
 
-    /// `memory` is what connections are charged to.
-    pub fn new(memory: Arc<Memory>) -> TlsAcceptor {
-        TlsAcceptor { shared: Rc::new(Shared::new(memory)) }
+    /// `memory` is what connections are charged to; `http` are the versions that clients may choose from.
+    pub fn new(memory: Arc<Memory>, http: HttpVersions) -> TlsAcceptor {
+        TlsAcceptor { shared: Rc::new(Shared::new(memory)), http }
     }
 
     /// Begins a turn, which bounds how many handshakes are answered.
@@ -39,7 +41,7 @@ impl TlsAcceptor {
     /// # Errors
     /// The configuration cannot be used, or there is no memory.
     pub fn accept<S: Stream>(&self, stream: S, tls: &Tls, peer: Arc<KnownPeer>) -> io::Result<TlsStream<S>> {
-        let session = Session::new(tls.current()).map_err(io::Error::other)?;
+        let session = Session::new(tls.current(self.http)).map_err(io::Error::other)?;
         TlsStream::new(stream, session, peer, self.shared.clone())
     }
 }

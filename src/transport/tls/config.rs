@@ -4,6 +4,7 @@
 //! configuration is not accepted under another that checks clients differently (CVE-2025-23419).
 
 use super::algorithms::provider;
+use crate::config::HttpVersions;
 use rustls::client::verify_server_name;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
@@ -26,9 +27,31 @@ pub struct Tls {
 }
 
 struct Current {
-    config: Arc<ServerConfig>,
+    configs: Configs,
     tickets: Arc<dyn ProducesTickets>,
     clients: Clients,
+}
+
+/// One configuration for each choice of versions that clients may be offered (RFC 7301).
+struct Configs {
+    http1: Arc<ServerConfig>,
+    http2: Arc<ServerConfig>,
+    both: Arc<ServerConfig>,
+}
+
+impl Configs {
+    fn new(config: &ServerConfig) -> Configs {
+        let offering = |protocols: &[&str]| {
+            let mut config = config.clone();
+            config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+            Arc::new(config)
+        };
+        Configs {
+            http1: offering(&["http/1.1"]),
+            http2: offering(&["h2"]),
+            both: offering(&["h2", "http/1.1"]),
+        }
+    }
 }
 
 /// Which clients are accepted, by their certificates.
@@ -122,12 +145,12 @@ impl TlsOptions {
     /// [`TlsError`] if a certificate cannot be used or does not belong to its key.
     pub fn build(self) -> Result<Tls, TlsError> {
         let tickets = tickets()?;
-        let config = self.config(tickets.clone())?;
-        let current = Current { config: Arc::new(config), tickets, clients: self.clients };
+        let configs = self.configs(tickets.clone())?;
+        let current = Current { configs, tickets, clients: self.clients };
         Ok(Tls { current: Arc::new(RwLock::new(current)) })
     }
 
-    fn config(&self, tickets: Arc<dyn ProducesTickets>) -> Result<ServerConfig, TlsError> {
+    fn configs(&self, tickets: Arc<dyn ProducesTickets>) -> Result<Configs, TlsError> {
         let provider = Arc::new(provider());
         let resolver = Certificates::new(&self.certificates, &provider)?;
         let builder = ServerConfig::builder_with_provider(provider.clone())
@@ -148,12 +171,11 @@ impl TlsOptions {
         };
         let mut config = builder.with_cert_resolver(Arc::new(resolver));
         config.ignore_client_order = true;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.ticketer = tickets;
         // Tickets need no memory here. One is enough: each connection that resumes gets another.
         config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
         config.send_tls13_tickets = 1;
-        Ok(config)
+        Ok(Configs::new(&config))
     }
 }
 
@@ -171,13 +193,19 @@ impl Tls {
     pub fn replace(&self, options: TlsOptions) -> Result<(), TlsError> {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         let tickets = if options.clients == current.clients { current.tickets.clone() } else { tickets()? };
-        let config = Arc::new(options.config(tickets.clone())?);
-        *current = Current { config, tickets, clients: options.clients };
+        let configs = options.configs(tickets.clone())?;
+        *current = Current { configs, tickets, clients: options.clients };
         Ok(())
     }
 
-    pub(super) fn current(&self) -> Arc<ServerConfig> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).config.clone()
+    /// Returns the configuration for clients that are offered these versions.
+    pub(super) fn current(&self, http: HttpVersions) -> Arc<ServerConfig> {
+        let configs = &self.current.read().unwrap_or_else(PoisonError::into_inner).configs;
+        match http {
+            HttpVersions::Http1 => configs.http1.clone(),
+            HttpVersions::Http2 => configs.http2.clone(),
+            HttpVersions::Both => configs.both.clone(),
+        }
     }
 }
 

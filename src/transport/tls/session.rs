@@ -38,6 +38,11 @@ impl Session {
         self.connection.is_handshaking()
     }
 
+    /// Returns the protocol that was agreed upon (RFC 7301).
+    pub(super) fn application_protocol(&self) -> Option<&[u8]> {
+        self.connection.alpn_protocol()
+    }
+
     /// Returns the certificates that the client has shown, its own first, in DER.
     pub(super) fn certificates(&self) -> impl Iterator<Item = &[u8]> {
         self.connection.peer_certificates().into_iter().flatten().map(|certificate| &**certificate)

@@ -339,6 +339,10 @@ impl<S: Stream> Stream for TlsStream<S> {
         Err(ErrorKind::OutOfMemory.into())
     }
 
+    fn application_protocol(&self) -> Option<&[u8]> {
+        self.session.application_protocol()
+    }
+
     fn is_drained_by(&self, _bytes: usize, _room: usize) -> bool {
         self.is_drained && self.put_off.is_none() && self.plaintext.is_empty() && self.phase != Phase::Ended
     }
@@ -411,6 +415,7 @@ mod tests {
     use super::super::config::Tls;
     use super::*;
     use crate::buffer::Memory;
+    use crate::config::HttpVersions;
     use fleeting_testkit::random::Random;
     use rustls::pki_types::{CertificateDer, ServerName};
     use rustls::{ClientConfig, ClientConnection, RootCertStore};
@@ -520,7 +525,7 @@ mod tests {
 
     impl Play {
         fn new(pair: &Pair, seed: u64) -> Play {
-            Play::at(&Rc::new(TlsAcceptor::new(Memory::new(usize::MAX))), pair, seed)
+            Play::at(&Rc::new(TlsAcceptor::new(Memory::new(usize::MAX), HttpVersions::Both)), pair, seed)
         }
 
         fn at(acceptor: &Rc<TlsAcceptor>, pair: &Pair, seed: u64) -> Play {
@@ -567,7 +572,8 @@ mod tests {
 
     #[test]
     fn a_handshake_that_has_waited_comes_before_newer_ones() {
-        let (pair, acceptor) = (pair(), Rc::new(TlsAcceptor::new(Memory::new(usize::MAX))));
+        let (pair, acceptor) =
+            (pair(), Rc::new(TlsAcceptor::new(Memory::new(usize::MAX), HttpVersions::Both)));
         let connect = |count| -> Vec<Play> {
             let plays = (0..count).map(|seed| Play::at(&acceptor, &pair, seed));
             plays.inspect(|play| play.wire.borrow_mut().is_smooth = true).collect()

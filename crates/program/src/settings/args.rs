@@ -185,6 +185,11 @@ pub(crate) struct Flags {
     /// What to do with publications for a client that reads too slowly.
     #[arg(long, value_name = "POLICY")]
     pub(super) slow_consumer: Option<String>,
+    /// Which versions of HTTP to speak: 1, 2 or both [default: both]
+    ///
+    /// With TLS the client chooses in the handshake (ALPN); without, by beginning with HTTP/2's preface.
+    #[arg(long, value_name = "VERSIONS", hide_short_help = true)]
+    pub(super) http: Option<String>,
     /// How to write to many subscribers: auto, epoll or uring [default: auto]
     ///
     /// With uring, the writes to up to 1,024 subscribers are one system call (Linux 6.1). With epoll, each write is one. auto
@@ -241,7 +246,7 @@ impl Flags {
     }
 
     /// The flags that take one text, by the name of the setting.
-    pub(super) fn text_settings(&self) -> [(&'static str, Option<&str>); 13] {
+    pub(super) fn text_settings(&self) -> [(&'static str, Option<&str>); 14] {
         [
             ("redirect_http", self.redirect_http.as_deref()),
             ("hsts", self.hsts.as_deref()),
@@ -251,6 +256,7 @@ impl Flags {
             ("spin", self.spin.as_deref()),
             ("compression", self.compression.as_deref()),
             ("slow_consumer", self.slow_consumer.as_deref()),
+            ("http", self.http.as_deref()),
             ("io", self.io.as_deref()),
             ("store", self.store.as_deref()),
             ("node", self.node.as_deref()),

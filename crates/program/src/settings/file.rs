@@ -48,6 +48,8 @@ pub(super) fn apply(text: &str, settings: &mut Settings) -> Result<(), String> {
             ("compression", other) => Err(wrong_type(other, "a mode as a string, such as \"shared\"")),
             ("slow_consumer", DeValue::String(policy)) => settings.set_slow_consumer(policy),
             ("slow_consumer", other) => Err(wrong_type(other, "a policy as a string, such as \"conflate\"")),
+            ("http", DeValue::String(versions)) => settings.set_http(versions),
+            ("http", other) => Err(wrong_type(other, "1, 2 or both as a string")),
             ("io", DeValue::String(how)) => settings.set_io(how),
             ("io", other) => Err(wrong_type(other, "auto, epoll or uring as a string")),
             ("store", DeValue::String(location)) => settings.set_store(location),

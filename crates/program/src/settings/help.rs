@@ -97,6 +97,7 @@ refused, unless Kubernetes sets it for a service of this name.
   FLEETING_ORIGIN=https://chat.example     # as --origin, separated by commas
   FLEETING_COMPRESSION=shared,window=12    # as --compression
   FLEETING_SLOW_CONSUMER=conflate          # as --slow-consumer
+  FLEETING_HTTP=1                          # as --http
   FLEETING_IO=epoll                        # as --io
   FLEETING_STORE=redis://:secret@cache/0   # as --store; not shown by `ps`
   FLEETING_NODE=a                          # as --node
@@ -123,6 +124,7 @@ refused, unless Kubernetes sets it for a service of this name.
   origin = [\"https://chat.example\"]
   compression = \"shared\"
   slow_consumer = \"conflate\"
+  http = \"both\"
   io = \"auto\"
   store = \"redis://127.0.0.1:6379\"
   node = \"a\"

@@ -9,7 +9,7 @@ use super::services::{Service, Services};
 use super::tls::TlsSettings;
 use crate::registry::RecordLifetimes;
 use fleeting::ws::Compression;
-use fleeting::{ConfigError, Io, Limits, SlowConsumer, Timeouts, check_address};
+use fleeting::{ConfigError, HttpVersions, Io, Limits, SlowConsumer, Timeouts, check_address};
 use fleeting_store::{RedisUrl, check_node};
 use std::path::PathBuf;
 use std::thread::available_parallelism;
@@ -46,6 +46,7 @@ pub(crate) struct Settings {
     /// What to do with publications for a client of `/hub` that reads too slowly.
     pub(crate) slow_consumer: SlowConsumer,
     /// How publications are written.
+    pub(crate) http: HttpVersions,
     pub(crate) io: Io,
     pub(crate) store: StoreLocation,
     /// This server's name among the nodes that share a store.
@@ -83,7 +84,7 @@ pub(super) const LIST_SETTINGS: [(&str, ListSetter); 9] = [
 ];
 
 /// Settings that are one text in every source, by name.
-pub(super) const TEXT_SETTINGS: [(&str, Setter); 13] = [
+pub(super) const TEXT_SETTINGS: [(&str, Setter); 14] = [
     ("redirect_http", Settings::set_redirect_http),
     ("hsts", |settings, time| settings.tls.set_hsts(time)),
     ("trust_fields", |settings, name| settings.proxies.set_fields(name)),
@@ -92,6 +93,7 @@ pub(super) const TEXT_SETTINGS: [(&str, Setter); 13] = [
     ("spin", Settings::set_spin),
     ("compression", Settings::set_compression),
     ("slow_consumer", Settings::set_slow_consumer),
+    ("http", Settings::set_http),
     ("io", Settings::set_io),
     ("store", Settings::set_store),
     ("node", Settings::set_node),
@@ -115,6 +117,7 @@ impl Default for Settings {
             origins: Vec::new(),
             compression: Compression::off(),
             slow_consumer: SlowConsumer::default(),
+            http: HttpVersions::default(),
             io: Io::default(),
             store: StoreLocation::Memory,
             node: None,
@@ -165,6 +168,7 @@ impl Settings {
             ("serve", old.services != new.services),
             ("compression", old.compression != new.compression),
             ("slow_consumer", old.slow_consumer != new.slow_consumer),
+            ("http", old.http != new.http),
             ("io", old.io != new.io),
             ("store", old.store != new.store),
             ("node", old.node != new.node),
@@ -238,6 +242,12 @@ impl Settings {
     /// Sets what to do with publications for a slow reader.
     pub(super) fn set_slow_consumer(&mut self, policy: &str) -> Result<(), String> {
         self.slow_consumer = policy.trim().parse()?;
+        Ok(())
+    }
+
+    /// Sets which versions of HTTP are spoken.
+    pub(super) fn set_http(&mut self, versions: &str) -> Result<(), String> {
+        self.http = versions.trim().parse()?;
         Ok(())
     }
 
