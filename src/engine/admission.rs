@@ -10,7 +10,7 @@ use super::remote::handle::Handle;
 use super::remote::lobby::Arrival;
 use crate::app::ConnId;
 use crate::buffer::Memory;
-use crate::config::Proxies;
+use crate::config::{HttpVersions, Proxies};
 use crate::transport::{self, Connection, ListenAddr, Listener, NotAccepted, Opener, Security};
 use mio::{Poll, Token};
 use std::collections::VecDeque;
@@ -60,6 +60,7 @@ impl Admission {
         sockets: Vec<(Listener, Security)>,
         memory: &Arc<Memory>,
         proxies: Arc<Proxies>,
+        http: HttpVersions,
     ) -> Admission {
         let (listeners, securities) = sockets
             .into_iter()
@@ -68,7 +69,7 @@ impl Admission {
         Admission {
             listeners,
             securities,
-            opener: Opener::new(memory, proxies),
+            opener: Opener::new(memory, proxies, http),
             waiting: VecDeque::new(),
             spare: spare(),
             accept_after: 0,

@@ -28,6 +28,8 @@ reasons! {
     /// Writes to subscribers. Each 4 KiB of a write count as one more, and so does a publication that is queued, or passed
     /// to a listener.
     Deliveries = 1024, "deliveries", "A turn makes at most 1,024 deliveries of publications.";
+    /// Streams of HTTP/2 connections that begin, go on or end.
+    Streams = 1024, "streams", "A turn lets at most 1,024 streams of HTTP/2 begin, go on or end.";
     /// Batches of publications. Once a batch is full, nothing more is published until it is delivered: the input of
     /// WebSockets and the publications of other threads wait.
     Batches = 1, "batches", "Nothing is published while a full batch is being delivered.";
@@ -41,6 +43,7 @@ pub struct Bounds {
     pub connections: usize,
     pub deadlines: usize,
     pub deliveries: usize,
+    pub streams: usize,
     /// Publications with which a batch is full.
     pub batch: u32,
     /// Writes that are carried out together: at least, and at most.
@@ -59,6 +62,7 @@ impl Default for Bounds {
             connections: Bound::Connections.a_turn(),
             deadlines: Bound::Deadlines.a_turn(),
             deliveries: Bound::Deliveries.a_turn(),
+            streams: Bound::Streams.a_turn(),
             batch: BATCH_PUBLICATIONS_MAX,
             writes: (WRITES_MIN, WRITES_MAX),
         }

@@ -7,6 +7,7 @@
 use super::bounds::Bound;
 use super::context::Services;
 use super::driver::Engine;
+use super::http2::link::Link;
 use super::remote::mailbox::Command;
 use super::turn::Turn;
 use crate::app::{ConnId, Message};
@@ -44,6 +45,7 @@ impl<S: Stream> Engine<S> {
     pub fn deliver_now(&mut self, now_ms: u64) {
         self.schedule.set_now(now_ms);
         self.deliver_all();
+        self.run_streams();
     }
 
     /// Sends a message to a WebSocket of this engine, between two turns. If the connection is gone or has no room for the
@@ -51,12 +53,14 @@ impl<S: Stream> Engine<S> {
     pub fn send(&mut self, now_ms: u64, conn: ConnId, message: Message<'_>) {
         self.schedule.set_now(now_ms);
         self.tell(conn, |turn| turn.send(message));
+        self.run_streams();
     }
 
     /// Begins the closing handshake of a WebSocket of this engine, between two turns.
     pub fn close(&mut self, now_ms: u64, conn: ConnId, code: CloseCode, reason: &str) {
         self.schedule.set_now(now_ms);
         self.tell(conn, |turn| turn.close(code, reason));
+        self.run_streams();
     }
 
     /// Carries out what other threads have posted, as far as the bounds of a turn allow.
@@ -125,7 +129,7 @@ impl<S: Stream> Engine<S> {
     }
 
     /// Calls `send` on a connection that has not asked for it, then gives the connection a turn.
-    pub(super) fn tell(&mut self, id: ConnId, send: impl FnOnce(&mut Turn<'_, S>)) {
+    pub(super) fn tell(&mut self, id: ConnId, send: impl FnOnce(&mut Turn<'_, Link<S>>)) {
         match self.table.find(id) {
             Some(conn) => send(&mut Turn::new(conn, id, &mut self.context, &mut self.cork)),
             None => {

@@ -27,6 +27,9 @@ pub(super) struct Completions {
     lists: Vec<List>,
 }
 
+/// What was noted about a request whose connection is to get another name.
+pub(super) struct Detached(Link);
+
 /// The index of a record, plus one; 0 for none.
 type Link = u32;
 
@@ -128,6 +131,41 @@ impl Completions {
         }
         if !more {
             record.stage = Stage::Ended { at: position };
+        }
+    }
+
+    /// Takes what was noted about the request under way, which goes on under another name. `status`: that of its response.
+    pub(super) fn detach(&mut self, conn: ConnId, status: u16) -> Option<Detached> {
+        self.open(conn)?.status = status;
+        let list = &mut self.lists[conn.index as usize];
+        let link = list.last;
+        // The records are linked forwards only, and those of a turn are few.
+        let mut before = list.first;
+        if before == link {
+            *list = List::default();
+        } else {
+            while self.records[before as usize - 1].next != link {
+                before = self.records[before as usize - 1].next;
+            }
+            self.records[before as usize - 1].next = 0;
+            list.last = before;
+        }
+        Some(Detached(link))
+    }
+
+    /// Notes for a connection without requests what was [taken](Completions::detach). If the response is complete, it leaves
+    /// with the `outbox`.
+    pub(super) fn attach(&mut self, conn: ConnId, request: Detached, outbox: Option<&Outbox>) {
+        let index = conn.index as usize;
+        if self.lists.len() <= index {
+            self.lists.resize(index + 1, List::default());
+        }
+        let Detached(link) = request;
+        self.lists[index] = List { first: link, last: link };
+        if let Some(outbox) = outbox {
+            let record = &mut self.records[link as usize - 1];
+            record.bytes_out = outbox.pending();
+            record.stage = Stage::Queued { until: outbox.pending() };
         }
     }
 

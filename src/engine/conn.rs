@@ -16,6 +16,7 @@
 //! | `Open`, draining | its session waits for `drain` | no | publications | `ping`, `ws_idle`, lifetime | at once |
 //! | `Closing` | a WebSocket after the first Close | parsed | the Close | `close` | with input |
 //! | `Closing`, draining | the same, and its session waits for `drain` | no | the Close | `close` | at once |
+//! | `Frames` | HTTP/2; its open streams have records, and states, of their own | parsed | frames of its streams | `idle`, `head`, `body_stall`; none while streams are open | with input |
 //! | `Last` | its last answer is queued | no | what is queued | `write_stall` | with input |
 //! | `Lingering` | its last answer has left | thrown away | nothing | `linger` | with input |
 //! | `Broken` | its stream has failed | no | nothing | closed in this turn | - |
@@ -31,13 +32,17 @@
 
 use super::cork::Cork;
 use super::http::transfer::{Stage, Transfer};
+use super::http2::mux::Mux;
 use super::output::{Io, Output};
 use super::pace::MessageClock;
 use super::timer::{Timer, Waiting};
 use super::websocket::socket::OpenSocket;
 use crate::buffer::{Inbox, Memory, Outbox, Pool};
 use crate::http1::{Awaits, Decoder};
+use crate::http2::is_content;
 use crate::transport::{Peer, Stream};
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// A connection between two turns.
@@ -63,11 +68,15 @@ pub(super) struct Conn<S> {
 
 /// The protocol that handles the connection's input.
 pub(super) enum Protocol {
+    /// Nothing has arrived but, perhaps, the beginning of HTTP/2's preface, which is accepted here.
+    Opening,
     Http(Decoder),
     /// A request whose content or answer does not pass in one piece.
     Transfer(Box<Transfer>),
     /// With the time at which the message that it is receiving began.
     WebSocket(OpenSocket, MessageClock),
+    /// The frames of HTTP/2. Each of its streams that is open has a record of its own.
+    Http2(Rc<RefCell<Mux>>),
 }
 
 /// The sending side.
@@ -108,9 +117,23 @@ pub(super) enum State {
     Subscribed,
     Open { draining: bool },
     Closing { draining: bool },
+    Frames(FramesAwaited),
     Last,
     Lingering,
     Broken,
+}
+
+/// What a connection of HTTP/2 waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FramesAwaited {
+    /// A request: no stream is open.
+    Request,
+    /// The rest of a field block, or of a frame that is not content.
+    Head,
+    /// The rest of a frame with content.
+    Content,
+    /// Its streams, each of which has a deadline of its own.
+    Streams,
 }
 
 /// The columns of the table above.
@@ -168,6 +191,15 @@ impl State {
             State::Open { draining: true } => (No, true, Waiting::Frame, AtOnce),
             State::Closing { draining: false } => (Parsed, false, Waiting::Close, WithInput),
             State::Closing { draining: true } => (No, false, Waiting::Close, AtOnce),
+            State::Frames(awaited) => {
+                let waits_for = match awaited {
+                    FramesAwaited::Request => Waiting::Request,
+                    FramesAwaited::Head => Waiting::Head,
+                    FramesAwaited::Content => Waiting::Content,
+                    FramesAwaited::Streams => Waiting::Streams,
+                };
+                (Parsed, false, waits_for, WithInput)
+            }
             State::Last | State::Broken => (No, false, Waiting::Write, WithInput),
             State::Lingering => (ThrownAway, false, Waiting::Linger, WithInput),
         };
@@ -203,6 +235,8 @@ impl<S> Conn<S> {
             Writing::Lingering => return State::Lingering,
         }
         match &self.protocol {
+            Protocol::Opening if self.inbox.is_some() => State::Requests(Awaits::Head),
+            Protocol::Opening => State::Requests(Awaits::Request),
             Protocol::Http(decoder) => State::Requests(decoder.awaits()),
             Protocol::Transfer(transfer) => match transfer.stage() {
                 Stage::Deferred(_) => State::Deferred,
@@ -215,6 +249,7 @@ impl<S> Conn<S> {
                 let draining = socket.drain_is_due();
                 if socket.is_open() { State::Open { draining } } else { State::Closing { draining } }
             }
+            Protocol::Http2(mux) => State::Frames(frames_awaited(&mux.borrow(), self.inbox.as_deref())),
         }
     }
 
@@ -305,9 +340,11 @@ impl<S> Conn<S> {
     /// Returns how many bytes of input are needed before something is complete; 0 if unknown.
     pub(super) fn wants(&self) -> usize {
         match &self.protocol {
+            Protocol::Opening => 0,
             Protocol::Http(decoder) => decoder.wants(),
             Protocol::Transfer(_) => 0,
             Protocol::WebSocket(open, _) => open.wants(),
+            Protocol::Http2(mux) => mux.borrow().wants,
         }
     }
 
@@ -342,6 +379,18 @@ impl<S> Conn<S> {
     }
 }
 
+/// Returns what a connection of HTTP/2 waits for, whose input is in `inbox`.
+#[inline(never)]
+fn frames_awaited(mux: &Mux, inbox: Option<&Inbox>) -> FramesAwaited {
+    match inbox {
+        _ if mux.core.is_gathering() => FramesAwaited::Head,
+        Some(inbox) if is_content(inbox.bytes()) => FramesAwaited::Content,
+        Some(_) => FramesAwaited::Head,
+        None if mux.core.streams.is_empty() => FramesAwaited::Request,
+        None => FramesAwaited::Streams,
+    }
+}
+
 impl<S: Stream> Conn<S> {
     /// Returns its sending side, which writes through `cork`.
     #[inline]
@@ -356,7 +405,7 @@ mod tests {
     use crate::buffer::{Piece, Published, SlowConsumer};
 
     /// Every state.
-    const STATES: [State; 18] = [
+    const STATES: [State; 22] = [
         State::Requests(Awaits::Request),
         State::Requests(Awaits::Head),
         State::Requests(Awaits::Content),
@@ -372,6 +421,10 @@ mod tests {
         State::Open { draining: true },
         State::Closing { draining: false },
         State::Closing { draining: true },
+        State::Frames(FramesAwaited::Request),
+        State::Frames(FramesAwaited::Head),
+        State::Frames(FramesAwaited::Content),
+        State::Frames(FramesAwaited::Streams),
         State::Last,
         State::Lingering,
         State::Broken,

@@ -5,6 +5,8 @@
 
 use super::completions::Completions;
 use super::counters::Counters;
+use super::http2::post::Post;
+use super::http2::text;
 use super::publisher::Publisher;
 use super::remote::handle::Handle;
 use super::settings::Settings;
@@ -12,9 +14,10 @@ use super::websocket::compression::Codec;
 use crate::app::{App, WakeConn};
 use crate::arena::Arena;
 use crate::buffer::{Charge, Memory, Pool};
-use crate::config::{Limits, READ_BYTES};
+use crate::config::{HttpVersions, Limits, READ_BYTES};
 use crate::time::{DateCache, Now};
 use crate::transport::Stream;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// A worker's parts that are not connections.
@@ -27,6 +30,9 @@ pub(super) struct Context {
 /// What all connections share, for as long as the worker runs.
 pub(super) struct Services {
     pub(super) limits: Limits,
+    /// For the heads of streams: see [`text::limits`].
+    pub(super) stream_limits: Limits,
+    pub(super) http: HttpVersions,
     /// The memory that the buffers of all workers share.
     pub(super) memory: Arc<Memory>,
     /// The system may refuse memory, so it is [asked](Services::has_no_memory) as clients are served.
@@ -43,6 +49,10 @@ pub(super) struct Services {
     pub(super) codec: Codec,
     pub(super) date: DateCache,
     pub(super) shutting_down: bool,
+    /// The time of the turn, in milliseconds.
+    pub(super) now_ms: u64,
+    /// What is to be done for streams of HTTP/2.
+    pub(super) post: Rc<Post>,
     /// Where other threads ask for a turn.
     pub(super) wake: Arc<dyn WakeConn>,
 }
@@ -105,7 +115,8 @@ impl Context {
         handle: &Handle,
         memory: Arc<Memory>,
     ) -> Context {
-        let Settings { limits, half_close, unsent_bytes, pushed_unsent_bytes, bounds, worker, .. } = settings;
+        let Settings { limits, half_close, unsent_bytes, pushed_unsent_bytes, bounds, worker, http, .. } =
+            settings;
         let wake = handle.mailbox_of(worker).expect("the handle has this worker").clone();
         let mut charge = memory.charge();
         // A worker that has no memory for its own buffers has none for others either: it says so to each request.
@@ -119,7 +130,9 @@ impl Context {
         };
         let app = app.finish();
         let services = Services {
+            stream_limits: text::limits(&limits),
             limits,
+            http,
             memory,
             memory_is_limited: Memory::is_limited(),
             asked: 0,
@@ -133,6 +146,8 @@ impl Context {
             codec: Codec::new(),
             date: DateCache::new(now.unix_secs),
             shutting_down: false,
+            now_ms: now.ms,
+            post: Rc::default(),
             wake,
         };
         Context { app, services, scratch }

@@ -125,7 +125,7 @@ impl DeadlinePolicy {
             }
             Waiting::Discard | Waiting::Linger => self.linger,
             Waiting::Answer => self.answer,
-            Waiting::Application => u64::MAX,
+            Waiting::Application | Waiting::Streams => u64::MAX,
             Waiting::Quiet => self.quiet,
             Waiting::Write => {
                 let stalled = timer.since.saturating_add(self.write_stall);

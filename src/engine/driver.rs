@@ -12,23 +12,22 @@ use super::counters::Counters;
 use super::deadlines::DeadlinePolicy;
 use super::delivery::DeliveryScratch;
 use super::eviction::Eviction;
+use super::http2::link::Link;
 use super::progress::Outcome;
 use super::readiness::Readiness;
 use super::remote::handle::Handle;
 use super::remote::mailbox::{Command, Mailbox};
 use super::schedule::Schedule;
 use super::settings::Settings;
-use super::shutdown::{ShutdownReport, Straggler};
+use super::shutdown::ShutdownReport;
 use super::table::Table;
-use super::timer::Waiting;
 use super::turn::Turn;
 use crate::app::{App, ConnId};
 use crate::arena::Arena;
 use crate::buffer::Memory;
-use crate::config::Proxies;
+use crate::config::{HttpVersions, Proxies};
 use crate::time::{Clock, Now};
 use crate::transport::{Peer, Stream, Submit};
-use crate::ws::CloseCode;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -44,7 +43,7 @@ const ROOM_MAX: usize = 64 << 10;
 ///
 /// The stream and the time come from outside: the [module](super) has an example.
 pub struct Engine<S> {
-    pub(super) table: Table<Conn<S>>,
+    pub(super) table: Table<Conn<Link<S>>>,
     pub(super) context: Context,
     /// Answers of one connection's turn; empty between turns.
     pub(super) cork: Cork,
@@ -54,7 +53,7 @@ pub struct Engine<S> {
     /// The list that is being worked through; kept for its memory.
     pub(super) running: Vec<ConnId>,
     /// When the connections still open are cut off, in milliseconds. Set once a shutdown has begun.
-    cut_off: Option<u64>,
+    pub(super) cut_off: Option<u64>,
     /// Commands from other threads, and wake-ups from the connections' own deferred work.
     pub(super) mailbox: Arc<Mailbox>,
     /// Commands that are to be carried out; between turns, those that the last one has put off.
@@ -63,7 +62,7 @@ pub struct Engine<S> {
     pub(super) woken: Vec<ConnId>,
     /// A [`Handle`] has asked for the shutdown, which begins with the next [`run`](Engine::run).
     pub(super) shutdown_due: bool,
-    report: ShutdownReport,
+    pub(super) report: ShutdownReport,
     pub(super) eviction: Eviction,
     /// Empty between deliveries, kept for its memory.
     pub(super) delivery: DeliveryScratch,
@@ -144,6 +143,11 @@ impl<S: Stream> Engine<S> {
         self.cork.memory()
     }
 
+    /// Returns the versions of HTTP that it speaks.
+    pub(super) fn http(&self) -> HttpVersions {
+        self.context.services.http
+    }
+
     /// Returns the server's proxies.
     pub(super) fn proxies(&self) -> &Arc<Proxies> {
         &self.proxies
@@ -159,6 +163,7 @@ impl<S: Stream> Engine<S> {
     pub fn begin(&mut self, now: Now) {
         self.schedule.set_now(now.ms);
         self.context.services.completions.set_now(now.ms);
+        self.context.services.now_ms = now.ms;
         self.context.services.date.update(now.unix_secs);
         // A connection that spends its budget in this turn waits for the next.
         std::mem::swap(&mut self.runnable, &mut self.running);
@@ -177,7 +182,11 @@ impl<S: Stream> Engine<S> {
     /// Adds a connection whose place is taken.
     pub(super) fn begin_conn(&mut self, stream: S, peer: Peer) -> ConnId {
         self.counters_mut().accepted += 1;
-        let id = self.table.insert(Conn::new(stream, peer));
+        let mut conn = Conn::new(Link::Direct(stream), peer);
+        if self.context.services.http.has_http2() {
+            conn.protocol = Protocol::Opening;
+        }
+        let id = self.table.insert(conn);
         if let Some(conn) = self.table.find(id) {
             self.schedule.begin(id, conn);
         }
@@ -196,13 +205,19 @@ impl<S: Stream> Engine<S> {
 
     /// Returns the stream of a connection, to register it.
     pub fn stream_mut(&mut self, id: ConnId) -> Option<&mut S> {
-        self.table.find(id).map(|conn| &mut conn.io.stream)
+        match &mut self.table.find(id)?.io.stream {
+            Link::Direct(stream) => Some(stream),
+            Link::Piped(_) => None,
+        }
     }
 
     /// Drops a connection, as if it had failed.
     pub fn abort(&mut self, id: ConnId) {
         if let Some(mut conn) = self.table.remove(id) {
-            self.mailbox.lobby.leave();
+            // The streams of a connection share its place.
+            if !conn.io.stream.is_piped() {
+                self.mailbox.lobby.leave();
+            }
             Turn::new(&mut conn, id, &mut self.context, &mut self.cork).abandon();
         }
     }
@@ -248,30 +263,16 @@ impl<S: Stream> Engine<S> {
         if !self.running.is_empty() {
             self.run_listed();
         }
+        self.run_streams();
         self.schedule.advance();
         self.expire_overdue();
         self.deliver_last();
+        self.run_streams();
         if self.is_cut_off() {
             self.cut_off_stragglers();
         }
         self.cork.shrink(CORK_KEPT_BYTES, CORK_BYTES);
         self.shed_memory();
-    }
-
-    #[cold]
-    fn cut_off_stragglers(&mut self) {
-        for id in self.table.ids() {
-            // What a turn has put off may be its answer.
-            if self.table.find(id).is_some_and(|conn| conn.runnable) {
-                self.drive(id, false);
-            }
-            // A peer that has its whole answer and is slow to close loses nothing.
-            if let Some(conn) = self.table.find(id).filter(|conn| conn.waiting() != Waiting::Linger) {
-                self.report.stragglers.push(Straggler::new(conn));
-                self.counters_mut().timeouts += 1;
-            }
-            self.abort(id);
-        }
     }
 
     #[inline(never)]
@@ -304,7 +305,8 @@ impl<S: Stream> Engine<S> {
     /// `None` if it waits for events only.
     #[inline]
     pub fn next_ms(&self) -> Option<u64> {
-        let put_off = !self.runnable.is_empty() || !self.commands.is_empty();
+        let put_off =
+            !self.runnable.is_empty() || !self.commands.is_empty() || !self.context.services.post.is_empty();
         if put_off || !self.context.services.publisher.is_delivered() {
             return Some(0);
         }
@@ -314,42 +316,6 @@ impl<S: Stream> Engine<S> {
     /// Whether the next [`run`](Engine::run) begins a shutdown. This is the last chance to accept waiting connections.
     pub(super) fn is_shutdown_due(&self) -> bool {
         self.shutdown_due
-    }
-
-    /// Begins an orderly shutdown. Idle connections are closed at once, requests in flight after their answer,
-    /// WebSockets with 1001 (RFC 6455 §7.4.1), all after what has been published. The rest is cut off when the `grace`
-    /// timeout is over.
-    pub fn shutdown(&mut self) {
-        if self.is_shutting_down() {
-            return;
-        }
-        // A connection that closes is sent no more publications, and some may have been put off to this turn.
-        self.deliver_all();
-        self.context.services.shutting_down = true;
-        for id in self.table.ids() {
-            self.wind_up(id);
-        }
-        self.cut_off = Some(self.schedule.cut_off_ms());
-        // There is no place for more clients. One that is on the way from another worker has its place and is served.
-        self.mailbox.lobby.open(0);
-    }
-
-    /// Ends a connection for a shutdown: at once if it is idle, otherwise after what is under way.
-    pub(super) fn wind_up(&mut self, id: ConnId) {
-        let Some(conn) = self.table.find(id) else { return };
-        if let Protocol::WebSocket(open, _) = &conn.protocol {
-            self.report.websockets += u64::from(open.is_open());
-            return self.tell(id, |turn| turn.close(CloseCode::AWAY, "shutting down"));
-        }
-        // A request may have arrived whose event is not reported yet.
-        if conn.source == Source::Drained {
-            conn.source = Source::Ready;
-        }
-        Turn::new(conn, id, &mut self.context, &mut self.cork).ending();
-        self.drive(id, false);
-        if self.table.find(id).is_some_and(|conn| conn.timer.waiting == Waiting::Request) {
-            self.abort(id);
-        }
     }
 
     /// Whether a shutdown has begun.
@@ -399,6 +365,14 @@ impl<S: Stream> Engine<S> {
         let Some(conn) = self.table.find(id) else { return };
         let mut turn = Turn::new(conn, id, &mut self.context, &mut self.cork);
         let mut outcome = turn.take(writable);
+        if turn.context.services.post.take_begun() {
+            let fresh = turn.fresh;
+            self.begin_streams(id);
+            // The table may have moved the record.
+            let Some(conn) = self.table.find(id) else { return };
+            turn = Turn::new(conn, id, &mut self.context, &mut self.cork);
+            turn.fresh = fresh;
+        }
         // A shutdown has closed the connections that were idle; this one has become idle since.
         if self.cut_off.is_some() && outcome == Outcome::KeepOpen && turn.is_idle() {
             outcome = turn.end();
@@ -407,7 +381,7 @@ impl<S: Stream> Engine<S> {
             return self.abort(id);
         }
         turn.leave_if_closing();
-        let fresh = turn.fresh;
+        let Turn { conn, fresh, .. } = turn;
         if conn.wants_turn() && !std::mem::replace(&mut conn.runnable, true) {
             self.runnable.push(id);
         }

@@ -119,6 +119,12 @@ impl<'a, S: Stream> Output<'a, S> {
                 Body::Pending(_) => {}
             }
         }
+        self.flush_if_full();
+    }
+
+    /// Flushes the cork if it holds much.
+    #[inline]
+    pub(super) fn flush_if_full(&mut self) {
         if self.cork.len() >= CORK_BYTES_MAX {
             self.flush();
         }

@@ -73,7 +73,7 @@ impl<S: Stream> Turn<'_, S> {
         self.end_protocol();
         let mut out = self.conn.output(self.cork);
         let Context { app, services, .. } = &mut *self.context;
-        let context = ResponseContext::last(head_only);
+        let context = ResponseContext::last(head_only, out.io.stream.is_multiplexed());
         context.refuse_begun(&mut out, id, Refusal::NoMemory, &fields, app, services);
         self.conn.writing = Writing::Last;
     }

@@ -143,7 +143,7 @@ impl Schedule {
         }
         Some(match conn.timer.waiting {
             // It has no deadline.
-            Waiting::Application => return None,
+            Waiting::Application | Waiting::Streams => return None,
             Waiting::Head | Waiting::Content => Expiry::RequestTimeout,
             Waiting::Answer => Expiry::AnswerTimeout,
             Waiting::Quiet => Expiry::Quiet,

@@ -4,7 +4,7 @@
 //! given no bound on what they hold unsent.
 
 use super::bounds::Bounds;
-use crate::config::{Io, Limits, Proxies, Timeouts};
+use crate::config::{HttpVersions, Io, Limits, Proxies, Timeouts};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ pub struct Settings {
     /// The same while it carries messages: see
     /// [`TcpOptions::pushed_unsent_bytes`](crate::TcpOptions::pushed_unsent_bytes).
     pub pushed_unsent_bytes: Option<u32>,
+    /// Which versions of HTTP connections may speak: see [`Builder::http`](crate::Builder::http).
+    pub http: HttpVersions,
     /// How a [`Worker`](crate::Worker) writes what is published. An engine by itself writes through what
     /// [`submit_through`](crate::engine::Engine::submit_through) gives it.
     pub io: Io,

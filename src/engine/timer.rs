@@ -22,6 +22,8 @@ pub(super) enum Waiting {
     Answer,
     /// The application, which may take as long as it likes.
     Application,
+    /// The streams of an HTTP/2 connection, each of which has a deadline of its own.
+    Streams,
     /// Something to send from an endless source.
     Quiet,
     /// The peer taking what is queued for it.

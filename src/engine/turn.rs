@@ -8,6 +8,7 @@ use super::conn::{Conn, Protocol, Source, Writing};
 use super::context::{Context, Services};
 use super::cork::Cork;
 use super::http::requests::{self, Client, Switch};
+use super::http2::requests as frames;
 use super::input::read;
 use super::output::Output;
 use super::pace::MessageClock;
@@ -52,7 +53,7 @@ impl<'a, S: Stream> Turn<'a, S> {
         }
         if !self.conn.is_blocked() {
             match &self.conn.protocol {
-                Protocol::Http(_) => {}
+                Protocol::Opening | Protocol::Http(_) | Protocol::Http2(_) => {}
                 Protocol::Transfer(_) => self.advance(),
                 // The cork may hold the message that this turn is for.
                 Protocol::WebSocket(..) if !self.cork.is_empty() => {}
@@ -71,6 +72,9 @@ impl<'a, S: Stream> Turn<'a, S> {
         // After input was worked through: the end may have come together with the request.
         if self.conn.is_left() && !self.context.services.half_close {
             self.ended();
+        }
+        if let Protocol::Http2(_) = self.conn.protocol {
+            self.send_frames();
         }
         self.conn.output(self.cork).flush();
         self.settle();
@@ -196,7 +200,11 @@ impl<'a, S: Stream> Turn<'a, S> {
     /// Works through the inbox, then reads once and works through that.
     #[inline]
     fn answer(&mut self) {
-        let mut budget = self.context.services.limits.pipeline.max(1);
+        let limits = &self.context.services.limits;
+        let mut budget = match self.conn.protocol {
+            Protocol::Http2(_) => limits.pipeline.max(limits.streams),
+            _ => limits.pipeline.max(1),
+        };
         if self.conn.unfinished {
             self.work_through_inbox(&mut budget);
             if self.conn.unfinished || !self.conn.can_answer() {
@@ -273,12 +281,17 @@ impl<'a, S: Stream> Turn<'a, S> {
     fn work_through(&mut self, input: &mut [u8], budget: &mut usize) -> (usize, usize) {
         let (mut from, mut to) = (0, input.len());
         loop {
+            if matches!(self.conn.protocol, Protocol::Opening) && self.waits_for_preface(&input[from..to]) {
+                return (from, to);
+            }
             let input = &mut input[from..to];
             let conn = &mut *self.conn;
             let mut out = Output::new(&mut conn.io, self.cork);
             let (progress, next) = match &mut conn.protocol {
+                Protocol::Opening => unreachable!("it has just become another"),
                 Protocol::Http(decoder) => {
-                    let client = Client { conn: self.id, peer: &conn.peer };
+                    let client =
+                        Client { conn: self.id, peer: &conn.peer, is_stream: out.io.stream.is_multiplexed() };
                     let (progress, next) =
                         requests::run(decoder, &mut out, self.context, &client, input, budget);
                     (progress, next.map(Protocol::from))
@@ -296,6 +309,11 @@ impl<'a, S: Stream> Turn<'a, S> {
                     if progress.fresh {
                         conn.timer.hear();
                     }
+                    (progress, next.map(|never| match never {}))
+                }
+                Protocol::Http2(mux) => {
+                    let client = Client { conn: self.id, peer: &conn.peer, is_stream: false };
+                    let (progress, next) = frames::run(mux, &mut out, self.context, &client, input, budget);
                     (progress, next.map(|never| match never {}))
                 }
             };
@@ -334,7 +352,7 @@ impl<'a, S: Stream> Turn<'a, S> {
     }
 
     #[inline(never)]
-    fn change(&mut self, protocol: Protocol) {
+    pub(super) fn change(&mut self, protocol: Protocol) {
         if let Protocol::WebSocket(..) = protocol {
             self.conn.timer.hear();
         }
@@ -346,7 +364,8 @@ impl<'a, S: Stream> Turn<'a, S> {
     /// Reports to the application that the connection has ended.
     pub(super) fn end_protocol(&mut self) {
         match &mut self.conn.protocol {
-            Protocol::Http(_) => {}
+            Protocol::Opening | Protocol::Http(_) => {}
+            Protocol::Http2(mux) => mux.borrow_mut().end(),
             Protocol::Transfer(_) => self.change(Protocol::Http(Decoder::new())),
             Protocol::WebSocket(open, _) => {
                 open.end(None, "", &mut self.context.services.counters.panics);
@@ -363,7 +382,7 @@ impl<'a, S: Stream> Turn<'a, S> {
             return Outcome::Close;
         }
         if conn.writing == Writing::Last {
-            if conn.io.stream.shutdown_write().is_err() {
+            if conn.io.stream.shutdown_write().is_err() || conn.io.stream.is_multiplexed() {
                 return Outcome::Close;
             }
             conn.writing = Writing::Lingering;

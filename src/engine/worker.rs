@@ -158,7 +158,7 @@ impl Worker {
                 Err(_) => {}
             }
         }
-        let admission = Admission::new(listeners, engine.memory(), engine.proxies().clone());
+        let admission = Admission::new(listeners, engine.memory(), engine.proxies().clone(), engine.http());
         Ok(Worker {
             poll: parts.poll,
             events: Events::with_capacity(EVENTS),

@@ -67,6 +67,11 @@ impl<'r> Fields<'r> {
         self.section
     }
 
+    /// Returns the fields behind the first `count`.
+    pub(crate) fn without_first(&self, count: usize) -> Fields<'r> {
+        Fields { section: self.section, spans: self.spans.get(count..).unwrap_or_default() }
+    }
+
     /// Returns the value of the first field called `name`.
     #[inline]
     pub fn get(&self, name: &str) -> Option<&'r [u8]> {

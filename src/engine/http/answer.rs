@@ -6,8 +6,10 @@
 use super::sending::Frame;
 use crate::app::{App, Awaited, Body, ConnId, Error, FieldBlock, Response, no_memory};
 use crate::engine::context::Services;
+use crate::engine::cork::Cork;
 use crate::engine::output::Output;
 use crate::http1::{self, ConnectionHeader, ContentLength, Refusal, ResponseHead, Version};
+use crate::http2;
 use crate::transport::Stream;
 
 /// What framing depends on besides the response itself.
@@ -32,8 +34,14 @@ pub(in crate::engine) enum AfterAnswer {
 
 impl ResponseContext {
     /// Returns the context of the last response on a connection, whose request could not be read.
-    pub(in crate::engine) fn last(head_only: bool) -> ResponseContext {
-        ResponseContext { version: Version::Http11, keep_alive: false, head_only }
+    pub(in crate::engine) fn last(head_only: bool, is_stream: bool) -> ResponseContext {
+        let version = if is_stream { Version::Http2 } else { Version::Http11 };
+        ResponseContext { version, keep_alive: false, head_only }
+    }
+
+    /// Returns the context of the response on a stream of HTTP/2, which has only one.
+    pub(in crate::engine) fn of_stream(head_only: bool) -> ResponseContext {
+        ResponseContext::last(head_only, true)
     }
 
     /// Encodes a response: RFC 9112 §6 for its framing, §9.6 for what becomes of the connection.
@@ -57,7 +65,7 @@ impl ResponseContext {
         let (content, silent) = content_length(response.status, bytes);
         let fields = response.fields.bytes();
         let head = ResponseHead { status: response.status, fields, content, connection, date };
-        http1::encode_head(out.cork, &head);
+        self.encode(out.cork, &head);
         if !silent && !self.head_only {
             out.body(&mut response.body);
         }
@@ -140,7 +148,16 @@ impl ResponseContext {
         let connection = self.connection(self.keep_alive, response.status);
         let fields = response.fields.bytes();
         let head = ResponseHead { status: response.status, fields, content, connection, date };
-        http1::encode_head(out.cork, &head);
+        self.encode(out.cork, &head);
+    }
+
+    /// Appends a head: in HTTP/2 it names no stream yet.
+    #[inline(always)]
+    fn encode(&self, cork: &mut Cork, head: &ResponseHead<'_>) {
+        match self.version {
+            Version::Http2 => http2::push_head_frames(cork, head),
+            Version::Http10 | Version::Http11 => http1::encode_head(cork, head),
+        }
     }
 
     /// Returns how content from a source is framed, and the context of the rest of the response. `close`: the response
@@ -148,9 +165,11 @@ impl ResponseContext {
     pub(in crate::engine) fn streaming(&self, length: Option<u64>, close: bool) -> (ResponseContext, Frame) {
         let frame = match (length, self.version) {
             (Some(left), _) => Frame::Counted { left },
-            (None, Version::Http11 | Version::Http2) => Frame::Chunks,
+            (None, Version::Http11) => Frame::Chunks,
             // RFC 9112 §6.3: content without framing ends with the connection.
             (None, Version::Http10) => Frame::Close,
+            // It ends with the stream.
+            (None, Version::Http2) => Frame::Close,
         };
         let keep_alive = self.keep_alive && !close && frame != Frame::Close;
         (ResponseContext { keep_alive, ..*self }, frame)
@@ -212,12 +231,17 @@ impl ResponseContext {
 /// 9110 §8.6: a 204 has no Content-Length, and a 304 may only have that of the 200 it stands for. A 205 states that it is
 /// empty (§15.3.6).
 #[inline]
-fn content_length(status: u16, bytes: u64) -> (ContentLength, bool) {
+pub(in crate::engine) fn content_length(status: u16, bytes: u64) -> (ContentLength, bool) {
     match status {
         204 | 304 => (ContentLength::None, true),
         205 => (ContentLength::Known(0), true),
         _ => (ContentLength::Known(bytes), false),
     }
+}
+
+/// Asks a client for the content that it holds back (RFC 9110 §10.1.1).
+pub(in crate::engine) fn ask_for_content<S: Stream>(version: Version, out: &mut Output<'_, S>) {
+    out.cork.extend_from_slice(if version == Version::Http2 { http2::CONTINUE } else { http1::CONTINUE });
 }
 
 /// Whether the request that begins with these bytes is HEAD. Its answer has no content (RFC 9110 §9.3.2), even if the
@@ -237,5 +261,6 @@ pub(in crate::engine) fn request_timed_out<S: Stream>(
     services: &mut Services,
 ) {
     let error = Error::new(408, "The request took too long to arrive.");
-    ResponseContext::last(head_only).answer_unread(out, conn, error, fields, app, services);
+    ResponseContext::last(head_only, out.io.stream.is_multiplexed())
+        .answer_unread(out, conn, error, fields, app, services);
 }

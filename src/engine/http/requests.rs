@@ -13,10 +13,11 @@ use crate::app::{
 };
 use crate::arena::{Arena, OVERWRITTEN};
 use crate::engine::context::{Context, Scratch, Services};
+use crate::engine::http2::text;
 use crate::engine::output::Output;
 use crate::engine::progress::{Next, Progress, StopReason};
 use crate::engine::websocket::socket::OpenSocket;
-use crate::http1::{self, ContentStep, Decoder, Fields, Framing, Head, HeadStep, Method};
+use crate::http1::{ContentStep, Decoder, Fields, Framing, Head, HeadStep, Method};
 use crate::panics::catch_counted;
 use crate::transport::{Peer, Stream};
 use std::mem::ManuallyDrop;
@@ -25,6 +26,8 @@ use std::mem::ManuallyDrop;
 pub(in crate::engine) struct Client<'a> {
     pub(in crate::engine) conn: ConnId,
     pub(in crate::engine) peer: &'a Peer,
+    /// It is a stream of an HTTP/2 connection.
+    pub(in crate::engine) is_stream: bool,
 }
 
 /// What a request can change its connection's protocol to.
@@ -115,7 +118,11 @@ fn next<S: Stream>(
     let arena = &*arena;
     let length = input.len();
 
-    let (head, rest, resumed) = match decoder.head(input, arena, &services.limits) {
+    let limits = if client.is_stream { &services.stream_limits } else { &services.limits };
+    let (head, rest, resumed) = match decoder.head(input, arena, limits) {
+        HeadStep::Head { head, rest, resumed } if client.is_stream => {
+            (text::restore(head, arena), rest, resumed)
+        }
         HeadStep::Head { head, rest, resumed } => (head, rest, resumed),
         HeadStep::Incomplete { filled } => return Step::NeedsInput { filled },
         HeadStep::Skip(bytes) => return Step::Skipped(bytes),
@@ -124,7 +131,13 @@ fn next<S: Stream>(
             return Step::Broken;
         }
         HeadStep::Refused(refusal) => {
-            ResponseContext::last(answer::is_head(input)).refuse(out, client.conn, refusal, app, services);
+            ResponseContext::last(answer::is_head(input), client.is_stream).refuse(
+                out,
+                client.conn,
+                refusal,
+                app,
+                services,
+            );
             return Step::Answered { consumed: length, keep_alive: false };
         }
     };
@@ -209,7 +222,7 @@ fn content<'a, S: Stream>(
     let welcome =
         !matches!(head.framing, Framing::Length(length) if length > services.limits.body_bytes as u64);
     if !resumed && head.expects_continue && welcome {
-        out.cork.extend_from_slice(http1::CONTINUE);
+        answer::ask_for_content(head.version, out);
     }
     decoder.content(head, rest, arena, &services.limits)
 }
@@ -314,7 +327,7 @@ fn respond<S: Stream>(
 
 /// Notes the request for the completion hook. `bytes_in`: what belongs to it so far.
 #[inline]
-fn begin<S>(
+pub(in crate::engine) fn begin<S>(
     head: &Head<'_>,
     place: &Place,
     bytes_in: usize,
@@ -336,7 +349,7 @@ fn note_request(
     from: u64,
     services: &mut Services,
 ) {
-    let Client { conn, peer } = *client;
+    let Client { conn, peer, .. } = *client;
     services.completions.begin(conn, head, place.pattern.as_str(), bytes_in, from);
     if let Some(client) = forwarded_ip(peer, &head.fields) {
         services.completions.set_client(conn, client);
@@ -405,7 +418,7 @@ fn open_upload<S: Stream>(
     match Receiving::open(uploads, layers, request, decoder, &mut services.counters) {
         Ok(upload) => {
             if head.expects_continue {
-                out.cork.extend_from_slice(http1::CONTINUE);
+                answer::ask_for_content(head.version, out);
             }
             let transfer = Transfer::receiving(response, upload).start(decoder, conn, &services.wake);
             Step::Switched { consumed: head.len, to: Switch::Transfer(transfer) }

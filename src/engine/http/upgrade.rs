@@ -12,7 +12,8 @@ use crate::engine::output::Output;
 use crate::engine::websocket::compression::SocketCodec;
 use crate::engine::websocket::sender::{SendState, Sender};
 use crate::engine::websocket::socket::OpenSocket;
-use crate::http1::Version;
+use crate::http1::{ContentLength, ResponseHead, Version};
+use crate::http2;
 use crate::panics::catch_counted;
 use crate::transport::Stream;
 use crate::ws::{self, Accepted, Rejected};
@@ -51,7 +52,7 @@ pub(in crate::engine) fn open<'r, S: Stream>(
             counters.websockets += 1;
             let frames_end = out.cork.len();
             let (fields, date) = (response.fields.bytes(), services.date.text());
-            ws::handshake::encode_switching_protocols(out.cork, &accepted, fields, date);
+            encode_head(request.head().version, &accepted, fields, date, out.cork);
             let head_bytes = out.cork.len() - frames_end;
             out.cork[before..].rotate_right(head_bytes);
             if services.completions.is_on() {
@@ -110,14 +111,14 @@ impl<S: Stream> Handler for Opening<'_, '_, '_, S> {
             head.fields.values(if skip { "" } else { name })
         };
         let policy = self.upgrade.policy();
-        let accepted = match ws::handshake::accept(
-            method,
-            http11,
-            request.host(),
-            request.is_secure(),
-            fields,
-            policy,
-        ) {
+        let (host, is_secure) = (request.host(), request.is_secure());
+        let accepted = match head.version {
+            Version::Http2 => ws::handshake::accept_connect(host, is_secure, fields, policy),
+            Version::Http10 | Version::Http11 => {
+                ws::handshake::accept(method, http11, host, is_secure, fields, policy)
+            }
+        };
+        let accepted = match accepted {
             Ok(accepted) => accepted,
             Err(reason) => {
                 self.rejected.set(true);
@@ -151,6 +152,18 @@ impl<S: Stream> Handler for Opening<'_, '_, '_, S> {
             }
         }
     }
+}
+
+/// Appends the head of the response that opens a WebSocket. Over HTTP/2 its status is 200 (RFC 8441 §5).
+fn encode_head(version: Version, accepted: &Accepted<'_>, fields: &[u8], date: &[u8; 29], out: &mut Vec<u8>) {
+    if version != Version::Http2 {
+        return ws::handshake::encode_switching_protocols(out, accepted, fields, date);
+    }
+    let mut agreed = Vec::new();
+    ws::handshake::encode_agreed(&mut agreed, accepted);
+    agreed.extend_from_slice(fields);
+    let head = ResponseHead { fields: &agreed, ..ResponseHead::new(200, ContentLength::None, date) };
+    http2::push_head_frames(out, &head);
 }
 
 /// Counts a rejected handshake and returns the error for it.

@@ -1,0 +1,66 @@
+//! The orderly end of an engine: what a shutdown does to each connection, and when it cuts off the rest.
+//!
+//! It knows no signal. Its invariant: nothing that has begun is cut off before the grace period is over.
+
+use super::conn::{Protocol, Source};
+use super::driver::Engine;
+use super::shutdown::Straggler;
+use super::timer::Waiting;
+use super::turn::Turn;
+use crate::app::ConnId;
+use crate::transport::Stream;
+use crate::ws::CloseCode;
+
+impl<S: Stream> Engine<S> {
+    /// Begins an orderly shutdown. Idle connections are closed at once, requests in flight after their answer,
+    /// WebSockets with 1001 (RFC 6455 §7.4.1), all after what has been published. The rest is cut off when the `grace`
+    /// timeout is over.
+    pub fn shutdown(&mut self) {
+        if self.is_shutting_down() {
+            return;
+        }
+        // A connection that closes is sent no more publications, and some may have been put off to this turn.
+        self.deliver_all();
+        self.context.services.shutting_down = true;
+        for id in self.table.ids() {
+            self.wind_up(id);
+        }
+        self.cut_off = Some(self.schedule.cut_off_ms());
+        // There is no place for more clients. One that is on the way from another worker has its place and is served.
+        self.mailbox.lobby.open(0);
+    }
+
+    /// Ends a connection for a shutdown: at once if it is idle, otherwise after what is under way.
+    pub(super) fn wind_up(&mut self, id: ConnId) {
+        let Some(conn) = self.table.find(id) else { return };
+        if let Protocol::WebSocket(open, _) = &conn.protocol {
+            self.report.websockets += u64::from(open.is_open());
+            return self.tell(id, |turn| turn.close(CloseCode::AWAY, "shutting down"));
+        }
+        // A request may have arrived whose event is not reported yet.
+        if conn.source == Source::Drained {
+            conn.source = Source::Ready;
+        }
+        Turn::new(conn, id, &mut self.context, &mut self.cork).ending();
+        self.drive(id, false);
+        if self.table.find(id).is_some_and(|conn| conn.timer.waiting == Waiting::Request) {
+            self.abort(id);
+        }
+    }
+
+    #[cold]
+    pub(super) fn cut_off_stragglers(&mut self) {
+        for id in self.table.ids() {
+            // What a turn has put off may be its answer.
+            if self.table.find(id).is_some_and(|conn| conn.runnable) {
+                self.drive(id, false);
+            }
+            // A peer that has its whole answer and is slow to close loses nothing.
+            if let Some(conn) = self.table.find(id).filter(|conn| conn.waiting() != Waiting::Linger) {
+                self.report.stragglers.push(Straggler::new(conn));
+                self.counters_mut().timeouts += 1;
+            }
+            self.abort(id);
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Responses to requests that are answered when they arrive.
+//!
+//! It knows no record. Its invariant: a response is written whole, or nothing of it is and it gets a record.
+
+use super::begun::Work;
+use super::mux::Mux;
+use super::record::Record;
+use super::text::ContentForm;
+use crate::app::{Awaited, Body, Response, no_memory};
+use crate::buffer::{Memory, Outbox, Piece};
+use crate::engine::http::answer::{ResponseContext, content_length};
+use crate::engine::http::transfer::Transfer;
+use crate::engine::output::Output;
+use crate::http1::{ConnectionHeader, ContentLength, ResponseHead};
+use crate::http2::{self, ErrorCode};
+use crate::transport::Stream;
+use std::sync::Arc;
+
+/// Longer content gets a record, which sends it as the connection takes it.
+const CONTENT_BYTES_MAX: usize = 64 << 10;
+
+/// The stream that a response is for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Target {
+    pub(super) stream: u32,
+    /// The peer has ended its side.
+    pub(super) ends: bool,
+    /// The request was HEAD.
+    pub(super) head_only: bool,
+}
+
+/// What becomes of a response.
+pub(super) enum Answered {
+    /// It is written.
+    Whole,
+    /// It gets a record, whose stream is open now.
+    Later(Work),
+}
+
+/// Answers a request. A body that needs a record is taken out of the response.
+#[inline]
+pub(super) fn answer<S: Stream>(
+    mux: &mut Mux,
+    target: Target,
+    response: &mut Response<'_>,
+    date: &[u8; 29],
+    out: &mut Output<'_, S>,
+) -> Answered {
+    let Target { stream, ends, head_only } = target;
+    if matches!(response.body, Body::Pending(_)) {
+        return answer_later(mux, target, response, date, out);
+    }
+    let bytes = response.body.len();
+    if out.is_short_for(bytes) && matches!(response.body, Body::Borrowed(_) | Body::Owned(_)) {
+        let close = response.close;
+        *response = no_memory().into();
+        response.close = close;
+    }
+    let bytes = response.body.len();
+    let (content, silent) = content_length(response.status, bytes);
+    let has_content = !silent && !head_only && bytes > 0;
+    if has_content
+        && (bytes > mux.core.new_window().min(CONTENT_BYTES_MAX) as u64
+            || matches!(response.body, Body::File(_)))
+    {
+        return Answered::Later(queue(mux, target, response, content, date, out.cork.memory()));
+    }
+    let head = head_of(response, content, date);
+    let at = mux.core.begin_head(out.cork);
+    http2::response::encode_head(out.cork, &head);
+    mux.core.end_head(stream, at, !has_content, out.cork);
+    if has_content {
+        mux.core.send_content(stream, response.body.bytes(), true, out.cork);
+    }
+    if !ends {
+        // RFC 9113 §8.1: the rest of the request is not needed.
+        mux.core.push_reset(stream, ErrorCode::NO_ERROR, out.cork);
+    }
+    out.flush_if_full();
+    Answered::Whole
+}
+
+fn head_of<'a>(response: &'a Response<'_>, content: ContentLength, date: &'a [u8; 29]) -> ResponseHead<'a> {
+    let connection = ConnectionHeader::Implied;
+    ResponseHead { status: response.status, fields: response.fields.bytes(), content, connection, date }
+}
+
+fn push_head(outbox: &mut Outbox, response: &Response<'_>, content: ContentLength, date: &[u8; 29]) {
+    let mut frames = Vec::new();
+    http2::push_head_frames(&mut frames, &head_of(response, content, date));
+    outbox.push_copy(&frames);
+}
+
+fn open(mux: &mut Mux, target: Target) {
+    mux.core.open(target.stream, target.ends, None, Record::new(ContentForm::Plain));
+}
+
+/// Queues a response that is complete, and longer than its client or the cork takes now.
+#[inline(never)]
+fn queue(
+    mux: &mut Mux,
+    target: Target,
+    response: &mut Response<'_>,
+    content: ContentLength,
+    date: &[u8; 29],
+    memory: &Arc<Memory>,
+) -> Work {
+    let mut outbox = Box::new(Outbox::new(memory));
+    push_head(&mut outbox, response, content, date);
+    match std::mem::replace(&mut response.body, Body::Empty) {
+        Body::Empty | Body::Pending(_) => {}
+        Body::Borrowed(bytes) => outbox.push_copy(bytes),
+        Body::Static(bytes) => outbox.push(Piece::Static(bytes), 0),
+        Body::Owned(bytes) => outbox.push(Piece::Owned(bytes), 0),
+        Body::Shared(bytes) => outbox.push(Piece::Shared(bytes), 0),
+        Body::File(part) => outbox.push_file(part),
+    }
+    open(mux, target);
+    Work::Response(outbox)
+}
+
+/// Answers a request whose response another thread makes, or a source.
+#[inline(never)]
+fn answer_later<S: Stream>(
+    mux: &mut Mux,
+    target: Target,
+    response: &mut Response<'_>,
+    date: &[u8; 29],
+    out: &mut Output<'_, S>,
+) -> Answered {
+    let Body::Pending(pending) = &response.body else {
+        unreachable!("only a pending body is answered later");
+    };
+    let context = ResponseContext::of_stream(target.head_only);
+    let length = match pending.awaited() {
+        Some(Awaited::Answer(_)) | None => {
+            open(mux, target);
+            return Answered::Later(Work::Transfer(Transfer::pending(&context, response), None));
+        }
+        Some(Awaited::Source(streamed)) => streamed.length,
+        Some(Awaited::Events(_)) => None,
+    };
+    let is_events = matches!(pending.awaited(), Some(Awaited::Events(_)));
+    let (empty, silent) = content_length(response.status, 0);
+    let (_, frame) = context.streaming(length, response.close);
+    let content = if silent { empty } else { frame.content_length() };
+    if silent || target.head_only {
+        // Dropping a source runs the application's code, which may panic: nothing is written before it.
+        response.body = Body::Empty;
+        let head = head_of(response, content, date);
+        let at = mux.core.begin_head(out.cork);
+        http2::response::encode_head(out.cork, &head);
+        mux.core.end_head(target.stream, at, true, out.cork);
+        if !target.ends {
+            mux.core.push_reset(target.stream, ErrorCode::NO_ERROR, out.cork);
+        }
+        return Answered::Whole;
+    }
+    // The head of a stream of events depends on whether there is room for the subscription.
+    let outbox = (!is_events).then(|| {
+        let mut outbox = Box::new(Outbox::new(out.cork.memory()));
+        push_head(&mut outbox, response, content, date);
+        outbox
+    });
+    open(mux, target);
+    Answered::Later(Work::Transfer(Transfer::pending(&context, response), outbox))
+}

@@ -1,0 +1,419 @@
+//! One HTTP/2 connection, as its own turn and its streams share it.
+//!
+//! It knows no stream of the system: frames gather here until the connection has its turn. Its invariants: content of a stream
+//! is taken only as far as the windows and the room here allow, and what is refused is offered again when there is more; a
+//! stream's frames are in the order in which they were written.
+
+use super::begun::Begun;
+use super::post::{Post, Task};
+use super::record::Record;
+use super::text::ContentForm;
+use crate::app::ConnId;
+use crate::buffer::{Charge, NoMemory};
+use crate::http1::Fields;
+use crate::http2::{Connection, ErrorCode, FRAME_BYTES, FRAME_HEAD_BYTES, FrameHead, flag, is_interim, kind};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::rc::Rc;
+
+/// Content of streams that gathers before the connection has sent it.
+const OUT_BYTES: usize = 64 << 10;
+/// What a stream may put there at once while others wait.
+const SHARE_BYTES: usize = FRAME_BYTES;
+/// Memory for gathering that an idle connection keeps.
+const KEPT_BYTES: usize = 0;
+
+/// A connection, and what its streams have to send.
+pub(in crate::engine) struct Mux {
+    pub(in crate::engine) core: Connection<Record>,
+    /// Frames that the connection's next turn sends.
+    pub(in crate::engine) out: Vec<u8>,
+    owner: ConnId,
+    post: Rc<Post>,
+    /// The connection is posted to send.
+    is_posted: bool,
+    /// The connection has sent less than it was given: nothing more is taken.
+    is_blocked: bool,
+    /// Streams that have been refused room.
+    waiting: usize,
+    /// The stream that was given room last.
+    last_woken: u32,
+    /// Streams that have begun in this turn, and get records after it.
+    begun: Vec<Begun>,
+    /// Bytes of the next frame that are needed.
+    pub(in crate::engine) wants: usize,
+    charge: Charge,
+    /// What `charge` covers of what streams have received.
+    received_bytes: usize,
+}
+
+impl Mux {
+    pub(in crate::engine) fn new(owner: ConnId, post: Rc<Post>, charge: Charge) -> Mux {
+        Mux {
+            core: Connection::new(),
+            out: Vec::new(),
+            owner,
+            post,
+            is_posted: false,
+            is_blocked: false,
+            waiting: 0,
+            last_woken: 0,
+            begun: Vec::new(),
+            wants: 0,
+            charge,
+            received_bytes: 0,
+        }
+    }
+
+    /// Lets a stream have a record, after the connection's turn.
+    pub(super) fn begin(&mut self, begun: Begun) {
+        self.begun.push(begun);
+        self.post.note_begun();
+    }
+
+    /// Takes the streams that have begun.
+    pub(in crate::engine) fn take_begun(&mut self) -> Vec<Begun> {
+        std::mem::take(&mut self.begun)
+    }
+
+    /// Posts the connection to send what is here.
+    fn post_owner(&mut self) {
+        if !std::mem::replace(&mut self.is_posted, true) {
+            self.post.send(self.owner);
+        }
+    }
+
+    /// Gives a stream the name of its record. Returns false if it has ended since it began.
+    pub(in crate::engine) fn name(&mut self, id: u32, conn: ConnId) -> bool {
+        let Some(stream) = self.core.streams.find(id) else { return false };
+        stream.record.conn = Some(conn);
+        true
+    }
+
+    /// Passes what is to be sent to `take`. Nothing is left.
+    pub(in crate::engine) fn take_out(&mut self, take: impl FnOnce(&[u8])) {
+        self.is_posted = false;
+        if self.out.is_empty() {
+            return;
+        }
+        take(&self.out);
+        self.out.clear();
+        if self.out.capacity() > KEPT_BYTES && self.core.streams.is_empty() {
+            self.out = Vec::new();
+        }
+        for stream in self.core.streams.iter_mut() {
+            stream.record.last_frame = None;
+        }
+        self.settle();
+    }
+
+    /// Notes whether the connection has sent everything it was given. If so, streams that wait for room are woken.
+    pub(in crate::engine) fn set_blocked(&mut self, is_blocked: bool) {
+        self.is_blocked = is_blocked;
+        if !is_blocked && self.waiting > 0 {
+            self.wake_waiting();
+        }
+    }
+
+    /// Wakes the streams that wait and may send now, in turn: after the one that was woken last comes the next.
+    pub(in crate::engine) fn wake_waiting(&mut self) {
+        if self.is_blocked || self.waiting == 0 {
+            return;
+        }
+        let mut room = OUT_BYTES.saturating_sub(self.out.len());
+        let connection = self.core.send_window();
+        for stream in self.core.streams.round_from(self.last_woken) {
+            if room == 0 || connection == 0 {
+                break;
+            }
+            let window = stream.send_window();
+            if !stream.record.waits || window == 0 {
+                continue;
+            }
+            let Some(conn) = stream.record.conn else { continue };
+            stream.record.waits = false;
+            self.waiting -= 1;
+            self.last_woken = stream.id();
+            room = room.saturating_sub(SHARE_BYTES.min(window));
+            self.post.push(Task::Ready { conn, readable: false });
+        }
+    }
+
+    /// Charges what the streams have here to the server's memory.
+    fn settle(&mut self) {
+        // What is here already is bounded by the windows. If it is refused, the next content is.
+        let _ = self.charge.set(self.out.capacity() + self.received_bytes);
+    }
+
+    /// Takes content that has arrived for a stream, or its end.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub(in crate::engine) fn receive(&mut self, id: u32, content: &[u8], ends: bool) -> Result<(), NoMemory> {
+        let Some(stream) = self.core.streams.find(id) else { return Ok(()) };
+        let record = &mut stream.record;
+        let before = record.input.capacity();
+        let framing = if record.form == ContentForm::Chunked { CHUNK_FRAMING_BYTES } else { 0 };
+        if record.input.try_reserve(content.len() + framing).is_err() {
+            return Err(NoMemory);
+        }
+        record.uncredited += content.len();
+        if record.form != ContentForm::Chunked {
+            record.input.extend_from_slice(content);
+        } else if !content.is_empty() {
+            crate::http1::encode_chunk_size(&mut record.input, content.len());
+            record.input.extend_from_slice(content);
+            record.input.extend_from_slice(b"\r\n");
+        }
+        if ends && record.form == ContentForm::Chunked {
+            crate::http1::encode_last_chunk(&mut record.input);
+        }
+        self.received_bytes += record.input.capacity() - before;
+        let conn = record.conn;
+        if let Some(conn) = conn {
+            self.post.push(Task::Ready { conn, readable: true });
+        }
+        self.charge.set(self.out.capacity() + self.received_bytes)
+    }
+
+    /// Takes the trailers of a stream's content, which end it.
+    pub(in crate::engine) fn receive_trailers(&mut self, id: u32, trailers: &Fields<'_>) {
+        let Some(stream) = self.core.streams.find(id) else { return };
+        let record = &mut stream.record;
+        if record.form == ContentForm::Chunked {
+            record.input.extend_from_slice(b"0\r\n");
+            for (name, value) in trailers.iter() {
+                for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+                    record.input.extend_from_slice(part);
+                }
+            }
+            record.input.extend_from_slice(b"\r\n");
+        }
+        if let Some(conn) = record.conn {
+            self.post.push(Task::Ready { conn, readable: true });
+        }
+    }
+
+    /// Lets a stream's record go on, which has ended by an error.
+    pub(in crate::engine) fn fail(&mut self, record: Record) {
+        self.forget(&record);
+        if let Some(conn) = record.conn {
+            self.post.push(Task::Fail(conn));
+        }
+    }
+
+    /// The record of a stream that is removed.
+    fn forget(&mut self, record: &Record) {
+        self.waiting -= usize::from(record.waits);
+        self.received_bytes -= record.input.capacity();
+    }
+
+    /// Ends all streams, because the connection has ended.
+    pub(in crate::engine) fn end(&mut self) {
+        for record in self.core.take_streams() {
+            if let Some(conn) = record.conn {
+                self.post.push(Task::Fail(conn));
+            }
+        }
+        (self.waiting, self.received_bytes) = (0, 0);
+        self.is_blocked = true;
+    }
+
+    /// Reads content of a stream for its record.
+    pub(super) fn read(&mut self, id: u32, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(stream) = self.core.streams.find(id) else { return Ok(0) };
+        let ended = stream.remote_ended();
+        let record = &mut stream.record;
+        let bytes = record.unread().min(buffer.len());
+        if bytes == 0 {
+            // The end of a request is in its framing; only a tunnel ends with the stream.
+            let ends = ended && record.form == ContentForm::Tunnel;
+            return if ends { Ok(0) } else { Err(io::ErrorKind::WouldBlock.into()) };
+        }
+        buffer[..bytes].copy_from_slice(&record.input[record.read..record.read + bytes]);
+        record.read += bytes;
+        if record.unread() == 0 {
+            record.read = 0;
+            record.input.clear();
+            let credit = std::mem::take(&mut record.uncredited);
+            // Uploads go on in small pieces, so memory for a whole window is not kept.
+            self.received_bytes -= record.input.capacity();
+            record.input = Vec::new();
+            let before = self.out.len();
+            self.core.credit(id, credit, &mut self.out);
+            if self.out.len() > before {
+                self.post_owner();
+            }
+            self.settle();
+        }
+        Ok(bytes)
+    }
+
+    /// Whether a stream has content that was not read.
+    pub(super) fn has_input(&mut self, id: u32) -> bool {
+        let Some(stream) = self.core.streams.find(id) else { return true };
+        let is_tunnel_end = stream.remote_ended() && stream.record.form == ContentForm::Tunnel;
+        stream.record.unread() > 0 || is_tunnel_end
+    }
+
+    /// Takes what a stream's record writes: first the head, in frames that name no stream, then content. Returns how many bytes
+    /// were taken.
+    pub(super) fn write(&mut self, id: u32, slices: &[&[u8]]) -> io::Result<usize> {
+        let Some(stream) = self.core.streams.find(id) else {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        };
+        let mut awaits_head = stream.record.awaits_head;
+        let mut taken = 0;
+        for slice in slices {
+            let mut rest = *slice;
+            while awaits_head && !rest.is_empty() {
+                let (frames, after) = split_head(rest);
+                awaits_head = is_interim(frames);
+                let at = self.out.len();
+                self.core.send_head(id, frames, false, &mut self.out);
+                if let Some(stream) = self.core.streams.find(id) {
+                    stream.record.awaits_head = awaits_head;
+                    stream.record.last_frame = Some(at);
+                }
+                taken += frames.len();
+                rest = after;
+            }
+            if rest.is_empty() {
+                continue;
+            }
+            let room = self.room(id);
+            let now = &rest[..rest.len().min(room)];
+            if !now.is_empty() {
+                self.put(id, now);
+                taken += now.len();
+            }
+            if now.len() < rest.len() {
+                self.wait(id);
+                break;
+            }
+        }
+        if taken > 0 {
+            self.post_owner();
+            self.settle();
+            Ok(taken)
+        } else {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+    }
+
+    /// Takes up to `bytes` bytes of a file as content of a stream.
+    pub(super) fn send_file(&mut self, id: u32, file: &File, offset: u64, bytes: usize) -> io::Result<usize> {
+        let room = self.room(id).min(bytes);
+        if room == 0 {
+            self.wait(id);
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let mut sent = 0;
+        while sent < room {
+            let now = (room - sent).min(FRAME_BYTES);
+            let at = self.out.len();
+            self.out.resize(at + FRAME_HEAD_BYTES + now, 0);
+            let read = match file.read_at(&mut self.out[at + FRAME_HEAD_BYTES..], offset + sent as u64) {
+                Ok(read) if read > 0 => read,
+                other => {
+                    self.out.truncate(at);
+                    if sent == 0 {
+                        return other;
+                    }
+                    break;
+                }
+            };
+            self.out.truncate(at + FRAME_HEAD_BYTES + read);
+            let head = FrameHead { length: read, kind: kind::DATA, flags: 0, stream: id };
+            self.out[at..at + FRAME_HEAD_BYTES].copy_from_slice(&head.bytes());
+            self.note(id, at, read);
+            sent += read;
+        }
+        self.post_owner();
+        self.settle();
+        Ok(sent)
+    }
+
+    /// Returns how much content of a stream is taken now.
+    fn room(&mut self, id: u32) -> usize {
+        if self.is_blocked {
+            return 0;
+        }
+        let share = if self.waiting > 0 { SHARE_BYTES } else { OUT_BYTES };
+        let free = OUT_BYTES.saturating_sub(self.out.len());
+        self.core.window(id).min(share).min(free)
+    }
+
+    fn put(&mut self, id: u32, content: &[u8]) {
+        let at =
+            self.out.len() + content.len().saturating_sub(1) / FRAME_BYTES * (FRAME_BYTES + FRAME_HEAD_BYTES);
+        crate::http2::push_data(&mut self.out, id, content, false);
+        self.note(id, at, content.len());
+    }
+
+    fn note(&mut self, id: u32, last_frame: usize, bytes: usize) {
+        self.core.spend(id, bytes, false);
+        if let Some(stream) = self.core.streams.find(id) {
+            stream.record.last_frame = Some(last_frame);
+        }
+    }
+
+    fn wait(&mut self, id: u32) {
+        if let Some(stream) = self.core.streams.find(id) {
+            if !std::mem::replace(&mut stream.record.waits, true) {
+                self.waiting += 1;
+            }
+        }
+    }
+
+    /// Ends a stream's sending side: its last frame gets END_STREAM if it is still here.
+    ///
+    /// # Errors
+    /// The stream has had no response.
+    pub(super) fn end_stream(&mut self, id: u32) -> io::Result<()> {
+        let Some(stream) = self.core.streams.find(id).filter(|stream| !stream.record.awaits_head) else {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        };
+        match stream.record.last_frame {
+            Some(at) => self.out[at + FLAGS_AT] |= flag::END_STREAM,
+            None => crate::http2::push_data(&mut self.out, id, &[], true),
+        }
+        self.core.end(id);
+        self.post_owner();
+        Ok(())
+    }
+
+    /// Ends a stream whose record is dropped.
+    pub(super) fn close(&mut self, id: u32) {
+        let before = self.out.len();
+        let code = ErrorCode::INTERNAL_ERROR;
+        if let Some(record) = self.core.close(id, true, code, &mut self.out) {
+            self.forget(&record);
+            if self.out.len() > before {
+                self.post_owner();
+            }
+            // The connection may have waited for its last stream.
+            if self.core.is_drained() || self.core.streams.is_empty() {
+                self.post_owner();
+            }
+        }
+    }
+}
+
+/// A chunk's size, the line breaks around it, and the last chunk.
+const CHUNK_FRAMING_BYTES: usize = 32;
+/// Where the flags are in a frame's head (RFC 9113 §4.1).
+const FLAGS_AT: usize = 4;
+
+/// Splits the frames of one head from what follows.
+fn split_head(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let mut end = 0;
+    while let Some(head) = FrameHead::read(&bytes[end..]) {
+        end = (end + FRAME_HEAD_BYTES + head.length).min(bytes.len());
+        if head.has(flag::END_HEADERS) {
+            break;
+        }
+    }
+    bytes.split_at(if end == 0 { bytes.len() } else { end })
+}

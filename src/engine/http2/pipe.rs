@@ -1,0 +1,59 @@
+//! A stream of an HTTP/2 connection, as the byte stream that a connection record reads and writes.
+//!
+//! It knows no frame: the connection takes what is written apart. Its invariant: a stream is closed when its pipe is dropped.
+
+use super::mux::Mux;
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::rc::Rc;
+
+/// One stream of a connection.
+pub(in crate::engine) struct Pipe {
+    mux: Rc<RefCell<Mux>>,
+    stream: u32,
+}
+
+impl Pipe {
+    pub(in crate::engine) fn new(mux: Rc<RefCell<Mux>>, stream: u32) -> Pipe {
+        Pipe { mux, stream }
+    }
+
+    pub(super) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.mux.borrow_mut().read(self.stream, buffer)
+    }
+
+    /// Whether nothing is left to read.
+    pub(super) fn is_drained(&self) -> bool {
+        !self.mux.borrow_mut().has_input(self.stream)
+    }
+
+    pub(super) fn write(&self, buffer: &[u8]) -> io::Result<usize> {
+        self.mux.borrow_mut().write(self.stream, &[buffer])
+    }
+
+    pub(super) fn write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut slices: [&[u8]; SLICES_MAX] = [&[]; SLICES_MAX];
+        for (slice, buffer) in slices.iter_mut().zip(buffers) {
+            *slice = buffer;
+        }
+        self.mux.borrow_mut().write(self.stream, &slices[..buffers.len().min(SLICES_MAX)])
+    }
+
+    pub(super) fn send_file(&self, file: &File, offset: u64, bytes: usize) -> io::Result<usize> {
+        self.mux.borrow_mut().send_file(self.stream, file, offset, bytes)
+    }
+
+    pub(super) fn shutdown_write(&self) -> io::Result<()> {
+        self.mux.borrow_mut().end_stream(self.stream)
+    }
+}
+
+/// Slices of one write that are looked at.
+const SLICES_MAX: usize = 16;
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        self.mux.borrow_mut().close(self.stream);
+    }
+}

@@ -1,0 +1,75 @@
+//! What the turn of one connection leaves for others: streams that can go on or have ended, and connections with something to
+//! send.
+//!
+//! It knows no connection record. Its invariant: what is posted is carried out in the same turn of the loop, as far as its bound
+//! allows.
+
+use crate::app::ConnId;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+
+/// A worker's list of what is to be done for streams.
+#[derive(Default)]
+pub(in crate::engine) struct Post {
+    /// There is something: looked at once a turn.
+    waits: Cell<bool>,
+    /// The connection whose turn it is has begun streams.
+    has_begun: Cell<bool>,
+    tasks: RefCell<VecDeque<Task>>,
+    /// Connections that have something to send.
+    due: RefCell<Vec<ConnId>>,
+}
+
+/// Something to be done for the record of a stream.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::engine) enum Task {
+    /// It begins.
+    Begin { conn: ConnId, writable: bool },
+    /// It can go on: something has arrived, or there is room to send.
+    Ready { conn: ConnId, readable: bool },
+    /// Its stream has ended by an error.
+    Fail(ConnId),
+}
+
+impl Post {
+    /// Whether nothing is to be done.
+    #[inline]
+    pub(in crate::engine) fn is_empty(&self) -> bool {
+        !self.waits.get()
+    }
+
+    pub(in crate::engine) fn push(&self, task: Task) {
+        self.waits.set(true);
+        self.tasks.borrow_mut().push_back(task);
+    }
+
+    /// Notes that a connection has begun streams, in its turn.
+    pub(super) fn note_begun(&self) {
+        self.has_begun.set(true);
+    }
+
+    /// Returns whether the connection whose turn it was has begun streams, once.
+    #[inline]
+    pub(in crate::engine) fn take_begun(&self) -> bool {
+        self.has_begun.replace(false)
+    }
+
+    /// Notes a connection that has something to send.
+    pub(in crate::engine) fn send(&self, owner: ConnId) {
+        self.waits.set(true);
+        self.due.borrow_mut().push(owner);
+    }
+
+    pub(in crate::engine) fn next_task(&self) -> Option<Task> {
+        self.tasks.borrow_mut().pop_front()
+    }
+
+    /// Takes a connection that has something to send. If there are no more, and no tasks, nothing is to be done.
+    pub(in crate::engine) fn next_due(&self) -> Option<ConnId> {
+        let next = self.due.borrow_mut().pop();
+        if next.is_none() && self.tasks.borrow().is_empty() {
+            self.waits.set(false);
+        }
+        next
+    }
+}

@@ -1,0 +1,262 @@
+//! The requests of an HTTP/2 connection: each is answered when its head has arrived, or gets a record of its own.
+//!
+//! It knows no connection record. Its invariants: a field block is decoded whatever becomes of its request; the arena is reset
+//! after each request.
+
+use super::answers::{Answered, Target, answer};
+use super::begun::{Begun, Work};
+use super::mux::Mux;
+use super::record::Record;
+use super::text::{self, ContentForm};
+use crate::app::{
+    App, Destination, Error, Request, RequestParts, RequestState, Resolved, Response, handler_failed,
+};
+use crate::arena::Arena;
+use crate::buffer::Pool;
+use crate::engine::context::{Context, Scratch, Services};
+use crate::engine::http::requests::{Client, begin};
+use crate::engine::output::Output;
+use crate::engine::progress::{Next, Progress, StopReason};
+use crate::http1::{Fields, Method, Refusal};
+use crate::http2::{self, BlockRole, ErrorCode, HeadError, RequestHead, Section, Step};
+use crate::panics::catch_counted;
+use crate::transport::Stream;
+use std::cell::RefCell;
+use std::convert::Infallible;
+
+/// Works through the frames in `input`, and answers at most `budget` requests.
+#[inline(never)]
+pub(in crate::engine) fn run<S: Stream>(
+    shared: &RefCell<Mux>,
+    out: &mut Output<'_, S>,
+    worker: &mut Context,
+    client: &Client<'_>,
+    input: &[u8],
+    budget: &mut usize,
+) -> (Progress, Next<Infallible>) {
+    let mux = &mut *shared.borrow_mut();
+    // What streams have written comes before what is written now.
+    mux.take_out(|frames| out.cork.extend_from_slice(frames));
+    let (mut from, to) = (0, input.len());
+    let mut fresh = false;
+    let next = loop {
+        if out.io.outbox.is_some() || out.io.broken {
+            break Next::Same(StopReason::PeerBlocked);
+        }
+        if *budget == 0 {
+            break Next::Same(StopReason::BudgetSpent);
+        }
+        let now_ms = worker.services.now_ms;
+        match mux.core.next(&input[from..], now_ms, &worker.services.limits, out.cork) {
+            Step::NeedsInput { wants } => {
+                mux.wants = if from == to { 0 } else { wants };
+                break Next::Same(StopReason::NeedsInput);
+            }
+            Step::Done { consumed } => from += consumed,
+            Step::Windows { consumed } => {
+                from += consumed;
+                mux.wake_waiting();
+            }
+            Step::Reset { consumed, record } => {
+                from += consumed;
+                mux.fail(record);
+            }
+            Step::Content { consumed, stream, content, ends } => {
+                from += consumed;
+                fresh = true;
+                if mux.receive(stream, content, ends).is_err() {
+                    refuse_content(mux, stream, out);
+                }
+            }
+            Step::Block { consumed, stream, ends, role, block } => {
+                from += consumed;
+                fresh = true;
+                *budget -= 1;
+                let arrived = Arrived { stream, ends, role, block: &block };
+                take_block(mux, arrived, out, worker, client);
+                worker.scratch.arena.reset();
+            }
+            Step::Failed(_) => {
+                mux.end();
+                break Next::Close;
+            }
+        }
+    };
+    (Progress { from, to, fresh }, next)
+}
+
+/// Ends a stream for whose content there is no memory.
+#[cold]
+fn refuse_content<S: Stream>(mux: &mut Mux, stream: u32, out: &mut Output<'_, S>) {
+    if let Some(record) = mux.core.close(stream, false, ErrorCode::REFUSED_STREAM, out.cork) {
+        mux.fail(record);
+    }
+}
+
+/// A field block that has arrived.
+struct Arrived<'a> {
+    stream: u32,
+    ends: bool,
+    role: BlockRole,
+    block: &'a [u8],
+}
+
+fn take_block<S: Stream>(
+    mux: &mut Mux,
+    arrived: Arrived<'_>,
+    out: &mut Output<'_, S>,
+    worker: &mut Context,
+    client: &Client<'_>,
+) {
+    let Arrived { stream, ends, role, block } = arrived;
+    let Context { app, services, scratch: Scratch { arena, pool, .. } } = worker;
+    let arena = &*arena;
+    let mut section = Section::new(arena, &services.limits, block.len());
+    if mux.core.decode(block, &mut section).is_err() {
+        mux.core.fail(ErrorCode::COMPRESSION_ERROR, "a field block cannot be decoded", out.cork);
+        return;
+    }
+    let now_ms = services.now_ms;
+    match role {
+        BlockRole::Ignored => {}
+        BlockRole::Refused => mux.core.refuse(stream, ErrorCode::REFUSED_STREAM, now_ms, out.cork),
+        BlockRole::Trailers => match http2::head::trailers(section) {
+            Ok(trailers) if ends && mux.core.end_content(stream) => mux.receive_trailers(stream, &trailers),
+            _ => {
+                if let Some(record) = mux.core.close(stream, false, ErrorCode::PROTOCOL_ERROR, out.cork) {
+                    mux.fail(record);
+                }
+            }
+        },
+        BlockRole::Head => match http2::head::read(section, ends) {
+            Ok(head) => Dispatch { mux, stream, ends, out, client, app, services, arena, pool }.run(head),
+            Err(HeadError::Malformed(_)) => {
+                mux.core.refuse(stream, ErrorCode::PROTOCOL_ERROR, now_ms, out.cork)
+            }
+            Err(HeadError::Refused(refusal)) => {
+                Dispatch { mux, stream, ends, out, client, app, services, arena, pool }.refuse(refusal);
+            }
+        },
+    }
+}
+
+/// A request whose head has arrived, and what is lent to answer it.
+struct Dispatch<'a, 'o, 'r, S> {
+    mux: &'a mut Mux,
+    stream: u32,
+    ends: bool,
+    out: &'a mut Output<'o, S>,
+    client: &'a Client<'a>,
+    app: &'a App,
+    services: &'a mut Services,
+    arena: &'r Arena,
+    pool: &'a mut Pool,
+}
+
+impl<'r, S: Stream> Dispatch<'_, '_, 'r, S> {
+    fn run(self, request: RequestHead<'r>) {
+        let head = request.head;
+        let is_tunnel = request.protocol.is_some();
+        if is_tunnel && !head.upgrade {
+            let error = Error::new(501, "The server does not speak this protocol.");
+            return self.answer_error(error, None);
+        }
+        if is_tunnel || !self.ends {
+            return self.begin(&request);
+        }
+        let Resolved { to, params, place } = self.app.resolve_apart(head, self.arena);
+        let Destination::Handler(handler) = to else { return self.begin(&request) };
+        let Dispatch { mux, stream, ends, out, client, services, arena, .. } = self;
+        let (conn, peer) = (client.conn, client.peer);
+        services.counters.requests += 1;
+        begin(head, place, head.len, client, out, services);
+        let (pattern, state) = (&place.pattern, RequestState::default());
+        let (content, trailers) = (&[][..], Fields::default());
+        let request =
+            Request::new(RequestParts { head, content, trailers, params, arena, conn, peer, pattern, state });
+        let target = Target { stream, ends, head_only: head.method == Method::Head };
+        let Services { counters, date, .. } = &mut *services;
+        let date = date.text();
+        let mut status = 0;
+        let answered = catch_counted(&mut counters.panics, || {
+            let mut response = handler.call(&request).unwrap_or_else(Response::from);
+            status = response.status;
+            answer(mux, target, &mut response, date, out)
+        });
+        counters.panics += request.panics();
+        let answered = answered.unwrap_or_else(|| {
+            let mut response = Response::from(handler_failed());
+            status = response.status;
+            answer(mux, target, &mut response, date, out)
+        });
+        settle(mux, stream, status, answered, out, client, services);
+    }
+
+    /// Gives the request a record.
+    #[inline(never)]
+    fn begin(self, request: &RequestHead<'r>) {
+        let Dispatch { mux, stream, ends, out, client, arena, pool, .. } = self;
+        let form = text::form(request, ends);
+        let text = text::write(request, form, arena);
+        let mut inbox = pool.take();
+        if inbox.push(text, 0).is_err() {
+            pool.give(inbox);
+            let error = ErrorCode::REFUSED_STREAM;
+            return mux.core.push_reset(stream, error, out.cork);
+        }
+        let length = if ends { None } else { request.content_length };
+        mux.core.open(stream, ends, length, Record::new(form));
+        if ends && form == ContentForm::Chunked {
+            // Its framing is in the text.
+            let _ = mux.receive(stream, &[], true);
+        }
+        let (peer, work) = (client.peer.clone(), Work::Request(inbox));
+        mux.begin(Begun { stream, peer, work, completion: None });
+    }
+
+    /// Answers a request that is not served.
+    #[cold]
+    fn refuse(self, refusal: Refusal) {
+        self.services.counters.count_refused(refusal);
+        let error = Error::new(refusal.status(), refusal.to_string());
+        self.answer_error(error, Some(refusal));
+    }
+
+    #[cold]
+    fn answer_error(self, error: Error, _refusal: Option<Refusal>) {
+        let Dispatch { mux, stream, ends, out, client, app, services, .. } = self;
+        let mut response = app.error_response(error, &mut services.counters.panics);
+        let (status, before) = (response.status, out.cork.position());
+        let target = Target { stream, ends, head_only: false };
+        // It has no body that could be pending.
+        let _ = answer(mux, target, &mut response, services.date.text(), out);
+        if services.completions.is_on() {
+            services.completions.refused(client.conn, status, before, out.cork.position());
+        }
+    }
+}
+
+/// Notes what became of a response, and posts one that gets a record.
+#[inline]
+#[expect(clippy::too_many_arguments, reason = "it continues `run`")]
+fn settle<S: Stream>(
+    mux: &mut Mux,
+    stream: u32,
+    status: u16,
+    answered: Answered,
+    out: &mut Output<'_, S>,
+    client: &Client<'_>,
+    services: &mut Services,
+) {
+    let completions = &mut services.completions;
+    match answered {
+        Answered::Whole if completions.is_on() => {
+            completions.answered(client.conn, status, out.cork.position(), false);
+        }
+        Answered::Whole => {}
+        Answered::Later(work) => {
+            let completion = if completions.is_on() { completions.detach(client.conn, status) } else { None };
+            mux.begin(Begun { stream, peer: client.peer.clone(), work, completion });
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What the turn of a connection does for HTTP/2.
+//!
+//! It knows no frame. Its invariants: a connection is one of HTTP/2 from its preface on; what its streams have written leaves in
+//! its turn.
+
+use super::mux::Mux;
+use crate::engine::conn::Protocol;
+use crate::engine::output::Output;
+use crate::engine::turn::Turn;
+use crate::http1::Decoder;
+use crate::http2::PREFACE;
+use crate::transport::Stream;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// What the TLS handshake calls HTTP/2 (RFC 9113 §3.2).
+const ALPN: &[u8] = b"h2";
+
+impl<S: Stream> Turn<'_, S> {
+    /// Finds out whether a connection begins with the preface of HTTP/2, and makes it one then. Returns whether more must
+    /// arrive first.
+    #[cold]
+    pub(in crate::engine) fn waits_for_preface(&mut self, input: &[u8]) -> bool {
+        if input.is_empty() {
+            return true;
+        }
+        let has_http1 = self.context.services.http.has_http1();
+        let is_http2 = match self.conn.io.stream.application_protocol() {
+            Some(protocol) => protocol == ALPN,
+            None if self.conn.peer.is_secured() => false,
+            None => {
+                let arrived = input.len().min(PREFACE.len());
+                if has_http1 && arrived < PREFACE.len() && input == &PREFACE[..arrived] {
+                    self.conn.unfinished = false;
+                    return true;
+                }
+                input.starts_with(PREFACE)
+            }
+        };
+        // Without HTTP/1.1, whatever arrives is answered with GOAWAY.
+        let protocol = if is_http2 || !has_http1 {
+            let services = &self.context.services;
+            let mux = Mux::new(self.id, services.post.clone(), services.memory.charge());
+            mux.core.begin(&services.limits, self.cork);
+            Protocol::Http2(Rc::new(RefCell::new(mux)))
+        } else {
+            Protocol::Http(Decoder::new())
+        };
+        self.change(protocol);
+        false
+    }
+
+    /// Sends what the connection's streams have written, and lets those go on that wait for room.
+    #[inline(never)]
+    pub(in crate::engine) fn send_frames(&mut self) {
+        let Protocol::Http2(mux) = &self.conn.protocol else { return };
+        let mux = &mut *mux.borrow_mut();
+        let mut out = Output::new(&mut self.conn.io, self.cork);
+        mux.take_out(|frames| out.bytes(frames));
+        out.flush();
+        mux.set_blocked(self.conn.io.outbox.is_some());
+    }
+}
