@@ -77,7 +77,8 @@ class Connection:
         self.goaway = self.goaway_last = None
         self.streams, self.pongs, self.acks = {}, [], 0
         self.decoder, self.open_block = Decoder(), None
-        # What the server may do, by the settings of this side. Larger values count when sent, smaller ones when acknowledged.
+        # What the server may do, by the settings of this side. Larger values count when they are sent, smaller ones
+        # when they are acknowledged.
         self.window, self.initial_window, self.max_frame = 65535, 65535, 16384
         self.pending = []
         # What this side may do, by the settings of the server.
@@ -254,6 +255,8 @@ class Connection:
             if not stream.fields:
                 raise Malformed("DATA before HEADERS")
             stream.content += self.unpadded(payload, flags)
+            if stream.content and stream.status in ("204", "205", "304"):
+                raise Malformed("content in a %s" % stream.status)
             stream.frames += 1
             stream.ended = bool(flags & END_STREAM)
         elif kind == HEADERS:

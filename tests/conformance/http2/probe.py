@@ -85,7 +85,8 @@ def main():
     passed = sum(r["passed"] for r in results)
     if args.json:
         pathlib.Path(args.json).write_text(json.dumps(
-            {"target": args.target, "passed": passed, "failed": len(results) - passed, "cases": results}, indent=1) + "\n")
+            {"target": args.target, "passed": passed, "failed": len(results) - passed, "cases": results},
+            indent=1) + "\n")
     print("%d passed, %d failed" % (passed, len(results) - passed))
     return 0 if cases and passed == len(results) else 1
 

@@ -61,7 +61,8 @@ def goaway(*codes):
 def closed(*codes):
     """The connection ends. If there is a GOAWAY, it has one of these codes; without codes, any."""
     return Expect("the end of the connection",
-                  lambda c: None if c.eof and (c.goaway is None or not codes or c.goaway in codes) else "open", over=True)
+                  lambda c: None if c.eof and (c.goaway is None or not codes or c.goaway in codes) else "open",
+                  over=True)
 
 
 def http1():
@@ -101,7 +102,8 @@ def answer(stream=1, status="200", content=None, fields=(), absent=(), length=No
     what = "%s on stream %d" % (status, stream)
     what += " with %d octets" % len(content) if content is not None else ""
     what += " with %s" % dict(fields) if fields else ""
-    return Expect(what, check, lambda c: stream in c.streams and (c.streams[stream].ended or c.streams[stream].reset is not None))
+    return Expect(what, check,
+        lambda c: stream in c.streams and (c.streams[stream].ended or c.streams[stream].reset is not None))
 
 
 def interim(stream, status):
@@ -219,6 +221,16 @@ def alive(conn, number=None):
     conn.send(headers(number, field_block(request())))
     replenish(conn, number, 4096)
     answer(number)(conn)
+
+
+def not_modified(conn):
+    """Asks for a page again with its ETag, if it has one. The connection checks that a 304 has no content."""
+    conn.send(headers(1, field_block(request("GET", "/"))))
+    replenish(conn, 1, 1 << 20)
+    answer(1)(conn)
+    if tags := conn.stream(1).all("etag"):
+        conn.send(headers(3, field_block(request("GET", "/", ("if-none-match", tags[0])))))
+        answer(3, "304", content=b"")(conn)
 
 
 def windows(stream, size):

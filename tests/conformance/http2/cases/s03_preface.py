@@ -56,7 +56,8 @@ for name, octets in {
 case("preface/first-unknown-type", "9113 3.4, 5.5", "a frame of an unknown type before SETTINGS is an error or ignored",
      PREFACE + frame(0xbb, 0, 0, b"x") + settings(),
      either(closed(PROTOCOL_ERROR), acks(1)), start=False)
-case("preface/first-acknowledgement", "9113 3.4, 6.5", "an acknowledgement instead of the first SETTINGS is an error or ignored",
+case("preface/first-acknowledgement", "9113 3.4, 6.5",
+     "an acknowledgement instead of the first SETTINGS is an error or ignored",
      PREFACE + settings(flags=ACK) + settings(), either(closed(PROTOCOL_ERROR), acks(1)), start=False)
 case("preface/first-oversized", "9113 3.4, 4.2", "the first SETTINGS obeys the rules of SETTINGS",
      PREFACE + frame(4, 0, 0, bytes(5)), closed(), start=False)

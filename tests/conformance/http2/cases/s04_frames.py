@@ -11,17 +11,21 @@ GET = field_block(request())
 
 # --- 4.1: undefined flags and the reserved bit are ignored ---
 for name, defined, step, then in (
-    ("data", f.END_STREAM | f.PADDED, lambda flags: post(1) + frame(f.DATA, flags | f.END_STREAM, 1, b"x"), answer(content=b"x")),
+    ("data", f.END_STREAM | f.PADDED, lambda flags: post(1) + frame(f.DATA, flags | f.END_STREAM, 1, b"x"),
+    answer(content=b"x")),
     ("headers", 0x2d, lambda flags: frame(f.HEADERS, flags | f.END_STREAM | f.END_HEADERS, 1, GET), answer()),
     ("priority", 0, lambda flags: frame(f.PRIORITY, flags, 1, f.weight()) + get(1), answer()),
     ("rst-stream", 0, lambda flags: post(1) + frame(f.RST_STREAM, flags, 1, bytes([0, 0, 0, 8])), barrier),
     ("settings", f.ACK, lambda flags: frame(f.SETTINGS, flags, 0), acks(2)),
     ("ping", f.ACK, lambda flags: frame(f.PING, flags, 0, b"abcdefgh"), pong(b"abcdefgh")),
-    ("goaway", 0, lambda flags: post(1) + frame(f.GOAWAY, flags, 0, bytes(8)) + f.data(1, b"x", end=True), answer(content=b"x")),
+    ("goaway", 0, lambda flags: post(1) + frame(f.GOAWAY, flags, 0, bytes(8)) + f.data(1, b"x", end=True),
+    answer(content=b"x")),
     ("window-update", 0, lambda flags: frame(f.WINDOW_UPDATE, flags, 0, bytes([0, 0, 0, 1])) + get(1), answer()),
-    ("continuation", f.END_HEADERS, lambda flags: f.headers(1, b"", done=False) + frame(f.CONTINUATION, flags | 4, 1, GET), answer()),
+    ("continuation", f.END_HEADERS, lambda flags: f.headers(1, b"", done=False) + frame(f.CONTINUATION, flags | 4, 1,
+    GET), answer()),
 ):
-    case("flags/undefined-" + name, "9113 4.1", "undefined flags of %s are ignored" % name.upper(), step(0xff & ~defined), then,
+    case("flags/undefined-" + name, "9113 4.1", "undefined flags of %s are ignored" % name.upper(),
+         step(0xff & ~defined), then,
          end="any" if name == "goaway" else "auto")
 
 for name, step, then in (
@@ -34,9 +38,11 @@ for name, step, then in (
     ("window-update", frame(f.WINDOW_UPDATE, 0, RESERVED, bytes([0, 0, 0, 1])) + get(1), answer()),
     ("increment", frame(f.WINDOW_UPDATE, 0, 0, bytes([128, 0, 0, 1])) + get(1), answer()),
     ("continuation", f.headers(1, b"", done=False) + frame(f.CONTINUATION, 4, RESERVED | 1, GET), answer()),
-    ("goaway-last", post(1) + frame(f.GOAWAY, 0, 0, b"\x80" + bytes(7)) + f.data(1, b"x", end=True), answer(content=b"x")),
+    ("goaway-last", post(1) + frame(f.GOAWAY, 0, 0, b"\x80" + bytes(7)) + f.data(1, b"x", end=True),
+    answer(content=b"x")),
 ):
-    case("reserved-bit/" + name, "9113 4.1", "the reserved bit is ignored", step, then, end="any" if "goaway" in name else "auto")
+    case("reserved-bit/" + name, "9113 4.1", "the reserved bit is ignored", step, then,
+         end="any" if "goaway" in name else "auto")
 
 # --- 5.5: unknown frame types ---
 for kind in (0x0a, 0x0b, 0x0c, 0x0d, 0x0e, 0x0f, 0x11, 0x20, 0x40, 0x80, 0xbb, 0xfe, 0xff):

@@ -80,9 +80,11 @@ case("settings/unknown-100", "9113 6.5.2", "a hundred unknown settings are ignor
 case("settings/order-last-wins", "9113 6.5.3", "values are processed in order",
      get(1), answer(), settings=[(INITIAL_WINDOW_SIZE, 0), (INITIAL_WINDOW_SIZE, 5), (INITIAL_WINDOW_SIZE, 1000)])
 case("settings/order-small-last", "9113 6.5.3", "values are processed in order",
-     get(1), content(1, 5), f.window_update(1, 1000), answer(), settings=[(INITIAL_WINDOW_SIZE, 1000), (INITIAL_WINDOW_SIZE, 5)])
+     get(1), content(1, 5), f.window_update(1, 1000), answer(),
+     settings=[(INITIAL_WINDOW_SIZE, 1000), (INITIAL_WINDOW_SIZE, 5)])
 case("settings/unknown-between", "9113 6.5.2", "known settings after unknown ones count",
-     get(1), content(1, 3), f.window_update(1, 1000), answer(), settings=[(0xabcd, 9), (INITIAL_WINDOW_SIZE, 3), (0xabce, 9)])
+     get(1), content(1, 3), f.window_update(1, 1000), answer(),
+     settings=[(0xabcd, 9), (INITIAL_WINDOW_SIZE, 3), (0xabce, 9)])
 case("settings/before-request-in-one-write", "9113 6.5.3", "a setting counts for the request after it",
      settings((INITIAL_WINDOW_SIZE, 7)) + get(1), content(1, 7), f.window_update(1, 1000), answer())
 
@@ -91,8 +93,10 @@ case("settings/respects-max-frame-size", "9113 4.2", "DATA is not larger than SE
      post(1), windows(1, 1 << 18), upload(1, b"x" * 100000), answer(length=100000))
 case("settings/larger-max-frame-size", "9113 4.2", "larger frames are allowed, not required",
      post(1), windows(1, 1 << 18), upload(1, b"x" * 100000), answer(length=100000), settings=[(MAX_FRAME_SIZE, 50000)])
-case("settings/shrinks-max-frame-size", "9113 6.5.3", "a smaller SETTINGS_MAX_FRAME_SIZE counts once it is acknowledged",
-     settings((MAX_FRAME_SIZE, 16384)), acks(2), post(1), upload(1, b"x" * 60000), windows(1, 1 << 18), answer(length=60000),
+case("settings/shrinks-max-frame-size", "9113 6.5.3",
+     "a smaller SETTINGS_MAX_FRAME_SIZE counts once it is acknowledged",
+     settings((MAX_FRAME_SIZE, 16384)), acks(2), post(1), upload(1, b"x" * 60000), windows(1, 1 << 18),
+     answer(length=60000),
      settings=[(MAX_FRAME_SIZE, 60000)])
 
 # --- HEADER_TABLE_SIZE: the decoder checks that the server's encoder obeys. ---
@@ -101,7 +105,8 @@ for size in (0, 64, 200, 4096):
          get(1) + get(3, "/"), answer(), answer(3), settings((HEADER_TABLE_SIZE, size)), acks(2),
          get(5) + get(7, "/") + get(9), answer(5), answer(7), answer(9))
 case("settings/table-size-0-then-4096", "7541 4.2", "the encoder announces the smallest size between two blocks",
-     get(1), answer(), settings((HEADER_TABLE_SIZE, 0)) + settings((HEADER_TABLE_SIZE, 4096)), acks(3), get(3), answer(3), get(5), answer(5))
+     get(1), answer(), settings((HEADER_TABLE_SIZE, 0)) + settings((HEADER_TABLE_SIZE, 4096)), acks(3), get(3),
+     answer(3), get(5), answer(5))
 case("settings/table-size-grows", "7541 4.2", "a larger table is allowed, not required",
      settings((HEADER_TABLE_SIZE, 65536)), acks(2), get(1) + get(3) + get(5), answer(), answer(3), answer(5))
 case("settings/table-size-0-first", "7541 4.2", "the encoder obeys a table of size 0 from the preface on",
@@ -112,12 +117,15 @@ for name, payload in {"zeros": bytes(8), "ones": b"\xff" * 8, "text": b"abcdefgh
     case("ping/" + name, "9113 6.7", "the acknowledgement has the payload", f.ping(payload), pong(payload))
 case("ping/order", "9113 6.7", "PINGs are answered in order",
      b"".join(f.ping(b"%08d" % i) for i in range(20)), pong(*[b"%08d" % i for i in range(20)]))
-case("ping/ack-unsolicited", "9113 6.7", "an acknowledgement is not answered", f.ping(b"unwanted", f.ACK) + f.ping(b"expected"),
+case("ping/ack-unsolicited", "9113 6.7", "an acknowledgement is not answered",
+     f.ping(b"unwanted", f.ACK) + f.ping(b"expected"),
      pong(b"expected"))
 case("ping/during-upload", "9113 6.7", "PING is answered while an upload is incomplete",
-     post(1) + f.data(1, b"a") + f.ping(b"duringup"), pong(b"duringup"), f.data(1, b"b", end=True), answer(content=b"ab"))
+     post(1) + f.data(1, b"a") + f.ping(b"duringup"), pong(b"duringup"), f.data(1, b"b", end=True),
+     answer(content=b"ab"))
 case("ping/without-window", "9113 6.9", "PING is answered while no window is open",
-     get(1), answer(ended=False), f.ping(b"nowindow"), pong(b"nowindow"), f.window_update(1, 100), answer(), settings=[(INITIAL_WINDOW_SIZE, 0)])
+     get(1), answer(ended=False), f.ping(b"nowindow"), pong(b"nowindow"), f.window_update(1, 100), answer(),
+     settings=[(INITIAL_WINDOW_SIZE, 0)])
 case("ping/in-field-block", "9113 6.2", "PING inside a field block is an error",
      f.headers(1, GET[:4], done=False) + f.ping() + f.continuation(1, GET[4:]), goaway(PROTOCOL_ERROR))
 
@@ -127,13 +135,17 @@ case("goaway/in-flight", "9113 6.8", "a stream in flight is finished",
 case("goaway/two-in-flight", "9113 6.8", "streams in flight are finished",
      post(1) + post(3) + f.goaway() + f.data(3, b"3", end=True) + f.data(1, b"1", end=True),
      answer(1, content=b"1"), answer(3, content=b"3"), end="any")
-case("goaway/after-request", "9113 6.8", "a request before GOAWAY is answered", get(1) + f.goaway(), answer(), end="any")
+case("goaway/after-request", "9113 6.8", "a request before GOAWAY is answered", get(1) + f.goaway(), answer(),
+     end="any")
 case("goaway/response-with-window", "9113 6.8", "a response in flight is finished when the window opens",
-     get(1), answer(ended=False), f.goaway(), f.window_update(1, 1000), answer(), settings=[(INITIAL_WINDOW_SIZE, 0)], end="any")
-case("goaway/debug-data", "9113 6.8", "GOAWAY may have debug data", post(1) + f.goaway(debug=b"debug" * 50) + f.data(1, b"b", end=True),
+     get(1), answer(ended=False), f.goaway(), f.window_update(1, 1000), answer(), settings=[(INITIAL_WINDOW_SIZE, 0)],
+     end="any")
+case("goaway/debug-data", "9113 6.8", "GOAWAY may have debug data",
+     post(1) + f.goaway(debug=b"debug" * 50) + f.data(1, b"b", end=True),
      answer(content=b"b"), end="any")
 case("goaway/last-stream", "9113 6.8", "a last stream that the server never opened is an error or ignored",
-     post(1) + f.goaway(last=LARGEST) + f.data(1, b"b", end=True), either(answer(content=b"b"), goaway(PROTOCOL_ERROR)), end="any")
+     post(1) + f.goaway(last=LARGEST) + f.data(1, b"b", end=True), either(answer(content=b"b"), goaway(PROTOCOL_ERROR)),
+     end="any")
 case("goaway/twice", "9113 6.8", "GOAWAY may be repeated",
      post(1) + f.goaway() + f.goaway(2) + f.data(1, b"b", end=True), answer(content=b"b"), end="any")
 case("goaway/unknown-code", "9113 7", "an unknown error code is no error of its own",
@@ -145,7 +157,8 @@ case("goaway/in-field-block", "9113 6.2", "GOAWAY inside a field block is an err
 
 # --- 8.4: a client cannot push ---
 for name, octets in {
-    "idle": f.push_promise(1, 2, GET), "open": post(1) + f.push_promise(1, 2, GET), "closed": get(1) + f.push_promise(1, 2, GET),
+    "idle": f.push_promise(1, 2, GET), "open": post(1) + f.push_promise(1, 2, GET),
+    "closed": get(1) + f.push_promise(1, 2, GET),
     "odd": post(1) + f.push_promise(1, 3, GET), "no-end-headers": post(1) + f.push_promise(1, 2, GET, 0),
     "empty": post(1) + frame(f.PUSH_PROMISE, 4, 1, bytes(4)),
 }.items():
@@ -155,5 +168,6 @@ case("push-promise/short", "9113 8.4", "PUSH_PROMISE from a client is an error, 
 
 
 case("settings/echo-after-all", "9113 6.5", "content is intact after changes of settings",
-     settings((INITIAL_WINDOW_SIZE, 100)), acks(2), settings((INITIAL_WINDOW_SIZE, 70000)), acks(3), echo(1, b"y" * 30000),
+     settings((INITIAL_WINDOW_SIZE, 100)), acks(2), settings((INITIAL_WINDOW_SIZE, 70000)), acks(3),
+     echo(1, b"y" * 30000),
      answer(content=b"y" * 30000))
