@@ -35,6 +35,8 @@ pub struct Connection<R> {
     pub streams: Streams<R>,
     /// The largest identifier that the peer has used.
     pub(super) last_stream: u32,
+    /// No stream between these two was ever opened: the last gap (RFC 9113 §5.1.1).
+    pub(super) skipped: (u32, u32),
     /// Streams with a larger identifier are ignored: the connection ends.
     pub(super) last_served: u32,
     pub(super) send_window: i64,
@@ -161,6 +163,7 @@ impl<R> Connection<R> {
             gathering: None,
             streams: Streams::new(),
             last_stream: 0,
+            skipped: (0, 0),
             last_served: STREAM_MAX,
             send_window: WINDOW_INITIAL,
             receive_window: CONNECTION_WINDOW,

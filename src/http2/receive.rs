@@ -130,12 +130,18 @@ impl<R> Connection<R> {
         }
         let mut block = unpadded(head, payload)?;
         if head.has(flag::PRIORITY) {
-            block = block.get(5..).ok_or((ErrorCode::FRAME_SIZE_ERROR, "a HEADERS frame is too short"))?;
+            block = block.get(5..).ok_or(match head.has(flag::PADDED) {
+                true => (ErrorCode::PROTOCOL_ERROR, "the padding leaves no room for the priority"),
+                false => (ErrorCode::FRAME_SIZE_ERROR, "a HEADERS frame is too short"),
+            })?;
         }
         let role = if id > self.last_stream {
             if id > self.last_served {
                 BlockRole::Ignored
             } else {
+                if id > self.last_stream + 2 {
+                    self.skipped = (self.last_stream, id);
+                }
                 self.last_stream = id;
                 if self.streams.len() >= limits.streams { BlockRole::Refused } else { BlockRole::Head }
             }
@@ -146,6 +152,12 @@ impl<R> Connection<R> {
                 }
                 Some(_) => BlockRole::Trailers,
                 None if self.reset.contains(&id) => BlockRole::Ignored,
+                None if self.skipped.0 < id && id < self.skipped.1 => {
+                    return Err((
+                        ErrorCode::PROTOCOL_ERROR,
+                        "a stream is opened after one with a larger number",
+                    ));
+                }
                 None => return Err((ErrorCode::STREAM_CLOSED, "HEADERS on a closed stream")),
             }
         };

@@ -207,6 +207,19 @@ impl ResponseContext {
         self.answer_unread(out, conn, error, fields, app, services);
     }
 
+    /// Answers a client that asks for a tunnel where there is none.
+    #[cold]
+    pub(in crate::engine) fn refuse_tunnel<S: Stream>(
+        &self,
+        out: &mut Output<'_, S>,
+        conn: ConnId,
+        app: &App,
+        services: &mut Services,
+    ) {
+        let error = Error::new(501, "There is no WebSocket.");
+        self.answer_unread(out, conn, error, &FieldBlock::NONE, app, services);
+    }
+
     /// Sends the last answer of a connection, whose request is not read to its end.
     fn answer_unread<S: Stream>(
         &self,

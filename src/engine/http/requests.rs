@@ -151,6 +151,11 @@ fn next<S: Stream>(
 
     let (conn, peer) = (client.conn, client.peer);
     let handler = match to {
+        // Another answer with a status of 200 to 299 would open the tunnel that the client asks for (RFC 8441 §4).
+        Destination::Handler(_) if client.is_stream && head.upgrade => {
+            response.refuse_tunnel(out, conn, app, services);
+            return Step::Answered { consumed: length, keep_alive: false };
+        }
         Destination::Handler(handler) => handler,
         Destination::Other(to) => {
             let arrived = Arrived { to, head, rest, resumed, params, place, length, arena, client };
@@ -281,6 +286,12 @@ fn answer_otherwise<S: Stream>(
                 begin(head, place, consumed, client, out, services);
                 match upgrade::open(upgrade, layers, &request(content, trailers), out, services) {
                     Ok(socket) => Step::Switched { consumed, to: Switch::WebSocket(socket) },
+                    Err(NotOpened { answer, .. }) if client.is_stream && opens_tunnel(&answer) => {
+                        // Dropping it runs the application's code, which may panic.
+                        catch_counted(&mut services.counters.panics, || drop(answer));
+                        response.refuse_tunnel(out, client.conn, app, services);
+                        Step::Answered { consumed: length, keep_alive: false }
+                    }
                     Err(NotOpened { answer, last }) => {
                         let keep_alive = response.keep_alive && !last;
                         let response = ResponseContext { keep_alive, ..response };
@@ -290,6 +301,11 @@ fn answer_otherwise<S: Stream>(
             }
         },
     }
+}
+
+/// Whether a client that has sent CONNECT takes an answer for an open tunnel. A deferred answer counts as 200.
+fn opens_tunnel(answer: &Result<Response<'_>, Error>) -> bool {
+    answer.as_ref().is_ok_and(|answer| (200..300).contains(&answer.status))
 }
 
 /// Sends an answer that no handler of a route has made.
@@ -389,9 +405,8 @@ fn answer_early<S: Stream>(
     response.keep_alive &= !head.expects_continue && head.method != Method::Connect;
     response.keep_alive = decoder.discard(head, DISCARD_BYTES_MAX) && response.keep_alive;
     let mut answer = call_through(layers, early, request);
-    let opens_tunnel = |answer: &Response<'_>| (200..300).contains(&answer.status);
-    if head.method == Method::Connect && answer.as_ref().is_ok_and(opens_tunnel) {
-        // RFC 9110 §9.3.6: the client would take it for an open tunnel. A deferred answer counts as 200.
+    if head.method == Method::Connect && opens_tunnel(&answer) {
+        // RFC 9110 §9.3.6
         let refusal = Error::new(501, "The server opens no tunnels.");
         let instead = Ok(app.error_response(refusal, &mut services.counters.panics));
         catch_counted(&mut services.counters.panics, || answer = instead);

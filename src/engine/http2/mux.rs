@@ -181,6 +181,7 @@ impl Mux {
     pub(in crate::engine) fn receive_trailers(&mut self, id: u32, trailers: &Fields<'_>) {
         let Some(stream) = self.core.streams.find(id) else { return };
         let record = &mut stream.record;
+        let before = record.input.capacity();
         if record.form == ContentForm::Chunked {
             record.input.extend_from_slice(b"0\r\n");
             for (name, value) in trailers.iter() {
@@ -190,6 +191,7 @@ impl Mux {
             }
             record.input.extend_from_slice(b"\r\n");
         }
+        self.received_bytes += record.input.capacity() - before;
         if let Some(conn) = record.conn {
             self.post.push(Task::Ready { conn, readable: true });
         }
