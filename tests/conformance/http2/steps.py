@@ -312,16 +312,20 @@ def too_many_streams(conn):
         answer(n, content=b"x")(conn)
 
 
-def flood(octets, must_end=False, codes=()):
+def flood(octets, must_end=False, codes=(), sync=True):
     """Sends a flood. The server ends the connection, with GOAWAY of any kind or without, or it still serves requests.
 
-    With `must_end` only the former is accepted: processing it all would cost memory without a bound.
+    With `must_end` only the former is accepted: processing it all would cost memory without a bound. `sync` is False
+    if a PING cannot follow.
     """
     def step(conn):
         at = 0
         while at < len(octets) and not conn.eof and not conn.broken_pipe:
             conn.send(octets[at:at + (1 << 17)])
             at += 1 << 17
+        if sync and not must_end:
+            conn.send(ping(b"flooded?"))
+            conn.wait(lambda: conn.eof or b"flooded?" in conn.pongs, 4 * WAIT)
         conn.wait(lambda: conn.eof, WAIT if must_end else 0.2)
         if conn.goaway not in (None, NO_ERROR):
             conn.wait(lambda: conn.eof)
@@ -340,12 +344,14 @@ def deaf_flood(unit, limit):
     Otherwise it would queue the answers without a bound.
     """
     def step(conn):
-        octets = unit * (limit // len(unit))
+        octets = unit * max(1, limit // len(unit))
         sent = conn.send_deaf(octets, 6)
         if sent == len(octets) and not conn.broken_pipe:
-            conn.wait(lambda: conn.eof, 1.0)
-            if not conn.eof:
+            # A server that has ended the connection may discard what still arrives.
+            conn.parse = conn.data.clear
+            if not conn.wait(lambda: conn.eof):
                 raise Unmet("expected the server to stop reading, it took %d octets" % sent)
+        conn.eof = True
         conn.over = True
     return step
 

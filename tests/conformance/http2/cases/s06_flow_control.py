@@ -14,6 +14,11 @@ def window(size):
     return [(INITIAL_WINDOW_SIZE, size)]
 
 
+def send(stream, content):
+    """The steps of a POST whose content may be larger than the server's windows."""
+    return post(stream), upload(stream, content)
+
+
 # --- 6.9: increments ---
 case("window-update/zero-connection", "9113 6.9", "an increment of 0 is a connection error on stream 0",
      window_update(0, 0), goaway(PROTOCOL_ERROR))
@@ -47,7 +52,7 @@ for name, octets in {
          post(1) + octets, stream_error(1, FLOW_CONTROL_ERROR))
 case("window-update/overflow-blocked-stream", "9113 6.9.1",
      "a stream's window beyond 2^31-1 is an error while data waits",
-     echo(1, TEN * 7000), content(1, 65535), window_update(1, LARGEST) + window_update(1, 1),
+     *send(1, TEN * 7000), content(1, 65535), window_update(1, LARGEST) + window_update(1, 1),
      stream_error(1, FLOW_CONTROL_ERROR))
 case("window-update/overflow-by-settings", "9113 6.9.2", "SETTINGS that makes a window larger than 2^31-1 is an error",
      post(1) + window_update(1, 1) + settings((INITIAL_WINDOW_SIZE, LARGEST)), goaway(FLOW_CONTROL_ERROR))
@@ -86,23 +91,23 @@ case("flow/update-before-response", "9113 6.9", "an update may precede the respo
 
 # --- the connection's window ---
 case("flow/connection-window", "9113 6.9.1", "the server sends exactly what the connection's window allows",
-     echo(1, TEN * 7000), content(1, 65535), window_update(0, 1), content(1, 65536), window_update(0, 10000),
+     *send(1, TEN * 7000), content(1, 65535), window_update(0, 1), content(1, 65536), window_update(0, 10000),
      answer(content=TEN * 7000), settings=window(1 << 20))
 case("flow/connection-window-shared", "9113 6.9.1", "the streams share the connection's window",
-     echo(1, TEN * 4000) + echo(3, TEN * 4000), lambda conn: conn.wait(lambda: conn.window == 0), barrier,
+     *send(1, TEN * 4000), *send(3, TEN * 4000), lambda conn: conn.wait(lambda: conn.window == 0), barrier,
      window_update(0, 14465), answer(1, content=TEN * 4000), answer(3, content=TEN * 4000), settings=window(1 << 20))
 case("flow/connection-one-by-one", "9113 6.9.1", "the connection's window opens by 1 octet",
-     echo(1, TEN * 6554), content(1, 65535), *[step for i in range(65536, 65540) for step in (window_update(0, 1),
+     *send(1, TEN * 6554), content(1, 65535), *[step for i in range(65536, 65540) for step in (window_update(0, 1),
      content(1, i))],
      window_update(0, 1), answer(content=TEN * 6554), settings=window(1 << 20))
 case("flow/connection-window-and-reset", "9113 5.2", "a reset does not give the connection's window back",
-     echo(1, TEN * 7000), content(1, 65535), f.rst_stream(1), echo(3, TEN), answer(3, ended=False), content(3, 0),
+     *send(1, TEN * 7000), content(1, 65535), f.rst_stream(1), echo(3, TEN), answer(3, ended=False), content(3, 0),
      window_update(0, 10), answer(3, content=TEN), settings=window(1 << 20))
 case("flow/initial-size-is-not-the-connections", "9113 6.9.2", "SETTINGS does not change the connection's window",
-     settings((INITIAL_WINDOW_SIZE, 1 << 20)), acks(2), echo(1, TEN * 7000), content(1, 65535), window_update(0, 5000),
+     settings((INITIAL_WINDOW_SIZE, 1 << 20)), acks(2), *send(1, TEN * 7000), content(1, 65535), window_update(0, 5000),
      answer(length=70000))
 case("flow/both-windows", "9113 6.9.1", "both windows must be open",
-     echo(1, TEN * 7000), content(1, 65535), window_update(1, 4465), content(1, 65535), window_update(0, 4465),
+     *send(1, TEN * 7000), content(1, 65535), window_update(1, 4465), content(1, 65535), window_update(0, 4465),
      answer(length=70000))
 
 # --- 6.9.2: changes of INITIAL_WINDOW_SIZE ---
