@@ -115,7 +115,17 @@ fn pseudo_header(method: &[u8], target: &[u8], host: Option<&[u8]>, is_websocket
     if method == b"CONNECT" {
         return vec![field(":method", method), field(":authority", target)];
     }
-    let without_scheme = target.strip_prefix(b"http://").or_else(|| target.strip_prefix(b"https://"));
+    let colon = target.iter().position(|octet| *octet == b':').filter(|_| !target.starts_with(b"/"));
+    let (scheme, without_scheme) = match colon.map(|colon| (&target[..colon], &target[colon + 1..])) {
+        Some((scheme, rest)) => (scheme, rest.strip_prefix(b"//")),
+        None => (&b"http"[..], None),
+    };
+    // RFC 8441 §5: `ws` and `wss` become `http` and `https`.
+    let scheme: &[u8] = match scheme {
+        b"wss" => b"https",
+        b"ws" => b"http",
+        scheme => scheme,
+    };
     let (authority, path) = match without_scheme {
         None => (host, target),
         Some(rest) => {
@@ -128,7 +138,6 @@ fn pseudo_header(method: &[u8], target: &[u8], host: Option<&[u8]>, is_websocket
         path if path.is_empty() || path[0] == b'?' => [b"/", path].concat(),
         path => path.to_vec(),
     };
-    let scheme: &[u8] = if target.starts_with(b"https://") { b"https" } else { b"http" };
     let mut fields = match is_websocket {
         true => vec![field(":method", b"CONNECT"), field(":protocol", b"websocket")],
         false => vec![field(":method", method)],
@@ -249,6 +258,7 @@ mod tests {
             Content::None,
             false,
         );
+        check("GET wss://h HTTP/1.1", ":method=GET :scheme=https :path=/ :authority=h", Content::None, false);
         check("CONNECT h:1 HTTP/1.1\nHost: h", ":method=CONNECT :authority=h:1", Content::None, false);
         check(
             "POST / HTTP/1.1\nHost: h\nContent-Length: 12\nX-Id:  a b ",
