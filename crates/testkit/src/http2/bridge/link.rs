@@ -114,7 +114,7 @@ impl Link {
     /// Sends the head of a request on a new stream, as soon as the server allows one more. Returns `None` if there will be none.
     pub fn open(&self, fields: &[Field], end: bool) -> Option<u32> {
         let mut state = self.0.wait(|state| {
-            let streams = state.session.open_streams();
+            let streams = state.inboxes.len();
             let settings = state.session.settings.as_ref();
             let may_open = settings.is_some_and(|s| s.streams_max.is_none_or(|max| streams < max as usize));
             !may_open && !state.is_retired
@@ -184,11 +184,11 @@ impl Link {
         self.0.changed.notify_all();
     }
 
-    /// Resets a stream at once, because its client has reset its connection.
+    /// Resets a stream at once, because its client is gone. Nothing is answered then.
     pub fn cancel(&self, stream: u32) {
         let mut state = self.0.state();
         state.session.reset(stream, code::CANCEL);
-        state.deliver(stream, Item::Reset(code::CANCEL));
+        state.deliver(stream, Item::Gone);
         self.0.changed.notify_all();
     }
 

@@ -130,7 +130,7 @@ fn the_end_of_a_client_cancels_what_waits() {
     with(script, |client| {
         client.send("GET / HTTP/1.1\r\n\r\n");
         client.end();
-        client.cut_off();
+        client.ended();
     });
     // Content that does not come.
     let script = |peer: &mut Peer| {
