@@ -216,11 +216,6 @@ impl Session {
         self.streams.get(&stream).is_some_and(|stream| !stream.is_reset && !stream.sent_end)
     }
 
-    /// Returns the number of streams that are open.
-    pub fn open_streams(&self) -> usize {
-        self.streams.keys().filter(|stream| self.is_open(**stream)).count()
-    }
-
     /// Returns how much the peer may still send on a stream.
     pub fn receive_window(&self, stream: u32) -> i64 {
         self.streams.get(&stream).map_or(0, |stream| stream.receive).min(self.receive)
