@@ -121,10 +121,11 @@ fn pseudo_header(method: &[u8], target: &[u8], host: Option<&[u8]>, is_websocket
         None => (&b"http"[..], None),
     };
     // RFC 8441 §5: `ws` and `wss` become `http` and `https`.
-    let scheme: &[u8] = match scheme {
+    let scheme: &[u8] = match &scheme.to_ascii_lowercase()[..] {
         b"wss" => b"https",
-        b"ws" => b"http",
-        scheme => scheme,
+        b"ws" | b"http" => b"http",
+        b"https" => b"https",
+        _ => scheme,
     };
     let (authority, path) = match without_scheme {
         None => (host, target),
@@ -258,7 +259,7 @@ mod tests {
             Content::None,
             false,
         );
-        check("GET wss://h HTTP/1.1", ":method=GET :scheme=https :path=/ :authority=h", Content::None, false);
+        check("GET WSS://h HTTP/1.1", ":method=GET :scheme=https :path=/ :authority=h", Content::None, false);
         check("CONNECT h:1 HTTP/1.1\nHost: h", ":method=CONNECT :authority=h:1", Content::None, false);
         check(
             "POST / HTTP/1.1\nHost: h\nContent-Length: 12\nX-Id:  a b ",
