@@ -15,9 +15,13 @@ use std::io::{self, BufReader, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
+use std::time::Duration;
 
 /// The most that waits for the socket before content waits.
 const OUTPUT_BYTES: usize = 64 << 10;
+
+/// How long a stream whose client has gone may stand still before its server is asked about it.
+const STANDSTILL: Duration = Duration::from_millis(50);
 
 /// One HTTP/2 connection. Dropping it ends the connection.
 pub struct Link(Arc<Shared>);
@@ -200,6 +204,20 @@ impl Link {
         while idle < 2 {
             let mut state = self.0.state();
             let Some(before) = state.inboxes.get(&stream).map(|inbox| inbox.arrived) else { return };
+            // Only a stream that has stood still for a while is asked about: servers limit the PINGs of a client.
+            let stands = |state: &mut State| {
+                state.inboxes.get(&stream).is_some_and(|inbox| inbox.arrived == before) && !state.is_over
+            };
+            let (waited, timeout) = self
+                .0
+                .changed
+                .wait_timeout_while(state, STANDSTILL, stands)
+                .expect("the lock is not poisoned");
+            if !timeout.timed_out() && !waited.is_over {
+                idle = 0;
+                continue;
+            }
+            state = waited;
             state.pings += 1;
             let ping = state.pings;
             state.session.put(&Frame::ping(ping.to_be_bytes()));
