@@ -307,6 +307,15 @@ impl<S> Conn<S> {
         self.state() == State::Lingering
     }
 
+    /// Whether something is lost if it is cut off. A peer that has its whole answer and is slow to close loses nothing, and what
+    /// a connection of HTTP/2 loses is lost by its streams, if it has any.
+    pub(super) fn loses_something(&self) -> bool {
+        match &self.protocol {
+            Protocol::Http2(mux) if !mux.borrow().core.streams.is_empty() => false,
+            _ => self.waiting() != Waiting::Linger,
+        }
+    }
+
     /// Whether it may be closed to make room for another: nothing is under way.
     pub(super) fn may_give_way(&self) -> bool {
         self.is_idle() || self.is_lingering()

@@ -44,6 +44,8 @@ const ROOM_MAX: usize = 64 << 10;
 /// The stream and the time come from outside: the [module](super) has an example.
 pub struct Engine<S> {
     pub(super) table: Table<Conn<Link<S>>>,
+    /// How many of its records are streams of HTTP/2.
+    pub(super) streams: usize,
     pub(super) context: Context,
     /// Answers of one connection's turn; empty between turns.
     pub(super) cork: Cork,
@@ -107,6 +109,7 @@ impl<S: Stream> Engine<S> {
         let room = settings.limits.connections.min(ROOM_MAX);
         Engine {
             table: Table::new(worker, room),
+            streams: 0,
             schedule: Schedule::new(DeadlinePolicy::new(&settings.timeouts, app.sockets()), now, room),
             cork: Cork::new(CORK_BYTES, memory.clone()),
             context: Context::new(app, settings, arena, now, handle, memory),
@@ -215,7 +218,9 @@ impl<S: Stream> Engine<S> {
     pub fn abort(&mut self, id: ConnId) {
         if let Some(mut conn) = self.table.remove(id) {
             // The streams of a connection share its place.
-            if !conn.io.stream.is_piped() {
+            if conn.io.stream.is_piped() {
+                self.streams -= 1;
+            } else {
                 self.mailbox.lobby.leave();
             }
             Turn::new(&mut conn, id, &mut self.context, &mut self.cork).abandon();

@@ -41,7 +41,9 @@ impl<S: Stream> Engine<S> {
         if conn.source == Source::Drained {
             conn.source = Source::Ready;
         }
-        Turn::new(conn, id, &mut self.context, &mut self.cork).ending();
+        let mut turn = Turn::new(conn, id, &mut self.context, &mut self.cork);
+        turn.ending();
+        turn.announce_end();
         self.drive(id, false);
         if self.table.find(id).is_some_and(|conn| conn.timer.waiting == Waiting::Request) {
             self.abort(id);
@@ -50,17 +52,20 @@ impl<S: Stream> Engine<S> {
 
     #[cold]
     pub(super) fn cut_off_stragglers(&mut self) {
-        for id in self.table.ids() {
+        let ids = self.table.ids();
+        for id in &ids {
             // What a turn has put off may be its answer.
-            if self.table.find(id).is_some_and(|conn| conn.runnable) {
-                self.drive(id, false);
+            if self.table.find(*id).is_some_and(|conn| conn.runnable) {
+                self.drive(*id, false);
             }
-            // A peer that has its whole answer and is slow to close loses nothing.
-            if let Some(conn) = self.table.find(id).filter(|conn| conn.waiting() != Waiting::Linger) {
+        }
+        self.run_streams();
+        for id in &ids {
+            if let Some(conn) = self.table.find(*id).filter(|conn| conn.loses_something()) {
                 self.report.stragglers.push(Straggler::new(conn));
                 self.counters_mut().timeouts += 1;
             }
-            self.abort(id);
         }
+        ids.into_iter().for_each(|id| self.abort(id));
     }
 }

@@ -12,7 +12,7 @@ impl<S: Stream> Engine<S> {
     /// Returns what has been counted.
     pub fn counters(&self) -> Counters {
         let mut counters = self.context.services.counters.clone();
-        counters.connections = self.table.len() as u64;
+        counters.connections = (self.table.len() - self.streams) as u64;
         counters
     }
 

@@ -84,6 +84,7 @@ impl<S: Stream> Engine<S> {
             }
         }
         let id = self.table.insert(conn);
+        self.streams += 1;
         let Some(conn) = self.table.find(id) else { return };
         if let Some(transfer) = transfer {
             let transfer = transfer.start(&mut Decoder::new(), id, &self.context.services.wake);

@@ -101,6 +101,7 @@ impl<'a, S: Stream> Turn<'a, S> {
 
     /// Ends a connection that is idle.
     pub(super) fn end(&mut self) -> Outcome {
+        self.announce_last();
         self.conn.writing = Writing::Last;
         self.finish()
     }
@@ -382,7 +383,7 @@ impl<'a, S: Stream> Turn<'a, S> {
             return Outcome::Close;
         }
         if conn.writing == Writing::Last {
-            if conn.io.stream.shutdown_write().is_err() || conn.io.stream.is_multiplexed() {
+            if conn.io.stream.shutdown_write().is_err() || !conn.io.stream.lingers() {
                 return Outcome::Close;
             }
             conn.writing = Writing::Lingering;

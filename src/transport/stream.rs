@@ -125,6 +125,14 @@ pub trait Stream {
         false
     }
 
+    /// Whether the peer may go on sending after the end of the sending direction, until it has seen that end: reading goes on then,
+    /// so that nothing is lost to a reset (RFC 9112 §9.6).
+    ///
+    /// The default implementation returns true.
+    fn lingers(&self) -> bool {
+        true
+    }
+
     /// Returns the protocol that the peers have agreed upon for this stream (RFC 7301), if they have.
     ///
     /// The default implementation returns `None`.

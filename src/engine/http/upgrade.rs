@@ -110,6 +110,11 @@ impl<S: Stream> Handler for Opening<'_, '_, '_, S> {
             let skip = is_decided && matches!(name, "Origin" | "Sec-Fetch-Site");
             head.fields.values(if skip { "" } else { name })
         };
+        if head.version == Version::Http2 && !head.upgrade {
+            self.rejected.set(true);
+            services.counters.count_rejected(Rejected::NotAnUpgrade);
+            return Err(Error::bad_request("A WebSocket is opened with an extended CONNECT (RFC 8441)."));
+        }
         let policy = self.upgrade.policy();
         let (host, is_secure) = (request.host(), request.is_secure());
         let accepted = match head.version {

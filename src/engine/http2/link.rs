@@ -86,16 +86,23 @@ impl<S: Stream> Stream for Link<S> {
         }
     }
 
+    #[inline]
+    fn is_multiplexed(&self) -> bool {
+        self.is_piped()
+    }
+
+    fn lingers(&self) -> bool {
+        match self {
+            Link::Direct(stream) => stream.lingers(),
+            Link::Piped(pipe) => pipe.is_tunnel(),
+        }
+    }
+
     fn application_protocol(&self) -> Option<&[u8]> {
         match self {
             Link::Direct(stream) => stream.application_protocol(),
             Link::Piped(_) => None,
         }
-    }
-
-    #[inline]
-    fn is_multiplexed(&self) -> bool {
-        self.is_piped()
     }
 
     fn announce_end(&mut self) {

@@ -259,6 +259,11 @@ impl Mux {
         stream.record.unread() > 0 || is_tunnel_end
     }
 
+    /// Whether a stream carries a WebSocket.
+    pub(super) fn is_tunnel(&mut self, id: u32) -> bool {
+        self.core.streams.find(id).is_some_and(|stream| stream.record.form == ContentForm::Tunnel)
+    }
+
     /// Takes what a stream's record writes: first the head, in frames that name no stream, then content. Returns how many bytes
     /// were taken.
     pub(super) fn write(&mut self, id: u32, slices: &[&[u8]]) -> io::Result<usize> {

@@ -44,6 +44,11 @@ impl Pipe {
         self.mux.borrow_mut().send_file(self.stream, file, offset, bytes)
     }
 
+    /// Whether it carries a WebSocket.
+    pub(super) fn is_tunnel(&self) -> bool {
+        self.mux.borrow_mut().is_tunnel(self.stream)
+    }
+
     pub(super) fn shutdown_write(&self) -> io::Result<()> {
         self.mux.borrow_mut().end_stream(self.stream)
     }

@@ -50,6 +50,24 @@ impl<S: Stream> Turn<'_, S> {
         false
     }
 
+    /// Announces the end of the connection, for a shutdown: requests that are on their way are still served.
+    pub(in crate::engine) fn announce_end(&mut self) {
+        if let Protocol::Http2(mux) = &self.conn.protocol {
+            let mux = &mut *mux.borrow_mut();
+            mux.core.announce_end(&mut mux.out);
+        }
+    }
+
+    /// Announces that the connection ends now: its streams have ended.
+    pub(in crate::engine) fn announce_last(&mut self) {
+        let Protocol::Http2(mux) = &self.conn.protocol else { return };
+        {
+            let mux = &mut *mux.borrow_mut();
+            mux.core.announce_last(&mut mux.out);
+        }
+        self.send_frames();
+    }
+
     /// Sends what the connection's streams have written, and lets those go on that wait for room.
     #[inline(never)]
     pub(in crate::engine) fn send_frames(&mut self) {
