@@ -28,6 +28,7 @@ mod file_responses;
 mod foreign_event_loop;
 mod forms;
 mod gaps;
+mod http2;
 mod inherited_sockets;
 mod layers;
 mod limits;

@@ -52,7 +52,8 @@ impl<R> Connection<R> {
     #[inline]
     pub fn spend(&mut self, id: u32, bytes: usize, ends: bool) {
         self.send_window -= bytes as i64;
-        self.updates_earned = (self.updates_earned + UPDATES_EARNED).min(UPDATES_MAX);
+        let frames = bytes.div_ceil(FRAME_BYTES) as u32;
+        self.updates_earned = (self.updates_earned + frames * UPDATES_EARNED).min(UPDATES_MAX);
         if let Some(stream) = self.streams.find(id) {
             stream.send_window -= bytes as i64;
             stream.local_ended |= ends;
