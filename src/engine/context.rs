@@ -5,6 +5,7 @@
 
 use super::completions::Completions;
 use super::counters::Counters;
+use super::http2::held::Held;
 use super::http2::post::Post;
 use super::http2::text;
 use super::publisher::Publisher;
@@ -99,6 +100,8 @@ pub(super) struct Scratch {
     pub(super) read_buffer: Vec<u8>,
     /// The sources of responses write here. Empty until the first one does; then kept for its memory.
     pub(super) source_buffer: Vec<u8>,
+    /// Requests of HTTP/2 whose content may arrive in this turn. Empty between turns; kept for its memory.
+    pub(super) held: Vec<Held>,
     /// Unused inboxes, kept for the next connection that needs one.
     pub(super) pool: Pool,
     /// What the worker has itself, at all times.
@@ -125,6 +128,7 @@ impl Context {
             arena,
             read_buffer: vec![0; READ_BYTES],
             source_buffer: Vec::new(),
+            held: Vec::new(),
             pool: Pool::new(&memory),
             _charge: charge,
         };

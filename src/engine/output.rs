@@ -19,6 +19,8 @@ const FILE_BYTES_A_TURN: usize = 1 << 20;
 const FILE_BYTES_AT_ONCE: usize = 64 << 10;
 /// The cork is flushed during a turn when it holds this much.
 const CORK_BYTES_MAX: usize = 256 << 10;
+/// Slices that [`Output::gathered`] takes.
+pub(super) const GATHERED_MAX: usize = 32;
 
 /// A connection's stream, and what it has not taken yet.
 pub(super) struct Io<S> {
@@ -216,6 +218,35 @@ impl<'a, S: Stream> Output<'a, S> {
         }
         self.cork.clear();
         sent.saturating_sub(corked)
+    }
+
+    /// Writes the cork followed by `slices`, of which there are at most [`GATHERED_MAX`], in one call. What the stream does not
+    /// take is copied.
+    pub(super) fn gathered(&mut self, slices: &[&[u8]]) {
+        let mut buffers = [IoSlice::new(&[]); GATHERED_MAX + 1];
+        let mut bytes = self.cork.len();
+        buffers[0] = IoSlice::new(&self.cork);
+        for (buffer, slice) in buffers[1..].iter_mut().zip(slices) {
+            *buffer = IoSlice::new(slice);
+            bytes += slice.len();
+        }
+        let buffers = &buffers[..=slices.len().min(GATHERED_MAX)];
+        let mut sent = 0;
+        if self.io.outbox.is_none() && !self.io.broken {
+            sent = self.io.write(|stream| stream.write_vectored(buffers));
+        }
+        if self.io.broken {
+            self.cork.lost(bytes - sent);
+        } else if sent < bytes {
+            let outbox = self.io.outbox.get_or_insert_with(|| Box::new(Outbox::new(self.cork.memory())));
+            for buffer in buffers {
+                outbox.push_copy(buffer.get(sent..).unwrap_or_default());
+                sent = sent.saturating_sub(buffer.len());
+            }
+            self.io.broken = outbox.is_broken();
+        }
+        self.cork.passed(bytes as u64);
+        self.cork.clear();
     }
 
     /// Writes bytes at once, without the cork. The cork must be empty, and there must be no outbox. `written` is the result

@@ -244,6 +244,13 @@ impl<R> Connection<R> {
         Some(stream.record)
     }
 
+    /// Ends a stream that is [open](Connection::open) because of what the peer has sent: as [`refuse`](Connection::refuse).
+    pub fn reject(&mut self, id: u32, code: ErrorCode, now_ms: u64, out: &mut Vec<u8>) -> Option<R> {
+        let stream = self.streams.remove(id)?;
+        self.refuse(id, code, now_ms, out);
+        Some(stream.record)
+    }
+
     /// Resets a stream that is not open, or not any more.
     pub fn push_reset(&mut self, id: u32, code: ErrorCode, out: &mut Vec<u8>) {
         self.reset.rotate_right(1);

@@ -53,6 +53,9 @@ impl<R> Stream<R> {
     }
 }
 
+/// Streams for which an idle connection keeps memory.
+const KEPT: usize = 16;
+
 /// The open streams of a connection.
 #[derive(Debug)]
 pub struct Streams<R> {
@@ -101,7 +104,8 @@ impl<R> Streams<R> {
     pub(super) fn remove(&mut self, id: u32) -> Option<Stream<R>> {
         let at = self.position(id)?;
         let stream = self.open.remove(at);
-        if self.open.is_empty() {
+        // Memory for a few is kept: a connection that has needed it soon does again.
+        if self.open.is_empty() && self.open.capacity() > KEPT {
             self.open = Vec::new();
         }
         Some(stream)

@@ -257,6 +257,11 @@ pub(in crate::engine) fn ask_for_content<S: Stream>(version: Version, out: &mut 
     out.cork.extend_from_slice(if version == Version::Http2 { http2::CONTINUE } else { http1::CONTINUE });
 }
 
+/// Whether a client that has sent CONNECT takes an answer for an open tunnel. A deferred answer counts as 200.
+pub(in crate::engine) fn opens_tunnel(answer: &Result<Response<'_>, Error>) -> bool {
+    answer.as_ref().is_ok_and(|answer| (200..300).contains(&answer.status))
+}
+
 /// Whether the request that begins with these bytes is HEAD. Its answer has no content (RFC 9110 §9.3.2), even if the
 /// request is refused, or its content is refused or never arrives.
 pub(in crate::engine) fn is_head(request: &[u8]) -> bool {

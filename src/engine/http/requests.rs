@@ -286,7 +286,7 @@ fn answer_otherwise<S: Stream>(
                 begin(head, place, consumed, client, out, services);
                 match upgrade::open(upgrade, layers, &request(content, trailers), out, services) {
                     Ok(socket) => Step::Switched { consumed, to: Switch::WebSocket(socket) },
-                    Err(NotOpened { answer, .. }) if client.is_stream && opens_tunnel(&answer) => {
+                    Err(NotOpened { answer, .. }) if client.is_stream && answer::opens_tunnel(&answer) => {
                         // Dropping it runs the application's code, which may panic.
                         catch_counted(&mut services.counters.panics, || drop(answer));
                         response.refuse_tunnel(out, client.conn, app, services);
@@ -301,11 +301,6 @@ fn answer_otherwise<S: Stream>(
             }
         },
     }
-}
-
-/// Whether a client that has sent CONNECT takes an answer for an open tunnel. A deferred answer counts as 200.
-fn opens_tunnel(answer: &Result<Response<'_>, Error>) -> bool {
-    answer.as_ref().is_ok_and(|answer| (200..300).contains(&answer.status))
 }
 
 /// Sends an answer that no handler of a route has made.
@@ -405,7 +400,7 @@ fn answer_early<S: Stream>(
     response.keep_alive &= !head.expects_continue && head.method != Method::Connect;
     response.keep_alive = decoder.discard(head, DISCARD_BYTES_MAX) && response.keep_alive;
     let mut answer = call_through(layers, early, request);
-    if head.method == Method::Connect && opens_tunnel(&answer) {
+    if head.method == Method::Connect && answer::opens_tunnel(&answer) {
         // RFC 9110 §9.3.6
         let refusal = Error::new(501, "The server opens no tunnels.");
         let instead = Ok(app.error_response(refusal, &mut services.counters.panics));

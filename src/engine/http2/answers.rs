@@ -7,17 +7,21 @@ use super::mux::Mux;
 use super::record::Record;
 use super::text::ContentForm;
 use crate::app::{Awaited, Body, Response, no_memory};
-use crate::buffer::{Memory, Outbox, Piece};
+use crate::buffer::{FilePart, Memory, Outbox, Piece};
 use crate::engine::http::answer::{ResponseContext, content_length};
 use crate::engine::http::transfer::Transfer;
-use crate::engine::output::Output;
+use crate::engine::output::{GATHERED_MAX, Output};
 use crate::http1::{ConnectionHeader, ContentLength, ResponseHead};
-use crate::http2::{self, ErrorCode};
+use crate::http2::{self, ErrorCode, FRAME_BYTES, FRAME_HEAD_BYTES, FrameHead, flag, kind};
 use crate::transport::Stream;
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 /// Longer content gets a record, which sends it as the connection takes it.
-const CONTENT_BYTES_MAX: usize = 64 << 10;
+const CONTENT_BYTES_MAX: usize = GATHERED_MAX / 2 * FRAME_BYTES;
+/// From this size on content is written from where it lies.
+const LARGE_BYTES: u64 = 16 << 10;
 
 /// The stream that a response is for.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +31,8 @@ pub(super) struct Target {
     pub(super) ends: bool,
     /// The request was HEAD.
     pub(super) head_only: bool,
+    /// The stream is open, because its request had content.
+    pub(super) is_open: bool,
 }
 
 /// What becomes of a response.
@@ -46,7 +52,7 @@ pub(super) fn answer<S: Stream>(
     date: &[u8; 29],
     out: &mut Output<'_, S>,
 ) -> Answered {
-    let Target { stream, ends, head_only } = target;
+    let Target { stream, head_only, is_open, .. } = target;
     if matches!(response.body, Body::Pending(_)) {
         return answer_later(mux, target, response, date, out);
     }
@@ -59,10 +65,8 @@ pub(super) fn answer<S: Stream>(
     let bytes = response.body.len();
     let (content, silent) = content_length(response.status, bytes);
     let has_content = !silent && !head_only && bytes > 0;
-    if has_content
-        && (bytes > mux.core.new_window().min(CONTENT_BYTES_MAX) as u64
-            || matches!(response.body, Body::File(_)))
-    {
+    let window = if is_open { mux.core.window(stream) } else { mux.core.new_window() };
+    if has_content && bytes > window.min(CONTENT_BYTES_MAX) as u64 {
         return Answered::Later(queue(mux, target, response, content, date, out.cork.memory()));
     }
     let head = head_of(response, content, date);
@@ -70,14 +74,72 @@ pub(super) fn answer<S: Stream>(
     http2::response::encode_head(out.cork, &head);
     mux.core.end_head(stream, at, !has_content, out.cork);
     if has_content {
-        mux.core.send_content(stream, response.body.bytes(), true, out.cork);
+        match &response.body {
+            Body::File(part) => {
+                if read_content(mux, stream, part, out).is_err() {
+                    // The file is shorter than was announced.
+                    out.cork.truncate(at);
+                    mux.core.push_reset(stream, ErrorCode::INTERNAL_ERROR, out.cork);
+                }
+            }
+            body if bytes >= LARGE_BYTES => send_large(mux, stream, body.bytes(), out),
+            body => mux.core.send_content(stream, body.bytes(), true, out.cork),
+        }
     }
-    if !ends {
-        // RFC 9113 §8.1: the rest of the request is not needed.
-        mux.core.push_reset(stream, ErrorCode::NO_ERROR, out.cork);
-    }
+    end(mux, target, out.cork);
     out.flush_if_full();
     Answered::Whole
+}
+
+/// Ends a stream whose response is written.
+#[inline]
+fn end(mux: &mut Mux, target: Target, out: &mut Vec<u8>) {
+    if target.is_open {
+        mux.close_answered(target.stream, out);
+    } else if !target.ends {
+        // RFC 9113 §8.1: the rest of the request is not needed.
+        mux.core.push_reset(target.stream, ErrorCode::NO_ERROR, out);
+    }
+}
+
+/// Sends content from where it lies, in one write with all that is in the cork.
+#[inline(never)]
+fn send_large<S: Stream>(mux: &mut Mux, stream: u32, content: &[u8], out: &mut Output<'_, S>) {
+    let mut heads = [[0; FRAME_HEAD_BYTES]; GATHERED_MAX / 2];
+    let mut slices: [&[u8]; GATHERED_MAX] = [&[]; GATHERED_MAX];
+    let frames = content.len().div_ceil(FRAME_BYTES);
+    for (at, (head, part)) in heads.iter_mut().zip(content.chunks(FRAME_BYTES)).enumerate() {
+        let flags = if at + 1 == frames { flag::END_STREAM } else { 0 };
+        *head = FrameHead { length: part.len(), kind: kind::DATA, flags, stream }.bytes();
+    }
+    for (pair, (head, part)) in slices.chunks_mut(2).zip(heads.iter().zip(content.chunks(FRAME_BYTES))) {
+        pair.copy_from_slice(&[&head[..], part]);
+    }
+    mux.core.spend(stream, content.len(), true);
+    out.gathered(&slices[..2 * frames]);
+}
+
+/// Reads content from a file into the cork.
+#[inline(never)]
+fn read_content<S: Stream>(
+    mux: &mut Mux,
+    stream: u32,
+    part: &FilePart,
+    out: &mut Output<'_, S>,
+) -> io::Result<()> {
+    let (mut offset, end) = (part.offset(), part.offset() + part.len());
+    while offset < end {
+        let now = (end - offset).min(FRAME_BYTES as u64);
+        let flags = if offset + now == end { flag::END_STREAM } else { 0 };
+        let head = FrameHead { length: now as usize, kind: kind::DATA, flags, stream };
+        out.cork.extend_from_slice(&head.bytes());
+        let from = out.cork.len();
+        out.cork.resize(from + now as usize, 0);
+        part.file().read_exact_at(&mut out.cork[from..], offset)?;
+        offset += now;
+    }
+    mux.core.spend(stream, part.len() as usize, true);
+    Ok(())
 }
 
 fn head_of<'a>(response: &'a Response<'_>, content: ContentLength, date: &'a [u8; 29]) -> ResponseHead<'a> {
@@ -92,6 +154,9 @@ fn push_head(outbox: &mut Outbox, response: &Response<'_>, content: ContentLengt
 }
 
 fn open(mux: &mut Mux, target: Target) {
+    if target.is_open {
+        return;
+    }
     mux.core.open(target.stream, target.ends, None, Record::new(ContentForm::Plain));
 }
 
@@ -151,9 +216,7 @@ fn answer_later<S: Stream>(
         let at = mux.core.begin_head(out.cork);
         http2::response::encode_head(out.cork, &head);
         mux.core.end_head(target.stream, at, true, out.cork);
-        if !target.ends {
-            mux.core.push_reset(target.stream, ErrorCode::NO_ERROR, out.cork);
-        }
+        end(mux, target, out.cork);
         return Answered::Whole;
     }
     // The head of a stream of events depends on whether there is room for the subscription.

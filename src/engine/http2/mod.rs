@@ -6,6 +6,7 @@
 
 mod answers;
 pub(super) mod begun;
+pub(super) mod held;
 pub(super) mod link;
 pub(super) mod mux;
 pub(super) mod pipe;

@@ -72,6 +72,13 @@ impl Mux {
         self.post.note_begun();
     }
 
+    /// Removes a stream that had no record and has been answered.
+    pub(super) fn close_answered(&mut self, id: u32, out: &mut Vec<u8>) {
+        if let Some(record) = self.core.close(id, true, ErrorCode::INTERNAL_ERROR, out) {
+            self.forget(&record);
+        }
+    }
+
     /// Takes the streams that have begun.
     pub(in crate::engine) fn take_begun(&mut self) -> Vec<Begun> {
         std::mem::take(&mut self.begun)

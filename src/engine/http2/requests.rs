@@ -5,11 +5,13 @@
 
 use super::answers::{Answered, Target, answer};
 use super::begun::{Begun, Work};
+use super::held::Held;
 use super::mux::Mux;
 use super::record::Record;
 use super::text::{self, ContentForm};
 use crate::app::{
-    App, Destination, Error, Request, RequestParts, RequestState, Resolved, Response, handler_failed,
+    App, Destination, Error, Handler, Params, Place, Request, RequestParts, RequestState, Resolved, Response,
+    handler_failed,
 };
 use crate::arena::Arena;
 use crate::buffer::Pool;
@@ -17,7 +19,8 @@ use crate::engine::context::{Context, Scratch, Services};
 use crate::engine::http::requests::{Client, begin};
 use crate::engine::output::Output;
 use crate::engine::progress::{Next, Progress, StopReason};
-use crate::http1::{Fields, Method, Refusal};
+use crate::http1::{Decoder, Fields, Head, HeadStep, Method, Refusal};
+use crate::http2::hpack::HpackError;
 use crate::http2::{self, BlockRole, ErrorCode, HeadError, RequestHead, Section, Step};
 use crate::panics::catch_counted;
 use crate::transport::Stream;
@@ -64,15 +67,15 @@ pub(in crate::engine) fn run<S: Stream>(
             Step::Content { consumed, stream, content, ends } => {
                 from += consumed;
                 fresh = true;
-                if mux.receive(stream, content, ends).is_err() {
-                    refuse_content(mux, stream, out);
-                }
+                let arrived = Arrived { stream, ends, content };
+                take_content(mux, arrived, out, worker, client);
+                worker.scratch.arena.reset();
             }
             Step::Block { consumed, stream, ends, role, block } => {
                 from += consumed;
                 fresh = true;
                 *budget -= 1;
-                let arrived = Arrived { stream, ends, role, block: &block };
+                let arrived = ArrivedBlock { stream, ends, role, block: &block };
                 take_block(mux, arrived, out, worker, client);
                 worker.scratch.arena.reset();
             }
@@ -82,7 +85,105 @@ pub(in crate::engine) fn run<S: Stream>(
             }
         }
     };
+    if !worker.scratch.held.is_empty() {
+        begin_held(mux, worker, client);
+    }
     (Progress { from, to, fresh }, next)
+}
+
+/// Content that has arrived.
+struct Arrived<'a> {
+    stream: u32,
+    ends: bool,
+    content: &'a [u8],
+}
+
+/// Takes content: it completes a request that was held back, or belongs to a record.
+fn take_content<S: Stream>(
+    mux: &mut Mux,
+    arrived: Arrived<'_>,
+    out: &mut Output<'_, S>,
+    worker: &mut Context,
+    client: &Client<'_>,
+) {
+    let Arrived { stream, ends, content } = arrived;
+    if let Some(at) = worker.scratch.held.iter().position(|held| held.stream == stream) {
+        let held = worker.scratch.held.swap_remove(at);
+        if ends {
+            return answer_held(mux, held, arrived, out, worker, client);
+        }
+        mux.begin(begun(held, client));
+    }
+    if mux.receive(stream, content, ends).is_err() {
+        refuse_content(mux, stream, out);
+    }
+}
+
+/// Answers a request that was held back and whose content has arrived in one piece, or gives it a record if that is not for a
+/// handler.
+#[inline(never)]
+fn answer_held<S: Stream>(
+    mux: &mut Mux,
+    mut held: Held,
+    arrived: Arrived<'_>,
+    out: &mut Output<'_, S>,
+    worker: &mut Context,
+    client: &Client<'_>,
+) {
+    let Arrived { stream, ends, content } = arrived;
+    let Context { app, services, scratch: Scratch { arena, pool, held: others, .. } } = worker;
+    let arena = &*arena;
+    let is_short = content.len() <= services.limits.body_bytes;
+    if is_short {
+        let mut decoder = Decoder::new();
+        if let HeadStep::Head { head, .. } =
+            decoder.head(held.text.bytes_mut(), arena, &services.stream_limits)
+        {
+            let head = text::restore(head, arena);
+            let Resolved { to, params, place } = app.resolve_apart(head, arena);
+            if let Destination::Handler(handler) = to {
+                let dispatch = Dispatch {
+                    mux,
+                    stream,
+                    ends,
+                    is_open: true,
+                    out,
+                    client,
+                    app,
+                    services,
+                    arena,
+                    pool,
+                    held: others,
+                };
+                dispatch.call(handler, head, params, place, content);
+                return pool.give(held.text);
+            }
+        }
+    }
+    mux.begin(begun(held, client));
+    if mux.receive(stream, content, ends).is_err() {
+        refuse_content(mux, stream, out);
+    }
+}
+
+/// Lets a request have a record.
+fn begun(held: Held, client: &Client<'_>) -> Begun {
+    let Held { stream, text } = held;
+    Begun { stream, peer: client.peer.clone(), work: Work::Request(text), completion: None }
+}
+
+/// Lets the requests have records whose content has not arrived in this turn.
+#[inline(never)]
+fn begin_held(mux: &mut Mux, worker: &mut Context, client: &Client<'_>) {
+    let Scratch { held, pool, .. } = &mut worker.scratch;
+    for held in held.drain(..) {
+        // It may have been reset since.
+        if mux.core.streams.find(held.stream).is_some() {
+            mux.begin(begun(held, client));
+        } else {
+            pool.give(held.text);
+        }
+    }
 }
 
 /// Ends a stream for whose content there is no memory.
@@ -94,7 +195,7 @@ fn refuse_content<S: Stream>(mux: &mut Mux, stream: u32, out: &mut Output<'_, S>
 }
 
 /// A field block that has arrived.
-struct Arrived<'a> {
+struct ArrivedBlock<'a> {
     stream: u32,
     ends: bool,
     role: BlockRole,
@@ -103,18 +204,21 @@ struct Arrived<'a> {
 
 fn take_block<S: Stream>(
     mux: &mut Mux,
-    arrived: Arrived<'_>,
+    arrived: ArrivedBlock<'_>,
     out: &mut Output<'_, S>,
     worker: &mut Context,
     client: &Client<'_>,
 ) {
-    let Arrived { stream, ends, role, block } = arrived;
-    let Context { app, services, scratch: Scratch { arena, pool, .. } } = worker;
+    let ArrivedBlock { stream, ends, role, block } = arrived;
+    let Context { app, services, scratch: Scratch { arena, pool, held, .. } } = worker;
     let arena = &*arena;
     let mut section = Section::new(arena, &services.limits, block.len());
-    if mux.core.decode(block, &mut section).is_err() {
-        mux.core.fail(ErrorCode::COMPRESSION_ERROR, "a field block cannot be decoded", out.cork);
-        return;
+    if let Err(error) = mux.core.decode(block, &mut section) {
+        let code = match error {
+            HpackError::NoMemory => ErrorCode::INTERNAL_ERROR,
+            _ => ErrorCode::COMPRESSION_ERROR,
+        };
+        return mux.core.fail(code, "a field block cannot be decoded", out.cork);
     }
     let now_ms = services.now_ms;
     match role {
@@ -123,18 +227,22 @@ fn take_block<S: Stream>(
         BlockRole::Trailers => match http2::head::trailers(section) {
             Ok(trailers) if ends && mux.core.end_content(stream) => mux.receive_trailers(stream, &trailers),
             _ => {
-                if let Some(record) = mux.core.close(stream, false, ErrorCode::PROTOCOL_ERROR, out.cork) {
+                if let Some(record) = mux.core.reject(stream, ErrorCode::PROTOCOL_ERROR, now_ms, out.cork) {
                     mux.fail(record);
                 }
             }
         },
         BlockRole::Head => match http2::head::read(section, ends) {
-            Ok(head) => Dispatch { mux, stream, ends, out, client, app, services, arena, pool }.run(head),
+            Ok(head) => {
+                Dispatch { mux, stream, ends, is_open: false, out, client, app, services, arena, pool, held }
+                    .run(head)
+            }
             Err(HeadError::Malformed(_)) => {
                 mux.core.refuse(stream, ErrorCode::PROTOCOL_ERROR, now_ms, out.cork)
             }
             Err(HeadError::Refused(refusal)) => {
-                Dispatch { mux, stream, ends, out, client, app, services, arena, pool }.refuse(refusal);
+                Dispatch { mux, stream, ends, is_open: false, out, client, app, services, arena, pool, held }
+                    .refuse(refusal);
             }
         },
     }
@@ -145,12 +253,15 @@ struct Dispatch<'a, 'o, 'r, S> {
     mux: &'a mut Mux,
     stream: u32,
     ends: bool,
+    /// The stream is open: its content has arrived.
+    is_open: bool,
     out: &'a mut Output<'o, S>,
     client: &'a Client<'a>,
     app: &'a App,
     services: &'a mut Services,
     arena: &'r Arena,
     pool: &'a mut Pool,
+    held: &'a mut Vec<Held>,
 }
 
 impl<'r, S: Stream> Dispatch<'_, '_, 'r, S> {
@@ -166,15 +277,28 @@ impl<'r, S: Stream> Dispatch<'_, '_, 'r, S> {
         }
         let Resolved { to, params, place } = self.app.resolve_apart(head, self.arena);
         let Destination::Handler(handler) = to else { return self.begin(&request) };
-        let Dispatch { mux, stream, ends, out, client, services, arena, .. } = self;
+        self.call(handler, head, params, place, &[])
+    }
+
+    /// Calls the handler of a request that has arrived completely.
+    #[inline]
+    fn call(
+        self,
+        handler: &dyn Handler,
+        head: &'r Head<'r>,
+        params: Params<'r>,
+        place: &'r Place,
+        content: &'r [u8],
+    ) {
+        let Dispatch { mux, stream, ends, is_open, out, client, services, arena, .. } = self;
         let (conn, peer) = (client.conn, client.peer);
         services.counters.requests += 1;
-        begin(head, place, head.len, client, out, services);
+        begin(head, place, head.len + content.len(), client, out, services);
         let (pattern, state) = (&place.pattern, RequestState::default());
-        let (content, trailers) = (&[][..], Fields::default());
+        let trailers = Fields::default();
         let request =
             Request::new(RequestParts { head, content, trailers, params, arena, conn, peer, pattern, state });
-        let target = Target { stream, ends, head_only: head.method == Method::Head };
+        let target = Target { stream, ends, head_only: head.method == Method::Head, is_open };
         let Services { counters, date, .. } = &mut *services;
         let date = date.text();
         let mut status = 0;
@@ -195,7 +319,7 @@ impl<'r, S: Stream> Dispatch<'_, '_, 'r, S> {
     /// Gives the request a record.
     #[inline(never)]
     fn begin(self, request: &RequestHead<'r>) {
-        let Dispatch { mux, stream, ends, out, client, arena, pool, .. } = self;
+        let Dispatch { mux, stream, ends, out, client, arena, pool, held, .. } = self;
         let form = text::form(request, ends);
         let text = text::write(request, form, arena);
         let mut inbox = pool.take();
@@ -210,8 +334,13 @@ impl<'r, S: Stream> Dispatch<'_, '_, 'r, S> {
             // Its framing is in the text.
             let _ = mux.receive(stream, &[], true);
         }
-        let (peer, work) = (client.peer.clone(), Work::Request(inbox));
-        mux.begin(Begun { stream, peer, work, completion: None });
+        let request_held = Held { stream, text: inbox };
+        // Of a request that asks before it sends content, none is on its way.
+        if ends || form == ContentForm::Tunnel || request.head.expects_continue {
+            mux.begin(begun(request_held, client));
+        } else {
+            held.push(request_held);
+        }
     }
 
     /// Answers a request that is not served.
@@ -227,7 +356,7 @@ impl<'r, S: Stream> Dispatch<'_, '_, 'r, S> {
         let Dispatch { mux, stream, ends, out, client, app, services, .. } = self;
         let mut response = app.error_response(error, &mut services.counters.panics);
         let (status, before) = (response.status, out.cork.position());
-        let target = Target { stream, ends, head_only: false };
+        let target = Target { stream, ends, head_only: false, is_open: false };
         // It has no body that could be pending.
         let _ = answer(mux, target, &mut response, services.date.text(), out);
         if services.completions.is_on() {
