@@ -21,6 +21,8 @@ pub mod response;
 mod section;
 mod send;
 mod streams;
+#[cfg(test)]
+mod tests;
 
 pub use bucket::Bucket;
 pub use connection::{BlockRole, Connection, Step};
