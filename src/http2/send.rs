@@ -91,13 +91,17 @@ impl<R> Connection<R> {
             if head.kind == kind::HEADERS && ends {
                 head.flags |= flag::END_STREAM;
             }
-            let update = std::mem::take(&mut self.table_update_due);
-            if update {
+            if !std::mem::take(&mut self.table_update_due) {
+                out.extend_from_slice(&head.bytes());
+            } else if head.length < FRAME_BYTES {
                 head.length += 1;
-            }
-            out.extend_from_slice(&head.bytes());
-            if update {
+                out.extend_from_slice(&head.bytes());
                 out.push(EMPTY_TABLE);
+            } else {
+                // The frame would be too long (RFC 9113 §4.2).
+                push_frame(out, head.kind, head.flags & !flag::END_HEADERS, id, &[EMPTY_TABLE]);
+                (head.kind, head.flags) = (kind::CONTINUATION, head.flags & flag::END_HEADERS);
+                out.extend_from_slice(&head.bytes());
             }
             out.extend_from_slice(&frame[FRAME_HEAD_BYTES..]);
         }

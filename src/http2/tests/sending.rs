@@ -182,6 +182,8 @@ fn a_head_that_is_longer_than_a_frame_is_continued() {
     check(2 * FRAME_BYTES, false, 4_096, "> frame 1 0x0 1 16384; > frame 9 0x4 1 16384");
     check(3, true, 0, "> frame 1 0x5 1 4");
     check(FRAME_BYTES - 1, true, 0, "> frame 1 0x5 1 16384");
+    check(FRAME_BYTES, true, 0, "> frame 1 0x1 1 1; > frame 9 0x4 1 16384");
+    check(FRAME_BYTES + 1, true, 0, "> frame 1 0x1 1 1; > frame 9 0x0 1 16384; > frame 9 0x4 1 1");
 }
 
 #[test]
