@@ -37,7 +37,7 @@ pub struct Connection<R> {
     pub(super) last_stream: u32,
     /// No stream between these two was ever opened: the last gap (RFC 9113 §5.1.1).
     pub(super) skipped: (u32, u32),
-    /// Streams with a larger identifier are ignored: the connection ends.
+    /// Streams with a larger identifier are ignored, whatever arrives on them: the connection ends (RFC 9113 §6.8).
     pub(super) last_served: u32,
     pub(super) send_window: i64,
     pub(super) receive_window: i64,

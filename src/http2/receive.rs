@@ -136,14 +136,16 @@ impl<R> Connection<R> {
             })?;
         }
         let role = if id > self.last_stream {
+            if id > self.last_stream + 2 {
+                self.skipped = (self.last_stream, id);
+            }
+            self.last_stream = id;
             if id > self.last_served {
                 BlockRole::Ignored
+            } else if self.streams.len() >= limits.streams {
+                BlockRole::Refused
             } else {
-                if id > self.last_stream + 2 {
-                    self.skipped = (self.last_stream, id);
-                }
-                self.last_stream = id;
-                if self.streams.len() >= limits.streams { BlockRole::Refused } else { BlockRole::Head }
+                BlockRole::Head
             }
         } else {
             match self.streams.find(id) {
@@ -151,7 +153,7 @@ impl<R> Connection<R> {
                     return Err((ErrorCode::STREAM_CLOSED, "HEADERS after the end of a stream"));
                 }
                 Some(_) => BlockRole::Trailers,
-                None if self.reset.contains(&id) => BlockRole::Ignored,
+                None if id > self.last_served || self.reset.contains(&id) => BlockRole::Ignored,
                 None if self.skipped.0 < id && id < self.skipped.1 => {
                     return Err((
                         ErrorCode::PROTOCOL_ERROR,

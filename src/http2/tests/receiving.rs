@@ -329,6 +329,16 @@ fn the_orderly_end_has_two_steps() {
         &[acknowledged(), head(5, "a", END), data(0, "", 0)],
         "> goaway 1 0; Ignored 5 a end; > goaway 1 1",
     );
+    // Streams beyond it are ignored, whatever arrives on them.
+    check(
+        &[acknowledged(), head(5, "a", 0), data(5, "x", 0), update(5, 1), head(5, "t", END), data(5, "x", 0)],
+        "> goaway 1 0; Ignored 5 a; Ignored 5 t end",
+    );
+    check(
+        &[acknowledged(), head(5, "a", 0), reset(5), head(9, "a", END), reset(9)],
+        "> goaway 1 0; Ignored 5 a; Ignored 9 a end",
+    );
+    check(&[acknowledged(), head(5, "a", 0), data(7, "x", 0)], "> goaway 1 0; Ignored 5 a; > goaway 1 1");
 
     let mut owner = draining();
     owner.take(&acknowledged());
