@@ -244,13 +244,6 @@ impl<R> Connection<R> {
         Some(stream.record)
     }
 
-    /// Ends a stream that is [open](Connection::open) because of what the peer has sent: as [`refuse`](Connection::refuse).
-    pub fn reject(&mut self, id: u32, code: ErrorCode, now_ms: u64, out: &mut Vec<u8>) -> Option<R> {
-        let stream = self.streams.remove(id)?;
-        self.refuse(id, code, now_ms, out);
-        Some(stream.record)
-    }
-
     /// Resets a stream that is not open, or not any more.
     pub fn push_reset(&mut self, id: u32, code: ErrorCode, out: &mut Vec<u8>) {
         self.reset.rotate_right(1);
@@ -263,6 +256,13 @@ impl<R> Connection<R> {
     pub fn refuse(&mut self, id: u32, code: ErrorCode, now_ms: u64, out: &mut Vec<u8>) {
         self.push_reset(id, code, out);
         self.count(now_ms, out);
+    }
+
+    /// The same for an open stream. Returns what was kept for it.
+    pub fn refuse_open(&mut self, id: u32, code: ErrorCode, now_ms: u64, out: &mut Vec<u8>) -> Option<R> {
+        let stream = self.streams.remove(id)?;
+        self.refuse(id, code, now_ms, out);
+        Some(stream.record)
     }
 
     /// Counts a frame that makes work and brings nothing. Returns false if there were too many: the connection has failed.

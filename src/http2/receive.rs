@@ -108,10 +108,8 @@ impl<R> Connection<R> {
         now_ms: u64,
         out: &mut Vec<u8>,
     ) -> Step<'i, R> {
-        let stream = self.streams.remove(id);
-        self.refuse(id, code, now_ms, out);
-        match stream {
-            Some(stream) => Step::Reset { consumed, record: stream.record },
+        match self.refuse_open(id, code, now_ms, out) {
+            Some(record) => Step::Reset { consumed, record },
             None => Step::Done { consumed },
         }
     }

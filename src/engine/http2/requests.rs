@@ -228,7 +228,8 @@ fn take_block<S: Stream>(
         BlockRole::Trailers => match http2::head::trailers(section) {
             Ok(trailers) if ends && mux.core.end_content(stream) => mux.receive_trailers(stream, &trailers),
             _ => {
-                if let Some(record) = mux.core.reject(stream, ErrorCode::PROTOCOL_ERROR, now_ms, out.cork) {
+                let error = ErrorCode::PROTOCOL_ERROR;
+                if let Some(record) = mux.core.refuse_open(stream, error, now_ms, out.cork) {
                     mux.fail(record);
                 }
             }

@@ -58,6 +58,7 @@ fn floods_end_the_connection() {
     // CVE-2025-8671: streams that the peer has the server reset.
     check(|at| [head(3 + 2 * at, "later", END), data(3 + 2 * at, "x", 0)].concat());
     check(|at| [head(3 + 2 * at, "1", 0), data(3 + 2 * at, "x!", 0)].concat());
+    check(|at| [head(3 + 2 * at, "later", 0), head(3 + 2 * at, "t", 0)].concat());
     check(|at| [head(3 + 2 * at, "a", END), data(3 + 2 * at, "x", END)].concat());
 }
 

@@ -122,7 +122,7 @@ impl Owner {
             (BlockRole::Refused, _) => core.refuse(stream, ErrorCode::REFUSED_STREAM, *now_ms, out),
             (BlockRole::Trailers, _) => {
                 if !(ends && core.end_content(stream)) {
-                    core.close(stream, false, ErrorCode::PROTOCOL_ERROR, out);
+                    core.refuse_open(stream, ErrorCode::PROTOCOL_ERROR, *now_ms, out);
                 }
             }
             (BlockRole::Head, "later") => core.open(stream, ends, None, stream),
