@@ -10,8 +10,10 @@ use super::hpack::encoder::EMPTY_TABLE;
 use super::response::encode_head;
 use crate::http1::ResponseHead;
 
-/// WINDOW_UPDATE frames that are expected for each DATA frame: one for the stream and one for the connection.
+/// WINDOW_UPDATE frames that are expected for content: one for the stream and one for the connection.
 const UPDATES_EARNED: u32 = 2;
+/// As many more are expected for each further part of this size: clients give room back as they read.
+const UPDATE_BYTES: usize = 4_096;
 /// Earned WINDOW_UPDATE frames that are remembered.
 const UPDATES_MAX: u32 = 1_000;
 
@@ -52,8 +54,8 @@ impl<R> Connection<R> {
     #[inline]
     pub fn spend(&mut self, id: u32, bytes: usize, ends: bool) {
         self.send_window -= bytes as i64;
-        let frames = bytes.div_ceil(FRAME_BYTES) as u32;
-        self.updates_earned = (self.updates_earned + frames * UPDATES_EARNED).min(UPDATES_MAX);
+        let earned = UPDATES_EARNED * (1 + (bytes / UPDATE_BYTES) as u32);
+        self.updates_earned = (self.updates_earned + earned).min(UPDATES_MAX);
         if let Some(stream) = self.streams.find(id) {
             stream.send_window -= bytes as i64;
             stream.local_ended |= ends;

@@ -75,3 +75,26 @@ fn requests_and_content_are_free() {
     let mut owner = Owner::with_streams(1);
     assert_eq!(flood(&mut owner, |_| data(1, "x", 0)), usize::MAX);
 }
+
+#[test]
+fn room_that_is_given_back_for_content_is_free() {
+    fn check(bytes: usize, updates: usize) {
+        let mut owner = Owner::with_streams(1);
+        for _ in 0..2_000 {
+            owner.core.send_content(1, &vec![b'x'; bytes], false, &mut owner.out);
+            owner.out.clear();
+            for _ in 0..updates {
+                let more = (bytes / updates) as u32;
+                owner.take(&[update(0, more), update(1, more)].concat());
+            }
+        }
+        assert!(!owner.core.has_failed(), "{updates} updates for {bytes} bytes");
+        // What was not used is remembered, to a bound.
+        let more = flood(&mut owner, |_| update(0, 1));
+        assert!((ROOM - 1..2 * ROOM).contains(&more), "{more}");
+    }
+    check(1, 1);
+    check(4_096, 1);
+    check(16_384, 4);
+    check(15 * 4_096, 15);
+}
