@@ -78,6 +78,13 @@ impl<'r> Section<'r> {
         self.size
     }
 
+    /// Ends the section. Returns the name and the value of each field that is stored, in their order, pseudo-fields too.
+    pub fn into_fields(self) -> impl Iterator<Item = (&'r [u8], &'r [u8])> {
+        let (bytes, _, spans) = self.finish();
+        let bytes = &*bytes;
+        spans.iter().map(move |span| (span.name.bytes(bytes), span.value.bytes(bytes)))
+    }
+
     /// Appends to the name or the value that is being decoded.
     #[inline]
     pub(super) fn append(&mut self, part: &[u8]) {

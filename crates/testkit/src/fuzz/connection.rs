@@ -262,7 +262,8 @@ impl Play {
     }
 }
 
-fn never() -> Timeouts {
+/// No timeouts.
+pub(super) fn never() -> Timeouts {
     let mut timeouts = Timeouts::default();
     for timeout in [
         &mut timeouts.first_byte,

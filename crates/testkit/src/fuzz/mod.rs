@@ -10,7 +10,11 @@ mod envelope;
 #[cfg(feature = "deflate")]
 mod extensions;
 mod files;
+mod hpack;
 mod http1;
+mod http2_connection;
+mod http2_frames;
+mod http2_requests;
 #[cfg(feature = "deflate")]
 mod inflate;
 mod multipart;
@@ -26,7 +30,10 @@ pub use envelope::envelope;
 #[cfg(feature = "deflate")]
 pub use extensions::ws_extensions;
 pub use files::{file_path, range};
+pub use hpack::{Opinion, Third, hpack, hpack_with};
 pub use http1::http1_split;
+pub use http2_connection::http2_connection;
+pub use http2_frames::http2_frames;
 #[cfg(feature = "deflate")]
 pub use inflate::ws_inflate;
 pub use multipart::{FORM_TYPE, ReadPart, multipart, naive_form, read_form};
@@ -67,6 +74,9 @@ mod tests {
         replay("range", range);
         replay("file_path", file_path);
         replay("multipart", multipart);
+        replay("hpack", hpack);
+        replay("http2_frames", http2_frames);
+        replay("http2_connection", http2_connection);
     }
 
     #[cfg(feature = "tls")]
