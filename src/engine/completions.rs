@@ -153,6 +153,15 @@ impl Completions {
         Some(Detached(link))
     }
 
+    /// Notes a request that could not be read and whose response goes on under another name. `from`: the cork's position.
+    #[cold]
+    pub(super) fn detach_refused(&mut self, conn: ConnId, status: u16, from: u64) -> Option<Detached> {
+        if self.open(conn).is_none() {
+            self.push(conn, Stage::Open { from });
+        }
+        self.detach(conn, status)
+    }
+
     /// Notes for a connection without requests what was [taken](Completions::detach). If the response is complete, it leaves
     /// with the `outbox`.
     pub(super) fn attach(&mut self, conn: ConnId, request: Detached, outbox: Option<&Outbox>) {

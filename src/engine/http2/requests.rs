@@ -359,10 +359,20 @@ impl<'r, S: Stream> Dispatch<'_, '_, 'r, S> {
         let mut response = app.error_response(error, &mut services.counters.panics);
         let (status, before) = (response.status, out.cork.position());
         let target = Target { stream, ends, head_only: false, is_open: false };
-        // It has no body that could be pending.
-        let _ = answer(mux, target, &mut response, services.date.text(), out);
-        if services.completions.is_on() {
-            services.completions.refused(client.conn, status, before, out.cork.position());
+        let answered = answer(mux, target, &mut response, services.date.text(), out);
+        let completions = &mut services.completions;
+        match answered {
+            Answered::Whole if completions.is_on() => {
+                completions.refused(client.conn, status, before, out.cork.position());
+            }
+            Answered::Whole => {}
+            // The client's windows are smaller than the content.
+            Answered::Later(work) => {
+                let on = completions.is_on();
+                let completion =
+                    on.then(|| completions.detach_refused(client.conn, status, before)).flatten();
+                mux.begin(Begun { stream, peer: client.peer.clone(), work, completion });
+            }
         }
     }
 }
