@@ -115,8 +115,9 @@ fn fields(part: &[u8], encoder: &mut Encoder) -> Vec<Field> {
     }
     let field = |pair: &[u8; 2]| {
         let name = NAMES[usize::from(pair[0] & 7)];
-        // Long ones, too: an entry may be larger than the table.
-        let repeated = if pair[0] & 0x80 == 0 { 1 } else { 99 * usize::from(pair[0] >> 3 & 15) };
+        // Long ones, too: an entry may be larger than the table. The naive code takes its time.
+        let unit = if encoder.huffman { 9 } else { 99 };
+        let repeated = if pair[0] & 0x80 == 0 { 1 } else { unit * usize::from(pair[0] >> 3 & 15) };
         let value = [pair[1], pair[1] ^ 0x55].repeat(repeated);
         (name.as_bytes().to_vec(), value)
     };

@@ -220,6 +220,10 @@ pub fn huffman_decode(octets: &[u8]) -> Result<Vec<u8>, HpackError> {
     for position in 0..octets.len() * 8 {
         let bit = octets[position / 8] >> (7 - position % 8) & 1;
         (bits, count) = (bits << 1 | u32::from(bit), count + 1);
+        // No code is shorter than five bits.
+        if count < 5 {
+            continue;
+        }
         if let Some(symbol) = SYMBOLS.get(&(bits, count)) {
             // The last symbol is the end of the string, which must not occur.
             text.push(u8::try_from(*symbol).map_err(|_| HpackError::Huffman)?);
