@@ -222,9 +222,10 @@ impl Play {
     }
 
     fn read(&mut self) {
-        loop {
-            let Some((frame, length)) = Frame::parse(&self.pipe.borrow().written) else { return };
-            self.pipe.borrow_mut().written.drain(..length);
+        let mut written = std::mem::take(&mut self.pipe.borrow_mut().written);
+        let mut from = 0;
+        while let Some((frame, length)) = Frame::parse(&written[from..]) {
+            from += length;
             assert!(length <= HEADER + 16_384, "{frame:?}");
             if self.is_blind {
                 continue;
@@ -243,6 +244,8 @@ impl Play {
                 _ => {}
             }
         }
+        written.drain(..from);
+        self.pipe.borrow_mut().written = written;
     }
 
     fn find(&mut self, stream: u32) -> &mut Asked {

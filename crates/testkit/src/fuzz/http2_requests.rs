@@ -10,7 +10,7 @@ use std::io::Write as _;
 use std::rc::Rc;
 
 /// More than the windows of most clients.
-static LARGE: [u8; 150_000] = [b'x'; 150_000];
+static LARGE: [u8; 80_000] = [b'x'; 80_000];
 /// More than a response leaves in the cork, and more than a frame.
 static OWNED: [u8; 17 << 10] = [b'y'; 17 << 10];
 
