@@ -287,11 +287,12 @@ impl Asked {
             Answer::Fields => {
                 let length =
                     self.announced.map_or(String::new(), |length| format!("content-length: {length}; "));
-                let trailer = if self.has_trailers { "x-trailer: t; " } else { "" };
+                let trailer = if self.shows_trailers() { "x-trailer: t; " } else { "" };
                 format!("host: host; x-a: v; {length}{trailer}").into_bytes()
             }
             Answer::Counted => {
-                format!("{} bytes, {} trailers", self.sent.len(), u8::from(self.has_trailers)).into_bytes()
+                format!("{} bytes, {} trailers", self.sent.len(), u8::from(self.shows_trailers()))
+                    .into_bytes()
             }
             Answer::Socket => [&echoes(&self.sent), CLOSED].concat(),
             Answer::Status(status) => {
@@ -312,6 +313,11 @@ impl Asked {
             short(&self.received),
             short(&expected)
         );
+    }
+
+    /// Behind content of a known length, trailers are dropped (RFC 9110 §6.5.1).
+    fn shows_trailers(&self) -> bool {
+        self.has_trailers && self.announced.is_none()
     }
 
     fn without_content(&self) -> String {
