@@ -14,13 +14,14 @@ use super::section::Section;
 use super::streams::{Stream, Streams};
 use crate::config::Limits;
 use std::borrow::Cow;
+use std::collections::VecDeque;
 
 /// What a peer may send on a connection before it gets more room.
 const CONNECTION_WINDOW: i64 = 1 << 20;
 /// The same for a stream.
 pub(super) const STREAM_WINDOW: i64 = WINDOW_INITIAL;
-/// Streams that were reset here, of which frames may still be on their way.
-const RESET_MAX: usize = 8;
+/// Streams that were reset here, of which frames may still be on their way: those that a client has open at once, by default.
+pub(super) const RESET_MAX: usize = 100;
 
 /// The server's side of a connection. `R` is what the caller keeps for each open stream.
 ///
@@ -47,7 +48,8 @@ pub struct Connection<R> {
     pub(super) table_update_due: bool,
     pub(super) bucket: Bucket,
     pub(super) updates_earned: u32,
-    pub(super) reset: [u32; RESET_MAX],
+    /// The streams that were reset here last. It takes no memory before the first.
+    pub(super) reset: VecDeque<u32>,
     pub(super) drain: Drain,
 }
 
@@ -171,7 +173,7 @@ impl<R> Connection<R> {
             table_update_due: false,
             bucket: Bucket::default(),
             updates_earned: 0,
-            reset: [0; RESET_MAX],
+            reset: VecDeque::new(),
             drain: Drain::No,
         }
     }
@@ -246,8 +248,10 @@ impl<R> Connection<R> {
 
     /// Resets a stream that is not open, or not any more.
     pub fn push_reset(&mut self, id: u32, code: ErrorCode, out: &mut Vec<u8>) {
-        self.reset.rotate_right(1);
-        self.reset[0] = id;
+        if self.reset.len() == RESET_MAX {
+            self.reset.pop_front();
+        }
+        self.reset.push_back(id);
         push_reset(out, id, code);
     }
 
@@ -319,7 +323,8 @@ impl<R> Connection<R> {
     /// Returns the bytes of memory that the connection has besides its own size.
     pub fn bytes(&self) -> usize {
         let gathered = self.gathering.as_ref().map_or(0, |gathering| gathering.bytes.capacity());
-        self.decoder.bytes() + self.streams.bytes() + gathered
+        let reset = self.reset.capacity() * size_of::<u32>();
+        self.decoder.bytes() + self.streams.bytes() + gathered + reset
     }
 }
 

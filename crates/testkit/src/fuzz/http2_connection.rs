@@ -112,10 +112,12 @@ impl Play {
     fn step(&mut self, op: u8, argument: u8) {
         let amount = usize::from(argument);
         match op % 16 {
-            0..=2 => {
+            // The server remembers so many that it has reset.
+            0..=2 if self.asked.len() < 100 => {
                 let asked = Asked::open(&mut self.client, argument);
                 self.asked.push(asked);
             }
+            0..=2 => {}
             3 | 4 => self.content(amount),
             5 => self.with(amount, |asked, client, _| asked.end(client)),
             6 => self.with(amount, |asked, client, _| asked.end_by_trailers(client)),

@@ -9,8 +9,9 @@ use fleeting::Limits;
 use fleeting::http2::{BlockRole, Connection, ErrorCode, Step};
 use std::collections::BTreeMap;
 
-/// More than an open stream takes in the list of streams, and more than the blocks' table takes.
+/// More than an open stream takes in the list of streams, and more than the list of those that were reset takes.
 const STREAM_BYTES: usize = 256;
+const RESET_BYTES: usize = 1024;
 
 /// Panics unless the frames mean the same whole, cut as the input says, and byte by byte, and unless each reply is a frame
 /// that the windows allow.
@@ -124,7 +125,8 @@ impl Owner {
         assert!(self.core.streams.len() <= limits.streams);
         assert!(done.is_none_or(|_| self.core.streams.len() < before), "a stream is reset and there");
         self.send(out);
-        let memory_max = limits.streams.next_power_of_two().max(4) * STREAM_BYTES + 2 * limits.head_bytes;
+        let memory_max =
+            limits.streams.next_power_of_two().max(4) * STREAM_BYTES + RESET_BYTES + 2 * limits.head_bytes;
         assert!(self.core.bytes() <= memory_max, "{} bytes", self.core.bytes());
         for frame in frames(out) {
             self.windows.reply(&frame);
