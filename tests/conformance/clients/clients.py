@@ -7,15 +7,16 @@ import asyncio
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
 import traceback
 
+import http2
 from browser import chromium
 from page import the_page_shows_each_step_in_each_version
-from program import TIMEOUT, Server, curl, publish, running
+from program import TIMEOUT, Server, curl, publish, running, subscribed
+from tabs import ten_tabs_share_one_connection
 from websockets.asyncio.client import connect
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
@@ -87,14 +88,6 @@ def curl_reads_events():
             # Stopping the server ends the stream properly.
             server.stop()
             assert listener.stdout.read() == "" and listener.wait(TIMEOUT) == 0
-
-
-def subscribed(server, name, count):
-    """Waits until the topic has this many subscribers."""
-    while True:
-        counts = json.loads(curl(f"http://{server.address}/topics"))
-        if sum(topic["subscribers"] for topic in counts if topic["name"] == name) == count:
-            return
 
 
 # ---------------------------------------------------------------- websockets
@@ -169,10 +162,10 @@ async def chat():
             assert [(topic["name"], topic["subscribers"]) for topic in counts] == [("room.*", 3)], counts
             # Waiting clients answer the Close frame, so the server cuts off no connection.
             waiting = [asyncio.create_task(socket.wait_closed()) for socket in (one, other, plain)]
-            server.process.send_signal(signal.SIGTERM)
+            server.terminate()
             await asyncio.wait_for(asyncio.gather(*waiting), TIMEOUT)
             assert {socket.close_code for socket in (one, other, plain)} == {1001}
-            assert server.process.wait(TIMEOUT) == 0
+            server.wait()
 
 
 def websockets_clients_exchange_messages_through_the_hub():
@@ -225,6 +218,8 @@ TESTS = [
     websockets_echoes_in_every_mode,
     websockets_clients_exchange_messages_through_the_hub,
     an_event_source_reads_events_and_reconnects,
+    *http2.tests(),
+    ten_tabs_share_one_connection,
     the_page_shows_each_step_in_each_version,
 ]
 

@@ -1,10 +1,12 @@
 """The program under test: starting it, stopping it, and requests through curl."""
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 
 PROGRAM = os.path.abspath(sys.argv[1])
@@ -23,9 +25,20 @@ class Server:
         else:
             raise AssertionError("the program did not print the address it listens on")
         self.address = f"127.0.0.1:{self.port}"
+        # The certificate is its own authority, and is for localhost.
+        self.authority = args[args.index("--tls-cert") + 1] if "--tls-cert" in args else None
+        self.origin = f"https://localhost:{self.port}" if self.authority else f"http://{self.address}"
+        self.trust = ["--cacert", self.authority] if self.authority else []
 
     def stop(self):
+        self.terminate()
+        self.wait()
+
+    def terminate(self):
+        """Begins the orderly end. To do it twice would cut it short."""
         self.process.send_signal(signal.SIGTERM)
+
+    def wait(self):
         status = self.process.wait(TIMEOUT)
         assert status == 0, f"the program ended with status {status} after SIGTERM"
 
@@ -54,9 +67,20 @@ def curl(*args, content=None):
 
 
 def publish(server, topic, text):
-    url = f"http://{server.address}/topics/{topic}"
-    status = curl("-o", os.devnull, "-w", "%{http_code}", "-H", "Content-Type: text/plain", "--data-binary", text, url)
+    url = f"{server.origin}/topics/{topic}"
+    fields = ["-H", "Content-Type: text/plain"]
+    status = curl(*server.trust, "-o", os.devnull, "-w", "%{http_code}", *fields, "--data-binary", text, url)
     assert status == b"202", status
+
+
+def subscribed(server, name, count):
+    """Waits until the topic has this many subscribers."""
+    deadline = time.monotonic() + TIMEOUT
+    while True:
+        counts = json.loads(curl(*server.trust, f"{server.origin}/topics"))
+        if sum(topic["subscribers"] for topic in counts if topic["name"] == name) == count:
+            return
+        assert time.monotonic() < deadline, f"the topics are {counts}; {name} should have {count} subscribers"
 
 
 @contextmanager
