@@ -2,6 +2,8 @@
 
 use fleeting::{App, Message, PublishError, Response, Server};
 use fleeting_testkit::client::{self, CLOSE, Client};
+use fleeting_testkit::http2::client::{Client as Http2Client, head};
+use fleeting_testkit::http2::frames::kind;
 use fleeting_testkit::server::{self, Echo};
 use std::io::ErrorKind;
 use std::net::TcpStream;
@@ -52,6 +54,31 @@ fn each_kind_of_connection_ends_properly() {
     websocket.frame(CLOSE, &close.payload);
     websocket.ended();
     drop(websocket);
+    let counters = server.finish();
+    assert_eq!((counters.connections, counters.timeouts), (0, 0));
+}
+
+/// RFC 9113 §6.8: the first GOAWAY serves whatever is on the way, the second names the last stream that was served.
+#[test]
+fn streams_that_have_begun_end_between_two_goaways() {
+    let server = server::run(|_| app());
+    let mut idle = Http2Client::connect(server.addr);
+    assert_eq!(idle.get("/").text(), "hello");
+    let mut busy = Http2Client::connect(server.addr);
+    let stream = busy.start(&head("POST", "/echo"), false);
+    busy.data(stream, b"half", false);
+    busy.ping();
+
+    server.handle.shutdown();
+    assert_eq!(idle.ended(), Some((1, 0)));
+    drop(idle);
+    let goaway = busy.frame(|frame| frame.kind == kind::GOAWAY);
+    assert_eq!(goaway.payload, [0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+    busy.data(stream, b"full", true);
+    let response = busy.response(stream);
+    assert_eq!((response.status, response.text()), (200, "halffull"));
+    assert_eq!(busy.ended(), Some((stream, 0)));
+    drop(busy);
     let counters = server.finish();
     assert_eq!((counters.connections, counters.timeouts), (0, 0));
 }

@@ -22,10 +22,17 @@ impl<S: Stream> Engine<S> {
         // A connection that closes is sent no more publications, and some may have been put off to this turn.
         self.deliver_all();
         self.context.services.shutting_down = true;
-        for id in self.table.ids() {
-            self.wind_up(id);
+        let (connections, rest): (Vec<_>, Vec<_>) =
+            self.table.ids().into_iter().partition(|id| self.is_http2(*id));
+        // GOAWAY leaves before the ends of the streams.
+        for id in connections.iter().chain(&rest) {
+            self.wind_up(*id);
         }
         self.cut_off = Some(self.schedule.cut_off_ms());
+        // From now on a turn ends a connection that is idle.
+        for id in connections {
+            self.drive(id, false);
+        }
         // There is no place for more clients. One that is on the way from another worker has its place and is served.
         self.mailbox.lobby.open(0);
     }
@@ -45,9 +52,16 @@ impl<S: Stream> Engine<S> {
         turn.ending();
         turn.announce_end();
         self.drive(id, false);
-        if self.table.find(id).is_some_and(|conn| conn.timer.waiting == Waiting::Request) {
+        // A peer of HTTP/2 answers what it was just sent, so to close its connection at once could destroy a response that it
+        // has not read yet.
+        let waiting = self.table.find(id).map(|conn| conn.timer.waiting);
+        if waiting == Some(Waiting::Request) && !self.is_http2(id) {
             self.abort(id);
         }
+    }
+
+    fn is_http2(&mut self, id: ConnId) -> bool {
+        self.table.find(id).is_some_and(|conn| matches!(conn.protocol, Protocol::Http2(_)))
     }
 
     #[cold]

@@ -103,7 +103,7 @@ impl<'a, S: Stream> Turn<'a, S> {
     pub(super) fn end(&mut self) -> Outcome {
         self.announce_last();
         self.conn.writing = Writing::Last;
-        self.finish()
+        if self.conn.io.outbox.is_some() { Outcome::KeepOpen } else { self.finish() }
     }
 
     /// Ends the subscriptions of a WebSocket that is closing.
