@@ -239,7 +239,7 @@ impl Router {
     }
 
     /// Finds what answers the request with this head. Parameters are decoded into the arena.
-    #[inline]
+    #[inline(always)]
     pub(super) fn resolve<'a>(&'a self, head: &Head<'a>, arena: &'a Arena) -> Resolved<'a> {
         let mut path = head.target.path_bytes();
         match head.target.form() {

@@ -346,7 +346,7 @@ impl App {
         &self.sockets
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn resolve<'a>(&'a self, head: &Head<'a>, arena: &'a Arena) -> Resolved<'a> {
         self.router.resolve(head, arena)
     }

@@ -272,7 +272,7 @@ impl<S> Conn<S> {
     }
 
     /// Returns what the connection waits for.
-    #[inline]
+    #[inline(always)]
     pub(super) fn waiting(&self) -> Waiting {
         match self.state().row().waits_for {
             Waiting::Linger => Waiting::Linger,
@@ -283,7 +283,7 @@ impl<S> Conn<S> {
     }
 
     /// Whether there is something to do that no event will announce.
-    #[inline]
+    #[inline(always)]
     pub(super) fn wants_turn(&self) -> bool {
         if let Some(outbox) =
             self.io.outbox.as_ref().filter(|outbox| outbox.holds_answers() || outbox.is_paused())

@@ -9,7 +9,7 @@ use crate::transport::Stream;
 use std::io;
 
 /// Reads once. Returns `None` if nothing came: the stream is drained, at its end, or has failed.
-#[inline]
+#[inline(always)]
 pub(super) fn read<S: Stream>(io: &mut Io<S>, source: &mut Source, room: &mut [u8]) -> Option<usize> {
     loop {
         match io.stream.read(room) {

@@ -104,7 +104,7 @@ impl<'a, S: Stream> Output<'a, S> {
     }
 
     /// Sends a response's content; a large one is taken out of `body`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn body(&mut self, body: &mut Body<'_>) {
         let bytes = body.bytes();
         if bytes.len() < LARGE_BYTES && !matches!(body, Body::File(_)) {
@@ -225,7 +225,7 @@ impl<'a, S: Stream> Output<'a, S> {
     pub(super) fn gathered(&mut self, slices: &[&[u8]]) {
         let mut buffers = [IoSlice::new(&[]); GATHERED_MAX + 1];
         let mut bytes = self.cork.len();
-        buffers[0] = IoSlice::new(&self.cork);
+        buffers[0] = IoSlice::new(self.cork);
         for (buffer, slice) in buffers[1..].iter_mut().zip(slices) {
             *buffer = IoSlice::new(slice);
             bytes += slice.len();

@@ -392,12 +392,11 @@ impl<R> Connection<R> {
             kind::PING if payload.len() != 8 => {
                 return Err((ErrorCode::FRAME_SIZE_ERROR, "PING has eight bytes"));
             }
-            kind::PING if head.has(flag::ACK) => {
-                if self.drain == Drain::Announced && payload == DRAIN_PING {
-                    self.announce_last(out);
-                    return Ok(Step::Done { consumed });
-                }
+            kind::PING if head.has(flag::ACK) && self.drain == Drain::Announced && payload == DRAIN_PING => {
+                self.announce_last(out);
+                return Ok(Step::Done { consumed });
             }
+            kind::PING if head.has(flag::ACK) => {}
             kind::PING => push_frame(out, kind::PING, flag::ACK, 0, payload),
             kind::GOAWAY if payload.len() < 8 => {
                 return Err((ErrorCode::FRAME_SIZE_ERROR, "GOAWAY has eight bytes at least"));

@@ -144,6 +144,7 @@ pub fn is_interim(frames: &[u8]) -> bool {
 }
 
 /// Appends the frames of a response's head, which name no stream yet: [`Connection::send_head`] gives them one.
+#[inline(never)]
 pub fn push_head_frames(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
     let at = out.len();
     out.extend_from_slice(&[0; FRAME_HEAD_BYTES]);

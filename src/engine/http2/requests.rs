@@ -379,7 +379,6 @@ impl<'r, S: Stream> Dispatch<'_, '_, 'r, S> {
 
 /// Notes what became of a response, and posts one that gets a record.
 #[inline]
-#[expect(clippy::too_many_arguments, reason = "it continues `run`")]
 fn settle<S: Stream>(
     mux: &mut Mux,
     stream: u32,

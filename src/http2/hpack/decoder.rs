@@ -376,7 +376,8 @@ mod tests {
             ("0001", HpackError::Truncated),
         ] {
             let block = [&block[..], &bytes(more)].concat();
-            let mut section = Section::new(&arena, &Limits { head_bytes: 4_000, ..limits.clone() }, block.len());
+            let mut section =
+                Section::new(&arena, &Limits { head_bytes: 4_000, ..limits.clone() }, block.len());
             assert_eq!(Decoder::new(4096).decode(&block, &mut section), Err(expected), "{more}");
         }
     }
