@@ -10,11 +10,15 @@ use super::input::read;
 use super::turn::Turn;
 use crate::app::FieldBlock;
 use crate::http1::Refusal;
+use crate::http2::ErrorCode;
 use crate::transport::Stream;
 
 impl<S: Stream> Turn<'_, S> {
     /// Answers a request that was not finished in time. It is the last answer.
     pub(super) fn request_timed_out(&mut self) {
+        if self.fail_frames(ErrorCode::ENHANCE_YOUR_CALM, "a frame took too long to arrive") {
+            return;
+        }
         let fields = match &self.conn.protocol {
             Protocol::Transfer(transfer) => transfer.upload_fields(),
             _ => FieldBlock::NONE,
@@ -50,6 +54,9 @@ impl<S: Stream> Turn<'_, S> {
         // It goes back to the system, not to the pool.
         self.conn.inbox = None;
         self.conn.unfinished = false;
+        if self.fail_frames(ErrorCode::INTERNAL_ERROR, "there is no memory for a frame") {
+            return;
+        }
         let sends = match &self.conn.protocol {
             Protocol::Transfer(transfer) => matches!(transfer.stage(), Stage::Sending(_)),
             _ => false,

@@ -4,11 +4,11 @@
 //! its turn.
 
 use super::mux::Mux;
-use crate::engine::conn::Protocol;
+use crate::engine::conn::{Protocol, Writing};
 use crate::engine::output::Output;
 use crate::engine::turn::Turn;
 use crate::http1::Decoder;
-use crate::http2::PREFACE;
+use crate::http2::{ErrorCode, PREFACE};
 use crate::transport::Stream;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -66,6 +66,20 @@ impl<S: Stream> Turn<'_, S> {
             mux.core.announce_last(&mut mux.out);
         }
         self.send_frames();
+    }
+
+    /// Ends a connection and its streams with GOAWAY, because no further frame can be read. Returns whether it is one of HTTP/2.
+    #[cold]
+    pub(in crate::engine) fn fail_frames(&mut self, code: ErrorCode, why: &str) -> bool {
+        let Protocol::Http2(mux) = &self.conn.protocol else { return false };
+        {
+            let mux = &mut *mux.borrow_mut();
+            mux.core.fail(code, why, &mut mux.out);
+            mux.end();
+        }
+        self.send_frames();
+        self.conn.writing = Writing::Last;
+        true
     }
 
     /// Sends what the connection's streams have written, and lets those go on that wait for room.
