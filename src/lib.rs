@@ -1,4 +1,4 @@
-//! A zero-copy, arena-based HTTP/1.1 and WebSocket server.
+//! A zero-copy, arena-based HTTP/1.1, HTTP/2 and WebSocket server.
 //!
 //! A value that a handler reads from a request is *fleeting*: it borrows the read buffer or the request's arena, and
 //! both are reused for the next request. To keep a value longer, copy it explicitly with [`keep()`](Keep::keep).

@@ -117,7 +117,24 @@ impl Limits {
         let parts = [self.message_bytes, self.outbox_bytes, begun, READ_BYTES, subscriptions, unsent];
         parts.iter().fold(inbox, |sum, part| sum.saturating_add(*part))
     }
+
+    /// Returns the most bytes of memory that one connection of HTTP/2 can make the server hold.
+    ///
+    /// Each of its [`streams`](Limits::streams) may have as much as a connection of HTTP/1.1, and what its window allows before it
+    /// is read: 64 KiB, at most doubled because it grows. To that come the frames that wait for the connection, its own inbox, the
+    /// table of HPACK and a field block in several frames. What is not included is the same. The limit [`memory`](Limits::memory)
+    /// bounds all connections together, and a connection that has no request under way holds nothing but the table.
+    pub fn http2_connection_bytes(&self) -> usize {
+        let stream = self.connection_bytes().saturating_add(2 * STREAM_WINDOW_BYTES);
+        let own = READ_BYTES.saturating_mul(3).saturating_add(self.head_bytes).saturating_add(HPACK_BYTES_MAX);
+        self.streams.saturating_mul(stream).saturating_add(own)
+    }
 }
+
+/// What a peer may send on a stream of HTTP/2 before it is read.
+const STREAM_WINDOW_BYTES: usize = 64 << 10;
+/// The table of HPACK, and the list of its entries.
+const HPACK_BYTES_MAX: usize = 8 << 10;
 
 /// Things are numbered with 32 bits.
 const COUNT_MAX: usize = u32::MAX as usize;
@@ -259,7 +276,12 @@ mod tests {
             let mut limits = Limits::default();
             *field(&mut limits) = usize::MAX;
             assert_eq!(limits.connection_bytes(), usize::MAX);
+            assert_eq!(limits.http2_connection_bytes(), usize::MAX);
         }
+        let limits = Limits { streams: usize::MAX, ..Limits::default() };
+        assert_eq!(limits.http2_connection_bytes(), usize::MAX);
+        let limits = Limits { streams: 1, ..Limits::default() };
+        assert!(limits.http2_connection_bytes() > limits.connection_bytes());
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl ResponseContext {
 
     /// Encodes a response: RFC 9112 §6 for its framing, §9.6 for what becomes of the connection.
     /// A large body is taken out of the response.
-    #[inline]
+    #[inline(always)]
     pub(in crate::engine) fn answer<S: Stream>(
         &self,
         out: &mut Output<'_, S>,
@@ -70,6 +70,17 @@ impl ResponseContext {
             out.body(&mut response.body);
         }
         if keep_alive { AfterAnswer::KeepAlive } else { AfterAnswer::Close }
+    }
+
+    /// The same, out of line: the code of HTTP/1.1's path is short because it is inlined there alone.
+    #[inline(never)]
+    pub(in crate::engine) fn answer_apart<S: Stream>(
+        &self,
+        out: &mut Output<'_, S>,
+        response: &mut Response<'_>,
+        date: &[u8; 29],
+    ) -> AfterAnswer {
+        self.answer(out, response, date)
     }
 
     #[inline]
@@ -97,7 +108,7 @@ impl ResponseContext {
         let close = response.close;
         *response = no_memory().into();
         response.close = close;
-        self.answer(out, response, date)
+        self.answer_apart(out, response, date)
     }
 
     /// Encodes what is known of a response whose body is pending: nothing if another thread makes the answer, the head
@@ -233,7 +244,7 @@ impl ResponseContext {
         let mut response = app.error_response(error, &mut services.counters.panics);
         response.fields.put_in_front(fields);
         let (status, before) = (response.status, out.cork.position());
-        ResponseContext { keep_alive: false, ..*self }.answer(out, &mut response, services.date.text());
+        ResponseContext { keep_alive: false, ..*self }.answer_apart(out, &mut response, services.date.text());
         if services.completions.is_on() {
             services.completions.refused(conn, status, before, out.cork.position());
         }
@@ -253,6 +264,7 @@ pub(in crate::engine) fn content_length(status: u16, bytes: u64) -> (ContentLeng
 }
 
 /// Asks a client for the content that it holds back (RFC 9110 §10.1.1).
+#[cold]
 pub(in crate::engine) fn ask_for_content<S: Stream>(version: Version, out: &mut Output<'_, S>) {
     out.cork.extend_from_slice(if version == Version::Http2 { http2::CONTINUE } else { http1::CONTINUE });
 }

@@ -196,7 +196,7 @@ fn next<S: Stream>(
         let result = ManuallyDrop::into_inner(result);
         let mut answer = result.unwrap_or_else(Response::from);
         status = answer.status;
-        response.answer(out, &mut answer, date)
+        response.answer_apart(out, &mut answer, date)
     });
     counters.panics += request.panics();
     if let Some(after) = after {
@@ -213,7 +213,7 @@ fn next<S: Stream>(
 }
 
 /// Reads the content of a request whose head is complete. Asks for it first if the client waits for that.
-#[inline]
+#[inline(always)]
 fn content<'a, S: Stream>(
     head: &Head<'a>,
     rest: &'a mut [u8],
@@ -318,12 +318,12 @@ fn respond<S: Stream>(
     let mut answer = answer.unwrap_or_else(Response::from);
     // A source that is not needed is dropped. That runs the application's code, which may panic.
     let answered = catch_counted(&mut counters.panics, || {
-        let after = context.answer(out, &mut answer, date.text());
+        let after = context.answer_apart(out, &mut answer, date.text());
         (after, answer.status)
     });
     let (after, status) = answered.unwrap_or_else(|| {
         let mut answer = Response::from(handler_failed());
-        context.answer(out, &mut answer, date.text());
+        context.answer_apart(out, &mut answer, date.text());
         (AfterAnswer::Close, answer.status)
     });
     note_answer(conn, status, after, out, services);
