@@ -6,7 +6,7 @@
 
 use super::http2_requests::{Asked, CONTENT_MAX, app, message};
 use crate::http2::event::Event;
-use crate::http2::frames::{Frame, HEADER, code, setting};
+use crate::http2::frames::{Frame, HEADER, PREFACE, code, setting};
 use crate::http2::hpack::Literal;
 use crate::http2::session::{Session, Windows};
 use fleeting::ConnId;
@@ -70,6 +70,10 @@ struct Play {
     is_over: bool,
     /// The client sends what is no frame.
     is_blind: bool,
+    /// The server has answered less than the preface.
+    is_http1: bool,
+    /// Bytes that were delivered.
+    delivered: usize,
     /// Frames that bring nothing.
     noise: usize,
 }
@@ -105,6 +109,8 @@ impl Play {
             is_impatient,
             is_over: false,
             is_blind: false,
+            is_http1: false,
+            delivered: 0,
             noise: 0,
         }
     }
@@ -211,6 +217,7 @@ impl Play {
     fn deliver(&mut self, bytes: usize) {
         let output = &mut self.client.output;
         let piece: Vec<u8> = output.drain(..output.len().min(bytes)).collect();
+        self.delivered += piece.len();
         self.pipe.borrow_mut().deliver(&piece);
         self.event(Readiness { readable: true, ..Readiness::default() });
     }
@@ -225,6 +232,12 @@ impl Play {
 
     fn read(&mut self) {
         let mut written = std::mem::take(&mut self.pipe.borrow_mut().written);
+        if self.delivered < PREFACE.len() || self.is_http1 {
+            // As yet, the connection may be one of HTTP/1.1, and is answered as such if it ends.
+            self.is_http1 |= !written.is_empty();
+            assert!(!self.is_http1 || self.is_impatient, "{}", written.escape_ascii());
+            return;
+        }
         let mut from = 0;
         while let Some((frame, length)) = Frame::parse(&written[from..]) {
             from += length;
