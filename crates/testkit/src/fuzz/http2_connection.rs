@@ -70,7 +70,7 @@ struct Play {
     is_over: bool,
     /// The client sends what is no frame.
     is_blind: bool,
-    /// The server has answered less than the preface.
+    /// The connection may have ended before the whole preface has arrived.
     is_http1: bool,
     /// Bytes that were delivered.
     delivered: usize,
@@ -150,21 +150,29 @@ impl Play {
                 let literals = [Literal::Indexed, Literal::NotIndexed, Literal::NeverIndexed];
                 self.client.encoder.literal = literals[amount / 2 % 3];
             }
-            _ if self.is_impatient => match amount % 8 {
-                0 => {
-                    self.is_over = true;
-                    self.engine.shutdown();
-                    self.event(Readiness::default());
-                }
-                1 => self.engine.abort(self.conn),
-                _ => {
-                    self.now.ms += 400 * amount as u64;
-                    self.event(Readiness::default());
-                }
-            },
+            _ if self.is_impatient => {
+                // As yet, the connection may be one of HTTP/1.1, and is answered as such if it ends.
+                self.is_http1 |= self.delivered < PREFACE.len();
+                self.be_impatient(amount);
+            }
             _ => {
                 self.pipe.borrow_mut().interrupted = true;
                 self.event(Readiness { readable: true, writable: true, ..Readiness::default() });
+            }
+        }
+    }
+
+    fn be_impatient(&mut self, amount: usize) {
+        match amount % 8 {
+            0 => {
+                self.is_over = true;
+                self.engine.shutdown();
+                self.event(Readiness::default());
+            }
+            1 => self.engine.abort(self.conn),
+            _ => {
+                self.now.ms += 400 * amount as u64;
+                self.event(Readiness::default());
             }
         }
     }
@@ -232,10 +240,7 @@ impl Play {
 
     fn read(&mut self) {
         let mut written = std::mem::take(&mut self.pipe.borrow_mut().written);
-        if self.delivered < PREFACE.len() || self.is_http1 {
-            // As yet, the connection may be one of HTTP/1.1, and is answered as such if it ends.
-            self.is_http1 |= !written.is_empty();
-            assert!(!self.is_http1 || self.is_impatient, "{}", written.escape_ascii());
+        if self.is_http1 {
             return;
         }
         let mut from = 0;
