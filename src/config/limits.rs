@@ -126,7 +126,8 @@ impl Limits {
     /// bounds all connections together, and a connection that has no request under way holds nothing but the table.
     pub fn http2_connection_bytes(&self) -> usize {
         let stream = self.connection_bytes().saturating_add(2 * STREAM_WINDOW_BYTES);
-        let own = READ_BYTES.saturating_mul(3).saturating_add(self.head_bytes).saturating_add(HPACK_BYTES_MAX);
+        let own =
+            READ_BYTES.saturating_mul(3).saturating_add(self.head_bytes).saturating_add(HPACK_BYTES_MAX);
         self.streams.saturating_mul(stream).saturating_add(own)
     }
 }

@@ -74,6 +74,7 @@ impl<S: Stream> Engine<S> {
             }
         }
         self.run_streams();
+        let ids = self.table.ids();
         for id in &ids {
             if let Some(conn) = self.table.find(*id).filter(|conn| conn.loses_something()) {
                 self.report.stragglers.push(Straggler::new(conn));
@@ -81,5 +82,6 @@ impl<S: Stream> Engine<S> {
             }
         }
         ids.into_iter().for_each(|id| self.abort(id));
+        self.run_streams();
     }
 }

@@ -6,6 +6,7 @@
 use super::conn::Conn;
 use super::table::Table;
 use crate::app::ConnId;
+use crate::transport::Stream;
 
 /// The connections that give way next, found in advance because finding one means to look at all.
 #[derive(Default)]
@@ -27,7 +28,11 @@ const CANDIDATES_MAX: usize = 64;
 
 impl Eviction {
     /// Returns the connection that is to give way, and since when it waits, if there is one.
-    pub(super) fn next<S>(&mut self, table: &mut Table<Conn<S>>, now_ms: u64) -> Option<(ConnId, u64)> {
+    pub(super) fn next<S: Stream>(
+        &mut self,
+        table: &mut Table<Conn<S>>,
+        now_ms: u64,
+    ) -> Option<(ConnId, u64)> {
         // Those that have come to linger since the search have waited for less.
         let mut has_searched = now_ms.saturating_sub(self.searched) >= WAIT_MS_MIN;
         if has_searched {
@@ -55,16 +60,18 @@ impl Eviction {
         }
     }
 
-    fn search<S>(&mut self, table: &Table<Conn<S>>, now_ms: u64) {
+    fn search<S: Stream>(&mut self, table: &Table<Conn<S>>, now_ms: u64) {
         self.searched = now_ms;
         find(&mut self.lingering, table, Conn::is_lingering);
         find(&mut self.idle, table, Conn::is_idle);
     }
 }
 
-fn find<S>(candidates: &mut Candidates, table: &Table<Conn<S>>, wanted: impl Fn(&Conn<S>) -> bool) {
+fn find<S: Stream>(candidates: &mut Candidates, table: &Table<Conn<S>>, wanted: impl Fn(&Conn<S>) -> bool) {
     candidates.clear();
-    let waiting = table.records().filter(|(_, conn)| wanted(conn));
+    // A stream of HTTP/2 has no place of its own.
+    let has_place = |conn: &Conn<S>| !conn.io.stream.is_multiplexed();
+    let waiting = table.records().filter(|(_, conn)| has_place(conn) && wanted(conn));
     candidates.extend(waiting.map(|(index, conn)| (conn.timer.since, table.id(index))));
     if candidates.len() > CANDIDATES_MAX {
         candidates.select_nth_unstable_by_key(CANDIDATES_MAX, |(since, _)| *since);

@@ -38,6 +38,7 @@ impl<S: Stream> Engine<S> {
             Expiry::Ping => turn.ping(),
             Expiry::Close(code, reason) => turn.close(code, reason),
             Expiry::Offer => return self.offer(id),
+            Expiry::Abort if turn.ends_frames() => {}
             Expiry::Abort => return self.abort(id),
         }
         self.drive(id, false);

@@ -35,6 +35,7 @@ impl<S: Stream> Engine<S> {
                 match task {
                     Task::Begin { conn, writable } => self.drive(conn, writable),
                     Task::Ready { conn, readable } => self.resume_stream(conn, readable),
+                    Task::Leave(conn) => self.leave_stream(conn),
                     Task::Fail(conn) => self.abort(conn),
                 }
             }
@@ -83,6 +84,7 @@ impl<S: Stream> Engine<S> {
                 transfer = Some(begun);
             }
         }
+        conn.io.broken = conn.io.outbox.as_ref().is_some_and(|outbox| outbox.is_broken());
         let id = self.table.insert(conn);
         self.streams += 1;
         let Some(conn) = self.table.find(id) else { return };
@@ -99,6 +101,16 @@ impl<S: Stream> Engine<S> {
         // It may have ended since.
         let task = if is_open { Task::Begin { conn: id, writable } } else { Task::Fail(id) };
         self.context.services.post.push(task);
+    }
+
+    /// Lets the record of a stream know that its client may have left, as the end of a connection of HTTP/1.1 does.
+    fn leave_stream(&mut self, id: ConnId) {
+        if let Some(conn) = self.table.find(id) {
+            if conn.source != Source::Ended {
+                conn.source = Source::Ending;
+            }
+            self.drive(id, false);
+        }
     }
 
     fn resume_stream(&mut self, id: ConnId, readable: bool) {

@@ -272,6 +272,9 @@ impl<'a, S: Stream> Turn<'a, S> {
 
     /// Handles the peer's end: what is queued for it still leaves (RFC 9112 §9.6).
     fn ended(&mut self) {
+        if self.outlives_the_end() {
+            return;
+        }
         self.conn.writing = Writing::Last;
         self.conn.unfinished = false;
         self.end_protocol();

@@ -73,6 +73,15 @@ impl<'r> Section<'r> {
         self.refusal
     }
 
+    /// Returns whether it is that of a HEAD request, as far as it was stored.
+    pub fn is_head(&self) -> bool {
+        // Pseudo-fields come first, and there are five.
+        let first = self.spans.as_slice().iter().take(5);
+        first.into_iter().any(|field| {
+            field.name.bytes(self.bytes) == b":method" && field.value.bytes(self.bytes) == b"HEAD"
+        })
+    }
+
     /// Returns the size of the section as RFC 9113 §6.5.2 counts it.
     pub fn size(&self) -> usize {
         self.size

@@ -123,6 +123,13 @@ impl<R> Streams<R> {
         last.iter_mut().chain(first.iter_mut())
     }
 
+    /// Removes the streams for which `is_over` is true, and returns what was kept for them.
+    pub fn take_if(&mut self, is_over: impl Fn(&Stream<R>) -> bool) -> Vec<R> {
+        let (over, rest): (Vec<_>, _) = std::mem::take(&mut self.open).into_iter().partition(is_over);
+        self.open = rest;
+        over.into_iter().map(|stream| stream.record).collect()
+    }
+
     /// Removes all streams.
     pub(super) fn take(&mut self) -> Vec<Stream<R>> {
         std::mem::take(&mut self.open)

@@ -285,7 +285,8 @@ impl Transfer {
         let Services { counters, completions, date, shutting_down, wake, .. } = &mut worker.services;
         self.context.keep_alive &= !*shutting_down;
         // A source that is not needed is dropped. That runs the application's code, which may panic.
-        let after = catch_counted(&mut counters.panics, || self.context.answer_apart(out, response, date.text()));
+        let after =
+            catch_counted(&mut counters.panics, || self.context.answer_apart(out, response, date.text()));
         if completions.is_on() {
             completions.set_status(conn, response.status);
         }

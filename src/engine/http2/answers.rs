@@ -73,12 +73,13 @@ pub(super) fn answer<S: Stream>(
     let at = mux.core.begin_head(out.cork);
     http2::response::encode_head(out.cork, &head);
     mux.core.end_head(stream, at, !has_content, out.cork);
+    let content_at = out.cork.len();
     if has_content {
         match &response.body {
             Body::File(part) => {
                 if read_content(mux, stream, part, out).is_err() {
                     // The file is shorter than was announced.
-                    out.cork.truncate(at);
+                    out.cork.truncate(content_at);
                     mux.core.push_reset(stream, ErrorCode::INTERNAL_ERROR, out.cork);
                 }
             }

@@ -112,7 +112,7 @@ impl Mux {
         for stream in self.core.streams.iter_mut() {
             stream.record.last_frame = None;
         }
-        self.settle();
+        let _ = self.settle();
     }
 
     /// Notes whether the connection has sent everything it was given. If so, streams that wait for room are woken.
@@ -147,10 +147,12 @@ impl Mux {
         }
     }
 
-    /// Charges what the streams have here to the server's memory.
-    fn settle(&mut self) {
-        // What is here already is bounded by the windows. If it is refused, the next content is.
-        let _ = self.charge.set(self.out.capacity() + self.received_bytes);
+    /// Charges what is here to the server's memory.
+    ///
+    /// # Errors
+    /// There is no more. What is here already is bounded by the windows, so only what comes next is refused.
+    fn settle(&mut self) -> Result<(), NoMemory> {
+        self.charge.set(self.out.capacity() + self.received_bytes + self.core.bytes())
     }
 
     /// Takes content that has arrived for a stream, or its end.
@@ -161,27 +163,10 @@ impl Mux {
         let Some(stream) = self.core.streams.find(id) else { return Ok(()) };
         let record = &mut stream.record;
         let before = record.input.capacity();
-        let framing = if record.form == ContentForm::Chunked { CHUNK_FRAMING_BYTES } else { 0 };
-        if record.input.try_reserve(content.len() + framing).is_err() {
-            return Err(NoMemory);
-        }
-        record.uncredited += content.len();
-        if record.form != ContentForm::Chunked {
-            record.input.extend_from_slice(content);
-        } else if !content.is_empty() {
-            crate::http1::encode_chunk_size(&mut record.input, content.len());
-            record.input.extend_from_slice(content);
-            record.input.extend_from_slice(b"\r\n");
-        }
-        if ends && record.form == ContentForm::Chunked {
-            crate::http1::encode_last_chunk(&mut record.input);
-        }
+        record.push(content, ends)?;
         self.received_bytes += record.input.capacity() - before;
-        let conn = record.conn;
-        if let Some(conn) = conn {
-            self.post.push(Task::Ready { conn, readable: true });
-        }
-        self.charge.set(self.out.capacity() + self.received_bytes)
+        record.post(&self.post);
+        self.settle()
     }
 
     /// Takes the trailers of a stream's content, which end it.
@@ -189,19 +174,10 @@ impl Mux {
         let Some(stream) = self.core.streams.find(id) else { return };
         let record = &mut stream.record;
         let before = record.input.capacity();
-        if record.form == ContentForm::Chunked {
-            record.input.extend_from_slice(b"0\r\n");
-            for (name, value) in trailers.iter() {
-                for part in [name.as_bytes(), b": ", value, b"\r\n"] {
-                    record.input.extend_from_slice(part);
-                }
-            }
-            record.input.extend_from_slice(b"\r\n");
-        }
+        record.push_trailers(trailers);
         self.received_bytes += record.input.capacity() - before;
-        if let Some(conn) = record.conn {
-            self.post.push(Task::Ready { conn, readable: true });
-        }
+        record.post(&self.post);
+        let _ = self.settle();
     }
 
     /// Lets a stream's record go on, which has ended by an error.
@@ -216,6 +192,19 @@ impl Mux {
     fn forget(&mut self, record: &Record) {
         self.waiting -= usize::from(record.waits);
         self.received_bytes -= record.input.capacity();
+        let _ = self.settle();
+    }
+
+    /// The peer sends nothing more: what has not arrived of a request will not, and a record learns that its client may have left.
+    pub(in crate::engine) fn peer_has_ended(&mut self) {
+        for record in self.core.streams.take_if(|stream| !stream.remote_ended()) {
+            self.fail(record);
+        }
+        for stream in self.core.streams.iter_mut() {
+            if let Some(conn) = stream.record.conn {
+                self.post.push(Task::Leave(conn));
+            }
+        }
     }
 
     /// Ends all streams, because the connection has ended.
@@ -226,6 +215,7 @@ impl Mux {
             }
         }
         (self.waiting, self.received_bytes) = (0, 0);
+        let _ = self.settle();
         self.is_blocked = true;
     }
 
@@ -234,6 +224,7 @@ impl Mux {
         let Some(stream) = self.core.streams.find(id) else { return Ok(0) };
         let ended = stream.remote_ended();
         let record = &mut stream.record;
+        record.is_posted = false;
         let bytes = record.unread().min(buffer.len());
         if bytes == 0 {
             // The end of a request is in its framing; only a tunnel ends with the stream.
@@ -254,7 +245,7 @@ impl Mux {
             if self.out.len() > before {
                 self.post_owner();
             }
-            self.settle();
+            let _ = self.settle();
         }
         Ok(bytes)
     }
@@ -264,6 +255,11 @@ impl Mux {
         let Some(stream) = self.core.streams.find(id) else { return true };
         let is_tunnel_end = stream.remote_ended() && stream.record.form == ContentForm::Tunnel;
         stream.record.unread() > 0 || is_tunnel_end
+    }
+
+    /// Whether a stream has a record.
+    pub(super) fn has_record(&mut self, id: u32) -> bool {
+        self.core.streams.find(id).is_some_and(|stream| stream.record.conn.is_some())
     }
 
     /// Whether a stream carries a WebSocket.
@@ -278,6 +274,7 @@ impl Mux {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
         let mut awaits_head = stream.record.awaits_head;
+        self.waiting -= usize::from(std::mem::take(&mut stream.record.waits));
         let mut taken = 0;
         for slice in slices {
             let mut rest = *slice;
@@ -309,7 +306,7 @@ impl Mux {
         }
         if taken > 0 {
             self.post_owner();
-            self.settle();
+            let _ = self.settle();
             Ok(taken)
         } else {
             Err(io::ErrorKind::WouldBlock.into())
@@ -345,7 +342,7 @@ impl Mux {
             sent += read;
         }
         self.post_owner();
-        self.settle();
+        let _ = self.settle();
         Ok(sent)
     }
 
@@ -415,8 +412,6 @@ impl Mux {
     }
 }
 
-/// A chunk's size, the line breaks around it, and the last chunk.
-const CHUNK_FRAMING_BYTES: usize = 32;
 /// Where the flags are in a frame's head (RFC 9113 §4.1).
 const FLAGS_AT: usize = 4;
 

@@ -2,8 +2,11 @@
 //!
 //! It knows no frame. Its invariant: what has arrived is here until the record reads it.
 
+use super::post::{Post, Task};
 use super::text::ContentForm;
 use crate::app::ConnId;
+use crate::buffer::NoMemory;
+use crate::http1::{Fields, encode_chunk_size, encode_last_chunk};
 
 /// What is kept for a stream with a record of its own.
 pub(in crate::engine) struct Record {
@@ -18,6 +21,8 @@ pub(in crate::engine) struct Record {
     pub(super) uncredited: usize,
     /// The response's head is still to come.
     pub(super) awaits_head: bool,
+    /// It is posted to read what has arrived, and has not done so.
+    pub(super) is_posted: bool,
     /// It has been refused room.
     pub(super) waits: bool,
     /// Where in `out` its last frame that could end it begins.
@@ -33,8 +38,55 @@ impl Record {
             form,
             uncredited: 0,
             awaits_head: true,
+            is_posted: false,
             waits: false,
             last_frame: None,
+        }
+    }
+
+    /// Adds content that has arrived, or its end.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub(super) fn push(&mut self, content: &[u8], ends: bool) -> Result<(), NoMemory> {
+        let is_chunked = self.form == ContentForm::Chunked;
+        let framing = if is_chunked { CHUNK_FRAMING_BYTES } else { 0 };
+        if self.input.try_reserve(content.len() + framing).is_err() {
+            return Err(NoMemory);
+        }
+        self.uncredited += content.len();
+        if !is_chunked {
+            self.input.extend_from_slice(content);
+        } else if !content.is_empty() {
+            encode_chunk_size(&mut self.input, content.len());
+            self.input.extend_from_slice(content);
+            self.input.extend_from_slice(b"\r\n");
+        }
+        if ends && is_chunked {
+            encode_last_chunk(&mut self.input);
+        }
+        Ok(())
+    }
+
+    /// Adds trailers, which end the content.
+    pub(super) fn push_trailers(&mut self, trailers: &Fields<'_>) {
+        if self.form != ContentForm::Chunked {
+            return;
+        }
+        self.input.extend_from_slice(b"0\r\n");
+        for (name, value) in trailers.iter() {
+            for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+                self.input.extend_from_slice(part);
+            }
+        }
+        self.input.extend_from_slice(b"\r\n");
+    }
+
+    /// Lets its record read what has arrived. One task is enough until it does.
+    pub(super) fn post(&mut self, post: &Post) {
+        if let Some(conn) = self.conn.filter(|_| !self.is_posted) {
+            self.is_posted = true;
+            post.push(Task::Ready { conn, readable: true });
         }
     }
 
@@ -43,3 +95,6 @@ impl Record {
         self.input.len() - self.read
     }
 }
+
+/// A chunk's size, the line breaks around it, and the last chunk.
+const CHUNK_FRAMING_BYTES: usize = 32;

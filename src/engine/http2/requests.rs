@@ -43,6 +43,10 @@ pub(in crate::engine) fn run<S: Stream>(
     let (mut from, to) = (0, input.len());
     let mut fresh = false;
     let next = loop {
+        if mux.core.has_failed() {
+            mux.end();
+            break Next::Close;
+        }
         if out.io.outbox.is_some() || out.io.broken {
             break Next::Same(StopReason::PeerBlocked);
         }
@@ -189,7 +193,9 @@ fn begin_held(mux: &mut Mux, worker: &mut Context, client: &Client<'_>) {
 /// Ends a stream for whose content there is no memory.
 #[cold]
 fn refuse_content<S: Stream>(mux: &mut Mux, stream: u32, out: &mut Output<'_, S>) {
-    if let Some(record) = mux.core.close(stream, false, ErrorCode::REFUSED_STREAM, out.cork) {
+    // RFC 9113 §8.7: a client may send again what was not begun.
+    let code = if mux.has_record(stream) { ErrorCode::INTERNAL_ERROR } else { ErrorCode::REFUSED_STREAM };
+    if let Some(record) = mux.core.close(stream, false, code, out.cork) {
         mux.fail(record);
     }
 }
@@ -221,7 +227,7 @@ fn take_block<S: Stream>(
         };
         return mux.core.fail(code, "a field block cannot be decoded", out.cork);
     }
-    let now_ms = services.now_ms;
+    let (now_ms, is_head) = (services.now_ms, section.is_head());
     match role {
         BlockRole::Ignored => {}
         BlockRole::Refused => mux.core.refuse(stream, ErrorCode::REFUSED_STREAM, now_ms, out.cork),
@@ -244,7 +250,7 @@ fn take_block<S: Stream>(
             }
             Err(HeadError::Refused(refusal)) => {
                 Dispatch { mux, stream, ends, is_open: false, out, client, app, services, arena, pool, held }
-                    .refuse(refusal);
+                    .refuse(refusal, is_head);
             }
         },
     }
@@ -272,7 +278,7 @@ impl<'r, S: Stream> Dispatch<'_, '_, 'r, S> {
         let is_tunnel = request.protocol.is_some();
         if is_tunnel && !head.upgrade {
             let error = Error::new(501, "The server does not speak this protocol.");
-            return self.answer_error(error, None);
+            return self.answer_error(error, false);
         }
         if is_tunnel || !self.ends {
             return self.begin(&request);
@@ -347,18 +353,18 @@ impl<'r, S: Stream> Dispatch<'_, '_, 'r, S> {
 
     /// Answers a request that is not served.
     #[cold]
-    fn refuse(self, refusal: Refusal) {
+    fn refuse(self, refusal: Refusal, is_head: bool) {
         self.services.counters.count_refused(refusal);
         let error = Error::new(refusal.status(), refusal.to_string());
-        self.answer_error(error, Some(refusal));
+        self.answer_error(error, is_head);
     }
 
     #[cold]
-    fn answer_error(self, error: Error, _refusal: Option<Refusal>) {
+    fn answer_error(self, error: Error, head_only: bool) {
         let Dispatch { mux, stream, ends, out, client, app, services, .. } = self;
         let mut response = app.error_response(error, &mut services.counters.panics);
         let (status, before) = (response.status, out.cork.position());
-        let target = Target { stream, ends, head_only: false, is_open: false };
+        let target = Target { stream, ends, head_only, is_open: false };
         let answered = answer(mux, target, &mut response, services.date.text(), out);
         let completions = &mut services.completions;
         match answered {

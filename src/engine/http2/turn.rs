@@ -4,7 +4,7 @@
 //! its turn.
 
 use super::mux::Mux;
-use crate::engine::conn::{Protocol, Writing};
+use crate::engine::conn::{Protocol, Source, Writing};
 use crate::engine::output::Output;
 use crate::engine::turn::Turn;
 use crate::http1::Decoder;
@@ -50,6 +50,16 @@ impl<S: Stream> Turn<'_, S> {
         false
     }
 
+    /// Ends an idle connection whose client has to know which streams were served. Returns whether it is one of HTTP/2.
+    pub(in crate::engine) fn ends_frames(&mut self) -> bool {
+        let is_idle = matches!(self.conn.protocol, Protocol::Http2(_)) && self.is_idle();
+        if is_idle {
+            self.announce_last();
+            self.conn.writing = Writing::Last;
+        }
+        is_idle
+    }
+
     /// Announces the end of the connection, for a shutdown: requests that are on their way are still served.
     pub(in crate::engine) fn announce_end(&mut self) {
         if let Protocol::Http2(mux) = &self.conn.protocol {
@@ -82,6 +92,15 @@ impl<S: Stream> Turn<'_, S> {
         true
     }
 
+    /// Whether a connection has streams that go on although the peer has ended its side: their responses are under way. Streams
+    /// that wait for content are ended.
+    pub(in crate::engine) fn outlives_the_end(&mut self) -> bool {
+        let Protocol::Http2(mux) = &self.conn.protocol else { return false };
+        mux.borrow_mut().peer_has_ended();
+        let goes_on = !mux.borrow().core.streams.is_empty();
+        goes_on
+    }
+
     /// Sends what the connection's streams have written, and lets those go on that wait for room.
     #[inline(never)]
     pub(in crate::engine) fn send_frames(&mut self) {
@@ -91,5 +110,8 @@ impl<S: Stream> Turn<'_, S> {
         mux.take_out(|frames| out.bytes(frames));
         out.flush();
         mux.set_blocked(self.conn.io.outbox.is_some());
+        if self.conn.source == Source::Ended && mux.core.streams.is_empty() {
+            self.conn.writing = Writing::Last;
+        }
     }
 }
