@@ -48,6 +48,8 @@ pub enum Failure {
 #[derive(Debug, Default)]
 struct Partial {
     response: Response,
+    /// Bytes of content that a test has taken out of the response.
+    taken: usize,
     /// A HEAD request, whose response has no content.
     is_head: bool,
     has_ended: bool,
@@ -225,6 +227,7 @@ impl Client {
         loop {
             let partial = self.responses.get_mut(&stream).expect("the stream was started");
             if partial.response.body.len() >= bytes || partial.has_ended || partial.reset.is_some() {
+                partial.taken += partial.response.body.len();
                 return std::mem::take(&mut partial.response.body);
             }
             self.next_frame();
@@ -368,7 +371,7 @@ impl Partial {
         let has_none = self.is_head || self.response.status == 304;
         match has_none {
             true => self.response.body.is_empty(),
-            false => length.is_none_or(|length: usize| length == self.response.body.len()),
+            false => length.is_none_or(|length: usize| length == self.taken + self.response.body.len()),
         }
     }
 }
