@@ -68,6 +68,11 @@ impl Upload for Sum {
         match trailers.get("x-then") {
             Some(b"panic") => panic!("planted"),
             Some(b"error") => return Err(Error::new(422, "not so")),
+            Some(b"now") => {
+                let (response, responder) = Response::defer();
+                responder.send(Response::text("now")).expect("the client waits");
+                return Ok(response);
+            }
             Some(b"later") => {
                 let (response, responder) = Response::defer();
                 thread::spawn(move || responder.send(Response::text("later")).expect("the client waits"));
@@ -173,6 +178,16 @@ fn pipelined_uploads_are_answered_in_order() {
         finished(&reports, 3);
         finished(&reports, 5);
     }
+}
+
+/// It is there before the connection could be woken for it.
+#[test]
+fn a_response_that_is_made_in_finish_arrives() {
+    let (server, reports) = serve();
+    let mut client = Client::connect(server.addr);
+    client.send(chunked("abc", "X-Then: now\r\n"));
+    assert_eq!(client.answer().text(), "now");
+    finished(&reports, 3);
 }
 
 #[test]

@@ -131,6 +131,11 @@ impl Transfer {
             }
         }
         let (progress, next) = self.receive(out, worker, conn, input);
+        let next = match next {
+            // What the response waits for may have come before it could wake the connection.
+            Next::Same(_) if progress.fresh => self.advance(out, worker, conn).1,
+            next => next,
+        };
         (Progress { fresh: progress.fresh || resumed, ..progress }, next)
     }
 
