@@ -1,8 +1,8 @@
 //! The promises of the library as a whole, one module each, named after its promise.
 //!
-//! Two modules are tools: `driver` drives an engine over streams in memory, and `simulator` also generates clients for
-//! it. `regressions` keeps what the simulator has found. Clients, servers, streams and random numbers are in
-//! `fleeting_testkit`.
+//! Three modules are tools: `driver` drives an engine over streams in memory, `http2_peer` is a client over such a stream, and
+//! `simulator` generates clients. `regressions` keeps what the simulator has found. Clients, servers, streams and random
+//! numbers are in `fleeting_testkit`.
 //!
 //! In builds for AddressSanitizer (`--cfg fleeting_paranoid`, see tests/sanitize) memory is freed instead of reused, so
 //! `allocations` is left out. So is `address_space`, because the sanitizer itself needs terabytes of it.
@@ -29,6 +29,8 @@ mod foreign_event_loop;
 mod forms;
 mod gaps;
 mod http2;
+mod http2_flow_control;
+mod http2_peer;
 mod inherited_sockets;
 mod layers;
 mod limits;

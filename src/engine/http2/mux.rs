@@ -37,8 +37,8 @@ pub(in crate::engine) struct Mux {
     is_blocked: bool,
     /// Streams that have been refused room.
     waiting: usize,
-    /// The stream that was given room last.
-    last_woken: u32,
+    /// The stream that was woken and then sent something last.
+    last_served: u32,
     /// Streams that have begun in this turn, and get records after it.
     begun: Vec<Begun>,
     /// Bytes of the next frame that are needed.
@@ -58,7 +58,7 @@ impl Mux {
             is_posted: false,
             is_blocked: false,
             waiting: 0,
-            last_woken: 0,
+            last_served: 0,
             begun: Vec::new(),
             wants: 0,
             charge,
@@ -123,15 +123,15 @@ impl Mux {
         }
     }
 
-    /// Wakes the streams that wait and may send now, in turn: after the one that was woken last comes the next.
+    /// Wakes the streams that wait and may send now, in turn: the next after the one that was served last comes first.
     pub(in crate::engine) fn wake_waiting(&mut self) {
         if self.is_blocked || self.waiting == 0 {
             return;
         }
-        let mut room = OUT_BYTES.saturating_sub(self.out.len());
-        let connection = self.core.send_window();
-        for stream in self.core.streams.round_from(self.last_woken) {
-            if room == 0 || connection == 0 {
+        // No more are woken than can send: the first would take what there is, each time.
+        let mut room = OUT_BYTES.saturating_sub(self.out.len()).min(self.core.send_window());
+        for stream in self.core.streams.round_from(self.last_served) {
+            if room == 0 {
                 break;
             }
             let window = stream.send_window();
@@ -141,7 +141,7 @@ impl Mux {
             let Some(conn) = stream.record.conn else { continue };
             stream.record.waits = false;
             self.waiting -= 1;
-            self.last_woken = stream.id();
+            stream.record.was_woken = true;
             room = room.saturating_sub(SHARE_BYTES.min(window));
             self.post.push(Task::Ready { conn, readable: false });
         }
@@ -367,6 +367,9 @@ impl Mux {
         self.core.spend(id, bytes, false);
         if let Some(stream) = self.core.streams.find(id) {
             stream.record.last_frame = Some(last_frame);
+            if std::mem::take(&mut stream.record.was_woken) {
+                self.last_served = id;
+            }
         }
     }
 

@@ -25,6 +25,8 @@ pub(in crate::engine) struct Record {
     pub(super) is_posted: bool,
     /// It has been refused room.
     pub(super) waits: bool,
+    /// It has waited, and was woken. It has sent nothing since.
+    pub(super) was_woken: bool,
     /// Where in `out` its last frame that could end it begins.
     pub(super) last_frame: Option<usize>,
 }
@@ -40,6 +42,7 @@ impl Record {
             awaits_head: true,
             is_posted: false,
             waits: false,
+            was_woken: false,
             last_frame: None,
         }
     }
