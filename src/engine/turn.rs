@@ -121,6 +121,7 @@ impl<'a, S: Stream> Turn<'a, S> {
     /// the inbox to its pool.
     pub(super) fn abandon(&mut self) {
         if self.conn.is_idle() {
+            self.announce_last();
             self.conn.io.stream.announce_end();
         }
         self.end_protocol();
