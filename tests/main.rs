@@ -33,6 +33,7 @@ mod http2_flow_control;
 mod http2_limits;
 mod http2_peer;
 mod http2_shutdown;
+mod http2_websockets;
 mod inherited_sockets;
 mod layers;
 mod limits;

@@ -302,6 +302,16 @@ impl<S> Conn<S> {
         self.waiting() == Waiting::Request && self.inbox.is_none() && !self.may_read()
     }
 
+    /// Whether the end of its client is waited for. A stream of HTTP/2 ends with its response, unless a WebSocket was opened
+    /// on it.
+    pub(super) fn lingers(&self) -> bool
+    where
+        S: Stream,
+    {
+        self.io.stream.lingers()
+            && (!self.io.stream.is_multiplexed() || matches!(self.protocol, Protocol::WebSocket(..)))
+    }
+
     /// Whether all that its client asked for has left, and only the client's end is waited for.
     pub(super) fn is_lingering(&self) -> bool {
         self.state() == State::Lingering

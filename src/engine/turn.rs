@@ -383,11 +383,15 @@ impl<'a, S: Stream> Turn<'a, S> {
     fn finish(&mut self) -> Outcome {
         let conn = &mut *self.conn;
         if conn.source == Source::Ended {
+            if conn.io.stream.is_multiplexed() {
+                // A tunnel that its client has ended without an error ends without one (RFC 8441 §5).
+                let _ = conn.io.stream.shutdown_write();
+            }
             conn.io.stream.announce_end();
             return Outcome::Close;
         }
         if conn.writing == Writing::Last {
-            if conn.io.stream.shutdown_write().is_err() || !conn.io.stream.lingers() {
+            if conn.io.stream.shutdown_write().is_err() || !conn.lingers() {
                 return Outcome::Close;
             }
             conn.writing = Writing::Lingering;
