@@ -5,7 +5,6 @@
 use super::conn::Source;
 use super::driver::Engine;
 use super::remote::lobby::Arrival;
-use super::turn::Turn;
 use crate::transport::Stream;
 
 impl<S: Stream> Engine<S> {
@@ -23,9 +22,6 @@ impl<S: Stream> Engine<S> {
             self.drive(id, false);
             if self.table.find(id).is_some_and(|conn| conn.may_give_way() && conn.timer.since == since) {
                 self.counters_mut().evicted += 1;
-                if let Some(conn) = self.table.find(id) {
-                    Turn::new(conn, id, &mut self.context, &mut self.cork).ends_frames();
-                }
                 self.abort(id);
             }
         }

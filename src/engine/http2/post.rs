@@ -53,7 +53,7 @@ impl Post {
     /// Returns whether the connection whose turn it was has begun streams, once.
     #[inline]
     pub(in crate::engine) fn take_begun(&self) -> bool {
-        self.has_begun.replace(false)
+        self.has_begun.get() && self.has_begun.replace(false)
     }
 
     /// Notes a connection that has something to send.

@@ -96,9 +96,9 @@ impl<S: Stream> Turn<'_, S> {
     /// that wait for content are ended.
     pub(in crate::engine) fn outlives_the_end(&mut self) -> bool {
         let Protocol::Http2(mux) = &self.conn.protocol else { return false };
-        mux.borrow_mut().peer_has_ended();
-        let goes_on = !mux.borrow().core.streams.is_empty();
-        goes_on
+        let mut mux = mux.borrow_mut();
+        mux.peer_has_ended();
+        !mux.core.streams.is_empty()
     }
 
     /// Sends what the connection's streams have written, and lets those go on that wait for room.
