@@ -5,11 +5,13 @@
 use super::bounds::Bound;
 use super::conn::{Conn, Protocol, Source, Writing};
 use super::driver::Engine;
+use super::http::transfer::Stage;
 use super::http2::begun::{Begun, Work};
 use super::http2::link::Link;
 use super::http2::mux::Mux;
 use super::http2::pipe::Pipe;
 use super::http2::post::Task;
+use super::turn::Turn;
 use crate::app::ConnId;
 use crate::http1::Decoder;
 use crate::transport::Stream;
@@ -35,6 +37,7 @@ impl<S: Stream> Engine<S> {
                 match task {
                     Task::Begin { conn, writable } => self.drive(conn, writable),
                     Task::Ready { conn, readable } => self.resume_stream(conn, readable),
+                    Task::Refuse(conn) => self.refuse_stream(conn),
                     Task::Leave(conn) => self.leave_stream(conn),
                     Task::Fail(conn) => self.abort(conn),
                 }
@@ -101,6 +104,20 @@ impl<S: Stream> Engine<S> {
         // It may have ended since.
         let task = if is_open { Task::Begin { conn: id, writable } } else { Task::Fail(id) };
         self.context.services.post.push(task);
+    }
+
+    fn refuse_stream(&mut self, id: ConnId) {
+        if let Some(conn) = self.table.find(id) {
+            // A response that is under way needs no more content.
+            let needs_content = match &conn.protocol {
+                Protocol::Transfer(transfer) => matches!(transfer.stage(), Stage::Receiving(_)),
+                _ => true,
+            };
+            if needs_content && conn.writing == Writing::Open {
+                Turn::new(conn, id, &mut self.context, &mut self.cork).no_memory(None);
+            }
+            self.drive(id, false);
+        }
     }
 
     /// Lets the record of a stream know that its client may have left, as the end of a connection of HTTP/1.1 does.

@@ -257,9 +257,10 @@ impl Mux {
         stream.record.unread() > 0 || is_tunnel_end
     }
 
-    /// Whether a stream has a record.
-    pub(super) fn has_record(&mut self, id: u32) -> bool {
-        self.core.streams.find(id).is_some_and(|stream| stream.record.conn.is_some())
+    /// Lets the record of a stream refuse its request, because there is no memory for its content. Returns false if it has none.
+    pub(super) fn is_short(&mut self, id: u32) -> bool {
+        let conn = self.core.streams.find(id).and_then(|stream| stream.record.conn);
+        conn.inspect(|conn| self.post.push(Task::Refuse(*conn))).is_some()
     }
 
     /// Whether a stream carries a WebSocket.

@@ -27,6 +27,8 @@ pub(in crate::engine) enum Task {
     Begin { conn: ConnId, writable: bool },
     /// It can go on: something has arrived, or there is room to send.
     Ready { conn: ConnId, readable: bool },
+    /// There is no memory for its content.
+    Refuse(ConnId),
     /// Its client has ended the connection's other direction.
     Leave(ConnId),
     /// Its stream has ended by an error.

@@ -193,10 +193,11 @@ fn begin_held(mux: &mut Mux, worker: &mut Context, client: &Client<'_>) {
 /// Ends a stream for whose content there is no memory.
 #[cold]
 fn refuse_content<S: Stream>(mux: &mut Mux, stream: u32, out: &mut Output<'_, S>) {
-    // RFC 9113 §8.7: a client may send again what was not begun.
-    let code = if mux.has_record(stream) { ErrorCode::INTERNAL_ERROR } else { ErrorCode::REFUSED_STREAM };
-    if let Some(record) = mux.core.close(stream, false, code, out.cork) {
-        mux.fail(record);
+    // A record answers 503. RFC 9113 §8.7: a client may send again what was not begun.
+    if !mux.is_short(stream) {
+        if let Some(record) = mux.core.close(stream, false, ErrorCode::REFUSED_STREAM, out.cork) {
+            mux.fail(record);
+        }
     }
 }
 
