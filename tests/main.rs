@@ -29,6 +29,7 @@ mod foreign_event_loop;
 mod forms;
 mod gaps;
 mod http2;
+mod http2_completions;
 mod http2_flow_control;
 mod http2_limits;
 mod http2_peer;

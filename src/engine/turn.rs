@@ -424,7 +424,8 @@ pub(super) fn note_transfer<S: Stream>(
     let completions = &mut context.services.completions;
     if completions.is_on() {
         let position = out.cork.position();
-        let ended = (!matches!(next, Next::Same(_))).then_some(position);
+        // A response that is broken off never ends.
+        let ended = (!matches!(next, Next::Same(_)) && !out.io.broken).then_some(position);
         completions.advance(conn, bytes_in, position.wrapping_sub(before), ended);
     }
 }

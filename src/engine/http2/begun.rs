@@ -4,7 +4,7 @@
 
 use crate::buffer::{Inbox, Outbox};
 use crate::engine::completions::Detached;
-use crate::engine::http::transfer::Transfer;
+use crate::engine::http::transfer::{Stage, Transfer};
 use crate::transport::Peer;
 
 /// A stream that gets a record.
@@ -24,4 +24,11 @@ pub(in crate::engine) enum Work {
     Response(Box<Outbox>),
     /// A response that is not complete. The outbox has its head, if it is known.
     Transfer(Box<Transfer>, Option<Box<Outbox>>),
+}
+
+impl Work {
+    /// Whether another thread makes the response: its status is not known.
+    pub(super) fn is_deferred(&self) -> bool {
+        matches!(self, Work::Transfer(transfer, _) if matches!(transfer.stage(), Stage::Deferred(_)))
+    }
 }

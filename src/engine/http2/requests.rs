@@ -402,6 +402,8 @@ fn settle<S: Stream>(
         }
         Answered::Whole => {}
         Answered::Later(work) => {
+            // A deferred response has not begun yet, and may get another status.
+            let status = if work.is_deferred() { 0 } else { status };
             let completion = if completions.is_on() { completions.detach(client.conn, status) } else { None };
             mux.begin(Begun { stream, peer: client.peer.clone(), work, completion });
         }
