@@ -18,6 +18,7 @@ use fleeting_testkit::server::{Echo, subscribe};
 use std::cell::Cell;
 use std::hint::black_box;
 use std::io::{Read as _, Write as _};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
@@ -27,8 +28,8 @@ use std::time::{Duration, SystemTime};
 const WARM_UP: u64 = 512;
 /// The number of requests sent at once.
 const PIPELINED: u64 = 16;
-static CONTENT: [u8; 1024] = [b'x'; 1024];
-static LARGE: [u8; 64 << 10] = [b'y'; 64 << 10];
+pub static CONTENT: [u8; 1024] = [b'x'; 1024];
+pub static LARGE: [u8; 64 << 10] = [b'y'; 64 << 10];
 /// More bytes than one read returns.
 static HUGE: [u8; 136 << 10] = [b'z'; 136 << 10];
 /// The number of bytes of a split message that the server has seen before the rest is sent.
@@ -475,6 +476,16 @@ fn allocations(
     times: u64,
     client: impl FnOnce(Client, u64) + Send + 'static,
 ) -> AllocationInfo {
+    allocations_at(app, counted_by, times, |addr, times| client(Client::connect(addr), times))
+}
+
+/// The same for a client that connects by itself.
+pub fn allocations_at(
+    app: App,
+    counted_by: fn(&Counters) -> u64,
+    times: u64,
+    client: impl FnOnce(SocketAddr, u64) + Send + 'static,
+) -> AllocationInfo {
     let mut worker = Server::builder().bind("127.0.0.1:0").worker(|_| app).expect("the worker starts");
     let addr = worker.local_addrs()[0];
     // Input may occasionally arrive in pieces. This leaves an inbox that is large enough.
@@ -483,7 +494,7 @@ fn allocations(
     finish(&mut worker, first);
 
     let before = counted_by(&worker.counters());
-    let client_thread = thread::spawn(move || client(Client::connect(addr), WARM_UP + times));
+    let client_thread = thread::spawn(move || client(addr, WARM_UP + times));
     let turns = |worker: &mut Worker, until: u64| {
         while counted_by(&worker.counters()) < before + until && !client_thread.is_finished() {
             worker.turn(Some(Duration::from_secs(1))).expect("polling works");
@@ -503,7 +514,7 @@ fn finish(worker: &mut Worker, client_thread: JoinHandle<()>) {
     client_thread.join().expect("the client received every answer");
 }
 
-fn requests(counters: &Counters) -> u64 {
+pub fn requests(counters: &Counters) -> u64 {
     counters.requests
 }
 
@@ -511,13 +522,13 @@ fn early_answers(counters: &Counters) -> u64 {
     counters.early_answers
 }
 
-fn messages(counters: &Counters) -> u64 {
+pub fn messages(counters: &Counters) -> u64 {
     counters.messages
 }
 
 // ---------------------------------------------------------------- applications
 
-fn app() -> App {
+pub fn app() -> App {
     App::new()
         .get("/", |_req| Ok(Response::text("hello")))
         .get("/error", |_req| Err(Error::not_found("gone")))
@@ -605,7 +616,7 @@ fn guarded() -> App {
 }
 
 /// Each request is reported to a hook.
-fn reported() -> App {
+pub fn reported() -> App {
     app().on_complete(|done| {
         assert!(done.is_sent() && done.bytes_out() > 0 && !done.path().is_empty());
     })

@@ -29,6 +29,8 @@ mod foreign_event_loop;
 mod forms;
 mod gaps;
 mod http2;
+#[cfg(not(fleeting_paranoid))]
+mod http2_allocations;
 mod http2_completions;
 mod http2_flow_control;
 mod http2_limits;
