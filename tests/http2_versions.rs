@@ -2,8 +2,8 @@
 
 use fleeting::{App, HttpVersions, Response, Server};
 use fleeting_testkit::client::Client as Http1Client;
-use fleeting_testkit::http2::client::Client;
-use fleeting_testkit::http2::frames::{Frame, PREFACE, code};
+use fleeting_testkit::http2::client::{Client, head};
+use fleeting_testkit::http2::frames::{Frame, PREFACE, code, kind};
 use fleeting_testkit::http2::session::Session;
 use fleeting_testkit::server::{self, TestServer};
 use std::io::{Read, Write};
@@ -82,4 +82,69 @@ fn connections_are_counted_and_not_streams() {
     assert_eq!((counters.connections, counters.accepted), (4, 4));
     drop((clients, other));
     server.wait(|counters| counters.connections == 0);
+}
+
+/// RFC 7301, RFC 9113 §3.2: the handshake chooses, and the server prefers HTTP/2.
+#[cfg(feature = "tls")]
+#[test]
+fn a_tls_handshake_chooses_the_version() {
+    use crate::tls::{Pair, configure, start};
+    use rustls::StreamOwned;
+    use rustls::crypto::aws_lc_rs::default_provider;
+
+    let pair = Pair::new("localhost");
+    let check = |versions: HttpVersions, offered: &[&[u8]], chosen: Result<Option<&str>, &str>| {
+        let tls = pair.options().build().expect("they belong together");
+        let builder = Server::builder().http(versions).bind_tls("127.0.0.1:0", &tls);
+        let server = server::Workers::of(builder.serve(|_| app()));
+        let mut config =
+            configure(default_provider(), rustls::DEFAULT_VERSIONS, &[&pair]).with_no_client_auth();
+        config.alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();
+        let mut connection = start(config, "localhost");
+        let mut socket = TcpStream::connect(server.addr).expect("the server listens");
+        let mut handshake = Ok(());
+        while connection.is_handshaking() && handshake.is_ok() {
+            handshake = connection.complete_io(&mut socket).map(drop);
+        }
+        if let Err(expected) = chosen {
+            let error = handshake.expect_err("they cannot agree").to_string();
+            assert!(error.contains(expected), "{error}");
+            return;
+        }
+        handshake.expect("the handshake succeeds");
+        let agreed = connection.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned());
+        assert_eq!(agreed.as_deref(), chosen.unwrap_or_default(), "{versions}");
+        let mut stream = StreamOwned::new(connection, socket);
+        if agreed.as_deref() == Some("h2") {
+            let mut session = Session::client(&[]);
+            let mut get = head("GET", "/");
+            get[1].1 = "https";
+            session.open(&get, true);
+            stream.write_all(&std::mem::take(&mut session.output)).expect("the server reads");
+            loop {
+                let frame = Frame::read(&mut stream).expect("a frame").expect("the connection goes on");
+                session.receive(&frame).unwrap_or_else(|problem| panic!("{problem}"));
+                if frame.kind == kind::DATA {
+                    assert_eq!(frame.payload, b"Http2");
+                    break;
+                }
+            }
+        } else {
+            stream
+                .write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                .expect("it reads");
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).expect("an answer");
+            assert!(answer.ends_with("Http11"), "{answer}");
+        }
+    };
+    let (h2, http1): (&[u8], &[u8]) = (b"h2", b"http/1.1");
+    check(HttpVersions::Both, &[h2, http1], Ok(Some("h2")));
+    check(HttpVersions::Both, &[http1, h2], Ok(Some("h2")));
+    check(HttpVersions::Both, &[http1], Ok(Some("http/1.1")));
+    check(HttpVersions::Both, &[], Ok(None));
+    check(HttpVersions::Http1, &[h2, http1], Ok(Some("http/1.1")));
+    check(HttpVersions::Http2, &[h2, http1], Ok(Some("h2")));
+    check(HttpVersions::Http1, &[h2], Err("NoApplicationProtocol"));
+    check(HttpVersions::Http2, &[http1], Err("NoApplicationProtocol"));
 }

@@ -54,7 +54,7 @@ impl Pair {
 }
 
 /// Begins the configuration of a client that trusts `trusted` only.
-fn configure(
+pub fn configure(
     provider: CryptoProvider,
     versions: &[&'static SupportedProtocolVersion],
     trusted: &[&Pair],
@@ -68,7 +68,7 @@ fn configure(
 }
 
 /// A client's side that asks for `name`.
-fn start(config: ClientConfig, name: &str) -> ClientConnection {
+pub fn start(config: ClientConfig, name: &str) -> ClientConnection {
     let name = ServerName::try_from(name.to_string()).expect("a name");
     ClientConnection::new(Arc::new(config), name).expect("a client")
 }
