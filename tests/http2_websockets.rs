@@ -34,7 +34,7 @@ impl WebSocket for Reporter {
 
     fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
         match message {
-            Message::Text("goodbye") => drop(socket.close(CloseCode::NORMAL, "goodbye")),
+            Message::Text("goodbye") => socket.close(CloseCode::NORMAL, "goodbye"),
             Message::Text("panic") => panic!("planted"),
             message => drop(socket.send(message)),
         }
@@ -66,7 +66,7 @@ fn connect(server: &TestServer) -> Client {
 }
 
 /// Returns the head of a request that opens a WebSocket (RFC 8441 §5).
-fn head_of<'a>(path: &'a str) -> Vec<(&'a str, &'a str)> {
+fn head_of(path: &str) -> Vec<(&str, &str)> {
     let mut head = client::head("CONNECT", path);
     head.extend_from_slice(&[(":protocol", "websocket"), ("sec-websocket-version", "13")]);
     head
@@ -281,7 +281,8 @@ fn a_handle_reaches_one_of_several_streams() {
 fn what_is_no_handshake_is_refused_and_others_go_on() {
     let (server, reports) = serve();
     let mut client = connect(&server);
-    let mut check = |change: &dyn Fn(&mut Vec<(&'static str, &'static str)>), status: u16| {
+    type Head = Vec<(&'static str, &'static str)>;
+    let mut check = |change: &dyn Fn(&mut Head), status: u16| {
         let mut head = head_of("/ws");
         change(&mut head);
         let stream = client.start(&head, false);
@@ -295,7 +296,7 @@ fn what_is_no_handshake_is_refused_and_others_go_on() {
     let place =
         |head: &[(&str, &str)], name: &str| head.iter().position(|(known, _)| *known == name).unwrap();
     let set = |name: &'static str, value: &'static str| {
-        move |head: &mut Vec<(&'static str, &'static str)>| {
+        move |head: &mut Head| {
             let at = place(head, name);
             head[at].1 = value;
         }
