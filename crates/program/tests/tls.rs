@@ -173,7 +173,7 @@ fn clients_of_plain_http_are_sent_to_https_and_told_to_stay_there() {
     // Answers of every kind have the field.
     for (path, status) in [("/healthz", "200"), ("/nowhere", "404")] {
         let (_, text) = curl(&folder, &running, path, &["-i"]);
-        assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{text}");
+        assert!(text.starts_with(&format!("HTTP/2 {status} ")), "{text}");
         assert!(text.to_lowercase().contains("\r\nstrict-transport-security: max-age=3600\r\n"), "{text}");
     }
 }

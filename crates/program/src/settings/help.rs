@@ -31,9 +31,9 @@ pub(super) enum Topic {
 
 /// What the program is, at the start of `--help`.
 pub(super) const ABOUT: &str = "\
-Fleeting is an HTTP/1.1, HTTP/2 and WebSocket server. Without arguments it serves, at
-http://127.0.0.1:8080, a live page, a hub (publish and subscribe), a registry of
-clients, metrics, and with --files the files of a directory.";
+Fleeting is an HTTP/1.1, HTTP/2 and WebSocket server. Without arguments it
+serves, at http://127.0.0.1:8080, a live page, a hub (publish and subscribe), a
+registry of clients, metrics, and with --files the files of a directory.";
 
 /// The end of `--help`.
 pub(super) const MORE: &str = "\
