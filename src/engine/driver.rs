@@ -35,6 +35,8 @@ use std::sync::Arc;
 const CORK_BYTES: usize = 16 << 10;
 /// A cork that has grown beyond this for a rare large answer is freed.
 const CORK_KEPT_BYTES: usize = 1 << 20;
+/// Connections for which the lists of a turn are made from the start.
+const LISTED: usize = 64;
 /// Connections for which the tables are made from the start. The system gives them memory once it is used, so none of it
 /// is left behind by smaller tables, and none is copied while clients wait.
 const ROOM_MAX: usize = 64 << 10;
@@ -113,8 +115,9 @@ impl<S: Stream> Engine<S> {
             schedule: Schedule::new(DeadlinePolicy::new(&settings.timeouts, app.sockets()), now, room),
             cork: Cork::new(CORK_BYTES, memory.clone()),
             context: Context::new(app, settings, arena, now, handle, memory),
-            runnable: Vec::new(),
-            running: Vec::new(),
+            // Both, from the start: a connection may be listed again in the turn that it is listed for.
+            runnable: Vec::with_capacity(LISTED),
+            running: Vec::with_capacity(LISTED),
             cut_off: None,
             mailbox,
             eviction: Eviction::default(),
