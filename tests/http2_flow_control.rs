@@ -10,6 +10,7 @@ use fleeting_testkit::http2::session::Windows;
 use fleeting_testkit::server::{self, TestServer};
 use std::fs;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 const LARGE_BYTES: usize = 300_000;
 
@@ -19,12 +20,12 @@ fn large() -> Vec<u8> {
 }
 
 fn app() -> App {
+    static LARGE: LazyLock<Vec<u8>> = LazyLock::new(large);
     let owned = large();
-    let shared: &'static [u8] = Box::leak(large().into_boxed_slice());
     App::new()
         .get("/", |_req| Ok(Response::text("hello")))
         .get("/owned", move |_req| Ok(Response::bytes(owned.clone())))
-        .get("/static", move |_req| Ok(Response::bytes(Body::Static(shared))))
+        .get("/static", |_req| Ok(Response::bytes(Body::Static(&LARGE))))
         .post("/echo", |req| Ok(Response::bytes(req.body())))
 }
 

@@ -12,7 +12,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 /// A short heartbeat. On a busy machine, Redis must still answer a PING within this time.
-const BEAT: Duration = Duration::from_millis(500);
+const BEAT: Duration = Duration::from_millis(1500);
 
 /// Whatever a user may ask the server, its broker notices that the server has become a replica.
 #[test]

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 /// A short heartbeat. On a busy machine, Redis must still answer a PING within this time.
-const BEAT: Duration = Duration::from_millis(500);
+const BEAT: Duration = Duration::from_millis(1500);
 
 fn connect(url: &str, options: RedisOptions) -> Redis {
     Redis::connect(url.parse().expect("a valid URL"), options).expect("a thread can be started")

@@ -11,7 +11,7 @@ use fleeting::testing::rest::run_to_rest;
 use fleeting::testing::stream::{MemoryStream, Pipe};
 use fleeting::time::Now;
 use fleeting::ws::CloseCode;
-use fleeting::{App, Body, Limits, Timeouts, WebSocket};
+use fleeting::{App, Body, HttpVersions, Limits, Timeouts, WebSocket};
 use fleeting::{ConnId, Error, Message, Request, Response, Socket};
 use std::cell::{Cell, RefCell, RefMut};
 use std::io::Write as _;
@@ -156,7 +156,9 @@ impl Play {
         let app = app(sessions);
         assert_eq!(app.check(), Ok(()));
         let timeouts = if script.impatient { Timeouts::default() } else { never() };
-        let settings = Settings { limits: limits(), timeouts, ..Settings::default() };
+        // The target `http2_connection` plays HTTP/2.
+        let http = HttpVersions::Http1;
+        let settings = Settings { limits: limits(), timeouts, http, ..Settings::default() };
         let now = Now { ms: 1, unix_secs: 784_111_777 };
         let mut engine = Engine::new(app, settings, now);
         let mut peer = |room| {
