@@ -59,7 +59,7 @@ fn requests_are_answered() {
 
 /// What is left of the content of a request that is not served is not needed (RFC 9113 §8.1).
 #[test]
-fn content_that_nobody_reads_is_answered_before_it_ends() {
+fn content_that_is_not_read_is_answered_before_it_ends() {
     let server = serve();
     let mut client = Client::connect(server.addr);
     let stream = client.start(&head("POST", "/nowhere"), false);

@@ -8,7 +8,7 @@ pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The length of a frame's head in bytes (RFC 9113 §4.1).
 pub const FRAME_HEAD_BYTES: usize = 9;
 
-/// The most bytes of payload that either side sends in one frame: nobody needs to allow more (RFC 9113 §6.5.2).
+/// The most bytes of payload that either side sends in one frame: no peer needs to allow more (RFC 9113 §6.5.2).
 pub const FRAME_BYTES: usize = 16_384;
 
 /// The largest window, and the largest increment of one (RFC 9113 §6.9.1).

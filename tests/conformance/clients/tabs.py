@@ -117,7 +117,7 @@ async def browse(folder):
                 assert await tabs[3].value(script), name
             digest = "content('/data.bin').then((got) => crypto.subtle.digest('SHA-256', got)).then((sum) => Array.from(new Uint8Array(sum)))"
             assert bytes(await tabs[4].value(digest)) == hashlib.sha256(data).digest()
-            # Nobody was harmed.
+            # No other stream was harmed.
             await echoes(tabs[:2])
             await all_receive(tabs, server, "the last line")
             for tab in tabs:

@@ -65,7 +65,7 @@ case("flood/table-size-updates", "9113 10.5", "table size updates without an end
      f.headers(1, b"", done=False), flood(f.continuation(1, b"\x20" * 16384, done=False) * 200, must_end=True,
                                           codes=(*CALM, f.COMPRESSION_ERROR)))
 
-# --- answers that nobody reads ---
+# --- answers that are not read ---
 for name, unit in {
     "ping": f.ping() * 100, "settings": f.settings() * 100,
 }.items():

@@ -2,7 +2,7 @@
 //!
 //! One thread reads and one writes. All others only change the state, so none of them holds the lock while the socket waits. The window
 //! of the connection opens as soon as data has arrived, and that of a stream when its data has been passed on: a client
-//! that does not read holds up nobody else.
+//! that does not read holds up no other.
 
 use crate::client::PATIENCE;
 use crate::http2::Field;
