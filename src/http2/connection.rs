@@ -330,7 +330,11 @@ impl<R> Connection<R> {
 
 /// The payload of the PING that follows the first GOAWAY.
 pub(super) const DRAIN_PING: &[u8; 8] = b"draining";
-/// Whether a window grows beyond what is allowed (RFC 9113 §6.9.1).
+
+/// Makes a window larger.
+///
+/// # Errors
+/// It grows beyond what is allowed (RFC 9113 §6.9.1).
 pub(super) fn grow(window: &mut i64, by: i64) -> Result<(), ErrorCode> {
     *window += by;
     if *window > WINDOW_MAX { Err(ErrorCode::FLOW_CONTROL_ERROR) } else { Ok(()) }

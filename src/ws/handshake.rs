@@ -131,9 +131,9 @@ where
         Ok(Some(key)) if is_key(key) => key,
         _ => return Err(Rejected::Key),
     };
+    let accepted = agree(host, is_secure, fields, policy)?;
     // 20 bytes of SHA-1 are 28 characters of base64.
     let mut accept_key = [0; 28];
-    let accepted = agree(host, is_secure, fields, policy)?;
     accept_key.copy_from_slice(derive_accept_key(key).as_bytes());
     Ok(Accepted { accept_key: Some(accept_key), ..accepted })
 }

@@ -69,10 +69,7 @@ pub(super) fn answer<S: Stream>(
     if has_content && bytes > window.min(CONTENT_BYTES_MAX) as u64 {
         return Answered::Later(queue(mux, target, response, content, date, out.cork.memory()));
     }
-    let head = head_of(response, content, date);
-    let at = mux.core.begin_head(out.cork);
-    http2::response::encode_head(out.cork, &head);
-    mux.core.end_head(stream, at, !has_content, out.cork);
+    write_head(mux, stream, &head_of(response, content, date), !has_content, out.cork);
     let content_at = out.cork.len();
     if has_content {
         match &response.body {
@@ -148,6 +145,14 @@ fn head_of<'a>(response: &'a Response<'_>, content: ContentLength, date: &'a [u8
     ResponseHead { status: response.status, fields: response.fields.bytes(), content, connection, date }
 }
 
+/// Writes a head. `ends`: there is no content.
+#[inline]
+fn write_head(mux: &mut Mux, stream: u32, head: &ResponseHead<'_>, ends: bool, out: &mut Vec<u8>) {
+    let at = mux.core.begin_head(out);
+    http2::response::encode_head(out, head);
+    mux.core.end_head(stream, at, ends, out);
+}
+
 fn push_head(outbox: &mut Outbox, response: &Response<'_>, content: ContentLength, date: &[u8; 29]) {
     let mut frames = Vec::new();
     http2::push_head_frames(&mut frames, &head_of(response, content, date));
@@ -213,10 +218,7 @@ fn answer_later<S: Stream>(
     if silent || target.head_only {
         // Dropping a source runs the application's code, which may panic: nothing is written before it.
         response.body = Body::Empty;
-        let head = head_of(response, content, date);
-        let at = mux.core.begin_head(out.cork);
-        http2::response::encode_head(out.cork, &head);
-        mux.core.end_head(target.stream, at, true, out.cork);
+        write_head(mux, target.stream, &head_of(response, content, date), true, out.cork);
         end(mux, target, out.cork);
         return Answered::Whole;
     }

@@ -21,8 +21,6 @@ use std::rc::Rc;
 const OUT_BYTES: usize = 64 << 10;
 /// What a stream may put there at once while others wait.
 const SHARE_BYTES: usize = FRAME_BYTES;
-/// Memory for gathering that an idle connection keeps.
-const KEPT_BYTES: usize = 0;
 
 /// A connection, and what its streams have to send.
 pub(in crate::engine) struct Mux {
@@ -106,7 +104,7 @@ impl Mux {
         }
         take(&self.out);
         self.out.clear();
-        if self.out.capacity() > KEPT_BYTES && self.core.streams.is_empty() {
+        if self.core.streams.is_empty() {
             self.out = Vec::new();
         }
         for stream in self.core.streams.iter_mut() {
@@ -258,7 +256,7 @@ impl Mux {
     }
 
     /// Lets the record of a stream refuse its request, because there is no memory for its content. Returns false if it has none.
-    pub(super) fn is_short(&mut self, id: u32) -> bool {
+    pub(super) fn refuse_in_record(&mut self, id: u32) -> bool {
         let conn = self.core.streams.find(id).and_then(|stream| stream.record.conn);
         conn.inspect(|conn| self.post.push(Task::Refuse(*conn))).is_some()
     }
@@ -405,11 +403,8 @@ impl Mux {
         let code = ErrorCode::INTERNAL_ERROR;
         if let Some(record) = self.core.close(id, true, code, &mut self.out) {
             self.forget(&record);
-            if self.out.len() > before {
-                self.post_owner();
-            }
             // The connection may have waited for its last stream.
-            if self.core.is_drained() || self.core.streams.is_empty() {
+            if self.out.len() > before || self.core.streams.is_empty() {
                 self.post_owner();
             }
         }

@@ -83,10 +83,7 @@ pub(in crate::engine) fn run<S: Stream>(
                 take_block(mux, arrived, out, worker, client);
                 worker.scratch.arena.reset();
             }
-            Step::Failed(_) => {
-                mux.end();
-                break Next::Close;
-            }
+            Step::Failed(_) => {}
         }
     };
     if !worker.scratch.held.is_empty() {
@@ -96,6 +93,7 @@ pub(in crate::engine) fn run<S: Stream>(
 }
 
 /// Content that has arrived.
+#[derive(Clone, Copy)]
 struct Arrived<'a> {
     stream: u32,
     ends: bool,
@@ -110,7 +108,7 @@ fn take_content<S: Stream>(
     worker: &mut Context,
     client: &Client<'_>,
 ) {
-    let Arrived { stream, ends, content } = arrived;
+    let Arrived { stream, ends, .. } = arrived;
     if let Some(at) = worker.scratch.held.iter().position(|held| held.stream == stream) {
         let held = worker.scratch.held.swap_remove(at);
         if ends {
@@ -118,6 +116,12 @@ fn take_content<S: Stream>(
         }
         mux.begin(begun(held, client));
     }
+    receive(mux, arrived, out);
+}
+
+/// Passes content to the record of its stream.
+fn receive<S: Stream>(mux: &mut Mux, arrived: Arrived<'_>, out: &mut Output<'_, S>) {
+    let Arrived { stream, ends, content } = arrived;
     if mux.receive(stream, content, ends).is_err() {
         refuse_content(mux, stream, out);
     }
@@ -137,8 +141,7 @@ fn answer_held<S: Stream>(
     let Arrived { stream, ends, content } = arrived;
     let Context { app, services, scratch: Scratch { arena, pool, held: others, .. } } = worker;
     let arena = &*arena;
-    let is_short = content.len() <= services.limits.body_bytes;
-    if is_short {
+    if content.len() <= services.limits.body_bytes {
         let mut decoder = Decoder::new();
         if let HeadStep::Head { head, .. } =
             decoder.head(held.text.bytes_mut(), arena, &services.stream_limits)
@@ -165,9 +168,7 @@ fn answer_held<S: Stream>(
         }
     }
     mux.begin(begun(held, client));
-    if mux.receive(stream, content, ends).is_err() {
-        refuse_content(mux, stream, out);
-    }
+    receive(mux, arrived, out);
 }
 
 /// Lets a request have a record.
@@ -194,7 +195,7 @@ fn begin_held(mux: &mut Mux, worker: &mut Context, client: &Client<'_>) {
 #[cold]
 fn refuse_content<S: Stream>(mux: &mut Mux, stream: u32, out: &mut Output<'_, S>) {
     // A record answers 503. RFC 9113 §8.7: a client may send again what was not begun.
-    if !mux.is_short(stream) {
+    if !mux.refuse_in_record(stream) {
         if let Some(record) = mux.core.close(stream, false, ErrorCode::REFUSED_STREAM, out.cork) {
             mux.fail(record);
         }
@@ -339,10 +340,6 @@ impl<'r, S: Stream> Dispatch<'_, '_, 'r, S> {
         }
         let length = if ends { None } else { request.content_length };
         mux.core.open(stream, ends, length, Record::new(form));
-        if ends && form == ContentForm::Chunked {
-            // Its framing is in the text.
-            let _ = mux.receive(stream, &[], true);
-        }
         let request_held = Held { stream, text: inbox };
         // Of a request that asks before it sends content, none is on its way.
         if ends || form == ContentForm::Tunnel || request.head.expects_continue {
