@@ -221,7 +221,7 @@ impl Play {
         self.client.put(&frame);
     }
 
-    /// Delivers so many bytes of what the client has sent.
+    /// Delivers at most `bytes` bytes of what the client has sent.
     fn deliver(&mut self, bytes: usize) {
         let output = &mut self.client.output;
         let piece: Vec<u8> = output.drain(..output.len().min(bytes)).collect();

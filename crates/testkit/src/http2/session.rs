@@ -221,7 +221,7 @@ impl Session {
         self.streams.get(&stream).map_or(0, |stream| stream.receive).min(self.receive)
     }
 
-    /// Opens the window of a stream, or of the connection if `stream` is 0, by so many bytes.
+    /// Opens the window of a stream, or of the connection if `stream` is 0, by `bytes` bytes.
     pub fn grant(&mut self, stream: u32, bytes: u32) {
         if stream == 0 {
             self.receive += i64::from(bytes);

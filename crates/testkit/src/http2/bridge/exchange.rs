@@ -148,7 +148,7 @@ impl<'c> Exchanges<'c> {
         Ok(())
     }
 
-    /// Passes on so many bytes, with or without the end of the stream behind them.
+    /// Passes on `length` bytes, with or without the end of the stream behind them.
     fn pass(&self, stream: u32, length: u64, end: bool, reader: &mut Reader<'_>) -> io::Result<()> {
         let mut left = length;
         while left > 0 {
