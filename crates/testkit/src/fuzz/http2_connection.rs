@@ -287,7 +287,11 @@ impl Play {
         self.deliver(usize::MAX);
         self.pipe.borrow_mut().ended = true;
         self.event(Readiness { ended: true, ..both });
-        if self.is_impatient {
+        if self.is_blind {
+            // Its responses may wait for a window for ever.
+            self.engine.abort(self.conn);
+            self.event(Readiness::default());
+        } else if self.is_impatient {
             self.wait_for_the_end();
         } else {
             assert!(self.pipe.borrow().written.is_empty() || self.is_over, "a frame is cut short");
