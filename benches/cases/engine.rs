@@ -8,7 +8,7 @@ use fleeting::transport::Stream;
 use fleeting::{App, ConnId, Error, Handle, Handler, Message, Request, Response, Socket, WebSocket};
 use std::io::{self, IoSlice};
 
-const NOW: Now = Now { ms: 1, unix_secs: 784_111_777 };
+pub(super) const NOW: Now = Now { ms: 1, unix_secs: 784_111_777 };
 
 const HANDSHAKE: &str = "GET /ws HTTP/1.1\r\nHost: localhost:8080\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -28,7 +28,7 @@ const LOOKED_UP: [&str; 10] = [
 ];
 
 /// Requests per turn; the engine answers at most 32.
-const PIPELINED: u64 = 16;
+pub(super) const PIPELINED: u64 = 16;
 
 /// A peer that sends the same bytes in every turn and accepts every answer.
 ///
@@ -78,7 +78,7 @@ impl WebSocket for Echo {
     }
 }
 
-fn app() -> App {
+pub(super) fn app() -> App {
     let app = App::new()
         .get("/", |_req| Ok(Response::text("hello")))
         .get("/hello/{name}", |req| Ok(Response::text(req.param("name"))))
@@ -116,6 +116,13 @@ mod json {
     }
 }
 
+/// Runs a turn of an engine in which a connection can be read.
+pub(super) fn run_turn<S: Stream>(engine: &mut Engine<S>, id: ConnId) {
+    engine.begin(NOW);
+    engine.ready(id, Readiness { readable: true, ..Readiness::default() });
+    engine.run();
+}
+
 /// An engine with one connection.
 struct Rig {
     engine: Engine<Wire>,
@@ -130,9 +137,7 @@ impl Rig {
     }
 
     fn turn(&mut self) {
-        self.engine.begin(NOW);
-        self.engine.ready(self.id, Readiness { readable: true, ..Readiness::default() });
-        self.engine.run();
+        run_turn(&mut self.engine, self.id);
     }
 
     /// Runs a turn in which the peer sends `sends`, as it will in all later turns. Returns the answer.

@@ -3,6 +3,7 @@
 
 mod cores;
 mod engine;
+mod http2;
 
 /// An operation to repeat.
 pub struct Case {
@@ -34,6 +35,7 @@ pub fn all() -> Vec<Case> {
     cases.extend(cores::frames());
     cases.extend(cores::arena());
     cases.extend(engine::requests());
+    cases.extend(http2::requests());
     cases.extend(engine::surroundings());
     cases.extend(engine::messages());
     cases.extend(engine::publications());
