@@ -289,11 +289,6 @@ impl<'r, T> ArenaList<'r, T> {
         self.items.into_bump_slice()
     }
 
-    /// Returns the values so far.
-    pub(crate) fn as_slice(&self) -> &[T] {
-        &self.items
-    }
-
     /// Does the same as [`finish`](ArenaList::finish), for values that will change.
     #[inline]
     pub(crate) fn finish_mut(self) -> &'r mut [T] {

@@ -42,7 +42,7 @@ impl Error {
     /// Makes an error with this status (400 to 599; any other becomes 500) and this message.
     pub fn new(status: u16, message: impl Into<Cow<'static, str>>) -> Error {
         let status = if (400..=599).contains(&status) { status } else { 500 };
-        Error { status, message: message.into(), fields: FieldBlock::Fixed(TEXT) }
+        Error { status, message: message.into(), fields: FieldBlock::Fixed(&TEXT) }
     }
 
     /// Sets a field of the answer, such as Retry-After, in place of all lines of this name. An error whose field cannot be

@@ -3,13 +3,14 @@
 //! It knows the format, but no client. Its invariant: only whole events and comments are sent, and no value
 //! can end its line early.
 
+use super::fields::{FixedField, content_type};
 use super::{BodySender, Error, Gone, Pushed, Response};
 use std::fmt;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-const EVENT_STREAM: &[u8] = b"Content-Type: text/event-stream\r\n";
+static EVENT_STREAM: FixedField = content_type!("text/event-stream");
 /// The fields of a stream. nginx and those that follow it would collect the content otherwise.
 pub(super) const FIELDS: [&str; 3] = ["content-type", "cache-control", "x-accel-buffering"];
 /// Sends a stream of events from any thread. Made by [`Response::events`].
@@ -155,7 +156,7 @@ impl Response<'_> {
 
 /// Gives a response the fields of a stream of events, in place of its own.
 pub(super) fn with_fields(response: Response<'static>) -> Response<'static> {
-    let response = response.with_line(EVENT_STREAM).header(FIELDS[1], "no-store");
+    let response = response.with_field(&EVENT_STREAM).header(FIELDS[1], "no-store");
     response.and_then(|response| response.header(FIELDS[2], "no")).expect("the fields are valid")
 }
 

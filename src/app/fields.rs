@@ -11,13 +11,41 @@ use std::fmt;
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum FieldBlock {
     /// The Content-Type that a constructor set, or nothing.
-    Fixed(&'static [u8]),
+    Fixed(&'static FixedField),
     /// Lines in memory that the thread's next response reuses.
     Memory(Vec<u8>),
 }
 
+/// A field that is the same in many responses, encoded for both protocols.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct FixedField {
+    /// The field line of HTTP/1.1.
+    line: &'static [u8],
+    /// The field block of HTTP/2.
+    block: &'static [u8],
+}
+
+/// Makes the [`FixedField`] of a Content-Type.
+macro_rules! content_type {
+    ($value:literal) => {
+        $crate::app::FixedField::new(concat!("Content-Type: ", $value, "\r\n"), {
+            const BLOCK: [u8; $value.len() + 3] = $crate::http2::response::content_type($value);
+            &BLOCK
+        })
+    };
+}
+pub(super) use content_type;
+
+impl FixedField {
+    pub(crate) const fn new(line: &'static str, block: &'static [u8]) -> FixedField {
+        FixedField { line: line.as_bytes(), block }
+    }
+}
+
+/// No field.
+static EMPTY: FixedField = FixedField::new("", b"");
 /// The Content-Type of plain text, which errors have too.
-pub(super) const TEXT: &[u8] = b"Content-Type: text/plain; charset=utf-8\r\n";
+pub(super) static TEXT: FixedField = content_type!("text/plain; charset=utf-8");
 
 thread_local! {
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
@@ -27,14 +55,14 @@ thread_local! {
 const SPARE_BYTES_MAX: usize = 4096;
 
 impl FieldBlock {
-    pub(crate) const NONE: FieldBlock = FieldBlock::Fixed(b"");
+    pub(crate) const NONE: FieldBlock = FieldBlock::Fixed(&EMPTY);
 
     /// Sets a field, in place of all lines of this name.
     pub(crate) fn set(&mut self, name: &str, value: &[u8]) -> Result<(), FieldError> {
         let before = match self {
             // A constructor sets nothing but a Content-Type.
-            FieldBlock::Fixed(line) if !line.is_empty() && is_named(line, name) => {
-                *self = FieldBlock::Fixed(b"");
+            FieldBlock::Fixed(field) if is_named(field.line, name) => {
+                *self = FieldBlock::NONE;
                 0
             }
             _ => self.bytes().len(),
@@ -55,9 +83,9 @@ impl FieldBlock {
     }
 
     fn append(&mut self, name: &str, value: &[u8]) -> Result<&[u8], FieldError> {
-        if let FieldBlock::Fixed(line) = *self {
+        if let FieldBlock::Fixed(field) = *self {
             let mut bytes = SPARE.take();
-            bytes.extend_from_slice(line);
+            bytes.extend_from_slice(field.line);
             *self = FieldBlock::Memory(bytes);
         }
         let FieldBlock::Memory(bytes) = self else { unreachable!("converted above") };
@@ -77,7 +105,7 @@ impl FieldBlock {
                 continue;
             }
             match self {
-                FieldBlock::Fixed(_) => *self = FieldBlock::Fixed(b""),
+                FieldBlock::Fixed(_) => *self = FieldBlock::NONE,
                 FieldBlock::Memory(bytes) => drop(bytes.drain(at..at + length)),
             }
             within -= length;
@@ -130,8 +158,17 @@ impl FieldBlock {
     #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
-            FieldBlock::Fixed(line) => line,
+            FieldBlock::Fixed(field) => field.line,
             FieldBlock::Memory(bytes) => bytes,
+        }
+    }
+
+    /// Returns the lines as a field block of HTTP/2, if they are encoded as such already.
+    #[inline]
+    pub(crate) fn block(&self) -> Option<&'static [u8]> {
+        match self {
+            FieldBlock::Fixed(field) => Some(field.block),
+            FieldBlock::Memory(_) => None,
         }
     }
 }

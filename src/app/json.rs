@@ -60,7 +60,7 @@ impl<'r> Response<'r> {
     pub fn json<T: Serialize + ?Sized>(req: &Request<'r>, value: &T) -> Result<Response<'r>, Error> {
         let mut writer = req.arena().writer();
         serde_json::to_writer(&mut writer, value).map_err(|error| Error::internal(error.to_string()))?;
-        Ok(Response::of_type(JSON, writer.finish()))
+        Ok(Response::of_type(&JSON, writer.finish()))
     }
 
     /// Makes a 200 with `value` as JSON, in memory of its own. It is for answers that are made without a request: those of
@@ -81,7 +81,7 @@ impl<'r> Response<'r> {
     /// As for [`json`](Response::json).
     pub fn json_owned<T: Serialize + ?Sized>(value: &T) -> Result<Response<'static>, Error> {
         let text = serde_json::to_vec(value).map_err(|error| Error::internal(error.to_string()))?;
-        Ok(Response::of_type(JSON, text))
+        Ok(Response::of_type(&JSON, text))
     }
 }
 

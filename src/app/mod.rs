@@ -86,7 +86,7 @@ pub(crate) use defer::answered;
 pub(crate) use early::Early;
 pub(crate) use endpoint::{Destination, Other, Place};
 pub(crate) use events_options::TopicEvents;
-pub(crate) use fields::FieldBlock;
+pub(crate) use fields::{FieldBlock, FixedField};
 pub(crate) use forwarded::forwarded_ip;
 pub(crate) use layer::{Layers, call_through, handler_failed, no_memory};
 pub(crate) use request::{Params, RequestParts, RequestState};

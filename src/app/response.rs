@@ -4,7 +4,7 @@
 //! sends the content.
 
 use super::body::{Answer, AnswerParts, Awaited, Pending};
-use super::fields::{FieldBlock, TEXT};
+use super::fields::{FieldBlock, FixedField, TEXT, content_type};
 use super::source::Streamed;
 use super::{Body, Error, Source};
 use crate::keep;
@@ -32,10 +32,10 @@ pub struct Response<'r> {
     pub(crate) close: bool,
 }
 
-const HTML: &[u8] = b"Content-Type: text/html; charset=utf-8\r\n";
-const BYTES: &[u8] = b"Content-Type: application/octet-stream\r\n";
+static HTML: FixedField = content_type!("text/html; charset=utf-8");
+static BYTES: FixedField = content_type!("application/octet-stream");
 #[cfg(feature = "json")]
-pub(super) const JSON: &[u8] = b"Content-Type: application/json\r\n";
+pub(super) static JSON: FixedField = content_type!("application/json");
 
 impl<'r> Response<'r> {
     /// Whether dropping the response does anything.
@@ -51,7 +51,7 @@ impl<'r> Response<'r> {
     /// If `status` is not a final status, 200 to 599 (RFC 9110 §15).
     #[inline]
     pub fn new(status: u16) -> Response<'r> {
-        Response { status: checked(status), fields: FieldBlock::Fixed(b""), body: Body::Empty, close: false }
+        Response { status: checked(status), fields: FieldBlock::NONE, body: Body::Empty, close: false }
     }
 
     /// Makes a redirection to `location`, a URI or a path, which may be relative (RFC 9110 §10.2.2).
@@ -78,32 +78,32 @@ impl<'r> Response<'r> {
         Response::new(status).header("location", location)
     }
 
-    /// Makes a 200 with an encoded Content-Type line.
+    /// Makes a 200 with an encoded Content-Type.
     #[inline]
-    pub(super) fn of_type(line: &'static [u8], body: impl Into<Body<'r>>) -> Response<'r> {
-        Response { status: 200, fields: FieldBlock::Fixed(line), body: body.into(), close: false }
+    pub(super) fn of_type(field: &'static FixedField, body: impl Into<Body<'r>>) -> Response<'r> {
+        Response { status: 200, fields: FieldBlock::Fixed(field), body: body.into(), close: false }
     }
 
-    /// Replaces all fields with an encoded Content-Type line.
-    pub(super) fn with_line(mut self, line: &'static [u8]) -> Response<'r> {
-        self.fields = FieldBlock::Fixed(line);
+    /// Replaces all fields with an encoded Content-Type.
+    pub(super) fn with_field(mut self, field: &'static FixedField) -> Response<'r> {
+        self.fields = FieldBlock::Fixed(field);
         self
     }
 
     /// Makes a 200 with `text/plain; charset=utf-8`.
     #[inline]
     pub fn text(text: impl Into<Body<'r>>) -> Response<'r> {
-        Response::of_type(TEXT, text)
+        Response::of_type(&TEXT, text)
     }
 
     /// Makes a 200 with `text/html; charset=utf-8`.
     pub fn html(text: impl Into<Body<'r>>) -> Response<'r> {
-        Response::of_type(HTML, text)
+        Response::of_type(&HTML, text)
     }
 
     /// Makes a 200 with `application/octet-stream`.
     pub fn bytes(bytes: impl Into<Body<'r>>) -> Response<'r> {
-        Response::of_type(BYTES, bytes)
+        Response::of_type(&BYTES, bytes)
     }
 
     /// Makes a 200 with content from `source`, of `length` bytes if that is known.
@@ -124,7 +124,7 @@ impl<'r> Response<'r> {
     /// they make.
     pub(crate) fn begun(status: u16) -> Response<'r> {
         let body = Body::Pending(Pending::BEGUN);
-        Response { status, fields: FieldBlock::Fixed(b""), body, close: false }
+        Response { status, fields: FieldBlock::NONE, body, close: false }
     }
 
     /// Whether it stands for a WebSocket that was opened, or an upload that has begun.
@@ -382,7 +382,7 @@ mod tests {
             let (before, mut answer) = (before, answer);
             answer.fields.put_in_front(&before.fields);
             assert_eq!(std::str::from_utf8(answer.fields.bytes()).unwrap(), expected);
-            drop(std::mem::replace(&mut answer.fields, FieldBlock::Fixed(b"")));
+            drop(std::mem::replace(&mut answer.fields, FieldBlock::NONE));
         }
         let one = || Response::new(200).header("a", "1").unwrap();
         let html = "Content-Type: text/html; charset=utf-8\r\n";

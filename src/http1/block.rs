@@ -36,7 +36,7 @@ impl Block {
 
     /// Returns the control characters. The only one that a field value can contain is HTAB (RFC 9110 §5.5).
     #[inline(always)]
-    pub(super) fn control(self) -> Mask {
+    pub(crate) fn control(self) -> Mask {
         let low = self.0.min(u8x16::splat(0x1f)).cmp_eq(self.0);
         let delete = self.0.cmp_eq(u8x16::splat(0x7f));
         (low | delete).move_mask() as Mask

@@ -4,12 +4,12 @@
 //! with `/`, and lines that end in CRLF. For any other head it returns `None`, and [`parse`](super::parse)
 //! passes the head to httparse. Its invariant: it finds what httparse finds.
 
-use super::block::{BYTES, Block, below, find, find_from};
+use super::block::{Block, find, find_from};
 use super::characters::is_token;
 use super::fields::{FieldSpan, Span};
 use super::framing_fields::FramingFields;
-use super::target::TargetSpans;
-use super::{Method, TargetForm, Version};
+use super::target::{TargetSpans, origin_form};
+use super::{Method, Version};
 use crate::arena::{Arena, ArenaList};
 
 /// The parts of a head, before the head is checked as a whole.
@@ -40,7 +40,7 @@ pub(super) fn head<'r>(input: &[u8], arena: &'r Arena, fields_max: usize) -> Opt
     if input.get(target_at) != Some(&b'/') || method == Method::Connect {
         return None;
     }
-    let (target_end, target_spans) = target(input, target_at)?;
+    let (target_end, target_spans) = origin_form(input, target_at, |_| 0)?;
     let line_end = input.get(target_end..)?.first_chunk()?;
     let version = if line_end == b" HTTP/1.1\r\n" {
         Version::Http11
@@ -61,38 +61,6 @@ pub(super) fn head<'r>(input: &[u8], arena: &'r Arena, fields_max: usize) -> Opt
         fields: fields.finish(),
         framing_fields,
     })
-}
-
-/// Returns the end of a target in origin form, and its parts.
-#[inline(always)]
-fn target(input: &[u8], start: usize) -> Option<(usize, TargetSpans)> {
-    let (mut at, mut question, mut escaped) = (start, None, false);
-    let end = loop {
-        let block = Block::at(input, at);
-        let ends = block.not_visible();
-        let within = below(ends);
-        // RFC 9112 §3.2: no fragment.
-        if block.is(b'#') & within != 0 {
-            return None;
-        }
-        escaped |= block.is(b'%') & within != 0;
-        let questions = block.is(b'?') & within;
-        if questions != 0 && question.is_none() {
-            question = Some(at + questions.trailing_zeros() as usize);
-        }
-        if ends != 0 {
-            break at + ends.trailing_zeros() as usize;
-        }
-        at += BYTES;
-    };
-    let spans = TargetSpans {
-        form: TargetForm::Origin,
-        authority: None,
-        path: Some(span(0, question.unwrap_or(end) - start)),
-        query: question.map(|question| span(question + 1 - start, end - start)),
-        escaped,
-    };
-    Some((end, spans))
 }
 
 /// Reads field lines from `at` on, up to the empty line. Returns the end of that line. Returns `None` if there are no

@@ -149,7 +149,7 @@ mod trailers;
 
 pub(crate) use authority::{check_in as check_authority, is_authority};
 pub(crate) use block::{BYTES as BLOCK_BYTES, Block, find};
-pub(crate) use characters::{is_control, is_token};
+pub(crate) use characters::is_token;
 pub use decoder::Decoder;
 pub use encode::{
     CONTINUE, ConnectionHeader, ContentLength, FieldError, ResponseHead, encode_chunk_size, encode_field,
@@ -164,6 +164,6 @@ pub use method::Method;
 pub use parse::assert_lexer_agrees;
 pub use refusal::Refusal;
 pub use step::{Awaits, ContentStep, HeadStep, PieceStep};
-pub(crate) use target::split as split_target;
 pub use target::{Target, TargetForm};
+pub(crate) use target::{split as split_target, split_origin_form};
 pub(crate) use trailers::{DROPPED as DROPPED_TRAILERS, REFUSED as REFUSED_TRAILERS};

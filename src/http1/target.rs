@@ -3,6 +3,7 @@
 //! It splits the target and decodes nothing: path and query are as they were sent. Its invariant: a path
 //! begins with `/`, unless the form has none.
 
+use super::block::{BYTES, Block, Mask, below};
 use super::fields::Span;
 use super::{Method, Refusal, authority};
 use std::fmt;
@@ -109,6 +110,53 @@ impl TargetSpans {
     }
 }
 
+/// Returns the end of a target in origin form, and its parts. It ends with the first byte that no target contains, or that
+/// `bounds` has in the block at a position.
+#[inline(always)]
+pub(super) fn origin_form(
+    input: &[u8],
+    start: usize,
+    bounds: impl Fn(usize) -> Mask,
+) -> Option<(usize, TargetSpans)> {
+    let (mut at, mut question, mut escaped) = (start, None, false);
+    let end = loop {
+        let block = Block::at(input, at);
+        let ends = block.not_visible() | bounds(at);
+        let within = below(ends);
+        // RFC 9112 §3.2: no fragment.
+        if block.is(b'#') & within != 0 {
+            return None;
+        }
+        escaped |= block.is(b'%') & within != 0;
+        let questions = block.is(b'?') & within;
+        if questions != 0 && question.is_none() {
+            question = Some(at + questions.trailing_zeros() as usize);
+        }
+        if ends != 0 {
+            break at + ends.trailing_zeros() as usize;
+        }
+        at += BYTES;
+    };
+    let span = |from: usize, to: usize| Span { at: (from - start) as u32, len: (to - from) as u32 };
+    let spans = TargetSpans {
+        form: TargetForm::Origin,
+        authority: None,
+        path: Some(span(start, question.unwrap_or(end))),
+        query: question.map(|question| span(question + 1, end)),
+        escaped,
+    };
+    Some((end, spans))
+}
+
+/// Splits a target in origin form that lies in `section`, where more bytes follow it.
+#[inline]
+pub(crate) fn split_origin_form(section: &[u8], target: Span) -> Option<TargetSpans> {
+    let end = (target.at + target.len) as usize;
+    let bounds = |at: usize| if end - at < BYTES { Mask::MAX << (end - at) } else { 0 };
+    let (found, spans) = origin_form(section, target.at as usize, bounds)?;
+    (found == end).then_some(spans)
+}
+
 /// Splits a target into its parts.
 #[inline]
 pub(crate) fn split(method: Method<'_>, target: &[u8]) -> Result<TargetSpans, Refusal> {
@@ -180,6 +228,25 @@ fn path_and_query(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_target_in_a_section_is_split_as_one_by_itself() {
+        for length in 1..50 {
+            for at in 0..length {
+                for odd in [b"?", b"%", b"#", b"a", b" ", b"\x7f", &[0xff]] {
+                    let mut target = vec![b'x'; length];
+                    target[0] = b'/';
+                    target[at] = odd[0];
+                    // What is behind it makes no difference.
+                    let section = [b"%?#", &target[..], b"?%#                "].concat();
+                    let found = split_origin_form(&section, Span { at: 3, len: length as u32 });
+                    if target[0] == b'/' {
+                        assert_eq!(found, split(Method::Get, &target).ok(), "{}", target.escape_ascii());
+                    }
+                }
+            }
+        }
+    }
 
     #[test]
     fn each_form_has_its_parts() {

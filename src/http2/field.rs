@@ -3,30 +3,117 @@
 //! It knows characters and the names that HTTP/2 does not have, and no other meaning of a field.
 
 use super::malformed::Malformed;
-use crate::http1::{BLOCK_BYTES, Block, FieldSpan, Span, is_control, is_token};
+use crate::http1::{BLOCK_BYTES, Block, FieldSpan, Span, check_authority, find, is_token};
 
-/// Checks the characters of all names and values, except what only names must not contain.
-#[inline]
-pub(super) fn check_bytes(section: &[u8]) -> Result<(), Malformed> {
-    // Without an early return the compiler checks many bytes at once.
-    let bad = section.iter().fold(false, |bad, &byte| bad | is_control(byte));
-    if bad { Err(Malformed::Value) } else { Ok(()) }
+/// What a field is for the head of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FieldKind {
+    /// Only the application reads it.
+    Ordinary,
+    /// A pseudo-field of a request.
+    Pseudo(PseudoField),
+    /// `cookie`, of which there may be several that are one (RFC 9113 §8.2.3).
+    Cookie,
+    /// One that says how the request is framed, or which host it is for.
+    Framing,
+    /// It must not be in a request: [`check`] says why.
+    Malformed,
 }
 
-/// Checks a field that is not a pseudo-field. [`check_bytes`] has accepted the section that `bytes` begins with.
-#[inline(always)]
+/// The pseudo-fields of a request (RFC 9113 §8.3.1, RFC 8441 §4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PseudoField {
+    Method,
+    /// `http` or `https`.
+    Scheme,
+    /// An authority with a host.
+    Authority,
+    Path,
+    Protocol,
+    /// Another scheme.
+    BadScheme,
+    /// No authority, or one without a host.
+    BadAuthority,
+}
+
+impl FieldKind {
+    /// Returns what a name says about its field, if the value is good. Only the characters of the name are not checked.
+    pub(super) const fn of_name(name: &[u8]) -> FieldKind {
+        match name {
+            b":method" => FieldKind::Pseudo(PseudoField::Method),
+            b":scheme" => FieldKind::Pseudo(PseudoField::Scheme),
+            b":authority" => FieldKind::Pseudo(PseudoField::Authority),
+            b":path" => FieldKind::Pseudo(PseudoField::Path),
+            b":protocol" => FieldKind::Pseudo(PseudoField::Protocol),
+            b"cookie" => FieldKind::Cookie,
+            b"host" | b"content-length" | b"expect" => FieldKind::Framing,
+            [b':', ..] | b"transfer-encoding" => FieldKind::Malformed,
+            _ => FieldKind::Ordinary,
+        }
+    }
+
+    /// Returns the kind of a field. Bytes follow it in `bytes`. `of_name` is what the name says, if that is known.
+    #[inline]
+    pub(super) fn of(bytes: &[u8], field: FieldSpan, of_name: Option<FieldKind>) -> FieldKind {
+        let kind = match of_name {
+            Some(kind) => kind,
+            None => FieldKind::of_name(field.name.bytes(bytes)),
+        };
+        let is_good = match (kind, of_name) {
+            (FieldKind::Pseudo(_), _) => has_no_control(bytes, field.value),
+            (_, Some(_)) => check_value(bytes, field.value).is_ok(),
+            (_, None) => check(bytes, field).is_ok(),
+        };
+        match kind {
+            _ if !is_good => FieldKind::Malformed,
+            FieldKind::Pseudo(pseudo) => FieldKind::Pseudo(pseudo.checked(bytes, field.value)),
+            _ => kind,
+        }
+    }
+}
+
+impl PseudoField {
+    #[inline]
+    fn checked(self, bytes: &[u8], value: Span) -> PseudoField {
+        let is = |known: &[u8]| value.bytes(bytes).eq_ignore_ascii_case(known);
+        match self {
+            PseudoField::Scheme if !is(b"https") && !is(b"http") => PseudoField::BadScheme,
+            PseudoField::Authority => match check_authority(bytes, value) {
+                Some(checked) if !checked.host_is_empty => self,
+                _ => PseudoField::BadAuthority,
+            },
+            _ => self,
+        }
+    }
+}
+
+/// Checks a field of a section in which there is no pseudo-field. Bytes follow it in `bytes`.
+#[cold]
 pub(super) fn check(bytes: &[u8], field: FieldSpan) -> Result<(), Malformed> {
     check_name(bytes, field.name)?;
-    let value = field.value.bytes(bytes);
-    let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-    if is_blank(value.first()) || is_blank(value.last()) {
-        return Err(Malformed::Value);
-    }
-    let name = field.name.bytes(bytes);
+    check_value(bytes, field.value)?;
+    let (name, value) = (field.name.bytes(bytes), field.value.bytes(bytes));
     if is_of_connection(name) || (name == b"te" && !value.eq_ignore_ascii_case(b"trailers")) {
         return Err(Malformed::ConnectionField);
     }
     Ok(())
+}
+
+#[inline]
+fn check_value(bytes: &[u8], value: Span) -> Result<(), Malformed> {
+    let text = value.bytes(bytes);
+    let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    if is_blank(text.first()) || is_blank(text.last()) || !has_no_control(bytes, value) {
+        return Err(Malformed::Value);
+    }
+    Ok(())
+}
+
+/// Whether a value has no control characters but tabs (RFC 9113 §8.2.1, RFC 9110 §5.5).
+#[inline]
+fn has_no_control(bytes: &[u8], value: Span) -> bool {
+    let (at, end) = (value.at as usize, (value.at + value.len) as usize);
+    find(bytes, at, |block| block.control() & !block.is(b'\t')) >= end
 }
 
 #[inline(always)]

@@ -3,13 +3,13 @@
 //! It knows which fields make a request and no routes. Its invariant: a head has passed every check that one of HTTP/1.1
 //! passes, and has the fields that HTTP/1.1 would have: no pseudo-fields, and `host`.
 
-use super::field;
+use super::head_fields::HeadFields;
 use super::malformed::{HeadError, Malformed};
-use super::section::{HOST, SLACK_BYTES, Section};
+use super::section::{Finished, HOST, SLACK_BYTES, Section};
 use crate::arena::Arena;
 use crate::http1::{
-    DROPPED_TRAILERS, FieldSpan, Fields, Framing, FramingFields, Head, Method, REFUSED_TRAILERS, Refusal,
-    Span, Target, Version, check_authority, is_token, split_target,
+    DROPPED_TRAILERS, FieldSpan, Fields, Framing, Head, Method, REFUSED_TRAILERS, Refusal, Span, Target,
+    Version, is_token, split_origin_form, split_target,
 };
 
 /// The head of a request.
@@ -30,45 +30,41 @@ const COOKIE: &[u8] = b"cookie";
 ///
 /// # Errors
 /// A [`HeadError`], which concerns the request and not its connection.
+#[inline(always)]
 pub fn read(section: Section<'_>, end_stream: bool) -> Result<RequestHead<'_>, HeadError> {
     if let Some(refusal) = section.refusal() {
         return Err(refusal.into());
     }
     let (arena, size, target_max) = (section.arena, section.size(), section.target_max);
-    let (bytes, mut len, spans) = section.finish();
-    field::check_bytes(&bytes[..len])?;
-    let pseudo = PseudoFields::read(bytes, spans)?;
-    let (mut framing_fields, mut cookies) = (FramingFields::new(false), 0);
-    for field in &spans[pseudo.count..] {
-        field::check(bytes, *field)?;
-        let name = field.name.bytes(bytes);
-        cookies += usize::from(name == COOKIE);
-        framing_fields.inspect(bytes, name, field.value);
+    let Finished { bytes, len, spans, noted } = section.finish();
+    let method_at = noted.check_request(bytes)?;
+    let framing = noted.framing.framing(Version::Http2)?;
+    if let Some(refusal) = noted.refusal {
+        return Err(refusal.into());
     }
-    let framing = framing_fields.framing(Version::Http2)?;
-    let host = host(bytes, pseudo.authority, framing_fields.host)?;
-    let mut spans = &mut spans[pseudo.count - usize::from(framing_fields.host.is_none())..];
-    if framing_fields.host.is_none() {
+    let host = host(bytes, noted.authority, noted.framing.host)?;
+    let has_host = noted.framing.host.is_some();
+    let spans = &mut spans[noted.pseudo_fields - usize::from(!has_host)..];
+    if !has_host {
         // It takes the place of a pseudo-field.
         spans[0] = FieldSpan { name: Span { at: 0, len: HOST.len() as u32 }, value: host };
     }
-    let mut bytes = bytes;
-    if cookies > 1 {
-        (bytes, len, spans) = join_cookies(arena, bytes, len, spans);
-    }
-    let bytes = &bytes[..len];
-    let method = method(pseudo.method.text(bytes))?;
+    let (bytes, len, spans) = match noted.cookies {
+        0 | 1 => (&*bytes, len, &*spans),
+        _ => join_cookies(arena, bytes, len, spans),
+    };
+    let method = method(bytes, method_at)?;
     let (framing, content_length) = content(framing, end_stream)?;
-    let protocol = pseudo.protocol.map(|protocol| protocol.text(bytes));
+    let protocol = noted.protocol.map(|protocol| protocol.text(bytes));
     let head = Head {
         method,
-        target: target(bytes, method, &pseudo, target_max)?,
+        target: target(bytes, method, &noted, target_max)?,
         version: Version::Http2,
-        fields: Fields::new(bytes, spans),
+        fields: Fields::new(&bytes[..len], spans),
         framing,
         keep_alive: true,
         // RFC 9110 §10.1.1: ignored without content.
-        expects_continue: framing_fields.expects_continue && !framing.is_empty(),
+        expects_continue: noted.framing.expects_continue && !framing.is_empty(),
         // RFC 8441 §5
         upgrade: protocol.is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket")),
         len: size,
@@ -89,14 +85,15 @@ pub fn trailers(section: Section<'_>) -> Result<Fields<'_>, HeadError> {
         Some(refusal) => return Err(refusal.into()),
     }
     let arena = section.arena;
-    let (bytes, len, fields) = section.finish();
-    field::check_bytes(&bytes[..len])?;
+    let Finished { bytes, len, spans: fields, noted } = section.finish();
+    if noted.pseudo_fields > 0 {
+        return Err(Malformed::PseudoField.into());
+    }
+    if let Some(malformed) = noted.malformed() {
+        return Err(malformed.into());
+    }
     let mut spans = arena.list(fields.len());
     for field in fields {
-        if field.name.bytes(bytes).starts_with(b":") {
-            return Err(Malformed::PseudoField.into());
-        }
-        field::check(bytes, *field)?;
         let name = field.name.text(bytes);
         if REFUSED_TRAILERS.contains(&name) {
             return Err(Refusal::TrailerForbidden.into());
@@ -108,71 +105,25 @@ pub fn trailers(section: Section<'_>) -> Result<Fields<'_>, HeadError> {
     Ok(Fields::new(&bytes[..len], spans.finish()))
 }
 
-/// The pseudo-fields of a request, which precede its fields (RFC 9113 §8.3).
-struct PseudoFields {
-    method: Span,
-    scheme: Option<Span>,
-    authority: Option<Span>,
-    path: Option<Span>,
-    protocol: Option<Span>,
-    /// How many there are: at least one.
-    count: usize,
-}
-
-impl PseudoFields {
-    #[inline]
-    fn read(bytes: &[u8], fields: &[FieldSpan]) -> Result<PseudoFields, Malformed> {
-        let (mut method, mut scheme, mut authority, mut path, mut protocol) = (None, None, None, None, None);
-        let mut count = 0;
-        for field in fields {
-            let place = match field.name.bytes(bytes) {
-                b":method" => &mut method,
-                b":scheme" => &mut scheme,
-                b":authority" => &mut authority,
-                b":path" => &mut path,
-                b":protocol" => &mut protocol,
-                [b':', ..] => return Err(Malformed::PseudoField),
-                _ => break,
-            };
-            if place.replace(field.value).is_some() {
-                return Err(Malformed::PseudoField);
-            }
-            count += 1;
-        }
-        let method = method.ok_or(Malformed::MissingPseudoField)?;
-        let is_connect = method.bytes(bytes) == b"CONNECT";
-        let (is_whole, is_allowed) = match (is_connect, protocol) {
-            (false, None) => (scheme.is_some() && path.is_some(), true),
-            // RFC 9113 §8.5
-            (true, None) => (authority.is_some(), scheme.is_none() && path.is_none()),
-            // RFC 8441 §4
-            (true, Some(_)) => (scheme.is_some() && path.is_some() && authority.is_some(), true),
-            (false, Some(_)) => (true, false),
-        };
-        match (is_allowed, is_whole) {
-            (false, _) => Err(Malformed::PseudoField),
-            (_, false) => Err(Malformed::MissingPseudoField),
-            _ => Ok(PseudoFields { method, scheme, authority, path, protocol, count }),
-        }
-    }
-}
-
 /// Returns the host: `:authority`, or the field `host` if that is missing (RFC 9113 §8.3.1).
 #[inline]
 fn host(bytes: &[u8], authority: Option<Span>, field: Option<Span>) -> Result<Span, HeadError> {
-    let Some(authority) = authority else { return field.ok_or(Refusal::HostMissing.into()) };
-    if field.is_some_and(|field| !field.bytes(bytes).eq_ignore_ascii_case(authority.bytes(bytes))) {
-        return Err(Malformed::Host.into());
-    }
-    match check_authority(bytes, authority) {
-        Some(checked) if !checked.host_is_empty => Ok(authority),
-        _ => Err(Refusal::BadHost.into()),
+    match (authority, field) {
+        (Some(authority), None) => Ok(authority),
+        (Some(authority), Some(field)) => {
+            let is_same = field.bytes(bytes).eq_ignore_ascii_case(authority.bytes(bytes));
+            if is_same { Ok(authority) } else { Err(Malformed::Host.into()) }
+        }
+        (None, field) => field.ok_or(Refusal::HostMissing.into()),
     }
 }
 
 #[inline]
-fn method(name: &str) -> Result<Method<'_>, Refusal> {
-    match Method::from(name) {
+fn method(bytes: &[u8], name: Span) -> Result<Method<'_>, Refusal> {
+    if name.bytes(bytes) == b"GET" {
+        return Ok(Method::Get);
+    }
+    match Method::from(name.text(bytes)) {
         Method::Extension(name) if name.is_empty() || !name.bytes().all(is_token) => Err(Refusal::BadMethod),
         method => Ok(method),
     }
@@ -193,29 +144,39 @@ fn content(framing: Framing, end_stream: bool) -> Result<(Framing, Option<u64>),
 }
 
 /// Returns the target: `:path`, or `:authority` if a tunnel is asked for (RFC 9113 §8.3.1, §8.5).
-#[inline]
+#[inline(always)]
 fn target<'r>(
     bytes: &'r [u8],
     method: Method<'_>,
-    pseudo: &PseudoFields,
+    noted: &HeadFields,
     target_max: usize,
 ) -> Result<Target<'r>, HeadError> {
-    let scheme = pseudo.scheme.map(|scheme| scheme.bytes(bytes));
-    if scheme.is_some_and(|s| !s.eq_ignore_ascii_case(b"https") && !s.eq_ignore_ascii_case(b"http")) {
-        return Err(Refusal::BadTarget.into());
+    if let Some(path) = noted.path {
+        let raw = path.bytes(bytes);
+        if raw.first() == Some(&b'/') && raw.len() <= target_max {
+            if let Some(spans) = split_origin_form(bytes, path) {
+                return Ok(spans.into_target(raw));
+            }
+        }
     }
-    let raw = pseudo.path.or(pseudo.authority).unwrap_or_default().bytes(bytes);
-    if raw.len() > target_max {
-        return Err(Refusal::TargetTooLong.into());
-    }
+    unusual_target(bytes, method, noted, target_max)
+}
+
+#[cold]
+fn unusual_target<'r>(
+    bytes: &'r [u8],
+    method: Method<'_>,
+    noted: &HeadFields,
+    target_max: usize,
+) -> Result<Target<'r>, HeadError> {
+    let raw = noted.path.or(noted.authority).unwrap_or_default().bytes(bytes);
     let is_asterisk = method == Method::Options && raw == b"*";
-    if pseudo.path.is_some() && raw.first() != Some(&b'/') && !is_asterisk {
-        return Err(Malformed::Path.into());
+    match noted.path {
+        _ if raw.len() > target_max => Err(Refusal::TargetTooLong.into()),
+        Some(_) if raw.first() == Some(&b'/') => Err(Refusal::BadTarget.into()),
+        Some(_) if !is_asterisk => Err(Malformed::Path.into()),
+        _ => Ok(split_target(method, raw)?.into_target(raw)),
     }
-    // RFC 8441 §4: with `:protocol`, the target of CONNECT is a path too.
-    let is_tunnel = method == Method::Connect && pseudo.path.is_none();
-    let spans = split_target(if is_tunnel || is_asterisk { method } else { Method::Get }, raw)?;
-    Ok(spans.into_target(raw))
 }
 
 /// Joins the values of several `cookie` fields with `; ` into the first of them (RFC 9113 §8.2.3).
@@ -225,7 +186,7 @@ fn join_cookies<'r>(
     mut bytes: &'r mut [u8],
     len: usize,
     fields: &'r mut [FieldSpan],
-) -> (&'r mut [u8], usize, &'r mut [FieldSpan]) {
+) -> (&'r [u8], usize, &'r [FieldSpan]) {
     let is_cookie = |bytes: &[u8], field: &FieldSpan| field.name.bytes(bytes) == COOKIE;
     let cookies = fields.iter().filter(|field| is_cookie(bytes, field));
     let end = len + cookies.map(|field| field.value.len as usize + SEPARATOR.len()).sum::<usize>();
@@ -258,7 +219,7 @@ fn join_cookies<'r>(
     if let Some(first) = first {
         fields[first].value = Span { at: len as u32, len: (at - len) as u32 };
     }
-    (bytes, at, &mut fields[..kept])
+    (bytes, at, &fields[..kept])
 }
 
 const SEPARATOR: &[u8] = b"; ";

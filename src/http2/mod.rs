@@ -14,6 +14,7 @@ mod connection;
 mod field;
 mod frame;
 pub mod head;
+mod head_fields;
 pub mod hpack;
 mod malformed;
 mod receive;

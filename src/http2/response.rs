@@ -23,13 +23,37 @@ const FIXED_BYTES_MAX: usize = 64;
 /// ```
 #[inline]
 pub fn encode_head(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
+    encode_with(out, head, |out| encode_lines(out, head.fields));
+}
+
+/// Does the same as [`encode_head`] when `block` has the fields.
+#[inline]
+pub(crate) fn encode_head_with(out: &mut Vec<u8>, head: &ResponseHead<'_>, block: &[u8]) {
+    encode_with(out, head, |out| out.extend_from_slice(block));
+}
+
+#[inline(always)]
+fn encode_with(out: &mut Vec<u8>, head: &ResponseHead<'_>, encode_fields: impl FnOnce(&mut Vec<u8>)) {
     out.reserve(FIXED_BYTES_MAX + head.fields.len());
     encoder::status(out, head.status);
     encoder::date(out, head.date);
-    encode_lines(out, head.fields);
+    encode_fields(out);
     if let (ContentLength::Known(length), false) = (head.content, matches!(head.status, 100..=199 | 204)) {
         encoder::content_length(out, length);
     }
+}
+
+/// Returns the block of a Content-Type: three bytes and the value, which is shorter than 127 bytes.
+pub(crate) const fn content_type<const N: usize>(value: &str) -> [u8; N] {
+    assert!(N == value.len() + 3 && value.len() < 0x7f, "the block is of another length");
+    let mut block = [0; N];
+    [block[0], block[1], block[2]] = [0x0f, encoder::CONTENT_TYPE - 0x0f, value.len() as u8];
+    let mut at = 0;
+    while at < value.len() {
+        block[3 + at] = value.as_bytes()[at];
+        at += 1;
+    }
+    block
 }
 
 /// Appends an interim response (RFC 9110 §15.2), such as 100 (Continue).
@@ -70,6 +94,7 @@ mod tests {
     use crate::arena::Arena;
     use crate::config::Limits;
     use crate::http1::{ConnectionHeader, encode_field};
+    use crate::http2::section::Finished;
 
     const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
 
@@ -77,7 +102,7 @@ mod tests {
         let arena = Arena::new(4096);
         let mut section = Section::new(&arena, &Limits::default(), block.len());
         Decoder::new(TABLE_BYTES).decode(block, &mut section).unwrap();
-        let (bytes, _, spans) = section.finish();
+        let Finished { bytes, spans, .. } = section.finish();
         let line = |span: &crate::http1::FieldSpan| {
             format!("{}: {}\n", span.name.text(bytes), span.value.text(bytes))
         };

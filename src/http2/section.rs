@@ -1,8 +1,10 @@
 //! A field section while it is decoded: names and values in the arena.
 //!
-//! It counts against the limits and does not know what a field means. Its invariant: beyond the limits it stores nothing,
-//! so a peer takes no more of the arena than they allow, and one field.
+//! It counts against the limits, and leaves what a field means to [`HeadFields`]. Its invariant: beyond the limits it stores
+//! nothing, so a peer takes no more of the arena than they allow, and one field or what the dynamic table holds.
 
+use super::field::FieldKind;
+use super::head_fields::HeadFields;
 use crate::arena::{Arena, ArenaList};
 use crate::config::Limits;
 use crate::http1::{FieldSpan, Refusal, Span};
@@ -33,6 +35,8 @@ pub struct Section<'r> {
     len: usize,
     end: usize,
     spans: ArenaList<'r, FieldSpan>,
+    /// Those of them that HTTP itself acts on.
+    noted: HeadFields,
     /// Fields that are not pseudo-fields (RFC 9113 §8.3).
     fields: usize,
     fields_max: usize,
@@ -59,6 +63,7 @@ impl<'r> Section<'r> {
             len,
             end,
             spans,
+            noted: HeadFields::default(),
             fields: 0,
             fields_max,
             size: 0,
@@ -75,11 +80,7 @@ impl<'r> Section<'r> {
 
     /// Returns whether it is that of a HEAD request, as far as it was stored.
     pub fn is_head(&self) -> bool {
-        // Pseudo-fields come first, and there are five.
-        let first = self.spans.as_slice().iter().take(5);
-        first.into_iter().any(|field| {
-            field.name.bytes(self.bytes) == b":method" && field.value.bytes(self.bytes) == b"HEAD"
-        })
+        self.noted.method.is_some_and(|method| method.bytes(self.bytes) == b"HEAD")
     }
 
     /// Returns the size of the section as RFC 9113 §6.5.2 counts it.
@@ -89,7 +90,7 @@ impl<'r> Section<'r> {
 
     /// Ends the section. Returns the name and the value of each field that is stored, in their order, pseudo-fields too.
     pub fn into_fields(self) -> impl Iterator<Item = (&'r [u8], &'r [u8])> {
-        let (bytes, _, spans) = self.finish();
+        let Finished { bytes, spans, .. } = self.finish();
         let bytes = &*bytes;
         spans.iter().map(move |span| (span.name.bytes(bytes), span.value.bytes(bytes)))
     }
@@ -127,17 +128,44 @@ impl<'r> Section<'r> {
         &self.bytes[self.len..self.end]
     }
 
-    /// Completes the field that is being decoded. A field beyond the limits is forgotten.
+    /// Returns what the field that is being decoded is. `of_name` is what its name says, if that is known.
     #[inline]
-    pub(super) fn commit(&mut self, name_len: usize) {
+    pub(super) fn kind(&self, name_len: usize, of_name: Option<FieldKind>) -> FieldKind {
+        FieldKind::of(self.bytes, self.span(name_len), of_name)
+    }
+
+    #[inline(always)]
+    fn span(&self, name_len: usize) -> FieldSpan {
+        let (at, value_at) = (self.len as u32, (self.len + name_len) as u32);
+        let value = Span { at: value_at, len: self.end as u32 - value_at };
+        FieldSpan { name: Span { at, len: name_len as u32 }, value }
+    }
+
+    /// Adds fields that lie one behind the other in `bytes`. Of each: the length of its name, that of its name and value, and
+    /// what it is. All of their bytes are stored, even if one of them is beyond the limits.
+    #[inline(always)]
+    pub(super) fn add_all(&mut self, bytes: &[u8], fields: impl Iterator<Item = (usize, usize, FieldKind)>) {
+        self.append(bytes);
+        for (name_len, len, kind) in fields {
+            self.end = self.len + len;
+            self.commit(name_len, kind);
+            if self.refusal.is_some() {
+                break;
+            }
+        }
+    }
+
+    /// Completes the field that is being decoded. A field beyond the limits is forgotten.
+    #[inline(always)]
+    pub(super) fn commit(&mut self, name_len: usize, kind: FieldKind) {
         self.size += self.end - self.len + FIELD_BYTES;
-        self.fields += usize::from(self.bytes[self.len] != b':');
+        self.fields += usize::from(!matches!(kind, FieldKind::Pseudo(_)));
         if self.size > self.size_max || self.fields > self.fields_max {
             return self.refuse();
         }
-        let (at, value_at) = (self.len as u32, (self.len + name_len) as u32);
-        let name = Span { at, len: name_len as u32 };
-        self.spans.push(FieldSpan { name, value: Span { at: value_at, len: self.end as u32 - value_at } });
+        let field = self.span(name_len);
+        self.spans.push(field);
+        self.noted.add(self.bytes, field, kind);
         self.len = self.end;
     }
 
@@ -164,11 +192,23 @@ impl<'r> Section<'r> {
         self.bytes = bytes;
     }
 
-    /// Ends the section. Returns its bytes, with some more behind them, their number, and the positions of the fields.
+    /// Ends the section.
     #[inline]
-    pub(super) fn finish(self) -> (&'r mut [u8], usize, &'r mut [FieldSpan]) {
-        (self.bytes, self.len, self.spans.finish_mut())
+    pub(super) fn finish(self) -> Finished<'r> {
+        Finished { bytes: self.bytes, len: self.len, spans: self.spans.finish_mut(), noted: self.noted }
     }
+}
+
+/// A section that is complete.
+pub(super) struct Finished<'r> {
+    /// Names and values, and some more bytes.
+    pub(super) bytes: &'r mut [u8],
+    /// The number of bytes of names and values.
+    pub(super) len: usize,
+    /// All fields, pseudo-fields too.
+    pub(super) spans: &'r mut [FieldSpan],
+    /// Those that HTTP itself acts on.
+    pub(super) noted: HeadFields,
 }
 
 #[cfg(test)]
@@ -182,7 +222,8 @@ mod tests {
     fn add(section: &mut Section<'_>, name: &str, value: &str) {
         section.append(name.as_bytes());
         section.append(value.as_bytes());
-        section.commit(name.len());
+        let kind = section.kind(name.len(), None);
+        section.commit(name.len(), kind);
     }
 
     #[test]
@@ -206,7 +247,7 @@ mod tests {
         assert_eq!(section.refusal(), None);
         add(&mut section, "c", "");
         assert_eq!(section.refusal(), Some(Refusal::TooManyFields));
-        assert_eq!(section.finish().2.len(), 4);
+        assert_eq!(section.finish().spans.len(), 4);
     }
 
     #[test]
@@ -228,7 +269,7 @@ mod tests {
         for i in 0..100 {
             add(&mut section, &format!("n{i}"), &value);
         }
-        let (bytes, len, spans) = section.finish();
+        let Finished { bytes, len, spans, .. } = section.finish();
         let mut end = HOST.len();
         for (i, span) in spans.iter().enumerate() {
             assert_eq!(span.name.text(bytes), format!("n{i}"));

@@ -401,7 +401,7 @@ impl Stage {
         let awaited = pending.into_awaited().unwrap_or_else(|| Awaited::Answer(answered(handler_failed())));
         match awaited {
             Awaited::Answer(promise) => {
-                let fields = std::mem::replace(&mut response.fields, FieldBlock::Fixed(b""));
+                let fields = std::mem::replace(&mut response.fields, FieldBlock::NONE);
                 (*context, Stage::Deferred(Deferred { promise, fields, close: response.close }))
             }
             Awaited::Source(streamed) => {
@@ -410,7 +410,7 @@ impl Stage {
             }
             Awaited::Events(events) => {
                 let (context, frame) = context.streaming(None, response.close);
-                let fields = std::mem::replace(&mut response.fields, FieldBlock::Fixed(b""));
+                let fields = std::mem::replace(&mut response.fields, FieldBlock::NONE);
                 let (status, close) = (response.status, response.close);
                 let begun = Response { status, fields, body: Body::Empty, close };
                 (context, Stage::Subscribed(Subscribed::new(events, begun, frame)))

@@ -12,6 +12,7 @@ use crate::engine::http::answer::{ResponseContext, content_length};
 use crate::engine::http::transfer::Transfer;
 use crate::engine::output::{GATHERED_MAX, Output};
 use crate::http1::{ConnectionHeader, ContentLength, ResponseHead};
+use crate::http2::response::{encode_head, encode_head_with};
 use crate::http2::{self, ErrorCode, FRAME_BYTES, FRAME_HEAD_BYTES, FrameHead, flag, kind};
 use crate::transport::Stream;
 use std::io;
@@ -69,7 +70,7 @@ pub(super) fn answer<S: Stream>(
     if has_content && bytes > window.min(CONTENT_BYTES_MAX) as u64 {
         return Answered::Later(queue(mux, target, response, content, date, out.cork.memory()));
     }
-    write_head(mux, stream, &head_of(response, content, date), !has_content, out.cork);
+    write_head(mux, stream, response, content, date, !has_content, out.cork);
     let content_at = out.cork.len();
     if has_content {
         match &response.body {
@@ -146,10 +147,22 @@ fn head_of<'a>(response: &'a Response<'_>, content: ContentLength, date: &'a [u8
 }
 
 /// Writes a head. `ends`: there is no content.
-#[inline]
-fn write_head(mux: &mut Mux, stream: u32, head: &ResponseHead<'_>, ends: bool, out: &mut Vec<u8>) {
+#[inline(always)]
+fn write_head(
+    mux: &mut Mux,
+    stream: u32,
+    response: &Response<'_>,
+    content: ContentLength,
+    date: &[u8; 29],
+    ends: bool,
+    out: &mut Vec<u8>,
+) {
     let at = mux.core.begin_head(out);
-    http2::response::encode_head(out, head);
+    let head = head_of(response, content, date);
+    match response.fields.block() {
+        Some(block) => encode_head_with(out, &head, block),
+        None => encode_head(out, &head),
+    }
     mux.core.end_head(stream, at, ends, out);
 }
 
@@ -218,7 +231,7 @@ fn answer_later<S: Stream>(
     if silent || target.head_only {
         // Dropping a source runs the application's code, which may panic: nothing is written before it.
         response.body = Body::Empty;
-        write_head(mux, target.stream, &head_of(response, content, date), true, out.cork);
+        write_head(mux, target.stream, response, content, date, true, out.cork);
         end(mux, target, out.cork);
         return Answered::Whole;
     }

@@ -79,8 +79,8 @@ pub(in crate::engine) fn run<S: Stream>(
                 from += consumed;
                 fresh = true;
                 *budget -= 1;
-                let arrived = ArrivedBlock { stream, ends, role, block: &block };
-                take_block(mux, arrived, out, worker, client);
+                let arrived = ArrivedBlock { stream, ends, role, block: &block, behind: &input[from..] };
+                from += take_block(mux, arrived, out, worker, client);
                 worker.scratch.arena.reset();
             }
             Step::Failed(_) => {}
@@ -208,16 +208,20 @@ struct ArrivedBlock<'a> {
     ends: bool,
     role: BlockRole,
     block: &'a [u8],
+    /// What has arrived behind it.
+    behind: &'a [u8],
 }
 
+/// Takes a field block. Returns how many bytes of those behind it are its request's content and were taken as well.
+#[inline(always)]
 fn take_block<S: Stream>(
     mux: &mut Mux,
     arrived: ArrivedBlock<'_>,
     out: &mut Output<'_, S>,
     worker: &mut Context,
     client: &Client<'_>,
-) {
-    let ArrivedBlock { stream, ends, role, block } = arrived;
+) -> usize {
+    let ArrivedBlock { stream, ends, role, block, behind } = arrived;
     let Context { app, services, scratch: Scratch { arena, pool, held, .. } } = worker;
     let arena = &*arena;
     let mut section = Section::new(arena, &services.limits, block.len());
@@ -227,7 +231,8 @@ fn take_block<S: Stream>(
             HpackError::Excessive => ErrorCode::ENHANCE_YOUR_CALM,
             _ => ErrorCode::COMPRESSION_ERROR,
         };
-        return mux.core.fail(code, "a field block cannot be decoded", out.cork);
+        mux.core.fail(code, "a field block cannot be decoded", out.cork);
+        return 0;
     }
     let (now_ms, is_head) = (services.now_ms, section.is_head());
     match role {
@@ -244,8 +249,20 @@ fn take_block<S: Stream>(
         },
         BlockRole::Head => match http2::head::read(section, ends) {
             Ok(head) => {
-                Dispatch { mux, stream, ends, is_open: false, out, client, app, services, arena, pool, held }
-                    .run(head)
+                return Dispatch {
+                    mux,
+                    stream,
+                    ends,
+                    is_open: false,
+                    out,
+                    client,
+                    app,
+                    services,
+                    arena,
+                    pool,
+                    held,
+                }
+                .run(head, behind);
             }
             Err(HeadError::Malformed(_)) => {
                 mux.core.refuse(stream, ErrorCode::PROTOCOL_ERROR, now_ms, out.cork)
@@ -256,6 +273,7 @@ fn take_block<S: Stream>(
             }
         },
     }
+    0
 }
 
 /// A request whose head has arrived, and what is lent to answer it.
@@ -275,19 +293,51 @@ struct Dispatch<'a, 'o, 'r, S> {
 }
 
 impl<'r, S: Stream> Dispatch<'_, '_, 'r, S> {
-    fn run(self, request: RequestHead<'r>) {
+    /// Serves a request. Returns how many bytes of those `behind` its head are its content and were taken.
+    #[inline(always)]
+    fn run(mut self, request: RequestHead<'r>, behind: &'r [u8]) -> usize {
         let head = request.head;
         let is_tunnel = request.protocol.is_some();
         if is_tunnel && !head.upgrade {
             let error = Error::new(501, "The server does not speak this protocol.");
-            return self.answer_error(error, false);
+            self.answer_error(error, false);
+            return 0;
         }
-        if is_tunnel || !self.ends {
-            return self.begin(&request);
+        if is_tunnel {
+            self.begin(&request);
+            return 0;
         }
         let Resolved { to, params, place } = self.app.resolve_apart(head, self.arena);
-        let Destination::Handler(handler) = to else { return self.begin(&request) };
-        self.call(handler, head, params, place, &[])
+        let content = match to {
+            Destination::Handler(_) if self.ends => Some((&[][..], 0)),
+            Destination::Handler(_) => self.take_content(&request, behind),
+            _ => None,
+        };
+        match (to, content) {
+            (Destination::Handler(handler), Some((content, taken))) => {
+                self.call(handler, head, params, place, content);
+                taken
+            }
+            _ => {
+                self.begin(&request);
+                0
+            }
+        }
+    }
+
+    /// Takes the content of a request, if it has arrived in one piece. Returns it, and how many bytes of the input it takes.
+    fn take_content(&mut self, request: &RequestHead<'_>, behind: &'r [u8]) -> Option<(&'r [u8], usize)> {
+        let content_max = self.services.limits.body_bytes;
+        let is_right = |length| {
+            length <= content_max && request.content_length.is_none_or(|announced| announced == length as u64)
+        };
+        // A client that asks before it sends content expects an interim response.
+        if request.head.expects_continue {
+            return None;
+        }
+        let taken = self.mux.core.whole_content(self.stream, is_right, behind, self.out.cork)?;
+        self.ends = true;
+        Some(taken)
     }
 
     /// Calls the handler of a request that has arrived completely.

@@ -7,6 +7,7 @@ use super::error::HpackError;
 use super::static_table::{self, ENTRIES};
 use super::table::Table;
 use super::{huffman, integer};
+use crate::http2::field::FieldKind;
 use crate::http2::section::Section;
 
 /// The size of the dynamic table that a connection begins with (RFC 9113 §6.5.2).
@@ -44,17 +45,12 @@ impl Decoder {
             if first & 0x80 != 0 {
                 // RFC 7541 §6.1
                 let index = integer::read(block, &mut at, 0x7f)?;
-                let (both, name_len) = self.entry(index)?;
-                // A byte may stand for the largest entry, which is not copied in vain.
-                if section.refusal().is_none() {
-                    section.append(both);
-                    section.commit(name_len);
-                }
+                self.indexed(index, block, &mut at, section)?;
             } else if first & 0x40 != 0 {
                 // RFC 7541 §6.2.1
-                let name_len = self.literal(block, &mut at, 0x3f, section)?;
-                self.table.insert(section.appended(), name_len)?;
-                section.commit(name_len);
+                let (name_len, kind) = self.literal(block, &mut at, 0x3f, section)?;
+                self.table.insert(section.appended(), name_len, kind)?;
+                section.commit(name_len, kind);
                 // A few bytes may name and replace the largest entry, again and again.
                 if section.is_excessive() {
                     return Err(HpackError::Excessive);
@@ -65,8 +61,8 @@ impl Decoder {
                 self.skip_literal(block, &mut at)?;
             } else {
                 // RFC 7541 §6.2.2, §6.2.3
-                let name_len = self.literal(block, &mut at, 0x0f, section)?;
-                section.commit(name_len);
+                let (name_len, kind) = self.literal(block, &mut at, 0x0f, section)?;
+                section.commit(name_len, kind);
             }
         }
         Ok(())
@@ -87,8 +83,39 @@ impl Decoder {
         Ok(at)
     }
 
-    /// Returns the name and the value of an entry as one slice, and the length of the name (RFC 7541 §2.3.3).
+    /// Adds an entry to the section, and those that follow it in the dynamic table and in the block, which are copied at
+    /// once: a client sends the fields of a head in the same order as before.
     #[inline(always)]
+    fn indexed(
+        &self,
+        index: usize,
+        block: &[u8],
+        at: &mut usize,
+        section: &mut Section<'_>,
+    ) -> Result<(), HpackError> {
+        // A byte may stand for the largest entry, which is not copied in vain.
+        let is_open = section.refusal().is_none();
+        let Some(index) = index.checked_sub(static_table::LEN + 1) else {
+            let entry = ENTRIES.get(index.wrapping_sub(1)).ok_or(HpackError::Index)?;
+            if is_open {
+                section.add_all(entry.both, [(entry.name_len, entry.both.len(), entry.kind)].into_iter());
+            }
+            return Ok(());
+        };
+        let mut count = 1;
+        while count <= index && block.get(*at).is_some_and(|byte| stands_for(*byte, index - count)) {
+            count += 1;
+            *at += 1;
+        }
+        let (bytes, entries) = self.table.run(index, count).ok_or(HpackError::Index)?;
+        if is_open {
+            section.add_all(bytes, entries.iter().map(|entry| (entry.name_len(), entry.len(), entry.kind)));
+        }
+        Ok(())
+    }
+
+    /// Returns the name and the value of an entry as one slice, and the length of the name (RFC 7541 §2.3.3).
+    #[inline]
     fn entry(&self, index: usize) -> Result<(&[u8], usize), HpackError> {
         match ENTRIES.get(index.wrapping_sub(1)) {
             Some(entry) => Ok((entry.both, entry.name_len)),
@@ -99,8 +126,8 @@ impl Decoder {
         }
     }
 
-    /// Appends the name and the value of a literal field to the section. Returns the length of the name. `mask` has the bits
-    /// of the index.
+    /// Appends the name and the value of a literal field to the section. Returns the length of the name, and what the field
+    /// is. `mask` has the bits of the index.
     #[inline]
     fn literal(
         &self,
@@ -108,17 +135,19 @@ impl Decoder {
         at: &mut usize,
         mask: u8,
         section: &mut Section<'_>,
-    ) -> Result<usize, HpackError> {
-        let name_len = match integer::read(block, at, mask)? {
-            0 => string(block, at, section)?,
+    ) -> Result<(usize, FieldKind), HpackError> {
+        let (name_len, of_name) = match integer::read(block, at, mask)? {
+            0 => (string(block, at, section)?, None),
             index => {
                 let (both, name_len) = self.entry(index)?;
-                section.append(&both[..name_len]);
-                name_len
+                let name = &both[..name_len];
+                section.append(name);
+                // The names of the static table need no check.
+                (name_len, (index <= static_table::LEN).then(|| FieldKind::of_name(name)))
             }
         };
         string(block, at, section)?;
-        Ok(name_len)
+        Ok((name_len, section.kind(name_len, of_name)))
     }
 
     /// Skips a literal field that is neither stored nor indexed.
@@ -131,6 +160,12 @@ impl Decoder {
         source(block, at)?;
         Ok(())
     }
+}
+
+/// Whether a byte is all that is sent of an entry in the dynamic table (RFC 7541 §6.1).
+#[inline(always)]
+fn stands_for(byte: u8, index: usize) -> bool {
+    byte > 0x80 && byte < 0xff && usize::from(byte & 0x7f) == static_table::LEN + 1 + index
 }
 
 /// Appends a string literal (RFC 7541 §5.2) to the section. Returns its length, decoded.
@@ -161,6 +196,7 @@ mod tests {
     use super::*;
     use crate::arena::Arena;
     use crate::config::Limits;
+    use crate::http2::section::Finished;
 
     fn bytes(hex: &str) -> Vec<u8> {
         let digits: Vec<u32> = hex.chars().filter_map(|c| c.to_digit(16)).collect();
@@ -173,7 +209,7 @@ mod tests {
         let mut section = Section::new(&arena, &Limits::default(), block.len());
         decoder.decode(block, &mut section)?;
         assert_eq!(section.refusal(), None);
-        let (bytes, _, spans) = section.finish();
+        let Finished { bytes, spans, .. } = section.finish();
         let line = |span: &crate::http1::FieldSpan| {
             format!("{}: {}\n", span.name.text(bytes), span.value.text(bytes))
         };
@@ -362,7 +398,7 @@ mod tests {
         let arena = Arena::new(4096);
         let mut section = Section::new(&arena, &limits, block.len());
         assert_eq!(small.decode(&block, &mut section), Ok(()));
-        assert!(section.refusal().is_some() && section.finish().2.len() < 200);
+        assert!(section.refusal().is_some() && section.finish().spans.len() < 200);
         let limits = Limits { head_bytes: 1 << 20, headers: 1 << 20, ..Limits::default() };
         let mut section = Section::new(&arena, &limits, block.len());
         assert_eq!(large.decode(&block, &mut section), Ok(()));

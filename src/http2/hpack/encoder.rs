@@ -13,6 +13,8 @@ pub const EMPTY_TABLE: u8 = 0x20;
 /// The indexes of the static table that responses use without a search.
 const STATUS: usize = 8;
 const CONTENT_LENGTH: usize = 28;
+/// The index of `content-type`.
+pub const CONTENT_TYPE: u8 = 31;
 const DATE: usize = 33;
 const SET_COOKIE: usize = 55;
 
@@ -42,7 +44,7 @@ pub fn status(out: &mut Vec<u8>, status: u16) {
 }
 
 /// Appends `date`.
-#[inline]
+#[inline(always)]
 pub fn date(out: &mut Vec<u8>, date: &[u8; 29]) {
     let mut field = [0; 32];
     field[..3].copy_from_slice(&[NAME_MASK, (DATE - NAME_MASK as usize) as u8, date.len() as u8]);
@@ -53,19 +55,26 @@ pub fn date(out: &mut Vec<u8>, date: &[u8; 29]) {
 /// Appends `content-length`.
 #[inline]
 pub fn content_length(out: &mut Vec<u8>, length: u64) {
-    let (mut digits, mut at, mut rest) = ([0; 20], 20, length);
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
+    let index = [NAME_MASK, (CONTENT_LENGTH - NAME_MASK as usize) as u8];
+    if length < 10 {
+        return out.extend_from_slice(&[index[0], index[1], 1, b'0' + length as u8]);
     }
-    let digits = &digits[at..];
-    out.extend_from_slice(&[NAME_MASK, (CONTENT_LENGTH - NAME_MASK as usize) as u8, digits.len() as u8]);
-    out.extend_from_slice(digits);
+    let digits = length.ilog10() as usize + 1;
+    out.extend_from_slice(&[index[0], index[1], digits as u8]);
+    let at = out.len();
+    // Of a constant length: no call is needed to copy.
+    out.extend_from_slice(&[b'0'; DIGITS_MAX]);
+    let (mut rest, mut place) = (length, at + digits);
+    while rest > 0 {
+        place -= 1;
+        out[place] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    out.truncate(at + digits);
 }
+
+/// The digits of the largest length.
+const DIGITS_MAX: usize = 20;
 
 /// Appends a field. Its name is written in lower case (RFC 9113 §8.2).
 #[inline]

@@ -2,10 +2,13 @@
 //!
 //! It knows names and values as they are listed, and the index of a name. Its invariant: names are in lower case.
 
+use crate::http2::field::{FieldKind, PseudoField};
+
 /// An entry: a name and a value, one behind the other.
 pub(super) struct Entry {
     pub(super) both: &'static [u8],
     pub(super) name_len: usize,
+    pub(super) kind: FieldKind,
 }
 
 impl Entry {
@@ -18,9 +21,22 @@ macro_rules! entries {
     ($($name:literal $value:literal,)+) => {
         /// The entries. The first has index 1.
         pub(super) static ENTRIES: [Entry; LEN] = [
-            $(Entry { both: concat!($name, $value).as_bytes(), name_len: $name.len() },)+
+            $(Entry {
+                both: concat!($name, $value).as_bytes(),
+                name_len: $name.len(),
+                kind: kind($name.as_bytes(), $value.as_bytes()),
+            },)+
         ];
     };
+}
+
+const fn kind(name: &[u8], value: &[u8]) -> FieldKind {
+    match FieldKind::of_name(name) {
+        FieldKind::Pseudo(PseudoField::Authority) if value.is_empty() => {
+            FieldKind::Pseudo(PseudoField::BadAuthority)
+        }
+        kind => kind,
+    }
 }
 
 /// The number of entries.

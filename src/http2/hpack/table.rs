@@ -7,7 +7,7 @@
 //! It knows no fields. Its invariant: the entries' size is at most `size_max`, and that is at most the setting.
 
 use super::error::HpackError;
-use std::collections::VecDeque;
+use crate::http2::field::FieldKind;
 
 /// What an entry counts beyond its name and its value, in octets (RFC 7541 §4.1).
 const ENTRY_OCTETS: usize = 32;
@@ -19,14 +19,24 @@ const STEP_BYTES: usize = 64;
 const STEP_ENTRIES: usize = 8;
 
 #[derive(Debug, Clone, Copy)]
-struct Entry {
+pub(super) struct Entry {
     at: u16,
     name_len: u16,
     value_len: u16,
+    /// What the field is.
+    pub(super) kind: FieldKind,
 }
 
 impl Entry {
-    fn len(self) -> usize {
+    /// Returns the length of the name.
+    #[inline]
+    pub(super) fn name_len(self) -> usize {
+        self.name_len as usize
+    }
+
+    /// Returns the length of the name and the value.
+    #[inline]
+    pub(super) fn len(self) -> usize {
         self.name_len as usize + self.value_len as usize
     }
 }
@@ -35,8 +45,10 @@ impl Entry {
 #[derive(Debug)]
 pub(super) struct Table {
     bytes: Vec<u8>,
-    /// From the oldest to the newest.
-    entries: VecDeque<Entry>,
+    /// From the oldest to the newest, behind some that were evicted.
+    entries: Vec<Entry>,
+    /// The oldest entry.
+    oldest: usize,
     /// The size of the entries as RFC 7541 §4.1 counts it.
     size: usize,
     size_max: u16,
@@ -46,7 +58,7 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) const fn new(setting: u16) -> Table {
-        Table { bytes: Vec::new(), entries: VecDeque::new(), size: 0, size_max: setting, setting }
+        Table { bytes: Vec::new(), entries: Vec::new(), oldest: 0, size: 0, size_max: setting, setting }
     }
 
     /// Returns the number of bytes that are allocated.
@@ -57,9 +69,18 @@ impl Table {
     /// Returns the name and the value of an entry as one slice, and the length of the name. Entry 0 is the newest.
     #[inline]
     pub(super) fn entry(&self, index: usize) -> Option<(&[u8], usize)> {
-        let entry = *self.entries.get(self.entries.len().checked_sub(index + 1)?)?;
-        let at = entry.at as usize;
-        Some((self.bytes.get(at..at + entry.len())?, entry.name_len as usize))
+        let (both, entries) = self.run(index, 1)?;
+        Some((both, entries[0].name_len()))
+    }
+
+    /// Returns `count` entries, at least one: the one at `index` and those that were added next. Their names and values are
+    /// one slice.
+    #[inline]
+    pub(super) fn run(&self, index: usize, count: usize) -> Option<(&[u8], &[Entry])> {
+        let from = self.entries.len().checked_sub(index + 1).filter(|from| *from >= self.oldest)?;
+        let entries = self.entries.get(from..from + count)?;
+        let (first, last) = (entries.first()?, entries.last()?);
+        Some((self.bytes.get(first.at as usize..last.at as usize + last.len())?, entries))
     }
 
     /// Changes the largest size (RFC 7541 §4.3). A peer that gives the table up has its memory freed.
@@ -71,7 +92,8 @@ impl Table {
         self.evict(size_max);
         if size_max == 0 {
             self.bytes = Vec::new();
-            self.entries = VecDeque::new();
+            self.entries = Vec::new();
+            self.oldest = 0;
         }
         Ok(())
     }
@@ -79,7 +101,7 @@ impl Table {
     /// Adds an entry (RFC 7541 §4.4): a name of `name_len` bytes and a value. An entry that is larger than the table empties
     /// it, which is not an error.
     #[inline]
-    pub(super) fn insert(&mut self, both: &[u8], name_len: usize) -> Result<(), HpackError> {
+    pub(super) fn insert(&mut self, both: &[u8], name_len: usize, kind: FieldKind) -> Result<(), HpackError> {
         let (size, size_max) = (both.len() + ENTRY_OCTETS, self.size_max as usize);
         if size > size_max {
             self.evict(0);
@@ -92,11 +114,11 @@ impl Table {
             self.make_room(both.len())?;
         }
         if self.entries.len() == self.entries.capacity() {
-            self.entries.try_reserve_exact(STEP_ENTRIES).map_err(|_| HpackError::NoMemory)?;
+            self.make_room_for_entry()?;
         }
         // All of these are at most `size_max`.
         let (at, value_len) = (self.bytes.len() as u16, (both.len() - name_len) as u16);
-        self.entries.push_back(Entry { at, name_len: name_len as u16, value_len });
+        self.entries.push(Entry { at, name_len: name_len as u16, value_len, kind });
         self.bytes.extend_from_slice(both);
         self.size += size;
         Ok(())
@@ -106,22 +128,40 @@ impl Table {
     #[inline]
     fn evict(&mut self, octets: usize) {
         while self.size > octets {
-            let Some(oldest) = self.entries.pop_front() else { break };
+            let Some(oldest) = self.entries.get(self.oldest) else { break };
             self.size -= oldest.len() + ENTRY_OCTETS;
+            self.oldest += 1;
         }
-        if self.entries.is_empty() {
+        if self.oldest == self.entries.len() {
             self.bytes.clear();
+            self.entries.clear();
+            self.oldest = 0;
         }
+    }
+
+    /// Forgets evicted entries, and allocates memory for more if there is still little room.
+    #[cold]
+    fn make_room_for_entry(&mut self) -> Result<(), HpackError> {
+        let has_evicted = self.oldest > 0;
+        self.entries.drain(..self.oldest);
+        self.oldest = 0;
+        let (live, capacity) = (self.entries.len(), self.entries.capacity());
+        // Entries come and go from here on: some room makes moves rare.
+        let more = if has_evicted { live / 2 } else { 0 };
+        if capacity - live <= more / 2 {
+            self.entries.try_reserve_exact(more + STEP_ENTRIES).map_err(|_| HpackError::NoMemory)?;
+        }
+        Ok(())
     }
 
     /// Moves the entries to the front, and allocates memory if there is still no room for `more` bytes, or little.
     #[cold]
     fn make_room(&mut self, more: usize) -> Result<(), HpackError> {
-        let start = self.entries.front().map_or(self.bytes.len(), |oldest| oldest.at as usize);
+        let start = self.entries.get(self.oldest).map_or(self.bytes.len(), |oldest| oldest.at as usize);
         if start > 0 {
             self.bytes.copy_within(start.., 0);
             self.bytes.truncate(self.bytes.len() - start);
-            for entry in &mut self.entries {
+            for entry in &mut self.entries[self.oldest..] {
                 entry.at -= start as u16;
             }
         }
@@ -139,13 +179,14 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use FieldKind::Ordinary;
     use std::collections::VecDeque;
 
     #[test]
     fn nothing_is_allocated_until_the_first_entry() {
         let mut table = Table::new(4096);
         assert_eq!((table.bytes(), table.entry(0)), (0, None));
-        table.insert(b"ab", 1).unwrap();
+        table.insert(b"ab", 1, Ordinary).unwrap();
         assert_eq!(table.entry(0), Some((&b"ab"[..], 1)));
         assert!(table.bytes() <= 256, "{}", table.bytes());
         table.resize(0).unwrap();
@@ -156,18 +197,18 @@ mod tests {
     fn the_head_of_a_browser_takes_little_more_than_its_bytes() {
         let mut table = Table::new(4096);
         for _ in 0..18 {
-            table.insert(&[b'x'; 57], 15).unwrap();
+            table.insert(&[b'x'; 57], 15, Ordinary).unwrap();
         }
-        assert!(table.bytes() <= 1250, "{} bytes for {}", table.bytes(), 18 * 57);
+        assert!(table.bytes() <= 1300, "{} bytes for {}", table.bytes(), 18 * 57);
     }
 
     #[test]
     fn an_entry_larger_than_the_table_empties_it() {
         let mut table = Table::new(100);
-        table.insert(b"name", 4).unwrap();
-        table.insert(&[b'x'; 69], 4).unwrap();
+        table.insert(b"name", 4, Ordinary).unwrap();
+        table.insert(&[b'x'; 69], 4, Ordinary).unwrap();
         assert_eq!(table.entry(0), None);
-        table.insert(&[b'x'; 68], 4).unwrap();
+        table.insert(&[b'x'; 68], 4, Ordinary).unwrap();
         assert_eq!(table.entry(0), Some((&[b'x'; 68][..], 4)));
     }
 
@@ -192,7 +233,7 @@ mod tests {
             } else {
                 let len = random / 500 % if round % 50 == 0 { 5000 } else { 120 };
                 let both = vec![round as u8; len];
-                table.insert(&both, len / 3).unwrap();
+                table.insert(&both, len / 3, Ordinary).unwrap();
                 plain.push_front((both, len / 3));
             }
             while plain.iter().map(|(both, _)| both.len() + 32).sum::<usize>() > size_max {
@@ -202,7 +243,11 @@ mod tests {
                 assert_eq!(table.entry(index), Some((&both[..], *name_len)));
             }
             assert_eq!(table.entry(plain.len()), None);
-            assert!(table.bytes() <= 4096 + 136 * 6, "{}", table.bytes());
+            let from = random % plain.len().max(1);
+            let run: Vec<u8> = plain.iter().take(from + 1).rev().flat_map(|(both, _)| both.clone()).collect();
+            let found = table.run(from, from + 1).map(|(bytes, entries)| (bytes.to_vec(), entries.len()));
+            assert_eq!(found, (!plain.is_empty()).then_some((run, from + 1)));
+            assert!(table.bytes() <= 4096 + 200 * 8, "{}", table.bytes());
         }
     }
 }
