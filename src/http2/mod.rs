@@ -21,6 +21,7 @@ mod receive;
 pub mod response;
 mod section;
 mod send;
+mod settings;
 mod streams;
 #[cfg(test)]
 mod tests;

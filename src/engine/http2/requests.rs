@@ -247,31 +247,20 @@ fn take_block<S: Stream>(
                 }
             }
         },
-        BlockRole::Head => match http2::head::read(section, ends) {
-            Ok(head) => {
-                return Dispatch {
-                    mux,
-                    stream,
-                    ends,
-                    is_open: false,
-                    out,
-                    client,
-                    app,
-                    services,
-                    arena,
-                    pool,
-                    held,
+        BlockRole::Head => {
+            let head = http2::head::read(section, ends);
+            let is_open = false;
+            let dispatch =
+                Dispatch { mux, stream, ends, is_open, out, client, app, services, arena, pool, held };
+            match head {
+                Ok(head) => return dispatch.run(head, behind),
+                Err(HeadError::Refused(refusal)) => dispatch.refuse(refusal, is_head),
+                Err(HeadError::Malformed(_)) => {
+                    let Dispatch { mux, out, .. } = dispatch;
+                    mux.core.refuse(stream, ErrorCode::PROTOCOL_ERROR, now_ms, out.cork);
                 }
-                .run(head, behind);
             }
-            Err(HeadError::Malformed(_)) => {
-                mux.core.refuse(stream, ErrorCode::PROTOCOL_ERROR, now_ms, out.cork)
-            }
-            Err(HeadError::Refused(refusal)) => {
-                Dispatch { mux, stream, ends, is_open: false, out, client, app, services, arena, pool, held }
-                    .refuse(refusal, is_head);
-            }
-        },
+        }
     }
     0
 }
