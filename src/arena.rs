@@ -294,6 +294,38 @@ impl<'r, T> ArenaList<'r, T> {
     pub(crate) fn finish_mut(self) -> &'r mut [T] {
         self.items.into_bump_slice_mut()
     }
+
+    /// Returns the values so far.
+    #[inline]
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [T] {
+        &mut self.items
+    }
+
+    /// Forgets all values but the first `len`.
+    #[inline]
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.items.truncate(len);
+    }
+}
+
+impl ArenaList<'_, u8> {
+    /// Appends bytes.
+    #[inline]
+    pub(crate) fn extend(&mut self, bytes: &[u8]) {
+        self.items.extend_from_slice_copy(bytes);
+    }
+
+    /// Appends zeros.
+    #[inline]
+    pub(crate) fn extend_zeros(&mut self, count: usize) {
+        self.items.resize(self.items.len() + count, 0);
+    }
+
+    /// Returns the bytes so far.
+    #[inline]
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        &self.items
+    }
 }
 
 #[cfg(test)]

@@ -5,8 +5,7 @@
 
 use super::head_fields::HeadFields;
 use super::malformed::{HeadError, Malformed};
-use super::section::{Finished, HOST, SLACK_BYTES, Section};
-use crate::arena::Arena;
+use super::section::{Finished, HOST, Section};
 use crate::http1::{
     DROPPED_TRAILERS, FieldSpan, Fields, Framing, Head, Method, REFUSED_TRAILERS, Refusal, Span, Target,
     Version, is_token, split_origin_form, split_target,
@@ -23,8 +22,6 @@ pub struct RequestHead<'r> {
     /// The protocol that the stream is to carry (RFC 8441 §4).
     pub protocol: Option<&'r str>,
 }
-
-const COOKIE: &[u8] = b"cookie";
 
 /// Makes the head of a request whose field block has been decoded. `end_stream`: no content follows.
 ///
@@ -49,10 +46,7 @@ pub fn read(section: Section<'_>, end_stream: bool) -> Result<RequestHead<'_>, H
         // It takes the place of a pseudo-field.
         spans[0] = FieldSpan { name: Span { at: 0, len: HOST.len() as u32 }, value: host };
     }
-    let (bytes, len, spans) = match noted.cookies {
-        0 | 1 => (&*bytes, len, &*spans),
-        _ => join_cookies(arena, bytes, len, spans),
-    };
+    let bytes = &*bytes;
     let method = method(bytes, method_at)?;
     let (framing, content_length) = content(framing, end_stream)?;
     let protocol = noted.protocol.map(|protocol| protocol.text(bytes));
@@ -179,55 +173,11 @@ fn unusual_target<'r>(
     }
 }
 
-/// Joins the values of several `cookie` fields with `; ` into the first of them (RFC 9113 §8.2.3).
-#[inline(never)]
-fn join_cookies<'r>(
-    arena: &'r Arena,
-    mut bytes: &'r mut [u8],
-    len: usize,
-    fields: &'r mut [FieldSpan],
-) -> (&'r [u8], usize, &'r [FieldSpan]) {
-    let is_cookie = |bytes: &[u8], field: &FieldSpan| field.name.bytes(bytes) == COOKIE;
-    let cookies = fields.iter().filter(|field| is_cookie(bytes, field));
-    let end = len + cookies.map(|field| field.value.len as usize + SEPARATOR.len()).sum::<usize>();
-    if end + SLACK_BYTES > bytes.len() {
-        let larger = arena.alloc_slice_with(end + SLACK_BYTES, |_| 0);
-        larger[..len].copy_from_slice(&bytes[..len]);
-        bytes = larger;
-    }
-    let (mut at, mut kept, mut first) = (len, 0, None);
-    for i in 0..fields.len() {
-        let field = fields[i];
-        let is_cookie = is_cookie(bytes, &field);
-        if is_cookie {
-            if first.is_some() {
-                bytes[at..at + SEPARATOR.len()].copy_from_slice(SEPARATOR);
-                at += SEPARATOR.len();
-            }
-            let from = field.value.at as usize;
-            bytes.copy_within(from..from + field.value.len as usize, at);
-            at += field.value.len as usize;
-        }
-        if !is_cookie || first.is_none() {
-            fields[kept] = field;
-            if is_cookie {
-                first = Some(kept);
-            }
-            kept += 1;
-        }
-    }
-    if let Some(first) = first {
-        fields[first].value = Span { at: len as u32, len: (at - len) as u32 };
-    }
-    (bytes, at, &fields[..kept])
-}
-
-const SEPARATOR: &[u8] = b"; ";
-
 #[cfg(test)]
 mod tests {
     use super::super::hpack::{Decoder, TABLE_BYTES, encoder};
     use super::*;
+    use crate::arena::Arena;
     use crate::config::Limits;
     use crate::http1::TargetForm;
 

@@ -22,18 +22,18 @@ const EXCESS: usize = 4;
 /// The section begins with this name, for the field that stands for `:authority`.
 pub(super) const HOST: &[u8] = b"host";
 
-/// Bytes that are always behind the last field, so that the last name can be read in whole blocks.
-pub(super) const SLACK_BYTES: usize = 16;
+const COOKIE: &[u8] = b"cookie";
+
+/// Bytes that are behind a field while it is read, so that it can be read in whole blocks.
+const SLACK: [u8; 16] = [0; 16];
 
 /// A field section that is being decoded. [`Decoder::decode`](super::hpack::Decoder::decode) adds the fields of a block.
 #[derive(Debug)]
 pub struct Section<'r> {
     pub(super) arena: &'r Arena,
-    /// [`HOST`], and the names and values of the fields, one behind the other. Then the field that is being decoded, up to
-    /// `end`.
-    bytes: &'r mut [u8],
+    /// [`HOST`], and the names and values of the fields, one behind the other. From `len` on, the field that is being decoded.
+    bytes: ArenaList<'r, u8>,
     len: usize,
-    end: usize,
     spans: ArenaList<'r, FieldSpan>,
     /// Those of them that HTTP itself acts on.
     noted: HeadFields,
@@ -53,15 +53,13 @@ impl<'r> Section<'r> {
         let size_max = limits.head_bytes.min(u32::MAX as usize / 4);
         let expected = block_bytes.saturating_mul(2).min(size_max) + INITIAL_BYTES;
         let spans = arena.list(INITIAL_FIELDS);
-        let bytes = arena.alloc_slice_with(expected, |_| 0);
-        bytes[..HOST.len()].copy_from_slice(HOST);
-        let (len, end) = (HOST.len(), HOST.len());
+        let mut bytes = arena.list(expected);
+        bytes.extend(HOST);
         let fields_max = limits.headers;
         Section {
             arena,
             bytes,
-            len,
-            end,
+            len: HOST.len(),
             spans,
             noted: HeadFields::default(),
             fields: 0,
@@ -80,7 +78,7 @@ impl<'r> Section<'r> {
 
     /// Returns whether it is that of a HEAD request, as far as it was stored.
     pub fn is_head(&self) -> bool {
-        self.noted.method.is_some_and(|method| method.bytes(self.bytes) == b"HEAD")
+        self.noted.method.is_some_and(|method| method.bytes(self.bytes.as_slice()) == b"HEAD")
     }
 
     /// Returns the size of the section as RFC 9113 §6.5.2 counts it.
@@ -98,46 +96,45 @@ impl<'r> Section<'r> {
     /// Appends to the name or the value that is being decoded.
     #[inline]
     pub(super) fn append(&mut self, part: &[u8]) {
-        let end = self.end + part.len();
-        if end + SLACK_BYTES > self.bytes.len() {
-            self.grow(part.len());
-        }
-        self.bytes[self.end..end].copy_from_slice(part);
-        self.end = end;
+        self.bytes.extend(part);
     }
 
-    /// Has `write` append to the name or the value that is being decoded. It gets `room` bytes or more, and returns how many
-    /// it has used, which this returns too.
+    /// Has `write` append to the name or the value that is being decoded. It gets `room` bytes, and returns how many it has
+    /// used, which this returns too.
     #[inline]
     pub(super) fn append_with<E>(
         &mut self,
         room: usize,
         write: impl FnOnce(&mut [u8]) -> Result<usize, E>,
     ) -> Result<usize, E> {
-        if self.end + room + SLACK_BYTES > self.bytes.len() {
-            self.grow(room);
-        }
-        let written = write(&mut self.bytes[self.end..])?;
-        self.end += written;
+        let end = self.bytes.len();
+        self.bytes.extend_zeros(room);
+        let written = write(&mut self.bytes.as_mut_slice()[end..])?;
+        self.bytes.truncate(end + written);
         Ok(written)
     }
 
     /// Returns the field that is being decoded: its name and its value.
     #[inline]
     pub(super) fn appended(&self) -> &[u8] {
-        &self.bytes[self.len..self.end]
+        &self.bytes.as_slice()[self.len..]
     }
 
     /// Returns what the field that is being decoded is. `of_name` is what its name says, if that is known.
     #[inline]
-    pub(super) fn kind(&self, name_len: usize, of_name: Option<FieldKind>) -> FieldKind {
-        FieldKind::of(self.bytes, self.span(name_len), of_name)
+    pub(super) fn kind(&mut self, name_len: usize, of_name: Option<FieldKind>) -> FieldKind {
+        let end = self.bytes.len();
+        let field = self.span(name_len, end);
+        self.bytes.extend(&SLACK);
+        let kind = FieldKind::of(self.bytes.as_slice(), field, of_name);
+        self.bytes.truncate(end);
+        kind
     }
 
     #[inline(always)]
-    fn span(&self, name_len: usize) -> FieldSpan {
+    fn span(&self, name_len: usize, end: usize) -> FieldSpan {
         let (at, value_at) = (self.len as u32, (self.len + name_len) as u32);
-        let value = Span { at: value_at, len: self.end as u32 - value_at };
+        let value = Span { at: value_at, len: end as u32 - value_at };
         FieldSpan { name: Span { at, len: name_len as u32 }, value }
     }
 
@@ -147,8 +144,7 @@ impl<'r> Section<'r> {
     pub(super) fn add_all(&mut self, bytes: &[u8], fields: impl Iterator<Item = (usize, usize, FieldKind)>) {
         self.append(bytes);
         for (name_len, len, kind) in fields {
-            self.end = self.len + len;
-            self.commit(name_len, kind);
+            self.commit_to(self.len + len, name_len, kind);
             if self.refusal.is_some() {
                 break;
             }
@@ -158,15 +154,21 @@ impl<'r> Section<'r> {
     /// Completes the field that is being decoded. A field beyond the limits is forgotten.
     #[inline(always)]
     pub(super) fn commit(&mut self, name_len: usize, kind: FieldKind) {
-        self.size += self.end - self.len + FIELD_BYTES;
+        self.commit_to(self.bytes.len(), name_len, kind);
+    }
+
+    /// The same for a field that ends at `end`.
+    #[inline(always)]
+    fn commit_to(&mut self, end: usize, name_len: usize, kind: FieldKind) {
+        self.size += end - self.len + FIELD_BYTES;
         self.fields += usize::from(!matches!(kind, FieldKind::Pseudo(_)));
         if self.size > self.size_max || self.fields > self.fields_max {
             return self.refuse();
         }
-        let field = self.span(name_len);
+        let field = self.span(name_len, end);
         self.spans.push(field);
-        self.noted.add(self.bytes, field, kind);
-        self.len = self.end;
+        self.noted.add(self.bytes.as_slice(), field, kind);
+        self.len = end;
     }
 
     /// Whether the fields take so much more than the limit that decoding the rest is no longer worth it.
@@ -179,23 +181,47 @@ impl<'r> Section<'r> {
     fn refuse(&mut self) {
         let refusal = if self.size > self.size_max { Refusal::HeadTooLarge } else { Refusal::TooManyFields };
         self.refusal.get_or_insert(refusal);
-        self.end = self.len;
-    }
-
-    /// Moves the section to where there is room for `more` bytes.
-    #[cold]
-    fn grow(&mut self, more: usize) {
-        let old = &self.bytes[..self.end];
-        let capacity = (self.bytes.len() * 2).max(old.len() + more + SLACK_BYTES);
-        let bytes = self.arena.alloc_slice_with(capacity, |_| 0);
-        bytes[..old.len()].copy_from_slice(old);
-        self.bytes = bytes;
+        self.bytes.truncate(self.len);
     }
 
     /// Ends the section.
     #[inline]
-    pub(super) fn finish(self) -> Finished<'r> {
-        Finished { bytes: self.bytes, len: self.len, spans: self.spans.finish_mut(), noted: self.noted }
+    pub(super) fn finish(mut self) -> Finished<'r> {
+        if self.noted.cookies > 1 {
+            self.join_cookies();
+        }
+        self.bytes.extend(&SLACK);
+        let (bytes, spans) = (self.bytes.finish_mut(), self.spans.finish_mut());
+        Finished { bytes, len: self.len, spans, noted: self.noted }
+    }
+
+    /// Joins the values of several `cookie` fields with `; ` into the first of them (RFC 9113 §8.2.3).
+    #[inline(never)]
+    fn join_cookies(&mut self) {
+        let (spans, at) = (self.spans.as_mut_slice(), self.bytes.len());
+        let (mut kept, mut first) = (0, None);
+        for i in 0..spans.len() {
+            let field = spans[i];
+            if field.name.bytes(self.bytes.as_slice()) == COOKIE {
+                if first.is_some() {
+                    self.bytes.extend(b"; ");
+                }
+                let (from, end) = (field.value.at as usize, self.bytes.len());
+                self.bytes.extend_zeros(field.value.len as usize);
+                self.bytes.as_mut_slice().copy_within(from..from + field.value.len as usize, end);
+                if first.is_some() {
+                    continue;
+                }
+                first = Some(kept);
+            }
+            spans[kept] = field;
+            kept += 1;
+        }
+        self.len = self.bytes.len();
+        if let Some(first) = first {
+            spans[first].value = Span { at: at as u32, len: (self.len - at) as u32 };
+        }
+        self.spans.truncate(kept);
     }
 }
 
