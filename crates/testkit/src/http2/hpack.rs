@@ -238,14 +238,21 @@ pub fn huffman_decode(octets: &[u8]) -> Result<Vec<u8>, HpackError> {
 
 /// Encodes a string in the Huffman code.
 pub fn huffman_encode(text: &[u8]) -> Vec<u8> {
-    let mut bits: Vec<bool> = Vec::new();
+    let mut octets = Vec::with_capacity(text.len());
+    let (mut bits, mut waiting) = (0u64, 0);
     for octet in text {
         let (code, count) = HUFFMAN[usize::from(*octet)];
-        bits.extend((0..count).rev().map(|bit| code >> bit & 1 == 1));
+        bits = bits << count | u64::from(code);
+        waiting += count;
+        while waiting >= 8 {
+            waiting -= 8;
+            octets.push((bits >> waiting) as u8);
+        }
     }
-    bits.resize(bits.len().next_multiple_of(8), true);
-    let octet = |bits: &[bool]| bits.iter().fold(0, |octet, bit| octet << 1 | u8::from(*bit));
-    bits.chunks(8).map(octet).collect()
+    if waiting > 0 {
+        octets.push((bits << (8 - waiting)) as u8 | 0xff >> waiting);
+    }
+    octets
 }
 
 /// How an encoder represents fields that no table contains (§6.2).
