@@ -33,6 +33,7 @@
 use super::cork::Cork;
 use super::http::transfer::{Stage, Transfer};
 use super::http2::mux::Mux;
+use super::http2::post::Post;
 use super::output::{Io, Output};
 use super::pace::MessageClock;
 use super::timer::{Timer, Waiting};
@@ -68,8 +69,9 @@ pub(super) struct Conn<S> {
 
 /// The protocol that handles the connection's input.
 pub(super) enum Protocol {
-    /// Nothing has arrived but, perhaps, the beginning of HTTP/2's preface, which is accepted here.
-    Opening,
+    /// Nothing has arrived but, perhaps, the beginning of HTTP/2's preface, which is accepted here. It holds what the streams of
+    /// the worker share.
+    Opening(Rc<Post>),
     Http(Decoder),
     /// A request whose content or answer does not pass in one piece.
     Transfer(Box<Transfer>),
@@ -235,8 +237,8 @@ impl<S> Conn<S> {
             Writing::Lingering => return State::Lingering,
         }
         match &self.protocol {
-            Protocol::Opening if self.inbox.is_some() => State::Requests(Awaits::Head),
-            Protocol::Opening => State::Requests(Awaits::Request),
+            Protocol::Opening(_) if self.inbox.is_some() => State::Requests(Awaits::Head),
+            Protocol::Opening(_) => State::Requests(Awaits::Request),
             Protocol::Http(decoder) => State::Requests(decoder.awaits()),
             Protocol::Transfer(transfer) => match transfer.stage() {
                 Stage::Deferred(_) => State::Deferred,
@@ -359,7 +361,7 @@ impl<S> Conn<S> {
     /// Returns how many bytes of input are needed before something is complete; 0 if unknown.
     pub(super) fn wants(&self) -> usize {
         match &self.protocol {
-            Protocol::Opening => 0,
+            Protocol::Opening(_) => 0,
             Protocol::Http(decoder) => decoder.wants(),
             Protocol::Transfer(_) => 0,
             Protocol::WebSocket(open, _) => open.wants(),

@@ -6,7 +6,6 @@
 use super::completions::Completions;
 use super::counters::Counters;
 use super::http2::held::Held;
-use super::http2::post::Post;
 use super::http2::text;
 use super::publisher::Publisher;
 use super::remote::handle::Handle;
@@ -18,7 +17,6 @@ use crate::buffer::{Charge, Memory, Pool};
 use crate::config::{HttpVersions, Limits, READ_BYTES};
 use crate::time::{DateCache, Now};
 use crate::transport::Stream;
-use std::rc::Rc;
 use std::sync::Arc;
 
 /// A worker's parts that are not connections.
@@ -52,8 +50,6 @@ pub(super) struct Services {
     pub(super) shutting_down: bool,
     /// The time of the turn, in milliseconds.
     pub(super) now_ms: u64,
-    /// What is to be done for streams of HTTP/2.
-    pub(super) post: Rc<Post>,
     /// Where other threads ask for a turn.
     pub(super) wake: Arc<dyn WakeConn>,
 }
@@ -151,7 +147,6 @@ impl Context {
             date: DateCache::new(now.unix_secs),
             shutting_down: false,
             now_ms: now.ms,
-            post: Rc::default(),
             wake,
         };
         Context { app, services, scratch }

@@ -13,6 +13,7 @@ use super::deadlines::DeadlinePolicy;
 use super::delivery::DeliveryScratch;
 use super::eviction::Eviction;
 use super::http2::link::Link;
+use super::http2::post::Post;
 use super::progress::Outcome;
 use super::readiness::Readiness;
 use super::remote::handle::Handle;
@@ -30,6 +31,7 @@ use crate::time::{Clock, Now};
 use crate::transport::{Peer, Stream, Submit};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 const CORK_BYTES: usize = 16 << 10;
@@ -52,6 +54,8 @@ pub struct Engine<S> {
     /// Answers of one connection's turn; empty between turns.
     pub(super) cork: Cork,
     pub(super) schedule: Schedule,
+    /// What is to be done for streams of HTTP/2.
+    pub(super) post: Rc<Post>,
     /// Connections that get a turn without an event, because no event will come: they spent their budget.
     runnable: Vec<ConnId>,
     /// The list that is being worked through; kept for its memory.
@@ -113,6 +117,7 @@ impl<S: Stream> Engine<S> {
             table: Table::new(worker, room),
             streams: 0,
             schedule: Schedule::new(DeadlinePolicy::new(&settings.timeouts, app.sockets()), now, room),
+            post: Rc::default(),
             cork: Cork::new(CORK_BYTES, memory.clone()),
             context: Context::new(app, settings, arena, now, handle, memory),
             // Both, from the start: a connection may be listed again in the turn that it is listed for.
@@ -190,7 +195,7 @@ impl<S: Stream> Engine<S> {
         self.counters_mut().accepted += 1;
         let mut conn = Conn::new(Link::Direct(stream), peer);
         if self.context.services.http.has_http2() {
-            conn.protocol = Protocol::Opening;
+            conn.protocol = Protocol::Opening(self.post.clone());
         }
         let id = self.table.insert(conn);
         if let Some(conn) = self.table.find(id) {
@@ -313,8 +318,7 @@ impl<S: Stream> Engine<S> {
     /// `None` if it waits for events only.
     #[inline]
     pub fn next_ms(&self) -> Option<u64> {
-        let put_off =
-            !self.runnable.is_empty() || !self.commands.is_empty() || !self.context.services.post.is_empty();
+        let put_off = !self.runnable.is_empty() || !self.commands.is_empty() || !self.post.is_empty();
         if put_off || !self.context.services.publisher.is_delivered() {
             return Some(0);
         }
@@ -373,7 +377,7 @@ impl<S: Stream> Engine<S> {
         let Some(conn) = self.table.find(id) else { return };
         let mut turn = Turn::new(conn, id, &mut self.context, &mut self.cork);
         let mut outcome = turn.take(writable);
-        if turn.context.services.post.take_begun() {
+        if self.post.take_begun() {
             let fresh = turn.fresh;
             self.begin_streams(id);
             // The table may have moved the record.

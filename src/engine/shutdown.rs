@@ -53,7 +53,7 @@ impl ShutdownReport {
 impl Straggler {
     pub(super) fn new<S>(conn: &Conn<S>) -> Straggler {
         let business = match conn.protocol {
-            Protocol::Opening | Protocol::Http(_) | Protocol::Http2(_) => Business::Request,
+            Protocol::Opening(_) | Protocol::Http(_) | Protocol::Http2(_) => Business::Request,
             Protocol::Transfer(_) => Business::Transfer,
             Protocol::WebSocket(..) => Business::WebSocket,
         };

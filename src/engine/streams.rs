@@ -22,7 +22,7 @@ impl<S: Stream> Engine<S> {
     /// Carries out what was posted for streams, and has connections send what their streams have written.
     #[inline]
     pub(super) fn run_streams(&mut self) {
-        if !self.context.services.post.is_empty() {
+        if !self.post.is_empty() {
             self.run_posted();
         }
     }
@@ -32,7 +32,7 @@ impl<S: Stream> Engine<S> {
         let mut left = self.bounds.streams;
         loop {
             while left > 0 {
-                let Some(task) = self.context.services.post.next_task() else { break };
+                let Some(task) = self.post.next_task() else { break };
                 left -= 1;
                 match task {
                     Task::Begin { conn, writable } => self.drive(conn, writable),
@@ -42,10 +42,10 @@ impl<S: Stream> Engine<S> {
                     Task::Fail(conn) => self.abort(conn),
                 }
             }
-            while let Some(owner) = self.context.services.post.next_due() {
+            while let Some(owner) = self.post.next_due() {
                 self.drive(owner, false);
             }
-            if self.context.services.post.is_empty() {
+            if self.post.is_empty() {
                 return;
             }
             if left == 0 {
@@ -103,7 +103,7 @@ impl<S: Stream> Engine<S> {
         let is_open = mux.borrow_mut().name(stream, id);
         // It may have ended since.
         let task = if is_open { Task::Begin { conn: id, writable } } else { Task::Fail(id) };
-        self.context.services.post.push(task);
+        self.post.push(task);
     }
 
     fn refuse_stream(&mut self, id: ConnId) {

@@ -53,7 +53,7 @@ impl<'a, S: Stream> Turn<'a, S> {
         }
         if !self.conn.is_blocked() {
             match &self.conn.protocol {
-                Protocol::Opening | Protocol::Http(_) | Protocol::Http2(_) => {}
+                Protocol::Opening(_) | Protocol::Http(_) | Protocol::Http2(_) => {}
                 Protocol::Transfer(_) => self.advance(),
                 // The cork may hold the message that this turn is for.
                 Protocol::WebSocket(..) if !self.cork.is_empty() => {}
@@ -286,14 +286,15 @@ impl<'a, S: Stream> Turn<'a, S> {
     fn work_through(&mut self, input: &mut [u8], budget: &mut usize) -> (usize, usize) {
         let (mut from, mut to) = (0, input.len());
         loop {
-            if matches!(self.conn.protocol, Protocol::Opening) && self.waits_for_preface(&input[from..to]) {
+            if matches!(self.conn.protocol, Protocol::Opening(_)) && self.waits_for_preface(&input[from..to])
+            {
                 return (from, to);
             }
             let input = &mut input[from..to];
             let conn = &mut *self.conn;
             let mut out = Output::new(&mut conn.io, self.cork);
             let (progress, next) = match &mut conn.protocol {
-                Protocol::Opening => unreachable!("it has just become another"),
+                Protocol::Opening(_) => unreachable!("it has just become another"),
                 Protocol::Http(decoder) => {
                     let client =
                         Client { conn: self.id, peer: &conn.peer, is_stream: out.io.stream.is_multiplexed() };
@@ -369,7 +370,7 @@ impl<'a, S: Stream> Turn<'a, S> {
     /// Reports to the application that the connection has ended.
     pub(super) fn end_protocol(&mut self) {
         match &mut self.conn.protocol {
-            Protocol::Opening | Protocol::Http(_) => {}
+            Protocol::Opening(_) | Protocol::Http(_) => {}
             Protocol::Http2(mux) => mux.borrow_mut().end(),
             Protocol::Transfer(_) => self.change(Protocol::Http(Decoder::new())),
             Protocol::WebSocket(open, _) => {

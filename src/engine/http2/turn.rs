@@ -21,6 +21,7 @@ impl<S: Stream> Turn<'_, S> {
     /// arrive first.
     #[cold]
     pub(in crate::engine) fn waits_for_preface(&mut self, input: &[u8]) -> bool {
+        let Protocol::Opening(post) = &self.conn.protocol else { return false };
         if input.is_empty() {
             return true;
         }
@@ -40,7 +41,7 @@ impl<S: Stream> Turn<'_, S> {
         // Without HTTP/1.1, whatever arrives is answered with GOAWAY.
         let protocol = if is_http2 || !has_http1 {
             let services = &self.context.services;
-            let mux = Mux::new(self.id, services.post.clone(), services.memory.charge());
+            let mux = Mux::new(self.id, post.clone(), services.memory.charge());
             mux.core.begin(&services.limits, self.cork);
             Protocol::Http2(Rc::new(RefCell::new(mux)))
         } else {
