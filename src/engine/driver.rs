@@ -377,7 +377,7 @@ impl<S: Stream> Engine<S> {
         let Some(conn) = self.table.find(id) else { return };
         let mut turn = Turn::new(conn, id, &mut self.context, &mut self.cork);
         let mut outcome = turn.take(writable);
-        if self.post.take_begun() {
+        if self.post.has_begun() {
             let fresh = turn.fresh;
             self.begin_streams(id);
             // The table may have moved the record.

@@ -57,19 +57,20 @@ impl<S: Stream> Engine<S> {
     /// Makes the records of the streams that a connection has begun in its turn.
     #[inline(never)]
     pub(super) fn begin_streams(&mut self, owner: ConnId) {
+        let mut begun = self.post.take_begun();
         let Some(conn) = self.table.find(owner) else { return };
         let Protocol::Http2(mux) = &conn.protocol else { return };
         let mux = mux.clone();
-        let begun = mux.borrow_mut().take_begun();
-        for begun in begun {
+        for begun in begun.drain(..) {
             self.begin_stream(&mux, begun);
         }
+        self.post.give_back(begun);
     }
 
     fn begin_stream(&mut self, mux: &Rc<RefCell<Mux>>, begun: Begun) {
         let Begun { stream, peer, work, completion } = begun;
         let pipe = Pipe::new(mux.clone(), stream);
-        let mut conn = Conn::new(Link::Piped(Box::new(pipe)), peer);
+        let mut conn = Conn::new(Link::Piped(pipe), peer);
         conn.source = Source::Ready;
         let (mut transfer, mut writable) = (None, true);
         match work {

@@ -11,7 +11,7 @@ use std::os::fd::RawFd;
 /// The stream of a connection record.
 pub(in crate::engine) enum Link<S> {
     Direct(S),
-    Piped(Box<Pipe>),
+    Piped(Pipe),
 }
 
 impl<S> Link<S> {

@@ -37,8 +37,6 @@ pub(in crate::engine) struct Mux {
     waiting: usize,
     /// The stream that was woken and then sent something last.
     last_served: u32,
-    /// Streams that have begun in this turn, and get records after it.
-    begun: Vec<Begun>,
     /// Bytes of the next frame that are needed.
     pub(in crate::engine) wants: usize,
     charge: Charge,
@@ -57,7 +55,6 @@ impl Mux {
             is_blocked: false,
             waiting: 0,
             last_served: 0,
-            begun: Vec::new(),
             wants: 0,
             charge,
             received_bytes: 0,
@@ -66,8 +63,7 @@ impl Mux {
 
     /// Lets a stream have a record, after the connection's turn.
     pub(super) fn begin(&mut self, begun: Begun) {
-        self.begun.push(begun);
-        self.post.note_begun();
+        self.post.begin(begun);
     }
 
     /// Removes a stream that had no record and has been answered.
@@ -75,11 +71,6 @@ impl Mux {
         if let Some(record) = self.core.close(id, true, ErrorCode::INTERNAL_ERROR, out) {
             self.forget(&record);
         }
-    }
-
-    /// Takes the streams that have begun.
-    pub(in crate::engine) fn take_begun(&mut self) -> Vec<Begun> {
-        std::mem::take(&mut self.begun)
     }
 
     /// Posts the connection to send what is here.

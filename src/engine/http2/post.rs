@@ -4,6 +4,7 @@
 //! It knows no connection record. Its invariant: what is posted is carried out in the same turn of the loop, as far as its bound
 //! allows.
 
+use super::begun::Begun;
 use crate::app::ConnId;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -13,8 +14,8 @@ use std::collections::VecDeque;
 pub(in crate::engine) struct Post {
     /// There is something: looked at once a turn.
     waits: Cell<bool>,
-    /// The connection whose turn it is has begun streams.
-    has_begun: Cell<bool>,
+    /// Streams that the connection whose turn it is has begun. They get records after it.
+    begun: RefCell<Vec<Begun>>,
     tasks: RefCell<VecDeque<Task>>,
     /// Connections that have something to send.
     due: RefCell<Vec<ConnId>>,
@@ -47,15 +48,27 @@ impl Post {
         self.tasks.borrow_mut().push_back(task);
     }
 
-    /// Notes that a connection has begun streams, in its turn.
-    pub(super) fn note_begun(&self) {
-        self.has_begun.set(true);
+    /// Lets a stream of the connection whose turn it is have a record.
+    pub(super) fn begin(&self, begun: Begun) {
+        self.begun.borrow_mut().push(begun);
     }
 
-    /// Returns whether the connection whose turn it was has begun streams, once.
+    /// Whether the connection whose turn it was has begun streams.
     #[inline]
-    pub(in crate::engine) fn take_begun(&self) -> bool {
-        self.has_begun.get() && self.has_begun.replace(false)
+    pub(in crate::engine) fn has_begun(&self) -> bool {
+        !self.begun.borrow().is_empty()
+    }
+
+    /// Takes the streams that a connection has begun. The list is [given back](Post::give_back) for its memory.
+    pub(in crate::engine) fn take_begun(&self) -> Vec<Begun> {
+        self.begun.take()
+    }
+
+    /// Takes back a list that is empty.
+    pub(in crate::engine) fn give_back(&self, mut list: Vec<Begun>) {
+        debug_assert!(list.is_empty());
+        list.shrink_to(BEGUN_KEPT);
+        self.begun.replace(list);
     }
 
     /// Notes a connection that has something to send.
@@ -77,3 +90,6 @@ impl Post {
         next
     }
 }
+
+/// Streams that begin in one turn, for which the list keeps its memory.
+const BEGUN_KEPT: usize = 1024;
