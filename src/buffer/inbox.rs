@@ -97,6 +97,20 @@ impl Inbox {
         Ok(())
     }
 
+    /// Adds copies of `parts`, one behind the other.
+    ///
+    /// # Errors
+    /// There is no memory for them; nothing is added.
+    pub fn push_parts(&mut self, parts: &[&[u8]]) -> Result<(), NoMemory> {
+        let bytes = parts.iter().map(|part| part.len()).sum();
+        self.reserve(bytes, bytes)?;
+        for part in parts {
+            self.memory[self.end..self.end + part.len()].copy_from_slice(part);
+            self.end += part.len();
+        }
+        Ok(())
+    }
+
     /// Makes room for a read behind the bytes held: at least [`ROOM_BYTES`], or what is missing if that is less and the last
     /// read has left room.
     ///

@@ -5,18 +5,23 @@
 
 use super::inbox::Inbox;
 use super::memory::Memory;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 
-/// The unused inboxes of a worker.
+/// The unused inboxes of a worker. Its clones are the same pool.
+#[derive(Debug, Clone, Default)]
+pub struct Pool(Rc<Spare>);
+
 #[derive(Debug, Default)]
-pub struct Pool {
+struct Spare {
     // Boxed, because a connection holds one behind a pointer.
     #[expect(clippy::vec_box, reason = "taking and giving back move the box")]
-    spare: Vec<Box<Inbox>>,
-    /// The sum of the memory of all in `spare`, in bytes.
-    bytes: usize,
+    inboxes: RefCell<Vec<Box<Inbox>>>,
+    /// The sum of the memory of all of them, in bytes.
+    bytes: Cell<usize>,
     /// The least that `bytes` has been since the last call of `shed`: so much was not needed.
-    bytes_least: usize,
+    bytes_least: Cell<usize>,
     /// What all inboxes are charged to; `None` if there is no bound.
     memory: Option<Arc<Memory>>,
 }
@@ -32,66 +37,72 @@ const KEPT_BYTES: usize = 8 << 20;
 impl Pool {
     /// Makes an empty pool, whose inboxes are charged to `memory`.
     pub fn new(memory: &Arc<Memory>) -> Pool {
-        Pool { memory: Some(memory.clone()), ..Pool::default() }
+        Pool(Rc::new(Spare { memory: Some(memory.clone()), ..Spare::default() }))
     }
 
     /// Gives the memory of the inboxes that are kept back to the system. Returns whether there was any.
-    pub fn clear(&mut self) -> bool {
-        self.spare.clear();
-        self.bytes_least = 0;
-        std::mem::take(&mut self.bytes) > 0
+    pub fn clear(&self) -> bool {
+        self.0.inboxes.borrow_mut().clear();
+        self.0.bytes_least.set(0);
+        self.0.bytes.take() > 0
     }
 
     /// Returns the bytes of memory that are kept.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.0.bytes.get()
     }
 
     /// Whether so much is kept that [`shed`](Pool::shed) should be called before long.
     #[inline]
     pub fn is_large(&self) -> bool {
-        self.bytes > KEPT_BYTES
+        self.bytes() > KEPT_BYTES
     }
 
     /// Gives memory back to the system that was not needed since the last call, down to [`KEPT_BYTES`].
-    pub fn shed(&mut self) {
-        let target = (self.bytes - self.bytes_least).max(KEPT_BYTES);
+    pub fn shed(&self) {
+        let Spare { inboxes, bytes, bytes_least, .. } = &*self.0;
+        let mut inboxes = inboxes.borrow_mut();
+        let target = (bytes.get() - bytes_least.get()).max(KEPT_BYTES);
         // Those at the front have been there for longest.
-        let mut count = 0;
-        while self.bytes > target && count < self.spare.len() {
-            self.bytes -= self.spare[count].memory_bytes();
+        let (mut left, mut count) = (bytes.get(), 0);
+        while left > target && count < inboxes.len() {
+            left -= inboxes[count].memory_bytes();
             count += 1;
         }
-        self.spare.drain(..count);
-        self.bytes_least = self.bytes;
+        inboxes.drain(..count);
+        bytes.set(left);
+        bytes_least.set(left);
     }
 
     /// Returns an empty inbox.
-    pub fn take(&mut self) -> Box<Inbox> {
-        let Some(inbox) = self.spare.pop() else {
-            let charge = self.memory.as_ref().map(Memory::charge).unwrap_or_default();
+    pub fn take(&self) -> Box<Inbox> {
+        let Spare { inboxes, bytes, bytes_least, memory } = &*self.0;
+        let Some(inbox) = inboxes.borrow_mut().pop() else {
+            let charge = memory.as_ref().map(Memory::charge).unwrap_or_default();
             return Box::new(Inbox::new(charge));
         };
-        self.bytes -= inbox.memory_bytes();
-        self.bytes_least = self.bytes_least.min(self.bytes);
+        bytes.set(bytes.get() - inbox.memory_bytes());
+        bytes_least.set(bytes_least.get().min(bytes.get()));
         inbox
     }
 
     /// Takes back an inbox. Its content is discarded.
-    pub fn give(&mut self, mut inbox: Box<Inbox>) {
-        let bytes = self.bytes + inbox.memory_bytes();
+    pub fn give(&self, mut inbox: Box<Inbox>) {
+        let Spare { inboxes, bytes, memory, .. } = &*self.0;
+        let mut inboxes = inboxes.borrow_mut();
+        let sum = bytes.get() + inbox.memory_bytes();
         // Other workers may need the memory.
-        let is_short = || self.memory.as_ref().is_some_and(|memory| memory.is_short());
+        let is_short = || memory.as_ref().is_some_and(|memory| memory.is_short());
         if cfg!(any(fuzzing, fleeting_paranoid))
-            || self.spare.len() == SPARE_MAX
-            || bytes > SPARE_BYTES_MAX
-            || bytes > KEPT_BYTES && is_short()
+            || inboxes.len() == SPARE_MAX
+            || sum > SPARE_BYTES_MAX
+            || sum > KEPT_BYTES && is_short()
         {
             return;
         }
         inbox.clear();
-        self.bytes = bytes;
-        self.spare.push(inbox);
+        bytes.set(sum);
+        inboxes.push(inbox);
     }
 }
 
@@ -108,51 +119,51 @@ mod tests {
 
     #[test]
     fn the_pool_discards_content_and_keeps_no_huge_inboxes() {
-        let mut pool = Pool::default();
+        let pool = Pool::default();
         pool.give(inbox(6));
         let mut again = pool.take();
         assert!(again.is_empty() && again.bytes_mut().is_empty());
         pool.give(inbox(SPARE_BYTES_MAX + 1));
-        assert!(pool.spare.is_empty());
+        assert!(pool.0.inboxes.borrow().is_empty());
         for _ in 0..SPARE_MAX {
             pool.give(inbox(SPARE_BYTES_MAX / 4));
         }
-        assert_eq!(pool.spare.len(), 4);
+        assert_eq!(pool.0.inboxes.borrow().len(), 4);
         pool.take();
-        assert_eq!(pool.bytes, 3 * SPARE_BYTES_MAX / 4);
+        assert_eq!(pool.bytes(), 3 * SPARE_BYTES_MAX / 4);
     }
 
     #[test]
     fn what_is_not_needed_is_given_back_down_to_what_is_always_kept() {
-        let mut pool = Pool::default();
+        let pool = Pool::default();
         for _ in 0..16 {
             pool.give(inbox(1 << 20));
         }
         pool.shed();
         // Nothing is known of the time before the first call.
-        assert_eq!(pool.bytes, 16 << 20);
+        assert_eq!(pool.bytes(), 16 << 20);
         for _ in 0..3 {
             let taken: Vec<_> = (0..6).map(|_| pool.take()).collect();
             taken.into_iter().for_each(|inbox| pool.give(inbox));
         }
         pool.shed();
-        assert_eq!((pool.bytes, pool.is_large()), (8 << 20, false), "6 MiB were needed, 8 are always kept");
+        assert_eq!((pool.bytes(), pool.is_large()), (8 << 20, false), "6 MiB were needed, 8 are always kept");
         let taken: Vec<_> = (0..12).map(|_| pool.take()).collect();
         drop(taken);
         for _ in 0..12 {
             pool.give(inbox(1 << 20));
         }
         pool.shed();
-        assert_eq!((pool.bytes, pool.is_large()), (12 << 20, true), "all 12 were needed");
+        assert_eq!((pool.bytes(), pool.is_large()), (12 << 20, true), "all 12 were needed");
         pool.shed();
-        assert_eq!(pool.bytes, 8 << 20);
+        assert_eq!(pool.bytes(), 8 << 20);
     }
 
     /// Finding C7.
     #[test]
     fn a_pool_leaves_memory_to_others() {
         let memory = Memory::new(20 << 20);
-        let mut pool = Pool::new(&memory);
+        let pool = Pool::new(&memory);
         let mut taken: Vec<_> = (0..16).map(|_| pool.take()).collect();
         for inbox in &mut taken {
             inbox.push(&[1; 1 << 20], 0).unwrap();

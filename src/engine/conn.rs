@@ -393,7 +393,7 @@ impl<S> Conn<S> {
     }
 
     /// Returns its inbox to the worker's pool.
-    pub(super) fn give_back(&mut self, pool: &mut Pool) {
+    pub(super) fn give_back(&mut self, pool: &Pool) {
         if let Some(inbox) = self.inbox.take() {
             pool.give(inbox);
         }

@@ -19,7 +19,7 @@ impl<S: Stream> Engine<S> {
 
     #[inline(never)]
     fn shed_now(&mut self) {
-        let pool = &mut self.context.scratch.pool;
+        let pool = &self.context.scratch.pool;
         if self.shed_at.is_some_and(|at| self.schedule.has_come(at)) {
             pool.shed();
             self.shed_at = None;

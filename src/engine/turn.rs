@@ -132,7 +132,7 @@ impl<'a, S: Stream> Turn<'a, S> {
         if completions.is_on() {
             completions.abandon(self.id, peer, io.outbox.as_deref(), self.cork, app, &mut counters.panics);
         }
-        self.conn.give_back(&mut self.context.scratch.pool);
+        self.conn.give_back(&self.context.scratch.pool);
     }
 
     /// Answers a request for which another thread did not make the answer in time.
@@ -236,7 +236,7 @@ impl<'a, S: Stream> Turn<'a, S> {
         } else if self.conn.inbox.is_some() {
             let wants = self.conn.wants();
             let conn = &mut *self.conn;
-            let pool = &mut self.context.scratch.pool;
+            let pool = &self.context.scratch.pool;
             let inbox = conn.inbox.as_mut().expect("just seen");
             if inbox.make_room(wants).is_err() && (!pool.clear() || inbox.make_room(wants).is_err()) {
                 return self.no_memory(None);
@@ -251,7 +251,7 @@ impl<'a, S: Stream> Turn<'a, S> {
             if let Some(bytes) = read(&mut self.conn.io, &mut self.conn.source, &mut buffer) {
                 let (from, to) = self.work_through(&mut buffer[..bytes], budget);
                 if from < to {
-                    let (wants, pool) = (self.conn.wants(), &mut self.context.scratch.pool);
+                    let (wants, pool) = (self.conn.wants(), &self.context.scratch.pool);
                     let (mut inbox, rest) = (pool.take(), &buffer[from..to]);
                     if inbox.push(rest, wants).is_ok() || pool.clear() && inbox.push(rest, wants).is_ok() {
                         self.conn.inbox = Some(inbox);
@@ -397,7 +397,7 @@ impl<'a, S: Stream> Turn<'a, S> {
             }
             conn.writing = Writing::Lingering;
             conn.unfinished = false;
-            conn.give_back(&mut self.context.scratch.pool);
+            conn.give_back(&self.context.scratch.pool);
         }
         for _ in 0..DISCARD_READS {
             if !conn.may_read() {

@@ -212,8 +212,12 @@ fn is_value(value: &[u8]) -> bool {
 /// # Panics
 /// In a debug build, if `size` is 0.
 pub fn encode_chunk_size(out: &mut Vec<u8>, size: usize) {
+    out.extend_from_slice(chunk_size_line(size, &mut [0; SIZE_LINE_MAX]));
+}
+
+/// Returns the line before a chunk of `size` bytes, in `line`.
+pub(crate) fn chunk_size_line(size: usize, line: &mut [u8; SIZE_LINE_MAX]) -> &[u8] {
     debug_assert!(size > 0, "a chunk without data ends the content");
-    let mut line = [0; SIZE_LINE_MAX];
     let mut at = line.len() - 2;
     line[at..].copy_from_slice(b"\r\n");
     let mut left = size;
@@ -222,11 +226,11 @@ pub fn encode_chunk_size(out: &mut Vec<u8>, size: usize) {
         line[at] = b"0123456789abcdef"[left % 16];
         left /= 16;
     }
-    out.extend_from_slice(&line[at..]);
+    &line[at..]
 }
 
 /// The length of the longest line with a chunk size, including its CRLF.
-const SIZE_LINE_MAX: usize = 18;
+pub(crate) const SIZE_LINE_MAX: usize = 18;
 
 /// Appends the last chunk and an empty trailer section, which end the content (RFC 9112 §7.1).
 pub fn encode_last_chunk(out: &mut Vec<u8>) {

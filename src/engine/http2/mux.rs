@@ -9,7 +9,7 @@ use super::post::{Post, Task};
 use super::record::Record;
 use super::text::ContentForm;
 use crate::app::ConnId;
-use crate::buffer::{Charge, NoMemory};
+use crate::buffer::{Charge, NoMemory, Pool};
 use crate::http1::Fields;
 use crate::http2::{Connection, ErrorCode, FRAME_BYTES, FRAME_HEAD_BYTES, FrameHead, flag, is_interim, kind};
 use std::fs::File;
@@ -39,13 +39,14 @@ pub(in crate::engine) struct Mux {
     last_served: u32,
     /// Bytes of the next frame that are needed.
     pub(in crate::engine) wants: usize,
+    /// What frames and the list of streams take.
     charge: Charge,
-    /// What `charge` covers of what streams have received.
-    received_bytes: usize,
+    /// Where what streams have received finds memory.
+    pool: Pool,
 }
 
 impl Mux {
-    pub(in crate::engine) fn new(owner: ConnId, post: Rc<Post>, charge: Charge) -> Mux {
+    pub(in crate::engine) fn new(owner: ConnId, post: Rc<Post>, charge: Charge, pool: Pool) -> Mux {
         Mux {
             core: Connection::new(),
             out: Vec::new(),
@@ -57,7 +58,7 @@ impl Mux {
             last_served: 0,
             wants: 0,
             charge,
-            received_bytes: 0,
+            pool,
         }
     }
 
@@ -69,7 +70,7 @@ impl Mux {
     /// Removes a stream that had no record and has been answered.
     pub(super) fn close_answered(&mut self, id: u32, out: &mut Vec<u8>) {
         if let Some(record) = self.core.close(id, true, ErrorCode::INTERNAL_ERROR, out) {
-            self.forget(&record);
+            self.forget(record);
         }
     }
 
@@ -141,7 +142,7 @@ impl Mux {
     /// # Errors
     /// There is no more. What is here already is bounded by the windows, so only what comes next is refused.
     fn settle(&mut self) -> Result<(), NoMemory> {
-        self.charge.set(self.out.capacity() + self.received_bytes + self.core.bytes())
+        self.charge.set(self.out.capacity() + self.core.bytes())
     }
 
     /// Takes content that has arrived for a stream, or its end.
@@ -150,37 +151,38 @@ impl Mux {
     /// There is no memory for it.
     pub(in crate::engine) fn receive(&mut self, id: u32, content: &[u8], ends: bool) -> Result<(), NoMemory> {
         let Some(stream) = self.core.streams.find(id) else { return Ok(()) };
-        let record = &mut stream.record;
-        let before = record.input.capacity();
-        record.push(content, ends)?;
-        self.received_bytes += record.input.capacity() - before;
-        record.post(&self.post);
+        stream.record.push(content, ends, &self.pool)?;
+        stream.record.post(&self.post);
         self.settle()
     }
 
     /// Takes the trailers of a stream's content, which end it.
-    pub(in crate::engine) fn receive_trailers(&mut self, id: u32, trailers: &Fields<'_>) {
-        let Some(stream) = self.core.streams.find(id) else { return };
-        let record = &mut stream.record;
-        let before = record.input.capacity();
-        record.push_trailers(trailers);
-        self.received_bytes += record.input.capacity() - before;
-        record.post(&self.post);
-        let _ = self.settle();
+    ///
+    /// # Errors
+    /// There is no memory for them.
+    pub(in crate::engine) fn receive_trailers(
+        &mut self,
+        id: u32,
+        trailers: &Fields<'_>,
+    ) -> Result<(), NoMemory> {
+        let Some(stream) = self.core.streams.find(id) else { return Ok(()) };
+        stream.record.push_trailers(trailers, &self.pool)?;
+        stream.record.post(&self.post);
+        Ok(())
     }
 
     /// Lets a stream's record go on, which has ended by an error.
     pub(in crate::engine) fn fail(&mut self, record: Record) {
-        self.forget(&record);
         if let Some(conn) = record.conn {
             self.post.push(Task::Fail(conn));
         }
+        self.forget(record);
     }
 
-    /// The record of a stream that is removed.
-    fn forget(&mut self, record: &Record) {
+    /// Takes back what a stream has that is removed.
+    fn forget(&mut self, mut record: Record) {
         self.waiting -= usize::from(record.waits);
-        self.received_bytes -= record.input.capacity();
+        record.give_back(&self.pool);
         let _ = self.settle();
     }
 
@@ -198,12 +200,13 @@ impl Mux {
 
     /// Ends all streams, because the connection has ended.
     pub(in crate::engine) fn end(&mut self) {
-        for record in self.core.take_streams() {
+        for mut record in self.core.take_streams() {
+            record.give_back(&self.pool);
             if let Some(conn) = record.conn {
                 self.post.push(Task::Fail(conn));
             }
         }
-        (self.waiting, self.received_bytes) = (0, 0);
+        self.waiting = 0;
         let _ = self.settle();
         self.is_blocked = true;
     }
@@ -214,21 +217,14 @@ impl Mux {
         let ended = stream.remote_ended();
         let record = &mut stream.record;
         record.is_posted = false;
-        let bytes = record.unread().min(buffer.len());
+        let bytes = record.read(buffer, &self.pool);
         if bytes == 0 {
             // The end of a request is in its framing; only a tunnel ends with the stream.
             let ends = ended && record.form == ContentForm::Tunnel;
             return if ends { Ok(0) } else { Err(io::ErrorKind::WouldBlock.into()) };
         }
-        buffer[..bytes].copy_from_slice(&record.input[record.read..record.read + bytes]);
-        record.read += bytes;
-        if record.unread() == 0 {
-            record.read = 0;
-            record.input.clear();
+        if record.input.is_none() {
             let credit = std::mem::take(&mut record.uncredited);
-            // Uploads go on in small pieces, so memory for a whole window is not kept.
-            self.received_bytes -= record.input.capacity();
-            record.input = Vec::new();
             let before = self.out.len();
             self.core.credit(id, credit, &mut self.out);
             if self.out.len() > before {
@@ -243,7 +239,7 @@ impl Mux {
     pub(super) fn has_input(&mut self, id: u32) -> bool {
         let Some(stream) = self.core.streams.find(id) else { return true };
         let is_tunnel_end = stream.remote_ended() && stream.record.form == ContentForm::Tunnel;
-        stream.record.unread() > 0 || is_tunnel_end
+        stream.record.input.is_some() || is_tunnel_end
     }
 
     /// Lets the record of a stream refuse its request, because there is no memory for its content. Returns false if it has none.
@@ -393,7 +389,7 @@ impl Mux {
         let before = self.out.len();
         let code = ErrorCode::INTERNAL_ERROR;
         if let Some(record) = self.core.close(id, true, code, &mut self.out) {
-            self.forget(&record);
+            self.forget(record);
             // The connection may have waited for its last stream.
             if self.out.len() > before || self.core.streams.is_empty() {
                 self.post_owner();

@@ -5,16 +5,15 @@
 use super::post::{Post, Task};
 use super::text::ContentForm;
 use crate::app::ConnId;
-use crate::buffer::NoMemory;
-use crate::http1::{Fields, encode_chunk_size, encode_last_chunk};
+use crate::buffer::{Inbox, NoMemory, Pool};
+use crate::http1::{Fields, SIZE_LINE_MAX, chunk_size_line};
 
 /// What is kept for a stream with a record of its own.
 pub(in crate::engine) struct Record {
     /// `None` until the record exists.
     pub(in crate::engine) conn: Option<ConnId>,
-    /// Content that has arrived and was not read, from `read` on.
-    pub(super) input: Vec<u8>,
-    pub(super) read: usize,
+    /// Content that has arrived and was not read; `None` if there is none.
+    pub(super) input: Option<Box<Inbox>>,
     /// How content appears to the record.
     pub(super) form: ContentForm,
     /// Content for which the peer has not been given new room.
@@ -35,8 +34,7 @@ impl Record {
     pub(in crate::engine) fn new(form: ContentForm) -> Record {
         Record {
             conn: None,
-            input: Vec::new(),
-            read: 0,
+            input: None,
             form,
             uncredited: 0,
             awaits_head: true,
@@ -51,38 +49,60 @@ impl Record {
     ///
     /// # Errors
     /// There is no memory for it.
-    pub(super) fn push(&mut self, content: &[u8], ends: bool) -> Result<(), NoMemory> {
+    pub(super) fn push(&mut self, content: &[u8], ends: bool, pool: &Pool) -> Result<(), NoMemory> {
+        let mut line = [0; SIZE_LINE_MAX];
         let is_chunked = self.form == ContentForm::Chunked;
-        let framing = if is_chunked { CHUNK_FRAMING_BYTES } else { 0 };
-        if self.input.try_reserve(content.len() + framing).is_err() {
-            return Err(NoMemory);
-        }
+        let (size, end) = match content.len() {
+            bytes if is_chunked && bytes > 0 => (chunk_size_line(bytes, &mut line), LINE_END),
+            _ => (&[][..], &[][..]),
+        };
+        let last = if ends && is_chunked { LAST_CHUNK } else { &[] };
+        self.push_parts(&[size, content, end, last], pool)?;
         self.uncredited += content.len();
-        if !is_chunked {
-            self.input.extend_from_slice(content);
-        } else if !content.is_empty() {
-            encode_chunk_size(&mut self.input, content.len());
-            self.input.extend_from_slice(content);
-            self.input.extend_from_slice(b"\r\n");
-        }
-        if ends && is_chunked {
-            encode_last_chunk(&mut self.input);
-        }
         Ok(())
     }
 
     /// Adds trailers, which end the content.
-    pub(super) fn push_trailers(&mut self, trailers: &Fields<'_>) {
+    ///
+    /// # Errors
+    /// There is no memory for them.
+    pub(super) fn push_trailers(&mut self, trailers: &Fields<'_>, pool: &Pool) -> Result<(), NoMemory> {
         if self.form != ContentForm::Chunked {
-            return;
+            return Ok(());
         }
-        self.input.extend_from_slice(b"0\r\n");
+        self.push_parts(&[b"0\r\n"], pool)?;
         for (name, value) in trailers.iter() {
-            for part in [name.as_bytes(), b": ", value, b"\r\n"] {
-                self.input.extend_from_slice(part);
-            }
+            self.push_parts(&[name.as_bytes(), b": ", value, LINE_END], pool)?;
         }
-        self.input.extend_from_slice(b"\r\n");
+        self.push_parts(&[LINE_END], pool)
+    }
+
+    fn push_parts(&mut self, parts: &[&[u8]], pool: &Pool) -> Result<(), NoMemory> {
+        if parts.iter().all(|part| part.is_empty()) {
+            return Ok(());
+        }
+        let input = self.input.get_or_insert_with(|| pool.take());
+        let pushed = input.push_parts(parts);
+        if pushed.is_err() && pool.clear() { input.push_parts(parts) } else { pushed }
+    }
+
+    /// Moves content that has arrived to `buffer`. Returns the number of bytes.
+    pub(super) fn read(&mut self, buffer: &mut [u8], pool: &Pool) -> usize {
+        let Some(input) = &mut self.input else { return 0 };
+        let bytes = input.len().min(buffer.len());
+        buffer[..bytes].copy_from_slice(&input.bytes()[..bytes]);
+        input.keep(bytes, input.len());
+        if input.is_empty() {
+            self.give_back(pool);
+        }
+        bytes
+    }
+
+    /// Returns the memory of its input to the pool.
+    pub(super) fn give_back(&mut self, pool: &Pool) {
+        if let Some(input) = self.input.take() {
+            pool.give(input);
+        }
     }
 
     /// Lets its record read what has arrived. One task is enough until it does.
@@ -92,12 +112,8 @@ impl Record {
             post.push(Task::Ready { conn, readable: true });
         }
     }
-
-    /// Returns how many bytes have arrived and were not read.
-    pub(super) fn unread(&self) -> usize {
-        self.input.len() - self.read
-    }
 }
 
-/// A chunk's size, the line breaks around it, and the last chunk.
-const CHUNK_FRAMING_BYTES: usize = 32;
+const LINE_END: &[u8] = b"\r\n";
+/// With an empty trailer section (RFC 9112 §7.1).
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";

@@ -239,7 +239,11 @@ fn take_block<S: Stream>(
         BlockRole::Ignored => {}
         BlockRole::Refused => mux.core.refuse(stream, ErrorCode::REFUSED_STREAM, now_ms, out.cork),
         BlockRole::Trailers => match http2::head::trailers(section) {
-            Ok(trailers) if ends && mux.core.end_content(stream) => mux.receive_trailers(stream, &trailers),
+            Ok(trailers) if ends && mux.core.end_content(stream) => {
+                if mux.receive_trailers(stream, &trailers).is_err() {
+                    refuse_content(mux, stream, out);
+                }
+            }
             _ => {
                 let error = ErrorCode::PROTOCOL_ERROR;
                 if let Some(record) = mux.core.refuse_open(stream, error, now_ms, out.cork) {

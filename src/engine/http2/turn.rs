@@ -41,7 +41,8 @@ impl<S: Stream> Turn<'_, S> {
         // Without HTTP/1.1, whatever arrives is answered with GOAWAY.
         let protocol = if is_http2 || !has_http1 {
             let services = &self.context.services;
-            let mux = Mux::new(self.id, post.clone(), services.memory.charge());
+            let pool = self.context.scratch.pool.clone();
+            let mux = Mux::new(self.id, post.clone(), services.memory.charge(), pool);
             mux.core.begin(&services.limits, self.cork);
             Protocol::Http2(Rc::new(RefCell::new(mux)))
         } else {
