@@ -215,6 +215,15 @@ impl Charge {
         Ok(())
     }
 
+    /// Changes what the buffer has to `bytes`, if it has less.
+    ///
+    /// # Errors
+    /// There is no room for a growth; nothing is changed.
+    #[inline]
+    pub fn reach(&mut self, bytes: usize) -> Result<(), NoMemory> {
+        if bytes > self.bytes { self.set(bytes) } else { Ok(()) }
+    }
+
     /// Gives back what the buffer has beyond `bytes`.
     pub fn shrink(&mut self, bytes: usize) {
         if self.bytes > bytes {

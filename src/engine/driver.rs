@@ -113,13 +113,16 @@ impl<S: Stream> Engine<S> {
         mailbox.lobby.open(settings.limits.connections);
         let memory = handle.memory_within(settings.limits.memory);
         let room = settings.limits.connections.min(ROOM_MAX);
+        let cork = Cork::new(CORK_BYTES, memory.clone());
+        let schedule = Schedule::new(DeadlinePolicy::new(&settings.timeouts, app.sockets()), now, room);
+        let context = Context::new(app, settings, arena, now, handle, memory);
         Engine {
             table: Table::new(worker, room),
             streams: 0,
-            schedule: Schedule::new(DeadlinePolicy::new(&settings.timeouts, app.sockets()), now, room),
-            post: Rc::default(),
-            cork: Cork::new(CORK_BYTES, memory.clone()),
-            context: Context::new(app, settings, arena, now, handle, memory),
+            schedule,
+            post: Rc::new(Post::new(cork.memory(), &context.scratch.pool)),
+            cork,
+            context,
             // Both, from the start: a connection may be listed again in the turn that it is listed for.
             runnable: Vec::with_capacity(LISTED),
             running: Vec::with_capacity(LISTED),

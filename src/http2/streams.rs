@@ -53,9 +53,6 @@ impl<R> Stream<R> {
     }
 }
 
-/// Streams for which an idle connection keeps memory.
-const KEPT: usize = 16;
-
 /// The open streams of a connection.
 #[derive(Debug)]
 pub struct Streams<R> {
@@ -103,12 +100,19 @@ impl<R> Streams<R> {
     /// Removes a stream.
     pub(super) fn remove(&mut self, id: u32) -> Option<Stream<R>> {
         let at = self.position(id)?;
-        let stream = self.open.remove(at);
-        // Memory for a few is kept: a connection that has needed it soon does again.
-        if self.open.is_empty() && self.open.capacity() > KEPT {
-            self.open = Vec::new();
+        Some(self.open.remove(at))
+    }
+
+    /// Lends memory for streams, if none is open. It is empty.
+    pub fn lend(&mut self, memory: impl FnOnce() -> Vec<Stream<R>>) {
+        if self.open.capacity() == 0 {
+            self.open = memory();
         }
-        Some(stream)
+    }
+
+    /// Returns the memory for streams, if none is open.
+    pub fn take_memory(&mut self) -> Option<Vec<Stream<R>>> {
+        self.open.is_empty().then(|| std::mem::take(&mut self.open))
     }
 
     /// Returns the streams.

@@ -4,7 +4,6 @@
 
 use super::begun::Work;
 use super::mux::Mux;
-use super::record::Record;
 use super::text::ContentForm;
 use crate::app::{Awaited, Body, Response, no_memory};
 use crate::buffer::{FilePart, Memory, Outbox, Piece};
@@ -176,7 +175,7 @@ fn open(mux: &mut Mux, target: Target) {
     if target.is_open {
         return;
     }
-    mux.core.open(target.stream, target.ends, None, Record::new(ContentForm::Plain));
+    mux.open(target.stream, target.ends, None, ContentForm::Plain);
 }
 
 /// Queues a response that is complete, and longer than its client or the cork takes now.

@@ -13,5 +13,6 @@ pub(super) mod pipe;
 pub(super) mod post;
 mod record;
 pub(super) mod requests;
+pub(super) mod spare;
 pub(super) mod text;
 mod turn;

@@ -9,7 +9,7 @@ use super::post::{Post, Task};
 use super::record::Record;
 use super::text::ContentForm;
 use crate::app::ConnId;
-use crate::buffer::{Charge, NoMemory, Pool};
+use crate::buffer::{Charge, NoMemory};
 use crate::http1::Fields;
 use crate::http2::{Connection, ErrorCode, FRAME_BYTES, FRAME_HEAD_BYTES, FrameHead, flag, is_interim, kind};
 use std::fs::File;
@@ -25,8 +25,10 @@ const SHARE_BYTES: usize = FRAME_BYTES;
 /// A connection, and what its streams have to send.
 pub(in crate::engine) struct Mux {
     pub(in crate::engine) core: Connection<Record>,
-    /// Frames that the connection's next turn sends.
+    /// Frames that the connection's next turn sends. It has memory only while there are any.
     pub(in crate::engine) out: Vec<u8>,
+    /// Bytes that have left `out`.
+    passed: u64,
     owner: ConnId,
     post: Rc<Post>,
     /// The connection is posted to send.
@@ -39,17 +41,17 @@ pub(in crate::engine) struct Mux {
     last_served: u32,
     /// Bytes of the next frame that are needed.
     pub(in crate::engine) wants: usize,
-    /// What frames and the list of streams take.
+    /// The most that frames and the list of streams have taken since no stream was open.
     charge: Charge,
-    /// Where what streams have received finds memory.
-    pool: Pool,
 }
 
 impl Mux {
-    pub(in crate::engine) fn new(owner: ConnId, post: Rc<Post>, charge: Charge, pool: Pool) -> Mux {
+    pub(in crate::engine) fn new(owner: ConnId, post: Rc<Post>) -> Mux {
         Mux {
             core: Connection::new(),
             out: Vec::new(),
+            passed: 0,
+            charge: post.spare.account(),
             owner,
             post,
             is_posted: false,
@@ -57,9 +59,13 @@ impl Mux {
             waiting: 0,
             last_served: 0,
             wants: 0,
-            charge,
-            pool,
         }
+    }
+
+    /// Opens the stream of the request that has just arrived: see [`Connection::open`].
+    pub(super) fn open(&mut self, id: u32, ends: bool, content_length: Option<u64>, form: ContentForm) {
+        self.core.streams.lend(|| self.post.spare.take_streams());
+        self.core.open(id, ends, content_length, Record::new(form));
     }
 
     /// Lets a stream have a record, after the connection's turn.
@@ -91,18 +97,32 @@ impl Mux {
     /// Passes what is to be sent to `take`. Nothing is left.
     pub(in crate::engine) fn take_out(&mut self, take: impl FnOnce(&[u8])) {
         self.is_posted = false;
-        if self.out.is_empty() {
-            return;
+        if !self.out.is_empty() {
+            take(&self.out);
+            self.passed += self.out.len() as u64;
+            self.give_back();
         }
-        take(&self.out);
-        self.out.clear();
-        if self.core.streams.is_empty() {
-            self.out = Vec::new();
+    }
+
+    /// Lets frames have memory, which other connections had before. Returns how many bytes are here.
+    fn lend(&mut self) -> usize {
+        if self.out.capacity() == 0 {
+            self.out = self.post.spare.take_frames();
         }
-        for stream in self.core.streams.iter_mut() {
-            stream.record.last_frame = None;
+        self.out.len()
+    }
+
+    fn give_back(&mut self) {
+        self.post.spare.give_frames(std::mem::take(&mut self.out));
+    }
+
+    /// Posts the connection if there are frames behind the first `before` bytes.
+    fn post_frames(&mut self, before: usize) {
+        if self.out.len() > before {
+            self.post_owner();
+        } else if self.out.is_empty() {
+            self.give_back();
         }
-        let _ = self.settle();
     }
 
     /// Notes whether the connection has sent everything it was given. If so, streams that wait for room are woken.
@@ -142,7 +162,7 @@ impl Mux {
     /// # Errors
     /// There is no more. What is here already is bounded by the windows, so only what comes next is refused.
     fn settle(&mut self) -> Result<(), NoMemory> {
-        self.charge.set(self.out.capacity() + self.core.bytes())
+        self.charge.reach(self.out.capacity() + self.core.bytes())
     }
 
     /// Takes content that has arrived for a stream, or its end.
@@ -151,8 +171,8 @@ impl Mux {
     /// There is no memory for it.
     pub(in crate::engine) fn receive(&mut self, id: u32, content: &[u8], ends: bool) -> Result<(), NoMemory> {
         let Some(stream) = self.core.streams.find(id) else { return Ok(()) };
-        stream.record.push(content, ends, &self.pool)?;
-        stream.record.post(&self.post);
+        stream.record.push(content, ends, &self.post.spare.pool)?;
+        self.post.push_reader(stream.record.reader());
         self.settle()
     }
 
@@ -166,8 +186,8 @@ impl Mux {
         trailers: &Fields<'_>,
     ) -> Result<(), NoMemory> {
         let Some(stream) = self.core.streams.find(id) else { return Ok(()) };
-        stream.record.push_trailers(trailers, &self.pool)?;
-        stream.record.post(&self.post);
+        stream.record.push_trailers(trailers, &self.post.spare.pool)?;
+        self.post.push_reader(stream.record.reader());
         Ok(())
     }
 
@@ -182,8 +202,11 @@ impl Mux {
     /// Takes back what a stream has that is removed.
     fn forget(&mut self, mut record: Record) {
         self.waiting -= usize::from(record.waits);
-        record.give_back(&self.pool);
-        let _ = self.settle();
+        record.give_back(&self.post.spare.pool);
+        if let Some(memory) = self.core.streams.take_memory() {
+            self.post.spare.give_streams(memory);
+            self.charge.shrink(self.core.bytes());
+        }
     }
 
     /// The peer sends nothing more: what has not arrived of a request will not, and a record learns that its client may have left.
@@ -201,13 +224,12 @@ impl Mux {
     /// Ends all streams, because the connection has ended.
     pub(in crate::engine) fn end(&mut self) {
         for mut record in self.core.take_streams() {
-            record.give_back(&self.pool);
+            record.give_back(&self.post.spare.pool);
             if let Some(conn) = record.conn {
                 self.post.push(Task::Fail(conn));
             }
         }
         self.waiting = 0;
-        let _ = self.settle();
         self.is_blocked = true;
     }
 
@@ -217,7 +239,7 @@ impl Mux {
         let ended = stream.remote_ended();
         let record = &mut stream.record;
         record.is_posted = false;
-        let bytes = record.read(buffer, &self.pool);
+        let bytes = record.read(buffer, &self.post.spare.pool);
         if bytes == 0 {
             // The end of a request is in its framing; only a tunnel ends with the stream.
             let ends = ended && record.form == ContentForm::Tunnel;
@@ -225,11 +247,9 @@ impl Mux {
         }
         if record.input.is_none() {
             let credit = std::mem::take(&mut record.uncredited);
-            let before = self.out.len();
+            let before = self.lend();
             self.core.credit(id, credit, &mut self.out);
-            if self.out.len() > before {
-                self.post_owner();
-            }
+            self.post_frames(before);
             let _ = self.settle();
         }
         Ok(bytes)
@@ -262,6 +282,7 @@ impl Mux {
         let mut awaits_head = stream.record.awaits_head;
         self.waiting -= usize::from(std::mem::take(&mut stream.record.waits));
         let mut taken = 0;
+        let before = self.lend();
         for slice in slices {
             let mut rest = *slice;
             while awaits_head && !rest.is_empty() {
@@ -271,7 +292,7 @@ impl Mux {
                 self.core.send_head(id, frames, false, &mut self.out);
                 if let Some(stream) = self.core.streams.find(id) {
                     stream.record.awaits_head = awaits_head;
-                    stream.record.last_frame = Some(at);
+                    stream.record.last_frame = Some(self.passed + at as u64);
                 }
                 taken += frames.len();
                 rest = after;
@@ -290,8 +311,8 @@ impl Mux {
                 break;
             }
         }
+        self.post_frames(before);
         if taken > 0 {
-            self.post_owner();
             let _ = self.settle();
             Ok(taken)
         } else {
@@ -306,6 +327,7 @@ impl Mux {
             self.wait(id);
             return Err(io::ErrorKind::WouldBlock.into());
         }
+        self.lend();
         let mut sent = 0;
         while sent < room {
             let now = (room - sent).min(FRAME_BYTES);
@@ -316,6 +338,7 @@ impl Mux {
                 other => {
                     self.out.truncate(at);
                     if sent == 0 {
+                        self.post_frames(at);
                         return other;
                     }
                     break;
@@ -352,7 +375,7 @@ impl Mux {
     fn note(&mut self, id: u32, last_frame: usize, bytes: usize) {
         self.core.spend(id, bytes, false);
         if let Some(stream) = self.core.streams.find(id) {
-            stream.record.last_frame = Some(last_frame);
+            stream.record.last_frame = Some(self.passed + last_frame as u64);
             if std::mem::take(&mut stream.record.was_woken) {
                 self.last_served = id;
             }
@@ -375,9 +398,12 @@ impl Mux {
         let Some(stream) = self.core.streams.find(id).filter(|stream| !stream.record.awaits_head) else {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
-        match stream.record.last_frame {
-            Some(at) => self.out[at + FLAGS_AT] |= flag::END_STREAM,
-            None => crate::http2::push_data(&mut self.out, id, &[], true),
+        match stream.record.last_frame.and_then(|at| at.checked_sub(self.passed)) {
+            Some(at) => self.out[at as usize + FLAGS_AT] |= flag::END_STREAM,
+            None => {
+                self.lend();
+                crate::http2::push_data(&mut self.out, id, &[], true);
+            }
         }
         self.core.end(id);
         self.post_owner();
@@ -386,15 +412,15 @@ impl Mux {
 
     /// Ends a stream whose record is dropped.
     pub(super) fn close(&mut self, id: u32) {
-        let before = self.out.len();
-        let code = ErrorCode::INTERNAL_ERROR;
-        if let Some(record) = self.core.close(id, true, code, &mut self.out) {
+        let before = self.lend();
+        if let Some(record) = self.core.close(id, true, ErrorCode::INTERNAL_ERROR, &mut self.out) {
             self.forget(record);
             // The connection may have waited for its last stream.
-            if self.out.len() > before || self.core.streams.is_empty() {
+            if self.core.streams.is_empty() {
                 self.post_owner();
             }
         }
+        self.post_frames(before);
     }
 }
 

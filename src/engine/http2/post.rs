@@ -1,16 +1,18 @@
-//! What the turn of one connection leaves for others: streams that can go on or have ended, and connections with something to
-//! send.
+//! What the turn of one connection leaves for others: streams that can go on or have ended, connections with something to
+//! send, and memory.
 //!
 //! It knows no connection record. Its invariant: what is posted is carried out in the same turn of the loop, as far as its bound
 //! allows.
 
 use super::begun::Begun;
+use super::spare::Spare;
 use crate::app::ConnId;
+use crate::buffer::{Memory, Pool};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// A worker's list of what is to be done for streams.
-#[derive(Default)]
 pub(in crate::engine) struct Post {
     /// There is something: looked at once a turn.
     waits: Cell<bool>,
@@ -19,6 +21,8 @@ pub(in crate::engine) struct Post {
     tasks: RefCell<VecDeque<Task>>,
     /// Connections that have something to send.
     due: RefCell<Vec<ConnId>>,
+    /// Unused memory of connections and their streams.
+    pub(in crate::engine) spare: Spare,
 }
 
 /// Something to be done for the record of a stream.
@@ -37,6 +41,16 @@ pub(in crate::engine) enum Task {
 }
 
 impl Post {
+    pub(in crate::engine) fn new(memory: &Arc<Memory>, pool: &Pool) -> Post {
+        Post {
+            waits: Cell::new(false),
+            begun: RefCell::default(),
+            tasks: RefCell::default(),
+            due: RefCell::default(),
+            spare: Spare::new(memory, pool),
+        }
+    }
+
     /// Whether nothing is to be done.
     #[inline]
     pub(in crate::engine) fn is_empty(&self) -> bool {
@@ -46,6 +60,13 @@ impl Post {
     pub(in crate::engine) fn push(&self, task: Task) {
         self.waits.set(true);
         self.tasks.borrow_mut().push_back(task);
+    }
+
+    /// Lets a record read, if there is one.
+    pub(super) fn push_reader(&self, reader: Option<ConnId>) {
+        if let Some(conn) = reader {
+            self.push(Task::Ready { conn, readable: true });
+        }
     }
 
     /// Lets a stream of the connection whose turn it is have a record.

@@ -2,7 +2,6 @@
 //!
 //! It knows no frame. Its invariant: what has arrived is here until the record reads it.
 
-use super::post::{Post, Task};
 use super::text::ContentForm;
 use crate::app::ConnId;
 use crate::buffer::{Inbox, NoMemory, Pool};
@@ -26,8 +25,8 @@ pub(in crate::engine) struct Record {
     pub(super) waits: bool,
     /// It has waited, and was woken. It has sent nothing since.
     pub(super) was_woken: bool,
-    /// Where in `out` its last frame that could end it begins.
-    pub(super) last_frame: Option<usize>,
+    /// Where its last frame that could end it begins, in all that the connection's streams have sent.
+    pub(super) last_frame: Option<u64>,
 }
 
 impl Record {
@@ -98,18 +97,16 @@ impl Record {
         bytes
     }
 
+    /// Returns the record that is to be posted because something has arrived. Once is enough until it reads.
+    pub(super) fn reader(&mut self) -> Option<ConnId> {
+        let is_posted = &mut self.is_posted;
+        self.conn.filter(|_| !std::mem::replace(is_posted, true))
+    }
+
     /// Returns the memory of its input to the pool.
     pub(super) fn give_back(&mut self, pool: &Pool) {
         if let Some(input) = self.input.take() {
             pool.give(input);
-        }
-    }
-
-    /// Lets its record read what has arrived. One task is enough until it does.
-    pub(super) fn post(&mut self, post: &Post) {
-        if let Some(conn) = self.conn.filter(|_| !self.is_posted) {
-            self.is_posted = true;
-            post.push(Task::Ready { conn, readable: true });
         }
     }
 }

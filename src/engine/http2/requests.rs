@@ -7,7 +7,6 @@ use super::answers::{Answered, Target, answer};
 use super::begun::{Begun, Work};
 use super::held::Held;
 use super::mux::Mux;
-use super::record::Record;
 use super::text::{self, ContentForm};
 use crate::app::{
     App, Destination, Error, Handler, Params, Place, Request, RequestParts, RequestState, Resolved, Response,
@@ -382,7 +381,7 @@ impl<'r, S: Stream> Dispatch<'_, '_, 'r, S> {
             return mux.core.push_reset(stream, error, out.cork);
         }
         let length = if ends { None } else { request.content_length };
-        mux.core.open(stream, ends, length, Record::new(form));
+        mux.open(stream, ends, length, form);
         let request_held = Held { stream, text: inbox };
         // Of a request that asks before it sends content, none is on its way.
         if ends || form == ContentForm::Tunnel || request.head.expects_continue {

@@ -41,8 +41,7 @@ impl<S: Stream> Turn<'_, S> {
         // Without HTTP/1.1, whatever arrives is answered with GOAWAY.
         let protocol = if is_http2 || !has_http1 {
             let services = &self.context.services;
-            let pool = self.context.scratch.pool.clone();
-            let mux = Mux::new(self.id, post.clone(), services.memory.charge(), pool);
+            let mux = Mux::new(self.id, post.clone());
             mux.core.begin(&services.limits, self.cork);
             Protocol::Http2(Rc::new(RefCell::new(mux)))
         } else {
