@@ -228,6 +228,7 @@ impl<S: Stream> Engine<S> {
     /// Drops a connection, as if it had failed.
     pub fn abort(&mut self, id: ConnId) {
         if let Some(mut conn) = self.table.remove(id) {
+            self.schedule.end(id, &conn);
             // The streams of a connection share its place.
             if conn.io.stream.is_piped() {
                 self.streams -= 1;

@@ -8,13 +8,15 @@ use super::deadlines::{DeadlinePolicy, Overdue};
 use super::table::Table;
 use super::timer::Waiting;
 use crate::app::ConnId;
-use crate::time::{Now, Wheel};
+use crate::time::{Now, Tick, Wheel};
 use crate::ws::CloseCode;
 
 /// The deadlines of all connections of a worker.
 pub(super) struct Schedule {
     policy: DeadlinePolicy,
     wheel: Wheel,
+    /// For each index of the table that is free, the tick of the entry that its last connection has left; 0 for none.
+    left: Vec<Tick>,
     now_ms: u64,
 }
 
@@ -52,7 +54,8 @@ impl Expiry {
 impl Schedule {
     /// Makes a schedule whose wheel does not move its first `room` entries.
     pub(super) fn new(policy: DeadlinePolicy, now: Now, room: usize) -> Schedule {
-        Schedule { policy, wheel: Wheel::new(now.ms, room), now_ms: now.ms }
+        let left = Vec::with_capacity(room);
+        Schedule { policy, wheel: Wheel::new(now.ms, room), left, now_ms: now.ms }
     }
 
     /// Sets the time for everything that follows.
@@ -69,7 +72,18 @@ impl Schedule {
     /// Begins the wait for the first byte of a new connection.
     pub(super) fn begin<S>(&mut self, id: ConnId, conn: &mut Conn<S>) {
         conn.timer.since = self.now_ms;
+        // Streams of HTTP/2 come and go: each takes over the entry of the last, instead of adding one that stays for a minute.
+        conn.timer.armed = self.left.get_mut(id.index as usize).map(std::mem::take).unwrap_or_default();
         self.update(id, conn, false);
+    }
+
+    /// Notes that a connection has ended.
+    pub(super) fn end<S>(&mut self, id: ConnId, conn: &Conn<S>) {
+        let index = id.index as usize;
+        if self.left.len() <= index {
+            self.left.resize(index + 1, 0);
+        }
+        self.left[index] = conn.timer.armed;
     }
 
     /// Returns when the next entry fires, in milliseconds; 0 if it is due already.
@@ -122,7 +136,12 @@ impl Schedule {
         while let Some(due) = self.wheel.pop() {
             // The entry may be that of an earlier connection at this index. Looking at this one too early changes nothing.
             let id = table.id(due.key);
-            let Some(conn) = table.find(id) else { continue };
+            let Some(conn) = table.find(id) else {
+                if self.left[due.key as usize] == due.tick {
+                    self.left[due.key as usize] = 0;
+                }
+                continue;
+            };
             // A stale entry: the connection has been armed with another one.
             if conn.timer.armed != due.tick {
                 continue;
