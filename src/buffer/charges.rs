@@ -9,6 +9,8 @@ use super::piece::Piece;
 
 /// The granularity in which the server's memory is taken.
 const CHARGE_BYTES: usize = 4096;
+/// The most memory of a copy that is kept for the next, in bytes.
+const SPARE_BYTES_MAX: usize = 128 << 10;
 
 impl Outbox {
     /// Returns whether bytes are missing, because there was no memory to queue them. The connection must be dropped then.
@@ -35,6 +37,45 @@ impl Outbox {
         self.pieces.push_back(piece);
     }
 
+    /// Removes a piece that has left. If it had memory of its own, that is kept for the next copy.
+    pub(super) fn retire(&mut self, piece: Piece) {
+        self.charged_bytes -= piece.charge();
+        self.own_bytes -= piece.own_bytes();
+        if let Piece::Owned(mut bytes) = piece {
+            let [small, large] = &mut self.spare;
+            if bytes.capacity() <= SPARE_BYTES_MAX && bytes.capacity() > small.capacity() {
+                self.own_bytes += bytes.capacity() - small.capacity();
+                bytes.clear();
+                *small = bytes;
+                if small.capacity() > large.capacity() {
+                    std::mem::swap(small, large);
+                }
+            }
+        }
+        // Less is always granted, as in `subtract`.
+        let _ = self.settle();
+    }
+
+    /// Returns memory for `bytes` bytes, or less: of a copy that has left. It is empty, and charged no longer.
+    pub(super) fn take_spare(&mut self, bytes: usize) -> Vec<u8> {
+        let [small, large] = &mut self.spare;
+        if small.capacity() < bytes.max(1) {
+            std::mem::swap(small, large);
+        }
+        let spare = std::mem::take(small);
+        self.own_bytes -= spare.capacity();
+        spare
+    }
+
+    /// Makes an empty queue as new, but for its memory.
+    pub(super) fn reset(&mut self) {
+        debug_assert!(self.is_empty());
+        let Outbox { pieces, spare, charge, .. } = std::mem::take(self);
+        self.own_bytes = spare.iter().map(Vec::capacity).sum();
+        (self.pieces, self.spare, self.charge) = (pieces, spare, charge);
+        let _ = self.settle();
+    }
+
     /// Subtracts the charges of a piece.
     pub(super) fn subtract(&mut self, piece: &Piece) {
         self.charged_bytes -= piece.charge();
@@ -52,8 +93,9 @@ impl Outbox {
 
     /// Returns a copy of `bytes`. If there is no memory for it, the queue is broken.
     pub(super) fn copy(&mut self, bytes: &[u8]) -> Option<Piece> {
-        let mut copy = Vec::new();
-        if !self.has_memory(bytes.len()) || copy.try_reserve_exact(bytes.len()).is_err() {
+        let mut copy = self.take_spare(bytes.len());
+        if !self.has_memory(bytes.len().max(copy.capacity())) || copy.try_reserve_exact(bytes.len()).is_err()
+        {
             return self.run_out();
         }
         copy.extend_from_slice(bytes);

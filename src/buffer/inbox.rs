@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn inboxes_have_no_more_memory_than_the_server_and_give_it_back() {
         let memory = Memory::new(100 << 10);
-        let mut pool = Pool::new(&memory);
+        let pool = Pool::new(&memory);
         let mut inboxes: Vec<_> = (0..3).map(|_| pool.take()).collect();
         inboxes[0].push(&[1; 50 << 10], 0).unwrap();
         inboxes[1].push(&[2; 40 << 10], 0).unwrap();

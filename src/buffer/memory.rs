@@ -38,6 +38,8 @@ const LOOK_AHEAD_BYTES: usize = 1 << 20;
 const LAST_BYTES: usize = 4 << 20;
 /// What is small to an allocator: it comes from the memory that is shared, not from the system.
 const PIECE_BYTES: usize = 32 << 10;
+/// What may be kept unused is one part of this many.
+const KEPT_SHARE: usize = 256;
 /// Memory that must be left before more is promised: the growth of one buffer.
 const MARGIN_BYTES: usize = 64 << 10;
 
@@ -62,6 +64,11 @@ impl Memory {
     /// Returns the bytes that buffers may have.
     pub fn bytes_max(&self) -> usize {
         self.bytes_max
+    }
+
+    /// Returns how many bytes of memory may be kept unused where `bytes` are enough: less if there is little.
+    pub fn kept_max(&self, bytes: usize) -> usize {
+        bytes.min(self.bytes_max / KEPT_SHARE)
     }
 
     /// Returns how often a buffer was refused memory.
@@ -222,6 +229,16 @@ impl Charge {
     #[inline]
     pub fn reach(&mut self, bytes: usize) -> Result<(), NoMemory> {
         if bytes > self.bytes { self.set(bytes) } else { Ok(()) }
+    }
+
+    /// Returns what the buffer has.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether it belongs to a server.
+    pub fn is_bounded(&self) -> bool {
+        self.memory.is_some()
     }
 
     /// Gives back what the buffer has beyond `bytes`.

@@ -59,9 +59,11 @@ pub struct Outbox {
     left: u64,
     /// The sum of all pieces' charges.
     pub(super) charged_bytes: usize,
-    /// The sum of what all pieces take of the server's memory.
+    /// The sum of what all pieces take of the server's memory, and `spare`.
     pub(super) own_bytes: usize,
     pub(super) charge: Charge,
+    /// Memory of copies that have left, for the next: that of a head, and that of content. The smaller comes first.
+    pub(super) spare: [Vec<u8>; 2],
     /// Something could not be queued, because there was no memory for it.
     pub(super) broken: bool,
     /// The number of pieces that are not published messages.
@@ -214,6 +216,13 @@ impl Outbox {
                 }
             }
         }
+    }
+
+    /// Queues what `write` appends to an empty buffer.
+    pub fn push_written(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut bytes = self.take_spare(0);
+        write(&mut bytes);
+        self.push(Piece::Owned(bytes), 0);
     }
 
     /// Returns what [`memory_bytes`](Outbox::memory_bytes) will be after a copy of `copied` bytes is queued.
@@ -388,7 +397,7 @@ impl Outbox {
             if part.is_empty() {
                 self.answers -= 1;
                 if let Some(piece) = self.pieces.pop_front() {
-                    self.subtract(&piece);
+                    self.retire(piece);
                 }
             }
             return;
@@ -406,7 +415,7 @@ impl Outbox {
                 _ => self.answers -= 1,
             }
             if let Some(piece) = self.pieces.pop_front() {
-                self.subtract(&piece);
+                self.retire(piece);
             }
         }
         self.shrink_list();

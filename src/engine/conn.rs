@@ -38,13 +38,12 @@ use super::output::{Io, Output};
 use super::pace::MessageClock;
 use super::timer::{Timer, Waiting};
 use super::websocket::socket::OpenSocket;
-use crate::buffer::{Inbox, Memory, Outbox, Pool};
+use crate::buffer::{Inbox, Outbox, Pool};
 use crate::http1::{Awaits, Decoder};
 use crate::http2::is_content;
 use crate::transport::{Peer, Stream};
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 
 /// A connection between two turns.
 pub(super) struct Conn<S> {
@@ -387,9 +386,9 @@ impl<S> Conn<S> {
         self.io.outbox.as_ref().map_or(0, |outbox| outbox.bytes())
     }
 
-    /// Returns its outbox, new if there is none, and charged to `memory` then.
-    pub(super) fn outbox(&mut self, memory: &Arc<Memory>) -> &mut Outbox {
-        self.io.outbox.get_or_insert_with(|| Box::new(Outbox::new(memory)))
+    /// Returns its outbox, one of the cork's if there is none.
+    pub(super) fn outbox(&mut self, cork: &mut Cork) -> &mut Outbox {
+        self.io.outbox.get_or_insert_with(|| cork.outboxes.take())
     }
 
     /// Returns its inbox to the worker's pool.
@@ -423,7 +422,7 @@ impl<S: Stream> Conn<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::buffer::{Piece, Published, SlowConsumer};
+    use crate::buffer::{Memory, Piece, Published, SlowConsumer};
 
     /// Every state.
     const STATES: [State; 22] = [
@@ -508,11 +507,12 @@ mod tests {
     fn queued_answers_stop_reading_and_queued_publications_do_not() {
         let mut conn = conn();
         conn.source = Source::Ready;
-        conn.outbox(&Memory::new(1 << 20))
+        let mut cork = Cork::new(0, Memory::new(1 << 20));
+        conn.outbox(&mut cork)
             .push_begun(Published::new((*b"name frame").into(), 4, SlowConsumer::DropNewest), 1);
         assert!(!conn.is_blocked() && conn.can_answer() && conn.wants_turn() && !conn.is_idle());
         assert_eq!(conn.waiting(), Waiting::Write);
-        conn.outbox(&Memory::new(1 << 20)).push(Piece::Static(b"answer"), 0);
+        conn.outbox(&mut cork).push(Piece::Static(b"answer"), 0);
         assert!(conn.is_blocked() && !conn.can_answer() && !conn.wants_turn());
         assert_eq!(conn.waiting(), Waiting::Write);
     }

@@ -2,7 +2,7 @@
 //!
 //! It knows no connection and no stream. Its invariant: it is empty between turns.
 
-use crate::buffer::Memory;
+use crate::buffer::{Memory, Outboxes};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
@@ -14,18 +14,18 @@ pub(super) struct Cork {
     passed: u64,
     /// Those of them that were lost, because the stream has failed.
     lost: u64,
-    /// What outboxes are charged to.
-    memory: Arc<Memory>,
+    /// Where what a stream does not take goes on.
+    pub(super) outboxes: Outboxes,
 }
 
 impl Cork {
     pub(super) fn new(bytes: usize, memory: Arc<Memory>) -> Cork {
-        Cork { bytes: Vec::with_capacity(bytes), passed: 0, lost: 0, memory }
+        Cork { bytes: Vec::with_capacity(bytes), passed: 0, lost: 0, outboxes: Outboxes::new(memory) }
     }
 
     /// Returns the memory that outboxes are charged to.
     pub(super) fn memory(&self) -> &Arc<Memory> {
-        &self.memory
+        self.outboxes.memory()
     }
 
     /// Returns the position behind the bytes that were put in last. The

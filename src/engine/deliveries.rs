@@ -81,7 +81,7 @@ impl<S: Stream> Engine<S> {
         };
         counters.dropped_newest += count;
         let was_empty = conn.io.outbox.is_none();
-        let outbox = conn.outbox(self.cork.memory());
+        let outbox = conn.outbox(&mut self.cork);
         outbox.lose(count);
         if was_empty {
             outbox.pause();

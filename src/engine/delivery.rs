@@ -333,10 +333,10 @@ impl Ranges<'_> {
         };
         let mut left = self.ranges.iter().flat_map(due);
         if let Some(sent) = sent {
-            begin_outbox(conn.outbox(cork.memory()), batch, encoding, &mut left, sent, counters);
+            begin_outbox(conn.outbox(cork), batch, encoding, &mut left, sent, counters);
         }
         *budget = budget.saturating_sub(count(self.ranges) as usize);
-        if queue(conn.outbox(cork.memory()), batch, encoding, left, limits, counters) {
+        if queue(conn.outbox(cork), batch, encoding, left, limits, counters) {
             follow_ups.too_slow.push(self.id);
         }
         self.note(services, sent.unwrap_or(0), before, conn.queued_bytes());

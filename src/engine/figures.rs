@@ -29,6 +29,7 @@ impl<S: Stream> Engine<S> {
             arena_reserved_bytes: scratch.arena.reserved_bytes(),
             kept_bytes: kept_bytes(),
             pooled_inbox_bytes: scratch.pool.bytes(),
+            spare_bytes: self.cork.outboxes.bytes() + self.post.spare.bytes(),
             memory_bytes: services.memory.used_bytes(),
             memory_max: services.memory.bytes_max(),
             uring: self.writes_together(),

@@ -94,7 +94,7 @@ impl<'a, S: Stream> Output<'a, S> {
 
     /// Puts `bytes` bytes behind what the stream did not take. If there is no memory for them, they are lost.
     fn queue(&mut self, bytes: usize, push: impl FnOnce(&mut Outbox)) {
-        let outbox = self.io.outbox.get_or_insert_with(|| Box::new(Outbox::new(self.cork.memory())));
+        let outbox = self.io.outbox.get_or_insert_with(|| self.cork.outboxes.take());
         push(outbox);
         if outbox.is_broken() {
             // Only closing the connection shows that to the peer.
@@ -209,7 +209,7 @@ impl<'a, S: Stream> Output<'a, S> {
         if self.io.broken {
             self.cork.lost(corked + bytes.len() - sent);
         } else if sent < corked {
-            let outbox = self.io.outbox.get_or_insert_with(|| Box::new(Outbox::new(self.cork.memory())));
+            let outbox = self.io.outbox.get_or_insert_with(|| self.cork.outboxes.take());
             outbox.push_copy(&self.cork[sent..]);
             if outbox.is_broken() {
                 self.io.broken = true;
@@ -238,10 +238,10 @@ impl<'a, S: Stream> Output<'a, S> {
         if self.io.broken {
             self.cork.lost(bytes - sent);
         } else if sent < bytes {
-            let outbox = self.io.outbox.get_or_insert_with(|| Box::new(Outbox::new(self.cork.memory())));
-            for buffer in buffers {
-                outbox.push_copy(buffer.get(sent..).unwrap_or_default());
-                sent = sent.saturating_sub(buffer.len());
+            let outbox = self.io.outbox.get_or_insert_with(|| self.cork.outboxes.take());
+            for part in std::iter::once(self.cork.as_slice()).chain(slices.iter().copied()) {
+                outbox.push_copy(part.get(sent..).unwrap_or_default());
+                sent = sent.saturating_sub(part.len());
             }
             self.io.broken = outbox.is_broken();
         }
@@ -280,7 +280,9 @@ impl<'a, S: Stream> Output<'a, S> {
         *delivered += outbox.take_delivered();
         match sent {
             Ok(Taken::All) => {
-                *queue = None;
+                if let Some(outbox) = queue.take() {
+                    self.cork.outboxes.give(outbox);
+                }
                 Taken::All
             }
             Ok(rest) => rest,

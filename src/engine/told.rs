@@ -65,7 +65,7 @@ impl<S: Stream> Turn<'_, S> {
     /// Tells the peer, or its session, that publications were dropped here: at the front of what is queued.
     #[inline(never)]
     pub(super) fn tell_gap(&mut self) {
-        let lost = self.conn.outbox(self.cork.memory()).take_gap();
+        let lost = self.conn.outbox(self.cork).take_gap();
         let corked = self.cork.len();
         let id = self.id;
         if let Some((open, mut out, services)) = self.socket() {
@@ -82,6 +82,6 @@ impl<S: Stream> Turn<'_, S> {
         }
         let note = self.cork.split_off(corked);
         self.cork.passed(note.len() as u64);
-        self.conn.outbox(self.cork.memory()).push_front(note);
+        self.conn.outbox(self.cork).push_front(note);
     }
 }

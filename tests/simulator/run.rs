@@ -219,7 +219,7 @@ impl Run {
             return Err(format!("{accepted} connections were accepted: {counters:?}"));
         }
         let figures = self.engine.figures();
-        if figures.memory_bytes != self.memory_bytes + figures.pooled_inbox_bytes {
+        if figures.memory_bytes != self.memory_bytes + figures.pooled_inbox_bytes + figures.spare_bytes {
             return Err(format!("memory was not given back: {} before, {figures:?}", self.memory_bytes));
         }
         #[cfg(feature = "tls")]

@@ -6,7 +6,7 @@ use super::begun::Work;
 use super::mux::Mux;
 use super::text::ContentForm;
 use crate::app::{Awaited, Body, Response, no_memory};
-use crate::buffer::{FilePart, Memory, Outbox, Piece};
+use crate::buffer::{FilePart, Outbox, Piece};
 use crate::engine::http::answer::{ResponseContext, content_length};
 use crate::engine::http::transfer::Transfer;
 use crate::engine::output::{GATHERED_MAX, Output};
@@ -16,7 +16,6 @@ use crate::http2::{self, ErrorCode, FRAME_BYTES, FRAME_HEAD_BYTES, FrameHead, fl
 use crate::transport::Stream;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
 
 /// Longer content gets a record, which sends it as the connection takes it.
 const CONTENT_BYTES_MAX: usize = GATHERED_MAX / 2 * FRAME_BYTES;
@@ -67,7 +66,7 @@ pub(super) fn answer<S: Stream>(
     let has_content = !silent && !head_only && bytes > 0;
     let window = if is_open { mux.core.window(stream) } else { mux.core.new_window() };
     if has_content && bytes > window.min(CONTENT_BYTES_MAX) as u64 {
-        return Answered::Later(queue(mux, target, response, content, date, out.cork.memory()));
+        return Answered::Later(queue(mux, target, response, content, date, out.cork.outboxes.take()));
     }
     write_head(mux, stream, response, content, date, !has_content, out.cork);
     let content_at = out.cork.len();
@@ -166,9 +165,7 @@ fn write_head(
 }
 
 fn push_head(outbox: &mut Outbox, response: &Response<'_>, content: ContentLength, date: &[u8; 29]) {
-    let mut frames = Vec::new();
-    http2::push_head_frames(&mut frames, &head_of(response, content, date));
-    outbox.push_copy(&frames);
+    outbox.push_written(|out| http2::push_head_frames(out, &head_of(response, content, date)));
 }
 
 fn open(mux: &mut Mux, target: Target) {
@@ -186,9 +183,8 @@ fn queue(
     response: &mut Response<'_>,
     content: ContentLength,
     date: &[u8; 29],
-    memory: &Arc<Memory>,
+    mut outbox: Box<Outbox>,
 ) -> Work {
-    let mut outbox = Box::new(Outbox::new(memory));
     push_head(&mut outbox, response, content, date);
     match std::mem::replace(&mut response.body, Body::Empty) {
         Body::Empty | Body::Pending(_) => {}
@@ -236,7 +232,7 @@ fn answer_later<S: Stream>(
     }
     // The head of a stream of events depends on whether there is room for the subscription.
     let outbox = (!is_events).then(|| {
-        let mut outbox = Box::new(Outbox::new(out.cork.memory()));
+        let mut outbox = out.cork.outboxes.take();
         push_head(&mut outbox, response, content, date);
         outbox
     });

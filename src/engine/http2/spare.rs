@@ -38,6 +38,11 @@ impl Spare {
         }
     }
 
+    /// Returns the bytes of memory that are kept, at the most so far.
+    pub(in crate::engine) fn bytes(&self) -> usize {
+        self.charge.borrow().bytes()
+    }
+
     /// Returns an account for a connection.
     pub(super) fn account(&self) -> Charge {
         self.memory.charge()
@@ -68,7 +73,10 @@ impl Spare {
 
     fn give<T>(&self, lists: &RefCell<Vec<Vec<T>>>, mut list: Vec<T>) {
         let sum = self.bytes.get() + bytes(&list);
-        if list.capacity() == 0 || sum > BYTES_MAX || self.charge.borrow_mut().reach(sum).is_err() {
+        if list.capacity() == 0
+            || sum > self.memory.kept_max(BYTES_MAX)
+            || self.charge.borrow_mut().reach(sum).is_err()
+        {
             return;
         }
         list.clear();
@@ -91,7 +99,7 @@ mod tests {
 
     #[test]
     fn no_more_is_kept_than_the_bound() {
-        let memory = Memory::new(64 << 20);
+        let memory = Memory::new(1 << 30);
         let spare = Spare::new(&memory, &Pool::new(&memory));
         let lists: Vec<Vec<u8>> = (0..8).map(|_| Vec::with_capacity(1 << 20)).collect();
         lists.into_iter().for_each(|list| spare.give_frames(list));
@@ -103,10 +111,10 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_kept_without_memory() {
-        let memory = Memory::new(1 << 10);
+    fn little_is_kept_of_little_memory() {
+        let memory = Memory::new(1 << 20);
         let spare = Spare::new(&memory, &Pool::new(&memory));
-        spare.give_frames(Vec::with_capacity(2 << 10));
+        spare.give_frames(Vec::with_capacity(4 << 10));
         assert_eq!((spare.bytes.get(), spare.take_frames().capacity()), (0, 0));
         spare.give_frames(b"frames".to_vec());
         let frames = spare.take_frames();

@@ -153,6 +153,12 @@ const OF_WORKERS: &[WorkerFamily] = &[
         "Memory of unused inboxes, kept for the next connections.",
         |w| w.pooled_inbox_bytes as u64,
     ),
+    (
+        "fleeting_spare_buffer_bytes",
+        Kind::Gauge,
+        "Memory of other unused buffers, kept for the next connections.",
+        |w| w.spare_bytes as u64,
+    ),
     ("fleeting_io_uring", Kind::Gauge, "1 if publications are written through io_uring.", |w| {
         u64::from(w.uring)
     }),
