@@ -240,7 +240,7 @@ fn pieces_of_a_download_allocate_nothing() {
 }
 
 /// Counts the bytes it receives.
-struct Meter(Arc<AtomicU64>);
+pub struct Meter(pub Arc<AtomicU64>);
 
 impl Upload for Meter {
     type Session = ();
