@@ -81,9 +81,10 @@ impl Services {
         }
     }
 
-    /// Undoes [`limit_unsent`](Services::limit_unsent), for a connection that goes on with ordinary responses.
+    /// Undoes [`limit_unsent`](Services::limit_unsent), for a connection that goes on with ordinary responses. One of HTTP/2
+    /// keeps its bound, which other streams may need.
     pub(super) fn unlimit_unsent<S: Stream>(&self, stream: &mut S) {
-        if self.pushed_unsent_bytes.is_some() {
+        if self.pushed_unsent_bytes.is_some() && !stream.is_multiplexed() {
             let _ = stream.limit_unsent(self.unsent_bytes.unwrap_or(0));
         }
     }

@@ -59,7 +59,8 @@ pub struct TcpOptions {
     /// than what waits in the server's own queue, where newer ones replace them: a client that reads again would have to
     /// read all of them first. With 16 KiB it is at most 64 KiB, the segment that is being filled, beside what the client's
     /// own system has received. Under the other policies nothing is replaced, so the system takes what it can: it holds a
-    /// burst for a client that reads.
+    /// burst for a client that reads. A connection of HTTP/2 is bounded as soon as one of its streams is, and stays so; it
+    /// holds at most 64 KiB of frames besides.
     pub pushed_unsent_bytes: Option<u32>,
     /// Time that the kernel polls the network card's queue before a wait for this socket sleeps (`SO_BUSY_POLL`), in
     /// microseconds. It is independent of [`Builder::spin`](super::Builder::spin), for which the worker polls without a wait, and

@@ -81,8 +81,10 @@ impl<S: Stream> Stream for Link<S> {
     fn limit_unsent(&mut self, bytes: u32) -> io::Result<()> {
         match self {
             Link::Direct(stream) => stream.limit_unsent(bytes),
-            // The bound would be the whole connection's.
-            Link::Piped(_) => Ok(()),
+            Link::Piped(pipe) => {
+                pipe.limit_unsent(bytes);
+                Ok(())
+            }
         }
     }
 

@@ -39,6 +39,8 @@ pub(in crate::engine) struct Mux {
     waiting: usize,
     /// The stream that was woken and then sent something last.
     last_served: u32,
+    /// A bound on what the connection holds unsent, which its next turn sets.
+    unsent_bytes: Option<u32>,
     /// Bytes of the next frame that are needed.
     pub(in crate::engine) wants: usize,
     /// The most that frames and the list of streams have taken since no stream was open.
@@ -58,6 +60,7 @@ impl Mux {
             is_blocked: false,
             waiting: 0,
             last_served: 0,
+            unsent_bytes: None,
             wants: 0,
         }
     }
@@ -92,6 +95,17 @@ impl Mux {
         let Some(stream) = self.core.streams.find(id) else { return false };
         stream.record.conn = Some(conn);
         true
+    }
+
+    /// Bounds what the connection holds unsent, for a stream that replaces what waits: what the system has taken, it cannot.
+    pub(super) fn limit_unsent(&mut self, bytes: u32) {
+        self.unsent_bytes = Some(bytes);
+        self.post_owner();
+    }
+
+    /// Returns the bound on what the connection holds unsent, if it is to be set.
+    pub(super) fn take_unsent_bytes(&mut self) -> Option<u32> {
+        self.unsent_bytes.take()
     }
 
     /// Passes what is to be sent to `take`. Nothing is left.

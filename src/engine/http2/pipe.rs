@@ -44,6 +44,10 @@ impl Pipe {
         self.mux.borrow_mut().send_file(self.stream, file, offset, bytes)
     }
 
+    pub(super) fn limit_unsent(&self, bytes: u32) {
+        self.mux.borrow_mut().limit_unsent(bytes);
+    }
+
     /// Whether it carries a WebSocket.
     pub(super) fn is_tunnel(&self) -> bool {
         self.mux.borrow_mut().is_tunnel(self.stream)

@@ -107,6 +107,10 @@ impl<S: Stream> Turn<'_, S> {
     pub(in crate::engine) fn send_frames(&mut self) {
         let Protocol::Http2(mux) = &self.conn.protocol else { return };
         let mux = &mut *mux.borrow_mut();
+        if let Some(bytes) = mux.take_unsent_bytes() {
+            // It was tried at start; a stream that has failed since shows that by itself.
+            let _ = self.conn.io.stream.limit_unsent(bytes);
+        }
         let mut out = Output::new(&mut self.conn.io, self.cork);
         mux.take_out(|frames| out.bytes(frames));
         out.flush();
