@@ -2,8 +2,10 @@
 //!
 //! It fails the test if the server breaks a rule, as [`Session`] does.
 
-use crate::driver::{Driver, Peer};
+use crate::driver::{Driver, Peer, frame_at};
+use fleeting_testkit::client;
 use fleeting_testkit::http2::Field;
+use fleeting_testkit::http2::client::head;
 use fleeting_testkit::http2::event::Event;
 use fleeting_testkit::http2::frames::Frame;
 use fleeting_testkit::http2::session::Session;
@@ -29,6 +31,25 @@ pub struct Got {
     pub body: Vec<u8>,
     pub ended: bool,
     pub reset: Option<u32>,
+}
+
+/// Returns the head of a request that opens a WebSocket (RFC 8441 §5).
+pub fn websocket_head(path: &str) -> Vec<(&str, &str)> {
+    let mut head = head("CONNECT", path);
+    head.extend_from_slice(&[(":protocol", "websocket"), ("sec-websocket-version", "13")]);
+    head
+}
+
+/// Returns the frames of a WebSocket, of which none may be cut.
+#[track_caller]
+pub fn whole_frames(content: &[u8]) -> Vec<client::Frame> {
+    let (mut frames, mut at) = (Vec::new(), 0);
+    while let Some((opcode, payload)) = frame_at(content, at) {
+        at = payload.end;
+        frames.push(client::Frame { opcode, payload: content[payload].to_vec() });
+    }
+    assert_eq!(at, content.len(), "a frame is not complete");
+    frames
 }
 
 impl Got {

@@ -1,7 +1,7 @@
 //! Publications reach every stream of an HTTP/2 connection that has subscribed, together, and a slow stream harms no other.
 
-use crate::driver::{Driver, frame_at};
-use crate::http2_peer::Http2Peer;
+use crate::driver::Driver;
+use crate::http2_peer::{Http2Peer, websocket_head, whole_frames};
 use fleeting::engine::{Counters, Settings};
 use fleeting::{App, EventsOptions, Handle, Message, Response, SlowConsumer, SocketOptions};
 use fleeting_testkit::client::{CLOSE, Frame, TEXT, frame};
@@ -32,11 +32,7 @@ fn subscribe(client: &mut Http2Peer, driver: &mut Driver, path: &str) -> u32 {
     let is_websocket = path.starts_with("/ws");
     let head = match is_websocket {
         false => head("GET", path),
-        true => {
-            let mut head = head("CONNECT", path);
-            head.extend_from_slice(&[(":protocol", "websocket"), ("sec-websocket-version", "13")]);
-            head
-        }
+        true => websocket_head(path),
     };
     let stream = client.start(driver, &head, !is_websocket);
     assert_eq!(client.got(stream).status, 200, "{path}");
@@ -47,17 +43,6 @@ fn subscribe(client: &mut Http2Peer, driver: &mut Driver, path: &str) -> u32 {
 fn publish(driver: &mut Driver, handle: &Handle, topic: &str, text: &str) {
     handle.publish(topic, Message::Text(text)).expect("there is room");
     driver.turn();
-}
-
-/// Returns the frames of a WebSocket.
-fn frames(content: &[u8]) -> Vec<Frame> {
-    let (mut frames, mut at) = (Vec::new(), 0);
-    while let Some((opcode, payload)) = frame_at(content, at) {
-        at = payload.end;
-        frames.push(Frame { opcode, payload: content[payload].to_vec() });
-    }
-    assert_eq!(at, content.len(), "a frame is not complete");
-    frames
 }
 
 #[test]
@@ -81,7 +66,7 @@ fn one_write_carries_a_publication_to_all_streams() {
         }
         for stream in sockets {
             assert_eq!(
-                frames(&client.take_content(stream)),
+                whole_frames(&client.take_content(stream)),
                 [Frame { opcode: TEXT, payload: text.clone().into() }]
             );
         }
@@ -94,7 +79,7 @@ fn one_write_carries_a_publication_to_all_streams() {
     for stream in events {
         assert_eq!(client.take_content(stream), b"data: hello\n\n");
     }
-    assert_eq!(frames(&client.take_content(sockets[3]))[0].text(), "hello");
+    assert_eq!(whole_frames(&client.take_content(sockets[3]))[0].text(), "hello");
     // Streams that have ended get nothing.
     client.session.reset(events[0], code::CANCEL);
     client.session.reset(sockets[0], code::CANCEL);
@@ -103,6 +88,63 @@ fn one_write_carries_a_publication_to_all_streams() {
     client.read();
     assert_eq!(driver.counters().matched, 400 + 40 + 38);
     assert_eq!(client.take_content(events[1]), b"data: last\n\n");
+}
+
+/// Each connection gets one write, whatever its version and however many of its streams have subscribed, and all get the same.
+#[test]
+fn publications_reach_the_streams_of_several_connections() {
+    let (mut driver, handle) = driver(SlowConsumer::DropNewest);
+    let mut clients = [(); 5].map(|()| {
+        let mut client = Http2Peer::connect(&mut driver, &[(setting::INITIAL_WINDOW_SIZE, WINDOW)]);
+        client.grant(&mut driver, 0, WINDOW);
+        client
+    });
+    // One stream, two, and so on; of both kinds.
+    let streams: Vec<Vec<u32>> = clients
+        .iter_mut()
+        .enumerate()
+        .map(|(at, client)| {
+            let path = |number| if number % 2 == 0 { "/events?a.*" } else { "/ws?a.*" };
+            (0..=at).map(|number| subscribe(client, &mut driver, path(number))).collect()
+        })
+        .collect();
+    let [http1_events, _] = [(); 2].map(|()| driver.get("/events?a.*", "HTTP/1.0").0);
+    let http1_socket = driver.websocket("/ws?a.*");
+    assert_eq!(http1_events.written(), b":\n\n");
+    clients.iter_mut().for_each(|client| client.session.windows = Windows::Closed);
+    let mut subscribed = 15 + 3;
+    let (mut matched, mut left) = (0, clients.len());
+    for round in 0..20 {
+        let text = format!("{round} {}", "x".repeat(round * 400));
+        let before: Vec<u64> = clients.iter().map(|client| client.peer.calls()).collect();
+        publish(&mut driver, &handle, "a.one", &text);
+        matched += subscribed;
+        let (event, frame) =
+            (format!("data: {text}\n\n"), Frame { opcode: TEXT, payload: text.into_bytes() });
+        for (at, client) in clients.iter_mut().enumerate().take(left) {
+            assert_eq!(client.peer.calls() - before[at], 1, "round {round}, client {at}");
+            client.read();
+            for (number, stream) in streams[at].iter().enumerate() {
+                let content = client.take_content(*stream);
+                match number % 2 {
+                    0 => assert!(content == event.as_bytes(), "round {round}, client {at}, {number}"),
+                    _ => assert_eq!(whole_frames(&content), std::slice::from_ref(&frame)),
+                }
+            }
+        }
+        assert!(http1_events.written() == event.as_bytes());
+        assert_eq!(http1_socket.frames(), [frame]);
+        // A whole connection leaves now and then.
+        if round % 6 == 5 {
+            left -= 1;
+            driver.engine.abort(clients[left].peer.id);
+            driver.turn();
+            subscribed -= streams[left].len() as u64;
+        }
+    }
+    let counters = driver.counters();
+    assert_eq!((counters.matched, counters.delivered), (matched, matched));
+    assert_eq!(counters.connections, left as u64 + 3);
 }
 
 /// Returns publication `number`: several hundred bytes.
@@ -134,7 +176,7 @@ fn promise(slow: SlowConsumer) -> ([Vec<u8>; 2], Counters) {
         publish(&mut driver, &handle, "a", &text(number));
         client.exchange(&mut driver);
         assert_eq!(numbers_of_events(&client.take_content(fast[0])), [number], "{slow}");
-        assert_eq!(self::number(frames(&client.take_content(fast[1]))[0].text()), number, "{slow}");
+        assert_eq!(self::number(whole_frames(&client.take_content(fast[1]))[0].text()), number, "{slow}");
     }
     let found = stuck.map(|stream| {
         client.grant(&mut driver, stream, WINDOW);
@@ -148,7 +190,7 @@ fn promise(slow: SlowConsumer) -> ([Vec<u8>; 2], Counters) {
 #[test]
 fn drop_newest_keeps_the_oldest() {
     let ([events, frames], counters) = promise(SlowConsumer::DropNewest);
-    let frames: Vec<usize> = self::frames(&frames).iter().map(|frame| number(frame.text())).collect();
+    let frames: Vec<usize> = whole_frames(&frames).iter().map(|frame| number(frame.text())).collect();
     for numbers in [numbers_of_events(&events), frames] {
         assert!(numbers.len() > 10 && numbers.len() < 100, "{numbers:?}");
         assert!(numbers[..10] == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], "{numbers:?}");
@@ -160,16 +202,32 @@ fn drop_newest_keeps_the_oldest() {
 }
 
 #[test]
+fn drop_oldest_keeps_the_newest() {
+    let ([events, frames], counters) = promise(SlowConsumer::DropOldest);
+    assert!(events.windows(10).any(|window| window == b"event: gap"), "{}", events.escape_ascii());
+    let frames: Vec<usize> = whole_frames(&frames).iter().map(|frame| number(frame.text())).collect();
+    for numbers in [numbers_of_events(&events), frames] {
+        // Those that fit into the window, or had begun to, and those that fit into the queue.
+        let begun = numbers.iter().zip(0..).take_while(|(number, at)| *number == at).count();
+        let kept = numbers.len() - begun;
+        assert!((1..5).contains(&begun) && (10..100).contains(&kept), "{numbers:?}");
+        assert_eq!(numbers[begun..], *(PUBLICATIONS - kept..PUBLICATIONS).collect::<Vec<_>>());
+    }
+    let matched = 4 * PUBLICATIONS as u64;
+    assert_eq!((counters.matched, counters.delivered + counters.dropped_oldest), (matched, matched));
+}
+
+#[test]
 fn conflate_keeps_the_latest() {
     let ([events, frames], _) = promise(SlowConsumer::Conflate);
     assert_eq!(numbers_of_events(&events).last(), Some(&(PUBLICATIONS - 1)));
-    assert_eq!(number(self::frames(&frames).last().expect("a frame").text()), PUBLICATIONS - 1);
+    assert_eq!(number(whole_frames(&frames).last().expect("a frame").text()), PUBLICATIONS - 1);
 }
 
 #[test]
 fn close_ends_the_stream_and_no_other() {
     let ([events, frames], counters) = promise(SlowConsumer::Close);
-    let close = self::frames(&frames).pop().expect("a frame");
+    let close = whole_frames(&frames).pop().expect("a frame");
     assert_eq!((close.opcode, close.close_code()), (CLOSE, 1013));
     let numbers = numbers_of_events(&events);
     assert!(numbers.is_sorted() && numbers.len() < PUBLICATIONS, "{numbers:?}");

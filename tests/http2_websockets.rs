@@ -1,10 +1,11 @@
 //! A WebSocket opens on a stream of HTTP/2 (RFC 8441), works as over HTTP/1.1, and ends with its stream.
 
 use crate::driver::frame_at;
+use crate::http2_peer::websocket_head;
 use fleeting::ws::{CloseCode, Policy};
 use fleeting::{App, ConnId, Error, Message, Request, Response, Socket, WebSocket};
 use fleeting_testkit::client::{BINARY, CLOSE, Frame, PING, PONG, TEXT, frame};
-use fleeting_testkit::http2::client::{self, Client};
+use fleeting_testkit::http2::client::Client;
 use fleeting_testkit::http2::frames::{code, kind};
 use fleeting_testkit::http2::value;
 use fleeting_testkit::server::{self, Echo, TestServer};
@@ -65,13 +66,6 @@ fn connect(server: &TestServer) -> Client {
     client
 }
 
-/// Returns the head of a request that opens a WebSocket (RFC 8441 §5).
-fn head_of(path: &str) -> Vec<(&str, &str)> {
-    let mut head = client::head("CONNECT", path);
-    head.extend_from_slice(&[(":protocol", "websocket"), ("sec-websocket-version", "13")]);
-    head
-}
-
 /// A WebSocket on a stream, and what has arrived of its next frame.
 struct Tunnel {
     stream: u32,
@@ -81,7 +75,7 @@ struct Tunnel {
 impl Tunnel {
     #[track_caller]
     fn open(client: &mut Client, path: &str) -> Tunnel {
-        let stream = client.start(&head_of(path), false);
+        let stream = client.start(&websocket_head(path), false);
         let (status, fields) = client.response_head(stream);
         assert_eq!((status, value(&fields, "sec-websocket-accept")), (200, None), "{fields:?}");
         Tunnel { stream, bytes: Vec::new() }
@@ -283,7 +277,7 @@ fn what_is_no_handshake_is_refused_and_others_go_on() {
     let mut client = connect(&server);
     type Head = Vec<(&'static str, &'static str)>;
     let mut check = |change: &dyn Fn(&mut Head), status: u16| {
-        let mut head = head_of("/ws");
+        let mut head = websocket_head("/ws");
         change(&mut head);
         let stream = client.start(&head, false);
         let response = client.response(stream);
@@ -312,7 +306,7 @@ fn what_is_no_handshake_is_refused_and_others_go_on() {
     let response = client.get("/ws");
     assert!((400..500).contains(&response.status), "{}", response.status);
     // A path without a WebSocket: 200 would open a tunnel.
-    let stream = client.start(&head_of("/"), false);
+    let stream = client.start(&websocket_head("/"), false);
     assert_eq!(client.response(stream).status, 501);
     assert!(reports.try_recv().is_err(), "a session was opened");
     assert_eq!(client.get("/").text(), "hello");
@@ -323,7 +317,7 @@ fn origins_and_protocols_are_as_over_http1() {
     let (server, _reports) = serve();
     let mut client = connect(&server);
     let mut check = |field: (&'static str, &'static str), chosen: Option<&str>| {
-        let mut head = head_of("/ws");
+        let mut head = websocket_head("/ws");
         head.push(field);
         let stream = client.start(&head, false);
         let (status, fields) = client.response_head(stream);
@@ -349,7 +343,7 @@ fn compression_is_negotiated() {
     let policy = Policy::new().compression(Compression::dedicated());
     let server = server::run(move |_| App::new().ws_with("/ws", policy, Echo));
     let mut client = connect(&server);
-    let mut head = head_of("/ws");
+    let mut head = websocket_head("/ws");
     head.push(("sec-websocket-extensions", "permessage-deflate"));
     let stream = client.start(&head, false);
     let (status, fields) = client.response_head(stream);
