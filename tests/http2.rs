@@ -138,6 +138,27 @@ fn trailers_reach_the_handler() {
     }
 }
 
+/// Trailers may be dropped (RFC 9110 §6.5.1), and content of a known length has none over HTTP/1.1.
+#[test]
+fn trailers_behind_content_of_a_known_length_are_dropped() {
+    let server = serve();
+    let mut client = Client::connect(server.addr);
+    for content in ["", "abc"] {
+        let length = content.len().to_string();
+        let stream = client.start(&head_with("POST", "/sum", &[("content-length", &length)]), false);
+        client.data(stream, content.as_bytes(), false);
+        client.trailers(stream, &[("x-sum", "7")]);
+        let response = client.response(stream);
+        assert_eq!((response.status, response.text()), (200, ""));
+    }
+    // Those that break a rule are an error all the same.
+    let stream = client.start(&head_with("POST", "/sum", &[("content-length", "1")]), false);
+    client.data(stream, b"x", false);
+    client.trailers(stream, &[(":path", "/")]);
+    assert_eq!(client.outcome(stream), Err(Failure::Reset(code::PROTOCOL_ERROR)));
+    assert_eq!(client.get("/").text(), "hello");
+}
+
 #[test]
 fn a_client_that_expects_100_continue_receives_it() {
     let server = serve();

@@ -1,5 +1,7 @@
 //! A server speaks the versions of HTTP that it was given, and a connection those that its client has begun with.
 
+use crate::driver::Driver;
+use fleeting::engine::Settings;
 use fleeting::{App, HttpVersions, Response, Server};
 use fleeting_testkit::client::Client as Http1Client;
 use fleeting_testkit::http2::client::{Client, head};
@@ -36,6 +38,43 @@ fn both_are_spoken_by_default() {
         let mut client = Http1Client::connect(server.addr);
         client.send(begun);
         assert!((400..=501).contains(&client.answer().status), "{begun}");
+    }
+}
+
+/// As yet, the connection may be one of HTTP/1.1, and it is answered as such if its time is up, whatever it goes on with.
+#[test]
+fn a_part_of_the_preface_is_a_head_that_is_not_complete() {
+    type End = fn(&mut Driver);
+    let ends: [(&str, End, &str); 2] = [
+        ("time passes", |driver| driver.advance(30_000), "HTTP/1.1 408 "),
+        (
+            "a shutdown",
+            |driver| {
+                driver.engine.shutdown();
+                driver.advance(60_000);
+            },
+            "",
+        ),
+    ];
+    for (what, end, answer) in ends {
+        for cut in 1..PREFACE.len() {
+            for room in [usize::MAX, 0, 9] {
+                let mut driver = Driver::new(app(), Settings::default());
+                let peer = driver.connect();
+                peer.limit_room(room);
+                driver.arrive(&peer, &PREFACE[..cut]);
+                end(&mut driver);
+                driver.make_room(&peer, usize::MAX);
+                let written = peer.take_written();
+                assert!(written.starts_with(answer), "{what}, cut at {cut}, {room}: {written}");
+                driver.arrive(&peer, &PREFACE[cut..]);
+                driver.arrive(&peer, &Frame::settings(&[]).to_bytes());
+                driver.advance(60_000);
+                assert_eq!(peer.take_written(), "", "{what}, cut at {cut}, {room}");
+                assert!(peer.is_gone(), "{what}, cut at {cut}, {room}");
+                assert_eq!(driver.counters().connections, 0);
+            }
+        }
     }
 }
 

@@ -1,10 +1,14 @@
 //! What proxies say about their clients is believed where the server's operator says so, and nowhere else.
 
+use crate::http2_peer::websocket_head;
 use fleeting::testing::{self, TestServer as InMemory};
 use fleeting::{
-    App, ForwardedFields, Keep, Limits, Proxies, Response, Server, SitePolicy, Timeouts, WorkerContext,
+    App, Error, ForwardedFields, Keep, Limits, Message, Proxies, Request, Response, Server, SitePolicy,
+    Socket, Timeouts, WebSocket, WorkerContext,
 };
-use fleeting_testkit::client::{Client, TEXT, handshake};
+use fleeting_testkit::client::{Client, TEXT, frame, handshake};
+use fleeting_testkit::http2;
+use fleeting_testkit::http2::session::Session;
 use fleeting_testkit::server::Echo;
 use std::net::SocketAddr;
 use std::sync::mpsc;
@@ -31,7 +35,27 @@ fn app(_worker: &WorkerContext) -> App {
             Ok(Response::text(format!("{peer} {client} {} {to} {sni}", req.scheme())))
         })
         .post("/", |req| Ok(Response::text(format!("{}", req.body().len()))))
+        .post("/client", |req| {
+            Ok(Response::text(format!("{} {}", req.client_ip().expect("a client"), req.body().len())))
+        })
+        .ws("/client/ws", Greeter)
         .ws("/echo", Echo)
+}
+
+/// Greets its client by its address, and echoes.
+struct Greeter;
+
+impl WebSocket for Greeter {
+    type Session = ();
+
+    fn open(&self, req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
+        socket.text(&req.client_ip().expect("a client").to_string());
+        Ok(())
+    }
+
+    fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
+        socket.send(message);
+    }
 }
 
 fn serve(proxies: Proxies) -> (Server, SocketAddr) {
@@ -106,6 +130,76 @@ fn what_follows_a_header_is_served_as_ever() {
     assert_eq!(client.next_frame().text(), "hello");
     server.handle().shutdown();
     assert_eq!(client.next_frame().close_code(), 1001);
+}
+
+/// The header stands in front of the preface, once, and names the client of all streams.
+#[test]
+fn a_header_in_front_of_http2_names_the_client_of_all_streams() {
+    let (_server, addr) = serve(announced());
+    for (header, expected) in [
+        (LINE.as_bytes(), "192.0.2.1:4660 192.0.2.1 http 198.51.100.7:443 -"),
+        (
+            &binary(b"\x02\0\x09a.example\x20\0\x05\x01\0\0\0\0"),
+            "192.0.2.1:4660 192.0.2.1 https 198.51.100.7:443 a.example",
+        ),
+        (b"PROXY UNKNOWN\r\n", "PEER 127.0.0.1 http - -"),
+    ] {
+        // Where the header ends for the first read, or one byte behind, or one byte at a time.
+        for cut in [0, header.len(), header.len() + 1, 1] {
+            let mut client = http2::client::Client::silent(addr, Session::client(&[]));
+            let preface = std::mem::take(&mut client.session.output);
+            let expected = expected.replace("PEER", &client.stream().local_addr().unwrap().to_string());
+            let begin = [header, &preface].concat();
+            match cut {
+                1 => begin.chunks(1).for_each(|byte| client.send(byte)),
+                cut => [&begin[..cut], &begin[cut..]].into_iter().for_each(|part| client.send(part)),
+            }
+            // What stands in a request is not believed for that.
+            let mut head = http2::client::head("GET", "/");
+            let plain = client.start(&head, true);
+            head.push(("x-forwarded-for", "203.0.113.9"));
+            let claims = client.start(&head, true);
+            // A stream with a record of its own.
+            head[0].1 = "POST";
+            head[3].1 = "/client";
+            let posted = client.start(&head, false);
+            let socket = client.start(&websocket_head("/client/ws"), false);
+            assert_eq!(client.response(plain).text(), expected);
+            assert_eq!(client.response(claims).text(), expected);
+            client.data(posted, b"content", true);
+            let ip = expected.split(' ').nth(1).unwrap();
+            assert_eq!(client.response(posted).text(), format!("{ip} 7"));
+            let greeting = client.content(socket, 2 + ip.len());
+            assert_eq!(greeting[2..], *ip.as_bytes());
+            client.data(socket, &frame(true, TEXT, b"hello"), false);
+            assert_eq!(client.content(socket, 7)[2..], *b"hello");
+        }
+    }
+    // Without it, the connection is closed without an answer.
+    let mut client = http2::client::Client::connect(addr);
+    assert_eq!(client.ended(), None);
+}
+
+/// A proxy's fields are believed for each request: those of one stream say nothing about another.
+#[test]
+fn fields_name_the_client_of_their_own_stream() {
+    let (_server, addr) = serve(trusted());
+    let mut client = http2::client::Client::connect(addr);
+    let streams: Vec<(u32, String)> = (1..20)
+        .map(|number| {
+            let ip = format!("192.0.2.{number}");
+            let mut head = http2::client::head("POST", "/client");
+            head.push(("x-forwarded-for", &ip));
+            (client.start(&head, false), ip)
+        })
+        .collect();
+    let direct = client.start(&http2::client::head("POST", "/client"), false);
+    for (stream, ip) in streams.iter().rev() {
+        client.data(*stream, b"x", true);
+        assert_eq!(client.response(*stream).text(), format!("{ip} 1"));
+    }
+    client.data(direct, b"", true);
+    assert_eq!(client.response(direct).text(), "127.0.0.1 0");
 }
 
 #[test]
