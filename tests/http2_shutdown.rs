@@ -151,13 +151,14 @@ fn stragglers_are_listed_once() {
     assert_eq!(report.stragglers.len(), 1, "{report:?}");
 }
 
-/// There is no `Connection: close`; the response to a request that closes is followed by GOAWAY.
+/// There is no `Connection: close` (RFC 9113 §8.2.2): other requests share the connection, which goes on.
 #[test]
-fn a_handler_may_close_the_connection() {
+fn a_handler_does_not_close_the_connection() {
     let (server, _responders) = serve();
     let mut client = Client::connect(server.addr);
-    let response = client.get("/last");
-    assert_eq!((response.text(), response.field("connection")), ("goodbye", None));
-    drop(server);
-    client.ended();
+    for _ in 0..2 {
+        let response = client.get("/last");
+        assert_eq!((response.text(), response.field("connection")), ("goodbye", None));
+    }
+    assert_eq!(client.get("/").text(), "hello");
 }

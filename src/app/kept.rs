@@ -46,6 +46,8 @@ pub struct KeptRequest {
     content_end: usize,
     trailers_end: usize,
     has_params: bool,
+    /// It has arrived over HTTP/2; its head is kept as HTTP/1.1 would send it.
+    is_http2: bool,
     conn: ConnId,
     peer: Peer,
 }
@@ -68,7 +70,10 @@ impl KeptRequest {
     /// });
     /// ```
     pub fn request<'k>(&'k self, arena: &'k Arena) -> Request<'k> {
-        let head = Head::read_again(self.head(), arena).expect("the head was parsed before");
+        let mut head = Head::read_again(self.head(), arena).expect("the head was parsed before");
+        if self.is_http2 {
+            head = arena.alloc(Head { version: Version::Http2, ..*head });
+        }
         let trailers = &self.block[self.content_end..self.trailers_end];
         let trailers =
             Fields::read_trailers_again(trailers, arena).expect("the trailer section was parsed before");
@@ -284,6 +289,7 @@ impl Keep for Request<'_> {
             content_end,
             trailers_end: content_end + trailers.len(),
             has_params: params.is_some(),
+            is_http2: self.version() == Version::Http2,
             conn: *conn,
             peer: (*peer).clone(),
         }
@@ -318,7 +324,7 @@ mod tests {
         let kept = Request::new(parts).keep();
         let again = kept.request(&arena);
         let RequestParts { head, content, trailers, .. } = again.parts();
-        assert_eq!(*content, b"content");
+        assert_eq!((*content, head.version), (&b"content"[..], Version::Http2));
         let target = (head.target.path(), head.target.query());
         let found = format!("{} {target:?} [{}] {:?} {trailers:?}", head.method, head.host(), head.fields);
         assert_eq!(found, expected);

@@ -248,7 +248,8 @@ impl<'r> Response<'r> {
         }
     }
 
-    /// Makes the server close the connection after this response (RFC 9112 §9.6).
+    /// Makes the server close the connection after this response (RFC 9112 §9.6). Over HTTP/2 it has no effect: the
+    /// connection carries other requests.
     pub fn close(mut self) -> Response<'r> {
         self.close = true;
         self
