@@ -1,6 +1,7 @@
 //! The options of `Builder::tcp` reach the sockets of a server, and what the system refuses is an error at start.
 
 use crate::driver::{Driver, Peer};
+use crate::http2_peer::websocket_head;
 use fleeting::engine::{PublishError, Readiness, Settings};
 use fleeting::testing::rest::run_to_rest;
 use fleeting::{
@@ -8,6 +9,8 @@ use fleeting::{
     Server, SlowConsumer, Socket, SocketOptions, TcpOptions, WebSocket,
 };
 use fleeting_testkit::client::{Client, handshake};
+use fleeting_testkit::http2::client::Client as Http2Client;
+use fleeting_testkit::http2::frames::setting;
 use fleeting_testkit::server::{Echo, Feed, Workers, subscribe};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc;
@@ -171,34 +174,70 @@ impl WebSocket for FailsSubscribed {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_conflating_client_that_reads_again_soon_has_the_newest_message() {
-    const MESSAGES: usize = 6000;
     let options = SocketOptions::new().slow_consumer(SlowConsumer::Conflate);
     let server = Server::builder().bind("127.0.0.1:0");
     let server = Workers::of(server.serve(move |_| App::new().ws_with("/feed", options.clone(), Feed)));
     let mut client = Client::websocket(server.addr, "/feed");
-    let text = |number: usize| format!("{number:<900}");
-    for number in 0..MESSAGES {
-        while server.handle.publish("feed", Message::Text(&text(number))) == Err(PublishError::Full) {
-            std::thread::yield_now();
-        }
-    }
-    // The worker has taken all of them when it answers.
-    let (sender, figures) = mpsc::channel();
-    server.handle.figures(move |workers| sender.send(workers).expect("the test waits"));
-    let counters = figures.recv().expect("the worker answers").remove(0).counters;
-    assert_eq!(counters.published, MESSAGES as u64);
+    let conflated = publish_all(&server);
     let received = rustix::io::ioctl_fionread(client.stream()).expect("a socket has a queue") as usize;
     let mut stale = 0;
     loop {
         let frame = client.next_frame();
-        if frame.text().trim_end() == (MESSAGES - 1).to_string() {
+        if frame.text() == numbered(MESSAGES - 1) {
             break;
         }
         stale += 4 + frame.payload.len();
     }
     // The message that had begun to leave is completed.
     assert!(stale <= received + (64 << 10) + 1000, "{stale} stale bytes, of which the client had {received}");
-    assert!(counters.conflated > 0);
+    assert!(conflated > 0);
+}
+
+/// The same over HTTP/2, where the server holds at most 64 KiB of frames besides.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_conflating_stream_that_is_read_again_soon_has_the_newest_message() {
+    let options = SocketOptions::new().slow_consumer(SlowConsumer::Conflate);
+    let server = Server::builder().bind("127.0.0.1:0");
+    let server = Workers::of(server.serve(move |_| App::new().ws_with("/feed", options.clone(), Feed)));
+    const WINDOW: u32 = 1 << 30;
+    let mut client = Http2Client::connect_with(server.addr, &[(setting::INITIAL_WINDOW_SIZE, WINDOW)]);
+    client.grant(0, WINDOW);
+    client.wait_for_settings();
+    let stream = client.start(&websocket_head("/feed"), false);
+    assert_eq!(client.response_head(stream).0, 200);
+    let conflated = publish_all(&server);
+    let received = rustix::io::ioctl_fionread(client.stream()).expect("a socket has a queue") as usize;
+    let newest = numbered(MESSAGES - 1).into_bytes();
+    let (mut stale, mut last) = (0, Vec::new());
+    while !last.ends_with(&newest) {
+        let content = client.content(stream, 1);
+        stale += content.len();
+        last.extend_from_slice(&content);
+        last.drain(..last.len().saturating_sub(newest.len()));
+    }
+    assert!(stale <= received + (128 << 10) + 2000, "{stale} bytes, of which the client had {received}");
+    assert!(conflated > 0);
+}
+
+const MESSAGES: usize = 6000;
+
+fn numbered(number: usize) -> String {
+    format!("{number:<900}")
+}
+
+/// Publishes all messages, and waits until the worker has taken them. Returns how many were replaced.
+fn publish_all(server: &Workers) -> u64 {
+    for number in 0..MESSAGES {
+        while server.handle.publish("feed", Message::Text(&numbered(number))) == Err(PublishError::Full) {
+            std::thread::yield_now();
+        }
+    }
+    let (sender, figures) = mpsc::channel();
+    server.handle.figures(move |workers| sender.send(workers).expect("the test waits"));
+    let counters = figures.recv().expect("the worker answers").remove(0).counters;
+    assert_eq!(counters.published, MESSAGES as u64);
+    counters.conflated
 }
 
 /// Linux queues one connection more than the backlog.
