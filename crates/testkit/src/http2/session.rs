@@ -216,6 +216,11 @@ impl Session {
         self.streams.get(&stream).is_some_and(|stream| !stream.is_reset && !stream.sent_end)
     }
 
+    /// Returns whether the end of a stream was sent.
+    pub fn has_sent_end(&self, stream: u32) -> bool {
+        self.streams.get(&stream).is_some_and(|stream| stream.sent_end)
+    }
+
     /// Returns how much the peer may still send on a stream.
     pub fn receive_window(&self, stream: u32) -> i64 {
         self.streams.get(&stream).map_or(0, |stream| stream.receive).min(self.receive)

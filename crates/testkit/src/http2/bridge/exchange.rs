@@ -99,12 +99,14 @@ impl<'c> Exchanges<'c> {
     fn carry(&self, request: &Request, reader: &mut Reader<'_>) -> io::Result<Next> {
         let has_content = !matches!(request.content, Content::None | Content::Length(0));
         let Some(stream) = self.link.open(&request.fields, !has_content) else { return Ok(Next::End) };
-        let is_uploaded = AtomicBool::new(!has_content);
+        let is_read = AtomicBool::new(!has_content);
+        // The response may be here before the thread that has sent the end goes on.
+        let is_uploaded = || is_read.load(Ordering::Acquire) || self.link.has_sent_end(stream);
         let next = thread::scope(|scope| {
             if has_content {
                 scope.spawn(|| match self.upload(stream, request.content, reader) {
                     Ok(()) => {
-                        is_uploaded.store(true, Ordering::Release);
+                        is_read.store(true, Ordering::Release);
                         self.incoming.set_waiting(Some((self.link.clone(), stream)));
                     }
                     Err(_) => self.link.cancel(stream),
@@ -113,7 +115,7 @@ impl<'c> Exchanges<'c> {
                 self.incoming.set_waiting(Some((self.link.clone(), stream)));
             }
             let next = self.respond(stream, request, &is_uploaded);
-            if !matches!(next, Ok(Next::Request)) && !is_uploaded.load(Ordering::Acquire) {
+            if !matches!(next, Ok(Next::Request)) && !is_uploaded() {
                 // The client learns that the rest of its content is not wanted. It is read until the client ends.
                 self.link.close(stream, code::CANCEL);
                 if !matches!(next, Ok(Next::End)) || self.client.shutdown(Shutdown::Write).is_err() {
@@ -183,13 +185,13 @@ impl<'c> Exchanges<'c> {
     }
 
     /// Passes the response back.
-    fn respond(&self, stream: u32, request: &Request, is_uploaded: &AtomicBool) -> io::Result<Next> {
+    fn respond(&self, stream: u32, request: &Request, is_uploaded: &dyn Fn() -> bool) -> io::Result<Next> {
         loop {
             match self.link.next(stream) {
                 Item::Fields(fields, end) => match head::status(&fields) {
                     Some(status @ 100..200) => self.write(&head::response(status, &fields, ""))?,
                     Some(status) => {
-                        let closes = status >= 400 && !is_uploaded.load(Ordering::Acquire);
+                        let closes = status >= 400 && !is_uploaded();
                         return self.respond_with(stream, request, closes, status, &fields, end);
                     }
                     None => return self.answer(502, "the response has no status"),

@@ -162,6 +162,11 @@ impl Link {
         }
     }
 
+    /// Returns whether the whole request of a stream is sent, or about to be.
+    pub fn has_sent_end(&self, stream: u32) -> bool {
+        self.0.state().session.has_sent_end(stream)
+    }
+
     /// Waits for what arrives next on a stream.
     pub fn next(&self, stream: u32) -> Item {
         let is_empty = |state: &State| state.inboxes.get(&stream).is_some_and(|inbox| inbox.items.is_empty());
