@@ -28,11 +28,12 @@ pub struct RequestHead<'r> {
 /// # Errors
 /// A [`HeadError`], which concerns the request and not its connection.
 #[inline(always)]
-pub fn read(section: Section<'_>, end_stream: bool) -> Result<RequestHead<'_>, HeadError> {
+pub fn read(mut section: Section<'_>, end_stream: bool) -> Result<RequestHead<'_>, HeadError> {
     if let Some(refusal) = section.refusal() {
         return Err(refusal.into());
     }
     let (arena, size, target_max) = (section.arena, section.size(), section.target_max);
+    section.join_cookies();
     let Finished { bytes, len, spans, noted } = section.finish();
     let method_at = noted.check_request(bytes)?;
     let framing = noted.framing.framing(Version::Http2)?;

@@ -187,17 +187,21 @@ impl<'r> Section<'r> {
     /// Ends the section.
     #[inline]
     pub(super) fn finish(mut self) -> Finished<'r> {
-        if self.noted.cookies > 1 {
-            self.join_cookies();
-        }
         self.bytes.extend(&SLACK);
         let (bytes, spans) = (self.bytes.finish_mut(), self.spans.finish_mut());
         Finished { bytes, len: self.len, spans, noted: self.noted }
     }
 
     /// Joins the values of several `cookie` fields with `; ` into the first of them (RFC 9113 §8.2.3).
+    #[inline]
+    pub(super) fn join_cookies(&mut self) {
+        if self.noted.cookies > 1 {
+            self.join_several_cookies();
+        }
+    }
+
     #[inline(never)]
-    fn join_cookies(&mut self) {
+    fn join_several_cookies(&mut self) {
         let (spans, at) = (self.spans.as_mut_slice(), self.bytes.len());
         let (mut kept, mut first) = (0, None);
         for i in 0..spans.len() {
@@ -250,6 +254,17 @@ mod tests {
         section.append(value.as_bytes());
         let kind = section.kind(name.len(), None);
         section.commit(name.len(), kind);
+    }
+
+    #[test]
+    fn fields_are_returned_as_they_were_sent() {
+        let arena = Arena::new(4096);
+        let mut section = Section::new(&arena, &limits(1000, 10), 0);
+        let fields = [("cookie", "a"), ("x", ""), ("cookie", "b"), ("", "c")];
+        for (name, value) in fields {
+            add(&mut section, name, value);
+        }
+        assert!(section.into_fields().eq(fields.map(|(name, value)| (name.as_bytes(), value.as_bytes()))));
     }
 
     #[test]

@@ -328,7 +328,8 @@ impl Session {
         self.receive -= i64::from(counted);
         let stream = self.streams.get_mut(&frame.stream).ok_or("DATA on an idle stream")?;
         stream.receive -= i64::from(counted);
-        if self.receive < 0 || stream.receive < 0 {
+        // RFC 9113 §6.9: what is empty needs no window.
+        if counted > 0 && (self.receive < 0 || stream.receive < 0) {
             return Err("DATA exceeds a window".into()); // RFC 9113 §6.9.1
         }
         let is_reset = stream.is_reset;
@@ -478,6 +479,18 @@ mod tests {
         check(&[settings(), Frame::window_update(0, 0x7fff_ffff)], "WINDOW_UPDATE");
         check(&[settings(), Frame::new(kind::PUSH_PROMISE, 0, 1, [0; 4])], "push");
         check(&[settings(), Frame::new(kind::DATA, 0, 1, [0; 16_385])], "too long");
+    }
+
+    #[test]
+    fn the_end_needs_no_window() {
+        let mut session = client();
+        for frame in [Frame::settings(&[]), Frame::settings_ack(), Frame::headers(1, *b"\x88", false)] {
+            session.receive(&frame).unwrap();
+        }
+        session.receive(&Frame::data(1, [0; 10], false)).unwrap();
+        session.set(&[(setting::INITIAL_WINDOW_SIZE, 0)]);
+        session.receive(&Frame::settings_ack()).unwrap();
+        session.receive(&Frame::data(1, *b"", true)).unwrap();
     }
 
     #[test]
