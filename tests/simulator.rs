@@ -83,6 +83,7 @@
 
 mod client;
 mod generate;
+mod player;
 mod pubsub_model;
 mod pubsub_run;
 mod response;
@@ -93,6 +94,7 @@ pub mod service;
 mod tls;
 pub mod wire;
 
+use client::Client;
 use std::env;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -140,13 +142,13 @@ fn play_all(name: &str, play: fn(u64) -> Result<u64, String>, default: u64) {
 
 #[test]
 fn requests_and_frames_of_any_seed_are_answered_as_the_model_says() {
-    play_all(REQUESTS, run::play, SEEDS);
+    play_all(REQUESTS, run::play::<Client>, SEEDS);
 }
 
 #[cfg(feature = "tls")]
 #[test]
 fn requests_and_frames_with_tls_are_answered_as_the_model_says() {
-    play_all(WITH_TLS, run::play_with_tls, SEEDS_WITH_TLS);
+    play_all(WITH_TLS, run::play_with_tls::<Client>, SEEDS_WITH_TLS);
 }
 
 #[test]
@@ -164,7 +166,11 @@ fn members_are_written_to_together() {
 #[test]
 fn a_seed_is_the_same_every_time() {
     for seed in 0..20 {
-        assert_eq!(replay(REQUESTS, run::play, seed), replay(REQUESTS, run::play, seed), "seed {seed}");
+        assert_eq!(
+            replay(REQUESTS, run::play::<Client>, seed),
+            replay(REQUESTS, run::play::<Client>, seed),
+            "seed {seed}"
+        );
         assert_eq!(
             replay(PUBLICATIONS, pubsub_run::play, seed),
             replay(PUBLICATIONS, pubsub_run::play, seed),

@@ -2,19 +2,17 @@
 //!
 //! It sees the server only through its [`Wire`].
 
+use super::player::{IDLE_BEFORE_EVICTION, Line, Player, World};
 use super::response::{DATE, TEXT, alike, as_last, response, server_close};
 use super::script::{Phase, Script, Tally};
-use super::wire::{SimStream, Wire};
+use super::service::Log;
+use super::wire::Wire;
 use fleeting::ConnId;
-use fleeting::Timeouts;
+use fleeting::engine::Counters;
 use fleeting_testkit::random::Random;
-use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
-
-/// How long a connection has been idle before it gives way to another.
-const IDLE_BEFORE_EVICTION: Duration = Duration::from_millis(100);
 
 /// Length of the payload of the server's pings, which is not predicted.
 const PING_PAYLOAD_BYTES: usize = 8;
@@ -24,8 +22,7 @@ const LATE_MS: u128 = 200;
 const UPLOAD: &[u8] = b"POST /sum";
 
 pub struct Client {
-    pub id: Option<ConnId>,
-    pub wire: Rc<RefCell<Wire>>,
+    pub line: Line,
     pub script: Script,
     /// Number of bytes of `written` that were compared with `answers` and found equal.
     checked: usize,
@@ -37,13 +34,8 @@ pub struct Client {
     /// How many bytes the engine had read and written when it was last at rest, and since when it has not moved any, in
     /// milliseconds.
     rested: ((usize, usize), u64),
-    /// Its stream was dropped for a valid reason.
-    pub gone: bool,
     /// Something other than the script has ended it: a timeout, a shutdown, a reset.
     pub disturbed: bool,
-    /// It connects with TLS.
-    #[cfg(feature = "tls")]
-    pub has_tls: bool,
 }
 
 /// How a client behaves.
@@ -60,23 +52,8 @@ struct Habits {
     resets_at: Option<usize>,
 }
 
-/// What the server's behavior may depend on, at the time of the check.
-pub struct World<'a> {
-    pub now: u64,
-    pub timeouts: &'a Timeouts,
-    pub shut: bool,
-    /// A buffer was refused memory, so answers may be refusals.
-    pub short: bool,
-    /// The engine was asked to make room for another connection.
-    pub evicts: bool,
-    /// Clients that have ended their side still get deferred answers.
-    pub half_close: bool,
-    /// Every Date that the clock has shown.
-    pub dates: &'a HashSet<[u8; 29]>,
-}
-
-impl Client {
-    pub fn new(number: usize, random: &mut Random, clock: &Rc<Cell<u64>>, faults: bool) -> Client {
+impl Player for Client {
+    fn new(number: usize, random: &mut Random, clock: &Rc<Cell<u64>>, faults: bool) -> Client {
         let script = Script::new(number, random);
         let mut wire = Wire::new(clock, Random::new(random.bits()), script.sent.clone());
         let (sent, answers) = (script.sent.len(), script.answers.len());
@@ -94,8 +71,7 @@ impl Client {
             resets_at: (faults && random.chance(250)).then(|| random.below(sent + 1)),
         };
         Client {
-            id: None,
-            wire: Rc::new(RefCell::new(wire)),
+            line: Line::new(wire),
             script,
             checked: 0,
             ping_end: 0,
@@ -103,31 +79,22 @@ impl Client {
             habits,
             refused: false,
             rested: ((0, 0), clock.get()),
-            gone: false,
-            #[cfg(feature = "tls")]
-            has_tls: false,
         }
     }
 
-    /// Lets it connect with TLS. Then everything that is written is taken at once.
-    #[cfg(feature = "tls")]
-    pub fn add_tls(&mut self) {
-        self.has_tls = true;
-        let mut wire = self.wire.borrow_mut();
-        wire.set_capacity(usize::MAX);
-        wire.takes_all = true;
+    fn line(&self) -> &Line {
+        &self.line
     }
 
-    pub fn stream(&self) -> SimStream {
-        Wire::stream(&self.wire)
+    fn line_mut(&mut self) -> &mut Line {
+        &mut self.line
     }
 
-    /// Does part of the client's remaining work, or all of it if `hurry`. Returns whether it did anything.
-    pub fn act(&mut self, random: &mut Random, now: u64, hurry: bool) -> bool {
-        if self.gone || (!hurry && !random.chance(self.habits.pace)) {
+    fn act(&mut self, random: &mut Random, now: u64, hurry: bool) -> bool {
+        if self.line.gone || (!hurry && !random.chance(self.habits.pace)) {
             return false;
         }
-        let mut wire = self.wire.borrow_mut();
+        let mut wire = self.line.wire.borrow_mut();
         if wire.pipe.reset {
             return false;
         }
@@ -173,15 +140,9 @@ impl Client {
         acted
     }
 
-    /// Returns whether an event is due.
-    pub fn is_due(&self) -> bool {
-        self.wire.borrow().is_due()
-    }
-
-    /// The client ends its side, wherever it is. If it takes nothing, it resets the connection.
-    pub fn leave(&mut self) {
-        let mut wire = self.wire.borrow_mut();
-        if self.gone || wire.pipe.reset {
+    fn leave(&mut self) {
+        let mut wire = self.line.wire.borrow_mut();
+        if self.line.gone || wire.pipe.reset {
             return;
         }
         if self.habits.never_takes {
@@ -192,15 +153,8 @@ impl Client {
         }
     }
 
-    /// Returns how many bytes may be sent before an answer must be awaited.
-    fn until_gate(&self, arrived: usize, taken: usize) -> usize {
-        let open = self.script.items.iter().find(|item| item.gate && taken < item.answers_end);
-        open.map_or(usize::MAX, |item| item.end.saturating_sub(arrived))
-    }
-
-    /// Compares what was written since the last time with the model.
-    pub fn compare(&mut self, world: &World<'_>) -> Result<(), String> {
-        let shared = self.wire.clone();
+    fn compare(&mut self, world: &World<'_>) -> Result<(), String> {
+        let shared = self.line.wire.clone();
         let wire = shared.borrow();
         if let Some(violation) = &wire.violation {
             return Err(violation.clone());
@@ -238,6 +192,218 @@ impl Client {
         let mut wire = shared.borrow_mut();
         wire.seen = wire.pipe.read;
         Ok(())
+    }
+
+    fn expect_served(&mut self, world: &World<'_>) -> Result<(), String> {
+        let shared = self.line.wire.clone();
+        let wire = shared.borrow();
+        let moved = (wire.pipe.read, wire.pipe.written.len());
+        if self.rested.0 != moved {
+            self.rested = (moved, world.now);
+        }
+        if self.line.gone || self.line.id.is_none() || self.refused {
+            return Ok(());
+        }
+        if wire.pipe.reset {
+            return Err("the stream of a client that is gone was not dropped".into());
+        }
+        // The engine waits for the client to take something.
+        if wire.pipe.short {
+            return Ok(());
+        }
+        if wire.pipe.ended {
+            return Err("the client has ended and has all its answers, but the stream was not dropped".into());
+        }
+        let due = self.script.due(must_answer(&wire, wire.arrived, world));
+        if wire.pipe.written.len() < due {
+            return Err(format!(
+                "a lost wake-up: {} bytes were written of {due}\n read: {}\n written: {}",
+                wire.pipe.written.len(),
+                shown(&wire.sent, wire.pipe.read),
+                shown(&wire.pipe.written, wire.pipe.written.len())
+            ));
+        }
+        self.expect_no_stall(&wire, world)?;
+        let boundary = wire.pipe.read == 0 || self.script.items.iter().any(|item| item.end == wire.pipe.read);
+        let over = self.script.over
+            && wire.pipe.written.len() == self.script.answers.len()
+            && wire.arrived == wire.sent.len();
+        let closing = self.script.item_at(wire.pipe.read).phase == Phase::Closing && self.script.still_here();
+        if over && !closing && !self.disturbed && wire.write_ended.is_none() {
+            return Err("everything was answered, but the engine did not end its side".into());
+        }
+        let phase = self.script.phase_before(wire.pipe.read);
+        let discards =
+            self.script.item_at(wire.pipe.read).phase == Phase::Discard && wire.pipe.read < wire.sent.len();
+        let idle = matches!(phase, Phase::Http | Phase::Discard)
+            && boundary
+            && !self.script.is_content(wire.pipe.read);
+        let open = self.script.tally_before(wire.pipe.read).websockets > 0;
+        if world.shut
+            && idle
+            && !discards
+            && !open
+            && wire.pipe.read == wire.arrived
+            && wire.write_ended.is_none()
+        {
+            let (read, written) =
+                (shown(&wire.sent, wire.pipe.read), shown(&wire.pipe.written, wire.pipe.written.len()));
+            return Err(format!(
+                "an idle connection was kept after the shutdown\n read: {read}\n written: {written}"
+            ));
+        }
+        Ok(())
+    }
+
+    fn expect_complete(&self) -> Result<(), String> {
+        let wire = self.line.wire.borrow();
+        if self.disturbed || self.habits.never_takes || self.line.id.is_none() {
+            return Ok(());
+        }
+        if wire.arrived < wire.sent.len() && !self.script.over {
+            return Err(format!("the client waits for an answer at {} of {}", wire.arrived, wire.sent.len()));
+        }
+        if wire.pipe.written.len() < self.script.answers.len() {
+            let (written, answers) = (wire.pipe.written.len(), self.script.answers.len());
+            return Err(format!("{written} bytes were written of {answers}"));
+        }
+        Ok(())
+    }
+
+    fn expect_reason_for_end(&mut self, world: &World<'_>) -> Result<(), String> {
+        let wire = self.line.wire.borrow();
+        let Some(at) = wire.dropped.filter(|_| !self.line.gone) else { return Ok(()) };
+        self.line.gone = true;
+        // What its client did not take could not be queued, or a request behind the answer that has begun; or it was
+        // refused before.
+        let begun = !self.script.bounds.contains(&wire.pipe.written.len())
+            || !self.script.items.iter().any(|item| item.end == wire.pipe.read);
+        if world.short && (wire.behind || self.refused || begun) {
+            self.disturbed = true;
+            return Ok(());
+        }
+        let passed = |since: u64, allowed: Duration| at - since >= allowed.as_millis() as u64;
+        if wire.pipe.reset {
+            self.disturbed = true;
+            return Ok(());
+        }
+        if wire.pipe.end_read {
+            let due = self.script.due(must_answer(&wire, wire.pipe.read, world));
+            let all = wire.pipe.written.len() >= due && !wire.pipe.short;
+            let stalled =
+                wire.behind && (world.shut || passed(wire.last_write_ms, world.timeouts.write_stall));
+            let written = wire.pipe.written.len();
+            let left = !world.half_close && !wire.pipe.short && self.script.is_deferred_at(written);
+            self.disturbed |= left && !all;
+            return if all || stalled || left {
+                Ok(())
+            } else {
+                Err(format!(
+                    "dropped with {} bytes written of {due}: {} {}",
+                    wire.pipe.written.len(),
+                    shown(&wire.sent, wire.pipe.read),
+                    shown(&wire.pipe.written, wire.pipe.written.len())
+                ))
+            };
+        }
+        if world.shut {
+            self.disturbed = true;
+            return Ok(());
+        }
+        if let Some(ended) = wire.write_ended {
+            let allowed = if world.evicts { IDLE_BEFORE_EVICTION } else { world.timeouts.linger };
+            return if passed(ended, allowed) { Ok(()) } else { Err("did not linger".into()) };
+        }
+        self.disturbed = true;
+        let right = if world.evicts && self.is_idle(&wire) {
+            passed(wire.last_write_ms, IDLE_BEFORE_EVICTION)
+        } else if wire.behind {
+            // What has room is offered first, though no event has said so.
+            passed(wire.last_write_ms, world.timeouts.write_stall) && wire.pipe.room == 0
+        } else if self.script.tally_before(wire.pipe.read).websockets > 0 {
+            passed(wire.last_write_ms, world.timeouts.close)
+        } else if self.script.item_at(wire.pipe.read).phase == Phase::Discard {
+            passed(self.script.item_at(wire.pipe.read).began.min(wire.last_read_ms), world.timeouts.linger)
+        } else if blank(&wire.sent[..wire.pipe.read]) {
+            passed(wire.began_ms, world.timeouts.first_byte)
+        } else {
+            passed(wire.last_read_ms, world.timeouts.idle)
+        };
+        if right {
+            return Ok(());
+        }
+        let (read, written) =
+            (shown(&wire.sent, wire.pipe.read), shown(&wire.pipe.written, wire.pipe.written.len()));
+        Err(format!("the stream was dropped without a reason\n read: {read}\n written: {written}"))
+    }
+
+    fn crowd(random: &mut Random) -> usize {
+        random.within(4, 28)
+    }
+
+    fn count(
+        clients: &[Client],
+        ids: &[ConnId],
+        log: &Log,
+        counters: &Counters,
+        is_calm: bool,
+    ) -> Result<(), String> {
+        let refused: u64 = counters.refused().map(|(_, count)| count).sum();
+        let failed: u64 = counters.failed().map(|(_, count)| count).sum();
+        let responses: u64 = clients.iter().map(Client::responses).sum();
+        let answered = counters.requests + counters.early_answers + refused;
+        let known = clients.iter().all(|client| !client.refused);
+        if known && responses > answered + counters.timeouts {
+            return Err(format!("{responses} responses, but {counters:?}"));
+        }
+        let completed = log.completed.get();
+        if completed < counters.requests + counters.early_answers || completed > answered + counters.timeouts
+        {
+            return Err(format!("{completed} requests were completed, but {counters:?}"));
+        }
+        for (id, client) in ids.iter().zip(clients) {
+            let wire = client.line.wire.borrow();
+            let written = &wire.pipe.written;
+            let noted = log.bytes_out.borrow().get(id).copied().unwrap_or(0);
+            // The rest may be interim responses and a WebSocket's frames, or the beginning of an interim response.
+            let Some(rest) = written.get(noted as usize..) else {
+                return Err(format!("{noted} bytes were reported on {id}, {} written", written.len()));
+            };
+            let others = [&b"HTTP/1.1 100 "[..], b"HTTP/1.1 101 "];
+            let has_others = || others.iter().any(|head| written.windows(head.len()).any(|at| at == *head));
+            if !b"HTTP/1.1 100 Continue\r\n\r\n".starts_with(rest) && !has_others() {
+                return Err(format!("{noted} bytes were reported on {id}, {} written", written.len()));
+            }
+        }
+        if is_calm && clients.iter().all(|client| !client.disturbed) {
+            let mut tally = Tally::default();
+            clients.iter().for_each(|client| tally += client.tally());
+            let counted = Tally {
+                requests: counters.requests,
+                early: counters.early_answers,
+                refused,
+                websockets: counters.websockets,
+                messages: counters.messages,
+                failed,
+                panics: counters.panics,
+                responses,
+            };
+            if counted != tally {
+                return Err(format!("expected {tally:?}\n counted {counted:?}"));
+            }
+            if log.sent.get() != responses {
+                return Err(format!("{responses} responses, {} were reported as sent", log.sent.get()));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Client {
+    /// Returns how many bytes may be sent before an answer must be awaited.
+    fn until_gate(&self, arrived: usize, taken: usize) -> usize {
+        let open = self.script.items.iter().find(|item| item.gate && taken < item.answers_end);
+        open.map_or(usize::MAX, |item| item.end.saturating_sub(arrived))
     }
 
     /// Copies the written Dates into the model, if the clock has shown them.
@@ -362,68 +528,6 @@ impl Client {
         Ok(())
     }
 
-    /// Checks that the engine has done its part. No event is due, and the engine has nothing left to do.
-    pub fn expect_served(&mut self, world: &World<'_>) -> Result<(), String> {
-        let shared = self.wire.clone();
-        let wire = shared.borrow();
-        let moved = (wire.pipe.read, wire.pipe.written.len());
-        if self.rested.0 != moved {
-            self.rested = (moved, world.now);
-        }
-        if self.gone || self.id.is_none() || self.refused {
-            return Ok(());
-        }
-        if wire.pipe.reset {
-            return Err("the stream of a client that is gone was not dropped".into());
-        }
-        // The engine waits for the client to take something.
-        if wire.pipe.short {
-            return Ok(());
-        }
-        if wire.pipe.ended {
-            return Err("the client has ended and has all its answers, but the stream was not dropped".into());
-        }
-        let due = self.script.due(must_answer(&wire, wire.arrived, world));
-        if wire.pipe.written.len() < due {
-            return Err(format!(
-                "a lost wake-up: {} bytes were written of {due}\n read: {}\n written: {}",
-                wire.pipe.written.len(),
-                shown(&wire.sent, wire.pipe.read),
-                shown(&wire.pipe.written, wire.pipe.written.len())
-            ));
-        }
-        self.expect_no_stall(&wire, world)?;
-        let boundary = wire.pipe.read == 0 || self.script.items.iter().any(|item| item.end == wire.pipe.read);
-        let over = self.script.over
-            && wire.pipe.written.len() == self.script.answers.len()
-            && wire.arrived == wire.sent.len();
-        let closing = self.script.item_at(wire.pipe.read).phase == Phase::Closing && self.script.still_here();
-        if over && !closing && !self.disturbed && wire.write_ended.is_none() {
-            return Err("everything was answered, but the engine did not end its side".into());
-        }
-        let phase = self.script.phase_before(wire.pipe.read);
-        let discards =
-            self.script.item_at(wire.pipe.read).phase == Phase::Discard && wire.pipe.read < wire.sent.len();
-        let idle = matches!(phase, Phase::Http | Phase::Discard)
-            && boundary
-            && !self.script.is_content(wire.pipe.read);
-        let open = self.script.tally_before(wire.pipe.read).websockets > 0;
-        if world.shut
-            && idle
-            && !discards
-            && !open
-            && wire.pipe.read == wire.arrived
-            && wire.write_ended.is_none()
-        {
-            let (read, written) =
-                (shown(&wire.sent, wire.pipe.read), shown(&wire.pipe.written, wire.pipe.written.len()));
-            return Err(format!(
-                "an idle connection was kept after the shutdown\n read: {read}\n written: {written}"
-            ));
-        }
-        Ok(())
-    }
-
     /// Checks that a request or message that has begun does not wait for its rest for longer than twice its grace period.
     fn expect_no_stall(&self, wire: &Wire, world: &World<'_>) -> Result<(), String> {
         let item = self.script.item_at(wire.pipe.read);
@@ -445,90 +549,6 @@ impl Client {
         Err(format!("nothing has arrived for {quiet} ms: {}", shown(&wire.sent, wire.pipe.read)))
     }
 
-    /// Checks that the script was played to its end by both sides.
-    pub fn expect_complete(&self) -> Result<(), String> {
-        let wire = self.wire.borrow();
-        if self.disturbed || self.habits.never_takes || self.id.is_none() {
-            return Ok(());
-        }
-        if wire.arrived < wire.sent.len() && !self.script.over {
-            return Err(format!("the client waits for an answer at {} of {}", wire.arrived, wire.sent.len()));
-        }
-        if wire.pipe.written.len() < self.script.answers.len() {
-            let (written, answers) = (wire.pipe.written.len(), self.script.answers.len());
-            return Err(format!("{written} bytes were written of {answers}"));
-        }
-        Ok(())
-    }
-
-    /// Checks that the stream was dropped for a valid reason, if it was dropped.
-    pub fn expect_reason_for_end(&mut self, world: &World<'_>) -> Result<(), String> {
-        let wire = self.wire.borrow();
-        let Some(at) = wire.dropped.filter(|_| !self.gone) else { return Ok(()) };
-        self.gone = true;
-        // What its client did not take could not be queued, or a request behind the answer that has begun; or it was
-        // refused before.
-        let begun = !self.script.bounds.contains(&wire.pipe.written.len())
-            || !self.script.items.iter().any(|item| item.end == wire.pipe.read);
-        if world.short && (wire.behind || self.refused || begun) {
-            self.disturbed = true;
-            return Ok(());
-        }
-        let passed = |since: u64, allowed: Duration| at - since >= allowed.as_millis() as u64;
-        if wire.pipe.reset {
-            self.disturbed = true;
-            return Ok(());
-        }
-        if wire.pipe.end_read {
-            let due = self.script.due(must_answer(&wire, wire.pipe.read, world));
-            let all = wire.pipe.written.len() >= due && !wire.pipe.short;
-            let stalled =
-                wire.behind && (world.shut || passed(wire.last_write_ms, world.timeouts.write_stall));
-            let written = wire.pipe.written.len();
-            let left = !world.half_close && !wire.pipe.short && self.script.is_deferred_at(written);
-            self.disturbed |= left && !all;
-            return if all || stalled || left {
-                Ok(())
-            } else {
-                Err(format!(
-                    "dropped with {} bytes written of {due}: {} {}",
-                    wire.pipe.written.len(),
-                    shown(&wire.sent, wire.pipe.read),
-                    shown(&wire.pipe.written, wire.pipe.written.len())
-                ))
-            };
-        }
-        if world.shut {
-            self.disturbed = true;
-            return Ok(());
-        }
-        if let Some(ended) = wire.write_ended {
-            let allowed = if world.evicts { IDLE_BEFORE_EVICTION } else { world.timeouts.linger };
-            return if passed(ended, allowed) { Ok(()) } else { Err("did not linger".into()) };
-        }
-        self.disturbed = true;
-        let right = if world.evicts && self.is_idle(&wire) {
-            passed(wire.last_write_ms, IDLE_BEFORE_EVICTION)
-        } else if wire.behind {
-            // What has room is offered first, though no event has said so.
-            passed(wire.last_write_ms, world.timeouts.write_stall) && wire.pipe.room == 0
-        } else if self.script.tally_before(wire.pipe.read).websockets > 0 {
-            passed(wire.last_write_ms, world.timeouts.close)
-        } else if self.script.item_at(wire.pipe.read).phase == Phase::Discard {
-            passed(self.script.item_at(wire.pipe.read).began.min(wire.last_read_ms), world.timeouts.linger)
-        } else if blank(&wire.sent[..wire.pipe.read]) {
-            passed(wire.began_ms, world.timeouts.first_byte)
-        } else {
-            passed(wire.last_read_ms, world.timeouts.idle)
-        };
-        if right {
-            return Ok(());
-        }
-        let (read, written) =
-            (shown(&wire.sent, wire.pipe.read), shown(&wire.pipe.written, wire.pipe.written.len()));
-        Err(format!("the stream was dropped without a reason\n read: {read}\n written: {written}"))
-    }
-
     /// Whether the engine has read everything that has arrived, and answered it.
     fn is_idle(&self, wire: &Wire) -> bool {
         let read = wire.pipe.read;
@@ -546,7 +566,7 @@ impl Client {
 
     /// Returns what the server must have counted if nothing has disturbed the script.
     pub fn tally(&self) -> Tally {
-        let wire = self.wire.borrow();
+        let wire = self.line.wire.borrow();
         let mut tally = self.script.tally_before(wire.arrived);
         // A request may be refused before it is whole, and the client ends then.
         let item = self.script.item_at(wire.arrived);
@@ -559,7 +579,7 @@ impl Client {
 
     /// Returns the number of final responses that were written whole.
     pub fn responses(&self) -> u64 {
-        let wire = self.wire.borrow();
+        let wire = self.line.wire.borrow();
         let ends = self.script.bounds.iter().copied().skip(1).chain([self.script.answers.len()]);
         let whole = self.script.bounds.iter().zip(ends).filter(|(start, end)| {
             let expected = &self.script.answers[**start..];

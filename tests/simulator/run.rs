@@ -2,8 +2,7 @@
 //!
 //! It drives the engine as [`Worker`](fleeting::Worker) does: begin, events, run, accept.
 
-use super::client::{Client, World};
-use super::script::Tally;
+use super::player::{Line, Player, World};
 use super::service::{Log, app};
 #[cfg(feature = "tls")]
 use super::tls::Terminals;
@@ -28,7 +27,7 @@ const TURNS_MAX: usize = 5_000;
 /// Milliseconds after a client's last action within which every connection must be gone.
 const END_MS: u64 = 200_000;
 
-pub struct Run {
+pub struct Run<C> {
     random: Random,
     engine: Engine<SimLine>,
     /// There is TLS on every other connection.
@@ -40,7 +39,7 @@ pub struct Run {
     log: Rc<Log>,
     clock: Rc<Cell<u64>>,
     dates: HashSet<[u8; 29]>,
-    clients: Vec<Client>,
+    clients: Vec<C>,
     /// Number of clients that were accepted. The others wait in order.
     accepted: usize,
     stale: Vec<ConnId>,
@@ -67,20 +66,20 @@ enum End {
 }
 
 /// Plays a seed. Returns a hash of everything that happened.
-pub fn play(seed: u64) -> Result<u64, String> {
-    Run::new(seed).play()
+pub fn play<C: Player>(seed: u64) -> Result<u64, String> {
+    Run::<C>::new(seed).play()
 }
 
 /// Plays a seed with TLS. Returns a hash of everything that happened.
 #[cfg(feature = "tls")]
-pub fn play_with_tls(seed: u64) -> Result<u64, String> {
-    let mut run = Run::new(seed);
+pub fn play_with_tls<C: Player>(seed: u64) -> Result<u64, String> {
+    let mut run = Run::<C>::new(seed);
     run.terminals = Some(Terminals::new());
-    run.clients.iter_mut().step_by(2).for_each(Client::add_tls);
+    run.clients.iter_mut().step_by(2).for_each(|client| client.line_mut().add_tls());
     run.play()
 }
 
-impl Run {
+impl<C: Player> Run<C> {
     fn play(mut self) -> Result<u64, String> {
         self.live()?;
         self.end()?;
@@ -88,7 +87,7 @@ impl Run {
         Ok(self.trace.finish())
     }
 
-    fn new(seed: u64) -> Run {
+    fn new(seed: u64) -> Run<C> {
         let mut random = Random::new(seed);
         let clock = Rc::new(Cell::new(random.below(1 << 24) as u64));
         let (faults, jumps) = (random.chance(400), random.chance(300));
@@ -99,12 +98,13 @@ impl Run {
         if seed % 5 == 0 {
             limits.memory = Some(limits.arena_bytes + (128 << 10) + (1024 << (seed / 5 % 10)));
         }
-        let settings = Settings { limits, half_close, bounds: bounds(seed), ..Settings::default() };
+        let mut settings = Settings { limits, half_close, bounds: bounds(seed), ..Settings::default() };
+        C::settle_on(&mut settings, seed);
         let log = Rc::new(Log::default());
         let app = app(&log);
         assert_eq!(app.check(), Ok(()));
-        let count = random.within(4, 28);
-        let clients = (0..count).map(|number| Client::new(number, &mut random, &clock, faults)).collect();
+        let count = C::crowd(&mut random);
+        let clients = (0..count).map(|number| C::new(number, &mut random, &clock, faults)).collect();
         let now = Now { ms: clock.get(), unix_secs: BEGIN_UNIX_SECS + clock.get() / 1000 };
         let engine = Engine::new(app, settings.clone(), now);
         Run {
@@ -205,7 +205,10 @@ impl Run {
         if self.shut && !self.engine.is_over() {
             return Err("everything is closed, but the shutdown is not over".into());
         }
-        match self.clients[..self.accepted].iter().find(|client| client.wire.borrow().dropped.is_none()) {
+        match self.clients[..self.accepted]
+            .iter()
+            .find(|client| client.line().wire.borrow().dropped.is_none())
+        {
             Some(_) => Err("a stream was not dropped".into()),
             None => Ok(()),
         }
@@ -230,56 +233,10 @@ impl Run {
             let (opened, closed) = (self.log.opened.get(), self.log.closed.get());
             return Err(format!("{opened} sessions were opened, {closed} were closed"));
         }
-        let refused: u64 = counters.refused().map(|(_, count)| count).sum();
-        let failed: u64 = counters.failed().map(|(_, count)| count).sum();
-        let clients = &self.clients[..self.accepted];
-        let responses: u64 = clients.iter().map(Client::responses).sum();
-        let answered = counters.requests + counters.early_answers + refused;
-        let known = clients.iter().all(|client| !client.refused);
-        if known && responses > answered + counters.timeouts {
-            return Err(format!("{responses} responses, but {counters:?}"));
-        }
-        let completed = self.log.completed.get();
-        if completed < counters.requests + counters.early_answers || completed > answered + counters.timeouts
-        {
-            return Err(format!("{completed} requests were completed, but {counters:?}"));
-        }
-        for (id, client) in self.ids.iter().zip(clients) {
-            let wire = client.wire.borrow();
-            let written = &wire.pipe.written;
-            let noted = self.log.bytes_out.borrow().get(id).copied().unwrap_or(0);
-            // The rest may be interim responses and a WebSocket's frames, or the beginning of an interim response.
-            let Some(rest) = written.get(noted as usize..) else {
-                return Err(format!("{noted} bytes were reported on {id}, {} written", written.len()));
-            };
-            let others = [&b"HTTP/1.1 100 "[..], b"HTTP/1.1 101 "];
-            let has_others = || others.iter().any(|head| written.windows(head.len()).any(|at| at == *head));
-            if !b"HTTP/1.1 100 Continue\r\n\r\n".starts_with(rest) && !has_others() {
-                return Err(format!("{noted} bytes were reported on {id}, {} written", written.len()));
-            }
-        }
-        if !self.faults && !self.jumps && clients.iter().all(|client| !client.disturbed) {
-            let mut tally = Tally::default();
-            clients.iter().for_each(|client| tally += client.tally());
-            let counted = Tally {
-                requests: counters.requests,
-                early: counters.early_answers,
-                refused,
-                websockets: counters.websockets,
-                messages: counters.messages,
-                failed,
-                panics: counters.panics,
-                responses,
-            };
-            if counted != tally {
-                return Err(format!("expected {tally:?}\n counted {counted:?}"));
-            }
-            if self.log.sent.get() != responses {
-                return Err(format!("{responses} responses, {} were reported as sent", self.log.sent.get()));
-            }
-        }
+        let is_calm = !self.faults && !self.jumps;
+        C::count(&self.clients[..self.accepted], &self.ids, &self.log, &counters, is_calm)?;
         for client in &self.clients {
-            client.wire.borrow().pipe.written.hash(&mut self.trace);
+            client.line().wire.borrow().pipe.written.hash(&mut self.trace);
         }
         Ok(())
     }
@@ -310,9 +267,9 @@ impl Run {
         let from = self.random.below(self.clients.len());
         for at in (from..self.clients.len()).chain(0..from) {
             let client = &self.clients[at];
-            let Some(id) = client.id else { continue };
+            let Some(id) = client.line().id else { continue };
             let readiness = {
-                let mut wire = client.wire.borrow_mut();
+                let mut wire = client.line().wire.borrow_mut();
                 if wire.is_due() && (all || self.random.chance(600)) {
                     let due = std::mem::take(&mut wire.due);
                     // A poll reports everything that holds, not only what is new.
@@ -339,8 +296,8 @@ impl Run {
             return Ok(());
         }
         let id = self.stale[self.random.below(self.stale.len())];
-        let effects = |run: &Run| {
-            let calls: u64 = run.clients.iter().map(|client| client.wire.borrow().pipe.calls).sum();
+        let effects = |run: &Run<C>| {
+            let calls: u64 = run.clients.iter().map(|client| client.line().wire.borrow().pipe.calls).sum();
             (calls, run.engine.counters().connections)
         };
         let before = effects(self);
@@ -377,12 +334,12 @@ impl Run {
 
     fn accept(&mut self) {
         while self.accepted < self.clients.len() && self.engine.has_room() && self.random.chance(700) {
-            let stream = self.stream(&self.clients[self.accepted]);
+            let stream = self.stream(self.clients[self.accepted].line());
             let id = self.engine.accept(stream, None);
             let client = &mut self.clients[self.accepted];
             self.ids.push(id);
-            client.id = Some(id);
-            let mut wire = client.wire.borrow_mut();
+            client.line_mut().id = Some(id);
+            let mut wire = client.line().wire.borrow_mut();
             wire.begin();
             // Registering reports what already holds.
             wire.due = merged(wire.due, wire.state());
@@ -393,18 +350,18 @@ impl Run {
     }
 
     /// Returns the engine's end of a client's connection.
-    fn stream(&self, client: &Client) -> SimLine {
+    fn stream(&self, line: &Line) -> SimLine {
         #[cfg(feature = "tls")]
-        if let Some(terminals) = self.terminals.as_ref().filter(|_| client.has_tls) {
-            return SimLine::Layered(terminals.stream(&client.wire));
+        if let Some(terminals) = self.terminals.as_ref().filter(|_| line.has_tls) {
+            return SimLine::Layered(terminals.stream(&line.wire));
         }
-        SimLine::Plain(client.stream())
+        SimLine::Plain(line.stream())
     }
 
     /// Delivers what is due until nothing is, without letting time pass, and checks that nothing is stuck.
     fn settle(&mut self) -> Result<(), String> {
         for _ in 0..TURNS_MAX {
-            let due = self.clients.iter().any(|client| client.id.is_some() && client.is_due());
+            let due = self.clients.iter().any(|client| client.line().id.is_some() && client.line().is_due());
             let due = self.log.continue_some(&mut self.random, true) || due;
             if !due && self.engine.next_ms() != Some(0) {
                 return self.each(|client, world| client.expect_served(world));
@@ -435,7 +392,7 @@ impl Run {
                     continue;
                 }
                 if leave {
-                    self.clients[..self.accepted].iter_mut().for_each(Client::leave);
+                    self.clients[..self.accepted].iter_mut().for_each(C::leave);
                     self.settle()?;
                 }
                 return Ok(ever);
@@ -459,15 +416,16 @@ impl Run {
         // A response is refused before it asks for memory that is not there.
         self.short |= figures.memory_refused > 0 || figures.memory_max < MEMORY_AMPLE;
         self.each(|client, world| {
-            if client.id.is_none() || client.gone {
+            if client.line().id.is_none() || client.line().gone {
                 return Ok(());
             }
             client.compare(world)?;
             client.expect_reason_for_end(world)
         })?;
         for client in &mut self.clients {
-            if client.gone
-                && let Some(id) = client.id.take()
+            let line = client.line_mut();
+            if line.gone
+                && let Some(id) = line.id.take()
             {
                 self.stale.push(id);
             }
@@ -477,7 +435,7 @@ impl Run {
 
     fn each(
         &mut self,
-        mut check: impl FnMut(&mut Client, &World<'_>) -> Result<(), String>,
+        mut check: impl FnMut(&mut C, &World<'_>) -> Result<(), String>,
     ) -> Result<(), String> {
         let world = World {
             now: self.clock.get(),
