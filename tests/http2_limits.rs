@@ -4,10 +4,12 @@ use crate::driver::Driver;
 use crate::http2_peer::{Got, Http2Peer};
 use fleeting::engine::{Counters, Settings};
 use fleeting::{App, Limits, Response, Timeouts};
+use fleeting_testkit::client::{CLOSE, frame};
 use fleeting_testkit::http2::client::head;
 use fleeting_testkit::http2::frames::{Frame, code, setting};
 use fleeting_testkit::http2::session::Windows;
 use fleeting_testkit::http2::value;
+use fleeting_testkit::server::Echo;
 use std::cell::RefCell;
 
 fn app() -> App {
@@ -21,6 +23,7 @@ fn app() -> App {
             Ok(response)
         })
         .post("/echo", |req| Ok(Response::bytes(req.body())))
+        .ws("/ws", Echo)
 }
 
 fn driver(set: impl FnOnce(&mut Limits, &mut Timeouts)) -> Driver {
@@ -60,6 +63,20 @@ fn more_streams_than_the_limit_are_refused() {
     assert_eq!(client.got(open[1]).text(), "content");
     hello(&mut client, &mut driver);
     assert_eq!(driver.counters().requests, 2);
+}
+
+/// RFC 9113 §5.1.2: a stream that both sides have ended is closed. Here its client ends it together with its next request.
+#[test]
+fn a_stream_that_has_ended_takes_no_place() {
+    let mut driver = driver(|limits, _| limits.streams = 1);
+    let mut client = Http2Peer::connect(&mut driver, &[]);
+    let mut connect = head("CONNECT", "/ws");
+    connect.extend_from_slice(&[(":protocol", "websocket"), ("sec-websocket-version", "13")]);
+    let tunnel = client.start(&mut driver, &connect, false);
+    client.data(&mut driver, tunnel, &frame(true, CLOSE, b"\x03\xe8"), false);
+    assert!(client.got(tunnel).ended);
+    client.session.data(tunnel, b"", true);
+    hello(&mut client, &mut driver);
 }
 
 #[test]

@@ -63,7 +63,7 @@ impl<R> Connection<R> {
         self.last_stream = id;
         if id > self.last_served {
             BlockRole::Ignored
-        } else if self.streams.len() >= limits.streams {
+        } else if self.streams.are_as_many_as(limits.streams) {
             BlockRole::Refused
         } else {
             BlockRole::Head

@@ -81,6 +81,18 @@ impl<R> Streams<R> {
         Some(&mut self.open[at])
     }
 
+    /// Whether at least `limit` are open. One that both sides have ended is closed (RFC 9113 §5.1.2), though its record is still
+    /// here.
+    #[inline]
+    pub(super) fn are_as_many_as(&self, limit: usize) -> bool {
+        self.open.len() >= limit && self.count_open() >= limit
+    }
+
+    #[cold]
+    fn count_open(&self) -> usize {
+        self.open.iter().filter(|stream| !(stream.local_ended && stream.remote_ended)).count()
+    }
+
     #[inline]
     fn position(&self, id: u32) -> Option<usize> {
         // Most frames are for the stream that was opened last.
