@@ -3,7 +3,7 @@
 use crate::driver::Driver;
 use crate::http2_peer::{Got, Http2Peer};
 use fleeting::engine::{Counters, Settings};
-use fleeting::{App, Limits, Response, Timeouts};
+use fleeting::{App, Body, Limits, Response, Timeouts};
 use fleeting_testkit::client::{CLOSE, frame};
 use fleeting_testkit::http2::client::head;
 use fleeting_testkit::http2::frames::{Frame, code, setting};
@@ -12,11 +12,15 @@ use fleeting_testkit::http2::value;
 use fleeting_testkit::server::Echo;
 use std::cell::RefCell;
 
+/// It takes no memory to queue it.
+static STATIC: [u8; 1000] = [b'x'; 1000];
+
 fn app() -> App {
     let deferred = RefCell::new(Vec::new());
     App::new()
         .get("/", |_req| Ok(Response::text("hello")))
         .get("/large", |_req| Ok(Response::bytes(vec![b'x'; 200_000])))
+        .get("/static", |_req| Ok(Response::bytes(Body::Static(&STATIC))))
         .get("/later", move |_req| {
             let (response, responder) = Response::defer();
             deferred.borrow_mut().push(responder);
@@ -145,6 +149,31 @@ fn content_that_needs_more_memory_than_there_is_is_refused() {
     let again = client.start(&mut driver, &head("POST", "/echo"), false);
     client.data(&mut driver, again, &[b'x'; 40_000], true);
     assert_eq!(client.got(again).body.len(), 40_000);
+}
+
+/// Its client has opened no window, so it is queued, and there is no memory for its head. Content must not take its place.
+#[test]
+fn a_response_that_cannot_be_queued_is_not_begun() {
+    let mut driver = driver(|limits, _| {
+        limits.streams = 10_000;
+        (limits.arena_bytes, limits.memory) = (4 << 10, Some((4 << 10) + (128 << 10) + (100 << 10)));
+    });
+    let mut client = Http2Peer::connect(&mut driver, &[(setting::INITIAL_WINDOW_SIZE, 0)]);
+    let mut queued = Vec::new();
+    loop {
+        assert!(queued.len() < 1000, "all are queued");
+        let stream = client.start(&mut driver, &head("GET", "/static"), true);
+        let got = client.got(stream);
+        if got.status != 200 {
+            assert_eq!((got.status, got.reset), (0, Some(code::INTERNAL_ERROR)));
+            break;
+        }
+        queued.push(stream);
+    }
+    for stream in queued {
+        client.grant(&mut driver, stream, STATIC.len() as u32);
+        assert_eq!(client.got(stream).body, STATIC);
+    }
 }
 
 #[test]

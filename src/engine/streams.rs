@@ -88,7 +88,8 @@ impl<S: Stream> Engine<S> {
                 transfer = Some(begun);
             }
         }
-        conn.io.broken = conn.io.outbox.as_ref().is_some_and(|outbox| outbox.is_broken());
+        let is_broken = conn.io.outbox.as_ref().is_some_and(|outbox| outbox.is_broken());
+        conn.io.broken = is_broken;
         let id = self.table.insert(conn);
         self.streams += 1;
         let Some(conn) = self.table.find(id) else { return };
@@ -102,8 +103,9 @@ impl<S: Stream> Engine<S> {
             self.context.services.completions.attach(id, completion, outbox);
         }
         let is_open = mux.borrow_mut().name(stream, id);
-        // It may have ended since.
-        let task = if is_open { Task::Begin { conn: id, writable } } else { Task::Fail(id) };
+        // It may have ended since. If there was no memory for all that it begins with, nothing of it may be sent: what follows a
+        // lost head would be taken for the head.
+        let task = if is_open && !is_broken { Task::Begin { conn: id, writable } } else { Task::Fail(id) };
         self.post.push(task);
     }
 
