@@ -218,6 +218,23 @@ fn a_head_that_stalls_ends_the_connection() {
     }
 }
 
+/// What remains of what has arrived may have begun later than what was waited for.
+#[test]
+fn each_frame_has_its_own_time_to_arrive() {
+    let mut driver = driver(|_, timeouts| timeouts.set("head", "5s").expect("a time"));
+    let client = Http2Peer::connect(&mut driver, &[]);
+    let ping = Frame::ping(*b"fleeting").to_bytes();
+    let (begins, rest) = ping.split_at(12);
+    driver.arrive(&client.peer, begins);
+    for _ in 0..5 {
+        driver.advance(3000);
+        driver.arrive(&client.peer, &[rest, begins].concat());
+        assert!(!client.peer.is_gone() && !client.peer.is_shut());
+    }
+    driver.advance(6000);
+    assert!(client.peer.is_gone() || client.peer.is_shut());
+}
+
 #[test]
 fn an_idle_connection_is_closed_and_one_with_an_open_stream_is_not() {
     let mut driver = driver(|_, timeouts| timeouts.set("idle", "60s").expect("a time"));

@@ -40,7 +40,7 @@ pub(in crate::engine) fn run<S: Stream>(
     // What streams have written comes before what is written now.
     mux.take_out(|frames| out.cork.extend_from_slice(frames));
     let (mut from, to) = (0, input.len());
-    let mut fresh = false;
+    let (was_gathering, mut fresh) = (mux.core.is_gathering(), false);
     let next = loop {
         if mux.core.has_failed() {
             mux.end();
@@ -88,6 +88,8 @@ pub(in crate::engine) fn run<S: Stream>(
     if !worker.scratch.held.is_empty() {
         begin_held(mux, worker, client);
     }
+    // What is left is another frame than the one that was waited for, or another field block, so it has its own time to arrive.
+    fresh |= from > 0 && !was_gathering && (from < to || mux.core.is_gathering());
     (Progress { from, to, fresh }, next)
 }
 
