@@ -103,7 +103,7 @@ impl Session {
         self.put(&Frame::settings(settings));
         // What becomes larger may be used at once, what becomes smaller applies from the acknowledgment on. The first settings
         // arrive before anything that the peer could send too much of.
-        let is_first = self.settings.is_none();
+        let is_first = self.settings.is_none() && self.sent.is_empty();
         for &(id, value) in settings {
             self.apply_own(id, value, is_first, false);
         }
