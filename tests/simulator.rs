@@ -46,6 +46,30 @@
 //!
 //! Every seed is played again with TLS on every other connection (`tls.rs`): the same clients, and the same rules.
 //!
+//! Clients of HTTP/2 ([`http2_client`]) are played by the same run, with the same faults, memory and clock. Each has a script of
+//! exchanges ([`http2_model`]), and a stream for each: GETs, uploads, WebSockets, responses that are large, come later, or come
+//! from a source, and malformed requests. It opens streams up to the limit and beyond it, cuts its frames anywhere, sends content
+//! in pieces, opens windows late and by little, changes SETTINGS_INITIAL_WINDOW_SIZE, resets streams at any time, and ends or
+//! resets the connection. Rules 3, 4 and 9 to 11 are those above. After every turn, for every frame ([`http2_judge`],
+//! [`http2_stream`]):
+//! 1. The session of the test kit accepts it: its form, its field block, the state of its stream.
+//! 2. DATA carries the next bytes of its own stream's answer, once that is due. HEADERS come once, after a 100 if the request
+//!    has asked for it, with the expected fields and a Date that the clock has shown. END_STREAM comes once, after the last byte,
+//!    and nothing follows it or a RST_STREAM, the client's included, once a PING behind that is acknowledged.
+//! 3. No DATA exceeds a window of which the server has read. A smaller SETTINGS_INITIAL_WINDOW_SIZE counts once it is
+//!    acknowledged. Empty frames do not occur, except to end a stream.
+//! 4. A stream is reset only for a reason: PROTOCOL_ERROR if the request is malformed, REFUSED_STREAM if as many others were open
+//!    as are allowed, NO_ERROR after a complete response whose request is not, INTERNAL_ERROR after a timeout. A refused
+//!    exchange is played again.
+//! 5. GOAWAY comes only with a shutdown, in two steps, or for a timeout, or to make room. Its last stream has arrived, and on later
+//!    ones there are no frames.
+//! 6. Other statuses, pings and Closes than those of the script come only after their timeouts or a shutdown.
+//!
+//! Whenever no event is due and the engine has nothing to do:
+//! 7. What is due was written, unless a window or the client's pipe is full: no wake-up was lost. So are the acknowledgments of
+//!    SETTINGS and PING.
+//! 8. No more streams than the limit allows are open, and after a shutdown no connection waits for another request.
+//!
 //! The second simulation, [`pubsub_run`], has two engines that share a handle. Its members, WebSockets and streams of
 //! events, subscribe, unsubscribe,
 //! publish, leave, and read slowly or not at all, under each policy for slow consumers, while others publish through
@@ -83,6 +107,12 @@
 
 mod client;
 mod generate;
+mod http2_client;
+mod http2_habits;
+mod http2_judge;
+mod http2_model;
+mod http2_sent;
+mod http2_stream;
 mod player;
 mod pubsub_model;
 mod pubsub_run;
@@ -95,6 +125,7 @@ mod tls;
 pub mod wire;
 
 use client::Client;
+use http2_client::Http2Client;
 use std::env;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -102,6 +133,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 const REQUESTS: &str = "requests_and_frames_of_any_seed_are_answered_as_the_model_says";
 #[cfg(feature = "tls")]
 const WITH_TLS: &str = "requests_and_frames_with_tls_are_answered_as_the_model_says";
+const STREAMS: &str = "streams_of_http2_of_any_seed_are_answered_as_the_model_says";
+#[cfg(feature = "tls")]
+const STREAMS_WITH_TLS: &str = "streams_of_http2_with_tls_are_answered_as_the_model_says";
 const PUBLICATIONS: &str = "publications_of_any_seed_arrive_as_the_model_says";
 
 /// The number of seeds played by default.
@@ -109,6 +143,11 @@ const SEEDS: u64 = 1000;
 /// The number with TLS, where a seed takes several times as long.
 #[cfg(feature = "tls")]
 const SEEDS_WITH_TLS: u64 = 250;
+
+/// The numbers with HTTP/2, where a seed takes longer, too.
+const HTTP2_SEEDS: u64 = 250;
+#[cfg(feature = "tls")]
+const HTTP2_SEEDS_WITH_TLS: u64 = 60;
 
 fn number(name: &str) -> Option<u64> {
     let text = env::var(name).ok()?;
@@ -152,6 +191,17 @@ fn requests_and_frames_with_tls_are_answered_as_the_model_says() {
 }
 
 #[test]
+fn streams_of_http2_of_any_seed_are_answered_as_the_model_says() {
+    play_all(STREAMS, run::play::<Http2Client>, HTTP2_SEEDS);
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn streams_of_http2_with_tls_are_answered_as_the_model_says() {
+    play_all(STREAMS_WITH_TLS, run::play_with_tls::<Http2Client>, HTTP2_SEEDS_WITH_TLS);
+}
+
+#[test]
 fn publications_of_any_seed_arrive_as_the_model_says() {
     play_all(PUBLICATIONS, pubsub_run::play, SEEDS);
 }
@@ -174,6 +224,11 @@ fn a_seed_is_the_same_every_time() {
         assert_eq!(
             replay(PUBLICATIONS, pubsub_run::play, seed),
             replay(PUBLICATIONS, pubsub_run::play, seed),
+            "seed {seed}"
+        );
+        assert_eq!(
+            replay(STREAMS, run::play::<Http2Client>, seed),
+            replay(STREAMS, run::play::<Http2Client>, seed),
             "seed {seed}"
         );
     }

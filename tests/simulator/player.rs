@@ -15,6 +15,10 @@ pub const IDLE_BEFORE_EVICTION: Duration = Duration::from_millis(100);
 
 /// A client of a run.
 pub trait Player: Sized {
+    /// What it offers with TLS (RFC 7301).
+    #[cfg(feature = "tls")]
+    const PROTOCOL: Option<&'static [u8]> = None;
+
     fn new(number: usize, random: &mut Random, clock: &Rc<Cell<u64>>, faults: bool) -> Self;
 
     /// Returns how many clients a run has.
@@ -101,6 +105,8 @@ pub struct World<'a> {
     pub now: u64,
     pub timeouts: &'a Timeouts,
     pub shut: bool,
+    /// The limit of open streams of a connection of HTTP/2.
+    pub streams_max: usize,
     /// A buffer was refused memory, so answers may be refusals.
     pub short: bool,
     /// The engine was asked to make room for another connection.

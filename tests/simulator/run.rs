@@ -74,7 +74,7 @@ pub fn play<C: Player>(seed: u64) -> Result<u64, String> {
 #[cfg(feature = "tls")]
 pub fn play_with_tls<C: Player>(seed: u64) -> Result<u64, String> {
     let mut run = Run::<C>::new(seed);
-    run.terminals = Some(Terminals::new());
+    run.terminals = Some(Terminals::new(C::PROTOCOL));
     run.clients.iter_mut().step_by(2).for_each(|client| client.line_mut().add_tls());
     run.play()
 }
@@ -221,6 +221,10 @@ impl<C: Player> Run<C> {
         if (counters.accepted, counters.connections) != (accepted, 0) {
             return Err(format!("{accepted} connections were accepted: {counters:?}"));
         }
+        // Its records include those of streams.
+        if !format!("{:?}", self.engine).contains("connections: 0,") {
+            return Err(format!("records are left: {:?}", self.engine));
+        }
         let figures = self.engine.figures();
         if figures.memory_bytes != self.memory_bytes + figures.pooled_inbox_bytes + figures.spare_bytes {
             return Err(format!("memory was not given back: {} before, {figures:?}", self.memory_bytes));
@@ -284,6 +288,9 @@ impl<C: Player> Run<C> {
             (id, self.clock.get(), readiness.readable, readiness.urgent, readiness.writable, readiness.ended)
                 .hash(&mut self.trace);
             self.engine.ready(id, readiness);
+            if readiness.ended && self.clients[at].line().wire.borrow().pipe.reset {
+                self.engine.failed(id);
+            }
         }
         self.use_stale_id()?;
         self.engine.run();
@@ -441,6 +448,7 @@ impl<C: Player> Run<C> {
             now: self.clock.get(),
             timeouts: &self.settings.timeouts,
             shut: self.shut,
+            streams_max: self.settings.limits.streams,
             short: self.short,
             evicts: self.evicts,
             half_close: self.settings.half_close,
@@ -496,6 +504,14 @@ impl Stream for SimLine {
             SimLine::Plain(stream) => stream.wants_write(),
             #[cfg(feature = "tls")]
             SimLine::Layered(stream) => stream.wants_write(),
+        }
+    }
+
+    fn application_protocol(&self) -> Option<&[u8]> {
+        match self {
+            SimLine::Plain(stream) => stream.application_protocol(),
+            #[cfg(feature = "tls")]
+            SimLine::Layered(stream) => stream.application_protocol(),
         }
     }
 

@@ -10,10 +10,11 @@
 //! and interrupted as ever.
 
 use super::wire::{SimStream, Wire};
-use crate::tls::{Pair, connection};
+use crate::tls::{Pair, configure, start};
 use fleeting::testing::tls::TlsLayer;
 use fleeting::transport::Stream;
 use rustls::ClientConnection;
+use rustls::crypto::aws_lc_rs::default_provider;
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, IoSlice, Read as _, Write as _};
 use std::rc::Rc;
@@ -25,6 +26,8 @@ const PLAINTEXT_MAX: usize = 16 << 10;
 /// The server's side of TLS of a run.
 pub struct Terminals {
     layer: TlsLayer,
+    /// What the clients offer (RFC 7301).
+    protocol: Option<&'static [u8]>,
 }
 
 /// The client's side, as a stream that the server reads records from.
@@ -42,8 +45,9 @@ fn pair() -> &'static Pair {
 }
 
 impl Terminals {
-    pub fn new() -> Terminals {
-        Terminals { layer: TlsLayer::new(pair().options().build().expect("they belong together")) }
+    pub fn new(protocol: Option<&'static [u8]>) -> Terminals {
+        let tls = pair().options().build().expect("they belong together");
+        Terminals { layer: TlsLayer::new(tls), protocol }
     }
 
     /// Begins a turn, in which a few handshakes are answered.
@@ -53,7 +57,10 @@ impl Terminals {
 
     /// Returns the engine's end of a wire, with TLS in between.
     pub fn stream(&self, wire: &Rc<RefCell<Wire>>) -> Box<dyn Stream> {
-        let client = connection("localhost", &[pair()], None);
+        let mut config =
+            configure(default_provider(), rustls::DEFAULT_VERSIONS, &[pair()]).with_no_client_auth();
+        config.alpn_protocols.extend(self.protocol.map(<[u8]>::to_vec));
+        let client = start(config, "localhost");
         let plaintext = Wire::stream(wire);
         let terminal = Terminal { plaintext, client, records: Vec::new(), is_drained: true };
         Box::new(self.layer.accept(terminal).expect("the certificate can be used"))
