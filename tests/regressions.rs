@@ -7,6 +7,8 @@ use fleeting::engine::{Engine, Readiness, Settings};
 use fleeting::testing::rest::run_to_rest;
 use fleeting::time::Now;
 use fleeting_testkit::client::handshake;
+use fleeting_testkit::http2::client::head;
+use fleeting_testkit::http2::session::Session;
 use fleeting_testkit::random::Random;
 use fleeting_testkit::ws::frames::{client_frame, server_frame};
 use std::cell::{Cell, RefCell};
@@ -148,4 +150,22 @@ fn a_head_request_refused_for_its_content_is_answered_without_content() {
     let wire = bench.wire.borrow();
     assert!(wire.pipe.written.starts_with(b"HTTP/1.1 413 "));
     assert!(wire.pipe.written.ends_with(b"\r\n\r\n"), "{}", wire.pipe.written.escape_ascii());
+}
+
+/// The client has ended its side while another thread makes its answer, and then it is gone. Nothing is read any more, so only the
+/// poll shows that.
+#[test]
+fn a_connection_of_http2_is_dropped_when_its_client_is_gone() {
+    let settings = Settings { half_close: true, ..Settings::default() };
+    let mut session = Session::client(&[]);
+    session.open(&head("GET", "/later/x/yes"), true);
+    let mut bench = Bench::new(settings, &session.output, usize::MAX);
+    bench.turn(0, session.output.len());
+    bench.wire.borrow_mut().finish();
+    bench.turn(0, 0);
+    assert_eq!(bench.wire.borrow().dropped, None);
+    bench.wire.borrow_mut().reset();
+    bench.turn(0, 0);
+    bench.engine.failed(bench.id);
+    assert!(bench.wire.borrow().dropped.is_some());
 }

@@ -263,9 +263,14 @@ impl<S: Stream> Engine<S> {
 
     /// Reports that a connection is closed both ways, or has failed. For most connections [`ended`](Readiness::ended)
     /// is enough, because reading shows the rest. One with an upload, a deferred answer or a streamed answer may not be
-    /// read, so it is dropped here.
+    /// read, so it is dropped here. So is one of HTTP/2 whose end was read while its streams go on.
     pub fn failed(&mut self, id: ConnId) {
-        if self.table.find(id).is_some_and(|conn| matches!(conn.protocol, Protocol::Transfer(_))) {
+        let is_unread = self.table.find(id).is_some_and(|conn| match conn.protocol {
+            Protocol::Transfer(_) => true,
+            Protocol::Http2(_) => conn.source == Source::Ended,
+            _ => false,
+        });
+        if is_unread {
             self.abort(id);
         }
     }
