@@ -9,8 +9,9 @@ use super::piece::Piece;
 
 /// The granularity in which the server's memory is taken.
 const CHARGE_BYTES: usize = 4096;
-/// The most memory of a copy that is kept for the next, in bytes.
+/// The most memory of a copy that is kept for the next, in bytes: by a queue that is empty, and by one that is not.
 const SPARE_BYTES_MAX: usize = 128 << 10;
+const SPARE_BYTES_IN_USE: usize = 1 << 10;
 
 impl Outbox {
     /// Returns whether bytes are missing, because there was no memory to queue them. The connection must be dropped then.
@@ -37,13 +38,14 @@ impl Outbox {
         self.pieces.push_back(piece);
     }
 
-    /// Removes a piece that has left. If it had memory of its own, that is kept for the next copy.
+    /// Removes a piece that has left. If it had memory of its own, that may be kept for the next copy.
     pub(super) fn retire(&mut self, piece: Piece) {
         self.charged_bytes -= piece.charge();
         self.own_bytes -= piece.own_bytes();
         if let Piece::Owned(mut bytes) = piece {
+            let spare_max = if self.pieces.is_empty() { SPARE_BYTES_MAX } else { SPARE_BYTES_IN_USE };
             let [small, large] = &mut self.spare;
-            if bytes.capacity() <= SPARE_BYTES_MAX && bytes.capacity() > small.capacity() {
+            if bytes.capacity() <= spare_max && bytes.capacity() > small.capacity() {
                 self.own_bytes += bytes.capacity() - small.capacity();
                 bytes.clear();
                 *small = bytes;
@@ -56,15 +58,41 @@ impl Outbox {
         let _ = self.settle();
     }
 
-    /// Returns memory for `bytes` bytes, or less: of a copy that has left. It is empty, and charged no longer.
+    /// Returns which of the spare memory a copy of `bytes` bytes takes: one that is not much larger, because a queue is charged
+    /// what its pieces have.
+    fn spare_for(&self, bytes: usize) -> Option<usize> {
+        let fits = |spare: &Vec<u8>| (bytes..=2 * bytes + SPARE_BYTES_IN_USE).contains(&spare.capacity());
+        self.spare.iter().position(|spare| spare.capacity() > 0 && fits(spare))
+    }
+
+    /// Returns the memory that a copy of `bytes` bytes will have.
+    pub(super) fn copy_capacity(&self, bytes: usize) -> usize {
+        self.spare_for(bytes).map_or(bytes, |at| self.spare[at].capacity())
+    }
+
+    /// Returns memory for `bytes` bytes, of a copy that has left, or none. It is empty, and charged no longer.
     pub(super) fn take_spare(&mut self, bytes: usize) -> Vec<u8> {
-        let [small, large] = &mut self.spare;
-        if small.capacity() < bytes.max(1) {
-            std::mem::swap(small, large);
-        }
-        let spare = std::mem::take(small);
+        let Some(at) = self.spare_for(bytes) else { return Vec::new() };
+        let spare = std::mem::take(&mut self.spare[at]);
         self.own_bytes -= spare.capacity();
+        self.spare.sort_unstable_by_key(Vec::capacity);
         spare
+    }
+
+    /// Gives spare memory back, but for what a queue in use may keep.
+    pub(super) fn release_spare(&mut self) {
+        let mut released = 0;
+        for spare in &mut self.spare {
+            if spare.capacity() > SPARE_BYTES_IN_USE {
+                released += std::mem::take(spare).capacity();
+            }
+        }
+        if released > 0 {
+            self.own_bytes -= released;
+            self.spare.sort_unstable_by_key(Vec::capacity);
+            // Less is always granted.
+            let _ = self.settle();
+        }
     }
 
     /// Makes an empty queue as new, but for its memory.
@@ -86,8 +114,11 @@ impl Outbox {
 
     /// Returns whether the server has this much more memory. Otherwise the queue is broken.
     pub(super) fn has_memory(&mut self, bytes: usize) -> bool {
-        let needed = (self.own_bytes + bytes).next_multiple_of(CHARGE_BYTES);
-        self.broken |= self.charge.set(needed).is_err();
+        if self.charge.set((self.own_bytes + bytes).next_multiple_of(CHARGE_BYTES)).is_err() {
+            self.release_spare();
+            let needed = (self.own_bytes + bytes).next_multiple_of(CHARGE_BYTES);
+            self.broken |= self.charge.set(needed).is_err();
+        }
         !self.broken
     }
 

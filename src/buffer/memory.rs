@@ -38,7 +38,7 @@ const LOOK_AHEAD_BYTES: usize = 1 << 20;
 const LAST_BYTES: usize = 4 << 20;
 /// What is small to an allocator: it comes from the memory that is shared, not from the system.
 const PIECE_BYTES: usize = 32 << 10;
-/// What may be kept unused is one part of this many.
+/// What each pool of each worker may keep unused is one part of this many.
 const KEPT_SHARE: usize = 256;
 /// Memory that must be left before more is promised: the growth of one buffer.
 const MARGIN_BYTES: usize = 64 << 10;
@@ -66,7 +66,7 @@ impl Memory {
         self.bytes_max
     }
 
-    /// Returns how many bytes of memory may be kept unused where `bytes` are enough: less if there is little.
+    /// Returns how many bytes of memory a pool may keep unused where `bytes` are enough: less if there is little.
     pub fn kept_max(&self, bytes: usize) -> usize {
         bytes.min(self.bytes_max / KEPT_SHARE)
     }

@@ -104,7 +104,7 @@ impl Outbox {
         self.charged_bytes
     }
 
-    /// Returns the bytes that have left since the queue was made, those of files included.
+    /// Returns the bytes that have left since the queue was new, those of files included.
     pub(crate) fn left(&self) -> u64 {
         self.left
     }
@@ -231,7 +231,7 @@ impl Outbox {
             Some(Piece::Owned(last)) if last.len() + copied <= JOIN_BYTES => {
                 joined_capacity(last, copied) - last.capacity()
             }
-            _ => PIECE_BYTES + copied,
+            _ => PIECE_BYTES + self.copy_capacity(copied),
         };
         self.charged_bytes + more
     }
@@ -377,6 +377,7 @@ impl Outbox {
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.release_spare();
                     return Ok(Taken::Blocked { progress });
                 }
                 // The system is short of memory: nobody will report when it is no longer.

@@ -104,6 +104,33 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_is_charged_as_if_its_memory_were_new_but_for_a_little() {
+        let memory = Memory::new(1 << 30);
+        let mut outbox = Outbox::new(&memory);
+        outbox.push_copy(&[b'x'; 100 << 10]);
+        sent(&mut outbox);
+        for bytes in [1, 500, 5_000, 20_000] {
+            let expected = outbox.memory_bytes_with(bytes);
+            outbox.push_copy(&vec![b'x'; bytes]);
+            assert!(outbox.memory_bytes() <= 3 * bytes + 2_000, "{bytes}: {}", outbox.memory_bytes());
+            assert_eq!(outbox.memory_bytes(), expected, "{bytes}");
+            sent(&mut outbox);
+        }
+    }
+
+    #[test]
+    fn a_queue_that_waits_keeps_no_memory_but_for_a_little() {
+        let memory = Memory::new(1 << 30);
+        let mut outbox = Outbox::new(&memory);
+        outbox.push_copy(&[b'x'; 100 << 10]);
+        sent(&mut outbox);
+        outbox.push_copy(b"x");
+        assert!(memory.used_bytes() > 100 << 10);
+        outbox.send(0, |_| Err(std::io::ErrorKind::WouldBlock.into())).unwrap();
+        assert!(memory.used_bytes() <= 8192, "{}", memory.used_bytes());
+    }
+
+    #[test]
     fn no_more_is_kept_than_the_bounds() {
         let memory = Memory::new(1 << 30);
         let mut outboxes = Outboxes::new(memory.clone());

@@ -168,7 +168,8 @@ pub struct WorkerFigures {
     pub kept_bytes: u64,
     /// Bytes of unused inboxes, kept for the next connection that needs one.
     pub pooled_inbox_bytes: usize,
-    /// Bytes of other memory that is kept for the next connection: that of outboxes, and of streams of HTTP/2.
+    /// Bytes of other memory that is kept for the next connection: that of outboxes, and the most so far that was kept of
+    /// streams of HTTP/2.
     pub spare_bytes: usize,
     /// Bytes that the buffers of all workers of the server have.
     pub memory_bytes: usize,

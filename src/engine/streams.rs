@@ -57,10 +57,9 @@ impl<S: Stream> Engine<S> {
     /// Makes the records of the streams that a connection has begun in its turn.
     #[inline(never)]
     pub(super) fn begin_streams(&mut self, owner: ConnId) {
-        let mut begun = self.post.take_begun();
         let Some(conn) = self.table.find(owner) else { return };
         let Protocol::Http2(mux) = &conn.protocol else { return };
-        let mux = mux.clone();
+        let (mux, mut begun) = (mux.clone(), self.post.take_begun());
         for begun in begun.drain(..) {
             self.begin_stream(&mux, begun);
         }

@@ -37,7 +37,8 @@ pub(super) enum PseudoField {
 }
 
 impl FieldKind {
-    /// Returns what a name says about its field, if the value is good. Only the characters of the name are not checked.
+    /// Returns what a name says about its field, if name and value are good. Names that belong to a connection are known only
+    /// if they are in the static table; [`check`] knows the others.
     pub(super) const fn of_name(name: &[u8]) -> FieldKind {
         match name {
             b":method" => FieldKind::Pseudo(PseudoField::Method),
@@ -87,8 +88,7 @@ impl PseudoField {
     }
 }
 
-/// Checks a field of a section in which there is no pseudo-field. Bytes follow it in `bytes`.
-#[cold]
+/// Checks a field that is not a pseudo-field. Bytes follow it in `bytes`.
 pub(super) fn check(bytes: &[u8], field: FieldSpan) -> Result<(), Malformed> {
     check_name(bytes, field.name)?;
     check_value(bytes, field.value)?;

@@ -37,9 +37,6 @@ pub fn read(mut section: Section<'_>, end_stream: bool) -> Result<RequestHead<'_
     let Finished { bytes, len, spans, noted } = section.finish();
     let method_at = noted.check_request(bytes)?;
     let framing = noted.framing.framing(Version::Http2)?;
-    if let Some(refusal) = noted.refusal {
-        return Err(refusal.into());
-    }
     let host = host(bytes, noted.authority, noted.framing.host)?;
     let has_host = noted.framing.host.is_some();
     let spans = &mut spans[noted.pseudo_fields - usize::from(!has_host)..];
@@ -50,6 +47,9 @@ pub fn read(mut section: Section<'_>, end_stream: bool) -> Result<RequestHead<'_
     let bytes = &*bytes;
     let method = method(bytes, method_at)?;
     let (framing, content_length) = content(framing, end_stream)?;
+    if let Some(refusal) = noted.refusal {
+        return Err(refusal.into());
+    }
     let protocol = noted.protocol.map(|protocol| protocol.text(bytes));
     let head = Head {
         method,
@@ -185,34 +185,57 @@ mod tests {
     const GET: &[(&str, &str)] =
         &[(":method", "GET"), (":scheme", "https"), (":authority", "a"), (":path", "/")];
 
-    fn section<'r>(arena: &'r Arena, limits: &Limits, fields: &[(&str, &str)]) -> Section<'r> {
+    /// Encodes fields as they are, because the encoder changes names to lower case.
+    fn block(fields: &[(&str, &str)], representation: u8) -> Vec<u8> {
         let mut block = Vec::new();
         for (name, value) in fields {
-            // As it is, because the encoder changes names to lower case.
             let len = |text: &str| u8::try_from(text.len()).ok().filter(|len| *len < 127).expect("short");
-            block.extend_from_slice(&[0, len(name)]);
+            block.extend_from_slice(&[representation, len(name)]);
             block.extend_from_slice(name.as_bytes());
             block.push(len(value));
             block.extend_from_slice(value.as_bytes());
         }
+        block
+    }
+
+    fn section<'r>(arena: &'r Arena, limits: &Limits, fields: &[(&str, &str)]) -> Section<'r> {
+        let block = block(fields, 0x00);
         let mut section = Section::new(arena, limits, block.len());
         Decoder::new(TABLE_BYTES).decode(&block, &mut section).unwrap();
         section
     }
 
+    /// The same when all fields come from the dynamic table, if there is room for them.
+    fn repeated<'r>(arena: &'r Arena, limits: &Limits, fields: &[(&str, &str)]) -> Option<Section<'r>> {
+        let mut decoder = Decoder::new(TABLE_BYTES);
+        let first = block(fields, 0x40);
+        decoder.decode(&first, &mut Section::new(arena, &Limits::default(), first.len())).unwrap();
+        let mut section = Section::new(arena, limits, fields.len());
+        let indexes: Vec<u8> = (0..fields.len()).rev().map(|newer| 0x80 | (62 + newer) as u8).collect();
+        let fits = fields.len() < 60;
+        (fits && decoder.decode(&indexes, &mut section).is_ok()).then_some(section)
+    }
+
     /// Reads a head and describes it: method, target, host, framing, flags, and fields.
     fn describe(fields: &[(&str, &str)], end_stream: bool) -> Result<String, HeadError> {
-        let arena = Arena::new(4096);
-        read(section(&arena, &Limits::default(), fields), end_stream).map(|request| {
-            let RequestHead { head, content_length, protocol } = request;
-            assert_eq!((head.version, head.keep_alive), (Version::Http2, true));
-            assert_eq!(content_length.is_some(), matches!(head.framing, Framing::Length(_)));
-            let flags = [(head.expects_continue, " continue"), (head.upgrade, " ws")];
-            let flags: String = flags.iter().filter(|flag| flag.0).map(|flag| flag.1).collect();
-            let protocol = protocol.map_or(String::new(), |protocol| format!(" ({protocol})"));
-            let (method, target, host) = (head.method.as_str(), head.target, head.host());
-            format!("{method} {target:?} [{host}] {:?}{flags}{protocol} {:?}", head.framing, head.fields)
-        })
+        let (arena, limits) = (Arena::new(4096), Limits::default());
+        let read = |section| read(section, end_stream).map(describe_head);
+        let found = read(section(&arena, &limits, fields));
+        if let Some(section) = repeated(&arena, &limits, fields) {
+            assert_eq!(read(section), found, "{fields:?}");
+        }
+        found
+    }
+
+    fn describe_head(request: RequestHead<'_>) -> String {
+        let RequestHead { head, content_length, protocol } = request;
+        assert_eq!((head.version, head.keep_alive), (Version::Http2, true));
+        assert_eq!(content_length.is_some(), matches!(head.framing, Framing::Length(_)));
+        let flags = [(head.expects_continue, " continue"), (head.upgrade, " ws")];
+        let flags: String = flags.iter().filter(|flag| flag.0).map(|flag| flag.1).collect();
+        let protocol = protocol.map_or(String::new(), |protocol| format!(" ({protocol})"));
+        let (method, target, host) = (head.method.as_str(), head.target, head.host());
+        format!("{method} {target:?} [{host}] {:?}{flags}{protocol} {:?}", head.framing, head.fields)
     }
 
     #[track_caller]

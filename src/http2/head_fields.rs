@@ -1,7 +1,7 @@
 //! The fields of a head that HTTP itself acts on, noted while they are decoded (RFC 9113 §8.3).
 //!
-//! It knows kinds of fields and no bytes but those of a few values. Its invariant: what it holds of a field is the first, and the
-//! first fault in the order of the fields is kept.
+//! It knows kinds of fields and no bytes but those of a few values. Its invariant: of several faults, the first in the order of
+//! the fields is kept.
 
 use super::field::{self, FieldKind, PseudoField};
 use super::malformed::Malformed;
@@ -61,8 +61,8 @@ impl HeadFields {
         let is_twice = place.replace(value).is_some();
         self.pseudo_fields += 1;
         match pseudo {
-            PseudoField::BadScheme => self.refusal = Some(Refusal::BadTarget),
-            PseudoField::BadAuthority => self.refusal = Some(Refusal::BadHost),
+            PseudoField::BadScheme => _ = self.refusal.get_or_insert(Refusal::BadTarget),
+            PseudoField::BadAuthority => _ = self.refusal.get_or_insert(Refusal::BadHost),
             _ => {}
         }
         if self.fields > 0 {

@@ -1,7 +1,7 @@
 //! A field section while it is decoded: names and values in the arena.
 //!
 //! It counts against the limits, and leaves what a field means to [`HeadFields`]. Its invariant: beyond the limits it stores
-//! nothing, so a peer takes no more of the arena than they allow, and one field or what the dynamic table holds.
+//! nothing for long: a peer takes no more of the arena than they allow, and one field or what the dynamic table holds.
 
 use super::field::FieldKind;
 use super::head_fields::HeadFields;
@@ -139,7 +139,7 @@ impl<'r> Section<'r> {
     }
 
     /// Adds fields that lie one behind the other in `bytes`. Of each: the length of its name, that of its name and value, and
-    /// what it is. All of their bytes are stored, even if one of them is beyond the limits.
+    /// what it is. If one of them is beyond the limits, it and those behind it are forgotten.
     #[inline(always)]
     pub(super) fn add_all(&mut self, bytes: &[u8], fields: impl Iterator<Item = (usize, usize, FieldKind)>) {
         self.append(bytes);
@@ -161,7 +161,7 @@ impl<'r> Section<'r> {
     #[inline(always)]
     fn commit_to(&mut self, end: usize, name_len: usize, kind: FieldKind) {
         self.size += end - self.len + FIELD_BYTES;
-        self.fields += usize::from(!matches!(kind, FieldKind::Pseudo(_)));
+        self.fields += usize::from(self.bytes.as_slice().get(self.len) != Some(&b':'));
         if self.size > self.size_max || self.fields > self.fields_max {
             return self.refuse();
         }

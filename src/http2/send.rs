@@ -143,6 +143,18 @@ pub fn is_interim(frames: &[u8]) -> bool {
     frames.get(FRAME_HEAD_BYTES..).is_some_and(|block| block.starts_with(b"\x08\x031"))
 }
 
+/// Splits the frames of one head, which name no stream yet, from what follows.
+pub fn split_head(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let mut end = 0;
+    while let Some(head) = FrameHead::read(&bytes[end..]) {
+        end = (end + FRAME_HEAD_BYTES + head.length).min(bytes.len());
+        if head.has(flag::END_HEADERS) {
+            break;
+        }
+    }
+    bytes.split_at(if end == 0 { bytes.len() } else { end })
+}
+
 /// Appends the frames of a response's head, which name no stream yet: [`Connection::send_head`] gives them one.
 #[inline(never)]
 pub fn push_head_frames(out: &mut Vec<u8>, head: &ResponseHead<'_>) {

@@ -115,7 +115,7 @@ impl<R> Streams<R> {
         Some(self.open.remove(at))
     }
 
-    /// Lends memory for streams, if none is open. It is empty.
+    /// Lends memory for streams, if there is none yet. It is empty.
     pub fn lend(&mut self, memory: impl FnOnce() -> Vec<Stream<R>>) {
         if self.open.capacity() == 0 {
             self.open = memory();

@@ -11,7 +11,9 @@ use super::text::ContentForm;
 use crate::app::ConnId;
 use crate::buffer::{Charge, NoMemory};
 use crate::http1::Fields;
-use crate::http2::{Connection, ErrorCode, FRAME_BYTES, FRAME_HEAD_BYTES, FrameHead, flag, is_interim, kind};
+use crate::http2::{
+    Connection, ErrorCode, FRAME_BYTES, FRAME_HEAD_BYTES, FrameHead, flag, is_interim, kind, split_head,
+};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -128,6 +130,7 @@ impl Mux {
 
     fn give_back(&mut self) {
         self.post.spare.give_frames(std::mem::take(&mut self.out));
+        self.charge.shrink(self.core.bytes());
     }
 
     /// Posts the connection if there are frames behind the first `before` bytes.
@@ -440,15 +443,3 @@ impl Mux {
 
 /// Where the flags are in a frame's head (RFC 9113 §4.1).
 const FLAGS_AT: usize = 4;
-
-/// Splits the frames of one head from what follows.
-fn split_head(bytes: &[u8]) -> (&[u8], &[u8]) {
-    let mut end = 0;
-    while let Some(head) = FrameHead::read(&bytes[end..]) {
-        end = (end + FRAME_HEAD_BYTES + head.length).min(bytes.len());
-        if head.has(flag::END_HEADERS) {
-            break;
-        }
-    }
-    bytes.split_at(if end == 0 { bytes.len() } else { end })
-}

@@ -11,7 +11,7 @@ use crate::http1::{Fields, SIZE_LINE_MAX, chunk_size_line};
 pub(in crate::engine) struct Record {
     /// `None` until the record exists.
     pub(in crate::engine) conn: Option<ConnId>,
-    /// Content that has arrived and was not read; `None` if there is none.
+    /// Content that has arrived and was not read. `None` or empty if there is none.
     pub(super) input: Option<Box<Inbox>>,
     /// How content appears to the record.
     pub(super) form: ContentForm,

@@ -73,8 +73,10 @@ impl Spare {
 
     fn give<T>(&self, lists: &RefCell<Vec<Vec<T>>>, mut list: Vec<T>) {
         let sum = self.bytes.get() + bytes(&list);
-        if list.capacity() == 0
+        if cfg!(any(fuzzing, fleeting_paranoid))
+            || list.capacity() == 0
             || sum > self.memory.kept_max(BYTES_MAX)
+            || self.memory.is_short()
             || self.charge.borrow_mut().reach(sum).is_err()
         {
             return;
@@ -94,6 +96,7 @@ fn bytes<T>(list: &Vec<T>) -> usize {
 }
 
 #[cfg(test)]
+#[cfg(not(any(fuzzing, fleeting_paranoid)))]
 mod tests {
     use super::*;
 

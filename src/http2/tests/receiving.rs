@@ -348,3 +348,33 @@ fn the_orderly_end_has_two_steps() {
     owner.take(&reset(1));
     assert!(owner.core.is_drained());
 }
+
+#[test]
+fn content_that_follows_its_head_in_one_frame_needs_no_stream() {
+    let mut owner = Owner::begun();
+    owner.take(&head(1, "a", 0));
+    owner.expect("Head 1 a");
+    let mut check = |window: i64, frame: &[u8], expected: Option<(&str, usize)>, update: u32| {
+        (owner.core.receive_window, owner.out) = (window, Vec::new());
+        let content = owner.core.whole_content(1, |length| length <= 3, frame, &mut owner.out);
+        let expected = expected.map(|(content, consumed)| (content.as_bytes(), consumed));
+        assert_eq!(content, expected, "{}", frame.escape_ascii());
+        let replies = if update > 0 { self::update(0, update) } else { Vec::new() };
+        assert_eq!(owner.out, replies);
+        let left = window - content.map_or(0, |(content, _)| content.len() as i64) + i64::from(update);
+        assert_eq!(owner.core.receive_window, left);
+    };
+    let (half, whole) = (1 << 19, 1 << 20);
+    check(whole, &data(1, "abc", END), Some(("abc", 12)), 0);
+    check(whole, &[data(1, "", END), data(1, "x", END)].concat(), Some(("", 9)), 0);
+    check(half, &data(1, "a", END), Some(("a", 10)), half as u32 + 1);
+    check(3, &data(1, "abc", END), Some(("abc", 12)), whole as u32);
+    check(2, &data(1, "abc", END), None, 0);
+    check(whole, &data(1, "abcd", END), None, 0);
+    check(whole, &data(1, "abc", 0), None, 0);
+    check(whole, &data(3, "abc", END), None, 0);
+    check(whole, &data(1, "\0a", END | PADDED), None, 0);
+    check(whole, &head(1, "abc", END), None, 0);
+    check(whole, &data(1, "abc", END)[..11], None, 0);
+    check(whole, b"\0", None, 0);
+}

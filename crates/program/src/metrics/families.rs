@@ -156,7 +156,7 @@ const OF_WORKERS: &[WorkerFamily] = &[
     (
         "fleeting_spare_buffer_bytes",
         Kind::Gauge,
-        "Memory of other unused buffers, kept for the next connections.",
+        "Memory of other buffers that is kept for the next connections, at the most so far.",
         |w| w.spare_bytes as u64,
     ),
     ("fleeting_io_uring", Kind::Gauge, "1 if publications are written through io_uring.", |w| {
