@@ -258,6 +258,16 @@ macro_rules! rounds_free_of_allocations {
     )*};
 }
 
+/// All heads, and then all content: no request gets a record.
+mod nothing_is_allocated_for_requests_at_once {
+    use super::*;
+
+    rounds_free_of_allocations! {
+        posts_in_one_read: app(), posts_in(&WHOLE, "/echo", 100, true), 100, 100 * 256;
+        posts_of_unknown_length_in_one_read: app(), posts_in(&WHOLE, "/echo", 100, false), 100, 100 * 256;
+    }
+}
+
 mod nothing_is_allocated_for_a_record_of {
     use super::*;
 
@@ -265,7 +275,6 @@ mod nothing_is_allocated_for_a_record_of {
         an_unknown_path: app(), gets("/nowhere", 1), 1, NOT_FOUND;
         unknown_paths_at_once: app(), gets("/nowhere", 100), 100, 100 * NOT_FOUND;
         reported_unknown_paths: reported(), gets("/nowhere", 100), 100, 100 * NOT_FOUND;
-        posts_in_one_read: app(), posts_in(&WHOLE, "/echo", 100, true), 100, 100 * 256;
         a_split_post: app(), posts_in(&HALVES, "/echo", 1, true), 1, 256;
         split_posts_at_once: app(), posts_in(&HALVES, "/echo", 100, true), 100, 100 * 256;
         reported_split_posts: reported(), posts_in(&HALVES, "/echo", 100, true), 100, 100 * 256;

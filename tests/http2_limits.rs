@@ -2,7 +2,7 @@
 
 use crate::driver::Driver;
 use crate::http2_peer::{Got, Http2Peer};
-use fleeting::engine::{Counters, Settings};
+use fleeting::engine::{Counters, Readiness, Settings};
 use fleeting::{App, Body, Limits, Response, Timeouts};
 use fleeting_testkit::client::{CLOSE, frame};
 use fleeting_testkit::http2::client::head;
@@ -28,6 +28,7 @@ fn app() -> App {
         })
         .post("/echo", |req| Ok(Response::bytes(req.body())))
         .ws("/ws", Echo)
+        .post("/conn", |req| Ok(Response::text(format!("{:?}", req.conn_id()))))
 }
 
 fn driver(set: impl FnOnce(&mut Limits, &mut Timeouts)) -> Driver {
@@ -81,6 +82,44 @@ fn a_stream_that_has_ended_takes_no_place() {
     assert!(client.got(tunnel).ended);
     client.session.data(tunnel, b"", true);
     hello(&mut client, &mut driver);
+}
+
+/// A turn begins as many requests as may be open, and completes those whose content has arrived, too: they need no records, which
+/// have names of their own.
+#[test]
+fn a_turn_takes_the_content_of_all_requests_that_it_has_begun() {
+    let mut driver = driver(|limits, _| (limits.streams, limits.pipeline) = (100, 32));
+    let mut client = Http2Peer::connect(&mut driver, &[]);
+    let posts = [(); 100].map(|()| client.session.open(&head("POST", "/conn"), false));
+    for stream in posts {
+        assert_eq!(client.session.data(stream, b"content", true), 7);
+    }
+    let beyond = client.session.open(&head("GET", "/"), true);
+    client.peer.pipe.borrow_mut().deliver(&std::mem::take(&mut client.session.output));
+    driver.engine.begin(driver.now);
+    driver.engine.ready(client.peer.id, Readiness { readable: true, ..Readiness::default() });
+    client.read();
+    let name = format!("{:?}", client.peer.id);
+    for stream in posts {
+        assert_eq!(client.got(stream).text(), name);
+    }
+    assert_eq!(client.got(beyond).status, 0);
+    driver.turn();
+    client.read();
+    assert_eq!(client.got(beyond).text(), "hello");
+    // Content that arrives later needs a record.
+    let late = client.start(&mut driver, &head("POST", "/conn"), false);
+    client.data(&mut driver, late, b"content", true);
+    assert_ne!(client.got(late).text(), name);
+}
+
+#[test]
+fn requests_beyond_the_budget_of_a_turn_are_answered_in_the_next() {
+    let mut driver = driver(|limits, _| (limits.streams, limits.pipeline) = (1, 1));
+    let mut client = Http2Peer::connect(&mut driver, &[]);
+    let streams = [(); 3].map(|()| client.session.open(&head("GET", "/"), true));
+    client.exchange(&mut driver);
+    assert_eq!(streams.map(|stream| client.got(stream).body), [(); 3].map(|()| b"hello"));
 }
 
 #[test]

@@ -204,7 +204,7 @@ impl<'a, S: Stream> Turn<'a, S> {
     fn answer(&mut self) {
         let limits = &self.context.services.limits;
         let mut budget = match self.conn.protocol {
-            Protocol::Http2(_) => limits.pipeline.max(limits.streams),
+            Protocol::Http2(_) => limits.pipeline.max(limits.streams).max(1),
             _ => limits.pipeline.max(1),
         };
         if self.conn.unfinished {

@@ -153,6 +153,12 @@ pub fn is_content(bytes: &[u8]) -> bool {
     bytes.get(3) == Some(&kind::DATA)
 }
 
+/// Whether what has arrived of a frame begins with the head of HEADERS, which begin a field block.
+#[inline]
+pub fn begins_block(bytes: &[u8]) -> bool {
+    bytes.get(3) == Some(&kind::HEADERS)
+}
+
 /// Appends a frame.
 pub fn push_frame(out: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
     out.extend_from_slice(&FrameHead { length: payload.len(), kind, flags, stream }.bytes());

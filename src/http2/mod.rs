@@ -29,8 +29,8 @@ mod tests;
 pub use bucket::Bucket;
 pub use connection::{BlockRole, Connection, Step};
 pub use frame::{
-    ErrorCode, FRAME_BYTES, FRAME_HEAD_BYTES, FrameHead, PREFACE, flag, is_content, kind, push_data,
-    push_frame, push_goaway, push_reset, push_settings, push_window_update, setting,
+    ErrorCode, FRAME_BYTES, FRAME_HEAD_BYTES, FrameHead, PREFACE, begins_block, flag, is_content, kind,
+    push_data, push_frame, push_goaway, push_reset, push_settings, push_window_update, setting,
 };
 pub use head::RequestHead;
 pub use malformed::{HeadError, Malformed};

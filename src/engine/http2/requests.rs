@@ -4,7 +4,7 @@
 //! after each request.
 
 use super::answers::{Answered, Target, answer};
-use super::begun::{Begun, Work};
+use super::begun::Begun;
 use super::held::Held;
 use super::mux::Mux;
 use super::text::{self, ContentForm};
@@ -26,7 +26,7 @@ use crate::transport::Stream;
 use std::cell::RefCell;
 use std::convert::Infallible;
 
-/// Works through the frames in `input`, and answers at most `budget` requests.
+/// Works through the frames in `input`, and begins at most `budget` requests. Frames that begin none are bounded by the input.
 #[inline(never)]
 pub(in crate::engine) fn run<S: Stream>(
     shared: &RefCell<Mux>,
@@ -49,7 +49,8 @@ pub(in crate::engine) fn run<S: Stream>(
         if out.io.outbox.is_some() || out.io.broken {
             break Next::Same(StopReason::PeerBlocked);
         }
-        if *budget == 0 {
+        // What follows may complete the requests that were begun: their content is still taken.
+        if *budget == 0 && http2::begins_block(&input[from..]) {
             break Next::Same(StopReason::BudgetSpent);
         }
         let now_ms = worker.services.now_ms;
@@ -77,7 +78,7 @@ pub(in crate::engine) fn run<S: Stream>(
             Step::Block { consumed, stream, ends, role, block } => {
                 from += consumed;
                 fresh = true;
-                *budget -= 1;
+                *budget = budget.saturating_sub(1);
                 let arrived = ArrivedBlock { stream, ends, role, block: &block, behind: &input[from..] };
                 from += take_block(mux, arrived, out, worker, client);
                 worker.scratch.arena.reset();
@@ -115,7 +116,7 @@ fn take_content<S: Stream>(
         if ends {
             return answer_held(mux, held, arrived, out, worker, client);
         }
-        mux.begin(begun(held, client));
+        mux.begin(held.begun(client.peer));
     }
     receive(mux, arrived, out);
 }
@@ -168,14 +169,8 @@ fn answer_held<S: Stream>(
             }
         }
     }
-    mux.begin(begun(held, client));
+    mux.begin(held.begun(client.peer));
     receive(mux, arrived, out);
-}
-
-/// Lets a request have a record.
-fn begun(held: Held, client: &Client<'_>) -> Begun {
-    let Held { stream, text } = held;
-    Begun { stream, peer: client.peer.clone(), work: Work::Request(text), completion: None }
 }
 
 /// Lets the requests have records whose content has not arrived in this turn.
@@ -185,7 +180,7 @@ fn begin_held(mux: &mut Mux, worker: &mut Context, client: &Client<'_>) {
     for held in held.drain(..) {
         // It may have been reset since.
         if mux.core.streams.find(held.stream).is_some() {
-            mux.begin(begun(held, client));
+            mux.begin(held.begun(client.peer));
         } else {
             pool.give(held.text);
         }
@@ -387,7 +382,7 @@ impl<'r, S: Stream> Dispatch<'_, '_, 'r, S> {
         let request_held = Held { stream, text: inbox };
         // Of a request that asks before it sends content, none is on its way.
         if ends || form == ContentForm::Tunnel || request.head.expects_continue {
-            mux.begin(begun(request_held, client));
+            mux.begin(request_held.begun(client.peer));
         } else {
             held.push(request_held);
         }
