@@ -1,4 +1,5 @@
-//! A shutdown ends an HTTP/2 connection in order (RFC 9113 §6.8): what has begun, or is on its way, is served.
+//! A shutdown, or a response that closes, ends an HTTP/2 connection in order (RFC 9113 §6.8): what has begun, or is on its way, is
+//! served.
 
 use fleeting::{App, Body, Responder, Response, Server, Timeouts};
 use fleeting_testkit::client::{CLOSE, frame};
@@ -151,14 +152,23 @@ fn stragglers_are_listed_once() {
     assert_eq!(report.stragglers.len(), 1, "{report:?}");
 }
 
-/// There is no `Connection: close` (RFC 9113 §8.2.2): other requests share the connection, which goes on.
+/// There is no `Connection: close` (RFC 9113 §8.2.2): GOAWAY takes its place.
 #[test]
-fn a_handler_does_not_close_the_connection() {
-    let (server, _responders) = serve();
+fn a_handler_ends_the_connection() {
+    let (server, responders) = serve();
     let mut client = Client::connect(server.addr);
-    for _ in 0..2 {
-        let response = client.get("/last");
-        assert_eq!((response.text(), response.field("connection")), ("goodbye", None));
-    }
+    let later = client.start(&head("GET", "/later"), true);
+    let responder = responders.recv().expect("it was called");
+    let last = client.start(&head("GET", "/last"), true);
+    let response = client.response(last);
+    assert_eq!((response.text(), response.field("connection")), ("goodbye", None));
+    goes_away(&mut client, ALL_STREAMS);
+    goes_away(&mut client, last);
+    responder.send(Response::text("in flight")).expect("the client waits");
+    assert_eq!(client.response(later).text(), "in flight");
+    assert_eq!(client.ended(), Some((last, code::NO_ERROR)));
+    drop(client);
+    server.wait(|counters| counters.connections == 0);
+    let mut client = Client::connect(server.addr);
     assert_eq!(client.get("/").text(), "hello");
 }

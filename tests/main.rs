@@ -32,6 +32,7 @@ mod http2;
 mod http2_admission;
 #[cfg(not(fleeting_paranoid))]
 mod http2_allocations;
+mod http2_close;
 mod http2_completions;
 mod http2_flow_control;
 mod http2_handles;

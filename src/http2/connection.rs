@@ -298,6 +298,7 @@ impl<R> Connection<R> {
     }
 
     /// Begins the orderly end: GOAWAY announces it, and a PING finds out when the peer knows (RFC 9113 §6.8).
+    #[cold]
     pub fn announce_end(&mut self, out: &mut Vec<u8>) {
         if self.drain == Drain::No && !matches!(self.phase, Phase::Failed) {
             self.drain = Drain::Announced;

@@ -35,5 +35,5 @@ pub use frame::{
 pub use head::RequestHead;
 pub use malformed::{HeadError, Malformed};
 pub use section::Section;
-pub use send::{CONTINUE, is_interim, push_head_frames, split_head};
+pub use send::{CONTINUE, closes, is_interim, push_head_frames, split_head};
 pub use streams::{Stream, Streams};

@@ -155,13 +155,22 @@ pub fn split_head(bytes: &[u8]) -> (&[u8], &[u8]) {
     bytes.split_at(if end == 0 { bytes.len() } else { end })
 }
 
-/// Appends the frames of a response's head, which name no stream yet: [`Connection::send_head`] gives them one.
+/// In place of a stream: the response asks for the end of the connection.
+const CLOSES: u32 = 1;
+
+/// Whether the frames of a head, which name no stream yet, are those of a response that asks for the end of the connection.
+pub fn closes(frames: &[u8]) -> bool {
+    FrameHead::read(frames).is_some_and(|head| head.stream == CLOSES)
+}
+
+/// Appends the frames of a response's head, which name no stream yet: [`Connection::send_head`] gives them one. `close`: the
+/// response asks for the end of the connection.
 #[inline(never)]
-pub fn push_head_frames(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
+pub fn push_head_frames(out: &mut Vec<u8>, head: &ResponseHead<'_>, close: bool) {
     let at = out.len();
     out.extend_from_slice(&[0; FRAME_HEAD_BYTES]);
     encode_head(out, head);
-    complete_head(out, at, 0, 0);
+    complete_head(out, at, if close { CLOSES } else { 0 }, 0);
 }
 
 /// Completes the HEADERS frame that begins at `at` in `out` and whose field block is the rest of `out`. A block that is too

@@ -65,7 +65,7 @@ impl ResponseContext {
         let (content, silent) = content_length(response.status, bytes);
         let fields = response.fields.bytes();
         let head = ResponseHead { status: response.status, fields, content, connection, date };
-        self.encode(out.cork, &head);
+        self.encode(out.cork, &head, response.close);
         if !silent && !self.head_only {
             out.body(&mut response.body);
         }
@@ -159,14 +159,15 @@ impl ResponseContext {
         let connection = self.connection(self.keep_alive, response.status);
         let fields = response.fields.bytes();
         let head = ResponseHead { status: response.status, fields, content, connection, date };
-        self.encode(out.cork, &head);
+        self.encode(out.cork, &head, response.close);
     }
 
-    /// Appends a head: in HTTP/2 it names no stream yet.
+    /// Appends a head. In HTTP/2 it names no stream yet, and carries with it whether the response asks for the end of the
+    /// connection: that is no matter of its stream.
     #[inline(always)]
-    fn encode(&self, cork: &mut Cork, head: &ResponseHead<'_>) {
+    fn encode(&self, cork: &mut Cork, head: &ResponseHead<'_>, close: bool) {
         match self.version {
-            Version::Http2 => http2::push_head_frames(cork, head),
+            Version::Http2 => http2::push_head_frames(cork, head, close),
             Version::Http10 | Version::Http11 => http1::encode_head(cork, head),
         }
     }

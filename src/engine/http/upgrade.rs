@@ -168,7 +168,7 @@ fn encode_head(version: Version, accepted: &Accepted<'_>, fields: &[u8], date: &
     ws::handshake::encode_agreed(&mut agreed, accepted);
     agreed.extend_from_slice(fields);
     let head = ResponseHead { fields: &agreed, ..ResponseHead::new(200, ContentLength::None, date) };
-    http2::push_head_frames(out, &head);
+    http2::push_head_frames(out, &head, false);
 }
 
 /// Counts a rejected handshake and returns the error for it.

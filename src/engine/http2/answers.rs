@@ -83,14 +83,17 @@ pub(super) fn answer<S: Stream>(
             body => mux.core.send_content(stream, body.bytes(), true, out.cork),
         }
     }
-    end(mux, target, out.cork);
+    end(mux, target, response.close, out.cork);
     out.flush_if_full();
     Answered::Whole
 }
 
-/// Ends a stream whose response is written.
+/// Ends a stream whose response is written. `close`: the response asks for the end of the connection.
 #[inline]
-fn end(mux: &mut Mux, target: Target, out: &mut Vec<u8>) {
+fn end(mux: &mut Mux, target: Target, close: bool, out: &mut Vec<u8>) {
+    if close {
+        mux.core.announce_end(out);
+    }
     if target.is_open {
         mux.close_answered(target.stream, out);
     } else if !target.ends {
@@ -165,7 +168,8 @@ fn write_head(
 }
 
 fn push_head(outbox: &mut Outbox, response: &Response<'_>, content: ContentLength, date: &[u8; 29]) {
-    outbox.push_written(|out| http2::push_head_frames(out, &head_of(response, content, date)));
+    outbox
+        .push_written(|out| http2::push_head_frames(out, &head_of(response, content, date), response.close));
 }
 
 fn open(mux: &mut Mux, target: Target) {
@@ -227,7 +231,7 @@ fn answer_later<S: Stream>(
         // Dropping a source runs the application's code, which may panic: nothing is written before it.
         response.body = Body::Empty;
         write_head(mux, target.stream, response, content, date, true, out.cork);
-        end(mux, target, out.cork);
+        end(mux, target, response.close, out.cork);
         return Answered::Whole;
     }
     // The head of a stream of events depends on whether there is room for the subscription.

@@ -12,7 +12,8 @@ use crate::app::ConnId;
 use crate::buffer::{Charge, NoMemory};
 use crate::http1::Fields;
 use crate::http2::{
-    Connection, ErrorCode, FRAME_BYTES, FRAME_HEAD_BYTES, FrameHead, flag, is_interim, kind, split_head,
+    Connection, ErrorCode, FRAME_BYTES, FRAME_HEAD_BYTES, FrameHead, closes, flag, is_interim, kind,
+    split_head,
 };
 use std::fs::File;
 use std::io;
@@ -307,6 +308,9 @@ impl Mux {
                 awaits_head = is_interim(frames);
                 let at = self.out.len();
                 self.core.send_head(id, frames, false, &mut self.out);
+                if closes(frames) {
+                    self.core.announce_end(&mut self.out);
+                }
                 if let Some(stream) = self.core.streams.find(id) {
                     stream.record.awaits_head = awaits_head;
                     stream.record.last_frame = Some(self.passed + at as u64);

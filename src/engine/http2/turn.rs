@@ -115,7 +115,8 @@ impl<S: Stream> Turn<'_, S> {
         mux.take_out(|frames| out.bytes(frames));
         out.flush();
         mux.set_blocked(self.conn.io.outbox.is_some());
-        if self.conn.source == Source::Ended && mux.core.streams.is_empty() {
+        let has_ended = self.conn.source == Source::Ended && mux.core.streams.is_empty();
+        if has_ended || mux.core.is_drained() {
             self.conn.writing = Writing::Last;
         }
     }

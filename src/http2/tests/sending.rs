@@ -195,7 +195,7 @@ fn a_smaller_table_is_acknowledged_in_the_next_head() {
         let connection = ConnectionHeader::Implied;
         let response = ResponseHead { status: 200, fields: &[], content, connection, date };
         let mut frames = Vec::new();
-        push_head_frames(&mut frames, &response);
+        push_head_frames(&mut frames, &response, false);
         let mut owner = Owner::with_streams(1);
         owner.take(&super::settings(settings));
         owner.out.clear();
