@@ -297,6 +297,7 @@ struct Numbers {
     at: usize,
     bytes: usize,
     fails: bool,
+    panics: bool,
 }
 
 impl Source for Numbers {
@@ -310,6 +311,7 @@ impl Source for Numbers {
         match (self.at < self.bytes, self.fails) {
             (true, _) => Ok(Progress::More),
             (false, false) => Ok(Progress::End),
+            (false, true) if self.panics => panic!("planted"),
             (false, true) => Err(Error::internal("planted")),
         }
     }
@@ -318,17 +320,18 @@ impl Source for Numbers {
 #[test]
 fn content_of_a_source_arrives_whole_or_its_stream_is_reset() {
     let server = server::run(|_| {
-        let source = |fails: bool| Numbers { at: 0, bytes: 300_000, fails };
+        let source = |fails: bool| Numbers { at: 0, bytes: 300_000, fails, panics: false };
         App::new()
             .get("/", |_req| Ok(Response::text("hello")))
             .get("/open", move |_req| Ok(Response::source(None, source(false))))
             .get("/sized", move |_req| Ok(Response::source(Some(300_000), source(false))))
             .get("/fails", move |_req| Ok(Response::source(None, source(true))))
+            .get("/panics", move |_req| Ok(Response::source(None, Numbers { panics: true, ..source(true) })))
     });
     let mut client = Client::connect(server.addr);
     let expected: Vec<u8> = (0..300_000_u32).map(|at| at as u8).collect();
     let open = [(); 10].map(|()| client.start(&head("GET", "/open"), true));
-    let failing = client.start(&head("GET", "/fails"), true);
+    let failing = ["/fails", "/panics"].map(|path| client.start(&head("GET", path), true));
     let sized = client.get("/sized");
     assert_eq!(sized.field("content-length"), Some("300000"));
     assert!(sized.body == expected);
@@ -337,7 +340,9 @@ fn content_of_a_source_arrives_whole_or_its_stream_is_reset() {
         assert_eq!(response.field("content-length"), None);
         assert!(response.body == expected);
     }
-    assert_eq!(client.outcome(failing), Err(Failure::Reset(code::INTERNAL_ERROR)));
+    for stream in failing {
+        assert_eq!(client.outcome(stream), Err(Failure::Reset(code::INTERNAL_ERROR)));
+    }
     let empty = client.request(&head("HEAD", "/sized"), b"");
     assert_eq!((empty.field("content-length"), empty.text()), (Some("300000"), ""));
     assert_eq!(client.get("/").text(), "hello");

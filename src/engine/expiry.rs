@@ -39,7 +39,7 @@ impl<S: Stream> Engine<S> {
             Expiry::Close(code, reason) => turn.close(code, reason),
             Expiry::Offer => return self.offer(id),
             Expiry::Abort if turn.ends_frames() => {}
-            Expiry::Abort => return self.abort(id),
+            Expiry::Abort => return self.give_up(id),
         }
         self.drive(id, false);
         if expiry == Expiry::Quiet {
@@ -70,7 +70,15 @@ impl<S: Stream> Engine<S> {
         });
         if stalled {
             self.counters_mut().timeouts += 1;
-            self.abort(id);
+            self.give_up(id);
         }
+    }
+
+    /// Drops a connection because of a timeout, which is no failure of the server.
+    fn give_up(&mut self, id: ConnId) {
+        if let Some(conn) = self.table.find(id) {
+            conn.io.stream.give_up();
+        }
+        self.abort(id);
     }
 }

@@ -20,6 +20,13 @@ impl<S> Link<S> {
     pub(in crate::engine) fn is_piped(&self) -> bool {
         matches!(self, Link::Piped(_))
     }
+
+    /// Notes that the record is dropped because of its client, which is no failure of the server.
+    pub(in crate::engine) fn give_up(&mut self) {
+        if let Link::Piped(pipe) = self {
+            pipe.give_up();
+        }
+    }
 }
 
 impl<S: Stream> Stream for Link<S> {

@@ -431,10 +431,10 @@ impl Mux {
         Ok(())
     }
 
-    /// Ends a stream whose record is dropped.
-    pub(super) fn close(&mut self, id: u32) {
+    /// Ends a stream whose record is dropped. `code` says why, if its response is not complete.
+    pub(super) fn close(&mut self, id: u32, code: ErrorCode) {
         let before = self.lend();
-        if let Some(record) = self.core.close(id, true, ErrorCode::INTERNAL_ERROR, &mut self.out) {
+        if let Some(record) = self.core.close(id, true, code, &mut self.out) {
             self.forget(record);
             // The connection may have waited for its last stream.
             if self.core.streams.is_empty() {

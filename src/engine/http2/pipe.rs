@@ -3,6 +3,7 @@
 //! It knows no frame: the connection takes what is written apart. Its invariant: a stream is closed when its pipe is dropped.
 
 use super::mux::Mux;
+use crate::http2::ErrorCode;
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -12,11 +13,18 @@ use std::rc::Rc;
 pub(in crate::engine) struct Pipe {
     mux: Rc<RefCell<Mux>>,
     stream: u32,
+    /// Why the stream is reset, if the pipe is dropped before its response is complete.
+    code: ErrorCode,
 }
 
 impl Pipe {
     pub(in crate::engine) fn new(mux: Rc<RefCell<Mux>>, stream: u32) -> Pipe {
-        Pipe { mux, stream }
+        Pipe { mux, stream, code: ErrorCode::INTERNAL_ERROR }
+    }
+
+    /// Notes that the stream is given up because of its client (RFC 9113 §7): the server has not failed.
+    pub(super) fn give_up(&mut self) {
+        self.code = ErrorCode::CANCEL;
     }
 
     pub(super) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -63,6 +71,6 @@ const SLICES_MAX: usize = 16;
 
 impl Drop for Pipe {
     fn drop(&mut self) {
-        self.mux.borrow_mut().close(self.stream);
+        self.mux.borrow_mut().close(self.stream, self.code);
     }
 }
