@@ -59,8 +59,8 @@
 //! 3. No DATA exceeds a window of which the server has read. A smaller SETTINGS_INITIAL_WINDOW_SIZE counts once it is
 //!    acknowledged. Empty frames do not occur, except to end a stream.
 //! 4. A stream is reset only for a reason: PROTOCOL_ERROR if the request is malformed, REFUSED_STREAM if as many others were open
-//!    as are allowed, NO_ERROR after a complete response whose request is not, INTERNAL_ERROR after a timeout. A refused
-//!    exchange is played again.
+//!    as are allowed, NO_ERROR after a complete response whose request is not, CANCEL after a timeout, INTERNAL_ERROR if memory
+//!    is short. A refused exchange is played again.
 //! 5. GOAWAY comes only with a shutdown, in two steps, or for a timeout, or to make room. Its last stream has arrived, and on later
 //!    ones there are no frames.
 //! 6. Other statuses, pings and Closes than those of the script come only after their timeouts or a shutdown.

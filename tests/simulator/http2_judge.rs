@@ -351,7 +351,7 @@ impl Judge {
         let taken = stream.take_reset(reset, wire.pipe.read, others, wire.pipe.ended, world);
         let is_refused = reset == code::REFUSED_STREAM;
         let found = if is_refused { Found::Refused(id) } else { Found::Reset(id) };
-        self.is_disturbed |= reset == code::INTERNAL_ERROR;
+        self.is_disturbed |= matches!(reset, code::CANCEL | code::INTERNAL_ERROR);
         self.found.push_back((self.parsed, found));
         self.excuse(taken, world)
     }

@@ -288,9 +288,8 @@ impl Played {
                 others >= world.streams_max || world.short
             }
             code::NO_ERROR => self.end && !(self.exchange.content.is_none() && self.sent_end),
-            code::INTERNAL_ERROR => {
-                is_late || world.short || has_left && self.is_deferred() && !world.half_close
-            }
+            code::CANCEL => is_late,
+            code::INTERNAL_ERROR => world.short || has_left && self.is_deferred() && !world.half_close,
             _ => false,
         };
         if is_right

@@ -116,7 +116,7 @@ impl<S: Stream> Turn<'_, S> {
         out.flush();
         mux.set_blocked(self.conn.io.outbox.is_some());
         let has_ended = self.conn.source == Source::Ended && mux.core.streams.is_empty();
-        if has_ended || mux.core.is_drained() {
+        if (has_ended || mux.core.is_drained()) && self.conn.writing == Writing::Open {
             self.conn.writing = Writing::Last;
         }
     }
