@@ -2,6 +2,7 @@
 //!
 //! It knows no connection. Its invariant: it becomes a record in the turn in which it began.
 
+use super::held::Held;
 use crate::buffer::{Inbox, Outbox};
 use crate::engine::completions::Detached;
 use crate::engine::http::transfer::{Stage, Transfer};
@@ -14,6 +15,14 @@ pub(in crate::engine) struct Begun {
     pub(in crate::engine) work: Work,
     /// What was noted about its request for the completion hook.
     pub(in crate::engine) completion: Option<Detached>,
+}
+
+impl Begun {
+    /// Lets a request have a record.
+    pub(super) fn request(held: Held, peer: &Peer) -> Begun {
+        let Held { stream, text } = held;
+        Begun { stream, peer: peer.clone(), work: Work::Request(text), completion: None }
+    }
 }
 
 /// What the record of a stream begins with.

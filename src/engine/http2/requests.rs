@@ -116,7 +116,7 @@ fn take_content<S: Stream>(
         if ends {
             return answer_held(mux, held, arrived, out, worker, client);
         }
-        mux.begin(held.begun(client.peer));
+        mux.begin(Begun::request(held, client.peer));
     }
     receive(mux, arrived, out);
 }
@@ -169,7 +169,7 @@ fn answer_held<S: Stream>(
             }
         }
     }
-    mux.begin(held.begun(client.peer));
+    mux.begin(Begun::request(held, client.peer));
     receive(mux, arrived, out);
 }
 
@@ -180,7 +180,7 @@ fn begin_held(mux: &mut Mux, worker: &mut Context, client: &Client<'_>) {
     for held in held.drain(..) {
         // It may have been reset since.
         if mux.core.streams.find(held.stream).is_some() {
-            mux.begin(held.begun(client.peer));
+            mux.begin(Begun::request(held, client.peer));
         } else {
             pool.give(held.text);
         }
@@ -382,7 +382,7 @@ impl<'r, S: Stream> Dispatch<'_, '_, 'r, S> {
         let request_held = Held { stream, text: inbox };
         // Of a request that asks before it sends content, none is on its way.
         if ends || form == ContentForm::Tunnel || request.head.expects_continue {
-            mux.begin(request_held.begun(client.peer));
+            mux.begin(Begun::request(request_held, client.peer));
         } else {
             held.push(request_held);
         }
