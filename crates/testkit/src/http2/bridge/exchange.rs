@@ -99,6 +99,12 @@ impl<'c> Exchanges<'c> {
     fn carry(&self, request: &Request, reader: &mut Reader<'_>) -> io::Result<Next> {
         let has_content = !matches!(request.content, Content::None | Content::Length(0));
         let Some(stream) = self.link.open(&request.fields, !has_content) else { return Ok(Next::End) };
+        // Content that is here is passed on before the response is looked at: an early one does not cut it off.
+        let is_here = matches!(request.content, Content::Length(length) if reader.has(length));
+        if is_here {
+            self.upload(stream, request.content, reader)?;
+        }
+        let has_content = has_content && !is_here;
         let is_read = AtomicBool::new(!has_content);
         // The response may be here before the thread that has sent the end goes on.
         let is_uploaded = || is_read.load(Ordering::Acquire) || self.link.has_sent_end(stream);

@@ -114,6 +114,11 @@ impl<'i> Reader<'i> {
     pub fn has_next(&self) -> bool {
         self.at < self.taken.len() || self.incoming.has_next()
     }
+
+    /// Whether this many bytes are here.
+    pub fn has(&self, bytes: u64) -> bool {
+        (self.taken.len() - self.at + self.incoming.state().bytes.len()) as u64 >= bytes
+    }
 }
 
 impl BufRead for Reader<'_> {
