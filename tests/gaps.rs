@@ -123,7 +123,7 @@ impl Subscriber {
         }
     }
 
-    /// Checks that the publications `0..published` have arrived, or are told to be missing where they are. Returns how
+    /// Checks that each of the publications `0..published` has arrived, or that a gap in its place says that it is missing. Returns how
     /// many are missing.
     fn account(&self, published: usize) -> usize {
         let (mut next, mut missing) = (0, 0);

@@ -266,7 +266,7 @@ fn received(kind: Kind, content: &[u8]) -> Vec<Received> {
     content.split_terminator("\n\n").map(event).collect()
 }
 
-/// Checks that the publications `0..published` have arrived, or are told to be missing where they are.
+/// Checks that each of the publications `0..published` has arrived, or that a gap in its place says that it is missing.
 #[track_caller]
 fn account(received: &[Received], published: usize, what: &str) {
     let mut next = 0;

@@ -41,7 +41,7 @@ pub struct Judge {
     cancelled: Vec<u32>,
     /// The last stream of each GOAWAY.
     pub goaways: Vec<u32>,
-    /// What the client finds when it has taken so many bytes.
+    /// What the client finds, and after how many bytes.
     pub found: VecDeque<(usize, Found)>,
     /// Something else than the script has ended the connection, or made its answers others.
     pub is_disturbed: bool,

@@ -43,7 +43,7 @@ pub enum When {
     End,
     /// When so much content has arrived: its length was announced, so its end is known before the stream's.
     Length(usize),
-    /// The head at once. Of the content, so many bytes once so many bytes have arrived, ascending. The end of the stream follows
+    /// The head at once. Of the content, a number of bytes once a number of bytes have arrived, ascending. The end of the stream follows
     /// the peer's.
     Messages(Vec<(usize, usize)>),
     /// A reset with this code: at once, or when the end of the stream has arrived.

@@ -30,7 +30,7 @@ impl Sent {
         self.bytes += output.len();
     }
 
-    /// So many bytes have arrived by now.
+    /// The number of bytes that have arrived by now.
     pub fn note_arrival(&mut self, arrived: usize, now: u64) {
         let begun = self.frames.iter_mut().rev().filter(|(start, _)| *start < arrived);
         begun.take_while(|(_, at)| at.is_none()).for_each(|(_, at)| *at = Some(now));

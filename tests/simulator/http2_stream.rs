@@ -15,7 +15,7 @@ pub struct Played {
     /// Bytes of content that were sent, and whether the end was.
     pub sent: usize,
     pub sent_end: bool,
-    /// How much has arrived once the server has read so many bytes of the connection, ascending.
+    /// How much has arrived once the server has read this many bytes of the connection, ascending.
     marks: Vec<(usize, Arrived)>,
     /// Where the first frame of its head ends, and how many other streams were open since it has arrived.
     pub first_end: usize,

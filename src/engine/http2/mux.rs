@@ -46,7 +46,7 @@ pub(in crate::engine) struct Mux {
     unsent_bytes: Option<u32>,
     /// Bytes of the next frame that are needed.
     pub(in crate::engine) wants: usize,
-    /// The most that frames and the list of streams have taken since no stream was open.
+    /// For frames and the list of streams: the most that they have had since frames last left, or since no stream was open.
     charge: Charge,
 }
 
