@@ -9,7 +9,7 @@ use fleeting_testkit::redis::proxy::Proxy;
 use fleeting_testkit::redis::server::RedisServer;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A short heartbeat. On a busy machine, Redis must still answer a PING within this time.
 const BEAT: Duration = Duration::from_millis(1500);
@@ -66,6 +66,29 @@ fn a_broker_leaves_a_server_that_its_address_no_longer_leads_to() {
     assert!(own.broker.counters().failovers >= 1);
 }
 
+/// What a primary passes on to its new replica begins after the replica is in step with it. A node that still listens to
+/// the replica learns that it has missed what was published before.
+#[test]
+fn a_node_that_listens_to_a_replica_is_told_what_it_missed() {
+    let servers = [RedisServer::start_on_a_port(&[]), RedisServer::start_on_a_port(&[])];
+    // The heartbeat notices nothing.
+    let start = |at: usize, name| {
+        Node::start_with(
+            &servers[at].0.url(),
+            name,
+            RedisOptions::new().timeout(PATIENCE).heartbeat(PATIENCE),
+        )
+    };
+    let (own, other) = (start(0, "own"), start(1, "other"));
+    other.publish("t", "missed");
+    wait_until(|| other.broker.counters().sent == 1);
+    servers[0].0.replicate(servers[1].1);
+    wait_until(|| servers[0].0.ask::<String>(&["INFO", "replication"]).contains("master_link_status:up"));
+    // The first that it hears of this node comes by way of the primary.
+    other.publish("t", "1");
+    assert_eq!(own.recorder.wait(2), ["!publications of other were lost", "t=1"]);
+}
+
 /// Whatever a server refuses publications with, they count as lost, and the other nodes learn of it.
 #[test]
 fn publications_that_a_server_refuses_are_never_lost_in_silence() {
@@ -89,7 +112,7 @@ fn publications_that_a_server_refuses_are_never_lost_in_silence() {
                     return Some(format!("-{error}\r\n").into());
                 }
                 let envelope = Envelope::parse(&words[2]).expect("an envelope");
-                let _ = sender.send((envelope.number, envelope.lost_ago.is_some()));
+                let _ = sender.send((envelope.number, envelope.last_ago));
             }
             None
         });
@@ -98,13 +121,15 @@ fn publications_that_a_server_refuses_are_never_lost_in_silence() {
         own.publish("t", "1");
         wait_until(|| own.broker.counters().sent == 1);
         is_refusing.store(true, Ordering::Relaxed);
+        let begin = Instant::now();
         (0..5).for_each(|_| own.publish("t", "lost"));
         wait_until(|| own.broker.counters().dropped_away == 5);
-        assert!(accepted.try_iter().all(|(number, lost)| number <= 1 && !lost), "{error}");
+        assert!(accepted.try_iter().all(|(number, _)| number <= 1), "{error}");
         is_refusing.store(false, Ordering::Relaxed);
         // Nothing more is published: a heartbeat says it.
         let said = accepted.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no heartbeat after {error}"));
-        assert_eq!(said, (6, true), "{error}");
+        assert_eq!(said.0, 6, "{error}");
+        assert!(said.1.is_some_and(|ago| ago < begin.elapsed()), "{error}: {said:?}");
         wait_until(|| own.broker.is_connected());
         own.publish("t", "2");
         wait_until(|| own.broker.counters().sent == 2);

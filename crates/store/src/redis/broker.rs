@@ -11,7 +11,7 @@ use super::node::{NodeError, check_node};
 use super::options::RedisOptions;
 use super::peers::Gap;
 use super::route::Route;
-use super::shared::{Phase, Shared, State, THREADS};
+use super::shared::{Phase, Queued, Shared, State, THREADS};
 use super::url::RedisUrl;
 use super::{publishing, subscribing, watching};
 use fleeting::{Broker, Inlet, Publication};
@@ -77,9 +77,8 @@ impl RedisBroker {
             queue: VecDeque::new(),
             queued_bytes: 0,
             last_number: 0,
+            last_made: None,
             is_open: false,
-            lost_at: None,
-            sent_at: None,
             servers: Default::default(),
             looks_soon: false,
             leave: [None; THREADS],
@@ -138,6 +137,7 @@ impl Broker for RedisBroker {
         let Shared { changed, counts, .. } = &*self.shared;
         let mut state = self.shared.state();
         state.last_number += 1;
+        let last_made = state.last_made.replace(Instant::now());
         count(&counts.published, 1);
         let bytes = state.queued_bytes + publication.memory_bytes();
         if !state.is_open || state.phase == Phase::Stopping {
@@ -145,15 +145,13 @@ impl Broker for RedisBroker {
         } else if state.queue.len() >= QUEUE_MAX || bytes > QUEUE_BYTES_MAX {
             count(&counts.dropped_full, 1);
         } else {
-            let entry = (state.last_number, publication.clone());
-            state.queue.push_back(entry);
+            let number = state.last_number;
+            state.queue.push_back(Queued { number, last_made, publication: publication.clone() });
             state.queued_bytes = bytes;
             if state.queue.len() == 1 {
                 changed.notify_all();
             }
-            return;
         }
-        state.lost_at = Some(Instant::now());
     }
 
     /// Waits for the first attempt to reach Redis, at most for the `timeout`. If it succeeds, no client misses anything,

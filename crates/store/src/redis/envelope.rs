@@ -4,7 +4,7 @@
 //! no proper prefix of them parses.
 //!
 //! ```text
-//!   1 version | 1 kind | 8 incarnation | 8 number | 4 ms since a loss | 1 + node | 4 + topic | 4 + payload
+//!   1 version | 1 kind | 8 incarnation | 8 number | 8 us since the last one | 1 + node | 4 + topic | 4 + payload
 //! ```
 
 use super::node::NODE_BYTES_MAX;
@@ -21,8 +21,9 @@ pub struct Envelope<'a> {
     /// The number of the publication among all that the server has made, from 1. In a heartbeat, the number of the last
     /// one, or 0.
     pub number: u64,
-    /// How long ago a publication was last lost, if one was.
-    pub lost_ago: Option<Duration>,
+    /// How long ago the last publication before this envelope was made, if there was one. A receiver that did not hear
+    /// of it knows by this whether it should have.
+    pub last_ago: Option<Duration>,
     /// What the envelope carries.
     pub content: Content<'a>,
 }
@@ -36,12 +37,12 @@ pub enum Content<'a> {
     Publication(&'a str, Message<'a>),
 }
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const HEARTBEAT: u8 = 0;
 const TEXT: u8 = 1;
 const BINARY: u8 = 2;
-/// No loss, or none in the last seven weeks.
-const NEVER: u32 = u32::MAX;
+/// There was none, or it was made longer ago than can be encoded.
+const NEVER: u64 = u64::MAX;
 
 impl<'a> Envelope<'a> {
     /// Appends the encoded envelope to `out`.
@@ -56,11 +57,11 @@ impl<'a> Envelope<'a> {
         };
         assert!(self.node.len() <= NODE_BYTES_MAX, "a node name has at most {NODE_BYTES_MAX} bytes");
         let length = |bytes: &[u8]| u32::try_from(bytes.len()).expect("less than 4 GiB").to_be_bytes();
-        let lost_ms = self.lost_ago.map_or(NEVER, |ago| u32::try_from(ago.as_millis()).unwrap_or(NEVER));
+        let last_us = self.last_ago.map_or(NEVER, |ago| u64::try_from(ago.as_micros()).unwrap_or(NEVER));
         out.extend_from_slice(&[VERSION, kind]);
         out.extend_from_slice(&self.incarnation.to_be_bytes());
         out.extend_from_slice(&self.number.to_be_bytes());
-        out.extend_from_slice(&lost_ms.to_be_bytes());
+        out.extend_from_slice(&last_us.to_be_bytes());
         out.push(self.node.len() as u8);
         out.extend_from_slice(self.node.as_bytes());
         out.extend_from_slice(&length(topic.as_bytes()));
@@ -78,7 +79,7 @@ impl<'a> Envelope<'a> {
         }
         let incarnation = u64::from_be_bytes(array(&mut rest)?);
         let number = u64::from_be_bytes(array(&mut rest)?);
-        let lost_ms = u32::from_be_bytes(array(&mut rest)?);
+        let last_us = u64::from_be_bytes(array(&mut rest)?);
         let [node_bytes] = array(&mut rest)?;
         let node = text(&mut rest, usize::from(node_bytes))?;
         if !(1..=NODE_BYTES_MAX).contains(&node.len()) {
@@ -98,8 +99,8 @@ impl<'a> Envelope<'a> {
             BINARY => Content::Publication(topic, Message::Binary(rest)),
             _ => return None,
         };
-        let lost_ago = (lost_ms != NEVER).then(|| Duration::from_millis(lost_ms.into()));
-        Some(Envelope { node, incarnation, number, lost_ago, content })
+        let last_ago = (last_us != NEVER).then(|| Duration::from_micros(last_us));
+        Some(Envelope { node, incarnation, number, last_ago, content })
     }
 }
 
@@ -124,24 +125,24 @@ mod tests {
             node: "a",
             incarnation: 0x0102_0304_0506_0708,
             number: 9,
-            lost_ago: None,
+            last_ago: None,
             content: Content::Publication("t", Message::Text("é")),
         },
         Envelope {
             node: "node-2",
             incarnation: u64::MAX,
             number: u64::MAX,
-            lost_ago: Some(Duration::ZERO),
+            last_ago: Some(Duration::ZERO),
             content: Content::Publication("", Message::Binary(&[0, 255, 10])),
         },
         Envelope {
             node: "b",
             incarnation: 0,
             number: 1,
-            lost_ago: Some(Duration::from_millis(u32::MAX as u64 - 1)),
+            last_ago: Some(Duration::from_micros(u64::MAX - 1)),
             content: Content::Publication("topic", Message::Text("")),
         },
-        Envelope { node: "c", incarnation: 7, number: 0, lost_ago: None, content: Content::Heartbeat },
+        Envelope { node: "c", incarnation: 7, number: 0, last_ago: None, content: Content::Heartbeat },
     ];
 
     fn bytes(envelope: &Envelope<'_>) -> Vec<u8> {
@@ -155,11 +156,12 @@ mod tests {
         for example in EXAMPLES {
             assert_eq!(Envelope::parse(&bytes(&example)), Some(example));
         }
-        let expected = b"\x01\x01\x01\x02\x03\x04\x05\x06\x07\x08\0\0\0\0\0\0\0\x09\xff\xff\xff\xff\
+        let expected =
+            b"\x02\x01\x01\x02\x03\x04\x05\x06\x07\x08\0\0\0\0\0\0\0\x09\xff\xff\xff\xff\xff\xff\xff\xff\
             \x01a\0\0\0\x01t\0\0\0\x02\xc3\xa9";
         assert_eq!(bytes(&EXAMPLES[0]), expected);
-        // A loss too long ago to be encoded counts as none.
-        let old = Envelope { lost_ago: Some(Duration::from_secs(1 << 40)), ..EXAMPLES[0] };
+        // What is too long ago to be encoded counts as never.
+        let old = Envelope { last_ago: Some(Duration::from_secs(1 << 60)), ..EXAMPLES[0] };
         assert_eq!(Envelope::parse(&bytes(&old)), Some(EXAMPLES[0]));
     }
 
@@ -199,26 +201,27 @@ mod tests {
             assert_eq!(Envelope::parse(&changed), None, "{value} at {at}");
         };
         check(0, 0);
-        check(0, 2);
+        check(0, 1);
+        check(0, 3);
         check(1, 3);
         // A heartbeat has neither topic nor payload.
         check(1, 0);
         // The first number is 1.
         check(17, 0);
-        check(22, 0);
-        check(22, 255);
-        check(23, 0xff);
-        check(24, 1);
-        check(27, 2);
-        check(28, 0xff);
-        check(32, 1);
-        check(33, 0xff);
+        check(26, 0);
+        check(26, 255);
+        check(27, 0xff);
+        check(28, 1);
+        check(31, 2);
+        check(32, 0xff);
+        check(36, 1);
+        check(37, 0xff);
         assert_eq!(Envelope::parse(b""), None);
         let long = Envelope { node: &"x".repeat(64), ..EXAMPLES[0] };
         let mut long = bytes(&long);
         assert!(Envelope::parse(&long).is_some());
-        long[22] = 65;
-        long.insert(23, b'x');
+        long[26] = 65;
+        long.insert(27, b'x');
         assert_eq!(Envelope::parse(&long), None);
     }
 }

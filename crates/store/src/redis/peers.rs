@@ -58,12 +58,12 @@ pub(crate) enum Arrival {
     NewAfter(Gap),
 }
 
-/// The servers that have sent an envelope since the connection was made.
+/// The servers that have sent an envelope on this connection.
 #[derive(Debug)]
 pub(crate) struct Peers {
     /// The incarnation of this server.
     own: u64,
-    /// When the connection was made. Earlier losses were announced then.
+    /// What was made before may be missing: that was announced then.
     since: Instant,
     known: HashMap<u64, Peer>,
 }
@@ -83,9 +83,9 @@ impl Peers {
         Peers { own, since: now, known: HashMap::new() }
     }
 
-    /// Forgets all servers, because there is a new connection.
-    pub(crate) fn restart(&mut self, now: Instant) {
-        self.since = now;
+    /// Forgets all servers, because there is a new connection. A gap that covers what was made until `since` is announced.
+    pub(crate) fn restart(&mut self, since: Instant) {
+        self.since = since;
         self.known.clear();
     }
 
@@ -108,9 +108,10 @@ impl Peers {
         }
         self.make_room();
         self.known.insert(envelope.incarnation, Peer { last_number: envelope.number, last_seen: now });
-        // A server that was unknown may have lost publications. Only a loss since the connection was made is a gap here.
+        // The one before it did not arrive. If it was made since then, it should have: it was dropped, or sent to another
+        // Redis, or to the primary before this replica was in step with it.
         let listening = now.saturating_duration_since(self.since);
-        if envelope.lost_ago.is_some_and(|ago| ago < listening) { gap(None) } else { Arrival::New }
+        if envelope.last_ago.is_some_and(|ago| ago < listening) { gap(None) } else { Arrival::New }
     }
 
     /// Forgets the server that has been silent for longest, if too many are known.
@@ -136,13 +137,13 @@ mod tests {
         peers: Peers,
         begin: Instant,
         now_ms: u64,
-        lost_ago: Option<Duration>,
+        last_ago: Option<Duration>,
     }
 
     impl Receiver {
         fn new() -> Receiver {
             let begin = Instant::now();
-            Receiver { peers: Peers::new(OWN, begin), begin, now_ms: 0, lost_ago: None }
+            Receiver { peers: Peers::new(OWN, begin), begin, now_ms: 0, last_ago: None }
         }
 
         fn now(&self) -> Instant {
@@ -150,8 +151,8 @@ mod tests {
         }
 
         fn receive(&mut self, incarnation: u64, number: u64, content: Content<'_>) -> Arrival {
-            let lost_ago = self.lost_ago;
-            let envelope = Envelope { node: "a", incarnation, number, lost_ago, content };
+            let last_ago = self.last_ago;
+            let envelope = Envelope { node: "a", incarnation, number, last_ago, content };
             self.peers.receive(&envelope, self.now())
         }
 
@@ -206,10 +207,10 @@ mod tests {
         let ms = Duration::from_millis;
         let mut receiver = Receiver::new();
         receiver.now_ms = 100;
-        receiver.lost_ago = Some(ms(100));
-        assert_eq!(receiver.publication(7, 50), Arrival::New, "lost when the connection was made");
-        receiver.lost_ago = Some(ms(50));
-        assert_eq!(receiver.publication(8, 50), skipped(None), "lost since");
+        receiver.last_ago = Some(ms(100));
+        assert_eq!(receiver.publication(7, 50), Arrival::New, "made before that");
+        receiver.last_ago = Some(ms(50));
+        assert_eq!(receiver.publication(8, 50), skipped(None), "made since");
         assert_eq!(receiver.publication(8, 51), Arrival::New, "and reported");
         assert_eq!(receiver.publication(7, 52), skipped(1), "the numbers are more precise");
         // The connection was lost for a while, which was announced when it came back.
@@ -217,11 +218,11 @@ mod tests {
         let now = receiver.now();
         receiver.peers.restart(now);
         receiver.now_ms = 1200;
-        receiver.lost_ago = Some(ms(400));
-        assert_eq!(receiver.heartbeat(7, 60), Arrival::New, "lost during the outage");
-        receiver.lost_ago = Some(ms(199));
-        assert_eq!(receiver.heartbeat(8, 60), skipped(None), "lost since then");
-        receiver.lost_ago = None;
+        receiver.last_ago = Some(ms(400));
+        assert_eq!(receiver.heartbeat(7, 60), Arrival::New, "made during the outage");
+        receiver.last_ago = Some(ms(199));
+        assert_eq!(receiver.heartbeat(8, 60), skipped(None), "made since then");
+        receiver.last_ago = None;
         assert_eq!(receiver.heartbeat(9, 0), Arrival::New);
     }
 

@@ -9,11 +9,9 @@ use super::counters::count;
 use super::envelope::{Content, Envelope};
 use super::failure::describe;
 use super::link::Link;
-use super::shared::{Phase, Role, Shared, State};
-use fleeting::Publication;
+use super::shared::{Phase, Queued, Role, Shared};
 use redis::RedisResult;
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::time::Instant;
 
 /// The most publications and bytes that are sent before the replies are read.
@@ -23,12 +21,20 @@ const BATCH_BYTES_MAX: usize = 1 << 20;
 /// What is sent in one write.
 #[derive(Default)]
 struct Batch {
-    publications: Vec<(u64, Arc<Publication>)>,
+    publications: Vec<Queued>,
     /// The number of this server's last publication, to send in a message of its own, because the other servers may not
-    /// know it.
-    heartbeat: Option<u64>,
+    /// know it, and when that was made.
+    heartbeat: Option<(u64, Option<Instant>)>,
     /// Ask the server whether it is still the primary.
     asks: bool,
+}
+
+impl Batch {
+    /// Returns the last number that the other servers know once the batch has been sent.
+    fn last_number(&self) -> Option<u64> {
+        let heartbeat = self.heartbeat.map(|(number, _)| number);
+        heartbeat.or(self.publications.last().map(|queued| queued.number))
+    }
 }
 
 /// What to do next.
@@ -88,19 +94,14 @@ fn open(shared: &Shared) -> Result<Link, Cow<'static, str>> {
 fn drop_queue(shared: &Shared) {
     let mut state = shared.state();
     state.is_open = false;
-    let queued = state.queue.len();
-    count_lost(shared, &mut state, queued);
     let queue = std::mem::take(&mut state.queue);
     state.queued_bytes = 0;
     drop(state);
-    drop(queue);
+    count_lost(shared, queue.len());
 }
 
-fn count_lost(shared: &Shared, state: &mut State, publications: usize) {
-    if publications > 0 {
-        count(&shared.counts.dropped_away, publications as u64);
-        state.lost_at = Some(Instant::now());
-    }
+fn count_lost(shared: &Shared, publications: usize) {
+    count(&shared.counts.dropped_away, publications as u64);
 }
 
 /// Sends what is queued, for as long as the link lasts. Returns why it ended; `None` if the broker stops.
@@ -138,19 +139,18 @@ fn send(shared: &Shared, mut link: Link) -> Option<Cow<'static, str>> {
             match open(shared) {
                 Ok(another) => link = another,
                 Err(why) => {
-                    count_lost(shared, &mut shared.state(), batch.publications.len());
+                    count_lost(shared, batch.publications.len());
                     return Some(why);
                 }
             }
         }
         bytes.clear();
-        let lost_at = shared.state().lost_at;
-        for (number, publication) in &batch.publications {
+        for Queued { number, last_made, publication } in &batch.publications {
             let content = Content::Publication(publication.topic(), publication.message());
-            append_command(shared, *number, content, lost_at, &mut bytes);
+            append_command(shared, *number, *last_made, content, &mut bytes);
         }
-        if let Some(number) = batch.heartbeat {
-            append_command(shared, number, Content::Heartbeat, lost_at, &mut bytes);
+        if let Some((number, last_made)) = batch.heartbeat {
+            append_command(shared, number, last_made, Content::Heartbeat, &mut bytes);
         }
         if batch.asks {
             link.question().append(&mut bytes);
@@ -161,12 +161,7 @@ fn send(shared: &Shared, mut link: Link) -> Option<Cow<'static, str>> {
         let outcome = send_batch(&mut link, &bytes, &batch, &mut accepted);
         count(&shared.counts.sent, accepted as u64);
         let lost = batch.publications.len() - accepted;
-        let mut state = shared.state();
-        count_lost(shared, &mut state, lost);
-        if accepted > 0 {
-            state.sent_at = Some(Instant::now());
-        }
-        drop(state);
+        count_lost(shared, lost);
         match outcome {
             Ok(None) => {}
             Ok(Some(why)) => shared.leave(why),
@@ -177,7 +172,7 @@ fn send(shared: &Shared, mut link: Link) -> Option<Cow<'static, str>> {
         }
         // If Redis has refused some, the other servers do not know the last number yet.
         if lost == 0 {
-            known = batch.heartbeat.or(batch.publications.last().map(|(number, _)| *number)).or(known);
+            known = batch.last_number().or(known);
         }
     }
 }
@@ -194,16 +189,16 @@ fn next_step(shared: &Shared, known: Option<u64>, ask_at: Instant) -> Step {
         batch.asks = Instant::now() >= ask_at;
         let mut bytes = 0;
         while batch.publications.len() < BATCH_MAX && bytes < BATCH_BYTES_MAX {
-            let Some((number, publication)) = state.queue.pop_front() else { break };
-            let held = publication.memory_bytes();
+            let Some(queued) = state.queue.pop_front() else { break };
+            let held = queued.publication.memory_bytes();
             state.queued_bytes = state.queued_bytes.saturating_sub(held);
             bytes += held;
-            batch.publications.push((number, publication));
+            batch.publications.push(queued);
         }
-        let last_sent = batch.publications.last().map(|(number, _)| *number).or(known);
+        let last_sent = batch.last_number().or(known);
         // If the publications after the last one sent were dropped, only a heartbeat lets the other servers notice.
         if state.queue.is_empty() && last_sent != Some(state.last_number) {
-            batch.heartbeat = Some(state.last_number);
+            batch.heartbeat = Some((state.last_number, state.last_made));
         }
         if batch.heartbeat.is_some() || !batch.publications.is_empty() {
             return Step::Send(batch);
@@ -213,7 +208,7 @@ fn next_step(shared: &Shared, known: Option<u64>, ask_at: Instant) -> Step {
         }
         if Instant::now() >= heartbeat {
             // This finds a broken connection before a publication needs it.
-            batch.heartbeat = Some(state.last_number);
+            batch.heartbeat = Some((state.last_number, state.last_made));
             return Step::Send(batch);
         }
         state = shared.wait(state, heartbeat);
@@ -246,13 +241,13 @@ fn send_batch(
 fn append_command(
     shared: &Shared,
     number: u64,
+    last_made: Option<Instant>,
     content: Content<'_>,
-    lost_at: Option<Instant>,
     out: &mut Vec<u8>,
 ) {
-    let lost_ago = lost_at.map(|at| at.elapsed());
+    let last_ago = last_made.map(|made| made.elapsed());
     let envelope =
-        Envelope { node: &shared.node, incarnation: shared.incarnation, number, lost_ago, content };
+        Envelope { node: &shared.node, incarnation: shared.incarnation, number, last_ago, content };
     let mut bytes = Vec::new();
     envelope.encode(&mut bytes);
     redis::cmd("PUBLISH").arg(&shared.channel).arg(bytes).write_packed_command(out);

@@ -37,18 +37,15 @@ pub(super) type Announce = dyn Fn(&Gap) -> String + Send + Sync;
 
 pub(super) struct State {
     pub(super) phase: Phase,
-    /// The publications to send, and their numbers.
-    pub(super) queue: VecDeque<(u64, Arc<Publication>)>,
+    /// The publications to send.
+    pub(super) queue: VecDeque<Queued>,
     /// The bytes that the queued publications hold.
     pub(super) queued_bytes: usize,
-    /// The number of the last publication made.
+    /// The number of the last publication made, and when that was.
     pub(super) last_number: u64,
+    pub(super) last_made: Option<Instant>,
     /// There is a connection to send on, so publications are queued rather than dropped.
     pub(super) is_open: bool,
-    /// When a publication was last dropped, or last sent to a server that may not have passed it on.
-    pub(super) lost_at: Option<Instant>,
-    /// When Redis last accepted a publication.
-    pub(super) sent_at: Option<Instant>,
     /// The server that each thread's connection leads to, and the number of the connection.
     pub(super) servers: [Option<(Server, u64)>; THREADS],
     /// Look where the address leads without waiting for the next beat.
@@ -71,6 +68,14 @@ pub(super) struct State {
     pub(super) away: [bool; THREADS],
     /// Threads that have ended.
     pub(super) ended: usize,
+}
+
+/// A publication to send.
+pub(super) struct Queued {
+    pub(super) number: u64,
+    /// When the one before it was made.
+    pub(super) last_made: Option<Instant>,
+    pub(super) publication: Arc<Publication>,
 }
 
 /// The phases of a broker's life, in their order.
@@ -143,10 +148,6 @@ impl Shared {
         let (own, other) = (role as usize, 1 - role as usize);
         state.opened += 1;
         (state.servers[own], state.leave[own]) = (Some((server.clone(), state.opened)), None);
-        if matches!(role, Role::Publisher) {
-            // Subscribers that were on the new server before may have missed what the old one has accepted.
-            state.lost_at = state.lost_at.max(state.sent_at);
-        }
         let Some((before, number)) = &state.servers[other] else { return };
         // If a server does not say which one it is, a publisher takes no chances with an older connection.
         let is_older = matches!(role, Role::Publisher) && *number <= state.publisher_ended;

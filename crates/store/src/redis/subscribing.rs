@@ -72,7 +72,6 @@ impl Subscriber<'_> {
         let describe = |error| describe(&error, shared.options.timeout);
         let closer = link.closer().map_err(|error| describe(error.into()))?;
         subscribe(&mut link, &shared.channel).map_err(describe)?;
-        self.peers.restart(Instant::now());
         let mut state = shared.state();
         if state.phase == Phase::Stopping {
             return Ok(());
@@ -87,6 +86,9 @@ impl Subscriber<'_> {
         if may_have_missed {
             // Clients may publish in response to the announcement, so the publisher should be connected first.
             shared.wait_until_open();
+        }
+        self.peers.restart(Instant::now());
+        if may_have_missed {
             self.announce(&Gap::Reconnected);
             shared.state().is_listening = true;
         }

@@ -44,7 +44,7 @@ struct Read {
     kind: u8,
     incarnation: u64,
     number: u64,
-    lost_ms: u64,
+    last_us: u64,
     node: String,
     topic: String,
     payload: Vec<u8>,
@@ -59,8 +59,8 @@ impl Read {
             }
             _ => Content::Publication(&self.topic, Message::Binary(&self.payload)),
         };
-        let lost_ago = (self.lost_ms != 0xffff_ffff).then(|| Duration::from_millis(self.lost_ms));
-        Envelope { node: &self.node, incarnation: self.incarnation, number: self.number, lost_ago, content }
+        let last_ago = (self.last_us != u64::MAX).then(|| Duration::from_micros(self.last_us));
+        Envelope { node: &self.node, incarnation: self.incarnation, number: self.number, last_ago, content }
     }
 }
 
@@ -76,7 +76,7 @@ fn read(bytes: &[u8]) -> Option<Read> {
     let version = number(1, &mut bytes)?;
     let kind = number(1, &mut bytes)? as u8;
     let (incarnation, count) = (number(8, &mut bytes)?, number(8, &mut bytes)?);
-    let lost_ms = number(4, &mut bytes)?;
+    let last_us = number(8, &mut bytes)?;
     let mut parts = Vec::new();
     for size in [1, 4, 4] {
         let length = number(size, &mut bytes)?;
@@ -97,6 +97,6 @@ fn read(bytes: &[u8]) -> Option<Read> {
         _ => false,
     };
     let named = !node.is_empty() && node.len() <= 64;
-    let whole = version == 1 && good && named && bytes.next().is_none();
-    whole.then_some(Read { kind, incarnation, number: count, lost_ms, node, topic, payload })
+    let whole = version == 2 && good && named && bytes.next().is_none();
+    whole.then_some(Read { kind, incarnation, number: count, last_us, node, topic, payload })
 }
