@@ -295,6 +295,12 @@ impl<'r, T> ArenaList<'r, T> {
         self.items.into_bump_slice_mut()
     }
 
+    /// Takes the values out of the list, as [`finish_mut`](ArenaList::finish_mut) returns them.
+    #[inline]
+    pub(crate) fn take(&mut self, arena: &'r Arena) -> &'r mut [T] {
+        std::mem::replace(self, arena.list(0)).finish_mut()
+    }
+
     /// Returns the values so far.
     #[inline]
     pub(crate) fn as_mut_slice(&mut self) -> &mut [T] {

@@ -314,8 +314,8 @@ mod tests {
             hpack::Decoder::new(hpack::TABLE_BYTES).decode(&block, &mut section).unwrap();
             section
         };
-        let head = http2::head::read(section(fields), false).unwrap().head;
-        let trailers = http2::head::trailers(section(trailers)).unwrap();
+        let head = http2::head::read(&mut section(fields), false).unwrap().head;
+        let trailers = http2::head::trailers(&mut section(trailers)).unwrap();
         let (content, conn, peer) =
             (&b"content"[..], ConnId { worker: 0, index: 0, generation: 0 }, &Peer::None);
         let (params, pattern, state) = (None, Pattern::NONE, RequestState::default());

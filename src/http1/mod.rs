@@ -166,5 +166,5 @@ pub use parse::assert_lexer_agrees;
 pub use refusal::Refusal;
 pub use step::{Awaits, ContentStep, HeadStep, PieceStep};
 pub use target::{Target, TargetForm};
-pub(crate) use target::{split as split_target, split_origin_form};
+pub(crate) use target::{TargetSpans, split as split_target, split_origin_form};
 pub(crate) use trailers::{DROPPED as DROPPED_TRAILERS, REFUSED as REFUSED_TRAILERS};

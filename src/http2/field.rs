@@ -37,6 +37,12 @@ pub(super) enum PseudoField {
 }
 
 impl FieldKind {
+    /// Whether it is anything but a pseudo-field.
+    #[inline]
+    pub(super) const fn is_field(self) -> bool {
+        !matches!(self, FieldKind::Pseudo(_))
+    }
+
     /// Returns what a name says about its field, if name and value are good. Names that belong to a connection are known only
     /// if they are in the static table; [`check`] knows the others.
     pub(super) const fn of_name(name: &[u8]) -> FieldKind {

@@ -5,9 +5,9 @@
 
 use super::head_fields::HeadFields;
 use super::malformed::{HeadError, Malformed};
-use super::section::{Finished, HOST, Section};
+use super::section::{HOST, Section};
 use crate::http1::{
-    DROPPED_TRAILERS, FieldSpan, Fields, Framing, Head, Method, REFUSED_TRAILERS, Refusal, Span, Target,
+    DROPPED_TRAILERS, FieldSpan, Fields, Framing, Head, Method, REFUSED_TRAILERS, Refusal, Span, TargetSpans,
     Version, is_token, split_origin_form, split_target,
 };
 
@@ -28,13 +28,14 @@ pub struct RequestHead<'r> {
 /// # Errors
 /// A [`HeadError`], which concerns the request and not its connection.
 #[inline(always)]
-pub fn read(mut section: Section<'_>, end_stream: bool) -> Result<RequestHead<'_>, HeadError> {
+pub fn read<'r>(section: &mut Section<'r>, end_stream: bool) -> Result<RequestHead<'r>, HeadError> {
     if let Some(refusal) = section.refusal() {
         return Err(refusal.into());
     }
     let (arena, size, target_max) = (section.arena, section.size(), section.target_max);
     section.join_cookies();
-    let Finished { bytes, len, spans, noted } = section.finish();
+    let (bytes, spans) = section.finish();
+    let (noted, len) = (&section.noted, section.len);
     let method_at = noted.check_request(bytes)?;
     let framing = noted.framing.framing(Version::Http2)?;
     let host = host(bytes, noted.authority, noted.framing.host)?;
@@ -50,10 +51,16 @@ pub fn read(mut section: Section<'_>, end_stream: bool) -> Result<RequestHead<'_
     if let Some(refusal) = noted.refusal {
         return Err(refusal.into());
     }
+    let raw = noted.path.or(noted.authority).unwrap_or_default();
+    let target = match origin_form(bytes, raw, noted, target_max) {
+        Some(target) => target,
+        None => unusual_target(bytes, method, noted, target_max)?,
+    };
+    let raw = raw.bytes(bytes);
     let protocol = noted.protocol.map(|protocol| protocol.text(bytes));
     let head = Head {
         method,
-        target: target(bytes, method, &noted, target_max)?,
+        target: target.into_target(raw),
         version: Version::Http2,
         fields: Fields::new(&bytes[..len], spans),
         framing,
@@ -73,14 +80,14 @@ pub fn read(mut section: Section<'_>, end_stream: bool) -> Result<RequestHead<'_
 ///
 /// # Errors
 /// A [`HeadError`], which concerns the request and not its connection.
-pub fn trailers(section: Section<'_>) -> Result<Fields<'_>, HeadError> {
+pub fn trailers<'r>(section: &mut Section<'r>) -> Result<Fields<'r>, HeadError> {
     match section.refusal() {
         None => {}
         Some(Refusal::HeadTooLarge) => return Err(Refusal::TrailersTooLarge.into()),
         Some(refusal) => return Err(refusal.into()),
     }
-    let arena = section.arena;
-    let Finished { bytes, len, spans: fields, noted } = section.finish();
+    let (bytes, fields) = section.finish();
+    let (arena, noted, len) = (section.arena, &section.noted, section.len);
     if noted.pseudo_fields > 0 {
         return Err(Malformed::PseudoField.into());
     }
@@ -138,39 +145,27 @@ fn content(framing: Framing, end_stream: bool) -> Result<(Framing, Option<u64>),
     }
 }
 
-/// Returns the target: `:path`, or `:authority` if a tunnel is asked for (RFC 9113 §8.3.1, §8.5).
+/// Returns the parts of `raw`, which is `:path`, or `:authority` if that is missing (RFC 9113 §8.3.1), if it is in origin form.
 #[inline(always)]
-fn target<'r>(
-    bytes: &'r [u8],
-    method: Method<'_>,
-    noted: &HeadFields,
-    target_max: usize,
-) -> Result<Target<'r>, HeadError> {
-    if let Some(path) = noted.path {
-        let raw = path.bytes(bytes);
-        if raw.first() == Some(&b'/') && raw.len() <= target_max {
-            if let Some(spans) = split_origin_form(bytes, path) {
-                return Ok(spans.into_target(raw));
-            }
-        }
-    }
-    unusual_target(bytes, method, noted, target_max)
+fn origin_form(bytes: &[u8], raw: Span, noted: &HeadFields, target_max: usize) -> Option<TargetSpans> {
+    let is_origin = noted.path.is_some() && raw.bytes(bytes).first() == Some(&b'/');
+    if is_origin && raw.len as usize <= target_max { split_origin_form(bytes, raw) } else { None }
 }
 
 #[cold]
-fn unusual_target<'r>(
-    bytes: &'r [u8],
+fn unusual_target(
+    bytes: &[u8],
     method: Method<'_>,
     noted: &HeadFields,
     target_max: usize,
-) -> Result<Target<'r>, HeadError> {
+) -> Result<TargetSpans, HeadError> {
     let raw = noted.path.or(noted.authority).unwrap_or_default().bytes(bytes);
     let is_asterisk = method == Method::Options && raw == b"*";
     match noted.path {
         _ if raw.len() > target_max => Err(Refusal::TargetTooLong.into()),
         Some(_) if raw.first() == Some(&b'/') => Err(Refusal::BadTarget.into()),
         Some(_) if !is_asterisk => Err(Malformed::Path.into()),
-        _ => Ok(split_target(method, raw)?.into_target(raw)),
+        _ => Ok(split_target(method, raw)?),
     }
 }
 
@@ -219,7 +214,7 @@ mod tests {
     /// Reads a head and describes it: method, target, host, framing, flags, and fields.
     fn describe(fields: &[(&str, &str)], end_stream: bool) -> Result<String, HeadError> {
         let (arena, limits) = (Arena::new(4096), Limits::default());
-        let read = |section| read(section, end_stream).map(describe_head);
+        let read = |mut section: Section<'_>| read(&mut section, end_stream).map(describe_head);
         let found = read(section(&arena, &limits, fields));
         if let Some(section) = repeated(&arena, &limits, fields) {
             assert_eq!(read(section), found, "{fields:?}");
@@ -394,8 +389,8 @@ mod tests {
         fn check(lengths: &[&str], end_stream: bool, expected: Result<Framing, HeadError>) {
             let lengths: Vec<_> = lengths.iter().map(|length| ("content-length", *length)).collect();
             let arena = Arena::new(4096);
-            let section = section(&arena, &Limits::default(), &with(&[], &lengths));
-            let found = read(section, end_stream).map(|request| request.head.framing);
+            let mut section = section(&arena, &Limits::default(), &with(&[], &lengths));
+            let found = read(&mut section, end_stream).map(|request| request.head.framing);
             assert_eq!(found, expected, "{lengths:?}");
         }
         check(&[], true, Ok(Framing::None));
@@ -444,8 +439,9 @@ mod tests {
         fn check(change: fn(&mut Limits), expected: Result<(), HeadError>) {
             let (mut limits, arena) = (Limits::default(), Arena::new(4096));
             change(&mut limits);
-            let section = section(&arena, &limits, &with(&[(":path", "/12345")], &[("a", "b"), ("c", "d")]));
-            assert_eq!(read(section, true).map(drop), expected);
+            let mut section =
+                section(&arena, &limits, &with(&[(":path", "/12345")], &[("a", "b"), ("c", "d")]));
+            assert_eq!(read(&mut section, true).map(drop), expected);
         }
         check(|limits| limits.headers = 2, Ok(()));
         check(|limits| limits.headers = 1, Err(Refusal::TooManyFields.into()));
@@ -459,8 +455,8 @@ mod tests {
     fn trailers_are_read_as_in_http1() {
         fn check(fields: &[(&str, &str)], expected: Result<&str, HeadError>) {
             let arena = Arena::new(4096);
-            let found =
-                trailers(section(&arena, &Limits::default(), fields)).map(|fields| format!("{fields:?}"));
+            let found = trailers(&mut section(&arena, &Limits::default(), fields))
+                .map(|fields| format!("{fields:?}"));
             assert_eq!(found.as_deref(), expected.as_ref().map(|text| *text), "{fields:?}");
         }
         check(&[], Ok("{}"));
@@ -474,8 +470,8 @@ mod tests {
         check(&[("host", "a")], Err(Refusal::TrailerForbidden.into()));
         let arena = Arena::new(4096);
         let limits = Limits { head_bytes: 50, ..Limits::default() };
-        let large = section(&arena, &limits, &[("x", "1"), ("y", "2")]);
-        assert_eq!(trailers(large).map(drop), Err(Refusal::TrailersTooLarge.into()));
+        let mut large = section(&arena, &limits, &[("x", "1"), ("y", "2")]);
+        assert_eq!(trailers(&mut large).map(drop), Err(Refusal::TrailersTooLarge.into()));
     }
 
     #[test]
@@ -508,7 +504,7 @@ mod tests {
                 }
                 let mut section = Section::new(&arena, &Limits::default(), block.len());
                 Decoder::new(TABLE_BYTES).decode(&block, &mut section).unwrap();
-                let second = read(section, false).ok().map(|request| request.head);
+                let second = read(&mut section, false).ok().map(|request| request.head);
                 let second = second.map(|head| {
                     format!("{:?} {} {:?}", head.target, head.host(), head.fields).to_lowercase()
                 });

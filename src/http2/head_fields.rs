@@ -18,7 +18,7 @@ pub(super) struct HeadFields {
     /// How many pseudo-fields there are.
     pub(super) pseudo_fields: usize,
     /// How many fields there are besides.
-    fields: usize,
+    pub(super) fields: usize,
     /// How many of them are `cookie`.
     pub(super) cookies: usize,
     pub(super) framing: FramingFields,

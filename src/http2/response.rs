@@ -94,7 +94,6 @@ mod tests {
     use crate::arena::Arena;
     use crate::config::Limits;
     use crate::http1::{ConnectionHeader, encode_field};
-    use crate::http2::section::Finished;
 
     const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
 
@@ -102,7 +101,7 @@ mod tests {
         let arena = Arena::new(4096);
         let mut section = Section::new(&arena, &Limits::default(), block.len());
         Decoder::new(TABLE_BYTES).decode(block, &mut section).unwrap();
-        let Finished { bytes, spans, .. } = section.finish();
+        let (bytes, spans) = section.finish();
         let line = |span: &crate::http1::FieldSpan| {
             format!("{}: {}\n", span.name.text(bytes), span.value.text(bytes))
         };

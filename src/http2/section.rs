@@ -33,12 +33,10 @@ pub struct Section<'r> {
     pub(super) arena: &'r Arena,
     /// [`HOST`], and the names and values of the fields, one behind the other. From `len` on, the field that is being decoded.
     bytes: ArenaList<'r, u8>,
-    len: usize,
+    pub(super) len: usize,
     spans: ArenaList<'r, FieldSpan>,
     /// Those of them that HTTP itself acts on.
-    noted: HeadFields,
-    /// Fields that are not pseudo-fields (RFC 9113 §8.3).
-    fields: usize,
+    pub(super) noted: HeadFields,
     fields_max: usize,
     /// The size as RFC 9113 §6.5.2 counts it, without the field that is being decoded.
     size: usize,
@@ -62,7 +60,6 @@ impl<'r> Section<'r> {
             len: HOST.len(),
             spans,
             noted: HeadFields::default(),
-            fields: 0,
             fields_max,
             size: 0,
             size_max,
@@ -87,8 +84,8 @@ impl<'r> Section<'r> {
     }
 
     /// Ends the section. Returns the name and the value of each field that is stored, in their order, pseudo-fields too.
-    pub fn into_fields(self) -> impl Iterator<Item = (&'r [u8], &'r [u8])> {
-        let Finished { bytes, spans, .. } = self.finish();
+    pub fn into_fields(mut self) -> impl Iterator<Item = (&'r [u8], &'r [u8])> {
+        let (bytes, spans) = self.finish();
         let bytes = &*bytes;
         spans.iter().map(move |span| (span.name.bytes(bytes), span.value.bytes(bytes)))
     }
@@ -161,8 +158,8 @@ impl<'r> Section<'r> {
     #[inline(always)]
     fn commit_to(&mut self, end: usize, name_len: usize, kind: FieldKind) {
         self.size += end - self.len + FIELD_BYTES;
-        self.fields += usize::from(self.bytes.as_slice().get(self.len) != Some(&b':'));
-        if self.size > self.size_max || self.fields > self.fields_max {
+        let fields = self.noted.fields + usize::from(kind.is_field());
+        if self.size > self.size_max || fields > self.fields_max {
             return self.refuse();
         }
         let field = self.span(name_len, end);
@@ -184,12 +181,11 @@ impl<'r> Section<'r> {
         self.bytes.truncate(self.len);
     }
 
-    /// Ends the section.
-    #[inline]
-    pub(super) fn finish(mut self) -> Finished<'r> {
+    /// Takes the names and values out of the section, with some more bytes behind them, and the fields, pseudo-fields too.
+    #[inline(always)]
+    pub(super) fn finish(&mut self) -> (&'r mut [u8], &'r mut [FieldSpan]) {
         self.bytes.extend(&SLACK);
-        let (bytes, spans) = (self.bytes.finish_mut(), self.spans.finish_mut());
-        Finished { bytes, len: self.len, spans, noted: self.noted }
+        (self.bytes.take(self.arena), self.spans.take(self.arena))
     }
 
     /// Joins the values of several `cookie` fields with `; ` into the first of them (RFC 9113 §8.2.3).
@@ -227,18 +223,6 @@ impl<'r> Section<'r> {
         }
         self.spans.truncate(kept);
     }
-}
-
-/// A section that is complete.
-pub(super) struct Finished<'r> {
-    /// Names and values, and some more bytes.
-    pub(super) bytes: &'r mut [u8],
-    /// The number of bytes of names and values.
-    pub(super) len: usize,
-    /// All fields, pseudo-fields too.
-    pub(super) spans: &'r mut [FieldSpan],
-    /// Those that HTTP itself acts on.
-    pub(super) noted: HeadFields,
 }
 
 #[cfg(test)]
@@ -288,7 +272,7 @@ mod tests {
         assert_eq!(section.refusal(), None);
         add(&mut section, "c", "");
         assert_eq!(section.refusal(), Some(Refusal::TooManyFields));
-        assert_eq!(section.finish().spans.len(), 4);
+        assert_eq!(section.finish().1.len(), 4);
     }
 
     #[test]
@@ -310,7 +294,7 @@ mod tests {
         for i in 0..100 {
             add(&mut section, &format!("n{i}"), &value);
         }
-        let Finished { bytes, len, spans, .. } = section.finish();
+        let ((bytes, spans), len) = (section.finish(), section.len);
         let mut end = HOST.len();
         for (i, span) in spans.iter().enumerate() {
             assert_eq!(span.name.text(bytes), format!("n{i}"));

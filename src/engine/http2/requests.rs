@@ -25,6 +25,7 @@ use crate::panics::catch_counted;
 use crate::transport::Stream;
 use std::cell::RefCell;
 use std::convert::Infallible;
+use std::mem::ManuallyDrop;
 
 /// Works through the frames in `input`, and begins at most `budget` requests. Frames that begin none are bounded by the input.
 #[inline(never)]
@@ -234,7 +235,7 @@ fn take_block<S: Stream>(
     match role {
         BlockRole::Ignored => {}
         BlockRole::Refused => mux.core.refuse(stream, ErrorCode::REFUSED_STREAM, now_ms, out.cork),
-        BlockRole::Trailers => match http2::head::trailers(section) {
+        BlockRole::Trailers => match http2::head::trailers(&mut section) {
             Ok(trailers) if ends && mux.core.end_content(stream) => {
                 if mux.receive_trailers(stream, &trailers).is_err() {
                     refuse_content(mux, stream, out);
@@ -248,7 +249,7 @@ fn take_block<S: Stream>(
             }
         },
         BlockRole::Head => {
-            let head = http2::head::read(section, ends);
+            let head = http2::head::read(&mut section, ends);
             let is_open = false;
             let dispatch =
                 Dispatch { mux, stream, ends, is_open, out, client, app, services, arena, pool, held };
@@ -352,7 +353,17 @@ impl<'r, S: Stream> Dispatch<'_, '_, 'r, S> {
         let date = date.text();
         let mut status = 0;
         let answered = catch_counted(&mut counters.panics, || {
-            let mut response = handler.call(&request).unwrap_or_else(Response::from);
+            // It is encoded where it lies, and mostly has nothing to drop, as over HTTP/1.1.
+            let mut result = ManuallyDrop::new(handler.call(&request));
+            if let Ok(response) = &mut *result {
+                status = response.status;
+                let answered = answer(mux, target, response, date, out);
+                if response.owns_something() {
+                    drop(ManuallyDrop::into_inner(result));
+                }
+                return answered;
+            }
+            let mut response = ManuallyDrop::into_inner(result).unwrap_or_else(Response::from);
             status = response.status;
             answer(mux, target, &mut response, date, out)
         });

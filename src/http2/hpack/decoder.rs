@@ -196,7 +196,6 @@ mod tests {
     use super::*;
     use crate::arena::Arena;
     use crate::config::Limits;
-    use crate::http2::section::Finished;
 
     fn bytes(hex: &str) -> Vec<u8> {
         let digits: Vec<u32> = hex.chars().filter_map(|c| c.to_digit(16)).collect();
@@ -209,7 +208,7 @@ mod tests {
         let mut section = Section::new(&arena, &Limits::default(), block.len());
         decoder.decode(block, &mut section)?;
         assert_eq!(section.refusal(), None);
-        let Finished { bytes, spans, .. } = section.finish();
+        let (bytes, spans) = section.finish();
         let line = |span: &crate::http1::FieldSpan| {
             format!("{}: {}\n", span.name.text(bytes), span.value.text(bytes))
         };
@@ -398,7 +397,7 @@ mod tests {
         let arena = Arena::new(4096);
         let mut section = Section::new(&arena, &limits, block.len());
         assert_eq!(small.decode(&block, &mut section), Ok(()));
-        assert!(section.refusal().is_some() && section.finish().spans.len() < 200);
+        assert!(section.refusal().is_some() && section.finish().1.len() < 200);
         let limits = Limits { head_bytes: 1 << 20, headers: 1 << 20, ..Limits::default() };
         let mut section = Section::new(&arena, &limits, block.len());
         assert_eq!(large.decode(&block, &mut section), Ok(()));
