@@ -46,7 +46,11 @@ pub fn read<'r>(section: &mut Section<'r>, end_stream: bool) -> Result<RequestHe
         spans[0] = FieldSpan { name: Span { at: 0, len: HOST.len() as u32 }, value: host };
     }
     let bytes = &*bytes;
-    let method = method(bytes, method_at)?;
+    let method = match method_at.bytes(bytes) {
+        b"GET" => Method::Get,
+        b"POST" => Method::Post,
+        _ => unusual_method(bytes, method_at)?,
+    };
     let (framing, content_length) = content(framing, end_stream)?;
     if let Some(refusal) = noted.refusal {
         return Err(refusal.into());
@@ -108,7 +112,7 @@ pub fn trailers<'r>(section: &mut Section<'r>) -> Result<Fields<'r>, HeadError> 
 }
 
 /// Returns the host: `:authority`, or the field `host` if that is missing (RFC 9113 §8.3.1).
-#[inline]
+#[inline(always)]
 fn host(bytes: &[u8], authority: Option<Span>, field: Option<Span>) -> Result<Span, HeadError> {
     match (authority, field) {
         (Some(authority), None) => Ok(authority),
@@ -120,11 +124,8 @@ fn host(bytes: &[u8], authority: Option<Span>, field: Option<Span>) -> Result<Sp
     }
 }
 
-#[inline]
-fn method(bytes: &[u8], name: Span) -> Result<Method<'_>, Refusal> {
-    if name.bytes(bytes) == b"GET" {
-        return Ok(Method::Get);
-    }
+#[cold]
+fn unusual_method(bytes: &[u8], name: Span) -> Result<Method<'_>, Refusal> {
     match Method::from(name.text(bytes)) {
         Method::Extension(name) if name.is_empty() || !name.bytes().all(is_token) => Err(Refusal::BadMethod),
         method => Ok(method),

@@ -35,17 +35,18 @@ impl HeadFields {
             return self.add_pseudo(pseudo, field.value);
         }
         if kind != FieldKind::Ordinary {
-            self.add_special(bytes, field, kind);
+            self.add_special(bytes, field.name, field.value, kind);
         }
         self.fields += 1;
     }
 
-    fn add_special(&mut self, bytes: &[u8], field: FieldSpan, kind: FieldKind) {
+    /// The spans are passed one by one, in registers: a field in memory would have to be read right after it was written.
+    fn add_special(&mut self, bytes: &[u8], name: Span, value: Span, kind: FieldKind) {
         match kind {
             FieldKind::Ordinary | FieldKind::Pseudo(_) => {}
             FieldKind::Cookie => self.cookies += 1,
-            FieldKind::Framing => self.framing.inspect(bytes, field.name.bytes(bytes), field.value),
-            FieldKind::Malformed => self.add_malformed(bytes, field),
+            FieldKind::Framing => self.framing.inspect(bytes, name.bytes(bytes), value),
+            FieldKind::Malformed => self.add_malformed(bytes, FieldSpan { name, value }),
         }
     }
 

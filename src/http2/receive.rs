@@ -26,9 +26,18 @@ impl<R> Connection<R> {
         limits: &Limits,
         out: &mut Vec<u8>,
     ) -> Step<'i, R> {
-        match self.request(input, limits) {
-            Some(step) => step,
-            None => self.next_of_any_kind(input, now_ms, limits, out),
+        if let Some(step) = self.request(input, limits) {
+            return step;
+        }
+        match self.look_at(input, now_ms, limits, out) {
+            Ok(Step::Done { .. } | Step::Windows { .. }) if self.has_failed() => {
+                Step::Failed(ErrorCode::ENHANCE_YOUR_CALM)
+            }
+            Ok(step) => step,
+            Err((code, why)) => {
+                self.fail(code, why, out);
+                Step::Failed(code)
+            }
         }
     }
 
@@ -71,26 +80,6 @@ impl<R> Connection<R> {
     }
 
     #[inline(never)]
-    fn next_of_any_kind<'i>(
-        &mut self,
-        input: &'i [u8],
-        now_ms: u64,
-        limits: &Limits,
-        out: &mut Vec<u8>,
-    ) -> Step<'i, R> {
-        match self.look_at(input, now_ms, limits, out) {
-            Ok(Step::Done { .. } | Step::Windows { .. }) if self.has_failed() => {
-                Step::Failed(ErrorCode::ENHANCE_YOUR_CALM)
-            }
-            Ok(step) => step,
-            Err((code, why)) => {
-                self.fail(code, why, out);
-                Step::Failed(code)
-            }
-        }
-    }
-
-    #[inline]
     fn look_at<'i>(
         &mut self,
         input: &'i [u8],
