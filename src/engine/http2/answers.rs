@@ -34,24 +34,17 @@ pub(super) struct Target {
     pub(super) is_open: bool,
 }
 
-/// What becomes of a response.
-pub(super) enum Answered {
-    /// It is written.
-    Whole,
-    /// It gets a record, whose stream is open now.
-    Later(Work),
-}
-
-/// Answers a request. A body that needs a record is taken out of the response.
+/// Answers a request. Returns the work of a record, whose stream is open now, if the response needs one: its body is taken out
+/// of it then. Else the response is written.
 #[inline]
 pub(super) fn answer<S: Stream>(
     mux: &mut Mux,
-    target: Target,
+    target: &Target,
     response: &mut Response<'_>,
     date: &[u8; 29],
     out: &mut Output<'_, S>,
-) -> Answered {
-    let Target { stream, head_only, is_open, .. } = target;
+) -> Option<Work> {
+    let Target { stream, head_only, is_open, .. } = *target;
     if matches!(response.body, Body::Pending(_)) {
         return answer_later(mux, target, response, date, out);
     }
@@ -66,7 +59,7 @@ pub(super) fn answer<S: Stream>(
     let has_content = !silent && !head_only && bytes > 0;
     let window = if is_open { mux.core.window(stream) } else { mux.core.new_window() };
     if has_content && bytes > window.min(CONTENT_BYTES_MAX) as u64 {
-        return Answered::Later(queue(mux, target, response, content, date, out.cork.outboxes.take()));
+        return Some(queue(mux, target, response, content, date, out.cork.outboxes.take()));
     }
     write_head(mux, stream, response, content, date, !has_content, out.cork);
     let content_at = out.cork.len();
@@ -85,12 +78,12 @@ pub(super) fn answer<S: Stream>(
     }
     end(mux, target, response.close, out.cork);
     out.flush_if_full();
-    Answered::Whole
+    None
 }
 
 /// Ends a stream whose response is written. `close`: the response asks for the end of the connection.
 #[inline]
-fn end(mux: &mut Mux, target: Target, close: bool, out: &mut Vec<u8>) {
+fn end(mux: &mut Mux, target: &Target, close: bool, out: &mut Vec<u8>) {
     if close {
         mux.core.announce_end(out);
     }
@@ -172,7 +165,7 @@ fn push_head(outbox: &mut Outbox, response: &Response<'_>, content: ContentLengt
         .push_written(|out| http2::push_head_frames(out, &head_of(response, content, date), response.close));
 }
 
-fn open(mux: &mut Mux, target: Target) {
+fn open(mux: &mut Mux, target: &Target) {
     if target.is_open {
         return;
     }
@@ -183,7 +176,7 @@ fn open(mux: &mut Mux, target: Target) {
 #[inline(never)]
 fn queue(
     mux: &mut Mux,
-    target: Target,
+    target: &Target,
     response: &mut Response<'_>,
     content: ContentLength,
     date: &[u8; 29],
@@ -206,11 +199,11 @@ fn queue(
 #[inline(never)]
 fn answer_later<S: Stream>(
     mux: &mut Mux,
-    target: Target,
+    target: &Target,
     response: &mut Response<'_>,
     date: &[u8; 29],
     out: &mut Output<'_, S>,
-) -> Answered {
+) -> Option<Work> {
     let Body::Pending(pending) = &response.body else {
         unreachable!("only a pending body is answered later");
     };
@@ -218,7 +211,7 @@ fn answer_later<S: Stream>(
     let length = match pending.awaited() {
         Some(Awaited::Answer(_)) | None => {
             open(mux, target);
-            return Answered::Later(Work::Transfer(Transfer::pending(&context, response), None));
+            return Some(Work::Transfer(Transfer::pending(&context, response), None));
         }
         Some(Awaited::Source(streamed)) => streamed.length,
         Some(Awaited::Events(_)) => None,
@@ -232,7 +225,7 @@ fn answer_later<S: Stream>(
         response.body = Body::Empty;
         write_head(mux, target.stream, response, content, date, true, out.cork);
         end(mux, target, response.close, out.cork);
-        return Answered::Whole;
+        return None;
     }
     // The head of a stream of events depends on whether there is room for the subscription.
     let outbox = (!is_events).then(|| {
@@ -241,5 +234,5 @@ fn answer_later<S: Stream>(
         outbox
     });
     open(mux, target);
-    Answered::Later(Work::Transfer(Transfer::pending(&context, response), outbox))
+    Some(Work::Transfer(Transfer::pending(&context, response), outbox))
 }

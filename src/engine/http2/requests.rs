@@ -3,8 +3,8 @@
 //! It knows no connection record. Its invariants: a field block is decoded whatever becomes of its request; the arena is reset
 //! after each request.
 
-use super::answers::{Answered, Target, answer};
-use super::begun::Begun;
+use super::answers::{Target, answer};
+use super::begun::{Begun, Work};
 use super::held::Held;
 use super::mux::Mux;
 use super::text::{self, ContentForm};
@@ -351,29 +351,31 @@ impl<'r, S: Stream> Dispatch<'_, '_, 'r, S> {
         let target = Target { stream, ends, head_only: head.method == Method::Head, is_open };
         let Services { counters, date, .. } = &mut *services;
         let date = date.text();
-        let mut status = 0;
+        let (mut status, mut work) = (0, None);
         let answered = catch_counted(&mut counters.panics, || {
             // It is encoded where it lies, and mostly has nothing to drop, as over HTTP/1.1.
             let mut result = ManuallyDrop::new(handler.call(&request));
             if let Ok(response) = &mut *result {
                 status = response.status;
-                let answered = answer(mux, target, response, date, out);
+                if let Some(later) = answer(mux, &target, response, date, out) {
+                    work = Some(later);
+                }
                 if response.owns_something() {
                     drop(ManuallyDrop::into_inner(result));
                 }
-                return answered;
+                return;
             }
             let mut response = ManuallyDrop::into_inner(result).unwrap_or_else(Response::from);
             status = response.status;
-            answer(mux, target, &mut response, date, out)
+            work = answer(mux, &target, &mut response, date, out);
         });
         counters.panics += request.panics();
-        let answered = answered.unwrap_or_else(|| {
+        if answered.is_none() {
             let mut response = Response::from(handler_failed());
             status = response.status;
-            answer(mux, target, &mut response, date, out)
-        });
-        settle(mux, stream, status, answered, out, client, services);
+            work = answer(mux, &target, &mut response, date, out);
+        }
+        settle(mux, stream, status, work, out, client, services);
     }
 
     /// Gives the request a record.
@@ -413,15 +415,15 @@ impl<'r, S: Stream> Dispatch<'_, '_, 'r, S> {
         let mut response = app.error_response(error, &mut services.counters.panics);
         let (status, before) = (response.status, out.cork.position());
         let target = Target { stream, ends, head_only, is_open: false };
-        let answered = answer(mux, target, &mut response, services.date.text(), out);
+        let work = answer(mux, &target, &mut response, services.date.text(), out);
         let completions = &mut services.completions;
-        match answered {
-            Answered::Whole if completions.is_on() => {
+        match work {
+            None if completions.is_on() => {
                 completions.refused(client.conn, status, before, out.cork.position());
             }
-            Answered::Whole => {}
+            None => {}
             // The client's windows are smaller than the content.
-            Answered::Later(work) => {
+            Some(work) => {
                 let on = completions.is_on();
                 let completion =
                     on.then(|| completions.detach_refused(client.conn, status, before)).flatten();
@@ -437,18 +439,18 @@ fn settle<S: Stream>(
     mux: &mut Mux,
     stream: u32,
     status: u16,
-    answered: Answered,
+    work: Option<Work>,
     out: &mut Output<'_, S>,
     client: &Client<'_>,
     services: &mut Services,
 ) {
     let completions = &mut services.completions;
-    match answered {
-        Answered::Whole if completions.is_on() => {
+    match work {
+        None if completions.is_on() => {
             completions.answered(client.conn, status, out.cork.position(), false);
         }
-        Answered::Whole => {}
-        Answered::Later(work) => {
+        None => {}
+        Some(work) => {
             // A deferred response has not begun yet, and may get another status.
             let status = if work.is_deferred() { 0 } else { status };
             let completion = if completions.is_on() { completions.detach(client.conn, status) } else { None };
