@@ -162,14 +162,18 @@ fn next<S: Stream>(
             return answer_otherwise(arrived, response, decoder, out, app, services);
         }
     };
-    let (content, trailers, consumed) = match content(head, rest, resumed, decoder, out, arena, services) {
-        ContentStep::Incomplete { filled } => return Step::NeedsInput { filled },
-        ContentStep::Refused(refusal) => {
-            begin(head, place, length, client, out, services);
-            response.refuse(out, conn, refusal, app, services);
-            return Step::Answered { consumed: length, keep_alive: false };
+    let (content, trailers, consumed) = if head.framing.is_empty() {
+        (&[][..], Fields::default(), head.len)
+    } else {
+        match content(head, rest, resumed, decoder, out, arena, services) {
+            ContentStep::Incomplete { filled } => return Step::NeedsInput { filled },
+            ContentStep::Refused(refusal) => {
+                begin(head, place, length, client, out, services);
+                response.refuse(out, conn, refusal, app, services);
+                return Step::Answered { consumed: length, keep_alive: false };
+            }
+            ContentStep::Whole { content, trailers, consumed } => (content, trailers, consumed),
         }
-        ContentStep::Whole { content, trailers, consumed } => (content, trailers, consumed),
     };
     services.counters.requests += 1;
     begin(head, place, consumed, client, out, services);
