@@ -251,8 +251,8 @@ impl<'r> Response<'r> {
     /// Makes the server close the connection after this response (RFC 9112 §9.6).
     ///
     /// Over HTTP/2 the connection carries other requests, so it ends in order (RFC 9113 §6.8). GOAWAY announces the end with this
-    /// response; requests that are on their way are served, and the connection ends with the last of them. A client that opens
-    /// another connection for its next request loses none.
+    /// response; requests that are on their way are served, at most 1,000 that begin after it, and the connection ends with the
+    /// last of them. A client that opens another connection for its next request loses none.
     pub fn close(mut self) -> Response<'r> {
         self.close = true;
         self

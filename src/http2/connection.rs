@@ -297,11 +297,14 @@ impl<R> Connection<R> {
         Ok(())
     }
 
-    /// Begins the orderly end: GOAWAY announces it, and a PING finds out when the peer knows (RFC 9113 §6.8).
+    /// Begins the orderly end: GOAWAY announces it, and a PING finds out when the peer knows (RFC 9113 §6.8). A peer that does
+    /// not answer the PING can begin some more streams.
     #[cold]
     pub fn announce_end(&mut self, out: &mut Vec<u8>) {
         if self.drain == Drain::No && !matches!(self.phase, Phase::Failed) {
             self.drain = Drain::Announced;
+            // The identifiers of a peer are odd.
+            self.last_served = ((self.last_stream + 2 * LATE_STREAMS_MAX - 1) | 1).min(STREAM_MAX);
             push_goaway(out, STREAM_MAX, ErrorCode::NO_ERROR, "");
             push_frame(out, kind::PING, 0, 0, DRAIN_PING);
         }
@@ -311,8 +314,15 @@ impl<R> Connection<R> {
     pub fn announce_last(&mut self, out: &mut Vec<u8>) {
         if self.drain != Drain::Final && !matches!(self.phase, Phase::Failed) {
             self.drain = Drain::Final;
-            self.last_served = self.last_stream;
+            self.last_served = self.last_served.min(self.last_stream);
             push_goaway(out, self.last_served, ErrorCode::NO_ERROR, "");
+        }
+    }
+
+    /// Notes that a field block is ignored: the peer may have begun too many streams since the end was announced.
+    pub fn ignore_block(&mut self, out: &mut Vec<u8>) {
+        if self.drain == Drain::Announced && self.last_stream > self.last_served {
+            self.announce_last(out);
         }
     }
 
@@ -328,6 +338,9 @@ impl<R> Connection<R> {
         self.decoder.bytes() + self.streams.bytes() + gathered + reset
     }
 }
+
+/// Streams that are served after the end was announced: more than a peer begins before it knows.
+const LATE_STREAMS_MAX: u32 = 1_000;
 
 /// The payload of the PING that follows the first GOAWAY.
 pub(super) const DRAIN_PING: &[u8; 8] = b"draining";

@@ -233,7 +233,7 @@ fn take_block<S: Stream>(
     }
     let (now_ms, is_head) = (services.now_ms, section.is_head());
     match role {
-        BlockRole::Ignored => {}
+        BlockRole::Ignored => mux.core.ignore_block(out.cork),
         BlockRole::Refused => mux.core.refuse(stream, ErrorCode::REFUSED_STREAM, now_ms, out.cork),
         BlockRole::Trailers => match http2::head::trailers(&mut section) {
             Ok(trailers) if ends && mux.core.end_content(stream) => {

@@ -118,7 +118,7 @@ impl Owner {
     fn take_block(&mut self, stream: u32, ends: bool, role: BlockRole, word: &str) {
         let Owner { core, out, now_ms, .. } = self;
         match (role, word) {
-            (BlockRole::Ignored, _) => {}
+            (BlockRole::Ignored, _) => core.ignore_block(out),
             (BlockRole::Refused, _) => core.refuse(stream, ErrorCode::REFUSED_STREAM, *now_ms, out),
             (BlockRole::Trailers, _) => {
                 if !(ends && core.end_content(stream)) {

@@ -311,6 +311,23 @@ fn frames_of_the_connection() {
 }
 
 #[test]
+fn a_peer_that_does_not_answer_the_ping_is_served_for_a_while() {
+    let mut owner = Owner::begun();
+    owner.core.announce_end(&mut owner.out);
+    owner.read_replies();
+    owner.log.clear();
+    for at in 0..1_000 {
+        owner.take(&head(1 + 2 * at, "a", END));
+        owner.expect(&format!("Head {} a end", 1 + 2 * at));
+    }
+    owner.take(&head(2_001, "a", END));
+    owner.expect("Ignored 2001 a end; > goaway 1999 0");
+    assert!(owner.core.is_drained());
+    owner.take(&[head(2_003, "a", END), ping(flag::ACK, b"draining")].concat());
+    owner.expect("Ignored 2003 a end");
+}
+
+#[test]
 fn the_orderly_end_has_two_steps() {
     // RFC 9113 §6.8
     fn draining() -> Owner {

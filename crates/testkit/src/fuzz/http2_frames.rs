@@ -145,7 +145,7 @@ impl Owner {
     ) {
         let core = &mut self.core;
         match (role, block.first().map_or(0, |first| first % 8)) {
-            (BlockRole::Ignored, _) => {}
+            (BlockRole::Ignored, _) => core.ignore_block(out),
             (BlockRole::Refused, _) => {
                 assert_eq!(core.streams.len(), limits.streams);
                 core.refuse(id, ErrorCode::REFUSED_STREAM, 5, out);
