@@ -117,7 +117,6 @@ fn next<S: Stream>(
     let Context { app, services, scratch: Scratch { arena, .. } } = worker;
     let arena = &*arena;
     let length = input.len();
-
     let limits = if client.is_stream { &services.stream_limits } else { &services.limits };
     let (head, rest, resumed) = match decoder.head(input, arena, limits) {
         HeadStep::Head { head, rest, resumed } if client.is_stream => {
