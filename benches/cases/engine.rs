@@ -232,19 +232,26 @@ pub fn routes() -> Vec<Case> {
 }
 
 pub fn messages() -> Vec<Case> {
-    let echo = |name, messages: u64, bytes| {
+    let echo = |name, messages: u64, opcode, bytes| {
         Case::new(name, messages, move || {
             let mut rig = Rig::new(app());
             let accepted = rig.exchange(HANDSHAKE.into());
             assert!(accepted.starts_with(b"HTTP/1.1 101 "), "{}", accepted.escape_ascii());
-            let sent = frame(2, bytes).repeat(messages as usize);
+            let sent = frame(opcode, bytes).repeat(messages as usize);
             // Frames from a server have no mask.
             let unmasked = sent.len() - 4 * messages as usize;
             assert_eq!(rig.exchange(sent).len(), unmasked, "each message comes back");
             move || rig.turn()
         })
     };
-    vec![echo("engine/ws echo 16 B 32 at once", 32, 16), echo("engine/ws echo 64 KiB", 1, 64 << 10)]
+    vec![
+        echo("engine/ws echo text 16 B", 1, 1, 16),
+        echo("engine/ws echo text 16 B 32 at once", 32, 1, 16),
+        echo("engine/ws echo 16 B 32 at once", 32, 2, 16),
+        echo("engine/ws echo 1 KiB", 1, 2, 1 << 10),
+        echo("engine/ws echo 1 KiB 32 at once", 32, 2, 1 << 10),
+        echo("engine/ws echo 64 KiB", 1, 2, 64 << 10),
+    ]
 }
 
 /// What the loop that runs a worker publishes between two turns: queued, and then delivered in the turn.
