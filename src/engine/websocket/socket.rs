@@ -98,6 +98,10 @@ impl OpenSocket {
             if sender.out.is_blocked() || sender.stops {
                 break Next::Same(StopReason::PeerBlocked);
             }
+            // Most input ends with a frame: that need not be found out header by header.
+            if from == input.len() {
+                break Next::Same(StopReason::NeedsInput);
+            }
             let limits = &sender.services.limits;
             // Each path handles its own event: joining them first costs every short message a few instructions.
             let consumed = match decoder.short(&mut input[from..], limits) {
