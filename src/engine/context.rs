@@ -17,6 +17,7 @@ use crate::buffer::{Charge, Memory, Pool};
 use crate::config::{HttpVersions, Limits, READ_BYTES};
 use crate::time::{DateCache, Now};
 use crate::transport::Stream;
+use crate::ws;
 use std::sync::Arc;
 
 /// A worker's parts that are not connections.
@@ -31,6 +32,8 @@ pub(super) struct Services {
     pub(super) limits: Limits,
     /// For the heads of streams: see [`text::limits`].
     pub(super) stream_limits: Limits,
+    /// The payload of a short message of a WebSocket has fewer bytes than this.
+    pub(super) short_below: usize,
     pub(super) http: HttpVersions,
     /// The memory that the buffers of all workers share.
     pub(super) memory: Arc<Memory>,
@@ -132,6 +135,7 @@ impl Context {
         let app = app.finish();
         let services = Services {
             stream_limits: text::limits(&limits),
+            short_below: ws::short_below(&limits),
             limits,
             http,
             memory,

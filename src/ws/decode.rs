@@ -145,7 +145,21 @@ impl Decoder {
     /// It is inlined into the caller's loop, so that its result stays in registers.
     #[inline(always)]
     pub fn short<'m>(&mut self, input: &'m mut [u8], limits: &Limits) -> Option<(Event<'m>, usize)> {
-        let short = self.whole_frame(input, limits, short::read)?;
+        self.short_below(input, short::below(limits))
+    }
+
+    /// The same for a payload of fewer bytes than `below`, which [`short_below`](super::short_below) returns: a caller
+    /// with many messages compares them with one number instead of three limits.
+    #[inline(always)]
+    pub(crate) fn short_below<'m>(
+        &mut self,
+        input: &'m mut [u8],
+        below: usize,
+    ) -> Option<(Event<'m>, usize)> {
+        if !matches!(self.state, State::Header) || self.reassembly.is_some() {
+            return None;
+        }
+        let short = short::read_below(input, below)?;
         self.open_short(input, short)
     }
 

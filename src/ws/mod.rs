@@ -96,3 +96,4 @@ pub use inflated::Inflated;
 pub use message::Message;
 pub(crate) use origin::is_admitted;
 pub use rejected::Rejected;
+pub(crate) use short::below as short_below;

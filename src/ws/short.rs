@@ -34,14 +34,27 @@ impl Short {
     }
 }
 
+/// Returns the number that the bytes of a short message's payload must be below to be within the limits; 0 if the limits
+/// allow no message at all.
+pub(crate) fn below(limits: &Limits) -> usize {
+    let most = limits.frame_bytes.min(limits.message_bytes).min(CONTROL_BYTES_MAX);
+    if limits.fragments > 0 { most + 1 } else { 0 }
+}
+
 /// Returns the frame at the start of `input` if it is a short message.
 #[inline(always)]
 pub(super) fn read(input: &[u8]) -> Option<Short> {
+    read_below(input, CONTROL_BYTES_MAX + 1)
+}
+
+/// The same if its payload has fewer bytes than `below`, which is at most 126.
+#[inline(always)]
+pub(super) fn read_below(input: &[u8], below: usize) -> Option<Short> {
     let [first, second, mask @ ..] = *input.first_chunk::<HEADER_BYTES>()?;
     let opcode = whole_message(first)?;
     // The second byte is the mask bit and the length.
     let payload_bytes = usize::from(second.wrapping_sub(0x80));
-    (payload_bytes <= CONTROL_BYTES_MAX && input.len() >= HEADER_BYTES + payload_bytes).then_some(Short {
+    (payload_bytes < below && input.len() >= HEADER_BYTES + payload_bytes).then_some(Short {
         opcode,
         mask,
         payload_bytes,
@@ -120,6 +133,27 @@ mod tests {
             }
         }
         assert!(found > 900, "{found}");
+    }
+
+    #[test]
+    fn a_payload_below_the_number_is_within_the_limits() {
+        for bytes_max in [0, 1, 2, 124, 125, 126, 127, 1 << 20] {
+            for fragments in [0, 1, 2] {
+                for (frame_bytes, message_bytes) in [(bytes_max, 1 << 20), (1 << 20, bytes_max)] {
+                    let limits = Limits { frame_bytes, message_bytes, fragments, ..Limits::default() };
+                    for payload_bytes in 0..=CONTROL_BYTES_MAX {
+                        let mut frame = vec![0; HEADER_BYTES + payload_bytes];
+                        frame[..2].copy_from_slice(&[0x82, 0x80 | payload_bytes as u8]);
+                        let expected = read(&frame).filter(|short| short.is_within(&limits));
+                        assert_eq!(
+                            read_below(&frame, below(&limits)),
+                            expected,
+                            "{limits:?} {payload_bytes}"
+                        );
+                    }
+                }
+            }
+        }
     }
 
     #[test]

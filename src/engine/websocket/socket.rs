@@ -104,7 +104,7 @@ impl OpenSocket {
             }
             let limits = &sender.services.limits;
             // Each path handles its own event: joining them first costs every short message a few instructions.
-            let consumed = match decoder.short(&mut input[from..], limits) {
+            let consumed = match decoder.short_below(&mut input[from..], sender.services.short_below) {
                 Some((event, consumed)) => {
                     alive |= handle(event, ping, &mut sender, live);
                     consumed
