@@ -42,13 +42,34 @@ pub(super) fn unmask_aligned(frame: &mut [u8], header_bytes: usize, mask: [u8; 4
     // six and stays unaligned.
     let start = header_bytes.saturating_sub(past_word);
     let end = frame.len() - (header_bytes - start);
-    frame.copy_within(header_bytes.., start);
-    let payload = &mut frame[start..end];
-    unmask_short(payload, mask);
-    payload
+    let down = header_bytes - start;
+    let payload = &mut frame[start..];
+    let bytes = end - start;
+    let word = u128::from(u32::from_le_bytes(mask));
+    let wide = word << 96 | word << 64 | word << 32 | word;
+    // Moved and unmasked in one pass: what is written lies below what is still to be read.
+    let mut at = 0;
+    while at + VECTOR <= bytes {
+        let masked: [u8; VECTOR] =
+            payload[at + down..at + down + VECTOR].try_into().expect("it has that length");
+        payload[at..at + VECTOR].copy_from_slice(&(u128::from_le_bytes(masked) ^ wide).to_le_bytes());
+        at += VECTOR;
+    }
+    if at + WORD <= bytes {
+        let masked: [u8; WORD] = payload[at + down..at + down + WORD].try_into().expect("it has that length");
+        payload[at..at + WORD].copy_from_slice(&(u64::from_le_bytes(masked) ^ wide as u64).to_le_bytes());
+        at += WORD;
+    }
+    while at < bytes {
+        payload[at] = payload[at + down] ^ mask[at % 4];
+        at += 1;
+    }
+    &mut payload[..bytes]
 }
 
 const WORD: usize = size_of::<u64>();
+/// Bytes that are loaded and stored at a time.
+const VECTOR: usize = 16;
 
 #[cfg(test)]
 mod tests {
