@@ -31,6 +31,7 @@
 //! queued still leaves. In every other state the end is read after all input, and what is under way is completed.
 
 use super::cork::Cork;
+use super::http::requests::Switch;
 use super::http::transfer::{Stage, Transfer};
 use super::http2::mux::Mux;
 use super::http2::post::Post;
@@ -395,6 +396,16 @@ impl<S> Conn<S> {
     pub(super) fn give_back(&mut self, pool: &Pool) {
         if let Some(inbox) = self.inbox.take() {
             pool.give(inbox);
+        }
+    }
+}
+
+impl From<Switch> for Protocol {
+    #[inline]
+    fn from(switch: Switch) -> Protocol {
+        match switch {
+            Switch::Transfer(transfer) => Protocol::Transfer(transfer),
+            Switch::WebSocket(open) => Protocol::WebSocket(open, MessageClock::default()),
         }
     }
 }

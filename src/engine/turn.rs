@@ -7,12 +7,11 @@
 use super::conn::{Conn, Protocol, Source, Writing};
 use super::context::{Context, Services};
 use super::cork::Cork;
-use super::http::requests::{self, Client, Switch};
+use super::http::requests::{self, Client};
 use super::http2::requests as frames;
 use super::input::read;
 use super::output::Output;
-use super::pace::MessageClock;
-use super::progress::{Next, Outcome, StopReason};
+use super::progress::{Next, Outcome, Progress, StopReason};
 use super::websocket::socket::OpenSocket;
 use crate::app::ConnId;
 use crate::buffer::Taken;
@@ -300,6 +299,10 @@ impl<'a, S: Stream> Turn<'a, S> {
                         Client { conn: self.id, peer: &conn.peer, is_stream: out.io.stream.is_multiplexed() };
                     let (progress, next) =
                         requests::run(decoder, &mut out, self.context, &client, input, budget);
+                    // Nearly always. What a connection may become is large, and passing it on costs a pass over it.
+                    if let Next::Same(reason) = next {
+                        return self.stop(from, &progress, reason);
+                    }
                     (progress, next.map(Protocol::from))
                 }
                 Protocol::Transfer(transfer) => {
@@ -315,6 +318,9 @@ impl<'a, S: Stream> Turn<'a, S> {
                     if progress.fresh {
                         conn.timer.hear();
                     }
+                    if let Next::Same(reason) = next {
+                        return self.stop(from, &progress, reason);
+                    }
                     (progress, next.map(|never| match never {}))
                 }
                 Protocol::Http2(mux) => {
@@ -326,10 +332,7 @@ impl<'a, S: Stream> Turn<'a, S> {
             self.fresh |= progress.fresh;
             (from, to) = (from + progress.from, from + progress.to);
             match next {
-                Next::Same(reason) => {
-                    self.conn.unfinished = reason != StopReason::NeedsInput && from < to;
-                    return (from, to);
-                }
+                Next::Same(reason) => return self.stop(0, &Progress { from, to, ..progress }, reason),
                 Next::Change(protocol) => self.change(protocol),
                 Next::Close => {
                     self.last();
@@ -337,6 +340,15 @@ impl<'a, S: Stream> Turn<'a, S> {
                 }
             }
         }
+    }
+
+    /// Notes how far the input that begins at `start` was worked through. Returns the bounds of what must be shown again.
+    #[inline(always)]
+    fn stop(&mut self, start: usize, progress: &Progress, reason: StopReason) -> (usize, usize) {
+        let (from, to) = (start + progress.from, start + progress.to);
+        self.fresh |= progress.fresh;
+        self.conn.unfinished = reason != StopReason::NeedsInput && from < to;
+        (from, to)
     }
 
     /// Applies what a transfer has returned that ran without input.
@@ -428,15 +440,5 @@ pub(super) fn note_transfer<S: Stream>(
         // A response that is broken off never ends.
         let ended = (!matches!(next, Next::Same(_)) && !out.io.broken).then_some(position);
         completions.advance(conn, bytes_in, position.wrapping_sub(before), ended);
-    }
-}
-
-impl From<Switch> for Protocol {
-    #[inline]
-    fn from(switch: Switch) -> Protocol {
-        match switch {
-            Switch::Transfer(transfer) => Protocol::Transfer(transfer),
-            Switch::WebSocket(open) => Protocol::WebSocket(open, MessageClock::default()),
-        }
     }
 }
