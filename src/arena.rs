@@ -314,6 +314,14 @@ impl<'r, T> ArenaList<'r, T> {
     }
 }
 
+impl<T: Copy + Default> ArenaList<'_, T> {
+    /// Appends `count` values, which the caller replaces.
+    #[inline]
+    pub(crate) fn extend_with_default(&mut self, count: usize) {
+        self.items.resize(self.items.len() + count, T::default());
+    }
+}
+
 impl ArenaList<'_, u8> {
     /// Appends bytes.
     #[inline]

@@ -12,6 +12,8 @@ pub(super) enum FieldKind {
     Ordinary,
     /// A pseudo-field of a request.
     Pseudo(PseudoField),
+    /// A pseudo-field with a value that cannot be served: not the scheme `http` or `https`, or not an authority with a host.
+    Unserved(PseudoField),
     /// `cookie`, of which there may be several that are one (RFC 9113 §8.2.3).
     Cookie,
     /// One that says how the request is framed, or which host it is for.
@@ -24,23 +26,17 @@ pub(super) enum FieldKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PseudoField {
     Method,
-    /// `http` or `https`.
     Scheme,
-    /// An authority with a host.
     Authority,
     Path,
     Protocol,
-    /// Another scheme.
-    BadScheme,
-    /// No authority, or one without a host.
-    BadAuthority,
 }
 
 impl FieldKind {
     /// Whether it is anything but a pseudo-field.
     #[inline]
     pub(super) const fn is_field(self) -> bool {
-        !matches!(self, FieldKind::Pseudo(_))
+        !matches!(self, FieldKind::Pseudo(_) | FieldKind::Unserved(_))
     }
 
     /// Returns what a name says about its field, if name and value are good. Names that belong to a connection are known only
@@ -73,23 +69,31 @@ impl FieldKind {
         };
         match kind {
             _ if !is_good => FieldKind::Malformed,
-            FieldKind::Pseudo(pseudo) => FieldKind::Pseudo(pseudo.checked(bytes, field.value)),
+            FieldKind::Pseudo(pseudo) if !pseudo.is_served(bytes, field.value) => FieldKind::Unserved(pseudo),
             _ => kind,
         }
     }
 }
 
 impl PseudoField {
+    /// How many there are.
+    pub(super) const COUNT: usize = PseudoField::Protocol as usize + 1;
+
+    /// Returns a bit that only this one has.
     #[inline]
-    fn checked(self, bytes: &[u8], value: Span) -> PseudoField {
+    pub(super) const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+
+    #[inline]
+    fn is_served(self, bytes: &[u8], value: Span) -> bool {
         let is = |known: &[u8]| value.bytes(bytes).eq_ignore_ascii_case(known);
         match self {
-            PseudoField::Scheme if !is(b"https") && !is(b"http") => PseudoField::BadScheme,
-            PseudoField::Authority => match check_authority(bytes, value) {
-                Some(checked) if !checked.host_is_empty => self,
-                _ => PseudoField::BadAuthority,
-            },
-            _ => self,
+            PseudoField::Scheme => is(b"https") || is(b"http"),
+            PseudoField::Authority => {
+                check_authority(bytes, value).is_some_and(|checked| !checked.host_is_empty)
+            }
+            PseudoField::Method | PseudoField::Path | PseudoField::Protocol => true,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! It knows which fields make a request and no routes. Its invariant: a head has passed every check that one of HTTP/1.1
 //! passes, and has the fields that HTTP/1.1 would have: no pseudo-fields, and `host`.
 
+use super::field::PseudoField;
 use super::head_fields::HeadFields;
 use super::malformed::{HeadError, Malformed};
 use super::section::{HOST, Section};
@@ -33,14 +34,16 @@ pub fn read<'r>(section: &mut Section<'r>, end_stream: bool) -> Result<RequestHe
         return Err(refusal.into());
     }
     let (arena, size, target_max) = (section.arena, section.size(), section.target_max);
+    let pseudo_fields = section.pseudo_fields();
     section.join_cookies();
     let (bytes, spans) = section.finish();
     let (noted, len) = (&section.noted, section.len);
     let method_at = noted.check_request(bytes)?;
     let framing = noted.framing.framing(Version::Http2)?;
-    let host = host(bytes, noted.authority, noted.framing.host)?;
+    let authority = noted.get(PseudoField::Authority);
+    let host = host(bytes, authority, noted.framing.host)?;
     let has_host = noted.framing.host.is_some();
-    let spans = &mut spans[noted.pseudo_fields - usize::from(!has_host)..];
+    let spans = &mut spans[pseudo_fields - usize::from(!has_host)..];
     if !has_host {
         // It takes the place of a pseudo-field.
         spans[0] = FieldSpan { name: Span { at: 0, len: HOST.len() as u32 }, value: host };
@@ -55,13 +58,13 @@ pub fn read<'r>(section: &mut Section<'r>, end_stream: bool) -> Result<RequestHe
     if let Some(refusal) = noted.refusal {
         return Err(refusal.into());
     }
-    let raw = noted.path.or(noted.authority).unwrap_or_default();
+    let raw = noted.get(PseudoField::Path).or(authority).unwrap_or_default();
     let target = match origin_form(bytes, raw, noted, target_max) {
         Some(target) => target,
         None => unusual_target(bytes, method, noted, target_max)?,
     };
     let raw = raw.bytes(bytes);
-    let protocol = noted.protocol.map(|protocol| protocol.text(bytes));
+    let protocol = noted.get(PseudoField::Protocol).map(|protocol| protocol.text(bytes));
     let head = Head {
         method,
         target: target.into_target(raw),
@@ -92,7 +95,7 @@ pub fn trailers<'r>(section: &mut Section<'r>) -> Result<Fields<'r>, HeadError> 
     }
     let (bytes, fields) = section.finish();
     let (arena, noted, len) = (section.arena, &section.noted, section.len);
-    if noted.pseudo_fields > 0 {
+    if noted.has_pseudo_fields() {
         return Err(Malformed::PseudoField.into());
     }
     if let Some(malformed) = noted.malformed() {
@@ -149,7 +152,7 @@ fn content(framing: Framing, end_stream: bool) -> Result<(Framing, Option<u64>),
 /// Returns the parts of `raw`, which is `:path`, or `:authority` if that is missing (RFC 9113 §8.3.1), if it is in origin form.
 #[inline(always)]
 fn origin_form(bytes: &[u8], raw: Span, noted: &HeadFields, target_max: usize) -> Option<TargetSpans> {
-    let is_origin = noted.path.is_some() && raw.bytes(bytes).first() == Some(&b'/');
+    let is_origin = noted.has(PseudoField::Path) && raw.bytes(bytes).first() == Some(&b'/');
     if is_origin && raw.len as usize <= target_max { split_origin_form(bytes, raw) } else { None }
 }
 
@@ -160,9 +163,10 @@ fn unusual_target(
     noted: &HeadFields,
     target_max: usize,
 ) -> Result<TargetSpans, HeadError> {
-    let raw = noted.path.or(noted.authority).unwrap_or_default().bytes(bytes);
+    let path = noted.get(PseudoField::Path);
+    let raw = path.or(noted.get(PseudoField::Authority)).unwrap_or_default().bytes(bytes);
     let is_asterisk = method == Method::Options && raw == b"*";
-    match noted.path {
+    match path {
         _ if raw.len() > target_max => Err(Refusal::TargetTooLong.into()),
         Some(_) if raw.first() == Some(&b'/') => Err(Refusal::BadTarget.into()),
         Some(_) if !is_asterisk => Err(Malformed::Path.into()),

@@ -10,13 +10,10 @@ use crate::http1::{FieldSpan, FramingFields, Refusal, Span};
 /// What was found in the fields so far.
 #[derive(Debug, Default)]
 pub(super) struct HeadFields {
-    pub(super) method: Option<Span>,
-    pub(super) scheme: Option<Span>,
-    pub(super) authority: Option<Span>,
-    pub(super) path: Option<Span>,
-    pub(super) protocol: Option<Span>,
-    /// How many pseudo-fields there are.
-    pub(super) pseudo_fields: usize,
+    /// The values of the pseudo-fields that are there.
+    values: [Span; PseudoField::COUNT],
+    /// Which are there: the [bit](PseudoField::bit) of each.
+    there: u8,
     /// How many fields there are besides.
     pub(super) fields: usize,
     /// How many of them are `cookie`.
@@ -31,46 +28,40 @@ impl HeadFields {
     /// Notes a field, whose bytes lie in `bytes`.
     #[inline(always)]
     pub(super) fn add(&mut self, bytes: &[u8], field: FieldSpan, kind: FieldKind) {
-        if let FieldKind::Pseudo(pseudo) = kind {
-            return self.add_pseudo(pseudo, field.value);
+        match kind {
+            FieldKind::Pseudo(pseudo) => self.add_pseudo(pseudo, field.value),
+            FieldKind::Ordinary => self.fields += 1,
+            _ => self.add_special(bytes, field.name, field.value, kind),
         }
-        if kind != FieldKind::Ordinary {
-            self.add_special(bytes, field.name, field.value, kind);
-        }
-        self.fields += 1;
     }
 
     /// The spans are passed one by one, in registers: a field in memory would have to be read right after it was written.
     fn add_special(&mut self, bytes: &[u8], name: Span, value: Span, kind: FieldKind) {
         match kind {
-            FieldKind::Ordinary | FieldKind::Pseudo(_) => {}
+            FieldKind::Pseudo(pseudo) => return self.add_pseudo(pseudo, value),
+            FieldKind::Unserved(pseudo) => {
+                let refusal =
+                    if pseudo == PseudoField::Authority { Refusal::BadHost } else { Refusal::BadTarget };
+                self.refusal.get_or_insert(refusal);
+                return self.add_pseudo(pseudo, value);
+            }
+            FieldKind::Ordinary => {}
             FieldKind::Cookie => self.cookies += 1,
             FieldKind::Framing => self.framing.inspect(bytes, name.bytes(bytes), value),
             FieldKind::Malformed => self.add_malformed(bytes, FieldSpan { name, value }),
         }
+        self.fields += 1;
     }
 
     #[inline]
     fn add_pseudo(&mut self, pseudo: PseudoField, value: Span) {
-        let place = match pseudo {
-            PseudoField::Method => &mut self.method,
-            PseudoField::Scheme | PseudoField::BadScheme => &mut self.scheme,
-            PseudoField::Authority | PseudoField::BadAuthority => &mut self.authority,
-            PseudoField::Path => &mut self.path,
-            PseudoField::Protocol => &mut self.protocol,
-        };
-        let is_twice = place.replace(value).is_some();
-        self.pseudo_fields += 1;
-        match pseudo {
-            PseudoField::BadScheme => _ = self.refusal.get_or_insert(Refusal::BadTarget),
-            PseudoField::BadAuthority => _ = self.refusal.get_or_insert(Refusal::BadHost),
-            _ => {}
-        }
         if self.fields > 0 {
             self.malformed.get_or_insert(Malformed::LatePseudoField);
-        } else if is_twice {
+        } else if self.has(pseudo) {
             self.malformed.get_or_insert(Malformed::PseudoField);
         }
+        self.there |= pseudo.bit();
+        self.values[pseudo as usize] = value;
     }
 
     #[cold]
@@ -83,6 +74,23 @@ impl HeadFields {
         self.malformed.get_or_insert(malformed);
     }
 
+    /// Whether a pseudo-field is there.
+    #[inline]
+    pub(super) fn has(&self, pseudo: PseudoField) -> bool {
+        self.there & pseudo.bit() != 0
+    }
+
+    /// Whether any pseudo-field is there.
+    pub(super) fn has_pseudo_fields(&self) -> bool {
+        self.there != 0
+    }
+
+    /// Returns the value of a pseudo-field, if it is there.
+    #[inline]
+    pub(super) fn get(&self, pseudo: PseudoField) -> Option<Span> {
+        self.has(pseudo).then_some(self.values[pseudo as usize])
+    }
+
     /// Returns what is wrong with one of the fields, if anything is.
     #[inline]
     pub(super) fn malformed(&self) -> Option<Malformed> {
@@ -92,23 +100,27 @@ impl HeadFields {
     /// Checks that a request has these pseudo-fields. Returns its method.
     #[inline]
     pub(super) fn check_request(&self, bytes: &[u8]) -> Result<Span, Malformed> {
+        const METHOD: u8 = PseudoField::Method.bit();
+        const AUTHORITY: u8 = PseudoField::Authority.bit();
+        const TARGET: u8 = PseudoField::Scheme.bit() | PseudoField::Path.bit();
         if let Some(malformed) = self.malformed {
             return Err(malformed);
         }
-        let method = self.method.ok_or(Malformed::MissingPseudoField)?;
-        let has_target = self.scheme.is_some() && self.path.is_some();
-        let (is_whole, is_allowed) = match (method.bytes(bytes) == b"CONNECT", self.protocol.is_some()) {
-            (false, false) => (has_target, true),
+        let method = self.get(PseudoField::Method).ok_or(Malformed::MissingPseudoField)?;
+        let (needed, others) = match (method.bytes(bytes) == b"CONNECT", self.has(PseudoField::Protocol)) {
+            (false, false) => (TARGET, AUTHORITY),
             // RFC 9113 §8.5
-            (true, false) => (self.authority.is_some(), self.scheme.is_none() && self.path.is_none()),
+            (true, false) => (AUTHORITY, 0),
             // RFC 8441 §4
-            (true, true) => (has_target && self.authority.is_some(), true),
-            (false, true) => (true, false),
+            (true, true) => (TARGET | AUTHORITY, PseudoField::Protocol.bit()),
+            (false, true) => return Err(Malformed::PseudoField),
         };
-        match (is_allowed, is_whole) {
-            (false, _) => Err(Malformed::PseudoField),
-            (_, false) => Err(Malformed::MissingPseudoField),
-            _ => Ok(method),
+        if self.there & !(METHOD | needed | others) != 0 {
+            Err(Malformed::PseudoField)
+        } else if self.there & needed != needed {
+            Err(Malformed::MissingPseudoField)
+        } else {
+            Ok(method)
         }
     }
 }

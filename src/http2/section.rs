@@ -3,7 +3,7 @@
 //! It counts against the limits, and leaves what a field means to [`HeadFields`]. Its invariant: beyond the limits it stores
 //! nothing for long: a peer takes no more of the arena than they allow, and one field or what the dynamic table holds.
 
-use super::field::FieldKind;
+use super::field::{FieldKind, PseudoField};
 use super::head_fields::HeadFields;
 use crate::arena::{Arena, ArenaList};
 use crate::config::Limits;
@@ -75,7 +75,9 @@ impl<'r> Section<'r> {
 
     /// Returns whether it is that of a HEAD request, as far as it was stored.
     pub fn is_head(&self) -> bool {
-        self.noted.method.is_some_and(|method| method.bytes(self.bytes.as_slice()) == b"HEAD")
+        self.noted
+            .get(PseudoField::Method)
+            .is_some_and(|method| method.bytes(self.bytes.as_slice()) == b"HEAD")
     }
 
     /// Returns the size of the section as RFC 9113 §6.5.2 counts it.
@@ -121,25 +123,42 @@ impl<'r> Section<'r> {
     #[inline]
     pub(super) fn kind(&mut self, name_len: usize, of_name: Option<FieldKind>) -> FieldKind {
         let end = self.bytes.len();
-        let field = self.span(name_len, end);
+        let field = span(self.len, name_len, end);
         self.bytes.extend(&SLACK);
         let kind = FieldKind::of(self.bytes.as_slice(), field, of_name);
         self.bytes.truncate(end);
         kind
     }
 
-    #[inline(always)]
-    fn span(&self, name_len: usize, end: usize) -> FieldSpan {
-        let (at, value_at) = (self.len as u32, (self.len + name_len) as u32);
-        let value = Span { at: value_at, len: end as u32 - value_at };
-        FieldSpan { name: Span { at, len: name_len as u32 }, value }
-    }
-
     /// Adds fields that lie one behind the other in `bytes`. Of each: the length of its name, that of its name and value, and
     /// what it is. If one of them is beyond the limits, it and those behind it are forgotten.
     #[inline(always)]
-    pub(super) fn add_all(&mut self, bytes: &[u8], fields: impl Iterator<Item = (usize, usize, FieldKind)>) {
+    pub(super) fn add_all(
+        &mut self,
+        bytes: &[u8],
+        fields: impl ExactSizeIterator<Item = (usize, usize, FieldKind)>,
+    ) {
         self.append(bytes);
+        let (count, size) = (fields.len(), self.size + bytes.len() + fields.len() * FIELD_BYTES);
+        if size > self.size_max || self.noted.fields + count > self.fields_max {
+            return self.add_each(fields);
+        }
+        self.size = size;
+        let known = self.spans.len();
+        self.spans.extend_with_default(count);
+        let places = &mut self.spans.as_mut_slice()[known..];
+        let (bytes, mut at) = (self.bytes.as_slice(), self.len);
+        for (place, (name_len, len, kind)) in places.iter_mut().zip(fields) {
+            *place = span(at, name_len, at + len);
+            self.noted.add(bytes, *place, kind);
+            at += len;
+        }
+        self.len = at;
+    }
+
+    /// The same when not all of them may be within the limits.
+    #[cold]
+    fn add_each(&mut self, fields: impl Iterator<Item = (usize, usize, FieldKind)>) {
         for (name_len, len, kind) in fields {
             self.commit_to(self.len + len, name_len, kind);
             if self.refusal.is_some() {
@@ -162,7 +181,7 @@ impl<'r> Section<'r> {
         if self.size > self.size_max || fields > self.fields_max {
             return self.refuse();
         }
-        let field = self.span(name_len, end);
+        let field = span(self.len, name_len, end);
         self.spans.push(field);
         self.noted.add(self.bytes.as_slice(), field, kind);
         self.len = end;
@@ -186,6 +205,12 @@ impl<'r> Section<'r> {
     pub(super) fn finish(&mut self) -> (&'r mut [u8], &'r mut [FieldSpan]) {
         self.bytes.extend(&SLACK);
         (self.bytes.take(self.arena), self.spans.take(self.arena))
+    }
+
+    /// Returns how many of the fields are pseudo-fields, if they come first.
+    #[inline]
+    pub(super) fn pseudo_fields(&self) -> usize {
+        self.spans.len() - self.noted.fields
     }
 
     /// Joins the values of several `cookie` fields with `; ` into the first of them (RFC 9113 §8.2.3).
@@ -223,6 +248,14 @@ impl<'r> Section<'r> {
         }
         self.spans.truncate(kept);
     }
+}
+
+/// Returns where a field lies that begins at `at`.
+#[inline(always)]
+fn span(at: usize, name_len: usize, end: usize) -> FieldSpan {
+    let value_at = (at + name_len) as u32;
+    let value = Span { at: value_at, len: end as u32 - value_at };
+    FieldSpan { name: Span { at: at as u32, len: name_len as u32 }, value }
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ impl Decoder {
             if first & 0x80 != 0 {
                 // RFC 7541 §6.1
                 let index = integer::read(block, &mut at, 0x7f)?;
-                self.indexed(index, block, &mut at, section)?;
+                self.indexed(index, *first, block, &mut at, section)?;
             } else if first & 0x40 != 0 {
                 // RFC 7541 §6.2.1
                 let (name_len, kind) = self.literal(block, &mut at, 0x3f, section)?;
@@ -89,6 +89,7 @@ impl Decoder {
     fn indexed(
         &self,
         index: usize,
+        first: u8,
         block: &[u8],
         at: &mut usize,
         section: &mut Section<'_>,
@@ -102,12 +103,12 @@ impl Decoder {
             }
             return Ok(());
         };
-        let mut count = 1;
-        while count <= index && block.get(*at).is_some_and(|byte| stands_for(*byte, index - count)) {
-            count += 1;
-            *at += 1;
-        }
-        let (bytes, entries) = self.table.run(index, count).ok_or(HpackError::Index)?;
+        // The entries that follow have indexes one less each, down to the newest.
+        let newer = if first < LONG { NEWEST..first } else { NEWEST..NEWEST };
+        let following = block[*at..].iter().zip(newer.rev());
+        let more = following.take_while(|(found, next)| *found == next).count();
+        *at += more;
+        let (bytes, entries) = self.table.run(index, 1 + more).ok_or(HpackError::Index)?;
         if is_open {
             section.add_all(bytes, entries.iter().map(|entry| (entry.name_len(), entry.len(), entry.kind)));
         }
@@ -162,11 +163,10 @@ impl Decoder {
     }
 }
 
-/// Whether a byte is all that is sent of an entry in the dynamic table (RFC 7541 §6.1).
-#[inline(always)]
-fn stands_for(byte: u8, index: usize) -> bool {
-    byte > 0x80 && byte < 0xff && usize::from(byte & 0x7f) == static_table::LEN + 1 + index
-}
+/// The byte that stands for the newest entry of the dynamic table (RFC 7541 §2.3.3, §6.1).
+const NEWEST: u8 = 0x80 | (static_table::LEN as u8 + 1);
+/// The byte with which an index of several bytes begins (RFC 7541 §5.1).
+const LONG: u8 = 0xff;
 
 /// Appends a string literal (RFC 7541 §5.2) to the section. Returns its length, decoded.
 #[inline]
@@ -335,6 +335,24 @@ mod tests {
             "88c1 6196 d07a be94 1054 d444 a820 0595 040b 8166 e084 a62d 1bff c05a 839b d9ab 77ad 94e7 821d d7f2
              e6c7 b335 dfdf cd5b 3960 d5af 2708 7f36 72c1 ab27 0fb5 291f 9587 3160 65c0 03ed 4ee5 b106 3d50 07",
         ]);
+    }
+
+    #[test]
+    fn entries_in_order_are_those_that_were_named() {
+        let mut decoder = Decoder::new(4096);
+        for value in b'!'..=b'~' {
+            decode(&mut decoder, &[0x40, 1, b'a', 1, value]).unwrap();
+        }
+        let mut check = |hex: &str, expected: &str| {
+            let lines: String = expected.chars().map(|value| format!("a: {value}\n")).collect();
+            assert_eq!(decode(&mut decoder, &bytes(hex)), Ok(lines), "{hex}");
+        };
+        check("be", "~");
+        check("c0bf be be bf c1 c0", "|}~~}{|");
+        // Indexes of two bytes: 127, 126; 128, 126; 126, 127, 128, 127, 126.
+        check("ff00 fe", "=>");
+        check("ff01 fe", "<>");
+        check("fe ff00 ff01 ff00 fe fd", ">=<=>?");
     }
 
     #[test]

@@ -33,7 +33,7 @@ macro_rules! entries {
 const fn kind(name: &[u8], value: &[u8]) -> FieldKind {
     match FieldKind::of_name(name) {
         FieldKind::Pseudo(PseudoField::Authority) if value.is_empty() => {
-            FieldKind::Pseudo(PseudoField::BadAuthority)
+            FieldKind::Unserved(PseudoField::Authority)
         }
         kind => kind,
     }
