@@ -28,7 +28,7 @@ pub struct RequestHead<'r> {
 ///
 /// # Errors
 /// A [`HeadError`], which concerns the request and not its connection.
-#[inline(always)]
+#[inline(never)]
 pub fn read<'r>(section: &mut Section<'r>, end_stream: bool) -> Result<RequestHead<'r>, HeadError> {
     if let Some(refusal) = section.refusal() {
         return Err(refusal.into());
