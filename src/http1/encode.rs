@@ -250,7 +250,8 @@ fn push_last_decimal(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(&[tens, ones, b'\r', b'\n']);
 }
 
-fn push_decimal(out: &mut Vec<u8>, number: u64) {
+/// Appends a number.
+pub(crate) fn push_decimal(out: &mut Vec<u8>, number: u64) {
     if number >= 100 {
         push_decimal(out, number / 100);
         out.extend_from_slice(&PAIRS[(number % 100) as usize]);

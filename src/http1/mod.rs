@@ -155,7 +155,7 @@ pub use encode::{
     CONTINUE, ConnectionHeader, ContentLength, FieldError, ResponseHead, encode_chunk_size, encode_field,
     encode_head, encode_last_chunk,
 };
-pub(crate) use encode::{SIZE_LINE_MAX, chunk_size_line};
+pub(crate) use encode::{SIZE_LINE_MAX, chunk_size_line, push_decimal};
 pub use fields::{FieldIter, FieldValues, Fields};
 pub(crate) use fields::{FieldSpan, Span};
 pub(crate) use framing_fields::FramingFields;

@@ -160,6 +160,7 @@ pub fn begins_block(bytes: &[u8]) -> bool {
 }
 
 /// Appends a frame.
+#[inline]
 pub fn push_frame(out: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
     out.extend_from_slice(&FrameHead { length: payload.len(), kind, flags, stream }.bytes());
     out.extend_from_slice(payload);
@@ -195,19 +196,21 @@ pub fn push_goaway(out: &mut Vec<u8>, last_stream: u32, code: ErrorCode, why: &s
 }
 
 /// Appends content as DATA frames. The last one has END_STREAM if `ends` is set; without content, that is an empty frame.
-#[inline]
-pub fn push_data(out: &mut Vec<u8>, stream: u32, mut content: &[u8], ends: bool) {
-    out.reserve(content.len() + FRAME_HEAD_BYTES * (1 + content.len() / FRAME_BYTES));
-    loop {
-        let (now, rest) = content.split_at(content.len().min(FRAME_BYTES));
+#[inline(always)]
+pub fn push_data(out: &mut Vec<u8>, stream: u32, content: &[u8], ends: bool) {
+    let last = if content.len() > FRAME_BYTES { push_full_frames(out, stream, content) } else { content };
+    push_frame(out, kind::DATA, if ends { flag::END_STREAM } else { 0 }, stream, last);
+}
+
+/// Appends content as DATA frames, but for the last one. Returns the content of that.
+#[inline(never)]
+fn push_full_frames<'c>(out: &mut Vec<u8>, stream: u32, mut content: &'c [u8]) -> &'c [u8] {
+    while content.len() > FRAME_BYTES {
+        let (now, rest) = content.split_at(FRAME_BYTES);
+        push_frame(out, kind::DATA, 0, stream, now);
         content = rest;
-        let flags = if ends && content.is_empty() { flag::END_STREAM } else { 0 };
-        out.extend_from_slice(&FrameHead { length: now.len(), kind: kind::DATA, flags, stream }.bytes());
-        out.extend_from_slice(now);
-        if content.is_empty() {
-            return;
-        }
     }
+    content
 }
 
 #[cfg(test)]

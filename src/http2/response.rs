@@ -23,21 +23,19 @@ const FIXED_BYTES_MAX: usize = 64;
 /// ```
 #[inline]
 pub fn encode_head(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
-    encode_with(out, head, |out| encode_lines(out, head.fields));
+    encode_head_with(out, head, None);
 }
 
-/// Does the same as [`encode_head`] when `block` has the fields.
-#[inline]
-pub(crate) fn encode_head_with(out: &mut Vec<u8>, head: &ResponseHead<'_>, block: &[u8]) {
-    encode_with(out, head, |out| out.extend_from_slice(block));
-}
-
+/// Does the same as [`encode_head`]. If there is a `block`, it has the fields.
 #[inline(always)]
-fn encode_with(out: &mut Vec<u8>, head: &ResponseHead<'_>, encode_fields: impl FnOnce(&mut Vec<u8>)) {
+pub(crate) fn encode_head_with(out: &mut Vec<u8>, head: &ResponseHead<'_>, block: Option<&[u8]>) {
     out.reserve(FIXED_BYTES_MAX + head.fields.len());
     encoder::status(out, head.status);
     encoder::date(out, head.date);
-    encode_fields(out);
+    match block {
+        Some(block) => out.extend_from_slice(block),
+        None => encode_lines(out, head.fields),
+    }
     if let (ContentLength::Known(length), false) = (head.content, matches!(head.status, 100..=199 | 204)) {
         encoder::content_length(out, length);
     }

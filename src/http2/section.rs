@@ -47,6 +47,7 @@ pub struct Section<'r> {
 
 impl<'r> Section<'r> {
     /// Creates an empty section for a block of `block_bytes` bytes.
+    #[inline(always)]
     pub fn new(arena: &'r Arena, limits: &Limits, block_bytes: usize) -> Section<'r> {
         let size_max = limits.head_bytes.min(u32::MAX as usize / 4);
         let expected = block_bytes.saturating_mul(2).min(size_max) + INITIAL_BYTES;

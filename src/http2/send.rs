@@ -44,7 +44,7 @@ impl<R> Connection<R> {
 
     /// Appends content of a stream, which must fit into its [`window`](Connection::window), or into the
     /// [window of new streams](Connection::new_window) if it is not open.
-    #[inline]
+    #[inline(always)]
     pub fn send_content(&mut self, id: u32, content: &[u8], ends: bool, out: &mut Vec<u8>) {
         self.spend(id, content.len(), ends);
         push_data(out, id, content, ends);
@@ -114,7 +114,7 @@ impl<R> Connection<R> {
 
     /// Makes room at the end of `out` for the head of a HEADERS frame, behind which the caller encodes its field block.
     /// [`end_head`](Connection::end_head) completes it.
-    #[inline]
+    #[inline(always)]
     pub fn begin_head(&mut self, out: &mut Vec<u8>) -> usize {
         let at = out.len();
         out.extend_from_slice(&[0; FRAME_HEAD_BYTES]);
@@ -125,7 +125,7 @@ impl<R> Connection<R> {
     }
 
     /// Completes the frame that begins at `at`.
-    #[inline]
+    #[inline(always)]
     pub fn end_head(&mut self, id: u32, at: usize, ends: bool, out: &mut Vec<u8>) {
         complete_head(out, at, id, if ends { flag::END_STREAM } else { 0 });
         if ends && !self.streams.is_empty() {
@@ -175,7 +175,7 @@ pub fn push_head_frames(out: &mut Vec<u8>, head: &ResponseHead<'_>, close: bool)
 
 /// Completes the HEADERS frame that begins at `at` in `out` and whose field block is the rest of `out`. A block that is too
 /// long for one frame is continued in others.
-#[inline]
+#[inline(always)]
 pub fn complete_head(out: &mut Vec<u8>, at: usize, stream: u32, flags: u8) {
     let length = out.len() - at - FRAME_HEAD_BYTES;
     if length > FRAME_BYTES {

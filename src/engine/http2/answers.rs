@@ -11,7 +11,7 @@ use crate::engine::http::answer::{ResponseContext, content_length};
 use crate::engine::http::transfer::Transfer;
 use crate::engine::output::{GATHERED_MAX, Output};
 use crate::http1::{ConnectionHeader, ContentLength, ResponseHead};
-use crate::http2::response::{encode_head, encode_head_with};
+use crate::http2::response::encode_head_with;
 use crate::http2::{self, ErrorCode, FRAME_BYTES, FRAME_HEAD_BYTES, FrameHead, flag, kind};
 use crate::transport::Stream;
 use std::io;
@@ -48,17 +48,17 @@ pub(super) fn answer<S: Stream>(
     if matches!(response.body, Body::Pending(_)) {
         return answer_later(mux, target, response, date, out);
     }
-    let bytes = response.body.len();
-    if out.is_short_for(bytes) && matches!(response.body, Body::Borrowed(_) | Body::Owned(_)) {
+    let length = response.body.len();
+    if out.is_short_for(length) && matches!(response.body, Body::Borrowed(_) | Body::Owned(_)) {
         let close = response.close;
         *response = no_memory().into();
         response.close = close;
+        return answer(mux, target, response, date, out);
     }
-    let bytes = response.body.len();
-    let (content, silent) = content_length(response.status, bytes);
-    let has_content = !silent && !head_only && bytes > 0;
+    let (content, silent) = content_length(response.status, length);
+    let has_content = !silent && !head_only && length > 0;
     let window = if is_open { mux.core.window(stream) } else { mux.core.new_window() };
-    if has_content && bytes > window.min(CONTENT_BYTES_MAX) as u64 {
+    if has_content && length > window.min(CONTENT_BYTES_MAX) as u64 {
         return Some(queue(mux, target, response, content, date, out.cork.outboxes.take()));
     }
     write_head(mux, stream, response, content, date, !has_content, out.cork);
@@ -72,7 +72,7 @@ pub(super) fn answer<S: Stream>(
                     mux.core.push_reset(stream, ErrorCode::INTERNAL_ERROR, out.cork);
                 }
             }
-            body if bytes >= LARGE_BYTES => send_large(mux, stream, body.bytes(), out),
+            body if length >= LARGE_BYTES => send_large(mux, stream, body.bytes(), out),
             body => mux.core.send_content(stream, body.bytes(), true, out.cork),
         }
     }
@@ -153,10 +153,7 @@ fn write_head(
 ) {
     let at = mux.core.begin_head(out);
     let head = head_of(response, content, date);
-    match response.fields.block() {
-        Some(block) => encode_head_with(out, &head, block),
-        None => encode_head(out, &head),
-    }
+    encode_head_with(out, &head, response.fields.block());
     mux.core.end_head(stream, at, ends, out);
 }
 

@@ -5,6 +5,7 @@
 
 use super::integer;
 use super::static_table::index_of;
+use crate::http1::push_decimal;
 
 /// A size update to 0 (RFC 7541 §6.3). The first block after the peer has set SETTINGS_HEADER_TABLE_SIZE below 4,096 must
 /// begin with it (§4.2).
@@ -53,28 +54,17 @@ pub fn date(out: &mut Vec<u8>, date: &[u8; 29]) {
 }
 
 /// Appends `content-length`.
-#[inline]
+#[inline(always)]
 pub fn content_length(out: &mut Vec<u8>, length: u64) {
-    let index = [NAME_MASK, (CONTENT_LENGTH - NAME_MASK as usize) as u8];
+    let index = (CONTENT_LENGTH - NAME_MASK as usize) as u8;
     if length < 10 {
-        return out.extend_from_slice(&[index[0], index[1], 1, b'0' + length as u8]);
+        return out.extend_from_slice(&[NAME_MASK, index, 1, b'0' + length as u8]);
     }
-    let digits = length.ilog10() as usize + 1;
-    out.extend_from_slice(&[index[0], index[1], digits as u8]);
+    out.extend_from_slice(&[NAME_MASK, index, 0]);
     let at = out.len();
-    // Of a constant length: no call is needed to copy.
-    out.extend_from_slice(&[b'0'; DIGITS_MAX]);
-    let (mut rest, mut place) = (length, at + digits);
-    while rest > 0 {
-        place -= 1;
-        out[place] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-    }
-    out.truncate(at + digits);
+    push_decimal(out, length);
+    out[at - 1] = (out.len() - at) as u8;
 }
-
-/// The digits of the largest length.
-const DIGITS_MAX: usize = 20;
 
 /// Appends a field. Its name is written in lower case (RFC 9113 §8.2).
 #[inline]
