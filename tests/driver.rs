@@ -221,6 +221,11 @@ impl Peer {
         self.pipe.borrow().dropped
     }
 
+    /// Returns whether the engine has closed the connection, or its own side of it.
+    pub fn is_ended(&self) -> bool {
+        self.is_shut() || self.is_gone()
+    }
+
     /// Returns whether the engine waits for room.
     pub fn is_full(&self) -> bool {
         self.pipe.borrow().short

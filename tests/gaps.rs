@@ -11,7 +11,7 @@ use fleeting::{
     Socket, SocketOptions, WebSocket,
 };
 use fleeting_testkit::client::{BINARY, CLOSE, TEXT, frame};
-use fleeting_testkit::server::subscribe;
+use fleeting_testkit::server::{GapReporter, subscribe};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -20,30 +20,11 @@ const HTTP: &str = "HTTP/1.1";
 /// Sends content without chunks.
 const HTTP_10: &str = "HTTP/1.0";
 
-/// Subscribes to everything, and tells its client what it has lost.
-struct Feed;
-
-impl WebSocket for Feed {
-    type Session = ();
-
-    fn open(&self, _req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
-        subscribe(socket, "*")
-    }
-
-    fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
-        socket.send(message);
-    }
-
-    fn dropped(&self, _session: &mut (), publications: u64, socket: &mut Socket<'_>) {
-        socket.text(&format!("gap {publications}"));
-    }
-}
-
 /// An application whose routes `/ws` and `/events` subscribe to everything.
 fn app(handle: &Handle, slow: SlowConsumer) -> App {
     let (handle, options) = (handle.clone(), EventsOptions::new().slow_consumer(slow));
     App::new()
-        .ws_with("/ws", SocketOptions::new().slow_consumer(slow), Feed)
+        .ws_with("/ws", SocketOptions::new().slow_consumer(slow), GapReporter)
         .get("/events", move |_req| Ok(handle.events_with("*", options)?))
 }
 
@@ -502,7 +483,7 @@ fn only_a_stream_that_is_sent_is_subscribed() {
     driver.make_room(&peer, usize::MAX);
     let rest = peer.content(false);
     assert!(rest.ends_with("\n\n\r\n0\r\n\r\n") && rest.contains("data: 1\n"), "{rest}");
-    assert!(peer.is_shut() || peer.is_gone());
+    assert!(peer.is_ended());
 }
 
 /// What layers change of a stream that has yet to begin holds for the head, the content and the connection.

@@ -1,31 +1,16 @@
-//! Streams take no places. A connection of HTTP/2 that has no streams gives way to a new client, and learns it by GOAWAY.
+//! Streams do not count as connections. An HTTP/2 connection without streams gives way to a new client, and is sent GOAWAY.
 
 use crate::driver::Driver;
-use crate::http2_peer::{Http2Peer, websocket_head};
+use crate::http2_peer::{Http2Peer, app, websocket_head};
+use fleeting::Limits;
 use fleeting::engine::Settings;
-use fleeting::{App, Limits, Response};
 use fleeting_testkit::client::{Client as Http1Client, TEXT, frame};
 use fleeting_testkit::http2::client::{Client, head};
 use fleeting_testkit::http2::frames::{Frame, PREFACE, code};
 use fleeting_testkit::http2::session::Windows;
-use fleeting_testkit::server::{self, Echo};
-use std::cell::RefCell;
+use fleeting_testkit::server;
 
-fn app() -> App {
-    let deferred = RefCell::new(Vec::new());
-    App::new()
-        .get("/", |_req| Ok(Response::text("hello")))
-        .get("/large", |_req| Ok(Response::bytes(vec![b'x'; 200_000])))
-        .get("/later", move |_req| {
-            let (response, responder) = Response::defer();
-            deferred.borrow_mut().push(responder);
-            Ok(response)
-        })
-        .post("/echo", |req| Ok(Response::bytes(req.body())))
-        .ws("/ws", Echo)
-}
-
-/// A worker that may have this many connections.
+/// Returns a worker with this limit on connections.
 fn driver(connections: usize) -> Driver {
     let mut limits = Limits::default();
     limits.connections = connections;
@@ -39,12 +24,12 @@ fn hello(client: &mut Http2Peer, driver: &mut Driver) -> u32 {
     stream
 }
 
-/// Expects GOAWAY once, and nothing behind it.
+/// Expects exactly one GOAWAY, and nothing after it.
 #[track_caller]
 fn gave_way(client: &mut Http2Peer, last_stream: u32) {
     client.read();
     assert!(client.peer.is_gone());
-    // RFC 9113 §6.8: it says which requests were served.
+    // RFC 9113 §6.8: the last stream says which requests were served.
     assert_eq!(client.goaways, [(last_stream, code::NO_ERROR)]);
     assert_eq!(client.peer.untaken_bytes(), 0);
 }
@@ -77,7 +62,7 @@ fn a_connection_without_a_request_gives_way() {
     driver.advance(1000);
     assert!(driver.engine.make_room());
     gave_way(&mut client, 0);
-    // As yet, it may be a request of HTTP/1.1 that is under way.
+    // Part of a preface may still become an HTTP/1.1 request, which is then under way.
     let peer = driver.raw(&PREFACE[..10]);
     driver.advance(1000);
     assert!(!driver.engine.make_room() && !peer.is_gone());
@@ -124,7 +109,7 @@ fn a_connection_with_something_under_way_does_not_give_way() {
     }
 }
 
-/// A stream that has ended leaves its connection idle.
+/// A connection is idle once its last stream has ended.
 #[test]
 fn a_connection_whose_last_stream_has_ended_gives_way() {
     let mut driver = driver(1);

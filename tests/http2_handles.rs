@@ -1,4 +1,4 @@
-//! What outlives a stream, such as a task, a responder or a name, learns that it has ended, and reaches no other.
+//! A task, responder or name that outlives its stream finds out that the stream has ended, and never reaches another.
 
 use crate::http2_peer::websocket_head;
 use fleeting::engine::SendError;
@@ -140,7 +140,7 @@ fn outlive(handed: Handed) {
             assert_eq!(events.try_send(&Event::data("late")), Ok(Pushed::Gone));
             assert_eq!(events.comment("late"), Pushed::Gone);
         }
-        Handed::Name(_) => {}
+        Handed::Name(_) => panic!("no task outlives its stream by a name"),
     }
 }
 
@@ -173,7 +173,7 @@ fn tasks_learn_that_their_stream_has_ended() {
         for _ in &streams {
             ends.recv_timeout(PATIENCE).expect("the task ends");
         }
-        // They have harmed no other stream.
+        // Other streams are unaffected.
         if let Some(client) = &mut client {
             assert_eq!(client.get("/").text(), "hello");
         }
@@ -182,7 +182,7 @@ fn tasks_learn_that_their_stream_has_ended() {
     }
 }
 
-/// A stream gets a name of its own, which is not used again, while the connection goes on.
+/// Each stream gets its own name, which is not reused while the connection is open.
 #[test]
 fn a_stale_name_reaches_no_other_stream() {
     let (server, names) = serve();
@@ -201,7 +201,7 @@ fn a_stale_name_reaches_no_other_stream() {
     assert_eq!(client.content(second, 16)[2..], *b"for the second");
     let counters = server.wait(|counters| counters.stale_ids == 2);
     assert_eq!(counters.dropped, 0);
-    // Its client ends it in order.
+    // The client closes the WebSocket and ends the stream.
     client.data(second, &frame(true, 8, b"\x03\xe8"), true);
     assert_eq!(client.response(second).body[..4], *b"\x88\x02\x03\xe8");
     server.handle.send(fresh, Message::Text("late")).expect("the worker is alive");
@@ -243,13 +243,13 @@ fn messages_reach_the_stream_that_they_name() {
     known.sort();
     known.dedup();
     assert_eq!(known.len(), 200);
-    // In each round, those of the rounds before.
+    // Each round also sends to the names of all earlier rounds.
     let stale = (0..20).map(|round| round * 10).sum::<u64>();
     let counters = server.wait(|counters| counters.stale_ids >= stale);
     assert_eq!((counters.stale_ids, counters.websockets, counters.connections), (stale, 200, 1));
 }
 
-/// A request that is answered at once has a name, too, by which nothing is sent.
+/// A request that is answered at once has a name too, but a message to that name is not delivered.
 #[test]
 fn a_request_that_is_no_websocket_gets_no_message() {
     let (server, names) = serve();

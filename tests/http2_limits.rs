@@ -1,35 +1,17 @@
 //! Limits and timeouts hold over HTTP/2, each for the stream or the connection that it concerns.
 
 use crate::driver::Driver;
-use crate::http2_peer::{Got, Http2Peer};
+use crate::http2_peer::{Got, Http2Peer, app, websocket_head};
 use fleeting::engine::{Counters, Readiness, Settings};
-use fleeting::{App, Body, Limits, Response, Timeouts};
+use fleeting::{Body, Limits, Response, Timeouts};
 use fleeting_testkit::client::{CLOSE, frame};
 use fleeting_testkit::http2::client::head;
 use fleeting_testkit::http2::frames::{Frame, code, setting};
 use fleeting_testkit::http2::session::Windows;
 use fleeting_testkit::http2::value;
-use fleeting_testkit::server::Echo;
-use std::cell::RefCell;
 
-/// It takes no memory to queue it.
+/// Queueing this content takes no memory.
 static STATIC: [u8; 1000] = [b'x'; 1000];
-
-fn app() -> App {
-    let deferred = RefCell::new(Vec::new());
-    App::new()
-        .get("/", |_req| Ok(Response::text("hello")))
-        .get("/large", |_req| Ok(Response::bytes(vec![b'x'; 200_000])))
-        .get("/static", |_req| Ok(Response::bytes(Body::Static(&STATIC))))
-        .get("/later", move |_req| {
-            let (response, responder) = Response::defer();
-            deferred.borrow_mut().push(responder);
-            Ok(response)
-        })
-        .post("/echo", |req| Ok(Response::bytes(req.body())))
-        .ws("/ws", Echo)
-        .post("/conn", |req| Ok(Response::text(format!("{:?}", req.conn_id()))))
-}
 
 fn driver(set: impl FnOnce(&mut Limits, &mut Timeouts)) -> Driver {
     let mut settings = Settings::default();
@@ -37,7 +19,10 @@ fn driver(set: impl FnOnce(&mut Limits, &mut Timeouts)) -> Driver {
         settings.timeouts.set(name, "0s").expect("a name and a time");
     }
     set(&mut settings.limits, &mut settings.timeouts);
-    Driver::new(app(), settings)
+    let app = app()
+        .get("/static", |_req| Ok(Response::bytes(Body::Static(&STATIC))))
+        .post("/conn", |req| Ok(Response::text(format!("{:?}", req.conn_id()))));
+    Driver::new(app, settings)
 }
 
 fn get(client: &mut Http2Peer, driver: &mut Driver, path: &str) -> Got {
@@ -54,7 +39,7 @@ fn refused(counters: &Counters, label: &str) -> u64 {
     counters.refused().find(|(known, _)| *known == label).expect("a label").1
 }
 
-/// RFC 9113 §5.1.2, §8.7: its client may send the request again.
+/// RFC 9113 §5.1.2, §8.7: the client may send a refused request again.
 #[test]
 fn more_streams_than_the_limit_are_refused() {
     let mut driver = driver(|limits, _| limits.streams = 3);
@@ -70,22 +55,20 @@ fn more_streams_than_the_limit_are_refused() {
     assert_eq!(driver.counters().requests, 2);
 }
 
-/// RFC 9113 §5.1.2: a stream that both sides have ended is closed. Here its client ends it together with its next request.
+/// RFC 9113 §5.1.2: a stream that both sides have ended is closed. Here the client ends it together with the next request.
 #[test]
 fn a_stream_that_has_ended_takes_no_place() {
     let mut driver = driver(|limits, _| limits.streams = 1);
     let mut client = Http2Peer::connect(&mut driver, &[]);
-    let mut connect = head("CONNECT", "/ws");
-    connect.extend_from_slice(&[(":protocol", "websocket"), ("sec-websocket-version", "13")]);
-    let tunnel = client.start(&mut driver, &connect, false);
+    let tunnel = client.start(&mut driver, &websocket_head("/ws"), false);
     client.data(&mut driver, tunnel, &frame(true, CLOSE, b"\x03\xe8"), false);
     assert!(client.got(tunnel).ended);
     client.session.data(tunnel, b"", true);
     hello(&mut client, &mut driver);
 }
 
-/// A turn begins as many requests as may be open, and completes those whose content has arrived, too: they need no records, which
-/// have names of their own.
+/// A turn begins as many requests as may be open at once, and also completes those whose content has arrived. These need no
+/// records, so they have the connection's name.
 #[test]
 fn a_turn_takes_the_content_of_all_requests_that_it_has_begun() {
     let mut driver = driver(|limits, _| (limits.streams, limits.pipeline) = (100, 32));
@@ -157,7 +140,7 @@ fn a_request_beyond_a_limit_is_refused_on_its_stream() {
     check(&longer, &[], b"", 414, "target_too_long");
 }
 
-/// The server's memory is short: the request that needs more is refused, and the others go on.
+/// When the server is short of memory, the request that needs more is refused and the others go on.
 #[test]
 fn content_that_needs_more_memory_than_there_is_is_refused() {
     let mut driver = driver(|limits, _| {
@@ -190,7 +173,8 @@ fn content_that_needs_more_memory_than_there_is_is_refused() {
     assert_eq!(client.got(again).body.len(), 40_000);
 }
 
-/// Its client has opened no window, so it is queued, and there is no memory for its head. Content must not take its place.
+/// The client has opened no window, so each response must be queued, until there is no memory left for a head. Content must not
+/// be sent without its head.
 #[test]
 fn a_response_that_cannot_be_queued_is_not_begun() {
     let mut driver = driver(|limits, _| {
@@ -239,7 +223,7 @@ fn content_that_stalls_is_408_on_its_stream() {
     assert_eq!((driver.counters().timeouts, driver.counters().connections), (2, 1));
 }
 
-/// A frame that is not complete, or a field block.
+/// The frame is incomplete, or the field block is.
 #[test]
 fn a_head_that_stalls_ends_the_connection() {
     let whole = Frame::headers(1, [b'x'; 20], true).to_bytes();
@@ -249,15 +233,15 @@ fn a_head_that_stalls_ends_the_connection() {
         let mut client = Http2Peer::connect(&mut driver, &[]);
         driver.arrive(&client.peer, begun);
         driver.advance(4000);
-        assert!(!client.peer.is_gone() && !client.peer.is_shut());
+        assert!(!client.peer.is_ended());
         driver.advance(2000);
         client.read();
-        assert!(client.peer.is_gone() || client.peer.is_shut(), "{}", begun.escape_ascii());
+        assert!(client.peer.is_ended(), "{}", begun.escape_ascii());
         assert_eq!(driver.counters().timeouts, 1);
     }
 }
 
-/// What remains of what has arrived may have begun later than what was waited for.
+/// The bytes left after a complete frame begin another frame, whose time starts then.
 #[test]
 fn each_frame_has_its_own_time_to_arrive() {
     let mut driver = driver(|_, timeouts| timeouts.set("head", "5s").expect("a time"));
@@ -268,10 +252,10 @@ fn each_frame_has_its_own_time_to_arrive() {
     for _ in 0..5 {
         driver.advance(3000);
         driver.arrive(&client.peer, &[rest, begins].concat());
-        assert!(!client.peer.is_gone() && !client.peer.is_shut());
+        assert!(!client.peer.is_ended());
     }
     driver.advance(6000);
-    assert!(client.peer.is_gone() || client.peer.is_shut());
+    assert!(client.peer.is_ended());
 }
 
 #[test]
@@ -281,25 +265,25 @@ fn an_idle_connection_is_closed_and_one_with_an_open_stream_is_not() {
     hello(&mut client, &mut driver);
     let stream = client.start(&mut driver, &head("GET", "/later"), true);
     driver.advance(120_000);
-    assert!(!client.peer.is_gone());
+    assert!(!client.peer.is_ended());
     client.session.reset(stream, code::CANCEL);
     client.exchange(&mut driver);
     driver.advance(50_000);
     hello(&mut client, &mut driver);
     driver.advance(50_000);
-    assert!(!client.peer.is_gone());
-    // Frames that bring no request do not keep it open.
+    assert!(!client.peer.is_ended());
+    // A PING does not count as activity.
     client.send(&mut driver, &Frame::ping(*b"fleeting"));
     driver.advance(11_000);
     client.read();
-    assert!(client.peer.is_gone() || client.peer.is_shut());
+    assert!(client.peer.is_ended());
     assert_eq!(client.goaways.last().map(|goaway| goaway.1), Some(code::NO_ERROR));
     assert_eq!(driver.counters().timeouts, 1);
 }
 
-/// A client that opens no window for one response.
+/// The client opens no window for one response.
 #[test]
-fn a_stream_whose_client_takes_nothing_is_reset_and_the_rest_goes_on() {
+fn a_stalled_stream_is_reset_and_the_others_go_on() {
     let mut driver = driver(|_, timeouts| timeouts.set("write_stall", "30s").expect("a time"));
     let mut client = Http2Peer::connect(&mut driver, &[(setting::INITIAL_WINDOW_SIZE, 1000)]);
     client.session.windows = Windows::OfConnection;
@@ -316,7 +300,7 @@ fn a_stream_whose_client_takes_nothing_is_reset_and_the_rest_goes_on() {
     assert!(got.ended && got.body.len() == 200_000);
 }
 
-/// The whole connection takes nothing.
+/// The client reads nothing at all.
 #[test]
 fn a_connection_whose_client_takes_nothing_is_cut_off() {
     let mut driver = driver(|_, timeouts| timeouts.set("write_stall", "30s").expect("a time"));

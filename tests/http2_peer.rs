@@ -3,12 +3,15 @@
 //! It fails the test if the server breaks a rule, as [`Session`] does.
 
 use crate::driver::{Driver, Peer, frame_at};
+use fleeting::{App, Response};
 use fleeting_testkit::client;
 use fleeting_testkit::http2::Field;
 use fleeting_testkit::http2::client::head;
 use fleeting_testkit::http2::event::Event;
 use fleeting_testkit::http2::frames::Frame;
 use fleeting_testkit::http2::session::Session;
+use fleeting_testkit::server::Echo;
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 /// A client's side of one connection.
@@ -31,6 +34,21 @@ pub struct Got {
     pub body: Vec<u8>,
     pub ended: bool,
     pub reset: Option<u32>,
+}
+
+/// Returns an application with one route per kind of response. `/later` is never answered.
+pub fn app() -> App {
+    let deferred = RefCell::new(Vec::new());
+    App::new()
+        .get("/", |_req| Ok(Response::text("hello")))
+        .get("/large", |_req| Ok(Response::bytes(vec![b'x'; 200_000])))
+        .get("/later", move |_req| {
+            let (response, responder) = Response::defer();
+            deferred.borrow_mut().push(responder);
+            Ok(response)
+        })
+        .post("/echo", |req| Ok(Response::bytes(req.body())))
+        .ws("/ws", Echo)
 }
 
 /// Returns the head of a request that opens a WebSocket (RFC 8441 §5).
@@ -70,7 +88,7 @@ impl Http2Peer {
         client
     }
 
-    /// Sends what is to be sent, and reads what has been written, until neither side has anything left.
+    /// Sends and reads until neither side has anything left to send.
     #[track_caller]
     pub fn exchange(&mut self, driver: &mut Driver) {
         loop {
@@ -142,7 +160,7 @@ impl Http2Peer {
         self.exchange(driver);
     }
 
-    /// Sends a frame, of which the session learns nothing.
+    /// Sends a frame without updating the session's state.
     #[track_caller]
     pub fn send(&mut self, driver: &mut Driver, frame: &Frame) {
         driver.arrive(&self.peer, &frame.to_bytes());

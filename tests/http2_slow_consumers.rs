@@ -4,15 +4,12 @@
 use crate::driver::{Driver, Peer};
 use crate::http2_peer::{Http2Peer, websocket_head, whole_frames};
 use fleeting::engine::{Counters, Settings};
-use fleeting::{
-    App, Error, EventsOptions, Handle, Message, Request, Response, SlowConsumer, Socket, SocketOptions,
-    WebSocket,
-};
+use fleeting::{App, EventsOptions, Handle, Message, Response, SlowConsumer, SocketOptions};
 use fleeting_testkit::client::{CLOSE, TEXT};
 use fleeting_testkit::http2::client::head;
 use fleeting_testkit::http2::frames::setting;
 use fleeting_testkit::http2::session::Windows;
-use fleeting_testkit::server::subscribe;
+use fleeting_testkit::server::GapReporter;
 use std::fmt::Debug;
 
 const OUTBOX_BYTES: usize = 16 << 10;
@@ -23,25 +20,6 @@ const AHEAD_BYTES: usize = (64 << 10) + 1000;
 /// What a stream of events begins with.
 const BEGINNING: &[u8] = b":\n\n";
 
-/// Subscribes to everything, and tells its client what it has lost.
-struct Feed;
-
-impl WebSocket for Feed {
-    type Session = ();
-
-    fn open(&self, _req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
-        subscribe(socket, "*")
-    }
-
-    fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
-        socket.send(message);
-    }
-
-    fn dropped(&self, _session: &mut (), publications: u64, socket: &mut Socket<'_>) {
-        socket.text(&format!("gap {publications}"));
-    }
-}
-
 /// Returns an application with `/events` and `/ws` for each policy, by its number.
 fn driver() -> (Driver, Handle) {
     let handle = Handle::unattended(1);
@@ -51,7 +29,7 @@ fn driver() -> (Driver, Handle) {
         app = app.get(&format!("/events/{at}"), move |_req| Ok(events.events_with("*", options)?)).ws_with(
             &format!("/ws/{at}"),
             SocketOptions::new().slow_consumer(slow),
-            Feed,
+            GapReporter,
         );
     }
     let mut settings = Settings { pushed_unsent_bytes: Some(UNSENT_BYTES), ..Settings::default() };
@@ -182,7 +160,7 @@ fn run<S: Slow>(make: impl FnOnce(&mut Driver, usize) -> S, room: usize) -> (Vec
         burst = burst % 7 + 1;
         driver.turn();
         steps.push((subscriber.read(&mut driver), subscriber.has_ended()));
-        // At times it takes nothing for long, at times a part of a message, at times nearly everything.
+        // The client takes nothing for a while, or part of a message, or nearly everything.
         let bytes = [0, 0, 0, 1, 7, 300, 0, 5000, 0, 0, 0, 0, 90, 4000][round % 14];
         if bytes > 0 {
             subscriber.room(&mut driver, bytes);
@@ -279,7 +257,7 @@ fn account(received: &[Received], published: usize, what: &str) {
             }
         }
     }
-    assert_eq!(next, published, "{what}: something is missing and was not told");
+    assert_eq!(next, published, "{what}: a loss was not reported");
 }
 
 /// One connection takes nothing for a while. Each of its streams gets what its own policy says, and no frame is cut.
@@ -345,7 +323,7 @@ fn streams_of_a_slow_connection_keep_their_own_policies() {
     }
 }
 
-/// Of what waits for a client that does not read, only what the connection has taken already is older than the newest.
+/// When the client does not read, only content already queued on the connection is older than the newest publications.
 #[test]
 fn a_slow_connection_holds_little_that_is_stale() {
     for policy in 0..SlowConsumer::ALL.len() {
@@ -355,7 +333,7 @@ fn a_slow_connection_holds_little_that_is_stale() {
             let mut client = Http2Peer::connect(&mut driver, &[(setting::INITIAL_WINDOW_SIZE, WINDOW)]);
             client.grant(&mut driver, 0, WINDOW);
             let stream = open(&mut client, &mut driver, kind, policy);
-            // The system would take megabytes, which nothing can replace.
+            // Without a bound the kernel would accept megabytes, and nothing there can be replaced.
             let expected = (slow == SlowConsumer::Conflate).then_some(UNSENT_BYTES);
             assert_eq!(client.peer.unsent_limit(), expected, "{slow} {kind:?}");
             if slow != SlowConsumer::Conflate {
@@ -375,7 +353,7 @@ fn a_slow_connection_holds_little_that_is_stale() {
             assert_eq!(received[received.len() - TOPICS..], newest, "{kind:?}");
             let longest = wire_bytes(kind);
             assert!(content.len() <= AHEAD_BYTES + (TOPICS + 1) * longest, "{kind:?}: {}", content.len());
-            // The stream ends, and others may need the bound.
+            // The bound stays after the stream has ended, because other streams may need it.
             client.session.reset(stream, 8);
             client.exchange(&mut driver);
             assert_eq!(client.peer.unsent_limit(), expected, "{kind:?}");

@@ -225,6 +225,25 @@ pub fn subscribe(socket: &mut Socket<'_>, filter: &str) -> Result<(), Error> {
     socket.subscribe(filter).map(drop).map_err(|error| Error::bad_request(error.to_string()))
 }
 
+/// Subscribes to everything, and tells the client how many publications it has missed.
+pub struct GapReporter;
+
+impl WebSocket for GapReporter {
+    type Session = ();
+
+    fn open(&self, _req: &Request<'_>, socket: &mut Socket<'_>) -> Result<(), Error> {
+        subscribe(socket, "*")
+    }
+
+    fn message(&self, _session: &mut (), message: Message<'_>, socket: &mut Socket<'_>) {
+        socket.send(message);
+    }
+
+    fn dropped(&self, _session: &mut (), publications: u64, socket: &mut Socket<'_>) {
+        socket.text(&format!("gap {publications}"));
+    }
+}
+
 /// Publishes a session's message: `topic text`, or binary content under `binary`.
 pub fn publish_topic_and_text(message: Message<'_>, socket: &mut Socket<'_>) {
     let published = match message {
