@@ -57,7 +57,7 @@ fn requests_are_answered() {
     assert_eq!((counters.accepted, counters.connections), (1, 1));
 }
 
-/// What is left of the content of a request that is not served is not needed (RFC 9113 §8.1).
+/// The rest of the content is not needed when a request is refused (RFC 9113 §8.1).
 #[test]
 fn content_that_is_not_read_is_answered_before_it_ends() {
     let server = serve();
@@ -151,7 +151,7 @@ fn trailers_behind_content_of_a_known_length_are_dropped() {
         let response = client.response(stream);
         assert_eq!((response.status, response.text()), (200, ""));
     }
-    // Those that break a rule are an error all the same.
+    // Malformed trailers are an error all the same.
     let stream = client.start(&head_with("POST", "/sum", &[("content-length", "1")]), false);
     client.data(stream, b"x", false);
     client.trailers(stream, &[(":path", "/")]);
@@ -230,7 +230,7 @@ fn layers_answer_instead_pass_values_on_and_change_responses() {
     check("POST", "/echo", &[], 401, "not you");
 }
 
-/// What a request of HTTP/1.1 offers is there, however it is framed.
+/// Handlers can read everything that an HTTP/1.1 request offers.
 fn readers(kept: Sender<KeptRequest>) -> App {
     let app = App::new()
         .get("/cookies", |req| {

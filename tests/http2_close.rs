@@ -13,7 +13,7 @@ use std::rc::Rc;
 const ALL_STREAMS: u32 = 0x7fff_ffff;
 static LONG: [u8; 100_000] = [b'x'; 100_000];
 
-/// Answers when all has arrived.
+/// Answers once all the content has arrived.
 struct Last;
 
 impl Upload for Last {
@@ -137,7 +137,7 @@ fn a_response_that_closes_ends_the_connection_in_order() {
         client.read();
         assert_eq!(client.got(later).text(), "in flight", "{name}");
         assert!(client.peer.is_shut(), "{name}");
-        // What the client still sends is thrown away.
+        // Whatever the client still sends is discarded.
         client.send(&mut driver, &Frame::ping(*b"too late"));
         assert_eq!((client.goaways.len(), client.peer.is_gone()), (2, false), "{name}");
     }
@@ -158,7 +158,7 @@ fn a_response_that_closes_ends_the_connection_in_order() {
     check("GET", "/", &[("x", "y"); 7], &[], 431);
 }
 
-/// What closes a connection of HTTP/1.1 by itself: the rest of a request that is not read, or cannot be.
+/// Over HTTP/1.1 these close the connection, because the rest of the request is not read or cannot be.
 #[test]
 fn a_refusal_ends_its_stream_alone() {
     #[track_caller]
@@ -183,7 +183,8 @@ fn a_refusal_ends_its_stream_alone() {
     check("POST", "/echo", &[], &[b"content", b"content"], 413);
 }
 
-/// One that has nothing else under way ends when its client knows. A client that answers no PING is served until it is idle.
+/// A connection with nothing else under way ends once the client acknowledges the PING. A client that never does is served until
+/// it is idle.
 #[test]
 fn a_connection_without_other_streams_ends_when_its_client_knows() {
     let (mut driver, _responders) = driver();

@@ -13,7 +13,7 @@ use fleeting_testkit::server::Echo;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// What the hook was told: method and path, status, whether all was sent, and the bytes of the response.
+/// What was reported to the hook: method and path, status, whether all was sent, and the bytes of the response.
 type Over = (String, Option<u16>, bool, u64);
 
 /// Takes everything.
@@ -42,7 +42,7 @@ struct Told {
 }
 
 impl Told {
-    /// Returns what the hook was told since the last call.
+    /// Returns what was reported to the hook since the last call.
     fn take(&self) -> Vec<Over> {
         self.over.take()
     }
@@ -115,7 +115,7 @@ fn a_deferred_response_is_reported_when_it_has_left() {
     let mut client = Http2Peer::connect(&mut driver, &[]);
     let [left, stays] = [(); 2].map(|()| client.start(&mut driver, &head("GET", "/later"), true));
     assert_eq!(told.take(), []);
-    // Its client does not wait for one of them.
+    // The client does not wait for one of the responses.
     client.session.reset(left, code::CANCEL);
     client.exchange(&mut driver);
     assert_eq!(told.take(), [("GET /later".into(), None, false, 0)]);

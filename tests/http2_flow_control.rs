@@ -1,4 +1,4 @@
-//! Over HTTP/2, nothing is sent that its client has not allowed, and a stream that waits keeps no other waiting.
+//! Over HTTP/2, no more is sent than the client's windows allow, and a stream without a window does not block the others.
 
 use crate::driver::Driver;
 use crate::http2_peer::Http2Peer;
@@ -33,7 +33,7 @@ fn serve() -> TestServer {
     server::run(|_| app())
 }
 
-/// Each byte is allowed by itself.
+/// The client grants one byte at a time.
 #[test]
 fn a_response_arrives_as_its_client_opens_the_window() {
     let server = serve();
@@ -78,7 +78,7 @@ fn a_stream_without_a_window_keeps_no_other_waiting() {
     }
 }
 
-/// The connection's window is shared; what needs none of it goes on.
+/// The connection's window is shared; responses without content need none of it.
 #[test]
 fn a_connection_without_a_window_still_answers() {
     let server = serve();
@@ -127,7 +127,7 @@ fn a_window_that_grows_too_large_ends_its_stream_or_the_connection() {
     client.ended_with(code::FLOW_CONTROL_ERROR);
 }
 
-/// Each gets its share, whichever began first.
+/// Each response gets its share of the window, whichever began first.
 #[test]
 fn large_responses_share_the_connection() {
     let mut driver = Driver::new(app(), Settings::default());

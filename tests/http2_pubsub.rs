@@ -12,7 +12,7 @@ use fleeting_testkit::server::Hub;
 
 const OUTBOX_BYTES: usize = 16 << 10;
 const PUBLICATIONS: usize = 300;
-/// Largest windows: they need no updates.
+/// The largest windows, so that no updates are needed.
 const WINDOW: u32 = 1 << 30;
 
 fn driver(slow: SlowConsumer) -> (Driver, Handle) {
@@ -195,7 +195,7 @@ fn drop_newest_keeps_the_oldest() {
         assert!(numbers.len() > 10 && numbers.len() < 100, "{numbers:?}");
         assert!(numbers[..10] == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], "{numbers:?}");
     }
-    // The stream of events tells its client what it has lost.
+    // The stream of events reports the number of lost publications.
     assert!(events.windows(10).any(|window| window == b"event: gap"), "{}", events.escape_ascii());
     let matched = 4 * PUBLICATIONS as u64;
     assert_eq!((counters.matched, counters.delivered + counters.dropped_newest), (matched, matched));

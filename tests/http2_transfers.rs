@@ -134,7 +134,7 @@ fn uploads_arrive_whole_and_several_at_once() {
     finished(&reports, 0);
 }
 
-/// Its client may send a window's content, and everything else goes on meanwhile.
+/// The client may fill the stream's window, and meanwhile everything else goes on.
 #[test]
 fn a_paused_upload_keeps_no_other_waiting() {
     let (server, reports) = serve_with(|timeouts| timeouts.body_stall = SHORT);
@@ -284,7 +284,7 @@ fn answering_a_stream_that_its_client_has_reset_fails() {
     assert_eq!(gone.send(Response::text("late")), Err(Gone));
     waits.send(Response::text("in time")).expect("the client waits");
     assert_eq!(client.response(stays).text(), "in time");
-    // A responder that is dropped answers by itself.
+    // Dropping a responder sends an error response.
     let stream = client.start(&head("GET", "/later"), true);
     drop(responders.recv().expect("it was called"));
     assert_eq!(client.response(stream).status, 500);
@@ -378,7 +378,7 @@ fn events_arrive_on_their_stream() {
         assert_eq!(events.try_send(&Event::data(&text)), Ok(Pushed::Sent));
         assert_eq!(client.content(*stream, 9), format!("data: {number}\n\n").as_bytes());
     }
-    // One client goes, one stream ends, and the third goes on.
+    // The client resets one stream, the server ends one, and the third goes on.
     client.reset(streams[0], code::CANCEL);
     client.ping();
     assert_eq!(client.get("/").text(), "hello");

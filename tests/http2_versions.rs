@@ -1,4 +1,4 @@
-//! A server speaks the versions of HTTP that it was given, and a connection those that its client has begun with.
+//! A server speaks the versions of HTTP it is configured for. On each connection, the first bytes from the client choose one.
 
 use crate::driver::Driver;
 use fleeting::engine::Settings;
@@ -33,7 +33,7 @@ fn both_are_spoken_by_default() {
         client.send(&output[cut..]);
         assert_eq!(client.get("/").text(), "Http2", "cut at {cut}");
     }
-    // What only begins like it is a request of HTTP/1.1.
+    // A request that only begins like the preface is an HTTP/1.1 request.
     for begun in ["PRI / HTTP/1.1\r\nHost: test\r\n\r\n", "PRIMES * HTTP/1.1\r\nHost: test\r\n\r\n"] {
         let mut client = Http1Client::connect(server.addr);
         client.send(begun);
@@ -41,7 +41,7 @@ fn both_are_spoken_by_default() {
     }
 }
 
-/// As yet, the connection may be one of HTTP/1.1, and it is answered as such if its time is up, whatever it goes on with.
+/// Until the preface is complete the connection may still be HTTP/1.1, so a timeout is answered over HTTP/1.1.
 #[test]
 fn a_part_of_the_preface_is_a_head_that_is_not_complete() {
     type End = fn(&mut Driver);
@@ -105,7 +105,7 @@ fn a_server_of_http2_answers_anything_else_with_goaway() {
     }
 }
 
-/// Whatever the version, a connection is one.
+/// A connection counts once, whatever its version.
 #[test]
 fn connections_are_counted_and_not_streams() {
     let server = serve(HttpVersions::Both);

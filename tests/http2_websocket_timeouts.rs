@@ -1,4 +1,5 @@
-//! A WebSocket on a stream has timeouts of its own: what other streams do is no sign of its life, and its end is not theirs.
+//! A WebSocket on a stream has its own timeouts: activity on other streams does not keep it alive, and its end does not affect
+//! them.
 
 use crate::driver::Driver;
 use crate::http2_peer::{Http2Peer, websocket_head, whole_frames};
@@ -133,7 +134,7 @@ fn a_lifetime_ends_one_stream() {
     assert_eq!(driver.counters().timeouts, 0);
 }
 
-/// A message may arrive slowly, in any number of DATA frames, but not as slowly as its client likes.
+/// A message may arrive slowly, in any number of DATA frames, but not arbitrarily slowly.
 #[test]
 fn a_message_that_stalls_closes_its_stream() {
     let stall = |timeouts: &mut Timeouts| timeouts.message_stall = Duration::from_secs(10);
@@ -166,7 +167,7 @@ fn a_message_that_stalls_closes_its_stream() {
         closed(&mut client, &mut driver, stream, 1008, "a message arrives too slowly");
         echoes(&mut client, &mut driver, other);
     }
-    // One that arrives steadily does not.
+    // A message that arrives steadily does not time out.
     let mut driver = driver(SocketOptions::new(), stall);
     let mut client = connect(&mut driver);
     let stream = open(&mut client, &mut driver, "/ws");
@@ -192,7 +193,7 @@ fn a_close_that_is_never_answered_ends_the_stream_alone() {
     assert_eq!((client.got(stream).ended, client.got(stream).reset), (false, None));
     driver.advance(4 * LATE);
     client.exchange(&mut driver);
-    // The server gives up the stream, and has not failed (RFC 9113 §7).
+    // The server gives up on the stream, which is not an internal error (RFC 9113 §7).
     assert_eq!(client.got(stream).reset, Some(code::CANCEL));
     assert_eq!((driver.counters().timeouts, driver.counters().connections), (1, 1));
     echoes(&mut client, &mut driver, other);
@@ -213,7 +214,7 @@ fn a_stream_that_is_not_ended_after_the_closing_handshake_is_reset() {
     hello(&mut client, &mut driver);
 }
 
-/// A client that opens no window for a WebSocket. Its other streams go on.
+/// The client opens no window for one WebSocket. Its other streams go on.
 #[test]
 fn a_websocket_whose_client_takes_nothing_is_reset() {
     let stall = |timeouts: &mut Timeouts| timeouts.write_stall = Duration::from_secs(30);
@@ -257,7 +258,7 @@ fn an_open_websocket_keeps_its_connection() {
     assert_eq!(client.goaways, [(last, code::NO_ERROR)]);
 }
 
-/// An event stream that has nothing to send asks for a sign of life, each stream for itself.
+/// Each event stream that has nothing to send is kept alive by comments of its own.
 #[test]
 fn a_quiet_stream_of_events_sends_comments() {
     let handle = fleeting::Handle::unattended(1);
