@@ -1,13 +1,16 @@
 //! Responses to requests that are answered when they arrive.
 //!
-//! It knows no record. Its invariant: a response is written whole, or nothing of it is and it gets a record.
+//! It gives a record its work, and knows nothing else of one. Its invariant: a response is written whole, or nothing of it is and
+//! it gets a record.
 
-use super::begun::Work;
+use super::begun::{Begun, Work};
 use super::mux::Mux;
 use super::text::ContentForm;
 use crate::app::{Awaited, Body, Response, no_memory};
 use crate::buffer::{FilePart, Outbox, Piece};
+use crate::engine::context::Services;
 use crate::engine::http::answer::{ResponseContext, content_length};
+use crate::engine::http::requests::Client;
 use crate::engine::http::transfer::Transfer;
 use crate::engine::output::{GATHERED_MAX, Output};
 use crate::http1::{ConnectionHeader, ContentLength, ResponseHead};
@@ -79,6 +82,32 @@ pub(super) fn answer<S: Stream>(
     end(mux, target, response.close, out.cork);
     out.flush_if_full();
     None
+}
+
+/// Notes what became of a response, and posts one that gets a record.
+#[inline]
+pub(super) fn settle<S: Stream>(
+    mux: &mut Mux,
+    stream: u32,
+    status: u16,
+    work: Option<Work>,
+    out: &mut Output<'_, S>,
+    client: &Client<'_>,
+    services: &mut Services,
+) {
+    let completions = &mut services.completions;
+    match work {
+        None if completions.is_on() => {
+            completions.answered(client.conn, status, out.cork.position(), false);
+        }
+        None => {}
+        Some(work) => {
+            // A deferred response has not begun yet, and may get another status.
+            let status = if work.is_deferred() { 0 } else { status };
+            let completion = if completions.is_on() { completions.detach(client.conn, status) } else { None };
+            mux.begin(Begun { stream, peer: client.peer.clone(), work, completion });
+        }
+    }
 }
 
 /// Ends a stream whose response is written. `close`: the response asks for the end of the connection.

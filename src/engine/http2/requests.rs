@@ -3,8 +3,8 @@
 //! It knows no connection record. Its invariants: a field block is decoded whatever becomes of its request; the arena is reset
 //! after each request.
 
-use super::answers::{Target, answer};
-use super::begun::{Begun, Work};
+use super::answers::{Target, answer, settle};
+use super::begun::Begun;
 use super::held::Held;
 use super::mux::Mux;
 use super::text::{self, ContentForm};
@@ -429,32 +429,6 @@ impl<'r, S: Stream> Dispatch<'_, '_, 'r, S> {
                     on.then(|| completions.detach_refused(client.conn, status, before)).flatten();
                 mux.begin(Begun { stream, peer: client.peer.clone(), work, completion });
             }
-        }
-    }
-}
-
-/// Notes what became of a response, and posts one that gets a record.
-#[inline]
-fn settle<S: Stream>(
-    mux: &mut Mux,
-    stream: u32,
-    status: u16,
-    work: Option<Work>,
-    out: &mut Output<'_, S>,
-    client: &Client<'_>,
-    services: &mut Services,
-) {
-    let completions = &mut services.completions;
-    match work {
-        None if completions.is_on() => {
-            completions.answered(client.conn, status, out.cork.position(), false);
-        }
-        None => {}
-        Some(work) => {
-            // A deferred response has not begun yet, and may get another status.
-            let status = if work.is_deferred() { 0 } else { status };
-            let completion = if completions.is_on() { completions.detach(client.conn, status) } else { None };
-            mux.begin(Begun { stream, peer: client.peer.clone(), work, completion });
         }
     }
 }
