@@ -4,7 +4,6 @@
 //! passes, and has the fields that HTTP/1.1 would have: no pseudo-fields, and `host`.
 
 use super::field::PseudoField;
-use super::head_fields::HeadFields;
 use super::malformed::{HeadError, Malformed};
 use super::section::{HOST, Section};
 use crate::http1::{
@@ -58,12 +57,16 @@ pub fn read<'r>(section: &mut Section<'r>, end_stream: bool) -> Result<RequestHe
     if let Some(refusal) = noted.refusal {
         return Err(refusal.into());
     }
-    let raw = noted.get(PseudoField::Path).or(authority).unwrap_or_default();
-    let target = match origin_form(bytes, raw, noted, target_max) {
+    // RFC 9113 §8.3.1, §8.5
+    let path = noted.get(PseudoField::Path);
+    let at = path.or(authority).unwrap_or_default();
+    let raw = at.bytes(bytes);
+    let is_origin = path.is_some() && raw.first() == Some(&b'/') && raw.len() <= target_max;
+    let origin = if is_origin { split_origin_form(bytes, at) } else { None };
+    let target = match origin {
         Some(target) => target,
-        None => unusual_target(bytes, method, noted, target_max)?,
+        None => unusual_target(method, raw, path.is_some(), target_max)?,
     };
-    let raw = raw.bytes(bytes);
     let protocol = noted.get(PseudoField::Protocol).map(|protocol| protocol.text(bytes));
     let head = Head {
         method,
@@ -149,27 +152,19 @@ fn content(framing: Framing, end_stream: bool) -> Result<(Framing, Option<u64>),
     }
 }
 
-/// Returns the parts of `raw`, which is `:path`, or `:authority` if that is missing (RFC 9113 §8.3.1), if it is in origin form.
-#[inline(always)]
-fn origin_form(bytes: &[u8], raw: Span, noted: &HeadFields, target_max: usize) -> Option<TargetSpans> {
-    let is_origin = noted.has(PseudoField::Path) && raw.bytes(bytes).first() == Some(&b'/');
-    if is_origin && raw.len as usize <= target_max { split_origin_form(bytes, raw) } else { None }
-}
-
+/// Returns the parts of a target that is not in origin form, or is refused. `is_path`: it is `:path`, and not `:authority`.
 #[cold]
 fn unusual_target(
-    bytes: &[u8],
     method: Method<'_>,
-    noted: &HeadFields,
+    raw: &[u8],
+    is_path: bool,
     target_max: usize,
 ) -> Result<TargetSpans, HeadError> {
-    let path = noted.get(PseudoField::Path);
-    let raw = path.or(noted.get(PseudoField::Authority)).unwrap_or_default().bytes(bytes);
     let is_asterisk = method == Method::Options && raw == b"*";
-    match path {
+    match is_path {
         _ if raw.len() > target_max => Err(Refusal::TargetTooLong.into()),
-        Some(_) if raw.first() == Some(&b'/') => Err(Refusal::BadTarget.into()),
-        Some(_) if !is_asterisk => Err(Malformed::Path.into()),
+        true if raw.first() == Some(&b'/') => Err(Refusal::BadTarget.into()),
+        true if !is_asterisk => Err(Malformed::Path.into()),
         _ => Ok(split_target(method, raw)?),
     }
 }
