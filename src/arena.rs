@@ -329,12 +329,6 @@ impl ArenaList<'_, u8> {
         self.items.extend_from_slice_copy(bytes);
     }
 
-    /// Appends zeros.
-    #[inline]
-    pub(crate) fn extend_zeros(&mut self, count: usize) {
-        self.items.resize(self.items.len() + count, 0);
-    }
-
     /// Returns the bytes so far.
     #[inline]
     pub(crate) fn as_slice(&self) -> &[u8] {

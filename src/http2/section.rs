@@ -108,7 +108,7 @@ impl<'r> Section<'r> {
         write: impl FnOnce(&mut [u8]) -> Result<usize, E>,
     ) -> Result<usize, E> {
         let end = self.bytes.len();
-        self.bytes.extend_zeros(room);
+        self.bytes.extend_with_default(room);
         let written = write(&mut self.bytes.as_mut_slice()[end..])?;
         self.bytes.truncate(end + written);
         Ok(written)
@@ -233,7 +233,7 @@ impl<'r> Section<'r> {
                     self.bytes.extend(b"; ");
                 }
                 let (from, end) = (field.value.at as usize, self.bytes.len());
-                self.bytes.extend_zeros(field.value.len as usize);
+                self.bytes.extend_with_default(field.value.len as usize);
                 self.bytes.as_mut_slice().copy_within(from..from + field.value.len as usize, end);
                 if first.is_some() {
                     continue;
