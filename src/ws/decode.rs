@@ -156,7 +156,7 @@ impl Decoder {
         input: &'m mut [u8],
         below: usize,
     ) -> Option<(Event<'m>, usize)> {
-        if !matches!(self.state, State::Header) || self.reassembly.is_some() {
+        if !self.is_between_messages() {
             return None;
         }
         let short = short::read_below(input, below)?;
@@ -171,11 +171,17 @@ impl Decoder {
         limits: &Limits,
         read: impl Fn(&[u8]) -> Option<Short>,
     ) -> Option<Short> {
-        if !matches!(self.state, State::Header) || self.reassembly.is_some() {
+        if !self.is_between_messages() {
             return None;
         }
         let frame = read(input)?;
         if frame.is_within(limits) { Some(frame) } else { None }
+    }
+
+    /// Returns whether a message may begin at the next byte.
+    #[inline(always)]
+    fn is_between_messages(&self) -> bool {
+        matches!(self.state, State::Header) && self.reassembly.is_none()
     }
 
     /// Unmasks a short message. Returns `None` if it is text but not UTF-8.

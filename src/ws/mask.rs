@@ -59,10 +59,8 @@ pub(super) fn unmask_aligned(frame: &mut [u8], header_bytes: usize, mask: [u8; 4
     // A masked header has at least six bytes. If it has six and the boundary is seven bytes down, the payload moves by
     // six and stays unaligned.
     let start = header_bytes.saturating_sub(past_word);
-    let end = frame.len() - (header_bytes - start);
-    let down = header_bytes - start;
+    let (down, bytes) = (header_bytes - start, frame.len() - header_bytes);
     let payload = &mut frame[start..];
-    let bytes = end - start;
     let word = u128::from(u32::from_le_bytes(mask));
     let wide = word << 96 | word << 64 | word << 32 | word;
     // Moved and unmasked in one pass: what is written lies below what is still to be read.
