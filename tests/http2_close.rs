@@ -184,7 +184,7 @@ fn a_refusal_ends_its_stream_alone() {
 }
 
 /// A connection with nothing else under way ends once the client acknowledges the PING. A client that never does is served until
-/// it is idle.
+/// it is idle, or begins too many streams.
 #[test]
 fn a_connection_without_other_streams_ends_when_its_client_knows() {
     let (mut driver, _responders) = driver();

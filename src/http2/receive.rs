@@ -29,6 +29,7 @@ impl<R> Connection<R> {
         if let Some(step) = self.request(input, limits) {
             return step;
         }
+        // Its outcome has another type, and so a place of its own: the step above stays in registers.
         match self.look_at(input, now_ms, limits, out) {
             Ok(Step::Done { .. } | Step::Windows { .. }) if self.has_failed() => {
                 Step::Failed(ErrorCode::ENHANCE_YOUR_CALM)

@@ -147,7 +147,6 @@ fn next<S: Stream>(
         keep_alive: head.keep_alive && !services.shutting_down,
         head_only: head.method == Method::Head,
     };
-
     let (conn, peer) = (client.conn, client.peer);
     let handler = match to {
         // Another answer with a status of 200 to 299 would open the tunnel that the client asks for (RFC 8441 §4).
@@ -161,6 +160,7 @@ fn next<S: Stream>(
             return answer_otherwise(arrived, response, decoder, out, app, services);
         }
     };
+    // Joined with the outcome of reading content, this one would be written to memory and read back in other parts.
     let (content, trailers, consumed) = if head.framing.is_empty() {
         (&[][..], Fields::default(), head.len)
     } else {

@@ -108,8 +108,8 @@ impl Peers {
         }
         self.make_room();
         self.known.insert(envelope.incarnation, Peer { last_number: envelope.number, last_seen: now });
-        // The one before it did not arrive. If it was made since then, it should have: it was dropped, or sent to another
-        // Redis, or to the primary before this replica was in step with it.
+        // The publication before it did not arrive. If it was made after `since`, it is missing: it was dropped, or sent to
+        // another Redis, or to the primary before this replica was in step with it.
         let listening = now.saturating_duration_since(self.since);
         if envelope.last_ago.is_some_and(|ago| ago < listening) { gap(None) } else { Arrival::New }
     }
