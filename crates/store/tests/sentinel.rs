@@ -288,11 +288,14 @@ fn sentinels_and_the_primary_speak_tls() {
     let (store, own) = (connect(&url, options.clone()), Node::start_with(&url, "own", options));
     assert_eq!(store.set("a", b"1", None), Ok(()));
     let old = 1 - watched.spare();
+    // It has no connection until its server is the primary.
     let other = Node::start(&watched.servers[1 - old].0.url(), "other");
     watched.servers[old].0.kill();
     wait_until(|| store.set("a", b"2", None).is_ok());
     assert_eq!(watched.servers[1 - old].0.ask::<String>(&["GET", "fleeting:a"]), "2");
     assert_eq!(own.recorder.wait(1), ["!the connection to the other nodes was lost, and is back"]);
+    own.connected(true);
+    other.connected(true);
     own.publish("t", "1");
     wait_until(|| other.recorder.received.lock().expect("not poisoned").iter().any(|line| line == "t=1"));
     // A plain client at the sentinel's port.
